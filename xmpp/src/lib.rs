@@ -1,0 +1,20 @@
+//! The words of the protocol: addresses, the XML scanner, stanza envelopes, payload types, errors.
+//!
+//! Knows nothing of connections, accounts or storage; those are for the crates above.
+//! Read first: [`Stanza`] (what arrived, understood in one pass, bytes kept as they came) and
+//! [`Outgoing`] (what leaves, encoded once and shared by every queue).
+
+pub mod error;
+pub mod jid;
+pub mod ns;
+pub mod payload;
+pub mod scanner;
+pub mod stanza;
+pub mod write;
+
+pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
+pub use jid::{BareJid, FullJid, Jid, JidError};
+pub use payload::Payload;
+pub use scanner::{Frame, Limits, ScanError, Scanner, StreamHeader};
+pub use stanza::{Child, Kind, Stanza};
+pub use write::{Class, Outgoing};

@@ -1,0 +1,76 @@
+//! The namespaces this program speaks, each named once.
+
+/// RFC 6120: content namespace of a client's stream.
+pub const CLIENT: &str = "jabber:client";
+/// RFC 6120: content namespace between servers.
+pub const SERVER: &str = "jabber:server";
+/// RFC 6120: the stream's own elements.
+pub const STREAM: &str = "http://etherx.jabber.org/streams";
+/// RFC 6120, 4.9: stream error conditions.
+pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+/// RFC 6120, 8.3: stanza error conditions.
+pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// RFC 6120, 5: STARTTLS.
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// RFC 6120, 6: SASL.
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// RFC 6120, 7: resource binding.
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// RFC 3921, 3: session establishment, kept as a no-op for old clients.
+pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+/// The `xml` prefix.
+pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+/// The `xmlns` prefix.
+pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+/// XEP-0030.
+pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// XEP-0030.
+pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0004.
+pub const DATA: &str = "jabber:x:data";
+/// XEP-0050.
+pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// XEP-0059.
+pub const RSM: &str = "http://jabber.org/protocol/rsm";
+/// XEP-0077: the IQ payload.
+pub const REGISTER: &str = "jabber:iq:register";
+/// XEP-0077: the stream feature.
+pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
+/// XEP-0092.
+pub const VERSION: &str = "jabber:iq:version";
+/// XEP-0160: offline messages, as a service discovery feature.
+pub const OFFLINE: &str = "msgoffline";
+/// XEP-0191.
+pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// XEP-0191: the condition inside `not-acceptable`.
+pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
+/// XEP-0198.
+pub const SM: &str = "urn:xmpp:sm:3";
+/// XEP-0199.
+pub const PING: &str = "urn:xmpp:ping";
+/// XEP-0202.
+pub const TIME: &str = "urn:xmpp:time";
+/// XEP-0203.
+pub const DELAY: &str = "urn:xmpp:delay";
+/// XEP-0280.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0297.
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// XEP-0313.
+pub const MAM: &str = "urn:xmpp:mam:2";
+/// XEP-0334.
+pub const HINTS: &str = "urn:xmpp:hints";
+/// XEP-0359.
+pub const STANZA_ID: &str = "urn:xmpp:sid:0";
+/// XEP-0380: this message is encrypted.
+pub const EME: &str = "urn:xmpp:eme:0";
+/// XEP-0440.
+pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
+/// RFC 6121, 2: the roster.
+pub const ROSTER: &str = "jabber:iq:roster";
+/// Ours, docs/protocol.md: why a message was refused, for a local sender in `everyone` mode.
+pub const WHOELSE_ERRORS: &str = "urn:whoelse:errors:0";
+/// Ours, docs/protocol.md: this request was typed by hand, so it counts as activity.
+pub const WHOELSE_ACTIVITY: &str = "urn:whoelse:activity:0";
+/// Ours, docs/protocol.md: the ad-hoc commands; a command's node is this, `#` and its name.
+pub const WHOELSE_COMMANDS: &str = "urn:whoelse:commands:0";
