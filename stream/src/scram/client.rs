@@ -1,0 +1,230 @@
+//! RFC 5802, the client's side of SCRAM: proves the password and demands the server's proof.
+
+use super::message::{Gs2, ServerFirst, escape, parse_server_final};
+use super::{Hash, ScramError, xor};
+use crate::secret::{Password, same_secret};
+use crate::token;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use std::ops::RangeInclusive;
+
+/// Iterations we are ready for. RFC 7677, 4 asks for 4096 at least; a server that asks for fewer
+/// wants the password cheap to guess. A million keeps a core busy for half a second.
+const ITERATIONS: RangeInclusive<u32> = 4096..=1_000_000;
+
+/// What the client says about channel binding, with the data if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Binding {
+    /// We have none.
+    None,
+    /// We have one, and the server seems to have none.
+    NotOffered,
+    /// This type, with this channel's data.
+    Bound(&'static str, Vec<u8>),
+}
+
+/// An exchange whose first message is written; it waits for the server's.
+#[derive(Debug)]
+pub struct Started {
+    hash: Hash,
+    password: Password,
+    nonce: String,
+    bare: String,
+    /// What the last message carries in `c=`.
+    binding: Vec<u8>,
+}
+
+impl Started {
+    /// Starts an exchange and returns it with the client's first message.
+    ///
+    /// A name that SASLprep refuses is refused as malformed: no server could know it.
+    pub fn new(
+        hash: Hash,
+        username: &str,
+        password: Password,
+        binding: &Binding,
+    ) -> Result<(Started, String), ScramError> {
+        Started::with_nonce(hash, username, password, binding, token::token())
+    }
+
+    fn with_nonce(
+        hash: Hash,
+        username: &str,
+        password: Password,
+        binding: &Binding,
+        nonce: String,
+    ) -> Result<(Started, String), ScramError> {
+        let username = stringprep::saslprep(username).map_err(|_| ScramError::Malformed)?;
+        if username.is_empty() {
+            return Err(ScramError::Malformed);
+        }
+        let (gs2, data) = match binding {
+            Binding::None => (Gs2::None, &[][..]),
+            Binding::NotOffered => (Gs2::NotOffered, &[][..]),
+            Binding::Bound(type_, data) => (Gs2::Bound((*type_).to_owned()), &data[..]),
+        };
+        let header = match gs2 {
+            Gs2::None => "n,,".to_owned(),
+            Gs2::NotOffered => "y,,".to_owned(),
+            Gs2::Bound(type_) => format!("p={type_},,"),
+        };
+        let bare = format!("n={},r={nonce}", escape(&username));
+        let message = format!("{header}{bare}");
+        let binding = [header.as_bytes(), data].concat();
+        Ok((Started { hash, password, nonce, bare, binding }, message))
+    }
+
+    /// Answers the server's first message with the proof. Slow on purpose (milliseconds).
+    pub fn respond(self, message: &[u8]) -> Result<(Proved, String), ScramError> {
+        let text = std::str::from_utf8(message).map_err(|_| ScramError::Malformed)?;
+        let first = ServerFirst::parse(message)?;
+        // The server must have added something of its own.
+        if !first.nonce.starts_with(&self.nonce) || first.nonce.len() == self.nonce.len() {
+            return Err(ScramError::Nonce);
+        }
+        if !ITERATIONS.contains(&first.iterations.get()) {
+            return Err(ScramError::Iterations);
+        }
+
+        let salted = self.hash.salted(&self.password, &first.salt, first.iterations);
+        let client_key = self.hash.keyed(&salted, b"Client Key");
+        let without_proof = format!("c={},r={}", STANDARD.encode(&self.binding), first.nonce);
+        let signed = format!("{},{text},{without_proof}", self.bare);
+        let signature = self.hash.keyed(&self.hash.plain(&client_key), signed.as_bytes());
+        let proof = STANDARD.encode(xor(&client_key, &signature));
+
+        let server_key = self.hash.keyed(&salted, b"Server Key");
+        let expected = self.hash.keyed(&server_key, signed.as_bytes());
+        Ok((Proved { expected }, format!("{without_proof},p={proof}")))
+    }
+}
+
+/// An exchange that waits for the server's proof.
+pub struct Proved {
+    expected: Vec<u8>,
+}
+
+impl Proved {
+    /// Checks that the server knows the verifier too: without this, anybody could say "welcome".
+    pub fn verify(&self, message: &[u8]) -> Result<(), ScramError> {
+        if same_secret(&parse_server_final(message)?, &self.expected) {
+            Ok(())
+        } else {
+            Err(ScramError::Proof)
+        }
+    }
+}
+
+impl std::fmt::Debug for Proved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proved")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::binding::{ChannelBindings, EXPORTER};
+    use crate::scram::message::ClientFirst;
+    use crate::scram::{Verifier, server};
+
+    fn password(text: &str) -> Password {
+        Password::new(text).unwrap()
+    }
+
+    /// RFC 5802, 5.
+    fn sha1() -> Started {
+        let nonce = "fyko+d2lbbFgONRv9qkxdawL".to_owned();
+        let (exchange, message) =
+            Started::with_nonce(Hash::Sha1, "user", password("pencil"), &Binding::None, nonce)
+                .unwrap();
+        assert_eq!(message, "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL");
+        exchange
+    }
+
+    const SERVER_FIRST: &str =
+        "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096";
+
+    #[test]
+    fn the_example_of_rfc_5802_is_answered() {
+        let (exchange, message) = sha1().respond(SERVER_FIRST.as_bytes()).unwrap();
+
+        assert_eq!(
+            message,
+            "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="
+        );
+        assert_eq!(exchange.verify(b"v=rmF9pqV8S7suAoZWja4dJRkFsKQ="), Ok(()));
+    }
+
+    #[test]
+    fn a_server_that_cannot_prove_itself_is_refused() {
+        let (exchange, _) = sha1().respond(SERVER_FIRST.as_bytes()).unwrap();
+
+        assert_eq!(exchange.verify(b"v=rmF9pqV8S7suAoZWja4dJRkFsKA="), Err(ScramError::Proof));
+        assert_eq!(exchange.verify(b"v="), Err(ScramError::Proof));
+        assert_eq!(exchange.verify(b"e=other-error"), Err(ScramError::Peer));
+        assert_eq!(exchange.verify(b""), Err(ScramError::Malformed));
+    }
+
+    #[test]
+    fn a_server_that_does_not_take_up_the_nonce_is_refused() {
+        for nonce in ["fyko+d2lbbFgONRv9qkxdawL", "other", "fyko+d2lbbFgONRv9qkxdaw"] {
+            let message = format!("r={nonce},s=QSXCR+Q6sek8bf92,i=4096");
+            assert_eq!(sha1().respond(message.as_bytes()).unwrap_err(), ScramError::Nonce);
+        }
+    }
+
+    #[test]
+    fn too_few_and_too_many_iterations_are_refused() {
+        for count in ["1", "4095", "1000001", "4294967295"] {
+            let message = SERVER_FIRST.replace("4096", count);
+            assert_eq!(sha1().respond(message.as_bytes()).unwrap_err(), ScramError::Iterations);
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_prepared_is_refused() {
+        for name in ["", "\u{7}"] {
+            let started = Started::new(Hash::Sha1, name, password("pencil"), &Binding::None);
+            assert_eq!(started.unwrap_err(), ScramError::Malformed);
+        }
+    }
+
+    #[test]
+    fn both_ends_agree_over_every_hash_and_binding() {
+        let channel = ChannelBindings { exporter: Some([9; 32]), server_end_point: None };
+        let bound = Binding::Bound(EXPORTER, vec![9; 32]);
+        for hash in Hash::ALL {
+            for (binding, plus) in [(&Binding::None, false), (&bound, true)] {
+                let verifier = Verifier::fresh(hash, &password("päss,=wörd"));
+
+                let (client, first) =
+                    Started::new(hash, "a=b,c", password("päss,=wörd"), binding).unwrap();
+                let first = ClientFirst::parse(first.as_bytes()).unwrap();
+                assert_eq!(first.username, "a=b,c");
+                let server = server::Started::new(first, plus, true, &channel).unwrap();
+                let (server, challenge) = server.challenge(verifier, true);
+                let (client, response) = client.respond(challenge.as_bytes()).unwrap();
+                let last = server.finish(response.as_bytes()).unwrap();
+
+                assert_eq!(client.verify(last.as_bytes()), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_login_relayed_from_another_channel_fails() {
+        let here = ChannelBindings { exporter: Some([9; 32]), server_end_point: None };
+        let theirs = Binding::Bound(EXPORTER, vec![8; 32]);
+        let verifier = Verifier::fresh(Hash::Sha256, &password("pencil"));
+
+        let (client, first) =
+            Started::new(Hash::Sha256, "bob", password("pencil"), &theirs).unwrap();
+        let first = ClientFirst::parse(first.as_bytes()).unwrap();
+        let (server, challenge) =
+            server::Started::new(first, true, true, &here).unwrap().challenge(verifier, true);
+        let (_, response) = client.respond(challenge.as_bytes()).unwrap();
+
+        assert_eq!(server.finish(response.as_bytes()), Err(ScramError::Binding));
+    }
+}

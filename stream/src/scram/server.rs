@@ -1,0 +1,235 @@
+//! RFC 5802, the server's side of SCRAM: first the checks of the channel, then the proof.
+
+use super::message::{ClientFinal, ClientFirst, Gs2, ServerFirst};
+use super::{Hash, ScramError, Verifier, xor};
+use crate::binding::ChannelBindings;
+use crate::secret::same_secret;
+use crate::token;
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+/// An exchange whose first message was read and whose channel binding makes sense; it waits for
+/// the verifier.
+#[derive(Debug)]
+pub struct Started {
+    first: ClientFirst,
+    /// What the last message must carry in `c=`.
+    binding: Vec<u8>,
+}
+
+impl Started {
+    /// Checks what the client says about channel binding (RFC 5802, 6).
+    ///
+    /// `plus` is whether the mechanism is a `-PLUS` one, `offered` whether any was offered.
+    pub fn new(
+        first: ClientFirst,
+        plus: bool,
+        offered: bool,
+        channel: &ChannelBindings,
+    ) -> Result<Started, ScramError> {
+        let mut binding = first.header.clone().into_bytes();
+        match (&first.gs2, plus) {
+            (Gs2::None, false) => {}
+            (Gs2::NotOffered, false) if offered => return Err(ScramError::Downgrade),
+            (Gs2::NotOffered, false) => {}
+            (Gs2::Bound(type_), true) => {
+                binding.extend_from_slice(channel.get(type_).ok_or(ScramError::Binding)?);
+            }
+            (Gs2::Bound(_), false) | (Gs2::None | Gs2::NotOffered, true) => {
+                return Err(ScramError::Binding);
+            }
+        }
+        Ok(Started { first, binding })
+    }
+
+    /// Whose password is to be proved: unescaped, not normalised.
+    pub fn username(&self) -> &str {
+        &self.first.username
+    }
+
+    /// Whom the client wants to act as, if it says.
+    pub fn authzid(&self) -> Option<&str> {
+        self.first.authzid.as_deref()
+    }
+
+    /// Goes on with the verifier: the exchange, and the server's first message.
+    ///
+    /// `genuine` is false for a made-up verifier: then every proof is wrong.
+    pub fn challenge(self, verifier: Verifier, genuine: bool) -> (Challenged, String) {
+        self.challenge_with(verifier, genuine, &token::token())
+    }
+
+    fn challenge_with(self, verifier: Verifier, genuine: bool, own: &str) -> (Challenged, String) {
+        let nonce = format!("{}{own}", self.first.nonce);
+        let message = ServerFirst {
+            nonce: nonce.clone(),
+            salt: verifier.salt.clone(),
+            iterations: verifier.iterations,
+        }
+        .write();
+        let signed = format!("{},{message},", self.first.bare);
+        (Challenged { binding: self.binding, nonce, signed, verifier, genuine }, message)
+    }
+}
+
+/// An exchange that waits for the client's proof.
+#[derive(Debug)]
+pub struct Challenged {
+    binding: Vec<u8>,
+    nonce: String,
+    /// The part of AuthMessage that is already known, with its last comma.
+    signed: String,
+    verifier: Verifier,
+    genuine: bool,
+}
+
+impl Challenged {
+    /// Checks the proof and returns the server's own, `v=…`.
+    pub fn finish(self, message: &[u8]) -> Result<String, ScramError> {
+        let last = ClientFinal::parse(message)?;
+        if !same_secret(last.nonce.as_bytes(), self.nonce.as_bytes()) {
+            return Err(ScramError::Nonce);
+        }
+        if !same_secret(&last.binding, &self.binding) {
+            return Err(ScramError::Binding);
+        }
+        let hash: Hash = self.verifier.hash;
+        let signed = self.signed + &last.without_proof;
+        let signature = hash.keyed(&self.verifier.stored_key, signed.as_bytes());
+        if last.proof.len() != signature.len() {
+            return Err(ScramError::Proof);
+        }
+        let client_key = xor(&last.proof, &signature);
+        let proved = same_secret(&hash.plain(&client_key), &self.verifier.stored_key);
+        // Not `&&`: a made-up verifier costs the same time.
+        if !(proved & self.genuine) {
+            return Err(ScramError::Proof);
+        }
+        let own = hash.keyed(&self.verifier.server_key, signed.as_bytes());
+        Ok(format!("v={}", STANDARD.encode(own)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::secret::Password;
+    use std::num::NonZeroU32;
+
+    fn verifier(hash: Hash, salt: &str) -> Verifier {
+        let password = Password::new("pencil").unwrap();
+        let salt = STANDARD.decode(salt).unwrap();
+        Verifier::derive(hash, &password, &salt, NonZeroU32::new(4096).unwrap())
+    }
+
+    fn started(first: &str, plus: bool, offered: bool) -> Result<Started, ScramError> {
+        let channel = ChannelBindings { exporter: Some([7; 32]), server_end_point: None };
+        Started::new(ClientFirst::parse(first.as_bytes())?, plus, offered, &channel)
+    }
+
+    /// RFC 5802, 5.
+    fn sha1() -> Challenged {
+        let (exchange, message) = started("n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL", false, true)
+            .unwrap()
+            .challenge_with(verifier(Hash::Sha1, "QSXCR+Q6sek8bf92"), true, "3rfcNHYJY1ZVvWVs7j");
+        assert_eq!(
+            message,
+            "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
+        );
+        exchange
+    }
+
+    const SHA1_FINAL: &str = "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,\
+                              p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=";
+
+    #[test]
+    fn the_example_of_rfc_5802_succeeds() {
+        let proof = sha1().finish(SHA1_FINAL.as_bytes()).unwrap();
+
+        assert_eq!(proof, "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=");
+    }
+
+    #[test]
+    fn the_example_of_rfc_7677_succeeds() {
+        let (exchange, message) =
+            started("n,,n=user,r=rOprNGfwEbeRWgbNEkqO", false, true).unwrap().challenge_with(
+                verifier(Hash::Sha256, "W22ZaJ0SNY7soEsUEjb6gQ=="),
+                true,
+                "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
+            );
+        assert_eq!(
+            message,
+            "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+             s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+        );
+
+        let proof = exchange
+            .finish(
+                b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+                  p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+            )
+            .unwrap();
+
+        assert_eq!(proof, "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    }
+
+    #[test]
+    fn a_wrong_proof_fails() {
+        for proof in ["v0X8v3Bz2T0CJGbJQyF0X+HI4Tt=", "AAAA", "", "v0X8v3Bz2T0CJGbJQyF0X+HI4TsA"] {
+            let message = SHA1_FINAL.replace("v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=", proof);
+            assert!(sha1().finish(message.as_bytes()).is_err(), "{proof}");
+        }
+    }
+
+    #[test]
+    fn a_nonce_of_another_exchange_fails() {
+        for nonce in ["fyko+d2lbbFgONRv9qkxdawL", "x", "fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7k"]
+        {
+            let message = SHA1_FINAL.replace("fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j", nonce);
+            assert_eq!(sha1().finish(message.as_bytes()), Err(ScramError::Nonce));
+        }
+    }
+
+    #[test]
+    fn another_gs2_header_in_the_last_message_fails() {
+        // `eSws` is `y,,`: somebody changed the first message on its way.
+        let message = SHA1_FINAL.replace("biws", "eSws");
+
+        assert_eq!(sha1().finish(message.as_bytes()), Err(ScramError::Binding));
+    }
+
+    #[test]
+    fn a_made_up_verifier_refuses_even_the_right_proof() {
+        let mut exchange = sha1();
+        exchange.genuine = false;
+
+        assert_eq!(exchange.finish(SHA1_FINAL.as_bytes()), Err(ScramError::Proof));
+    }
+
+    #[test]
+    fn y_is_refused_after_plus_was_offered() {
+        assert_eq!(started("y,,n=user,r=abc", false, true).unwrap_err(), ScramError::Downgrade);
+        assert!(started("y,,n=user,r=abc", false, false).is_ok());
+        assert!(started("n,,n=user,r=abc", false, true).is_ok());
+    }
+
+    #[test]
+    fn the_flag_must_fit_the_mechanism() {
+        for (first, plus) in [
+            ("p=tls-exporter,,n=user,r=abc", false),
+            ("n,,n=user,r=abc", true),
+            ("y,,n=user,r=abc", true),
+        ] {
+            assert_eq!(started(first, plus, true).unwrap_err(), ScramError::Binding, "{first}");
+        }
+    }
+
+    #[test]
+    fn a_binding_this_channel_does_not_have_is_refused() {
+        for type_ in ["tls-unique", "tls-server-end-point", "TLS-EXPORTER"] {
+            let first = format!("p={type_},,n=user,r=abc");
+            assert_eq!(started(&first, true, true).unwrap_err(), ScramError::Binding);
+        }
+        assert!(started("p=tls-exporter,,n=user,r=abc", true, true).is_ok());
+    }
+}

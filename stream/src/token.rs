@@ -1,0 +1,41 @@
+//! RFC 4086, unpredictable values: stream ids, resumption ids, nonces and salts, all from one function.
+
+use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+/// Fills an array from the system generator. Everything unpredictable in this program comes from here.
+///
+/// # Panics
+/// When the system has no random numbers: nothing may go on without them, and no peer can cause it.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // Stated above: the one failure that must stop the program.
+    rand::fill(&mut bytes).expect("the system generator gives random bytes");
+    bytes
+}
+
+/// Returns a new token: 128 random bits in 22 letters, digits, `-` and `_`.
+pub fn token() -> String {
+    URL_SAFE_NO_PAD.encode(random::<16>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_token_has_128_bits_and_never_comes_twice() {
+        let tokens: HashSet<String> = (0..1000).map(|_| token()).collect();
+
+        assert_eq!(tokens.len(), 1000);
+        assert!(tokens.iter().all(|t| t.len() == 22));
+    }
+
+    #[test]
+    fn a_token_needs_no_escaping() {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+
+        assert!((0..100).all(|_| token().chars().all(plain)));
+    }
+}
