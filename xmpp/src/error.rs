@@ -1,63 +1,78 @@
 //! RFC 6120, 8.3 and 4.9: what is said to a peer when something is refused.
 
-use crate::{Stanza, Outgoing};
+mod stanza;
+mod stream;
 
-/// RFC 6120, 8.3.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorType { /// …
-    Auth, /// …
-    Cancel, /// …
-    Continue, /// …
-    Modify, /// …
-    Wait }
+pub use stanza::{Condition, ErrorType, StanzaError};
+pub use stream::{StreamCondition, StreamError};
 
-/// RFC 6120, 8.3.3: all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Condition { BadRequest, Conflict, FeatureNotImplemented, Forbidden, Gone, InternalServerError, ItemNotFound, JidMalformed, NotAcceptable, NotAllowed, NotAuthorized, PolicyViolation, RecipientUnavailable, Redirect, RegistrationRequired, RemoteServerNotFound, RemoteServerTimeout, ResourceConstraint, ServiceUnavailable, SubscriptionRequired, UndefinedCondition, UnexpectedRequest }
+use crate::ns;
+use crate::write::Element;
 
-/// What goes back to the sender of a stanza.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StanzaError { /// type
-    pub type_: ErrorType, /// condition
-    pub condition: Condition, /// for people, English
-    pub text: Option<String>, /// application condition: (name, namespace)
-    pub app: Option<(&'static str, &'static str)> }
+/// An application-specific condition: its name and its namespace.
+type App = (&'static str, &'static str);
 
-impl StanzaError {
-    /// With the type that RFC 6120 8.3.3 gives the condition.
-    pub fn new(_condition: Condition) -> StanzaError { todo!() }
-    /// Adds a text for people.
-    pub fn with_text(self, _text: impl Into<String>) -> StanzaError { todo!() }
-    /// Sets another type.
-    pub fn with_type(self, _type_: ErrorType) -> StanzaError { todo!() }
-    /// Adds an application condition.
-    pub fn with_app(self, _name: &'static str, _ns: &'static str) -> StanzaError { todo!() }
-    /// The error stanza that answers `stanza`: addresses swapped, id kept, type='error'. `None` if the stanza
-    /// is itself an error or an iq result (those are never answered).
-    pub fn answer(&self, _stanza: &Stanza, _from: Option<&str>, _to: Option<&str>) -> Option<Outgoing> { todo!() }
-    /// `<error>…</error>` alone.
-    pub fn encode(&self) -> Vec<u8> { todo!() }
-    /// Reads the `<error/>` of a stanza of type error (for clients).
-    pub fn read(_stanza: &Stanza) -> Option<StanzaError> { todo!() }
+/// The application conditions that this program understands when it reads an error.
+const APPS: &[App] = &[
+    ("blocked", ns::BLOCKING_ERRORS),
+    ("blocked-you", ns::WHOELSE_ERRORS),
+    ("no-such-user", ns::WHOELSE_ERRORS),
+    ("idle", ns::WHOELSE_ERRORS),
+    ("already-logged-in", ns::WHOELSE_ERRORS),
+    ("handled-count-too-high", ns::SM),
+    // XEP-0050, 4.4.
+    ("malformed-action", ns::COMMANDS),
+    ("bad-action", ns::COMMANDS),
+    ("bad-locale", ns::COMMANDS),
+    ("bad-payload", ns::COMMANDS),
+    ("bad-sessionid", ns::COMMANDS),
+    ("session-expired", ns::COMMANDS),
+];
+
+fn known_app(name: &str, namespace: &str) -> Option<App> {
+    APPS.iter().copied().find(|app| *app == (name, namespace))
 }
 
-/// RFC 6120, 4.9.3: all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum StreamCondition { BadFormat, BadNamespacePrefix, Conflict, ConnectionTimeout, HostGone, HostUnknown, ImproperAddressing, InternalServerError, InvalidFrom, InvalidNamespace, InvalidXml, NotAuthorized, NotWellFormed, PolicyViolation, RemoteConnectionFailed, Reset, ResourceConstraint, RestrictedXml, SeeOtherHost, SystemShutdown, UndefinedCondition, UnsupportedEncoding, UnsupportedFeature, UnsupportedStanzaType, UnsupportedVersion }
-
-/// What ends a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamError { /// condition
-    pub condition: StreamCondition, /// for people
-    pub text: Option<String>, /// application condition: (name, namespace)
-    pub app: Option<(&'static str, &'static str)> }
-impl StreamError {
-    /// Without text.
-    pub fn new(condition: StreamCondition) -> StreamError { StreamError { condition, text: None, app: None } }
-    /// `<stream:error>…</stream:error>`.
-    pub fn encode(&self) -> Vec<u8> { todo!() }
-    /// Reads one (for clients).
-    pub fn read(_element: &Stanza) -> Option<StreamError> { todo!() }
+/// Appends what both kinds of error say: the condition, a text for people, the application's own.
+fn say(
+    element: Element,
+    condition: &'static str,
+    ns: &str,
+    text: Option<&str>,
+    app: Option<App>,
+) -> Element {
+    let mut element = element.child(Element::new(condition).xmlns(ns));
+    if let Some(text) = text {
+        element = element.child(Element::new("text").xmlns(ns).attr("xml:lang", "en").text(text));
+    }
+    if let Some((name, namespace)) = app {
+        element = element.child(Element::new(name).xmlns(namespace));
+    }
+    element
 }
+
+/// Declares the conditions of a kind of error, each with its name on the wire.
+macro_rules! conditions {
+    ($(#[$doc:meta])* $type:ident { $($variant:ident = $name:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "the names are the RFC's, and explained there")]
+        pub enum $type { $($variant,)+ }
+
+        impl $type {
+            /// All of them.
+            pub const ALL: &[$type] = &[$($type::$variant,)+];
+
+            /// The name on the wire.
+            pub fn name(self) -> &'static str {
+                match self { $($type::$variant => $name,)+ }
+            }
+
+            /// The condition of that name.
+            pub fn from_name(name: &str) -> Option<$type> {
+                match name { $($name => Some($type::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+use conditions;

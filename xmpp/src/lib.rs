@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod jid;
+mod name;
 pub mod ns;
 pub mod payload;
 pub mod scanner;
@@ -17,4 +18,4 @@ pub use jid::{BareJid, FullJid, Jid, JidError};
 pub use payload::Payload;
 pub use scanner::{Frame, Limits, ScanError, Scanner, StreamHeader};
 pub use stanza::{Child, Kind, Stanza};
-pub use write::{Class, Outgoing};
+pub use write::{Class, Element, Outgoing, Rewrite, rewrite};

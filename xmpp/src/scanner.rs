@@ -1,67 +1,317 @@
-//! The strict XML scanner: finds one whole stanza and says what it means, in one pass.
+//! XML 1.0 and Namespaces in XML, as RFC 6120, 11 restricts them: the scanner that finds one whole
+//! stanza and says what it means, in one pass.
+//!
+//! It accepts a subset of what a conforming parser accepts, and means the same by it; a fuzzer
+//! compares the two. What it accepts may therefore be forwarded as it stands: every prefix a stanza
+//! uses is declared inside it, nothing in it needs a document type, and nobody behind us can read it
+//! differently. State is kept across reads, so a stanza that drips in costs linear time.
 
-use crate::Stanza;
+pub(crate) mod chars;
+pub(crate) mod element;
+mod header;
+pub(crate) mod tag;
+
+use bytes::{Buf, BytesMut};
 use compact_str::CompactString;
+
+use self::element::{Done, Element, Place};
+use crate::Stanza;
+use crate::name::Namespace;
 
 /// What one element may cost. Depth counts the stanza's root as 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits { /// Bytes of one stanza.
-    pub bytes: usize, /// Elements in one stanza.
-    pub elements: usize, /// Levels of nesting.
-    pub depth: usize }
+pub struct Limits {
+    /// Bytes of one stanza, or of the stream header.
+    pub bytes: usize,
+    /// Elements in one stanza.
+    pub elements: usize,
+    /// Levels of nesting, at most [`Limits::DEEPEST`].
+    pub depth: usize,
+}
 
-/// Before login: 8 KiB, 32 elements, depth 32. After: 256 KiB, depth 32.
-impl Limits { /// Before login.
+impl Limits {
+    /// Before login: 8 KiB and 32 elements, enough for every negotiation, so that a stranger
+    /// costs little.
     pub const BEFORE_LOGIN: Limits = Limits { bytes: 8 << 10, elements: 32, depth: 32 };
-    /// After login.
-    pub const AFTER_LOGIN: Limits = Limits { bytes: 256 << 10, elements: 16 << 10, depth: 32 }; }
+    /// After login: 256 KiB.
+    pub const AFTER_LOGIN: Limits = Limits { bytes: 256 << 10, elements: 16 << 10, depth: 32 };
+    /// What a client takes from its server: archived and forwarded stanzas come in wrappers,
+    /// which add to the size and depth that their senders were allowed.
+    pub const FROM_SERVER: Limits = Limits { bytes: 1 << 20, elements: 32 << 10, depth: 40 };
+    /// No limit may be deeper: typed payloads are read by recursion.
+    pub const DEEPEST: usize = 64;
+    /// What [`Stanza::parse`] takes: stanzas of our own making, or stored when they were scanned.
+    pub(crate) const OWN: Limits =
+        Limits { bytes: 64 << 20, elements: usize::MAX, depth: Limits::DEEPEST };
+}
 
 /// What stood in a `<stream:stream …>` header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StreamHeader { /// content namespace (xmlns)
-    pub content: CompactString, /// to
-    pub to: Option<CompactString>, /// from
-    pub from: Option<CompactString>, /// id
-    pub id: Option<CompactString>, /// version as written, None if absent
-    pub version: Option<CompactString>, /// xml:lang
-    pub lang: Option<CompactString> }
+pub struct StreamHeader {
+    /// The content namespace (`xmlns`).
+    pub content: CompactString,
+    /// `to`, unescaped and unparsed.
+    pub to: Option<CompactString>,
+    /// `from`, unescaped and unparsed.
+    pub from: Option<CompactString>,
+    /// `id`.
+    pub id: Option<CompactString>,
+    /// `version` as written, `None` if absent.
+    pub version: Option<CompactString>,
+    /// `xml:lang`.
+    pub lang: Option<CompactString>,
+}
 
 /// What the scanner found next.
 #[derive(Debug)]
-pub enum Frame { /// `<stream:stream>`
-    Open(StreamHeader), /// one whole element of depth 1
-    Element(Stanza), /// `</stream:stream>`
-    Close }
+#[expect(clippy::large_enum_variant, reason = "almost every frame is an element, and moves once")]
+pub enum Frame {
+    /// `<stream:stream>`.
+    Open(StreamHeader),
+    /// One whole element of depth 1.
+    Element(Stanza),
+    /// `</stream:stream>`.
+    Close,
+}
 
 /// Why the bytes were refused; each maps to one stream error (RFC 6120, 4.9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScanError { /// not-well-formed
-    NotWellFormed, /// restricted-xml
-    Restricted, /// bad-namespace-prefix
-    BadPrefix, /// invalid-namespace
-    InvalidNamespace, /// policy-violation: over a limit
-    TooBig, /// unsupported-encoding
-    Encoding, /// bad-format
-    BadFormat }
+pub enum ScanError {
+    /// `not-well-formed`: not XML, or not namespace-well-formed.
+    NotWellFormed,
+    /// `restricted-xml`: XML that RFC 6120, 11.1 forbids, or that we do not take for safety.
+    Restricted,
+    /// `bad-namespace-prefix`: a prefix that is not declared where it must be.
+    BadPrefix,
+    /// `invalid-namespace`: a stream header of another protocol.
+    InvalidNamespace,
+    /// `policy-violation`: over a limit.
+    TooBig,
+    /// `unsupported-encoding`: not UTF-8.
+    Encoding,
+    /// `bad-format`: XML, but not a stream of stanzas.
+    BadFormat,
+}
+
+/// Where in the stream we are.
+#[derive(Debug)]
+enum State {
+    /// Before the header.
+    Start,
+    /// Behind an XML declaration.
+    Declared,
+    /// Between or in elements.
+    Open(Box<Root>),
+    /// Behind `</stream:stream>`.
+    Closed,
+    /// Nothing will be accepted any more.
+    Failed(ScanError),
+}
+
+/// What the stream header means for what follows.
+#[derive(Debug)]
+struct Root {
+    /// As it was written: the end tag must be the same.
+    name: CompactString,
+    /// The prefixes it declared.
+    prefixes: Vec<(CompactString, Namespace)>,
+}
 
 /// One stream's scanner; keeps its state across reads and no buffer while empty.
+///
+/// Call [`next`](Scanner::next) until it returns `None` after each [`push`](Scanner::push): then
+/// never more is held than the limit and one read.
 #[derive(Debug)]
-pub struct Scanner { _limits: Limits }
+pub struct Scanner {
+    limits: Limits,
+    content: &'static str,
+    state: State,
+    buffer: BytesMut,
+    /// An element of which only a part has arrived.
+    partial: Option<Box<Element>>,
+    keepalives: u64,
+}
 
 impl Scanner {
     /// A scanner that waits for a stream header. `content` is ns::CLIENT or ns::SERVER: the only
     /// default namespace accepted.
-    pub fn new(_content: &'static str, limits: Limits) -> Scanner { Scanner { _limits: limits } }
+    pub fn new(content: &'static str, limits: Limits) -> Scanner {
+        Scanner {
+            limits,
+            content,
+            state: State::Start,
+            buffer: BytesMut::new(),
+            partial: None,
+            keepalives: 0,
+        }
+    }
+
     /// Changes the limits, for what comes next.
-    pub fn set_limits(&mut self, _limits: Limits) { todo!() }
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes bytes that arrived.
-    pub fn push(&mut self, _bytes: &[u8]) { todo!() }
+    pub fn push(&mut self, bytes: &[u8]) {
+        if !matches!(self.state, State::Closed | State::Failed(_)) {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
     /// The next whole frame, `None` when more bytes are needed. After an error: the same error.
-    pub fn next(&mut self) -> Result<Option<Frame>, ScanError> { todo!() }
+    #[expect(clippy::should_implement_trait, reason = "an iterator would end, this one waits")]
+    pub fn next(&mut self) -> Result<Option<Frame>, ScanError> {
+        if let State::Failed(error) = self.state {
+            return Err(error);
+        }
+        let found = self.find();
+        if let Err(error) = found {
+            self.state = State::Failed(error);
+            self.discard();
+        }
+        if self.buffer.is_empty() {
+            // Gives the memory back: an idle stream owns no buffer.
+            self.buffer = BytesMut::new();
+        }
+        found
+    }
+
     /// Expects a new stream header; bytes already pushed and not consumed are kept.
-    pub fn restart(&mut self) { todo!() }
-    /// Throws away what was pushed and not consumed (before a TLS handshake, row 22).
-    pub fn discard(&mut self) { todo!() }
-    /// Whether nothing of an unfinished frame is held (whitespace does not count).
-    pub fn is_empty(&self) -> bool { todo!() }
+    pub fn restart(&mut self) {
+        if !matches!(self.state, State::Failed(_)) {
+            self.state = State::Start;
+            self.partial = None;
+        }
+    }
+
+    /// Throws away what was pushed and not consumed, as must be done before a TLS handshake: what
+    /// was sent in clear text does not count as sent under its protection.
+    pub fn discard(&mut self) {
+        self.buffer = BytesMut::new();
+        self.partial = None;
+    }
+
+    /// Whether nothing of an unfinished frame is held (white space does not count).
+    pub fn is_empty(&self) -> bool {
+        self.buffer.iter().all(|b| chars::is(*b, chars::SPACE))
+    }
+
+    /// How many bytes are held.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// How many bytes of white space have stood between elements so far: RFC 6120, 4.6.1 lets a
+    /// peer show with one that it is alive.
+    pub fn keepalives(&self) -> u64 {
+        self.keepalives
+    }
+
+    fn find(&mut self) -> Result<Option<Frame>, ScanError> {
+        loop {
+            if matches!(self.state, State::Closed | State::Failed(_)) {
+                self.discard();
+                return Ok(None);
+            }
+            if self.partial.is_none() {
+                self.skip_space();
+                match self.buffer.first() {
+                    None => return Ok(None),
+                    Some(b'<') => {}
+                    Some(_) => return Err(self.not_an_element()),
+                }
+                if matches!(self.state, State::Start) && self.buffer.starts_with(b"<?") {
+                    let view = &self.buffer[..self.buffer.len().min(self.limits.bytes)];
+                    let Some(length) = header::declaration(view)? else {
+                        return Ok(None);
+                    };
+                    self.buffer.advance(length);
+                    self.state = State::Declared;
+                    continue;
+                }
+            }
+            return self.find_element();
+        }
+    }
+
+    fn skip_space(&mut self) {
+        let space = self.buffer.iter().take_while(|b| chars::is(**b, chars::SPACE)).count();
+        if space > 0 {
+            self.buffer.advance(space);
+            if matches!(self.state, State::Open(_)) {
+                self.keepalives = self.keepalives.saturating_add(space as u64);
+            }
+        }
+    }
+
+    /// What is wrong with text where only elements may stand.
+    fn not_an_element(&self) -> ScanError {
+        match self.state {
+            State::Open(_) => ScanError::BadFormat,
+            _ => ScanError::NotWellFormed,
+        }
+    }
+
+    fn find_element(&mut self) -> Result<Option<Frame>, ScanError> {
+        let limit = self.limits.bytes.min(Limits::OWN.bytes);
+        // Bytes beyond the limit are not looked at, so that it does not matter how many of them
+        // happen to have arrived.
+        let view = &self.buffer[..self.buffer.len().min(limit)];
+        let place = Place {
+            content: self.content,
+            prefixes: match &self.state {
+                State::Open(root) => &root.prefixes,
+                _ => &[],
+            },
+            limits: self.limits,
+            list: 2,
+            header: !matches!(self.state, State::Open(_)),
+        };
+
+        // Most elements arrive whole, and are read without a box.
+        let mut boxed = self.partial.take();
+        let mut fresh = None;
+        let element = match &mut boxed {
+            Some(element) => &mut **element,
+            None => fresh.get_or_insert_with(Element::new),
+        };
+        let Some(done) = element.read(view, &place)? else {
+            if view.len() == limit {
+                return Err(ScanError::TooBig);
+            }
+            self.partial = boxed.or_else(|| fresh.map(Box::new));
+            return Ok(None);
+        };
+        let length = element.length();
+        let frame = match done {
+            Done::Element => {
+                element::text(&view[..length])?;
+                let head = std::mem::take(&mut element.head);
+                let children = std::mem::take(&mut element.children);
+                let bytes = self.buffer.split_to(length).freeze();
+                Frame::Element(Stanza::new(bytes, head, children))
+            }
+            Done::Header => {
+                element::text(&view[..length])?;
+                let (header, root) = header::read(&element.tag, view, self.content)?;
+                self.buffer.advance(length);
+                self.state = State::Open(Box::new(root));
+                Frame::Open(header)
+            }
+            Done::Close => {
+                let name = element.tag.name.span.of(view);
+                match &self.state {
+                    State::Open(root) if root.name.as_bytes() == name => {}
+                    _ => return Err(ScanError::NotWellFormed),
+                }
+                self.buffer.advance(length);
+                self.state = State::Closed;
+                Frame::Close
+            }
+        };
+        Ok(Some(frame))
+    }
 }
+
+#[cfg(test)]
+mod tests;

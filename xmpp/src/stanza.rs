@@ -1,68 +1,379 @@
-//! The envelope of a stanza as it arrived: attributes unescaped, children as named spans, bytes untouched.
+//! RFC 6120, 8.1: the envelope of a stanza as it arrived: attributes unescaped, children as named
+//! spans, bytes untouched.
+//!
+//! Everything here comes from the scanner's one pass; what is asked for rarely (other attributes,
+//! texts) is looked up again in the bytes, which are known to be well-formed.
 
-use crate::{StanzaError, Payload};
+pub(crate) mod read;
+
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use compact_str::CompactString;
+use smallvec::SmallVec;
+
+use crate::name::Namespace;
+use crate::scanner::chars;
+use crate::scanner::element::{Done, Element, Place};
+use crate::scanner::tag::{Attribute, Span, Tag};
+use crate::{Limits, Payload, ScanError, StanzaError, ns, payload};
 
 /// Which of the three stanzas, or another element of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind { /// message
-    Message, /// presence
-    Presence, /// iq
-    Iq, /// SASL, STARTTLS, stream management…
-    Other }
+pub enum Kind {
+    /// `<message/>`.
+    Message,
+    /// `<presence/>`.
+    Presence,
+    /// `<iq/>`.
+    Iq,
+    /// SASL, STARTTLS, stream management…
+    Other,
+}
 
 /// One whole element of depth 1.
 #[derive(Debug, Clone)]
-pub struct Stanza { bytes: Bytes }
+pub struct Stanza {
+    bytes: Bytes,
+    head: Head,
+    children: SmallVec<[Child; 4]>,
+}
 
 /// A direct child: its resolved name and where it stands.
 #[derive(Debug, Clone)]
-pub struct Child { name: CompactString, ns: CompactString, start: u32, end: u32 }
+pub struct Child {
+    pub(crate) name: CompactString,
+    pub(crate) namespace: Namespace,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// What the scanner learnt of the root.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    kind: Kind,
+    name: CompactString,
+    pub(crate) namespace: Namespace,
+    to: Value,
+    from: Value,
+    id: Value,
+    type_: Value,
+    lang: Value,
+    /// Values that are not simply their bytes, one after the other.
+    decoded: String,
+    /// Behind `<name`.
+    pub(crate) after_name: u32,
+    /// Behind the last attribute.
+    pub(crate) attributes_end: u32,
+    /// Behind the start tag.
+    pub(crate) tag_end: u32,
+    /// Where the end tag begins; the end of the element if it has none.
+    pub(crate) end_tag: u32,
+    /// The attribute `from` with the white space before it; empty if there is none.
+    pub(crate) from_attribute: Span,
+    /// The declaration `xmlns` with the white space before it; empty if there is none.
+    pub(crate) default_declaration: Span,
+    /// Whether names in the children may depend on declarations of the root.
+    pub(crate) scoped: bool,
+}
+
+/// An attribute's value.
+#[derive(Debug, Clone, Copy, Default)]
+enum Value {
+    #[default]
+    Absent,
+    /// As it stands in the bytes.
+    Plain(Span),
+    /// In [`Head::decoded`].
+    Decoded(Span),
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head {
+            kind: Kind::Other,
+            name: CompactString::default(),
+            namespace: Namespace::Known(""),
+            to: Value::Absent,
+            from: Value::Absent,
+            id: Value::Absent,
+            type_: Value::Absent,
+            lang: Value::Absent,
+            decoded: String::new(),
+            after_name: 0,
+            attributes_end: 0,
+            tag_end: 0,
+            end_tag: 0,
+            from_attribute: Span::default(),
+            default_declaration: Span::default(),
+            scoped: false,
+        }
+    }
+}
+
+impl Head {
+    /// Understands the root's start tag. `content` is the namespace in which `message`,
+    /// `presence` and `iq` are stanzas.
+    pub(crate) fn new(
+        bytes: &[u8],
+        tag: &Tag,
+        name: &str,
+        namespace: Namespace,
+        content: &str,
+    ) -> Head {
+        let kind = match name {
+            _ if namespace.as_str() != content => Kind::Other,
+            "message" => Kind::Message,
+            "presence" => Kind::Presence,
+            "iq" => Kind::Iq,
+            _ => Kind::Other,
+        };
+        let after_name = tag.name.span.end;
+        let mut head = Head {
+            kind,
+            name: CompactString::new(name),
+            namespace,
+            after_name,
+            attributes_end: after_name,
+            tag_end: tag.at,
+            ..Head::default()
+        };
+        for attribute in &tag.attributes {
+            // Up to and with the closing quote.
+            let whole = Span { start: head.attributes_end, end: attribute.value.end + 1 };
+            head.attributes_end = whole.end;
+            match attribute.name.span.of(bytes) {
+                b"to" => head.to = head.value(attribute, bytes),
+                b"from" => {
+                    head.from = head.value(attribute, bytes);
+                    head.from_attribute = whole;
+                }
+                b"id" => head.id = head.value(attribute, bytes),
+                b"type" => head.type_ = head.value(attribute, bytes),
+                b"xml:lang" => head.lang = head.value(attribute, bytes),
+                b"xmlns" => head.default_declaration = whole,
+                _ => {}
+            }
+        }
+        head
+    }
+
+    fn value(&mut self, attribute: &Attribute, bytes: &[u8]) -> Value {
+        if attribute.plain {
+            return Value::Plain(attribute.value);
+        }
+        let start = self.decoded.len() as u32;
+        self.decoded.push_str(&chars::unescape_value(attribute.value.of(bytes)));
+        Value::Decoded(Span { start, end: self.decoded.len() as u32 })
+    }
+}
 
 impl Stanza {
-    /// Scans one element as if it stood on an open `jabber:client` stream; for tests, stored rows, own output.
-    pub fn parse(_xml: impl Into<Bytes>) -> Result<Stanza, crate::ScanError> { todo!() }
+    pub(crate) fn new(bytes: Bytes, head: Head, children: SmallVec<[Child; 4]>) -> Stanza {
+        Stanza { bytes, head, children }
+    }
+
+    /// Scans one element as if it stood on an open `jabber:client` stream whose header declared
+    /// the prefix `stream`; for tests, stored rows, own output.
+    ///
+    /// White space around it is left out; anything else beside it is an error.
+    pub fn parse(xml: impl Into<Bytes>) -> Result<Stanza, ScanError> {
+        let bytes: Bytes = xml.into();
+        let trimmed = bytes.trim_ascii();
+        let bytes = bytes.slice_ref(trimmed);
+        if bytes.first() != Some(&b'<') {
+            return Err(ScanError::NotWellFormed);
+        }
+        let mut element = scan(&bytes, 2)?;
+        let head = std::mem::take(&mut element.head);
+        let children = std::mem::take(&mut element.children);
+        Ok(Stanza::new(bytes, head, children))
+    }
+
     /// The kind.
-    pub fn kind(&self) -> Kind { todo!() }
-    /// Root local name.
-    pub fn name(&self) -> &str { todo!() }
-    /// Root namespace.
-    pub fn ns(&self) -> &str { todo!() }
+    pub fn kind(&self) -> Kind {
+        self.head.kind
+    }
+
+    /// The root's local name.
+    pub fn name(&self) -> &str {
+        &self.head.name
+    }
+
+    /// The root's namespace.
+    pub fn ns(&self) -> &str {
+        self.head.namespace.as_str()
+    }
+
     /// `to`, unescaped and unparsed.
-    pub fn to(&self) -> Option<&str> { todo!() }
-    /// `from`.
-    pub fn from(&self) -> Option<&str> { todo!() }
+    pub fn to(&self) -> Option<&str> {
+        self.value(self.head.to)
+    }
+
+    /// `from`, unescaped and unparsed.
+    pub fn from(&self) -> Option<&str> {
+        self.value(self.head.from)
+    }
+
     /// `id`.
-    pub fn id(&self) -> Option<&str> { todo!() }
+    pub fn id(&self) -> Option<&str> {
+        self.value(self.head.id)
+    }
+
     /// `type`.
-    pub fn type_(&self) -> Option<&str> { todo!() }
+    pub fn type_(&self) -> Option<&str> {
+        self.value(self.head.type_)
+    }
+
     /// `xml:lang`.
-    pub fn lang(&self) -> Option<&str> { todo!() }
-    /// Any other attribute of the root by local name without namespace (rare; scans again): `mechanism`, `h`, `previd`.
-    pub fn attr(&self, _name: &str) -> Option<CompactString> { todo!() }
+    pub fn lang(&self) -> Option<&str> {
+        self.value(self.head.lang)
+    }
+
+    fn value(&self, value: Value) -> Option<&str> {
+        match value {
+            Value::Absent => None,
+            Value::Plain(span) => Some(std::str::from_utf8(span.of(&self.bytes)).unwrap_or("")),
+            Value::Decoded(span) => {
+                Some(self.head.decoded.get(span.start as usize..span.end as usize).unwrap_or(""))
+            }
+        }
+    }
+
+    /// Any other attribute of the root by local name without namespace (rare; scans again):
+    /// `mechanism`, `h`, `previd`.
+    pub fn attr(&self, name: &str) -> Option<CompactString> {
+        read::attribute(&self.bytes, name)
+    }
+
     /// Direct children, in order.
-    pub fn children(&self) -> &[Child] { todo!() }
+    pub fn children(&self) -> &[Child] {
+        &self.children
+    }
+
     /// The first child of that name and namespace.
-    pub fn child(&self, _name: &str, _ns: &str) -> Option<&Child> { todo!() }
+    pub fn child(&self, name: &str, ns: &str) -> Option<&Child> {
+        self.children.iter().find(|child| child.is(name, ns))
+    }
+
     /// Whether there is such a child.
-    pub fn has(&self, name: &str, ns: &str) -> bool { self.child(name, ns).is_some() }
+    pub fn has(&self, name: &str, ns: &str) -> bool {
+        self.child(name, ns).is_some()
+    }
+
     /// A child's bytes, as they came (the default namespace may be inherited from the root).
-    pub fn slice(&self, _child: &Child) -> &[u8] { todo!() }
+    pub fn slice(&self, child: &Child) -> &[u8] {
+        child.span().of(&self.bytes)
+    }
+
+    /// The children of a child or of a deeper element, in order (rare; scans again).
+    ///
+    /// They are children of this stanza in every respect: `slice`, `child_attr`, `text_of`,
+    /// `payload` and this function take them.
+    pub fn grandchildren(&self, child: &Child) -> Vec<Child> {
+        let within = |c: &Child| child.start < c.start && c.end <= child.end;
+        let depth = read::depth_at(&self.bytes, child.start);
+        // The bytes have been scanned before, so this does not fail.
+        scan_in(&self.bytes, depth + 2, self.default_namespace())
+            .map(|element| element.children.into_iter().filter(within).collect())
+            .unwrap_or_default()
+    }
+
     /// The whole element's bytes.
-    pub fn bytes(&self) -> &Bytes { &self.bytes }
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// Text directly inside the root (SASL payloads), unescaped.
-    pub fn text(&self) -> CompactString { todo!() }
+    pub fn text(&self) -> CompactString {
+        read::text(&self.bytes)
+    }
+
+    /// Text directly inside a child, unescaped.
+    pub fn text_of(&self, child: &Child) -> CompactString {
+        read::text(self.slice(child))
+    }
+
     /// Text of a child, unescaped: `stanza.child_text("body", ns::CLIENT)`.
-    pub fn child_text(&self, _name: &str, _ns: &str) -> Option<CompactString> { todo!() }
+    pub fn child_text(&self, name: &str, ns: &str) -> Option<CompactString> {
+        self.child(name, ns).map(|child| self.text_of(child))
+    }
+
     /// An attribute of a child, unescaped.
-    pub fn child_attr(&self, _child: &Child, _attr: &str) -> Option<CompactString> { todo!() }
+    pub fn child_attr(&self, child: &Child, attr: &str) -> Option<CompactString> {
+        read::attribute(self.slice(child), attr)
+    }
+
     /// A child as its typed payload; a payload that does not fit its schema is `bad-request`.
-    pub fn payload<T: Payload>(&self, _child: &Child) -> Result<T, StanzaError> { todo!() }
+    pub fn payload<T: Payload>(&self, child: &Child) -> Result<T, StanzaError> {
+        payload::read(self, child)
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The content namespace the stanza was scanned with.
+    fn default_namespace(&self) -> &'static str {
+        match self.head.namespace {
+            Namespace::Known(ns::SERVER) => ns::SERVER,
+            _ => ns::CLIENT,
+        }
+    }
 }
+
 impl Child {
     /// Local name.
-    pub fn name(&self) -> &str { &self.name }
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Resolved namespace.
-    pub fn ns(&self) -> &str { &self.ns }
+    pub fn ns(&self) -> &str {
+        self.namespace.as_str()
+    }
+
+    /// Whether it has this name and namespace.
+    pub fn is(&self, name: &str, ns: &str) -> bool {
+        self.name == name && self.ns() == ns
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        Span { start: self.start, end: self.end }
+    }
 }
+
+/// Scans exactly one element, listing the elements at depth `list`.
+fn scan(bytes: &[u8], list: usize) -> Result<Element, ScanError> {
+    scan_in(bytes, list, ns::CLIENT)
+}
+
+fn scan_in(bytes: &[u8], list: usize, content: &'static str) -> Result<Element, ScanError> {
+    if bytes.len() > Limits::OWN.bytes {
+        return Err(ScanError::TooBig);
+    }
+    std::str::from_utf8(bytes).map_err(|_| ScanError::Encoding)?;
+    let prefixes = [(CompactString::const_new("stream"), Namespace::Known(ns::STREAM))];
+    let place = Place { content, prefixes: &prefixes, limits: Limits::OWN, list, header: false };
+    let mut element = Element::new();
+    match element.read(bytes, &place)? {
+        Some(Done::Element) if element.length() == bytes.len() => Ok(element),
+        _ => Err(ScanError::NotWellFormed),
+    }
+}
+
+impl TryFrom<&str> for Stanza {
+    type Error = ScanError;
+
+    fn try_from(xml: &str) -> Result<Stanza, ScanError> {
+        Stanza::parse(Bytes::copy_from_slice(xml.as_bytes()))
+    }
+}
+
+/// Lends unescaped text as it is usually wanted.
+pub(crate) fn compact(text: Cow<'_, str>) -> CompactString {
+    CompactString::from(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,74 +1,310 @@
-//! What leaves: escaping, small elements by hand, and the one rewrite of a forwarded stanza (architecture §4).
+//! RFC 6120, 8 and 11: what leaves: escaping, small elements by hand, and the one rewrite of a
+//! forwarded stanza.
 
-use crate::{Kind, Stanza};
 use bytes::Bytes;
+
+use crate::{Kind, Stanza, scanner};
 
 /// What a queue needs to know of a stanza without parsing it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class { /// A message that is kept in the log if nobody takes it (and its number there, 0 if it is in no log).
-    Kept(u64), /// A groupchat message
-    Groupchat, /// any other message
-    Message, /// presence
-    Presence, /// iq get or set
-    IqRequest, /// iq result or error
-    IqAnswer, /// not a stanza: not counted by stream management
-    Nonza }
+pub enum Class {
+    /// A message that is kept in the log if nobody takes it, and its number there, 0 if it is in
+    /// no log.
+    Kept(u64),
+    /// A groupchat message.
+    Groupchat,
+    /// Any other message.
+    Message,
+    /// Presence.
+    Presence,
+    /// An iq get or set.
+    IqRequest,
+    /// An iq result or error.
+    IqAnswer,
+    /// Not a stanza: not counted by stream management.
+    Nonza,
+}
 
 /// One encoded stanza, shared by every queue that holds it.
-/// The root has neither `xmlns` nor (on broadcast presence) `to`, and always an end tag, so a sink can insert:
-/// at `after_name` attributes, at `before_end` children.
+///
+/// The root has neither `xmlns` nor (on broadcast presence) `to`, and always an end tag, so a sink
+/// can insert what only it knows: at `after_name` attributes, at `before_end` children.
 #[derive(Debug, Clone)]
-pub struct Outgoing { /// the text
-    pub bytes: Bytes, /// offset just behind `<message`
-    pub after_name: u32, /// offset of `</message>`
-    pub before_end: u32, /// what it is
-    pub class: Class }
+pub struct Outgoing {
+    /// The text.
+    pub bytes: Bytes,
+    /// Offset just behind `<message`.
+    pub after_name: u32,
+    /// Offset of `</message>`.
+    pub before_end: u32,
+    /// What it is.
+    pub class: Class,
+}
 
 impl Outgoing {
     /// From bytes that follow the rule above (a row of the log, or what [`Element`] wrote).
-    pub fn from_encoded(_kind: Kind, _bytes: Bytes, _class: Class) -> Outgoing { todo!() }
+    ///
+    /// Bytes that do not follow it are sent as they are, with nothing inserted in the wrong place.
+    pub fn from_encoded(kind: Kind, bytes: Bytes, class: Class) -> Outgoing {
+        let name = match kind {
+            Kind::Message => "message".len(),
+            Kind::Presence => "presence".len(),
+            Kind::Iq => "iq".len(),
+            Kind::Other => {
+                let ends = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'/' | b'>');
+                bytes.iter().position(ends).unwrap_or(1) - 1
+            }
+        };
+        let after_name = (name + 1).min(bytes.len());
+        let before_end = match memchr::memrchr(b'<', &bytes) {
+            Some(at) if at >= after_name => at,
+            _ => bytes.len(),
+        };
+        Outgoing { bytes, after_name: after_name as u32, before_end: before_end as u32, class }
+    }
+
     /// A copy with children added before the end tag.
-    pub fn with_children(&self, _children: &[u8]) -> Outgoing { todo!() }
+    pub fn with_children(&self, children: &[u8]) -> Outgoing {
+        let bytes = self.insert(self.before_end, children);
+        let before_end = self.before_end.saturating_add(children.len() as u32);
+        Outgoing { bytes, before_end, ..*self }
+    }
+
     /// A copy with attributes added behind the name: ` to='bob@host'`.
-    pub fn with_attributes(&self, _attributes: &[u8]) -> Outgoing { todo!() }
+    pub fn with_attributes(&self, attributes: &[u8]) -> Outgoing {
+        let bytes = self.insert(self.after_name, attributes);
+        let before_end = self.before_end.saturating_add(attributes.len() as u32);
+        Outgoing { bytes, before_end, ..*self }
+    }
+
+    fn insert(&self, at: u32, more: &[u8]) -> Bytes {
+        let (before, behind) = self.bytes.split_at((at as usize).min(self.bytes.len()));
+        let mut out = Vec::with_capacity(self.bytes.len() + more.len());
+        out.extend_from_slice(before);
+        out.extend_from_slice(more);
+        out.extend_from_slice(behind);
+        Bytes::from(out)
+    }
 }
 
 /// How a forwarded stanza is rewritten, in one copy.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Rewrite<'a> { /// the sender's address; replaces what is there (unescaped; escaped here; or see `from_escaped`)
-    pub from: &'a str, /// the stream's xml:lang, added where the stanza has none
-    pub lang: Option<&'a str>, /// `to` to add when the stanza has none; an existing one is never rewritten
-    pub to: Option<&'a str>, /// indices into `Stanza::children` that are left out
-    pub drop: &'a [usize], /// children to append, already encoded
-    pub add: &'a [u8] }
+pub struct Rewrite<'a> {
+    /// The sender's address, unescaped; replaces what is there. Empty: no `from` at all.
+    pub from: &'a str,
+    /// The stream's `xml:lang`, added where the stanza has none (RFC 6120, 4.7.4).
+    pub lang: Option<&'a str>,
+    /// `to` to add when the stanza has none; an existing one is never rewritten.
+    pub to: Option<&'a str>,
+    /// Indices into `Stanza::children` that are left out.
+    pub drop: &'a [usize],
+    /// Children to append, already encoded.
+    pub add: &'a [u8],
+}
 
-/// Rewrites: `from` replaced, root `xmlns` dropped, children left out and put in, an end tag guaranteed.
-pub fn rewrite(_stanza: &Stanza, _how: &Rewrite<'_>, _class: Class) -> Outgoing { todo!() }
+/// Rewrites: `from` replaced, root `xmlns` dropped, children left out and put in, an end tag
+/// guaranteed. Everything else stays byte for byte what the sender wrote.
+pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
+    let bytes: &[u8] = stanza.bytes();
+    let head = stanza.head();
+    let slice = |from: u32, to: u32| bytes.get(from as usize..to as usize).unwrap_or_default();
+    let addresses = how.from.len() + how.to.map_or(0, str::len) + how.lang.map_or(0, str::len);
+    let mut out = Vec::with_capacity(bytes.len() + addresses + how.add.len() + 64);
+
+    out.extend_from_slice(slice(0, head.after_name));
+    if !how.from.is_empty() {
+        attribute(&mut out, "from", how.from);
+    }
+    if let (None, Some(to)) = (stanza.to(), how.to) {
+        attribute(&mut out, "to", to);
+    }
+    if let (None, Some(lang)) = (stanza.lang(), how.lang) {
+        attribute(&mut out, "xml:lang", lang);
+    }
+    let (from, xmlns) = (head.from_attribute, head.default_declaration);
+    let (first, second) = if from.start <= xmlns.start { (from, xmlns) } else { (xmlns, from) };
+    let mut at = head.after_name;
+    for cut in [first, second] {
+        if cut.len() > 0 {
+            out.extend_from_slice(slice(at, cut.start));
+            at = cut.end;
+        }
+    }
+    out.extend_from_slice(slice(at, head.attributes_end));
+    out.push(b'>');
+
+    let mut at = head.tag_end;
+    for (i, child) in stanza.children().iter().enumerate() {
+        if how.drop.contains(&i) {
+            let span = child.span();
+            out.extend_from_slice(slice(at, span.start));
+            at = span.end;
+        }
+    }
+    out.extend_from_slice(slice(at, head.end_tag));
+    out.extend_from_slice(how.add);
+    let before_end = out.len() as u32;
+    out.extend_from_slice(b"</");
+    out.extend_from_slice(slice(1, head.after_name));
+    out.push(b'>');
+
+    Outgoing { bytes: Bytes::from(out), after_name: head.after_name, before_end, class }
+}
 
 /// Appends `text` escaped for an attribute in single quotes or for content.
-pub fn escape(_out: &mut Vec<u8>, _text: &str) { todo!() }
+///
+/// The result is always well-formed: a character that XML cannot represent becomes U+FFFD.
+pub fn escape(out: &mut Vec<u8>, text: &str) {
+    escape_as(out, text, true);
+}
+
+/// Escapes; in content, unlike in an attribute, a line end survives as it is.
+fn escape_as(out: &mut Vec<u8>, text: &str, value: bool) {
+    let bytes = text.as_bytes();
+    let mut copied = 0;
+    for (i, &b) in bytes.iter().enumerate() {
+        let (instead, length): (&[u8], usize) = match b {
+            b'&' => (b"&amp;", 1),
+            b'<' => (b"&lt;", 1),
+            b'>' => (b"&gt;", 1),
+            b'\'' => (b"&apos;", 1),
+            b'"' => (b"&quot;", 1),
+            b'\r' => (b"&#13;", 1),
+            b'\n' if value => (b"&#10;", 1),
+            b'\t' if value => (b"&#9;", 1),
+            b'\t' | b'\n' => continue,
+            0..0x20 => ("\u{FFFD}".as_bytes(), 1),
+            0xEF if scanner::chars::is_noncharacter(&bytes[i..]) => ("\u{FFFD}".as_bytes(), 3),
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[copied..i]);
+        out.extend_from_slice(instead);
+        copied = i + length;
+    }
+    out.extend_from_slice(&bytes[copied..]);
+}
+
+fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.push(b' ');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"='");
+    escape(out, value);
+    out.push(b'\'');
+}
 
 /// Writes one element by hand; what is given as text is escaped.
-/// `Element::new("iq").attr("type", "result").attr_opt("id", id).child(Element::new("x").xmlns("urn:y").text("hi")).finish()`
+///
+/// ```
+/// # use whoelse_xmpp::Element;
+/// let ping = Element::new("iq").attr("type", "get").child(Element::new("ping").xmlns("urn:xmpp:ping"));
+/// assert_eq!(ping.finish(), "<iq type='get'><ping xmlns='urn:xmpp:ping'/></iq>");
+/// ```
+///
+/// Attributes come first: one that is added behind a child or text is a mistake of the program
+/// and is left out.
 #[derive(Debug, Clone)]
-pub struct Element { buf: Vec<u8> }
+pub struct Element {
+    buf: Vec<u8>,
+    name: &'static str,
+    /// Whether the start tag is still open.
+    in_tag: bool,
+}
+
 impl Element {
     /// Starts `<name`.
-    pub fn new(_name: &'static str) -> Element { todo!() }
+    pub fn new(name: &'static str) -> Element {
+        let mut buf = Vec::with_capacity(128);
+        buf.push(b'<');
+        buf.extend_from_slice(name.as_bytes());
+        Element { buf, name, in_tag: true }
+    }
+
     /// ` xmlns='…'`.
-    pub fn xmlns(self, _ns: &str) -> Element { todo!() }
+    #[must_use]
+    pub fn xmlns(self, ns: &str) -> Element {
+        self.attr("xmlns", ns)
+    }
+
     /// One attribute.
-    pub fn attr(self, _name: &'static str, _value: &str) -> Element { todo!() }
+    #[must_use]
+    pub fn attr(mut self, name: &'static str, value: &str) -> Element {
+        debug_assert!(self.in_tag, "attribute {name} behind the content of {}", self.name);
+        if self.in_tag {
+            attribute(&mut self.buf, name, value);
+        }
+        self
+    }
+
     /// One attribute, if there is a value.
-    pub fn attr_opt(self, _name: &'static str, _value: Option<&str>) -> Element { todo!() }
+    #[must_use]
+    pub fn attr_opt(self, name: &'static str, value: Option<&str>) -> Element {
+        match value {
+            Some(value) => self.attr(name, value),
+            None => self,
+        }
+    }
+
     /// A child.
-    pub fn child(self, _child: Element) -> Element { todo!() }
+    #[must_use]
+    pub fn child(self, child: Element) -> Element {
+        self.raw(&child.close())
+    }
+
     /// Children that are already encoded.
-    pub fn raw(self, _bytes: &[u8]) -> Element { todo!() }
+    #[must_use]
+    pub fn raw(mut self, bytes: &[u8]) -> Element {
+        if !bytes.is_empty() {
+            self.end_tag();
+            self.buf.extend_from_slice(bytes);
+        }
+        self
+    }
+
     /// Text.
-    pub fn text(self, _text: &str) -> Element { todo!() }
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Element {
+        if !text.is_empty() {
+            self.end_tag();
+            escape_as(&mut self.buf, text, false);
+        }
+        self
+    }
+
     /// The bytes; always with an end tag for `message`, `presence`, `iq`.
-    pub fn finish(self) -> Bytes { todo!() }
+    pub fn finish(self) -> Bytes {
+        Bytes::from(self.close())
+    }
+
     /// As a stanza to send.
-    pub fn outgoing(self, _class: Class) -> Outgoing { todo!() }
+    pub fn outgoing(self, class: Class) -> Outgoing {
+        let kind = match self.name {
+            "message" => Kind::Message,
+            "presence" => Kind::Presence,
+            "iq" => Kind::Iq,
+            _ => Kind::Other,
+        };
+        Outgoing::from_encoded(kind, self.finish(), class)
+    }
+
+    fn end_tag(&mut self) {
+        if self.in_tag {
+            self.buf.push(b'>');
+            self.in_tag = false;
+        }
+    }
+
+    fn close(mut self) -> Vec<u8> {
+        if self.in_tag && !matches!(self.name, "message" | "presence" | "iq") {
+            self.buf.extend_from_slice(b"/>");
+            return self.buf;
+        }
+        self.end_tag();
+        self.buf.extend_from_slice(b"</");
+        self.buf.extend_from_slice(self.name.as_bytes());
+        self.buf.push(b'>');
+        self.buf
+    }
 }
+
+#[cfg(test)]
+mod tests;

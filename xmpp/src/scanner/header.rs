@@ -1,0 +1,145 @@
+//! RFC 6120, 4.7 and 11.5: the stream header, and the XML declaration before it.
+
+use compact_str::CompactString;
+
+use super::chars;
+use super::element::{declaration as declared_namespace, declared, text};
+use super::tag::Tag;
+use super::{Root, StreamHeader};
+use crate::{ScanError, ns};
+
+/// Longer than any declaration that says what it may say.
+const MAX_DECLARATION: usize = 256;
+
+/// Reads the XML declaration at the start of `bytes`: its length, or `None` if it is incomplete.
+pub(super) fn declaration(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
+    const START: &[u8] = b"<?xml";
+    if !START.starts_with(&bytes[..bytes.len().min(START.len())]) {
+        // Another processing instruction.
+        return Err(ScanError::Restricted);
+    }
+    let window = &bytes[..bytes.len().min(MAX_DECLARATION)];
+    let Some(end) = memchr::memmem::find(window, b"?>") else {
+        let never = window.len() == MAX_DECLARATION || window.contains(&b'>');
+        return if never { Err(ScanError::NotWellFormed) } else { Ok(None) };
+    };
+
+    let mut rest = window.get(START.len()..end).ok_or(ScanError::NotWellFormed)?;
+    for (name, required) in [("version", true), ("encoding", false), ("standalone", false)] {
+        let Some((value, behind)) = pseudo_attribute(rest, name) else {
+            if required {
+                return Err(ScanError::NotWellFormed);
+            }
+            continue;
+        };
+        rest = behind;
+        match name {
+            "version" if value != b"1.0" => return Err(ScanError::Restricted),
+            "encoding" if !value.eq_ignore_ascii_case(b"utf-8") => return Err(ScanError::Encoding),
+            "standalone" if value != b"yes" => return Err(ScanError::Restricted),
+            _ => {}
+        }
+    }
+    if !trim(rest).is_empty() {
+        return Err(ScanError::NotWellFormed);
+    }
+    Ok(Some(end + 2))
+}
+
+/// Reads ` name='value'`: the value, and what follows.
+fn pseudo_attribute<'a>(bytes: &'a [u8], name: &str) -> Option<(&'a [u8], &'a [u8])> {
+    let rest = trim(bytes);
+    if rest.len() == bytes.len() {
+        return None;
+    }
+    let rest = trim(rest.strip_prefix(name.as_bytes())?);
+    let rest = trim(rest.strip_prefix(b"=")?);
+    let (quote, rest) = rest.split_first().filter(|(q, _)| matches!(q, b'\'' | b'"'))?;
+    let end = memchr::memchr(*quote, rest)?;
+    Some((&rest[..end], &rest[end + 1..]))
+}
+
+fn trim(bytes: &[u8]) -> &[u8] {
+    let space = bytes.iter().take_while(|b| chars::is(**b, chars::SPACE)).count();
+    &bytes[space..]
+}
+
+/// Understands a start tag as a stream header. `bytes` has been checked to be UTF-8.
+pub(super) fn read(
+    tag: &Tag,
+    bytes: &[u8],
+    content: &'static str,
+) -> Result<(StreamHeader, Root), ScanError> {
+    let mut header = StreamHeader::default();
+    let mut root =
+        Root { name: CompactString::new(text(tag.name.span.of(bytes))?), prefixes: vec![] };
+    let mut default = None;
+    for (i, attribute) in tag.attributes.iter().enumerate() {
+        let name = attribute.name;
+        let twice =
+            |other: &super::tag::Attribute| other.name.span.of(bytes) == name.span.of(bytes);
+        if tag.attributes[..i].iter().any(twice) {
+            return Err(ScanError::NotWellFormed);
+        }
+        if let Some(prefix) = declared(name, bytes) {
+            let namespace = declared_namespace(attribute, prefix, bytes)?;
+            if prefix.len() == 0 {
+                default = Some(namespace);
+            } else {
+                root.prefixes.push((CompactString::new(text(prefix.of(bytes))?), namespace));
+            }
+        }
+    }
+    for (i, attribute) in tag.attributes.iter().enumerate() {
+        let name = attribute.name;
+        let Some(prefix) = name.prefix().map(|p| p.of(bytes)) else { continue };
+        if prefix == b"xmlns" {
+            continue;
+        }
+        let resolve = |prefix: &[u8]| {
+            let known = root.prefixes.iter().find(|(p, _)| p.as_bytes() == prefix);
+            known.map(|(_, namespace)| namespace.as_str())
+        };
+        let namespace = if prefix == b"xml" { Some(ns::XML) } else { resolve(prefix) };
+        let Some(namespace) = namespace else { return Err(ScanError::BadPrefix) };
+        let same = |other: &super::tag::Attribute| {
+            other.name.local().of(bytes) == name.local().of(bytes)
+                && other.name.prefix().is_some_and(|p| resolve(p.of(bytes)) == Some(namespace))
+        };
+        if tag.attributes[..i].iter().any(same) {
+            return Err(ScanError::NotWellFormed);
+        }
+    }
+
+    let namespace = match tag.name.prefix().map(|p| p.of(bytes)) {
+        None => default.as_ref(),
+        Some(prefix) => {
+            let known = root.prefixes.iter().find(|(p, _)| p.as_bytes() == prefix);
+            Some(known.map(|(_, namespace)| namespace).ok_or(ScanError::BadPrefix)?)
+        }
+    };
+    if namespace.map(|n| n.as_str()) != Some(ns::STREAM) {
+        return Err(ScanError::InvalidNamespace);
+    }
+    // RFC 6120, 4.8.2: the content namespace is declared as the default of the stream.
+    header.content = match default {
+        Some(default) if default.as_str() == content => CompactString::new(content),
+        _ => return Err(ScanError::InvalidNamespace),
+    };
+    if tag.name.local().of(bytes) != b"stream" || tag.empty {
+        return Err(ScanError::BadFormat);
+    }
+
+    for attribute in &tag.attributes {
+        let place = match attribute.name.span.of(bytes) {
+            b"to" => &mut header.to,
+            b"from" => &mut header.from,
+            b"id" => &mut header.id,
+            b"version" => &mut header.version,
+            b"xml:lang" => &mut header.lang,
+            _ => continue,
+        };
+        *place = Some(CompactString::from(chars::unescape_value(attribute.value.of(bytes))));
+    }
+    Ok((header, root))
+}
