@@ -1,11 +1,22 @@
-//! The conversation from the first byte to an open session, both ends: bytes, events and answers in, bytes and steps out.
+//! The conversation from the first byte to an open session, both ends, without a socket or a clock.
+//!
+//! A machine takes the bytes that arrived, the events and the answers of its driver, and gives the
+//! bytes to write and the steps to take. Sockets, TLS, time, accounts and everything after the
+//! session is open are for the crates above.
+//! Read first: [`server::Machine`] (the accepting end) and [`server::Step`] (what it asks).
 
 pub mod binding;
+pub mod features;
+mod header;
 pub mod plain;
+pub mod sasl;
 pub mod scram;
 pub mod secret;
+pub mod server;
+pub mod sm;
 pub mod token;
 
 pub use binding::ChannelBindings;
+pub use features::Features;
 pub use secret::Password;
 pub use token::token;

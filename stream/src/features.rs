@@ -1,0 +1,161 @@
+//! RFC 6120, 4.3.2, stream features: what a server offers at each stage, and how a client reads it.
+
+use crate::sasl::Mechanism;
+use whoelse_xmpp::{Stanza, ns, write::Element};
+
+/// Before TLS: STARTTLS and nothing else, so that nothing can pass in clear (security row 7).
+pub(crate) fn before_tls() -> Vec<u8> {
+    let starttls = Element::new("starttls").xmlns(ns::TLS).child(Element::new("required"));
+    Element::new("stream:features").child(starttls).finish().to_vec()
+}
+
+/// Before login: mechanisms, the channel bindings they may use (XEP-0440), and registration.
+pub(crate) fn before_login(
+    mechanisms: &[Mechanism],
+    bindings: impl Iterator<Item = &'static str>,
+    register: bool,
+) -> Vec<u8> {
+    let mut features = Element::new("stream:features");
+    let mut bindings = bindings.peekable();
+    if bindings.peek().is_some() {
+        let list = Element::new("sasl-channel-binding").xmlns(ns::SASL_CHANNEL_BINDING);
+        features = features.child(bindings.fold(list, |list, type_| {
+            list.child(Element::new("channel-binding").attr("type", type_))
+        }));
+    }
+    let list = Element::new("mechanisms").xmlns(ns::SASL);
+    features = features.child(mechanisms.iter().fold(list, |list, mechanism| {
+        list.child(Element::new("mechanism").text(mechanism.name()))
+    }));
+    if register {
+        features = features.child(Element::new("register").xmlns(ns::REGISTER_FEATURE));
+    }
+    features.finish().to_vec()
+}
+
+/// After login: binding, the old session request as optional, stream management, and what the
+/// features of the server add.
+pub(crate) fn before_bind(offers: &[u8]) -> Vec<u8> {
+    let session = Element::new("session").xmlns(ns::SESSION).child(Element::new("optional"));
+    Element::new("stream:features")
+        .child(Element::new("bind").xmlns(ns::BIND).child(Element::new("required")))
+        .child(session)
+        .child(Element::new("sm").xmlns(ns::SM))
+        .raw(offers)
+        .finish()
+        .to_vec()
+}
+
+/// What a server offers, as far as a client of ours cares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Features {
+    /// STARTTLS.
+    pub starttls: bool,
+    /// The names of the mechanisms, known to us or not.
+    pub mechanisms: Vec<String>,
+    /// XEP-0440: the types of channel binding, `None` if the server does not say.
+    pub channel_bindings: Option<Vec<String>>,
+    /// XEP-0077: an account can be registered.
+    pub register: bool,
+    /// A resource can be bound.
+    pub bind: bool,
+    /// XEP-0198.
+    pub sm: bool,
+}
+
+impl Features {
+    /// Reads `<stream:features/>`.
+    pub fn read(features: &Stanza) -> Features {
+        let inner = |name, namespace| {
+            let child = features.child(name, namespace)?;
+            Stanza::parse(features.slice(child).to_vec()).ok()
+        };
+        let mechanisms = inner("mechanisms", ns::SASL)
+            .map_or_else(Vec::new, |list| each(&list, "mechanism", |name| name.text().into()));
+        let channel_bindings =
+            inner("sasl-channel-binding", ns::SASL_CHANNEL_BINDING).map(|list| {
+                each(&list, "channel-binding", |b| b.attr("type").unwrap_or_default().into())
+            });
+        Features {
+            starttls: features.has("starttls", ns::TLS),
+            mechanisms,
+            channel_bindings,
+            register: features.has("register", ns::REGISTER_FEATURE),
+            bind: features.has("bind", ns::BIND),
+            sm: features.has("sm", ns::SM),
+        }
+    }
+
+    /// Whether a mechanism is offered.
+    pub fn offers(&self, mechanism: Mechanism) -> bool {
+        self.mechanisms.iter().any(|name| name == mechanism.name())
+    }
+}
+
+/// What `read` says of each child of that name, which may inherit the namespace of the list.
+fn each(list: &Stanza, name: &str, read: impl Fn(&Stanza) -> String) -> Vec<String> {
+    let children = list.children().iter();
+    let wanted = children.filter(|child| child.name() == name && child.ns() == list.ns());
+    wanted
+        .filter_map(|child| Stanza::parse(list.slice(child).to_vec()).ok())
+        .map(|c| read(&c))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::scram::Hash;
+    use whoelse_xmpp::{Frame, Limits, Scanner};
+
+    fn read(features: &[u8]) -> Features {
+        let mut scanner = Scanner::new(ns::CLIENT, Limits::AFTER_LOGIN);
+        let mut header = Vec::new();
+        crate::header::write(&mut header, &Default::default());
+        scanner.push(&header);
+        scanner.push(features);
+        assert!(matches!(scanner.next(), Ok(Some(Frame::Open(_)))));
+        let Ok(Some(Frame::Element(element))) = scanner.next() else { panic!("no element") };
+        Features::read(&element)
+    }
+
+    #[test]
+    fn before_tls_there_is_starttls_and_nothing_else() {
+        let text = String::from_utf8(before_tls()).unwrap();
+
+        assert_eq!(
+            text,
+            "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/>\
+             </starttls></stream:features>"
+        );
+        assert_eq!(read(&before_tls()), Features { starttls: true, ..Features::default() });
+    }
+
+    #[test]
+    fn mechanisms_and_bindings_are_read_as_offered() {
+        let offered = [Mechanism::Scram { hash: Hash::Sha1, plus: true }, Mechanism::Plain];
+
+        let features = read(&before_login(&offered, ["tls-exporter"].into_iter(), true));
+
+        assert_eq!(features.mechanisms, ["SCRAM-SHA-1-PLUS", "PLAIN"]);
+        assert_eq!(features.channel_bindings, Some(vec!["tls-exporter".to_owned()]));
+        assert!(features.register && !features.bind && !features.starttls);
+        assert!(features.offers(Mechanism::Plain) && !features.offers(Mechanism::External));
+    }
+
+    #[test]
+    fn without_bindings_and_registration_neither_is_named() {
+        let features = read(&before_login(&[Mechanism::Plain], [].into_iter(), false));
+
+        assert_eq!(features.channel_bindings, None);
+        assert!(!features.register);
+    }
+
+    #[test]
+    fn after_login_binding_and_counting_are_offered() {
+        let features = read(&before_bind(b"<csi xmlns='urn:xmpp:csi:0'/>"));
+
+        assert!(features.bind && features.sm && features.mechanisms.is_empty());
+    }
+}

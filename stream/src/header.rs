@@ -1,0 +1,127 @@
+//! RFC 6120, 4.7, the stream header: written by both ends, and checked where it is accepted.
+
+use whoelse_xmpp::{Jid, ScanError, StreamCondition, StreamError, StreamHeader, ns, write::escape};
+
+/// The end of a stream.
+pub(crate) const CLOSE: &[u8] = b"</stream:stream>";
+
+/// The attributes of a header that we write.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes<'a> {
+    pub(crate) from: Option<&'a str>,
+    pub(crate) to: Option<&'a str>,
+    pub(crate) id: Option<&'a str>,
+    pub(crate) lang: &'a str,
+}
+
+/// Appends a header in the content namespace of clients.
+pub(crate) fn write(out: &mut Vec<u8>, attributes: &Attributes<'_>) {
+    out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
+    let Attributes { from, to, id, lang } = attributes;
+    for (name, value) in [("from", *from), ("to", *to), ("id", *id), ("xml:lang", Some(*lang))] {
+        let Some(value) = value else { continue };
+        out.extend_from_slice(format!(" {name}='").as_bytes());
+        escape(out, value);
+        out.push(b'\'');
+    }
+    let rest = format!(" version='1.0' xmlns='{}' xmlns:stream='{}'>", ns::CLIENT, ns::STREAM);
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// The domain a header asks for, out of those served here. Without `to` it is the only one.
+pub(crate) fn domain(header: &StreamHeader, served: &[String]) -> Result<String, StreamError> {
+    let Some(to) = &header.to else {
+        return match served {
+            [only] => Ok(only.clone()),
+            _ => Err(StreamError::new(StreamCondition::HostUnknown)),
+        };
+    };
+    // RFC 6120, 4.9.3.7 and 4.9.3.6.
+    let to = Jid::parse(to).map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?;
+    let fits = |domain: &&String| to.is_bare() && to.local().is_none() && to.domain() == *domain;
+    let found = served.iter().find(fits);
+    found.cloned().ok_or_else(|| StreamError::new(StreamCondition::HostUnknown))
+}
+
+/// RFC 6120, 4.7.5: a header without a version is of a stream before 1.0, which has neither
+/// features nor TLS; a higher minor number is welcome.
+pub(crate) fn check_version(header: &StreamHeader) -> Result<(), StreamError> {
+    let major = header.version.as_deref().and_then(|version| version.split_once('.'));
+    match major {
+        Some(("1", minor)) if !minor.is_empty() && minor.bytes().all(|b| b.is_ascii_digit()) => {
+            Ok(())
+        }
+        _ => Err(StreamError::new(StreamCondition::UnsupportedVersion)),
+    }
+}
+
+/// The stream error for what the scanner refused (RFC 6120, 4.9.3).
+pub(crate) fn scan_error(error: ScanError) -> StreamError {
+    StreamError::new(match error {
+        ScanError::NotWellFormed => StreamCondition::NotWellFormed,
+        ScanError::Restricted => StreamCondition::RestrictedXml,
+        ScanError::BadPrefix => StreamCondition::BadNamespacePrefix,
+        ScanError::InvalidNamespace => StreamCondition::InvalidNamespace,
+        ScanError::TooBig => StreamCondition::PolicyViolation,
+        ScanError::Encoding => StreamCondition::UnsupportedEncoding,
+        ScanError::BadFormat => StreamCondition::BadFormat,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn header(to: Option<&str>, version: Option<&str>) -> StreamHeader {
+        StreamHeader {
+            to: to.map(Into::into),
+            version: version.map(Into::into),
+            ..StreamHeader::default()
+        }
+    }
+
+    fn asked(to: Option<&str>, served: &[&str]) -> Result<String, StreamCondition> {
+        let served: Vec<String> = served.iter().map(|d| (*d).to_owned()).collect();
+        domain(&header(to, None), &served).map_err(|error| error.condition)
+    }
+
+    #[test]
+    fn a_header_names_one_of_the_domains() {
+        assert_eq!(asked(Some("B.example"), &["a.example", "b.example"]), Ok("b.example".into()));
+        assert_eq!(asked(None, &["a.example"]), Ok("a.example".into()));
+    }
+
+    #[test]
+    fn a_domain_that_is_not_served_is_unknown() {
+        for to in [Some("c.example"), Some("bob@a.example"), Some("a.example/x"), None] {
+            assert_eq!(asked(to, &["a.example", "b.example"]), Err(StreamCondition::HostUnknown));
+        }
+    }
+
+    #[test]
+    fn a_to_that_is_no_address_is_improper() {
+        for to in ["", "@", "a b", "bob@"] {
+            assert_eq!(asked(Some(to), &["a.example"]), Err(StreamCondition::ImproperAddressing));
+        }
+    }
+
+    #[test]
+    fn only_version_one_is_spoken() {
+        for good in ["1.0", "1.1", "1.99"] {
+            assert!(check_version(&header(None, Some(good))).is_ok());
+        }
+        for bad in [
+            None,
+            Some(""),
+            Some("1"),
+            Some("0.9"),
+            Some("2.0"),
+            Some("1."),
+            Some("1.x"),
+            Some("10.0"),
+        ] {
+            assert!(check_version(&header(None, bad)).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! RFC 6120, the accepting end: from a client's first byte to its open session.
+//!
+//! [`Machine`] takes bytes with [`Machine::push`], gives [`Step`]s with [`Machine::poll`] and
+//! bytes to write with [`Machine::take_output`]. A step that asks something waits for its answer,
+//! a method named after it; until then `poll` gives nothing and the driver reads nothing more,
+//! see [`Machine::wants_bytes`]. An answer that nobody waits for changes nothing.
+//!
+//! The machine keeps no time and counts no failures beyond one connection: deadlines, blocks and
+//! quotas are its driver's.
+
+use crate::binding::ChannelBindings;
+use crate::header::{self, Attributes};
+use crate::sasl::{Mechanism, Refusal};
+use crate::{features, sm, token};
+use compact_str::CompactString;
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+use whoelse_xmpp::{
+    BareJid, Frame, Jid, Kind, Limits, Scanner, Stanza, StreamCondition, StreamError, StreamHeader,
+    ns,
+};
+
+mod bind;
+mod login;
+mod register;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use step::{LookupAnswer, RegisterAnswer, RegisterRequest, Step};
+
+/// Tries of one kind (logins, bindings, registrations) on one connection, after which it ends.
+/// RFC 6120, 6.4.5 wants at least two logins; blocking a guesser earlier is the driver's.
+const TRIES: u8 = 10;
+
+/// Bytes that may wait for the driver beside one stanza: what one read of a driver that stops
+/// reading when asked can bring.
+const ONE_READ: usize = 64 << 10;
+
+/// What the machine needs to know of its server; shared by all connections of a listener.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The domains served, normalised.
+    pub domains: Vec<String>,
+    /// What lies below the stream.
+    pub transport: Transport,
+    /// Whether strangers may make accounts.
+    pub registration: Registration,
+    /// What the server's features add to the stream features after login, encoded.
+    pub offers: Vec<u8>,
+    /// What an element may cost until a resource is bound.
+    pub before_login: Limits,
+    /// And from then on.
+    pub after_login: Limits,
+}
+
+impl Config {
+    /// One domain over STARTTLS, registration closed, the usual limits.
+    pub fn new(domain: impl Into<String>) -> Config {
+        Config {
+            domains: vec![domain.into()],
+            transport: Transport::StartTls,
+            registration: Registration::Closed,
+            offers: Vec::new(),
+            before_login: Limits::BEFORE_LOGIN,
+            after_login: Limits::AFTER_LOGIN,
+        }
+    }
+}
+
+/// What lies below a stream when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// A bare connection: STARTTLS comes first, and nothing before it.
+    StartTls,
+    /// TLS already (XEP-0368).
+    Tls,
+    /// A socket of this machine whose other end the system vouches for.
+    Trusted,
+}
+
+/// XEP-0077: who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Everybody.
+    Open,
+    /// Whoever was invited. Invitations are not read here yet, so it is as good as closed.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+/// One stream's accepting end.
+#[derive(Debug)]
+pub struct Machine {
+    config: Arc<Config>,
+    channel: ChannelBindings,
+    encrypted: bool,
+    scanner: Scanner,
+    /// Bytes pushed since the scanner last had nothing more to give.
+    unread: usize,
+    out: Vec<u8>,
+    steps: VecDeque<Step>,
+    state: State,
+    has_header: bool,
+    /// The domain of the first header; no later header can change it (security row 16).
+    domain: Option<String>,
+    lang: Option<CompactString>,
+    localpart: Option<CompactString>,
+    mechanism: Option<Mechanism>,
+    logins: u8,
+    binds: u8,
+    registrations: u8,
+}
+
+/// What the machine waits for.
+#[derive(Debug)]
+enum State {
+    /// A header, after which these features are due.
+    Header(Stage),
+    /// `<starttls/>`.
+    BeforeTls,
+    /// The driver's handshake.
+    Handshake,
+    /// `<auth/>`, or a registration.
+    BeforeLogin,
+    /// The next part of a login, from the client or the driver.
+    Login(login::Login),
+    /// The driver's word about a registration.
+    Registering(register::Pending),
+    /// A request to bind, or to resume.
+    BeforeBind,
+    /// The driver's word about a request to bind.
+    Binding(Stanza),
+    /// The driver's word about a request to resume.
+    Resuming(String),
+    /// Stanzas.
+    Open,
+    /// Nothing any more.
+    Over,
+}
+
+/// How far a stream is when a header starts it, or starts it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Tls,
+    Login,
+    Bind,
+}
+
+impl Machine {
+    /// A machine for a fresh connection. `channel` is given when TLS is already there.
+    pub fn new(config: Arc<Config>, channel: Option<ChannelBindings>) -> Machine {
+        let stage = match config.transport {
+            Transport::StartTls => Stage::Tls,
+            Transport::Tls | Transport::Trusted => Stage::Login,
+        };
+        let scanner = Scanner::new(ns::CLIENT, config.before_login);
+        Machine {
+            encrypted: config.transport == Transport::Tls,
+            channel: channel.unwrap_or_default(),
+            config,
+            scanner,
+            unread: 0,
+            out: Vec::new(),
+            steps: VecDeque::new(),
+            state: State::Header(stage),
+            has_header: false,
+            domain: None,
+            lang: None,
+            localpart: None,
+            mechanism: None,
+            logins: 0,
+            binds: 0,
+            registrations: 0,
+        }
+    }
+
+    /// Takes bytes that arrived. Bytes that arrive while they are not wanted are kept within a
+    /// bound, except for those before a TLS handshake, which are thrown away (security row 22).
+    pub fn push(&mut self, bytes: &[u8]) {
+        if matches!(self.state, State::Over | State::Handshake) {
+            return;
+        }
+        self.unread = self.unread.saturating_add(bytes.len());
+        if self.unread > self.limits().bytes.saturating_add(ONE_READ) {
+            self.end(StreamError::new(StreamCondition::PolicyViolation));
+            return;
+        }
+        self.scanner.push(bytes);
+    }
+
+    /// The next step, `None` when there is none before more bytes or an answer come.
+    pub fn poll(&mut self) -> Option<Step> {
+        loop {
+            if let Some(step) = self.steps.pop_front() {
+                return Some(step);
+            }
+            if !self.wants_bytes() {
+                return None;
+            }
+            match self.scanner.next() {
+                Ok(Some(frame)) => self.handle(frame),
+                Ok(None) => {
+                    self.unread = 0;
+                    return None;
+                }
+                Err(error) => self.end(header::scan_error(error)),
+            }
+        }
+    }
+
+    /// The bytes to write now.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        mem::take(&mut self.out)
+    }
+
+    /// Whether bytes from the client can be used now: no answer is awaited, and the stream is
+    /// not over.
+    pub fn wants_bytes(&self) -> bool {
+        match &self.state {
+            State::Header(_)
+            | State::BeforeTls
+            | State::BeforeLogin
+            | State::BeforeBind
+            | State::Open => true,
+            State::Login(login) => login.waits_for_client(),
+            State::Handshake
+            | State::Registering(_)
+            | State::Binding(_)
+            | State::Resuming(_)
+            | State::Over => false,
+        }
+    }
+
+    /// Whether a resource is bound or a session resumed.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// Whether the stream has ended, by either side.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// The domain this stream is for, from its first header on.
+    pub fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
+    /// The `xml:lang` of the last header: the language of what the client sends without one.
+    pub fn lang(&self) -> Option<&str> {
+        self.lang.as_deref()
+    }
+
+    /// The localpart that logged in.
+    pub fn localpart(&self) -> Option<&str> {
+        self.localpart.as_deref()
+    }
+
+    /// The mechanism of the login that is under way or has succeeded, for the log.
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        self.mechanism
+    }
+
+    /// The answer to [`Step::StartTls`]: the handshake is done, and this is its channel.
+    pub fn tls_started(&mut self, channel: ChannelBindings) {
+        if !matches!(self.state, State::Handshake) {
+            return;
+        }
+        self.channel = channel;
+        self.encrypted = true;
+        self.restart(Stage::Login);
+    }
+
+    /// Ends the stream from this side: writes the error, if there is one, and the closing tag.
+    pub fn close(&mut self, error: Option<StreamError>) {
+        self.close_with(error.map(|error| error.encode()));
+    }
+
+    /// Ends the stream because the client acknowledged more than it was sent.
+    pub fn close_bad_ack(&mut self, bad: &sm::BadAck) {
+        self.close_with(Some(bad.encode()));
+    }
+
+    fn close_with(&mut self, error: Option<Vec<u8>>) {
+        if self.is_over() {
+            return;
+        }
+        self.write_missing_header();
+        self.out.extend(error.unwrap_or_default());
+        self.out.extend_from_slice(header::CLOSE);
+        self.state = State::Over;
+        self.steps.clear();
+        self.scanner.discard();
+    }
+
+    /// Ends the stream because of something the client did.
+    fn end(&mut self, error: StreamError) {
+        self.close(Some(error.clone()));
+        self.steps.push_back(Step::Error(error));
+    }
+
+    /// The same as a transition: the state after it.
+    fn fail(&mut self, condition: StreamCondition) -> State {
+        self.end(StreamError::new(condition));
+        State::Over
+    }
+
+    /// The client has closed its stream, or must be taken as having done so.
+    fn peer_closed(&mut self) -> State {
+        self.close(None);
+        self.steps.push_back(Step::Closed);
+        State::Over
+    }
+
+    fn limits(&self) -> Limits {
+        if self.is_open() { self.config.after_login } else { self.config.before_login }
+    }
+
+    fn handle(&mut self, frame: Frame) {
+        let state = mem::replace(&mut self.state, State::Over);
+        // The methods below end the stream while the state is set aside.
+        self.state = State::BeforeTls;
+        let next = match (frame, state) {
+            (Frame::Open(header), State::Header(stage)) => match self.header(&header, stage) {
+                Ok(next) => next,
+                Err(error) => {
+                    self.end(error);
+                    State::Over
+                }
+            },
+            (Frame::Element(element), state) => self.element(element, state),
+            (Frame::Close, _) => self.peer_closed(),
+            // The scanner gives a header only where one was awaited.
+            (Frame::Open(_), _) => self.fail(StreamCondition::BadFormat),
+        };
+        self.state = next;
+    }
+
+    /// Checks a header, answers it, and offers what is due.
+    fn header(&mut self, header: &StreamHeader, stage: Stage) -> Result<State, StreamError> {
+        // Whatever is wrong with it is said on a stream of ours (RFC 6120, 4.9.1.2).
+        self.has_header = false;
+        let asked = header::domain(header, &self.config.domains);
+        let domain = match (&self.domain, asked) {
+            (Some(pinned), _) if header.to.is_none() => pinned.clone(),
+            (Some(pinned), Ok(asked)) if asked == *pinned => asked,
+            (Some(_), Ok(_)) if stage == Stage::Bind => {
+                return Err(StreamError::new(StreamCondition::NotAuthorized));
+            }
+            (Some(_), Ok(_)) => return Err(StreamError::new(StreamCondition::HostUnknown)),
+            (_, asked) => asked?,
+        };
+        self.domain = Some(domain);
+        header::check_version(header)?;
+        self.lang = header.lang.clone();
+        let from = self.check_from(header, stage)?;
+        self.write_header(from.as_deref());
+
+        let (features, state) = match stage {
+            Stage::Tls => (features::before_tls(), State::BeforeTls),
+            Stage::Login => (
+                features::before_login(&self.offered(), self.channel.types(), self.registers()),
+                State::BeforeLogin,
+            ),
+            Stage::Bind => (features::before_bind(&self.config.offers), State::BeforeBind),
+        };
+        self.out.extend(features);
+        Ok(state)
+    }
+
+    /// The client's own address, if it told one: our header's `to` (RFC 6120, 4.7.2). Once it has
+    /// logged in it cannot be somebody else (4.9.3.9).
+    fn check_from(
+        &self,
+        header: &StreamHeader,
+        stage: Stage,
+    ) -> Result<Option<String>, StreamError> {
+        let Some(from) = &header.from else { return Ok(None) };
+        let from = Jid::parse(from)
+            .map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?
+            .to_bare();
+        let own = self.own_address();
+        if stage == Stage::Bind && own.is_some_and(|own| own != from) {
+            return Err(StreamError::new(StreamCondition::InvalidFrom));
+        }
+        Ok(Some(from.to_string()))
+    }
+
+    /// The bare address of who logged in.
+    fn own_address(&self) -> Option<BareJid> {
+        BareJid::new(Some(self.localpart.as_deref()?), self.domain.as_deref()?).ok()
+    }
+
+    fn write_header(&mut self, to: Option<&str>) {
+        let served = self.config.domains.first();
+        let from = self.domain.as_deref().or(served.map(String::as_str));
+        let id = token::token();
+        let attributes = Attributes { from, to, id: Some(&id), lang: "en" };
+        header::write(&mut self.out, &attributes);
+        self.has_header = true;
+    }
+
+    fn write_missing_header(&mut self) {
+        if !self.has_header {
+            self.write_header(None);
+        }
+    }
+
+    /// Waits for a header again, as after TLS and after login.
+    fn restart(&mut self, stage: Stage) {
+        self.scanner.restart();
+        self.has_header = false;
+        self.state = State::Header(stage);
+    }
+
+    fn element(&mut self, element: Stanza, state: State) -> State {
+        if element.name() == "error" && element.ns() == ns::STREAM {
+            // RFC 6120, 4.9.1.1: a stream error ends the stream in both directions.
+            return self.peer_closed();
+        }
+        match state {
+            State::BeforeTls => self.before_tls(&element),
+            State::BeforeLogin => self.before_login(element),
+            State::Login(login) => self.during_login(&element, login),
+            State::BeforeBind => self.before_bind(element),
+            State::Open => self.open(element),
+            // No element comes before a header, and none is asked for while an answer is awaited.
+            state @ (State::Header(_)
+            | State::Handshake
+            | State::Registering(_)
+            | State::Binding(_)
+            | State::Resuming(_)
+            | State::Over) => state,
+        }
+    }
+
+    fn before_tls(&mut self, element: &Stanza) -> State {
+        match (element.name(), element.ns()) {
+            ("starttls", ns::TLS) => {
+                self.out.extend_from_slice(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+                // What came in clear behind the request was perhaps not the client's (row 22).
+                self.scanner.discard();
+                self.unread = 0;
+                self.steps.push_back(Step::StartTls);
+                State::Handshake
+            }
+            ("auth", ns::SASL) => {
+                let refusal = Refusal::new(crate::sasl::Condition::EncryptionRequired);
+                self.refuse_login(&refusal, State::BeforeTls)
+            }
+            // RFC 6120, 4.9.3.12.
+            _ => self.fail(StreamCondition::NotAuthorized),
+        }
+    }
+
+    /// A request for TLS where there is none to be had (RFC 6120, 5.4.2.2).
+    fn refuse_tls(&mut self) -> State {
+        self.out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+        self.peer_closed()
+    }
+
+    /// XEP-0198, 3: stream management in the wrong place.
+    fn refuse_sm(&mut self, state: State) -> State {
+        self.write_sm(&sm::Element::Failed {
+            h: None,
+            condition: Some(whoelse_xmpp::Condition::UnexpectedRequest),
+        });
+        state
+    }
+
+    fn write_sm(&mut self, element: &sm::Element) {
+        self.out.extend(element.encode());
+    }
+
+    fn open(&mut self, element: Stanza) -> State {
+        let step = match (element.kind(), sm::Element::read(&element)) {
+            (Kind::Message | Kind::Presence | Kind::Iq, _) => Step::Stanza(element),
+            (Kind::Other, None) => Step::Element(element),
+            (Kind::Other, Some(Ok(element))) => Step::Sm(element),
+            (Kind::Other, Some(Err(sm::element::Malformed))) => {
+                return self.fail(StreamCondition::BadFormat);
+            }
+        };
+        self.steps.push_back(step);
+        State::Open
+    }
+}

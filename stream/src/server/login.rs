@@ -1,0 +1,335 @@
+//! RFC 6120, 6, the accepting end of a login.
+//!
+//! A name that exists and one that does not take the same steps with the same messages, whatever
+//! the mechanism (security row 14).
+
+use super::{LookupAnswer, Machine, Stage, State, Step, TRIES, Transport};
+use crate::plain::Plain;
+use crate::sasl::{self, Condition, Mechanism, Refusal};
+use crate::scram::message::ClientFirst;
+use crate::scram::server::{Challenged, Started};
+use crate::scram::{Hash, ScramError, Verifier};
+use crate::secret::Password;
+use compact_str::CompactString;
+use std::mem;
+use whoelse_xmpp::{BareJid, Stanza, StreamCondition, jid, ns};
+
+/// How far a login is.
+#[derive(Debug)]
+pub(super) enum Login {
+    /// The mechanism is chosen; the client owes its first message.
+    Chosen(Mechanism),
+    /// The driver owes the verifier.
+    LookingUp { localpart: CompactString, claim: Claim },
+    /// The client owes its proof.
+    Challenged { localpart: CompactString, exchange: Challenged },
+    /// The driver owes what it derived from the password.
+    Deriving { localpart: CompactString, verifier: Verifier, genuine: bool },
+    /// The driver owes a word about a peer the system vouches for.
+    External,
+    /// The driver owes the words of the failure.
+    Failing,
+    /// The driver owes its consent; then this is said with the success.
+    Succeeding { localpart: CompactString, proof: Option<String> },
+}
+
+/// What the client has brought before its verifier is looked up.
+#[derive(Debug)]
+pub(super) enum Claim {
+    Scram(Hash, Started),
+    Plain(Password),
+}
+
+impl Login {
+    pub(super) fn waits_for_client(&self) -> bool {
+        matches!(self, Login::Chosen(_) | Login::Challenged { .. })
+    }
+}
+
+/// Why an element of a login is answered with `<failure/>` at once.
+impl From<ScramError> for Condition {
+    fn from(error: ScramError) -> Condition {
+        match error {
+            ScramError::Malformed | ScramError::Extension => Condition::MalformedRequest,
+            ScramError::Downgrade
+            | ScramError::Binding
+            | ScramError::Nonce
+            | ScramError::Proof
+            | ScramError::Iterations
+            | ScramError::Peer => Condition::NotAuthorized,
+        }
+    }
+}
+
+impl Machine {
+    /// The mechanisms offered on this stream as it is now.
+    pub(super) fn offered(&self) -> Vec<Mechanism> {
+        let trusted = self.config.transport == Transport::Trusted;
+        let mut offered = Mechanism::ALL.to_vec();
+        offered.retain(|mechanism| match mechanism {
+            Mechanism::Scram { plus: true, .. } => self.offers_binding(),
+            Mechanism::Scram { plus: false, .. } => true,
+            Mechanism::Plain => self.encrypted || trusted,
+            Mechanism::External => trusted,
+        });
+        offered
+    }
+
+    fn offers_binding(&self) -> bool {
+        self.encrypted && !self.channel.is_empty()
+    }
+
+    pub(super) fn before_login(&mut self, element: Stanza) -> State {
+        match (element.name(), element.ns()) {
+            ("auth", ns::SASL) => self.auth(&element),
+            ("abort", ns::SASL) => self.refuse(Condition::Aborted),
+            (_, ns::SASL) => self.refuse(Condition::MalformedRequest),
+            ("starttls", ns::TLS) => self.refuse_tls(),
+            (_, ns::SM) => self.refuse_sm(State::BeforeLogin),
+            _ => self.before_login_stanza(element),
+        }
+    }
+
+    pub(super) fn during_login(&mut self, element: &Stanza, login: Login) -> State {
+        match (element.name(), element.ns()) {
+            ("response", ns::SASL) => {}
+            ("abort", ns::SASL) => return self.refuse(Condition::Aborted),
+            (_, ns::SASL) => return self.refuse(Condition::MalformedRequest),
+            _ => return self.fail(StreamCondition::NotAuthorized),
+        }
+        let Ok(data) = sasl::data(element) else {
+            return self.refuse(Condition::IncorrectEncoding);
+        };
+        let data = data.unwrap_or_default();
+        match login {
+            Login::Chosen(mechanism) => self.first_message(mechanism, &data),
+            Login::Challenged { localpart, exchange } => match exchange.finish(&data) {
+                Ok(proof) => self.proved(localpart, Some(proof)),
+                Err(_) => self.not_proved(localpart),
+            },
+            // While the driver owes an answer, no element is read.
+            login @ (Login::LookingUp { .. }
+            | Login::Deriving { .. }
+            | Login::External
+            | Login::Failing
+            | Login::Succeeding { .. }) => State::Login(login),
+        }
+    }
+
+    fn auth(&mut self, element: &Stanza) -> State {
+        let named = element.attr("mechanism").and_then(|name| Mechanism::from_name(&name));
+        // Known is not enough: it must have been offered on this very stream (row 17).
+        let Some(mechanism) = named.filter(|mechanism| self.offered().contains(mechanism)) else {
+            return self.refuse(Condition::InvalidMechanism);
+        };
+        self.mechanism = Some(mechanism);
+        match sasl::data(element) {
+            Ok(Some(data)) => self.first_message(mechanism, &data),
+            Ok(None) => {
+                self.out.extend_from_slice(&sasl::element("challenge", None).finish());
+                State::Login(Login::Chosen(mechanism))
+            }
+            Err(sasl::IncorrectEncoding) => self.refuse(Condition::IncorrectEncoding),
+        }
+    }
+
+    fn first_message(&mut self, mechanism: Mechanism, data: &[u8]) -> State {
+        match mechanism {
+            Mechanism::Scram { hash, plus } => {
+                let offered = self.offers_binding();
+                let started = ClientFirst::parse(data)
+                    .and_then(|first| Started::new(first, plus, offered, &self.channel));
+                match started {
+                    Ok(started) => {
+                        let (name, authzid) =
+                            (started.username().to_owned(), started.authzid().map(str::to_owned));
+                        let claim = Some(Claim::Scram(hash, started));
+                        self.look_up(&name, authzid.as_deref(), claim, mechanism)
+                    }
+                    Err(error) => self.refuse(error.into()),
+                }
+            }
+            Mechanism::Plain => match Plain::parse(data) {
+                Ok(Plain { authzid, authcid, password }) => {
+                    let claim = password.map(Claim::Plain);
+                    self.look_up(&authcid, authzid.as_deref(), claim, mechanism)
+                }
+                Err(crate::plain::Malformed) => self.refuse(Condition::MalformedRequest),
+            },
+            Mechanism::External => self.external(data),
+        }
+    }
+
+    /// Asks the driver for the verifier of a name; without a claim the login has already failed.
+    fn look_up(
+        &mut self,
+        name: &str,
+        authzid: Option<&str>,
+        claim: Option<Claim>,
+        mechanism: Mechanism,
+    ) -> State {
+        // A name that is none can be nobody's; to say so tells nothing about who exists.
+        let Ok(localpart) = jid::localpart(name) else {
+            return self.refuse(Condition::NotAuthorized);
+        };
+        if let Some(authzid) = authzid
+            && !self.is_own_address(authzid, &localpart)
+        {
+            return self.refuse(Condition::InvalidAuthzid);
+        }
+        let Some(claim) = claim else { return self.not_proved(localpart) };
+        self.steps.push_back(Step::Lookup { localpart: localpart.clone(), mechanism });
+        State::Login(Login::LookingUp { localpart, claim })
+    }
+
+    /// Whether an authzid names the very account that logs in: the whole bare address, not a part
+    /// of it (security rows 15 and 18).
+    fn is_own_address(&self, authzid: &str, localpart: &str) -> bool {
+        let Some(domain) = self.domain.as_deref() else { return false };
+        match (BareJid::parse(authzid), BareJid::new(Some(localpart), domain)) {
+            (Ok(wanted), Ok(own)) => wanted == own,
+            _ => false,
+        }
+    }
+
+    fn external(&mut self, data: &[u8]) -> State {
+        let authzid = match data {
+            [] => None,
+            _ => {
+                let parsed = std::str::from_utf8(data).ok().and_then(|t| BareJid::parse(t).ok());
+                let own = parsed.filter(|wanted| Some(wanted.domain()) == self.domain.as_deref());
+                let Some(authzid) = own else { return self.refuse(Condition::InvalidAuthzid) };
+                Some(authzid)
+            }
+        };
+        self.steps.push_back(Step::External { authzid });
+        State::Login(Login::External)
+    }
+
+    /// The answer to [`Step::Lookup`].
+    pub fn lookup(&mut self, answer: LookupAnswer) {
+        self.answer(|machine, login| match login {
+            Login::LookingUp { localpart, claim } => {
+                Ok(machine.looked_up(localpart, claim, answer))
+            }
+            login => Err(login),
+        });
+    }
+
+    fn looked_up(&mut self, localpart: CompactString, claim: Claim, answer: LookupAnswer) -> State {
+        let (verifier, genuine) = match answer {
+            LookupAnswer::Verifier(verifier) => (verifier, true),
+            LookupAnswer::Fake(verifier) => (verifier, false),
+            LookupAnswer::Refused(refusal) => {
+                return self.refuse_login(&refusal, State::BeforeLogin);
+            }
+        };
+        match claim {
+            Claim::Scram(hash, started) => {
+                // A verifier of another hash could prove nothing here.
+                let genuine = genuine && verifier.hash == hash;
+                let (exchange, message) = started.challenge(verifier, genuine);
+                let challenge = sasl::element("challenge", Some(message.as_bytes()));
+                self.out.extend_from_slice(&challenge.finish());
+                State::Login(Login::Challenged { localpart, exchange })
+            }
+            Claim::Plain(password) => {
+                self.steps.push_back(Step::Derive { password, verifier: verifier.clone() });
+                State::Login(Login::Deriving { localpart, verifier, genuine })
+            }
+        }
+    }
+
+    /// The answer to [`Step::Derive`].
+    pub fn derived(&mut self, derived: &Verifier) {
+        self.answer(|machine, login| match login {
+            // Not `&&`: a made-up verifier costs the same time.
+            Login::Deriving { localpart, verifier, genuine } => {
+                Ok(if verifier.is_same(derived) & genuine {
+                    machine.proved(localpart, None)
+                } else {
+                    machine.not_proved(localpart)
+                })
+            }
+            login => Err(login),
+        });
+    }
+
+    fn proved(&mut self, localpart: CompactString, proof: Option<String>) -> State {
+        self.steps.push_back(Step::AuthSucceeded { localpart: localpart.clone() });
+        State::Login(Login::Succeeding { localpart, proof })
+    }
+
+    fn not_proved(&mut self, localpart: CompactString) -> State {
+        self.steps.push_back(Step::AuthFailed { localpart });
+        State::Login(Login::Failing)
+    }
+
+    /// The answer to [`Step::AuthFailed`].
+    pub fn failed(&mut self, refusal: &Refusal) {
+        self.answer(|machine, login| match login {
+            Login::Failing => Ok(machine.refuse_login(refusal, State::BeforeLogin)),
+            login => Err(login),
+        });
+    }
+
+    /// The good answer to [`Step::AuthSucceeded`]: the client is told, with our own proof.
+    pub fn succeeded(&mut self) {
+        self.answer(|machine, login| match login {
+            Login::Succeeding { localpart, proof } => Ok(machine.succeed(localpart, proof)),
+            login => Err(login),
+        });
+    }
+
+    /// The good answer to [`Step::External`]: the peer is this account.
+    pub fn succeeded_as(&mut self, localpart: &str) {
+        self.answer(|machine, login| match login {
+            Login::External => Ok(machine.succeed(localpart.into(), None)),
+            login => Err(login),
+        });
+    }
+
+    /// The bad answer to [`Step::AuthSucceeded`] and [`Step::External`].
+    pub fn refused(&mut self, refusal: &Refusal) {
+        self.answer(|machine, login| match login {
+            Login::Succeeding { .. } | Login::External => {
+                Ok(machine.refuse_login(refusal, State::BeforeLogin))
+            }
+            login => Err(login),
+        });
+    }
+
+    fn succeed(&mut self, localpart: CompactString, proof: Option<String>) -> State {
+        let proof = proof.as_deref().map(str::as_bytes);
+        self.out.extend_from_slice(&sasl::element("success", proof).finish());
+        self.localpart = Some(localpart);
+        self.restart(Stage::Bind);
+        mem::replace(&mut self.state, State::Over)
+    }
+
+    /// Takes an answer of the driver, if the login is where it fits.
+    fn answer(&mut self, take: impl FnOnce(&mut Machine, Login) -> Result<State, Login>) {
+        self.state = match mem::replace(&mut self.state, State::BeforeLogin) {
+            State::Login(login) => match take(self, login) {
+                Ok(state) => state,
+                Err(login) => State::Login(login),
+            },
+            state => state,
+        };
+    }
+
+    fn refuse(&mut self, condition: Condition) -> State {
+        self.refuse_login(&Refusal::new(condition), State::BeforeLogin)
+    }
+
+    /// Says `<failure/>`; the stream goes on with `back`, or ends.
+    pub(super) fn refuse_login(&mut self, refusal: &Refusal, back: State) -> State {
+        self.out.extend(refusal.encode());
+        self.mechanism = None;
+        self.logins = self.logins.saturating_add(1);
+        if refusal.close || self.logins >= TRIES {
+            return self.fail(StreamCondition::PolicyViolation);
+        }
+        back
+    }
+}

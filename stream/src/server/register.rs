@@ -1,0 +1,123 @@
+//! XEP-0077, In-Band Registration before a login: a stranger makes an account, or asks whether a
+//! name is free.
+//!
+//! With registration closed every request gets the same answer, whatever name it holds.
+
+use super::{Machine, RegisterAnswer, RegisterRequest, Registration, State, Step, TRIES};
+use crate::secret::Password;
+use std::mem;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Condition, Kind, Stanza, StanzaError, StreamCondition, jid, ns};
+
+/// A request that the driver has not answered.
+#[derive(Debug)]
+pub(super) struct Pending(Stanza);
+
+impl Machine {
+    pub(super) fn registers(&self) -> bool {
+        // Never in clear: a password goes with it.
+        self.config.registration == Registration::Open && self.encrypted
+    }
+
+    /// A stanza before login: registration, or the end (RFC 6120, 4.9.3.12).
+    pub(super) fn before_login_stanza(&mut self, stanza: Stanza) -> State {
+        let to_us = stanza.to().is_none_or(|to| Some(to) == self.domain.as_deref());
+        let request = matches!(stanza.type_(), Some("get" | "set"));
+        if stanza.kind() != Kind::Iq || !to_us || !request || !stanza.has("query", ns::REGISTER) {
+            return self.fail(StreamCondition::NotAuthorized);
+        }
+        self.registrations = self.registrations.saturating_add(1);
+        if self.registrations > TRIES {
+            return self.fail(StreamCondition::PolicyViolation);
+        }
+        if !self.registers() {
+            // XEP-0077, 3.1.
+            let refusal = StanzaError::new(Condition::ServiceUnavailable);
+            return self.refuse_stanza(&stanza, &refusal, State::BeforeLogin);
+        }
+        match read(&stanza) {
+            Ok(request) => {
+                self.steps.push_back(Step::Register(request));
+                State::Registering(Pending(stanza))
+            }
+            Err(refusal) => self.refuse_stanza(&stanza, &refusal, State::BeforeLogin),
+        }
+    }
+
+    /// The answer to [`Step::Register`].
+    pub fn registered(&mut self, answer: Result<RegisterAnswer, StanzaError>) {
+        self.state = match mem::replace(&mut self.state, State::BeforeLogin) {
+            State::Registering(Pending(request)) => {
+                match answer {
+                    Ok(answer) => {
+                        let result =
+                            Element::new("iq").attr("type", "result").attr_opt("id", request.id());
+                        let result = match answer {
+                            RegisterAnswer::Fields { instructions } => {
+                                result.child(fields(&instructions))
+                            }
+                            RegisterAnswer::Done => result,
+                        };
+                        self.out.extend_from_slice(&result.finish());
+                    }
+                    Err(refusal) => self.write_error(&request, &refusal),
+                }
+                State::BeforeLogin
+            }
+            state => state,
+        };
+    }
+
+    pub(super) fn refuse_stanza(
+        &mut self,
+        stanza: &Stanza,
+        error: &StanzaError,
+        back: State,
+    ) -> State {
+        self.write_error(stanza, error);
+        back
+    }
+
+    fn write_error(&mut self, stanza: &Stanza, error: &StanzaError) {
+        if let Some(answer) = error.answer(stanza, None, None) {
+            self.out.extend_from_slice(&answer.bytes);
+        }
+    }
+}
+
+fn fields(instructions: &str) -> Element {
+    Element::new("query")
+        .xmlns(ns::REGISTER)
+        .child(Element::new("instructions").text(instructions))
+        .child(Element::new("username"))
+        .child(Element::new("password"))
+}
+
+/// What is asked for, or why it cannot be.
+fn read(stanza: &Stanza) -> Result<RegisterRequest, StanzaError> {
+    let refuse = |condition| Err(StanzaError::new(condition));
+    if stanza.id().is_none() {
+        return refuse(Condition::BadRequest);
+    }
+    if stanza.type_() == Some("get") {
+        return Ok(RegisterRequest::Fields);
+    }
+    let query = stanza
+        .child("query", ns::REGISTER)
+        .and_then(|query| Stanza::parse(stanza.slice(query).to_vec()).ok())
+        .ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
+    if query.has("remove", ns::REGISTER) {
+        // XEP-0077, 3.2: nobody is there whose account could be removed.
+        return refuse(Condition::UnexpectedRequest);
+    }
+    let given = |name| query.child_text(name, ns::REGISTER).filter(|text| !text.is_empty());
+    let Some(username) = given("username") else { return refuse(Condition::NotAcceptable) };
+    let malformed = |_| StanzaError::new(Condition::JidMalformed);
+    let Some(password) = given("password") else {
+        return Ok(RegisterRequest::Name(jid::localpart(&username).map_err(malformed)?));
+    };
+    let password = Password::new(&password)
+        .map_err(|bad| StanzaError::new(Condition::NotAcceptable).with_text(bad.to_string()))?;
+    let username = jid::new_localpart(&username).map_err(malformed)?;
+    Ok(RegisterRequest::Create { username, password })
+}
