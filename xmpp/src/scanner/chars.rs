@@ -168,7 +168,8 @@ pub(crate) fn unescape_cdata(raw: &[u8]) -> Cow<'_, str> {
 
 fn fold_line_ends(raw: &[u8], references: bool) -> Cow<'_, str> {
     let has_cr = memchr::memchr(b'\r', raw).is_some();
-    if !has_cr && !(references && memchr::memchr(b'&', raw).is_some()) {
+    let has_reference = references && memchr::memchr(b'&', raw).is_some();
+    if !has_cr && !has_reference {
         return String::from_utf8_lossy(raw);
     }
     let folded: Cow<'_, [u8]> = if has_cr {
