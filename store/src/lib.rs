@@ -1,1 +1,125 @@
-//! whoelse store.
+//! What the server remembers: accounts, blocks, the log of messages, counters and secrets, in one
+//! set of SQL over SQLite now and PostgreSQL later.
+//!
+//! This crate knows tables and transactions and nothing of XMPP: addresses arrive as keys
+//! ([`to_key`]), stanzas as bytes, times as microseconds that the caller names. Who may write
+//! what, in which order and what follows from it is for the keeper in `core`, which is the one
+//! user of [`Tx`]. Deriving and checking passwords is for `stream`; here lie the verifiers.
+//!
+//! Read [`Store`] first: it opens the database, answers every question, and hands out the one
+//! [`Tx`] at a time through which everything is written. Then read [`NewMessage`], the heart of
+//! the log.
+//!
+//! Every SQL text is a constant beside the function that runs it, and appears in [`statements`],
+//! by which one test executes them all. They obey a common subset: `$1` parameters, `BIGINT`,
+//! `TEXT` and `BLOB` columns, sums cast to `BIGINT`, order by numbers.
+
+mod accounts;
+mod address;
+mod blocks;
+mod credentials;
+mod domains;
+mod error;
+mod history;
+mod log;
+mod numbers;
+mod open;
+mod places;
+mod rows;
+mod schema;
+mod seen;
+mod settings;
+mod sqlite;
+#[cfg(test)]
+mod testing;
+mod throttle;
+mod tx;
+
+pub use accounts::AccountRow;
+pub use address::{from_key, to_key};
+pub use credentials::StoredVerifier;
+pub use domains::Domain;
+pub use error::{Cause, Error, OpenError, Result};
+pub use history::{Page, Query};
+pub use log::{Appended, Direction, LoggedMessage, NewMessage, REPEAT_WINDOW};
+pub use open::{Place, Store};
+pub use throttle::{THROTTLE_MEMORY, Throttle};
+pub use tx::Tx;
+
+/// Returns every SQL statement this crate can run, schema changes aside.
+///
+/// A test executes each of them on every database, which finds a text that one of them does not
+/// understand before a user does.
+#[must_use]
+pub fn statements() -> Vec<String> {
+    [
+        accounts::STATEMENTS,
+        blocks::STATEMENTS,
+        credentials::STATEMENTS,
+        domains::STATEMENTS,
+        history::STATEMENTS,
+        log::STATEMENTS,
+        numbers::STATEMENTS,
+        places::STATEMENTS,
+        schema::STATEMENTS,
+        seen::STATEMENTS,
+        settings::STATEMENTS,
+        throttle::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|text| (*text).to_owned())
+    .chain(log::many().into_iter().flat_map(rows::ManyRows::texts))
+    .chain(history::many().into_iter().flat_map(rows::ManyRows::texts))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use sqlx::AssertSqlSafe;
+
+    use crate::testing::fresh;
+
+    #[tokio::test]
+    async fn every_statement_executes_with_null_for_every_parameter() {
+        let (_dir, store) = fresh().await;
+
+        for text in crate::statements() {
+            let parameters = (1..).take_while(|n| mentions(&text, *n)).count();
+            let mut tx = store.begin().await.unwrap();
+            let mut query = sqlx::query(AssertSqlSafe(text.clone()));
+            for _ in 0..parameters {
+                query = query.bind(Option::<i64>::None);
+            }
+            match query.fetch_all(tx.conn().unwrap()).await {
+                Ok(_) => {}
+                // The text was understood; it is the missing value that was refused.
+                Err(sqlx::Error::Database(refusal))
+                    if matches!(refusal.kind(), sqlx::error::ErrorKind::NotNullViolation)
+                        || refusal.message().contains("datatype mismatch") => {}
+                Err(other) => panic!("{text}: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_statement_orders_by_nothing_but_text_or_sums_without_a_cast() {
+        for text in crate::statements() {
+            assert!(!text.contains('?'), "{text}");
+            assert_eq!(
+                text.matches("SUM(").count(),
+                text.matches("CAST(COALESCE(SUM(").count(),
+                "{text}"
+            );
+        }
+    }
+
+    fn mentions(text: &str, parameter: usize) -> bool {
+        let wanted = format!("${parameter}");
+        text.match_indices(&wanted).any(|(at, found)| {
+            !text[at + found.len()..].starts_with(|next: char| next.is_ascii_digit())
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! Addresses as keys: what is stored names an own domain by its number, never by its text.
+//!
+//! `bob@localhost` is kept as `bob@#1` while `localhost` is the domain with the number 1, and a
+//! stranger's `eve@far.example` as it is. So an own domain can be renamed by changing one row.
+//! `#` cannot stand in a domain, therefore no address looks like a key of another.
+
+use crate::Domain;
+
+/// Returns the key of an address, which may have a resource; both are in their normal form.
+#[must_use]
+pub fn to_key(jid: &str, own: &[Domain]) -> String {
+    let parts = Parts::of(jid);
+    match own.iter().find(|domain| domain.name == parts.domain) {
+        Some(domain) => parts.with_domain(&format!("#{}", domain.id)),
+        None => jid.to_owned(),
+    }
+}
+
+/// Returns the address of a key, or `None` when it names an own domain that there is not.
+#[must_use]
+pub fn from_key(key: &str, own: &[Domain]) -> Option<String> {
+    let parts = Parts::of(key);
+    let Some(number) = parts.domain.strip_prefix('#') else {
+        return Some(key.to_owned());
+    };
+    let id: i64 = number.parse().ok()?;
+    let domain = own.iter().find(|domain| domain.id == id)?;
+    Some(parts.with_domain(&domain.name))
+}
+
+/// An address taken apart; `before` ends with the `@`, `after` begins with the `/`.
+struct Parts<'a> {
+    before: &'a str,
+    domain: &'a str,
+    after: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// The resource is split off first: it may hold an `@`, which the rest may only once.
+    /// (RFC 7622, 3.2.)
+    fn of(jid: &'a str) -> Self {
+        let (bare, after) = jid.split_at(jid.find('/').unwrap_or(jid.len()));
+        let (before, domain) = bare.split_at(bare.find('@').map_or(0, |at| at + 1));
+        Self { before, domain, after }
+    }
+
+    fn with_domain(&self, domain: &str) -> String {
+        format!("{}{domain}{}", self.before, self.after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Vec<Domain> {
+        vec![
+            Domain { id: 1, name: "localhost".into() },
+            Domain { id: 12, name: "a.example".into() },
+        ]
+    }
+
+    #[test]
+    fn an_own_domain_is_a_number_in_a_key() {
+        for (jid, key) in [
+            ("bob@localhost", "bob@#1"),
+            ("localhost", "#1"),
+            ("bob@a.example/desk", "bob@#12/desk"),
+            ("a.example/x@localhost/y", "#12/x@localhost/y"),
+        ] {
+            assert_eq!(to_key(jid, &own()), key);
+            assert_eq!(from_key(key, &own()).as_deref(), Some(jid));
+        }
+    }
+
+    #[test]
+    fn a_strange_domain_stays_as_it_is() {
+        for jid in ["eve@far.example", "localhost.example", "localhost@far.example/a.example", ""] {
+            assert_eq!(to_key(jid, &own()), jid);
+            assert_eq!(from_key(jid, &own()).as_deref(), Some(jid));
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_domain_that_is_not_there_has_no_address() {
+        for key in ["bob@#3", "#", "bob@#x", "#99999999999999999999"] {
+            assert_eq!(from_key(key, &own()), None);
+        }
+    }
+}

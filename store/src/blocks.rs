@@ -1,0 +1,117 @@
+//! Whom an account does not want to hear from, by address key.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+use crate::{Domain, Result, Store, Tx, to_key};
+
+const INSERT: &str = "INSERT INTO blocks (account, jid) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+const DELETE: &str = "DELETE FROM blocks WHERE account = $1 AND jid = $2";
+const CLEAR: &str = "DELETE FROM blocks WHERE account = $1";
+const LIST: &str = "SELECT jid FROM blocks WHERE account = $1";
+const NAMING: &str = "SELECT account, jid FROM blocks WHERE jid LIKE '%' || $1 || '%'";
+
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, DELETE, CLEAR, LIST, NAMING];
+
+impl Store {
+    /// Returns the keys an account blocks, sorted.
+    pub async fn blocks(&self, account: i64) -> Result<Vec<String>> {
+        blocks(&mut *self.reader().await?, account).await
+    }
+}
+
+impl Tx {
+    /// Returns the keys an account blocks, sorted.
+    pub async fn blocks(&mut self, account: i64) -> Result<Vec<String>> {
+        blocks(self.conn()?, account).await
+    }
+
+    /// Blocks an address; returns whether it was not blocked before.
+    pub async fn block(&mut self, account: i64, key: &str) -> Result<bool> {
+        let done = sqlx::query(INSERT).bind(account).bind(key).execute(self.conn()?).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Unblocks an address; returns whether it was blocked.
+    pub async fn unblock(&mut self, account: i64, key: &str) -> Result<bool> {
+        let done = sqlx::query(DELETE).bind(account).bind(key).execute(self.conn()?).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Unblocks everybody; returns how many were blocked.
+    pub async fn unblock_all(&mut self, account: i64) -> Result<u64> {
+        let done = sqlx::query(CLEAR).bind(account).execute(self.conn()?).await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Rewrites the blocks that name a domain by its text, now that it is our own.
+pub(crate) async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
+    let own = std::slice::from_ref(domain);
+    for row in sqlx::query(NAMING).bind(&domain.name).fetch_all(&mut *conn).await? {
+        let (account, jid): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+        let key = to_key(&jid, own);
+        if key != jid {
+            sqlx::query(DELETE).bind(account).bind(jid).execute(&mut *conn).await?;
+            sqlx::query(INSERT).bind(account).bind(key).execute(&mut *conn).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn blocks(conn: &mut AnyConnection, account: i64) -> Result<Vec<String>> {
+    let rows = sqlx::query(LIST).bind(account).fetch_all(conn).await?;
+    let key = |row: &AnyRow| Ok(row.try_get(0)?);
+    let mut keys: Vec<String> = rows.iter().map(key).collect::<Result<_>>()?;
+    keys.sort_unstable();
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::testing::{account, fresh};
+
+    #[tokio::test]
+    async fn a_block_says_whether_it_is_new_and_an_unblock_whether_there_was_one() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+
+        assert!(tx.block(bob, "eve@#1").await.unwrap());
+        assert!(!tx.block(bob, "eve@#1").await.unwrap());
+        assert!(tx.block(bob, "adam@far.example").await.unwrap());
+        assert!(tx.block(eve, "bob@#1").await.unwrap());
+        assert_eq!(tx.blocks(bob).await.unwrap(), ["adam@far.example", "eve@#1"]);
+        assert!(tx.unblock(bob, "eve@#1").await.unwrap());
+        assert!(!tx.unblock(bob, "eve@#1").await.unwrap());
+        tx.commit().await.unwrap();
+
+        assert_eq!(store.blocks(bob).await.unwrap(), ["adam@far.example"]);
+        assert_eq!(store.blocks(eve).await.unwrap(), ["bob@#1"]);
+    }
+
+    #[tokio::test]
+    async fn unblocking_all_leaves_the_others_blocks_alone() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        tx.block(bob, "a@far.example").await.unwrap();
+        tx.block(bob, "b@far.example").await.unwrap();
+        tx.block(eve, "bob@#1").await.unwrap();
+
+        assert_eq!(tx.unblock_all(bob).await.unwrap(), 2);
+
+        assert_eq!(tx.blocks(bob).await.unwrap(), Vec::<String>::new());
+        assert_eq!(tx.blocks(eve).await.unwrap(), ["bob@#1"]);
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_not_there_blocks_nobody() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+
+        assert!(tx.block(7, "eve@#1").await.is_err());
+    }
+}

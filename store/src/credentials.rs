@@ -1,0 +1,142 @@
+//! By what an account's password is checked. The password itself is nowhere.
+
+use std::fmt;
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+use crate::{Result, Store, Tx};
+
+const LIST: &str = "SELECT mechanism, salt, iterations, stored_key, server_key \
+    FROM credentials WHERE account = $1";
+const CLEAR: &str = "DELETE FROM credentials WHERE account = $1";
+const INSERT: &str = "INSERT INTO credentials \
+    (account, mechanism, salt, iterations, stored_key, server_key) \
+    VALUES ($1, $2, $3, $4, $5, $6)";
+
+pub(crate) const STATEMENTS: &[&str] = &[LIST, CLEAR, INSERT];
+
+/// What a SCRAM server keeps of a password (RFC 5802, 3).
+///
+/// No password follows from it, but whoever has it can pretend to be the server, so it is never
+/// printed.
+#[derive(Clone)]
+pub struct StoredVerifier {
+    /// `SCRAM-SHA-1` or `SCRAM-SHA-256`.
+    pub mechanism: String,
+    /// The salt.
+    pub salt: Vec<u8>,
+    /// How many rounds made the keys.
+    pub iterations: i64,
+    /// By which the client's proof is checked.
+    pub stored_key: Vec<u8>,
+    /// By which the server proves itself.
+    pub server_key: Vec<u8>,
+}
+
+impl fmt::Debug for StoredVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredVerifier")
+            .field("mechanism", &self.mechanism)
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Returns the verifiers of an account, one for each mechanism.
+    pub async fn credentials(&self, account: i64) -> Result<Vec<StoredVerifier>> {
+        credentials(&mut *self.reader().await?, account).await
+    }
+}
+
+impl Tx {
+    /// Returns the verifiers of an account, one for each mechanism.
+    pub async fn credentials(&mut self, account: i64) -> Result<Vec<StoredVerifier>> {
+        credentials(self.conn()?, account).await
+    }
+
+    /// Gives an account these verifiers in place of those it has.
+    pub async fn set_credentials(
+        &mut self,
+        account: i64,
+        verifiers: &[StoredVerifier],
+    ) -> Result<()> {
+        let conn = self.conn()?;
+        sqlx::query(CLEAR).bind(account).execute(&mut *conn).await?;
+        for verifier in verifiers {
+            sqlx::query(INSERT)
+                .bind(account)
+                .bind(verifier.mechanism.as_str())
+                .bind(verifier.salt.as_slice())
+                .bind(verifier.iterations)
+                .bind(verifier.stored_key.as_slice())
+                .bind(verifier.server_key.as_slice())
+                .execute(&mut *conn)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+async fn credentials(conn: &mut AnyConnection, account: i64) -> Result<Vec<StoredVerifier>> {
+    let verifier = |row: &AnyRow| {
+        Ok(StoredVerifier {
+            mechanism: row.try_get(0)?,
+            salt: row.try_get(1)?,
+            iterations: row.try_get(2)?,
+            stored_key: row.try_get(3)?,
+            server_key: row.try_get(4)?,
+        })
+    };
+    sqlx::query(LIST).bind(account).fetch_all(conn).await?.iter().map(verifier).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::testing::{account, fresh, verifier};
+
+    #[tokio::test]
+    async fn new_credentials_take_the_place_of_the_old() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        tx.set_credentials(bob, &[verifier("SCRAM-SHA-1", 1), verifier("SCRAM-SHA-256", 2)])
+            .await
+            .unwrap();
+        tx.set_credentials(eve, &[verifier("SCRAM-SHA-1", 3)]).await.unwrap();
+        assert_eq!(tx.credentials(bob).await.unwrap().len(), 2);
+
+        tx.set_credentials(bob, &[verifier("SCRAM-SHA-256", 4)]).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let [of_bob] = &store.credentials(bob).await.unwrap()[..] else { panic!() };
+        assert_eq!(of_bob.mechanism, "SCRAM-SHA-256");
+        assert_eq!(of_bob.salt, [4; 16]);
+        assert_eq!(of_bob.iterations, 10_000);
+        assert_eq!(of_bob.stored_key, [4; 20]);
+        assert_eq!(of_bob.server_key, [5; 20]);
+        assert_eq!(store.credentials(eve).await.unwrap()[0].salt, [3; 16]);
+    }
+
+    #[tokio::test]
+    async fn one_mechanism_has_one_verifier() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+
+        let twice = [verifier("SCRAM-SHA-1", 1), verifier("SCRAM-SHA-1", 2)];
+
+        assert!(tx.set_credentials(bob, &twice).await.is_err());
+    }
+
+    #[test]
+    fn a_verifier_does_not_print_its_keys() {
+        let printed = format!("{:?}", verifier("SCRAM-SHA-1", 77));
+
+        assert!(printed.contains("SCRAM-SHA-1"));
+        assert!(!printed.contains("77") && !printed.contains("78"), "{printed}");
+    }
+}

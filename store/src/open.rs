@@ -1,0 +1,184 @@
+//! Opening the store, and the handle everybody reads through.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor};
+use tokio::sync::Mutex;
+
+use crate::schema::{self, Refusal};
+use crate::tx::{Lane, Tx};
+use crate::{OpenError, Result, sqlite};
+
+/// How many questions may be answered at the same time. Each is a thread of SQLite's.
+const READERS: u32 = 4;
+
+/// How long a question waits for a reader before it fails.
+const READER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a store lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A SQLite file; its folder must exist.
+    Sqlite(PathBuf),
+    /// Nowhere lasting, for tests: gone with the last handle. (It is a file in a folder of its
+    /// own for temporary things, because SQLite's databases in memory do not let readers and
+    /// the writer work side by side.)
+    Memory,
+}
+
+/// What the server remembers: the handle for every question, and the way to the one [`Tx`].
+///
+/// Cheap to clone; all clones are one store. Questions are answered by a few reading
+/// connections, each from the last commit at the moment it is asked.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    readers: AnyPool,
+    /// The one writing connection. Held by a [`Tx`] from beginning to end.
+    writer: Arc<Mutex<Lane>>,
+    /// Removes the folder of a [`Place::Memory`]; last, after the connections are gone.
+    _folder: Option<Folder>,
+}
+
+impl Store {
+    /// Opens the store, making it if there is none, and brings its schema up to date.
+    ///
+    /// When this fails and there was no file before, there is none afterwards.
+    pub async fn open(place: &Place) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        match place {
+            Place::Sqlite(path) => {
+                let unwritable = |source| OpenError::Unwritable { path: path.clone(), source };
+                let path = std::path::absolute(path).map_err(unwritable)?;
+                let new = sqlite::ensure_file(&path).map_err(unwritable)?;
+                let opened = Self::open_file(&path, None).await;
+                if new && opened.is_err() {
+                    sqlite::remove_file(&path);
+                }
+                opened
+            }
+            Place::Memory => {
+                let folder = Folder::new().map_err(|source| OpenError::Unwritable {
+                    path: std::env::temp_dir(),
+                    source,
+                })?;
+                let path = folder.0.join("store.db");
+                sqlite::ensure_file(&path)
+                    .map_err(|source| OpenError::Unwritable { path: path.clone(), source })?;
+                Self::open_file(&path, Some(folder)).await
+            }
+        }
+    }
+
+    async fn open_file(path: &Path, folder: Option<Folder>) -> Result<Self, OpenError> {
+        let failed = |error: sqlx::Error| OpenError::of(path.to_owned(), &error);
+        let options = sqlite::options(path).map_err(failed)?;
+        let lasting = folder.is_none();
+        let mut writer = sqlite::connect_writer(&options, lasting).await.map_err(failed)?;
+        if let Err(refusal) = schema::migrate(&mut writer).await {
+            // The connection goes first: as long as it is open it may write beside the file.
+            let _ = writer.close().await;
+            return Err(refused(path, refusal));
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                readers: readers(options.clone()),
+                writer: Arc::new(Mutex::new(Lane::new(writer, options, lasting))),
+                _folder: folder,
+            }),
+        })
+    }
+
+    /// Begins the next transaction; waits until the one before it has ended.
+    pub async fn begin(&self) -> Result<Tx> {
+        Tx::begin(Arc::clone(&self.inner.writer).lock_owned().await).await
+    }
+
+    /// Closes the store: what is under way ends first, then everything is in the one file.
+    ///
+    /// Afterwards every use of any handle is refused with [`Error::Closed`](crate::Error::Closed).
+    pub async fn close(&self) -> Result<()> {
+        self.inner.readers.close().await;
+        let Some(mut writer) = self.inner.writer.lock().await.close().await else {
+            return Ok(());
+        };
+        let checkpointed = writer.execute(sqlite::CHECKPOINT).await;
+        writer.close().await?;
+        checkpointed?;
+        Ok(())
+    }
+
+    /// Returns a connection to ask a question on.
+    pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
+        Ok(self.inner.readers.acquire().await?)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+fn readers(options: AnyConnectOptions) -> AnyPool {
+    AnyPoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(READER_PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        // A connection here is a thread of our own process: it does not go away unnoticed.
+        .test_before_acquire(false)
+        .after_connect(|conn: &mut AnyConnection, _| Box::pin(sqlite::prepare_reader(conn)))
+        .connect_lazy_with(options)
+}
+
+fn refused(path: &Path, refusal: Refusal) -> OpenError {
+    let path = path.to_owned();
+    match refusal {
+        Refusal::Newer { found } => OpenError::Newer { found, known: schema::KNOWN },
+        Refusal::Foreign => OpenError::Foreign { path },
+        Refusal::Broken(why) => OpenError::Broken { path, cause: why.to_owned() },
+        Refusal::Database(error) => OpenError::of(path, &error),
+    }
+}
+
+/// A folder that is removed when this is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        loop {
+            let next = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path =
+                std::env::temp_dir().join(format!("whoelse-store-{}-{next}", std::process::id()));
+            match builder.create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // Left over from a process that had our number before.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Nothing can be done about a folder that stays.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,126 @@
+//! What is SQLite's own: how its file is addressed, what each connection is told, and what its
+//! result codes mean.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
+
+/// What every connection is told: wait rather than fail when a backup holds the file, and see
+/// to it that removing an account takes along what hangs on it.
+const EVERY_CONNECTION: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
+
+/// What the writer is told. With FULL a commit is on the disk when it returns; in groups that
+/// costs what NORMAL costs. The cache holds the inner pages of the indexes that appends touch;
+/// the limit gives back the room that a burst took in the write-ahead log.
+const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+    PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 16777216;";
+
+/// A store that is gone with the process has no use for waiting on the disk.
+const WRITER_IN_MEMORY: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;";
+
+/// What a reader is told: never to write, whatever statement it is given.
+const READER: &str = "PRAGMA query_only = ON;";
+
+/// How a transaction begins. IMMEDIATE takes the write lock now, while waiting is still possible.
+pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Moves what is in the write-ahead log into the file and empties the log.
+pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// Counts what is in the file besides what SQLite itself puts there.
+pub(crate) const COUNT_TABLES: &str =
+    "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+
+/// Asks for one table by name.
+pub(crate) const HAS_TABLE: &str =
+    "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1";
+
+/// Returns the options that reach this file; the path must be absolute.
+pub(crate) fn options(path: &Path) -> sqlx::Result<AnyConnectOptions> {
+    // The URL is made by the driver, which knows how to escape whatever a path may hold.
+    let url = SqliteConnectOptions::new().filename(path).to_url_lossy();
+    Ok(AnyConnectOptions::from_url(&url)?.disable_statement_logging())
+}
+
+/// Opens the connection through which everything is written.
+pub(crate) async fn connect_writer(
+    options: &AnyConnectOptions,
+    lasting: bool,
+) -> sqlx::Result<AnyConnection> {
+    let mut conn = AnyConnection::connect_with(options).await?;
+    conn.execute(EVERY_CONNECTION).await?;
+    conn.execute(if lasting { WRITER } else { WRITER_IN_MEMORY }).await?;
+    Ok(conn)
+}
+
+/// Prepares a connection that only reads.
+pub(crate) async fn prepare_reader(conn: &mut AnyConnection) -> sqlx::Result<()> {
+    conn.execute(EVERY_CONNECTION).await?;
+    conn.execute(READER).await?;
+    Ok(())
+}
+
+/// Sees to it that the file exists and can be written; returns whether it is new.
+///
+/// The operating system says more clearly than SQLite why it cannot, and a new file is readable
+/// by its owner alone (SQLite gives the files beside it the same mode).
+pub(crate) fn ensure_file(path: &Path) -> io::Result<bool> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.clone().create_new(true).open(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.open(path).map(|_| false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes the file and what SQLite keeps beside it.
+pub(crate) fn remove_file(path: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        // Most of them are not there, and nothing can be done about one that stays.
+        let _ = std::fs::remove_file(PathBuf::from(name));
+    }
+}
+
+/// What a result code means to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// No room, or the disk fails.
+    Full,
+    /// The file is damaged or no database.
+    Broken,
+    /// The file may not be opened or written.
+    Unwritable,
+    /// Somebody else holds it.
+    Busy,
+    /// Anything else.
+    Other,
+}
+
+impl Trouble {
+    /// Sorts an error. The codes are at <https://www.sqlite.org/rescode.html>; the low byte is
+    /// the primary one.
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        let sqlx::Error::Database(refusal) = error else {
+            return Self::Other;
+        };
+        let code = refusal.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+        match code & 0xff {
+            10 | 13 => Self::Full,
+            11 | 26 => Self::Broken,
+            8 | 14 | 23 => Self::Unwritable,
+            5 | 6 => Self::Busy,
+            _ => Self::Other,
+        }
+    }
+}
