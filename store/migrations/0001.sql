@@ -2,7 +2,8 @@
 --
 -- Types are BIGINT, TEXT and BLOB alone; times are microseconds since 1970, UTC. What differs
 -- on PostgreSQL is the declaration, never a statement: BLOB is BYTEA there, WITHOUT ROWID goes,
--- and TEXT is COLLATE "C", so that both databases sort names by their bytes.
+-- TEXT is COLLATE "C", so that both databases sort names by their bytes, and INTEGER PRIMARY KEY,
+-- which SQLite needs to find a row without a second index, is BIGINT PRIMARY KEY.
 --
 -- No column holds the text of an own domain: see address.rs for how an address is a key.
 
@@ -18,12 +19,12 @@ CREATE TABLE settings (
 ) WITHOUT ROWID;
 
 CREATE TABLE domains (
-    id   BIGINT NOT NULL PRIMARY KEY,
+    id   INTEGER NOT NULL PRIMARY KEY,
     name TEXT   NOT NULL UNIQUE
 );
 
 CREATE TABLE accounts (
-    id          BIGINT NOT NULL PRIMARY KEY,
+    id          INTEGER NOT NULL PRIMARY KEY,
     domain      BIGINT NOT NULL REFERENCES domains (id),
     localpart   TEXT   NOT NULL,
     created_at  BIGINT NOT NULL,
@@ -66,7 +67,7 @@ CREATE TABLE throttle (
 
 -- When an account was online; until_at is NULL while it is.
 CREATE TABLE online (
-    id       BIGINT NOT NULL PRIMARY KEY,
+    id       INTEGER NOT NULL PRIMARY KEY,
     account  BIGINT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
     from_at  BIGINT NOT NULL,
     until_at BIGINT
@@ -79,7 +80,7 @@ CREATE INDEX online_until ON online (until_at);
 -- These tables refer to accounts without a foreign key: a message on its way to an account that
 -- has just been removed must not fail the batch it is in.
 CREATE TABLE messages (
-    id                BIGINT NOT NULL PRIMARY KEY,
+    id                INTEGER NOT NULL PRIMARY KEY,
     at                BIGINT NOT NULL,
     sender            TEXT   NOT NULL,
     sender_resource   TEXT,
@@ -99,11 +100,12 @@ CREATE TABLE mailbox (
     direction BIGINT NOT NULL,
     PRIMARY KEY (archive, seq)
 ) WITHOUT ROWID;
-CREATE INDEX mailbox_peer ON mailbox (archive, peer, seq);
+-- Holds every column: without the last two SQLite reads the whole mailbox for one conversation.
+CREATE INDEX mailbox_peer ON mailbox (archive, peer, seq, at, direction);
 
 -- How far a device of the account has confirmed.
 CREATE TABLE cursors (
-    account BIGINT NOT NULL PRIMARY KEY,
+    account INTEGER NOT NULL PRIMARY KEY,
     seq     BIGINT NOT NULL
 );
 

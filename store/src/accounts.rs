@@ -122,3 +122,131 @@ fn account(row: &AnyRow) -> Result<AccountRow> {
         last_active: row.try_get(4)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::Query;
+    use crate::testing::{account, fresh, message, verifier};
+
+    #[tokio::test]
+    async fn a_name_is_given_once_in_a_domain() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let here = tx.ensure_domain("a.example").await.unwrap();
+        let there = tx.ensure_domain("b.example").await.unwrap();
+        let verifiers = [verifier("SCRAM-SHA-1", 1)];
+
+        let bob = tx.create_account(here, "bob", &verifiers, 50).await.unwrap().unwrap();
+        assert_eq!(tx.create_account(here, "bob", &[], 60).await.unwrap(), None);
+        let other = tx.create_account(there, "bob", &[], 60).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+
+        let row = store.find_account(here, "bob").await.unwrap().unwrap();
+        assert_eq!((row.id, row.domain, row.localpart.as_str()), (bob, here, "bob"));
+        assert_eq!((row.created_at, row.last_active), (50, 50));
+        assert_eq!(store.find_account(there, "bob").await.unwrap().unwrap().id, other);
+        assert_eq!(store.find_account(here, "eve").await.unwrap(), None);
+        // The refused one has not touched the first one's password.
+        assert_eq!(store.credentials(bob).await.unwrap()[0].salt, [1; 16]);
+    }
+
+    #[tokio::test]
+    async fn an_account_in_a_domain_that_is_not_there_is_refused() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+
+        assert!(tx.create_account(9, "bob", &[], 1).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn accounts_are_listed_by_name_in_pages() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        for name in ["mona", "bob", "zoe", "eve"] {
+            account(&mut tx, name).await;
+        }
+        tx.commit().await.unwrap();
+        let names = async |after: &str, limit| -> Vec<String> {
+            let rows = store.list_accounts(1, after, limit).await.unwrap();
+            rows.into_iter().map(|row| row.localpart).collect()
+        };
+
+        assert_eq!(names("", 3).await, ["bob", "eve", "mona"]);
+        assert_eq!(names("mona", 3).await, ["zoe"]);
+        assert!(names("zoe", 3).await.is_empty());
+        assert!(names("", 0).await.is_empty());
+        assert!(names("", -1).await.is_empty());
+        assert_eq!(store.count_accounts(1).await.unwrap(), 4);
+        assert_eq!(store.count_accounts(2).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_last_activity_does_not_go_back() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        tx.touch_account(bob, 500).await.unwrap();
+        tx.touch_account(bob, 400).await.unwrap();
+        tx.touch_account(999, 400).await.unwrap();
+
+        assert_eq!(tx.find_account(1, "bob").await.unwrap().unwrap().last_active, 500);
+    }
+
+    #[tokio::test]
+    async fn everything_of_a_removed_account_goes_and_what_is_others_stays() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        tx.set_credentials(bob, &[verifier("SCRAM-SHA-1", 1)]).await.unwrap();
+        tx.block(bob, "eve@#1").await.unwrap();
+        tx.block(eve, "bob@#1").await.unwrap();
+        tx.remember_place(bob, "127.0.0.1", 5).await.unwrap();
+        tx.came_online(bob, 5).await.unwrap();
+        let shared = message(1, ("eve", eve), ("bob", bob));
+        let mut of_bob_alone = message(2, ("eve", eve), ("bob", bob));
+        of_bob_alone.keep_for_sender = false;
+        let to_himself = message(3, ("bob", bob), ("bob", bob));
+        let mut answer = message(4, ("bob", bob), ("eve", eve));
+        answer.origin = Some("o".into());
+        tx.append(&[shared, of_bob_alone, to_himself, answer]).await.unwrap();
+        tx.advance_cursors(&[(bob, 2)]).await.unwrap();
+
+        assert!(tx.remove_account(bob).await.unwrap());
+        assert!(!tx.remove_account(bob).await.unwrap());
+        tx.commit().await.unwrap();
+
+        assert_eq!(store.find_account(1, "bob").await.unwrap(), None);
+        assert!(store.credentials(bob).await.unwrap().is_empty());
+        assert!(store.blocks(bob).await.unwrap().is_empty());
+        assert!(store.places_since(bob, 0).await.unwrap().is_empty());
+        assert!(store.online_since(1, 0).await.unwrap().is_empty());
+        assert_eq!(store.cursor(bob).await.unwrap(), 0);
+        assert!(store.undelivered(bob, 0, 10).await.unwrap().is_empty());
+        assert_eq!(store.blocks(eve).await.unwrap(), ["bob@#1"]);
+        let all = Query { limit: 10, ..Query::default() };
+        let of_eve = store.query(eve, &all).await.unwrap().rows;
+        assert_eq!(of_eve.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 4]);
+        assert_eq!(store.count_rows("messages").await, 2);
+        assert_eq!(store.count_rows("mailbox").await, 2);
+        assert_eq!(store.count_rows("origins").await, 0);
+        assert_eq!(store.count_rows("cursors").await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_number_is_not_given_again_after_its_account_was_removed() {
+        let (dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let first = account(&mut tx, "bob").await;
+        tx.remove_account(first).await.unwrap();
+        tx.commit().await.unwrap();
+        store.close().await.unwrap();
+
+        let store = crate::Store::open(&crate::testing::place(&dir)).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let second = account(&mut tx, "bob").await;
+
+        assert!(second > first);
+    }
+}

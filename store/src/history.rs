@@ -1,7 +1,7 @@
 //! The archive (XEP-0313): what an account sent and received, and how it is forgotten.
 //!
-//! It shows the rows of the [log](crate::log), and nothing else; what has to be delivered still
-//! is never forgotten.
+//! It shows the rows of the log and nothing else, and what has still to be delivered is never
+//! forgotten.
 
 use std::sync::LazyLock;
 
@@ -232,3 +232,6 @@ async fn drop_rows(
     }
     Ok(dropped)
 }
+
+#[cfg(test)]
+mod tests;

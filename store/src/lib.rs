@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn no_statement_orders_by_nothing_but_text_or_sums_without_a_cast() {
+    fn parameters_are_numbered_and_sums_are_cast() {
         for text in crate::statements() {
             assert!(!text.contains('?'), "{text}");
             assert_eq!(

@@ -369,3 +369,6 @@ pub(crate) fn logged_message(row: &AnyRow) -> Result<LoggedMessage> {
         stanza: stanza.into(),
     })
 }
+
+#[cfg(test)]
+mod tests;

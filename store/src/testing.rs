@@ -53,3 +53,13 @@ pub(crate) fn message(
         keep_for_sender: true,
     }
 }
+
+impl Store {
+    /// Counts the rows of a table.
+    pub(crate) async fn count_rows(&self, table: &str) -> i64 {
+        let text = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        let mut conn = self.reader().await.unwrap();
+        let row = sqlx::query(text).fetch_one(&mut *conn).await.unwrap();
+        sqlx::Row::get(&row, 0)
+    }
+}

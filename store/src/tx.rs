@@ -118,3 +118,44 @@ impl Lane {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::testing::{account, fresh};
+
+    #[tokio::test]
+    async fn a_connection_in_an_unknown_state_is_made_anew() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        account(&mut tx, "bob").await;
+        tx.commit().await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        account(&mut tx, "eve").await;
+        tx.lane.unfinished = false;
+        drop(tx);
+
+        // SQLite refuses to begin within a transaction, of which we know nothing.
+        let mut tx = store.begin().await.unwrap();
+        account(&mut tx, "mona").await;
+        tx.commit().await.unwrap();
+
+        assert_eq!(store.count_accounts(1).await.unwrap(), 2);
+        assert!(store.find_account(1, "eve").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_does_not_stop_the_next() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        sqlx::query(super::ROLLBACK).execute(tx.conn().unwrap()).await.unwrap();
+        assert!(tx.commit().await.is_err());
+
+        let mut tx = store.begin().await.unwrap();
+        account(&mut tx, "bob").await;
+        tx.commit().await.unwrap();
+
+        assert_eq!(store.count_accounts(1).await.unwrap(), 1);
+    }
+}
