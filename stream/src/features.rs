@@ -1,7 +1,8 @@
 //! RFC 6120, 4.3.2, stream features: what a server offers at each stage, and how a client reads it.
 
 use crate::sasl::Mechanism;
-use whoelse_xmpp::{Stanza, ns, write::Element};
+use compact_str::CompactString;
+use whoelse_xmpp::{Child, Stanza, ns, write::Element};
 
 /// Before TLS: STARTTLS and nothing else, so that nothing can pass in clear (security row 7).
 pub(crate) fn before_tls() -> Vec<u8> {
@@ -66,19 +67,20 @@ pub struct Features {
 impl Features {
     /// Reads `<stream:features/>`.
     pub fn read(features: &Stanza) -> Features {
-        let inner = |name, namespace| {
-            let child = features.child(name, namespace)?;
-            Stanza::parse(features.slice(child).to_vec()).ok()
+        let list = |name, namespace, item, read: fn(&Stanza, &Child) -> CompactString| {
+            let list = features.child(name, namespace)?;
+            let items = features.grandchildren(list).into_iter();
+            let wanted = items.filter(|child| child.name() == item && child.ns() == namespace);
+            Some(wanted.map(|child| read(features, &child).into()).collect())
         };
-        let mechanisms = inner("mechanisms", ns::SASL)
-            .map_or_else(Vec::new, |list| each(&list, "mechanism", |name| name.text().into()));
+        let attribute =
+            |stanza: &Stanza, child: &Child| stanza.child_attr(child, "type").unwrap_or_default();
+        let mechanisms = list("mechanisms", ns::SASL, "mechanism", Stanza::text_of);
         let channel_bindings =
-            inner("sasl-channel-binding", ns::SASL_CHANNEL_BINDING).map(|list| {
-                each(&list, "channel-binding", |b| b.attr("type").unwrap_or_default().into())
-            });
+            list("sasl-channel-binding", ns::SASL_CHANNEL_BINDING, "channel-binding", attribute);
         Features {
             starttls: features.has("starttls", ns::TLS),
-            mechanisms,
+            mechanisms: mechanisms.unwrap_or_default(),
             channel_bindings,
             register: features.has("register", ns::REGISTER_FEATURE),
             bind: features.has("bind", ns::BIND),
@@ -90,16 +92,6 @@ impl Features {
     pub fn offers(&self, mechanism: Mechanism) -> bool {
         self.mechanisms.iter().any(|name| name == mechanism.name())
     }
-}
-
-/// What `read` says of each child of that name, which may inherit the namespace of the list.
-fn each(list: &Stanza, name: &str, read: impl Fn(&Stanza) -> String) -> Vec<String> {
-    let children = list.children().iter();
-    let wanted = children.filter(|child| child.name() == name && child.ns() == list.ns());
-    wanted
-        .filter_map(|child| Stanza::parse(list.slice(child).to_vec()).ok())
-        .map(|c| read(&c))
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! RFC 6120, 4.7, the stream header: written by both ends, and checked where it is accepted.
 
-use whoelse_xmpp::{Jid, ScanError, StreamCondition, StreamError, StreamHeader, ns, write::escape};
+use whoelse_xmpp::{Jid, StreamCondition, StreamError, StreamHeader, ns, write::escape};
 
 /// The end of a stream.
 pub(crate) const CLOSE: &[u8] = b"</stream:stream>";
@@ -53,19 +53,6 @@ pub(crate) fn check_version(header: &StreamHeader) -> Result<(), StreamError> {
         }
         _ => Err(StreamError::new(StreamCondition::UnsupportedVersion)),
     }
-}
-
-/// The stream error for what the scanner refused (RFC 6120, 4.9.3).
-pub(crate) fn scan_error(error: ScanError) -> StreamError {
-    StreamError::new(match error {
-        ScanError::NotWellFormed => StreamCondition::NotWellFormed,
-        ScanError::Restricted => StreamCondition::RestrictedXml,
-        ScanError::BadPrefix => StreamCondition::BadNamespacePrefix,
-        ScanError::InvalidNamespace => StreamCondition::InvalidNamespace,
-        ScanError::TooBig => StreamCondition::PolicyViolation,
-        ScanError::Encoding => StreamCondition::UnsupportedEncoding,
-        ScanError::BadFormat => StreamCondition::BadFormat,
-    })
 }
 
 #[cfg(test)]

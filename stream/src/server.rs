@@ -98,8 +98,6 @@ pub struct Machine {
     channel: ChannelBindings,
     encrypted: bool,
     scanner: Scanner,
-    /// Bytes pushed since the scanner last had nothing more to give.
-    unread: usize,
     out: Vec<u8>,
     steps: VecDeque<Step>,
     state: State,
@@ -162,7 +160,6 @@ impl Machine {
             channel: channel.unwrap_or_default(),
             config,
             scanner,
-            unread: 0,
             out: Vec::new(),
             steps: VecDeque::new(),
             state: State::Header(stage),
@@ -183,8 +180,8 @@ impl Machine {
         if matches!(self.state, State::Over | State::Handshake) {
             return;
         }
-        self.unread = self.unread.saturating_add(bytes.len());
-        if self.unread > self.limits().bytes.saturating_add(ONE_READ) {
+        let held = self.scanner.buffered().saturating_add(bytes.len());
+        if held > self.limits().bytes.saturating_add(ONE_READ) {
             self.end(StreamError::new(StreamCondition::PolicyViolation));
             return;
         }
@@ -202,11 +199,8 @@ impl Machine {
             }
             match self.scanner.next() {
                 Ok(Some(frame)) => self.handle(frame),
-                Ok(None) => {
-                    self.unread = 0;
-                    return None;
-                }
-                Err(error) => self.end(header::scan_error(error)),
+                Ok(None) => return None,
+                Err(error) => self.end(error.into()),
             }
         }
     }
@@ -443,7 +437,6 @@ impl Machine {
                 self.out.extend_from_slice(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
                 // What came in clear behind the request was perhaps not the client's (row 22).
                 self.scanner.discard();
-                self.unread = 0;
                 self.steps.push_back(Step::StartTls);
                 State::Handshake
             }

@@ -156,6 +156,13 @@ impl<T> Sent<T> {
         self.bytes
     }
 
+    /// Takes back everything that is not acknowledged, to be sent and pushed again on a resumed
+    /// stream. What is acknowledged stays counted.
+    pub fn take_back(&mut self) -> Vec<T> {
+        self.bytes = 0;
+        self.queue.drain(..).map(|(stanza, _)| stanza).collect()
+    }
+
     /// Takes out everything that is not acknowledged: the session is over.
     pub fn into_unacknowledged(self) -> Vec<T> {
         self.queue.into_iter().map(|(stanza, _)| stanza).collect()

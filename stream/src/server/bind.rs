@@ -46,11 +46,10 @@ impl Machine {
             return Err(bad());
         }
         let bind = request.child("bind", ns::BIND).ok_or_else(bad)?;
-        let bind = Stanza::parse(request.slice(bind).to_vec()).map_err(|_| bad())?;
-        let Some(wish) = bind.child_text("resource", ns::BIND).filter(|text| !text.is_empty())
-        else {
-            return Ok(None);
-        };
+        let inside = request.grandchildren(bind);
+        let wish = inside.iter().find(|c| c.name() == "resource" && c.ns() == ns::BIND);
+        let wish = wish.map(|wish| request.text_of(wish)).filter(|text| !text.is_empty());
+        let Some(wish) = wish else { return Ok(None) };
         let own = self.own_address().ok_or_else(bad)?;
         // RFC 6120, 7.7.2.1.
         let full = own.with_resource(&wish).map_err(|_| bad())?;

@@ -208,12 +208,10 @@ impl Machine {
 
     /// The answer to [`Step::Lookup`].
     pub fn lookup(&mut self, answer: LookupAnswer) {
-        self.answer(|machine, login| match login {
-            Login::LookingUp { localpart, claim } => {
-                Ok(machine.looked_up(localpart, claim, answer))
-            }
-            login => Err(login),
-        });
+        let login = self.take_login(|login| matches!(login, Login::LookingUp { .. }));
+        if let Some(Login::LookingUp { localpart, claim }) = login {
+            self.state = self.looked_up(localpart, claim, answer);
+        }
     }
 
     fn looked_up(&mut self, localpart: CompactString, claim: Claim, answer: LookupAnswer) -> State {
@@ -242,17 +240,15 @@ impl Machine {
 
     /// The answer to [`Step::Derive`].
     pub fn derived(&mut self, derived: &Verifier) {
-        self.answer(|machine, login| match login {
+        let login = self.take_login(|login| matches!(login, Login::Deriving { .. }));
+        if let Some(Login::Deriving { localpart, verifier, genuine }) = login {
             // Not `&&`: a made-up verifier costs the same time.
-            Login::Deriving { localpart, verifier, genuine } => {
-                Ok(if verifier.is_same(derived) & genuine {
-                    machine.proved(localpart, None)
-                } else {
-                    machine.not_proved(localpart)
-                })
-            }
-            login => Err(login),
-        });
+            self.state = if verifier.is_same(derived) & genuine {
+                self.proved(localpart, None)
+            } else {
+                self.not_proved(localpart)
+            };
+        }
     }
 
     fn proved(&mut self, localpart: CompactString, proof: Option<String>) -> State {
@@ -267,55 +263,50 @@ impl Machine {
 
     /// The answer to [`Step::AuthFailed`].
     pub fn failed(&mut self, refusal: &Refusal) {
-        self.answer(|machine, login| match login {
-            Login::Failing => Ok(machine.refuse_login(refusal, State::BeforeLogin)),
-            login => Err(login),
-        });
+        if self.take_login(|login| matches!(login, Login::Failing)).is_some() {
+            self.state = self.refuse_login(refusal, State::BeforeLogin);
+        }
     }
 
     /// The good answer to [`Step::AuthSucceeded`]: the client is told, with our own proof.
     pub fn succeeded(&mut self) {
-        self.answer(|machine, login| match login {
-            Login::Succeeding { localpart, proof } => Ok(machine.succeed(localpart, proof)),
-            login => Err(login),
-        });
+        let login = self.take_login(|login| matches!(login, Login::Succeeding { .. }));
+        if let Some(Login::Succeeding { localpart, proof }) = login {
+            self.succeed(localpart, proof);
+        }
     }
 
     /// The good answer to [`Step::External`]: the peer is this account.
     pub fn succeeded_as(&mut self, localpart: &str) {
-        self.answer(|machine, login| match login {
-            Login::External => Ok(machine.succeed(localpart.into(), None)),
-            login => Err(login),
-        });
+        if self.take_login(|login| matches!(login, Login::External)).is_some() {
+            self.succeed(localpart.into(), None);
+        }
     }
 
     /// The bad answer to [`Step::AuthSucceeded`] and [`Step::External`].
     pub fn refused(&mut self, refusal: &Refusal) {
-        self.answer(|machine, login| match login {
-            Login::Succeeding { .. } | Login::External => {
-                Ok(machine.refuse_login(refusal, State::BeforeLogin))
-            }
-            login => Err(login),
-        });
+        let fits = |login: &Login| matches!(login, Login::Succeeding { .. } | Login::External);
+        if self.take_login(fits).is_some() {
+            self.state = self.refuse_login(refusal, State::BeforeLogin);
+        }
     }
 
-    fn succeed(&mut self, localpart: CompactString, proof: Option<String>) -> State {
+    fn succeed(&mut self, localpart: CompactString, proof: Option<String>) {
         let proof = proof.as_deref().map(str::as_bytes);
         self.out.extend_from_slice(&sasl::element("success", proof).finish());
         self.localpart = Some(localpart);
         self.restart(Stage::Bind);
-        mem::replace(&mut self.state, State::Over)
     }
 
-    /// Takes an answer of the driver, if the login is where it fits.
-    fn answer(&mut self, take: impl FnOnce(&mut Machine, Login) -> Result<State, Login>) {
-        self.state = match mem::replace(&mut self.state, State::BeforeLogin) {
-            State::Login(login) => match take(self, login) {
-                Ok(state) => state,
-                Err(login) => State::Login(login),
-            },
-            state => state,
-        };
+    /// Takes the login out, if it is where an answer fits.
+    fn take_login(&mut self, fits: fn(&Login) -> bool) -> Option<Login> {
+        if !matches!(&self.state, State::Login(login) if fits(login)) {
+            return None;
+        }
+        match mem::replace(&mut self.state, State::BeforeLogin) {
+            State::Login(login) => Some(login),
+            _ => None,
+        }
     }
 
     fn refuse(&mut self, condition: Condition) -> State {

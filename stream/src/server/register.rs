@@ -102,15 +102,14 @@ fn read(stanza: &Stanza) -> Result<RegisterRequest, StanzaError> {
     if stanza.type_() == Some("get") {
         return Ok(RegisterRequest::Fields);
     }
-    let query = stanza
-        .child("query", ns::REGISTER)
-        .and_then(|query| Stanza::parse(stanza.slice(query).to_vec()).ok())
-        .ok_or_else(|| StanzaError::new(Condition::BadRequest))?;
-    if query.has("remove", ns::REGISTER) {
+    let query = stanza.child("query", ns::REGISTER);
+    let fields = query.map(|query| stanza.grandchildren(query)).unwrap_or_default();
+    let field = |name| fields.iter().find(|f| f.name() == name && f.ns() == ns::REGISTER);
+    if field("remove").is_some() {
         // XEP-0077, 3.2: nobody is there whose account could be removed.
         return refuse(Condition::UnexpectedRequest);
     }
-    let given = |name| query.child_text(name, ns::REGISTER).filter(|text| !text.is_empty());
+    let given = |name| field(name).map(|f| stanza.text_of(f)).filter(|text| !text.is_empty());
     let Some(username) = given("username") else { return refuse(Condition::NotAcceptable) };
     let malformed = |_| StanzaError::new(Condition::JidMalformed);
     let Some(password) = given("password") else {

@@ -1,1 +1,177 @@
-//! Tests of the accepting machine.
+//! Tests of the accepting machine: a client's text goes in, the server's text is looked at.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::sasl::Condition as Sasl;
+use crate::scram::client::{self, Binding};
+use crate::scram::{Hash, Verifier};
+use crate::secret::Password;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use whoelse_xmpp::{Condition, FullJid, StanzaError};
+
+mod binding;
+mod headers;
+mod login;
+mod registration;
+mod security;
+
+const DOMAIN: &str = "a.example";
+const HEADER: &str = "<stream:stream to='a.example' version='1.0' xml:lang='de' \
+                      xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+fn channel() -> ChannelBindings {
+    ChannelBindings { exporter: Some([7; 32]), server_end_point: Some(vec![8; 32]) }
+}
+
+fn config(transport: Transport) -> Config {
+    Config { transport, ..Config::new(DOMAIN) }
+}
+
+/// A machine, and what it has said and done since somebody last looked.
+struct World {
+    machine: Machine,
+    said: String,
+    steps: Vec<String>,
+}
+
+impl World {
+    fn new(config: Config, channel: Option<ChannelBindings>) -> World {
+        let machine = Machine::new(Arc::new(config), channel);
+        World { machine, said: String::new(), steps: Vec::new() }
+    }
+
+    /// In clear, with the header exchanged: STARTTLS is offered.
+    fn clear() -> World {
+        let mut world = World::new(config(Transport::StartTls), None);
+        world.send(HEADER);
+        world
+    }
+
+    /// Under TLS, with the header exchanged: login is offered.
+    fn tls() -> World {
+        World::tls_with(config(Transport::Tls))
+    }
+
+    fn tls_with(config: Config) -> World {
+        let mut world = World::new(config, Some(channel()));
+        world.send(HEADER);
+        world
+    }
+
+    fn trusted() -> World {
+        let mut world = World::new(config(Transport::Trusted), None);
+        world.send(HEADER);
+        world
+    }
+
+    /// Logged in as bob, with the header exchanged: binding is offered.
+    fn logged_in() -> World {
+        let mut world = World::trusted();
+        world.send(&auth("EXTERNAL", Some("")));
+        world.machine.succeeded_as("bob");
+        world.send(HEADER);
+        world.steps.clear();
+        world
+    }
+
+    /// Bound as bob@a.example/desk.
+    fn open() -> World {
+        let mut world = World::logged_in();
+        world.send(BIND);
+        world.machine.bound(&FullJid::parse("bob@a.example/desk").unwrap());
+        world.settle();
+        world.said.clear();
+        world.steps.clear();
+        world
+    }
+
+    /// Sends, and returns what the machine says to it.
+    fn send(&mut self, text: &str) -> String {
+        self.machine.push(text.as_bytes());
+        self.settle()
+    }
+
+    /// Takes every step there is, and returns what the machine has said since the last look.
+    fn settle(&mut self) -> String {
+        while let Some(step) = self.machine.poll() {
+            self.steps.push(name(&step));
+        }
+        let said = String::from_utf8(self.machine.take_output()).unwrap();
+        self.said.push_str(&said);
+        said
+    }
+
+    /// The steps since the last look.
+    fn steps(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.steps)
+    }
+
+    /// Sends something that ends the stream, and returns the condition.
+    fn ends(&mut self, text: &str) -> String {
+        let said = self.send(text);
+        assert!(said.ends_with("</stream:error></stream:stream>"), "{said}");
+        assert!(self.machine.is_over() && !self.machine.wants_bytes());
+        let steps = self.steps();
+        assert!(steps.last().is_some_and(|step| step.starts_with("error ")), "{steps:?}");
+        let at = said.find("<stream:error><").unwrap() + "<stream:error><".len();
+        said[at..].split([' ', '/', '>']).next().unwrap().to_owned()
+    }
+}
+
+const BIND: &str = "<iq type='set' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+                    <resource>desk</resource></bind></iq>";
+
+fn auth(mechanism: &str, data: Option<&str>) -> String {
+    let xmlns = "urn:ietf:params:xml:ns:xmpp-sasl";
+    let data = match data {
+        None => String::new(),
+        Some("") => "=".to_owned(),
+        Some(data) => STANDARD.encode(data),
+    };
+    format!("<auth xmlns='{xmlns}' mechanism='{mechanism}'>{data}</auth>")
+}
+
+fn response(data: &str) -> String {
+    let data = STANDARD.encode(data);
+    format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{data}</response>")
+}
+
+fn failure(condition: &str) -> String {
+    format!("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><{condition}/></failure>")
+}
+
+/// What is inside an element that carries base64.
+fn data(element: &str) -> String {
+    let inside = element.split('>').nth(1).unwrap().split('<').next().unwrap();
+    String::from_utf8(STANDARD.decode(inside).unwrap()).unwrap()
+}
+
+fn password(text: &str) -> Password {
+    Password::new(text).unwrap()
+}
+
+/// A step in a few words, without what differs from run to run.
+fn name(step: &Step) -> String {
+    match step {
+        Step::StartTls => "starttls".into(),
+        Step::Lookup { localpart, mechanism } => format!("lookup {localpart} {}", mechanism.name()),
+        Step::Derive { .. } => "derive".into(),
+        Step::AuthFailed { localpart } => format!("failed {localpart}"),
+        Step::AuthSucceeded { localpart } => format!("succeeded {localpart}"),
+        Step::External { authzid } => format!("external {authzid:?}"),
+        Step::Register(RegisterRequest::Fields) => "fields".into(),
+        Step::Register(RegisterRequest::Name(name)) => format!("name {name}"),
+        Step::Register(RegisterRequest::Create { username, password }) => {
+            format!("create {username} {}", std::str::from_utf8(password.reveal()).unwrap())
+        }
+        Step::Bind { resource } => format!("bind {resource:?}"),
+        Step::Resume { previd, h } => format!("resume {previd} {h}"),
+        Step::Open => "open".into(),
+        Step::Stanza(stanza) => format!("stanza {}", stanza.name()),
+        Step::Sm(element) => format!("sm {element:?}"),
+        Step::Element(element) => format!("element {}", element.name()),
+        Step::Closed => "closed".into(),
+        Step::Error(error) => format!("error {}", error.condition.name()),
+    }
+}

@@ -116,7 +116,7 @@ impl Element {
                 let failed = start("failed").attr_opt("h", number(h).as_deref());
                 match condition {
                     Some(condition) => {
-                        failed.child(write::Element::new(name(*condition)).xmlns(ns::STANZA_ERRORS))
+                        failed.child(write::Element::new(condition.name()).xmlns(ns::STANZA_ERRORS))
                     }
                     None => failed,
                 }
@@ -151,25 +151,7 @@ fn condition(element: &Stanza) -> Option<Condition> {
         .children()
         .iter()
         .filter(|child| child.ns() == ns::STANZA_ERRORS)
-        .find_map(|child| CONDITIONS.iter().find(|(_, name)| *name == child.name()))
-        .map(|(condition, _)| *condition)
-}
-
-/// Why stream management is refused, in practice.
-const CONDITIONS: [(Condition, &str); 8] = [
-    (Condition::ItemNotFound, "item-not-found"),
-    (Condition::UnexpectedRequest, "unexpected-request"),
-    (Condition::FeatureNotImplemented, "feature-not-implemented"),
-    (Condition::BadRequest, "bad-request"),
-    (Condition::NotAuthorized, "not-authorized"),
-    (Condition::PolicyViolation, "policy-violation"),
-    (Condition::ResourceConstraint, "resource-constraint"),
-    (Condition::InternalServerError, "internal-server-error"),
-];
-
-fn name(condition: Condition) -> &'static str {
-    let known = CONDITIONS.iter().find(|(known, _)| *known == condition);
-    known.map_or("undefined-condition", |(_, name)| name)
+        .find_map(|child| Condition::from_name(child.name()))
 }
 
 #[cfg(test)]

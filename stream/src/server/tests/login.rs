@@ -1,0 +1,262 @@
+//! RFC 6120, 6: logins that go well, and every way in which they do not.
+
+use super::*;
+
+/// Runs a SCRAM login up to the client's proof, for a verifier the driver gives.
+fn scram(world: &mut World, mechanism: Mechanism, tried: &str, answer: LookupAnswer) -> String {
+    let Mechanism::Scram { hash, plus } = mechanism else { panic!("not SCRAM") };
+    let binding =
+        if plus { Binding::Bound(crate::binding::EXPORTER, vec![7; 32]) } else { Binding::None };
+    let (exchange, first) = client::Started::new(hash, "Bob", password(tried), &binding).unwrap();
+    assert_eq!(world.send(&auth(mechanism.name(), Some(&first))), "");
+    world.machine.lookup(answer);
+    let challenge = world.settle();
+    assert!(challenge.starts_with("<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"));
+    let (exchange, proof) = exchange.respond(data(&challenge).as_bytes()).unwrap();
+    let said = world.send(&response(&proof));
+    assert_eq!(said, "", "nothing is said before the driver knows");
+    if world.steps.last().is_some_and(|step| step.starts_with("succeeded")) {
+        world.machine.succeeded();
+        let said = world.settle();
+        exchange.verify(data(&said).as_bytes()).unwrap();
+        return said;
+    }
+    world.machine.failed(&Refusal::new(Sasl::NotAuthorized));
+    world.settle()
+}
+
+fn verifier(mechanism: Mechanism) -> Verifier {
+    let Mechanism::Scram { hash, .. } = mechanism else { panic!("not SCRAM") };
+    Verifier::fresh(hash, &password("pencil"))
+}
+
+#[test]
+fn every_scram_mechanism_logs_in() {
+    for mechanism in Mechanism::ALL.into_iter().filter(|m| m.name().starts_with("SCRAM")) {
+        let mut world = World::tls();
+
+        let said =
+            scram(&mut world, mechanism, "pencil", LookupAnswer::Verifier(verifier(mechanism)));
+
+        assert!(said.starts_with("<success"), "{said}");
+        assert_eq!(
+            world.steps(),
+            [format!("lookup bob {}", mechanism.name()), "succeeded bob".into()]
+        );
+        assert_eq!(world.machine.localpart(), Some("bob"));
+        assert_eq!(world.machine.mechanism(), Some(mechanism));
+        assert!(world.send(HEADER).contains("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"));
+    }
+}
+
+#[test]
+fn a_wrong_password_can_be_followed_by_the_right_one() {
+    let mut world = World::tls();
+    let mechanism = Mechanism::ALL[2];
+
+    for _ in 0..3 {
+        let said =
+            scram(&mut world, mechanism, "wrong", LookupAnswer::Verifier(verifier(mechanism)));
+        assert_eq!(said, failure("not-authorized"));
+        assert_eq!(world.steps(), ["lookup bob SCRAM-SHA-256", "failed bob"]);
+    }
+
+    let said = scram(&mut world, mechanism, "pencil", LookupAnswer::Verifier(verifier(mechanism)));
+    assert!(said.starts_with("<success"));
+}
+
+#[test]
+fn a_login_the_driver_refuses_after_the_proof_has_not_happened() {
+    let mut world = World::trusted();
+    world.send(&auth("PLAIN", Some("\0bob\0pencil")));
+    let verifier = Verifier::fresh(Hash::Sha256, &password("pencil"));
+    world.machine.lookup(LookupAnswer::Verifier(verifier.clone()));
+    world.settle();
+    world.machine.derived(&verifier);
+    world.settle();
+
+    world.machine.refused(
+        &Refusal::new(Sasl::TemporaryAuthFailure).with_text("blocked for 7 s").and_close(),
+    );
+
+    let said = world.settle();
+    assert!(
+        said.starts_with(
+            "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><temporary-auth-failure/>\
+         <text xml:lang='en'>blocked for 7 s</text></failure><stream:error><policy-violation"
+        ),
+        "{said}"
+    );
+    assert_eq!(world.machine.localpart(), None);
+    assert!(world.machine.is_over());
+}
+
+#[test]
+fn a_blocked_name_is_refused_before_any_proof() {
+    let mut world = World::tls();
+    world.send(&auth("SCRAM-SHA-1", Some("n,,n=bob,r=abc")));
+
+    world.machine.lookup(LookupAnswer::Refused(
+        Refusal::new(Sasl::AccountDisabled).with_text("blocked for 60 s").and_close(),
+    ));
+
+    let said = world.settle();
+    assert!(
+        said.contains("<account-disabled/><text xml:lang='en'>blocked for 60 s</text></failure>")
+    );
+    assert!(said.ends_with("</stream:error></stream:stream>"));
+}
+
+#[test]
+fn plain_is_derived_and_compared() {
+    for (sent, stored, step) in
+        [("pencil", "pencil", "succeeded bob"), ("wrong", "pencil", "failed bob")]
+    {
+        let mut world = World::tls();
+        world.send(&auth("PLAIN", Some(&format!("bob@a.example\0BOB\0{sent}"))));
+        let verifier = Verifier::fresh(Hash::Sha256, &password(stored));
+
+        world.machine.lookup(LookupAnswer::Verifier(verifier.clone()));
+        world.settle();
+        world.machine.derived(&verifier.derive_like(&password(sent)));
+        world.settle();
+
+        assert_eq!(world.steps(), ["lookup bob PLAIN", "derive", step]);
+    }
+}
+
+#[test]
+fn an_empty_first_message_is_asked_for() {
+    let mut world = World::tls();
+
+    assert_eq!(
+        world.send(&auth("PLAIN", None)),
+        "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
+    );
+    world.send(&response("\0bob\0pencil"));
+
+    assert_eq!(world.steps(), ["lookup bob PLAIN"]);
+}
+
+#[test]
+fn external_is_for_trusted_streams_and_for_this_domain() {
+    let mut world = World::trusted();
+    assert_eq!(world.send(&auth("EXTERNAL", Some("bob@b.example"))), failure("invalid-authzid"));
+    assert_eq!(world.send(&auth("EXTERNAL", Some("a b"))), failure("invalid-authzid"));
+    world.send(&auth("EXTERNAL", Some("bob@a.example")));
+    assert_eq!(world.steps(), ["external Some(bob@a.example)"]);
+
+    world.machine.refused(&Refusal::new(Sasl::NotAuthorized));
+    assert_eq!(world.settle(), failure("not-authorized"));
+
+    world.send(&auth("EXTERNAL", Some("")));
+    world.machine.succeeded_as("root");
+    assert_eq!(world.settle(), "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+    assert_eq!(world.machine.localpart(), Some("root"));
+}
+
+#[test]
+fn malformed_logins_are_refused_and_the_stream_goes_on() {
+    for (text, condition) in [
+        (auth("PLAIN", Some("bob pencil")), "malformed-request"),
+        (auth("PLAIN", Some("\0\0pencil")), "malformed-request"),
+        (auth("PLAIN", Some("")), "malformed-request"),
+        (auth("SCRAM-SHA-1", Some("")), "malformed-request"),
+        (auth("SCRAM-SHA-1", Some("n,,m=x,n=bob,r=abc")), "malformed-request"),
+        (auth("SCRAM-SHA-1", Some("n,,n=b=b,r=abc")), "malformed-request"),
+        (auth("PLAIN", Some("\0b@b\0pencil")), "not-authorized"),
+        (auth("SCRAM-SHA-1", Some("n,,n=a b,r=abc")), "not-authorized"),
+        (response("x"), "malformed-request"),
+        ("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>".into(), "aborted"),
+        ("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>".into(), "invalid-mechanism"),
+        (
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AA=</auth>".into(),
+            "incorrect-encoding",
+        ),
+    ] {
+        let mut world = World::tls();
+        assert_eq!(world.send(&text), failure(condition), "{text}");
+        assert!(world.steps().is_empty() && world.machine.wants_bytes());
+    }
+}
+
+#[test]
+fn a_login_under_way_can_be_aborted_but_not_interrupted() {
+    let begun = || {
+        let mut world = World::tls();
+        world.send(&auth("PLAIN", None));
+        world
+    };
+
+    assert_eq!(
+        begun().send("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"),
+        failure("aborted")
+    );
+    assert_eq!(begun().send(&auth("PLAIN", None)), failure("malformed-request"));
+    assert_eq!(
+        begun().send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>?</response>"),
+        failure("incorrect-encoding")
+    );
+    assert_eq!(begun().ends("<presence/>"), "not-authorized");
+}
+
+#[test]
+fn after_ten_failures_the_stream_ends() {
+    let mut world = World::tls();
+    for _ in 0..9 {
+        assert_eq!(world.send(&response("x")), failure("malformed-request"));
+    }
+
+    assert_eq!(world.ends(&response("x")), "policy-violation");
+}
+
+#[test]
+fn tls_is_not_started_twice() {
+    let starttls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+    for mut world in [World::tls(), World::trusted(), World::logged_in()] {
+        assert_eq!(
+            world.send(starttls),
+            "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"
+        );
+        assert_eq!(world.steps(), ["closed"]);
+    }
+}
+
+#[test]
+fn mechanisms_are_offered_as_the_channel_allows() {
+    let offered = |world: World| -> Vec<String> {
+        let parts = world.said.split("<mechanism>").skip(1);
+        parts.map(|part| part.split('<').next().unwrap().to_owned()).collect()
+    };
+    let unbound = World::tls_with(config(Transport::Tls));
+    assert_eq!(
+        offered(unbound),
+        ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
+    );
+
+    let mut none = World::new(config(Transport::Tls), Some(ChannelBindings::default()));
+    none.send(HEADER);
+    assert!(!none.said.contains("sasl-channel-binding"));
+    assert_eq!(offered(none), ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]);
+
+    assert_eq!(offered(World::trusted()), ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "EXTERNAL"]);
+}
+
+#[test]
+fn the_types_of_channel_binding_are_named() {
+    assert!(World::tls().said.contains(
+        "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/>\
+         <channel-binding type='tls-server-end-point'/></sasl-channel-binding>"
+    ));
+}
+
+#[test]
+fn without_an_exporter_the_certificate_still_binds() {
+    let old = ChannelBindings { exporter: None, server_end_point: Some(vec![8; 32]) };
+    let mut world = World::new(config(Transport::Tls), Some(old));
+    world.send(HEADER);
+    assert!(!world.said.contains("tls-exporter"));
+
+    world.send(&auth("SCRAM-SHA-1-PLUS", Some("p=tls-server-end-point,,n=bob,r=abc")));
+    assert_eq!(world.steps(), ["lookup bob SCRAM-SHA-1-PLUS"]);
+}
