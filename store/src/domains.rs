@@ -46,7 +46,8 @@ impl Tx {
         Ok(id)
     }
 
-    /// Gives an own domain another name; everything kept under it stays.
+    /// Gives an own domain another name; everything kept under it stays. Blocks of addresses
+    /// under the new name, which were strangers' until now, hold for the neighbours of that name.
     ///
     /// Stanzas in the log keep the addresses they were written with. A [`LoggedMessage`] has the
     /// keys of both sides beside the bytes, from which whoever shows it writes `from` and `to`
