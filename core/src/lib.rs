@@ -1,1 +1,30 @@
-//! whoelse core.
+//! The rules: accounts, sessions, the router, presence, limits, the keeper, and the kit by which
+//! features are attached.
+//!
+//! Touches no socket: bytes are read and written by the crate `server`, conversations up to an
+//! open session are the crate `stream`'s, rows the crate `store`'s, and what the server can do
+//! beyond moving stanzas is the crate `features`'. Read first: [`session::Session`] (one live
+//! login, which outlives its connection) and [`keeper::Keeper`] (who alone writes).
+
+pub mod account;
+mod accounts;
+mod archive_id;
+pub mod clock;
+pub mod delivery;
+pub mod guard;
+mod housekeeping;
+pub mod keep;
+pub mod keeper;
+pub mod kit;
+pub mod login;
+pub mod node;
+pub mod presence;
+mod rewriting;
+pub mod router;
+pub mod session;
+pub mod sessions;
+pub mod settings;
+mod who_gets;
+
+pub use clock::{Clock, Time};
+pub use node::Node;

@@ -1,0 +1,178 @@
+//! An account: what a person is while in memory. Snapshots behind `Arc`, and the sessions.
+
+use crate::session::Session;
+use std::any::{Any, TypeId};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use whoelse_xmpp::{BareJid, Outgoing};
+
+/// One typed value of an account's snapshot.
+pub type Slot = Arc<dyn Any + Send + Sync>;
+
+/// A person, while in memory.
+pub struct Account {
+    /// The row's number; zero for the server's own account, which has no row.
+    pub id: i64,
+    jid: BareJid,
+    /// ` to='bob@host'`, inserted where a shared presence leaves without an address.
+    pub(crate) to_attribute: bytes::Bytes,
+    /// What features remember of the account. Swapped by the keeper after the commit.
+    slots: arc_swap::ArcSwap<Vec<(TypeId, Slot)>>,
+    /// The live and detached sessions. Held for a look or a change of the list, never across an
+    /// await; taken before any session's own lock, never after.
+    sessions: RwLock<Vec<Arc<Session>>>,
+    removed: AtomicBool,
+    /// The highest number of the log that a device has confirmed.
+    pub(crate) confirmed: AtomicI64,
+    /// When the account last did something, in microseconds.
+    pub(crate) last_active: AtomicI64,
+    undelivered: Mutex<Undelivered>,
+}
+
+/// How much waits in an account's mailbox, an upper estimate between two counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Undelivered {
+    pub messages: u64,
+    pub bytes: u64,
+    pub last: i64,
+}
+
+impl Account {
+    pub(crate) fn new(id: i64, jid: BareJid, slots: Vec<(TypeId, Slot)>, cursor: i64) -> Account {
+        let mut to = b" to='".to_vec();
+        whoelse_xmpp::write::escape(&mut to, jid.as_str());
+        to.push(b'\'');
+        Account {
+            id,
+            jid,
+            to_attribute: to.into(),
+            slots: arc_swap::ArcSwap::from_pointee(slots),
+            sessions: RwLock::default(),
+            removed: AtomicBool::new(false),
+            confirmed: AtomicI64::new(cursor),
+            last_active: AtomicI64::new(0),
+            undelivered: Mutex::default(),
+        }
+    }
+
+    /// The bare address.
+    pub fn jid(&self) -> &BareJid {
+        &self.jid
+    }
+
+    /// The localpart: what a person calls the account. Empty for the server's own.
+    pub fn name(&self) -> &str {
+        self.jid.local().unwrap_or_default()
+    }
+
+    /// Whether this is the server itself, as which an administrator without a name acts.
+    pub fn is_server(&self) -> bool {
+        self.id == 0
+    }
+
+    /// Whether the account was removed while somebody still holds it.
+    pub fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mark_removed(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
+    /// What a feature remembers of the account: the present snapshot of its slot.
+    ///
+    /// `None` for a type that no wired feature declared, and for the server's own account.
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let slots = self.slots.load();
+        let (_, slot) = slots.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        slot.clone().downcast().ok()
+    }
+
+    /// Replaces a slot. Called by the keeper alone, after the commit.
+    pub(crate) fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
+        let mut slots = Vec::clone(&self.slots.load());
+        match slots.iter_mut().find(|(id, _)| *id == TypeId::of::<T>()) {
+            Some((_, slot)) => *slot = value,
+            None => slots.push((TypeId::of::<T>(), value)),
+        }
+        self.slots.store(Arc::new(slots));
+    }
+
+    /// The sessions, live and detached.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.read().clone()
+    }
+
+    /// Calls `look` on each session, under the lock: it must not call back into the account.
+    pub(crate) fn each_session(&self, mut look: impl FnMut(&Arc<Session>)) {
+        self.read().iter().for_each(&mut look);
+    }
+
+    /// The session with this resource.
+    pub fn session(&self, resource: &str) -> Option<Arc<Session>> {
+        self.read().iter().find(|session| session.resource() == resource).cloned()
+    }
+
+    /// Whether at least one session has sent presence.
+    pub fn is_online(&self) -> bool {
+        self.read().iter().any(|session| session.is_available())
+    }
+
+    /// How many sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.read().len()
+    }
+
+    pub(crate) fn add_session(&self, session: Arc<Session>) {
+        self.write().push(session);
+    }
+
+    pub(crate) fn drop_session(&self, id: u64) {
+        self.write().retain(|session| session.id != id);
+    }
+
+    /// Puts one stanza into the queue of every available session, addressed to the account.
+    pub fn push_to_available(&self, stanza: &Outgoing) {
+        self.each_session(|session| {
+            if session.is_available() {
+                session.push_addressed(stanza, &self.to_attribute);
+            }
+        });
+    }
+
+    pub(crate) fn undelivered(&self) -> Undelivered {
+        *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one more message in the mailbox, or what a fresh count found.
+    pub(crate) fn note_undelivered(&self, change: impl FnOnce(&mut Undelivered)) {
+        change(&mut self.undelivered.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A device has everything up to `seq`. Returns whether that is news.
+    pub(crate) fn confirm(&self, seq: i64) -> bool {
+        let news = self.confirmed.fetch_max(seq, Ordering::AcqRel) < seq;
+        if news {
+            self.note_undelivered(|waiting| {
+                if waiting.last <= seq {
+                    *waiting = Undelivered { last: waiting.last, ..Undelivered::default() };
+                }
+            });
+        }
+        news
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<Session>>> {
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Vec<Arc<Session>>> {
+        self.sessions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Account({})", self.jid)
+    }
+}

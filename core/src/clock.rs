@@ -1,0 +1,274 @@
+//! Time, handed in: the rules above this file never ask the system what time it is.
+//!
+//! A running server uses [`Clock::system`]; a scene uses [`Clock::manual`], which moves only when
+//! the scene says so. Wall time stamps what is written down, and both kinds move together.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment in microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(pub i64);
+
+impl Time {
+    /// Never: later than every deadline.
+    pub const NEVER: Time = Time(i64::MAX);
+
+    /// The moment this much later.
+    pub fn after(self, wait: Duration) -> Time {
+        Time(self.0.saturating_add(micros(wait)))
+    }
+
+    /// The moment this much earlier, not before 1970.
+    pub fn before(self, wait: Duration) -> Time {
+        Time(self.0.saturating_sub(micros(wait)).max(0))
+    }
+
+    /// How long it is from `earlier` to this moment; zero if it is not earlier.
+    pub fn since(self, earlier: Time) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
+    }
+
+    /// XEP-0082: `2026-11-22T17:12:00.123Z`, in UTC.
+    pub fn stamp(self) -> String {
+        let millis = self.0.div_euclid(1000);
+        let (seconds, millis) = (millis.div_euclid(1000), millis.rem_euclid(1000));
+        let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+
+    /// Reads an XEP-0082 DateTime, with `Z` or an offset.
+    pub fn parse_stamp(text: &str) -> Option<Time> {
+        let digits = |range: std::ops::Range<usize>| -> Option<i64> {
+            let part = text.get(range)?;
+            part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
+        };
+        let at = |i: usize, c: u8| text.as_bytes().get(i) == Some(&c);
+        let shape = at(4, b'-') && at(7, b'-') && at(10, b'T') && at(13, b':') && at(16, b':');
+        let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+        let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
+        let sound = (1..=12).contains(&month) && (1..=31).contains(&day);
+        if !shape || !sound || hour > 24 || minute > 59 || second > 60 {
+            return None;
+        }
+        let rest = text.get(19..)?;
+        let (fraction, zone) = match rest.strip_prefix('.') {
+            Some(rest) => {
+                let end = rest.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
+                let (digits, zone) = rest.split_at(end);
+                let padded = format!("{digits:0<6}");
+                (padded.get(..6)?.parse::<i64>().ok()?, zone)
+            }
+            None => (0, rest),
+        };
+        let offset = match zone.as_bytes() {
+            [b'Z'] => 0,
+            [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+                let number = |a: &u8, b: &u8| -> Option<i64> {
+                    (a.is_ascii_digit() && b.is_ascii_digit())
+                        .then(|| i64::from(a - b'0') * 10 + i64::from(b - b'0'))
+                };
+                let seconds = number(h1, h2)? * 3600 + number(m1, m2)? * 60;
+                if *sign == b'-' { -seconds } else { seconds }
+            }
+            _ => return None,
+        };
+        let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+        Some(Time(seconds * 1_000_000 + fraction))
+    }
+}
+
+fn micros(wait: Duration) -> i64 {
+    i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Days since 1970-01-01 as year, month, day of the Gregorian calendar, counted in eras of 400 years.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+/// The inverse of [`civil`].
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_from_march = (month + 9) % 12;
+    let of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year - 719_468
+}
+
+/// Where the time comes from.
+#[derive(Debug, Clone)]
+pub struct Clock(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    System,
+    Manual(Arc<Mutex<Manual>>),
+}
+
+/// A hand-moved clock and who waits on it, by deadline.
+#[derive(Debug)]
+struct Manual {
+    now: Time,
+    next_id: u64,
+    waiting: BTreeMap<(Time, u64), Waker>,
+}
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Clock {
+        Clock(Kind::System)
+    }
+
+    /// A clock that stands at `start` until it is moved.
+    pub fn manual(start: Time) -> Clock {
+        let manual = Manual { now: start, next_id: 0, waiting: BTreeMap::new() };
+        Clock(Kind::Manual(Arc::new(Mutex::new(manual))))
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Time {
+        match &self.0 {
+            Kind::System => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Time(micros(since))
+            }
+            Kind::Manual(manual) => lock(manual).now,
+        }
+    }
+
+    /// Waits until `deadline`. On the system's clock the wait is monotonic: a clock set back
+    /// does not prolong it.
+    pub async fn sleep_until(&self, deadline: Time) {
+        match &self.0 {
+            Kind::System if deadline == Time::NEVER => std::future::pending().await,
+            Kind::System => {
+                let wait = deadline.since(self.now());
+                tokio::time::sleep_until((Instant::now() + wait.min(FAR)).into()).await;
+            }
+            Kind::Manual(manual) => {
+                ManualSleep { clock: manual.clone(), deadline, key: None }.await;
+            }
+        }
+    }
+
+    /// Waits this long.
+    pub async fn sleep(&self, wait: Duration) {
+        self.sleep_until(self.now().after(wait)).await;
+    }
+
+    /// Moves a manual clock to its next deadline not after `limit`, or to `limit`, and wakes who
+    /// waited for it. Returns whether somebody was woken. Does nothing to the system's clock.
+    pub fn advance_to(&self, limit: Time) -> bool {
+        let Kind::Manual(manual) = &self.0 else { return false };
+        let woken: Vec<Waker> = {
+            let mut manual = lock(manual);
+            let next = manual.waiting.first_key_value().map(|(&(at, _), _)| at);
+            let target = next.filter(|&at| at <= limit).unwrap_or(limit);
+            manual.now = manual.now.max(target);
+            let later = manual.waiting.split_off(&(Time(target.0.saturating_add(1)), 0));
+            std::mem::replace(&mut manual.waiting, later).into_values().collect()
+        };
+        let any = !woken.is_empty();
+        woken.into_iter().for_each(Waker::wake);
+        any
+    }
+}
+
+/// Farther than any deadline of ours; tokio's timer does not take every duration.
+const FAR: Duration = Duration::from_secs(86_400 * 365);
+
+fn lock(manual: &Mutex<Manual>) -> std::sync::MutexGuard<'_, Manual> {
+    manual.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct ManualSleep {
+    clock: Arc<Mutex<Manual>>,
+    deadline: Time,
+    key: Option<(Time, u64)>,
+}
+
+impl Future for ManualSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let clock = self.clock.clone();
+        let mut manual = lock(&clock);
+        if manual.now >= self.deadline {
+            return Poll::Ready(());
+        }
+        let deadline = self.deadline;
+        let key = *self.key.get_or_insert_with(|| {
+            manual.next_id += 1;
+            (deadline, manual.next_id)
+        });
+        manual.waiting.insert(key, cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for ManualSleep {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            lock(&self.clock).waiting.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_written_and_read_back() {
+        let time = Time(1_795_367_520_123_000);
+
+        assert_eq!(time.stamp(), "2026-11-22T17:12:00.123Z");
+        assert_eq!(Time::parse_stamp(&time.stamp()), Some(time));
+        assert_eq!(Time::parse_stamp("2026-11-22T18:12:00.123+01:00"), Some(time));
+        assert_eq!(Time::parse_stamp("1969-07-21T02:56:15Z"), Some(Time(-14_159_025_000_000)));
+        assert_eq!(Time(-14_159_025_000_000).stamp(), "1969-07-21T02:56:15.000Z");
+    }
+
+    #[test]
+    fn what_is_no_stamp_is_refused() {
+        for text in
+            ["", "2026", "2026-13-01T00:00:00Z", "2026-11-22 17:12:00Z", "2026-11-22T17:12:00"]
+        {
+            assert_eq!(Time::parse_stamp(text), None, "{text}");
+        }
+        assert_eq!(Time::parse_stamp("2026-11-22T17:12:00.é"), None);
+    }
+
+    #[tokio::test]
+    async fn a_manual_clock_wakes_sleepers_in_the_order_of_their_deadlines() {
+        let clock = Clock::manual(Time(0));
+        let (first, second) = (clock.clone(), clock.clone());
+        let first = tokio::spawn(async move { first.sleep(Duration::from_secs(1)).await });
+        let second = tokio::spawn(async move { second.sleep(Duration::from_secs(2)).await });
+        tokio::task::yield_now().await;
+
+        assert!(clock.advance_to(Time(10_000_000)));
+        first.await.expect("the first sleeper woke");
+        assert_eq!(clock.now(), Time(1_000_000));
+        assert!(!second.is_finished());
+
+        assert!(clock.advance_to(Time(10_000_000)));
+        second.await.expect("the second sleeper woke");
+        assert!(!clock.advance_to(Time(10_000_000)));
+        assert_eq!(clock.now(), Time(10_000_000));
+    }
+}

@@ -1,0 +1,160 @@
+//! From an account to its sessions: encoded once per account, appended to each queue.
+
+use crate::account::Account;
+use crate::clock::Time;
+use crate::keeper::{Append, Work};
+use crate::node::Node;
+use crate::session::{Queued, Session};
+use crate::who_gets::{Sessions, Verdict, who_gets};
+use bytes::Bytes;
+use std::sync::Arc;
+use whoelse_store::LoggedMessage;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Class, Condition, Kind, Outgoing, Stanza, StanzaError, ns};
+
+impl Session {
+    /// Answers a stanza of this session with an error.
+    pub fn answer_error(&self, stanza: &Stanza, error: &StanzaError) {
+        if let Some(answer) = error.answer(stanza, stanza.to(), Some(self.jid.as_str())) {
+            self.push(answer);
+        }
+    }
+}
+
+/// Delivers a message that the keeper has committed under `seq`.
+pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
+    let to = &append.recipient;
+    to.note_undelivered(|waiting| {
+        waiting.messages += 1;
+        waiting.bytes += append.stanza.bytes.len() as u64;
+        waiting.last = seq;
+    });
+    let Some(targets) = kept_targets(append) else { return };
+    let from = full(append.sender.jid().as_str(), &append.sender_resource);
+    let mut add = Vec::new();
+    stanza_id(&mut add, node, to, seq);
+    let mut stanza = addressed(&append.stanza, &from, &add);
+    stanza.class = Class::Kept(seq as u64);
+    for session in targets {
+        // Refused is fine: it is in the log and will be read from there.
+        let _ = session.push_queued(Queued { stanza: stanza.clone(), to: Bytes::new() });
+    }
+}
+
+/// Who takes a kept message now; the sessions may have changed while it was committed.
+fn kept_targets(append: &Append) -> Option<Sessions> {
+    match who_gets(Kind::Message, Some("chat"), append.resource.as_deref(), &append.recipient) {
+        Verdict::Deliver(targets) => Some(targets),
+        _ => None,
+    }
+}
+
+/// A row of the log as it goes out to its owner: with its number and the time it was said.
+pub(crate) fn from_log(node: &Node, owner: &Account, row: LoggedMessage) -> Outgoing {
+    let resource = row.sender_resource.as_deref().unwrap_or_default();
+    let from = node.address_of(&row.sender, resource);
+    let mut add = Vec::new();
+    delay(&mut add, node, Time(row.at));
+    stanza_id(&mut add, node, owner, row.seq);
+    let stored = Outgoing::from_encoded(Kind::Message, row.stanza.into(), Class::Message);
+    let mut stanza = addressed(&stored, &from, &add);
+    stanza.class = Class::Kept(row.seq as u64);
+    stanza
+}
+
+/// Adds the sender's address and children to a stanza that was encoded for the log.
+pub fn addressed(stored: &Outgoing, from: &str, add: &[u8]) -> Outgoing {
+    let mut attribute = b" from='".to_vec();
+    whoelse_xmpp::write::escape(&mut attribute, from);
+    attribute.push(b'\'');
+    let (name, end) = (stored.after_name as usize, stored.before_end as usize);
+    let mut bytes = Vec::with_capacity(stored.bytes.len() + attribute.len() + add.len());
+    bytes.extend_from_slice(&stored.bytes[..name]);
+    bytes.extend_from_slice(&attribute);
+    bytes.extend_from_slice(&stored.bytes[name..end]);
+    bytes.extend_from_slice(add);
+    bytes.extend_from_slice(&stored.bytes[end..]);
+    Outgoing {
+        bytes: bytes.into(),
+        after_name: stored.after_name,
+        before_end: (end + attribute.len() + add.len()) as u32,
+        class: stored.class,
+    }
+}
+
+/// XEP-0359: the number in the recipient's archive, in its public form.
+fn stanza_id(out: &mut Vec<u8>, node: &Node, owner: &Account, seq: i64) {
+    let id = Element::new("stanza-id")
+        .xmlns(ns::STANZA_ID)
+        .attr("id", &node.archive_id(owner.id, seq))
+        .attr("by", owner.jid().as_str());
+    out.extend_from_slice(&id.finish());
+}
+
+/// XEP-0203: when it was said.
+fn delay(out: &mut Vec<u8>, node: &Node, at: Time) {
+    let delay = Element::new("delay")
+        .xmlns(ns::DELAY)
+        .attr("from", &node.domain_name())
+        .attr("stamp", &at.stamp());
+    out.extend_from_slice(&delay.finish());
+}
+
+/// An address from its bare form and a resource, which may be empty.
+pub(crate) fn full(bare: &str, resource: &str) -> String {
+    match resource {
+        "" => bare.to_owned(),
+        resource => format!("{bare}/{resource}"),
+    }
+}
+
+/// What becomes of stanzas that a session never confirmed, when it ends (architecture §7).
+///
+/// Messages of the log stay with the cursor. A message that passed because somebody was there to
+/// take it goes to the log now; requests are answered; groupchat is the room's to know; the rest
+/// is dropped. Nothing bounces to a person.
+pub(crate) async fn undelivered(node: &Arc<Node>, session: &Session, left: Vec<Queued>) {
+    for item in left {
+        match item.stanza.class {
+            Class::Kept(0) => store_late(node, session, &item.stanza).await,
+            Class::IqRequest | Class::Groupchat => bounce(node, session, &item.stanza).await,
+            Class::Kept(_) | Class::Message | Class::Presence | Class::IqAnswer | Class::Nonza => {}
+        }
+    }
+}
+
+async fn store_late(node: &Arc<Node>, session: &Session, stanza: &Outgoing) {
+    let Ok(parsed) = Stanza::parse(stanza.bytes.clone()) else { return };
+    let Some(from) = parsed.from().and_then(|from| whoelse_xmpp::Jid::parse(from).ok()) else {
+        return;
+    };
+    let Ok(Some(sender)) = node.account(&from.to_bare()).await else { return };
+    let append = Append {
+        origin: None,
+        sender_resource: from.resource().unwrap_or_default().to_owned(),
+        sender,
+        recipient: session.account.clone(),
+        resource: None,
+        // It was checked when it was sent; its own copy must not look like a repeat.
+        origin_id: None,
+        stanza: crate::rewriting::for_log(&parsed, None, None, &[]),
+        at: node.clock.now(),
+    };
+    let _ = node.keeper.post(Work::Append(Box::new(append))).await;
+}
+
+async fn bounce(node: &Arc<Node>, session: &Session, stanza: &Outgoing) {
+    let Ok(parsed) = Stanza::parse(stanza.bytes.clone()) else { return };
+    let error = StanzaError::new(Condition::ServiceUnavailable);
+    let Some(answer) = error.answer(&parsed, Some(session.jid.as_str()), parsed.from()) else {
+        return;
+    };
+    let Some(asker) = parsed.from().and_then(|from| whoelse_xmpp::FullJid::parse(from).ok()) else {
+        return;
+    };
+    if let Ok(Some(account)) = node.account(&asker.to_bare()).await
+        && let Some(asking) = account.session(asker.resource())
+    {
+        asking.push(answer);
+    }
+}

@@ -1,0 +1,452 @@
+//! Who may try a password, and how often (behaviour.md, Log in 4).
+//!
+//! A try is counted before it is checked, so that tries made at once do not outrun the count.
+//! Unknown names count the same as known ones. Pure bookkeeping: time is handed in, what must
+//! survive a restart comes out as rows.
+
+use crate::clock::Time;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Wrong passwords in a row for an account from one place, then it is blocked for that place.
+const IN_A_ROW: u32 = 3;
+/// Failures for an account over all places within [`WINDOW`]; then only known places get in.
+const PER_ACCOUNT: usize = 20;
+/// Failures from one place over all accounts within [`WINDOW`]; then the place is blocked.
+const PER_PLACE: usize = 30;
+const WINDOW: Duration = Duration::from_secs(600);
+/// A count of failures in a row is forgotten after this long without a try.
+const FORGET: Duration = Duration::from_secs(86_400);
+/// Entries of each table. Full: what ends soonest is dropped first, so an attacker with many
+/// addresses forgets only about his own youth.
+const ENTRIES: usize = 100_000;
+
+/// Where a connection comes from: an IPv4 address, or the /64 of an IPv6 address, since one
+/// person has a whole /64.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place(String);
+
+impl Place {
+    /// The place of an address.
+    pub fn of(address: IpAddr) -> Place {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Place(v4.to_string()),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Place(format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"))
+            }
+        }
+    }
+
+    /// The admin socket, which only the machine's owner can open.
+    pub fn local() -> Place {
+        Place("local".to_owned())
+    }
+
+    /// Its text, as stored and logged.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a try is not even checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blocked {
+    /// This account is blocked for this place, or the place as a whole, until then.
+    Until(Time),
+    /// The administrator has blocked the account.
+    ByAdministrator,
+}
+
+/// A count that must survive a restart, by its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Failures in a row.
+    pub failures: u32,
+    /// When the last of them was.
+    pub since: Time,
+    /// Blocked until then; zero: not blocked.
+    pub until: Time,
+}
+
+impl Count {
+    fn ends(&self) -> Time {
+        self.until.max(self.since.after(FORGET))
+    }
+}
+
+#[derive(Default)]
+struct Tables {
+    /// By key: account and place, place alone, or account alone (the administrator's block).
+    counts: HashMap<String, Count>,
+    /// Failures of an account within the window, with their places.
+    accounts: HashMap<String, VecDeque<(Time, Place)>>,
+    /// Failures from a place within the window, with their accounts.
+    places: HashMap<Place, VecDeque<(Time, String)>>,
+}
+
+/// The bookkeeping of tries.
+#[derive(Default)]
+pub struct Guard {
+    /// Held for one look or change, never across an await.
+    tables: Mutex<Tables>,
+}
+
+impl Guard {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over the counts a former run has saved.
+    pub fn restore(&self, rows: impl IntoIterator<Item = (String, Count)>) {
+        self.lock().counts.extend(rows);
+    }
+
+    /// Counts a try, or says why it is not even checked.
+    pub fn begin(
+        &self,
+        account: &str,
+        place: &Place,
+        block: Duration,
+        now: Time,
+    ) -> Result<(), Blocked> {
+        let mut tables = self.lock();
+        if tables.counts.get(&admin_key(account)).is_some_and(|count| count.until > now) {
+            return Err(Blocked::ByAdministrator);
+        }
+        for key in [pair_key(account, place), place_key(place)] {
+            if let Some(count) = tables.counts.get(&key)
+                && count.until > now
+            {
+                return Err(Blocked::Until(count.until));
+            }
+        }
+        tables.bound(now);
+        tables.note_tries(account, place, now);
+        let count = tables.counts.entry(pair_key(account, place)).or_insert(Count {
+            failures: 0,
+            since: now,
+            until: Time(0),
+        });
+        // A block that has run out, and a count of yesterday, start anew.
+        if count.until != Time(0) || count.since.after(FORGET) <= now {
+            count.failures = 0;
+            count.until = Time(0);
+        }
+        count.failures += 1;
+        count.since = now;
+        if count.failures >= IN_A_ROW {
+            count.until = now.after(block);
+        }
+        Ok(())
+    }
+
+    /// Counts a question whether a name exists: against the place alone, since asking must not
+    /// block anybody's account.
+    pub fn ask(&self, account: &str, place: &Place, now: Time) -> Result<(), Blocked> {
+        let mut tables = self.lock();
+        if let Some(count) = tables.counts.get(&place_key(place))
+            && count.until > now
+        {
+            return Err(Blocked::Until(count.until));
+        }
+        tables.bound(now);
+        tables.note_place(account, place, now);
+        Ok(())
+    }
+
+    /// Whether only places that have logged in before may try this account.
+    pub fn only_known_places(&self, account: &str, now: Time) -> bool {
+        self.lock().accounts.get(account).is_some_and(|tries| {
+            tries.iter().filter(|(at, _)| at.after(WINDOW) > now).count() >= PER_ACCOUNT
+        })
+    }
+
+    /// The try failed: until when the account is now blocked for the place, if it is.
+    pub fn failed(&self, account: &str, place: &Place, now: Time) -> Option<Time> {
+        let tables = self.lock();
+        let until = tables.counts.get(&pair_key(account, place)).map(|count| count.until);
+        until.filter(|until| *until > now)
+    }
+
+    /// The try succeeded: what it had counted is taken back.
+    pub fn succeeded(&self, account: &str, place: &Place) {
+        let mut tables = self.lock();
+        tables.counts.remove(&pair_key(account, place));
+        if let Some(tries) = tables.accounts.get_mut(account) {
+            tries.retain(|(_, from)| from != place);
+        }
+        let Some(tries) = tables.places.get_mut(place) else { return };
+        tries.retain(|(_, name)| name != account);
+        if tries.len() < PER_PLACE {
+            tables.counts.remove(&place_key(place));
+        }
+    }
+
+    /// The administrator blocks an account everywhere.
+    pub fn block(&self, account: &str, until: Time, now: Time) {
+        let count = Count { failures: 0, since: now, until };
+        self.lock().counts.insert(admin_key(account), count);
+    }
+
+    /// The administrator lifts every block of an account. Returns the keys that fell away.
+    pub fn unblock(&self, account: &str) -> Vec<String> {
+        let mut tables = self.lock();
+        tables.accounts.remove(account);
+        let prefix = pair_prefix(account);
+        let admin = admin_key(account);
+        let keys = tables.counts.keys().filter(|key| key.starts_with(&prefix) || **key == admin);
+        let keys: Vec<String> = keys.cloned().collect();
+        for key in &keys {
+            tables.counts.remove(key);
+        }
+        keys
+    }
+
+    /// Until when an account is blocked, and for which place (`None`: everywhere).
+    pub fn blocks_of(&self, account: &str, now: Time) -> Vec<(Option<String>, Time)> {
+        let tables = self.lock();
+        let prefix = pair_prefix(account);
+        let admin = admin_key(account);
+        let blocked = tables.counts.iter().filter(|(_, count)| count.until > now);
+        let mut blocks: Vec<_> = blocked
+            .filter_map(|(key, count)| match key.strip_prefix(&prefix) {
+                Some(place) => Some((Some(place.to_owned()), count.until)),
+                None if *key == admin => Some((None, count.until)),
+                None => None,
+            })
+            .collect();
+        blocks.sort();
+        blocks
+    }
+
+    /// What is to be saved after a try: each key with its count, `None` if it fell away.
+    pub fn rows(&self, account: &str, place: &Place) -> Vec<(String, Option<Count>)> {
+        let tables = self.lock();
+        [pair_key(account, place), place_key(place), admin_key(account)]
+            .into_iter()
+            .map(|key| {
+                let count = tables.counts.get(&key).copied();
+                (key, count)
+            })
+            .collect()
+    }
+}
+
+impl Tables {
+    fn note_tries(&mut self, account: &str, place: &Place, now: Time) {
+        let tries = self.accounts.entry(account.to_owned()).or_default();
+        note(tries, (now, place.clone()), now, PER_ACCOUNT);
+        self.note_place(account, place, now);
+    }
+
+    fn note_place(&mut self, account: &str, place: &Place, now: Time) {
+        let tries = self.places.entry(place.clone()).or_default();
+        note(tries, (now, account.to_owned()), now, PER_PLACE);
+        if tries.len() >= PER_PLACE {
+            let until = now.after(WINDOW);
+            self.counts.insert(place_key(place), Count { failures: 0, since: now, until });
+        }
+    }
+
+    /// Keeps every table within its bound.
+    fn bound(&mut self, now: Time) {
+        if self.counts.len() >= ENTRIES {
+            self.counts.retain(|_, count| count.ends() > now);
+        }
+        if self.counts.len() >= ENTRIES
+            && let Some(soonest) = self.counts.iter().min_by_key(|(_, count)| count.ends())
+        {
+            let key = soonest.0.clone();
+            self.counts.remove(&key);
+        }
+        if self.accounts.len() >= ENTRIES {
+            self.accounts.retain(|_, tries| tries.back().is_some_and(|t| t.0.after(WINDOW) > now));
+        }
+        if self.accounts.len() >= ENTRIES {
+            self.accounts.clear();
+        }
+        if self.places.len() >= ENTRIES {
+            self.places.retain(|_, tries| tries.back().is_some_and(|t| t.0.after(WINDOW) > now));
+        }
+        if self.places.len() >= ENTRIES {
+            self.places.clear();
+        }
+    }
+}
+
+/// Adds to a window, which holds no more than `most` and nothing older than [`WINDOW`].
+fn note<T>(tries: &mut VecDeque<(Time, T)>, entry: (Time, T), now: Time, most: usize) {
+    while tries.front().is_some_and(|(at, _)| at.after(WINDOW) <= now) || tries.len() >= most {
+        tries.pop_front();
+    }
+    tries.push_back(entry);
+}
+
+// The bar can stand in neither an account's key nor an address.
+fn pair_prefix(account: &str) -> String {
+    format!("pair|{account}|")
+}
+
+fn pair_key(account: &str, place: &Place) -> String {
+    format!("pair|{account}|{}", place.0)
+}
+
+fn place_key(place: &Place) -> String {
+    format!("place|{}", place.0)
+}
+
+fn admin_key(account: &str) -> String {
+    format!("admin|{account}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const NOW: Time = Time(1_000_000_000_000_000);
+
+    fn place(last: u8) -> Place {
+        Place::of(IpAddr::from([127, 0, 0, last]))
+    }
+
+    fn fail(guard: &Guard, account: &str, from: &Place, now: Time) -> Option<Time> {
+        guard.begin(account, from, MINUTE, now).unwrap();
+        guard.failed(account, from, now)
+    }
+
+    #[test]
+    fn the_third_failure_in_a_row_blocks_the_account_for_the_place() {
+        let guard = Guard::default();
+
+        assert_eq!(fail(&guard, "bob", &place(1), NOW), None);
+        assert_eq!(fail(&guard, "bob", &place(1), NOW), None);
+        assert_eq!(fail(&guard, "bob", &place(1), NOW), Some(NOW.after(MINUTE)));
+
+        let blocked = Err(Blocked::Until(NOW.after(MINUTE)));
+        assert_eq!(guard.begin("bob", &place(1), MINUTE, NOW.after(MINUTE / 2)), blocked);
+        assert_eq!(guard.begin("bob", &place(2), MINUTE, NOW), Ok(()));
+        assert_eq!(guard.begin("carol", &place(1), MINUTE, NOW), Ok(()));
+        assert_eq!(guard.begin("bob", &place(1), MINUTE, NOW.after(MINUTE)), Ok(()));
+    }
+
+    #[test]
+    fn tries_made_at_once_do_not_outrun_the_count() {
+        let guard = Guard::default();
+        for _ in 0..3 {
+            guard.begin("bob", &place(1), MINUTE, NOW).unwrap();
+        }
+
+        assert!(guard.begin("bob", &place(1), MINUTE, NOW).is_err());
+    }
+
+    #[test]
+    fn after_a_block_has_run_out_the_count_starts_anew() {
+        let guard = Guard::default();
+        for _ in 0..3 {
+            fail(&guard, "bob", &place(1), NOW);
+        }
+        let later = NOW.after(MINUTE);
+
+        assert_eq!(fail(&guard, "bob", &place(1), later), None);
+        assert_eq!(fail(&guard, "bob", &place(1), later), None);
+        assert!(fail(&guard, "bob", &place(1), later).is_some());
+    }
+
+    #[test]
+    fn a_success_resets_the_count() {
+        let guard = Guard::default();
+        fail(&guard, "bob", &place(1), NOW);
+        fail(&guard, "bob", &place(1), NOW);
+        guard.begin("bob", &place(1), MINUTE, NOW).unwrap();
+        guard.succeeded("bob", &place(1));
+
+        assert_eq!(fail(&guard, "bob", &place(1), NOW), None);
+        assert_eq!(fail(&guard, "bob", &place(1), NOW), None);
+    }
+
+    #[test]
+    fn twenty_failures_from_everywhere_leave_only_known_places() {
+        let guard = Guard::default();
+        for n in 1..=19 {
+            fail(&guard, "bob", &place(n), NOW);
+        }
+        assert!(!guard.only_known_places("bob", NOW));
+        fail(&guard, "bob", &place(20), NOW);
+
+        assert!(guard.only_known_places("bob", NOW));
+        assert!(!guard.only_known_places("bob", NOW.after(WINDOW)));
+        assert!(!guard.only_known_places("carol", NOW));
+    }
+
+    #[test]
+    fn thirty_failures_from_one_place_block_the_place() {
+        let guard = Guard::default();
+        for n in 0..30 {
+            fail(&guard, &format!("user{n}"), &place(1), NOW);
+        }
+
+        assert!(guard.begin("somebody", &place(1), MINUTE, NOW).is_err());
+        assert!(guard.begin("somebody", &place(2), MINUTE, NOW).is_ok());
+        assert!(guard.begin("somebody", &place(1), MINUTE, NOW.after(WINDOW)).is_ok());
+    }
+
+    #[test]
+    fn logins_that_succeed_never_block_a_place() {
+        let guard = Guard::default();
+        for n in 0..100 {
+            let name = format!("user{n}");
+            guard.begin(&name, &place(1), MINUTE, NOW).unwrap();
+            guard.succeeded(&name, &place(1));
+        }
+    }
+
+    #[test]
+    fn the_administrators_block_holds_everywhere_until_it_is_lifted() {
+        let guard = Guard::default();
+        guard.block("bob", Time::NEVER, NOW);
+        assert_eq!(guard.begin("bob", &place(1), MINUTE, NOW), Err(Blocked::ByAdministrator));
+        assert_eq!(guard.blocks_of("bob", NOW), [(None, Time::NEVER)]);
+
+        guard.unblock("bob");
+        assert_eq!(guard.begin("bob", &place(1), MINUTE, NOW), Ok(()));
+    }
+
+    #[test]
+    fn a_block_survives_in_its_rows() {
+        let before = Guard::default();
+        for _ in 0..3 {
+            fail(&before, "bob", &place(1), NOW);
+        }
+        let rows = before.rows("bob", &place(1));
+
+        let after = Guard::default();
+        after.restore(rows.into_iter().filter_map(|(key, count)| Some((key, count?))));
+        assert!(after.begin("bob", &place(1), MINUTE, NOW).is_err());
+    }
+
+    #[test]
+    fn one_person_with_many_ipv6_addresses_is_one_place() {
+        let place = |text: &str| Place::of(text.parse().unwrap());
+
+        assert_eq!(place("2001:db8:1:2::1"), place("2001:db8:1:2:ffff::9"));
+        assert_ne!(place("2001:db8:1:2::1"), place("2001:db8:1:3::1"));
+        assert_eq!(place("::ffff:127.0.0.1"), place("127.0.0.1"));
+    }
+
+    #[test]
+    fn the_tables_are_bounded() {
+        let guard = Guard::default();
+        for n in 0..ENTRIES + 10 {
+            let from = Place(n.to_string());
+            guard.begin("x", &from, MINUTE, NOW).unwrap();
+        }
+
+        assert!(guard.lock().counts.len() <= ENTRIES + 1);
+        assert!(guard.lock().places.len() <= ENTRIES + 1);
+    }
+}

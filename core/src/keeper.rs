@@ -1,0 +1,430 @@
+//! The keeper alone writes. What must be remembered is posted here, committed in groups, and only
+//! then delivered and handled.
+//!
+//! Order is the point: a message is numbered here, so the order of the log is the order of the
+//! commits and the order of delivery; and whoever drains the log does it through the same lane,
+//! so that what is before comes from the log and what is after comes live.
+
+use crate::account::Account;
+use crate::clock::Time;
+use crate::delivery;
+use crate::node::Node;
+use crate::session::{Drain, Session, Ticket};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+use whoelse_store::{Appended, NewMessage};
+use whoelse_store::{Store, Tx};
+use whoelse_xmpp::{Condition, Outgoing, Stanza, StanzaError};
+
+use crate::kit::BoxFuture;
+
+/// Commands that may wait for the keeper. Full: whoever posts waits, and its connection reads
+/// nothing more until there is room.
+const WAITING: usize = 4096;
+/// Messages in one commit: past this, a longer transaction gains nothing and delays everybody.
+const GROUP: usize = 256;
+/// Messages and bytes read from the log at once for a session that drains it.
+const PAGE: usize = 100;
+const PAGE_BYTES: usize = 512 << 10;
+/// How often confirmed cursors are written. After a crash this much may come twice.
+const CURSORS: Duration = Duration::from_secs(1);
+
+/// A message on its way into the log.
+pub(crate) struct Append {
+    /// The sender's session, its ticket and what it sent: for the answer and the count.
+    pub origin: Option<(Arc<Session>, Ticket, Stanza)>,
+    pub sender: Arc<Account>,
+    pub sender_resource: String,
+    pub recipient: Arc<Account>,
+    /// The resource it was addressed to, if any.
+    pub resource: Option<String>,
+    pub origin_id: Option<String>,
+    /// Rewritten for the log: without `from`.
+    pub stanza: Outgoing,
+    pub at: Time,
+}
+
+/// What happens after a commit: snapshots swapped first, then pushes, then presence.
+pub type After = Vec<Box<dyn FnOnce(&Arc<Node>) + Send>>;
+type Command = Box<
+    dyn for<'a> FnOnce(
+            &'a mut Tx,
+        ) -> BoxFuture<'a, Result<Box<dyn FnOnce(&Arc<Node>) + Send>, Failed>>
+        + Send,
+>;
+type Failed = (whoelse_store::Error, Box<dyn FnOnce(whoelse_store::Error) + Send>);
+
+pub(crate) enum Work {
+    Append(Box<Append>),
+    /// A passing stanza that follows a kept one to the same recipient.
+    Ride(Box<dyn FnOnce(&Arc<Node>) + Send>),
+    Change(Command),
+    /// The next page of the log for a session.
+    Page(Arc<Session>),
+}
+
+/// The handle to the keeper's task.
+pub struct Keeper {
+    post: mpsc::Sender<Work>,
+    /// Posted and not finished.
+    waiting: Arc<AtomicUsize>,
+    /// Accounts whose cursor has moved, and how far.
+    dirty: Mutex<HashMap<i64, i64>>,
+    stop: Notify,
+    stopped: AtomicBool,
+    finished: Notify,
+}
+
+/// The keeper has stopped: the server is shutting down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+impl Keeper {
+    pub(crate) fn new() -> (Keeper, mpsc::Receiver<Work>) {
+        let (post, receive) = mpsc::channel(WAITING);
+        let keeper = Keeper {
+            post,
+            waiting: Arc::default(),
+            dirty: Mutex::default(),
+            stop: Notify::new(),
+            stopped: AtomicBool::new(false),
+            finished: Notify::new(),
+        };
+        (keeper, receive)
+    }
+
+    /// How much is posted and not finished.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Posts without waiting; gives the work back if there is no room.
+    pub(crate) fn try_post(&self, work: Work) -> Result<(), Work> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.post.try_send(work).map_err(|refused| {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            match refused {
+                mpsc::error::TrySendError::Full(work) => work,
+                mpsc::error::TrySendError::Closed(work) => work,
+            }
+        })
+    }
+
+    /// Posts, waiting for room.
+    pub(crate) async fn post(&self, work: Work) -> Result<(), Stopped> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.post.send(work).await.map_err(|_| {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            Stopped
+        })
+    }
+
+    /// Runs one change in a transaction of its own, then what follows from it, then answers.
+    ///
+    /// The change is not cancelled with whoever waits for it. `change` sees the database as the
+    /// previous command left it; what it returns beside its value runs after the commit, in order.
+    pub async fn change<T, F>(&self, change: F) -> Result<T, whoelse_store::Error>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<(T, After), whoelse_store::Error>>
+            + Send
+            + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let command: Command = Box::new(move |tx| {
+            Box::pin(async move {
+                match change(tx).await {
+                    Ok((value, after)) => {
+                        let finish: Box<dyn FnOnce(&Arc<Node>) + Send> = Box::new(move |node| {
+                            after.into_iter().for_each(|then| then(node));
+                            let _ = answer.send(Ok(value));
+                        });
+                        Ok(finish)
+                    }
+                    Err(error) => {
+                        let fail: Box<dyn FnOnce(whoelse_store::Error) + Send> =
+                            Box::new(move |error| {
+                                let _ = answer.send(Err(error));
+                            });
+                        Err((error, fail))
+                    }
+                }
+            })
+        });
+        if self.post(Work::Change(command)).await.is_err() {
+            return Err(whoelse_store::Error::Closed);
+        }
+        answered.await.unwrap_or_else(|_| Err(whoelse_store::Error::Closed))
+    }
+
+    /// A device has confirmed everything up to `seq`; saved within a second.
+    pub(crate) fn confirmed(&self, account: i64, seq: i64) {
+        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        let cursor = dirty.entry(account).or_insert(seq);
+        *cursor = seq.max(*cursor);
+    }
+
+    fn take_dirty(&self) -> Vec<(i64, i64)> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
+    }
+
+    /// Finishes what is posted, saves the cursors and ends.
+    pub async fn stop(&self) {
+        let finished = self.finished.notified();
+        tokio::pin!(finished);
+        finished.as_mut().enable();
+        if self.stopped.load(Ordering::Acquire) {
+            return;
+        }
+        self.stop.notify_one();
+        finished.await;
+    }
+
+    /// The keeper's task.
+    pub(crate) async fn run(node: Weak<Node>, store: Store, mut receive: mpsc::Receiver<Work>) {
+        let Some(first) = node.upgrade() else { return };
+        let mut next_seq = match store.last_seq().await {
+            Ok(seq) => seq + 1,
+            Err(error) => {
+                tracing::error!(%error, "log_unreadable");
+                return;
+            }
+        };
+        let mut flush_at = first.clock.now().after(CURSORS);
+        drop(first);
+        let mut stopping = false;
+        loop {
+            let Some(node) = node.upgrade() else { return };
+            if stopping {
+                receive.close();
+            }
+            let work = tokio::select! {
+                biased;
+                work = receive.recv() => work,
+                () = node.clock.sleep_until(flush_at) => {
+                    save_cursors(&node, &store).await;
+                    flush_at = node.clock.now().after(CURSORS);
+                    continue;
+                }
+                () = node.keeper.stop.notified(), if !stopping => {
+                    stopping = true;
+                    continue;
+                }
+            };
+            let Some(work) = work else {
+                save_cursors(&node, &store).await;
+                node.keeper.stopped.store(true, Ordering::Release);
+                node.keeper.finished.notify_waiters();
+                return;
+            };
+            let mut group = Vec::new();
+            let mut alone = sort(&mut group, work);
+            while alone.is_none() && group.len() < GROUP {
+                let Ok(work) = receive.try_recv() else { break };
+                alone = sort(&mut group, work);
+            }
+            let mut finished = group.len();
+            if !group.is_empty() {
+                commit_group(&node, &store, group, &mut next_seq).await;
+            }
+            match alone {
+                Some(Alone::Change(command)) => {
+                    change(&node, &store, command).await;
+                    finished += 1;
+                }
+                Some(Alone::Page(session)) => {
+                    page(&node, &store, &session).await;
+                    finished += 1;
+                }
+                None => {}
+            }
+            node.keeper.waiting.fetch_sub(finished, Ordering::AcqRel);
+            // Cursors must not wait for ever behind a busy lane.
+            if node.clock.now() >= flush_at {
+                save_cursors(&node, &store).await;
+                flush_at = node.clock.now().after(CURSORS);
+            }
+        }
+    }
+}
+
+enum Grouped {
+    Append(Box<Append>),
+    Ride(Box<dyn FnOnce(&Arc<Node>) + Send>),
+}
+
+enum Alone {
+    Change(Command),
+    Page(Arc<Session>),
+}
+
+/// Puts what can share a transaction into the group; gives back what cannot.
+fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Alone> {
+    match work {
+        Work::Append(append) => group.push(Grouped::Append(append)),
+        Work::Ride(ride) => group.push(Grouped::Ride(ride)),
+        Work::Change(command) => return Some(Alone::Change(command)),
+        Work::Page(session) => return Some(Alone::Page(session)),
+    }
+    None
+}
+
+async fn commit_group(node: &Arc<Node>, store: &Store, group: Vec<Grouped>, next_seq: &mut i64) {
+    let mut rows = Vec::with_capacity(group.len());
+    for item in &group {
+        if let Grouped::Append(append) = item {
+            rows.push(row(node, append, *next_seq));
+            *next_seq += 1;
+        }
+    }
+    let mut results = match append(store, &rows).await {
+        Ok(results) => results.into_iter().map(Ok).collect::<Vec<_>>(),
+        Err(error) if rows.len() > 1 => {
+            // One bad row must not take the others with it; a full disk refuses each alone.
+            tracing::warn!(%error, messages = rows.len(), "group_refused");
+            let mut results = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let one = append(store, std::slice::from_ref(row)).await;
+                results.push(one.and_then(|mut one| one.pop().ok_or(whoelse_store::Error::Closed)));
+            }
+            results
+        }
+        Err(error) => vec![Err(error)],
+    }
+    .into_iter()
+    .zip(rows.iter().map(|row| row.seq));
+    for item in group {
+        match item {
+            Grouped::Ride(ride) => ride(node),
+            Grouped::Append(append) => {
+                let result = results.next();
+                finish_append(node, *append, result);
+            }
+        }
+    }
+}
+
+fn finish_append(
+    node: &Arc<Node>,
+    append: Append,
+    result: Option<(Result<Appended, whoelse_store::Error>, i64)>,
+) {
+    match result {
+        Some((Ok(Appended::Stored), seq)) => delivery::deliver_kept(node, &append, seq),
+        Some((Ok(Appended::Repeat), _)) => {}
+        Some((Err(error), _)) => {
+            tracing::error!(%error, account = %append.recipient.jid(), "message_not_stored");
+            if let Some((session, _, stanza)) = &append.origin {
+                let refusal = StanzaError::new(Condition::ResourceConstraint)
+                    .with_text("the server cannot store messages right now, try again later");
+                session.answer_error(stanza, &refusal);
+            }
+        }
+        None => {}
+    }
+    if let Some((session, ticket, _)) = append.origin {
+        session.arrived(append.recipient.id);
+        session.done(ticket);
+    }
+}
+
+fn row(node: &Node, append: &Append, seq: i64) -> NewMessage {
+    let account = |account: &Account| (!account.is_server()).then_some(account.id);
+    NewMessage {
+        seq,
+        at: append.at.0,
+        sender: node.key_of(append.sender.jid().as_str()),
+        sender_resource: Some(append.sender_resource.clone()).filter(|r| !r.is_empty()),
+        recipient: node.key_of(append.recipient.jid().as_str()),
+        sender_account: account(&append.sender),
+        recipient_account: account(&append.recipient),
+        origin: append.origin_id.clone(),
+        stanza: append.stanza.bytes.clone(),
+        keep_for_sender: node.settings.history.is_some(),
+    }
+}
+
+async fn append(store: &Store, rows: &[NewMessage]) -> Result<Vec<Appended>, whoelse_store::Error> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut tx = store.begin().await?;
+    let appended = tx.append(rows).await?;
+    tx.commit().await?;
+    Ok(appended)
+}
+
+async fn change(node: &Arc<Node>, store: &Store, command: Command) {
+    let mut tx = match store.begin().await {
+        Ok(tx) => tx,
+        Err(error) => {
+            // Dropping the command drops its answer channel: the caller sees the store closed.
+            tracing::error!(%error, "change_refused");
+            return;
+        }
+    };
+    match command(&mut tx).await {
+        Ok(finish) => match tx.commit().await {
+            Ok(()) => finish(node),
+            Err(error) => tracing::error!(%error, "change_refused"),
+        },
+        Err((error, fail)) => {
+            drop(tx);
+            tracing::error!(%error, "change_refused");
+            fail(error);
+        }
+    }
+}
+
+/// Hands a session the next page of the log. A page that is not full is the last one: whatever
+/// is committed after it comes live.
+async fn page(node: &Arc<Node>, store: &Store, session: &Arc<Session>) {
+    let Drain::After { seq: after, .. } = session.drain_state() else { return };
+    let rows = match store.undelivered(session.account.id, after, PAGE as i64).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::error!(%error, account = %session.account.jid(), "log_unreadable");
+            session.set_drain(Drain::Live);
+            return;
+        }
+    };
+    let full = rows.len() >= PAGE;
+    let (mut bytes, mut last, mut cut) = (0, after, false);
+    for row in rows {
+        if bytes > PAGE_BYTES {
+            cut = true;
+            break;
+        }
+        bytes += row.stanza.len();
+        last = row.seq;
+        session.push_logged(delivery::from_log(node, &session.account, row));
+    }
+    session.set_drain(match full || cut {
+        true => Drain::After { seq: last, asked: false },
+        false => Drain::Live,
+    });
+}
+
+async fn save_cursors(node: &Node, store: &Store) {
+    let cursors = node.keeper.take_dirty();
+    if cursors.is_empty() {
+        return;
+    }
+    let saved = async {
+        let mut tx = store.begin().await?;
+        tx.advance_cursors(&cursors).await?;
+        if node.settings.history.is_none() {
+            for (account, seq) in &cursors {
+                tx.drop_confirmed(*account, *seq).await?;
+            }
+        }
+        tx.commit().await
+    };
+    if let Err(error) = saved.await {
+        tracing::warn!(%error, "cursors_not_saved");
+        cursors.into_iter().for_each(|(account, seq)| node.keeper.confirmed(account, seq));
+    }
+}

@@ -1,0 +1,363 @@
+//! The kit: how a feature is attached to the server.
+//!
+//! A feature is a [`Feature`]: a name, the specifications it implements, what service discovery
+//! says of it, and a `wire` function that hangs its handlers and taps onto a [`Wiring`]. The rest
+//! of the server knows no feature by name.
+
+pub mod command;
+pub mod taps;
+
+pub use command::{Command, CommandDone, CommandNote};
+pub use taps::{Flow, Passing, When};
+
+use crate::account::{Account, Slot};
+use crate::clock::Time;
+use crate::node::Node;
+use crate::session::Session;
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use whoelse_store::Store;
+use whoelse_xmpp::{Child, Condition, Payload, Stanza, StanzaError};
+
+/// A future on the heap, for what is kept in tables.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One thing the server can do. Declared as `FEATURE` in a file of its own.
+#[derive(Clone, Copy)]
+pub struct Feature {
+    /// The name by which the configuration switches it off.
+    pub name: &'static str,
+    /// The XEPs it implements, each with the version it was written against.
+    pub xeps: &'static [(u16, &'static str)],
+    /// The namespaces it adds to the answers of service discovery.
+    pub disco: &'static [&'static str],
+    /// Hangs its handlers and taps onto the server.
+    pub wire: fn(&mut Wiring),
+}
+
+/// Whom a request is addressed to, seen from its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The server itself, by its domain.
+    Server,
+    /// The sender's own account, by its bare address or no address at all.
+    Own,
+    /// Somebody else's account, by its bare address; the server answers on its behalf.
+    Other,
+}
+
+/// Which targets a handler answers for.
+pub type At = &'static [Target];
+/// The server.
+pub const SERVER: At = &[Target::Server];
+/// The own account.
+pub const OWN: At = &[Target::Own];
+/// The server and the own account.
+pub const SERVER_OR_OWN: At = &[Target::Server, Target::Own];
+/// All three.
+pub const ANYWHERE: At = &[Target::Server, Target::Own, Target::Other];
+
+/// The answer to a request: a result with or without a payload, or an error.
+pub type Answer = Result<Reply, StanzaError>;
+
+/// The payload of a result.
+#[derive(Debug, Clone, Default)]
+pub struct Reply(pub(crate) Vec<u8>);
+
+impl Reply {
+    /// A result without a payload.
+    pub fn empty() -> Reply {
+        Reply::default()
+    }
+
+    /// A result with a typed payload.
+    pub fn of<T: Payload>(payload: &T) -> Reply {
+        Reply(whoelse_xmpp::payload::encode(payload))
+    }
+
+    /// A result with a payload that is already encoded.
+    pub fn encoded(bytes: impl Into<Vec<u8>>) -> Reply {
+        Reply(bytes.into())
+    }
+}
+
+/// The context of a request: who asks, of whom, and when.
+#[derive(Clone)]
+pub struct Cx {
+    /// The server.
+    pub node: Arc<Node>,
+    /// The session that asks.
+    pub session: Arc<Session>,
+    /// Its account.
+    pub account: Arc<Account>,
+    /// The account asked about: the own one, or another's for [`Target::Other`].
+    pub subject: Arc<Account>,
+    /// Whom the request is addressed to.
+    pub target: Target,
+    /// When it was read.
+    pub now: Time,
+}
+
+/// The context of an administrator's request. Its construction is where the refusal happens.
+#[derive(Clone)]
+pub struct AdminCx(Cx);
+
+impl Cx {
+    /// The administrator's rights, or `forbidden`. The whole bare address is compared.
+    pub fn admin(&self) -> Result<AdminCx, StanzaError> {
+        if self.is_admin() {
+            Ok(AdminCx(self.clone()))
+        } else {
+            Err(StanzaError::new(Condition::Forbidden)
+                .with_text("only an administrator may do this"))
+        }
+    }
+
+    /// Whether the session has the administrator's rights.
+    pub fn is_admin(&self) -> bool {
+        self.session.is_trusted() || self.node.settings.admins.contains(self.account.jid())
+    }
+}
+
+impl std::ops::Deref for AdminCx {
+    type Target = Cx;
+    fn deref(&self) -> &Cx {
+        &self.0
+    }
+}
+
+type Handler = Box<dyn Fn(Cx, Stanza, Child) -> BoxFuture<'static, Answer> + Send + Sync>;
+type OutgoingTap = fn(&mut Passing<'_>) -> Flow;
+type Load =
+    Box<dyn Fn(Store, i64) -> BoxFuture<'static, Result<Slot, whoelse_store::Error>> + Send + Sync>;
+
+/// Whether a request asks or changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// `type='get'`.
+    Get,
+    /// `type='set'`.
+    Set,
+}
+
+pub(crate) struct Route {
+    pub at: At,
+    pub handler: Handler,
+}
+
+/// What the features have hung up: made once at start, then only read.
+#[derive(Default)]
+pub struct Wiring {
+    requests: HashMap<(&'static str, &'static str), HashMap<Verb, Route>>,
+    loads: Vec<(TypeId, Load)>,
+    outgoing: Vec<(When, OutgoingTap)>,
+    incoming: Vec<(When, OutgoingTap)>,
+    gates: Vec<taps::Gate>,
+    online: Vec<taps::OnlineTap>,
+    bound: Vec<taps::SessionTap>,
+    accounts: Vec<taps::AccountTap>,
+    periodic: Vec<(Duration, taps::Periodic)>,
+    offers: Vec<&'static str>,
+    commands: Vec<&'static Command>,
+    disco: Vec<&'static str>,
+    faults: Vec<String>,
+}
+
+impl Wiring {
+    /// Wires every feature that is not switched off.
+    ///
+    /// Fails with one line when two features claim the same request or `off` names an unknown one.
+    pub fn of(
+        features: &[Feature],
+        off: &std::collections::HashSet<String>,
+    ) -> Result<Wiring, String> {
+        let mut wiring = Wiring::default();
+        for name in off {
+            if !features.iter().any(|feature| feature.name == name) {
+                wiring.faults.push(format!("there is no feature `{name}` to switch off"));
+            }
+        }
+        for feature in features.iter().filter(|feature| !off.contains(feature.name)) {
+            wiring.disco.extend(feature.disco);
+            (feature.wire)(&mut wiring);
+        }
+        wiring.outgoing.sort_by_key(|(when, _)| *when);
+        wiring.incoming.sort_by_key(|(when, _)| *when);
+        wiring.disco.sort_unstable();
+        wiring.disco.dedup();
+        match wiring.faults.is_empty() {
+            true => Ok(wiring),
+            false => Err(wiring.faults.join("; ")),
+        }
+    }
+
+    /// Answers requests of type `get` whose payload is a `P`.
+    pub fn get<P, F>(&mut self, at: At, handler: fn(Cx, P) -> F)
+    where
+        P: Payload + Send + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        self.route(Verb::Get, at, handler);
+    }
+
+    /// Answers requests of type `set` whose payload is a `P`.
+    pub fn set<P, F>(&mut self, at: At, handler: fn(Cx, P) -> F)
+    where
+        P: Payload + Send + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        self.route(Verb::Set, at, handler);
+    }
+
+    fn route<P, F>(&mut self, verb: Verb, at: At, handler: fn(Cx, P) -> F)
+    where
+        P: Payload + Send + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let boxed: Handler = Box::new(move |cx, stanza, child| match stanza.payload::<P>(&child) {
+            Ok(payload) => Box::pin(handler(cx, payload)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        });
+        let route = Route { at, handler: boxed };
+        if self.requests.entry((P::NS, P::NAME)).or_default().insert(verb, route).is_some() {
+            self.faults.push(format!("two features answer {verb:?} {{{}}}{}", P::NS, P::NAME));
+        }
+    }
+
+    /// Gives every account a typed slot in its snapshot, filled by `load` when the account is.
+    pub fn account<T, F>(&mut self, load: fn(Store, i64) -> F)
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<T, whoelse_store::Error>> + Send + 'static,
+    {
+        let boxed: Load = Box::new(move |store, id| {
+            let loading = load(store, id);
+            Box::pin(async move { Ok(Arc::new(loading.await?) as Slot) })
+        });
+        self.loads.push((TypeId::of::<T>(), boxed));
+    }
+
+    /// Looks at what a user sends, before anybody else does.
+    pub fn outgoing(&mut self, when: When, tap: OutgoingTap) {
+        self.outgoing.push((when, tap));
+    }
+
+    /// Looks at what reaches an account, before it is stored or delivered.
+    pub fn incoming(&mut self, when: When, tap: OutgoingTap) {
+        self.incoming.push((when, tap));
+    }
+
+    /// Has a say in whether one account may see another.
+    pub fn gate(&mut self, gate: taps::Gate) {
+        self.gates.push(gate);
+    }
+
+    /// Hears of an account's first session becoming available and its last one going.
+    pub fn online(&mut self, tap: taps::OnlineTap) {
+        self.online.push(tap);
+    }
+
+    /// Hears of every session that has become available, after its presence went out.
+    pub fn available(&mut self, tap: taps::SessionTap) {
+        self.bound.push(tap);
+    }
+
+    /// Hears of accounts made and removed.
+    pub fn accounts(&mut self, tap: taps::AccountTap) {
+        self.accounts.push(tap);
+    }
+
+    /// Runs at start and then again and again, this long after it last finished.
+    pub fn every(&mut self, period: Duration, tap: taps::Periodic) {
+        self.periodic.push((period, tap));
+    }
+
+    /// Adds an element to the stream features after login.
+    pub fn offer(&mut self, xml: &'static str) {
+        self.offers.push(xml);
+    }
+
+    /// Adds an ad-hoc command (XEP-0050).
+    pub fn command(&mut self, command: &'static Command) {
+        if self.commands.iter().any(|known| known.node == command.node) {
+            self.faults.push(format!("two features define the command {}", command.node));
+        }
+        self.commands.push(command);
+    }
+
+    /// The ad-hoc commands, in the order of the features.
+    pub fn commands(&self) -> &[&'static Command] {
+        &self.commands
+    }
+
+    /// The namespaces service discovery names, sorted.
+    pub fn disco(&self) -> &[&'static str] {
+        &self.disco
+    }
+
+    /// The stream features after login, encoded.
+    pub fn offers(&self) -> Vec<u8> {
+        self.offers.concat().into_bytes()
+    }
+
+    pub(crate) fn request<'a>(&'a self, verb: Verb, child: &'a Child) -> Option<&'a Route> {
+        // The look-up lives no longer than the child; the table shrinks its keys' lives to that.
+        let requests: &HashMap<(&str, &str), HashMap<Verb, Route>> = &self.requests;
+        requests.get(&(child.ns(), child.name()))?.get(&verb)
+    }
+
+    pub(crate) async fn load_slots(
+        &self,
+        store: &Store,
+        account: i64,
+    ) -> Result<Vec<(TypeId, Slot)>, whoelse_store::Error> {
+        let mut slots = Vec::with_capacity(self.loads.len());
+        for (type_id, load) in &self.loads {
+            slots.push((*type_id, load(store.clone(), account).await?));
+        }
+        Ok(slots)
+    }
+
+    pub(crate) fn periodic(&self) -> &[(Duration, taps::Periodic)] {
+        &self.periodic
+    }
+
+    pub(crate) fn run_outgoing(&self, passing: &mut Passing<'_>) -> Flow {
+        run(&self.outgoing, passing)
+    }
+
+    pub(crate) fn run_incoming(&self, passing: &mut Passing<'_>) -> Flow {
+        run(&self.incoming, passing)
+    }
+
+    /// Whether every feature lets `viewer` see what `subject` does.
+    pub fn shows(&self, subject: &Account, viewer: &Account) -> bool {
+        self.gates.iter().all(|gate| gate(subject, viewer))
+    }
+
+    pub(crate) fn tell_online(&self, node: &Arc<Node>, account: &Arc<Account>, online: bool) {
+        self.online.iter().for_each(|tap| tap(node, account, online));
+    }
+
+    pub(crate) fn tell_available(&self, node: &Arc<Node>, session: &Arc<Session>) {
+        self.bound.iter().for_each(|tap| tap(node, session));
+    }
+
+    pub(crate) fn tell_account(&self, node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
+        self.accounts.iter().for_each(|tap| tap(node, account, exists));
+    }
+}
+
+fn run(taps: &[(When, OutgoingTap)], passing: &mut Passing<'_>) -> Flow {
+    for (_, tap) in taps {
+        match tap(passing) {
+            Flow::On => {}
+            stop => return stop,
+        }
+    }
+    Flow::On
+}

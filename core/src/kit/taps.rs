@@ -1,0 +1,57 @@
+//! The extension points, all in one file. A new tap is a design decision; a new listener is not.
+
+use crate::account::Account;
+use crate::node::Node;
+use crate::session::Session;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use whoelse_xmpp::{Jid, Stanza, StanzaError};
+
+/// The order in which the taps on a passing stanza run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum When {
+    /// May it pass at all?
+    Guard,
+    /// What must be taken out of it or put into it?
+    Mark,
+}
+
+/// What a tap says of a passing stanza.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flow {
+    /// Let it go on.
+    On,
+    /// Drop it without a word.
+    Drop,
+    /// Send it back.
+    Refuse(StanzaError),
+}
+
+/// A stanza on its way, as a tap sees it.
+pub struct Passing<'a> {
+    /// The server.
+    pub node: &'a Node,
+    /// The stanza as it arrived.
+    pub stanza: &'a Stanza,
+    /// Whose tap this is: the sender's account on the way out, the recipient's on the way in.
+    pub account: &'a Account,
+    /// Who sends it.
+    pub from: &'a Jid,
+    /// The sender's account.
+    pub sender: &'a Account,
+    /// Whom it is addressed to.
+    pub to: &'a Jid,
+    /// Children that are left out of what is forwarded, by their place.
+    pub strip: SmallVec<[usize; 2]>,
+}
+
+/// May `viewer` (second) see what `subject` (first) does?
+pub type Gate = fn(&Account, &Account) -> bool;
+/// An account came online (true) or went offline.
+pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
+/// A session became available.
+pub type SessionTap = fn(&Arc<Node>, &Arc<Session>);
+/// An account was made (true) or removed.
+pub type AccountTap = fn(&Arc<Node>, &Arc<Account>, bool);
+/// Something to be done from time to time.
+pub type Periodic = fn(Arc<Node>) -> super::BoxFuture<'static, ()>;

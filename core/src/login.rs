@@ -1,0 +1,404 @@
+//! What is asked before there is a session: may this name be tried, is this password right, may
+//! this account be made.
+//!
+//! Known and unknown names take the same path and the same time (security row 14). The slow part
+//! of a password, PBKDF2, runs where blocking is allowed, and only so many at once.
+
+use crate::account::Account;
+use crate::clock::Time;
+use crate::guard::{Blocked, Count, Place};
+use crate::housekeeping::KNOWN_PLACE;
+use crate::keeper::After;
+use crate::node::Node;
+use crate::settings::Registration;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use whoelse_store::StoredVerifier;
+use whoelse_store::Throttle;
+use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
+use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::secret::Password;
+use whoelse_stream::server::{LookupAnswer, RegisterAnswer, RegisterRequest};
+use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
+
+/// Passwords that may wait for or be in PBKDF2 at once; past it a login is told to come back.
+pub(crate) const HASHING: usize = 256;
+/// The hashes of which a verifier is kept for every account.
+const HASHES: [Hash; 2] = [Hash::Sha1, Hash::Sha256];
+
+impl Node {
+    /// Counts a try for a name and finds its verifier.
+    pub async fn lookup(
+        &self,
+        localpart: &str,
+        mechanism: Mechanism,
+        place: &Place,
+    ) -> LookupAnswer {
+        let key = self.login_key(localpart);
+        let now = self.clock.now();
+        if let Err(blocked) = self.guard.begin(&key, place, self.settings.block_duration, now) {
+            tracing::info!(account = localpart, place = place.as_str(), "login_blocked");
+            return LookupAnswer::Refused(refuse_blocked(&blocked, now));
+        }
+        let hash = match mechanism {
+            Mechanism::Scram { hash, .. } => hash,
+            Mechanism::Plain | Mechanism::External => Hash::Sha256,
+        };
+        match self.verifier(localpart, hash, &key, place).await {
+            Ok(Known::Yes(verifier)) => LookupAnswer::Verifier(verifier),
+            Ok(Known::No) => LookupAnswer::Fake(Verifier::fake(hash, &self.secret, &key)),
+            Ok(Known::ElsewhereOnly) => LookupAnswer::Refused(
+                Refusal::new(SaslCondition::TemporaryAuthFailure)
+                    .with_text(
+                        "too many wrong passwords for this account; for some minutes only places \
+                         it has logged in from before may try",
+                    )
+                    .and_close(),
+            ),
+            Err(error) => {
+                tracing::error!(%error, "credentials_unreadable");
+                LookupAnswer::Refused(Refusal::new(SaslCondition::TemporaryAuthFailure))
+            }
+        }
+    }
+
+    async fn verifier(
+        &self,
+        localpart: &str,
+        hash: Hash,
+        key: &str,
+        place: &Place,
+    ) -> Result<Known, whoelse_store::Error> {
+        let account = self.store.find_account(self.domain().id, localpart).await?;
+        if self.guard.only_known_places(key, self.clock.now()) {
+            let since = self.clock.now().before(KNOWN_PLACE);
+            let known = match &account {
+                Some(account) => self.store.places_since(account.id, since.0).await?,
+                None => Vec::new(),
+            };
+            if !known.iter().any(|known| known == place.as_str()) {
+                return Ok(Known::ElsewhereOnly);
+            }
+        }
+        let Some(account) = account else { return Ok(Known::No) };
+        let stored = self.store.credentials(account.id).await?;
+        let found = stored.into_iter().find(|stored| stored.mechanism == hash.mechanism());
+        // An account without a verifier of this hash cannot be told from none at all.
+        Ok(found.and_then(|stored| read_verifier(stored, hash)).map_or(Known::No, Known::Yes))
+    }
+
+    /// A try failed: what is said, and whether that was the last one on this connection.
+    pub async fn login_failed(&self, localpart: &str, place: &Place) -> Refusal {
+        let key = self.login_key(localpart);
+        let now = self.clock.now();
+        tracing::info!(account = localpart, place = place.as_str(), "login_refused");
+        let refusal = Refusal::new(SaslCondition::NotAuthorized);
+        let refusal = match self.guard.failed(&key, place, now) {
+            Some(until) => refusal
+                .with_text(format!(
+                    "wrong password; that was the third in a row, so {localpart} is blocked from \
+                     here for {} s",
+                    seconds(until, now)
+                ))
+                .and_close(),
+            None => refusal.with_text("wrong password"),
+        };
+        self.save_counts(&key, place, None).await;
+        refusal
+    }
+
+    /// A try succeeded. Must be called before the client is told.
+    pub async fn login_succeeded(&self, localpart: &str, place: &Place) -> Result<(), Refusal> {
+        let key = self.login_key(localpart);
+        self.guard.succeeded(&key, place);
+        let account = self.account_named(localpart).await;
+        match account {
+            Ok(Some(account)) => {
+                tracing::info!(account = localpart, place = place.as_str(), "login");
+                self.save_counts(&key, place, Some(account.id)).await;
+                Ok(())
+            }
+            Ok(None) => Err(Refusal::new(SaslCondition::NotAuthorized)),
+            Err(error) => {
+                tracing::error!(%error, "account_not_loaded");
+                Err(Refusal::new(SaslCondition::TemporaryAuthFailure))
+            }
+        }
+    }
+
+    /// Saves what the guard has counted, and the place of a successful login.
+    async fn save_counts(&self, key: &str, place: &Place, success: Option<i64>) {
+        let rows = self.guard.rows(key, place);
+        let (place, now) = (place.as_str().to_owned(), self.clock.now());
+        let saved = self.keeper.change(move |tx| {
+            Box::pin(async move {
+                for (key, count) in rows {
+                    match count {
+                        Some(count) => tx.throttle_save(&key, count.into()).await?,
+                        None => tx.throttle_remove(&key).await?,
+                    }
+                }
+                if let Some(account) = success {
+                    tx.remember_place(account, &place, now.0).await?;
+                    tx.touch_account(account, now.0).await?;
+                }
+                Ok(((), Vec::new()))
+            })
+        });
+        if let Err(error) = saved.await {
+            tracing::warn!(%error, "login_counts_not_saved");
+        }
+    }
+
+    /// The administrator blocks an account everywhere until then, and ends its sessions; or lifts
+    /// every block of it.
+    pub async fn set_account_blocked(&self, localpart: &str, until: Option<Time>) {
+        let key = self.login_key(localpart);
+        let gone = match until {
+            Some(until) => {
+                self.guard.block(&key, until, self.clock.now());
+                Vec::new()
+            }
+            None => self.guard.unblock(&key),
+        };
+        let mut rows = self.guard.rows(&key, &Place::local());
+        rows.extend(gone.into_iter().map(|key| (key, None)));
+        let saved = self.keeper.change(move |tx| {
+            Box::pin(async move {
+                for (key, count) in rows {
+                    match count {
+                        Some(count) => tx.throttle_save(&key, count.into()).await?,
+                        None => tx.throttle_remove(&key).await?,
+                    }
+                }
+                Ok(((), Vec::new()))
+            })
+        });
+        if let Err(error) = saved.await {
+            tracing::warn!(%error, "login_counts_not_saved");
+        }
+    }
+
+    /// Derives a verifier from a password where blocking is allowed; `None` when too many wait.
+    pub async fn hash<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _permit = self.hashing.try_acquire().ok()?;
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+
+    /// Answers a request about an account by somebody who has not logged in (XEP-0077).
+    pub async fn register(
+        self: &Arc<Node>,
+        request: RegisterRequest,
+        place: &Place,
+    ) -> Result<RegisterAnswer, StanzaError> {
+        let closed = self.settings.registration == Registration::Closed;
+        match request {
+            // XEP-0077, 3.1: nothing is revealed while registration is closed.
+            _ if closed => Err(StanzaError::new(Condition::NotAllowed)),
+            RegisterRequest::Fields => Ok(RegisterAnswer::Fields {
+                instructions: "Choose a user name and a password.".to_owned(),
+            }),
+            RegisterRequest::Name(name) => {
+                self.count_question(&name, place)?;
+                match self.is_known(&name).await? {
+                    true => Err(taken(&name)),
+                    false => Err(StanzaError::new(Condition::NotAcceptable)
+                        .with_text("a password is needed as well")),
+                }
+            }
+            RegisterRequest::Create { username, password } => {
+                self.count_question(&username, place)?;
+                if self.is_known(&username).await? {
+                    return Err(taken(&username));
+                }
+                self.create_account(&username, password).await?;
+                self.guard.succeeded(&self.login_key(&username), place);
+                tracing::info!(account = %username, place = place.as_str(), "registered");
+                Ok(RegisterAnswer::Done)
+            }
+        }
+    }
+
+    /// A question whether a name exists counts as a try, but for the place alone: asking must not
+    /// block anybody's account.
+    fn count_question(&self, name: &str, place: &Place) -> Result<(), StanzaError> {
+        let now = self.clock.now();
+        self.guard.ask(&self.login_key(name), place, now).map_err(|blocked| {
+            let text = refuse_blocked(&blocked, now).text.unwrap_or_default();
+            StanzaError::new(Condition::ResourceConstraint)
+                .with_type(ErrorType::Wait)
+                .with_text(text)
+        })
+    }
+
+    async fn is_known(&self, localpart: &str) -> Result<bool, StanzaError> {
+        let found = self.store.find_account(self.domain().id, localpart).await;
+        found.map(|row| row.is_some()).map_err(internal)
+    }
+
+    /// Makes an account. `conflict` if it exists.
+    pub async fn create_account(
+        self: &Arc<Node>,
+        localpart: &str,
+        password: Password,
+    ) -> Result<(), StanzaError> {
+        let jid = BareJid::new(Some(localpart), &self.domain_name())
+            .map_err(|_| StanzaError::new(Condition::JidMalformed))?;
+        let verifiers = self.verifiers(password).await?;
+        let (domain, now, name) = (self.domain().id, self.clock.now(), localpart.to_owned());
+        let made = self.keeper.change(move |tx| {
+            Box::pin(async move {
+                let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
+                let then: After = vec![Box::new(move |node: &Arc<Node>| node.forget_account(&jid))];
+                Ok((made, then))
+            })
+        });
+        match made.await.map_err(internal)? {
+            None => Err(taken(localpart)),
+            Some(_) => {
+                if let Ok(Some(account)) = self.account_named(localpart).await {
+                    self.wiring.tell_account(self, &account, true);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Sets a new password. Every resumption token of the account becomes void.
+    pub async fn set_password(
+        self: &Arc<Node>,
+        account: &Arc<Account>,
+        password: Password,
+    ) -> Result<(), StanzaError> {
+        let verifiers = self.verifiers(password).await?;
+        let id = account.id;
+        let account = account.clone();
+        let changed = self.keeper.change(move |tx| {
+            Box::pin(async move {
+                tx.set_credentials(id, &verifiers).await?;
+                let then: After = vec![Box::new(move |node: &Arc<Node>| {
+                    account.sessions().iter().for_each(|session| node.void_resumption(session));
+                })];
+                Ok(((), then))
+            })
+        });
+        changed.await.map_err(internal)
+    }
+
+    /// Removes an account with everything of it, and ends its sessions.
+    pub async fn remove_account(
+        self: &Arc<Node>,
+        account: &Arc<Account>,
+    ) -> Result<(), StanzaError> {
+        let id = account.id;
+        let account = account.clone();
+        let removed = self.keeper.change(move |tx| {
+            Box::pin(async move {
+                tx.remove_account(id).await?;
+                let then: After = vec![Box::new(move |node: &Arc<Node>| node.bury(&account))];
+                Ok(((), then))
+            })
+        });
+        removed.await.map_err(internal)
+    }
+
+    async fn verifiers(&self, password: Password) -> Result<Vec<StoredVerifier>, StanzaError> {
+        let derived = self
+            .hash(move || HASHES.map(|hash| write_verifier(Verifier::fresh(hash, &password))))
+            .await;
+        derived.map(Vec::from).ok_or_else(|| {
+            StanzaError::new(Condition::ResourceConstraint)
+                .with_text("the server is busy, try again in a moment")
+        })
+    }
+
+    fn login_key(&self, localpart: &str) -> String {
+        format!("{localpart}@#{}", self.domain().id)
+    }
+
+    /// Until when an account is blocked, and for which place.
+    pub fn blocks_of(&self, localpart: &str) -> Vec<(Option<String>, Time)> {
+        self.guard.blocks_of(&self.login_key(localpart), self.clock.now())
+    }
+}
+
+enum Known {
+    Yes(Verifier),
+    No,
+    ElsewhereOnly,
+}
+
+fn taken(name: &str) -> StanzaError {
+    StanzaError::new(Condition::Conflict).with_text(format!("{name} is taken"))
+}
+
+/// Ours, not the peer's: the details are in the log.
+fn internal(error: whoelse_store::Error) -> StanzaError {
+    tracing::error!(%error, "store_failed");
+    let condition = match error.is_full() {
+        true => Condition::ResourceConstraint,
+        false => Condition::InternalServerError,
+    };
+    StanzaError::new(condition)
+}
+
+fn seconds(until: Time, now: Time) -> u64 {
+    until.since(now).as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+}
+
+fn refuse_blocked(blocked: &Blocked, now: Time) -> Refusal {
+    match blocked {
+        Blocked::Until(until) => Refusal::new(SaslCondition::TemporaryAuthFailure)
+            .with_text(format!(
+                "blocked after too many wrong passwords; try again in {} s",
+                seconds(*until, now)
+            ))
+            .and_close(),
+        Blocked::ByAdministrator => Refusal::new(SaslCondition::AccountDisabled)
+            .with_text("this account is blocked by the administrator")
+            .and_close(),
+    }
+}
+
+fn read_verifier(stored: StoredVerifier, hash: Hash) -> Option<Verifier> {
+    Some(Verifier {
+        hash,
+        salt: stored.salt,
+        iterations: NonZeroU32::new(u32::try_from(stored.iterations).ok()?)?,
+        stored_key: stored.stored_key,
+        server_key: stored.server_key,
+    })
+}
+
+fn write_verifier(verifier: Verifier) -> StoredVerifier {
+    StoredVerifier {
+        mechanism: verifier.hash.mechanism().to_owned(),
+        salt: verifier.salt,
+        iterations: i64::from(verifier.iterations.get()),
+        stored_key: verifier.stored_key,
+        server_key: verifier.server_key,
+    }
+}
+
+impl From<Count> for Throttle {
+    fn from(count: Count) -> Throttle {
+        Throttle {
+            failures: i64::from(count.failures),
+            since: count.since.0,
+            blocked_until: count.until.0,
+        }
+    }
+}
+
+impl From<Throttle> for Count {
+    fn from(row: Throttle) -> Count {
+        Count {
+            failures: u32::try_from(row.failures).unwrap_or(u32::MAX),
+            since: Time(row.since),
+            until: Time(row.blocked_until),
+        }
+    }
+}

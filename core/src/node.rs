@@ -1,0 +1,354 @@
+//! One node: everything the rules need, wired together at start.
+
+use crate::account::{Account, Undelivered};
+use crate::accounts::Accounts;
+use crate::archive_id::ArchiveKey;
+use crate::clock::Clock;
+use crate::guard::{Count, Guard};
+use crate::keeper::Keeper;
+use crate::kit::{Feature, Wiring};
+use crate::session::Session;
+use crate::settings::{Limits, Settings};
+use arc_swap::ArcSwap;
+use compact_str::CompactString;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use whoelse_store::{Domain, Store};
+use whoelse_xmpp::{BareJid, StreamCondition, StreamError};
+
+pub use crate::accounts::Seek;
+
+/// A running server without its sockets.
+pub struct Node {
+    /// What was set.
+    pub settings: Settings,
+    /// What time it is.
+    pub clock: Clock,
+    /// What is remembered; written through the keeper alone.
+    pub store: Store,
+    /// What the features have hung up.
+    pub wiring: Wiring,
+    /// Who writes.
+    pub keeper: Keeper,
+    /// Who may try a password.
+    pub guard: Guard,
+    accounts: Accounts,
+    served: ArcSwap<Served>,
+    /// Accounts with an available session. Held for a look or a change, never across an await;
+    /// no other lock is taken under it.
+    online: RwLock<HashMap<i64, Arc<Account>>>,
+    /// Who can be resumed, by token. As above.
+    pub(crate) resumptions: Mutex<HashMap<String, Weak<Session>>>,
+    pub(crate) secret: Vec<u8>,
+    archive_key: ArchiveKey,
+    next_session: AtomicU64,
+    pub(crate) hashing: tokio::sync::Semaphore,
+}
+
+/// The domain this node serves, and the account that stands for the server itself.
+struct Served {
+    domain: Domain,
+    name: CompactString,
+    own: Vec<Domain>,
+    server: Arc<Account>,
+}
+
+/// Why a node could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// Two features clash, or a name in the settings is unknown.
+    Wiring(String),
+    /// The name of the domain is none.
+    Domain(String),
+    /// The data directory belongs to another domain.
+    OtherDomain {
+        /// What the data directory serves.
+        stored: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The store failed.
+    Store(whoelse_store::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Wiring(what) => f.write_str(what),
+            StartError::Domain(name) => write!(f, "`{name}` is not a domain name"),
+            StartError::OtherDomain { stored, wanted } => write!(
+                f,
+                "the data directory serves {stored}, the configuration says {wanted}; start it \
+                 without `domain`, run `whoelse domain rename {stored} {wanted}`, then go on"
+            ),
+            StartError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<whoelse_store::Error> for StartError {
+    fn from(error: whoelse_store::Error) -> StartError {
+        StartError::Store(error)
+    }
+}
+
+impl Node {
+    /// Starts the node over an open store. `domain` is what it must serve; without it, what the
+    /// store serves, or `localhost` for a new one.
+    pub async fn start(
+        settings: Settings,
+        clock: Clock,
+        store: Store,
+        features: &[Feature],
+        domain: Option<&str>,
+    ) -> Result<Arc<Node>, StartError> {
+        let wiring = Wiring::of(features, &settings.features_off).map_err(StartError::Wiring)?;
+        let served = serve(&store, domain).await?;
+        let secret = installation_secret(&store, "login").await?;
+        let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
+        let guard = Guard::default();
+        let rows = store.throttle_load_all(clock.now().0).await?;
+        guard.restore(rows.into_iter().map(|(key, row)| (key, Count::from(row))));
+        let (keeper, work) = Keeper::new();
+        let limits = &settings.limits;
+        let accounts = Accounts::new(limits.idle_accounts);
+        let node = Arc::new(Node {
+            settings,
+            clock,
+            store: store.clone(),
+            wiring,
+            keeper,
+            guard,
+            accounts,
+            served: ArcSwap::from_pointee(served),
+            online: RwLock::default(),
+            resumptions: Mutex::default(),
+            secret,
+            archive_key,
+            next_session: AtomicU64::new(1),
+            hashing: tokio::sync::Semaphore::new(crate::login::HASHING),
+        });
+        tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work));
+        crate::housekeeping::start(&node);
+        Ok(node)
+    }
+
+    /// Ends every session with `system-shutdown` and stores what was accepted.
+    ///
+    /// Returns when the keeper has nothing left. Connections should be gone by then, or lose.
+    pub async fn stop(&self) {
+        self.keeper.stop().await;
+    }
+
+    /// Orders every connection to end. Their sessions end with them.
+    pub fn end_all(&self, condition: StreamCondition, text: Option<String>) {
+        let error = StreamError { condition, text, app: None };
+        for session in self.sessions() {
+            session.order_end(error.clone());
+        }
+    }
+
+    // --- the domain ---
+
+    /// The domain's name.
+    pub fn domain_name(&self) -> CompactString {
+        self.served.load().name.clone()
+    }
+
+    /// The domain.
+    pub fn domain(&self) -> Domain {
+        self.served.load().domain.clone()
+    }
+
+    /// The account that stands for the server itself: its address is the domain.
+    pub fn server_account(&self) -> Arc<Account> {
+        self.served.load().server.clone()
+    }
+
+    /// Gives the domain another name. Every session ends and has to log in again under it.
+    pub async fn rename_domain(
+        self: &Arc<Node>,
+        old: String,
+        new: String,
+    ) -> Result<(), whoelse_store::Error> {
+        let change = self.keeper.change(move |tx| {
+            Box::pin(async move {
+                tx.rename_domain(&old, &new).await?;
+                let own = tx.domains().await?;
+                let then: crate::keeper::After = vec![Box::new(move |node: &Arc<Node>| {
+                    let id = node.domain().id;
+                    let served = own.iter().find(|domain| domain.id == id).cloned();
+                    let Some(Ok(served)) = served.map(|domain| Served::new(domain, own)) else {
+                        return;
+                    };
+                    let text = format!("this server is now {}", served.name);
+                    node.end_all(StreamCondition::HostGone, Some(text));
+                    node.served.store(Arc::new(served));
+                    node.accounts.forget_all();
+                })];
+                Ok(((), then))
+            })
+        });
+        change.await
+    }
+
+    /// An address as it is stored: without the own domain's text.
+    pub fn key_of(&self, jid: &str) -> String {
+        whoelse_store::to_key(jid, &self.served.load().own)
+    }
+
+    /// The address behind a stored key and a resource, under the domain's present name.
+    pub fn address_of(&self, key: &str, resource: &str) -> String {
+        let bare = whoelse_store::from_key(key, &self.served.load().own);
+        crate::delivery::full(&bare.unwrap_or_else(|| key.to_owned()), resource)
+    }
+
+    /// The public form of a number in an archive: unpredictable, and revealing nothing.
+    pub fn archive_id(&self, account: i64, seq: i64) -> String {
+        self.archive_key.seal(account, seq)
+    }
+
+    /// The number behind a public form, if it is one of this account's archive.
+    pub fn archive_seq(&self, account: i64, id: &str) -> Option<i64> {
+        self.archive_key.open(id).filter(|(owner, _)| *owner == account).map(|(_, seq)| seq)
+    }
+
+    // --- accounts ---
+
+    /// Looks an account up without waiting.
+    pub fn seek(&self, jid: &BareJid) -> Seek {
+        let served = self.served.load();
+        if jid.local().is_none() && jid.domain() == served.name {
+            return Seek::Here(served.server.clone());
+        }
+        self.accounts.seek(jid, self.clock.now())
+    }
+
+    /// An account, loaded if it has to be. One load, however many ask.
+    pub async fn account(
+        &self,
+        jid: &BareJid,
+    ) -> Result<Option<Arc<Account>>, whoelse_store::Error> {
+        match self.seek(jid) {
+            Seek::Here(account) => Ok(Some(account)),
+            Seek::Missing => Ok(None),
+            Seek::NotLoaded => self.accounts.load(self, jid).await,
+        }
+    }
+
+    /// An account by the localpart people type.
+    pub async fn account_named(
+        &self,
+        name: &str,
+    ) -> Result<Option<Arc<Account>>, whoelse_store::Error> {
+        match BareJid::new(Some(name), &self.domain_name()) {
+            Ok(jid) => self.account(&jid).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(crate) fn forget_account(&self, jid: &BareJid) {
+        self.accounts.forget(jid);
+    }
+
+    /// Whether `viewer` may see `subject`, as far as the features have a say.
+    pub fn sees(&self, subject: &Account, viewer: &Account) -> bool {
+        !subject.is_server() && self.wiring.shows(subject, viewer)
+    }
+
+    /// Accounts with at least one available session.
+    pub fn online(&self) -> Vec<Arc<Account>> {
+        self.online.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) fn note_online(&self, account: &Arc<Account>) {
+        let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
+        online.insert(account.id, account.clone());
+    }
+
+    pub(crate) fn note_offline(&self, account: &Account) {
+        self.online.write().unwrap_or_else(PoisonError::into_inner).remove(&account.id);
+    }
+
+    /// Every session of every account in memory, the server's own among them.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        let mut sessions = self.server_account().sessions();
+        self.accounts.each(|account| sessions.extend(account.sessions()));
+        sessions
+    }
+
+    pub(crate) fn next_session(&self) -> u64 {
+        self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts what waits in a mailbox afresh. Returns whether it is full.
+    pub(crate) async fn recount(&self, account: &Account) -> Result<bool, whoelse_store::Error> {
+        let cursor = account.confirmed.load(Ordering::Acquire);
+        let (messages, bytes) = self.store.count_undelivered(account.id, cursor).await?;
+        account.note_undelivered(|waiting| {
+            waiting.messages = messages.max(0).unsigned_abs();
+            waiting.bytes = bytes.max(0).unsigned_abs();
+        });
+        Ok(account.undelivered().is_over(&self.settings.limits))
+    }
+}
+
+impl Undelivered {
+    pub(crate) fn is_over(&self, limits: &Limits) -> bool {
+        self.messages >= limits.undelivered_messages || self.bytes >= limits.undelivered_bytes
+    }
+}
+
+impl Served {
+    fn new(domain: Domain, own: Vec<Domain>) -> Result<Served, StartError> {
+        let jid = BareJid::new(None, &domain.name)
+            .map_err(|_| StartError::Domain(domain.name.clone()))?;
+        let server = Arc::new(Account::new(0, jid, Vec::new(), 0));
+        Ok(Served { name: domain.name.as_str().into(), domain, own, server })
+    }
+}
+
+async fn serve(store: &Store, wanted: Option<&str>) -> Result<Served, StartError> {
+    let wanted = match wanted {
+        Some(name) => {
+            let jid = BareJid::new(None, name).map_err(|_| StartError::Domain(name.to_owned()))?;
+            Some(jid.domain().to_owned())
+        }
+        None => None,
+    };
+    let stored = store.domains().await?;
+    if let (Some(first), Some(wanted)) = (stored.first(), &wanted)
+        && stored.iter().all(|domain| domain.name != *wanted)
+    {
+        let stored = first.name.clone();
+        return Err(StartError::OtherDomain { stored, wanted: wanted.clone() });
+    }
+    let name = match (wanted, stored.first()) {
+        (Some(wanted), _) => wanted,
+        (None, Some(first)) => first.name.clone(),
+        (None, None) => "localhost".to_owned(),
+    };
+    let mut tx = store.begin().await?;
+    tx.ensure_domain(&name).await?;
+    let own = tx.domains().await?;
+    tx.commit().await?;
+    let domain = own.iter().find(|domain| domain.name == name).cloned();
+    let domain = domain.ok_or(StartError::Domain(name))?;
+    Served::new(domain, own)
+}
+
+/// A secret of this installation, made at its first start.
+async fn installation_secret(store: &Store, name: &str) -> Result<Vec<u8>, whoelse_store::Error> {
+    let key = format!("secret.{name}");
+    if let Some(secret) = store.setting(&key).await? {
+        return Ok(secret);
+    }
+    let secret = whoelse_stream::token::random::<32>().to_vec();
+    let mut tx = store.begin().await?;
+    tx.set_setting(&key, &secret).await?;
+    tx.commit().await?;
+    Ok(secret)
+}

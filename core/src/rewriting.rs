@@ -1,0 +1,38 @@
+//! How a stanza is changed on its way (architecture §4): once, in one copy, by what it is for.
+
+use whoelse_xmpp::write::{Rewrite, rewrite};
+use whoelse_xmpp::{Class, Kind, Outgoing, Stanza};
+
+/// For the log: without `from`, which is stored beside it and added when it is read.
+pub(crate) fn for_log(
+    stanza: &Stanza,
+    lang: Option<&str>,
+    to: Option<&str>,
+    strip: &[usize],
+) -> Outgoing {
+    rewrite(stanza, &Rewrite { from: "", lang, to, drop: strip, add: &[] }, Class::Kept(0))
+}
+
+/// For its recipient, now.
+pub(crate) fn for_recipient(
+    stanza: &Stanza,
+    from: &str,
+    lang: Option<&str>,
+    to: Option<&str>,
+    strip: &[usize],
+    class: Class,
+) -> Outgoing {
+    rewrite(stanza, &Rewrite { from, lang, to, drop: strip, add: &[] }, class)
+}
+
+/// What a queue needs to know of a passing stanza.
+pub(crate) fn class(stanza: &Stanza) -> Class {
+    match (stanza.kind(), stanza.type_()) {
+        (Kind::Message, Some("groupchat")) => Class::Groupchat,
+        (Kind::Message, _) => Class::Message,
+        (Kind::Presence, _) => Class::Presence,
+        (Kind::Iq, Some("get" | "set")) => Class::IqRequest,
+        (Kind::Iq, _) => Class::IqAnswer,
+        (Kind::Other, _) => Class::Nonza,
+    }
+}

@@ -1,0 +1,470 @@
+//! The life of a stanza, from the moment a session sent it: checked, addressed, and either kept,
+//! passed on, or answered.
+//!
+//! Everything here runs on the sender's task. What can be done without waiting is done at once;
+//! the rest comes back as a future, and only that sender's reading pauses for it.
+
+use crate::account::Account;
+use crate::keep;
+use crate::keeper::{Append, Work};
+use crate::kit::{BoxFuture, Cx, Flow, Passing, Target, Verb};
+use crate::node::{Node, Seek};
+use crate::presence;
+use crate::rewriting;
+use crate::session::{Queued, Session, Ticket};
+use crate::who_gets::{Verdict, who_gets};
+use bytes::Bytes;
+use std::sync::Arc;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{
+    Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, StreamCondition, StreamError, ns,
+};
+
+/// What became of a stanza, for the connection that read it.
+pub enum Routed {
+    /// All is done, or on its way.
+    Done,
+    /// Nothing more of this session may be read before this has finished.
+    Waits(BoxFuture<'static, ()>),
+    /// The stream must end.
+    End(StreamError),
+}
+
+/// Takes one stanza from a session. The stream's `xml:lang` is added where the stanza has none.
+pub fn handle(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    stanza: Stanza,
+    lang: Option<&str>,
+) -> Routed {
+    if stanza.kind() == Kind::Other {
+        return Routed::End(StreamError::new(StreamCondition::UnsupportedStanzaType));
+    }
+    if let Some(from) = stanza.from()
+        && !is_own(session, from)
+    {
+        // RFC 6120, 8.1.2.1: anybody else's address ends the stream.
+        return Routed::End(StreamError::new(StreamCondition::InvalidFrom));
+    }
+    let ticket = session.received();
+    note_activity(node, session, &stanza);
+    let letter = Letter {
+        node: node.clone(),
+        session: session.clone(),
+        ticket,
+        lang: lang.map(str::to_owned).filter(|_| stanza.lang().is_none()),
+        stanza,
+    };
+    match letter.address() {
+        Ok(Address::Server) => letter.to_server(),
+        Ok(Address::Broadcast) => letter.broadcast(),
+        Ok(Address::Account(to)) => letter.to_account(to),
+        Err(error) => letter.refuse(&error),
+    }
+}
+
+/// A stanza's `from` may name the session itself or its account.
+fn is_own(session: &Session, from: &str) -> bool {
+    Jid::parse(from).is_ok_and(|from| match from.resource() {
+        Some(_) => from == *session.jid,
+        None => from == **session.account.jid(),
+    })
+}
+
+/// behaviour.md, TIMEOUT: a message that says something, an ad-hoc command, or a request that is
+/// marked as typed by hand.
+fn note_activity(node: &Node, session: &Session, stanza: &Stanza) {
+    let active = match stanza.kind() {
+        Kind::Message => keep::has_content(stanza),
+        Kind::Iq => {
+            stanza.has("command", ns::COMMANDS) || stanza.has("by-hand", ns::WHOELSE_ACTIVITY)
+        }
+        Kind::Presence | Kind::Other => false,
+    };
+    if active {
+        session.touch(node.clock.now());
+    }
+}
+
+/// Whom a stanza is for.
+enum Address {
+    /// A presence without an address.
+    Broadcast,
+    /// The domain itself.
+    Server,
+    /// A local account or one of its sessions.
+    Account(Jid),
+}
+
+/// A stanza under way: what arrived, from which session, and its place in the count.
+struct Letter {
+    node: Arc<Node>,
+    session: Arc<Session>,
+    ticket: Ticket,
+    lang: Option<String>,
+    stanza: Stanza,
+}
+
+impl Letter {
+    fn done(&self) -> Routed {
+        self.session.done(self.ticket);
+        Routed::Done
+    }
+
+    fn refuse(&self, error: &StanzaError) -> Routed {
+        self.session.answer_error(&self.stanza, error);
+        self.done()
+    }
+
+    fn refuse_with(&self, condition: Condition) -> Routed {
+        self.refuse(&StanzaError::new(condition))
+    }
+
+    fn address(&self) -> Result<Address, StanzaError> {
+        self.check_iq()?;
+        let Some(to) = self.stanza.to() else {
+            return Ok(match self.stanza.kind() {
+                Kind::Presence => Address::Broadcast,
+                // RFC 6120, 10.3: without an address it is for the sender's own account.
+                _ => Address::Account(self.session.account.jid().clone().into()),
+            });
+        };
+        let to = Jid::parse(to).map_err(|_| StanzaError::new(Condition::JidMalformed))?;
+        if to.domain() != self.node.domain_name().as_str() {
+            return Err(StanzaError::new(Condition::RemoteServerNotFound)
+                .with_text(format!("cannot reach {}", to.domain())));
+        }
+        let is_server = to.local().is_none() && to.resource().is_none();
+        Ok(if is_server { Address::Server } else { Address::Account(to) })
+    }
+
+    /// RFC 6120, 8.2.3: an id, a known type, and exactly one payload in a request. Beside it our
+    /// own clients may put the mark that a person typed it.
+    fn check_iq(&self) -> Result<(), StanzaError> {
+        if self.stanza.kind() != Kind::Iq {
+            return Ok(());
+        }
+        let payloads = self.payloads().count();
+        let sound = self.stanza.id().is_some()
+            && match self.stanza.type_() {
+                Some("get" | "set") => payloads == 1,
+                Some("result") => payloads <= 1,
+                Some("error") => true,
+                _ => false,
+            };
+        if sound { Ok(()) } else { Err(StanzaError::new(Condition::BadRequest)) }
+    }
+
+    fn payloads(&self) -> impl Iterator<Item = &whoelse_xmpp::Child> {
+        self.stanza.children().iter().filter(|child| child.ns() != ns::WHOELSE_ACTIVITY)
+    }
+
+    // --- to the server ---
+
+    fn to_server(self) -> Routed {
+        match (self.stanza.kind(), self.stanza.type_()) {
+            (Kind::Iq, Some("get" | "set")) => {
+                let subject = self.session.account.clone();
+                self.request(Target::Server, subject)
+            }
+            (Kind::Message, None | Some("chat" | "normal" | "groupchat")) => {
+                self.refuse_with(Condition::ServiceUnavailable)
+            }
+            _ => self.done(),
+        }
+    }
+
+    // --- presence to everybody ---
+
+    fn broadcast(self) -> Routed {
+        match self.stanza.type_() {
+            None | Some("unavailable") => {}
+            Some("error") => return self.done(),
+            Some(_) => return self.refuse_with(Condition::BadRequest),
+        }
+        let now = self.node.clock.now();
+        if let Err(at) = self.session.spend_fanout(now) {
+            return Routed::Waits(Box::pin(async move {
+                self.node.clock.sleep_until(at).await;
+                let _ = self.session.spend_fanout(at);
+                presence::broadcast(&self.node, &self.session, &self.stanza);
+                self.done();
+            }));
+        }
+        presence::broadcast(&self.node, &self.session, &self.stanza);
+        self.done()
+    }
+
+    // --- to an account ---
+
+    fn to_account(self, to: Jid) -> Routed {
+        let bare = to.to_bare();
+        match self.node.seek(&bare) {
+            Seek::Here(account) => self.to_loaded(to, &account),
+            Seek::Missing => self.nobody(&to),
+            Seek::NotLoaded => Routed::Waits(Box::pin(async move {
+                match self.node.account(&bare).await {
+                    Ok(Some(account)) => finish(self.to_loaded(to, &account)).await,
+                    Ok(None) => {
+                        self.nobody(&to);
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, account = %bare, "account_not_loaded");
+                        self.refuse_with(Condition::InternalServerError);
+                    }
+                }
+            })),
+        }
+    }
+
+    /// RFC 6121, 8.5.1: there is no such account. Towards those who may see everybody it is said.
+    fn nobody(&self, to: &Jid) -> Routed {
+        let refused = StanzaError::new(Condition::ServiceUnavailable);
+        match self.stanza.kind() {
+            Kind::Message if self.stanza.type_() != Some("error") => {
+                let name = to.local().unwrap_or(to.domain());
+                self.refuse(
+                    &refused
+                        .with_text(format!("there is no user {name}"))
+                        .with_app("no-such-user", ns::WHOELSE_ERRORS),
+                )
+            }
+            Kind::Iq => self.refuse(&refused),
+            _ => self.done(),
+        }
+    }
+
+    fn to_loaded(self, to: Jid, account: &Arc<Account>) -> Routed {
+        let sender: Jid = self.session.jid.clone().into();
+        let mut strip = match self.taps(&sender, &to, account) {
+            Ok(strip) => strip,
+            Err(Flow::Refuse(error)) => return self.refuse(&error),
+            Err(_) => return self.done(),
+        };
+        strip.sort_unstable();
+        let kind = self.stanza.kind();
+        let verdict = who_gets(kind, self.stanza.type_(), to.resource(), account);
+        let keepable = keep::is_keepable(&self.stanza) && !account.is_server();
+        match verdict {
+            Verdict::Ignore => self.done(),
+            Verdict::Unavailable => self.refuse_with(Condition::ServiceUnavailable),
+            Verdict::Answer if kind == Kind::Iq => {
+                let own = account.id == self.session.account.id;
+                self.request(if own { Target::Own } else { Target::Other }, account.clone())
+            }
+            Verdict::Answer => {
+                presence::answer_for(&self.node, &self.session, account, self.stanza.type_());
+                self.done()
+            }
+            Verdict::NobodyThere if keepable => self.keep(&to, account, &strip),
+            Verdict::NobodyThere => self.done(),
+            Verdict::Deliver(targets) => {
+                let taken = targets.iter().any(|session| session.is_attached());
+                if keepable && (self.node.settings.history.is_some() || !taken) {
+                    return self.keep(&to, account, &strip);
+                }
+                self.pass(&to, account, &strip, keepable, targets.into_vec())
+            }
+        }
+    }
+
+    /// Runs the taps of both ends; what they strip is left out of what is forwarded.
+    fn taps(
+        &self,
+        sender: &Jid,
+        to: &Jid,
+        account: &Account,
+    ) -> Result<smallvec::SmallVec<[usize; 2]>, Flow> {
+        let mut passing = Passing {
+            node: &self.node,
+            stanza: &self.stanza,
+            account: &self.session.account,
+            from: sender,
+            sender: &self.session.account,
+            to,
+            strip: smallvec::SmallVec::new(),
+        };
+        match self.node.wiring.run_outgoing(&mut passing) {
+            Flow::On => {}
+            stop => return Err(stop),
+        }
+        passing.account = account;
+        match self.node.wiring.run_incoming(&mut passing) {
+            Flow::On => Ok(passing.strip),
+            stop => Err(stop),
+        }
+    }
+
+    fn added_to(&self) -> Option<&str> {
+        self.stanza.to().is_none().then(|| self.session.account.jid().as_str())
+    }
+
+    // --- kept ---
+
+    fn keep(self, to: &Jid, account: &Arc<Account>, strip: &[usize]) -> Routed {
+        if account.undelivered().is_over(&self.node.settings.limits) {
+            let account = account.clone();
+            let (to, strip) = (to.clone(), strip.to_vec());
+            // The estimate only grows between two counts; a fresh count decides.
+            return Routed::Waits(Box::pin(async move {
+                match self.node.recount(&account).await {
+                    Ok(full) if !full => finish(self.post(&to, &account, &strip)).await,
+                    Ok(_) => {
+                        let full = StanzaError::new(Condition::ResourceConstraint)
+                            .with_text("the mailbox is full")
+                            .with_app("mailbox-full", ns::WHOELSE_ERRORS);
+                        self.refuse(&full);
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "mailbox_not_counted");
+                        self.refuse_with(Condition::InternalServerError);
+                    }
+                }
+            }));
+        }
+        self.post(to, account, strip)
+    }
+
+    fn post(self, to: &Jid, account: &Arc<Account>, strip: &[usize]) -> Routed {
+        let added = self.added_to();
+        let stored = rewriting::for_log(&self.stanza, self.lang.as_deref(), added, strip);
+        let origin_id = self.stanza.child("origin-id", ns::STANZA_ID);
+        let origin_id = origin_id.and_then(|child| self.stanza.child_attr(child, "id"));
+        let session = self.session;
+        session.posted(account.id);
+        let work = Work::Append(Box::new(Append {
+            sender: session.account.clone(),
+            sender_resource: session.resource().to_owned(),
+            recipient: account.clone(),
+            resource: to.resource().map(str::to_owned),
+            origin_id: origin_id.map(|id| id.to_string()).filter(|id| id.len() <= 256),
+            stanza: stored,
+            at: self.node.clock.now(),
+            origin: Some((session, self.ticket, self.stanza)),
+        }));
+        match self.node.keeper.try_post(work) {
+            Ok(()) => Routed::Done,
+            Err(work) => {
+                let node = self.node;
+                Routed::Waits(Box::pin(async move {
+                    // The server is stopping: unhandled, so the client sends it again.
+                    let _ = node.keeper.post(work).await;
+                }))
+            }
+        }
+    }
+
+    // --- passing ---
+
+    fn pass(
+        self,
+        to: &Jid,
+        account: &Arc<Account>,
+        strip: &[usize],
+        keepable: bool,
+        targets: Vec<Arc<Session>>,
+    ) -> Routed {
+        let class = if keepable { Class::Kept(0) } else { rewriting::class(&self.stanza) };
+        let outgoing = rewriting::for_recipient(
+            &self.stanza,
+            self.session.jid.as_str(),
+            self.lang.as_deref(),
+            self.added_to(),
+            strip,
+            class,
+        );
+        if !self.session.must_ride(account.id) {
+            self.push(&outgoing, &targets);
+            return self.done();
+        }
+        // Something kept to the same account is still being committed: this follows it.
+        let (node, to, account) = (self.node.clone(), to.clone(), account.clone());
+        let ride = Work::Ride(Box::new(move |_| {
+            let verdict =
+                who_gets(self.stanza.kind(), self.stanza.type_(), to.resource(), &account);
+            match verdict {
+                Verdict::Deliver(targets) => self.push(&outgoing, &targets),
+                Verdict::Unavailable => {
+                    self.refuse_with(Condition::ServiceUnavailable);
+                    return;
+                }
+                _ => {}
+            }
+            self.done();
+        }));
+        match node.keeper.try_post(ride) {
+            Ok(()) => Routed::Done,
+            Err(ride) => Routed::Waits(Box::pin(async move {
+                let _ = node.keeper.post(ride).await;
+            })),
+        }
+    }
+
+    fn push(&self, outgoing: &Outgoing, targets: &[Arc<Session>]) {
+        let item = || Queued { stanza: outgoing.clone(), to: Bytes::new() };
+        let taken = targets.iter().filter(|session| session.push_queued(item()).is_ok()).count();
+        let asks = outgoing.class == Class::IqRequest || outgoing.class == Class::Kept(0);
+        if taken == 0 && asks {
+            self.session
+                .answer_error(&self.stanza, &StanzaError::new(Condition::ServiceUnavailable));
+        }
+    }
+
+    // --- requests the server answers ---
+
+    fn request(self, target: Target, subject: Arc<Account>) -> Routed {
+        let verb = if self.stanza.type_() == Some("get") { Verb::Get } else { Verb::Set };
+        let Some(child) = self.payloads().next().cloned() else {
+            return self.refuse_with(Condition::BadRequest);
+        };
+        let cx = Cx {
+            node: self.node.clone(),
+            session: self.session.clone(),
+            account: self.session.account.clone(),
+            subject,
+            target,
+            now: self.node.clock.now(),
+        };
+        let answering = match self.node.wiring.request(verb, &child) {
+            Some(route) if route.at.contains(&target) => {
+                (route.handler)(cx, self.stanza.clone(), child.clone())
+            }
+            _ => return self.refuse_with(Condition::ServiceUnavailable),
+        };
+        // On a task of its own: a lost connection does not cancel it, a fault in it is an answer.
+        let working = tokio::spawn(answering);
+        let abort = working.abort_handle();
+        Routed::Waits(Box::pin(async move {
+            let deadline = self.node.clock.now().after(self.node.settings.limits.request);
+            let answer = tokio::select! {
+                answer = working => answer.unwrap_or_else(|fault| {
+                    tracing::error!(%fault, "request_failed");
+                    Err(StanzaError::new(Condition::InternalServerError))
+                }),
+                () = self.node.clock.sleep_until(deadline) => {
+                    abort.abort();
+                    Err(StanzaError::new(Condition::RemoteServerTimeout))
+                }
+            };
+            match answer {
+                Ok(reply) => self.session.push(
+                    Element::new("iq")
+                        .attr("type", "result")
+                        .attr_opt("id", self.stanza.id())
+                        .attr_opt("from", self.stanza.to())
+                        .attr("to", self.session.jid.as_str())
+                        .raw(&reply.0)
+                        .outgoing(Class::IqAnswer),
+                ),
+                Err(error) => self.session.answer_error(&self.stanza, &error),
+            }
+            self.done();
+        }))
+    }
+}
+
+async fn finish(routed: Routed) {
+    if let Routed::Waits(rest) = routed {
+        rest.await;
+    }
+}

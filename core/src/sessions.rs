@@ -1,0 +1,266 @@
+//! How sessions begin, change hands and end: binding, resumption, detachment.
+
+use crate::account::Account;
+use crate::delivery;
+use crate::node::Node;
+use crate::presence;
+use crate::session::{ResumeRefused, Session, Superseded};
+use crate::settings::Sessions;
+use std::sync::Arc;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{
+    Class, Condition, FullJid, Outgoing, StanzaError, StreamCondition, StreamError, ns,
+};
+
+/// What a connection holds: the session, and the epoch by which it holds it.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    /// The session.
+    pub session: Arc<Session>,
+    /// The epoch.
+    pub epoch: u64,
+}
+
+impl Node {
+    /// RFC 6120, 7: begins a session. `trusted`: it came over the admin socket, and is not
+    /// counted by `sessions`.
+    pub async fn bind(
+        self: &Arc<Node>,
+        account: &Arc<Account>,
+        resource: Option<&str>,
+        trusted: bool,
+    ) -> Result<Hold, StanzaError> {
+        if account.is_removed() {
+            return Err(StanzaError::new(Condition::NotAuthorized));
+        }
+        if !trusted && self.settings.sessions == Sessions::One {
+            self.make_room(account).await?;
+        }
+        // RFC 6120, 7.7.2.2: the newcomer has the name; whoever had it before is told.
+        if let Some(resource) = resource
+            && let Some(old) = account.session(resource)
+        {
+            self.replace(&old).await;
+        }
+        if account.session_count() >= self.settings.limits.sessions_per_account {
+            // RFC 6120, 7.6.2.1.
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .with_text("this account has too many sessions"));
+        }
+        let jid = name_session(account, resource)?;
+        let session = Arc::new(Session::new(
+            self.next_session(),
+            jid,
+            account.clone(),
+            trusted,
+            self.settings.limits.session_bytes,
+            self.clock.now(),
+        ));
+        account.add_session(session.clone());
+        tracing::info!(session = session.id, jid = %session.jid, "session_bound");
+        Ok(Hold { session, epoch: 1 })
+    }
+
+    /// behaviour.md, Log in 5: the first session is untouched unless it is dead or detached.
+    async fn make_room(self: &Arc<Node>, account: &Arc<Account>) -> Result<(), StanzaError> {
+        for old in account.sessions() {
+            if old.is_trusted() || old.is_gone() {
+                continue;
+            }
+            if old.is_attached() && self.answers(&old).await {
+                let text = format!("{} is already logged in", account.name());
+                return Err(StanzaError::new(Condition::Conflict).with_text(text));
+            }
+            self.replace(&old).await;
+        }
+        Ok(())
+    }
+
+    /// Asks a session for a sign of life: any byte within the probe's time.
+    async fn answers(&self, session: &Arc<Session>) -> bool {
+        let asked = self.clock.now();
+        session.push(match session.is_managed() {
+            true => {
+                let bytes = whoelse_stream::sm::Element::Request.encode();
+                Outgoing { after_name: 0, before_end: 0, bytes: bytes.into(), class: Class::Nonza }
+            }
+            false => Element::new("iq")
+                .attr("type", "get")
+                .attr("id", &whoelse_stream::token::token())
+                .attr("from", &self.domain_name())
+                .attr("to", session.jid.as_str())
+                .child(Element::new("ping").xmlns(ns::PING))
+                .outgoing(Class::IqAnswer),
+        });
+        let deadline = asked.after(self.settings.limits.probe);
+        tokio::select! {
+            () = session.heard_after(asked) => true,
+            () = self.clock.sleep_until(deadline) => session.last_heard() > asked,
+        }
+    }
+
+    /// Ends a session because another one takes its place.
+    async fn replace(self: &Arc<Node>, old: &Arc<Session>) {
+        old.order_end(StreamError {
+            condition: StreamCondition::Conflict,
+            text: Some("replaced by a new login".to_owned()),
+            app: None,
+        });
+        self.end(old).await;
+    }
+
+    /// Enables stream management (XEP-0198, 3). `None` if it is enabled already; else the token
+    /// to resume with, if that was wished for.
+    pub fn enable(&self, session: &Arc<Session>, resume: bool) -> Option<Option<String>> {
+        let token = resume.then(whoelse_stream::token::token);
+        if !session.enable(token.clone()) {
+            return None;
+        }
+        if let Some(token) = &token {
+            self.resumptions().insert(token.clone(), Arc::downgrade(session));
+        }
+        Some(token)
+    }
+
+    /// XEP-0198, 5: takes a session over. Only by the account whose it is.
+    ///
+    /// Waits until everything the session had sent is handled, so that the count says what is
+    /// stored.
+    pub async fn resume(
+        self: &Arc<Node>,
+        account: &Account,
+        token: &str,
+        h: u32,
+    ) -> Result<(Hold, u32), (Option<u32>, StanzaError)> {
+        let unknown = || StanzaError::new(Condition::ItemNotFound);
+        let session = self.resumptions().get(token).and_then(|session| session.upgrade());
+        let Some(session) = session.filter(|session| session.account.id == account.id) else {
+            return Err((None, unknown()));
+        };
+        session.settled().await;
+        match session.resume(h) {
+            Ok((epoch, handled, confirmed)) => {
+                self.confirm(&session, confirmed);
+                session.heard(self.clock.now());
+                tracing::info!(session = session.id, jid = %session.jid, "session_resumed");
+                Ok((Hold { session, epoch }, handled))
+            }
+            Err(ResumeRefused::Gone) => Err((Some(session.h()), unknown())),
+            Err(ResumeRefused::TooHigh { h, sent }) => Err((
+                Some(session.h()),
+                StanzaError::new(Condition::UndefinedCondition)
+                    .with_text(format!("you acknowledge {h} stanzas, but only {sent} were sent")),
+            )),
+        }
+    }
+
+    /// A device has everything up to `seq`.
+    pub fn confirm(&self, session: &Session, seq: i64) {
+        if seq > 0 && session.account.confirm(seq) {
+            self.keeper.confirmed(session.account.id, seq);
+        }
+    }
+
+    /// The peer acknowledges `h` stanzas. Fails with `(h, sent)` if it claims too many.
+    pub fn acknowledged(&self, session: &Session, h: u32) -> Result<(), (u32, u32)> {
+        let confirmed = session.acked(h)?;
+        self.confirm(session, confirmed);
+        Ok(())
+    }
+
+    /// Asks the keeper for the next page of the log.
+    pub async fn post_page(&self, session: &Arc<Session>) {
+        let _ = self.keeper.post(crate::keeper::Work::Page(session.clone())).await;
+    }
+
+    /// The connection is lost: the session waits for a resumption, or ends.
+    pub async fn connection_lost(self: &Arc<Node>, hold: &Hold) {
+        match hold.session.detach(hold.epoch) {
+            Err(Superseded) => {}
+            Ok(false) => self.end(&hold.session).await,
+            Ok(true) => {
+                tracing::info!(session = hold.session.id, jid = %hold.session.jid, "session_detached");
+                self.expire_later(hold);
+            }
+        }
+    }
+
+    /// Ends the session when nobody has resumed it in time, or when its user has been idle for
+    /// too long, whichever comes first.
+    fn expire_later(self: &Arc<Node>, hold: &Hold) {
+        let (node, hold) = (self.clone(), hold.clone());
+        let mut deadline = node.clock.now().after(node.settings.limits.resumption);
+        if !node.settings.idle_timeout.is_zero() {
+            let idle = hold.session.last_activity().after(node.settings.idle_timeout);
+            deadline = deadline.min(idle);
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                () = node.clock.sleep_until(deadline) => {}
+                () = hold.session.over() => return,
+            }
+            if hold.session.is_held_by(hold.epoch) {
+                node.end(&hold.session).await;
+            }
+        });
+    }
+
+    /// Ends a session: its viewers hear that it is gone, its token is void, what it never
+    /// confirmed goes where it belongs.
+    pub async fn end(self: &Arc<Node>, session: &Arc<Session>) {
+        if session.is_gone() {
+            return;
+        }
+        self.void_resumption(session);
+        presence::end(self, session);
+        session.account.drop_session(session.id);
+        if let Some(left) = session.finish() {
+            tracing::info!(session = session.id, jid = %session.jid, "session_ended");
+            delivery::undelivered(self, session, left).await;
+        }
+    }
+
+    /// Makes sure a session cannot be resumed.
+    pub(crate) fn void_resumption(&self, session: &Session) {
+        if let Some(token) = session.forget_resumption() {
+            self.resumptions().remove(&token);
+        }
+    }
+
+    /// An account is removed: nobody finds it any more, and its sessions end.
+    pub(crate) fn bury(self: &Arc<Node>, account: &Arc<Account>) {
+        account.mark_removed();
+        self.forget_account(account.jid());
+        for session in account.sessions() {
+            session.order_end(StreamError {
+                condition: StreamCondition::NotAuthorized,
+                text: Some("this account has been removed".to_owned()),
+                app: None,
+            });
+            if !session.is_attached() {
+                let node = self.clone();
+                tokio::spawn(async move { node.end(&session).await });
+            }
+        }
+        self.wiring.tell_account(self, account, false);
+    }
+
+    fn resumptions(
+        &self,
+    ) -> std::sync::MutexGuard<'_, std::collections::HashMap<String, std::sync::Weak<Session>>>
+    {
+        self.resumptions.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn name_session(account: &Account, resource: Option<&str>) -> Result<FullJid, StanzaError> {
+    let made;
+    let resource = match resource {
+        Some(resource) => resource,
+        None => {
+            made = whoelse_stream::token::token();
+            &made
+        }
+    };
+    account.jid().with_resource(resource).map_err(|_| StanzaError::new(Condition::BadRequest))
+}

@@ -1,0 +1,139 @@
+//! What can be set, with the value it has when nobody sets it and the reason for it.
+//!
+//! The configuration file (crate `server`) is read into this; the rules read nothing else.
+
+use std::collections::HashSet;
+use std::time::Duration;
+use whoelse_xmpp::BareJid;
+
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Anyone who can connect.
+    Open,
+    /// Nobody; the administrator makes accounts.
+    Closed,
+}
+
+/// Who sees whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contacts {
+    /// All accounts of the server see each other.
+    Everyone,
+}
+
+/// How many sessions an account may have at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sessions {
+    /// One: a second login is refused while the first one lives.
+    One,
+    /// As many as [`Limits::sessions_per_account`].
+    Many,
+}
+
+/// Who may send a broadcast to all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broadcast {
+    /// Every account.
+    Everyone,
+    /// Administrators only.
+    Administrators,
+}
+
+/// The settings of a running server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Who sees whom.
+    pub contacts: Contacts,
+    /// How many sessions an account may have.
+    pub sessions: Sessions,
+    /// Who may send a broadcast to all.
+    pub broadcast: Broadcast,
+    /// Accounts with the administrator's rights, by their whole bare address.
+    pub admins: HashSet<BareJid>,
+    /// How long an account is blocked for a place after three wrong passwords.
+    pub block_duration: Duration,
+    /// A session without activity ends after this; zero: never.
+    pub idle_timeout: Duration,
+    /// How long messages are kept after they were delivered; `None`: until they are delivered.
+    pub history: Option<Duration>,
+    /// Names of features that are switched off.
+    pub features_off: HashSet<String>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Every bound stands here, with its reason. Each can be set and each has a test that hits it.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Unsent plus unacknowledged bytes of a session, then it is detached: a client that does
+    /// not read must not fill the memory, and what was kept waits in the log.
+    pub session_bytes: usize,
+    /// How long a detached session can be resumed: a train in a tunnel, not a night's sleep.
+    pub resumption: Duration,
+    /// An acknowledgement is asked for after this many stanzas.
+    pub ack_every: u32,
+    /// A session is detached when an acknowledgement has not come for this long.
+    pub ack_wait: Duration,
+    /// From the accepted socket to the bound session: enough for a person's slow phone.
+    pub negotiation: Duration,
+    /// Connections from one place that have not bound a session.
+    pub half_open_per_place: usize,
+    /// Connections that have not bound a session, in all.
+    pub half_open: usize,
+    /// Sessions of one account.
+    pub sessions_per_account: usize,
+    /// Undelivered messages of one account, then its senders get `resource-constraint`.
+    pub undelivered_messages: u64,
+    /// Bytes of undelivered messages of one account.
+    pub undelivered_bytes: u64,
+    /// A request to a feature is answered `remote-server-timeout` after this.
+    pub request: Duration,
+    /// A session that may be dead has this long to show a byte when another login wants its place.
+    pub probe: Duration,
+    /// Accounts kept in memory without a session.
+    pub idle_accounts: usize,
+    /// Entries of one block list.
+    pub blocks: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            session_bytes: 5 << 20,
+            resumption: Duration::from_secs(600),
+            ack_every: 10,
+            ack_wait: Duration::from_secs(60),
+            negotiation: Duration::from_secs(30),
+            half_open_per_place: 20,
+            half_open: 10_000,
+            sessions_per_account: 20,
+            undelivered_messages: 100_000,
+            undelivered_bytes: 100 << 20,
+            request: Duration::from_secs(30),
+            probe: Duration::from_secs(5),
+            idle_accounts: 10_000,
+            blocks: 1_000,
+        }
+    }
+}
+
+impl Default for Settings {
+    /// The quick start: see `docs/behaviour.md`.
+    fn default() -> Settings {
+        Settings {
+            registration: Registration::Open,
+            contacts: Contacts::Everyone,
+            sessions: Sessions::One,
+            broadcast: Broadcast::Everyone,
+            admins: HashSet::new(),
+            block_duration: Duration::from_secs(60),
+            idle_timeout: Duration::ZERO,
+            history: Some(Duration::from_secs(365 * 86_400)),
+            features_off: HashSet::new(),
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! RFC 6121, 8: who gets a stanza that is addressed to a local account, as one pure function.
+
+use crate::account::Account;
+use crate::session::Session;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use whoelse_xmpp::Kind;
+
+/// The sessions a stanza goes to.
+pub type Sessions = SmallVec<[Arc<Session>; 4]>;
+
+/// What becomes of a stanza.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It goes to these sessions; never empty.
+    Deliver(Sessions),
+    /// Nobody is there to take it; whether it waits in the log is [`crate::keep`]'s question.
+    NobodyThere,
+    /// It ends here without a word.
+    Ignore,
+    /// The sender gets `service-unavailable`.
+    Unavailable,
+    /// The server answers on behalf of the account (RFC 6121, 8.5.2.1.3).
+    Answer,
+}
+
+/// Decides by the kind and type of the stanza and the resource it names, if any.
+pub fn who_gets(kind: Kind, type_: Option<&str>, resource: Option<&str>, to: &Account) -> Verdict {
+    if let Some(resource) = resource {
+        // RFC 6121, 8.5.3.1: a matching resource gets it, available or only connected.
+        if let Some(session) = to.session(resource) {
+            let mut one = Sessions::new();
+            one.push(session);
+            return Verdict::Deliver(one);
+        }
+        // RFC 6121, 8.5.3.2: no resource matches.
+        return match (kind, type_) {
+            (Kind::Message, Some("chat")) => who_gets(kind, type_, None, to),
+            (Kind::Message, Some("error")) => Verdict::Ignore,
+            (Kind::Message, Some("headline")) => Verdict::Ignore,
+            (Kind::Message, _) => Verdict::Unavailable,
+            (Kind::Presence, _) => Verdict::Ignore,
+            (Kind::Iq, Some("get" | "set")) => Verdict::Unavailable,
+            (Kind::Iq | Kind::Other, _) => Verdict::Ignore,
+        };
+    }
+    // RFC 6121, 8.5.2: a bare address.
+    match (kind, type_) {
+        (Kind::Message, Some("error")) => Verdict::Ignore,
+        (Kind::Message, Some("groupchat")) => Verdict::Unavailable,
+        (Kind::Message, Some("headline")) => available(to, |_| true).or(Verdict::Ignore),
+        (Kind::Message, _) => available(to, |p| p >= 0).or(Verdict::NobodyThere),
+        (Kind::Presence, None | Some("unavailable")) => available(to, |_| true).or(Verdict::Ignore),
+        (Kind::Presence, _) => Verdict::Answer,
+        (Kind::Iq, Some("get" | "set")) => Verdict::Answer,
+        (Kind::Iq | Kind::Other, _) => Verdict::Ignore,
+    }
+}
+
+fn available(to: &Account, wanted: impl Fn(i8) -> bool) -> Sessions {
+    let mut found = Sessions::new();
+    to.each_session(|session| {
+        if session.priority().is_some_and(&wanted) {
+            found.push(session.clone());
+        }
+    });
+    found
+}
+
+/// "These, or if there are none, that."
+trait Or {
+    fn or(self, otherwise: Verdict) -> Verdict;
+}
+
+impl Or for Sessions {
+    fn or(self, otherwise: Verdict) -> Verdict {
+        if self.is_empty() { otherwise } else { Verdict::Deliver(self) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::clock::Time;
+    use whoelse_xmpp::{BareJid, Class, Outgoing};
+
+    /// Otto, with these resources; `None` has not sent presence.
+    fn otto(resources: &[(&str, Option<i8>)]) -> Arc<Account> {
+        let jid = BareJid::parse("otto@a.example").unwrap();
+        let otto = Arc::new(Account::new(1, jid.clone(), Vec::new(), 0));
+        for (id, (name, priority)) in resources.iter().enumerate() {
+            let full = jid.with_resource(name).unwrap();
+            let session =
+                Arc::new(Session::new(id as u64, full, otto.clone(), false, 1 << 20, Time(0)));
+            let presence = Outgoing::from_encoded(
+                Kind::Presence,
+                "<presence></presence>".into(),
+                Class::Presence,
+            );
+            session.set_presence(priority.map(|priority| (presence, priority)));
+            otto.add_session(session);
+        }
+        otto
+    }
+
+    fn names(verdict: Verdict) -> String {
+        match verdict {
+            Verdict::Deliver(sessions) => {
+                let names: Vec<_> = sessions.iter().map(|s| s.resource().to_owned()).collect();
+                names.join(" ")
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_cell_of_the_table_for_a_bare_address() {
+        let cells = [
+            (Kind::Message, None, "desk phone", "NobodyThere"),
+            (Kind::Message, Some("normal"), "desk phone", "NobodyThere"),
+            (Kind::Message, Some("chat"), "desk phone", "NobodyThere"),
+            (Kind::Message, Some("headline"), "desk phone shy", "Ignore"),
+            (Kind::Message, Some("groupchat"), "Unavailable", "Unavailable"),
+            (Kind::Message, Some("error"), "Ignore", "Ignore"),
+            (Kind::Presence, None, "desk phone shy", "Ignore"),
+            (Kind::Presence, Some("unavailable"), "desk phone shy", "Ignore"),
+            (Kind::Presence, Some("probe"), "Answer", "Answer"),
+            (Kind::Presence, Some("subscribe"), "Answer", "Answer"),
+            (Kind::Iq, Some("get"), "Answer", "Answer"),
+            (Kind::Iq, Some("set"), "Answer", "Answer"),
+            (Kind::Iq, Some("result"), "Ignore", "Ignore"),
+            (Kind::Iq, Some("error"), "Ignore", "Ignore"),
+        ];
+        let here =
+            otto(&[("desk", Some(5)), ("phone", Some(0)), ("shy", Some(-1)), ("connected", None)]);
+        let away = otto(&[("connected", None)]);
+        for (kind, type_, with, without) in cells {
+            assert_eq!(names(who_gets(kind, type_, None, &here)), with, "{kind:?} {type_:?}");
+            assert_eq!(names(who_gets(kind, type_, None, &away)), without, "{kind:?} {type_:?}");
+        }
+    }
+
+    #[test]
+    fn every_cell_of_the_table_for_a_full_address() {
+        let cells = [
+            (Kind::Message, None, "Unavailable"),
+            (Kind::Message, Some("normal"), "Unavailable"),
+            (Kind::Message, Some("chat"), "phone"),
+            (Kind::Message, Some("headline"), "Ignore"),
+            (Kind::Message, Some("groupchat"), "Unavailable"),
+            (Kind::Message, Some("error"), "Ignore"),
+            (Kind::Presence, None, "Ignore"),
+            (Kind::Presence, Some("unavailable"), "Ignore"),
+            (Kind::Iq, Some("get"), "Unavailable"),
+            (Kind::Iq, Some("set"), "Unavailable"),
+            (Kind::Iq, Some("result"), "Ignore"),
+            (Kind::Iq, Some("error"), "Ignore"),
+        ];
+        let otto = otto(&[("phone", Some(0)), ("shy", Some(-1)), ("connected", None)]);
+        for (kind, type_, unmatched) in cells {
+            for there in ["phone", "shy", "connected"] {
+                let verdict = who_gets(kind, type_, Some(there), &otto);
+                assert_eq!(names(verdict), there, "{kind:?} {type_:?}");
+            }
+            let verdict = who_gets(kind, type_, Some("gone"), &otto);
+            assert_eq!(names(verdict), unmatched, "{kind:?} {type_:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_waits_when_all_priorities_are_negative() {
+        let otto = otto(&[("shy", Some(-1))]);
+
+        assert_eq!(names(who_gets(Kind::Message, Some("chat"), None, &otto)), "NobodyThere");
+    }
+}
