@@ -1,6 +1,18 @@
-//! Typed payloads: xmpp-parsers' types by one line each, and our own derives for what it lacks.
+//! Typed payloads of the XEPs: xmpp-parsers' types by one line each, and our own derives, in the
+//! files beside this one, for what it lacks.
+//!
+//! Only what the server or client answers itself is typed; what is forwarded stays bytes. Read an
+//! element with [`Stanza::payload`](crate::Stanza::payload), write one with [`encode`].
 
-use crate::{Child, Condition, Stanza, StanzaError};
+pub mod commands;
+pub mod hints;
+mod parser;
+
+pub use xmpp_parsers;
+
+pub(crate) use parser::payload;
+
+use crate::ns;
 
 /// A child element with a type: its namespace and name, stated once.
 pub trait Payload: xso::FromXml + xso::AsXml {
@@ -11,10 +23,63 @@ pub trait Payload: xso::FromXml + xso::AsXml {
 }
 
 /// Encodes a payload.
+///
+/// Nothing is written for a payload that holds a character which XML cannot represent. None that
+/// was read holds one.
 pub fn encode<T: xso::AsXml>(payload: &T) -> Vec<u8> {
     xso::to_vec(payload).unwrap_or_default()
 }
 
-pub(crate) fn read<T: Payload>(_stanza: &Stanza, _child: &Child) -> Result<T, StanzaError> {
-    Err(StanzaError::new(Condition::BadRequest))
+/// States namespace and name of types that derive the rest.
+macro_rules! payloads {
+    ($($type:ty = $name:literal in $ns:expr;)+) => {
+        $(impl Payload for $type {
+            const NS: &'static str = $ns;
+            const NAME: &'static str = $name;
+        })+
+    };
 }
+
+payloads! {
+    xmpp_parsers::disco::DiscoInfoQuery = "query" in ns::DISCO_INFO;
+    xmpp_parsers::disco::DiscoInfoResult = "query" in ns::DISCO_INFO;
+    xmpp_parsers::disco::DiscoItemsQuery = "query" in ns::DISCO_ITEMS;
+    xmpp_parsers::disco::DiscoItemsResult = "query" in ns::DISCO_ITEMS;
+    xmpp_parsers::rsm::SetQuery = "set" in ns::RSM;
+    xmpp_parsers::rsm::SetResult = "set" in ns::RSM;
+    xmpp_parsers::data_forms::DataForm = "x" in ns::DATA;
+    xmpp_parsers::ibr::FieldsQuery = "query" in ns::REGISTER;
+    xmpp_parsers::ibr::LegacyQuery = "query" in ns::REGISTER;
+    xmpp_parsers::ibr::FormQuery = "query" in ns::REGISTER;
+    xmpp_parsers::ibr::RemoveQuery = "query" in ns::REGISTER;
+    xmpp_parsers::blocking::BlocklistRequest = "blocklist" in ns::BLOCKING;
+    xmpp_parsers::blocking::BlocklistResult = "blocklist" in ns::BLOCKING;
+    xmpp_parsers::blocking::Block = "block" in ns::BLOCKING;
+    xmpp_parsers::blocking::Unblock = "unblock" in ns::BLOCKING;
+    xmpp_parsers::ping::Ping = "ping" in ns::PING;
+    xmpp_parsers::version::VersionQuery = "query" in ns::VERSION;
+    xmpp_parsers::version::VersionResult = "query" in ns::VERSION;
+    xmpp_parsers::time::TimeQuery = "time" in ns::TIME;
+    xmpp_parsers::time::TimeResult = "time" in ns::TIME;
+    xmpp_parsers::mam::Query = "query" in ns::MAM;
+    xmpp_parsers::mam::Result_ = "result" in ns::MAM;
+    xmpp_parsers::mam::Fin = "fin" in ns::MAM;
+    xmpp_parsers::mam::MetadataQuery = "metadata" in ns::MAM;
+    xmpp_parsers::mam::MetadataResponse = "metadata" in ns::MAM;
+    xmpp_parsers::roster::Roster = "query" in ns::ROSTER;
+    xmpp_parsers::bind::BindQuery = "bind" in ns::BIND;
+    xmpp_parsers::bind::BindResponse = "bind" in ns::BIND;
+    xmpp_parsers::delay::Delay = "delay" in ns::DELAY;
+    xmpp_parsers::stanza_id::StanzaId = "stanza-id" in ns::STANZA_ID;
+    xmpp_parsers::stanza_id::OriginId = "origin-id" in ns::STANZA_ID;
+    xmpp_parsers::carbons::Enable = "enable" in ns::CARBONS;
+    xmpp_parsers::carbons::Disable = "disable" in ns::CARBONS;
+    xmpp_parsers::carbons::Private = "private" in ns::CARBONS;
+    xmpp_parsers::carbons::Received = "received" in ns::CARBONS;
+    xmpp_parsers::carbons::Sent = "sent" in ns::CARBONS;
+    xmpp_parsers::forwarding::Forwarded = "forwarded" in ns::FORWARD;
+    commands::Command = "command" in ns::COMMANDS;
+}
+
+#[cfg(test)]
+mod tests;

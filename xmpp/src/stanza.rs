@@ -272,9 +272,10 @@ impl Stanza {
     /// `payload` and this function take them.
     pub fn grandchildren(&self, child: &Child) -> Vec<Child> {
         let within = |c: &Child| child.start < c.start && c.end <= child.end;
-        let depth = read::depth_at(&self.bytes, child.start);
+        // The root is at depth 1; the children of something with n ancestors at n + 2.
+        let depth = read::ancestors(&self.bytes, child.start).len() + 2;
         // The bytes have been scanned before, so this does not fail.
-        scan_in(&self.bytes, depth + 2, self.default_namespace())
+        scan_in(&self.bytes, depth, self.default_namespace())
             .map(|element| element.children.into_iter().filter(within).collect())
             .unwrap_or_default()
     }
@@ -306,7 +307,15 @@ impl Stanza {
 
     /// A child as its typed payload; a payload that does not fit its schema is `bad-request`.
     pub fn payload<T: Payload>(&self, child: &Child) -> Result<T, StanzaError> {
-        payload::read(self, child)
+        payload::payload(self, child)
+    }
+
+    /// The start tags around an element of this stanza on which names in it may depend.
+    pub(crate) fn scope_of(&self, child: &Child) -> Vec<&[u8]> {
+        if !self.head.scoped && self.children.iter().any(|direct| direct.start == child.start) {
+            return Vec::new();
+        }
+        read::ancestors(&self.bytes, child.start)
     }
 
     pub(crate) fn head(&self) -> &Head {

@@ -83,19 +83,31 @@ fn append(text: &mut CompactString, more: std::borrow::Cow<'_, str>) {
     }
 }
 
-/// How many elements are open where the element at `offset` begins.
-pub(super) fn depth_at(element: &[u8], offset: u32) -> usize {
-    let mut depth = 0_usize;
+/// The start tags of the elements that are open where the one at `offset` begins, outermost first.
+pub(crate) fn ancestors(element: &[u8], offset: u32) -> Vec<&[u8]> {
+    let mut open = Vec::new();
     let mut tokens = Tokens { bytes: element, at: 0 };
     while tokens.at < offset as usize {
+        let start = tokens.at;
         match tokens.next() {
             None => break,
-            Some(Token::Start { empty: false }) => depth += 1,
-            Some(Token::End) => depth = depth.saturating_sub(1),
+            Some(Token::Start { empty: false }) => {
+                open.push(element.get(start..tokens.at).unwrap_or_default());
+            }
+            Some(Token::End) => {
+                open.pop();
+            }
             Some(_) => {}
         }
     }
-    depth
+    open
+}
+
+/// The name in a start tag, prefix included.
+pub(crate) fn tag_name(tag: &[u8]) -> &[u8] {
+    let name = tag.get(1..).unwrap_or_default();
+    let length = name.iter().take_while(|b| chars::is(**b, chars::NAME) || **b == b':').count();
+    &name[..length]
 }
 
 /// An attribute of the element's root that has no namespace.
