@@ -220,6 +220,10 @@ impl Scanner {
                     Some(b'<') => {}
                     Some(_) => return Err(self.not_an_element()),
                 }
+                if matches!(self.state, State::Start) && self.buffer.len() == 1 {
+                    // Not to be decided yet: a declaration or the header.
+                    return Ok(None);
+                }
                 if matches!(self.state, State::Start) && self.buffer.starts_with(b"<?") {
                     let view = &self.buffer[..self.buffer.len().min(self.limits.bytes)];
                     let Some(length) = header::declaration(view)? else {

@@ -7,6 +7,7 @@
 pub(crate) mod read;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -32,7 +33,9 @@ pub enum Kind {
 }
 
 /// One whole element of depth 1.
-#[derive(Debug, Clone)]
+///
+/// Its `Debug` names the root and the children and shows no text, so that logs hold no messages.
+#[derive(Clone)]
 pub struct Stanza {
     bytes: Bytes,
     head: Head,
@@ -368,6 +371,17 @@ fn scan_in(bytes: &[u8], list: usize, content: &'static str) -> Result<Element, 
     match element.read(bytes, &place)? {
         Some(Done::Element) if element.length() == bytes.len() => Ok(element),
         _ => Err(ScanError::NotWellFormed),
+    }
+}
+
+impl fmt::Debug for Stanza {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stanza")
+            .field("name", &self.name())
+            .field("ns", &self.ns())
+            .field("type", &self.type_())
+            .field("children", &self.children)
+            .finish_non_exhaustive()
     }
 }
 

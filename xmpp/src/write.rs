@@ -1,6 +1,8 @@
 //! RFC 6120, 8 and 11: what leaves: escaping, small elements by hand, and the one rewrite of a
 //! forwarded stanza.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::{Kind, Stanza, scanner};
@@ -29,7 +31,9 @@ pub enum Class {
 ///
 /// The root has neither `xmlns` nor (on broadcast presence) `to`, and always an end tag, so a sink
 /// can insert what only it knows: at `after_name` attributes, at `before_end` children.
-#[derive(Debug, Clone)]
+///
+/// Its `Debug` shows no text, so that logs hold no messages.
+#[derive(Clone)]
 pub struct Outgoing {
     /// The text.
     pub bytes: Bytes,
@@ -39,6 +43,15 @@ pub struct Outgoing {
     pub before_end: u32,
     /// What it is.
     pub class: Class,
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("class", &self.class)
+            .field("length", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Outgoing {
