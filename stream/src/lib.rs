@@ -3,9 +3,10 @@
 //! A machine takes the bytes that arrived, the events and the answers of its driver, and gives the
 //! bytes to write and the steps to take. Sockets, TLS, time, accounts and everything after the
 //! session is open are for the crates above.
-//! Read first: [`server::Machine`] (the accepting end) and [`server::Step`] (what it asks).
+//! Read first: [`server::Machine`] (the accepting end) and [`client::Machine`] (the connecting one).
 
 pub mod binding;
+pub mod client;
 pub mod features;
 mod header;
 pub mod plain;
@@ -15,8 +16,10 @@ pub mod secret;
 pub mod server;
 pub mod sm;
 pub mod token;
+mod transport;
 
 pub use binding::ChannelBindings;
 pub use features::Features;
 pub use secret::Password;
 pub use token::token;
+pub use transport::Transport;

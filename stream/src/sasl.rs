@@ -183,7 +183,11 @@ pub(crate) fn data(element: &Stanza) -> Result<Option<Vec<u8>>, IncorrectEncodin
 
 /// An element with data: `<challenge/>`, `<response/>`, `<success/>`, `<auth/>`.
 pub(crate) fn element(name: &'static str, data: Option<&[u8]>) -> Element {
-    let element = Element::new(name).xmlns(ns::SASL);
+    with_data(Element::new(name).xmlns(ns::SASL), data)
+}
+
+/// Puts data into an element that has its attributes already.
+pub(crate) fn with_data(element: Element, data: Option<&[u8]>) -> Element {
     match data {
         None => element,
         Some([]) => element.text("="),

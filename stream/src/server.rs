@@ -28,6 +28,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+pub use crate::transport::Transport;
 pub use step::{LookupAnswer, RegisterAnswer, RegisterRequest, Step};
 
 /// Tries of one kind (logins, bindings, registrations) on one connection, after which it ends.
@@ -67,17 +68,6 @@ impl Config {
             after_login: Limits::AFTER_LOGIN,
         }
     }
-}
-
-/// What lies below a stream when it starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// A bare connection: STARTTLS comes first, and nothing before it.
-    StartTls,
-    /// TLS already (XEP-0368).
-    Tls,
-    /// A socket of this machine whose other end the system vouches for.
-    Trusted,
 }
 
 /// XEP-0077: who may make an account.

@@ -1,0 +1,361 @@
+//! RFC 6120, the connecting end: from our first byte to an open session.
+//!
+//! [`Machine`] takes bytes with [`Machine::push`], gives [`Step`]s with [`Machine::poll`] and
+//! bytes to write with [`Machine::take_output`]. It goes by itself as far as [`Step::Ready`];
+//! there it waits for a name and a password, or a registration, and after a login goes on by
+//! itself to [`Step::Open`].
+
+use crate::binding::ChannelBindings;
+use crate::features::Features;
+use crate::header::{self, Attributes};
+use crate::sm;
+use crate::transport::Transport;
+use std::collections::VecDeque;
+use std::mem;
+use whoelse_xmpp::{
+    Frame, FullJid, Kind, Limits, Scanner, Stanza, StreamCondition, StreamError, StreamHeader, ns,
+};
+
+mod login;
+mod register;
+mod session;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use step::{Denied, Opening, Probe, Reason, Resumption, Step};
+
+/// What the machine needs to know beforehand.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The domain to talk to.
+    pub domain: String,
+    /// What lies below the stream.
+    pub transport: Transport,
+    /// Whether the channel may carry a password or a registration, see
+    /// [`Machine::trust_channel`]. A [`Transport::Trusted`] one always may.
+    pub trust_channel: bool,
+    /// The language of what we send, for the header.
+    pub lang: String,
+    /// The resource to ask for; the server chooses if there is none.
+    pub resource: Option<String>,
+    /// The session to go on with, if there was one.
+    pub resume: Option<Resumption>,
+    /// Whether to enable stream management after binding.
+    pub want_sm: bool,
+    /// What an element of the server may cost.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A new session over STARTTLS with stream management, and a resource the server chooses.
+    pub fn new(domain: impl Into<String>) -> Config {
+        Config {
+            domain: domain.into(),
+            transport: Transport::StartTls,
+            trust_channel: false,
+            lang: "en".into(),
+            resource: None,
+            resume: None,
+            want_sm: true,
+            limits: Limits::AFTER_LOGIN,
+        }
+    }
+}
+
+/// One stream's connecting end.
+#[derive(Debug)]
+pub struct Machine {
+    config: Config,
+    channel: ChannelBindings,
+    trusted: bool,
+    scanner: Scanner,
+    out: Vec<u8>,
+    steps: VecDeque<Step>,
+    state: State,
+    /// The features of the present stage.
+    features: Features,
+    proved_channel: bool,
+}
+
+/// What the machine waits for.
+#[derive(Debug)]
+enum State {
+    /// The server's header.
+    Header(Stage),
+    /// What it offers.
+    Features(Stage),
+    /// Its consent to TLS.
+    Proceed,
+    /// Our driver's handshake.
+    Handshake,
+    /// A name and a password, or a registration.
+    Ready,
+    /// The server's next word in a login.
+    Login(login::Login),
+    /// The server's answer to a registration.
+    Registering(register::Asked),
+    /// Its answer to a request to bind, by this id.
+    Binding(String),
+    /// Another resource to ask for.
+    Unbound,
+    /// Its answer to a request to resume, by this id of the session.
+    Resuming(String),
+    /// Its answer to a request to count stanzas.
+    Enabling(FullJid),
+    /// Stanzas.
+    Open,
+    /// Nothing any more.
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Tls,
+    Login,
+    Bind,
+}
+
+impl Machine {
+    /// A machine for a fresh connection; its header is in the output at once. `channel` is given
+    /// when TLS is already there.
+    pub fn new(config: Config, channel: Option<ChannelBindings>) -> Machine {
+        let stage = match config.transport {
+            Transport::StartTls => Stage::Tls,
+            Transport::Tls | Transport::Trusted => Stage::Login,
+        };
+        let mut machine = Machine {
+            channel: channel.unwrap_or_default(),
+            trusted: config.trust_channel || config.transport == Transport::Trusted,
+            scanner: Scanner::new(ns::CLIENT, config.limits),
+            config,
+            out: Vec::new(),
+            steps: VecDeque::new(),
+            state: State::Over,
+            features: Features::default(),
+            proved_channel: false,
+        };
+        machine.start(stage);
+        machine
+    }
+
+    /// Takes bytes that arrived. Those that come before a TLS handshake is done are thrown away:
+    /// they were not protected by it.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.wants_bytes() {
+            self.scanner.push(bytes);
+        }
+    }
+
+    /// The next step, `None` when there is none before more bytes or a request come.
+    pub fn poll(&mut self) -> Option<Step> {
+        loop {
+            if let Some(step) = self.steps.pop_front() {
+                return Some(step);
+            }
+            if !self.wants_bytes() {
+                return None;
+            }
+            match self.scanner.next() {
+                Ok(Some(frame)) => self.handle(frame),
+                Ok(None) => return None,
+                Err(error) => self.end(error.into()),
+            }
+        }
+    }
+
+    /// The bytes to write now.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        mem::take(&mut self.out)
+    }
+
+    /// Whether bytes from the server can be used now: false during the TLS handshake and after
+    /// the end.
+    pub fn wants_bytes(&self) -> bool {
+        !matches!(self.state, State::Handshake | State::Over)
+    }
+
+    /// Whether a login or a registration can be asked for now.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready)
+    }
+
+    /// Whether the session is open.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// Whether the stream has ended, by either side.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// What the server offers at the present stage.
+    pub fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// Whether the login proved that the server at the other end of this very channel holds our
+    /// verifier: its signature was right and bound to the channel. Nobody sits in between then,
+    /// whatever the certificate says.
+    pub fn proved_channel(&self) -> bool {
+        self.proved_channel
+    }
+
+    /// The answer to [`Step::StartTls`]: the handshake is done, and this is its channel.
+    pub fn tls_started(&mut self, channel: ChannelBindings) {
+        if matches!(self.state, State::Handshake) {
+            self.channel = channel;
+            self.scanner.discard();
+            self.start(Stage::Login);
+        }
+    }
+
+    /// The server's certificate is valid, pinned, or was just accepted by its fingerprint: from
+    /// now on passwords and registrations may go over this channel. SCRAM always may.
+    pub fn trust_channel(&mut self) {
+        self.trusted = true;
+    }
+
+    /// Ends the stream from this side.
+    pub fn close(&mut self, error: Option<StreamError>) {
+        self.close_with(error.map(|error| error.encode()));
+    }
+
+    /// Ends the stream because the server acknowledged more than it was sent.
+    pub fn close_bad_ack(&mut self, bad: &sm::BadAck) {
+        self.close_with(Some(bad.encode()));
+    }
+
+    fn close_with(&mut self, error: Option<Vec<u8>>) {
+        if self.is_over() {
+            return;
+        }
+        self.out.extend(error.unwrap_or_default());
+        self.out.extend_from_slice(header::CLOSE);
+        self.state = State::Over;
+        self.steps.clear();
+        self.scanner.discard();
+    }
+
+    /// Ends the stream because of something the server did.
+    fn end(&mut self, error: StreamError) {
+        self.close(Some(error.clone()));
+        self.steps.push_back(Step::Error(error));
+    }
+
+    /// Ends the stream because we do not want to go on.
+    fn give_up(&mut self, reason: Reason) -> State {
+        self.close(None);
+        self.steps.push_back(Step::GaveUp(reason));
+        State::Over
+    }
+
+    /// Writes a header and waits for the server's.
+    fn start(&mut self, stage: Stage) {
+        self.scanner.restart();
+        let attributes = Attributes {
+            to: Some(&self.config.domain),
+            lang: &self.config.lang,
+            ..Attributes::default()
+        };
+        header::write(&mut self.out, &attributes);
+        self.state = State::Header(stage);
+    }
+
+    fn handle(&mut self, frame: Frame) {
+        let state = mem::replace(&mut self.state, State::Over);
+        // The methods below end the stream while the state is set aside.
+        self.state = State::Ready;
+        let next = match (frame, state) {
+            (Frame::Open(header), State::Header(stage)) => self.header(&header, stage),
+            (Frame::Element(element), state) => self.element(element, state),
+            (Frame::Close, _) => {
+                self.close(None);
+                self.steps.push_back(Step::Closed);
+                State::Over
+            }
+            // The scanner gives a header only where one was awaited.
+            (Frame::Open(_), _) => self.give_up(Reason::Unexpected),
+        };
+        self.state = next;
+    }
+
+    fn header(&mut self, header: &StreamHeader, stage: Stage) -> State {
+        match header::check_version(header) {
+            Ok(()) => State::Features(stage),
+            Err(error) => {
+                self.end(error);
+                State::Over
+            }
+        }
+    }
+
+    fn element(&mut self, element: Stanza, state: State) -> State {
+        if let Some(error) = StreamError::read(&element) {
+            // RFC 6120, 4.9.1.1: it ends the stream in both directions.
+            self.close(None);
+            self.steps.push_back(Step::Error(error));
+            return State::Over;
+        }
+        match state {
+            State::Features(stage) => self.offered(&element, stage),
+            State::Proceed => self.proceed(&element),
+            State::Login(login) => self.during_login(&element, login),
+            State::Registering(asked) => self.during_registration(&element, asked),
+            State::Binding(id) => self.during_binding(element, id),
+            State::Resuming(previd) => self.during_resumption(&element, previd),
+            State::Enabling(jid) => self.during_enabling(element, jid),
+            State::Open => self.open(element, State::Open),
+            // Nothing was asked of the server, so it has nothing to say.
+            State::Ready | State::Unbound => self.give_up(Reason::Unexpected),
+            // No element comes before a header, and none is read during a handshake.
+            state @ (State::Header(_) | State::Handshake | State::Over) => state,
+        }
+    }
+
+    fn offered(&mut self, element: &Stanza, stage: Stage) -> State {
+        if (element.name(), element.ns()) != ("features", ns::STREAM) {
+            return self.give_up(Reason::Unexpected);
+        }
+        self.features = Features::read(element);
+        match stage {
+            Stage::Tls if self.features.starttls => {
+                self.out.extend_from_slice(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+                State::Proceed
+            }
+            // Whoever takes the offer out wants us to go on in clear (security row 21).
+            Stage::Tls => self.give_up(Reason::NoTls),
+            Stage::Login => {
+                self.steps.push_back(Step::Ready(self.features.clone()));
+                State::Ready
+            }
+            Stage::Bind => self.begin_session(),
+        }
+    }
+
+    fn proceed(&mut self, element: &Stanza) -> State {
+        if (element.name(), element.ns()) != ("proceed", ns::TLS) {
+            return self.give_up(Reason::NoTls);
+        }
+        // What came in clear behind it was perhaps not the server's.
+        self.scanner.discard();
+        self.steps.push_back(Step::StartTls);
+        State::Handshake
+    }
+
+    /// Passes an element on; the stream stays as it is.
+    fn open(&mut self, element: Stanza, state: State) -> State {
+        let step = match (element.kind(), sm::Element::read(&element)) {
+            (Kind::Message | Kind::Presence | Kind::Iq, _) => Step::Stanza(element),
+            (Kind::Other, None) => Step::Element(element),
+            (Kind::Other, Some(Ok(element))) => Step::Sm(element),
+            (Kind::Other, Some(Err(sm::element::Malformed))) => {
+                self.end(StreamError::new(StreamCondition::BadFormat));
+                return State::Over;
+            }
+        };
+        self.steps.push_back(step);
+        state
+    }
+}

@@ -1,0 +1,163 @@
+//! RFC 6120, 6, the connecting end of a login: the best mechanism there is, and no belief in a
+//! success that was not proved.
+
+use super::{Denied, Machine, Reason, Stage, State, Step};
+use crate::binding::{ChannelBindings, SERVER_END_POINT};
+use crate::features::Features;
+use crate::plain;
+use crate::sasl::{self, Mechanism, Refusal};
+use crate::scram::ScramError;
+use crate::scram::client::{Binding, Proved, Started};
+use crate::secret::Password;
+use whoelse_xmpp::{Stanza, ns};
+
+/// How far a login is.
+#[derive(Debug)]
+pub(super) enum Login {
+    /// SCRAM: the server owes salt and nonce.
+    Started { exchange: Started, bound: bool },
+    /// SCRAM: the server owes its proof.
+    Responded { exchange: Proved, bound: bool },
+    /// The server owes its verdict, and nothing else.
+    Told { bound: bool },
+}
+
+/// The best mechanism on offer, and what it says about channel binding (XEP-0440, 3).
+///
+/// PLAIN only over a channel that is trusted with a password.
+pub fn choose(
+    features: &Features,
+    channel: &ChannelBindings,
+    trusted: bool,
+) -> Result<(Mechanism, Binding), Denied> {
+    let offered = |mechanism: &&Mechanism| features.offers(**mechanism);
+    let bound = Mechanism::ALL.iter().filter(|mechanism| mechanism.is_bound()).find(offered);
+    let listed = features.channel_bindings.as_deref();
+    let lists = |type_: &str| listed.is_none_or(|types| types.iter().any(|t| t == type_));
+
+    let binding = match bound {
+        _ if channel.is_empty() => Binding::None,
+        Some(bound) => {
+            let common = channel.types().find(|type_| lists(type_));
+            if let Some((type_, data)) = common.and_then(|t| Some((t, channel.get(t)?))) {
+                return Ok((*bound, Binding::Bound(type_, data.to_vec())));
+            }
+            // Rule 6: every server has this one, so somebody took it out.
+            if !lists(SERVER_END_POINT) {
+                return Err(Denied::Downgrade);
+            }
+            Binding::None
+        }
+        // Rule 5: types without a mechanism that uses them.
+        None if listed.is_some() => return Err(Denied::Downgrade),
+        None => Binding::NotOffered,
+    };
+
+    let unbound = |mechanism: &&Mechanism| match mechanism {
+        Mechanism::Scram { plus, .. } => !plus,
+        Mechanism::Plain => trusted,
+        Mechanism::External => false,
+    };
+    let best = Mechanism::ALL.iter().filter(unbound).find(offered);
+    if let Some(best) = best {
+        return Ok((*best, binding));
+    }
+    Err(if features.offers(Mechanism::Plain) { Denied::Untrusted } else { Denied::NoMechanism })
+}
+
+impl Machine {
+    /// Logs in with the best mechanism on offer. The answer is [`Step::Open`] at the end, or
+    /// [`Step::AuthFailed`], or [`Step::GaveUp`].
+    ///
+    /// With SCRAM, the key is derived inside a later [`Machine::poll`], which takes milliseconds.
+    pub fn login(&mut self, localpart: &str, password: Password) -> Result<(), Denied> {
+        if !self.is_ready() {
+            return Err(Denied::NotReady);
+        }
+        let (mechanism, binding) = choose(&self.features, &self.channel, self.trusted)?;
+        let (data, login) = match mechanism {
+            Mechanism::Scram { hash, plus } => {
+                let (exchange, message) = Started::new(hash, localpart, password, &binding)
+                    .map_err(|_| Denied::BadName)?;
+                (message.into_bytes(), Login::Started { exchange, bound: plus })
+            }
+            Mechanism::Plain | Mechanism::External => {
+                if localpart.is_empty() || localpart.contains('\0') {
+                    return Err(Denied::BadName);
+                }
+                (plain::write(localpart, &password), Login::Told { bound: false })
+            }
+        };
+        self.auth(mechanism, &data);
+        self.state = State::Login(login);
+        Ok(())
+    }
+
+    /// Logs in as who the system says we are, to act for this account or for whom the server
+    /// chooses.
+    pub fn login_external(&mut self, authzid: Option<&str>) -> Result<(), Denied> {
+        if !self.is_ready() {
+            return Err(Denied::NotReady);
+        }
+        if !self.features.offers(Mechanism::External) {
+            return Err(Denied::NoMechanism);
+        }
+        self.auth(Mechanism::External, authzid.unwrap_or_default().as_bytes());
+        self.state = State::Login(Login::Told { bound: false });
+        Ok(())
+    }
+
+    fn auth(&mut self, mechanism: Mechanism, data: &[u8]) {
+        let auth = sasl::element("auth", None).attr("mechanism", mechanism.name());
+        self.out.extend_from_slice(&sasl::with_data(auth, Some(data)).finish());
+    }
+
+    pub(super) fn during_login(&mut self, element: &Stanza, login: Login) -> State {
+        if element.ns() != ns::SASL {
+            return self.give_up(Reason::Unexpected);
+        }
+        if element.name() == "failure" {
+            self.steps.push_back(Step::AuthFailed(Refusal::read(element)));
+            return State::Ready;
+        }
+        let Ok(data) = sasl::data(element) else {
+            return self.give_up(Reason::Scram(ScramError::Malformed));
+        };
+        let data = data.unwrap_or_default();
+        match (element.name(), login) {
+            ("challenge", Login::Started { exchange, bound }) => match exchange.respond(&data) {
+                Ok((exchange, message)) => {
+                    self.respond(message.as_bytes());
+                    State::Login(Login::Responded { exchange, bound })
+                }
+                Err(error) => self.give_up(Reason::Scram(error)),
+            },
+            ("challenge", Login::Responded { exchange, bound }) => match exchange.verify(&data) {
+                // RFC 6120, 6.3.10: a server may prove itself before it says that we may come in.
+                Ok(()) => {
+                    self.respond(b"");
+                    State::Login(Login::Told { bound })
+                }
+                Err(error) => self.give_up(Reason::Scram(error)),
+            },
+            ("success", Login::Responded { exchange, bound }) => match exchange.verify(&data) {
+                Ok(()) => self.logged_in(bound),
+                Err(error) => self.give_up(Reason::Scram(error)),
+            },
+            ("success", Login::Told { bound }) => self.logged_in(bound),
+            ("success", Login::Started { .. }) => self.give_up(Reason::Unproved),
+            _ => self.give_up(Reason::Unexpected),
+        }
+    }
+
+    fn respond(&mut self, data: &[u8]) {
+        let data = (!data.is_empty()).then_some(data);
+        self.out.extend_from_slice(&sasl::element("response", data).finish());
+    }
+
+    fn logged_in(&mut self, bound: bool) -> State {
+        self.proved_channel = bound;
+        self.start(Stage::Bind);
+        State::Header(Stage::Bind)
+    }
+}

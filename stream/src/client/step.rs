@@ -1,0 +1,145 @@
+//! What the connecting machine tells its driver.
+
+use crate::features::Features;
+use crate::sasl::Refusal;
+use crate::scram::ScramError;
+use crate::sm;
+use std::fmt;
+use whoelse_xmpp::{FullJid, Stanza, StanzaError, StreamError};
+
+/// Something that happened on a stream, or a question to the driver.
+#[derive(Debug)]
+pub enum Step {
+    /// The server is ready for TLS. Do the handshake, and answer with
+    /// [`Machine::tls_started`](super::Machine::tls_started).
+    StartTls,
+    /// The channel stands: log in, ask whether a name is known, or register.
+    Ready(Features),
+    /// The server refuses the login. Unless it closes the stream, another may be tried.
+    AuthFailed(Refusal),
+    /// What the server says to a name; the stream is ready again.
+    Probed(Probe),
+    /// Whether the account was made; the stream is ready again.
+    Registered(Result<(), StanzaError>),
+    /// The server refuses the resource. Ask for another with
+    /// [`Machine::bind`](super::Machine::bind).
+    BindRefused(StanzaError),
+    /// The session is gone, and a new one is being bound. The server had handled this many of our
+    /// stanzas, if it still knows.
+    NotResumed {
+        /// The count.
+        h: Option<u32>,
+    },
+    /// The session is open.
+    Open(Opening),
+    /// A stanza. It counts for stream management once the session is open.
+    Stanza(Stanza),
+    /// An element of stream management.
+    Sm(sm::Element),
+    /// Another element of the stream.
+    Element(Stanza),
+    /// The server has closed the stream.
+    Closed,
+    /// An error ended the stream, the server's or one of ours about what it sent.
+    Error(StreamError),
+    /// We ended the stream, because going on would be unsafe or make no sense.
+    GaveUp(Reason),
+}
+
+/// How a session opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// It is new.
+    Bound {
+        /// Its address.
+        jid: FullJid,
+        /// What stream management grants; `None` if stanzas are not counted. Both counters start
+        /// now.
+        sm: Option<sm::Enabled>,
+    },
+    /// It goes on.
+    Resumed {
+        /// How many of our stanzas the server has handled; the others are to be sent again.
+        h: u32,
+    },
+}
+
+/// The session to go on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resumption {
+    /// The id that the server gave it.
+    pub previd: String,
+    /// How many of its stanzas we have handled.
+    pub h: u32,
+}
+
+/// What a server says to a registration with a name alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// There is such an account.
+    Known,
+    /// There is none, and one could be made.
+    Free,
+    /// The server does not say.
+    Refused(StanzaError),
+}
+
+/// Why we ended a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The server offers no TLS, or takes its offer back.
+    NoTls,
+    /// The server does not prove that it knows us, or somebody sits in between.
+    Scram(ScramError),
+    /// The server says that the login succeeded, but was not to say so yet.
+    Unproved,
+    /// The server offers no resource binding.
+    NoBinding,
+    /// The server says something that has no place where it stands.
+    Unexpected,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::NoTls => f.write_str("the server offers no encryption"),
+            Reason::Scram(error) => write!(f, "the server did not prove who it is: {error}"),
+            Reason::Unproved => f.write_str("the server did not prove who it is"),
+            Reason::NoBinding => f.write_str("the server offers no session"),
+            Reason::Unexpected => f.write_str("the server said something out of place"),
+        }
+    }
+}
+
+impl std::error::Error for Reason {}
+
+/// Why a request was not even sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// The stream is not at the point for it.
+    NotReady,
+    /// The channel is not trusted with a password, see
+    /// [`Machine::trust_channel`](super::Machine::trust_channel).
+    Untrusted,
+    /// The server offers no way to log in that we speak.
+    NoMechanism,
+    /// What the server offers contradicts itself as only somebody in between would have it
+    /// (XEP-0440, 3).
+    Downgrade,
+    /// The name cannot be one.
+    BadName,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Denied::NotReady => "the connection is not ready for that",
+            Denied::Untrusted => "the server's certificate is not trusted with a password",
+            Denied::NoMechanism => "the server offers no way to log in that we know",
+            Denied::Downgrade => "somebody between us and the server weakens the login",
+            Denied::BadName => "that is no name",
+        })
+    }
+}
+
+impl std::error::Error for Denied {}
