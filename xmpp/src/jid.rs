@@ -66,19 +66,7 @@ impl std::error::Error for JidError {}
 impl Jid {
     /// Parses and normalises.
     pub fn parse(text: &str) -> Result<Jid, JidError> {
-        // RFC 7622, 3.2: the first slash begins the resource, whatever stands in it; the first
-        // at-sign before it ends the localpart.
-        let (bare, resource) = match memchr::memchr(b'/', text.as_bytes()) {
-            Some(slash) => (&text[..slash], Some(&text[slash + 1..])),
-            None => (text, None),
-        };
-        let (local, domain) = match memchr::memchr(b'@', bare.as_bytes()) {
-            Some(at) => (Some(&bare[..at]), &bare[at + 1..]),
-            None => (None, bare),
-        };
-        if domain.is_empty() {
-            return Err(JidError::Empty);
-        }
+        let (local, domain, resource) = split(text)?;
         let as_written = local.is_none_or(prep::is_plain_local)
             && prep::is_plain_domain(domain)
             && resource.is_none_or(prep::is_plain_resource);
@@ -86,12 +74,23 @@ impl Jid {
             return Ok(Jid {
                 text: CompactString::new(text),
                 at: local.map(|local| local.len() as u16),
-                slash: resource.map(|_| bare.len() as u16),
+                slash: resource.map(|resource| (text.len() - resource.len() - 1) as u16),
             });
         }
         let local = local.map(prep::local).transpose()?;
         let domain = prep::domain(domain)?;
         let resource = resource.map(prep::resource).transpose()?;
+        Ok(Jid::join(local.as_deref(), &domain, resource.as_deref()))
+    }
+
+    /// As [`Jid::parse`], but with every part given to its profile, plain or not: what the fuzzer
+    /// compares the other with.
+    #[doc(hidden)]
+    pub fn parse_slowly(text: &str) -> Result<Jid, JidError> {
+        let (local, domain, resource) = split(text)?;
+        let local = local.map(prep::slow_local).transpose()?;
+        let domain = prep::slow_domain(domain)?;
+        let resource = resource.map(prep::slow_resource).transpose()?;
         Ok(Jid::join(local.as_deref(), &domain, resource.as_deref()))
     }
 
@@ -170,6 +169,24 @@ impl Jid {
     pub fn from_parsers(jid: &jid::Jid) -> Result<Jid, JidError> {
         Jid::parse(jid.as_str())
     }
+}
+
+/// Splits an address into its parts as they were written.
+fn split(text: &str) -> Result<(Option<&str>, &str, Option<&str>), JidError> {
+    // RFC 7622, 3.2: the first slash begins the resource, whatever stands in it; the first
+    // at-sign before it ends the localpart.
+    let (bare, resource) = match memchr::memchr(b'/', text.as_bytes()) {
+        Some(slash) => (&text[..slash], Some(&text[slash + 1..])),
+        None => (text, None),
+    };
+    let (local, domain) = match memchr::memchr(b'@', bare.as_bytes()) {
+        Some(at) => (Some(&bare[..at]), &bare[at + 1..]),
+        None => (None, bare),
+    };
+    if domain.is_empty() {
+        return Err(JidError::Empty);
+    }
+    Ok((local, domain, resource))
 }
 
 impl BareJid {
