@@ -8,7 +8,7 @@ pub const EXPORTER: &str = "tls-exporter";
 pub const SERVER_END_POINT: &str = "tls-server-end-point";
 
 /// What the TLS layer knows about a channel.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct ChannelBindings {
     /// The exported value; only on TLS 1.3, or TLS 1.2 with the extended master secret (RFC 9266, 4.2).
     pub exporter: Option<[u8; 32]>,

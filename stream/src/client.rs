@@ -11,6 +11,7 @@ use crate::header::{self, Attributes};
 use crate::sm;
 use crate::transport::Transport;
 use std::collections::VecDeque;
+use std::fmt;
 use std::mem;
 use whoelse_xmpp::{
     Frame, FullJid, Kind, Limits, Scanner, Stanza, StreamCondition, StreamError, StreamHeader, ns,
@@ -64,7 +65,6 @@ impl Config {
 }
 
 /// One stream's connecting end.
-#[derive(Debug)]
 pub struct Machine {
     config: Config,
     channel: ChannelBindings,
@@ -79,7 +79,6 @@ pub struct Machine {
 }
 
 /// What the machine waits for.
-#[derive(Debug)]
 enum State {
     /// The server's header.
     Header(Stage),
@@ -114,6 +113,18 @@ enum Stage {
     Tls,
     Login,
     Bind,
+}
+
+impl fmt::Debug for Machine {
+    /// Without what it holds of the conversation: there may be a password in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("domain", &self.config.domain)
+            .field("is_ready", &self.is_ready())
+            .field("is_open", &self.is_open())
+            .field("is_over", &self.is_over())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Machine {

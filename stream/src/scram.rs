@@ -83,6 +83,14 @@ impl Hash {
 }
 
 /// What the server keeps instead of a password, for one hash.
+///
+/// It prints without its keys, and has no `==`; see [`Verifier::is_same`]:
+///
+/// ```compile_fail,E0369
+/// # use whoelse_stream::{Password, scram::{Hash, Verifier}};
+/// let verifier = Verifier::fresh(Hash::Sha256, &Password::new("pencil").unwrap());
+/// assert!(verifier == verifier);
+/// ```
 #[derive(Clone)]
 pub struct Verifier {
     /// The hash it was made with.

@@ -14,6 +14,7 @@ use crate::sasl::{Mechanism, Refusal};
 use crate::{features, sm, token};
 use compact_str::CompactString;
 use std::collections::VecDeque;
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use whoelse_xmpp::{
@@ -82,7 +83,6 @@ pub enum Registration {
 }
 
 /// One stream's accepting end.
-#[derive(Debug)]
 pub struct Machine {
     config: Arc<Config>,
     channel: ChannelBindings,
@@ -103,7 +103,6 @@ pub struct Machine {
 }
 
 /// What the machine waits for.
-#[derive(Debug)]
 enum State {
     /// A header, after which these features are due.
     Header(Stage),
@@ -135,6 +134,19 @@ enum Stage {
     Tls,
     Login,
     Bind,
+}
+
+impl fmt::Debug for Machine {
+    /// Without what it holds of the conversation: there may be a password in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("domain", &self.domain)
+            .field("localpart", &self.localpart)
+            .field("mechanism", &self.mechanism)
+            .field("is_open", &self.is_open())
+            .field("is_over", &self.is_over())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Machine {
@@ -458,6 +470,7 @@ impl Machine {
         self.out.extend(element.encode());
     }
 
+    /// Passes an element on.
     fn open(&mut self, element: Stanza) -> State {
         let step = match (element.kind(), sm::Element::read(&element)) {
             (Kind::Message | Kind::Presence | Kind::Iq, _) => Step::Stanza(element),

@@ -12,7 +12,6 @@ use crate::secret::Password;
 use whoelse_xmpp::{Stanza, ns};
 
 /// How far a login is.
-#[derive(Debug)]
 pub(super) enum Login {
     /// SCRAM: the server owes salt and nonce.
     Started { exchange: Started, bound: bool },

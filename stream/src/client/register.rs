@@ -7,13 +7,11 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, Kind, Stanza, StanzaError, ns};
 
 /// What was asked, and by which id.
-#[derive(Debug)]
 pub(super) struct Asked {
     id: String,
     what: What,
 }
 
-#[derive(Debug, Clone, Copy)]
 enum What {
     Name,
     Account,

@@ -1,1 +1,450 @@
-//! Tests.
+//! Tests of the connecting machine: a server's text goes in. What both machines do together is in
+//! `tests/pairs.rs`.
+
+#![allow(clippy::unwrap_used)]
+
+use super::login::choose;
+use super::*;
+use crate::binding::EXPORTER;
+use crate::sasl::{Condition, Mechanism, Refusal};
+use crate::scram::client::Binding;
+use crate::scram::{Hash, ScramError};
+use crate::secret::Password;
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+const HEADER: &str = "<?xml version='1.0'?><stream:stream from='a.example' id='x' version='1.0' \
+                      xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+const STARTTLS: &str = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
+                        </stream:features>";
+const BIND: &str = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+                    <sm xmlns='urn:xmpp:sm:3'/></stream:features>";
+
+fn mechanisms(names: &[&str]) -> String {
+    let names: String = names.iter().map(|n| format!("<mechanism>{n}</mechanism>")).collect();
+    format!(
+        "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{names}</mechanisms>\
+         </stream:features>"
+    )
+}
+
+fn sasl(name: &str, data: &str) -> String {
+    let data = STANDARD.encode(data);
+    format!("<{name} xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{data}</{name}>")
+}
+
+fn password() -> Password {
+    Password::new("pencil").unwrap()
+}
+
+fn send(machine: &mut Machine, text: &str) -> Vec<Step> {
+    machine.push(text.as_bytes());
+    std::iter::from_fn(|| machine.poll()).collect()
+}
+
+fn said(machine: &mut Machine) -> String {
+    String::from_utf8(machine.take_output()).unwrap()
+}
+
+fn started(transport: Transport) -> Machine {
+    Machine::new(Config { transport, ..Config::new("a.example") }, None)
+}
+
+/// On a trusted stream, with these mechanisms on offer.
+fn ready(names: &[&str]) -> Machine {
+    let mut machine = started(Transport::Trusted);
+    let steps = send(&mut machine, &format!("{HEADER}{}", mechanisms(names)));
+    assert!(matches!(steps[..], [Step::Ready(_)]));
+    said(&mut machine);
+    machine
+}
+
+/// Logged in, with binding on offer.
+fn logged_in(config: Config) -> Machine {
+    let config = Config { transport: Transport::Trusted, ..config };
+    let mut machine = Machine::new(config, None);
+    send(&mut machine, &format!("{HEADER}{}", mechanisms(&["EXTERNAL"])));
+    machine.login_external(None).unwrap();
+    said(&mut machine);
+    send(&mut machine, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+    machine
+}
+
+fn gave_up(steps: &[Step]) -> Option<Reason> {
+    match steps {
+        [.., Step::GaveUp(reason)] => Some(*reason),
+        _ => None,
+    }
+}
+
+/// The id of the last request.
+fn id(said: &str) -> &str {
+    said.rsplit("id='").next().unwrap().split('\'').next().unwrap()
+}
+
+#[test]
+fn the_header_goes_out_at_once() {
+    let mut machine = started(Transport::StartTls);
+
+    assert_eq!(
+        said(&mut machine),
+        "<?xml version='1.0'?><stream:stream to='a.example' xml:lang='en' version='1.0' \
+         xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+    );
+}
+
+#[test]
+fn tls_is_asked_for_before_anything_else() {
+    let mut machine = started(Transport::StartTls);
+    said(&mut machine);
+
+    assert!(send(&mut machine, &format!("{HEADER}{STARTTLS}")).is_empty());
+    assert_eq!(said(&mut machine), "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    let steps = send(&mut machine, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+
+    assert!(matches!(steps[..], [Step::StartTls]));
+    assert!(!machine.wants_bytes());
+}
+
+#[test]
+fn a_server_without_tls_is_left() {
+    for features in [mechanisms(&["PLAIN"]), BIND.into(), "<stream:features/>".into()] {
+        let mut machine = started(Transport::StartTls);
+        let steps = send(&mut machine, &format!("{HEADER}{features}"));
+        assert_eq!(gave_up(&steps), Some(Reason::NoTls));
+        assert!(said(&mut machine).ends_with("</stream:stream>"));
+        assert_eq!(machine.login("bob", password()), Err(Denied::NotReady));
+    }
+    let mut machine = started(Transport::StartTls);
+    send(&mut machine, &format!("{HEADER}{STARTTLS}"));
+    let steps = send(&mut machine, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    assert_eq!(gave_up(&steps), Some(Reason::NoTls));
+}
+
+#[test]
+fn what_a_server_says_in_clear_behind_its_consent_is_not_read() {
+    let mut machine = started(Transport::StartTls);
+    send(&mut machine, &format!("{HEADER}{STARTTLS}"));
+    let injected = format!("{HEADER}{}", mechanisms(&["PLAIN"]));
+
+    send(&mut machine, &format!("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>{injected}"));
+    let steps = send(&mut machine, &injected);
+    machine.tls_started(ChannelBindings::default());
+
+    assert!(steps.is_empty() && machine.poll().is_none() && !machine.is_ready());
+}
+
+fn offer(names: &[&str], bindings: Option<&[&str]>) -> Features {
+    Features {
+        mechanisms: names.iter().map(|n| (*n).to_owned()).collect(),
+        channel_bindings: bindings.map(|b| b.iter().map(|t| (*t).to_owned()).collect()),
+        ..Features::default()
+    }
+}
+
+const ALL: &[&str] =
+    &["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"];
+
+fn channel() -> ChannelBindings {
+    ChannelBindings { exporter: Some([7; 32]), server_end_point: Some(vec![8]) }
+}
+
+#[test]
+fn the_best_mechanism_is_chosen_and_bound() {
+    let certificate = ChannelBindings { exporter: None, server_end_point: Some(vec![8]) };
+    let exporter = Binding::Bound(EXPORTER, vec![7; 32]);
+    let end_point = Binding::Bound("tls-server-end-point", vec![8]);
+    let plus = |hash| Mechanism::Scram { hash, plus: true };
+    let bare = |hash| Mechanism::Scram { hash, plus: false };
+    let both: Option<&[&str]> = Some(&["tls-exporter", "tls-server-end-point"]);
+
+    for (features, channel, expected) in [
+        (offer(ALL, both), channel(), (plus(Hash::Sha256), exporter.clone())),
+        (offer(ALL, None), channel(), (plus(Hash::Sha256), exporter.clone())),
+        (offer(ALL, both), certificate.clone(), (plus(Hash::Sha256), end_point.clone())),
+        (
+            offer(ALL, Some(&["tls-unique", "tls-server-end-point"])),
+            channel(),
+            (plus(Hash::Sha256), end_point),
+        ),
+        // Binding counts more than the hash.
+        (
+            offer(&["SCRAM-SHA-256", "SCRAM-SHA-1-PLUS"], None),
+            channel(),
+            (plus(Hash::Sha1), exporter),
+        ),
+        // We could bind, the server could not.
+        (offer(&ALL[..3], None), channel(), (bare(Hash::Sha256), Binding::NotOffered)),
+        (offer(&ALL[..2], None), channel(), (bare(Hash::Sha1), Binding::NotOffered)),
+        // We could not.
+        (offer(ALL, both), ChannelBindings::default(), (bare(Hash::Sha256), Binding::None)),
+    ] {
+        assert_eq!(choose(&features, &channel, true), Ok(expected), "{features:?}");
+    }
+}
+
+#[test]
+fn plain_is_only_for_a_trusted_channel() {
+    let plain = offer(&["PLAIN", "X-UNKNOWN"], None);
+
+    assert_eq!(choose(&plain, &channel(), false), Err(Denied::Untrusted));
+    assert_eq!(choose(&plain, &channel(), true).unwrap().0, Mechanism::Plain);
+    assert_eq!(choose(&offer(&["EXTERNAL"], None), &channel(), true), Err(Denied::NoMechanism));
+    assert_eq!(choose(&offer(&[], None), &channel(), true), Err(Denied::NoMechanism));
+}
+
+#[test]
+fn an_offer_somebody_has_weakened_is_refused() {
+    // XEP-0440, 3, rules 5 and 6.
+    for (names, bindings) in
+        [(&ALL[..3], &["tls-exporter"][..]), (ALL, &["tls-unique"]), (ALL, &[])]
+    {
+        let features = offer(names, Some(bindings));
+        assert_eq!(choose(&features, &channel(), true), Err(Denied::Downgrade), "{bindings:?}");
+    }
+}
+
+#[test]
+fn a_success_that_proves_nothing_is_no_success() {
+    let mut machine = ready(&["SCRAM-SHA-1"]);
+    machine.login("bob", password()).unwrap();
+
+    let steps = send(&mut machine, &sasl("success", "v=AAAA"));
+
+    assert_eq!(gave_up(&steps), Some(Reason::Unproved));
+    assert!(!machine.proved_channel());
+}
+
+#[test]
+fn a_server_that_cannot_prove_itself_is_left() {
+    for (verdict, error) in [
+        (sasl("success", "v=AAAA"), ScramError::Proof),
+        ("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>".into(), ScramError::Malformed),
+        (sasl("challenge", "v=AAAA"), ScramError::Proof),
+        (sasl("success", "e=other-error"), ScramError::Peer),
+        (
+            "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>?</success>".into(),
+            ScramError::Malformed,
+        ),
+    ] {
+        let mut machine = ready(&["SCRAM-SHA-1"]);
+        machine.login("bob", password()).unwrap();
+        let first = said(&mut machine);
+        let first = STANDARD.decode(first.split(['>', '<']).nth(2).unwrap()).unwrap();
+        let nonce = String::from_utf8(first).unwrap().split("r=").nth(1).unwrap().to_owned();
+        send(&mut machine, &sasl("challenge", &format!("r={nonce}more,s=QSXCR+Q6sek8bf92,i=4096")));
+        assert!(said(&mut machine).starts_with("<response"));
+
+        let steps = send(&mut machine, &verdict);
+
+        assert_eq!(gave_up(&steps), Some(Reason::Scram(error)), "{verdict}");
+    }
+}
+
+#[test]
+fn a_malformed_challenge_ends_the_stream() {
+    for (challenge, error) in [
+        (sasl("challenge", "r=other,s=QSXCR+Q6sek8bf92,i=4096"), ScramError::Nonce),
+        (sasl("challenge", ""), ScramError::Malformed),
+        (
+            "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>?</challenge>".into(),
+            ScramError::Malformed,
+        ),
+    ] {
+        let mut machine = ready(&["SCRAM-SHA-1"]);
+        machine.login("bob", password()).unwrap();
+        assert_eq!(gave_up(&send(&mut machine, &challenge)), Some(Reason::Scram(error)));
+    }
+}
+
+#[test]
+fn a_refused_login_is_told_and_another_may_be_tried() {
+    let mut machine = ready(&["PLAIN"]);
+    machine.login("bob", password()).unwrap();
+    let refusal = Refusal::new(Condition::AccountDisabled).with_text("blocked for 60 s");
+
+    let steps = send(&mut machine, &String::from_utf8(refusal.encode()).unwrap());
+
+    assert!(matches!(&steps[..], [Step::AuthFailed(told)] if *told == refusal));
+    assert!(machine.is_ready());
+    assert_eq!(machine.login("bob", password()), Ok(()));
+    assert_eq!(machine.login("bob", password()), Err(Denied::NotReady));
+}
+
+#[test]
+fn names_that_can_be_nobodys_are_not_sent() {
+    for mechanism in ["SCRAM-SHA-1", "PLAIN"] {
+        let mut machine = ready(&[mechanism]);
+        for name in ["", "a\0b"] {
+            assert_eq!(machine.login(name, password()), Err(Denied::BadName));
+        }
+        assert_eq!(machine.probe(""), Err(Denied::BadName));
+        assert_eq!(said(&mut machine), "");
+        assert!(machine.is_ready());
+    }
+}
+
+#[test]
+fn an_account_is_not_made_over_an_untrusted_channel() {
+    let mut machine = started(Transport::Tls);
+    send(&mut machine, &format!("{HEADER}{}", mechanisms(&["SCRAM-SHA-1"])));
+    said(&mut machine);
+
+    assert_eq!(machine.register("bob", &password()), Err(Denied::Untrusted));
+    assert_eq!(said(&mut machine), "");
+
+    machine.trust_channel();
+    assert_eq!(machine.register("bob", &password()), Ok(()));
+    assert!(said(&mut machine).contains("<username>bob</username><password>pencil</password>"));
+}
+
+#[test]
+fn a_name_is_known_or_free_or_the_server_does_not_say() {
+    use whoelse_xmpp::{Condition, StanzaError};
+    for (condition, expected) in [
+        (Condition::Conflict, Probe::Known),
+        (Condition::NotAcceptable, Probe::Free),
+        (
+            Condition::ServiceUnavailable,
+            Probe::Refused(StanzaError::new(Condition::ServiceUnavailable)),
+        ),
+    ] {
+        let mut machine = ready(&["PLAIN"]);
+        machine.probe("bob").unwrap();
+        let request = said(&mut machine);
+        assert!(
+            request.ends_with(
+                "<query xmlns='jabber:iq:register'><username>bob</username></query></iq>"
+            )
+        );
+        let error = String::from_utf8(StanzaError::new(condition).encode()).unwrap();
+
+        let answer = format!("<iq type='error' id='{}'>{error}</iq>", id(&request));
+        let steps = send(&mut machine, &answer);
+
+        assert!(matches!(&steps[..], [Step::Probed(probe)] if *probe == expected), "{steps:?}");
+        assert!(machine.is_ready());
+    }
+}
+
+#[test]
+fn what_the_server_was_not_asked_ends_the_stream() {
+    for text in ["<presence/>", "<iq type='result' id='1'/>", "<x xmlns='urn:x'/>", BIND] {
+        let mut machine = ready(&["PLAIN"]);
+        assert_eq!(gave_up(&send(&mut machine, text)), Some(Reason::Unexpected));
+
+        let mut machine = ready(&["PLAIN"]);
+        machine.login("bob", password()).unwrap();
+        assert_eq!(gave_up(&send(&mut machine, text)), Some(Reason::Unexpected));
+
+        let mut machine = ready(&["PLAIN"]);
+        machine.probe("bob").unwrap();
+        assert_eq!(gave_up(&send(&mut machine, text)), Some(Reason::Unexpected));
+
+        let mut machine = logged_in(Config::new("a.example"));
+        send(&mut machine, &format!("{HEADER}{BIND}"));
+        assert_eq!(gave_up(&send(&mut machine, text)), Some(Reason::Unexpected));
+    }
+}
+
+#[test]
+fn without_binding_there_is_no_session() {
+    let mut machine = logged_in(Config::new("a.example"));
+
+    let steps = send(&mut machine, &format!("{HEADER}<stream:features/>"));
+
+    assert_eq!(gave_up(&steps), Some(Reason::NoBinding));
+}
+
+#[test]
+fn an_error_of_the_server_is_told() {
+    let mut machine = ready(&["PLAIN"]);
+
+    let steps = send(
+        &mut machine,
+        "<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
+         </stream:stream>",
+    );
+
+    assert!(
+        matches!(&steps[..], [Step::Error(e)] if e.condition == StreamCondition::SystemShutdown)
+    );
+    assert_eq!(said(&mut machine), "</stream:stream>");
+    assert!(machine.is_over());
+}
+
+#[test]
+fn what_is_not_xml_is_told_to_the_server_and_to_us() {
+    let mut machine = ready(&["PLAIN"]);
+
+    let steps = send(&mut machine, "<a></b>");
+
+    assert!(
+        matches!(&steps[..], [Step::Error(e)] if e.condition == StreamCondition::NotWellFormed)
+    );
+    assert!(said(&mut machine).contains("<not-well-formed"));
+}
+
+#[test]
+fn a_server_of_another_version_is_left() {
+    let mut machine = started(Transport::StartTls);
+
+    let steps = send(&mut machine, &HEADER.replace("1.0' xmlns", "0.9' xmlns"));
+
+    assert!(
+        matches!(&steps[..], [Step::Error(e)] if e.condition == StreamCondition::UnsupportedVersion)
+    );
+}
+
+fn bound(machine: &mut Machine) -> Vec<Step> {
+    send(machine, &format!("{HEADER}{BIND}"));
+    let said = said(machine);
+    let jid = "<jid>bob@a.example/x</jid>";
+    let id = id(&said);
+    send(
+        machine,
+        &format!(
+            "<iq type='result' id='{id}'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{jid}</bind></iq>"
+        ),
+    )
+}
+
+#[test]
+fn counting_is_optional_for_both_sides() {
+    let mut machine = logged_in(Config { want_sm: false, ..Config::new("a.example") });
+    let steps = bound(&mut machine);
+    assert!(matches!(&steps[..], [Step::Open(Opening::Bound { sm: None, .. })]));
+
+    let mut machine = logged_in(Config::new("a.example"));
+    assert!(bound(&mut machine).is_empty());
+    assert_eq!(said(&mut machine), "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let steps = send(&mut machine, "<presence/><failed xmlns='urn:xmpp:sm:3'/><presence/>");
+    assert!(matches!(
+        &steps[..],
+        [Step::Stanza(_), Step::Open(Opening::Bound { sm: None, .. }), Step::Stanza(_)]
+    ));
+}
+
+#[test]
+fn a_session_of_another_id_is_not_resumed() {
+    let resume = Some(Resumption { previd: "abc".into(), h: 3 });
+    let mut machine = logged_in(Config { resume, ..Config::new("a.example") });
+    said(&mut machine);
+    send(&mut machine, &format!("{HEADER}{BIND}"));
+    assert_eq!(said(&mut machine), "<resume xmlns='urn:xmpp:sm:3' h='3' previd='abc'/>");
+
+    let steps = send(&mut machine, "<resumed xmlns='urn:xmpp:sm:3' previd='abd' h='0'/>");
+
+    assert_eq!(gave_up(&steps), Some(Reason::Unexpected));
+}
+
+#[test]
+fn a_server_that_has_forgotten_how_to_resume_binds_a_new_session() {
+    let resume = Some(Resumption { previd: "abc".into(), h: 3 });
+    let mut machine = logged_in(Config { resume, ..Config::new("a.example") });
+
+    let features = BIND.replace("<sm xmlns='urn:xmpp:sm:3'/>", "");
+    let steps = send(&mut machine, &format!("{HEADER}{features}"));
+
+    assert!(matches!(&steps[..], [Step::NotResumed { h: None }]));
+    assert!(said(&mut machine).contains("<bind "));
+}

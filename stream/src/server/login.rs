@@ -15,7 +15,6 @@ use std::mem;
 use whoelse_xmpp::{BareJid, Stanza, StreamCondition, jid, ns};
 
 /// How far a login is.
-#[derive(Debug)]
 pub(super) enum Login {
     /// The mechanism is chosen; the client owes its first message.
     Chosen(Mechanism),
@@ -34,7 +33,6 @@ pub(super) enum Login {
 }
 
 /// What the client has brought before its verifier is looked up.
-#[derive(Debug)]
 pub(super) enum Claim {
     Scram(Hash, Started),
     Plain(Password),

@@ -9,8 +9,7 @@ use std::mem;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, Kind, Stanza, StanzaError, StreamCondition, jid, ns};
 
-/// A request that the driver has not answered.
-#[derive(Debug)]
+/// A request that the driver has not answered; there may be a password in it.
 pub(super) struct Pending(Stanza);
 
 impl Machine {

@@ -1,0 +1,526 @@
+//! Both machines, and a wire in memory that splits what it carries and can break.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use whoelse_stream::client::{self, Opening, Probe, Resumption};
+use whoelse_stream::sasl::{Condition as Sasl, Refusal};
+use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::server::{self, LookupAnswer, RegisterAnswer, RegisterRequest, Registration};
+use whoelse_stream::sm::{self, Handled, Sent};
+use whoelse_stream::{ChannelBindings, Password, Transport};
+use whoelse_xmpp::{Condition, FullJid, StanzaError};
+
+const DOMAIN: &str = "a.example";
+
+fn password(text: &str) -> Password {
+    Password::new(text).unwrap()
+}
+
+fn channel() -> ChannelBindings {
+    ChannelBindings { exporter: Some([7; 32]), server_end_point: Some(vec![8; 32]) }
+}
+
+/// What the server remembers beyond a connection.
+#[derive(Default)]
+struct Memory {
+    accounts: HashMap<String, Vec<Verifier>>,
+    taken: Vec<String>,
+    sessions: HashMap<String, Counted>,
+}
+
+impl Memory {
+    fn with(name: &str, text: &str) -> Memory {
+        let mut memory = Memory::default();
+        memory.create(name, &password(text));
+        memory
+    }
+
+    fn create(&mut self, name: &str, password: &Password) {
+        let verifiers = Hash::ALL.map(|hash| Verifier::fresh(hash, password)).to_vec();
+        self.accounts.insert(name.to_owned(), verifiers);
+    }
+}
+
+/// A session with counted stanzas, at either end.
+#[derive(Default)]
+struct Counted {
+    handled: Handled,
+    sent: Sent<String>,
+    /// The bodies that came in, in order.
+    heard: Vec<String>,
+}
+
+impl Counted {
+    fn hear(&mut self, stanza: &whoelse_xmpp::Stanza) {
+        let ticket = self.handled.received();
+        self.heard.push(stanza.child_text("body", "jabber:client").unwrap().into());
+        self.handled.done(ticket);
+    }
+
+    fn say(&mut self, body: &str) -> String {
+        let stanza = format!("<message><body>{body}</body></message>");
+        self.sent.push(stanza.clone(), stanza.len());
+        stanza
+    }
+
+    fn again(&self) -> String {
+        self.sent.resend().cloned().collect()
+    }
+}
+
+/// Two machines on a wire that carries at most `piece` bytes at once.
+struct Pair {
+    client: client::Machine,
+    server: server::Machine,
+    memory: Memory,
+    piece: usize,
+    /// The client's steps that need a person.
+    steps: Vec<client::Step>,
+    ends: Ends,
+    session: Counted,
+    /// What the application of each side still wants to say.
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+    asked: Vec<String>,
+    /// Somebody in between, who takes these texts out of what the server says.
+    taken_out: Vec<&'static str>,
+}
+
+/// The channel as each end sees it.
+#[derive(Clone)]
+struct Ends {
+    client: ChannelBindings,
+    server: ChannelBindings,
+}
+
+impl Pair {
+    fn new(memory: Memory) -> Pair {
+        Pair::with(memory, client::Config::new(DOMAIN), 1 << 20)
+    }
+
+    fn with(memory: Memory, config: client::Config, piece: usize) -> Pair {
+        let ends = Ends { client: channel(), server: channel() };
+        Pair::over(memory, config, piece, ends)
+    }
+
+    fn over(memory: Memory, config: client::Config, piece: usize, ends: Ends) -> Pair {
+        let server = server::Config {
+            transport: config.transport,
+            registration: Registration::Open,
+            ..server::Config::new(DOMAIN)
+        };
+        let tls = |bindings: &ChannelBindings| {
+            (config.transport == Transport::Tls).then(|| bindings.clone())
+        };
+        Pair {
+            server: server::Machine::new(Arc::new(server), tls(&ends.server)),
+            client: client::Machine::new(config.clone(), tls(&ends.client)),
+            memory,
+            piece,
+            steps: Vec::new(),
+            ends,
+            session: Counted::default(),
+            to_server: Vec::new(),
+            to_client: Vec::new(),
+            asked: Vec::new(),
+            taken_out: Vec::new(),
+        }
+    }
+
+    /// Carries bytes to and fro until both ends are silent.
+    fn run(&mut self) -> Vec<client::Step> {
+        loop {
+            self.to_server.extend(self.client.take_output());
+            let up = std::mem::take(&mut self.to_server);
+            for piece in up.chunks(self.piece) {
+                assert!(self.server.wants_bytes() || self.server.is_over());
+                self.server.push(piece);
+                while let Some(step) = self.server.poll() {
+                    self.serve(step);
+                }
+            }
+            self.to_client.splice(0..0, self.server.take_output());
+            let mut down = std::mem::take(&mut self.to_client);
+            for text in &self.taken_out {
+                down = String::from_utf8(down).unwrap().replace(text, "").into_bytes();
+            }
+            for piece in down.chunks(self.piece) {
+                self.client.push(piece);
+                while let Some(step) = self.client.poll() {
+                    match step {
+                        client::Step::StartTls => self.client.tls_started(self.ends.client.clone()),
+                        step => self.steps.push(step),
+                    }
+                }
+            }
+            if up.is_empty() && down.is_empty() {
+                return std::mem::take(&mut self.steps);
+            }
+        }
+    }
+
+    /// What a server would do.
+    fn serve(&mut self, step: server::Step) {
+        use server::Step;
+        let Pair { server, memory, .. } = self;
+        match step {
+            Step::StartTls => server.tls_started(self.ends.server.clone()),
+            Step::Lookup { localpart, mechanism } => {
+                self.asked.push(mechanism.name().to_owned());
+                let hash = Hash::ALL
+                    .into_iter()
+                    .find(|hash| mechanism.name().trim_end_matches("-PLUS") == hash.mechanism())
+                    .unwrap_or(Hash::Sha256);
+                let known = memory.accounts.get(localpart.as_str());
+                let verifier = known.and_then(|v| v.iter().find(|v| v.hash == hash));
+                server.lookup(match verifier {
+                    Some(verifier) => LookupAnswer::Verifier(verifier.clone()),
+                    None => LookupAnswer::Fake(Verifier::fake(hash, b"secret", &localpart)),
+                });
+            }
+            Step::Derive { password, verifier } => server.derived(&verifier.derive_like(&password)),
+            Step::AuthFailed { .. } => server.failed(&Refusal::new(Sasl::NotAuthorized)),
+            Step::AuthSucceeded { .. } => server.succeeded(),
+            Step::External { authzid } => {
+                server.succeeded_as(authzid.as_ref().and_then(|jid| jid.local()).unwrap_or("root"));
+            }
+            Step::Register(RegisterRequest::Fields) => {
+                server.registered(Ok(RegisterAnswer::Fields { instructions: "Go on.".into() }));
+            }
+            Step::Register(RegisterRequest::Name(name)) => {
+                let known = memory.accounts.contains_key(name.as_str());
+                let condition = if known { Condition::Conflict } else { Condition::NotAcceptable };
+                server.registered(Err(StanzaError::new(condition)));
+            }
+            Step::Register(RegisterRequest::Create { username, password }) => {
+                memory.create(&username, &password);
+                server.registered(Ok(RegisterAnswer::Done));
+            }
+            Step::Bind { resource } => {
+                let resource = resource.unwrap_or_else(|| "made-up".into());
+                if memory.taken.contains(&resource) {
+                    server.bind_refused(&StanzaError::new(Condition::Conflict));
+                } else {
+                    let bare = format!("{}@{DOMAIN}", server.localpart().unwrap());
+                    server.bound(&FullJid::parse(&format!("{bare}/{resource}")).unwrap());
+                    memory.taken.push(resource);
+                }
+            }
+            Step::Resume { previd, h } => match memory.sessions.remove(&previd) {
+                Some(mut session) => {
+                    session.sent.ack(h).unwrap();
+                    server.resumed(session.handled.h());
+                    self.to_client.extend(session.again().into_bytes());
+                    self.session = session;
+                }
+                None => server.resume_failed(None, Condition::ItemNotFound),
+            },
+            Step::Sm(sm::Element::Enable { resume, .. }) => {
+                self.session = Counted::default();
+                let enabled =
+                    sm::Enabled { id: Some("s1".into()), resume, ..sm::Enabled::default() };
+                self.to_client.extend(sm::Element::Enabled(enabled).encode());
+            }
+            Step::Sm(sm::Element::Request) => {
+                self.to_client.extend(sm::Element::Ack { h: self.session.handled.h() }.encode());
+            }
+            Step::Sm(sm::Element::Ack { h }) => {
+                self.session.sent.ack(h).unwrap();
+            }
+            Step::Stanza(stanza) => self.session.hear(&stanza),
+            Step::Open | Step::Closed | Step::Error(_) => {}
+            Step::Sm(_) | Step::Element(_) => panic!("{step:?}"),
+        }
+    }
+}
+
+fn opened(steps: &[client::Step]) -> &Opening {
+    match steps {
+        [.., client::Step::Open(opening)] => opening,
+        _ => panic!("not open: {steps:?}"),
+    }
+}
+
+fn bound(steps: &[client::Step]) -> String {
+    match opened(steps) {
+        Opening::Bound { jid, .. } => jid.to_string(),
+        Opening::Resumed { .. } => panic!("resumed"),
+    }
+}
+
+/// The address, and the last mechanism.
+fn bound_as<'a>(steps: &[client::Step], asked: &'a [String]) -> (String, &'a str) {
+    (bound(steps), asked.last().unwrap())
+}
+
+#[test]
+fn a_login_from_the_first_byte_in_pieces_of_any_size() {
+    for piece in [1, 2, 3, 5, 7, 16, 61, 1 << 20] {
+        let config =
+            client::Config { resource: Some("desk".into()), ..client::Config::new(DOMAIN) };
+        let mut pair = Pair::with(Memory::with("bob", "pencil"), config, piece);
+        let steps = pair.run();
+        assert!(matches!(&steps[..], [client::Step::Ready(features)] if features.register));
+
+        pair.client.login("bob", password("pencil")).unwrap();
+        let steps = pair.run();
+
+        assert_eq!(bound(&steps), "bob@a.example/desk");
+        assert_eq!(pair.asked, ["SCRAM-SHA-256-PLUS"]);
+        assert!(pair.client.proved_channel());
+        assert!(pair.server.is_open());
+    }
+}
+
+#[test]
+fn a_wire_that_splits_at_every_single_place_changes_nothing() {
+    // The client's and the server's bytes of a whole login, cut in two at every place in turn.
+    for at in 1..700 {
+        let config =
+            client::Config { transport: Transport::Trusted, ..client::Config::new(DOMAIN) };
+        let mut pair = Pair::with(Memory::default(), config, at);
+        pair.run();
+        pair.client.login_external(Some("bob@a.example")).unwrap();
+        assert_eq!(bound(&pair.run()), "bob@a.example/made-up");
+    }
+}
+
+#[test]
+fn every_mechanism_logs_in() {
+    let none = ChannelBindings::default;
+    let certificate = || ChannelBindings { exporter: None, ..channel() };
+    for (ends, expected) in [
+        (Ends { client: channel(), server: channel() }, "SCRAM-SHA-256-PLUS"),
+        (Ends { client: certificate(), server: certificate() }, "SCRAM-SHA-256-PLUS"),
+        (Ends { client: certificate(), server: channel() }, "SCRAM-SHA-256-PLUS"),
+        (Ends { client: none(), server: channel() }, "SCRAM-SHA-256"),
+        (Ends { client: channel(), server: none() }, "SCRAM-SHA-256"),
+        (Ends { client: none(), server: none() }, "SCRAM-SHA-256"),
+    ] {
+        for transport in [Transport::StartTls, Transport::Tls] {
+            let config = client::Config { transport, ..client::Config::new(DOMAIN) };
+            let memory = Memory::with("bob", "pencil");
+            let mut pair = Pair::over(memory, config, 1 << 20, ends.clone());
+            pair.run();
+            pair.client.login("bob", password("pencil")).unwrap();
+
+            assert_eq!(bound(&pair.run()), "bob@a.example/made-up");
+            assert_eq!(pair.asked, [expected]);
+            assert_eq!(pair.client.proved_channel(), expected.ends_with("-PLUS"));
+        }
+    }
+}
+
+const SHA_256_PLUS: &str = "<mechanism>SCRAM-SHA-256-PLUS</mechanism>";
+const SHA_1_PLUS: &str = "<mechanism>SCRAM-SHA-1-PLUS</mechanism>";
+const SHA_256: &str = "<mechanism>SCRAM-SHA-256</mechanism>";
+const SHA_1: &str = "<mechanism>SCRAM-SHA-1</mechanism>";
+const BINDINGS: &str = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding \
+                        type='tls-exporter'/><channel-binding type='tls-server-end-point'/>\
+                        </sasl-channel-binding>";
+
+#[test]
+fn the_weaker_mechanisms_log_in_where_there_is_nothing_better() {
+    let none = Ends { client: ChannelBindings::default(), server: ChannelBindings::default() };
+    let bound = Ends { client: channel(), server: channel() };
+    for (ends, taken_out, expected) in [
+        (bound, vec![SHA_256_PLUS], "SCRAM-SHA-1-PLUS"),
+        (none.clone(), vec![SHA_256], "SCRAM-SHA-1"),
+        (none, vec![SHA_256, SHA_1], "PLAIN"),
+    ] {
+        let memory = Memory::with("bob", "pencil");
+        let mut pair = Pair::over(memory, client::Config::new(DOMAIN), 1 << 20, ends);
+        pair.taken_out = taken_out;
+        pair.run();
+        pair.client.trust_channel();
+        pair.client.login("bob", password("pencil")).unwrap();
+
+        assert_eq!(bound_as(&pair.run(), &pair.asked), ("bob@a.example/made-up".into(), expected));
+    }
+}
+
+#[test]
+fn whoever_hides_channel_binding_is_noticed_by_one_of_the_ends() {
+    // By the client, if the types of XEP-0440 are left standing.
+    let mut pair = Pair::new(Memory::with("bob", "pencil"));
+    pair.taken_out = vec![SHA_256_PLUS, SHA_1_PLUS];
+    pair.run();
+    let denied = pair.client.login("bob", password("pencil"));
+    assert_eq!(denied, Err(client::Denied::Downgrade));
+
+    // By the server, if they are not.
+    let mut pair = Pair::new(Memory::with("bob", "pencil"));
+    pair.taken_out = vec![SHA_256_PLUS, SHA_1_PLUS, BINDINGS];
+    pair.run();
+    pair.client.login("bob", password("pencil")).unwrap();
+    let steps = pair.run();
+    assert!(matches!(&steps[..], [client::Step::AuthFailed(_)]), "{steps:?}");
+    assert!(pair.asked.is_empty());
+}
+
+#[test]
+fn whoever_hides_starttls_gets_nothing_in_clear() {
+    let mut pair = Pair::new(Memory::with("bob", "pencil"));
+    pair.taken_out =
+        vec!["<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>"];
+
+    let steps = pair.run();
+
+    assert!(matches!(&steps[..], [client::Step::GaveUp(client::Reason::NoTls)]));
+}
+
+#[test]
+fn a_login_over_two_channels_with_somebody_in_between_fails() {
+    let theirs = ChannelBindings { exporter: Some([9; 32]), server_end_point: Some(vec![9; 32]) };
+    let ends = Ends { client: theirs, server: channel() };
+    let mut pair =
+        Pair::over(Memory::with("bob", "pencil"), client::Config::new(DOMAIN), 1 << 20, ends);
+    pair.run();
+
+    pair.client.login("bob", password("pencil")).unwrap();
+    let steps = pair.run();
+
+    assert!(
+        matches!(&steps[..], [client::Step::AuthFailed(r)] if r.condition == Sasl::NotAuthorized)
+    );
+    assert!(!pair.client.proved_channel());
+}
+
+#[test]
+fn three_wrong_passwords_and_then_the_right_one() {
+    let mut pair = Pair::new(Memory::with("bob", "pencil"));
+    pair.run();
+
+    for wrong in ["pencils", "Pencil", "p"] {
+        pair.client.login("bob", password(wrong)).unwrap();
+        let steps = pair.run();
+        assert!(matches!(&steps[..], [client::Step::AuthFailed(_)]), "{steps:?}");
+    }
+
+    pair.client.login("Bob", password("pencil")).unwrap();
+    assert_eq!(bound(&pair.run()), "bob@a.example/made-up");
+}
+
+#[test]
+fn an_unknown_name_fails_like_a_wrong_password() {
+    let mut pair = Pair::new(Memory::with("bob", "pencil"));
+    pair.run();
+
+    pair.client.login("nobody", password("pencil")).unwrap();
+
+    assert!(matches!(&pair.run()[..], [client::Step::AuthFailed(_)]));
+}
+
+#[test]
+fn a_newcomer_asks_registers_and_logs_in_on_one_stream() {
+    let mut pair = Pair::new(Memory::with("alice", "x"));
+    pair.run();
+    pair.client.trust_channel();
+
+    pair.client.probe("alice").unwrap();
+    assert!(matches!(&pair.run()[..], [client::Step::Probed(Probe::Known)]));
+    pair.client.probe("bob").unwrap();
+    assert!(matches!(&pair.run()[..], [client::Step::Probed(Probe::Free)]));
+    pair.client.register("bob", &password("a <b> & 'c'")).unwrap();
+    assert!(matches!(&pair.run()[..], [client::Step::Registered(Ok(()))]));
+    pair.client.login("bob", password("a <b> & 'c'")).unwrap();
+
+    assert_eq!(bound(&pair.run()), "bob@a.example/made-up");
+}
+
+#[test]
+fn a_resource_that_is_taken_can_be_changed() {
+    let mut memory = Memory::with("bob", "pencil");
+    memory.taken.push("desk".into());
+    let config = client::Config { resource: Some("desk".into()), ..client::Config::new(DOMAIN) };
+    let mut pair = Pair::with(memory, config, 1 << 20);
+    pair.run();
+    pair.client.login("bob", password("pencil")).unwrap();
+    let steps = pair.run();
+    assert!(
+        matches!(&steps[..], [client::Step::BindRefused(e)] if e.condition == Condition::Conflict)
+    );
+
+    pair.client.bind(Some("sofa")).unwrap();
+
+    assert_eq!(bound(&pair.run()), "bob@a.example/sofa");
+}
+
+#[test]
+fn either_side_can_close() {
+    let mut pair = Pair::new(Memory::default());
+    pair.run();
+    pair.client.close(None);
+    pair.run();
+    assert!(pair.client.is_over() && pair.server.is_over());
+
+    let mut pair = Pair::new(Memory::default());
+    pair.run();
+    pair.server.close(None);
+    assert!(matches!(&pair.run()[..], [client::Step::Closed]));
+    assert!(pair.client.is_over());
+}
+
+/// Two sessions that talk while the wire breaks again and again, after any number of bytes.
+#[test]
+fn a_broken_wire_loses_and_doubles_nothing() {
+    for cut in (1..1200).step_by(7) {
+        let mut memory = Memory::default();
+        let mut mine = Counted::default();
+        let mut resume = None;
+        for round in 0..4 {
+            let config = client::Config {
+                transport: Transport::Trusted,
+                resume: resume.clone(),
+                ..client::Config::new(DOMAIN)
+            };
+            let mut pair = Pair::with(memory, config, 1 << 20);
+            pair.run();
+            pair.client.login_external(Some("bob@a.example")).unwrap();
+            let steps = pair.run();
+            // On resumption the server's stanzas follow at once.
+            for step in steps {
+                match step {
+                    client::Step::Open(Opening::Resumed { h }) => {
+                        mine.sent.ack(h).unwrap();
+                        pair.to_server.extend(mine.again().into_bytes());
+                    }
+                    client::Step::Stanza(stanza) => mine.hear(&stanza),
+                    client::Step::Ready(_) | client::Step::Open(_) => {}
+                    step => panic!("{step:?}"),
+                }
+            }
+
+            // Both talk; the wire gives out in the middle of it.
+            for n in 0..3 {
+                pair.to_server.extend(mine.say(&format!("up {round}.{n}")).into_bytes());
+                let down = pair.session.say(&format!("down {round}.{n}"));
+                pair.to_client.extend(down.into_bytes());
+            }
+            if round < 3 {
+                pair.to_server.truncate(cut);
+                pair.to_client.truncate(cut / 2);
+            }
+            for step in pair.run() {
+                if let client::Step::Stanza(stanza) = step {
+                    mine.hear(&stanza);
+                }
+            }
+
+            memory = pair.memory;
+            memory.sessions.insert("s1".into(), pair.session);
+            memory.taken.clear();
+            resume = Some(Resumption { previd: "s1".into(), h: mine.handled.h() });
+        }
+
+        let theirs = memory.sessions.remove("s1").unwrap();
+        let all = |way: &str| -> Vec<String> {
+            (0..4).flat_map(|round| (0..3).map(move |n| format!("{way} {round}.{n}"))).collect()
+        };
+        assert_eq!(theirs.heard, all("up"), "cut after {cut}");
+        assert_eq!(mine.heard, all("down"), "cut after {cut}");
+    }
+}
