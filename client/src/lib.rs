@@ -1,1 +1,44 @@
-//! whoelse client.
+//! The other end as a library: a session, requests with answers, events, reconnection.
+//!
+//! What a person sees and types is for the faces above; what the bytes mean before a session is
+//! open is for `whoelse-stream` below. Read first: [`Client`] (what can be asked of a session)
+//! and [`Event`] (what it tells). [`Link`] is for short errands over a connection that is there
+//! already.
+//!
+//! One task owns the connection and the session (`actor`). The session itself (`session`) is
+//! sans-IO and outlives its connections.
+
+mod actor;
+mod answer;
+mod backoff;
+pub mod blocking;
+mod client;
+pub mod commands;
+mod config;
+mod connect;
+mod ending;
+mod events;
+pub mod history;
+mod link;
+mod login;
+pub mod message;
+mod nested;
+mod pins;
+mod presence;
+mod refusal;
+mod register;
+mod request;
+mod session;
+mod tls;
+mod wire;
+
+pub use client::{Client, Events, LoginError, NotSent};
+pub use config::{Begin, Config};
+pub use connect::ConnectError;
+pub use events::{Ending, Event, Message};
+pub use link::{Credentials, Link, SendError};
+pub use pins::Fingerprint;
+pub use refusal::Refusal;
+pub use register::{Probe, RegisterError};
+pub use request::{Answer, Ask, Request, RequestError};
+pub use whoelse_stream::{Password, token};

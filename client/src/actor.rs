@@ -1,0 +1,465 @@
+//! The task that keeps a session: it owns the connection, brings it back when it breaks, and
+//! passes wishes in and events out.
+//!
+//! It is in one of three places: the lobby (not logged in, perhaps with a connection at hand),
+//! online, or away (the connection is lost and being sought). Nothing else touches the session.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, sleep_until, timeout};
+use whoelse_stream::Password;
+use whoelse_stream::client::Resumption;
+use whoelse_xmpp::{BareJid, FullJid};
+
+use crate::backoff::Backoff;
+use crate::client::{LoginError, NotSent};
+use crate::config::Config;
+use crate::connect::{ConnectError, Connector, IfChanged};
+use crate::ending::{self, Verdict};
+use crate::events::{Ending, Event};
+use crate::login::{Entered, Entry, Opened, enter};
+use crate::pins::Fingerprint;
+use crate::register::{Probe, RegisterError};
+use crate::request::{Request, RequestError};
+use crate::session::{Counted, Pulse, Reply, Session};
+use crate::wire::{Broken, Heard, Wire};
+
+/// Above so many events that nobody took, nothing is read from the server.
+const MAX_EVENTS: usize = 256;
+/// Above so many bytes that the server did not take, no wishes are taken.
+const MAX_BACKLOG: usize = 256 << 10;
+/// From a password to an open session. The server may probe a dead session for 5 s meanwhile.
+const LOGIN_WITHIN: Duration = Duration::from_secs(40);
+/// How long a polite goodbye may take.
+pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// A wish of the handle, with the place for its answer.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Connect(oneshot::Sender<Result<(), ConnectError>>),
+    Trust(Fingerprint, oneshot::Sender<()>),
+    Probe(String, oneshot::Sender<Result<Probe, RegisterError>>),
+    Register(String, Password, oneshot::Sender<Result<(), RegisterError>>),
+    Login(String, Password, oneshot::Sender<Result<FullJid, LoginError>>),
+    Logout(oneshot::Sender<()>),
+    Message(BareJid, String, oneshot::Sender<Result<(), NotSent>>),
+    Request(Request, Reply),
+    Settle(oneshot::Sender<()>),
+}
+
+/// The task.
+pub(crate) struct Actor {
+    connector: Connector,
+    orders: mpsc::Receiver<Order>,
+    events: mpsc::Sender<Event>,
+    me: watch::Sender<Option<FullJid>>,
+}
+
+/// A new session on its connection.
+struct Fresh {
+    wire: Wire,
+    me: FullJid,
+    counted: Counted,
+}
+
+/// Why being online, or away, came to an end.
+enum End {
+    /// The connection is gone.
+    Lost,
+    /// The session is over, for this reason.
+    Over(Ending),
+    /// The user logged out, and waits to hear that it is done.
+    Asked(oneshot::Sender<()>),
+    /// Nobody holds a handle any more.
+    Dropped,
+}
+
+impl Actor {
+    pub(crate) fn new(
+        config: Config,
+        orders: mpsc::Receiver<Order>,
+        events: mpsc::Sender<Event>,
+        me: watch::Sender<Option<FullJid>>,
+    ) -> Actor {
+        Actor { connector: Connector::new(config), orders, events, me }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut at_hand = None;
+        while let Some((fresh, entry)) = self.lobby(&mut at_hand).await {
+            if !self.keep(fresh, entry).await {
+                break;
+            }
+        }
+        if let Some(wire) = at_hand {
+            wire.close(CLOSE_WITHIN).await;
+        }
+    }
+
+    // ---- not logged in ----
+
+    /// Until somebody logs in; `None` when nobody can any more.
+    async fn lobby(&mut self, at_hand: &mut Option<Wire>) -> Option<(Fresh, Entry)> {
+        loop {
+            let order = tokio::select! {
+                order = self.orders.recv() => order?,
+                // The server closes a connection that does not log in; the next wish makes another.
+                () = gone(at_hand) => {
+                    *at_hand = None;
+                    continue;
+                }
+            };
+            match order {
+                Order::Connect(reply) => {
+                    let connected = self.connection(at_hand, IfChanged::Refuse).await;
+                    let _ = reply.send(connected.map(|_| ()));
+                }
+                Order::Trust(fingerprint, done) => {
+                    self.connector.config.accepted = Some(fingerprint);
+                    *at_hand = None;
+                    let _ = done.send(());
+                }
+                Order::Probe(name, reply) => {
+                    let _ = reply.send(self.probe(at_hand, &name).await);
+                }
+                Order::Register(name, password, reply) => {
+                    let _ = reply.send(self.register(at_hand, &name, password).await);
+                }
+                Order::Login(name, password, reply) => {
+                    let entry = Entry { name, password };
+                    match self.login(at_hand, &entry).await {
+                        Ok(entered) => {
+                            self.me.send_replace(Some(entered.me.clone()));
+                            let _ = reply.send(Ok(entered.me.clone()));
+                            return Some((entered, entry));
+                        }
+                        Err(fault) => {
+                            let _ = reply.send(Err(fault));
+                        }
+                    }
+                }
+                Order::Logout(done) | Order::Settle(done) => {
+                    let _ = done.send(());
+                }
+                Order::Message(_, _, reply) => {
+                    let _ = reply.send(Err(NotSent::NotLoggedIn));
+                }
+                Order::Request(_, reply) => {
+                    let _ = reply.send(Err(RequestError::NotLoggedIn));
+                }
+            }
+        }
+    }
+
+    /// The connection at hand, or a new one.
+    async fn connection<'a>(
+        &self,
+        at_hand: &'a mut Option<Wire>,
+        if_changed: IfChanged,
+    ) -> Result<&'a mut Wire, ConnectError> {
+        let wire = match at_hand.take() {
+            Some(wire) if wire.untrusted().is_none() || if_changed == IfChanged::Prove => wire,
+            _ => self.connector.connect(if_changed, None).await?,
+        };
+        Ok(at_hand.insert(wire))
+    }
+
+    async fn probe(&self, at_hand: &mut Option<Wire>, name: &str) -> Result<Probe, RegisterError> {
+        // A connection at hand may have ended without our notice: once more, over a new one.
+        for last in [false, true] {
+            let fresh = at_hand.is_none();
+            let wire = self
+                .connection(at_hand, IfChanged::Refuse)
+                .await
+                .map_err(RegisterError::Connect)?;
+            let answer = timeout(LOGIN_WITHIN, wire.probe(name)).await;
+            match answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended))) {
+                Err(RegisterError::Connect(ConnectError::Ended)) if !fresh && !last => {
+                    *at_hand = None;
+                }
+                Err(RegisterError::Connect(fault)) => {
+                    *at_hand = None;
+                    return Err(RegisterError::Connect(fault));
+                }
+                answer => return answer,
+            }
+        }
+        Err(RegisterError::Connect(ConnectError::Ended))
+    }
+
+    async fn register(
+        &self,
+        at_hand: &mut Option<Wire>,
+        name: &str,
+        password: Password,
+    ) -> Result<(), RegisterError> {
+        let wire =
+            self.connection(at_hand, IfChanged::Refuse).await.map_err(RegisterError::Connect)?;
+        let answer = timeout(LOGIN_WITHIN, wire.register(name, &password)).await;
+        let answer = answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended)));
+        if matches!(answer, Err(RegisterError::Connect(_))) {
+            *at_hand = None;
+        }
+        answer
+    }
+
+    async fn login(&self, at_hand: &mut Option<Wire>, entry: &Entry) -> Result<Fresh, LoginError> {
+        let mut typed_long = at_hand.is_some();
+        loop {
+            self.connection(at_hand, IfChanged::Prove).await.map_err(LoginError::Connect)?;
+            let Some(wire) = at_hand.take() else {
+                return Err(LoginError::Connect(ConnectError::Ended));
+            };
+            let entered = timeout(LOGIN_WITHIN, enter(wire, entry)).await;
+            match entered.map_err(|_| timed_out(&self.connector))? {
+                Ok(Entered { wire, opened: Opened::New { me, counted, .. } }) => {
+                    return Ok(Fresh { wire, me, counted });
+                }
+                // Nothing was asked to be resumed.
+                Ok(Entered { opened: Opened::Resumed { .. }, .. }) => {
+                    return Err(LoginError::Connect(ConnectError::Ended));
+                }
+                // It had ended while the user was typing: once more, over a new one.
+                Err(refused)
+                    if typed_long && refused.fault == LoginError::Connect(ConnectError::Ended) =>
+                {
+                    typed_long = false;
+                }
+                Err(refused) => {
+                    *at_hand = refused.wire;
+                    return Err(refused.fault);
+                }
+            }
+        }
+    }
+
+    // ---- logged in ----
+
+    /// Keeps a session until it ends. Returns whether anybody may log in again.
+    async fn keep(&mut self, fresh: Fresh, entry: Entry) -> bool {
+        let Fresh { mut wire, me, counted } = fresh;
+        let mut session = Session::new(me, counted, Instant::now());
+        let mut backoff = Backoff::default();
+        loop {
+            let since = Instant::now();
+            let mut end = self.online(&mut session, &mut wire).await;
+            if let End::Lost = end {
+                backoff.connected_for(since.elapsed());
+                session.handle_loss();
+                match self.away(&mut session, &entry, &mut backoff).await {
+                    Ok(found) => {
+                        wire = found;
+                        continue;
+                    }
+                    Err(no) => end = no,
+                }
+            } else {
+                wire.close(CLOSE_WITHIN).await;
+            }
+            session.end();
+            self.me.send_replace(None);
+            let (ending, done) = match end {
+                End::Lost | End::Dropped => (None, None),
+                End::Over(ending) => (Some(ending), None),
+                End::Asked(done) => (Some(Ending::Asked), Some(done)),
+            };
+            let go_on = ending.is_some();
+            ending.into_iter().for_each(|it| session.handle_event(Event::LoggedOut(it)));
+            while let Some(event) = session.poll_event() {
+                if self.events.send(event).await.is_err() {
+                    break;
+                }
+            }
+            if let Some(done) = done {
+                let _ = done.send(());
+            }
+            return go_on;
+        }
+    }
+
+    /// As long as the connection holds.
+    async fn online(&mut self, session: &mut Session, wire: &mut Wire) -> End {
+        loop {
+            wire.write(&session.poll_output(Instant::now()));
+            let deadline = session.next_deadline();
+            let take_orders = !session.is_busy() && wire.backlog() < MAX_BACKLOG;
+            tokio::select! {
+                permit = self.events.reserve(), if session.events_waiting() > 0 => {
+                    let event = session.poll_event();
+                    if let (Ok(permit), Some(event)) = (permit, event) {
+                        permit.send(event);
+                    }
+                }
+                heard = wire.next(), if session.events_waiting() < MAX_EVENTS => {
+                    if let Some(end) = self.handle(session, heard) {
+                        return end;
+                    }
+                    session.handle_sign_of_life(wire.heard_at());
+                }
+                order = self.orders.recv(), if take_orders => match order {
+                    None => return End::Dropped,
+                    Some(order) => if let Some(done) = obey(session, order) {
+                        return End::Asked(done);
+                    }
+                },
+                () = until(deadline) => {
+                    session.handle_sign_of_life(wire.heard_at());
+                    if session.handle_time(Instant::now()) == Pulse::Dead {
+                        return End::Lost;
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle(&self, session: &mut Session, heard: Result<Heard, Broken>) -> Option<End> {
+        match heard {
+            Ok(Heard::Stanza(stanza)) => session.handle_stanza(&stanza),
+            Ok(Heard::Counting(element)) => {
+                if session.handle_counting(&element, Instant::now()).is_err() {
+                    return Some(End::Lost);
+                }
+            }
+            Ok(Heard::Nothing) => {}
+            Ok(Heard::Error(error)) => match ending::of(&error) {
+                Verdict::Over(ending) => return Some(End::Over(ending)),
+                Verdict::ShuttingDown => {
+                    session.handle_event(Event::ShuttingDown);
+                    return Some(End::Lost);
+                }
+                Verdict::TryAgain => return Some(End::Lost),
+            },
+            Ok(Heard::Closed) | Err(Broken) => return Some(End::Lost),
+        }
+        None
+    }
+
+    /// Until there is a connection again, or no hope of one.
+    async fn away(
+        &mut self,
+        session: &mut Session,
+        entry: &Entry,
+        backoff: &mut Backoff,
+    ) -> Result<Wire, End> {
+        loop {
+            self.serve(session, sleep(backoff.next())).await?;
+            let attempt = attempt(self.connector.clone(), entry.clone(), session.resumption());
+            match self.serve(session, attempt).await? {
+                Ok(Entered { wire, opened: Opened::Resumed { h } }) => {
+                    match session.handle_resumed(h, Instant::now()) {
+                        Ok(()) => return Ok(wire),
+                        // A server that miscounts is not asked to resume a second time.
+                        Err(_) => session.forget_resumption(),
+                    }
+                }
+                Ok(Entered { wire, opened: Opened::New { me, counted, remembered } }) => {
+                    self.me.send_replace(Some(me.clone()));
+                    session.handle_renewed(me, counted, remembered, Instant::now());
+                    return Ok(wire);
+                }
+                Err(fault) => {
+                    if let Some(ending) = ending::of_login(fault) {
+                        return Err(End::Over(ending));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Awaits something while there is no connection, and obeys and tells as well as it can.
+    async fn serve<T>(
+        &mut self,
+        session: &mut Session,
+        something: impl Future<Output = T>,
+    ) -> Result<T, End> {
+        tokio::pin!(something);
+        loop {
+            tokio::select! {
+                done = &mut something => return Ok(done),
+                permit = self.events.reserve(), if session.events_waiting() > 0 => {
+                    let event = session.poll_event();
+                    if let (Ok(permit), Some(event)) = (permit, event) {
+                        permit.send(event);
+                    }
+                }
+                order = self.orders.recv() => match order {
+                    None => return Err(End::Dropped),
+                    Some(order) => if let Some(done) = obey(session, order) {
+                        return Err(End::Asked(done));
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// Obeys an order of somebody who is logged in, with or without a connection. Returns the place
+/// for the answer if it was to log out.
+fn obey(session: &mut Session, order: Order) -> Option<oneshot::Sender<()>> {
+    let now = Instant::now();
+    match order {
+        Order::Logout(done) => return Some(done),
+        Order::Message(to, text, reply) => {
+            let full = session.is_full();
+            if !full {
+                session.message(to, text, now);
+            }
+            let _ = reply.send(if full { Err(NotSent::TooMany) } else { Ok(()) });
+        }
+        Order::Request(_, reply) if session.is_full() => {
+            let _ = reply.send(Err(RequestError::TooMany));
+        }
+        Order::Request(request, reply) => session.ask(request, reply, now),
+        Order::Settle(done) => session.ask_barrier(done, now),
+        Order::Connect(reply) => {
+            let _ = reply.send(Ok(()));
+        }
+        Order::Login(_, _, reply) => {
+            let _ = reply.send(Err(LoginError::LoggedInAlready));
+        }
+        Order::Trust(_, done) => {
+            let _ = done.send(());
+        }
+        Order::Probe(_, reply) => {
+            let _ = reply.send(Err(RegisterError::Refused("logged in".to_owned())));
+        }
+        Order::Register(_, _, reply) => {
+            let _ = reply.send(Err(RegisterError::Refused("logged in".to_owned())));
+        }
+    }
+    None
+}
+
+/// One try to come back: to the old session if the server still has it, else to a new one.
+async fn attempt(
+    connector: Connector,
+    entry: Entry,
+    resume: Option<Resumption>,
+) -> Result<Entered, LoginError> {
+    let wire = connector.connect(IfChanged::Refuse, resume).await.map_err(LoginError::Connect)?;
+    timeout(LOGIN_WITHIN, enter(wire, &entry))
+        .await
+        .map_err(|_| timed_out(&connector))?
+        .map_err(|refused| refused.fault)
+}
+
+fn timed_out(connector: &Connector) -> LoginError {
+    LoginError::Connect(ConnectError::TimedOut { address: connector.config.address() })
+}
+
+/// Waits until the connection at hand ends; for ever, if there is none.
+async fn gone(at_hand: &mut Option<Wire>) {
+    match at_hand {
+        Some(wire) => wire.until_gone().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,102 @@
+//! XEP-0191, Blocking Command, asked by a client: from whom to hear nothing.
+
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
+
+use crate::client::Client;
+use crate::nested;
+use crate::request::{Request, RequestError};
+
+/// Whom I have blocked, sorted.
+pub async fn list(client: &Client) -> Result<Vec<BareJid>, RequestError> {
+    read(&client.request(Request::get(element("blocklist"))).await?.iq)
+}
+
+/// Blocks somebody; nothing happens if they are blocked already.
+pub async fn block(client: &Client, whom: &BareJid) -> Result<(), RequestError> {
+    change(client, "block", whom).await
+}
+
+/// Unblocks somebody; nothing happens if they are not blocked.
+pub async fn unblock(client: &Client, whom: &BareJid) -> Result<(), RequestError> {
+    change(client, "unblock", whom).await
+}
+
+async fn change(client: &Client, name: &'static str, who: &BareJid) -> Result<(), RequestError> {
+    let item = Element::new("item").attr("jid", who.as_str());
+    client.request(Request::set(element(name).child(item))).await.map(|_| ())
+}
+
+fn element(name: &'static str) -> Element {
+    Element::new(name).xmlns(ns::BLOCKING)
+}
+
+/// Reads a block list. Whole domains and single devices, which other clients may have blocked,
+/// are no persons and left out.
+fn read(answer: &Stanza) -> Result<Vec<BareJid>, RequestError> {
+    let list = nested::find(answer, "blocklist", ns::BLOCKING).ok_or(RequestError::Unreadable)?;
+    let mut people: Vec<BareJid> = nested::each(&list, "item")
+        .filter_map(|item| BareJid::parse(&item.attr("jid")?).ok())
+        .filter(|jid| jid.local().is_some())
+        .collect();
+    people.sort();
+    Ok(people)
+}
+
+/// Whether this is news from the own account about its block list: from nobody else is it believed.
+pub(crate) fn is_push(stanza: &Stanza, me: &FullJid) -> bool {
+    let from_own_account = stanza
+        .from()
+        .is_none_or(|from| Jid::parse(from).is_ok_and(|from| from == Jid::from(me.to_bare())));
+    stanza.kind() == Kind::Iq
+        && stanza.type_() == Some("set")
+        && from_own_account
+        && (stanza.has("block", ns::BLOCKING) || stanza.has("unblock", ns::BLOCKING))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn stanza(xml: &str) -> Stanza {
+        Stanza::parse(xml.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_list_is_read_and_sorted_and_holds_persons_only() {
+        let answer = stanza(
+            "<iq type='result' id='q'><blocklist xmlns='urn:xmpp:blocking'>\
+             <item jid='carol@a.example'/><item jid='bob@a.example'/><item jid='b.example'/>\
+             <item jid='eve@a.example/x'/><item jid='@'/><item/></blocklist></iq>",
+        );
+
+        let names: Vec<_> = read(&answer).unwrap().iter().map(ToString::to_string).collect();
+
+        assert_eq!(names, ["bob@a.example", "carol@a.example"]);
+    }
+
+    #[test]
+    fn an_empty_list_is_a_list_and_nothing_is_none() {
+        let empty = "<iq type='result' id='q'><blocklist xmlns='urn:xmpp:blocking'/></iq>";
+        assert_eq!(read(&stanza(empty)), Ok(vec![]));
+        assert_eq!(read(&stanza("<iq type='result' id='q'/>")), Err(RequestError::Unreadable));
+    }
+
+    #[test]
+    fn a_push_counts_from_the_own_account_only() {
+        let me = FullJid::parse("me@a.example/x").unwrap();
+        let push = |from: &str| {
+            let xml = format!(
+                "<iq type='set' id='p' {from}><block xmlns='urn:xmpp:blocking'>\
+                 <item jid='bob@a.example'/></block></iq>"
+            );
+            is_push(&stanza(&xml), &me)
+        };
+
+        assert!(push("") && push("from='me@a.example'"));
+        for forged in ["mallory@a.example", "me@b.example", "a.example", "me@a.example/y", "@"] {
+            assert!(!push(&format!("from='{forged}'")), "{forged}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The handle: what a face asks of a session, from any task, and the events it hears in return.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use whoelse_stream::Password;
+use whoelse_xmpp::{BareJid, FullJid};
+
+use crate::actor::{Actor, Order};
+use crate::config::Config;
+use crate::connect::ConnectError;
+use crate::events::Event;
+use crate::pins::Fingerprint;
+use crate::register::{Probe, RegisterError};
+use crate::request::{Answer, Request, RequestError};
+
+/// Wishes that wait for the session's task; whoever has one more waits.
+const ORDERS: usize = 64;
+/// Events that wait for the face. Beyond it nothing is read from the server.
+const EVENTS: usize = 256;
+
+/// A session, or the wish for one. Cheap to clone; when the last clone is dropped, the session
+/// is closed.
+#[derive(Debug, Clone)]
+pub struct Client {
+    orders: mpsc::Sender<Order>,
+    me: watch::Receiver<Option<FullJid>>,
+    domain: Arc<str>,
+}
+
+/// The events of a session, in order.
+#[derive(Debug)]
+pub struct Events(mpsc::Receiver<Event>);
+
+impl Events {
+    /// The next event; `None` when the session's task has ended, after the last [`Client`] was
+    /// dropped.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.0.recv().await
+    }
+}
+
+/// Why nobody was logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginError {
+    /// There is no connection, or none that is to be trusted.
+    Connect(ConnectError),
+    /// Name and password do not belong together. It may be tried again.
+    WrongPassword {
+        /// What the server says about it.
+        text: Option<String>,
+    },
+    /// The server does not let this account in now; trying again at once is no use.
+    Refused {
+        /// Why, in the server's words.
+        text: String,
+    },
+    /// Another session of this account is open, and there can be only one.
+    AlreadyLoggedIn,
+    /// The certificate is not trusted, and the server cannot prove over this channel that it
+    /// knows the account. Nothing was sent.
+    NotOverThisChannel,
+    /// The certificate has changed, and the server proved over this very channel that it knows
+    /// the account. If the new certificate is trusted now, the login can be repeated.
+    NewPin {
+        /// The new certificate.
+        fingerprint: Fingerprint,
+    },
+    /// The name is not one an account can have.
+    NotAName,
+    /// This client is logged in.
+    LoggedInAlready,
+}
+
+/// Why a message was not even kept for sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSent {
+    /// There is no session.
+    NotLoggedIn,
+    /// There is no connection, and as many lines wait for one as may.
+    TooMany,
+}
+
+impl Client {
+    /// Starts the task that keeps the session. It connects when it is asked to. To be called
+    /// inside a tokio runtime.
+    pub fn start(config: Config) -> (Client, Events) {
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let (happened, events) = mpsc::channel(EVENTS);
+        let (tell_me, me) = watch::channel(None);
+        let domain = Arc::from(config.domain.as_str());
+        tokio::spawn(Actor::new(config, ordered, happened, tell_me).run());
+        (Client { orders, me, domain }, Events(events))
+    }
+
+    /// The domain this client belongs to.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The address of the session, if logged in. A broken connection does not log anybody out.
+    pub fn me(&self) -> Option<FullJid> {
+        self.me.borrow().clone()
+    }
+
+    /// Connects without logging in, to see whether there is a server and who it is.
+    pub async fn connect(&self) -> Result<(), ConnectError> {
+        self.order(Order::Connect).await.unwrap_or(Err(ConnectError::Ended))
+    }
+
+    /// Trusts a certificate from now on, if the server shows it.
+    pub async fn trust(&self, fingerprint: Fingerprint) {
+        let _ = self.order(|done| Order::Trust(fingerprint, done)).await;
+    }
+
+    /// Asks whether a name is taken.
+    pub async fn probe(&self, name: &str) -> Result<Probe, RegisterError> {
+        let name = name.to_owned();
+        let answer = self.order(|reply| Order::Probe(name, reply)).await;
+        answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended)))
+    }
+
+    /// Makes an account. Never over a certificate that is not trusted.
+    pub async fn register(&self, name: &str, password: Password) -> Result<(), RegisterError> {
+        let name = name.to_owned();
+        let answer = self.order(|reply| Order::Register(name, password, reply)).await;
+        answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended)))
+    }
+
+    /// Logs in. The password itself never leaves this computer: it is proved, not told.
+    pub async fn login(&self, name: &str, password: Password) -> Result<FullJid, LoginError> {
+        let name = name.to_owned();
+        let answer = self.order(|reply| Order::Login(name, password, reply)).await;
+        answer.unwrap_or(Err(LoginError::Connect(ConnectError::Ended)))
+    }
+
+    /// Ends the session and closes the connection; everything sent before arrives.
+    pub async fn logout(&self) {
+        let _ = self.order(Order::Logout).await;
+    }
+
+    /// Sends a message, or keeps it until there is a connection again. A refusal comes later, as
+    /// an [`Event::NotDelivered`].
+    pub async fn message(&self, to: &BareJid, text: &str) -> Result<(), NotSent> {
+        let (to, text) = (to.clone(), text.to_owned());
+        let answer = self.order(|reply| Order::Message(to, text, reply)).await;
+        answer.unwrap_or(Err(NotSent::NotLoggedIn))
+    }
+
+    /// Asks something, on behalf of a person at the keyboard, and waits for the answer.
+    pub async fn request(&self, request: Request) -> Result<Answer, RequestError> {
+        let answer = self.order(|reply| Order::Request(request, reply)).await;
+        answer.unwrap_or(Err(RequestError::NotLoggedIn))
+    }
+
+    /// Waits until everything sent is stored, and every refusal of it has been heard. Returns
+    /// whether that was so within the time.
+    pub async fn settle(&self, within: Duration) -> bool {
+        if self.me().is_none() {
+            return true;
+        }
+        matches!(tokio::time::timeout(within, self.order(Order::Settle)).await, Ok(Some(())))
+    }
+
+    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NotSent::NotLoggedIn => "not logged in",
+            NotSent::TooMany => "too many lines wait for the connection",
+        })
+    }
+}
+
+impl std::error::Error for NotSent {}

@@ -1,0 +1,78 @@
+//! What a client has to be told: where the server is, and where to keep what it learns.
+
+use std::path::PathBuf;
+
+use crate::pins::Fingerprint;
+
+/// The settings of one client.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The domain of the account; the server's certificate is checked against it.
+    pub domain: String,
+    /// The computer to connect to.
+    pub host: String,
+    /// The port there.
+    pub port: u16,
+    /// How TLS begins.
+    pub begin: Begin,
+    /// Where pinned certificates are kept; without it they last as long as the program.
+    pub state: Option<PathBuf>,
+    /// A certificate that the user has just accepted by its fingerprint.
+    pub accepted: Option<Fingerprint>,
+    /// The name this session asks for; the server chooses one otherwise.
+    pub resource: Option<String>,
+}
+
+/// How TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// By asking for it on a bare connection (RFC 6120, 5). Nothing else is said before.
+    StartTls,
+    /// At once (XEP-0368).
+    Direct,
+}
+
+impl Config {
+    /// A client of the server at `host`, which is also its domain. A loopback address is taken
+    /// for `localhost`, the domain of a server that was started without settings.
+    pub fn new(host: &str, port: u16) -> Config {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let loopback = bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let domain = if loopback { "localhost" } else { host };
+        Config {
+            domain: domain.to_owned(),
+            host: bare.to_owned(),
+            port,
+            begin: Begin::StartTls,
+            state: None,
+            accepted: None,
+            resource: None,
+        }
+    }
+
+    /// The server as it is named to people and in the pin file.
+    pub fn address(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loopback_address_stands_for_localhost() {
+        assert_eq!(Config::new("127.0.0.1", 5222).domain, "localhost");
+        assert_eq!(Config::new("::1", 5222).domain, "localhost");
+        assert_eq!(Config::new("a.example", 5222).domain, "a.example");
+    }
+
+    #[test]
+    fn an_address_is_written_so_that_the_port_can_be_told() {
+        assert_eq!(Config::new("localhost", 5222).address(), "localhost:5222");
+        assert_eq!(Config::new("[::1]", 5222).address(), "[::1]:5222");
+    }
+}

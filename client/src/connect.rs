@@ -1,0 +1,215 @@
+//! RFC 6120, 3 and 5, and XEP-0368: from a name and a port to an encrypted stream whose other end
+//! is known, ready for a login.
+//!
+//! Everything that may be said before a certificate is trusted stands here: the stream header, the
+//! wish for TLS, and, if a pinned certificate has changed, nothing more unless the caller says so.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use whoelse_stream::client::{self, Resumption};
+use whoelse_stream::{ChannelBindings, Transport};
+
+use crate::config::{Begin, Config};
+use crate::pins::{Fingerprint, Pins};
+use crate::tls::{self, Seen, Tls, Verdict};
+use crate::wire::{Io, Wire};
+
+/// From the first packet to a stream that is ready for a login.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectError {
+    /// Nobody listens there.
+    Refused {
+        /// Where.
+        address: String,
+    },
+    /// There is no way there.
+    Unreachable {
+        /// Where.
+        address: String,
+        /// The system's words.
+        why: String,
+    },
+    /// Somebody is there but does not answer.
+    TimedOut {
+        /// Where.
+        address: String,
+    },
+    /// The server does not offer TLS.
+    NoEncryption,
+    /// The TLS handshake failed.
+    Handshake(String),
+    /// The server ended the stream, in its own words.
+    Server(String),
+    /// The connection ended without a word.
+    Ended,
+    /// Nobody vouches for the certificate, and it is not pinned.
+    Unknown {
+        /// The certificate.
+        fingerprint: Fingerprint,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// The certificate is not the one that was pinned.
+    Changed {
+        /// The certificate.
+        fingerprint: Fingerprint,
+        /// The one expected.
+        pinned: Fingerprint,
+    },
+    /// The pins cannot be read or written.
+    State(String),
+}
+
+impl ConnectError {
+    /// Whether trying again later can help.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            ConnectError::Refused { .. }
+            | ConnectError::Unreachable { .. }
+            | ConnectError::TimedOut { .. }
+            | ConnectError::Handshake(_)
+            | ConnectError::Server(_)
+            | ConnectError::Ended => true,
+            ConnectError::NoEncryption
+            | ConnectError::Unknown { .. }
+            | ConnectError::Changed { .. }
+            | ConnectError::State(_) => false,
+        }
+    }
+}
+
+/// What is to happen when a pinned certificate has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfChanged {
+    /// There is no connection.
+    Refuse,
+    /// There is one, marked as untrusted: for a login by SCRAM-PLUS and nothing else.
+    Prove,
+}
+
+/// Makes connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Connector {
+    pub(crate) config: Config,
+    tls: Tls,
+    /// Held while the file is read or written.
+    pins: Arc<Mutex<Pins>>,
+}
+
+impl Connector {
+    pub(crate) fn new(config: Config) -> Connector {
+        let pins = match &config.state {
+            Some(directory) => Pins::in_directory(directory),
+            None => Pins::in_memory(),
+        };
+        Connector { config, tls: Tls::new(), pins: Arc::new(Mutex::new(pins)) }
+    }
+
+    /// Connects, encrypts, judges.
+    pub(crate) async fn connect(
+        &self,
+        if_changed: IfChanged,
+        resume: Option<Resumption>,
+    ) -> Result<Wire, ConnectError> {
+        let address = self.config.address();
+        match timeout(WITHIN, self.connect_in_time(if_changed, resume)).await {
+            Ok(done) => done,
+            Err(_) => Err(ConnectError::TimedOut { address }),
+        }
+    }
+
+    async fn connect_in_time(
+        &self,
+        if_changed: IfChanged,
+        resume: Option<Resumption>,
+    ) -> Result<Wire, ConnectError> {
+        let Config { host, port, domain, resource, .. } = &self.config;
+        let transport = match self.config.begin {
+            Begin::Direct => Transport::Tls,
+            Begin::StartTls => Transport::StartTls,
+        };
+        let resource = resource.clone();
+        let stream = client::Config { transport, resource, resume, ..client::Config::new(domain) };
+        let socket = TcpStream::connect((host.as_str(), *port))
+            .await
+            .map_err(|fault| self.unreachable(&fault))?;
+        let _ = socket.set_nodelay(true);
+        let loopback = socket.peer_addr().is_ok_and(|at| at.ip().to_canonical().is_loopback());
+
+        match self.config.begin {
+            Begin::Direct => {
+                let (io, seen) = self.encrypt(Box::new(socket)).await?;
+                let untrusted = self.judge(&seen, loopback, if_changed)?;
+                let mut wire = Wire::over_tls(io, stream, bindings(&seen), untrusted);
+                wire.until_ready().await?;
+                Ok(wire)
+            }
+            Begin::StartTls => {
+                let wire = Wire::new(Box::new(socket), stream);
+                let (plain, suspended) = wire.until_tls().await?;
+                let (io, seen) = self.encrypt(plain).await?;
+                let untrusted = self.judge(&seen, loopback, if_changed)?;
+                let mut wire = suspended.over(io, bindings(&seen), untrusted);
+                wire.until_ready().await?;
+                Ok(wire)
+            }
+        }
+    }
+
+    async fn encrypt(&self, socket: Box<dyn Io>) -> Result<(Box<dyn Io>, Seen), ConnectError> {
+        let failed = |fault: io::Error| ConnectError::Handshake(fault.to_string());
+        let name = tls::server_name(&self.config.domain).map_err(failed)?;
+        let direct = self.config.begin == Begin::Direct;
+        let (stream, seen) = self.tls.connect(socket, name, direct).await.map_err(failed)?;
+        Ok((Box::new(stream), seen))
+    }
+
+    /// Returns the fingerprint of a certificate that may only be proved, not trusted.
+    fn judge(
+        &self,
+        seen: &Seen,
+        loopback: bool,
+        if_changed: IfChanged,
+    ) -> Result<Option<Fingerprint>, ConnectError> {
+        let server = self.config.address();
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |fault: io::Error| ConnectError::State(fault.to_string());
+        let pinned = pins.get(&server).map_err(failed)?;
+        let fingerprint = seen.fingerprint;
+        match tls::judge(seen, pinned, self.config.accepted, loopback) {
+            Verdict::Trusted if seen.valid || pinned == Some(fingerprint) => Ok(None),
+            Verdict::Trusted | Verdict::FirstOnLoopback => {
+                pins.set(&server, fingerprint).map_err(failed)?;
+                Ok(None)
+            }
+            Verdict::Unknown => Err(ConnectError::Unknown {
+                fingerprint,
+                fault: seen.fault.clone().unwrap_or_default(),
+            }),
+            Verdict::Changed { pinned } => match if_changed {
+                IfChanged::Refuse => Err(ConnectError::Changed { fingerprint, pinned }),
+                IfChanged::Prove => Ok(Some(fingerprint)),
+            },
+        }
+    }
+
+    fn unreachable(&self, fault: &io::Error) -> ConnectError {
+        let address = self.config.address();
+        match fault.kind() {
+            io::ErrorKind::ConnectionRefused => ConnectError::Refused { address },
+            io::ErrorKind::TimedOut => ConnectError::TimedOut { address },
+            _ => ConnectError::Unreachable { address, why: fault.to_string() },
+        }
+    }
+}
+
+fn bindings(seen: &Seen) -> ChannelBindings {
+    ChannelBindings { exporter: seen.exporter, server_end_point: None }
+}

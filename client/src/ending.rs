@@ -1,0 +1,102 @@
+//! RFC 6120, 4.9, read by a client: which stream errors end a session for good, and which are
+//! worth another try.
+
+use whoelse_xmpp::{StreamCondition, StreamError, ns};
+
+use crate::client::LoginError;
+use crate::events::Ending;
+
+/// What to do about the end of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The session is over; only the user may log in again.
+    Over(Ending),
+    /// The server goes down, and perhaps comes back.
+    ShuttingDown,
+    /// Connect again.
+    TryAgain,
+}
+
+/// What a stream error means for the session.
+pub(crate) fn of(error: &StreamError) -> Verdict {
+    let words = || error.text.clone();
+    match error.condition {
+        StreamCondition::PolicyViolation if error.app == Some(("idle", ns::WHOELSE_ERRORS)) => {
+            Verdict::Over(Ending::Idle(words()))
+        }
+        StreamCondition::Conflict => Verdict::Over(Ending::Replaced),
+        StreamCondition::SystemShutdown => Verdict::ShuttingDown,
+        StreamCondition::PolicyViolation | StreamCondition::NotAuthorized => {
+            let said = words().unwrap_or_else(|| "the server ended the session".to_owned());
+            Verdict::Over(Ending::Server(said))
+        }
+        _ => Verdict::TryAgain,
+    }
+}
+
+/// What a failed login means for a session that wants to come back; `None`: try again.
+pub(crate) fn of_login(fault: LoginError) -> Option<Ending> {
+    let said = |words: &str| Some(Ending::Refused(words.to_owned()));
+    match fault {
+        LoginError::Connect(fault) if fault.is_temporary() => None,
+        LoginError::Connect(fault) => Some(Ending::Untrusted(fault)),
+        LoginError::WrongPassword { text: Some(text) } | LoginError::Refused { text } => {
+            Some(Ending::Refused(text))
+        }
+        LoginError::WrongPassword { text: None } => said("wrong password"),
+        LoginError::AlreadyLoggedIn => Some(Ending::Replaced),
+        LoginError::NotAName => said("the name is not known any more"),
+        LoginError::NotOverThisChannel | LoginError::NewPin { .. } => {
+            said("the server's certificate is not trusted")
+        }
+        LoginError::LoggedInAlready => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::ConnectError;
+
+    fn error(condition: StreamCondition, text: Option<&str>) -> StreamError {
+        StreamError { text: text.map(str::to_owned), ..StreamError::new(condition) }
+    }
+
+    #[test]
+    fn idleness_ends_a_session_in_the_servers_words() {
+        let words = "logged out after 30 s without activity";
+        let idle = StreamError {
+            app: Some(("idle", ns::WHOELSE_ERRORS)),
+            ..error(StreamCondition::PolicyViolation, Some(words))
+        };
+
+        assert_eq!(of(&idle), Verdict::Over(Ending::Idle(Some(words.to_owned()))));
+    }
+
+    #[test]
+    fn a_session_that_was_replaced_does_not_fight_back() {
+        assert_eq!(of(&error(StreamCondition::Conflict, None)), Verdict::Over(Ending::Replaced));
+    }
+
+    #[test]
+    fn a_server_that_goes_down_is_awaited() {
+        assert_eq!(of(&error(StreamCondition::SystemShutdown, None)), Verdict::ShuttingDown);
+        assert_eq!(of(&error(StreamCondition::Reset, None)), Verdict::TryAgain);
+        assert_eq!(of(&error(StreamCondition::ConnectionTimeout, None)), Verdict::TryAgain);
+    }
+
+    #[test]
+    fn a_session_that_may_not_come_back_ends() {
+        let refused = LoginError::Refused { text: "blocked for 60 s".to_owned() };
+        assert_eq!(of_login(refused), Some(Ending::Refused("blocked for 60 s".to_owned())));
+        assert!(of_login(LoginError::WrongPassword { text: None }).is_some());
+        assert!(of_login(LoginError::Connect(ConnectError::NoEncryption)).is_some());
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_tried_again() {
+        assert_eq!(of_login(LoginError::Connect(ConnectError::Ended)), None);
+        let words = "too many connections".to_owned();
+        assert_eq!(of_login(LoginError::Connect(ConnectError::Server(words))), None);
+    }
+}

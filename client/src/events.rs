@@ -1,0 +1,72 @@
+//! What a session tells its face: everything that arrives without having been asked for.
+
+use std::time::SystemTime;
+
+use whoelse_xmpp::{BareJid, FullJid};
+
+use crate::connect::ConnectError;
+use crate::refusal::Refusal;
+
+/// One thing that happened. Texts and names are as their senders wrote them; making them safe for
+/// a terminal is the face's work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Logged in, for the first time or again. What arrived while away follows.
+    LoggedIn {
+        /// The address of this session.
+        me: FullJid,
+    },
+    /// A message arrived.
+    Message(Message),
+    /// Somebody's first device came online.
+    CameOnline(BareJid),
+    /// Somebody's last device went offline.
+    WentOffline(BareJid),
+    /// A message could not be delivered.
+    NotDelivered {
+        /// To whom it was going.
+        to: BareJid,
+        /// Why it came back.
+        why: Refusal,
+    },
+    /// The server says that it is shutting down; the connection goes with it.
+    ShuttingDown,
+    /// The connection broke; the session is trying to get it back.
+    ConnectionLost,
+    /// The connection is back, and the session is where it was: nothing lost, nothing twice.
+    Resumed,
+    /// The connection is back in a new session; unacknowledged messages were sent again.
+    Reconnected,
+    /// The session has ended, and is not taken up again without a new login.
+    LoggedOut(Ending),
+}
+
+/// A message for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Who wrote it.
+    pub from: BareJid,
+    /// What they wrote.
+    pub text: String,
+    /// When, if the server kept it for a while.
+    pub at: Option<SystemTime>,
+    /// Whether it went to everybody online.
+    pub broadcast: bool,
+}
+
+/// Why a session ended for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The user logged out.
+    Asked,
+    /// Too long without activity; the server's own words.
+    Idle(Option<String>),
+    /// The same account logged in elsewhere and took the place of this session.
+    Replaced,
+    /// The server refused the login when the connection came back.
+    Refused(String),
+    /// The server ended it, in its own words.
+    Server(String),
+    /// The way to the server is not to be trusted any more.
+    Untrusted(ConnectError),
+}

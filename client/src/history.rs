@@ -1,0 +1,184 @@
+//! XEP-0313, Message Archive Management, asked by a client: the last messages with somebody.
+//!
+//! What arrives as a result counts only from the own account (security-tests.md, row 27), and
+//! inside it only what the two have written to each other.
+
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, FullJid, Jid, Stanza, ns};
+
+use crate::client::Client;
+use crate::commands::form;
+use crate::events::Message;
+use crate::message::parse_time;
+use crate::nested;
+use crate::request::{Request, RequestError};
+
+/// Pages that are asked for at most, whatever their size: no server keeps a client busy for ever.
+const MAX_PAGES: usize = 100;
+
+/// The last `count` messages with somebody, oldest first.
+pub async fn last(
+    client: &Client,
+    with: &BareJid,
+    count: u16,
+) -> Result<Vec<Message>, RequestError> {
+    let me = client.me().ok_or(RequestError::NotLoggedIn)?;
+    let mut found: Vec<Message> = Vec::new();
+    let mut before = String::new();
+    for _ in 0..MAX_PAGES {
+        let missing = usize::from(count) - found.len();
+        let answer = client.request(query(with, missing, &before)).await?;
+        let page = answer.results.iter().filter_map(|result| read(result, &me, with));
+        let mut page: Vec<Message> = page.collect();
+        page.extend(found);
+        found = page;
+        if found.len() > usize::from(count) {
+            found.drain(..found.len() - usize::from(count));
+        }
+        match Page::read(&answer.iq)? {
+            Page::More { first } if found.len() < usize::from(count) && first != before => {
+                before = first;
+            }
+            _ => break,
+        }
+    }
+    Ok(found)
+}
+
+/// Asks for the page of at most `max` messages before an archive id; before the end, if it is empty.
+fn query(with: &BareJid, max: usize, before: &str) -> Request {
+    let set = Element::new("set")
+        .xmlns(ns::RSM)
+        .child(Element::new("max").text(&max.to_string()))
+        .child(Element::new("before").text(before));
+    let id = whoelse_stream::token();
+    let query = Element::new("query")
+        .xmlns(ns::MAM)
+        .attr("queryid", &id)
+        .child(form(Some(ns::MAM), &[("with", with.as_str())]))
+        .child(set);
+    Request { collect: Some(id.to_string()), ..Request::set(query) }
+}
+
+/// The query that a message stanza carries a result of, if it comes from the own account.
+pub(crate) fn result_of(stanza: &Stanza, me: &FullJid) -> Option<String> {
+    let result = stanza.child("result", ns::MAM)?;
+    let from_own_account = stanza
+        .from()
+        .is_none_or(|from| Jid::parse(from).is_ok_and(|from| from == Jid::from(me.to_bare())));
+    from_own_account.then(|| stanza.child_attr(result, "queryid"))?.map(|id| id.to_string())
+}
+
+/// Reads one result.
+fn read(stanza: &Stanza, me: &FullJid, with: &BareJid) -> Option<Message> {
+    let result = nested::find(stanza, "result", ns::MAM)?;
+    let forwarded = nested::find(&result, "forwarded", ns::FORWARD)?;
+    let delay = nested::find(&forwarded, "delay", ns::DELAY)?;
+    let message = nested::find(&forwarded, "message", ns::CLIENT)?;
+    let from = Jid::parse(message.from()?).ok()?.to_bare();
+    if from != me.to_bare() && from != *with {
+        return None;
+    }
+    let text = message.child_text("body", ns::CLIENT)?.to_string();
+    Some(Message { from, text, at: parse_time(&delay.attr("stamp")?), broadcast: false })
+}
+
+/// What stands at the end of a page.
+#[derive(Debug, PartialEq, Eq)]
+enum Page {
+    /// There is nothing before it.
+    Complete,
+    /// There is more before this id.
+    More { first: String },
+}
+
+impl Page {
+    fn read(answer: &Stanza) -> Result<Page, RequestError> {
+        let fin = nested::find(answer, "fin", ns::MAM).ok_or(RequestError::Unreadable)?;
+        if fin.attr("complete").is_some_and(|it| it == "true" || it == "1") {
+            return Ok(Page::Complete);
+        }
+        let set = nested::find(&fin, "set", ns::RSM);
+        let first = set.and_then(|set| nested::each(&set, "first").next());
+        Ok(first.map_or(Page::Complete, |first| Page::More { first: first.text().to_string() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn me() -> FullJid {
+        FullJid::parse("me@a.example/x").unwrap()
+    }
+
+    fn bob() -> BareJid {
+        BareJid::parse("bob@a.example").unwrap()
+    }
+
+    fn result(from: &str, author: &str) -> Stanza {
+        let xml = format!(
+            "<message {from}><result xmlns='urn:xmpp:mam:2' queryid='q' id='1'>\
+             <forwarded xmlns='urn:xmpp:forward:0'>\
+             <delay xmlns='urn:xmpp:delay' stamp='2026-11-22T14:03:00Z'/>\
+             <message xmlns='jabber:client' from='{author}' to='me@a.example'>\
+             <body>hi</body></message></forwarded></result></message>"
+        );
+        Stanza::parse(xml.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_query_asks_for_the_end_and_then_for_what_is_before_it() {
+        let text = |before| String::from_utf8(query(&bob(), 20, before).payload).unwrap();
+
+        assert!(text("").contains("<max>20</max><before/>"));
+        assert!(text("id7").contains("<before>id7</before>"));
+        assert!(text("").contains("<field var='with'><value>bob@a.example</value></field>"));
+    }
+
+    #[test]
+    fn a_result_is_read_with_its_time() {
+        let message = read(&result("", "bob@a.example/y"), &me(), &bob()).unwrap();
+
+        assert_eq!((message.from, message.text.as_str()), (bob(), "hi"));
+        assert_eq!(message.at, parse_time("2026-11-22T14:03:00Z"));
+    }
+
+    // security-tests.md, row 27.
+    #[test]
+    fn a_result_counts_from_the_own_account_only() {
+        let of = |from: &str| result_of(&result(from, "bob@a.example/y"), &me());
+
+        assert_eq!(of(""), Some("q".to_owned()));
+        assert_eq!(of("from='me@a.example'"), Some("q".to_owned()));
+        for forged in ["mallory@a.example", "a.example", "me@a.example/z", "@"] {
+            assert_eq!(of(&format!("from='{forged}'")), None, "{forged}");
+        }
+    }
+
+    #[test]
+    fn a_result_by_a_third_person_is_left_out() {
+        assert!(read(&result("", "me@a.example/z"), &me(), &bob()).is_some());
+        assert!(read(&result("", "carol@a.example/z"), &me(), &bob()).is_none());
+    }
+
+    #[test]
+    fn the_end_of_a_page_says_whether_there_is_more() {
+        let page = |fin: &str| {
+            let xml = format!("<iq type='result' id='q'>{fin}</iq>");
+            Page::read(&Stanza::parse(xml.into_bytes()).unwrap())
+        };
+        let set =
+            "<set xmlns='http://jabber.org/protocol/rsm'><first>a</first><last>b</last></set>";
+
+        assert_eq!(
+            page(&format!("<fin xmlns='urn:xmpp:mam:2'>{set}</fin>")),
+            Ok(Page::More { first: "a".to_owned() })
+        );
+        let complete = format!("<fin xmlns='urn:xmpp:mam:2' complete='true'>{set}</fin>");
+        assert_eq!(page(&complete), Ok(Page::Complete));
+        assert_eq!(page("<fin xmlns='urn:xmpp:mam:2'/>"), Ok(Page::Complete));
+        assert_eq!(page(""), Err(RequestError::Unreadable));
+    }
+}

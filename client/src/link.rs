@@ -1,0 +1,214 @@
+//! A short errand: log in over a connection that is there already, ask or send, and go.
+//!
+//! For the admin socket and the like, where the system says who is at the other end. It has no
+//! events and does not come back when the connection breaks; [`Client`](crate::Client) does.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use whoelse_stream::client::Config;
+use whoelse_stream::sm::{Element as Sm, Sent};
+use whoelse_stream::{Password, Transport, token};
+use whoelse_xmpp::{BareJid, FullJid, Kind, Stanza};
+
+use crate::answer;
+use crate::client::LoginError;
+use crate::connect::ConnectError;
+use crate::login::{Opened, open};
+use crate::message::{self, Incoming};
+use crate::refusal::Refusal;
+use crate::request::{ANSWER_WITHIN, Pending, Request, RequestError};
+use crate::wire::{Broken, Heard, Wire};
+
+/// From the first byte to an open session.
+const LOGIN_WITHIN: Duration = Duration::from_secs(20);
+/// Until a message is stored.
+const STORED_WITHIN: Duration = Duration::from_secs(40);
+/// A polite goodbye.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Who is logging in.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// Whom the system says we are; to act for this account, or for whom the server chooses.
+    External {
+        /// The account.
+        authzid: Option<String>,
+    },
+    /// A name and a password; the connection is trusted with neither being told.
+    Password {
+        /// The name.
+        name: String,
+        /// The password.
+        password: Password,
+    },
+}
+
+/// Why a message was not delivered into the server's hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendError {
+    /// The server, or the other side, refused it.
+    Refused(Refusal),
+    /// The connection broke before it was acknowledged, so nobody knows.
+    ConnectionLost,
+    /// It was not acknowledged in time.
+    TimedOut,
+    /// The server does not say what it has stored.
+    NotCounted,
+}
+
+/// An open session on a connection.
+#[derive(Debug)]
+pub struct Link {
+    wire: Wire,
+    me: FullJid,
+    pending: Pending<()>,
+    /// Ids of our messages, `None` for what is not a message; absent if stanzas are not counted.
+    sent: Option<Sent<Option<String>>>,
+    handled: u32,
+}
+
+/// What a stanza or an acknowledgement was to us.
+enum News {
+    Answer(Box<Result<Stanza, RequestError>>),
+    Refused(String, Refusal),
+    Stored(Vec<String>),
+    Nothing,
+}
+
+impl Link {
+    /// Logs in over a connection that needs no encryption, because it never leaves this computer.
+    /// Presence is not announced, so nothing but answers arrives.
+    pub async fn open<IO>(io: IO, domain: &str, who: Credentials) -> Result<Link, LoginError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let config = Config { transport: Transport::Trusted, ..Config::new(domain) };
+        let opening = Link::open_wire(Wire::new(Box::new(io), config), who);
+        let late = LoginError::Connect(ConnectError::TimedOut { address: domain.to_owned() });
+        timeout(LOGIN_WITHIN, opening).await.unwrap_or(Err(late))
+    }
+
+    async fn open_wire(mut wire: Wire, who: Credentials) -> Result<Link, LoginError> {
+        wire.until_ready().await.map_err(LoginError::Connect)?;
+        match who {
+            Credentials::External { authzid } => wire.login_external(authzid.as_deref()),
+            Credentials::Password { name, password } => wire.login(&name, password),
+        }
+        .map_err(|denied| LoginError::Refused { text: denied.to_string() })?;
+        let entered = open(wire).await.map_err(|refused| refused.fault)?;
+        match entered.opened {
+            Opened::New { me, counted, .. } => Ok(Link {
+                wire: entered.wire,
+                me,
+                pending: Pending::default(),
+                sent: counted.is_counted.then(Sent::new),
+                handled: 0,
+            }),
+            // Nothing was asked to be resumed.
+            Opened::Resumed { .. } => Err(LoginError::Connect(ConnectError::Ended)),
+        }
+    }
+
+    /// The address the server gave this session.
+    pub fn me(&self) -> &FullJid {
+        &self.me
+    }
+
+    /// Asks something and waits for the answer.
+    pub async fn request(&mut self, request: Request) -> Result<Stanza, RequestError> {
+        let id = token();
+        let written = request.encode(&id, false);
+        self.pending.insert(id, request.to, Instant::now(), ());
+        self.write(&written.bytes, None);
+        let answer = async {
+            loop {
+                match self.news().await {
+                    Ok(News::Answer(answer)) => return *answer,
+                    Ok(_) => {}
+                    Err(Broken) => return Err(RequestError::ConnectionLost),
+                }
+            }
+        };
+        let answer = timeout(ANSWER_WITHIN, answer).await.unwrap_or(Err(RequestError::TimedOut));
+        self.pending.take_all();
+        answer
+    }
+
+    /// Sends a message and waits until the server has stored it.
+    pub async fn send_acknowledged(&mut self, to: &BareJid, text: &str) -> Result<(), SendError> {
+        if self.sent.is_none() {
+            return Err(SendError::NotCounted);
+        }
+        let id = token();
+        let written = message::write(to, &id, text);
+        self.write(&written.bytes, Some(&id));
+        self.wire.write(&Sm::Request.encode());
+        let stored = async {
+            loop {
+                match self.news().await {
+                    Ok(News::Refused(which, why)) if which == id => {
+                        return Err(SendError::Refused(why));
+                    }
+                    Ok(News::Stored(ids)) if ids.contains(&id) => return Ok(()),
+                    Ok(_) => {}
+                    Err(Broken) => return Err(SendError::ConnectionLost),
+                }
+            }
+        };
+        timeout(STORED_WITHIN, stored).await.unwrap_or(Err(SendError::TimedOut))
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        self.wire.close(CLOSE_WITHIN).await;
+    }
+
+    fn write(&mut self, stanza: &[u8], message: Option<&str>) {
+        self.wire.write(stanza);
+        if let Some(sent) = &mut self.sent {
+            sent.push(message.map(str::to_owned), stanza.len());
+        }
+    }
+
+    async fn news(&mut self) -> Result<News, Broken> {
+        Ok(match self.wire.next().await? {
+            Heard::Stanza(stanza) => {
+                self.handled = self.handled.wrapping_add(1);
+                self.handle(&stanza)
+            }
+            Heard::Counting(Sm::Request) => {
+                self.wire.write(&Sm::Ack { h: self.handled }.encode());
+                News::Nothing
+            }
+            Heard::Counting(Sm::Ack { h }) => match &mut self.sent {
+                Some(sent) => {
+                    let stored = sent.ack(h).map_err(|_| Broken)?;
+                    News::Stored(stored.into_iter().flatten().collect())
+                }
+                None => News::Nothing,
+            },
+            Heard::Counting(_) | Heard::Nothing => News::Nothing,
+            Heard::Error(_) | Heard::Closed => return Err(Broken),
+        })
+    }
+
+    fn handle(&mut self, stanza: &Stanza) -> News {
+        if let Some(answer) = answer::answer(stanza, &self.me) {
+            self.write(&answer.bytes, None);
+            return News::Nothing;
+        }
+        match stanza.kind() {
+            Kind::Iq => match self.pending.answered(stanza, &self.me) {
+                Some(((), answer)) => News::Answer(Box::new(answer)),
+                None => News::Nothing,
+            },
+            Kind::Message => match message::read(stanza, &self.me) {
+                Incoming::Refused { id, why, .. } => News::Refused(id, why),
+                Incoming::Message { .. } | Incoming::Nothing => News::Nothing,
+            },
+            Kind::Presence | Kind::Other => News::Nothing,
+        }
+    }
+}

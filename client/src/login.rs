@@ -1,0 +1,158 @@
+//! RFC 6120, 6 and 7: from a stream that waits for a login to an open session.
+
+use whoelse_stream::client::{Denied, Opening, Step};
+use whoelse_stream::sasl::Condition as SaslCondition;
+use whoelse_stream::sm::Enabled;
+use whoelse_stream::{Password, sasl::Refusal};
+use whoelse_xmpp::{Condition, FullJid, StanzaError};
+
+use crate::client::LoginError;
+use crate::connect::ConnectError;
+use crate::session::Counted;
+use crate::wire::{Wire, no_connection};
+
+/// A name and a password.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) password: Password,
+}
+
+/// A connection that has been logged in.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    pub(crate) wire: Wire,
+    pub(crate) opened: Opened,
+}
+
+/// How the session opened.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A new one. `remembered` is how many stanzas of the old one the server had handled, if
+    /// there was one and it still knows.
+    New { me: FullJid, counted: Counted, remembered: Option<u32> },
+    /// The old one goes on; the server has handled so many of our stanzas.
+    Resumed { h: u32 },
+}
+
+/// A login that failed, and the connection, if another can be tried on it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) fault: LoginError,
+    pub(crate) wire: Option<Wire>,
+}
+
+/// Logs in. Over a channel that is not trusted, only in a way that proves who is at its other
+/// end; and even then the session is not used before the user has agreed.
+pub(crate) async fn enter(mut wire: Wire, entry: &Entry) -> Result<Entered, Refused> {
+    if wire.untrusted().is_some() && !wire.can_be_proved() {
+        return Err(Refused { fault: LoginError::NotOverThisChannel, wire: None });
+    }
+    if let Err(denied) = wire.login(&entry.name, entry.password.clone()) {
+        return Err(Refused { fault: denied_login(denied), wire: Some(wire) });
+    }
+    let entered = open(wire).await?;
+    match entered.wire.untrusted() {
+        Some(fingerprint) if entered.wire.is_proved() => {
+            entered.wire.close(super::actor::CLOSE_WITHIN).await;
+            Err(Refused { fault: LoginError::NewPin { fingerprint }, wire: None })
+        }
+        Some(_) => Err(Refused { fault: LoginError::NotOverThisChannel, wire: None }),
+        None => Ok(entered),
+    }
+}
+
+/// Goes on with a login that has begun, until the session is open.
+pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
+    let mut remembered = None;
+    let fault = loop {
+        match wire.step().await {
+            Ok(Step::Open(Opening::Bound { jid, sm })) => {
+                let opened = Opened::New { me: jid, counted: Counted::from(sm), remembered };
+                return Ok(Entered { wire, opened });
+            }
+            Ok(Step::Open(Opening::Resumed { h })) => {
+                return Ok(Entered { wire, opened: Opened::Resumed { h } });
+            }
+            Ok(Step::NotResumed { h }) => remembered = h,
+            Ok(Step::AuthFailed(refusal)) => {
+                return Err(Refused { fault: refused_login(refusal), wire: Some(wire) });
+            }
+            Ok(Step::BindRefused(error)) => break refused_bind(&error),
+            // Nothing is sent to a session that has not announced itself.
+            Ok(Step::Stanza(_) | Step::Sm(_) | Step::Element(_)) => {}
+            other => break LoginError::Connect(no_connection(other)),
+        }
+    };
+    Err(Refused { fault, wire: None })
+}
+
+fn refused_login(refusal: Refusal) -> LoginError {
+    match refusal.condition {
+        SaslCondition::NotAuthorized => LoginError::WrongPassword { text: refusal.text },
+        other => LoginError::Refused { text: refusal.text.unwrap_or_else(|| other.to_string()) },
+    }
+}
+
+fn refused_bind(error: &StanzaError) -> LoginError {
+    match error.condition {
+        Condition::Conflict => LoginError::AlreadyLoggedIn,
+        other => LoginError::Refused {
+            text: error.text.clone().unwrap_or_else(|| format!("no session: {other:?}")),
+        },
+    }
+}
+
+fn denied_login(denied: Denied) -> LoginError {
+    match denied {
+        Denied::NotReady => LoginError::Connect(ConnectError::Ended),
+        Denied::BadName => LoginError::NotAName,
+        Denied::Untrusted | Denied::NoMechanism | Denied::Downgrade => {
+            LoginError::Refused { text: denied.to_string() }
+        }
+    }
+}
+
+impl From<Option<Enabled>> for Counted {
+    fn from(enabled: Option<Enabled>) -> Counted {
+        Counted {
+            is_counted: enabled.is_some(),
+            resumption: enabled.filter(|it| it.resume).and_then(|it| it.id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_password_may_be_tried_again_and_a_block_may_not() {
+        let wrong = Refusal::new(SaslCondition::NotAuthorized);
+        let blocked =
+            Refusal::new(SaslCondition::TemporaryAuthFailure).with_text("blocked for 60 s");
+
+        assert_eq!(refused_login(wrong), LoginError::WrongPassword { text: None });
+        let text = "blocked for 60 s".to_owned();
+        assert_eq!(refused_login(blocked), LoginError::Refused { text });
+    }
+
+    #[test]
+    fn a_conflict_at_binding_is_another_session() {
+        let conflict = StanzaError::new(Condition::Conflict);
+        assert_eq!(refused_bind(&conflict), LoginError::AlreadyLoggedIn);
+        let full = StanzaError::new(Condition::ResourceConstraint);
+        assert!(matches!(refused_bind(&full), LoginError::Refused { .. }));
+    }
+
+    #[test]
+    fn a_session_that_is_counted_but_not_resumable_is_not_resumed() {
+        let counted = |resume| {
+            Counted::from(Some(Enabled { resume, id: Some("x".to_owned()), ..Enabled::default() }))
+        };
+
+        assert_eq!(counted(false), Counted { is_counted: true, resumption: None });
+        assert_eq!(counted(true).resumption.as_deref(), Some("x"));
+        assert_eq!(Counted::from(None), Counted::default());
+    }
+}

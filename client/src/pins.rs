@@ -1,0 +1,206 @@
+//! Pinned certificates: which self-signed certificate each server is known by, kept in the user's
+//! state directory.
+//!
+//! One line a server: its address, a space, the fingerprint. The directory is made with mode 0700.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+
+/// Longest pin file that is read; a pin is about 120 bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// SHA-256 over a whole certificate, as `openssl x509 -fingerprint -sha256` prints it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a certificate in DER.
+    pub fn of(certificate: &[u8]) -> Fingerprint {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
+        Fingerprint(bytes)
+    }
+
+    /// Reads 64 hexadecimal digits, with or without colons, in either case.
+    pub fn parse(text: &str) -> Option<Fingerprint> {
+        let digits: Vec<u8> = text
+            .trim()
+            .chars()
+            .filter(|c| *c != ':')
+            .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
+            .collect::<Option<_>>()?;
+        if digits.len() != 64 {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = (pair[0] << 4) | pair[1];
+        }
+        Some(Fingerprint(bytes))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, byte) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_str(":")?;
+            }
+            write!(f, "{byte:02X}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The pins of this user. Without a directory they last as long as the program.
+#[derive(Debug, Default)]
+pub struct Pins {
+    file: Option<PathBuf>,
+    known: Vec<(String, Fingerprint)>,
+}
+
+impl Pins {
+    /// Pins that are kept in memory only.
+    pub fn in_memory() -> Pins {
+        Pins::default()
+    }
+
+    /// The pins kept in `directory`, which is made when the first pin is.
+    pub fn in_directory(directory: &Path) -> Pins {
+        Pins { file: Some(directory.join("pins")), known: Vec::new() }
+    }
+
+    /// The certificate that `server` is pinned to. What other clients of this user pinned in
+    /// the meantime counts.
+    pub fn get(&mut self, server: &str) -> io::Result<Option<Fingerprint>> {
+        self.reload()?;
+        Ok(self.known.iter().find(|(name, _)| name == server).map(|(_, pin)| *pin))
+    }
+
+    /// Pins `server` to a certificate, in place of the one before.
+    pub fn set(&mut self, server: &str, pin: Fingerprint) -> io::Result<()> {
+        self.reload()?;
+        self.known.retain(|(name, _)| name != server);
+        self.known.push((server.to_owned(), pin));
+        self.save()
+    }
+
+    fn reload(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        match fs::metadata(file) {
+            Ok(found) if found.len() > MAX_FILE => {
+                return Err(io::Error::other(format!("{} is too large", file.display())));
+            }
+            Ok(_) => {}
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(fault) => return Err(fault),
+        }
+        self.known = fs::read_to_string(file)?.lines().filter_map(read_line).collect();
+        Ok(())
+    }
+
+    /// Written beside and renamed, so that no reader ever sees half a file.
+    fn save(&self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if let Some(directory) = file.parent() {
+            make_private(directory)?;
+        }
+        let text: String = self.known.iter().map(|(name, pin)| format!("{name} {pin}\n")).collect();
+        let beside = file.with_extension(format!("{}.tmp", std::process::id()));
+        fs::write(&beside, text)?;
+        fs::rename(&beside, file)
+    }
+}
+
+fn read_line(line: &str) -> Option<(String, Fingerprint)> {
+    let (name, pin) = line.split_once(' ')?;
+    Some((name.to_owned(), Fingerprint::parse(pin)?))
+}
+
+/// Makes a directory that only its owner can look into; one that exists is left as it is.
+#[cfg(unix)]
+fn make_private(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Makes a directory; elsewhere the user's own profile is private already.
+#[cfg(not(unix))]
+fn make_private(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn some(byte: u8) -> Fingerprint {
+        Fingerprint::of(&[byte])
+    }
+
+    #[test]
+    fn a_fingerprint_reads_back_as_it_was_printed() {
+        let print = some(7);
+
+        assert_eq!(Fingerprint::parse(&print.to_string()), Some(print));
+        assert_eq!(
+            Fingerprint::parse(&print.to_string().replace(':', "").to_lowercase()),
+            Some(print)
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_no_fingerprint_is_refused() {
+        for text in ["", "AB:CD", "zz", &"A".repeat(63), &"A".repeat(65), &"é".repeat(32)] {
+            assert_eq!(Fingerprint::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pin_is_remembered_by_the_next_client_of_this_user() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("state");
+
+        Pins::in_directory(&place).set("localhost:5222", some(1)).unwrap();
+        Pins::in_directory(&place).set("other:5222", some(2)).unwrap();
+        Pins::in_directory(&place).set("localhost:5222", some(3)).unwrap();
+
+        let mut pins = Pins::in_directory(&place);
+        assert_eq!(pins.get("localhost:5222").unwrap(), Some(some(3)));
+        assert_eq!(pins.get("other:5222").unwrap(), Some(some(2)));
+        assert_eq!(pins.get("third:5222").unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_state_directory_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("state");
+
+        Pins::in_directory(&place).set("localhost:5222", some(1)).unwrap();
+
+        assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_damaged_line_costs_only_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let good = some(1);
+        fs::write(directory.path().join("pins"), format!("nonsense\na:1 {good}\nb:2 12\n"))
+            .unwrap();
+
+        assert_eq!(Pins::in_directory(directory.path()).get("a:1").unwrap(), Some(good));
+    }
+}

@@ -1,0 +1,224 @@
+//! RFC 6121, 4, read by a client: who is online, and when somebody's first device comes or last one goes.
+//!
+//! A person with three devices comes once and goes once. After a login the server tells who is
+//! there already; that is not news, so nothing is announced until [`Book::settled`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use whoelse_xmpp::{BareJid, Jid, Kind, Stanza};
+
+/// Devices that are kept track of, over all people. A server that claims more is not believed.
+const MAX_DEVICES: usize = 200_000;
+
+/// Somebody came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The first device came online.
+    Came(BareJid),
+    /// The last device went offline.
+    Went(BareJid),
+}
+
+/// Who is online, as far as this session may see.
+#[derive(Debug)]
+pub struct Book {
+    me: BareJid,
+    devices: BTreeMap<BareJid, BTreeSet<String>>,
+    count: usize,
+    /// While the server is telling who is there, nothing is announced.
+    settling: bool,
+    /// Who was there in the session before, if there was one.
+    before: Option<BTreeSet<BareJid>>,
+}
+
+impl Book {
+    /// An empty book of the account `me`, whose own devices never count as news. It is settling.
+    pub fn new(me: BareJid) -> Book {
+        Book { me, devices: BTreeMap::new(), count: 0, settling: true, before: None }
+    }
+
+    /// Starts anew, because a new session has begun; who was there is remembered for comparison.
+    pub fn restart(&mut self) {
+        let there = std::mem::take(&mut self.devices).into_keys();
+        if self.settling {
+            // It broke off before the first was complete: what was known before that counts.
+            if let Some(before) = &mut self.before {
+                before.extend(there);
+            }
+        } else {
+            self.before = Some(there.collect());
+        }
+        self.count = 0;
+        self.settling = true;
+    }
+
+    /// Takes a presence stanza. Anything but "available" and "unavailable" changes nothing.
+    pub fn handle(&mut self, stanza: &Stanza) -> Option<Change> {
+        if stanza.kind() != Kind::Presence {
+            return None;
+        }
+        let from = Jid::parse(stanza.from()?).ok()?;
+        match stanza.type_() {
+            None => self.available(&from),
+            Some("unavailable") => self.unavailable(&from),
+            Some(_) => None,
+        }
+    }
+
+    /// The server has told everything: from now on comings and goings are news. Returns what
+    /// changed since the session before, if there was one.
+    pub fn settled(&mut self) -> Vec<Change> {
+        self.settling = false;
+        let Some(before) = self.before.take() else { return Vec::new() };
+        let gone = before.iter().filter(|who| !self.devices.contains_key(*who));
+        let came = self.devices.keys().filter(|who| !before.contains(*who));
+        gone.cloned().map(Change::Went).chain(came.cloned().map(Change::Came)).collect()
+    }
+
+    fn available(&mut self, from: &Jid) -> Option<Change> {
+        let who = from.to_bare();
+        if who == self.me || who.local().is_none() || self.count >= MAX_DEVICES {
+            return None;
+        }
+        let devices = self.devices.entry(who.clone()).or_default();
+        let first = devices.is_empty();
+        if devices.insert(from.resource().unwrap_or_default().to_owned()) {
+            self.count += 1;
+        }
+        (first && !self.settling).then_some(Change::Came(who))
+    }
+
+    fn unavailable(&mut self, from: &Jid) -> Option<Change> {
+        let who = from.to_bare();
+        let devices = self.devices.get_mut(&who)?;
+        match from.resource() {
+            Some(resource) => {
+                if devices.remove(resource) {
+                    self.count -= 1;
+                }
+            }
+            // Without a resource it speaks for the whole account.
+            None => {
+                self.count -= devices.len();
+                devices.clear();
+            }
+        }
+        if !devices.is_empty() {
+            return None;
+        }
+        self.devices.remove(&who);
+        (!self.settling).then_some(Change::Went(who))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn bare(text: &str) -> BareJid {
+        BareJid::parse(text).unwrap()
+    }
+
+    fn stanza(xml: &'static str) -> Stanza {
+        Stanza::parse(xml.as_bytes()).unwrap()
+    }
+
+    fn settled() -> Book {
+        let mut book = Book::new(bare("me@a.example"));
+        book.settled();
+        book
+    }
+
+    #[test]
+    fn the_first_device_comes_and_the_last_one_goes() {
+        let mut book = settled();
+
+        let changes = [
+            "<presence from='bob@a.example/desk'/>",
+            "<presence from='bob@a.example/phone'/>",
+            "<presence from='bob@a.example/phone'><show>away</show></presence>",
+            "<presence from='bob@a.example/desk' type='unavailable'/>",
+            "<presence from='bob@a.example/phone' type='unavailable'/>",
+            "<presence from='bob@a.example/phone' type='unavailable'/>",
+        ]
+        .map(|xml| book.handle(&stanza(xml)));
+
+        let bob = bare("bob@a.example");
+        let expected =
+            [Some(Change::Came(bob.clone())), None, None, None, Some(Change::Went(bob)), None];
+        assert_eq!(changes, expected);
+    }
+
+    #[test]
+    fn my_own_devices_are_no_news() {
+        let mut book = settled();
+
+        assert_eq!(book.handle(&stanza("<presence from='me@a.example/phone'/>")), None);
+        let gone = stanza("<presence from='me@a.example/phone' type='unavailable'/>");
+        assert_eq!(book.handle(&gone), None);
+    }
+
+    #[test]
+    fn who_is_there_at_login_is_no_news_but_going_is() {
+        let mut book = Book::new(bare("me@a.example"));
+
+        assert_eq!(book.handle(&stanza("<presence from='bob@a.example/x'/>")), None);
+        assert_eq!(book.settled(), []);
+
+        let gone = stanza("<presence from='bob@a.example/x' type='unavailable'/>");
+        assert_eq!(book.handle(&gone), Some(Change::Went(bare("bob@a.example"))));
+    }
+
+    #[test]
+    fn after_a_new_session_the_difference_to_the_one_before_is_told() {
+        let mut book = settled();
+        book.handle(&stanza("<presence from='bob@a.example/x'/>"));
+        book.handle(&stanza("<presence from='carol@a.example/x'/>"));
+
+        book.restart();
+        assert_eq!(book.handle(&stanza("<presence from='carol@a.example/y'/>")), None);
+        assert_eq!(book.handle(&stanza("<presence from='dave@a.example/y'/>")), None);
+
+        let changes = [Change::Went(bare("bob@a.example")), Change::Came(bare("dave@a.example"))];
+        assert_eq!(book.settled(), changes);
+    }
+
+    #[test]
+    fn two_losses_in_a_row_forget_nobody() {
+        let mut book = settled();
+        book.handle(&stanza("<presence from='bob@a.example/x'/>"));
+
+        book.restart();
+        book.restart();
+
+        assert_eq!(book.settled(), [Change::Went(bare("bob@a.example"))]);
+    }
+
+    #[test]
+    fn an_address_without_a_resource_speaks_for_all_devices() {
+        let mut book = settled();
+        book.handle(&stanza("<presence from='bob@a.example/x'/>"));
+        book.handle(&stanza("<presence from='bob@a.example/y'/>"));
+
+        let gone = stanza("<presence from='bob@a.example' type='unavailable'/>");
+
+        assert_eq!(book.handle(&gone), Some(Change::Went(bare("bob@a.example"))));
+    }
+
+    #[test]
+    fn subscriptions_errors_and_nonsense_change_nothing() {
+        let mut book = settled();
+
+        for xml in [
+            "<presence from='bob@a.example' type='subscribe'/>",
+            "<presence from='bob@a.example/x' type='error'/>",
+            "<presence from='@@@'/>",
+            "<presence/>",
+            "<presence from='a.example'/>",
+            "<message from='bob@a.example/x'/>",
+        ] {
+            assert_eq!(book.handle(&stanza(xml)), None, "{xml}");
+        }
+    }
+}

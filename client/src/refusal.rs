@@ -1,0 +1,87 @@
+//! RFC 6120, 8.3, read by a client: why something was refused, from the stanza error that says so.
+//!
+//! Towards a local sender the server adds a condition of its own (`urn:whoelse:errors:0`,
+//! docs/protocol.md); without one, all that is known is that the other cannot be reached.
+
+use whoelse_xmpp::{Condition, StanzaError, ns};
+
+/// Why a person could not be reached, or a request was turned down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// They have blocked me.
+    BlockedYou,
+    /// I have blocked them.
+    BlockedByYou,
+    /// There is no such user here.
+    NoSuchUser,
+    /// Their mailbox holds as much as it may.
+    MailboxFull,
+    /// Their server cannot be reached.
+    RemoteServer,
+    /// They cannot be reached, and the server does not say why.
+    Unreachable,
+    /// I may not do that.
+    NotAllowed(Option<String>),
+    /// Anything else: the server's words, or the name of the condition.
+    Other(String),
+}
+
+impl Refusal {
+    /// What an error means.
+    pub fn of(error: &StanzaError) -> Refusal {
+        match error.app {
+            Some(("blocked-you", ns::WHOELSE_ERRORS)) => return Refusal::BlockedYou,
+            Some(("no-such-user", ns::WHOELSE_ERRORS)) => return Refusal::NoSuchUser,
+            Some(("blocked", ns::BLOCKING_ERRORS)) => return Refusal::BlockedByYou,
+            _ => {}
+        }
+        match error.condition {
+            Condition::ResourceConstraint => Refusal::MailboxFull,
+            Condition::RemoteServerNotFound | Condition::RemoteServerTimeout => {
+                Refusal::RemoteServer
+            }
+            Condition::ServiceUnavailable
+            | Condition::RecipientUnavailable
+            | Condition::ItemNotFound
+            | Condition::Gone => Refusal::Unreachable,
+            Condition::Forbidden | Condition::NotAllowed | Condition::NotAuthorized => {
+                Refusal::NotAllowed(error.text.clone())
+            }
+            other => Refusal::Other(error.text.clone().unwrap_or_else(|| format!("{other:?}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_own_conditions_say_why() {
+        let refused = |name, ns| {
+            Refusal::of(&StanzaError::new(Condition::ServiceUnavailable).with_app(name, ns))
+        };
+
+        assert_eq!(refused("blocked-you", ns::WHOELSE_ERRORS), Refusal::BlockedYou);
+        assert_eq!(refused("no-such-user", ns::WHOELSE_ERRORS), Refusal::NoSuchUser);
+        assert_eq!(refused("blocked", ns::BLOCKING_ERRORS), Refusal::BlockedByYou);
+        assert_eq!(refused("blocked-you", "urn:somebody:else"), Refusal::Unreachable);
+    }
+
+    #[test]
+    fn a_standard_condition_alone_says_what_it_can() {
+        let of = |condition| Refusal::of(&StanzaError::new(condition));
+
+        assert_eq!(of(Condition::ServiceUnavailable), Refusal::Unreachable);
+        assert_eq!(of(Condition::ResourceConstraint), Refusal::MailboxFull);
+        assert_eq!(of(Condition::RemoteServerNotFound), Refusal::RemoteServer);
+        assert_eq!(of(Condition::Forbidden), Refusal::NotAllowed(None));
+    }
+
+    #[test]
+    fn an_unexpected_error_is_told_in_the_servers_words() {
+        let error = StanzaError::new(Condition::BadRequest).with_text("no such thing");
+
+        assert_eq!(Refusal::of(&error), Refusal::Other("no such thing".to_owned()));
+    }
+}

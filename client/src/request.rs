@@ -1,0 +1,300 @@
+//! RFC 6120, 8.2.3: requests that wait for their answers.
+//!
+//! An answer counts only from the address that was asked; anybody can send an iq of type result
+//! with a guessed id.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns};
+
+/// How long an answer may take; the server's own deadline is 30 s.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(40);
+/// Requests that may wait for their answers at once.
+pub const MAX_PENDING: usize = 100;
+
+/// Asks for something, or asks for it to be changed (`get` and `set`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// A look; may be repeated if the connection breaks before the answer.
+    Get,
+    /// A change; never repeated without the user's wish.
+    Set,
+}
+
+/// A request before it has an id.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Get or set.
+    pub ask: Ask,
+    /// Who is asked; the own account, if nobody.
+    pub to: Option<Jid>,
+    /// The one child, encoded.
+    pub payload: Vec<u8>,
+    /// The query whose results arrive as messages of their own, before the answer (XEP-0313).
+    pub collect: Option<String>,
+}
+
+/// An answer, and what was collected before it.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The iq of type result.
+    pub iq: Stanza,
+    /// The messages that carried results.
+    pub results: Vec<Stanza>,
+}
+
+impl Request {
+    /// A look at something of the own account.
+    pub fn get(payload: Element) -> Request {
+        Request { ask: Ask::Get, to: None, payload: payload.finish().to_vec(), collect: None }
+    }
+
+    /// A change to something of the own account.
+    pub fn set(payload: Element) -> Request {
+        Request { ask: Ask::Set, to: None, payload: payload.finish().to_vec(), collect: None }
+    }
+
+    /// Asks somebody else.
+    pub fn to(self, to: Jid) -> Request {
+        Request { to: Some(to), ..self }
+    }
+
+    /// As a stanza. `by_hand` marks it as typed by a person, which counts as activity.
+    pub fn encode(&self, id: &str, by_hand: bool) -> Outgoing {
+        let type_ = match self.ask {
+            Ask::Get => "get",
+            Ask::Set => "set",
+        };
+        let mut iq = Element::new("iq")
+            .attr("type", type_)
+            .attr_opt("to", self.to.as_ref().map(Jid::as_str))
+            .attr("id", id)
+            .raw(&self.payload);
+        if by_hand {
+            iq = iq.child(Element::new("by-hand").xmlns(ns::WHOELSE_ACTIVITY));
+        }
+        iq.outgoing(Class::IqRequest)
+    }
+}
+
+/// Why there is no answer, or not the one hoped for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestError {
+    /// The one who was asked refused.
+    Refused(StanzaError),
+    /// No answer came in time.
+    TimedOut,
+    /// The connection broke before the answer came, so nobody knows whether it was done.
+    ConnectionLost,
+    /// There is no session to ask in.
+    NotLoggedIn,
+    /// Too many requests are waiting already.
+    TooMany,
+    /// The answer makes no sense.
+    Unreadable,
+}
+
+/// Who may answer a request to `asked`, in the session `me`.
+///
+/// A request without `to` is for the own account; its answer comes without `from`, or from the
+/// account's bare or full address (RFC 6120, 8.1.2.1), or from the server on its behalf.
+pub fn may_answer(from: Option<&str>, asked: Option<&Jid>, me: &FullJid) -> bool {
+    let Some(from) = from else {
+        return asked.is_none_or(|asked| *asked == Jid::from(me.to_bare()));
+    };
+    let Ok(from) = Jid::parse(from) else { return false };
+    match asked {
+        Some(asked) => from == *asked,
+        None => {
+            from == Jid::from(me.to_bare())
+                || from == Jid::from(me.clone())
+                || from.as_str() == me.domain()
+        }
+    }
+}
+
+/// The requests that wait, each with what is to be done with its answer.
+#[derive(Debug)]
+pub struct Pending<T> {
+    waiting: HashMap<String, Waiting<T>>,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    asked: Option<Jid>,
+    /// Counted from when it was sent; not at all while there is no connection.
+    deadline: Option<Instant>,
+    then: T,
+}
+
+impl<T> Default for Pending<T> {
+    fn default() -> Pending<T> {
+        Pending { waiting: HashMap::new() }
+    }
+}
+
+impl<T> Pending<T> {
+    /// Whether no more fit.
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= MAX_PENDING
+    }
+
+    /// Notes that `id` was asked of `asked`.
+    pub fn insert(&mut self, id: String, asked: Option<Jid>, now: Instant, then: T) {
+        let deadline = Some(now + ANSWER_WITHIN);
+        self.waiting.insert(id, Waiting { asked, deadline, then });
+    }
+
+    /// Takes the request that this stanza answers, if it is an answer and comes from the right one.
+    pub fn answered(
+        &mut self,
+        stanza: &Stanza,
+        me: &FullJid,
+    ) -> Option<(T, Result<Stanza, RequestError>)> {
+        let id = stanza.id()?;
+        let answer = match stanza.type_()? {
+            "result" => Ok(stanza.clone()),
+            "error" => Err(RequestError::Refused(
+                StanzaError::read(stanza)
+                    .unwrap_or_else(|| StanzaError::new(Condition::UndefinedCondition)),
+            )),
+            _ => return None,
+        };
+        let asked = self.waiting.get(id)?.asked.as_ref();
+        if !may_answer(stanza.from(), asked, me) {
+            return None;
+        }
+        let waiting = self.waiting.remove(id)?;
+        Some((waiting.then, answer))
+    }
+
+    /// What is to be done with the answers that are waited for.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.waiting.values_mut().map(|waiting| &mut waiting.then)
+    }
+
+    /// Takes those that waited too long.
+    pub fn expired(&mut self, now: Instant) -> Vec<T> {
+        let late = |waiting: &mut Waiting<T>| waiting.deadline.is_some_and(|at| at <= now);
+        self.waiting.extract_if(|_, waiting| late(waiting)).map(|(_, it)| it.then).collect()
+    }
+
+    /// Takes all of them.
+    pub fn take_all(&mut self) -> Vec<T> {
+        self.waiting.drain().map(|(_, waiting)| waiting.then).collect()
+    }
+
+    /// Stops the clocks: without a connection nobody can answer.
+    pub fn pause(&mut self) {
+        self.waiting.values_mut().for_each(|waiting| waiting.deadline = None);
+    }
+
+    /// Starts all clocks anew.
+    pub fn resume(&mut self, now: Instant) {
+        let deadline = Some(now + ANSWER_WITHIN);
+        self.waiting.values_mut().for_each(|waiting| waiting.deadline = deadline);
+    }
+
+    /// The next time at which one will have waited too long.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.waiting.values().filter_map(|waiting| waiting.deadline).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn me() -> FullJid {
+        FullJid::parse("me@a.example/here").unwrap()
+    }
+
+    fn stanza(xml: &str) -> Stanza {
+        Stanza::parse(xml.as_bytes().to_vec()).unwrap()
+    }
+
+    fn asked(to: Option<&str>) -> Pending<&'static str> {
+        let mut pending = Pending::default();
+        let to = to.map(|to| Jid::parse(to).unwrap());
+        pending.insert("q1".to_owned(), to, Instant::now(), "then");
+        pending
+    }
+
+    #[test]
+    fn an_answer_finds_its_request_once() {
+        let mut pending = asked(Some("a.example"));
+        let answer = stanza("<iq type='result' id='q1' from='a.example'/>");
+
+        assert!(pending.answered(&answer, &me()).is_some());
+        assert!(pending.answered(&answer, &me()).is_none());
+    }
+
+    #[test]
+    fn a_forged_answer_is_ignored() {
+        for to in [Some("a.example"), Some("bob@a.example/x"), None] {
+            let mut pending = asked(to);
+            for forged in [
+                "<iq type='result' id='q1' from='mallory@a.example/x'/>",
+                "<iq type='error' id='q1' from='mallory@a.example/x'/>",
+                "<iq type='result' id='q1' from='bob@a.example'/>",
+                "<iq type='result' id='q1' from='@'/>",
+                "<iq type='result' id='q2' from='a.example'/>",
+                "<iq type='get' id='q1' from='a.example'/>",
+            ] {
+                assert!(pending.answered(&stanza(forged), &me()).is_none(), "{forged}");
+            }
+            assert!(pending.next_deadline().is_some(), "it still waits");
+        }
+    }
+
+    #[test]
+    fn the_own_account_is_answered_for_by_itself_or_the_server() {
+        for from in ["", "from='me@a.example'", "from='me@a.example/here'", "from='a.example'"] {
+            let answer = stanza(&format!("<iq type='result' id='q1' {from}/>"));
+            assert!(asked(None).answered(&answer, &me()).is_some(), "{from}");
+        }
+        let unsigned = stanza("<iq type='result' id='q1'/>");
+        assert!(asked(Some("bob@a.example/x")).answered(&unsigned, &me()).is_none());
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer() {
+        let refusal = stanza(
+            "<iq type='error' id='q1' from='a.example'><error type='cancel'>\
+             <conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        );
+
+        let (_, answer) = asked(Some("a.example")).answered(&refusal, &me()).unwrap();
+
+        let Err(RequestError::Refused(error)) = answer else { panic!("not refused") };
+        assert_eq!(error.condition, Condition::Conflict);
+    }
+
+    #[test]
+    fn a_request_that_waits_too_long_is_given_up_but_not_while_disconnected() {
+        let mut pending = asked(None);
+        let late = Instant::now() + ANSWER_WITHIN + Duration::from_secs(1);
+
+        pending.pause();
+        assert_eq!(pending.next_deadline(), None);
+        assert!(pending.expired(late).is_empty());
+
+        pending.resume(late);
+        assert!(pending.expired(late).is_empty());
+        assert_eq!(pending.expired(late + ANSWER_WITHIN), ["then"]);
+    }
+
+    #[test]
+    fn a_request_typed_by_hand_says_so_beside_its_payload() {
+        let request = Request::get(Element::new("ping").xmlns(ns::PING));
+
+        let typed = Stanza::parse(request.encode("q1", true).bytes).unwrap();
+        let other = Stanza::parse(request.encode("q1", false).bytes).unwrap();
+
+        assert!(typed.has("ping", ns::PING) && typed.has("by-hand", ns::WHOELSE_ACTIVITY));
+        assert!(!other.has("by-hand", ns::WHOELSE_ACTIVITY));
+    }
+}

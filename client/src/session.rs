@@ -1,0 +1,558 @@
+//! RFC 6121 and XEP-0198 for a client: what a session knows, apart from any connection.
+//!
+//! Sans-IO: stanzas, wishes and the time go in; bytes and events come out. A session outlives its
+//! connection. What was sent and not acknowledged is sent again when the connection is back: in
+//! the same session the server drops what it has already; in a new one it recognises messages by
+//! their `origin-id`, so none appears twice. Looks are repeated, changes are not: nobody knows
+//! whether they were made, and the user is told so.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use whoelse_stream::client::Resumption;
+use whoelse_stream::sm::{BadAck, Element as Sm, Handled, Sent};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza, ns};
+
+use crate::answer;
+use crate::events::Event;
+use crate::history;
+use crate::message::{self, Incoming, Seen};
+use crate::nested;
+use crate::presence::{Book, Change};
+use crate::request::{Answer, Ask, Pending, Request, RequestError};
+
+/// Lines that are kept while there is no connection.
+pub(crate) const MAX_WAITING: usize = 100;
+/// Messages that may be on their way; more wait in the caller.
+pub(crate) const MAX_UNACKNOWLEDGED: usize = 1_000;
+/// Sent messages whose refusal can still be understood.
+const MAX_RECENT: usize = 1_000;
+/// Results of one query; no page is larger.
+const MAX_RESULTS: usize = 1_000;
+/// After so long without a byte from the server it is asked for a sign of life.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The sign must come within this time, or the connection counts as lost.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What is not acknowledged at once is asked for again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Where the answer to a request goes.
+pub(crate) type Reply = oneshot::Sender<Result<Answer, RequestError>>;
+
+/// A session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    me: FullJid,
+    /// The id to resume with, if the server counts stanzas and lets us come back.
+    resumption: Option<String>,
+    /// Whether stanzas are counted.
+    counted: bool,
+    connected: bool,
+    sent: Sent<Unacknowledged>,
+    handled: Handled,
+    /// Typed while there was no connection.
+    waiting: VecDeque<Line>,
+    pending: Pending<Then>,
+    /// Barriers that the server has reached, while it is still storing what came before.
+    passed: Vec<oneshot::Sender<()>>,
+    /// The last messages that were sent: id and recipient.
+    recent: VecDeque<(String, BareJid)>,
+    book: Book,
+    seen: Seen,
+    /// The server says that it understands `<by-hand/>`.
+    activity: bool,
+    events: VecDeque<(Event, Option<u32>)>,
+    output: Vec<u8>,
+    rhythm: Rhythm,
+}
+
+/// What was sent and may have to be sent again.
+#[derive(Debug)]
+struct Unacknowledged {
+    bytes: Bytes,
+    /// A message is sent again in a new session; anything else belongs to the old one.
+    is_message: bool,
+}
+
+/// A wish that waits for a connection.
+#[derive(Debug)]
+enum Line {
+    Message { id: String, to: BareJid, text: String },
+    Request(Request, Reply),
+    Barrier(oneshot::Sender<()>),
+}
+
+/// What is to be done with an answer.
+#[derive(Debug)]
+enum Then {
+    /// Somebody waits for it.
+    Reply { request: Request, reply: Reply, results: Vec<Stanza> },
+    /// The server has told who is online, and what it can do.
+    Settled,
+    /// Everything before it has been dealt with.
+    Barrier(oneshot::Sender<()>),
+    /// A sign of life.
+    Alive,
+}
+
+/// When the server is asked how much it has, and when it last said anything.
+#[derive(Debug)]
+struct Rhythm {
+    heard: Instant,
+    /// Since when an answer to `<r/>` is awaited.
+    asked: Option<Instant>,
+    /// Something was sent since the server was asked.
+    news: bool,
+    again: Option<Instant>,
+}
+
+impl Session {
+    /// Begins, when a connection has been logged in for the first time.
+    pub(crate) fn new(me: FullJid, counted: Counted, now: Instant) -> Session {
+        let mut session = Session {
+            book: Book::new(me.to_bare()),
+            me,
+            resumption: None,
+            counted: false,
+            connected: false,
+            sent: Sent::new(),
+            handled: Handled::new(),
+            waiting: VecDeque::new(),
+            pending: Pending::default(),
+            passed: Vec::new(),
+            recent: VecDeque::new(),
+            seen: Seen::default(),
+            activity: false,
+            events: VecDeque::new(),
+            output: Vec::new(),
+            rhythm: Rhythm { heard: now, asked: None, news: false, again: None },
+        };
+        session.begin(counted, now);
+        let me = session.me.clone();
+        session.event(Event::LoggedIn { me });
+        session
+    }
+
+    /// What to resume with: the id, and how many stanzas were handled.
+    pub(crate) fn resumption(&self) -> Option<Resumption> {
+        let previd = self.resumption.clone()?;
+        Some(Resumption { previd, h: self.handled.h() })
+    }
+
+    /// The server's counts make no sense, so there is nothing to resume.
+    pub(crate) fn forget_resumption(&mut self) {
+        self.resumption = None;
+    }
+
+    /// The connection is gone. Nothing is given up yet.
+    pub(crate) fn handle_loss(&mut self) {
+        self.connected = false;
+        self.output.clear();
+        self.pending.pause();
+        self.rhythm.asked = None;
+        self.rhythm.again = None;
+        self.event(Event::ConnectionLost);
+    }
+
+    /// The session goes on over a new connection; the server has handled `h` of our stanzas.
+    pub(crate) fn handle_resumed(&mut self, h: u32, now: Instant) -> Result<(), BadAck> {
+        self.sent.ack(h)?;
+        self.connected = true;
+        self.rhythm = Rhythm { heard: now, asked: None, news: !self.sent.is_empty(), again: None };
+        for stanza in self.sent.resend() {
+            self.output.extend_from_slice(&stanza.bytes);
+        }
+        self.pending.resume(now);
+        self.event(Event::Resumed);
+        self.send_waiting(now);
+        Ok(())
+    }
+
+    /// There was nothing to resume: a new session begins. `h` is how many of the old one's
+    /// stanzas the server remembers to have handled.
+    pub(crate) fn handle_renewed(
+        &mut self,
+        me: FullJid,
+        counted: Counted,
+        h: Option<u32>,
+        now: Instant,
+    ) {
+        // A count that cannot be true is no reason to lose the new session.
+        let _ = h.map(|h| self.sent.ack(h));
+        let unacknowledged = std::mem::take(&mut self.sent).into_unacknowledged();
+        let unanswered = self.pending.take_all();
+        self.me = me;
+        self.handled = Handled::new();
+        self.events.iter_mut().for_each(|(_, ticket)| *ticket = None);
+        self.book.restart();
+        self.begin(counted, now);
+        self.event(Event::Reconnected);
+        for stanza in unacknowledged {
+            if stanza.is_message {
+                self.transmit(stanza.bytes, true);
+            }
+        }
+        for then in unanswered {
+            match then {
+                Then::Reply { request, reply, .. } if request.ask == Ask::Get => {
+                    self.ask(request, reply, now);
+                }
+                Then::Reply { reply, .. } => {
+                    let _ = reply.send(Err(RequestError::ConnectionLost));
+                }
+                Then::Barrier(done) => self.ask_barrier(done, now),
+                Then::Settled | Then::Alive => {}
+            }
+        }
+        self.send_waiting(now);
+    }
+
+    /// The session is over: whoever waits for an answer is told.
+    pub(crate) fn end(&mut self) {
+        for then in self.pending.take_all() {
+            if let Then::Reply { reply, .. } = then {
+                let _ = reply.send(Err(RequestError::ConnectionLost));
+            }
+        }
+        for line in self.waiting.drain(..) {
+            if let Line::Request(_, reply) = line {
+                let _ = reply.send(Err(RequestError::NotLoggedIn));
+            }
+        }
+    }
+
+    /// The first words on a new stream: who is there is told after our presence, so the answer to
+    /// a request behind it says that everything has been told.
+    fn begin(&mut self, counted: Counted, now: Instant) {
+        self.counted = counted.is_counted;
+        self.resumption = counted.resumption;
+        self.connected = true;
+        self.rhythm = Rhythm { heard: now, asked: None, news: false, again: None };
+        let presence = Element::new("presence").outgoing(Class::Presence);
+        self.transmit(presence.bytes, false);
+        let info = Request::get(Element::new("query").xmlns(ns::DISCO_INFO));
+        let server = Jid::parse(self.me.domain()).ok();
+        self.request(Request { to: server, ..info }, false, Then::Settled, now);
+    }
+
+    // ---- wishes ----
+
+    /// Whether a wish would be refused for want of room: while there is no connection, lines are
+    /// kept up to a bound.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.connected && self.waiting.len() >= MAX_WAITING
+    }
+
+    /// Whether so much is on its way that new wishes had better wait.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.sent.len() >= MAX_UNACKNOWLEDGED || self.pending.is_full()
+    }
+
+    /// Sends a message, or keeps it until there is a connection.
+    pub(crate) fn message(&mut self, to: BareJid, text: String, now: Instant) {
+        let id = whoelse_stream::token();
+        self.take(Line::Message { id, to, text }, now);
+    }
+
+    /// Asks something, or keeps the question until there is a connection.
+    pub(crate) fn ask(&mut self, request: Request, reply: Reply, now: Instant) {
+        self.take(Line::Request(request, reply), now);
+    }
+
+    /// Tells when everything that was sent before has been dealt with, refusals included.
+    pub(crate) fn ask_barrier(&mut self, done: oneshot::Sender<()>, now: Instant) {
+        self.take(Line::Barrier(done), now);
+    }
+
+    fn ping(&mut self, then: Then, now: Instant) {
+        let ping = Request::get(Element::new("ping").xmlns(ns::PING));
+        let server = Jid::parse(self.me.domain()).ok();
+        self.request(Request { to: server, ..ping }, false, then, now);
+    }
+
+    fn take(&mut self, line: Line, now: Instant) {
+        if !self.connected {
+            return self.waiting.push_back(line);
+        }
+        match line {
+            Line::Message { id, to, text } => {
+                let written = message::write(&to, &id, &text);
+                if self.recent.len() == MAX_RECENT {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back((id, to));
+                self.transmit(written.bytes, true);
+            }
+            Line::Barrier(done) => self.ping(Then::Barrier(done), now),
+            Line::Request(_, reply) if reply.is_closed() => {}
+            Line::Request(request, reply) => {
+                let then = Then::Reply { request: request.clone(), reply, results: Vec::new() };
+                self.request(request, self.activity, then, now);
+            }
+        }
+    }
+
+    fn send_waiting(&mut self, now: Instant) {
+        for line in std::mem::take(&mut self.waiting) {
+            self.take(line, now);
+        }
+    }
+
+    fn request(&mut self, request: Request, by_hand: bool, then: Then, now: Instant) {
+        let id = whoelse_stream::token();
+        let written = request.encode(&id, by_hand);
+        self.pending.insert(id, request.to, now, then);
+        self.transmit(written.bytes, false);
+    }
+
+    fn transmit(&mut self, bytes: Bytes, is_message: bool) {
+        self.output.extend_from_slice(&bytes);
+        if self.counted {
+            let size = bytes.len();
+            self.sent.push(Unacknowledged { bytes, is_message }, size);
+            self.rhythm.news = true;
+        }
+    }
+
+    // ---- what arrives ----
+
+    /// Bytes arrived, whatever they were.
+    pub(crate) fn handle_sign_of_life(&mut self, now: Instant) {
+        self.rhythm.heard = now;
+    }
+
+    /// A stanza arrived.
+    pub(crate) fn handle_stanza(&mut self, stanza: &Stanza) {
+        let ticket = self.handled.received();
+        match self.read(stanza) {
+            Some(event) => self.events.push_back((event, Some(ticket))),
+            None => self.handled.done(ticket),
+        }
+    }
+
+    /// An element of stream management arrived. The error is for a count that cannot be true.
+    pub(crate) fn handle_counting(&mut self, element: &Sm, now: Instant) -> Result<(), BadAck> {
+        match *element {
+            Sm::Request => {
+                let h = self.handled.h();
+                self.output.extend_from_slice(&Sm::Ack { h }.encode());
+            }
+            Sm::Ack { h } => {
+                self.sent.ack(h)?;
+                self.tell_passed();
+                self.rhythm.asked = None;
+                self.rhythm.again = (!self.sent.is_empty()).then(|| now + ASK_AGAIN);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Returns the event that the stanza is, if it is one.
+    fn read(&mut self, stanza: &Stanza) -> Option<Event> {
+        match stanza.kind() {
+            Kind::Message => self.handle_message(stanza),
+            Kind::Presence => self.book.handle(stanza).map(Event::from),
+            Kind::Iq => {
+                self.handle_iq(stanza);
+                None
+            }
+            Kind::Other => None,
+        }
+    }
+
+    fn handle_message(&mut self, stanza: &Stanza) -> Option<Event> {
+        if let Some(query) = history::result_of(stanza, &self.me) {
+            self.collect(&query, stanza);
+            return None;
+        }
+        match message::read(stanza, &self.me) {
+            Incoming::Message { message, archive_id } => {
+                let new = archive_id.is_none_or(|id| self.seen.is_new(&id));
+                new.then_some(Event::Message(message))
+            }
+            Incoming::Refused { id, from, why } => {
+                let place = self.recent.iter().position(|(sent, _)| *sent == id)?;
+                let (_, to) = self.recent.get(place)?;
+                // Only the recipient, their server or mine can know that it was not delivered.
+                let speaks = from.is_none_or(|from| {
+                    from.to_bare() == *to
+                        || from.as_str() == to.domain()
+                        || from.as_str() == self.me.domain()
+                        || from.to_bare() == self.me.to_bare()
+                });
+                if !speaks {
+                    return None;
+                }
+                let (_, to) = self.recent.remove(place)?;
+                Some(Event::NotDelivered { to, why })
+            }
+            Incoming::Nothing => None,
+        }
+    }
+
+    fn collect(&mut self, query: &str, stanza: &Stanza) {
+        for then in self.pending.iter_mut() {
+            if let Then::Reply { request, results, .. } = then
+                && request.collect.as_deref() == Some(query)
+                && results.len() < MAX_RESULTS
+            {
+                results.push(stanza.clone());
+            }
+        }
+    }
+
+    fn handle_iq(&mut self, stanza: &Stanza) {
+        if let Some(Outgoing { bytes, .. }) = answer::answer(stanza, &self.me) {
+            return self.transmit(bytes, false);
+        }
+        let Some((then, answer)) = self.pending.answered(stanza, &self.me) else { return };
+        match then {
+            Then::Reply { reply, results, .. } => {
+                let _ = reply.send(answer.map(|iq| Answer { iq, results }));
+            }
+            Then::Settled => {
+                self.activity = answer.is_ok_and(|answer| offers(&answer, ns::WHOELSE_ACTIVITY));
+                for change in self.book.settled() {
+                    self.event(change.into());
+                }
+            }
+            Then::Barrier(done) => {
+                self.passed.push(done);
+                self.tell_passed();
+            }
+            Then::Alive => {}
+        }
+    }
+
+    /// A barrier is passed when every message before it is stored. Refusals come before the
+    /// acknowledgement, so by then they have been heard.
+    fn tell_passed(&mut self) {
+        if !self.sent.resend().any(|stanza| stanza.is_message) {
+            for done in self.passed.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    // ---- what comes out ----
+
+    fn event(&mut self, event: Event) {
+        self.events.push_back((event, None));
+    }
+
+    /// The stream said something that is an event.
+    pub(crate) fn handle_event(&mut self, event: Event) {
+        self.event(event);
+    }
+
+    /// How many events wait to be taken. Whoever reads for this session stops above some number.
+    pub(crate) fn events_waiting(&self) -> usize {
+        self.events.len()
+    }
+
+    /// The next event. Only what has been taken counts as handled.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        let (event, ticket) = self.events.pop_front()?;
+        if let Some(ticket) = ticket {
+            self.handled.done(ticket);
+        }
+        Some(event)
+    }
+
+    /// What is to be written now. If stanzas are among it, the server is asked for its count.
+    pub(crate) fn poll_output(&mut self, now: Instant) -> Vec<u8> {
+        if self.connected && self.counted && self.rhythm.news && self.rhythm.asked.is_none() {
+            self.ask_for_count(now);
+        }
+        std::mem::take(&mut self.output)
+    }
+
+    fn ask_for_count(&mut self, now: Instant) {
+        self.output.extend_from_slice(&Sm::Request.encode());
+        self.rhythm.asked = Some(now);
+        self.rhythm.news = false;
+        self.rhythm.again = None;
+    }
+
+    /// When [`Session::handle_time`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if !self.connected {
+            return None;
+        }
+        let alive = match self.rhythm.asked {
+            Some(asked) => asked.max(self.rhythm.heard) + PATIENCE,
+            None => self.rhythm.heard + SILENCE,
+        };
+        [Some(alive), self.rhythm.again, self.pending.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_time(&mut self, now: Instant) -> Pulse {
+        for then in self.pending.expired(now) {
+            match then {
+                Then::Reply { reply, .. } => {
+                    let _ = reply.send(Err(RequestError::TimedOut));
+                }
+                Then::Alive => return Pulse::Dead,
+                Then::Settled => {
+                    self.book.settled().into_iter().for_each(|it| self.event(it.into()))
+                }
+                Then::Barrier(_) => {}
+            }
+        }
+        if !self.connected {
+            return Pulse::Alive;
+        }
+        match self.rhythm.asked {
+            Some(asked) if asked.max(self.rhythm.heard) + PATIENCE <= now => return Pulse::Dead,
+            Some(_) => {}
+            None if self.rhythm.again.is_some_and(|again| again <= now) => self.ask_for_count(now),
+            None if self.rhythm.heard + SILENCE <= now && self.counted => self.ask_for_count(now),
+            None if self.rhythm.heard + SILENCE <= now => {
+                self.rhythm.heard = now;
+                self.ping(Then::Alive, now);
+            }
+            None => {}
+        }
+        Pulse::Alive
+    }
+}
+
+/// Whether the server is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pulse {
+    /// As far as is known.
+    Alive,
+    /// It did not answer in time: the connection counts as lost.
+    Dead,
+}
+
+/// Whether the server counts stanzas, and whether the session can be resumed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) is_counted: bool,
+    pub(crate) resumption: Option<String>,
+}
+
+impl From<Change> for Event {
+    fn from(change: Change) -> Event {
+        match change {
+            Change::Came(who) => Event::CameOnline(who),
+            Change::Went(who) => Event::WentOffline(who),
+        }
+    }
+}
+
+/// Whether an answer to a service discovery request names a feature.
+fn offers(answer: &Stanza, feature: &str) -> bool {
+    nested::find(answer, "query", ns::DISCO_INFO).is_some_and(|query| {
+        nested::each(&query, "feature").any(|it| it.attr("var").as_deref() == Some(feature))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,439 @@
+//! The session, fed by hand: what it sends, and what it makes of what arrives.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::refusal::Refusal;
+use whoelse_xmpp::{Frame, Limits, Scanner};
+
+struct Bench {
+    session: Session,
+    now: Instant,
+}
+
+fn bare(text: &str) -> BareJid {
+    BareJid::parse(text).unwrap()
+}
+
+fn counted() -> Counted {
+    Counted { is_counted: true, resumption: Some("r1".to_owned()) }
+}
+
+/// The stanzas in some output; what is not a stanza is left out.
+fn stanzas(output: &[u8]) -> Vec<Stanza> {
+    elements(output).into_iter().filter(|element| element.kind() != Kind::Other).collect()
+}
+
+fn elements(output: &[u8]) -> Vec<Stanza> {
+    let mut scanner = Scanner::new(ns::CLIENT, Limits::AFTER_LOGIN);
+    scanner.push(
+        b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+    );
+    scanner.push(output);
+    let mut found = Vec::new();
+    while let Some(frame) = scanner.next().unwrap() {
+        if let Frame::Element(element) = frame {
+            found.push(element);
+        }
+    }
+    found
+}
+
+impl Bench {
+    /// A session whose first words have been said, acknowledged and answered.
+    fn new() -> Bench {
+        let now = Instant::now();
+        let me = FullJid::parse("me@a.example/x").unwrap();
+        let mut bench = Bench { session: Session::new(me, counted(), now), now };
+        bench.settle();
+        bench.ack(2);
+        assert!(matches!(bench.events()[..], [Event::LoggedIn { .. }]));
+        bench
+    }
+
+    /// Answers the question that closes the first words, and forgets them.
+    fn settle(&mut self) {
+        let output = self.output();
+        let asked = stanzas(&output).into_iter().find(|it| it.has("query", ns::DISCO_INFO));
+        let id = asked.unwrap().id().unwrap().to_owned();
+        self.hear(&format!(
+            "<iq type='result' id='{id}' from='a.example'>\
+             <query xmlns='http://jabber.org/protocol/disco#info'>\
+             <feature var='urn:whoelse:activity:0'/></query></iq>"
+        ));
+    }
+
+    fn output(&mut self) -> Vec<u8> {
+        self.session.poll_output(self.now)
+    }
+
+    fn sent(&mut self) -> Vec<Stanza> {
+        let output = self.output();
+        stanzas(&output)
+    }
+
+    fn hear(&mut self, xml: &str) {
+        self.session.handle_stanza(&Stanza::parse(xml.as_bytes().to_vec()).unwrap());
+    }
+
+    fn ack(&mut self, h: u32) {
+        self.session.handle_counting(&Sm::Ack { h }, self.now).unwrap();
+    }
+
+    /// What is told when the peer asks for our count.
+    fn count(&mut self) -> u32 {
+        self.session.handle_counting(&Sm::Request, self.now).unwrap();
+        let output = self.output();
+        let last = elements(&output).pop().unwrap();
+        assert_eq!(last.name(), "a");
+        last.attr("h").unwrap().parse().unwrap()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.session.poll_event()).collect()
+    }
+
+    fn say(&mut self, text: &str) {
+        self.session.message(bare("bob@a.example"), text.to_owned(), self.now);
+    }
+
+    fn texts(&mut self) -> Vec<String> {
+        let body = |it: Stanza| it.child_text("body", ns::CLIENT).map(|text| text.to_string());
+        self.sent().into_iter().filter_map(body).collect()
+    }
+
+    fn ask(&mut self, request: Request) -> oneshot::Receiver<Result<Answer, RequestError>> {
+        let (reply, answer) = oneshot::channel();
+        self.session.ask(request, reply, self.now);
+        answer
+    }
+
+    fn pass(&mut self, time: Duration) -> Pulse {
+        self.now += time;
+        self.session.handle_time(self.now)
+    }
+}
+
+fn look() -> Request {
+    Request::get(Element::new("blocklist").xmlns(ns::BLOCKING))
+}
+
+fn change() -> Request {
+    Request::set(Element::new("block").xmlns(ns::BLOCKING))
+}
+
+#[test]
+fn a_session_begins_with_presence_and_a_question_behind_it() {
+    let me = FullJid::parse("me@a.example/x").unwrap();
+    let now = Instant::now();
+    let mut session = Session::new(me, counted(), now);
+
+    let kinds: Vec<_> = stanzas(&session.poll_output(now)).iter().map(Stanza::kind).collect();
+
+    assert_eq!(kinds, [Kind::Presence, Kind::Iq]);
+}
+
+#[test]
+fn who_is_there_already_is_not_announced() {
+    let me = FullJid::parse("me@a.example/x").unwrap();
+    let now = Instant::now();
+    let mut bench = Bench { session: Session::new(me, counted(), now), now };
+    bench.hear("<presence from='bob@a.example/y'/>");
+    bench.settle();
+    bench.hear("<presence from='carol@a.example/y'/>");
+
+    let events = bench.events();
+
+    assert!(
+        matches!(&events[..], [Event::LoggedIn { .. }, Event::CameOnline(who)]
+        if *who == bare("carol@a.example")),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_message_is_followed_by_a_question_for_the_count_once() {
+    let mut bench = Bench::new();
+
+    bench.say("one");
+    bench.say("two");
+    let output = bench.output();
+    bench.say("three");
+    let more = bench.output();
+
+    let names =
+        |output: &[u8]| elements(output).iter().map(|it| it.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&output), ["message", "message", "r"]);
+    assert_eq!(names(&more), ["message"], "one question is open already");
+    bench.ack(4);
+    assert_eq!(names(&bench.output()), ["r"], "the third has not been asked about");
+}
+
+#[test]
+fn what_is_not_acknowledged_is_asked_for_again() {
+    let mut bench = Bench::new();
+    bench.say("one");
+    bench.output();
+    bench.ack(2);
+    assert!(bench.output().is_empty());
+
+    assert_eq!(bench.pass(ASK_AGAIN), Pulse::Alive);
+
+    assert_eq!(elements(&bench.output()).len(), 1);
+}
+
+#[test]
+fn after_a_resumption_only_what_is_missing_is_sent_again() {
+    let mut bench = Bench::new();
+    bench.say("one");
+    bench.say("two");
+    bench.output();
+
+    bench.session.handle_loss();
+    bench.say("three");
+    assert!(bench.output().is_empty(), "there is no connection to write to");
+    bench.session.handle_resumed(3, bench.now).unwrap();
+
+    assert_eq!(bench.texts(), ["two", "three"]);
+    assert_eq!(bench.events(), [Event::ConnectionLost, Event::Resumed]);
+}
+
+#[test]
+fn in_a_new_session_unacknowledged_messages_go_out_again_under_their_ids() {
+    let mut bench = Bench::new();
+    bench.say("one");
+    bench.say("two");
+    let ids: Vec<_> = bench.sent().iter().map(|it| it.id().unwrap().to_owned()).collect();
+
+    bench.session.handle_loss();
+    bench.say("three");
+    let me = FullJid::parse("me@a.example/y").unwrap();
+    bench.session.handle_renewed(me, counted(), None, bench.now);
+
+    let sent = bench.sent();
+    let kinds: Vec<_> = sent.iter().map(Stanza::kind).collect();
+    assert_eq!(kinds[..2], [Kind::Presence, Kind::Iq]);
+    let again: Vec<_> = sent[2..4].iter().map(|it| it.id().unwrap().to_owned()).collect();
+    assert_eq!(again, ids);
+    assert_eq!(sent[4].child_text("body", ns::CLIENT).unwrap(), "three");
+    for message in &sent[2..] {
+        let origin = message.child("origin-id", ns::STANZA_ID).unwrap();
+        assert_eq!(message.child_attr(origin, "id").as_deref(), message.id());
+    }
+}
+
+#[test]
+fn what_the_server_remembers_to_have_handled_is_not_sent_again() {
+    let mut bench = Bench::new();
+    bench.say("one");
+    bench.say("two");
+    bench.output();
+
+    bench.session.handle_loss();
+    let me = FullJid::parse("me@a.example/y").unwrap();
+    bench.session.handle_renewed(me, counted(), Some(3), bench.now);
+
+    assert_eq!(bench.texts(), ["two"]);
+}
+
+#[test]
+fn a_count_that_cannot_be_true_is_an_error() {
+    let mut bench = Bench::new();
+    bench.say("one");
+    bench.output();
+
+    assert!(bench.session.handle_counting(&Sm::Ack { h: 9 }, bench.now).is_err());
+    bench.session.handle_loss();
+    assert!(bench.session.handle_resumed(9, bench.now).is_err());
+}
+
+#[test]
+fn a_hundred_lines_wait_for_a_connection_and_no_more() {
+    let mut bench = Bench::new();
+    bench.session.handle_loss();
+
+    for n in 0..MAX_WAITING {
+        assert!(!bench.session.is_full());
+        bench.say(&n.to_string());
+    }
+
+    assert!(bench.session.is_full());
+    bench.session.handle_resumed(2, bench.now).unwrap();
+    assert!(!bench.session.is_full());
+    assert_eq!(bench.texts().len(), MAX_WAITING);
+}
+
+#[test]
+fn what_was_not_shown_does_not_count_as_handled() {
+    let mut bench = Bench::new();
+    let before = bench.count();
+
+    bench.hear("<message from='bob@a.example/y'><body>hi</body></message>");
+    assert_eq!(bench.count(), before);
+
+    assert_eq!(bench.events().len(), 1);
+    assert_eq!(bench.count(), before + 1);
+}
+
+#[test]
+fn a_repeated_message_is_shown_once() {
+    let mut bench = Bench::new();
+    let message = "<message from='bob@a.example/y'><body>hi</body>\
+                   <stanza-id xmlns='urn:xmpp:sid:0' by='me@a.example' id='7'/></message>";
+
+    bench.hear(message);
+    bench.hear(message);
+
+    assert_eq!(bench.events().len(), 1);
+}
+
+#[test]
+fn a_message_that_comes_back_says_to_whom_it_was_going() {
+    let mut bench = Bench::new();
+    bench.say("one");
+    let id = bench.sent()[0].id().unwrap().to_owned();
+    let refusal = |from: &str| {
+        format!(
+            "<message type='error' id='{id}' from='{from}'><error type='cancel'>\
+             <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+             <blocked-you xmlns='urn:whoelse:errors:0'/></error></message>"
+        )
+    };
+
+    bench.hear(&refusal("mallory@a.example/z"));
+    assert_eq!(bench.events(), [], "nobody else may say so");
+    bench.hear(&refusal("bob@a.example"));
+    bench.hear(&refusal("bob@a.example"));
+
+    let to = bare("bob@a.example");
+    assert_eq!(bench.events(), [Event::NotDelivered { to, why: Refusal::BlockedYou }]);
+}
+
+#[test]
+fn a_request_gets_its_answer() {
+    let mut bench = Bench::new();
+    let mut answer = bench.ask(look());
+    let sent = bench.sent().pop().unwrap();
+    assert!(sent.has("by-hand", ns::WHOELSE_ACTIVITY));
+
+    bench.hear(&format!("<iq type='result' id='{}'/>", sent.id().unwrap()));
+
+    assert!(answer.try_recv().unwrap().is_ok());
+}
+
+#[test]
+fn a_server_that_does_not_know_activity_is_not_told_of_it() {
+    let me = FullJid::parse("me@a.example/x").unwrap();
+    let now = Instant::now();
+    let mut bench = Bench { session: Session::new(me, counted(), now), now };
+    bench.output();
+
+    let _answer = bench.ask(look());
+
+    assert!(!bench.sent().pop().unwrap().has("by-hand", ns::WHOELSE_ACTIVITY));
+}
+
+#[test]
+fn in_a_new_session_a_look_is_repeated_and_a_change_is_given_up() {
+    let mut bench = Bench::new();
+    let mut looked = bench.ask(look());
+    let mut changed = bench.ask(change());
+    bench.output();
+
+    bench.session.handle_loss();
+    let me = FullJid::parse("me@a.example/y").unwrap();
+    bench.session.handle_renewed(me, counted(), None, bench.now);
+
+    assert!(matches!(changed.try_recv().unwrap(), Err(RequestError::ConnectionLost)));
+    let again = bench.sent().into_iter().find(|it| it.has("blocklist", ns::BLOCKING)).unwrap();
+    bench.hear(&format!("<iq type='result' id='{}'/>", again.id().unwrap()));
+    assert!(looked.try_recv().unwrap().is_ok());
+}
+
+#[test]
+fn a_request_without_an_answer_times_out_but_not_while_disconnected() {
+    let mut bench = Bench::new();
+    let mut answer = bench.ask(look());
+    bench.output();
+
+    bench.session.handle_loss();
+    bench.pass(Duration::from_secs(3_600));
+    assert!(answer.try_recv().is_err());
+
+    bench.session.handle_resumed(2, bench.now).unwrap();
+    bench.pass(crate::request::ANSWER_WITHIN);
+    assert!(matches!(answer.try_recv().unwrap(), Err(RequestError::TimedOut)));
+}
+
+#[test]
+fn results_of_a_query_come_with_its_answer() {
+    let mut bench = Bench::new();
+    let query = Request { collect: Some("q7".to_owned()), ..look() };
+    let mut answer = bench.ask(query);
+    let id = bench.sent().pop().unwrap().id().unwrap().to_owned();
+    let result = |from: &str, query: &str| {
+        format!(
+            "<message {from}><result xmlns='urn:xmpp:mam:2' queryid='{query}' id='1'/></message>"
+        )
+    };
+
+    bench.hear(&result("", "q7"));
+    bench.hear(&result("from='mallory@a.example'", "q7"));
+    bench.hear(&result("", "q8"));
+    bench.hear(&format!("<iq type='result' id='{id}'/>"));
+
+    assert_eq!(answer.try_recv().unwrap().unwrap().results.len(), 1);
+}
+
+#[test]
+fn a_barrier_is_passed_when_every_message_before_it_is_stored() {
+    let mut bench = Bench::new();
+    bench.say("one");
+    let (done, mut passed) = oneshot::channel();
+    bench.session.ask_barrier(done, bench.now);
+    let ping = bench.sent().pop().unwrap();
+
+    bench.hear(&format!("<iq type='result' id='{}' from='a.example'/>", ping.id().unwrap()));
+    assert!(passed.try_recv().is_err(), "the message is not acknowledged");
+    bench.ack(3);
+
+    assert!(passed.try_recv().is_ok());
+}
+
+#[test]
+fn a_silent_server_is_asked_and_then_given_up() {
+    let mut bench = Bench::new();
+    bench.session.handle_sign_of_life(bench.now);
+    assert_eq!(bench.session.next_deadline(), Some(bench.now + SILENCE));
+
+    assert_eq!(bench.pass(SILENCE), Pulse::Alive);
+    assert_eq!(elements(&bench.output()).len(), 1);
+
+    assert_eq!(bench.pass(PATIENCE - Duration::from_secs(1)), Pulse::Alive);
+    assert_eq!(bench.pass(Duration::from_secs(1)), Pulse::Dead);
+}
+
+#[test]
+fn any_byte_from_the_server_is_a_sign_of_life() {
+    let mut bench = Bench::new();
+    bench.say("one");
+    bench.output();
+
+    bench.now += PATIENCE;
+    bench.session.handle_sign_of_life(bench.now);
+
+    assert_eq!(bench.pass(PATIENCE / 2), Pulse::Alive);
+}
+
+#[test]
+fn whoever_waits_when_the_session_ends_is_told() {
+    let mut bench = Bench::new();
+    let mut asked = bench.ask(look());
+    bench.session.handle_loss();
+    let mut waiting = bench.ask(look());
+
+    bench.session.end();
+
+    assert!(matches!(asked.try_recv().unwrap(), Err(RequestError::ConnectionLost)));
+    assert!(matches!(waiting.try_recv().unwrap(), Err(RequestError::NotLoggedIn)));
+}

@@ -1,0 +1,259 @@
+//! RFC 7590 and RFC 9525 for a client: the TLS handshake, and the verdict on the server's certificate.
+//!
+//! The handshake itself accepts any certificate whose key the server really holds, and notes what
+//! it saw. Nothing is sent over the channel before [`Verdict`] has been looked at. That way a
+//! certificate nobody vouches for can be shown to the user, or proved by SCRAM-PLUS, instead of
+//! ending as an alert.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::pins::Fingerprint;
+
+/// What the handshake showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The certificate the server showed.
+    pub fingerprint: Fingerprint,
+    /// Whether an authority that this computer trusts vouches for it under this name.
+    pub valid: bool,
+    /// What is wrong with it, if it is not valid.
+    pub fault: Option<String>,
+    /// RFC 9266 channel binding; TLS 1.3 only, where it is unique without further conditions.
+    pub exporter: Option<[u8; 32]>,
+}
+
+/// What to make of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Vouched for, pinned, or just accepted by fingerprint.
+    Trusted,
+    /// A server on this very computer, seen for the first time: pinned without a question.
+    FirstOnLoopback,
+    /// Nobody vouches for it; the user is asked for the fingerprint.
+    Unknown,
+    /// It was pinned to another certificate. Refused; only SCRAM-PLUS may be tried over it.
+    Changed {
+        /// The pin until now.
+        pinned: Fingerprint,
+    },
+}
+
+/// The decision, apart from where its inputs come from.
+pub fn judge(
+    seen: &Seen,
+    pinned: Option<Fingerprint>,
+    accepted: Option<Fingerprint>,
+    loopback: bool,
+) -> Verdict {
+    if seen.valid || pinned == Some(seen.fingerprint) || accepted == Some(seen.fingerprint) {
+        return Verdict::Trusted;
+    }
+    match pinned {
+        Some(pinned) => Verdict::Changed { pinned },
+        None if loopback => Verdict::FirstOnLoopback,
+        None => Verdict::Unknown,
+    }
+}
+
+/// The name by which a certificate is checked; a domain that TLS cannot carry is an error.
+pub fn server_name(domain: &str) -> io::Result<ServerName<'static>> {
+    let bare = domain.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(bare.to_owned())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a name TLS can carry"))
+}
+
+/// What makes handshakes: the provider and the authorities, loaded once.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    provider: Arc<CryptoProvider>,
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl Tls {
+    /// With the authorities of the operating system.
+    pub fn new() -> Tls {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Tls::with_roots(roots)
+    }
+
+    /// With these authorities alone; without any, no certificate is valid, but pins still work.
+    pub fn with_roots(roots: RootCertStore) -> Tls {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let authorities =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .ok();
+        Tls { provider, authorities }
+    }
+
+    /// Shakes hands and reports what was seen. `direct` names the protocol in ALPN (XEP-0368).
+    pub async fn connect<IO>(
+        &self,
+        io: IO,
+        name: ServerName<'static>,
+        direct: bool,
+    ) -> io::Result<(TlsStream<IO>, Seen)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let witness = Arc::new(Witness { tls: self.clone(), noted: Mutex::new(None) });
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(witness.clone())
+            .with_no_client_auth();
+        // A resumed TLS session shows no certificate, so there would be nothing to judge.
+        config.resumption = rustls::client::Resumption::disabled();
+        if direct {
+            config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+        }
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, io).await?;
+        let (fingerprint, fault) = witness
+            .noted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .ok_or_else(|| io::Error::other("the server showed no certificate"))?;
+        let connection = stream.get_ref().1;
+        let exporter = (connection.protocol_version() == Some(ProtocolVersion::TLSv1_3))
+            .then(|| {
+                connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))
+            })
+            .and_then(Result::ok);
+        let seen = Seen { fingerprint, valid: fault.is_none(), fault, exporter };
+        Ok((stream, seen))
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls::new()
+    }
+}
+
+/// Notes the certificate and what the authorities say of it. The signature of the handshake is
+/// checked as ever: whoever shows a certificate must hold its key.
+#[derive(Debug)]
+struct Witness {
+    tls: Tls,
+    /// Held for one swap.
+    noted: Mutex<Option<(Fingerprint, Option<String>)>>,
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let fault = match &self.tls.authorities {
+            None => Some("this computer trusts no authority".to_owned()),
+            Some(authorities) => authorities
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                .err()
+                .map(|fault| fault.to_string()),
+        };
+        let note = (Fingerprint::of(end_entity), fault);
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.tls.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.tls.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.tls.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn seen(valid: bool) -> Seen {
+        let fault = (!valid).then(|| "self-signed".to_owned());
+        Seen { fingerprint: Fingerprint::of(b"this"), valid, fault, exporter: None }
+    }
+
+    #[test]
+    fn a_valid_certificate_is_trusted_whatever_was_pinned() {
+        assert_eq!(judge(&seen(true), None, None, false), Verdict::Trusted);
+        let other = Fingerprint::of(b"other");
+        assert_eq!(judge(&seen(true), Some(other), None, false), Verdict::Trusted);
+    }
+
+    #[test]
+    fn a_pinned_certificate_is_trusted() {
+        let this = Fingerprint::of(b"this");
+        assert_eq!(judge(&seen(false), Some(this), None, false), Verdict::Trusted);
+    }
+
+    #[test]
+    fn a_certificate_accepted_by_fingerprint_is_trusted_and_only_that_one() {
+        let this = Fingerprint::of(b"this");
+        let other = Fingerprint::of(b"other");
+        assert_eq!(judge(&seen(false), None, Some(this), false), Verdict::Trusted);
+        assert_eq!(judge(&seen(false), Some(other), Some(this), false), Verdict::Trusted);
+        assert_eq!(judge(&seen(false), None, Some(other), false), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_server_on_this_computer_is_pinned_on_first_use_and_no_other() {
+        assert_eq!(judge(&seen(false), None, None, true), Verdict::FirstOnLoopback);
+        assert_eq!(judge(&seen(false), None, None, false), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_changed_pin_is_refused_even_on_loopback() {
+        let pinned = Fingerprint::of(b"other");
+        for loopback in [true, false] {
+            assert_eq!(
+                judge(&seen(false), Some(pinned), None, loopback),
+                Verdict::Changed { pinned }
+            );
+        }
+    }
+
+    #[test]
+    fn names_and_addresses_can_be_checked_and_nonsense_cannot() {
+        assert!(server_name("localhost").is_ok());
+        assert!(server_name("127.0.0.1").is_ok());
+        assert!(server_name("[::1]").is_ok());
+        assert!(server_name("a b").is_err());
+    }
+}

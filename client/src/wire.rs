@@ -1,0 +1,331 @@
+//! One connection: the socket and the stream machine on it.
+//!
+//! Reads and writes at once, so that neither end can make the other wait for ever, and holds no
+//! buffer for reading while nothing arrives. Every `async` method here may be dropped half way.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+use whoelse_stream::client::{self, Denied, Machine, Reason, Step};
+use whoelse_stream::sm::Element as Sm;
+use whoelse_stream::{ChannelBindings, Password, binding};
+use whoelse_xmpp::{Stanza, StreamError};
+
+use crate::connect::ConnectError;
+use crate::pins::Fingerprint;
+use crate::register::{self, Probe, RegisterError};
+
+/// What a connection runs over.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
+
+/// The connection is gone, without a word of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+/// What was heard on an open stream.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A stanza.
+    Stanza(Box<Stanza>),
+    /// An element of stream management.
+    Counting(Sm),
+    /// Something that means nothing to us.
+    Nothing,
+    /// The server ended the stream for a reason.
+    Error(StreamError),
+    /// The server ended the stream.
+    Closed,
+}
+
+/// A connection.
+pub(crate) struct Wire {
+    io: Box<dyn Io>,
+    machine: Machine,
+    out: BytesMut,
+    /// Written bytes may still sit in the TLS layer.
+    unflushed: bool,
+    /// Writing failed. What the server said before it closed may still be read.
+    deaf: bool,
+    heard_at: Instant,
+    /// The channel has an exporter to bind a login to.
+    binds: bool,
+    untrusted: Option<Fingerprint>,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").field("untrusted", &self.untrusted).finish_non_exhaustive()
+    }
+}
+
+/// A stream that waits for the TLS handshake on its connection.
+pub(crate) struct Suspended(Machine);
+
+impl Wire {
+    /// A stream on a bare connection, or one the system vouches for.
+    pub(crate) fn new(io: Box<dyn Io>, config: client::Config) -> Wire {
+        Wire::with(io, Machine::new(config, None), false, None)
+    }
+
+    /// A stream on a connection that is encrypted already. `untrusted` is the certificate, if it
+    /// is not trusted.
+    pub(crate) fn over_tls(
+        io: Box<dyn Io>,
+        config: client::Config,
+        channel: ChannelBindings,
+        untrusted: Option<Fingerprint>,
+    ) -> Wire {
+        let binds = channel.exporter.is_some();
+        let mut wire = Wire::with(io, Machine::new(config, Some(channel)), binds, untrusted);
+        if untrusted.is_none() {
+            wire.machine.trust_channel();
+        }
+        wire
+    }
+
+    fn with(
+        io: Box<dyn Io>,
+        machine: Machine,
+        binds: bool,
+        untrusted: Option<Fingerprint>,
+    ) -> Wire {
+        Wire {
+            io,
+            machine,
+            out: BytesMut::new(),
+            unflushed: false,
+            deaf: false,
+            heard_at: Instant::now(),
+            binds,
+            untrusted,
+        }
+    }
+
+    /// The certificate, if it is not trusted: then nothing but a login by SCRAM-PLUS may be tried.
+    pub(crate) fn untrusted(&self) -> Option<Fingerprint> {
+        self.untrusted
+    }
+
+    /// Whether a login can prove that nobody sits in between.
+    pub(crate) fn can_be_proved(&self) -> bool {
+        let features = self.machine.features();
+        let listed = features.channel_bindings.as_deref();
+        self.binds
+            && features.mechanisms.iter().any(|name| name.ends_with("-PLUS"))
+            && listed.is_none_or(|types| types.iter().any(|type_| type_ == binding::EXPORTER))
+    }
+
+    /// Whether the login proved it.
+    pub(crate) fn is_proved(&self) -> bool {
+        self.machine.proved_channel()
+    }
+
+    // ---- before the login ----
+
+    /// Until the server is ready for the handshake; gives the connection back for it.
+    pub(crate) async fn until_tls(mut self) -> Result<(Box<dyn Io>, Suspended), ConnectError> {
+        match self.step().await {
+            Ok(Step::StartTls) => Ok((self.io, Suspended(self.machine))),
+            other => Err(no_connection(other)),
+        }
+    }
+
+    /// Until the server waits for a login.
+    pub(crate) async fn until_ready(&mut self) -> Result<(), ConnectError> {
+        match self.step().await {
+            Ok(Step::Ready(_)) => Ok(()),
+            other => Err(no_connection(other)),
+        }
+    }
+
+    /// Asks whether a name is taken.
+    pub(crate) async fn probe(&mut self, name: &str) -> Result<Probe, RegisterError> {
+        if !self.machine.features().register {
+            return Ok(Probe::Closed);
+        }
+        self.machine.probe(name).map_err(not_asked)?;
+        match self.step().await {
+            Ok(Step::Probed(client::Probe::Known)) => Ok(Probe::Known),
+            Ok(Step::Probed(client::Probe::Free)) => Ok(Probe::Free),
+            Ok(Step::Probed(client::Probe::Refused(error))) => register::probed(&error),
+            other => Err(RegisterError::Connect(no_connection(other))),
+        }
+    }
+
+    /// Makes an account.
+    pub(crate) async fn register(
+        &mut self,
+        name: &str,
+        password: &Password,
+    ) -> Result<(), RegisterError> {
+        self.machine.register(name, password).map_err(not_asked)?;
+        match self.step().await {
+            Ok(Step::Registered(answer)) => answer.map_err(|error| register::refused(&error)),
+            other => Err(RegisterError::Connect(no_connection(other))),
+        }
+    }
+
+    /// Begins a login; [`Wire::step`] tells how it goes on.
+    pub(crate) fn login(&mut self, name: &str, password: Password) -> Result<(), Denied> {
+        self.machine.login(name, password)
+    }
+
+    /// Begins a login as whom the system says we are.
+    pub(crate) fn login_external(&mut self, authzid: Option<&str>) -> Result<(), Denied> {
+        self.machine.login_external(authzid)
+    }
+
+    /// Until the connection ends, or the server says something it was not asked.
+    pub(crate) async fn until_gone(&mut self) {
+        let _ = self.step().await;
+    }
+
+    // ---- on an open stream ----
+
+    /// What is heard next.
+    pub(crate) async fn next(&mut self) -> Result<Heard, Broken> {
+        Ok(match self.step().await? {
+            Step::Stanza(stanza) => Heard::Stanza(Box::new(stanza)),
+            Step::Sm(element) => Heard::Counting(element),
+            Step::Error(error) => Heard::Error(error),
+            Step::Closed | Step::GaveUp(_) => Heard::Closed,
+            _ => Heard::Nothing,
+        })
+    }
+
+    /// Takes bytes to be written as soon as the connection takes them.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// How many bytes the server has not taken.
+    pub(crate) fn backlog(&self) -> usize {
+        self.out.len()
+    }
+
+    /// When anything arrived for the last time.
+    pub(crate) fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
+    /// Says goodbye, and waits until the server has read everything and closed too; not longer
+    /// than this.
+    pub(crate) async fn close(mut self, within: Duration) {
+        self.machine.close(None);
+        let bytes = self.machine.take_output();
+        self.out.extend_from_slice(&bytes);
+        let goodbye = async {
+            self.io.write_all_buf(&mut self.out).await?;
+            self.io.flush().await?;
+            let mut rest = [0; 1024];
+            while self.io.read(&mut rest).await? > 0 {}
+            self.io.shutdown().await
+        };
+        let _ = timeout(within, goodbye).await;
+    }
+
+    // ---- bytes ----
+
+    /// The machine's next step.
+    pub(crate) async fn step(&mut self) -> Result<Step, Broken> {
+        loop {
+            let step = self.machine.poll();
+            let bytes = self.machine.take_output();
+            self.out.extend_from_slice(&bytes);
+            if let Some(step) = step {
+                return Ok(step);
+            }
+            match poll_fn(|cx| self.poll_io(cx)).await {
+                Ok(0) | Err(_) => return Err(Broken),
+                Ok(_) => self.heard_at = Instant::now(),
+            }
+        }
+    }
+
+    /// Writes what can be written and reads what can be read. Ready when something was read.
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.deaf
+            && let Poll::Ready(Err(_)) = self.poll_write(cx)
+        {
+            self.deaf = true;
+            self.out.clear();
+        }
+        let mut buffer = [0; 8 << 10];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                self.machine.push(buffer.filled());
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+            Poll::Ready(Err(fault)) => Poll::Ready(Err(fault)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, &self.out) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => self.out.advance(written),
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending => return Poll::Pending,
+            }
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            std::task::ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Suspended {
+    /// Goes on over the encrypted connection.
+    pub(crate) fn over(
+        self,
+        io: Box<dyn Io>,
+        channel: ChannelBindings,
+        untrusted: Option<Fingerprint>,
+    ) -> Wire {
+        let binds = channel.exporter.is_some();
+        let mut wire = Wire::with(io, self.0, binds, untrusted);
+        wire.machine.tls_started(channel);
+        if untrusted.is_none() {
+            wire.machine.trust_channel();
+        }
+        wire
+    }
+}
+
+/// What a step means to somebody who waited for another one.
+pub(crate) fn no_connection(step: Result<Step, Broken>) -> ConnectError {
+    match step {
+        Ok(Step::Error(error)) => ConnectError::Server(said(&error)),
+        Ok(Step::GaveUp(Reason::NoTls)) => ConnectError::NoEncryption,
+        Ok(Step::GaveUp(reason)) => ConnectError::Server(reason.to_string()),
+        Ok(_) | Err(Broken) => ConnectError::Ended,
+    }
+}
+
+/// A stream error in words.
+fn said(error: &StreamError) -> String {
+    let words = error.text.clone();
+    words.unwrap_or_else(|| format!("the server ended the connection: {:?}", error.condition))
+}
+
+fn not_asked(denied: Denied) -> RegisterError {
+    match denied {
+        Denied::Untrusted => RegisterError::Untrusted,
+        Denied::BadName => RegisterError::NotAName,
+        Denied::NotReady => RegisterError::Connect(ConnectError::Ended),
+        other => RegisterError::Refused(other.to_string()),
+    }
+}
