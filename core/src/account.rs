@@ -1,5 +1,6 @@
 //! An account: what a person is while in memory. Snapshots behind `Arc`, and the sessions.
 
+use crate::clock::Time;
 use crate::session::Session;
 use std::any::{Any, TypeId};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -70,6 +71,11 @@ impl Account {
         self.id == 0
     }
 
+    /// When the account last did something.
+    pub fn last_active(&self) -> Time {
+        Time(self.last_active.load(Ordering::Acquire))
+    }
+
     /// Whether the account was removed while somebody still holds it.
     pub fn is_removed(&self) -> bool {
         self.removed.load(Ordering::Acquire)
@@ -88,8 +94,9 @@ impl Account {
         slot.clone().downcast().ok()
     }
 
-    /// Replaces a slot. Called by the keeper alone, after the commit.
-    pub(crate) fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
+    /// Replaces a slot. Only from within what follows a commit ([`crate::keeper::After`]): the
+    /// keeper's order is what makes the swap safe.
+    pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
         let mut slots = Vec::clone(&self.slots.load());
         match slots.iter_mut().find(|(id, _)| *id == TypeId::of::<T>()) {
             Some((_, slot)) => *slot = value,

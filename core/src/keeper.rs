@@ -49,13 +49,13 @@ pub(crate) struct Append {
 
 /// What happens after a commit: snapshots swapped first, then pushes, then presence.
 pub type After = Vec<Box<dyn FnOnce(&Arc<Node>) + Send>>;
+/// What is left to do once a change is committed, or could not be.
+type Finish = Box<dyn FnOnce(&Arc<Node>) + Send>;
+type Fail = Box<dyn FnOnce(whoelse_store::Error) + Send>;
 type Command = Box<
-    dyn for<'a> FnOnce(
-            &'a mut Tx,
-        ) -> BoxFuture<'a, Result<Box<dyn FnOnce(&Arc<Node>) + Send>, Failed>>
+    dyn for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<Finish, (whoelse_store::Error, Fail)>>
         + Send,
 >;
-type Failed = (whoelse_store::Error, Box<dyn FnOnce(whoelse_store::Error) + Send>);
 
 pub(crate) enum Work {
     Append(Box<Append>),
@@ -138,17 +138,16 @@ impl Keeper {
             Box::pin(async move {
                 match change(tx).await {
                     Ok((value, after)) => {
-                        let finish: Box<dyn FnOnce(&Arc<Node>) + Send> = Box::new(move |node| {
+                        let finish: Finish = Box::new(move |node| {
                             after.into_iter().for_each(|then| then(node));
                             let _ = answer.send(Ok(value));
                         });
                         Ok(finish)
                     }
                     Err(error) => {
-                        let fail: Box<dyn FnOnce(whoelse_store::Error) + Send> =
-                            Box::new(move |error| {
-                                let _ = answer.send(Err(error));
-                            });
+                        let fail: Fail = Box::new(move |error| {
+                            let _ = answer.send(Err(error));
+                        });
                         Err((error, fail))
                     }
                 }
@@ -158,6 +157,31 @@ impl Keeper {
             return Err(whoelse_store::Error::Closed);
         }
         answered.await.unwrap_or_else(|_| Err(whoelse_store::Error::Closed))
+    }
+
+    /// Posts a change nobody waits for. Changes submitted from one task keep their order.
+    pub fn submit<F>(self: &Arc<Keeper>, change: F)
+    where
+        F: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<After, whoelse_store::Error>>
+            + Send
+            + 'static,
+    {
+        let command: Command = Box::new(move |tx| {
+            Box::pin(async move {
+                match change(tx).await {
+                    Ok(after) => {
+                        let finish: Finish =
+                            Box::new(move |node| after.into_iter().for_each(|then| then(node)));
+                        Ok(finish)
+                    }
+                    Err(error) => Err((error, Box::new(drop) as Fail)),
+                }
+            })
+        });
+        if let Err(work) = self.try_post(Work::Change(command)) {
+            let keeper = self.clone();
+            tokio::spawn(async move { keeper.post(work).await });
+        }
     }
 
     /// A device has confirmed everything up to `seq`; saved within a second.

@@ -288,17 +288,22 @@ impl Node {
         changed.await.map_err(internal)
     }
 
-    /// Removes an account with everything of it, and ends its sessions.
+    /// Removes an account with everything of it, and ends its sessions. `farewell` is run when it
+    /// is removed and before they end.
     pub async fn remove_account(
         self: &Arc<Node>,
         account: &Arc<Account>,
+        farewell: impl FnOnce() + Send + 'static,
     ) -> Result<(), StanzaError> {
         let id = account.id;
         let account = account.clone();
         let removed = self.keeper.change(move |tx| {
             Box::pin(async move {
                 tx.remove_account(id).await?;
-                let then: After = vec![Box::new(move |node: &Arc<Node>| node.bury(&account))];
+                let then: After = vec![
+                    Box::new(move |_: &Arc<Node>| farewell()),
+                    Box::new(move |node: &Arc<Node>| node.bury(&account)),
+                ];
                 Ok(((), then))
             })
         });

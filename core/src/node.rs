@@ -30,7 +30,7 @@ pub struct Node {
     /// What the features have hung up.
     pub wiring: Wiring,
     /// Who writes.
-    pub keeper: Keeper,
+    pub keeper: Arc<Keeper>,
     /// Who may try a password.
     pub guard: Guard,
     accounts: Accounts,
@@ -120,7 +120,7 @@ impl Node {
             clock,
             store: store.clone(),
             wiring,
-            keeper,
+            keeper: Arc::new(keeper),
             guard,
             accounts,
             served: ArcSwap::from_pointee(served),
@@ -132,6 +132,7 @@ impl Node {
             hashing: tokio::sync::Semaphore::new(crate::login::HASHING),
         });
         tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work));
+        node.wiring.tell_started(&node).await;
         crate::housekeeping::start(&node);
         Ok(node)
     }
@@ -256,7 +257,13 @@ impl Node {
 
     /// Whether `viewer` may see `subject`, as far as the features have a say.
     pub fn sees(&self, subject: &Account, viewer: &Account) -> bool {
-        !subject.is_server() && self.wiring.shows(subject, viewer)
+        self.wiring.shows(subject, viewer)
+    }
+
+    /// Whether presence passes between two accounts. Who has blocked another hears nothing of them
+    /// either (XEP-0191), so it takes both directions.
+    pub(crate) fn see_each_other(&self, one: &Account, other: &Account) -> bool {
+        self.sees(one, other) && self.sees(other, one)
     }
 
     /// Accounts with at least one available session.

@@ -83,7 +83,7 @@ pub fn unavailable(from: &str) -> Outgoing {
 /// Everybody who may see the account, its own sessions among them.
 fn tell_viewers(node: &Arc<Node>, subject: &Arc<Account>, presence: &Outgoing) {
     for viewer in node.online() {
-        if viewer.id == subject.id || node.sees(subject, &viewer) {
+        if viewer.id == subject.id || node.see_each_other(subject, &viewer) {
             viewer.push_to_available(presence);
         }
     }
@@ -94,7 +94,7 @@ fn tell_viewers(node: &Arc<Node>, subject: &Arc<Account>, presence: &Outgoing) {
 fn tell_about_others(node: &Arc<Node>, session: &Arc<Session>) {
     let own = &session.account;
     for subject in node.online() {
-        if subject.id == own.id || node.sees(&subject, own) {
+        if subject.id == own.id || node.see_each_other(&subject, own) {
             for other in subject.sessions() {
                 if other.id != session.id
                     && let Some(presence) = other.presence()

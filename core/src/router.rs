@@ -7,7 +7,7 @@
 use crate::account::Account;
 use crate::keep;
 use crate::keeper::{Append, Work};
-use crate::kit::{BoxFuture, Cx, Flow, Passing, Target, Verb};
+use crate::kit::{BoxFuture, Cx, Flow, Passing, Reply, Target, Verb};
 use crate::node::{Node, Seek};
 use crate::presence;
 use crate::rewriting;
@@ -182,11 +182,9 @@ impl Letter {
             Some("error") => return self.done(),
             Some(_) => return self.refuse_with(Condition::BadRequest),
         }
-        let now = self.node.clock.now();
-        if let Err(at) = self.session.spend_fanout(now) {
+        if self.session.spend_fanout(self.node.clock.now()).is_err() {
             return Routed::Waits(Box::pin(async move {
-                self.node.clock.sleep_until(at).await;
-                let _ = self.session.spend_fanout(at);
+                self.session.fan_out(&self.node.clock).await;
                 presence::broadcast(&self.node, &self.session, &self.stanza);
                 self.done();
             }));
@@ -447,13 +445,14 @@ impl Letter {
                 }
             };
             match answer {
-                Ok(reply) => self.session.push(
+                Ok(Reply::Sent) => {}
+                Ok(Reply::Result(payload)) => self.session.push(
                     Element::new("iq")
                         .attr("type", "result")
                         .attr_opt("id", self.stanza.id())
                         .attr_opt("from", self.stanza.to())
                         .attr("to", self.session.jid.as_str())
-                        .raw(&reply.0)
+                        .raw(&payload)
                         .outgoing(Class::IqAnswer),
                 ),
                 Err(error) => self.session.answer_error(&self.stanza, &error),

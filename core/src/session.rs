@@ -5,10 +5,10 @@
 //! budget or detaches, and the connection is woken.
 
 use crate::account::Account;
-use crate::clock::Time;
+use crate::clock::{Clock, Time};
 use crate::settings::Limits;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -119,6 +119,8 @@ struct State {
     /// Kept messages this session has posted that are not committed yet, by recipient.
     posted: Vec<(i64, u32)>,
     fanout: Bucket,
+    /// What features remember of this login.
+    marks: BTreeSet<String>,
 }
 
 /// A budget that refills with time (security row 44).
@@ -132,6 +134,9 @@ struct Bucket {
 /// an append for everybody online, so a flood of them is slowed down, not delivered.
 const FANOUT_BURST: f64 = 30.0;
 const FANOUT_PER_SECOND: f64 = 2.0;
+
+/// Marks of one session; some are made by its requests.
+const MARKS: usize = 64;
 
 /// What [`Session::take`] found.
 #[derive(Debug, Default)]
@@ -191,6 +196,7 @@ impl Session {
                 highest: 0,
                 posted: Vec::new(),
                 fanout: Bucket { tokens: FANOUT_BURST, at: now },
+                marks: BTreeSet::new(),
             }),
             wake: Notify::new(),
             settled: Notify::new(),
@@ -241,6 +247,27 @@ impl Session {
         let available = presence.is_some() && !state.gone;
         state.presence = presence.filter(|_| available);
         self.available.store(available, Ordering::Release);
+    }
+
+    /// Remembers something for a feature until the session ends: that the client has asked for
+    /// its roster, say. Returns false when the session remembers too much already.
+    pub fn mark(&self, mark: impl Into<String>) -> bool {
+        let mut state = self.lock();
+        let room = state.marks.len() < MARKS;
+        if room {
+            state.marks.insert(mark.into());
+        }
+        room
+    }
+
+    /// Whether this is remembered.
+    pub fn is_marked(&self, mark: &str) -> bool {
+        self.lock().marks.contains(mark)
+    }
+
+    /// Forgets it. Returns whether it was remembered.
+    pub fn unmark(&self, mark: &str) -> bool {
+        self.lock().marks.remove(mark)
     }
 
     // --- the outgoing queue ---
@@ -702,6 +729,13 @@ impl Session {
     pub fn ack_deadline(&self, limits: &Limits) -> Option<Time> {
         let state = self.lock();
         Some(state.managed.as_ref()?.asked_at?.after(limits.ack_wait))
+    }
+
+    /// Takes one fan-out from the budget, waiting for it if need be.
+    pub async fn fan_out(&self, clock: &Clock) {
+        while let Err(at) = self.spend_fanout(clock.now()) {
+            clock.sleep_until(at).await;
+        }
     }
 
     /// Takes one fan-out from the budget, or says when there will be one.

@@ -221,7 +221,7 @@ impl Node {
     }
 
     /// Makes sure a session cannot be resumed.
-    pub(crate) fn void_resumption(&self, session: &Session) {
+    pub fn void_resumption(&self, session: &Session) {
         if let Some(token) = session.forget_resumption() {
             self.resumptions().remove(&token);
         }

@@ -1,1 +1,77 @@
-//! whoelse features.
+//! What the server can do: one file per XEP or feature.
+//!
+//! A feature is a [`Feature`] declared as `FEATURE` in its file; [`ALL`] lists them. How stanzas
+//! move, who sees whom and what is kept are the rules' business (crate `core`). Read first:
+//! `ping` (the smallest) and `blocking` (handlers, taps and a slot of the account).
+
+use whoelse_core::kit::Feature;
+
+pub mod admin;
+pub mod archive;
+pub mod blocking;
+pub mod broadcast;
+pub mod commands;
+pub mod discovery;
+pub mod forgeries;
+mod form;
+pub mod offline;
+pub mod ping;
+pub mod registration;
+pub mod roster;
+pub mod seen;
+pub mod session;
+pub mod stanza_ids;
+pub mod time;
+pub mod version;
+pub mod whoelse;
+
+/// Every feature there is. Discovery and the table in `docs/xeps.md` are derived from it.
+pub const ALL: &[Feature] = &[
+    discovery::FEATURE,
+    ping::FEATURE,
+    version::FEATURE,
+    time::FEATURE,
+    session::FEATURE,
+    roster::FEATURE,
+    blocking::FEATURE,
+    forgeries::FEATURE,
+    stanza_ids::FEATURE,
+    archive::FEATURE,
+    offline::FEATURE,
+    registration::FEATURE,
+    commands::FEATURE,
+    whoelse::FEATURE,
+    seen::FEATURE,
+    broadcast::FEATURE,
+    admin::FEATURE,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use whoelse_core::kit::Wiring;
+
+    #[test]
+    fn all_features_can_be_wired_together() {
+        assert!(Wiring::of(ALL, &HashSet::new()).is_ok());
+    }
+
+    #[test]
+    fn any_one_feature_can_be_switched_off() {
+        for feature in ALL {
+            let off = HashSet::from([feature.name.to_owned()]);
+            assert!(Wiring::of(ALL, &off).is_ok(), "without {}", feature.name);
+        }
+    }
+
+    #[test]
+    fn two_features_for_one_request_are_refused() {
+        assert!(Wiring::of(&[ping::FEATURE, ping::FEATURE], &HashSet::new()).is_err());
+    }
+
+    #[test]
+    fn an_unknown_feature_cannot_be_switched_off() {
+        assert!(Wiring::of(ALL, &HashSet::from(["pnig".to_owned()])).is_err());
+    }
+}

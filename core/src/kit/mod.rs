@@ -64,24 +64,34 @@ pub const ANYWHERE: At = &[Target::Server, Target::Own, Target::Other];
 /// The answer to a request: a result with or without a payload, or an error.
 pub type Answer = Result<Reply, StanzaError>;
 
-/// The payload of a result.
-#[derive(Debug, Clone, Default)]
-pub struct Reply(pub(crate) Vec<u8>);
+/// What a request is answered with when all went well.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// A result with this payload, encoded; it may be empty.
+    Result(Vec<u8>),
+    /// The handler has sent the answer itself.
+    Sent,
+}
 
 impl Reply {
     /// A result without a payload.
     pub fn empty() -> Reply {
-        Reply::default()
+        Reply::Result(Vec::new())
     }
 
     /// A result with a typed payload.
     pub fn of<T: Payload>(payload: &T) -> Reply {
-        Reply(whoelse_xmpp::payload::encode(payload))
+        Reply::Result(whoelse_xmpp::payload::encode(payload))
     }
 
     /// A result with a payload that is already encoded.
     pub fn encoded(bytes: impl Into<Vec<u8>>) -> Reply {
-        Reply(bytes.into())
+        Reply::Result(bytes.into())
+    }
+
+    /// No result from the kit: the handler has sent it.
+    pub fn sent() -> Reply {
+        Reply::Sent
     }
 }
 
@@ -115,6 +125,12 @@ impl Cx {
             Err(StanzaError::new(Condition::Forbidden)
                 .with_text("only an administrator may do this"))
         }
+    }
+
+    /// The ad-hoc commands this session may run.
+    pub fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
+        let admin = self.is_admin();
+        self.node.wiring.commands().iter().copied().filter(move |command| admin || !command.admin)
     }
 
     /// Whether the session has the administrator's rights.
@@ -160,6 +176,7 @@ pub struct Wiring {
     online: Vec<taps::OnlineTap>,
     bound: Vec<taps::SessionTap>,
     accounts: Vec<taps::AccountTap>,
+    started: Vec<taps::Periodic>,
     periodic: Vec<(Duration, taps::Periodic)>,
     offers: Vec<&'static str>,
     commands: Vec<&'static Command>,
@@ -213,6 +230,22 @@ impl Wiring {
         self.route(Verb::Set, at, handler);
     }
 
+    /// Answers requests by the namespace and name of their payload, for what has several shapes
+    /// under one name: the handler reads the child itself.
+    pub fn on<F>(
+        &mut self,
+        verb: Verb,
+        at: At,
+        (ns, name): (&'static str, &'static str),
+        handler: fn(Cx, Stanza, Child) -> F,
+    ) where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let boxed: Handler =
+            Box::new(move |cx, stanza, child| Box::pin(handler(cx, stanza, child)));
+        self.insert(verb, (ns, name), Route { at, handler: boxed });
+    }
+
     fn route<P, F>(&mut self, verb: Verb, at: At, handler: fn(Cx, P) -> F)
     where
         P: Payload + Send + 'static,
@@ -222,9 +255,12 @@ impl Wiring {
             Ok(payload) => Box::pin(handler(cx, payload)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         });
-        let route = Route { at, handler: boxed };
-        if self.requests.entry((P::NS, P::NAME)).or_default().insert(verb, route).is_some() {
-            self.faults.push(format!("two features answer {verb:?} {{{}}}{}", P::NS, P::NAME));
+        self.insert(verb, (P::NS, P::NAME), Route { at, handler: boxed });
+    }
+
+    fn insert(&mut self, verb: Verb, (ns, name): (&'static str, &'static str), route: Route) {
+        if self.requests.entry((ns, name)).or_default().insert(verb, route).is_some() {
+            self.faults.push(format!("two features answer {verb:?} {{{ns}}}{name}"));
         }
     }
 
@@ -269,6 +305,11 @@ impl Wiring {
     /// Hears of accounts made and removed.
     pub fn accounts(&mut self, tap: taps::AccountTap) {
         self.accounts.push(tap);
+    }
+
+    /// Runs once, before anybody can connect.
+    pub fn started(&mut self, tap: taps::Periodic) {
+        self.started.push(tap);
     }
 
     /// Runs at start and then again and again, this long after it last finished.
@@ -320,6 +361,12 @@ impl Wiring {
             slots.push((*type_id, load(store.clone(), account).await?));
         }
         Ok(slots)
+    }
+
+    pub(crate) async fn tell_started(&self, node: &Arc<Node>) {
+        for tap in &self.started {
+            tap(node.clone()).await;
+        }
     }
 
     pub(crate) fn periodic(&self) -> &[(Duration, taps::Periodic)] {

@@ -1,0 +1,84 @@
+//! XEP-0133, Service Administration, as far as `whoelse user` and `whoelse domain` need it, and a
+//! few commands of our own where the XEP has none. Only for administrators, by ad-hoc command.
+
+mod accounts;
+mod blocks;
+mod domain;
+
+use std::sync::Arc;
+use whoelse_core::Time;
+use whoelse_core::account::Account;
+use whoelse_core::kit::command::Values;
+use whoelse_core::kit::{AdminCx, Feature};
+use whoelse_stream::secret::Password;
+use whoelse_xmpp::{Condition, Jid, StanzaError};
+
+/// The administrator's commands.
+pub const FEATURE: Feature = Feature {
+    name: "administration",
+    xeps: &[(133, "1.3.1")],
+    disco: &[],
+    wire: |w| {
+        w.command(&accounts::ADD);
+        w.command(&accounts::REMOVE);
+        w.command(&accounts::PASSWORD);
+        w.command(&accounts::LIST);
+        w.command(&blocks::BLOCK);
+        w.command(&blocks::UNBLOCK);
+        w.command(&domain::RENAME);
+    },
+};
+
+/// The name in a field that holds an address of this server, or a localpart alone.
+fn name(cx: &AdminCx, values: &Values, var: &str) -> Result<String, StanzaError> {
+    let text = values.need(var)?;
+    let malformed = || {
+        StanzaError::new(Condition::BadRequest).with_text(format!("`{text}` is not a user name"))
+    };
+    let domain = cx.node.domain_name();
+    let whole = if text.contains('@') { text.to_owned() } else { format!("{text}@{domain}") };
+    let jid = Jid::parse(&whole).map_err(|_| malformed())?;
+    match (jid.local(), jid.resource()) {
+        (Some(local), None) if jid.domain() == domain => Ok(local.to_owned()),
+        (Some(_), None) => Err(StanzaError::new(Condition::ItemNotFound)
+            .with_text(format!("this server serves {domain}, not {}", jid.domain()))),
+        _ => Err(malformed()),
+    }
+}
+
+/// The account a field names.
+async fn account(cx: &AdminCx, values: &Values, var: &str) -> Result<Arc<Account>, StanzaError> {
+    let name = name(cx, values, var)?;
+    match cx.node.account_named(&name).await {
+        Ok(Some(account)) => Ok(account),
+        Ok(None) => {
+            Err(StanzaError::new(Condition::ItemNotFound)
+                .with_text(format!("there is no user {name}")))
+        }
+        Err(error) => {
+            tracing::error!(%error, "account_not_loaded");
+            Err(StanzaError::new(Condition::InternalServerError))
+        }
+    }
+}
+
+/// The password in `password`, the same again in `password-verify` if that is there.
+fn password(values: &Values) -> Result<Password, StanzaError> {
+    let text = values.need("password")?;
+    if values.get("password-verify").is_some_and(|again| again != text) {
+        return Err(
+            StanzaError::new(Condition::BadRequest).with_text("the two passwords are not the same")
+        );
+    }
+    Password::new(text)
+        .map_err(|error| StanzaError::new(Condition::NotAcceptable).with_text(error.to_string()))
+}
+
+/// A moment, for a column of a table; empty for none.
+fn stamp(time: Time) -> String {
+    match time {
+        Time(0) => String::new(),
+        Time::NEVER => "for ever".to_owned(),
+        time => time.stamp(),
+    }
+}

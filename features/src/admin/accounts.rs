@@ -1,0 +1,142 @@
+//! XEP-0133, 4.1, 4.2, 4.6 and 4.13: accounts added, removed, given a password, and listed.
+
+use super::{account, name, password, stamp};
+use whoelse_core::Time;
+use whoelse_core::kit::Cx;
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Table, Values};
+use whoelse_stream::secret::Password;
+use whoelse_xmpp::{Condition, StanzaError, jid};
+
+const ACCOUNT: Field =
+    Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };
+const NEW_PASSWORD: Field =
+    Field { var: "password", label: "The password", kind: FieldKind::TextPrivate, required: true };
+const AGAIN: Field = Field {
+    var: "password-verify",
+    label: "The password again",
+    kind: FieldKind::TextPrivate,
+    required: false,
+};
+
+/// XEP-0133, 4.1.
+pub(super) const ADD: Command = Command {
+    node: "http://jabber.org/protocol/admin#add-user",
+    name: "Add an account",
+    admin: true,
+    fields: &[ACCOUNT, NEW_PASSWORD, AGAIN],
+    run: |cx, values| Box::pin(add(cx, values)),
+};
+
+async fn add(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let name = name(&cx, &values, ACCOUNT.var)?;
+    let name = jid::new_localpart(&name).map_err(|_| {
+        StanzaError::new(Condition::NotAcceptable)
+            .with_text(format!("{name} cannot be the name of an account"))
+    })?;
+    let password: Password = password(&values)?;
+    cx.node.create_account(&name, password).await?;
+    tracing::info!(account = %name, by = %cx.session.jid, "account_added");
+    Ok(CommandDone::info(format!("{name} is added")))
+}
+
+/// XEP-0133, 4.2.
+pub(super) const REMOVE: Command = Command {
+    node: "http://jabber.org/protocol/admin#delete-user",
+    name: "Remove accounts",
+    admin: true,
+    fields: &[Field {
+        var: "accountjids",
+        label: "The accounts",
+        kind: FieldKind::JidMulti,
+        required: true,
+    }],
+    run: |cx, values| Box::pin(remove(cx, values)),
+};
+
+async fn remove(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let mut accounts = Vec::new();
+    // All are looked up first, so that a slip of the finger removes nobody.
+    for jid in values.all("accountjids") {
+        let one = Values(vec![("accountjids".to_owned(), vec![jid.clone()])]);
+        accounts.push(account(&cx, &one, "accountjids").await?);
+    }
+    let mut names = Vec::new();
+    for account in &accounts {
+        cx.node.remove_account(account, || {}).await?;
+        tracing::info!(account = account.name(), by = %cx.session.jid, "account_removed");
+        names.push(account.name());
+    }
+    Ok(CommandDone::info(format!("{} removed", names.join(", "))))
+}
+
+/// XEP-0133, 4.6.
+pub(super) const PASSWORD: Command = Command {
+    node: "http://jabber.org/protocol/admin#change-user-password",
+    name: "Set an account's password",
+    admin: true,
+    fields: &[ACCOUNT, NEW_PASSWORD],
+    run: |cx, values| Box::pin(set_password(cx, values)),
+};
+
+async fn set_password(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let account = account(&cx, &values, ACCOUNT.var).await?;
+    cx.node.set_password(&account, password(&values)?).await?;
+    tracing::info!(account = account.name(), by = %cx.session.jid, "password_set");
+    Ok(CommandDone::info(format!("{} has a new password", account.name())))
+}
+
+/// Ours (XEP-0133, 4.13 lists addresses alone): every account with what an operator asks first.
+pub(super) const LIST: Command = Command {
+    node: "urn:whoelse:commands:0#list-users",
+    name: "List the accounts",
+    admin: true,
+    fields: &[Field {
+        var: "after",
+        label: "Only names after this one",
+        kind: FieldKind::TextSingle,
+        required: false,
+    }],
+    run: |cx, values| Box::pin(list(cx, values)),
+};
+
+/// Accounts in one answer; the next are asked for with the last name in `after`.
+const PAGE: i64 = 500;
+
+async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let domain = cx.node.domain();
+    let after = values.get("after").unwrap_or_default();
+    let page = cx.node.store.list_accounts(domain.id, after, PAGE).await.map_err(|error| {
+        tracing::error!(%error, "accounts_unreadable");
+        StanzaError::new(Condition::InternalServerError)
+    })?;
+    let online = cx.node.online();
+    let rows = page.into_iter().map(|row| {
+        let here = online.iter().find(|account| account.id == row.id);
+        let active = here.map_or(Time(0), |account| account.last_active());
+        let blocks = cx.node.blocks_of(&row.localpart);
+        let until = blocks.iter().map(|(_, until)| *until).max().unwrap_or_default();
+        let place = blocks.iter().find(|(_, end)| *end == until).and_then(|(p, _)| p.clone());
+        vec![
+            format!("{}@{}", row.localpart, domain.name),
+            if here.is_some() { "yes" } else { "no" }.to_owned(),
+            stamp(until),
+            place.unwrap_or_default(),
+            stamp(active.max(Time(row.last_active))),
+        ]
+    });
+    let table = Table {
+        columns: &[
+            ("account", "Account"),
+            ("online", "Online"),
+            ("blocked-until", "Blocked until"),
+            ("blocked-place", "Blocked for"),
+            ("last-active", "Last active"),
+        ],
+        rows: rows.collect(),
+    };
+    Ok(CommandDone { table: Some(table), ..CommandDone::default() })
+}

@@ -1,0 +1,76 @@
+//! Ours, docs/protocol.md: an account is locked out everywhere for a time, or every lock of it is
+//! lifted, the ones it got by wrong passwords too.
+
+use super::account;
+use std::time::Duration;
+use whoelse_core::Time;
+use whoelse_core::kit::Cx;
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_xmpp::{Condition, StanzaError, StreamCondition, StreamError};
+
+const ACCOUNT: Field =
+    Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };
+
+/// Locks an account out and ends its sessions.
+pub(super) const BLOCK: Command = Command {
+    node: "urn:whoelse:commands:0#block-user",
+    name: "Block an account",
+    admin: true,
+    fields: &[
+        ACCOUNT,
+        Field {
+            var: "seconds",
+            label: "For how many seconds (nothing: for ever)",
+            kind: FieldKind::TextSingle,
+            required: false,
+        },
+    ],
+    run: |cx, values| Box::pin(block(cx, values)),
+};
+
+async fn block(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let account = account(&cx, &values, ACCOUNT.var).await?;
+    let until = match values.get("seconds").map(str::parse::<u32>) {
+        None => Time::NEVER,
+        Some(Ok(seconds)) if seconds > 0 => cx.now.after(Duration::from_secs(seconds.into())),
+        Some(_) => {
+            return Err(StanzaError::new(Condition::BadRequest)
+                .with_text("`seconds` must be a whole number from 1 to 4294967295"));
+        }
+    };
+    cx.node.set_account_blocked(account.name(), Some(until)).await;
+    for session in account.sessions() {
+        session.order_end(StreamError {
+            condition: StreamCondition::NotAuthorized,
+            text: Some("this account is blocked by the administrator".to_owned()),
+            app: None,
+        });
+        cx.node.void_resumption(&session);
+        if !session.is_attached() {
+            cx.node.end(&session).await;
+        }
+    }
+    tracing::info!(account = account.name(), by = %cx.session.jid, "account_blocked");
+    Ok(CommandDone::info(match until {
+        Time::NEVER => format!("{} is blocked", account.name()),
+        until => format!("{} is blocked until {}", account.name(), until.stamp()),
+    }))
+}
+
+/// Lifts every block.
+pub(super) const UNBLOCK: Command = Command {
+    node: "urn:whoelse:commands:0#unblock-user",
+    name: "Unblock an account",
+    admin: true,
+    fields: &[ACCOUNT],
+    run: |cx, values| Box::pin(unblock(cx, values)),
+};
+
+async fn unblock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let account = account(&cx, &values, ACCOUNT.var).await?;
+    cx.node.set_account_blocked(account.name(), None).await;
+    tracing::info!(account = account.name(), by = %cx.session.jid, "account_unblocked");
+    Ok(CommandDone::info(format!("{} is not blocked", account.name())))
+}

@@ -1,0 +1,254 @@
+//! XEP-0313, Message Archive Management, with the paging of XEP-0059: a user reads what the log
+//! keeps of their conversations. Only their own: the request is answered for the own account alone
+//! (security row 27).
+
+use whoelse_core::kit::{Answer, Cx, Feature, OWN, Reply, Verb};
+use whoelse_core::{Time, delivery};
+use whoelse_store::{LoggedMessage, Query};
+use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
+use whoelse_xmpp::payload::xmpp_parsers::mam;
+use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Child, Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, ns};
+
+/// XEP-0313 core, and XEP-0059.
+pub const FEATURE: Feature = Feature {
+    name: "archive",
+    xeps: &[(59, "1.0"), (313, "1.1.3")],
+    disco: &[ns::MAM, ns::RSM],
+    wire: |w| {
+        w.on(Verb::Get, OWN, (ns::MAM, "query"), form);
+        w.set(OWN, query);
+    },
+};
+
+/// Messages in one page, however many are asked for: a page is a bounded piece of work.
+const MOST: usize = 250;
+/// Messages looked at in one request that filters by a full address.
+const LOOKED_AT: usize = 10_000;
+
+/// XEP-0313, 4.1.5: the fields that can be filled in.
+async fn form(_: Cx, _: Stanza, _: Child) -> Answer {
+    let field = |var: &str, type_: &str| Element::new("field").attr("var", var).attr("type", type_);
+    let form = Element::new("x")
+        .xmlns(ns::DATA)
+        .attr("type", "form")
+        .child(field("FORM_TYPE", "hidden").child(Element::new("value").text(ns::MAM)))
+        .child(field("with", "jid-single"))
+        .child(field("start", "text-single"))
+        .child(field("end", "text-single"));
+    Ok(Reply::encoded(Element::new("query").xmlns(ns::MAM).child(form).finish()))
+}
+
+async fn query(cx: Cx, request: mam::Query) -> Answer {
+    let filter = Filter::read(request.form)?;
+    let page = Paging::read(&cx, request.set).await?;
+    let found = fetch(&cx, &filter, &page).await?;
+    let queryid = request.queryid.map(|id| id.0);
+    for row in &found.rows {
+        cx.session.room(&cx.node.settings.limits).await;
+        cx.session.push(result(&cx, row, queryid.as_deref()));
+    }
+    Ok(Reply::encoded(fin(&cx, &found).finish()))
+}
+
+// --- what is asked ---
+
+/// XEP-0313, 4.1: whose messages, and from when.
+#[derive(Default)]
+struct Filter {
+    with: Option<Jid>,
+    start: Option<Time>,
+    end: Option<Time>,
+}
+
+impl Filter {
+    fn read(form: Option<DataForm>) -> Result<Filter, StanzaError> {
+        let mut filter = Filter::default();
+        let Some(form) = form else { return Ok(filter) };
+        for field in form.fields {
+            let value = field.values.into_iter().next().unwrap_or_default();
+            match field.var.as_deref() {
+                Some("FORM_TYPE") if value == ns::MAM => {}
+                Some("with") => filter.with = Some(Jid::parse(&value).map_err(|_| bad("with"))?),
+                Some("start") => filter.start = Some(time(&value).ok_or_else(|| bad("start"))?),
+                Some("end") => filter.end = Some(time(&value).ok_or_else(|| bad("end"))?),
+                // XEP-0313, 4.1.5: what is not known must not be ignored.
+                _ => return Err(StanzaError::new(Condition::FeatureNotImplemented)),
+            }
+        }
+        Ok(filter)
+    }
+
+    /// Whether a full address is asked for and this message is not from or to it.
+    fn misses(&self, cx: &Cx, row: &LoggedMessage) -> bool {
+        let Some(with) = &self.with else { return false };
+        if with.resource().is_none() {
+            return false;
+        }
+        let sender = row.sender_resource.as_deref().unwrap_or_default();
+        let to = Stanza::parse(row.stanza.clone()).ok();
+        let to = to.as_ref().and_then(|stanza| stanza.to());
+        cx.node.address_of(&row.sender, sender) != with.as_str() && to != Some(with.as_str())
+    }
+}
+
+fn time(text: &str) -> Option<Time> {
+    Time::parse_stamp(text)
+}
+
+fn bad(field: &str) -> StanzaError {
+    StanzaError::new(Condition::BadRequest).with_text(format!("the field `{field}` is malformed"))
+}
+
+/// XEP-0059: which page.
+struct Paging {
+    limit: usize,
+    after: Option<i64>,
+    before: Option<i64>,
+    backwards: bool,
+}
+
+impl Paging {
+    async fn read(cx: &Cx, set: Option<SetQuery>) -> Result<Paging, StanzaError> {
+        let Some(set) = set else {
+            return Ok(Paging { limit: MOST, after: None, before: None, backwards: false });
+        };
+        if set.index.is_some() {
+            // XEP-0059, 2.6: pages by number are not offered.
+            return Err(StanzaError::new(Condition::FeatureNotImplemented));
+        }
+        let backwards = set.before.is_some();
+        let before = set.before.filter(|id| !id.is_empty());
+        Ok(Paging {
+            limit: set.max.unwrap_or(MOST).min(MOST),
+            after: known(cx, set.after).await?,
+            before: known(cx, before).await?,
+            backwards,
+        })
+    }
+}
+
+/// XEP-0313, 4.3: an id that is not in the archive is `item-not-found`.
+async fn known(cx: &Cx, id: Option<String>) -> Result<Option<i64>, StanzaError> {
+    let Some(id) = id else { return Ok(None) };
+    let missing = || StanzaError::new(Condition::ItemNotFound);
+    let seq = cx.node.archive_seq(cx.account.id, &id).ok_or_else(missing)?;
+    match cx.node.store.archive_has(cx.account.id, seq).await.map_err(unreadable)? {
+        true => Ok(Some(seq)),
+        false => Err(missing()),
+    }
+}
+
+// --- what is found ---
+
+struct Found {
+    /// Oldest first.
+    rows: Vec<LoggedMessage>,
+    complete: bool,
+    count: Option<i64>,
+}
+
+async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, StanzaError> {
+    let store = &cx.node.store;
+    let with = filter.with.as_ref().map(|with| cx.node.key_of(with.to_bare().as_str()));
+    let mut query = Query {
+        with,
+        start: filter.start.map(|time| time.0),
+        end: filter.end.map(|time| time.0),
+        after_seq: paging.after,
+        before_seq: paging.before,
+        limit: paging.limit.max(1) as i64,
+        backwards: paging.backwards,
+    };
+    let exact = filter.with.as_ref().is_none_or(|with| with.resource().is_none());
+    let count = match exact {
+        true => Some(store.count(cx.account.id, &query).await.map_err(unreadable)?),
+        false => None,
+    };
+    if paging.limit == 0 {
+        // XEP-0059, 2.7: only the count is wanted.
+        return Ok(Found { rows: Vec::new(), complete: count == Some(0), count });
+    }
+    if exact {
+        let page = store.query(cx.account.id, &query).await.map_err(unreadable)?;
+        return Ok(Found { rows: page.rows, complete: page.complete, count });
+    }
+    // A full address: the log knows bare ones, so pages are read until enough of them match.
+    let (mut rows, mut complete, mut looked_at) = (Vec::new(), false, 0);
+    query.limit = MOST as i64;
+    while rows.len() < paging.limit && !complete && looked_at < LOOKED_AT {
+        let page = store.query(cx.account.id, &query).await.map_err(unreadable)?;
+        complete = page.complete;
+        looked_at += page.rows.len();
+        let edge = if paging.backwards { page.rows.first() } else { page.rows.last() };
+        let Some(edge) = edge.map(|row| row.seq) else { break };
+        match paging.backwards {
+            true => query.before_seq = Some(edge),
+            false => query.after_seq = Some(edge),
+        }
+        let matching = page.rows.into_iter().filter(|row| !filter.misses(cx, row));
+        match paging.backwards {
+            true => {
+                let mut older: Vec<_> = matching.collect();
+                older.append(&mut rows);
+                rows = older;
+            }
+            false => rows.extend(matching),
+        }
+    }
+    if rows.len() > paging.limit {
+        complete = false;
+        match paging.backwards {
+            true => drop(rows.drain(..rows.len() - paging.limit)),
+            false => rows.truncate(paging.limit),
+        }
+    }
+    Ok(Found { rows, complete, count })
+}
+
+fn unreadable(error: whoelse_store::Error) -> StanzaError {
+    tracing::error!(%error, "archive_unreadable");
+    StanzaError::new(Condition::InternalServerError)
+}
+
+// --- what is sent ---
+
+fn result(cx: &Cx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
+    let resource = row.sender_resource.as_deref().unwrap_or_default();
+    let from = cx.node.address_of(&row.sender, resource);
+    let kept = Outgoing::from_encoded(Kind::Message, row.stanza.clone(), Class::Message);
+    let message = delivery::addressed(&kept, &from, &[]).with_attributes(b" xmlns='jabber:client'");
+    let delay =
+        Element::new("delay").xmlns(ns::DELAY).attr("stamp", &Time(row.at).stamp()).finish();
+    let forwarded = Element::new("forwarded").xmlns(ns::FORWARD).raw(&delay).raw(&message.bytes);
+    let result = Element::new("result")
+        .xmlns(ns::MAM)
+        .attr_opt("queryid", queryid)
+        .attr("id", &cx.node.archive_id(cx.account.id, row.seq))
+        .child(forwarded);
+    Element::new("message")
+        .attr("from", cx.account.jid().as_str())
+        .attr("to", cx.session.jid.as_str())
+        .child(result)
+        .outgoing(Class::Message)
+}
+
+fn fin(cx: &Cx, found: &Found) -> Element {
+    let id = |row: &LoggedMessage| cx.node.archive_id(cx.account.id, row.seq);
+    let mut set = Element::new("set").xmlns(ns::RSM);
+    if let (Some(first), Some(last)) = (found.rows.first(), found.rows.last()) {
+        set = set
+            .child(Element::new("first").text(&id(first)))
+            .child(Element::new("last").text(&id(last)));
+    }
+    if let Some(count) = found.count {
+        set = set.child(Element::new("count").text(&count.to_string()));
+    }
+    let fin = Element::new("fin").xmlns(ns::MAM);
+    match found.complete {
+        true => fin.attr("complete", "true"),
+        false => fin,
+    }
+    .child(set)
+}

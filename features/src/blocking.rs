@@ -1,0 +1,252 @@
+//! XEP-0191, Blocking Command: a user decides from whom to hear nothing, and who sees nothing of
+//! them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use whoelse_core::account::Account;
+use whoelse_core::keeper::After;
+use whoelse_core::kit::{Answer, Cx, Feature, Flow, OWN, Passing, Reply, When, Wiring};
+use whoelse_core::{Node, presence};
+use whoelse_store::{Store, from_key};
+use whoelse_xmpp::payload::xmpp_parsers::blocking::{Block, BlocklistRequest, Unblock};
+use whoelse_xmpp::payload::xmpp_parsers::jid;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Class, Condition, Jid, Kind, StanzaError, ns};
+
+/// XEP-0191.
+pub const FEATURE: Feature =
+    Feature { name: "blocking", xeps: &[(191, "1.3")], disco: &[ns::BLOCKING], wire };
+
+fn wire(w: &mut Wiring) {
+    w.account::<Blocks, _>(load);
+    w.get(OWN, list);
+    w.set(OWN, block);
+    w.set(OWN, unblock);
+    w.outgoing(When::Guard, refuse_to_blocked);
+    w.incoming(When::Guard, refuse_from_blocked);
+    w.gate(shows);
+}
+
+/// Whom an account has blocked: bare and full addresses, and whole domains.
+#[derive(Debug, Default)]
+pub struct Blocks(BTreeSet<String>);
+
+impl Blocks {
+    /// XEP-0191, 2.1: the full address, the bare one, the domain with the resource, the domain.
+    pub fn has(&self, jid: &Jid) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let domain = jid.domain();
+        self.0.contains(jid.as_str())
+            || self.0.contains(jid.to_bare().as_str())
+            || self.0.contains(domain)
+            || jid.resource().is_some_and(|r| self.0.contains(&format!("{domain}/{r}")))
+    }
+}
+
+/// Whether `account` has blocked `other`.
+pub fn has_blocked(account: &Account, other: &Jid) -> bool {
+    account.get::<Blocks>().is_some_and(|blocks| blocks.has(other))
+}
+
+async fn load(store: Store, account: i64) -> Result<Blocks, whoelse_store::Error> {
+    let own = store.domains().await?;
+    let keys = store.blocks(account).await?;
+    Ok(Blocks(keys.iter().filter_map(|key| from_key(key, &own)).collect()))
+}
+
+// --- the requests ---
+
+/// The mark of a session whose client wants to hear of changes (XEP-0191, 3.2).
+const INTERESTED: &str = "blocklist";
+
+async fn list(cx: Cx, _: BlocklistRequest) -> Answer {
+    cx.session.mark(INTERESTED);
+    let mut list = Element::new("blocklist").xmlns(ns::BLOCKING);
+    if let Some(blocks) = cx.account.get::<Blocks>() {
+        for jid in &blocks.0 {
+            list = list.child(Element::new("item").attr("jid", jid));
+        }
+    }
+    Ok(Reply::encoded(list.finish()))
+}
+
+async fn block(cx: Cx, wish: Block) -> Answer {
+    let wanted = addresses(&wish.items)?;
+    if wanted.is_empty() {
+        return Err(StanzaError::new(Condition::BadRequest).with_text("whom to block is missing"));
+    }
+    for jid in &wanted {
+        check(&cx, jid).await?;
+    }
+    let have = cx.account.get::<Blocks>().unwrap_or_default();
+    let most = cx.node.settings.limits.blocks;
+    if have.0.len() + wanted.len() > most {
+        return Err(StanzaError::new(Condition::ResourceConstraint)
+            .with_text(format!("a block list holds {most} addresses at most")));
+    }
+    change(&cx, wanted, true).await
+}
+
+async fn unblock(cx: Cx, wish: Unblock) -> Answer {
+    let wanted = match wish.items.is_empty() {
+        false => addresses(&wish.items)?,
+        // XEP-0191, 3.4: nobody named means everybody.
+        true => {
+            let have = cx.account.get::<Blocks>().unwrap_or_default();
+            have.0.iter().filter_map(|jid| Jid::parse(jid).ok()).collect()
+        }
+    };
+    change(&cx, wanted, false).await
+}
+
+fn addresses(items: &[jid::Jid]) -> Result<Vec<Jid>, StanzaError> {
+    let parse = |jid: &jid::Jid| {
+        Jid::parse(jid.as_str()).map_err(|_| StanzaError::new(Condition::JidMalformed))
+    };
+    items.iter().map(parse).collect()
+}
+
+/// Nobody blocks himself; among people who all see each other, a name that does not exist is a
+/// slip of the finger.
+async fn check(cx: &Cx, jid: &Jid) -> Result<(), StanzaError> {
+    if jid.to_bare() == *cx.account.jid() {
+        return Err(StanzaError::new(Condition::NotAllowed).with_text("you cannot block yourself"));
+    }
+    if jid.domain() != cx.node.domain_name() || jid.local().is_none() {
+        return Ok(());
+    }
+    match cx.node.account(&jid.to_bare()).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(StanzaError::new(Condition::ItemNotFound)
+            .with_text(format!("there is no user {}", jid.local().unwrap_or_default()))
+            .with_app("no-such-user", ns::WHOELSE_ERRORS)),
+        Err(error) => {
+            tracing::error!(%error, "account_not_loaded");
+            Err(StanzaError::new(Condition::InternalServerError))
+        }
+    }
+}
+
+async fn change(cx: &Cx, wanted: Vec<Jid>, blocked: bool) -> Answer {
+    let keys: Vec<String> = wanted.iter().map(|jid| cx.node.key_of(jid.as_str())).collect();
+    let (id, account) = (cx.account.id, cx.account.clone());
+    let changed = cx.node.keeper.change(move |tx| {
+        Box::pin(async move {
+            for key in &keys {
+                match blocked {
+                    true => tx.block(id, key).await?,
+                    false => tx.unblock(id, key).await?,
+                };
+            }
+            let then: After =
+                vec![Box::new(move |node: &Arc<Node>| apply(node, &account, &wanted, blocked))];
+            Ok(((), then))
+        })
+    });
+    changed.await.map_err(|error| {
+        let condition = match error.is_full() {
+            true => Condition::ResourceConstraint,
+            false => Condition::InternalServerError,
+        };
+        StanzaError::new(condition)
+    })?;
+    Ok(Reply::empty())
+}
+
+/// After the commit: the snapshot, then the pushes, then presence.
+fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], blocked: bool) {
+    let mut list = account.get::<Blocks>().map(|blocks| blocks.0.clone()).unwrap_or_default();
+    for jid in changed {
+        match blocked {
+            true => list.insert(jid.to_string()),
+            false => list.remove(jid.as_str()),
+        };
+    }
+    account.put(Arc::new(Blocks(list)));
+    push(account, changed, blocked);
+    for jid in changed {
+        let Some(other) = local(node, &jid.to_bare()) else { continue };
+        if blocked {
+            presence::tell_gone(account, &other);
+        } else if node.sees(account, &other) && node.sees(&other, account) {
+            presence::tell_present_state(account, &other);
+            presence::tell_present_state(&other, account);
+        }
+    }
+}
+
+/// Who is not in memory has no session that could be told.
+fn local(node: &Node, jid: &BareJid) -> Option<Arc<Account>> {
+    match node.seek(jid) {
+        whoelse_core::node::Seek::Here(account) => Some(account),
+        _ => None,
+    }
+}
+
+/// XEP-0191, 3.3: the user's own devices that have asked for the list hear of the change.
+fn push(account: &Account, changed: &[Jid], blocked: bool) {
+    let name = if blocked { "block" } else { "unblock" };
+    for session in account.sessions() {
+        if !session.is_marked(INTERESTED) {
+            continue;
+        }
+        let items = changed.iter().fold(Element::new(name).xmlns(ns::BLOCKING), |list, jid| {
+            list.child(Element::new("item").attr("jid", jid.as_str()))
+        });
+        let push = Element::new("iq")
+            .attr("type", "set")
+            .attr("id", &whoelse_stream::token::token())
+            .attr("to", session.jid.as_str())
+            .child(items);
+        // Nobody waits for its answer, so nobody is told when it is lost with the session.
+        session.push(push.outgoing(Class::IqAnswer));
+    }
+}
+
+// --- the taps ---
+
+/// XEP-0191, 3.3: who writes to somebody they have blocked is told so.
+fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
+    if !has_blocked(passing.account, passing.to) {
+        return Flow::On;
+    }
+    match (passing.stanza.kind(), passing.stanza.type_()) {
+        (_, Some("error")) | (Kind::Iq, Some("result")) => Flow::Drop,
+        (Kind::Presence, Some("unavailable")) => Flow::On,
+        _ => Flow::Refuse(
+            StanzaError::new(Condition::NotAcceptable)
+                .with_text(format!("you have blocked {}", name(passing.to)))
+                .with_app("blocked", ns::BLOCKING_ERRORS),
+        ),
+    }
+}
+
+/// XEP-0191, 3.3: a blocked contact's messages and requests come back, its presence is dropped.
+/// Everybody here may see everybody, so the sender is told why (behaviour.md, `message`).
+fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
+    if passing.account.id == passing.sender.id || !has_blocked(passing.account, passing.from) {
+        return Flow::On;
+    }
+    let refused = StanzaError::new(Condition::ServiceUnavailable);
+    match (passing.stanza.kind(), passing.stanza.type_()) {
+        (_, Some("error")) | (Kind::Iq, Some("result")) => Flow::Drop,
+        (Kind::Message, Some("headline")) | (Kind::Presence, _) => Flow::Drop,
+        (Kind::Message, _) => Flow::Refuse(
+            refused
+                .with_text(format!("{} has blocked you", passing.account.name()))
+                .with_app("blocked-you", ns::WHOELSE_ERRORS),
+        ),
+        _ => Flow::Refuse(refused),
+    }
+}
+
+fn name(jid: &Jid) -> &str {
+    jid.local().unwrap_or(jid.domain())
+}
+
+/// Who is blocked sees nothing of who blocked them.
+fn shows(subject: &Account, viewer: &Account) -> bool {
+    !has_blocked(subject, viewer.jid())
+}

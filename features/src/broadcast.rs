@@ -1,0 +1,66 @@
+//! `broadcast TEXT`: everyone else online that the sender may see gets a message.
+
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::{Cx, Feature};
+use whoelse_core::settings::Broadcast;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Class, Condition, StanzaError};
+
+/// The most characters of a message typed by a person (behaviour.md).
+const MOST: usize = 10_000;
+/// Ours, docs/protocol.md: this message went to everyone.
+const NS: &str = "urn:whoelse:broadcast:0";
+
+/// The command.
+pub const FEATURE: Feature =
+    Feature { name: "broadcast", xeps: &[], disco: &[], wire: |w| w.command(&COMMAND) };
+
+/// docs/protocol.md: asks for `text`; warns when it did not reach everyone, but not whom.
+pub const COMMAND: Command = Command {
+    node: "urn:whoelse:commands:0#broadcast",
+    name: "Say something to everyone online",
+    admin: false,
+    fields: &[Field {
+        var: "text",
+        label: "What to say",
+        kind: FieldKind::TextMulti,
+        required: true,
+    }],
+    run: |cx, values| Box::pin(broadcast(cx, values)),
+};
+
+async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    if cx.node.settings.broadcast == Broadcast::Administrators && !cx.is_admin() {
+        return Err(StanzaError::new(Condition::Forbidden)
+            .with_text("only administrators may broadcast here"));
+    }
+    let text = values.all("text").join("\n");
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > MOST {
+        return Err(StanzaError::new(Condition::BadRequest)
+            .with_text(format!("a broadcast has 1 to {MOST} characters, this one {length}")));
+    }
+    cx.session.fan_out(&cx.node.clock).await;
+    let message = Element::new("message")
+        .attr("from", cx.session.jid.as_str())
+        .attr("type", "headline")
+        .attr("id", &whoelse_stream::token::token())
+        .child(Element::new("body").text(&text))
+        .child(Element::new("broadcast").xmlns(NS))
+        .outgoing(Class::Message);
+    let mut missed = false;
+    for other in cx.node.online() {
+        if other.id == cx.account.id {
+            continue;
+        }
+        if !cx.node.sees(&other, &cx.account) {
+            missed = true;
+        } else if cx.node.sees(&cx.account, &other) {
+            other.push_to_available(&message);
+        }
+    }
+    Ok(match missed {
+        false => CommandDone::default(),
+        true => CommandDone::warn("your broadcast did not reach everyone"),
+    })
+}

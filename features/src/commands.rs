@@ -1,0 +1,130 @@
+//! XEP-0050, Ad-Hoc Commands: the requests that run what other features declare as [`Command`]s.
+//!
+//! A command has one form at most: asked for without it, the form is sent and the run remembered
+//! by the session; with it, or for a command without fields, it runs at once.
+
+use crate::form;
+use whoelse_core::kit::command::{Command, CommandDone, CommandNote};
+use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER};
+use whoelse_xmpp::payload::commands::{Action, Command as Request};
+use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataFormType;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Condition, StanzaError, ns};
+
+/// XEP-0050, and the forms of XEP-0004 that it uses.
+pub const FEATURE: Feature = Feature {
+    name: "commands",
+    xeps: &[(4, "2.13.1"), (50, "1.3.1")],
+    disco: &[ns::COMMANDS, ns::DATA],
+    wire: |w| w.set(SERVER, run),
+};
+
+async fn run(cx: Cx, request: Request) -> Answer {
+    let found = cx.node.wiring.commands().iter().find(|command| command.node == request.node);
+    let command: &'static Command =
+        found.ok_or_else(|| StanzaError::new(Condition::ItemNotFound))?;
+    if command.admin {
+        cx.admin()?;
+    }
+    let run = Run { cx, command };
+    let known = match &request.sessionid {
+        Some(id) => {
+            if !run.cx.session.unmark(&run.mark(id)) {
+                return Err(bad("bad-sessionid"));
+            }
+            id.clone()
+        }
+        None => whoelse_stream::token::token(),
+    };
+    match request.action.unwrap_or(Action::Execute) {
+        Action::Cancel => return Ok(run.answer(&known, "canceled").reply()),
+        // There is never a stage before or after the one form.
+        Action::Prev | Action::Next => return Err(bad("bad-action")),
+        Action::Execute | Action::Complete => {}
+    }
+    let first = request.sessionid.is_none();
+    match request.form {
+        Some(form) if form.type_ == DataFormType::Submit => {
+            run.finish(&known, form::values(form)).await
+        }
+        Some(form) if form.type_ == DataFormType::Cancel => {
+            Ok(run.answer(&known, "canceled").reply())
+        }
+        Some(_) => Err(bad("bad-payload")),
+        None if command.fields.is_empty() => run.finish(&known, Default::default()).await,
+        None if first => run.ask(&known),
+        None => Err(bad("bad-payload")),
+    }
+}
+
+/// One run of one command.
+struct Run {
+    cx: Cx,
+    command: &'static Command,
+}
+
+impl Run {
+    /// How the session remembers a run that waits for its form.
+    fn mark(&self, id: &str) -> String {
+        format!("command {} {id}", self.command.node)
+    }
+
+    fn ask(&self, id: &str) -> Answer {
+        if !self.cx.session.mark(self.mark(id)) {
+            return Err(StanzaError::new(Condition::ResourceConstraint)
+                .with_text("too many commands wait for their forms; cancel one"));
+        }
+        let actions =
+            Element::new("actions").attr("execute", "complete").child(Element::new("complete"));
+        let answer = self.answer(id, "executing");
+        let form = form::to_fill_in(self.command.name, self.command.fields);
+        Ok(Running(answer.0.child(actions).child(form)).reply())
+    }
+
+    async fn finish(self, id: &str, values: whoelse_core::kit::command::Values) -> Answer {
+        for field in self.command.fields.iter().filter(|field| field.required) {
+            values.need(field.var)?;
+        }
+        let answer = self.answer(id, "completed");
+        let done = (self.command.run)(self.cx, values).await?;
+        Ok(answer.with(&done).reply())
+    }
+
+    fn answer(&self, id: &str, status: &str) -> Running {
+        let element = Element::new("command")
+            .xmlns(ns::COMMANDS)
+            .attr("node", self.command.node)
+            .attr("sessionid", id)
+            .attr("status", status);
+        Running(element)
+    }
+}
+
+/// An answer being written.
+struct Running(Element);
+
+impl Running {
+    fn with(self, done: &CommandDone) -> Running {
+        let mut element = self.0;
+        if let Some(note) = &done.note {
+            let (type_, text) = match note {
+                CommandNote::Info(text) => ("info", text),
+                CommandNote::Warn(text) => ("warn", text),
+            };
+            element = element.child(Element::new("note").attr("type", type_).text(text));
+        }
+        if let Some(form) = form::of_results(done) {
+            element = element.child(form);
+        }
+        Running(element)
+    }
+
+    fn reply(self) -> Reply {
+        Reply::encoded(self.0.finish())
+    }
+}
+
+/// XEP-0050, 4.5.
+fn bad(condition: &'static str) -> StanzaError {
+    StanzaError::new(Condition::BadRequest).with_app(condition, ns::COMMANDS)
+}

@@ -1,0 +1,76 @@
+//! XEP-0030, Service Discovery: what the server and its accounts can do.
+//!
+//! The features say their namespaces themselves; the answers are derived from what is wired.
+
+use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Reply, Target};
+use whoelse_xmpp::payload::xmpp_parsers::disco::{DiscoInfoQuery, DiscoItemsQuery};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Condition, StanzaError, ns};
+
+/// XEP-0030.
+pub const FEATURE: Feature = Feature {
+    name: "discovery",
+    xeps: &[(30, "2.5.0")],
+    disco: &[ns::DISCO_INFO, ns::DISCO_ITEMS],
+    wire: |w| {
+        w.get(ANYWHERE, info);
+        w.get(ANYWHERE, items);
+    },
+};
+
+async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
+    let mut answer = Element::new("query").xmlns(ns::DISCO_INFO);
+    if let Some(node) = &query.node {
+        answer = answer.attr("node", node);
+        if cx.target != Target::Server {
+            return Err(unknown());
+        }
+        if node == ns::COMMANDS {
+            let list = identity("automation", "command-list", Some("Commands"));
+            return Ok(Reply::encoded(answer.child(list).finish()));
+        }
+        let found = cx.commands().find(|command| command.node == node);
+        let command = found.ok_or_else(unknown)?;
+        let answer = answer
+            .child(identity("automation", "command-node", Some(command.name)))
+            .child(Element::new("feature").attr("var", ns::COMMANDS))
+            .child(Element::new("feature").attr("var", ns::DATA));
+        return Ok(Reply::encoded(answer.finish()));
+    }
+    answer = answer.child(match cx.target {
+        Target::Server => identity("server", "im", Some("whoelse")),
+        Target::Own | Target::Other => identity("account", "registered", None),
+    });
+    for feature in cx.node.wiring.disco() {
+        answer = answer.child(Element::new("feature").attr("var", feature));
+    }
+    Ok(Reply::encoded(answer.finish()))
+}
+
+async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
+    let mut answer =
+        Element::new("query").xmlns(ns::DISCO_ITEMS).attr_opt("node", query.node.as_deref());
+    match (query.node.as_deref(), cx.target) {
+        (None, _) => {}
+        (Some(ns::COMMANDS), Target::Server) => {
+            let domain = cx.node.domain_name();
+            for command in cx.commands() {
+                let item = Element::new("item")
+                    .attr("jid", &domain)
+                    .attr("node", command.node)
+                    .attr("name", command.name);
+                answer = answer.child(item);
+            }
+        }
+        (Some(_), _) => return Err(unknown()),
+    }
+    Ok(Reply::encoded(answer.finish()))
+}
+
+fn identity(category: &str, type_: &str, name: Option<&str>) -> Element {
+    Element::new("identity").attr("category", category).attr("type", type_).attr_opt("name", name)
+}
+
+fn unknown() -> StanzaError {
+    StanzaError::new(Condition::ItemNotFound)
+}

@@ -1,0 +1,72 @@
+//! XEP-0077, In-Band Registration, for who is logged in: another password, or no account any more.
+//!
+//! Registering before login is the stream's and the login's business (crates `stream`, `core`).
+
+use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER_OR_OWN, Target, Verb};
+use whoelse_stream::secret::Password;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Child, Class, Condition, Stanza, StanzaError, jid, ns};
+
+/// XEP-0077.
+pub const FEATURE: Feature = Feature {
+    name: "registration",
+    xeps: &[(77, "2.4")],
+    disco: &[ns::REGISTER],
+    wire: |w| {
+        w.on(Verb::Get, SERVER_OR_OWN, (ns::REGISTER, "query"), fields);
+        w.on(Verb::Set, SERVER_OR_OWN, (ns::REGISTER, "query"), change);
+    },
+};
+
+/// XEP-0077, 3.1: who is registered is told so.
+async fn fields(cx: Cx, _: Stanza, _: Child) -> Answer {
+    let fields = Element::new("query")
+        .xmlns(ns::REGISTER)
+        .child(Element::new("registered"))
+        .child(Element::new("username").text(cx.account.name()))
+        .child(Element::new("password"));
+    Ok(Reply::encoded(fields.finish()))
+}
+
+async fn change(cx: Cx, stanza: Stanza, query: Child) -> Answer {
+    if cx.account.is_server() || cx.target == Target::Other {
+        return Err(StanzaError::new(Condition::NotAllowed));
+    }
+    let fields = stanza.grandchildren(&query);
+    let field = |name: &str| fields.iter().find(|field| field.is(name, ns::REGISTER));
+    let text = |name: &str| field(name).map(|field| stanza.text_of(field));
+    if field("remove").is_some() {
+        return match fields.len() {
+            1 => cancel(cx, &stanza).await,
+            _ => Err(StanzaError::new(Condition::BadRequest)
+                .with_text("<remove/> must be the only element")),
+        };
+    }
+    // XEP-0077, 3.3: the name is one's own, and the password is there.
+    let (Some(username), Some(password)) = (text("username"), text("password")) else {
+        return Err(StanzaError::new(Condition::BadRequest)
+            .with_text("a change of password needs the user name and the new password"));
+    };
+    if jid::localpart(&username).ok().as_deref() != Some(cx.account.name()) {
+        return Err(StanzaError::new(Condition::NotAllowed)
+            .with_text("you can change your own password only"));
+    }
+    let password = Password::new(&password)
+        .map_err(|error| StanzaError::new(Condition::NotAcceptable).with_text(error.to_string()))?;
+    cx.node.set_password(&cx.account, password).await?;
+    Ok(Reply::empty())
+}
+
+/// XEP-0077, 3.2: the result first, then the stream ends.
+async fn cancel(cx: Cx, stanza: &Stanza) -> Answer {
+    let result = Element::new("iq")
+        .attr("type", "result")
+        .attr_opt("id", stanza.id())
+        .attr_opt("from", stanza.to())
+        .attr("to", cx.session.jid.as_str())
+        .outgoing(Class::IqAnswer);
+    let session = cx.session.clone();
+    cx.node.remove_account(&cx.account, move || session.push(result)).await?;
+    // The result is on its way, and behind it the end of the stream.
+    Ok(Reply::sent())
+}

@@ -1,0 +1,118 @@
+//! `whoelsesince`: who was online at any time in the past so many seconds, across restarts.
+//!
+//! Intervals are written as accounts come and go. After a crash an open one ends at the last
+//! heartbeat, which is at most 30 s before.
+
+use crate::whoelse;
+use std::sync::Arc;
+use std::time::Duration;
+use whoelse_core::Node;
+use whoelse_core::account::Account;
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::{BoxFuture, Cx, Feature};
+use whoelse_xmpp::{BareJid, Condition, StanzaError};
+
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// 2^31, the most seconds one may look back.
+const MOST: u64 = 1 << 31;
+
+/// The command and the intervals behind it.
+pub const FEATURE: Feature = Feature {
+    name: "whoelsesince",
+    xeps: &[],
+    disco: &[],
+    wire: |w| {
+        w.command(&COMMAND);
+        w.started(recover);
+        w.online(note);
+        w.every(HEARTBEAT, beat);
+    },
+};
+
+/// docs/protocol.md: asks for `seconds`, answers with the bare addresses, sorted.
+pub const COMMAND: Command = Command {
+    node: "urn:whoelse:commands:0#whoelsesince",
+    name: "Who else was online since",
+    admin: false,
+    fields: &[Field {
+        var: "seconds",
+        label: "Seconds to look back",
+        kind: FieldKind::TextSingle,
+        required: true,
+    }],
+    run: |cx, values| Box::pin(since(cx, values)),
+};
+
+async fn since(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let seconds = values.need("seconds")?.parse().ok().filter(|seconds| *seconds <= MOST);
+    let seconds: u64 = seconds.ok_or_else(|| {
+        StanzaError::new(Condition::BadRequest)
+            .with_text("`seconds` must be a whole number from 0 to 2147483648")
+    })?;
+    let from = cx.now.before(Duration::from_secs(seconds));
+    let domain = cx.node.domain();
+    let rows = cx.node.store.online_since(domain.id, from.0).await;
+    let rows = rows.map_err(|error| {
+        tracing::error!(%error, "intervals_unreadable");
+        StanzaError::new(Condition::InternalServerError)
+    })?;
+    let mut found = std::collections::BTreeSet::new();
+    for (_, name) in rows {
+        let Ok(jid) = BareJid::new(Some(&name), &domain.name) else { continue };
+        if let Ok(Some(other)) = cx.node.account(&jid).await
+            && other.id != cx.account.id
+            && cx.node.sees(&other, &cx.account)
+        {
+            found.insert(jid.to_string());
+        }
+    }
+    // Whoever came a moment ago may not be written down yet.
+    for other in cx.node.online() {
+        if other.id != cx.account.id && cx.node.sees(&other, &cx.account) {
+            found.insert(other.jid().to_string());
+        }
+    }
+    Ok(whoelse::accounts(found))
+}
+
+fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
+    if account.is_server() {
+        return;
+    }
+    let (id, now) = (account.id, node.clock.now());
+    node.keeper.submit(move |tx| {
+        Box::pin(async move {
+            match online {
+                true => tx.came_online(id, now.0).await.map(drop)?,
+                false => tx.went_offline(id, now.0).await?,
+            }
+            Ok(Vec::new())
+        })
+    });
+}
+
+/// Ends what a crash left open, at the last beat before it.
+fn recover(node: Arc<Node>) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let now = node.clock.now();
+        let last = node.store.last_heartbeat().await.ok().flatten().unwrap_or(now.0);
+        node.keeper.submit(move |tx| {
+            Box::pin(async move {
+                tx.close_open_intervals(last).await?;
+                tx.heartbeat(now.0).await?;
+                Ok(Vec::new())
+            })
+        });
+    })
+}
+
+fn beat(node: Arc<Node>) -> BoxFuture<'static, ()> {
+    let now = node.clock.now();
+    node.keeper.submit(move |tx| {
+        Box::pin(async move {
+            tx.heartbeat(now.0).await?;
+            Ok(Vec::new())
+        })
+    });
+    Box::pin(std::future::ready(()))
+}

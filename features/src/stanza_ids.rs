@@ -1,0 +1,34 @@
+//! XEP-0359, Unique and Stable Stanza IDs: only we say what our ids are.
+//!
+//! The ids themselves are put in where a message gets its number (crate `core`). Here *every* id
+//! that claims to be by us is taken out of what users send, not only the first (security row 28).
+
+use whoelse_core::kit::{Feature, Flow, Passing, When};
+use whoelse_xmpp::{Jid, Kind, ns};
+
+/// XEP-0359.
+pub const FEATURE: Feature = Feature {
+    name: "stanza-ids",
+    xeps: &[(359, "0.7.0")],
+    disco: &[ns::STANZA_ID],
+    wire: |w| w.outgoing(When::Mark, strip_claims),
+};
+
+fn strip_claims(passing: &mut Passing<'_>) -> Flow {
+    if passing.stanza.kind() != Kind::Message {
+        return Flow::On;
+    }
+    let domain = passing.node.domain_name();
+    for (place, child) in passing.stanza.children().iter().enumerate() {
+        if child.name() != "stanza-id" || child.ns() != ns::STANZA_ID {
+            continue;
+        }
+        let by = passing.stanza.child_attr(child, "by").unwrap_or_default();
+        // One that names nobody claims nothing it could prove; it goes too.
+        let ours = Jid::parse(&by).map_or(true, |by| by.domain() == domain);
+        if ours {
+            passing.strip.push(place);
+        }
+    }
+    Flow::On
+}

@@ -1,0 +1,33 @@
+//! `whoelse`: everyone else online that I may see, without those who have blocked me.
+
+use std::collections::BTreeSet;
+use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Values};
+use whoelse_core::kit::{BoxFuture, Cx, Feature};
+use whoelse_xmpp::StanzaError;
+
+/// The command.
+pub const FEATURE: Feature =
+    Feature { name: "whoelse", xeps: &[], disco: &[], wire: |w| w.command(&COMMAND) };
+
+/// docs/protocol.md: answers with the bare addresses, sorted.
+pub const COMMAND: Command = Command {
+    node: "urn:whoelse:commands:0#whoelse",
+    name: "Who else is online",
+    admin: false,
+    fields: &[],
+    run: whoelse,
+};
+
+fn whoelse(cx: Cx, _: Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>> {
+    let online = cx.node.online().into_iter();
+    let seen = online
+        .filter(|other| other.id != cx.account.id && cx.node.sees(other, &cx.account))
+        .map(|other| other.jid().to_string())
+        .collect();
+    Box::pin(std::future::ready(Ok(accounts(seen))))
+}
+
+/// The answer of `whoelse` and `whoelsesince`.
+pub(crate) fn accounts(found: BTreeSet<String>) -> CommandDone {
+    CommandDone::field("accounts", FieldKind::JidMulti, found.into_iter().collect())
+}
