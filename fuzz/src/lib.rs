@@ -1,1 +1,47 @@
-//! Fuzz targets.
+//! Fuzz targets: plain functions over bytes, which panic when something is wrong.
+//!
+//! Knows how to make inputs, and what must hold of the crates below; running is left to the program
+//! beside it, to the tests, and to cargo-fuzz. Read first: [`Target`] and [`scanner::differential`].
+
+pub mod choices;
+pub mod jid;
+pub mod payload;
+pub mod random;
+pub mod scanner;
+pub mod scram;
+pub mod stream;
+
+use random::Random;
+
+/// Something that can be fuzzed.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Takes any bytes, and panics if what it tests is at fault.
+    pub run: fn(&[u8]),
+}
+
+/// All of them.
+pub const ALL: &[Target] = &[
+    Target { name: "scanner", run: scanner::differential },
+    Target { name: "jid", run: jid::address },
+    Target { name: "payload", run: payload::typed },
+    Target { name: "scram", run: scram::messages },
+    Target { name: "stream-server", run: stream::accepting },
+    Target { name: "stream-client", run: stream::connecting },
+];
+
+impl Target {
+    /// The target of that name.
+    pub fn named(name: &str) -> Option<Target> {
+        ALL.iter().copied().find(|target| target.name == name)
+    }
+
+    /// Runs on `count` inputs made from `seed`: the same ones each time.
+    pub fn run_seeded(self, seed: u64, count: u64) {
+        for i in 0..count {
+            (self.run)(&Random::new(seed.wrapping_add(i)).bytes());
+        }
+    }
+}

@@ -227,7 +227,8 @@ impl Scanner {
                 if matches!(self.state, State::Start) && self.buffer.starts_with(b"<?") {
                     let view = &self.buffer[..self.buffer.len().min(self.limits.bytes)];
                     let Some(length) = header::declaration(view)? else {
-                        return Ok(None);
+                        let full = view.len() == self.limits.bytes;
+                        return if full { Err(ScanError::TooBig) } else { Ok(None) };
                     };
                     self.buffer.advance(length);
                     self.state = State::Declared;

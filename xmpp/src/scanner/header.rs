@@ -19,9 +19,12 @@ pub(super) fn declaration(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
         return Err(ScanError::Restricted);
     }
     let window = &bytes[..bytes.len().min(MAX_DECLARATION)];
-    let Some(end) = memchr::memmem::find(window, b"?>") else {
-        let never = window.len() == MAX_DECLARATION || window.contains(&b'>');
+    let Some(close) = memchr::memchr(b'>', window) else {
+        let never = window.len() == MAX_DECLARATION;
         return if never { Err(ScanError::NotWellFormed) } else { Ok(None) };
+    };
+    let Some(end) = close.checked_sub(1).filter(|end| window[*end] == b'?') else {
+        return Err(ScanError::NotWellFormed);
     };
 
     let mut rest = window.get(START.len()..end).ok_or(ScanError::NotWellFormed)?;

@@ -1,0 +1,246 @@
+//! The stream machines: whatever a peer sends, in whatever order its driver answers, they neither
+//! panic nor keep much, say only well-formed XML, and let nobody past a step that is due.
+
+use std::sync::Arc;
+
+use whoelse_stream::sasl::{Condition as Sasl, Refusal};
+use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::server::{self, LookupAnswer, RegisterAnswer, Registration, Step};
+use whoelse_stream::{ChannelBindings, Password, Transport, client};
+use whoelse_xmpp::{
+    Condition, FullJid, Limits, Scanner, StanzaError, StreamCondition, StreamError, ns,
+};
+
+use crate::choices::Choices;
+
+const FROM_CLIENT: &[&str] = &[
+    "<stream:stream to='a.example' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+    "<stream:stream from='bob@a.example' xml:lang='de' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+    "<stream:stream to='b.example' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+    "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1ib2Iscj1hYmM=</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGJvYgBwZW5jaWw=</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'/>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>",
+    "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>AGJvYgBwZW5jaWw=</response>",
+    "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>?</response>",
+    "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>",
+    "<iq type='set' id='2'><query xmlns='jabber:iq:register'><username>bob</username></query></iq>",
+    "<iq type='set' id='3'><query xmlns='jabber:iq:register'><username>bob</username><password>pencil</password></query></iq>",
+    "<iq type='set' id='4'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
+    "<iq type='set' id='5'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>&lt;'</resource></bind></iq>",
+    "<resume xmlns='urn:xmpp:sm:3' previd='&lt;&apos;' h='1'/>",
+    "<enable xmlns='urn:xmpp:sm:3'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='1'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='-1'/>",
+    "<message to='alice@a.example'><body>hi</body></message>",
+    "<presence/>",
+    "<x xmlns='urn:x'/>",
+    "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+    "</stream:stream>",
+    "<?xml version='1.0'?>",
+    " ",
+    "<",
+    "]]>",
+];
+
+const FROM_SERVER: &[&str] = &[
+    "<stream:stream from='a.example' id='x' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+    "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>",
+    "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism></mechanisms></stream:features>",
+    "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms></stream:features>",
+    "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism></mechanisms></stream:features>",
+    "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/></stream:features>",
+    "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>cj1hYmMscz1lQT09LGk9NDA5Ng==</challenge>",
+    "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>dj1lQT09</success>",
+    "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>",
+    "<resumed xmlns='urn:xmpp:sm:3' previd='x' h='1'/>",
+    "<failed xmlns='urn:xmpp:sm:3' h='1'/>",
+    "<enabled xmlns='urn:xmpp:sm:3' id='x' resume='true'/>",
+    "<message><body>hi</body></message>",
+    "<iq type='result' id='x'/>",
+    "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+    "</stream:stream>",
+    "<?xml version='1.0'?>",
+    " ",
+    "<",
+];
+
+/// Reads what a machine says as its peer would, and fails if that is not well-formed.
+struct Reader(Scanner);
+
+impl Reader {
+    fn new() -> Reader {
+        let limits = Limits { bytes: 1 << 20, ..Limits::AFTER_LOGIN };
+        Reader(Scanner::new(ns::CLIENT, limits))
+    }
+
+    fn read(&mut self, said: &[u8]) {
+        let text = std::str::from_utf8(said).expect("a machine says UTF-8");
+        assert!(text.len() < 1 << 16, "a machine says little at once");
+        for (i, part) in text.split("<?xml version='1.0'?>").enumerate() {
+            if i > 0 {
+                self.0.restart();
+            }
+            self.0.push(part.as_bytes());
+            while self.0.next().expect("a machine says well-formed XML").is_some() {}
+        }
+    }
+}
+
+/// What comes over the wire next: something a peer would say, or a piece of it, or anything.
+fn next_bytes<'a>(choices: &mut Choices<'a>, words: &[&'static str]) -> &'a [u8] {
+    let word = choices.pick(words).as_bytes();
+    match choices.below(16) {
+        0 => &word[..choices.below(word.len())],
+        1 => {
+            let rest = choices.rest();
+            &rest[..choices.below(8).min(rest.len())]
+        }
+        _ => word,
+    }
+}
+
+/// A server's end of a stream, its client and its driver described by `data`.
+pub fn accepting(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let transport = choices.pick(&[Transport::StartTls, Transport::Tls, Transport::Trusted]);
+    let registration = choices.pick(&[Registration::Open, Registration::Closed]);
+    let config = server::Config { transport, registration, ..server::Config::new("a.example") };
+    let bound = config.after_login.bytes + (64 << 10);
+    let channel = ChannelBindings { exporter: Some([7; 32]), server_end_point: None };
+    let mut machine = server::Machine::new(Arc::new(config), Some(channel.clone()));
+    let mut reader = Reader::new();
+    let mut safe = transport != Transport::StartTls;
+    let mut logged_in = false;
+    let verifier = Verifier::fake(Hash::Sha1, b"x", "bob");
+
+    while !choices.is_empty() {
+        machine.push(next_bytes(&mut choices, FROM_CLIENT));
+        while let Some(step) = machine.poll() {
+            match step {
+                Step::StartTls => {
+                    machine.push(next_bytes(&mut choices, FROM_CLIENT));
+                    machine.tls_started(channel.clone());
+                    safe = true;
+                }
+                Step::Lookup { .. } => {
+                    assert!(safe && !logged_in);
+                    machine.lookup(match choices.below(4) {
+                        0 => LookupAnswer::Refused(Refusal::new(Sasl::AccountDisabled)),
+                        1 => LookupAnswer::Fake(verifier.clone()),
+                        _ => LookupAnswer::Verifier(verifier.clone()),
+                    });
+                }
+                Step::Derive { .. } => {
+                    let other = Verifier::fake(Hash::Sha1, b"y", "bob");
+                    let right = choices.once_in(2);
+                    machine.derived(if right { &verifier } else { &other });
+                }
+                Step::AuthFailed { .. } => {
+                    let refusal = Refusal::new(Sasl::NotAuthorized).with_text("\u{7}<&'\"]]>");
+                    machine.failed(&refusal);
+                }
+                Step::AuthSucceeded { .. } => {
+                    assert!(safe);
+                    if choices.once_in(3) {
+                        machine.refused(&Refusal::new(Sasl::TemporaryAuthFailure).and_close());
+                    } else {
+                        machine.succeeded();
+                        logged_in = true;
+                    }
+                }
+                Step::External { .. } => {
+                    assert_eq!(transport, Transport::Trusted);
+                    machine.succeeded_as("bob");
+                    logged_in = true;
+                }
+                Step::Register(_) => {
+                    assert!(safe && !logged_in && registration == Registration::Open);
+                    machine.registered(match choices.below(3) {
+                        0 => Err(StanzaError::new(Condition::Conflict).with_text("\u{1}&<")),
+                        1 => Ok(RegisterAnswer::Fields { instructions: "\u{1}&<".into() }),
+                        _ => Ok(RegisterAnswer::Done),
+                    });
+                }
+                Step::Bind { .. } => {
+                    assert!(logged_in);
+                    match FullJid::parse("bob@a.example/&lt;<'") {
+                        Ok(jid) if !choices.once_in(3) => machine.bound(&jid),
+                        _ => machine.bind_refused(&StanzaError::new(Condition::Conflict)),
+                    }
+                }
+                Step::Resume { .. } => {
+                    assert!(logged_in);
+                    if choices.once_in(2) {
+                        machine.resumed(7);
+                    } else {
+                        machine.resume_failed(Some(7), Condition::ItemNotFound);
+                    }
+                }
+                Step::Open | Step::Stanza(_) | Step::Sm(_) | Step::Element(_) => {
+                    assert!(logged_in && machine.is_open());
+                }
+                Step::Closed | Step::Error(_) => assert!(machine.is_over()),
+            }
+            reader.read(&machine.take_output());
+        }
+        assert!(machine.buffered() <= bound);
+        reader.read(&machine.take_output());
+        if choices.once_in(200) {
+            machine.close(Some(StreamError::new(StreamCondition::SystemShutdown)));
+        }
+    }
+}
+
+/// A client's end of a stream, its server described by `data`.
+pub fn connecting(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let transport = choices.pick(&[Transport::StartTls, Transport::Tls, Transport::Trusted]);
+    let resume = choices.once_in(2).then(|| client::Resumption { previd: "x".into(), h: 3 });
+    let config = client::Config { transport, resume, ..client::Config::new("a.example") };
+    let mut machine = client::Machine::new(config, Some(ChannelBindings::default()));
+    let mut reader = Reader::new();
+    let mut safe = transport != Transport::StartTls;
+
+    while !choices.is_empty() {
+        machine.push(next_bytes(&mut choices, FROM_SERVER));
+        while let Some(step) = machine.poll() {
+            match step {
+                client::Step::StartTls => {
+                    machine.push(next_bytes(&mut choices, FROM_SERVER));
+                    machine.tls_started(ChannelBindings::default());
+                    safe = true;
+                }
+                client::Step::Ready(_) => assert!(safe),
+                client::Step::Open(_) => assert!(safe && machine.is_open()),
+                client::Step::BindRefused(_) => {
+                    let _ = machine.bind(None);
+                }
+                client::Step::GaveUp(_) | client::Step::Closed | client::Step::Error(_) => {
+                    assert!(machine.is_over());
+                }
+                _ => {}
+            }
+        }
+        if machine.is_ready() {
+            let password = Password::new("pencil").expect("a password");
+            let _ = match choices.below(4) {
+                0 => machine.probe("<bob>"),
+                1 => machine.register("bob", &password),
+                2 => machine.login_external(None),
+                _ => machine.login("bob", password),
+            };
+        }
+        let said = machine.take_output();
+        if transport != Transport::Trusted {
+            // The certificate was never trusted: neither in clear nor as PLAIN writes it.
+            let shown = |secret: &[u8]| said.windows(secret.len()).any(|part| part == secret);
+            assert!(!shown(b"pencil") && !shown(b"AGJvYgBwZW5jaWw="));
+        }
+        reader.read(&said);
+    }
+}
