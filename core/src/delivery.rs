@@ -56,7 +56,7 @@ pub(crate) fn from_log(node: &Node, owner: &Account, row: LoggedMessage) -> Outg
     let mut add = Vec::new();
     delay(&mut add, node, Time(row.at));
     stanza_id(&mut add, node, owner, row.seq);
-    let stored = Outgoing::from_encoded(Kind::Message, row.stanza.into(), Class::Message);
+    let stored = Outgoing::from_encoded(Kind::Message, row.stanza, Class::Message);
     let mut stanza = addressed(&stored, &from, &add);
     stanza.class = Class::Kept(row.seq as u64);
     stanza

@@ -48,19 +48,20 @@ pub(crate) struct Append {
 }
 
 /// What happens after a commit: snapshots swapped first, then pushes, then presence.
-pub type After = Vec<Box<dyn FnOnce(&Arc<Node>) + Send>>;
-/// What is left to do once a change is committed, or could not be.
-type Finish = Box<dyn FnOnce(&Arc<Node>) + Send>;
+pub type After = Vec<Then>;
+/// One thing to do on the keeper's task.
+pub type Then = Box<dyn FnOnce(&Arc<Node>) + Send>;
+/// Tells whoever waits that a change could not be made.
 type Fail = Box<dyn FnOnce(whoelse_store::Error) + Send>;
 type Command = Box<
-    dyn for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<Finish, (whoelse_store::Error, Fail)>>
+    dyn for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<Then, (whoelse_store::Error, Fail)>>
         + Send,
 >;
 
 pub(crate) enum Work {
     Append(Box<Append>),
     /// A passing stanza that follows a kept one to the same recipient.
-    Ride(Box<dyn FnOnce(&Arc<Node>) + Send>),
+    Ride(Then),
     Change(Command),
     /// The next page of the log for a session.
     Page(Arc<Session>),
@@ -138,7 +139,7 @@ impl Keeper {
             Box::pin(async move {
                 match change(tx).await {
                     Ok((value, after)) => {
-                        let finish: Finish = Box::new(move |node| {
+                        let finish: Then = Box::new(move |node| {
                             after.into_iter().for_each(|then| then(node));
                             let _ = answer.send(Ok(value));
                         });
@@ -170,7 +171,7 @@ impl Keeper {
             Box::pin(async move {
                 match change(tx).await {
                     Ok(after) => {
-                        let finish: Finish =
+                        let finish: Then =
                             Box::new(move |node| after.into_iter().for_each(|then| then(node)));
                         Ok(finish)
                     }
@@ -195,7 +196,7 @@ impl Keeper {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
     }
 
-    /// Finishes what is posted, saves the cursors and ends.
+    /// Thenes what is posted, saves the cursors and ends.
     pub async fn stop(&self) {
         let finished = self.finished.notified();
         tokio::pin!(finished);
@@ -277,7 +278,7 @@ impl Keeper {
 
 enum Grouped {
     Append(Box<Append>),
-    Ride(Box<dyn FnOnce(&Arc<Node>) + Send>),
+    Ride(Then),
 }
 
 enum Alone {

@@ -56,9 +56,9 @@ pub fn handle(
         stanza,
     };
     match letter.address() {
-        Ok(Address::Server) => letter.to_server(),
+        Ok(Address::Server) => letter.for_server(),
         Ok(Address::Broadcast) => letter.broadcast(),
-        Ok(Address::Account(to)) => letter.to_account(to),
+        Ok(Address::Account(to)) => letter.for_account(to),
         Err(error) => letter.refuse(&error),
     }
 }
@@ -161,7 +161,7 @@ impl Letter {
 
     // --- to the server ---
 
-    fn to_server(self) -> Routed {
+    fn for_server(self) -> Routed {
         match (self.stanza.kind(), self.stanza.type_()) {
             (Kind::Iq, Some("get" | "set")) => {
                 let subject = self.session.account.clone();
@@ -195,14 +195,14 @@ impl Letter {
 
     // --- to an account ---
 
-    fn to_account(self, to: Jid) -> Routed {
+    fn for_account(self, to: Jid) -> Routed {
         let bare = to.to_bare();
         match self.node.seek(&bare) {
-            Seek::Here(account) => self.to_loaded(to, &account),
+            Seek::Here(account) => self.deliver(to, &account),
             Seek::Missing => self.nobody(&to),
             Seek::NotLoaded => Routed::Waits(Box::pin(async move {
                 match self.node.account(&bare).await {
-                    Ok(Some(account)) => finish(self.to_loaded(to, &account)).await,
+                    Ok(Some(account)) => finish(self.deliver(to, &account)).await,
                     Ok(None) => {
                         self.nobody(&to);
                     }
@@ -232,7 +232,7 @@ impl Letter {
         }
     }
 
-    fn to_loaded(self, to: Jid, account: &Arc<Account>) -> Routed {
+    fn deliver(self, to: Jid, account: &Arc<Account>) -> Routed {
         let sender: Jid = self.session.jid.clone().into();
         let mut strip = match self.taps(&sender, &to, account) {
             Ok(strip) => strip,

@@ -42,7 +42,7 @@ pub(crate) fn of_results(done: &CommandDone) -> Option<Element> {
     let mut form = Element::new("x").xmlns(ns::DATA).attr("type", "result");
     for (var, type_, values) in &done.fields {
         let field = Element::new("field").attr("var", var).attr("type", kind(*type_));
-        form = form.child(values.iter().fold(field, with_value));
+        form = form.child(values.iter().fold(field, |field, value| with_value(field, value)));
     }
     if let Some(table) = &done.table {
         let mut reported = Element::new("reported");
@@ -61,7 +61,7 @@ pub(crate) fn of_results(done: &CommandDone) -> Option<Element> {
     Some(form)
 }
 
-fn with_value(field: Element, value: &String) -> Element {
+fn with_value(field: Element, value: &str) -> Element {
     field.child(Element::new("value").text(value))
 }
 
