@@ -1,0 +1,323 @@
+//! The command line: what each sub-command takes, and one clear sentence for what it does not.
+//!
+//! Only words stand here; what a sub-command does stands in `terminal/` (the client) and `admin/`
+//! (everything else).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Instant messaging that people run themselves.
+#[derive(Debug, Parser)]
+#[command(name = "whoelse", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Run a server.
+    Server(Server),
+    /// Chat.
+    Client(Client),
+    /// Send one message and exit; status 0 means that the server has stored it.
+    Send(Send),
+    /// Look after accounts.
+    User(User),
+    /// Look after the server's domain.
+    Domain(Domain),
+    /// Look after the configuration.
+    Config(Config),
+}
+
+/// `whoelse server`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Server {
+    /// Listen on this port; 0 takes a free one and prints it. [default: 5222]
+    #[arg(value_name = "PORT", value_parser = port)]
+    pub port: Option<u16>,
+    /// Block an account for a place after three wrong passwords, for so many seconds. [default: 60]
+    #[arg(value_name = "BLOCK_DURATION", value_parser = block_duration)]
+    pub block_duration: Option<u32>,
+    /// Log a session out after so many seconds without activity; 0: never. [default: 0]
+    #[arg(value_name = "TIMEOUT", value_parser = timeout)]
+    pub timeout: Option<u32>,
+    /// Read settings from this file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Keep everything in this directory. [default: ./whoelse-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Create the accounts listed in this file, a name and a password a line.
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+}
+
+/// `whoelse client`.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Client {
+    /// Connect to this port.
+    #[arg(value_name = "PORT", value_parser = port, default_value = "5222")]
+    pub port: u16,
+    /// Connect to this computer. [default: localhost, or the domain of --user]
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Log in under this name, or this whole address; without it you are asked.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Trust the certificate with this SHA-256 fingerprint, and remember it.
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub trust: Option<String>,
+    /// Begin with TLS at once, instead of asking for it (XEP-0368).
+    #[arg(long)]
+    pub direct_tls: bool,
+    /// Keep pinned certificates in this directory. [default: the user's state directory]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Where a running server is found, for the commands that talk to one.
+#[derive(Debug, Args)]
+pub struct Running {
+    /// The data directory of the running server.
+    #[arg(long, value_name = "DIR", default_value = "whoelse-data")]
+    pub data: PathBuf,
+}
+
+/// `whoelse send`.
+#[derive(Debug, Args)]
+pub struct Send {
+    /// To whom.
+    #[arg(value_name = "USER")]
+    pub to: String,
+    /// What; several words become one text.
+    #[arg(value_name = "TEXT", required = true, num_args = 1..)]
+    pub text: Vec<String>,
+    /// As whom. [default: the server itself]
+    #[arg(long, value_name = "USER")]
+    pub from: Option<String>,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// `whoelse user`.
+#[derive(Debug, Args)]
+pub struct User {
+    #[command(subcommand)]
+    pub action: UserAction,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// What to do about an account.
+#[derive(Debug, Subcommand)]
+pub enum UserAction {
+    /// Make an account; the password is asked for, or read from the standard input.
+    Add {
+        /// Its name.
+        name: String,
+    },
+    /// Change a password; it is asked for, or read from the standard input.
+    Passwd {
+        /// Whose.
+        name: String,
+    },
+    /// Remove an account and everything it holds.
+    Remove {
+        /// Which.
+        name: String,
+    },
+    /// Keep an account from logging in.
+    Block {
+        /// Which.
+        name: String,
+    },
+    /// Let it log in again.
+    Unblock {
+        /// Which.
+        name: String,
+    },
+    /// List all accounts: online, blocked and until when, last active.
+    List,
+}
+
+/// `whoelse domain`.
+#[derive(Debug, Args)]
+pub struct Domain {
+    #[command(subcommand)]
+    pub action: DomainAction,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// What to do about a domain.
+#[derive(Debug, Subcommand)]
+pub enum DomainAction {
+    /// Give a domain another name; its accounts come along.
+    Rename {
+        /// The name until now.
+        old: String,
+        /// The name from now on.
+        new: String,
+    },
+}
+
+/// `whoelse config`.
+#[derive(Debug, Args)]
+pub struct Config {
+    #[command(subcommand)]
+    pub action: ConfigAction,
+}
+
+/// What to do about the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigAction {
+    /// Check a configuration file without starting anything.
+    Check {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    whole("PORT", text, 0, u16::MAX)
+}
+
+fn block_duration(text: &str) -> Result<u32, String> {
+    whole("BLOCK_DURATION", text, 1, 86_400)
+}
+
+fn timeout(text: &str) -> Result<u32, String> {
+    whole("TIMEOUT", text, 0, 604_800)
+}
+
+/// A whole number in a range, or the sentence that names the argument and the range.
+fn whole<T>(name: &str, text: &str, least: T, most: T) -> Result<T, String>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    match text.parse::<T>() {
+        Ok(number) if least <= number && number <= most => Ok(number),
+        _ => Err(format!("{name} must be a whole number from {least} to {most}, not '{text}'")),
+    }
+}
+
+impl Cli {
+    /// Reads the command line. Help and version are printed and end the program with status 0, a
+    /// mistake ends it with one line and status 2.
+    pub fn from_command_line() -> Cli {
+        Cli::try_parse_from(std::env::args_os()).unwrap_or_else(|mistake| {
+            if !mistake.use_stderr() {
+                mistake.exit();
+            }
+            eprintln!("whoelse: {}", explain(&mistake));
+            std::process::exit(2);
+        })
+    }
+}
+
+/// A mistake in one line.
+fn explain(mistake: &clap::Error) -> String {
+    use clap::error::ErrorKind;
+    match mistake.kind() {
+        // Our own sentences need nothing around them.
+        ErrorKind::ValueValidation => {
+            if let Some(sentence) = std::error::Error::source(mistake) {
+                return crate::terminal::text::line(&sentence.to_string());
+            }
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            return "say what to do: server, client, send, user, domain or config \
+                    (`whoelse --help` tells more)"
+                .to_owned();
+        }
+        _ => {}
+    }
+    let text = mistake.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    crate::terminal::text::line(first.strip_prefix("error: ").unwrap_or(first))
+        + " (`whoelse --help` tells more)"
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        Cli::try_parse_from(line.split(' ')).map_err(|mistake| explain(&mistake))
+    }
+
+    #[test]
+    fn the_declaration_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_server_needs_no_argument_and_takes_three_numbers() {
+        let Action::Server(server) = parse("whoelse server").unwrap().action else { panic!() };
+        assert_eq!((server.port, server.block_duration, server.timeout), (None, None, None));
+
+        let line = "whoelse server 0 86400 604800";
+        let Action::Server(server) = parse(line).unwrap().action else { panic!() };
+        assert_eq!(server.port, Some(0));
+        assert_eq!(server.block_duration, Some(86_400));
+        assert_eq!(server.timeout, Some(604_800));
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_named_with_its_range_in_one_line() {
+        for (line, sentence) in [
+            ("server 65536", "PORT must be a whole number from 0 to 65535, not '65536'"),
+            ("client x", "PORT must be a whole number from 0 to 65535, not 'x'"),
+            ("client -1", "PORT must be a whole number from 0 to 65535, not '-1'"),
+            ("server 1 0", "BLOCK_DURATION must be a whole number from 1 to 86400, not '0'"),
+            (
+                "server 1 86401",
+                "BLOCK_DURATION must be a whole number from 1 to 86400, not '86401'",
+            ),
+            ("server 1 1 604801", "TIMEOUT must be a whole number from 0 to 604800, not '604801'"),
+            ("server 1 1 1.5", "TIMEOUT must be a whole number from 0 to 604800, not '1.5'"),
+            (
+                "server 1 \u{1b}",
+                "BLOCK_DURATION must be a whole number from 1 to 86400, not '\\u{1b}'",
+            ),
+        ] {
+            assert_eq!(parse(&format!("whoelse {line}")).unwrap_err(), sentence);
+        }
+    }
+
+    #[test]
+    fn any_other_mistake_is_one_line_too() {
+        for line in [
+            "whoelse",
+            "whoelse chat",
+            "whoelse client --nonsense",
+            "whoelse send",
+            "whoelse server 1 1 1 1",
+        ] {
+            let sentence = parse(line).unwrap_err();
+            assert!(!sentence.is_empty() && !sentence.contains('\n'), "{line}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn the_client_connects_to_the_usual_port_unless_told_otherwise() {
+        let Action::Client(client) = parse("whoelse client").unwrap().action else { panic!() };
+        assert_eq!((client.port, client.host), (5222, None));
+    }
+
+    #[test]
+    fn a_message_on_the_command_line_may_have_many_words() {
+        let Action::Send(send) = parse("whoelse send bob how are you").unwrap().action else {
+            panic!()
+        };
+        assert_eq!(send.text.join(" "), "how are you");
+    }
+}

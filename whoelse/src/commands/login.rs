@@ -1,0 +1,24 @@
+//! `login [USER]`: log in, after a logout or a refusal.
+
+use super::{Args, Command, Fault, Seat, Then, When};
+use crate::terminal::render;
+
+pub const COMMAND: Command = Command {
+    name: "login",
+    usage: "login [USER]",
+    help: "Log in; you are asked for what is missing.",
+    when: When::Always,
+    run: |seat, args| Box::pin(run(seat, args)),
+};
+
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
+    let name = args.optional_word();
+    args.end()?;
+    match seat.client.me() {
+        Some(me) => {
+            let name = render::name(&me.to_bare(), seat.client.domain());
+            Err(Fault::Say(format!("you are logged in as {name}")))
+        }
+        None => Ok(Then::Login(name.map(str::to_owned))),
+    }
+}

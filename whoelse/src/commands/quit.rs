@@ -1,0 +1,16 @@
+//! `quit`: end the program.
+
+use super::{Args, Command, Fault, Seat, Then, When};
+
+pub const COMMAND: Command = Command {
+    name: "quit",
+    usage: "quit",
+    help: "Log out and end the program.",
+    when: When::Always,
+    run: |seat, args| Box::pin(run(seat, args)),
+};
+
+async fn run(_seat: &Seat<'_>, args: Args<'_>) -> Result<Then, Fault> {
+    args.end()?;
+    Ok(Then::Quit)
+}

@@ -1,0 +1,28 @@
+//! `unblock USER`: hear from USER again.
+
+use whoelse_client::blocking;
+
+use super::{Args, Command, Fault, Seat, Then, When};
+
+pub const COMMAND: Command = Command {
+    name: "unblock",
+    usage: "unblock USER",
+    help: "Hear from USER again.",
+    when: When::LoggedIn,
+    run: |seat, args| Box::pin(run(seat, args)),
+};
+
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
+    let whom = args.word()?;
+    args.end()?;
+    let whom = seat.somebody_else(whom, "you cannot block yourself")?;
+    let name = seat.name(&whom);
+    // XEP-0191 unblocks twice without a word, so whether it is news has to be asked first.
+    let list = blocking::list(seat.client).await.map_err(|why| Fault::of(why, None))?;
+    if !list.contains(&whom) {
+        return Err(Fault::Say(format!("{name} is not blocked")));
+    }
+    blocking::unblock(seat.client, &whom).await.map_err(|why| Fault::of(why, Some(&name)))?;
+    (seat.say)(format!("{name} is not blocked any more"));
+    Ok(Then::Go)
+}

@@ -1,0 +1,20 @@
+//! `whoelse`: who else is online.
+
+use whoelse_client::commands;
+
+use super::{Args, Command, Fault, Seat, Then, When};
+
+pub const COMMAND: Command = Command {
+    name: "whoelse",
+    usage: "whoelse",
+    help: "List everyone else who is online.",
+    when: When::LoggedIn,
+    run: |seat, args| Box::pin(run(seat, args)),
+};
+
+async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Then, Fault> {
+    args.end()?;
+    let accounts = commands::whoelse(seat.client).await.map_err(|why| Fault::of(why, None))?;
+    accounts.iter().for_each(|who| (seat.say)(seat.name(who)));
+    Ok(Then::Go)
+}

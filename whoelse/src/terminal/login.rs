@@ -1,0 +1,146 @@
+//! The login dialogue (docs/behaviour.md, Log in): a name, a password, and for a new name a
+//! password twice.
+//!
+//! Every refusal is one line. A wrong password is asked again, whatever the server does about it;
+//! anything that asking again cannot help ends the dialogue, and the user goes on typing.
+
+use whoelse_client::{Client, ConnectError, LoginError, Password, Probe, RegisterError};
+
+use super::input::{Ask, Input, Typed};
+use super::screen::Screen;
+use super::{render, text};
+
+/// How the dialogue ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Logged in.
+    In,
+    /// Not logged in; `login` begins again.
+    Out,
+    /// The input has ended, in this way.
+    End(Typed),
+}
+
+/// What is asked with, and what is told on.
+pub struct Dialogue<'a> {
+    pub client: &'a Client,
+    pub input: &'a mut Input,
+    pub screen: &'a Screen,
+}
+
+/// The input has ended in the middle of the dialogue.
+struct Ended(Typed);
+
+impl Dialogue<'_> {
+    /// Asks for what is missing, and logs in.
+    pub async fn run(&mut self, name: Option<String>) -> Outcome {
+        match self.ask_all(name).await {
+            Ok(true) => Outcome::In,
+            Ok(false) => Outcome::Out,
+            Err(Ended(how)) => Outcome::End(how),
+        }
+    }
+
+    async fn ask_all(&mut self, name: Option<String>) -> Result<bool, Ended> {
+        let name = match name {
+            Some(name) => name,
+            None => self.ask_name().await?,
+        };
+        match self.client.probe(&name).await {
+            Ok(Probe::Free) => self.new_account(&name).await,
+            Ok(Probe::Known | Probe::Closed) => self.known_account(&name).await,
+            // The warning stands; whether the server can prove itself, the login will show.
+            Err(RegisterError::Connect(fault @ ConnectError::Changed { .. })) => {
+                self.screen.say(&render::connect_error(&fault));
+                self.known_account(&name).await
+            }
+            Err(fault) => {
+                self.screen.say(&render::register_error(&fault, &name));
+                Ok(false)
+            }
+        }
+    }
+
+    async fn ask_name(&mut self) -> Result<String, Ended> {
+        loop {
+            let name = self.line(Ask::Line("Username: ")).await?;
+            if !name.trim().is_empty() {
+                return Ok(name.trim().to_owned());
+            }
+        }
+    }
+
+    async fn known_account(&mut self, name: &str) -> Result<bool, Ended> {
+        loop {
+            let typed = self.line(Ask::Secret("Password: ")).await?;
+            let password = match Password::new(&typed) {
+                Ok(password) => password,
+                Err(why) => {
+                    self.screen.say(&why.to_string());
+                    continue;
+                }
+            };
+            match self.client.login(name, password.clone()).await {
+                Ok(_) => return Ok(true),
+                Err(why @ LoginError::WrongPassword { .. }) => {
+                    self.screen.say(&render::login_error(&why, name));
+                }
+                Err(why @ LoginError::NewPin { fingerprint }) => {
+                    self.screen.say(&render::login_error(&why, name));
+                    let answer = self.line(Ask::Line("Trust it from now on (yes or no)? ")).await?;
+                    if answer.trim() != "yes" {
+                        return Ok(false);
+                    }
+                    self.client.trust(fingerprint).await;
+                    return match self.client.login(name, password).await {
+                        Ok(_) => Ok(true),
+                        Err(why) => {
+                            self.screen.say(&render::login_error(&why, name));
+                            Ok(false)
+                        }
+                    };
+                }
+                Err(why) => {
+                    self.screen.say(&render::login_error(&why, name));
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    async fn new_account(&mut self, name: &str) -> Result<bool, Ended> {
+        self.screen.say(&format!("{} is new here", text::line(name)));
+        let password = loop {
+            let first = self.line(Ask::Secret("New password: ")).await?;
+            let password = match Password::new(&first) {
+                Ok(password) => password,
+                Err(why) => {
+                    self.screen.say(&why.to_string());
+                    continue;
+                }
+            };
+            if self.line(Ask::Secret("Repeat password: ")).await? == first {
+                break password;
+            }
+            self.screen.say("the two passwords are not the same");
+        };
+        if let Err(why) = self.client.register(name, password.clone()).await {
+            self.screen.say(&render::register_error(&why, name));
+            return Ok(false);
+        }
+        match self.client.login(name, password).await {
+            Ok(_) => Ok(true),
+            Err(why) => {
+                self.screen.say(&render::login_error(&why, name));
+                Ok(false)
+            }
+        }
+    }
+
+    async fn line(&mut self, ask: Ask) -> Result<String, Ended> {
+        match self.input.ask(ask).await {
+            Typed::Line(line) => Ok(line),
+            ended => Err(Ended(ended)),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Events and refusals in words (docs/behaviour.md). Pure functions: what comes out is safe for a
+//! terminal, and ready to be printed by any face.
+
+use std::time::SystemTime;
+
+use chrono::{DateTime, Local};
+use whoelse_client::{
+    ConnectError, Ending, Event, LoginError, Message, Refusal, RegisterError, RequestError,
+};
+use whoelse_xmpp::BareJid;
+
+use super::text;
+
+/// A person's name: the localpart for somebody of the own domain, else the whole address.
+pub fn name(who: &BareJid, domain: &str) -> String {
+    match who.local() {
+        Some(local) if who.domain() == domain => text::line(local),
+        _ => text::line(who.as_str()),
+    }
+}
+
+/// What an event looks like, if it is to be seen.
+pub fn event(event: &Event, domain: &str) -> Option<String> {
+    Some(match event {
+        Event::LoggedIn { .. } => "Welcome".to_owned(),
+        Event::Message(it) => message(it, domain),
+        Event::CameOnline(who) => format!("* {} logged in", name(who, domain)),
+        Event::WentOffline(who) => format!("* {} logged out", name(who, domain)),
+        Event::NotDelivered { to, why } => refusal(why, &name(to, domain), to.domain()),
+        Event::ShuttingDown => "* the server is shutting down".to_owned(),
+        Event::ConnectionLost => "* connection lost, reconnecting…".to_owned(),
+        Event::Resumed => "* connected again, nothing was lost".to_owned(),
+        Event::Reconnected => "* connected again".to_owned(),
+        Event::LoggedOut(ending) => return self::ending(ending),
+    })
+}
+
+/// A message, with its time if it was kept.
+pub fn message(message: &Message, domain: &str) -> String {
+    let time = message.at.map(|at| format!("[{}] ", clock(at))).unwrap_or_default();
+    let kind = if message.broadcast { "[broadcast] " } else { "" };
+    format!("{time}{kind}{}: {}", name(&message.from, domain), text::lines(&message.text))
+}
+
+/// A time on this computer's clock, to the minute.
+fn clock(at: SystemTime) -> String {
+    DateTime::<Local>::from(at).format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Why somebody was not reached.
+pub fn refusal(why: &Refusal, name: &str, their_domain: &str) -> String {
+    match why {
+        Refusal::BlockedYou => format!("{name} has blocked you"),
+        Refusal::BlockedByYou => format!("you have blocked {name}"),
+        Refusal::NoSuchUser => format!("there is no user {name}"),
+        Refusal::MailboxFull => format!("{name}'s mailbox is full"),
+        Refusal::RemoteServer => format!("cannot reach {}", text::line(their_domain)),
+        Refusal::Unreachable => format!("{name} cannot be reached"),
+        Refusal::NotAllowed(None) => "you are not allowed to do that".to_owned(),
+        Refusal::NotAllowed(Some(words)) | Refusal::Other(words) => {
+            format!("{name} was not reached: {}", text::line(words))
+        }
+    }
+}
+
+/// Why a request came to nothing. `whom` is the person it was about, as shown.
+pub fn request_error(why: &RequestError, whom: Option<&str>) -> String {
+    match why {
+        RequestError::Refused(error) => match (Refusal::of(error), whom) {
+            (Refusal::NotAllowed(words), _) => {
+                let words = words.as_deref().map(text::line);
+                words.unwrap_or_else(|| "you are not allowed to do that".to_owned())
+            }
+            (Refusal::Other(words), _) => format!("the server refused: {}", text::line(&words)),
+            (Refusal::MailboxFull, _) => {
+                let words = error.text.as_deref().map(text::line);
+                words.unwrap_or_else(|| "the server has no room for that".to_owned())
+            }
+            (why, Some(whom)) => refusal(&why, whom, whom),
+            (_, None) => match &error.text {
+                Some(words) => format!("the server refused: {}", text::line(words)),
+                None => "the server does not offer that".to_owned(),
+            },
+        },
+        RequestError::TimedOut => "the server did not answer in time".to_owned(),
+        RequestError::ConnectionLost => {
+            "the connection was lost before the answer came; try again".to_owned()
+        }
+        RequestError::NotLoggedIn => "log in first".to_owned(),
+        RequestError::TooMany => "too many lines wait for the connection".to_owned(),
+        RequestError::Unreadable => "the server's answer makes no sense".to_owned(),
+    }
+}
+
+/// Why a session ended. Nothing if the user ended it and knows.
+fn ending(ending: &Ending) -> Option<String> {
+    Some(match ending {
+        Ending::Asked => "* logged out".to_owned(),
+        Ending::Idle(Some(words)) => format!("* {}", text::line(words)),
+        Ending::Idle(None) => "* logged out without activity".to_owned(),
+        Ending::Replaced => "* logged out: this account logged in elsewhere".to_owned(),
+        Ending::Refused(words) | Ending::Server(words) => {
+            format!("* logged out: {}", text::line(words))
+        }
+        Ending::Untrusted(why) => format!("* logged out: {}", connect_error(why)),
+    })
+}
+
+/// Why there is no connection.
+pub fn connect_error(why: &ConnectError) -> String {
+    match why {
+        ConnectError::Refused { address } => {
+            format!("no server answers at {}; start one with `whoelse server`", text::line(address))
+        }
+        ConnectError::Unreachable { address, why } => {
+            format!("cannot reach {}: {}", text::line(address), text::line(why))
+        }
+        ConnectError::TimedOut { address } => {
+            format!("{} does not answer", text::line(address))
+        }
+        ConnectError::NoEncryption => {
+            "the server offers no encryption, so nothing was sent to it".to_owned()
+        }
+        ConnectError::Handshake(words) => format!("no encryption: {}", text::line(words)),
+        ConnectError::Server(words) => text::line(words),
+        ConnectError::Ended => "the server closed the connection".to_owned(),
+        ConnectError::Unknown { fingerprint, fault } => format!(
+            "nobody vouches for the server's certificate ({}). If its SHA-256 fingerprint is \
+             what the server's owner says, type `trust {fingerprint}`",
+            text::line(fault)
+        ),
+        ConnectError::Changed { fingerprint, pinned } => format!(
+            "WARNING: the server's certificate has changed. This may be somebody else who \
+             listens. It was {pinned} and is now {fingerprint}. If the server's owner confirms \
+             the new one, type `trust {fingerprint}`"
+        ),
+        ConnectError::State(words) => {
+            format!("cannot keep the server's certificate in mind: {}", text::line(words))
+        }
+    }
+}
+
+/// Why a login failed. `who` is the name as typed.
+pub fn login_error(why: &LoginError, who: &str) -> String {
+    match why {
+        LoginError::Connect(why) => connect_error(why),
+        LoginError::WrongPassword { text: words } => {
+            words.as_deref().map_or_else(|| "wrong password".to_owned(), text::line)
+        }
+        LoginError::Refused { text: words } => text::line(words),
+        LoginError::AlreadyLoggedIn => format!("{} is already logged in", text::line(who)),
+        LoginError::NotOverThisChannel => "the server's certificate is not trusted, and the \
+             server cannot prove over this connection that it knows your password; nothing was \
+             sent"
+            .to_owned(),
+        LoginError::NewPin { fingerprint } => format!(
+            "the server proved over this very connection that it knows your password. Its new \
+             certificate is {fingerprint}"
+        ),
+        LoginError::NotAName => format!("'{}' is not a name", text::line(who)),
+        LoginError::LoggedInAlready => "you are logged in already".to_owned(),
+    }
+}
+
+/// Why an account was not made.
+pub fn register_error(why: &RegisterError, who: &str) -> String {
+    match why {
+        RegisterError::Connect(why) => connect_error(why),
+        RegisterError::Taken => format!("there is a user {} already", text::line(who)),
+        RegisterError::Refused(words) => text::line(words),
+        RegisterError::NotAName => format!("'{}' is not a name", text::line(who)),
+        RegisterError::Untrusted => {
+            "no account is made over a certificate that is not trusted".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::Duration;
+    use whoelse_client::Fingerprint;
+    use whoelse_xmpp::{Condition, StanzaError};
+
+    const HERE: &str = "a.example";
+
+    fn bob() -> BareJid {
+        BareJid::parse("bob@a.example").unwrap()
+    }
+
+    fn from_bob(text: &str) -> Message {
+        Message { from: bob(), text: text.to_owned(), at: None, broadcast: false }
+    }
+
+    fn shown(it: Event) -> String {
+        event(&it, HERE).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_its_senders_name_and_the_text() {
+        assert_eq!(shown(Event::Message(from_bob("hi"))), "bob: hi");
+        let far = Message { from: BareJid::parse("bob@b.example").unwrap(), ..from_bob("hi") };
+        assert_eq!(shown(Event::Message(far)), "bob@b.example: hi");
+        let all = Message { broadcast: true, ..from_bob("hi") };
+        assert_eq!(shown(Event::Message(all)), "[broadcast] bob: hi");
+    }
+
+    #[test]
+    fn a_kept_message_begins_with_its_time() {
+        let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000);
+        let kept = Message { at: Some(then), ..from_bob("hi") };
+
+        let shown = shown(Event::Message(kept));
+
+        // The zone is the tester's own, so only the shape is certain.
+        assert_eq!(&shown[..1], "[");
+        assert_eq!(&shown[17..], "] bob: hi");
+        assert!(shown.starts_with("[2026-11-1"), "{shown}");
+    }
+
+    #[test]
+    fn no_message_looks_like_a_notice() {
+        let forged = from_bob("hi\n* carol logged in\u{1b}[2K");
+
+        let shown = shown(Event::Message(forged));
+
+        assert_eq!(shown, "bob: hi\n    * carol logged in\\u{1b}[2K");
+    }
+
+    #[test]
+    fn notices_begin_with_a_star() {
+        assert_eq!(shown(Event::CameOnline(bob())), "* bob logged in");
+        assert_eq!(shown(Event::WentOffline(bob())), "* bob logged out");
+        assert_eq!(shown(Event::ConnectionLost), "* connection lost, reconnecting…");
+        let idle = Ending::Idle(Some("logged out after 30 s without activity".to_owned()));
+        assert_eq!(shown(Event::LoggedOut(idle)), "* logged out after 30 s without activity");
+    }
+
+    #[test]
+    fn a_refusal_says_why_in_plain_words() {
+        let refused = |why| shown(Event::NotDelivered { to: bob(), why });
+
+        assert_eq!(refused(Refusal::BlockedYou), "bob has blocked you");
+        assert_eq!(refused(Refusal::NoSuchUser), "there is no user bob");
+        assert_eq!(refused(Refusal::Unreachable), "bob cannot be reached");
+        assert_eq!(refused(Refusal::MailboxFull), "bob's mailbox is full");
+        assert_eq!(refused(Refusal::BlockedByYou), "you have blocked bob");
+        let to = BareJid::parse("bob@other.example").unwrap();
+        let far = Event::NotDelivered { to, why: Refusal::RemoteServer };
+        assert_eq!(shown(far), "cannot reach other.example");
+    }
+
+    #[test]
+    fn the_servers_words_are_made_safe_too() {
+        let error = StanzaError::new(Condition::BadRequest).with_text("no\n* eve logged in\u{9b}");
+
+        let words = request_error(&RequestError::Refused(error), None);
+
+        assert_eq!(words, "the server refused: no\\u{a}* eve logged in\\u{9b}");
+        let words = "blocked\u{1b}".to_owned();
+        assert_eq!(login_error(&LoginError::Refused { text: words }, "bob"), "blocked\\u{1b}");
+    }
+
+    #[test]
+    fn a_login_that_fails_says_so() {
+        let wrong = LoginError::WrongPassword { text: None };
+        assert_eq!(login_error(&wrong, "bob"), "wrong password");
+        assert_eq!(login_error(&LoginError::AlreadyLoggedIn, "bob"), "bob is already logged in");
+    }
+
+    #[test]
+    fn a_missing_server_is_told_with_what_to_do() {
+        let why = ConnectError::Refused { address: "localhost:5222".to_owned() };
+
+        assert_eq!(
+            connect_error(&why),
+            "no server answers at localhost:5222; start one with `whoelse server`"
+        );
+    }
+
+    #[test]
+    fn a_changed_certificate_is_a_warning_with_both_fingerprints() {
+        let (pinned, fingerprint) = (Fingerprint::of(b"old"), Fingerprint::of(b"new"));
+
+        let words = connect_error(&ConnectError::Changed { fingerprint, pinned });
+
+        assert!(words.starts_with("WARNING"));
+        assert!(words.contains(&pinned.to_string()) && words.contains(&fingerprint.to_string()));
+    }
+}

@@ -1,0 +1,60 @@
+//! Where lines come out: above the line being typed on a terminal, plainly and flushed at once
+//! elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustyline::ExternalPrinter;
+
+use super::text;
+
+/// A place for lines, shared by everybody who has something to say.
+#[derive(Clone)]
+pub struct Screen {
+    /// Held for one line, so that lines never mix.
+    out: Arc<Mutex<Out>>,
+}
+
+enum Out {
+    Plain(Box<dyn Write + Send>),
+    Terminal(Box<dyn ExternalPrinter + Send>),
+}
+
+impl Screen {
+    /// The standard output, as it is.
+    pub fn plain() -> Screen {
+        Screen::over(Out::Plain(Box::new(io::stdout())))
+    }
+
+    /// A terminal whose typed line is kept and redrawn.
+    pub fn terminal(printer: impl ExternalPrinter + Send + 'static) -> Screen {
+        Screen::over(Out::Terminal(Box::new(printer)))
+    }
+
+    fn over(out: Out) -> Screen {
+        Screen { out: Arc::new(Mutex::new(out)) }
+    }
+
+    /// Whether a person sits in front of both ends.
+    pub fn is_for_people() -> bool {
+        io::stdin().is_terminal() && io::stdout().is_terminal()
+    }
+
+    /// Prints a line. If nobody can read it any more, there is nobody to tell.
+    pub fn say(&self, line: &str) {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *out {
+            Out::Plain(out) => {
+                let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+            }
+            Out::Terminal(printer) => {
+                let _ = printer.print(text::fold(line, columns()) + "\n");
+            }
+        }
+    }
+}
+
+/// The width of the terminal; zero if it does not say.
+fn columns() -> usize {
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col))
+}

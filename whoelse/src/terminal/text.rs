@@ -1,0 +1,150 @@
+//! Text from others, made safe for a terminal (docs/behaviour.md; security-tests.md, row 46).
+//!
+//! A control character could move the cursor, recolour, retitle or type into the terminal; a
+//! bidirectional control could show words in another order; a line break could start a line that
+//! looks like a notice or a prompt. All of them become visible text, and every line of a message
+//! but the first is indented. Nothing reaches the terminal that has not passed through here.
+
+use std::fmt::Write as _;
+
+/// What stands before every further line of a text.
+const INDENT: &str = "    ";
+
+/// One line: control characters, line breaks among them, are shown as `\u{…}`.
+pub fn line(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        push(&mut safe, c);
+    }
+    safe
+}
+
+/// Several lines, all but the first indented.
+pub fn lines(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    for (n, piece) in text.split('\n').enumerate() {
+        if n > 0 {
+            safe.push('\n');
+            safe.push_str(INDENT);
+        }
+        // A carriage return before the line break belongs to it.
+        for c in piece.strip_suffix('\r').unwrap_or(piece).chars() {
+            push(&mut safe, c);
+        }
+    }
+    safe
+}
+
+fn push(safe: &mut String, c: char) {
+    if is_unsafe(c) {
+        // Writing to a String cannot fail.
+        let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+    } else {
+        safe.push(c);
+    }
+}
+
+/// C0 and C1 controls and DEL, bidirectional controls, and the two separators that some terminals
+/// take for a line break.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Breaks lines that are wider than the terminal, and indents what is carried over: otherwise
+/// the terminal would break them, and the second half of a long message could look like a notice.
+/// The text is safe already; lines that fit are left as they are.
+pub fn fold(text: &str, columns: usize) -> String {
+    if columns < 2 * INDENT.len() {
+        return text.to_owned();
+    }
+    let mut folded = String::with_capacity(text.len());
+    for (n, piece) in text.split('\n').enumerate() {
+        if n > 0 {
+            folded.push('\n');
+        }
+        let mut at = 0;
+        for c in piece.chars() {
+            let width = width(c);
+            if at + width > columns {
+                folded.push('\n');
+                folded.push_str(INDENT);
+                at = INDENT.len();
+            }
+            folded.push(c);
+            at += width;
+        }
+    }
+    folded
+}
+
+/// Columns a character takes, never too few: what this program folds, the terminal must not.
+fn width(c: char) -> usize {
+    if c.is_ascii() { 1 } else { 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_of_any_script_stays_as_it_is() {
+        for text in ["hello", "Grüße", "שלום", "你好", "👍🏽", "a  b", ""] {
+            assert_eq!(line(text), text);
+            assert_eq!(lines(text), text);
+        }
+    }
+
+    #[test]
+    fn controls_are_shown_and_not_obeyed() {
+        assert_eq!(line("\u{1b}[2J"), "\\u{1b}[2J");
+        assert_eq!(line("\u{9b}31m"), "\\u{9b}31m");
+        assert_eq!(line("a\rb\tc\u{7}\u{7f}\u{0}"), "a\\u{d}b\\u{9}c\\u{7}\\u{7f}\\u{0}");
+    }
+
+    #[test]
+    fn every_control_of_both_sets_is_shown() {
+        for code in (0..0x20).chain(0x7f..0xa0) {
+            let c = char::from_u32(code).unwrap_or_default();
+            assert_eq!(line(&c.to_string()), format!("\\u{{{code:x}}}"));
+        }
+    }
+
+    #[test]
+    fn words_cannot_be_turned_around() {
+        for code in [0x61c, 0x200e, 0x200f, 0x202a, 0x202e, 0x2066, 0x2069] {
+            let c = char::from_u32(code).unwrap_or_default();
+            assert_eq!(line(&format!("a{c}b")), format!("a\\u{{{code:x}}}b"));
+        }
+    }
+
+    #[test]
+    fn a_line_break_in_a_body_forges_no_notice() {
+        assert_eq!(lines("hi\n* bob logged in"), "hi\n    * bob logged in");
+        assert_eq!(lines("hi\r\n> "), "hi\n    > ");
+        assert_eq!(lines("hi\u{2028}* x\u{85}* y"), "hi\\u{2028}* x\\u{85}* y");
+        assert_eq!(lines("hi\n"), "hi");
+    }
+
+    #[test]
+    fn a_line_break_in_a_name_forges_nothing_either() {
+        assert_eq!(line("bob\n* eve logged in"), "bob\\u{a}* eve logged in");
+    }
+
+    #[test]
+    fn a_long_line_is_broken_before_the_terminal_breaks_it() {
+        let text = format!("{}* bob logged in", "x".repeat(40));
+
+        let folded = fold(&text, 40);
+
+        assert_eq!(folded, format!("{}\n    * bob logged in", "x".repeat(40)));
+        for line in fold(&"漢".repeat(100), 40).lines() {
+            assert!(line.chars().map(width).sum::<usize>() <= 40);
+        }
+        assert_eq!(fold("short", 40), "short");
+        assert_eq!(fold(&text, 0), text);
+    }
+}
