@@ -117,9 +117,33 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Session, left: Vec<Q
     for item in left {
         match item.stanza.class {
             Class::Kept(0) => store_late(node, session, &item.stanza).await,
+            Class::Kept(seq) => hand_on(node, session, item, seq as i64).await,
             Class::IqRequest | Class::Groupchat => bounce(node, session, &item.stanza).await,
-            Class::Kept(_) | Class::Message | Class::Presence | Class::IqAnswer | Class::Nonza => {}
+            Class::Message | Class::Presence | Class::IqAnswer | Class::Nonza => {}
         }
+    }
+}
+
+/// A message of the log that waits for the next login, unless another device of the account has
+/// already moved the cursor past it. Then it matters whom it was addressed to: what went to all
+/// devices has arrived, what went to this one alone is handed to the others.
+async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
+    let account = &session.account;
+    if seq > account.confirmed.load(std::sync::atomic::Ordering::Acquire) {
+        return;
+    }
+    let Ok(parsed) = Stanza::parse(item.stanza.bytes.clone()) else { return };
+    let to = parsed.to().and_then(|to| whoelse_xmpp::Jid::parse(to).ok());
+    if to.is_none_or(|to| to.resource() != Some(session.resource())) {
+        return;
+    }
+    match who_gets(Kind::Message, Some("chat"), None, account) {
+        Verdict::Deliver(others) => {
+            for other in others {
+                let _ = other.push_queued(item.clone());
+            }
+        }
+        _ => store_late(node, session, &item.stanza).await,
     }
 }
 

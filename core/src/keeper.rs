@@ -208,18 +208,15 @@ impl Keeper {
         finished.await;
     }
 
-    /// The keeper's task.
-    pub(crate) async fn run(node: Weak<Node>, store: Store, mut receive: mpsc::Receiver<Work>) {
-        let Some(first) = node.upgrade() else { return };
-        let mut next_seq = match store.last_seq().await {
-            Ok(seq) => seq + 1,
-            Err(error) => {
-                tracing::error!(%error, "log_unreadable");
-                return;
-            }
-        };
-        let mut flush_at = first.clock.now().after(CURSORS);
-        drop(first);
+    /// The keeper's task; `last_seq` is the highest number of the log.
+    pub(crate) async fn run(
+        node: Weak<Node>,
+        store: Store,
+        mut receive: mpsc::Receiver<Work>,
+        last_seq: i64,
+    ) {
+        let mut next_seq = last_seq + 1;
+        let mut flush_at = Time(0);
         let mut stopping = false;
         loop {
             let Some(node) = node.upgrade() else { return };

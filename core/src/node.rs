@@ -112,6 +112,7 @@ impl Node {
         let guard = Guard::default();
         let rows = store.throttle_load_all(clock.now().0).await?;
         guard.restore(rows.into_iter().map(|(key, row)| (key, Count::from(row))));
+        let last_seq = store.last_seq().await?;
         let (keeper, work) = Keeper::new();
         let limits = &settings.limits;
         let accounts = Accounts::new(limits.idle_accounts);
@@ -131,7 +132,7 @@ impl Node {
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(crate::login::HASHING),
         });
-        tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work));
+        tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_seq));
         node.wiring.tell_started(&node).await;
         crate::housekeeping::start(&node);
         Ok(node)

@@ -286,7 +286,7 @@ impl Session {
     ///
     /// Over the budget the connection is cut: what is in the log is read from there again when
     /// somebody reads, everything else is refused here and is the caller's to answer for.
-    pub(crate) fn push_queued(&self, item: Queued) -> Result<(), PushRefused> {
+    pub(crate) fn push_queued(&self, mut item: Queued) -> Result<(), PushRefused> {
         let mut state = self.lock();
         if state.gone {
             return Err(PushRefused::Gone);
@@ -298,6 +298,11 @@ impl Session {
         if logged.is_some() && matches!(state.drain, Drain::After { .. }) {
             return Ok(());
         }
+        // To a session that has not read the log a confirmation would mean more than it says:
+        // messages before this one still wait. It may come again, it must not take them along.
+        if logged.is_some() && matches!(state.drain, Drain::Paused(_)) {
+            item.stanza.class = Class::Message;
+        }
         if state.held_bytes() + item.len() > self.budget {
             state.cut = state.attached;
             if let (Some(seq), Drain::Live) = (logged, state.drain) {
@@ -307,7 +312,9 @@ impl Session {
             self.wake.notify_one();
             return if logged.is_some() { Ok(()) } else { Err(PushRefused::OverBudget) };
         }
-        state.highest = state.highest.max(logged.unwrap_or(0));
+        if state.drain == Drain::Live {
+            state.highest = state.highest.max(logged.unwrap_or(0));
+        }
         state.queued_bytes += item.len();
         state.queue.push_back(item);
         drop(state);
