@@ -69,6 +69,15 @@ const FROM_SERVER: &[&str] = &[
     "<",
 ];
 
+/// What a well-behaved peer says, in order.
+type Good = std::vec::IntoIter<&'static str>;
+
+/// The words that lead to an open stream over this transport; those at the end are what follows.
+fn good(words: &[&'static str], with_tls: &[usize], without: &[usize], tls: bool) -> Good {
+    let places = if tls { with_tls } else { without };
+    places.iter().filter_map(|place| words.get(*place).copied()).collect::<Vec<_>>().into_iter()
+}
+
 /// Reads what a machine says as its peer would, and fails if that is not well-formed.
 struct Reader(Scanner);
 
@@ -91,8 +100,14 @@ impl Reader {
     }
 }
 
-/// What comes over the wire next: something a peer would say, or a piece of it, or anything.
-fn next_bytes<'a>(choices: &mut Choices<'a>, words: &[&'static str]) -> &'a [u8] {
+/// What comes over the wire next: mostly what a well-behaved peer would say (so that every stage
+/// is reached), else something else a peer could say, or a piece of it, or anything.
+fn next_bytes<'a>(choices: &mut Choices<'a>, words: &[&'static str], good: &mut Good) -> &'a [u8] {
+    if let Some(word) = good.next()
+        && !choices.once_in(5)
+    {
+        return word.as_bytes();
+    }
     let word = choices.pick(words).as_bytes();
     match choices.below(16) {
         0 => &word[..choices.below(word.len())],
@@ -115,15 +130,22 @@ pub fn accepting(data: &[u8]) {
     let mut machine = server::Machine::new(Arc::new(config), Some(channel.clone()));
     let mut reader = Reader::new();
     let mut safe = transport != Transport::StartTls;
+    let mut good = good(
+        FROM_CLIENT,
+        &[0, 3, 0, 13, 5, 0, 14, 20, 17, 21],
+        &[0, choices.pick(&[5, 7, 4]), 1, choices.pick(&[14, 15, 16]), 14, 20, 17, 21, 18],
+        transport == Transport::StartTls,
+    );
     let mut logged_in = false;
     let verifier = Verifier::fake(Hash::Sha1, b"x", "bob");
 
     while !choices.is_empty() {
-        machine.push(next_bytes(&mut choices, FROM_CLIENT));
+        machine.push(next_bytes(&mut choices, FROM_CLIENT, &mut good));
         while let Some(step) = machine.poll() {
             match step {
                 Step::StartTls => {
-                    machine.push(next_bytes(&mut choices, FROM_CLIENT));
+                    // Sent in clear, so it must not count.
+                    machine.push(choices.pick(FROM_CLIENT).as_bytes());
                     machine.tls_started(channel.clone());
                     safe = true;
                 }
@@ -205,13 +227,20 @@ pub fn connecting(data: &[u8]) {
     let mut machine = client::Machine::new(config, Some(ChannelBindings::default()));
     let mut reader = Reader::new();
     let mut safe = transport != Transport::StartTls;
+    let mut good = good(
+        FROM_SERVER,
+        &[0, 1, 6, 0, 2, 7, 10],
+        &[0, choices.pick(&[3, 4]), 8, 0, 5, choices.pick(&[11, 12]), 14, 13],
+        transport == Transport::StartTls,
+    );
 
     while !choices.is_empty() {
-        machine.push(next_bytes(&mut choices, FROM_SERVER));
+        machine.push(next_bytes(&mut choices, FROM_SERVER, &mut good));
         while let Some(step) = machine.poll() {
             match step {
                 client::Step::StartTls => {
-                    machine.push(next_bytes(&mut choices, FROM_SERVER));
+                    // Sent in clear, so it must not count.
+                    machine.push(choices.pick(FROM_SERVER).as_bytes());
                     machine.tls_started(ChannelBindings::default());
                     safe = true;
                 }

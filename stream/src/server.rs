@@ -230,6 +230,12 @@ impl Machine {
         }
     }
 
+    /// How many bytes of the client's are held and not understood yet: never more than one element
+    /// may have, and 64 KiB.
+    pub fn buffered(&self) -> usize {
+        self.scanner.buffered()
+    }
+
     /// Whether a resource is bound or a session resumed.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
