@@ -153,6 +153,10 @@ async fn store_late(node: &Arc<Node>, session: &Session, stanza: &Outgoing) {
         return;
     };
     let Ok(Some(sender)) = node.account(&from.to_bare()).await else { return };
+    // It may carry the number it had before; it gets a new one.
+    let children = parsed.children().iter().enumerate();
+    let numbers = children.filter(|(_, child)| child.is("stanza-id", ns::STANZA_ID));
+    let numbers: Vec<usize> = numbers.map(|(place, _)| place).collect();
     let append = Append {
         origin: None,
         sender_resource: from.resource().unwrap_or_default().to_owned(),
@@ -161,7 +165,7 @@ async fn store_late(node: &Arc<Node>, session: &Session, stanza: &Outgoing) {
         resource: None,
         // It was checked when it was sent; its own copy must not look like a repeat.
         origin_id: None,
-        stanza: crate::rewriting::for_log(&parsed, None, None, &[]),
+        stanza: crate::rewriting::for_log(&parsed, None, None, &numbers),
         at: node.clock.now(),
     };
     let _ = node.keeper.post(Work::Append(Box::new(append))).await;
