@@ -256,7 +256,7 @@ impl Machine {
         self.lang.as_deref()
     }
 
-    /// The localpart that logged in.
+    /// The localpart that logged in; empty if it acts as the server itself.
     pub fn localpart(&self) -> Option<&str> {
         self.localpart.as_deref()
     }
@@ -391,9 +391,10 @@ impl Machine {
         Ok(Some(from.to_string()))
     }
 
-    /// The bare address of who logged in.
+    /// The bare address of who logged in; the domain, if that was the server itself.
     fn own_address(&self) -> Option<BareJid> {
-        BareJid::new(Some(self.localpart.as_deref()?), self.domain.as_deref()?).ok()
+        let localpart = Some(self.localpart()?).filter(|localpart| !localpart.is_empty());
+        BareJid::new(localpart, self.domain()?).ok()
     }
 
     fn write_header(&mut self, to: Option<&str>) {

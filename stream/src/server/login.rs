@@ -274,7 +274,8 @@ impl Machine {
         }
     }
 
-    /// The good answer to [`Step::External`]: the peer is this account.
+    /// The good answer to [`Step::External`]: the peer is this account, or with an empty name the
+    /// server itself.
     pub fn succeeded_as(&mut self, localpart: &str) {
         if self.take_login(|login| matches!(login, Login::External)).is_some() {
             self.succeed(localpart.into(), None);

@@ -156,6 +156,19 @@ fn external_is_for_trusted_streams_and_for_this_domain() {
 }
 
 #[test]
+fn an_administrator_can_act_as_the_server_itself() {
+    let mut world = World::trusted();
+    world.send(&auth("EXTERNAL", Some("a.example")));
+    assert_eq!(world.steps(), ["external Some(a.example)"]);
+    world.machine.succeeded_as("");
+    assert!(world.send(&HEADER.replace("to=", "from='a.example' to=")).contains("<bind"));
+
+    world.send(BIND);
+
+    assert_eq!(world.steps(), ["bind Some(\"desk\")"]);
+}
+
+#[test]
 fn malformed_logins_are_refused_and_the_stream_goes_on() {
     for (text, condition) in [
         (auth("PLAIN", Some("bob pencil")), "malformed-request"),
