@@ -59,7 +59,7 @@ impl Config {
             resource: None,
             resume: None,
             want_sm: true,
-            limits: Limits::AFTER_LOGIN,
+            limits: Limits::FROM_SERVER,
         }
     }
 }
@@ -217,7 +217,6 @@ impl Machine {
     pub fn tls_started(&mut self, channel: ChannelBindings) {
         if matches!(self.state, State::Handshake) {
             self.channel = channel;
-            self.scanner.discard();
             self.start(Stage::Login);
         }
     }

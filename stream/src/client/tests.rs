@@ -425,6 +425,18 @@ fn counting_is_optional_for_both_sides() {
 }
 
 #[test]
+fn what_a_server_wraps_may_be_bigger_and_deeper_than_what_was_sent() {
+    let mut machine = logged_in(Config { want_sm: false, ..Config::new("a.example") });
+    bound(&mut machine);
+    let (open, close) = ("<x xmlns='urn:x'>".repeat(36), "</x>".repeat(36));
+    let text = "x".repeat(300 << 10);
+
+    let steps = send(&mut machine, &format!("<message>{open}{text}{close}</message>"));
+
+    assert!(matches!(&steps[..], [Step::Stanza(_)]));
+}
+
+#[test]
 fn a_session_of_another_id_is_not_resumed() {
     let resume = Some(Resumption { previd: "abc".into(), h: 3 });
     let mut machine = logged_in(Config { resume, ..Config::new("a.example") });
