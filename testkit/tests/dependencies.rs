@@ -1,0 +1,83 @@
+//! What this program is built from: licences it may carry, one source, one provider of each kind.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// Any of these can be linked into a program under Apache-2.0 OR MIT. MPL-2.0 is copyleft by file:
+/// changes to those files would have to be published; we change none.
+const LICENCES: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "MPL-2.0",
+    "OpenSSL",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Crates that must not come in by any way, and why.
+const BANNED: &[(&str, &str)] = &[
+    ("ring", "aws-lc-rs is the one provider; with two and none installed rustls panics"),
+    ("openssl-sys", "rustls is the one TLS"),
+    ("native-tls", "rustls is the one TLS"),
+    ("sqlx-mysql", "SQLite and PostgreSQL are the databases"),
+];
+
+/// Everything that is linked, built or tested with: its name and version, and its licence.
+fn packages() -> BTreeSet<(String, String)> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--locked", "--all-features", "--prefix", "none"])
+        .args(["--edges", "normal,build,dev", "--format", "{p}|{l}"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows = text.lines().filter_map(|line| line.split_once('|'));
+    // A package of ours is printed with its path, one from a repository with its address.
+    rows.map(|(name, licence)| (name.to_owned(), licence.trim_end_matches(" (*)").to_owned()))
+        .filter(|(name, _)| !name.starts_with("whoelse"))
+        .collect()
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_fits() {
+    let mut misfits = Vec::new();
+    for (name, licence) in packages() {
+        let licence = licence.replace('/', " OR ");
+        let fits = spdx::Expression::parse(&licence).is_ok_and(|expression| {
+            expression.evaluate(|requirement| LICENCES.contains(&&*requirement.to_string()))
+        });
+        if !fits {
+            misfits.push(format!("{name}: `{licence}`"));
+        }
+    }
+    assert!(misfits.is_empty(), "licences to look at:\n{}", misfits.join("\n"));
+}
+
+#[test]
+fn every_dependency_comes_from_the_public_registry() {
+    for (name, _) in packages() {
+        assert!(!name.contains("://"), "{name}");
+    }
+}
+
+#[test]
+fn nothing_banned_comes_in() {
+    for (package, _) in packages() {
+        let name = package.split(' ').next().unwrap_or_default();
+        let banned = BANNED.iter().find(|(banned, _)| *banned == name);
+        assert!(banned.is_none(), "{package}: {}", banned.unwrap().1);
+    }
+}
