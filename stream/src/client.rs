@@ -274,9 +274,8 @@ impl Machine {
     }
 
     fn handle(&mut self, frame: Frame) {
-        let state = mem::replace(&mut self.state, State::Over);
-        // The methods below end the stream while the state is set aside.
-        self.state = State::Ready;
+        // The methods below may end the stream, so what stands here meanwhile is not the end.
+        let state = mem::replace(&mut self.state, State::Ready);
         let next = match (frame, state) {
             (Frame::Open(header), State::Header(stage)) => self.header(&header, stage),
             (Frame::Element(element), state) => self.element(element, state),

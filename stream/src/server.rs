@@ -322,9 +322,8 @@ impl Machine {
     }
 
     fn handle(&mut self, frame: Frame) {
-        let state = mem::replace(&mut self.state, State::Over);
-        // The methods below end the stream while the state is set aside.
-        self.state = State::BeforeTls;
+        // The methods below may end the stream, so what stands here meanwhile is not the end.
+        let state = mem::replace(&mut self.state, State::BeforeTls);
         let next = match (frame, state) {
             (Frame::Open(header), State::Header(stage)) => match self.header(&header, stage) {
                 Ok(next) => next,
