@@ -6,6 +6,7 @@
 
 use whoelse_core::kit::Feature;
 
+pub mod activity;
 pub mod admin;
 pub mod archive;
 pub mod blocking;
@@ -32,6 +33,7 @@ pub const ALL: &[Feature] = &[
     version::FEATURE,
     time::FEATURE,
     session::FEATURE,
+    activity::FEATURE,
     roster::FEATURE,
     blocking::FEATURE,
     forgeries::FEATURE,
