@@ -28,8 +28,8 @@ impl Random {
     pub fn bytes(&mut self) -> Vec<u8> {
         let length = match self.below(8) {
             0 => self.below(16),
-            1 => self.below(2000),
-            _ => self.below(400),
+            1 | 2 => self.below(2000),
+            _ => self.below(600),
         };
         (0..length).map(|_| self.number() as u8).collect()
     }

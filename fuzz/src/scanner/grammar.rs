@@ -1,5 +1,5 @@
-//! Streams described by decisions: mostly valid, now and then slightly broken, and often exactly
-//! at a limit or one beside it.
+//! Streams described by decisions: mostly valid, some slightly broken, and often exactly at a limit
+//! or one beside it.
 
 use whoelse_xmpp::Limits;
 
@@ -9,45 +9,85 @@ use crate::choices::Choices;
 pub const PLAIN_HEADER: &str = "<stream:stream to='x' version='1.0' xmlns='jabber:client' \
                                 xmlns:stream='http://etherx.jabber.org/streams'>";
 
+const DECLARATIONS: &[&str] = &[
+    "<?xml version='1.0'?>",
+    "<?xml version=\"1.0\" encoding='utf-8'?>\n",
+    "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>",
+    "<?xml version = '1.0'  encoding\t=\n\"uTf-8\"?>",
+    "\n ",
+    " <?xml version='1.0'?>",
+    "<?xml version='1.1'?>",
+    "<?xml encoding='UTF-8'?>",
+    "<?xml version='1.0' encoding='x'?>",
+    "<?xml version='1.0'standalone='yes'?>",
+    "<?xml version='1.0' standalone='YES'?>",
+    "<?xml version='1.0' encoding='UTF-8' encoding='UTF-8'?>",
+    "<?xmlversion='1.0'?>",
+    "<?xml version='1.0'? >",
+    "<?xml version='1.0&#32;'?>",
+    "<?xml version='1.0' a='?>'?>",
+    "<?xml version='1>0'?>",
+    "<?x?>",
+    "<?xml",
+    "\u{feff}",
+];
+const STANZAS: &[&str] = &["message", "presence", "iq"];
 const NAMES: &[&str] = &[
-    "message",
-    "presence",
-    "iq",
     "body",
     "x",
     "a",
-    "message",
     "b-c",
     "d.e",
     "_f",
-    "message",
     "n0",
-    "long-name-that-does-not-fit-inline-anywhere",
+    "message",
     "stream",
+    "long-name-that-does-not-fit-inline-anywhere",
 ];
-const BAD_NAMES: &[&str] =
-    &["1a", "-a", ".a", "é", "a\u{300}", "", "a:b:c", ":a", "a:", "a\0", "a<", "xmlns", "Ⅳ"];
-const PREFIXES: &[&str] = &["p", "q", "p2", "stream", "s", "h", "xml", "xmlns", "undeclared"];
+const BAD_NAMES: &[&str] = &[
+    "1a",
+    "-a",
+    ".a",
+    "é",
+    "a\u{300}",
+    "",
+    "a:b:c",
+    ":a",
+    "a:",
+    "a\0",
+    "a<",
+    "xmlns",
+    "Ⅳ",
+    "xml:a",
+    "xmlns:a",
+    "undeclared:a",
+    "stream:a",
+    "s:a",
+    "h:a",
+];
 const NAMESPACES: &[&str] = &[
     "jabber:client",
     "urn:x",
     "urn:xmpp:receipts",
-    "",
     "urn:x",
     "jabber:server",
     "urn:y",
+    "é",
     "urn:invented-namespace-that-is-long-enough-to-be-allocated",
+    "jabber:client ",
     "http://etherx.jabber.org/streams",
+];
+const BAD_NAMESPACES: &[&str] = &[
+    "",
     "http://www.w3.org/XML/1998/namespace",
     "http://www.w3.org/2000/xmlns/",
     "urn:x&amp;y",
     "urn:\tx",
     "urn:x&#58;y",
-    "é",
-    "jabber:client ",
+    "\u{ffff}",
 ];
 const ATTRIBUTES: &[&str] =
-    &["to", "from", "id", "type", "xml:lang", "a", "b", "mechanism", "lang"];
+    &["to", "from", "id", "type", "xml:lang", "a", "b", "mechanism", "lang", "xmln"];
 const TEXTS: &[&str] = &[
     "hello",
     "a b\tc\n",
@@ -63,8 +103,10 @@ const TEXTS: &[&str] = &[
     "] ]>",
     "=/",
     "&#9;&#10;&#13;",
+    "ｆ",
     "0123456789abcdef0123456789abcdef",
     "",
+    ">",
 ];
 const BAD_TEXTS: &[&str] = &[
     "&",
@@ -73,9 +115,12 @@ const BAD_TEXTS: &[&str] = &[
     "&#xD800;",
     "&#xFFFF;",
     "&#00000000064;",
+    "&#00000064;",
+    "&#0000064;",
     "\0",
     "\u{1}",
     "\u{b}",
+    "\u{1f}",
     "\u{fffe}",
     "\u{ffff}",
     "]]>",
@@ -89,236 +134,274 @@ const BAD_TEXTS: &[&str] = &[
     "&lt",
     "&#x;",
     "&;",
+    "&#x110000;",
     "&averyveryverylongname;",
     "</x>",
     "&#X40;",
+    "'",
+    "\"",
 ];
+const SECTIONS: &[&str] = &["", "<a>&lol;", "]", "]]", "]]]", "\r\n\r", "é", "]>", "\n", "'\">"];
+const BAD_SECTIONS: &[&str] = &["\u{1}", "\u{fffe}", "]]>", "\0"];
 const SPACES: &[&str] = &[" ", " ", " ", " ", "\n", "\t", "  ", " \n\t"];
 
-/// Small limits, so that small inputs reach them.
+/// Small limits, so that small inputs reach them; half of the time large ones.
 pub fn limits(choices: &mut Choices<'_>) -> Limits {
-    let bytes = [400, 250, 700, 256 << 10][choices.below(4)];
-    let elements = [8, 3, 1, 16 << 10][choices.below(4)];
-    let depth = [5, 2, 1, 32][choices.below(4)];
-    Limits { bytes, elements, depth }
+    let large = Limits::AFTER_LOGIN;
+    Limits {
+        bytes: choices.pick(&[400, 250, 700, large.bytes, large.bytes, large.bytes]),
+        elements: choices.pick(&[8, 3, 1, large.elements, large.elements, large.elements]),
+        depth: choices.pick(&[5, 2, 1, large.depth, large.depth, large.depth]),
+    }
 }
 
 /// A stream.
 pub fn stream(choices: &mut Choices<'_>, limits: Limits) -> Vec<u8> {
-    let mut out = Vec::new();
-    let name = header(choices, &mut out);
-    for _ in 0..choices.below(5) {
-        match choices.below(10) {
-            0 => out.extend_from_slice(choices.pick(SPACES).as_bytes()),
-            1 => at_limit(choices, limits, &mut out),
-            2 if choices.once_in(8) => out.extend_from_slice(choices.pick(BAD_TEXTS).as_bytes()),
-            _ => element(choices, 0, &mut out),
-        }
-    }
-    if choices.once_in(4) {
-        out.extend_from_slice(format!("</{name}>").as_bytes());
-    }
-    if choices.once_in(3) {
-        for _ in 0..=choices.below(3) {
+    let odds = choices.pick(&[0, 0, 150, 30]);
+    let damaged = odds == 0 && choices.once_in(2);
+    let mut writer = Writer { choices, out: Vec::new(), odds, scope: Vec::new() };
+    writer.stream(limits);
+    let mut out = writer.out;
+    if damaged {
+        for _ in 0..=choices.below(2) {
             damage(choices, &mut out);
         }
     }
     out
 }
 
-/// Writes a header; the name of the stream element.
-fn header(choices: &mut Choices<'_>, out: &mut Vec<u8>) -> String {
-    if !choices.once_in(4) {
-        out.extend_from_slice(PLAIN_HEADER.as_bytes());
-        return "stream:stream".to_owned();
-    }
-    let declaration = choices.pick(&[
-        "",
-        "<?xml version='1.0'?>",
-        "<?xml version=\"1.0\" encoding='utf-8'?>\n",
-        "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?>",
-        "\n ",
-        " <?xml version='1.0'?>",
-        "<?xml version='1.1'?>",
-        "<?xml encoding='UTF-8'?>",
-        "<?xml version='1.0' encoding='x'?>",
-        "<?xml version='1.0'standalone='yes'?>",
-        "<?xml version = '1.0'  encoding\t=\n\"uTf-8\"?>",
-        "<?xml version='1.0' standalone='YES'?>",
-        "<?xmlversion='1.0'?>",
-        "<?xml version='1.0'? >",
-        "<?xml version='1.0' encoding='UTF-8' encoding='UTF-8'?>",
-        "\u{feff}",
-        "<?x?>",
-        "<?xml",
-        "<?xml version='1.0&#32;'?>",
-        "<?xml version='1.0' a='?>'?>",
-    ]);
-    out.extend_from_slice(declaration.as_bytes());
-    let prefix = choices.pick(&["stream", "stream", "s", "h", ""]);
-    let name = if prefix.is_empty() { "stream".to_owned() } else { format!("{prefix}:stream") };
-    out.extend_from_slice(format!("<{name}").as_bytes());
-    if !prefix.is_empty() && !choices.once_in(10) {
-        out.extend_from_slice(
-            format!(" xmlns:{prefix}='http://etherx.jabber.org/streams'").as_bytes(),
-        );
-    }
-    if !choices.once_in(10) {
-        out.extend_from_slice(b" xmlns='jabber:client'");
-    }
-    if choices.once_in(2) {
-        out.extend_from_slice(b" xmlns:h='urn:of:the:header'");
-    }
-    attributes(choices, out);
-    out.push(b'>');
-    name
+struct Writer<'c, 'b> {
+    choices: &'c mut Choices<'b>,
+    out: Vec<u8>,
+    /// How seldom something is wrong; never if 0.
+    odds: usize,
+    /// The prefixes declared here.
+    scope: Vec<&'static str>,
 }
 
-fn element(choices: &mut Choices<'_>, depth: usize, out: &mut Vec<u8>) {
-    let mut name = String::new();
-    let declared = choices.once_in(4);
-    if declared || choices.once_in(12) {
-        name.push_str(if declared { "p" } else { choices.pick(PREFIXES) });
-        name.push(':');
+impl Writer<'_, '_> {
+    fn put(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
     }
-    name.push_str(if choices.once_in(40) { choices.pick(BAD_NAMES) } else { choices.pick(NAMES) });
-    out.push(b'<');
-    out.extend_from_slice(name.as_bytes());
-    if declared {
-        out.extend_from_slice(b" xmlns:p='urn:declared'");
+
+    fn put_one(&mut self, of: &[&str]) {
+        let text = self.choices.pick(of);
+        self.put(text);
     }
-    attributes(choices, out);
-    if choices.once_in(4) {
-        out.extend_from_slice(b"/>");
-        return;
+
+    /// Whether something is to be wrong here.
+    fn is_bad(&mut self) -> bool {
+        self.odds > 0 && self.choices.once_in(self.odds)
     }
-    out.push(b'>');
-    for _ in 0..choices.below(4) {
-        match choices.below(5) {
-            0 => out.extend_from_slice(choices.pick(TEXTS).as_bytes()),
-            1 if choices.once_in(4) => cdata(choices, out),
-            2 if choices.once_in(16) => out.extend_from_slice(choices.pick(BAD_TEXTS).as_bytes()),
-            _ if depth < 8 => element(choices, depth + 1, out),
-            _ => {}
+
+    /// One of the good ones, or of the bad.
+    fn mostly(&mut self, good: &[&'static str], bad: &[&'static str]) -> &'static str {
+        if self.is_bad() { self.choices.pick(bad) } else { self.choices.pick(good) }
+    }
+
+    fn stream(&mut self, limits: Limits) {
+        let name = self.header();
+        for _ in 0..=self.choices.below(4) {
+            match self.choices.below(12) {
+                0 => self.put_one(SPACES),
+                1 => self.at_limit(limits),
+                _ if self.is_bad() => self.put_one(BAD_TEXTS),
+                _ => self.element(1),
+            }
+        }
+        if self.choices.once_in(4) {
+            self.put(&format!("</{name}>"));
         }
     }
-    if choices.once_in(60) {
-        return;
-    }
-    out.extend_from_slice(b"</");
-    out.extend_from_slice(if choices.once_in(60) { b"other" } else { name.as_bytes() });
-    if choices.once_in(10) {
-        out.extend_from_slice(choices.pick(SPACES).as_bytes());
-    }
-    out.push(b'>');
-}
 
-fn cdata(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
-    let text =
-        choices.pick(&["", "<a>&lol;", "]", "]]", "]]]", "\u{1}", "\r\n\r", "é", "]>", "\u{fffe}"]);
-    out.extend_from_slice(format!("<![CDATA[{text}]]>").as_bytes());
-}
+    /// Writes a header; the name of the stream element.
+    fn header(&mut self) -> String {
+        if !self.choices.once_in(4) {
+            self.put(PLAIN_HEADER);
+            return "stream:stream".to_owned();
+        }
+        if self.choices.once_in(2) {
+            self.put_one(DECLARATIONS);
+        }
+        let prefix = self.choices.pick(&["stream", "stream", "s", "h", ""]);
+        let name = if prefix.is_empty() { "stream".into() } else { format!("{prefix}:stream") };
+        self.put(&format!("<{name}"));
+        if !prefix.is_empty() && !self.is_bad() {
+            self.put(&format!(" xmlns:{prefix}='http://etherx.jabber.org/streams'"));
+        }
+        if !self.is_bad() {
+            self.put(" xmlns='jabber:client'");
+        }
+        if self.choices.once_in(2) && prefix != "h" {
+            self.put(" xmlns:h='urn:of:the:header'");
+        }
+        self.attributes(&["xmlns", "xmlns:stream", "xmlns:s", "xmlns:h"]);
+        self.put(">");
+        // What the header declares is good for no stanza.
+        self.scope.clear();
+        name
+    }
 
-fn attributes(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
-    for _ in 0..choices.below(5) {
-        out.extend_from_slice(choices.pick(SPACES).as_bytes());
-        let value = match choices.below(8) {
-            0 => {
-                out.extend_from_slice(b"xmlns");
-                choices.pick(NAMESPACES)
+    fn element(&mut self, depth: usize) {
+        let outside = self.scope.len();
+        let declares = self.choices.once_in(4).then(|| self.choices.pick(&["p", "q", "stream"]));
+        self.scope.extend(declares);
+        let prefix = if declares.is_some() || self.choices.once_in(6) {
+            self.scope.last().copied()
+        } else {
+            None
+        };
+        let local = match self.choices.below(3) {
+            0 if depth > 1 => self.mostly(STANZAS, BAD_NAMES),
+            _ if depth > 1 => self.mostly(NAMES, BAD_NAMES),
+            0 => self.mostly(NAMES, BAD_NAMES),
+            _ => self.mostly(STANZAS, BAD_NAMES),
+        };
+        let name = prefix.map_or(local.to_owned(), |prefix| format!("{prefix}:{local}"));
+        self.put(&format!("<{name}"));
+        match declares {
+            Some(prefix) => {
+                self.put(&format!(" xmlns:{prefix}='urn:declared'"));
+                self.attributes(&[&format!("xmlns:{prefix}")]);
             }
+            None => self.attributes(&[]),
+        }
+        if self.choices.once_in(4) {
+            self.put("/>");
+        } else {
+            self.put(">");
+            self.content(depth);
+            if !self.is_bad() {
+                let name = if self.is_bad() { "other" } else { &name };
+                self.put(&format!("</{name}"));
+                if self.choices.once_in(10) {
+                    self.put_one(SPACES);
+                }
+                self.put(">");
+            }
+        }
+        self.scope.truncate(outside);
+    }
+
+    fn content(&mut self, depth: usize) {
+        for _ in 0..self.choices.below(5) {
+            match self.choices.below(6) {
+                0 | 1 => {
+                    let text = self.mostly(TEXTS, BAD_TEXTS);
+                    self.put(text);
+                }
+                2 if self.choices.once_in(3) => {
+                    let text = self.mostly(SECTIONS, BAD_SECTIONS);
+                    self.put(&format!("<![CDATA[{text}]]>"));
+                }
+                _ if depth < 8 => self.element(depth + 1),
+                _ => {}
+            }
+        }
+    }
+
+    /// Attributes none of which is called as one in `used`.
+    fn attributes(&mut self, used: &[&str]) {
+        let mut used: Vec<String> = used.iter().map(|name| (*name).to_owned()).collect();
+        for _ in 0..self.choices.below(5) {
+            let (name, value) = self.attribute();
+            if used.contains(&name) && !self.is_bad() {
+                continue;
+            }
+            self.put_one(SPACES);
+            self.put(&name);
+            used.push(name);
+            for text in ["=", ""] {
+                if self.choices.once_in(10) {
+                    self.put_one(SPACES);
+                }
+                self.put(text);
+            }
+            let quote = self.choices.pick(&["'", "\""]);
+            self.put(quote);
+            self.put(value);
+            if !self.is_bad() {
+                self.put(quote);
+            }
+        }
+        if self.choices.once_in(8) {
+            self.put_one(SPACES);
+        }
+    }
+
+    fn attribute(&mut self) -> (String, &'static str) {
+        match self.choices.below(8) {
+            0 => ("xmlns".to_owned(), self.mostly(NAMESPACES, BAD_NAMESPACES)),
             1 => {
-                let prefix = if choices.once_in(8) {
-                    choices.pick(PREFIXES)
-                } else {
-                    choices.pick(&["p", "q"])
-                };
-                out.extend_from_slice(format!("xmlns:{prefix}").as_bytes());
-                choices.pick(NAMESPACES)
+                let prefix = self.mostly(&["p2", "q2", "h2"], &["xml", "xmlns", "", "1", "é"]);
+                self.scope.push(prefix);
+                (format!("xmlns:{prefix}"), self.mostly(NAMESPACES, BAD_NAMESPACES))
             }
-            2 if choices.once_in(2) => {
-                let prefix = choices.pick(&["p", "q", "h", "undeclared", "xml"]);
-                let name = choices.pick(&["a", "to", "lang"]);
-                out.extend_from_slice(format!("{prefix}:{name}").as_bytes());
-                choices.pick(TEXTS)
-            }
-            3 if choices.once_in(20) => {
-                out.extend_from_slice(choices.pick(BAD_NAMES).as_bytes());
-                choices.pick(TEXTS)
+            2 if !self.scope.is_empty() => {
+                let prefix = self.choices.pick(&self.scope);
+                let prefix = if self.is_bad() { "undeclared" } else { prefix };
+                let name = self.choices.pick(&["a", "to", "from", "lang"]);
+                (format!("{prefix}:{name}"), self.mostly(TEXTS, BAD_TEXTS))
             }
             _ => {
-                out.extend_from_slice(choices.pick(ATTRIBUTES).as_bytes());
-                if choices.once_in(20) { choices.pick(BAD_TEXTS) } else { choices.pick(TEXTS) }
+                let name = self.mostly(ATTRIBUTES, BAD_NAMES).to_owned();
+                (name, self.mostly(TEXTS, BAD_TEXTS))
+            }
+        }
+    }
+
+    /// An element at a limit, one below it or one above it.
+    fn at_limit(&mut self, limits: Limits) {
+        let beside = self.choices.below(3);
+        let beside = |limit: usize| (limit + beside).saturating_sub(1);
+        let text = match self.choices.below(5) {
+            0 if limits.bytes <= 1000 => {
+                let (before, behind) = self.choices.pick(&[
+                    ("<a>", "</a>"),
+                    ("<a b='", "'/>"),
+                    ("<", "/>"),
+                    ("<a><![CDATA[", "]]></a>"),
+                    ("<message><body>", "</body></message>"),
+                    ("<a x", "=''/>"),
+                    ("<p:", " xmlns:p='u'/>"),
+                ]);
+                let inside = beside(limits.bytes) - before.len() - behind.len();
+                format!("{before}{}{behind}", "x".repeat(inside))
+            }
+            1 if limits.elements <= 100 => {
+                format!("<a>{}</a>", "<b/>".repeat(beside(limits.elements).saturating_sub(1)))
+            }
+            2 => {
+                let depth = beside(limits.depth);
+                format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth))
+            }
+            3 => {
+                let list = |count: usize, prefix: &str| -> String {
+                    (0..count).map(|i| format!(" {prefix}a{i}=''")).collect()
+                };
+                if self.choices.once_in(2) {
+                    format!("<a{}/>", list(beside(64), ""))
+                } else {
+                    // At 64, and at 24 of them, where a scanner once fell over.
+                    let count = beside(self.choices.pick(&[64, 24]));
+                    format!("<a xmlns:p='u'{}/>", list(count - 1, "p:"))
+                }
+            }
+            _ => {
+                let list: String = (1..beside(64)).map(|i| format!(" xmlns:p{i}='u'")).collect();
+                format!("<a{list}><b xmlns='v'/><p1:c/></a>")
             }
         };
-        if choices.once_in(10) {
-            out.extend_from_slice(choices.pick(SPACES).as_bytes());
-        }
-        out.push(b'=');
-        if choices.once_in(10) {
-            out.extend_from_slice(choices.pick(SPACES).as_bytes());
-        }
-        let quote = choices.pick(b"'\"");
-        out.push(quote);
-        out.extend_from_slice(value.as_bytes());
-        if choices.once_in(60) {
-            continue;
-        }
-        out.push(quote);
-    }
-    if choices.once_in(8) {
-        out.extend_from_slice(choices.pick(SPACES).as_bytes());
+        self.put(&text);
     }
 }
 
-/// An element at a limit, one below it or one above it.
-fn at_limit(choices: &mut Choices<'_>, limits: Limits, out: &mut Vec<u8>) {
-    let beside = |n: usize, choices: &mut Choices<'_>| (n + choices.below(3)).saturating_sub(1);
-    let text = match choices.below(5) {
-        0 if limits.bytes <= 1000 => {
-            let length = beside(limits.bytes, choices);
-            let (before, behind) = choices.pick(&[
-                ("<a>", "</a>"),
-                ("<a b='", "'/>"),
-                ("<", "/>"),
-                ("<a><![CDATA[", "]]></a>"),
-                ("<message><body>", "</body></message>"),
-                ("<a x", "=''/>"),
-                ("<p:", " xmlns:p='u'/>"),
-            ]);
-            format!("{before}{}{behind}", "x".repeat(length - before.len() - behind.len()))
-        }
-        1 if limits.elements <= 100 => {
-            let elements = beside(limits.elements, choices);
-            format!("<a>{}</a>", "<b/>".repeat(elements.saturating_sub(1)))
-        }
-        2 => {
-            let depth = beside(limits.depth, choices);
-            format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth))
-        }
-        3 => {
-            // Attributes, with a prefix or without.
-            let count = beside(64, choices);
-            let prefix = choices.pick(&["", "p:"]);
-            let declaration = if prefix.is_empty() { "" } else { " xmlns:p='u'" };
-            let count = count - usize::from(!prefix.is_empty());
-            let list: String = (0..count).map(|i| format!(" {prefix}a{i}=''")).collect();
-            format!("<a{declaration}{list}/>")
-        }
-        _ => {
-            // Declarations, all on one element or one inside.
-            let count = beside(64, choices);
-            let list: String = (1..count).map(|i| format!(" xmlns:p{i}='u'")).collect();
-            format!("<a{list}><b xmlns='v'/><p1:c/></a>")
-        }
-    };
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// Changes a few bytes behind the beginning.
+/// Changes a few bytes somewhere.
 fn damage(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
-    let at = choices.below(out.len().clamp(1, 65_536)).min(out.len().saturating_sub(1));
-    if out.is_empty() {
+    // Mostly behind the header.
+    let from = if choices.once_in(8) { 0 } else { PLAIN_HEADER.len().min(out.len()) };
+    let at = from + choices.below((out.len() - from).clamp(1, 65_536));
+    if at >= out.len() {
         return;
     }
     match choices.below(6) {
