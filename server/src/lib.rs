@@ -1,1 +1,20 @@
-//! whoelse server.
+//! The edges: sockets, TLS, configuration, the admin socket, shutdown: a running server as a
+//! library.
+//!
+//! What a stream says is the crate `stream`'s, what it means `core`'s and `features`'; the program
+//! around it, with its command line and its log, is `whoelse`. Read first: [`Server`] (started
+//! from a [`Config`], stopped gracefully) and [`connection::Connections`] (what drives a
+//! connection, over a socket or over a pipe in memory).
+
+pub mod admin;
+pub mod config;
+pub mod connection;
+pub mod credentials;
+pub mod data_dir;
+pub mod gate;
+mod listen;
+mod server;
+pub mod tls;
+
+pub use config::Config;
+pub use server::{Server, StartError};

@@ -1,0 +1,313 @@
+//! The settings file: TOML, every key checked, mistakes named with their line.
+
+use super::values::{self, Kept, Size, Span};
+use super::{CertificateFiles, Config, CredentialsFile, DATA, DIRECT_TLS_PORT, PORT, Source};
+use serde::Deserialize;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use whoelse_core::settings::{Broadcast, Contacts, Limits, Registration, Sessions, Settings};
+
+/// Why there is no configuration. The text is a whole sentence, with the file and the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    pub(super) fn read(path: &Path, error: &io::Error) -> ConfigError {
+        ConfigError(format!("cannot read {}: {error}", path.display()))
+    }
+
+    pub(super) fn of_command_line(text: String) -> ConfigError {
+        ConfigError(text)
+    }
+
+    fn of_setting(path: &Path, text: impl fmt::Display) -> ConfigError {
+        ConfigError(format!("{}: {text}", path.display()))
+    }
+
+    fn of_toml(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+        let line = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .map(|before| format!("{}, line {}", path.display(), before.matches('\n').count() + 1));
+        let place = line.unwrap_or_else(|| path.display().to_string());
+        let message = error.message().replace('\n', " ");
+        ConfigError(match unknown_key(&message) {
+            Some((key, Some(near))) => {
+                format!("{place}: there is no setting `{key}`; did you mean `{near}`?")
+            }
+            Some((key, None)) => format!("{place}: there is no setting `{key}`"),
+            None => format!("{place}: {message}"),
+        })
+    }
+}
+
+/// The file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    domain: Option<String>,
+    listen: Option<OneOrMany>,
+    direct_tls: Option<OneOrMany>,
+    data: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    credentials: Option<PathBuf>,
+    registration: Option<String>,
+    contacts: Option<String>,
+    sessions: Option<String>,
+    broadcast: Option<String>,
+    admins: Option<Vec<String>>,
+    block_duration: Option<Span>,
+    timeout: Option<Span>,
+    history: Option<Kept>,
+    features_off: Option<Vec<String>>,
+    limits: Option<FileLimits>,
+}
+
+/// The table `[limits]`: the fields of [`Limits`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileLimits {
+    session_bytes: Option<Size>,
+    resumption: Option<Span>,
+    ack_every: Option<u32>,
+    ack_wait: Option<Span>,
+    negotiation: Option<Span>,
+    half_open_per_place: Option<usize>,
+    half_open: Option<usize>,
+    sessions_per_account: Option<usize>,
+    undelivered_messages: Option<u64>,
+    undelivered_bytes: Option<Size>,
+    request: Option<Span>,
+    probe: Option<Span>,
+    idle_accounts: Option<usize>,
+    blocks: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "an address in quotes, or a list of them")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn addresses(self, port: u16) -> Result<Vec<SocketAddr>, String> {
+        let texts = match self {
+            OneOrMany::One(text) => vec![text],
+            OneOrMany::Many(texts) => texts,
+        };
+        texts.iter().map(|text| values::address(text, port)).collect()
+    }
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    let file: File =
+        toml::from_str(text).map_err(|error| ConfigError::of_toml(path, text, &error))?;
+    file.into_config(path).map_err(|text| ConfigError::of_setting(path, text))
+}
+
+impl File {
+    fn into_config(self, path: &Path) -> Result<Config, String> {
+        // What the file names lies beside it, wherever the server is started.
+        let beside = |named: PathBuf| match path.parent() {
+            Some(folder) => folder.join(named),
+            None => named,
+        };
+        let certificate = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => {
+                Some(CertificateFiles { certificate: beside(certificate), key: beside(key) })
+            }
+            (None, None) => None,
+            (Some(_), None) => return Err("`certificate` needs `key` as well".to_owned()),
+            (None, Some(_)) => return Err("`key` needs `certificate` as well".to_owned()),
+        };
+        let listen = match self.listen {
+            Some(listen) => listen.addresses(PORT)?,
+            None => super::loopback(PORT),
+        };
+        let direct_tls = match self.direct_tls {
+            Some(listen) => listen.addresses(DIRECT_TLS_PORT)?,
+            None => Vec::new(),
+        };
+        let block = seconds("block_duration", self.block_duration, 60, 1..=86_400)?;
+        let settings = Settings {
+            registration: registration(self.registration.as_deref())?,
+            contacts: contacts(self.contacts.as_deref())?,
+            sessions: one_of(
+                "sessions",
+                self.sessions.as_deref().unwrap_or("many"),
+                &[("one", Sessions::One), ("many", Sessions::Many)],
+            )?,
+            broadcast: one_of(
+                "broadcast",
+                self.broadcast.as_deref().unwrap_or("administrators"),
+                &[("everyone", Broadcast::Everyone), ("administrators", Broadcast::Administrators)],
+            )?,
+            block_duration: block,
+            idle_timeout: seconds("timeout", self.timeout, 0, 0..=604_800)?,
+            history: self.history.map_or(Settings::default().history, |history| history.0),
+            features_off: self.features_off.unwrap_or_default().into_iter().collect(),
+            limits: limits(self.limits.unwrap_or_default())?,
+            ..Settings::default()
+        };
+        Ok(Config {
+            domain: self.domain,
+            listen,
+            direct_tls,
+            data: self.data.map_or(DATA.into(), beside),
+            certificate,
+            credentials: self
+                .credentials
+                .map(|path| CredentialsFile { path: beside(path), required: true }),
+            admins: self.admins.unwrap_or_default(),
+            settings,
+            source: Source::File(path.to_owned()),
+        })
+    }
+}
+
+fn registration(text: Option<&str>) -> Result<Registration, String> {
+    if text == Some("invite") {
+        return Err("registration = \"invite\" is not available in this version; write \
+                    registration = \"closed\" and make accounts with `whoelse user add`"
+            .to_owned());
+    }
+    one_of(
+        "registration",
+        text.unwrap_or("closed"),
+        &[("open", Registration::Open), ("closed", Registration::Closed)],
+    )
+}
+
+/// `roster` is what a file means unless it says otherwise, so saying nothing is refused too.
+fn contacts(text: Option<&str>) -> Result<Contacts, String> {
+    match text {
+        Some("everyone") => Ok(Contacts::Everyone),
+        None | Some("roster") => Err("contacts = \"roster\" is not available in this version; \
+                                      write contacts = \"everyone\""
+            .to_owned()),
+        Some(other) => {
+            Err(format!("contacts must be \"everyone\" (or, later, \"roster\"), not \"{other}\""))
+        }
+    }
+}
+
+fn one_of<T: Copy>(key: &str, text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+    found.ok_or_else(|| {
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        format!("{key} must be {}, not \"{text}\"", names.join(" or "))
+    })
+}
+
+fn seconds(
+    key: &str,
+    given: Option<Span>,
+    default: u64,
+    range: RangeInclusive<u64>,
+) -> Result<Duration, String> {
+    let given = given.map_or(Duration::from_secs(default), |span| span.0);
+    if range.contains(&given.as_secs()) {
+        return Ok(given);
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(format!("{key} must be from {least} to {most} seconds, not {}", given.as_secs()))
+}
+
+fn limits(file: FileLimits) -> Result<Limits, String> {
+    let mut limits = Limits::default();
+    let size = |key: &str, given: Option<Size>, least: u64| match given {
+        Some(Size(bytes)) if bytes < least => {
+            Err(format!("limits.{key} must be {least} bytes or more, not {bytes}"))
+        }
+        given => Ok(given.map(|size| size.0)),
+    };
+    if let Some(bytes) = size("session_bytes", file.session_bytes, 512 << 10)? {
+        limits.session_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    if let Some(bytes) = size("undelivered_bytes", file.undelivered_bytes, 1 << 20)? {
+        limits.undelivered_bytes = bytes;
+    }
+    for (key, given, limit) in [
+        ("resumption", file.resumption, &mut limits.resumption),
+        ("ack_wait", file.ack_wait, &mut limits.ack_wait),
+        ("negotiation", file.negotiation, &mut limits.negotiation),
+        ("request", file.request, &mut limits.request),
+        ("probe", file.probe, &mut limits.probe),
+    ] {
+        let default = limit.as_secs();
+        *limit = seconds(&format!("limits.{key}"), given, default, 1..=86_400)?;
+    }
+    for (key, given, limit) in [
+        ("half_open_per_place", file.half_open_per_place, &mut limits.half_open_per_place),
+        ("half_open", file.half_open, &mut limits.half_open),
+        ("sessions_per_account", file.sessions_per_account, &mut limits.sessions_per_account),
+        ("idle_accounts", file.idle_accounts, &mut limits.idle_accounts),
+        ("blocks", file.blocks, &mut limits.blocks),
+    ] {
+        match given {
+            Some(0) => return Err(format!("limits.{key} must be 1 or more")),
+            given => *limit = given.unwrap_or(*limit),
+        }
+    }
+    match file.ack_every {
+        Some(0) => return Err("limits.ack_every must be 1 or more".to_owned()),
+        given => limits.ack_every = given.unwrap_or(limits.ack_every),
+    }
+    match file.undelivered_messages {
+        Some(0) => return Err("limits.undelivered_messages must be 1 or more".to_owned()),
+        given => limits.undelivered_messages = given.unwrap_or(limits.undelivered_messages),
+    }
+    Ok(limits)
+}
+
+/// The unknown key that an error of serde's is about, and the nearest of those it expected.
+fn unknown_key(message: &str) -> Option<(&str, Option<&str>)> {
+    let mut quoted = message.strip_prefix("unknown field `")?.split('`');
+    let key = quoted.next()?;
+    // "…`, expected one of `a`, `b`": every second part is a name.
+    let near = quoted.skip(1).step_by(2).map(|known| (distance(key, known), known)).min();
+    Some((key, near.filter(|(distance, _)| *distance <= 3).map(|(_, known)| known)))
+}
+
+/// The keys serde knows, out of its own complaint about one that it does not.
+#[cfg(test)]
+pub(super) fn known_keys(table: &str) -> Vec<String> {
+    let error = toml::from_str::<File>(&format!("{table}\n?? = 1").replace("??", "no_such_key"));
+    let message = error.err().map(|error| error.message().to_owned()).unwrap_or_default();
+    message.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+}
+
+/// The edit distance of Levenshtein: letters put in, left out or changed.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (place, to) in row.iter_mut().skip(1).zip(&b) {
+            let changed = diagonal + usize::from(from != *to);
+            diagonal = *place;
+            left = changed.min(left + 1).min(*place + 1);
+            *place = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}

@@ -1,0 +1,240 @@
+//! RFC 6120, 3 to 7, and XEP-0198: the driver of connections, from the first byte to the last.
+//!
+//! What a stream says is decided by `whoelse_stream::server::Machine`, what it means by
+//! `whoelse_core`; here are the bytes, the waiting and the deadlines between the two. Nothing here
+//! knows a socket: a scene in memory runs the very same code over a pipe.
+//!
+//! A connection has two lives. Its negotiation is a large task for a short time; once a session
+//! is open, a small task takes over and stays.
+
+mod driver;
+mod io;
+mod negotiation;
+
+pub use io::Io;
+
+use crate::gate::{Gate, Permit};
+use crate::tls::{OwnFiles, Tls};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{Notify, watch};
+use whoelse_core::guard::Place;
+use whoelse_core::settings::Registration;
+use whoelse_core::{Node, Time};
+use whoelse_stream::server as stream;
+
+/// What lies below a connection when it comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// A bare socket: STARTTLS comes first.
+    StartTls,
+    /// A bare socket that begins with TLS (XEP-0368).
+    DirectTls,
+    /// A pipe that is taken for encrypted: worlds in memory.
+    Pipe,
+    /// A socket of this machine whose other end is the server's own user.
+    Admin,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The place whose tries and connections are counted.
+    pub place: Place,
+    /// The address, for the log.
+    pub address: String,
+}
+
+/// What all connections of a server share.
+pub struct Connections {
+    node: Arc<Node>,
+    tls: Option<Certificate>,
+    gate: Arc<Gate>,
+    /// Made anew when the domain gets another name.
+    streams: ArcSwap<Streams>,
+    closing: watch::Sender<bool>,
+    /// Tasks that hold a connection.
+    running: AtomicUsize,
+    nobody: Notify,
+}
+
+/// The certificate in use; `own` says where it lies if we made it.
+#[derive(Debug)]
+pub struct Certificate {
+    /// Makes handshakes with it.
+    pub tls: Tls,
+    /// Set if it follows the domain's name.
+    pub own: Option<OwnFiles>,
+}
+
+/// One configuration of the stream machine for each kind of door.
+#[derive(Debug)]
+struct Streams {
+    domain: String,
+    starttls: Arc<stream::Config>,
+    tls: Arc<stream::Config>,
+    trusted: Arc<stream::Config>,
+}
+
+impl Connections {
+    /// For a node. Without a certificate only [`Door::Pipe`] and [`Door::Admin`] can be used.
+    pub fn new(node: Arc<Node>, tls: Option<Certificate>) -> Arc<Connections> {
+        let limits = &node.settings.limits;
+        Arc::new(Connections {
+            gate: Gate::new(limits.half_open, limits.half_open_per_place),
+            streams: ArcSwap::from_pointee(Streams::of(&node)),
+            tls,
+            closing: watch::Sender::new(false),
+            running: AtomicUsize::new(0),
+            nobody: Notify::new(),
+            node,
+        })
+    }
+
+    /// The node they belong to.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The count of half-open connections.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// What people compare to know that they talk to this server.
+    pub fn fingerprint(&self) -> Option<crate::tls::Fingerprint> {
+        self.tls.as_ref().map(|certificate| certificate.tls.fingerprint())
+    }
+
+    /// Drives a connection, unless too many are half open. Returns at once.
+    pub fn welcome<S: Io>(self: &Arc<Connections>, io: S, door: Door, peer: Peer) {
+        if self.is_closing() {
+            return;
+        }
+        let permit = match door {
+            Door::StartTls | Door::DirectTls => match self.gate.enter(&peer.place) {
+                Some(permit) => Some(permit),
+                None => {
+                    tracing::debug!(address = %peer.address, "too_many_half_open");
+                    return;
+                }
+            },
+            Door::Pipe | Door::Admin => None,
+        };
+        tracing::info!(address = %peer.address, "connected");
+        tokio::spawn(negotiation::run(self.begin(), io, door, peer, permit));
+    }
+
+    /// Tells every client that the server goes away. Sessions end, negotiations break off.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+        let text = Some("the server is shutting down".to_owned());
+        self.node.end_all(whoelse_xmpp::StreamCondition::SystemShutdown, text);
+    }
+
+    /// Whether the server goes away.
+    pub fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Waits until the server goes away.
+    pub(crate) async fn closing(&self) {
+        let mut closing = self.closing.subscribe();
+        // Fails only without a sender, which is here.
+        let _ = closing.wait_for(|closing| *closing).await;
+    }
+
+    /// Waits until no connection is left.
+    pub async fn gone(&self) {
+        loop {
+            let nobody = self.nobody.notified();
+            if self.running.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            nobody.await;
+        }
+    }
+
+    fn begin(self: &Arc<Connections>) -> Running {
+        self.running.fetch_add(1, Ordering::AcqRel);
+        Running(self.clone())
+    }
+
+    /// The machine's configuration behind a door. Follows the name of the domain, and so does a
+    /// certificate of our own making.
+    fn stream(&self, door: Door) -> Arc<stream::Config> {
+        let mut streams = self.streams.load_full();
+        if streams.domain != self.node.domain_name() {
+            streams = Arc::new(Streams::of(&self.node));
+            self.streams.store(streams.clone());
+            self.follow(&streams.domain);
+        }
+        match door {
+            Door::StartTls => streams.starttls.clone(),
+            Door::DirectTls | Door::Pipe => streams.tls.clone(),
+            Door::Admin => streams.trusted.clone(),
+        }
+    }
+
+    fn follow(&self, domain: &str) {
+        let Some(Certificate { tls, own: Some(files) }) = &self.tls else { return };
+        match crate::tls::ensure(files, domain).and_then(|_| tls.reload()) {
+            Ok(()) => tracing::info!(domain, fingerprint = %tls.fingerprint(), "certificate_made"),
+            Err(error) => tracing::error!(%error, "certificate_not_made"),
+        }
+    }
+}
+
+impl Streams {
+    fn of(node: &Node) -> Streams {
+        let domain = node.domain_name().to_string();
+        let with = |transport| {
+            let mut config = stream::Config::new(domain.clone());
+            config.transport = transport;
+            config.registration = match node.settings.registration {
+                Registration::Open => stream::Registration::Open,
+                Registration::Closed => stream::Registration::Closed,
+            };
+            config.offers = node.wiring.offers();
+            Arc::new(config)
+        };
+        Streams {
+            starttls: with(stream::Transport::StartTls),
+            tls: with(stream::Transport::Tls),
+            trusted: with(stream::Transport::Trusted),
+            domain,
+        }
+    }
+}
+
+/// One connection's task; counts itself.
+struct Running(Arc<Connections>);
+
+impl std::ops::Deref for Running {
+    type Target = Arc<Connections>;
+
+    fn deref(&self) -> &Arc<Connections> {
+        &self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.nobody.notify_waiters();
+        }
+    }
+}
+
+/// Waits for something, but not past a deadline. `None`: it took too long.
+async fn until<F: Future>(node: &Node, deadline: Time, work: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = work => Some(output),
+        () = node.clock.sleep_until(deadline) => None,
+    }
+}
+
+/// Kept by a connection until its session is open.
+type HalfOpen = Option<Permit>;

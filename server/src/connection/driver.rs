@@ -1,0 +1,504 @@
+//! XEP-0198 and the life of an open session's connection: reads, writes and deadlines.
+//!
+//! Reading, writing and counting time go on side by side. Reading pauses while a stanza of this
+//! client waits for something (an account to be loaded, a request to be answered) and while
+//! more than [`WRITE`] bytes wait to be written; nothing else ever does.
+
+use super::Running;
+use super::io::{Io, poll_read};
+use super::negotiation::LAST_WORD;
+use super::until;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use whoelse_core::kit::BoxFuture;
+use whoelse_core::router::{self, Routed};
+use whoelse_core::session::{Session, Superseded};
+use whoelse_core::sessions::Hold;
+use whoelse_core::{Node, Time};
+use whoelse_stream::server::{Machine, Step};
+use whoelse_stream::sm;
+use whoelse_xmpp::{Condition, StreamCondition, StreamError, ns};
+
+/// Bytes taken from a session's queue at once, and those that may wait to be written.
+const WRITE: usize = 64 << 10;
+/// A client that was silent for this long is asked for a sign of life.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A connection with an open session.
+pub(super) struct Opened {
+    pub running: Running,
+    pub io: Box<dyn Io>,
+    pub machine: Box<Machine>,
+    pub hold: Hold,
+    pub address: String,
+}
+
+/// Drives it to its end.
+pub(super) async fn run(opened: Opened) {
+    let Opened { running, io, machine, hold, address } = opened;
+    let node = running.node().clone();
+    let jid = &hold.session.jid;
+    tracing::info!(session = hold.session.id, %jid, address, "stream_opened");
+    if running.is_closing() {
+        // It was bound while everybody else was told.
+        hold.session.order_end(StreamError::new(StreamCondition::SystemShutdown));
+    }
+    let mut driver = Driver {
+        timer: Timer::new(&node),
+        node,
+        hold: hold.clone(),
+        machine,
+        io,
+        out: Vec::new(),
+        written: 0,
+        stalled: None,
+        waiting: None,
+        asked: None,
+        read_last: false,
+    };
+    let reason = driver.converse().await;
+    tracing::info!(session = hold.session.id, %jid, address, reason = reason.name(), "stream_closed");
+    driver.finish(reason).await;
+    drop(running);
+}
+
+struct Driver {
+    node: Arc<Node>,
+    hold: Hold,
+    machine: Box<Machine>,
+    io: Box<dyn Io>,
+    /// What is being written, and how much of it has been.
+    out: Vec<u8>,
+    written: usize,
+    /// Since when not a byte could be written.
+    stalled: Option<Time>,
+    /// What the last stanza waits for.
+    waiting: Option<BoxFuture<'static, ()>>,
+    /// When a silent client was asked for a sign of life.
+    asked: Option<Time>,
+    timer: Timer,
+    /// Whether the last event was a read: then it is the others' turn.
+    read_last: bool,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum Reason {
+    /// The client has closed its stream.
+    Closed,
+    /// The client did what ends a stream; the machine has said so.
+    Fault(StreamCondition),
+    /// It acknowledged more than it was sent; the machine has said so.
+    BadAck,
+    /// The server ends the session.
+    Ended(StreamError),
+    /// Another connection has the session, or it is over.
+    Superseded,
+    /// The client does not read, and too much waits for it.
+    Cut,
+    /// The client does not answer.
+    Silent,
+    /// The socket is closed or broken.
+    Lost,
+}
+
+impl Reason {
+    fn name(&self) -> &'static str {
+        match self {
+            Reason::Closed => "closed by the client",
+            Reason::Fault(condition) => condition.name(),
+            Reason::BadAck => "handled-count-too-high",
+            Reason::Ended(error) => error.condition.name(),
+            Reason::Superseded => "superseded",
+            Reason::Cut => "over its budget",
+            Reason::Silent => "no answer",
+            Reason::Lost => "connection lost",
+        }
+    }
+}
+
+enum Event {
+    Read,
+    Written,
+    /// Something waits in the session, or an order.
+    Woken,
+    /// What the last stanza waited for has come.
+    Ready,
+    Time,
+    Lost,
+}
+
+impl Driver {
+    fn session(&self) -> &Arc<Session> {
+        &self.hold.session
+    }
+
+    async fn converse(&mut self) -> Reason {
+        // What the negotiation has left to say comes before anything of the session.
+        self.out = self.machine.take_output();
+        loop {
+            if let Some(reason) = self.take_steps().or_else(|| self.take_queue()) {
+                return reason;
+            }
+            match self.event().await {
+                Event::Read => {
+                    self.session().heard(self.node.clock.now());
+                    self.asked = None;
+                    if !self.out.is_empty() && self.session().is_cut() {
+                        return Reason::Cut;
+                    }
+                }
+                Event::Written => {
+                    self.out = Vec::new();
+                    (self.written, self.stalled) = (0, None);
+                    match self.session().flushed(self.hold.epoch) {
+                        Ok(seq) => self.node.confirm(self.session(), seq),
+                        Err(Superseded) => return Reason::Superseded,
+                    }
+                }
+                Event::Woken if self.session().is_cut() => return Reason::Cut,
+                Event::Woken | Event::Ready => {}
+                Event::Time => {
+                    if let Some(reason) = self.look_at_the_time() {
+                        return reason;
+                    }
+                }
+                Event::Lost => return Reason::Lost,
+            }
+        }
+    }
+
+    // --- what has been read ---
+
+    fn take_steps(&mut self) -> Option<Reason> {
+        while self.waiting.is_none() {
+            let step = self.machine.poll()?;
+            if !self.session().is_held_by(self.hold.epoch) {
+                return Some(Reason::Superseded);
+            }
+            if let Some(reason) = self.step(step) {
+                return Some(reason);
+            }
+        }
+        None
+    }
+
+    fn step(&mut self, step: Step) -> Option<Reason> {
+        match step {
+            Step::Stanza(stanza) => {
+                let lang = self.machine.lang();
+                match router::handle(&self.node, &self.hold.session, stanza, lang) {
+                    Routed::Done => None,
+                    Routed::Waits(rest) => {
+                        self.waiting = Some(rest);
+                        None
+                    }
+                    Routed::End(error) => Some(Reason::Ended(error)),
+                }
+            }
+            Step::Sm(element) => self.stream_management(element),
+            Step::Element(_) => {
+                Some(Reason::Ended(StreamError::new(StreamCondition::UnsupportedStanzaType)))
+            }
+            Step::Closed => Some(Reason::Closed),
+            Step::Error(error) => Some(Reason::Fault(error.condition)),
+            // These belong to the negotiation.
+            Step::StartTls
+            | Step::Lookup { .. }
+            | Step::Derive { .. }
+            | Step::AuthFailed { .. }
+            | Step::AuthSucceeded { .. }
+            | Step::External { .. }
+            | Step::Register(_)
+            | Step::Bind { .. }
+            | Step::Resume { .. }
+            | Step::Open => None,
+        }
+    }
+
+    fn stream_management(&mut self, element: sm::Element) -> Option<Reason> {
+        match element {
+            sm::Element::Enable { resume, .. } => {
+                let answer = match self.node.enable(self.session(), resume) {
+                    Some(id) => sm::Element::Enabled(sm::Enabled {
+                        resume: id.is_some(),
+                        max: id.is_some().then(|| self.seconds_to_resume()),
+                        id,
+                        location: None,
+                    }),
+                    None => unexpected(),
+                };
+                // It is written before whatever is taken next, so counting begins behind it.
+                self.say(&answer);
+            }
+            sm::Element::Request if self.session().is_managed() => {
+                let h = self.session().acknowledge();
+                self.say(&sm::Element::Ack { h });
+            }
+            sm::Element::Ack { h } if self.session().is_managed() => {
+                if let Err((h, sent)) = self.node.acknowledged(self.session(), h) {
+                    self.machine.close_bad_ack(&sm::BadAck { h, sent });
+                    return Some(Reason::BadAck);
+                }
+            }
+            sm::Element::Request | sm::Element::Ack { .. } | sm::Element::Resume { .. } => {
+                self.say(&unexpected());
+            }
+            // What only a server says.
+            sm::Element::Enabled(_) | sm::Element::Resumed { .. } | sm::Element::Failed { .. } => {
+                let error = StreamError::new(StreamCondition::UnsupportedStanzaType);
+                return Some(Reason::Ended(error));
+            }
+        }
+        None
+    }
+
+    fn seconds_to_resume(&self) -> u32 {
+        let seconds = self.node.settings.limits.resumption.as_secs();
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+
+    fn say(&mut self, element: &sm::Element) {
+        self.out.extend(element.encode());
+    }
+
+    // --- what is to be written ---
+
+    /// Takes what is queued, unless enough waits to be written.
+    fn take_queue(&mut self) -> Option<Reason> {
+        if self.out.len() >= WRITE {
+            return None;
+        }
+        let now = self.node.clock.now();
+        let limits = &self.node.settings.limits;
+        let taken = self.hold.session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
+        let Ok(taken) = taken else { return Some(Reason::Superseded) };
+        if taken.wants_page {
+            let (node, session) = (self.node.clone(), self.session().clone());
+            // The keeper may have to be waited for; nothing here does.
+            tokio::spawn(async move { node.post_page(&session).await });
+        }
+        taken.end.map(Reason::Ended)
+    }
+
+    // --- waiting ---
+
+    async fn event(&mut self) -> Event {
+        let session = self.hold.session.clone();
+        let mut woken = pin!(session.woken());
+        let event = poll_fn(|cx| {
+            if let Poll::Ready(written) = self.poll_write(cx) {
+                return Poll::Ready(if written.is_ok() { Event::Written } else { Event::Lost });
+            }
+            if let Some(waiting) = &mut self.waiting
+                && waiting.as_mut().poll(cx).is_ready()
+            {
+                self.waiting = None;
+                return Poll::Ready(Event::Ready);
+            }
+            if !self.read_last
+                && let Poll::Ready(event) = self.poll_read(cx)
+            {
+                return Poll::Ready(event);
+            }
+            if woken.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Woken);
+            }
+            if self.timer.poll(cx).is_ready() {
+                return Poll::Ready(Event::Time);
+            }
+            if self.read_last { self.poll_read(cx) } else { Poll::Pending }
+        });
+        let event = event.await;
+        self.read_last = matches!(event, Event::Read);
+        event
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.waiting.is_some() || self.out.len() >= WRITE || !self.machine.wants_bytes() {
+            return Poll::Pending;
+        }
+        Poll::Ready(match ready!(poll_read(&mut *self.io, &mut self.machine, cx)) {
+            Ok(0) | Err(_) => Event::Lost,
+            Ok(_) => Event::Read,
+        })
+    }
+
+    /// Writes what there is; ready when all of it is flushed.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.out.is_empty() {
+            return Poll::Pending;
+        }
+        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut *self.io).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => {
+                    self.written += n;
+                    self.stalled = None;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.stalled.get_or_insert_with(|| self.node.clock.now());
+                    return Poll::Pending;
+                }
+            }
+        }
+        let flushed = Pin::new(&mut *self.io).poll_flush(cx);
+        if flushed.is_pending() {
+            self.stalled.get_or_insert_with(|| self.node.clock.now());
+        }
+        flushed
+    }
+
+    // --- time ---
+
+    fn look_at_the_time(&mut self) -> Option<Reason> {
+        let now = self.node.clock.now();
+        let reason = self.overdue(now);
+        if reason.is_none() {
+            self.ask_if_silent(now);
+            self.timer.set(&self.node, self.next_deadline(now));
+        }
+        reason
+    }
+
+    fn overdue(&self, now: Time) -> Option<Reason> {
+        let (limits, session) = (&self.node.settings.limits, self.session());
+        if let Some(deadline) = self.idle_deadline()
+            && deadline <= now
+        {
+            let seconds = self.node.settings.idle_timeout.as_secs();
+            return Some(Reason::Ended(
+                StreamError::new(StreamCondition::PolicyViolation)
+                    .with_text(format!("logged out after {seconds} s without activity"))
+                    .with_app("idle", ns::WHOELSE_ERRORS),
+            ));
+        }
+        let since = [self.stalled, self.asked].into_iter().flatten();
+        let silent = since.map(|since| since.after(limits.ack_wait));
+        let silent = silent.chain(session.ack_deadline(limits)).any(|deadline| deadline <= now);
+        silent.then_some(Reason::Silent)
+    }
+
+    /// behaviour.md, TIMEOUT. An administrator's tool is not a person who forgot to log out.
+    fn idle_deadline(&self) -> Option<Time> {
+        let timeout = self.node.settings.idle_timeout;
+        let counts = !timeout.is_zero() && !self.session().is_trusted();
+        counts.then(|| self.session().last_activity().after(timeout))
+    }
+
+    fn ask_if_silent(&mut self, now: Time) {
+        let silent = self.session().last_heard().after(SILENCE) <= now;
+        if silent && self.asked.is_none() && self.session().is_managed() && self.out.is_empty() {
+            self.say(&sm::Element::Request);
+            self.asked = Some(now);
+        }
+    }
+
+    /// When to look again. A deadline that comes up later than this look cannot be earlier than
+    /// the shortest of all times from now, so it is seen in time without setting a timer for
+    /// each stanza.
+    fn next_deadline(&self, now: Time) -> Time {
+        let wait = self.node.settings.limits.ack_wait.min(SILENCE);
+        let known = [self.session().ack_deadline(&self.node.settings.limits), self.idle_deadline()];
+        let known = known.into_iter().flatten().filter(|deadline| *deadline > now);
+        known.fold(now.after(wait), Time::min)
+    }
+
+    // --- the end ---
+
+    async fn finish(mut self, reason: Reason) {
+        if let Some(waiting) = self.waiting.take() {
+            // What was begun is finished, whoever is still there to hear of it.
+            tokio::spawn(waiting);
+        }
+        let node = self.node.clone();
+        match reason {
+            Reason::Lost | Reason::Cut | Reason::Silent => {
+                drop(self.io);
+                node.connection_lost(&self.hold).await;
+            }
+            Reason::Superseded => {
+                let error = StreamError::new(StreamCondition::Conflict);
+                self.machine.close(Some(error.with_text("replaced by a new connection")));
+                self.last_words().await;
+            }
+            Reason::Closed | Reason::Fault(_) | Reason::BadAck => {
+                if matches!(reason, Reason::Closed) {
+                    // Answers to what came before the closing tag go out before ours.
+                    let (now, limits) = (node.clock.now(), &node.settings.limits);
+                    let session = &self.hold.session;
+                    let _ = session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
+                }
+                self.last_words().await;
+                node.end(self.session()).await;
+            }
+            Reason::Ended(error) => {
+                self.acknowledge_all().await;
+                self.machine.close(Some(error));
+                self.last_words().await;
+                node.end(self.session()).await;
+            }
+        }
+    }
+
+    /// The last `<a/>`: when the keeper holds nothing of this session, so that the client knows
+    /// what it need not send again.
+    async fn acknowledge_all(&mut self) {
+        if !self.session().is_managed() {
+            return;
+        }
+        let deadline = self.node.clock.now().after(LAST_WORD);
+        // Without it the client is told what is handled so far.
+        let _ = until(&self.node, deadline, self.hold.session.settled()).await;
+        let h = self.session().acknowledge();
+        self.say(&sm::Element::Ack { h });
+    }
+
+    /// Writes what is left, a last word among it, to somebody who may not be reading.
+    async fn last_words(&mut self) {
+        self.out.append(&mut self.machine.take_output());
+        let rest = self.out.get(self.written..).unwrap_or_default();
+        let io = &mut self.io;
+        let bye = async {
+            io.write_all(rest).await?;
+            io.flush().await?;
+            // Until here everything is written; whether the socket closes well is all one.
+            Ok::<_, io::Error>(())
+        };
+        let deadline = self.node.clock.now().after(LAST_WORD);
+        let Some(Ok(())) = until(&self.node, deadline, bye).await else { return };
+        if let Ok(seq) = self.hold.session.flushed(self.hold.epoch) {
+            self.node.confirm(&self.hold.session, seq);
+        }
+        let _ = until(&self.node, deadline, self.io.shutdown()).await;
+    }
+}
+
+fn unexpected() -> sm::Element {
+    sm::Element::Failed { h: None, condition: Some(Condition::UnexpectedRequest) }
+}
+
+/// One timer, set again only when it has gone off.
+struct Timer(BoxFuture<'static, ()>);
+
+impl Timer {
+    /// Goes off at once: the first look sets it.
+    fn new(_: &Node) -> Timer {
+        Timer(Box::pin(std::future::ready(())))
+    }
+
+    fn set(&mut self, node: &Node, deadline: Time) {
+        let clock = node.clock.clone();
+        self.0 = Box::pin(async move { clock.sleep_until(deadline).await });
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}

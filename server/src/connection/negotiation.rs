@@ -1,0 +1,307 @@
+//! RFC 6120, 5 to 7: from the accepted socket to the open session, within the limit for it.
+
+use super::driver::{self, Opened};
+use super::io::{Io, read, write};
+use super::{Connections, Door, HalfOpen, Peer, Running, until};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use whoelse_core::account::Account;
+use whoelse_core::sessions::Hold;
+use whoelse_core::{Node, Time};
+use whoelse_stream::sasl::{Condition as SaslCondition, Refusal};
+use whoelse_stream::server::{Machine, Step};
+use whoelse_stream::token;
+use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError};
+
+/// How long a last word to somebody who may not be listening may take.
+pub(super) const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// A connection that negotiates.
+struct Negotiation {
+    connections: Arc<Connections>,
+    door: Door,
+    peer: Peer,
+    deadline: Time,
+    machine: Machine,
+    /// An administrator who acts as the server itself.
+    is_server: bool,
+    hold: Option<Hold>,
+}
+
+/// How a part of the negotiation ended.
+enum Outcome {
+    /// The client waits for a TLS handshake.
+    StartTls,
+    /// A session is open.
+    Open(Hold),
+    /// All is said, or nobody is there to say it to.
+    Over(&'static str),
+}
+
+/// Drives one connection to its open session, and hands it over.
+pub(super) async fn run<S: Io>(
+    running: Running,
+    io: S,
+    door: Door,
+    peer: Peer,
+    half_open: HalfOpen,
+) {
+    let connections = running.clone();
+    let node = connections.node.clone();
+    let deadline = node.clock.now().after(node.settings.limits.negotiation);
+    let address = peer.address.clone();
+    let mut negotiation = Negotiation {
+        machine: Machine::new(connections.stream(door), None),
+        connections,
+        door,
+        peer,
+        deadline,
+        is_server: false,
+        hold: None,
+    };
+    let opened = match door {
+        Door::StartTls => negotiation.starttls(io).await,
+        Door::DirectTls => negotiation.direct_tls(io).await,
+        Door::Pipe | Door::Admin => negotiation.plain(io).await,
+    };
+    drop(half_open);
+    match opened {
+        Ok((hold, io)) => {
+            let opened = Opened {
+                running,
+                io,
+                machine: Box::new(negotiation.machine),
+                hold,
+                address: negotiation.peer.address,
+            };
+            // A task of its own: this one is as large as a handshake.
+            tokio::spawn(driver::run(opened));
+        }
+        Err(reason) => tracing::info!(address, reason, "disconnected"),
+    }
+}
+
+/// An open session, or why there is none.
+type Opening = Result<(Hold, Box<dyn Io>), &'static str>;
+
+impl Negotiation {
+    async fn starttls<S: Io>(&mut self, mut io: S) -> Opening {
+        match self.converse(&mut io).await {
+            Outcome::StartTls => {}
+            Outcome::Over(reason) => return Err(reason),
+            // Without TLS no machine goes so far.
+            Outcome::Open(_) => return Err("internal error"),
+        }
+        let Some(certificate) = &self.connections.tls else { return Err("no certificate") };
+        let handshake = certificate.tls.accept(io, false);
+        let Some(Ok((mut io, channel))) = self.in_time(handshake).await else {
+            return Err("no handshake");
+        };
+        self.machine.tls_started(channel);
+        match self.converse(&mut io).await {
+            Outcome::Open(hold) => Ok((hold, Box::new(io))),
+            Outcome::StartTls => Err("internal error"),
+            Outcome::Over(reason) => Err(reason),
+        }
+    }
+
+    async fn direct_tls<S: Io>(&mut self, io: S) -> Opening {
+        let connections = self.connections.clone();
+        let Some(certificate) = &connections.tls else { return Err("no certificate") };
+        let Some(Ok((io, channel))) = self.in_time(certificate.tls.accept(io, true)).await else {
+            return Err("no handshake");
+        };
+        self.machine = Machine::new(connections.stream(self.door), Some(channel));
+        self.plain(io).await
+    }
+
+    async fn plain<S: Io>(&mut self, mut io: S) -> Opening {
+        match self.converse(&mut io).await {
+            Outcome::Open(hold) => Ok((hold, Box::new(io))),
+            Outcome::StartTls => Err("internal error"),
+            Outcome::Over(reason) => Err(reason),
+        }
+    }
+
+    /// Waits for something until the deadline, or until the server goes away.
+    async fn in_time<F: Future>(&self, work: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            output = until(&self.connections.node, self.deadline, work) => output,
+            () = self.connections.closing() => None,
+        }
+    }
+
+    /// Converses until TLS is wanted, a session is open or the stream is over.
+    async fn converse<S: Io>(&mut self, io: &mut S) -> Outcome {
+        let connections = self.connections.clone();
+        let node = connections.node.clone();
+        let deadline = self.deadline;
+        let conversed = tokio::select! {
+            biased;
+            conversed = until(&node, deadline, self.exchange(io)) => conversed.ok_or(
+                StreamError::new(StreamCondition::ConnectionTimeout)
+                    .with_text("logging in took too long"),
+            ),
+            () = connections.closing() => Err(StreamError::new(StreamCondition::SystemShutdown)
+                .with_text("the server is shutting down")),
+        };
+        let (reason, open) = match conversed {
+            Ok(Ok(outcome @ (Outcome::StartTls | Outcome::Open(_)))) => return outcome,
+            Ok(Ok(Outcome::Over(reason))) => (reason, true),
+            Ok(Err(_)) => ("connection lost", false),
+            Err(error) => {
+                let reason = error.condition.name();
+                self.machine.close(Some(error));
+                (reason, true)
+            }
+        };
+        if open {
+            let bye = async {
+                write(io, &self.machine.take_output()).await?;
+                tokio::io::AsyncWriteExt::shutdown(io).await
+            };
+            // The last word is a courtesy.
+            let _ = until(&node, node.clock.now().after(LAST_WORD), bye).await;
+        }
+        // A session that was bound while the stream broke off must not be left behind.
+        if let Some(hold) = self.hold.take() {
+            node.connection_lost(&hold).await;
+        }
+        Outcome::Over(reason)
+    }
+
+    async fn exchange<S: Io>(&mut self, io: &mut S) -> io::Result<Outcome> {
+        loop {
+            while let Some(step) = self.machine.poll() {
+                if let Some(outcome) = self.step(step).await {
+                    if matches!(outcome, Outcome::StartTls) {
+                        write(io, &self.machine.take_output()).await?;
+                    }
+                    return Ok(outcome);
+                }
+                write(io, &self.machine.take_output()).await?;
+            }
+            write(io, &self.machine.take_output()).await?;
+            if read(io, &mut self.machine).await? == 0 {
+                return Ok(Outcome::Over("connection lost"));
+            }
+        }
+    }
+
+    async fn step(&mut self, step: Step) -> Option<Outcome> {
+        let node = self.connections.node.clone();
+        match step {
+            Step::StartTls => return Some(Outcome::StartTls),
+            Step::Lookup { localpart, mechanism } => {
+                let answer = node.lookup(&localpart, mechanism, &self.peer.place).await;
+                self.machine.lookup(answer);
+            }
+            Step::Derive { password, verifier } => {
+                match node.hash(move || verifier.derive_like(&password)).await {
+                    Some(derived) => self.machine.derived(&derived),
+                    None => {
+                        let busy = StreamError::new(StreamCondition::ResourceConstraint);
+                        self.machine.close(Some(busy.with_text("too many logins at once")));
+                        return Some(Outcome::Over("too many logins"));
+                    }
+                }
+            }
+            Step::AuthFailed { localpart } => {
+                let refusal = node.login_failed(&localpart, &self.peer.place).await;
+                self.machine.failed(&refusal);
+            }
+            Step::AuthSucceeded { localpart } => {
+                match node.login_succeeded(&localpart, &self.peer.place).await {
+                    Ok(()) => self.machine.succeeded(),
+                    Err(refusal) => self.machine.refused(&refusal),
+                }
+            }
+            Step::External { authzid } => self.external(&node, authzid).await,
+            Step::Register(request) => {
+                let answer = node.register(request, &self.peer.place).await;
+                self.machine.registered(answer);
+            }
+            Step::Bind { resource } => self.bind(&node, resource).await,
+            Step::Resume { previd, h } => self.resume(&node, &previd, h).await,
+            Step::Open => match self.hold.take() {
+                Some(hold) => return Some(Outcome::Open(hold)),
+                None => return Some(Outcome::Over("internal error")),
+            },
+            Step::Closed => return Some(Outcome::Over("closed by the client")),
+            Step::Error(error) => return Some(Outcome::Over(error.condition.name())),
+            // These come on an open stream only.
+            Step::Stanza(_) | Step::Sm(_) | Step::Element(_) => {
+                return Some(Outcome::Over("internal error"));
+            }
+        }
+        None
+    }
+
+    /// The system vouches for an administrator: without a name he acts as the server itself.
+    async fn external(&mut self, node: &Arc<Node>, authzid: Option<BareJid>) {
+        let Some(wanted) = authzid.filter(|wanted| wanted.local().is_some()) else {
+            self.is_server = true;
+            self.machine.succeeded_as("");
+            return;
+        };
+        let name = wanted.local().unwrap_or_default();
+        match node.account(&wanted).await {
+            Ok(Some(_)) => self.machine.succeeded_as(name),
+            Ok(None) => {
+                let refusal = Refusal::new(SaslCondition::InvalidAuthzid);
+                self.machine.refused(&refusal.with_text(format!("there is no user {name}")));
+            }
+            Err(error) => {
+                tracing::error!(%error, "account_not_loaded");
+                self.machine.refused(&Refusal::new(SaslCondition::TemporaryAuthFailure));
+            }
+        }
+    }
+
+    /// Who has logged in.
+    async fn account(&self, node: &Arc<Node>) -> Result<Arc<Account>, StanzaError> {
+        if self.is_server {
+            return Ok(node.server_account());
+        }
+        match node.account_named(self.machine.localpart().unwrap_or_default()).await {
+            Ok(Some(account)) => Ok(account),
+            Ok(None) => Err(StanzaError::new(Condition::NotAuthorized)),
+            Err(error) => {
+                tracing::error!(%error, "account_not_loaded");
+                Err(StanzaError::new(Condition::InternalServerError))
+            }
+        }
+    }
+
+    async fn bind(&mut self, node: &Arc<Node>, resource: Option<String>) {
+        let trusted = self.door == Door::Admin;
+        let resource = resource.or_else(|| trusted.then(|| format!("admin-{}", token())));
+        let bound = match self.account(node).await {
+            Ok(account) => node.bind(&account, resource.as_deref(), trusted).await,
+            Err(error) => Err(error),
+        };
+        match bound {
+            Ok(hold) => {
+                self.machine.bound(&hold.session.jid);
+                self.hold = Some(hold);
+            }
+            Err(error) => self.machine.bind_refused(&error),
+        }
+    }
+
+    async fn resume(&mut self, node: &Arc<Node>, previd: &str, h: u32) {
+        let resumed = match self.account(node).await {
+            Ok(account) => node.resume(&account, previd, h).await,
+            Err(error) => Err((None, error)),
+        };
+        match resumed {
+            Ok((hold, handled)) => {
+                self.machine.resumed(handled);
+                self.hold = Some(hold);
+            }
+            Err((handled, error)) => self.machine.resume_failed(handled, error.condition),
+        }
+    }
+}

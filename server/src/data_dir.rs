@@ -1,0 +1,227 @@
+//! behaviour.md, Start: the data directory, held by one server at a time.
+//!
+//! The lock is taken before anything in it is opened, and kept as long as [`DataDir`] lives. Until
+//! [`DataDir::keep`] is called, dropping it removes what this start has made: nothing half-made is
+//! left behind.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What a data directory may hold after a start that came to nothing. Removed only if the
+/// directory itself was made by that start.
+const OURS: [&str; 8] = [
+    "whoelse.db",
+    "whoelse.db-wal",
+    "whoelse.db-shm",
+    "certificate.pem",
+    "certificate.new",
+    "key.pem",
+    "key.new",
+    "admin.sock",
+];
+
+/// The data directory of a running server.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Locked; the system unlocks it when the process ends, however it ends.
+    lock: File,
+    /// Whether this start made the directory.
+    made: bool,
+    kept: bool,
+}
+
+/// Why there is no data directory. The text is a whole sentence for the operator.
+#[derive(Debug)]
+pub enum DataDirError {
+    /// It cannot be made or written.
+    Unwritable(PathBuf, io::Error),
+    /// Another server has it; with its process number, if it says so.
+    InUse(PathBuf, Option<u32>),
+}
+
+impl fmt::Display for DataDirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataDirError::Unwritable(path, error) => {
+                write!(f, "cannot write the data directory {}: {error}", path.display())
+            }
+            DataDirError::InUse(path, Some(pid)) => {
+                let path = path.display();
+                write!(f, "the data directory {path} is in use by another server (pid {pid})")
+            }
+            DataDirError::InUse(path, None) => {
+                write!(f, "the data directory {} is in use by another server", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for DataDirError {}
+
+impl DataDir {
+    /// Takes the directory, making it if it is not there.
+    pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
+        let unwritable = |error: io::Error| DataDirError::Unwritable(path.to_owned(), error);
+        let path_now = std::path::absolute(path).map_err(unwritable)?;
+        let made = match DirBuilder::new().mode(0o700).create(&path_now) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(unwritable(error)),
+        };
+        let taken = take_lock(&path_now.join("lock"));
+        match taken {
+            Ok(Ok(lock)) => Ok(DataDir { path: path_now, lock, made, kept: false }),
+            Ok(Err(pid)) => Err(DataDirError::InUse(path.to_owned(), pid)),
+            Err(error) => {
+                if made {
+                    // Empty but for the lock, which could not be taken.
+                    let _ = fs::remove_file(path_now.join("lock"));
+                    let _ = fs::remove_dir(&path_now);
+                }
+                Err(unwritable(error))
+            }
+        }
+    }
+
+    /// Where it is, as an absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether this start made it.
+    pub fn is_new(&self) -> bool {
+        self.made
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("whoelse.db")
+    }
+
+    /// The start has succeeded: everything stays.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+/// Takes the lock, or says who has it.
+fn take_lock(path: &Path) -> io::Result<Result<File, Option<u32>>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut lock = options.open(path)?;
+    match lock.try_lock() {
+        Ok(()) => {
+            lock.set_len(0)?;
+            lock.rewind()?;
+            writeln!(lock, "{}", std::process::id())?;
+            Ok(Ok(lock))
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            // Who holds it may be writing the number just now; then there is none.
+            let _ = lock.read_to_string(&mut pid);
+            Ok(Err(pid.trim().parse().ok()))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        if self.made && !self.kept {
+            for name in OURS {
+                let _ = fs::remove_file(self.path.join(name));
+            }
+            let _ = fs::remove_file(self.path.join("lock"));
+            // Stays if somebody else has put something in.
+            let _ = fs::remove_dir(&self.path);
+        }
+        // Said for the reader; closing the file does it as well.
+        let _ = self.lock.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        (dir, path)
+    }
+
+    #[test]
+    fn a_new_directory_is_for_its_owner_alone() {
+        let (_dir, path) = place();
+        let mut data = DataDir::open(&path).unwrap();
+        data.keep();
+
+        assert!(data.is_new());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_second_server_is_refused_and_told_who_has_it() {
+        let (_dir, path) = place();
+        let _first = DataDir::open(&path).unwrap();
+
+        let refused = DataDir::open(&path).unwrap_err().to_string();
+
+        let pid = std::process::id();
+        assert!(
+            refused.ends_with(&format!("is in use by another server (pid {pid})")),
+            "{refused}"
+        );
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_directory_can_be_taken_again_when_its_server_is_gone() {
+        let (_dir, path) = place();
+        DataDir::open(&path).unwrap().keep();
+
+        let again = DataDir::open(&path).unwrap();
+
+        assert!(!again.is_new());
+    }
+
+    #[test]
+    fn a_start_that_fails_leaves_nothing_behind() {
+        let (_dir, path) = place();
+        let data = DataDir::open(&path).unwrap();
+        fs::write(data.path().join("key.pem"), "half").unwrap();
+        drop(data);
+
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_start_that_fails_removes_nothing_it_has_found() {
+        let (_dir, path) = place();
+        DataDir::open(&path).unwrap().keep();
+        fs::write(path.join("key.pem"), "precious").unwrap();
+
+        drop(DataDir::open(&path).unwrap());
+
+        assert_eq!(fs::read_to_string(path.join("key.pem")).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named() {
+        let (_dir, path) = place();
+        let below = path.join("deep");
+
+        let refused = DataDir::open(&below).unwrap_err().to_string();
+
+        let named = format!("cannot write the data directory {}", below.display());
+        assert!(refused.starts_with(&named), "{refused}");
+        assert!(!path.exists());
+    }
+}

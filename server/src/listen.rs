@@ -1,0 +1,150 @@
+//! Sockets that clients connect to: bound before anything else is made, accepted from until the
+//! server goes away.
+
+use crate::connection::{Connections, Door, Peer};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use whoelse_core::guard::Place;
+
+/// How long accepting rests when the system has no descriptor, or no memory, for another socket.
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+/// Connections that the system holds for us until we accept them.
+const BACKLOG: u32 = 1024;
+/// Ports tried when a free one is wanted that is free on every address.
+const TRIES: usize = 16;
+/// A socket without traffic is probed after this long, so often, so many times in vain.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
+
+/// Binds every address. Where one port 0 stands, all addresses with port 0 get the same free one.
+///
+/// An IPv6 loopback that this machine does not have is left out, unless it stands alone.
+pub(crate) fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match bind_once(addresses) {
+            // The port that was free on the first address is taken on another one.
+            Err((address, error))
+                if address.port() == 0
+                    && error.kind() == io::ErrorKind::AddrInUse
+                    && tries < TRIES => {}
+            done => return done,
+        }
+    }
+}
+
+fn bind_once(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
+    let mut listeners: Vec<TcpListener> = Vec::with_capacity(addresses.len());
+    let mut free = None;
+    for wanted in addresses {
+        let mut address = *wanted;
+        if let (0, Some(port)) = (wanted.port(), free) {
+            address.set_port(port);
+        }
+        match bind_one(address) {
+            Ok(listener) => {
+                if wanted.port() == 0 {
+                    free = listener.local_addr().ok().map(|bound| bound.port());
+                }
+                listeners.push(listener);
+            }
+            Err(error) if is_missing_loopback(wanted, &error) && addresses.len() > 1 => {}
+            Err(error) => return Err((*wanted, error)),
+        }
+    }
+    Ok(listeners)
+}
+
+fn is_missing_loopback(address: &SocketAddr, error: &io::Error) -> bool {
+    address.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST)
+        && (error.kind() == io::ErrorKind::AddrNotAvailable
+            || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()))
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => {
+            let socket = TcpSocket::new_v6()?;
+            // An address means itself: whoever wants IPv4 too, names it too.
+            rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+            socket
+        }
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Takes connections until the server goes away.
+pub(crate) async fn serve(listener: TcpListener, door: Door, connections: Arc<Connections>) {
+    let mut paused = false;
+    loop {
+        let accepted = tokio::select! {
+            () = connections.closing() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, address)) => {
+                paused = false;
+                welcome(&connections, socket, door, address);
+            }
+            // The client has gone again before we came to it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if !paused {
+                    tracing::warn!(%error, "accepting_paused");
+                }
+                paused = true;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn welcome(connections: &Arc<Connections>, socket: TcpStream, door: Door, address: SocketAddr) {
+    // Both only make a good connection better.
+    let _ = socket.set_nodelay(true);
+    let _ = keep_alive(&socket);
+    let peer = Peer { place: Place::of(address.ip()), address: address.to_string() };
+    connections.welcome(socket, door, peer);
+}
+
+fn keep_alive(socket: &TcpStream) -> rustix::io::Result<()> {
+    use rustix::net::sockopt;
+    let (idle, interval, count) = KEEPALIVE;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, idle)?;
+    sockopt::set_tcp_keepintvl(socket, interval)?;
+    sockopt::set_tcp_keepcnt(socket, count)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_free_port_is_the_same_on_both_loopbacks() {
+        let both = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
+
+        let listeners = bind(&both).unwrap();
+
+        let ports: Vec<u16> =
+            listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named_with_its_address() {
+        let first = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let taken = first[0].local_addr().unwrap();
+
+        let (address, error) = bind(&[taken]).unwrap_err();
+
+        assert_eq!((address, error.kind()), (taken, io::ErrorKind::AddrInUse));
+    }
+}

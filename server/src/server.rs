@@ -1,0 +1,265 @@
+//! A running server: started from a configuration, stopped gracefully.
+
+use crate::admin::AdminSocket;
+use crate::config::{self, Config, Problem};
+use crate::connection::{Certificate, Connections, Door};
+use crate::credentials;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::listen;
+use crate::tls::{self, Fingerprint, OwnFiles, Tls, TlsError};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use whoelse_core::{Clock, Node};
+use whoelse_store::{OpenError, Place, Store};
+
+/// How long clients have to go when they were told to. What is accepted is stored after that.
+const GOING: Duration = Duration::from_secs(3);
+/// And the storing.
+const STORING: Duration = Duration::from_millis(1500);
+
+/// A running server.
+pub struct Server {
+    connections: Arc<Connections>,
+    store: Store,
+    addresses: Vec<SocketAddr>,
+    direct_tls: Vec<SocketAddr>,
+    admin_socket: PathBuf,
+    notes: Vec<String>,
+    accepting: JoinSet<()>,
+    /// Held to the end: another server may come when all is stored.
+    data: DataDir,
+}
+
+/// Why a server could not start. The text is one clear line.
+#[derive(Debug)]
+pub enum StartError {
+    /// The settings do not go together.
+    Settings(Vec<Problem>),
+    /// The data directory.
+    DataDir(DataDirError),
+    /// An address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The database.
+    Store(OpenError),
+    /// The rules refuse to start.
+    Node(whoelse_core::node::StartError),
+    /// The certificate or its key.
+    Tls(TlsError),
+    /// The file of accounts.
+    Credentials(PathBuf, io::Error),
+    /// The admin socket.
+    Admin(PathBuf, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Settings(problems) => {
+                let problems: Vec<String> = problems.iter().map(Problem::to_string).collect();
+                f.write_str(&problems.join("; "))
+            }
+            StartError::DataDir(error) => error.fmt(f),
+            StartError::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "port {} on {} is in use", address.port(), address.ip())
+            }
+            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            StartError::Store(error) => error.fmt(f),
+            StartError::Node(error) => error.fmt(f),
+            StartError::Tls(error) => error.fmt(f),
+            StartError::Credentials(path, error) => {
+                write!(f, "cannot read {}: {error}", path.display())
+            }
+            StartError::Admin(path, error) => {
+                write!(f, "cannot make the admin socket {}: {error}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Server {
+    /// Starts a server. When this fails, nothing half-made is left behind.
+    pub async fn start(config: Config) -> Result<Server, StartError> {
+        let problems = config.check();
+        if !problems.is_empty() {
+            return Err(StartError::Settings(problems));
+        }
+        let mut data = DataDir::open(&config.data).map_err(StartError::DataDir)?;
+        let in_use = |(address, error)| StartError::Listen(address, error);
+        let starttls = listen::bind(&config.listen).map_err(in_use)?;
+        let direct = listen::bind(&config.direct_tls).map_err(in_use)?;
+        let new_database = !data.database().exists();
+        let store = Store::open(&Place::Sqlite(data.database())).await;
+        let store = store.map_err(StartError::Store)?;
+        let started = Starting { config: &config, data: &data, store: &store };
+        let (connections, admin, mut notes) = match started.finish().await {
+            Ok(started) => started,
+            Err(error) => {
+                // What went wrong is told; that closing fails as well says nothing more.
+                let _ = store.close().await;
+                return Err(error);
+            }
+        };
+        data.keep();
+        let made = [
+            data.is_new().then(|| format!("made the data directory {}", data.path().display())),
+            new_database.then(|| format!("made the database {}", data.database().display())),
+        ];
+        notes.splice(0..0, made.into_iter().flatten());
+
+        let addresses = local_addresses(&starttls);
+        let direct_tls = local_addresses(&direct);
+        let admin_socket = admin.path().to_owned();
+        let mut accepting = JoinSet::new();
+        for (listeners, door) in [(starttls, Door::StartTls), (direct, Door::DirectTls)] {
+            for listener in listeners {
+                accepting.spawn(listen::serve(listener, door, connections.clone()));
+            }
+        }
+        accepting.spawn(admin.serve(connections.clone()));
+        Ok(Server {
+            connections,
+            store,
+            addresses,
+            direct_tls,
+            admin_socket,
+            notes,
+            accepting,
+            data,
+        })
+    }
+
+    /// Where clients connect with STARTTLS.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where clients connect with TLS from the first byte.
+    pub fn direct_tls_addresses(&self) -> &[SocketAddr] {
+        &self.direct_tls
+    }
+
+    /// Where the server's own user connects.
+    pub fn admin_socket(&self) -> &Path {
+        &self.admin_socket
+    }
+
+    /// What the start has made and what the operator should know, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What people compare to know that they talk to this server.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.connections.fingerprint()
+    }
+
+    /// The rules behind the sockets.
+    pub fn node(&self) -> &Arc<Node> {
+        self.connections.node()
+    }
+
+    /// The connections, for those who bring their own pipes.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    /// Tells every client, stores what was accepted, and ends, within 5 s.
+    pub async fn shutdown(mut self) {
+        self.connections.close();
+        while self.accepting.join_next().await.is_some() {}
+        if tokio::time::timeout(GOING, self.connections.gone()).await.is_err() {
+            tracing::warn!("clients_did_not_go");
+        }
+        let stored = tokio::time::timeout(STORING, async {
+            self.node().stop().await;
+            self.store.close().await
+        });
+        match stored.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "database_not_closed"),
+            Err(_) => tracing::error!("storing_took_too_long"),
+        }
+        drop(self.data);
+    }
+}
+
+/// A start under way: the directory is held, the database is open.
+struct Starting<'a> {
+    config: &'a Config,
+    data: &'a DataDir,
+    store: &'a Store,
+}
+
+impl Starting<'_> {
+    async fn finish(self) -> Result<(Arc<Connections>, AdminSocket, Vec<String>), StartError> {
+        let mut notes = Vec::new();
+        let node = self.node().await?;
+        let certificate = self.certificate(&node.domain_name(), &mut notes)?;
+        if let Some(file) = &self.config.credentials
+            && (file.required || file.path.exists())
+        {
+            let unreadable = |error| StartError::Credentials(file.path.clone(), error);
+            let outcome = credentials::import(&node, &file.path).await.map_err(unreadable)?;
+            if outcome.created > 0 {
+                let (created, shown) = (outcome.created, file.path.display());
+                notes.push(format!("made {created} accounts from {shown}"));
+            }
+            notes.extend(outcome.warnings.into_iter().map(|warning| format!("warning: {warning}")));
+        }
+        let admin = AdminSocket::bind(self.data.path())
+            .map_err(|error| StartError::Admin(self.data.path().join(crate::admin::NAME), error))?;
+        Ok((Connections::new(node, Some(certificate)), admin, notes))
+    }
+
+    async fn node(&self) -> Result<Arc<Node>, StartError> {
+        let config = self.config;
+        let mut settings = config.settings.clone();
+        let domain = self.domain().await?;
+        settings.admins =
+            config.admins.iter().filter_map(|name| config::admin(name, &domain)).collect();
+        let wanted = config.domain.as_deref();
+        let store = self.store.clone();
+        let features = whoelse_features::ALL;
+        let node = Node::start(settings, Clock::system(), store, features, wanted).await;
+        node.map_err(StartError::Node)
+    }
+
+    /// The domain that will be served.
+    async fn domain(&self) -> Result<String, StartError> {
+        if let Some(domain) = &self.config.domain {
+            return Ok(domain.clone());
+        }
+        let stored = self.store.domains().await;
+        let stored = stored.map_err(|error| StartError::Node(error.into()))?;
+        Ok(stored.into_iter().next().map_or_else(|| "localhost".to_owned(), |domain| domain.name))
+    }
+
+    fn certificate(
+        &self,
+        domain: &str,
+        notes: &mut Vec<String>,
+    ) -> Result<Certificate, StartError> {
+        if let Some(files) = &self.config.certificate {
+            let tls = Tls::open(&files.certificate, &files.key).map_err(StartError::Tls)?;
+            return Ok(Certificate { tls, own: None });
+        }
+        let files = OwnFiles::of(self.data.path());
+        if tls::ensure(&files, domain).map_err(StartError::Tls)? {
+            let shown = files.certificate.display();
+            notes.push(format!("made the certificate {shown} for {domain}, signed by itself"));
+        }
+        let tls = Tls::open(&files.certificate, &files.key).map_err(StartError::Tls)?;
+        Ok(Certificate { tls, own: Some(files) })
+    }
+}
+
+fn local_addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}

@@ -1,0 +1,122 @@
+//! RFC 7590 and XEP-0368: the one module that owns TLS: keys, handshakes, channel bindings.
+//!
+//! A [`Tls`] holds one certificate at a time and can be given another while it runs; each
+//! handshake uses one of them from beginning to end, so that the channel binding made from it is
+//! the right one.
+
+mod end_point;
+mod files;
+mod self_signed;
+
+pub use files::{Fingerprint, TlsError};
+pub use self_signed::{OwnFiles, ensure};
+
+use crate::connection::Io;
+use arc_swap::ArcSwap;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{ProtocolVersion, ServerConfig};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use whoelse_stream::ChannelBindings;
+
+/// XEP-0368: the protocol's name in ALPN.
+const ALPN: &[u8] = b"xmpp-client";
+
+/// Makes the server's side of handshakes.
+pub struct Tls {
+    provider: Arc<CryptoProvider>,
+    certificate: PathBuf,
+    key: PathBuf,
+    current: ArcSwap<Shown>,
+}
+
+/// One certificate and what is made of it.
+struct Shown {
+    starttls: Arc<ServerConfig>,
+    direct: Arc<ServerConfig>,
+    end_point: Option<Vec<u8>>,
+    fingerprint: Fingerprint,
+}
+
+impl Tls {
+    /// Reads a certificate chain and its key, both PEM.
+    pub fn open(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let shown = Shown::read(&provider, certificate, key)?;
+        Ok(Tls {
+            provider,
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            current: ArcSwap::from_pointee(shown),
+        })
+    }
+
+    /// Reads the files again. Connections that stand keep what they have; on an error everything
+    /// stays as it is.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let shown = Shown::read(&self.provider, &self.certificate, &self.key)?;
+        self.current.store(Arc::new(shown));
+        Ok(())
+    }
+
+    /// What people compare to know that they talk to this server.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.current.load().fingerprint
+    }
+
+    /// Shakes hands. `direct`: TLS from the first byte, where ALPN names the protocol.
+    pub(crate) async fn accept<S: Io>(
+        &self,
+        io: S,
+        direct: bool,
+    ) -> io::Result<(TlsStream<S>, ChannelBindings)> {
+        let shown = self.current.load_full();
+        let config = if direct { &shown.direct } else { &shown.starttls };
+        let stream = TlsAcceptor::from(config.clone()).accept(io).await?;
+        let connection = stream.get_ref().1;
+        // RFC 9266, 4.2: on TLS 1.2 only with the extended master secret, of which rustls does
+        // not tell whether it was used.
+        let exporter = (connection.protocol_version() == Some(ProtocolVersion::TLSv1_3))
+            .then(|| {
+                let label = b"EXPORTER-Channel-Binding";
+                connection.export_keying_material([0; 32], label, Some(b""))
+            })
+            .and_then(Result::ok);
+        let bindings = ChannelBindings { exporter, server_end_point: shown.end_point.clone() };
+        Ok((stream, bindings))
+    }
+}
+
+impl Shown {
+    fn read(
+        provider: &Arc<CryptoProvider>,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<Shown, TlsError> {
+        let chain = files::chain(certificate)?;
+        let private = files::private_key(key)?;
+        // `chain` has refused an empty file.
+        let own = chain.first().map(|own| own.to_vec()).unwrap_or_default();
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+            .map_err(|error| TlsError::unfit(certificate, key, &error))?;
+        let mut direct = config.clone();
+        direct.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Shown {
+            starttls: Arc::new(config),
+            direct: Arc::new(direct),
+            end_point: end_point::binding(&own),
+            fingerprint: Fingerprint::of(&own),
+        })
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! RFC 7468, PEM files: reading a chain and a key, with errors an operator can act on.
+
+use aws_lc_rs::digest;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fmt;
+use std::path::Path;
+
+/// Why TLS is not to be had. The text is a whole sentence for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsError(String);
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+impl TlsError {
+    pub(super) fn unfit(certificate: &Path, key: &Path, error: &rustls::Error) -> TlsError {
+        let (certificate, key) = (certificate.display(), key.display());
+        TlsError(format!("cannot use the certificate {certificate} with the key {key}: {error}"))
+    }
+
+    pub(super) fn unwritable(path: &Path, error: &dyn fmt::Display) -> TlsError {
+        TlsError(format!("cannot make {}: {error}", path.display()))
+    }
+
+    fn unreadable(what: &str, path: &Path, error: &pem::Error) -> TlsError {
+        let path = path.display();
+        TlsError(match error {
+            pem::Error::Io(error) => format!("cannot read the {what} {path}: {error}"),
+            pem::Error::NoItemsFound => format!("there is no {what} in {path}"),
+            other => format!("the {what} {path} is broken: {other}"),
+        })
+    }
+}
+
+/// The SHA-256 of a certificate: what people compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of a certificate in DER.
+    pub fn of(der: &[u8]) -> Fingerprint {
+        let mut bytes = [0; 32];
+        // SHA-256 gives 32 bytes.
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+        Fingerprint(bytes)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    /// Pairs of hexadecimal digits with colons, as openssl and browsers print them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, byte) in self.0.iter().enumerate() {
+            let colon = if i == 0 { "" } else { ":" };
+            write!(f, "{colon}{byte:02X}")?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |error: pem::Error| TlsError::unreadable("certificate", path, &error);
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect();
+    let chain = chain.map_err(unreadable)?;
+    if chain.is_empty() {
+        return Err(unreadable(pem::Error::NoItemsFound));
+    }
+    Ok(chain)
+}
+
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::unreadable("key", path, &error))
+}

@@ -1,0 +1,164 @@
+//! RFC 5280: the self-signed certificate of a first start, made for one domain and this machine.
+
+use super::files::{self, TlsError};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// By this common name we know a certificate of our own making.
+const MARK: &str = "whoelse self-signed";
+/// The one name that means this machine, whatever its addresses are.
+const LOCALHOST: &str = "localhost";
+/// Long, because nobody renews it: clients pin it instead of asking an authority.
+const VALID: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// It begins earlier than now: clocks differ.
+const EARLIER: Duration = Duration::from_secs(86_400);
+
+/// Where the server's own certificate and key lie.
+#[derive(Debug, Clone)]
+pub struct OwnFiles {
+    /// `certificate.pem`.
+    pub certificate: PathBuf,
+    /// `key.pem`, readable by its owner alone.
+    pub key: PathBuf,
+}
+
+impl OwnFiles {
+    /// In a data directory.
+    pub fn of(data: &Path) -> OwnFiles {
+        OwnFiles { certificate: data.join("certificate.pem"), key: data.join("key.pem") }
+    }
+}
+
+/// Makes certificate and key for a domain unless they are there and name it. Returns whether
+/// they were made.
+///
+/// Files that somebody else put there, signed by an authority, are never touched.
+pub fn ensure(files: &OwnFiles, domain: &str) -> Result<bool, TlsError> {
+    if files.certificate.exists() || files.key.exists() {
+        let chain = files::chain(&files.certificate)?;
+        let own = match chain.as_slice() {
+            [own] => is_ours(own) && !names(own, domain),
+            _ => false,
+        };
+        if !own {
+            return Ok(false);
+        }
+    }
+    make(files, domain)?;
+    Ok(true)
+}
+
+fn make(files: &OwnFiles, domain: &str) -> Result<(), TlsError> {
+    let failed = |error: rcgen::Error| TlsError::unwritable(&files.certificate, &error);
+    let mut names = vec![in_ascii(domain)];
+    if domain == LOCALHOST {
+        names.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);
+    }
+    let mut params = CertificateParams::new(names).map_err(failed)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, MARK);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = rcgen::date_time_ymd(1970, 1, 1) + since;
+    params.not_before = now - EARLIER;
+    params.not_after = now + VALID;
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+    let certificate = params.self_signed(&key).map_err(failed)?;
+    // The key first: a certificate without its key would be found and kept.
+    replace(&files.key, key.serialize_pem().as_bytes())?;
+    replace(&files.certificate, certificate.pem().as_bytes())
+}
+
+/// A domain as certificates carry it: without brackets around an address, in the ASCII form of
+/// an internationalised name (RFC 5890).
+fn in_ascii(domain: &str) -> String {
+    let bare = domain.trim_matches(['[', ']']);
+    idna::domain_to_ascii(bare).unwrap_or_else(|_| bare.to_owned())
+}
+
+/// Writes a file whole or not at all, readable by its owner alone.
+fn replace(path: &Path, content: &[u8]) -> Result<(), TlsError> {
+    let unwritable = |error: std::io::Error| TlsError::unwritable(path, &error);
+    let fresh = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options.open(&fresh).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    let placed = written.and_then(|()| fs::rename(&fresh, path));
+    placed.map_err(|error| {
+        // What is left of the attempt is of no use; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&fresh);
+        unwritable(error)
+    })
+}
+
+fn is_ours(certificate: &CertificateDer<'_>) -> bool {
+    certificate.windows(MARK.len()).any(|window| window == MARK.as_bytes())
+}
+
+fn names(certificate: &CertificateDer<'_>, domain: &str) -> bool {
+    let Ok(name) = ServerName::try_from(in_ascii(domain)) else { return true };
+    ParsedCertificate::try_from(certificate)
+        .and_then(|parsed| verify_server_name(&parsed, &name))
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn files() -> (tempfile::TempDir, OwnFiles) {
+        let dir = tempfile::tempdir().unwrap();
+        let files = OwnFiles::of(dir.path());
+        (dir, files)
+    }
+
+    #[test]
+    fn a_certificate_is_made_once_and_names_the_domain() {
+        let (_dir, files) = files();
+
+        assert!(ensure(&files, "localhost").unwrap());
+        assert!(!ensure(&files, "localhost").unwrap());
+
+        let chain = files::chain(&files.certificate).unwrap();
+        for name in ["localhost", "127.0.0.1", "::1"] {
+            assert!(names(&chain[0], name), "{name}");
+        }
+        assert!(!names(&chain[0], "chat.example"));
+        let mode = fs::metadata(&files.key).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_renamed_domain_gets_a_new_certificate() {
+        let (_dir, files) = files();
+        ensure(&files, "localhost").unwrap();
+
+        assert!(ensure(&files, "büro.example").unwrap());
+
+        let chain = files::chain(&files.certificate).unwrap();
+        assert!(names(&chain[0], "xn--bro-hoa.example"));
+        assert!(!ensure(&files, "büro.example").unwrap());
+    }
+
+    #[test]
+    fn a_certificate_of_an_authority_is_never_replaced() {
+        let (_dir, files) = files();
+        let key = KeyPair::generate().unwrap();
+        let theirs = CertificateParams::new(["a.example".to_owned()]).unwrap();
+        fs::write(&files.certificate, theirs.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(&files.key, key.serialize_pem()).unwrap();
+
+        assert!(!ensure(&files, "b.example").unwrap());
+    }
+}
