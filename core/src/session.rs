@@ -15,8 +15,13 @@ use tokio::sync::Notify;
 use whoelse_stream::sm::{self, Handled, Sent};
 use whoelse_xmpp::{Class, FullJid, Outgoing, StreamError};
 
-/// The place of a received stanza in the count of its stream.
-pub type Ticket = u32;
+/// The place of a received stanza in the count of its session. The count starts anew when stream
+/// management is enabled; a ticket from before counts for nothing then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    managed: bool,
+    number: u32,
+}
 
 /// A newer connection holds the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -448,13 +453,17 @@ impl Session {
 
     /// A stanza has been received; the ticket says later that it is handled.
     pub(crate) fn received(&self) -> Ticket {
-        self.lock().handled.received()
+        let mut state = self.lock();
+        Ticket { managed: state.managed.is_some(), number: state.handled.received() }
     }
 
     /// A received stanza is handled: committed, if it had to be.
     pub(crate) fn done(&self, ticket: Ticket) {
         let mut state = self.lock();
-        state.handled.done(ticket);
+        if ticket.managed != state.managed.is_some() {
+            return;
+        }
+        state.handled.done(ticket.number);
         let settled = state.handled.all_done();
         let owes = state.owes_ack;
         drop(state);
@@ -479,12 +488,15 @@ impl Session {
         self.lock().handled.h()
     }
 
-    /// Waits until the keeper holds nothing of this session.
+    /// Waits until the keeper holds nothing of this session, or it is over.
     pub async fn settled(&self) {
         loop {
             let settled = self.settled.notified();
-            if self.lock().handled.all_done() {
-                return;
+            {
+                let state = self.lock();
+                if state.gone || state.handled.all_done() {
+                    return;
+                }
             }
             settled.await;
         }
