@@ -206,3 +206,6 @@ fn loopback(port: u16) -> Vec<SocketAddr> {
     let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
     addresses.map(|address| SocketAddr::new(address, port)).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,7 +158,7 @@ mod tests {
                 (4, "carol".into(), "x".into()),
             ]
         );
-        assert_eq!(bad, []);
+        assert!(bad.is_empty());
     }
 
     #[test]

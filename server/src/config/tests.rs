@@ -1,0 +1,256 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use whoelse_core::settings::Limits;
+
+const EXAMPLE: &str = include_str!("../../../whoelse.example.toml");
+
+fn parse(text: &str) -> Result<Config, String> {
+    file::parse(Path::new("conf/whoelse.toml"), text).map_err(|error| error.to_string())
+}
+
+/// A file with the one line that has to be there.
+fn sound(more: &str) -> Result<Config, String> {
+    parse(&format!("contacts = \"everyone\"\n{more}"))
+}
+
+fn refused(more: &str) -> String {
+    sound(more).expect_err(more)
+}
+
+#[test]
+fn the_quick_start_is_as_behaviour_says() {
+    let config = Config::quick_start();
+
+    assert!(config.listen.iter().all(|address| address.ip().is_loopback()));
+    assert_eq!(config.settings.registration, Registration::Open);
+    assert_eq!(config.settings.sessions, Sessions::One);
+    assert_eq!(config.settings.broadcast, Broadcast::Everyone);
+    assert_eq!(config.settings.block_duration, Duration::from_secs(60));
+    assert!(config.settings.idle_timeout.is_zero());
+    assert!(!config.credentials.as_ref().unwrap().required);
+    assert_eq!(config.check(), []);
+    assert_eq!(
+        config.summary(),
+        "quick start: listen 127.0.0.1:5222 [::1]:5222, registration open, contacts everyone, \
+         sessions one, broadcast everyone, block 60 s, timeout never, history 1y, data \
+         whoelse-data"
+    );
+}
+
+#[test]
+fn a_file_begins_from_other_defaults() {
+    let config = sound("").unwrap();
+
+    assert_eq!(config.settings.registration, Registration::Closed);
+    assert_eq!(config.settings.sessions, Sessions::Many);
+    assert_eq!(config.settings.broadcast, Broadcast::Administrators);
+    assert_eq!(config.credentials, None);
+    assert_eq!(config.check(), []);
+}
+
+#[test]
+fn the_example_holds_every_setting_with_its_default() {
+    let example = parse(EXAMPLE).unwrap();
+    let nothing_said = sound("").unwrap();
+
+    assert_eq!(format!("{example:?}"), format!("{nothing_said:?}"));
+    assert_eq!(example.check(), []);
+    for (table, least) in [("", 17), ("[limits]", 14)] {
+        let keys = file::known_keys(table);
+        assert_eq!(keys.len(), least, "{keys:?}");
+        for key in keys {
+            let written = EXAMPLE.lines().any(|line| {
+                let line = line.trim_start_matches("# ");
+                line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")
+            });
+            assert!(written, "{key}");
+        }
+    }
+}
+
+#[test]
+fn every_limit_can_be_set() {
+    let config = sound(
+        "[limits]\nsession_bytes = \"1 MiB\"\nresumption = 1\nack_every = 2\nack_wait = \"3s\"\n\
+         negotiation = 4\nhalf_open_per_place = 5\nhalf_open = 6\nsessions_per_account = 7\n\
+         undelivered_messages = 8\nundelivered_bytes = 9000000\nrequest = 10\nprobe = 11\n\
+         idle_accounts = 12\nblocks = 13\n",
+    );
+    let Limits {
+        session_bytes,
+        resumption,
+        ack_every,
+        ack_wait,
+        negotiation,
+        half_open_per_place,
+        half_open,
+        sessions_per_account,
+        undelivered_messages,
+        undelivered_bytes,
+        request,
+        probe,
+        idle_accounts,
+        blocks,
+    } = config.unwrap().settings.limits;
+
+    let sizes = [session_bytes as u64, undelivered_bytes];
+    assert_eq!(sizes, [1 << 20, 9_000_000]);
+    let durations = [resumption, ack_wait, negotiation, request, probe].map(|d| d.as_secs());
+    assert_eq!(durations, [1, 3, 4, 10, 11]);
+    let counts = [half_open_per_place, half_open, sessions_per_account, idle_accounts, blocks];
+    assert_eq!(counts, [5, 6, 7, 12, 13]);
+    assert_eq!((ack_every, undelivered_messages), (2, 8));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_near_one() {
+    assert_eq!(
+        refused("sessons = \"one\""),
+        "conf/whoelse.toml, line 2: there is no setting `sessons`; did you mean `sessions`?"
+    );
+    assert_eq!(
+        refused("\n[limits]\nhalf_opened = 3"),
+        "conf/whoelse.toml, line 4: there is no setting `half_opened`; did you mean `half_open`?"
+    );
+    assert_eq!(
+        refused("colour = \"green\""),
+        "conf/whoelse.toml, line 2: there is no setting `colour`"
+    );
+}
+
+#[test]
+fn contacts_roster_is_refused_in_clear_words_written_or_not() {
+    let sentence = "conf/whoelse.toml: contacts = \"roster\" is not available in this version; \
+                    write contacts = \"everyone\"";
+
+    assert_eq!(parse("").unwrap_err(), sentence);
+    assert_eq!(parse("contacts = \"roster\"").unwrap_err(), sentence);
+    assert!(parse("contacts = \"nobody\"").unwrap_err().contains("not \"nobody\""));
+}
+
+#[test]
+fn every_bad_value_is_refused_by_the_name_of_its_setting() {
+    for (line, words) in [
+        ("registration = \"invite\"", "not available in this version"),
+        ("registration = \"yes\"", "registration must be \"open\" or \"closed\", not \"yes\""),
+        ("sessions = \"two\"", "sessions must be \"one\" or \"many\", not \"two\""),
+        ("broadcast = \"bob\"", "broadcast must be \"everyone\" or \"administrators\""),
+        ("listen = \"localhost\"", "`localhost` is not an address to listen on"),
+        ("listen = 5222", "an address in quotes, or a list of them"),
+        ("direct_tls = [\"x\"]", "`x` is not an address"),
+        ("block_duration = 0", "block_duration must be from 1 to 86400 seconds, not 0"),
+        ("block_duration = \"2d\"", "block_duration must be from 1 to 86400 seconds"),
+        ("timeout = \"8d\"", "timeout must be from 0 to 604800 seconds, not 691200"),
+        ("timeout = \"soon\"", "`soon` is not a duration"),
+        ("timeout = -1", "`-1` is not a duration"),
+        ("history = \"never\"", "`never` is not a duration like \"1y\" or \"30d\", or \"off\""),
+        ("history = 0", "`0` is not a duration"),
+        ("certificate = \"a.pem\"", "`certificate` needs `key`"),
+        ("key = \"a.pem\"", "`key` needs `certificate`"),
+        ("admins = \"bob\"", "expected a sequence"),
+        ("[limits]\nsession_bytes = 1000", "limits.session_bytes must be 524288 bytes or more"),
+        ("[limits]\nundelivered_bytes = \"1 KiB\"", "limits.undelivered_bytes must be"),
+        ("[limits]\nack_wait = 0", "limits.ack_wait must be from 1 to 86400 seconds"),
+        ("[limits]\nhalf_open = 0", "limits.half_open must be 1 or more"),
+        ("[limits]\nack_every = 0", "limits.ack_every must be 1 or more"),
+        ("[limits]\nundelivered_messages = 0", "limits.undelivered_messages must be 1 or more"),
+        ("domain = ", "line 2"),
+    ] {
+        let sentence = refused(line);
+        assert!(sentence.contains(words), "{line}: {sentence}");
+        assert!(
+            sentence.starts_with("conf/whoelse.toml") && !sentence.contains('\n'),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn open_doors_to_strangers_are_refused_by_the_names_of_both_settings() {
+    let said = |more: &str| {
+        let problems = sound(more).unwrap().check();
+        problems.iter().map(Problem::to_string).collect::<Vec<_>>()
+    };
+
+    for public in [
+        "listen = \"0.0.0.0\"",
+        "listen = [\"127.0.0.1\", \"[::]:5222\"]",
+        "direct_tls = \"192.0.2.1\"",
+    ] {
+        let problems = said(&format!("registration = \"open\"\n{public}"));
+        assert_eq!(problems.len(), 1, "{public}");
+        assert!(problems[0].contains("contacts = \"everyone\""), "{problems:?}");
+        assert!(problems[0].contains("registration = \"open\""), "{problems:?}");
+    }
+    assert!(said("registration = \"open\"").is_empty());
+    assert!(said("listen = \"0.0.0.0\"").is_empty());
+    assert!(said("registration = \"open\"\nlisten = \"[::ffff:127.0.0.1]:1\"").is_empty());
+}
+
+#[test]
+fn settings_that_make_no_sense_are_problems() {
+    for (line, words) in [
+        ("listen = []", "nobody could connect"),
+        ("domain = \"not a domain\"", "is not a domain name"),
+        ("admins = [\"bob\", \"b b\"]", "\"b b\" is neither a name nor an address"),
+        ("features_off = [\"nonsense\"]", "there is no feature \"nonsense\""),
+    ] {
+        let problems = sound(line).unwrap().check();
+        assert!(problems.len() == 1 && problems[0].to_string().contains(words), "{problems:?}");
+    }
+}
+
+#[test]
+fn the_command_line_wins_over_the_file() {
+    let mut config = sound("block_duration = 5\ntimeout = 5\ndomain = \"a.example\"").unwrap();
+
+    let overrides = Overrides {
+        port: Some(7000),
+        block_duration: Some(10),
+        timeout: Some(20),
+        data: Some("elsewhere".into()),
+        credentials: Some("people.txt".into()),
+        listen: vec!["127.0.0.1".into(), "127.0.0.1:1".into()],
+        domain: Some("b.example".into()),
+    };
+    config.apply(overrides).unwrap();
+
+    assert_eq!(config.listen, ["127.0.0.1:7000".parse().unwrap()]);
+    assert_eq!(config.settings.block_duration, Duration::from_secs(10));
+    assert_eq!(config.settings.idle_timeout, Duration::from_secs(20));
+    assert_eq!(config.data, Path::new("elsewhere"));
+    assert_eq!(
+        config.credentials,
+        Some(CredentialsFile { path: "people.txt".into(), required: true })
+    );
+    assert_eq!(config.domain.as_deref(), Some("b.example"));
+}
+
+#[test]
+fn a_command_line_that_says_nothing_changes_nothing() {
+    let before = sound("domain = \"a.example\"").unwrap();
+    let mut after = before.clone();
+
+    after.apply(Overrides::default()).unwrap();
+
+    assert_eq!(format!("{after:?}"), format!("{before:?}"));
+}
+
+#[test]
+fn paths_in_a_file_are_seen_from_its_folder() {
+    let config = sound("data = \"d\"\ncertificate = \"c\"\nkey = \"/k\"\ncredentials = \"p\"");
+    let config = config.unwrap();
+
+    assert_eq!(config.data, Path::new("conf/d"));
+    let certificate = config.certificate.unwrap();
+    assert_eq!(certificate.certificate, Path::new("conf/c"));
+    assert_eq!(certificate.key, Path::new("/k"));
+    assert_eq!(config.credentials.unwrap().path, Path::new("conf/p"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = Config::from_file(Path::new("/nonexistent/whoelse.toml")).unwrap_err();
+
+    assert!(error.to_string().starts_with("cannot read /nonexistent/whoelse.toml: "), "{error}");
+}

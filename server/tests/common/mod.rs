@@ -1,0 +1,292 @@
+//! A server on a free port in a directory of its own, and clients that speak to it over sockets.
+#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use whoelse_server::connection::Io;
+use whoelse_server::{Config, Server, StartError};
+use whoelse_stream::client::{Config as StreamConfig, Machine, Opening, Resumption, Step};
+use whoelse_stream::{ChannelBindings, Password};
+use whoelse_xmpp::{Kind, Stanza};
+
+/// Longer than anything here takes, shorter than a person waits for a test.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server that runs, and the folder it lives in.
+pub struct World {
+    pub server: Server,
+    pub folder: tempfile::TempDir,
+}
+
+/// The quick start on a free port, in a folder of its own.
+pub fn config(folder: &Path) -> Config {
+    let mut config = Config::quick_start();
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.data = folder.join("data");
+    config.credentials = None;
+    config
+}
+
+impl World {
+    pub async fn start() -> World {
+        World::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Config)) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path());
+        change(&mut config);
+        let server = Server::start(config).await.unwrap();
+        for name in ["alice", "bob"] {
+            let made = server.node().create_account(name, password(name)).await;
+            made.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        }
+        World { server, folder }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.addresses()[0]
+    }
+
+    /// Logs in and sends presence.
+    pub async fn online(&self, name: &str) -> Client {
+        let mut client = self.login(name).await;
+        client.send("<presence/>").await;
+        client.expect(|stanza| stanza.kind() == Kind::Presence).await;
+        client
+    }
+
+    pub async fn login(&self, name: &str) -> Client {
+        let client = Client::connect(self.address(), StreamConfig::new("localhost")).await;
+        client.login(name).await
+    }
+
+    pub async fn resume(&self, name: &str, resume: Resumption) -> Client {
+        let mut config = StreamConfig::new("localhost");
+        config.resume = Some(resume);
+        Client::connect(self.address(), config).await.login(name).await
+    }
+}
+
+pub async fn start_error(config: Config) -> String {
+    match Server::start(config).await {
+        Ok(_) => panic!("the server has started"),
+        Err(error) => {
+            let _: &StartError = &error;
+            error.to_string()
+        }
+    }
+}
+
+pub fn password(name: &str) -> Password {
+    Password::new(&format!("the password of {name}")).unwrap()
+}
+
+/// One client's end of a stream.
+pub struct Client {
+    pub io: Box<dyn Io>,
+    pub machine: Machine,
+    pub opening: Option<Opening>,
+    /// Stanzas received since stream management was enabled.
+    pub received: u32,
+}
+
+impl Client {
+    /// Up to the point where it can log in.
+    pub async fn connect(address: SocketAddr, config: StreamConfig) -> Client {
+        let io = TcpStream::connect(address).await.unwrap();
+        let mut client = Client {
+            io: Box::new(io),
+            machine: Machine::new(config, None),
+            opening: None,
+            received: 0,
+        };
+        match client.step().await {
+            Step::StartTls => {}
+            other => panic!("{other:?}"),
+        }
+        let io = std::mem::replace(&mut client.io, Box::new(tokio::io::duplex(1).0));
+        let (io, channel) = handshake(io, false).await;
+        client.io = io;
+        client.machine.tls_started(channel);
+        client.ready().await
+    }
+
+    /// The same over TLS from the first byte.
+    pub async fn connect_direct(address: SocketAddr) -> Client {
+        let io = Box::new(TcpStream::connect(address).await.unwrap());
+        let (io, channel) = handshake(io, true).await;
+        let mut config = StreamConfig::new("localhost");
+        config.transport = whoelse_stream::server::Transport::Tls;
+        let machine = Machine::new(config, Some(channel));
+        Client { io, machine, opening: None, received: 0 }.ready().await
+    }
+
+    pub async fn ready(mut self) -> Client {
+        match self.step().await {
+            Step::Ready(_) => self,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn login(self, name: &str) -> Client {
+        self.login_as(name, password(name)).await
+    }
+
+    pub async fn login_as(mut self, name: &str, password: Password) -> Client {
+        self.machine.login(name, password).unwrap();
+        match self.step().await {
+            Step::Open(opening) => self.opening = Some(opening),
+            other => panic!("{other:?}"),
+        }
+        self
+    }
+
+    /// The next step, whatever it takes.
+    pub async fn step(&mut self) -> Step {
+        timeout(PATIENCE, self.next_step()).await.expect("the server has something to say")
+    }
+
+    async fn next_step(&mut self) -> Step {
+        loop {
+            let step = self.machine.poll();
+            self.flush().await;
+            if let Some(step) = step {
+                if matches!(step, Step::Stanza(_)) {
+                    self.received += 1;
+                }
+                return step;
+            }
+            let mut buffer = [0; 4096];
+            let read = self.io.read(&mut buffer).await.unwrap_or(0);
+            assert!(read > 0, "the server has closed the connection");
+            self.machine.push(&buffer[..read]);
+        }
+    }
+
+    pub async fn flush(&mut self) {
+        let out = self.machine.take_output();
+        // A server that has gone is seen when reading.
+        let _ = self.io.write_all(&out).await;
+        let _ = self.io.flush().await;
+    }
+
+    pub async fn send(&mut self, xml: &str) {
+        self.flush().await;
+        self.io.write_all(xml.as_bytes()).await.unwrap();
+        self.io.flush().await.unwrap();
+    }
+
+    /// The next stanza that fits.
+    pub async fn expect(&mut self, fits: impl Fn(&Stanza) -> bool) -> Stanza {
+        loop {
+            match self.step().await {
+                Step::Stanza(stanza) if fits(&stanza) => return stanza,
+                Step::Stanza(_) | Step::Sm(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The text of the next message.
+    pub async fn text(&mut self) -> String {
+        let message = self.expect(|stanza| stanza.kind() == Kind::Message).await;
+        message.child_text("body", whoelse_xmpp::ns::CLIENT).unwrap().to_string()
+    }
+
+    /// Where to go on with this session.
+    pub fn resumption(&self) -> Resumption {
+        match &self.opening {
+            Some(Opening::Bound { sm: Some(enabled), .. }) => {
+                Resumption { previd: enabled.id.clone().unwrap(), h: self.received }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until the server has closed the connection, whatever it says before.
+    pub async fn closed(&mut self) {
+        let mut rest = Vec::new();
+        timeout(PATIENCE, async { while self.io.read_buf(&mut rest).await.unwrap_or(0) > 0 {} })
+            .await
+            .expect("the server closes the connection");
+    }
+}
+
+pub fn message(to: &str, text: &str) -> String {
+    format!("<message to='{to}@localhost' type='chat'><body>{text}</body></message>")
+}
+
+pub async fn handshake(io: Box<dyn Io>, direct: bool) -> (Box<dyn Io>, ChannelBindings) {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_no_client_auth();
+    if direct {
+        config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+    }
+    let name = ServerName::try_from("localhost").unwrap();
+    let io = TlsConnector::from(Arc::new(config)).connect(name, io).await.unwrap();
+    let connection = io.get_ref().1;
+    if direct {
+        assert_eq!(connection.alpn_protocol(), Some(&b"xmpp-client"[..]));
+    }
+    let exporter =
+        connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
+    let channel = ChannelBindings { exporter: Some(exporter), server_end_point: None };
+    (Box::new(io), channel)
+}
+
+/// Takes any certificate: who the server is, is not what is tested here.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

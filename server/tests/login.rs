@@ -1,0 +1,111 @@
+//! A real server over real sockets: two people log in and exchange messages.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Client, World, message};
+use whoelse_stream::client::{Opening, Step};
+use whoelse_xmpp::{Kind, StreamCondition};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_clients_exchange_a_message() {
+    let world = World::start().await;
+    let mut alice = world.online("alice").await;
+    let mut bob = world.online("bob").await;
+
+    alice.send(&message("bob", "hello bob")).await;
+    assert_eq!(bob.text().await, "hello bob");
+    bob.send(&message("alice", "hello alice")).await;
+    assert_eq!(alice.text().await, "hello alice");
+
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_to_somebody_absent_waits_for_the_next_login() {
+    let world = World::start().await;
+    let mut alice = world.online("alice").await;
+    for text in ["one", "two", "three"] {
+        alice.send(&message("bob", text)).await;
+    }
+    alice.send("<r xmlns='urn:xmpp:sm:3'/>").await;
+
+    let mut bob = world.online("bob").await;
+
+    for text in ["one", "two", "three"] {
+        assert_eq!(bob.text().await, text);
+    }
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn direct_tls_leads_to_the_same_server() {
+    let world =
+        World::with(|config| config.direct_tls = vec!["127.0.0.1:0".parse().unwrap()]).await;
+    let address = world.server.direct_tls_addresses()[0];
+
+    let alice = Client::connect_direct(address).await.login("alice").await;
+
+    assert!(matches!(alice.opening, Some(Opening::Bound { .. })));
+    assert!(alice.machine.proved_channel());
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_is_resumed_and_nothing_is_lost_or_doubled() {
+    let world = World::start().await;
+    let mut alice = world.online("alice").await;
+    let bob = world.online("bob").await;
+    let resumption = bob.resumption();
+    drop(bob);
+    for text in ["one", "two"] {
+        alice.send(&message("bob", text)).await;
+    }
+
+    let mut bob = world.resume("bob", resumption).await;
+
+    assert!(matches!(bob.opening, Some(Opening::Resumed { .. })));
+    assert_eq!(bob.text().await, "one");
+    assert_eq!(bob.text().await, "two");
+    alice.send(&message("bob", "three")).await;
+    assert_eq!(bob.text().await, "three");
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_client_is_told_of_the_shutdown() {
+    let world = World::start().await;
+    let mut alice = world.online("alice").await;
+    alice.send(&message("bob", "last words")).await;
+
+    let (ended, ()) = tokio::join!(
+        async {
+            loop {
+                match alice.step().await {
+                    Step::Error(error) => return error,
+                    Step::Stanza(_) | Step::Sm(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        },
+        world.server.shutdown(),
+    );
+
+    assert_eq!(ended.condition, StreamCondition::SystemShutdown);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ends_with_its_stream() {
+    let world = World::start().await;
+    let mut alice = world.online("alice").await;
+    let mut bob = world.online("bob").await;
+
+    bob.send("</stream:stream>").await;
+
+    let gone = |stanza: &whoelse_xmpp::Stanza| {
+        stanza.kind() == Kind::Presence && stanza.type_() == Some("unavailable")
+    };
+    let gone = alice.expect(gone).await;
+    assert!(gone.from().unwrap().starts_with("bob@localhost/"));
+    world.server.shutdown().await;
+}
