@@ -1,0 +1,83 @@
+//! The server under measurement: started in a directory of its own, killed at the end.
+
+use crate::Failed;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    /// Where it listens on loopback.
+    pub port: u16,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts it on the first processor and waits until it listens.
+    pub async fn start(program: &Path, history: bool) -> Result<Server, Failed> {
+        let directory = tempfile::tempdir()?;
+        let settings = format!(
+            "listen = \"127.0.0.1\"\ncontacts = \"everyone\"\nregistration = \"open\"\n\
+             sessions = \"many\"\nhistory = \"{}\"\nfeatures_off = [\"whoelsesince\"]\n",
+            if history { "1y" } else { "off" }
+        );
+        let config = directory.path().join("whoelse.toml");
+        std::fs::write(&config, settings)?;
+        let mut child = Command::new("taskset")
+            .args(["--cpu-list", "0"])
+            .arg(std::fs::canonicalize(program)?)
+            .args(["server", "0", "--config"])
+            .arg(&config)
+            .current_dir(directory.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = child.stdout.take().ok_or("the server has no output")?;
+        let mut lines = BufReader::new(output).lines();
+        let port = tokio::time::timeout(Duration::from_secs(20), async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(port) = port_in(&line) {
+                    return Ok::<_, Failed>(port);
+                }
+            }
+            Err("the server ended before it listened".into())
+        })
+        .await??;
+        // Its output goes on being read, or it would block.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(Server { child, port, _directory: directory })
+    }
+
+    fn proc(&self, file: &str) -> Result<String, Failed> {
+        let id = self.child.id().ok_or("the server has ended")?;
+        Ok(std::fs::read_to_string(format!("/proc/{id}/{file}"))?)
+    }
+
+    /// CPU time so far, user and system (`/proc/PID/stat`, fields 14 and 15, in hundredths).
+    pub fn cpu(&self) -> Result<Duration, Failed> {
+        let stat = self.proc("stat")?;
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u64 =
+            fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// Resident memory, in KiB.
+    pub fn memory(&self) -> Result<u64, Failed> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.ok_or("no VmRSS")?.parse()?)
+    }
+}
+
+/// The port in a line like `listening on 127.0.0.1:40123`.
+fn port_in(line: &str) -> Option<u16> {
+    let (_, port) = line.split_once("127.0.0.1:")?;
+    let end = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(port.len());
+    port.get(..end)?.parse().ok()
+}
