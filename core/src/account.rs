@@ -130,6 +130,22 @@ impl Account {
         self.read().len()
     }
 
+    /// Adds a session if `fits` says so of those there are, in one look and change: two logins at
+    /// once cannot both find the account empty.
+    pub(crate) fn add_session_if(
+        &self,
+        session: &Arc<Session>,
+        fits: impl FnOnce(&[Arc<Session>]) -> bool,
+    ) -> bool {
+        let mut sessions = self.write();
+        let fits = fits(&sessions);
+        if fits {
+            sessions.push(session.clone());
+        }
+        fits
+    }
+
+    #[cfg(test)]
     pub(crate) fn add_session(&self, session: Arc<Session>) {
         self.write().push(session);
     }

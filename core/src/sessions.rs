@@ -42,11 +42,6 @@ impl Node {
         {
             self.replace(&old).await;
         }
-        if account.session_count() >= self.settings.limits.sessions_per_account {
-            // RFC 6120, 7.6.2.1.
-            return Err(StanzaError::new(Condition::ResourceConstraint)
-                .with_text("this account has too many sessions"));
-        }
         let jid = name_session(account, resource)?;
         let session = Arc::new(Session::new(
             self.next_session(),
@@ -56,9 +51,29 @@ impl Node {
             self.settings.limits.session_bytes,
             self.clock.now(),
         ));
-        account.add_session(session.clone());
+        self.seat(account, &session)?;
         tracing::info!(session = session.id, jid = %session.jid, "session_bound");
         Ok(Hold { session, epoch: 1 })
+    }
+
+    /// Gives a new session its place beside the account's others.
+    fn seat(&self, account: &Account, session: &Arc<Session>) -> Result<(), StanzaError> {
+        let most = self.settings.limits.sessions_per_account;
+        let one = self.settings.sessions == Sessions::One && !session.is_trusted();
+        let (mut alone, mut room) = (true, true);
+        account.add_session_if(session, |others| {
+            // Whoever came in while this one waited was first.
+            alone = !one || others.iter().all(|other| other.is_trusted());
+            room = others.len() < most;
+            alone && room
+        });
+        match (alone, room) {
+            (false, _) => Err(already_in(account)),
+            // RFC 6120, 7.6.2.1.
+            (true, false) => Err(StanzaError::new(Condition::ResourceConstraint)
+                .with_text("this account has too many sessions")),
+            (true, true) => Ok(()),
+        }
     }
 
     /// behaviour.md, Log in 5: the first session is untouched unless it is dead or detached.
@@ -68,8 +83,7 @@ impl Node {
                 continue;
             }
             if old.is_attached() && self.answers(&old).await {
-                let text = format!("{} is already logged in", account.name());
-                return Err(StanzaError::new(Condition::Conflict).with_text(text));
+                return Err(already_in(account));
             }
             self.replace(&old).await;
         }
@@ -251,6 +265,11 @@ impl Node {
     {
         self.resumptions.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+fn already_in(account: &Account) -> StanzaError {
+    let text = format!("{} is already logged in", account.name());
+    StanzaError::new(Condition::Conflict).with_text(text)
 }
 
 fn name_session(account: &Account, resource: Option<&str>) -> Result<FullJid, StanzaError> {
