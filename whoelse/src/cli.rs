@@ -54,6 +54,15 @@ pub struct Server {
     /// Create the accounts listed in this file, a name and a password a line.
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,
+    /// Listen on this address, with or without a port; may be given more than once.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+    /// Serve this domain.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// Log this much: error, warn, info, debug or trace. [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
 }
 
 /// `whoelse client`.

@@ -3,6 +3,7 @@
 //! What is written on the command line is in `cli`, the client's face in `terminal`, what can be
 //! typed there in `commands`.
 
+mod admin;
 mod cli;
 mod commands;
 mod terminal;
@@ -14,8 +15,8 @@ use cli::{Action, Cli};
 fn main() -> ExitCode {
     match Cli::from_command_line().action {
         Action::Client(options) => terminal::run(options),
-        Action::Server(_)
-        | Action::Send(_)
+        Action::Server(options) => admin::server::run(options),
+        Action::Send(_)
         | Action::User(_)
         | Action::Domain(_)
         | Action::Config(_) => {

@@ -1,0 +1,3 @@
+//! Everything but chatting: running a server, and looking after one that runs.
+
+pub mod server;
