@@ -33,7 +33,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 pub enum Credentials {
     /// Whom the system says we are; to act for this account, or for whom the server chooses.
     External {
-        /// The account.
+        /// The account: its name, or its whole address.
         authzid: Option<String>,
     },
     /// A name and a password; the connection is trusted with neither being told.
@@ -79,7 +79,8 @@ enum News {
 
 impl Link {
     /// Logs in over a connection that needs no encryption, because it never leaves this computer.
-    /// Presence is not announced, so nothing but answers arrives.
+    /// Presence is not announced, so nothing but answers arrives. An empty `domain` is whatever
+    /// the server serves.
     pub async fn open<IO>(io: IO, domain: &str, who: Credentials) -> Result<Link, LoginError>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -93,7 +94,13 @@ impl Link {
     async fn open_wire(mut wire: Wire, who: Credentials) -> Result<Link, LoginError> {
         wire.until_ready().await.map_err(LoginError::Connect)?;
         match who {
-            Credentials::External { authzid } => wire.login_external(authzid.as_deref()),
+            Credentials::External { authzid } => {
+                let whole = authzid.map(|name| match name.contains('@') {
+                    true => name,
+                    false => format!("{name}@{}", wire.domain()),
+                });
+                wire.login_external(whole.as_deref())
+            }
             Credentials::Password { name, password } => wire.login(&name, password),
         }
         .map_err(|denied| LoginError::Refused { text: denied.to_string() })?;

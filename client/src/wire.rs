@@ -129,6 +129,11 @@ impl Wire {
 
     // ---- before the login ----
 
+    /// The domain of the server.
+    pub(crate) fn domain(&self) -> &str {
+        self.machine.domain()
+    }
+
     /// Until the server is ready for the handshake; gives the connection back for it.
     pub(crate) async fn until_tls(mut self) -> Result<(Box<dyn Io>, Suspended), ConnectError> {
         match self.step().await {

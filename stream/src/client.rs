@@ -29,7 +29,8 @@ pub use step::{Denied, Opening, Probe, Reason, Resumption, Step};
 /// What the machine needs to know beforehand.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The domain to talk to.
+    /// The domain to talk to. Empty for whatever the server at the other end serves: only where
+    /// something else than the name says that it is the right one.
     pub domain: String,
     /// What lies below the stream.
     pub transport: Transport,
@@ -201,6 +202,11 @@ impl Machine {
         matches!(self.state, State::Over)
     }
 
+    /// The domain talked to: the one asked for, or else the one the server named in its header.
+    pub fn domain(&self) -> &str {
+        &self.config.domain
+    }
+
     /// What the server offers at the present stage.
     pub fn features(&self) -> &Features {
         &self.features
@@ -265,7 +271,7 @@ impl Machine {
     fn start(&mut self, stage: Stage) {
         self.scanner.restart();
         let attributes = Attributes {
-            to: Some(&self.config.domain),
+            to: Some(self.config.domain.as_str()).filter(|domain| !domain.is_empty()),
             lang: &self.config.lang,
             ..Attributes::default()
         };
@@ -291,13 +297,14 @@ impl Machine {
     }
 
     fn header(&mut self, header: &StreamHeader, stage: Stage) -> State {
-        match header::check_version(header) {
-            Ok(()) => State::Features(stage),
-            Err(error) => {
-                self.end(error);
-                State::Over
-            }
+        if let Err(error) = header::check_version(header) {
+            self.end(error);
+            return State::Over;
         }
+        if let (true, Some(from)) = (self.config.domain.is_empty(), &header.from) {
+            self.config.domain = from.to_string();
+        }
+        State::Features(stage)
     }
 
     fn element(&mut self, element: Stanza, state: State) -> State {

@@ -93,6 +93,20 @@ fn the_header_goes_out_at_once() {
 }
 
 #[test]
+fn a_domain_that_is_not_known_is_learnt_from_the_server() {
+    let config = Config { transport: Transport::Trusted, ..Config::new("") };
+    let mut machine = Machine::new(config, None);
+    assert!(!said(&mut machine).contains(" to="));
+
+    send(&mut machine, &format!("{HEADER}{}", mechanisms(&["EXTERNAL"])));
+    assert_eq!(machine.domain(), "a.example");
+
+    machine.login_external(None).unwrap();
+    send(&mut machine, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+    assert!(said(&mut machine).contains(" to='a.example'"));
+}
+
+#[test]
 fn tls_is_asked_for_before_anything_else() {
     let mut machine = started(Transport::StartTls);
     said(&mut machine);
