@@ -1,5 +1,8 @@
 //! RFC 6120, 6 and 7: from a stream that waits for a login to an open session.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use whoelse_stream::client::{Denied, Opening, Step};
 use whoelse_stream::sasl::Condition as SaslCondition;
 use whoelse_stream::sm::Enabled;
@@ -10,6 +13,9 @@ use crate::client::LoginError;
 use crate::connect::ConnectError;
 use crate::session::Counted;
 use crate::wire::{Wire, no_connection};
+
+/// How soon after a refusal the end of the stream still belongs to it.
+const SAME_BREATH: Duration = Duration::from_millis(100);
 
 /// A name and a password.
 #[derive(Debug, Clone)]
@@ -76,7 +82,10 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
             }
             Ok(Step::NotResumed { h }) => remembered = h,
             Ok(Step::AuthFailed(refusal)) => {
-                return Err(Refused { fault: refused_login(refusal), wire: Some(wire) });
+                // A server that wants no other try ends the stream in the same breath.
+                let ended = timeout(SAME_BREATH, wire.until_gone()).await.is_ok();
+                let fault = refused_login(refusal, ended);
+                return Err(Refused { fault, wire: (!ended).then_some(wire) });
             }
             Ok(Step::BindRefused(error)) => break refused_bind(&error),
             // Nothing is sent to a session that has not announced itself.
@@ -87,10 +96,15 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
     Err(Refused { fault, wire: None })
 }
 
-fn refused_login(refusal: Refusal) -> LoginError {
-    match refusal.condition {
-        SaslCondition::NotAuthorized => LoginError::WrongPassword { text: refusal.text },
-        other => LoginError::Refused { text: refusal.text.unwrap_or_else(|| other.to_string()) },
+/// Another password may be tried unless the server has had enough of it.
+fn refused_login(refusal: Refusal, ended: bool) -> LoginError {
+    match (refusal.condition, refusal.text) {
+        (SaslCondition::NotAuthorized, text) if !ended => LoginError::WrongPassword { text },
+        (SaslCondition::NotAuthorized, None) => {
+            LoginError::Refused { text: "wrong password".to_owned() }
+        }
+        (_, Some(text)) => LoginError::Refused { text },
+        (other, None) => LoginError::Refused { text: other.to_string() },
     }
 }
 
@@ -132,9 +146,11 @@ mod tests {
         let blocked =
             Refusal::new(SaslCondition::TemporaryAuthFailure).with_text("blocked for 60 s");
 
-        assert_eq!(refused_login(wrong), LoginError::WrongPassword { text: None });
+        let again = LoginError::WrongPassword { text: None };
+        assert_eq!(refused_login(wrong.clone(), false), again);
+        assert!(matches!(refused_login(wrong, true), LoginError::Refused { .. }));
         let text = "blocked for 60 s".to_owned();
-        assert_eq!(refused_login(blocked), LoginError::Refused { text });
+        assert_eq!(refused_login(blocked, false), LoginError::Refused { text });
     }
 
     #[test]

@@ -1,0 +1,351 @@
+//! A client and a small server over real TLS: logging in, losing the connection, coming back.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod world;
+
+use std::time::Duration;
+
+use whoelse_client::{
+    ConnectError, Ending, Event, Fingerprint, LoginError, NotSent, Password, Probe, RegisterError,
+};
+use whoelse_xmpp::{BareJid, StreamCondition, StreamError, ns};
+use world::{World, next, until};
+
+fn password(text: &str) -> Password {
+    Password::new(text).unwrap()
+}
+
+fn bob() -> BareJid {
+    BareJid::parse("bob@localhost").unwrap()
+}
+
+// ---- logging in ----
+
+#[tokio::test]
+async fn a_new_name_is_free_then_taken_and_its_password_lets_it_in() {
+    let world = World::new().await;
+    let (client, _events) = world.client();
+
+    assert_eq!(client.probe("alice").await, Ok(Probe::Free));
+    client.register("alice", password("secret")).await.unwrap();
+    assert_eq!(client.probe("alice").await, Ok(Probe::Known));
+    let me = client.login("alice", password("secret")).await.unwrap();
+
+    assert_eq!(me.to_bare().as_str(), "alice@localhost");
+    assert_eq!(client.me(), Some(me));
+}
+
+#[tokio::test]
+async fn a_wrong_password_can_be_tried_again_until_the_server_has_enough() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    let (client, _events) = world.client();
+
+    for _ in 0..2 {
+        let refused = client.login("alice", password("wrong")).await.unwrap_err();
+        assert_eq!(refused, LoginError::WrongPassword { text: None });
+    }
+    let third = client.login("alice", password("wrong")).await.unwrap_err();
+    assert_eq!(third, LoginError::Refused { text: "blocked for 60 s".to_owned() });
+
+    client.login("alice", password("secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_in_use_is_told_and_can_be_tried_again() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    let (client, _events) = world.client();
+    world.refuse_next_session();
+
+    let refused = client.login("alice", password("secret")).await.unwrap_err();
+
+    assert_eq!(refused, LoginError::AlreadyLoggedIn);
+    client.login("alice", password("secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_server_it_is_said_where_none_answers() {
+    let world = World::new().await;
+    let mut config = world.config();
+    config.port = 1;
+    let (client, _events) = whoelse_client::Client::start(config);
+
+    let refused = client.connect().await.unwrap_err();
+
+    assert_eq!(refused, ConnectError::Refused { address: "127.0.0.1:1".to_owned() });
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_while_the_user_was_typing_is_made_again() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    let (client, _events) = world.client();
+    client.connect().await.unwrap();
+
+    world.break_connections().await;
+
+    client.login("alice", password("secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_can_be_sent_before_the_login() {
+    let world = World::new().await;
+    let (client, _events) = world.client();
+
+    assert_eq!(client.message(&bob(), "hi").await, Err(NotSent::NotLoggedIn));
+    assert!(client.settle(Duration::from_secs(1)).await);
+}
+
+// ---- certificates ----
+
+#[tokio::test]
+async fn a_certificate_on_this_computer_is_pinned_and_a_changed_one_refused() {
+    let world = World::new().await;
+    let (client, _events) = world.client();
+    client.connect().await.unwrap();
+
+    world.break_connections().await;
+    world.new_certificate();
+    until_gone().await;
+
+    let refused = client.connect().await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Changed { .. }), "{refused:?}");
+    let refused = client.register("alice", password("secret")).await.unwrap_err();
+    assert!(matches!(refused, RegisterError::Connect(ConnectError::Changed { .. })));
+    let refused = client.probe("alice").await.unwrap_err();
+    assert!(matches!(refused, RegisterError::Connect(ConnectError::Changed { .. })));
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_offered_if_the_server_proves_that_it_knows_me() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    let (client, _events) = world.client();
+    client.connect().await.unwrap();
+    world.break_connections().await;
+    world.new_certificate();
+    until_gone().await;
+
+    let refused = client.login("alice", password("secret")).await.unwrap_err();
+    let LoginError::NewPin { fingerprint } = refused else { panic!("{refused:?}") };
+    assert_eq!(client.me(), None, "nothing happens without the user's word");
+
+    client.trust(fingerprint).await;
+    client.login("alice", password("secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_certificate_with_a_server_that_does_not_know_me_is_not_offered() {
+    let world = World::new().await;
+    world.account("alice", "another password");
+    let (client, _events) = world.client();
+    client.connect().await.unwrap();
+    world.break_connections().await;
+    world.new_certificate();
+    until_gone().await;
+
+    let refused = client.login("alice", password("secret")).await.unwrap_err();
+
+    assert!(matches!(refused, LoginError::WrongPassword { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_pin_outlives_the_client() {
+    let world = World::new().await;
+    let state = tempfile::tempdir().unwrap();
+    let mut config = world.config();
+    config.state = Some(state.path().join("whoelse"));
+    let (first, _events) = whoelse_client::Client::start(config.clone());
+    first.connect().await.unwrap();
+
+    world.new_certificate();
+    let (second, _events) = whoelse_client::Client::start(config);
+
+    assert!(matches!(second.connect().await, Err(ConnectError::Changed { .. })));
+    second.trust(Fingerprint::of(b"another one")).await;
+    assert!(matches!(second.connect().await, Err(ConnectError::Changed { .. })));
+}
+
+/// Until the client has noticed that the connection at hand is gone.
+async fn until_gone() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+// ---- a session ----
+
+#[tokio::test]
+async fn what_was_sent_is_stored_when_it_is_settled() {
+    let world = World::new().await;
+    let (client, _events) = world.alice().await;
+
+    for n in 0..50 {
+        client.message(&bob(), &n.to_string()).await.unwrap();
+    }
+
+    assert!(client.settle(Duration::from_secs(10)).await);
+    assert_eq!(world.texts(), (0..50).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_is_not_acknowledged_is_not_settled() {
+    let world = World::new().await;
+    let (client, _events) = world.alice().await;
+    world.be_silent(true);
+
+    client.message(&bob(), "hi").await.unwrap();
+
+    assert!(!client.settle(Duration::from_millis(500)).await);
+    world.be_silent(false);
+    assert!(client.settle(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_resumed_and_nothing_is_lost_or_sent_twice() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+    client.message(&bob(), "before").await.unwrap();
+    assert!(client.settle(Duration::from_secs(10)).await);
+
+    world.break_connections().await;
+    assert_eq!(next(&mut events).await, Event::ConnectionLost);
+    client.message(&bob(), "meanwhile").await.unwrap();
+    assert_eq!(next(&mut events).await, Event::Resumed);
+    client.message(&bob(), "after").await.unwrap();
+
+    assert!(client.settle(Duration::from_secs(10)).await);
+    assert_eq!(world.texts(), ["before", "meanwhile", "after"]);
+    assert_eq!(world.counts(), (1, 1));
+}
+
+#[tokio::test]
+async fn after_a_restart_unacknowledged_messages_come_again_under_the_same_id() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+    world.be_silent(true);
+    client.message(&bob(), "one").await.unwrap();
+    until(|| world.texts() == ["one"]).await;
+
+    world.forget_sessions();
+    world.break_connections().await;
+    world.be_silent(false);
+    assert_eq!(next(&mut events).await, Event::ConnectionLost);
+    assert_eq!(next(&mut events).await, Event::Reconnected);
+    assert!(client.settle(Duration::from_secs(10)).await);
+
+    let messages = world.messages();
+    assert_eq!(world.texts(), ["one", "one"]);
+    assert_eq!(messages[0].0, messages[1].0);
+}
+
+#[tokio::test]
+async fn messages_arrive() {
+    let world = World::new().await;
+    let (_client, mut events) = world.alice().await;
+
+    world.write("<message from='bob@localhost/x' type='chat'><body>hi</body></message>").await;
+
+    let Event::Message(message) = next(&mut events).await else { panic!("no message") };
+    assert_eq!((message.from, message.text.as_str()), (bob(), "hi"));
+}
+
+#[tokio::test]
+async fn idleness_ends_the_session_and_the_client_stays_out() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+    let words = "logged out after 30 s without activity".to_owned();
+
+    world
+        .end(StreamError {
+            condition: StreamCondition::PolicyViolation,
+            text: Some(words.clone()),
+            app: Some(("idle", ns::WHOELSE_ERRORS)),
+        })
+        .await;
+
+    assert_eq!(next(&mut events).await, Event::LoggedOut(Ending::Idle(Some(words))));
+    assert_eq!(client.me(), None);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.counts(), (1, 0));
+    client.login("alice", password("secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_replaced_by_another_does_not_come_back() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+
+    world.end(StreamError::new(StreamCondition::Conflict)).await;
+
+    assert_eq!(next(&mut events).await, Event::LoggedOut(Ending::Replaced));
+    assert_eq!(client.me(), None);
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_is_awaited() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+
+    world.end(StreamError::new(StreamCondition::SystemShutdown)).await;
+
+    assert_eq!(next(&mut events).await, Event::ShuttingDown);
+    assert_eq!(next(&mut events).await, Event::ConnectionLost);
+    assert_eq!(next(&mut events).await, Event::Resumed);
+    assert!(client.me().is_some());
+}
+
+#[tokio::test]
+async fn a_password_changed_meanwhile_ends_the_session() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+
+    world.account("alice", "another password");
+    world.break_connections().await;
+
+    assert_eq!(next(&mut events).await, Event::ConnectionLost);
+    assert!(matches!(next(&mut events).await, Event::LoggedOut(Ending::Refused(_))));
+    assert_eq!(client.me(), None);
+}
+
+#[tokio::test]
+async fn a_certificate_changed_meanwhile_ends_the_session_with_a_warning() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+
+    world.new_certificate();
+    world.break_connections().await;
+
+    assert_eq!(next(&mut events).await, Event::ConnectionLost);
+    let ended = next(&mut events).await;
+    let Event::LoggedOut(Ending::Untrusted(ConnectError::Changed { .. })) = ended else {
+        panic!("{ended:?}")
+    };
+    assert_eq!(client.me(), None);
+}
+
+#[tokio::test]
+async fn whoever_logs_out_can_log_in_again() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+    client.message(&bob(), "last words").await.unwrap();
+
+    client.logout().await;
+
+    assert_eq!(next(&mut events).await, Event::LoggedOut(Ending::Asked));
+    assert_eq!(client.me(), None);
+    until(|| world.texts() == ["last words"]).await;
+    client.login("alice", password("secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_handle_takes_the_session_with_it() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+    client.message(&bob(), "last words").await.unwrap();
+
+    drop(client);
+
+    assert_eq!(events.next().await, None);
+    assert_eq!(world.texts(), ["last words"]);
+}

@@ -1,0 +1,383 @@
+//! A small server for tests: the real accepting machine over real TLS, and behind it just enough
+//! of a server to be logged in to, to lose connections and to be restarted.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use whoelse_client::{Client, Config, Event, Events};
+use whoelse_stream::sasl::{Condition as SaslCondition, Refusal};
+use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::server::{self, LookupAnswer, Machine, RegisterAnswer, RegisterRequest, Step};
+use whoelse_stream::sm::{Element as Sm, Enabled};
+use whoelse_stream::{ChannelBindings, Password};
+use whoelse_xmpp::{BareJid, Condition, Kind, Stanza, StanzaError, StreamError, ns};
+
+const HASHES: [Hash; 2] = [Hash::Sha1, Hash::Sha256];
+
+/// A server, and what the test wants of it.
+#[derive(Clone)]
+pub struct World {
+    pub address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    accounts: HashMap<String, Vec<Verifier>>,
+    sessions: HashMap<String, Session>,
+    /// Every message that arrived: id and text, repeats included.
+    messages: Vec<(String, String)>,
+    live: Vec<mpsc::Sender<Wish>>,
+    acceptor: Option<TlsAcceptor>,
+    /// Stanzas are handled, but the client is told the old count.
+    silent: bool,
+    /// The next resource is refused: somebody else is logged in.
+    conflict: bool,
+    failures: u32,
+    logins: u32,
+    resumptions: u32,
+}
+
+/// A session that can be resumed.
+#[derive(Default, Clone)]
+struct Session {
+    handled: u32,
+    /// The last count the client was told.
+    told: u32,
+}
+
+/// What the test does to a connection.
+enum Wish {
+    /// Breaks it without a word.
+    Break,
+    /// Writes this.
+    Write(Vec<u8>),
+    /// Ends the stream.
+    End(StreamError),
+}
+
+impl World {
+    /// A server on a free port of this computer.
+    pub async fn new() -> World {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let world = World { address, state: Arc::default() };
+        world.new_certificate();
+        let accepting = world.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(accepting.clone().serve(socket));
+            }
+        });
+        world
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// The server makes itself another certificate.
+    pub fn new_certificate(&self) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::from(key))
+            .unwrap();
+        self.state().acceptor = Some(TlsAcceptor::from(Arc::new(config)));
+    }
+
+    pub fn account(&self, name: &str, password: &str) {
+        let password = Password::new(password).unwrap();
+        let verifiers = HASHES.iter().map(|hash| Verifier::fresh(*hash, &password)).collect();
+        self.state().accounts.insert(name.to_owned(), verifiers);
+    }
+
+    /// From now on nothing more is acknowledged, or everything is again.
+    pub fn be_silent(&self, silent: bool) {
+        self.state().silent = silent;
+    }
+
+    /// The next login finds the account in use.
+    pub fn refuse_next_session(&self) {
+        self.state().conflict = true;
+    }
+
+    /// Forgets the sessions, as a restart does.
+    pub fn forget_sessions(&self) {
+        self.state().sessions.clear();
+    }
+
+    pub fn messages(&self) -> Vec<(String, String)> {
+        self.state().messages.clone()
+    }
+
+    pub fn texts(&self) -> Vec<String> {
+        self.messages().into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// How many sessions were begun, and how many were resumed.
+    pub fn counts(&self) -> (u32, u32) {
+        let state = self.state();
+        (state.logins, state.resumptions)
+    }
+
+    pub async fn break_connections(&self) {
+        self.each(|| Wish::Break).await;
+    }
+
+    pub async fn write(&self, xml: &str) {
+        self.each(|| Wish::Write(xml.as_bytes().to_vec())).await;
+    }
+
+    pub async fn end(&self, error: StreamError) {
+        self.each(|| Wish::End(error.clone())).await;
+    }
+
+    async fn each(&self, wish: impl Fn() -> Wish) {
+        let live = self.state().live.clone();
+        for connection in live {
+            let _ = connection.send(wish()).await;
+        }
+    }
+
+    /// A client of this server, which remembers nothing when it ends.
+    pub fn client(&self) -> (Client, Events) {
+        Client::start(self.config())
+    }
+
+    pub fn config(&self) -> Config {
+        let mut config = Config::new("127.0.0.1", self.address.port());
+        config.host = "127.0.0.1".to_owned();
+        config
+    }
+
+    /// A client that is logged in as `alice`.
+    pub async fn alice(&self) -> (Client, Events) {
+        self.account("alice", "secret");
+        let (client, mut events) = self.client();
+        client.login("alice", Password::new("secret").unwrap()).await.unwrap();
+        assert!(matches!(next(&mut events).await, Event::LoggedIn { .. }));
+        (client, events)
+    }
+
+    async fn serve(self, mut socket: TcpStream) {
+        let mut config = server::Config::new("localhost");
+        config.registration = server::Registration::Open;
+        let mut machine = Machine::new(Arc::new(config), None);
+        let mut buffer = [0; 4096];
+        loop {
+            let step = machine.poll();
+            let _ = socket.write_all(&machine.take_output()).await;
+            match step {
+                Some(Step::StartTls) => break,
+                Some(_) => return,
+                None => match socket.read(&mut buffer).await {
+                    Ok(n) if n > 0 => machine.push(&buffer[..n]),
+                    _ => return,
+                },
+            }
+        }
+        let acceptor = self.state().acceptor.clone().unwrap();
+        let Ok(io) = acceptor.accept(socket).await else { return };
+        let connection = io.get_ref().1;
+        let exporter = connection
+            .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))
+            .unwrap();
+        machine.tls_started(ChannelBindings { exporter: Some(exporter), server_end_point: None });
+        let (wishes, wished) = mpsc::channel(8);
+        self.state().live.push(wishes);
+        Connection { world: self, machine, session: None, out: Vec::new() }.run(io, wished).await;
+    }
+}
+
+/// One encrypted connection.
+struct Connection {
+    world: World,
+    machine: Machine,
+    session: Option<String>,
+    out: Vec<u8>,
+}
+
+impl Connection {
+    async fn run<IO>(mut self, mut io: IO, mut wished: mpsc::Receiver<Wish>)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut buffer = [0; 4096];
+        loop {
+            let mut over = false;
+            while let Some(step) = self.machine.poll() {
+                over |= self.take(step);
+            }
+            let mut bytes = self.machine.take_output();
+            bytes.append(&mut self.out);
+            if io.write_all(&bytes).await.is_err() || io.flush().await.is_err() {
+                return;
+            }
+            if over {
+                let _ = io.shutdown().await;
+                return;
+            }
+            tokio::select! {
+                read = io.read(&mut buffer) => match read {
+                    Ok(n) if n > 0 => self.machine.push(&buffer[..n]),
+                    _ => return,
+                },
+                wish = wished.recv() => match wish {
+                    None | Some(Wish::Break) => return,
+                    Some(Wish::Write(bytes)) => self.out = bytes,
+                    Some(Wish::End(error)) => {
+                        self.machine.close(Some(error));
+                        let _ = io.write_all(&self.machine.take_output()).await;
+                        let _ = io.shutdown().await;
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes a step. Returns whether the connection is over.
+    fn take(&mut self, step: Step) -> bool {
+        match step {
+            Step::Lookup { localpart, mechanism } => {
+                let hash = match mechanism {
+                    whoelse_stream::sasl::Mechanism::Scram { hash, .. } => hash,
+                    _ => Hash::Sha256,
+                };
+                let known = self.world.state().accounts.get(localpart.as_str()).cloned();
+                let verifier = known.into_iter().flatten().find(|it| it.hash == hash);
+                self.machine.lookup(match verifier {
+                    Some(verifier) => LookupAnswer::Verifier(verifier),
+                    None => LookupAnswer::Fake(Verifier::fake(hash, b"secret", &localpart)),
+                });
+            }
+            Step::AuthFailed { .. } => {
+                let failures = {
+                    let mut state = self.world.state();
+                    state.failures += 1;
+                    state.failures
+                };
+                let refusal = Refusal::new(SaslCondition::NotAuthorized);
+                self.machine.failed(&match failures {
+                    3 => refusal.with_text("blocked for 60 s").and_close(),
+                    _ => refusal,
+                });
+            }
+            Step::AuthSucceeded { .. } => self.machine.succeeded(),
+            Step::Register(request) => self.register(request),
+            Step::Bind { .. } => {
+                if std::mem::take(&mut self.world.state().conflict) {
+                    self.machine.bind_refused(&StanzaError::new(Condition::Conflict));
+                    return false;
+                }
+                let name = self.machine.localpart().unwrap().to_owned();
+                let account = BareJid::new(Some(&name), "localhost").unwrap();
+                self.machine.bound(&account.with_resource("here").unwrap());
+                self.world.state().logins += 1;
+            }
+            Step::Resume { previd, .. } => {
+                let known = self.world.state().sessions.get(&previd).cloned();
+                match known {
+                    Some(session) => {
+                        self.world.state().resumptions += 1;
+                        self.machine.resumed(session.handled);
+                        self.session = Some(previd);
+                    }
+                    None => self.machine.resume_failed(None, Condition::ItemNotFound),
+                }
+            }
+            Step::Sm(element) => self.count(&element),
+            Step::Stanza(stanza) => self.stanza(&stanza),
+            Step::Closed | Step::Error(_) => return true,
+            Step::Open | Step::Element(_) => {}
+            other => panic!("not expected: {other:?}"),
+        }
+        false
+    }
+
+    fn register(&mut self, request: RegisterRequest) {
+        let answer = match request {
+            RegisterRequest::Fields => Ok(RegisterAnswer::Fields { instructions: "x".to_owned() }),
+            RegisterRequest::Name(name) => {
+                let known = self.world.state().accounts.contains_key(name.as_str());
+                let condition = if known { Condition::Conflict } else { Condition::NotAcceptable };
+                Err(StanzaError::new(condition))
+            }
+            RegisterRequest::Create { username, password } => {
+                let verifiers = HASHES.iter().map(|it| Verifier::fresh(*it, &password)).collect();
+                self.world.state().accounts.insert(username.to_string(), verifiers);
+                Ok(RegisterAnswer::Done)
+            }
+        };
+        self.machine.registered(answer);
+    }
+
+    fn count(&mut self, element: &Sm) {
+        let answer = match element {
+            Sm::Enable { .. } => {
+                let id = whoelse_stream::token();
+                self.world.state().sessions.insert(id.clone(), Session::default());
+                self.session = Some(id.clone());
+                let id = Some(id);
+                Sm::Enabled(Enabled { id, resume: true, max: None, location: None })
+            }
+            Sm::Request => {
+                let mut state = self.world.state();
+                let silent = state.silent;
+                let session = self.session.as_ref().and_then(|id| state.sessions.get_mut(id));
+                let Some(session) = session else { return };
+                if !silent {
+                    session.told = session.handled;
+                }
+                Sm::Ack { h: session.told }
+            }
+            _ => return,
+        };
+        self.out.extend(answer.encode());
+    }
+
+    fn stanza(&mut self, stanza: &Stanza) {
+        let mut state = self.world.state();
+        if let Some(session) = self.session.as_ref().and_then(|id| state.sessions.get_mut(id)) {
+            session.handled += 1;
+        }
+        if let Some(text) = stanza.child_text("body", ns::CLIENT) {
+            let id = stanza.id().unwrap_or_default().to_owned();
+            state.messages.push((id, text.to_string()));
+        }
+        if stanza.kind() == Kind::Iq && stanza.type_() == Some("get") {
+            let id = stanza.id().unwrap_or_default();
+            self.out.extend(format!("<iq type='result' from='localhost' id='{id}'/>").bytes());
+        }
+    }
+}
+
+/// The next event, which has to come soon.
+pub async fn next(events: &mut Events) -> Event {
+    let soon = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
+    soon.expect("an event comes soon").expect("the session's task lives")
+}
+
+/// Waits until something is true, which has to be soon.
+pub async fn until(mut it_is: impl FnMut() -> bool) {
+    for _ in 0..1_000 {
+        if it_is() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it did not come true");
+}
