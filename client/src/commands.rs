@@ -40,10 +40,13 @@ async fn run(client: &Client, name: &str, fields: &[(&str, &str)]) -> Result<Sta
 
 /// The request that runs a command of ours; it is to be addressed to the server.
 pub fn request(name: &str, fields: &[(&str, &str)]) -> Request {
-    let mut command = Element::new("command")
-        .xmlns(ns::COMMANDS)
-        .attr("node", &format!("{}#{name}", ns::WHOELSE_COMMANDS))
-        .attr("action", "execute");
+    execute(&format!("{}#{name}", ns::WHOELSE_COMMANDS), fields)
+}
+
+/// The request that runs any command in one step.
+pub(crate) fn execute(node: &str, fields: &[(&str, &str)]) -> Request {
+    let mut command =
+        Element::new("command").xmlns(ns::COMMANDS).attr("node", node).attr("action", "execute");
     if !fields.is_empty() {
         command = command.child(form(None, fields));
     }
@@ -64,7 +67,7 @@ pub(crate) fn form(form_type: Option<&str>, fields: &[(&str, &str)]) -> Element 
 }
 
 /// The command in an answer; it has to be completed, since all of ours are done in one step.
-fn completed(answer: &Stanza) -> Result<Stanza, RequestError> {
+pub(crate) fn completed(answer: &Stanza) -> Result<Stanza, RequestError> {
     nested::find(answer, "command", ns::COMMANDS)
         .filter(|command| command.attr("status").as_deref() == Some("completed"))
         .ok_or(RequestError::Unreadable)

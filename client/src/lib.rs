@@ -9,6 +9,7 @@
 //! sans-IO and outlives its connections.
 
 mod actor;
+pub mod admin;
 mod answer;
 mod backoff;
 pub mod blocking;
