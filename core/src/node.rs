@@ -138,18 +138,25 @@ impl Node {
         Ok(node)
     }
 
-    /// Ends every session with `system-shutdown` and stores what was accepted.
+    /// Ends the sessions that are left and stores what was accepted.
     ///
     /// Returns when the keeper has nothing left. Connections should be gone by then, or lose.
-    pub async fn stop(&self) {
+    pub async fn stop(self: &Arc<Node>) {
+        for session in self.sessions() {
+            self.end(&session).await;
+        }
         self.keeper.stop().await;
     }
 
-    /// Orders every connection to end. Their sessions end with them.
-    pub fn end_all(&self, condition: StreamCondition, text: Option<String>) {
+    /// Orders every connection to end. Their sessions end with them, and those without a
+    /// connection at once.
+    pub fn end_all(self: &Arc<Node>, condition: StreamCondition, text: Option<String>) {
         let error = StreamError { condition, text, app: None };
         for session in self.sessions() {
-            session.order_end(error.clone());
+            if !session.order_end(error.clone()) {
+                let node = self.clone();
+                tokio::spawn(async move { node.end(&session).await });
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::node::{Node, Seek};
 use crate::presence;
 use crate::rewriting;
 use crate::session::{Queued, Session, Ticket};
+use crate::sessions::Hold;
 use crate::who_gets::{Verdict, who_gets};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -28,15 +29,13 @@ pub enum Routed {
     Waits(BoxFuture<'static, ()>),
     /// The stream must end.
     End(StreamError),
+    /// Another connection has the session: this one has nothing to say any more.
+    Superseded,
 }
 
-/// Takes one stanza from a session. The stream's `xml:lang` is added where the stanza has none.
-pub fn handle(
-    node: &Arc<Node>,
-    session: &Arc<Session>,
-    stanza: Stanza,
-    lang: Option<&str>,
-) -> Routed {
+/// Takes one stanza from the connection that holds a session. The stream's `xml:lang` is added where the stanza has none.
+pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>) -> Routed {
+    let session = &hold.session;
     if stanza.kind() == Kind::Other {
         return Routed::End(StreamError::new(StreamCondition::UnsupportedStanzaType));
     }
@@ -46,7 +45,7 @@ pub fn handle(
         // RFC 6120, 8.1.2.1: anybody else's address ends the stream.
         return Routed::End(StreamError::new(StreamCondition::InvalidFrom));
     }
-    let ticket = session.received();
+    let Ok(ticket) = session.received(hold.epoch) else { return Routed::Superseded };
     note_activity(node, session, &stanza);
     let letter = Letter {
         node: node.clone(),

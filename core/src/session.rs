@@ -9,7 +9,7 @@ use crate::clock::{Clock, Time};
 use crate::settings::Limits;
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use whoelse_stream::sm::{self, Handled, Sent};
@@ -44,6 +44,8 @@ pub struct Session {
     last_activity: AtomicI64,
     /// When the last byte was read, in microseconds.
     last_heard: AtomicI64,
+    /// How often something was read.
+    reads: AtomicU64,
     /// Somebody waits for the next byte.
     probed: AtomicBool,
     /// Everything that changes. Held for a push or a take, never across an await; taken after an
@@ -107,6 +109,8 @@ struct State {
     attached: bool,
     gone: bool,
     end: Option<StreamError>,
+    /// It is about to be over, so it cannot be resumed.
+    ending: bool,
     /// Over the budget: the connection is to be dropped without another word.
     cut: bool,
     queue: VecDeque<Queued>,
@@ -183,12 +187,14 @@ impl Session {
             available: AtomicBool::new(false),
             last_activity: AtomicI64::new(now.0),
             last_heard: AtomicI64::new(now.0),
+            reads: AtomicU64::new(0),
             probed: AtomicBool::new(false),
             state: Mutex::new(State {
                 epoch: 1,
                 attached: true,
                 gone: false,
                 end: None,
+                ending: false,
                 cut: false,
                 queue: VecDeque::new(),
                 queued_bytes: 0,
@@ -452,9 +458,12 @@ impl Session {
     }
 
     /// A stanza has been received; the ticket says later that it is handled.
-    pub(crate) fn received(&self) -> Ticket {
-        let mut state = self.lock();
-        Ticket { managed: state.managed.is_some(), number: state.handled.received() }
+    ///
+    /// Refused if the connection that read it holds the session no more: it would be counted in
+    /// a stream it was never part of.
+    pub(crate) fn received(&self, epoch: u64) -> Result<Ticket, Superseded> {
+        let mut state = self.holding(epoch)?;
+        Ok(Ticket { managed: state.managed.is_some(), number: state.handled.received() })
     }
 
     /// A received stanza is handled: committed, if it had to be.
@@ -550,22 +559,31 @@ impl Session {
         if let Some(managed) = &mut state.managed {
             managed.asked_at = None;
         }
+        let waits = resumable && !state.ending;
         drop(state);
         self.settled.notify_waiters();
-        Ok(resumable && !self.is_ending())
+        Ok(waits)
     }
 
-    fn is_ending(&self) -> bool {
-        self.lock().end.is_some()
+    /// The connection is about to end the session: from now on it cannot be resumed, so nobody
+    /// can lose it to a last word that takes its time.
+    pub fn begin_end(&self, epoch: u64) -> Result<(), Superseded> {
+        self.holding(epoch)?.ending = true;
+        Ok(())
     }
 
     /// XEP-0198, 5: a new connection takes the session over. The peer has `h` of our stanzas; the
     /// others are queued again, in front. Returns the new epoch, the count we handled, and the
     /// highest number of the log that `h` confirms.
+    ///
+    /// Everything received must be handled, see [`Session::settled`].
     pub(crate) fn resume(&self, h: u32) -> Result<(u64, u32, i64), ResumeRefused> {
         let mut state = self.lock();
-        if state.gone || state.end.is_some() {
+        if state.gone || state.ending {
             return Err(ResumeRefused::Gone);
+        }
+        if !state.handled.all_done() {
+            return Err(ResumeRefused::Unsettled);
         }
         let state = &mut *state;
         let Some(managed) = &mut state.managed else { return Err(ResumeRefused::Gone) };
@@ -582,6 +600,7 @@ impl Session {
         managed.asked_at = None;
         state.epoch += 1;
         state.attached = true;
+        state.cut = false;
         state.owes_ack = false;
         self.wake.notify_one();
         Ok((state.epoch, state.handled.h(), confirmed))
@@ -592,9 +611,7 @@ impl Session {
     pub fn order_end(&self, error: StreamError) -> bool {
         let mut state = self.lock();
         state.end.get_or_insert(error);
-        if let Some(managed) = &mut state.managed {
-            managed.resume = None;
-        }
+        state.ending = true;
         let attached = state.attached && !state.gone;
         drop(state);
         self.wake.notify_one();
@@ -706,17 +723,24 @@ impl Session {
     /// A byte was read.
     pub fn heard(&self, now: Time) {
         self.last_heard.store(now.0, Ordering::Release);
+        self.reads.fetch_add(1, Ordering::AcqRel);
         if self.probed.swap(false, Ordering::AcqRel) {
             self.settled.notify_waiters();
         }
     }
 
-    /// Waits until a byte has been read after `asked`, or the session is over.
-    pub(crate) async fn heard_after(&self, asked: Time) {
+    /// How often something was read: whoever asks for a sign of life remembers it first. The time
+    /// would not do, an answer can come within the same tick of the clock.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Acquire)
+    }
+
+    /// Waits until something was read after so many reads, or the session is over.
+    pub(crate) async fn heard_after(&self, reads: u64) {
         loop {
             let news = self.settled.notified();
             self.probed.store(true, Ordering::Release);
-            if self.last_heard() > asked || self.is_gone() {
+            if self.reads() > reads || self.is_gone() {
                 return;
             }
             news.await;
@@ -792,6 +816,8 @@ fn highest(acked: Vec<Queued>) -> i64 {
 pub enum ResumeRefused {
     /// It is over.
     Gone,
+    /// Its old connection has brought something that is not handled yet: wait again.
+    Unsettled,
     /// The peer claims more stanzas than were sent.
     TooHigh {
         /// What it claims.

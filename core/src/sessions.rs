@@ -60,20 +60,22 @@ impl Node {
     fn seat(&self, account: &Account, session: &Arc<Session>) -> Result<(), StanzaError> {
         let most = self.settings.limits.sessions_per_account;
         let one = self.settings.sessions == Sessions::One && !session.is_trusted();
-        let (mut alone, mut room) = (true, true);
+        let mut refusal = None;
         account.add_session_if(session, |others| {
             // Whoever came in while this one waited was first.
-            alone = !one || others.iter().all(|other| other.is_trusted());
-            room = others.len() < most;
-            alone && room
+            let same_name = others.iter().any(|other| other.resource() == session.resource());
+            if account.is_removed() {
+                refusal = Some(StanzaError::new(Condition::NotAuthorized));
+            } else if same_name || one && others.iter().any(|other| !other.is_trusted()) {
+                refusal = Some(already_in(account));
+            } else if others.len() >= most {
+                // RFC 6120, 7.6.2.1.
+                let full = StanzaError::new(Condition::ResourceConstraint);
+                refusal = Some(full.with_text("this account has too many sessions"));
+            }
+            refusal.is_none()
         });
-        match (alone, room) {
-            (false, _) => Err(already_in(account)),
-            // RFC 6120, 7.6.2.1.
-            (true, false) => Err(StanzaError::new(Condition::ResourceConstraint)
-                .with_text("this account has too many sessions")),
-            (true, true) => Ok(()),
-        }
+        refusal.map_or(Ok(()), Err)
     }
 
     /// behaviour.md, Log in 5: the first session is untouched unless it is dead or detached.
@@ -92,7 +94,7 @@ impl Node {
 
     /// Asks a session for a sign of life: any byte within the probe's time.
     async fn answers(&self, session: &Arc<Session>) -> bool {
-        let asked = self.clock.now();
+        let reads = session.reads();
         session.push(match session.is_managed() {
             true => {
                 let bytes = whoelse_stream::sm::Element::Request.encode();
@@ -106,10 +108,11 @@ impl Node {
                 .child(Element::new("ping").xmlns(ns::PING))
                 .outgoing(Class::IqAnswer),
         });
-        let deadline = asked.after(self.settings.limits.probe);
+        let probe = self.settings.limits.probe;
         tokio::select! {
-            () = session.heard_after(asked) => true,
-            () = self.clock.sleep_until(deadline) => session.last_heard() > asked,
+            biased;
+            () = session.heard_after(reads) => true,
+            () = self.clock.sleep(probe) => false,
         }
     }
 
@@ -151,15 +154,23 @@ impl Node {
         let Some(session) = session.filter(|session| session.account.id == account.id) else {
             return Err((None, unknown()));
         };
-        session.settled().await;
-        match session.resume(h) {
+        let resumed = loop {
+            session.settled().await;
+            match session.resume(h) {
+                Err(ResumeRefused::Unsettled) => {}
+                resumed => break resumed,
+            }
+        };
+        match resumed {
             Ok((epoch, handled, confirmed)) => {
                 self.confirm(&session, confirmed);
                 session.heard(self.clock.now());
                 tracing::info!(session = session.id, jid = %session.jid, "session_resumed");
                 Ok((Hold { session, epoch }, handled))
             }
-            Err(ResumeRefused::Gone) => Err((Some(session.h()), unknown())),
+            Err(ResumeRefused::Gone | ResumeRefused::Unsettled) => {
+                Err((Some(session.h()), unknown()))
+            }
             Err(ResumeRefused::TooHigh { h, sent }) => Err((
                 Some(session.h()),
                 StanzaError::new(Condition::UndefinedCondition)

@@ -178,9 +178,6 @@ impl Driver {
     fn take_steps(&mut self) -> Option<Reason> {
         while self.waiting.is_none() {
             let step = self.machine.poll()?;
-            if !self.session().is_held_by(self.hold.epoch) {
-                return Some(Reason::Superseded);
-            }
             if let Some(reason) = self.step(step) {
                 return Some(reason);
             }
@@ -192,13 +189,14 @@ impl Driver {
         match step {
             Step::Stanza(stanza) => {
                 let lang = self.machine.lang();
-                match router::handle(&self.node, &self.hold.session, stanza, lang) {
+                match router::handle(&self.node, &self.hold, stanza, lang) {
                     Routed::Done => None,
                     Routed::Waits(rest) => {
                         self.waiting = Some(rest);
                         None
                     }
                     Routed::End(error) => Some(Reason::Ended(error)),
+                    Routed::Superseded => Some(Reason::Superseded),
                 }
             }
             Step::Sm(element) => self.stream_management(element),
@@ -418,6 +416,14 @@ impl Driver {
             tokio::spawn(waiting);
         }
         let node = self.node.clone();
+        let reason = match reason {
+            // Its session may go on.
+            Reason::Lost | Reason::Cut | Reason::Silent | Reason::Superseded => reason,
+            _ => match self.session().begin_end(self.hold.epoch) {
+                Ok(()) => reason,
+                Err(Superseded) => Reason::Superseded,
+            },
+        };
         match reason {
             Reason::Lost | Reason::Cut | Reason::Silent => {
                 drop(self.io);
