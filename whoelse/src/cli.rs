@@ -93,12 +93,13 @@ pub struct Client {
 #[derive(Debug, Args)]
 pub struct Running {
     /// The data directory of the running server.
-    #[arg(long, value_name = "DIR", default_value = "whoelse-data")]
+    #[arg(long, value_name = "DIR", default_value = "whoelse-data", global = true)]
     pub data: PathBuf,
 }
 
 /// `whoelse send`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Send {
     /// To whom.
     #[arg(value_name = "USER")]
@@ -135,15 +136,22 @@ pub enum UserAction {
         /// Whose.
         name: String,
     },
-    /// Remove an account and everything it holds.
+    /// Remove an account and everything it holds; on a terminal you are asked first.
     Remove {
         /// Which.
         name: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
-    /// Keep an account from logging in.
+    /// Keep an account from logging in, and end its sessions.
+    #[command(allow_negative_numbers = true)]
     Block {
         /// Which.
         name: String,
+        /// For so many seconds. [default: for ever]
+        #[arg(value_name = "SECONDS", value_parser = seconds)]
+        seconds: Option<u32>,
     },
     /// Let it log in again.
     Unblock {
@@ -188,7 +196,7 @@ pub enum ConfigAction {
     /// Check a configuration file without starting anything.
     Check {
         /// The file.
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", default_value = "whoelse.toml")]
         file: PathBuf,
     },
 }
@@ -203,6 +211,10 @@ fn block_duration(text: &str) -> Result<u32, String> {
 
 fn timeout(text: &str) -> Result<u32, String> {
     whole("TIMEOUT", text, 0, 604_800)
+}
+
+fn seconds(text: &str) -> Result<u32, String> {
+    whole("SECONDS", text, 1, u32::MAX)
 }
 
 /// A whole number in a range, or the sentence that names the argument and the range.
@@ -320,6 +332,31 @@ mod tests {
     fn the_client_connects_to_the_usual_port_unless_told_otherwise() {
         let Action::Client(client) = parse("whoelse client").unwrap().action else { panic!() };
         assert_eq!((client.port, client.host), (5222, None));
+    }
+
+    #[test]
+    fn a_block_has_an_end_or_none() {
+        let block = |line: &str| match parse(line).map(|cli| cli.action) {
+            Ok(Action::User(User { action: UserAction::Block { seconds, .. }, .. })) => Ok(seconds),
+            Ok(other) => panic!("{other:?}"),
+            Err(sentence) => Err(sentence),
+        };
+
+        assert_eq!(block("whoelse user block bob"), Ok(None));
+        assert_eq!(block("whoelse user block bob 60"), Ok(Some(60)));
+        for bad in ["0", "-1", "1.5", "4294967296", "soon"] {
+            let sentence =
+                format!("SECONDS must be a whole number from 1 to 4294967295, not '{bad}'");
+            assert_eq!(block(&format!("whoelse user block bob {bad}")), Err(sentence));
+        }
+    }
+
+    #[test]
+    fn the_data_directory_may_be_named_anywhere_on_the_line() {
+        for line in ["whoelse user --data /d list", "whoelse user list --data /d"] {
+            let Action::User(user) = parse(line).unwrap().action else { panic!("{line}") };
+            assert_eq!(user.running.data, PathBuf::from("/d"), "{line}");
+        }
     }
 
     #[test]

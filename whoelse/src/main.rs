@@ -1,7 +1,7 @@
 //! `whoelse`: server, terminal client and administrator's tool in one program.
 //!
 //! What is written on the command line is in `cli`, the client's face in `terminal`, what can be
-//! typed there in `commands`.
+//! typed there in `commands`, and everything else in `admin`.
 
 mod admin;
 mod cli;
@@ -16,12 +16,9 @@ fn main() -> ExitCode {
     match Cli::from_command_line().action {
         Action::Client(options) => terminal::run(options),
         Action::Server(options) => admin::server::run(options),
-        Action::Send(_)
-        | Action::User(_)
-        | Action::Domain(_)
-        | Action::Config(_) => {
-            eprintln!("whoelse: this part is not there yet");
-            ExitCode::FAILURE
-        }
+        Action::Send(options) => admin::run(admin::send::run(options)),
+        Action::User(options) => admin::run(admin::user::run(options)),
+        Action::Domain(options) => admin::run(admin::domain::run(options)),
+        Action::Config(options) => admin::status(admin::config::run(options)),
     }
 }

@@ -1,3 +1,123 @@
 //! Everything but chatting: running a server, and looking after one that runs.
+//!
+//! A command prints what it has done on the standard output, or why it did not on the standard
+//! error, a line each, and ends with status 1. What the commands say to a server, and how it is
+//! found, is in [`socket`].
 
+mod ask;
+pub mod config;
+pub mod domain;
+pub mod send;
 pub mod server;
+mod socket;
+pub mod user;
+mod users;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use whoelse_client::RequestError;
+
+use crate::commands;
+use crate::terminal::{render, text};
+
+/// The status of a program that Ctrl-C has ended, as shells give it.
+const INTERRUPTED: u8 = 130;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// This is why.
+    Say(String),
+    /// There are several reasons.
+    Many(Vec<String>),
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Fault {
+    fn say(why: &str) -> Fault {
+        Fault::Say(why.to_owned())
+    }
+}
+
+impl From<RequestError> for Fault {
+    fn from(why: RequestError) -> Fault {
+        Fault::Say(match &why {
+            // The server's own sentence needs nothing around it.
+            RequestError::Refused(error) if error.text.is_some() => {
+                error.text.clone().unwrap_or_default()
+            }
+            why => render::request_error(why, None),
+        })
+    }
+}
+
+impl From<commands::Fault> for Fault {
+    fn from(why: commands::Fault) -> Fault {
+        Fault::Say(match why {
+            commands::Fault::Say(why) => why,
+            // Usage is clap's here.
+            commands::Fault::Usage => "`whoelse --help` tells how".to_owned(),
+        })
+    }
+}
+
+/// Runs a command that talks to a server.
+pub fn run(command: impl Future<Output = Result<(), Fault>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(why) => return status(Err(Fault::Say(format!("cannot start: {why}")))),
+    };
+    let done = runtime.block_on(command);
+    // A thread may still be reading a password that nobody types any more.
+    runtime.shutdown_background();
+    status(done)
+}
+
+/// Says why it was not done, if it was not, and how the program ends.
+pub fn status(done: Result<(), Fault>) -> ExitCode {
+    let reasons = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Fault::Interrupted) => return ExitCode::from(INTERRUPTED),
+        Err(Fault::Say(why)) => vec![why],
+        Err(Fault::Many(reasons)) => reasons,
+    };
+    for why in reasons {
+        // Most of it comes from elsewhere.
+        let _ = writeln!(io::stderr(), "whoelse: {}", text::line(&why));
+    }
+    ExitCode::FAILURE
+}
+
+/// Prints a result, safe for a terminal already. Whoever reads it may have read enough.
+fn say(result: impl fmt::Display) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{result}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use whoelse_xmpp::{Condition, StanzaError};
+
+    #[test]
+    fn the_servers_sentence_is_the_reason() {
+        let error = StanzaError::new(Condition::Conflict).with_text("bob is taken");
+
+        assert_eq!(Fault::from(RequestError::Refused(error)), Fault::say("bob is taken"));
+    }
+
+    #[test]
+    fn a_server_without_a_sentence_gets_one() {
+        let of = |why| match Fault::from(why) {
+            Fault::Say(why) => why,
+            other => format!("{other:?}"),
+        };
+
+        let bare = RequestError::Refused(StanzaError::new(Condition::InternalServerError));
+        assert_eq!(of(bare), "the server refused: InternalServerError");
+        assert_eq!(of(RequestError::TimedOut), "the server did not answer in time");
+    }
+}

@@ -10,7 +10,7 @@ mod help;
 mod history;
 mod login;
 mod logout;
-mod message;
+pub mod message;
 mod private;
 mod quit;
 mod trust;

@@ -1,0 +1,142 @@
+//! What a command asks whoever runs it: a password, or whether it is meant.
+//!
+//! On a terminal it asks a person; otherwise a password is the first line of the standard input.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+use tokio::task::spawn_blocking;
+use whoelse_client::Password;
+
+use super::Fault;
+
+/// Longest password that is read, in bytes.
+const LONGEST: usize = 1_000;
+
+/// A new password: typed twice without being shown, or the first line of the standard input.
+pub async fn new_password() -> Result<Password, Fault> {
+    if !io::stdin().is_terminal() {
+        return password(&first_line(&mut io::stdin().lock())?);
+    }
+    let as_it_was = rustix::termios::tcgetattr(io::stdin()).ok();
+    let typed = tokio::select! {
+        typed = spawn_blocking(type_twice) => {
+            typed.unwrap_or_else(|_| Err(Fault::say("cannot read a password from this terminal")))
+        }
+        _ = tokio::signal::ctrl_c() => Err(Fault::Interrupted),
+    };
+    // Who is interrupted at a password leaves a terminal that shows nothing.
+    if let Some(as_it_was) = as_it_was {
+        let now = rustix::termios::OptionalActions::Now;
+        let _ = rustix::termios::tcsetattr(io::stdin(), now, &as_it_was);
+    }
+    typed
+}
+
+fn type_twice() -> Result<Password, Fault> {
+    let ask = |prompt| {
+        rpassword::prompt_password(prompt)
+            .map_err(|why| Fault::Say(format!("cannot read a password from this terminal: {why}")))
+    };
+    let first = ask("New password: ")?;
+    // Before the second, which would be typed in vain.
+    let chosen = password(&first)?;
+    match ask("Repeat password: ")? {
+        second if second == first => Ok(chosen),
+        _ => Err(Fault::say("the two passwords are not the same")),
+    }
+}
+
+/// A line as a password.
+fn password(line: &str) -> Result<Password, Fault> {
+    if line.len() > LONGEST {
+        return Err(Fault::Say(format!("the password is longer than {LONGEST} bytes")));
+    }
+    Password::new(line).map_err(|why| Fault::Say(why.to_string()))
+}
+
+/// The first line, without its end. No more is read than a password may be long.
+fn first_line(from: &mut impl BufRead) -> Result<String, Fault> {
+    let mut line = Vec::new();
+    let most = LONGEST as u64 + 2;
+    let read = from.by_ref().take(most).read_until(b'\n', &mut line);
+    match read {
+        Err(why) => return Err(Fault::Say(format!("cannot read the password: {why}"))),
+        Ok(0) => {
+            return Err(Fault::say(
+                "no password: it is read from the standard input, which is empty",
+            ));
+        }
+        Ok(_) => {}
+    }
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = std::str::from_utf8(line).map(str::to_owned);
+    text.map_err(|_| Fault::say("the password is not UTF-8 text"))
+}
+
+/// Whether it is meant. Where nobody can be asked, it is.
+pub fn is_meant(question: &str) -> Result<bool, Fault> {
+    if !io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    let mut screen = io::stderr();
+    let shown = write!(screen, "{question} [y/N] ").and_then(|()| screen.flush());
+    let mut answer = String::new();
+    shown
+        .and_then(|()| io::stdin().lock().take(100).read_line(&mut answer))
+        .map_err(|why| Fault::Say(format!("cannot ask on this terminal: {why}")))?;
+    Ok(is_yes(&answer))
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(input: &[u8]) -> Result<Password, Fault> {
+        password(&first_line(&mut &input[..])?)
+    }
+
+    fn refused(input: &[u8]) -> String {
+        match read(input) {
+            Err(Fault::Say(words)) => words,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_password_is_the_first_line_spaces_kept() {
+        for (input, password) in [
+            (&b"pencil\n"[..], &b"pencil"[..]),
+            (b"pencil", b"pencil"),
+            (b"pencil\r\nrest\n", b"pencil"),
+            (b" two words \n", b" two words "),
+        ] {
+            assert_eq!(read(input).unwrap().reveal(), password);
+        }
+    }
+
+    #[test]
+    fn what_is_no_password_is_refused_with_the_reason() {
+        assert!(refused(b"").contains("standard input"));
+        assert_eq!(refused(b"\n"), "the password is empty");
+        assert!(refused(b"a\x07b\n").contains("character"));
+        assert!(refused(b"a\xffb\n").contains("UTF-8"));
+        assert!(refused(&b"x".repeat(LONGEST + 1)).contains("longer than 1000 bytes"));
+        assert!(read(&b"x".repeat(LONGEST)).is_ok());
+    }
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for yes in ["y\n", "Y\n", "yes\n", " YES \n"] {
+            assert!(is_yes(yes));
+        }
+        for no in ["", "\n", "n\n", "no\n", "yesterday\n", "j\n"] {
+            assert!(!is_yes(no), "{no:?}");
+        }
+    }
+}

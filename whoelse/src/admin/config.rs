@@ -1,0 +1,97 @@
+//! `whoelse config check [FILE]`: reads a configuration file as a server would, without starting
+//! one.
+
+use std::path::Path;
+
+use whoelse_server::Config;
+use whoelse_server::tls::Tls;
+
+use super::{Fault, say};
+use crate::cli::{self, ConfigAction};
+use crate::terminal::text;
+
+/// Does what was asked for.
+pub fn run(options: cli::Config) -> Result<(), Fault> {
+    match options.action {
+        ConfigAction::Check { file } => check(&file),
+    }
+}
+
+fn check(file: &Path) -> Result<(), Fault> {
+    let problems = problems(file);
+    if problems.is_empty() {
+        say(text::line(&format!("{} is fine", file.display())));
+        return Ok(());
+    }
+    Err(Fault::Many(problems))
+}
+
+/// What is wrong, a sentence each.
+fn problems(file: &Path) -> Vec<String> {
+    let config = match Config::from_file(file) {
+        Ok(config) => config,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut problems: Vec<String> = config.check().iter().map(ToString::to_string).collect();
+    if let Some(files) = &config.certificate
+        && let Err(error) = Tls::open(&files.certificate, &files.key)
+    {
+        problems.push(error.to_string());
+    }
+    if let Some(accounts) = &config.credentials
+        && accounts.required
+        && let Err(error) = std::fs::File::open(&accounts.path)
+    {
+        problems.push(format!("cannot read {}: {error}", accounts.path.display()));
+    }
+    problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn of(text: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("whoelse.toml");
+        std::fs::write(&file, text).unwrap();
+        let named = format!("{}", file.display());
+        let found = problems(&file);
+        assert!(found.iter().all(|problem| problem.contains(&named) && !problem.contains('\n')));
+        found
+    }
+
+    #[test]
+    fn a_sound_file_has_no_problems() {
+        assert_eq!(of("contacts = \"everyone\"\n"), [""; 0]);
+    }
+
+    #[test]
+    fn every_setting_that_does_not_go_with_the_others_is_named() {
+        let found = of("contacts = \"everyone\"\nregistration = \"open\"\nlisten = \"0.0.0.0\"\n\
+                        admins = [\"@\"]\n");
+
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.iter().any(|it| it.contains("contacts") && it.contains("registration")));
+        assert!(found.iter().any(|it| it.contains("admins")));
+    }
+
+    #[test]
+    fn files_that_the_configuration_names_are_looked_at_too() {
+        let found = of("contacts = \"everyone\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n\
+                        credentials = \"none.txt\"\n");
+
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.iter().any(|it| it.contains("c.pem")));
+        assert!(found.iter().any(|it| it.contains("none.txt")));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_one_problem() {
+        let found = problems(Path::new("/nowhere/whoelse.toml"));
+
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("/nowhere/whoelse.toml"), "{found:?}");
+    }
+}

@@ -1,0 +1,64 @@
+//! `whoelse domain rename OLD NEW`: the domain of a running server gets another name, and its
+//! accounts come along.
+
+use whoelse_client::{RequestError, admin};
+use whoelse_xmpp::BareJid;
+
+use super::{Fault, say, socket};
+use crate::cli::{self, DomainAction, Running};
+use crate::terminal::text;
+
+/// Does what was asked for.
+pub async fn run(options: cli::Domain) -> Result<(), Fault> {
+    match options.action {
+        DomainAction::Rename { old, new } => rename(&options.running, &old, &new).await,
+    }
+}
+
+async fn rename(running: &Running, old: &str, new: &str) -> Result<(), Fault> {
+    let (old, new) = (name(old)?, name(new)?);
+    let mut link = socket::open(running, None).await?;
+    let done = admin::rename_domain(&mut link, &old, &new).await;
+    link.close().await;
+    match done {
+        Ok(_) => {}
+        // Every session ended, ours too, and its end may have overtaken the answer.
+        Err(RequestError::ConnectionLost) if serves(running, &new).await? => {}
+        Err(why) => return Err(why.into()),
+    }
+    say(text::line(&format!(
+        "{old} is now {new}; everybody logs in again, as NAME@{new}. If a configuration file says \
+         `domain`, change it there too"
+    )));
+    Ok(())
+}
+
+/// Whether the server has this name now.
+async fn serves(running: &Running, domain: &str) -> Result<bool, Fault> {
+    let link = socket::open(running, None).await?;
+    let is_so = link.me().domain() == domain;
+    link.close().await;
+    Ok(is_so)
+}
+
+/// A domain's name as the server writes it.
+fn name(typed: &str) -> Result<String, Fault> {
+    let parsed = BareJid::new(None, typed);
+    parsed
+        .map(|jid| jid.domain().to_owned())
+        .map_err(|_| Fault::Say(format!("'{}' is not a domain name", text::line(typed))))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_domain_is_named_as_the_server_writes_it() {
+        assert_eq!(name("Chat.Example").unwrap(), "chat.example");
+        for bad in ["", "a b", "bob@a.example", "a/b", "\u{1}"] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What `whoelse user list` shows: a table for people, a row for each account.
+//!
+//! Times are in UTC, as in the server's log: whoever looks after a server may be far from it.
+
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use whoelse_client::admin::{Block, User};
+
+use crate::terminal::{render, text};
+
+const HEADINGS: [&str; 4] = ["NAME", "ONLINE", "BLOCKED", "LAST ACTIVE"];
+
+/// No column is padded beyond this; a longer cell sticks out alone.
+const WIDEST: usize = 50;
+
+/// All of it, the last line without its end.
+pub fn table(users: &[User], domain: &str) -> String {
+    if users.is_empty() {
+        return format!(
+            "{} has no accounts; add one with `whoelse user add NAME`",
+            text::line(domain)
+        );
+    }
+    let rows: Vec<[String; 4]> = users.iter().map(|user| row(user, domain)).collect();
+    let mut widths = HEADINGS.map(width);
+    for row in &rows {
+        for (most, cell) in widths.iter_mut().zip(row) {
+            *most = width(cell).min(WIDEST).max(*most);
+        }
+    }
+    let mut lines = vec![line(&HEADINGS.map(str::to_owned), &widths)];
+    lines.extend(rows.iter().map(|row| line(row, &widths)));
+    lines.join("\n")
+}
+
+fn row(user: &User, domain: &str) -> [String; 4] {
+    [
+        render::name(&user.account, domain),
+        if user.online { "yes" } else { "no" }.to_owned(),
+        user.blocked.as_ref().map_or_else(|| "no".to_owned(), blocked),
+        user.last_active.map_or_else(|| "never".to_owned(), |at| utc(at, "%Y-%m-%d %H:%M UTC")),
+    ]
+}
+
+/// Until when, and where. A block after wrong passwords is short, so seconds count.
+fn blocked(block: &Block) -> String {
+    let until = match block.until {
+        Some(until) => format!("until {}", utc(until, "%Y-%m-%d %H:%M:%S UTC")),
+        None => "for ever".to_owned(),
+    };
+    match &block.place {
+        Some(place) => format!("{until} (for {})", text::line(place)),
+        None => until,
+    }
+}
+
+fn utc(at: SystemTime, format: &str) -> String {
+    DateTime::<Utc>::from(at).format(format).to_string()
+}
+
+fn line(cells: &[String; 4], widths: &[usize; 4]) -> String {
+    let mut line = String::new();
+    for (cell, most) in cells.iter().zip(widths) {
+        line.push_str(cell);
+        line.push_str(&" ".repeat(most.saturating_sub(width(cell)) + 2));
+    }
+    line.trim_end().to_owned()
+}
+
+fn width(cell: &str) -> usize {
+    cell.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+    use whoelse_xmpp::BareJid;
+
+    /// 2026-11-22 14:03:20 UTC.
+    const THEN: Duration = Duration::from_secs(1_795_356_200);
+
+    fn user(name: &str) -> User {
+        let account = BareJid::new(Some(name), "a.example").unwrap();
+        User { account, online: false, blocked: None, last_active: None }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_says_what_an_operator_asks_first() {
+        let then = UNIX_EPOCH + THEN;
+        let place = Some("127.0.0.1".to_owned());
+        let users = [
+            User { online: true, last_active: Some(then), ..user("alice") },
+            User { blocked: Some(Block { until: Some(then), place }), ..user("bob") },
+            User { blocked: Some(Block { until: None, place: None }), ..user("günther") },
+        ];
+
+        let shown = table(&users, "a.example");
+
+        let expected = "\
+NAME     ONLINE  BLOCKED                                        LAST ACTIVE
+alice    yes     no                                             2026-11-22 14:03 UTC
+bob      no      until 2026-11-22 14:03:20 UTC (for 127.0.0.1)  never
+günther  no      for ever                                       never";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn without_accounts_it_is_said_how_to_make_one() {
+        let said = table(&[], "a.example");
+
+        assert_eq!(said, "a.example has no accounts; add one with `whoelse user add NAME`");
+    }
+
+    #[test]
+    fn one_long_name_does_not_push_everybody_else_away() {
+        let shown = table(&[user(&"x".repeat(500)), user("bob")], "a.example");
+
+        let bob = shown.lines().last().unwrap();
+        assert!(bob.starts_with("bob ") && bob.len() < 100, "{bob}");
+    }
+
+    #[test]
+    fn text_of_the_server_cannot_act_on_the_terminal() {
+        let block = Block { until: None, place: Some("\u{1b}[2J\n* x".to_owned()) };
+
+        assert_eq!(blocked(&block), "for ever (for \\u{1b}[2J\\u{a}* x)");
+    }
+}
