@@ -148,6 +148,14 @@ impl Node {
         self.keeper.stop().await;
     }
 
+    /// Whether nothing is under way: the keeper has nothing left, nobody asks the store, no password
+    /// is being hashed. A world with a clock of its own moves it only then.
+    pub fn is_idle(&self) -> bool {
+        self.keeper.waiting() == 0
+            && self.hashing.available_permits() == crate::login::HASHING
+            && self.store.is_idle()
+    }
+
     /// Orders every connection to end. Their sessions end with them, and those without a
     /// connection at once.
     pub fn end_all(self: &Arc<Node>, condition: StreamCondition, text: Option<String>) {

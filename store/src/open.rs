@@ -119,6 +119,14 @@ impl Store {
         Ok(())
     }
 
+    /// Returns whether nothing is being asked or written at this moment.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let readers = &self.inner.readers;
+        let answered = usize::try_from(readers.size()).is_ok_and(|all| readers.num_idle() >= all);
+        answered && self.inner.writer.try_lock().is_ok()
+    }
+
     /// Returns a connection to ask a question on.
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
         Ok(self.inner.readers.acquire().await?)
