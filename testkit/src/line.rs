@@ -1,0 +1,104 @@
+//! The client's end of a connection: two small tasks, one that reads and one that writes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use whoelse_server::connection::Io;
+use whoelse_stream::ChannelBindings;
+
+/// A connection. Dropping it breaks it.
+pub struct Line {
+    write: mpsc::UnboundedSender<Vec<u8>>,
+    heard: Arc<Heard>,
+    reading: watch::Sender<bool>,
+    /// What ties a login to the channel.
+    pub channel: ChannelBindings,
+    tasks: [JoinHandle<()>; 2],
+}
+
+#[derive(Default)]
+struct Heard {
+    /// What has come in, and whether that was all. Held for a look, never across an await.
+    inbound: Mutex<(Vec<u8>, bool)>,
+    news: Notify,
+}
+
+impl Heard {
+    fn note(&self, bytes: &[u8], ended: bool) {
+        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        inbound.0.extend_from_slice(bytes);
+        inbound.1 |= ended;
+        drop(inbound);
+        self.news.notify_one();
+    }
+}
+
+impl Line {
+    /// Over this, on this runtime.
+    pub fn new(runtime: &Handle, io: impl Io, channel: ChannelBindings) -> Line {
+        let (mut from, mut to) = tokio::io::split(io);
+        let (write, mut written) = mpsc::unbounded_channel::<Vec<u8>>();
+        let (reading, mut may_read) = watch::channel(true);
+        let heard = Arc::new(Heard::default());
+        let inbound = heard.clone();
+        let reader = runtime.spawn(async move {
+            let mut buffer = vec![0; 16 << 10];
+            loop {
+                if may_read.wait_for(|may| *may).await.is_err() {
+                    return;
+                }
+                let read = tokio::select! {
+                    read = from.read(&mut buffer) => read,
+                    _ = may_read.changed() => continue,
+                };
+                match read {
+                    Ok(0) | Err(_) => return inbound.note(&[], true),
+                    Ok(n) => inbound.note(&buffer[..n], false),
+                }
+            }
+        });
+        let writer = runtime.spawn(async move {
+            while let Some(bytes) = written.recv().await {
+                if to.write_all(&bytes).await.is_err() || to.flush().await.is_err() {
+                    return;
+                }
+            }
+        });
+        Line { write, heard, reading, channel, tasks: [reader, writer] }
+    }
+
+    /// Sends bytes; they wait here while the other end does not read.
+    pub fn write(&self, bytes: &[u8]) {
+        // Fails when the connection is gone, which is seen by reading.
+        let _ = self.write.send(bytes.to_vec());
+    }
+
+    /// Takes what has come in, and whether the other end has closed the connection.
+    pub fn take(&self) -> (Vec<u8>, bool) {
+        let mut inbound = self.heard.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::take(&mut inbound.0), inbound.1)
+    }
+
+    /// Waits until something has come in since this was last asked.
+    pub async fn news(&self) {
+        self.heard.news.notified().await;
+    }
+
+    /// Reads on, or leaves what comes where it is.
+    pub fn read(&self, reads: bool) {
+        self.reading.send_replace(reads);
+    }
+
+    /// Whether it reads.
+    pub fn is_reading(&self) -> bool {
+        *self.reading.borrow()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}

@@ -1,0 +1,113 @@
+//! How a scene says who logs in, and how.
+
+use super::Way;
+use super::words::Words;
+use std::net::IpAddr;
+
+/// The password of every account that does not say another.
+pub const PASSWORD: &str = "pencil";
+
+/// Who logs in, and how.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The account's name; the actor's if it is not said.
+    pub account: Option<String>,
+    /// The resource to ask for; the actor's, or `desk`.
+    pub resource: Option<String>,
+    /// The password.
+    pub password: String,
+    /// Where the connection comes from.
+    pub from: Option<IpAddr>,
+    /// Over which way.
+    pub way: Way,
+    /// Whether stanzas are counted and the session can be resumed.
+    pub managed: bool,
+}
+
+/// How far a login goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Until the password is accepted; nothing is bound.
+    Authenticated,
+    /// Until the session is open.
+    Open,
+    /// Until presence with this priority has been sent; what is heard by that stays to be heard.
+    Available(Option<i8>),
+}
+
+/// How a login is refused.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// The name of the condition.
+    pub condition: String,
+    /// The text, if it matters.
+    pub text: Option<String>,
+}
+
+impl Login {
+    /// The usual one.
+    pub fn usual() -> Login {
+        Login {
+            account: None,
+            resource: None,
+            password: PASSWORD.to_owned(),
+            from: None,
+            way: Way::Encrypted,
+            managed: false,
+        }
+    }
+
+    /// Reads what is said of it, in any order; the priority stands among it.
+    pub(super) fn read(words: &mut Words<'_>) -> Result<(Login, Option<i8>), String> {
+        let mut login = Login::usual();
+        let mut priority = None;
+        while !words.is_empty() && !words.0.starts_with(':') {
+            if words.take("as") {
+                let name = words.word().ok_or("`as` whom?")?;
+                let (account, resource) = match name.split_once('/') {
+                    Some((account, resource)) => (account, Some(resource.to_owned())),
+                    None => (name, None),
+                };
+                (login.account, login.resource) = (Some(account.to_owned()), resource);
+            } else if words.take("with password") {
+                login.password = words.quoted().ok_or("a password stands in quotes")?.to_owned();
+            } else if words.take("with stream management") {
+                login.managed = true;
+            } else if words.take("over the admin socket") {
+                login.way = Way::Admin;
+            } else if words.take("with direct TLS") {
+                login.way = Way::Direct;
+            } else if words.take("from") {
+                login.from = Some(address(words)?);
+            } else if words.take("at") {
+                priority = Some(words.number().ok_or("`at` which priority?")?);
+            } else {
+                return Err(format!("what is `{}`?", words.0));
+            }
+        }
+        Ok((login, priority))
+    }
+}
+
+impl Refused {
+    pub(super) fn read(words: &mut Words<'_>) -> Result<Refused, String> {
+        if !words.colon() {
+            return Err("a colon and the condition are missing".to_owned());
+        }
+        let condition = words.word().ok_or("the condition is missing")?.to_owned();
+        Ok(Refused { condition, text: words.quoted().map(str::to_owned) })
+    }
+}
+
+/// An address: IPv6 ones stand in brackets.
+pub(super) fn address(words: &mut Words<'_>) -> Result<IpAddr, String> {
+    let v6 = words.0.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let text = match v6 {
+        Some((address, rest)) => {
+            words.0 = rest.trim_start_matches(',').trim_start();
+            address
+        }
+        None => words.word().unwrap_or_default(),
+    };
+    text.parse().map_err(|_| format!("`{text}` is no address"))
+}

@@ -1,0 +1,93 @@
+//! Where scenes are played: a server, a clock, and ways to connect.
+
+mod certificates;
+pub mod memory;
+mod settings;
+pub mod sockets;
+
+pub use settings::settings;
+
+use crate::line::Line;
+use crate::scene::{PASSWORD, Scene, Server, Way};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+use std::time::Duration;
+use whoelse_core::Node;
+use whoelse_store::StoredVerifier;
+use whoelse_stream::Password;
+use whoelse_stream::scram::{Hash, Verifier};
+
+/// Which world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The server's connection driver over pipes, with a clock that the scene moves.
+    Memory,
+    /// A whole server on sockets, with TLS and the system's clock.
+    Sockets,
+}
+
+/// A world for one scene.
+pub(crate) trait World {
+    /// Connects to the server.
+    fn connect(&mut self, way: Way, from: Option<IpAddr>) -> Result<Line, String>;
+
+    /// Waits until the server has done what it can do now without hearing or a moving clock.
+    fn settle(&mut self);
+
+    /// Waits until a connection has something new. `false`: it will not, or it took too long.
+    fn wait_for(&mut self, line: &Line) -> bool;
+
+    /// Whether the server does nothing by itself that [`World::settle`] would not wait for.
+    fn is_exact(&self) -> bool;
+
+    /// Moves the clock, calling `meanwhile` whenever something may have happened.
+    fn pass(
+        &mut self,
+        time: Duration,
+        meanwhile: &mut dyn FnMut(&mut dyn World),
+    ) -> Result<(), String>;
+
+    /// Stops the server, perhaps to start another over the same store.
+    fn server(&mut self, what: Server) -> Result<(), String>;
+}
+
+/// Makes the world a scene asks for.
+pub(crate) fn make(kind: Kind, scene: &Scene) -> Result<Box<dyn World>, String> {
+    Ok(match kind {
+        Kind::Memory => Box::new(memory::Memory::new(scene)?),
+        Kind::Sockets => Box::new(sockets::Sockets::new(scene)?),
+    })
+}
+
+/// The fewest turns that a client takes for honest (RFC 7677, 4).
+const TURNS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
+
+/// The verifiers of [`PASSWORD`], made once: everybody in a scene has the same.
+static VERIFIERS: LazyLock<Option<Vec<StoredVerifier>>> = LazyLock::new(|| {
+    let password = Password::new(PASSWORD).ok()?;
+    let verifiers = [Hash::Sha1, Hash::Sha256].map(|hash| {
+        let verifier = Verifier::derive(hash, &password, b"salt of a scene", TURNS);
+        StoredVerifier {
+            mechanism: hash.mechanism().to_owned(),
+            salt: verifier.salt,
+            iterations: TURNS.get().into(),
+            stored_key: verifier.stored_key,
+            server_key: verifier.server_key,
+        }
+    });
+    Some(Vec::from(verifiers))
+});
+
+/// Makes the accounts of a scene.
+async fn make_accounts(node: &Node, names: &[String]) -> Result<(), String> {
+    let verifiers = VERIFIERS.as_ref().ok_or("the password of scenes is none")?;
+    let made = async {
+        let mut tx = node.store.begin().await?;
+        for name in names {
+            tx.create_account(node.domain().id, name, verifiers, node.clock.now().0).await?;
+        }
+        tx.commit().await
+    };
+    made.await.map_err(|error| error.to_string())
+}

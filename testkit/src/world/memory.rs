@@ -1,0 +1,183 @@
+//! A world in memory: the server's own connection driver over pipes, and a clock that stands still
+//! until the scene moves it.
+//!
+//! Everything runs on one thread, so "nothing more will happen" can be known and is never guessed
+//! by waiting: when the rules are idle and every task has had its turn several times over, all of
+//! them wait for bytes or for the clock.
+
+use super::World;
+use crate::line::Line;
+use crate::scene::{Scene, Server, Way};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use whoelse_core::guard::Place;
+use whoelse_core::settings::Settings;
+use whoelse_core::{Clock, Node, Time};
+use whoelse_server::connection::{Connections, Door, Peer};
+use whoelse_store::Store;
+use whoelse_stream::ChannelBindings;
+
+/// 2026-01-01T00:00:00Z, when every scene begins.
+const BEGIN: Time = Time(1_767_225_600_000_000);
+/// Bytes that a pipe holds in each direction; then its writer waits, as with a socket.
+const PIPE: usize = 64 << 10;
+/// Turns that every ready task gets before the world counts as quiet: longer than any chain of
+/// tasks that wake each other.
+const TURNS: usize = 50;
+/// Seconds in which everybody has to be gone when the server shuts down.
+const FAREWELL: usize = 5;
+
+/// The world.
+pub struct Memory {
+    clock: Clock,
+    settings: Settings,
+    /// Only for scenes that pull the plug; else the store is a temporary one.
+    folder: Option<TempDir>,
+    store: Store,
+    connections: Arc<Connections>,
+    /// Last, since what is above lives on it.
+    runtime: Runtime,
+}
+
+fn start(
+    runtime: &Runtime,
+    settings: &Settings,
+    clock: &Clock,
+    store: &Store,
+) -> Result<Arc<Connections>, String> {
+    let node = Node::start(
+        settings.clone(),
+        clock.clone(),
+        store.clone(),
+        whoelse_features::ALL,
+        Some("localhost"),
+    );
+    let node = runtime.block_on(node).map_err(|error| error.to_string())?;
+    Ok(Connections::new(node, None))
+}
+
+fn open(runtime: &Runtime, folder: Option<&TempDir>) -> Result<Store, String> {
+    let place = match folder {
+        Some(folder) => whoelse_store::Place::Sqlite(folder.path().join("store.db")),
+        None => whoelse_store::Place::Memory,
+    };
+    runtime.block_on(Store::open(&place)).map_err(|error| error.to_string())
+}
+
+fn runtime() -> Result<Runtime, String> {
+    Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())
+}
+
+impl Memory {
+    /// For a scene: a server with its settings and its accounts.
+    pub fn new(scene: &Scene) -> Result<Memory, String> {
+        let settings = super::settings(&scene.settings)?;
+        let runtime = runtime()?;
+        let folder = match scene.needs_file() {
+            true => Some(tempfile::tempdir().map_err(|error| error.to_string())?),
+            false => None,
+        };
+        let store = open(&runtime, folder.as_ref())?;
+        let clock = Clock::manual(BEGIN);
+        let connections = start(&runtime, &settings, &clock, &store)?;
+        runtime.block_on(super::make_accounts(connections.node(), &scene.accounts))?;
+        Ok(Memory { clock, settings, folder, store, connections, runtime })
+    }
+
+    fn stop(&mut self) {
+        self.connections.close();
+        let (connections, clock) = (self.connections.clone(), self.clock.clone());
+        self.runtime.block_on(async {
+            // Who does not read his farewell is waited for as long as a server would.
+            for _ in 0..FAREWELL {
+                quiet(&connections).await;
+                let gone = tokio::time::timeout(Duration::ZERO, connections.gone()).await;
+                if gone.is_ok() {
+                    break;
+                }
+                clock.advance_to(clock.now().after(Duration::from_secs(1)));
+            }
+            connections.node().stop().await;
+        });
+    }
+}
+
+/// Waits until nothing happens any more.
+async fn quiet(connections: &Connections) {
+    let mut turns = 0;
+    while turns < TURNS {
+        tokio::task::yield_now().await;
+        if connections.node().is_idle() {
+            turns += 1;
+        } else {
+            // The store and the hashing have threads of their own.
+            turns = 0;
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+    }
+}
+
+impl World for Memory {
+    fn connect(&mut self, way: Way, from: Option<IpAddr>) -> Result<Line, String> {
+        let (near, far) = tokio::io::duplex(PIPE);
+        let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let (door, place) = match way {
+            Way::Encrypted | Way::Direct => (Door::Pipe, Place::of(from)),
+            Way::Clear => (Door::StartTls, Place::of(from)),
+            Way::Admin => (Door::Admin, Place::local()),
+        };
+        let peer = Peer { place, address: from.to_string() };
+        let _inside = self.runtime.enter();
+        self.connections.welcome(far, door, peer);
+        Ok(Line::new(self.runtime.handle(), near, ChannelBindings::default()))
+    }
+
+    fn settle(&mut self) {
+        self.runtime.block_on(quiet(&self.connections));
+    }
+
+    fn wait_for(&mut self, _: &Line) -> bool {
+        // What comes without the clock is there once all is quiet.
+        false
+    }
+
+    fn is_exact(&self) -> bool {
+        true
+    }
+
+    fn pass(
+        &mut self,
+        time: Duration,
+        meanwhile: &mut dyn FnMut(&mut dyn World),
+    ) -> Result<(), String> {
+        let end = self.clock.now().after(time);
+        loop {
+            meanwhile(self);
+            if !self.clock.advance_to(end) && self.clock.now() >= end {
+                meanwhile(self);
+                return Ok(());
+            }
+        }
+    }
+
+    fn server(&mut self, what: Server) -> Result<(), String> {
+        match what {
+            Server::Stops => self.stop(),
+            Server::Restarts => {
+                self.stop();
+                self.connections = start(&self.runtime, &self.settings, &self.clock, &self.store)?;
+            }
+            Server::Crashes => {
+                // Every task is gone in the middle of whatever it does; so is what it holds.
+                let gone = std::mem::replace(&mut self.runtime, runtime()?);
+                gone.shutdown_timeout(Duration::from_secs(1));
+                self.store = open(&self.runtime, self.folder.as_ref())?;
+                self.connections = start(&self.runtime, &self.settings, &self.clock, &self.store)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! A world of sockets: a whole server with TLS, on this machine, with the system's clock.
+
+use super::{World, certificates};
+use crate::line::Line;
+use crate::scene::{Scene, Server as ServerAct, Way};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use whoelse_server::{Config, Server};
+use whoelse_stream::ChannelBindings;
+
+/// How long an answer may take before it counts as none.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Looks at the rules in a row, all of them idle, that count as quiet.
+const LOOKS: usize = 3;
+
+/// The world.
+pub struct Sockets {
+    config: Config,
+    server: Option<Server>,
+    runtime: Runtime,
+    /// Last: the data directory goes when the server is gone.
+    _folder: TempDir,
+}
+
+impl Sockets {
+    /// For a scene: a server with its settings and its accounts.
+    pub fn new(scene: &Scene) -> Result<Sockets, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut config = Config::quick_start();
+        config.settings = super::settings(&scene.settings)?;
+        config.admins = config.settings.admins.iter().map(ToString::to_string).collect();
+        config.domain = Some("localhost".to_owned());
+        (config.listen, config.direct_tls) = (vec![free], vec![free]);
+        config.data = folder.path().join("data");
+        config.credentials = None;
+        let server = runtime.block_on(Server::start(config.clone()));
+        let server = server.map_err(|error| error.to_string())?;
+        runtime.block_on(super::make_accounts(server.node(), &scene.accounts))?;
+        Ok(Sockets { config, server: Some(server), runtime, _folder: folder })
+    }
+
+    fn running(&self) -> Result<&Server, String> {
+        self.server.as_ref().ok_or_else(|| "the server is stopped".to_owned())
+    }
+}
+
+async fn tcp(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    if let Some(from) = from {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    let stream = socket.connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// RFC 6120, 5: asks for TLS in clear, as every client does.
+async fn starttls(stream: &mut TcpStream) -> io::Result<()> {
+    stream
+        .write_all(
+            b"<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
+              xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>\
+              <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+        )
+        .await?;
+    let mut heard = Vec::new();
+    // The server writes nothing behind it before the handshake.
+    while !heard.ends_with(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>") {
+        if stream.read_buf(&mut heard).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    direct: bool,
+) -> io::Result<(TlsStream<S>, ChannelBindings)> {
+    let config = certificates::client(direct).map_err(io::Error::other)?;
+    let name = "localhost".try_into().map_err(io::Error::other)?;
+    let stream = TlsConnector::from(config).connect(name, stream).await?;
+    let label = b"EXPORTER-Channel-Binding";
+    let exporter = stream.get_ref().1.export_keying_material([0; 32], label, Some(b"")).ok();
+    Ok((stream, ChannelBindings { exporter, server_end_point: None }))
+}
+
+impl World for Sockets {
+    fn connect(&mut self, way: Way, from: Option<IpAddr>) -> Result<Line, String> {
+        let server = self.running()?;
+        let (starttls_at, direct_at) = (server.addresses().first(), server.direct_tls_addresses());
+        let to = if way == Way::Direct { direct_at.first() } else { starttls_at };
+        let to = *to.ok_or("the server listens nowhere")?;
+        let handle = self.runtime.handle();
+        let connected = async {
+            let none = ChannelBindings::default();
+            if way == Way::Admin {
+                let stream = UnixStream::connect(server.admin_socket()).await?;
+                return Ok(Line::new(handle, stream, none));
+            }
+            let mut stream = tcp(to, from).await?;
+            if way == Way::Clear {
+                return Ok(Line::new(handle, stream, none));
+            }
+            if way == Way::Encrypted {
+                starttls(&mut stream).await?;
+            }
+            let (stream, channel) = handshake(stream, way == Way::Direct).await?;
+            Ok(Line::new(handle, stream, channel))
+        };
+        let connected =
+            self.runtime.block_on(async { tokio::time::timeout(PATIENCE, connected).await });
+        let connected = connected.map_err(|_| "the server does not answer".to_owned())?;
+        connected.map_err(|error: io::Error| format!("cannot connect: {error}"))
+    }
+
+    fn settle(&mut self) {
+        let Some(server) = &self.server else { return };
+        let node = server.node();
+        self.runtime.block_on(async {
+            let mut looks = 0;
+            while looks < LOOKS {
+                tokio::time::sleep(Duration::from_micros(500)).await;
+                looks = if node.is_idle() { looks + 1 } else { 0 };
+            }
+        });
+    }
+
+    fn wait_for(&mut self, line: &Line) -> bool {
+        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, line.news()).await.is_ok() })
+    }
+
+    fn is_exact(&self) -> bool {
+        false
+    }
+
+    fn pass(&mut self, _: Duration, _: &mut dyn FnMut(&mut dyn World)) -> Result<(), String> {
+        Err("the system's clock cannot be moved".to_owned())
+    }
+
+    fn server(&mut self, what: ServerAct) -> Result<(), String> {
+        let server = self.server.take().ok_or("the server is stopped")?;
+        match what {
+            ServerAct::Crashes => return Err("a server in this process cannot crash".to_owned()),
+            ServerAct::Stops => self.runtime.block_on(server.shutdown()),
+            ServerAct::Restarts => {
+                self.runtime.block_on(server.shutdown());
+                let started = self.runtime.block_on(Server::start(self.config.clone()));
+                self.server = Some(started.map_err(|error| error.to_string())?);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Plays every scene of `scenes/`, in memory and again over sockets: a test for each file and each
+//! world, with the usual arguments (`cargo test -p whoelse-testkit --test scenes -- blocking`).
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+use whoelse_testkit::play::play;
+use whoelse_testkit::scene::{self, Scene};
+use whoelse_testkit::world::Kind;
+
+/// One scene in one world.
+struct Test {
+    name: String,
+    path: PathBuf,
+    kind: Kind,
+}
+
+/// How it went.
+enum Outcome {
+    Good,
+    Skipped(String),
+    Bad(String),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::read();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenes");
+    let files = match scene::find(&folder) {
+        Ok(files) => files,
+        Err(error) => {
+            eprintln!("{}: {error}", folder.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    let kinds = [(Kind::Memory, "memory"), (Kind::Sockets, "sockets")];
+    let tests = kinds.into_iter().flat_map(|(kind, world)| {
+        files.iter().map(move |path| {
+            let name = format!("{world}/{}", scene::name(path));
+            Test { name, path: path.clone(), kind }
+        })
+    });
+    let tests: Vec<Test> = tests.filter(|test| arguments.wants(&test.name)).collect();
+    if arguments.list {
+        tests.iter().for_each(|test| println!("{}: test", test.name));
+        return ExitCode::SUCCESS;
+    }
+    run(tests)
+}
+
+fn run(tests: Vec<Test>) -> ExitCode {
+    println!("\nplaying {} scenes", tests.len());
+    let begin = Instant::now();
+    let (queue, results) = (Mutex::new(VecDeque::from(tests)), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(test) = lock(&queue).pop_front() {
+                    let outcome = run_one(&test);
+                    let word = match &outcome {
+                        Outcome::Good => "ok".to_owned(),
+                        Outcome::Skipped(why) => format!("ignored, {why}"),
+                        Outcome::Bad(_) => "FAILED".to_owned(),
+                    };
+                    println!("test {} ... {word}", test.name);
+                    lock(&results).push((test.name, outcome));
+                }
+            });
+        }
+    });
+    report(results.into_inner().unwrap_or_else(PoisonError::into_inner), begin)
+}
+
+fn run_one(test: &Test) -> Outcome {
+    let scene = match Scene::open(&test.path) {
+        Ok(scene) => scene,
+        Err(fault) => return Outcome::Bad(format!("{}, {fault}", test.path.display())),
+    };
+    if let (Kind::Sockets, Some(why)) = (test.kind, scene.only_in_memory()) {
+        return Outcome::Skipped(why);
+    }
+    match catch_unwind(AssertUnwindSafe(|| play(&scene, test.kind))) {
+        Ok(Ok(())) => Outcome::Good,
+        Ok(Err(failure)) => Outcome::Bad(failure.to_string()),
+        Err(_) => Outcome::Bad("it panicked; see above".to_owned()),
+    }
+}
+
+fn report(mut results: Vec<(String, Outcome)>, begin: Instant) -> ExitCode {
+    results.sort_by(|one, other| one.0.cmp(&other.0));
+    let count = |wanted: fn(&Outcome) -> bool| results.iter().filter(|r| wanted(&r.1)).count();
+    let bad = count(|outcome| matches!(outcome, Outcome::Bad(_)));
+    for (name, outcome) in &results {
+        if let Outcome::Bad(why) = outcome {
+            println!("\n---- {name} ----\n{why}");
+        }
+    }
+    println!(
+        "\ntest result: {}. {} passed; {bad} failed; {} ignored; finished in {:.2}s\n",
+        if bad == 0 { "ok" } else { "FAILED" },
+        count(|outcome| matches!(outcome, Outcome::Good)),
+        count(|outcome| matches!(outcome, Outcome::Skipped(_))),
+        begin.elapsed().as_secs_f64(),
+    );
+    if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What of the usual arguments of a test binary means something here.
+#[derive(Default)]
+struct Arguments {
+    list: bool,
+    exact: bool,
+    ignored: bool,
+    wanted: Vec<String>,
+    skipped: Vec<String>,
+}
+
+impl Arguments {
+    fn read() -> Arguments {
+        let mut read = Arguments::default();
+        let mut given = std::env::args().skip(1);
+        while let Some(argument) = given.next() {
+            match argument.as_str() {
+                "--list" => read.list = true,
+                "--exact" => read.exact = true,
+                "--ignored" => read.ignored = true,
+                "--skip" => read.skipped.extend(given.next()),
+                "--test-threads" | "--format" | "--color" | "--logfile" => drop(given.next()),
+                flag if flag.starts_with('-') => {}
+                name => read.wanted.push(name.to_owned()),
+            }
+        }
+        read
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        let fits = |wanted: &String| match self.exact {
+            true => name == wanted,
+            false => name.contains(wanted.as_str()),
+        };
+        let wanted = self.wanted.is_empty() || self.wanted.iter().any(fits);
+        wanted && !self.skipped.iter().any(fits) && !self.ignored
+    }
+}
