@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use whoelse_stream::client::Config;
 use whoelse_stream::sm::{Element as Sm, Sent};
 use whoelse_stream::{Password, Transport, token};
-use whoelse_xmpp::{BareJid, FullJid, Kind, Stanza};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
 
 use crate::answer;
 use crate::client::LoginError;
@@ -144,6 +145,10 @@ impl Link {
     }
 
     /// Sends a message and waits until the server has stored it.
+    ///
+    /// A refusal counts as handled, too, and may come behind the acknowledgement (XEP-0198 counts,
+    /// it does not judge). What the server answers after that comes behind the refusal, so it is
+    /// asked one thing more.
     pub async fn send_acknowledged(&mut self, to: &BareJid, text: &str) -> Result<(), SendError> {
         if self.sent.is_none() {
             return Err(SendError::NotCounted);
@@ -153,18 +158,38 @@ impl Link {
         self.write(&written.bytes, Some(&id));
         self.wire.write(&Sm::Request.encode());
         let stored = async {
-            loop {
-                match self.news().await {
-                    Ok(News::Refused(which, why)) if which == id => {
-                        return Err(SendError::Refused(why));
-                    }
-                    Ok(News::Stored(ids)) if ids.contains(&id) => return Ok(()),
-                    Ok(_) => {}
-                    Err(Broken) => return Err(SendError::ConnectionLost),
-                }
-            }
+            let is_stored = |news: &News| matches!(news, News::Stored(ids) if ids.contains(&id));
+            self.unless_refused(&id, is_stored).await?;
+            let ping = Request::get(Element::new("ping").xmlns(ns::PING));
+            let asked = token();
+            let server = Jid::parse(self.me.domain()).map_err(|_| SendError::ConnectionLost)?;
+            let ping = ping.to(server);
+            let written = ping.encode(&asked, false);
+            self.pending.insert(asked, ping.to, Instant::now(), ());
+            self.write(&written.bytes, None);
+            self.unless_refused(&id, |news| matches!(news, News::Answer(_))).await
         };
-        timeout(STORED_WITHIN, stored).await.unwrap_or(Err(SendError::TimedOut))
+        let stored = timeout(STORED_WITHIN, stored).await.unwrap_or(Err(SendError::TimedOut));
+        self.pending.take_all();
+        stored
+    }
+
+    /// Until this is heard, or the message comes back.
+    async fn unless_refused(
+        &mut self,
+        id: &str,
+        is_it: impl Fn(&News) -> bool,
+    ) -> Result<(), SendError> {
+        loop {
+            match self.news().await {
+                Ok(News::Refused(which, why)) if which == id => {
+                    return Err(SendError::Refused(why));
+                }
+                Ok(news) if is_it(&news) => return Ok(()),
+                Ok(_) => {}
+                Err(Broken) => return Err(SendError::ConnectionLost),
+            }
+        }
     }
 
     /// Says goodbye.
@@ -216,6 +241,121 @@ impl Link {
                 Incoming::Message { .. } | Incoming::Nothing => News::Nothing,
             },
             Kind::Presence | Kind::Other => News::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    const HEADER: &str = "<?xml version='1.0'?><stream:stream from='a.example' id='x' \
+                          version='1.0' xmlns='jabber:client' \
+                          xmlns:stream='http://etherx.jabber.org/streams'>";
+    const EXTERNAL: &str = "<stream:features><mechanisms \
+                            xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
+                            <mechanism>EXTERNAL</mechanism></mechanisms></stream:features>";
+    const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
+    const BIND: &str = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+                        <sm xmlns='urn:xmpp:sm:3'/></stream:features>";
+    const ENABLED: &str = "<enabled xmlns='urn:xmpp:sm:3'/>";
+    const ACK: &str = "<a xmlns='urn:xmpp:sm:3' h='1'/>";
+    const REFUSED: &str = "<message type='error' from='bob@a.example' id='ID'>\
+                           <error type='cancel'>\
+                           <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+                           <no-such-user xmlns='urn:whoelse:errors:0'/></error></message>";
+    const PONG: &str = "<iq type='result' from='a.example' id='ID'/>";
+
+    /// The server's end, which knows its lines by heart.
+    struct Server(DuplexStream);
+
+    impl Server {
+        /// Waits for this in what the client says, and answers under the id seen last.
+        async fn on(&mut self, heard: &str, say: &str) -> String {
+            let mut all = String::new();
+            while !all.contains(heard) {
+                let mut bytes = [0; 4096];
+                let read = self.0.read(&mut bytes).await.unwrap();
+                assert!(read > 0, "the client left after {all}");
+                all.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+            }
+            let id = all.split(" id='").nth(1).and_then(|rest| rest.split('\'').next());
+            self.0.write_all(say.replace("ID", id.unwrap_or_default()).as_bytes()).await.unwrap();
+            all
+        }
+
+        async fn let_in(&mut self) -> String {
+            self.on("<stream:stream", &format!("{HEADER}{EXTERNAL}")).await;
+            let login = self.on("</auth>", SUCCESS).await;
+            let header = self.on("<stream:stream", &format!("{HEADER}{BIND}")).await;
+            assert!(header.contains(" to='a.example'"), "{header}");
+            let bound = "<iq type='result' id='ID'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+                         <jid>a.example/x</jid></bind></iq>";
+            self.on("<bind", bound).await;
+            self.on("<enable", ENABLED).await;
+            login
+        }
+    }
+
+    /// What becomes of a message when the server says this to it, and that to a ping after it.
+    async fn sent(to_message: &str, to_ping: Option<&str>) -> Result<(), SendError> {
+        let (ours, theirs) = duplex(4096);
+        let server = async {
+            let mut server = Server(theirs);
+            server.let_in().await;
+            server.on("<r ", to_message).await;
+            if let Some(answer) = to_ping {
+                server.on("<ping", answer).await;
+            }
+            server
+        };
+        let client = async {
+            let who = Credentials::External { authzid: None };
+            let mut link = Link::open(ours, "", who).await.unwrap();
+            assert_eq!(link.me().as_str(), "a.example/x");
+            link.send_acknowledged(&BareJid::parse("bob@a.example").unwrap(), "hi").await
+        };
+        // The server stays until the client has its answer.
+        let (_server, sent) = tokio::join!(server, client);
+        sent
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_counted_and_not_refused_is_stored() {
+        assert_eq!(sent(ACK, Some(PONG)).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_counts_before_and_behind_the_acknowledgement() {
+        let refused = Err(SendError::Refused(Refusal::NoSuchUser));
+
+        assert_eq!(sent(&format!("{REFUSED}{ACK}"), None).await, refused);
+        assert_eq!(sent(&format!("{ACK}{REFUSED}"), None).await, refused);
+    }
+
+    #[tokio::test]
+    async fn an_acknowledgement_of_something_else_is_none() {
+        let nothing = "<a xmlns='urn:xmpp:sm:3' h='0'/></stream:stream>";
+
+        assert_eq!(sent(nothing, None).await, Err(SendError::ConnectionLost));
+    }
+
+    #[tokio::test]
+    async fn a_name_to_act_for_is_one_of_the_servers_own_domain() {
+        // As SASL writes them, in base64: bob@a.example and bob@b.example.
+        for (given, told) in
+            [("bob", "Ym9iQGEuZXhhbXBsZQ=="), ("bob@b.example", "Ym9iQGIuZXhhbXBsZQ==")]
+        {
+            let (ours, theirs) = duplex(4096);
+            let who = Credentials::External { authzid: Some(given.to_owned()) };
+            let mut server = Server(theirs);
+
+            let (opened, login) = tokio::join!(Link::open(ours, "", who), server.let_in());
+
+            opened.unwrap();
+            assert!(login.contains(told), "{login}");
         }
     }
 }
