@@ -71,6 +71,24 @@ impl World {
         client.login(name).await
     }
 
+    /// The same where the session may be gone.
+    pub async fn resume_or_bind(&self, name: &str, resume: Resumption) -> Client {
+        let mut config = StreamConfig::new("localhost");
+        config.resume = Some(resume);
+        let mut client = Client::connect(self.address(), config).await;
+        client.machine.login(name, password(name)).unwrap();
+        loop {
+            match client.step().await {
+                Step::NotResumed { .. } => {}
+                Step::Open(opening) => {
+                    client.opening = Some(opening);
+                    return client;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     pub async fn resume(&self, name: &str, resume: Resumption) -> Client {
         let mut config = StreamConfig::new("localhost");
         config.resume = Some(resume);
@@ -105,12 +123,17 @@ impl Client {
     /// Up to the point where it can log in.
     pub async fn connect(address: SocketAddr, config: StreamConfig) -> Client {
         let io = TcpStream::connect(address).await.unwrap();
-        let mut client = Client {
-            io: Box::new(io),
-            machine: Machine::new(config, None),
-            opening: None,
-            received: 0,
-        };
+        Client::over_with(Box::new(io), config).await
+    }
+
+    /// The same over a socket that is connected already.
+    pub async fn over(io: Box<dyn Io>) -> Client {
+        Client::over_with(io, StreamConfig::new("localhost")).await
+    }
+
+    async fn over_with(io: Box<dyn Io>, config: StreamConfig) -> Client {
+        let mut client =
+            Client { io, machine: Machine::new(config, None), opening: None, received: 0 };
         match client.step().await {
             Step::StartTls => {}
             other => panic!("{other:?}"),
@@ -185,6 +208,12 @@ impl Client {
         self.flush().await;
         self.io.write_all(xml.as_bytes()).await.unwrap();
         self.io.flush().await.unwrap();
+    }
+
+    /// Says how much was received.
+    pub async fn acknowledge(&mut self) {
+        let h = self.received;
+        self.send(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")).await;
     }
 
     /// The next stanza that fits.

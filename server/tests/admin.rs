@@ -1,0 +1,89 @@
+//! The admin socket over a real one: the server's own user needs no password.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Client, World, message};
+use tokio::net::UnixStream;
+use whoelse_stream::client::{Config as StreamConfig, Machine, Opening, Step};
+use whoelse_stream::server::Transport;
+
+async fn admin(world: &World) -> Client {
+    let io = UnixStream::connect(world.server.admin_socket()).await.unwrap();
+    let mut config = StreamConfig::new("localhost");
+    config.transport = Transport::Trusted;
+    let machine = Machine::new(config, None);
+    Client { io: Box::new(io), machine, opening: None, received: 0 }.ready().await
+}
+
+async fn bound(client: &mut Client) -> String {
+    match client.step().await {
+        Step::Open(Opening::Bound { jid, .. }) => jid.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_name_the_administrator_is_the_server() {
+    let world = World::start().await;
+    let mut admin = admin(&world).await;
+
+    admin.machine.login_external(None).unwrap();
+    let jid = bound(&mut admin).await;
+    assert!(jid.starts_with("localhost/admin-"), "{jid}");
+
+    let mut bob = world.online("bob").await;
+    admin.send(&message("bob", "the server says hello")).await;
+    assert_eq!(bob.text().await, "the server says hello");
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_name_the_administrator_is_that_account_beside_its_session() {
+    let world = World::start().await;
+    let mut bob = world.online("bob").await;
+    let mut admin = admin(&world).await;
+
+    admin.machine.login_external(Some("alice@localhost")).unwrap();
+    let jid = bound(&mut admin).await;
+    assert!(jid.starts_with("alice@localhost/admin-"), "{jid}");
+    admin.send(&message("bob", "from alice")).await;
+    assert_eq!(bob.text().await, "from alice");
+
+    let alice = world.login("alice").await;
+    assert!(matches!(alice.opening, Some(Opening::Bound { .. })));
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_nobody_has_is_refused() {
+    let world = World::start().await;
+    let mut admin = admin(&world).await;
+
+    admin.machine.login_external(Some("nobody@localhost")).unwrap();
+
+    let refusal = match admin.step().await {
+        Step::AuthFailed(refusal) => refusal,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refusal.text.as_deref(), Some("there is no user nobody"));
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renamed_domain_gets_its_certificate_at_once() {
+    let world = World::start().await;
+    let before = world.server.fingerprint();
+
+    let node = world.server.node();
+    node.rename_domain("localhost".to_owned(), "chat.example".to_owned()).await.unwrap();
+
+    let client = Client::connect(world.address(), StreamConfig::new("chat.example")).await;
+    let bob = client.login("bob").await;
+    match bob.opening {
+        Some(Opening::Bound { jid, .. }) => assert!(jid.as_str().starts_with("bob@chat.example/")),
+        other => panic!("{other:?}"),
+    }
+    assert_ne!(world.server.fingerprint(), before);
+    world.server.shutdown().await;
+}
