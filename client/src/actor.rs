@@ -23,7 +23,7 @@ use crate::login::{Entered, Entry, Opened, enter};
 use crate::pins::Fingerprint;
 use crate::register::{Probe, RegisterError};
 use crate::request::{Request, RequestError};
-use crate::session::{Counted, Pulse, Reply, Session};
+use crate::session::{Granted, Pulse, Reply, Session};
 use crate::wire::{Broken, Heard, Wire};
 
 /// Above so many events that nobody took, nothing is read from the server.
@@ -61,7 +61,7 @@ pub(crate) struct Actor {
 struct Fresh {
     wire: Wire,
     me: FullJid,
-    counted: Counted,
+    granted: Granted,
 }
 
 /// Why being online, or away, came to an end.
@@ -214,8 +214,8 @@ impl Actor {
             };
             let entered = timeout(LOGIN_WITHIN, enter(wire, entry)).await;
             match entered.map_err(|_| timed_out(&self.connector))? {
-                Ok(Entered { wire, opened: Opened::New { me, counted, .. } }) => {
-                    return Ok(Fresh { wire, me, counted });
+                Ok(Entered { wire, opened: Opened::New { me, granted, .. } }) => {
+                    return Ok(Fresh { wire, me, granted });
                 }
                 // Nothing was asked to be resumed.
                 Ok(Entered { opened: Opened::Resumed { .. }, .. }) => {
@@ -239,8 +239,8 @@ impl Actor {
 
     /// Keeps a session until it ends. Returns whether anybody may log in again.
     async fn keep(&mut self, fresh: Fresh, entry: Entry) -> bool {
-        let Fresh { mut wire, me, counted } = fresh;
-        let mut session = Session::new(me, counted, Instant::now());
+        let Fresh { mut wire, me, granted } = fresh;
+        let mut session = Session::new(me, granted, Instant::now());
         let mut backoff = Backoff::default();
         loop {
             let since = Instant::now();
@@ -354,9 +354,9 @@ impl Actor {
                         Err(_) => session.forget_resumption(),
                     }
                 }
-                Ok(Entered { wire, opened: Opened::New { me, counted, remembered } }) => {
+                Ok(Entered { wire, opened: Opened::New { me, granted, remembered } }) => {
                     self.me.send_replace(Some(me.clone()));
-                    session.handle_renewed(me, counted, remembered, Instant::now());
+                    session.handle_renewed(me, granted, remembered, Instant::now());
                     return Ok(wire);
                 }
                 Err(fault) => {

@@ -107,11 +107,11 @@ impl Link {
         .map_err(|denied| LoginError::Refused { text: denied.to_string() })?;
         let entered = open(wire).await.map_err(|refused| refused.fault)?;
         match entered.opened {
-            Opened::New { me, counted, .. } => Ok(Link {
+            Opened::New { me, granted, .. } => Ok(Link {
                 wire: entered.wire,
                 me,
                 pending: Pending::default(),
-                sent: counted.is_counted.then(Sent::new),
+                sent: granted.is_counted.then(Sent::new),
                 handled: 0,
             }),
             // Nothing was asked to be resumed.

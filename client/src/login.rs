@@ -11,7 +11,7 @@ use whoelse_xmpp::{Condition, FullJid, StanzaError};
 
 use crate::client::LoginError;
 use crate::connect::ConnectError;
-use crate::session::Counted;
+use crate::session::Granted;
 use crate::wire::{Wire, no_connection};
 
 /// How soon after a refusal the end of the stream still belongs to it.
@@ -36,7 +36,7 @@ pub(crate) struct Entered {
 pub(crate) enum Opened {
     /// A new one. `remembered` is how many stanzas of the old one the server had handled, if
     /// there was one and it still knows.
-    New { me: FullJid, counted: Counted, remembered: Option<u32> },
+    New { me: FullJid, granted: Granted, remembered: Option<u32> },
     /// The old one goes on; the server has handled so many of our stanzas.
     Resumed { h: u32 },
 }
@@ -74,7 +74,8 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
     let fault = loop {
         match wire.step().await {
             Ok(Step::Open(Opening::Bound { jid, sm })) => {
-                let opened = Opened::New { me: jid, counted: Counted::from(sm), remembered };
+                let granted = granted(sm, wire.features().activity);
+                let opened = Opened::New { me: jid, granted, remembered };
                 return Ok(Entered { wire, opened });
             }
             Ok(Step::Open(Opening::Resumed { h })) => {
@@ -127,12 +128,11 @@ fn denied_login(denied: Denied) -> LoginError {
     }
 }
 
-impl From<Option<Enabled>> for Counted {
-    fn from(enabled: Option<Enabled>) -> Counted {
-        Counted {
-            is_counted: enabled.is_some(),
-            resumption: enabled.filter(|it| it.resume).and_then(|it| it.id),
-        }
+fn granted(counting: Option<Enabled>, activity: bool) -> Granted {
+    Granted {
+        is_counted: counting.is_some(),
+        resumption: counting.filter(|it| it.resume).and_then(|it| it.id),
+        activity,
     }
 }
 
@@ -163,12 +163,11 @@ mod tests {
 
     #[test]
     fn a_session_that_is_counted_but_not_resumable_is_not_resumed() {
-        let counted = |resume| {
-            Counted::from(Some(Enabled { resume, id: Some("x".to_owned()), ..Enabled::default() }))
-        };
+        let enabled = |resume| Enabled { resume, id: Some("x".to_owned()), ..Enabled::default() };
 
-        assert_eq!(counted(false), Counted { is_counted: true, resumption: None });
-        assert_eq!(counted(true).resumption.as_deref(), Some("x"));
-        assert_eq!(Counted::from(None), Counted::default());
+        let session = granted(Some(enabled(false)), false);
+        assert!(session.is_counted && session.resumption.is_none());
+        assert_eq!(granted(Some(enabled(true)), false).resumption.as_deref(), Some("x"));
+        assert_eq!(granted(None, false), Granted::default());
     }
 }

@@ -20,7 +20,6 @@ use crate::answer;
 use crate::events::Event;
 use crate::history;
 use crate::message::{self, Incoming, Seen};
-use crate::nested;
 use crate::presence::{Book, Change};
 use crate::request::{Answer, Ask, Pending, Request, RequestError};
 
@@ -57,7 +56,7 @@ pub(crate) struct Session {
     waiting: VecDeque<Line>,
     pending: Pending<Then>,
     /// Barriers that the server has reached, while it is still storing what came before.
-    passed: Vec<oneshot::Sender<()>>,
+    reached: Vec<oneshot::Sender<()>>,
     /// The last messages that were sent: id and recipient.
     recent: VecDeque<(String, BareJid)>,
     book: Book,
@@ -90,7 +89,7 @@ enum Line {
 enum Then {
     /// Somebody waits for it.
     Reply { request: Request, reply: Reply, results: Vec<Stanza> },
-    /// The server has told who is online, and what it can do.
+    /// The server has told who is online.
     Settled,
     /// Everything before it has been dealt with.
     Barrier(oneshot::Sender<()>),
@@ -111,7 +110,7 @@ struct Rhythm {
 
 impl Session {
     /// Begins, when a connection has been logged in for the first time.
-    pub(crate) fn new(me: FullJid, counted: Counted, now: Instant) -> Session {
+    pub(crate) fn new(me: FullJid, granted: Granted, now: Instant) -> Session {
         let mut session = Session {
             book: Book::new(me.to_bare()),
             me,
@@ -122,7 +121,7 @@ impl Session {
             handled: Handled::new(),
             waiting: VecDeque::new(),
             pending: Pending::default(),
-            passed: Vec::new(),
+            reached: Vec::new(),
             recent: VecDeque::new(),
             seen: Seen::default(),
             activity: false,
@@ -130,7 +129,7 @@ impl Session {
             output: Vec::new(),
             rhythm: Rhythm { heard: now, asked: None, news: false, again: None },
         };
-        session.begin(counted, now);
+        session.begin(granted, now);
         let me = session.me.clone();
         session.event(Event::LoggedIn { me });
         session
@@ -176,7 +175,7 @@ impl Session {
     pub(crate) fn handle_renewed(
         &mut self,
         me: FullJid,
-        counted: Counted,
+        granted: Granted,
         h: Option<u32>,
         now: Instant,
     ) {
@@ -188,7 +187,7 @@ impl Session {
         self.handled = Handled::new();
         self.events.iter_mut().for_each(|(_, ticket)| *ticket = None);
         self.book.restart();
-        self.begin(counted, now);
+        self.begin(granted, now);
         self.event(Event::Reconnected);
         for stanza in unacknowledged {
             if stanza.is_message {
@@ -226,16 +225,15 @@ impl Session {
 
     /// The first words on a new stream: who is there is told after our presence, so the answer to
     /// a request behind it says that everything has been told.
-    fn begin(&mut self, counted: Counted, now: Instant) {
-        self.counted = counted.is_counted;
-        self.resumption = counted.resumption;
+    fn begin(&mut self, granted: Granted, now: Instant) {
+        self.counted = granted.is_counted;
+        self.resumption = granted.resumption;
+        self.activity = granted.activity;
         self.connected = true;
         self.rhythm = Rhythm { heard: now, asked: None, news: false, again: None };
         let presence = Element::new("presence").outgoing(Class::Presence);
         self.transmit(presence.bytes, false);
-        let info = Request::get(Element::new("query").xmlns(ns::DISCO_INFO));
-        let server = Jid::parse(self.me.domain()).ok();
-        self.request(Request { to: server, ..info }, false, Then::Settled, now);
+        self.ping(Then::Settled, now);
     }
 
     // ---- wishes ----
@@ -342,7 +340,13 @@ impl Session {
             }
             Sm::Ack { h } => {
                 self.sent.ack(h)?;
-                self.tell_passed();
+                // A refusal may come behind the acknowledgement, but not behind what is asked
+                // after that.
+                if self.is_stored() {
+                    for done in std::mem::take(&mut self.reached) {
+                        self.ask_barrier(done, now);
+                    }
+                }
                 self.rhythm.asked = None;
                 self.rhythm.again = (!self.sent.is_empty()).then(|| now + ASK_AGAIN);
             }
@@ -415,27 +419,21 @@ impl Session {
                 let _ = reply.send(answer.map(|iq| Answer { iq, results }));
             }
             Then::Settled => {
-                self.activity = answer.is_ok_and(|answer| offers(&answer, ns::WHOELSE_ACTIVITY));
                 for change in self.book.settled() {
                     self.event(change.into());
                 }
             }
-            Then::Barrier(done) => {
-                self.passed.push(done);
-                self.tell_passed();
+            Then::Barrier(done) if self.is_stored() => {
+                let _ = done.send(());
             }
+            Then::Barrier(done) => self.reached.push(done),
             Then::Alive => {}
         }
     }
 
-    /// A barrier is passed when every message before it is stored. Refusals come before the
-    /// acknowledgement, so by then they have been heard.
-    fn tell_passed(&mut self) {
-        if !self.sent.resend().any(|stanza| stanza.is_message) {
-            for done in self.passed.drain(..) {
-                let _ = done.send(());
-            }
-        }
+    /// Whether every message is acknowledged, as far as the server says such things.
+    fn is_stored(&self) -> bool {
+        !self.sent.resend().any(|stanza| stanza.is_message)
     }
 
     // ---- what comes out ----
@@ -531,11 +529,15 @@ pub(crate) enum Pulse {
     Dead,
 }
 
-/// Whether the server counts stanzas, and whether the session can be resumed.
+/// What the server grants a new session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
+pub(crate) struct Granted {
+    /// Stanzas are counted.
     pub(crate) is_counted: bool,
+    /// The id to resume with.
     pub(crate) resumption: Option<String>,
+    /// The mark of a request typed by hand is understood.
+    pub(crate) activity: bool,
 }
 
 impl From<Change> for Event {
@@ -545,13 +547,6 @@ impl From<Change> for Event {
             Change::Went(who) => Event::WentOffline(who),
         }
     }
-}
-
-/// Whether an answer to a service discovery request names a feature.
-fn offers(answer: &Stanza, feature: &str) -> bool {
-    nested::find(answer, "query", ns::DISCO_INFO).is_some_and(|query| {
-        nested::each(&query, "feature").any(|it| it.attr("var").as_deref() == Some(feature))
-    })
 }
 
 #[cfg(test)]

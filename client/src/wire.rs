@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use whoelse_stream::client::{self, Denied, Machine, Reason, Step};
 use whoelse_stream::sm::Element as Sm;
-use whoelse_stream::{ChannelBindings, Password, binding};
+use whoelse_stream::{ChannelBindings, Features, Password, binding};
 use whoelse_xmpp::{Stanza, StreamError};
 
 use crate::connect::ConnectError;
@@ -113,9 +113,14 @@ impl Wire {
         self.untrusted
     }
 
+    /// What the server offers at the present stage.
+    pub(crate) fn features(&self) -> &Features {
+        self.machine.features()
+    }
+
     /// Whether a login can prove that nobody sits in between.
     pub(crate) fn can_be_proved(&self) -> bool {
-        let features = self.machine.features();
+        let features = self.features();
         let listed = features.channel_bindings.as_deref();
         self.binds
             && features.mechanisms.iter().any(|name| name.ends_with("-PLUS"))

@@ -62,6 +62,8 @@ pub struct Features {
     pub bind: bool,
     /// XEP-0198.
     pub sm: bool,
+    /// Ours, docs/protocol.md: the mark of a request that was typed by hand is understood.
+    pub activity: bool,
 }
 
 impl Features {
@@ -85,6 +87,7 @@ impl Features {
             register: features.has("register", ns::REGISTER_FEATURE),
             bind: features.has("bind", ns::BIND),
             sm: features.has("sm", ns::SM),
+            activity: features.has("activity", ns::WHOELSE_ACTIVITY),
         }
     }
 
@@ -149,5 +152,13 @@ mod tests {
         let features = read(&before_bind(b"<csi xmlns='urn:xmpp:csi:0'/>"));
 
         assert!(features.bind && features.sm && features.mechanisms.is_empty());
+        assert!(!features.activity);
+    }
+
+    #[test]
+    fn the_by_hand_mark_is_understood_where_it_is_offered() {
+        let features = read(&before_bind(b"<activity xmlns='urn:whoelse:activity:0'/>"));
+
+        assert!(features.activity);
     }
 }

@@ -15,8 +15,8 @@ fn bare(text: &str) -> BareJid {
     BareJid::parse(text).unwrap()
 }
 
-fn counted() -> Counted {
-    Counted { is_counted: true, resumption: Some("r1".to_owned()) }
+fn granted() -> Granted {
+    Granted { is_counted: true, resumption: Some("r1".to_owned()), activity: true }
 }
 
 /// The stanzas in some output; what is not a stanza is left out.
@@ -44,7 +44,7 @@ impl Bench {
     fn new() -> Bench {
         let now = Instant::now();
         let me = FullJid::parse("me@a.example/x").unwrap();
-        let mut bench = Bench { session: Session::new(me, counted(), now), now };
+        let mut bench = Bench { session: Session::new(me, granted(), now), now };
         bench.settle();
         bench.ack(2);
         assert!(matches!(bench.events()[..], [Event::LoggedIn { .. }]));
@@ -53,14 +53,9 @@ impl Bench {
 
     /// Answers the question that closes the first words, and forgets them.
     fn settle(&mut self) {
-        let output = self.output();
-        let asked = stanzas(&output).into_iter().find(|it| it.has("query", ns::DISCO_INFO));
-        let id = asked.unwrap().id().unwrap().to_owned();
-        self.hear(&format!(
-            "<iq type='result' id='{id}' from='a.example'>\
-             <query xmlns='http://jabber.org/protocol/disco#info'>\
-             <feature var='urn:whoelse:activity:0'/></query></iq>"
-        ));
+        let ping = self.sent().into_iter().find(|it| it.has("ping", ns::PING)).unwrap();
+        let id = ping.id().unwrap();
+        self.hear(&format!("<iq type='result' id='{id}' from='a.example'/>"));
     }
 
     fn output(&mut self) -> Vec<u8> {
@@ -126,7 +121,7 @@ fn change() -> Request {
 fn a_session_begins_with_presence_and_a_question_behind_it() {
     let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
-    let mut session = Session::new(me, counted(), now);
+    let mut session = Session::new(me, granted(), now);
 
     let kinds: Vec<_> = stanzas(&session.poll_output(now)).iter().map(Stanza::kind).collect();
 
@@ -137,7 +132,7 @@ fn a_session_begins_with_presence_and_a_question_behind_it() {
 fn who_is_there_already_is_not_announced() {
     let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
-    let mut bench = Bench { session: Session::new(me, counted(), now), now };
+    let mut bench = Bench { session: Session::new(me, granted(), now), now };
     bench.hear("<presence from='bob@a.example/y'/>");
     bench.settle();
     bench.hear("<presence from='carol@a.example/y'/>");
@@ -208,7 +203,7 @@ fn in_a_new_session_unacknowledged_messages_go_out_again_under_their_ids() {
     bench.session.handle_loss();
     bench.say("three");
     let me = FullJid::parse("me@a.example/y").unwrap();
-    bench.session.handle_renewed(me, counted(), None, bench.now);
+    bench.session.handle_renewed(me, granted(), None, bench.now);
 
     let sent = bench.sent();
     let kinds: Vec<_> = sent.iter().map(Stanza::kind).collect();
@@ -231,7 +226,7 @@ fn what_the_server_remembers_to_have_handled_is_not_sent_again() {
 
     bench.session.handle_loss();
     let me = FullJid::parse("me@a.example/y").unwrap();
-    bench.session.handle_renewed(me, counted(), Some(3), bench.now);
+    bench.session.handle_renewed(me, granted(), Some(3), bench.now);
 
     assert_eq!(bench.texts(), ["two"]);
 }
@@ -325,7 +320,8 @@ fn a_request_gets_its_answer() {
 fn a_server_that_does_not_know_activity_is_not_told_of_it() {
     let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
-    let mut bench = Bench { session: Session::new(me, counted(), now), now };
+    let granted = Granted { activity: false, ..granted() };
+    let mut bench = Bench { session: Session::new(me, granted, now), now };
     bench.output();
 
     let _answer = bench.ask(look());
@@ -342,7 +338,7 @@ fn in_a_new_session_a_look_is_repeated_and_a_change_is_given_up() {
 
     bench.session.handle_loss();
     let me = FullJid::parse("me@a.example/y").unwrap();
-    bench.session.handle_renewed(me, counted(), None, bench.now);
+    bench.session.handle_renewed(me, granted(), None, bench.now);
 
     assert!(matches!(changed.try_recv().unwrap(), Err(RequestError::ConnectionLost)));
     let again = bench.sent().into_iter().find(|it| it.has("blocklist", ns::BLOCKING)).unwrap();
@@ -386,16 +382,17 @@ fn results_of_a_query_come_with_its_answer() {
 }
 
 #[test]
-fn a_barrier_is_passed_when_every_message_before_it_is_stored() {
+fn a_barrier_is_passed_when_every_message_before_it_is_stored_and_not_refused() {
     let mut bench = Bench::new();
     bench.say("one");
     let (done, mut passed) = oneshot::channel();
     bench.session.ask_barrier(done, bench.now);
-    let ping = bench.sent().pop().unwrap();
 
-    bench.hear(&format!("<iq type='result' id='{}' from='a.example'/>", ping.id().unwrap()));
+    bench.settle();
     assert!(passed.try_recv().is_err(), "the message is not acknowledged");
     bench.ack(3);
+    assert!(passed.try_recv().is_err(), "a refusal may still come");
+    bench.settle();
 
     assert!(passed.try_recv().is_ok());
 }
