@@ -618,6 +618,11 @@ impl Session {
         attached
     }
 
+    /// The error it was ordered to end with, if its connection has not obeyed yet.
+    pub fn ordered_end(&self) -> Option<StreamError> {
+        self.lock().end.clone()
+    }
+
     /// The end. Returns what was never confirmed, oldest first; `None` if it was over already.
     pub(crate) fn finish(&self) -> Option<Vec<Queued>> {
         let mut state = self.lock();
