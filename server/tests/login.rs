@@ -4,6 +4,8 @@
 mod common;
 
 use common::{Client, World, message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use whoelse_stream::client::{Opening, Step};
 use whoelse_xmpp::{Kind, StreamCondition};
 
@@ -107,5 +109,33 @@ async fn a_session_ends_with_its_stream() {
     };
     let gone = alice.expect(gone).await;
     assert!(gone.from().unwrap().starts_with("bob@localhost/"));
+    world.server.shutdown().await;
+}
+
+/// Security row 22: what stands in clear behind the request for TLS is not the client's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_in_clear_behind_starttls_is_never_read() {
+    let world = World::start().await;
+    let mut io = TcpStream::connect(world.address()).await.unwrap();
+    let header = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
+                  xmlns:stream='http://etherx.jabber.org/streams'>";
+    let injected = format!(
+        "{header}<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>{header}\
+         <iq type='get' id='injected'><query xmlns='jabber:iq:register'/></iq>"
+    );
+    io.write_all(injected.as_bytes()).await.unwrap();
+    let mut clear = Vec::new();
+    while !clear.ends_with(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>") {
+        assert!(io.read_buf(&mut clear).await.unwrap() > 0);
+    }
+
+    let (io, channel) = common::handshake(Box::new(io), false).await;
+    let mut config = whoelse_stream::client::Config::new("localhost");
+    config.transport = whoelse_stream::server::Transport::Tls;
+    let machine = whoelse_stream::client::Machine::new(config, Some(channel));
+
+    // Anything but features as the first word would end the client's stream.
+    let client = Client { io, machine, opening: None, received: 0 }.ready().await;
+    client.login("alice").await;
     world.server.shutdown().await;
 }

@@ -183,7 +183,8 @@ async fn a_shutdown_does_not_wait_for_who_does_not_read() {
 
     world.server.shutdown().await;
 
-    assert!(began.elapsed() < SECOND * 5, "{:?}", began.elapsed());
+    // The last word to him may take 2 s, no more.
+    assert!(began.elapsed() < SECOND * 3, "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

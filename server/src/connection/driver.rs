@@ -49,7 +49,7 @@ pub(super) async fn run(opened: Opened) {
         hold.session.order_end(StreamError::new(StreamCondition::SystemShutdown));
     }
     let mut driver = Driver {
-        timer: Timer::new(&node),
+        timer: Timer::new(),
         node,
         hold: hold.clone(),
         machine,
@@ -162,6 +162,12 @@ impl Driver {
                     }
                 }
                 Event::Woken if self.session().is_cut() => return Reason::Cut,
+                // Who does not read would never come to the end of what is queued.
+                Event::Woken if self.stalled.is_some() => {
+                    if let Some(error) = self.session().ordered_end() {
+                        return Reason::Ended(error);
+                    }
+                }
                 Event::Woken | Event::Ready => {}
                 Event::Time => {
                     if let Some(reason) = self.look_at_the_time() {
@@ -495,7 +501,7 @@ struct Timer(BoxFuture<'static, ()>);
 
 impl Timer {
     /// Goes off at once: the first look sets it.
-    fn new(_: &Node) -> Timer {
+    fn new() -> Timer {
         Timer(Box::pin(std::future::ready(())))
     }
 
