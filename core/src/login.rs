@@ -36,6 +36,8 @@ impl Node {
     ) -> LookupAnswer {
         let key = self.login_key(localpart);
         let now = self.clock.now();
+        // Asked before this try is counted: what matters is how many have failed.
+        let known_only = self.guard.only_known_places(&key, now);
         if let Err(blocked) = self.guard.begin(&key, place, self.settings.block_duration, now) {
             tracing::info!(account = localpart, place = place.as_str(), "login_blocked");
             return LookupAnswer::Refused(refuse_blocked(&blocked, now));
@@ -44,7 +46,7 @@ impl Node {
             Mechanism::Scram { hash, .. } => hash,
             Mechanism::Plain | Mechanism::External => Hash::Sha256,
         };
-        match self.verifier(localpart, hash, &key, place).await {
+        match self.verifier(localpart, hash, known_only.then_some(place)).await {
             Ok(Known::Yes(verifier)) => LookupAnswer::Verifier(verifier),
             Ok(Known::No) => LookupAnswer::Fake(Verifier::fake(hash, &self.secret, &key)),
             Ok(Known::ElsewhereOnly) => LookupAnswer::Refused(
@@ -66,11 +68,10 @@ impl Node {
         &self,
         localpart: &str,
         hash: Hash,
-        key: &str,
-        place: &Place,
+        known_only: Option<&Place>,
     ) -> Result<Known, whoelse_store::Error> {
         let account = self.store.find_account(self.domain().id, localpart).await?;
-        if self.guard.only_known_places(key, self.clock.now()) {
+        if let Some(place) = known_only {
             let since = self.clock.now().before(KNOWN_PLACE);
             let known = match &account {
                 Some(account) => self.store.places_since(account.id, since.0).await?,
