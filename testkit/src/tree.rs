@@ -11,6 +11,9 @@ use std::fmt;
 const ROOT: &str = "<stream:stream xmlns='jabber:client' \
                     xmlns:stream='http://etherx.jabber.org/streams'>";
 
+/// The namespace of the stream's own elements, by its usual prefix.
+const STREAM: &str = "http://etherx.jabber.org/streams";
+
 /// An element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
@@ -199,31 +202,36 @@ impl Tree {
     }
 
     fn write(&self, out: &mut fmt::Formatter<'_>, around: &str, indent: usize) -> fmt::Result {
-        write!(out, "{:indent$}<{}", "", self.name)?;
-        if self.ns != around {
+        let prefix = if self.ns == STREAM { "stream:" } else { "" };
+        write!(out, "{:indent$}<{prefix}{}", "", self.name)?;
+        if self.ns != around && self.ns != STREAM {
             write!(out, " xmlns='{}'", self.ns)?;
         }
         for ((ns, name), value) in &self.attributes {
-            let prefix = if ns.is_empty() { "" } else { "xml:" };
-            write!(out, " {prefix}{name}='{}'", escaped(value))?;
+            let xml = if ns.is_empty() { "" } else { "xml:" };
+            write!(out, " {xml}{name}='{}'", escaped(value))?;
         }
         if self.content.is_empty() {
             return out.write_str("/>");
         }
         out.write_str(">")?;
+        let mixed = self.children().next().is_some();
         for content in &self.content {
             match content {
+                Content::Text(text) if mixed && text.trim_ascii().is_empty() => {}
                 Content::Text(text) => out.write_str(&escaped(text))?,
                 Content::Element(tree) => {
                     writeln!(out)?;
-                    tree.write(out, &self.ns, indent + 2)?;
+                    // A prefix leaves the default namespace as it is.
+                    let inside = if self.ns == STREAM { around } else { &self.ns };
+                    tree.write(out, inside, indent + 2)?;
                 }
             }
         }
-        if self.children().next().is_some() {
+        if mixed {
             write!(out, "\n{:indent$}", "")?;
         }
-        write!(out, "</{}>", self.name)
+        write!(out, "</{prefix}{}>", self.name)
     }
 }
 
