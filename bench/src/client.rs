@@ -52,8 +52,7 @@ impl Client {
         Ok(Client { account, io })
     }
 
-    /// Keeps `window` messages in flight to another user, as fast as they come back from the one
-    /// before: a ring.
+    /// Keeps `window` messages in flight to another user: one is written for each that comes.
     pub async fn write_and_read(
         mut self,
         to: usize,

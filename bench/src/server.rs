@@ -77,7 +77,7 @@ impl Server {
 
 /// The port in a line like `listening on 127.0.0.1:40123`.
 fn port_in(line: &str) -> Option<u16> {
-    let (_, port) = line.split_once("127.0.0.1:")?;
+    let port = line.strip_prefix("listening on 127.0.0.1:")?;
     let end = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(port.len());
     port.get(..end)?.parse().ok()
 }
