@@ -300,7 +300,7 @@ impl Actor {
                 }
                 order = self.orders.recv(), if take_orders => match order {
                     None => return End::Dropped,
-                    Some(order) => if let Some(done) = obey(session, order) {
+                    Some(order) => if let Some(done) = obey(&mut self.connector, session, order) {
                         return End::Asked(done);
                     }
                 },
@@ -386,7 +386,7 @@ impl Actor {
                 }
                 order = self.orders.recv() => match order {
                     None => return Err(End::Dropped),
-                    Some(order) => if let Some(done) = obey(session, order) {
+                    Some(order) => if let Some(done) = obey(&mut self.connector, session, order) {
                         return Err(End::Asked(done));
                     }
                 },
@@ -397,7 +397,11 @@ impl Actor {
 
 /// Obeys an order of somebody who is logged in, with or without a connection. Returns the place
 /// for the answer if it was to log out.
-fn obey(session: &mut Session, order: Order) -> Option<oneshot::Sender<()>> {
+fn obey(
+    connector: &mut Connector,
+    session: &mut Session,
+    order: Order,
+) -> Option<oneshot::Sender<()>> {
     let now = Instant::now();
     match order {
         Order::Logout(done) => return Some(done),
@@ -419,7 +423,9 @@ fn obey(session: &mut Session, order: Order) -> Option<oneshot::Sender<()>> {
         Order::Login(_, _, reply) => {
             let _ = reply.send(Err(LoginError::LoggedInAlready));
         }
-        Order::Trust(_, done) => {
+        // For when the connection has to be made anew.
+        Order::Trust(fingerprint, done) => {
+            connector.config.accepted = Some(fingerprint);
             let _ = done.send(());
         }
         Order::Probe(_, reply) => {

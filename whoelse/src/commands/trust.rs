@@ -18,6 +18,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
     })?;
     args.end()?;
     seat.client.trust(fingerprint).await;
-    (seat.say)("that certificate is trusted from now on".to_owned());
+    let next = if seat.client.me().is_none() { "; `login` goes on" } else { "" };
+    (seat.say)(format!("that certificate is trusted from now on{next}"));
     Ok(Then::Go)
 }

@@ -49,10 +49,9 @@ impl Dialogue<'_> {
         match self.client.probe(&name).await {
             Ok(Probe::Free) => self.new_account(&name).await,
             Ok(Probe::Known | Probe::Closed) => self.known_account(&name).await,
-            // The warning stands; whether the server can prove itself, the login will show.
             Err(RegisterError::Connect(fault @ ConnectError::Changed { .. })) => {
                 self.screen.say(&render::connect_error(&fault));
-                self.known_account(&name).await
+                self.changed_server(&name).await
             }
             Err(fault) => {
                 self.screen.say(&render::register_error(&fault, &name));
@@ -85,25 +84,36 @@ impl Dialogue<'_> {
                 Err(why @ LoginError::WrongPassword { .. }) => {
                     self.screen.say(&render::login_error(&why, name));
                 }
-                Err(why @ LoginError::NewPin { fingerprint }) => {
-                    self.screen.say(&render::login_error(&why, name));
-                    let answer = self.line(Ask::Line("Trust it from now on (yes or no)? ")).await?;
-                    if answer.trim() != "yes" {
-                        return Ok(false);
-                    }
-                    self.client.trust(fingerprint).await;
-                    return match self.client.login(name, password).await {
-                        Ok(_) => Ok(true),
-                        Err(why) => {
-                            self.screen.say(&render::login_error(&why, name));
-                            Ok(false)
-                        }
-                    };
-                }
                 Err(why) => {
                     self.screen.say(&render::login_error(&why, name));
                     return Ok(false);
                 }
+            }
+        }
+    }
+
+    /// The warning stands. The password is not told to the server, but it can prove that it knows
+    /// it; one try, because whoever else it is learns something from each.
+    async fn changed_server(&mut self, name: &str) -> Result<bool, Ended> {
+        self.screen.say("with your password the server can prove itself; nothing typed goes back");
+        let typed = self.line(Ask::Secret("Password: ")).await?;
+        let Ok(password) = Password::new(&typed) else { return Ok(false) };
+        match self.client.login(name, password.clone()).await {
+            // The old certificate has come back meanwhile.
+            Ok(_) => Ok(true),
+            Err(why @ LoginError::NewPin { fingerprint }) => {
+                self.screen.say(&render::login_error(&why, name));
+                let answer = self.line(Ask::Line("Trust it from now on (yes or no)? ")).await?;
+                if answer.trim() != "yes" {
+                    return Ok(false);
+                }
+                self.client.trust(fingerprint).await;
+                self.log_in(name, password).await
+            }
+            Err(why) => {
+                self.screen.say(&render::login_error(&why, name));
+                self.screen.say("the server did not prove itself");
+                Ok(false)
             }
         }
     }
@@ -128,6 +138,11 @@ impl Dialogue<'_> {
             self.screen.say(&render::register_error(&why, name));
             return Ok(false);
         }
+        self.log_in(name, password).await
+    }
+
+    /// With a password that is known to be right.
+    async fn log_in(&mut self, name: &str, password: Password) -> Result<bool, Ended> {
         match self.client.login(name, password).await {
             Ok(_) => Ok(true),
             Err(why) => {

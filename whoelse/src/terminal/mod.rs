@@ -150,8 +150,8 @@ impl Terminal {
             None => self.obey_lines().await,
         };
         // What was typed before the end of the input is not lost with it.
-        if how == Typed::End {
-            self.client.settle(SETTLE).await;
+        if how == Typed::End && !self.client.settle(SETTLE).await {
+            self.screen.say("* the server has not acknowledged everything that was sent");
         }
         Ok(())
     }
