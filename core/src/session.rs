@@ -837,3 +837,6 @@ impl std::fmt::Debug for Session {
         write!(f, "Session({}, {})", self.id, self.jid)
     }
 }
+
+#[cfg(test)]
+mod tests;

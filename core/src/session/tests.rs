@@ -1,0 +1,130 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use whoelse_xmpp::{BareJid, StreamCondition, write::Element};
+
+const NOW: Time = Time(1_000_000);
+
+fn session() -> Session {
+    let jid = BareJid::parse("bob@localhost").unwrap();
+    let full = jid.with_resource("desk").unwrap();
+    let account = Arc::new(Account::new(1, jid, Vec::new(), 0));
+    Session::new(1, full, account, false, 1 << 20, NOW)
+}
+
+/// With stream management, and its connection lost.
+fn detached() -> Session {
+    let session = session();
+    session.enable(Some("token".to_owned()));
+    assert_eq!(session.detach(1), Ok(true));
+    session
+}
+
+fn said(text: &str) -> Outgoing {
+    Element::new("message").child(Element::new("body").text(text)).outgoing(Class::Message)
+}
+
+fn written(session: &Session, epoch: u64) -> String {
+    let mut out = Vec::new();
+    session.take(epoch, NOW, &Limits::default(), &mut out, 1 << 20).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn what_a_superseded_connection_brings_is_not_counted() {
+    let session = session();
+    session.enable(Some("token".to_owned()));
+
+    let (epoch, _, _) = session.resume(0).unwrap();
+
+    assert_eq!(session.received(1), Err(Superseded));
+    assert!(session.received(epoch).is_ok());
+}
+
+#[test]
+fn a_session_is_resumed_only_when_all_it_sent_is_handled() {
+    let session = session();
+    session.enable(Some("token".to_owned()));
+    let ticket = session.received(1).unwrap();
+
+    assert_eq!(session.resume(0), Err(ResumeRefused::Unsettled));
+    session.done(ticket);
+
+    assert!(matches!(session.resume(0), Ok((2, 1, 0))));
+}
+
+#[test]
+fn a_session_that_is_about_to_end_cannot_be_resumed() {
+    let session = session();
+    session.enable(Some("token".to_owned()));
+
+    session.begin_end(1).unwrap();
+
+    assert_eq!(session.resume(0), Err(ResumeRefused::Gone));
+    assert_eq!(session.detach(1), Ok(false));
+}
+
+#[test]
+fn an_order_to_end_leaves_the_token_to_be_given_back() {
+    let session = session();
+    session.enable(Some("token".to_owned()));
+
+    assert!(session.order_end(StreamError::new(StreamCondition::Reset)));
+
+    assert_eq!(session.resume(0), Err(ResumeRefused::Gone));
+    assert_eq!(session.forget_resumption().as_deref(), Some("token"));
+}
+
+#[test]
+fn nobody_is_there_to_obey_an_order_while_the_session_is_detached() {
+    assert!(!detached().order_end(StreamError::new(StreamCondition::Reset)));
+}
+
+#[test]
+fn what_was_not_acknowledged_comes_again_in_front() {
+    let session = session();
+    session.enable(Some("token".to_owned()));
+    for text in ["one", "two", "three"] {
+        session.push(said(text));
+    }
+    assert!(written(&session, 1).contains("three"));
+    session.detach(1).unwrap();
+    session.push(said("four"));
+
+    let (epoch, _, _) = session.resume(1).unwrap();
+
+    let again = written(&session, epoch);
+    assert!(!again.contains("one"), "{again}");
+    let places: Vec<_> = ["two", "three", "four"].map(|text| again.find(text).unwrap()).into();
+    assert!(places.is_sorted(), "{again}");
+}
+
+#[test]
+fn a_count_that_was_never_true_resumes_nothing() {
+    let session = detached();
+
+    assert_eq!(session.resume(7), Err(ResumeRefused::TooHigh { h: 7, sent: 0 }));
+}
+
+#[test]
+fn a_cut_connection_does_not_cut_the_one_that_follows() {
+    let session = session();
+    session.enable(Some("token".to_owned()));
+    let long = "x".repeat(600 << 10);
+    session.push(said(&long));
+    session.push(said(&long));
+    assert!(session.is_cut());
+
+    session.resume(0).unwrap();
+
+    assert!(!session.is_cut());
+}
+
+#[tokio::test]
+async fn a_sign_of_life_counts_within_the_same_tick_of_the_clock() {
+    let session = session();
+    let reads = session.reads();
+
+    session.heard(NOW);
+
+    session.heard_after(reads).await;
+}
