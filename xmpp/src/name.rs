@@ -21,10 +21,16 @@ pub(crate) enum Namespace {
 impl Namespace {
     /// The name `text`, without an allocation if it is a known one.
     pub(crate) fn new(text: &str) -> Namespace {
-        match known(text) {
-            Some(name) => Namespace::Known(name),
-            None => Namespace::Other(CompactString::new(text)),
-        }
+        Namespace::known(text.as_bytes())
+            .unwrap_or_else(|| Namespace::Other(CompactString::new(text)))
+    }
+
+    /// The name that these bytes are, if it is a known one.
+    pub(crate) fn known(bytes: &[u8]) -> Option<Namespace> {
+        let length = bytes.len();
+        let range = usize::from(*STARTS.get(length)?)..usize::from(*STARTS.get(length + 1)?);
+        let mut candidates = SORTED.get(range)?.iter();
+        candidates.find(|name| name.as_bytes() == bytes).map(|name| Namespace::Known(name))
     }
 
     /// The name.
@@ -139,12 +145,6 @@ const BY_LENGTH: ([&str; KNOWN.len()], [u8; LENGTHS + 1]) = {
 
 static SORTED: [&str; KNOWN.len()] = BY_LENGTH.0;
 static STARTS: [u8; LENGTHS + 1] = BY_LENGTH.1;
-
-fn known(text: &str) -> Option<&'static str> {
-    let length = text.len();
-    let range = usize::from(*STARTS.get(length)?)..usize::from(*STARTS.get(length + 1)?);
-    SORTED.get(range)?.iter().find(|name| **name == text).copied()
-}
 
 #[cfg(test)]
 mod tests {

@@ -258,6 +258,27 @@ impl Scanner {
     }
 
     fn find_element(&mut self) -> Result<Option<Frame>, ScanError> {
+        match self.partial.take() {
+            // Most elements arrive whole, and are read without a box.
+            None => {
+                let mut element = Element::new();
+                let frame = self.read_element(&mut element)?;
+                if frame.is_none() {
+                    self.partial = Some(Box::new(element));
+                }
+                Ok(frame)
+            }
+            Some(mut element) => {
+                let frame = self.read_element(&mut element)?;
+                if frame.is_none() {
+                    self.partial = Some(element);
+                }
+                Ok(frame)
+            }
+        }
+    }
+
+    fn read_element(&mut self, element: &mut Element) -> Result<Option<Frame>, ScanError> {
         let limit = self.limits.bytes.min(Limits::OWN.bytes);
         // Bytes beyond the limit are not looked at, so that it does not matter how many of them
         // happen to have arrived.
@@ -272,32 +293,20 @@ impl Scanner {
             list: 2,
             header: !matches!(self.state, State::Open(_)),
         };
-
-        // Most elements arrive whole, and are read without a box.
-        let mut boxed = self.partial.take();
-        let mut fresh = None;
-        let element = match &mut boxed {
-            Some(element) => &mut **element,
-            None => fresh.get_or_insert_with(Element::new),
-        };
         let Some(done) = element.read(view, &place)? else {
-            if view.len() == limit {
-                return Err(ScanError::TooBig);
-            }
-            self.partial = boxed.or_else(|| fresh.map(Box::new));
-            return Ok(None);
+            return if view.len() == limit { Err(ScanError::TooBig) } else { Ok(None) };
         };
         let length = element.length();
         let frame = match done {
             Done::Element => {
-                element::text(&view[..length])?;
+                element::check_encoding(&view[..length])?;
                 let head = std::mem::take(&mut element.head);
                 let children = std::mem::take(&mut element.children);
                 let bytes = self.buffer.split_to(length).freeze();
                 Frame::Element(Stanza::new(bytes, head, children))
             }
             Done::Header => {
-                element::text(&view[..length])?;
+                element::check_encoding(&view[..length])?;
                 let (header, root) = header::read(&element.tag, view, self.content)?;
                 self.buffer.advance(length);
                 self.state = State::Open(Box::new(root));

@@ -64,8 +64,7 @@ pub fn read(stream: &[u8]) -> Reading {
     // White space may be left over from a stream that was restarted; rxml knows no restarts.
     let skipped = stream.len() - stream.trim_ascii_start().len();
     let mut rest = &stream[skipped..];
-    let mut options = Options::default();
-    options.max_token_length = 1 << 20;
+    let options = Options { max_token_length: 1 << 20, ..Options::default() };
     let mut parser = Parser::with_options(options);
     let mut reading = Reading::default();
     let mut open: Vec<Element> = Vec::new();

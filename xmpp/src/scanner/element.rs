@@ -351,13 +351,22 @@ pub(crate) fn declaration(
         // compare bytes have been deceived with it.
         return Err(ScanError::Restricted);
     }
-    let name = text(attribute.value.of(bytes))?;
+    let name = attribute.value.of(bytes);
     let reserved = matches!(prefix.of(bytes), b"xml" | b"xmlns");
     let undeclares = prefix.len() > 0 && name.is_empty();
-    if reserved || undeclares || name == ns::XML || name == ns::XMLNS {
+    if reserved || undeclares || name == ns::XML.as_bytes() || name == ns::XMLNS.as_bytes() {
         return Err(ScanError::BadPrefix);
     }
-    Ok(Namespace::new(name))
+    match Namespace::known(name) {
+        Some(known) => Ok(known),
+        None => text(name).map(Namespace::new),
+    }
+}
+
+/// Checks that bytes are text; RFC 6120, 11.6.
+pub(crate) fn check_encoding(bytes: &[u8]) -> Result<(), ScanError> {
+    // Most stanzas are ASCII, and that is told faster.
+    if bytes.is_ascii() { Ok(()) } else { text(bytes).map(|_| ()) }
 }
 
 /// Bytes as text; RFC 6120, 11.6.

@@ -175,6 +175,11 @@ impl Tag {
                         break;
                     }
                     self.step = Step::Equals;
+                    // As it is nearly always written.
+                    if let Some([b'=', quote @ (b'\'' | b'"'), ..]) = bytes.get(at..) {
+                        at += 2;
+                        self.start_value(*quote, at as u32);
+                    }
                     continue;
                 }
                 Step::Equals => match byte {
@@ -183,12 +188,7 @@ impl Tag {
                     _ => return Err(ScanError::NotWellFormed),
                 },
                 Step::Quote => match byte {
-                    b'\'' | b'"' => {
-                        self.step = Step::Value(byte);
-                        self.value_start = at as u32 + 1;
-                        self.plain = true;
-                        self.references = false;
-                    }
+                    b'\'' | b'"' => self.start_value(byte, at as u32 + 1),
                     _ if chars::is(byte, SPACE) => {}
                     _ => return Err(ScanError::NotWellFormed),
                 },
@@ -231,6 +231,13 @@ impl Tag {
         Ok(false)
     }
 
+    fn start_value(&mut self, quote: u8, start: u32) {
+        self.step = Step::Value(quote);
+        self.value_start = start;
+        self.plain = true;
+        self.references = false;
+    }
+
     fn finish_attribute(&mut self, bytes: &[u8], end: u32) -> Result<(), ScanError> {
         let value = Span { start: self.value_start, end };
         if self.references {
@@ -245,22 +252,23 @@ impl Tag {
 /// Reads on in a name that began before or at `at`; whether its end has been seen.
 #[inline]
 fn read_name(bytes: &[u8], at: &mut usize, name: &mut RawName) -> Result<bool, ScanError> {
-    let start = name.span.start as usize;
-    while let Some(&byte) = bytes.get(*at) {
-        let first = *at == start || (name.colon != 0 && *at == name.colon as usize + 1);
-        if chars::is(byte, if first { NAME_START } else { NAME }) {
-            *at += 1;
-        } else if first {
-            return Err(ScanError::NotWellFormed);
-        } else if byte == b':' && name.colon == 0 {
+    let starts_name = |at: u32| bytes.get(at as usize).is_some_and(|b| chars::is(*b, NAME_START));
+    while let Some(rest) = bytes.get(*at..) {
+        let Some(skip) = rest.iter().position(|b| !chars::is(*b, NAME)) else {
+            *at = bytes.len();
+            return Ok(false);
+        };
+        *at += skip;
+        if rest[skip] == b':' && name.colon == 0 {
             name.colon = *at as u32;
             *at += 1;
-        } else if byte == b':' {
-            return Err(ScanError::NotWellFormed);
-        } else {
-            name.span.end = *at as u32;
-            return Ok(true);
+            continue;
         }
+        name.span.end = *at as u32;
+        let well_formed = rest[skip] != b':'
+            && starts_name(name.span.start)
+            && (name.colon == 0 || starts_name(name.colon + 1));
+        return if well_formed { Ok(true) } else { Err(ScanError::NotWellFormed) };
     }
     Ok(false)
 }
