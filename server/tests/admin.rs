@@ -87,3 +87,20 @@ async fn a_renamed_domain_gets_its_certificate_at_once() {
     assert_ne!(world.server.fingerprint(), before);
     world.server.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_administrator_takes_no_place_from_a_user() {
+    let world = World::start().await;
+
+    let mut links = Vec::new();
+    for _ in 0..30 {
+        let mut link = admin(&world).await;
+        link.machine.login_external(Some("alice@localhost")).unwrap();
+        bound(&mut link).await;
+        links.push(link);
+    }
+
+    let alice = world.login("alice").await;
+    assert!(matches!(alice.opening, Some(Opening::Bound { .. })));
+    world.server.shutdown().await;
+}
