@@ -11,7 +11,7 @@ use whoelse_store::{Store, from_key};
 use whoelse_xmpp::payload::xmpp_parsers::blocking::{Block, BlocklistRequest, Unblock};
 use whoelse_xmpp::payload::xmpp_parsers::jid;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Class, Condition, Jid, Kind, StanzaError, ns};
+use whoelse_xmpp::{BareJid, Class, Condition, ErrorType, Jid, Kind, StanzaError, ns};
 
 /// XEP-0191.
 pub const FEATURE: Feature =
@@ -217,6 +217,7 @@ fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
         (Kind::Presence, Some("unavailable")) => Flow::On,
         _ => Flow::Refuse(
             StanzaError::new(Condition::NotAcceptable)
+                .with_type(ErrorType::Cancel)
                 .with_text(format!("you have blocked {}", name(passing.to)))
                 .with_app("blocked", ns::BLOCKING_ERRORS),
         ),
