@@ -1,0 +1,109 @@
+//! What a program prints, line by line, read by a thread of its own so that nothing is missed and
+//! nobody blocks on a full pipe.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use super::PATIENCE;
+
+/// Lines in the order of their arrival, with a mark up to where a test has read.
+pub struct Lines {
+    heard: Arc<(Mutex<Heard>, Condvar)>,
+    mark: usize,
+}
+
+#[derive(Default)]
+struct Heard {
+    lines: Vec<String>,
+    readers: usize,
+}
+
+impl Lines {
+    pub fn of(from: impl Read + Send + 'static) -> Lines {
+        let lines = Lines { heard: Arc::default(), mark: 0 };
+        lines.add(from);
+        lines
+    }
+
+    /// Mixes in what another pipe says.
+    pub fn add(&self, from: impl Read + Send + 'static) {
+        let heard = self.heard.clone();
+        heard.0.lock().unwrap().readers += 1;
+        std::thread::spawn(move || {
+            let mut from = BufReader::new(from);
+            let mut line = Vec::new();
+            while from.read_until(b'\n', &mut line).unwrap_or(0) > 0 {
+                let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+                heard.0.lock().unwrap().lines.push(text);
+                heard.1.notify_all();
+                line.clear();
+            }
+            heard.0.lock().unwrap().readers -= 1;
+            heard.1.notify_all();
+        });
+    }
+
+    /// The next line that fits; those before it are passed over.
+    #[track_caller]
+    pub fn wait_for(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
+        self.collect(what, fits).pop().unwrap()
+    }
+
+    /// Every line up to the next one that fits, which is the last.
+    #[track_caller]
+    pub fn collect(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
+        let until = Instant::now() + PATIENCE;
+        let (lock, changed) = &*self.heard;
+        let mut heard = lock.lock().unwrap();
+        let begin = self.mark;
+        loop {
+            while let Some(line) = heard.lines.get(self.mark) {
+                self.mark += 1;
+                if fits(line) {
+                    return heard.lines[begin..self.mark].to_vec();
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if heard.readers == 0 || left.is_zero() {
+                let why = if left.is_zero() { "waited in vain for" } else { "it ended before" };
+                let lines = heard.lines.clone();
+                // Whoever reads the failure wants to see the lock released.
+                drop(heard);
+                panic!(
+                    "{why} {what}\nread: {:#?}\nbefore: {:#?}",
+                    &lines[begin..],
+                    &lines[..begin]
+                );
+            }
+            heard = changed.wait_timeout(heard, left).unwrap().0;
+        }
+    }
+
+    /// The very next line.
+    #[track_caller]
+    pub fn next(&mut self) -> String {
+        self.wait_for("another line", |_| true)
+    }
+
+    /// Every line that was not read yet, once the program has closed its end.
+    #[track_caller]
+    pub fn rest(&mut self) -> Vec<String> {
+        let until = Instant::now() + PATIENCE;
+        let (lock, changed) = &*self.heard;
+        let mut heard = lock.lock().unwrap();
+        while heard.readers > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "it does not end; read: {:#?}", heard.lines);
+            heard = changed.wait_timeout(heard, left).unwrap().0;
+        }
+        let rest = heard.lines[self.mark..].to_vec();
+        self.mark = heard.lines.len();
+        rest
+    }
+
+    /// Every line so far, read or not.
+    pub fn all(&self) -> Vec<String> {
+        self.heard.0.lock().unwrap().lines.clone()
+    }
+}

@@ -1,0 +1,62 @@
+//! The real binary over real sockets: servers in a directory of their own, clients behind pipes
+//! and behind a terminal, a raw client that says what it likes, and a wire that can be cut.
+//!
+//! Nothing here sleeps in the hope that something has happened: everything waits for an event, with
+//! a patience that only a hanging program exhausts. Every server takes a free port.
+// Each test uses its part of this.
+#![allow(dead_code, unused_imports, clippy::unwrap_used, missing_docs)]
+
+pub mod client;
+pub mod lines;
+pub mod ports;
+pub mod proxy;
+pub mod raw;
+pub mod screen;
+pub mod server;
+pub mod terminal;
+
+pub use client::Client;
+pub use lines::Lines;
+pub use proxy::Proxy;
+pub use raw::Raw;
+pub use server::{Home, Server};
+pub use terminal::Terminal;
+
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_whoelse");
+
+/// The password that [`Home::with_people`] gives an account. It has spaces, as passwords may.
+pub fn password(name: &str) -> String {
+    format!("the secret of {name}")
+}
+
+/// Asks again and again, for things that tell nobody when they change.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < until, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits for a program to end.
+#[track_caller]
+pub fn ended(child: &mut Child) -> ExitStatus {
+    eventually("the program ends", || child.try_wait().unwrap())
+}
+
+/// Sends a signal to a program that this test has started.
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).unwrap();
+}

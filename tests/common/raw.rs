@@ -1,0 +1,280 @@
+//! A client that says what it likes: the connecting machine of `whoelse-stream` over TLS, blocking,
+//! with counts of its own.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use whoelse_stream::client::{Config, Machine, Opening, Resumption, Step};
+use whoelse_stream::sm::Element as Sm;
+use whoelse_stream::{ChannelBindings, Password};
+use whoelse_xmpp::{Kind, Stanza, ns};
+
+use super::{PATIENCE, password};
+
+/// The connection is over, or nothing came in time.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Gone {
+    Closed,
+    Late,
+}
+
+/// A session as its client sees it.
+pub struct Raw {
+    machine: Machine,
+    io: StreamOwned<ClientConnection, TcpStream>,
+    pub opening: Option<Opening>,
+    /// Stanzas received since stanzas are counted.
+    pub received: u32,
+    /// What the server acknowledged last.
+    pub acknowledged: u32,
+}
+
+/// A socket from an address of the loopback net, each of which is another place to the server.
+pub fn socket_from(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddr::new(IpAddr::V4(from), 0))?;
+    connect(&socket, &to)?;
+    Ok(TcpStream::from(socket))
+}
+
+impl Raw {
+    /// Up to the point where it can log in.
+    pub fn connect(to: SocketAddr, resume: Option<Resumption>) -> Result<Raw, Gone> {
+        Raw::over(TcpStream::connect(to).map_err(|_| Gone::Closed)?, resume)
+    }
+
+    /// The same over a socket that is there already.
+    pub fn over(socket: TcpStream, resume: Option<Resumption>) -> Result<Raw, Gone> {
+        socket.set_nodelay(true).map_err(|_| Gone::Closed)?;
+        let mut machine = Machine::new(Config { resume, ..Config::new("localhost") }, None);
+        let mut plain = socket;
+        let until = Instant::now() + PATIENCE;
+        match step(&mut machine, &mut plain, until)? {
+            Step::StartTls => {}
+            other => panic!("no TLS: {other:?}"),
+        }
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = ClientConnection::new(tls(), name).unwrap();
+        let mut io = StreamOwned::new(tls, plain);
+        io.sock.set_read_timeout(Some(PATIENCE)).map_err(|_| Gone::Closed)?;
+        while io.conn.is_handshaking() {
+            io.conn.complete_io(&mut io.sock).map_err(|_| Gone::Closed)?;
+        }
+        let exporter =
+            io.conn.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
+        machine.tls_started(ChannelBindings { exporter: exporter.ok(), server_end_point: None });
+        let mut raw = Raw { machine, io, opening: None, received: 0, acknowledged: 0 };
+        match raw.step(PATIENCE)? {
+            Step::Ready(_) => Ok(raw),
+            other => panic!("not ready: {other:?}"),
+        }
+    }
+
+    /// Logs in with the name's [`password`].
+    pub fn log_in(self, name: &str) -> Result<Raw, Gone> {
+        match self.try_log_in(name, &password(name))? {
+            Ok(raw) => Ok(raw),
+            Err(refused) => panic!("{name}: {refused:?}"),
+        }
+    }
+
+    /// Logs in; the answer is a refusal if the server refuses.
+    pub fn try_log_in(mut self, name: &str, password: &str) -> Result<Result<Raw, Step>, Gone> {
+        self.machine.login(name, Password::new(password).unwrap()).unwrap();
+        loop {
+            match self.step(PATIENCE)? {
+                Step::NotResumed { .. } => {}
+                Step::Open(opening) => {
+                    self.opening = Some(opening);
+                    return Ok(Ok(self));
+                }
+                other => return Ok(Err(other)),
+            }
+        }
+    }
+
+    /// Logged in and available.
+    pub fn online(to: SocketAddr, name: &str) -> Raw {
+        let mut raw = Raw::connect(to, None).unwrap().log_in(name).unwrap();
+        raw.send("<presence/>").unwrap();
+        raw
+    }
+
+    /// What is needed to go on with this session over another connection.
+    pub fn resumption(&self) -> Option<Resumption> {
+        match &self.opening {
+            Some(Opening::Bound { sm: Some(enabled), .. }) => {
+                Some(Resumption { previd: enabled.id.clone()?, h: self.received })
+            }
+            _ => None,
+        }
+    }
+
+    pub fn send(&mut self, xml: &str) -> Result<(), Gone> {
+        let written = self.io.write_all(xml.as_bytes()).and_then(|()| self.io.flush());
+        written.map_err(|_| Gone::Closed)
+    }
+
+    /// Asks what the server has handled, and waits for the answer.
+    pub fn count(&mut self) -> Result<u32, Gone> {
+        self.send("<r xmlns='urn:xmpp:sm:3'/>")?;
+        loop {
+            if let Step::Sm(Sm::Ack { h }) = self.step(PATIENCE)? {
+                return Ok(h);
+            }
+        }
+    }
+
+    /// Tells how much has been received.
+    pub fn acknowledge(&mut self) -> Result<(), Gone> {
+        let h = self.received;
+        self.send(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"))
+    }
+
+    /// The next stanza that fits. Requests to count are answered on the way.
+    pub fn stanza(&mut self, fits: impl Fn(&Stanza) -> bool) -> Result<Stanza, Gone> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.step(left)? {
+                Step::Stanza(stanza) if fits(&stanza) => return Ok(stanza),
+                Step::Stanza(_) => {}
+                Step::Sm(Sm::Request) => self.acknowledge()?,
+                Step::Sm(_) => {}
+                Step::Error(_) | Step::Closed | Step::GaveUp(_) => return Err(Gone::Closed),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The text of the next message with one.
+    pub fn text(&mut self) -> Result<String, Gone> {
+        let message = self.stanza(|it| it.kind() == Kind::Message && it.has("body", ns::CLIENT))?;
+        Ok(message.child_text("body", ns::CLIENT).unwrap().to_string())
+    }
+
+    /// The next step, if one comes in time.
+    pub fn step(&mut self, within: Duration) -> Result<Step, Gone> {
+        let step = step(&mut self.machine, &mut self.io, Instant::now() + within)?;
+        match &step {
+            Step::Stanza(_) => self.received = self.received.wrapping_add(1),
+            Step::Sm(Sm::Ack { h }) => self.acknowledged = *h,
+            Step::Open(Opening::Bound { .. }) => self.received = 0,
+            _ => {}
+        }
+        Ok(step)
+    }
+
+    /// The socket below everything.
+    pub fn socket(&self) -> &TcpStream {
+        &self.io.sock
+    }
+}
+
+/// Bytes that can be waited for.
+pub trait Io: Read + Write {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Io for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Io for StreamOwned<ClientConnection, TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        &self.sock
+    }
+}
+
+fn step(machine: &mut Machine, io: &mut impl Io, until: Instant) -> Result<Step, Gone> {
+    loop {
+        let step = machine.poll();
+        let out = machine.take_output();
+        let written = io.write_all(&out).and_then(|()| io.flush());
+        if let Some(step) = step {
+            return Ok(step);
+        }
+        written.map_err(|_| Gone::Closed)?;
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Gone::Late);
+        }
+        io.socket().set_read_timeout(Some(left)).map_err(|_| Gone::Closed)?;
+        let mut buffer = [0; 16 << 10];
+        match io.read(&mut buffer) {
+            Ok(0) => return Err(Gone::Closed),
+            Ok(read) => machine.push(&buffer[..read]),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(Gone::Late),
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(Gone::Closed),
+            },
+        }
+    }
+}
+
+fn tls() -> Arc<ClientConfig> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    CONFIG
+        .get_or_init(|| {
+            let provider = Arc::new(aws_lc_rs::default_provider());
+            let config = ClientConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+                .with_no_client_auth();
+            Arc::new(config)
+        })
+        .clone()
+}
+
+/// Takes any certificate: who the server is, is not what is tested here.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

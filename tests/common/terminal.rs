@@ -1,0 +1,165 @@
+//! `whoelse client` on a terminal: a pseudo-terminal, the keys pressed on it and the screen seen.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
+
+use super::screen::Screen;
+use super::{BINARY, PATIENCE, Server, ended};
+
+const WIDTH: u16 = 80;
+
+/// A person in front of a terminal with the client running.
+pub struct Terminal {
+    pub child: Child,
+    /// Our end.
+    keys: File,
+    /// The program's end, kept open so that its settings can be looked at when it has gone.
+    line: File,
+    seen: Arc<(Mutex<Seen>, Condvar)>,
+    before: Termios,
+}
+
+struct Seen {
+    screen: Screen,
+    bytes: Vec<u8>,
+}
+
+impl Terminal {
+    /// Starts a client of this server on a new terminal.
+    pub fn start(server: &Server) -> Terminal {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap();
+        let line = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let line = File::from(line);
+        let size = Winsize { ws_row: 24, ws_col: WIDTH, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&line, size).unwrap();
+        let before = tcgetattr(&line).unwrap();
+
+        let end = || Stdio::from(line.try_clone().unwrap());
+        // A session of its own, whose terminal this is: then Ctrl-C is a signal to it.
+        let mut command = Command::new("setsid");
+        command
+            .args(["--ctty", BINARY, "client", &server.port().to_string(), "--state-dir"])
+            .arg(server.home.state())
+            .current_dir(server.home.path())
+            .env("TERM", "xterm")
+            .env("TZ", "UTC")
+            .env_remove("RUST_LOG")
+            .stdin(end())
+            .stdout(end())
+            .stderr(end());
+        let child = command.spawn().unwrap();
+
+        let keys = File::from(ours);
+        let screen = Screen::new(WIDTH.into());
+        let seen = Arc::new((Mutex::new(Seen { screen, bytes: Vec::new() }), Condvar::new()));
+        let (mut from, watching) = (keys.try_clone().unwrap(), seen.clone());
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = from.read(&mut buffer) {
+                let mut seen = watching.0.lock().unwrap();
+                seen.screen.write(&buffer[..read]);
+                seen.bytes.extend_from_slice(&buffer[..read]);
+                watching.1.notify_all();
+            }
+        });
+        Terminal { child, keys, line, seen, before }
+    }
+
+    /// Presses keys.
+    pub fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Presses keys and Enter.
+    pub fn enter(&mut self, line: &str) {
+        self.press(&format!("{line}\r"));
+    }
+
+    /// Waits until the screen is as it should be.
+    #[track_caller]
+    pub fn until(&self, what: &str, fits: impl Fn(&Screen) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        let mut seen = self.seen.0.lock().unwrap();
+        while !fits(&seen.screen) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let (lines, at) = (seen.screen.lines(), seen.screen.typed());
+                drop(seen);
+                panic!("waited in vain for {what}\nscreen: {lines:#?}\ncursor: {at:?}");
+            }
+            seen = self.seen.1.wait_timeout(seen, left).unwrap().0;
+        }
+    }
+
+    /// Waits for a row of the screen.
+    #[track_caller]
+    pub fn sees(&self, row: &str) {
+        self.until(row, |screen| screen.lines().iter().any(|line| line == row));
+    }
+
+    /// Waits until the line being typed looks like this, with the cursor at its end.
+    #[track_caller]
+    pub fn types(&self, row: &str) {
+        self.until(row, |screen| {
+            let (line, column) = screen.typed();
+            line == row.trim_end() && column == row.chars().count()
+        });
+    }
+
+    /// Waits until what is typed is not shown.
+    #[track_caller]
+    pub fn is_silent(&self) {
+        let off = || !tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ECHO);
+        super::eventually("the echo is off", || off().then_some(()));
+    }
+
+    /// Everything the program has written so far.
+    pub fn written(&self) -> String {
+        String::from_utf8_lossy(&self.seen.0.lock().unwrap().bytes).into_owned()
+    }
+
+    /// The screen, for looking at in a test's failure.
+    pub fn lines(&self) -> Vec<String> {
+        self.seen.0.lock().unwrap().screen.lines()
+    }
+
+    /// Waits for the end of the program; the terminal is as it was before.
+    #[track_caller]
+    pub fn ends(&mut self) -> ExitStatus {
+        let status = ended(&mut self.child);
+        let now = tcgetattr(&self.line).unwrap();
+        let modes =
+            |it: &Termios| (it.input_modes, it.output_modes, it.control_modes, it.local_modes);
+        assert_eq!(modes(&now), modes(&self.before), "the terminal is restored");
+        status
+    }
+
+    /// Answers the questions of a login, up to the prompt.
+    #[track_caller]
+    pub fn log_in(&mut self, name: &str) {
+        self.types("Username: ");
+        self.enter(name);
+        self.types("Password: ");
+        self.is_silent();
+        self.enter(&super::password(name));
+        self.sees("Welcome");
+        self.types("> ");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,318 @@
+//! behaviour.md, Log in, with the client as a newcomer runs it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Client, Home, Proxy, Server, password};
+
+const MANY: &str = "listen = \"127.0.0.1:0\"\nregistration = \"closed\"\n\
+                    contacts = \"everyone\"\nsessions = \"many\"\n";
+
+/// A client that has typed a name and is asked for the password.
+fn asked(server: &Server, name: &str) -> Client {
+    let mut client = Client::start(server);
+    client.expect("Username:");
+    client.say(name);
+    client.expect("Password:");
+    client
+}
+
+#[test]
+fn a_known_name_with_its_password_is_welcome_and_gets_what_came_meanwhile_in_order() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = server.online("alice");
+    for n in 1..=5 {
+        alice.say(&format!("message bob number {n}"));
+    }
+    assert!(alice.end().success());
+
+    let mut bob = server.online("bob");
+
+    for n in 1..=5 {
+        let line = bob.lines.next();
+        // "[2026-11-22 14:03] alice: number 1"
+        let (time, text) = line.split_once("] ").unwrap();
+        assert_eq!(text, format!("alice: number {n}"));
+        assert_eq!(time.len(), "[2026-11-22 14:03".len(), "{line}");
+        assert!(time.starts_with("[20"), "{line}");
+    }
+    bob.hears_nothing();
+    // It comes once.
+    bob.end();
+    server.online("bob").hears_nothing();
+}
+
+#[test]
+fn an_unknown_name_becomes_an_account_with_a_password_typed_twice() {
+    let server = Home::new().start(&[]);
+    let mut bob = Client::start(&server);
+    bob.expect("Username:");
+    bob.say("bob");
+    bob.expect("bob is new here");
+    bob.expect("New password:");
+    bob.say("one");
+    bob.expect("Repeat password:");
+    bob.say("another");
+    bob.expect("the two passwords are not the same");
+    bob.expect("New password:");
+    bob.say("a b  c ");
+    bob.expect("Repeat password:");
+    bob.say("a b  c ");
+    bob.expect("Welcome");
+    assert!(bob.end().success());
+
+    // Later it is known, by the very same password.
+    let mut bob = asked(&server, "bob");
+    bob.say("a b  c");
+    bob.expect("wrong password");
+    bob.expect("Password:");
+    bob.say("a b  c ");
+    bob.expect("Welcome");
+}
+
+#[test]
+fn a_name_that_is_none_is_said_and_asked_no_further() {
+    let server = Home::new().start(&[]);
+    for name in ["two words", "a/b", "\"", "a@b@c", "", "\u{1b}[2J"] {
+        let mut client = Client::start(&server);
+        client.expect("Username:");
+        client.say(name);
+        let answer = client.lines.next();
+        assert!(!answer.contains('\u{1b}'), "{answer:?}");
+        match name {
+            "" => assert_eq!(answer, "Username:"),
+            _ => assert!(answer.contains("is not a name"), "{name}: {answer}"),
+        }
+        assert!(client.end().success());
+    }
+}
+
+#[test]
+fn the_third_wrong_password_blocks_and_the_right_one_is_refused_until_the_block_ends() {
+    let server = Home::with_people(&["alice", "bob"]).start(&["3"]);
+    let mut alice = asked(&server, "alice");
+    for _ in 0..2 {
+        alice.says("wrong", "wrong password");
+        alice.expect("Password:");
+    }
+    alice.say("wrong");
+    let blocked = alice.lines.next();
+    assert!(blocked.contains("blocked") && blocked.contains(" 3 s"), "{blocked}");
+
+    // Somebody else may come from there meanwhile.
+    let mut bob = server.online("bob");
+    bob.hears_nothing();
+    // The right password is not even looked at, and the seconds that remain are said.
+    let mut again = asked(&server, "alice");
+    again.say(&password("alice"));
+    let refused = again.lines.next();
+    assert!(refused.contains("blocked") && refused.contains(" s"), "{refused}");
+    // Everything else still works for the one who was refused.
+    again.says("whoelse", "log in first");
+
+    // Nothing tells that the block has ended but the time that was announced.
+    std::thread::sleep(Duration::from_secs(3));
+    again.say("login alice");
+    again.expect("Password:");
+    again.says(&password("alice"), "Welcome");
+}
+
+#[test]
+fn a_success_sets_the_count_of_wrong_passwords_back() {
+    let server = Server::of(&["alice"]);
+    for _ in 0..2 {
+        let mut alice = asked(&server, "alice");
+        for _ in 0..2 {
+            alice.says("wrong", "wrong password");
+            alice.expect("Password:");
+        }
+        alice.says(&password("alice"), "Welcome");
+        assert!(alice.end().success());
+    }
+}
+
+#[test]
+fn a_block_survives_a_restart() {
+    let mut server = Home::with_people(&["alice"]).start_at(common::ports::lasting(), &["600"]);
+    let mut alice = asked(&server, "alice");
+    for _ in 0..2 {
+        alice.says("wrong", "wrong password");
+        alice.expect("Password:");
+    }
+    alice.say("wrong");
+    assert!(alice.lines.next().contains("blocked"));
+    server.kill();
+    server.start_again();
+
+    let mut alice = asked(&server, "alice");
+    alice.say(&password("alice"));
+
+    let refused = alice.lines.next();
+    assert!(refused.contains("blocked"), "{refused}");
+}
+
+#[test]
+fn with_registration_closed_an_unknown_name_is_treated_like_a_known_one() {
+    let home = Home::with_people(&["alice"]);
+    home.write("whoelse.toml", MANY);
+    let server = home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"]);
+
+    let answers = ["alice", "nobody"].map(|name| {
+        let mut client = asked(&server, name);
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            client.say("wrong");
+            answers.push(client.lines.next());
+            if answers.len() < 3 {
+                client.expect("Password:");
+            }
+        }
+        answers
+    });
+
+    assert_eq!(answers[0][..2], ["wrong password", "wrong password"]);
+    let [known, unknown] = answers.map(|answers| answers.join("\n"));
+    assert_eq!(known, unknown.replace("nobody", "alice"));
+}
+
+#[test]
+fn one_login_per_account_and_the_refused_client_goes_on() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut first = server.online("alice");
+    let mut second = asked(&server, "alice");
+
+    second.says(&password("alice"), "alice is already logged in");
+
+    second.says("whoelse", "log in first");
+    second.says("message bob hi", "log in first");
+    // The first one was not touched.
+    first.hears_nothing();
+    let mut bob = server.online("bob");
+    first.expect("* bob logged in");
+    bob.says("whoelse", "alice");
+    first.end();
+    bob.expect("* alice logged out");
+    second.say("login alice");
+    second.expect("Password:");
+    second.says(&password("alice"), "Welcome");
+    bob.expect("* alice logged in");
+}
+
+#[test]
+fn a_dead_session_is_taken_over() {
+    let server = Server::of(&["alice", "bob"]);
+    let wire = Proxy::to(server.address);
+    let mut dead = Client::start_with(&server.home, wire.address, &[]);
+    dead.log_in("alice");
+    let mut bob = server.online("bob");
+    dead.expect("* bob logged in");
+    wire.swallow();
+
+    // The server asks the first one for a sign of life, which takes at most five seconds.
+    let mut alive = asked(&server, "alice");
+    alice_is_in(&mut alive);
+
+    bob.say("message alice are you there?");
+    alive.wait("bob: are you there?");
+}
+
+fn alice_is_in(client: &mut Client) {
+    client.says(&password("alice"), "Welcome");
+}
+
+#[test]
+fn a_session_that_waits_for_its_client_gives_way_to_a_new_login() {
+    let server = Server::of(&["alice"]);
+    let wire = Proxy::to(server.address);
+    let mut first = Client::start_with(&server.home, wire.address, &[]);
+    first.log_in("alice");
+    wire.pull();
+    first.expect("* connection lost, reconnecting…");
+
+    let mut second = asked(&server, "alice");
+    alice_is_in(&mut second);
+}
+
+#[test]
+fn with_many_sessions_every_device_gets_the_messages() {
+    let home = Home::with_people(&["alice", "bob"]);
+    home.write("whoelse.toml", MANY);
+    let server = home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"]);
+    let mut bob = server.online("bob");
+    let mut desk = server.online("alice");
+    bob.expect("* alice logged in");
+    let mut phone = server.online("alice");
+
+    bob.say("message alice to all of you");
+
+    desk.wait("bob: to all of you");
+    phone.wait("bob: to all of you");
+    // The second device is no news, and neither is the end of one of two.
+    assert!(desk.end().success());
+    bob.hears_nothing();
+    bob.says("whoelse", "alice");
+    assert!(phone.end().success());
+    bob.expect("* alice logged out");
+}
+
+#[test]
+fn before_the_login_every_other_command_answers_log_in_first() {
+    let server = Server::of(&["alice"]);
+    let mut client = asked(&server, "alice");
+    client.says("wrong", "wrong password");
+    client.expect("Password:");
+    client.says("wrong", "wrong password");
+    client.expect("Password:");
+    client.say("wrong");
+    assert!(client.lines.next().contains("blocked"));
+    for line in [
+        "message bob hi",
+        "broadcast hi",
+        "whoelse",
+        "whoelsesince 5",
+        "block bob",
+        "unblock bob",
+        "blocked",
+        "history bob",
+        "logout",
+        "startprivate bob",
+        "nonsense",
+    ] {
+        client.says(line, "log in first");
+    }
+    client.say("help login");
+    assert!(client.lines.next().starts_with("login [USER]"));
+    assert!(client.end().success());
+}
+
+#[test]
+fn a_certificate_that_changed_is_refused_until_the_server_proves_itself() {
+    let mut server = Home::with_people(&["alice"]).start_at(common::ports::lasting(), &[]);
+    let state = server.home.state();
+    let args = ["--state-dir", state.to_str().unwrap()];
+    let start = |server: &Server| {
+        let home = server.home.clone();
+        Client::start_with(&home, server.address, &args)
+    };
+    let mut alice = start(&server);
+    alice.log_in("alice");
+    alice.end();
+    assert!(server.stop().success());
+    std::fs::remove_file(server.home.data().join("certificate.pem")).unwrap();
+    std::fs::remove_file(server.home.data().join("key.pem")).unwrap();
+    server.start_again();
+
+    let mut alice = start(&server);
+    alice.expect("Username:");
+    alice.say("alice");
+    let warning = alice.lines.next();
+    assert!(warning.starts_with("WARNING"), "{warning}");
+    alice.expect("Password:");
+    alice.say(&password("alice"));
+    let proved = alice.lines.next();
+    assert!(proved.contains("proved"), "{proved}");
+    alice.expect("Trust it from now on (yes or no)?");
+    alice.says("yes", "Welcome");
+}

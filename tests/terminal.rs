@@ -1,0 +1,186 @@
+//! behaviour.md, Faces of the client: on a terminal, an interface for people.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::{Server, Terminal, password};
+
+const CTRL_C: &str = "\u{3}";
+const CTRL_D: &str = "\u{4}";
+const UP: &str = "\u{1b}[A";
+const DOWN: &str = "\u{1b}[B";
+const LEFT: &str = "\u{1b}[D";
+const BACKSPACE: &str = "\u{7f}";
+
+#[test]
+fn a_password_is_not_shown() {
+    let server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+
+    alice.log_in("alice");
+
+    assert!(!alice.written().contains(&password("alice")));
+    assert!(!alice.written().contains("secret"));
+    alice.enter("quit");
+    assert_eq!(alice.ends().code(), Some(0));
+}
+
+#[test]
+fn a_new_account_is_made_with_two_passwords_that_are_not_shown() {
+    let server = common::Home::new().start(&[]);
+    let mut bob = Terminal::start(&server);
+    bob.types("Username: ");
+    bob.enter("bob");
+    bob.sees("bob is new here");
+    bob.types("New password: ");
+    bob.is_silent();
+    bob.enter("hidden words");
+    bob.types("Repeat password: ");
+    bob.is_silent();
+    bob.enter("hidden words");
+    bob.sees("Welcome");
+
+    assert!(!bob.written().contains("hidden"));
+    bob.types("> ");
+    bob.enter("quit");
+    assert_eq!(bob.ends().code(), Some(0));
+}
+
+#[test]
+fn what_arrives_while_typing_appears_above_and_the_typed_line_stays() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    let mut bob = server.online("bob");
+    alice.sees("* bob logged in");
+    alice.press("message bob how are");
+    alice.types("> message bob how are");
+
+    bob.say("message alice did you know?");
+
+    alice.sees("bob: did you know?");
+    alice.types("> message bob how are");
+    // The line goes on where it was, and can still be edited.
+    alice.press(" yuo");
+    alice.press(&BACKSPACE.repeat(2));
+    alice.press("ou");
+    alice.types("> message bob how are you");
+    alice.press("\r");
+    bob.expect("alice: how are you");
+    alice.types("> ");
+}
+
+#[test]
+fn what_arrives_while_the_cursor_is_inside_the_line_leaves_it_there() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    let mut bob = server.online("bob");
+    alice.sees("* bob logged in");
+    alice.press("message bob ab");
+    alice.press(LEFT);
+    alice.until("the cursor goes left", |screen| screen.typed().1 == "> message bob a".len());
+
+    bob.say("message alice one\u{9b}2J");
+
+    alice.sees("bob: one\\u{9b}2J");
+    alice.until("the cursor is where it was", |screen| {
+        screen.typed() == ("> message bob ab".to_owned(), "> message bob a".len())
+    });
+    alice.press("-\r");
+    bob.expect("alice: a-b");
+}
+
+#[test]
+fn arrow_up_brings_back_what_was_typed_but_never_a_password() {
+    let server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    alice.enter("help whoelse");
+    alice.sees("whoelse  List everyone else who is online.");
+    alice.types("> ");
+    alice.enter("help quit");
+    alice.sees("quit  Log out and end the program.");
+    alice.types("> ");
+
+    alice.press(UP);
+    alice.types("> help quit");
+    alice.press(UP);
+    alice.types("> help whoelse");
+    // Before them there is nothing: neither the name nor the password is remembered.
+    alice.press(UP);
+    alice.press(DOWN);
+    alice.types("> help quit");
+    alice.press(DOWN);
+    alice.types("> ");
+}
+
+#[test]
+fn a_long_message_does_not_look_like_a_notice_where_the_terminal_breaks_it() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    let mut bob = server.online("bob");
+    alice.sees("* bob logged in");
+
+    let text = format!("{}* carol logged in", "x".repeat(75));
+    bob.say(&format!("message alice {text}"));
+
+    alice.sees(&format!("bob: {}", "x".repeat(75)));
+    alice.sees("    * carol logged in");
+    alice.types("> ");
+}
+
+#[test]
+fn ctrl_c_at_the_prompt_ends_the_program_and_restores_the_terminal() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut bob = server.online("bob");
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    bob.expect("* alice logged in");
+    alice.press("half a li");
+    alice.types("> half a li");
+
+    alice.press(CTRL_C);
+
+    assert_eq!(alice.ends().code(), Some(0));
+    bob.expect("* alice logged out");
+}
+
+#[test]
+fn ctrl_c_at_the_password_ends_the_program_and_restores_the_terminal() {
+    let server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+    alice.types("Username: ");
+    alice.enter("alice");
+    alice.types("Password: ");
+    alice.is_silent();
+
+    alice.press(CTRL_C);
+
+    assert_eq!(alice.ends().code(), Some(0));
+}
+
+#[test]
+fn ctrl_d_ends_the_program_and_restores_the_terminal() {
+    let server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+
+    alice.press(CTRL_D);
+
+    assert_eq!(alice.ends().code(), Some(0));
+}
+
+#[test]
+fn a_program_that_is_told_to_end_restores_the_terminal() {
+    let server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    alice.press("half a li");
+    alice.types("> half a li");
+
+    common::signal(&alice.child, rustix::process::Signal::TERM);
+
+    assert_eq!(alice.ends().code(), Some(0));
+}
