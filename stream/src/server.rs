@@ -163,7 +163,8 @@ impl Machine {
             config,
             scanner,
             out: Vec::new(),
-            steps: VecDeque::new(),
+            // Seldom more than one waits, and a step is large.
+            steps: VecDeque::with_capacity(1),
             state: State::Header(stage),
             has_header: false,
             domain: None,

@@ -38,20 +38,14 @@ pub(super) struct Opened {
     pub address: String,
 }
 
-/// Drives it to its end.
-pub(super) async fn run(opened: Opened) {
+/// Drives it to its end, on a task of its own. Thousands of these wait at once, so the task is
+/// small: it holds the driver in a box, and makes the future of the end only at the end.
+pub(super) fn spawn(opened: Opened) {
     let Opened { running, io, machine, hold, address } = opened;
-    let node = running.node().clone();
-    let jid = &hold.session.jid;
-    tracing::info!(session = hold.session.id, %jid, address, "stream_opened");
-    if running.is_closing() {
-        // It was bound while everybody else was told.
-        hold.session.order_end(StreamError::new(StreamCondition::SystemShutdown));
-    }
-    let mut driver = Driver {
+    let driver = Box::new(Driver {
         timer: Timer::new(),
-        node,
-        hold: hold.clone(),
+        node: running.node().clone(),
+        hold,
         machine,
         io,
         out: Vec::new(),
@@ -60,10 +54,20 @@ pub(super) async fn run(opened: Opened) {
         waiting: None,
         asked: None,
         read_last: false,
-    };
+    });
+    tokio::spawn(run(running, driver, address));
+}
+
+async fn run(running: Running, mut driver: Box<Driver>, address: String) {
+    let (id, jid) = (driver.hold.session.id, driver.hold.session.jid.clone());
+    tracing::info!(session = id, %jid, address, "stream_opened");
+    if running.is_closing() {
+        // It was bound while everybody else was told.
+        driver.session().order_end(StreamError::new(StreamCondition::SystemShutdown));
+    }
     let reason = driver.converse().await;
-    tracing::info!(session = hold.session.id, %jid, address, reason = reason.name(), "stream_closed");
-    driver.finish(reason).await;
+    tracing::info!(session = id, %jid, address, reason = reason.name(), "stream_closed");
+    Box::pin(driver.finish(reason)).await;
     drop(running);
 }
 
@@ -416,7 +420,7 @@ impl Driver {
 
     // --- the end ---
 
-    async fn finish(mut self, reason: Reason) {
+    async fn finish(mut self: Box<Driver>, reason: Reason) {
         if let Some(waiting) = self.waiting.take() {
             // What was begun is finished, whoever is still there to hear of it.
             tokio::spawn(waiting);

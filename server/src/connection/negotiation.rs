@@ -76,7 +76,7 @@ pub(super) async fn run<S: Io>(
                 address: negotiation.peer.address,
             };
             // A task of its own: this one is as large as a handshake.
-            tokio::spawn(driver::run(opened));
+            driver::spawn(opened);
         }
         Err(reason) => tracing::info!(address, reason, "disconnected"),
     }
