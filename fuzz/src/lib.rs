@@ -45,3 +45,11 @@ impl Target {
         }
     }
 }
+
+/// Runs the target of that name on an input, for drivers that bring their own.
+pub fn run(name: &str, input: &[u8]) {
+    match Target::named(name) {
+        Some(target) => (target.run)(input),
+        None => panic!("there is no fuzz target {name}"),
+    }
+}
