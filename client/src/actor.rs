@@ -34,6 +34,8 @@ const MAX_BACKLOG: usize = 256 << 10;
 const LOGIN_WITHIN: Duration = Duration::from_secs(40);
 /// How long a polite goodbye may take.
 pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+/// The same, when the server has said it first.
+const AFTERWARDS: Duration = Duration::from_millis(200);
 
 /// A wish of the handle, with the place for its answer.
 #[derive(Debug)]
@@ -256,7 +258,9 @@ impl Actor {
                     Err(no) => end = no,
                 }
             } else {
-                wire.close(CLOSE_WITHIN).await;
+                // What the server ended needs no long goodbye.
+                let within = if matches!(end, End::Over(_)) { AFTERWARDS } else { CLOSE_WITHIN };
+                wire.close(within).await;
             }
             session.end();
             self.me.send_replace(None);

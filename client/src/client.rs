@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use whoelse_stream::Password;
-use whoelse_xmpp::{BareJid, FullJid};
+use whoelse_xmpp::{BareJid, FullJid, Jid};
 
 use crate::actor::{Actor, Order};
 use crate::config::Config;
@@ -86,7 +86,11 @@ pub enum NotSent {
 impl Client {
     /// Starts the task that keeps the session. It connects when it is asked to. To be called
     /// inside a tokio runtime.
-    pub fn start(config: Config) -> (Client, Events) {
+    pub fn start(mut config: Config) -> (Client, Events) {
+        // As it will stand in every address; what is no domain, the server will refuse.
+        if let Ok(normal) = Jid::parse(&config.domain) {
+            config.domain = normal.domain().to_owned();
+        }
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (happened, events) = mpsc::channel(EVENTS);
         let (tell_me, me) = watch::channel(None);

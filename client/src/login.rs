@@ -113,7 +113,7 @@ fn refused_bind(error: &StanzaError) -> LoginError {
     match error.condition {
         Condition::Conflict => LoginError::AlreadyLoggedIn,
         other => LoginError::Refused {
-            text: error.text.clone().unwrap_or_else(|| format!("no session: {other:?}")),
+            text: error.text.clone().unwrap_or_else(|| format!("no session: {}", other.name())),
         },
     }
 }

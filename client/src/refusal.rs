@@ -47,7 +47,7 @@ impl Refusal {
             Condition::Forbidden | Condition::NotAllowed | Condition::NotAuthorized => {
                 Refusal::NotAllowed(error.text.clone())
             }
-            other => Refusal::Other(error.text.clone().unwrap_or_else(|| format!("{other:?}"))),
+            other => Refusal::Other(error.text.clone().unwrap_or_else(|| other.name().to_owned())),
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn refused(error: &StanzaError) -> RegisterError {
         Condition::Conflict => RegisterError::Taken,
         Condition::JidMalformed => RegisterError::NotAName,
         other => RegisterError::Refused(
-            error.text.clone().unwrap_or_else(|| format!("the server refused: {other:?}")),
+            error.text.clone().unwrap_or_else(|| format!("the server refused: {}", other.name())),
         ),
     }
 }

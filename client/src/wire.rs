@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use whoelse_stream::client::{self, Denied, Machine, Reason, Step};
 use whoelse_stream::sm::Element as Sm;
 use whoelse_stream::{ChannelBindings, Features, Password, binding};
-use whoelse_xmpp::{Stanza, StreamError};
+use whoelse_xmpp::{Stanza, StreamCondition, StreamError};
 
 use crate::connect::ConnectError;
 use crate::pins::Fingerprint;
@@ -327,8 +327,13 @@ pub(crate) fn no_connection(step: Result<Step, Broken>) -> ConnectError {
 
 /// A stream error in words.
 fn said(error: &StreamError) -> String {
-    let words = error.text.clone();
-    words.unwrap_or_else(|| format!("the server ended the connection: {:?}", error.condition))
+    let words = match error.condition {
+        StreamCondition::HostUnknown => "the server does not know the domain asked for".to_owned(),
+        StreamCondition::SystemShutdown => "the server is shutting down".to_owned(),
+        StreamCondition::ResourceConstraint => "the server has no room for more".to_owned(),
+        other => format!("the server ended the connection: {}", other.name()),
+    };
+    error.text.clone().unwrap_or(words)
 }
 
 fn not_asked(denied: Denied) -> RegisterError {

@@ -1,10 +1,13 @@
 //! Where lines come from: an editor with history on a terminal, the standard input elsewhere.
 //!
 //! Reading blocks, so it has a thread of its own, which reads one line whenever it is asked to.
-//! Whoever waits for the line may stop waiting; the line then answers the next question.
+//! Whoever waits for a command may stop waiting; the line is then the next command. It is never
+//! taken for the answer to a question that was asked later.
 
-use std::io::{self, BufRead, Read};
+use std::collections::VecDeque;
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::thread;
+use std::time::Duration;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -12,13 +15,23 @@ use rustyline::{Config, Editor};
 use tokio::sync::mpsc;
 
 use super::screen::Screen;
+use crate::hidden;
 
+/// What stands before a command being typed.
+const PROMPT: &str = "> ";
 /// Longest line that is read; what is longer is refused by the command that gets it.
 const MAX_LINE: u64 = 1 << 20;
+
+/// Commands that are kept while another is at work, for instance waits for the connection.
+const MAX_AHEAD: usize = 100;
+/// A command that takes longer than this is waited for in the background.
+const AT_ONCE: Duration = Duration::from_millis(300);
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
+    /// A command.
+    Command,
     /// A line, with this prompt.
     Line(&'static str),
     /// A password, with this prompt: not echoed, not remembered.
@@ -40,15 +53,61 @@ pub enum Typed {
 pub struct Input {
     ask: mpsc::Sender<Ask>,
     typed: mpsc::Receiver<Typed>,
+    /// A command has been asked for, and not been typed.
+    asked: bool,
+    /// Commands that were typed while another was at work.
+    ahead: VecDeque<String>,
+    /// Whether the next command can be typed while one is at work. A script's lines wait in its
+    /// pipe as well.
+    is_for_people: bool,
 }
 
 impl Input {
-    /// Asks, and waits for what is typed.
-    pub async fn ask(&mut self, ask: Ask) -> Typed {
-        if self.ask.send(ask).await.is_err() {
-            return Typed::End;
+    /// The next command.
+    pub async fn command(&mut self) -> Typed {
+        match self.ahead.pop_front() {
+            Some(line) => Typed::Line(line),
+            None => self.read(Ask::Command).await,
         }
-        self.typed.recv().await.unwrap_or(Typed::End)
+    }
+
+    /// What is typed while a command is at work, unless it is done at once.
+    pub async fn meanwhile(&mut self) -> Typed {
+        if !self.is_for_people || self.ahead.len() >= MAX_AHEAD {
+            return std::future::pending().await;
+        }
+        if !self.asked {
+            tokio::time::sleep(AT_ONCE).await;
+        }
+        self.read(Ask::Command).await
+    }
+
+    /// Keeps a command for later.
+    pub fn keep(&mut self, line: String) {
+        self.ahead.push_back(line);
+    }
+
+    /// Asks a question, and waits for the answer.
+    pub async fn answer(&mut self, question: Ask) -> Typed {
+        if self.asked {
+            match self.read(Ask::Command).await {
+                Typed::Line(line) => self.keep(line),
+                ended => return ended,
+            }
+        }
+        self.read(question).await
+    }
+
+    async fn read(&mut self, ask: Ask) -> Typed {
+        if !self.asked {
+            if self.ask.send(ask).await.is_err() {
+                return Typed::End;
+            }
+            self.asked = true;
+        }
+        let typed = self.typed.recv().await.unwrap_or(Typed::End);
+        self.asked = false;
+        typed
     }
 
     /// An editor on the terminal, and the screen above it.
@@ -56,7 +115,8 @@ impl Input {
         let config = Config::builder().max_history_size(1_000)?.auto_add_history(false).build();
         let mut editor: Editor<(), DefaultHistory> = Editor::with_config(config)?;
         let screen = Screen::terminal(editor.create_external_printer()?);
-        let input = Input::start(move |ask| match ask {
+        let input = Input::start(true, move |ask| match ask {
+            Ask::Command => read_command(&mut editor),
             Ask::Line(prompt) => read_line(&mut editor, prompt),
             Ask::Secret(prompt) => read_secret(prompt),
         })?;
@@ -67,17 +127,22 @@ impl Input {
     pub fn plain() -> io::Result<(Input, Screen)> {
         let screen = Screen::plain();
         let prompts = screen.clone();
-        let input = Input::start(move |ask| {
-            let (Ask::Line(prompt) | Ask::Secret(prompt)) = ask;
-            if prompt != super::PROMPT {
-                prompts.say(prompt.trim_end());
+        let input = Input::start(false, move |ask| {
+            match ask {
+                Ask::Command => {}
+                // Only the output is redirected: a password is still not for the eye.
+                Ask::Secret(prompt) if io::stdin().is_terminal() => return read_secret(prompt),
+                Ask::Line(prompt) | Ask::Secret(prompt) => prompts.say(prompt.trim_end()),
             }
             read_plain(&mut io::stdin().lock())
         })?;
         Ok((input, screen))
     }
 
-    fn start(mut read: impl FnMut(Ask) -> Typed + Send + 'static) -> io::Result<Input> {
+    fn start(
+        is_for_people: bool,
+        mut read: impl FnMut(Ask) -> Typed + Send + 'static,
+    ) -> io::Result<Input> {
         let (ask, mut asked) = mpsc::channel(1);
         let (answer, typed) = mpsc::channel(1);
         thread::Builder::new().name("input".to_owned()).spawn(move || {
@@ -87,26 +152,29 @@ impl Input {
                 }
             }
         })?;
-        Ok(Input { ask, typed })
+        Ok(Input { ask, typed, asked: false, ahead: VecDeque::new(), is_for_people })
     }
+}
+
+/// Only commands are worth remembering; a name typed at a question is not.
+fn read_command(editor: &mut Editor<(), DefaultHistory>) -> Typed {
+    let typed = read_line(editor, PROMPT);
+    if let Typed::Line(line) = &typed {
+        let _ = editor.add_history_entry(line.as_str());
+    }
+    typed
 }
 
 fn read_line(editor: &mut Editor<(), DefaultHistory>, prompt: &str) -> Typed {
     match editor.readline(prompt) {
-        Ok(line) => {
-            // Only commands are worth remembering; a name typed at a question is not.
-            if prompt == super::PROMPT {
-                let _ = editor.add_history_entry(line.as_str());
-            }
-            Typed::Line(line)
-        }
+        Ok(line) => Typed::Line(line),
         Err(ReadlineError::Interrupted) => Typed::Interrupt,
         Err(_) => Typed::End,
     }
 }
 
 fn read_secret(prompt: &str) -> Typed {
-    match rpassword::prompt_password(prompt) {
+    match hidden::ask(prompt) {
         Ok(secret) => Typed::Line(secret),
         Err(why) if why.kind() == io::ErrorKind::Interrupted => Typed::Interrupt,
         Err(_) => Typed::End,
@@ -133,6 +201,7 @@ fn read_plain(from: &mut impl BufRead) -> Typed {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn all(mut text: &[u8]) -> Vec<String> {
@@ -141,6 +210,41 @@ mod tests {
             lines.push(line);
         }
         lines
+    }
+
+    /// An input whose lines come from the test.
+    fn typed_by_test() -> (Input, std::sync::mpsc::Sender<&'static str>) {
+        let (keyboard, lines) = std::sync::mpsc::channel::<&str>();
+        let input = Input::start(true, move |ask| match lines.recv() {
+            Ok(line) => Typed::Line(format!("{ask:?} {line}")),
+            Err(_) => Typed::End,
+        });
+        (input.unwrap(), keyboard)
+    }
+
+    #[tokio::test]
+    async fn a_command_typed_while_another_is_at_work_is_the_next_one() {
+        let (mut input, keyboard) = typed_by_test();
+        keyboard.send("one").unwrap();
+
+        let Typed::Line(line) = input.meanwhile().await else { panic!("no line") };
+        input.keep(line);
+
+        assert_eq!(input.command().await, Typed::Line("Command one".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_command_is_not_taken_for_the_answer_to_a_question() {
+        let (mut input, keyboard) = typed_by_test();
+        let waiting = tokio::time::timeout(Duration::from_secs(1), input.meanwhile());
+        assert!(waiting.await.is_err());
+        keyboard.send("one").unwrap();
+        keyboard.send("two").unwrap();
+
+        let answer = input.answer(Ask::Secret("Password: ")).await;
+
+        assert_eq!(answer, Typed::Line("Secret(\"Password: \") two".to_owned()));
+        assert_eq!(input.command().await, Typed::Line("Command one".to_owned()));
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Dialogue<'_> {
     }
 
     async fn line(&mut self, ask: Ask) -> Result<String, Ended> {
-        match self.input.ask(ask).await {
+        match self.input.answer(ask).await {
             Typed::Line(line) => Ok(line),
             ended => Err(Ended(ended)),
         }

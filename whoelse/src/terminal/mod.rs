@@ -19,12 +19,10 @@ use whoelse_client::{Begin, Client, Config, ConnectError, Events, Fingerprint};
 
 use crate::cli;
 use crate::commands::{self, Seat, Then};
-use input::{Ask, Input, Typed};
+use input::{Input, Typed};
 use login::{Dialogue, Outcome};
 use screen::Screen;
 
-/// What stands before the line being typed, on a terminal.
-const PROMPT: &str = "> ";
 /// How long the end of the input waits for what is still on its way.
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long the last lines may take to appear.
@@ -167,25 +165,61 @@ impl Terminal {
 
     /// Obeys until the input ends, and returns how it did.
     async fn obey_lines(&mut self) -> Typed {
+        let mut next = None;
         loop {
-            let line = match self.input.ask(Ask::Line(PROMPT)).await {
-                Typed::Line(line) => line,
-                ended => return ended,
+            let typed = match next.take() {
+                Some(urgent) => Typed::Line(urgent),
+                None => self.input.command().await,
             };
-            let screen = self.screen.clone();
-            let say = move |line: String| screen.say(&line);
-            let then = commands::obey(&line, &Seat { client: &self.client, say: &say }).await;
-            match then {
-                Then::Go => {}
-                Then::Login(name) => {
+            let Typed::Line(line) = typed else { return typed };
+            match self.obey(&line).await {
+                Done::Then(Then::Go) => {}
+                Done::Then(Then::Login(name)) => {
                     if let Some(ended) = self.log_in(name).await {
                         return ended;
                     }
                 }
-                Then::Quit => return Typed::End,
+                Done::Then(Then::Quit) => return Typed::End,
+                Done::Urgent(line) => next = Some(line),
+                Done::Ended(how) => return how,
             }
         }
     }
+
+    /// Does what a line says, and meanwhile takes what is typed: a command may have to wait for
+    /// the connection, and the way out must not.
+    async fn obey(&mut self, line: &str) -> Done {
+        let say = |line: String| self.screen.say(&line);
+        let seat = Seat { client: &self.client, say: &say };
+        let command = commands::obey(line, &seat);
+        tokio::pin!(command);
+        loop {
+            tokio::select! {
+                biased;
+                then = &mut command => return Done::Then(then),
+                typed = self.input.meanwhile() => match typed {
+                    Typed::Line(line) if is_urgent(&line) => return Done::Urgent(line),
+                    Typed::Line(line) => self.input.keep(line),
+                    ended => return Done::Ended(ended),
+                }
+            }
+        }
+    }
+}
+
+/// What came of a line.
+enum Done {
+    /// It was obeyed, and this is next.
+    Then(Then),
+    /// This line was typed meanwhile, and does not wait.
+    Urgent(String),
+    /// The input ended meanwhile.
+    Ended(Typed),
+}
+
+/// Whether a line leads out of whatever is going on.
+fn is_urgent(line: &str) -> bool {
+    matches!(commands::split(line), Some(("quit" | "logout", _)))
 }
 
 /// Ctrl-C outside the editor, or the system's wish that the program ends.
