@@ -6,6 +6,7 @@
 mod admin;
 mod cli;
 mod commands;
+mod hidden;
 mod terminal;
 
 use std::process::ExitCode;

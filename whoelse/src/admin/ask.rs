@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 use whoelse_client::Password;
 
 use super::Fault;
+use crate::hidden::{self, Hidden};
 
 /// Longest password that is read, in bytes.
 const LONGEST: usize = 1_000;
@@ -17,32 +18,38 @@ pub async fn new_password() -> Result<Password, Fault> {
     if !io::stdin().is_terminal() {
         return password(&first_line(&mut io::stdin().lock())?);
     }
-    let as_it_was = rustix::termios::tcgetattr(io::stdin()).ok();
-    let typed = tokio::select! {
-        typed = spawn_blocking(type_twice) => {
-            typed.unwrap_or_else(|_| Err(Fault::say("cannot read a password from this terminal")))
+    let unusable = |why| Fault::Say(format!("cannot read a password from this terminal: {why}"));
+    // Around everything: who is interrupted at a password must not leave a terminal that shows
+    // nothing.
+    let _hidden = Hidden::begin().map_err(unusable)?;
+    tokio::select! {
+        typed = spawn_blocking(type_twice) => match typed {
+            Ok(typed) => typed,
+            Err(why) => Err(unusable(why.into())),
+        },
+        _ = tokio::signal::ctrl_c() => {
+            // The prompt of whoever comes next begins on a line of its own.
+            let _ = writeln!(io::stderr());
+            Err(Fault::Interrupted)
         }
-        _ = tokio::signal::ctrl_c() => Err(Fault::Interrupted),
-    };
-    // Who is interrupted at a password leaves a terminal that shows nothing.
-    if let Some(as_it_was) = as_it_was {
-        let now = rustix::termios::OptionalActions::Now;
-        let _ = rustix::termios::tcsetattr(io::stdin(), now, &as_it_was);
     }
-    typed
 }
 
 fn type_twice() -> Result<Password, Fault> {
-    let ask = |prompt| {
-        rpassword::prompt_password(prompt)
-            .map_err(|why| Fault::Say(format!("cannot read a password from this terminal: {why}")))
-    };
+    let ask = |prompt| hidden::ask(prompt).map_err(|why| Fault::Say(no_password(&why)));
     let first = ask("New password: ")?;
     // Before the second, which would be typed in vain.
     let chosen = password(&first)?;
     match ask("Repeat password: ")? {
         second if second == first => Ok(chosen),
         _ => Err(Fault::say("the two passwords are not the same")),
+    }
+}
+
+fn no_password(why: &io::Error) -> String {
+    match why.kind() {
+        io::ErrorKind::UnexpectedEof => "no password was typed".to_owned(),
+        _ => format!("cannot read the password: {why}"),
     }
 }
 
@@ -60,7 +67,7 @@ fn first_line(from: &mut impl BufRead) -> Result<String, Fault> {
     let most = LONGEST as u64 + 2;
     let read = from.by_ref().take(most).read_until(b'\n', &mut line);
     match read {
-        Err(why) => return Err(Fault::Say(format!("cannot read the password: {why}"))),
+        Err(why) => return Err(Fault::Say(no_password(&why))),
         Ok(0) => {
             return Err(Fault::say(
                 "no password: it is read from the standard input, which is empty",

@@ -20,14 +20,17 @@ pub fn run(options: cli::Config) -> Result<(), Fault> {
 fn check(file: &Path) -> Result<(), Fault> {
     let problems = problems(file);
     if problems.is_empty() {
-        say(text::line(&format!("{} is fine", file.display())));
-        return Ok(());
+        return say(text::line(&format!("{} is fine", file.display())));
     }
     Err(Fault::Many(problems))
 }
 
 /// What is wrong, a sentence each.
 fn problems(file: &Path) -> Vec<String> {
+    if !file.exists() {
+        let file = file.display();
+        return vec![format!("there is no file {file}; name one: `whoelse config check FILE`")];
+    }
     let config = match Config::from_file(file) {
         Ok(config) => config,
         Err(error) => return vec![error.to_string()],
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_is_one_problem() {
+    fn a_file_that_is_not_there_is_one_problem() {
         let found = problems(Path::new("/nowhere/whoelse.toml"));
 
         assert_eq!(found.len(), 1);

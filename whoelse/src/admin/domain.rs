@@ -29,8 +29,7 @@ async fn rename(running: &Running, old: &str, new: &str) -> Result<(), Fault> {
     say(text::line(&format!(
         "{old} is now {new}; everybody logs in again, as NAME@{new}. If a configuration file says \
          `domain`, change it there too"
-    )));
-    Ok(())
+    )))
 }
 
 /// Whether the server has this name now.

@@ -92,9 +92,14 @@ pub fn status(done: Result<(), Fault>) -> ExitCode {
 }
 
 /// Prints a result, safe for a terminal already. Whoever reads it may have read enough.
-fn say(result: impl fmt::Display) {
+fn say(result: impl fmt::Display) -> Result<(), Fault> {
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{result}").and_then(|()| out.flush());
+    match writeln!(out, "{result}").and_then(|()| out.flush()) {
+        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Fault::Say(format!("cannot write the result: {why}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +122,7 @@ mod tests {
         };
 
         let bare = RequestError::Refused(StanzaError::new(Condition::InternalServerError));
-        assert_eq!(of(bare), "the server refused: InternalServerError");
+        assert_eq!(of(bare), "the server refused: internal-server-error");
         assert_eq!(of(RequestError::TimedOut), "the server did not answer in time");
     }
 }

@@ -19,7 +19,9 @@ pub async fn run(options: cli::User) -> Result<(), Fault> {
         UserAction::Block { name, seconds } => {
             let (mut link, account) = reach(&running, &name).await?;
             let done = admin::block_user(&mut link, &account, seconds).await;
-            finish(link, done).await
+            // The server says until when, to the millisecond; this is what was asked for.
+            let in_seconds = |seconds| format!("{} is blocked for {seconds} s", local(&account));
+            finish(link, done.map(|said| seconds.map_or(said, in_seconds))).await
         }
         UserAction::Unblock { name } => {
             let (mut link, account) = reach(&running, &name).await?;
@@ -62,8 +64,7 @@ async fn list(running: &Running) -> Result<(), Fault> {
     let domain = link.me().domain().to_owned();
     let listed = admin::list_users(&mut link).await;
     link.close().await;
-    say(users::table(&listed?, &domain));
-    Ok(())
+    say(users::table(&listed?, &domain))
 }
 
 /// Nobody is asked a question whose answer could not be used.
@@ -79,9 +80,13 @@ async fn reach(running: &Running, name: &str) -> Result<(Link, BareJid), Fault> 
     Ok((link, account))
 }
 
+/// The name of an account of the server's own domain.
+fn local(account: &BareJid) -> &str {
+    account.local().unwrap_or(account.as_str())
+}
+
 /// Says goodbye, and then what the server said.
 async fn finish(link: Link, done: Result<String, RequestError>) -> Result<(), Fault> {
     link.close().await;
-    say(text::line(&done?));
-    Ok(())
+    say(text::line(&done?))
 }

@@ -1,0 +1,63 @@
+//! A password as it is typed: the terminal shows nothing of it.
+//!
+//! Nothing is shown from before the prompt appears, however fast somebody types at it.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, ErrorKind, Read, Write};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+/// Longest line that is read, in bytes.
+const MAX_LINE: u64 = 4096;
+
+/// Asks for a line on the terminal and reads it without showing it. Who stops waiting for it, as
+/// at Ctrl-C, has to make the terminal what it was: with a [`Hidden`] around it, for one.
+pub fn ask(prompt: &str) -> io::Result<String> {
+    let _hidden = Hidden::begin()?;
+    show(prompt)?;
+    let mut line = String::new();
+    let read = io::stdin().lock().take(MAX_LINE).read_line(&mut line)?;
+    if read == 0 {
+        // What comes next begins on a line of its own.
+        show("\n")?;
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
+
+/// The prompt goes to the terminal, wherever the output goes.
+fn show(prompt: &str) -> io::Result<()> {
+    let shown = OpenOptions::new()
+        .write(true)
+        .open("/dev/tty")
+        .and_then(|mut terminal| terminal.write_all(prompt.as_bytes()));
+    shown.or_else(|_| {
+        let mut screen = io::stderr();
+        screen.write_all(prompt.as_bytes())?;
+        screen.flush()
+    })
+}
+
+/// A terminal that shows line ends alone, until this is dropped.
+pub struct Hidden {
+    as_it_was: Termios,
+}
+
+impl Hidden {
+    /// Hides what is typed from now on.
+    pub fn begin() -> io::Result<Hidden> {
+        let as_it_was = tcgetattr(io::stdin())?;
+        let mut hiding = as_it_was.clone();
+        hiding.local_modes.remove(LocalModes::ECHO);
+        hiding.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(io::stdin(), OptionalActions::Now, &hiding)?;
+        Ok(Hidden { as_it_was })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.as_it_was);
+    }
+}
