@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::settings::{Limits, Settings};
 use arc_swap::ArcSwap;
 use compact_str::CompactString;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use whoelse_store::{Domain, Store};
@@ -42,6 +42,8 @@ pub struct Node {
     pub(crate) resumptions: Mutex<HashMap<String, Weak<Session>>>,
     pub(crate) secret: Vec<u8>,
     archive_key: ArchiveKey,
+    /// The administrators by their stored keys, which a new name of the domain does not change.
+    admins: HashSet<String>,
     next_session: AtomicU64,
     pub(crate) hashing: tokio::sync::Semaphore,
 }
@@ -107,6 +109,8 @@ impl Node {
     ) -> Result<Arc<Node>, StartError> {
         let wiring = Wiring::of(features, &settings.features_off).map_err(StartError::Wiring)?;
         let served = serve(&store, domain).await?;
+        let key = |jid: &BareJid| whoelse_store::to_key(jid.as_str(), &served.own);
+        let admins = settings.admins.iter().map(key).collect();
         let secret = installation_secret(&store, "login").await?;
         let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
         let guard = Guard::default();
@@ -129,6 +133,7 @@ impl Node {
             resumptions: Mutex::default(),
             secret,
             archive_key,
+            admins,
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(crate::login::HASHING),
         });
@@ -231,6 +236,11 @@ impl Node {
     /// The number behind a public form, if it is one of this account's archive.
     pub fn archive_seq(&self, account: i64, id: &str) -> Option<i64> {
         self.archive_key.open(id).filter(|(owner, _)| *owner == account).map(|(_, seq)| seq)
+    }
+
+    /// Whether the settings name this account as an administrator's: its whole bare address.
+    pub fn is_admin(&self, account: &Account) -> bool {
+        !account.is_server() && self.admins.contains(&self.key_of(account.jid().as_str()))
     }
 
     // --- accounts ---

@@ -71,11 +71,11 @@ async fn a_name_that_nobody_has_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renamed_domain_gets_its_certificate_at_once() {
-    let world = World::start().await;
+async fn a_renamed_domain_gets_its_certificate_at_once_and_keeps_its_administrators() {
+    let world = World::with(|config| config.admins = vec!["bob".to_owned()]).await;
     let before = world.server.fingerprint();
-
     let node = world.server.node();
+
     node.rename_domain("localhost".to_owned(), "chat.example".to_owned()).await.unwrap();
 
     let client = Client::connect(world.address(), StreamConfig::new("chat.example")).await;
@@ -85,6 +85,12 @@ async fn a_renamed_domain_gets_its_certificate_at_once() {
         other => panic!("{other:?}"),
     }
     assert_ne!(world.server.fingerprint(), before);
+    let is_admin = async |name| {
+        let account = node.account_named(name).await.unwrap().unwrap();
+        node.is_admin(&account)
+    };
+    assert!(is_admin("bob").await);
+    assert!(!is_admin("alice").await);
     world.server.shutdown().await;
 }
 

@@ -135,7 +135,7 @@ impl Cx {
 
     /// Whether the session has the administrator's rights.
     pub fn is_admin(&self) -> bool {
-        self.session.is_trusted() || self.node.settings.admins.contains(self.account.jid())
+        self.session.is_trusted() || self.node.is_admin(&self.account)
     }
 }
 
