@@ -44,12 +44,15 @@ pub(crate) enum Order {
     Trust(Fingerprint, oneshot::Sender<()>),
     Probe(String, oneshot::Sender<Result<Probe, RegisterError>>),
     Register(String, Password, oneshot::Sender<Result<(), RegisterError>>),
-    Login(String, Password, oneshot::Sender<Result<FullJid, LoginError>>),
+    Login(String, Password, LoggedIn),
     Logout(oneshot::Sender<()>),
     Message(BareJid, String, oneshot::Sender<Result<(), NotSent>>),
     Request(Request, Reply),
     Settle(oneshot::Sender<()>),
 }
+
+/// Where the outcome of a login goes.
+type LoggedIn = oneshot::Sender<Result<FullJid, LoginError>>;
 
 /// The task.
 pub(crate) struct Actor {
@@ -90,8 +93,8 @@ impl Actor {
 
     pub(crate) async fn run(mut self) {
         let mut at_hand = None;
-        while let Some((fresh, entry)) = self.lobby(&mut at_hand).await {
-            if !self.keep(fresh, entry).await {
+        while let Some((fresh, entry, reply)) = self.lobby(&mut at_hand).await {
+            if !self.keep(fresh, entry, reply).await {
                 break;
             }
         }
@@ -103,7 +106,7 @@ impl Actor {
     // ---- not logged in ----
 
     /// Until somebody logs in; `None` when nobody can any more.
-    async fn lobby(&mut self, at_hand: &mut Option<Wire>) -> Option<(Fresh, Entry)> {
+    async fn lobby(&mut self, at_hand: &mut Option<Wire>) -> Option<(Fresh, Entry, LoggedIn)> {
         loop {
             let order = tokio::select! {
                 order = self.orders.recv() => order?,
@@ -132,11 +135,7 @@ impl Actor {
                 Order::Login(name, password, reply) => {
                     let entry = Entry { name, password };
                     match self.login(at_hand, &entry).await {
-                        Ok(entered) => {
-                            self.me.send_replace(Some(entered.me.clone()));
-                            let _ = reply.send(Ok(entered.me.clone()));
-                            return Some((entered, entry));
-                        }
+                        Ok(fresh) => return Some((fresh, entry, reply)),
                         Err(fault) => {
                             let _ = reply.send(Err(fault));
                         }
@@ -240,9 +239,15 @@ impl Actor {
     // ---- logged in ----
 
     /// Keeps a session until it ends. Returns whether anybody may log in again.
-    async fn keep(&mut self, fresh: Fresh, entry: Entry) -> bool {
+    async fn keep(&mut self, fresh: Fresh, entry: Entry, reply: LoggedIn) -> bool {
         let Fresh { mut wire, me, granted } = fresh;
-        let mut session = Session::new(me, granted, Instant::now());
+        let mut session = Session::new(me.clone(), granted, Instant::now());
+        self.me.send_replace(Some(me.clone()));
+        // Told before it is answered: whatever the face says next comes behind its welcome.
+        if let Some(event) = session.poll_event() {
+            let _ = self.events.send(event).await;
+        }
+        let _ = reply.send(Ok(me));
         let mut backoff = Backoff::default();
         loop {
             let since = Instant::now();

@@ -133,7 +133,8 @@ impl Client {
         answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended)))
     }
 
-    /// Logs in. The password itself never leaves this computer: it is proved, not told.
+    /// Logs in. The password is proved rather than told, unless the server knows no better way
+    /// and its certificate is trusted.
     pub async fn login(&self, name: &str, password: Password) -> Result<FullJid, LoginError> {
         let name = name.to_owned();
         let answer = self.order(|reply| Order::Login(name, password, reply)).await;

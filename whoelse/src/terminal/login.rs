@@ -46,6 +46,13 @@ impl Dialogue<'_> {
             Some(name) => name,
             None => self.ask_name().await?,
         };
+        let name = match own_name(&name, self.client.domain()) {
+            Ok(name) => name.to_owned(),
+            Err(mistake) => {
+                self.screen.say(&mistake);
+                return Ok(false);
+            }
+        };
         match self.client.probe(&name).await {
             Ok(Probe::Free) => self.new_account(&name).await,
             Ok(Probe::Known | Probe::Closed) => self.known_account(&name).await,
@@ -157,5 +164,31 @@ impl Dialogue<'_> {
             Typed::Line(line) => Ok(line),
             ended => Err(Ended(ended)),
         }
+    }
+}
+
+/// The name of an account here, of which the whole address may have been typed.
+fn own_name<'a>(typed: &'a str, domain: &str) -> Result<&'a str, String> {
+    match typed.split_once('@') {
+        None => Ok(typed),
+        Some((name, at)) if at.eq_ignore_ascii_case(domain) => Ok(name),
+        Some((_, at)) => Err(format!(
+            "this is {}; for {} start `whoelse client --user {}`",
+            text::line(domain),
+            text::line(at),
+            text::line(typed)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_be_typed_with_the_own_domain_and_with_no_other() {
+        assert_eq!(own_name("bob", "a.example"), Ok("bob"));
+        assert_eq!(own_name("bob@A.example", "a.example"), Ok("bob"));
+        assert!(own_name("bob@b.example", "a.example").is_err());
     }
 }

@@ -23,7 +23,9 @@ use input::{Input, Typed};
 use login::{Dialogue, Outcome};
 use screen::Screen;
 
-/// How long the end of the input waits for what is still on its way.
+/// How long the end of the input waits without a word for what is still on its way.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// And how long in all, with one.
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long the last lines may take to appear.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -148,10 +150,20 @@ impl Terminal {
             None => self.obey_lines().await,
         };
         // What was typed before the end of the input is not lost with it.
-        if how == Typed::End && !self.client.settle(SETTLE).await {
-            self.screen.say("* the server has not acknowledged everything that was sent");
+        if how == Typed::End {
+            self.settle().await;
         }
         Ok(())
+    }
+
+    async fn settle(&self) {
+        if self.client.settle(AT_ONCE).await {
+            return;
+        }
+        self.screen.say("* waiting for the server to store what was sent; Ctrl-C ends at once");
+        if !self.client.settle(SETTLE).await {
+            self.screen.say("* the server has not acknowledged everything that was sent");
+        }
     }
 
     /// Returns how the input ended, if it did.
