@@ -160,12 +160,10 @@ fn compare_element(stream: &[u8], stanza: &Stanza, element: &Element) {
                 assert_eq!(stanza.child_attr(child, name).as_deref(), Some(value.as_str()));
             }
         }
-        if stanza.kind() != Kind::Other {
-            let inner = stanza.grandchildren(child);
-            let names = inner.iter().map(|c| (c.name(), c.ns()));
-            let others = other.children.iter().map(|c| (c.name.as_str(), c.ns.as_str()));
-            assert!(names.eq(others), "the same grandchildren");
-        }
+        let inner = stanza.grandchildren(child);
+        let names = inner.iter().map(|c| (c.name(), c.ns()));
+        let others = other.children.iter().map(|c| (c.name.as_str(), c.ns.as_str()));
+        assert!(names.eq(others), "the same grandchildren");
     }
 }
 

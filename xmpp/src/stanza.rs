@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::name::Namespace;
 use crate::scanner::chars;
-use crate::scanner::element::{Done, Element, Place};
+use crate::scanner::element::{Done, Element, Place, check_encoding};
 use crate::scanner::tag::{Attribute, Span, Tag};
 use crate::{Limits, Payload, ScanError, StanzaError, ns, payload};
 
@@ -57,6 +57,8 @@ pub(crate) struct Head {
     kind: Kind,
     name: CompactString,
     pub(crate) namespace: Namespace,
+    /// The default namespace of the stream.
+    content: &'static str,
     to: Value,
     from: Value,
     id: Value,
@@ -78,6 +80,8 @@ pub(crate) struct Head {
     pub(crate) default_declaration: Span,
     /// Whether names in the children may depend on declarations of the root.
     pub(crate) scoped: bool,
+    /// Whether the root's own prefix is one of the stream header's.
+    pub(crate) borrows: bool,
 }
 
 /// An attribute's value.
@@ -97,6 +101,7 @@ impl Default for Head {
             kind: Kind::Other,
             name: CompactString::default(),
             namespace: Namespace::Known(""),
+            content: ns::CLIENT,
             to: Value::Absent,
             from: Value::Absent,
             id: Value::Absent,
@@ -110,19 +115,20 @@ impl Default for Head {
             from_attribute: Span::default(),
             default_declaration: Span::default(),
             scoped: false,
+            borrows: false,
         }
     }
 }
 
 impl Head {
-    /// Understands the root's start tag. `content` is the namespace in which `message`,
-    /// `presence` and `iq` are stanzas.
+    /// Understands the root's start tag. `content` is the stream's default namespace, in which
+    /// `message`, `presence` and `iq` are stanzas.
     pub(crate) fn new(
         bytes: &[u8],
         tag: &Tag,
         name: &str,
         namespace: Namespace,
-        content: &str,
+        content: &'static str,
     ) -> Head {
         let kind = match name {
             _ if namespace.as_str() != content => Kind::Other,
@@ -136,6 +142,7 @@ impl Head {
             kind,
             name: CompactString::new(name),
             namespace,
+            content,
             after_name,
             attributes_end: after_name,
             tag_end: tag.at,
@@ -187,7 +194,8 @@ impl Stanza {
         if bytes.first() != Some(&b'<') {
             return Err(ScanError::NotWellFormed);
         }
-        let mut element = scan(&bytes, 2)?;
+        let prefixes = [(CompactString::const_new("stream"), Namespace::Known(ns::STREAM))];
+        let mut element = scan(&bytes, 2, ns::CLIENT, &prefixes)?;
         let head = std::mem::take(&mut element.head);
         let children = std::mem::take(&mut element.children);
         Ok(Stanza::new(bytes, head, children))
@@ -269,7 +277,8 @@ impl Stanza {
         child.span().of(&self.bytes)
     }
 
-    /// The children of a child or of a deeper element, in order (rare; scans again).
+    /// The children of a child or of a deeper element, in order. Scans the whole stanza again: for
+    /// the one child that is wanted, not for each of many.
     ///
     /// They are children of this stanza in every respect: `slice`, `child_attr`, `text_of`,
     /// `payload` and this function take them.
@@ -277,10 +286,19 @@ impl Stanza {
         let within = |c: &Child| child.start < c.start && c.end <= child.end;
         // The root is at depth 1; the children of something with n ancestors at n + 2.
         let depth = read::ancestors(&self.bytes, child.start).len() + 2;
+        let prefixes =
+            [(CompactString::from_utf8_lossy(self.prefix()), self.head.namespace.clone())];
         // The bytes have been scanned before, so this does not fail.
-        scan_in(&self.bytes, depth, self.default_namespace())
+        scan(&self.bytes, depth, self.head.content, &prefixes)
             .map(|element| element.children.into_iter().filter(within).collect())
             .unwrap_or_default()
+    }
+
+    /// The prefix of the root, if it is one of the stream header's.
+    fn prefix(&self) -> &[u8] {
+        let name = self.bytes.get(1..self.head.after_name as usize).unwrap_or_default();
+        let length = if self.head.borrows { memchr::memchr(b':', name) } else { None };
+        &name[..length.unwrap_or(0)]
     }
 
     /// The whole element's bytes.
@@ -314,23 +332,29 @@ impl Stanza {
     }
 
     /// The start tags around an element of this stanza on which names in it may depend.
-    pub(crate) fn scope_of(&self, child: &Child) -> Vec<&[u8]> {
+    pub(crate) fn scope_of(&self, child: &Child) -> Vec<Cow<'_, [u8]>> {
         if !self.head.scoped && self.children.iter().any(|direct| direct.start == child.start) {
             return Vec::new();
         }
-        read::ancestors(&self.bytes, child.start)
+        let mut tags: Vec<_> =
+            read::ancestors(&self.bytes, child.start).into_iter().map(Cow::Borrowed).collect();
+        if let Some(root) = tags.first_mut()
+            && self.head.borrows
+        {
+            // The header is not here to declare it.
+            let mut declaration = b" xmlns:".to_vec();
+            declaration.extend_from_slice(self.prefix());
+            declaration.extend_from_slice(b"='");
+            crate::write::escape(&mut declaration, self.ns());
+            declaration.push(b'\'');
+            let at = self.head.after_name as usize;
+            root.to_mut().splice(at..at, declaration);
+        }
+        tags
     }
 
     pub(crate) fn head(&self) -> &Head {
         &self.head
-    }
-
-    /// The content namespace the stanza was scanned with.
-    fn default_namespace(&self) -> &'static str {
-        match self.head.namespace {
-            Namespace::Known(ns::SERVER) => ns::SERVER,
-            _ => ns::CLIENT,
-        }
     }
 }
 
@@ -356,17 +380,17 @@ impl Child {
 }
 
 /// Scans exactly one element, listing the elements at depth `list`.
-fn scan(bytes: &[u8], list: usize) -> Result<Element, ScanError> {
-    scan_in(bytes, list, ns::CLIENT)
-}
-
-fn scan_in(bytes: &[u8], list: usize, content: &'static str) -> Result<Element, ScanError> {
+fn scan(
+    bytes: &[u8],
+    list: usize,
+    content: &'static str,
+    prefixes: &[(CompactString, Namespace)],
+) -> Result<Element, ScanError> {
     if bytes.len() > Limits::OWN.bytes {
         return Err(ScanError::TooBig);
     }
-    std::str::from_utf8(bytes).map_err(|_| ScanError::Encoding)?;
-    let prefixes = [(CompactString::const_new("stream"), Namespace::Known(ns::STREAM))];
-    let place = Place { content, prefixes: &prefixes, limits: Limits::OWN, list, header: false };
+    check_encoding(bytes)?;
+    let place = Place { content, prefixes, limits: Limits::OWN, list, header: false };
     let mut element = Element::new();
     match element.read(bytes, &place)? {
         Some(Done::Element) if element.length() == bytes.len() => Ok(element),

@@ -146,15 +146,30 @@ pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
     out.extend_from_slice(slice(at, head.attributes_end));
     out.push(b'>');
 
+    // Text that a child parted must not become `]]>` without it.
+    let append = |out: &mut Vec<u8>, text: &[u8]| {
+        let joined = [b"]".as_slice(), b"]]"].into_iter().find_map(|begun| {
+            let rest = b"]]>".get(begun.len()..)?;
+            (out.ends_with(begun) && text.starts_with(rest)).then_some(rest)
+        });
+        match joined {
+            Some(rest) => {
+                out.extend_from_slice(&rest[..rest.len() - 1]);
+                out.extend_from_slice(b"&gt;");
+                out.extend_from_slice(&text[rest.len()..]);
+            }
+            None => out.extend_from_slice(text),
+        }
+    };
     let mut at = head.tag_end;
     for (i, child) in stanza.children().iter().enumerate() {
         if how.drop.contains(&i) {
             let span = child.span();
-            out.extend_from_slice(slice(at, span.start));
+            append(&mut out, slice(at, span.start));
             at = span.end;
         }
     }
-    out.extend_from_slice(slice(at, head.end_tag));
+    append(&mut out, slice(at, head.end_tag));
     out.extend_from_slice(how.add);
     let before_end = out.len() as u32;
     out.extend_from_slice(b"</");

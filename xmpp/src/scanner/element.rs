@@ -204,9 +204,10 @@ impl Element {
         self.check_attributes(bytes)?;
 
         if depth == 1 {
-            let namespace = match name.prefix() {
+            let prefix = name.prefix().map(|prefix| prefix.of(bytes));
+            let namespace = match prefix {
                 None => self.default_namespace(place),
-                Some(prefix) => self.root_namespace(prefix.of(bytes), bytes, place)?,
+                Some(prefix) => self.root_namespace(prefix, bytes, place)?,
             };
             if name.prefix().is_some() && namespace.as_str() == place.content {
                 // RFC 6120, 4.8.5: the content namespace goes without a prefix. Whoever
@@ -215,6 +216,7 @@ impl Element {
             }
             let local = text(name.local().of(bytes))?;
             self.head = Head::new(bytes, &self.tag, local, namespace, place.content);
+            self.head.borrows = prefix.is_some_and(|prefix| self.namespace(prefix, bytes).is_err());
             self.head.scoped = self.scope.iter().any(|d| d.prefix.len() > 0)
                 || self.head.namespace.as_str() != ns::CLIENT;
             return Ok(());

@@ -332,6 +332,23 @@ fn the_prefixes_of_the_header_are_good_for_the_streams_own_elements() {
 }
 
 #[test]
+fn a_prefix_of_the_header_is_still_known_when_its_element_is_looked_into() {
+    let mut scanner = Scanner::new(ns::CLIENT, Limits::AFTER_LOGIN);
+    scanner.push(
+        b"<s:stream xmlns='jabber:client' xmlns:s='http://etherx.jabber.org/streams'>\
+          <s:features xmlns:p='urn:p'><p:list><item/></p:list>\
+          <ping xmlns='urn:xmpp:ping'/></s:features>",
+    );
+    assert!(matches!(scanner.next(), Ok(Some(Frame::Open(_)))));
+    let Ok(Some(Frame::Element(features))) = scanner.next() else { panic!() };
+
+    let items = features.grandchildren(&features.children()[0]);
+
+    assert_eq!((items[0].name(), items[0].ns()), ("item", ns::CLIENT));
+    features.payload::<crate::payload::xmpp_parsers::ping::Ping>(&features.children()[1]).unwrap();
+}
+
+#[test]
 fn a_stream_ends_with_the_name_it_began_with() {
     for text in ["</stream>", "</stream:stream2>", "</message>", "</s:stream>"] {
         assert_eq!(scan(text).unwrap_err(), ScanError::NotWellFormed, "{text}");
@@ -640,4 +657,13 @@ fn namespaces_that_strangers_invent_are_forgotten_with_their_stanza() {
         let stanza = scan(format!("<a><b xmlns='urn:invented:by:a:stranger:{i}'/></a>")).unwrap();
         assert!(matches!(stanza.children()[0].namespace, Namespace::Other(_)));
     }
+}
+
+#[test]
+fn what_is_learnt_of_a_stanza_is_bounded_by_its_length() {
+    // The worst case: each child costs an entry in the list for four bytes.
+    let text = format!("<a>{}</a>", "<b/>".repeat(16_000));
+    let stanza = scan(&text).unwrap();
+    let list = size_of_val(stanza.children());
+    assert!(list <= 16 * text.len(), "{list} bytes for {}", text.len());
 }

@@ -80,6 +80,25 @@ fn children_are_left_out_and_put_in() {
 }
 
 #[test]
+fn text_that_a_child_parted_stays_well_formed_without_it() {
+    for (xml, expected) in [
+        ("<iq>]]<a/>>b</iq>", "<iq>]]&gt;b</iq>"),
+        ("<iq>]<a/>]>b</iq>", "<iq>]]&gt;b</iq>"),
+        ("<iq>]<a/>]<b/>></iq>", "<iq>]]&gt;</iq>"),
+        ("<iq>]<a/><b/>]><c/></iq>", "<iq>]]&gt;</iq>"),
+        ("<iq>]]<a/>]]<b/>]></iq>", "<iq>]]]]]&gt;</iq>"),
+        ("<iq><![CDATA[]]]]><a/>></iq>", "<iq><![CDATA[]]]]>></iq>"),
+        ("<iq>]<a/>></iq>", "<iq>]></iq>"),
+    ] {
+        let how = Rewrite { drop: &[0, 1, 2], ..Rewrite::default() };
+        let stanza = Stanza::try_from(xml).unwrap();
+        let out = rewritten(xml, how);
+        assert_eq!(out, expected);
+        assert_eq!(Stanza::try_from(out.as_str()).unwrap().text(), stanza.text());
+    }
+}
+
+#[test]
 fn an_empty_element_gets_an_end_tag_and_its_children() {
     let how = Rewrite { from: "a@x", add: b"<n/>", ..Rewrite::default() };
     assert_eq!(rewritten("<presence />", how), "<presence from='a@x'><n/></presence>");
