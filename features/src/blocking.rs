@@ -86,19 +86,25 @@ async fn block(cx: Cx, wish: Block) -> Answer {
         return Err(StanzaError::new(Condition::ResourceConstraint)
             .with_text(format!("a block list holds {most} addresses at most")));
     }
-    change(&cx, wanted, true).await
+    change(&cx, wanted, What::Block).await
 }
 
 async fn unblock(cx: Cx, wish: Unblock) -> Answer {
-    let wanted = match wish.items.is_empty() {
-        false => addresses(&wish.items)?,
-        // XEP-0191, 3.4: nobody named means everybody.
-        true => {
-            let have = cx.account.get::<Blocks>().unwrap_or_default();
-            have.0.iter().filter_map(|jid| Jid::parse(jid).ok()).collect()
-        }
-    };
-    change(&cx, wanted, false).await
+    if wish.items.is_empty() {
+        let have = cx.account.get::<Blocks>().unwrap_or_default();
+        let all = have.0.iter().filter_map(|jid| Jid::parse(jid).ok()).collect();
+        return change(&cx, all, What::UnblockAll).await;
+    }
+    change(&cx, addresses(&wish.items)?, What::Unblock).await
+}
+
+/// What becomes of a block list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Block,
+    Unblock,
+    /// XEP-0191, 3.5: nobody named means everybody.
+    UnblockAll,
 }
 
 fn addresses(items: &[jid::Jid]) -> Result<Vec<Jid>, StanzaError> {
@@ -129,19 +135,19 @@ async fn check(cx: &Cx, jid: &Jid) -> Result<(), StanzaError> {
     }
 }
 
-async fn change(cx: &Cx, wanted: Vec<Jid>, blocked: bool) -> Answer {
+async fn change(cx: &Cx, wanted: Vec<Jid>, what: What) -> Answer {
     let keys: Vec<String> = wanted.iter().map(|jid| cx.node.key_of(jid.as_str())).collect();
     let (id, account) = (cx.account.id, cx.account.clone());
     let changed = cx.node.keeper.change(move |tx| {
         Box::pin(async move {
             for key in &keys {
-                match blocked {
-                    true => tx.block(id, key).await?,
-                    false => tx.unblock(id, key).await?,
+                match what {
+                    What::Block => tx.block(id, key).await?,
+                    What::Unblock | What::UnblockAll => tx.unblock(id, key).await?,
                 };
             }
             let then: After =
-                vec![Box::new(move |node: &Arc<Node>| apply(node, &account, &wanted, blocked))];
+                vec![Box::new(move |node: &Arc<Node>| apply(node, &account, &wanted, what))];
             Ok(((), then))
         })
     });
@@ -156,20 +162,27 @@ async fn change(cx: &Cx, wanted: Vec<Jid>, blocked: bool) -> Answer {
 }
 
 /// After the commit: the snapshot, then the pushes, then presence.
-fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], blocked: bool) {
+fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], what: What) {
     let mut list = account.get::<Blocks>().map(|blocks| blocks.0.clone()).unwrap_or_default();
     for jid in changed {
-        match blocked {
-            true => list.insert(jid.to_string()),
-            false => list.remove(jid.as_str()),
+        match what {
+            What::Block => list.insert(jid.to_string()),
+            What::Unblock | What::UnblockAll => list.remove(jid.as_str()),
         };
     }
     account.put(Arc::new(Blocks(list)));
-    push(account, changed, blocked);
+    match what {
+        What::Block => push(account, "block", changed),
+        What::Unblock => push(account, "unblock", changed),
+        What::UnblockAll => push(account, "unblock", &[]),
+    }
     for jid in changed {
         let Some(other) = local(node, &jid.to_bare()) else { continue };
-        if blocked {
-            presence::tell_gone(account, &other);
+        if what == What::Block {
+            // Who has blocked us hears nothing of us, this neither.
+            if node.sees(&other, account) {
+                presence::tell_gone(account, &other);
+            }
         } else if node.sees(account, &other) && node.sees(&other, account) {
             presence::tell_present_state(account, &other);
             presence::tell_present_state(&other, account);
@@ -180,14 +193,14 @@ fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], blocked: boo
 /// Who is not in memory has no session that could be told.
 fn local(node: &Node, jid: &BareJid) -> Option<Arc<Account>> {
     match node.seek(jid) {
-        whoelse_core::node::Seek::Here(account) => Some(account),
+        // The server itself comes and goes for nobody.
+        whoelse_core::node::Seek::Here(account) => Some(account).filter(|a| !a.is_server()),
         _ => None,
     }
 }
 
 /// XEP-0191, 3.3: the user's own devices that have asked for the list hear of the change.
-fn push(account: &Account, changed: &[Jid], blocked: bool) {
-    let name = if blocked { "block" } else { "unblock" };
+fn push(account: &Account, name: &'static str, changed: &[Jid]) {
     for session in account.sessions() {
         if !session.is_marked(INTERESTED) {
             continue;
@@ -209,7 +222,9 @@ fn push(account: &Account, changed: &[Jid], blocked: bool) {
 
 /// XEP-0191, 3.3: who writes to somebody they have blocked is told so.
 fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
-    if !has_blocked(passing.account, passing.to) {
+    // Who blocks a whole domain must not lock himself out of his own account.
+    let own = passing.to.to_bare() == *passing.account.jid();
+    if own || !has_blocked(passing.account, passing.to) {
         return Flow::On;
     }
     match (passing.stanza.kind(), passing.stanza.type_()) {
