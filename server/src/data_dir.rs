@@ -7,7 +7,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What a data directory may hold after a start that came to nothing. Removed only if the
@@ -97,6 +97,12 @@ impl DataDir {
         self.made
     }
 
+    /// Whether others than its owner may look into it, which somebody must have allowed: it is
+    /// made for its owner alone.
+    pub fn is_open_to_others(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|about| about.permissions().mode() & 0o077 != 0)
+    }
+
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.path.join("whoelse.db")
@@ -149,7 +155,6 @@ impl Drop for DataDir {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     fn place() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -165,6 +170,15 @@ mod tests {
 
         assert!(data.is_new());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_that_others_may_look_into_is_noticed() {
+        let (_dir, path) = place();
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+
+        assert!(DataDir::open(&path).unwrap().is_open_to_others());
     }
 
     #[test]

@@ -112,6 +112,10 @@ impl Server {
             new_database.then(|| format!("made the database {}", data.database().display())),
         ];
         notes.splice(0..0, made.into_iter().flatten());
+        if data.is_open_to_others() {
+            let shown = data.path().display();
+            notes.push(format!("warning: others can look into {shown}; `chmod 700 {shown}` helps"));
+        }
 
         let addresses = local_addresses(&starttls);
         let direct_tls = local_addresses(&direct);

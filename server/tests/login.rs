@@ -7,6 +7,7 @@ use common::{Client, World, message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use whoelse_stream::client::{Opening, Step};
+use whoelse_stream::sm::Element;
 use whoelse_xmpp::{Kind, StreamCondition};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,16 +76,21 @@ async fn a_lost_connection_is_resumed_and_nothing_is_lost_or_doubled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_client_is_told_of_the_shutdown() {
+async fn every_client_is_told_of_the_shutdown_and_what_was_stored() {
     let world = World::start().await;
     let mut alice = world.online("alice").await;
     alice.send(&message("bob", "last words")).await;
+    let ping = "<iq type='get' id='1' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
+    alice.send(ping).await;
+    alice.expect(|stanza| stanza.kind() == Kind::Iq).await;
 
+    let mut acknowledged = 0;
     let (ended, ()) = tokio::join!(
         async {
             loop {
                 match alice.step().await {
                     Step::Error(error) => return error,
+                    Step::Sm(Element::Ack { h }) => acknowledged = h,
                     Step::Stanza(_) | Step::Sm(_) => {}
                     other => panic!("{other:?}"),
                 }
@@ -94,6 +100,8 @@ async fn every_client_is_told_of_the_shutdown() {
     );
 
     assert_eq!(ended.condition, StreamCondition::SystemShutdown);
+    // Her presence, her message and her ping: what is acknowledged is stored.
+    assert_eq!(acknowledged, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -94,10 +94,7 @@ impl Negotiation {
             Outcome::Open(_) => return Err("internal error"),
         }
         let Some(certificate) = &self.connections.tls else { return Err("no certificate") };
-        let handshake = certificate.tls.accept(io, false);
-        let Some(Ok((mut io, channel))) = self.in_time(handshake).await else {
-            return Err("no handshake");
-        };
+        let (mut io, channel) = self.handshake(certificate.tls.accept(io, false)).await?;
         self.machine.tls_started(channel);
         match self.converse(&mut io).await {
             Outcome::Open(hold) => Ok((hold, Box::new(io))),
@@ -109,9 +106,7 @@ impl Negotiation {
     async fn direct_tls<S: Io>(&mut self, io: S) -> Opening {
         let connections = self.connections.clone();
         let Some(certificate) = &connections.tls else { return Err("no certificate") };
-        let Some(Ok((io, channel))) = self.in_time(certificate.tls.accept(io, true)).await else {
-            return Err("no handshake");
-        };
+        let (io, channel) = self.handshake(certificate.tls.accept(io, true)).await?;
         self.machine = Machine::new(connections.stream(self.door), Some(channel));
         self.plain(io).await
     }
@@ -124,12 +119,23 @@ impl Negotiation {
         }
     }
 
-    /// Waits for something until the deadline, or until the server goes away.
-    async fn in_time<F: Future>(&self, work: F) -> Option<F::Output> {
-        tokio::select! {
+    /// Waits for a handshake until the deadline, or until the server goes away.
+    async fn handshake<T>(
+        &self,
+        shaking: impl Future<Output = io::Result<T>>,
+    ) -> Result<T, &'static str> {
+        let shaken = tokio::select! {
             biased;
-            output = until(&self.connections.node, self.deadline, work) => output,
-            () = self.connections.closing() => None,
+            shaken = until(&self.connections.node, self.deadline, shaking) => shaken,
+            () = self.connections.closing() => return Err("shutdown"),
+        };
+        match shaken {
+            Some(Ok(done)) => Ok(done),
+            Some(Err(error)) => {
+                tracing::debug!(address = %self.peer.address, %error, "handshake_failed");
+                Err("no handshake")
+            }
+            None => Err("no handshake in time"),
         }
     }
 
