@@ -104,7 +104,7 @@ impl Node {
                 .and_close(),
             None => refusal.with_text("wrong password"),
         };
-        self.save_counts(&key, place, None).await;
+        self.save_counts(self.guard.rows(&key, place)).await;
         refusal
     }
 
@@ -116,7 +116,7 @@ impl Node {
         match account {
             Ok(Some(account)) => {
                 tracing::info!(account = localpart, place = place.as_str(), "login");
-                self.save_counts(&key, place, Some(account.id)).await;
+                self.save_success(self.guard.rows(&key, place), account.id, place);
                 Ok(())
             }
             Ok(None) => Err(Refusal::new(SaslCondition::NotAuthorized)),
@@ -127,28 +127,28 @@ impl Node {
         }
     }
 
-    /// Saves what the guard has counted, and the place of a successful login.
-    async fn save_counts(&self, key: &str, place: &Place, success: Option<i64>) {
-        let rows = self.guard.rows(key, place);
-        let (place, now) = (place.as_str().to_owned(), self.clock.now());
+    /// Saves counts before anybody is told of them, so that a block survives a restart.
+    async fn save_counts(&self, rows: Rows) {
         let saved = self.keeper.change(move |tx| {
-            Box::pin(async move {
-                for (key, count) in rows {
-                    match count {
-                        Some(count) => tx.throttle_save(&key, count.into()).await?,
-                        None => tx.throttle_remove(&key).await?,
-                    }
-                }
-                if let Some(account) = success {
-                    tx.remember_place(account, &place, now.0).await?;
-                    tx.touch_account(account, now.0).await?;
-                }
-                Ok(((), Vec::new()))
-            })
+            Box::pin(async move { Ok((save_rows(tx, rows).await?, Vec::new())) })
         });
         if let Err(error) = saved.await {
             tracing::warn!(%error, "login_counts_not_saved");
         }
+    }
+
+    /// Saves a success and its place. Nobody waits for it: a count that a crash brings back is
+    /// gone after the next login.
+    fn save_success(&self, rows: Rows, account: i64, place: &Place) {
+        let (place, now) = (place.as_str().to_owned(), self.clock.now());
+        self.keeper.submit(move |tx| {
+            Box::pin(async move {
+                save_rows(tx, rows).await?;
+                tx.remember_place(account, &place, now.0).await?;
+                tx.touch_account(account, now.0).await?;
+                Ok(Vec::new())
+            })
+        });
     }
 
     /// The administrator blocks an account everywhere until then, and ends its sessions; or lifts
@@ -164,20 +164,7 @@ impl Node {
         };
         let mut rows = self.guard.rows(&key, &Place::local());
         rows.extend(gone.into_iter().map(|key| (key, None)));
-        let saved = self.keeper.change(move |tx| {
-            Box::pin(async move {
-                for (key, count) in rows {
-                    match count {
-                        Some(count) => tx.throttle_save(&key, count.into()).await?,
-                        None => tx.throttle_remove(&key).await?,
-                    }
-                }
-                Ok(((), Vec::new()))
-            })
-        });
-        if let Err(error) = saved.await {
-            tracing::warn!(%error, "login_counts_not_saved");
-        }
+        self.save_counts(rows).await;
     }
 
     /// Derives a verifier from a password where blocking is allowed; `None` when too many wait.
@@ -329,6 +316,19 @@ impl Node {
     pub fn blocks_of(&self, localpart: &str) -> Vec<(Option<String>, Time)> {
         self.guard.blocks_of(&self.login_key(localpart), self.clock.now())
     }
+}
+
+/// What the guard wants saved: each key with its count, `None` if it fell away.
+type Rows = Vec<(String, Option<Count>)>;
+
+async fn save_rows(tx: &mut whoelse_store::Tx, rows: Rows) -> Result<(), whoelse_store::Error> {
+    for (key, count) in rows {
+        match count {
+            Some(count) => tx.throttle_save(&key, count.into()).await?,
+            None => tx.throttle_remove(&key).await?,
+        }
+    }
+    Ok(())
 }
 
 enum Known {
