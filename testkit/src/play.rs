@@ -74,6 +74,11 @@ impl Play {
             }
         }
         self.settle();
+        for (name, actor) in &self.actors {
+            if let Some(id) = actor.managed.as_ref().and_then(|managed| managed.id.clone()) {
+                self.names.insert(format!("{name}-session"), id);
+            }
+        }
         Ok(())
     }
 
