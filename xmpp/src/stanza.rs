@@ -417,7 +417,7 @@ impl TryFrom<&str> for Stanza {
     }
 }
 
-/// Lends unescaped text as it is usually wanted.
+/// Unescaped text as this module hands it out.
 pub(crate) fn compact(text: Cow<'_, str>) -> CompactString {
     CompactString::from(text)
 }

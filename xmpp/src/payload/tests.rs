@@ -132,3 +132,14 @@ fn the_deepest_element_that_is_accepted_can_be_read() {
         xml.replacen("<a xmlns='u'>", "<a xmlns='u'><a>", 1).replacen("</a>", "</a></a>", 1);
     assert!(Stanza::try_from(deeper.as_str()).is_err());
 }
+
+#[test]
+fn what_a_newer_version_of_a_protocol_adds_is_ignored() {
+    for xml in [
+        "<iq><ping xmlns='urn:xmpp:ping' new='1'/></iq>",
+        "<iq><ping xmlns='urn:xmpp:ping'><new/></ping></iq>",
+        "<iq><ping xmlns='urn:xmpp:ping' xmlns:n='urn:new' n:new='1'><n:new/></ping></iq>",
+    ] {
+        first::<Ping>(xml).unwrap();
+    }
+}
