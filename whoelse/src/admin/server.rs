@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use whoelse_server::config::{Config, Overrides};
-use whoelse_server::{Server, StartError};
+use whoelse_server::Server;
 
 use crate::cli;
 
@@ -58,7 +58,7 @@ async fn serve(options: cli::Server) -> ExitCode {
     let server = tokio::select! {
         started = Server::start(config) => match started {
             Ok(server) => server,
-            Err(error) => return fail_to_start(&error),
+            Err(error) => return fail(error, 1),
         },
         () = stop.asked() => return ExitCode::SUCCESS,
     };
@@ -97,10 +97,6 @@ fn greet(summary: &str, server: &Server) {
         say(format_args!("certificate fingerprint (SHA-256) {fingerprint}"));
     }
     say(format_args!("serving {}, stop with Ctrl-C", server.node().domain_name()));
-}
-
-fn fail_to_start(error: &StartError) -> ExitCode {
-    fail(error, 1)
 }
 
 /// Whoever reads the standard output may have gone; the server goes on.
