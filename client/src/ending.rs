@@ -26,7 +26,11 @@ pub(crate) fn of(error: &StreamError) -> Verdict {
         }
         StreamCondition::Conflict => Verdict::Over(Ending::Replaced),
         StreamCondition::SystemShutdown => Verdict::ShuttingDown,
-        StreamCondition::PolicyViolation | StreamCondition::NotAuthorized => {
+        // The domain has another name now, which the server's words tell; under the old one
+        // nobody can come back.
+        StreamCondition::PolicyViolation
+        | StreamCondition::NotAuthorized
+        | StreamCondition::HostGone => {
             let said = words().unwrap_or_else(|| "the server ended the session".to_owned());
             Verdict::Over(Ending::Server(said))
         }
@@ -71,6 +75,14 @@ mod tests {
         };
 
         assert_eq!(of(&idle), Verdict::Over(Ending::Idle(Some(words.to_owned()))));
+    }
+
+    #[test]
+    fn a_domain_that_has_another_name_is_not_asked_for_again() {
+        let words = "this server is now chat.example";
+        let gone = error(StreamCondition::HostGone, Some(words));
+
+        assert_eq!(of(&gone), Verdict::Over(Ending::Server(words.to_owned())));
     }
 
     #[test]
