@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 /// Instant messaging that people run themselves.
 #[derive(Debug, Parser)]
 #[command(name = "whoelse", version, disable_help_subcommand = true)]
+#[command(arg_required_else_help = false)]
 pub struct Cli {
     #[command(subcommand)]
     pub action: Action,
@@ -116,6 +117,7 @@ pub struct Send {
 
 /// `whoelse user`.
 #[derive(Debug, Args)]
+#[command(arg_required_else_help = false, disable_help_subcommand = true)]
 pub struct User {
     #[command(subcommand)]
     pub action: UserAction,
@@ -164,6 +166,7 @@ pub enum UserAction {
 
 /// `whoelse domain`.
 #[derive(Debug, Args)]
+#[command(arg_required_else_help = false, disable_help_subcommand = true)]
 pub struct Domain {
     #[command(subcommand)]
     pub action: DomainAction,
@@ -185,6 +188,7 @@ pub enum DomainAction {
 
 /// `whoelse config`.
 #[derive(Debug, Args)]
+#[command(arg_required_else_help = false, disable_help_subcommand = true)]
 pub struct Config {
     #[command(subcommand)]
     pub action: ConfigAction,
@@ -244,7 +248,7 @@ impl Cli {
 
 /// A mistake in one line.
 fn explain(mistake: &clap::Error) -> String {
-    use clap::error::ErrorKind;
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
     match mistake.kind() {
         // Our own sentences need nothing around them.
         ErrorKind::ValueValidation => {
@@ -252,10 +256,21 @@ fn explain(mistake: &clap::Error) -> String {
                 return crate::terminal::text::line(&sentence.to_string());
             }
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            return "say what to do: server, client, send, user, domain or config \
-                    (`whoelse --help` tells more)"
-                .to_owned();
+        ErrorKind::MissingRequiredArgument => {
+            if let Some(ContextValue::Strings(names)) = mistake.get(ContextKind::InvalidArg) {
+                let is = if names.len() == 1 { "is" } else { "are" };
+                let names = names.join(" and ");
+                return format!("{names} {is} missing (`whoelse --help` tells more)");
+            }
+        }
+        ErrorKind::MissingSubcommand => {
+            if let (Some(ContextValue::String(command)), Some(ContextValue::Strings(actions))) = (
+                mistake.get(ContextKind::InvalidSubcommand),
+                mistake.get(ContextKind::ValidSubcommand),
+            ) {
+                let actions = actions.join(", ");
+                return format!("say what to do: {actions} (`{command} --help` tells more)");
+            }
         }
         _ => {}
     }
@@ -325,6 +340,20 @@ mod tests {
         ] {
             let sentence = parse(line).unwrap_err();
             assert!(!sentence.is_empty() && !sentence.contains('\n'), "{line}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (line, sentence) in [
+            ("whoelse", "say what to do: server, client, send, user, domain, config"),
+            ("whoelse user", "say what to do: add, passwd, remove, block, unblock, list"),
+            ("whoelse domain", "say what to do: rename (`whoelse domain --help` tells more)"),
+            ("whoelse user add", "<NAME> is missing"),
+            ("whoelse send", "<USER> and <TEXT>... are missing"),
+        ] {
+            let said = parse(line).unwrap_err();
+            assert!(said.starts_with(sentence), "{line}: {said}");
         }
     }
 
