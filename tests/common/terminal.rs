@@ -1,4 +1,4 @@
-//! `whoelse client` on a terminal: a pseudo-terminal, the keys pressed on it and the screen seen.
+//! The program on a terminal: a pseudo-terminal, the keys pressed on it and the screen seen.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,11 +11,11 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
 use super::screen::Screen;
-use super::{BINARY, PATIENCE, Server, ended};
+use super::{BINARY, Home, PATIENCE, Server, ended};
 
 const WIDTH: u16 = 80;
 
-/// A person in front of a terminal with the client running.
+/// A person in front of a terminal with the program running, the client mostly.
 pub struct Terminal {
     pub child: Child,
     /// Our end.
@@ -34,6 +34,13 @@ struct Seen {
 impl Terminal {
     /// Starts a client of this server on a new terminal.
     pub fn start(server: &Server) -> Terminal {
+        let state = server.home.state();
+        let port = server.port().to_string();
+        Terminal::run(&server.home, &["client", &port, "--state-dir", state.to_str().unwrap()])
+    }
+
+    /// Runs the program on a new terminal, in this directory.
+    pub fn run(home: &Home, args: &[&str]) -> Terminal {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -48,9 +55,9 @@ impl Terminal {
         // A session of its own, whose terminal this is: then Ctrl-C is a signal to it.
         let mut command = Command::new("setsid");
         command
-            .args(["--ctty", BINARY, "client", &server.port().to_string(), "--state-dir"])
-            .arg(server.home.state())
-            .current_dir(server.home.path())
+            .args(["--ctty", BINARY])
+            .args(args)
+            .current_dir(home.path())
             .env("TERM", "xterm")
             .env("TZ", "UTC")
             .env_remove("RUST_LOG")

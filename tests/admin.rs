@@ -1,0 +1,542 @@
+//! behaviour.md and docs/protocol.md, from the administrator's side: `send`, `user`, `domain` and
+//! `config check`, beside a running server.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use common::server::Ran;
+use common::{Client, Home, Lines, Server, Terminal, ended, eventually, password};
+
+const CTRL_C: &str = "\u{3}";
+
+/// Runs a command beside the server and gives it this to read.
+#[track_caller]
+fn feed(home: &Home, args: &[&str], input: &str) -> Ran {
+    let mut child = home.command(args).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let mut out = Lines::of(child.stdout.take().unwrap());
+    let mut err = Lines::of(child.stderr.take().unwrap());
+    let status = ended(&mut child).code();
+    Ran { status, out: out.rest().join("\n"), err: err.rest().join("\n") }
+}
+
+/// It did what it was asked to and said this.
+#[track_caller]
+fn says(ran: &Ran, words: &str) {
+    assert_eq!((ran.status, ran.out.as_str(), ran.err.as_str()), (Some(0), words, ""), "{ran:?}");
+}
+
+/// It did nothing and said why, in exactly these words.
+#[track_caller]
+fn refuses(ran: &Ran, why: &str) {
+    assert_eq!(ran.out, "", "{ran:?}");
+    assert_eq!(ran.err, format!("whoelse: {why}"), "{ran:?}");
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+}
+
+/// A server with a file of settings. `more` is added to what every one of them needs.
+fn with_settings(names: &[&str], more: &str) -> Server {
+    let home = Home::with_people(names);
+    let settings = format!(
+        "listen = \"127.0.0.1:0\"\nregistration = \"closed\"\ncontacts = \"everyone\"\n{more}\n"
+    );
+    home.write("whoelse.toml", &settings);
+    home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"])
+}
+
+/// A client that gives this password, and what it is told.
+#[track_caller]
+fn tries(server: &Server, name: &str, password: &str) -> String {
+    let mut client = Client::start(server);
+    client.expect("Username:");
+    client.say(name);
+    client.expect("Password:");
+    client.say(password);
+    client.lines.next()
+}
+
+/// The row of a user, its cells.
+#[track_caller]
+fn row(home: &Home, name: &str) -> Vec<String> {
+    let listed = home.run(&["user", "list"]);
+    assert_eq!(listed.status, Some(0), "{listed:?}");
+    let found = listed.out.lines().find(|line| line.split(' ').next() == Some(name));
+    let cells = found.unwrap_or_else(|| panic!("{name} is missing: {listed:?}")).split("  ");
+    cells.map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()).collect()
+}
+
+// ---- a server or none ----
+
+#[test]
+fn without_a_server_every_command_says_so_and_how_to_start_one() {
+    let home = Home::new();
+    let sentence = "no server runs on ./whoelse-data; start one with `whoelse server`, or name \
+                    its data directory with --data";
+
+    for args in [
+        &["send", "bob", "hi"][..],
+        &["user", "list"],
+        &["user", "add", "bob"],
+        &["user", "passwd", "bob"],
+        &["user", "remove", "bob"],
+        &["user", "block", "bob"],
+        &["user", "unblock", "bob"],
+        &["domain", "rename", "localhost", "chat.example"],
+    ] {
+        refuses(&home.run(args), sentence);
+    }
+    assert!(!home.data().exists());
+}
+
+#[test]
+fn a_server_that_was_killed_runs_no_more() {
+    let mut server = Server::of(&["bob"]);
+    server.kill();
+    assert!(server.home.data().join("admin.sock").exists());
+
+    let ran = server.home.run(&["send", "bob", "hi"]);
+
+    ran.failed(1, &["no server runs on ./whoelse-data"]);
+}
+
+#[test]
+fn the_data_directory_can_be_named() {
+    let server = Server::of(&["bob"]);
+    let elsewhere = Home::new();
+    let data = server.home.data();
+    let data = data.to_str().unwrap();
+
+    elsewhere.run(&["send", "bob", "hi"]).failed(1, &["no server runs"]);
+    says(&elsewhere.run(&["send", "bob", "hi", "--data", data]), "");
+    says(&elsewhere.run(&["user", "--data", data, "unblock", "bob"]), "bob is not blocked");
+}
+
+#[test]
+fn the_version_is_told_in_one_line() {
+    let ran = Home::new().run(&["--version"]);
+
+    assert_eq!(ran.status, Some(0));
+    assert!(ran.out.starts_with("whoelse ") && ran.out.lines().count() == 1, "{ran:?}");
+}
+
+// ---- send ----
+
+#[test]
+fn a_message_of_the_server_arrives_at_once() {
+    let server = Server::of(&["bob"]);
+    let mut bob = server.online("bob");
+
+    says(&server.home.run(&["send", "bob", "the", "backup  is", "done"]), "");
+
+    bob.expect("localhost: the backup  is done");
+    bob.hears_nothing();
+}
+
+#[test]
+fn a_message_that_was_sent_is_stored_whatever_happens_to_the_server() {
+    let mut server = Server::of(&["bob"]);
+    says(&server.home.run(&["send", "bob@localhost", "still there"]), "");
+
+    server.kill();
+    server.start_again();
+
+    let mut bob = Client::start(&server);
+    bob.log_in("bob");
+    let line = bob.lines.next();
+    assert!(line.starts_with("[20") && line.ends_with("] localhost: still there"), "{line}");
+}
+
+#[test]
+fn a_message_can_come_from_somebody_who_is_logged_in() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = server.online("alice");
+    let mut bob = server.online("bob");
+    alice.expect("* bob logged in");
+
+    says(&server.home.run(&["send", "bob", "from a script", "--from", "alice"]), "");
+
+    bob.expect("alice: from a script");
+    // Nobody sees the script come and go, and alice stays where she is.
+    bob.hears_nothing();
+    alice.hears_nothing();
+}
+
+#[test]
+fn many_messages_at_once_are_all_stored() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut bob = server.online("bob");
+    let send = |n: usize| {
+        let text = format!("number {n}");
+        server.home.command(&["send", "bob", &text, "--from", "alice"]).spawn().unwrap()
+    };
+
+    let mut running: Vec<_> = (0..40).map(send).collect();
+    for child in &mut running {
+        assert_eq!(ended(child).code(), Some(0));
+    }
+
+    let mut heard: Vec<String> = (0..40).map(|_| bob.lines.next()).collect();
+    let mut sent: Vec<String> = (0..40).map(|n| format!("alice: number {n}")).collect();
+    heard.sort();
+    sent.sort();
+    assert_eq!(heard, sent);
+    bob.hears_nothing();
+}
+
+#[test]
+fn a_message_that_is_refused_says_why_as_the_client_does() {
+    let server = with_settings(&["alice", "bob"], "[limits]\nundelivered_messages = 2");
+    let mut bob = server.online("bob");
+    bob.says("block alice", "alice is blocked");
+    let run = |args: &[&str]| server.home.run(args);
+
+    refuses(&run(&["send", "carol", "hi"]), "there is no user carol");
+    refuses(&run(&["send", "bob", "hi", "--from", "alice"]), "bob has blocked you");
+    refuses(&run(&["send", "bob@other.example", "hi"]), "cannot reach other.example");
+    refuses(
+        &run(&["send", "alice", "hi", "--from", "alice"]),
+        "you cannot send a message to yourself",
+    );
+    refuses(&run(&["send", "alice", "hi", "--from", "carol"]), "there is no user carol");
+    refuses(
+        &run(&["send", "alice", "hi", "--from", "bob@other.example"]),
+        "there is no user bob@other.example here",
+    );
+    refuses(&run(&["send", "@", "hi"]), "'@' is not a name");
+    refuses(&run(&["send", "\u{1b}[2J", "hi"]), "'\\u{1b}[2J' is not a name");
+    bob.hears_nothing();
+
+    says(&run(&["send", "alice", "one"]), "");
+    says(&run(&["send", "alice", "two"]), "");
+    refuses(&run(&["send", "alice", "three"]), "alice's mailbox is full");
+}
+
+#[test]
+fn a_text_is_neither_empty_nor_too_long() {
+    let server = Server::of(&["bob"]);
+    let mut bob = server.online("bob");
+    let longest = "ä".repeat(10_000);
+
+    for empty in ["", "  ", "\n"] {
+        refuses(&server.home.run(&["send", "bob", empty]), "the text is empty");
+    }
+    refuses(
+        &server.home.run(&["send", "bob", &format!("{longest}!")]),
+        "the text is too long: 10001 characters, at most 10000 are allowed",
+    );
+    server.home.run(&["send", "bob"]).failed(2, &["TEXT"]);
+    bob.hears_nothing();
+
+    says(&server.home.run(&["send", "bob", &longest]), "");
+    bob.expect(&format!("localhost: {longest}"));
+}
+
+// ---- user ----
+
+#[test]
+fn an_account_is_added_with_a_password_of_one_line() {
+    let server = with_settings(&[], "");
+
+    says(&feed(&server.home, &["user", "add", "Bob"], "two words \nmore\n"), "bob is added");
+
+    assert_eq!(tries(&server, "bob", "two words "), "Welcome");
+    refuses(&feed(&server.home, &["user", "add", "bob"], "x\n"), "bob is taken");
+    assert_eq!(tries(&server, "bob", "two words "), "Welcome");
+}
+
+#[test]
+fn a_name_or_a_password_that_cannot_be_is_refused() {
+    let server = with_settings(&["bob"], "");
+    let add = |name: &str, input: &str| feed(&server.home, &["user", "add", name], input);
+
+    refuses(&add("a b", "x\n"), "'a b' is not a name");
+    refuses(&add("", "x\n"), "'' is not a name");
+    refuses(&add("eve@other.example", "x\n"), "this server serves localhost, not other.example");
+    refuses(&add("eve", "\n"), "the password is empty");
+    refuses(&add("eve", "a\u{7}\n"), "the password has a character that passwords cannot have");
+    refuses(&add("eve", ""), "no password: it is read from the standard input, which is empty");
+    assert!(!server.home.run(&["user", "list"]).out.contains("eve"));
+}
+
+#[test]
+fn a_new_password_takes_the_place_of_the_old_one() {
+    let server = with_settings(&["bob"], "");
+
+    let ran = feed(&server.home, &["user", "passwd", "bob"], "new\n");
+
+    says(&ran, "bob has a new password");
+    assert_ne!(tries(&server, "bob", &password("bob")), "Welcome");
+    assert_eq!(tries(&server, "bob", "new"), "Welcome");
+    refuses(&feed(&server.home, &["user", "passwd", "eve"], "x\n"), "there is no user eve");
+}
+
+#[test]
+fn who_is_removed_while_online_is_told_and_gone() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = server.online("alice");
+    let mut bob = server.online("bob");
+    alice.expect("* bob logged in");
+
+    says(&server.home.run(&["user", "remove", "bob"]), "bob removed");
+
+    assert!(bob.lines.next().starts_with("* logged out"));
+    alice.expect("* bob logged out");
+    alice.says("message bob hi", "there is no user bob");
+    refuses(&server.home.run(&["user", "remove", "bob"]), "there is no user bob");
+    refuses(&server.home.run(&["send", "bob", "hi"]), "there is no user bob");
+}
+
+#[test]
+fn who_is_blocked_is_logged_out_and_stays_out_until_unblocked() {
+    let mut server = Server::of(&["bob"]);
+    let mut bob = server.online("bob");
+
+    says(&server.home.run(&["user", "block", "bob"]), "bob is blocked");
+
+    bob.expect("* logged out: this account is blocked by the administrator");
+    assert_eq!(row(&server.home, "bob")[1..3], ["no", "for ever"]);
+    assert!(tries(&server, "bob", &password("bob")).contains("blocked"));
+    server.stop();
+    server.start_again();
+    assert!(tries(&server, "bob", &password("bob")).contains("blocked"));
+    says(&server.home.run(&["user", "unblock", "bob"]), "bob is not blocked");
+    assert_eq!(tries(&server, "bob", &password("bob")), "Welcome");
+}
+
+#[test]
+fn a_block_may_end_by_itself() {
+    let server = Server::of(&["bob"]);
+
+    says(&server.home.run(&["user", "block", "bob", "2"]), "bob is blocked for 2 s");
+
+    let blocked = &row(&server.home, "bob")[2];
+    assert!(blocked.starts_with("until 20") && blocked.ends_with(" UTC"), "{blocked}");
+    eventually("the block ends", || (row(&server.home, "bob")[2] == "no").then_some(()));
+    assert_eq!(tries(&server, "bob", &password("bob")), "Welcome");
+    for bad in ["0", "-1", "soon", "4294967296"] {
+        let ran = server.home.run(&["user", "block", "bob", bad]);
+        ran.failed(2, &["SECONDS must be a whole number from 1 to 4294967295", bad]);
+    }
+    refuses(&server.home.run(&["user", "block", "eve"]), "there is no user eve");
+    refuses(&server.home.run(&["user", "unblock", "eve"]), "there is no user eve");
+}
+
+#[test]
+fn the_list_says_who_is_online_who_is_blocked_and_since_when_they_are_away() {
+    let server = Server::of(&["alice", "bob"]);
+    let _alice = server.online("alice");
+    let mut bob = Client::start(&server);
+    bob.expect("Username:");
+    bob.say("bob");
+    for _ in 0..3 {
+        bob.lines.wait_for("the password is asked for", |line| line == "Password:");
+        bob.say("wrong");
+    }
+    bob.lines.wait_for("bob is blocked", |line| line.contains("60 s"));
+
+    let listed = server.home.run(&["user", "list"]).out;
+    let (alice, bob) = (row(&server.home, "alice"), row(&server.home, "bob"));
+
+    assert!(listed.starts_with("NAME   ONLINE  BLOCKED  "), "{listed}");
+    assert_eq!(alice[..3], ["alice", "yes", "no"]);
+    assert!(alice[3].starts_with("20") && alice[3].ends_with(" UTC"), "{alice:?}");
+    assert_eq!(bob[1], "no");
+    assert!(bob[2].starts_with("until 20") && bob[2].ends_with(" UTC (for 127.0.0.1)"), "{bob:?}");
+    says(&server.home.run(&["user", "unblock", "bob"]), "bob is not blocked");
+    assert_eq!(row(&server.home, "bob")[2], "no");
+}
+
+#[test]
+fn a_server_without_accounts_lists_how_to_make_one() {
+    let server = Home::new().start(&[]);
+
+    let ran = server.home.run(&["user", "list"]);
+
+    says(&ran, "localhost has no accounts; add one with `whoelse user add NAME`");
+}
+
+#[test]
+fn a_list_longer_than_one_answer_is_whole() {
+    let names: Vec<String> = (0..501).map(|n| format!("user{n:03}")).collect();
+    let server = Server::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+
+    let listed = server.home.run(&["user", "list"]).out;
+
+    let shown: Vec<&str> = listed.lines().skip(1).filter_map(|it| it.split(' ').next()).collect();
+    assert_eq!(shown, names);
+}
+
+#[test]
+fn who_has_read_enough_of_the_list_may_go() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut list = server.home.command(&["user", "list"]).spawn().unwrap();
+    drop(list.stdout.take());
+
+    assert_eq!(ended(&mut list).code(), Some(0));
+    assert_eq!(Lines::of(list.stderr.take().unwrap()).rest(), [""; 0]);
+}
+
+// ---- on a terminal ----
+
+#[test]
+fn on_a_terminal_a_password_is_asked_for_twice_and_not_shown() {
+    let server = with_settings(&[], "");
+    let mut terminal = Terminal::run(&server.home, &["user", "add", "bob"]);
+
+    terminal.types("New password: ");
+    terminal.enter("pencil");
+    terminal.types("Repeat password: ");
+    terminal.enter("pencil");
+
+    terminal.sees("bob is added");
+    assert_eq!(terminal.ends().code(), Some(0));
+    assert!(!terminal.written().contains("pencil"));
+    assert_eq!(tries(&server, "bob", "pencil"), "Welcome");
+}
+
+#[test]
+fn two_passwords_that_differ_add_nobody() {
+    let server = with_settings(&[], "");
+    let mut terminal = Terminal::run(&server.home, &["user", "add", "bob"]);
+
+    terminal.types("New password: ");
+    terminal.enter("pencil");
+    terminal.types("Repeat password: ");
+    terminal.enter("pen");
+
+    terminal.sees("whoelse: the two passwords are not the same");
+    assert_eq!(terminal.ends().code(), Some(1));
+    assert!(server.home.run(&["user", "list"]).out.contains("has no accounts"));
+}
+
+#[test]
+fn ctrl_c_at_a_password_leaves_the_terminal_as_it_was() {
+    let server = with_settings(&["bob"], "");
+    let mut terminal = Terminal::run(&server.home, &["user", "passwd", "bob"]);
+    terminal.types("New password: ");
+    // The prompt comes before the program begins to wait for signals; a letter tells nothing, but
+    // a line that is refused would.
+    eventually("Ctrl-C is heard", || {
+        terminal.press(CTRL_C);
+        terminal.child.try_wait().unwrap()
+    });
+
+    assert_ne!(terminal.ends().code(), Some(0));
+    assert_eq!(tries(&server, "bob", &password("bob")), "Welcome");
+}
+
+#[test]
+fn on_a_terminal_nobody_is_removed_without_a_yes() {
+    let server = with_settings(&["bob"], "");
+    let question = "Remove bob and everything kept for them? [y/N] ";
+
+    let mut terminal = Terminal::run(&server.home, &["user", "remove", "bob"]);
+    terminal.types(question);
+    terminal.enter("");
+    terminal.sees("whoelse: nothing was removed");
+    assert_eq!(terminal.ends().code(), Some(1));
+
+    let mut terminal = Terminal::run(&server.home, &["user", "remove", "bob"]);
+    terminal.types(question);
+    terminal.enter("y");
+    terminal.sees("bob removed");
+    assert_eq!(terminal.ends().code(), Some(0));
+
+    says(&feed(&server.home, &["user", "add", "bob"], "x\n"), "bob is added");
+    let mut terminal = Terminal::run(&server.home, &["user", "remove", "bob", "--yes"]);
+    terminal.sees("bob removed");
+    assert_eq!(terminal.ends().code(), Some(0));
+}
+
+// ---- domain ----
+
+#[test]
+fn a_renamed_domain_keeps_its_people_and_what_they_wrote() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = server.online("alice");
+    says(&server.home.run(&["send", "bob", "before", "--from", "alice"]), "");
+
+    let ran = server.home.run(&["domain", "rename", "localhost", "Chat.Example"]);
+
+    assert_eq!((ran.status, ran.err.as_str()), (Some(0), ""), "{ran:?}");
+    assert!(ran.out.starts_with("localhost is now chat.example"), "{ran:?}");
+    alice.expect("* logged out: this server is now chat.example");
+    let user = ["--host", "localhost", "--user", "bob@chat.example"];
+    let mut bob = Client::start_with(&server.home, server.address, &user);
+    bob.expect("Password:");
+    bob.say(&password("bob"));
+    bob.expect("Welcome");
+    let line = bob.lines.next();
+    assert!(line.ends_with("] alice: before"), "{line}");
+    eventually("bob is online", || (row(&server.home, "bob")[1] == "yes").then_some(()));
+    says(&server.home.run(&["send", "bob", "after", "--from", "alice@chat.example"]), "");
+    bob.expect("alice: after");
+}
+
+#[test]
+fn a_domain_that_is_not_here_or_cannot_be_is_refused() {
+    let server = Server::of(&["bob"]);
+    let rename = |old: &str, new: &str| server.home.run(&["domain", "rename", old, new]);
+
+    refuses(&rename("other.example", "chat.example"), "there is no domain other.example here");
+    refuses(&rename("localhost", "localhost"), "it has that name already");
+    refuses(&rename("localhost", "a b"), "'a b' is not a domain name");
+    refuses(&rename("localhost", "bob@chat.example"), "'bob@chat.example' is not a domain name");
+    refuses(&rename("", "chat.example"), "'' is not a domain name");
+    assert_eq!(tries(&server, "bob", &password("bob")), "Welcome");
+}
+
+// ---- config check ----
+
+/// A home with a configuration file.
+fn configured(text: &str) -> Arc<Home> {
+    let home = Home::new();
+    home.write("whoelse.toml", text);
+    home
+}
+
+#[test]
+fn a_sound_configuration_is_fine() {
+    let home = configured("contacts = \"everyone\"\n");
+
+    says(&home.run(&["config", "check"]), "whoelse.toml is fine");
+    says(&home.run(&["config", "check", "./whoelse.toml"]), "./whoelse.toml is fine");
+    assert!(!home.data().exists());
+}
+
+#[test]
+fn a_configuration_is_checked_without_a_server_and_every_fault_is_a_line() {
+    let home = configured(
+        "contacts = \"everyone\"\nregistration = \"open\"\nlisten = \"0.0.0.0\"\nadmins = [\"@\"]\n",
+    );
+
+    let ran = home.run(&["config", "check"]);
+
+    assert_eq!((ran.status, ran.out.as_str()), (Some(1), ""), "{ran:?}");
+    let faults: Vec<&str> = ran.err.lines().collect();
+    assert_eq!(faults.len(), 2, "{ran:?}");
+    assert!(faults[0].contains("contacts = \"everyone\""), "{ran:?}");
+    assert!(faults[0].contains("registration = \"open\""), "{ran:?}");
+    assert!(faults[1].contains("admins"), "{ran:?}");
+}
+
+#[test]
+fn a_slip_of_the_pen_is_named_with_its_line_and_the_near_name() {
+    let home = configured("contacts = \"everyone\"\nsesions = \"many\"\n");
+
+    home.run(&["config", "check"]).failed(1, &["line 2", "`sesions`", "did you mean `sessions`?"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_not_to_be() {
+    let home = Home::new();
+
+    refuses(
+        &home.run(&["config", "check"]),
+        "there is no file whoelse.toml; name one: `whoelse config check FILE`",
+    );
+}
