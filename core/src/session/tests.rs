@@ -1,6 +1,9 @@
+//! Resumption, endings and signs of life of one session.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
-use whoelse_xmpp::{BareJid, StreamCondition, write::Element};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Class, StreamCondition};
 
 const NOW: Time = Time(1_000_000);
 

@@ -1,0 +1,245 @@
+//! XEP-0198 and the life of a session: counted, lost, resumed, ended.
+
+use super::{Drain, Managed, Queued, Session, State, Superseded, Ticket};
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+use whoelse_stream::sm::{Handled, Sent};
+use whoelse_xmpp::{Class, StreamError};
+
+/// Why a session cannot be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResumeRefused {
+    /// It is over.
+    Gone,
+    /// Its old connection has brought something that is not handled yet: wait again.
+    Unsettled,
+    /// The peer claims more stanzas than were sent.
+    TooHigh {
+        /// What it claims.
+        h: u32,
+        /// What was sent.
+        sent: u32,
+    },
+}
+
+impl Session {
+    /// XEP-0198, 3: starts counting. `resume` is the token by which it can be resumed.
+    ///
+    /// Returns false if it was enabled already.
+    pub(crate) fn enable(&self, resume: Option<String>) -> bool {
+        let mut state = self.lock();
+        if state.managed.is_some() {
+            return false;
+        }
+        state.handled = Handled::default();
+        state.managed =
+            Some(Managed { sent: Sent::default(), resume, since_request: 0, asked_at: None });
+        true
+    }
+
+    /// The resumption token, if it can be resumed.
+    pub fn resumption(&self) -> Option<String> {
+        self.lock().managed.as_ref().and_then(|managed| managed.resume.clone())
+    }
+
+    /// Makes the session impossible to resume; gives back the token it had.
+    pub(crate) fn forget_resumption(&self) -> Option<String> {
+        self.lock().managed.as_mut().and_then(|managed| managed.resume.take())
+    }
+
+    /// A stanza has been received; the ticket says later that it is handled.
+    ///
+    /// Refused if the connection that read it holds the session no more: it would be counted in
+    /// a stream it was never part of.
+    pub(crate) fn received(&self, epoch: u64) -> Result<Ticket, Superseded> {
+        let mut state = self.holding(epoch)?;
+        Ok(Ticket { managed: state.managed.is_some(), number: state.handled.received() })
+    }
+
+    /// A received stanza is handled: committed, if it had to be.
+    pub(crate) fn done(&self, ticket: Ticket) {
+        let mut state = self.lock();
+        if ticket.managed != state.managed.is_some() {
+            return;
+        }
+        state.handled.done(ticket.number);
+        let settled = state.handled.all_done();
+        let owes = state.owes_ack;
+        drop(state);
+        if settled {
+            self.settled.notify_waiters();
+            if owes {
+                self.wake.notify_one();
+            }
+        }
+    }
+
+    /// The count to acknowledge now, in answer to `<r/>`. What is still being committed follows
+    /// in an `<a/>` of its own.
+    pub fn acknowledge(&self) -> u32 {
+        let mut state = self.lock();
+        state.owes_ack = !state.handled.all_done();
+        state.handled.h()
+    }
+
+    /// The count handled so far.
+    pub fn h(&self) -> u32 {
+        self.lock().handled.h()
+    }
+
+    /// Waits until the keeper holds nothing of this session, or it is over.
+    pub async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            {
+                let state = self.lock();
+                if state.gone || state.handled.all_done() {
+                    return;
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// Whether stream management is on.
+    pub fn is_managed(&self) -> bool {
+        self.lock().managed.is_some()
+    }
+
+    /// XEP-0198, 4: the peer has `h` stanzas. Returns the highest number of the log among them.
+    ///
+    /// Fails with `(h, sent)` if it claims more than was sent.
+    pub(crate) fn acked(&self, h: u32) -> Result<i64, (u32, u32)> {
+        let mut state = self.lock();
+        let queue_empty = state.queue.is_empty();
+        let Some(managed) = &mut state.managed else { return Ok(0) };
+        managed.asked_at = None;
+        let highest = highest(managed.sent.ack(h).map_err(|bad| (bad.h, bad.sent))?);
+        let ask_again = managed.since_request > 0 && queue_empty;
+        drop(state);
+        self.settled.notify_waiters();
+        if ask_again {
+            self.wake.notify_one();
+        }
+        Ok(highest)
+    }
+
+    // --- connections come and go ---
+
+    pub(super) fn holding(&self, epoch: u64) -> Result<MutexGuard<'_, State>, Superseded> {
+        let state = self.lock();
+        if state.epoch == epoch && !state.gone { Ok(state) } else { Err(Superseded) }
+    }
+
+    /// Whether the connection with this epoch still holds the session.
+    pub fn is_held_by(&self, epoch: u64) -> bool {
+        self.holding(epoch).is_ok()
+    }
+
+    /// The connection is lost. Returns whether the session waits for a resumption; if not, the
+    /// caller ends it.
+    pub(crate) fn detach(&self, epoch: u64) -> Result<bool, Superseded> {
+        let mut state = self.holding(epoch)?;
+        state.attached = false;
+        state.cut = false;
+        if let Drain::After { asked, .. } = &mut state.drain {
+            *asked = false;
+        }
+        let resumable = state.managed.as_ref().is_some_and(|m| m.resume.is_some());
+        if let Some(managed) = &mut state.managed {
+            managed.asked_at = None;
+        }
+        let waits = resumable && !state.ending;
+        drop(state);
+        self.settled.notify_waiters();
+        Ok(waits)
+    }
+
+    /// The connection is about to end the session: from now on it cannot be resumed, so nobody
+    /// can lose it to a last word that takes its time.
+    pub fn begin_end(&self, epoch: u64) -> Result<(), Superseded> {
+        self.holding(epoch)?.ending = true;
+        Ok(())
+    }
+
+    /// XEP-0198, 5: a new connection takes the session over. The peer has `h` of our stanzas; the
+    /// others are queued again, in front. Returns the new epoch, the count we handled, and the
+    /// highest number of the log that `h` confirms.
+    ///
+    /// Everything received must be handled, see [`Session::settled`].
+    pub(crate) fn resume(&self, h: u32) -> Result<(u64, u32, i64), ResumeRefused> {
+        let mut state = self.lock();
+        if state.gone || state.ending {
+            return Err(ResumeRefused::Gone);
+        }
+        if !state.handled.all_done() {
+            return Err(ResumeRefused::Unsettled);
+        }
+        let state = &mut *state;
+        let Some(managed) = &mut state.managed else { return Err(ResumeRefused::Gone) };
+        let acked = managed
+            .sent
+            .ack(h)
+            .map_err(|bad| ResumeRefused::TooHigh { h: bad.h, sent: bad.sent })?;
+        let confirmed = highest(acked);
+        for item in managed.sent.take_back().into_iter().rev() {
+            state.queued_bytes += item.len();
+            state.queue.push_front(item);
+        }
+        managed.since_request = 0;
+        managed.asked_at = None;
+        state.epoch += 1;
+        state.attached = true;
+        state.cut = false;
+        state.owes_ack = false;
+        self.wake.notify_one();
+        Ok((state.epoch, state.handled.h(), confirmed))
+    }
+
+    /// Orders the connection to end with this error, after what is queued has been written.
+    /// A session ended so cannot be resumed. Returns whether a connection is there to obey.
+    pub fn order_end(&self, error: StreamError) -> bool {
+        let mut state = self.lock();
+        state.end.get_or_insert(error);
+        state.ending = true;
+        let attached = state.attached && !state.gone;
+        drop(state);
+        self.wake.notify_one();
+        attached
+    }
+
+    /// The error it was ordered to end with, if its connection has not obeyed yet.
+    pub fn ordered_end(&self) -> Option<StreamError> {
+        self.lock().end.clone()
+    }
+
+    /// The end. Returns what was never confirmed, oldest first; `None` if it was over already.
+    pub(crate) fn finish(&self) -> Option<Vec<Queued>> {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.gone, true) {
+            return None;
+        }
+        self.available.store(false, Ordering::Release);
+        state.attached = false;
+        state.epoch += 1;
+        state.presence = None;
+        let mut left = match state.managed.take() {
+            Some(managed) => managed.sent.into_unacknowledged(),
+            None => Vec::new(),
+        };
+        left.extend(std::mem::take(&mut state.queue));
+        state.queued_bytes = 0;
+        drop(state);
+        self.settled.notify_waiters();
+        self.wake.notify_one();
+        Some(left)
+    }
+}
+
+fn highest(acked: Vec<Queued>) -> i64 {
+    let kept = acked.iter().filter_map(|item| match item.stanza.class {
+        Class::Kept(seq) => Some(seq as i64),
+        _ => None,
+    });
+    kept.max().unwrap_or(0)
+}

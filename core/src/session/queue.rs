@@ -1,0 +1,274 @@
+//! What waits to be written to a session: appended within its budget, taken by its connection.
+
+use super::{Drain, Session, Superseded};
+use crate::clock::Time;
+use crate::settings::Limits;
+use bytes::Bytes;
+use whoelse_stream::sm;
+use whoelse_xmpp::{Class, Outgoing, StreamError};
+
+/// What waits to be written: the stanza and the address to insert, if it has none.
+#[derive(Debug, Clone)]
+pub struct Queued {
+    /// The stanza.
+    pub stanza: Outgoing,
+    /// ` to='…'` for a shared stanza, else empty.
+    pub to: Bytes,
+}
+
+impl Queued {
+    pub(super) fn len(&self) -> usize {
+        self.stanza.bytes.len() + self.to.len()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let (head, tail) = self.stanza.bytes.split_at(self.stanza.after_name as usize);
+        out.extend_from_slice(head);
+        out.extend_from_slice(&self.to);
+        out.extend_from_slice(tail);
+    }
+}
+
+/// What [`Session::take`] found.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Stanzas taken.
+    pub stanzas: usize,
+    /// The queue is not empty yet.
+    pub more: bool,
+    /// The connection must end with this error; what was taken before is still written.
+    pub end: Option<StreamError>,
+    /// There is room for the next page of the log: ask for it.
+    pub wants_page: bool,
+}
+
+/// Why a stanza could not be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushRefused {
+    /// The session is over.
+    Gone,
+    /// Over the budget: the session was detached or ended.
+    OverBudget,
+}
+
+impl Session {
+    /// Queues a stanza that carries its own address. Never blocks, keeps order.
+    pub fn push(&self, stanza: Outgoing) {
+        let _ = self.push_queued(Queued { stanza, to: Bytes::new() });
+    }
+
+    /// Queues a stanza that is shared with others; ` to='…'` is inserted as it is written.
+    pub fn push_addressed(&self, stanza: &Outgoing, to: &Bytes) {
+        let _ = self.push_queued(Queued { stanza: stanza.clone(), to: to.clone() });
+    }
+
+    /// Queues within the budget. A message that the log will hand out anyway is left to it.
+    ///
+    /// Over the budget the connection is cut: what is in the log is read from there again when
+    /// somebody reads, everything else is refused here and is the caller's to answer for.
+    pub(crate) fn push_queued(&self, mut item: Queued) -> Result<(), PushRefused> {
+        let mut state = self.lock();
+        if state.gone {
+            return Err(PushRefused::Gone);
+        }
+        let logged = match item.stanza.class {
+            Class::Kept(seq) if seq != 0 => Some(seq as i64),
+            _ => None,
+        };
+        if logged.is_some() && matches!(state.drain, Drain::After { .. }) {
+            return Ok(());
+        }
+        // To a session that has not read the log a confirmation would mean more than it says:
+        // messages before this one still wait. It may come again, it must not take them along.
+        if logged.is_some() && matches!(state.drain, Drain::Paused(_)) {
+            item.stanza.class = Class::Message;
+        }
+        if state.held_bytes() + item.len() > self.budget {
+            state.cut = state.attached;
+            if let (Some(seq), Drain::Live) = (logged, state.drain) {
+                state.drain = Drain::After { seq: seq - 1, asked: false };
+            }
+            drop(state);
+            self.wake.notify_one();
+            return if logged.is_some() { Ok(()) } else { Err(PushRefused::OverBudget) };
+        }
+        if state.drain == Drain::Live {
+            state.highest = state.highest.max(logged.unwrap_or(0));
+        }
+        state.queued_bytes += item.len();
+        state.queue.push_back(item);
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Bytes that are unsent or unacknowledged.
+    pub fn held_bytes(&self) -> usize {
+        self.lock().held_bytes()
+    }
+
+    /// Waits until the queue has room for `bytes` more, or the session is over or detached.
+    ///
+    /// For answers made in pages: the producer waits here, the client's reading sets the pace.
+    pub async fn room(&self, limits: &Limits) {
+        loop {
+            let settled = self.settled.notified();
+            {
+                let state = self.lock();
+                if state.gone || !state.attached || state.queued_bytes < limits.session_bytes / 8 {
+                    return;
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// Moves what is queued into `out`, up to about `max` bytes.
+    pub fn take(
+        &self,
+        epoch: u64,
+        now: Time,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Result<Taken, Superseded> {
+        let mut state = self.holding(epoch)?;
+        let state = &mut *state;
+        let mut taken = Taken::default();
+        if state.owes_ack && state.handled.all_done() {
+            state.owes_ack = false;
+            out.extend(sm::Element::Ack { h: state.handled.h() }.encode());
+        }
+        while out.len() < max
+            && let Some(item) = state.queue.pop_front()
+        {
+            state.queued_bytes -= item.len();
+            item.write(out);
+            taken.stanzas += 1;
+            let counted = item.stanza.class != Class::Nonza;
+            match &mut state.managed {
+                Some(managed) if counted => {
+                    let bytes = item.len();
+                    managed.sent.push(item, bytes);
+                    managed.since_request += 1;
+                }
+                _ => {
+                    if let Class::Kept(seq) = item.stanza.class {
+                        state.writing = state.writing.max(seq as i64);
+                    }
+                }
+            }
+        }
+        taken.more = !state.queue.is_empty();
+        if let Some(managed) = &mut state.managed {
+            let due = managed.since_request >= limits.ack_every
+                || (managed.since_request > 0 && !taken.more);
+            if due && managed.asked_at.is_none() {
+                out.extend(sm::Element::Request.encode());
+                managed.since_request = 0;
+                managed.asked_at = Some(now);
+            }
+        }
+        if !taken.more {
+            state.queue.shrink_to(8);
+            taken.end = state.end.take();
+        }
+        if let Drain::After { asked, .. } = &mut state.drain
+            && !*asked
+            && state.queued_bytes < self.budget / 8
+        {
+            *asked = true;
+            taken.wants_page = true;
+        }
+        self.settled.notify_waiters();
+        Ok(taken)
+    }
+
+    /// What was taken is flushed. Returns the number up to which the log is confirmed by it,
+    /// for a session without stream management.
+    pub fn flushed(&self, epoch: u64) -> Result<i64, Superseded> {
+        Ok(std::mem::take(&mut self.holding(epoch)?.writing))
+    }
+
+    /// Whether the connection is to be dropped: its peer does not read.
+    pub fn is_cut(&self) -> bool {
+        self.lock().cut
+    }
+
+    /// Waits until there is something to write or an order to end.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    // --- the log ---
+
+    pub(crate) fn drain_state(&self) -> Drain {
+        self.lock().drain
+    }
+
+    pub(crate) fn set_drain(&self, drain: Drain) {
+        self.lock().drain = drain;
+        self.wake.notify_one();
+    }
+
+    /// The session has become available: the log from `confirmed` on is due to it.
+    pub(crate) fn start_drain(&self, confirmed: i64) {
+        let mut state = self.lock();
+        if let Drain::Paused(seq) = state.drain {
+            state.drain = Drain::After { seq: seq.max(confirmed), asked: false };
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    /// The session is no longer available: what comes now waits in the log.
+    pub(crate) fn pause_drain(&self) {
+        let mut state = self.lock();
+        state.drain = match state.drain {
+            Drain::Live => Drain::Paused(state.highest),
+            Drain::After { seq, .. } => Drain::Paused(seq),
+            paused @ Drain::Paused(_) => paused,
+        };
+    }
+
+    /// Queues a message that comes from the log.
+    pub(crate) fn push_logged(&self, stanza: Outgoing) {
+        let mut state = self.lock();
+        if state.gone {
+            return;
+        }
+        if let Class::Kept(seq) = stanza.class {
+            state.highest = state.highest.max(seq as i64);
+        }
+        let item = Queued { stanza, to: Bytes::new() };
+        state.queued_bytes += item.len();
+        state.queue.push_back(item);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Remembers that a kept message to `recipient` is on its way to the log.
+    pub(crate) fn posted(&self, recipient: i64) {
+        let mut state = self.lock();
+        match state.posted.iter_mut().find(|(to, _)| *to == recipient) {
+            Some((_, count)) => *count += 1,
+            None => state.posted.push((recipient, 1)),
+        }
+    }
+
+    /// One of them is committed or failed.
+    pub(crate) fn arrived(&self, recipient: i64) {
+        let mut state = self.lock();
+        if let Some(i) = state.posted.iter().position(|(to, _)| *to == recipient) {
+            state.posted[i].1 -= 1;
+            if state.posted[i].1 == 0 {
+                state.posted.swap_remove(i);
+            }
+        }
+    }
+
+    /// Whether something to `recipient` must ride behind a kept message.
+    pub(crate) fn must_ride(&self, recipient: i64) -> bool {
+        self.lock().posted.iter().any(|(to, _)| *to == recipient)
+    }
+}
