@@ -5,26 +5,36 @@
 
 use crate::form;
 use whoelse_core::kit::command::{Command, CommandDone, CommandNote};
-use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER};
+use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER, Verb};
 use whoelse_xmpp::payload::commands::{Action, Command as Request};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataFormType;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Condition, StanzaError, ns};
+use whoelse_xmpp::{Child, Condition, ErrorType, Stanza, StanzaError, ns};
 
 /// XEP-0050, and the forms of XEP-0004 that it uses.
 pub const FEATURE: Feature = Feature {
     name: "commands",
     xeps: &[(4, "2.13.1"), (50, "1.3.1")],
     disco: &[ns::COMMANDS, ns::DATA],
-    wire: |w| w.set(SERVER, run),
+    wire: |w| w.on(Verb::Set, SERVER, (ns::COMMANDS, "command"), read),
 };
+
+/// XEP-0050, 4.4: an action nobody knows has a condition of its own.
+async fn read(cx: Cx, stanza: Stanza, command: Child) -> Answer {
+    let action = stanza.child_attr(&command, "action");
+    let known = ["cancel", "complete", "execute", "next", "prev"];
+    if action.is_some_and(|action| !known.contains(&&*action)) {
+        return Err(bad("malformed-action"));
+    }
+    run(cx, stanza.payload(&command)?).await
+}
 
 async fn run(cx: Cx, request: Request) -> Answer {
     let found = cx.node.wiring.commands().iter().find(|command| command.node == request.node);
     let command: &'static Command =
         found.ok_or_else(|| StanzaError::new(Condition::ItemNotFound))?;
     if command.admin {
-        cx.admin()?;
+        cx.admin().map_err(|refused| refused.with_type(ErrorType::Cancel))?;
     }
     let run = Run { cx, command };
     let known = match &request.sessionid {
@@ -83,7 +93,7 @@ impl Run {
 
     async fn finish(self, id: &str, values: whoelse_core::kit::command::Values) -> Answer {
         for field in self.command.fields.iter().filter(|field| field.required) {
-            values.need(field.var)?;
+            values.need(field.var).map_err(|e| e.with_app("bad-payload", ns::COMMANDS))?;
         }
         let answer = self.answer(id, "completed");
         let done = (self.command.run)(self.cx, values).await?;
