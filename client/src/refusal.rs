@@ -32,11 +32,16 @@ impl Refusal {
         match error.app {
             Some(("blocked-you", ns::WHOELSE_ERRORS)) => return Refusal::BlockedYou,
             Some(("no-such-user", ns::WHOELSE_ERRORS)) => return Refusal::NoSuchUser,
+            Some(("mailbox-full", ns::WHOELSE_ERRORS)) => return Refusal::MailboxFull,
             Some(("blocked", ns::BLOCKING_ERRORS)) => return Refusal::BlockedByYou,
             _ => {}
         }
         match error.condition {
-            Condition::ResourceConstraint => Refusal::MailboxFull,
+            // A server that says something else has run out of something else, of its disk perhaps.
+            Condition::ResourceConstraint => match &error.text {
+                Some(words) => Refusal::Other(words.clone()),
+                None => Refusal::MailboxFull,
+            },
             Condition::RemoteServerNotFound | Condition::RemoteServerTimeout => {
                 Refusal::RemoteServer
             }
@@ -76,6 +81,17 @@ mod tests {
         assert_eq!(of(Condition::ResourceConstraint), Refusal::MailboxFull);
         assert_eq!(of(Condition::RemoteServerNotFound), Refusal::RemoteServer);
         assert_eq!(of(Condition::Forbidden), Refusal::NotAllowed(None));
+    }
+
+    #[test]
+    fn a_full_mailbox_is_told_apart_from_a_full_disk() {
+        let full = StanzaError::new(Condition::ResourceConstraint);
+
+        let mailbox = full.clone().with_text("full").with_app("mailbox-full", ns::WHOELSE_ERRORS);
+        assert_eq!(Refusal::of(&mailbox), Refusal::MailboxFull);
+        let disk = full.with_text("cannot store messages right now");
+        let words = "cannot store messages right now".to_owned();
+        assert_eq!(Refusal::of(&disk), Refusal::Other(words));
     }
 
     #[test]
