@@ -117,6 +117,8 @@ async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let rows = page.into_iter().map(|row| {
         let here = online.iter().find(|account| account.id == row.id);
         let active = here.map_or(Time(0), |account| account.last_active());
+        // An account begins with the time at which it was made; nobody was there then.
+        let before = if row.last_active == row.created_at { 0 } else { row.last_active };
         let blocks = cx.node.blocks_of(&row.localpart);
         let until = blocks.iter().map(|(_, until)| *until).max().unwrap_or_default();
         let place = blocks.iter().find(|(_, end)| *end == until).and_then(|(p, _)| p.clone());
@@ -125,7 +127,7 @@ async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
             if here.is_some() { "yes" } else { "no" }.to_owned(),
             stamp(until),
             place.unwrap_or_default(),
-            stamp(active.max(Time(row.last_active))),
+            stamp(active.max(Time(before))),
         ]
     });
     let table = Table {
