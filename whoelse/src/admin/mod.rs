@@ -1,8 +1,8 @@
 //! Everything but chatting: running a server, and looking after one that runs.
 //!
 //! A command prints what it has done on the standard output, or why it did not on the standard
-//! error, a line each, and ends with status 1. What the commands say to a server, and how it is
-//! found, is in [`socket`].
+//! error, a line each, and ends with status 1. How a server is found is in `socket`, what is asked
+//! of it in `whoelse_client::admin`.
 
 mod ask;
 pub mod config;
@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use whoelse_client::RequestError;
+use whoelse_xmpp::Condition;
 
 use crate::commands;
 use crate::terminal::{render, text};
@@ -48,6 +49,9 @@ impl From<RequestError> for Fault {
             // The server's own sentence needs nothing around it.
             RequestError::Refused(error) if error.text.is_some() => {
                 error.text.clone().unwrap_or_default()
+            }
+            RequestError::Refused(error) if error.condition == Condition::InternalServerError => {
+                "the server could not do that; its log says why".to_owned()
             }
             why => render::request_error(why, None),
         })
@@ -105,7 +109,7 @@ fn say(result: impl fmt::Display) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use whoelse_xmpp::{Condition, StanzaError};
+    use whoelse_xmpp::StanzaError;
 
     #[test]
     fn the_servers_sentence_is_the_reason() {
@@ -122,7 +126,9 @@ mod tests {
         };
 
         let bare = RequestError::Refused(StanzaError::new(Condition::InternalServerError));
-        assert_eq!(of(bare), "the server refused: internal-server-error");
+        assert_eq!(of(bare), "the server could not do that; its log says why");
+        let bare = RequestError::Refused(StanzaError::new(Condition::ItemNotFound));
+        assert_eq!(of(bare), "the server does not offer that");
         assert_eq!(of(RequestError::TimedOut), "the server did not answer in time");
     }
 }
