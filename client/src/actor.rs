@@ -263,6 +263,9 @@ impl Actor {
                     Err(no) => end = no,
                 }
             } else {
+                // What was told need not come again with the next login.
+                self.tell_all(&mut session).await;
+                wire.write(&session.poll_last_words(Instant::now()));
                 // What the server ended needs no long goodbye.
                 let within = if matches!(end, End::Over(_)) { AFTERWARDS } else { CLOSE_WITHIN };
                 wire.close(within).await;
@@ -276,16 +279,25 @@ impl Actor {
             };
             let go_on = ending.is_some();
             ending.into_iter().for_each(|it| session.handle_event(Event::LoggedOut(it)));
-            while let Some(event) = session.poll_event() {
-                if self.events.send(event).await.is_err() {
-                    break;
-                }
-            }
+            self.tell_all(&mut session).await;
             if let Some(done) = done {
                 let _ = done.send(());
             }
             return go_on;
         }
+    }
+
+    /// Tells the face what it has not heard; not for ever, since it may be stuck or gone.
+    async fn tell_all(&self, session: &mut Session) {
+        let telling = async {
+            while session.events_waiting() > 0 {
+                let Ok(permit) = self.events.reserve().await else { return };
+                if let Some(event) = session.poll_event() {
+                    permit.send(event);
+                }
+            }
+        };
+        let _ = timeout(CLOSE_WITHIN, telling).await;
     }
 
     /// As long as the connection holds.

@@ -64,6 +64,8 @@ pub(crate) struct Session {
     /// The server says that it understands `<by-hand/>`.
     activity: bool,
     events: VecDeque<(Event, Option<u32>)>,
+    /// The server was told a count that has grown since.
+    owed: bool,
     output: Vec<u8>,
     rhythm: Rhythm,
 }
@@ -126,6 +128,7 @@ impl Session {
             seen: Seen::default(),
             activity: false,
             events: VecDeque::new(),
+            owed: false,
             output: Vec::new(),
             rhythm: Rhythm { heard: now, asked: None, news: false, again: None },
         };
@@ -226,6 +229,7 @@ impl Session {
     /// The first words on a new stream: who is there is told after our presence, so the answer to
     /// a request behind it says that everything has been told.
     fn begin(&mut self, granted: Granted, now: Instant) {
+        self.owed = false;
         self.counted = granted.is_counted;
         self.resumption = granted.resumption;
         self.activity = granted.activity;
@@ -335,8 +339,8 @@ impl Session {
     pub(crate) fn handle_counting(&mut self, element: &Sm, now: Instant) -> Result<(), BadAck> {
         match *element {
             Sm::Request => {
-                let h = self.handled.h();
-                self.output.extend_from_slice(&Sm::Ack { h }.encode());
+                self.tell_count();
+                self.owed = !self.handled.all_done();
             }
             Sm::Ack { h } => {
                 self.sent.ack(h)?;
@@ -436,6 +440,11 @@ impl Session {
         !self.sent.resend().any(|stanza| stanza.is_message)
     }
 
+    fn tell_count(&mut self) {
+        let h = self.handled.h();
+        self.output.extend_from_slice(&Sm::Ack { h }.encode());
+    }
+
     // ---- what comes out ----
 
     fn event(&mut self, event: Event) {
@@ -458,7 +467,20 @@ impl Session {
         if let Some(ticket) = ticket {
             self.handled.done(ticket);
         }
+        // The server asked while this was still waiting, and may not ask again.
+        if self.owed && self.connected && self.handled.all_done() {
+            self.owed = false;
+            self.tell_count();
+        }
         Some(event)
+    }
+
+    /// The last words before a goodbye: what was handled need not be sent again.
+    pub(crate) fn poll_last_words(&mut self, now: Instant) -> Vec<u8> {
+        if self.connected && self.counted {
+            self.tell_count();
+        }
+        self.poll_output(now)
     }
 
     /// What is to be written now. If stanzas are among it, the server is asked for its count.

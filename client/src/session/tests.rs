@@ -271,6 +271,22 @@ fn what_was_not_shown_does_not_count_as_handled() {
 }
 
 #[test]
+fn a_count_that_grows_after_it_was_asked_for_is_told_unasked() {
+    let mut bench = Bench::new();
+    let before = bench.count();
+    bench.hear("<message from='bob@a.example/y'><body>hi</body></message>");
+    bench.hear("<message from='bob@a.example/y'><body>there</body></message>");
+    assert_eq!(bench.count(), before);
+
+    assert!(bench.session.poll_event().is_some());
+    assert!(bench.output().is_empty(), "one is still waiting");
+    assert!(bench.session.poll_event().is_some());
+
+    let told = elements(&bench.output()).pop().unwrap();
+    assert_eq!(told.attr("h").unwrap(), (before + 2).to_string().as_str());
+}
+
+#[test]
 fn a_repeated_message_is_shown_once() {
     let mut bench = Bench::new();
     let message = "<message from='bob@a.example/y'><body>hi</body>\

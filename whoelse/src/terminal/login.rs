@@ -5,6 +5,7 @@
 //! anything that asking again cannot help ends the dialogue, and the user goes on typing.
 
 use whoelse_client::{Client, ConnectError, LoginError, Password, Probe, RegisterError};
+use whoelse_xmpp::BareJid;
 
 use super::input::{Ask, Input, Typed};
 use super::screen::Screen;
@@ -57,7 +58,10 @@ impl Dialogue<'_> {
             Ok(Probe::Free) => self.new_account(&name).await,
             Ok(Probe::Known | Probe::Closed) => self.known_account(&name).await,
             Err(RegisterError::Connect(fault @ ConnectError::Changed { .. })) => {
-                self.screen.say(&render::connect_error(&fault));
+                self.screen.say(&format!(
+                    "{}. With your password the server can prove itself; nothing typed goes back",
+                    render::connect_error(&fault)
+                ));
                 self.changed_server(&name).await
             }
             Err(fault) => {
@@ -102,7 +106,6 @@ impl Dialogue<'_> {
     /// The warning stands. The password is not told to the server, but it can prove that it knows
     /// it; one try, because whoever else it is learns something from each.
     async fn changed_server(&mut self, name: &str) -> Result<bool, Ended> {
-        self.screen.say("with your password the server can prove itself; nothing typed goes back");
         let typed = self.line(Ask::Secret("Password: ")).await?;
         let Ok(password) = Password::new(&typed) else { return Ok(false) };
         match self.client.login(name, password.clone()).await {
@@ -170,6 +173,8 @@ impl Dialogue<'_> {
 /// The name of an account here, of which the whole address may have been typed.
 fn own_name<'a>(typed: &'a str, domain: &str) -> Result<&'a str, String> {
     match typed.split_once('@') {
+        // What is no address, the server will refuse as a name.
+        Some(_) if BareJid::parse(typed).is_err() => Ok(typed),
         None => Ok(typed),
         Some((name, at)) if at.eq_ignore_ascii_case(domain) => Ok(name),
         Some((_, at)) => Err(format!(
@@ -190,5 +195,6 @@ mod tests {
         assert_eq!(own_name("bob", "a.example"), Ok("bob"));
         assert_eq!(own_name("bob@A.example", "a.example"), Ok("bob"));
         assert!(own_name("bob@b.example", "a.example").is_err());
+        assert_eq!(own_name("a@b@c", "a.example"), Ok("a@b@c"));
     }
 }
