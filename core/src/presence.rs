@@ -7,7 +7,6 @@ use crate::node::Node;
 use crate::rewriting;
 use crate::session::Session;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Outgoing, Stanza, ns};
 
@@ -42,12 +41,6 @@ fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing
     if first {
         node.wiring.tell_online(node, &account, true);
     }
-    // RFC 6121, 8.5.2.2.1 and XEP-0160: what waits goes to a resource with priority zero or more.
-    if priority >= 0 && !account.is_server() {
-        session.start_drain(account.confirmed.load(Ordering::Acquire));
-    } else {
-        session.pause_drain();
-    }
     if initial {
         node.wiring.tell_available(node, session);
     }
@@ -59,7 +52,6 @@ fn become_unavailable(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoi
     }
     let account = session.account.clone();
     session.set_presence(None);
-    session.pause_drain();
     tell_viewers(node, &account, &presence);
     if !account.is_online() {
         node.note_offline(&account);

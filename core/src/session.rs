@@ -214,11 +214,29 @@ impl Session {
         self.lock().presence.as_ref().map(|(stanza, _)| stanza.clone())
     }
 
+    /// The session becomes available with this presence and priority, or unavailable.
+    ///
+    /// What waits in the log is due to it in the same moment as what is committed from now on
+    /// (RFC 6121, 8.5.2.2.1 and XEP-0160: with a priority of zero or more). One after the other, a
+    /// message committed in between would overtake everything that waits.
     pub(crate) fn set_presence(&self, presence: Option<(Outgoing, i8)>) {
         let mut state = self.lock();
-        let available = presence.is_some() && !state.gone;
-        state.presence = presence.filter(|_| available);
-        self.available.store(available, Ordering::Release);
+        let presence = presence.filter(|_| !state.gone);
+        let reads_log = presence.as_ref().is_some_and(|(_, priority)| *priority >= 0)
+            && !self.account.is_server();
+        state.drain = match state.drain {
+            Drain::Paused(seq) if reads_log => {
+                let confirmed = self.account.confirmed.load(Ordering::Acquire);
+                Drain::After { seq: seq.max(confirmed), asked: false }
+            }
+            Drain::Live if !reads_log => Drain::Paused(state.highest),
+            Drain::After { seq, .. } if !reads_log => Drain::Paused(seq),
+            unchanged => unchanged,
+        };
+        self.available.store(presence.is_some(), Ordering::Release);
+        state.presence = presence;
+        drop(state);
+        self.wake.notify_one();
     }
 
     /// Remembers something for a feature until the session ends: that the client has asked for

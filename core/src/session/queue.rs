@@ -211,26 +211,6 @@ impl Session {
         self.wake.notify_one();
     }
 
-    /// The session has become available: the log from `confirmed` on is due to it.
-    pub(crate) fn start_drain(&self, confirmed: i64) {
-        let mut state = self.lock();
-        if let Drain::Paused(seq) = state.drain {
-            state.drain = Drain::After { seq: seq.max(confirmed), asked: false };
-            drop(state);
-            self.wake.notify_one();
-        }
-    }
-
-    /// The session is no longer available: what comes now waits in the log.
-    pub(crate) fn pause_drain(&self) {
-        let mut state = self.lock();
-        state.drain = match state.drain {
-            Drain::Live => Drain::Paused(state.highest),
-            Drain::After { seq, .. } => Drain::Paused(seq),
-            paused @ Drain::Paused(_) => paused,
-        };
-    }
-
     /// Queues a message that comes from the log.
     pub(crate) fn push_logged(&self, stanza: Outgoing) {
         let mut state = self.lock();
