@@ -64,7 +64,6 @@ pub struct StreamHeader {
 
 /// What the scanner found next.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "almost every frame is an element, and moves once")]
 pub enum Frame {
     /// `<stream:stream>`.
     Open(StreamHeader),
@@ -299,14 +298,14 @@ impl Scanner {
         let length = element.length();
         let frame = match done {
             Done::Element => {
-                element::check_encoding(&view[..length])?;
+                element::text(&view[..length])?;
                 let head = std::mem::take(&mut element.head);
                 let children = std::mem::take(&mut element.children);
                 let bytes = self.buffer.split_to(length).freeze();
                 Frame::Element(Stanza::new(bytes, head, children))
             }
             Done::Header => {
-                element::check_encoding(&view[..length])?;
+                element::text(&view[..length])?;
                 let (header, root) = header::read(&element.tag, view, self.content)?;
                 self.buffer.advance(length);
                 self.state = State::Open(Box::new(root));

@@ -8,6 +8,7 @@ pub(crate) mod read;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -15,7 +16,7 @@ use smallvec::SmallVec;
 
 use crate::name::Namespace;
 use crate::scanner::chars;
-use crate::scanner::element::{Done, Element, Place, check_encoding};
+use crate::scanner::element::{Done, Element, Place, text};
 use crate::scanner::tag::{Attribute, Span, Tag};
 use crate::{Limits, Payload, ScanError, StanzaError, ns, payload};
 
@@ -38,6 +39,12 @@ pub enum Kind {
 #[derive(Clone)]
 pub struct Stanza {
     bytes: Bytes,
+    // Behind a pointer, because a stanza is handed from one to the next many times.
+    meaning: Arc<Meaning>,
+}
+
+/// What the scanner learnt of a stanza.
+struct Meaning {
     head: Head,
     children: SmallVec<[Child; 4]>,
 }
@@ -180,7 +187,7 @@ impl Head {
 
 impl Stanza {
     pub(crate) fn new(bytes: Bytes, head: Head, children: SmallVec<[Child; 4]>) -> Stanza {
-        Stanza { bytes, head, children }
+        Stanza { bytes, meaning: Arc::new(Meaning { head, children }) }
     }
 
     /// Scans one element as if it stood on an open `jabber:client` stream whose header declared
@@ -203,51 +210,51 @@ impl Stanza {
 
     /// The kind.
     pub fn kind(&self) -> Kind {
-        self.head.kind
+        self.meaning.head.kind
     }
 
     /// The root's local name.
     pub fn name(&self) -> &str {
-        &self.head.name
+        &self.meaning.head.name
     }
 
     /// The root's namespace.
     pub fn ns(&self) -> &str {
-        self.head.namespace.as_str()
+        self.meaning.head.namespace.as_str()
     }
 
     /// `to`, unescaped and unparsed.
     pub fn to(&self) -> Option<&str> {
-        self.value(self.head.to)
+        self.value(self.meaning.head.to)
     }
 
     /// `from`, unescaped and unparsed.
     pub fn from(&self) -> Option<&str> {
-        self.value(self.head.from)
+        self.value(self.meaning.head.from)
     }
 
     /// `id`.
     pub fn id(&self) -> Option<&str> {
-        self.value(self.head.id)
+        self.value(self.meaning.head.id)
     }
 
     /// `type`.
     pub fn type_(&self) -> Option<&str> {
-        self.value(self.head.type_)
+        self.value(self.meaning.head.type_)
     }
 
     /// `xml:lang`.
     pub fn lang(&self) -> Option<&str> {
-        self.value(self.head.lang)
+        self.value(self.meaning.head.lang)
     }
 
     fn value(&self, value: Value) -> Option<&str> {
         match value {
             Value::Absent => None,
             Value::Plain(span) => Some(std::str::from_utf8(span.of(&self.bytes)).unwrap_or("")),
-            Value::Decoded(span) => {
-                Some(self.head.decoded.get(span.start as usize..span.end as usize).unwrap_or(""))
-            }
+            Value::Decoded(span) => Some(
+                self.meaning.head.decoded.get(span.start as usize..span.end as usize).unwrap_or(""),
+            ),
         }
     }
 
@@ -259,12 +266,12 @@ impl Stanza {
 
     /// Direct children, in order.
     pub fn children(&self) -> &[Child] {
-        &self.children
+        &self.meaning.children
     }
 
     /// The first child of that name and namespace.
     pub fn child(&self, name: &str, ns: &str) -> Option<&Child> {
-        self.children.iter().find(|child| child.is(name, ns))
+        self.meaning.children.iter().find(|child| child.is(name, ns))
     }
 
     /// Whether there is such a child.
@@ -287,17 +294,17 @@ impl Stanza {
         // The root is at depth 1; the children of something with n ancestors at n + 2.
         let depth = read::ancestors(&self.bytes, child.start).len() + 2;
         let prefixes =
-            [(CompactString::from_utf8_lossy(self.prefix()), self.head.namespace.clone())];
+            [(CompactString::from_utf8_lossy(self.prefix()), self.meaning.head.namespace.clone())];
         // The bytes have been scanned before, so this does not fail.
-        scan(&self.bytes, depth, self.head.content, &prefixes)
+        scan(&self.bytes, depth, self.meaning.head.content, &prefixes)
             .map(|element| element.children.into_iter().filter(within).collect())
             .unwrap_or_default()
     }
 
     /// The prefix of the root, if it is one of the stream header's.
     fn prefix(&self) -> &[u8] {
-        let name = self.bytes.get(1..self.head.after_name as usize).unwrap_or_default();
-        let length = if self.head.borrows { memchr::memchr(b':', name) } else { None };
+        let name = self.bytes.get(1..self.meaning.head.after_name as usize).unwrap_or_default();
+        let length = if self.meaning.head.borrows { memchr::memchr(b':', name) } else { None };
         &name[..length.unwrap_or(0)]
     }
 
@@ -333,13 +340,15 @@ impl Stanza {
 
     /// The start tags around an element of this stanza on which names in it may depend.
     pub(crate) fn scope_of(&self, child: &Child) -> Vec<Cow<'_, [u8]>> {
-        if !self.head.scoped && self.children.iter().any(|direct| direct.start == child.start) {
+        if !self.meaning.head.scoped
+            && self.meaning.children.iter().any(|direct| direct.start == child.start)
+        {
             return Vec::new();
         }
         let mut tags: Vec<_> =
             read::ancestors(&self.bytes, child.start).into_iter().map(Cow::Borrowed).collect();
         if let Some(root) = tags.first_mut()
-            && self.head.borrows
+            && self.meaning.head.borrows
         {
             // The header is not here to declare it.
             let mut declaration = b" xmlns:".to_vec();
@@ -347,14 +356,14 @@ impl Stanza {
             declaration.extend_from_slice(b"='");
             crate::write::escape(&mut declaration, self.ns());
             declaration.push(b'\'');
-            let at = self.head.after_name as usize;
+            let at = self.meaning.head.after_name as usize;
             root.to_mut().splice(at..at, declaration);
         }
         tags
     }
 
     pub(crate) fn head(&self) -> &Head {
-        &self.head
+        &self.meaning.head
     }
 }
 
@@ -389,7 +398,7 @@ fn scan(
     if bytes.len() > Limits::OWN.bytes {
         return Err(ScanError::TooBig);
     }
-    check_encoding(bytes)?;
+    text(bytes)?;
     let place = Place { content, prefixes, limits: Limits::OWN, list, header: false };
     let mut element = Element::new();
     match element.read(bytes, &place)? {
@@ -404,7 +413,7 @@ impl fmt::Debug for Stanza {
             .field("name", &self.name())
             .field("ns", &self.ns())
             .field("type", &self.type_())
-            .field("children", &self.children)
+            .field("children", &self.meaning.children)
             .finish_non_exhaustive()
     }
 }

@@ -365,12 +365,6 @@ pub(crate) fn declaration(
     }
 }
 
-/// Checks that bytes are text; RFC 6120, 11.6.
-pub(crate) fn check_encoding(bytes: &[u8]) -> Result<(), ScanError> {
-    // Most stanzas are ASCII, and that is told faster.
-    if bytes.is_ascii() { Ok(()) } else { text(bytes).map(|_| ()) }
-}
-
 /// Bytes as text; RFC 6120, 11.6.
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, ScanError> {
     std::str::from_utf8(bytes).map_err(|_| ScanError::Encoding)

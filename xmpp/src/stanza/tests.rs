@@ -93,5 +93,5 @@ fn values_are_unescaped_as_the_schema_of_xml_says() {
 
 #[test]
 fn a_stanza_is_small_enough_to_be_moved() {
-    assert!(size_of::<Stanza>() <= 512, "{}", size_of::<Stanza>());
+    assert!(size_of::<Stanza>() <= 64, "{}", size_of::<Stanza>());
 }
