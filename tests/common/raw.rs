@@ -29,6 +29,8 @@ pub struct Raw {
     machine: Machine,
     io: StreamOwned<ClientConnection, TcpStream>,
     pub opening: Option<Opening>,
+    /// The id of the session, by which it can be resumed.
+    pub session: Option<String>,
     /// Stanzas received since stanzas are counted.
     pub received: u32,
     /// What the server acknowledged last.
@@ -53,6 +55,8 @@ impl Raw {
     /// The same over a socket that is there already.
     pub fn over(socket: TcpStream, resume: Option<Resumption>) -> Result<Raw, Gone> {
         socket.set_nodelay(true).map_err(|_| Gone::Closed)?;
+        let (session, received) =
+            resume.clone().map_or((None, 0), |resume| (Some(resume.previd), resume.h));
         let mut machine = Machine::new(Config { resume, ..Config::new("localhost") }, None);
         let mut plain = socket;
         let until = Instant::now() + PATIENCE;
@@ -70,7 +74,7 @@ impl Raw {
         let exporter =
             io.conn.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
         machine.tls_started(ChannelBindings { exporter: exporter.ok(), server_end_point: None });
-        let mut raw = Raw { machine, io, opening: None, received: 0, acknowledged: 0 };
+        let mut raw = Raw { machine, io, opening: None, session, received, acknowledged: 0 };
         match raw.step(PATIENCE)? {
             Step::Ready(_) => Ok(raw),
             other => panic!("not ready: {other:?}"),
@@ -109,12 +113,13 @@ impl Raw {
 
     /// What is needed to go on with this session over another connection.
     pub fn resumption(&self) -> Option<Resumption> {
-        match &self.opening {
-            Some(Opening::Bound { sm: Some(enabled), .. }) => {
-                Some(Resumption { previd: enabled.id.clone()?, h: self.received })
-            }
-            _ => None,
-        }
+        let previd = self.session.clone()?;
+        Some(Resumption { previd, h: self.received })
+    }
+
+    /// Whether this connection goes on with a session of an earlier one.
+    pub fn is_resumed(&self) -> bool {
+        matches!(self.opening, Some(Opening::Resumed { .. }))
     }
 
     pub fn send(&mut self, xml: &str) -> Result<(), Gone> {
@@ -165,11 +170,23 @@ impl Raw {
         let step = step(&mut self.machine, &mut self.io, Instant::now() + within)?;
         match &step {
             Step::Stanza(_) => self.received = self.received.wrapping_add(1),
-            Step::Sm(Sm::Ack { h }) => self.acknowledged = *h,
-            Step::Open(Opening::Bound { .. }) => self.received = 0,
+            Step::Sm(Sm::Ack { h }) | Step::Open(Opening::Resumed { h }) => {
+                self.acknowledged = *h;
+            }
+            Step::Open(Opening::Bound { sm, .. }) => {
+                self.session = sm.as_ref().and_then(|sm| sm.id.clone());
+                self.received = 0;
+            }
             _ => {}
         }
         Ok(step)
+    }
+
+    /// Ends the stream, and waits until the server has done so, too.
+    pub fn close(mut self) -> Result<(), Gone> {
+        self.send("</stream:stream>")?;
+        while !matches!(self.step(PATIENCE)?, Step::Closed) {}
+        Ok(())
     }
 
     /// The socket below everything.

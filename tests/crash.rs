@@ -1,0 +1,499 @@
+//! Nothing acknowledged is lost: the server is killed at random moments, again and again, while
+//! messages pass through it.
+//!
+//! Senders count what the server acknowledges (XEP-0198) and send again what it did not, under the
+//! same id. Receivers come and go, politely and not, and note what they get. In the end every
+//! message has arrived, in the order of its sender; what came twice was confirmed less than a
+//! second before a crash, or not at all; and the archives of both sides hold each exactly once.
+//!
+//! `WHOELSE_CRASHES` sets how many times the server is killed (20), `WHOELSE_SEED` the moments.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::raw::Gone;
+use common::{Home, PATIENCE, Raw, ports};
+use whoelse_stream::client::{Resumption, Step};
+use whoelse_stream::sm::Element as Sm;
+use whoelse_xmpp::{Kind, ns};
+
+const SENDERS: usize = 4;
+const RECEIVERS: usize = 3;
+/// Messages of one sender that may be on their way at once.
+const WINDOW: usize = 20;
+/// A confirmation is noted at most a second late; and this test may hear of a crash a little late.
+const LAST_SECOND: Duration = Duration::from_millis(1_000 + 1_000);
+
+/// How many messages a sender has sent to each receiver, all of them acknowledged.
+type Sent = [u32; RECEIVERS];
+
+/// What everybody in this test sees.
+struct World {
+    server: SocketAddr,
+    /// When the server was gone.
+    crashes: Mutex<Vec<Instant>>,
+    /// No more crashes: the senders come to an end.
+    over: AtomicBool,
+    /// What the receivers may wait for, when the senders have ended.
+    sent: OnceLock<Vec<Sent>>,
+}
+
+/// A message that a receiver got.
+#[derive(Debug, Clone)]
+struct Receipt {
+    sender: usize,
+    number: u32,
+    at: Instant,
+    /// When the receiver had confirmed it.
+    confirmed: Option<Instant>,
+    /// The session it came in.
+    session: usize,
+}
+
+/// What a receiver got, and which of its sessions ended with a goodbye that was answered.
+#[derive(Default)]
+struct Inbox {
+    receipts: Vec<Receipt>,
+    polite: HashSet<usize>,
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
+    let setting = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    let crashes: u64 = setting("WHOELSE_CRASHES").unwrap_or(20);
+    let seed: u64 = setting("WHOELSE_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    println!("{crashes} crashes, WHOELSE_SEED={seed}");
+    let chance = |n: usize| Chance::new(seed, n as u64);
+    let names: Vec<String> = (0..SENDERS).map(sender).chain((0..RECEIVERS).map(receiver)).collect();
+    let home = Home::with_people(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut server = home.start_at(ports::lasting(), &[]);
+    let world = World {
+        server: server.address,
+        crashes: Mutex::default(),
+        over: AtomicBool::new(false),
+        sent: OnceLock::new(),
+    };
+
+    let received: Vec<Inbox> = thread::scope(|scope| {
+        let world = &world;
+        let senders: Vec<_> =
+            (0..SENDERS).map(|n| scope.spawn(move || send(world, n, chance(n)))).collect();
+        let receivers: Vec<_> = (0..RECEIVERS)
+            .map(|n| scope.spawn(move || receive(world, n, chance(100 + n))))
+            .collect();
+        let mut moments = chance(200);
+        for _ in 0..crashes {
+            thread::sleep(moments.millis(100, 900));
+            server.kill();
+            world.crashes.lock().unwrap().push(Instant::now());
+            server.start_again();
+        }
+        world.over.store(true, Ordering::SeqCst);
+        world.sent.set(senders.into_iter().map(|it| it.join().unwrap()).collect()).unwrap();
+        receivers.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+
+    let sent = world.sent.get().unwrap();
+    let total: u32 = sent.iter().flatten().sum();
+    let mut twice = 0;
+    for (n, inbox) in received.iter().enumerate() {
+        check_order(n, &inbox.receipts, sent);
+        twice += check_repeats(n, inbox, &world.crashes.lock().unwrap());
+    }
+    check_archives(&world, sent);
+    println!("{total} messages, {twice} of them came twice");
+    assert!(total > 200, "only {total} messages were sent");
+}
+
+fn sender(n: usize) -> String {
+    format!("sender{n}")
+}
+
+fn receiver(n: usize) -> String {
+    format!("receiver{n}")
+}
+
+// ---- senders ----
+
+/// What one sender has not seen acknowledged, and how the counts of this session stand.
+#[derive(Default)]
+struct Outbox {
+    unacknowledged: VecDeque<String>,
+    /// How many of this session's messages were acknowledged.
+    counted: u32,
+}
+
+impl Outbox {
+    fn acknowledged(&mut self, h: u32) {
+        let new = h.wrapping_sub(self.counted) as usize;
+        assert!(new <= self.unacknowledged.len(), "more was acknowledged than sent");
+        self.unacknowledged.drain(..new);
+        self.counted = h;
+    }
+}
+
+/// Sends until the crashes are over and everything is acknowledged.
+fn send(world: &World, me: usize, mut chance: Chance) -> Sent {
+    let mut sent = [0; RECEIVERS];
+    let mut outbox = Outbox::default();
+    let mut resume = None;
+    loop {
+        let (mut raw, resumed) = come(world, &sender(me), resume.take());
+        match resumed {
+            true => outbox.acknowledged(raw.acknowledged),
+            false => outbox.counted = 0,
+        }
+        let ended = send_over(world, me, &mut raw, &mut outbox, &mut sent, &mut chance);
+        match ended {
+            Ok(true) => {
+                let _ = raw.close();
+                return sent;
+            }
+            // The connection broke: by a crash, or by our own hand.
+            Ok(false) | Err(Gone::Closed) => {
+                let _ = raw.socket().shutdown(Shutdown::Both);
+                resume = raw.resumption();
+            }
+            Err(Gone::Late) => panic!("{} waits in vain for an answer", sender(me)),
+        }
+    }
+}
+
+/// Sends over one connection. The answer is whether there is nothing more to do.
+fn send_over(
+    world: &World,
+    me: usize,
+    raw: &mut Raw,
+    outbox: &mut Outbox,
+    sent: &mut Sent,
+    chance: &mut Chance,
+) -> Result<bool, Gone> {
+    let again: Vec<String> = outbox.unacknowledged.iter().cloned().collect();
+    raw.send(&again.concat())?;
+    let mut left = chance.number(50, 500);
+    loop {
+        let over = world.over.load(Ordering::SeqCst);
+        if over && outbox.unacknowledged.is_empty() {
+            return Ok(true);
+        }
+        if left == 0 && !over {
+            return Ok(false);
+        }
+        while !over && left > 0 && outbox.unacknowledged.len() < WINDOW {
+            left -= 1;
+            let to = chance.number(0, RECEIVERS as u64 - 1) as usize;
+            sent[to] += 1;
+            let text = format!("{me} {}", sent[to]);
+            let id = format!("{me}-{to}-{}", sent[to]);
+            let xml = format!(
+                "<message to='{}@localhost' type='chat' id='{id}'><body>{text}</body>\
+                 <origin-id xmlns='urn:xmpp:sid:0' id='{id}'/></message>",
+                receiver(to)
+            );
+            outbox.unacknowledged.push_back(xml.clone());
+            raw.send(&xml)?;
+        }
+        raw.send("<r xmlns='urn:xmpp:sm:3'/>")?;
+        match raw.step(PATIENCE)? {
+            Step::Sm(Sm::Ack { h }) => outbox.acknowledged(h),
+            Step::Sm(Sm::Request) => raw.acknowledge()?,
+            Step::Error(_) | Step::Closed => return Err(Gone::Closed),
+            other => panic!("{} hears {other:?}", sender(me)),
+        }
+    }
+}
+
+// ---- receivers ----
+
+/// Receives until everything that was sent is here.
+fn receive(world: &World, me: usize, mut chance: Chance) -> Inbox {
+    let mut inbox = Inbox::default();
+    let mut resume = None;
+    let mut session = 0;
+    loop {
+        let (mut raw, resumed) = come(world, &receiver(me), resume.take());
+        if !resumed {
+            session += 1;
+            if raw.send("<presence/>").is_err() {
+                continue;
+            }
+        }
+        let leave_after = chance.number(1, 150) as usize;
+        match receive_over(world, me, &mut raw, &mut inbox.receipts, session, leave_after) {
+            Ok(Visit::Complete) => return inbox,
+            Ok(Visit::Enough) => match chance.number(0, 2) {
+                // Politely: what was confirmed is confirmed.
+                0 => {
+                    if raw.close().is_ok() {
+                        inbox.polite.insert(session);
+                    }
+                }
+                // As a phone in a tunnel, which comes back to its session …
+                1 => {
+                    let _ = raw.socket().shutdown(Shutdown::Both);
+                    resume = raw.resumption();
+                }
+                // … or has lost it.
+                _ => drop(raw.socket().shutdown(Shutdown::Both)),
+            },
+            Err(Gone::Closed) if chance.number(0, 1) == 0 => resume = raw.resumption(),
+            Err(Gone::Closed) => {}
+            Err(Gone::Late) => {
+                let have = |from| inbox.receipts.iter().filter(|it| it.sender == from).count();
+                let have: Vec<usize> = (0..SENDERS).map(have).collect();
+                panic!(
+                    "{} waits in vain: got {have:?} of {:?}",
+                    receiver(me),
+                    world.sent.get().map(|sent| sent.iter().map(|it| it[me]).collect::<Vec<_>>())
+                );
+            }
+        }
+    }
+}
+
+enum Visit {
+    /// Everything is here.
+    Complete,
+    /// It is time to go.
+    Enough,
+}
+
+fn receive_over(
+    world: &World,
+    me: usize,
+    raw: &mut Raw,
+    receipts: &mut Vec<Receipt>,
+    session: usize,
+    leave_after: usize,
+) -> Result<Visit, Gone> {
+    let mut heard = 0;
+    let mut waiting_since = Instant::now();
+    loop {
+        if is_complete(world, me, receipts) {
+            return Ok(Visit::Complete);
+        }
+        if heard >= leave_after {
+            return Ok(Visit::Enough);
+        }
+        match raw.step(Duration::from_millis(50)) {
+            Ok(Step::Stanza(stanza)) if stanza.kind() == Kind::Message => {
+                let text = stanza.child_text("body", ns::CLIENT).unwrap();
+                let (sender, number) = text.split_once(' ').unwrap();
+                receipts.push(Receipt {
+                    sender: sender.parse().unwrap(),
+                    number: number.parse().unwrap(),
+                    at: Instant::now(),
+                    confirmed: None,
+                    session,
+                });
+                heard += 1;
+                waiting_since = Instant::now();
+                if heard % 3 == 0 {
+                    confirm(raw, receipts, session)?;
+                }
+            }
+            Ok(Step::Stanza(_)) => {}
+            Ok(Step::Sm(Sm::Request)) => confirm(raw, receipts, session)?,
+            Ok(Step::Sm(_)) => {}
+            Ok(Step::Error(_) | Step::Closed) => return Err(Gone::Closed),
+            Ok(other) => panic!("{} hears {other:?}", receiver(me)),
+            // A quiet moment, unless everything has been sent long ago.
+            Err(Gone::Late) => {
+                confirm(raw, receipts, session)?;
+                if world.sent.get().is_some() && waiting_since.elapsed() > PATIENCE {
+                    return Err(Gone::Late);
+                }
+            }
+            Err(Gone::Closed) => return Err(Gone::Closed),
+        }
+    }
+}
+
+fn confirm(raw: &mut Raw, receipts: &mut [Receipt], session: usize) -> Result<(), Gone> {
+    raw.acknowledge()?;
+    let now = Instant::now();
+    let open = |it: &&mut Receipt| it.session == session && it.confirmed.is_none();
+    receipts.iter_mut().rev().take_while(open).for_each(|it| it.confirmed = Some(now));
+    Ok(())
+}
+
+fn is_complete(world: &World, me: usize, receipts: &[Receipt]) -> bool {
+    world.sent.get().is_some_and(|sent| {
+        (0..SENDERS).all(|from| {
+            let last = sent[from][me];
+            last == 0 || receipts.iter().any(|it| it.sender == from && it.number == last)
+        })
+    })
+}
+
+/// Logs in as soon as there is a server that lets us; says whether the session goes on.
+fn come(world: &World, name: &str, resume: Option<Resumption>) -> (Raw, bool) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < until, "{name} does not get in");
+        let came = Raw::connect(world.server, resume.clone())
+            .and_then(|raw| raw.try_log_in(name, &common::password(name)));
+        match came {
+            Ok(Ok(raw)) => {
+                let resumed = raw.is_resumed();
+                return (raw, resumed);
+            }
+            // The session that we left is not known to be dead yet.
+            Ok(Err(Step::BindRefused(_) | Step::Error(_) | Step::Closed)) => {}
+            Ok(Err(other)) => panic!("{name} hears {other:?}"),
+            Err(Gone::Closed) => {}
+            Err(Gone::Late) => panic!("{name} waits in vain for a login"),
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+// ---- what must be true ----
+
+/// Every message has arrived, and first in the order in which it was sent.
+fn check_order(me: usize, receipts: &[Receipt], sent: &[Sent]) {
+    for from in 0..SENDERS {
+        let mut newest = 0;
+        for receipt in receipts.iter().filter(|it| it.sender == from) {
+            assert!(
+                receipt.number <= newest + 1,
+                "{} got {} of {} after {newest}: {:#?}",
+                receiver(me),
+                receipt.number,
+                sender(from),
+                around(receipts, receipt)
+            );
+            newest = newest.max(receipt.number);
+        }
+        assert_eq!(newest, sent[from][me], "{} from {}", receiver(me), sender(from));
+    }
+}
+
+/// What a receiver got before and after something unexpected.
+fn around(receipts: &[Receipt], unexpected: &Receipt) -> Vec<String> {
+    let at = receipts.iter().position(|it| it.at == unexpected.at).unwrap();
+    let shown = &receipts[at.saturating_sub(30)..receipts.len().min(at + 10)];
+    let since = |it: &Receipt| it.at.saturating_duration_since(receipts[0].at);
+    let line = |it: &Receipt| {
+        let confirmed = it.confirmed.is_some();
+        format!("session {}, {:?}: {} {} {confirmed}", it.session, since(it), it.sender, it.number)
+    };
+    shown.iter().map(line).collect()
+}
+
+/// What came twice came in another session, and was not confirmed in time the first time. Returns
+/// how many there were.
+fn check_repeats(me: usize, inbox: &Inbox, crashes: &[Instant]) -> usize {
+    let mut first: HashMap<(usize, u32), Receipt> = HashMap::new();
+    let mut twice = 0;
+    for receipt in &inbox.receipts {
+        let before = first.insert((receipt.sender, receipt.number), receipt.clone());
+        let Some(before) = before else { continue };
+        twice += 1;
+        let name = receiver(me);
+        assert_ne!(before.session, receipt.session, "{name}, twice in a session: {receipt:?}");
+        let Some(confirmed) = before.confirmed else { continue };
+        // Confirmed, and yet here again: the note of it was lost in the next crash, or the
+        // confirmation itself in the end of its connection.
+        let next_crash = crashes.iter().find(|crash| (confirmed..receipt.at).contains(crash));
+        let impolite = !inbox.polite.contains(&before.session);
+        let lost = next_crash.copied().or(impolite.then_some(receipt.at));
+        let lost = lost.unwrap_or_else(|| panic!("{name}, no reason: {before:?}, {receipt:?}"));
+        assert!(
+            lost.saturating_duration_since(confirmed) < LAST_SECOND,
+            "{name} had confirmed this {:?} before: {before:?}, again {receipt:?}",
+            lost.saturating_duration_since(confirmed)
+        );
+    }
+    twice
+}
+
+/// XEP-0313: both sides' archives hold every message once, in order.
+fn check_archives(world: &World, sent: &[Sent]) {
+    let of = |me: &str, with: &str| {
+        let (mut raw, _) = come(world, me, None);
+        let texts = archive(&mut raw, with);
+        raw.close().unwrap();
+        texts
+    };
+    for (from, sent) in sent.iter().enumerate() {
+        for (to, count) in sent.iter().enumerate() {
+            let all: Vec<String> = (1..=*count).map(|number| format!("{from} {number}")).collect();
+            assert_eq!(of(&receiver(to), &sender(from)), all, "{to}'s archive with {from}");
+            assert_eq!(of(&sender(from), &receiver(to)), all, "{from}'s archive with {to}");
+        }
+    }
+}
+
+/// Reads an archive page by page.
+fn archive(raw: &mut Raw, with: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut after = String::new();
+    for page in 0.. {
+        raw.send(&format!(
+            "<iq type='set' id='page{page}'><query xmlns='urn:xmpp:mam:2' queryid='q'>\
+             <x xmlns='jabber:x:data' type='submit'>\
+             <field var='FORM_TYPE' type='hidden'><value>urn:xmpp:mam:2</value></field>\
+             <field var='with'><value>{with}@localhost</value></field></x>\
+             <set xmlns='http://jabber.org/protocol/rsm'><max>100</max>{after}</set></query></iq>"
+        ))
+        .unwrap();
+        loop {
+            let stanza = raw.stanza(|_| true).unwrap();
+            let xml = String::from_utf8(stanza.bytes().to_vec()).unwrap();
+            if stanza.has("result", "urn:xmpp:mam:2") {
+                texts.push(between(&xml, "<body>", "</body>").unwrap().to_owned());
+            } else if stanza.kind() == Kind::Iq {
+                assert_eq!(stanza.type_(), Some("result"), "{xml}");
+                if xml.contains("complete='true'") {
+                    return texts;
+                }
+                let last = between(&xml, "<last>", "</last>").unwrap();
+                after = format!("<after>{last}</after>");
+                break;
+            }
+        }
+    }
+    texts
+}
+
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(begin)?;
+    Some(rest.split_once(end)?.0)
+}
+
+/// Numbers by chance, the same ones for the same seed.
+#[derive(Clone, Copy)]
+struct Chance(u64);
+
+impl Chance {
+    fn new(seed: u64, stream: u64) -> Chance {
+        // Neighbouring seeds must not begin alike.
+        let mut chance = Chance(seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        (0..8).for_each(|_| chance.0 = chance.next());
+        chance
+    }
+
+    /// Xorshift, by Marsaglia.
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn number(&mut self, least: u64, most: u64) -> u64 {
+        least + self.next() % (most - least + 1)
+    }
+
+    fn millis(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(self.number(least, most))
+    }
+}
