@@ -16,23 +16,21 @@ const LONGEST: usize = 1_000;
 /// A new password: typed twice without being shown, or the first line of the standard input.
 pub async fn new_password() -> Result<Password, Fault> {
     if !io::stdin().is_terminal() {
-        return password(&first_line(&mut io::stdin().lock())?);
+        return blocking(|| password(&first_line(&mut io::stdin().lock())?)).await;
     }
-    let unusable = |why| Fault::Say(format!("cannot read a password from this terminal: {why}"));
     // Around everything: who is interrupted at a password must not leave a terminal that shows
     // nothing.
-    let _hidden = Hidden::begin().map_err(unusable)?;
-    tokio::select! {
-        typed = spawn_blocking(type_twice) => match typed {
-            Ok(typed) => typed,
-            Err(why) => Err(unusable(why.into())),
-        },
-        _ = tokio::signal::ctrl_c() => {
-            // The prompt of whoever comes next begins on a line of its own.
-            let _ = writeln!(io::stderr());
-            Err(Fault::Interrupted)
-        }
-    }
+    let _hidden = Hidden::begin()
+        .map_err(|why| Fault::Say(format!("cannot read a password from this terminal: {why}")))?;
+    blocking(type_twice).await
+}
+
+/// Reading blocks, so it has a thread of its own, and Ctrl-C is heard meanwhile.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let done = spawn_blocking(read).await;
+    done.unwrap_or_else(|why| Err(Fault::Say(format!("cannot read what is typed: {why}"))))
 }
 
 fn type_twice() -> Result<Password, Fault> {
@@ -82,17 +80,23 @@ fn first_line(from: &mut impl BufRead) -> Result<String, Fault> {
 }
 
 /// Whether it is meant. Where nobody can be asked, it is.
-pub fn is_meant(question: &str) -> Result<bool, Fault> {
+pub async fn is_meant(question: String) -> Result<bool, Fault> {
     if !io::stdin().is_terminal() {
         return Ok(true);
     }
-    let mut screen = io::stderr();
-    let shown = write!(screen, "{question} [y/N] ").and_then(|()| screen.flush());
-    let mut answer = String::new();
-    shown
-        .and_then(|()| io::stdin().lock().take(100).read_line(&mut answer))
-        .map_err(|why| Fault::Say(format!("cannot ask on this terminal: {why}")))?;
-    Ok(is_yes(&answer))
+    blocking(move || {
+        let mut screen = io::stderr();
+        let shown = write!(screen, "{question} [y/N] ").and_then(|()| screen.flush());
+        let mut answer = String::new();
+        let read = shown.and_then(|()| io::stdin().lock().take(100).read_line(&mut answer));
+        read.map_err(|why| Fault::Say(format!("cannot ask on this terminal: {why}")))?;
+        if !answer.ends_with('\n') {
+            // What comes next begins on a line of its own.
+            let _ = writeln!(screen);
+        }
+        Ok(is_yes(&answer))
+    })
+    .await
 }
 
 fn is_yes(answer: &str) -> bool {

@@ -17,6 +17,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
 use whoelse_client::RequestError;
 use whoelse_xmpp::Condition;
 
@@ -74,7 +75,15 @@ pub fn run(command: impl Future<Output = Result<(), Fault>>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(why) => return status(Err(Fault::Say(format!("cannot start: {why}")))),
     };
-    let done = runtime.block_on(command);
+    let done = runtime.block_on(async {
+        // Not the system's way to end a program: a terminal may have to be restored.
+        let mut interrupted = signal(SignalKind::interrupt())
+            .map_err(|why| Fault::Say(format!("cannot wait for Ctrl-C: {why}")))?;
+        tokio::select! {
+            done = command => done,
+            _ = interrupted.recv() => Err(Fault::Interrupted),
+        }
+    });
     // A thread may still be reading a password that nobody types any more.
     runtime.shutdown_background();
     status(done)
@@ -84,7 +93,11 @@ pub fn run(command: impl Future<Output = Result<(), Fault>>) -> ExitCode {
 pub fn status(done: Result<(), Fault>) -> ExitCode {
     let reasons = match done {
         Ok(()) => return ExitCode::SUCCESS,
-        Err(Fault::Interrupted) => return ExitCode::from(INTERRUPTED),
+        Err(Fault::Interrupted) => {
+            // The prompt of whoever comes next begins on a line of its own.
+            let _ = writeln!(io::stderr());
+            return ExitCode::from(INTERRUPTED);
+        }
         Err(Fault::Say(why)) => vec![why],
         Err(Fault::Many(reasons)) => reasons,
     };

@@ -51,7 +51,7 @@ async fn passwd(running: &Running, name: &str) -> Result<(), Fault> {
 async fn remove(running: &Running, name: &str, is_sure: bool) -> Result<(), Fault> {
     ready_to_ask(running, name).await?;
     let question = format!("Remove {} and everything kept for them?", text::line(name));
-    if !is_sure && !ask::is_meant(&question)? {
+    if !is_sure && !ask::is_meant(question).await? {
         return Err(Fault::say("nothing was removed"));
     }
     let (mut link, account) = reach(running, name).await?;
