@@ -185,6 +185,18 @@ impl Keeper {
         }
     }
 
+    /// Waits until everything posted before is committed, so that the caller finds it in the store.
+    pub async fn caught_up(&self) {
+        let (answer, answered) = oneshot::channel();
+        let ride: Then = Box::new(move |_| {
+            let _ = answer.send(());
+        });
+        if self.post(Work::Ride(ride)).await.is_ok() {
+            // Fails only when the keeper has stopped, and then nothing more is committed.
+            let _ = answered.await;
+        }
+    }
+
     /// A device has confirmed everything up to `seq`; saved within a second.
     pub(crate) fn confirmed(&self, account: i64, seq: i64) {
         let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
