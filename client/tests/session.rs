@@ -6,9 +6,13 @@ mod world;
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use whoelse_client::{
-    ConnectError, Ending, Event, Fingerprint, LoginError, NotSent, Password, Probe, RegisterError,
+    Begin, Client, Config, ConnectError, Ending, Event, Fingerprint, LoginError, NotSent, Password,
+    Probe, RegisterError,
 };
+use whoelse_stream::Transport;
 use whoelse_xmpp::{BareJid, StreamCondition, StreamError, ns};
 use world::{World, next, until};
 
@@ -70,7 +74,7 @@ async fn without_a_server_it_is_said_where_none_answers() {
     let world = World::new().await;
     let mut config = world.config();
     config.port = 1;
-    let (client, _events) = whoelse_client::Client::start(config);
+    let (client, _events) = Client::start(config);
 
     let refused = client.connect().await.unwrap_err();
 
@@ -99,6 +103,42 @@ async fn nothing_can_be_sent_before_the_login() {
 }
 
 // ---- certificates ----
+
+#[tokio::test]
+async fn a_server_that_offers_no_encryption_is_told_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let features = "<?xml version='1.0'?><stream:stream from='localhost' id='x' version='1.0' \
+                        xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>\
+                        <stream:features>\
+                        <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
+                        <mechanism>PLAIN</mechanism></mechanisms></stream:features>";
+        socket.write_all(features.as_bytes()).await.unwrap();
+        let mut said = String::new();
+        socket.read_to_string(&mut said).await.unwrap();
+        said
+    });
+    let (client, _events) = Client::start(Config::new("localhost", port));
+
+    let refused = client.login("alice", password("secret")).await.unwrap_err();
+
+    assert_eq!(refused, LoginError::Connect(ConnectError::NoEncryption));
+    let said = server.await.unwrap();
+    assert!(said.contains("<stream:stream") && !said.contains("<auth"), "{said}");
+}
+
+#[tokio::test]
+async fn encryption_may_begin_at_once() {
+    let world = World::with(Transport::Tls).await;
+    world.account("alice", "secret");
+    let mut config = world.config();
+    config.begin = Begin::Direct;
+    let (client, _events) = Client::start(config);
+
+    client.login("alice", password("secret")).await.unwrap();
+}
 
 #[tokio::test]
 async fn a_certificate_on_this_computer_is_pinned_and_a_changed_one_refused() {
@@ -157,11 +197,11 @@ async fn the_pin_outlives_the_client() {
     let state = tempfile::tempdir().unwrap();
     let mut config = world.config();
     config.state = Some(state.path().join("whoelse"));
-    let (first, _events) = whoelse_client::Client::start(config.clone());
+    let (first, _events) = Client::start(config.clone());
     first.connect().await.unwrap();
 
     world.new_certificate();
-    let (second, _events) = whoelse_client::Client::start(config);
+    let (second, _events) = Client::start(config);
 
     assert!(matches!(second.connect().await, Err(ConnectError::Changed { .. })));
     second.trust(Fingerprint::of(b"another one")).await;

@@ -13,12 +13,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use whoelse_client::{Client, Config, Event, Events};
 use whoelse_stream::sasl::{Condition as SaslCondition, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::server::{self, LookupAnswer, Machine, RegisterAnswer, RegisterRequest, Step};
 use whoelse_stream::sm::{Element as Sm, Enabled};
-use whoelse_stream::{ChannelBindings, Password};
+use whoelse_stream::{ChannelBindings, Password, Transport};
 use whoelse_xmpp::{BareJid, Condition, Kind, Stanza, StanzaError, StreamError, ns};
 
 const HASHES: [Hash; 2] = [Hash::Sha1, Hash::Sha256];
@@ -68,6 +69,11 @@ enum Wish {
 impl World {
     /// A server on a free port of this computer.
     pub async fn new() -> World {
+        World::with(Transport::StartTls).await
+    }
+
+    /// The same, with TLS from the first byte if it is to be so.
+    pub async fn with(transport: Transport) -> World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let world = World { address, state: Arc::default() };
@@ -75,7 +81,7 @@ impl World {
         let accepting = world.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(accepting.clone().serve(socket));
+                tokio::spawn(accepting.clone().serve(socket, transport));
             }
         });
         world
@@ -172,34 +178,54 @@ impl World {
         (client, events)
     }
 
-    async fn serve(self, mut socket: TcpStream) {
-        let mut config = server::Config::new("localhost");
-        config.registration = server::Registration::Open;
-        let mut machine = Machine::new(Arc::new(config), None);
-        let mut buffer = [0; 4096];
-        loop {
-            let step = machine.poll();
-            let _ = socket.write_all(&machine.take_output()).await;
-            match step {
-                Some(Step::StartTls) => break,
-                Some(_) => return,
-                None => match socket.read(&mut buffer).await {
-                    Ok(n) if n > 0 => machine.push(&buffer[..n]),
-                    _ => return,
-                },
-            }
-        }
+    async fn serve(self, socket: TcpStream, transport: Transport) {
+        let config = server::Config {
+            registration: server::Registration::Open,
+            transport,
+            ..server::Config::new("localhost")
+        };
+        let config = Arc::new(config);
         let acceptor = self.state().acceptor.clone().unwrap();
-        let Ok(io) = acceptor.accept(socket).await else { return };
-        let connection = io.get_ref().1;
-        let exporter = connection
-            .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))
-            .unwrap();
-        machine.tls_started(ChannelBindings { exporter: Some(exporter), server_end_point: None });
+        let (machine, io) = match transport {
+            Transport::Tls => {
+                let Ok(io) = acceptor.accept(socket).await else { return };
+                (Machine::new(config, Some(channel(&io))), io)
+            }
+            _ => {
+                let mut machine = Machine::new(config, None);
+                let Some(socket) = until_tls(&mut machine, socket).await else { return };
+                let Ok(io) = acceptor.accept(socket).await else { return };
+                machine.tls_started(channel(&io));
+                (machine, io)
+            }
+        };
         let (wishes, wished) = mpsc::channel(8);
         self.state().live.push(wishes);
         Connection { world: self, machine, session: None, out: Vec::new() }.run(io, wished).await;
     }
+}
+
+/// From the first byte to the handshake.
+async fn until_tls(machine: &mut Machine, mut socket: TcpStream) -> Option<TcpStream> {
+    let mut buffer = [0; 4096];
+    loop {
+        let step = machine.poll();
+        let _ = socket.write_all(&machine.take_output()).await;
+        match step {
+            Some(Step::StartTls) => return Some(socket),
+            Some(_) => return None,
+            None => match socket.read(&mut buffer).await {
+                Ok(n) if n > 0 => machine.push(&buffer[..n]),
+                _ => return None,
+            },
+        }
+    }
+}
+
+fn channel(io: &TlsStream<TcpStream>) -> ChannelBindings {
+    let label = b"EXPORTER-Channel-Binding";
+    let exporter = io.get_ref().1.export_keying_material([0; 32], label, Some(b"")).unwrap();
+    ChannelBindings { exporter: Some(exporter), server_end_point: None }
 }
 
 /// One encrypted connection.

@@ -135,7 +135,10 @@ pub fn connect_error(why: &ConnectError) -> String {
              the new one, type `trust {fingerprint}`"
         ),
         ConnectError::State(words) => {
-            format!("cannot keep the server's certificate in mind: {}", text::line(words))
+            format!(
+                "cannot keep the server's certificate in mind: {} (--state-dir names another place)",
+                text::line(words)
+            )
         }
     }
 }
