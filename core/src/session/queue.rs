@@ -135,10 +135,6 @@ impl Session {
         let mut state = self.holding(epoch)?;
         let state = &mut *state;
         let mut taken = Taken::default();
-        if state.owes_ack && state.handled.all_done() {
-            state.owes_ack = false;
-            out.extend(sm::Element::Ack { h: state.handled.h() }.encode());
-        }
         while out.len() < max
             && let Some(item) = state.queue.pop_front()
         {
@@ -160,6 +156,11 @@ impl Session {
             }
         }
         taken.more = !state.queue.is_empty();
+        // Behind the queue: an error stands in it before what it answers counts as handled.
+        if state.owes_ack && state.handled.all_done() && !taken.more {
+            state.owes_ack = false;
+            out.extend(sm::Element::Ack { h: state.handled.h() }.encode());
+        }
         if let Some(managed) = &mut state.managed {
             let due = managed.since_request >= limits.ack_every
                 || (managed.since_request > 0 && !taken.more);

@@ -245,6 +245,10 @@ impl Driver {
                 self.say(&answer);
             }
             sm::Element::Request if self.session().is_managed() => {
+                // An error goes out before the count that includes what it answers.
+                if let Some(reason) = self.take_queue() {
+                    return Some(reason);
+                }
                 let h = self.session().acknowledge();
                 self.say(&sm::Element::Ack { h });
             }
