@@ -105,12 +105,14 @@ fn state_directory() -> Option<PathBuf> {
     base.or_else(|| set("HOME").map(|home| home.join(".local/state"))).map(|it| it.join("whoelse"))
 }
 
-fn open() -> Result<(Input, Screen), String> {
-    if Screen::is_for_people() {
-        Input::terminal().map_err(|why| why.to_string())
-    } else {
-        Input::plain().map_err(|why| why.to_string())
+/// An editor where there is somebody to use it and a terminal that can be drawn on.
+fn open() -> std::io::Result<(Input, Screen)> {
+    if Screen::is_for_people()
+        && let Ok(opened) = Input::terminal()
+    {
+        return Ok(opened);
     }
+    Input::plain()
 }
 
 /// Tells what arrives, until the session's task has ended.
