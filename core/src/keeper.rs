@@ -5,21 +5,22 @@
 //! commits and the order of delivery; and whoever drains the log does it through the same lane,
 //! so that what is before comes from the log and what is after comes live.
 
+mod change;
+
 use crate::account::Account;
 use crate::clock::Time;
 use crate::delivery;
+use crate::kit::BoxFuture;
 use crate::node::Node;
 use crate::session::{Drain, Session, Ticket};
+use change::{Change, Command};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
-use whoelse_store::{Appended, NewMessage};
-use whoelse_store::{Store, Tx};
-use whoelse_xmpp::{Condition, Outgoing, Stanza, StanzaError};
-
-use crate::kit::BoxFuture;
+use whoelse_store::{Appended, NewMessage, Store, Tx};
+use whoelse_xmpp::{Condition, Outgoing, Stanza, StanzaError, StreamCondition, StreamError};
 
 /// Commands that may wait for the keeper. Full: whoever posts waits, and its connection reads
 /// nothing more until there is room.
@@ -51,18 +52,11 @@ pub(crate) struct Append {
 pub type After = Vec<Then>;
 /// One thing to do on the keeper's task.
 pub type Then = Box<dyn FnOnce(&Arc<Node>) + Send>;
-/// Tells whoever waits that a change could not be made.
-type Fail = Box<dyn FnOnce(whoelse_store::Error) + Send>;
-type Command = Box<
-    dyn for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<Then, (whoelse_store::Error, Fail)>>
-        + Send,
->;
-
 pub(crate) enum Work {
     Append(Box<Append>),
     /// A passing stanza that follows a kept one to the same recipient.
     Ride(Then),
-    Change(Command),
+    Change(Box<dyn Command>),
     /// The next page of the log for a session.
     Page(Arc<Session>),
 }
@@ -134,27 +128,8 @@ impl Keeper {
             + Send
             + 'static,
     {
-        let (answer, answered) = oneshot::channel();
-        let command: Command = Box::new(move |tx| {
-            Box::pin(async move {
-                match change(tx).await {
-                    Ok((value, after)) => {
-                        let finish: Then = Box::new(move |node| {
-                            after.into_iter().for_each(|then| then(node));
-                            let _ = answer.send(Ok(value));
-                        });
-                        Ok(finish)
-                    }
-                    Err(error) => {
-                        let fail: Fail = Box::new(move |error| {
-                            let _ = answer.send(Err(error));
-                        });
-                        Err((error, fail))
-                    }
-                }
-            })
-        });
-        if self.post(Work::Change(command)).await.is_err() {
+        let (command, answered) = Change::new(change);
+        if self.post(Work::Change(Box::new(command))).await.is_err() {
             return Err(whoelse_store::Error::Closed);
         }
         answered.await.unwrap_or_else(|_| Err(whoelse_store::Error::Closed))
@@ -163,23 +138,12 @@ impl Keeper {
     /// Posts a change nobody waits for. Changes submitted from one task keep their order.
     pub fn submit<F>(self: &Arc<Keeper>, change: F)
     where
-        F: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<After, whoelse_store::Error>>
+        F: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<((), After), whoelse_store::Error>>
             + Send
             + 'static,
     {
-        let command: Command = Box::new(move |tx| {
-            Box::pin(async move {
-                match change(tx).await {
-                    Ok(after) => {
-                        let finish: Then =
-                            Box::new(move |node| after.into_iter().for_each(|then| then(node)));
-                        Ok(finish)
-                    }
-                    Err(error) => Err((error, Box::new(drop) as Fail)),
-                }
-            })
-        });
-        if let Err(work) = self.try_post(Work::Change(command)) {
+        let (command, _) = Change::new(change);
+        if let Err(work) = self.try_post(Work::Change(Box::new(command))) {
             let keeper = self.clone();
             tokio::spawn(async move { keeper.post(work).await });
         }
@@ -208,7 +172,7 @@ impl Keeper {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
     }
 
-    /// Thenes what is posted, saves the cursors and ends.
+    /// Finishes what is posted, saves the cursors and ends.
     pub async fn stop(&self) {
         let finished = self.finished.notified();
         tokio::pin!(finished);
@@ -291,7 +255,7 @@ enum Grouped {
 }
 
 enum Alone {
-    Change(Command),
+    Change(Box<dyn Command>),
     Page(Arc<Session>),
 }
 
@@ -391,26 +355,17 @@ async fn append(store: &Store, rows: &[NewMessage]) -> Result<Vec<Appended>, who
     Ok(appended)
 }
 
-async fn change(node: &Arc<Node>, store: &Store, command: Command) {
-    let mut tx = match store.begin().await {
-        Ok(tx) => tx,
-        Err(error) => {
-            // Dropping the command drops its answer channel: the caller sees the store closed.
-            tracing::error!(%error, "change_refused");
-            return;
-        }
+async fn change(node: &Arc<Node>, store: &Store, mut command: Box<dyn Command>) {
+    let committed = async {
+        let mut tx = store.begin().await?;
+        command.run(&mut tx).await?;
+        tx.commit().await
     };
-    match command(&mut tx).await {
-        Ok(finish) => match tx.commit().await {
-            Ok(()) => finish(node),
-            Err(error) => tracing::error!(%error, "change_refused"),
-        },
-        Err((error, fail)) => {
-            drop(tx);
-            tracing::error!(%error, "change_refused");
-            fail(error);
-        }
+    let committed = committed.await;
+    if let Err(error) = &committed {
+        tracing::error!(%error, "change_refused");
     }
+    command.finish(node, committed);
 }
 
 /// Hands a session the next page of the log. A page that is not full is the last one: whatever
@@ -421,7 +376,8 @@ async fn page(node: &Arc<Node>, store: &Store, session: &Arc<Session>) {
         Ok(rows) => rows,
         Err(error) => {
             tracing::error!(%error, account = %session.account.jid(), "log_unreadable");
-            session.set_drain(Drain::Live);
+            // Going live would let what it confirms skip what could not be read.
+            session.order_end(StreamError::new(StreamCondition::InternalServerError));
             return;
         }
     };

@@ -146,7 +146,7 @@ impl Node {
                 save_rows(tx, rows).await?;
                 tx.remember_place(account, &place, now.0).await?;
                 tx.touch_account(account, now.0).await?;
-                Ok(Vec::new())
+                Ok(((), Vec::new()))
             })
         });
     }
@@ -344,11 +344,11 @@ fn taken(name: &str) -> StanzaError {
 /// Ours, not the peer's: the details are in the log.
 fn internal(error: whoelse_store::Error) -> StanzaError {
     tracing::error!(%error, "store_failed");
-    let condition = match error.is_full() {
-        true => Condition::ResourceConstraint,
-        false => Condition::InternalServerError,
-    };
-    StanzaError::new(condition)
+    match error.is_full() {
+        true => StanzaError::new(Condition::ResourceConstraint)
+            .with_text("the server cannot store anything right now: its disk is full or failing"),
+        false => StanzaError::new(Condition::InternalServerError),
+    }
 }
 
 fn seconds(until: Time, now: Time) -> u64 {

@@ -14,7 +14,7 @@ use whoelse_xmpp::{Child, Condition, ErrorType, Stanza, StanzaError, ns};
 /// XEP-0050, and the forms of XEP-0004 that it uses.
 pub const FEATURE: Feature = Feature {
     name: "commands",
-    xeps: &[(4, "2.13.1"), (50, "1.3.1")],
+    xeps: &[(4, "2.13.2"), (50, "1.3.0")],
     disco: &[ns::COMMANDS, ns::DATA],
     wire: |w| w.on(Verb::Set, SERVER, (ns::COMMANDS, "command"), read),
 };

@@ -86,7 +86,7 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
                 true => tx.came_online(id, now.0).await.map(drop)?,
                 false => tx.went_offline(id, now.0).await?,
             }
-            Ok(Vec::new())
+            Ok(((), Vec::new()))
         })
     });
 }
@@ -100,7 +100,7 @@ fn recover(node: Arc<Node>) -> BoxFuture<'static, ()> {
             Box::pin(async move {
                 tx.close_open_intervals(last).await?;
                 tx.heartbeat(now.0).await?;
-                Ok(Vec::new())
+                Ok(((), Vec::new()))
             })
         });
     })
@@ -111,7 +111,7 @@ fn beat(node: Arc<Node>) -> BoxFuture<'static, ()> {
     node.keeper.submit(move |tx| {
         Box::pin(async move {
             tx.heartbeat(now.0).await?;
-            Ok(Vec::new())
+            Ok(((), Vec::new()))
         })
     });
     Box::pin(std::future::ready(()))
