@@ -340,6 +340,8 @@ impl Actor {
             Ok(Heard::Stanza(stanza)) => session.handle_stanza(&stanza),
             Ok(Heard::Counting(element)) => {
                 if session.handle_counting(&element, Instant::now()).is_err() {
+                    // A server that miscounts is not asked to go on where it was.
+                    session.forget_resumption();
                     return Some(End::Lost);
                 }
             }
