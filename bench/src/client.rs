@@ -1,10 +1,10 @@
 //! A client that costs little: it logs in by the book, then only counts.
 
-use crate::Failed;
-use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -12,6 +12,8 @@ use tokio_rustls::client::TlsStream;
 use whoelse_stream::binding::ChannelBindings;
 use whoelse_stream::client::{Config, Machine, Step};
 use whoelse_stream::secret::Password;
+
+use crate::Failed;
 
 const DOMAIN: &str = "localhost";
 

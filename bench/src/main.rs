@@ -12,14 +12,16 @@
 mod client;
 mod server;
 
-use clap::{Parser, Subcommand};
-use client::Client;
-use server::Server;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+use client::Client;
+use server::Server;
 
 /// Logins at once; fewer than the server lets one place have half open.
 const AT_ONCE: usize = 8;

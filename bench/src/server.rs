@@ -1,11 +1,13 @@
 //! The server under measurement: started in a directory of its own, killed at the end.
 
-use crate::Failed;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
+
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+
+use crate::Failed;
 
 /// A running server.
 pub struct Server {

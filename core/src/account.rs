@@ -1,11 +1,13 @@
 //! An account: what a person is while in memory. Snapshots behind `Arc`, and the sessions.
 
-use crate::clock::Time;
-use crate::session::Session;
 use std::any::{Any, TypeId};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
 use whoelse_xmpp::{BareJid, Outgoing};
+
+use crate::clock::Time;
+use crate::session::Session;
 
 /// One typed value of an account's snapshot.
 pub type Slot = Arc<dyn Any + Send + Sync>;

@@ -1,13 +1,15 @@
 //! The accounts in memory: loaded on need, one load however many ask, bounded.
 
-use crate::account::Account;
-use crate::clock::Time;
-use crate::node::Node;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+
 use whoelse_xmpp::BareJid;
+
+use crate::account::Account;
+use crate::clock::Time;
+use crate::node::Node;
 
 /// Enough that two threads seldom meet.
 const SHARDS: usize = 64;

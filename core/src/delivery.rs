@@ -1,16 +1,18 @@
 //! From an account to its sessions: encoded once per account, appended to each queue.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use whoelse_store::LoggedMessage;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Class, Condition, Kind, Outgoing, Stanza, StanzaError, ns};
+
 use crate::account::Account;
 use crate::clock::Time;
 use crate::keeper::{Append, Work};
 use crate::node::Node;
 use crate::session::{Queued, Session};
 use crate::who_gets::{Sessions, Verdict, who_gets};
-use bytes::Bytes;
-use std::sync::Arc;
-use whoelse_store::LoggedMessage;
-use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Class, Condition, Kind, Outgoing, Stanza, StanzaError, ns};
 
 impl Session {
     /// Answers a stanza of this session with an error.

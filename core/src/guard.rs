@@ -4,11 +4,12 @@
 //! Unknown names count the same as known ones. Pure bookkeeping: time is handed in, what must
 //! survive a restart comes out as rows.
 
-use crate::clock::Time;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::clock::Time;
 
 /// Wrong passwords in a row for an account from one place, then it is blocked for that place.
 const IN_A_ROW: u32 = 3;

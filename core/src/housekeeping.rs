@@ -1,9 +1,10 @@
 //! What is done from time to time: old things forgotten, the features' periodic taps.
 
-use crate::clock::Time;
-use crate::node::Node;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::clock::Time;
+use crate::node::Node;
 
 /// How often old rows are removed.
 const PERIOD: Duration = Duration::from_secs(3600);

@@ -7,6 +7,15 @@
 
 mod change;
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use whoelse_store::{Appended, NewMessage, Store, Tx};
+use whoelse_xmpp::{Condition, Outgoing, Stanza, StanzaError, StreamCondition, StreamError};
+
 use crate::account::Account;
 use crate::clock::Time;
 use crate::delivery;
@@ -14,13 +23,6 @@ use crate::kit::BoxFuture;
 use crate::node::Node;
 use crate::session::{Drain, Session, Ticket};
 use change::{Change, Command};
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
-use whoelse_store::{Appended, NewMessage, Store, Tx};
-use whoelse_xmpp::{Condition, Outgoing, Stanza, StanzaError, StreamCondition, StreamError};
 
 /// Commands that may wait for the keeper. Full: whoever posts waits, and its connection reads
 /// nothing more until there is room.

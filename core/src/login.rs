@@ -4,15 +4,9 @@
 //! Known and unknown names take the same path and the same time (security row 14). The slow part
 //! of a password, PBKDF2, runs where blocking is allowed, and only so many at once.
 
-use crate::account::Account;
-use crate::clock::Time;
-use crate::guard::{Blocked, Count, Place};
-use crate::housekeeping::KNOWN_PLACE;
-use crate::keeper::After;
-use crate::node::Node;
-use crate::settings::Registration;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+
 use whoelse_store::StoredVerifier;
 use whoelse_store::Throttle;
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
@@ -20,6 +14,14 @@ use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::secret::Password;
 use whoelse_stream::server::{LookupAnswer, RegisterAnswer, RegisterRequest};
 use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
+
+use crate::account::Account;
+use crate::clock::Time;
+use crate::guard::{Blocked, Count, Place};
+use crate::housekeeping::KNOWN_PLACE;
+use crate::keeper::After;
+use crate::node::Node;
+use crate::settings::Registration;
 
 /// Passwords that may wait for or be in PBKDF2 at once; past it a login is told to come back.
 pub(crate) const HASHING: usize = 256;

@@ -1,5 +1,14 @@
 //! One node: everything the rules need, wired together at start.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use arc_swap::ArcSwap;
+use compact_str::CompactString;
+use whoelse_store::{Domain, Store};
+use whoelse_xmpp::{BareJid, StreamCondition, StreamError};
+
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
@@ -9,13 +18,6 @@ use crate::keeper::Keeper;
 use crate::kit::{Feature, Wiring};
 use crate::session::Session;
 use crate::settings::{Limits, Settings};
-use arc_swap::ArcSwap;
-use compact_str::CompactString;
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use whoelse_store::{Domain, Store};
-use whoelse_xmpp::{BareJid, StreamCondition, StreamError};
 
 pub use crate::accounts::Seek;
 

@@ -2,13 +2,15 @@
 //!
 //! A presence is encoded once; each receiver's queue gets the same bytes and its own ` to='…'`.
 
+use std::sync::Arc;
+
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Class, Outgoing, Stanza, ns};
+
 use crate::account::Account;
 use crate::node::Node;
 use crate::rewriting;
 use crate::session::Session;
-use std::sync::Arc;
-use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Class, Outgoing, Stanza, ns};
 
 /// A broadcast presence: available, or unavailable, from one of the user's own sessions.
 pub(crate) fn broadcast(node: &Arc<Node>, session: &Arc<Session>, stanza: &Stanza) {

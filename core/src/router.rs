@@ -4,6 +4,14 @@
 //! Everything here runs on the sender's task. What can be done without waiting is done at once;
 //! the rest comes back as a future, and only that sender's reading pauses for it.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{
+    Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, StreamCondition, StreamError, ns,
+};
+
 use crate::account::Account;
 use crate::keep;
 use crate::keeper::{Append, Work};
@@ -14,12 +22,6 @@ use crate::rewriting;
 use crate::session::{Queued, Session, Ticket};
 use crate::sessions::Hold;
 use crate::who_gets::{Verdict, who_gets};
-use bytes::Bytes;
-use std::sync::Arc;
-use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{
-    Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, StreamCondition, StreamError, ns,
-};
 
 /// What became of a stanza, for the connection that read it.
 pub enum Routed {

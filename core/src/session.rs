@@ -10,15 +10,17 @@ mod queue;
 pub use life::ResumeRefused;
 pub use queue::{PushRefused, Queued, Taken};
 
-use crate::account::Account;
-use crate::clock::{Clock, Time};
-use crate::settings::Limits;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use tokio::sync::Notify;
 use whoelse_stream::sm::{Handled, Sent};
 use whoelse_xmpp::{FullJid, Outgoing, StreamError};
+
+use crate::account::Account;
+use crate::clock::{Clock, Time};
+use crate::settings::Limits;
 
 /// The place of a received stanza in the count of its session. The count starts anew when stream
 /// management is enabled; a ticket from before counts for nothing then.

@@ -1,16 +1,18 @@
 //! How sessions begin, change hands and end: binding, resumption, detachment.
 
+use std::sync::Arc;
+
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{
+    Class, Condition, FullJid, Outgoing, StanzaError, StreamCondition, StreamError, ns,
+};
+
 use crate::account::Account;
 use crate::delivery;
 use crate::node::Node;
 use crate::presence;
 use crate::session::{ResumeRefused, Session, Superseded};
 use crate::settings::Sessions;
-use std::sync::Arc;
-use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{
-    Class, Condition, FullJid, Outgoing, StanzaError, StreamCondition, StreamError, ns,
-};
 
 /// Sessions of one account over the admin socket. Only the server's own user opens them, each for
 /// a moment, so this is far above what scripts do at once; it ends one that runs away.

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::time::Duration;
+
 use whoelse_xmpp::BareJid;
 
 /// Who may make an account.

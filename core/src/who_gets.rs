@@ -1,10 +1,12 @@
 //! RFC 6121, 8: who gets a stanza that is addressed to a local account, as one pure function.
 
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use whoelse_xmpp::Kind;
+
 use crate::account::Account;
 use crate::session::Session;
-use smallvec::SmallVec;
-use std::sync::Arc;
-use whoelse_xmpp::Kind;
 
 /// The sessions a stanza goes to.
 pub type Sessions = SmallVec<[Arc<Session>; 4]>;

@@ -6,6 +6,7 @@ mod blocks;
 mod domain;
 
 use std::sync::Arc;
+
 use whoelse_core::Time;
 use whoelse_core::account::Account;
 use whoelse_core::kit::command::Values;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
 use whoelse_core::account::Account;
 use whoelse_core::keeper::After;
 use whoelse_core::kit::{Answer, Cx, Feature, Flow, OWN, Passing, Reply, When, Wiring};

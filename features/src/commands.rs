@@ -3,13 +3,14 @@
 //! A command has one form at most: asked for without it, the form is sent and the run remembered
 //! by the session; with it, or for a command without fields, it runs at once.
 
-use crate::form;
 use whoelse_core::kit::command::{Command, CommandDone, CommandNote};
 use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER, Verb};
 use whoelse_xmpp::payload::commands::{Action, Command as Request};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataFormType;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Child, Condition, ErrorType, Stanza, StanzaError, ns};
+
+use crate::form;
 
 /// XEP-0050, and the forms of XEP-0004 that it uses.
 pub const FEATURE: Feature = Feature {

@@ -2,6 +2,7 @@
 //! accounts of the server, kept up to date by pushes.
 
 use std::sync::Arc;
+
 use whoelse_core::Node;
 use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, Cx, Feature, OWN, Reply, Verb};

@@ -3,14 +3,16 @@
 //! Intervals are written as accounts come and go. After a crash an open one ends at the last
 //! heartbeat, which is at most 30 s before.
 
-use crate::whoelse;
 use std::sync::Arc;
 use std::time::Duration;
+
 use whoelse_core::Node;
 use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
 use whoelse_core::kit::{BoxFuture, Cx, Feature};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
+
+use crate::whoelse;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// 2^31, the most seconds one may look back.

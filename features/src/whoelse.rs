@@ -1,6 +1,7 @@
 //! `whoelse`: everyone else online that I may see, without those who have blocked me.
 
 use std::collections::BTreeSet;
+
 use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Values};
 use whoelse_core::kit::{BoxFuture, Cx, Feature};
 use whoelse_xmpp::StanzaError;

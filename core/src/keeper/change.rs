@@ -1,12 +1,14 @@
 //! A change as it travels to the keeper: what to do in the transaction, what follows from the
 //! commit, and who waits to hear of it.
 
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use whoelse_store::{Error, Tx};
+
 use super::After;
 use crate::kit::BoxFuture;
 use crate::node::Node;
-use std::sync::Arc;
-use tokio::sync::oneshot;
-use whoelse_store::{Error, Tx};
 
 /// A change of some type, on the keeper's lane.
 pub(crate) trait Command: Send {

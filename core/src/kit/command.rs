@@ -1,7 +1,8 @@
 //! XEP-0050, ad-hoc commands as features declare them: a node, a name, a form and a function.
 
-use super::{BoxFuture, Cx};
 use whoelse_xmpp::StanzaError;
+
+use super::{BoxFuture, Cx};
 
 /// A command that any client can run. Declared as `COMMAND` in the file of its feature.
 pub struct Command {

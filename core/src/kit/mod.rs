@@ -10,18 +10,20 @@ pub mod taps;
 pub use command::{Command, CommandDone, CommandNote};
 pub use taps::{Flow, Passing, When};
 
-use crate::account::{Account, Slot};
-use crate::clock::Time;
-use crate::node::Node;
-use crate::session::Session;
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+
 use whoelse_store::Store;
 use whoelse_xmpp::{Child, Condition, Payload, Stanza, StanzaError};
+
+use crate::account::{Account, Slot};
+use crate::clock::Time;
+use crate::node::Node;
+use crate::session::Session;
 
 /// A future on the heap, for what is kept in tables.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

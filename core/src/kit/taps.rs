@@ -1,11 +1,13 @@
 //! The extension points, all in one file. A new tap is a design decision; a new listener is not.
 
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use whoelse_xmpp::{Jid, Stanza, StanzaError};
+
 use crate::account::Account;
 use crate::node::Node;
 use crate::session::Session;
-use smallvec::SmallVec;
-use std::sync::Arc;
-use whoelse_xmpp::{Jid, Stanza, StanzaError};
 
 /// The order in which the taps on a passing stanza run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

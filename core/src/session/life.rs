@@ -1,10 +1,12 @@
 //! XEP-0198 and the life of a session: counted, lost, resumed, ended.
 
-use super::{Drain, Managed, Queued, Session, State, Superseded, Ticket};
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
+
 use whoelse_stream::sm::{Handled, Sent};
 use whoelse_xmpp::{Class, StreamError};
+
+use super::{Drain, Managed, Queued, Session, State, Superseded, Ticket};
 
 /// Why a session cannot be resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! What waits to be written to a session: appended within its budget, taken by its connection.
 
-use super::{Drain, Session, Superseded};
-use crate::clock::Time;
-use crate::settings::Limits;
 use bytes::Bytes;
 use whoelse_stream::sm;
 use whoelse_xmpp::{Class, Outgoing, StreamError};
+
+use super::{Drain, Session, Superseded};
+use crate::clock::Time;
+use crate::settings::Limits;
 
 /// What waits to be written: the stanza and the address to insert, if it has none.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
 //! Resumption, endings and signs of life of one session.
 
 #![allow(clippy::unwrap_used)]
-use super::*;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, StreamCondition};
+
+use super::*;
 
 const NOW: Time = Time(1_000_000);
 

@@ -1,11 +1,12 @@
 //! XEP-0133, 4.1, 4.2, 4.6 and 4.13: accounts added, removed, given a password, and listed.
 
-use super::{account, name, password, stamp};
 use whoelse_core::Time;
 use whoelse_core::kit::Cx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Table, Values};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{Condition, StanzaError, jid};
+
+use super::{account, name, password, stamp};
 
 const ACCOUNT: Field =
     Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };

@@ -1,12 +1,14 @@
 //! Ours, docs/protocol.md: an account is locked out everywhere for a time, or every lock of it is
 //! lifted, the ones it got by wrong passwords too.
 
-use super::account;
 use std::time::Duration;
+
 use whoelse_core::Time;
 use whoelse_core::kit::Cx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
 use whoelse_xmpp::{Condition, StanzaError, StreamCondition, StreamError};
+
+use super::account;
 
 const ACCOUNT: Field =
     Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };
