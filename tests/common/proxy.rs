@@ -17,8 +17,10 @@ struct Inner {
     /// Both ends of every connection that was taken.
     ends: Mutex<Vec<TcpStream>>,
     closed: AtomicBool,
-    /// Bytes are taken, and never arrive.
+    /// Bytes of the client are taken, and never arrive.
     silent: AtomicBool,
+    /// Bytes of the server are taken, and never arrive.
+    deaf: AtomicBool,
 }
 
 impl Proxy {
@@ -30,6 +32,7 @@ impl Proxy {
             ends: Mutex::default(),
             closed: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
         });
         let accepting = inner.clone();
         thread::spawn(move || {
@@ -58,15 +61,22 @@ impl Proxy {
         self.inner.closed.store(false, Ordering::SeqCst);
     }
 
-    /// From now on bytes disappear without anybody being told, until the connection is cut.
+    /// From now on bytes disappear in both directions, and nobody is told.
     pub fn swallow(&self) {
         self.inner.silent.store(true, Ordering::SeqCst);
+        self.deafen();
     }
 
-    /// New connections are heard again; what was swallowed stays so.
-    pub fn hear(&self) {
+    /// From now on what the server says disappears.
+    pub fn deafen(&self) {
+        self.inner.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// Breaks every connection; over new ones everything passes again.
+    pub fn renew(&self) {
         self.cut();
         self.inner.silent.store(false, Ordering::SeqCst);
+        self.inner.deaf.store(false, Ordering::SeqCst);
     }
 }
 
@@ -77,24 +87,25 @@ impl Inner {
         }
         let Ok(server) = TcpStream::connect(self.server) else { return };
         let mut ends = self.ends.lock().unwrap();
-        for (from, to) in [(&client, &server), (&server, &client)] {
+        for (from, to, client) in [(&client, &server, true), (&server, &client, false)] {
             let _ = from.set_nodelay(true);
             ends.push(from.try_clone().unwrap());
             let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             let wire = self.clone();
-            thread::spawn(move || wire.pass(from, to));
+            thread::spawn(move || wire.pass(from, to, client));
         }
     }
 
-    fn pass(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn pass(&self, mut from: TcpStream, mut to: TcpStream, client: bool) {
+        let lost = if client { &self.silent } else { &self.deaf };
         let mut buffer = [0; 16 << 10];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
-            if !self.silent.load(Ordering::SeqCst) && to.write_all(&buffer[..read]).is_err() {
+            if !lost.load(Ordering::SeqCst) && to.write_all(&buffer[..read]).is_err() {
                 break;
             }
         }
         let _ = from.shutdown(Shutdown::Both);
-        if !self.silent.load(Ordering::SeqCst) {
+        if !lost.load(Ordering::SeqCst) {
             let _ = to.shutdown(Shutdown::Both);
         }
     }
