@@ -1,3 +1,4 @@
+//! Tests of the configuration: every default, and every refusal with its words.
 #![allow(clippy::unwrap_used)]
 use super::*;
 use whoelse_core::settings::Limits;

@@ -1,3 +1,4 @@
+//! RFC 7622: tests of addresses, valid, invalid and on the border.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;

@@ -1,3 +1,4 @@
+//! Tests of typed payloads, with the XEPs' own examples.
 #![allow(clippy::unwrap_used)]
 
 use xmpp_parsers::blocking::{Block, BlocklistRequest};

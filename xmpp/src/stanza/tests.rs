@@ -1,3 +1,4 @@
+//! RFC 6120, 8.1: tests of the envelope of a stanza.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

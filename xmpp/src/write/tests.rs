@@ -1,3 +1,4 @@
+//! RFC 6120, 8: tests of what leaves: escaping, and each rewrite of a stanza.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
