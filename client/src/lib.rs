@@ -30,7 +30,7 @@ mod refusal;
 mod register;
 mod request;
 mod session;
-mod tls;
+pub mod tls;
 mod wire;
 
 pub use client::{Client, Events, LoginError, NotSent};

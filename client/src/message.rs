@@ -18,8 +18,6 @@ use crate::refusal::Refusal;
 
 /// Most characters of a text. The server refuses longer ones, too.
 pub const MAX_TEXT: usize = 10_000;
-/// The namespace that marks a message to everybody online.
-pub const BROADCAST: &str = "urn:whoelse:broadcast:0";
 /// Archive ids that are remembered, so that what a server repeats after a crash is shown once.
 const REMEMBERED: usize = 1_000;
 
@@ -86,7 +84,8 @@ pub fn read(stanza: &Stanza, me: &FullJid) -> Incoming {
         Some(text) if !text.is_empty() => text.to_string(),
         _ => return Incoming::Nothing,
     };
-    let broadcast = stanza.type_() == Some("headline") && stanza.has("broadcast", BROADCAST);
+    let broadcast =
+        stanza.type_() == Some("headline") && stanza.has("broadcast", ns::WHOELSE_BROADCAST);
     let message = Message { from: from.to_bare(), text, at: kept_since(stanza, me), broadcast };
     Incoming::Message { message, archive_id: archive_id(stanza, me) }
 }

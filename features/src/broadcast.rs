@@ -4,12 +4,10 @@ use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values}
 use whoelse_core::kit::{Cx, Feature};
 use whoelse_core::settings::Broadcast;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Class, Condition, StanzaError};
+use whoelse_xmpp::{Class, Condition, StanzaError, ns};
 
 /// The most characters of a message typed by a person (behaviour.md).
 const MOST: usize = 10_000;
-/// Ours, docs/protocol.md: this message went to everyone.
-const NS: &str = "urn:whoelse:broadcast:0";
 
 /// The command.
 pub const FEATURE: Feature =
@@ -46,7 +44,7 @@ async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         .attr("type", "headline")
         .attr("id", &whoelse_stream::token::token())
         .child(Element::new("body").text(&text))
-        .child(Element::new("broadcast").xmlns(NS))
+        .child(Element::new("broadcast").xmlns(ns::WHOELSE_BROADCAST))
         .outgoing(Class::Message);
     let mut missed = false;
     for other in cx.node.online() {

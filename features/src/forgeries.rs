@@ -1,5 +1,6 @@
 //! What only the server says, taken out of what users send: carbon wrappers (XEP-0280, security
-//! row 24), archive results (XEP-0313, row 27), and `delay` in our name (XEP-0203).
+//! row 24), archive results (XEP-0313, row 27), the mark of a broadcast, and `delay` in our name
+//! (XEP-0203).
 
 use whoelse_core::kit::{Feature, Flow, Passing, When};
 use whoelse_xmpp::{Jid, Kind, ns};
@@ -16,6 +17,7 @@ fn strip(passing: &mut Passing<'_>) -> Flow {
         let forged = match (child.name(), child.ns()) {
             ("sent" | "received", ns::CARBONS) => true,
             ("result" | "fin", ns::MAM) => true,
+            ("broadcast", ns::WHOELSE_BROADCAST) => true,
             ("delay", ns::DELAY) => {
                 let from = passing.stanza.child_attr(child, "from").unwrap_or_default();
                 Jid::parse(&from).is_ok_and(|from| from.domain() == passing.node.domain_name())

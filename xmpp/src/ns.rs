@@ -72,5 +72,7 @@ pub const ROSTER: &str = "jabber:iq:roster";
 pub const WHOELSE_ERRORS: &str = "urn:whoelse:errors:0";
 /// Ours, docs/protocol.md: this request was typed by hand, so it counts as activity.
 pub const WHOELSE_ACTIVITY: &str = "urn:whoelse:activity:0";
+/// Ours, docs/protocol.md: this message went to everyone; only the server says so.
+pub const WHOELSE_BROADCAST: &str = "urn:whoelse:broadcast:0";
 /// Ours, docs/protocol.md: the ad-hoc commands; a command's node is this, `#` and its name.
 pub const WHOELSE_COMMANDS: &str = "urn:whoelse:commands:0";

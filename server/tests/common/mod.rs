@@ -1,18 +1,15 @@
 //! A server on a free port in a directory of its own, and clients that speak to it over sockets.
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
+use whoelse_client::tls::Tls;
 use whoelse_server::connection::Io;
 use whoelse_server::{Config, Server, StartError};
 use whoelse_stream::client::{Config as StreamConfig, Machine, Opening, Resumption, Step};
@@ -256,66 +253,14 @@ pub fn message(to: &str, text: &str) -> String {
     format!("<message to='{to}@localhost' type='chat'><body>{text}</body></message>")
 }
 
+/// Whose certificate it is, is not what is tested here.
 pub async fn handshake(io: Box<dyn Io>, direct: bool) -> (Box<dyn Io>, ChannelBindings) {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-        .with_no_client_auth();
-    if direct {
-        config.alpn_protocols = vec![b"xmpp-client".to_vec()];
-    }
+    let tls = Tls::with_roots(RootCertStore::empty());
     let name = ServerName::try_from("localhost").unwrap();
-    let io = TlsConnector::from(Arc::new(config)).connect(name, io).await.unwrap();
-    let connection = io.get_ref().1;
+    let (io, seen) = tls.connect(io, name, direct).await.unwrap();
     if direct {
-        assert_eq!(connection.alpn_protocol(), Some(&b"xmpp-client"[..]));
+        assert_eq!(io.get_ref().1.alpn_protocol(), Some(&b"xmpp-client"[..]));
     }
-    let exporter =
-        connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
-    let channel = ChannelBindings { exporter: Some(exporter), server_end_point: None };
+    let channel = ChannelBindings { exporter: seen.exporter, server_end_point: None };
     (Box::new(io), channel)
-}
-
-/// Takes any certificate: who the server is, is not what is tested here.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
