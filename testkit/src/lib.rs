@@ -12,3 +12,4 @@ pub mod play;
 pub mod scene;
 pub mod tree;
 pub mod world;
+pub mod xeps;

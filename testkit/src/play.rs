@@ -73,7 +73,9 @@ impl Play {
                 self.verb(name, verb)?;
             }
         }
-        self.settle();
+        if acts(&step.act) {
+            self.settle();
+        }
         for (name, actor) in &self.actors {
             if let Some(id) = actor.managed.as_ref().and_then(|managed| managed.id.clone()) {
                 self.names.insert(format!("{name}-session"), id);
@@ -266,53 +268,95 @@ impl Play {
         }
         // Twice: what one connection has sent may still have been on its way to another's.
         for _ in 0..2 {
-            let names: Vec<String> = self.actors.keys().cloned().collect();
-            for name in names {
-                self.await_sign(&name);
+            let signs = self.ask_for_signs();
+            for sign in signs {
+                self.await_sign(&sign);
             }
             rest(&mut *self.world, &mut self.actors);
         }
     }
 
-    /// Asks the server for a sign that it has come so far on this connection, and waits for it.
-    fn await_sign(&mut self, name: &str) {
-        self.asked += 1;
-        let id = format!("sign-{}", self.asked);
-        let actor = self.actor(name);
-        if !actor.can_ask() {
-            return;
-        }
-        actor.listen();
-        let managed = actor.managed.is_some();
-        let acks = |actor: &Actor| actor.inbox.iter().filter(|heard| is_ack(heard)).count();
-        let before = acks(actor);
-        actor.send(
-            match managed {
-                true => b"<r xmlns='urn:xmpp:sm:3'/>".to_vec(),
-                false => {
-                    format!("<iq type='get' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>").into()
-                }
+    /// Asks the server on every connection for a sign that it has come so far.
+    fn ask_for_signs(&mut self) -> Vec<Sign> {
+        let mut signs = Vec::new();
+        for (name, actor) in &mut self.actors {
+            actor.listen();
+            if !actor.can_ask() {
+                continue;
             }
-            .as_slice(),
-        );
-        let is_sign = |heard: &Heard| match heard {
-            Heard::Element(tree) => tree.name == "iq" && tree.attribute("id") == Some(&id),
-            _ => false,
-        };
-        self.await_inbox(name, |actor| match managed {
-            true => acks(actor) > before,
-            false => actor.inbox.iter().any(is_sign),
-        });
-        let actor = self.actor(name);
-        let sign = match managed {
-            true if acks(actor) > before => actor.inbox.iter().rposition(is_ack),
-            true => None,
-            false => actor.inbox.iter().position(is_sign),
-        };
-        if let Some(place) = sign {
+            self.asked += 1;
+            let id = format!("sign-{}", self.asked);
+            let kind = match actor.managed {
+                Some(_) => SignKind::Ack(acks(actor)),
+                None => SignKind::Answer(id.clone()),
+            };
+            actor.send(
+                match &kind {
+                    SignKind::Ack(_) => "<r xmlns='urn:xmpp:sm:3'/>".to_owned(),
+                    SignKind::Answer(id) => {
+                        format!("<iq type='get' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>")
+                    }
+                }
+                .as_bytes(),
+            );
+            signs.push(Sign { actor: name.clone(), kind });
+        }
+        signs
+    }
+
+    /// Waits for a sign, and takes it out of what was heard.
+    fn await_sign(&mut self, sign: &Sign) {
+        self.await_inbox(&sign.actor, |actor| sign.place(actor).is_some());
+        let actor = self.actor(&sign.actor);
+        if let Some(place) = sign.place(actor) {
             actor.inbox.remove(place);
         }
     }
+}
+
+/// What shows that the server has read everything from an actor up to a point.
+struct Sign {
+    actor: String,
+    kind: SignKind,
+}
+
+enum SignKind {
+    /// One acknowledgement more than so many: a request for one is not counted.
+    Ack(usize),
+    /// The answer to the ping with this id.
+    Answer(String),
+}
+
+impl Sign {
+    fn place(&self, actor: &Actor) -> Option<usize> {
+        match &self.kind {
+            SignKind::Ack(before) if acks(actor) > *before => actor.inbox.iter().rposition(is_ack),
+            SignKind::Ack(_) => None,
+            SignKind::Answer(id) => actor.inbox.iter().position(|heard| match heard {
+                Heard::Element(tree) => tree.name == "iq" && tree.attribute("id") == Some(id),
+                _ => false,
+            }),
+        }
+    }
+}
+
+fn acks(actor: &Actor) -> usize {
+    actor.inbox.iter().filter(|heard| is_ack(heard)).count()
+}
+
+/// Whether anything can happen because of it; else there is nothing to wait for.
+fn acts(act: &Act) -> bool {
+    let Act::Actor(_, verb) = act else { return true };
+    !matches!(
+        verb,
+        Verb::Hears { .. }
+            | Verb::HearsNothing
+            | Verb::Ignores
+            | Verb::IsDisconnected
+            | Verb::IsAsked(_)
+            | Verb::StopsAcknowledging
+            | Verb::StopsReading
+    )
 }
 
 /// Lets the world do what it can without the clock, and everybody hear it and answer.

@@ -11,6 +11,9 @@ use whoelse_testkit::play::play;
 use whoelse_testkit::scene::{self, Scene};
 use whoelse_testkit::world::Kind;
 
+/// Milliseconds after which it is worth knowing how long a scene took.
+const SLOW: u128 = 1000;
+
 /// One scene in one world.
 struct Test {
     name: String,
@@ -59,13 +62,19 @@ fn run(tests: Vec<Test>) -> ExitCode {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(test) = lock(&queue).pop_front() {
+                    let begin = Instant::now();
                     let outcome = run_one(&test);
+                    let took = begin.elapsed();
                     let word = match &outcome {
                         Outcome::Good => "ok".to_owned(),
                         Outcome::Skipped(why) => format!("ignored, {why}"),
                         Outcome::Bad(_) => "FAILED".to_owned(),
                     };
-                    println!("test {} ... {word}", test.name);
+                    let slow = match took.as_millis() > SLOW {
+                        true => format!(", after {:.1} s", took.as_secs_f64()),
+                        false => String::new(),
+                    };
+                    println!("test {} ... {word}{slow}", test.name);
                     lock(&results).push((test.name, outcome));
                 }
             });

@@ -18,7 +18,7 @@ use whoelse_stream::ChannelBindings;
 /// How long an answer may take before it counts as none.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Looks at the rules in a row, all of them idle, that count as quiet.
-const LOOKS: usize = 3;
+const LOOKS: usize = 2;
 
 /// The world.
 pub struct Sockets {
@@ -130,7 +130,7 @@ impl World for Sockets {
         self.runtime.block_on(async {
             let mut looks = 0;
             while looks < LOOKS {
-                tokio::time::sleep(Duration::from_micros(500)).await;
+                tokio::time::sleep(Duration::from_micros(300)).await;
                 looks = if node.is_idle() { looks + 1 } else { 0 };
             }
         });

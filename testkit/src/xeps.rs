@@ -1,0 +1,70 @@
+//! The table of `docs/xeps.md`, derived from what the features declare and what the stream speaks.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// What is implemented below the features: number, version, and where.
+const BELOW: &[(u16, &str, &str)] = &[
+    (198, "1.6.3", "`stream`, `core`: stream management and resumption"),
+    (368, "1.1.0", "`server`: direct TLS"),
+    (440, "1.0.0", "`stream`: channel bindings named"),
+];
+
+/// What a XEP is called.
+const TITLES: &[(u16, &str)] = &[
+    (4, "Data Forms"),
+    (30, "Service Discovery"),
+    (50, "Ad-Hoc Commands"),
+    (59, "Result Set Management"),
+    (77, "In-Band Registration"),
+    (92, "Software Version"),
+    (133, "Service Administration"),
+    (160, "Best Practices for Handling Offline Messages"),
+    (191, "Blocking Command"),
+    (198, "Stream Management"),
+    (199, "XMPP Ping"),
+    (202, "Entity Time"),
+    (203, "Delayed Delivery"),
+    (313, "Message Archive Management"),
+    (359, "Unique and Stable Stanza IDs"),
+    (368, "SRV records for XMPP over TLS"),
+    (440, "SASL Channel-Binding Type Capability"),
+];
+
+/// The first words of the page.
+const HEAD: &str = "\
+# What whoelse speaks
+
+RFC 6120 (core), RFC 6121 (messages and presence, where everybody sees everybody), RFC 7590 (TLS),
+RFC 5802, 7677 and 9266 (SCRAM-SHA-1 and -256, with channel binding), and these XEPs, each to the
+version named and with a conversation for every refusal its text lists (`scenes/xep-NNNN`).
+
+This page is written by a test; do not change it by hand: `UPDATE=1 cargo test -p whoelse-testkit`.
+
+| XEP | Title | Version | Where |
+|---|---|---|---|
+";
+
+/// Writes the page. Fails with the number of a XEP that has no title here.
+pub fn page() -> Result<String, String> {
+    let mut rows = BTreeMap::new();
+    for feature in whoelse_features::ALL {
+        for (number, version) in feature.xeps {
+            let place = format!("feature `{}`", feature.name);
+            rows.insert(*number, (*version, place));
+        }
+    }
+    for (number, version, place) in BELOW {
+        rows.insert(*number, (*version, (*place).to_owned()));
+    }
+    let mut page = HEAD.to_owned();
+    for (number, (version, place)) in rows {
+        let title = TITLES.iter().find(|(known, _)| *known == number);
+        let (_, title) =
+            title.ok_or(format!("XEP-{number:04} has no title in testkit/src/xeps.rs"))?;
+        let link = format!("https://xmpp.org/extensions/xep-{number:04}.html");
+        // Writing to a string does not fail.
+        let _ = writeln!(page, "| [{number:04}]({link}) | {title} | {version} | {place} |");
+    }
+    Ok(page)
+}

@@ -1,0 +1,137 @@
+//! The rules of the house that a machine can look after: the levels of the crates, a first line on
+//! every file, and the documents that are derived.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use whoelse_testkit::{scene, xeps};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The crates in the order of docs/architecture.md, the program first: each may use those below it.
+fn levels() -> Vec<String> {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let rows = page.lines().skip_while(|line| !line.starts_with("| level |")).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    let names = rows.filter_map(|row| row.split('`').nth(1).map(str::to_owned));
+    names.collect()
+}
+
+/// The crates of ours that a manifest names, those for tests alone left out.
+fn uses(manifest: &toml::Table) -> Vec<String> {
+    let mut tables = vec![manifest.get("dependencies"), manifest.get("build-dependencies")];
+    if let Some(targets) = manifest.get("target").and_then(toml::Value::as_table) {
+        tables.extend(targets.values().map(|target| target.get("dependencies")));
+    }
+    let names =
+        tables.into_iter().flatten().filter_map(toml::Value::as_table).flat_map(|t| t.keys());
+    names.filter_map(|name| name.strip_prefix("whoelse-")).map(str::to_owned).collect()
+}
+
+fn manifest(folder: &str) -> Option<toml::Table> {
+    let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).ok()?;
+    Some(text.parse().unwrap())
+}
+
+#[test]
+fn a_crate_uses_only_crates_below_it() {
+    let levels = levels();
+    assert!(levels.len() >= 8, "docs/architecture.md has no table of crates: {levels:?}");
+    let place: HashMap<&str, usize> =
+        levels.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
+    for name in &levels {
+        // A crate that is planned and not there yet has no manifest.
+        let Some(manifest) = manifest(name) else { continue };
+        for used in uses(&manifest) {
+            let below = place.get(used.as_str()).is_some_and(|used| *used > place[name.as_str()]);
+            assert!(below, "{name} uses {used}, which does not stand below it");
+        }
+    }
+}
+
+#[test]
+fn every_crate_has_a_level_or_is_for_tests() {
+    let workspace = manifest(".").unwrap();
+    let members = workspace["workspace"]["members"].as_array().unwrap();
+    let levels = levels();
+    for member in members.iter().filter_map(toml::Value::as_str) {
+        let beside = ["testkit", "fuzz", "bench"].contains(&member);
+        assert!(beside || levels.iter().any(|name| name == member), "{member} has no level");
+    }
+}
+
+#[test]
+fn the_rules_touch_no_socket() {
+    for name in ["core", "features", "stream", "store", "xmpp"] {
+        for file in rust_files(&root().join(name).join("src")) {
+            let text = fs::read_to_string(&file).unwrap();
+            for word in ["tokio::net", "std::net::Tcp", "std::net::Udp", "std::os::unix::net"] {
+                assert!(!text.contains(word), "{} says {word}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    let folders = fs::read_dir(root()).unwrap().filter_map(Result::ok).map(|entry| entry.path());
+    let folders = folders.filter(|path| path.is_dir() && !path.ends_with("target"));
+    let silent = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        let first = text.lines().next().unwrap_or_default();
+        first.strip_prefix("//! ").is_none_or(|said| said.len() <= 10)
+    };
+    let silent: Vec<PathBuf> = folders.flat_map(|f| rust_files(&f)).filter(silent).collect();
+    assert!(
+        silent.is_empty(),
+        "files that do not say in their first line what they are for: {silent:#?}"
+    );
+}
+
+#[test]
+fn every_scene_can_be_read_and_says_what_it_shows() {
+    let files = scene::find(&root().join("scenes")).unwrap();
+    assert!(files.len() > 100);
+    for file in files {
+        let scene = scene::Scene::open(&file);
+        let scene = scene.unwrap_or_else(|fault| panic!("{}, {fault}", file.display()));
+        assert!(scene.title.ends_with('.'), "{}: the first line is no sentence", file.display());
+    }
+}
+
+#[test]
+fn every_xep_that_is_claimed_has_its_scenes() {
+    let page = xeps::page().unwrap();
+    for number in page.lines().filter_map(|line| line.strip_prefix("| [")?.split_once(']')) {
+        let folder = root().join("scenes").join(format!("xep-{}", number.0));
+        let scenes = scene::find(&folder).unwrap_or_default();
+        assert!(!scenes.is_empty(), "there is no scene in {}", folder.display());
+    }
+}
+
+#[test]
+fn the_table_of_xeps_is_up_to_date() {
+    let path = root().join("docs/xeps.md");
+    let page = xeps::page().unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page, "docs/xeps.md is out of date: UPDATE=1 cargo test -p whoelse-testkit");
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for path in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|e| e.path())
+    {
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
