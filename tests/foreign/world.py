@@ -1,0 +1,176 @@
+"""A server of ours and our own client behind pipes, for tests with other people's clients.
+
+Everything waits for events, with a patience that only a hanging program exhausts.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import re
+import shutil
+import tempfile
+import traceback
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = ROOT / "target" / "debug" / "whoelse"
+PATIENCE = 40
+
+CHECKS = []
+
+
+def check(function):
+    """Registers a test; its name is a sentence that is true."""
+    CHECKS.append(function)
+    return function
+
+
+def password(name):
+    return f"the secret of {name}"
+
+
+async def patiently(what, awaitable):
+    try:
+        return await asyncio.wait_for(awaitable, PATIENCE)
+    except (asyncio.TimeoutError, TimeoutError):
+        raise AssertionError(f"waited in vain: {what}") from None
+
+
+class Program:
+    """A program of ours, and the lines it has printed."""
+
+    def __init__(self, process):
+        self.process = process
+        self.lines = []
+        self.read = 0
+        self.changed = asyncio.Event()
+        self.readers = [asyncio.ensure_future(self._collect(process.stdout))]
+
+    @classmethod
+    async def start(cls, *args, cwd):
+        environment = {**os.environ, "HOME": str(cwd), "TZ": "UTC"}
+        environment.pop("RUST_LOG", None)
+        process = await asyncio.create_subprocess_exec(
+            BINARY,
+            *map(str, args),
+            cwd=cwd,
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=1 << 22,
+        )
+        return cls(process)
+
+    async def _collect(self, stream):
+        while line := await stream.readline():
+            self.lines.append(line.decode().rstrip("\n"))
+            self.changed.set()
+        self.lines.append("(end)")
+        self.changed.set()
+
+    async def hears(self, wanted):
+        """The next line that is this one, or fits this pattern; those before are passed over."""
+
+        def fits(line):
+            return wanted.search(line) if isinstance(wanted, re.Pattern) else line == wanted
+
+        async def wait():
+            while True:
+                while self.read < len(self.lines):
+                    line = self.lines[self.read]
+                    self.read += 1
+                    if fits(line):
+                        return line
+                    assert line != "(end)", "it has ended"
+                self.changed.clear()
+                await self.changed.wait()
+
+        try:
+            return await patiently(wanted, wait())
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nprinted: {self.lines}") from None
+
+    def says(self, line):
+        self.process.stdin.write(line.encode() + b"\n")
+
+    async def end(self):
+        """Ends its input, and waits for its end."""
+        if self.process.returncode is None:
+            self.process.stdin.close()
+            await patiently("the program ends", self.process.wait())
+        await asyncio.gather(*self.readers)
+        return self.process.returncode
+
+
+class World:
+    """A server with a few people, in a directory of its own."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="whoelse-foreign-"))
+        self.numbers = itertools.count()
+        self.clients = []
+        self.server = None
+        self.port = 0
+
+    async def __aenter__(self):
+        people = [f"{name} {password(name)}\n" for name in ("alice", "bob", "carol")]
+        credentials = self.folder / "credentials.txt"
+        credentials.write_text("".join(people))
+        credentials.chmod(0o600)
+        self.server = await Program.start("server", 0, cwd=self.folder)
+        line = await self.server.hears(re.compile(r"^listening on 127\.0\.0\.1:\d+$"))
+        self.port = int(line.rsplit(":", 1)[1])
+        return self
+
+    async def __aexit__(self, *_):
+        for client in self.clients:
+            if client.process.returncode is None:
+                client.process.kill()
+                await client.process.wait()
+        self.server.process.terminate()
+        status = await patiently("the server stops", self.server.process.wait())
+        shutil.rmtree(self.folder, ignore_errors=True)
+        assert status == 0, f"the server ended with status {status}"
+
+    @property
+    def certificate(self):
+        return self.folder / "whoelse-data" / "certificate.pem"
+
+    async def client(self, name):
+        """Our own client, logged in."""
+        state = self.folder / f"client-{next(self.numbers)}"
+        client = await Program.start("client", self.port, "--state-dir", state, cwd=self.folder)
+        self.clients.append(client)
+        await client.hears("Username:")
+        client.says(name)
+        await client.hears("Password:")
+        client.says(password(name))
+        await client.hears("Welcome")
+        return client
+
+
+async def run_all():
+    """Runs every check in a world of its own; returns whether all of them passed."""
+    # What slixmpp leaves undone when it is cut off is of no interest here.
+    for library in ("asyncio", "slixmpp"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    passed = failed = 0
+    for function in CHECKS:
+        name = function.__name__.replace("_", " ")
+        world = World()
+        try:
+            async with world:
+                await function(world)
+        except Exception:
+            failed += 1
+            print(f"FAILED {name}", flush=True)
+            traceback.print_exc()
+            if world.server:
+                print("\n".join(world.server.lines), flush=True)
+        else:
+            passed += 1
+            print(f"ok     {name}", flush=True)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return passed > 0 and failed == 0
