@@ -108,8 +108,8 @@ impl Play {
 
     fn verb(&mut self, name: &str, verb: &Verb) -> Result<(), String> {
         match verb {
-            Verb::Connects { way, from } => {
-                let line = self.world.connect(*way, *from)?;
+            Verb::Connects { way, from, injected } => {
+                let line = self.world.connect(*way, *from, injected)?;
                 self.actor(name).take_line(line);
             }
             Verb::OpensStream => self.opens_stream(name)?,

@@ -10,6 +10,7 @@ pub use read::Fault;
 pub(crate) use read::duration;
 
 use crate::tree::Tree;
+use crate::world::Kind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Scene {
     pub accounts: Vec<String>,
     /// Why it cannot be played over sockets, if it says so itself.
     pub only_in_memory: Option<String>,
+    /// Why it cannot be played in memory, if it says so.
+    pub only_over_sockets: Option<String>,
     /// What happens.
     pub steps: Vec<Step>,
 }
@@ -106,6 +109,8 @@ pub enum Verb {
         way: Way,
         /// From which address.
         from: Option<IpAddr>,
+        /// What somebody in between adds in clear behind the request for TLS.
+        injected: String,
     },
     /// Sends a stream header, and forgets what comes back.
     OpensStream,
@@ -197,17 +202,20 @@ impl Scene {
         name(&self.path)
     }
 
-    /// Why it is not played over sockets.
-    pub fn only_in_memory(&self) -> Option<String> {
-        if let Some(why) = &self.only_in_memory {
-            return Some(why.clone());
-        }
+    /// Why it is not played in this world; `None` if it is.
+    pub fn skipped(&self, kind: Kind) -> Option<String> {
         let has = |wanted: fn(&Act) -> bool| self.steps.iter().any(|step| wanted(&step.act));
-        if has(|act| matches!(act, Act::Pass(_))) {
-            return Some("it moves the clock".to_owned());
+        match kind {
+            Kind::Memory => self.only_over_sockets.clone(),
+            Kind::Sockets if self.only_in_memory.is_some() => self.only_in_memory.clone(),
+            Kind::Sockets if has(|act| matches!(act, Act::Pass(_))) => {
+                Some("it moves the clock".to_owned())
+            }
+            Kind::Sockets => {
+                let crashes = has(|act| matches!(act, Act::Server(Server::Crashes)));
+                crashes.then(|| "a server in the same process cannot crash".to_owned())
+            }
         }
-        let crashes = has(|act| matches!(act, Act::Server(Server::Crashes)));
-        crashes.then(|| "a server in the same process cannot crash".to_owned())
     }
 
     /// Whether what the server remembers has to lie in a file that outlives it.

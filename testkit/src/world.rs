@@ -29,8 +29,9 @@ pub enum Kind {
 
 /// A world for one scene.
 pub(crate) trait World {
-    /// Connects to the server.
-    fn connect(&mut self, way: Way, from: Option<IpAddr>) -> Result<Line, String>;
+    /// Connects to the server. `injected` is what somebody in between adds in clear behind the
+    /// request for TLS.
+    fn connect(&mut self, way: Way, from: Option<IpAddr>, injected: &str) -> Result<Line, String>;
 
     /// Waits until the server has done what it can do now without hearing or a moving clock.
     fn settle(&mut self);

@@ -88,7 +88,7 @@ fn run_one(test: &Test) -> Outcome {
         Ok(scene) => scene,
         Err(fault) => return Outcome::Bad(format!("{}, {fault}", test.path.display())),
     };
-    if let (Kind::Sockets, Some(why)) = (test.kind, scene.only_in_memory()) {
+    if let Some(why) = scene.skipped(test.kind) {
         return Outcome::Skipped(why);
     }
     match catch_unwind(AssertUnwindSafe(|| play(&scene, test.kind))) {

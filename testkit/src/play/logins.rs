@@ -97,7 +97,7 @@ impl Play {
         }
         let fresh = actor.line.is_some() && !actor.ended && !actor.open && actor.inbox.is_empty();
         if !fresh || resume.is_some() {
-            let line = self.world.connect(login.way, login.from)?;
+            let line = self.world.connect(login.way, login.from, "")?;
             self.actor(name).take_line(line);
         }
         let actor = self.actor(name);

@@ -57,6 +57,7 @@ impl Scene {
             settings: Vec::new(),
             accounts: Vec::new(),
             only_in_memory: None,
+            only_over_sockets: None,
             steps: Vec::new(),
         };
         for paragraph in paragraphs(text) {
@@ -88,6 +89,10 @@ impl Scene {
             self.only_in_memory = Some(why.trim().to_owned());
             return Ok(());
         }
+        if let Some(why) = head.strip_prefix("only over sockets:") {
+            self.only_over_sockets = Some(why.trim().to_owned());
+            return Ok(());
+        }
         let act = match head.strip_prefix("here:") {
             Some(cast) => {
                 Act::Here(list(cast).iter().map(|one| read_cast(one)).collect::<Result<_, _>>()?)
@@ -107,7 +112,11 @@ impl Scene {
 
 fn needs_block(act: &Act) -> bool {
     let Act::Actor(_, verb) = act else { return false };
-    matches!(verb, Verb::Sends(..) | Verb::SendsBytes(_) | Verb::Hears { .. })
+    match verb {
+        Verb::Sends(..) | Verb::SendsBytes(_) | Verb::Hears { .. } => true,
+        Verb::Connects { injected, .. } => !injected.is_empty(),
+        _ => false,
+    }
 }
 
 fn paragraphs(text: &str) -> Vec<Paragraph<'_>> {
@@ -191,7 +200,7 @@ fn verb(words: &mut Words<'_>, block: &str) -> Result<Verb, String> {
         }
     }
     if words.take("connects") {
-        return connects(words);
+        return connects(words, block);
     }
     if words.take("logs in") {
         let (login, _) = Login::read(words)?;
@@ -233,7 +242,7 @@ fn verb(words: &mut Words<'_>, block: &str) -> Result<Verb, String> {
     Err(unknown(words.0))
 }
 
-fn connects(words: &mut Words<'_>) -> Result<Verb, String> {
+fn connects(words: &mut Words<'_>, block: &str) -> Result<Verb, String> {
     let way = match () {
         () if words.take("in clear") => Way::Clear,
         () if words.take("over the admin socket") => Way::Admin,
@@ -244,7 +253,11 @@ fn connects(words: &mut Words<'_>) -> Result<Verb, String> {
         true => Some(address(words)?),
         false => None,
     };
-    Ok(Verb::Connects { way, from })
+    let injected = match words.take("with this behind STARTTLS") {
+        true => lengthen(block),
+        false => String::new(),
+    };
+    Ok(Verb::Connects { way, from, injected })
 }
 
 fn resumes(words: &mut Words<'_>) -> Result<Verb, String> {
@@ -352,6 +365,7 @@ fn bytes(block: &str) -> Result<Vec<u8>, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::world::Kind;
 
     fn read(text: &str) -> Result<Scene, Fault> {
         Scene::read(Path::new("scenes/x/y.scene"), text)
@@ -396,7 +410,8 @@ mod tests {
         };
         assert_eq!((who.as_str(), expected.len()), ("bob/phone", 2));
         assert!(matches!(scene.steps[3].act, Act::Pass(time) if time == Duration::from_secs(90)));
-        assert_eq!(scene.only_in_memory(), Some("it moves the clock".to_owned()));
+        assert_eq!(scene.skipped(Kind::Sockets), Some("it moves the clock".to_owned()));
+        assert_eq!(scene.skipped(Kind::Memory), None);
     }
 
     #[test]

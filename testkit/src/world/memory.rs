@@ -121,7 +121,7 @@ async fn quiet(connections: &Connections) {
 }
 
 impl World for Memory {
-    fn connect(&mut self, way: Way, from: Option<IpAddr>) -> Result<Line, String> {
+    fn connect(&mut self, way: Way, from: Option<IpAddr>, _: &str) -> Result<Line, String> {
         let (near, far) = tokio::io::duplex(PIPE);
         let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (door, place) = match way {

@@ -65,14 +65,12 @@ async fn tcp(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
 }
 
 /// RFC 6120, 5: asks for TLS in clear, as every client does.
-async fn starttls(stream: &mut TcpStream) -> io::Result<()> {
-    stream
-        .write_all(
-            b"<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
-              xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>\
-              <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
-        )
-        .await?;
+async fn starttls(stream: &mut TcpStream, injected: &str) -> io::Result<()> {
+    let asked = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
+                 xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>\
+                 <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+    // In one packet: it is there before the handshake begins.
+    stream.write_all(format!("{asked}{injected}").as_bytes()).await?;
     let mut heard = Vec::new();
     // The server writes nothing behind it before the handshake.
     while !heard.ends_with(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>") {
@@ -96,7 +94,7 @@ async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl World for Sockets {
-    fn connect(&mut self, way: Way, from: Option<IpAddr>) -> Result<Line, String> {
+    fn connect(&mut self, way: Way, from: Option<IpAddr>, injected: &str) -> Result<Line, String> {
         let server = self.running()?;
         let (starttls_at, direct_at) = (server.addresses().first(), server.direct_tls_addresses());
         let to = if way == Way::Direct { direct_at.first() } else { starttls_at };
@@ -113,7 +111,7 @@ impl World for Sockets {
                 return Ok(Line::new(handle, stream, none));
             }
             if way == Way::Encrypted {
-                starttls(&mut stream).await?;
+                starttls(&mut stream, injected).await?;
             }
             let (stream, channel) = handshake(stream, way == Way::Direct).await?;
             Ok(Line::new(handle, stream, channel))
