@@ -164,7 +164,7 @@ async def slixmpp_gets_what_came_while_it_was_away_in_order_with_times(world):
     alice.chat("bob", "for later")
     await alice["xep_0199"].ping("localhost")
     await alice.leave()
-    bob = await world.client("bob")
+    bob = await world.client("bob", waits=True)
     await bob.hears(re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d\] alice: for later$"))
 
 

@@ -138,8 +138,12 @@ class World:
     def certificate(self):
         return self.folder / "whoelse-data" / "certificate.pem"
 
-    async def client(self, name):
-        """Our own client, logged in."""
+    async def client(self, name, waits=False):
+        """Our own client, logged in.
+
+        Unless something waits for it, it has asked a question and heard the answer: what is sent
+        to it from then on comes at once, and so without a time.
+        """
         state = self.folder / f"client-{next(self.numbers)}"
         client = await Program.start("client", self.port, "--state-dir", state, cwd=self.folder)
         self.clients.append(client)
@@ -148,6 +152,9 @@ class World:
         await client.hears("Password:")
         client.says(password(name))
         await client.hears("Welcome")
+        if not waits:
+            client.says("unblock nobody")
+            await client.hears("nobody is not blocked")
         return client
 
 
