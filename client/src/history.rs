@@ -1,6 +1,6 @@
 //! XEP-0313, Message Archive Management, asked by a client: the last messages with somebody.
 //!
-//! What arrives as a result counts only from the own account (security-tests.md, row 27), and
+//! What arrives as a result counts only from the own account (security.md, row 27), and
 //! inside it only what the two have written to each other.
 
 use whoelse_xmpp::write::Element;
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(message.at, parse_time("2026-11-22T14:03:00Z"));
     }
 
-    // security-tests.md, row 27.
+    // security.md, row 27.
     #[test]
     fn a_result_counts_from_the_own_account_only() {
         let of = |from: &str| result_of(&result(from, "bob@a.example/y"), &me());

@@ -2,7 +2,7 @@
 //!
 //! What is written carries its id twice, as `id` and as `origin-id`, so that one that has to be
 //! sent again is recognised by the server and appears once. What is read is believed only as far
-//! as its sender may speak (security-tests.md, row 24): copies of other people's messages, ids
+//! as its sender may speak (security.md, row 24): copies of other people's messages, ids
 //! and times count only from the own account or the own server.
 
 use std::collections::VecDeque;
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(id(&with(forged.to_owned())), None);
     }
 
-    // security-tests.md, row 24.
+    // security.md, row 24.
     #[test]
     fn a_forged_carbon_shows_nothing() {
         for sender in ["mallory@a.example/x", "me@a.example", "a.example"] {

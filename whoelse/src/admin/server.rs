@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use whoelse_server::config::{Config, Overrides};
 use whoelse_server::Server;
+use whoelse_server::config::{Config, Overrides};
 
 use crate::cli;
 

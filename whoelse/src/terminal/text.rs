@@ -1,4 +1,4 @@
-//! Text from others, made safe for a terminal (docs/behaviour.md; security-tests.md, row 46).
+//! Text from others, made safe for a terminal (docs/behaviour.md; security.md, row 46).
 //!
 //! A control character could move the cursor, recolour, retitle or type into the terminal; a
 //! bidirectional control could show words in another order; a line break could start a line that

@@ -1,4 +1,4 @@
-//! The rows of `docs/security-tests.md` that fall to the accepting machine.
+//! The rows of `docs/security.md` that fall to the accepting machine.
 
 use super::*;
 
