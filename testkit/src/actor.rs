@@ -1,8 +1,9 @@
 //! Somebody in a scene: a connection, what was heard on it, and a login under way.
 
+use std::collections::VecDeque;
+
 use crate::line::Line;
 use crate::tree::{Ear, Heard, Tree};
-use std::collections::VecDeque;
 use whoelse_stream::client::{Machine, Opening, Step};
 use whoelse_stream::sm;
 use whoelse_xmpp::{StreamError, ns};

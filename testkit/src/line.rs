@@ -1,10 +1,12 @@
 //! The client's end of a connection: two small tasks, one that reads and one that writes.
 
 use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
+
 use whoelse_server::connection::Io;
 use whoelse_stream::ChannelBindings;
 

@@ -4,8 +4,9 @@
 //! time and for the same thing ever after. As content, `{anything}` allows any further children
 //! and text. White space around children means nothing, the order of attributes neither.
 
-use crate::tree::{Content, Tree};
 use std::collections::BTreeMap;
+
+use crate::tree::{Content, Tree};
 
 /// What wildcards have stood for.
 pub type Names = BTreeMap<String, String>;

@@ -5,14 +5,15 @@
 
 mod logins;
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
 use crate::actor::Actor;
 use crate::pattern::{self, Names};
 use crate::scene::{Act, Cast, Expected, Goal, Login, Scene, Server, Step, Verb};
 use crate::tree::Heard;
 use crate::world::{self, Kind, World};
-use std::collections::BTreeMap;
-use std::fmt;
-use std::path::PathBuf;
 
 /// Why a scene did not go as written.
 #[derive(Debug)]

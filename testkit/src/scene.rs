@@ -9,11 +9,12 @@ pub use login::{Goal, Login, PASSWORD, Refused};
 pub use read::Fault;
 pub(crate) use read::duration;
 
-use crate::tree::Tree;
-use crate::world::Kind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::tree::Tree;
+use crate::world::Kind;
 
 /// One scene file.
 #[derive(Debug, Clone)]

@@ -3,9 +3,10 @@
 //! Read with rxml and not with our own scanner, so that what the server writes is judged by
 //! somebody else.
 
-use rxml::{Event, Options, Parse, Parser, WithOptions};
 use std::collections::BTreeMap;
 use std::fmt;
+
+use rxml::{Event, Options, Parse, Parser, WithOptions};
 
 /// What a stream's own start tag declares, around every fragment of a scene.
 const ROOT: &str = "<stream:stream xmlns='jabber:client' \

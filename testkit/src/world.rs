@@ -1,18 +1,18 @@
 //! Where scenes are played: a server, a clock, and ways to connect.
 
-mod certificates;
 pub mod memory;
 mod settings;
 pub mod sockets;
 
 pub use settings::settings;
 
-use crate::line::Line;
-use crate::scene::{PASSWORD, Scene, Server, Way};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
 use std::time::Duration;
+
+use crate::line::Line;
+use crate::scene::{PASSWORD, Scene, Server, Way};
 use whoelse_core::Node;
 use whoelse_store::StoredVerifier;
 use whoelse_stream::Password;

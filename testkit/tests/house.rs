@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
 use whoelse_testkit::{scene, xeps};
 
 fn root() -> PathBuf {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
 use whoelse_testkit::play::play;
 use whoelse_testkit::scene::{self, Scene};
 use whoelse_testkit::world::Kind;

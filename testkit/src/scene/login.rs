@@ -1,8 +1,9 @@
 //! How a scene says who logs in, and how.
 
+use std::net::IpAddr;
+
 use super::Way;
 use super::words::Words;
-use std::net::IpAddr;
 
 /// The password of every account that does not say another.
 pub const PASSWORD: &str = "pencil";

@@ -1,13 +1,14 @@
 //! From the text of a scene to its steps.
 
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
 use super::login::{Goal, Login, Refused, address};
 use super::words::Words;
 use super::{Act, Cast, Expected, Scene, Server, Setting, Step, Verb, Way};
 use crate::pattern;
 use crate::tree::Tree;
-use std::fmt;
-use std::path::Path;
-use std::time::Duration;
 
 /// What is wrong with a scene file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,14 +5,16 @@
 //! by waiting: when the rules are idle and every task has had its turn several times over, all of
 //! them wait for bytes or for the clock.
 
-use super::World;
-use crate::line::Line;
-use crate::scene::{Scene, Server, Way};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
+
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+
+use super::World;
+use crate::line::Line;
+use crate::scene::{Scene, Server, Way};
 use whoelse_core::guard::Place;
 use whoelse_core::settings::Settings;
 use whoelse_core::{Clock, Node, Time};
