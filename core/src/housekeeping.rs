@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use whoelse_store::Error;
+
 use crate::clock::Time;
 use crate::node::Node;
 
@@ -46,9 +48,14 @@ async fn forget(node: &Arc<Node>) {
             Ok(((), Vec::new()))
         })
     });
-    if let Err(error) = purged.await {
-        tracing::warn!(%error, "housekeeping_failed");
-        return;
+    match purged.await {
+        Ok(()) => {}
+        // The server stops.
+        Err(Error::Closed) => return,
+        Err(error) => {
+            tracing::warn!(%error, "housekeeping_failed");
+            return;
+        }
     }
     if let Some(kept) = node.settings.history {
         expire(node, now.before(kept)).await;
@@ -62,7 +69,7 @@ async fn expire(node: &Arc<Node>, before: Time) {
         });
         match removed.await {
             Ok(removed) if removed as i64 >= STEP => {}
-            Ok(_) => return,
+            Ok(_) | Err(Error::Closed) => return,
             Err(error) => {
                 tracing::warn!(%error, "history_not_expired");
                 return;

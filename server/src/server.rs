@@ -203,14 +203,26 @@ struct Starting<'a> {
 
 impl Starting<'_> {
     async fn finish(self) -> Result<(Arc<Connections>, AdminSocket, Vec<String>), StartError> {
-        let mut notes = Vec::new();
         let node = self.node().await?;
+        let finished = self.finish_with(&node).await;
+        if finished.is_err() {
+            // Whatever it has begun ends before the store is closed under it.
+            node.stop().await;
+        }
+        finished
+    }
+
+    async fn finish_with(
+        &self,
+        node: &Arc<Node>,
+    ) -> Result<(Arc<Connections>, AdminSocket, Vec<String>), StartError> {
+        let mut notes = Vec::new();
         let certificate = self.certificate(&node.domain_name(), &mut notes)?;
         if let Some(file) = &self.config.credentials
             && (file.required || file.path.exists())
         {
             let unreadable = |error| StartError::Credentials(file.path.clone(), error);
-            let outcome = credentials::import(&node, &file.path).await.map_err(unreadable)?;
+            let outcome = credentials::import(node, &file.path).await.map_err(unreadable)?;
             if outcome.created > 0 {
                 let (created, shown) = (outcome.created, file.path.display());
                 notes.push(format!("made {created} accounts from {shown}"));
@@ -219,7 +231,7 @@ impl Starting<'_> {
         }
         let admin = AdminSocket::bind(self.data.path())
             .map_err(|error| StartError::Admin(self.data.path().join(crate::admin::NAME), error))?;
-        Ok((Connections::new(node, Some(certificate)), admin, notes))
+        Ok((Connections::new(node.clone(), Some(certificate)), admin, notes))
     }
 
     async fn node(&self) -> Result<Arc<Node>, StartError> {
