@@ -13,8 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use whoelse_store::{Appended, NewMessage, Store, Tx};
-use whoelse_xmpp::{Condition, Outgoing, Stanza, StanzaError, StreamCondition, StreamError};
+use whoelse_store::{Appended, LoggedMessage, NewMessage, Store, Tx};
+use whoelse_xmpp::{
+    BareJid, Condition, Outgoing, Stanza, StanzaError, StreamCondition, StreamError,
+};
 
 use crate::account::Account;
 use crate::clock::Time;
@@ -392,12 +394,28 @@ async fn page(node: &Arc<Node>, store: &Store, session: &Arc<Session>) {
         }
         bytes += row.stanza.len();
         last = row.seq;
-        session.push_logged(delivery::from_log(node, &session.account, row));
+        if is_wanted(node, session, &row).await {
+            session.push_logged(delivery::from_log(node, &session.account, row));
+        }
     }
     session.set_drain(match full || cut {
         true => Drain::After { seq: last, asked: false },
         false => Drain::Live,
     });
+}
+
+/// Whether the session's user still wants to hear from who said this: since then they may have
+/// blocked them (XEP-0191, 3.3).
+async fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
+    let Ok(sender) = BareJid::parse(&node.address_of(&row.sender, "")) else { return true };
+    match node.account(&sender).await {
+        Ok(Some(sender)) => node.sees(&session.account, &sender),
+        Ok(None) => true,
+        Err(error) => {
+            tracing::warn!(%error, account = %sender, "account_not_loaded");
+            true
+        }
+    }
 }
 
 async fn save_cursors(node: &Node, store: &Store) {
