@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use whoelse_testkit::play::{Failure, play};
-use whoelse_testkit::scene::Scene;
+use whoelse_testkit::scene::{Scene, Setting};
 use whoelse_testkit::world::Kind;
 
 const HERE: &str = "# A scene.\naccounts: alice, bob\nhere: alice, bob\n";
@@ -86,4 +86,35 @@ fn the_clock_moves_only_when_the_scene_says_so() {
 
     played(slow).unwrap();
     fails(&slow.replace("30 s", "29 s"), 7, &["heard nothing"]);
+}
+
+/// A test counts when it fails with the defence removed: the scenes of defences that can be set.
+#[test]
+fn a_scene_of_security_fails_without_the_defence() {
+    for (name, setting) in [
+        ("security/row-05-half-open", "half_open_per_place = 20"),
+        ("security/row-05-half-open-in-all", "half_open = 20"),
+        ("security/row-24-forged-carbons", "features_off = forgeries"),
+        ("security/row-28-stanza-id", "features_off = stanza-ids"),
+        ("security/row-42-tries-at-once", "block_duration = 0 s"),
+        ("behaviour/broadcast/forged", "features_off = forgeries"),
+        ("behaviour/log-in/third-failure", "block_duration = 0 s"),
+        ("behaviour/message/mailbox-full", "undelivered_messages = 1000"),
+        ("behaviour/sessions/one-is-refused", "sessions = many"),
+        ("behaviour/timeout/idle", "timeout = 0 s"),
+        ("rfc-6120/4-streams/too-slow", "negotiation = 1 h"),
+        ("xep-0077/closed", "registration = open"),
+        ("xep-0191/too-many", "blocks = 1000"),
+        ("xep-0191/what-the-blocked-cannot-do", "features_off = blocking"),
+        ("xep-0198/silent-client", "ack_wait = 1 h"),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../scenes/{name}.scene"));
+        let mut scene = Scene::open(&path).unwrap();
+        let (key, value) = setting.split_once(" = ").unwrap();
+        let (key, value) = (key.to_owned(), value.to_owned());
+        // The last word counts.
+        scene.settings.push(Setting { key, value });
+
+        assert!(play(&scene, Kind::Memory).is_err(), "{name} passes with {setting}");
+    }
 }
