@@ -285,13 +285,17 @@ impl Session {
         self.reads.load(Ordering::Acquire)
     }
 
-    /// Waits until something was read after so many reads, or the session is over.
-    pub(crate) async fn heard_after(&self, reads: u64) {
+    /// Waits until something was read after so many reads. False if the session is over or its
+    /// connection lost before.
+    pub(crate) async fn heard_after(&self, reads: u64) -> bool {
         loop {
             let news = self.settled.notified();
             self.probed.store(true, Ordering::Release);
-            if self.reads() > reads || self.is_gone() {
-                return;
+            if self.is_gone() || !self.is_attached() {
+                return false;
+            }
+            if self.reads() > reads {
+                return true;
             }
             news.await;
         }

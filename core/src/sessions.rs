@@ -121,7 +121,7 @@ impl Node {
         let probe = self.settings.limits.probe;
         tokio::select! {
             biased;
-            () = session.heard_after(reads) => true,
+            heard = session.heard_after(reads) => heard,
             () = self.clock.sleep(probe) => false,
         }
     }

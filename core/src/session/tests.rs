@@ -130,5 +130,15 @@ async fn a_sign_of_life_counts_within_the_same_tick_of_the_clock() {
 
     session.heard(NOW);
 
-    session.heard_after(reads).await;
+    assert!(session.heard_after(reads).await);
+}
+
+#[tokio::test]
+async fn a_session_whose_connection_is_lost_gives_no_sign_of_life() {
+    let session = session();
+    let reads = session.reads();
+
+    session.detach(1).unwrap();
+
+    assert!(!session.heard_after(reads).await);
 }
