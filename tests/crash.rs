@@ -11,7 +11,7 @@
 
 mod common;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -28,8 +28,8 @@ const SENDERS: usize = 4;
 const RECEIVERS: usize = 3;
 /// Messages of one sender that may be on their way at once.
 const WINDOW: usize = 20;
-/// A confirmation is noted at most a second late; and this test may hear of a crash a little late.
-const LAST_SECOND: Duration = Duration::from_millis(1_000 + 1_000);
+/// A confirmation is noted at most a second late; a busy machine may take longer for both.
+const LAST_SECOND: Duration = Duration::from_millis(1_000 + 2_000);
 
 /// How many messages a sender has sent to each receiver, all of them acknowledged.
 type Sent = [u32; RECEIVERS];
@@ -57,11 +57,11 @@ struct Receipt {
     session: usize,
 }
 
-/// What a receiver got, and which of its sessions ended with a goodbye that was answered.
+/// What a receiver got, and when each of its sessions ended without a goodbye that was answered.
 #[derive(Default)]
 struct Inbox {
     receipts: Vec<Receipt>,
-    polite: HashSet<usize>,
+    broken: HashMap<usize, Instant>,
 }
 
 #[test]
@@ -226,13 +226,15 @@ fn receive(world: &World, me: usize, mut chance: Chance) -> Inbox {
             }
         }
         let leave_after = chance.number(1, 150) as usize;
-        match receive_over(world, me, &mut raw, &mut inbox.receipts, session, leave_after) {
+        let visit = receive_over(world, me, &mut raw, &mut inbox.receipts, session, leave_after);
+        inbox.broken.insert(session, Instant::now());
+        match visit {
             Ok(Visit::Complete) => return inbox,
             Ok(Visit::Enough) => match chance.number(0, 2) {
                 // Politely: what was confirmed is confirmed.
                 0 => {
                     if raw.close().is_ok() {
-                        inbox.polite.insert(session);
+                        inbox.broken.remove(&session);
                     }
                 }
                 // As a phone in a tunnel, which comes back to its session …
@@ -402,9 +404,8 @@ fn check_repeats(me: usize, inbox: &Inbox, crashes: &[Instant]) -> usize {
         let Some(confirmed) = before.confirmed else { continue };
         // Confirmed, and yet here again: the note of it was lost in the next crash, or the
         // confirmation itself in the end of its connection.
-        let next_crash = crashes.iter().find(|crash| (confirmed..receipt.at).contains(crash));
-        let impolite = !inbox.polite.contains(&before.session);
-        let lost = next_crash.copied().or(impolite.then_some(receipt.at));
+        let crash = crashes.iter().find(|crash| (confirmed..receipt.at).contains(crash));
+        let lost = [crash, inbox.broken.get(&before.session)].into_iter().flatten().min();
         let lost = lost.unwrap_or_else(|| panic!("{name}, no reason: {before:?}, {receipt:?}"));
         assert!(
             lost.saturating_duration_since(confirmed) < LAST_SECOND,

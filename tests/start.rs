@@ -100,6 +100,8 @@ fn a_directory_that_cannot_be_written_is_one_line() {
     home.run(&["server", "0", "--data", "file/data"]).failed(1, &["file/data"]);
     home.run(&["server", "0", "--data", "file"]).failed(1, &["file"]);
     home.run(&["server", "0", "--data", "/proc/whoelse-data"]).failed(1, &["/proc/whoelse-data"]);
+    // One that is there and read-only, for the administrator, too.
+    home.run(&["server", "0", "--data", "/sys/kernel"]).failed(1, &["/sys/kernel"]);
     home.run(&["server", "0", "--data", "missing/data"]).failed(1, &["missing/data"]);
 
     assert_eq!(fs::read_to_string(home.path().join("file")).unwrap(), "no directory");
