@@ -102,6 +102,14 @@ impl Actor {
         (self.open, self.ended) = (false, true);
     }
 
+    /// Sends bytes, and breaks the connection behind them.
+    pub fn send_and_break(&mut self, bytes: &[u8]) {
+        if let Some(line) = self.line.take() {
+            line.break_behind(bytes);
+        }
+        self.drop_line();
+    }
+
     /// Whether the server can be asked for a sign that it has come so far.
     pub fn can_ask(&self) -> bool {
         let reads = self.line.as_ref().is_some_and(Line::is_reading);

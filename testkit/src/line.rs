@@ -12,7 +12,8 @@ use whoelse_stream::ChannelBindings;
 
 /// A connection. Dropping it breaks it.
 pub struct Line {
-    write: mpsc::UnboundedSender<Vec<u8>>,
+    /// Gone once no more is to be written.
+    write: Option<mpsc::UnboundedSender<Vec<u8>>>,
     heard: Arc<Heard>,
     reading: watch::Sender<bool>,
     /// What ties a login to the channel.
@@ -68,13 +69,21 @@ impl Line {
                 }
             }
         });
-        Line { write, heard, reading, channel, tasks: [reader, writer] }
+        Line { write: Some(write), heard, reading, channel, tasks: [reader, writer] }
     }
 
     /// Sends bytes; they wait here while the other end does not read.
     pub fn write(&self, bytes: &[u8]) {
-        // Fails when the connection is gone, which is seen by reading.
-        let _ = self.write.send(bytes.to_vec());
+        if let Some(write) = &self.write {
+            // Fails when the connection is gone, which is seen by reading.
+            let _ = write.send(bytes.to_vec());
+        }
+    }
+
+    /// Sends these bytes, hears nothing more, and breaks when they are on their way.
+    pub fn break_behind(mut self, bytes: &[u8]) {
+        self.write(bytes);
+        self.write = None;
     }
 
     /// Takes what has come in, and whether the other end has closed the connection.
@@ -101,6 +110,11 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        let [reader, writer] = &self.tasks;
+        reader.abort();
+        // Without its sender it ends by itself, behind what it still has to write.
+        if self.write.is_some() {
+            writer.abort();
+        }
     }
 }

@@ -129,6 +129,10 @@ impl Play {
                 }
                 self.names.remove("n");
             }
+            Verb::SendsAndBreaks(text) => {
+                let text = pattern::fill(text, &self.names);
+                self.connected(name)?.send_and_break(text.as_bytes());
+            }
             Verb::SendsBytes(bytes) => self.connected(name)?.send(bytes),
             Verb::Hears { expected, any_order, times } => {
                 for n in 1..=*times {

@@ -127,6 +127,8 @@ pub enum Verb {
     IsRefused(Refused),
     /// Sends this text, so many times.
     Sends(String, usize),
+    /// Sends this text, and the connection breaks behind it.
+    SendsAndBreaks(String),
     /// Sends these bytes as they are.
     SendsBytes(Vec<u8>),
     /// Hears these next.

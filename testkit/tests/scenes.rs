@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -32,7 +33,8 @@ enum Outcome {
 fn main() -> ExitCode {
     let arguments = Arguments::read();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenes");
-    let files = match scene::find(&folder) {
+    let found = folder.canonicalize().and_then(|folder| scene::find(&folder));
+    let files = match found {
         Ok(files) => files,
         Err(error) => {
             eprintln!("{}: {error}", folder.display());
@@ -51,7 +53,20 @@ fn main() -> ExitCode {
         tests.iter().for_each(|test| println!("{}: test", test.name));
         return ExitCode::SUCCESS;
     }
+    note_panics();
     run(tests)
+}
+
+/// Faults in tasks of the server, which tokio would keep to itself.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+/// Nothing that arrives from a network panics: one that does fails the whole run.
+fn note_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        usual(panic);
+    }));
 }
 
 fn run(tests: Vec<Test>) -> ExitCode {
@@ -108,6 +123,11 @@ fn report(mut results: Vec<(String, Outcome)>, begin: Instant) -> ExitCode {
             println!("\n---- {name} ----\n{why}");
         }
     }
+    let panics = PANICS.load(Ordering::Relaxed);
+    if panics > 0 {
+        println!("\nsomething panicked {panics} times; see above");
+    }
+    let bad = bad + panics;
     println!(
         "\ntest result: {}. {} passed; {bad} failed; {} ignored; finished in {:.2}s\n",
         if bad == 0 { "ok" } else { "FAILED" },

@@ -114,7 +114,9 @@ impl Scene {
 fn needs_block(act: &Act) -> bool {
     let Act::Actor(_, verb) = act else { return false };
     match verb {
-        Verb::Sends(..) | Verb::SendsBytes(_) | Verb::Hears { .. } => true,
+        Verb::Sends(..) | Verb::SendsAndBreaks(_) | Verb::SendsBytes(_) | Verb::Hears { .. } => {
+            true
+        }
         Verb::Connects { injected, .. } => !injected.is_empty(),
         _ => false,
     }
@@ -231,6 +233,9 @@ fn verb(words: &mut Words<'_>, block: &str) -> Result<Verb, String> {
     }
     if words.take("sends bytes") {
         return Ok(Verb::SendsBytes(bytes(block)?));
+    }
+    if words.take("sends, and the connection breaks") {
+        return Ok(Verb::SendsAndBreaks(lengthen(block)));
     }
     if words.take("sends") {
         return Ok(Verb::Sends(lengthen(block), times(words)?));
