@@ -398,10 +398,7 @@ async fn page(node: &Arc<Node>, store: &Store, session: &Arc<Session>) {
             session.push_logged(delivery::from_log(node, &session.account, row));
         }
     }
-    session.set_drain(match full || cut {
-        true => Drain::After { seq: last, asked: false },
-        false => Drain::Live,
-    });
+    session.page_read(last, full || cut);
 }
 
 /// Whether the session's user still wants to hear from who said this: since then they may have

@@ -38,7 +38,7 @@ pub struct Node {
     accounts: Accounts,
     served: ArcSwap<Served>,
     /// Accounts with an available session. Held for a look or a change, never across an await;
-    /// no other lock is taken under it.
+    /// taken before an account's list of sessions, never after.
     online: RwLock<HashMap<i64, Arc<Account>>>,
     /// Who can be resumed, by token. As above.
     pub(crate) resumptions: Mutex<HashMap<String, Weak<Session>>>,
@@ -299,13 +299,24 @@ impl Node {
         self.online.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    pub(crate) fn note_online(&self, account: &Arc<Account>) {
+    /// An account has an available session. Returns whether it had none before.
+    pub(crate) fn note_online(&self, account: &Arc<Account>) -> bool {
         let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
-        online.insert(account.id, account.clone());
+        let before = online.insert(account.id, account.clone());
+        before.is_none_or(|before| !Arc::ptr_eq(&before, account))
     }
 
-    pub(crate) fn note_offline(&self, account: &Account) {
-        self.online.write().unwrap_or_else(PoisonError::into_inner).remove(&account.id);
+    /// A session of the account is no longer available. Returns whether it was the last one; looks
+    /// under the lock, so that another one that becomes available at this moment is not lost.
+    pub(crate) fn note_offline(&self, account: &Arc<Account>) -> bool {
+        let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
+        // After the domain got another name it may be somebody in a new life who is online.
+        let known = online.get(&account.id).is_some_and(|known| Arc::ptr_eq(known, account));
+        let last = known && !account.is_online();
+        if last {
+            online.remove(&account.id);
+        }
+        last
     }
 
     /// Every session of every account in memory, the server's own among them.

@@ -33,9 +33,10 @@ fn priority(stanza: &Stanza) -> i8 {
 fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing, priority: i8) {
     let account = session.account.clone();
     let initial = !session.is_available();
-    let first = initial && !account.is_online();
-    session.set_presence(Some((presence.clone(), priority)));
-    node.note_online(&account);
+    if !session.set_presence(Some((presence.clone(), priority))) {
+        return;
+    }
+    let first = node.note_online(&account);
     tell_viewers(node, &account, &presence);
     if initial {
         tell_about_others(node, session);
@@ -52,18 +53,25 @@ fn become_unavailable(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoi
     if !session.is_available() {
         return;
     }
-    let account = session.account.clone();
     session.set_presence(None);
+    say_unavailable(node, session, presence);
+}
+
+fn say_unavailable(node: &Arc<Node>, session: &Session, presence: Outgoing) {
+    let account = session.account.clone();
     tell_viewers(node, &account, &presence);
-    if !account.is_online() {
-        node.note_offline(&account);
+    if node.note_offline(&account) {
         node.wiring.tell_online(node, &account, false);
     }
 }
 
-/// The session ends, with or without a word: its viewers hear that it is gone.
-pub(crate) fn end(node: &Arc<Node>, session: &Arc<Session>) {
-    become_unavailable(node, session, unavailable(session.jid.as_str()));
+/// The session is over, with or without a word: its viewers hear that it is gone.
+///
+/// `was_available`: it had sent presence, and not taken it back, when it ended.
+pub(crate) fn end(node: &Arc<Node>, session: &Arc<Session>, was_available: bool) {
+    if was_available {
+        say_unavailable(node, session, unavailable(session.jid.as_str()));
+    }
 }
 
 /// An unavailable presence without an address.

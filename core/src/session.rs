@@ -221,9 +221,14 @@ impl Session {
     /// What waits in the log is due to it in the same moment as what is committed from now on
     /// (RFC 6121, 8.5.2.2.1 and XEP-0160: with a priority of zero or more). One after the other, a
     /// message committed in between would overtake everything that waits.
-    pub(crate) fn set_presence(&self, presence: Option<(Outgoing, i8)>) {
+    ///
+    /// Returns false, and changes nothing, if the session is over: a presence can have waited for
+    /// its turn until then, and nobody would ever take it back.
+    pub(crate) fn set_presence(&self, presence: Option<(Outgoing, i8)>) -> bool {
         let mut state = self.lock();
-        let presence = presence.filter(|_| !state.gone);
+        if state.gone {
+            return false;
+        }
         let reads_log = presence.as_ref().is_some_and(|(_, priority)| *priority >= 0)
             && !self.account.is_server();
         state.drain = match state.drain {
@@ -239,6 +244,7 @@ impl Session {
         state.presence = presence;
         drop(state);
         self.wake.notify_one();
+        true
     }
 
     /// Remembers something for a feature until the session ends: that the client has asked for

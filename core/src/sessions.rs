@@ -247,11 +247,13 @@ impl Node {
             return;
         }
         self.void_resumption(session);
-        presence::end(self, session);
+        // Over first, so that nothing that is still under way makes it available again.
+        let left = session.finish();
         session.account.drop_session(session.id);
-        if let Some(left) = session.finish() {
+        if let Some(left) = left {
             tracing::info!(session = session.id, jid = %session.jid, "session_ended");
-            delivery::undelivered(self, session, left).await;
+            presence::end(self, session, left.was_available);
+            delivery::undelivered(self, session, left.unconfirmed).await;
         }
     }
 

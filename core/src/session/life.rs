@@ -24,6 +24,15 @@ pub enum ResumeRefused {
     },
 }
 
+/// What a session leaves behind.
+#[derive(Debug)]
+pub(crate) struct Leftovers {
+    /// It had sent presence and not taken it back.
+    pub was_available: bool,
+    /// What was never confirmed, oldest first.
+    pub unconfirmed: Vec<Queued>,
+}
+
 impl Session {
     /// XEP-0198, 3: starts counting. `resume` is the token by which it can be resumed.
     ///
@@ -215,8 +224,8 @@ impl Session {
         self.lock().end.clone()
     }
 
-    /// The end. Returns what was never confirmed, oldest first; `None` if it was over already.
-    pub(crate) fn finish(&self) -> Option<Vec<Queued>> {
+    /// The end. `None` if it was over already.
+    pub(crate) fn finish(&self) -> Option<Leftovers> {
         let mut state = self.lock();
         if std::mem::replace(&mut state.gone, true) {
             return None;
@@ -224,17 +233,17 @@ impl Session {
         self.available.store(false, Ordering::Release);
         state.attached = false;
         state.epoch += 1;
-        state.presence = None;
-        let mut left = match state.managed.take() {
+        let was_available = state.presence.take().is_some();
+        let mut unconfirmed = match state.managed.take() {
             Some(managed) => managed.sent.into_unacknowledged(),
             None => Vec::new(),
         };
-        left.extend(std::mem::take(&mut state.queue));
+        unconfirmed.extend(std::mem::take(&mut state.queue));
         state.queued_bytes = 0;
         drop(state);
         self.settled.notify_waiters();
         self.wake.notify_one();
-        Some(left)
+        Some(Leftovers { was_available, unconfirmed })
     }
 }
 

@@ -76,7 +76,9 @@ impl Session {
             Class::Kept(seq) if seq != 0 => Some(seq as i64),
             _ => None,
         };
-        if logged.is_some() && matches!(state.drain, Drain::After { .. }) {
+        if let (Some(number), Drain::After { seq, .. }) = (logged, state.drain)
+            && number > seq
+        {
             return Ok(());
         }
         // To a session that has not read the log a confirmation would mean more than it says:
@@ -208,8 +210,19 @@ impl Session {
         self.lock().drain
     }
 
-    pub(crate) fn set_drain(&self, drain: Drain) {
-        self.lock().drain = drain;
+    /// A page of the log has been queued: everything up to `last`. `more` may follow.
+    ///
+    /// The session can have become unavailable while the page was read. Then it stays so: going
+    /// live would let what it confirms later skip what is committed until it is back.
+    pub(crate) fn page_read(&self, last: i64, more: bool) {
+        let mut state = self.lock();
+        state.drain = match state.drain {
+            Drain::After { .. } if more => Drain::After { seq: last, asked: false },
+            Drain::After { .. } => Drain::Live,
+            Drain::Paused(seq) => Drain::Paused(seq.max(last)),
+            Drain::Live => Drain::Live,
+        };
+        drop(state);
         self.wake.notify_one();
     }
 

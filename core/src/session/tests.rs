@@ -142,3 +142,42 @@ async fn a_session_whose_connection_is_lost_gives_no_sign_of_life() {
 
     assert!(!session.heard_after(reads).await);
 }
+
+#[test]
+fn a_page_that_was_read_too_late_does_not_make_an_absent_session_live() {
+    let session = session();
+    let here = || Some((Element::new("presence").outgoing(Class::Presence), 0));
+    session.set_presence(here());
+    session.set_presence(None);
+
+    session.page_read(7, false);
+
+    assert_eq!(session.drain_state(), Drain::Paused(7));
+    session.set_presence(here());
+    assert_eq!(session.drain_state(), Drain::After { seq: 7, asked: false });
+}
+
+#[test]
+fn a_message_handed_on_reaches_a_session_that_has_read_past_its_number() {
+    let session = session();
+    session.set_presence(Some((Element::new("presence").outgoing(Class::Presence), 0)));
+    session.page_read(50, true);
+    let kept = |seq| Outgoing { class: Class::Kept(seq), ..said(&format!("n{seq}")) };
+
+    session.push(kept(40));
+    session.push(kept(60));
+
+    let written = written(&session, 1);
+    assert!(written.contains("n40") && !written.contains("n60"), "{written}");
+}
+
+#[test]
+fn a_session_that_is_over_does_not_become_available() {
+    let session = session();
+    session.finish();
+
+    let here = Some((Element::new("presence").outgoing(Class::Presence), 0));
+
+    assert!(!session.set_presence(here));
+    assert!(!session.is_available());
+}
