@@ -256,6 +256,10 @@ impl Letter {
                 self.done()
             }
             Verdict::NobodyThere if keepable => self.keep(&to, account, &strip),
+            // The server's own account has no mailbox, and nothing vanishes without a word.
+            Verdict::NobodyThere if account.is_server() => {
+                self.refuse_with(Condition::ServiceUnavailable)
+            }
             Verdict::NobodyThere => self.done(),
             Verdict::Deliver(targets) => {
                 let taken = targets.iter().any(|session| session.is_attached());
