@@ -161,13 +161,15 @@ pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
             None => out.extend_from_slice(text),
         }
     };
+    // In order, so that a stanza of nothing but what is left out costs no square of it.
+    let mut dropped = how.drop.to_vec();
+    dropped.sort_unstable();
+    dropped.dedup();
     let mut at = head.tag_end;
-    for (i, child) in stanza.children().iter().enumerate() {
-        if how.drop.contains(&i) {
-            let span = child.span();
-            append(&mut out, slice(at, span.start));
-            at = span.end;
-        }
+    for child in dropped.into_iter().filter_map(|i| stanza.children().get(i)) {
+        let span = child.span();
+        append(&mut out, slice(at, span.start));
+        at = span.end;
     }
     append(&mut out, slice(at, head.end_tag));
     out.extend_from_slice(how.add);
