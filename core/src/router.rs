@@ -183,9 +183,10 @@ impl Letter {
             Some("error") => return self.done(),
             Some(_) => return self.refuse_with(Condition::BadRequest),
         }
-        if self.session.spend_fanout(self.node.clock.now()).is_err() {
+        let bytes = self.stanza.bytes().len();
+        if self.session.spend_fanout(bytes, self.node.clock.now()).is_err() {
             return Routed::Waits(Box::pin(async move {
-                self.session.fan_out(&self.node.clock).await;
+                self.session.fan_out(bytes, &self.node.clock).await;
                 presence::broadcast(&self.node, &self.session, &self.stanza);
                 self.done();
             }));

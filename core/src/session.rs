@@ -128,6 +128,9 @@ struct Bucket {
 /// an append for everybody online, so a flood of them is slowed down, not delivered.
 const FANOUT_BURST: f64 = 30.0;
 const FANOUT_PER_SECOND: f64 = 2.0;
+/// Bytes that count as one more fan-out. Large ones would fill the queues of everybody who reads
+/// slowly, and cut them off.
+const FANOUT_BYTES: f64 = 4096.0;
 
 /// Marks of one session; some are made by its requests.
 const MARKS: usize = 64;
@@ -334,25 +337,28 @@ impl Session {
         Some(state.managed.as_ref()?.asked_at?.after(limits.ack_wait))
     }
 
-    /// Takes one fan-out from the budget, waiting for it if need be.
-    pub async fn fan_out(&self, clock: &Clock) {
-        while let Err(at) = self.spend_fanout(clock.now()) {
+    /// Takes one fan-out of so many bytes from the budget, waiting for it if need be.
+    pub async fn fan_out(&self, bytes: usize, clock: &Clock) {
+        while let Err(at) = self.spend_fanout(bytes, clock.now()) {
             clock.sleep_until(at).await;
         }
     }
 
-    /// Takes one fan-out from the budget, or says when there will be one.
-    pub(crate) fn spend_fanout(&self, now: Time) -> Result<(), Time> {
+    /// Takes one fan-out of so many bytes from the budget, or says when there will be one.
+    pub(crate) fn spend_fanout(&self, bytes: usize, now: Time) -> Result<(), Time> {
+        // The largest waits until nothing else has been spent, and not for ever.
+        let cost = (1.0 + (bytes as f64 / FANOUT_BYTES).floor()).min(FANOUT_BURST);
         let mut state = self.lock();
         let bucket = &mut state.fanout;
         let refill = now.since(bucket.at).as_secs_f64() * FANOUT_PER_SECOND;
         bucket.tokens = (bucket.tokens + refill).min(FANOUT_BURST);
         bucket.at = bucket.at.max(now);
-        if bucket.tokens >= 1.0 {
-            bucket.tokens -= 1.0;
+        if bucket.tokens >= cost {
+            bucket.tokens -= cost;
             return Ok(());
         }
-        let wait = (1.0 - bucket.tokens) / FANOUT_PER_SECOND;
+        // A millisecond more, so that rounding never has anybody wait for nothing.
+        let wait = (cost - bucket.tokens) / FANOUT_PER_SECOND + 0.001;
         Err(now.after(std::time::Duration::from_secs_f64(wait)))
     }
 }

@@ -38,7 +38,7 @@ async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         return Err(StanzaError::new(Condition::BadRequest)
             .with_text(format!("a broadcast has 1 to {MOST} characters, this one {length}")));
     }
-    cx.session.fan_out(&cx.node.clock).await;
+    cx.session.fan_out(text.len(), &cx.node.clock).await;
     let message = Element::new("message")
         .attr("from", cx.session.jid.as_str())
         .attr("type", "headline")
