@@ -3,9 +3,12 @@
 
 mod common;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use common::{Client, Home, Proxy, Server, password};
+use common::raw::socket_from;
+use common::{Client, Home, Proxy, Raw, Server, password};
+use whoelse_stream::client::Step;
 
 const MANY: &str = "listen = \"127.0.0.1:0\"\nregistration = \"closed\"\n\
                     contacts = \"everyone\"\nsessions = \"many\"\n";
@@ -315,4 +318,68 @@ fn a_certificate_that_changed_is_refused_until_the_server_proves_itself() {
     assert!(proved.contains("proved"), "{proved}");
     alice.expect("Trust it from now on (yes or no)?");
     alice.says("yes", "Welcome");
+}
+
+// ---- many tries ----
+
+/// One try from one place: whether it got in, and if not, what it was told.
+fn try_from(server: &Server, place: u8, name: &str, secret: &str) -> Result<(), String> {
+    let socket = socket_from(Ipv4Addr::new(127, 2, 0, place), server.address).unwrap();
+    let raw = Raw::over(socket, None).unwrap();
+    match raw.try_log_in(name, secret).unwrap() {
+        Ok(raw) => {
+            raw.close().unwrap();
+            Ok(())
+        }
+        Err(Step::AuthFailed(refusal)) => Err(refusal.text.unwrap_or_default()),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn twenty_failures_over_all_places_let_in_only_places_that_are_known() {
+    let server = Server::of(&["alice", "bob"]);
+    assert_eq!(try_from(&server, 1, "alice", &password("alice")), Ok(()));
+
+    // No place makes the three that would block it by itself.
+    for n in 0..20 {
+        assert!(try_from(&server, 10 + n / 2, "alice", "wrong").is_err());
+    }
+
+    assert!(try_from(&server, 2, "alice", &password("alice")).is_err());
+    assert_eq!(try_from(&server, 1, "alice", &password("alice")), Ok(()));
+    // Nobody else is meant.
+    assert_eq!(try_from(&server, 2, "bob", &password("bob")), Ok(()));
+}
+
+#[test]
+fn thirty_failures_from_one_place_block_the_place() {
+    let server = Server::of(&["alice"]);
+
+    // Names that do not exist count the same.
+    for n in 0..30 {
+        assert!(try_from(&server, 1, &format!("nobody{n}"), "wrong").is_err());
+    }
+
+    let refused = try_from(&server, 1, "alice", &password("alice")).unwrap_err();
+    assert!(refused.contains("blocked"), "{refused}");
+    assert_eq!(try_from(&server, 2, "alice", &password("alice")), Ok(()));
+}
+
+#[test]
+fn a_client_may_begin_with_tls_at_once() {
+    let home = Home::with_people(&["alice"]);
+    home.write(
+        "whoelse.toml",
+        "listen = \"127.0.0.1:0\"\ndirect_tls = \"127.0.0.1:0\"\ncontacts = \"everyone\"\n",
+    );
+    let mut server = home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"]);
+    let line = server.lines.wait_for("direct TLS", |line| line.ends_with("(direct TLS)"));
+    let (_, port) = line.strip_suffix(" (direct TLS)").unwrap().rsplit_once(':').unwrap();
+    let direct = (Ipv4Addr::LOCALHOST, port.parse::<u16>().unwrap()).into();
+
+    let mut alice = Client::start_with(&home, direct, &["--direct-tls"]);
+
+    alice.log_in("alice");
+    alice.hears_nothing();
 }

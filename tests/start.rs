@@ -288,3 +288,29 @@ fn the_log_names_who_came_and_never_what_was_said() {
         assert!(!log.iter().any(|line| line.contains(secret)), "{secret}: {log:#?}");
     }
 }
+
+#[test]
+fn nobody_writes_a_line_of_the_log() {
+    let server = Server::of(&["alice"]);
+    let mut mallory = common::Raw::connect(server.address, None).unwrap();
+
+    // PLAIN, with a name that clears screens, breaks lines and turns words around.
+    mallory
+        .send(
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>\
+             AGV2G1sySgppbCDigK4AeA==</auth>",
+        )
+        .unwrap();
+
+    let _ = mallory.step(common::PATIENCE);
+    drop(mallory);
+    let log = common::eventually("the end is logged", || {
+        let log = server.lines.all();
+        log.iter().any(|line| line.contains("disconnected")).then_some(log)
+    });
+    for line in &log {
+        let safe = |c: char| !c.is_control() && c != '\u{202e}';
+        assert!(line.chars().all(safe), "{line:?}");
+        assert!(!line.starts_with("il"), "{log:#?}");
+    }
+}
