@@ -177,9 +177,11 @@ impl Session {
             state.queue.shrink_to(8);
             taken.end = state.end.take();
         }
+        // What is unacknowledged counts too: who reads and does not say so gets no more of the log.
+        let room = state.queued_bytes < self.budget / 8 && state.held_bytes() < self.budget / 2;
         if let Drain::After { asked, .. } = &mut state.drain
             && !*asked
-            && state.queued_bytes < self.budget / 8
+            && room
         {
             *asked = true;
             taken.wants_page = true;
