@@ -90,7 +90,9 @@ impl Memory {
     }
 
     fn stop(&mut self) {
+        let inside = self.runtime.enter();
         self.connections.close();
+        drop(inside);
         let (connections, clock) = (self.connections.clone(), self.clock.clone());
         self.runtime.block_on(async {
             // Who does not read his farewell is waited for as long as a server would.
