@@ -114,6 +114,10 @@ impl Node {
     pub async fn login_succeeded(&self, localpart: &str, place: &Place) -> Result<(), Refusal> {
         let key = self.login_key(localpart);
         self.guard.succeeded(&key, place);
+        if self.guard.is_disabled(&key, self.clock.now()) {
+            tracing::info!(account = localpart, place = place.as_str(), "login_disabled");
+            return Err(refuse_blocked(&Blocked::ByAdministrator, self.clock.now()));
+        }
         let account = self.account_named(localpart).await;
         match account {
             Ok(Some(account)) => {
@@ -308,6 +312,11 @@ impl Node {
             StanzaError::new(Condition::ResourceConstraint)
                 .with_text("the server is busy, try again in a moment")
         })
+    }
+
+    /// Whether the administrator has blocked an account.
+    pub(crate) fn is_disabled(&self, account: &Account) -> bool {
+        self.guard.is_disabled(&self.login_key(account.name()), self.clock.now())
     }
 
     fn login_key(&self, localpart: &str) -> String {

@@ -310,11 +310,11 @@ impl Session {
         }
     }
 
-    /// Waits until the session is over.
-    pub(crate) async fn over(&self) {
+    /// Waits until the session is over, or somebody else's than this epoch's.
+    pub(crate) async fn left_by(&self, epoch: u64) {
         loop {
             let news = self.settled.notified();
-            if self.is_gone() {
+            if !self.is_held_by(epoch) {
                 return;
             }
             news.await;
@@ -353,12 +353,12 @@ impl Session {
         let refill = now.since(bucket.at).as_secs_f64() * FANOUT_PER_SECOND;
         bucket.tokens = (bucket.tokens + refill).min(FANOUT_BURST);
         bucket.at = bucket.at.max(now);
-        if bucket.tokens >= cost {
+        // Less than what rounding to microseconds leaves, or one would wait for nothing again.
+        if bucket.tokens + 1e-5 >= cost {
             bucket.tokens -= cost;
             return Ok(());
         }
-        // A millisecond more, so that rounding never has anybody wait for nothing.
-        let wait = (cost - bucket.tokens) / FANOUT_PER_SECOND + 0.001;
+        let wait = (cost - bucket.tokens) / FANOUT_PER_SECOND;
         Err(now.after(std::time::Duration::from_secs_f64(wait)))
     }
 }

@@ -74,7 +74,10 @@ impl Node {
         account.add_session_if(session, |others| {
             // Whoever came in while this one waited was first.
             let same_name = others.iter().any(|other| other.resource() == session.resource());
-            if account.is_removed() {
+            // Blocked between its password and this moment: looked at under the lock, since whoever
+            // blocks it does so first and looks for sessions then.
+            let disabled = !session.is_trusted() && self.is_disabled(account);
+            if account.is_removed() || disabled {
                 refusal = Some(StanzaError::new(Condition::NotAuthorized));
             } else if same_name || one && others.iter().any(|other| !other.is_trusted()) {
                 refusal = Some(already_in(account));
@@ -139,7 +142,8 @@ impl Node {
     /// Enables stream management (XEP-0198, 3). `None` if it is enabled already; else the token
     /// to resume with, if that was wished for.
     pub fn enable(&self, session: &Arc<Session>, resume: bool) -> Option<Option<String>> {
-        let token = resume.then(whoelse_stream::token::token);
+        // A session with the rights of the admin socket is nobody's to take over elsewhere.
+        let token = (resume && !session.is_trusted()).then(whoelse_stream::token::token);
         if !session.enable(token.clone()) {
             return None;
         }
@@ -166,7 +170,7 @@ impl Node {
         };
         let resumed = loop {
             session.settled().await;
-            match session.resume(h) {
+            match session.resume(token, h) {
                 Err(ResumeRefused::Unsettled) => {}
                 resumed => break resumed,
             }
@@ -232,7 +236,7 @@ impl Node {
         tokio::spawn(async move {
             tokio::select! {
                 () = node.clock.sleep_until(deadline) => {}
-                () = hold.session.over() => return,
+                () = hold.session.left_by(hold.epoch) => return,
             }
             if hold.session.is_held_by(hold.epoch) {
                 node.end(&hold.session).await;

@@ -36,10 +36,10 @@ pub(crate) struct Leftovers {
 impl Session {
     /// XEP-0198, 3: starts counting. `resume` is the token by which it can be resumed.
     ///
-    /// Returns false if it was enabled already.
+    /// Returns false if it was enabled already, or the session is over.
     pub(crate) fn enable(&self, resume: Option<String>) -> bool {
         let mut state = self.lock();
-        if state.managed.is_some() {
+        if state.managed.is_some() || state.gone {
             return false;
         }
         state.handled = Handled::default();
@@ -178,9 +178,13 @@ impl Session {
     /// highest number of the log that `h` confirms.
     ///
     /// Everything received must be handled, see [`Session::settled`].
-    pub(crate) fn resume(&self, h: u32) -> Result<(u64, u32, i64), ResumeRefused> {
+    ///
+    /// The token is looked at again: it can have become void while the newcomer waited.
+    pub(crate) fn resume(&self, token: &str, h: u32) -> Result<(u64, u32, i64), ResumeRefused> {
         let mut state = self.lock();
-        if state.gone || state.ending {
+        let managed = state.managed.as_ref();
+        let is_valid = managed.is_some_and(|managed| managed.resume.as_deref() == Some(token));
+        if state.gone || state.ending || !is_valid {
             return Err(ResumeRefused::Gone);
         }
         if !state.handled.all_done() {
@@ -203,6 +207,7 @@ impl Session {
         state.attached = true;
         state.cut = false;
         state.owes_ack = false;
+        self.settled.notify_waiters();
         self.wake.notify_one();
         Ok((state.epoch, state.handled.h(), confirmed))
     }

@@ -38,7 +38,7 @@ fn what_a_superseded_connection_brings_is_not_counted() {
     let session = session();
     session.enable(Some("token".to_owned()));
 
-    let (epoch, _, _) = session.resume(0).unwrap();
+    let (epoch, _, _) = session.resume("token", 0).unwrap();
 
     assert_eq!(session.received(1), Err(Superseded));
     assert!(session.received(epoch).is_ok());
@@ -50,10 +50,10 @@ fn a_session_is_resumed_only_when_all_it_sent_is_handled() {
     session.enable(Some("token".to_owned()));
     let ticket = session.received(1).unwrap();
 
-    assert_eq!(session.resume(0), Err(ResumeRefused::Unsettled));
+    assert_eq!(session.resume("token", 0), Err(ResumeRefused::Unsettled));
     session.done(ticket);
 
-    assert!(matches!(session.resume(0), Ok((2, 1, 0))));
+    assert!(matches!(session.resume("token", 0), Ok((2, 1, 0))));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_session_that_is_about_to_end_cannot_be_resumed() {
 
     session.begin_end(1).unwrap();
 
-    assert_eq!(session.resume(0), Err(ResumeRefused::Gone));
+    assert_eq!(session.resume("token", 0), Err(ResumeRefused::Gone));
     assert_eq!(session.detach(1), Ok(false));
 }
 
@@ -74,7 +74,7 @@ fn an_order_to_end_leaves_the_token_to_be_given_back() {
 
     assert!(session.order_end(StreamError::new(StreamCondition::Reset)));
 
-    assert_eq!(session.resume(0), Err(ResumeRefused::Gone));
+    assert_eq!(session.resume("token", 0), Err(ResumeRefused::Gone));
     assert_eq!(session.forget_resumption().as_deref(), Some("token"));
 }
 
@@ -94,7 +94,7 @@ fn what_was_not_acknowledged_comes_again_in_front() {
     session.detach(1).unwrap();
     session.push(said("four"));
 
-    let (epoch, _, _) = session.resume(1).unwrap();
+    let (epoch, _, _) = session.resume("token", 1).unwrap();
 
     let again = written(&session, epoch);
     assert!(!again.contains("one"), "{again}");
@@ -106,7 +106,7 @@ fn what_was_not_acknowledged_comes_again_in_front() {
 fn a_count_that_was_never_true_resumes_nothing() {
     let session = detached();
 
-    assert_eq!(session.resume(7), Err(ResumeRefused::TooHigh { h: 7, sent: 0 }));
+    assert_eq!(session.resume("token", 7), Err(ResumeRefused::TooHigh { h: 7, sent: 0 }));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_cut_connection_does_not_cut_the_one_that_follows() {
     session.push(said(&long));
     assert!(session.is_cut());
 
-    session.resume(0).unwrap();
+    session.resume("token", 0).unwrap();
 
     assert!(!session.is_cut());
 }
@@ -193,4 +193,21 @@ fn a_large_fan_out_costs_more_than_a_small_one_and_none_waits_for_ever() {
     assert!(session.spend_fanout(0, NOW).is_err());
     assert!(at >= NOW.after(std::time::Duration::from_secs(10)));
     assert_eq!(session.spend_fanout(most, at.after(std::time::Duration::from_millis(1))), Ok(()));
+}
+
+#[test]
+fn a_token_that_became_void_while_somebody_waited_resumes_nothing() {
+    let session = detached();
+
+    session.forget_resumption();
+
+    assert_eq!(session.resume("token", 0), Err(ResumeRefused::Gone));
+}
+
+#[test]
+fn a_session_that_is_over_gets_no_token() {
+    let session = session();
+    session.finish();
+
+    assert!(!session.enable(Some("token".to_owned())));
 }
