@@ -328,7 +328,7 @@ fn finish_append(
         None => {}
     }
     if let Some((session, ticket, _)) = append.origin {
-        session.arrived(append.recipient.id);
+        session.arrived(append.recipient.id, append.stanza.bytes.len());
         session.done(ticket);
     }
 }

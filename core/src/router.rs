@@ -335,7 +335,8 @@ impl Letter {
         let origin_id = self.stanza.child("origin-id", ns::STANZA_ID);
         let origin_id = origin_id.and_then(|child| self.stanza.child_attr(child, "id"));
         let session = self.session;
-        session.posted(account.id);
+        let full = session.posted(account.id, stored.bytes.len());
+        let sender = session.clone();
         let work = Work::Append(Box::new(Append {
             sender: session.account.clone(),
             sender_resource: session.resource().to_owned(),
@@ -347,6 +348,7 @@ impl Letter {
             origin: Some((session, self.ticket, self.stanza)),
         }));
         match self.node.keeper.try_post(work) {
+            Ok(()) if full => Routed::Waits(Box::pin(async move { sender.settled().await })),
             Ok(()) => Routed::Done,
             Err(work) => {
                 let node = self.node;

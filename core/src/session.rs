@@ -106,12 +106,16 @@ struct State {
     owes_ack: bool,
     /// Handed to a connection without stream management, not yet flushed: the highest number.
     writing: i64,
+    /// And the messages among it that are in no log.
+    unflushed: Vec<Queued>,
     presence: Option<(Outgoing, i8)>,
     drain: Drain,
     /// The highest number of the log that was queued here.
     highest: i64,
     /// Kept messages this session has posted that are not committed yet, by recipient.
     posted: Vec<(i64, u32)>,
+    /// The bytes of all of them.
+    posted_bytes: usize,
     fanout: Bucket,
     /// What features remember of this login.
     marks: BTreeSet<String>,
@@ -168,10 +172,12 @@ impl Session {
                 handled: Handled::default(),
                 owes_ack: false,
                 writing: 0,
+                unflushed: Vec::new(),
                 presence: None,
                 drain: Drain::Paused(0),
                 highest: 0,
                 posted: Vec::new(),
+                posted_bytes: 0,
                 fanout: Bucket { tokens: FANOUT_BURST, at: now },
                 marks: BTreeSet::new(),
             }),

@@ -243,6 +243,7 @@ impl Session {
             Some(managed) => managed.sent.into_unacknowledged(),
             None => Vec::new(),
         };
+        unconfirmed.append(&mut state.unflushed);
         unconfirmed.extend(std::mem::take(&mut state.queue));
         state.queued_bytes = 0;
         drop(state);

@@ -8,6 +8,11 @@ use super::{Drain, Session, Superseded};
 use crate::clock::Time;
 use crate::settings::Limits;
 
+/// Bytes of kept messages that one session may have on their way to the log before its reading
+/// pauses: four of the largest, or thousands of ordinary ones. A fast sender waits for the disk,
+/// and not in our memory.
+const POSTED: usize = 1 << 20;
+
 /// What waits to be written: the stanza and the address to insert, if it has none.
 #[derive(Debug, Clone)]
 pub struct Queued {
@@ -151,11 +156,11 @@ impl Session {
                     managed.sent.push(item, bytes);
                     managed.since_request += 1;
                 }
-                _ => {
-                    if let Class::Kept(seq) = item.stanza.class {
-                        state.writing = state.writing.max(seq as i64);
-                    }
-                }
+                _ => match item.stanza.class {
+                    Class::Kept(0) => state.unflushed.push(item),
+                    Class::Kept(seq) => state.writing = state.writing.max(seq as i64),
+                    _ => {}
+                },
             }
         }
         taken.more = !state.queue.is_empty();
@@ -193,7 +198,9 @@ impl Session {
     /// What was taken is flushed. Returns the number up to which the log is confirmed by it,
     /// for a session without stream management.
     pub fn flushed(&self, epoch: u64) -> Result<i64, Superseded> {
-        Ok(std::mem::take(&mut self.holding(epoch)?.writing))
+        let mut state = self.holding(epoch)?;
+        state.unflushed = Vec::new();
+        Ok(std::mem::take(&mut state.writing))
     }
 
     /// Whether the connection is to be dropped: its peer does not read.
@@ -244,18 +251,23 @@ impl Session {
         self.wake.notify_one();
     }
 
-    /// Remembers that a kept message to `recipient` is on its way to the log.
-    pub(crate) fn posted(&self, recipient: i64) {
+    /// Remembers that a kept message of so many bytes to `recipient` is on its way to the log.
+    /// Returns whether more should wait until some have arrived.
+    pub(crate) fn posted(&self, recipient: i64, bytes: usize) -> bool {
         let mut state = self.lock();
+        state.posted_bytes += bytes;
+        let full = state.posted_bytes > POSTED;
         match state.posted.iter_mut().find(|(to, _)| *to == recipient) {
             Some((_, count)) => *count += 1,
             None => state.posted.push((recipient, 1)),
         }
+        full
     }
 
     /// One of them is committed or failed.
-    pub(crate) fn arrived(&self, recipient: i64) {
+    pub(crate) fn arrived(&self, recipient: i64, bytes: usize) {
         let mut state = self.lock();
+        state.posted_bytes = state.posted_bytes.saturating_sub(bytes);
         if let Some(i) = state.posted.iter().position(|(to, _)| *to == recipient) {
             state.posted[i].1 -= 1;
             if state.posted[i].1 == 0 {

@@ -211,3 +211,34 @@ fn a_session_that_is_over_gets_no_token() {
 
     assert!(!session.enable(Some("token".to_owned())));
 }
+
+#[test]
+fn a_message_in_no_log_that_was_not_flushed_is_left_over() {
+    let session = session();
+    let passing = |text| Outgoing { class: Class::Kept(0), ..said(text) };
+    session.push(passing("flushed"));
+    written(&session, 1);
+    session.flushed(1).unwrap();
+    session.push(passing("lost on the way"));
+    written(&session, 1);
+    session.push(passing("never taken"));
+
+    let left = session.finish().unwrap().unconfirmed;
+
+    let left: Vec<_> =
+        left.iter().map(|item| String::from_utf8_lossy(&item.stanza.bytes).into_owned()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left[0].contains("lost on the way") && left[1].contains("never taken"), "{left:?}");
+}
+
+#[test]
+fn who_posts_faster_than_the_disk_writes_waits() {
+    let session = session();
+    let most = 256 << 10;
+
+    let waits: Vec<bool> = (0..5).map(|_| session.posted(7, most)).collect();
+    assert_eq!(waits, [false, false, false, false, true]);
+
+    (0..5).for_each(|_| session.arrived(7, most));
+    assert!(!session.must_ride(7) && !session.posted(7, most));
+}
