@@ -366,8 +366,13 @@ async fn change(node: &Arc<Node>, store: &Store, mut command: Box<dyn Command>) 
         tx.commit().await
     };
     let committed = committed.await;
-    if let Err(error) = &committed {
-        tracing::error!(%error, "change_refused");
+    match &committed {
+        Ok(()) => {}
+        // The change itself says no, and whoever wished for it is told.
+        Err(
+            error @ (whoelse_store::Error::NoSuchDomain(_) | whoelse_store::Error::DomainExists(_)),
+        ) => tracing::debug!(%error, "change_refused"),
+        Err(error) => tracing::error!(%error, "change_refused"),
     }
     command.finish(node, committed);
 }
