@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ struct Shard {
     entries: RwLock<HashMap<BareJid, Entry>>,
     /// Who loads holds it, so that others wait for the same load.
     loading: tokio::sync::Mutex<()>,
+    /// How often something here was forgotten; changed with the entries' lock held.
+    forgotten: AtomicU64,
 }
 
 /// The table of accounts in memory.
@@ -82,29 +85,35 @@ impl Accounts {
             Seek::Missing => return Ok(None),
             Seek::NotLoaded => {}
         }
-        let domain = node.domain();
-        let row = match jid.local() {
-            Some(local) if jid.domain() == domain.name => {
-                node.store.find_account(domain.id, local).await?
+        loop {
+            let forgotten = shard.forgotten.load(Ordering::Acquire);
+            let found = read(node, jid).await?;
+            let now = node.clock.now();
+            let entry = match &found {
+                Some(account) => Entry::Here(account.clone()),
+                None => Entry::MissingUntil(now.after(MISSING)),
+            };
+            // What is not remembered must not be used: a second load would make a second account.
+            if self.insert(shard, jid, entry, now, forgotten) {
+                return Ok(found);
             }
-            _ => None,
-        };
-        let Some(row) = row else {
-            let until = node.clock.now().after(MISSING);
-            self.insert(shard, jid, Entry::MissingUntil(until), node.clock.now());
-            return Ok(None);
-        };
-        let slots = node.wiring.load_slots(&node.store, row.id).await?;
-        let cursor = node.store.cursor(row.id).await?;
-        let account = Arc::new(Account::new(row.id, jid.clone(), slots, cursor));
-        account.last_active.store(row.last_active, std::sync::atomic::Ordering::Release);
-        node.recount(&account).await?;
-        self.insert(shard, jid, Entry::Here(account.clone()), node.clock.now());
-        Ok(Some(account))
+        }
     }
 
-    fn insert(&self, shard: &Shard, jid: &BareJid, entry: Entry, now: Time) {
+    /// Remembers what a load found, unless an account here was made, removed or renamed meanwhile:
+    /// then the load may have seen what was before. Returns whether the load is good.
+    fn insert(
+        &self,
+        shard: &Shard,
+        jid: &BareJid,
+        entry: Entry,
+        now: Time,
+        forgotten: u64,
+    ) -> bool {
         let mut entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if shard.forgotten.load(Ordering::Acquire) != forgotten {
+            return false;
+        }
         if entries.len() >= self.idle {
             entries.retain(|_, entry| match entry {
                 // Who is held elsewhere, a load's result or a session's account, stays.
@@ -118,16 +127,22 @@ impl Accounts {
         if entries.len() < self.idle || matches!(entry, Entry::Here(_)) {
             entries.insert(jid.clone(), entry);
         }
+        true
     }
 
     /// Forgets what is known of an address, so that the next look asks the store.
     pub fn forget(&self, jid: &BareJid) {
-        self.shard(jid).entries.write().unwrap_or_else(PoisonError::into_inner).remove(jid);
+        let shard = self.shard(jid);
+        let mut entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
+        shard.forgotten.fetch_add(1, Ordering::AcqRel);
+        entries.remove(jid);
     }
 
     pub fn forget_all(&self) {
         for shard in &self.shards {
-            shard.entries.write().unwrap_or_else(PoisonError::into_inner).clear();
+            let mut entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
+            shard.forgotten.fetch_add(1, Ordering::AcqRel);
+            entries.clear();
         }
     }
 
@@ -140,5 +155,59 @@ impl Accounts {
                 }
             }
         }
+    }
+}
+
+/// Reads an account from the store, with everything the features remember of it.
+async fn read(node: &Node, jid: &BareJid) -> Result<Option<Arc<Account>>, whoelse_store::Error> {
+    let domain = node.domain();
+    let row = match jid.local() {
+        Some(local) if jid.domain() == domain.name => {
+            node.store.find_account(domain.id, local).await?
+        }
+        _ => None,
+    };
+    let Some(row) = row else { return Ok(None) };
+    let slots = node.wiring.load_slots(&node.store, row.id).await?;
+    let cursor = node.store.cursor(row.id).await?;
+    let account = Arc::new(Account::new(row.id, jid.clone(), slots, cursor));
+    account.last_active.store(row.last_active, Ordering::Release);
+    node.recount(&account).await?;
+    Ok(Some(account))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_remembered_after_it() {
+        let accounts = Accounts::new(100);
+        let jid = BareJid::parse("bob@a.example").unwrap();
+        let shard = accounts.shard(&jid);
+        let until = || Entry::MissingUntil(Time(10));
+
+        let before = shard.forgotten.load(Ordering::Acquire);
+        accounts.forget(&jid);
+
+        assert!(!accounts.insert(shard, &jid, until(), Time(0), before));
+        assert!(matches!(accounts.seek(&jid, Time(0)), Seek::NotLoaded));
+        assert!(accounts.insert(shard, &jid, until(), Time(0), before + 1));
+        assert!(matches!(accounts.seek(&jid, Time(0)), Seek::Missing));
+    }
+
+    #[test]
+    fn names_that_do_not_exist_do_not_fill_the_memory() {
+        let accounts = Accounts::new(64 * 4);
+
+        for n in 0..10_000 {
+            let jid = BareJid::parse(&format!("nobody{n}@a.example")).unwrap();
+            let entry = Entry::MissingUntil(Time::NEVER);
+            accounts.insert(accounts.shard(&jid), &jid, entry, Time(0), 0);
+        }
+
+        let held = accounts.shards.iter().map(|shard| shard.entries.read().unwrap().len());
+        assert!(held.sum::<usize>() <= 64 * 4);
     }
 }
