@@ -38,6 +38,9 @@ pub(crate) struct Undelivered {
     pub messages: u64,
     pub bytes: u64,
     pub last: i64,
+    /// What was confirmed when they were last counted, which the load does first. With nothing
+    /// confirmed since, the estimate is exact.
+    pub counted_at: i64,
 }
 
 impl Account {
@@ -180,7 +183,7 @@ impl Account {
         if news {
             self.note_undelivered(|waiting| {
                 if waiting.last <= seq {
-                    *waiting = Undelivered { last: waiting.last, ..Undelivered::default() };
+                    *waiting = Undelivered { messages: 0, bytes: 0, ..*waiting };
                 }
             });
         }

@@ -330,13 +330,21 @@ impl Node {
         self.next_session.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts what waits in a mailbox afresh. Returns whether it is full.
+    /// Counts what waits in a mailbox afresh, unless nothing was confirmed since the last count.
+    /// Returns whether it is full.
+    ///
+    /// Who goes on writing to a full mailbox must not have all of it counted each time.
     pub(crate) async fn recount(&self, account: &Account) -> Result<bool, whoelse_store::Error> {
         let cursor = account.confirmed.load(Ordering::Acquire);
+        let known = account.undelivered();
+        if known.counted_at == cursor && known.is_over(&self.settings.limits) {
+            return Ok(true);
+        }
         let (messages, bytes) = self.store.count_undelivered(account.id, cursor).await?;
         account.note_undelivered(|waiting| {
             waiting.messages = messages.max(0).unsigned_abs();
             waiting.bytes = bytes.max(0).unsigned_abs();
+            waiting.counted_at = cursor;
         });
         Ok(account.undelivered().is_over(&self.settings.limits))
     }
