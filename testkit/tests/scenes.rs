@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
 use whoelse_testkit::play::play;
 use whoelse_testkit::scene::{self, Scene};
 use whoelse_testkit::world::Kind;
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     note_panics();
+    // Fails when there is one already, and there is none.
+    let _ = tracing::subscriber::set_global_default(Alarms);
     run(tests)
 }
 
@@ -67,6 +72,37 @@ fn note_panics() {
         PANICS.fetch_add(1, Ordering::Relaxed);
         usual(panic);
     }));
+}
+
+/// Events that call for an operator; no scene has a reason for one.
+static ALARMS: AtomicUsize = AtomicUsize::new(0);
+
+/// Hears what the server logs, as far as somebody would have to act.
+struct Alarms;
+
+impl Subscriber for Alarms {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event()
+            && *metadata.level() == Level::ERROR
+            && metadata.target().starts_with("whoelse")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        ALARMS.fetch_add(1, Ordering::Relaxed);
+        println!("an error was logged: {event:?}");
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 fn run(tests: Vec<Test>) -> ExitCode {
@@ -123,11 +159,11 @@ fn report(mut results: Vec<(String, Outcome)>, begin: Instant) -> ExitCode {
             println!("\n---- {name} ----\n{why}");
         }
     }
-    let panics = PANICS.load(Ordering::Relaxed);
-    if panics > 0 {
-        println!("\nsomething panicked {panics} times; see above");
+    let (panics, alarms) = (PANICS.load(Ordering::Relaxed), ALARMS.load(Ordering::Relaxed));
+    if panics + alarms > 0 {
+        println!("\n{panics} panics and {alarms} logged errors; see above");
     }
-    let bad = bad + panics;
+    let bad = bad + panics + alarms;
     println!(
         "\ntest result: {}. {} passed; {bad} failed; {} ignored; finished in {:.2}s\n",
         if bad == 0 { "ok" } else { "FAILED" },
