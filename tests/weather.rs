@@ -5,7 +5,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::raw::{Gone, socket_from};
@@ -132,6 +132,39 @@ fn after_a_restart_lines_are_sent_again_and_none_appears_twice() {
     let history = bob.meanwhile();
     let texts: Vec<&str> = history.iter().map(|line| line.split_once("] ").unwrap().1).collect();
     assert_eq!(texts, ["alice: did you get this?", "alice: and this?", "alice: and that?"]);
+}
+
+#[test]
+fn somebody_who_is_no_server_is_told_in_one_line_and_learns_nothing() {
+    let stream = "<stream:stream xmlns='jabber:client' from='localhost' id='x' version='1.0' \
+                  xmlns:stream='http://etherx.jabber.org/streams'>";
+    for (answer, words) in [
+        ("", ""),
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", ""),
+        ("\u{1b}[2J\u{9b}", ""),
+        // It would like the password in clear.
+        (&format!("{stream}<stream:features/>"), "no encryption"),
+    ] {
+        let home = Home::new();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let answer = answer.to_owned();
+        let nobody = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut heard = vec![0; 4096];
+            let read = socket.read(&mut heard).unwrap();
+            socket.write_all(answer.as_bytes()).unwrap();
+            heard.truncate(read);
+            String::from_utf8(heard).unwrap()
+        });
+
+        let ran = home.run(&["client", &to.port().to_string(), "--user", "alice"]);
+
+        ran.failed(1, &[words]);
+        assert!(!ran.err.contains(['\u{1b}', '\u{9b}']), "{ran:?}");
+        let heard = nobody.join().unwrap();
+        assert!(heard.contains("stream:stream") && !heard.contains("alice"), "{heard}");
+    }
 }
 
 // ---- the disk ----
