@@ -65,10 +65,27 @@ async fn run(running: Running, mut driver: Box<Driver>, address: String) {
         // It was bound while everybody else was told.
         driver.session().order_end(StreamError::new(StreamCondition::SystemShutdown));
     }
+    let mut guard = Guard(Some((driver.node.clone(), driver.hold.clone())));
     let reason = driver.converse().await;
+    guard.0 = None;
     tracing::info!(session = id, %jid, address, reason = reason.name(), "stream_closed");
     Box::pin(driver.finish(reason)).await;
     drop(running);
+}
+
+/// Lets go of the session should a fault of ours end the task: nobody else would, and its user
+/// would be online until the server stops.
+struct Guard(Option<(Arc<Node>, Hold)>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some((node, hold)) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            tracing::error!(session = hold.session.id, jid = %hold.session.jid, "connection_failed");
+            runtime.spawn(async move { node.connection_lost(&hold).await });
+        }
+    }
 }
 
 struct Driver {
