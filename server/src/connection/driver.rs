@@ -79,7 +79,9 @@ struct Guard(Option<(Arc<Node>, Hold)>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        // A runtime that ends drops its tasks as well, and that is no fault.
         if let Some((node, hold)) = self.0.take()
+            && std::thread::panicking()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             tracing::error!(session = hold.session.id, jid = %hold.session.jid, "connection_failed");
