@@ -24,6 +24,11 @@ pub const FEATURE: Feature = Feature {
 
 /// Messages in one page, however many are asked for: a page is a bounded piece of work.
 const MOST: usize = 250;
+/// Bytes after which a page has no more messages, however many are asked for: the largest would
+/// be 64 MB, held for as long as a slow reader takes.
+const WEIGHT: usize = 2 << 20;
+/// Messages read from the log at once.
+const STEP: usize = 50;
 /// Messages looked at in one request that filters by a full address.
 const LOOKED_AT: usize = 10_000;
 
@@ -172,14 +177,13 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
         // XEP-0059, 2.7: only the count is wanted.
         return Ok(Found { rows: Vec::new(), complete: count == Some(0), count });
     }
-    if exact {
-        let page = store.query(cx.account.id, &query).await.map_err(unreadable)?;
-        return Ok(Found { rows: page.rows, complete: page.complete, count });
-    }
-    // A full address: the log knows bare ones, so pages are read until enough of them match.
-    let (mut rows, mut complete, mut looked_at) = (Vec::new(), false, 0);
-    query.limit = MOST as i64;
-    while rows.len() < paging.limit && !complete && looked_at < LOOKED_AT {
+    // In steps, until enough match (the log knows bare addresses alone) or they weigh enough.
+    let (mut rows, mut complete, mut looked_at, mut bytes) = (Vec::new(), false, 0, 0);
+    while rows.len() < paging.limit && !complete && looked_at < LOOKED_AT && bytes < WEIGHT {
+        query.limit = match exact {
+            true => STEP.min(paging.limit - rows.len()) as i64,
+            false => STEP as i64,
+        };
         let page = store.query(cx.account.id, &query).await.map_err(unreadable)?;
         complete = page.complete;
         looked_at += page.rows.len();
@@ -189,13 +193,11 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
             true => query.before_seq = Some(edge),
             false => query.after_seq = Some(edge),
         }
-        let matching = page.rows.into_iter().filter(|row| !filter.misses(cx, row));
+        let matching: Vec<_> =
+            page.rows.into_iter().filter(|row| !filter.misses(cx, row)).collect();
+        bytes += matching.iter().map(|row| row.stanza.len()).sum::<usize>();
         match paging.backwards {
-            true => {
-                let mut older: Vec<_> = matching.collect();
-                older.append(&mut rows);
-                rows = older;
-            }
+            true => rows.splice(0..0, matching).for_each(drop),
             false => rows.extend(matching),
         }
     }
