@@ -78,14 +78,15 @@ async fn block(cx: Cx, wish: Block) -> Answer {
     if wanted.is_empty() {
         return Err(StanzaError::new(Condition::BadRequest).with_text("whom to block is missing"));
     }
-    for jid in &wanted {
-        check(&cx, jid).await?;
-    }
     let have = cx.account.get::<Blocks>().unwrap_or_default();
     let most = cx.node.settings.limits.blocks;
     if have.0.len() + wanted.len() > most {
         return Err(StanzaError::new(Condition::ResourceConstraint)
             .with_text(format!("a block list holds {most} addresses at most")));
+    }
+    // Each costs a look into the store, so only after their number is known to be good.
+    for jid in &wanted {
+        check(&cx, jid).await?;
     }
     change(&cx, wanted, What::Block).await
 }
