@@ -17,6 +17,9 @@ const IN_A_ROW: u32 = 3;
 const PER_ACCOUNT: usize = 20;
 /// Failures from one place over all accounts within [`WINDOW`]; then the place is blocked.
 const PER_PLACE: usize = 30;
+/// Accounts made from one place within [`WINDOW`]: a class behind one address signs up, a flood
+/// of names does not fill the database and everybody's roster.
+const NEW_ACCOUNTS: usize = 100;
 const WINDOW: Duration = Duration::from_secs(600);
 /// A count of failures in a row is forgotten after this long without a try.
 const FORGET: Duration = Duration::from_secs(86_400);
@@ -87,6 +90,8 @@ struct Tables {
     accounts: HashMap<String, VecDeque<(Time, Place)>>,
     /// Failures from a place within the window, with their accounts.
     places: HashMap<Place, VecDeque<(Time, String)>>,
+    /// Accounts made from a place within the window.
+    made: HashMap<Place, VecDeque<(Time, ())>>,
 }
 
 /// The bookkeeping of tries.
@@ -154,6 +159,21 @@ impl Guard {
         tables.bound(now);
         tables.note_place(account, place, now);
         Ok(())
+    }
+
+    /// Counts an account that is about to be made; fails with when the next may be.
+    pub fn make(&self, place: &Place, now: Time) -> Result<(), Time> {
+        let mut tables = self.lock();
+        tables.bound(now);
+        let made = tables.made.entry(place.clone()).or_default();
+        let oldest = made.front().map(|(at, ())| at.after(WINDOW)).filter(|until| *until > now);
+        match oldest {
+            Some(until) if made.len() >= NEW_ACCOUNTS => Err(until),
+            _ => {
+                note(made, (now, ()), now, NEW_ACCOUNTS);
+                Ok(())
+            }
+        }
     }
 
     /// Whether only places that have logged in before may try this account.
@@ -283,6 +303,12 @@ impl Tables {
         }
         if self.places.len() >= ENTRIES {
             self.places.clear();
+        }
+        if self.made.len() >= ENTRIES {
+            self.made.retain(|_, made| made.back().is_some_and(|m| m.0.after(WINDOW) > now));
+        }
+        if self.made.len() >= ENTRIES {
+            self.made.clear();
         }
     }
 }
@@ -446,6 +472,18 @@ mod tests {
         assert_eq!(place("2001:db8:1:2::1"), place("2001:db8:1:2:ffff::9"));
         assert_ne!(place("2001:db8:1:2::1"), place("2001:db8:1:3::1"));
         assert_eq!(place("::ffff:127.0.0.1"), place("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_hundred_accounts_from_one_place_are_enough_for_ten_minutes() {
+        let guard = Guard::default();
+        for _ in 0..NEW_ACCOUNTS {
+            guard.make(&place(1), NOW).unwrap();
+        }
+
+        assert_eq!(guard.make(&place(1), NOW), Err(NOW.after(WINDOW)));
+        assert_eq!(guard.make(&place(2), NOW), Ok(()));
+        assert_eq!(guard.make(&place(1), NOW.after(WINDOW)), Ok(()));
     }
 
     #[test]

@@ -208,6 +208,13 @@ impl Node {
                 if self.is_known(&username).await? {
                     return Err(taken(&username));
                 }
+                let now = self.clock.now();
+                self.guard.make(place, now).map_err(|until| {
+                    wait(format!(
+                        "too many accounts were made from here; try again in {} s",
+                        seconds(until, now)
+                    ))
+                })?;
                 self.create_account(&username, password).await?;
                 self.guard.succeeded(&self.login_key(&username), place);
                 tracing::info!(account = %username, place = place.as_str(), "registered");
@@ -220,12 +227,9 @@ impl Node {
     /// block anybody's account.
     fn count_question(&self, name: &str, place: &Place) -> Result<(), StanzaError> {
         let now = self.clock.now();
-        self.guard.ask(&self.login_key(name), place, now).map_err(|blocked| {
-            let text = refuse_blocked(&blocked, now).text.unwrap_or_default();
-            StanzaError::new(Condition::ResourceConstraint)
-                .with_type(ErrorType::Wait)
-                .with_text(text)
-        })
+        self.guard
+            .ask(&self.login_key(name), place, now)
+            .map_err(|blocked| wait(refuse_blocked(&blocked, now).text.unwrap_or_default()))
     }
 
     async fn is_known(&self, localpart: &str) -> Result<bool, StanzaError> {
@@ -360,6 +364,11 @@ fn internal(error: whoelse_store::Error) -> StanzaError {
             .with_text("the server cannot store anything right now: its disk is full or failing"),
         false => StanzaError::new(Condition::InternalServerError),
     }
+}
+
+/// Not now, but later.
+fn wait(text: String) -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait).with_text(text)
 }
 
 fn seconds(until: Time, now: Time) -> u64 {

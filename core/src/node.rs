@@ -139,7 +139,15 @@ impl Node {
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(crate::login::HASHING),
         });
-        tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_seq));
+        let keeping = tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_seq));
+        tokio::spawn(async move {
+            if keeping.await.is_err_and(|fault| fault.is_panic()) {
+                // Nothing can be stored any more. What was acknowledged is on disk; whoever watches
+                // the process starts it again, and a half-dead server would help nobody.
+                tracing::error!("keeper_failed");
+                std::process::abort();
+            }
+        });
         node.wiring.tell_started(&node).await;
         crate::housekeeping::start(&node);
         Ok(node)
