@@ -190,7 +190,10 @@ fn send_over(
         if left == 0 && !over {
             return Ok(false);
         }
-        while !over && left > 0 && outbox.unacknowledged.len() < WINDOW {
+        // People pause, and a test has an end.
+        thread::sleep(chance.millis(0, 20));
+        let burst = outbox.unacknowledged.len() + chance.number(1, 10) as usize;
+        while !over && left > 0 && outbox.unacknowledged.len() < burst.min(WINDOW) {
             left -= 1;
             let to = chance.number(0, RECEIVERS as u64 - 1) as usize;
             sent[to] += 1;
