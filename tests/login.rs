@@ -31,7 +31,8 @@ fn a_known_name_with_its_password_is_welcome_and_gets_what_came_meanwhile_in_ord
     }
     assert!(alice.end().success());
 
-    let mut bob = server.online("bob");
+    let mut bob = Client::start(&server);
+    bob.log_in("bob");
 
     for n in 1..=5 {
         let line = bob.lines.next();

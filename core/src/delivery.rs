@@ -51,13 +51,16 @@ fn kept_targets(append: &Append) -> Option<Sessions> {
     }
 }
 
-/// A row of the log as it goes out to its owner: with its number and the time it was said.
-pub(crate) fn from_log(node: &Node, owner: &Account, row: LoggedMessage) -> Outgoing {
+/// A row of the log as it goes out to a session of its owner: with its number, and the time it
+/// was said unless that is now.
+pub(crate) fn from_log(node: &Node, session: &Session, row: LoggedMessage) -> Outgoing {
     let resource = row.sender_resource.as_deref().unwrap_or_default();
     let from = node.address_of(&row.sender, resource);
     let mut add = Vec::new();
-    delay(&mut add, node, Time(row.at));
-    stanza_id(&mut add, node, owner, row.seq);
+    if !session.is_live(Time(row.at), node.clock.now()) {
+        delay(&mut add, node, Time(row.at));
+    }
+    stanza_id(&mut add, node, &session.account, row.seq);
     let stored = Outgoing::from_encoded(Kind::Message, row.stanza, Class::Message);
     let mut stanza = addressed(&stored, &from, &add);
     stanza.class = Class::Kept(row.seq as u64);

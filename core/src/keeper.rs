@@ -400,7 +400,7 @@ async fn page(node: &Arc<Node>, store: &Store, session: &Arc<Session>) {
         bytes += row.stanza.len();
         last = row.seq;
         if is_wanted(node, session, &row).await {
-            session.push_logged(delivery::from_log(node, &session.account, row));
+            session.push_logged(delivery::from_log(node, session, row));
         }
     }
     session.page_read(last, full || cut);

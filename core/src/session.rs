@@ -110,6 +110,8 @@ struct State {
     unflushed: Vec<Queued>,
     presence: Option<(Outgoing, i8)>,
     drain: Drain,
+    /// When it last began to read the log.
+    reading_since: Time,
     /// The highest number of the log that was queued here.
     highest: i64,
     /// Kept messages this session has posted that are not committed yet, by recipient.
@@ -175,6 +177,7 @@ impl Session {
                 unflushed: Vec::new(),
                 presence: None,
                 drain: Drain::Paused(0),
+                reading_since: now,
                 highest: 0,
                 posted: Vec::new(),
                 posted_bytes: 0,
@@ -243,6 +246,7 @@ impl Session {
         state.drain = match state.drain {
             Drain::Paused(seq) if reads_log => {
                 let confirmed = self.account.confirmed.load(Ordering::Acquire);
+                state.reading_since = self.last_heard();
                 Drain::After { seq: seq.max(confirmed), asked: false }
             }
             Drain::Live if !reads_log => Drain::Paused(state.highest),

@@ -1,5 +1,7 @@
 //! What waits to be written to a session: appended within its budget, taken by its connection.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use whoelse_stream::sm;
 use whoelse_xmpp::{Class, Outgoing, StreamError};
@@ -12,6 +14,9 @@ use crate::settings::Limits;
 /// pauses: four of the largest, or thousands of ordinary ones. A fast sender waits for the disk,
 /// and not in our memory.
 const POSTED: usize = 1 << 20;
+
+/// How long after it was said a message is not delayed.
+const MOMENT: Duration = Duration::from_secs(5);
 
 /// What waits to be written: the stanza and the address to insert, if it has none.
 #[derive(Debug, Clone)]
@@ -214,6 +219,12 @@ impl Session {
     }
 
     // --- the log ---
+
+    /// Whether a message said at this time only happens to come by the log: it was said while the
+    /// session was reading there, a moment ago, and nobody would call it delayed (XEP-0203).
+    pub(crate) fn is_live(&self, said: Time, now: Time) -> bool {
+        said > self.lock().reading_since && now.since(said) < MOMENT
+    }
 
     pub(crate) fn drain_state(&self) -> Drain {
         self.lock().drain
