@@ -14,9 +14,10 @@ use crate::session::Session;
 
 /// A broadcast presence: available, or unavailable, from one of the user's own sessions.
 pub(crate) fn broadcast(node: &Arc<Node>, session: &Arc<Session>, stanza: &Stanza) {
-    let lang = None;
+    // FIXME: RFC 6120, 4.7.4: a status text without a language should get that of the stream, as
+    // messages do.
     let encoded =
-        rewriting::for_recipient(stanza, session.jid.as_str(), lang, None, &[], Class::Presence);
+        rewriting::for_recipient(stanza, session.jid.as_str(), None, None, &[], Class::Presence);
     if stanza.type_() == Some("unavailable") {
         become_unavailable(node, session, encoded);
     } else {

@@ -35,7 +35,8 @@ pub enum Routed {
     Superseded,
 }
 
-/// Takes one stanza from the connection that holds a session. The stream's `xml:lang` is added where the stanza has none.
+/// Takes one stanza from the connection that holds a session. The stream's `xml:lang` is added
+/// where a stanza for somebody has none.
 pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>) -> Routed {
     let session = &hold.session;
     if stanza.kind() == Kind::Other {

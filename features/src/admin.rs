@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use whoelse_core::Time;
 use whoelse_core::account::Account;
-use whoelse_core::kit::command::Values;
+use whoelse_core::kit::command::{Field, FieldKind, Values};
 use whoelse_core::kit::{AdminCx, Feature};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{Condition, Jid, StanzaError};
@@ -29,6 +29,10 @@ pub const FEATURE: Feature = Feature {
         w.command(&domain::RENAME);
     },
 };
+
+/// The field of most commands: whom it is about.
+const ACCOUNT: Field =
+    Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };
 
 /// The name in a field that holds an address of this server, or a localpart alone.
 fn name(cx: &AdminCx, values: &Values, var: &str) -> Result<String, StanzaError> {

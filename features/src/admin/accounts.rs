@@ -6,10 +6,8 @@ use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Table, 
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{Condition, StanzaError, jid};
 
-use super::{account, name, password, stamp};
+use super::{ACCOUNT, account, name, password, stamp};
 
-const ACCOUNT: Field =
-    Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };
 const NEW_PASSWORD: Field =
     Field { var: "password", label: "The password", kind: FieldKind::TextPrivate, required: true };
 const AGAIN: Field = Field {

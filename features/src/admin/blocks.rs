@@ -8,10 +8,7 @@ use whoelse_core::kit::Cx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
 use whoelse_xmpp::{Condition, StanzaError, StreamCondition, StreamError};
 
-use super::account;
-
-const ACCOUNT: Field =
-    Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };
+use super::{ACCOUNT, account};
 
 /// Locks an account out and ends its sessions.
 pub(super) const BLOCK: Command = Command {
