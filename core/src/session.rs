@@ -47,7 +47,6 @@ pub struct Session {
     budget: usize,
     /// Whether presence was sent; read on every delivery, so kept outside the lock.
     available: AtomicBool,
-    bound_at: Time,
     /// When the user last did something, in microseconds (behaviour.md, TIMEOUT).
     last_activity: AtomicI64,
     /// When the last byte was read, in microseconds.
@@ -111,6 +110,8 @@ struct State {
     unflushed: Vec<Queued>,
     presence: Option<(Outgoing, i8)>,
     drain: Drain,
+    /// When it last began to read the log.
+    reading_since: Time,
     /// The highest number of the log that was queued here.
     highest: i64,
     /// Kept messages this session has posted that are not committed yet, by recipient.
@@ -156,7 +157,6 @@ impl Session {
             trusted,
             budget,
             available: AtomicBool::new(false),
-            bound_at: now,
             last_activity: AtomicI64::new(now.0),
             last_heard: AtomicI64::new(now.0),
             reads: AtomicU64::new(0),
@@ -177,6 +177,7 @@ impl Session {
                 unflushed: Vec::new(),
                 presence: None,
                 drain: Drain::Paused(0),
+                reading_since: now,
                 highest: 0,
                 posted: Vec::new(),
                 posted_bytes: 0,
@@ -245,6 +246,7 @@ impl Session {
         state.drain = match state.drain {
             Drain::Paused(seq) if reads_log => {
                 let confirmed = self.account.confirmed.load(Ordering::Acquire);
+                state.reading_since = self.last_heard();
                 Drain::After { seq: seq.max(confirmed), asked: false }
             }
             Drain::Live if !reads_log => Drain::Paused(state.highest),

@@ -220,10 +220,10 @@ impl Session {
 
     // --- the log ---
 
-    /// Whether a message said at this time only happens to come by the log: it was said after the
-    /// session was bound, a moment ago, and nobody would call it delayed (XEP-0203).
+    /// Whether a message said at this time only happens to come by the log: it was said while the
+    /// session was reading there, a moment ago, and nobody would call it delayed (XEP-0203).
     pub(crate) fn is_live(&self, said: Time, now: Time) -> bool {
-        said > self.bound_at && now.since(said) < MOMENT
+        said > self.lock().reading_since && now.since(said) < MOMENT
     }
 
     pub(crate) fn drain_state(&self) -> Drain {
