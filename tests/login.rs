@@ -217,6 +217,8 @@ fn a_dead_session_is_taken_over() {
     // The server asks the first one for a sign of life, which takes at most five seconds.
     let mut alive = asked(&server, "alice");
     alice_is_in(&mut alive);
+    // Welcome is said before the presence that makes a message live.
+    bob.wait("* alice logged in");
 
     bob.say("message alice are you there?");
     alive.wait("bob: are you there?");
