@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -49,13 +49,18 @@ pub(crate) struct Accounts {
     shards: Vec<Shard>,
     hasher: RandomState,
     /// Entries without a session that a shard may hold.
-    idle: usize,
+    idle: AtomicUsize,
 }
 
 impl Accounts {
     pub fn new(idle: usize) -> Accounts {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Accounts { shards, hasher: RandomState::new(), idle: idle.div_ceil(SHARDS).max(4) }
+        Accounts { shards, hasher: RandomState::new(), idle: AtomicUsize::new(per_shard(idle)) }
+    }
+
+    /// Sets another bound; a shard that is over it shrinks at its next load.
+    pub fn keep_idle(&self, idle: usize) {
+        self.idle.store(per_shard(idle), Ordering::Relaxed);
     }
 
     fn shard(&self, jid: &BareJid) -> &Shard {
@@ -114,7 +119,8 @@ impl Accounts {
         if shard.forgotten.load(Ordering::Acquire) != forgotten {
             return false;
         }
-        if entries.len() >= self.idle {
+        let idle = self.idle.load(Ordering::Relaxed);
+        if entries.len() >= idle {
             entries.retain(|_, entry| match entry {
                 // Who is held elsewhere, a load's result or a session's account, stays.
                 Entry::Here(account) => {
@@ -124,7 +130,7 @@ impl Accounts {
             });
         }
         // Missing names alone must not fill the memory: past the bound they are not remembered.
-        if entries.len() < self.idle || matches!(entry, Entry::Here(_)) {
+        if entries.len() < idle || matches!(entry, Entry::Here(_)) {
             entries.insert(jid.clone(), entry);
         }
         true
@@ -156,6 +162,11 @@ impl Accounts {
             }
         }
     }
+}
+
+/// Each shard's part of a bound, and room for a few in any case.
+fn per_shard(idle: usize) -> usize {
+    idle.div_ceil(SHARDS).max(4)
 }
 
 /// Reads an account from the store, with everything the features remember of it.

@@ -57,7 +57,8 @@ async fn forget(node: &Arc<Node>) {
             return;
         }
     }
-    if let Some(kept) = node.settings.history {
+    let history = node.settings().history;
+    if let Some(kept) = history {
         expire(node, now.before(kept)).await;
     }
 }

@@ -345,7 +345,7 @@ fn row(node: &Node, append: &Append, seq: i64) -> NewMessage {
         recipient_account: account(&append.recipient),
         origin: append.origin_id.clone(),
         stanza: append.stanza.bytes.clone(),
-        keep_for_sender: node.settings.history.is_some(),
+        keep_for_sender: node.settings().history.is_some(),
     }
 }
 
@@ -428,7 +428,7 @@ async fn save_cursors(node: &Node, store: &Store) {
     let saved = async {
         let mut tx = store.begin().await?;
         tx.advance_cursors(&cursors).await?;
-        if node.settings.history.is_none() {
+        if node.settings().history.is_none() {
             for (account, seq) in &cursors {
                 tx.drop_confirmed(*account, *seq).await?;
             }

@@ -40,7 +40,7 @@ impl Node {
         let now = self.clock.now();
         // Asked before this try is counted: what matters is how many have failed.
         let known_only = self.guard.only_known_places(&key, now);
-        if let Err(blocked) = self.guard.begin(&key, place, self.settings.block_duration, now) {
+        if let Err(blocked) = self.guard.begin(&key, place, self.settings().block_duration, now) {
             tracing::info!(account = localpart, place = place.as_str(), "login_blocked");
             return LookupAnswer::Refused(refuse_blocked(&blocked, now));
         }
@@ -188,7 +188,7 @@ impl Node {
         request: RegisterRequest,
         place: &Place,
     ) -> Result<RegisterAnswer, StanzaError> {
-        let closed = self.settings.registration == Registration::Closed;
+        let closed = self.settings().registration == Registration::Closed;
         match request {
             // XEP-0077, 3.1: nothing is revealed while registration is closed.
             _ if closed => Err(StanzaError::new(Condition::NotAllowed)),

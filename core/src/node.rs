@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
 use whoelse_store::{Domain, Store};
 use whoelse_xmpp::{BareJid, StreamCondition, StreamError};
@@ -23,8 +23,8 @@ pub use crate::accounts::Seek;
 
 /// A running server without its sockets.
 pub struct Node {
-    /// What was set.
-    pub settings: Settings,
+    /// What was set; see [`Node::settings`].
+    settings: ArcSwap<Settings>,
     /// What time it is.
     pub clock: Clock,
     /// What is remembered; written through the keeper alone.
@@ -45,7 +45,7 @@ pub struct Node {
     pub(crate) secret: Vec<u8>,
     archive_key: ArchiveKey,
     /// The administrators by their stored keys, which a new name of the domain does not change.
-    admins: HashSet<String>,
+    admins: ArcSwap<HashSet<String>>,
     next_session: AtomicU64,
     pub(crate) hashing: tokio::sync::Semaphore,
 }
@@ -111,8 +111,7 @@ impl Node {
     ) -> Result<Arc<Node>, StartError> {
         let wiring = Wiring::of(features, &settings.features_off).map_err(StartError::Wiring)?;
         let served = serve(&store, domain).await?;
-        let key = |jid: &BareJid| whoelse_store::to_key(jid.as_str(), &served.own);
-        let admins = settings.admins.iter().map(key).collect();
+        let admins = served.keys_of(&settings.admins);
         let secret = installation_secret(&store, "login").await?;
         let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
         let guard = Guard::default();
@@ -123,7 +122,7 @@ impl Node {
         let limits = &settings.limits;
         let accounts = Accounts::new(limits.idle_accounts);
         let node = Arc::new(Node {
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             clock,
             store: store.clone(),
             wiring,
@@ -135,7 +134,7 @@ impl Node {
             resumptions: Mutex::default(),
             secret,
             archive_key,
-            admins,
+            admins: ArcSwap::from_pointee(admins),
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(crate::login::HASHING),
         });
@@ -181,6 +180,25 @@ impl Node {
                 tokio::spawn(async move { node.end(&session).await });
             }
         }
+    }
+
+    // --- the settings ---
+
+    /// What is set now. A look costs no lock; hold it for the moment, since the next one may see
+    /// other settings.
+    pub fn settings(&self) -> Look<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// Sets other settings while the node runs, all at once. Who looks next sees them: sessions
+    /// that are open keep their budget.
+    ///
+    /// What is built at the start stays as it is: [`Settings::features_off`] and
+    /// [`Settings::contacts`] are the caller's to leave alone.
+    pub fn change_settings(&self, settings: Settings) {
+        self.accounts.keep_idle(settings.limits.idle_accounts);
+        self.admins.store(Arc::new(self.served.load().keys_of(&settings.admins)));
+        self.settings.store(Arc::new(settings));
     }
 
     // --- the domain ---
@@ -250,7 +268,7 @@ impl Node {
 
     /// Whether the settings name this account as an administrator's: its whole bare address.
     pub fn is_admin(&self, account: &Account) -> bool {
-        !account.is_server() && self.admins.contains(&self.key_of(account.jid().as_str()))
+        !account.is_server() && self.admins.load().contains(&self.key_of(account.jid().as_str()))
     }
 
     // --- accounts ---
@@ -345,7 +363,7 @@ impl Node {
     pub(crate) async fn recount(&self, account: &Account) -> Result<bool, whoelse_store::Error> {
         let cursor = account.confirmed.load(Ordering::Acquire);
         let known = account.undelivered();
-        if known.counted_at == cursor && known.is_over(&self.settings.limits) {
+        if known.counted_at == cursor && known.is_over(&self.settings().limits) {
             return Ok(true);
         }
         let (messages, bytes) = self.store.count_undelivered(account.id, cursor).await?;
@@ -354,7 +372,7 @@ impl Node {
             waiting.bytes = bytes.max(0).unsigned_abs();
             waiting.counted_at = cursor;
         });
-        Ok(account.undelivered().is_over(&self.settings.limits))
+        Ok(account.undelivered().is_over(&self.settings().limits))
     }
 }
 
@@ -370,6 +388,10 @@ impl Served {
             .map_err(|_| StartError::Domain(domain.name.clone()))?;
         let server = Arc::new(Account::new(0, jid, Vec::new(), 0));
         Ok(Served { name: domain.name.as_str().into(), domain, own, server })
+    }
+
+    fn keys_of(&self, jids: &HashSet<BareJid>) -> HashSet<String> {
+        jids.iter().map(|jid| whoelse_store::to_key(jid.as_str(), &self.own)).collect()
     }
 }
 

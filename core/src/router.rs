@@ -265,7 +265,7 @@ impl Letter {
             Verdict::NobodyThere => self.done(),
             Verdict::Deliver(targets) => {
                 let taken = targets.iter().any(|session| session.is_attached());
-                if keepable && (self.node.settings.history.is_some() || !taken) {
+                if keepable && (self.node.settings().history.is_some() || !taken) {
                     return self.keep(&to, account, &strip);
                 }
                 self.pass(&to, account, &strip, keepable, targets.into_vec())
@@ -307,7 +307,7 @@ impl Letter {
     // --- kept ---
 
     fn keep(self, to: &Jid, account: &Arc<Account>, strip: &[usize]) -> Routed {
-        if account.undelivered().is_over(&self.node.settings.limits) {
+        if account.undelivered().is_over(&self.node.settings().limits) {
             let account = account.clone();
             let (to, strip) = (to.clone(), strip.to_vec());
             // The estimate only grows between two counts; a fresh count decides.
@@ -442,7 +442,7 @@ impl Letter {
         let working = tokio::spawn(answering);
         let abort = working.abort_handle();
         Routed::Waits(Box::pin(async move {
-            let deadline = self.node.clock.now().after(self.node.settings.limits.request);
+            let deadline = self.node.clock.now().after(self.node.settings().limits.request);
             let answer = tokio::select! {
                 answer = working => answer.unwrap_or_else(|fault| {
                     tracing::error!(%fault, "request_failed");

@@ -39,7 +39,7 @@ impl Node {
         if account.is_removed() {
             return Err(StanzaError::new(Condition::NotAuthorized));
         }
-        if !trusted && self.settings.sessions == Sessions::One {
+        if !trusted && self.settings().sessions == Sessions::One {
             self.make_room(account).await?;
         }
         // RFC 6120, 7.7.2.2: the newcomer has the name; whoever had it before is told.
@@ -54,7 +54,7 @@ impl Node {
             jid,
             account.clone(),
             trusted,
-            self.settings.limits.session_bytes,
+            self.settings().limits.session_bytes,
             self.clock.now(),
         ));
         self.seat(account, &session)?;
@@ -66,9 +66,9 @@ impl Node {
     fn seat(&self, account: &Account, session: &Arc<Session>) -> Result<(), StanzaError> {
         let most = match session.is_trusted() {
             true => TRUSTED_SESSIONS,
-            false => self.settings.limits.sessions_per_account,
+            false => self.settings().limits.sessions_per_account,
         };
-        let one = self.settings.sessions == Sessions::One && !session.is_trusted();
+        let one = self.settings().sessions == Sessions::One && !session.is_trusted();
         let is_like = |other: &Session| other.is_trusted() == session.is_trusted();
         let mut refusal = None;
         account.add_session_if(session, |others| {
@@ -121,7 +121,7 @@ impl Node {
                 .child(Element::new("ping").xmlns(ns::PING))
                 .outgoing(Class::IqAnswer),
         });
-        let probe = self.settings.limits.probe;
+        let probe = self.settings().limits.probe;
         tokio::select! {
             biased;
             heard = session.heard_after(reads) => heard,
@@ -228,9 +228,9 @@ impl Node {
     /// too long, whichever comes first.
     fn expire_later(self: &Arc<Node>, hold: &Hold) {
         let (node, hold) = (self.clone(), hold.clone());
-        let mut deadline = node.clock.now().after(node.settings.limits.resumption);
-        if !node.settings.idle_timeout.is_zero() {
-            let idle = hold.session.last_activity().after(node.settings.idle_timeout);
+        let mut deadline = node.clock.now().after(node.settings().limits.resumption);
+        if !node.settings().idle_timeout.is_zero() {
+            let idle = hold.session.last_activity().after(node.settings().idle_timeout);
             deadline = deadline.min(idle);
         }
         tokio::spawn(async move {

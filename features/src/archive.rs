@@ -53,7 +53,8 @@ async fn query(cx: Cx, request: mam::Query) -> Answer {
     let found = fetch(&cx, &filter, &page).await?;
     let queryid = request.queryid.map(|id| id.0);
     for row in &found.rows {
-        cx.session.room(&cx.node.settings.limits).await;
+        let limits = cx.node.settings().limits.clone();
+        cx.session.room(&limits).await;
         cx.session.push(result(&cx, row, queryid.as_deref()));
     }
     Ok(Reply::encoded(fin(&cx, &found).finish()))

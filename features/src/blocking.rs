@@ -79,7 +79,7 @@ async fn block(cx: Cx, wish: Block) -> Answer {
         return Err(StanzaError::new(Condition::BadRequest).with_text("whom to block is missing"));
     }
     let have = cx.account.get::<Blocks>().unwrap_or_default();
-    let most = cx.node.settings.limits.blocks;
+    let most = cx.node.settings().limits.blocks;
     if have.0.len() + wanted.len() > most {
         return Err(StanzaError::new(Condition::ResourceConstraint)
             .with_text(format!("a block list holds {most} addresses at most")));

@@ -28,7 +28,7 @@ pub const COMMAND: Command = Command {
 };
 
 async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
-    if cx.node.settings.broadcast == Broadcast::Administrators && !cx.is_admin() {
+    if cx.node.settings().broadcast == Broadcast::Administrators && !cx.is_admin() {
         return Err(StanzaError::new(Condition::Forbidden)
             .with_text("only administrators may broadcast here"));
     }

@@ -80,7 +80,7 @@ struct Streams {
 impl Connections {
     /// For a node. Without a certificate only [`Door::Pipe`] and [`Door::Admin`] can be used.
     pub fn new(node: Arc<Node>, tls: Option<Certificate>) -> Arc<Connections> {
-        let limits = &node.settings.limits;
+        let limits = &node.settings().limits;
         Arc::new(Connections {
             gate: Gate::new(limits.half_open, limits.half_open_per_place),
             streams: ArcSwap::from_pointee(Streams::of(&node)),
@@ -192,7 +192,7 @@ impl Streams {
         let with = |transport| {
             let mut config = stream::Config::new(domain.clone());
             config.transport = transport;
-            config.registration = match node.settings.registration {
+            config.registration = match node.settings().registration {
                 Registration::Open => stream::Registration::Open,
                 Registration::Closed => stream::Registration::Closed,
             };

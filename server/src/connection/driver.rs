@@ -290,7 +290,7 @@ impl Driver {
     }
 
     fn seconds_to_resume(&self) -> u32 {
-        let seconds = self.node.settings.limits.resumption.as_secs();
+        let seconds = self.node.settings().limits.resumption.as_secs();
         u32::try_from(seconds).unwrap_or(u32::MAX)
     }
 
@@ -306,7 +306,7 @@ impl Driver {
             return None;
         }
         let now = self.node.clock.now();
-        let limits = &self.node.settings.limits;
+        let limits = &self.node.settings().limits;
         let taken = self.hold.session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
         let Ok(taken) = taken else { return Some(Reason::Superseded) };
         if taken.wants_page {
@@ -399,11 +399,11 @@ impl Driver {
     }
 
     fn overdue(&self, now: Time) -> Option<Reason> {
-        let (limits, session) = (&self.node.settings.limits, self.session());
+        let (limits, session) = (&self.node.settings().limits, self.session());
         if let Some(deadline) = self.idle_deadline()
             && deadline <= now
         {
-            let seconds = self.node.settings.idle_timeout.as_secs();
+            let seconds = self.node.settings().idle_timeout.as_secs();
             return Some(Reason::Ended(
                 StreamError::new(StreamCondition::PolicyViolation)
                     .with_text(format!("logged out after {seconds} s without activity"))
@@ -418,7 +418,7 @@ impl Driver {
 
     /// behaviour.md, TIMEOUT. An administrator's tool is not a person who forgot to log out.
     fn idle_deadline(&self) -> Option<Time> {
-        let timeout = self.node.settings.idle_timeout;
+        let timeout = self.node.settings().idle_timeout;
         let counts = !timeout.is_zero() && !self.session().is_trusted();
         counts.then(|| self.session().last_activity().after(timeout))
     }
@@ -435,8 +435,9 @@ impl Driver {
     /// the shortest of all times from now, so it is seen in time without setting a timer for
     /// each stanza.
     fn next_deadline(&self, now: Time) -> Time {
-        let wait = self.node.settings.limits.ack_wait.min(SILENCE);
-        let known = [self.session().ack_deadline(&self.node.settings.limits), self.idle_deadline()];
+        let wait = self.node.settings().limits.ack_wait.min(SILENCE);
+        let known =
+            [self.session().ack_deadline(&self.node.settings().limits), self.idle_deadline()];
         let known = known.into_iter().flatten().filter(|deadline| *deadline > now);
         known.fold(now.after(wait), Time::min)
     }
@@ -470,7 +471,7 @@ impl Driver {
             Reason::Closed | Reason::Fault(_) | Reason::BadAck => {
                 if matches!(reason, Reason::Closed) {
                     // Answers to what came before the closing tag go out before ours.
-                    let (now, limits) = (node.clock.now(), &node.settings.limits);
+                    let (now, limits) = (node.clock.now(), &node.settings().limits);
                     let session = &self.hold.session;
                     let _ = session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
                 }

@@ -49,7 +49,7 @@ pub(super) async fn run<S: Io>(
 ) {
     let connections = running.clone();
     let node = connections.node.clone();
-    let deadline = node.clock.now().after(node.settings.limits.negotiation);
+    let deadline = node.clock.now().after(node.settings().limits.negotiation);
     let address = peer.address.clone();
     let mut negotiation = Negotiation {
         machine: Machine::new(connections.stream(door), None),
