@@ -4,6 +4,7 @@
 //! ```text
 //! cargo build --release -p whoelse && cargo run --release -p whoelse-bench -- messages
 //! cargo run --release -p whoelse-bench -- idle --sessions 3000
+//! cargo run --release -p whoelse-bench -- weather --minutes 20 --to docs/weather
 //! ```
 //!
 //! The server runs alone on the first processor, the load on the others (`taskset`), over loopback
@@ -11,6 +12,7 @@
 
 mod client;
 mod server;
+mod weather;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -61,6 +63,8 @@ enum What {
         #[arg(long, default_value_t = 3000)]
         sessions: usize,
     },
+    /// Everybody at once for a long time, the well-behaved and the others: does memory grow?
+    Weather(weather::Options),
 }
 
 #[tokio::main]
@@ -75,6 +79,7 @@ async fn main() -> Result<(), Failed> {
             let server = Server::start(&options.program, false).await?;
             idle(&server, sessions).await
         }
+        What::Weather(weather) => weather::run(&options.program, weather).await,
     }
 }
 

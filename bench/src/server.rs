@@ -14,18 +14,23 @@ pub struct Server {
     child: Child,
     /// Where it listens on loopback.
     pub port: u16,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Server {
     /// Starts it on the first processor and waits until it listens.
     pub async fn start(program: &Path, history: bool) -> Result<Server, Failed> {
-        let directory = tempfile::tempdir()?;
         let settings = format!(
             "listen = \"127.0.0.1\"\ncontacts = \"everyone\"\nregistration = \"open\"\n\
              sessions = \"many\"\nhistory = \"{}\"\nfeatures_off = [\"whoelsesince\"]\n",
             if history { "1y" } else { "off" }
         );
+        Server::start_with(program, &settings).await
+    }
+
+    /// The same with a configuration file of this text.
+    pub async fn start_with(program: &Path, settings: &str) -> Result<Server, Failed> {
+        let directory = tempfile::tempdir()?;
         let config = directory.path().join("whoelse.toml");
         std::fs::write(&config, settings)?;
         let mut child = Command::new("taskset")
@@ -51,7 +56,7 @@ impl Server {
         .await??;
         // Its output goes on being read, or it would block.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Server { child, port, _directory: directory })
+        Ok(Server { child, port, directory })
     }
 
     fn proc(&self, file: &str) -> Result<String, Failed> {
@@ -66,6 +71,22 @@ impl Server {
         let ticks: u64 =
             fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// Open descriptors.
+    pub fn descriptors(&self) -> Result<usize, Failed> {
+        let id = self.child.id().ok_or("the server has ended")?;
+        Ok(std::fs::read_dir(format!("/proc/{id}/fd"))?.count())
+    }
+
+    /// Bytes of the database, with what is not yet in its one file.
+    pub fn database(&self) -> u64 {
+        let files = ["whoelse.db", "whoelse.db-wal"];
+        let lengths = files.map(|name| {
+            let path = self.directory.path().join("whoelse-data").join(name);
+            std::fs::metadata(path).map_or(0, |file| file.len())
+        });
+        lengths.iter().sum()
     }
 
     /// Resident memory, in KiB.
