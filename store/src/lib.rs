@@ -20,6 +20,8 @@ mod blocks;
 mod credentials;
 mod domains;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod history;
 mod log;
 mod numbers;

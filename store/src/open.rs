@@ -47,6 +47,8 @@ struct Inner {
     readers: AnyPool,
     /// The one writing connection. Held by a [`Tx`] from beginning to end.
     writer: Arc<Mutex<Lane>>,
+    #[cfg(feature = "faults")]
+    faults: crate::faults::Faults,
     /// Removes the folder of a [`Place::Memory`]; last, after the connections are gone.
     _folder: Option<Folder>,
 }
@@ -95,6 +97,8 @@ impl Store {
             inner: Arc::new(Inner {
                 readers: readers(options.clone()),
                 writer: Arc::new(Mutex::new(Lane::new(writer, options, lasting))),
+                #[cfg(feature = "faults")]
+                faults: crate::faults::Faults::default(),
                 _folder: folder,
             }),
         })
@@ -102,7 +106,10 @@ impl Store {
 
     /// Begins the next transaction; waits until the one before it has ended.
     pub async fn begin(&self) -> Result<Tx> {
-        Tx::begin(Arc::clone(&self.inner.writer).lock_owned().await).await
+        let tx = Tx::begin(Arc::clone(&self.inner.writer).lock_owned().await).await?;
+        #[cfg(feature = "faults")]
+        let tx = tx.under(&self.inner.faults).await?;
+        Ok(tx)
     }
 
     /// Closes the store: what is under way ends first, then everything is in the one file.
@@ -127,9 +134,17 @@ impl Store {
         answered && self.inner.writer.try_lock().is_ok()
     }
 
+    #[cfg(feature = "faults")]
+    pub(crate) fn faults(&self) -> &crate::faults::Faults {
+        &self.inner.faults
+    }
+
     /// Returns a connection to ask a question on.
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
-        Ok(self.inner.readers.acquire().await?)
+        let reader = self.inner.readers.acquire().await?;
+        #[cfg(feature = "faults")]
+        self.inner.faults.meet(crate::faults::Step::Question).await?;
+        Ok(reader)
     }
 }
 

@@ -24,11 +24,17 @@ const ROLLBACK: &str = "ROLLBACK";
 /// After an error the transaction can only be dropped: what it did may be undone already.
 pub struct Tx {
     lane: OwnedMutexGuard<Lane>,
+    #[cfg(feature = "faults")]
+    faults: crate::faults::Faults,
 }
 
 impl Tx {
     pub(crate) async fn begin(lane: OwnedMutexGuard<Lane>) -> Result<Self> {
-        let mut tx = Self { lane };
+        let mut tx = Self {
+            lane,
+            #[cfg(feature = "faults")]
+            faults: crate::faults::Faults::default(),
+        };
         if let Err(error) = tx.start().await {
             if matches!(error, Error::Closed) {
                 return Err(error);
@@ -56,6 +62,8 @@ impl Tx {
     ///
     /// When it fails they are undone; when it is cancelled, either may be true.
     pub async fn commit(mut self) -> Result<()> {
+        #[cfg(feature = "faults")]
+        self.faults.meet(crate::faults::Step::Commit).await?;
         sqlx::query(COMMIT).execute(self.conn()?).await?;
         self.lane.unfinished = false;
         Ok(())
@@ -68,8 +76,18 @@ impl Tx {
         Ok(())
     }
 
+    /// Puts it under the weather that a test has ordered.
+    #[cfg(feature = "faults")]
+    pub(crate) async fn under(mut self, faults: &crate::faults::Faults) -> Result<Self> {
+        faults.meet(crate::faults::Step::Begin).await?;
+        self.faults = faults.clone();
+        Ok(self)
+    }
+
     /// Returns the connection this transaction is on.
     pub(crate) fn conn(&mut self) -> Result<&mut AnyConnection> {
+        #[cfg(feature = "faults")]
+        self.faults.meet_now(crate::faults::Step::Statement)?;
         self.lane.writer.as_mut().ok_or(Error::Closed)
     }
 }
