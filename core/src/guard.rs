@@ -204,6 +204,11 @@ impl Guard {
         }
     }
 
+    /// How many blocks hold at this moment, those of the administrator among them.
+    pub fn blocked(&self, now: Time) -> usize {
+        self.lock().counts.values().filter(|count| count.until > now).count()
+    }
+
     /// Whether the administrator has blocked an account.
     pub fn is_disabled(&self, account: &str, now: Time) -> bool {
         self.lock().counts.get(&admin_key(account)).is_some_and(|count| count.until > now)

@@ -8,7 +8,7 @@
 mod change;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ pub struct Keeper {
     post: mpsc::Sender<Work>,
     /// Posted and not finished.
     waiting: Arc<AtomicUsize>,
+    /// Rounds of its task: who sees this stand still while something waits, sees it stuck.
+    rounds: AtomicU64,
     /// Accounts whose cursor has moved, and how far.
     dirty: Mutex<HashMap<i64, i64>>,
     stop: Notify,
@@ -87,6 +89,7 @@ impl Keeper {
         let keeper = Keeper {
             post,
             waiting: Arc::default(),
+            rounds: AtomicU64::new(0),
             dirty: Mutex::default(),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
@@ -98,6 +101,20 @@ impl Keeper {
     /// How much is posted and not finished.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
+    }
+
+    /// A number that changes whenever the keeper has finished something. One that stands still
+    /// while something waits is that of a keeper that is stuck.
+    pub fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
+    }
+
+    /// Gives an idle keeper something to do, so that its rounds show whether it lives.
+    pub fn nudge(&self) {
+        if self.waiting() == 0 {
+            // Full means that there is enough to do.
+            let _ = self.try_post(Work::Ride(Box::new(|_| {})));
+        }
     }
 
     /// Posts without waiting; gives the work back if there is no room.
@@ -244,6 +261,7 @@ impl Keeper {
                 None => {}
             }
             node.keeper.waiting.fetch_sub(finished, Ordering::AcqRel);
+            node.keeper.rounds.fetch_add(1, Ordering::Relaxed);
             // Cursors must not wait for ever behind a busy lane.
             if node.clock.now() >= flush_at {
                 save_cursors(&node, &store).await;
@@ -282,14 +300,14 @@ async fn commit_group(node: &Arc<Node>, store: &Store, group: Vec<Grouped>, next
             *next_seq += 1;
         }
     }
-    let mut results = match append(store, &rows).await {
+    let mut results = match append(node, store, &rows).await {
         Ok(results) => results.into_iter().map(Ok).collect::<Vec<_>>(),
         Err(error) if rows.len() > 1 => {
             // One bad row must not take the others with it; a full disk refuses each alone.
             tracing::warn!(%error, messages = rows.len(), "group_refused");
             let mut results = Vec::with_capacity(rows.len());
             for row in &rows {
-                let one = append(store, std::slice::from_ref(row)).await;
+                let one = append(node, store, std::slice::from_ref(row)).await;
                 results.push(one.and_then(|mut one| one.pop().ok_or(whoelse_store::Error::Closed)));
             }
             results
@@ -315,10 +333,14 @@ fn finish_append(
     result: Option<(Result<Appended, whoelse_store::Error>, i64)>,
 ) {
     match result {
-        Some((Ok(Appended::Stored), seq)) => delivery::deliver_kept(node, &append, seq),
-        Some((Ok(Appended::Repeat), _)) => {}
+        Some((Ok(Appended::Stored), seq)) => {
+            node.numbers.messages.kept.one();
+            delivery::deliver_kept(node, &append, seq);
+        }
+        Some((Ok(Appended::Repeat), _)) => node.numbers.messages.repeated.one(),
         Some((Err(error), _)) => {
             tracing::error!(%error, account = %append.recipient.jid(), "message_not_stored");
+            node.numbers.messages.refused.one();
             if let Some((session, _, stanza)) = &append.origin {
                 let refusal = StanzaError::new(Condition::ResourceConstraint)
                     .with_text("the server cannot store messages right now, try again later");
@@ -349,14 +371,31 @@ fn row(node: &Node, append: &Append, seq: i64) -> NewMessage {
     }
 }
 
-async fn append(store: &Store, rows: &[NewMessage]) -> Result<Vec<Appended>, whoelse_store::Error> {
+async fn append(
+    node: &Node,
+    store: &Store,
+    rows: &[NewMessage],
+) -> Result<Vec<Appended>, whoelse_store::Error> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let mut tx = store.begin().await?;
-    let appended = tx.append(rows).await?;
-    tx.commit().await?;
-    Ok(appended)
+    let begun = node.clock.now();
+    let committed = async {
+        let mut tx = store.begin().await?;
+        let appended = tx.append(rows).await?;
+        tx.commit().await?;
+        Ok(appended)
+    };
+    let committed = committed.await;
+    let numbers = &node.numbers;
+    match &committed {
+        Ok(_) => {
+            numbers.batch.size(rows.len());
+            numbers.commit.time(node.clock.now().since(begun));
+        }
+        Err(_) => numbers.commits_failed.one(),
+    }
+    committed
 }
 
 async fn change(node: &Arc<Node>, store: &Store, mut command: Box<dyn Command>) {
@@ -372,7 +411,10 @@ async fn change(node: &Arc<Node>, store: &Store, mut command: Box<dyn Command>) 
         Err(
             error @ (whoelse_store::Error::NoSuchDomain(_) | whoelse_store::Error::DomainExists(_)),
         ) => tracing::debug!(%error, "change_refused"),
-        Err(error) => tracing::error!(%error, "change_refused"),
+        Err(error) => {
+            node.numbers.commits_failed.one();
+            tracing::error!(%error, "change_refused");
+        }
     }
     command.finish(node, committed);
 }
@@ -400,6 +442,7 @@ async fn page(node: &Arc<Node>, store: &Store, session: &Arc<Session>) {
         bytes += row.stanza.len();
         last = row.seq;
         if is_wanted(node, session, &row).await {
+            node.numbers.messages.caught_up.one();
             session.push_logged(delivery::from_log(node, session, row));
         }
     }

@@ -18,6 +18,7 @@ pub mod keeper;
 pub mod kit;
 pub mod login;
 pub mod node;
+pub mod numbers;
 pub mod presence;
 mod rewriting;
 pub mod router;

@@ -217,6 +217,7 @@ impl Node {
                 })?;
                 self.create_account(&username, password).await?;
                 self.guard.succeeded(&self.login_key(&username), place);
+                self.numbers.registered.one();
                 tracing::info!(account = %username, place = place.as_str(), "registered");
                 Ok(RegisterAnswer::Done)
             }

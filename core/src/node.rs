@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::guard::{Count, Guard};
 use crate::keeper::Keeper;
 use crate::kit::{Feature, Wiring};
+use crate::numbers::{Census, Numbers};
 use crate::session::Session;
 use crate::settings::{Limits, Settings};
 
@@ -35,6 +36,8 @@ pub struct Node {
     pub keeper: Arc<Keeper>,
     /// Who may try a password.
     pub guard: Guard,
+    /// What is counted for the operator.
+    pub numbers: Numbers,
     accounts: Accounts,
     served: ArcSwap<Served>,
     /// Accounts with an available session. Held for a look or a change, never across an await;
@@ -128,6 +131,7 @@ impl Node {
             wiring,
             keeper: Arc::new(keeper),
             guard,
+            numbers: Numbers::default(),
             accounts,
             served: ArcSwap::from_pointee(served),
             online: RwLock::default(),
@@ -350,6 +354,28 @@ impl Node {
         let mut sessions = self.server_account().sessions();
         self.accounts.each(|account| sessions.extend(account.sessions()));
         sessions
+    }
+
+    /// Counts who is here, for the metrics: looks at every session.
+    pub fn census(&self) -> Census {
+        let mut census = Census {
+            online: self.online.read().unwrap_or_else(PoisonError::into_inner).len(),
+            blocked: self.guard.blocked(self.clock.now()),
+            ..Census::default()
+        };
+        let mut sessions = self.server_account().sessions();
+        self.accounts.each(|account| {
+            census.accounts += 1;
+            sessions.extend(account.sessions());
+        });
+        for session in sessions {
+            match session.is_attached() {
+                true => census.attached += 1,
+                false => census.detached += 1,
+            }
+            census.queued_bytes += session.held_bytes();
+        }
+        census
     }
 
     pub(crate) fn next_session(&self) -> u64 {

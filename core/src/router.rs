@@ -50,6 +50,7 @@ pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>)
     }
     let Ok(ticket) = session.received(hold.epoch) else { return Routed::Superseded };
     note_activity(node, session, &stanza);
+    node.numbers.received.one(stanza.kind());
     let letter = Letter {
         node: node.clone(),
         session: session.clone(),
@@ -114,6 +115,9 @@ impl Letter {
     }
 
     fn refuse(&self, error: &StanzaError) -> Routed {
+        if self.stanza.kind() == Kind::Message {
+            self.node.numbers.messages.refused.one();
+        }
         self.session.answer_error(&self.stanza, error);
         self.done()
     }
@@ -371,6 +375,9 @@ impl Letter {
         keepable: bool,
         targets: Vec<Arc<Session>>,
     ) -> Routed {
+        if self.stanza.kind() == Kind::Message {
+            self.node.numbers.messages.passed.one();
+        }
         let class = if keepable { Class::Kept(0) } else { rewriting::class(&self.stanza) };
         let outgoing = rewriting::for_recipient(
             &self.stanza,

@@ -37,6 +37,18 @@ pub enum Door {
     Admin,
 }
 
+impl Door {
+    /// Its name, for the count.
+    pub fn name(self) -> &'static str {
+        match self {
+            Door::StartTls => "starttls",
+            Door::DirectTls => "direct_tls",
+            Door::Pipe => "pipe",
+            Door::Admin => "admin",
+        }
+    }
+}
+
 /// Who is at the other end.
 #[derive(Debug, Clone)]
 pub struct Peer {
@@ -102,6 +114,11 @@ impl Connections {
         &self.gate
     }
 
+    /// How many connections there are, half-open ones and those of administrators among them.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+
     /// What people compare to know that they talk to this server.
     pub fn fingerprint(&self) -> Option<crate::tls::Fingerprint> {
         self.tls.as_ref().map(|certificate| certificate.tls.fingerprint())
@@ -122,6 +139,7 @@ impl Connections {
             },
             Door::Pipe | Door::Admin => None,
         };
+        self.node.numbers.connected.one("door", door.name());
         tracing::info!(address = %peer.address, "connected");
         tokio::spawn(negotiation::run(self.begin(), io, door, peer, permit));
     }

@@ -96,6 +96,7 @@ pub(crate) async fn serve(listener: TcpListener, door: Door, connections: Arc<Co
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !paused {
+                    connections.node().numbers.accepting_paused.one();
                     tracing::warn!(%error, "accepting_paused");
                 }
                 paused = true;

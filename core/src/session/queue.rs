@@ -8,6 +8,7 @@ use whoelse_xmpp::{Class, Outgoing, StreamError};
 
 use super::{Drain, Session, Superseded};
 use crate::clock::Time;
+use crate::numbers::Kinds;
 use crate::settings::Limits;
 
 /// Bytes of kept messages that one session may have on their way to the log before its reading
@@ -43,8 +44,8 @@ impl Queued {
 /// What [`Session::take`] found.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// Stanzas taken.
-    pub stanzas: usize,
+    /// What was taken.
+    pub kinds: Kinds,
     /// The queue is not empty yet.
     pub more: bool,
     /// The connection must end with this error; what was taken before is still written.
@@ -153,7 +154,7 @@ impl Session {
         {
             state.queued_bytes -= item.len();
             item.write(out);
-            taken.stanzas += 1;
+            taken.kinds.one(item.stanza.class);
             let counted = item.stanza.class != Class::Nonza;
             match &mut state.managed {
                 Some(managed) if counted => {

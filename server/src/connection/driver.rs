@@ -65,9 +65,11 @@ async fn run(running: Running, mut driver: Box<Driver>, address: String) {
         // It was bound while everybody else was told.
         driver.session().order_end(StreamError::new(StreamCondition::SystemShutdown));
     }
-    let mut guard = Guard(Some((driver.node.clone(), driver.hold.clone())));
+    let node = driver.node.clone();
+    let mut guard = Guard(Some((node.clone(), driver.hold.clone())));
     let reason = driver.converse().await;
     guard.0 = None;
+    node.numbers.disconnected.one("session", reason.name());
     tracing::info!(session = id, %jid, address, reason = reason.name(), "stream_closed");
     Box::pin(driver.finish(reason)).await;
     drop(running);
@@ -309,6 +311,7 @@ impl Driver {
         let limits = &self.node.settings().limits;
         let taken = self.hold.session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
         let Ok(taken) = taken else { return Some(Reason::Superseded) };
+        self.node.numbers.sent.add(&taken.kinds);
         if taken.wants_page {
             let (node, session) = (self.node.clone(), self.session().clone());
             // The keeper may have to be waited for; nothing here does.
@@ -356,7 +359,10 @@ impl Driver {
         }
         Poll::Ready(match ready!(poll_read(&mut *self.io, &mut self.machine, cx)) {
             Ok(0) | Err(_) => Event::Lost,
-            Ok(_) => Event::Read,
+            Ok(read) => {
+                self.node.numbers.bytes_read.add(read);
+                Event::Read
+            }
         })
     }
 
@@ -369,6 +375,7 @@ impl Driver {
             match Pin::new(&mut *self.io).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => {
+                    self.node.numbers.bytes_written.add(n);
                     self.written += n;
                     self.stalled = None;
                 }
@@ -473,7 +480,10 @@ impl Driver {
                     // Answers to what came before the closing tag go out before ours.
                     let (now, limits) = (node.clock.now(), &node.settings().limits);
                     let session = &self.hold.session;
-                    let _ = session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
+                    let taken = session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
+                    if let Ok(taken) = taken {
+                        node.numbers.sent.add(&taken.kinds);
+                    }
                 }
                 self.last_words().await;
                 node.end(self.session()).await;
@@ -512,7 +522,9 @@ impl Driver {
             Ok::<_, io::Error>(())
         };
         let deadline = self.node.clock.now().after(LAST_WORD);
+        let written = rest.len();
         let Some(Ok(())) = until(&self.node, deadline, bye).await else { return };
+        self.node.numbers.bytes_written.add(written);
         if let Ok(seq) = self.hold.session.flushed(self.hold.epoch) {
             self.node.confirm(&self.hold.session, seq);
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use whoelse_core::account::Account;
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Time};
-use whoelse_stream::sasl::{Condition as SaslCondition, Refusal};
-use whoelse_stream::server::{Machine, Step};
+use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
+use whoelse_stream::server::{LookupAnswer, Machine, Step};
 use whoelse_stream::token;
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError};
 
@@ -26,6 +26,8 @@ struct Negotiation {
     machine: Machine,
     /// An administrator who acts as the server itself.
     is_server: bool,
+    /// By which a login is tried, for the count.
+    mechanism: &'static str,
     hold: Option<Hold>,
 }
 
@@ -58,6 +60,7 @@ pub(super) async fn run<S: Io>(
         peer,
         deadline,
         is_server: false,
+        mechanism: Mechanism::External.name(),
         hold: None,
     };
     let opened = match door {
@@ -78,7 +81,10 @@ pub(super) async fn run<S: Io>(
             // A task of its own: this one is as large as a handshake.
             driver::spawn(opened);
         }
-        Err(reason) => tracing::info!(address, reason, "disconnected"),
+        Err(reason) => {
+            node.numbers.disconnected.one("negotiation", reason);
+            tracing::info!(address, reason, "disconnected");
+        }
     }
 }
 
@@ -129,6 +135,9 @@ impl Negotiation {
             shaken = until(&self.connections.node, self.deadline, shaking) => shaken,
             () = self.connections.closing() => return Err("shutdown"),
         };
+        if !matches!(shaken, Some(Ok(_))) {
+            self.connections.node.numbers.handshakes_failed.one();
+        }
         match shaken {
             Some(Ok(done)) => Ok(done),
             Some(Err(error)) => {
@@ -183,17 +192,31 @@ impl Negotiation {
             while let Some(step) = self.machine.poll() {
                 if let Some(outcome) = self.step(step).await {
                     if matches!(outcome, Outcome::StartTls) {
-                        write(io, &self.machine.take_output()).await?;
+                        self.write(io).await?;
                     }
                     return Ok(outcome);
                 }
-                write(io, &self.machine.take_output()).await?;
+                self.write(io).await?;
             }
-            write(io, &self.machine.take_output()).await?;
-            if read(io, &mut self.machine).await? == 0 {
-                return Ok(Outcome::Over("connection lost"));
+            self.write(io).await?;
+            match read(io, &mut self.machine).await? {
+                0 => return Ok(Outcome::Over("connection lost")),
+                read => self.connections.node.numbers.bytes_read.add(read),
             }
         }
+    }
+
+    /// Writes what the machine has to say.
+    async fn write<S: Io>(&mut self, io: &mut S) -> io::Result<()> {
+        let bytes = self.machine.take_output();
+        write(io, &bytes).await?;
+        self.connections.node.numbers.bytes_written.add(bytes.len());
+        Ok(())
+    }
+
+    /// Counts how a try to log in ended.
+    fn count_login(&self, outcome: &'static str) {
+        self.connections.node.numbers.logins.one(self.mechanism, outcome);
     }
 
     async fn step(&mut self, step: Step) -> Option<Outcome> {
@@ -201,7 +224,11 @@ impl Negotiation {
         match step {
             Step::StartTls => return Some(Outcome::StartTls),
             Step::Lookup { localpart, mechanism } => {
+                self.mechanism = mechanism.name();
                 let answer = node.lookup(&localpart, mechanism, &self.peer.place).await;
+                if let LookupAnswer::Refused(_) = answer {
+                    self.count_login("blocked");
+                }
                 self.machine.lookup(answer);
             }
             Step::Derive { password, verifier } => {
@@ -215,13 +242,20 @@ impl Negotiation {
                 }
             }
             Step::AuthFailed { localpart } => {
+                self.count_login("wrong");
                 let refusal = node.login_failed(&localpart, &self.peer.place).await;
                 self.machine.failed(&refusal);
             }
             Step::AuthSucceeded { localpart } => {
                 match node.login_succeeded(&localpart, &self.peer.place).await {
-                    Ok(()) => self.machine.succeeded(),
-                    Err(refusal) => self.machine.refused(&refusal),
+                    Ok(()) => {
+                        self.count_login("ok");
+                        self.machine.succeeded();
+                    }
+                    Err(refusal) => {
+                        self.count_login("refused");
+                        self.machine.refused(&refusal);
+                    }
                 }
             }
             Step::External { authzid } => self.external(&node, authzid).await,
@@ -248,14 +282,19 @@ impl Negotiation {
     /// The system vouches for an administrator: without a name he acts as the server itself.
     async fn external(&mut self, node: &Arc<Node>, authzid: Option<BareJid>) {
         let Some(wanted) = authzid.filter(|wanted| wanted.local().is_some()) else {
+            self.count_login("ok");
             self.is_server = true;
             self.machine.succeeded_as("");
             return;
         };
         let name = wanted.local().unwrap_or_default();
         match node.account(&wanted).await {
-            Ok(Some(_)) => self.machine.succeeded_as(name),
+            Ok(Some(_)) => {
+                self.count_login("ok");
+                self.machine.succeeded_as(name);
+            }
             Ok(None) => {
+                self.count_login("refused");
                 let refusal = Refusal::new(SaslCondition::InvalidAuthzid);
                 self.machine.refused(&refusal.with_text(format!("there is no user {name}")));
             }
