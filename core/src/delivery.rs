@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whoelse_store::LoggedMessage;
+use whoelse_store::{Direction, LoggedMessage};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, Kind, Outgoing, Stanza, StanzaError, ns};
 
 use crate::account::Account;
 use crate::clock::Time;
+use crate::keep::Keep;
 use crate::keeper::{Append, Work};
 use crate::node::Node;
 use crate::session::{Queued, Session};
@@ -34,7 +35,9 @@ pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
     let Some(targets) = kept_targets(append) else { return };
     let from = full(append.sender.jid().as_str(), &append.sender_resource);
     let mut add = Vec::new();
-    stanza_id(&mut add, node, to, seq);
+    if !append.passing {
+        stanza_id(&mut add, node, to, seq);
+    }
     let mut stanza = addressed(&append.stanza, &from, &add);
     stanza.class = Class::Kept(seq as u64);
     for session in targets {
@@ -60,7 +63,10 @@ pub(crate) fn from_log(node: &Node, session: &Session, row: LoggedMessage) -> Ou
     if !session.is_live(Time(row.at), node.clock.now()) {
         delay(&mut add, node, Time(row.at));
     }
-    stanza_id(&mut add, node, &session.account, row.seq);
+    // What no archive will show has no number there.
+    if row.direction != Direction::Passing {
+        stanza_id(&mut add, node, &session.account, row.seq);
+    }
     let stored = Outgoing::from_encoded(Kind::Message, row.stanza, Class::Message);
     let mut stanza = addressed(&stored, &from, &add);
     stanza.class = Class::Kept(row.seq as u64);
@@ -170,6 +176,7 @@ async fn store_late(node: &Arc<Node>, session: &Session, stanza: &Outgoing) {
         resource: None,
         // It was checked when it was sent; its own copy must not look like a repeat.
         origin_id: None,
+        passing: crate::keep::keep(&parsed) == Keep::UntilDelivered,
         stanza: crate::rewriting::for_log(&parsed, None, None, &numbers),
         at: node.clock.now(),
     };

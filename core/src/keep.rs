@@ -1,20 +1,54 @@
-//! Which messages are kept in the log, as one pure function (XEP-0160, XEP-0313, XEP-0334).
+//! Which messages are kept in the log, and how long, as one pure function (XEP-0160, XEP-0313,
+//! XEP-0334).
 
+use whoelse_xmpp::payload::hints::Hint;
 use whoelse_xmpp::{Kind, Stanza, ns};
 
-/// Whether this is a message that the server answers for: it is in the log before it is handled.
+/// How a message is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// In the log, and in the archives of both sides.
+    Archived,
+    /// In the log if nobody takes it, until somebody has; in no archive.
+    UntilDelivered,
+    /// Nowhere: whoever is there hears it.
+    Never,
+}
+
+/// Decides by the type of the message, what it says and what its sender wishes.
 ///
-/// A chat or normal message with a body or an encrypted payload, or one that asks to be stored,
-/// unless it asks not to be.
-pub fn is_keepable(stanza: &Stanza) -> bool {
-    if stanza.kind() != Kind::Message || !matches!(stanza.type_(), None | Some("chat" | "normal")) {
-        return false;
+/// A chat or normal message is kept if it has a body or an encrypted payload, or asks to be
+/// stored. `no-store` keeps it nowhere, whatever else it asks for; `no-permanent-store` lets it
+/// wait for an absent recipient and no longer.
+///
+/// A hint moves the server within what RFC 6121, 8.5 leaves open. Headlines, groupchat and errors
+/// are never stored there, so `store` does not change that; and the hints of an error belong to
+/// the message that it answers (XEP-0334, 5).
+pub fn keep(stanza: &Stanza) -> Keep {
+    if !is_conversation(stanza) || Hint::NoStore.is_in(stanza) {
+        return Keep::Never;
     }
-    let hint = |name| stanza.has(name, ns::HINTS);
-    if hint("no-store") || hint("no-permanent-store") {
-        return false;
+    if !Hint::Store.is_in(stanza) && !has_content(stanza) {
+        return Keep::Never;
     }
-    hint("store") || has_content(stanza)
+    match Hint::NoPermanentStore.is_in(stanza) {
+        true => Keep::UntilDelivered,
+        false => Keep::Archived,
+    }
+}
+
+/// Whether a message that is kept nowhere and that nobody takes comes back to its sender.
+///
+/// RFC 6121, 8.5.2.2.1: what is not stored is answered `service-unavailable`. Chat states,
+/// receipts and their like are let go instead (XEP-0160, 3): nobody has written them.
+pub fn comes_back(stanza: &Stanza) -> bool {
+    is_conversation(stanza) && has_content(stanza)
+}
+
+/// A message of type chat or normal; a type that nobody knows is normal (RFC 6121, 5.2.2).
+fn is_conversation(stanza: &Stanza) -> bool {
+    stanza.kind() == Kind::Message
+        && !matches!(stanza.type_(), Some("error" | "groupchat" | "headline"))
 }
 
 /// Whether a message says something to a person: a body, or a payload nobody but they can read.
@@ -38,27 +72,79 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn kept(xml: &'static str) -> bool {
-        is_keepable(&Stanza::parse(xml).unwrap())
+    const CONTENTS: [&str; 6] = [
+        "<body>hi</body>",
+        "<encrypted xmlns='eu.siacs.conversations.axolotl'/>",
+        "<encrypted xmlns='urn:xmpp:omemo:2'/>",
+        "<openpgp xmlns='urn:xmpp:openpgp:0'/>",
+        "<x xmlns='jabber:x:encrypted'/>",
+        "<encryption xmlns='urn:xmpp:eme:0' namespace='x'/>",
+    ];
+    const STATE: &str = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+
+    fn message(type_: &str, children: &str) -> Stanza {
+        let type_ = if type_.is_empty() { String::new() } else { format!(" type='{type_}'") };
+        Stanza::parse(format!("<message{type_}>{children}</message>")).unwrap()
+    }
+
+    fn with_hints(content: &str, hints: &[&str]) -> String {
+        let hints = hints.iter().map(|hint| format!("<{hint} xmlns='urn:xmpp:hints'/>"));
+        content.to_owned() + &hints.collect::<String>()
     }
 
     #[test]
-    fn what_a_person_would_miss_is_kept() {
-        assert!(kept("<message type='chat'><body>hi</body></message>"));
-        assert!(kept("<message><body>hi</body></message>"));
-        assert!(kept("<message type='normal'><body>hi</body></message>"));
-        assert!(kept("<message><encrypted xmlns='eu.siacs.conversations.axolotl'/></message>"));
-        assert!(kept("<message><encryption xmlns='urn:xmpp:eme:0' namespace='x'/></message>"));
-        assert!(kept("<message><store xmlns='urn:xmpp:hints'/></message>"));
+    fn every_hint_beside_every_content_in_every_type() {
+        use Keep::{Archived, Never, UntilDelivered};
+        // With content, and without.
+        let table: [(&[&str], Keep, Keep); 9] = [
+            (&[], Archived, Never),
+            (&["store"], Archived, Archived),
+            (&["no-copy"], Archived, Never),
+            (&["no-store"], Never, Never),
+            (&["no-permanent-store"], UntilDelivered, Never),
+            (&["store", "no-permanent-store"], UntilDelivered, UntilDelivered),
+            (&["store", "no-store"], Never, Never),
+            (&["no-permanent-store", "no-store"], Never, Never),
+            (&["store", "no-copy"], Archived, Archived),
+        ];
+        for (hints, full, empty) in table {
+            for type_ in ["", "chat", "normal", "unheard-of"] {
+                for content in CONTENTS {
+                    let stanza = message(type_, &with_hints(content, hints));
+                    assert_eq!(keep(&stanza), full, "{type_} {content} {hints:?}");
+                }
+                let stanza = message(type_, &with_hints(STATE, hints));
+                assert_eq!(keep(&stanza), empty, "{type_} {hints:?}");
+            }
+            for type_ in ["error", "groupchat", "headline"] {
+                let stanza = message(type_, &with_hints(CONTENTS[0], hints));
+                assert_eq!(keep(&stanza), Never, "{type_} {hints:?}");
+            }
+        }
     }
 
     #[test]
-    fn what_passes_is_not_kept() {
-        assert!(!kept("<message type='headline'><body>hi</body></message>"));
-        assert!(!kept("<message type='groupchat'><body>hi</body></message>"));
-        assert!(!kept("<message type='error'><body>hi</body></message>"));
-        assert!(!kept("<message type='chat'><composing xmlns='urn:x'/></message>"));
-        assert!(!kept("<message><body>hi</body><no-store xmlns='urn:xmpp:hints'/></message>"));
-        assert!(!kept("<presence><body>hi</body></presence>"));
+    fn only_what_a_person_wrote_comes_back() {
+        for content in CONTENTS {
+            assert!(comes_back(&message("chat", &with_hints(content, &["no-store"]))), "{content}");
+        }
+        assert!(!comes_back(&message("chat", STATE)));
+        for type_ in ["error", "headline", "groupchat"] {
+            assert!(!comes_back(&message(type_, CONTENTS[0])), "{type_}");
+        }
+    }
+
+    #[test]
+    fn a_hint_in_another_namespace_is_none() {
+        let stanza = message("chat", "<body>hi</body><no-store xmlns='urn:x'/>");
+
+        assert_eq!(keep(&stanza), Keep::Archived);
+    }
+
+    #[test]
+    fn only_messages_are_kept() {
+        let stanza = Stanza::parse("<presence><body>hi</body></presence>").unwrap();
+
+        assert_eq!(keep(&stanza), Keep::Never);
     }
 }

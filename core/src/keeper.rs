@@ -47,6 +47,8 @@ pub(crate) struct Append {
     /// The resource it was addressed to, if any.
     pub resource: Option<String>,
     pub origin_id: Option<String>,
+    /// Whether it is kept only until it is delivered (XEP-0334, no-permanent-store).
+    pub passing: bool,
     /// Rewritten for the log: without `from`.
     pub stanza: Outgoing,
     pub at: Time,
@@ -74,6 +76,8 @@ pub struct Keeper {
     rounds: AtomicU64,
     /// Accounts whose cursor has moved, and how far.
     dirty: Mutex<HashMap<i64, i64>>,
+    /// Whether the log may hold messages that are forgotten once they are delivered.
+    passing: AtomicBool,
     stop: Notify,
     stopped: AtomicBool,
     finished: Notify,
@@ -91,6 +95,8 @@ impl Keeper {
             waiting: Arc::default(),
             rounds: AtomicU64::new(0),
             dirty: Mutex::default(),
+            // Some may be left from before.
+            passing: AtomicBool::new(true),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
             finished: Notify::new(),
@@ -334,6 +340,7 @@ fn finish_append(
 ) {
     match result {
         Some((Ok(Appended::Stored), seq)) => {
+            node.keeper.passing.fetch_or(append.passing, Ordering::AcqRel);
             node.numbers.messages.kept.one();
             delivery::deliver_kept(node, &append, seq);
         }
@@ -368,6 +375,7 @@ fn row(node: &Node, append: &Append, seq: i64) -> NewMessage {
         origin: append.origin_id.clone(),
         stanza: append.stanza.bytes.clone(),
         keep_for_sender: node.settings().history.is_some(),
+        passing: append.passing,
     }
 }
 
@@ -468,6 +476,7 @@ async fn save_cursors(node: &Node, store: &Store) {
     if cursors.is_empty() {
         return;
     }
+    let forget = node.keeper.passing.swap(false, Ordering::AcqRel);
     let saved = async {
         let mut tx = store.begin().await?;
         tx.advance_cursors(&cursors).await?;
@@ -476,9 +485,14 @@ async fn save_cursors(node: &Node, store: &Store) {
                 tx.drop_confirmed(*account, *seq).await?;
             }
         }
-        tx.commit().await
+        let left = forget && tx.drop_passed().await?;
+        tx.commit().await.map(|()| left)
     };
-    if let Err(error) = saved.await {
+    let saved = saved.await;
+    if !matches!(saved, Ok(false)) {
+        node.keeper.passing.fetch_or(forget, Ordering::AcqRel);
+    }
+    if let Err(error) = saved {
         tracing::warn!(%error, "cursors_not_saved");
         cursors.into_iter().for_each(|(account, seq)| node.keeper.confirmed(account, seq));
     }

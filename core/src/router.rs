@@ -13,7 +13,7 @@ use whoelse_xmpp::{
 };
 
 use crate::account::Account;
-use crate::keep;
+use crate::keep::{self, Keep};
 use crate::keeper::{Append, Work};
 use crate::kit::{BoxFuture, Cx, Flow, Passing, Reply, Target, Verb};
 use crate::node::{Node, Seek};
@@ -249,7 +249,12 @@ impl Letter {
         strip.sort_unstable();
         let kind = self.stanza.kind();
         let verdict = who_gets(kind, self.stanza.type_(), to.resource(), account);
-        let keepable = keep::is_keepable(&self.stanza) && !account.is_server();
+        // The server's own account has no mailbox.
+        let keeping = match account.is_server() {
+            true => Keep::Never,
+            false => keep::keep(&self.stanza),
+        };
+        let keepable = keeping != Keep::Never;
         match verdict {
             Verdict::Ignore => self.done(),
             Verdict::Unavailable => self.refuse_with(Condition::ServiceUnavailable),
@@ -262,14 +267,19 @@ impl Letter {
                 self.done()
             }
             Verdict::NobodyThere if keepable => self.keep(&to, account, &strip),
-            // The server's own account has no mailbox, and nothing vanishes without a word.
-            Verdict::NobodyThere if account.is_server() => {
+            // Nothing that somebody wrote vanishes without a word; but who is not to know whether
+            // the other is there must not learn it so (RFC 6121, 8.5.2.2.1 leaves the choice).
+            Verdict::NobodyThere
+                if keep::comes_back(&self.stanza)
+                    && self.node.sees(account, &self.session.account) =>
+            {
                 self.refuse_with(Condition::ServiceUnavailable)
             }
             Verdict::NobodyThere => self.done(),
             Verdict::Deliver(targets) => {
                 let taken = targets.iter().any(|session| session.is_attached());
-                if keepable && (self.node.settings().history.is_some() || !taken) {
+                let archived = keeping == Keep::Archived && self.node.settings().history.is_some();
+                if archived || keepable && !taken {
                     return self.keep(&to, account, &strip);
                 }
                 self.pass(&to, account, &strip, keepable, targets.into_vec())
@@ -348,6 +358,7 @@ impl Letter {
             recipient: account.clone(),
             resource: to.resource().map(str::to_owned),
             origin_id: origin_id.map(|id| id.to_string()).filter(|id| id.len() <= 256),
+            passing: keep::keep(&self.stanza) == Keep::UntilDelivered,
             stanza: stored,
             at: self.node.clock.now(),
             origin: Some((session, self.ticket, self.stanza)),

@@ -15,6 +15,7 @@ pub mod commands;
 pub mod discovery;
 pub mod forgeries;
 mod form;
+pub mod hints;
 pub mod offline;
 pub mod ping;
 pub mod registration;
@@ -40,6 +41,7 @@ pub const ALL: &[Feature] = &[
     stanza_ids::FEATURE,
     archive::FEATURE,
     offline::FEATURE,
+    hints::FEATURE,
     registration::FEATURE,
     commands::FEATURE,
     whoelse::FEATURE,

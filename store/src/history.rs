@@ -11,24 +11,25 @@ use crate::log::{logged, logged_message};
 use crate::rows::ManyRows;
 use crate::{LoggedMessage, Result, Store, Tx};
 
-const FORWARD: &str =
-    logged!("AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 ORDER BY b.seq LIMIT $6");
+const FORWARD: &str = logged!(
+    "AND b.direction < 2 AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 ORDER BY b.seq LIMIT $6"
+);
 const BACKWARD: &str = logged!(
-    "AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 ORDER BY b.seq DESC LIMIT $6"
+    "AND b.direction < 2 AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 ORDER BY b.seq DESC LIMIT $6"
 );
 const FORWARD_WITH: &str = logged!(
-    "AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 AND b.peer = $7 \
+    "AND b.direction < 2 AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 AND b.peer = $7 \
     ORDER BY b.seq LIMIT $6"
 );
 const BACKWARD_WITH: &str = logged!(
-    "AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 AND b.peer = $7 \
+    "AND b.direction < 2 AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 AND b.peer = $7 \
     ORDER BY b.seq DESC LIMIT $6"
 );
 const COUNT: &str = "SELECT COUNT(*) FROM mailbox \
-    WHERE archive = $1 AND at >= $2 AND at <= $3";
+    WHERE archive = $1 AND direction < 2 AND at >= $2 AND at <= $3";
 const COUNT_WITH: &str = "SELECT COUNT(*) FROM mailbox \
-    WHERE archive = $1 AND at >= $2 AND at <= $3 AND peer = $4";
-const HAS: &str = "SELECT 1 FROM mailbox WHERE archive = $1 AND seq = $2";
+    WHERE archive = $1 AND direction < 2 AND at >= $2 AND at <= $3 AND peer = $4";
+const HAS: &str = "SELECT 1 FROM mailbox WHERE archive = $1 AND direction < 2 AND seq = $2";
 
 /// Keeps the highest number ever used before rows are removed, one of which may have it.
 const KEEP_SEQ: &str = "INSERT INTO numbers (name, value) \
@@ -42,6 +43,17 @@ const DROP_MESSAGES: &str = "DELETE FROM messages WHERE id IN \
     AND b.archive IN (messages.sender_archive, messages.recipient_archive))";
 const DROP_MAILBOX: &str =
     "DELETE FROM mailbox WHERE archive = $1 AND seq <= $2 AND direction <= $3";
+
+/// Removes what was kept only until it was delivered, and is, or whose owner is gone. The literal
+/// number is what lets the index of such rows be used.
+const DROP_PASSED_MESSAGES: &str = "DELETE FROM messages WHERE id IN \
+    (SELECT b.seq FROM mailbox b LEFT JOIN cursors c ON c.account = b.archive \
+    WHERE b.direction = 2 AND (b.seq <= COALESCE(c.seq, 0) \
+    OR NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = b.archive)))";
+const DROP_PASSED: &str = "DELETE FROM mailbox WHERE direction = 2 AND \
+    (seq <= COALESCE((SELECT c.seq FROM cursors c WHERE c.account = mailbox.archive), 0) \
+    OR NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = mailbox.archive))";
+const SOME_PASSING: &str = "SELECT 1 FROM mailbox WHERE direction = 2 LIMIT 1";
 const DROP_CURSOR: &str = "DELETE FROM cursors WHERE account = $1";
 const DROP_ORIGINS: &str = "DELETE FROM origins WHERE sender = $1";
 
@@ -67,6 +79,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     KEEP_SEQ,
     DROP_MESSAGES,
     DROP_MAILBOX,
+    DROP_PASSED_MESSAGES,
+    DROP_PASSED,
+    SOME_PASSING,
     DROP_CURSOR,
     DROP_ORIGINS,
     EXPIRE,
@@ -176,6 +191,17 @@ impl Tx {
         drop_rows(self.conn()?, account, up_to_seq, 0).await
     }
 
+    /// Forgets the messages that were kept only until they were delivered, and are. Returns
+    /// whether others of that kind still wait.
+    pub async fn drop_passed(&mut self) -> Result<bool> {
+        let conn = self.conn()?;
+        sqlx::query(KEEP_SEQ).execute(&mut *conn).await?;
+        for text in [DROP_PASSED_MESSAGES, DROP_PASSED] {
+            sqlx::query(text).execute(&mut *conn).await?;
+        }
+        Ok(sqlx::query(SOME_PASSING).fetch_optional(conn).await?.is_some())
+    }
+
     /// Forgets history from before this time, the oldest first and at most so many rows; returns
     /// how many. Fewer than the limit means that nothing is left to forget.
     ///
@@ -210,13 +236,13 @@ impl Tx {
 
 /// Removes everything of a mailbox, its cursor, and the origin-ids its owner used.
 pub(crate) async fn remove_archive(conn: &mut AnyConnection, archive: i64) -> Result<()> {
-    drop_rows(conn, archive, i64::MAX, 1).await?;
+    drop_rows(conn, archive, i64::MAX, 2).await?;
     sqlx::query(DROP_CURSOR).bind(archive).execute(&mut *conn).await?;
     sqlx::query(DROP_ORIGINS).bind(archive).execute(conn).await?;
     Ok(())
 }
 
-/// Removes the rows of a mailbox up to a number, those received or (`highest_direction` 1) all,
+/// Removes the rows of a mailbox up to a number, those received or (`highest_direction` 2) all,
 /// and the messages that nobody else keeps.
 async fn drop_rows(
     conn: &mut AnyConnection,

@@ -36,11 +36,11 @@ pub(crate) use logged;
 
 const LAST: &str = "SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM messages";
 const CURSOR: &str = "SELECT seq FROM cursors WHERE account = $1";
-const UNDELIVERED: &str = logged!("AND b.direction = 0 AND b.seq > $2 ORDER BY b.seq LIMIT $3");
+const UNDELIVERED: &str = logged!("AND b.direction <> 1 AND b.seq > $2 ORDER BY b.seq LIMIT $3");
 const COUNT_UNDELIVERED: &str = "SELECT COUNT(*), \
     CAST(COALESCE(SUM(LENGTH(m.stanza)), 0) AS BIGINT) \
     FROM mailbox b JOIN messages m ON m.id = b.seq \
-    WHERE b.archive = $1 AND b.direction = 0 AND b.seq > $2";
+    WHERE b.archive = $1 AND b.direction <> 1 AND b.seq > $2";
 
 pub(crate) const STATEMENTS: &[&str] = &[LAST, CURSOR, UNDELIVERED, COUNT_UNDELIVERED];
 
@@ -103,6 +103,8 @@ pub struct NewMessage {
     pub stanza: Bytes,
     /// Whether the sender's mailbox gets a row: history is on.
     pub keep_for_sender: bool,
+    /// Whether it is kept only until the recipient has it, and shown in no archive.
+    pub passing: bool,
 }
 
 /// What became of a [`NewMessage`].
@@ -121,6 +123,27 @@ pub enum Direction {
     In,
     /// The owner sent it.
     Out,
+    /// The owner receives it and it is forgotten then; no archive shows it.
+    Passing,
+}
+
+impl Direction {
+    /// As it stands in the mailbox.
+    fn number(self) -> i64 {
+        match self {
+            Direction::In => 0,
+            Direction::Out => 1,
+            Direction::Passing => 2,
+        }
+    }
+
+    fn of(number: i64) -> Direction {
+        match number {
+            0 => Direction::In,
+            2 => Direction::Passing,
+            _ => Direction::Out,
+        }
+    }
 }
 
 /// A message from a mailbox.
@@ -249,13 +272,14 @@ impl<'a> Entry<'a> {
         let recipient = message.recipient_account;
         let sender = message.sender_account.filter(|sender| {
             // To oneself: one row, as received, or it would not be delivered.
-            message.keep_for_sender && recipient != Some(*sender)
+            message.keep_for_sender && !message.passing && recipient != Some(*sender)
         });
         Self { message, sender, recipient }
     }
 
     fn archives(&self) -> Vec<(i64, &'a str, Direction)> {
-        let received = self.recipient.map(|id| (id, self.message.sender.as_str(), Direction::In));
+        let direction = if self.message.passing { Direction::Passing } else { Direction::In };
+        let received = self.recipient.map(|id| (id, self.message.sender.as_str(), direction));
         let sent = self.sender.map(|id| (id, self.message.recipient.as_str(), Direction::Out));
         received.into_iter().chain(sent).collect()
     }
@@ -331,10 +355,7 @@ async fn insert_mailbox(conn: &mut AnyConnection, entries: &[Entry<'_>]) -> Resu
     for (text, piece) in INSERT_MAILBOX.pieces(&rows) {
         let mut query = sqlx::query(text);
         for (archive, seq, at, peer, direction) in piece {
-            query = query.bind(*archive).bind(*seq).bind(*at).bind(*peer).bind(match direction {
-                Direction::In => 0_i64,
-                Direction::Out => 1_i64,
-            });
+            query = query.bind(*archive).bind(*seq).bind(*at).bind(*peer).bind(direction.number());
         }
         query.execute(&mut *conn).await?;
     }
@@ -362,7 +383,7 @@ pub(crate) fn logged_message(row: &AnyRow) -> Result<LoggedMessage> {
     Ok(LoggedMessage {
         seq: row.try_get(0)?,
         at: row.try_get(1)?,
-        direction: if row.try_get::<i64, _>(2)? == 0 { Direction::In } else { Direction::Out },
+        direction: Direction::of(row.try_get(2)?),
         sender: row.try_get(3)?,
         sender_resource: row.try_get(4)?,
         recipient: row.try_get(5)?,

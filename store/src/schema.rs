@@ -5,7 +5,8 @@ use sqlx::{AnyConnection, Connection, Executor, Row};
 use crate::sqlite;
 
 /// Every step from an empty database to today's schema. The first makes version 1.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001.sql"), include_str!("../migrations/0002.sql")];
 
 /// The newest version this program knows.
 pub(crate) const KNOWN: i64 = MIGRATIONS.len() as i64;

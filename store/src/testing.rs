@@ -51,6 +51,7 @@ pub(crate) fn message(
         origin: None,
         stanza: format!("<message id='{seq}'/>").into(),
         keep_for_sender: true,
+        passing: false,
     }
 }
 

@@ -13,11 +13,13 @@ const BELOW: &[(u16, &str, &str)] = &[
 /// What a XEP is called.
 const TITLES: &[(u16, &str)] = &[
     (4, "Data Forms"),
+    (12, "Last Activity"),
     (30, "Service Discovery"),
     (50, "Ad-Hoc Commands"),
     (59, "Result Set Management"),
     (77, "In-Band Registration"),
     (92, "Software Version"),
+    (115, "Entity Capabilities"),
     (133, "Service Administration"),
     (160, "Best Practices for Handling Offline Messages"),
     (191, "Blocking Command"),
@@ -25,10 +27,13 @@ const TITLES: &[(u16, &str)] = &[
     (199, "XMPP Ping"),
     (202, "Entity Time"),
     (203, "Delayed Delivery"),
+    (280, "Message Carbons"),
     (313, "Message Archive Management"),
+    (334, "Message Processing Hints"),
     (359, "Unique and Stable Stanza IDs"),
     (368, "SRV records for XMPP over TLS"),
     (440, "SASL Channel-Binding Type Capability"),
+    (478, "Stream Limits Advertisement"),
 ];
 
 /// The first words of the page.
