@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 
-use crate::sqlite;
+use crate::trouble::Trouble;
 
 /// The result of everything but opening.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What a question to the store or a change in it may fail with.
 ///
-/// After any of these the transaction has not happened, and the store can be used again.
+/// After any of these but [`Undecided`](Error::Undecided) the transaction has not happened, and
+/// the store can be used again.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -25,8 +25,22 @@ pub enum Error {
     DomainExists(String),
     /// The store has been closed.
     Closed,
+    /// The database cannot be reached. It may come back, and the store with it.
+    Lost(Cause),
+    /// The database was lost while it committed: the transaction has happened or has not.
+    /// [`Store::decide`](crate::Store::decide) says which, when the database is back.
+    Undecided(Undecided),
+    /// Another server took the database while it was out of our reach. Nothing more is written.
+    Taken,
     /// Anything else the database said.
     Database(Cause),
+}
+
+/// A transaction of which nobody knows yet whether it was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// Its number.
+    pub(crate) txid: i64,
 }
 
 /// What the database said, for the server's own log.
@@ -40,13 +54,20 @@ impl Error {
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }
+
+    /// Tells whether the database is out of reach, in which case waiting can help.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match sqlite::Trouble::of(&error) {
-            sqlite::Trouble::Full => Self::Full(Cause(error)),
-            sqlite::Trouble::Broken => Self::Broken(Cause(error)),
+        match Trouble::of(&error) {
+            Trouble::Full => Self::Full(Cause(error)),
+            Trouble::Broken => Self::Broken(Cause(error)),
+            Trouble::Lost => Self::Lost(Cause(error)),
             _ if matches!(error, sqlx::Error::PoolClosed) => Self::Closed,
             _ => Self::Database(Cause(error)),
         }
@@ -61,6 +82,11 @@ impl fmt::Display for Error {
             Self::NoSuchDomain(name) => write!(f, "there is no domain {name} here"),
             Self::DomainExists(name) => write!(f, "there is already a domain {name} here"),
             Self::Closed => f.write_str("the database has been closed"),
+            Self::Lost(cause) => write!(f, "the database cannot be reached: {cause}"),
+            Self::Undecided(_) => f.write_str("the database was lost during a commit"),
+            Self::Taken => {
+                f.write_str("another server has taken the database; stop one of the two")
+            }
             Self::Database(cause) => write!(f, "the database refused: {cause}"),
         }
     }
@@ -69,8 +95,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Full(cause) | Self::Broken(cause) | Self::Database(cause) => Some(cause),
-            Self::NoSuchDomain(_) | Self::DomainExists(_) | Self::Closed => None,
+            Self::Full(cause) | Self::Broken(cause) | Self::Lost(cause) | Self::Database(cause) => {
+                Some(cause)
+            }
+            Self::NoSuchDomain(_)
+            | Self::DomainExists(_)
+            | Self::Closed
+            | Self::Undecided(_)
+            | Self::Taken => None,
         }
     }
 }
@@ -95,102 +127,167 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
-/// Why a store could not be opened. The text is a whole sentence for the operator.
+/// Why a store could not be opened. The text is a whole sentence for the operator; a place is
+/// shown without a password.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The file, or the folder it is in, cannot be created, read or written.
+    /// The file, or the folder it is in, or the tables, cannot be created, read or written.
     Unwritable {
-        /// The database file.
-        path: PathBuf,
-        /// What the operating system said.
+        /// The database.
+        place: String,
+        /// What the operating system or the database said.
         source: io::Error,
     },
     /// The file is damaged, or no database at all.
     Broken {
-        /// The database file.
-        path: PathBuf,
+        /// The database.
+        place: String,
         /// What the database said.
         cause: String,
     },
-    /// The file is a database, but another program's.
+    /// It is a database, but another program's.
     Foreign {
-        /// The database file.
-        path: PathBuf,
+        /// The database.
+        place: String,
     },
     /// The database was written by a newer version of this program.
     Newer {
-        /// The version of the schema in the file.
+        /// The version of the schema in it.
         found: i64,
         /// The newest version this program knows.
         known: i64,
     },
     /// Another program holds the database.
     Busy {
-        /// The database file.
-        path: PathBuf,
+        /// The database.
+        place: String,
     },
     /// The disk is full or failing.
     Full {
-        /// The database file.
-        path: PathBuf,
+        /// The database.
+        place: String,
         /// What the database said.
         cause: String,
     },
+    /// Nobody answers at the address of the database.
+    Unreachable {
+        /// The database.
+        place: String,
+        /// What the network said.
+        cause: String,
+    },
+    /// The database does not let us in.
+    Refused {
+        /// The database.
+        place: String,
+        /// What the database said.
+        cause: String,
+    },
+    /// There is no database of this name.
+    Missing {
+        /// The database.
+        place: String,
+    },
+    /// The database server is of a version that we do not know how to use.
+    TooOld {
+        /// The database.
+        place: String,
+        /// Its version.
+        found: String,
+    },
+    /// The database cannot hold every character.
+    Encoding {
+        /// The database.
+        place: String,
+        /// Its encoding.
+        found: String,
+    },
     /// Anything else the database said.
     Database {
-        /// The database file.
-        path: PathBuf,
+        /// The database.
+        place: String,
         /// What the database said.
         cause: String,
     },
 }
 
 impl OpenError {
-    /// Sorts what the database said while `path` was being opened.
-    pub(crate) fn of(path: PathBuf, error: &sqlx::Error) -> Self {
-        let cause = error.to_string();
-        match sqlite::Trouble::of(error) {
-            sqlite::Trouble::Full => Self::Full { path, cause },
-            sqlite::Trouble::Broken => Self::Broken { path, cause },
-            sqlite::Trouble::Unwritable => {
-                Self::Unwritable { path, source: io::Error::other(cause) }
-            }
-            sqlite::Trouble::Busy => Self::Busy { path },
-            sqlite::Trouble::Other => Self::Database { path, cause },
+    /// Sorts what the database said while it was being opened.
+    pub(crate) fn of(place: impl fmt::Display, error: &sqlx::Error) -> Self {
+        let (place, cause) = (place.to_string(), said(error));
+        match Trouble::of(error) {
+            Trouble::Full => Self::Full { place, cause },
+            Trouble::Broken => Self::Broken { place, cause },
+            Trouble::Unwritable => Self::Unwritable { place, source: io::Error::other(cause) },
+            Trouble::Busy => Self::Busy { place },
+            Trouble::Lost => Self::Unreachable { place, cause },
+            Trouble::Refused => Self::Refused { place, cause },
+            Trouble::Missing => Self::Missing { place },
+            Trouble::Other => Self::Database { place, cause },
         }
+    }
+}
+
+/// What an error says, without the words of the driver around it.
+fn said(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::Database(refusal) => refusal.message().to_owned(),
+        other => other.to_string(),
     }
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unwritable { path, source } => {
-                write!(f, "cannot create or write the database {}: {source}", path.display())
+            Self::Unwritable { place, source } => {
+                write!(f, "cannot create or write the database {place}: {source}")
             }
-            Self::Broken { path, cause } => write!(
+            Self::Broken { place, cause } => write!(
                 f,
-                "the database {} is damaged or not a database ({cause}); restore it from a copy",
-                path.display()
+                "the database {place} is damaged or not a database ({cause}); restore it from a \
+                 copy"
             ),
-            Self::Foreign { path } => {
-                write!(f, "the database {} belongs to another program", path.display())
+            Self::Foreign { place } => {
+                write!(f, "the database {place} belongs to another program")
             }
             Self::Newer { found, known } => write!(
                 f,
                 "the database was written by a newer version of whoelse (schema {found}, this \
                  program knows {known}); start that version instead"
             ),
-            Self::Busy { path } => {
-                write!(f, "the database {} is in use by another program", path.display())
+            Self::Busy { place } => {
+                write!(f, "the database {place} is in use by another server or program")
             }
-            Self::Full { path, cause } => write!(
+            Self::Full { place, cause } => {
+                write!(f, "the disk is full or failing where the database {place} is ({cause})")
+            }
+            Self::Unreachable { place, cause } => write!(
                 f,
-                "the disk is full or failing where the database {} is ({cause})",
-                path.display()
+                "cannot reach the database {place}: {cause}; is PostgreSQL running there?"
             ),
-            Self::Database { path, cause } => {
-                write!(f, "cannot open the database {}: {cause}", path.display())
+            Self::Refused { place, cause } => write!(
+                f,
+                "the database {place} does not let us in: {cause}; check the user and the \
+                 password"
+            ),
+            Self::Missing { place } => write!(
+                f,
+                "there is no database {place}; make one with PostgreSQL's `createdb`, encoding \
+                 UTF8"
+            ),
+            Self::TooOld { place, found } => write!(
+                f,
+                "the database {place} is PostgreSQL {found}; whoelse needs version 13 or newer"
+            ),
+            Self::Encoding { place, found } => write!(
+                f,
+                "the database {place} has the encoding {found} and cannot hold every character; \
+                 make one with `createdb -E UTF8 -T template0`"
+            ),
+            Self::Database { place, cause } => {
+                write!(f, "cannot open the database {place}: {cause}")
             }
         }
     }

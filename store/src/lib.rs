@@ -1,5 +1,5 @@
 //! What the server remembers: accounts, blocks, the log of messages, counters and secrets, in one
-//! set of SQL over SQLite now and PostgreSQL later.
+//! set of SQL over SQLite and PostgreSQL.
 //!
 //! This crate knows tables and transactions and nothing of XMPP: addresses arrive as keys
 //! ([`to_key`]), stanzas as bytes, times as microseconds that the caller names. Who may write
@@ -18,6 +18,7 @@ mod accounts;
 mod address;
 mod blocks;
 mod credentials;
+mod dialect;
 mod domains;
 mod error;
 #[cfg(feature = "faults")]
@@ -26,25 +27,31 @@ mod history;
 mod log;
 mod numbers;
 mod open;
+mod place;
 mod places;
+mod postgres;
 mod rows;
 mod schema;
+#[cfg(any(test, feature = "scratch"))]
+pub mod scratch;
 mod seen;
 mod settings;
 mod sqlite;
 #[cfg(test)]
 mod testing;
 mod throttle;
+mod trouble;
 mod tx;
 
 pub use accounts::AccountRow;
 pub use address::{from_key, to_key};
 pub use credentials::StoredVerifier;
 pub use domains::Domain;
-pub use error::{Cause, Error, OpenError, Result};
+pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use history::{Page, Query};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, REPEAT_WINDOW};
-pub use open::{Place, Store};
+pub use open::Store;
+pub use place::{Place, PlaceError, PostgresUrl};
 pub use throttle::{THROTTLE_MEMORY, Throttle};
 pub use tx::Tx;
 
@@ -80,29 +87,72 @@ pub fn statements() -> Vec<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use sqlx::AssertSqlSafe;
+    use sqlx::{AssertSqlSafe, Executor};
 
+    use crate::dialect::Dialect;
     use crate::testing::fresh;
+    use crate::{Store, postgres, scratch};
 
     #[tokio::test]
     async fn every_statement_executes_with_null_for_every_parameter() {
         let (_dir, store) = fresh().await;
-
         for text in crate::statements() {
-            let parameters = (1..).take_while(|n| mentions(&text, *n)).count();
-            let mut tx = store.begin().await.unwrap();
-            let mut query = sqlx::query(AssertSqlSafe(text.clone()));
-            for _ in 0..parameters {
-                query = query.bind(Option::<i64>::None);
+            assert_executes(&store, text).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_postgresqls_own_executes_there() {
+        let Some(place) = scratch::Scratch::new() else { return };
+        let place = place.unwrap();
+        let store = Store::open(&place.place()).await.unwrap();
+        assert_eq!(store.dialect(), Dialect::Postgres);
+        for text in crate::statements().into_iter().chain(postgres::STATEMENTS.map(str::to_owned)) {
+            assert_executes(&store, text).await;
+        }
+    }
+
+    async fn assert_executes(store: &Store, text: String) {
+        let parameters = (1..).take_while(|n| mentions(&text, *n)).count();
+        let mut tx = store.begin().await.unwrap();
+        if store.dialect() == Dialect::Postgres {
+            // PostgreSQL finds out by itself what type a parameter has, which NULL does not say.
+            let nulls = vec!["NULL"; parameters].join(", ");
+            let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+            let clear = "DEALLOCATE s".to_owned();
+            let mut done = Ok(());
+            for step in [format!("PREPARE s AS {text}"), format!("EXECUTE s{nulls}")] {
+                let step = sqlx::raw_sql(AssertSqlSafe(step));
+                done = done.and(tx.conn().unwrap().execute(step).await.map(|_| ()));
             }
-            match query.fetch_all(tx.conn().unwrap()).await {
-                Ok(_) => {}
-                // The text was understood; it is the missing value that was refused.
-                Err(sqlx::Error::Database(refusal))
-                    if matches!(refusal.kind(), sqlx::error::ErrorKind::NotNullViolation)
-                        || refusal.message().contains("datatype mismatch") => {}
-                Err(other) => panic!("{text}: {other}"),
+            tx.rollback().await.unwrap();
+            tx = store.begin().await.unwrap();
+            // It is not there when it was not understood.
+            let _ = tx.conn().unwrap().execute(sqlx::raw_sql(AssertSqlSafe(clear))).await;
+            tx.rollback().await.unwrap();
+            if done.is_ok() || done.is_err_and(is_of_null) {
+                return;
             }
+            tx = store.begin().await.unwrap();
+        }
+        let mut query = sqlx::query(AssertSqlSafe(text.clone()));
+        for _ in 0..parameters {
+            query = query.bind(Option::<i64>::None);
+        }
+        if let Err(error) = query.fetch_all(tx.conn().unwrap()).await {
+            let said = format!("{text}: {error}");
+            assert!(is_of_null(error), "{said}");
+        }
+    }
+
+    /// Whether the text was understood, and it is the missing value that was refused.
+    fn is_of_null(error: sqlx::Error) -> bool {
+        match error {
+            sqlx::Error::Database(refusal) => {
+                matches!(refusal.kind(), sqlx::error::ErrorKind::NotNullViolation)
+                    || refusal.message().contains("datatype mismatch")
+            }
+            _ => false,
         }
     }
 

@@ -12,27 +12,23 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor};
 use tokio::sync::Mutex;
 
+use crate::dialect::Dialect;
+use crate::error::Undecided;
+use crate::place::{Place, PostgresUrl};
 use crate::schema::{self, Refusal};
-use crate::tx::{Lane, Tx};
-use crate::{OpenError, Result, sqlite};
+use crate::tx::{Lane, Tx, Way};
+use crate::{OpenError, Result, numbers, postgres, sqlite};
 
-/// How many questions may be answered at the same time. Each is a thread of SQLite's.
+/// How many questions may be answered at the same time. Each is a thread of SQLite's, or a
+/// process of PostgreSQL's.
 const READERS: u32 = 4;
 
 /// How long a question waits for a reader before it fails.
 const READER_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where a store lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Place {
-    /// A SQLite file; its folder must exist.
-    Sqlite(PathBuf),
-    /// Nowhere lasting, for tests: gone with the last handle. (It is a file in a folder of its
-    /// own for temporary things, because SQLite's databases in memory do not let readers and
-    /// the writer work side by side.)
-    Memory,
-}
+/// The same with PostgreSQL, where a reader may have to be connected anew: longer than a restart
+/// of it takes, shorter than a request may.
+const POSTGRES_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the server remembers: the handle for every question, and the way to the one [`Tx`].
 ///
@@ -44,6 +40,8 @@ pub struct Store {
 }
 
 struct Inner {
+    place: Place,
+    dialect: Dialect,
     readers: AnyPool,
     /// The one writing connection. Held by a [`Tx`] from beginning to end.
     writer: Arc<Mutex<Lane>>,
@@ -61,7 +59,8 @@ impl Store {
         sqlx::any::install_default_drivers();
         match place {
             Place::Sqlite(path) => {
-                let unwritable = |source| OpenError::Unwritable { path: path.clone(), source };
+                let unwritable =
+                    |source| OpenError::Unwritable { place: path.display().to_string(), source };
                 let path = std::path::absolute(path).map_err(unwritable)?;
                 let new = sqlite::ensure_file(&path).map_err(unwritable)?;
                 let opened = Self::open_file(&path, None).await;
@@ -70,38 +69,85 @@ impl Store {
                 }
                 opened
             }
+            Place::Postgres(url) => Self::open_postgres(url).await,
             Place::Memory => {
-                let folder = Folder::new().map_err(|source| OpenError::Unwritable {
-                    path: std::env::temp_dir(),
+                let unwritable = |source| OpenError::Unwritable {
+                    place: std::env::temp_dir().display().to_string(),
                     source,
-                })?;
+                };
+                let folder = Folder::new().map_err(unwritable)?;
                 let path = folder.0.join("store.db");
-                sqlite::ensure_file(&path)
-                    .map_err(|source| OpenError::Unwritable { path: path.clone(), source })?;
+                sqlite::ensure_file(&path).map_err(unwritable)?;
                 Self::open_file(&path, Some(folder)).await
             }
         }
     }
 
     async fn open_file(path: &Path, folder: Option<Folder>) -> Result<Self, OpenError> {
-        let failed = |error: sqlx::Error| OpenError::of(path.to_owned(), &error);
+        let place = Place::Sqlite(path.to_owned());
+        let failed = |error: sqlx::Error| OpenError::of(&place, &error);
         let options = sqlite::options(path).map_err(failed)?;
         let lasting = folder.is_none();
         let mut writer = sqlite::connect_writer(&options, lasting).await.map_err(failed)?;
-        if let Err(refusal) = schema::migrate(&mut writer).await {
+        if let Err(refusal) = schema::migrate(&mut writer, Dialect::Sqlite).await {
             // The connection goes first: as long as it is open it may write beside the file.
             let _ = writer.close().await;
-            return Err(refused(path, refusal));
+            return Err(refused(&place, refusal));
         }
+        let way = Way::Sqlite { options: options.clone(), lasting };
         Ok(Self {
             inner: Arc::new(Inner {
-                readers: readers(options.clone()),
-                writer: Arc::new(Mutex::new(Lane::new(writer, options, lasting))),
+                readers: readers(Dialect::Sqlite, options),
+                place,
+                dialect: Dialect::Sqlite,
+                writer: Arc::new(Mutex::new(Lane::new(writer, way))),
                 #[cfg(feature = "faults")]
                 faults: crate::faults::Faults::default(),
                 _folder: folder,
             }),
         })
+    }
+
+    async fn open_postgres(url: &PostgresUrl) -> Result<Self, OpenError> {
+        let place = Place::Postgres(url.clone());
+        let postgres::Writer { mut conn, pid } = postgres::open_writer(url).await?;
+        let prepared = async {
+            schema::migrate(&mut conn, Dialect::Postgres).await?;
+            // See `postgres`: who comes back after this opening finds that it is the last.
+            numbers::next(&mut conn, postgres::OPENED).await.map_err(Refusal::from)
+        };
+        let opened = match prepared.await {
+            Ok(opened) => opened,
+            Err(refusal) => {
+                // Its lock goes with it.
+                let _ = conn.close().await;
+                return Err(refused(&place, refusal));
+            }
+        };
+        let way = Way::Postgres { url: url.clone(), pid, opened };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                readers: readers(Dialect::Postgres, url.options()),
+                place,
+                dialect: Dialect::Postgres,
+                writer: Arc::new(Mutex::new(Lane::new(conn, way))),
+                #[cfg(feature = "faults")]
+                faults: crate::faults::Faults::default(),
+                _folder: None,
+            }),
+        })
+    }
+
+    /// Where this store lies.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.inner.place
+    }
+
+    /// Which database it is.
+    #[cfg(test)]
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.inner.dialect
     }
 
     /// Begins the next transaction; waits until the one before it has ended.
@@ -120,10 +166,24 @@ impl Store {
         let Some(mut writer) = self.inner.writer.lock().await.close().await else {
             return Ok(());
         };
+        if self.inner.dialect == Dialect::Postgres {
+            return Ok(writer.close().await?);
+        }
         let checkpointed = writer.execute(sqlite::CHECKPOINT).await;
         writer.close().await?;
         checkpointed?;
         Ok(())
+    }
+
+    /// Tells whether a transaction that ended with [`Error::Undecided`] was committed.
+    ///
+    /// Fails with [`Error::Lost`] as long as the database cannot be reached; then nothing is
+    /// decided, and it can be asked again.
+    ///
+    /// [`Error::Undecided`]: crate::Error::Undecided
+    /// [`Error::Lost`]: crate::Error::Lost
+    pub async fn decide(&self, undecided: Undecided) -> Result<bool> {
+        self.inner.writer.lock().await.decide(undecided).await
     }
 
     /// Returns whether nothing is being asked or written at this moment.
@@ -154,25 +214,31 @@ impl fmt::Debug for Store {
     }
 }
 
-fn readers(options: AnyConnectOptions) -> AnyPool {
-    AnyPoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(READER_PATIENCE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        // A connection here is a thread of our own process: it does not go away unnoticed.
-        .test_before_acquire(false)
-        .after_connect(|conn: &mut AnyConnection, _| Box::pin(sqlite::prepare_reader(conn)))
-        .connect_lazy_with(options)
+fn readers(dialect: Dialect, options: AnyConnectOptions) -> AnyPool {
+    let pool = AnyPoolOptions::new().max_connections(READERS).idle_timeout(None).max_lifetime(None);
+    match dialect {
+        Dialect::Sqlite => pool
+            .acquire_timeout(READER_PATIENCE)
+            // A connection here is a thread of our own process: it does not go away unnoticed.
+            .test_before_acquire(false)
+            .after_connect(|conn: &mut AnyConnection, _| Box::pin(sqlite::prepare_reader(conn))),
+        Dialect::Postgres => pool
+            .acquire_timeout(POSTGRES_PATIENCE)
+            // One that was lost meanwhile is replaced, with patience, before a question is asked.
+            .test_before_acquire(true)
+            .after_connect(|conn: &mut AnyConnection, _| Box::pin(postgres::prepare_reader(conn))),
+    }
+    .connect_lazy_with(options)
 }
 
-fn refused(path: &Path, refusal: Refusal) -> OpenError {
-    let path = path.to_owned();
+fn refused(place: &Place, refusal: Refusal) -> OpenError {
+    let shown = place.to_string();
     match refusal {
         Refusal::Newer { found } => OpenError::Newer { found, known: schema::KNOWN },
-        Refusal::Foreign => OpenError::Foreign { path },
-        Refusal::Broken(why) => OpenError::Broken { path, cause: why.to_owned() },
-        Refusal::Database(error) => OpenError::of(path, &error),
+        Refusal::Foreign => OpenError::Foreign { place: shown },
+        Refusal::Broken(why) => OpenError::Broken { place: shown, cause: why.to_owned() },
+        Refusal::Database(error) => OpenError::of(place, &error),
+        Refusal::Store(error) => OpenError::Database { place: shown, cause: error.to_string() },
     }
 }
 

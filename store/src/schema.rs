@@ -1,8 +1,8 @@
 //! The schema and its versions: one row says which version the database has, one file a step.
 
-use sqlx::{AnyConnection, Connection, Executor, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
-use crate::sqlite;
+use crate::dialect::Dialect;
 
 /// Every step from an empty database to today's schema. The first makes version 1.
 const MIGRATIONS: &[&str] =
@@ -29,6 +29,14 @@ pub(crate) enum Refusal {
     Broken(&'static str),
     /// The database said no.
     Database(sqlx::Error),
+    /// The store said no.
+    Store(crate::Error),
+}
+
+impl From<crate::Error> for Refusal {
+    fn from(error: crate::Error) -> Self {
+        Self::Store(error)
+    }
 }
 
 impl From<sqlx::Error> for Refusal {
@@ -38,14 +46,23 @@ impl From<sqlx::Error> for Refusal {
 }
 
 /// Brings the schema up to date. Each step happens whole or not at all.
-pub(crate) async fn migrate(conn: &mut AnyConnection) -> Result<(), Refusal> {
-    let mut version = current(conn).await?;
+pub(crate) async fn migrate(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Refusal> {
+    migrate_along(conn, dialect, MIGRATIONS).await
+}
+
+async fn migrate_along(
+    conn: &mut AnyConnection,
+    dialect: Dialect,
+    steps: &[&'static str],
+) -> Result<(), Refusal> {
+    let mut version = current(conn, dialect).await?;
     if version > KNOWN {
         return Err(Refusal::Newer { found: version });
     }
-    while let Some(step) = usize::try_from(version).ok().and_then(|at| MIGRATIONS.get(at)) {
+    while let Some(step) = usize::try_from(version).ok().and_then(|at| steps.get(at)) {
         let mut tx = conn.begin().await?;
-        tx.execute(sqlx::raw_sql(*step)).await?;
+        let text = dialect.declaration(step).into_owned();
+        tx.execute(sqlx::raw_sql(AssertSqlSafe(text))).await?;
         let set = if version == 0 {
             tx.execute(CREATE).await?;
             INSERT
@@ -60,12 +77,12 @@ pub(crate) async fn migrate(conn: &mut AnyConnection) -> Result<(), Refusal> {
 }
 
 /// Returns the version the database has; 0 is an empty one.
-async fn current(conn: &mut AnyConnection) -> Result<i64, Refusal> {
+async fn current(conn: &mut AnyConnection, dialect: Dialect) -> Result<i64, Refusal> {
     let count = |row: sqlx::any::AnyRow| row.try_get::<i64, _>(0);
-    let ours =
-        count(sqlx::query(sqlite::HAS_TABLE).bind("schema_version").fetch_one(&mut *conn).await?)?;
+    let ours = sqlx::query(dialect.has_table()).bind("schema_version");
+    let ours = count(ours.fetch_one(&mut *conn).await?)?;
     if ours == 0 {
-        let tables = count(sqlx::query(sqlite::COUNT_TABLES).fetch_one(&mut *conn).await?)?;
+        let tables = count(sqlx::query(dialect.count_tables()).fetch_one(&mut *conn).await?)?;
         return if tables == 0 { Ok(0) } else { Err(Refusal::Foreign) };
     }
     let rows = sqlx::query(READ).fetch_all(&mut *conn).await?;

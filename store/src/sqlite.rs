@@ -9,6 +9,8 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
 
+use crate::trouble::Trouble;
+
 /// What every connection is told: wait rather than fail when a backup holds the file, and see
 /// to it that removing an account takes along what hangs on it.
 const EVERY_CONNECTION: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
@@ -92,35 +94,14 @@ pub(crate) fn remove_file(path: &Path) {
     }
 }
 
-/// What a result code means to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// No room, or the disk fails.
-    Full,
-    /// The file is damaged or no database.
-    Broken,
-    /// The file may not be opened or written.
-    Unwritable,
-    /// Somebody else holds it.
-    Busy,
-    /// Anything else.
-    Other,
-}
-
-impl Trouble {
-    /// Sorts an error. The codes are at <https://www.sqlite.org/rescode.html>; the low byte is
-    /// the primary one.
-    pub(crate) fn of(error: &sqlx::Error) -> Self {
-        let sqlx::Error::Database(refusal) = error else {
-            return Self::Other;
-        };
-        let code = refusal.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
-        match code & 0xff {
-            10 | 13 => Self::Full,
-            11 | 26 => Self::Broken,
-            8 | 14 | 23 => Self::Unwritable,
-            5 | 6 => Self::Busy,
-            _ => Self::Other,
-        }
+/// Sorts a result code. They are at <https://www.sqlite.org/rescode.html>; the low byte is the
+/// primary one.
+pub(crate) fn trouble(code: &str) -> Trouble {
+    match code.parse::<i32>().unwrap_or(0) & 0xff {
+        10 | 13 => Trouble::Full,
+        11 | 26 => Trouble::Broken,
+        8 | 14 | 23 => Trouble::Unwritable,
+        5 | 6 => Trouble::Busy,
+        _ => Trouble::Other,
     }
 }

@@ -1,20 +1,82 @@
 //! What the tests of every noun begin with. Storage behaviour is tested over real files.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::Deref;
+use std::path::Path;
+
 use tempfile::TempDir;
 
+use crate::scratch::Scratch;
 use crate::{NewMessage, Place, Store, StoredVerifier, Tx};
 
-/// Returns an empty store in a file of its own, which lives as long as the folder.
-pub(crate) async fn fresh() -> (TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
+/// Where the store of a test lies: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
+pub(crate) struct Dir {
+    folder: TempDir,
+    schema: Option<Scratch>,
+}
+
+impl Deref for Dir {
+    type Target = TempDir;
+
+    fn deref(&self) -> &TempDir {
+        &self.folder
+    }
+}
+
+impl Dir {
+    pub(crate) fn new() -> Dir {
+        let on_postgres = std::env::var("WHOELSE_TEST_ON").is_ok_and(|on| on == "postgres");
+        let schema = on_postgres.then(|| {
+            let schema = Scratch::new();
+            schema.expect("WHOELSE_TEST_ON=postgres needs WHOELSE_TEST_POSTGRES").unwrap()
+        });
+        Dir { folder: tempfile::tempdir().unwrap(), schema }
+    }
+
+    /// A folder, whatever the tests run on.
+    pub(crate) fn of_files() -> Dir {
+        Dir { folder: tempfile::tempdir().unwrap(), schema: None }
+    }
+
+    /// Changes the data behind the store's back.
+    pub(crate) async fn alter(&self, text: &'static str) {
+        match &self.schema {
+            Some(schema) => schema.alter(text).unwrap(),
+            None => alter(&self.path().join("store.db"), text).await,
+        }
+    }
+}
+
+/// Runs a statement on a file behind the store's back.
+pub(crate) async fn alter(file: &Path, text: &'static str) {
+    use sqlx::{AnyConnection, Connection, Executor};
+    sqlx::any::install_default_drivers();
+    let options = crate::sqlite::options(file).unwrap();
+    let mut conn = AnyConnection::connect_with(&options).await.unwrap();
+    conn.execute(sqlx::raw_sql(text)).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+/// Returns an empty store of its own, which lives as long as the folder.
+pub(crate) async fn fresh() -> (Dir, Store) {
+    let dir = Dir::new();
+    let store = Store::open(&place(&dir)).await.unwrap();
+    (dir, store)
+}
+
+/// Returns an empty store in a file of its own.
+pub(crate) async fn fresh_file() -> (Dir, Store) {
+    let dir = Dir::of_files();
     let store = Store::open(&place(&dir)).await.unwrap();
     (dir, store)
 }
 
 /// Returns where the store of [`fresh`] lies.
-pub(crate) fn place(dir: &TempDir) -> Place {
-    Place::Sqlite(dir.path().join("store.db"))
+pub(crate) fn place(dir: &Dir) -> Place {
+    match &dir.schema {
+        Some(schema) => schema.place(),
+        None => Place::Sqlite(dir.path().join("store.db")),
+    }
 }
 
 /// Makes an account on `localhost`, which has the number 1.

@@ -6,11 +6,14 @@
 
 use std::fmt;
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, Executor, Row};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::{Error, Result, sqlite};
+use crate::error::Undecided;
+use crate::place::PostgresUrl;
+use crate::postgres::bounded;
+use crate::{Error, Result, postgres, sqlite};
 
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
@@ -24,6 +27,8 @@ const ROLLBACK: &str = "ROLLBACK";
 /// After an error the transaction can only be dropped: what it did may be undone already.
 pub struct Tx {
     lane: OwnedMutexGuard<Lane>,
+    /// Its number with PostgreSQL.
+    txid: Option<i64>,
     #[cfg(feature = "faults")]
     faults: crate::faults::Faults,
 }
@@ -32,11 +37,12 @@ impl Tx {
     pub(crate) async fn begin(lane: OwnedMutexGuard<Lane>) -> Result<Self> {
         let mut tx = Self {
             lane,
+            txid: None,
             #[cfg(feature = "faults")]
             faults: crate::faults::Faults::default(),
         };
         if let Err(error) = tx.start().await {
-            if matches!(error, Error::Closed) {
+            if matches!(error, Error::Closed | Error::Taken) {
                 return Err(error);
             }
             // Whatever state the connection is in, a new one is in none.
@@ -51,20 +57,48 @@ impl Tx {
         self.lane.connect().await?;
         if std::mem::replace(&mut self.lane.unfinished, true) {
             // It fails when there is nothing to undo: the one before was cancelled in its
-            // commit, or ended by SQLite.
-            let _ = sqlx::query(ROLLBACK).execute(self.conn()?).await;
+            // commit, or ended by SQLite. Whether the connection lives is seen below.
+            let _ = bounded(sqlx::query(ROLLBACK).execute(self.conn()?)).await;
         }
-        sqlx::query(sqlite::BEGIN).execute(self.conn()?).await?;
+        match self.lane.way {
+            Way::Sqlite { .. } => {
+                sqlx::query(sqlite::BEGIN).execute(self.conn()?).await?;
+            }
+            Way::Postgres { .. } => {
+                // Not `fetch_one`, which looks at the first statement alone.
+                let began = self.conn()?.fetch_all(sqlx::raw_sql(postgres::BEGIN));
+                let began = bounded(began).await?;
+                let row = began.first().ok_or(sqlx::Error::RowNotFound)?;
+                self.txid = Some(row.try_get(0)?);
+            }
+        }
         Ok(())
     }
 
     /// Makes the changes last. When this returns they are on the disk.
     ///
-    /// When it fails they are undone; when it is cancelled, either may be true.
+    /// When it fails they are undone, except with [`Error::Undecided`]; when it is cancelled,
+    /// either may be true.
     pub async fn commit(mut self) -> Result<()> {
         #[cfg(feature = "faults")]
         self.faults.meet(crate::faults::Step::Commit).await?;
-        sqlx::query(COMMIT).execute(self.conn()?).await?;
+        match self.txid {
+            None => {
+                sqlx::query(COMMIT).execute(self.conn()?).await?;
+            }
+            Some(txid) => {
+                let done = self.conn()?.execute(sqlx::raw_sql(postgres::COMMIT));
+                let done = bounded(done).await.map_err(Error::from);
+                if let Err(error) = done {
+                    if !error.is_lost() {
+                        return Err(error);
+                    }
+                    tracing::warn!(%error, "lost_in_commit");
+                    self.lane.writer = None;
+                    return Err(Error::Undecided(Undecided { txid }));
+                }
+            }
+        }
         self.lane.unfinished = false;
         Ok(())
     }
@@ -102,16 +136,30 @@ impl fmt::Debug for Tx {
 pub(crate) struct Lane {
     /// None while connecting again has not succeeded, and after closing.
     writer: Option<AnyConnection>,
-    options: AnyConnectOptions,
-    lasting: bool,
+    way: Way,
     /// A transaction was begun and its end is not known.
     unfinished: bool,
     closed: bool,
 }
 
+/// The way to the database.
+pub(crate) enum Way {
+    Sqlite {
+        options: AnyConnectOptions,
+        lasting: bool,
+    },
+    Postgres {
+        url: PostgresUrl,
+        /// The process at the other end, which holds the lock.
+        pid: i64,
+        /// Which opening this is.
+        opened: i64,
+    },
+}
+
 impl Lane {
-    pub(crate) fn new(writer: AnyConnection, options: AnyConnectOptions, lasting: bool) -> Self {
-        Self { writer: Some(writer), options, lasting, unfinished: false, closed: false }
+    pub(crate) fn new(writer: AnyConnection, way: Way) -> Self {
+        Self { writer: Some(writer), way, unfinished: false, closed: false }
     }
 
     /// Takes the connection out for good, with nothing begun on it.
@@ -120,9 +168,22 @@ impl Lane {
         let mut writer = self.writer.take()?;
         if self.unfinished {
             // See `Tx::start`.
-            let _ = sqlx::query(ROLLBACK).execute(&mut writer).await;
+            let _ = bounded(sqlx::query(ROLLBACK).execute(&mut writer)).await;
         }
         Some(writer)
+    }
+
+    /// Tells what has become of a transaction whose connection was lost in its commit.
+    pub(crate) async fn decide(&mut self, undecided: Undecided) -> Result<bool> {
+        self.connect().await?;
+        let conn = self.writer.as_mut().ok_or(Error::Closed)?;
+        // The lock is ours again, so the connection it happened on is gone, and so the
+        // transaction is over.
+        let decided = postgres::was_committed(conn, undecided.txid).await;
+        if decided.is_err() {
+            self.writer = None;
+        }
+        decided
     }
 
     async fn connect(&mut self) -> Result<()> {
@@ -130,7 +191,17 @@ impl Lane {
             return Err(Error::Closed);
         }
         if self.writer.is_none() {
-            self.writer = Some(sqlite::connect_writer(&self.options, self.lasting).await?);
+            self.writer = Some(match &mut self.way {
+                Way::Sqlite { options, lasting } => {
+                    sqlite::connect_writer(options, *lasting).await?
+                }
+                Way::Postgres { url, pid, opened } => {
+                    let writer = postgres::reopen_writer(url, *pid, *opened).await?;
+                    *pid = writer.pid;
+                    tracing::info!("writer_back");
+                    writer.conn
+                }
+            });
             self.unfinished = false;
         }
         Ok(())
@@ -141,11 +212,12 @@ impl Lane {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use crate::testing::{account, fresh};
+    use crate::dialect::Dialect;
+    use crate::testing::{account, fresh, fresh_file, verifier};
 
     #[tokio::test]
     async fn a_connection_in_an_unknown_state_is_made_anew() {
-        let (_dir, store) = fresh().await;
+        let (_dir, store) = fresh_file().await;
         let mut tx = store.begin().await.unwrap();
         account(&mut tx, "bob").await;
         tx.commit().await.unwrap();
@@ -165,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_transaction_that_sqlite_ended_does_not_stop_the_next() {
-        let (_dir, store) = fresh().await;
+        let (_dir, store) = fresh_file().await;
         let mut tx = store.begin().await.unwrap();
         sqlx::query(super::ROLLBACK).execute(tx.conn().unwrap()).await.unwrap();
         assert!(tx.commit().await.is_err());
@@ -175,5 +247,21 @@ mod tests {
         tx.commit().await.unwrap();
 
         assert_eq!(store.count_accounts(1).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_in_which_a_statement_failed_is_not_committed() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        let twice = [verifier("SCRAM-SHA-1", 1), verifier("SCRAM-SHA-1", 2)];
+        assert!(tx.set_credentials(bob, &twice).await.is_err());
+
+        // PostgreSQL has undone everything by then, SQLite the statement: that is why an error
+        // ends a transaction.
+        let committed = tx.commit().await.is_ok();
+
+        assert_eq!(committed, store.dialect() == Dialect::Sqlite);
+        assert_eq!(store.domains().await.unwrap().len(), usize::from(committed));
     }
 }

@@ -4,7 +4,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::*;
-use crate::testing::{account, fresh, message};
+use crate::testing::{account, fresh, fresh_file, message};
 use crate::{NewMessage, Tx};
 
 fn seqs(rows: &[LoggedMessage]) -> Vec<i64> {
@@ -183,7 +183,7 @@ async fn plan(store: &Store, text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
-    let (_dir, store) = fresh().await;
+    let (_dir, store) = fresh_file().await;
     let many = crate::log::many().into_iter().chain(many()).flat_map(ManyRows::texts);
     let texts = STATEMENTS.iter().chain(crate::log::STATEMENTS).map(|text| (*text).to_owned());
 
@@ -200,7 +200,7 @@ async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
 
 #[tokio::test]
 async fn one_conversation_is_found_by_its_own_index() {
-    let (_dir, store) = fresh().await;
+    let (_dir, store) = fresh_file().await;
 
     for text in [FORWARD_WITH, BACKWARD_WITH, COUNT_WITH] {
         let steps = plan(&store, text).await;

@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use sqlx::{Executor, Row};
+use sqlx::Row;
 
 use super::*;
 use crate::Error;
-use crate::testing::{account, fresh, message, place};
+use crate::testing::{Dir, account, fresh, fresh_file, message, place};
 
 fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -17,17 +17,9 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs a statement on the file behind the store's back.
-async fn alter(dir: &tempfile::TempDir, text: &'static str) {
-    let options = sqlite::options(&dir.path().join("store.db")).unwrap();
-    let mut conn = AnyConnection::connect_with(&options).await.unwrap();
-    conn.execute(text).await.unwrap();
-    conn.close().await.unwrap();
-}
-
 #[tokio::test]
 async fn what_was_committed_is_there_after_opening_again_in_one_file() {
-    let (dir, store) = fresh().await;
+    let (dir, store) = fresh_file().await;
     let mut tx = store.begin().await.unwrap();
     let bob = account(&mut tx, "bob").await;
     tx.commit().await.unwrap();
@@ -41,7 +33,7 @@ async fn what_was_committed_is_there_after_opening_again_in_one_file() {
 
 #[tokio::test]
 async fn every_commit_is_on_the_disk_and_readers_cannot_write() {
-    let (_dir, store) = fresh().await;
+    let (_dir, store) = fresh_file().await;
     let ask = async |conn: &mut AnyConnection, text: &'static str| -> String {
         let row = sqlx::query(text).fetch_one(conn).await.unwrap();
         row.try_get::<i64, _>(0).map_or_else(|_| row.get(0), |number| number.to_string())
@@ -77,7 +69,7 @@ async fn a_path_may_hold_any_character() {
 #[tokio::test]
 async fn a_new_file_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let (dir, store) = fresh().await;
+    let (dir, store) = fresh_file().await;
     let mut tx = store.begin().await.unwrap();
     account(&mut tx, "bob").await;
     tx.commit().await.unwrap();
@@ -91,7 +83,7 @@ async fn a_new_file_is_for_its_owner_alone() {
 
 #[tokio::test]
 async fn a_folder_that_is_a_file_or_missing_or_a_file_that_is_a_folder_is_unwritable() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Dir::of_files();
     fs::write(dir.path().join("file"), "").unwrap();
 
     for path in ["file/store.db", "missing/store.db", "."] {
@@ -104,7 +96,7 @@ async fn a_folder_that_is_a_file_or_missing_or_a_file_that_is_a_folder_is_unwrit
 
 #[tokio::test]
 async fn a_file_that_is_no_database_is_broken_and_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Dir::of_files();
     let path = dir.path().join("store.db");
     let text = "this is not a database\n".repeat(500);
     fs::write(&path, &text).unwrap();
@@ -118,7 +110,7 @@ async fn a_file_that_is_no_database_is_broken_and_left_alone() {
 
 #[tokio::test]
 async fn a_database_with_its_middle_overwritten_is_broken() {
-    let (dir, store) = fresh().await;
+    let (dir, store) = fresh_file().await;
     store.close().await.unwrap();
     let path = dir.path().join("store.db");
     let mut bytes = fs::read(&path).unwrap();
@@ -132,9 +124,9 @@ async fn a_database_with_its_middle_overwritten_is_broken() {
 
 #[tokio::test]
 async fn a_newer_database_is_refused_with_both_versions_and_unchanged() {
-    let (dir, store) = fresh().await;
+    let (dir, store) = fresh_file().await;
     store.close().await.unwrap();
-    alter(&dir, "UPDATE schema_version SET version = 99").await;
+    dir.alter("UPDATE schema_version SET version = 99").await;
     let before = fs::read(dir.path().join("store.db")).unwrap();
 
     let refusal = Store::open(&place(&dir)).await.unwrap_err();
@@ -151,7 +143,7 @@ async fn a_database_that_does_not_say_its_version_is_broken() {
     for text in ["DELETE FROM schema_version", "UPDATE schema_version SET version = 0"] {
         let (dir, store) = fresh().await;
         store.close().await.unwrap();
-        alter(&dir, text).await;
+        dir.alter(text).await;
 
         let refusal = Store::open(&place(&dir)).await.unwrap_err();
 
@@ -161,9 +153,9 @@ async fn a_database_that_does_not_say_its_version_is_broken() {
 
 #[tokio::test]
 async fn another_programs_database_is_refused_and_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Dir::of_files();
     fs::write(dir.path().join("store.db"), "").unwrap();
-    alter(&dir, "CREATE TABLE recipes (name TEXT)").await;
+    dir.alter("CREATE TABLE recipes (name TEXT)").await;
 
     let refusal = Store::open(&place(&dir)).await.unwrap_err();
 
@@ -173,7 +165,7 @@ async fn another_programs_database_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn an_empty_file_becomes_a_store() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Dir::of_files();
     fs::write(dir.path().join("store.db"), "").unwrap();
 
     let store = Store::open(&place(&dir)).await.unwrap();
@@ -278,7 +270,7 @@ async fn closing_waits_for_the_transaction_under_way() {
 
 #[tokio::test]
 async fn a_full_disk_is_an_error_of_its_own_and_passes() {
-    let (_dir, store) = fresh().await;
+    let (_dir, store) = fresh_file().await;
     let mut tx = store.begin().await.unwrap();
     let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
     tx.commit().await.unwrap();

@@ -1,0 +1,39 @@
+//! Which of the two databases this is. What differs between them is here, in `sqlite` and in
+//! `postgres`, and nowhere else.
+
+use std::borrow::Cow;
+
+use crate::{postgres, sqlite};
+
+/// One of the two databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// Counts the tables that are there.
+    pub(crate) fn count_tables(self) -> &'static str {
+        match self {
+            Self::Sqlite => sqlite::COUNT_TABLES,
+            Self::Postgres => postgres::COUNT_TABLES,
+        }
+    }
+
+    /// Asks for one table by name.
+    pub(crate) fn has_table(self) -> &'static str {
+        match self {
+            Self::Sqlite => sqlite::HAS_TABLE,
+            Self::Postgres => postgres::HAS_TABLE,
+        }
+    }
+
+    /// Writes a schema change, which is written for SQLite, as this database reads it.
+    pub(crate) fn declaration(self, text: &'static str) -> Cow<'static, str> {
+        match self {
+            Self::Sqlite => Cow::Borrowed(text),
+            Self::Postgres => Cow::Owned(postgres::declaration(text)),
+        }
+    }
+}

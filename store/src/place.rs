@@ -1,0 +1,217 @@
+//! Where a store lies: a file, or a database on a PostgreSQL server, named by one text.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sqlx::ConnectOptions;
+use sqlx::any::AnyConnectOptions;
+
+/// Where a store lies.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Place {
+    /// A SQLite file; its folder must exist.
+    Sqlite(PathBuf),
+    /// A database on a PostgreSQL server.
+    Postgres(PostgresUrl),
+    /// Nowhere lasting, for tests: gone with the last handle. (It is a file in a folder of its
+    /// own for temporary things, because SQLite's databases in memory do not let readers and
+    /// the writer work side by side.)
+    Memory,
+}
+
+impl Place {
+    /// Reads a place as people write it: `postgres://user@host/name`, or the path of a file.
+    pub fn parse(text: &str) -> Result<Self, PlaceError> {
+        if PostgresUrl::is_one(text) {
+            return text.parse().map(Self::Postgres);
+        }
+        match text.split_once("://") {
+            Some(("sqlite", path)) => Ok(Self::Sqlite(path.into())),
+            Some((scheme, _)) if scheme.chars().all(|letter| letter.is_ascii_alphanumeric()) => {
+                Err(PlaceError(format!(
+                    "{scheme}:// is no database that whoelse knows; write postgres://… or the \
+                     path of a file"
+                )))
+            }
+            _ => Ok(Self::Sqlite(Path::new(text).to_owned())),
+        }
+    }
+}
+
+/// As it can be shown to anybody: without a password.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(url) => url.fmt(f),
+            Self::Memory => f.write_str("in memory"),
+        }
+    }
+}
+
+/// The URL of a database on a PostgreSQL server, as libpq reads it:
+/// `postgres://user:password@host:port/name?sslmode=verify-full&sslrootcert=…`.
+///
+/// It may hold a password, so it is never shown whole.
+#[derive(Clone)]
+pub struct PostgresUrl {
+    options: AnyConnectOptions,
+}
+
+impl PostgresUrl {
+    /// Tells whether a text is meant to be one.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        text.starts_with("postgres://") || text.starts_with("postgresql://")
+    }
+
+    /// Tells whether a password is in it.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.options.database_url.password().is_some()
+    }
+
+    /// Puts a password in, in place of any that is there.
+    pub fn set_password(&mut self, password: &str) {
+        // Fails only for a URL that has no host, and then the one after it is on this machine.
+        let _ = self.options.database_url.set_password(Some(password));
+    }
+
+    /// The same with one more parameter.
+    #[cfg(any(test, feature = "scratch"))]
+    pub(crate) fn with(&self, key: &str, value: &str) -> Self {
+        let mut with = self.clone();
+        with.options.database_url.query_pairs_mut().append_pair(key, value);
+        with
+    }
+
+    /// Where it leads.
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> (String, u16) {
+        let url = &self.options.database_url;
+        (url.host_str().unwrap_or("localhost").to_owned(), url.port().unwrap_or(5432))
+    }
+
+    /// Leads it elsewhere.
+    #[cfg(test)]
+    pub(crate) fn set_address(&mut self, host: &str, port: u16) {
+        let url = &mut self.options.database_url;
+        assert!(url.set_host(Some(host)).is_ok() && url.set_port(Some(port)).is_ok());
+    }
+
+    /// What the driver is told.
+    pub(crate) fn options(&self) -> AnyConnectOptions {
+        let mut options = self.options.clone();
+        let given: Vec<String> =
+            options.database_url.query_pairs().map(|(key, _)| key.into_owned()).collect();
+        // The name is what an administrator of PostgreSQL sees; the capacity is more than there
+        // are statements, so that each is prepared once.
+        for (key, value) in [("application_name", "whoelse"), ("statement-cache-capacity", "500")] {
+            if !given.iter().any(|known| known == key) {
+                options.database_url.query_pairs_mut().append_pair(key, value);
+            }
+        }
+        options.disable_statement_logging()
+    }
+}
+
+impl FromStr for PostgresUrl {
+    type Err = PlaceError;
+
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
+        // The error of the driver may quote the text, and with it the password.
+        let broken = || {
+            PlaceError(
+                "that is not the URL of a PostgreSQL database; it looks like \
+                 postgres://user@host:5432/name"
+                    .to_owned(),
+            )
+        };
+        if !Self::is_one(text) {
+            return Err(broken());
+        }
+        let options: AnyConnectOptions = text.parse().map_err(|_| broken())?;
+        let driver = sqlx::postgres::PgConnectOptions::from_url(&options.database_url);
+        driver.map_err(|_| broken())?;
+        Ok(Self { options })
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = &self.options.database_url;
+        f.write_str("postgres://")?;
+        if !url.username().is_empty() {
+            write!(f, "{}@", url.username())?;
+        }
+        f.write_str(url.host_str().unwrap_or_default())?;
+        if let Some(port) = url.port() {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(url.path())
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresUrl({self})")
+    }
+}
+
+/// A text that names no place. It is a whole sentence, without what might be a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceError(String);
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PlaceError {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_path_or_a_url() {
+        for text in ["whoelse.db", "/var/lib/whoelse/whoelse.db", "sqlite://whoelse.db", "a:b"] {
+            assert!(matches!(Place::parse(text).unwrap(), Place::Sqlite(_)), "{text}");
+        }
+        for text in ["postgres://bob@localhost/chat", "postgresql:///chat?host=/run/postgresql"] {
+            assert!(matches!(Place::parse(text).unwrap(), Place::Postgres(_)), "{text}");
+        }
+        for text in ["mysql://localhost/chat", "http://x"] {
+            assert!(Place::parse(text).unwrap_err().to_string().contains("postgres://"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let url = "postgres://bob:sesame@db.example:5433/chat?sslmode=require&password=sesame";
+        let place = Place::parse(url).unwrap();
+
+        assert_eq!(place.to_string(), "postgres://bob@db.example:5433/chat");
+        assert!(!format!("{place:?}").contains("sesame"));
+        for broken in ["postgres://bob:sesame@:99999999/x", "postgres://bob:sesame@h/x?sslmode=no"]
+        {
+            let said = Place::parse(broken).unwrap_err().to_string();
+            assert!(!said.contains("sesame"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_password_of_any_characters_can_be_put_in() {
+        let mut url: PostgresUrl = "postgres://bob@localhost/chat".parse().unwrap();
+        assert!(!url.has_password());
+
+        url.set_password("p@ss/w:ö%");
+
+        assert!(url.has_password());
+        assert_eq!(url.to_string(), "postgres://bob@localhost/chat");
+    }
+}

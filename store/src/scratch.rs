@@ -1,0 +1,88 @@
+//! For tests: a place on a PostgreSQL server that nobody else uses, gone when it is dropped.
+//!
+//! The server is the one that `WHOELSE_TEST_POSTGRES` names; each place is a schema of its own in
+//! that database, so tests run side by side.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
+
+use crate::{Place, PostgresUrl};
+
+/// The variable that names the server.
+pub const VARIABLE: &str = "WHOELSE_TEST_POSTGRES";
+
+/// A schema for one test.
+#[derive(Debug)]
+pub struct Scratch {
+    server: PostgresUrl,
+    schema: String,
+}
+
+impl Scratch {
+    /// Returns the server that is there for tests, if there is one.
+    #[must_use]
+    pub fn server() -> Option<String> {
+        std::env::var(VARIABLE).ok().filter(|url| !url.is_empty())
+    }
+
+    /// Makes a place; `None` where there is no server for tests.
+    ///
+    /// # Errors
+    /// What the server said, when it cannot be made.
+    pub fn new() -> Option<Result<Scratch, String>> {
+        Some(Scratch::on(&Scratch::server()?))
+    }
+
+    fn on(server: &str) -> Result<Scratch, String> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let schema = format!("test_{}_{next}_{now}", std::process::id());
+        let server: PostgresUrl = server.parse().map_err(|error| format!("{VARIABLE}: {error}"))?;
+        run(&server, format!("CREATE SCHEMA {schema}"))?;
+        Ok(Scratch { server, schema })
+    }
+
+    /// The place.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place::Postgres(self.server.with("options[search_path]", &self.schema))
+    }
+
+    /// Runs statements in the place, behind the store's back.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub fn alter(&self, text: &str) -> Result<(), String> {
+        run(&self.server.with("options[search_path]", &self.schema), text.to_owned())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let text =
+            format!("SET lock_timeout = '3s'; DROP SCHEMA IF EXISTS {} CASCADE", self.schema);
+        // What stays is seen by whoever looks into the server, and harms nobody.
+        let _ = run(&self.server, text);
+    }
+}
+
+/// Runs a text on a thread and a runtime of its own, so that it can be used anywhere.
+fn run(url: &PostgresUrl, text: String) -> Result<(), String> {
+    let options = url.options();
+    let work = move || {
+        sqlx::any::install_default_drivers();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| error.to_string())?.block_on(async {
+            let done = async {
+                let mut conn = AnyConnection::connect_with(&options).await?;
+                conn.execute(sqlx::raw_sql(AssertSqlSafe(text))).await?;
+                conn.close().await
+            };
+            done.await.map_err(|error: sqlx::Error| error.to_string())
+        })
+    };
+    std::thread::spawn(work).join().map_err(|_| "the thread panicked".to_owned())?
+}
