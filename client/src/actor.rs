@@ -46,7 +46,7 @@ pub(crate) enum Order {
     Register(String, Password, oneshot::Sender<Result<(), RegisterError>>),
     Login(String, Password, LoggedIn),
     Logout(oneshot::Sender<()>),
-    Message(BareJid, String, oneshot::Sender<Result<(), NotSent>>),
+    Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
     Request(Request, Reply),
     Settle(oneshot::Sender<()>),
 }
@@ -144,7 +144,7 @@ impl Actor {
                 Order::Logout(done) | Order::Settle(done) => {
                     let _ = done.send(());
                 }
-                Order::Message(_, _, reply) => {
+                Order::Message { reply, .. } => {
                     let _ = reply.send(Err(NotSent::NotLoggedIn));
                 }
                 Order::Request(_, reply) => {
@@ -241,7 +241,8 @@ impl Actor {
     /// Keeps a session until it ends. Returns whether anybody may log in again.
     async fn keep(&mut self, fresh: Fresh, entry: Entry, reply: LoggedIn) -> bool {
         let Fresh { mut wire, me, granted } = fresh;
-        let mut session = Session::new(me.clone(), granted, Instant::now());
+        let mut session =
+            Session::new(me.clone(), granted, self.connector.config.verdicts, Instant::now());
         self.me.send_replace(Some(me.clone()));
         // Told before it is answered: whatever the face says next comes behind its welcome.
         if let Some(event) = session.poll_event() {
@@ -337,7 +338,7 @@ impl Actor {
 
     fn handle(&self, session: &mut Session, heard: Result<Heard, Broken>) -> Option<End> {
         match heard {
-            Ok(Heard::Stanza(stanza)) => session.handle_stanza(&stanza),
+            Ok(Heard::Stanza(stanza)) => session.handle_stanza(&stanza, Instant::now()),
             Ok(Heard::Counting(element)) => {
                 if session.handle_counting(&element, Instant::now()).is_err() {
                     // A server that miscounts is not asked to go on where it was.
@@ -428,10 +429,10 @@ fn obey(
     let now = Instant::now();
     match order {
         Order::Logout(done) => return Some(done),
-        Order::Message(to, text, reply) => {
+        Order::Message { id, to, text, reply } => {
             let full = session.is_full();
             if !full {
-                session.message(to, text, now);
+                session.message(id, to, text, now);
             }
             let _ = reply.send(if full { Err(NotSent::TooMany) } else { Ok(()) });
         }

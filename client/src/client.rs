@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use whoelse_stream::Password;
+use whoelse_stream::{Password, token};
 use whoelse_xmpp::{BareJid, FullJid, Jid};
 
 use crate::actor::{Actor, Order};
@@ -149,8 +149,14 @@ impl Client {
     /// Sends a message, or keeps it until there is a connection again. A refusal comes later, as
     /// an [`Event::NotDelivered`].
     pub async fn message(&self, to: &BareJid, text: &str) -> Result<(), NotSent> {
+        self.message_as(token(), to, text).await
+    }
+
+    /// The same under an id of the caller's. The server takes a repetition of an id to the same
+    /// recipient within a day for the same message, and delivers it once.
+    pub async fn message_as(&self, id: String, to: &BareJid, text: &str) -> Result<(), NotSent> {
         let (to, text) = (to.clone(), text.to_owned());
-        let answer = self.order(|reply| Order::Message(to, text, reply)).await;
+        let answer = self.order(|reply| Order::Message { id, to, text, reply }).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 

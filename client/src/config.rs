@@ -21,6 +21,8 @@ pub struct Config {
     pub accepted: Option<Fingerprint>,
     /// The name this session asks for; the server chooses one otherwise.
     pub resource: Option<String>,
+    /// Whether it is told what became of each message ([`Event::Sent`](crate::Event::Sent)).
+    pub verdicts: bool,
 }
 
 /// How TLS begins.
@@ -47,6 +49,7 @@ impl Config {
             state: None,
             accepted: None,
             resource: None,
+            verdicts: false,
         }
     }
 

@@ -22,8 +22,33 @@ pub enum Event {
     CameOnline(BareJid),
     /// Somebody's last device went offline.
     WentOffline(BareJid),
+    /// A message of mine is on its way, or kept until there is a connection. Told only if
+    /// [`Config::verdicts`](crate::Config::verdicts) asks for it; a verdict follows: acknowledged,
+    /// not delivered, or unconfirmed.
+    Sent {
+        /// Its id.
+        id: String,
+        /// To whom it is going.
+        to: BareJid,
+    },
+    /// The server has taken a message of mine, and did not refuse it. Told only if it is asked for.
+    Acknowledged {
+        /// Its id.
+        id: String,
+        /// To whom it is going.
+        to: BareJid,
+    },
+    /// The session ended before the server said what became of a message of mine.
+    Unconfirmed {
+        /// Its id.
+        id: String,
+        /// To whom it was going.
+        to: BareJid,
+    },
     /// A message could not be delivered.
     NotDelivered {
+        /// Its id.
+        id: String,
         /// To whom it was going.
         to: BareJid,
         /// Why it came back.
@@ -48,6 +73,8 @@ pub struct Message {
     pub from: BareJid,
     /// What they wrote.
     pub text: String,
+    /// Its number in my archive, if my server keeps it there.
+    pub id: Option<String>,
     /// When, if the server kept it for a while.
     pub at: Option<SystemTime>,
     /// Whether it went to everybody online.

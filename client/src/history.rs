@@ -80,7 +80,8 @@ fn read(stanza: &Stanza, me: &FullJid, with: &BareJid) -> Option<Message> {
         return None;
     }
     let text = message.child_text("body", ns::CLIENT)?.to_string();
-    Some(Message { from, text, at: parse_time(&delay.attr("stamp")?), broadcast: false })
+    let id = result.attr("id").map(|id| id.to_string());
+    Some(Message { from, text, id, at: parse_time(&delay.attr("stamp")?), broadcast: false })
 }
 
 /// What stands at the end of a page.
@@ -142,6 +143,7 @@ mod tests {
         let message = read(&result("", "bob@a.example/y"), &me(), &bob()).unwrap();
 
         assert_eq!((message.from, message.text.as_str()), (bob(), "hi"));
+        assert_eq!(message.id.as_deref(), Some("1"));
         assert_eq!(message.at, parse_time("2026-11-22T14:03:00Z"));
     }
 

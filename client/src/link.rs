@@ -238,7 +238,7 @@ impl Link {
             },
             Kind::Message => match message::read(stanza, &self.me) {
                 Incoming::Refused { id, why, .. } => News::Refused(id, why),
-                Incoming::Message { .. } | Incoming::Nothing => News::Nothing,
+                Incoming::Message(_) | Incoming::Nothing => News::Nothing,
             },
             Kind::Presence | Kind::Other => News::Nothing,
         }

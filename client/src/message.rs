@@ -36,12 +36,7 @@ pub fn write(to: &BareJid, id: &str, text: &str) -> Outgoing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
     /// Somebody wrote.
-    Message {
-        /// What they wrote.
-        message: Message,
-        /// Its number in my archive, if my server gave it one.
-        archive_id: Option<String>,
-    },
+    Message(Message),
     /// One of mine came back.
     Refused {
         /// The id I gave it.
@@ -86,8 +81,13 @@ pub fn read(stanza: &Stanza, me: &FullJid) -> Incoming {
     };
     let broadcast =
         stanza.type_() == Some("headline") && stanza.has("broadcast", ns::WHOELSE_BROADCAST);
-    let message = Message { from: from.to_bare(), text, at: kept_since(stanza, me), broadcast };
-    Incoming::Message { message, archive_id: archive_id(stanza, me) }
+    Incoming::Message(Message {
+        from: from.to_bare(),
+        text,
+        id: archive_id(stanza, me),
+        at: kept_since(stanza, me),
+        broadcast,
+    })
 }
 
 /// When the own server took the message, if it kept it. Anybody else's claim is ignored.
@@ -152,7 +152,7 @@ mod tests {
 
     fn message(xml: &str) -> Message {
         match read_xml(xml) {
-            Incoming::Message { message, .. } => message,
+            Incoming::Message(message) => message,
             other => panic!("no message: {other:?}"),
         }
     }
@@ -210,10 +210,7 @@ mod tests {
 
     #[test]
     fn only_my_account_numbers_my_archive() {
-        let id = |xml: &str| match read_xml(xml) {
-            Incoming::Message { archive_id, .. } => archive_id,
-            other => panic!("no message: {other:?}"),
-        };
+        let id = |xml: &str| message(xml).id;
         let forged = "<stanza-id xmlns='urn:xmpp:sid:0' by='bob@a.example' id='evil'/>";
         let own = "<stanza-id xmlns='urn:xmpp:sid:0' by='me@a.example' id='good'/>";
         let with =

@@ -16,12 +16,15 @@ use whoelse_stream::sm::{BadAck, Element as Sm, Handled, Sent};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza, ns};
 
+mod verdicts;
+
 use crate::answer;
 use crate::events::Event;
 use crate::history;
 use crate::message::{self, Incoming, Seen};
 use crate::presence::{Book, Change};
 use crate::request::{Answer, Ask, Pending, Request, RequestError};
+use verdicts::{Mine, Verdicts};
 
 /// Lines that are kept while there is no connection.
 pub(crate) const MAX_WAITING: usize = 100;
@@ -59,6 +62,7 @@ pub(crate) struct Session {
     reached: Vec<oneshot::Sender<()>>,
     /// The last messages that were sent: id and recipient.
     recent: VecDeque<(String, BareJid)>,
+    verdicts: Verdicts,
     book: Book,
     seen: Seen,
     /// The server says that it understands `<by-hand/>`.
@@ -75,13 +79,13 @@ pub(crate) struct Session {
 struct Unacknowledged {
     bytes: Bytes,
     /// A message is sent again in a new session; anything else belongs to the old one.
-    is_message: bool,
+    message: Option<Mine>,
 }
 
 /// A wish that waits for a connection.
 #[derive(Debug)]
 enum Line {
-    Message { id: String, to: BareJid, text: String },
+    Message(Mine, String),
     Request(Request, Reply),
     Barrier(oneshot::Sender<()>),
 }
@@ -95,6 +99,8 @@ enum Then {
     Settled,
     /// Everything before it has been dealt with.
     Barrier(oneshot::Sender<()>),
+    /// The server has these messages; refusals come before the answer.
+    Verdict(Vec<Mine>),
     /// A sign of life.
     Alive,
 }
@@ -111,8 +117,9 @@ struct Rhythm {
 }
 
 impl Session {
-    /// Begins, when a connection has been logged in for the first time.
-    pub(crate) fn new(me: FullJid, granted: Granted, now: Instant) -> Session {
+    /// Begins, when a connection has been logged in for the first time. `verdicts` asks what
+    /// becomes of each message.
+    pub(crate) fn new(me: FullJid, granted: Granted, verdicts: bool, now: Instant) -> Session {
         let mut session = Session {
             book: Book::new(me.to_bare()),
             me,
@@ -125,6 +132,7 @@ impl Session {
             pending: Pending::default(),
             reached: Vec::new(),
             recent: VecDeque::new(),
+            verdicts: Verdicts::new(verdicts),
             seen: Seen::default(),
             activity: false,
             events: VecDeque::new(),
@@ -161,7 +169,7 @@ impl Session {
 
     /// The session goes on over a new connection; the server has handled `h` of our stanzas.
     pub(crate) fn handle_resumed(&mut self, h: u32, now: Instant) -> Result<(), BadAck> {
-        self.sent.ack(h)?;
+        let acknowledged = self.sent.ack(h)?;
         self.connected = true;
         self.rhythm = Rhythm { heard: now, asked: None, news: !self.sent.is_empty(), again: None };
         for stanza in self.sent.resend() {
@@ -169,6 +177,7 @@ impl Session {
         }
         self.pending.resume(now);
         self.event(Event::Resumed);
+        self.ask_for_verdict(acknowledged, now);
         self.send_waiting(now);
         Ok(())
     }
@@ -183,18 +192,20 @@ impl Session {
         now: Instant,
     ) {
         // A count that cannot be true is no reason to lose the new session.
-        let _ = h.map(|h| self.sent.ack(h));
+        let acknowledged = h.and_then(|h| self.sent.ack(h).ok()).unwrap_or_default();
         let unacknowledged = std::mem::take(&mut self.sent).into_unacknowledged();
         let unanswered = self.pending.take_all();
+        let was_counted = self.counted;
         self.me = me;
         self.handled = Handled::new();
         self.events.iter_mut().for_each(|(_, ticket)| *ticket = None);
         self.book.restart();
         self.begin(granted, now);
         self.event(Event::Reconnected);
+        self.ask_for_verdict(acknowledged, now);
         for stanza in unacknowledged {
-            if stanza.is_message {
-                self.transmit(stanza.bytes, true);
+            if stanza.message.is_some() {
+                self.transmit(stanza.bytes, stanza.message, now);
             }
         }
         for then in unanswered {
@@ -206,22 +217,44 @@ impl Session {
                     let _ = reply.send(Err(RequestError::ConnectionLost));
                 }
                 Then::Barrier(done) => self.ask_barrier(done, now),
+                Then::Verdict(mine) if was_counted => self.ping(Then::Verdict(mine), now),
+                Then::Verdict(mine) => self.give_up(mine),
                 Then::Settled | Then::Alive => {}
             }
         }
         self.send_waiting(now);
     }
 
-    /// The session is over: whoever waits for an answer is told.
+    /// The session is over: whoever waits for an answer is told, and so is whoever sent what the
+    /// server never acknowledged.
     pub(crate) fn end(&mut self) {
+        let sent = std::mem::take(&mut self.sent).into_unacknowledged();
+        let mut open: Vec<Mine> = sent.into_iter().filter_map(|stanza| stanza.message).collect();
         for then in self.pending.take_all() {
-            if let Then::Reply { reply, .. } = then {
-                let _ = reply.send(Err(RequestError::ConnectionLost));
+            match then {
+                Then::Reply { reply, .. } => {
+                    let _ = reply.send(Err(RequestError::ConnectionLost));
+                }
+                Then::Verdict(mine) => open.extend(mine),
+                Then::Settled | Then::Barrier(_) | Then::Alive => {}
             }
         }
-        for line in self.waiting.drain(..) {
-            if let Line::Request(_, reply) = line {
-                let _ = reply.send(Err(RequestError::NotLoggedIn));
+        for line in std::mem::take(&mut self.waiting) {
+            match line {
+                Line::Message(mine, _) => open.push(mine),
+                Line::Request(_, reply) => {
+                    let _ = reply.send(Err(RequestError::NotLoggedIn));
+                }
+                Line::Barrier(_) => {}
+            }
+        }
+        self.give_up(open);
+    }
+
+    fn give_up(&mut self, mine: Vec<Mine>) {
+        for mine in mine {
+            if let Some(event) = self.verdicts.unknown(mine) {
+                self.event(event);
             }
         }
     }
@@ -236,7 +269,7 @@ impl Session {
         self.connected = true;
         self.rhythm = Rhythm { heard: now, asked: None, news: false, again: None };
         let presence = Element::new("presence").outgoing(Class::Presence);
-        self.transmit(presence.bytes, false);
+        self.transmit(presence.bytes, None, now);
         self.ping(Then::Settled, now);
     }
 
@@ -250,13 +283,18 @@ impl Session {
 
     /// Whether so much is on its way that new wishes had better wait.
     pub(crate) fn is_busy(&self) -> bool {
-        self.sent.len() >= MAX_UNACKNOWLEDGED || self.pending.is_full()
+        self.sent.len() >= MAX_UNACKNOWLEDGED
+            || self.verdicts.open() >= MAX_UNACKNOWLEDGED
+            || self.pending.is_full()
     }
 
-    /// Sends a message, or keeps it until there is a connection.
-    pub(crate) fn message(&mut self, to: BareJid, text: String, now: Instant) {
-        let id = whoelse_stream::token();
-        self.take(Line::Message { id, to, text }, now);
+    /// Sends a message under this id, or keeps it until there is a connection.
+    pub(crate) fn message(&mut self, id: String, to: BareJid, text: String, now: Instant) {
+        let mine = Mine { id, to };
+        if let Some(event) = self.verdicts.begin(&mine) {
+            self.event(event);
+        }
+        self.take(Line::Message(mine, text), now);
     }
 
     /// Asks something, or keeps the question until there is a connection.
@@ -280,13 +318,13 @@ impl Session {
             return self.waiting.push_back(line);
         }
         match line {
-            Line::Message { id, to, text } => {
-                let written = message::write(&to, &id, &text);
+            Line::Message(mine, text) => {
+                let written = message::write(&mine.to, &mine.id, &text);
                 if self.recent.len() == MAX_RECENT {
                     self.recent.pop_front();
                 }
-                self.recent.push_back((id, to));
-                self.transmit(written.bytes, true);
+                self.recent.push_back((mine.id.clone(), mine.to.clone()));
+                self.transmit(written.bytes, Some(mine), now);
             }
             Line::Barrier(done) => self.ping(Then::Barrier(done), now),
             Line::Request(_, reply) if reply.is_closed() => {}
@@ -307,15 +345,30 @@ impl Session {
         let id = whoelse_stream::token();
         let written = request.encode(&id, by_hand);
         self.pending.insert(id, request.to, now, then);
-        self.transmit(written.bytes, false);
+        self.transmit(written.bytes, None, now);
     }
 
-    fn transmit(&mut self, bytes: Bytes, is_message: bool) {
+    fn transmit(&mut self, bytes: Bytes, message: Option<Mine>, now: Instant) {
         self.output.extend_from_slice(&bytes);
+        let stanza = Unacknowledged { bytes, message };
         if self.counted {
-            let size = bytes.len();
-            self.sent.push(Unacknowledged { bytes, is_message }, size);
+            let size = stanza.bytes.len();
+            self.sent.push(stanza, size);
             self.rhythm.news = true;
+        } else {
+            // Nothing better is to be had than an answer to what was asked behind it.
+            self.ask_for_verdict(vec![stanza], now);
+        }
+    }
+
+    /// The server has handled these. Whether it took them, its next answer tells.
+    fn ask_for_verdict(&mut self, handled: Vec<Unacknowledged>, now: Instant) {
+        if !self.verdicts.are_wanted() {
+            return;
+        }
+        let mine: Vec<Mine> = handled.into_iter().filter_map(|stanza| stanza.message).collect();
+        if !mine.is_empty() {
+            self.ping(Then::Verdict(mine), now);
         }
     }
 
@@ -327,9 +380,9 @@ impl Session {
     }
 
     /// A stanza arrived.
-    pub(crate) fn handle_stanza(&mut self, stanza: &Stanza) {
+    pub(crate) fn handle_stanza(&mut self, stanza: &Stanza, now: Instant) {
         let ticket = self.handled.received();
-        match self.read(stanza) {
+        match self.read(stanza, now) {
             Some(event) => self.events.push_back((event, Some(ticket))),
             None => self.handled.done(ticket),
         }
@@ -343,7 +396,8 @@ impl Session {
                 self.owed = !self.handled.all_done();
             }
             Sm::Ack { h } => {
-                self.sent.ack(h)?;
+                let acknowledged = self.sent.ack(h)?;
+                self.ask_for_verdict(acknowledged, now);
                 // A refusal may come behind the acknowledgement, but not behind what is asked
                 // after that.
                 if self.is_stored() {
@@ -360,12 +414,12 @@ impl Session {
     }
 
     /// Returns the event that the stanza is, if it is one.
-    fn read(&mut self, stanza: &Stanza) -> Option<Event> {
+    fn read(&mut self, stanza: &Stanza, now: Instant) -> Option<Event> {
         match stanza.kind() {
             Kind::Message => self.handle_message(stanza),
             Kind::Presence => self.book.handle(stanza).map(Event::from),
             Kind::Iq => {
-                self.handle_iq(stanza);
+                self.handle_iq(stanza, now);
                 None
             }
             Kind::Other => None,
@@ -378,8 +432,8 @@ impl Session {
             return None;
         }
         match message::read(stanza, &self.me) {
-            Incoming::Message { message, archive_id } => {
-                let new = archive_id.is_none_or(|id| self.seen.is_new(&id));
+            Incoming::Message(message) => {
+                let new = message.id.as_deref().is_none_or(|id| self.seen.is_new(id));
                 new.then_some(Event::Message(message))
             }
             Incoming::Refused { id, from, why } => {
@@ -395,8 +449,9 @@ impl Session {
                 if !speaks {
                     return None;
                 }
-                let (_, to) = self.recent.remove(place)?;
-                Some(Event::NotDelivered { to, why })
+                let (id, to) = self.recent.remove(place)?;
+                self.verdicts.refused(&id);
+                Some(Event::NotDelivered { id, to, why })
             }
             Incoming::Nothing => None,
         }
@@ -413,9 +468,9 @@ impl Session {
         }
     }
 
-    fn handle_iq(&mut self, stanza: &Stanza) {
+    fn handle_iq(&mut self, stanza: &Stanza, now: Instant) {
         if let Some(Outgoing { bytes, .. }) = answer::answer(stanza, &self.me) {
-            return self.transmit(bytes, false);
+            return self.transmit(bytes, None, now);
         }
         let Some((then, answer)) = self.pending.answered(stanza, &self.me) else { return };
         match then {
@@ -431,13 +486,18 @@ impl Session {
                 let _ = done.send(());
             }
             Then::Barrier(done) => self.reached.push(done),
+            Then::Verdict(mine) => {
+                for event in self.verdicts.confirmed(mine) {
+                    self.event(event);
+                }
+            }
             Then::Alive => {}
         }
     }
 
     /// Whether every message is acknowledged, as far as the server says such things.
     fn is_stored(&self) -> bool {
-        !self.sent.resend().any(|stanza| stanza.is_message)
+        !self.sent.resend().any(|stanza| stanza.message.is_some())
     }
 
     fn tell_count(&mut self) {
@@ -521,6 +581,7 @@ impl Session {
                 Then::Settled => {
                     self.book.settled().into_iter().for_each(|it| self.event(it.into()))
                 }
+                Then::Verdict(mine) => self.give_up(mine),
                 Then::Barrier(_) => {}
             }
         }

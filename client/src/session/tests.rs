@@ -42,11 +42,23 @@ fn elements(output: &[u8]) -> Vec<Stanza> {
 impl Bench {
     /// A session whose first words have been said, acknowledged and answered.
     fn new() -> Bench {
+        Bench::with(granted(), false)
+    }
+
+    /// The same, by a face that wants to know what becomes of each message.
+    fn with_verdicts() -> Bench {
+        Bench::with(granted(), true)
+    }
+
+    fn with(granted: Granted, verdicts: bool) -> Bench {
         let now = Instant::now();
         let me = FullJid::parse("me@a.example/x").unwrap();
-        let mut bench = Bench { session: Session::new(me, granted(), now), now };
+        let counted = granted.is_counted;
+        let mut bench = Bench { session: Session::new(me, granted, verdicts, now), now };
         bench.settle();
-        bench.ack(2);
+        if counted {
+            bench.ack(2);
+        }
         assert!(matches!(bench.events()[..], [Event::LoggedIn { .. }]));
         bench
     }
@@ -68,7 +80,7 @@ impl Bench {
     }
 
     fn hear(&mut self, xml: &str) {
-        self.session.handle_stanza(&Stanza::parse(xml.as_bytes().to_vec()).unwrap());
+        self.session.handle_stanza(&Stanza::parse(xml.as_bytes().to_vec()).unwrap(), self.now);
     }
 
     fn ack(&mut self, h: u32) {
@@ -89,7 +101,17 @@ impl Bench {
     }
 
     fn say(&mut self, text: &str) {
-        self.session.message(bare("bob@a.example"), text.to_owned(), self.now);
+        // The id is what comes after the last blank, if there is any.
+        let id = text.rsplit(' ').next().filter(|id| *id != text);
+        let id = id.map_or_else(whoelse_stream::token, str::to_owned);
+        self.session.message(id, bare("bob@a.example"), text.to_owned(), self.now);
+    }
+
+    /// Answers the question that was asked last.
+    fn answer_ping(&mut self) {
+        let ping = self.sent().into_iter().rfind(|it| it.has("ping", ns::PING)).unwrap();
+        let id = ping.id().unwrap();
+        self.hear(&format!("<iq type='result' id='{id}' from='a.example'/>"));
     }
 
     fn texts(&mut self) -> Vec<String> {
@@ -121,7 +143,7 @@ fn change() -> Request {
 fn a_session_begins_with_presence_and_a_question_behind_it() {
     let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
-    let mut session = Session::new(me, granted(), now);
+    let mut session = Session::new(me, granted(), false, now);
 
     let kinds: Vec<_> = stanzas(&session.poll_output(now)).iter().map(Stanza::kind).collect();
 
@@ -132,7 +154,7 @@ fn a_session_begins_with_presence_and_a_question_behind_it() {
 fn who_is_there_already_is_not_announced() {
     let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
-    let mut bench = Bench { session: Session::new(me, granted(), now), now };
+    let mut bench = Bench { session: Session::new(me, granted(), false, now), now };
     bench.hear("<presence from='bob@a.example/y'/>");
     bench.settle();
     bench.hear("<presence from='carol@a.example/y'/>");
@@ -317,7 +339,8 @@ fn a_message_that_comes_back_says_to_whom_it_was_going() {
     bench.hear(&refusal("bob@a.example"));
 
     let to = bare("bob@a.example");
-    assert_eq!(bench.events(), [Event::NotDelivered { to, why: Refusal::BlockedYou }]);
+    assert!(matches!(&bench.events()[..],
+        [Event::NotDelivered { to: whom, why: Refusal::BlockedYou, .. }] if *whom == to));
 }
 
 #[test]
@@ -337,7 +360,7 @@ fn a_server_that_does_not_know_activity_is_not_told_of_it() {
     let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
     let granted = Granted { activity: false, ..granted() };
-    let mut bench = Bench { session: Session::new(me, granted, now), now };
+    let mut bench = Bench { session: Session::new(me, granted, false, now), now };
     bench.output();
 
     let _answer = bench.ask(look());
@@ -449,4 +472,111 @@ fn whoever_waits_when_the_session_ends_is_told() {
 
     assert!(matches!(asked.try_recv().unwrap(), Err(RequestError::ConnectionLost)));
     assert!(matches!(waiting.try_recv().unwrap(), Err(RequestError::NotLoggedIn)));
+}
+
+fn sent(id: &str) -> Event {
+    Event::Sent { id: id.to_owned(), to: bare("bob@a.example") }
+}
+
+fn acknowledged(id: &str) -> Event {
+    Event::Acknowledged { id: id.to_owned(), to: bare("bob@a.example") }
+}
+
+fn unconfirmed(id: &str) -> Event {
+    Event::Unconfirmed { id: id.to_owned(), to: bare("bob@a.example") }
+}
+
+const REFUSAL: &str = "<message type='error' from='bob@a.example' id='m1'>\
+                       <error type='cancel'>\
+                       <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+                       </error></message>";
+
+#[test]
+fn a_message_is_acknowledged_when_the_server_has_it_and_did_not_refuse_it() {
+    let mut bench = Bench::with_verdicts();
+    bench.say("hi m1");
+    bench.say("ho m2");
+    assert_eq!(bench.events(), [sent("m1"), sent("m2")]);
+    bench.output();
+
+    bench.ack(4);
+    assert_eq!(bench.events(), []);
+    bench.answer_ping();
+
+    assert_eq!(bench.events(), [acknowledged("m1"), acknowledged("m2")]);
+}
+
+#[test]
+fn a_message_that_is_refused_behind_its_acknowledgement_has_one_verdict() {
+    let mut bench = Bench::with_verdicts();
+    bench.say("hi m1");
+    bench.output();
+
+    bench.ack(3);
+    bench.hear(REFUSAL);
+    bench.answer_ping();
+
+    let [first, Event::NotDelivered { id, .. }] = &bench.events()[..] else { panic!() };
+    assert_eq!((first, id.as_str()), (&sent("m1"), "m1"));
+}
+
+#[test]
+fn a_message_that_waited_for_a_connection_has_one_verdict_after_a_resumption() {
+    let mut bench = Bench::with_verdicts();
+    bench.say("hi m1");
+    bench.output();
+    bench.session.handle_loss();
+    bench.say("ho m2");
+
+    bench.session.handle_resumed(3, bench.now).unwrap();
+    bench.answer_ping();
+
+    let told = [sent("m1"), Event::ConnectionLost, sent("m2"), Event::Resumed, acknowledged("m1")];
+    assert_eq!(bench.events(), told);
+    bench.ack(5);
+    bench.answer_ping();
+    assert_eq!(bench.events(), [acknowledged("m2")]);
+}
+
+#[test]
+fn a_verdict_that_was_asked_for_is_asked_for_again_in_a_new_session() {
+    let mut bench = Bench::with_verdicts();
+    bench.say("hi m1");
+    bench.output();
+    bench.ack(3);
+    bench.output();
+    bench.events();
+    bench.session.handle_loss();
+
+    let me = FullJid::parse("me@a.example/y").unwrap();
+    bench.session.handle_renewed(me, granted(), None, bench.now);
+    bench.answer_ping();
+
+    let told = [Event::ConnectionLost, Event::Reconnected, acknowledged("m1")];
+    assert_eq!(bench.events(), told);
+}
+
+#[test]
+fn a_server_that_does_not_count_is_asked_behind_each_message() {
+    let mut bench = Bench::with(Granted::default(), true);
+    bench.say("hi m1");
+
+    bench.answer_ping();
+
+    assert_eq!(bench.events(), [sent("m1"), acknowledged("m1")]);
+}
+
+#[test]
+fn whoever_sent_what_was_never_acknowledged_is_told_when_the_session_ends() {
+    for mut bench in [Bench::new(), Bench::with_verdicts()] {
+        bench.say("hi m1");
+        bench.output();
+        bench.session.handle_loss();
+        bench.say("ho m2");
+        bench.events();
+
+        bench.session.end();
+
+        assert_eq!(bench.events(), [unconfirmed("m1"), unconfirmed("m2")]);
+    }
 }
