@@ -79,6 +79,12 @@ pub struct Client {
     /// Log in under this name, or this whole address; without it you are asked.
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
+    /// Log in with the password on the first line of this file. [default: $WHOELSE_PASSWORD]
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub password_file: Option<PathBuf>,
+    /// Print one JSON object a line (docs/scripting.md).
+    #[arg(long)]
+    pub json: bool,
     /// Trust the certificate with this SHA-256 fingerprint, and remember it.
     #[arg(long, value_name = "FINGERPRINT")]
     pub trust: Option<String>,

@@ -2,7 +2,10 @@
 //!
 //! On a terminal it asks a person; otherwise a password is the first line of the standard input.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use tokio::task::spawn_blocking;
 use whoelse_client::Password;
@@ -23,6 +26,23 @@ pub async fn new_password() -> Result<Password, Fault> {
     let _hidden = Hidden::begin()
         .map_err(|why| Fault::Say(format!("cannot read a password from this terminal: {why}")))?;
     blocking(type_twice).await
+}
+
+/// A password that stands in a file, on its first line. The error is a sentence.
+pub fn password_in(file: &Path) -> Result<Password, String> {
+    let name = crate::terminal::text::line(&file.display().to_string());
+    let cannot = |why: io::Error| format!("cannot read the password file {name}: {why}");
+    let open = File::open(file).map_err(cannot)?;
+    let mode = open.metadata().map_err(cannot)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        eprintln!("whoelse: warning: others may read {name}; `chmod 600 {name}` helps");
+    }
+    let line = first_line(&mut BufReader::new(open));
+    match line.and_then(|line| password(&line)) {
+        Ok(password) => Ok(password),
+        Err(Fault::Say(why)) if !why.contains("standard input") => Err(format!("{name}: {why}")),
+        Err(_) => Err(format!("{name}: the password is empty")),
+    }
 }
 
 /// Reading blocks, so it has a thread of its own, and Ctrl-C is heard meanwhile.

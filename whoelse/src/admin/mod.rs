@@ -4,7 +4,7 @@
 //! error, a line each, and ends with status 1. How a server is found is in `socket`, what is asked
 //! of it in `whoelse_client::admin`.
 
-mod ask;
+pub mod ask;
 pub mod config;
 pub mod domain;
 pub mod send;
@@ -62,7 +62,7 @@ impl From<RequestError> for Fault {
 impl From<commands::Fault> for Fault {
     fn from(why: commands::Fault) -> Fault {
         Fault::Say(match why {
-            commands::Fault::Say(why) => why,
+            commands::Fault::Say { words, .. } => words,
             // Usage is clap's here.
             commands::Fault::Usage => "`whoelse --help` tells how".to_owned(),
         })

@@ -5,16 +5,13 @@ use whoelse_xmpp::BareJid;
 
 use super::{Fault, socket};
 use crate::cli;
-use crate::commands::{address, message::check_length};
+use crate::commands::{address, message::check_text};
 use crate::terminal::render;
 
 /// Sends the message.
 pub async fn run(options: cli::Send) -> Result<(), Fault> {
     let text = options.text.join(" ");
-    if text.trim().is_empty() {
-        return Err(Fault::say("the text is empty"));
-    }
-    check_length(&text)?;
+    check_text(&text)?;
     let mut link = socket::open(&options.running, options.from.as_deref()).await?;
     let me = link.me().to_bare();
     let to = address(&options.to, me.domain())?;

@@ -2,7 +2,7 @@
 
 use whoelse_client::blocking;
 
-use super::{Args, Command, Fault, Seat, Then, When};
+use super::{Answer, Args, Command, Fault, Seat, When};
 
 pub const COMMAND: Command = Command {
     name: "block",
@@ -12,7 +12,7 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let whom = args.word()?;
     args.end()?;
     let whom = seat.somebody_else(whom, "you cannot block yourself")?;
@@ -20,9 +20,8 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
     // XEP-0191 blocks twice without a word, so whether it is news has to be asked first.
     let list = blocking::list(seat.client).await.map_err(|why| Fault::of(why, None))?;
     if list.contains(&whom) {
-        return Err(Fault::Say(format!("{name} is already blocked")));
+        return Err(Fault::say("already-blocked", format!("{name} is already blocked")));
     }
     blocking::block(seat.client, &whom).await.map_err(|why| Fault::of(why, Some(&name)))?;
-    (seat.say)(format!("{name} is blocked"));
-    Ok(Then::Go)
+    Ok(Answer::Words(format!("{name} is blocked")))
 }

@@ -2,8 +2,8 @@
 
 use whoelse_client::commands::{self, Reach};
 
-use super::message::check_length;
-use super::{Args, Command, Fault, Seat, Then, When};
+use super::message::check_text;
+use super::{Answer, Args, Command, Fault, Seat, When};
 
 pub const COMMAND: Command = Command {
     name: "broadcast",
@@ -13,14 +13,19 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
-    let text = args.text()?;
-    check_length(text)?;
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
+    send(seat, args.text()?).await
+}
+
+/// Sends the text.
+pub async fn send(seat: &Seat<'_>, text: &str) -> Result<Answer, Fault> {
+    check_text(text)?;
     match commands::broadcast(seat.client, text).await {
-        Ok(Reach::Everyone) => {}
+        Ok(Reach::Everyone) => Ok(Answer::Done),
         // Whom it did not reach is theirs to tell.
-        Ok(Reach::NotEveryone) => (seat.say)("your broadcast did not reach everyone".to_owned()),
-        Err(why) => return Err(Fault::of(why, None)),
+        Ok(Reach::NotEveryone) => {
+            Ok(Answer::Words("your broadcast did not reach everyone".to_owned()))
+        }
+        Err(why) => Err(Fault::of(why, None)),
     }
-    Ok(Then::Go)
 }

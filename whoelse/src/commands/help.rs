@@ -1,6 +1,6 @@
 //! `help [COMMAND]`: what can be typed.
 
-use super::{ALL, Args, Command, Fault, Seat, Then, When, find};
+use super::{ALL, Answer, Args, Command, Fault, Seat, When, find};
 
 pub const COMMAND: Command = Command {
     name: "help",
@@ -10,25 +10,18 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
+async fn run(_seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let about = args.optional_word();
     args.end()?;
-    match about {
-        Some(name) => {
-            let Some(command) = find(name) else {
-                let name = crate::terminal::text::line(name);
-                return Err(Fault::Say(format!("unknown command '{name}'; `help` lists them all")));
-            };
-            (seat.say)(entry(command, 0));
-        }
-        None => {
-            let width = ALL.iter().map(|command| command.usage.len()).max().unwrap_or_default();
-            ALL.iter().for_each(|command| (seat.say)(entry(command, width)));
-        }
+    let Some(name) = about else {
+        return Ok(Answer::Help(ALL.iter().map(entry).collect()));
+    };
+    match find(name) {
+        Some(command) => Ok(Answer::Help(vec![entry(command)])),
+        None => Err(Fault::unknown_command(name)),
     }
-    Ok(Then::Go)
 }
 
-fn entry(command: &Command, width: usize) -> String {
-    format!("{:width$}  {}", command.usage, command.help)
+fn entry(command: &Command) -> (&'static str, &'static str) {
+    (command.usage, command.help)
 }

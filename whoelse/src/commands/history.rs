@@ -2,8 +2,7 @@
 
 use whoelse_client::history;
 
-use super::{Args, Command, Fault, Seat, Then, When, address};
-use crate::terminal::render;
+use super::{Answer, Args, Command, Fault, Seat, When, address};
 
 /// How many are shown unless told otherwise, and the most that can be asked for.
 const USUAL: u16 = 20;
@@ -17,7 +16,7 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let with = address(args.word()?, seat.client.domain())?;
     let count = args.optional_word().map_or(Ok(USUAL), count)?;
     args.end()?;
@@ -25,17 +24,13 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
     let messages = history::last(seat.client, &with, count)
         .await
         .map_err(|why| Fault::of(why, Some(&name)))?;
-    if messages.is_empty() {
-        (seat.say)(format!("no messages with {name}"));
-    }
-    messages.iter().for_each(|one| (seat.say)(render::message(one, seat.client.domain())));
-    Ok(Then::Go)
+    Ok(Answer::Messages { with, messages })
 }
 
 fn count(typed: &str) -> Result<u16, Fault> {
     match typed.parse() {
         Ok(count) if (1..=MOST).contains(&count) => Ok(count),
-        _ => Err(Fault::Say(format!("N must be a whole number from 1 to {MOST}"))),
+        _ => Err(Fault::say("bad-number", format!("N must be a whole number from 1 to {MOST}"))),
     }
 }
 
@@ -47,7 +42,7 @@ mod tests {
     fn one_to_five_hundred_messages_can_be_asked_for() {
         assert_eq!((count("1"), count("500")), (Ok(1), Ok(500)));
         for bad in ["0", "501", "-1", "x", "70000"] {
-            assert!(matches!(count(bad), Err(Fault::Say(_))), "{bad}");
+            assert!(matches!(count(bad), Err(Fault::Say { .. })), "{bad}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `login [USER]`: log in, after a logout or a refusal.
 
-use super::{Args, Command, Fault, Seat, Then, When};
+use super::{Answer, Args, Command, Fault, Seat, When};
 use crate::terminal::render;
 
 pub const COMMAND: Command = Command {
@@ -11,14 +11,14 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let name = args.optional_word();
     args.end()?;
     match seat.client.me() {
         Some(me) => {
             let name = render::name(&me.to_bare(), seat.client.domain());
-            Err(Fault::Say(format!("you are logged in as {name}")))
+            Err(Fault::say("logged-in", format!("you are logged in as {name}")))
         }
-        None => Ok(Then::Login(name.map(str::to_owned))),
+        None => Ok(Answer::Login(name.map(str::to_owned))),
     }
 }

@@ -1,6 +1,11 @@
 //! `logout`: end the session; the program stays.
 
-use super::{Args, Command, Fault, Seat, Then, When};
+use std::time::Duration;
+
+use super::{Answer, Args, Command, Fault, Seat, When};
+
+/// How long what was sent before may take to be acknowledged.
+const SETTLE: Duration = Duration::from_secs(1);
 
 pub const COMMAND: Command = Command {
     name: "logout",
@@ -10,8 +15,10 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Then, Fault> {
+async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
+    // Refusals of what was sent just before are still heard.
+    seat.client.settle(SETTLE).await;
     seat.client.logout().await;
-    Ok(Then::Go)
+    Ok(Answer::Done)
 }

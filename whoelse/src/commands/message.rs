@@ -3,7 +3,7 @@
 use whoelse_client::NotSent;
 use whoelse_client::message::MAX_TEXT;
 
-use super::{Args, Command, Fault, Seat, Then, When};
+use super::{Answer, Args, Command, Fault, Seat, When};
 
 pub const COMMAND: Command = Command {
     name: "message",
@@ -13,28 +13,34 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let to = args.word()?;
-    let text = args.text()?;
+    send(seat, to, args.text()?, whoelse_client::token()).await
+}
+
+/// Sends the text under this id.
+pub async fn send(seat: &Seat<'_>, to: &str, text: &str, id: String) -> Result<Answer, Fault> {
     let to = seat.somebody_else(to, "you cannot send a message to yourself")?;
-    check_length(text)?;
-    seat.client.message(&to, text).await.map(|()| Then::Go).map_err(|why| {
-        Fault::Say(
-            match why {
-                NotSent::NotLoggedIn => "log in first",
-                NotSent::TooMany => "not sent: too many lines wait for the connection",
-            }
-            .to_owned(),
-        )
+    check_text(text)?;
+    let sent = seat.client.message_as(id, &to, text).await;
+    sent.map(|()| Answer::Done).map_err(|why| match why {
+        NotSent::NotLoggedIn => Fault::not_logged_in(),
+        NotSent::TooMany => {
+            Fault::say("too-many-waiting", "not sent: too many lines wait for the connection")
+        }
     })
 }
 
-/// A text that is too long is refused with its length.
-pub fn check_length(text: &str) -> Result<(), Fault> {
+/// A text that is empty is refused, and one that is too long with its length.
+pub fn check_text(text: &str) -> Result<(), Fault> {
+    if text.trim().is_empty() {
+        return Err(Fault::say("empty", "the text is empty"));
+    }
     match text.chars().count() {
-        length if length > MAX_TEXT => Err(Fault::Say(format!(
-            "the text is too long: {length} characters, at most {MAX_TEXT} are allowed"
-        ))),
+        length if length > MAX_TEXT => Err(Fault::say(
+            "too-long",
+            format!("the text is too long: {length} characters, at most {MAX_TEXT} are allowed"),
+        )),
         _ => Ok(()),
     }
 }
@@ -45,7 +51,8 @@ mod tests {
 
     #[test]
     fn a_text_of_ten_thousand_characters_passes_and_one_more_does_not() {
-        assert_eq!(check_length(&"ä".repeat(10_000)), Ok(()));
-        assert!(matches!(check_length(&"ä".repeat(10_001)), Err(Fault::Say(_))));
+        assert_eq!(check_text(&"ä".repeat(10_000)), Ok(()));
+        assert!(matches!(check_text(&"ä".repeat(10_001)), Err(Fault::Say { .. })));
+        assert!(matches!(check_text(" \n"), Err(Fault::Say { .. })));
     }
 }

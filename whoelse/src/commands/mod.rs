@@ -1,7 +1,7 @@
 //! What can be typed: one file per command, each with its `COMMAND` (name, usage, help, function).
 //!
-//! A command sees the client library and a [`Seat`] to answer on; how lines come in and go out is
-//! the face's business (`terminal/`). The help is made from [`ALL`].
+//! A command sees the client library and gives back an [`Answer`]; how lines come in and answers
+//! go out is the face's business (`terminal/`). The help is made from [`ALL`].
 
 mod block;
 mod blocked;
@@ -11,6 +11,7 @@ mod history;
 mod login;
 mod logout;
 pub mod message;
+mod object;
 mod private;
 mod quit;
 mod trust;
@@ -21,10 +22,12 @@ mod whosince;
 use std::future::Future;
 use std::pin::Pin;
 
-use whoelse_client::{Client, RequestError};
+use whoelse_client::{Client, Message, RequestError};
 use whoelse_xmpp::{BareJid, FullJid};
 
-use crate::terminal::render;
+use crate::terminal::{condition, render, text};
+
+pub use object::obey_object;
 
 /// Every command, in the order in which the help shows them.
 pub const ALL: &[Command] = &[
@@ -70,13 +73,26 @@ pub enum When {
 pub type Run = for<'a> fn(&'a Seat<'a>, Args<'a>) -> Doing<'a>;
 
 /// A command at work.
-pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Then, Fault>> + 'a>>;
+pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + 'a>>;
 
-/// What is to happen after a command.
+/// What a command has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Then {
-    /// The next line is read.
-    Go,
+pub enum Answer {
+    /// It is done, and there is nothing to say.
+    Done,
+    /// It is done; this is to be said. The words are safe for a terminal.
+    Words(String),
+    /// People, in order.
+    People(Vec<BareJid>),
+    /// Messages with somebody, oldest first.
+    Messages {
+        /// The other one.
+        with: BareJid,
+        /// What was said.
+        messages: Vec<Message>,
+    },
+    /// Usages and explanations.
+    Help(Vec<(&'static str, &'static str)>),
     /// The login dialogue begins, for this name if one was given.
     Login(Option<String>),
     /// The program ends.
@@ -89,28 +105,40 @@ pub enum Fault {
     /// It was not written as it should be; its usage is shown.
     Usage,
     /// This is why.
-    Say(String),
+    Say {
+        /// The reason, as a word for programs (docs/scripting.md).
+        condition: &'static str,
+        /// The reason, as a line for people. The words are safe for a terminal.
+        words: String,
+    },
+}
+
+/// What became of a line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Obeyed {
+    /// The command's name, if it is one.
+    pub command: Option<&'static str>,
+    /// What it said.
+    pub outcome: Result<Answer, Fault>,
 }
 
 /// What a command works with.
 pub struct Seat<'a> {
     /// The session.
     pub client: &'a Client,
-    /// Takes a line of the answer. The text is safe for a terminal already.
-    pub say: &'a dyn Fn(String),
 }
 
 impl Seat<'_> {
     /// My own address.
     pub fn me(&self) -> Result<FullJid, Fault> {
-        self.client.me().ok_or_else(|| Fault::Say("log in first".to_owned()))
+        self.client.me().ok_or_else(Fault::not_logged_in)
     }
 
     /// The address of somebody else, from a name of the own domain or a whole address.
     pub fn somebody_else(&self, typed: &str, if_me: &str) -> Result<BareJid, Fault> {
         let me = self.me()?;
         let them = address(typed, me.domain())?;
-        if them == me.to_bare() { Err(Fault::Say(if_me.to_owned())) } else { Ok(them) }
+        if them == me.to_bare() { Err(Fault::say("is-me", if_me)) } else { Ok(them) }
     }
 
     /// A person's name as it is shown.
@@ -127,14 +155,29 @@ pub fn address(typed: &str, domain: &str) -> Result<BareJid, Fault> {
     };
     match parsed {
         Ok(jid) if jid.local().is_some() => Ok(jid),
-        _ => Err(Fault::Say(format!("'{}' is not a name", crate::terminal::text::line(typed)))),
+        _ => Err(Fault::say("bad-name", format!("'{}' is not a name", text::line(typed)))),
     }
 }
 
 impl Fault {
     /// A request that failed, in words. `whom` is the person it was about.
     pub fn of(error: RequestError, whom: Option<&str>) -> Fault {
-        Fault::Say(render::request_error(&error, whom))
+        Fault::say(condition::of_request(&error), render::request_error(&error, whom))
+    }
+
+    /// A reason, for programs and for people.
+    pub fn say(condition: &'static str, words: impl Into<String>) -> Fault {
+        Fault::Say { condition, words: words.into() }
+    }
+
+    /// What everything but `login`, `help` and `quit` answers to a stranger.
+    pub fn not_logged_in() -> Fault {
+        Fault::say("not-logged-in", "log in first")
+    }
+
+    fn unknown_command(name: &str) -> Fault {
+        let words = format!("unknown command '{}'; `help` lists them all", text::line(name));
+        Fault::say("unknown-command", words)
     }
 }
 
@@ -181,31 +224,21 @@ pub fn find(name: &str) -> Option<&'static Command> {
     ALL.iter().chain(private::COMMANDS).find(|command| command.name == name)
 }
 
-/// Does what a line says. Everything that goes wrong is one line of answer.
-pub async fn obey(line: &str, seat: &Seat<'_>) -> Then {
-    let Some((name, args)) = split(line) else { return Then::Go };
-    // Whether a command exists is no secret, but first things first: log in.
+/// Does what a line says; an empty line says nothing.
+pub async fn obey(line: &str, seat: &Seat<'_>) -> Option<Obeyed> {
+    let (name, args) = split(line)?;
     let command = find(name);
-    let allowed_now = command.is_some_and(|command| command.when == When::Always);
-    if !allowed_now && seat.client.me().is_none() {
-        (seat.say)("log in first".to_owned());
-        return Then::Go;
-    }
-    let Some(command) = command else {
-        let name = crate::terminal::text::line(name);
-        (seat.say)(format!("unknown command '{name}'; `help` lists them all"));
-        return Then::Go;
+    let outcome = match command {
+        // Whether a command exists is no secret, but first things first: log in.
+        _ if !is_allowed(command, seat) => Err(Fault::not_logged_in()),
+        None => Err(Fault::unknown_command(name)),
+        Some(command) => (command.run)(seat, args).await,
     };
-    match (command.run)(seat, args).await {
-        Ok(then) => then,
-        Err(fault) => {
-            (seat.say)(match fault {
-                Fault::Usage => format!("usage: {}", command.usage),
-                Fault::Say(why) => why,
-            });
-            Then::Go
-        }
-    }
+    Some(Obeyed { command: command.map(|command| command.name), outcome })
+}
+
+fn is_allowed(command: Option<&Command>, seat: &Seat<'_>) -> bool {
+    command.is_some_and(|command| command.when == When::Always) || seat.client.me().is_some()
 }
 
 #[cfg(test)]
@@ -263,7 +296,7 @@ mod tests {
         assert_eq!(of("Bob"), Ok("bob@a.example".to_owned()));
         assert_eq!(of("bob@other.example"), Ok("bob@other.example".to_owned()));
         for nonsense in ["@", "bob@", "@a.example", "a/b", "bob@a.example/x"] {
-            assert!(matches!(of(nonsense), Err(Fault::Say(_))), "{nonsense}");
+            assert!(matches!(of(nonsense), Err(Fault::Say { .. })), "{nonsense}");
         }
     }
 }

@@ -20,6 +20,6 @@ const fn not_yet(name: &'static str, usage: &'static str) -> Command {
         usage,
         help: NOT_YET,
         when: When::LoggedIn,
-        run: |_, _| Box::pin(async { Err(Fault::Say(NOT_YET.to_owned())) }),
+        run: |_, _| Box::pin(async { Err(Fault::say("not-implemented", NOT_YET)) }),
     }
 }

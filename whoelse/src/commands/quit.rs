@@ -1,6 +1,6 @@
 //! `quit`: end the program.
 
-use super::{Args, Command, Fault, Seat, Then, When};
+use super::{Answer, Args, Command, Fault, Seat, When};
 
 pub const COMMAND: Command = Command {
     name: "quit",
@@ -10,7 +10,7 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(_seat: &Seat<'_>, args: Args<'_>) -> Result<Then, Fault> {
+async fn run(_seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
-    Ok(Then::Quit)
+    Ok(Answer::Quit)
 }

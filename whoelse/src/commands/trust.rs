@@ -2,7 +2,7 @@
 
 use whoelse_client::Fingerprint;
 
-use super::{Args, Command, Fault, Seat, Then, When};
+use super::{Answer, Args, Command, Fault, Seat, When};
 
 pub const COMMAND: Command = Command {
     name: "trust",
@@ -12,13 +12,12 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let fingerprint = Fingerprint::parse(args.word()?).ok_or_else(|| {
-        Fault::Say("FINGERPRINT must be 64 hexadecimal digits, colons allowed".to_owned())
+        Fault::say("bad-fingerprint", "FINGERPRINT must be 64 hexadecimal digits, colons allowed")
     })?;
     args.end()?;
     seat.client.trust(fingerprint).await;
     let next = if seat.client.me().is_none() { "; `login` goes on" } else { "" };
-    (seat.say)(format!("that certificate is trusted from now on{next}"));
-    Ok(Then::Go)
+    Ok(Answer::Words(format!("that certificate is trusted from now on{next}")))
 }

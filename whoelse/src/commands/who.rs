@@ -2,7 +2,7 @@
 
 use whoelse_client::commands;
 
-use super::{Args, Command, Fault, Seat, Then, When};
+use super::{Answer, Args, Command, Fault, Seat, When};
 
 pub const COMMAND: Command = Command {
     name: "whoelse",
@@ -12,9 +12,8 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Then, Fault> {
+async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     let accounts = commands::whoelse(seat.client).await.map_err(|why| Fault::of(why, None))?;
-    accounts.iter().for_each(|who| (seat.say)(seat.name(who)));
-    Ok(Then::Go)
+    Ok(Answer::People(accounts))
 }

@@ -2,7 +2,7 @@
 
 use whoelse_client::commands;
 
-use super::{Args, Command, Fault, Seat, Then, When};
+use super::{Answer, Args, Command, Fault, Seat, When};
 
 /// The longest time that can be asked for.
 const MOST: u64 = 1 << 31;
@@ -15,19 +15,21 @@ pub const COMMAND: Command = Command {
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
-async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Then, Fault> {
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let seconds = seconds(args.word()?)?;
     args.end()?;
     let accounts =
         commands::whoelse_since(seat.client, seconds).await.map_err(|why| Fault::of(why, None))?;
-    accounts.iter().for_each(|who| (seat.say)(seat.name(who)));
-    Ok(Then::Go)
+    Ok(Answer::People(accounts))
 }
 
 fn seconds(typed: &str) -> Result<u64, Fault> {
     match typed.parse() {
         Ok(seconds) if seconds <= MOST => Ok(seconds),
-        _ => Err(Fault::Say(format!("SECONDS must be a whole number from 0 to {MOST}"))),
+        _ => {
+            let words = format!("SECONDS must be a whole number from 0 to {MOST}");
+            Err(Fault::say("bad-number", words))
+        }
     }
 }
 
@@ -40,7 +42,7 @@ mod tests {
         assert_eq!(seconds("0"), Ok(0));
         assert_eq!(seconds("2147483648"), Ok(1 << 31));
         for bad in ["2147483649", "-1", "1.5", "x", "99999999999999999999", "0x10"] {
-            assert!(matches!(seconds(bad), Err(Fault::Say(_))), "{bad}");
+            assert!(matches!(seconds(bad), Err(Fault::Say { .. })), "{bad}");
         }
     }
 }

@@ -123,20 +123,17 @@ impl Input {
         Ok((input, screen))
     }
 
-    /// Lines of the standard input; prompts are printed as lines, for whoever scripts this.
-    pub fn plain() -> io::Result<(Input, Screen)> {
-        let screen = Screen::plain();
-        let prompts = screen.clone();
-        let input = Input::start(false, move |ask| {
+    /// Lines of the standard input; what is asked is told, for whoever scripts this.
+    pub fn plain(ask_for: impl Fn(&'static str) + Send + 'static) -> io::Result<Input> {
+        Input::start(false, move |ask| {
             match ask {
                 Ask::Command => {}
                 // Only the output is redirected: a password is still not for the eye.
                 Ask::Secret(prompt) if io::stdin().is_terminal() => return read_secret(prompt),
-                Ask::Line(prompt) | Ask::Secret(prompt) => prompts.say(prompt.trim_end()),
+                Ask::Line(prompt) | Ask::Secret(prompt) => ask_for(prompt),
             }
             read_plain(&mut io::stdin().lock())
-        })?;
-        Ok((input, screen))
+        })
     }
 
     fn start(

@@ -7,9 +7,10 @@
 use whoelse_client::{Client, ConnectError, LoginError, Password, Probe, RegisterError};
 use whoelse_xmpp::BareJid;
 
+use super::face::Face;
 use super::input::{Ask, Input, Typed};
-use super::screen::Screen;
-use super::{render, text};
+use super::said::Said;
+use super::{condition, render, text};
 
 /// How the dialogue ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub enum Outcome {
 pub struct Dialogue<'a> {
     pub client: &'a Client,
     pub input: &'a mut Input,
-    pub screen: &'a Screen,
+    pub face: &'a Face,
 }
 
 /// The input has ended in the middle of the dialogue.
@@ -50,7 +51,7 @@ impl Dialogue<'_> {
         let name = match own_name(&name, self.client.domain()) {
             Ok(name) => name.to_owned(),
             Err(mistake) => {
-                self.screen.say(&mistake);
+                self.fail("bad-name", mistake);
                 return Ok(false);
             }
         };
@@ -58,14 +59,18 @@ impl Dialogue<'_> {
             Ok(Probe::Free) => self.new_account(&name).await,
             Ok(Probe::Known | Probe::Closed) => self.known_account(&name).await,
             Err(RegisterError::Connect(fault @ ConnectError::Changed { .. })) => {
-                self.screen.say(&format!(
-                    "{}. With your password the server can prove itself; nothing typed goes back",
-                    render::connect_error(&fault)
-                ));
+                self.fail(
+                    condition::of_connect(&fault),
+                    format!(
+                        "{}. With your password the server can prove itself; nothing typed goes \
+                         back",
+                        render::connect_error(&fault)
+                    ),
+                );
                 self.changed_server(&name).await
             }
             Err(fault) => {
-                self.screen.say(&render::register_error(&fault, &name));
+                self.fail(condition::of_register(&fault), render::register_error(&fault, &name));
                 Ok(false)
             }
         }
@@ -86,17 +91,17 @@ impl Dialogue<'_> {
             let password = match Password::new(&typed) {
                 Ok(password) => password,
                 Err(why) => {
-                    self.screen.say(&why.to_string());
+                    self.fail("bad-password", why.to_string());
                     continue;
                 }
             };
             match self.client.login(name, password.clone()).await {
                 Ok(_) => return Ok(true),
                 Err(why @ LoginError::WrongPassword { .. }) => {
-                    self.screen.say(&render::login_error(&why, name));
+                    self.fail(condition::of_login(&why), render::login_error(&why, name));
                 }
                 Err(why) => {
-                    self.screen.say(&render::login_error(&why, name));
+                    self.fail(condition::of_login(&why), render::login_error(&why, name));
                     return Ok(false);
                 }
             }
@@ -112,7 +117,7 @@ impl Dialogue<'_> {
             // The old certificate has come back meanwhile.
             Ok(_) => Ok(true),
             Err(why @ LoginError::NewPin { fingerprint }) => {
-                self.screen.say(&render::login_error(&why, name));
+                self.fail(condition::of_login(&why), render::login_error(&why, name));
                 let answer = self.line(Ask::Line("Trust it from now on (yes or no)? ")).await?;
                 if answer.trim() != "yes" {
                     return Ok(false);
@@ -121,31 +126,31 @@ impl Dialogue<'_> {
                 self.log_in(name, password).await
             }
             Err(why) => {
-                self.screen.say(&render::login_error(&why, name));
-                self.screen.say("the server did not prove itself");
+                self.fail(condition::of_login(&why), render::login_error(&why, name));
+                self.fail("untrusted", "the server did not prove itself".to_owned());
                 Ok(false)
             }
         }
     }
 
     async fn new_account(&mut self, name: &str) -> Result<bool, Ended> {
-        self.screen.say(&format!("{} is new here", text::line(name)));
+        self.face.tell(&Said::Words(format!("{} is new here", text::line(name))));
         let password = loop {
             let first = self.line(Ask::Secret("New password: ")).await?;
             let password = match Password::new(&first) {
                 Ok(password) => password,
                 Err(why) => {
-                    self.screen.say(&why.to_string());
+                    self.fail("bad-password", why.to_string());
                     continue;
                 }
             };
             if self.line(Ask::Secret("Repeat password: ")).await? == first {
                 break password;
             }
-            self.screen.say("the two passwords are not the same");
+            self.fail("bad-password", "the two passwords are not the same".to_owned());
         };
         if let Err(why) = self.client.register(name, password.clone()).await {
-            self.screen.say(&render::register_error(&why, name));
+            self.fail(condition::of_register(&why), render::register_error(&why, name));
             return Ok(false);
         }
         self.log_in(name, password).await
@@ -156,10 +161,14 @@ impl Dialogue<'_> {
         match self.client.login(name, password).await {
             Ok(_) => Ok(true),
             Err(why) => {
-                self.screen.say(&render::login_error(&why, name));
+                self.fail(condition::of_login(&why), render::login_error(&why, name));
                 Ok(false)
             }
         }
+    }
+
+    fn fail(&self, condition: &'static str, words: String) {
+        self.face.tell(&Said::Failed { command: Some("login"), condition, words });
     }
 
     async fn line(&mut self, ask: Ask) -> Result<String, Ended> {

@@ -1,12 +1,17 @@
 //! `whoelse client`: the line interface. On a terminal an editor with history, above which
 //! incoming lines appear; otherwise plain lines in and plain lines out.
 //!
-//! State and commands stand apart from drawing: what can be typed is in `commands/`, how things
-//! are worded in [`render`], where lines come from and go to in [`input`] and [`screen`].
+//! State and commands stand apart from drawing: what can be typed is in `commands/`, what is said
+//! in [`said`], how it is worded in [`render`] and how programs read it in [`json`]; where lines
+//! come from and go to, in [`input`] and [`screen`].
 
+pub mod condition;
+mod face;
 mod input;
+mod json;
 mod login;
 pub mod render;
+mod said;
 mod screen;
 pub mod text;
 
@@ -15,14 +20,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use whoelse_client::{Begin, Client, Config, ConnectError, Events, Fingerprint};
+use whoelse_client::{Begin, Client, Config, ConnectError, Events, Fingerprint, Password};
 
-use crate::cli;
-use crate::commands::{self, Seat, Then};
+use crate::commands::{self, Answer, Obeyed, Seat};
+use crate::{admin, cli};
+use face::Face;
 use input::{Input, Typed};
 use login::{Dialogue, Outcome};
+use said::Said;
 use screen::Screen;
 
+/// Where a password may stand that is not to be asked for.
+const PASSWORD: &str = "WHOELSE_PASSWORD";
 /// How long the end of the input waits without a word for what is still on its way.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// And how long in all, with one.
@@ -49,35 +58,54 @@ pub fn run(options: cli::Client) -> ExitCode {
 }
 
 async fn chat(options: cli::Client) -> ExitCode {
-    let (config, user) = match settings(options) {
+    let objects = options.json;
+    let (config, given) = match settings(options) {
         Ok(settings) => settings,
         Err(mistake) => {
             eprintln!("whoelse: {mistake}");
             return ExitCode::from(2);
         }
     };
-    let (input, screen) = match open() {
+    let server = config.address();
+    let (client, events) = Client::start(config);
+    let (input, face) = match open(objects, client.domain()) {
         Ok(opened) => opened,
         Err(why) => return fail(&format!("cannot use this terminal: {why}")),
     };
-    let (client, events) = Client::start(config);
-    let telling = tell(events, screen.clone(), client.domain().to_owned());
-    let terminal = Terminal { client, input, screen };
+    let telling = tell(events, face.clone());
+    let terminal = Terminal { client, input, face, given };
     // Either way the handle is dropped, which closes the session politely.
     let ended = tokio::select! {
-        ended = terminal.run(user) => ended,
+        ended = terminal.run(server) => ended,
         () = stopped() => Ok(()),
     };
     // Everything that arrived is told before the program ends.
     let _ = tokio::time::timeout(LAST_LINES, telling).await;
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => fail(&render::connect_error(&why)),
+        Err(words) => fail(&words),
     }
 }
 
-/// The client's settings, and the name to log in under, from the command line.
-fn settings(options: cli::Client) -> Result<(Config, Option<String>), String> {
+/// What the command line gives for a login.
+#[derive(Debug, Default)]
+struct Given {
+    user: Option<String>,
+    /// Nothing is asked, then.
+    password: Option<Password>,
+}
+
+/// The client's settings, and what to log in with, from the command line.
+fn settings(options: cli::Client) -> Result<(Config, Given), String> {
+    let password = match (&options.user, &options.password_file) {
+        (None, _) => None,
+        (_, Some(file)) => Some(admin::ask::password_in(file)?),
+        (_, None) => match std::env::var(PASSWORD) {
+            Ok(secret) => Some(Password::new(&secret).map_err(|why| format!("{PASSWORD}: {why}"))?),
+            Err(std::env::VarError::NotPresent) => None,
+            Err(_) => return Err(format!("{PASSWORD} is not UTF-8 text")),
+        },
+    };
     let (user, domain) = match options.user.as_deref().map(|user| user.split_once('@')) {
         Some(Some((name, domain))) => (Some(name.to_owned()), Some(domain.to_owned())),
         _ => (options.user, None),
@@ -95,7 +123,8 @@ fn settings(options: cli::Client) -> Result<(Config, Option<String>), String> {
         Some(text) => Some(Fingerprint::parse(text).ok_or("--trust takes 64 hexadecimal digits")?),
     };
     config.state = options.state_dir.or_else(state_directory);
-    Ok((config, user))
+    config.verdicts = options.json;
+    Ok((config, Given { user, password }))
 }
 
 /// The user's state directory, as the XDG base directory specification names it.
@@ -105,23 +134,27 @@ fn state_directory() -> Option<PathBuf> {
     base.or_else(|| set("HOME").map(|home| home.join(".local/state"))).map(|it| it.join("whoelse"))
 }
 
-/// An editor where there is somebody to use it and a terminal that can be drawn on.
-fn open() -> std::io::Result<(Input, Screen)> {
-    if Screen::is_for_people()
-        && let Ok(opened) = Input::terminal()
+/// An editor where there is somebody to use it and a terminal that can be drawn on; plain lines
+/// elsewhere, and for objects.
+fn open(objects: bool, domain: &str) -> std::io::Result<(Input, Face)> {
+    let face = |screen| Face { screen, objects, domain: domain.to_owned() };
+    if !objects
+        && Screen::is_for_people()
+        && let Ok((input, screen)) = Input::terminal()
     {
-        return Ok(opened);
+        return Ok((input, face(screen)));
     }
-    Input::plain()
+    let face = face(Screen::plain());
+    let asking = face.clone();
+    let input = Input::plain(move |prompt| asking.tell(&Said::Prompt(prompt)))?;
+    Ok((input, face))
 }
 
 /// Tells what arrives, until the session's task has ended.
-fn tell(mut events: Events, screen: Screen, domain: String) -> JoinHandle<()> {
+fn tell(mut events: Events, face: Face) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
-            if let Some(line) = render::event(&event, &domain) {
-                screen.say(&line);
-            }
+            face.tell(&Said::Event(&event));
         }
     })
 }
@@ -130,22 +163,36 @@ fn tell(mut events: Events, screen: Screen, domain: String) -> JoinHandle<()> {
 struct Terminal {
     client: Client,
     input: Input,
-    screen: Screen,
+    face: Face,
+    given: Given,
 }
 
 impl Terminal {
-    /// Until the end of the input, `quit` or Ctrl-C. The error is that there is no server.
-    async fn run(mut self, user: Option<String>) -> Result<(), ConnectError> {
-        let ended = match self.client.connect().await {
-            Ok(()) => self.log_in(user).await,
-            // The dialogue warns about it, and the server may prove itself.
-            Err(ConnectError::Changed { .. }) => self.log_in(user).await,
-            // Nothing is asked before the certificate is accepted; `trust` and `login` go on.
-            Err(why @ ConnectError::Unknown { .. }) => {
-                self.screen.say(&render::connect_error(&why));
+    /// Until the end of the input, `quit` or Ctrl-C. The error is that there is no server, or that
+    /// the login that was given is not good.
+    async fn run(mut self, server: String) -> Result<(), String> {
+        let connected = self.client.connect().await;
+        if connected.is_ok() {
+            self.face.tell(&Said::Connected { server });
+        }
+        let ended = match (connected, self.given.password.clone()) {
+            // Nobody is there to be asked; a changed server may prove itself, and is still refused.
+            (Ok(()), Some(password)) => {
+                self.log_in_given(password).await?;
                 None
             }
-            Err(why) => return Err(why),
+            (Err(why), Some(_)) => return Err(self.no_server(&why)),
+            // The dialogue warns about a change, and the server may prove itself.
+            (Ok(()) | Err(ConnectError::Changed { .. }), None) => {
+                let user = self.given.user.clone();
+                self.log_in(user).await
+            }
+            // Nothing is asked before the certificate is accepted; `trust` and `login` go on.
+            (Err(why @ ConnectError::Unknown { .. }), None) => {
+                self.fail(condition::of_connect(&why), render::connect_error(&why));
+                None
+            }
+            (Err(why), None) => return Err(self.no_server(&why)),
         };
         let how = match ended {
             Some(how) => how,
@@ -158,20 +205,53 @@ impl Terminal {
         Ok(())
     }
 
+    /// Tells programs that there is no server; people read it where the program ends.
+    fn no_server(&self, why: &ConnectError) -> String {
+        let words = render::connect_error(why);
+        if self.face.objects {
+            self.fail(condition::of_connect(why), words.clone());
+        }
+        words
+    }
+
+    fn fail(&self, condition: &'static str, words: String) {
+        self.face.tell(&Said::Failed { command: None, condition, words });
+    }
+
     async fn settle(&self) {
         if self.client.settle(AT_ONCE).await {
             return;
         }
-        self.screen.say("* waiting for the server to store what was sent; Ctrl-C ends at once");
+        self.face.tell(&Said::Notice(
+            "waiting for the server to store what was sent; Ctrl-C ends at once",
+        ));
         if !self.client.settle(SETTLE).await {
-            self.screen.say("* the server has not acknowledged everything that was sent");
+            self.face
+                .tell(&Said::Notice("the server has not acknowledged everything that was sent"));
+        }
+    }
+
+    /// Logs in with what the command line gave. No account is made: a wrong name is a mistake.
+    async fn log_in_given(&self, password: Password) -> Result<(), String> {
+        let name = self.given.user.as_deref().unwrap_or_default();
+        match self.client.login(name, password).await {
+            Ok(_) => Ok(()),
+            Err(why) => {
+                let (condition, words) =
+                    (condition::of_login(&why), render::login_error(&why, name));
+                if self.face.objects {
+                    let words = words.clone();
+                    self.face.tell(&Said::Failed { command: Some("login"), condition, words });
+                }
+                Err(words)
+            }
         }
     }
 
     /// Returns how the input ended, if it did.
     async fn log_in(&mut self, name: Option<String>) -> Option<Typed> {
-        let Terminal { client, input, screen } = self;
-        match (Dialogue { client, input, screen }).run(name).await {
+        let Terminal { client, input, face, .. } = self;
+        match (Dialogue { client, input, face }).run(name).await {
             Outcome::In | Outcome::Out => None,
             Outcome::End(how) => Some(how),
         }
@@ -186,31 +266,59 @@ impl Terminal {
                 None => self.input.command().await,
             };
             let Typed::Line(line) = typed else { return typed };
-            match self.obey(&line).await {
-                Done::Then(Then::Go) => {}
-                Done::Then(Then::Login(name)) => {
-                    if let Some(ended) = self.log_in(name).await {
+            let obeyed = match self.obey(&line).await {
+                Done::Obeyed(None) => continue,
+                Done::Obeyed(Some(obeyed)) => obeyed,
+                Done::Urgent(line) => {
+                    next = Some(line);
+                    continue;
+                }
+                Done::Ended(how) => return how,
+            };
+            self.face.tell(&Said::of(&obeyed));
+            match obeyed.outcome {
+                Ok(Answer::Login(name)) => {
+                    if let Some(ended) = self.log_in_again(name).await {
                         return ended;
                     }
                 }
-                Done::Then(Then::Quit) => return Typed::End,
-                Done::Urgent(line) => next = Some(line),
-                Done::Ended(how) => return how,
+                Ok(Answer::Quit) => return Typed::End,
+                _ => {}
             }
+        }
+    }
+
+    /// Whoever was given on the command line need not be asked; a refusal is only said.
+    async fn log_in_again(&mut self, name: Option<String>) -> Option<Typed> {
+        match self.given.password.clone() {
+            Some(password) if name.is_none() || name == self.given.user => {
+                if let Err(words) = self.log_in_given(password).await
+                    && !self.face.objects
+                {
+                    self.face.tell(&Said::Words(words));
+                }
+                None
+            }
+            _ => self.log_in(name).await,
         }
     }
 
     /// Does what a line says, and meanwhile takes what is typed: a command may have to wait for
     /// the connection, and the way out must not.
     async fn obey(&mut self, line: &str) -> Done {
-        let say = |line: String| self.screen.say(&line);
-        let seat = Seat { client: &self.client, say: &say };
-        let command = commands::obey(line, &seat);
+        let seat = Seat { client: &self.client };
+        let is_object = self.face.objects && line.trim_start().starts_with('{');
+        let command = async {
+            match is_object {
+                true => Some(commands::obey_object(line, &seat).await),
+                false => commands::obey(line, &seat).await,
+            }
+        };
         tokio::pin!(command);
         loop {
             tokio::select! {
                 biased;
-                then = &mut command => return Done::Then(then),
+                obeyed = &mut command => return Done::Obeyed(obeyed),
                 typed = self.input.meanwhile() => match typed {
                     Typed::Line(line) if is_urgent(&line) => return Done::Urgent(line),
                     Typed::Line(line) => self.input.keep(line),
@@ -223,8 +331,8 @@ impl Terminal {
 
 /// What came of a line.
 enum Done {
-    /// It was obeyed, and this is next.
-    Then(Then),
+    /// It was obeyed, if it said anything.
+    Obeyed(Option<Obeyed>),
     /// This line was typed meanwhile, and does not wait.
     Urgent(String),
     /// The input ended meanwhile.
@@ -267,7 +375,7 @@ mod tests {
     use crate::cli::{Action, Cli};
     use clap::Parser;
 
-    fn of(line: &str) -> Result<(Config, Option<String>), String> {
+    fn of(line: &str) -> Result<(Config, Given), String> {
         let Action::Client(options) = Cli::try_parse_from(line.split(' ')).unwrap().action else {
             panic!("not the client")
         };
@@ -276,7 +384,7 @@ mod tests {
 
     #[test]
     fn without_arguments_it_is_the_server_on_this_computer() {
-        let (config, user) = of("whoelse client").unwrap();
+        let (config, Given { user, .. }) = of("whoelse client").unwrap();
 
         assert_eq!(
             (config.address().as_str(), config.domain.as_str()),
@@ -287,12 +395,24 @@ mod tests {
 
     #[test]
     fn a_whole_address_names_the_domain_and_the_host() {
-        let (config, user) = of("whoelse client --user bob@a.example").unwrap();
+        let (config, Given { user, .. }) = of("whoelse client --user bob@a.example").unwrap();
         assert_eq!((config.host.as_str(), config.domain.as_str()), ("a.example", "a.example"));
         assert_eq!(user.as_deref(), Some("bob"));
 
         let (config, _) = of("whoelse client --user bob@a.example --host 127.0.0.1").unwrap();
         assert_eq!((config.host.as_str(), config.domain.as_str()), ("127.0.0.1", "a.example"));
+    }
+
+    #[test]
+    fn a_password_file_without_a_name_to_log_in_under_is_a_mistake() {
+        let line = "whoelse client --password-file x";
+        assert!(Cli::try_parse_from(line.split(' ')).is_err());
+    }
+
+    #[test]
+    fn a_password_file_that_is_not_there_is_named() {
+        let mistake = of("whoelse client --user bob --password-file /nowhere/x").unwrap_err();
+        assert!(mistake.contains("/nowhere/x"), "{mistake}");
     }
 
     #[test]

@@ -9,13 +9,48 @@ use whoelse_client::{
 };
 use whoelse_xmpp::BareJid;
 
+use super::said::Said;
 use super::text;
+use crate::commands::Answer;
 
 /// A person's name: the localpart for somebody of the own domain, else the whole address.
 pub fn name(who: &BareJid, domain: &str) -> String {
     match who.local() {
         Some(local) if who.domain() == domain => text::line(local),
         _ => text::line(who.as_str()),
+    }
+}
+
+/// What anything looks like, line by line.
+pub fn said(said: &Said<'_>, domain: &str) -> Vec<String> {
+    match said {
+        Said::Connected { .. } => Vec::new(),
+        Said::Event(it) => event(it, domain).into_iter().collect(),
+        Said::Prompt(prompt) => vec![prompt.trim_end().to_owned()],
+        Said::Answer { answer, .. } => self::answer(answer, domain),
+        Said::Failed { words, .. } | Said::Words(words) => vec![words.clone()],
+        Said::Notice(words) => vec![format!("* {words}")],
+    }
+}
+
+/// What a command answered, line by line.
+fn answer(answer: &Answer, domain: &str) -> Vec<String> {
+    match answer {
+        Answer::Done | Answer::Login(_) | Answer::Quit => Vec::new(),
+        Answer::Words(words) => vec![words.clone()],
+        Answer::People(people) => people.iter().map(|who| name(who, domain)).collect(),
+        Answer::Messages { with, messages } if messages.is_empty() => {
+            vec![format!("no messages with {}", name(with, domain))]
+        }
+        Answer::Messages { messages, .. } => {
+            messages.iter().map(|one| message(one, domain)).collect()
+        }
+        Answer::Help(entries) => {
+            // One entry is not a table.
+            let width = entries.iter().map(|(usage, _)| usage.len()).max().unwrap_or_default();
+            let width = if entries.len() > 1 { width } else { 0 };
+            entries.iter().map(|(usage, help)| format!("{usage:width$}  {help}")).collect()
+        }
     }
 }
 
@@ -26,12 +61,15 @@ pub fn event(event: &Event, domain: &str) -> Option<String> {
         Event::Message(it) => message(it, domain),
         Event::CameOnline(who) => format!("* {} logged in", name(who, domain)),
         Event::WentOffline(who) => format!("* {} logged out", name(who, domain)),
-        Event::NotDelivered { to, why } => refusal(why, &name(to, domain), to.domain()),
+        // Whoever looks at a screen is told what went wrong, not what went well.
+        Event::Sent { .. } | Event::Acknowledged { .. } => return None,
+        Event::Unconfirmed { to, .. } => format!("* {}", unconfirmed(to, domain)),
+        Event::NotDelivered { to, why, .. } => refusal(why, &name(to, domain), to.domain()),
         Event::ShuttingDown => "* the server is shutting down".to_owned(),
         Event::ConnectionLost => "* connection lost, reconnecting…".to_owned(),
         Event::Resumed => "* connected again, nothing was lost".to_owned(),
         Event::Reconnected => "* connected again".to_owned(),
-        Event::LoggedOut(ending) => return self::ending(ending),
+        Event::LoggedOut(ending) => format!("* {}", self::ending(ending)),
     })
 }
 
@@ -45,6 +83,11 @@ pub fn message(message: &Message, domain: &str) -> String {
 /// A time on this computer's clock, to the minute.
 fn clock(at: SystemTime) -> String {
     DateTime::<Local>::from(at).format("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Nobody will say any more what became of a message.
+pub fn unconfirmed(to: &BareJid, domain: &str) -> String {
+    format!("nobody knows whether your message to {} arrived", name(to, domain))
 }
 
 /// Why somebody was not reached.
@@ -92,18 +135,18 @@ pub fn request_error(why: &RequestError, whom: Option<&str>) -> String {
     }
 }
 
-/// Why a session ended. Nothing if the user ended it and knows.
-fn ending(ending: &Ending) -> Option<String> {
-    Some(match ending {
-        Ending::Asked => "* logged out".to_owned(),
-        Ending::Idle(Some(words)) => format!("* {}", text::line(words)),
-        Ending::Idle(None) => "* logged out without activity".to_owned(),
-        Ending::Replaced => "* logged out: this account logged in elsewhere".to_owned(),
+/// Why a session ended.
+pub fn ending(ending: &Ending) -> String {
+    match ending {
+        Ending::Asked => "logged out".to_owned(),
+        Ending::Idle(Some(words)) => text::line(words),
+        Ending::Idle(None) => "logged out without activity".to_owned(),
+        Ending::Replaced => "logged out: this account logged in elsewhere".to_owned(),
         Ending::Refused(words) | Ending::Server(words) => {
-            format!("* logged out: {}", text::line(words))
+            format!("logged out: {}", text::line(words))
         }
-        Ending::Untrusted(why) => format!("* logged out: {}", connect_error(why)),
-    })
+        Ending::Untrusted(why) => format!("logged out: {}", connect_error(why)),
+    }
 }
 
 /// Why there is no connection.
@@ -193,7 +236,7 @@ mod tests {
     }
 
     fn from_bob(text: &str) -> Message {
-        Message { from: bob(), text: text.to_owned(), at: None, broadcast: false }
+        Message { from: bob(), text: text.to_owned(), id: None, at: None, broadcast: false }
     }
 
     fn shown(it: Event) -> String {
@@ -242,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why_in_plain_words() {
-        let refused = |why| shown(Event::NotDelivered { to: bob(), why });
+        let refused = |why| shown(Event::NotDelivered { id: "m".to_owned(), to: bob(), why });
 
         assert_eq!(refused(Refusal::BlockedYou), "bob has blocked you");
         assert_eq!(refused(Refusal::NoSuchUser), "there is no user bob");
@@ -250,7 +293,7 @@ mod tests {
         assert_eq!(refused(Refusal::MailboxFull), "bob's mailbox is full");
         assert_eq!(refused(Refusal::BlockedByYou), "you have blocked bob");
         let to = BareJid::parse("bob@other.example").unwrap();
-        let far = Event::NotDelivered { to, why: Refusal::RemoteServer };
+        let far = Event::NotDelivered { id: "m".to_owned(), to, why: Refusal::RemoteServer };
         assert_eq!(shown(far), "cannot reach other.example");
     }
 

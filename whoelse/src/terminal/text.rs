@@ -47,7 +47,7 @@ fn push(safe: &mut String, c: char) {
 
 /// C0 and C1 controls and DEL, bidirectional controls, and the two separators that some terminals
 /// take for a line break.
-fn is_unsafe(c: char) -> bool {
+pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,0 +1,84 @@
+//! Why something was not done, as one word for programs (docs/scripting.md).
+//!
+//! Where the server gave a condition of RFC 6120 or of `urn:whoelse:errors:0`, it is that one.
+
+use whoelse_client::{ConnectError, Ending, LoginError, Refusal, RegisterError, RequestError};
+
+/// Of a message that came back.
+pub fn of_refusal(why: &Refusal) -> &'static str {
+    match why {
+        Refusal::BlockedYou => "blocked-you",
+        Refusal::BlockedByYou => "blocked",
+        Refusal::NoSuchUser => "no-such-user",
+        Refusal::MailboxFull => "mailbox-full",
+        Refusal::RemoteServer => "remote-server-not-found",
+        Refusal::Unreachable => "service-unavailable",
+        Refusal::NotAllowed(_) => "not-allowed",
+        Refusal::Other(_) => "undefined-condition",
+    }
+}
+
+/// Of a request.
+pub fn of_request(why: &RequestError) -> &'static str {
+    match why {
+        RequestError::Refused(error) => match error.app {
+            Some((name, _)) => name,
+            None => error.condition.name(),
+        },
+        RequestError::TimedOut => "timeout",
+        RequestError::ConnectionLost => "connection-lost",
+        RequestError::NotLoggedIn => "not-logged-in",
+        RequestError::TooMany => "too-many-waiting",
+        RequestError::Unreadable => "unreadable-answer",
+    }
+}
+
+/// Of a login.
+pub fn of_login(why: &LoginError) -> &'static str {
+    match why {
+        LoginError::Connect(why) => of_connect(why),
+        LoginError::WrongPassword { .. } => "wrong-password",
+        LoginError::Refused { .. } => "refused",
+        LoginError::AlreadyLoggedIn => "already-logged-in",
+        LoginError::NotOverThisChannel | LoginError::NewPin { .. } => "untrusted",
+        LoginError::NotAName => "bad-name",
+        LoginError::LoggedInAlready => "logged-in",
+    }
+}
+
+/// Of a new account.
+pub fn of_register(why: &RegisterError) -> &'static str {
+    match why {
+        RegisterError::Connect(why) => of_connect(why),
+        RegisterError::Taken => "conflict",
+        RegisterError::Untrusted => "untrusted",
+        RegisterError::NotAName => "bad-name",
+        RegisterError::Refused(_) => "refused",
+    }
+}
+
+/// Of a connection.
+pub fn of_connect(why: &ConnectError) -> &'static str {
+    match why {
+        ConnectError::Refused { .. } | ConnectError::Unreachable { .. } => "no-server",
+        ConnectError::TimedOut { .. } => "timeout",
+        ConnectError::NoEncryption => "no-encryption",
+        ConnectError::Handshake(_) => "handshake",
+        ConnectError::Server(_) => "refused",
+        ConnectError::Ended => "connection-lost",
+        ConnectError::Unknown { .. } | ConnectError::Changed { .. } => "untrusted",
+        ConnectError::State(_) => "state",
+    }
+}
+
+/// Of a session that ended.
+pub fn of_ending(why: &Ending) -> &'static str {
+    match why {
+        Ending::Asked => "asked",
+        Ending::Idle(_) => "idle",
+        Ending::Replaced => "replaced",
+        Ending::Refused(_) => "refused",
+        Ending::Server(_) => "server",
+        Ending::Untrusted(_) => "untrusted",
+    }
+}

@@ -1,0 +1,29 @@
+//! The two ways to say a thing: in words for people, or as JSON objects for programs.
+
+use std::time::SystemTime;
+
+use super::said::Said;
+use super::screen::Screen;
+use super::{json, render};
+
+/// A screen, and how things are said on it.
+#[derive(Clone)]
+pub struct Face {
+    pub screen: Screen,
+    /// One object a line, instead of words.
+    pub objects: bool,
+    /// The domain whose people are called by their first names.
+    pub domain: String,
+}
+
+impl Face {
+    /// Says something. If nobody can read it any more, there is nobody to tell.
+    pub fn tell(&self, said: &Said<'_>) {
+        if self.objects {
+            let object = json::object(said, &self.domain, SystemTime::now());
+            object.iter().for_each(|line| self.screen.say(line));
+        } else {
+            render::said(said, &self.domain).iter().for_each(|line| self.screen.say(line));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! `--json`: everything the client says as one JSON object a line (docs/scripting.md).
+//!
+//! The names of events and fields are an interface: they may be added to, not changed. Texts are
+//! exact, not made safe as on a screen; what could act on a terminal is escaped as JSON escapes.
+
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::ser::Formatter;
+use whoelse_client::{Event, Message};
+use whoelse_xmpp::BareJid;
+
+use super::said::Said;
+use super::{condition, render, text};
+use crate::commands::Answer;
+
+/// What stands in a line.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Object {
+    Connected { server: String, domain: String },
+    Prompt { ask: String },
+    Welcome { user: String, address: String },
+    Message(Spoken),
+    Broadcast(Spoken),
+    Online { user: String },
+    Offline { user: String },
+    Sent { id: String, to: String },
+    Acknowledged { id: String, to: String },
+    Failed(Failed),
+    Answer(Box<Given>),
+    Notice { text: String },
+    ConnectionLost,
+    Resumed,
+    Reconnected,
+    ShuttingDown,
+    LoggedOut { reason: &'static str, text: String },
+}
+
+/// What somebody said.
+#[derive(Debug, Serialize)]
+struct Spoken {
+    from: String,
+    text: String,
+    at: String,
+    delayed: bool,
+    private: bool,
+    id: Option<String>,
+}
+
+/// Something that was not done.
+#[derive(Debug, Default, Serialize)]
+struct Failed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    condition: &'static str,
+    text: String,
+}
+
+/// What a command answered.
+#[derive(Debug, Default, Serialize)]
+struct Given {
+    command: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<Spoken>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commands: Option<Vec<Explained>>,
+}
+
+/// A command, explained.
+#[derive(Debug, Serialize)]
+struct Explained {
+    usage: &'static str,
+    help: &'static str,
+}
+
+/// A line, if there is anything to be said. `now` is when something arrived that nobody kept.
+pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> {
+    let object = match said {
+        Said::Connected { server } => {
+            Object::Connected { server: server.clone(), domain: domain.to_owned() }
+        }
+        Said::Event(event) => self::event(event, domain, now),
+        Said::Prompt(prompt) => Object::Prompt { ask: asked(prompt) },
+        Said::Answer { command, answer } => {
+            Object::Answer(Box::new(given(command, answer, domain, now)?))
+        }
+        Said::Failed { command, condition, words } => Object::Failed(Failed {
+            command: *command,
+            condition,
+            text: words.clone(),
+            ..Failed::default()
+        }),
+        Said::Words(words) => Object::Notice { text: words.clone() },
+        Said::Notice(words) => Object::Notice { text: (*words).to_owned() },
+    };
+    Some(write(&object))
+}
+
+fn event(event: &Event, domain: &str, now: SystemTime) -> Object {
+    let name = |who: &BareJid| name(who, domain);
+    match event {
+        Event::LoggedIn { me } => {
+            Object::Welcome { user: name(&me.to_bare()), address: me.to_string() }
+        }
+        Event::Message(it) if it.broadcast => Object::Broadcast(message(it, domain, now)),
+        Event::Message(it) => Object::Message(message(it, domain, now)),
+        Event::CameOnline(who) => Object::Online { user: name(who) },
+        Event::WentOffline(who) => Object::Offline { user: name(who) },
+        Event::Sent { id, to } => Object::Sent { id: id.clone(), to: name(to) },
+        Event::Acknowledged { id, to } => Object::Acknowledged { id: id.clone(), to: name(to) },
+        Event::Unconfirmed { id, to } => Object::Failed(Failed {
+            id: Some(id.clone()),
+            to: Some(name(to)),
+            condition: "unconfirmed",
+            text: render::unconfirmed(to, domain),
+            ..Failed::default()
+        }),
+        Event::NotDelivered { id, to, why } => Object::Failed(Failed {
+            id: Some(id.clone()),
+            to: Some(name(to)),
+            condition: condition::of_refusal(why),
+            text: render::refusal(why, &render::name(to, domain), to.domain()),
+            ..Failed::default()
+        }),
+        Event::ShuttingDown => Object::ShuttingDown,
+        Event::ConnectionLost => Object::ConnectionLost,
+        Event::Resumed => Object::Resumed,
+        Event::Reconnected => Object::Reconnected,
+        Event::LoggedOut(ending) => {
+            Object::LoggedOut { reason: condition::of_ending(ending), text: render::ending(ending) }
+        }
+    }
+}
+
+fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) -> Option<Given> {
+    let given = Given { command, ..Given::default() };
+    Some(match answer {
+        // The session tells what becomes of a message, and how a login or logout ends.
+        Answer::Done if matches!(command, "message" | "logout") => return None,
+        Answer::Login(_) | Answer::Quit => return None,
+        Answer::Done => given,
+        Answer::Words(words) => Given { text: Some(words.clone()), ..given },
+        Answer::People(people) => {
+            Given { users: Some(people.iter().map(|who| name(who, domain)).collect()), ..given }
+        }
+        Answer::Messages { with, messages } => Given {
+            with: Some(name(with, domain)),
+            messages: Some(messages.iter().map(|it| message(it, domain, now)).collect()),
+            ..given
+        },
+        Answer::Help(entries) => {
+            let explained = |&(usage, help): &(_, _)| Explained { usage, help };
+            Given { commands: Some(entries.iter().map(explained).collect()), ..given }
+        }
+    })
+}
+
+fn message(message: &Message, domain: &str, now: SystemTime) -> Spoken {
+    Spoken {
+        from: name(&message.from, domain),
+        text: message.text.clone(),
+        at: time(message.at.unwrap_or(now)),
+        delayed: message.at.is_some(),
+        private: false,
+        id: message.id.clone(),
+    }
+}
+
+/// A person's name as it can be typed: the localpart for the own domain, else the whole address.
+fn name(who: &BareJid, domain: &str) -> String {
+    match who.local() {
+        Some(local) if who.domain() == domain => local.to_owned(),
+        _ => who.to_string(),
+    }
+}
+
+/// What a prompt asks for.
+fn asked(prompt: &str) -> String {
+    prompt.trim_end_matches([' ', ':', '?']).to_lowercase()
+}
+
+/// A time as RFC 3339 writes it, in UTC.
+fn time(at: SystemTime) -> String {
+    DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn write(object: &Object) -> String {
+    let mut line = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut line, Harmless);
+    // Writing to memory cannot fail, and every name of ours is a string.
+    let _ = object.serialize(&mut serializer);
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+/// Escapes what JSON allows in a string and a terminal might obey.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut begin = 0;
+        for (at, c) in fragment.char_indices().filter(|(_, c)| text::is_unsafe(*c)) {
+            writer.write_all(&fragment.as_bytes()[begin..at])?;
+            // All of them are below U+10000.
+            write!(writer, "\\u{:04x}", u32::from(c))?;
+            begin = at + c.len_utf8();
+        }
+        writer.write_all(&fragment.as_bytes()[begin..])
+    }
+}
+
+#[cfg(test)]
+mod tests;

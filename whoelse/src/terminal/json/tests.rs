@@ -1,0 +1,132 @@
+//! Every kind of object once, as docs/scripting.md shows it.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use whoelse_client::{Ending, Refusal};
+use whoelse_xmpp::FullJid;
+
+use super::*;
+use crate::commands::{Fault, Obeyed};
+
+const HERE: &str = "localhost";
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_356_180_250)
+}
+
+fn bob() -> BareJid {
+    BareJid::parse("bob@localhost").unwrap()
+}
+
+fn from_bob(text: &str) -> Message {
+    Message { from: bob(), text: text.to_owned(), id: None, at: None, broadcast: false }
+}
+
+fn of(said: &Said<'_>) -> String {
+    object(said, HERE, now()).unwrap()
+}
+
+fn event(event: Event) -> String {
+    of(&Said::Event(&event))
+}
+
+fn obeyed(command: &'static str, outcome: Result<Answer, Fault>) -> String {
+    of(&Said::of(&Obeyed { command: Some(command), outcome }))
+}
+
+/// One of each.
+fn samples() -> Vec<String> {
+    let me = FullJid::parse("alice@localhost/x7").unwrap();
+    let (id, to) = ("m1".to_owned(), bob());
+    let kept = Message {
+        id: Some("8Zk2".to_owned()),
+        at: Some(now() - Duration::from_secs(3600)),
+        ..from_bob("hello,\nalice")
+    };
+    let usage = ("whoelse", "List everyone else who is online.");
+    vec![
+        of(&Said::Connected { server: "localhost:5222".to_owned() }),
+        of(&Said::Prompt("Username: ")),
+        event(Event::LoggedIn { me }),
+        event(Event::Message(kept.clone())),
+        event(Event::Message(Message { id: Some("8Zk3".to_owned()), ..from_bob("hi") })),
+        event(Event::Message(Message { broadcast: true, ..from_bob("lunch?") })),
+        event(Event::CameOnline(bob())),
+        event(Event::WentOffline(bob())),
+        event(Event::Sent { id: id.clone(), to: to.clone() }),
+        event(Event::Acknowledged { id: id.clone(), to: to.clone() }),
+        event(Event::NotDelivered { id: id.clone(), to: to.clone(), why: Refusal::BlockedYou }),
+        event(Event::Unconfirmed { id, to }),
+        obeyed("whoelse", Ok(Answer::People(vec![bob()]))),
+        obeyed("history", Ok(Answer::Messages { with: bob(), messages: vec![kept] })),
+        obeyed("block", Ok(Answer::Words("bob is blocked".to_owned()))),
+        obeyed("broadcast", Ok(Answer::Done)),
+        obeyed("help", Ok(Answer::Help(vec![usage]))),
+        obeyed("history", Err(Fault::Usage)),
+        obeyed("block", Err(Fault::say("is-me", "you cannot block yourself"))),
+        of(&Said::Words("bob is new here".to_owned())),
+        event(Event::ConnectionLost),
+        event(Event::Resumed),
+        event(Event::Reconnected),
+        event(Event::ShuttingDown),
+        event(Event::LoggedOut(Ending::Idle(Some(
+            "logged out after 60 s without activity".to_owned(),
+        )))),
+    ]
+}
+
+#[test]
+fn every_object_stands_in_the_documents_as_it_is_written() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scripting.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = page.split_once("```jsonl\n").unwrap();
+    let (shown, after) = rest.split_once("```").unwrap();
+    let written = samples().join("\n") + "\n";
+
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, format!("{before}```jsonl\n{written}```{after}")).unwrap();
+        return;
+    }
+    assert_eq!(shown, written, "UPDATE=1 cargo test -p whoelse json");
+}
+
+#[test]
+fn every_object_is_one_line_and_begins_with_its_kind() {
+    for line in samples() {
+        assert!(line.starts_with("{\"event\":\"") && !line.contains('\n'), "{line}");
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(read["event"].is_string());
+    }
+}
+
+#[test]
+fn a_text_is_exact_and_cannot_act_on_a_terminal() {
+    let text = "a\u{1b}[2J\u{9b}\u{202e}\u{2028}\u{7f}ß 👍🏽 \"\\\n";
+
+    let line = event(Event::Message(from_bob(text)));
+
+    let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(read["text"], text);
+    assert!(!line.chars().any(text::is_unsafe), "{line}");
+    assert!(line.contains("ß 👍🏽"));
+}
+
+#[test]
+fn somebody_of_another_domain_is_called_by_the_whole_address() {
+    let far = Message { from: BareJid::parse("bob@b.example").unwrap(), ..from_bob("hi") };
+
+    assert!(event(Event::Message(far)).contains("\"from\":\"bob@b.example\""));
+}
+
+#[test]
+fn what_a_command_leaves_to_events_is_no_object() {
+    for (command, answer) in [
+        ("message", Answer::Done),
+        ("logout", Answer::Done),
+        ("login", Answer::Login(None)),
+        ("quit", Answer::Quit),
+    ] {
+        assert_eq!(object(&Said::Answer { command, answer: &answer }, HERE, now()), None);
+    }
+}

@@ -1,0 +1,56 @@
+//! Everything that the client ever says, before it is put into words or objects.
+
+use whoelse_client::Event;
+
+use crate::commands::{Answer, Fault, Obeyed};
+
+/// One thing to be said.
+#[derive(Debug)]
+pub enum Said<'a> {
+    /// There is a connection, and nobody is logged in.
+    Connected {
+        /// The server, as it is named to people.
+        server: String,
+    },
+    /// Something happened.
+    Event(&'a Event),
+    /// Something is asked, and the next line is the answer.
+    Prompt(&'static str),
+    /// A command did what it was asked to.
+    Answer {
+        /// Its name.
+        command: &'static str,
+        /// What came of it.
+        answer: &'a Answer,
+    },
+    /// Something was not done.
+    Failed {
+        /// The command's name, if there is such a command.
+        command: Option<&'static str>,
+        /// Why, for programs.
+        condition: &'static str,
+        /// Why, for people; safe for a terminal.
+        words: String,
+    },
+    /// A sentence that belongs to a dialogue; safe for a terminal.
+    Words(String),
+    /// Something that nobody asked for; safe for a terminal.
+    Notice(&'static str),
+}
+
+impl<'a> Said<'a> {
+    /// What became of a line.
+    pub fn of(obeyed: &'a Obeyed) -> Said<'a> {
+        match (&obeyed.outcome, obeyed.command) {
+            (Ok(answer), command) => Said::Answer { command: command.unwrap_or_default(), answer },
+            (Err(Fault::Say { condition, words }), command) => {
+                Said::Failed { command, condition, words: words.clone() }
+            }
+            (Err(Fault::Usage), command) => {
+                let usage = command.and_then(crate::commands::find).map(|it| it.usage);
+                let words = format!("usage: {}", usage.unwrap_or_default());
+                Said::Failed { command, condition: "usage", words }
+            }
+        }
+    }
+}
