@@ -1,4 +1,4 @@
-//! The server under measurement: started in a directory of its own, killed at the end.
+//! The server under a long run: started in a directory of its own, killed at the end.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -18,17 +18,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it on the first processor and waits until it listens.
-    pub async fn start(program: &Path, history: bool) -> Result<Server, Failed> {
-        let settings = format!(
-            "listen = \"127.0.0.1\"\ncontacts = \"everyone\"\nregistration = \"open\"\n\
-             sessions = \"many\"\nhistory = \"{}\"\nfeatures_off = [\"whoelsesince\"]\n",
-            if history { "1y" } else { "off" }
-        );
-        Server::start_with(program, &settings).await
-    }
-
-    /// The same with a configuration file of this text.
+    /// Starts it with a configuration file of this text, on the first processor, and waits until
+    /// it listens.
     pub async fn start_with(program: &Path, settings: &str) -> Result<Server, Failed> {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("whoelse.toml");

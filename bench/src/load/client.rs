@@ -1,0 +1,217 @@
+//! RFC 6120, 4 to 7: a client that logs in, and then is only a socket.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::scram::{self, Keys};
+use super::socket::{Socket, tls};
+use crate::Failed;
+
+/// Of every account.
+pub const PASSWORD: &str = "a password";
+/// More than any server says before it is asked again.
+const TOO_MUCH: usize = 64 << 10;
+
+/// The name of an account.
+pub fn name(account: usize) -> String {
+    format!("user{account:04}")
+}
+
+/// What is spoken behind a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// XMPP with STARTTLS.
+    Xmpp,
+    /// The bare relay's lines.
+    Lines {
+        /// Under TLS.
+        tls: bool,
+    },
+}
+
+/// Where a server is entered, and what is remembered for the next time.
+pub struct Door {
+    port: u16,
+    language: Language,
+    tls: Arc<ClientConfig>,
+    /// Held for a look or an insertion.
+    keys: Mutex<HashMap<usize, Keys>>,
+}
+
+impl Door {
+    /// A port of this machine.
+    pub fn new(port: u16, language: Language) -> Result<Arc<Door>, Failed> {
+        Ok(Arc::new(Door { port, language, tls: tls()?, keys: Mutex::default() }))
+    }
+
+    /// Whether clients can ask for what only XMPP has.
+    pub fn is_xmpp(&self) -> bool {
+        self.language == Language::Xmpp
+    }
+
+    fn known(&self, account: usize) -> Option<Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&account).cloned()
+    }
+
+    fn keep(&self, account: usize, keys: Keys) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(account, keys);
+    }
+}
+
+/// A client that is logged in.
+pub struct Client {
+    /// Which account.
+    pub account: usize,
+    /// Its connection.
+    pub socket: Socket,
+}
+
+impl Client {
+    /// Logs in with the resource `sN`.
+    pub async fn log_in(door: &Door, account: usize, session: usize) -> Result<Client, Failed> {
+        let tcp = Socket::connect(door.port).await?;
+        let (tls, login) = match door.language {
+            Language::Xmpp => (true, true),
+            Language::Lines { tls } => (tls, false),
+        };
+        if !login {
+            let mut socket = match tls {
+                true => Socket::secure(tcp, &door.tls).await?,
+                false => Socket::Plain(tcp),
+            };
+            let mut dialogue = Dialogue::over(&mut socket);
+            dialogue.say(&format!("{}\n", name(account))).await?;
+            dialogue.hear("ok\n").await?;
+            return Ok(Client { account, socket });
+        }
+        let mut tcp = tcp;
+        let mut dialogue = Dialogue::over(&mut tcp);
+        dialogue.open().await?;
+        dialogue.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
+        dialogue.hear("<proceed").await?;
+        dialogue.hear(">").await?;
+        let mut socket = Socket::secure(tcp, &door.tls).await?;
+        let mut dialogue = Dialogue::over(&mut socket);
+        dialogue.open().await?;
+        dialogue.authenticate(door, account).await?;
+        dialogue.open().await?;
+        dialogue
+            .say(&format!(
+                "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+                 <resource>s{session}</resource></bind></iq>"
+            ))
+            .await?;
+        dialogue.hear("</iq>").await?;
+        Ok(Client { account, socket })
+    }
+
+    /// Makes an account by XEP-0077, before any login.
+    pub async fn register(door: &Door, account: usize) -> Result<(), Failed> {
+        let mut tcp = Socket::connect(door.port).await?;
+        let mut dialogue = Dialogue::over(&mut tcp);
+        dialogue.open().await?;
+        dialogue.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
+        dialogue.hear("<proceed").await?;
+        dialogue.hear(">").await?;
+        let mut socket = Socket::secure(tcp, &door.tls).await?;
+        let mut dialogue = Dialogue::over(&mut socket);
+        dialogue.open().await?;
+        let name = name(account);
+        dialogue
+            .say(&format!(
+                "<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>{name}\
+                 </username><password>{PASSWORD}</password></query></iq>"
+            ))
+            .await?;
+        let answer = dialogue.hear(">").await?;
+        if !answer.contains("type='result'") && !answer.contains("type=\"result\"") {
+            return Err(format!("{name} was not made: {answer}").into());
+        }
+        socket.write_all(b"</stream:stream>").await?;
+        Ok(())
+    }
+
+    /// Sends one stanza and waits until a text has come.
+    pub async fn ask(&mut self, stanza: &str, until: &str) -> Result<(), Failed> {
+        let mut dialogue = Dialogue::over(&mut self.socket);
+        dialogue.say(stanza).await?;
+        dialogue.hear(until).await?;
+        Ok(())
+    }
+}
+
+/// Texts said in turns.
+struct Dialogue<'a, IO> {
+    io: &'a mut IO,
+    heard: Vec<u8>,
+}
+
+impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Dialogue<'a, IO> {
+    fn over(io: &'a mut IO) -> Dialogue<'a, IO> {
+        Dialogue { io, heard: Vec::new() }
+    }
+
+    async fn say(&mut self, text: &str) -> Result<(), Failed> {
+        self.io.write_all(text.as_bytes()).await?;
+        Ok(self.io.flush().await?)
+    }
+
+    /// Reads up to a text, which is the last of what is given back.
+    async fn hear(&mut self, end: &str) -> Result<String, Failed> {
+        loop {
+            if let Some(at) = memchr::memmem::find(&self.heard, end.as_bytes()) {
+                let rest = self.heard.split_off(at + end.len());
+                let heard = std::mem::replace(&mut self.heard, rest);
+                return Ok(String::from_utf8(heard)?);
+            }
+            let mut buffer = [0; 4 << 10];
+            let read = self.io.read(&mut buffer).await?;
+            self.heard.extend_from_slice(buffer.get(..read).unwrap_or_default());
+            let refused = ["<failure", "<stream:error", "<not-authorized"]
+                .iter()
+                .any(|word| memchr::memmem::find(&self.heard, word.as_bytes()).is_some());
+            if read == 0 || refused || self.heard.len() > TOO_MUCH {
+                let heard = String::from_utf8_lossy(&self.heard);
+                return Err(format!("waited for {end} and heard: {heard}").into());
+            }
+        }
+    }
+
+    /// Opens a stream and waits for its features.
+    async fn open(&mut self) -> Result<(), Failed> {
+        self.say(
+            "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
+             xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+        )
+        .await?;
+        self.hear("</stream:features>").await?;
+        Ok(())
+    }
+
+    async fn authenticate(&mut self, door: &Door, account: usize) -> Result<(), Failed> {
+        let name = name(account);
+        self.say(&format!(
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>{}</auth>",
+            scram::first(&name)
+        ))
+        .await?;
+        let challenge = self.hear("</challenge>").await?;
+        let challenge = challenge.trim_end_matches("</challenge>");
+        let challenge = challenge.rsplit('>').next().unwrap_or_default();
+        let known = door.known(account);
+        let fresh = known.is_none();
+        let (answer, keys) = scram::answer(&name, PASSWORD, challenge, known)?;
+        if fresh {
+            door.keep(account, keys);
+        }
+        self.say(&format!(
+            "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{answer}</response>"
+        ))
+        .await?;
+        self.hear("</success>").await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! The load: the same clients, with the same bytes, for every server that is measured.
+//!
+//! It runs on one thread, does no more than it must, and knows the dialogue by heart: whatever it
+//! spends is not the server's, but a load that cannot keep up would measure itself.
+
+pub mod client;
+pub mod latency;
+pub mod pairs;
+mod scram;
+mod socket;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::Failed;
+use client::{Client, Door};
+
+/// Logins at once: enough to keep a server busy, fewer than one place may have half open.
+const AT_ONCE: usize = 8;
+
+/// Logs in `sessions` of each of `accounts` accounts, and gives them back in that order. `done`
+/// counts them while they come.
+pub async fn log_in(
+    door: &Arc<Door>,
+    accounts: std::ops::Range<usize>,
+    sessions: std::ops::Range<usize>,
+    done: &Arc<AtomicU64>,
+) -> Result<Vec<Client>, Failed> {
+    let gate = Arc::new(Semaphore::new(AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for session in sessions {
+        for account in accounts.clone() {
+            let (gate, door, done) = (gate.clone(), door.clone(), done.clone());
+            tasks.spawn(async move {
+                let _permit = gate.acquire_owned().await?;
+                let client = Client::log_in(&door, account, session).await?;
+                done.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, Failed>((session, client))
+            });
+        }
+    }
+    let mut clients = Vec::new();
+    while let Some(client) = tasks.join_next().await {
+        clients.push(client??);
+    }
+    clients.sort_by_key(|(session, client)| (*session, client.account));
+    Ok(clients.into_iter().map(|(_, client)| client).collect())
+}
+
+/// A chat message of 350 bytes with three children, from one account to the first session of
+/// another. Its id has the same length whatever stands in it.
+pub fn message(to: usize, id: u64) -> Vec<u8> {
+    let mut message = format!(
+        "<message to='user{to:04}@localhost/s0' id='t-{id:020}' type='chat'><body></body><active \
+         xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/>\
+         </message>\n"
+    );
+    if let Some(body) = message.find("</body>") {
+        message.insert_str(body, &"x".repeat(350usize.saturating_sub(message.len())));
+    }
+    message.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_350_bytes() {
+        assert_eq!(message(0, 0).len(), 350);
+        assert_eq!(message(199, u64::MAX).len(), 350);
+    }
+}

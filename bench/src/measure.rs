@@ -1,0 +1,313 @@
+//! All rows of one server.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::Failed;
+use crate::load::client::{Client, Door};
+use crate::load::{latency, log_in, pairs};
+use crate::plan::Plan;
+use crate::rows::{Figure, Row};
+use crate::servers::{Place, Running, Server, Setting, everybody, own};
+
+/// A crowd's newcomers.
+const NEWCOMERS: usize = 100;
+/// Presence, and a question that every server answers.
+const AVAILABLE: &str = "<presence/><iq type='get' id='ready' to='localhost'><query \
+                         xmlns='http://jabber.org/protocol/disco#info'/></iq>";
+
+/// What came out for one server.
+pub struct Measured {
+    /// Which server.
+    pub server: Server,
+    /// Its rows.
+    pub figures: Vec<(Row, Figure)>,
+    /// How much of a processor everybody else took meanwhile, part by part.
+    pub others: Vec<f64>,
+}
+
+/// One server under measurement.
+pub struct Measurement<'a> {
+    place: &'a Place,
+    plan: &'a Plan,
+    wanted: &'a [Row],
+    directory: PathBuf,
+    measured: Measured,
+}
+
+/// What happened in a part of a row.
+struct Part {
+    units: u64,
+    cpu: Duration,
+    wall: Duration,
+}
+
+impl Part {
+    fn micros(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.units.max(1) as f64
+    }
+
+    fn rate(&self) -> f64 {
+        self.units as f64 / self.wall.as_secs_f64()
+    }
+}
+
+impl<'a> Measurement<'a> {
+    /// Measures the rows that are wanted, one after the other.
+    pub async fn run(
+        server: Server,
+        place: &'a Place,
+        plan: &'a Plan,
+        wanted: &'a [Row],
+    ) -> Result<Measured, Failed> {
+        let directory = place.directory(&format!("{server:?}").to_lowercase());
+        let measured = Measured { server, figures: Vec::new(), others: Vec::new() };
+        let mut run = Measurement { place, plan, wanted, directory, measured };
+        run.passing().await?;
+        run.kept().await?;
+        Ok(run.measured)
+    }
+
+    fn wants(&self, rows: &[Row]) -> bool {
+        rows.iter().any(|row| self.wanted.contains(row))
+    }
+
+    fn note(&mut self, row: Row, figure: Option<Figure>) {
+        let Some(figure) = figure.filter(|_| self.wanted.contains(&row)) else { return };
+        let unit = row.unit();
+        println!(
+            "  {}: {} ({} to {})",
+            row.name(),
+            unit.show(figure.value),
+            unit.show(figure.low),
+            unit.show(figure.high)
+        );
+        self.measured.figures.push((row, figure));
+    }
+
+    // --- the rows ---
+
+    /// What is measured without a history.
+    async fn passing(&mut self) -> Result<(), Failed> {
+        let half = [Row::Median, Row::Slowest];
+        let most = [Row::Message, Row::Throughput, Row::Median, Row::Slowest];
+        let ours = self.measured.server == Server::Whoelse && self.wants(&[Row::Managed]);
+        if !self.wants(&most) && !self.wants(&[Row::Lone, Row::Login, Row::Memory]) && !ours {
+            return Ok(());
+        }
+        let (running, door) = self.start(Setting::default()).await?;
+        if self.measured.server.wants_registrations() {
+            register(&door, self.place.accounts).await?;
+        }
+        let mut rate = 0.0;
+        if self.wants(&most) {
+            let parts = self.messages(&running, &door, 16, false).await?;
+            self.note(Row::Message, figure(&parts, Part::micros));
+            let throughput = figure(&parts, Part::rate);
+            rate = throughput.map_or(0.0, |figure| figure.value);
+            self.note(Row::Throughput, throughput);
+        }
+        if self.wants(&[Row::Lone]) {
+            let parts = self.messages(&running, &door, 1, false).await?;
+            self.note(Row::Lone, figure(&parts, Part::micros));
+        }
+        if self.wants(&half) {
+            let clients = self.clients(&door).await?;
+            let (warm, watch) = (self.plan.warm, self.plan.watch);
+            let mut times = latency::measure(clients, rate / 2.0, warm, watch).await?;
+            for (row, percent) in [(Row::Median, 50.0), (Row::Slowest, 99.0)] {
+                self.note(row, times.percentile(percent).and_then(|time| Figure::of(&[time])));
+            }
+        }
+        if ours {
+            let parts = self.messages(&running, &door, 16, true).await?;
+            self.note(Row::Managed, figure(&parts, Part::micros));
+        }
+        if self.wants(&[Row::Login, Row::Memory]) {
+            self.idle(&running, &door).await?;
+        }
+        running.process.stop().await;
+        Ok(())
+    }
+
+    /// Messages with a history.
+    async fn kept(&mut self) -> Result<(), Failed> {
+        let server = self.measured.server;
+        if !self.wants(&[Row::History]) || matches!(server, Server::Relay | Server::RelayTls) {
+            return Ok(());
+        }
+        let fresh = !self.directory.exists();
+        let (running, door) = self.start(Setting { history: true, everyone: false }).await?;
+        if fresh && server.wants_registrations() {
+            register(&door, self.place.accounts).await?;
+        }
+        let parts = self.messages(&running, &door, 16, false).await?;
+        self.note(Row::History, figure(&parts, Part::micros));
+        running.process.stop().await;
+        Ok(())
+    }
+
+    /// Logins that many see: everybody is online and sees everybody, and some come once more.
+    pub async fn crowd(place: &Place, plan: &Plan) -> Result<Option<(Row, Figure)>, Failed> {
+        let directory = place.directory("crowd");
+        let setting = Setting { history: false, everyone: true };
+        let running = Server::Whoelse.start(place, &directory, setting).await?;
+        let door = Door::new(running.port, Server::Whoelse.language())?;
+        let done = Arc::default();
+        let mut listeners = JoinSet::new();
+        let mut come = |clients: Vec<Client>| {
+            clients.into_iter().for_each(|client| {
+                listeners.spawn(listen(client));
+            });
+        };
+        come(log_in(&door, 0..plan.online, 0..1, &done).await?);
+        sleep(plan.settle).await;
+        let (mut parts, each) = (Vec::new(), NEWCOMERS / plan.slices);
+        for slice in 0..plan.slices {
+            let newcomers = slice * each..(slice + 1) * each;
+            let (begun, cpu) = (Instant::now(), running.process.cpu());
+            come(log_in(&door, newcomers, 1..2, &done).await?);
+            sleep(Duration::from_millis(500)).await;
+            let (cpu, wall) = (running.process.cpu() - cpu, begun.elapsed());
+            parts.push(Part { units: each as u64, cpu, wall });
+        }
+        running.process.stop().await;
+        Ok(figure(&parts, |part| part.micros() / 1000.0).map(|figure| (Row::Crowd, figure)))
+    }
+
+    /// Logins, and what they leave in memory.
+    async fn idle(&mut self, running: &Running, door: &Arc<Door>) -> Result<(), Failed> {
+        let users = self.plan.users;
+        let each = self.plan.sessions / users;
+        let done = Arc::default();
+        // One of each first, so that what is made once is not counted.
+        let mut clients = log_in(door, 0..users, 0..1, &done).await?;
+        sleep(self.plan.settle).await;
+        let before = running.process.memory();
+        let mut parts = Vec::new();
+        for session in 1..=each {
+            let (begun, cpu) = (Instant::now(), running.process.cpu());
+            let others = self.others(running);
+            clients.extend(log_in(door, 0..users, session..session + 1, &done).await?);
+            let (cpu, wall) = (running.process.cpu() - cpu, begun.elapsed());
+            self.measured.others.push((self.others(running) - others) / wall.as_secs_f64());
+            parts.push(Part { units: users as u64, cpu, wall });
+        }
+        self.note(Row::Login, figure(&parts, |part| part.micros() / 1000.0));
+        sleep(self.plan.settle).await;
+        let grown = running.process.memory().saturating_sub(before);
+        self.note(Row::Memory, Figure::of(&[grown as f64 / self.plan.sessions as f64]));
+        drop(clients);
+        Ok(())
+    }
+
+    /// Messages in pairs.
+    async fn messages(
+        &mut self,
+        running: &Running,
+        door: &Arc<Door>,
+        window: usize,
+        managed: bool,
+    ) -> Result<Vec<Part>, Failed> {
+        let mut clients = self.clients(door).await?;
+        if managed {
+            for client in &mut clients {
+                client.ask("<enable xmlns='urn:xmpp:sm:3'/>", "<enabled").await?;
+            }
+        }
+        let received = Arc::default();
+        let mut tasks = pairs::begin(clients, window, managed, &received);
+        sleep(self.plan.warm).await;
+        let mut parts = Vec::new();
+        for _ in 0..self.plan.slices {
+            let (begun, cpu) = (Instant::now(), running.process.cpu());
+            let others = self.others(running);
+            let before = received.load(Ordering::Relaxed);
+            sleep(self.plan.slice).await;
+            let units = received.load(Ordering::Relaxed) - before;
+            let (cpu, wall) = (running.process.cpu() - cpu, begun.elapsed());
+            self.measured.others.push((self.others(running) - others) / wall.as_secs_f64());
+            parts.push(Part { units, cpu, wall });
+            if let Some(ended) = tasks.try_join_next() {
+                ended??;
+            }
+        }
+        Ok(parts)
+    }
+
+    // --- around them ---
+
+    async fn start(&self, setting: Setting) -> Result<(Running, Arc<Door>), Failed> {
+        let server = self.measured.server;
+        let running = server.start(self.place, &self.directory, setting).await?;
+        let door = Door::new(running.port, server.language())?;
+        Ok((running, door))
+    }
+
+    /// One session of every user, available.
+    async fn clients(&self, door: &Arc<Door>) -> Result<Vec<Client>, Failed> {
+        let mut clients = log_in(door, 0..self.plan.users, 0..1, &Arc::default()).await?;
+        if door.is_xmpp() {
+            for client in &mut clients {
+                // Answers come in order: when this one has come, presence is done with.
+                client.ask(AVAILABLE, "</iq>").await?;
+            }
+        }
+        Ok(clients)
+    }
+
+    /// Processor time of everybody but the server and the load, in seconds.
+    fn others(&self, running: &Running) -> f64 {
+        (everybody().saturating_sub(own()).saturating_sub(running.process.cpu())).as_secs_f64()
+    }
+}
+
+fn figure(parts: &[Part], of: impl Fn(&Part) -> f64) -> Option<Figure> {
+    Figure::of(&parts.iter().map(of).collect::<Vec<f64>>())
+}
+
+/// Makes the accounts that every server has.
+async fn register(door: &Arc<Door>, accounts: usize) -> Result<(), Failed> {
+    let gate = Arc::new(tokio::sync::Semaphore::new(4));
+    let mut tasks = JoinSet::new();
+    for account in 0..accounts {
+        let (gate, door) = (gate.clone(), door.clone());
+        tasks.spawn(async move {
+            let _permit = gate.acquire_owned().await?;
+            Client::register(&door, account).await
+        });
+    }
+    while let Some(made) = tasks.join_next().await {
+        made??;
+    }
+    Ok(())
+}
+
+/// Goes online and reads whatever comes.
+async fn listen(mut client: Client) -> Result<(), Failed> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    client.socket.write_all(b"<presence/>").await?;
+    client.socket.flush().await?;
+    let mut buffer = vec![0; 4 << 10];
+    while client.socket.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_counted_in_microseconds_for_each_unit() {
+        let part =
+            Part { units: 1000, cpu: Duration::from_millis(2), wall: Duration::from_secs(1) };
+
+        assert!((part.micros() - 2.0).abs() < 1e-9);
+        assert!((part.rate() - 1000.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,40 @@
+//! Our own server, as `cargo build --release` makes it.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use super::{Place, Process, Running, Setting, configure, says_where};
+use crate::Failed;
+use crate::load::client::{PASSWORD, name};
+
+/// Its configuration.
+const CONFIGURATION: &str = include_str!("../../peers/whoelse.toml");
+
+pub(super) async fn start(
+    place: &Place,
+    directory: &Path,
+    setting: Setting,
+) -> Result<Running, Failed> {
+    let file = directory.join("whoelse.toml");
+    let values = [
+        ("certificate", place.certificate().display().to_string()),
+        ("key", place.key().display().to_string()),
+        ("contacts", if setting.everyone { "everyone" } else { "everyone" }.to_owned()),
+        ("history", if setting.history { "1y" } else { "off" }.to_owned()),
+    ];
+    configure(&file, CONFIGURATION, &values)?;
+    let accounts: String =
+        (0..place.accounts).map(|account| format!("{} {PASSWORD}\n", name(account))).collect();
+    std::fs::write(directory.join("credentials.txt"), accounts)?;
+    let words = ["server", "0", "--config", &file.to_string_lossy()].map(str::to_owned);
+    let program = std::fs::canonicalize(&place.program)?;
+    let program = program.to_string_lossy();
+    let process = Process::start(&program, &words, directory, &[], Stdio::piped())?;
+    says_where(process, directory).await
+}
+
+pub(super) fn version(place: &Place) -> Option<String> {
+    let output = std::process::Command::new(&place.program).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.split_whitespace().nth(1).map(str::to_owned)
+}
