@@ -122,7 +122,7 @@ fn denied_login(denied: Denied) -> LoginError {
     match denied {
         Denied::NotReady => LoginError::Connect(ConnectError::Ended),
         Denied::BadName => LoginError::NotAName,
-        Denied::Untrusted | Denied::NoMechanism | Denied::Downgrade => {
+        Denied::Untrusted | Denied::NoMechanism | Denied::Downgrade | Denied::OnlyPlain => {
             LoginError::Refused { text: denied.to_string() }
         }
     }

@@ -1,4 +1,5 @@
-//! What is done from time to time: old things forgotten, the features' periodic taps.
+//! What is done from time to time: old things forgotten, lacking verifiers looked for, the
+//! features' periodic taps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ const INTERVALS: Duration = Duration::from_secs(400 * 86_400);
 /// Starts the tasks; they end with the node.
 pub(crate) fn start(node: &Arc<Node>) {
     spawn(node, PERIOD, |node| Box::pin(async move { forget(&node).await }));
+    spawn(node, PERIOD, |node| Box::pin(async move { node.look_for_lacking_verifiers().await }));
     for (period, tap) in node.wiring.periodic() {
         spawn(node, *period, *tap);
     }

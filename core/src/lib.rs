@@ -25,6 +25,7 @@ pub mod router;
 pub mod session;
 pub mod sessions;
 pub mod settings;
+mod verifiers;
 mod who_gets;
 
 pub use clock::{Clock, Time};

@@ -1,13 +1,11 @@
 //! What is asked before there is a session: may this name be tried, is this password right, may
 //! this account be made.
 //!
-//! Known and unknown names take the same path and the same time (security row 14). The slow part
-//! of a password, PBKDF2, runs where blocking is allowed, and only so many at once.
+//! Known and unknown names take the same path and the same time (security row 14). What is kept of
+//! a password is in [`crate::verifiers`].
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use whoelse_store::StoredVerifier;
 use whoelse_store::Throttle;
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
@@ -22,11 +20,7 @@ use crate::housekeeping::KNOWN_PLACE;
 use crate::keeper::After;
 use crate::node::Node;
 use crate::settings::Registration;
-
-/// Passwords that may wait for or be in PBKDF2 at once; past it a login is told to come back.
-pub(crate) const HASHING: usize = 256;
-/// The hashes of which a verifier is kept for every account.
-const HASHES: [Hash; 2] = [Hash::Sha1, Hash::Sha256];
+use crate::verifiers;
 
 impl Node {
     /// Counts a try for a name and finds its verifier.
@@ -87,7 +81,7 @@ impl Node {
         let stored = self.store.credentials(account.id).await?;
         let found = stored.into_iter().find(|stored| stored.mechanism == hash.mechanism());
         // An account without a verifier of this hash cannot be told from none at all.
-        Ok(found.and_then(|stored| read_verifier(stored, hash)).map_or(Known::No, Known::Yes))
+        Ok(found.and_then(|stored| verifiers::read(stored, hash)).map_or(Known::No, Known::Yes))
     }
 
     /// A try failed: what is said, and whether that was the last one on this connection.
@@ -171,15 +165,6 @@ impl Node {
         let mut rows = self.guard.rows(&key, &Place::local());
         rows.extend(gone.into_iter().map(|key| (key, None)));
         self.save_counts(rows).await;
-    }
-
-    /// Derives a verifier from a password where blocking is allowed; `None` when too many wait.
-    pub async fn hash<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let _permit = self.hashing.try_acquire().ok()?;
-        tokio::task::spawn_blocking(work).await.ok()
     }
 
     /// Answers a request about an account by somebody who has not logged in (XEP-0077).
@@ -309,16 +294,6 @@ impl Node {
         removed.await.map_err(internal)
     }
 
-    async fn verifiers(&self, password: Password) -> Result<Vec<StoredVerifier>, StanzaError> {
-        let derived = self
-            .hash(move || HASHES.map(|hash| write_verifier(Verifier::fresh(hash, &password))))
-            .await;
-        derived.map(Vec::from).ok_or_else(|| {
-            StanzaError::new(Condition::ResourceConstraint)
-                .with_text("the server is busy, try again in a moment")
-        })
-    }
-
     /// Whether the administrator has blocked an account.
     pub(crate) fn is_disabled(&self, account: &Account) -> bool {
         self.guard.is_disabled(&self.login_key(account.name()), self.clock.now())
@@ -387,26 +362,6 @@ fn refuse_blocked(blocked: &Blocked, now: Time) -> Refusal {
         Blocked::ByAdministrator => Refusal::new(SaslCondition::AccountDisabled)
             .with_text("this account is blocked by the administrator")
             .and_close(),
-    }
-}
-
-fn read_verifier(stored: StoredVerifier, hash: Hash) -> Option<Verifier> {
-    Some(Verifier {
-        hash,
-        salt: stored.salt,
-        iterations: NonZeroU32::new(u32::try_from(stored.iterations).ok()?)?,
-        stored_key: stored.stored_key,
-        server_key: stored.server_key,
-    })
-}
-
-fn write_verifier(verifier: Verifier) -> StoredVerifier {
-    StoredVerifier {
-        mechanism: verifier.hash.mechanism().to_owned(),
-        salt: verifier.salt,
-        iterations: i64::from(verifier.iterations.get()),
-        stored_key: verifier.stored_key,
-        server_key: verifier.server_key,
     }
 }
 

@@ -1,7 +1,7 @@
 //! One node: everything the rules need, wired together at start.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use arc_swap::{ArcSwap, Guard as Look};
@@ -51,6 +51,8 @@ pub struct Node {
     admins: ArcSwap<HashSet<String>>,
     next_session: AtomicU64,
     pub(crate) hashing: tokio::sync::Semaphore,
+    /// Whether every account has a verifier of every hash; once it is so, it stays so.
+    pub(crate) complete: AtomicBool,
 }
 
 /// The domain this node serves, and the account that stands for the server itself.
@@ -120,6 +122,7 @@ impl Node {
         let guard = Guard::default();
         let rows = store.throttle_load_all(clock.now().0).await?;
         guard.restore(rows.into_iter().map(|(key, row)| (key, Count::from(row))));
+        let complete = crate::verifiers::are_complete(&store).await?;
         let last_seq = store.last_seq().await?;
         let (keeper, work) = Keeper::new();
         let limits = &settings.limits;
@@ -140,7 +143,8 @@ impl Node {
             archive_key,
             admins: ArcSwap::from_pointee(admins),
             next_session: AtomicU64::new(1),
-            hashing: tokio::sync::Semaphore::new(crate::login::HASHING),
+            hashing: tokio::sync::Semaphore::new(crate::verifiers::HASHING),
+            complete: AtomicBool::new(complete),
         });
         let keeping = tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_seq));
         tokio::spawn(async move {
@@ -170,7 +174,7 @@ impl Node {
     /// is being hashed. A world with a clock of its own moves it only then.
     pub fn is_idle(&self) -> bool {
         self.keeper.waiting() == 0
-            && self.hashing.available_permits() == crate::login::HASHING
+            && self.hashing.available_permits() == crate::verifiers::HASHING
             && self.store.is_idle()
     }
 

@@ -2,6 +2,7 @@
 
 use whoelse_stream::plain::Plain;
 use whoelse_stream::scram::client::{self, Binding};
+use whoelse_stream::scram::downgrade::Offer;
 use whoelse_stream::scram::message::{
     ClientFinal, ClientFirst, ServerFirst, escape, parse_server_final,
 };
@@ -88,7 +89,8 @@ fn play_server(message: &[u8]) {
     for plus in [false, true] {
         let Ok(first) = ClientFirst::parse(message) else { return };
         let Ok(started) = server::Started::new(first, plus, true, &channel) else { continue };
-        let (challenged, _) = started.challenge(Verifier::fake(Hash::Sha1, b"x", "bob"), true);
+        let (challenged, _) =
+            started.challenge(Verifier::fake(Hash::Sha1, b"x", "bob"), true, &offer());
         assert!(challenged.finish(message).is_err());
     }
 }
@@ -97,11 +99,15 @@ fn play_server(message: &[u8]) {
 fn play_client(message: &[u8]) {
     let password = Password::new("pencil").expect("a password");
     let (started, first) =
-        client::Started::new(Hash::Sha1, "bob", password, &Binding::None).expect("a name");
+        client::Started::new(Hash::Sha1, "bob", password, &Binding::None, offer()).expect("a name");
     let nonce = first.rsplit("r=").next().unwrap_or_default();
     // With the right nonce now and then, so that the rest is reached; deriving is slow.
     let text = String::from_utf8_lossy(message).replace("r=abc", &format!("r={nonce}+"));
     if let Ok((proved, _)) = started.respond(text.as_bytes()) {
         assert!(proved.verify(message).is_err());
     }
+}
+
+fn offer() -> Offer {
+    Offer::new(["SCRAM-SHA-1"], Some(["tls-exporter"]))
 }

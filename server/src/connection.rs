@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 use whoelse_core::guard::Place;
 use whoelse_core::settings::Registration;
 use whoelse_core::{Node, Time};
+use whoelse_stream::scram::Hash;
 use whoelse_stream::server as stream;
 
 /// What lies below a connection when it comes in.
@@ -63,7 +64,7 @@ pub struct Connections {
     node: Arc<Node>,
     tls: Option<Certificate>,
     gate: Arc<Gate>,
-    /// Made anew when the domain gets another name.
+    /// Made anew when the domain gets another name, or another mechanism can be offered.
     streams: ArcSwap<Streams>,
     closing: watch::Sender<bool>,
     /// Tasks that hold a connection.
@@ -84,6 +85,7 @@ pub struct Certificate {
 #[derive(Debug)]
 struct Streams {
     domain: String,
+    hashes: &'static [Hash],
     starttls: Arc<stream::Config>,
     tls: Arc<stream::Config>,
     trusted: Arc<stream::Config>,
@@ -179,13 +181,16 @@ impl Connections {
         Running(self.clone())
     }
 
-    /// The machine's configuration behind a door. Follows the name of the domain, and so does a
-    /// certificate of our own making.
+    /// The machine's configuration behind a door. Follows what can be offered and the name of the
+    /// domain, and so does a certificate of our own making.
     fn stream(&self, door: Door) -> Arc<stream::Config> {
         let mut streams = self.streams.load_full();
-        if streams.domain != self.node.domain_name() {
+        let renamed = streams.domain != self.node.domain_name();
+        if renamed || streams.hashes != self.node.hashes() {
             streams = Arc::new(Streams::of(&self.node));
             self.streams.store(streams.clone());
+        }
+        if renamed {
             self.follow(&streams.domain);
         }
         match door {
@@ -206,9 +211,10 @@ impl Connections {
 
 impl Streams {
     fn of(node: &Node) -> Streams {
-        let domain = node.domain_name().to_string();
+        let (domain, hashes) = (node.domain_name().to_string(), node.hashes());
         let with = |transport| {
             let mut config = stream::Config::new(domain.clone());
+            config.hashes = hashes.to_vec();
             config.transport = transport;
             config.registration = match node.settings().registration {
                 Registration::Open => stream::Registration::Open,
@@ -222,6 +228,7 @@ impl Streams {
             tls: with(stream::Transport::Tls),
             trusted: with(stream::Transport::Trusted),
             domain,
+            hashes,
         }
     }
 }

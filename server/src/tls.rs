@@ -4,7 +4,6 @@
 //! handshake uses one of them from beginning to end, so that the channel binding made from it is
 //! the right one.
 
-mod end_point;
 mod files;
 mod self_signed;
 
@@ -13,14 +12,14 @@ pub use self_signed::{OwnFiles, ensure};
 
 use crate::connection::Io;
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::{ProtocolVersion, ServerConfig};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use whoelse_stream::ChannelBindings;
+use whoelse_stream::{ChannelBindings, server_end_point};
 
 /// XEP-0368: the protocol's name in ALPN.
 const ALPN: &[u8] = b"xmpp-client";
@@ -77,14 +76,8 @@ impl Tls {
         let config = if direct { &shown.direct } else { &shown.starttls };
         let stream = TlsAcceptor::from(config.clone()).accept(io).await?;
         let connection = stream.get_ref().1;
-        // RFC 9266, 4.2: on TLS 1.2 only with the extended master secret, of which rustls does
-        // not tell whether it was used.
-        let exporter = (connection.protocol_version() == Some(ProtocolVersion::TLSv1_3))
-            .then(|| {
-                let label = b"EXPORTER-Channel-Binding";
-                connection.export_keying_material([0; 32], label, Some(b""))
-            })
-            .and_then(Result::ok);
+        let label = b"EXPORTER-Channel-Binding";
+        let exporter = connection.export_keying_material([0; 32], label, Some(b"")).ok();
         let bindings = ChannelBindings { exporter, server_end_point: shown.end_point.clone() };
         Ok((stream, bindings))
     }
@@ -100,16 +93,19 @@ impl Shown {
         let private = files::private_key(key)?;
         // `chain` has refused an empty file.
         let own = chain.first().map(|own| own.to_vec()).unwrap_or_default();
-        let config = ServerConfig::builder_with_provider(provider.clone())
+        let mut config = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
             .map_err(|error| TlsError::unfit(certificate, key, &error))?;
+        // RFC 9266, 4.2: on TLS 1.2 the exporter binds only with the extended master secret (RFC
+        // 7627), which every TLS library has had since about 2016.
+        config.require_ems = true;
         let mut direct = config.clone();
         direct.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Shown {
             starttls: Arc::new(config),
             direct: Arc::new(direct),
-            end_point: end_point::binding(&own),
+            end_point: server_end_point(&own),
             fingerprint: Fingerprint::of(&own),
         })
     }

@@ -14,7 +14,10 @@ const INSERT: &str = "INSERT INTO credentials \
     (account, mechanism, salt, iterations, stored_key, server_key) \
     VALUES ($1, $2, $3, $4, $5, $6)";
 
-pub(crate) const STATEMENTS: &[&str] = &[LIST, CLEAR, INSERT];
+const LACKING: &str = "SELECT 1 FROM credentials a WHERE a.mechanism = $1 AND NOT EXISTS \
+    (SELECT 1 FROM credentials b WHERE b.account = a.account AND b.mechanism = $2) LIMIT 1";
+
+pub(crate) const STATEMENTS: &[&str] = &[LIST, CLEAR, INSERT, LACKING];
 
 /// What a SCRAM server keeps of a password (RFC 5802, 3).
 ///
@@ -22,7 +25,7 @@ pub(crate) const STATEMENTS: &[&str] = &[LIST, CLEAR, INSERT];
 /// printed.
 #[derive(Clone)]
 pub struct StoredVerifier {
-    /// `SCRAM-SHA-1` or `SCRAM-SHA-256`.
+    /// `SCRAM-SHA-1`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
     pub mechanism: String,
     /// The salt.
     pub salt: Vec<u8>,
@@ -48,6 +51,12 @@ impl Store {
     pub async fn credentials(&self, account: i64) -> Result<Vec<StoredVerifier>> {
         credentials(&mut *self.reader().await?, account).await
     }
+
+    /// Tells whether an account that has a verifier of one mechanism has none of another.
+    pub async fn is_verifier_lacking(&self, has: &str, lacks: &str) -> Result<bool> {
+        let query = sqlx::query(LACKING).bind(has).bind(lacks);
+        Ok(query.fetch_optional(&mut *self.reader().await?).await?.is_some())
+    }
 }
 
 impl Tx {
@@ -62,8 +71,17 @@ impl Tx {
         account: i64,
         verifiers: &[StoredVerifier],
     ) -> Result<()> {
+        sqlx::query(CLEAR).bind(account).execute(self.conn()?).await?;
+        self.add_credentials(account, verifiers).await
+    }
+
+    /// Gives an account these verifiers beside those it has.
+    pub async fn add_credentials(
+        &mut self,
+        account: i64,
+        verifiers: &[StoredVerifier],
+    ) -> Result<()> {
         let conn = self.conn()?;
-        sqlx::query(CLEAR).bind(account).execute(&mut *conn).await?;
         for verifier in verifiers {
             sqlx::query(INSERT)
                 .bind(account)
@@ -130,6 +148,28 @@ mod tests {
         let twice = [verifier("SCRAM-SHA-1", 1), verifier("SCRAM-SHA-1", 2)];
 
         assert!(tx.set_credentials(bob, &twice).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_verifier_that_an_account_lacks_is_noticed_until_it_is_added() {
+        let (_dir, store) = fresh().await;
+        let lacking =
+            async || store.is_verifier_lacking("SCRAM-SHA-256", "SCRAM-SHA-512").await.unwrap();
+        assert!(!lacking().await);
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        tx.set_credentials(bob, &[verifier("SCRAM-SHA-256", 1)]).await.unwrap();
+        let both = [verifier("SCRAM-SHA-256", 2), verifier("SCRAM-SHA-512", 3)];
+        tx.set_credentials(eve, &both).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(lacking().await);
+
+        let mut tx = store.begin().await.unwrap();
+        tx.add_credentials(bob, &[verifier("SCRAM-SHA-512", 4)]).await.unwrap();
+        tx.commit().await.unwrap();
+
+        assert!(!lacking().await);
+        assert_eq!(store.credentials(bob).await.unwrap().len(), 2);
     }
 
     #[test]

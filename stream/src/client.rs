@@ -8,6 +8,7 @@
 use crate::binding::ChannelBindings;
 use crate::features::Features;
 use crate::header::{self, Attributes};
+use crate::sasl::Mechanism;
 use crate::sm;
 use crate::transport::Transport;
 use std::collections::VecDeque;
@@ -37,6 +38,9 @@ pub struct Config {
     /// Whether the channel may carry a password or a registration, see
     /// [`Machine::trust_channel`]. A [`Transport::Trusted`] one always may.
     pub trust_channel: bool,
+    /// Whether the password itself is not to be sent even over a trusted channel, because a
+    /// login with this server has been by SCRAM before (XEP-0474, 6).
+    pub never_plain: bool,
     /// The language of what we send, for the header.
     pub lang: String,
     /// The resource to ask for; the server chooses if there is none.
@@ -56,6 +60,7 @@ impl Config {
             domain: domain.into(),
             transport: Transport::StartTls,
             trust_channel: false,
+            never_plain: false,
             lang: "en".into(),
             resource: None,
             resume: None,
@@ -76,7 +81,8 @@ pub struct Machine {
     state: State,
     /// The features of the present stage.
     features: Features,
-    proved_channel: bool,
+    /// How we logged in, once the server has said so.
+    mechanism: Option<Mechanism>,
 }
 
 /// What the machine waits for.
@@ -145,7 +151,7 @@ impl Machine {
             steps: VecDeque::new(),
             state: State::Over,
             features: Features::default(),
-            proved_channel: false,
+            mechanism: None,
         };
         machine.start(stage);
         machine
@@ -216,7 +222,12 @@ impl Machine {
     /// verifier: its signature was right and bound to the channel. Nobody sits in between then,
     /// whatever the certificate says.
     pub fn proved_channel(&self) -> bool {
-        self.proved_channel
+        self.mechanism.is_some_and(Mechanism::is_bound)
+    }
+
+    /// How we logged in; `None` before.
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        self.mechanism
     }
 
     /// The answer to [`Step::StartTls`]: the handshake is done, and this is its channel.

@@ -1,6 +1,7 @@
 //! RFC 6120, 4.3.2, stream features: what a server offers at each stage, and how a client reads it.
 
 use crate::sasl::Mechanism;
+use crate::scram::downgrade::Offer;
 use compact_str::CompactString;
 use whoelse_xmpp::{Child, Stanza, ns, write::Element};
 
@@ -89,6 +90,13 @@ impl Features {
             sm: features.has("sm", ns::SM),
             activity: features.has("activity", ns::WHOELSE_ACTIVITY),
         }
+    }
+
+    /// XEP-0474: what is compared with the hash that the server signs.
+    pub fn offer(&self) -> Offer {
+        let types = self.channel_bindings.as_deref();
+        let types = types.map(|types| types.iter().map(String::as_str));
+        Offer::new(self.mechanisms.iter().map(String::as_str), types)
     }
 
     /// Whether a mechanism is offered.

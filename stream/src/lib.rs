@@ -7,6 +7,7 @@
 
 pub mod binding;
 pub mod client;
+mod end_point;
 pub mod features;
 mod header;
 pub mod plain;
@@ -19,6 +20,7 @@ pub mod token;
 mod transport;
 
 pub use binding::ChannelBindings;
+pub use end_point::server_end_point;
 pub use features::Features;
 pub use secret::Password;
 pub use token::token;

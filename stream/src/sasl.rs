@@ -8,7 +8,7 @@ use whoelse_xmpp::{Stanza, ns, write::Element};
 /// A way to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mechanism {
-    /// RFC 5802, RFC 7677: the password is proved, not told.
+    /// RFC 5802, RFC 7677 and their like with SHA-512: the password is proved, not told.
     Scram {
         /// With this hash.
         hash: Hash,
@@ -24,9 +24,11 @@ pub enum Mechanism {
 impl Mechanism {
     /// All of them, in the order of preference. Binding counts more than the hash: it is what
     /// shows that nobody sits in between.
-    pub const ALL: [Mechanism; 6] = [
+    pub const ALL: [Mechanism; 8] = [
+        Mechanism::Scram { hash: Hash::Sha512, plus: true },
         Mechanism::Scram { hash: Hash::Sha256, plus: true },
         Mechanism::Scram { hash: Hash::Sha1, plus: true },
+        Mechanism::Scram { hash: Hash::Sha512, plus: false },
         Mechanism::Scram { hash: Hash::Sha256, plus: false },
         Mechanism::Scram { hash: Hash::Sha1, plus: false },
         Mechanism::Plain,
@@ -40,6 +42,8 @@ impl Mechanism {
             Mechanism::Scram { hash: Hash::Sha1, plus: true } => "SCRAM-SHA-1-PLUS",
             Mechanism::Scram { hash: Hash::Sha256, plus: false } => "SCRAM-SHA-256",
             Mechanism::Scram { hash: Hash::Sha256, plus: true } => "SCRAM-SHA-256-PLUS",
+            Mechanism::Scram { hash: Hash::Sha512, plus: false } => "SCRAM-SHA-512",
+            Mechanism::Scram { hash: Hash::Sha512, plus: true } => "SCRAM-SHA-512-PLUS",
             Mechanism::Plain => "PLAIN",
             Mechanism::External => "EXTERNAL",
         }
@@ -205,7 +209,7 @@ mod tests {
         for mechanism in Mechanism::ALL {
             assert_eq!(Mechanism::from_name(mechanism.name()), Some(mechanism));
         }
-        for unknown in ["", "plain", "SCRAM-SHA-512", "ANONYMOUS", "SCRAM-SHA-1-PLUS-PLUS"] {
+        for unknown in ["", "plain", "SCRAM-SHA-384", "ANONYMOUS", "SCRAM-SHA-1-PLUS-PLUS"] {
             assert_eq!(Mechanism::from_name(unknown), None);
         }
     }

@@ -1,6 +1,7 @@
 //! RFC 5802 and RFC 7677, SCRAM: a password proved by both ends and told by none.
 //!
-//! The messages are in [`message`], the server's side in [`server`], the client's in [`client`].
+//! The messages are in [`message`], the server's side in [`server`], the client's in [`client`],
+//! what keeps the choice of a mechanism from being tampered with in [`downgrade`].
 //! Only StoredKey and ServerKey are ever kept; neither lets anybody log in.
 
 use crate::secret::{Password, same_secret};
@@ -10,6 +11,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 pub mod client;
+pub mod downgrade;
 pub mod message;
 pub mod server;
 
@@ -27,17 +29,20 @@ pub enum Hash {
     Sha1,
     /// RFC 7677.
     Sha256,
+    /// draft-melnikov-scram-sha-512: RFC 5802 with the longer hash, under the registered name.
+    Sha512,
 }
 
 impl Hash {
     /// Every hash there is a verifier for, the stronger first.
-    pub const ALL: [Hash; 2] = [Hash::Sha256, Hash::Sha1];
+    pub const ALL: [Hash; 3] = [Hash::Sha512, Hash::Sha256, Hash::Sha1];
 
     /// The mechanism without channel binding, as it stands in the store: `SCRAM-SHA-256`.
     pub fn mechanism(self) -> &'static str {
         match self {
             Hash::Sha1 => "SCRAM-SHA-1",
             Hash::Sha256 => "SCRAM-SHA-256",
+            Hash::Sha512 => "SCRAM-SHA-512",
         }
     }
 
@@ -54,6 +59,7 @@ impl Hash {
         match self {
             Hash::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
             Hash::Sha256 => hmac::HMAC_SHA256,
+            Hash::Sha512 => hmac::HMAC_SHA512,
         }
     }
 
@@ -61,6 +67,7 @@ impl Hash {
         match self {
             Hash::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
             Hash::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
+            Hash::Sha512 => pbkdf2::PBKDF2_HMAC_SHA512,
         }
     }
 
@@ -133,21 +140,24 @@ impl Verifier {
     ///
     /// `name` is the whole bare address where several domains share the secret.
     pub fn fake(hash: Hash, secret: &[u8], name: &str) -> Verifier {
-        let mixed = |what: &str| {
+        let mixed = |what: &str, len| {
             // Every part but the last is a word of ours, so the zero bytes separate them.
             let text = [what, hash.mechanism(), name].join("\0");
-            Hash::Sha256.keyed(secret, text.as_bytes())
-        };
-        let cut = |mut bytes: Vec<u8>, len| {
+            let mut bytes = Hash::Sha512.keyed(secret, text.as_bytes());
             bytes.truncate(len);
             bytes
         };
+        // The salt is all of it that is ever told; what it is made with must not change, or names
+        // that do not exist would be those whose salt an update has changed.
+        let mut salt =
+            Hash::Sha256.keyed(secret, ["salt", hash.mechanism(), name].join("\0").as_bytes());
+        salt.truncate(SALT);
         Verifier {
             hash,
-            salt: cut(mixed("salt"), SALT),
+            salt,
             iterations: ITERATIONS,
-            stored_key: cut(mixed("stored key"), hash.len()),
-            server_key: cut(mixed("server key"), hash.len()),
+            stored_key: mixed("stored key", hash.len()),
+            server_key: mixed("server key", hash.len()),
         }
     }
 
@@ -177,7 +187,8 @@ pub enum ScramError {
     Malformed,
     /// A message demands an extension (`m=`) nobody has defined.
     Extension,
-    /// The client believes that we offer no channel binding, but we did: somebody took it out.
+    /// What the server offered is not what the client saw: somebody in between has changed it
+    /// (RFC 5802, 6; XEP-0474).
     Downgrade,
     /// The channel binding is not the one of this channel, or of a type we do not have here.
     Binding,
@@ -197,7 +208,7 @@ impl fmt::Display for ScramError {
         f.write_str(match self {
             ScramError::Malformed => "a login message is malformed",
             ScramError::Extension => "a login message demands an unknown extension",
-            ScramError::Downgrade => "somebody between the two ends hides channel binding",
+            ScramError::Downgrade => "somebody in between has changed what the server offers",
             ScramError::Binding => "the login is bound to another channel",
             ScramError::Nonce => "the nonce is of another login",
             ScramError::Proof => "the proof is wrong",
@@ -247,6 +258,17 @@ mod tests {
         assert_eq!(fake(b"one", "nobody"), fake(b"one", "nobody"));
         assert_ne!(fake(b"one", "nobody"), fake(b"one", "nobody2"));
         assert_ne!(fake(b"one", "nobody"), fake(b"two", "nobody"));
+    }
+
+    #[test]
+    fn a_fake_salt_is_the_one_of_every_release() {
+        // hmac.new(b"secret", b"salt\0SCRAM-SHA-1\0nobody", "sha256").digest()[:16], in Python.
+        let fake = Verifier::fake(Hash::Sha1, b"secret", "nobody");
+
+        assert_eq!(
+            fake.salt,
+            [129, 176, 135, 150, 182, 59, 162, 120, 62, 30, 137, 41, 40, 188, 183, 57]
+        );
     }
 
     #[test]

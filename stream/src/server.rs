@@ -11,6 +11,7 @@
 use crate::binding::ChannelBindings;
 use crate::header::{self, Attributes};
 use crate::sasl::{Mechanism, Refusal};
+use crate::scram::Hash;
 use crate::{features, sm, token};
 use compact_str::CompactString;
 use std::collections::VecDeque;
@@ -49,6 +50,9 @@ pub struct Config {
     pub transport: Transport,
     /// Whether strangers may make accounts.
     pub registration: Registration,
+    /// The hashes of which every account has a verifier: SCRAM is offered with these. A client
+    /// takes the strongest on offer, so one that some accounts lack would lock them out.
+    pub hashes: Vec<Hash>,
     /// What the server's features add to the stream features after login, encoded.
     pub offers: Vec<u8>,
     /// What an element may cost until a resource is bound.
@@ -58,12 +62,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// One domain over STARTTLS, registration closed, the usual limits.
+    /// One domain over STARTTLS, registration closed, every hash, the usual limits.
     pub fn new(domain: impl Into<String>) -> Config {
         Config {
             domains: vec![domain.into()],
             transport: Transport::StartTls,
             registration: Registration::Closed,
+            hashes: Hash::ALL.to_vec(),
             offers: Vec::new(),
             before_login: Limits::BEFORE_LOGIN,
             after_login: Limits::AFTER_LOGIN,
@@ -364,7 +369,7 @@ impl Machine {
         let (features, state) = match stage {
             Stage::Tls => (features::before_tls(), State::BeforeTls),
             Stage::Login => (
-                features::before_login(&self.offered(), self.channel.types(), self.registers()),
+                features::before_login(&self.offered(), self.bindings(), self.registers()),
                 State::BeforeLogin,
             ),
             Stage::Bind => (features::before_bind(&self.config.offers), State::BeforeBind),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use whoelse_stream::client::{self, Opening, Probe, Resumption};
 use whoelse_stream::sasl::{Condition as Sasl, Refusal};
-use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::scram::{Hash, ScramError, Verifier};
 use whoelse_stream::server::{self, LookupAnswer, RegisterAnswer, RegisterRequest, Registration};
 use whoelse_stream::sm::{self, Handled, Sent};
 use whoelse_stream::{ChannelBindings, Password, Transport};
@@ -128,6 +128,12 @@ impl Pair {
             asked: Vec::new(),
             taken_out: Vec::new(),
         }
+    }
+
+    /// The server offers SCRAM with these hashes alone.
+    fn offer_only(&mut self, hashes: &[Hash]) {
+        let config = server::Config { hashes: hashes.to_vec(), ..server::Config::new(DOMAIN) };
+        self.server = server::Machine::new(Arc::new(config), None);
     }
 
     /// Carries bytes to and fro until both ends are silent.
@@ -269,7 +275,7 @@ fn a_login_from_the_first_byte_in_pieces_of_any_size() {
         let steps = pair.run();
 
         assert_eq!(bound(&steps), "bob@a.example/desk");
-        assert_eq!(pair.asked, ["SCRAM-SHA-256-PLUS"]);
+        assert_eq!(pair.asked, ["SCRAM-SHA-512-PLUS"]);
         assert!(pair.client.proved_channel());
         assert!(pair.server.is_open());
     }
@@ -293,12 +299,12 @@ fn every_mechanism_logs_in() {
     let none = ChannelBindings::default;
     let certificate = || ChannelBindings { exporter: None, ..channel() };
     for (ends, expected) in [
-        (Ends { client: channel(), server: channel() }, "SCRAM-SHA-256-PLUS"),
-        (Ends { client: certificate(), server: certificate() }, "SCRAM-SHA-256-PLUS"),
-        (Ends { client: certificate(), server: channel() }, "SCRAM-SHA-256-PLUS"),
-        (Ends { client: none(), server: channel() }, "SCRAM-SHA-256"),
-        (Ends { client: channel(), server: none() }, "SCRAM-SHA-256"),
-        (Ends { client: none(), server: none() }, "SCRAM-SHA-256"),
+        (Ends { client: channel(), server: channel() }, "SCRAM-SHA-512-PLUS"),
+        (Ends { client: certificate(), server: certificate() }, "SCRAM-SHA-512-PLUS"),
+        (Ends { client: certificate(), server: channel() }, "SCRAM-SHA-512-PLUS"),
+        (Ends { client: none(), server: channel() }, "SCRAM-SHA-512"),
+        (Ends { client: channel(), server: none() }, "SCRAM-SHA-512"),
+        (Ends { client: none(), server: none() }, "SCRAM-SHA-512"),
     ] {
         for transport in [Transport::StartTls, Transport::Tls] {
             let config = client::Config { transport, ..client::Config::new(DOMAIN) };
@@ -314,6 +320,8 @@ fn every_mechanism_logs_in() {
     }
 }
 
+const SHA_512_PLUS: &str = "<mechanism>SCRAM-SHA-512-PLUS</mechanism>";
+const SHA_512: &str = "<mechanism>SCRAM-SHA-512</mechanism>";
 const SHA_256_PLUS: &str = "<mechanism>SCRAM-SHA-256-PLUS</mechanism>";
 const SHA_1_PLUS: &str = "<mechanism>SCRAM-SHA-1-PLUS</mechanism>";
 const SHA_256: &str = "<mechanism>SCRAM-SHA-256</mechanism>";
@@ -326,14 +334,20 @@ const BINDINGS: &str = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channe
 fn the_weaker_mechanisms_log_in_where_there_is_nothing_better() {
     let none = Ends { client: ChannelBindings::default(), server: ChannelBindings::default() };
     let bound = Ends { client: channel(), server: channel() };
-    for (ends, taken_out, expected) in [
-        (bound, vec![SHA_256_PLUS], "SCRAM-SHA-1-PLUS"),
-        (none.clone(), vec![SHA_256], "SCRAM-SHA-1"),
-        (none, vec![SHA_256, SHA_1], "PLAIN"),
+    for (ends, hashes, expected) in [
+        (&bound, &[Hash::Sha256, Hash::Sha1][..], "SCRAM-SHA-256-PLUS"),
+        (&bound, &[Hash::Sha1], "SCRAM-SHA-1-PLUS"),
+        (&none, &[Hash::Sha256, Hash::Sha1], "SCRAM-SHA-256"),
+        (&none, &[Hash::Sha1], "SCRAM-SHA-1"),
+        (&none, &[], "PLAIN"),
     ] {
-        let memory = Memory::with("bob", "pencil");
-        let mut pair = Pair::over(memory, client::Config::new(DOMAIN), 1 << 20, ends);
-        pair.taken_out = taken_out;
+        let mut pair = Pair::over(
+            Memory::with("bob", "pencil"),
+            client::Config::new(DOMAIN),
+            1 << 20,
+            ends.clone(),
+        );
+        pair.offer_only(hashes);
         pair.run();
         pair.client.trust_channel();
         pair.client.login("bob", password("pencil")).unwrap();
@@ -342,18 +356,90 @@ fn the_weaker_mechanisms_log_in_where_there_is_nothing_better() {
     }
 }
 
+/// Somebody in between takes these texts out, and the client tries to log in.
+fn stripped(taken_out: &[&'static str], ends: Ends) -> Pair {
+    let memory = Memory::with("bob", "pencil");
+    let mut pair = Pair::over(memory, client::Config::new(DOMAIN), 1 << 20, ends);
+    pair.taken_out = taken_out.to_vec();
+    pair.run();
+    pair.client.trust_channel();
+    pair
+}
+
+#[test]
+fn whoever_takes_a_mechanism_out_is_noticed_by_the_client() {
+    let none = Ends { client: ChannelBindings::default(), server: channel() };
+    let both = Ends { client: channel(), server: channel() };
+    for (taken_out, ends) in [
+        (&[SHA_512_PLUS][..], &both),
+        (&[SHA_512_PLUS, SHA_256_PLUS], &both),
+        (&[SHA_512], &none),
+        (&[SHA_512, SHA_256], &none),
+        // Of no use to this client, and still seen.
+        (&[SHA_1], &both),
+        (&["<mechanism>PLAIN</mechanism>"], &both),
+    ] {
+        let mut pair = stripped(taken_out, ends.clone());
+        pair.client.login("bob", password("pencil")).unwrap();
+
+        let steps = pair.run();
+
+        let expected = client::Reason::Scram(ScramError::Downgrade);
+        assert!(
+            matches!(&steps[..], [client::Step::GaveUp(reason)] if *reason == expected),
+            "{taken_out:?} {steps:?}"
+        );
+    }
+}
+
+#[test]
+fn whoever_takes_a_type_of_channel_binding_out_is_noticed_by_the_client() {
+    let (exporter, end_point) = (
+        "<channel-binding type='tls-exporter'/>",
+        "<channel-binding type='tls-server-end-point'/>",
+    );
+    for taken_out in [&[exporter][..], &[end_point], &[exporter, end_point], &[BINDINGS]] {
+        let mut pair = stripped(taken_out, Ends { client: channel(), server: channel() });
+        pair.client.login("bob", password("pencil")).unwrap();
+
+        let steps = pair.run();
+
+        let expected = client::Reason::Scram(ScramError::Downgrade);
+        assert!(
+            matches!(&steps[..], [client::Step::GaveUp(reason)] if *reason == expected),
+            "{taken_out:?} {steps:?}"
+        );
+    }
+}
+
+#[test]
+fn whoever_leaves_nothing_but_plain_gets_no_password_that_was_safe_before() {
+    let all = [SHA_512_PLUS, SHA_256_PLUS, SHA_1_PLUS, SHA_512, SHA_256, SHA_1, BINDINGS];
+    let memory = Memory::with("bob", "pencil");
+    let config = client::Config { never_plain: true, ..client::Config::new(DOMAIN) };
+    let mut pair = Pair::with(memory, config, 1 << 20);
+    pair.taken_out = all.to_vec();
+    pair.run();
+    pair.client.trust_channel();
+
+    assert_eq!(pair.client.login("bob", password("pencil")), Err(client::Denied::OnlyPlain));
+    assert!(pair.client.take_output().is_empty());
+}
+
 #[test]
 fn whoever_hides_channel_binding_is_noticed_by_one_of_the_ends() {
+    let all = vec![SHA_512_PLUS, SHA_256_PLUS, SHA_1_PLUS];
     // By the client, if the types of XEP-0440 are left standing.
     let mut pair = Pair::new(Memory::with("bob", "pencil"));
-    pair.taken_out = vec![SHA_256_PLUS, SHA_1_PLUS];
+    pair.taken_out = all.clone();
     pair.run();
     let denied = pair.client.login("bob", password("pencil"));
     assert_eq!(denied, Err(client::Denied::Downgrade));
 
     // By the server, if they are not.
     let mut pair = Pair::new(Memory::with("bob", "pencil"));
-    pair.taken_out = vec![SHA_256_PLUS, SHA_1_PLUS, BINDINGS];
+    pair.taken_out = all;
+    pair.taken_out.push(BINDINGS);
     pair.run();
     pair.client.login("bob", password("pencil")).unwrap();
     let steps = pair.run();

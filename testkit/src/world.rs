@@ -67,7 +67,7 @@ const TURNS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 /// The verifiers of [`PASSWORD`], made once: everybody in a scene has the same.
 static VERIFIERS: LazyLock<Option<Vec<StoredVerifier>>> = LazyLock::new(|| {
     let password = Password::new(PASSWORD).ok()?;
-    let verifiers = [Hash::Sha1, Hash::Sha256].map(|hash| {
+    let verifiers = Hash::ALL.map(|hash| {
         let verifier = Verifier::derive(hash, &password, b"salt of a scene", TURNS);
         StoredVerifier {
             mechanism: hash.mechanism().to_owned(),

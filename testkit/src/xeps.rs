@@ -8,6 +8,7 @@ const BELOW: &[(u16, &str, &str)] = &[
     (198, "1.6.3", "`stream`, `core`: stream management and resumption"),
     (368, "1.1.0", "`server`: direct TLS"),
     (440, "1.0.0", "`stream`: channel bindings named"),
+    (474, "0.5.0", "`stream`: both ends compare what was offered"),
 ];
 
 /// What a XEP is called.
@@ -33,6 +34,7 @@ const TITLES: &[(u16, &str)] = &[
     (359, "Unique and Stable Stanza IDs"),
     (368, "SRV records for XMPP over TLS"),
     (440, "SASL Channel-Binding Type Capability"),
+    (474, "SASL SCRAM Downgrade Protection"),
     (478, "Stream Limits Advertisement"),
 ];
 
@@ -41,8 +43,8 @@ const HEAD: &str = "\
 # What whoelse speaks
 
 RFC 6120 (core), RFC 6121 (messages and presence, where everybody sees everybody), RFC 7590 (TLS),
-RFC 5802, 7677 and 9266 (SCRAM-SHA-1 and -256, with channel binding), and these XEPs, each to the
-version named and with a conversation for every refusal its text lists (`scenes/xep-NNNN`).
+RFC 5802, 7677 and 9266 (SCRAM-SHA-1, -256 and -512, with channel binding), and these XEPs, each to
+the version named and with a conversation for every refusal its text lists (`scenes/xep-NNNN`).
 
 This page is written by a test; do not change it by hand: `UPDATE=1 cargo test -p whoelse-testkit`.
 

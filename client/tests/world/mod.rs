@@ -22,7 +22,7 @@ use whoelse_stream::sm::{Element as Sm, Enabled};
 use whoelse_stream::{ChannelBindings, Password, Transport};
 use whoelse_xmpp::{BareJid, Condition, Kind, Stanza, StanzaError, StreamError, ns};
 
-const HASHES: [Hash; 2] = [Hash::Sha1, Hash::Sha256];
+const HASHES: [Hash; 3] = Hash::ALL;
 
 /// A server, and what the test wants of it.
 #[derive(Clone)]

@@ -10,8 +10,9 @@ use whoelse_core::account::Account;
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Time};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
+use whoelse_stream::scram::Hash;
 use whoelse_stream::server::{LookupAnswer, Machine, Step};
-use whoelse_stream::token;
+use whoelse_stream::{Password, token};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError};
 
 /// How long a last word to somebody who may not be listening may take.
@@ -29,6 +30,8 @@ struct Negotiation {
     /// By which a login is tried, for the count.
     mechanism: &'static str,
     hold: Option<Hold>,
+    /// The password that is being checked, if its account may lack a verifier.
+    told: Option<Password>,
 }
 
 /// How a part of the negotiation ended.
@@ -62,6 +65,7 @@ pub(super) async fn run<S: Io>(
         is_server: false,
         mechanism: Mechanism::External.name(),
         hold: None,
+        told: None,
     };
     let opened = match door {
         Door::StartTls => negotiation.starttls(io).await,
@@ -232,6 +236,7 @@ impl Negotiation {
                 self.machine.lookup(answer);
             }
             Step::Derive { password, verifier } => {
+                self.told = (node.hashes() != Hash::ALL).then(|| password.clone());
                 match node.hash(move || verifier.derive_like(&password)).await {
                     Some(derived) => self.machine.derived(&derived),
                     None => {
@@ -243,6 +248,7 @@ impl Negotiation {
             }
             Step::AuthFailed { localpart } => {
                 self.count_login("wrong");
+                self.told = None;
                 let refusal = node.login_failed(&localpart, &self.peer.place).await;
                 self.machine.failed(&refusal);
             }
@@ -251,6 +257,9 @@ impl Negotiation {
                     Ok(()) => {
                         self.count_login("ok");
                         self.machine.succeeded();
+                        if let Some(password) = self.told.take() {
+                            node.complete_verifiers(&localpart, password);
+                        }
                     }
                     Err(refusal) => {
                         self.count_login("refused");

@@ -2,7 +2,7 @@
 //! success that was not proved.
 
 use super::{Denied, Machine, Reason, Stage, State, Step};
-use crate::binding::{ChannelBindings, SERVER_END_POINT};
+use crate::binding::ChannelBindings;
 use crate::features::Features;
 use crate::plain;
 use crate::sasl::{self, Mechanism, Refusal};
@@ -14,20 +14,20 @@ use whoelse_xmpp::{Stanza, ns};
 /// How far a login is.
 pub(super) enum Login {
     /// SCRAM: the server owes salt and nonce.
-    Started { exchange: Started, bound: bool },
+    Started { exchange: Started, mechanism: Mechanism },
     /// SCRAM: the server owes its proof.
-    Responded { exchange: Proved, bound: bool },
+    Responded { exchange: Proved, mechanism: Mechanism },
     /// The server owes its verdict, and nothing else.
-    Told { bound: bool },
+    Told { mechanism: Mechanism },
 }
 
 /// The best mechanism on offer, and what it says about channel binding (XEP-0440, 3).
 ///
-/// PLAIN only over a channel that is trusted with a password.
+/// PLAIN only over a channel that may carry a password.
 pub fn choose(
     features: &Features,
     channel: &ChannelBindings,
-    trusted: bool,
+    plain: Plain,
 ) -> Result<(Mechanism, Binding), Denied> {
     let offered = |mechanism: &&Mechanism| features.offers(**mechanism);
     let bound = Mechanism::ALL.iter().filter(|mechanism| mechanism.is_bound()).find(offered);
@@ -41,27 +41,37 @@ pub fn choose(
             if let Some((type_, data)) = common.and_then(|t| Some((t, channel.get(t)?))) {
                 return Ok((*bound, Binding::Bound(type_, data.to_vec())));
             }
-            // Rule 6: every server has this one, so somebody took it out.
-            if !lists(SERVER_END_POINT) {
-                return Err(Denied::Downgrade);
-            }
-            Binding::None
+            // Rule 6 of XEP-0440, as XEP-0474 has it: perhaps somebody took ours out.
+            Binding::NoneInCommon
         }
         // Rule 5: types without a mechanism that uses them.
         None if listed.is_some() => return Err(Denied::Downgrade),
         None => Binding::NotOffered,
     };
 
-    let unbound = |mechanism: &&Mechanism| match mechanism {
-        Mechanism::Scram { plus, .. } => !plus,
-        Mechanism::Plain => trusted,
-        Mechanism::External => false,
-    };
-    let best = Mechanism::ALL.iter().filter(unbound).find(offered);
-    if let Some(best) = best {
+    let scram = |mechanism: &&Mechanism| matches!(mechanism, Mechanism::Scram { plus: false, .. });
+    if let Some(best) = Mechanism::ALL.iter().filter(scram).find(offered) {
         return Ok((*best, binding));
     }
-    Err(if features.offers(Mechanism::Plain) { Denied::Untrusted } else { Denied::NoMechanism })
+    match (features.offers(Mechanism::Plain), plain) {
+        (false, _) => Err(Denied::NoMechanism),
+        // Nobody signs the list of who logs in with PLAIN.
+        (true, _) if binding == Binding::NoneInCommon => Err(Denied::Downgrade),
+        (true, Plain::Allowed) => Ok((Mechanism::Plain, binding)),
+        (true, Plain::Untrusted) => Err(Denied::Untrusted),
+        (true, Plain::Pinned) => Err(Denied::OnlyPlain),
+    }
+}
+
+/// Whether the password itself may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// It may, where there is nothing better.
+    Allowed,
+    /// The channel is not trusted with it.
+    Untrusted,
+    /// This server has known better before (XEP-0474, 6).
+    Pinned,
 }
 
 impl Machine {
@@ -73,18 +83,24 @@ impl Machine {
         if !self.is_ready() {
             return Err(Denied::NotReady);
         }
-        let (mechanism, binding) = choose(&self.features, &self.channel, self.trusted)?;
+        let plain = match (self.config.never_plain, self.trusted) {
+            (true, _) => Plain::Pinned,
+            (false, true) => Plain::Allowed,
+            (false, false) => Plain::Untrusted,
+        };
+        let (mechanism, binding) = choose(&self.features, &self.channel, plain)?;
         let (data, login) = match mechanism {
-            Mechanism::Scram { hash, plus } => {
-                let (exchange, message) = Started::new(hash, localpart, password, &binding)
+            Mechanism::Scram { hash, .. } => {
+                let offer = self.features.offer();
+                let (exchange, message) = Started::new(hash, localpart, password, &binding, offer)
                     .map_err(|_| Denied::BadName)?;
-                (message.into_bytes(), Login::Started { exchange, bound: plus })
+                (message.into_bytes(), Login::Started { exchange, mechanism })
             }
             Mechanism::Plain | Mechanism::External => {
                 if localpart.is_empty() || localpart.contains('\0') {
                     return Err(Denied::BadName);
                 }
-                (plain::write(localpart, &password), Login::Told { bound: false })
+                (plain::write(localpart, &password), Login::Told { mechanism })
             }
         };
         self.auth(mechanism, &data);
@@ -102,7 +118,7 @@ impl Machine {
             return Err(Denied::NoMechanism);
         }
         self.auth(Mechanism::External, authzid.unwrap_or_default().as_bytes());
-        self.state = State::Login(Login::Told { bound: false });
+        self.state = State::Login(Login::Told { mechanism: Mechanism::External });
         Ok(())
     }
 
@@ -124,26 +140,29 @@ impl Machine {
         };
         let data = data.unwrap_or_default();
         match (element.name(), login) {
-            ("challenge", Login::Started { exchange, bound }) => match exchange.respond(&data) {
-                Ok((exchange, message)) => {
-                    self.respond(message.as_bytes());
-                    State::Login(Login::Responded { exchange, bound })
+            ("challenge", Login::Started { exchange, mechanism }) => {
+                match exchange.respond(&data) {
+                    Ok((exchange, message)) => {
+                        self.respond(message.as_bytes());
+                        State::Login(Login::Responded { exchange, mechanism })
+                    }
+                    Err(error) => self.give_up(Reason::Scram(error)),
                 }
-                Err(error) => self.give_up(Reason::Scram(error)),
-            },
-            ("challenge", Login::Responded { exchange, bound }) => match exchange.verify(&data) {
+            }
+            ("challenge", Login::Responded { exchange, mechanism }) => match exchange.verify(&data)
+            {
                 // RFC 6120, 6.3.10: a server may prove itself before it says that we may come in.
                 Ok(()) => {
                     self.respond(b"");
-                    State::Login(Login::Told { bound })
+                    State::Login(Login::Told { mechanism })
                 }
                 Err(error) => self.give_up(Reason::Scram(error)),
             },
-            ("success", Login::Responded { exchange, bound }) => match exchange.verify(&data) {
-                Ok(()) => self.logged_in(bound),
+            ("success", Login::Responded { exchange, mechanism }) => match exchange.verify(&data) {
+                Ok(()) => self.logged_in(mechanism),
                 Err(error) => self.give_up(Reason::Scram(error)),
             },
-            ("success", Login::Told { bound }) => self.logged_in(bound),
+            ("success", Login::Told { mechanism }) => self.logged_in(mechanism),
             ("success", Login::Started { .. }) => self.give_up(Reason::Unproved),
             _ => self.give_up(Reason::Unexpected),
         }
@@ -154,8 +173,8 @@ impl Machine {
         self.out.extend_from_slice(&sasl::element("response", data).finish());
     }
 
-    fn logged_in(&mut self, bound: bool) -> State {
-        self.proved_channel = bound;
+    fn logged_in(&mut self, mechanism: Mechanism) -> State {
+        self.mechanism = Some(mechanism);
         self.start(Stage::Bind);
         State::Header(Stage::Bind)
     }

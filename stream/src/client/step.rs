@@ -103,6 +103,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::NoTls => f.write_str("the server offers no encryption"),
+            Reason::Scram(error @ ScramError::Downgrade) => {
+                write!(f, "the login is not safe here: {error}")
+            }
             Reason::Scram(error) => write!(f, "the server did not prove who it is: {error}"),
             Reason::Unproved => f.write_str("the server did not prove who it is"),
             Reason::NoBinding => f.write_str("the server offers no session"),
@@ -126,6 +129,9 @@ pub enum Denied {
     /// What the server offers contradicts itself as only somebody in between would have it
     /// (XEP-0440, 3).
     Downgrade,
+    /// The server offers nothing but to be told the password, and has known better before
+    /// (XEP-0474, 6).
+    OnlyPlain,
     /// The name cannot be one.
     BadName,
 }
@@ -137,6 +143,10 @@ impl fmt::Display for Denied {
             Denied::Untrusted => "the server's certificate is not trusted with a password",
             Denied::NoMechanism => "the server offers no way to log in that we know",
             Denied::Downgrade => "somebody between us and the server weakens the login",
+            Denied::OnlyPlain => {
+                "the server asks for the password itself, which it never did before; perhaps \
+                 somebody is between us and the server"
+            }
             Denied::BadName => "that is no name",
         })
     }

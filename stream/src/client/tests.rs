@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::login::choose;
+use super::login::{Plain, choose};
 use super::*;
 use crate::binding::EXPORTER;
 use crate::sasl::{Condition, Mechanism, Refusal};
@@ -155,8 +155,16 @@ fn offer(names: &[&str], bindings: Option<&[&str]>) -> Features {
     }
 }
 
-const ALL: &[&str] =
-    &["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"];
+/// The unbound ones first.
+const ALL: &[&str] = &[
+    "PLAIN",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-512",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-512-PLUS",
+];
 
 fn channel() -> ChannelBindings {
     ChannelBindings { exporter: Some([7; 32]), server_end_point: Some(vec![8]) }
@@ -172,48 +180,58 @@ fn the_best_mechanism_is_chosen_and_bound() {
     let both: Option<&[&str]> = Some(&["tls-exporter", "tls-server-end-point"]);
 
     for (features, channel, expected) in [
-        (offer(ALL, both), channel(), (plus(Hash::Sha256), exporter.clone())),
-        (offer(ALL, None), channel(), (plus(Hash::Sha256), exporter.clone())),
-        (offer(ALL, both), certificate.clone(), (plus(Hash::Sha256), end_point.clone())),
+        (offer(ALL, both), channel(), (plus(Hash::Sha512), exporter.clone())),
+        (offer(ALL, None), channel(), (plus(Hash::Sha512), exporter.clone())),
+        (offer(ALL, both), certificate.clone(), (plus(Hash::Sha512), end_point.clone())),
         (
             offer(ALL, Some(&["tls-unique", "tls-server-end-point"])),
             channel(),
-            (plus(Hash::Sha256), end_point),
+            (plus(Hash::Sha512), end_point),
         ),
         // Binding counts more than the hash.
         (
-            offer(&["SCRAM-SHA-256", "SCRAM-SHA-1-PLUS"], None),
+            offer(&["SCRAM-SHA-512", "SCRAM-SHA-1-PLUS"], None),
             channel(),
             (plus(Hash::Sha1), exporter),
         ),
         // We could bind, the server could not.
+        (offer(&ALL[..4], None), channel(), (bare(Hash::Sha512), Binding::NotOffered)),
         (offer(&ALL[..3], None), channel(), (bare(Hash::Sha256), Binding::NotOffered)),
         (offer(&ALL[..2], None), channel(), (bare(Hash::Sha1), Binding::NotOffered)),
         // We could not.
-        (offer(ALL, both), ChannelBindings::default(), (bare(Hash::Sha256), Binding::None)),
+        (offer(ALL, both), ChannelBindings::default(), (bare(Hash::Sha512), Binding::None)),
+        // Of no type that both have: the server must prove its list.
+        (offer(ALL, Some(&["tls-unique"])), channel(), (bare(Hash::Sha512), Binding::NoneInCommon)),
     ] {
-        assert_eq!(choose(&features, &channel, true), Ok(expected), "{features:?}");
+        assert_eq!(choose(&features, &channel, Plain::Allowed), Ok(expected), "{features:?}");
     }
 }
 
 #[test]
-fn plain_is_only_for_a_trusted_channel() {
-    let plain = offer(&["PLAIN", "X-UNKNOWN"], None);
+fn plain_is_only_for_a_trusted_channel_of_a_server_that_never_knew_better() {
+    let only_plain = offer(&["PLAIN", "X-UNKNOWN"], None);
+    let choose = |features: &Features, plain| choose(features, &channel(), plain);
 
-    assert_eq!(choose(&plain, &channel(), false), Err(Denied::Untrusted));
-    assert_eq!(choose(&plain, &channel(), true).unwrap().0, Mechanism::Plain);
-    assert_eq!(choose(&offer(&["EXTERNAL"], None), &channel(), true), Err(Denied::NoMechanism));
-    assert_eq!(choose(&offer(&[], None), &channel(), true), Err(Denied::NoMechanism));
+    assert_eq!(choose(&only_plain, Plain::Allowed).unwrap().0, Mechanism::Plain);
+    assert_eq!(choose(&only_plain, Plain::Untrusted), Err(Denied::Untrusted));
+    assert_eq!(choose(&only_plain, Plain::Pinned), Err(Denied::OnlyPlain));
+    for nothing in [offer(&["EXTERNAL"], None), offer(&[], None)] {
+        assert_eq!(choose(&nothing, Plain::Allowed), Err(Denied::NoMechanism));
+    }
 }
 
 #[test]
 fn an_offer_somebody_has_weakened_is_refused() {
-    // XEP-0440, 3, rules 5 and 6.
-    for (names, bindings) in
-        [(&ALL[..3], &["tls-exporter"][..]), (ALL, &["tls-unique"]), (ALL, &[])]
-    {
+    // XEP-0440, 3, rule 5; and rule 6 where nobody would sign the list.
+    for (names, bindings) in [
+        (&ALL[..4], &["tls-exporter"][..]),
+        (&ALL[..4], &[]),
+        (&["PLAIN", "SCRAM-SHA-1-PLUS"], &["tls-unique"]),
+        (&["PLAIN", "SCRAM-SHA-1-PLUS"], &[]),
+    ] {
         let features = offer(names, Some(bindings));
-        assert_eq!(choose(&features, &channel(), true), Err(Denied::Downgrade), "{bindings:?}");
+        let chosen = choose(&features, &channel(), Plain::Allowed);
+        assert_eq!(chosen, Err(Denied::Downgrade), "{bindings:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! RFC 5802, the client's side of SCRAM: proves the password and demands the server's proof.
 
+use super::downgrade::Offer;
 use super::message::{Gs2, ServerFirst, escape, parse_server_final};
 use super::{Hash, ScramError, xor};
 use crate::secret::{Password, same_secret};
@@ -16,6 +17,9 @@ const ITERATIONS: RangeInclusive<u32> = 4096..=1_000_000;
 pub enum Binding {
     /// We have none.
     None,
+    /// We have one, but of no type the server lists. Then the server must prove that the list is
+    /// its own (XEP-0474, new rule 6).
+    NoneInCommon,
     /// We have one, and the server seems to have none.
     NotOffered,
     /// This type, with this channel's data.
@@ -31,6 +35,10 @@ pub struct Started {
     bare: String,
     /// What the last message carries in `c=`.
     binding: Vec<u8>,
+    /// What the server offered, as it arrived here.
+    offer: Offer,
+    /// Whether the server must prove that it offered this.
+    must_prove_offer: bool,
 }
 
 impl Started {
@@ -42,8 +50,9 @@ impl Started {
         username: &str,
         password: Password,
         binding: &Binding,
+        offer: Offer,
     ) -> Result<(Started, String), ScramError> {
-        Started::with_nonce(hash, username, password, binding, token::token())
+        Started::with_nonce(hash, username, password, binding, offer, token::token())
     }
 
     fn with_nonce(
@@ -51,6 +60,7 @@ impl Started {
         username: &str,
         password: Password,
         binding: &Binding,
+        offer: Offer,
         nonce: String,
     ) -> Result<(Started, String), ScramError> {
         let username = stringprep::saslprep(username).map_err(|_| ScramError::Malformed)?;
@@ -58,7 +68,7 @@ impl Started {
             return Err(ScramError::Malformed);
         }
         let (gs2, data) = match binding {
-            Binding::None => (Gs2::None, &[][..]),
+            Binding::None | Binding::NoneInCommon => (Gs2::None, &[][..]),
             Binding::NotOffered => (Gs2::NotOffered, &[][..]),
             Binding::Bound(type_, data) => (Gs2::Bound((*type_).to_owned()), &data[..]),
         };
@@ -69,8 +79,10 @@ impl Started {
         };
         let bare = format!("n={},r={nonce}", escape(&username));
         let message = format!("{header}{bare}");
+        let must_prove_offer = *binding == Binding::NoneInCommon;
         let binding = [header.as_bytes(), data].concat();
-        Ok((Started { hash, password, nonce, bare, binding }, message))
+        let started = Started { hash, password, nonce, bare, binding, offer, must_prove_offer };
+        Ok((started, message))
     }
 
     /// Answers the server's first message with the proof. Slow on purpose (milliseconds).
@@ -83,6 +95,13 @@ impl Started {
         }
         if !ITERATIONS.contains(&first.iterations.get()) {
             return Err(ScramError::Iterations);
+        }
+        // XEP-0474. A hash that was changed or taken out on its way makes the server refuse our
+        // proof, which covers its message as it arrived here.
+        match &first.offer {
+            Some(hash) if *hash == self.offer.digest(self.hash) => {}
+            None if !self.must_prove_offer => {}
+            _ => return Err(ScramError::Downgrade),
         }
 
         let salted = self.hash.salted(&self.password, &first.salt, first.iterations);
@@ -132,12 +151,25 @@ mod tests {
         Password::new(text).unwrap()
     }
 
+    fn offer() -> Offer {
+        Offer::new(["SCRAM-SHA-1", "SCRAM-SHA-256"], Some(["tls-exporter"]))
+    }
+
+    fn start(
+        hash: Hash,
+        username: &str,
+        password: Password,
+        binding: &Binding,
+        nonce: String,
+    ) -> Result<(Started, String), ScramError> {
+        Started::with_nonce(hash, username, password, binding, offer(), nonce)
+    }
+
     /// RFC 5802, 5.
     fn sha1() -> Started {
         let nonce = "fyko+d2lbbFgONRv9qkxdawL".to_owned();
         let (exchange, message) =
-            Started::with_nonce(Hash::Sha1, "user", password("pencil"), &Binding::None, nonce)
-                .unwrap();
+            start(Hash::Sha1, "user", password("pencil"), &Binding::None, nonce).unwrap();
         assert_eq!(message, "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL");
         exchange
     }
@@ -185,7 +217,8 @@ mod tests {
     #[test]
     fn a_name_that_cannot_be_prepared_is_refused() {
         for name in ["", "\u{7}"] {
-            let started = Started::new(Hash::Sha1, name, password("pencil"), &Binding::None);
+            let started =
+                Started::new(Hash::Sha1, name, password("pencil"), &Binding::None, offer());
             assert_eq!(started.unwrap_err(), ScramError::Malformed);
         }
     }
@@ -195,15 +228,17 @@ mod tests {
         let channel = ChannelBindings { exporter: Some([9; 32]), server_end_point: None };
         let bound = Binding::Bound(EXPORTER, vec![9; 32]);
         for hash in Hash::ALL {
-            for (binding, plus) in [(&Binding::None, false), (&bound, true)] {
+            for (binding, plus) in
+                [(&Binding::None, false), (&Binding::NoneInCommon, false), (&bound, true)]
+            {
                 let verifier = Verifier::fresh(hash, &password("päss,=wörd"));
 
                 let (client, first) =
-                    Started::new(hash, "a=b,c", password("päss,=wörd"), binding).unwrap();
+                    Started::new(hash, "a=b,c", password("päss,=wörd"), binding, offer()).unwrap();
                 let first = ClientFirst::parse(first.as_bytes()).unwrap();
                 assert_eq!(first.username, "a=b,c");
                 let server = server::Started::new(first, plus, true, &channel).unwrap();
-                let (server, challenge) = server.challenge(verifier, true);
+                let (server, challenge) = server.challenge(verifier, true, &offer());
                 let (client, response) = client.respond(challenge.as_bytes()).unwrap();
                 let last = server.finish(response.as_bytes()).unwrap();
 
@@ -213,16 +248,57 @@ mod tests {
     }
 
     #[test]
+    fn an_offer_that_was_changed_on_its_way_is_noticed() {
+        let sent = Offer::new(["SCRAM-SHA-1", "SCRAM-SHA-512"], Some(["tls-exporter"]));
+        let message = format!("{SERVER_FIRST},h={}", sent.digest(Hash::Sha1));
+
+        assert_eq!(sha1().respond(message.as_bytes()).unwrap_err(), ScramError::Downgrade);
+        let good = format!("{SERVER_FIRST},h={}", offer().digest(Hash::Sha1));
+        assert!(sha1().respond(good.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_hash_that_was_changed_or_taken_out_makes_the_proof_wrong() {
+        let verifier = Verifier::fresh(Hash::Sha256, &password("pencil"));
+        let channel = ChannelBindings::default();
+        let sent = Offer::new(["SCRAM-SHA-256", "SCRAM-SHA-512"], Some(["tls-exporter"]));
+        for forged in [String::new(), format!(",h={}", offer().digest(Hash::Sha256))] {
+            let (client, first) =
+                Started::new(Hash::Sha256, "bob", password("pencil"), &Binding::None, offer())
+                    .unwrap();
+            let first = ClientFirst::parse(first.as_bytes()).unwrap();
+            let server = server::Started::new(first, false, false, &channel).unwrap();
+            let (server, challenge) = server.challenge(verifier.clone(), true, &sent);
+            let (challenge, _) = challenge.split_once(",h=").unwrap();
+
+            let (_, response) = client.respond(format!("{challenge}{forged}").as_bytes()).unwrap();
+
+            assert_eq!(server.finish(response.as_bytes()), Err(ScramError::Proof));
+        }
+    }
+
+    #[test]
+    fn without_a_type_in_common_the_server_must_prove_its_list() {
+        let nonce = "fyko+d2lbbFgONRv9qkxdawL".to_owned();
+        let (exchange, first) =
+            start(Hash::Sha1, "user", password("pencil"), &Binding::NoneInCommon, nonce).unwrap();
+
+        assert!(first.starts_with("n,,"));
+        let refused = exchange.respond(SERVER_FIRST.as_bytes()).unwrap_err();
+        assert_eq!(refused, ScramError::Downgrade);
+    }
+
+    #[test]
     fn a_login_relayed_from_another_channel_fails() {
         let here = ChannelBindings { exporter: Some([9; 32]), server_end_point: None };
         let theirs = Binding::Bound(EXPORTER, vec![8; 32]);
         let verifier = Verifier::fresh(Hash::Sha256, &password("pencil"));
 
         let (client, first) =
-            Started::new(Hash::Sha256, "bob", password("pencil"), &theirs).unwrap();
+            Started::new(Hash::Sha256, "bob", password("pencil"), &theirs, offer()).unwrap();
         let first = ClientFirst::parse(first.as_bytes()).unwrap();
-        let (server, challenge) =
-            server::Started::new(first, true, true, &here).unwrap().challenge(verifier, true);
+        let server = server::Started::new(first, true, true, &here).unwrap();
+        let (server, challenge) = server.challenge(verifier, true, &offer());
         let (_, response) = client.respond(challenge.as_bytes()).unwrap();
 
         assert_eq!(server.finish(response.as_bytes()), Err(ScramError::Binding));

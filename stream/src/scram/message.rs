@@ -74,6 +74,8 @@ pub struct ServerFirst {
     pub salt: Vec<u8>,
     /// How often PBKDF2 turns.
     pub iterations: NonZeroU32,
+    /// `h=`: the hash of what the server offered, if it knows XEP-0474.
+    pub offer: Option<String>,
 }
 
 impl ServerFirst {
@@ -83,17 +85,20 @@ impl ServerFirst {
         let nonce = nonce(value(attributes.next(), 'r')?)?;
         let salt = decode(value(attributes.next(), 's')?)?;
         let count = value(attributes.next(), 'i')?;
+        let offer = attributes.clone().find_map(|attribute| attribute.strip_prefix("h="));
         extensions(attributes)?;
         if salt.is_empty() || !count.bytes().all(|b| b.is_ascii_digit()) {
             return Err(ScramError::Malformed);
         }
         let iterations = count.parse().map_err(|_| ScramError::Iterations)?;
-        Ok(ServerFirst { nonce, salt, iterations })
+        Ok(ServerFirst { nonce, salt, iterations, offer: offer.map(str::to_owned) })
     }
 
     /// Writes the message.
     pub fn write(&self) -> String {
-        format!("r={},s={},i={}", self.nonce, STANDARD.encode(&self.salt), self.iterations)
+        let (nonce, salt) = (&self.nonce, STANDARD.encode(&self.salt));
+        let offer = self.offer.as_ref().map(|hash| format!(",h={hash}")).unwrap_or_default();
+        format!("r={nonce},s={salt},i={}{offer}", self.iterations)
     }
 }
 
@@ -282,7 +287,20 @@ mod tests {
         let first = ServerFirst::parse(text.as_bytes()).unwrap();
 
         assert_eq!(first.iterations.get(), 4096);
+        assert_eq!(first.offer, None);
         assert_eq!(first.write(), text);
+    }
+
+    #[test]
+    fn the_hash_of_the_offer_stands_among_the_extensions() {
+        let text = "r=abcdef,s=QSXCR+Q6sek8bf92,i=4096,h=eA==";
+
+        let first = ServerFirst::parse(text.as_bytes()).unwrap();
+        let behind = ServerFirst::parse(text.replace(",h=", ",x=1,h=").as_bytes()).unwrap();
+
+        assert_eq!(first.offer.as_deref(), Some("eA=="));
+        assert_eq!(first.write(), text);
+        assert_eq!(behind.offer, first.offer);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! RFC 5802, the server's side of SCRAM: first the checks of the channel, then the proof.
 
+use super::downgrade::Offer;
 use super::message::{ClientFinal, ClientFirst, Gs2, ServerFirst};
 use super::{Hash, ScramError, Verifier, xor};
 use crate::binding::ChannelBindings;
@@ -51,19 +52,33 @@ impl Started {
         self.first.authzid.as_deref()
     }
 
-    /// Goes on with the verifier: the exchange, and the server's first message.
+    /// Goes on with the verifier: the exchange, and the server's first message, which says what
+    /// was offered.
     ///
     /// `genuine` is false for a made-up verifier: then every proof is wrong.
-    pub fn challenge(self, verifier: Verifier, genuine: bool) -> (Challenged, String) {
-        self.challenge_with(verifier, genuine, &token::token())
+    pub fn challenge(
+        self,
+        verifier: Verifier,
+        genuine: bool,
+        offer: &Offer,
+    ) -> (Challenged, String) {
+        let offer = offer.digest(verifier.hash);
+        self.challenge_with(verifier, genuine, Some(offer), &token::token())
     }
 
-    fn challenge_with(self, verifier: Verifier, genuine: bool, own: &str) -> (Challenged, String) {
+    fn challenge_with(
+        self,
+        verifier: Verifier,
+        genuine: bool,
+        offer: Option<String>,
+        own: &str,
+    ) -> (Challenged, String) {
         let nonce = format!("{}{own}", self.first.nonce);
         let message = ServerFirst {
             nonce: nonce.clone(),
             salt: verifier.salt.clone(),
             iterations: verifier.iterations,
+            offer,
         }
         .write();
         let signed = format!("{},{message},", self.first.bare);
@@ -129,9 +144,13 @@ mod tests {
 
     /// RFC 5802, 5.
     fn sha1() -> Challenged {
-        let (exchange, message) = started("n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL", false, true)
-            .unwrap()
-            .challenge_with(verifier(Hash::Sha1, "QSXCR+Q6sek8bf92"), true, "3rfcNHYJY1ZVvWVs7j");
+        let (exchange, message) =
+            started("n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL", false, true).unwrap().challenge_with(
+                verifier(Hash::Sha1, "QSXCR+Q6sek8bf92"),
+                true,
+                None,
+                "3rfcNHYJY1ZVvWVs7j",
+            );
         assert_eq!(
             message,
             "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
@@ -155,6 +174,7 @@ mod tests {
             started("n,,n=user,r=rOprNGfwEbeRWgbNEkqO", false, true).unwrap().challenge_with(
                 verifier(Hash::Sha256, "W22ZaJ0SNY7soEsUEjb6gQ=="),
                 true,
+                None,
                 "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
             );
         assert_eq!(
@@ -171,6 +191,70 @@ mod tests {
             .unwrap();
 
         assert_eq!(proof, "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    }
+
+    /// No RFC has an example with SHA-512: this is RFC 7677's with another salt, its proofs made with
+    /// Python's `hashlib.pbkdf2_hmac` and `hmac`, which gave the proofs of both RFCs as well.
+    #[test]
+    fn what_python_computes_for_sha_512_succeeds() {
+        let (exchange, message) =
+            started("n,,n=user,r=rOprNGfwEbeRWgbNEkqO", false, true).unwrap().challenge_with(
+                verifier(Hash::Sha512, "Yin2FuHTt/M0kJWb0t9OI32n2VmOGi3m+JfjOvuDF88="),
+                true,
+                None,
+                "02431b08-2f0c-4bad-a4e6-80c0564ec865",
+            );
+        assert_eq!(
+            message,
+            "r=rOprNGfwEbeRWgbNEkqO02431b08-2f0c-4bad-a4e6-80c0564ec865,\
+             s=Yin2FuHTt/M0kJWb0t9OI32n2VmOGi3m+JfjOvuDF88=,i=4096"
+        );
+
+        let proof = exchange
+            .finish(
+                b"c=biws,r=rOprNGfwEbeRWgbNEkqO02431b08-2f0c-4bad-a4e6-80c0564ec865,\
+                  p=/rEe0l0f8TFUZ602ZhrlhFQjPTPwhuBN2OtmtUkVwke0+1HXwg97t9EAECkJuwsneJbK96u3OkWQ9AnQ\
+                  TfQOkQ==",
+            )
+            .unwrap();
+
+        assert_eq!(
+            proof,
+            "v=+G6+ISRLYUHLGlkL5p/wF8dGGJb1DNQ+pAw35WkWjFeKS8/Ms75mKGsQVxiMR5dTV864MOPCzaB6hba2VXMb\
+             fA=="
+        );
+    }
+
+    #[test]
+    fn the_example_of_xep_0474_succeeds() {
+        let offer = Offer::new(
+            ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"],
+            Some(["tls-server-end-point", "tls-exporter"]),
+        );
+        let first = "p=tls-exporter,,n=user,r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6";
+        let first = ClientFirst::parse(first.as_bytes()).unwrap();
+        let binding = [first.header.as_bytes(), b"THIS IS FAKE CB DATA"].concat();
+        let (exchange, message) = Started { first, binding }.challenge_with(
+            verifier(Hash::Sha1, "QSXCR+Q6sek8bf92"),
+            true,
+            Some(offer.digest(Hash::Sha1)),
+            "a09117a6-ac50-4f2f-93f1-93799c2bddf6",
+        );
+        assert_eq!(
+            message,
+            "r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6a09117a6-ac50-4f2f-93f1-93799c2bddf6,\
+             s=QSXCR+Q6sek8bf92,i=4096,h=G6k/rBLDqgOhRRaCuuatSDFkJ08="
+        );
+
+        let proof = exchange
+            .finish(
+                b"c=cD10bHMtZXhwb3J0ZXIsLFRISVMgSVMgRkFLRSBDQiBEQVRB,\
+                  r=12C4CD5C-E38E-4A98-8F6D-15C38F51CCC6a09117a6-ac50-4f2f-93f1-93799c2bddf6,\
+                  x=19C6532F-1CF4-4A27-A18D-DC9CEA41BBB3,p=M/SIDjT+dfcxUh89jZEypRvFxB4=",
+            )
+            .unwrap();
+
+        assert_eq!(proof, "v=MQrMPvv7yv4x4Cq4W4Ih25EqS2c=");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::{LookupAnswer, Machine, Stage, State, Step, TRIES, Transport};
 use crate::plain::Plain;
 use crate::sasl::{self, Condition, Mechanism, Refusal};
+use crate::scram::downgrade::Offer;
 use crate::scram::message::ClientFirst;
 use crate::scram::server::{Challenged, Started};
 use crate::scram::{Hash, ScramError, Verifier};
@@ -65,16 +66,28 @@ impl Machine {
         let trusted = self.config.transport == Transport::Trusted;
         let mut offered = Mechanism::ALL.to_vec();
         offered.retain(|mechanism| match mechanism {
-            Mechanism::Scram { plus: true, .. } => self.offers_binding(),
-            Mechanism::Scram { plus: false, .. } => true,
+            Mechanism::Scram { hash, plus } => {
+                self.config.hashes.contains(hash) && (!plus || self.offers_binding())
+            }
             Mechanism::Plain => self.encrypted || trusted,
             Mechanism::External => trusted,
         });
         offered
     }
 
+    /// XEP-0440: the types of channel binding offered on this stream as it is now.
+    pub(super) fn bindings(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.channel.types().filter(|_| self.encrypted)
+    }
+
     fn offers_binding(&self) -> bool {
-        self.encrypted && !self.channel.is_empty()
+        self.bindings().next().is_some()
+    }
+
+    /// XEP-0474: the same two lists as the features had.
+    pub(super) fn offer(&self) -> Offer {
+        let mechanisms = self.offered().into_iter().map(Mechanism::name);
+        Offer::new(mechanisms, self.offers_binding().then(|| self.bindings()))
     }
 
     pub(super) fn before_login(&mut self, element: Stanza) -> State {
@@ -224,7 +237,7 @@ impl Machine {
             Claim::Scram(hash, started) => {
                 // A verifier of another hash could prove nothing here.
                 let genuine = genuine && verifier.hash == hash;
-                let (exchange, message) = started.challenge(verifier, genuine);
+                let (exchange, message) = started.challenge(verifier, genuine, &self.offer());
                 let challenge = sasl::element("challenge", Some(message.as_bytes()));
                 self.out.extend_from_slice(&challenge.finish());
                 State::Login(Login::Challenged { localpart, exchange })

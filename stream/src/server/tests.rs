@@ -5,6 +5,7 @@
 use super::*;
 use crate::sasl::Condition as Sasl;
 use crate::scram::client::{self, Binding};
+use crate::scram::downgrade::Offer;
 use crate::scram::{Hash, Verifier};
 use crate::secret::Password;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -100,6 +101,11 @@ impl World {
         let said = String::from_utf8(self.machine.take_output()).unwrap();
         self.said.push_str(&said);
         said
+    }
+
+    /// What a client sees on offer that nobody has tampered with.
+    fn offer(&self) -> Offer {
+        self.machine.offer()
     }
 
     /// The steps since the last look.

@@ -7,7 +7,8 @@ fn scram(world: &mut World, mechanism: Mechanism, tried: &str, answer: LookupAns
     let Mechanism::Scram { hash, plus } = mechanism else { panic!("not SCRAM") };
     let binding =
         if plus { Binding::Bound(crate::binding::EXPORTER, vec![7; 32]) } else { Binding::None };
-    let (exchange, first) = client::Started::new(hash, "Bob", password(tried), &binding).unwrap();
+    let (exchange, first) =
+        client::Started::new(hash, "Bob", password(tried), &binding, world.offer()).unwrap();
     assert_eq!(world.send(&auth(mechanism.name(), Some(&first))), "");
     world.machine.lookup(answer);
     let challenge = world.settle();
@@ -52,7 +53,7 @@ fn every_scram_mechanism_logs_in() {
 #[test]
 fn a_wrong_password_can_be_followed_by_the_right_one() {
     let mut world = World::tls();
-    let mechanism = Mechanism::ALL[2];
+    let mechanism = Mechanism::Scram { hash: Hash::Sha256, plus: false };
 
     for _ in 0..3 {
         let said =
@@ -244,15 +245,37 @@ fn mechanisms_are_offered_as_the_channel_allows() {
     let unbound = World::tls_with(config(Transport::Tls));
     assert_eq!(
         offered(unbound),
-        ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
+        [
+            "SCRAM-SHA-512-PLUS",
+            "SCRAM-SHA-256-PLUS",
+            "SCRAM-SHA-1-PLUS",
+            "SCRAM-SHA-512",
+            "SCRAM-SHA-256",
+            "SCRAM-SHA-1",
+            "PLAIN"
+        ]
     );
 
     let mut none = World::new(config(Transport::Tls), Some(ChannelBindings::default()));
     none.send(HEADER);
     assert!(!none.said.contains("sasl-channel-binding"));
-    assert_eq!(offered(none), ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]);
+    let unbound = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "EXTERNAL"];
+    assert_eq!(offered(none), unbound[..4]);
 
-    assert_eq!(offered(World::trusted()), ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "EXTERNAL"]);
+    assert_eq!(offered(World::trusted()), unbound);
+}
+
+#[test]
+fn a_hash_that_some_accounts_lack_is_neither_offered_nor_taken() {
+    let hashes = vec![Hash::Sha256, Hash::Sha1];
+    let mut world = World::tls_with(Config { hashes, ..config(Transport::Tls) });
+
+    assert!(world.said.contains("SCRAM-SHA-256-PLUS") && !world.said.contains("SHA-512"));
+    for mechanism in ["SCRAM-SHA-512", "SCRAM-SHA-512-PLUS"] {
+        let said = world.send(&auth(mechanism, Some("n,,n=bob,r=abc")));
+        assert_eq!(said, failure("invalid-mechanism"));
+    }
+    assert!(world.steps().is_empty());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{self, Algorithm};
 
 /// The binding of a certificate in DER; `None` if its signature names no single hash function
 /// (Ed25519, RSASSA-PSS), for which the RFC defines none.
-pub(super) fn binding(der: &[u8]) -> Option<Vec<u8>> {
+pub fn server_end_point(der: &[u8]) -> Option<Vec<u8>> {
     let algorithm = hash_of_signature(signature_algorithm(der)?)?;
     Some(digest::digest(algorithm, der).as_ref().to_vec())
 }
@@ -81,21 +81,21 @@ mod tests {
             (&rcgen::PKCS_ECDSA_P384_SHA384, &digest::SHA384),
         ] {
             let der = certificate(algorithm);
-            assert_eq!(binding(&der).unwrap(), digest::digest(hash, &der).as_ref());
+            assert_eq!(server_end_point(&der).unwrap(), digest::digest(hash, &der).as_ref());
         }
     }
 
     #[test]
     fn a_signature_without_a_hash_gives_no_binding() {
-        assert_eq!(binding(&certificate(&rcgen::PKCS_ED25519)), None);
+        assert_eq!(server_end_point(&certificate(&rcgen::PKCS_ED25519)), None);
     }
 
     #[test]
     fn what_is_no_certificate_gives_no_binding() {
         let der = certificate(&rcgen::PKCS_ECDSA_P256_SHA256);
         for end in 0..100 {
-            assert_eq!(binding(&der[..end]), None);
+            assert_eq!(server_end_point(&der[..end]), None);
         }
-        assert_eq!(binding(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
+        assert_eq!(server_end_point(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
     }
 }

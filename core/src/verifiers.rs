@@ -1,0 +1,153 @@
+//! RFC 5802, what is kept of a password: verifiers are made here, and accounts get those that did
+//! not exist when they were made.
+//!
+//! A client takes the strongest mechanism on offer, before anybody knows whose login it is. So
+//! SCRAM-SHA-512 is offered once no account lacks its verifier: at once on a new server; on an
+//! older one when the last account that lacks it has logged in with PLAIN, got a new password, or
+//! was removed. What is offered says nothing of any single name (security row 14).
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use whoelse_store::{Error, Store, StoredVerifier};
+use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::secret::Password;
+use whoelse_xmpp::{Condition, StanzaError};
+
+use crate::node::Node;
+
+/// Passwords that may wait for or be in PBKDF2 at once; past it a login is told to come back.
+pub(crate) const HASHING: usize = 256;
+/// The hashes of the first release, which every account has.
+const FIRST: [Hash; 2] = [Hash::Sha256, Hash::Sha1];
+/// The one that came later.
+const LATER: Hash = Hash::Sha512;
+/// Set when no account lacks [`LATER`]: from then on none ever will, and nobody needs to look.
+const COMPLETE: &str = "credentials.SCRAM-SHA-512";
+
+/// Whether no account lacks a verifier. Looks at the accounts until that is noted down.
+pub(crate) async fn are_complete(store: &Store) -> Result<bool, Error> {
+    Ok(store.setting(COMPLETE).await?.is_some() || !is_any_lacking(store).await?)
+}
+
+async fn is_any_lacking(store: &Store) -> Result<bool, Error> {
+    let [kept, _] = FIRST;
+    store.is_verifier_lacking(kept.mechanism(), LATER.mechanism()).await
+}
+
+impl Node {
+    /// The hashes of which every account has a verifier: SCRAM is offered with these.
+    pub fn hashes(&self) -> &'static [Hash] {
+        match self.complete.load(Ordering::Acquire) {
+            true => &Hash::ALL,
+            false => &FIRST,
+        }
+    }
+
+    /// Looks again whether an account lacks a verifier, and notes down when none does.
+    pub(crate) async fn look_for_lacking_verifiers(&self) {
+        let looked = async {
+            if self.store.setting(COMPLETE).await?.is_some() {
+                return Ok(true);
+            }
+            if is_any_lacking(&self.store).await? {
+                return Ok(false);
+            }
+            let noted = self.keeper.change(|tx| {
+                Box::pin(async { Ok((tx.set_setting(COMPLETE, b"").await?, Vec::new())) })
+            });
+            noted.await.map(|()| true)
+        };
+        match looked.await {
+            Ok(true) => self.complete.store(true, Ordering::Release),
+            Ok(false) => tracing::info!(
+                mechanism = LATER.mechanism(),
+                "not_offered_until_every_account_has_it"
+            ),
+            // The server stops.
+            Err(Error::Closed) => {}
+            Err(error) => tracing::warn!(%error, "verifiers_not_looked_at"),
+        }
+    }
+
+    /// Somebody has told the right password: what their account lacks is made of it, in the
+    /// background. A login waits for nothing of it, and if it fails the next one does it.
+    pub fn complete_verifiers(self: &Arc<Node>, localpart: &str, password: Password) {
+        let (node, localpart) = (self.clone(), localpart.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = node.add_lacking(&localpart, password).await {
+                tracing::warn!(account = localpart, %error, "verifiers_not_completed");
+            }
+        });
+    }
+
+    async fn add_lacking(&self, localpart: &str, password: Password) -> Result<(), Error> {
+        let Some(account) = self.store.find_account(self.domain().id, localpart).await? else {
+            return Ok(());
+        };
+        let before = self.store.credentials(account.id).await?;
+        if before.iter().any(|stored| stored.mechanism == LATER.mechanism()) {
+            return Ok(());
+        }
+        let derived = self.hash(move || write(Verifier::fresh(LATER, &password))).await;
+        let Some(derived) = derived else { return Ok(()) };
+        let added = self.keeper.change(move |tx| {
+            Box::pin(async move {
+                // Not if the password was changed meanwhile: a new one comes with new salts.
+                let now = tx.credentials(account.id).await?;
+                let salts = |all: &[StoredVerifier]| -> Vec<Vec<u8>> {
+                    all.iter().map(|stored| stored.salt.clone()).collect()
+                };
+                if salts(&now) == salts(&before) {
+                    tx.add_credentials(account.id, &[derived]).await?;
+                }
+                Ok(((), Vec::new()))
+            })
+        });
+        added.await
+    }
+
+    /// Derives where blocking is allowed; `None` when too many wait.
+    pub async fn hash<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _permit = self.hashing.try_acquire().ok()?;
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+
+    /// What is kept of a new password. Fails with `resource-constraint` when too many wait.
+    pub(crate) async fn verifiers(
+        &self,
+        password: Password,
+    ) -> Result<Vec<StoredVerifier>, StanzaError> {
+        let derived =
+            self.hash(move || Hash::ALL.map(|hash| write(Verifier::fresh(hash, &password)))).await;
+        derived.map(Vec::from).ok_or_else(|| {
+            StanzaError::new(Condition::ResourceConstraint)
+                .with_text("the server is busy, try again in a moment")
+        })
+    }
+}
+
+/// A verifier from the store; `None` if its row makes no sense.
+pub(crate) fn read(stored: StoredVerifier, hash: Hash) -> Option<Verifier> {
+    Some(Verifier {
+        hash,
+        salt: stored.salt,
+        iterations: NonZeroU32::new(u32::try_from(stored.iterations).ok()?)?,
+        stored_key: stored.stored_key,
+        server_key: stored.server_key,
+    })
+}
+
+fn write(verifier: Verifier) -> StoredVerifier {
+    StoredVerifier {
+        mechanism: verifier.hash.mechanism().to_owned(),
+        salt: verifier.salt,
+        iterations: i64::from(verifier.iterations.get()),
+        stored_key: verifier.stored_key,
+        server_key: verifier.server_key,
+    }
+}
