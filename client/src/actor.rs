@@ -216,6 +216,7 @@ impl Actor {
             let entered = timeout(LOGIN_WITHIN, enter(wire, entry)).await;
             match entered.map_err(|_| timed_out(&self.connector))? {
                 Ok(Entered { wire, opened: Opened::New { me, granted, .. } }) => {
+                    self.connector.remember_login(&wire);
                     return Ok(Fresh { wire, me, granted });
                 }
                 // Nothing was asked to be resumed.
@@ -469,10 +470,12 @@ async fn attempt(
     resume: Option<Resumption>,
 ) -> Result<Entered, LoginError> {
     let wire = connector.connect(IfChanged::Refuse, resume).await.map_err(LoginError::Connect)?;
-    timeout(LOGIN_WITHIN, enter(wire, &entry))
+    let entered = timeout(LOGIN_WITHIN, enter(wire, &entry))
         .await
         .map_err(|_| timed_out(&connector))?
-        .map_err(|refused| refused.fault)
+        .map_err(|refused| refused.fault)?;
+    connector.remember_login(&entered.wire);
+    Ok(entered)
 }
 
 fn timed_out(connector: &Connector) -> LoginError {

@@ -5,7 +5,7 @@
 //! wish for TLS, and, if a pinned certificate has changed, nothing more unless the caller says so.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -136,7 +136,14 @@ impl Connector {
             Begin::StartTls => Transport::StartTls,
         };
         let resource = resource.clone();
-        let stream = client::Config { transport, resource, resume, ..client::Config::new(domain) };
+        let never_plain = self.pins().knows_scram(&self.config.address()).map_err(state)?;
+        let stream = client::Config {
+            transport,
+            resource,
+            resume,
+            never_plain,
+            ..client::Config::new(domain)
+        };
         let socket = TcpStream::connect((host.as_str(), *port))
             .await
             .map_err(|fault| self.unreachable(&fault))?;
@@ -179,14 +186,13 @@ impl Connector {
         if_changed: IfChanged,
     ) -> Result<Option<Fingerprint>, ConnectError> {
         let server = self.config.address();
-        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = |fault: io::Error| ConnectError::State(fault.to_string());
-        let pinned = pins.get(&server).map_err(failed)?;
+        let mut pins = self.pins();
+        let pinned = pins.get(&server).map_err(state)?;
         let fingerprint = seen.fingerprint;
         match tls::judge(seen, pinned, self.config.accepted, loopback) {
             Verdict::Trusted if seen.valid || pinned == Some(fingerprint) => Ok(None),
             Verdict::Trusted | Verdict::FirstOnLoopback => {
-                pins.set(&server, fingerprint).map_err(failed)?;
+                pins.set(&server, fingerprint).map_err(state)?;
                 Ok(None)
             }
             Verdict::Unknown => Err(ConnectError::Unknown {
@@ -200,6 +206,19 @@ impl Connector {
         }
     }
 
+    /// Remembers that this server lets people prove their password: from then on it is not told,
+    /// whatever is offered (XEP-0474, 6).
+    pub(crate) fn remember_login(&self, wire: &Wire) {
+        if wire.used_scram() {
+            // Where nothing can be written, the next login is as safe as this one was.
+            let _ = self.pins().set_scram(&self.config.address());
+        }
+    }
+
+    fn pins(&self) -> MutexGuard<'_, Pins> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn unreachable(&self, fault: &io::Error) -> ConnectError {
         let address = self.config.address();
         match fault.kind() {
@@ -210,6 +229,10 @@ impl Connector {
     }
 }
 
+fn state(fault: io::Error) -> ConnectError {
+    ConnectError::State(fault.to_string())
+}
+
 fn bindings(seen: &Seen) -> ChannelBindings {
-    ChannelBindings { exporter: seen.exporter, server_end_point: None }
+    ChannelBindings { exporter: seen.exporter, server_end_point: seen.end_point.clone() }
 }

@@ -1,7 +1,8 @@
-//! Pinned certificates: which self-signed certificate each server is known by, kept in the user's
-//! state directory.
+//! What is known of each server, kept in the user's state directory: which self-signed certificate
+//! it has, and that it let people prove their password rather than tell it (XEP-0474, 6).
 //!
-//! One line a server: its address, a space, the fingerprint. The directory is made with mode 0700.
+//! One line each: the server's address, a space, the fingerprint or `scram`. The directory is made
+//! with mode 0700.
 
 use std::fmt;
 use std::fs;
@@ -12,6 +13,9 @@ use aws_lc_rs::digest;
 
 /// Longest pin file that is read; a pin is about 120 bytes.
 const MAX_FILE: u64 = 1 << 20;
+
+/// Behind the address of a server that lets people prove their password.
+const SCRAM: &str = " scram";
 
 /// SHA-256 over a whole certificate, as `openssl x509 -fingerprint -sha256` prints it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +71,7 @@ impl fmt::Debug for Fingerprint {
 pub struct Pins {
     file: Option<PathBuf>,
     known: Vec<(String, Fingerprint)>,
+    scram: Vec<String>,
 }
 
 impl Pins {
@@ -77,7 +82,7 @@ impl Pins {
 
     /// The pins kept in `directory`, which is made when the first pin is.
     pub fn in_directory(directory: &Path) -> Pins {
-        Pins { file: Some(directory.join("pins")), known: Vec::new() }
+        Pins { file: Some(directory.join("pins")), ..Pins::default() }
     }
 
     /// The certificate that `server` is pinned to. What other clients of this user pinned in
@@ -95,6 +100,21 @@ impl Pins {
         self.save()
     }
 
+    /// Whether a login with `server` has been by SCRAM.
+    pub fn knows_scram(&mut self, server: &str) -> io::Result<bool> {
+        self.reload()?;
+        Ok(self.scram.iter().any(|name| name == server))
+    }
+
+    /// A login with `server` was by SCRAM.
+    pub fn set_scram(&mut self, server: &str) -> io::Result<()> {
+        if self.knows_scram(server)? {
+            return Ok(());
+        }
+        self.scram.push(server.to_owned());
+        self.save()
+    }
+
     fn reload(&mut self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         match fs::metadata(file) {
@@ -105,7 +125,10 @@ impl Pins {
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(fault) => return Err(fault),
         }
-        self.known = fs::read_to_string(file)?.lines().filter_map(read_line).collect();
+        let text = fs::read_to_string(file)?;
+        self.known = text.lines().filter_map(read_line).collect();
+        self.scram =
+            text.lines().filter_map(|line| line.strip_suffix(SCRAM)).map(String::from).collect();
         Ok(())
     }
 
@@ -115,7 +138,9 @@ impl Pins {
         if let Some(directory) = file.parent() {
             make_private(directory)?;
         }
-        let text: String = self.known.iter().map(|(name, pin)| format!("{name} {pin}\n")).collect();
+        let pins = self.known.iter().map(|(name, pin)| format!("{name} {pin}\n"));
+        let scram = self.scram.iter().map(|name| format!("{name}{SCRAM}\n"));
+        let text: String = pins.chain(scram).collect();
         let beside = file.with_extension(format!("{}.tmp", std::process::id()));
         fs::write(&beside, text)?;
         fs::rename(&beside, file)
@@ -180,6 +205,22 @@ mod tests {
         assert_eq!(pins.get("localhost:5222").unwrap(), Some(some(3)));
         assert_eq!(pins.get("other:5222").unwrap(), Some(some(2)));
         assert_eq!(pins.get("third:5222").unwrap(), None);
+    }
+
+    #[test]
+    fn that_a_server_knew_scram_is_remembered_beside_the_pins() {
+        let directory = tempfile::tempdir().unwrap();
+        let pins = || Pins::in_directory(directory.path());
+
+        pins().set("a:1", some(1)).unwrap();
+        pins().set_scram("a:1").unwrap();
+        pins().set_scram("b:2").unwrap();
+        pins().set("a:1", some(2)).unwrap();
+
+        assert!(pins().knows_scram("a:1").unwrap() && pins().knows_scram("b:2").unwrap());
+        assert!(!pins().knows_scram("c:3").unwrap());
+        assert_eq!(pins().get("a:1").unwrap(), Some(some(2)));
+        assert_eq!(pins().get("b:2").unwrap(), None);
     }
 
     #[cfg(unix)]

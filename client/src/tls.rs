@@ -19,6 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use whoelse_stream::server_end_point;
+
 use crate::pins::Fingerprint;
 
 /// What the handshake showed.
@@ -32,6 +34,8 @@ pub struct Seen {
     pub fault: Option<String>,
     /// RFC 9266 channel binding; TLS 1.3 only, where it is unique without further conditions.
     pub exporter: Option<[u8; 32]>,
+    /// RFC 5929 channel binding: a hash of the certificate.
+    pub end_point: Option<Vec<u8>>,
 }
 
 /// What to make of a certificate.
@@ -122,7 +126,7 @@ impl Tls {
             config.alpn_protocols = vec![b"xmpp-client".to_vec()];
         }
         let stream = TlsConnector::from(Arc::new(config)).connect(name, io).await?;
-        let (fingerprint, fault) = witness
+        let (fingerprint, end_point, fault) = witness
             .noted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -134,7 +138,7 @@ impl Tls {
                 connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""))
             })
             .and_then(Result::ok);
-        let seen = Seen { fingerprint, valid: fault.is_none(), fault, exporter };
+        let seen = Seen { fingerprint, valid: fault.is_none(), fault, exporter, end_point };
         Ok((stream, seen))
     }
 }
@@ -151,8 +155,11 @@ impl Default for Tls {
 struct Witness {
     tls: Tls,
     /// Held for one swap.
-    noted: Mutex<Option<(Fingerprint, Option<String>)>>,
+    noted: Mutex<Option<Note>>,
 }
+
+/// The certificate's fingerprint, its channel binding, and what is wrong with it.
+type Note = (Fingerprint, Option<Vec<u8>>, Option<String>);
 
 impl ServerCertVerifier for Witness {
     fn verify_server_cert(
@@ -170,7 +177,7 @@ impl ServerCertVerifier for Witness {
                 .err()
                 .map(|fault| fault.to_string()),
         };
-        let note = (Fingerprint::of(end_entity), fault);
+        let note = (Fingerprint::of(end_entity), server_end_point(end_entity), fault);
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
         Ok(ServerCertVerified::assertion())
     }
@@ -207,7 +214,13 @@ mod tests {
 
     fn seen(valid: bool) -> Seen {
         let fault = (!valid).then(|| "self-signed".to_owned());
-        Seen { fingerprint: Fingerprint::of(b"this"), valid, fault, exporter: None }
+        Seen {
+            fingerprint: Fingerprint::of(b"this"),
+            valid,
+            fault,
+            exporter: None,
+            end_point: None,
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use whoelse_stream::client::{self, Denied, Machine, Reason, Step};
+use whoelse_stream::sasl::Mechanism;
 use whoelse_stream::sm::Element as Sm;
 use whoelse_stream::{ChannelBindings, Features, Password, binding};
 use whoelse_xmpp::{Stanza, StreamCondition, StreamError};
@@ -130,6 +131,11 @@ impl Wire {
     /// Whether the login proved it.
     pub(crate) fn is_proved(&self) -> bool {
         self.machine.proved_channel()
+    }
+
+    /// Whether we logged in by proving the password.
+    pub(crate) fn used_scram(&self) -> bool {
+        matches!(self.machine.mechanism(), Some(Mechanism::Scram { .. }))
     }
 
     // ---- before the login ----
