@@ -1,12 +1,17 @@
 //! Fuzz targets: plain functions over bytes, which panic when something is wrong.
 //!
 //! Knows how to make inputs, and what must hold of the crates below; running is left to the program
-//! beside it, to the tests, and to cargo-fuzz. Read first: [`Target`] and [`scanner::differential`].
+//! beside it, to the tests, and to cargo-fuzz. Read first: [`Target`], [`scanner::differential`] (one
+//! parser against another), and [`house::House`] (a whole server to send requests to).
 
 pub mod choices;
+pub mod configuration;
+pub mod house;
 pub mod jid;
+pub mod pair;
 pub mod payload;
 pub mod random;
+pub mod requests;
 pub mod scanner;
 pub mod scram;
 pub mod stream;
@@ -30,6 +35,11 @@ pub const ALL: &[Target] = &[
     Target { name: "scram", run: scram::messages },
     Target { name: "stream-server", run: stream::accepting },
     Target { name: "stream-client", run: stream::connecting },
+    Target { name: "stream-pair", run: pair::tampered },
+    Target { name: "configuration", run: configuration::file },
+    Target { name: "paging", run: requests::paging::archive },
+    Target { name: "forms", run: requests::forms::commands },
+    Target { name: "requests", run: requests::any },
 ];
 
 impl Target {

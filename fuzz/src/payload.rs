@@ -52,10 +52,9 @@ const PIECES: &[&str] = &[
     "<![CDATA[]]>",
 ];
 
-/// Reads payloads described by `data`, with every type.
-pub fn typed(data: &[u8]) {
-    let mut choices = Choices::new(data);
-    let mut payload = choices.pick(PAYLOADS).to_owned();
+/// One of these payloads, with pieces put in, taken out and exchanged as `choices` has it.
+pub(crate) fn mutated(choices: &mut Choices<'_>, payloads: &[&str]) -> String {
+    let mut payload = choices.pick(payloads).to_owned();
     while !choices.is_empty() {
         let mut at = choices.below(payload.len().clamp(1, 65_536));
         while !payload.is_char_boundary(at) {
@@ -63,7 +62,7 @@ pub fn typed(data: &[u8]) {
         }
         match choices.below(4) {
             0 => payload.insert_str(at, choices.pick(PIECES)),
-            1 => payload.insert_str(at, choices.pick(PAYLOADS)),
+            1 => payload.insert_str(at, choices.pick(payloads)),
             2 => {
                 let end = payload[at..].find('>').map_or(payload.len(), |end| at + end + 1);
                 payload.replace_range(at..end, "");
@@ -78,6 +77,13 @@ pub fn typed(data: &[u8]) {
             break;
         }
     }
+    payload
+}
+
+/// Reads payloads described by `data`, with every type.
+pub fn typed(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let payload = mutated(&mut choices, PAYLOADS);
     let root = choices.pick(&[
         "<iq>",
         "<iq xmlns:p='urn:xmpp:ping' type='get'>",

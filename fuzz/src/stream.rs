@@ -1,5 +1,6 @@
-//! The stream machines: whatever a peer sends, in whatever order its driver answers, they neither
-//! panic nor keep much, say only well-formed XML, and let nobody past a step that is due.
+//! The stream machines: whatever a peer sends, in pieces of any size, in whatever order its driver
+//! answers, they neither panic nor keep much, say only well-formed XML and nothing after their end,
+//! and let nobody past a step that is due.
 
 use std::sync::Arc;
 
@@ -125,7 +126,7 @@ pub fn accepting(data: &[u8]) {
     let transport = choices.pick(&[Transport::StartTls, Transport::Tls, Transport::Trusted]);
     let registration = choices.pick(&[Registration::Open, Registration::Closed]);
     let config = server::Config { transport, registration, ..server::Config::new("a.example") };
-    let bound = config.after_login.bytes + (64 << 10);
+    let (before, after) = (config.before_login.bytes, config.after_login.bytes);
     let channel = ChannelBindings { exporter: Some([7; 32]), server_end_point: None };
     let mut machine = server::Machine::new(Arc::new(config), Some(channel.clone()));
     let mut reader = Reader::new();
@@ -140,7 +141,19 @@ pub fn accepting(data: &[u8]) {
     let verifier = Verifier::fake(Hash::Sha1, b"x", "bob");
 
     while !choices.is_empty() {
-        machine.push(next_bytes(&mut choices, FROM_CLIENT, &mut good));
+        let bytes = next_bytes(&mut choices, FROM_CLIENT, &mut good);
+        let (first, second) = bytes.split_at(choices.below(bytes.len() + 1));
+        machine.push(first);
+        if choices.once_in(2) {
+            unasked(&mut machine, &mut choices, &verifier);
+        }
+        if machine.is_over() {
+            machine.push(second);
+            assert!(machine.poll().is_none() && machine.take_output().is_empty());
+        } else if !choices.once_in(8) {
+            // Else the rest never comes, or the driver is slow to look.
+            machine.push(second);
+        }
         while let Some(step) = machine.poll() {
             match step {
                 Step::StartTls => {
@@ -210,12 +223,36 @@ pub fn accepting(data: &[u8]) {
             }
             reader.read(&machine.take_output());
         }
-        assert!(machine.buffered() <= bound);
+        let most = if machine.is_open() { after } else { before };
+        assert!(machine.buffered() <= most + (64 << 10));
         reader.read(&machine.take_output());
         if choices.once_in(200) {
             machine.close(Some(StreamError::new(StreamCondition::SystemShutdown)));
+            reader.read(&machine.take_output());
         }
     }
+}
+
+/// An answer that nobody waits for, which changes nothing. (No step that was taken is unanswered.)
+fn unasked(machine: &mut server::Machine, choices: &mut Choices<'_>, verifier: &Verifier) {
+    let before = (machine.is_open(), machine.is_over(), machine.localpart().map(str::to_owned));
+    match choices.below(11) {
+        0 => machine.lookup(LookupAnswer::Verifier(verifier.clone())),
+        1 => machine.derived(verifier),
+        2 => machine.failed(&Refusal::new(Sasl::NotAuthorized)),
+        3 => machine.succeeded(),
+        4 => machine.succeeded_as("eve"),
+        5 => machine.refused(&Refusal::new(Sasl::NotAuthorized).and_close()),
+        6 => machine.registered(Ok(RegisterAnswer::Done)),
+        7 => machine.resumed(1),
+        8 => machine.resume_failed(None, Condition::ItemNotFound),
+        9 => machine.bind_refused(&StanzaError::new(Condition::Conflict)),
+        _ => machine.bound(&FullJid::parse("eve@a.example/x").expect("an address")),
+    }
+    let said = machine.take_output();
+    assert!(said.is_empty(), "said {:?} unasked", String::from_utf8_lossy(&said));
+    let now = (machine.is_open(), machine.is_over(), machine.localpart().map(str::to_owned));
+    assert_eq!(now, before);
 }
 
 /// A client's end of a stream, its server described by `data`.
@@ -235,7 +272,21 @@ pub fn connecting(data: &[u8]) {
     );
 
     while !choices.is_empty() {
-        machine.push(next_bytes(&mut choices, FROM_SERVER, &mut good));
+        let bytes = next_bytes(&mut choices, FROM_SERVER, &mut good);
+        let (first, second) = bytes.split_at(choices.below(bytes.len() + 1));
+        machine.push(first);
+        if choices.once_in(4) {
+            // Asked for at the wrong moment, most of the time.
+            let _ = match choices.below(3) {
+                0 => machine.bind(Some("x")),
+                1 => machine.login_external(Some("eve")),
+                _ => machine.probe("eve"),
+            };
+        }
+        machine.push(second);
+        if machine.is_over() {
+            assert!(machine.poll().is_none());
+        }
         while let Some(step) = machine.poll() {
             match step {
                 client::Step::StartTls => {
