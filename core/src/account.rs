@@ -1,7 +1,7 @@
 //! An account: what a person is while in memory. Snapshots behind `Arc`, and the sessions.
 
 use std::any::{Any, TypeId};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use whoelse_xmpp::{BareJid, Outgoing};
@@ -25,6 +25,8 @@ pub struct Account {
     /// await; taken before any session's own lock, never after.
     sessions: RwLock<Vec<Arc<Session>>>,
     removed: AtomicBool,
+    /// How many of the sessions want copies of messages.
+    copying: AtomicUsize,
     /// The highest number of the log that a device has confirmed.
     pub(crate) confirmed: AtomicI64,
     /// When the account last did something, in microseconds.
@@ -55,6 +57,7 @@ impl Account {
             slots: arc_swap::ArcSwap::from_pointee(slots),
             sessions: RwLock::default(),
             removed: AtomicBool::new(false),
+            copying: AtomicUsize::new(0),
             confirmed: AtomicI64::new(cursor),
             last_active: AtomicI64::new(0),
             undelivered: Mutex::default(),
@@ -128,6 +131,19 @@ impl Account {
     /// Whether at least one session has sent presence.
     pub fn is_online(&self) -> bool {
         self.read().iter().any(|session| session.is_available())
+    }
+
+    /// Whether any session wants copies of messages that it does not get itself.
+    pub fn wants_copies(&self) -> bool {
+        self.copying.load(Ordering::Acquire) > 0
+    }
+
+    /// One session more, or one less, wants copies.
+    pub(crate) fn note_copying(&self, wants: bool) {
+        match wants {
+            true => self.copying.fetch_add(1, Ordering::AcqRel),
+            false => self.copying.fetch_sub(1, Ordering::AcqRel),
+        };
     }
 
     /// How many sessions there are.

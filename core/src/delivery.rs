@@ -9,7 +9,8 @@ use whoelse_xmpp::{Class, Condition, Kind, Outgoing, Stanza, StanzaError, ns};
 
 use crate::account::Account;
 use crate::clock::Time;
-use crate::keep::Keep;
+use crate::copies;
+use crate::keep::{Keep, keep};
 use crate::keeper::{Append, Work};
 use crate::node::Node;
 use crate::session::{Queued, Session};
@@ -32,25 +33,28 @@ pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
         waiting.bytes += append.stanza.bytes.len() as u64;
         waiting.last = seq;
     });
-    let Some(targets) = kept_targets(append) else { return };
-    let from = full(append.sender.jid().as_str(), &append.sender_resource);
-    let mut add = Vec::new();
-    if !append.passing {
-        stanza_id(&mut add, node, to, seq);
+    let targets = kept_targets(append);
+    if !targets.is_empty() {
+        let from = full(append.sender.jid().as_str(), &append.sender_resource);
+        let mut add = Vec::new();
+        if !append.passing {
+            stanza_id(&mut add, node, to, seq);
+        }
+        let mut stanza = addressed(&append.stanza, &from, &add);
+        stanza.class = Class::Kept(seq as u64);
+        for session in &targets {
+            // Refused is fine: it is in the log and will be read from there.
+            let _ = session.push_queued(Queued { stanza: stanza.clone(), to: Bytes::new() });
+        }
     }
-    let mut stanza = addressed(&append.stanza, &from, &add);
-    stanza.class = Class::Kept(seq as u64);
-    for session in targets {
-        // Refused is fine: it is in the log and will be read from there.
-        let _ = session.push_queued(Queued { stanza: stanza.clone(), to: Bytes::new() });
-    }
+    copies::of_kept(node, append, seq, &targets);
 }
 
 /// Who takes a kept message now; the sessions may have changed while it was committed.
-fn kept_targets(append: &Append) -> Option<Sessions> {
+fn kept_targets(append: &Append) -> Sessions {
     match who_gets(Kind::Message, Some("chat"), append.resource.as_deref(), &append.recipient) {
-        Verdict::Deliver(targets) => Some(targets),
-        _ => None,
+        Verdict::Deliver(targets) => targets,
+        _ => Sessions::new(),
     }
 }
 
@@ -95,11 +99,7 @@ pub fn addressed(stored: &Outgoing, from: &str, add: &[u8]) -> Outgoing {
 
 /// XEP-0359: the number in the recipient's archive, in its public form.
 fn stanza_id(out: &mut Vec<u8>, node: &Node, owner: &Account, seq: i64) {
-    let id = Element::new("stanza-id")
-        .xmlns(ns::STANZA_ID)
-        .attr("id", &node.archive_id(owner.id, seq))
-        .attr("by", owner.jid().as_str());
-    out.extend_from_slice(&id.finish());
+    out.extend_from_slice(&copies::stanza_id(node, owner, seq));
 }
 
 /// XEP-0203: when it was said.
@@ -150,7 +150,10 @@ async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
     }
     match who_gets(Kind::Message, Some("chat"), None, account) {
         Verdict::Deliver(others) => {
-            for other in others {
+            // Who got a copy when it came has it; if that is lost as well, it is in the archive.
+            let archived = keep(&parsed) == Keep::Archived && node.settings().history.is_some();
+            let lack = |other: &&Arc<Session>| !archived || !other.has_copy(seq);
+            for other in others.iter().filter(lack) {
                 let _ = other.push_queued(item.clone());
             }
         }
@@ -176,7 +179,7 @@ async fn store_late(node: &Arc<Node>, session: &Session, stanza: &Outgoing) {
         resource: None,
         // It was checked when it was sent; its own copy must not look like a repeat.
         origin_id: None,
-        passing: crate::keep::keep(&parsed) == Keep::UntilDelivered,
+        passing: keep(&parsed) == Keep::UntilDelivered,
         stanza: crate::rewriting::for_log(&parsed, None, None, &numbers),
         at: node.clock.now(),
     };

@@ -10,6 +10,7 @@ pub mod account;
 mod accounts;
 mod archive_id;
 pub mod clock;
+pub mod copies;
 pub mod delivery;
 pub mod guard;
 mod housekeeping;

@@ -13,6 +13,7 @@ use whoelse_xmpp::{
 };
 
 use crate::account::Account;
+use crate::copies;
 use crate::keep::{self, Keep};
 use crate::keeper::{Append, Work};
 use crate::kit::{BoxFuture, Cx, Flow, Passing, Reply, Target, Verb};
@@ -256,7 +257,7 @@ impl Letter {
         };
         let keepable = keeping != Keep::Never;
         match verdict {
-            Verdict::Ignore => self.done(),
+            Verdict::Ignore => self.end_here(&to, account, &strip),
             Verdict::Unavailable => self.refuse_with(Condition::ServiceUnavailable),
             Verdict::Answer if kind == Kind::Iq => {
                 let own = account.id == self.session.account.id;
@@ -275,11 +276,13 @@ impl Letter {
             {
                 self.refuse_with(Condition::ServiceUnavailable)
             }
-            Verdict::NobodyThere => self.done(),
+            Verdict::NobodyThere => self.end_here(&to, account, &strip),
             Verdict::Deliver(targets) => {
                 let taken = targets.iter().any(|session| session.is_attached());
                 let archived = keeping == Keep::Archived && self.node.settings().history.is_some();
-                if archived || keepable && !taken {
+                // Behind what is still on its way to the log it could find nobody any more.
+                let behind = || self.session.must_ride(account.id);
+                if archived || keepable && (!taken || behind()) {
                     return self.keep(&to, account, &strip);
                 }
                 self.pass(&to, account, &strip, keepable, targets.into_vec())
@@ -399,7 +402,7 @@ impl Letter {
             class,
         );
         if !self.session.must_ride(account.id) {
-            self.push(&outgoing, &targets);
+            self.push(&outgoing, account, &targets);
             return self.done();
         }
         // Something kept to the same account is still being committed: this follows it.
@@ -408,12 +411,12 @@ impl Letter {
             let verdict =
                 who_gets(self.stanza.kind(), self.stanza.type_(), to.resource(), &account);
             match verdict {
-                Verdict::Deliver(targets) => self.push(&outgoing, &targets),
+                Verdict::Deliver(targets) => self.push(&outgoing, &account, &targets),
                 Verdict::Unavailable => {
                     self.refuse_with(Condition::ServiceUnavailable);
                     return;
                 }
-                _ => {}
+                _ => self.push(&outgoing, &account, &[]),
             }
             self.done();
         }));
@@ -425,13 +428,26 @@ impl Letter {
         }
     }
 
-    fn push(&self, outgoing: &Outgoing, targets: &[Arc<Session>]) {
+    /// Nobody takes it, and nobody is told. The sender's other sessions may want to know of a
+    /// message all the same.
+    fn end_here(self, to: &Jid, account: &Arc<Account>, strip: &[usize]) -> Routed {
+        let is_message = self.stanza.kind() == Kind::Message;
+        if is_message && copies::are_wanted(&self.session.account, account) {
+            return self.pass(to, account, strip, false, Vec::new());
+        }
+        self.done()
+    }
+
+    fn push(&self, outgoing: &Outgoing, to: &Account, targets: &[Arc<Session>]) {
         let item = || Queued { stanza: outgoing.clone(), to: Bytes::new() };
         let taken = targets.iter().filter(|session| session.push_queued(item()).is_ok()).count();
         let asks = outgoing.class == Class::IqRequest || outgoing.class == Class::Kept(0);
         if taken == 0 && asks {
             self.session
                 .answer_error(&self.stanza, &StanzaError::new(Condition::ServiceUnavailable));
+        } else if self.stanza.kind() == Kind::Message {
+            let message = (&self.stanza, outgoing);
+            copies::of_passed(&self.node, message, &self.session, to, targets);
         }
     }
 

@@ -121,6 +121,10 @@ struct State {
     fanout: Bucket,
     /// What features remember of this login.
     marks: BTreeSet<String>,
+    /// Whether it wants copies of what the account's other sessions send and get.
+    copies: bool,
+    /// The last numbers of the log of which it got a copy, oldest first.
+    copied: VecDeque<i64>,
 }
 
 /// A budget that refills with time (security row 44).
@@ -137,6 +141,10 @@ const FANOUT_PER_SECOND: f64 = 2.0;
 /// Bytes that count as one more fan-out. Large ones would fill the queues of everybody who reads
 /// slowly, and cut them off.
 const FANOUT_BYTES: f64 = 4096.0;
+
+/// Copies of messages in the log that a session remembers to have got: enough for what another
+/// session may hold unacknowledged, a conversation and not an archive.
+const COPIED: usize = 256;
 
 /// Marks of one session; some are made by its requests.
 const MARKS: usize = 64;
@@ -183,6 +191,8 @@ impl Session {
                 posted_bytes: 0,
                 fanout: Bucket { tokens: FANOUT_BURST, at: now },
                 marks: BTreeSet::new(),
+                copies: false,
+                copied: VecDeque::new(),
             }),
             wake: Notify::new(),
             settled: Notify::new(),
@@ -279,6 +289,24 @@ impl Session {
     /// Forgets it. Returns whether it was remembered.
     pub fn unmark(&self, mark: &str) -> bool {
         self.lock().marks.remove(mark)
+    }
+
+    /// Whether the session gets copies of messages from now on, until it ends (XEP-0280).
+    pub fn set_copies(&self, wanted: bool) {
+        let mut state = self.lock();
+        if !state.gone && std::mem::replace(&mut state.copies, wanted) != wanted {
+            self.account.note_copying(wanted);
+        }
+    }
+
+    /// Whether the session gets copies of messages.
+    pub fn wants_copies(&self) -> bool {
+        self.lock().copies
+    }
+
+    /// Whether it got a copy of this message of the log.
+    pub(crate) fn has_copy(&self, seq: i64) -> bool {
+        self.lock().copied.contains(&seq)
     }
 
     // --- time ---

@@ -11,6 +11,7 @@ pub mod admin;
 pub mod archive;
 pub mod blocking;
 pub mod broadcast;
+pub mod carbons;
 pub mod commands;
 pub mod discovery;
 pub mod forgeries;
@@ -40,6 +41,7 @@ pub const ALL: &[Feature] = &[
     forgeries::FEATURE,
     stanza_ids::FEATURE,
     archive::FEATURE,
+    carbons::FEATURE,
     offline::FEATURE,
     hints::FEATURE,
     registration::FEATURE,

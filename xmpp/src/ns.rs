@@ -52,6 +52,12 @@ pub const PING: &str = "urn:xmpp:ping";
 pub const TIME: &str = "urn:xmpp:time";
 /// XEP-0203.
 pub const DELAY: &str = "urn:xmpp:delay";
+/// XEP-0045: what a room says to a user.
+pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+/// XEP-0085.
+pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+/// XEP-0249.
+pub const CONFERENCE: &str = "jabber:x:conference";
 /// XEP-0280.
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
 /// XEP-0297.

@@ -174,6 +174,7 @@ pub struct Wiring {
     loads: Vec<(TypeId, Load)>,
     outgoing: Vec<(When, OutgoingTap)>,
     incoming: Vec<(When, OutgoingTap)>,
+    copies: Vec<taps::CopyTap>,
     gates: Vec<taps::Gate>,
     online: Vec<taps::OnlineTap>,
     bound: Vec<taps::SessionTap>,
@@ -289,6 +290,12 @@ impl Wiring {
         self.incoming.push((when, tap));
     }
 
+    /// Makes copies of messages, for sessions that want them, after they were delivered. Asked only
+    /// when a session of either side does ([`Session::set_copies`]).
+    pub fn copies(&mut self, tap: taps::CopyTap) {
+        self.copies.push(tap);
+    }
+
     /// Has a say in whether one account may see another.
     pub fn gate(&mut self, gate: taps::Gate) {
         self.gates.push(gate);
@@ -381,6 +388,10 @@ impl Wiring {
 
     pub(crate) fn run_incoming(&self, passing: &mut Passing<'_>) -> Flow {
         run(&self.incoming, passing)
+    }
+
+    pub(crate) fn run_copies(&self, delivered: &crate::copies::Delivered<'_>) {
+        self.copies.iter().for_each(|tap| tap(delivered));
     }
 
     /// Whether every feature lets `viewer` see what `subject` does.

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use whoelse_xmpp::{Jid, Stanza, StanzaError};
 
 use crate::account::Account;
+use crate::copies::Delivered;
 use crate::node::Node;
 use crate::session::Session;
 
@@ -47,6 +48,8 @@ pub struct Passing<'a> {
     pub strip: SmallVec<[usize; 2]>,
 }
 
+/// A message was delivered: copies may be made of it.
+pub type CopyTap = fn(&Delivered<'_>);
 /// May `viewer` (second) see what `subject` (first) does?
 pub type Gate = fn(&Account, &Account) -> bool;
 /// An account came online (true) or went offline.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use whoelse_stream::sm;
 use whoelse_xmpp::{Class, Outgoing, StreamError};
 
-use super::{Drain, Session, Superseded};
+use super::{COPIED, Drain, Session, Superseded};
 use crate::clock::Time;
 use crate::numbers::Kinds;
 use crate::settings::Limits;
@@ -114,6 +114,42 @@ impl Session {
         drop(state);
         self.wake.notify_one();
         Ok(())
+    }
+
+    /// Queues a copy of a message that another session gets or sent, within the budget. `logged` is
+    /// its number in the log of this account: a session that still reads there finds it by itself,
+    /// and one that is over its budget will.
+    ///
+    /// A copy confirms nothing: the cursor is moved by who got the message.
+    pub(crate) fn push_copy(&self, item: Queued, logged: Option<i64>) {
+        let mut state = self.lock();
+        if state.gone {
+            return;
+        }
+        if let (Some(number), Drain::After { seq, .. }) = (logged, state.drain)
+            && number > seq
+        {
+            return;
+        }
+        if state.held_bytes() + item.len() > self.budget {
+            state.cut = state.attached;
+            if let (Some(number), Drain::Live) = (logged, state.drain) {
+                state.drain = Drain::After { seq: number - 1, asked: false };
+            }
+            drop(state);
+            self.wake.notify_one();
+            return;
+        }
+        if let Some(number) = logged {
+            if state.copied.len() >= COPIED {
+                state.copied.pop_front();
+            }
+            state.copied.push_back(number);
+        }
+        state.queued_bytes += item.len();
+        state.queue.push_back(item);
+        drop(state);
+        self.wake.notify_one();
     }
 
     /// Bytes that are unsent or unacknowledged.

@@ -1,0 +1,290 @@
+//! XEP-0280, Message Carbons: a user's other devices see what one of them sends and hears.
+//!
+//! Copies are made after delivery has been decided, so a copy is never copied, and nobody gets one
+//! of what they get themselves. Users cannot send any: see [`forgeries`](crate::forgeries).
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+
+use whoelse_core::account::Account;
+use whoelse_core::copies::Delivered;
+use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Reply, Target};
+use whoelse_store::Store;
+use whoelse_xmpp::payload::hints::Hint;
+use whoelse_xmpp::payload::xmpp_parsers::carbons::{Disable, Enable};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Class, Condition, ErrorType, Kind, Outgoing, Stanza, StanzaError, ns};
+
+/// XEP-0280. `urn:xmpp:carbons:rules:0` is not named: what we refuse ourselves was never sent, so
+/// neither it nor our error is copied.
+pub const FEATURE: Feature = Feature {
+    name: "carbons",
+    xeps: &[(280, "1.0.1")],
+    disco: &[ns::CARBONS],
+    wire: |w| {
+        w.account::<Sent, _>(load);
+        w.set(ANYWHERE, enable);
+        w.set(ANYWHERE, disable);
+        w.copies(copy);
+    },
+};
+
+async fn enable(cx: Cx, _: Enable) -> Answer {
+    switch(&cx, true)
+}
+
+async fn disable(cx: Cx, _: Disable) -> Answer {
+    switch(&cx, false)
+}
+
+/// XEP-0280, 10.1: as often as one likes. It lives with the session, across resumptions.
+fn switch(cx: &Cx, on: bool) -> Answer {
+    if cx.target != Target::Own {
+        return Err(StanzaError::new(Condition::NotAllowed)
+            .with_type(ErrorType::Cancel)
+            .with_text("you can switch carbons for yourself alone"));
+    }
+    cx.session.set_copies(on);
+    Ok(Reply::empty())
+}
+
+// --- which messages ---
+
+/// A side of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Sender,
+    Recipient,
+}
+
+/// XEP-0280, 6.1, all but errors, which depend on what they answer.
+fn is_eligible(stanza: &Stanza, side: Side) -> bool {
+    if stanza.kind() != Kind::Message
+        || stanza.has("private", ns::CARBONS)
+        || Hint::NoCopy.is_in(stanza)
+        || stanza.type_() == Some("groupchat")
+    {
+        return false;
+    }
+    let room = stanza.child("x", ns::MUC_USER);
+    let invites = stanza.has("x", ns::CONFERENCE)
+        || room.is_some_and(|room| {
+            stanza.grandchildren(room).iter().any(|child| child.is("invite", ns::MUC_USER))
+        });
+    if invites {
+        return true;
+    }
+    if room.is_some() {
+        // Between somebody and a participant of a room, which reaches each device by itself.
+        return side == Side::Sender;
+    }
+    match stanza.type_() {
+        Some("chat") => true,
+        Some("headline" | "error") => is_for_people(stanza),
+        _ => stanza.has("body", ns::CLIENT) || is_for_people(stanza),
+    }
+}
+
+/// Payloads of instant messaging: receipts (XEP-0184), chat states (XEP-0085) and markers
+/// (XEP-0333).
+fn is_for_people(stanza: &Stanza) -> bool {
+    let payloads = ["urn:xmpp:receipts", ns::CHAT_STATES, "urn:xmpp:chat-markers:0"];
+    stanza.children().iter().any(|child| payloads.contains(&child.ns()))
+}
+
+/// What an account has sent lately and its devices have copies of, so that an error in answer to
+/// it is known. Of an error nothing but the id is sure to come back (RFC 6120, 8.3.1).
+#[derive(Default)]
+struct Sent {
+    keys: RandomState,
+    /// Held for one look or one push.
+    recent: Mutex<VecDeque<u64>>,
+}
+
+/// Errors come at once or not at all.
+const RECENT: usize = 64;
+
+async fn load(_: Store, _: i64) -> Result<Sent, whoelse_store::Error> {
+    Ok(Sent::default())
+}
+
+impl Sent {
+    fn key(&self, id: &str, peer: i64) -> u64 {
+        self.keys.hash_one((id, peer))
+    }
+
+    fn note(&self, id: &str, to: i64) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(self.key(id, to));
+    }
+
+    fn has(&self, id: &str, to: i64) -> bool {
+        let key = self.key(id, to);
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
+    }
+}
+
+// --- the copies ---
+
+fn copy(delivered: &Delivered<'_>) {
+    let stanza = delivered.stanza;
+    if stanza.type_() == Some("error") {
+        return copy_error(delivered);
+    }
+    if let Some(origin) = delivered.origin
+        && delivered.sender.wants_copies()
+        && is_eligible(stanza, Side::Sender)
+    {
+        if let (Some(sent), Some(id)) = (delivered.sender.get::<Sent>(), stanza.id()) {
+            sent.note(id, delivered.recipient.id);
+        }
+        let mut others = Others::of(delivered, delivered.sender);
+        others.leave_out(origin.id);
+        others.each("sent", |session, copy| delivered.copy_sent(session, copy));
+    }
+    // To oneself it was sent, and the other devices know.
+    let to_oneself = delivered.sender.id == delivered.recipient.id && delivered.origin.is_some();
+    if delivered.recipient.wants_copies() && !to_oneself && is_eligible(stanza, Side::Recipient) {
+        let others = Others::of(delivered, delivered.recipient);
+        others.each("received", |session, copy| delivered.copy_received(session, copy));
+    }
+}
+
+/// XEP-0280, 6.1: an error is copied when what it answers was.
+fn copy_error(delivered: &Delivered<'_>) {
+    let answers =
+        |id| delivered.recipient.get::<Sent>().is_some_and(|s| s.has(id, delivered.sender.id));
+    if delivered.recipient.wants_copies() && delivered.stanza.id().is_some_and(answers) {
+        let mut others = Others::of(delivered, delivered.recipient);
+        if let Some(origin) = delivered.origin {
+            others.leave_out(origin.id);
+        }
+        others.each("received", |session, copy| delivered.copy_received(session, copy));
+    }
+}
+
+/// The sessions of one side that want a copy and did not get the message itself.
+struct Others<'a> {
+    delivered: &'a Delivered<'a>,
+    owner: &'a Account,
+    left_out: Option<u64>,
+}
+
+impl<'a> Others<'a> {
+    fn of(delivered: &'a Delivered<'a>, owner: &'a Account) -> Others<'a> {
+        Others { delivered, owner, left_out: None }
+    }
+
+    fn leave_out(&mut self, session: u64) {
+        self.left_out = Some(session);
+    }
+
+    /// Encodes the copy once, and hands it to each.
+    fn each(self, name: &'static str, hand: impl Fn(&whoelse_core::session::Session, &Outgoing)) {
+        let mut copy = None;
+        for session in self.owner.sessions() {
+            let has_it = self.delivered.targets.iter().any(|target| target.id == session.id);
+            if has_it || self.left_out == Some(session.id) || !session.wants_copies() {
+                continue;
+            }
+            let copy = copy.get_or_insert_with(|| wrap(self.delivered, self.owner, name));
+            hand(&session, copy);
+        }
+    }
+}
+
+/// XEP-0280, 7 and 8: the message in `<sent/>` or `<received/>`, from the account itself; each
+/// session's address is put in as it is written.
+fn wrap(delivered: &Delivered<'_>, owner: &Account, name: &'static str) -> Outgoing {
+    let message = delivered.seen_by(owner).with_attributes(b" xmlns='jabber:client'");
+    let forwarded = Element::new("forwarded").xmlns(ns::FORWARD).raw(&message.bytes);
+    Element::new("message")
+        .attr("from", owner.jid().as_str())
+        .attr_opt("type", delivered.stanza.type_())
+        .child(Element::new(name).xmlns(ns::CARBONS).child(forwarded))
+        .outgoing(Class::Message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn eligible(type_: &str, children: &str) -> (bool, bool) {
+        let type_ = if type_.is_empty() { String::new() } else { format!(" type='{type_}'") };
+        let stanza = Stanza::parse(format!("<message{type_}>{children}</message>")).unwrap();
+        (is_eligible(&stanza, Side::Sender), is_eligible(&stanza, Side::Recipient))
+    }
+
+    const BODY: &str = "<body>hi</body>";
+    const BOTH: (bool, bool) = (true, true);
+    const NEITHER: (bool, bool) = (false, false);
+
+    #[test]
+    fn what_people_say_to_each_other_is_copied() {
+        for type_ in ["chat", "normal", "", "unheard-of"] {
+            assert_eq!(eligible(type_, BODY), BOTH, "{type_}");
+        }
+        assert_eq!(eligible("chat", ""), BOTH);
+        assert_eq!(eligible("normal", ""), NEITHER);
+        assert_eq!(
+            eligible("normal", "<event xmlns='http://jabber.org/protocol/pubsub#event'/>"),
+            NEITHER
+        );
+    }
+
+    #[test]
+    fn what_goes_with_a_conversation_is_copied_in_any_type() {
+        for payload in [
+            "<received xmlns='urn:xmpp:receipts' id='1'/>",
+            "<composing xmlns='http://jabber.org/protocol/chatstates'/>",
+            "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>",
+            "<x xmlns='jabber:x:conference' jid='room@conference.localhost'/>",
+        ] {
+            for type_ in ["chat", "normal", "", "headline"] {
+                assert_eq!(eligible(type_, payload), BOTH, "{type_} {payload}");
+            }
+            assert_eq!(eligible("groupchat", payload), NEITHER, "{payload}");
+        }
+    }
+
+    #[test]
+    fn news_and_rooms_are_not_copied() {
+        assert_eq!(eligible("headline", BODY), NEITHER);
+        assert_eq!(eligible("groupchat", BODY), NEITHER);
+    }
+
+    #[test]
+    fn an_invitation_by_a_room_is_copied_and_what_a_participant_says_is_not() {
+        let invite = "<x xmlns='http://jabber.org/protocol/muc#user'><invite from='a@b'/></x>";
+        let marked = format!("{BODY}<x xmlns='http://jabber.org/protocol/muc#user'/>");
+
+        assert_eq!(eligible("", invite), BOTH);
+        assert_eq!(eligible("chat", &marked), (true, false));
+    }
+
+    #[test]
+    fn who_asks_for_no_copies_gets_none_made() {
+        for wish in ["<private xmlns='urn:xmpp:carbons:2'/>", "<no-copy xmlns='urn:xmpp:hints'/>"] {
+            assert_eq!(eligible("chat", &format!("{BODY}{wish}")), NEITHER, "{wish}");
+        }
+        assert_eq!(eligible("chat", &format!("{BODY}<private xmlns='urn:x'/>")), BOTH);
+    }
+
+    #[test]
+    fn what_was_sent_is_remembered_within_a_bound() {
+        let sent = Sent::default();
+
+        for n in 0..=RECENT {
+            sent.note(&n.to_string(), 7);
+        }
+
+        assert!(sent.has("1", 7) && sent.has(&RECENT.to_string(), 7));
+        assert!(!sent.has("0", 7), "the oldest is forgotten");
+        assert!(!sent.has("1", 8), "it was sent to somebody else");
+    }
+}
