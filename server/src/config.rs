@@ -19,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use whoelse_core::settings::{Broadcast, Registration, Sessions, Settings};
+use whoelse_store::{Place, PostgresUrl};
 
 /// The port of XMPP clients (RFC 6120, 14.7).
 pub const PORT: u16 = 5222;
@@ -26,6 +27,10 @@ pub const PORT: u16 = 5222;
 pub const DIRECT_TLS_PORT: u16 = 5223;
 /// The data directory, if nobody names another.
 pub const DATA: &str = "whoelse-data";
+/// The variable that may hold the password of the database.
+pub const DATABASE_PASSWORD: &str = "WHOELSE_DATABASE_PASSWORD";
+/// The name of the database in the data directory.
+pub(crate) const DATABASE: &str = "whoelse.db";
 /// The accounts of the quick start.
 const CREDENTIALS: &str = "credentials.txt";
 
@@ -38,8 +43,10 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where clients connect with TLS from the first byte (XEP-0368).
     pub direct_tls: Vec<SocketAddr>,
-    /// Where everything is kept.
+    /// Where everything is kept, but what a database of its own holds.
     pub data: PathBuf,
+    /// The PostgreSQL database; without it, a SQLite file in the data directory.
+    pub database: Option<PostgresUrl>,
     /// A certificate by an authority; without it the server makes its own.
     pub certificate: Option<CertificateFiles>,
     /// Accounts to create at the start.
@@ -107,6 +114,7 @@ impl Config {
             listen: loopback(PORT),
             direct_tls: Vec::new(),
             data: PathBuf::from(DATA),
+            database: None,
             certificate: None,
             credentials: Some(CredentialsFile { path: CREDENTIALS.into(), required: false }),
             admins: Vec::new(),
@@ -119,7 +127,22 @@ impl Config {
     pub fn from_file(path: &Path) -> Result<Config, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::read(path, &error))?;
-        file::parse(path, &text)
+        let mut config = file::parse(path, &text)?;
+        if let Some(database) = &mut config.database
+            && !database.has_password()
+            && let Ok(password) = std::env::var(DATABASE_PASSWORD)
+        {
+            database.set_password(&password);
+        }
+        Ok(config)
+    }
+
+    /// Where the database is.
+    pub fn place(&self) -> Place {
+        match &self.database {
+            Some(url) => Place::Postgres(url.clone()),
+            None => Place::Sqlite(self.data.join(DATABASE)),
+        }
     }
 
     /// Takes over what the command line says.
@@ -198,7 +221,11 @@ impl fmt::Display for Summary<'_> {
             listen.join(" "),
             settings.block_duration.as_secs(),
             self.0.data.display(),
-        )
+        )?;
+        match &self.0.database {
+            Some(database) => write!(f, ", database {database}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -105,7 +105,7 @@ impl DataDir {
 
     /// The database.
     pub fn database(&self) -> PathBuf {
-        self.path.join("whoelse.db")
+        self.path.join(crate::config::DATABASE)
     }
 
     /// The start has succeeded: everything stays.

@@ -94,8 +94,12 @@ impl Server {
         let in_use = |(address, error)| StartError::Listen(address, error);
         let starttls = listen::bind(&config.listen).map_err(in_use)?;
         let direct = listen::bind(&config.direct_tls).map_err(in_use)?;
-        let new_database = !data.database().exists();
-        let store = Store::open(&Place::Sqlite(data.database())).await;
+        let place = match &config.database {
+            Some(url) => Place::Postgres(url.clone()),
+            None => Place::Sqlite(data.database()),
+        };
+        let new_database = config.database.is_none() && !data.database().exists();
+        let store = Store::open(&place).await;
         let store = store.map_err(StartError::Store)?;
         let started = Starting { config: &config, data: &data, store: &store };
         let (connections, admin, mut notes) = match started.finish().await {

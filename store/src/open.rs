@@ -83,6 +83,20 @@ impl Store {
         }
     }
 
+    /// Looks at a place as [`open`](Store::open) would, without making or changing anything and
+    /// without taking it: a server may be running on it.
+    pub async fn check(place: &Place) -> Result<(), OpenError> {
+        sqlx::any::install_default_drivers();
+        let mut conn = match place {
+            Place::Postgres(url) => postgres::look(url).await?,
+            // There is nothing to be reached: what can be wrong with a file is said at the start.
+            Place::Sqlite(_) | Place::Memory => return Ok(()),
+        };
+        let looked = schema::check(&mut conn, Dialect::Postgres).await;
+        let _ = conn.close().await;
+        looked.map_err(|refusal| refused(place, refusal))
+    }
+
     async fn open_file(path: &Path, folder: Option<Folder>) -> Result<Self, OpenError> {
         let place = Place::Sqlite(path.to_owned());
         let failed = |error: sqlx::Error| OpenError::of(&place, &error);

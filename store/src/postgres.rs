@@ -103,8 +103,8 @@ pub(crate) struct Writer {
     pub pid: i64,
 }
 
-/// Opens the connection through which everything is written, for the first time.
-pub(crate) async fn open_writer(url: &PostgresUrl) -> Result<Writer, OpenError> {
+/// Connects, and looks whether the server is one that we can use.
+pub(crate) async fn look(url: &PostgresUrl) -> Result<AnyConnection, OpenError> {
     let failed = |error: sqlx::Error| OpenError::of(url, &error);
     let mut conn = connect(url).await.map_err(failed)?;
     let about = sqlx::query(ABOUT).fetch_one(&mut conn).await.map_err(failed)?;
@@ -118,6 +118,13 @@ pub(crate) async fn open_writer(url: &PostgresUrl) -> Result<Writer, OpenError> 
     if encoding != "UTF8" {
         return Err(OpenError::Encoding { place, found: encoding });
     }
+    Ok(conn)
+}
+
+/// Opens the connection through which everything is written, for the first time.
+pub(crate) async fn open_writer(url: &PostgresUrl) -> Result<Writer, OpenError> {
+    let failed = |error: sqlx::Error| OpenError::of(url, &error);
+    let mut conn = look(url).await?;
     for _ in 0..TRIES {
         match lock(&mut conn).await.map_err(failed)? {
             Some((true, pid)) => {
@@ -128,11 +135,11 @@ pub(crate) async fn open_writer(url: &PostgresUrl) -> Result<Writer, OpenError> 
             Some((false, _)) => tokio::time::sleep(PAUSE).await,
             None => {
                 let cause = "its search_path names no schema that is there".to_owned();
-                return Err(OpenError::Database { place, cause });
+                return Err(OpenError::Database { place: url.to_string(), cause });
             }
         }
     }
-    Err(OpenError::Busy { place })
+    Err(OpenError::Busy { place: url.to_string() })
 }
 
 /// Opens it again, after it was lost: `pid` was at the other end, `opened` is our count.

@@ -50,6 +50,14 @@ pub(crate) async fn migrate(conn: &mut AnyConnection, dialect: Dialect) -> Resul
     migrate_along(conn, dialect, MIGRATIONS).await
 }
 
+/// Tells whether the schema can be brought up to date.
+pub(crate) async fn check(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Refusal> {
+    match current(conn, dialect).await? {
+        found if found > KNOWN => Err(Refusal::Newer { found }),
+        _ => Ok(()),
+    }
+}
+
 async fn migrate_along(
     conn: &mut AnyConnection,
     dialect: Dialect,

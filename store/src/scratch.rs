@@ -60,6 +60,21 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// Ends the connection that holds the place, as a restart of PostgreSQL would, or the end of
+    /// the process at its other end.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub fn end_connection(&self) -> Result<(), String> {
+        self.alter(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_namespace n \
+            ON CAST(n.oid AS BIGINT) = CAST(l.objid AS BIGINT) \
+            WHERE l.locktype = 'advisory' AND n.nspname = current_schema()",
+        )
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         let text =

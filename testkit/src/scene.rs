@@ -209,7 +209,7 @@ impl Scene {
     pub fn skipped(&self, kind: Kind) -> Option<String> {
         let has = |wanted: fn(&Act) -> bool| self.steps.iter().any(|step| wanted(&step.act));
         match kind {
-            Kind::Memory => self.only_over_sockets.clone(),
+            Kind::Memory | Kind::MemoryOnPostgres => self.only_over_sockets.clone(),
             Kind::Sockets if self.only_in_memory.is_some() => self.only_in_memory.clone(),
             Kind::Sockets if has(|act| matches!(act, Act::Pass(_))) => {
                 Some("it moves the clock".to_owned())

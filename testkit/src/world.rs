@@ -23,6 +23,8 @@ use whoelse_stream::scram::{Hash, Verifier};
 pub enum Kind {
     /// The server's connection driver over pipes, with a clock that the scene moves.
     Memory,
+    /// The same over a PostgreSQL that is there for tests.
+    MemoryOnPostgres,
     /// A whole server on sockets, with TLS and the system's clock.
     Sockets,
 }
@@ -57,6 +59,7 @@ pub(crate) trait World {
 pub(crate) fn make(kind: Kind, scene: &Scene) -> Result<Box<dyn World>, String> {
     Ok(match kind {
         Kind::Memory => Box::new(memory::Memory::new(scene)?),
+        Kind::MemoryOnPostgres => Box::new(memory::Memory::on_postgres(scene)?),
         Kind::Sockets => Box::new(sockets::Sockets::new(scene)?),
     })
 }

@@ -1,5 +1,5 @@
 //! Plays every scene of `scenes/`, in memory and again over sockets: a test for each file and each
-//! world, with the usual arguments (`cargo test -p whoelse-testkit --test scenes -- blocking`).
+//! world, and with a PostgreSQL for tests over that, with the usual arguments (`cargo test -p whoelse-testkit --test scenes -- blocking`).
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +12,7 @@ use std::time::Instant;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use whoelse_store::scratch::Scratch;
 use whoelse_testkit::play::play;
 use whoelse_testkit::scene::{self, Scene};
 use whoelse_testkit::world::Kind;
@@ -44,7 +45,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let kinds = [(Kind::Memory, "memory"), (Kind::Sockets, "sockets")];
+    let mut kinds = vec![(Kind::Memory, "memory"), (Kind::Sockets, "sockets")];
+    if Scratch::server().is_some() {
+        kinds.push((Kind::MemoryOnPostgres, "postgres"));
+    }
     let tests = kinds.into_iter().flat_map(|(kind, world)| {
         files.iter().map(move |path| {
             let name = format!("{world}/{}", scene::name(path));

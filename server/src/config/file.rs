@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use whoelse_core::settings::{Broadcast, Contacts, Limits, Registration, Sessions, Settings};
+use whoelse_store::PostgresUrl;
 
 /// Why there is no configuration. The text is a whole sentence, with the file and the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(super) struct File {
     listen: Option<OneOrMany>,
     direct_tls: Option<OneOrMany>,
     data: Option<PathBuf>,
+    database: Option<String>,
+    database_password_file: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     credentials: Option<PathBuf>,
@@ -169,6 +172,10 @@ impl File {
             listen,
             direct_tls,
             data: self.data.map_or_else(|| DATA.into(), beside),
+            database: database(
+                self.database.as_deref(),
+                self.database_password_file.map(beside).as_deref(),
+            )?,
             certificate,
             credentials: self
                 .credentials
@@ -178,6 +185,28 @@ impl File {
             source: Source::File(path.to_owned()),
         })
     }
+}
+
+/// The database, with its password from a file if one is named.
+fn database(url: Option<&str>, password: Option<&Path>) -> Result<Option<PostgresUrl>, String> {
+    let Some(url) = url else {
+        return match password {
+            Some(_) => Err("`database_password_file` needs `database` as well".to_owned()),
+            None => Ok(None),
+        };
+    };
+    let mut url: PostgresUrl = url.parse().map_err(|error| format!("database: {error}"))?;
+    if let Some(path) = password {
+        if url.has_password() {
+            return Err("the password stands in `database` and in `database_password_file`; take \
+                        one of them out"
+                .to_owned());
+        }
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        url.set_password(text.trim_end_matches(['\r', '\n']));
+    }
+    Ok(Some(url))
 }
 
 fn registration(text: Option<&str>) -> Result<Registration, String> {

@@ -56,7 +56,7 @@ fn the_example_holds_every_setting_with_its_default() {
 
     assert_eq!(format!("{example:?}"), format!("{nothing_said:?}"));
     assert_eq!(example.check(), []);
-    for (table, least) in [("", 17), ("[limits]", 14)] {
+    for (table, least) in [("", 19), ("[limits]", 14)] {
         let keys = file::known_keys(table);
         assert_eq!(keys.len(), least, "{keys:?}");
         for key in keys {
@@ -66,6 +66,35 @@ fn the_example_holds_every_setting_with_its_default() {
             });
             assert!(written, "{key}");
         }
+    }
+}
+
+#[test]
+fn the_database_may_be_on_a_server_and_its_password_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("p"), "sesame\n").unwrap();
+    let of = |text: &str| {
+        let text = format!("contacts = \"everyone\"\n{text}");
+        file::parse(&dir.path().join("whoelse.toml"), &text)
+    };
+
+    let config =
+        of("database = \"postgres://bob@db/chat\"\ndatabase_password_file = \"p\"").unwrap();
+    assert!(config.database.as_ref().unwrap().has_password());
+    assert!(config.summary().ends_with(", database postgres://bob@db/chat"));
+    assert!(!format!("{config:?}").contains("sesame"));
+
+    for (text, why) in [
+        ("database = \"whoelse.db\"", "postgres://user@host"),
+        ("database_password_file = \"p\"", "needs `database`"),
+        (
+            "database = \"postgres://bob:x@db/chat\"\ndatabase_password_file = \"p\"",
+            "take one of them out",
+        ),
+        ("database = \"postgres://bob@db/chat\"\ndatabase_password_file = \"q\"", "cannot read"),
+    ] {
+        let said = of(text).unwrap_err().to_string();
+        assert!(said.contains(why), "{said}");
     }
 }
 

@@ -17,14 +17,6 @@ fn scratch() -> Option<Scratch> {
     Scratch::new().map(Result::unwrap)
 }
 
-/// Ends every connection to the schema of a test, as a restart of PostgreSQL would.
-fn end_connections(scratch: &Scratch) {
-    let text = "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_namespace n \
-        ON CAST(n.oid AS BIGINT) = CAST(l.objid AS BIGINT) \
-        WHERE l.locktype = 'advisory' AND n.nspname = current_schema()";
-    scratch.alter(text).unwrap();
-}
-
 #[tokio::test]
 async fn one_server_at_a_time_holds_a_database() {
     let Some(scratch) = scratch() else { return };
@@ -86,7 +78,7 @@ async fn a_lost_connection_loses_the_transaction_and_nothing_else() {
 
     let mut tx = store.begin().await.unwrap();
     account(&mut tx, "eve").await;
-    end_connections(&scratch);
+    scratch.end_connection().unwrap();
     let Err(Error::Undecided(undecided)) = tx.commit().await else { panic!() };
 
     assert!(!store.decide(undecided).await.unwrap());
@@ -104,7 +96,7 @@ async fn a_connection_lost_before_a_transaction_is_replaced_unnoticed() {
     let Some(scratch) = scratch() else { return };
     let store = Store::open(&scratch.place()).await.unwrap();
 
-    end_connections(&scratch);
+    scratch.end_connection().unwrap();
 
     let mut tx = store.begin().await.unwrap();
     account(&mut tx, "bob").await;
@@ -116,7 +108,7 @@ async fn a_connection_lost_before_a_transaction_is_replaced_unnoticed() {
 async fn whoever_lost_the_database_to_another_writes_no_more() {
     let Some(scratch) = scratch() else { return };
     let first = Store::open(&scratch.place()).await.unwrap();
-    end_connections(&scratch);
+    scratch.end_connection().unwrap();
     let second = Store::open(&scratch.place()).await.unwrap();
 
     assert!(matches!(first.begin().await, Err(Error::Taken)));

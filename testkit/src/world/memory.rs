@@ -15,11 +15,12 @@ use tokio::runtime::{Builder, Runtime};
 use super::World;
 use crate::line::Line;
 use crate::scene::{Scene, Server, Way};
-use whoelse_core::guard::Place;
+use whoelse_core::guard;
 use whoelse_core::settings::Settings;
 use whoelse_core::{Clock, Node, Time};
 use whoelse_server::connection::{Connections, Door, Peer};
-use whoelse_store::Store;
+use whoelse_store::scratch::Scratch;
+use whoelse_store::{Place, Store};
 use whoelse_stream::ChannelBindings;
 
 /// 2026-01-01T00:00:00Z, when every scene begins.
@@ -36,12 +37,14 @@ const FAREWELL: usize = 5;
 pub struct Memory {
     clock: Clock,
     settings: Settings,
-    /// Only for scenes that pull the plug; else the store is a temporary one.
-    folder: Option<TempDir>,
+    place: Place,
     store: Store,
     connections: Arc<Connections>,
-    /// Last, since what is above lives on it.
+    /// After what is above, which lives on it.
     runtime: Runtime,
+    /// Only for scenes that pull the plug; else the store is a temporary one.
+    _folder: Option<TempDir>,
+    schema: Option<Scratch>,
 }
 
 fn start(
@@ -61,12 +64,8 @@ fn start(
     Ok(Connections::new(node, None))
 }
 
-fn open(runtime: &Runtime, folder: Option<&TempDir>) -> Result<Store, String> {
-    let place = match folder {
-        Some(folder) => whoelse_store::Place::Sqlite(folder.path().join("store.db")),
-        None => whoelse_store::Place::Memory,
-    };
-    runtime.block_on(Store::open(&place)).map_err(|error| error.to_string())
+fn open(runtime: &Runtime, place: &Place) -> Result<Store, String> {
+    runtime.block_on(Store::open(place)).map_err(|error| error.to_string())
 }
 
 fn runtime() -> Result<Runtime, String> {
@@ -76,17 +75,45 @@ fn runtime() -> Result<Runtime, String> {
 impl Memory {
     /// For a scene: a server with its settings and its accounts.
     pub fn new(scene: &Scene) -> Result<Memory, String> {
-        let settings = super::settings(&scene.settings)?;
-        let runtime = runtime()?;
         let folder = match scene.needs_file() {
             true => Some(tempfile::tempdir().map_err(|error| error.to_string())?),
             false => None,
         };
-        let store = open(&runtime, folder.as_ref())?;
+        let place = match &folder {
+            Some(folder) => Place::Sqlite(folder.path().join("store.db")),
+            None => Place::Memory,
+        };
+        Memory::over(scene, place, folder, None)
+    }
+
+    /// The same over the PostgreSQL that is there for tests.
+    pub fn on_postgres(scene: &Scene) -> Result<Memory, String> {
+        let schema = Scratch::new().ok_or("there is no PostgreSQL for tests")??;
+        Memory::over(scene, schema.place(), None, Some(schema))
+    }
+
+    fn over(
+        scene: &Scene,
+        place: Place,
+        folder: Option<TempDir>,
+        schema: Option<Scratch>,
+    ) -> Result<Memory, String> {
+        let settings = super::settings(&scene.settings)?;
+        let runtime = runtime()?;
+        let store = open(&runtime, &place)?;
         let clock = Clock::manual(BEGIN);
         let connections = start(&runtime, &settings, &clock, &store)?;
         runtime.block_on(super::make_accounts(connections.node(), &scene.accounts))?;
-        Ok(Memory { clock, settings, folder, store, connections, runtime })
+        Ok(Memory {
+            clock,
+            settings,
+            place,
+            store,
+            connections,
+            _folder: folder,
+            schema: schema,
+            runtime,
+        })
     }
 
     fn stop(&mut self) {
@@ -129,9 +156,9 @@ impl World for Memory {
         let (near, far) = tokio::io::duplex(PIPE);
         let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (door, place) = match way {
-            Way::Encrypted | Way::Direct => (Door::Pipe, Place::of(from)),
-            Way::Clear => (Door::StartTls, Place::of(from)),
-            Way::Admin => (Door::Admin, Place::local()),
+            Way::Encrypted | Way::Direct => (Door::Pipe, guard::Place::of(from)),
+            Way::Clear => (Door::StartTls, guard::Place::of(from)),
+            Way::Admin => (Door::Admin, guard::Place::local()),
         };
         let peer = Peer { place, address: from.to_string() };
         let _inside = self.runtime.enter();
@@ -178,7 +205,10 @@ impl World for Memory {
                 // Every task is gone in the middle of whatever it does; so is what it holds.
                 let gone = std::mem::replace(&mut self.runtime, runtime()?);
                 gone.shutdown_timeout(Duration::from_secs(1));
-                self.store = open(&self.runtime, self.folder.as_ref())?;
+                if let Some(schema) = &self.schema {
+                    schema.end_connection()?;
+                }
+                self.store = open(&self.runtime, &self.place)?;
                 self.connections = start(&self.runtime, &self.settings, &self.clock, &self.store)?;
             }
         }

@@ -5,20 +5,21 @@ use std::path::Path;
 
 use whoelse_server::Config;
 use whoelse_server::tls::Tls;
+use whoelse_store::Store;
 
 use super::{Fault, say};
 use crate::cli::{self, ConfigAction};
 use crate::terminal::text;
 
 /// Does what was asked for.
-pub fn run(options: cli::Config) -> Result<(), Fault> {
+pub async fn run(options: cli::Config) -> Result<(), Fault> {
     match options.action {
-        ConfigAction::Check { file } => check(&file),
+        ConfigAction::Check { file } => check(&file).await,
     }
 }
 
-fn check(file: &Path) -> Result<(), Fault> {
-    let problems = problems(file);
+async fn check(file: &Path) -> Result<(), Fault> {
+    let problems = problems(file).await;
     if problems.is_empty() {
         return say(text::line(&format!("{} is fine", file.display())));
     }
@@ -26,7 +27,7 @@ fn check(file: &Path) -> Result<(), Fault> {
 }
 
 /// What is wrong, a sentence each.
-fn problems(file: &Path) -> Vec<String> {
+async fn problems(file: &Path) -> Vec<String> {
     if !file.exists() {
         let file = file.display();
         return vec![format!("there is no file {file}; name one: `whoelse config check FILE`")];
@@ -47,6 +48,9 @@ fn problems(file: &Path) -> Vec<String> {
     {
         problems.push(format!("cannot read {}: {error}", accounts.path.display()));
     }
+    if let Err(error) = Store::check(&config.place()).await {
+        problems.push(error.to_string());
+    }
     problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect()
 }
 
@@ -55,46 +59,59 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn of(text: &str) -> Vec<String> {
+    async fn of(text: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("whoelse.toml");
         std::fs::write(&file, text).unwrap();
         let named = format!("{}", file.display());
-        let found = problems(&file);
+        let found = problems(&file).await;
         assert!(found.iter().all(|problem| problem.contains(&named) && !problem.contains('\n')));
         found
     }
 
-    #[test]
-    fn a_sound_file_has_no_problems() {
-        assert_eq!(of("contacts = \"everyone\"\n"), [""; 0]);
+    #[tokio::test]
+    async fn a_sound_file_has_no_problems() {
+        assert_eq!(of("contacts = \"everyone\"\n").await, [""; 0]);
     }
 
-    #[test]
-    fn every_setting_that_does_not_go_with_the_others_is_named() {
+    #[tokio::test]
+    async fn every_setting_that_does_not_go_with_the_others_is_named() {
         let found = of("contacts = \"everyone\"\nregistration = \"open\"\nlisten = \"0.0.0.0\"\n\
-                        admins = [\"@\"]\n");
+                        admins = [\"@\"]\n")
+        .await;
 
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found.iter().any(|it| it.contains("contacts") && it.contains("registration")));
         assert!(found.iter().any(|it| it.contains("admins")));
     }
 
-    #[test]
-    fn files_that_the_configuration_names_are_looked_at_too() {
+    #[tokio::test]
+    async fn files_that_the_configuration_names_are_looked_at_too() {
         let found = of("contacts = \"everyone\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n\
-                        credentials = \"none.txt\"\n");
+                        credentials = \"none.txt\"\n")
+        .await;
 
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found.iter().any(|it| it.contains("c.pem")));
         assert!(found.iter().any(|it| it.contains("none.txt")));
     }
 
-    #[test]
-    fn a_file_that_is_not_there_is_one_problem() {
-        let found = problems(Path::new("/nowhere/whoelse.toml"));
+    #[tokio::test]
+    async fn a_file_that_is_not_there_is_one_problem() {
+        let found = problems(Path::new("/nowhere/whoelse.toml")).await;
 
         assert_eq!(found.len(), 1);
         assert!(found[0].contains("/nowhere/whoelse.toml"), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_reached_is_named_without_its_password() {
+        let text = "contacts = \"everyone\"\n\
+                    database = \"postgres://bob:sesame@127.0.0.1:1/chat\"\n";
+
+        let found = of(text).await;
+
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("cannot reach the database postgres://bob@127.0.0.1:1/chat"));
     }
 }
