@@ -1,9 +1,12 @@
-"""Runs everything that other people's clients are tried with."""
+"""Runs everything that other people's clients are tried with; words on the command line choose."""
 
 import asyncio
 import sys
 
+import with_go_sendxmpp  # noqa: F401
+import with_mcabber  # noqa: F401
 import with_profanity  # noqa: F401
+import with_scripts  # noqa: F401
 import with_slixmpp  # noqa: F401
 import world
 

@@ -1,59 +1,24 @@
-"""Profanity, a client that people use in terminals; driven through tmux as a person would."""
+"""Profanity, a client that people use in terminals."""
 
-import asyncio
-import itertools
-import os
-import re
+import shutil
 
-from world import PATIENCE, check, password
-
-NUMBERS = itertools.count()
+from screen import Screen
+from world import check, password
 
 
-class Profanity:
-    """One Profanity on a terminal of its own, with settings of its own."""
+class Profanity(Screen):
+    """One Profanity with settings of its own."""
 
-    def __init__(self, world, name):
-        self.world = world
+    def __init__(self, world, name, trusts=False):
+        super().__init__(world, f"profanity-{name}")
         self.name = name
-        self.home = world.folder / f"profanity-{name}"
-        self.home.mkdir()
-        self.socket = f"whoelse-{os.getpid()}-{next(NUMBERS)}"
-
-    async def tmux(self, *args):
-        process = await asyncio.create_subprocess_exec(
-            "tmux", "-L", self.socket, "-f", "/dev/null", *args,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        output, _ = await process.communicate()
-        return output.decode(errors="replace")
+        if trusts:
+            shutil.copy(world.certificate, self.home / "trusted.pem")
 
     async def __aenter__(self):
-        places = [f"{name}={self.home}" for name in
-                  ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")]
-        command = ["env", *places, "TERM=screen", "LC_ALL=C.UTF-8", "TZ=UTC", "profanity"]
-        await self.tmux("-u", "new-session", "-d", "-x", "150", "-y", "60", *command)
+        await self.start("profanity")
         await self.sees("Profanity")
         return self
-
-    async def __aexit__(self, *_):
-        await self.tmux("kill-server")
-
-    async def types(self, line):
-        await self.tmux("send-keys", "-l", line)
-        await self.tmux("send-keys", "Enter")
-
-    async def sees(self, pattern):
-        """Waits until the screen shows this."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + PATIENCE
-        while True:
-            screen = await self.tmux("capture-pane", "-p")
-            if re.search(pattern, screen):
-                return screen
-            assert loop.time() < until, f"waited in vain: {pattern}\nscreen:\n{screen}"
-            await asyncio.sleep(0.05)
 
     async def logs_in(self):
         """Connects, looks at the certificate nobody vouches for, and accepts it."""
@@ -130,3 +95,19 @@ async def profanity_is_told_that_a_password_is_wrong(world):
         await alice.sees("/tls allow")
         await alice.types("/tls allow")
         await alice.sees("Login failed")
+
+
+@check(contacts="everyone")
+async def profanity_logs_in_over_direct_tls_and_verifies_the_certificate(world):
+    async with Profanity(world, "alice", trusts=True) as alice:
+        await alice.types(
+            f"/connect alice@localhost server localhost port {world.direct_port} tls legacy"
+        )
+        await alice.sees("Enter password:")
+        await alice.types(password("alice"))
+        screen = await alice.sees(r"alice@localhost/\S+ logged in successfully")
+        assert "verification failed" not in screen, screen
+        bob = await world.client("bob")
+        await alice.sees(r"\+\+ bob .*is online")
+        await alice.types("/msg bob@localhost hello over direct TLS")
+        await bob.hears("alice: hello over direct TLS")

@@ -14,9 +14,12 @@ COMMANDS = "urn:whoelse:commands:0#"
 class Person(slixmpp.ClientXMPP):
     """A client with everything that the server and slixmpp have in common."""
 
-    def __init__(self, world, name, secret=None):
+    def __init__(self, world, name, secret=None, direct=False):
         super().__init__(f"{name}@localhost", secret or password(name))
         self.world = world
+        self.port = world.direct_port if direct else world.port
+        self.enable_direct_tls = direct
+        self.enable_starttls = not direct
         self.ca_certs = world.certificate
         for plugin in (30, 4, 50, 59, 77, 92, 191, 198, 199, 202, 203, 313, 359):
             self.register_plugin(f"xep_{plugin:04}")
@@ -37,7 +40,7 @@ class Person(slixmpp.ClientXMPP):
 
     def go(self):
         # The system's trust is not asked: the certificate of this server is all that is trusted.
-        self.connect("127.0.0.1", self.world.port)
+        self.connect("127.0.0.1", self.port)
 
     async def online(self):
         self.go()
@@ -80,6 +83,21 @@ async def slixmpp_logs_in_over_starttls_with_scram(world):
     assert alice.socket.version() == "TLSv1.3", alice.socket.version()
     assert alice.boundjid.bare == "alice@localhost"
     await alice.leave()
+
+
+@check(contacts="everyone")
+async def slixmpp_logs_in_over_direct_tls(world):
+    alice = await Person(world, "alice", direct=True).online()
+    bob = await Person(world, "bob").online()
+
+    await alice.sees("bob", "available")
+    bob.chat("alice", "over STARTTLS")
+    await alice.text("bob", "over STARTTLS")
+    alice.chat("bob", "over direct TLS")
+    await bob.text("alice", "over direct TLS")
+    await alice.leave()
+    await bob.sees("alice", "unavailable")
+    await bob.leave()
 
 
 @check

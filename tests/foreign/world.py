@@ -5,11 +5,14 @@ Everything waits for events, with a patience that only a hanging program exhaust
 
 import asyncio
 import itertools
+import json
 import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 
@@ -20,9 +23,15 @@ PATIENCE = 40
 CHECKS = []
 
 
-def check(function):
-    """Registers a test; its name is a sentence that is true."""
-    CHECKS.append(function)
+def check(function=None, **settings):
+    """Registers a test; its name is a sentence that is true.
+
+    With settings of the configuration file it gets a server that has them; a listener for direct
+    TLS comes with any. Without, it is the quick start.
+    """
+    if function is None:
+        return lambda function: check(function, **settings)
+    CHECKS.append((function, settings))
     return function
 
 
@@ -92,6 +101,10 @@ class Program:
         except AssertionError as error:
             raise AssertionError(f"{error}\nprinted: {self.lines}") from None
 
+    async def hears_end(self, end):
+        """The next line that ends like this, whatever time stands before it."""
+        return await self.hears(re.compile(re.escape(end) + "$"))
+
     def says(self, line):
         self.process.stdin.write(line.encode() + b"\n")
 
@@ -107,7 +120,9 @@ class Program:
 class World:
     """A server with a few people, in a directory of its own."""
 
-    def __init__(self):
+    def __init__(self, settings):
+        self.settings = settings
+        self.direct_port = 0
         self.folder = Path(tempfile.mkdtemp(prefix="whoelse-foreign-"))
         self.numbers = itertools.count()
         self.clients = []
@@ -119,10 +134,30 @@ class World:
         credentials = self.folder / "credentials.txt"
         credentials.write_text("".join(people))
         credentials.chmod(0o600)
-        self.server = await Program.start("server", 0, cwd=self.folder)
-        line = await self.server.hears(re.compile(r"^listening on 127\.0\.0\.1:\d+$"))
-        self.port = int(line.rsplit(":", 1)[1])
+        arguments = ["server", 0]
+        if self.settings:
+            settings = {
+                "listen": ["127.0.0.1:0"],
+                "direct_tls": ["127.0.0.1:0"],
+                "registration": "closed",
+                "contacts": "everyone",
+                **self.settings,
+            }
+            # Strings and lists of strings look the same in TOML and JSON.
+            lines = [f"{key} = {json.dumps(value)}\n" for key, value in settings.items()]
+            (self.folder / "whoelse.toml").write_text("".join(lines))
+            arguments = ["server", "--config", "whoelse.toml", "--credentials", credentials]
+        self.server = await Program.start(*arguments, cwd=self.folder)
+        self.port = await self.listens(r"^listening on 127\.0\.0\.1:(\d+)$")
+        if self.settings:
+            self.direct_port = await self.listens(r"^listening on .*:(\d+) \(direct TLS\)$")
+        # Everything is made and named in a line by then.
+        await self.server.hears(re.compile("^serving "))
         return self
+
+    async def listens(self, pattern):
+        line = await self.server.hears(re.compile(pattern))
+        return int(re.search(pattern, line).group(1))
 
     async def __aexit__(self, *_):
         for client in self.clients:
@@ -164,9 +199,14 @@ async def run_all():
     for library in ("asyncio", "slixmpp"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     passed = failed = 0
-    for function in CHECKS:
+    only = sys.argv[1:]
+    began = time.monotonic()
+    for function, settings in CHECKS:
         name = function.__name__.replace("_", " ")
-        world = World()
+        if only and not any(word in name for word in only):
+            continue
+        world = World(settings)
+        start = time.monotonic()
         try:
             async with world:
                 await function(world)
@@ -178,6 +218,7 @@ async def run_all():
                 print("\n".join(world.server.lines), flush=True)
         else:
             passed += 1
-            print(f"ok     {name}", flush=True)
-    print(f"{passed} passed, {failed} failed", flush=True)
+            print(f"ok     {name} ({time.monotonic() - start:.1f} s)", flush=True)
+    took = time.monotonic() - began
+    print(f"{passed} passed, {failed} failed in {took:.0f} s", flush=True)
     return passed > 0 and failed == 0
