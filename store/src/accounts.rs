@@ -86,9 +86,9 @@ impl Tx {
         Ok(Some(id))
     }
 
-    /// Removes an account and everything that is only its own: its blocks, credentials, places,
-    /// intervals, cursor and mailbox, and the messages that are in nobody else's. Returns whether
-    /// there was one.
+    /// Removes an account and everything that is only its own: its blocks, roster, credentials,
+    /// places, intervals, cursor and mailbox, and the messages that are in nobody else's. Returns
+    /// whether there was one.
     pub async fn remove_account(&mut self, id: i64) -> Result<bool> {
         let conn = self.conn()?;
         history::remove_archive(conn, id).await?;

@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Error, Result, Store, Tx, blocks, numbers};
+use crate::{Error, Result, Store, Tx, blocks, numbers, roster};
 
 const LIST: &str = "SELECT id, name FROM domains ORDER BY id";
 const FIND: &str = "SELECT id FROM domains WHERE name = $1";
@@ -42,12 +42,12 @@ impl Tx {
         }
         let id = numbers::next(conn, numbers::DOMAIN).await?;
         sqlx::query(INSERT).bind(id).bind(name).execute(&mut *conn).await?;
-        blocks::adopt(conn, &Domain { id, name: name.to_owned() }).await?;
+        adopt(conn, &Domain { id, name: name.to_owned() }).await?;
         Ok(id)
     }
 
-    /// Gives an own domain another name; everything kept under it stays. Blocks of addresses
-    /// under the new name, which were strangers' until now, hold for the neighbours of that name.
+    /// Gives an own domain another name; everything kept under it stays. Blocks and
+    /// contacts under the new name, which were strangers' until now, are the neighbours of that name.
     ///
     /// Stanzas in the log keep the addresses they were written with. A [`LoggedMessage`] has the
     /// keys of both sides beside the bytes, from which whoever shows it writes `from` and `to`
@@ -63,8 +63,14 @@ impl Tx {
             return Err(Error::DomainExists(new.to_owned()));
         }
         sqlx::query(RENAME).bind(id).bind(new).execute(&mut *conn).await?;
-        blocks::adopt(conn, &Domain { id, name: new.to_owned() }).await
+        adopt(conn, &Domain { id, name: new.to_owned() }).await
     }
+}
+
+/// Whoever was known as a stranger of this domain is a neighbour from now on.
+async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
+    blocks::adopt(conn, domain).await?;
+    roster::adopt(conn, domain).await
 }
 
 async fn domains(conn: &mut AnyConnection) -> Result<Vec<Domain>> {

@@ -30,6 +30,7 @@ mod open;
 mod place;
 mod places;
 mod postgres;
+mod roster;
 mod rows;
 mod schema;
 #[cfg(any(test, feature = "scratch"))]
@@ -52,6 +53,7 @@ pub use history::{Page, Query};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, REPEAT_WINDOW};
 pub use open::Store;
 pub use place::{Place, PlaceError, PostgresUrl};
+pub use roster::{Holder, RosterRow, RosterVersion};
 pub use throttle::{THROTTLE_MEMORY, Throttle};
 pub use tx::Tx;
 
@@ -70,6 +72,7 @@ pub fn statements() -> Vec<String> {
         log::STATEMENTS,
         numbers::STATEMENTS,
         places::STATEMENTS,
+        roster::STATEMENTS,
         schema::STATEMENTS,
         seen::STATEMENTS,
         settings::STATEMENTS,

@@ -1,0 +1,331 @@
+//! Rosters: whom an account has as contacts, who asks to become one, and which changes a client
+//! may not have heard of (RFC 6121, 2 and 3).
+
+use bytes::Bytes;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+use crate::{Domain, Result, Store, Tx, to_key};
+
+const LIST: &str = "SELECT contact, listed, name, in_groups, subscription, ask, approved, request, \
+    version FROM roster WHERE account = $1 ORDER BY contact";
+const FIND: &str = "SELECT contact, listed, name, in_groups, subscription, ask, approved, request, \
+    version FROM roster WHERE account = $1 AND contact = $2";
+const WRITE: &str = "INSERT INTO roster (account, contact, listed, name, in_groups, subscription, \
+    ask, approved, request, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+    ON CONFLICT (account, contact) DO UPDATE SET listed = excluded.listed, \
+    name = excluded.name, in_groups = excluded.in_groups, subscription = excluded.subscription, \
+    ask = excluded.ask, approved = excluded.approved, request = excluded.request, \
+    version = excluded.version";
+const DELETE: &str = "DELETE FROM roster WHERE account = $1 AND contact = $2";
+const FORGET: &str = "DELETE FROM roster WHERE account = $1 AND listed = 0 AND version <= $2 \
+    AND LENGTH(request) = 0";
+const FORGET_VERSIONS: &str =
+    "UPDATE roster SET version = 0 WHERE account = $1 AND listed = 0 AND version <= $2";
+const VERSION: &str = "SELECT version, known_since FROM roster_versions WHERE account = $1";
+const SET_VERSION: &str = "INSERT INTO roster_versions (account, version, known_since) \
+    VALUES ($1, $2, $3) ON CONFLICT (account) DO UPDATE SET version = excluded.version, \
+    known_since = excluded.known_since";
+const HOLDERS: &str = "SELECT r.account, a.domain, a.localpart FROM roster r \
+    JOIN accounts a ON a.id = r.account WHERE r.contact = $1 ORDER BY r.account";
+const NAMING: &str = "SELECT account, contact FROM roster WHERE contact LIKE '%' || $1 || '%'";
+const MOVE: &str = "UPDATE roster SET contact = $3 WHERE account = $1 AND contact = $2";
+
+pub(crate) const STATEMENTS: &[&str] = &[
+    LIST,
+    FIND,
+    WRITE,
+    DELETE,
+    FORGET,
+    FORGET_VERSIONS,
+    VERSION,
+    SET_VERSION,
+    HOLDERS,
+    NAMING,
+    MOVE,
+];
+
+/// Stands before the name of each group; no XML can hold it.
+const BEFORE_GROUP: char = '\u{1f}';
+
+/// One row of a roster: a contact, a request that waits for an answer, or both, or what is left of
+/// a contact.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RosterRow {
+    /// The key of the contact's bare address.
+    pub contact: String,
+    /// Whether it is a contact, as the owner sees the roster.
+    pub listed: bool,
+    /// What the owner calls the contact; empty: nothing.
+    pub name: String,
+    /// The owner's groups it is in.
+    pub groups: Vec<String>,
+    /// The owner sees the contact's presence.
+    pub to: bool,
+    /// The contact sees the owner's presence.
+    pub from: bool,
+    /// The owner has asked to see the contact's presence.
+    pub ask: bool,
+    /// The owner will grant the contact's request when it comes.
+    pub approved: bool,
+    /// The stanza by which the contact asked to see the owner's presence; empty: it does not ask.
+    pub request: Bytes,
+    /// When it last changed, in versions of the roster; 0: it never was a contact.
+    pub version: i64,
+}
+
+/// How far a roster has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RosterVersion {
+    /// The version of the last change; 0: there was none.
+    pub last: i64,
+    /// What changed after this one is known item by item.
+    pub known_since: i64,
+}
+
+/// Somebody who has a certain contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The number of the account.
+    pub account: i64,
+    /// The number of its domain.
+    pub domain: i64,
+    /// Its name.
+    pub localpart: String,
+}
+
+impl Store {
+    /// Returns the rows of an account's roster, sorted by key, and its version.
+    pub async fn roster(&self, account: i64) -> Result<(Vec<RosterRow>, RosterVersion)> {
+        let mut conn = self.reader().await?;
+        let rows = sqlx::query(LIST).bind(account).fetch_all(&mut *conn).await?;
+        let rows = rows.iter().map(row).collect::<Result<_>>()?;
+        Ok((rows, version(&mut conn, account).await?))
+    }
+}
+
+impl Tx {
+    /// Returns one row of an account's roster.
+    pub async fn roster_row(&mut self, account: i64, contact: &str) -> Result<Option<RosterRow>> {
+        let query = sqlx::query(FIND).bind(account).bind(contact);
+        query.fetch_optional(self.conn()?).await?.as_ref().map(row).transpose()
+    }
+
+    /// Writes one row of an account's roster over what was there.
+    pub async fn write_roster_row(&mut self, account: i64, row: &RosterRow) -> Result<()> {
+        let groups: String = row.groups.iter().flat_map(|group| ["\u{1f}", group]).collect();
+        let query = sqlx::query(WRITE)
+            .bind(account)
+            .bind(&row.contact)
+            .bind(i64::from(row.listed))
+            .bind(&row.name)
+            .bind(groups)
+            .bind(i64::from(row.to) + 2 * i64::from(row.from))
+            .bind(i64::from(row.ask))
+            .bind(i64::from(row.approved))
+            .bind(row.request.to_vec())
+            .bind(row.version);
+        query.execute(self.conn()?).await?;
+        Ok(())
+    }
+
+    /// Removes one row of an account's roster; nothing happens if there is none.
+    pub async fn remove_roster_row(&mut self, account: i64, contact: &str) -> Result<()> {
+        sqlx::query(DELETE).bind(account).bind(contact).execute(self.conn()?).await?;
+        Ok(())
+    }
+
+    /// Returns the version of an account's roster.
+    pub async fn roster_version(&mut self, account: i64) -> Result<RosterVersion> {
+        version(self.conn()?, account).await
+    }
+
+    /// Sets the version of an account's roster. What is left of contacts that went at
+    /// `known_since` or before is forgotten.
+    pub async fn set_roster_version(&mut self, account: i64, version: RosterVersion) -> Result<()> {
+        let conn = self.conn()?;
+        let (last, since) = (version.last, version.known_since);
+        let query = sqlx::query(SET_VERSION).bind(account).bind(last).bind(since);
+        query.execute(&mut *conn).await?;
+        sqlx::query(FORGET).bind(account).bind(since).execute(&mut *conn).await?;
+        sqlx::query(FORGET_VERSIONS).bind(account).bind(since).execute(conn).await?;
+        Ok(())
+    }
+
+    /// Returns who has a row about this contact, of whatever kind.
+    pub async fn roster_holders(&mut self, contact: &str) -> Result<Vec<Holder>> {
+        let rows = sqlx::query(HOLDERS).bind(contact).fetch_all(self.conn()?).await?;
+        let holder = |row: &AnyRow| {
+            Ok(Holder {
+                account: row.try_get(0)?,
+                domain: row.try_get(1)?,
+                localpart: row.try_get(2)?,
+            })
+        };
+        rows.iter().map(holder).collect()
+    }
+}
+
+/// Rewrites the contacts that name a domain by its text, now that it is our own. Where the
+/// neighbour of that name is a contact already, the stranger goes.
+pub(crate) async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
+    let own = std::slice::from_ref(domain);
+    for row in sqlx::query(NAMING).bind(&domain.name).fetch_all(&mut *conn).await? {
+        let (account, contact): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+        let key = to_key(&contact, own);
+        if key == contact {
+            continue;
+        }
+        let known = sqlx::query(FIND).bind(account).bind(&key).fetch_optional(&mut *conn).await?;
+        let query = match known {
+            Some(_) => sqlx::query(DELETE).bind(account).bind(contact),
+            None => sqlx::query(MOVE).bind(account).bind(contact).bind(key),
+        };
+        query.execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+async fn version(conn: &mut AnyConnection, account: i64) -> Result<RosterVersion> {
+    let row = sqlx::query(VERSION).bind(account).fetch_optional(conn).await?;
+    Ok(match row {
+        Some(row) => RosterVersion { last: row.try_get(0)?, known_since: row.try_get(1)? },
+        None => RosterVersion::default(),
+    })
+}
+
+fn row(row: &AnyRow) -> Result<RosterRow> {
+    let (groups, subscription): (String, i64) = (row.try_get(3)?, row.try_get(4)?);
+    let flag = |at: usize| row.try_get::<i64, _>(at).map(|value| value != 0);
+    Ok(RosterRow {
+        contact: row.try_get(0)?,
+        listed: flag(1)?,
+        name: row.try_get(2)?,
+        groups: groups.split(BEFORE_GROUP).skip(1).map(str::to_owned).collect(),
+        to: subscription & 1 != 0,
+        from: subscription & 2 != 0,
+        ask: flag(5)?,
+        approved: flag(6)?,
+        request: row.try_get::<Vec<u8>, _>(7)?.into(),
+        version: row.try_get(8)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    use crate::testing::{account, fresh};
+
+    fn contact(key: &str, version: i64) -> RosterRow {
+        RosterRow { contact: key.to_owned(), listed: true, version, ..RosterRow::default() }
+    }
+
+    #[tokio::test]
+    async fn a_row_is_read_as_it_was_written() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        let whole = RosterRow {
+            contact: "eve@#1".into(),
+            listed: true,
+            name: "Eve & co".into(),
+            groups: vec!["".into(), "two\nlines".into()],
+            to: true,
+            from: false,
+            ask: false,
+            approved: true,
+            request: Bytes::from_static(b"<presence/>"),
+            version: 7,
+        };
+        let asked = RosterRow { ask: true, from: true, ..contact("mona@#1", 8) };
+
+        tx.write_roster_row(bob, &contact("eve@#1", 3)).await.unwrap();
+        tx.write_roster_row(bob, &whole).await.unwrap();
+        tx.write_roster_row(bob, &asked).await.unwrap();
+
+        assert_eq!(tx.roster_row(bob, "eve@#1").await.unwrap(), Some(whole.clone()));
+        assert_eq!(tx.roster_row(bob, "zoe@#1").await.unwrap(), None);
+        tx.commit().await.unwrap();
+        let (rows, version) = store.roster(bob).await.unwrap();
+        assert_eq!(rows, [whole, asked]);
+        assert_eq!(version, RosterVersion::default());
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_contacts_is_forgotten_with_its_version() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        let gone = |key: &str, version| RosterRow { listed: false, ..contact(key, version) };
+        let request = Bytes::from_static(b"<presence/>");
+        let asks = RosterRow { request: request.clone(), ..gone("asks@#1", 2) };
+        for row in [contact("here@#1", 1), gone("old@#1", 2), asks.clone(), gone("new@#1", 3)] {
+            tx.write_roster_row(bob, &row).await.unwrap();
+        }
+        tx.write_roster_row(eve, &gone("old@#1", 2)).await.unwrap();
+
+        let version = RosterVersion { last: 3, known_since: 2 };
+        tx.set_roster_version(bob, version).await.unwrap();
+
+        assert_eq!(tx.roster_version(bob).await.unwrap(), version);
+        tx.commit().await.unwrap();
+        let (rows, known) = store.roster(bob).await.unwrap();
+        assert_eq!(known, version);
+        let asks = RosterRow { version: 0, ..asks };
+        assert_eq!(rows, [asks, contact("here@#1", 1), gone("new@#1", 3)]);
+        assert_eq!(store.roster(eve).await.unwrap().0.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_has_a_contact_is_found_and_nobody_else() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        tx.write_roster_row(bob, &contact("mona@#1", 1)).await.unwrap();
+        tx.write_roster_row(eve, &contact("zoe@#1", 1)).await.unwrap();
+
+        let holders = tx.roster_holders("mona@#1").await.unwrap();
+
+        assert_eq!(holders, [Holder { account: bob, domain: 1, localpart: "bob".into() }]);
+        tx.remove_roster_row(bob, "mona@#1").await.unwrap();
+        assert!(tx.roster_holders("mona@#1").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn strangers_of_a_domain_that_becomes_ours_are_neighbours() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        for key in ["mona@new.example", "zoe@new.example.org", "zoe@#1"] {
+            tx.write_roster_row(bob, &contact(key, 1)).await.unwrap();
+        }
+        tx.write_roster_row(eve, &contact("bob@#1", 1)).await.unwrap();
+        tx.write_roster_row(eve, &contact("bob@new.example", 1)).await.unwrap();
+
+        tx.rename_domain("localhost", "new.example").await.unwrap();
+
+        tx.commit().await.unwrap();
+        let (rows, _) = store.roster(bob).await.unwrap();
+        let keys: Vec<_> = rows.iter().map(|row| row.contact.as_str()).collect();
+        assert_eq!(keys, ["mona@#1", "zoe@#1", "zoe@new.example.org"]);
+        let (rows, _) = store.roster(eve).await.unwrap();
+        assert_eq!(rows, [contact("bob@#1", 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_roster_goes_with_its_account() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        tx.write_roster_row(bob, &contact("eve@#1", 1)).await.unwrap();
+        tx.set_roster_version(bob, RosterVersion { last: 1, known_since: 0 }).await.unwrap();
+        tx.remove_account(bob).await.unwrap();
+        tx.commit().await.unwrap();
+
+        assert_eq!(store.roster(bob).await.unwrap(), (Vec::new(), RosterVersion::default()));
+        let mut tx = store.begin().await.unwrap();
+        assert!(tx.write_roster_row(bob, &contact("eve@#1", 1)).await.is_err());
+    }
+}
