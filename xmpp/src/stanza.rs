@@ -83,6 +83,8 @@ pub(crate) struct Head {
     pub(crate) end_tag: u32,
     /// The attribute `from` with the white space before it; empty if there is none.
     pub(crate) from_attribute: Span,
+    /// The attribute `to` with the white space before it; empty if there is none.
+    pub(crate) to_attribute: Span,
     /// The declaration `xmlns` with the white space before it; empty if there is none.
     pub(crate) default_declaration: Span,
     /// Whether names in the children may depend on declarations of the root.
@@ -120,6 +122,7 @@ impl Default for Head {
             tag_end: 0,
             end_tag: 0,
             from_attribute: Span::default(),
+            to_attribute: Span::default(),
             default_declaration: Span::default(),
             scoped: false,
             borrows: false,
@@ -160,7 +163,10 @@ impl Head {
             let whole = Span { start: head.attributes_end, end: attribute.value.end + 1 };
             head.attributes_end = whole.end;
             match attribute.name.span.of(bytes) {
-                b"to" => head.to = head.value(attribute, bytes),
+                b"to" => {
+                    head.to = head.value(attribute, bytes);
+                    head.to_attribute = whole;
+                }
                 b"from" => {
                     head.from = head.value(attribute, bytes);
                     head.from_attribute = whole;

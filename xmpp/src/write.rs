@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::scanner::tag::Span;
 use crate::{Kind, Stanza, scanner};
 
 /// What a queue needs to know of a stanza without parsing it again.
@@ -109,6 +110,8 @@ pub struct Rewrite<'a> {
     pub lang: Option<&'a str>,
     /// `to` to add when the stanza has none; an existing one is never rewritten.
     pub to: Option<&'a str>,
+    /// Leave out the `to` that is there: the stanza is stored, or goes to the bare address.
+    pub drop_to: bool,
     /// Indices into `Stanza::children` that are left out.
     pub drop: &'a [usize],
     /// Children to append, already encoded.
@@ -134,10 +137,11 @@ pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
     if let (None, Some(lang)) = (stanza.lang(), how.lang) {
         attribute(&mut out, "xml:lang", lang);
     }
-    let (from, xmlns) = (head.from_attribute, head.default_declaration);
-    let (first, second) = if from.start <= xmlns.start { (from, xmlns) } else { (xmlns, from) };
+    let to = if how.drop_to { head.to_attribute } else { Span::default() };
+    let mut cuts = [head.from_attribute, head.default_declaration, to];
+    cuts.sort_unstable_by_key(|cut| cut.start);
     let mut at = head.after_name;
-    for cut in [first, second] {
+    for cut in cuts {
         if cut.len() > 0 {
             out.extend_from_slice(slice(at, cut.start));
             at = cut.end;
