@@ -32,6 +32,8 @@ pub struct Account {
     /// When the account last did something, in microseconds.
     pub(crate) last_active: AtomicI64,
     undelivered: Mutex<Undelivered>,
+    /// The last word of its last session to go, and when it was said. Held for a look or a swap.
+    last_gone: Mutex<Option<(Outgoing, Time)>>,
 }
 
 /// How much waits in an account's mailbox, an upper estimate between two counts.
@@ -61,6 +63,7 @@ impl Account {
             confirmed: AtomicI64::new(cursor),
             last_active: AtomicI64::new(0),
             undelivered: Mutex::default(),
+            last_gone: Mutex::default(),
         }
     }
 
@@ -182,6 +185,16 @@ impl Account {
                 session.push_addressed(stanza, &self.to_attribute);
             }
         });
+    }
+
+    /// The last unavailable presence, without an address, and when it was said; `None` if the
+    /// account has not gone since it is in memory.
+    pub(crate) fn last_gone(&self) -> Option<(Outgoing, Time)> {
+        self.last_gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note_gone(&self, presence: Outgoing, at: Time) {
+        *self.last_gone.lock().unwrap_or_else(PoisonError::into_inner) = Some((presence, at));
     }
 
     pub(crate) fn undelivered(&self) -> Undelivered {

@@ -1,5 +1,6 @@
 //! The accounts in memory: loaded on need, one load however many ask, bounded.
 
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,6 +12,7 @@ use whoelse_xmpp::BareJid;
 use crate::account::Account;
 use crate::clock::Time;
 use crate::node::Node;
+use crate::roster::Roster;
 
 /// Enough that two threads seldom meet.
 const SHARDS: usize = 64;
@@ -144,6 +146,20 @@ impl Accounts {
         entries.remove(jid);
     }
 
+    /// The account, if it is in memory. If it is not, a load that is under way is done again: it may
+    /// have seen what was before a change that the caller has just committed.
+    pub fn refresh(&self, jid: &BareJid) -> Option<Arc<Account>> {
+        let shard = self.shard(jid);
+        let entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
+        match entries.get(jid) {
+            Some(Entry::Here(account)) => Some(account.clone()),
+            _ => {
+                shard.forgotten.fetch_add(1, Ordering::AcqRel);
+                None
+            }
+        }
+    }
+
     pub fn forget_all(&self) {
         for shard in &self.shards {
             let mut entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
@@ -179,7 +195,9 @@ async fn read(node: &Node, jid: &BareJid) -> Result<Option<Arc<Account>>, whoels
         _ => None,
     };
     let Some(row) = row else { return Ok(None) };
-    let slots = node.wiring.load_slots(&node.store, row.id).await?;
+    let mut slots = node.wiring.load_slots(&node.store, row.id).await?;
+    let roster = Roster::load(&node.store, row.id, &node.own_domains()).await?;
+    slots.push((TypeId::of::<Roster>(), Arc::new(roster)));
     let cursor = node.store.cursor(row.id).await?;
     let account = Arc::new(Account::new(row.id, jid.clone(), slots, cursor));
     account.last_active.store(row.last_active, Ordering::Release);

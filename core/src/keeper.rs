@@ -462,7 +462,7 @@ async fn page(node: &Arc<Node>, store: &Store, session: &Arc<Session>) {
 async fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
     let Ok(sender) = BareJid::parse(&node.address_of(&row.sender, "")) else { return true };
     match node.account(&sender).await {
-        Ok(Some(sender)) => node.sees(&session.account, &sender),
+        Ok(Some(sender)) => node.wiring.shows(&session.account, &sender),
         Ok(None) => true,
         Err(error) => {
             tracing::warn!(%error, account = %sender, "account_not_loaded");

@@ -22,6 +22,7 @@ pub mod node;
 pub mod numbers;
 pub mod presence;
 mod rewriting;
+pub mod roster;
 pub mod router;
 pub mod session;
 pub mod sessions;

@@ -19,6 +19,7 @@ use crate::guard::{Blocked, Count, Place};
 use crate::housekeeping::KNOWN_PLACE;
 use crate::keeper::After;
 use crate::node::Node;
+use crate::roster;
 use crate::settings::Registration;
 use crate::verifiers;
 
@@ -279,14 +280,17 @@ impl Node {
         account: &Arc<Account>,
         farewell: impl FnOnce() + Send + 'static,
     ) -> Result<(), StanzaError> {
-        let id = account.id;
-        let account = account.clone();
+        let (id, key) = (account.id, self.key_of(account.jid().as_str()));
+        let (account, now) = (account.clone(), self.clock.now().0);
         let removed = self.keeper.change(move |tx| {
             Box::pin(async move {
+                let gone = roster::forget_contact(tx, &key, now).await?;
                 tx.remove_account(id).await?;
+                let jid = account.jid().clone();
                 let then: After = vec![
                     Box::new(move |_: &Arc<Node>| farewell()),
                     Box::new(move |node: &Arc<Node>| node.bury(&account)),
+                    Box::new(move |node: &Arc<Node>| roster::tell_holders(node, &jid, gone)),
                 ];
                 Ok(((), then))
             })

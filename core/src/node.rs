@@ -18,7 +18,7 @@ use crate::keeper::Keeper;
 use crate::kit::{Feature, Wiring};
 use crate::numbers::{Census, Numbers};
 use crate::session::Session;
-use crate::settings::{Limits, Settings};
+use crate::settings::{Contacts, Limits, Settings};
 
 pub use crate::accounts::Seek;
 
@@ -253,6 +253,11 @@ impl Node {
         change.await
     }
 
+    /// The domains that are our own, as the store numbers them.
+    pub(crate) fn own_domains(&self) -> Vec<Domain> {
+        self.served.load().own.clone()
+    }
+
     /// An address as it is stored: without the own domain's text.
     pub fn key_of(&self, jid: &str) -> String {
         whoelse_store::to_key(jid, &self.served.load().own)
@@ -317,15 +322,44 @@ impl Node {
         self.accounts.forget(jid);
     }
 
-    /// Whether `viewer` may see `subject`, as far as the features have a say.
-    pub fn sees(&self, subject: &Account, viewer: &Account) -> bool {
-        self.wiring.shows(subject, viewer)
+    pub(crate) fn refresh_account(&self, jid: &BareJid) -> Option<Arc<Account>> {
+        self.accounts.refresh(jid)
     }
 
-    /// Whether presence passes between two accounts. Who has blocked another hears nothing of them
-    /// either (XEP-0191), so it takes both directions.
-    pub(crate) fn see_each_other(&self, one: &Account, other: &Account) -> bool {
-        self.sees(one, other) && self.sees(other, one)
+    /// An account of a person, if it is in memory. Who is not has no session.
+    pub fn here(&self, jid: &BareJid) -> Option<Arc<Account>> {
+        match self.seek(jid) {
+            Seek::Here(account) => Some(account).filter(|account| !account.is_server()),
+            Seek::Missing | Seek::NotLoaded => None,
+        }
+    }
+
+    /// Whether `viewer` is subscribed to the presence of `subject`, be it because everybody is.
+    /// Everybody is to themselves; the server itself, as which an administrator acts, to all.
+    pub fn is_subscribed(&self, subject: &Account, viewer: &Account) -> bool {
+        subject.id == viewer.id
+            || viewer.is_server()
+            || match self.settings().contacts {
+                Contacts::Everyone => true,
+                Contacts::Roster => subject.roster().shows_to(viewer.jid()),
+            }
+    }
+
+    /// Whether `viewer` may see `subject` (behaviour.md): is subscribed, and not blocked.
+    pub fn sees(&self, subject: &Account, viewer: &Account) -> bool {
+        self.wiring.shows(subject, viewer) && self.is_subscribed(subject, viewer)
+    }
+
+    /// Whether neither of two accounts has blocked the other. Who has blocked somebody hears nothing
+    /// of them either (XEP-0191), so it takes both directions.
+    pub fn is_open_between(&self, one: &Account, other: &Account) -> bool {
+        self.wiring.shows(one, other) && self.wiring.shows(other, one)
+    }
+
+    /// How this version of a roster is called (RFC 6121, 2.6); `None` where the roster is everybody
+    /// on the server, which has no versions.
+    pub fn roster_version(&self, last: i64) -> Option<String> {
+        (self.settings().contacts == Contacts::Roster).then(|| last.to_string())
     }
 
     /// Accounts with at least one available session.

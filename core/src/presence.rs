@@ -1,23 +1,32 @@
-//! RFC 6121, 4: presence, among accounts that all may see each other.
+//! RFC 6121, 4: presence, told to those who may see it: everybody, or the subscribers.
 //!
 //! A presence is encoded once; each receiver's queue gets the same bytes and its own ` to='…'`.
+
+pub(crate) mod directed;
+pub(crate) mod probe;
 
 use std::sync::Arc;
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Class, Outgoing, Stanza, ns};
+use whoelse_xmpp::{BareJid, Class, Jid, Kind, Outgoing, Stanza, ns};
 
 use crate::account::Account;
 use crate::node::Node;
 use crate::rewriting;
+use crate::roster::change::addressed;
 use crate::session::Session;
+use crate::settings::Contacts;
 
-/// A broadcast presence: available, or unavailable, from one of the user's own sessions.
-pub(crate) fn broadcast(node: &Arc<Node>, session: &Arc<Session>, stanza: &Stanza) {
-    // FIXME: RFC 6120, 4.7.4: a status text without a language should get that of the stream, as
-    // messages do.
-    let encoded =
-        rewriting::for_recipient(stanza, session.jid.as_str(), None, None, &[], Class::Presence);
+/// A broadcast presence: available, or unavailable, from one of the user's own sessions. `lang` is
+/// the stream's, for a presence without its own (RFC 6120, 4.7.4).
+pub(crate) fn broadcast(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    stanza: &Stanza,
+    lang: Option<&str>,
+) {
+    let from = session.jid.as_str();
+    let encoded = rewriting::for_recipient(stanza, from, lang, None, &[], Class::Presence);
     if stanza.type_() == Some("unavailable") {
         become_unavailable(node, session, encoded);
     } else {
@@ -38,9 +47,10 @@ fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing
         return;
     }
     let first = node.note_online(&account);
-    tell_viewers(node, &account, &presence);
+    each_viewer(node, &account, |viewer| viewer.push_to_available(&presence));
     if initial {
         tell_about_others(node, session);
+        deliver_requests(node, session);
     }
     if first {
         node.wiring.tell_online(node, &account, true);
@@ -51,28 +61,43 @@ fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing
 }
 
 fn become_unavailable(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing) {
-    if !session.is_available() {
-        return;
-    }
+    let was_available = session.is_available();
     session.set_presence(None);
-    say_unavailable(node, session, presence);
+    say_unavailable(node, session, was_available, session.take_directed(), presence);
 }
 
-fn say_unavailable(node: &Arc<Node>, session: &Session, presence: Outgoing) {
+/// RFC 6121, 4.5.2: those who see the account hear that one of its sessions is gone, and so do those
+/// to whom the session has sent its presence directly.
+fn say_unavailable(
+    node: &Arc<Node>,
+    session: &Session,
+    was_available: bool,
+    directed: Vec<Jid>,
+    presence: Outgoing,
+) {
     let account = session.account.clone();
-    tell_viewers(node, &account, &presence);
-    if node.note_offline(&account) {
+    if was_available {
+        each_viewer(node, &account, |viewer| viewer.push_to_available(&presence));
+    }
+    directed::say_unavailable(node, &account, was_available, &directed, &presence);
+    if was_available && node.note_offline(&account) {
+        account.note_gone(presence, node.clock.now());
         node.wiring.tell_online(node, &account, false);
     }
 }
 
-/// The session is over, with or without a word: its viewers hear that it is gone.
+/// The session is over, with or without a word.
 ///
-/// `was_available`: it had sent presence, and not taken it back, when it ended.
-pub(crate) fn end(node: &Arc<Node>, session: &Arc<Session>, was_available: bool) {
-    if was_available {
-        say_unavailable(node, session, unavailable(session.jid.as_str()));
-    }
+/// `was_available`: it had sent presence, and not taken it back, when it ended. `directed`: to whom
+/// it had sent presence directly.
+pub(crate) fn end(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    was_available: bool,
+    directed: Vec<Jid>,
+) {
+    let presence = unavailable(session.jid.as_str());
+    say_unavailable(node, session, was_available, directed, presence);
 }
 
 /// An unavailable presence without an address.
@@ -83,21 +108,34 @@ pub fn unavailable(from: &str) -> Outgoing {
         .outgoing(Class::Presence)
 }
 
-/// Everybody who may see the account, its own sessions among them.
-fn tell_viewers(node: &Arc<Node>, subject: &Arc<Account>, presence: &Outgoing) {
-    for viewer in node.online() {
-        if viewer.id == subject.id || node.see_each_other(subject, &viewer) {
-            viewer.push_to_available(presence);
+/// Calls `tell` for everybody in memory to whom presence of `subject` goes, itself among them.
+fn each_viewer(node: &Arc<Node>, subject: &Arc<Account>, tell: impl Fn(&Arc<Account>)) {
+    match node.settings().contacts {
+        Contacts::Everyone => {
+            let viewers = node.online().into_iter();
+            viewers.filter(|it| passes(node, subject, it)).for_each(|viewer| tell(&viewer));
+        }
+        Contacts::Roster => {
+            tell(subject);
+            let roster = subject.roster();
+            let viewers = roster.subscribers().filter_map(|jid| node.here(jid));
+            viewers.filter(|it| passes(node, subject, it)).for_each(|viewer| tell(&viewer));
         }
     }
+}
+
+/// Whether presence of `subject` goes to `viewer`.
+fn passes(node: &Node, subject: &Account, viewer: &Account) -> bool {
+    subject.id == viewer.id
+        || node.is_open_between(subject, viewer) && node.is_subscribed(subject, viewer)
 }
 
 /// A session that has just become available learns who is here (RFC 6121, 4.3: as if it had
 /// probed everybody).
 fn tell_about_others(node: &Arc<Node>, session: &Arc<Session>) {
     let own = &session.account;
-    for subject in node.online() {
-        if subject.id == own.id || node.see_each_other(&subject, own) {
+    let tell = |subject: &Arc<Account>| {
+        if passes(node, subject, own) {
             for other in subject.sessions() {
                 if other.id != session.id
                     && let Some(presence) = other.presence()
@@ -106,12 +144,40 @@ fn tell_about_others(node: &Arc<Node>, session: &Arc<Session>) {
                 }
             }
         }
+    };
+    match node.settings().contacts {
+        Contacts::Everyone => node.online().iter().for_each(tell),
+        Contacts::Roster => {
+            tell(own);
+            let roster = own.roster();
+            roster.subscriptions().filter_map(|jid| node.here(jid)).for_each(|it| tell(&it));
+        }
     }
 }
 
-/// Tells `viewer` how things stand with `subject` now: every available session, or that there is
-/// none. After an unblock, and in answer to a probe.
-pub fn tell_present_state(subject: &Account, viewer: &Account) {
+/// RFC 6121, 3.1.3: requests that wait for an answer come at each login, until they have one.
+fn deliver_requests(node: &Arc<Node>, session: &Arc<Session>) {
+    if node.settings().contacts == Contacts::Everyone {
+        return;
+    }
+    let own = &session.account;
+    for (from, contact) in own.roster().requests() {
+        // Who was blocked since then is not heard; the request waits for the day this ends.
+        if node.wiring.shows_to(own, from) {
+            session.push(addressed(contact.request.clone(), from, own.jid()));
+        }
+    }
+}
+
+/// RFC 6121, 3.1.3, where everybody sees everybody: the subscription exists, and is granted at once
+/// on the contact's behalf.
+pub(crate) fn grant(asker: &Session, contact: &BareJid) {
+    let granted = Element::new("presence").attr("type", "subscribed").finish();
+    asker.push(addressed(granted, contact, asker.account.jid()));
+}
+
+/// Tells `viewer` which sessions of `subject` are available.
+pub(crate) fn tell_here(subject: &Account, viewer: &Account) -> bool {
     let mut any = false;
     for session in subject.sessions() {
         if let Some(presence) = session.presence() {
@@ -119,13 +185,19 @@ pub fn tell_present_state(subject: &Account, viewer: &Account) {
             any = true;
         }
     }
-    if !any {
+    any
+}
+
+/// Tells `viewer` how things stand with `subject` now: every available session, or that there is
+/// none. After an unblock.
+pub fn tell_present_state(subject: &Account, viewer: &Account) {
+    if !tell_here(subject, viewer) {
         viewer.push_to_available(&unavailable(subject.jid().as_str()));
     }
 }
 
-/// Tells `viewer` that every session of `subject` is gone: after a block.
-pub fn tell_gone(subject: &Account, viewer: &Account) {
+/// Tells `viewer` that every session of `subject` is gone: it is no longer subscribed.
+pub(crate) fn tell_gone(subject: &Account, viewer: &Account) {
     for session in subject.sessions() {
         if session.is_available() {
             viewer.push_to_available(&unavailable(session.jid.as_str()));
@@ -133,33 +205,21 @@ pub fn tell_gone(subject: &Account, viewer: &Account) {
     }
 }
 
-/// RFC 6121, 3 and 4.3, where everybody already sees everybody: a probe is answered with the
-/// present state; a request to subscribe is granted at once on the contact's behalf, since the
-/// subscription exists; the rest changes nothing.
-pub(crate) fn answer_for(
-    node: &Arc<Node>,
-    asker: &Arc<Session>,
-    subject: &Arc<Account>,
-    type_: Option<&str>,
-) {
-    if subject.id != asker.account.id && !node.sees(subject, &asker.account) {
-        return;
-    }
-    match type_ {
-        Some("probe") => {
-            for session in subject.sessions() {
-                if let Some(presence) = session.presence() {
-                    asker.push_addressed(&presence, &asker.account.to_attribute);
-                }
-            }
+/// Tells `viewer`, who has just been blocked, that the sessions of `subject` are gone which it has
+/// seen: because it is subscribed, or because they have sent their presence directly.
+pub fn hide(node: &Node, subject: &Account, viewer: &Account) {
+    let subscribed = node.is_subscribed(subject, viewer);
+    for session in subject.sessions() {
+        let directed = session.forget_directed_to(viewer.jid());
+        if directed || subscribed && session.is_available() {
+            viewer.push_to_available(&unavailable(session.jid.as_str()));
         }
-        Some("subscribe") => {
-            let granted = Element::new("presence")
-                .attr("from", subject.jid().as_str())
-                .attr("to", asker.account.jid().as_str())
-                .attr("type", "subscribed");
-            asker.push(granted.outgoing(Class::Presence));
-        }
-        _ => {}
     }
+}
+
+/// RFC 6121, 3.1.3 and 8.5.3: the words of subscription and probes are for an account, never for
+/// one of its devices.
+pub(crate) fn is_for_account(stanza: &Stanza) -> bool {
+    stanza.kind() == Kind::Presence
+        && !matches!(stanza.type_(), None | Some("unavailable" | "error"))
 }

@@ -10,7 +10,13 @@ pub(crate) fn for_log(
     to: Option<&str>,
     strip: &[usize],
 ) -> Outgoing {
-    rewrite(stanza, &Rewrite { from: "", lang, to, drop: strip, add: &[] }, Class::Kept(0))
+    rewrite(stanza, &Rewrite { lang, to, drop: strip, ..Rewrite::default() }, Class::Kept(0))
+}
+
+/// A word of subscription, without addresses: it goes from account to account, and may be kept.
+pub(crate) fn for_roster(stanza: &Stanza, lang: Option<&str>, strip: &[usize]) -> Outgoing {
+    let how = Rewrite { lang, drop: strip, drop_to: true, ..Rewrite::default() };
+    rewrite(stanza, &how, Class::Presence)
 }
 
 /// For its recipient, now.
@@ -22,7 +28,7 @@ pub(crate) fn for_recipient(
     strip: &[usize],
     class: Class,
 ) -> Outgoing {
-    rewrite(stanza, &Rewrite { from, lang, to, drop: strip, add: &[] }, class)
+    rewrite(stanza, &Rewrite { from, lang, to, drop: strip, ..Rewrite::default() }, class)
 }
 
 /// What a queue needs to know of a passing stanza.

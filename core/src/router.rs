@@ -20,8 +20,11 @@ use crate::kit::{BoxFuture, Cx, Flow, Passing, Reply, Target, Verb};
 use crate::node::{Node, Seek};
 use crate::presence;
 use crate::rewriting;
+use crate::roster::change::Wish;
+use crate::roster::{self, Word};
 use crate::session::{Queued, Session, Ticket};
 use crate::sessions::Hold;
+use crate::settings::Contacts;
 use crate::who_gets::{Verdict, who_gets};
 
 /// What became of a stanza, for the connection that read it.
@@ -193,11 +196,14 @@ impl Letter {
         if self.session.spend_fanout(bytes, self.node.clock.now()).is_err() {
             return Routed::Waits(Box::pin(async move {
                 self.session.fan_out(bytes, &self.node.clock).await;
-                presence::broadcast(&self.node, &self.session, &self.stanza);
-                self.done();
+                self.say_presence();
             }));
         }
-        presence::broadcast(&self.node, &self.session, &self.stanza);
+        self.say_presence()
+    }
+
+    fn say_presence(self) -> Routed {
+        presence::broadcast(&self.node, &self.session, &self.stanza, self.lang.as_deref());
         self.done()
     }
 
@@ -211,9 +217,7 @@ impl Letter {
             Seek::NotLoaded => Routed::Waits(Box::pin(async move {
                 match self.node.account(&bare).await {
                     Ok(Some(account)) => finish(self.deliver(to, &account)).await,
-                    Ok(None) => {
-                        self.nobody(&to);
-                    }
+                    Ok(None) => finish(self.nobody(&to)).await,
                     Err(error) => {
                         tracing::error!(%error, account = %bare, "account_not_loaded");
                         self.refuse_with(Condition::InternalServerError);
@@ -224,20 +228,63 @@ impl Letter {
     }
 
     /// RFC 6121, 8.5.1: there is no such account. Towards those who may see everybody it is said.
-    fn nobody(&self, to: &Jid) -> Routed {
+    fn nobody(self, to: &Jid) -> Routed {
         let refused = StanzaError::new(Condition::ServiceUnavailable);
         match self.stanza.kind() {
-            Kind::Message if self.stanza.type_() != Some("error") => {
-                let name = to.local().unwrap_or(to.domain());
-                self.refuse(
-                    &refused
-                        .with_text(format!("there is no user {name}"))
-                        .with_app("no-such-user", ns::WHOELSE_ERRORS),
-                )
-            }
+            Kind::Message if self.stanza.type_() != Some("error") => self.refuse(&self.say(
+                refused,
+                || format!("there is no user {}", to.local().unwrap_or(to.domain())),
+                "no-such-user",
+            )),
             Kind::Iq => self.refuse(&refused),
+            Kind::Presence if presence::is_for_account(&self.stanza) => self.for_roster(to, None),
             _ => self.done(),
         }
+    }
+
+    /// Says why, where everybody may see everybody: elsewhere it would tell a stranger who exists.
+    fn say(
+        &self,
+        refused: StanzaError,
+        text: impl FnOnce() -> String,
+        app: &'static str,
+    ) -> StanzaError {
+        match self.node.settings().contacts {
+            Contacts::Everyone => refused.with_text(text()).with_app(app, ns::WHOELSE_ERRORS),
+            Contacts::Roster => refused,
+        }
+    }
+
+    /// RFC 6121, 3 and 4.3: a word of subscription, or a probe, to an account of this server, or to
+    /// a name that nobody has.
+    fn for_roster(self, to: &Jid, account: Option<&Arc<Account>>) -> Routed {
+        let Some(word) = Word::of(self.stanza.type_()) else {
+            if self.stanza.type_() == Some("probe") {
+                presence::probe::answer(&self.node, &self.session, account, to);
+            }
+            return self.done();
+        };
+        let contact = to.to_bare();
+        if contact == *self.session.account.jid() || account.is_some_and(|it| it.is_server()) {
+            // Everybody is subscribed to themselves; the server has no presence.
+            return self.done();
+        }
+        if self.node.settings().contacts == Contacts::Everyone {
+            if word == Word::Subscribe && account.is_some() {
+                presence::grant(&self.session, &contact);
+            }
+            return self.done();
+        }
+        let said = rewriting::for_roster(&self.stanza, self.lang.as_deref(), &[]).bytes;
+        let other = account.cloned();
+        Routed::Waits(Box::pin(async move {
+            let wish = Wish::Say(word, said);
+            let (node, own) = (&self.node, &self.session.account);
+            match roster::change::change(node, own, &contact, other, wish).await {
+                Ok(()) => self.done(),
+                Err(error) => self.refuse(&error),
+            };
+        }))
     }
 
     fn deliver(self, to: Jid, account: &Arc<Account>) -> Routed {
@@ -245,8 +292,12 @@ impl Letter {
         let mut strip = match self.taps(&sender, &to, account) {
             Ok(strip) => strip,
             Err(Flow::Refuse(error)) => return self.refuse(&error),
+            Err(_) if presence::is_for_account(&self.stanza) => return self.unheard(&to, account),
             Err(_) => return self.done(),
         };
+        if presence::is_for_account(&self.stanza) {
+            return self.for_roster(&to, Some(account));
+        }
         strip.sort_unstable();
         let kind = self.stanza.kind();
         let verdict = who_gets(kind, self.stanza.type_(), to.resource(), account);
@@ -263,10 +314,7 @@ impl Letter {
                 let own = account.id == self.session.account.id;
                 self.request(if own { Target::Own } else { Target::Other }, account.clone())
             }
-            Verdict::Answer => {
-                presence::answer_for(&self.node, &self.session, account, self.stanza.type_());
-                self.done()
-            }
+            Verdict::Answer => self.done(),
             Verdict::NobodyThere if keepable => self.keep(&to, account, &strip),
             // Nothing that somebody wrote vanishes without a word; but who is not to know whether
             // the other is there must not learn it so (RFC 6121, 8.5.2.2.1 leaves the choice).
@@ -278,6 +326,12 @@ impl Letter {
             }
             Verdict::NobodyThere => self.end_here(&to, account, &strip),
             Verdict::Deliver(targets) => {
+                if kind == Kind::Presence
+                    && let Err(error) =
+                        presence::directed::note(&self.node, &self.session, &self.stanza, &to)
+                {
+                    return self.refuse(&error);
+                }
                 let taken = targets.iter().any(|session| session.is_attached());
                 let archived = keeping == Keep::Archived && self.node.settings().history.is_some();
                 // Behind what is still on its way to the log it could find nobody any more.
@@ -287,6 +341,18 @@ impl Letter {
                 }
                 self.pass(&to, account, &strip, keepable, targets.into_vec())
             }
+        }
+    }
+
+    /// A word of subscription, or a probe, that its recipient does not want to hear. A request looks
+    /// as if nobody answered it; the rest changes what is, and nobody is told.
+    fn unheard(self, to: &Jid, account: &Arc<Account>) -> Routed {
+        match Word::of(self.stanza.type_()) {
+            Some(Word::Subscribe) if self.node.settings().contacts == Contacts::Roster => {
+                self.for_roster(to, None)
+            }
+            Some(Word::Subscribe) | None => self.done(),
+            Some(_) => self.for_roster(to, Some(account)),
         }
     }
 

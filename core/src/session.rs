@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use whoelse_stream::sm::{Handled, Sent};
-use whoelse_xmpp::{FullJid, Outgoing, StreamError};
+use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 
 use crate::account::Account;
 use crate::clock::{Clock, Time};
@@ -33,6 +33,10 @@ pub struct Ticket {
 /// A newer connection holds the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Superseded;
+
+/// As much is remembered as may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooMany;
 
 /// One live login of an account.
 pub struct Session {
@@ -125,6 +129,8 @@ struct State {
     copies: bool,
     /// The last numbers of the log of which it got a copy, oldest first.
     copied: VecDeque<i64>,
+    /// To whom presence was sent directly, and not taken back (RFC 6121, 4.6).
+    directed: BTreeSet<Jid>,
 }
 
 /// A budget that refills with time (security row 44).
@@ -193,6 +199,7 @@ impl Session {
                 marks: BTreeSet::new(),
                 copies: false,
                 copied: VecDeque::new(),
+                directed: BTreeSet::new(),
             }),
             wake: Notify::new(),
             settled: Notify::new(),
@@ -268,6 +275,40 @@ impl Session {
         drop(state);
         self.wake.notify_one();
         true
+    }
+
+    /// Remembers that presence was sent to this address directly. Fails when `most` addresses are
+    /// remembered already.
+    pub(crate) fn note_directed(&self, to: &Jid, most: usize) -> Result<(), TooMany> {
+        let mut state = self.lock();
+        if state.directed.contains(to) {
+            return Ok(());
+        }
+        if state.directed.len() >= most {
+            return Err(TooMany);
+        }
+        if !state.gone {
+            state.directed.insert(to.clone());
+        }
+        Ok(())
+    }
+
+    /// Presence sent to this address was taken back.
+    pub(crate) fn forget_directed(&self, to: &Jid) {
+        self.lock().directed.remove(to);
+    }
+
+    /// Forgets the presence that was sent to an account or its devices. Returns whether any was.
+    pub(crate) fn forget_directed_to(&self, to: &BareJid) -> bool {
+        let mut state = self.lock();
+        let before = state.directed.len();
+        state.directed.retain(|directed| directed.bare() != to.as_str());
+        state.directed.len() != before
+    }
+
+    /// Forgets to whom presence was sent directly, and says who they were.
+    pub(crate) fn take_directed(&self) -> Vec<Jid> {
+        std::mem::take(&mut self.lock().directed).into_iter().collect()
     }
 
     /// Remembers something for a feature until the session ends: that the client has asked for

@@ -256,7 +256,7 @@ impl Node {
         session.account.drop_session(session.id);
         if let Some(left) = left {
             tracing::info!(session = session.id, jid = %session.jid, "session_ended");
-            presence::end(self, session, left.was_available);
+            presence::end(self, session, left.was_available, left.directed);
             delivery::undelivered(self, session, left.unconfirmed).await;
         }
     }

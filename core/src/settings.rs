@@ -21,6 +21,8 @@ pub enum Registration {
 pub enum Contacts {
     /// All accounts of the server see each other.
     Everyone,
+    /// An account sees those who have agreed to it (RFC 6121, 3).
+    Roster,
 }
 
 /// How many sessions an account may have at once.
@@ -98,6 +100,23 @@ pub struct Limits {
     pub idle_accounts: usize,
     /// Entries of one block list.
     pub blocks: usize,
+    /// Contacts in one roster, those that everybody shares not among them.
+    pub roster_contacts: usize,
+    /// Bytes of the addresses, names and groups of one roster: it goes out in one piece, which must
+    /// leave room in a session's budget.
+    pub roster_bytes: usize,
+    /// Groups one contact can be in.
+    pub roster_groups: usize,
+    /// Bytes of the name of a contact or a group: more than anybody reads.
+    pub roster_name: usize,
+    /// Requests to subscribe that wait for one account's answer; past it the next one is refused,
+    /// since strangers fill this.
+    pub roster_requests: usize,
+    /// Bytes of one such request, which is kept whole: enough for a few sentences.
+    pub roster_request_bytes: usize,
+    /// To how many addresses a session remembers that it has sent its presence directly; past it
+    /// the next one is refused.
+    pub directed_presences: usize,
 }
 
 impl Default for Limits {
@@ -117,6 +136,13 @@ impl Default for Limits {
             probe: Duration::from_secs(5),
             idle_accounts: 10_000,
             blocks: 1_000,
+            roster_contacts: 2_000,
+            roster_bytes: 1 << 20,
+            roster_groups: 50,
+            roster_name: 1_023,
+            roster_requests: 200,
+            roster_request_bytes: 4 << 10,
+            directed_presences: 1_000,
         }
     }
 }

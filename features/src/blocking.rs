@@ -7,6 +7,7 @@ use std::sync::Arc;
 use whoelse_core::account::Account;
 use whoelse_core::keeper::After;
 use whoelse_core::kit::{Answer, Cx, Feature, Flow, OWN, Passing, Reply, When, Wiring};
+use whoelse_core::settings::Contacts;
 use whoelse_core::{Node, presence};
 use whoelse_store::{Store, from_key};
 use whoelse_xmpp::payload::xmpp_parsers::blocking::{Block, BlocklistRequest, Unblock};
@@ -122,7 +123,11 @@ async fn check(cx: &Cx, jid: &Jid) -> Result<(), StanzaError> {
     if jid.to_bare() == *cx.account.jid() {
         return Err(StanzaError::new(Condition::NotAllowed).with_text("you cannot block yourself"));
     }
-    if jid.domain() != cx.node.domain_name() || jid.local().is_none() {
+    // Elsewhere it would tell a stranger who exists.
+    if cx.node.settings().contacts == Contacts::Roster
+        || jid.domain() != cx.node.domain_name()
+        || jid.local().is_none()
+    {
         return Ok(());
     }
     match cx.node.account(&jid.to_bare()).await {
@@ -182,12 +187,15 @@ fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], what: What) 
         let Some(other) = local(node, &jid.to_bare()) else { continue };
         if what == What::Block {
             // Who has blocked us hears nothing of us, this neither.
-            if node.sees(&other, account) {
-                presence::tell_gone(account, &other);
+            if node.wiring.shows(&other, account) {
+                presence::hide(node, account, &other);
             }
-        } else if node.sees(account, &other) && node.sees(&other, account) {
-            presence::tell_present_state(account, &other);
-            presence::tell_present_state(&other, account);
+        } else if node.is_open_between(account, &other) {
+            for (subject, viewer) in [(account, &other), (&other, account)] {
+                if node.is_subscribed(subject, viewer) {
+                    presence::tell_present_state(subject, viewer);
+                }
+            }
         }
     }
 }
@@ -242,7 +250,7 @@ fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
 }
 
 /// XEP-0191, 3.3: a blocked contact's messages and requests come back, its presence is dropped.
-/// Everybody here may see everybody, so the sender is told why (behaviour.md, `message`).
+/// Where everybody may see everybody, the sender is told why (behaviour.md, `message`).
 fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
     if passing.account.id == passing.sender.id || !has_blocked(passing.account, passing.from) {
         return Flow::On;
@@ -251,11 +259,13 @@ fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
     match (passing.stanza.kind(), passing.stanza.type_()) {
         (_, Some("error")) | (Kind::Iq, Some("result")) => Flow::Drop,
         (Kind::Message, Some("headline")) | (Kind::Presence, _) => Flow::Drop,
-        (Kind::Message, _) => Flow::Refuse(
-            refused
-                .with_text(format!("{} has blocked you", passing.account.name()))
-                .with_app("blocked-you", ns::WHOELSE_ERRORS),
-        ),
+        (Kind::Message, _) if passing.node.settings().contacts == Contacts::Everyone => {
+            Flow::Refuse(
+                refused
+                    .with_text(format!("{} has blocked you", passing.account.name()))
+                    .with_app("blocked-you", ns::WHOELSE_ERRORS),
+            )
+        }
         _ => Flow::Refuse(refused),
     }
 }
@@ -265,6 +275,6 @@ fn name(jid: &Jid) -> &str {
 }
 
 /// Who is blocked sees nothing of who blocked them.
-fn shows(subject: &Account, viewer: &Account) -> bool {
-    !has_blocked(subject, viewer.jid())
+fn shows(subject: &Account, viewer: &BareJid) -> bool {
+    !has_blocked(subject, viewer)
 }

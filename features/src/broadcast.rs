@@ -51,9 +51,12 @@ async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         if other.id == cx.account.id {
             continue;
         }
-        if !cx.node.sees(&other, &cx.account) {
+        if !cx.node.is_subscribed(&other, &cx.account) {
+            continue;
+        }
+        if !cx.node.wiring.shows(&other, &cx.account) {
             missed = true;
-        } else if cx.node.sees(&cx.account, &other) {
+        } else if cx.node.wiring.shows(&cx.account, &other) {
             other.push_to_available(&message);
         }
     }

@@ -19,6 +19,7 @@ pub const FEATURE: Feature = Feature {
 };
 
 async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
+    may_ask(&cx)?;
     let mut answer = Element::new("query").xmlns(ns::DISCO_INFO);
     if let Some(node) = &query.node {
         answer = answer.attr("node", node);
@@ -48,6 +49,7 @@ async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
 }
 
 async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
+    may_ask(&cx)?;
     let mut answer =
         Element::new("query").xmlns(ns::DISCO_ITEMS).attr_opt("node", query.node.as_deref());
     match (query.node.as_deref(), cx.target) {
@@ -65,6 +67,15 @@ async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
         (Some(_), _) => return Err(unknown()),
     }
     Ok(Reply::encoded(answer.finish()))
+}
+
+/// XEP-0030, 8: an account answers those alone who may see its presence. To others it looks as if
+/// there were none.
+fn may_ask(cx: &Cx) -> Result<(), StanzaError> {
+    match cx.target == Target::Other && !cx.node.sees(&cx.subject, &cx.account) {
+        true => Err(StanzaError::new(Condition::ServiceUnavailable)),
+        false => Ok(()),
+    }
 }
 
 fn identity(category: &str, type_: &str, name: Option<&str>) -> Element {

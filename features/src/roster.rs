@@ -1,14 +1,21 @@
-//! RFC 6121, 2: the roster, where everybody is everybody's contact: one shared group of all
-//! accounts of the server, kept up to date by pushes.
+//! RFC 6121, 2: a client asks for its roster and changes it. Where everybody sees everybody, all
+//! accounts of the server are in it, beside what the person has written down.
+//!
+//! How things stand with a contact is not set here but said by presence, which is the rules'
+//! business (crate `core`, module `roster`).
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use whoelse_core::Node;
 use whoelse_core::account::Account;
-use whoelse_core::kit::{Answer, Cx, Feature, OWN, Reply, Verb};
-use whoelse_core::session::Session;
+use whoelse_core::kit::{Answer, Cx, Feature, OWN_OR_OTHER, Reply, Target, Verb};
+use whoelse_core::roster::change::{Wish, change};
+use whoelse_core::roster::item::{item, push_to};
+use whoelse_core::roster::{Contact, INTERESTED, Roster};
+use whoelse_core::settings::Contacts;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Child, Class, Condition, Stanza, StanzaError, ns};
+use whoelse_xmpp::{BareJid, Child, Class, Condition, Jid, Stanza, StanzaError, ns};
 
 /// RFC 6121, 2.
 pub const FEATURE: Feature = Feature {
@@ -16,25 +23,76 @@ pub const FEATURE: Feature = Feature {
     xeps: &[],
     disco: &[],
     wire: |w| {
-        w.on(Verb::Get, OWN, (ns::ROSTER, "query"), get);
-        w.on(Verb::Set, OWN, (ns::ROSTER, "query"), set);
-        w.accounts(push);
+        w.on(Verb::Get, OWN_OR_OTHER, (ns::ROSTER, "query"), get);
+        w.on(Verb::Set, OWN_OR_OTHER, (ns::ROSTER, "query"), set);
+        w.accounts(tell_everybody);
+        w.offer_if(has_subscriptions, "<ver xmlns='urn:xmpp:features:rosterver'/>");
+        w.offer_if(has_subscriptions, "<sub xmlns='urn:xmpp:features:pre-approval'/>");
     },
 };
 
-/// The mark of a session that has asked for the roster and so hears of changes (RFC 6121, 2.1.6).
-const INTERESTED: &str = "roster";
-/// Accounts in one roster: about a megabyte, a fifth of what a session may hold.
-const MOST: usize = 10_000;
+/// RFC 6121, 2.6 and 3.4: where everybody sees everybody the roster has no versions, and there is
+/// nothing to approve.
+fn has_subscriptions(settings: &whoelse_core::settings::Settings) -> bool {
+    settings.contacts == Contacts::Roster
+}
+
+/// Accounts in the roster that everybody shares: about a megabyte, a fifth of what a session may
+/// hold.
+const MOST_SHARED: usize = 10_000;
 /// Accounts read at once.
 const PAGE: i64 = 500;
+/// Changes that are pushed one by one to a client that knows an older roster. Past it the whole
+/// roster is shorter.
+const MOST_CHANGES: usize = 100;
 
-async fn get(cx: Cx, _: Stanza, _: Child) -> Answer {
+// --- asked for ---
+
+async fn get(cx: Cx, stanza: Stanza, query: Child) -> Answer {
+    own_alone(&cx)?;
     cx.session.mark(INTERESTED);
+    let roster = cx.account.roster();
+    if cx.node.settings().contacts == Contacts::Everyone {
+        return Ok(Reply::encoded(shared(&cx, &roster).await?.finish()));
+    }
+    let known = stanza.child_attr(&query, "ver").and_then(|ver| ver.parse().ok());
+    let changed = known.and_then(|known| roster.changed_since(known));
+    if let Some(changed) = changed.filter(|changed| changed.len() <= MOST_CHANGES) {
+        return Ok(catch_up(&cx, &stanza, &changed));
+    }
+    let version = cx.node.roster_version(roster.version());
+    let query = Element::new("query").xmlns(ns::ROSTER).attr_opt("ver", version.as_deref());
+    let items = roster.contacts().map(|(jid, contact)| item(&cx.node, jid, contact, false));
+    Ok(Reply::encoded(items.fold(query, Element::child).finish()))
+}
+
+/// RFC 6121, 2.6.3: an empty result, and then what the client has missed, as pushes.
+fn catch_up(cx: &Cx, stanza: &Stanza, changed: &[(&BareJid, &Contact)]) -> Reply {
+    if changed.is_empty() {
+        return Reply::empty();
+    }
+    let result = Element::new("iq")
+        .attr("type", "result")
+        .attr_opt("id", stanza.id())
+        .attr_opt("from", stanza.to())
+        .attr("to", cx.session.jid.as_str());
+    cx.session.push(result.outgoing(Class::IqAnswer));
+    for (jid, contact) in changed {
+        let version = cx.node.roster_version(contact.version);
+        push_to(&cx.session, item(&cx.node, jid, contact, false), version.as_deref());
+    }
+    Reply::sent()
+}
+
+/// Everybody on the server, as the person has called and filed them, and the person's other
+/// contacts.
+async fn shared(cx: &Cx, roster: &Roster) -> Result<Element, StanzaError> {
     let domain = cx.node.domain();
-    let mut roster = Element::new("query").xmlns(ns::ROSTER);
+    let mut others: BTreeMap<&BareJid, &Contact> = roster.contacts().collect();
+    let nobody = Contact::default();
+    let mut query = Element::new("query").xmlns(ns::ROSTER);
     let (mut after, mut count) = (String::new(), 0);
-    while count < MOST {
+    while count < MOST_SHARED {
         let page = cx.node.store.list_accounts(domain.id, &after, PAGE).await;
         let page = page.map_err(|error| {
             tracing::error!(%error, "accounts_unreadable");
@@ -43,46 +101,112 @@ async fn get(cx: Cx, _: Stanza, _: Child) -> Answer {
         let Some(last) = page.last() else { break };
         after = last.localpart.clone();
         count += page.len();
-        for row in &page {
-            if row.id != cx.account.id {
-                let jid = format!("{}@{}", row.localpart, domain.name);
-                roster = roster.child(item(&jid, &row.localpart, "both"));
-            }
+        for row in page.iter().filter(|row| row.id != cx.account.id) {
+            let Ok(jid) = BareJid::new(Some(&row.localpart), &domain.name) else { continue };
+            let contact = others.remove(&jid).unwrap_or(&nobody);
+            query = query.child(item(&cx.node, &jid, contact, true));
         }
     }
-    Ok(Reply::encoded(roster.finish()))
+    let others = others.into_iter().map(|(jid, contact)| item(&cx.node, jid, contact, false));
+    Ok(others.fold(query, Element::child))
 }
 
-async fn set(_: Cx, _: Stanza, _: Child) -> Answer {
-    Err(StanzaError::new(Condition::NotAllowed)
-        .with_text("everyone on this server is in the roster; it cannot be changed"))
+// --- changed ---
+
+async fn set(cx: Cx, stanza: Stanza, query: Child) -> Answer {
+    own_alone(&cx)?;
+    let (jid, wish) = read(&cx, &stanza, &query)?;
+    let other = local(&cx, &jid).await?;
+    if matches!(wish, Wish::Remove)
+        && other.is_some()
+        && cx.node.settings().contacts == Contacts::Everyone
+        && !cx.account.roster().get(&jid).is_some_and(|contact| contact.listed)
+    {
+        return Err(StanzaError::new(Condition::NotAllowed)
+            .with_text("everyone on this server is in the roster"));
+    }
+    change(&cx.node, &cx.account, &jid, other, wish).await?;
+    Ok(Reply::empty())
 }
 
-fn item(jid: &str, name: &str, subscription: &str) -> Element {
-    let item = Element::new("item").attr("jid", jid).attr("subscription", subscription);
-    match subscription {
-        "remove" => item,
-        _ => item.attr("name", name).child(Element::new("group").text("Everyone")),
+/// RFC 6121, 2.3.3 and 2.5.3: nobody else's roster can be read or changed.
+fn own_alone(cx: &Cx) -> Result<(), StanzaError> {
+    match cx.target {
+        Target::Own => Ok(()),
+        Target::Other | Target::Server => Err(StanzaError::new(Condition::Forbidden)),
     }
 }
 
-/// An account was made or removed: every client that has asked for its roster hears of it.
-fn push(node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
-    let subscription = if exists { "both" } else { "remove" };
-    let item = item(account.jid().as_str(), account.name(), subscription);
+/// RFC 6121, 2.3.1 and 2.3.3: one item, for an address that is somebody else's. A subscription
+/// other than `remove` is ignored, `ask` and `approved` are.
+fn read(cx: &Cx, stanza: &Stanza, query: &Child) -> Result<(BareJid, Wish), StanzaError> {
+    let refuse = |condition, text: String| Err(StanzaError::new(condition).with_text(text));
+    let inside = stanza.grandchildren(query);
+    let mut items = inside.iter().filter(|child| child.is("item", ns::ROSTER));
+    let (Some(item), None) = (items.next(), items.next()) else {
+        return refuse(Condition::BadRequest, "a roster is changed one item at a time".to_owned());
+    };
+    let Some(jid) = stanza.child_attr(item, "jid") else {
+        return refuse(Condition::BadRequest, "the item has no address".to_owned());
+    };
+    let jid = Jid::parse(&jid).map_err(|_| StanzaError::new(Condition::JidMalformed))?;
+    if !jid.is_bare() {
+        return refuse(Condition::BadRequest, "a contact has no resource".to_owned());
+    }
+    let jid = jid.to_bare();
+    if jid == *cx.account.jid() {
+        return refuse(Condition::NotAllowed, "you are no contact of your own".to_owned());
+    }
+    if stanza.child_attr(item, "subscription").as_deref() == Some("remove") {
+        return Ok((jid, Wish::Remove));
+    }
+    let settings = cx.node.settings();
+    let limits = &settings.limits;
+    let name = stanza.child_attr(item, "name").unwrap_or_default();
+    let inside = stanza.grandchildren(item);
+    let groups = inside.iter().filter(|child| child.is("group", ns::ROSTER));
+    let groups: Vec<String> = groups.map(|group| stanza.text_of(group).into()).collect();
+    let most = limits.roster_name;
+    if name.len() > most || groups.iter().any(|group| group.len() > most) {
+        return refuse(Condition::NotAcceptable, format!("a name has {most} bytes at most"));
+    }
+    if groups.iter().any(String::is_empty) {
+        return refuse(Condition::NotAcceptable, "a group needs a name".to_owned());
+    }
+    let most = limits.roster_groups;
+    if groups.len() > most {
+        return refuse(Condition::NotAcceptable, format!("a contact is in {most} groups at most"));
+    }
+    if groups.iter().collect::<HashSet<_>>().len() != groups.len() {
+        return refuse(Condition::BadRequest, "a group is named twice".to_owned());
+    }
+    Ok((jid, Wish::Set { name: name.into(), groups }))
+}
+
+/// The contact, if it is an account of this server.
+async fn local(cx: &Cx, jid: &BareJid) -> Result<Option<Arc<Account>>, StanzaError> {
+    if jid.domain() != cx.node.domain_name() || jid.local().is_none() {
+        return Ok(None);
+    }
+    cx.node.account(jid).await.map_err(|error| {
+        tracing::error!(%error, account = %jid, "account_not_loaded");
+        StanzaError::new(Condition::InternalServerError)
+    })
+}
+
+/// Where everybody is in every roster: an account was made or removed, and every client that has
+/// asked for its roster hears of it.
+fn tell_everybody(node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
+    if node.settings().contacts == Contacts::Roster {
+        return;
+    }
+    let jid = account.jid();
+    let nobody = Contact::default();
     for session in node.sessions() {
         if session.is_marked(INTERESTED) && session.account.id != account.id {
-            push_to(&session, item.clone());
+            let roster = session.account.roster();
+            let contact = roster.get(jid).filter(|_| exists).unwrap_or(&nobody);
+            push_to(&session, item(node, jid, contact, exists), None);
         }
     }
-}
-
-fn push_to(session: &Session, item: Element) {
-    let push = Element::new("iq")
-        .attr("type", "set")
-        .attr("id", &whoelse_stream::token::token())
-        .attr("to", session.jid.as_str())
-        .child(Element::new("query").xmlns(ns::ROSTER).child(item));
-    // Nobody waits for its answer, so nobody is told when it is lost with the session.
-    session.push(push.outgoing(Class::IqAnswer));
 }

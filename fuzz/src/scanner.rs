@@ -178,9 +178,16 @@ fn check_rewrite(stanza: &Stanza) {
         from: FROM,
         lang: Some("en"),
         to: Some("bob@example.org"),
+        drop_to: false,
         drop: &[1],
         add: b"<stanza-id xmlns='urn:xmpp:sid:0' id='1'/>",
     };
+    let stored = rewrite(stanza, &Rewrite { drop_to: true, ..Rewrite::default() }, Class::Presence);
+    let stored = Stanza::parse(stored.bytes);
+    let Ok(stored) = stored else { panic!("without addresses it is well-formed: {stored:?}") };
+    assert_eq!((stored.from(), stored.to()), (None, None));
+    assert_eq!((stored.id(), stored.type_()), (stanza.id(), stanza.type_()));
+
     let out = rewrite(stanza, &how, Class::Message);
 
     let again = Stanza::parse(out.bytes.clone());

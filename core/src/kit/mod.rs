@@ -18,12 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_store::Store;
-use whoelse_xmpp::{Child, Condition, Payload, Stanza, StanzaError};
+use whoelse_xmpp::{BareJid, Child, Condition, Payload, Stanza, StanzaError};
 
 use crate::account::{Account, Slot};
 use crate::clock::Time;
 use crate::node::Node;
 use crate::session::Session;
+use crate::settings::Settings;
 
 /// A future on the heap, for what is kept in tables.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -58,6 +59,8 @@ pub type At = &'static [Target];
 pub const SERVER: At = &[Target::Server];
 /// The own account.
 pub const OWN: At = &[Target::Own];
+/// The own account and another's.
+pub const OWN_OR_OTHER: At = &[Target::Own, Target::Other];
 /// The server and the own account.
 pub const SERVER_OR_OWN: At = &[Target::Server, Target::Own];
 /// All three.
@@ -181,7 +184,7 @@ pub struct Wiring {
     accounts: Vec<taps::AccountTap>,
     started: Vec<taps::Periodic>,
     periodic: Vec<(Duration, taps::Periodic)>,
-    offers: Vec<&'static str>,
+    offers: Vec<(fn(&Settings) -> bool, &'static str)>,
     commands: Vec<&'static Command>,
     disco: Vec<&'static str>,
     faults: Vec<String>,
@@ -328,7 +331,12 @@ impl Wiring {
 
     /// Adds an element to the stream features after login.
     pub fn offer(&mut self, xml: &'static str) {
-        self.offers.push(xml);
+        self.offer_if(|_| true, xml);
+    }
+
+    /// Adds an element to the stream features after login, where the settings are such.
+    pub fn offer_if(&mut self, when: fn(&Settings) -> bool, xml: &'static str) {
+        self.offers.push((when, xml));
     }
 
     /// Adds an ad-hoc command (XEP-0050).
@@ -350,8 +358,9 @@ impl Wiring {
     }
 
     /// The stream features after login, encoded.
-    pub fn offers(&self) -> Vec<u8> {
-        self.offers.concat().into_bytes()
+    pub fn offers(&self, settings: &Settings) -> Vec<u8> {
+        let offers = self.offers.iter().filter(|(when, _)| when(settings));
+        offers.flat_map(|(_, xml)| xml.bytes()).collect()
     }
 
     pub(crate) fn request<'a>(&'a self, verb: Verb, child: &'a Child) -> Option<&'a Route> {
@@ -396,6 +405,11 @@ impl Wiring {
 
     /// Whether every feature lets `viewer` see what `subject` does.
     pub fn shows(&self, subject: &Account, viewer: &Account) -> bool {
+        self.shows_to(subject, viewer.jid())
+    }
+
+    /// Whether every feature lets somebody of this address see what `subject` does.
+    pub fn shows_to(&self, subject: &Account, viewer: &BareJid) -> bool {
         self.gates.iter().all(|gate| gate(subject, viewer))
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use whoelse_xmpp::{Jid, Stanza, StanzaError};
+use whoelse_xmpp::{BareJid, Jid, Stanza, StanzaError};
 
 use crate::account::Account;
 use crate::copies::Delivered;
@@ -50,8 +50,8 @@ pub struct Passing<'a> {
 
 /// A message was delivered: copies may be made of it.
 pub type CopyTap = fn(&Delivered<'_>);
-/// May `viewer` (second) see what `subject` (first) does?
-pub type Gate = fn(&Account, &Account) -> bool;
+/// May somebody of this address see what the account does?
+pub type Gate = fn(&Account, &BareJid) -> bool;
 /// An account came online (true) or went offline.
 pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
 /// A session became available.

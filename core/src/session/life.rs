@@ -4,7 +4,7 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use whoelse_stream::sm::{Handled, Sent};
-use whoelse_xmpp::{Class, StreamError};
+use whoelse_xmpp::{Class, Jid, StreamError};
 
 use super::{Drain, Managed, Queued, Session, State, Superseded, Ticket};
 
@@ -29,6 +29,8 @@ pub enum ResumeRefused {
 pub(crate) struct Leftovers {
     /// It had sent presence and not taken it back.
     pub was_available: bool,
+    /// To whom it had sent presence directly.
+    pub directed: Vec<Jid>,
     /// What was never confirmed, oldest first.
     pub unconfirmed: Vec<Queued>,
 }
@@ -242,6 +244,7 @@ impl Session {
         state.attached = false;
         state.epoch += 1;
         let was_available = state.presence.take().is_some();
+        let directed = std::mem::take(&mut state.directed).into_iter().collect();
         let mut unconfirmed = match state.managed.take() {
             Some(managed) => managed.sent.into_unacknowledged(),
             None => Vec::new(),
@@ -252,7 +255,7 @@ impl Session {
         drop(state);
         self.settled.notify_waiters();
         self.wake.notify_one();
-        Some(Leftovers { was_available, unconfirmed })
+        Some(Leftovers { was_available, directed, unconfirmed })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The settings of a scene: those of the quick start, unless it says otherwise.
 
 use crate::scene::{Setting, duration};
-use whoelse_core::settings::{Broadcast, Registration, Sessions, Settings};
+use whoelse_core::settings::{Broadcast, Contacts, Registration, Sessions, Settings};
 use whoelse_xmpp::BareJid;
 
 /// Reads the settings of a scene; lists are separated by blanks.
@@ -19,12 +19,14 @@ fn set(settings: &mut Settings, Setting { key, value }: &Setting) -> Result<(), 
     match (key.as_str(), value.as_str()) {
         ("registration", "open") => settings.registration = Registration::Open,
         ("registration", "closed") => settings.registration = Registration::Closed,
+        ("contacts", "everyone") => settings.contacts = Contacts::Everyone,
+        ("contacts", "roster") => settings.contacts = Contacts::Roster,
         ("sessions", "one") => settings.sessions = Sessions::One,
         ("sessions", "many") => settings.sessions = Sessions::Many,
         ("broadcast", "everyone") => settings.broadcast = Broadcast::Everyone,
         ("broadcast", "administrators") => settings.broadcast = Broadcast::Administrators,
         ("history", "off") => settings.history = None,
-        ("registration" | "sessions" | "broadcast", _) => return unknown(),
+        ("registration" | "contacts" | "sessions" | "broadcast", _) => return unknown(),
         ("history", _) => settings.history = Some(time()?),
         ("block_duration", _) => settings.block_duration = time()?,
         ("timeout", _) => settings.idle_timeout = time()?,
@@ -61,6 +63,13 @@ fn limit(settings: &mut Settings, key: &str, value: &str) -> Result<(), String> 
         "request" => limits.request = time()?,
         "probe" => limits.probe = time()?,
         "blocks" => limits.blocks = number(value)?,
+        "roster_contacts" => limits.roster_contacts = number(value)?,
+        "roster_bytes" => limits.roster_bytes = number(value)?,
+        "roster_groups" => limits.roster_groups = number(value)?,
+        "roster_name" => limits.roster_name = number(value)?,
+        "roster_requests" => limits.roster_requests = number(value)?,
+        "roster_request_bytes" => limits.roster_request_bytes = number(value)?,
+        "directed_presences" => limits.directed_presences = number(value)?,
         _ => return Err("there is no such setting in scenes".to_owned()),
     }
     Ok(())

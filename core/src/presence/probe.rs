@@ -1,0 +1,63 @@
+//! RFC 6121, 4.3: a client asks how things stand with a contact.
+
+use std::sync::Arc;
+
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Class, Jid, Outgoing, ns};
+
+use super::unavailable;
+use crate::account::Account;
+use crate::node::Node;
+use crate::session::Session;
+use crate::settings::Contacts;
+
+/// RFC 6121, 4.3.2: answers a probe for `to`, which is an account or one of its devices; `subject`
+/// is the account, if there is one.
+///
+/// Who may not see it hears `unsubscribed`, whether it exists or not. Where everybody may see
+/// everybody that would be untrue, and nobody answers.
+pub(crate) fn answer(
+    node: &Arc<Node>,
+    asker: &Arc<Session>,
+    subject: Option<&Arc<Account>>,
+    to: &Jid,
+) {
+    let own = &asker.account;
+    let seen = subject.filter(|subject| subject.id == own.id || node.sees(subject, own));
+    let Some(subject) = seen else {
+        if node.settings().contacts == Contacts::Roster {
+            let refused = Element::new("presence")
+                .attr("from", to.bare())
+                .attr("to", own.jid().as_str())
+                .attr("type", "unsubscribed");
+            asker.push(refused.outgoing(Class::Presence));
+        }
+        return;
+    };
+    let mut any = false;
+    for session in subject.sessions() {
+        let meant = to.resource().is_none_or(|resource| resource == session.resource());
+        if let Some(presence) = session.presence().filter(|_| meant) {
+            asker.push_addressed(&presence, &own.to_attribute);
+            any = true;
+        }
+    }
+    if !any {
+        asker.push_addressed(&last(node, subject, to), &own.to_attribute);
+    }
+}
+
+/// The last unavailable presence, with the time at which it was said, as long as the account has
+/// been in memory since; else a plain one.
+fn last(node: &Node, subject: &Account, to: &Jid) -> Outgoing {
+    match subject.last_gone() {
+        Some((presence, at)) if to.is_bare() && !subject.is_online() => {
+            let delay = Element::new("delay")
+                .xmlns(ns::DELAY)
+                .attr("from", &node.domain_name())
+                .attr("stamp", &at.stamp());
+            presence.with_children(&delay.finish())
+        }
+        _ => unavailable(to.as_str()),
+    }
+}

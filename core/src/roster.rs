@@ -1,0 +1,295 @@
+//! RFC 6121, 2 and 3: the roster of an account: its contacts, how things stand with each, and who
+//! has asked and waits for an answer.
+//!
+//! A roster in memory is a snapshot that is never changed, only replaced; who changes it is
+//! [`change`]. Rows in the store name own domains by number, here addresses have their names.
+
+pub mod change;
+pub mod item;
+mod removal;
+pub mod transition;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use whoelse_store::{Domain, RosterRow, RosterVersion, Store, from_key};
+use whoelse_xmpp::BareJid;
+
+use crate::account::Account;
+
+pub(crate) use removal::{forget_contact, tell_holders};
+pub use transition::{State, Step, Way, Word, step};
+
+/// The mark of a session that has asked for the roster and so hears of changes: an *interested
+/// resource* (RFC 6121, 2.2).
+pub const INTERESTED: &str = "roster";
+
+/// What stands between the owner of a roster and one address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// It is a contact as the owner sees the roster. Else it only asks to see the owner's presence,
+    /// or is what is left of a contact.
+    pub listed: bool,
+    /// What the owner calls it; empty: nothing.
+    pub name: String,
+    /// The owner's groups it is in.
+    pub groups: Vec<String>,
+    /// The subscriptions.
+    pub state: State,
+    /// The presence by which it asked, without addresses; empty unless it waits for an answer.
+    pub request: Bytes,
+    /// The version of the roster in which it last changed; 0: it never was a contact.
+    pub version: i64,
+}
+
+impl Contact {
+    /// Whether the owner would see a difference.
+    fn looks_like(&self, other: &Contact) -> bool {
+        // Whether it asks is not shown in a roster (RFC 6121, A.1).
+        let seen = |contact: &Contact| State { asked: false, ..contact.state };
+        let same = self.name == other.name && self.groups == other.groups;
+        self.listed == other.listed && (!self.listed || same && seen(self) == seen(other))
+    }
+
+    fn is_nothing(&self) -> bool {
+        !self.listed && !self.state.asked && self.version == 0
+    }
+
+    fn of(row: RosterRow) -> Contact {
+        let asked = !row.request.is_empty();
+        let RosterRow { to, from, ask, approved, .. } = row;
+        Contact {
+            listed: row.listed,
+            name: row.name,
+            groups: row.groups,
+            state: State { to, from, ask, asked, approved },
+            request: row.request,
+            version: row.version,
+        }
+    }
+
+    fn to_row(&self, key: &str) -> RosterRow {
+        let State { to, from, ask, approved, .. } = self.state;
+        RosterRow {
+            contact: key.to_owned(),
+            listed: self.listed,
+            name: self.name.clone(),
+            groups: self.groups.clone(),
+            to,
+            from,
+            ask,
+            approved,
+            request: self.request.clone(),
+            version: self.version,
+        }
+    }
+}
+
+/// The roster of an account, as it was at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Roster {
+    contacts: BTreeMap<BareJid, Arc<Contact>>,
+    version: RosterVersion,
+}
+
+impl Roster {
+    /// Reads an account's roster.
+    pub(crate) async fn load(
+        store: &Store,
+        account: i64,
+        own: &[Domain],
+    ) -> Result<Roster, whoelse_store::Error> {
+        let (rows, version) = store.roster(account).await?;
+        let contact = |row: RosterRow| {
+            // A key that has no address is of a domain that is gone: nobody can be reached there.
+            let jid = BareJid::parse(&from_key(&row.contact, own)?).ok()?;
+            Some((jid, Arc::new(Contact::of(row))))
+        };
+        Ok(Roster { contacts: rows.into_iter().filter_map(contact).collect(), version })
+    }
+
+    /// What stands between the owner and this address, if anything.
+    pub fn get(&self, jid: &BareJid) -> Option<&Contact> {
+        self.contacts.get(jid).map(Arc::as_ref)
+    }
+
+    /// The contacts as the owner sees them, by address.
+    pub fn contacts(&self) -> impl Iterator<Item = (&BareJid, &Contact)> {
+        self.all().filter(|(_, contact)| contact.listed)
+    }
+
+    /// Who sees the owner's presence.
+    pub fn subscribers(&self) -> impl Iterator<Item = &BareJid> {
+        self.all().filter(|(_, contact)| contact.state.from).map(|(jid, _)| jid)
+    }
+
+    /// Whose presence the owner sees.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &BareJid> {
+        self.all().filter(|(_, contact)| contact.state.to).map(|(jid, _)| jid)
+    }
+
+    /// Who has asked to see the owner's presence and waits for an answer.
+    pub fn requests(&self) -> impl Iterator<Item = (&BareJid, &Contact)> {
+        self.all().filter(|(_, contact)| contact.state.asked)
+    }
+
+    /// Whether this address sees the owner's presence.
+    pub fn shows_to(&self, viewer: &BareJid) -> bool {
+        self.contacts.get(viewer).is_some_and(|contact| contact.state.from)
+    }
+
+    /// The number of the last change; 0: there was none.
+    pub fn version(&self) -> i64 {
+        self.version.last
+    }
+
+    /// RFC 6121, 2.6: what changed after this version, oldest first, what is left of contacts among
+    /// it. `None` if that is no longer known, or the version is not one of this roster's.
+    pub fn changed_since(&self, version: i64) -> Option<Vec<(&BareJid, &Contact)>> {
+        if version < self.version.known_since || version > self.version.last {
+            return None;
+        }
+        let mut changed: Vec<_> = self.all().filter(|(_, it)| it.version > version).collect();
+        changed.sort_by_key(|(_, contact)| contact.version);
+        Some(changed)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&BareJid, &Contact)> {
+        self.contacts.iter().map(|(jid, contact)| (jid, contact.as_ref()))
+    }
+
+    /// What the next version is called: the time, so that no roster of the same address has had it,
+    /// an older copy of the database neither.
+    fn next_version(&self, now: i64) -> i64 {
+        now.max(self.version.last + 1)
+    }
+
+    /// The versions since which changes will be known when the roster has come to `last`: what is
+    /// left of contacts is remembered for [`REMAINS`] of them.
+    fn versions(&self, last: i64) -> RosterVersion {
+        let gone = |(_, contact): &(_, &Contact)| !contact.listed && contact.version > 0;
+        let mut gone: Vec<i64> = self.all().filter(gone).map(|(_, it)| it.version).collect();
+        let known_since = match gone.len().checked_sub(REMAINS) {
+            Some(over) => {
+                gone.sort_unstable();
+                // Below its length, because something is remembered.
+                gone[over]
+            }
+            None => match self.version.last {
+                // A client may hold the roster of an account of this name that was before.
+                0 => last - 1,
+                _ => self.version.known_since,
+            },
+        };
+        RosterVersion { last, known_since }
+    }
+
+    /// A copy in which this stands between the owner and `jid`.
+    fn with(&self, jid: &BareJid, contact: Contact, version: Option<RosterVersion>) -> Roster {
+        let mut roster = self.clone();
+        match contact.is_nothing() {
+            true => roster.contacts.remove(jid),
+            false => roster.contacts.insert(jid.clone(), Arc::new(contact)),
+        };
+        if let Some(version) = version {
+            roster.version = version;
+            // As the store does: what is left of contacts from before goes.
+            let forgotten = |it: &Contact| !it.listed && it.version <= version.known_since;
+            roster.contacts.retain(|_, it| !forgotten(it) || it.state.asked);
+        }
+        roster
+    }
+}
+
+/// How many contacts that went are remembered, so that a client with an older version hears of
+/// each. Who has been away for longer gets the whole roster.
+const REMAINS: usize = 100;
+
+impl Account {
+    /// The roster.
+    pub fn roster(&self) -> Arc<Roster> {
+        self.get().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn jid(name: &str) -> BareJid {
+        BareJid::parse(&format!("{name}@a.example")).unwrap()
+    }
+
+    fn listed(version: i64) -> Contact {
+        Contact { listed: true, version, ..Contact::default() }
+    }
+
+    fn put(roster: &Roster, name: &str, contact: Contact) -> Roster {
+        let version = roster.versions(contact.version);
+        roster.with(&jid(name), contact, Some(version))
+    }
+
+    fn names(roster: &Roster, since: i64) -> Option<String> {
+        let changed = roster.changed_since(since)?;
+        let names: Vec<_> = changed.iter().map(|(jid, _)| jid.local().unwrap()).collect();
+        Some(names.join(" "))
+    }
+
+    #[test]
+    fn what_changed_since_a_version_is_known_in_order() {
+        let mut roster = put(&Roster::default(), "bob", listed(10));
+        for (name, version) in [("eve", 11), ("ada", 12), ("bob", 13)] {
+            roster = put(&roster, name, listed(version));
+        }
+        roster = put(&roster, "eve", Contact { listed: false, ..listed(14) });
+
+        assert_eq!(names(&roster, 14).as_deref(), Some(""));
+        assert_eq!(names(&roster, 12).as_deref(), Some("bob eve"));
+        assert_eq!(names(&roster, 9).as_deref(), Some("ada bob eve"));
+        // From before the first change, and from the future.
+        assert_eq!(names(&roster, 8), None);
+        assert_eq!(names(&roster, 15), None);
+    }
+
+    #[test]
+    fn a_bounded_number_of_contacts_that_went_is_remembered() {
+        let mut roster = put(&Roster::default(), "bob", listed(1));
+        for n in 0..300 {
+            roster = put(&roster, &format!("n{n}"), listed(10 + 2 * n));
+            let gone = Contact { version: 11 + 2 * n, ..Contact::default() };
+            roster = put(&roster, &format!("n{n}"), gone);
+        }
+
+        assert!(roster.contacts.len() <= REMAINS + 2, "{}", roster.contacts.len());
+        assert_eq!(names(&roster, 0), None);
+        let last = roster.version();
+        assert_eq!(names(&roster, last - 1).as_deref(), Some("n299"));
+    }
+
+    #[test]
+    fn a_request_is_no_contact_and_leaves_nothing_behind() {
+        let asked = Contact {
+            state: State { asked: true, ..State::default() },
+            request: Bytes::from_static(b"<presence/>"),
+            ..Contact::default()
+        };
+        let roster = Roster::default().with(&jid("eve"), asked, None);
+
+        assert_eq!(roster.contacts().count(), 0);
+        assert_eq!(roster.requests().count(), 1);
+        assert_eq!(names(&roster, 0).as_deref(), Some(""));
+        let roster = roster.with(&jid("eve"), Contact::default(), None);
+        assert!(roster.get(&jid("eve")).is_none());
+    }
+
+    #[test]
+    fn a_version_is_new_even_when_the_clock_stands_still_or_goes_back() {
+        let roster = put(&Roster::default(), "bob", listed(10));
+
+        assert_eq!(roster.next_version(10), 11);
+        assert_eq!(roster.next_version(5), 11);
+        assert_eq!(roster.next_version(50), 50);
+    }
+}

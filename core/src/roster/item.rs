@@ -1,0 +1,65 @@
+//! RFC 6121, 2.1: a contact as an `<item/>`, and the push by which devices hear of a change.
+
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Class, ns};
+
+use super::{Contact, INTERESTED};
+use crate::account::Account;
+use crate::node::Node;
+use crate::session::Session;
+use crate::settings::Contacts;
+
+/// The group that everybody is in where everybody sees everybody, until its owner files somebody
+/// elsewhere.
+const EVERYONE: &str = "Everyone";
+
+/// A contact as its owner sees it. `exists`: it is an account of this server, which where everybody
+/// sees everybody is a contact of all.
+pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Element {
+    let item = Element::new("item").attr("jid", jid.as_str());
+    let shared = exists && node.settings().contacts == Contacts::Everyone;
+    if shared && !contact.listed {
+        return item
+            .attr("subscription", "both")
+            .attr("name", jid.local().unwrap_or_default())
+            .child(Element::new("group").text(EVERYONE));
+    }
+    if !contact.listed {
+        return item.attr("subscription", "remove");
+    }
+    let state = contact.state;
+    let item = item.attr_opt("name", Some(contact.name.as_str()).filter(|name| !name.is_empty()));
+    let item = match (state.to, state.from) {
+        _ if shared => item.attr("subscription", "both"),
+        (true, true) => item.attr("subscription", "both"),
+        (true, false) => item.attr("subscription", "to"),
+        (false, true) => item.attr("subscription", "from"),
+        (false, false) => item.attr("subscription", "none"),
+    };
+    let item = item
+        .attr_opt("ask", (state.ask && !shared).then_some("subscribe"))
+        .attr_opt("approved", (state.approved && !shared).then_some("true"));
+    contact.groups.iter().fold(item, |item, group| item.child(Element::new("group").text(group)))
+}
+
+/// RFC 6121, 2.1.6: the account's devices that have asked for the roster hear of a change.
+pub fn push(node: &Node, account: &Account, item: &Element) {
+    let version = node.roster_version(account.roster().version());
+    for session in account.sessions() {
+        if session.is_marked(INTERESTED) {
+            push_to(&session, item.clone(), version.as_deref());
+        }
+    }
+}
+
+/// The push to one device.
+pub fn push_to(session: &Session, item: Element, version: Option<&str>) {
+    let query = Element::new("query").xmlns(ns::ROSTER).attr_opt("ver", version).child(item);
+    let push = Element::new("iq")
+        .attr("type", "set")
+        .attr("id", &whoelse_stream::token::token())
+        .attr("to", session.jid.as_str())
+        .child(query);
+    // Nobody waits for its answer, so nobody is told when it is lost with the session.
+    session.push(push.outgoing(Class::IqAnswer));
+}

@@ -1,0 +1,61 @@
+//! An account that is removed goes out of everybody's roster.
+
+use std::sync::Arc;
+
+use whoelse_store::{Holder, RosterVersion, Tx};
+use whoelse_xmpp::BareJid;
+
+use super::{Contact, item};
+use crate::node::Node;
+use crate::settings::Contacts;
+
+/// A roster out of which a contact went: whose it is, what is left, and the version, if its owner
+/// saw the contact there.
+pub(crate) type Gone = (Holder, Contact, Option<RosterVersion>);
+
+/// Takes an address out of every roster. What it returns is for [`tell_holders`], after the commit.
+pub(crate) async fn forget_contact(
+    tx: &mut Tx,
+    key: &str,
+    now: i64,
+) -> Result<Vec<Gone>, whoelse_store::Error> {
+    let mut gone = Vec::new();
+    for holder in tx.roster_holders(key).await? {
+        let id = holder.account;
+        let Some(row) = tx.roster_row(id, key).await? else { continue };
+        if !row.listed && row.request.is_empty() {
+            continue;
+        }
+        let (mut left, mut version) = (Contact::default(), None);
+        if row.listed {
+            let known = tx.roster_version(id).await?;
+            let last = now.max(known.last + 1);
+            left.version = last;
+            version = Some(RosterVersion { last, ..known });
+            tx.write_roster_row(id, &left.to_row(key)).await?;
+            tx.set_roster_version(id, RosterVersion { last, ..known }).await?;
+        } else {
+            tx.remove_roster_row(id, key).await?;
+        }
+        gone.push((holder, left, version));
+    }
+    Ok(gone)
+}
+
+/// Swaps the snapshots of those who are in memory, and pushes.
+pub(crate) fn tell_holders(node: &Arc<Node>, contact: &BareJid, gone: Vec<Gone>) {
+    let domain = node.domain();
+    for (holder, left, version) in gone {
+        if holder.domain != domain.id {
+            continue;
+        }
+        let Ok(jid) = BareJid::new(Some(&holder.localpart), &domain.name) else { continue };
+        let Some(account) = node.refresh_account(&jid) else { continue };
+        let item = item::item(node, contact, &left, false);
+        account.put(Arc::new(account.roster().with(contact, left, version)));
+        // Where everybody is in every roster, everybody hears of it anyway.
+        if version.is_some() && node.settings().contacts == Contacts::Roster {
+            item::push(node, &account, &item);
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! RFC 6121, Appendix A: how a presence of type `subscribe`, `unsubscribe`, `subscribed` or
+//! `unsubscribed` changes what stands between an account and a contact, as one pure function.
+
+/// How things stand with a contact, seen from the owner of the roster (RFC 6121, A.1).
+///
+/// Who sees a contact's presence does not ask for it, so of the combinations nine are states of the
+/// RFC; `approved` comes beside them (RFC 6121, 3.4).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct State {
+    /// The owner sees the contact's presence.
+    pub to: bool,
+    /// The contact sees the owner's presence.
+    pub from: bool,
+    /// "Pending out": the owner has asked for the contact's presence.
+    pub ask: bool,
+    /// "Pending in": the contact has asked for the owner's presence.
+    pub asked: bool,
+    /// The owner has granted a request that has not come yet.
+    pub approved: bool,
+}
+
+/// The types of presence that change a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// May I see your presence?
+    Subscribe,
+    /// I no longer want to.
+    Unsubscribe,
+    /// You may see mine.
+    Subscribed,
+    /// You may not, or no longer.
+    Unsubscribed,
+}
+
+/// Which way a word goes, seen from the owner of the roster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To the contact.
+    Out,
+    /// From the contact.
+    In,
+}
+
+/// What becomes of a word and of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// How things stand then.
+    pub state: State,
+    /// The word goes on: to the contact's server, or to the owner's devices.
+    pub passes: bool,
+    /// The owner's server answers `subscribed` without asking the owner (RFC 6121, 3.1.3 and 3.4).
+    pub granted: bool,
+}
+
+impl Word {
+    /// Reads the type of a presence; `None` for one that changes no subscription.
+    pub fn of(type_: Option<&str>) -> Option<Word> {
+        Some(match type_? {
+            "subscribe" => Word::Subscribe,
+            "unsubscribe" => Word::Unsubscribe,
+            "subscribed" => Word::Subscribed,
+            "unsubscribed" => Word::Unsubscribed,
+            _ => return None,
+        })
+    }
+
+    /// The type of the presence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Word::Subscribe => "subscribe",
+            Word::Unsubscribe => "unsubscribe",
+            Word::Subscribed => "subscribed",
+            Word::Unsubscribed => "unsubscribed",
+        }
+    }
+}
+
+/// Takes one step: RFC 6121, A.2 for words that go out, A.3 for those that come in.
+pub fn step(before: State, way: Way, word: Word) -> Step {
+    let mut state = before;
+    let mut granted = false;
+    let passes = match (way, word) {
+        (Way::Out, Word::Subscribe) => {
+            state.ask = !before.to;
+            true
+        }
+        (Way::Out, Word::Unsubscribe) => {
+            (state.to, state.ask) = (false, false);
+            true
+        }
+        (Way::Out, Word::Subscribed) => {
+            (state.from, state.asked) = (before.from || before.asked, false);
+            // Nobody has asked: the word stays here until somebody does (RFC 6121, 3.4.2).
+            state.approved |= !state.from;
+            before.asked
+        }
+        (Way::Out, Word::Unsubscribed) => {
+            (state.from, state.asked, state.approved) = (false, false, false);
+            before.from || before.asked
+        }
+        (Way::In, Word::Subscribe) => {
+            granted = before.from || before.approved;
+            (state.from, state.asked) = (granted, !granted);
+            !granted && !before.asked
+        }
+        (Way::In, Word::Unsubscribe) => {
+            (state.from, state.asked) = (false, false);
+            before.from || before.asked
+        }
+        (Way::In, Word::Subscribed) => {
+            (state.to, state.ask) = (before.to || before.ask, false);
+            before.ask
+        }
+        (Way::In, Word::Unsubscribed) => {
+            (state.to, state.ask) = (false, false);
+            before.to || before.ask
+        }
+    };
+    Step { state, passes, granted }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The states by the names of the RFC: "None + Pending Out+In" is `None+O+I`; `+A` is a contact
+    /// that is approved in advance.
+    fn state(name: &str) -> State {
+        let mut parts = name.split('+');
+        let base = parts.next().unwrap();
+        let mut state = State {
+            to: matches!(base, "To" | "Both"),
+            from: matches!(base, "From" | "Both"),
+            ..State::default()
+        };
+        for part in parts {
+            match part {
+                "O" => state.ask = true,
+                "I" => state.asked = true,
+                "A" => state.approved = true,
+                other => panic!("{other}"),
+            }
+        }
+        state
+    }
+
+    /// Each row: the state, whether the word passes, the state then (`=`: no change).
+    fn check(way: Way, word: Word, table: [(&str, bool, &str); 9]) {
+        let names: Vec<&str> = table.iter().map(|(name, ..)| *name).collect();
+        let all = ["None", "None+O", "None+I", "None+O+I", "To", "To+I", "From", "From+O", "Both"];
+        assert_eq!(names, all);
+        for (before, passes, after) in table {
+            let taken = step(state(before), way, word);
+            let after = if after == "=" { before } else { after };
+            assert_eq!(taken.state, state(after), "{way:?} {word:?} in {before}");
+            assert_eq!(taken.passes, passes, "{way:?} {word:?} in {before}");
+        }
+    }
+
+    #[test]
+    fn every_row_of_a_2_1_for_subscribe_going_out() {
+        check(
+            Way::Out,
+            Word::Subscribe,
+            [
+                ("None", true, "None+O"),
+                ("None+O", true, "="),
+                ("None+I", true, "None+O+I"),
+                ("None+O+I", true, "="),
+                ("To", true, "="),
+                ("To+I", true, "="),
+                ("From", true, "From+O"),
+                ("From+O", true, "="),
+                ("Both", true, "="),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_row_of_a_2_2_for_unsubscribe_going_out() {
+        check(
+            Way::Out,
+            Word::Unsubscribe,
+            [
+                ("None", true, "="),
+                ("None+O", true, "None"),
+                ("None+I", true, "="),
+                ("None+O+I", true, "None+I"),
+                ("To", true, "None"),
+                ("To+I", true, "None+I"),
+                ("From", true, "="),
+                ("From+O", true, "From"),
+                ("Both", true, "From"),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_row_of_a_2_3_for_subscribed_going_out() {
+        // Where nobody has asked the RFC knows no change but the approval in advance, 3.4.2.
+        check(
+            Way::Out,
+            Word::Subscribed,
+            [
+                ("None", false, "None+A"),
+                ("None+O", false, "None+O+A"),
+                ("None+I", true, "From"),
+                ("None+O+I", true, "From+O"),
+                ("To", false, "To+A"),
+                ("To+I", true, "Both"),
+                ("From", false, "="),
+                ("From+O", false, "="),
+                ("Both", false, "="),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_row_of_a_2_4_for_unsubscribed_going_out() {
+        check(
+            Way::Out,
+            Word::Unsubscribed,
+            [
+                ("None", false, "="),
+                ("None+O", false, "="),
+                ("None+I", true, "None"),
+                ("None+O+I", true, "None+O"),
+                ("To", false, "="),
+                ("To+I", true, "To"),
+                ("From", true, "None"),
+                ("From+O", true, "None+O"),
+                ("Both", true, "To"),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_row_of_a_3_1_for_subscribe_coming_in() {
+        check(
+            Way::In,
+            Word::Subscribe,
+            [
+                ("None", true, "None+I"),
+                ("None+O", true, "None+O+I"),
+                ("None+I", false, "="),
+                ("None+O+I", false, "="),
+                ("To", true, "To+I"),
+                ("To+I", false, "="),
+                ("From", false, "="),
+                ("From+O", false, "="),
+                ("Both", false, "="),
+            ],
+        );
+        // The footnote: who sees the presence already is told so once more.
+        for (before, granted) in [("None", false), ("To+I", false), ("From", true), ("Both", true)]
+        {
+            assert_eq!(step(state(before), Way::In, Word::Subscribe).granted, granted, "{before}");
+        }
+    }
+
+    #[test]
+    fn every_row_of_a_3_2_for_unsubscribe_coming_in() {
+        check(
+            Way::In,
+            Word::Unsubscribe,
+            [
+                ("None", false, "="),
+                ("None+O", false, "="),
+                ("None+I", true, "None"),
+                ("None+O+I", true, "None+O"),
+                ("To", false, "="),
+                ("To+I", true, "To"),
+                ("From", true, "None"),
+                ("From+O", true, "None+O"),
+                ("Both", true, "To"),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_row_of_a_3_3_for_subscribed_coming_in() {
+        check(
+            Way::In,
+            Word::Subscribed,
+            [
+                ("None", false, "="),
+                ("None+O", true, "To"),
+                ("None+I", false, "="),
+                ("None+O+I", true, "To+I"),
+                ("To", false, "="),
+                ("To+I", false, "="),
+                ("From", false, "="),
+                ("From+O", true, "Both"),
+                ("Both", false, "="),
+            ],
+        );
+    }
+
+    #[test]
+    fn every_row_of_a_3_4_for_unsubscribed_coming_in() {
+        check(
+            Way::In,
+            Word::Unsubscribed,
+            [
+                ("None", false, "="),
+                ("None+O", true, "None"),
+                ("None+I", false, "="),
+                ("None+O+I", true, "None+I"),
+                ("To", true, "None"),
+                ("To+I", true, "None+I"),
+                ("From", false, "="),
+                ("From+O", true, "From"),
+                ("Both", true, "From"),
+            ],
+        );
+    }
+
+    #[test]
+    fn who_is_approved_in_advance_is_not_asked_about() {
+        for (before, after) in [("None+A", "From+A"), ("None+O+A", "From+O+A"), ("To+A", "Both+A")]
+        {
+            let taken = step(state(before), Way::In, Word::Subscribe);
+            let expected = Step { state: state(after), passes: false, granted: true };
+            assert_eq!(taken, expected, "{before}");
+        }
+    }
+
+    #[test]
+    fn an_approval_in_advance_is_taken_back_without_a_word() {
+        for (before, after) in [("None+A", "None"), ("None+O+A", "None+O"), ("To+A", "To")] {
+            let taken = step(state(before), Way::Out, Word::Unsubscribed);
+            let expected = Step { state: state(after), passes: false, granted: false };
+            assert_eq!(taken, expected, "{before}");
+        }
+        // Nothing that the contact says takes it back (RFC 6121, 4.3.2).
+        for word in [Word::Unsubscribe, Word::Subscribed, Word::Unsubscribed] {
+            assert!(step(state("To+A"), Way::In, word).state.approved, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn no_step_leads_out_of_the_states_of_the_rfc() {
+        for bits in 0..32_u8 {
+            let bit = |n: u8| bits & (1 << n) != 0;
+            let before =
+                State { to: bit(0), from: bit(1), ask: bit(2), asked: bit(3), approved: bit(4) };
+            if before.to && before.ask || before.from && before.asked {
+                continue;
+            }
+            for way in [Way::Out, Way::In] {
+                for word in
+                    [Word::Subscribe, Word::Unsubscribe, Word::Subscribed, Word::Unsubscribed]
+                {
+                    let after = step(before, way, word).state;
+                    assert!(!(after.to && after.ask), "{before:?} {way:?} {word:?}");
+                    assert!(!(after.from && after.asked), "{before:?} {way:?} {word:?}");
+                }
+            }
+        }
+    }
+}
