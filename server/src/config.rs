@@ -18,7 +18,7 @@ use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use whoelse_core::settings::{Broadcast, Registration, Sessions, Settings};
+use whoelse_core::settings::{Broadcast, Contacts, Registration, Sessions, Settings};
 use whoelse_store::{Place, PostgresUrl};
 
 /// The port of XMPP clients (RFC 6120, 14.7).
@@ -201,6 +201,10 @@ impl fmt::Display for Summary<'_> {
             Registration::Open => "open",
             Registration::Closed => "closed",
         };
+        let contacts = match settings.contacts {
+            Contacts::Everyone => "everyone",
+            Contacts::Roster => "roster",
+        };
         let sessions = match settings.sessions {
             Sessions::One => "one",
             Sessions::Many => "many",
@@ -216,7 +220,7 @@ impl fmt::Display for Summary<'_> {
         let history = settings.history.map_or("off".to_owned(), values::say_duration);
         write!(
             f,
-            "listen {}, registration {registration}, contacts everyone, sessions {sessions}, \
+            "listen {}, registration {registration}, contacts {contacts}, sessions {sessions}, \
              broadcast {broadcast}, block {} s, timeout {timeout}, history {history}, data {}",
             listen.join(" "),
             settings.block_duration.as_secs(),

@@ -220,7 +220,7 @@ impl Streams {
                 Registration::Open => stream::Registration::Open,
                 Registration::Closed => stream::Registration::Closed,
             };
-            config.offers = node.wiring.offers();
+            config.offers = node.wiring.offers(&node.settings());
             Arc::new(config)
         };
         Streams {

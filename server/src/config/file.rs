@@ -97,6 +97,13 @@ struct FileLimits {
     probe: Option<Span>,
     idle_accounts: Option<usize>,
     blocks: Option<usize>,
+    roster_contacts: Option<usize>,
+    roster_bytes: Option<Size>,
+    roster_groups: Option<usize>,
+    roster_name: Option<usize>,
+    roster_requests: Option<usize>,
+    roster_request_bytes: Option<Size>,
+    directed_presences: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,7 +156,11 @@ impl File {
         let block = seconds("block_duration", self.block_duration, 60, 1..=86_400)?;
         let settings = Settings {
             registration: registration(self.registration.as_deref())?,
-            contacts: contacts(self.contacts.as_deref())?,
+            contacts: one_of(
+                "contacts",
+                self.contacts.as_deref().unwrap_or("roster"),
+                &[("everyone", Contacts::Everyone), ("roster", Contacts::Roster)],
+            )?,
             sessions: one_of(
                 "sessions",
                 self.sessions.as_deref().unwrap_or("many"),
@@ -222,19 +233,6 @@ fn registration(text: Option<&str>) -> Result<Registration, String> {
     )
 }
 
-/// `roster` is what a file means unless it says otherwise, so saying nothing is refused too.
-fn contacts(text: Option<&str>) -> Result<Contacts, String> {
-    match text {
-        Some("everyone") => Ok(Contacts::Everyone),
-        None | Some("roster") => Err("contacts = \"roster\" is not available in this version; \
-                                      write contacts = \"everyone\""
-            .to_owned()),
-        Some(other) => {
-            Err(format!("contacts must be \"everyone\" (or, later, \"roster\"), not \"{other}\""))
-        }
-    }
-}
-
 fn one_of<T: Copy>(key: &str, text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     found.ok_or_else(|| {
@@ -271,6 +269,20 @@ fn limits(file: FileLimits) -> Result<Limits, String> {
     if let Some(bytes) = size("undelivered_bytes", file.undelivered_bytes, 1 << 20)? {
         limits.undelivered_bytes = bytes;
     }
+    // A roster goes out in one piece: a quarter of what a session may hold leaves room for its XML.
+    let room = limits.session_bytes / 4;
+    limits.roster_bytes = limits.roster_bytes.min(room);
+    let request_bytes = file.roster_request_bytes;
+    for (key, given, most, limit) in [
+        ("roster_bytes", file.roster_bytes, room, &mut limits.roster_bytes),
+        ("roster_request_bytes", request_bytes, 64 << 10, &mut limits.roster_request_bytes),
+    ] {
+        let Some(bytes) = size(key, given, 256)? else { continue };
+        *limit = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if *limit > most {
+            return Err(format!("limits.{key} must be {most} bytes or less, not {bytes}"));
+        }
+    }
     for (key, given, limit) in [
         ("resumption", file.resumption, &mut limits.resumption),
         ("ack_wait", file.ack_wait, &mut limits.ack_wait),
@@ -287,6 +299,11 @@ fn limits(file: FileLimits) -> Result<Limits, String> {
         ("sessions_per_account", file.sessions_per_account, &mut limits.sessions_per_account),
         ("idle_accounts", file.idle_accounts, &mut limits.idle_accounts),
         ("blocks", file.blocks, &mut limits.blocks),
+        ("roster_contacts", file.roster_contacts, &mut limits.roster_contacts),
+        ("roster_groups", file.roster_groups, &mut limits.roster_groups),
+        ("roster_name", file.roster_name, &mut limits.roster_name),
+        ("roster_requests", file.roster_requests, &mut limits.roster_requests),
+        ("directed_presences", file.directed_presences, &mut limits.directed_presences),
     ] {
         match given {
             Some(0) => return Err(format!("limits.{key} must be 1 or more")),

@@ -9,9 +9,9 @@ fn parse(text: &str) -> Result<Config, String> {
     file::parse(Path::new("conf/whoelse.toml"), text).map_err(|error| error.to_string())
 }
 
-/// A file with the one line that has to be there.
+/// A file whose first line is sound.
 fn sound(more: &str) -> Result<Config, String> {
-    parse(&format!("contacts = \"everyone\"\n{more}"))
+    parse(&format!("contacts = \"roster\"\n{more}"))
 }
 
 fn refused(more: &str) -> String {
@@ -56,7 +56,7 @@ fn the_example_holds_every_setting_with_its_default() {
 
     assert_eq!(format!("{example:?}"), format!("{nothing_said:?}"));
     assert_eq!(example.check(), []);
-    for (table, least) in [("", 19), ("[limits]", 14)] {
+    for (table, least) in [("", 19), ("[limits]", 21)] {
         let keys = file::known_keys(table);
         assert_eq!(keys.len(), least, "{keys:?}");
         for key in keys {
@@ -104,7 +104,9 @@ fn every_limit_can_be_set() {
         "[limits]\nsession_bytes = \"1 MiB\"\nresumption = 1\nack_every = 2\nack_wait = \"3s\"\n\
          negotiation = 4\nhalf_open_per_place = 5\nhalf_open = 6\nsessions_per_account = 7\n\
          undelivered_messages = 8\nundelivered_bytes = 9000000\nrequest = 10\nprobe = 11\n\
-         idle_accounts = 12\nblocks = 13\n",
+         idle_accounts = 12\nblocks = 13\nroster_contacts = 14\nroster_bytes = 1500\n\
+         roster_groups = 16\nroster_name = 17\nroster_requests = 18\n\
+         roster_request_bytes = 1900\ndirected_presences = 20\n",
     );
     let Limits {
         session_bytes,
@@ -121,6 +123,13 @@ fn every_limit_can_be_set() {
         probe,
         idle_accounts,
         blocks,
+        roster_contacts,
+        roster_bytes,
+        roster_groups,
+        roster_name,
+        roster_requests,
+        roster_request_bytes,
+        directed_presences,
     } = config.unwrap().settings.limits;
 
     let sizes = [session_bytes as u64, undelivered_bytes];
@@ -130,6 +139,9 @@ fn every_limit_can_be_set() {
     let counts = [half_open_per_place, half_open, sessions_per_account, idle_accounts, blocks];
     assert_eq!(counts, [5, 6, 7, 12, 13]);
     assert_eq!((ack_every, undelivered_messages), (2, 8));
+    let rosters = [roster_contacts, roster_bytes, roster_groups, roster_name];
+    assert_eq!(rosters, [14, 1500, 16, 17]);
+    assert_eq!([roster_requests, roster_request_bytes, directed_presences], [18, 1900, 20]);
 }
 
 #[test]
@@ -149,13 +161,21 @@ fn an_unknown_key_is_named_with_its_line_and_the_near_one() {
 }
 
 #[test]
-fn contacts_roster_is_refused_in_clear_words_written_or_not() {
-    let sentence = "conf/whoelse.toml: contacts = \"roster\" is not available in this version; \
-                    write contacts = \"everyone\"";
-
-    assert_eq!(parse("").unwrap_err(), sentence);
-    assert_eq!(parse("contacts = \"roster\"").unwrap_err(), sentence);
+fn a_file_means_roster_unless_it_says_everyone() {
+    assert_eq!(parse("").unwrap().settings.contacts, Contacts::Roster);
+    assert_eq!(parse("contacts = \"roster\"").unwrap().settings.contacts, Contacts::Roster);
+    assert_eq!(parse("contacts = \"everyone\"").unwrap().settings.contacts, Contacts::Everyone);
     assert!(parse("contacts = \"nobody\"").unwrap_err().contains("not \"nobody\""));
+}
+
+#[test]
+fn a_roster_that_no_session_could_hold_is_refused() {
+    let limits = |more: &str| parse(&format!("[limits]\nsession_bytes = \"1 MiB\"\n{more}"));
+
+    let refused = limits("roster_bytes = \"1 MiB\"").unwrap_err();
+
+    assert!(refused.contains("limits.roster_bytes must be 262144 bytes or less"), "{refused}");
+    assert_eq!(limits("").unwrap().settings.limits.roster_bytes, 256 << 10);
 }
 
 #[test]
