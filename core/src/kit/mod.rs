@@ -153,6 +153,7 @@ impl std::ops::Deref for AdminCx {
 
 type Handler = Box<dyn Fn(Cx, Stanza, Child) -> BoxFuture<'static, Answer> + Send + Sync>;
 type OutgoingTap = fn(&mut Passing<'_>) -> Flow;
+type OfferedIf = fn(&Settings) -> bool;
 type Load =
     Box<dyn Fn(Store, i64) -> BoxFuture<'static, Result<Slot, whoelse_store::Error>> + Send + Sync>;
 
@@ -184,7 +185,7 @@ pub struct Wiring {
     accounts: Vec<taps::AccountTap>,
     started: Vec<taps::Periodic>,
     periodic: Vec<(Duration, taps::Periodic)>,
-    offers: Vec<(fn(&Settings) -> bool, &'static str)>,
+    offers: Vec<(OfferedIf, &'static str)>,
     commands: Vec<&'static Command>,
     disco: Vec<&'static str>,
     faults: Vec<String>,
@@ -335,7 +336,7 @@ impl Wiring {
     }
 
     /// Adds an element to the stream features after login, where the settings are such.
-    pub fn offer_if(&mut self, when: fn(&Settings) -> bool, xml: &'static str) {
+    pub fn offer_if(&mut self, when: OfferedIf, xml: &'static str) {
         self.offers.push((when, xml));
     }
 

@@ -261,13 +261,12 @@ impl Side {
         if !self.before.listed && roster.contacts().count() >= most {
             return full(format!("a roster holds {most} contacts at most"));
         }
-        let weight = |jid: &BareJid, contact: &Contact| {
-            let groups: usize = contact.groups.iter().map(String::len).sum();
-            jid.as_str().len() + contact.name.len() + groups
-        };
-        let grown = weight(&self.contact, &self.after) > weight(&self.contact, &self.before);
-        let all = roster.contacts().map(|(jid, contact)| weight(jid, contact)).sum::<usize>();
-        if (grown || !self.before.listed) && all > limits.roster_bytes {
+        let (before, after) =
+            (weight(&self.contact, &self.before), weight(&self.contact, &self.after));
+        let others = roster.contacts().filter(|(jid, _)| **jid != self.contact);
+        let others: usize = others.map(|(jid, contact)| weight(jid, contact)).sum();
+        // Who is over the bound already, because it was lowered, can still make it less.
+        if after > before && others + after > limits.roster_bytes {
             return full("the names and groups of this roster are too long together".to_owned());
         }
         Ok(())
@@ -323,6 +322,12 @@ impl Side {
             _ => {}
         }
     }
+}
+
+/// Bytes of what a client will read of a contact.
+fn weight(jid: &BareJid, contact: &Contact) -> usize {
+    let groups: usize = contact.groups.iter().map(String::len).sum();
+    usize::from(contact.listed) * jid.as_str().len() + contact.name.len() + groups
 }
 
 /// A presence without addresses as it reaches somebody.
