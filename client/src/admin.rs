@@ -21,10 +21,16 @@ const PASSWORD: &str = "http://jabber.org/protocol/admin#change-user-password";
 const LIST: &str = "urn:whoelse:commands:0#list-users";
 const BLOCK: &str = "urn:whoelse:commands:0#block-user";
 const UNBLOCK: &str = "urn:whoelse:commands:0#unblock-user";
+const RELOAD: &str = "urn:whoelse:commands:0#reload";
 const RENAME: &str = "urn:whoelse:commands:0#rename-domain";
 
 /// How the server writes a block without an end.
 const FOR_EVER: &str = "for ever";
+
+/// Has the configuration read again. What has changed comes back, a line each.
+pub async fn reload(link: &mut Link) -> Result<String, RequestError> {
+    note(&run(link, RELOAD, &[]).await?)
+}
 
 /// Makes an account.
 pub async fn add_user(

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
@@ -15,7 +15,7 @@ use crate::archive_id::ArchiveKey;
 use crate::clock::Clock;
 use crate::guard::{Count, Guard};
 use crate::keeper::Keeper;
-use crate::kit::{Feature, Wiring};
+use crate::kit::{BoxFuture, Feature, Wiring};
 use crate::numbers::{Census, Numbers};
 use crate::session::Session;
 use crate::settings::{Contacts, Limits, Settings};
@@ -38,6 +38,8 @@ pub struct Node {
     pub guard: Guard,
     /// What is counted for the operator.
     pub numbers: Numbers,
+    /// Reads the configuration again, where there is one; set by whoever has it.
+    pub reload: OnceLock<Reload>,
     accounts: Accounts,
     served: ArcSwap<Served>,
     /// Accounts with an available session. Held for a look or a change, never across an await;
@@ -54,6 +56,10 @@ pub struct Node {
     /// Whether every account has a verifier of every hash; once it is so, it stays so.
     pub(crate) complete: AtomicBool,
 }
+
+/// Reads the configuration again: what has changed, or why nothing has, a sentence each.
+pub type Reload =
+    Box<dyn Fn() -> BoxFuture<'static, Result<Vec<String>, Vec<String>>> + Send + Sync>;
 
 /// The domain this node serves, and the account that stands for the server itself.
 struct Served {
@@ -135,6 +141,7 @@ impl Node {
             keeper: Arc::new(keeper),
             guard,
             numbers: Numbers::default(),
+            reload: OnceLock::new(),
             accounts,
             served: ArcSwap::from_pointee(served),
             online: RwLock::default(),

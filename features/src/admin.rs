@@ -4,6 +4,7 @@
 mod accounts;
 mod blocks;
 mod domain;
+mod reload;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub const FEATURE: Feature = Feature {
         w.command(&blocks::BLOCK);
         w.command(&blocks::UNBLOCK);
         w.command(&domain::RENAME);
+        w.command(&reload::RELOAD);
     },
 };
 

@@ -4,6 +4,7 @@
 //! turned away without a word. Only the holder of the data directory puts the socket there.
 
 use crate::connection::{Connections, Door, Peer};
+use crate::pulse::Beat;
 use rustix::process::geteuid;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -44,10 +45,11 @@ impl AdminSocket {
     }
 
     /// Takes connections until the server goes away.
-    pub(crate) async fn serve(self, connections: Arc<Connections>) {
+    pub(crate) async fn serve(self, connections: Arc<Connections>, mut beat: Beat) {
         loop {
             let accepted = tokio::select! {
                 () = connections.closing() => return,
+                () = beat.answer() => continue,
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {

@@ -25,6 +25,8 @@ use whoelse_store::{Place, PostgresUrl};
 pub const PORT: u16 = 5222;
 /// The port that most servers use for direct TLS (XEP-0368 names none).
 pub const DIRECT_TLS_PORT: u16 = 5223;
+/// The port of `/metrics` and `/health`, if nobody names another.
+pub const METRICS_PORT: u16 = 9105;
 /// The data directory, if nobody names another.
 pub const DATA: &str = "whoelse-data";
 /// The variable that may hold the password of the database.
@@ -53,11 +55,45 @@ pub struct Config {
     pub credentials: Option<CredentialsFile>,
     /// The administrators, by name or by whole address.
     pub admins: Vec<String>,
+    /// Where `/metrics` and `/health` are answered; nowhere without it.
+    pub metrics: Option<MetricsConfig>,
+    /// What is logged.
+    pub log: LogConfig,
     /// What the rules read. [`Settings::admins`] is filled in at the start, when the domain is
     /// known.
     pub settings: Settings,
     /// Where the settings come from.
     pub source: Source,
+    /// What the command line has said, for when the file is read again.
+    pub overrides: Overrides,
+}
+
+/// `[metrics]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Whether an address beyond loopback is meant.
+    pub public: bool,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogConfig {
+    /// A level, or levels by target, as `RUST_LOG` has them; the program's own choice without it.
+    pub level: Option<String>,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one object a line.
+    Json,
 }
 
 /// Where settings come from.
@@ -88,7 +124,7 @@ pub struct CredentialsFile {
 }
 
 /// What the command line says; it wins over everything.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// Replaces the port of every address in `listen`.
     pub port: Option<u16>,
@@ -118,8 +154,11 @@ impl Config {
             certificate: None,
             credentials: Some(CredentialsFile { path: CREDENTIALS.into(), required: false }),
             admins: Vec::new(),
+            metrics: None,
+            log: LogConfig::default(),
             settings: Settings { admins: HashSet::new(), ..Settings::default() },
             source: Source::QuickStart,
+            overrides: Overrides::default(),
         }
     }
 
@@ -147,6 +186,7 @@ impl Config {
 
     /// Takes over what the command line says.
     pub fn apply(&mut self, overrides: Overrides) -> Result<(), ConfigError> {
+        self.overrides = overrides.clone();
         if !overrides.listen.is_empty() {
             let listen = overrides.listen.iter().map(|text| values::address(text, PORT));
             let listen: Result<Vec<_>, String> = listen.collect();
@@ -172,6 +212,17 @@ impl Config {
         }
         self.domain = overrides.domain.or(self.domain.take());
         Ok(())
+    }
+
+    /// The same settings, read again from where they came from, with what the command line has
+    /// said.
+    pub fn read_again(&self) -> Result<Config, ConfigError> {
+        let mut config = match &self.source {
+            Source::QuickStart => Config::quick_start(),
+            Source::File(path) => Config::from_file(path)?,
+        };
+        config.apply(self.overrides.clone())?;
+        Ok(config)
     }
 
     /// What is wrong with the settings taken together.

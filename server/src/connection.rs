@@ -15,7 +15,7 @@ pub use io::Io;
 
 use crate::gate::{Gate, Permit};
 use crate::tls::{OwnFiles, Tls};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, watch};
@@ -78,7 +78,7 @@ pub struct Certificate {
     /// Makes handshakes with it.
     pub tls: Tls,
     /// Set if it follows the domain's name.
-    pub own: Option<OwnFiles>,
+    pub own: ArcSwapOption<OwnFiles>,
 }
 
 /// One configuration of the stream machine for each kind of door.
@@ -124,6 +124,23 @@ impl Connections {
     /// What people compare to know that they talk to this server.
     pub fn fingerprint(&self) -> Option<crate::tls::Fingerprint> {
         self.tls.as_ref().map(|certificate| certificate.tls.fingerprint())
+    }
+
+    /// The certificate, if there is one.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.tls.as_ref()
+    }
+
+    /// Until when the certificate is valid.
+    pub fn certificate_ends(&self) -> Option<Time> {
+        self.tls.as_ref().and_then(|certificate| certificate.tls.end())
+    }
+
+    /// Takes over what the node's settings say now, for connections to come.
+    pub(crate) fn settings_changed(&self) {
+        let limits = self.node.settings().limits.clone();
+        self.gate.set(limits.half_open, limits.half_open_per_place);
+        self.streams.store(Arc::new(Streams::of(&self.node)));
     }
 
     /// Drives a connection, unless too many are half open. Returns at once.
@@ -201,8 +218,9 @@ impl Connections {
     }
 
     fn follow(&self, domain: &str) {
-        let Some(Certificate { tls, own: Some(files) }) = &self.tls else { return };
-        match crate::tls::ensure(files, domain).and_then(|_| tls.reload()) {
+        let Some(Certificate { tls, own }) = &self.tls else { return };
+        let Some(files) = own.load_full() else { return };
+        match crate::tls::ensure(&files, domain).and_then(|_| tls.reload()) {
             Ok(()) => tracing::info!(domain, fingerprint = %tls.fingerprint(), "certificate_made"),
             Err(error) => tracing::error!(%error, "certificate_not_made"),
         }

@@ -4,15 +4,15 @@
 //! all and for each place. Who is over the limit is closed at once.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use whoelse_core::guard::Place;
 
 /// Counts half-open connections.
 #[derive(Debug)]
 pub struct Gate {
-    in_all: usize,
-    per_place: usize,
+    in_all: AtomicUsize,
+    per_place: AtomicUsize,
     /// Held for one look or change, never across an await.
     inside: Mutex<Inside>,
     refused: AtomicU64,
@@ -35,14 +35,22 @@ impl Gate {
     /// A gate for so many in all, and so many from one place.
     pub fn new(in_all: usize, per_place: usize) -> Arc<Gate> {
         let (inside, refused) = (Mutex::default(), AtomicU64::new(0));
+        let (in_all, per_place) = (AtomicUsize::new(in_all), AtomicUsize::new(per_place));
         Arc::new(Gate { in_all, per_place, inside, refused })
+    }
+
+    /// Sets other bounds; who is in stays.
+    pub fn set(&self, in_all: usize, per_place: usize) {
+        self.in_all.store(in_all, Ordering::Relaxed);
+        self.per_place.store(per_place, Ordering::Relaxed);
     }
 
     /// Lets a connection in, or not.
     pub fn enter(self: &Arc<Gate>, place: &Place) -> Option<Permit> {
         let mut inside = self.lock();
         let here = inside.places.get(place).copied().unwrap_or(0);
-        if inside.all >= self.in_all || here >= self.per_place {
+        let in_all = self.in_all.load(Ordering::Relaxed);
+        if inside.all >= in_all || here >= self.per_place.load(Ordering::Relaxed) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -104,6 +112,17 @@ mod tests {
         let _held: Vec<Permit> = (1..=3).map(|n| gate.enter(&place(n)).unwrap()).collect();
 
         assert!(gate.enter(&place(4)).is_none());
+    }
+
+    #[test]
+    fn bounds_can_be_changed_while_somebody_is_in() {
+        let gate = Gate::new(3, 3);
+        let _held = [gate.enter(&place(1)).unwrap(), gate.enter(&place(1)).unwrap()];
+
+        gate.set(10, 2);
+        assert!(gate.enter(&place(1)).is_none());
+        gate.set(10, 3);
+        assert!(gate.enter(&place(1)).is_some());
     }
 
     #[test]

@@ -12,9 +12,18 @@ pub mod connection;
 pub mod credentials;
 pub mod data_dir;
 pub mod gate;
+mod health;
+mod http;
 mod listen;
+mod metrics;
+mod process;
+mod pulse;
+mod reload;
+mod renewal;
 mod server;
 pub mod tls;
 
 pub use config::Config;
+pub use pulse::{Pulse, Watch};
+pub use reload::{ChangeLog, Reloaded, Reloader};
 pub use server::{Server, StartError};

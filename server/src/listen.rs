@@ -2,6 +2,7 @@
 //! server goes away.
 
 use crate::connection::{Connections, Door, Peer};
+use crate::pulse::Beat;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -80,11 +81,17 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Takes connections until the server goes away.
-pub(crate) async fn serve(listener: TcpListener, door: Door, connections: Arc<Connections>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    door: Door,
+    connections: Arc<Connections>,
+    mut beat: Beat,
+) {
     let mut paused = false;
     loop {
         let accepted = tokio::select! {
             () = connections.closing() => return,
+            () = beat.answer() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {

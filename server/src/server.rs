@@ -5,15 +5,24 @@ use crate::config::{self, Config, Problem};
 use crate::connection::{Certificate, Connections, Door};
 use crate::credentials;
 use crate::data_dir::{DataDir, DataDirError};
+use crate::health::Health;
+use crate::http::{self, Site};
 use crate::listen;
+use crate::metrics::Metrics;
+use crate::pulse::Pulse;
+use crate::reload::Reloader;
+use crate::renewal;
 use crate::tls::{self, Fingerprint, OwnFiles, Tls, TlsError};
+use arc_swap::ArcSwapOption;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
+use whoelse_core::node::Reload;
 use whoelse_core::{Clock, Node};
 use whoelse_store::{OpenError, Place, Store};
 
@@ -21,6 +30,8 @@ use whoelse_store::{OpenError, Place, Store};
 const GOING: Duration = Duration::from_secs(3);
 /// And the storing.
 const STORING: Duration = Duration::from_millis(1500);
+/// And whoever is just reading the metrics.
+const ANSWERING: Duration = Duration::from_millis(200);
 
 /// A running server.
 pub struct Server {
@@ -31,6 +42,12 @@ pub struct Server {
     admin_socket: PathBuf,
     notes: Vec<String>,
     accepting: JoinSet<()>,
+    pulse: Arc<Pulse>,
+    reloader: Arc<Reloader>,
+    metrics: Vec<SocketAddr>,
+    /// Ends the answers about health, which go on while the server is shutting down.
+    answers_end: watch::Sender<bool>,
+    answering: JoinSet<()>,
     /// Held to the end: another server may come when all is stored.
     data: DataDir,
 }
@@ -94,6 +111,8 @@ impl Server {
         let in_use = |(address, error)| StartError::Listen(address, error);
         let starttls = listen::bind(&config.listen).map_err(in_use)?;
         let direct = listen::bind(&config.direct_tls).map_err(in_use)?;
+        let asked: Vec<SocketAddr> = config.metrics.iter().map(|metrics| metrics.listen).collect();
+        let asked = listen::bind(&asked).map_err(in_use)?;
         let place = match &config.database {
             Some(url) => Place::Postgres(url.clone()),
             None => Place::Sqlite(data.database()),
@@ -124,13 +143,47 @@ impl Server {
         let addresses = local_addresses(&starttls);
         let direct_tls = local_addresses(&direct);
         let admin_socket = admin.path().to_owned();
+        let metrics = local_addresses(&asked);
         let mut accepting = JoinSet::new();
+        let pulse = Pulse::new(connections.node().clone());
         for (listeners, door) in [(starttls, Door::StartTls), (direct, Door::DirectTls)] {
             for listener in listeners {
-                accepting.spawn(listen::serve(listener, door, connections.clone()));
+                let beat = pulse.beat(door.name());
+                accepting.spawn(listen::serve(listener, door, connections.clone(), beat));
             }
         }
-        accepting.spawn(admin.serve(connections.clone()));
+        accepting.spawn(admin.serve(connections.clone(), pulse.beat(Door::Admin.name())));
+        accepting.spawn(renewal::watch(connections.clone()));
+        let reloader = Reloader::new(connections.clone(), data.path().to_owned(), config.clone());
+        let reloader = Arc::new(reloader);
+        let asked_to = Arc::downgrade(&reloader);
+        let reload: Reload = Box::new(move || {
+            let reloader = asked_to.upgrade();
+            Box::pin(async move {
+                let Some(reloader) = reloader else { return Err(Vec::new()) };
+                reloader.reload().await.map(|reloaded| reloaded.lines())
+            })
+        });
+        // The node is ours alone, and this its one server.
+        let _ = connections.node().reload.set(reload);
+        let health = Health::new(connections.clone());
+        accepting.spawn(health.clone().keep_looking(pulse.clone()));
+        let site = Arc::new(Site {
+            metrics: Arc::new(Metrics {
+                connections: connections.clone(),
+                health: health.clone(),
+                data: data.path().to_owned(),
+                database: config.database.is_none().then(|| data.database()),
+            }),
+            health,
+            one: Mutex::new(()),
+        });
+        let answers_end = watch::Sender::new(false);
+        let mut answering = JoinSet::new();
+        for listener in asked {
+            let (end, beat) = (answers_end.subscribe(), pulse.beat("metrics"));
+            answering.spawn(http::serve(listener, site.clone(), end, beat));
+        }
         Ok(Server {
             connections,
             store,
@@ -139,6 +192,11 @@ impl Server {
             admin_socket,
             notes,
             accepting,
+            pulse,
+            reloader,
+            metrics,
+            answers_end,
+            answering,
             data,
         })
     }
@@ -151,6 +209,21 @@ impl Server {
     /// Where clients connect with TLS from the first byte.
     pub fn direct_tls_addresses(&self) -> &[SocketAddr] {
         &self.direct_tls
+    }
+
+    /// Where `/metrics` and `/health` are answered.
+    pub fn metrics_addresses(&self) -> &[SocketAddr] {
+        &self.metrics
+    }
+
+    /// By which one sees whether the server really works.
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    /// By which the configuration is read again.
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
     }
 
     /// Where the server's own user connects.
@@ -194,6 +267,10 @@ impl Server {
             Ok(Err(error)) => tracing::error!(%error, "database_not_closed"),
             Err(_) => tracing::error!("storing_took_too_long"),
         }
+        // Until now `/health` has said that the server is going.
+        self.answers_end.send_replace(true);
+        let answered = async { while self.answering.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(ANSWERING, answered).await;
         drop(self.data);
     }
 }
@@ -268,7 +345,7 @@ impl Starting<'_> {
     ) -> Result<Certificate, StartError> {
         if let Some(files) = &self.config.certificate {
             let tls = Tls::open(&files.certificate, &files.key).map_err(StartError::Tls)?;
-            return Ok(Certificate { tls, own: None });
+            return Ok(Certificate { tls, own: ArcSwapOption::empty() });
         }
         let files = OwnFiles::of(self.data.path());
         if tls::ensure(&files, domain).map_err(StartError::Tls)? {
@@ -276,7 +353,7 @@ impl Starting<'_> {
             notes.push(format!("made the certificate {shown} for {domain}, signed by itself"));
         }
         let tls = Tls::open(&files.certificate, &files.key).map_err(StartError::Tls)?;
-        Ok(Certificate { tls, own: Some(files) })
+        Ok(Certificate { tls, own: ArcSwapOption::from_pointee(files) })
     }
 }
 

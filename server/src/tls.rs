@@ -6,6 +6,7 @@
 
 mod files;
 mod self_signed;
+mod validity;
 
 pub use files::{Fingerprint, TlsError};
 pub use self_signed::{OwnFiles, ensure};
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use whoelse_core::Time;
 use whoelse_stream::{ChannelBindings, server_end_point};
 
 /// XEP-0368: the protocol's name in ALPN.
@@ -27,8 +29,8 @@ const ALPN: &[u8] = b"xmpp-client";
 /// Makes the server's side of handshakes.
 pub struct Tls {
     provider: Arc<CryptoProvider>,
-    certificate: PathBuf,
-    key: PathBuf,
+    /// The certificate and its key.
+    files: ArcSwap<(PathBuf, PathBuf)>,
     current: ArcSwap<Shown>,
 }
 
@@ -38,6 +40,7 @@ struct Shown {
     direct: Arc<ServerConfig>,
     end_point: Option<Vec<u8>>,
     fingerprint: Fingerprint,
+    end: Option<Time>,
 }
 
 impl Tls {
@@ -47,8 +50,7 @@ impl Tls {
         let shown = Shown::read(&provider, certificate, key)?;
         Ok(Tls {
             provider,
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
+            files: ArcSwap::from_pointee((certificate.to_owned(), key.to_owned())),
             current: ArcSwap::from_pointee(shown),
         })
     }
@@ -56,9 +58,26 @@ impl Tls {
     /// Reads the files again. Connections that stand keep what they have; on an error everything
     /// stays as it is.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let shown = Shown::read(&self.provider, &self.certificate, &self.key)?;
+        let (certificate, key) = &*self.files.load_full();
+        self.replace(certificate, key)
+    }
+
+    /// Takes other files from now on, as [`Tls::reload`] does.
+    pub fn replace(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+        let shown = Shown::read(&self.provider, certificate, key)?;
+        self.files.store(Arc::new((certificate.to_owned(), key.to_owned())));
         self.current.store(Arc::new(shown));
         Ok(())
+    }
+
+    /// The certificate and the key that are read.
+    pub fn files(&self) -> (PathBuf, PathBuf) {
+        (**self.files.load()).clone()
+    }
+
+    /// Until when the certificate is valid, if it says so.
+    pub fn end(&self) -> Option<Time> {
+        self.current.load().end
     }
 
     /// What people compare to know that they talk to this server.
@@ -107,6 +126,7 @@ impl Shown {
             direct: Arc::new(direct),
             end_point: server_end_point(&own),
             fingerprint: Fingerprint::of(&own),
+            end: validity::end(&own),
         })
     }
 }

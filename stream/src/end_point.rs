@@ -1,6 +1,7 @@
 //! RFC 5929, 4.1, `tls-server-end-point`: the hash of the server's certificate, by the hash
 //! function of its signature.
 
+use crate::der::{SEQUENCE, value};
 use aws_lc_rs::digest::{self, Algorithm};
 
 /// The binding of a certificate in DER; `None` if its signature names no single hash function
@@ -12,30 +13,11 @@ pub fn server_end_point(der: &[u8]) -> Option<Vec<u8>> {
 
 /// The object identifier of `Certificate.signatureAlgorithm` (RFC 5280, 4.1).
 fn signature_algorithm(der: &[u8]) -> Option<&[u8]> {
-    const SEQUENCE: u8 = 0x30;
     const OBJECT_IDENTIFIER: u8 = 0x06;
     let (certificate, _) = value(der, SEQUENCE)?;
     let (_to_be_signed, rest) = value(certificate, SEQUENCE)?;
     let (algorithm, _) = value(rest, SEQUENCE)?;
     Some(value(algorithm, OBJECT_IDENTIFIER)?.0)
-}
-
-/// The content of the DER value at the beginning, which must have this tag, and what follows it.
-fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&first, rest) = der.split_first()?;
-    let (&short, rest) = rest.split_first()?;
-    if first != tag {
-        return None;
-    }
-    let (length, rest) = match short {
-        0..=0x7f => (usize::from(short), rest),
-        0x81..=0x84 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
-            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    rest.split_at_checked(length)
 }
 
 fn hash_of_signature(oid: &[u8]) -> Option<&'static Algorithm> {

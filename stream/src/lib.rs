@@ -7,6 +7,7 @@
 
 pub mod binding;
 pub mod client;
+pub mod der;
 mod end_point;
 pub mod features;
 mod header;

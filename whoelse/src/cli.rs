@@ -29,6 +29,8 @@ pub enum Action {
     User(User),
     /// Look after the server's domain.
     Domain(Domain),
+    /// Have a running server read its configuration again.
+    Reload(Running),
     /// Look after the configuration.
     Config(Config),
 }
@@ -352,7 +354,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         for (line, sentence) in [
-            ("whoelse", "say what to do: server, client, send, user, domain, config"),
+            ("whoelse", "say what to do: server, client, send, user, domain, reload, config"),
             ("whoelse user", "say what to do: add, passwd, remove, block, unblock, list"),
             ("whoelse domain", "say what to do: rename (`whoelse domain --help` tells more)"),
             ("whoelse user add", "<NAME> is missing"),

@@ -32,6 +32,16 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
              127.0.0.1 alone"
         ));
     }
+    if let Some(metrics) = &config.metrics
+        && is_public(&&metrics.listen)
+        && !metrics.public
+    {
+        say(format!(
+            "metrics.listen = \"{}\" would tell everybody how busy this server is; listen on \
+             127.0.0.1, or write `public = true` under [metrics] if a firewall stands before it",
+            metrics.listen
+        ));
+    }
     if let Some(domain) = &config.domain
         && BareJid::new(None, domain).is_err()
     {

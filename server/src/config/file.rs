@@ -1,7 +1,10 @@
 //! The settings file: TOML, every key checked, mistakes named with their line.
 
 use super::values::{self, Kept, Size, Span};
-use super::{CertificateFiles, Config, CredentialsFile, DATA, DIRECT_TLS_PORT, PORT, Source};
+use super::{
+    CertificateFiles, Config, CredentialsFile, DATA, DIRECT_TLS_PORT, LogConfig, LogFormat,
+    METRICS_PORT, MetricsConfig, Overrides, PORT, Source,
+};
 use serde::Deserialize;
 use std::fmt;
 use std::io;
@@ -76,7 +79,25 @@ pub(super) struct File {
     timeout: Option<Span>,
     history: Option<Kept>,
     features_off: Option<Vec<String>>,
+    metrics: Option<FileMetrics>,
+    log: Option<FileLog>,
     limits: Option<FileLimits>,
+}
+
+/// The table `[metrics]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileMetrics {
+    listen: Option<String>,
+    public: Option<bool>,
+}
+
+/// The table `[log]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileLog {
+    level: Option<String>,
+    format: Option<String>,
 }
 
 /// The table `[limits]`: the fields of [`Limits`].
@@ -192,7 +213,10 @@ impl File {
                 .credentials
                 .map(|path| CredentialsFile { path: beside(path), required: true }),
             admins: self.admins.unwrap_or_default(),
+            metrics: metrics(self.metrics.unwrap_or_default())?,
+            log: log(self.log.unwrap_or_default())?,
             settings,
+            overrides: Overrides::default(),
             source: Source::File(path.to_owned()),
         })
     }
@@ -218,6 +242,21 @@ fn database(url: Option<&str>, password: Option<&Path>) -> Result<Option<Postgre
         url.set_password(text.trim_end_matches(['\r', '\n']));
     }
     Ok(Some(url))
+}
+
+fn metrics(file: FileMetrics) -> Result<Option<MetricsConfig>, String> {
+    let Some(listen) = file.listen.filter(|listen| listen != "off") else { return Ok(None) };
+    let listen = values::address(&listen, METRICS_PORT)?;
+    Ok(Some(MetricsConfig { listen, public: file.public.unwrap_or(false) }))
+}
+
+fn log(file: FileLog) -> Result<LogConfig, String> {
+    let format = one_of(
+        "log.format",
+        file.format.as_deref().unwrap_or("text"),
+        &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+    )?;
+    Ok(LogConfig { level: file.level, format })
 }
 
 fn registration(text: Option<&str>) -> Result<Registration, String> {

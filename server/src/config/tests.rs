@@ -56,7 +56,7 @@ fn the_example_holds_every_setting_with_its_default() {
 
     assert_eq!(format!("{example:?}"), format!("{nothing_said:?}"));
     assert_eq!(example.check(), []);
-    for (table, least) in [("", 19), ("[limits]", 21)] {
+    for (table, least) in [("", 21), ("[limits]", 21), ("[metrics]", 2), ("[log]", 2)] {
         let keys = file::known_keys(table);
         assert_eq!(keys.len(), least, "{keys:?}");
         for key in keys {
@@ -96,6 +96,36 @@ fn the_database_may_be_on_a_server_and_its_password_in_a_file() {
         let said = of(text).unwrap_err().to_string();
         assert!(said.contains(why), "{said}");
     }
+}
+
+#[test]
+fn metrics_beyond_loopback_must_be_meant() {
+    let listen =
+        |more: &str| sound(&format!("[metrics]\nlisten = \"0.0.0.0:9105\"\n{more}")).unwrap();
+
+    let problems: Vec<String> = listen("").check().iter().map(Problem::to_string).collect();
+    assert!(problems.len() == 1 && problems[0].contains("public = true"), "{problems:?}");
+    assert_eq!(listen("public = true").check(), []);
+    let near = sound("[metrics]\nlisten = \"127.0.0.1\"").unwrap();
+    assert_eq!(near.check(), []);
+    assert_eq!(near.metrics.unwrap().listen.port(), METRICS_PORT);
+}
+
+#[test]
+fn a_log_is_text_or_json() {
+    assert_eq!(sound("[log]\nformat = \"json\"").unwrap().log.format, LogFormat::Json);
+    assert!(refused("[log]\nformat = \"xml\"").contains("\"text\" or \"json\""));
+}
+
+#[test]
+fn what_the_command_line_said_is_said_again_when_the_file_is_read_again() {
+    let mut config = Config::quick_start();
+    config.apply(Overrides { timeout: Some(7), ..Overrides::default() }).unwrap();
+
+    let again = config.read_again().unwrap();
+
+    assert_eq!(again.settings.idle_timeout, Duration::from_secs(7));
+    assert_eq!(again.overrides, config.overrides);
 }
 
 #[test]

@@ -37,6 +37,9 @@ async fn problems(file: &Path) -> Vec<String> {
         Err(error) => return vec![error.to_string()],
     };
     let mut problems: Vec<String> = config.check().iter().map(ToString::to_string).collect();
+    if let Err(problem) = super::log::check(config.log.level.as_deref()) {
+        problems.push(format!("log.level: {problem}"));
+    }
     if let Some(files) = &config.certificate
         && let Err(error) = Tls::open(&files.certificate, &files.key)
     {

@@ -7,9 +7,12 @@
 pub mod ask;
 pub mod config;
 pub mod domain;
+mod log;
+pub mod reload;
 pub mod send;
 pub mod server;
 mod socket;
+mod systemd;
 pub mod user;
 mod users;
 

@@ -4,19 +4,19 @@
 //! made, the addresses, the fingerprint. The log goes to the standard error.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 use whoelse_server::Server;
 use whoelse_server::config::{Config, Overrides};
 
+use super::log::{self, Log};
+use super::systemd;
 use crate::cli;
 
-/// What is logged when nobody says otherwise: the life of the server and of its sessions.
-const LOG: &str = "info,sqlx=warn";
 /// The exit status of a mistake on the command line.
 const MISTAKE: u8 = 2;
 /// The exit status of a server that was not given the time to stop.
@@ -24,36 +24,46 @@ const HURRIED: i32 = 130;
 
 /// Runs a server.
 pub fn run(options: cli::Server) -> ExitCode {
-    if let Err(mistake) = start_log(options.log.as_deref()) {
+    let level = options.log.clone();
+    if let Err(mistake) = log::check(level.as_deref()) {
         return fail(mistake, MISTAKE);
     }
+    let config = match configure(options) {
+        Ok(config) => config,
+        Err(status) => return status,
+    };
+    let log = match Log::start(level, &config.log) {
+        Ok(log) => log,
+        Err(mistake) => return fail(mistake, 1),
+    };
     raise_descriptors();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(format_args!("cannot start: {error}"), 1),
     };
-    let status = runtime.block_on(serve(options));
+    let status = runtime.block_on(serve(config, log));
     // Passwords in derivation are nobody's any more.
     runtime.shutdown_background();
     status
 }
 
-async fn serve(options: cli::Server) -> ExitCode {
+/// The settings, or how the program ends without them.
+fn configure(options: cli::Server) -> Result<Config, ExitCode> {
     let mut config = match &options.config {
-        Some(path) => match Config::from_file(path) {
-            Ok(config) => config,
-            Err(error) => return fail(error, 1),
-        },
+        Some(path) => Config::from_file(path).map_err(|error| fail(error, 1))?,
         None => Config::quick_start(),
     };
-    if let Err(mistake) = config.apply(overrides(options)) {
-        return fail(mistake, MISTAKE);
-    }
+    config.apply(overrides(options)).map_err(|mistake| fail(mistake, MISTAKE))?;
+    Ok(config)
+}
+
+async fn serve(config: Config, log: Log) -> ExitCode {
     // Before the start, so that a signal during it is not lost.
-    let mut stop = match Stop::new() {
-        Ok(stop) => stop,
-        Err(error) => return fail(format_args!("cannot wait for signals: {error}"), 1),
-    };
+    let (mut stop, mut hangup) =
+        match Stop::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?))) {
+            Ok(both) => both,
+            Err(error) => return fail(format_args!("cannot wait for signals: {error}"), 1),
+        };
     let summary = config.summary();
     let server = tokio::select! {
         started = Server::start(config) => match started {
@@ -62,13 +72,31 @@ async fn serve(options: cli::Server) -> ExitCode {
         },
         () = stop.asked() => return ExitCode::SUCCESS,
     };
+    server.reloader().changes_log_by(Box::new(move |config| log.change(config)));
     greet(&summary, &server);
-    stop.asked().await;
+    systemd::ready(&server.node().domain_name());
+    let mut feeding = pin!(systemd::feed(server.pulse().watch()));
+    loop {
+        tokio::select! {
+            () = stop.asked() => break,
+            // None comes when no more can come.
+            Some(()) = hangup.recv() => reload(&server).await,
+            () = &mut feeding => {}
+        }
+    }
     say("stopping");
+    systemd::stopping();
     tokio::select! {
         () = server.shutdown() => ExitCode::SUCCESS,
         () = stop.asked() => std::process::exit(HURRIED),
     }
+}
+
+/// SIGHUP. What came of it stands in the log.
+async fn reload(server: &Server) {
+    systemd::reloading();
+    let _ = server.reloader().reload().await;
+    systemd::ready(&server.node().domain_name());
 }
 
 fn overrides(options: cli::Server) -> Overrides {
@@ -90,6 +118,9 @@ fn greet(summary: &str, server: &Server) {
     for address in server.addresses() {
         say(format_args!("listening on {address}"));
     }
+    for address in server.metrics_addresses() {
+        say(format_args!("answering http://{address}/metrics and /health"));
+    }
     for address in server.direct_tls_addresses() {
         say(format_args!("listening on {address} (direct TLS)"));
     }
@@ -109,18 +140,6 @@ fn fail(why: impl fmt::Display, status: u8) -> ExitCode {
     let why = crate::terminal::text::line(&why.to_string());
     let _ = writeln!(io::stderr(), "whoelse: {why}");
     ExitCode::from(status)
-}
-
-/// `--log` wins over `RUST_LOG`.
-fn start_log(level: Option<&str>) -> Result<(), String> {
-    let wanted = level.map(str::to_owned).or_else(|| std::env::var("RUST_LOG").ok());
-    let wanted = wanted.filter(|wanted| !wanted.is_empty()).unwrap_or_else(|| LOG.to_owned());
-    let filter = EnvFilter::try_new(&wanted).map_err(|_| {
-        format!("the log level must be error, warn, info, debug or trace, not '{wanted}'")
-    })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let log = log.with_ansi(io::stderr().is_terminal());
-    log.try_init().map_err(|error| format!("cannot start the log: {error}"))
 }
 
 /// Each connection is a descriptor: takes as many as the system allows.

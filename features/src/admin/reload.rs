@@ -1,0 +1,28 @@
+//! Ours, docs/protocol.md: the configuration is read again.
+
+use whoelse_core::kit::Cx;
+use whoelse_core::kit::command::{Command, CommandDone, Values};
+use whoelse_xmpp::{Condition, StanzaError};
+
+/// Reads the configuration again; what has changed is told, a line each.
+pub(super) const RELOAD: Command = Command {
+    node: "urn:whoelse:commands:0#reload",
+    name: "Read the configuration again",
+    admin: true,
+    fields: &[],
+    run: |cx, values| Box::pin(reload(cx, values)),
+};
+
+async fn reload(cx: Cx, _: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let Some(reload) = cx.node.reload.get() else {
+        // A world in memory has no configuration.
+        return Err(StanzaError::new(Condition::ServiceUnavailable));
+    };
+    tracing::info!(by = %cx.session.jid, "reload_asked");
+    match reload().await {
+        Ok(lines) => Ok(CommandDone::info(lines.join("\n"))),
+        Err(reasons) => Err(StanzaError::new(Condition::NotAcceptable)
+            .with_text(format!("nothing has changed: {}", reasons.join("; ")))),
+    }
+}

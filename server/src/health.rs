@@ -1,0 +1,170 @@
+//! Whether the server is well, with the reasons: what `/health` answers.
+//!
+//! The checks are made beforehand, by a task of their own at their own pace, so that whoever asks
+//! often costs nothing and whoever asks a stuck server gets an answer.
+
+use crate::connection::Connections;
+use crate::pulse::Pulse;
+use serde_json::{Map, Value, json};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use whoelse_core::Time;
+
+/// How often the signs of life are looked for.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often something is written to the database. An idle server should not keep a disk awake
+/// for this, a broken one should be noticed within a minute.
+const WRITE: Duration = Duration::from_secs(30);
+/// A database that has not written for this long is not well.
+const WRITTEN: Duration = Duration::from_secs(90);
+/// Under this name the database is written.
+const NAME: &str = "health.written";
+
+/// What is known about the server's health.
+pub struct Health {
+    connections: Arc<Connections>,
+    /// Held for a look or a change.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    stuck: Vec<&'static str>,
+    written: Option<Time>,
+    write_failed: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// What was looked at, each with the reason if it is not well.
+    pub checks: Vec<(&'static str, Option<String>)>,
+}
+
+impl Report {
+    /// Whether all is well.
+    pub fn is_well(&self) -> bool {
+        self.checks.iter().all(|(_, reason)| reason.is_none())
+    }
+
+    /// As JSON: `{"status": "ok", "checks": {"database": "ok", …}}`, where a check that is not
+    /// well has its reason instead.
+    pub fn to_json(&self) -> String {
+        let checks: Map<String, Value> = self
+            .checks
+            .iter()
+            .map(|(name, reason)| {
+                let text = reason.clone().unwrap_or_else(|| "ok".to_owned());
+                ((*name).to_owned(), Value::String(text))
+            })
+            .collect();
+        let status = if self.is_well() { "ok" } else { "failing" };
+        json!({ "status": status, "checks": checks }).to_string()
+    }
+}
+
+impl Health {
+    pub(crate) fn new(connections: Arc<Connections>) -> Arc<Health> {
+        let now = connections.node().clock.now();
+        // It has just been opened, which writes.
+        let known = Known { written: Some(now), ..Known::default() };
+        Arc::new(Health { connections, known: Mutex::new(known) })
+    }
+
+    /// How the server is.
+    pub fn report(&self) -> Report {
+        let now = self.connections.node().clock.now();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let keeper = known.stuck.contains(&"keeper");
+        let acceptors: Vec<&str> =
+            known.stuck.iter().copied().filter(|name| *name != "keeper").collect();
+        let database = match (&known.write_failed, known.written) {
+            (Some(error), _) => Some(format!("cannot be written: {error}")),
+            (None, Some(at)) if now.since(at) < WRITTEN => None,
+            (None, _) => Some("has not written for more than 90 s".to_owned()),
+        };
+        drop(known);
+        let certificate = self.connections.certificate_ends().is_some_and(|end| end <= now);
+        let closing = self.connections.is_closing();
+        Report {
+            checks: vec![
+                ("database", database),
+                ("keeper", keeper.then(|| "does not get on with what it has to write".to_owned())),
+                (
+                    "listeners",
+                    (!acceptors.is_empty())
+                        .then(|| format!("nobody accepts: {}", acceptors.join(", "))),
+                ),
+                ("certificate", certificate.then(|| "has expired".to_owned())),
+                ("running", closing.then(|| "is shutting down".to_owned())),
+            ],
+        }
+    }
+
+    /// Looks, until the server goes away.
+    pub(crate) async fn keep_looking(self: Arc<Health>, pulse: Arc<Pulse>) {
+        let clock = self.connections.node().clock.clone();
+        let mut watch = pulse.watch();
+        let mut write_at = clock.now().after(WRITE);
+        let mut writing: Option<tokio::task::JoinHandle<()>> = None;
+        loop {
+            tokio::select! {
+                () = self.connections.closing() => return,
+                () = clock.sleep(LOOK) => {}
+            }
+            let stuck = watch.look();
+            {
+                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                if !stuck.is_empty() && known.stuck != stuck {
+                    tracing::error!(stuck = stuck.join(", "), "no_sign_of_life");
+                }
+                known.stuck = stuck;
+            }
+            // On a task of its own: a keeper that is stuck must not hold up the looking.
+            let idle = writing.as_ref().is_none_or(|writing| writing.is_finished());
+            if idle && clock.now() >= write_at {
+                write_at = clock.now().after(WRITE);
+                let health = self.clone();
+                writing = Some(tokio::spawn(async move { health.write().await }));
+            }
+        }
+    }
+
+    async fn write(&self) {
+        let node = self.connections.node();
+        let now = node.clock.now();
+        let written = node.keeper.change(move |tx| {
+            Box::pin(async move {
+                tx.set_setting(NAME, now.stamp().as_bytes()).await?;
+                Ok(((), Vec::new()))
+            })
+        });
+        let written = written.await;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Ok(()) => {
+                known.written = Some(node.clock.now());
+                known.write_failed = None;
+            }
+            // The keeper has said so in the log.
+            Err(error) => known.write_failed = Some(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_json_with_a_reason_for_what_is_not_well() {
+        let well = Report { checks: vec![("database", None), ("keeper", None)] };
+        let ill = Report { checks: vec![("database", Some("says \"no\"".to_owned()))] };
+
+        let expected = r#"{"checks":{"database":"ok","keeper":"ok"},"status":"ok"}"#;
+        assert_eq!(well.to_json(), expected);
+        let expected = r#"{"checks":{"database":"says \"no\""},"status":"failing"}"#;
+        assert_eq!(ill.to_json(), expected);
+        assert!(well.is_well() && !ill.is_well());
+    }
+}

@@ -1,0 +1,186 @@
+//! Whether the server really works: the keeper gets on with what is posted, whoever accepts
+//! connections still does. Asked by `/health` and by systemd's watchdog.
+//!
+//! A process that runs and does nothing is worse than one that has ended: nobody starts it again.
+//! So nothing here trusts a flag; each look asks for a sign that can only be given by doing the
+//! work, and the next look sees whether it came.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+use whoelse_core::Node;
+
+/// What is alive as long as it gives signs.
+pub struct Pulse {
+    node: Arc<Node>,
+    ask: watch::Sender<u64>,
+    /// Everything that accepts connections, by name. Held for a look.
+    acceptors: Mutex<Vec<(&'static str, Arc<AtomicU64>)>>,
+}
+
+/// By which one acceptor gives its sign.
+pub(crate) struct Beat {
+    asked: watch::Receiver<u64>,
+    answered: Arc<AtomicU64>,
+}
+
+/// One who looks again and again. What is stuck for one is stuck for all, but each sees it after
+/// its own time.
+pub struct Watch {
+    pulse: Arc<Pulse>,
+    asked: u64,
+    /// The keeper's rounds at the last look, if something waited then.
+    rounds: Option<u64>,
+}
+
+impl Pulse {
+    pub(crate) fn new(node: Arc<Node>) -> Arc<Pulse> {
+        Arc::new(Pulse { node, ask: watch::Sender::new(0), acceptors: Mutex::default() })
+    }
+
+    /// For an acceptor.
+    pub(crate) fn beat(&self, name: &'static str) -> Beat {
+        let answered = Arc::new(AtomicU64::new(*self.ask.borrow()));
+        let mut acceptors = self.acceptors.lock().unwrap_or_else(PoisonError::into_inner);
+        acceptors.push((name, answered.clone()));
+        Beat { asked: self.ask.subscribe(), answered }
+    }
+
+    /// Begins to look.
+    pub fn watch(self: &Arc<Pulse>) -> Watch {
+        let mut watch = Watch { pulse: self.clone(), asked: 0, rounds: None };
+        // So that the first look has something to compare with.
+        watch.look();
+        watch
+    }
+}
+
+impl Beat {
+    /// Waits until it is asked for, and answers. For a `select!` beside the accepting.
+    pub(crate) async fn answer(&mut self) {
+        if self.asked.changed().await.is_err() {
+            // Nobody will ask again.
+            std::future::pending::<()>().await;
+        }
+        let asked = *self.asked.borrow_and_update();
+        self.answered.fetch_max(asked, Ordering::Relaxed);
+    }
+}
+
+impl Watch {
+    /// What has given no sign since the last look. Looks should be a second or more apart.
+    pub fn look(&mut self) -> Vec<&'static str> {
+        let pulse = &self.pulse;
+        let mut stuck = Vec::new();
+        let keeper = &pulse.node.keeper;
+        let (waiting, rounds) = (keeper.waiting() > 0, keeper.rounds());
+        if waiting && self.rounds == Some(rounds) {
+            stuck.push("keeper");
+        }
+        // Something to do until the next look.
+        keeper.nudge();
+        self.rounds = Some(rounds);
+        let acceptors = pulse.acceptors.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = acceptors
+            .iter()
+            .filter(|(_, answered)| answered.load(Ordering::Relaxed) < self.asked)
+            .map(|(name, _)| *name);
+        stuck.extend(silent);
+        stuck.dedup();
+        drop(acceptors);
+        pulse.ask.send_modify(|asked| *asked += 1);
+        self.asked = *pulse.ask.borrow();
+        stuck
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use whoelse_core::Clock;
+    use whoelse_core::settings::Settings;
+    use whoelse_store::{Place, Store};
+
+    async fn pulse() -> Arc<Pulse> {
+        let store = Store::open(&Place::Memory).await.unwrap();
+        let node = Node::start(Settings::default(), Clock::system(), store, &[], None);
+        Pulse::new(node.await.unwrap())
+    }
+
+    /// Lets every other task come to rest.
+    async fn settle(pulse: &Pulse) {
+        while pulse.node.keeper.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_works_is_not_stuck() {
+        let pulse = pulse().await;
+        let mut beat = pulse.beat("listen");
+        tokio::spawn(async move {
+            loop {
+                beat.answer().await;
+            }
+        });
+        let mut watch = pulse.watch();
+
+        for _ in 0..3 {
+            settle(&pulse).await;
+            assert_eq!(watch.look(), [""; 0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_keeper_that_does_not_finish_is_stuck_until_it_does() {
+        let pulse = pulse().await;
+        let mut watch = pulse.watch();
+        settle(&pulse).await;
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        pulse.node.keeper.submit(move |_| {
+            Box::pin(async move {
+                let _ = wait.await;
+                Ok(((), Vec::new()))
+            })
+        });
+        while pulse.node.keeper.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+
+        watch.look();
+        assert_eq!(watch.look(), ["keeper"]);
+        assert_eq!(watch.look(), ["keeper"]);
+
+        go.send(()).unwrap();
+        settle(&pulse).await;
+        assert_eq!(watch.look(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn an_acceptor_that_does_not_answer_is_stuck() {
+        let pulse = pulse().await;
+        let mut beat = pulse.beat("listen");
+        let mut watch = pulse.watch();
+        settle(&pulse).await;
+
+        assert_eq!(watch.look(), ["listen"]);
+
+        beat.answer().await;
+        settle(&pulse).await;
+        assert_eq!(watch.look(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn an_acceptor_whose_task_is_gone_is_stuck() {
+        let pulse = pulse().await;
+        drop(pulse.beat("listen"));
+        let mut watch = pulse.watch();
+        settle(&pulse).await;
+
+        assert_eq!(watch.look(), ["listen"]);
+    }
+}

@@ -1,0 +1,130 @@
+//! The server's log, on the standard error: for people or for programs, and for the journal where
+//! systemd reads it.
+//!
+//! An event is a short fixed name with fields. The same field means the same everywhere:
+//! `account` a bare address, `session` the number of a session, `address` where a connection comes
+//! from, `place` whose tries are counted, `reason` why something ended, `error` what failed. No
+//! password and no body is ever among them.
+
+use std::env;
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::MetadataExt;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
+use whoelse_server::config::{LogConfig, LogFormat};
+
+/// What is logged when nobody says otherwise: the life of the server and of its sessions.
+const LEVEL: &str = "info,sqlx=warn";
+
+/// The running log, whose level can be changed.
+#[derive(Clone)]
+pub struct Log {
+    /// What the command line or the environment said, which wins over the file.
+    fixed: Option<String>,
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+impl Log {
+    /// Starts the log. `level` is `--log`, which wins over `RUST_LOG`, which wins over the file.
+    pub fn start(level: Option<String>, config: &LogConfig) -> Result<Log, String> {
+        let variable = env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
+        let fixed = level.or(variable);
+        let filter = filter(fixed.as_deref().or(config.level.as_deref()))?;
+        let (filter, handle) = reload::Layer::new(filter);
+        let layer = match config.format {
+            LogFormat::Json => tracing_subscriber::fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .with_writer(io::stderr)
+                .boxed(),
+            LogFormat::Text if is_journal() => tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .event_format(Journal(Format::default().without_time().with_level(false)))
+                .with_writer(io::stderr)
+                .boxed(),
+            LogFormat::Text => tracing_subscriber::fmt::layer()
+                .with_ansi(io::stderr().is_terminal())
+                .with_writer(io::stderr)
+                .boxed(),
+        };
+        let started = tracing_subscriber::registry().with(filter).with(layer).try_init();
+        started.map_err(|error| format!("cannot start the log: {error}"))?;
+        Ok(Log { fixed, filter: handle })
+    }
+
+    /// Changes what is logged to what the file says now, unless something else wins over it.
+    pub fn change(&self, config: &LogConfig) -> Result<(), String> {
+        let wanted = filter(self.fixed.as_deref().or(config.level.as_deref()))?;
+        self.filter.reload(wanted).map_err(|error| format!("cannot change the log: {error}"))
+    }
+}
+
+/// Whether a text says what to log.
+pub fn check(level: Option<&str>) -> Result<(), String> {
+    filter(level).map(drop)
+}
+
+fn filter(level: Option<&str>) -> Result<EnvFilter, String> {
+    let wanted = level.filter(|wanted| !wanted.is_empty()).unwrap_or(LEVEL);
+    EnvFilter::try_new(wanted).map_err(|_| {
+        format!("the log level must be error, warn, info, debug or trace, not '{wanted}'")
+    })
+}
+
+/// Whether the standard error is read by the journal, as systemd.exec(5) says it is told.
+fn is_journal() -> bool {
+    let Ok(named) = env::var("JOURNAL_STREAM") else { return false };
+    let about = std::fs::metadata("/proc/self/fd/2");
+    about.is_ok_and(|about| named == format!("{}:{}", about.dev(), about.ino()))
+}
+
+/// sd-daemon(3): the priority in front; the journal has its own time.
+struct Journal(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        writer.write_str("<")?;
+        writer.write_fmt(format_args!("{priority}>"))?;
+        self.0.format_event(context, writer, event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_a_word_or_words_by_part() {
+        for good in [None, Some(""), Some("debug"), Some("info,whoelse_core::keeper=trace")] {
+            assert_eq!(check(good), Ok(()), "{good:?}");
+        }
+        for bad in ["loud", "info,,x=y=z", "whoelse=loud"] {
+            assert!(check(Some(bad)).is_err(), "{bad}");
+        }
+    }
+}
