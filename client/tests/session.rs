@@ -129,6 +129,78 @@ async fn a_server_that_offers_no_encryption_is_told_nothing() {
     assert!(said.contains("<stream:stream") && !said.contains("<auth"), "{said}");
 }
 
+const PLUS: [&str; 3] = [
+    "<mechanism>SCRAM-SHA-512-PLUS</mechanism>",
+    "<mechanism>SCRAM-SHA-256-PLUS</mechanism>",
+    "<mechanism>SCRAM-SHA-1-PLUS</mechanism>",
+];
+const UNBOUND: [&str; 3] = [
+    "<mechanism>SCRAM-SHA-512</mechanism>",
+    "<mechanism>SCRAM-SHA-256</mechanism>",
+    "<mechanism>SCRAM-SHA-1</mechanism>",
+];
+const TYPES: &str = "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding \
+                     type='tls-exporter'/></sasl-channel-binding>";
+
+/// What a person reads when somebody in between, with a certificate that is trusted, takes these
+/// texts out of what the server offers.
+async fn told_without(taken_out: &[&'static str]) -> String {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    world.take_out(taken_out);
+    let (client, _events) = world.client();
+
+    let refused = client.login("alice", password("secret")).await.unwrap_err();
+
+    assert_eq!(client.me(), None);
+    match refused {
+        LoginError::Connect(ConnectError::Server(text)) | LoginError::Refused { text } => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_mechanism_taken_out_on_the_way_is_told_in_plain_words() {
+    let told = told_without(&PLUS[..1]).await;
+
+    let changed = "somebody in between has changed what the server offers";
+    assert_eq!(told, format!("the login is not safe here: {changed}"));
+}
+
+#[tokio::test]
+async fn channel_binding_taken_out_on_the_way_is_told_in_plain_words() {
+    let weakened = "somebody between us and the server weakens the login";
+
+    // Its mechanisms alone, as the client sees; its types alone, as the signature shows.
+    assert_eq!(told_without(&PLUS).await, weakened);
+    assert!(told_without(&[TYPES]).await.contains("somebody in between has changed"));
+}
+
+#[tokio::test]
+async fn channel_binding_without_a_trace_is_refused_by_the_server() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    world.take_out(&[PLUS[0], PLUS[1], PLUS[2], TYPES]);
+    let (client, _events) = world.client();
+
+    assert!(client.login("alice", password("secret")).await.is_err());
+    assert_eq!(world.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_server_that_knew_better_is_not_told_the_password() {
+    let world = World::new().await;
+    let (client, _events) = world.alice().await;
+    client.logout().await;
+    let all = [PLUS.as_slice(), &UNBOUND, &[TYPES]].concat();
+    world.take_out(&all);
+
+    let refused = client.login("alice", password("secret")).await.unwrap_err();
+
+    let LoginError::Refused { text } = refused else { panic!("{refused:?}") };
+    assert!(text.starts_with("the server asks for the password itself, which it never did"));
+}
+
 #[tokio::test]
 async fn encryption_may_begin_at_once() {
     let world = World::with(Transport::Tls).await;

@@ -43,6 +43,8 @@ struct State {
     silent: bool,
     /// The next resource is refused: somebody else is logged in.
     conflict: bool,
+    /// Somebody in between takes these texts out of what the server says.
+    taken_out: Vec<&'static str>,
     failures: u32,
     logins: u32,
     resumptions: u32,
@@ -118,6 +120,11 @@ impl World {
     /// The next login finds the account in use.
     pub fn refuse_next_session(&self) {
         self.state().conflict = true;
+    }
+
+    /// From now on somebody who holds the certificate takes these texts out of what the server says.
+    pub fn take_out(&self, texts: &[&'static str]) {
+        self.state().taken_out = texts.to_vec();
     }
 
     /// Forgets the sessions, as a restart does.
@@ -249,6 +256,9 @@ impl Connection {
             }
             let mut bytes = self.machine.take_output();
             bytes.append(&mut self.out);
+            for text in &self.world.state().taken_out {
+                bytes = String::from_utf8(bytes).unwrap().replace(text, "").into_bytes();
+            }
             if io.write_all(&bytes).await.is_err() || io.flush().await.is_err() {
                 return;
             }

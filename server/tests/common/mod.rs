@@ -261,6 +261,7 @@ pub async fn handshake(io: Box<dyn Io>, direct: bool) -> (Box<dyn Io>, ChannelBi
     if direct {
         assert_eq!(io.get_ref().1.alpn_protocol(), Some(&b"xmpp-client"[..]));
     }
-    let channel = ChannelBindings { exporter: seen.exporter, server_end_point: None };
+    let channel =
+        ChannelBindings { exporter: seen.exporter, server_end_point: seen.end_point.clone() };
     (Box::new(io), channel)
 }

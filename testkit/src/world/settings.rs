@@ -34,7 +34,10 @@ fn set(settings: &mut Settings, Setting { key, value }: &Setting) -> Result<(), 
             settings.features_off = names.split(' ').map(str::to_owned).collect();
         }
         ("admins", names) => {
-            let admin = |name| BareJid::new(Some(name), "localhost");
+            let admin = |name: &str| match name.contains('@') {
+                true => BareJid::parse(name),
+                false => BareJid::new(Some(name), "localhost"),
+            };
             let admins = names.split(' ').map(admin).collect::<Result<_, _>>();
             settings.admins = admins.map_err(|_| format!("`{names}` are no names"))?;
         }

@@ -3,6 +3,20 @@
 use super::*;
 
 #[test]
+fn row_6_compression_is_offered_nowhere_and_not_to_be_had() {
+    let compress =
+        "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>";
+    for mut world in [World::clear(), World::tls(), World::trusted(), World::logged_in()] {
+        assert!(!world.said.contains("compress"), "{}", world.said);
+        assert_eq!(world.ends(compress), "not-authorized");
+    }
+    // On an open stream it is an element that nobody knows.
+    let mut world = World::open();
+    assert_eq!(world.send(compress), "");
+    assert_eq!(world.steps(), ["element compress"]);
+}
+
+#[test]
 fn row_7_nothing_passes_before_tls() {
     for text in [
         "<presence/>",
