@@ -120,6 +120,15 @@ fn next_bytes<'a>(choices: &mut Choices<'a>, words: &[&'static str], good: &mut 
     }
 }
 
+/// The same, with more of it in the same breath at times.
+fn several(choices: &mut Choices<'_>, words: &[&'static str], good: &mut Good) -> Vec<u8> {
+    let mut bytes = next_bytes(choices, words, good).to_vec();
+    while bytes.len() < 4096 && choices.once_in(4) {
+        bytes.extend_from_slice(next_bytes(choices, words, good));
+    }
+    bytes
+}
+
 /// A server's end of a stream, its client and its driver described by `data`.
 pub fn accepting(data: &[u8]) {
     let mut choices = Choices::new(data);
@@ -141,7 +150,7 @@ pub fn accepting(data: &[u8]) {
     let verifier = Verifier::fake(Hash::Sha1, b"x", "bob");
 
     while !choices.is_empty() {
-        let bytes = next_bytes(&mut choices, FROM_CLIENT, &mut good);
+        let bytes = several(&mut choices, FROM_CLIENT, &mut good);
         let (first, second) = bytes.split_at(choices.below(bytes.len() + 1));
         machine.push(first);
         if choices.once_in(2) {
@@ -149,6 +158,7 @@ pub fn accepting(data: &[u8]) {
         }
         if machine.is_over() {
             machine.push(second);
+            machine.close(Some(StreamError::new(StreamCondition::Reset)));
             assert!(machine.poll().is_none() && machine.take_output().is_empty());
         } else if !choices.once_in(8) {
             // Else the rest never comes, or the driver is slow to look.
@@ -159,7 +169,9 @@ pub fn accepting(data: &[u8]) {
                 Step::StartTls => {
                     // Sent in clear, so it must not count.
                     machine.push(choices.pick(FROM_CLIENT).as_bytes());
+                    reader.read(&machine.take_output());
                     machine.tls_started(channel.clone());
+                    assert!(machine.poll().is_none() && machine.take_output().is_empty());
                     safe = true;
                 }
                 Step::Lookup { .. } => {
@@ -272,7 +284,7 @@ pub fn connecting(data: &[u8]) {
     );
 
     while !choices.is_empty() {
-        let bytes = next_bytes(&mut choices, FROM_SERVER, &mut good);
+        let bytes = several(&mut choices, FROM_SERVER, &mut good);
         let (first, second) = bytes.split_at(choices.below(bytes.len() + 1));
         machine.push(first);
         if choices.once_in(4) {
@@ -285,7 +297,8 @@ pub fn connecting(data: &[u8]) {
         }
         machine.push(second);
         if machine.is_over() {
-            assert!(machine.poll().is_none());
+            machine.close(Some(StreamError::new(StreamCondition::Reset)));
+            assert!(machine.poll().is_none() && machine.take_output().is_empty());
         }
         while let Some(step) = machine.poll() {
             match step {
@@ -293,6 +306,7 @@ pub fn connecting(data: &[u8]) {
                     // Sent in clear, so it must not count.
                     machine.push(choices.pick(FROM_SERVER).as_bytes());
                     machine.tls_started(ChannelBindings::default());
+                    assert!(machine.poll().is_none());
                     safe = true;
                 }
                 client::Step::Ready(_) => assert!(safe),
