@@ -198,7 +198,9 @@ async fn read(node: &Node, jid: &BareJid) -> Result<Option<Arc<Account>>, whoels
     let mut slots = node.wiring.load_slots(&node.store, row.id).await?;
     let roster = Roster::load(&node.store, row.id, &node.own_domains()).await?;
     slots.push((TypeId::of::<Roster>(), Arc::new(roster)));
-    let cursor = node.store.cursor(row.id).await?;
+    // Confirmed before the account was forgotten here, and not saved yet.
+    let unsaved = node.keeper.unsaved_cursor(row.id).unwrap_or(0);
+    let cursor = node.store.cursor(row.id).await?.max(unsaved);
     let account = Arc::new(Account::new(row.id, jid.clone(), slots, cursor));
     account.last_active.store(row.last_active, Ordering::Release);
     node.recount(&account).await?;

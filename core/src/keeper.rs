@@ -5,6 +5,7 @@
 //! commits and the order of delivery; and whoever drains the log does it through the same lane,
 //! so that what is before comes from the log and what is after comes live.
 
+mod away;
 mod change;
 
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use whoelse_store::{Appended, LoggedMessage, NewMessage, Store, Tx};
+use whoelse_store::{Appended, LoggedMessage, NewMessage, Store, Tx, Undecided};
 use whoelse_xmpp::{
     BareJid, Condition, Outgoing, Stanza, StanzaError, StreamCondition, StreamError,
 };
@@ -24,6 +25,7 @@ use crate::delivery;
 use crate::kit::BoxFuture;
 use crate::node::Node;
 use crate::session::{Drain, Session, Ticket};
+use away::{Away, Posted};
 use change::{Change, Command};
 
 /// Commands that may wait for the keeper. Full: whoever posts waits, and its connection reads
@@ -34,8 +36,12 @@ const GROUP: usize = 256;
 /// Messages and bytes read from the log at once for a session that drains it.
 const PAGE: usize = 100;
 const PAGE_BYTES: usize = 512 << 10;
-/// How often confirmed cursors are written. After a crash this much may come twice.
-const CURSORS: Duration = Duration::from_secs(1);
+/// How often confirmed cursors are written, with the group that is committed then or alone. After
+/// a crash this much may come twice.
+const CURSORS: Duration = Duration::from_millis(100);
+/// How often a transaction is begun anew whose connection was lost in its middle: the third time
+/// it is what was in it that does that.
+const TRIES: usize = 3;
 
 /// A message on its way into the log.
 pub(crate) struct Append {
@@ -188,15 +194,42 @@ impl Keeper {
         }
     }
 
-    /// A device has confirmed everything up to `seq`; saved within a second.
+    /// So much of what was posted is done.
+    fn finished(&self, count: usize) {
+        self.waiting.fetch_sub(count, Ordering::AcqRel);
+        self.note_round();
+    }
+
+    fn note_round(&self) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How far an account has confirmed, if that is not saved yet.
+    pub(crate) fn unsaved_cursor(&self, account: i64) -> Option<i64> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).get(&account).copied()
+    }
+
+    /// A device has confirmed everything up to `seq`; saved within [`CURSORS`].
     pub(crate) fn confirmed(&self, account: i64, seq: i64) {
         let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
         let cursor = dirty.entry(account).or_insert(seq);
         *cursor = seq.max(*cursor);
     }
 
-    fn take_dirty(&self) -> Vec<(i64, i64)> {
-        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
+    /// What has to be saved. It stays known until it is.
+    fn dirty(&self) -> Vec<(i64, i64)> {
+        let dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        dirty.iter().map(|(account, seq)| (*account, *seq)).collect()
+    }
+
+    /// These are saved. What has moved on meanwhile is not.
+    fn saved(&self, cursors: &[(i64, i64)]) {
+        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        for (account, seq) in cursors {
+            if dirty.get(account) == Some(seq) {
+                dirty.remove(account);
+            }
+        }
     }
 
     /// Finishes what is posted, saves the cursors and ends.
@@ -215,23 +248,27 @@ impl Keeper {
     pub(crate) async fn run(
         node: Weak<Node>,
         store: Store,
-        mut receive: mpsc::Receiver<Work>,
+        receive: mpsc::Receiver<Work>,
         last_seq: i64,
     ) {
-        let mut next_seq = last_seq + 1;
-        let mut flush_at = Time(0);
+        let mut lane = Lane {
+            store,
+            next_seq: last_seq + 1,
+            away: Away::default(),
+            posted: Posted::new(receive),
+            flush_at: Time(0),
+        };
         let mut stopping = false;
         loop {
             let Some(node) = node.upgrade() else { return };
             if stopping {
-                receive.close();
+                lane.posted.close();
             }
             let work = tokio::select! {
                 biased;
-                work = receive.recv() => work,
-                () = node.clock.sleep_until(flush_at) => {
-                    save_cursors(&node, &store).await;
-                    flush_at = node.clock.now().after(CURSORS);
+                work = lane.posted.next() => work,
+                () = node.clock.sleep_until(lane.flush_at) => {
+                    lane.save_cursors(&node).await;
                     continue;
                 }
                 () = node.keeper.stop.notified(), if !stopping => {
@@ -240,7 +277,7 @@ impl Keeper {
                 }
             };
             let Some(work) = work else {
-                save_cursors(&node, &store).await;
+                lane.save_cursors(&node).await;
                 node.keeper.stopped.store(true, Ordering::Release);
                 node.keeper.finished.notify_waiters();
                 return;
@@ -248,30 +285,28 @@ impl Keeper {
             let mut group = Vec::new();
             let mut alone = sort(&mut group, work);
             while alone.is_none() && group.len() < GROUP {
-                let Ok(work) = receive.try_recv() else { break };
+                let Some(work) = lane.posted.try_next() else { break };
                 alone = sort(&mut group, work);
             }
             let mut finished = group.len();
             if !group.is_empty() {
-                commit_group(&node, &store, group, &mut next_seq).await;
+                lane.commit_group(&node, group).await;
             }
             match alone {
                 Some(Alone::Change(command)) => {
-                    change(&node, &store, command).await;
+                    lane.change(&node, command).await;
                     finished += 1;
                 }
                 Some(Alone::Page(session)) => {
-                    page(&node, &store, &session).await;
+                    page(&node, &lane.store, &mut lane.away, &session).await;
                     finished += 1;
                 }
                 None => {}
             }
-            node.keeper.waiting.fetch_sub(finished, Ordering::AcqRel);
-            node.keeper.rounds.fetch_add(1, Ordering::Relaxed);
+            node.keeper.finished(finished);
             // Cursors must not wait for ever behind a busy lane.
-            if node.clock.now() >= flush_at {
-                save_cursors(&node, &store).await;
-                flush_at = node.clock.now().after(CURSORS);
+            if node.clock.now() >= lane.flush_at {
+                lane.save_cursors(&node).await;
             }
         }
     }
@@ -298,36 +333,207 @@ fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Alone> {
     None
 }
 
-async fn commit_group(node: &Arc<Node>, store: &Store, group: Vec<Grouped>, next_seq: &mut i64) {
-    let mut rows = Vec::with_capacity(group.len());
-    for item in &group {
-        if let Grouped::Append(append) = item {
-            rows.push(row(node, append, *next_seq));
-            *next_seq += 1;
-        }
+/// Why there is no result for a message.
+enum Unstored {
+    /// It is refused.
+    Failed(whoelse_store::Error),
+    /// Whether it is stored was not known when the server stopped: nobody is told anything, so
+    /// whoever sent it sends it again, under the same id.
+    Unknown,
+}
+
+impl From<whoelse_store::Error> for Unstored {
+    fn from(error: whoelse_store::Error) -> Unstored {
+        Unstored::Failed(error)
     }
-    let mut results = match append(node, store, &rows).await {
-        Ok(results) => results.into_iter().map(Ok).collect::<Vec<_>>(),
-        Err(error) if rows.len() > 1 => {
-            // One bad row must not take the others with it; a full disk refuses each alone.
-            tracing::warn!(%error, messages = rows.len(), "group_refused");
-            let mut results = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let one = append(node, store, std::slice::from_ref(row)).await;
-                results.push(one.and_then(|mut one| one.pop().ok_or(whoelse_store::Error::Closed)));
+}
+
+/// The one lane on which everything is written, and what its task knows.
+struct Lane {
+    store: Store,
+    next_seq: i64,
+    away: Away,
+    posted: Posted,
+    /// When cursors are to be saved.
+    flush_at: Time,
+}
+
+impl Lane {
+    async fn commit_group(&mut self, node: &Arc<Node>, group: Vec<Grouped>) {
+        let mut rows = Vec::with_capacity(group.len());
+        for item in &group {
+            if let Grouped::Append(append) = item {
+                rows.push(row(node, append, self.next_seq));
+                self.next_seq += 1;
             }
-            results
         }
-        Err(error) => vec![Err(error)],
+        let mut results = self.append_all(node, &rows).await.into_iter();
+        let mut results = results.by_ref().zip(rows.iter().map(|row| row.seq));
+        for item in group {
+            match item {
+                Grouped::Ride(ride) => ride(node),
+                Grouped::Append(append) => {
+                    let result = results.next();
+                    finish_append(node, *append, result);
+                }
+            }
+        }
     }
-    .into_iter()
-    .zip(rows.iter().map(|row| row.seq));
-    for item in group {
-        match item {
-            Grouped::Ride(ride) => ride(node),
-            Grouped::Append(append) => {
-                let result = results.next();
-                finish_append(node, *append, result);
+
+    /// Appends messages in one transaction, or if that fails, each in one of its own.
+    async fn append_all(
+        &mut self,
+        node: &Arc<Node>,
+        rows: &[NewMessage],
+    ) -> Vec<Result<Appended, Unstored>> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        // Where something is forgotten with what is confirmed, it takes a transaction of its own.
+        let forgets = node.settings().history.is_none();
+        let forgets = forgets || node.keeper.passing.load(Ordering::Acquire);
+        let due = !forgets && node.clock.now() >= self.flush_at;
+        let cursors = if due { node.keeper.dirty() } else { Vec::new() };
+        match self.append(node, rows, &cursors).await {
+            Ok(results) => results.into_iter().map(Ok).collect(),
+            Err(Unstored::Unknown) => rows.iter().map(|_| Err(Unstored::Unknown)).collect(),
+            Err(Unstored::Failed(error)) if rows.len() > 1 => {
+                // One bad row must not take the others with it; a full disk refuses each alone.
+                tracing::warn!(%error, messages = rows.len(), "group_refused");
+                let mut results = Vec::with_capacity(rows.len());
+                for row in rows {
+                    let one = self.append(node, std::slice::from_ref(row), &[]).await;
+                    results.push(one.and_then(|mut one| {
+                        one.pop().ok_or(Unstored::Failed(whoelse_store::Error::Closed))
+                    }));
+                }
+                results
+            }
+            Err(failed) => vec![Err(failed)],
+        }
+    }
+
+    async fn append(
+        &mut self,
+        node: &Arc<Node>,
+        rows: &[NewMessage],
+        cursors: &[(i64, i64)],
+    ) -> Result<Vec<Appended>, Unstored> {
+        let begun = node.clock.now();
+        let mut tries = 0;
+        let committed = loop {
+            tries += 1;
+            let mut tx = match self.away.begin(node, &self.store).await {
+                Ok(tx) => tx,
+                Err(error) => break Err(error),
+            };
+            let mut appended = Vec::new();
+            let committed = async {
+                appended = tx.append(rows).await?;
+                tx.advance_cursors(cursors).await?;
+                tx.commit().await
+            };
+            match committed.await {
+                Ok(()) => break Ok(appended),
+                Err(whoelse_store::Error::Undecided(undecided)) => {
+                    match self.decide(node, undecided).await {
+                        Some(true) => break Ok(appended),
+                        Some(false) if tries < TRIES => {}
+                        Some(false) => break Err(whoelse_store::Error::lost()),
+                        None => return Err(Unstored::Unknown),
+                    }
+                }
+                Err(error) if error.is_lost() && tries < TRIES => {
+                    if let Err(error) = self.away.wait(node, error).await {
+                        break Err(error);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        let numbers = &node.numbers;
+        match &committed {
+            Ok(_) => {
+                numbers.batch.size(rows.len());
+                numbers.commit.time(node.clock.now().since(begun));
+                if !cursors.is_empty() {
+                    node.keeper.saved(cursors);
+                    self.flush_at = node.clock.now().after(CURSORS);
+                }
+            }
+            Err(_) => numbers.commits_failed.one(),
+        }
+        Ok(committed?)
+    }
+
+    async fn decide(&mut self, node: &Arc<Node>, undecided: Undecided) -> Option<bool> {
+        let refuse = |append: Box<Append>| {
+            let refused = Err(Unstored::Failed(whoelse_store::Error::lost()));
+            finish_append(node, *append, Some((refused, 0)));
+        };
+        self.away.decide(node, &self.store, undecided, &mut self.posted, refuse).await
+    }
+
+    async fn change(&mut self, node: &Arc<Node>, mut command: Box<dyn Command>) {
+        let committed = match self.away.begin(node, &self.store).await {
+            Ok(mut tx) => match command.run(&mut tx).await {
+                Ok(()) => tx.commit().await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        let committed = match committed {
+            Err(whoelse_store::Error::Undecided(undecided)) => {
+                match self.decide(node, undecided).await {
+                    Some(true) => Ok(()),
+                    Some(false) | None => Err(whoelse_store::Error::lost()),
+                }
+            }
+            committed => committed,
+        };
+        match &committed {
+            Ok(()) => {}
+            // The change itself says no, and whoever wished for it is told.
+            Err(
+                error @ (whoelse_store::Error::NoSuchDomain(_)
+                | whoelse_store::Error::DomainExists(_)),
+            ) => tracing::debug!(%error, "change_refused"),
+            Err(error) => {
+                node.numbers.commits_failed.one();
+                tracing::error!(%error, "change_refused");
+            }
+        }
+        command.finish(node, committed);
+    }
+
+    async fn save_cursors(&mut self, node: &Node) {
+        self.flush_at = node.clock.now().after(CURSORS);
+        let cursors = node.keeper.dirty();
+        if cursors.is_empty() || !self.away.may_be_tried(node.clock.now()) {
+            return;
+        }
+        let forget = node.keeper.passing.swap(false, Ordering::AcqRel);
+        let saved = async {
+            let mut tx = self.store.begin().await?;
+            tx.advance_cursors(&cursors).await?;
+            if node.settings().history.is_none() {
+                for (account, seq) in &cursors {
+                    tx.drop_confirmed(*account, *seq).await?;
+                }
+            }
+            let left = forget && tx.drop_passed().await?;
+            tx.commit().await.map(|()| left)
+        };
+        let saved = saved.await;
+        if !matches!(saved, Ok(false)) {
+            node.keeper.passing.fetch_or(forget, Ordering::AcqRel);
+        }
+        match saved {
+            Ok(_) => node.keeper.saved(&cursors),
+            // They are saved again, which does no harm if they were.
+            Err(error) => {
+                tracing::warn!(%error, "cursors_not_saved");
+                self.away.put_off(node.clock.now());
             }
         }
     }
@@ -336,7 +542,7 @@ async fn commit_group(node: &Arc<Node>, store: &Store, group: Vec<Grouped>, next
 fn finish_append(
     node: &Arc<Node>,
     append: Append,
-    result: Option<(Result<Appended, whoelse_store::Error>, i64)>,
+    result: Option<(Result<Appended, Unstored>, i64)>,
 ) {
     match result {
         Some((Ok(Appended::Stored), seq)) => {
@@ -345,7 +551,8 @@ fn finish_append(
             delivery::deliver_kept(node, &append, seq);
         }
         Some((Ok(Appended::Repeat), _)) => node.numbers.messages.repeated.one(),
-        Some((Err(error), _)) => {
+        Some((Err(Unstored::Unknown), _)) => return,
+        Some((Err(Unstored::Failed(error)), _)) => {
             tracing::error!(%error, account = %append.recipient.jid(), "message_not_stored");
             node.numbers.messages.refused.one();
             if let Some((session, _, stanza)) = &append.origin {
@@ -379,59 +586,21 @@ fn row(node: &Node, append: &Append, seq: i64) -> NewMessage {
     }
 }
 
-async fn append(
-    node: &Node,
-    store: &Store,
-    rows: &[NewMessage],
-) -> Result<Vec<Appended>, whoelse_store::Error> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let begun = node.clock.now();
-    let committed = async {
-        let mut tx = store.begin().await?;
-        let appended = tx.append(rows).await?;
-        tx.commit().await?;
-        Ok(appended)
-    };
-    let committed = committed.await;
-    let numbers = &node.numbers;
-    match &committed {
-        Ok(_) => {
-            numbers.batch.size(rows.len());
-            numbers.commit.time(node.clock.now().since(begun));
-        }
-        Err(_) => numbers.commits_failed.one(),
-    }
-    committed
-}
-
-async fn change(node: &Arc<Node>, store: &Store, mut command: Box<dyn Command>) {
-    let committed = async {
-        let mut tx = store.begin().await?;
-        command.run(&mut tx).await?;
-        tx.commit().await
-    };
-    let committed = committed.await;
-    match &committed {
-        Ok(()) => {}
-        // The change itself says no, and whoever wished for it is told.
-        Err(
-            error @ (whoelse_store::Error::NoSuchDomain(_) | whoelse_store::Error::DomainExists(_)),
-        ) => tracing::debug!(%error, "change_refused"),
-        Err(error) => {
-            node.numbers.commits_failed.one();
-            tracing::error!(%error, "change_refused");
-        }
-    }
-    command.finish(node, committed);
-}
-
 /// Hands a session the next page of the log. A page that is not full is the last one: whatever
 /// is committed after it comes live.
-async fn page(node: &Arc<Node>, store: &Store, session: &Arc<Session>) {
+async fn page(node: &Arc<Node>, store: &Store, away: &mut Away, session: &Arc<Session>) {
     let Drain::After { seq: after, .. } = session.drain_state() else { return };
-    let rows = match store.undelivered(session.account.id, after, PAGE as i64).await {
+    let rows = loop {
+        match store.undelivered(session.account.id, after, PAGE as i64).await {
+            Err(error) if error.is_lost() => {
+                if let Err(error) = away.wait(node, error).await {
+                    break Err(error);
+                }
+            }
+            read => break read,
+        }
+    };
+    let rows = match rows {
         Ok(rows) => rows,
         Err(error) => {
             tracing::error!(%error, account = %session.account.jid(), "log_unreadable");
@@ -468,32 +637,5 @@ async fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool 
             tracing::warn!(%error, account = %sender, "account_not_loaded");
             true
         }
-    }
-}
-
-async fn save_cursors(node: &Node, store: &Store) {
-    let cursors = node.keeper.take_dirty();
-    if cursors.is_empty() {
-        return;
-    }
-    let forget = node.keeper.passing.swap(false, Ordering::AcqRel);
-    let saved = async {
-        let mut tx = store.begin().await?;
-        tx.advance_cursors(&cursors).await?;
-        if node.settings().history.is_none() {
-            for (account, seq) in &cursors {
-                tx.drop_confirmed(*account, *seq).await?;
-            }
-        }
-        let left = forget && tx.drop_passed().await?;
-        tx.commit().await.map(|()| left)
-    };
-    let saved = saved.await;
-    if !matches!(saved, Ok(false)) {
-        node.keeper.passing.fetch_or(forget, Ordering::AcqRel);
-    }
-    if let Err(error) = saved {
-        tracing::warn!(%error, "cursors_not_saved");
-        cursors.into_iter().for_each(|(account, seq)| node.keeper.confirmed(account, seq));
     }
 }

@@ -55,6 +55,12 @@ impl Error {
         matches!(self, Self::Full(_))
     }
 
+    /// The database is out of reach, as far as is known without asking it.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self::Lost(Cause(sqlx::Error::Io(io::ErrorKind::NotConnected.into())))
+    }
+
     /// Tells whether the database is out of reach, in which case waiting can help.
     #[must_use]
     pub fn is_lost(&self) -> bool {

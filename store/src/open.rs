@@ -28,7 +28,7 @@ const READER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The same with PostgreSQL, where a reader may have to be connected anew: longer than a restart
 /// of it takes, shorter than a request may.
-const POSTGRES_PATIENCE: Duration = Duration::from_secs(20);
+const POSTGRES_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the server remembers: the handle for every question, and the way to the one [`Tx`].
 ///

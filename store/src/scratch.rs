@@ -3,6 +3,10 @@
 //! The server is the one that `WHOELSE_TEST_POSTGRES` names; each place is a schema of its own in
 //! that database, so tests run side by side.
 
+mod between;
+
+pub use between::{Between, Line};
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 

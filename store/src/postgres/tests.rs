@@ -1,14 +1,8 @@
 //! What becomes of a store when PostgreSQL goes away, and who may have it meanwhile.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-
 use super::*;
-use crate::scratch::Scratch;
+use crate::scratch::{Between, Line, Scratch};
 use crate::testing::account;
 use crate::{Place, Store};
 
@@ -116,58 +110,20 @@ async fn whoever_lost_the_database_to_another_writes_no_more() {
     assert!(matches!(first.begin().await, Err(Error::Taken)));
 }
 
-/// Stands between a store and PostgreSQL; once told to, swallows every answer.
-struct Between {
-    port: u16,
-    is_mute: Arc<AtomicBool>,
-}
-
-impl Between {
-    async fn new(host: String, port: u16) -> Between {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let own = listener.local_addr().unwrap().port();
-        let is_mute = Arc::new(AtomicBool::new(false));
-        let mute = is_mute.clone();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let far = TcpStream::connect((host.as_str(), port)).await.unwrap();
-                tokio::spawn(pass(near, far, mute.clone()));
-            }
-        });
-        Between { port: own, is_mute }
-    }
-}
-
-/// Passes everything on until an answer comes that is to be swallowed; then hangs up.
-async fn pass(near: TcpStream, far: TcpStream, is_mute: Arc<AtomicBool>) {
-    let (mut hear, mut tell) = near.into_split();
-    let (mut answers, mut asks) = far.into_split();
-    let forth = tokio::spawn(async move { tokio::io::copy(&mut hear, &mut asks).await });
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(read @ 1..) = answers.read(&mut buffer).await {
-        if is_mute.load(Ordering::SeqCst) || tell.write_all(&buffer[..read]).await.is_err() {
-            break;
-        }
-    }
-    forth.abort();
-}
-
 #[tokio::test]
 async fn a_commit_whose_answer_was_lost_is_found_to_have_happened() {
     let Some(scratch) = scratch() else { return };
-    let Place::Postgres(mut url) = scratch.place() else { panic!() };
-    let (host, port) = url.address();
-    let between = Between::new(host, port).await;
-    url.set_address("127.0.0.1", between.port);
-    let store = Store::open(&Place::Postgres(url)).await.unwrap();
+    let between = Between::new(&scratch).await.unwrap();
+    let store = Store::open(&between.place()).await.unwrap();
     let mut tx = store.begin().await.unwrap();
     account(&mut tx, "bob").await;
 
-    between.is_mute.store(true, Ordering::SeqCst);
+    between.set(Line::LosesCommits);
     let Err(Error::Undecided(undecided)) = tx.commit().await else { panic!() };
+    between.set(Line::Cut);
     let error = store.decide(undecided).await.unwrap_err();
     assert!(error.is_lost(), "{error:?}");
-    between.is_mute.store(false, Ordering::SeqCst);
+    between.set(Line::Open);
 
     assert!(store.decide(undecided).await.unwrap());
     assert!(store.find_account(1, "bob").await.unwrap().is_some());

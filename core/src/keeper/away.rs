@@ -1,0 +1,182 @@
+//! A database that is out of reach: how long the keeper waits for it, and what is refused
+//! meanwhile. With SQLite nothing here ever waits.
+//!
+//! PostgreSQL may be restarted under a running server. What is posted then waits [`PATIENCE`],
+//! which is enough for a restart; after that it is refused at once, but for one try a second, until
+//! the database is back. A transaction whose commit was not answered is neither acknowledged nor
+//! tried again before the database has said what became of it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use whoelse_store::{Error, Store, Tx, Undecided};
+
+use super::Work;
+use crate::clock::Time;
+use crate::node::Node;
+
+/// How long what is posted waits for the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is tried meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
+/// And afterwards.
+const RARELY: Duration = Duration::from_secs(1);
+/// What may be put aside while a commit is undecided; past it, who posts waits.
+const ASIDE: usize = 4096;
+
+/// Whether the database is there.
+#[derive(Default)]
+pub(super) struct Away {
+    /// Since when it is not.
+    since: Option<Time>,
+    /// Before this it is not tried, once patience has run out.
+    next_try: Time,
+}
+
+impl Away {
+    /// Begins a transaction, with patience.
+    pub async fn begin(&mut self, node: &Node, store: &Store) -> Result<Tx, Error> {
+        loop {
+            let now = node.clock.now();
+            if self.is_given_up(now) && now < self.next_try {
+                return Err(Error::lost());
+            }
+            match store.begin().await {
+                Err(error) if error.is_lost() => self.wait(node, error).await?,
+                begun => {
+                    if let (Ok(_), Some(since)) = (&begun, self.since.take()) {
+                        let away = node.clock.now().since(since).as_secs();
+                        tracing::info!(seconds = away, "database_back");
+                    }
+                    return begun;
+                }
+            }
+        }
+    }
+
+    /// The database was not there: waits a moment, or gives the error back when it is too late.
+    pub async fn wait(&mut self, node: &Node, error: Error) -> Result<(), Error> {
+        let now = node.clock.now();
+        if self.since.is_none() {
+            tracing::error!(%error, "database_lost");
+            self.since = Some(now);
+        }
+        if self.is_given_up(now) {
+            self.next_try = now.after(RARELY);
+            return Err(error);
+        }
+        // It waits for somebody else, it is not stuck.
+        node.keeper.note_round();
+        node.clock.sleep(PAUSE).await;
+        Ok(())
+    }
+
+    /// Whether something that can wait should be tried now.
+    pub fn may_be_tried(&self, now: Time) -> bool {
+        now >= self.next_try
+    }
+
+    /// Something that can wait has failed, and is tried again later.
+    pub fn put_off(&mut self, now: Time) {
+        self.next_try = now.after(RARELY);
+    }
+
+    fn is_given_up(&self, now: Time) -> bool {
+        self.since.is_some_and(|since| now >= since.after(PATIENCE))
+    }
+
+    /// Finds out what became of a transaction, however long it takes; `None` when the server stops
+    /// before that is known.
+    ///
+    /// Messages that are posted meanwhile are refused once patience has run out. The rest, which
+    /// must keep its place behind what is undecided, is put aside.
+    pub async fn decide(
+        &mut self,
+        node: &Node,
+        store: &Store,
+        undecided: Undecided,
+        posted: &mut Posted,
+        mut refuse: impl FnMut(Box<super::Append>) + Send,
+    ) -> Option<bool> {
+        loop {
+            match store.decide(undecided).await {
+                Ok(committed) => {
+                    tracing::info!(committed, "commit_decided");
+                    self.since = None;
+                    return Some(committed);
+                }
+                Err(error @ (Error::Closed | Error::Taken)) => {
+                    tracing::error!(%error, "commit_undecided");
+                    return None;
+                }
+                Err(error) if self.since.is_none() => {
+                    tracing::error!(%error, "database_lost");
+                    self.since = Some(node.clock.now());
+                }
+                Err(_) => {}
+            }
+            node.keeper.note_round();
+            if self.is_given_up(node.clock.now()) {
+                posted.refuse_messages(node, &mut refuse);
+            }
+            tokio::select! {
+                () = node.clock.sleep(PAUSE) => {}
+                () = node.keeper.stop.notified() => {
+                    // For the keeper's own loop, which has to hear of it as well.
+                    node.keeper.stop.notify_one();
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// What was posted: first what was put aside, then what comes.
+pub(super) struct Posted {
+    aside: VecDeque<Work>,
+    receive: mpsc::Receiver<Work>,
+}
+
+impl Posted {
+    pub fn new(receive: mpsc::Receiver<Work>) -> Posted {
+        Posted { aside: VecDeque::new(), receive }
+    }
+
+    /// The next, or `None` when nothing will come any more.
+    pub async fn next(&mut self) -> Option<Work> {
+        match self.aside.pop_front() {
+            Some(work) => Some(work),
+            None => self.receive.recv().await,
+        }
+    }
+
+    /// The next, if it is there.
+    pub fn try_next(&mut self) -> Option<Work> {
+        self.aside.pop_front().or_else(|| self.receive.try_recv().ok())
+    }
+
+    /// Nothing more is taken from now on.
+    pub fn close(&mut self) {
+        self.receive.close();
+    }
+
+    fn refuse_messages(&mut self, node: &Node, refuse: &mut impl FnMut(Box<super::Append>)) {
+        let mut finished = 0;
+        let mut sort = |work| match work {
+            Work::Append(append) => {
+                refuse(append);
+                finished += 1;
+                None
+            }
+            other => Some(other),
+        };
+        let aside = std::mem::take(&mut self.aside);
+        self.aside.extend(aside.into_iter().filter_map(&mut sort));
+        while self.aside.len() < ASIDE {
+            let Ok(work) = self.receive.try_recv() else { break };
+            self.aside.extend(sort(work));
+        }
+        node.keeper.finished(finished);
+    }
+}
