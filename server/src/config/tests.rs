@@ -248,7 +248,8 @@ fn every_bad_value_is_refused_by_the_name_of_its_setting() {
 #[test]
 fn open_doors_to_strangers_are_refused_by_the_names_of_both_settings() {
     let said = |more: &str| {
-        let problems = sound(more).unwrap().check();
+        let text = format!("contacts = \"everyone\"\n{more}");
+        let problems = parse(&text).unwrap().check();
         problems.iter().map(Problem::to_string).collect::<Vec<_>>()
     };
 
@@ -264,6 +265,9 @@ fn open_doors_to_strangers_are_refused_by_the_names_of_both_settings() {
     }
     assert!(said("registration = \"open\"").is_empty());
     assert!(said("listen = \"0.0.0.0\"").is_empty());
+    // Who has to be agreed to is not shown to strangers.
+    let roster = sound("registration = \"open\"\nlisten = \"0.0.0.0\"").unwrap();
+    assert_eq!(roster.check(), []);
     assert!(said("registration = \"open\"\nlisten = \"[::ffff:127.0.0.1]:1\"").is_empty());
 }
 
