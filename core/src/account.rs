@@ -2,11 +2,12 @@
 
 use std::any::{Any, TypeId};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use whoelse_xmpp::{BareJid, Outgoing};
 
 use crate::clock::Time;
+use crate::early::Early;
 use crate::session::Session;
 
 /// One typed value of an account's snapshot.
@@ -34,6 +35,8 @@ pub struct Account {
     undelivered: Mutex<Undelivered>,
     /// The last word of its last session to go, and when it was said. Held for a look or a swap.
     last_gone: Mutex<Option<(Outgoing, Time)>>,
+    /// What sessions got ahead of the log. Held for a look or a change; taken last of all locks.
+    early: Mutex<Early>,
 }
 
 /// How much waits in an account's mailbox, an upper estimate between two counts.
@@ -64,6 +67,7 @@ impl Account {
             last_active: AtomicI64::new(0),
             undelivered: Mutex::default(),
             last_gone: Mutex::default(),
+            early: Mutex::default(),
         }
     }
 
@@ -195,6 +199,10 @@ impl Account {
 
     pub(crate) fn note_gone(&self, presence: Outgoing, at: Time) {
         *self.last_gone.lock().unwrap_or_else(PoisonError::into_inner) = Some((presence, at));
+    }
+
+    pub(crate) fn early(&self) -> MutexGuard<'_, Early> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn undelivered(&self) -> Undelivered {

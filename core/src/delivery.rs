@@ -1,6 +1,7 @@
 //! From an account to its sessions: encoded once per account, appended to each queue.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use whoelse_store::{Direction, LoggedMessage};
@@ -13,7 +14,7 @@ use crate::copies;
 use crate::keep::{Keep, keep};
 use crate::keeper::{Append, Work};
 use crate::node::Node;
-use crate::session::{Queued, Session};
+use crate::session::{Had, Queued, Session};
 use crate::who_gets::{Sessions, Verdict, who_gets};
 
 impl Session {
@@ -33,6 +34,9 @@ pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
         waiting.bytes += append.stanza.bytes.len() as u64;
         waiting.last = seq;
     });
+    if append.origin.is_none() {
+        to.early().note_late(seq);
+    }
     let targets = kept_targets(append);
     if !targets.is_empty() {
         let from = full(append.sender.jid().as_str(), &append.sender_resource);
@@ -128,36 +132,60 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Session, left: Vec<Q
     for item in left {
         match item.stanza.class {
             Class::Kept(0) => store_late(node, session, &item.stanza).await,
-            Class::Kept(seq) => hand_on(node, session, item, seq as i64).await,
+            Class::Kept(seq) | Class::Early(seq) => {
+                hand_on(node, session, item, seq as i64).await;
+            }
             Class::IqRequest | Class::Groupchat => bounce(node, session, &item.stanza).await,
             Class::Message | Class::Presence | Class::IqAnswer | Class::Nonza => {}
         }
     }
 }
 
-/// A message of the log that waits for the next login, unless another device of the account has
-/// already moved the cursor past it. Then it matters whom it was addressed to: what went to all
-/// devices has arrived, what went to this one alone is handed to the others.
+/// A message of the log that a session leaves behind. It waits for the next login; what went to all
+/// devices needs nothing else.
+///
+/// What was for this one alone does: any other device that is there, and was not given it, moves the
+/// cursor past it with the next message that it confirms. So another one answers for it from here
+/// on: one that has it anyway, or one that gets it now, available or not. Where there is none, but
+/// the cursor has passed it, it is stored once more.
 async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
     let account = &session.account;
-    if seq > account.confirmed.load(std::sync::atomic::Ordering::Acquire) {
-        return;
-    }
     let Ok(parsed) = Stanza::parse(item.stanza.bytes.clone()) else { return };
     let to = parsed.to().and_then(|to| whoelse_xmpp::Jid::parse(to).ok());
-    if to.is_none_or(|to| to.resource() != Some(session.resource())) {
-        return;
-    }
-    match who_gets(Kind::Message, Some("chat"), None, account) {
-        Verdict::Deliver(others) => {
-            // Who got a copy when it came has it; if that is lost as well, it is in the archive.
-            let archived = keep(&parsed) == Keep::Archived && node.settings().history.is_some();
-            let lack = |other: &&Arc<Session>| !archived || !other.has_copy(seq);
-            for other in others.iter().filter(lack) {
-                let _ = other.push_queued(item.clone());
-            }
+    let Some(alone) = to.as_ref().and_then(|to| to.resource()) else { return };
+    {
+        let early = account.early();
+        let is_due = alone == session.resource() || early.is_due_from(seq, session.id);
+        if !is_due || early.is_confirmed(seq) || early.is_late(seq) {
+            return;
         }
-        _ => store_late(node, session, &item.stanza).await,
+    }
+    // Who got a copy when it came has it; if that is lost as well, it is in the archive.
+    let archived = keep(&parsed) == Keep::Archived && node.settings().history.is_some();
+    for other in account.sessions() {
+        if archived && other.has_copy(seq) {
+            return;
+        }
+        match other.has_had(seq, alone) {
+            Had::Not => {}
+            Had::Yes => return,
+            Had::Unconfirmed => return account.early().note(seq, other.id),
+        }
+    }
+    let mut others = match who_gets(Kind::Message, Some("chat"), None, account) {
+        Verdict::Deliver(others) => others,
+        _ => Sessions::default(),
+    };
+    // One that is there is better than one that may come back.
+    others.sort_by_key(|other| !other.is_attached());
+    let past = account.sessions().into_iter().filter(|other| other.will_confirm_past(seq));
+    for other in others.into_iter().chain(past) {
+        if other.push_early(item.clone(), seq).is_ok() {
+            return;
+        }
+    }
+    if seq <= account.confirmed.load(Ordering::Acquire) {
+        store_late(node, session, &item.stanza).await;
     }
 }
 

@@ -623,7 +623,8 @@ async fn page(node: &Arc<Node>, store: &Store, away: &mut Away, session: &Arc<Se
             session.push_logged(delivery::from_log(node, session, row));
         }
     }
-    session.page_read(last, full || cut);
+    let confirmed = session.page_read(last, full || cut);
+    node.confirm(session, confirmed);
 }
 
 /// Whether the session's user still wants to hear from who said this: since then they may have

@@ -12,6 +12,7 @@ mod archive_id;
 pub mod clock;
 pub mod copies;
 pub mod delivery;
+mod early;
 pub mod guard;
 mod housekeeping;
 pub mod keep;

@@ -124,7 +124,9 @@ pub struct Kinds {
 impl Kinds {
     pub(crate) fn one(&mut self, class: Class) {
         match class {
-            Class::Kept(_) | Class::Message | Class::Groupchat => self.message += 1,
+            Class::Kept(_) | Class::Early(_) | Class::Message | Class::Groupchat => {
+                self.message += 1;
+            }
             Class::Presence => self.presence += 1,
             Class::IqRequest | Class::IqAnswer => self.iq += 1,
             Class::Nonza => {}

@@ -6,8 +6,10 @@
 
 mod life;
 mod queue;
+mod stretches;
 
 pub use life::ResumeRefused;
+pub(crate) use queue::Had;
 pub use queue::{PushRefused, Queued, Taken};
 
 use std::collections::{BTreeSet, VecDeque};
@@ -21,6 +23,7 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 use crate::account::Account;
 use crate::clock::{Clock, Time};
 use crate::settings::Limits;
+use stretches::Stretches;
 
 /// The place of a received stanza in the count of its session. The count starts anew when stream
 /// management is enabled; a ticket from before counts for nothing then.
@@ -114,6 +117,10 @@ struct State {
     unflushed: Vec<Queued>,
     presence: Option<(Outgoing, i8)>,
     drain: Drain,
+    /// What it has read in the log lately.
+    read: Stretches,
+    /// When everything new came live, lately.
+    live: Stretches,
     /// When it last began to read the log.
     reading_since: Time,
     /// The highest number of the log that was queued here.
@@ -191,6 +198,8 @@ impl Session {
                 unflushed: Vec::new(),
                 presence: None,
                 drain: Drain::Paused(0),
+                read: Stretches::default(),
+                live: Stretches::default(),
                 reading_since: now,
                 highest: 0,
                 posted: Vec::new(),
@@ -266,7 +275,11 @@ impl Session {
                 state.reading_since = self.last_heard();
                 Drain::After { seq: seq.max(confirmed), asked: false }
             }
-            Drain::Live if !reads_log => Drain::Paused(state.highest),
+            Drain::Live if !reads_log => {
+                let highest = state.highest;
+                state.live.end(highest);
+                Drain::Paused(highest)
+            }
             Drain::After { seq, .. } if !reads_log => Drain::Paused(seq),
             unchanged => unchanged,
         };

@@ -14,6 +14,8 @@ pub enum Class {
     /// A message that is kept in the log if nobody takes it, and its number there, 0 if it is in
     /// no log.
     Kept(u64),
+    /// A message of the log that was handed out before those in front of it, and its number.
+    Early(u64),
     /// A groupchat message.
     Groupchat,
     /// Any other message.

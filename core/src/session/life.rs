@@ -127,14 +127,28 @@ impl Session {
         let queue_empty = state.queue.is_empty();
         let Some(managed) = &mut state.managed else { return Ok(0) };
         managed.asked_at = None;
-        let highest = highest(managed.sent.ack(h).map_err(|bad| (bad.h, bad.sent))?);
+        let acked = managed.sent.ack(h).map_err(|bad| (bad.h, bad.sent))?;
         let ask_again = managed.since_request > 0 && queue_empty;
+        self.confirm_early(&acked);
+        let highest = self.confirmed_to(&state, highest(acked));
         drop(state);
         self.settled.notify_waiters();
         if ask_again {
             self.wake.notify_one();
         }
         Ok(highest)
+    }
+
+    fn confirm_early(&self, acked: &[Queued]) {
+        let mut early = self.account.early();
+        if early.is_empty() {
+            return;
+        }
+        for item in acked {
+            if let Class::Early(seq) | Class::Kept(seq) = item.stanza.class {
+                early.confirm(seq as i64);
+            }
+        }
     }
 
     // --- connections come and go ---
@@ -198,6 +212,7 @@ impl Session {
             .sent
             .ack(h)
             .map_err(|bad| ResumeRefused::TooHigh { h: bad.h, sent: bad.sent })?;
+        self.confirm_early(&acked);
         let confirmed = highest(acked);
         for item in managed.sent.take_back().into_iter().rev() {
             state.queued_bytes += item.len();
@@ -211,6 +226,7 @@ impl Session {
         state.owes_ack = false;
         self.settled.notify_waiters();
         self.wake.notify_one();
+        let confirmed = self.confirmed_to(state, confirmed);
         Ok((state.epoch, state.handled.h(), confirmed))
     }
 

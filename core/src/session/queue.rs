@@ -6,7 +6,7 @@ use bytes::Bytes;
 use whoelse_stream::sm;
 use whoelse_xmpp::{Class, Outgoing, StreamError};
 
-use super::{COPIED, Drain, Session, Superseded};
+use super::{COPIED, Drain, Session, State, Superseded};
 use crate::clock::Time;
 use crate::numbers::Kinds;
 use crate::settings::Limits;
@@ -63,6 +63,29 @@ pub enum PushRefused {
     OverBudget,
 }
 
+/// Whether a message has come to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Had {
+    /// As far as is remembered, not.
+    Not,
+    /// It waits there, or is under way to the client.
+    Unconfirmed,
+    /// The client has it.
+    Yes,
+}
+
+impl State {
+    /// The numbers of the log that are queued, or sent and not confirmed.
+    fn open(&self) -> impl Iterator<Item = i64> {
+        let sent = self.managed.iter().flat_map(|managed| managed.sent.resend());
+        sent.chain(&self.queue).filter_map(|item| match item.stanza.class {
+            Class::Kept(seq) if seq != 0 => Some(seq as i64),
+            Class::Early(seq) => Some(seq as i64),
+            _ => None,
+        })
+    }
+}
+
 impl Session {
     /// Queues a stanza that carries its own address. Never blocks, keeps order.
     pub fn push(&self, stanza: Outgoing) {
@@ -92,14 +115,16 @@ impl Session {
         {
             return Ok(());
         }
-        // To a session that has not read the log a confirmation would mean more than it says:
-        // messages before this one still wait. It may come again, it must not take them along.
-        if logged.is_some() && matches!(state.drain, Drain::Paused(_)) {
-            item.stanza.class = Class::Message;
+        // To a session that does not read the log a confirmation would mean more than it says:
+        // messages before this one still wait.
+        let early = logged.filter(|_| matches!(state.drain, Drain::Paused(_)));
+        if let Some(seq) = early {
+            item.stanza.class = Class::Early(seq as u64);
         }
         if state.held_bytes() + item.len() > self.budget {
             state.cut = state.attached;
             if let (Some(seq), Drain::Live) = (logged, state.drain) {
+                state.live.end(seq - 1);
                 state.drain = Drain::After { seq: seq - 1, asked: false };
             }
             drop(state);
@@ -108,6 +133,9 @@ impl Session {
         }
         if state.drain == Drain::Live {
             state.highest = state.highest.max(logged.unwrap_or(0));
+        }
+        if let Some(seq) = early {
+            self.account.early().note(seq, self.id);
         }
         state.queued_bytes += item.len();
         state.queue.push_back(item);
@@ -134,6 +162,7 @@ impl Session {
         if state.held_bytes() + item.len() > self.budget {
             state.cut = state.attached;
             if let (Some(number), Drain::Live) = (logged, state.drain) {
+                state.live.end(number - 1);
                 state.drain = Drain::After { seq: number - 1, asked: false };
             }
             drop(state);
@@ -201,6 +230,7 @@ impl Session {
                 _ => match item.stanza.class {
                     Class::Kept(0) => state.unflushed.push(item),
                     Class::Kept(seq) => state.writing = state.writing.max(seq as i64),
+                    Class::Early(seq) => self.account.early().confirm(seq as i64),
                     _ => {}
                 },
             }
@@ -242,7 +272,8 @@ impl Session {
     pub fn flushed(&self, epoch: u64) -> Result<i64, Superseded> {
         let mut state = self.holding(epoch)?;
         state.unflushed = Vec::new();
-        Ok(std::mem::take(&mut state.writing))
+        let written = std::mem::take(&mut state.writing);
+        Ok(self.confirmed_to(&state, written))
     }
 
     /// Whether the connection is to be dropped: its peer does not read.
@@ -271,19 +302,77 @@ impl Session {
     ///
     /// The session can have become unavailable while the page was read. Then it stays so: going
     /// live would let what it confirms later skip what is committed until it is back.
-    pub(crate) fn page_read(&self, last: i64, more: bool) {
+    ///
+    /// Returns the number up to which the log is confirmed by what the client had early.
+    pub(crate) fn page_read(&self, last: i64, more: bool) -> i64 {
         let mut state = self.lock();
+        if let Drain::After { seq, .. } | Drain::Paused(seq) = state.drain
+            && seq < last
+        {
+            state.read.add(seq, last);
+        }
         state.drain = match state.drain {
             Drain::After { .. } if more => Drain::After { seq: last, asked: false },
-            Drain::After { .. } => Drain::Live,
+            Drain::After { .. } => {
+                state.live.begin(last);
+                Drain::Live
+            }
             Drain::Paused(seq) => Drain::Paused(seq.max(last)),
             Drain::Live => Drain::Live,
         };
+        let confirmed = self.confirmed_to(&state, 0);
         drop(state);
         self.wake.notify_one();
+        confirmed
     }
 
-    /// Queues a message that comes from the log.
+    /// How far the log is confirmed when the client has confirmed it up to `seq`: perhaps further,
+    /// by what it had early.
+    pub(super) fn confirmed_to(&self, state: &State, seq: i64) -> i64 {
+        let early = self.account.early();
+        if early.is_empty() {
+            return seq;
+        }
+        let read = match state.drain {
+            Drain::Live => i64::MAX,
+            Drain::After { seq, .. } | Drain::Paused(seq) => seq,
+        };
+        let read = state.open().min().map_or(read, |first| read.min(first - 1));
+        early.confirmed_up_to(read).map_or(seq, |early| seq.max(early))
+    }
+
+    /// Whether this message of the log, which is for one resource alone, has come to this session:
+    /// because it is the one, or from the log, or early.
+    pub(crate) fn has_had(&self, number: i64, alone: &str) -> Had {
+        let state = self.lock();
+        let had = state.read.contains(number)
+            || alone == self.resource() && state.live.contains(number)
+            || self.account.early().is_had(number, self.id);
+        match had {
+            false => Had::Not,
+            true if state.open().any(|open| open == number) => Had::Unconfirmed,
+            true => Had::Yes,
+        }
+    }
+
+    /// Whether a later message of the log has come to it that it has not confirmed.
+    pub(crate) fn will_confirm_past(&self, number: i64) -> bool {
+        let state = self.lock();
+        let sent = state.managed.iter().flat_map(|managed| managed.sent.resend());
+        let past =
+            |item: &Queued| matches!(item.stanza.class, Class::Kept(seq) if seq as i64 > number);
+        sent.chain(&state.queue).any(past)
+    }
+
+    /// Queues a message of the log that another session was due and never had. It comes ahead of
+    /// what this one has not read yet, and so its confirmation counts for itself alone.
+    pub(crate) fn push_early(&self, mut item: Queued, number: i64) -> Result<(), PushRefused> {
+        item.stanza.class = Class::Early(number as u64);
+        self.account.early().note(number, self.id);
+        self.push_queued(item)
+    }
+
+    /// Queues a message that comes from the log, unless the client has had it early.
     pub(crate) fn push_logged(&self, stanza: Outgoing) {
         let mut state = self.lock();
         if state.gone {
@@ -291,6 +380,9 @@ impl Session {
         }
         if let Class::Kept(seq) = stanza.class {
             state.highest = state.highest.max(seq as i64);
+            if self.account.early().is_had(seq as i64, self.id) {
+                return;
+            }
         }
         let item = Queued { stanza, to: Bytes::new() };
         state.queued_bytes += item.len();
