@@ -11,5 +11,6 @@ pub mod pattern;
 pub mod play;
 pub mod scene;
 pub mod tree;
+pub mod weather;
 pub mod world;
 pub mod xeps;

@@ -43,7 +43,7 @@ pub struct Memory {
     /// After what is above, which lives on it.
     runtime: Runtime,
     /// Only for scenes that pull the plug; else the store is a temporary one.
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
     schema: Option<Scratch>,
 }
 
@@ -68,6 +68,22 @@ fn open(runtime: &Runtime, place: &Place) -> Result<Store, String> {
     runtime.block_on(Store::open(place)).map_err(|error| error.to_string())
 }
 
+fn file_in(folder: &TempDir) -> Place {
+    Place::Sqlite(folder.path().join("store.db"))
+}
+
+/// A copy of the database's files.
+fn what_is_on_disk(folder: &TempDir) -> std::io::Result<TempDir> {
+    let copy = tempfile::tempdir()?;
+    for name in ["store.db", "store.db-wal"] {
+        let file = folder.path().join(name);
+        if file.exists() {
+            std::fs::copy(file, copy.path().join(name))?;
+        }
+    }
+    Ok(copy)
+}
+
 fn runtime() -> Result<Runtime, String> {
     Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())
 }
@@ -75,45 +91,62 @@ fn runtime() -> Result<Runtime, String> {
 impl Memory {
     /// For a scene: a server with its settings and its accounts.
     pub fn new(scene: &Scene) -> Result<Memory, String> {
-        let folder = match scene.needs_file() {
+        let settings = super::settings(&scene.settings)?;
+        Memory::with(settings, &scene.accounts, scene.needs_file())
+    }
+
+    /// With these settings and accounts. `lasting`: it can crash, its store is a file.
+    pub(crate) fn with(
+        settings: Settings,
+        accounts: &[String],
+        lasting: bool,
+    ) -> Result<Memory, String> {
+        let folder = match lasting {
             true => Some(tempfile::tempdir().map_err(|error| error.to_string())?),
             false => None,
         };
         let place = match &folder {
-            Some(folder) => Place::Sqlite(folder.path().join("store.db")),
+            Some(folder) => file_in(folder),
             None => Place::Memory,
         };
-        Memory::over(scene, place, folder, None)
+        Memory::over(settings, accounts, place, folder, None)
     }
 
     /// The same over the PostgreSQL that is there for tests.
     pub fn on_postgres(scene: &Scene) -> Result<Memory, String> {
         let schema = Scratch::new().ok_or("there is no PostgreSQL for tests")??;
-        Memory::over(scene, schema.place(), None, Some(schema))
+        let settings = super::settings(&scene.settings)?;
+        Memory::over(settings, &scene.accounts, schema.place(), None, Some(schema))
     }
 
     fn over(
-        scene: &Scene,
+        settings: Settings,
+        accounts: &[String],
         place: Place,
         folder: Option<TempDir>,
         schema: Option<Scratch>,
     ) -> Result<Memory, String> {
-        let settings = super::settings(&scene.settings)?;
         let runtime = runtime()?;
         let store = open(&runtime, &place)?;
         let clock = Clock::manual(BEGIN);
         let connections = start(&runtime, &settings, &clock, &store)?;
-        runtime.block_on(super::make_accounts(connections.node(), &scene.accounts))?;
-        Ok(Memory {
-            clock,
-            settings,
-            place,
-            store,
-            connections,
-            _folder: folder,
-            schema: schema,
-            runtime,
-        })
+        runtime.block_on(super::make_accounts(connections.node(), accounts))?;
+        Ok(Memory { clock, settings, place, store, connections, folder, schema, runtime })
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// The store, to put it under bad weather.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How many sessions there are, attached or not.
+    pub(crate) fn sessions(&self) -> usize {
+        self.connections.node().sessions().len()
     }
 
     fn stop(&mut self) {
@@ -205,6 +238,13 @@ impl World for Memory {
                 // Every task is gone in the middle of whatever it does; so is what it holds.
                 let gone = std::mem::replace(&mut self.runtime, runtime()?);
                 gone.shutdown_timeout(Duration::from_secs(1));
+                // The next server begins with what is on the disk at this moment. The file itself
+                // can still be held, by a transaction that nobody ends any more.
+                if let Some(folder) = &self.folder {
+                    let copy = what_is_on_disk(folder).map_err(|error| error.to_string())?;
+                    self.place = file_in(&copy);
+                    self.folder = Some(copy);
+                }
                 if let Some(schema) = &self.schema {
                     schema.end_connection()?;
                 }

@@ -1,0 +1,303 @@
+//! Hours of bad weather in a few seconds: people on bad wires, over a store that fails, with a
+//! server that is restarted and killed under them; everything by a seed, so that a bad hour can be
+//! lived through again.
+//!
+//! It runs over a world in memory, with the server's own connection driver and a clock that moves
+//! when nothing else does. The wire ([`device`]) delivers bytes late and in pieces, stands still,
+//! loses one direction without a word, and breaks in the middle of anything. What was said and what
+//! was heard is written down in a [`Ledger`], which knows what must be true of it.
+
+mod device;
+mod ledger;
+
+pub use ledger::Ledger;
+
+use std::time::Duration;
+
+use whoelse_core::settings::{Sessions, Settings};
+use whoelse_fuzz::random::Random;
+use whoelse_store::faults::{Step, Weather};
+
+use crate::scene::Server;
+use crate::world::World;
+use crate::world::memory::Memory;
+use device::Device;
+
+/// What kind of weather.
+#[derive(Debug, Clone, Copy)]
+pub struct Forecast {
+    /// Chooses everything that happens.
+    pub seed: u64,
+    /// How many things happen.
+    pub steps: usize,
+    /// Devices of each account.
+    pub accounts: &'static [usize],
+    /// Wires fail.
+    pub wires: bool,
+    /// The store is slow, and fails.
+    pub disk: bool,
+    /// The server is stopped and started again.
+    pub restarts: bool,
+    /// It is killed.
+    pub crashes: bool,
+    /// Messages are kept when they have been delivered.
+    pub history: bool,
+}
+
+/// What a run was like.
+#[derive(Debug, Clone, Copy)]
+pub struct Tally {
+    /// Time by the clock of that world.
+    pub passed: Duration,
+    /// Messages that were acknowledged or refused.
+    pub messages: usize,
+    /// Of these, refused.
+    pub refused: usize,
+    /// Messages that some session of a device got after another had got them.
+    pub repeats: usize,
+    /// Connections that opened a session or resumed one.
+    pub logins: usize,
+    /// And that resumed one.
+    pub resumed: usize,
+}
+
+/// Lives through it. An error says what is not true, and how it came to it.
+pub fn run(forecast: &Forecast) -> Result<Tally, String> {
+    Storm::new(forecast)?.blow().map_err(|why| format!("{forecast:?}\n{why}"))
+}
+
+/// Nobody who can connect waits longer than this for anything.
+const PATIENCE: usize = 40;
+
+struct Storm {
+    // The devices' wires go before the world they run in.
+    devices: Vec<Device>,
+    ledger: Ledger,
+    random: Random,
+    forecast: Forecast,
+    world: Memory,
+    logins: usize,
+    resumed: usize,
+}
+
+impl Storm {
+    fn new(forecast: &Forecast) -> Result<Storm, String> {
+        let mut settings = Settings { sessions: Sessions::Many, ..Settings::default() };
+        if !forecast.history {
+            settings.history = None;
+        }
+        let names: Vec<String> = (0..forecast.accounts.len()).map(name).collect();
+        let world = Memory::with(settings, &names, forecast.crashes)?;
+        let mut devices = Vec::new();
+        for (account, count) in forecast.accounts.iter().enumerate() {
+            devices.extend((0..*count).map(|number| Device::new(account, number)));
+        }
+        let ledger = Ledger::new(forecast.accounts, forecast.disk, forecast.history);
+        let random = Random::new(forecast.seed);
+        let forecast = *forecast;
+        Ok(Storm { devices, ledger, random, forecast, world, logins: 0, resumed: 0 })
+    }
+
+    fn blow(mut self) -> Result<Tally, String> {
+        let begin = self.world.now();
+        for _ in 0..self.forecast.steps {
+            self.something_happens()?;
+            self.settle()?;
+        }
+        self.calm()?;
+        self.ledger.check()?;
+        self.empty()?;
+        let (messages, refused, repeats) = self.ledger.counts();
+        Ok(Tally {
+            passed: self.world.now().since(begin),
+            messages,
+            refused,
+            repeats,
+            logins: self.logins,
+            resumed: self.resumed,
+        })
+    }
+
+    // --- what happens ---
+
+    fn something_happens(&mut self) -> Result<(), String> {
+        let chosen = self.random.below(self.devices.len());
+        match self.random.below(100) {
+            0..45 => self.speak(chosen),
+            45..60 => self.move_about(chosen),
+            60..75 if self.forecast.wires => {
+                self.devices[chosen].trouble(&mut self.random);
+                Ok(())
+            }
+            75..85 => {
+                let most = [50, 2_000, 30_000, 400_000][self.random.below(4)];
+                let time = Duration::from_millis(self.random.number() % most);
+                self.pass(time)
+            }
+            85..88 if self.forecast.disk => {
+                self.turn_weather();
+                Ok(())
+            }
+            88 if self.forecast.crashes && self.random.below(2) == 0 => {
+                self.server(Server::Crashes)
+            }
+            89 if self.forecast.restarts && self.random.below(2) == 0 => {
+                self.server(Server::Restarts)
+            }
+            _ => self.speak(chosen),
+        }
+    }
+
+    /// A device that is in says something; one that is not comes in.
+    fn speak(&mut self, chosen: usize) -> Result<(), String> {
+        if !self.devices[chosen].is_connected() {
+            return self.connect(chosen);
+        }
+        if !self.devices[chosen].is_open() {
+            return Ok(());
+        }
+        for _ in 0..=self.random.below(6) {
+            let to = self.random.below(self.forecast.accounts.len());
+            let device = (self.random.below(4) == 0)
+                .then(|| self.random.below(self.forecast.accounts[to].max(1)));
+            let origin = self.random.below(4) > 0;
+            let message = self.ledger.write(chosen, to, device, origin);
+            self.devices[chosen].say(message, self.ledger.xml(message));
+        }
+        Ok(())
+    }
+
+    /// Presence comes and goes, and so do people.
+    fn move_about(&mut self, chosen: usize) -> Result<(), String> {
+        let device = &mut self.devices[chosen];
+        if !device.is_connected() {
+            return self.connect(chosen);
+        }
+        match self.random.below(8) {
+            0 => device.present("<presence type='unavailable'/>"),
+            1 => device.present("<presence><priority>-1</priority></presence>"),
+            2..5 => device.present("<presence/>"),
+            5 => device.leave(),
+            6 => device.count(),
+            _ => device.confirm(self.ledger.heard(chosen)),
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, chosen: usize) -> Result<(), String> {
+        let from = std::net::IpAddr::from([127, 0, 2, 1 + chosen as u8]);
+        let line = self.world.connect(crate::scene::Way::Encrypted, Some(from), "")?;
+        self.devices[chosen].connect(line, &mut self.random);
+        Ok(())
+    }
+
+    /// The store fails now and then, or always, or no more.
+    fn turn_weather(&mut self) {
+        let (often, mut random) = (self.random.below(4), Random::new(self.random.number()));
+        let odds = match often {
+            0 => return self.world.store().clear_weather(),
+            1 => 2,
+            2 => 10,
+            _ => 50,
+        };
+        self.world.store().set_weather(move |step| match random.below(2 * odds) {
+            0 => Weather::Fails,
+            1 if step != Step::Statement => Weather::Slow(Duration::from_millis(1)),
+            _ => Weather::Fair,
+        });
+    }
+
+    fn server(&mut self, what: Server) -> Result<(), String> {
+        if what == Server::Restarts {
+            // A server that cannot read its database does not start.
+            self.world.store().clear_weather();
+        }
+        self.world.server(what)?;
+        self.ledger.server_ended(self.world.now(), what == Server::Crashes);
+        self.listen()?;
+        self.devices.iter_mut().for_each(Device::hang_up);
+        self.settle()
+    }
+
+    fn pass(&mut self, time: Duration) -> Result<(), String> {
+        // In several pieces, so that everybody has a turn whenever something may have happened.
+        let mut left = time;
+        while !left.is_zero() {
+            let piece = left.min(Duration::from_secs(5));
+            left -= piece;
+            self.world.pass(piece, &mut |_| {})?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Until nobody has anything to say any more.
+    fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..1000 {
+            self.world.settle();
+            if !self.listen()? {
+                return Ok(());
+            }
+        }
+        Err("it never comes to rest".to_owned())
+    }
+
+    /// Everybody takes what has come and says what there is to say. Returns whether anything was.
+    fn listen(&mut self) -> Result<bool, String> {
+        let (mut moved, now) = (false, self.world.now());
+        for (number, device) in self.devices.iter_mut().enumerate() {
+            let heard = device.turn(&mut self.random, number, now, &mut self.ledger)?;
+            moved |= heard.moved;
+            self.logins += usize::from(heard.opened);
+            self.resumed += usize::from(heard.resumed);
+        }
+        Ok(moved)
+    }
+
+    // --- the end ---
+
+    /// The sun comes out: everybody comes back, and gets everything.
+    fn calm(&mut self) -> Result<(), String> {
+        self.world.store().clear_weather();
+        self.devices.iter_mut().for_each(Device::recover);
+        for _ in 0..PATIENCE {
+            for chosen in 0..self.devices.len() {
+                if !self.devices[chosen].is_connected() {
+                    self.connect(chosen)?;
+                }
+            }
+            self.settle()?;
+            for device in self.devices.iter_mut().filter(|device| device.is_open()) {
+                device.present("<presence/>");
+                device.count();
+            }
+            self.settle()?;
+            let open = self.devices.iter().all(|it| it.is_open() && it.has_nothing_to_say());
+            if open && self.ledger.is_complete() {
+                return Ok(());
+            }
+            // A place that was refused too often waits for its turn, a lost session for its end.
+            self.pass(Duration::from_secs(20))?;
+        }
+        let stuck: Vec<String> =
+            self.devices.iter().filter(|it| !it.is_open()).map(|it| it.words()).collect();
+        let missing = self.ledger.missing();
+        Err(format!("after the storm these are not in: {stuck:?}; missing: {missing}"))
+    }
+
+    /// Everybody goes, and nothing is left behind.
+    fn empty(&mut self) -> Result<(), String> {
+        self.devices.iter_mut().for_each(Device::leave);
+        self.settle()?;
+        // Sessions that were left behind in the storm can be resumed for ten minutes.
+        self.pass(Duration::from_secs(11 * 60))?;
+        match self.world.sessions() {
+            0 => self.world.server(Server::Stops),
+            left => Err(format!("{left} sessions are left when everybody has gone")),
+        }
+    }
+}
+
+fn name(account: usize) -> String {
+    format!("user{account}")
+}

@@ -1,0 +1,424 @@
+//! What was said and what was heard, and what must be true of both.
+//!
+//! - A message that was acknowledged and not refused arrives (XEP-0198 over RFC 6121).
+//! - It arrives at the account it was written to, as it was written, and once in a session.
+//!   (Without a history, what was said again in a new session can come again: a repeat is known
+//!   by the log.)
+//! - What is refused arrives nowhere; without a failing disk nothing is refused.
+//! - At an account with one device, messages arrive in the order of their sender (without a
+//!   history what was under way to a lost session comes last); and what the device has confirmed comes in no later session, unless the server was killed less than a
+//!   second after the confirmation, or the disk failed until it was. (What was for one device
+//!   alone can reach it ahead of others that wait; then its confirmation is known only as long as
+//!   the server runs.)
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use whoelse_core::Time;
+
+/// Confirmations are noted at most this late (`core::keeper`).
+const NOTED: Duration = Duration::from_secs(1);
+
+/// What the sender knows of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Nothing yet.
+    Underway,
+    /// The server has counted it.
+    Acknowledged,
+    /// The server has answered it with an error.
+    Refused,
+    /// Its session was lost before, and it was not said again.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Message {
+    /// The device that wrote it.
+    from: usize,
+    /// The account it is for.
+    to: usize,
+    /// The device it is for, if it is for one alone.
+    device: Option<usize>,
+    /// By which a repeat is known.
+    origin: bool,
+    fate: Fate,
+    /// How often it was said.
+    tries: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Receipt {
+    message: usize,
+    session: usize,
+    at: Time,
+    /// When it was certain that the server knew of it.
+    confirmed: Option<Time>,
+}
+
+/// Everything that was said and heard.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    messages: Vec<Message>,
+    /// By device.
+    receipts: Vec<Vec<Receipt>>,
+    /// The session of each device, numbered over all.
+    sessions: Vec<usize>,
+    /// What each session has got, so that once is enough.
+    heard: HashSet<(usize, usize)>,
+    begun: usize,
+    /// When the server ended, and whether it was killed.
+    ends: Vec<(Time, bool)>,
+    /// The account of each device, and how many devices an account has.
+    accounts: Vec<usize>,
+    devices: Vec<usize>,
+    disk: bool,
+    history: bool,
+}
+
+impl Ledger {
+    /// For accounts with so many devices each. `disk`: the store may fail. `history`: what passes
+    /// is kept as well.
+    pub fn new(devices: &[usize], disk: bool, history: bool) -> Ledger {
+        let each = devices.iter().enumerate();
+        let accounts: Vec<usize> =
+            each.flat_map(|(account, count)| std::iter::repeat_n(account, *count)).collect();
+        Ledger {
+            receipts: vec![Vec::new(); accounts.len()],
+            sessions: vec![0; accounts.len()],
+            accounts,
+            devices: devices.to_vec(),
+            disk,
+            history,
+            ..Ledger::default()
+        }
+    }
+
+    // --- said ---
+
+    /// A device writes to an account, or to one device of it. Returns the message's number.
+    pub fn write(&mut self, from: usize, to: usize, device: Option<usize>, origin: bool) -> usize {
+        let fate = Fate::Underway;
+        self.messages.push(Message { from, to, device, origin, fate, tries: 1 });
+        self.messages.len() - 1
+    }
+
+    /// The stanza.
+    pub fn xml(&self, message: usize) -> String {
+        let it = &self.messages[message];
+        let device = it.device.map(|device| format!("/d{device}")).unwrap_or_default();
+        let origin = match it.origin {
+            true => format!("<origin-id xmlns='urn:xmpp:sid:0' id='m{message}'/>"),
+            false => String::new(),
+        };
+        format!(
+            "<message to='user{}@localhost{device}' type='chat' id='m{message}'>\
+             <body>m{message}</body>{origin}</message>",
+            it.to
+        )
+    }
+
+    /// The server has counted it.
+    pub fn acknowledged(&mut self, message: usize) {
+        let it = &mut self.messages[message];
+        if it.fate == Fate::Underway {
+            it.fate = Fate::Acknowledged;
+        }
+    }
+
+    /// The server has answered it with an error.
+    pub fn refused(&mut self, from: usize, id: &str) -> Result<(), String> {
+        let message = self.number(id)?;
+        let it = &mut self.messages[message];
+        if it.from != from {
+            return Err(format!("device {from} hears that {id} was refused, which is not its own"));
+        }
+        if !self.disk {
+            return Err(format!("{id} was refused, and nothing is wrong with the disk"));
+        }
+        it.fate = Fate::Refused;
+        Ok(())
+    }
+
+    /// Its session is lost. Whether it can be said again: its repeat would be known.
+    pub fn session_lost(&mut self, message: usize) -> bool {
+        let it = &mut self.messages[message];
+        match it.fate {
+            Fate::Underway if it.origin => {
+                it.tries += 1;
+                true
+            }
+            Fate::Underway => {
+                it.fate = Fate::Unknown;
+                false
+            }
+            Fate::Acknowledged | Fate::Refused | Fate::Unknown => false,
+        }
+    }
+
+    // --- heard ---
+
+    /// A new session of a device.
+    pub fn session_began(&mut self, device: usize) {
+        self.begun += 1;
+        self.sessions[device] = self.begun;
+    }
+
+    /// The server has ended, by order or not.
+    pub fn server_ended(&mut self, now: Time, crash: bool) {
+        self.ends.push((now, crash));
+    }
+
+    /// A device hears a message.
+    pub fn received(
+        &mut self,
+        device: usize,
+        to: Option<&str>,
+        body: &str,
+        now: Time,
+    ) -> Result<(), String> {
+        let message = self.number(body)?;
+        let it = &self.messages[message];
+        let own = format!("user{}@localhost", self.accounts[device]);
+        let bare = to.map(|to| to.split_once('/').map_or(to, |(bare, _)| bare));
+        if it.to != self.accounts[device] || bare != Some(own.as_str()) {
+            return Err(format!("device {device} of {own} hears {body}, addressed to {to:?}"));
+        }
+        let session = self.sessions[device];
+        if !self.heard.insert((session, message)) && self.is_repeat_known(message) {
+            return Err(format!(
+                "device {device} hears {body} twice in session {session}: {it:?}, {:#?}",
+                self.receipts[device].iter().filter(|it| it.message == message).collect::<Vec<_>>()
+            ));
+        }
+        self.receipts[device].push(Receipt { message, session, at: now, confirmed: None });
+        Ok(())
+    }
+
+    /// How many messages a device has heard so far.
+    pub fn heard(&self, device: usize) -> usize {
+        self.receipts[device].len()
+    }
+
+    /// The server knows for certain that the device has these first ones, as far as they came in
+    /// its present session.
+    pub fn confirmed(&mut self, device: usize, first: usize, now: Time) {
+        let session = self.sessions[device];
+        let receipts = self.receipts[device].get_mut(..first).unwrap_or_default();
+        let open = |it: &&mut Receipt| it.session == session && it.confirmed.is_none();
+        receipts.iter_mut().rev().take_while(open).for_each(|it| it.confirmed = Some(now));
+    }
+
+    /// Whether the server would know it if it were said again, or it never was.
+    fn is_repeat_known(&self, message: usize) -> bool {
+        self.history || self.messages[message].tries == 1
+    }
+
+    fn number(&self, id: &str) -> Result<usize, String> {
+        let number = id.strip_prefix('m').and_then(|number| number.parse().ok());
+        number
+            .filter(|number| *number < self.messages.len())
+            .ok_or_else(|| format!("`{id}` was never written"))
+    }
+
+    // --- what must be true ---
+
+    /// Whether everything that was acknowledged has arrived.
+    pub fn is_complete(&self) -> bool {
+        self.lost().is_empty()
+    }
+
+    /// What is missing, for whoever wants to know why.
+    pub fn missing(&self) -> String {
+        let lost = self.lost();
+        let shown = lost.iter().take(10).map(|at| format!("m{at} {:?}", self.messages[*at]));
+        format!("{}: {:#?}", lost.len(), shown.collect::<Vec<_>>())
+    }
+
+    fn lost(&self) -> Vec<usize> {
+        let all = self.receipts.iter().flatten();
+        let arrived: HashSet<usize> = all.map(|receipt| receipt.message).collect();
+        let acknowledged = |it: &Message| it.fate == Fate::Acknowledged;
+        let each = self.messages.iter().enumerate();
+        each.filter(|(at, it)| acknowledged(it) && !arrived.contains(at))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// Checks everything.
+    pub fn check(&self) -> Result<(), String> {
+        if !self.is_complete() {
+            return Err(format!("acknowledged, and not arrived: {}", self.missing()));
+        }
+        for (device, receipts) in self.receipts.iter().enumerate() {
+            self.check_refused(receipts)?;
+            if self.devices[self.accounts[device]] == 1 {
+                self.check_repeats(device, receipts)?;
+                if !self.disk && self.history {
+                    self.check_order(device, receipts)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_refused(&self, receipts: &[Receipt]) -> Result<(), String> {
+        let wrong = receipts.iter().find(|receipt| {
+            let it = &self.messages[receipt.message];
+            // Of one that was said again an earlier try can have succeeded.
+            it.fate == Fate::Refused && it.tries == 1
+        });
+        wrong.map_or(Ok(()), |it| Err(format!("m{} was refused, and arrived", it.message)))
+    }
+
+    /// Each message for the first time, in the order of its sender. What is for one device alone
+    /// reaches it before it is available, and so before others; it has an order of its own.
+    fn check_order(&self, device: usize, receipts: &[Receipt]) -> Result<(), String> {
+        let mut newest: HashMap<(usize, bool), usize> = HashMap::new();
+        let mut seen = HashSet::new();
+        for receipt in receipts.iter().filter(|it| seen.insert(it.message)) {
+            let it = &self.messages[receipt.message];
+            if it.device.is_some() {
+                continue;
+            }
+            let newest = newest.entry((it.from, it.device.is_some())).or_default();
+            if receipt.message < *newest {
+                return Err(format!("device {device} got m{} after m{newest}", receipt.message));
+            }
+            *newest = receipt.message;
+        }
+        Ok(())
+    }
+
+    fn check_repeats(&self, device: usize, receipts: &[Receipt]) -> Result<(), String> {
+        let mut before: HashMap<usize, &Receipt> = HashMap::new();
+        for receipt in receipts {
+            let Some(first) = before.insert(receipt.message, receipt) else { continue };
+            let Some(confirmed) = first.confirmed else { continue };
+            if !self.is_repeat_known(receipt.message) {
+                continue;
+            }
+            let early = self.messages[receipt.message].device.is_some();
+            let excused = self.ends.iter().any(|(end, crash)| {
+                (confirmed..=receipt.at).contains(end)
+                    && (early || *crash && (self.disk || end.since(confirmed) <= NOTED))
+            });
+            if !excused {
+                return Err(format!(
+                    "device {device} had confirmed m{} at {} in session {}, and got it again at \
+                     {} in session {}",
+                    receipt.message,
+                    confirmed.stamp(),
+                    first.session,
+                    receipt.at.stamp(),
+                    receipt.session
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages whose sender knows what became of them, those of them refused, and how often a
+    /// device got one that it had got in an earlier session.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let with = |fate| self.messages.iter().filter(|it| it.fate == fate).count();
+        let again = self.receipts.iter().map(|receipts| {
+            let different: HashSet<usize> = receipts.iter().map(|it| it.message).collect();
+            receipts.len() - different.len()
+        });
+        let refused = with(Fate::Refused);
+        (with(Fate::Acknowledged) + refused, refused, again.sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const OTTO: Option<&str> = Some("user1@localhost");
+
+    /// Ulla (device 0) has written two messages to otto (device 1), both acknowledged.
+    fn two() -> Ledger {
+        let mut ledger = Ledger::new(&[1, 1], false, true);
+        for message in 0..2 {
+            assert_eq!(ledger.write(0, 1, None, true), message);
+            ledger.acknowledged(message);
+        }
+        ledger.session_began(1);
+        ledger
+    }
+
+    fn at(seconds: i64) -> Time {
+        Time(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn each_once_in_order_is_well() {
+        let mut ledger = two();
+        ledger.received(1, OTTO, "m0", at(1)).unwrap();
+        ledger.received(1, OTTO, "m1", at(1)).unwrap();
+
+        ledger.check().unwrap();
+        assert_eq!(ledger.counts(), (2, 0, 0));
+    }
+
+    #[test]
+    fn a_message_that_was_acknowledged_and_is_lost_is_seen() {
+        let mut ledger = two();
+        ledger.received(1, OTTO, "m1", at(1)).unwrap();
+
+        assert!(ledger.check().unwrap_err().contains("m0"));
+    }
+
+    #[test]
+    fn a_message_twice_in_a_session_or_at_somebody_else_is_seen() {
+        let mut ledger = two();
+        ledger.received(1, OTTO, "m0", at(1)).unwrap();
+
+        assert!(ledger.received(1, OTTO, "m0", at(1)).is_err());
+        assert!(ledger.received(0, Some("user0@localhost"), "m1", at(1)).is_err());
+        assert!(ledger.received(1, Some("user0@localhost"), "m1", at(1)).is_err());
+        assert!(ledger.received(1, OTTO, "m2", at(1)).is_err());
+    }
+
+    #[test]
+    fn disorder_is_seen() {
+        let mut ledger = two();
+        ledger.received(1, OTTO, "m1", at(1)).unwrap();
+        ledger.received(1, OTTO, "m0", at(1)).unwrap();
+
+        assert!(ledger.check().unwrap_err().contains("m0 after m1"));
+    }
+
+    #[test]
+    fn a_repeat_of_what_was_confirmed_needs_a_crash_within_a_second() {
+        for (crash, well) in [(None, false), (Some(at(2)), true), (Some(at(9)), false)] {
+            let mut ledger = two();
+            ledger.received(1, OTTO, "m0", at(1)).unwrap();
+            ledger.received(1, OTTO, "m1", at(1)).unwrap();
+            ledger.confirmed(1, 2, at(1));
+            crash.into_iter().for_each(|crash| ledger.server_ended(crash, true));
+            ledger.session_began(1);
+            ledger.received(1, OTTO, "m1", at(10)).unwrap();
+
+            assert_eq!(ledger.check().is_ok(), well, "{crash:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_must_not_arrive() {
+        let mut ledger = Ledger::new(&[1, 1], true, true);
+        ledger.write(0, 1, None, true);
+        ledger.refused(0, "m0").unwrap();
+        ledger.session_began(1);
+        ledger.received(1, OTTO, "m0", at(1)).unwrap();
+
+        assert!(ledger.check().unwrap_err().contains("refused"));
+    }
+
+    #[test]
+    fn without_a_failing_disk_nothing_is_refused() {
+        assert!(two().refused(0, "m0").is_err());
+    }
+}
