@@ -160,12 +160,7 @@ async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
             return;
         }
     }
-    // Who got a copy when it came has it; if that is lost as well, it is in the archive.
-    let archived = keep(&parsed) == Keep::Archived && node.settings().history.is_some();
     for other in account.sessions() {
-        if archived && other.has_copy(seq) {
-            return;
-        }
         match other.has_had(seq, alone) {
             Had::Not => {}
             Had::Yes => return,
@@ -179,12 +174,17 @@ async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
     // One that is there is better than one that may come back.
     others.sort_by_key(|other| !other.is_attached());
     let past = account.sessions().into_iter().filter(|other| other.will_confirm_past(seq));
+    // Who got a copy when it came has it; if that is lost as well, it is in the archive.
+    let archived = keep(&parsed) == Keep::Archived && node.settings().history.is_some();
+    let mut is_copied = false;
     for other in others.into_iter().chain(past) {
-        if other.push_early(item.clone(), seq).is_ok() {
+        if archived && other.has_copy(seq) {
+            is_copied = true;
+        } else if other.push_early(item.clone(), seq).is_ok() {
             return;
         }
     }
-    if seq <= account.confirmed.load(Ordering::Acquire) {
+    if !is_copied && seq <= account.confirmed.load(Ordering::Acquire) {
         store_late(node, session, &item.stanza).await;
     }
 }
