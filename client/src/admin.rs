@@ -7,13 +7,14 @@
 use std::time::SystemTime;
 
 use whoelse_stream::Password;
+use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Stanza, ns};
 
 use crate::commands::{completed, execute};
 use crate::link::Link;
 use crate::message::parse_time;
 use crate::nested;
-use crate::request::RequestError;
+use crate::request::{Request, RequestError};
 
 const ADD: &str = "http://jabber.org/protocol/admin#add-user";
 const REMOVE: &str = "http://jabber.org/protocol/admin#delete-user";
@@ -30,6 +31,16 @@ const FOR_EVER: &str = "for ever";
 /// Has the configuration read again. What has changed comes back, a line each.
 pub async fn reload(link: &mut Link) -> Result<String, RequestError> {
     note(&run(link, RELOAD, &[]).await?)
+}
+
+/// XEP-0092: which version the server runs.
+pub async fn version(link: &mut Link) -> Result<String, RequestError> {
+    let server = BareJid::new(None, link.me().domain()).map_err(|_| RequestError::Unreadable)?;
+    let question = Request::get(Element::new("query").xmlns(ns::VERSION));
+    let answer = link.request(question.to(server.into())).await?;
+    let query = nested::find(&answer, "query", ns::VERSION).ok_or(RequestError::Unreadable)?;
+    let version = nested::each(&query, "version").next();
+    version.map(|version| version.text().to_string()).ok_or(RequestError::Unreadable)
 }
 
 /// Makes an account.

@@ -36,7 +36,11 @@ impl Node {
         // Asked before this try is counted: what matters is how many have failed.
         let known_only = self.guard.only_known_places(&key, now);
         if let Err(blocked) = self.guard.begin(&key, place, self.settings().block_duration, now) {
-            tracing::info!(account = localpart, place = place.as_str(), "login_blocked");
+            tracing::info!(
+                account = self.shown(localpart),
+                place = place.as_str(),
+                "login_blocked"
+            );
             return LookupAnswer::Refused(refuse_blocked(&blocked, now));
         }
         let hash = match mechanism {
@@ -89,7 +93,7 @@ impl Node {
     pub async fn login_failed(&self, localpart: &str, place: &Place) -> Refusal {
         let key = self.login_key(localpart);
         let now = self.clock.now();
-        tracing::info!(account = localpart, place = place.as_str(), "login_refused");
+        tracing::info!(account = self.shown(localpart), place = place.as_str(), "login_refused");
         let refusal = Refusal::new(SaslCondition::NotAuthorized);
         let refusal = match self.guard.failed(&key, place, now) {
             Some(until) => refusal
@@ -110,13 +114,17 @@ impl Node {
         let key = self.login_key(localpart);
         self.guard.succeeded(&key, place);
         if self.guard.is_disabled(&key, self.clock.now()) {
-            tracing::info!(account = localpart, place = place.as_str(), "login_disabled");
+            tracing::info!(
+                account = self.shown(localpart),
+                place = place.as_str(),
+                "login_disabled"
+            );
             return Err(refuse_blocked(&Blocked::ByAdministrator, self.clock.now()));
         }
         let account = self.account_named(localpart).await;
         match account {
             Ok(Some(account)) => {
-                tracing::info!(account = localpart, place = place.as_str(), "login");
+                tracing::info!(account = self.shown(localpart), place = place.as_str(), "login");
                 self.save_success(self.guard.rows(&key, place), account.id, place);
                 Ok(())
             }
@@ -204,7 +212,11 @@ impl Node {
                 self.create_account(&username, password).await?;
                 self.guard.succeeded(&self.login_key(&username), place);
                 self.numbers.registered.one();
-                tracing::info!(account = %username, place = place.as_str(), "registered");
+                tracing::info!(
+                    account = self.shown(&username),
+                    place = place.as_str(),
+                    "registered"
+                );
                 Ok(RegisterAnswer::Done)
             }
         }
@@ -301,6 +313,11 @@ impl Node {
     /// Whether the administrator has blocked an account.
     pub(crate) fn is_disabled(&self, account: &Account) -> bool {
         self.guard.is_disabled(&self.login_key(account.name()), self.clock.now())
+    }
+
+    /// An account in the log, as it is there everywhere: not one that must exist.
+    pub(crate) fn shown(&self, localpart: &str) -> String {
+        format!("{localpart}@{}", self.domain_name())
     }
 
     fn login_key(&self, localpart: &str) -> String {

@@ -58,7 +58,7 @@ impl Node {
             self.clock.now(),
         ));
         self.seat(account, &session)?;
-        tracing::info!(session = session.id, jid = %session.jid, "session_bound");
+        tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_bound");
         Ok(Hold { session, epoch: 1 })
     }
 
@@ -179,7 +179,7 @@ impl Node {
             Ok((epoch, handled, confirmed)) => {
                 self.confirm(&session, confirmed);
                 session.heard(self.clock.now());
-                tracing::info!(session = session.id, jid = %session.jid, "session_resumed");
+                tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_resumed");
                 Ok((Hold { session, epoch }, handled))
             }
             Err(ResumeRefused::Gone | ResumeRefused::Unsettled) => {
@@ -218,7 +218,7 @@ impl Node {
             Err(Superseded) => {}
             Ok(false) => self.end(&hold.session).await,
             Ok(true) => {
-                tracing::info!(session = hold.session.id, jid = %hold.session.jid, "session_detached");
+                tracing::info!(session = hold.session.id, account = %hold.session.account.jid(), resource = hold.session.resource(), "session_detached");
                 self.expire_later(hold);
             }
         }
@@ -255,7 +255,7 @@ impl Node {
         let left = session.finish();
         session.account.drop_session(session.id);
         if let Some(left) = left {
-            tracing::info!(session = session.id, jid = %session.jid, "session_ended");
+            tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_ended");
             presence::end(self, session, left.was_available, left.directed);
             delivery::undelivered(self, session, left.unconfirmed).await;
         }

@@ -77,7 +77,7 @@ impl Node {
         let (node, localpart) = (self.clone(), localpart.to_owned());
         tokio::spawn(async move {
             if let Err(error) = node.add_lacking(&localpart, password).await {
-                tracing::warn!(account = localpart, %error, "verifiers_not_completed");
+                tracing::warn!(account = node.shown(&localpart), %error, "verifiers_not_completed");
             }
         });
     }

@@ -15,6 +15,7 @@ use crate::connection::Io;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +42,8 @@ struct Shown {
     end_point: Option<Vec<u8>>,
     fingerprint: Fingerprint,
     end: Option<Time>,
+    /// The certificate itself.
+    own: CertificateDer<'static>,
 }
 
 impl Tls {
@@ -73,6 +76,11 @@ impl Tls {
     /// The certificate and the key that are read.
     pub fn files(&self) -> (PathBuf, PathBuf) {
         (**self.files.load()).clone()
+    }
+
+    /// Whether the certificate is for a domain.
+    pub fn names(&self, domain: &str) -> bool {
+        self_signed::names(&self.current.load().own, domain)
     }
 
     /// Until when the certificate is valid, if it says so.
@@ -127,6 +135,7 @@ impl Shown {
             end_point: server_end_point(&own),
             fingerprint: Fingerprint::of(&own),
             end: validity::end(&own),
+            own: own.into(),
         })
     }
 }

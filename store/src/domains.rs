@@ -73,7 +73,7 @@ async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
     roster::adopt(conn, domain).await
 }
 
-async fn domains(conn: &mut AnyConnection) -> Result<Vec<Domain>> {
+pub(crate) async fn domains(conn: &mut AnyConnection) -> Result<Vec<Domain>> {
     let row = |row: &AnyRow| Ok(Domain { id: row.try_get(0)?, name: row.try_get(1)? });
     sqlx::query(LIST).fetch_all(conn).await?.iter().map(row).collect()
 }

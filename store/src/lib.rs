@@ -24,6 +24,7 @@ mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
 mod history;
+mod inspect;
 mod log;
 mod numbers;
 mod open;
@@ -50,6 +51,7 @@ pub use credentials::StoredVerifier;
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use history::{Page, Query};
+pub use inspect::{Inspection, inspect};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, REPEAT_WINDOW};
 pub use open::Store;
 pub use place::{Place, PlaceError, PostgresUrl};

@@ -58,6 +58,11 @@ pub(crate) async fn check(conn: &mut AnyConnection, dialect: Dialect) -> Result<
     }
 }
 
+/// Returns the version the database has, if it is one of ours.
+pub(crate) async fn found(conn: &mut AnyConnection, dialect: Dialect) -> Option<i64> {
+    current(conn, dialect).await.ok()
+}
+
 async fn migrate_along(
     conn: &mut AnyConnection,
     dialect: Dialect,

@@ -104,6 +104,17 @@ impl Raw {
         }
     }
 
+    /// The certificate that the server has shown.
+    pub fn certificate(&self) -> Vec<u8> {
+        self.io.conn.peer_certificates().unwrap()[0].to_vec()
+    }
+
+    /// Asks for a sign of life, and waits for it.
+    pub fn ping(&mut self) {
+        self.send("<iq type='get' id='alive'><ping xmlns='urn:xmpp:ping'/></iq>").unwrap();
+        self.stanza(|stanza| stanza.id() == Some("alive")).unwrap();
+    }
+
     /// Logged in and available.
     pub fn online(to: SocketAddr, name: &str) -> Raw {
         let mut raw = Raw::connect(to, None).unwrap().log_in(name).unwrap();

@@ -148,12 +148,21 @@ impl Server {
     fn run(home: Arc<Home>, command: &mut Command, args: &[&str]) -> Server {
         let mut child = command.spawn().unwrap();
         let mut lines = Lines::of(child.stdout.take().unwrap());
-        lines.add(child.stderr.take().unwrap());
+        // It may go to a file.
+        if let Some(log) = child.stderr.take() {
+            lines.add(log);
+        }
         // Ready when it says where it listens.
         let line = lines.wait_for("the server listens", |line| port_of(line).is_some());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port_of(&line).unwrap()));
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         Server { child, lines, address, home, args }
+    }
+
+    /// Runs a command of a test's own that starts a server.
+    #[track_caller]
+    pub fn run_alone(home: Arc<Home>, command: &mut Command) -> Server {
+        Server::run(home, command, &[])
     }
 
     pub fn port(&self) -> u16 {

@@ -29,6 +29,8 @@ pub enum Action {
     User(User),
     /// Look after the server's domain.
     Domain(Domain),
+    /// Look at everything a server needs; status 1 if there is a problem.
+    Doctor(Doctor),
     /// Have a running server read its configuration again.
     Reload(Running),
     /// Look after the configuration.
@@ -194,6 +196,23 @@ pub enum DomainAction {
     },
 }
 
+/// `whoelse doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// With the settings of this file. [default: the quick start]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// With this data directory. [default: what the settings name]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Look for the domain's SRV records, too.
+    #[arg(long)]
+    pub dns: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `whoelse config`.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = false, disable_help_subcommand = true)]
@@ -354,7 +373,10 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         for (line, sentence) in [
-            ("whoelse", "say what to do: server, client, send, user, domain, reload, config"),
+            (
+                "whoelse",
+                "say what to do: server, client, send, user, domain, doctor, reload, config",
+            ),
             ("whoelse user", "say what to do: add, passwd, remove, block, unblock, list"),
             ("whoelse domain", "say what to do: rename (`whoelse domain --help` tells more)"),
             ("whoelse user add", "<NAME> is missing"),

@@ -6,6 +6,7 @@
 mod admin;
 mod cli;
 mod commands;
+mod doctor;
 mod hidden;
 mod terminal;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Action::Send(options) => admin::run(admin::send::run(options)),
         Action::User(options) => admin::run(admin::user::run(options)),
         Action::Domain(options) => admin::run(admin::domain::run(options)),
+        Action::Doctor(options) => doctor::run(options),
         Action::Reload(options) => admin::run(admin::reload::run(options)),
         Action::Config(options) => admin::run(admin::config::run(options)),
     }

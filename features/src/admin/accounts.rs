@@ -35,7 +35,8 @@ async fn add(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     })?;
     let password: Password = password(&values)?;
     cx.node.create_account(&name, password).await?;
-    tracing::info!(account = %name, by = %cx.session.jid, "account_added");
+    let account = format!("{name}@{}", cx.node.domain_name());
+    tracing::info!(account, by = %cx.session.jid, "account_added");
     Ok(CommandDone::info(format!("{name} is added")))
 }
 
@@ -64,7 +65,7 @@ async fn remove(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let mut names = Vec::new();
     for account in &accounts {
         cx.node.remove_account(account, || {}).await?;
-        tracing::info!(account = account.name(), by = %cx.session.jid, "account_removed");
+        tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_removed");
         names.push(account.name());
     }
     Ok(CommandDone::info(format!("{} removed", names.join(", "))))
@@ -83,7 +84,7 @@ async fn set_password(cx: Cx, values: Values) -> Result<CommandDone, StanzaError
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
     cx.node.set_password(&account, password(&values)?).await?;
-    tracing::info!(account = account.name(), by = %cx.session.jid, "password_set");
+    tracing::info!(account = %account.jid(), by = %cx.session.jid, "password_set");
     Ok(CommandDone::info(format!("{} has a new password", account.name())))
 }
 

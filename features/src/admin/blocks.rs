@@ -50,7 +50,7 @@ async fn block(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
             cx.node.end(&session).await;
         }
     }
-    tracing::info!(account = account.name(), by = %cx.session.jid, "account_blocked");
+    tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_blocked");
     Ok(CommandDone::info(match until {
         Time::NEVER => format!("{} is blocked", account.name()),
         until => format!("{} is blocked until {}", account.name(), until.stamp()),
@@ -70,6 +70,6 @@ async fn unblock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
     cx.node.set_account_blocked(account.name(), None).await;
-    tracing::info!(account = account.name(), by = %cx.session.jid, "account_unblocked");
+    tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_unblocked");
     Ok(CommandDone::info(format!("{} is not blocked", account.name())))
 }

@@ -59,8 +59,8 @@ pub(super) fn spawn(opened: Opened) {
 }
 
 async fn run(running: Running, mut driver: Box<Driver>, address: String) {
-    let (id, jid) = (driver.hold.session.id, driver.hold.session.jid.clone());
-    tracing::info!(session = id, %jid, address, "stream_opened");
+    let (id, account) = (driver.hold.session.id, driver.hold.session.account.jid().clone());
+    tracing::info!(session = id, %account, address, "stream_opened");
     if running.is_closing() {
         // It was bound while everybody else was told.
         driver.session().order_end(StreamError::new(StreamCondition::SystemShutdown));
@@ -70,7 +70,7 @@ async fn run(running: Running, mut driver: Box<Driver>, address: String) {
     let reason = driver.converse().await;
     guard.0 = None;
     node.numbers.disconnected.one("session", reason.name());
-    tracing::info!(session = id, %jid, address, reason = reason.name(), "stream_closed");
+    tracing::info!(session = id, %account, address, reason = reason.name(), "stream_closed");
     Box::pin(driver.finish(reason)).await;
     drop(running);
 }
@@ -86,7 +86,7 @@ impl Drop for Guard {
             && std::thread::panicking()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            tracing::error!(session = hold.session.id, jid = %hold.session.jid, "connection_failed");
+            tracing::error!(session = hold.session.id, account = %hold.session.account.jid(), "connection_failed");
             runtime.spawn(async move { node.connection_lost(&hold).await });
         }
     }

@@ -104,7 +104,7 @@ fn is_ours(certificate: &CertificateDer<'_>) -> bool {
     certificate.windows(MARK.len()).any(|window| window == MARK.as_bytes())
 }
 
-fn names(certificate: &CertificateDer<'_>, domain: &str) -> bool {
+pub(super) fn names(certificate: &CertificateDer<'_>, domain: &str) -> bool {
     let Ok(name) = ServerName::try_from(in_ascii(domain)) else { return true };
     ParsedCertificate::try_from(certificate)
         .and_then(|parsed| verify_server_name(&parsed, &name))

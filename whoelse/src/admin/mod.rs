@@ -7,11 +7,11 @@
 pub mod ask;
 pub mod config;
 pub mod domain;
-mod log;
+pub mod log;
 pub mod reload;
 pub mod send;
 pub mod server;
-mod socket;
+pub mod socket;
 mod systemd;
 pub mod user;
 mod users;

@@ -1,0 +1,104 @@
+//! Looking at a database without opening the store: nothing is made, migrated or repaired.
+//!
+//! For `whoelse doctor`, which must work beside a running server and change nothing.
+
+use std::path::Path;
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
+
+use crate::dialect::Dialect;
+use crate::{Result, domains, schema};
+
+/// SQLite, PRAGMA quick_check: everything but whether the indexes agree with their tables. Stops
+/// at the first few faults.
+const CHECK: &str = "PRAGMA quick_check(5)";
+
+/// What a look at a database file finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The version of its schema; `None` if it has none, or not one of ours.
+    pub version: Option<i64>,
+    /// The newest version this program knows.
+    pub known: i64,
+    /// What is broken; nothing if all is well.
+    pub faults: Vec<String>,
+    /// The domains that it serves, in the order they were made.
+    pub domains: Vec<String>,
+}
+
+/// Looks at a database file. `in_use`: a server has it open, or has not closed it.
+///
+/// # Errors
+///
+/// The file is not there, cannot be read, or is no database.
+pub async fn inspect(path: &Path, in_use: bool) -> Result<Inspection> {
+    sqlx::any::install_default_drivers();
+    // A file that nobody writes is looked at as if it lay on a read-only medium: reading it
+    // otherwise would leave files beside it.
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(!in_use);
+    let options = AnyConnectOptions::from_url(&options.to_url_lossy())?;
+    let mut conn = AnyConnection::connect_with(&options.disable_statement_logging()).await?;
+    let looked = look(&mut conn).await;
+    // What was seen stays seen, however closing goes.
+    let _ = conn.close().await;
+    looked
+}
+
+async fn look(conn: &mut AnyConnection) -> Result<Inspection> {
+    let mut faults = Vec::new();
+    for row in sqlx::query(CHECK).fetch_all(&mut *conn).await? {
+        let fault: String = row.try_get(0)?;
+        if fault != "ok" {
+            faults.push(fault);
+        }
+    }
+    let version = schema::found(conn, Dialect::Sqlite).await;
+    let domains = match version {
+        Some(1..) => domains::domains(conn).await?.into_iter().map(|domain| domain.name).collect(),
+        _ => Vec::new(),
+    };
+    Ok(Inspection { version, known: schema::KNOWN, faults, domains })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+
+    use super::*;
+    use crate::{Place, Store};
+
+    #[tokio::test]
+    async fn a_look_finds_version_and_domains_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("whoelse.db");
+        let store = Store::open(&Place::Sqlite(file.clone())).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        tx.ensure_domain("a.example").await.unwrap();
+        tx.commit().await.unwrap();
+
+        let beside_a_server = inspect(&file, true).await.unwrap();
+        store.close().await.unwrap();
+        let alone = inspect(&file, false).await.unwrap();
+
+        assert_eq!(beside_a_server, alone);
+        assert_eq!(alone.version, Some(alone.known));
+        assert_eq!((alone.faults.len(), alone.domains), (0, vec!["a.example".to_owned()]));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_database_is_an_error_and_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("whoelse.db");
+        assert!(inspect(&file, false).await.is_err());
+        assert!(!file.exists());
+
+        let poem = "this is not a database, it is a poem of some length\n".repeat(100);
+        fs::write(&file, &poem).unwrap();
+        assert!(inspect(&file, false).await.is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), poem);
+    }
+}

@@ -1,0 +1,220 @@
+//! The data directory, the database in it, and the file of accounts: whether they are there, can
+//! be read, and by nobody else.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::geteuid;
+use tokio::time::timeout;
+use whoelse_store::{Place, Store};
+
+use super::Finding;
+
+/// How long the database may be looked at. One of many gigabytes takes longer than anybody waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A write-ahead log beyond this is not being emptied: somebody holds the database open.
+const LARGE_LOG: u64 = 256 << 20;
+
+/// Looks at the directory.
+pub fn directory(data: &Path) -> Vec<Finding> {
+    let shown = data.display();
+    let about = match fs::metadata(data) {
+        Ok(about) => about,
+        Err(_) => {
+            let parent = std::path::absolute(data).ok();
+            let parent = parent.as_deref().and_then(Path::parent).unwrap_or(data);
+            return vec![match rustix::fs::access(parent, rustix::fs::Access::WRITE_OK) {
+                Ok(()) => Finding::ok("data", format!("{shown} will be made at the first start")),
+                Err(_) => Finding::problem(
+                    "data",
+                    format!("{shown} is not there and cannot be made"),
+                    format!("make it, or let the server's user write {}", parent.display()),
+                ),
+            }];
+        }
+    };
+    if !about.is_dir() {
+        let text = format!("{shown} is not a directory");
+        return vec![Finding::problem("data", text, "name another one with `data`")];
+    }
+    let own = geteuid().as_raw();
+    let mut findings = Vec::new();
+    if about.permissions().mode() & 0o077 != 0 {
+        findings.push(Finding::warning(
+            "data",
+            format!("others can look into {shown}"),
+            format!("`chmod 700 {shown}`"),
+        ));
+    }
+    if about.uid() == own && rustix::fs::access(data, rustix::fs::Access::WRITE_OK).is_err() {
+        let text = format!("{shown} cannot be written");
+        findings.push(Finding::problem("data", text, format!("`chmod 700 {shown}`")));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("data", format!("{shown} is there, for uid {}", about.uid())));
+    }
+    findings
+}
+
+/// What was found in the database.
+pub struct Database {
+    pub findings: Vec<Finding>,
+    /// The domain it serves.
+    pub domain: Option<String>,
+}
+
+/// Looks at the database.
+pub async fn database(place: &Place, running: bool) -> Database {
+    let only = |finding| Database { findings: vec![finding], domain: None };
+    let file = match place {
+        Place::Sqlite(file) => file,
+        elsewhere => return only(reached(elsewhere).await),
+    };
+    match file.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return only(Finding::ok("database", "will be made at the first start")),
+        Err(error) => {
+            let text = format!("{} cannot be looked at: {error}", file.display());
+            return only(Finding::problem("database", text, "run doctor as the server's user"));
+        }
+    }
+    let mut log = file.clone().into_os_string();
+    log.push("-wal");
+    let log = fs::metadata(&log).map_or(0, |about| about.len());
+    let look = whoelse_store::inspect(&file, running || log > 0);
+    let found = match timeout(PATIENCE, look).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            let text = format!("{} cannot be read: {error}", file.display());
+            let fix = "put back a copy of it that is sound";
+            return only(Finding::problem("database", text, fix));
+        }
+        Err(_) => {
+            let text = format!("too large to be looked at within {} s", PATIENCE.as_secs());
+            let fix = "`sqlite3 whoelse.db 'PRAGMA integrity_check'` takes its time";
+            return only(Finding::warning("database", text, fix));
+        }
+    };
+    let mut findings = Vec::new();
+    for fault in &found.faults {
+        let fix = "stop the server, keep the file, and put back a copy of it that is sound";
+        findings.push(Finding::problem("database", format!("is broken: {fault}"), fix));
+    }
+    match found.version {
+        Some(version) if version > found.known => findings.push(Finding::problem(
+            "database",
+            format!("is of schema {version}, this program knows {}", found.known),
+            "upgrade whoelse; it does not go back",
+        )),
+        Some(version) if version < found.known => findings.push(Finding::ok(
+            "database",
+            format!("is of schema {version}; the next start brings it to {}", found.known),
+        )),
+        Some(version) => findings.push(Finding::ok("database", format!("sound, schema {version}"))),
+        None => findings.push(Finding::problem(
+            "database",
+            format!("{} is none of ours", file.display()),
+            "name another data directory",
+        )),
+    }
+    if log > LARGE_LOG {
+        let text = format!("its write-ahead log has {} MiB", log >> 20);
+        let fix = "something holds the database open: end what reads it, then restart the server";
+        findings.push(Finding::warning("database", text, fix));
+    }
+    Database { findings, domain: found.domains.into_iter().next() }
+}
+
+/// Looks at a database on a server.
+async fn reached(place: &Place) -> Finding {
+    match timeout(PATIENCE, Store::check(place)).await {
+        Ok(Ok(())) => Finding::ok("database", "can be reached, and its schema is known"),
+        Ok(Err(error)) => {
+            let fix = "look at `database` in the configuration, and whether that server runs";
+            Finding::problem("database", error.to_string(), fix)
+        }
+        Err(_) => Finding::problem(
+            "database",
+            format!("does not answer within {} s", PATIENCE.as_secs()),
+            "look at the network between here and there",
+        ),
+    }
+}
+
+/// Looks at a file of names and passwords.
+pub fn credentials(file: &Path, required: bool) -> Vec<Finding> {
+    let shown = file.display();
+    match fs::metadata(file) {
+        Ok(about) if about.permissions().mode() & 0o077 != 0 => vec![Finding::warning(
+            "credentials",
+            format!("{shown}, which holds passwords, can be read by others"),
+            format!("`chmod 600 {shown}`, and remove it once the accounts are made"),
+        )],
+        Ok(_) => vec![Finding::ok("credentials", format!("{shown} is for its owner alone"))],
+        Err(error) if required => vec![Finding::problem(
+            "credentials",
+            format!("cannot read {shown}: {error}"),
+            "take `credentials` out of the configuration if the accounts are made",
+        )],
+        Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::State;
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_look_into_is_a_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        set_mode(dir.path(), 0o700);
+        assert_eq!(directory(dir.path())[0].state, State::Ok);
+
+        set_mode(dir.path(), 0o755);
+        assert_eq!(directory(dir.path())[0].state, State::Warning);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_yet_is_fine_if_it_can_be_made() {
+        let dir = tempfile::tempdir().unwrap();
+
+        assert_eq!(directory(&dir.path().join("data"))[0].state, State::Ok);
+        assert_eq!(directory(&dir.path().join("deep/data"))[0].state, State::Problem);
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(directory(&dir.path().join("file"))[0].state, State::Problem);
+    }
+
+    #[test]
+    fn passwords_that_others_can_read_are_a_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("credentials.txt");
+        assert_eq!(credentials(&file, false), []);
+        assert_eq!(credentials(&file, true)[0].state, State::Problem);
+
+        fs::write(&file, "alice secret\n").unwrap();
+        set_mode(&file, 0o644);
+        assert_eq!(credentials(&file, true)[0].state, State::Warning);
+        set_mode(&file, 0o600);
+        assert_eq!(credentials(&file, true)[0].state, State::Ok);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_none_is_a_problem() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::Sqlite(dir.path().join("whoelse.db"));
+        let found = database(&place, false).await.findings;
+        assert_eq!(found[0].state, State::Ok);
+
+        fs::write(dir.path().join("whoelse.db"), "no database ".repeat(500)).unwrap();
+        let found = database(&place, false).await.findings;
+        assert_eq!(found[0].state, State::Problem);
+    }
+}

@@ -1,0 +1,207 @@
+//! `whoelse doctor`: looks at everything a server needs, says what is not well, and how to mend it.
+//!
+//! It works beside a running server and without one, and changes nothing. Each file here looks at
+//! one thing and returns findings; this one prints them.
+
+mod certificate;
+mod clock;
+mod data;
+mod dns;
+mod network;
+mod running;
+mod system;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::json;
+use whoelse_server::Config;
+
+use crate::cli;
+use crate::terminal::text;
+
+/// How serious a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// As it should be.
+    Ok,
+    /// It works, and should be looked at.
+    Warning,
+    /// The server cannot work like this, or not for everybody.
+    Problem,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Warning => "warning",
+            State::Problem => "problem",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Finding {
+    state: State,
+    /// What it is about, in a word.
+    about: &'static str,
+    /// What was found.
+    text: String,
+    /// What to do, if something is to be done.
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn ok(about: &'static str, text: impl Into<String>) -> Finding {
+        Finding { state: State::Ok, about, text: text.into(), fix: None }
+    }
+
+    fn warning(about: &'static str, text: impl Into<String>, fix: impl Into<String>) -> Finding {
+        let (text, fix) = (text.into(), Some(fix.into()));
+        Finding { state: State::Warning, about, text, fix }
+    }
+
+    fn problem(about: &'static str, text: impl Into<String>, fix: impl Into<String>) -> Finding {
+        let (text, fix) = (text.into(), Some(fix.into()));
+        Finding { state: State::Problem, about, text, fix }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<8} {}: {}", self.state.name(), self.about, self.text)?;
+        match &self.fix {
+            Some(fix) => write!(f, "; {fix}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks at everything. Status 1 if there is a problem.
+pub fn run(options: cli::Doctor) -> ExitCode {
+    let as_json = options.json;
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            let _ = writeln!(io::stderr(), "whoelse: cannot start: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let findings = runtime.block_on(examine(options));
+    // A look that took too long may still be under way.
+    runtime.shutdown_background();
+    let text = if as_json { in_json(&findings) } else { in_lines(&findings) };
+    // Whoever reads it may have read enough.
+    let _ = writeln!(io::stdout(), "{text}");
+    match findings.iter().any(|finding| finding.state == State::Problem) {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+fn in_lines(findings: &[Finding]) -> String {
+    let lines: Vec<String> =
+        findings.iter().map(|finding| text::line(&finding.to_string())).collect();
+    lines.join("\n")
+}
+
+fn in_json(findings: &[Finding]) -> String {
+    let all: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "state": finding.state.name(),
+                "about": finding.about,
+                "text": finding.text,
+                "fix": finding.fix,
+            })
+        })
+        .collect();
+    let well = !findings.iter().any(|finding| finding.state == State::Problem);
+    json!({ "ok": well, "findings": all }).to_string()
+}
+
+async fn examine(options: cli::Doctor) -> Vec<Finding> {
+    let mut config = match &options.config {
+        Some(file) => match Config::from_file(file) {
+            Ok(config) => config,
+            Err(error) => {
+                let fix = "nothing else was looked at, mend this first";
+                return vec![Finding::problem("configuration", error.to_string(), fix)];
+            }
+        },
+        None => Config::quick_start(),
+    };
+    if let Some(data) = options.data {
+        config.data = data;
+    }
+    let mut findings = configuration(&config);
+    let server = running::find(&config.data).await;
+    findings.extend(server.findings.iter().cloned());
+    findings.extend(data::directory(&config.data));
+    let database = data::database(&config.place(), server.is_here()).await;
+    findings.extend(database.findings);
+    if let Some(file) = &config.credentials {
+        findings.extend(data::credentials(&file.path, file.required));
+    }
+    // What the database serves, if the configuration leaves it to it.
+    let domain = config.domain.clone().or(database.domain);
+    let domain = domain.unwrap_or_else(|| "localhost".to_owned());
+    findings.extend(network::listeners(&config, server.is_here()).await);
+    findings.extend(certificate::check(&config, &domain));
+    findings.extend(clock::check(&config.data).await);
+    findings.extend(system::disk(&config.data));
+    findings.extend(system::descriptors(&config.settings.limits, server.pid));
+    if options.dns {
+        findings.extend(dns::check(&config, &domain).await);
+    }
+    findings
+}
+
+fn configuration(config: &Config) -> Vec<Finding> {
+    let mut problems: Vec<String> = config.check().iter().map(ToString::to_string).collect();
+    if let Err(problem) = crate::admin::log::check(config.log.level.as_deref()) {
+        problems.push(problem);
+    }
+    if problems.is_empty() {
+        return vec![Finding::ok("configuration", config.summary())];
+    }
+    let fix = "the server does not start like this";
+    problems.into_iter().map(|text| Finding::problem("configuration", text, fix)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_a_line_with_what_to_do() {
+        let finding = Finding::warning("disk", "nearly full", "make room");
+
+        assert_eq!(finding.to_string(), "warning  disk: nearly full; make room");
+        assert_eq!(Finding::ok("disk", "fine").to_string(), "ok       disk: fine");
+    }
+
+    #[test]
+    fn json_has_the_same() {
+        let json = in_json(&[Finding::problem("disk", "full \u{1b}", "make room")]);
+
+        assert_eq!(
+            json,
+            r#"{"findings":[{"about":"disk","fix":"make room","state":"problem","text":"full \u001b"}],"ok":false}"#
+        );
+    }
+
+    #[test]
+    fn settings_that_do_not_go_together_are_a_problem() {
+        let mut config = Config::quick_start();
+        config.listen = vec![([0, 0, 0, 0], 5222).into()];
+
+        let found = configuration(&config);
+
+        assert!(found.iter().all(|finding| finding.state == State::Problem), "{found:?}");
+    }
+}
