@@ -2,10 +2,14 @@
 //!
 //! The features say their namespaces themselves; the answers are derived from what is wired.
 
-use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Reply, Target};
-use whoelse_xmpp::payload::xmpp_parsers::disco::{DiscoInfoQuery, DiscoItemsQuery};
+use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Reply, Target, Wiring};
+use whoelse_xmpp::payload::xmpp_parsers::disco::{
+    DiscoInfoQuery, DiscoInfoResult, DiscoItemsQuery, Identity,
+};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, StanzaError, ns};
+
+use crate::capabilities;
 
 /// XEP-0030.
 pub const FEATURE: Feature = Feature {
@@ -21,6 +25,10 @@ pub const FEATURE: Feature = Feature {
 async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
     may_ask(&cx)?;
     let mut answer = Element::new("query").xmlns(ns::DISCO_INFO);
+    let is_caps = |node: &String| capabilities::is_offered(&cx.node.wiring, node);
+    if cx.target == Target::Server && query.node.as_ref().is_none_or(is_caps) {
+        return Ok(Reply::of(&DiscoInfoResult { node: query.node, ..of_server(&cx.node.wiring) }));
+    }
     if let Some(node) = &query.node {
         answer = answer.attr("node", node);
         if cx.target != Target::Server {
@@ -38,14 +46,26 @@ async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
             .child(Element::new("feature").attr("var", ns::DATA));
         return Ok(Reply::encoded(answer.finish()));
     }
-    answer = answer.child(match cx.target {
-        Target::Server => identity("server", "im", Some("whoelse")),
-        Target::Own | Target::Other => identity("account", "registered", None),
-    });
+    answer = answer.child(identity("account", "registered", None));
     for feature in cx.node.wiring.disco() {
         answer = answer.child(Element::new("feature").attr("var", feature));
     }
     Ok(Reply::encoded(answer.finish()))
+}
+
+/// What the server says of itself: also what its capabilities are the hash of.
+pub(crate) fn of_server(wiring: &Wiring) -> DiscoInfoResult {
+    DiscoInfoResult {
+        node: None,
+        identities: vec![Identity {
+            category: "server".to_owned(),
+            type_: "im".to_owned(),
+            lang: None,
+            name: Some("whoelse".to_owned()),
+        }],
+        features: wiring.disco().iter().map(|&feature| feature.to_owned()).collect(),
+        extensions: Vec::new(),
+    }
 }
 
 async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {

@@ -11,6 +11,7 @@ pub mod admin;
 pub mod archive;
 pub mod blocking;
 pub mod broadcast;
+pub mod capabilities;
 pub mod carbons;
 pub mod commands;
 pub mod discovery;
@@ -31,6 +32,7 @@ pub mod whoelse;
 /// Every feature there is. Discovery and the table in `docs/xeps.md` are derived from it.
 pub const ALL: &[Feature] = &[
     discovery::FEATURE,
+    capabilities::FEATURE,
     ping::FEATURE,
     version::FEATURE,
     time::FEATURE,

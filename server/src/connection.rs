@@ -18,9 +18,10 @@ use crate::tls::{OwnFiles, Tls};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use whoelse_core::guard::Place;
-use whoelse_core::settings::Registration;
+use whoelse_core::settings::{Registration, Settings};
 use whoelse_core::{Node, Time};
 use whoelse_stream::scram::Hash;
 use whoelse_stream::server as stream;
@@ -89,6 +90,8 @@ struct Streams {
     starttls: Arc<stream::Config>,
     tls: Arc<stream::Config>,
     trusted: Arc<stream::Config>,
+    registration: Registration,
+    idle_seconds: (Option<u32>, Option<u32>),
 }
 
 impl Connections {
@@ -203,7 +206,11 @@ impl Connections {
     fn stream(&self, door: Door) -> Arc<stream::Config> {
         let mut streams = self.streams.load_full();
         let renamed = streams.domain != self.node.domain_name();
-        if renamed || streams.hashes != self.node.hashes() {
+        let settings = self.node.settings();
+        let changed = streams.registration != settings.registration
+            || streams.idle_seconds != idle_seconds(&settings);
+        drop(settings);
+        if renamed || changed || streams.hashes != self.node.hashes() {
             streams = Arc::new(Streams::of(&self.node));
             self.streams.store(streams.clone());
         }
@@ -230,15 +237,18 @@ impl Connections {
 impl Streams {
     fn of(node: &Node) -> Streams {
         let (domain, hashes) = (node.domain_name().to_string(), node.hashes());
+        let settings = node.settings();
+        let (registration, idle_seconds) = (settings.registration, idle_seconds(&settings));
         let with = |transport| {
             let mut config = stream::Config::new(domain.clone());
             config.hashes = hashes.to_vec();
             config.transport = transport;
-            config.registration = match node.settings().registration {
+            config.registration = match registration {
                 Registration::Open => stream::Registration::Open,
                 Registration::Closed => stream::Registration::Closed,
             };
             config.offers = node.wiring.offers(&node.settings());
+            config.idle_seconds = idle_seconds;
             Arc::new(config)
         };
         Streams {
@@ -247,8 +257,19 @@ impl Streams {
             trusted: with(stream::Transport::Trusted),
             domain,
             hashes,
+            registration,
+            idle_seconds,
         }
     }
+}
+
+/// XEP-0478: how long a client may be silent. Before its session is open all must be done within a
+/// time; then it is asked for a sign of life, or is logged out if that comes first.
+fn idle_seconds(settings: &Settings) -> (Option<u32>, Option<u32>) {
+    let whole = |time: Duration| u32::try_from(time.as_secs()).ok();
+    let timeout = Some(settings.idle_timeout).filter(|timeout| !timeout.is_zero());
+    let open = timeout.map_or(driver::SILENCE, |timeout| timeout.min(driver::SILENCE));
+    (whole(settings.limits.negotiation), whole(open))
 }
 
 /// One connection's task; counts itself.

@@ -3,7 +3,7 @@
 use crate::sasl::Mechanism;
 use crate::scram::downgrade::Offer;
 use compact_str::CompactString;
-use whoelse_xmpp::{Child, Stanza, ns, write::Element};
+use whoelse_xmpp::{Child, Limits, Stanza, ns, write::Element};
 
 /// Before TLS: STARTTLS and nothing else, so that nothing can pass in clear (security row 7).
 pub(crate) fn before_tls() -> Vec<u8> {
@@ -16,6 +16,7 @@ pub(crate) fn before_login(
     mechanisms: &[Mechanism],
     bindings: impl Iterator<Item = &'static str>,
     register: bool,
+    limits: (&Limits, Option<u32>),
 ) -> Vec<u8> {
     let mut features = Element::new("stream:features");
     let mut bindings = bindings.peekable();
@@ -32,20 +33,33 @@ pub(crate) fn before_login(
     if register {
         features = features.child(Element::new("register").xmlns(ns::REGISTER_FEATURE));
     }
-    features.finish().to_vec()
+    features.child(stream_limits(limits)).finish().to_vec()
 }
 
 /// After login: binding, the old session request as optional, stream management, and what the
 /// features of the server add.
-pub(crate) fn before_bind(offers: &[u8]) -> Vec<u8> {
+pub(crate) fn before_bind(offers: &[u8], limits: (&Limits, Option<u32>)) -> Vec<u8> {
     let session = Element::new("session").xmlns(ns::SESSION).child(Element::new("optional"));
     Element::new("stream:features")
         .child(Element::new("bind").xmlns(ns::BIND).child(Element::new("required")))
         .child(session)
         .child(Element::new("sm").xmlns(ns::SM))
+        .child(stream_limits(limits))
         .raw(offers)
         .finish()
         .to_vec()
+}
+
+/// XEP-0478: the largest element the stream takes from now on, and how long it may be silent.
+fn stream_limits((limits, idle): (&Limits, Option<u32>)) -> Element {
+    let number = |name, value: String| Element::new(name).text(&value);
+    let element = Element::new("limits")
+        .xmlns(ns::STREAM_LIMITS)
+        .child(number("max-bytes", limits.bytes.to_string()));
+    match idle {
+        Some(seconds) => element.child(number("idle-seconds", seconds.to_string())),
+        None => element,
+    }
 }
 
 /// What a server offers, as far as a client of ours cares.
@@ -110,7 +124,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::scram::Hash;
-    use whoelse_xmpp::{Frame, Limits, Scanner};
+    use whoelse_xmpp::{Frame, Scanner};
+
+    const LIMITS: (&Limits, Option<u32>) = (&Limits::AFTER_LOGIN, Some(60));
 
     fn read(features: &[u8]) -> Features {
         let mut scanner = Scanner::new(ns::CLIENT, Limits::AFTER_LOGIN);
@@ -136,10 +152,25 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_said_as_far_as_they_are_known() {
+        let text = |limits| String::from_utf8(stream_limits(limits).finish().to_vec()).unwrap();
+
+        assert_eq!(
+            text(LIMITS),
+            "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes>\
+             <idle-seconds>60</idle-seconds></limits>"
+        );
+        assert_eq!(
+            text((&Limits::BEFORE_LOGIN, None)),
+            "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>8192</max-bytes></limits>"
+        );
+    }
+
+    #[test]
     fn mechanisms_and_bindings_are_read_as_offered() {
         let offered = [Mechanism::Scram { hash: Hash::Sha1, plus: true }, Mechanism::Plain];
 
-        let features = read(&before_login(&offered, ["tls-exporter"].into_iter(), true));
+        let features = read(&before_login(&offered, ["tls-exporter"].into_iter(), true, LIMITS));
 
         assert_eq!(features.mechanisms, ["SCRAM-SHA-1-PLUS", "PLAIN"]);
         assert_eq!(features.channel_bindings, Some(vec!["tls-exporter".to_owned()]));
@@ -149,7 +180,7 @@ mod tests {
 
     #[test]
     fn without_bindings_and_registration_neither_is_named() {
-        let features = read(&before_login(&[Mechanism::Plain], [].into_iter(), false));
+        let features = read(&before_login(&[Mechanism::Plain], [].into_iter(), false, LIMITS));
 
         assert_eq!(features.channel_bindings, None);
         assert!(!features.register);
@@ -157,7 +188,7 @@ mod tests {
 
     #[test]
     fn after_login_binding_and_counting_are_offered() {
-        let features = read(&before_bind(b"<csi xmlns='urn:xmpp:csi:0'/>"));
+        let features = read(&before_bind(b"<csi xmlns='urn:xmpp:csi:0'/>", LIMITS));
 
         assert!(features.bind && features.sm && features.mechanisms.is_empty());
         assert!(!features.activity);
@@ -165,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_by_hand_mark_is_understood_where_it_is_offered() {
-        let features = read(&before_bind(b"<activity xmlns='urn:whoelse:activity:0'/>"));
+        let features = read(&before_bind(b"<activity xmlns='urn:whoelse:activity:0'/>", LIMITS));
 
         assert!(features.activity);
     }

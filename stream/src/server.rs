@@ -59,6 +59,9 @@ pub struct Config {
     pub before_login: Limits,
     /// And from then on.
     pub after_login: Limits,
+    /// Seconds without a byte after which the driver may break off or ask for a sign of life,
+    /// before and after login (XEP-0478).
+    pub idle_seconds: (Option<u32>, Option<u32>),
 }
 
 impl Config {
@@ -72,6 +75,7 @@ impl Config {
             offers: Vec::new(),
             before_login: Limits::BEFORE_LOGIN,
             after_login: Limits::AFTER_LOGIN,
+            idle_seconds: (None, None),
         }
     }
 }
@@ -368,11 +372,17 @@ impl Machine {
 
         let (features, state) = match stage {
             Stage::Tls => (features::before_tls(), State::BeforeTls),
-            Stage::Login => (
-                features::before_login(&self.offered(), self.bindings(), self.registers()),
-                State::BeforeLogin,
-            ),
-            Stage::Bind => (features::before_bind(&self.config.offers), State::BeforeBind),
+            Stage::Login => {
+                let limits = (&self.config.before_login, self.config.idle_seconds.0);
+                let (offered, bindings) = (self.offered(), self.bindings());
+                let features = features::before_login(&offered, bindings, self.registers(), limits);
+                (features, State::BeforeLogin)
+            }
+            Stage::Bind => {
+                // No features follow binding, so these limits are those of the open session.
+                let limits = (&self.config.after_login, self.config.idle_seconds.1);
+                (features::before_bind(&self.config.offers, limits), State::BeforeBind)
+            }
         };
         self.out.extend(features);
         Ok(state)

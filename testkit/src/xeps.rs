@@ -9,6 +9,7 @@ const BELOW: &[(u16, &str, &str)] = &[
     (368, "1.1.0", "`server`: direct TLS"),
     (440, "1.0.0", "`stream`: channel bindings named"),
     (474, "0.5.0", "`stream`: both ends compare what was offered"),
+    (478, "0.2.0", "`stream`: limits before and after login"),
 ];
 
 /// What a XEP is called.

@@ -70,6 +70,12 @@ pub const HINTS: &str = "urn:xmpp:hints";
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// XEP-0380: this message is encrypted.
 pub const EME: &str = "urn:xmpp:eme:0";
+/// XEP-0478.
+pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
+/// XEP-0115.
+pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// XEP-0012.
+pub const LAST: &str = "jabber:iq:last";
 /// XEP-0440.
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// RFC 6121, 2: the roster.

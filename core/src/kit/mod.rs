@@ -186,6 +186,7 @@ pub struct Wiring {
     started: Vec<taps::Periodic>,
     periodic: Vec<(Duration, taps::Periodic)>,
     offers: Vec<(OfferedIf, &'static str)>,
+    made_offers: Vec<fn(&Wiring) -> Vec<u8>>,
     commands: Vec<&'static Command>,
     disco: Vec<&'static str>,
     faults: Vec<String>,
@@ -340,6 +341,11 @@ impl Wiring {
         self.offers.push((when, xml));
     }
 
+    /// Adds an element to the stream features after login that depends on what is wired.
+    pub fn offer_made(&mut self, make: fn(&Wiring) -> Vec<u8>) {
+        self.made_offers.push(make);
+    }
+
     /// Adds an ad-hoc command (XEP-0050).
     pub fn command(&mut self, command: &'static Command) {
         if self.commands.iter().any(|known| known.node == command.node) {
@@ -361,7 +367,9 @@ impl Wiring {
     /// The stream features after login, encoded.
     pub fn offers(&self, settings: &Settings) -> Vec<u8> {
         let offers = self.offers.iter().filter(|(when, _)| when(settings));
-        offers.flat_map(|(_, xml)| xml.bytes()).collect()
+        let mut offers: Vec<u8> = offers.flat_map(|(_, xml)| xml.bytes()).collect();
+        offers.extend(self.made_offers.iter().flat_map(|make| make(self)));
+        offers
     }
 
     pub(crate) fn request<'a>(&'a self, verb: Verb, child: &'a Child) -> Option<&'a Route> {

@@ -27,7 +27,7 @@ use whoelse_xmpp::{Condition, StreamCondition, StreamError, ns};
 /// Bytes taken from a session's queue at once, and those that may wait to be written.
 const WRITE: usize = 64 << 10;
 /// A client that was silent for this long is asked for a sign of life.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// A connection with an open session.
 pub(super) struct Opened {

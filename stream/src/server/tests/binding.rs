@@ -16,7 +16,8 @@ fn after_login_binding_is_offered() {
     assert!(said.ends_with(
         "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><required/></bind>\
          <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
-         <sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/></stream:features>"
+         <sm xmlns='urn:xmpp:sm:3'/><limits xmlns='urn:xmpp:stream-limits:0'>\
+         <max-bytes>262144</max-bytes></limits><csi xmlns='urn:xmpp:csi:0'/></stream:features>"
     ));
 }
 

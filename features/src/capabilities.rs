@@ -1,0 +1,117 @@
+//! XEP-0115, Entity Capabilities: what the server can do in one hash among its stream features, so
+//! that a client which has seen it before need not ask.
+//!
+//! Only the server's own. What clients say of themselves travels in their presence untouched; the
+//! server remembers none of it, so nobody can poison what it would remember (security row 30).
+
+use whoelse_core::kit::{Feature, Wiring};
+use whoelse_xmpp::ns;
+use whoelse_xmpp::payload::encode;
+use whoelse_xmpp::payload::xmpp_parsers::caps::{Caps, compute_disco, hash_caps};
+use whoelse_xmpp::payload::xmpp_parsers::disco::DiscoInfoResult;
+use whoelse_xmpp::payload::xmpp_parsers::hashes::Algo;
+
+use crate::discovery;
+
+/// XEP-0115.
+pub const FEATURE: Feature = Feature {
+    name: "capabilities",
+    xeps: &[(115, "1.6.0")],
+    disco: &[ns::CAPS],
+    wire: |w| w.offer_made(offer),
+};
+
+/// Which program this is.
+const NODE: &str = env!("CARGO_PKG_REPOSITORY");
+
+fn offer(wiring: &Wiring) -> Vec<u8> {
+    caps(&discovery::of_server(wiring)).map(|caps| encode(&caps)).unwrap_or_default()
+}
+
+/// Whether a node of service discovery is that of the capabilities we offer now (6.2).
+pub(crate) fn is_offered(wiring: &Wiring, node: &str) -> bool {
+    let Some(asked) = node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#')) else {
+        return false;
+    };
+    wiring.disco().contains(&ns::CAPS)
+        && caps(&discovery::of_server(wiring)).is_some_and(|caps| encode_ver(&caps) == asked)
+}
+
+/// XEP-0115, 5.1: SHA-1, which everybody must know (9.1). It identifies and protects nothing.
+fn caps(info: &DiscoInfoResult) -> Option<Caps> {
+    let hash = hash_caps(&compute_disco(info), Algo::Sha_1).ok()?;
+    Some(Caps::new(NODE, hash))
+}
+
+fn encode_ver(caps: &Caps) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(&caps.ver)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn ver(query: &str) -> String {
+        let info: DiscoInfoResult = xso::from_bytes(query.as_bytes()).unwrap();
+        encode_ver(&caps(&info).unwrap())
+    }
+
+    #[test]
+    fn the_simple_example_of_the_specification_has_its_hash() {
+        let query = "<query xmlns='http://jabber.org/protocol/disco#info'>\
+            <identity category='client' name='Exodus 0.9.1' type='pc'/>\
+            <feature var='http://jabber.org/protocol/disco#info'/>\
+            <feature var='http://jabber.org/protocol/muc'/>\
+            <feature var='http://jabber.org/protocol/caps'/>\
+            <feature var='http://jabber.org/protocol/disco#items'/></query>";
+
+        assert_eq!(ver(query), "QgayPKawpkPSDYmwT/WM94uAlu0=");
+    }
+
+    #[test]
+    fn the_complex_example_of_the_specification_has_its_hash() {
+        let query = "<query xmlns='http://jabber.org/protocol/disco#info'>\
+            <identity xml:lang='en' category='client' name='Psi 0.11' type='pc'/>\
+            <identity xml:lang='el' category='client' name='\u{3a8} 0.11' type='pc'/>\
+            <feature var='http://jabber.org/protocol/caps'/>\
+            <feature var='http://jabber.org/protocol/disco#info'/>\
+            <feature var='http://jabber.org/protocol/disco#items'/>\
+            <feature var='http://jabber.org/protocol/muc'/>\
+            <x xmlns='jabber:x:data' type='result'>\
+            <field var='FORM_TYPE' type='hidden'><value>urn:xmpp:dataforms:softwareinfo</value></field>\
+            <field var='ip_version'><value>ipv4</value><value>ipv6</value></field>\
+            <field var='os'><value>Mac</value></field>\
+            <field var='os_version'><value>10.5.1</value></field>\
+            <field var='software'><value>Psi</value></field>\
+            <field var='software_version'><value>0.11</value></field></x></query>";
+
+        assert_eq!(ver(query), "q07IKJEyjvHSyhy//CH0CxmKi8w=");
+    }
+
+    #[test]
+    fn another_feature_is_another_hash() {
+        let all = discovery::of_server(&wired(&[]));
+        let some = discovery::of_server(&wired(&["ping"]));
+
+        assert_ne!(caps(&all).unwrap().ver, caps(&some).unwrap().ver);
+    }
+
+    #[test]
+    fn only_the_hash_of_now_is_a_node() {
+        let wiring = wired(&[]);
+        let ver = encode_ver(&caps(&discovery::of_server(&wiring)).unwrap());
+
+        assert!(is_offered(&wiring, &format!("{NODE}#{ver}")));
+        for node in [NODE.to_owned(), format!("{NODE}#"), format!("{NODE}#x{ver}"), ver.clone()] {
+            assert!(!is_offered(&wiring, &node), "{node}");
+        }
+        assert!(!is_offered(&wired(&["capabilities"]), &format!("{NODE}#{ver}")));
+    }
+
+    fn wired(off: &[&str]) -> Wiring {
+        let off = off.iter().map(|name| (*name).to_owned()).collect();
+        Wiring::of(crate::ALL, &off).unwrap()
+    }
+}
