@@ -13,6 +13,7 @@ use whoelse_xmpp::{BareJid, Class, Jid, Kind, Outgoing, Stanza, ns};
 use crate::account::Account;
 use crate::node::Node;
 use crate::rewriting;
+use crate::roster::Roster;
 use crate::roster::change::addressed;
 use crate::session::Session;
 use crate::settings::Contacts;
@@ -47,7 +48,9 @@ fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing
         return;
     }
     let first = node.note_online(&account);
+    let roster = account.roster();
     each_viewer(node, &account, |viewer| viewer.push_to_available(&presence));
+    take_back(node, session, &roster);
     if initial {
         tell_about_others(node, session);
         deliver_requests(node, session);
@@ -120,6 +123,20 @@ fn each_viewer(node: &Arc<Node>, subject: &Arc<Account>, tell: impl Fn(&Arc<Acco
             let roster = subject.roster();
             let viewers = roster.subscribers().filter_map(|jid| node.here(jid));
             viewers.filter(|it| passes(node, subject, it)).for_each(|viewer| tell(&viewer));
+        }
+    }
+}
+
+/// A subscription can end while presence is being told: who has lost it was told that the account is
+/// gone, perhaps before this presence came. `before` is the roster as it was when the telling began.
+fn take_back(node: &Node, session: &Session, before: &Arc<Roster>) {
+    let now = session.account.roster();
+    if node.settings().contacts == Contacts::Everyone || Arc::ptr_eq(before, &now) {
+        return;
+    }
+    for jid in before.subscribers().filter(|jid| !now.shows_to(jid)) {
+        if let Some(viewer) = node.here(jid) {
+            viewer.push_to_available(&unavailable(session.jid.as_str()));
         }
     }
 }

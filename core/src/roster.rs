@@ -217,6 +217,7 @@ impl Account {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use whoelse_store::Place;
 
     fn jid(name: &str) -> BareJid {
         BareJid::parse(&format!("{name}@a.example")).unwrap()
@@ -282,6 +283,34 @@ mod tests {
         assert_eq!(names(&roster, 0).as_deref(), Some(""));
         let roster = roster.with(&jid("eve"), Contact::default(), None);
         assert!(roster.get(&jid("eve")).is_none());
+    }
+
+    #[tokio::test]
+    async fn contacts_go_by_the_present_name_of_their_domain() {
+        let store = Store::open(&Place::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("old.example").await.unwrap();
+        let bob = tx.create_account(domain, "bob", &[], 1).await.unwrap().unwrap();
+        let request = Bytes::from_static(b"<presence type='subscribe'></presence>");
+        for row in [
+            Contact { state: State { from: true, ..State::default() }, ..listed(1) }
+                .to_row(&format!("eve@#{domain}")),
+            Contact { request: request.clone(), ..Contact::default() }
+                .to_row(&format!("ada@#{domain}")),
+            listed(2).to_row("mona@far.example"),
+        ] {
+            tx.write_roster_row(bob, &row).await.unwrap();
+        }
+        tx.rename_domain("old.example", "new.example").await.unwrap();
+        tx.commit().await.unwrap();
+
+        let roster = Roster::load(&store, bob, &store.domains().await.unwrap()).await.unwrap();
+
+        assert!(roster.shows_to(&BareJid::parse("eve@new.example").unwrap()));
+        let contacts: Vec<_> = roster.contacts().map(|(jid, _)| jid.as_str()).collect();
+        assert_eq!(contacts, ["eve@new.example", "mona@far.example"]);
+        let asks: Vec<_> = roster.requests().map(|(jid, it)| (jid.as_str(), &it.request)).collect();
+        assert_eq!(asks, [("ada@new.example", &request)]);
     }
 
     #[test]

@@ -278,6 +278,8 @@ impl Letter {
         let said = rewriting::for_roster(&self.stanza, self.lang.as_deref(), &[]).bytes;
         let other = account.cloned();
         Routed::Waits(Box::pin(async move {
+            // It reaches another person's devices and the disk, so a flood is slowed down.
+            self.session.fan_out(said.len(), &self.node.clock).await;
             let wish = Wish::Say(word, said);
             let (node, own) = (&self.node, &self.session.account);
             match roster::change::change(node, own, &contact, other, wish).await {

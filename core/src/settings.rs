@@ -102,8 +102,7 @@ pub struct Limits {
     pub blocks: usize,
     /// Contacts in one roster, those that everybody shares not among them.
     pub roster_contacts: usize,
-    /// Bytes of the addresses, names and groups of one roster: it goes out in one piece, which must
-    /// leave room in a session's budget.
+    /// Bytes of one roster as it goes out: in one piece, which must leave room in a session's budget.
     pub roster_bytes: usize,
     /// Groups one contact can be in.
     pub roster_groups: usize,

@@ -324,10 +324,18 @@ impl Side {
     }
 }
 
-/// Bytes of what a client will read of a contact.
+/// About the bytes of a contact as it goes out: the item, each group, and what has to be escaped.
 fn weight(jid: &BareJid, contact: &Contact) -> usize {
-    let groups: usize = contact.groups.iter().map(String::len).sum();
-    usize::from(contact.listed) * jid.as_str().len() + contact.name.len() + groups
+    const ITEM: usize = 64;
+    const GROUP: usize = 15;
+    let text = |text: &str| -> usize {
+        text.bytes().map(|b| if b"&<>'\"".contains(&b) { 6 } else { 1 }).sum()
+    };
+    if !contact.listed {
+        return 0;
+    }
+    let groups: usize = contact.groups.iter().map(|group| GROUP + text(group)).sum();
+    ITEM + text(jid.as_str()) + text(&contact.name) + groups
 }
 
 /// A presence without addresses as it reaches somebody.
