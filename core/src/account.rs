@@ -9,6 +9,7 @@ use whoelse_xmpp::{BareJid, Outgoing};
 use crate::clock::Time;
 use crate::early::Early;
 use crate::session::Session;
+use crate::settings::Limits;
 
 /// One typed value of an account's snapshot.
 pub type Slot = Arc<dyn Any + Send + Sync>;
@@ -44,6 +45,12 @@ pub struct Account {
 pub(crate) struct Undelivered {
     pub messages: u64,
     pub bytes: u64,
+    /// On their way to the log: they take their room before they are there.
+    pub coming: u64,
+    pub coming_bytes: u64,
+    /// All that came since the account is in memory.
+    pub came: u64,
+    pub came_bytes: u64,
     pub last: i64,
     /// What was confirmed when they were last counted, which the load does first. With nothing
     /// confirmed since, the estimate is exact.
@@ -212,6 +219,19 @@ impl Account {
     /// Counts one more message in the mailbox, or what a fresh count found.
     pub(crate) fn note_undelivered(&self, change: impl FnOnce(&mut Undelivered)) {
         change(&mut self.undelivered.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Takes room in the mailbox for a message that is on its way to the log, if there is any.
+    pub(crate) fn reserve(&self, bytes: u64, limits: &Limits) -> bool {
+        let mut room = false;
+        self.note_undelivered(|waiting| {
+            room = !waiting.is_over(limits);
+            if room {
+                waiting.coming += 1;
+                waiting.coming_bytes += bytes;
+            }
+        });
+        room
     }
 
     /// A device has everything up to `seq`. Returns whether that is news.

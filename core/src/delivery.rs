@@ -32,6 +32,8 @@ pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
     to.note_undelivered(|waiting| {
         waiting.messages += 1;
         waiting.bytes += append.stanza.bytes.len() as u64;
+        waiting.came += 1;
+        waiting.came_bytes += append.stanza.bytes.len() as u64;
         waiting.last = seq;
     });
     if append.origin.is_none() {
@@ -200,6 +202,7 @@ async fn store_late(node: &Arc<Node>, session: &Session, stanza: &Outgoing) {
     let numbers = children.filter(|(_, child)| child.is("stanza-id", ns::STANZA_ID));
     let numbers: Vec<usize> = numbers.map(|(place, _)| place).collect();
     let append = Append {
+        reserved: None,
         origin: None,
         sender_resource: from.resource().unwrap_or_default().to_owned(),
         sender,

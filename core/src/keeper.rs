@@ -55,6 +55,8 @@ pub(crate) struct Append {
     pub origin_id: Option<String>,
     /// Whether it is kept only until it is delivered (XEP-0334, no-permanent-store).
     pub passing: bool,
+    /// The bytes that were reserved for it in the recipient's mailbox, if any were.
+    pub reserved: Option<u64>,
     /// Rewritten for the log: without `from`.
     pub stanza: Outgoing,
     pub at: Time,
@@ -544,6 +546,12 @@ fn finish_append(
     append: Append,
     result: Option<(Result<Appended, Unstored>, i64)>,
 ) {
+    if let Some(bytes) = append.reserved {
+        append.recipient.note_undelivered(|waiting| {
+            waiting.coming = waiting.coming.saturating_sub(1);
+            waiting.coming_bytes = waiting.coming_bytes.saturating_sub(bytes);
+        });
+    }
     match result {
         Some((Ok(Appended::Stored), seq)) => {
             node.keeper.passing.fetch_or(append.passing, Ordering::AcqRel);

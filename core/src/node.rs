@@ -439,8 +439,9 @@ impl Node {
         }
         let (messages, bytes) = self.store.count_undelivered(account.id, cursor).await?;
         account.note_undelivered(|waiting| {
-            waiting.messages = messages.max(0).unsigned_abs();
-            waiting.bytes = bytes.max(0).unsigned_abs();
+            // What came meanwhile may be counted or not: better twice than not at all.
+            waiting.messages = messages.max(0).unsigned_abs() + (waiting.came - known.came);
+            waiting.bytes = bytes.max(0).unsigned_abs() + (waiting.came_bytes - known.came_bytes);
             waiting.counted_at = cursor;
         });
         Ok(account.undelivered().is_over(&self.settings().limits))
@@ -449,7 +450,8 @@ impl Node {
 
 impl Undelivered {
     pub(crate) fn is_over(&self, limits: &Limits) -> bool {
-        self.messages >= limits.undelivered_messages || self.bytes >= limits.undelivered_bytes
+        self.messages + self.coming >= limits.undelivered_messages
+            || self.bytes + self.coming_bytes >= limits.undelivered_bytes
     }
 }
 

@@ -392,14 +392,16 @@ impl Letter {
     // --- kept ---
 
     fn keep(self, to: &Jid, account: &Arc<Account>, strip: &[usize]) -> Routed {
-        if account.undelivered().is_over(&self.node.settings().limits) {
+        let bytes = self.stanza.bytes().len() as u64;
+        if !account.reserve(bytes, &self.node.settings().limits) {
             let account = account.clone();
             let (to, strip) = (to.clone(), strip.to_vec());
             // The estimate only grows between two counts; a fresh count decides.
             return Routed::Waits(Box::pin(async move {
-                match self.node.recount(&account).await {
-                    Ok(full) if !full => finish(self.post(&to, &account, &strip)).await,
-                    Ok(_) => {
+                let counted = self.node.recount(&account).await;
+                match counted.map(|_| account.reserve(bytes, &self.node.settings().limits)) {
+                    Ok(true) => finish(self.post(&to, &account, &strip, bytes)).await,
+                    Ok(false) => {
                         let full = StanzaError::new(Condition::ResourceConstraint)
                             .with_text("the mailbox is full")
                             .with_app("mailbox-full", ns::WHOELSE_ERRORS);
@@ -412,10 +414,11 @@ impl Letter {
                 }
             }));
         }
-        self.post(to, account, strip)
+        self.post(to, account, strip, bytes)
     }
 
-    fn post(self, to: &Jid, account: &Arc<Account>, strip: &[usize]) -> Routed {
+    /// Hands it to the keeper; so many bytes are reserved for it in the mailbox.
+    fn post(self, to: &Jid, account: &Arc<Account>, strip: &[usize], bytes: u64) -> Routed {
         let added = self.added_to();
         let stored = rewriting::for_log(&self.stanza, self.lang.as_deref(), added, strip);
         let origin_id = self.stanza.child("origin-id", ns::STANZA_ID);
@@ -430,6 +433,7 @@ impl Letter {
             resource: to.resource().map(str::to_owned),
             origin_id: origin_id.map(|id| id.to_string()).filter(|id| id.len() <= 256),
             passing: keep::keep(&self.stanza) == Keep::UntilDelivered,
+            reserved: Some(bytes),
             stanza: stored,
             at: self.node.clock.now(),
             origin: Some((session, self.ticket, self.stanza)),
