@@ -23,6 +23,7 @@ use crate::login::{Entered, Entry, Opened, enter};
 use crate::pins::Fingerprint;
 use crate::register::{Probe, RegisterError};
 use crate::request::{Request, RequestError};
+use crate::roster::{Contact, Word};
 use crate::session::{Granted, Pulse, Reply, Session};
 use crate::wire::{Broken, Heard, Wire};
 
@@ -47,6 +48,8 @@ pub(crate) enum Order {
     Login(String, Password, LoggedIn),
     Logout(oneshot::Sender<()>),
     Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
+    Word(Word, BareJid, oneshot::Sender<Result<(), NotSent>>),
+    Contacts(oneshot::Sender<Result<Option<Vec<Contact>>, NotSent>>),
     Request(Request, Reply),
     Settle(oneshot::Sender<()>),
 }
@@ -145,6 +148,12 @@ impl Actor {
                     let _ = done.send(());
                 }
                 Order::Message { reply, .. } => {
+                    let _ = reply.send(Err(NotSent::NotLoggedIn));
+                }
+                Order::Word(_, _, reply) => {
+                    let _ = reply.send(Err(NotSent::NotLoggedIn));
+                }
+                Order::Contacts(reply) => {
                     let _ = reply.send(Err(NotSent::NotLoggedIn));
                 }
                 Order::Request(_, reply) => {
@@ -254,6 +263,7 @@ impl Actor {
         loop {
             let since = Instant::now();
             let mut end = self.online(&mut session, &mut wire).await;
+            let closed = matches!(end, End::Asked(_) | End::Dropped);
             if let End::Lost = end {
                 backoff.connected_for(since.elapsed());
                 session.handle_loss();
@@ -272,7 +282,7 @@ impl Actor {
                 let within = if matches!(end, End::Over(_)) { AFTERWARDS } else { CLOSE_WITHIN };
                 wire.close(within).await;
             }
-            session.end();
+            session.end(closed);
             self.me.send_replace(None);
             let (ending, done) = match end {
                 End::Lost | End::Dropped => (None, None),
@@ -436,6 +446,16 @@ fn obey(
                 session.message(id, to, text, now);
             }
             let _ = reply.send(if full { Err(NotSent::TooMany) } else { Ok(()) });
+        }
+        Order::Word(word, to, reply) => {
+            let full = session.is_full();
+            if !full {
+                session.word(word, to, now);
+            }
+            let _ = reply.send(if full { Err(NotSent::TooMany) } else { Ok(()) });
+        }
+        Order::Contacts(reply) => {
+            let _ = reply.send(Ok(session.contacts()));
         }
         Order::Request(_, reply) if session.is_full() => {
             let _ = reply.send(Err(RequestError::TooMany));

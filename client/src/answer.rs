@@ -6,7 +6,7 @@
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, FullJid, Kind, Outgoing, Stanza, StanzaError, ns};
 
-use crate::blocking;
+use crate::{blocking, disco};
 
 /// The answer to a request, `None` if the stanza is no request.
 pub(crate) fn answer(stanza: &Stanza, me: &FullJid) -> Option<Outgoing> {
@@ -22,7 +22,10 @@ pub(crate) fn answer(stanza: &Stanza, me: &FullJid) -> Option<Outgoing> {
                 .child(Element::new("version").text(env!("CARGO_PKG_VERSION")));
             Some(result(stanza, Some(query)))
         }
-        Some("get") if stanza.has("query", ns::DISCO_INFO) => Some(result(stanza, Some(info()))),
+        Some("get") if stanza.has("query", ns::DISCO_INFO) => match disco::info(stanza) {
+            Some(info) => Some(result(stanza, Some(info))),
+            None => StanzaError::new(Condition::ItemNotFound).answer(stanza, None, stanza.from()),
+        },
         Some("set") if blocking::is_push(stanza, me) => Some(result(stanza, None)),
         Some("get" | "set") => {
             StanzaError::new(Condition::ServiceUnavailable).answer(stanza, None, stanza.from())
@@ -31,18 +34,8 @@ pub(crate) fn answer(stanza: &Stanza, me: &FullJid) -> Option<Outgoing> {
     }
 }
 
-fn info() -> Element {
-    let identity = Element::new("identity")
-        .attr("category", "client")
-        .attr("type", "console")
-        .attr("name", "whoelse");
-    let query = Element::new("query").xmlns(ns::DISCO_INFO).child(identity);
-    [ns::DISCO_INFO, ns::PING, ns::VERSION]
-        .into_iter()
-        .fold(query, |query, var| query.child(Element::new("feature").attr("var", var)))
-}
-
-fn result(request: &Stanza, payload: Option<Element>) -> Outgoing {
+/// An answer that says yes.
+pub(crate) fn result(request: &Stanza, payload: Option<Element>) -> Outgoing {
     let iq = Element::new("iq")
         .attr("type", "result")
         .attr_opt("to", request.from())

@@ -15,6 +15,7 @@ use crate::events::Event;
 use crate::pins::Fingerprint;
 use crate::register::{Probe, RegisterError};
 use crate::request::{Answer, Request, RequestError};
+use crate::roster::{Contact, Word};
 
 /// Wishes that wait for the session's task; whoever has one more waits.
 const ORDERS: usize = 64;
@@ -158,6 +159,20 @@ impl Client {
         let (to, text) = (to.clone(), text.to_owned());
         let answer = self.order(|reply| Order::Message { id, to, text, reply }).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
+    }
+
+    /// Says who may see whom, or keeps it until there is a connection. A refusal comes later, as
+    /// an [`Event::NotDelivered`].
+    pub async fn say_to(&self, whom: &BareJid, word: Word) -> Result<(), NotSent> {
+        let whom = whom.clone();
+        let answer = self.order(|reply| Order::Word(word, whom, reply)).await;
+        answer.unwrap_or(Err(NotSent::NotLoggedIn))
+    }
+
+    /// My contacts and who asks to be one, as far as this client has heard; `None` where
+    /// everybody sees everybody.
+    pub async fn contacts(&self) -> Result<Option<Vec<Contact>>, NotSent> {
+        self.order(Order::Contacts).await.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 
     /// Asks something, on behalf of a person at the keyboard, and waits for the answer.

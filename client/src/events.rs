@@ -54,6 +54,12 @@ pub enum Event {
         /// Why it came back.
         why: Refusal,
     },
+    /// Somebody asks to see when I am online; told again at every login until it is answered.
+    Asks(BareJid),
+    /// Somebody lets me see when they are online.
+    Allowed(BareJid),
+    /// Somebody does not let me see when they are online, or not any more.
+    Denied(BareJid),
     /// The server says that it is shutting down; the connection goes with it.
     ShuttingDown,
     /// The connection broke; the session is trying to get it back.

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use whoelse_stream::client::{Denied, Opening, Step};
 use whoelse_stream::sasl::Condition as SaslCondition;
 use whoelse_stream::sm::Enabled;
-use whoelse_stream::{Password, sasl::Refusal};
+use whoelse_stream::{Features, Password, sasl::Refusal};
 use whoelse_xmpp::{Condition, FullJid, StanzaError};
 
 use crate::client::LoginError;
@@ -74,7 +74,7 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
     let fault = loop {
         match wire.step().await {
             Ok(Step::Open(Opening::Bound { jid, sm })) => {
-                let granted = granted(sm, wire.features().activity);
+                let granted = granted(sm, wire.features());
                 let opened = Opened::New { me: jid, granted, remembered };
                 return Ok(Entered { wire, opened });
             }
@@ -128,11 +128,12 @@ fn denied_login(denied: Denied) -> LoginError {
     }
 }
 
-fn granted(counting: Option<Enabled>, activity: bool) -> Granted {
+fn granted(counting: Option<Enabled>, offered: &Features) -> Granted {
     Granted {
         is_counted: counting.is_some(),
         resumption: counting.filter(|it| it.resume).and_then(|it| it.id),
-        activity,
+        roster: offered.roster_versions,
+        activity: offered.activity,
     }
 }
 
@@ -165,9 +166,12 @@ mod tests {
     fn a_session_that_is_counted_but_not_resumable_is_not_resumed() {
         let enabled = |resume| Enabled { resume, id: Some("x".to_owned()), ..Enabled::default() };
 
-        let session = granted(Some(enabled(false)), false);
+        let session = granted(Some(enabled(false)), &Features::default());
         assert!(session.is_counted && session.resumption.is_none());
-        assert_eq!(granted(Some(enabled(true)), false).resumption.as_deref(), Some("x"));
-        assert_eq!(granted(None, false), Granted::default());
+        assert_eq!(
+            granted(Some(enabled(true)), &Features::default()).resumption.as_deref(),
+            Some("x")
+        );
+        assert_eq!(granted(None, &Features::default()), Granted::default());
     }
 }

@@ -52,6 +52,11 @@ impl Book {
         self.settling = true;
     }
 
+    /// Whether somebody is online, as far as is known.
+    pub fn is_online(&self, who: &BareJid) -> bool {
+        self.devices.contains_key(who)
+    }
+
     /// Takes a presence stanza. Anything but "available" and "unavailable" changes nothing.
     pub fn handle(&mut self, stanza: &Stanza) -> Option<Change> {
         if stanza.kind() != Kind::Presence {

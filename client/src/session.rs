@@ -14,16 +14,19 @@ use tokio::sync::oneshot;
 use whoelse_stream::client::Resumption;
 use whoelse_stream::sm::{BadAck, Element as Sm, Handled, Sent};
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza, ns};
+use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza, StanzaError, ns};
 
 mod verdicts;
 
 use crate::answer;
+use crate::disco;
 use crate::events::Event;
 use crate::history;
 use crate::message::{self, Incoming, Seen};
 use crate::presence::{Book, Change};
+use crate::refusal::Refusal;
 use crate::request::{Answer, Ask, Pending, Request, RequestError};
+use crate::roster::{Contact, Roster, Word};
 use verdicts::{Mine, Verdicts};
 
 /// Lines that are kept while there is no connection.
@@ -64,6 +67,8 @@ pub(crate) struct Session {
     recent: VecDeque<(String, BareJid)>,
     verdicts: Verdicts,
     book: Book,
+    /// My contacts, where the server keeps them.
+    roster: Option<Roster>,
     seen: Seen,
     /// The server says that it understands `<by-hand/>`.
     activity: bool,
@@ -86,6 +91,7 @@ struct Unacknowledged {
 #[derive(Debug)]
 enum Line {
     Message(Mine, String),
+    Word(Word, Mine),
     Request(Request, Reply),
     Barrier(oneshot::Sender<()>),
 }
@@ -97,6 +103,8 @@ enum Then {
     Reply { request: Request, reply: Reply, results: Vec<Stanza> },
     /// The server has told who is online.
     Settled,
+    /// The roster, or that the copy is good.
+    Roster,
     /// Everything before it has been dealt with.
     Barrier(oneshot::Sender<()>),
     /// The server has these messages; refusals come before the answer.
@@ -133,6 +141,7 @@ impl Session {
             reached: Vec::new(),
             recent: VecDeque::new(),
             verdicts: Verdicts::new(verdicts),
+            roster: None,
             seen: Seen::default(),
             activity: false,
             events: VecDeque::new(),
@@ -219,29 +228,34 @@ impl Session {
                 Then::Barrier(done) => self.ask_barrier(done, now),
                 Then::Verdict(mine) if was_counted => self.ping(Then::Verdict(mine), now),
                 Then::Verdict(mine) => self.give_up(mine),
-                Then::Settled | Then::Alive => {}
+                Then::Settled | Then::Roster | Then::Alive => {}
             }
         }
         self.send_waiting(now);
     }
 
     /// The session is over: whoever waits for an answer is told, and so is whoever sent what the
-    /// server never acknowledged.
-    pub(crate) fn end(&mut self) {
+    /// server never acknowledged. After a polite end (`closed`) what was sent has arrived, and only
+    /// who wants a verdict has none.
+    pub(crate) fn end(&mut self, closed: bool) {
         let sent = std::mem::take(&mut self.sent).into_unacknowledged();
         let mut open: Vec<Mine> = sent.into_iter().filter_map(|stanza| stanza.message).collect();
+        if closed && !self.verdicts.are_wanted() {
+            open.clear();
+        }
         for then in self.pending.take_all() {
             match then {
                 Then::Reply { reply, .. } => {
                     let _ = reply.send(Err(RequestError::ConnectionLost));
                 }
                 Then::Verdict(mine) => open.extend(mine),
-                Then::Settled | Then::Barrier(_) | Then::Alive => {}
+                Then::Settled | Then::Roster | Then::Barrier(_) | Then::Alive => {}
             }
         }
         for line in std::mem::take(&mut self.waiting) {
             match line {
                 Line::Message(mine, _) => open.push(mine),
+                Line::Word(..) => {}
                 Line::Request(_, reply) => {
                     let _ = reply.send(Err(RequestError::NotLoggedIn));
                 }
@@ -259,7 +273,7 @@ impl Session {
         }
     }
 
-    /// The first words on a new stream: who is there is told after our presence, so the answer to
+    /// The first words on a new stream: the roster comes before presence (RFC 6121, 2.2); who is there is told after our presence, so the answer to
     /// a request behind it says that everything has been told.
     fn begin(&mut self, granted: Granted, now: Instant) {
         self.owed = false;
@@ -268,7 +282,13 @@ impl Session {
         self.activity = granted.activity;
         self.connected = true;
         self.rhythm = Rhythm { heard: now, asked: None, news: false, again: None };
-        let presence = Element::new("presence").outgoing(Class::Presence);
+        self.roster = granted.roster.then(|| self.roster.take().unwrap_or_default());
+        if let Some(roster) = &self.roster {
+            let ask = roster.ask();
+            self.request(ask, false, Then::Roster, now);
+        }
+        let presence = Element::new("presence").child(disco::capabilities());
+        let presence = presence.outgoing(Class::Presence);
         self.transmit(presence.bytes, None, now);
         self.ping(Then::Settled, now);
     }
@@ -297,6 +317,19 @@ impl Session {
         self.take(Line::Message(mine, text), now);
     }
 
+    /// Says who may see whom, or keeps it until there is a connection.
+    pub(crate) fn word(&mut self, word: Word, to: BareJid, now: Instant) {
+        if let Some(roster) = &mut self.roster {
+            roster.handle_said(word, &to);
+        }
+        self.take(Line::Word(word, Mine { id: whoelse_stream::token(), to }), now);
+    }
+
+    /// My contacts; `None` where everybody sees everybody.
+    pub(crate) fn contacts(&self) -> Option<Vec<Contact>> {
+        Some(self.roster.as_ref()?.contacts(|who| self.book.is_online(who)))
+    }
+
     /// Asks something, or keeps the question until there is a connection.
     pub(crate) fn ask(&mut self, request: Request, reply: Reply, now: Instant) {
         self.take(Line::Request(request, reply), now);
@@ -320,11 +353,13 @@ impl Session {
         match line {
             Line::Message(mine, text) => {
                 let written = message::write(&mine.to, &mine.id, &text);
-                if self.recent.len() == MAX_RECENT {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back((mine.id.clone(), mine.to.clone()));
+                self.note(&mine);
                 self.transmit(written.bytes, Some(mine), now);
+            }
+            Line::Word(word, mine) => {
+                let written = word.write(&mine.to, &mine.id);
+                self.note(&mine);
+                self.transmit(written.bytes, None, now);
             }
             Line::Barrier(done) => self.ping(Then::Barrier(done), now),
             Line::Request(_, reply) if reply.is_closed() => {}
@@ -333,6 +368,14 @@ impl Session {
                 self.request(request, self.activity, then, now);
             }
         }
+    }
+
+    /// A refusal of this will be understood.
+    fn note(&mut self, mine: &Mine) {
+        if self.recent.len() == MAX_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((mine.id.clone(), mine.to.clone()));
     }
 
     fn send_waiting(&mut self, now: Instant) {
@@ -417,13 +460,28 @@ impl Session {
     fn read(&mut self, stanza: &Stanza, now: Instant) -> Option<Event> {
         match stanza.kind() {
             Kind::Message => self.handle_message(stanza),
-            Kind::Presence => self.book.handle(stanza).map(Event::from),
+            Kind::Presence => self.handle_presence(stanza),
             Kind::Iq => {
                 self.handle_iq(stanza, now);
                 None
             }
             Kind::Other => None,
         }
+    }
+
+    fn handle_presence(&mut self, stanza: &Stanza) -> Option<Event> {
+        if stanza.type_() == Some("error") {
+            let why = StanzaError::read(stanza).map_or(Refusal::Unreachable, |it| Refusal::of(&it));
+            let from = Jid::parse(stanza.from()?).ok()?;
+            return self.handle_refusal(stanza.id()?, Some(from), why);
+        }
+        let me = self.me.to_bare();
+        if let Some(roster) = &mut self.roster
+            && let Some(event) = roster.handle_presence(stanza, &me)
+        {
+            return Some(event);
+        }
+        self.book.handle(stanza).map(Event::from)
     }
 
     fn handle_message(&mut self, stanza: &Stanza) -> Option<Event> {
@@ -436,25 +494,28 @@ impl Session {
                 let new = message.id.as_deref().is_none_or(|id| self.seen.is_new(id));
                 new.then_some(Event::Message(message))
             }
-            Incoming::Refused { id, from, why } => {
-                let place = self.recent.iter().position(|(sent, _)| *sent == id)?;
-                let (_, to) = self.recent.get(place)?;
-                // Only the recipient, their server or mine can know that it was not delivered.
-                let speaks = from.is_none_or(|from| {
-                    from.to_bare() == *to
-                        || from.as_str() == to.domain()
-                        || from.as_str() == self.me.domain()
-                        || from.to_bare() == self.me.to_bare()
-                });
-                if !speaks {
-                    return None;
-                }
-                let (id, to) = self.recent.remove(place)?;
-                self.verdicts.refused(&id);
-                Some(Event::NotDelivered { id, to, why })
-            }
+            Incoming::Refused { id, from, why } => self.handle_refusal(&id, from, why),
             Incoming::Nothing => None,
         }
+    }
+
+    /// Something of mine came back.
+    fn handle_refusal(&mut self, id: &str, from: Option<Jid>, why: Refusal) -> Option<Event> {
+        let place = self.recent.iter().position(|(sent, _)| *sent == id)?;
+        let (_, to) = self.recent.get(place)?;
+        // Only the recipient, their server or mine can know that it was not delivered.
+        let speaks = from.is_none_or(|from| {
+            from.to_bare() == *to
+                || from.as_str() == to.domain()
+                || from.as_str() == self.me.domain()
+                || from.to_bare() == self.me.to_bare()
+        });
+        if !speaks {
+            return None;
+        }
+        let (id, to) = self.recent.remove(place)?;
+        self.verdicts.refused(&id);
+        Some(Event::NotDelivered { id, to, why })
     }
 
     fn collect(&mut self, query: &str, stanza: &Stanza) {
@@ -469,6 +530,11 @@ impl Session {
     }
 
     fn handle_iq(&mut self, stanza: &Stanza, now: Instant) {
+        if let Some(roster) = &mut self.roster
+            && roster.handle_push(stanza, &self.me)
+        {
+            return self.transmit(answer::result(stanza, None).bytes, None, now);
+        }
         if let Some(Outgoing { bytes, .. }) = answer::answer(stanza, &self.me) {
             return self.transmit(bytes, None, now);
         }
@@ -476,6 +542,11 @@ impl Session {
         match then {
             Then::Reply { reply, results, .. } => {
                 let _ = reply.send(answer.map(|iq| Answer { iq, results }));
+            }
+            Then::Roster => {
+                if let (Some(roster), Ok(answer)) = (&mut self.roster, &answer) {
+                    roster.handle_answer(answer);
+                }
             }
             Then::Settled => {
                 for change in self.book.settled() {
@@ -582,7 +653,7 @@ impl Session {
                     self.book.settled().into_iter().for_each(|it| self.event(it.into()))
                 }
                 Then::Verdict(mine) => self.give_up(mine),
-                Then::Barrier(_) => {}
+                Then::Roster | Then::Barrier(_) => {}
             }
         }
         if !self.connected {
@@ -619,6 +690,8 @@ pub(crate) struct Granted {
     pub(crate) is_counted: bool,
     /// The id to resume with.
     pub(crate) resumption: Option<String>,
+    /// The server keeps a roster with subscriptions.
+    pub(crate) roster: bool,
     /// The mark of a request typed by hand is understood.
     pub(crate) activity: bool,
 }

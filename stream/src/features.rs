@@ -77,6 +77,8 @@ pub struct Features {
     pub bind: bool,
     /// XEP-0198.
     pub sm: bool,
+    /// RFC 6121, 2.6: the server keeps a roster with subscriptions, and versions of it.
+    pub roster_versions: bool,
     /// Ours, docs/protocol.md: the mark of a request that was typed by hand is understood.
     pub activity: bool,
 }
@@ -102,6 +104,7 @@ impl Features {
             register: features.has("register", ns::REGISTER_FEATURE),
             bind: features.has("bind", ns::BIND),
             sm: features.has("sm", ns::SM),
+            roster_versions: features.has("ver", ns::ROSTER_VERSIONS),
             activity: features.has("activity", ns::WHOELSE_ACTIVITY),
         }
     }

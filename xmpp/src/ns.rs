@@ -80,6 +80,8 @@ pub const LAST: &str = "jabber:iq:last";
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// RFC 6121, 2: the roster.
 pub const ROSTER: &str = "jabber:iq:roster";
+/// RFC 6121, 2.6.1: the stream feature.
+pub const ROSTER_VERSIONS: &str = "urn:xmpp:features:rosterver";
 /// Ours, docs/protocol.md: why a message was refused, for a local sender in `everyone` mode.
 pub const WHOELSE_ERRORS: &str = "urn:whoelse:errors:0";
 /// Ours, docs/protocol.md: this request was typed by hand, so it counts as activity.

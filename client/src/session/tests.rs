@@ -16,7 +16,7 @@ fn bare(text: &str) -> BareJid {
 }
 
 fn granted() -> Granted {
-    Granted { is_counted: true, resumption: Some("r1".to_owned()), activity: true }
+    Granted { is_counted: true, resumption: Some("r1".to_owned()), activity: true, roster: false }
 }
 
 /// The stanzas in some output; what is not a stanza is left out.
@@ -468,7 +468,7 @@ fn whoever_waits_when_the_session_ends_is_told() {
     bench.session.handle_loss();
     let mut waiting = bench.ask(look());
 
-    bench.session.end();
+    bench.session.end(false);
 
     assert!(matches!(asked.try_recv().unwrap(), Err(RequestError::ConnectionLost)));
     assert!(matches!(waiting.try_recv().unwrap(), Err(RequestError::NotLoggedIn)));
@@ -575,8 +575,112 @@ fn whoever_sent_what_was_never_acknowledged_is_told_when_the_session_ends() {
         bench.say("ho m2");
         bench.events();
 
-        bench.session.end();
+        bench.session.end(false);
 
         assert_eq!(bench.events(), [unconfirmed("m1"), unconfirmed("m2")]);
     }
+}
+
+/// Where the server keeps a roster; its first answer names bob.
+fn bench_with_roster() -> Bench {
+    let now = Instant::now();
+    let me = FullJid::parse("me@a.example/x").unwrap();
+    let granted = Granted { roster: true, ..granted() };
+    let mut bench = Bench { session: Session::new(me, granted, false, now), now };
+    let said = bench.sent();
+    let kinds: Vec<_> = said.iter().map(|it| it.name().to_owned()).collect();
+    // RFC 6121, 2.2: the roster is asked for before presence is sent.
+    assert_eq!(kinds, ["iq", "presence", "iq"]);
+    assert!(said[1].has("c", ns::CAPS));
+    let (roster, ping) = (said[0].id().unwrap(), said[2].id().unwrap());
+    bench.hear(&format!(
+        "<iq type='result' id='{roster}'><query xmlns='jabber:iq:roster' ver='7'>\
+         <item jid='bob@a.example' subscription='both'/></query></iq>"
+    ));
+    bench.hear("<presence from='bob@a.example/y'/>");
+    bench.hear(&format!("<iq type='result' id='{ping}' from='a.example'/>"));
+    bench.events();
+    bench
+}
+
+fn known(bench: &Bench) -> Vec<String> {
+    bench.session.contacts().unwrap().iter().map(|it| it.jid.to_string()).collect()
+}
+
+#[test]
+fn contacts_are_known_and_who_of_them_is_online() {
+    let bench = bench_with_roster();
+
+    let contacts = bench.session.contacts().unwrap();
+
+    assert_eq!(known(&bench), ["bob@a.example"]);
+    assert!(contacts[0].online && contacts[0].seen);
+    assert!(Bench::new().session.contacts().is_none());
+}
+
+// security.md, row 25.
+#[test]
+fn a_push_is_taken_from_the_own_account_and_a_forged_one_refused() {
+    let mut bench = bench_with_roster();
+    let push = |from: &str, who: &str| {
+        format!(
+            "<iq type='set' id='p' {from}><query xmlns='jabber:iq:roster' ver='8'>\
+             <item jid='{who}' subscription='both'/></query></iq>"
+        )
+    };
+
+    bench.hear(&push("from='mallory@a.example/x'", "mallory@a.example"));
+    assert_eq!(bench.sent()[0].type_(), Some("error"));
+    assert_eq!(known(&bench), ["bob@a.example"]);
+
+    bench.hear(&push("", "carol@a.example"));
+    assert_eq!(bench.sent()[0].type_(), Some("result"));
+    assert_eq!(known(&bench), ["bob@a.example", "carol@a.example"]);
+}
+
+#[test]
+fn a_new_session_asks_for_what_is_newer_and_keeps_the_copy() {
+    let mut bench = bench_with_roster();
+    bench.session.handle_loss();
+    let me = FullJid::parse("me@a.example/y").unwrap();
+
+    let granted = Granted { roster: true, ..granted() };
+    bench.session.handle_renewed(me, granted, None, bench.now);
+
+    let asked = bench.sent().into_iter().find(|it| it.has("query", ns::ROSTER)).unwrap();
+    let query = asked.child("query", ns::ROSTER).unwrap();
+    assert_eq!(asked.child_attr(query, "ver").as_deref(), Some("7"));
+    bench.hear(&format!("<iq type='result' id='{}'/>", asked.id().unwrap()));
+    assert_eq!(known(&bench), ["bob@a.example"]);
+}
+
+#[test]
+fn who_asks_is_told_and_answered() {
+    let mut bench = bench_with_roster();
+    let eve = bare("eve@a.example");
+
+    bench.hear("<presence type='subscribe' from='eve@a.example'/>");
+    assert_eq!(bench.events(), [Event::Asks(eve.clone())]);
+    assert!(bench.session.contacts().unwrap().iter().any(|it| it.asks && !it.listed));
+    bench.session.word(Word::Subscribed, eve, bench.now);
+
+    let said = bench.sent();
+    assert_eq!((said[0].type_(), said[0].to()), (Some("subscribed"), Some("eve@a.example")));
+    assert_eq!(known(&bench), ["bob@a.example"]);
+}
+
+#[test]
+fn a_word_that_is_refused_says_why() {
+    let mut bench = bench_with_roster();
+    let eve = bare("eve@a.example");
+    bench.session.word(Word::Subscribe, eve.clone(), bench.now);
+    let id = bench.sent()[0].id().unwrap().to_owned();
+
+    bench.hear(&format!(
+        "<presence type='error' id='{id}' from='eve@a.example'><error type='cancel'>\
+         <remote-server-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>"
+    ));
+
+    let told = [Event::NotDelivered { id, to: eve, why: Refusal::RemoteServer }];
+    assert_eq!(bench.events(), told);
 }

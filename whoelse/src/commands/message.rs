@@ -1,6 +1,5 @@
 //! `message USER TEXT`: USER sees it at once, or at the next login.
 
-use whoelse_client::NotSent;
 use whoelse_client::message::MAX_TEXT;
 
 use super::{Answer, Args, Command, Fault, Seat, When};
@@ -23,12 +22,7 @@ pub async fn send(seat: &Seat<'_>, to: &str, text: &str, id: String) -> Result<A
     let to = seat.somebody_else(to, "you cannot send a message to yourself")?;
     check_text(text)?;
     let sent = seat.client.message_as(id, &to, text).await;
-    sent.map(|()| Answer::Done).map_err(|why| match why {
-        NotSent::NotLoggedIn => Fault::not_logged_in(),
-        NotSent::TooMany => {
-            Fault::say("too-many-waiting", "not sent: too many lines wait for the connection")
-        }
-    })
+    sent.map(|()| Answer::Done).map_err(Fault::not_sent)
 }
 
 /// A text that is empty is refused, and one that is too long with its length.

@@ -3,9 +3,13 @@
 //! A command sees the client library and gives back an [`Answer`]; how lines come in and answers
 //! go out is the face's business (`terminal/`). The help is made from [`ALL`].
 
+mod add;
+mod allow;
 mod block;
 mod blocked;
 mod broadcast;
+mod contacts;
+mod deny;
 mod help;
 mod history;
 mod login;
@@ -14,6 +18,8 @@ pub mod message;
 mod object;
 mod private;
 mod quit;
+mod remove;
+mod rename;
 mod trust;
 mod unblock;
 mod who;
@@ -21,13 +27,18 @@ mod whosince;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
-use whoelse_client::{Client, Message, RequestError};
+use whoelse_client::roster::{Contact, Word};
+use whoelse_client::{Client, Message, NotSent, RequestError};
 use whoelse_xmpp::{BareJid, FullJid};
 
 use crate::terminal::{condition, render, text};
 
 pub use object::obey_object;
+
+/// How long the contacts may take to be up to date; without a connection the last copy is shown.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Every command, in the order in which the help shows them.
 pub const ALL: &[Command] = &[
@@ -35,6 +46,12 @@ pub const ALL: &[Command] = &[
     broadcast::COMMAND,
     who::COMMAND,
     whosince::COMMAND,
+    contacts::COMMAND,
+    add::COMMAND,
+    allow::COMMAND,
+    deny::COMMAND,
+    remove::COMMAND,
+    rename::COMMAND,
     block::COMMAND,
     unblock::COMMAND,
     blocked::COMMAND,
@@ -84,6 +101,8 @@ pub enum Answer {
     Words(String),
     /// People, in order.
     People(Vec<BareJid>),
+    /// My contacts.
+    Contacts(Vec<Contact>),
     /// Messages with somebody, oldest first.
     Messages {
         /// The other one.
@@ -141,6 +160,27 @@ impl Seat<'_> {
         if them == me.to_bare() { Err(Fault::say("is-me", if_me)) } else { Ok(them) }
     }
 
+    /// My contacts, when everything sent before has had its effect on them.
+    pub async fn contacts(&self) -> Result<Vec<Contact>, Fault> {
+        self.client.settle(SETTLE).await;
+        self.client.contacts().await.map_err(Fault::not_sent)?.ok_or_else(|| {
+            Fault::say(
+                "no-roster",
+                "everybody on this server is your contact; `whoelse` lists who is online",
+            )
+        })
+    }
+
+    /// How things stand with somebody, if they are in my contacts or ask to be.
+    pub async fn contact(&self, who: &BareJid) -> Result<Option<Contact>, Fault> {
+        Ok(self.contacts().await?.into_iter().find(|contact| contact.jid == *who))
+    }
+
+    /// Says who may see whom.
+    pub async fn say_to(&self, whom: &BareJid, word: Word) -> Result<(), Fault> {
+        self.client.say_to(whom, word).await.map_err(Fault::not_sent)
+    }
+
     /// A person's name as it is shown.
     pub fn name(&self, who: &BareJid) -> String {
         render::name(who, self.client.domain())
@@ -168,6 +208,16 @@ impl Fault {
     /// A reason, for programs and for people.
     pub fn say(condition: &'static str, words: impl Into<String>) -> Fault {
         Fault::Say { condition, words: words.into() }
+    }
+
+    /// A line that was not taken.
+    fn not_sent(why: NotSent) -> Fault {
+        match why {
+            NotSent::NotLoggedIn => Fault::not_logged_in(),
+            NotSent::TooMany => {
+                Fault::say("too-many-waiting", "not sent: too many lines wait for the connection")
+            }
+        }
     }
 
     /// What everything but `login`, `help` and `quit` answers to a stranger.

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::ser::Formatter;
+use whoelse_client::roster::Contact;
 use whoelse_client::{Event, Message};
 use whoelse_xmpp::BareJid;
 
@@ -27,6 +28,9 @@ enum Object {
     Broadcast(Spoken),
     Online { user: String },
     Offline { user: String },
+    Asks { user: String },
+    Allowed { user: String },
+    Denied { user: String },
     Sent { id: String, to: String },
     Acknowledged { id: String, to: String },
     Failed(Failed),
@@ -72,11 +76,25 @@ struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     users: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    contacts: Option<Vec<Standing>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     with: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<Vec<Spoken>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     commands: Option<Vec<Explained>>,
+}
+
+/// A contact, and how things stand.
+#[derive(Debug, Serialize)]
+struct Standing {
+    user: String,
+    name: Option<String>,
+    online: bool,
+    seen: bool,
+    sees_me: bool,
+    asked: bool,
+    asks: bool,
 }
 
 /// A command, explained.
@@ -119,6 +137,9 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Object {
         Event::Message(it) => Object::Message(message(it, domain, now)),
         Event::CameOnline(who) => Object::Online { user: name(who) },
         Event::WentOffline(who) => Object::Offline { user: name(who) },
+        Event::Asks(who) => Object::Asks { user: name(who) },
+        Event::Allowed(who) => Object::Allowed { user: name(who) },
+        Event::Denied(who) => Object::Denied { user: name(who) },
         Event::Sent { id, to } => Object::Sent { id: id.clone(), to: name(to) },
         Event::Acknowledged { id, to } => Object::Acknowledged { id: id.clone(), to: name(to) },
         Event::Unconfirmed { id, to } => Object::Failed(Failed {
@@ -156,6 +177,10 @@ fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) 
         Answer::People(people) => {
             Given { users: Some(people.iter().map(|who| name(who, domain)).collect()), ..given }
         }
+        Answer::Contacts(contacts) => Given {
+            contacts: Some(contacts.iter().map(|one| standing(one, domain)).collect()),
+            ..given
+        },
         Answer::Messages { with, messages } => Given {
             with: Some(name(with, domain)),
             messages: Some(messages.iter().map(|it| message(it, domain, now)).collect()),
@@ -166,6 +191,18 @@ fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) 
             Given { commands: Some(entries.iter().map(explained).collect()), ..given }
         }
     })
+}
+
+fn standing(contact: &Contact, domain: &str) -> Standing {
+    Standing {
+        user: name(&contact.jid, domain),
+        name: contact.name.clone(),
+        online: contact.online,
+        seen: contact.seen,
+        sees_me: contact.sees_me,
+        asked: contact.asked,
+        asks: contact.asks,
+    }
 }
 
 fn message(message: &Message, domain: &str, now: SystemTime) -> Spoken {

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
+use whoelse_client::roster::Contact;
 use whoelse_client::{
     ConnectError, Ending, Event, LoginError, Message, Refusal, RegisterError, RequestError,
 };
@@ -39,6 +40,17 @@ fn answer(answer: &Answer, domain: &str) -> Vec<String> {
         Answer::Done | Answer::Login(_) | Answer::Quit => Vec::new(),
         Answer::Words(words) => vec![words.clone()],
         Answer::People(people) => people.iter().map(|who| name(who, domain)).collect(),
+        Answer::Contacts(contacts) if contacts.is_empty() => {
+            vec!["you have no contacts; `add USER` asks somebody to be one".to_owned()]
+        }
+        Answer::Contacts(contacts) => {
+            let names: Vec<_> = contacts.iter().map(|one| called(one, domain)).collect();
+            let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+            let line = |(name, one): (&String, &Contact)| {
+                format!("{name:width$}  {}", standing(one, domain))
+            };
+            names.iter().zip(contacts).map(line).collect()
+        }
         Answer::Messages { with, messages } if messages.is_empty() => {
             vec![format!("no messages with {}", name(with, domain))]
         }
@@ -54,6 +66,33 @@ fn answer(answer: &Answer, domain: &str) -> Vec<String> {
     }
 }
 
+/// A contact by both names.
+fn called(contact: &Contact, domain: &str) -> String {
+    let name = name(&contact.jid, domain);
+    match contact.name.as_deref().map(text::line) {
+        Some(called) if called != name => format!("{name} ({called})"),
+        _ => name,
+    }
+}
+
+/// How things stand with a contact.
+fn standing(contact: &Contact, domain: &str) -> String {
+    let theirs = match (contact.seen, contact.asked, contact.online) {
+        (true, _, true) => "online",
+        (true, _, false) => "offline",
+        (false, true, _) => "asked, no answer yet",
+        (false, false, _) => "not seen by you",
+    };
+    match (contact.asks, contact.sees_me) {
+        (true, _) => {
+            let name = name(&contact.jid, domain);
+            format!("{theirs}; asks to see you: allow {name}, or deny {name}")
+        }
+        (false, true) => theirs.to_owned(),
+        (false, false) => format!("{theirs}; does not see you"),
+    }
+}
+
 /// What an event looks like, if it is to be seen.
 pub fn event(event: &Event, domain: &str) -> Option<String> {
     Some(match event {
@@ -65,6 +104,16 @@ pub fn event(event: &Event, domain: &str) -> Option<String> {
         Event::Sent { .. } | Event::Acknowledged { .. } => return None,
         Event::Unconfirmed { to, .. } => format!("* {}", unconfirmed(to, domain)),
         Event::NotDelivered { to, why, .. } => refusal(why, &name(to, domain), to.domain()),
+        Event::Asks(who) => {
+            let name = name(who, domain);
+            format!("* {name} asks to see when you are online: allow {name}, or deny {name}")
+        }
+        Event::Allowed(who) => {
+            format!("* {} lets you see when they are online", name(who, domain))
+        }
+        Event::Denied(who) => {
+            format!("* {} does not let you see when they are online", name(who, domain))
+        }
         Event::ShuttingDown => "* the server is shutting down".to_owned(),
         Event::ConnectionLost => "* connection lost, reconnecting…".to_owned(),
         Event::Resumed => "* connected again, nothing was lost".to_owned(),
@@ -275,9 +324,45 @@ mod tests {
     }
 
     #[test]
+    fn contacts_are_listed_with_how_things_stand() {
+        let one = |local: &str| Contact {
+            jid: BareJid::new(Some(local), HERE).unwrap(),
+            name: None,
+            listed: true,
+            groups: vec![],
+            seen: false,
+            sees_me: false,
+            asked: false,
+            asks: false,
+            online: false,
+        };
+        let called = Some("Bob\n* eve".to_owned());
+        let contacts = vec![
+            Contact { seen: true, sees_me: true, online: true, name: called, ..one("bob") },
+            Contact { asked: true, ..one("carol") },
+            Contact { seen: true, ..one("dave") },
+            Contact { asks: true, listed: false, ..one("eve") },
+        ];
+
+        assert_eq!(
+            answer(&Answer::Contacts(contacts), HERE),
+            [
+                "bob (Bob\\u{a}* eve)  online",
+                "carol                asked, no answer yet; does not see you",
+                "dave                 offline; does not see you",
+                "eve                  not seen by you; asks to see you: allow eve, or deny eve",
+            ]
+        );
+        assert!(answer(&Answer::Contacts(vec![]), HERE)[0].contains("no contacts"));
+    }
+
+    #[test]
     fn notices_begin_with_a_star() {
         assert_eq!(shown(Event::CameOnline(bob())), "* bob logged in");
         assert_eq!(shown(Event::WentOffline(bob())), "* bob logged out");
+        let asks = "* bob asks to see when you are online: allow bob, or deny bob";
+        assert_eq!(shown(Event::Asks(bob())), asks);
+        assert_eq!(shown(Event::Allowed(bob())), "* bob lets you see when they are online");
         assert_eq!(shown(Event::ConnectionLost), "* connection lost, reconnecting…");
         let idle = Ending::Idle(Some("logged out after 30 s without activity".to_owned()));
         assert_eq!(shown(Event::LoggedOut(idle)), "* logged out after 30 s without activity");

@@ -45,6 +45,17 @@ fn samples() -> Vec<String> {
         ..from_bob("hello,\nalice")
     };
     let usage = ("whoelse", "List everyone else who is online.");
+    let contact = Contact {
+        jid: bob(),
+        name: Some("Robert".to_owned()),
+        listed: true,
+        groups: vec![],
+        seen: true,
+        sees_me: true,
+        asked: false,
+        asks: false,
+        online: true,
+    };
     vec![
         of(&Said::Connected { server: "localhost:5222".to_owned() }),
         of(&Said::Prompt("Username: ")),
@@ -54,11 +65,15 @@ fn samples() -> Vec<String> {
         event(Event::Message(Message { broadcast: true, ..from_bob("lunch?") })),
         event(Event::CameOnline(bob())),
         event(Event::WentOffline(bob())),
+        event(Event::Asks(bob())),
+        event(Event::Allowed(bob())),
+        event(Event::Denied(bob())),
         event(Event::Sent { id: id.clone(), to: to.clone() }),
         event(Event::Acknowledged { id: id.clone(), to: to.clone() }),
         event(Event::NotDelivered { id: id.clone(), to: to.clone(), why: Refusal::BlockedYou }),
         event(Event::Unconfirmed { id, to }),
         obeyed("whoelse", Ok(Answer::People(vec![bob()]))),
+        obeyed("contacts", Ok(Answer::Contacts(vec![contact]))),
         obeyed("history", Ok(Answer::Messages { with: bob(), messages: vec![kept] })),
         obeyed("block", Ok(Answer::Words("bob is blocked".to_owned()))),
         obeyed("broadcast", Ok(Answer::Done)),

@@ -1,0 +1,34 @@
+//! `add USER`: ask to see when USER is online.
+
+use whoelse_client::roster::Word;
+
+use super::{Answer, Args, Command, Fault, Seat, When};
+
+pub const COMMAND: Command = Command {
+    name: "add",
+    usage: "add USER",
+    help: "Make USER a contact, and ask to see when they are online.",
+    when: When::LoggedIn,
+    run: |seat, args| Box::pin(run(seat, args)),
+};
+
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
+    let whom = args.word()?;
+    args.end()?;
+    let whom = seat.somebody_else(whom, "you cannot add yourself")?;
+    let name = seat.name(&whom);
+    if let Some(contact) = seat.contact(&whom).await? {
+        if contact.seen {
+            return Err(Fault::say(
+                "already-seen",
+                format!("you see already when {name} is online"),
+            ));
+        }
+        if contact.asked {
+            let words = format!("{name} has been asked already, and has not answered yet");
+            return Err(Fault::say("already-asked", words));
+        }
+    }
+    seat.say_to(&whom, Word::Subscribe).await?;
+    Ok(Answer::Words(format!("{name} is asked to let you see when they are online")))
+}

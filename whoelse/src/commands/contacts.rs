@@ -1,0 +1,16 @@
+//! `contacts`: who is in my list, and how things stand with each.
+
+use super::{Answer, Args, Command, Fault, Seat, When};
+
+pub const COMMAND: Command = Command {
+    name: "contacts",
+    usage: "contacts",
+    help: "List your contacts: who is online, who has not answered you, who waits for your answer.",
+    when: When::LoggedIn,
+    run: |seat, args| Box::pin(run(seat, args)),
+};
+
+async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
+    args.end()?;
+    Ok(Answer::Contacts(seat.contacts().await?))
+}

@@ -1,0 +1,24 @@
+//! `deny USER`: USER may not see when I am online, or not any more.
+
+use whoelse_client::roster::Word;
+
+use super::{Answer, Args, Command, Fault, Seat, When};
+
+pub const COMMAND: Command = Command {
+    name: "deny",
+    usage: "deny USER",
+    help: "Do not let USER see when you are online; also takes back `allow`.",
+    when: When::LoggedIn,
+    run: |seat, args| Box::pin(run(seat, args)),
+};
+
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
+    let whom = args.word()?;
+    args.end()?;
+    let whom = seat.somebody_else(whom, "you cannot deny yourself")?;
+    let name = seat.name(&whom);
+    // Said in any case: an answer given in advance is in no list.
+    seat.contact(&whom).await?;
+    seat.say_to(&whom, Word::Unsubscribed).await?;
+    Ok(Answer::Words(format!("{name} does not see when you are online")))
+}
