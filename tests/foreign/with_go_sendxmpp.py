@@ -64,3 +64,10 @@ async def go_sendxmpp_prints_what_it_hears(world):
     assert b"bob@localhost" in line and b"hello, listener" in line, line
     listener.terminate()
     await listener.wait()
+
+@check(contacts="roster")
+async def go_sendxmpp_writes_to_somebody_who_has_never_heard_of_it(world):
+    assert await send(world, "good day") == (0, "")
+
+    bob = await world.client("bob", waits=True)
+    await bob.hears_end("alice: good day")

@@ -9,6 +9,7 @@ from slixmpp.exceptions import IqError
 from world import check, password, patiently
 
 COMMANDS = "urn:whoelse:commands:0#"
+ADMIN = "http://jabber.org/protocol/admin#"
 
 
 class Person(slixmpp.ClientXMPP):
@@ -21,19 +22,29 @@ class Person(slixmpp.ClientXMPP):
         self.enable_direct_tls = direct
         self.enable_starttls = not direct
         self.ca_certs = world.certificate
-        for plugin in (30, 4, 50, 59, 77, 92, 191, 198, 199, 202, 203, 313, 359):
+        for plugin in (30, 4, 50, 59, 77, 92, 115, 191, 198, 199, 202, 203, 280, 313, 359):
             self.register_plugin(f"xep_{plugin:04}")
         # Whoever wants a new account says so; everybody else just logs in.
+        # Nobody is let in, or asked back, without the test saying so.
+        self.roster.auto_authorize = None
+        self.roster.auto_subscribe = False
         self["xep_0077"].create_account = False
         self.messages = asyncio.Queue()
         self.presences = asyncio.Queue()
+        self.pushes = asyncio.Queue()
         self.happened = {}
-        for event in ("session_start", "session_resumed", "disconnected", "failed_all_auth"):
+        for event in ("session_start", "session_resumed", "disconnected", "failed_auth"):
             self.happened[event] = asyncio.Queue()
             self.add_event_handler(event, self.happened[event].put_nowait)
         for event in ("message", "message_error"):
             self.add_event_handler(event, self.messages.put_nowait)
         self.add_event_handler("presence", self.presences.put_nowait)
+        self.add_event_handler("roster_update", self.note_push)
+
+    def note_push(self, update):
+        # The answer to a question for the whole roster is an update, too.
+        if update["type"] == "set":
+            self.pushes.put_nowait(update)
 
     async def until(self, event):
         return await patiently(event, self.happened[event].get())
@@ -45,6 +56,7 @@ class Person(slixmpp.ClientXMPP):
     async def online(self):
         self.go()
         await self.until("session_start")
+        await self.get_roster()
         self.send_presence()
         return self
 
@@ -62,9 +74,21 @@ class Person(slixmpp.ClientXMPP):
             while True:
                 presence = await self.presences.get()
                 if (presence["from"].bare, presence["type"]) == (f"{name}@localhost", kind):
-                    return
+                    return presence
 
-        await patiently(f"{name} is {kind}", wait())
+        return await patiently(f"{name} is {kind}", wait())
+
+    async def pushed(self, name, fits):
+        """Waits until the server tells that somebody in the roster has changed like this."""
+
+        async def wait():
+            while True:
+                push = await self.pushes.get()
+                for jid, item in push["roster"]["items"].items():
+                    if jid == f"{name}@localhost" and fits(item):
+                        return
+
+        await patiently(f"a push about {name}", wait())
 
     async def leave(self):
         self.disconnect()
@@ -79,7 +103,7 @@ async def slixmpp_logs_in_over_starttls_with_scram(world):
     alice = await Person(world, "alice").online()
     # The bound variant where its Python can tell it the channel binding of TLS 1.3.
     mechanism = alice["feature_mechanisms"].mech.name
-    assert mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"), mechanism
+    assert mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-512-PLUS"), mechanism
     assert alice.socket.version() == "TLSv1.3", alice.socket.version()
     assert alice.boundjid.bare == "alice@localhost"
     await alice.leave()
@@ -104,7 +128,8 @@ async def slixmpp_logs_in_over_direct_tls(world):
 async def slixmpp_is_told_that_a_password_is_wrong(world):
     alice = Person(world, "alice", "not her password")
     alice.go()
-    await alice.until("failed_all_auth")
+    # It tries one mechanism after the other, until the server has had enough.
+    await alice.until("failed_auth")
     alice.abort()
 
 
@@ -316,3 +341,178 @@ async def slixmpp_resumes_a_cut_connection_with_nothing_lost(world):
     await bob.hears("alice: here I am")
     assert not [line for line in bob.lines[:heard] if "alice logged out" in line], bob.lines
     await alice.leave()
+
+
+# ---- where people ask before they see each other ----
+
+
+async def agree(alice, bob):
+    """Alice asks, bob allows it and asks in turn, alice allows that."""
+    alice.send_presence_subscription(pto="bob@localhost", ptype="subscribe")
+    await bob.sees("alice", "subscribe")
+    bob.send_presence_subscription(pto="alice@localhost", ptype="subscribed")
+    await alice.sees("bob", "subscribed")
+    await alice.sees("bob", "available")
+    bob.send_presence_subscription(pto="alice@localhost", ptype="subscribe")
+    await alice.sees("bob", "subscribe")
+    alice.send_presence_subscription(pto="bob@localhost", ptype="subscribed")
+    await bob.sees("alice", "subscribed")
+    await bob.sees("alice", "available")
+
+
+def standing(roster, name):
+    item = roster[f"{name}@localhost"]
+    return item["subscription"]
+
+
+@check(contacts="roster")
+async def slixmpp_asks_allows_and_sees_who_comes_and_goes(world):
+    alice = await Person(world, "alice").online()
+    bob = await Person(world, "bob").online()
+    carol = await Person(world, "carol").online()
+    await agree(alice, bob)
+
+    await alice.get_roster()
+    await bob.get_roster()
+    assert standing(alice.client_roster, "bob") == "both"
+    assert standing(bob.client_roster, "alice") == "both"
+    # Carol has asked nobody, and knows of nobody.
+    await carol.get_roster()
+    assert "alice@localhost" not in carol.client_roster
+    await bob.leave()
+    await alice.sees("bob", "unavailable")
+    bob = await Person(world, "bob").online()
+    await alice.sees("bob", "available")
+    assert carol.presences.empty() or not [
+        it for it in carol.presences._queue if it["from"].bare != "carol@localhost"
+    ]
+
+    # Names and groups, told to every device that has asked for the roster.
+    await alice.update_roster("bob@localhost", name="Bobby", groups=["work"])
+    phone = Person(world, "alice")
+    phone.go()
+    await phone.until("session_start")
+    await phone.get_roster()
+    item = phone.client_roster["bob@localhost"]
+    assert (item["name"], item["groups"]) == ("Bobby", ["work"]), item
+    await alice.del_roster_item("bob@localhost")
+    await phone.pushed("bob", lambda item: item["subscription"] == "remove")
+    await bob.sees("alice", "unavailable")
+    for person in (alice, bob, carol, phone):
+        await person.leave()
+
+
+@check(contacts="roster")
+async def slixmpp_asks_with_the_version_of_the_roster_it_knows(world):
+    alice = await Person(world, "alice").online()
+    bob = await Person(world, "bob").online()
+    await agree(alice, bob)
+    version = alice.client_roster.version
+    assert version
+
+    def ask(ver):
+        iq = alice.make_iq_get()
+        iq["roster"]["ver"] = ver
+        return iq.send()
+
+    # What it knows is what there is: an empty answer.
+    same = await ask(version)
+    assert same.xml.find("{jabber:iq:roster}query") is None, same
+    everything = await ask("")
+    assert list(everything["roster"]["items"]) == ["bob@localhost"], everything
+    await alice.update_roster("bob@localhost", name="Bobby")
+    await alice.pushed("bob", lambda item: item["name"] == "Bobby")
+    assert alice.client_roster.version != version
+    # What it has missed comes as a push behind an empty answer.
+    missed = await ask(version)
+    assert missed.xml.find("{jabber:iq:roster}query") is None, missed
+    await alice.pushed("bob", lambda item: item["name"] == "Bobby")
+    await alice.leave()
+    await bob.leave()
+
+
+@check(contacts="roster")
+async def slixmpp_and_our_client_ask_each_other(world):
+    alice = await Person(world, "alice").online()
+    bob = await world.client("bob")
+
+    bob.says("add alice")
+    await alice.sees("bob", "subscribe")
+    alice.send_presence_subscription(pto="bob@localhost", ptype="subscribed")
+    await bob.hears("* alice lets you see when they are online")
+    await bob.hears("* alice logged in")
+    alice.send_presence_subscription(pto="bob@localhost", ptype="subscribe")
+    await bob.hears("* alice asks to see when you are online: allow alice, or deny alice")
+    bob.says("allow alice")
+    presence = await alice.sees("bob", "available")
+    bob.says("contacts")
+    await bob.hears("alice  online")
+    # What our client says it can do is what it does, by slixmpp's reckoning of the hash.
+    info = await alice["xep_0030"].get_info(presence["from"])
+    assert "urn:xmpp:ping" in info["disco_info"]["features"], info
+    told = presence.xml.find("{http://jabber.org/protocol/caps}c").get("ver")
+    assert alice["xep_0115"].generate_verstring(info["disco_info"], "sha-1") == told, info
+    assert await bob.end() == 0
+    await alice.sees("bob", "unavailable")
+    await alice.leave()
+
+
+@check(contacts="everyone")
+async def slixmpp_hears_on_one_device_what_another_says(world):
+    desk = await Person(world, "alice").online()
+    phone = await Person(world, "alice").online()
+    await phone["xep_0280"].enable()
+    bob = await world.client("bob")
+    copies = {"sent": asyncio.Queue(), "received": asyncio.Queue()}
+    for kind, queue in copies.items():
+        phone.add_event_handler(f"carbon_{kind}", queue.put_nowait)
+
+    desk.chat("bob", "from my desk")
+    await bob.hears("alice: from my desk")
+    copy = await patiently("the copy", copies["sent"].get())
+    assert copy["carbon_sent"]["body"] == "from my desk", copy
+    # To one device alone; the other gets a copy.
+    phone_address = desk.boundjid.full
+    carol = await Person(world, "carol").online()
+    carol.send_message(mto=phone_address, mbody="to one of them", mtype="chat")
+    await desk.text("carol", "to one of them")
+    copy = await patiently("the copy", copies["received"].get())
+    assert copy["carbon_received"]["body"] == "to one of them", copy
+    for person in (desk, phone, carol):
+        await person.leave()
+
+
+@check(contacts="everyone", admins=["alice"])
+async def slixmpp_administers_by_ad_hoc_commands(world):
+    alice = await Person(world, "alice").online()
+    bob = await Person(world, "bob").online()
+    items = await alice["xep_0050"].get_commands("localhost")
+    nodes = {node for _, node, _ in items["disco_items"]["items"]}
+    assert ADMIN + "add-user" in nodes, nodes
+    mine = await bob["xep_0050"].get_commands("localhost")
+    assert not [node for _, node, _ in mine["disco_items"]["items"] if node.startswith(ADMIN)]
+
+    form = await alice["xep_0050"].send_command("localhost", ADMIN + "add-user")
+    assert form["command"]["status"] == "executing", form
+    filled = alice["xep_0004"].make_form(ftype="submit")
+    filled.add_field(var="FORM_TYPE", ftype="hidden", value="http://jabber.org/protocol/admin")
+    filled.add_field(var="accountjid", value="erin@localhost")
+    filled.add_field(var="password", value=password("erin"))
+    filled.add_field(var="password-verify", value=password("erin"))
+    done = await alice["xep_0050"].send_command(
+        "localhost",
+        ADMIN + "add-user",
+        action="complete",
+        payload=filled,
+        sessionid=form["command"]["sessionid"],
+    )
+    assert done["command"]["status"] == "completed", done
+    erin = await Person(world, "erin").online()
+    await erin.leave()
+    try:
+        await bob["xep_0050"].send_command("localhost", ADMIN + "add-user")
+        raise AssertionError("bob is no administrator")
+    except IqError as error:
+        assert error.iq["error"]["condition"] == "forbidden", error.iq
+    await alice.leave()
+    await bob.leave()
