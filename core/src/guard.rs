@@ -190,18 +190,21 @@ impl Guard {
         until.filter(|until| *until > now)
     }
 
-    /// The try succeeded: what it had counted is taken back.
-    pub fn succeeded(&self, account: &str, place: &Place) {
+    /// The try succeeded: what it had counted is taken back. Returns whether there was more than
+    /// this try, some of which may have been saved.
+    pub fn succeeded(&self, account: &str, place: &Place) -> bool {
         let mut tables = self.lock();
-        tables.counts.remove(&pair_key(account, place));
+        let count = tables.counts.remove(&pair_key(account, place));
+        let mut had_failed = count.is_some_and(|count| count.failures > 1);
         if let Some(tries) = tables.accounts.get_mut(account) {
             tries.retain(|(_, from)| from != place);
         }
-        let Some(tries) = tables.places.get_mut(place) else { return };
+        let Some(tries) = tables.places.get_mut(place) else { return had_failed };
         tries.retain(|(_, name)| name != account);
         if tries.len() < PER_PLACE {
-            tables.counts.remove(&place_key(place));
+            had_failed |= tables.counts.remove(&place_key(place)).is_some();
         }
+        had_failed
     }
 
     /// How many blocks hold at this moment, those of the administrator among them.
@@ -404,7 +407,9 @@ mod tests {
         fail(&guard, "bob", &place(1), NOW);
         fail(&guard, "bob", &place(1), NOW);
         guard.begin("bob", &place(1), MINUTE, NOW).unwrap();
-        guard.succeeded("bob", &place(1));
+        assert!(guard.succeeded("bob", &place(1)), "there were failures");
+        guard.begin("bob", &place(1), MINUTE, NOW).unwrap();
+        assert!(!guard.succeeded("bob", &place(1)), "there were none since");
 
         assert_eq!(fail(&guard, "bob", &place(1), NOW), None);
         assert_eq!(fail(&guard, "bob", &place(1), NOW), None);

@@ -9,6 +9,7 @@
 pub mod account;
 mod accounts;
 mod archive_id;
+mod arrivals;
 pub mod clock;
 pub mod copies;
 pub mod delivery;

@@ -71,22 +71,30 @@ impl Node {
         hash: Hash,
         known_only: Option<&Place>,
     ) -> Result<Known, whoelse_store::Error> {
-        let account = self.store.find_account(self.domain().id, localpart).await?;
+        let found = self.store.verifier(self.domain().id, localpart, hash.mechanism()).await?;
         if let Some(place) = known_only {
-            let since = self.clock.now().before(KNOWN_PLACE);
-            let known = match &account {
-                Some(account) => self.store.places_since(account.id, since.0).await?,
-                None => Vec::new(),
+            let is_known = match &found {
+                Some((account, _)) => self.is_known_place(*account, place).await?,
+                None => false,
             };
-            if !known.iter().any(|known| known == place.as_str()) {
+            if !is_known {
                 return Ok(Known::ElsewhereOnly);
             }
         }
-        let Some(account) = account else { return Ok(Known::No) };
-        let stored = self.store.credentials(account.id).await?;
-        let found = stored.into_iter().find(|stored| stored.mechanism == hash.mechanism());
         // An account without a verifier of this hash cannot be told from none at all.
-        Ok(found.and_then(|stored| verifiers::read(stored, hash)).map_or(Known::No, Known::Yes))
+        let stored = found.and_then(|(_, stored)| stored);
+        Ok(stored.and_then(|stored| verifiers::read(stored, hash)).map_or(Known::No, Known::Yes))
+    }
+
+    async fn is_known_place(
+        &self,
+        account: i64,
+        place: &Place,
+    ) -> Result<bool, whoelse_store::Error> {
+        let since = self.clock.now().before(KNOWN_PLACE);
+        let known = self.store.places_since(account, since.0).await?;
+        let is_known = known.iter().any(|known| known == place.as_str());
+        Ok(is_known || self.arrivals.include(account, place))
     }
 
     /// A try failed: what is said, and whether that was the last one on this connection.
@@ -110,9 +118,13 @@ impl Node {
     }
 
     /// A try succeeded. Must be called before the client is told.
-    pub async fn login_succeeded(&self, localpart: &str, place: &Place) -> Result<(), Refusal> {
+    pub async fn login_succeeded(
+        self: &Arc<Node>,
+        localpart: &str,
+        place: &Place,
+    ) -> Result<(), Refusal> {
         let key = self.login_key(localpart);
-        self.guard.succeeded(&key, place);
+        let had_failed = self.guard.succeeded(&key, place);
         if self.guard.is_disabled(&key, self.clock.now()) {
             tracing::info!(
                 account = self.shown(localpart),
@@ -125,7 +137,7 @@ impl Node {
         match account {
             Ok(Some(account)) => {
                 tracing::info!(account = self.shown(localpart), place = place.as_str(), "login");
-                self.save_success(self.guard.rows(&key, place), account.id, place);
+                self.arrived(&account, place, had_failed.then_some(key));
                 Ok(())
             }
             Ok(None) => Err(Refusal::new(SaslCondition::NotAuthorized)),
@@ -144,20 +156,6 @@ impl Node {
         if let Err(error) = saved.await {
             tracing::warn!(%error, "login_counts_not_saved");
         }
-    }
-
-    /// Saves a success and its place. Nobody waits for it: a count that a crash brings back is
-    /// gone after the next login.
-    fn save_success(&self, rows: Rows, account: i64, place: &Place) {
-        let (place, now) = (place.as_str().to_owned(), self.clock.now());
-        self.keeper.submit(move |tx| {
-            Box::pin(async move {
-                save_rows(tx, rows).await?;
-                tx.remember_place(account, &place, now.0).await?;
-                tx.touch_account(account, now.0).await?;
-                Ok(((), Vec::new()))
-            })
-        });
     }
 
     /// The administrator blocks an account everywhere until then, and ends its sessions; or lifts
@@ -331,9 +329,12 @@ impl Node {
 }
 
 /// What the guard wants saved: each key with its count, `None` if it fell away.
-type Rows = Vec<(String, Option<Count>)>;
+pub(crate) type Rows = Vec<(String, Option<Count>)>;
 
-async fn save_rows(tx: &mut whoelse_store::Tx, rows: Rows) -> Result<(), whoelse_store::Error> {
+pub(crate) async fn save_rows(
+    tx: &mut whoelse_store::Tx,
+    rows: Rows,
+) -> Result<(), whoelse_store::Error> {
     for (key, count) in rows {
         match count {
             Some(count) => tx.throttle_save(&key, count.into()).await?,

@@ -12,6 +12,7 @@ use whoelse_xmpp::{BareJid, StreamCondition, StreamError};
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
+use crate::arrivals::Arrivals;
 use crate::clock::Clock;
 use crate::guard::{Count, Guard};
 use crate::keeper::Keeper;
@@ -55,6 +56,8 @@ pub struct Node {
     pub(crate) hashing: tokio::sync::Semaphore,
     /// Whether every account has a verifier of every hash; once it is so, it stays so.
     pub(crate) complete: AtomicBool,
+    /// Logins that are not written down yet.
+    pub(crate) arrivals: Arrivals,
 }
 
 /// Reads the configuration again: what has changed, or why nothing has, a sentence each.
@@ -152,6 +155,7 @@ impl Node {
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(crate::verifiers::HASHING),
             complete: AtomicBool::new(complete),
+            arrivals: Arrivals::default(),
         });
         let keeping = tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_seq));
         tokio::spawn(async move {
@@ -174,6 +178,7 @@ impl Node {
         for session in self.sessions() {
             self.end(&session).await;
         }
+        self.write_arrivals().await;
         self.keeper.stop().await;
     }
 

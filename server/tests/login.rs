@@ -147,3 +147,18 @@ async fn what_is_sent_in_clear_behind_starttls_is_never_read() {
     client.login("alice").await;
     world.server.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_of_the_last_second_is_written_down_before_the_server_stops() {
+    let world = World::start().await;
+    let alice = world.login("alice").await;
+    let account = world.server.node().account_named("alice").await.unwrap().unwrap();
+    drop(alice);
+
+    world.server.shutdown().await;
+
+    let place = whoelse_store::Place::Sqlite(world.folder.path().join("data/whoelse.db"));
+    let store = whoelse_store::Store::open(&place).await.unwrap();
+    assert_eq!(store.places_since(account.id, 0).await.unwrap(), ["127.0.0.1"]);
+    store.close().await.unwrap();
+}

@@ -17,7 +17,11 @@ const INSERT: &str = "INSERT INTO credentials \
 const LACKING: &str = "SELECT 1 FROM credentials a WHERE a.mechanism = $1 AND NOT EXISTS \
     (SELECT 1 FROM credentials b WHERE b.account = a.account AND b.mechanism = $2) LIMIT 1";
 
-pub(crate) const STATEMENTS: &[&str] = &[LIST, CLEAR, INSERT, LACKING];
+const OF_NAME: &str = "SELECT a.id, c.salt, c.iterations, c.stored_key, c.server_key \
+    FROM accounts a LEFT JOIN credentials c ON c.account = a.id AND c.mechanism = $3 \
+    WHERE a.domain = $1 AND a.localpart = $2";
+
+pub(crate) const STATEMENTS: &[&str] = &[OF_NAME, LIST, CLEAR, INSERT, LACKING];
 
 /// What a SCRAM server keeps of a password (RFC 5802, 3).
 ///
@@ -50,6 +54,31 @@ impl Store {
     /// Returns the verifiers of an account, one for each mechanism.
     pub async fn credentials(&self, account: i64) -> Result<Vec<StoredVerifier>> {
         credentials(&mut *self.reader().await?, account).await
+    }
+
+    /// Returns the number of the account of a name and its verifier for one mechanism, in one
+    /// question whether there are both, one or none of them.
+    pub async fn verifier(
+        &self,
+        domain: i64,
+        localpart: &str,
+        mechanism: &str,
+    ) -> Result<Option<(i64, Option<StoredVerifier>)>> {
+        let query = sqlx::query(OF_NAME).bind(domain).bind(localpart).bind(mechanism);
+        let Some(row) = query.fetch_optional(&mut *self.reader().await?).await? else {
+            return Ok(None);
+        };
+        let verifier = match row.try_get::<Option<Vec<u8>>, _>(1)? {
+            None => None,
+            Some(salt) => Some(StoredVerifier {
+                mechanism: mechanism.to_owned(),
+                salt,
+                iterations: row.try_get(2)?,
+                stored_key: row.try_get(3)?,
+                server_key: row.try_get(4)?,
+            }),
+        };
+        Ok(Some((row.try_get(0)?, verifier)))
     }
 
     /// Tells whether an account that has a verifier of one mechanism has none of another.
@@ -137,6 +166,27 @@ mod tests {
         assert_eq!(of_bob.stored_key, [4; 20]);
         assert_eq!(of_bob.server_key, [5; 20]);
         assert_eq!(store.credentials(eve).await.unwrap()[0].salt, [3; 16]);
+    }
+
+    #[tokio::test]
+    async fn a_verifier_is_found_by_name_and_mechanism() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        let both = [verifier("SCRAM-SHA-1", 1), verifier("SCRAM-SHA-256", 2)];
+        tx.set_credentials(bob, &both).await.unwrap();
+        tx.commit().await.unwrap();
+        let find = async |name, mechanism| {
+            let found = store.verifier(1, name, mechanism).await.unwrap();
+            found.map(|(id, verifier)| (id, verifier.map(|it| (it.salt, it.stored_key))))
+        };
+
+        assert_eq!(
+            find("bob", "SCRAM-SHA-256").await,
+            Some((bob, Some((vec![2; 16], vec![2; 20]))))
+        );
+        assert_eq!(find("bob", "SCRAM-SHA-512").await, Some((bob, None)));
+        assert_eq!(find("eve", "SCRAM-SHA-256").await, None);
     }
 
     #[tokio::test]

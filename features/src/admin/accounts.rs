@@ -1,10 +1,11 @@
 //! XEP-0133, 4.1, 4.2, 4.6 and 4.13: accounts added, removed, given a password, and listed.
 
-use whoelse_core::Time;
 use whoelse_core::kit::Cx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Table, Values};
+use whoelse_core::node::Seek;
+use whoelse_core::{Node, Time};
 use whoelse_stream::secret::Password;
-use whoelse_xmpp::{Condition, StanzaError, jid};
+use whoelse_xmpp::{BareJid, Condition, StanzaError, jid};
 
 use super::{ACCOUNT, account, name, password, stamp};
 
@@ -105,6 +106,14 @@ pub(super) const LIST: Command = Command {
 /// Accounts in one answer; the next are asked for with the last name in `after`.
 const PAGE: i64 = 500;
 
+/// When an account was last active as far as memory knows, in microseconds.
+fn last_noted(node: &Node, name: &str, domain: &str) -> i64 {
+    match BareJid::new(Some(name), domain).map(|jid| node.seek(&jid)) {
+        Ok(Seek::Here(account)) => account.last_active().0,
+        Ok(Seek::Missing | Seek::NotLoaded) | Err(_) => 0,
+    }
+}
+
 async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let domain = cx.node.domain();
@@ -117,8 +126,10 @@ async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let rows = page.into_iter().map(|row| {
         let here = online.iter().find(|account| account.id == row.id);
         let active = here.map_or(Time(0), |account| account.last_active());
-        // An account begins with the time at which it was made; nobody was there then.
-        let before = if row.last_active == row.created_at { 0 } else { row.last_active };
+        // What an account in memory did a moment ago may not be written down yet. One begins with
+        // the time at which it was made; nobody was there then.
+        let noted = last_noted(&cx.node, &row.localpart, &domain.name).max(row.last_active);
+        let before = if noted == row.created_at { 0 } else { noted };
         let blocks = cx.node.blocks_of(&row.localpart);
         let until = blocks.iter().map(|(_, until)| *until).max().unwrap_or_default();
         let place = blocks.iter().find(|(_, end)| *end == until).and_then(|(p, _)| p.clone());

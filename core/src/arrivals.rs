@@ -1,0 +1,118 @@
+//! Logins that went well, written down together: where from, when, and that the wrong tries before
+//! them count no more.
+//!
+//! Nobody waits for it, so one transaction a second serves them all. What a crash forgets of the last
+//! second is made good by the next login of the same person.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use whoelse_store::{Error, Tx};
+
+use crate::account::Account;
+use crate::clock::Time;
+use crate::guard::Place;
+use crate::login::save_rows;
+use crate::node::Node;
+
+/// How long a login waits for others.
+const WAIT: Duration = Duration::from_secs(1);
+/// How many wait at most; then they are written at once.
+const MOST: usize = 1_000;
+
+/// A login that went well.
+struct Arrival {
+    account: Arc<Account>,
+    place: Place,
+    at: Time,
+    /// By what its tries are counted, if there were wrong ones to be forgotten.
+    forgiven: Option<String>,
+}
+
+/// Those that are not written yet.
+#[derive(Default)]
+pub(crate) struct Arrivals {
+    /// Held for one look or change, never across an await.
+    waiting: Mutex<Vec<Arrival>>,
+}
+
+impl Arrivals {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arrival>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an account has logged in from a place and that is not written yet.
+    pub(crate) fn include(&self, account: i64, place: &Place) -> bool {
+        self.lock().iter().any(|it| it.account.id == account && it.place == *place)
+    }
+}
+
+impl Node {
+    /// Notes a login. `forgiven` is by what its tries are counted, if there were wrong ones.
+    pub(crate) fn arrived(
+        self: &Arc<Node>,
+        account: &Arc<Account>,
+        place: &Place,
+        forgiven: Option<String>,
+    ) {
+        account.last_active.fetch_max(self.clock.now().0, Ordering::AcqRel);
+        let arrival = Arrival {
+            account: account.clone(),
+            place: place.clone(),
+            at: self.clock.now(),
+            forgiven,
+        };
+        let (is_first, is_full) = {
+            let mut waiting = self.arrivals.lock();
+            waiting.push(arrival);
+            (waiting.len() == 1, waiting.len() >= MOST)
+        };
+        if is_first || is_full {
+            let node = self.clone();
+            tokio::spawn(async move {
+                if !is_full {
+                    node.clock.sleep(WAIT).await;
+                }
+                node.write_arrivals().await;
+            });
+        }
+    }
+
+    /// Writes down the logins that wait for it.
+    pub(crate) async fn write_arrivals(self: &Arc<Node>) {
+        let arrivals = std::mem::take(&mut *self.arrivals.lock());
+        if arrivals.is_empty() {
+            return;
+        }
+        let node = self.clone();
+        let written = self.keeper.change(move |tx| {
+            Box::pin(async move {
+                for arrival in &arrivals {
+                    arrival.write(&node, tx).await?;
+                }
+                Ok(((), Vec::new()))
+            })
+        });
+        match written.await {
+            // The second: the server has stopped, and wrote what was waiting before it did.
+            Ok(()) | Err(Error::Closed) => {}
+            Err(error) => tracing::warn!(%error, "logins_not_written"),
+        }
+    }
+}
+
+impl Arrival {
+    async fn write(&self, node: &Node, tx: &mut Tx) -> Result<(), Error> {
+        // Its rows are gone, and others' must not fail with it.
+        if self.account.is_removed() {
+            return Ok(());
+        }
+        if let Some(key) = &self.forgiven {
+            // As it stands now: somebody may have failed again since.
+            save_rows(tx, node.guard.rows(key, &self.place)).await?;
+        }
+        tx.remember_place(self.account.id, self.place.as_str(), self.at.0).await?;
+        tx.touch_account(self.account.id, self.at.0).await
+    }
+}
