@@ -6,7 +6,11 @@
 //! message has arrived, in the order of its sender; what came twice was confirmed less than a
 //! second before a crash, or not at all; and the archives of both sides hold each exactly once.
 //!
-//! `WHOELSE_CRASHES` sets how many times the server is killed (20), `WHOELSE_SEED` the moments.
+//! All that again over bad wires, which delay, split, swallow and break (`common/proxy.rs`), and
+//! with rosters, where people see nobody and write to each other all the same.
+//!
+//! `WHOELSE_CRASHES` sets how many times the server is killed (20; 6 in the other weathers),
+//! `WHOELSE_SEED` the moments.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -19,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::raw::Gone;
-use common::{Home, PATIENCE, Raw, ports};
+use common::{Chance, Home, PATIENCE, Proxy, Raw, ports};
 use whoelse_stream::client::{Resumption, Step};
 use whoelse_stream::sm::Element as Sm;
 use whoelse_xmpp::{Kind, ns};
@@ -36,6 +40,7 @@ type Sent = [u32; RECEIVERS];
 
 /// What everybody in this test sees.
 struct World {
+    /// The server, or the wire to it.
     server: SocketAddr,
     /// When the server was gone.
     crashes: Mutex<Vec<Instant>>,
@@ -66,16 +71,33 @@ struct Inbox {
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
+    is_killed(20, "everyone", false);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_over_bad_wires_to_a_server_that_is_killed() {
+    is_killed(6, "everyone", true);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_with_rosters_when_the_server_is_killed() {
+    is_killed(6, "roster", false);
+}
+
+fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
     let setting = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let crashes: u64 = setting("WHOELSE_CRASHES").unwrap_or(20);
+    let crashes: u64 = setting("WHOELSE_CRASHES").unwrap_or(crashes);
     let seed: u64 = setting("WHOELSE_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("{crashes} crashes, WHOELSE_SEED={seed}");
     let chance = |n: usize| Chance::new(seed, n as u64);
     let names: Vec<String> = (0..SENDERS).map(sender).chain((0..RECEIVERS).map(receiver)).collect();
     let home = Home::with_people(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut server = home.start_at(ports::lasting(), &[]);
+    home.write("whoelse.toml", &format!("contacts = \"{contacts}\"\nsessions = \"one\"\n"));
+    let arguments = ["--config", "whoelse.toml", "--credentials", "credentials.txt"];
+    let mut server = home.start_at(ports::lasting(), &arguments);
+    let wire = bad_wires.then(|| Proxy::in_bad_weather(server.address, seed));
     let world = World {
-        server: server.address,
+        server: wire.as_ref().map_or(server.address, |wire| wire.address),
         crashes: Mutex::default(),
         over: AtomicBool::new(false),
         sent: OnceLock::new(),
@@ -99,6 +121,8 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
             world.crashes.lock().unwrap().push(Instant::now());
             server.start_again();
         }
+        // The sun comes out as well, or nobody would ever come to an end.
+        wire.iter().for_each(Proxy::clear_up);
         world.over.store(true, Ordering::SeqCst);
         world.sent.set(senders.into_iter().map(|it| it.join().unwrap()).collect()).unwrap();
         receivers.into_iter().map(|it| it.join().unwrap()).collect()
@@ -479,33 +503,4 @@ fn archive(raw: &mut Raw, with: &str) -> Vec<String> {
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(begin)?;
     Some(rest.split_once(end)?.0)
-}
-
-/// Numbers by chance, the same ones for the same seed.
-#[derive(Clone, Copy)]
-struct Chance(u64);
-
-impl Chance {
-    fn new(seed: u64, stream: u64) -> Chance {
-        // Neighbouring seeds must not begin alike.
-        let mut chance = Chance(seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        (0..8).for_each(|_| chance.0 = chance.next());
-        chance
-    }
-
-    /// Xorshift, by Marsaglia.
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn number(&mut self, least: u64, most: u64) -> u64 {
-        least + self.next() % (most - least + 1)
-    }
-
-    fn millis(&mut self, least: u64, most: u64) -> Duration {
-        Duration::from_millis(self.number(least, most))
-    }
 }

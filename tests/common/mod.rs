@@ -6,6 +6,7 @@
 // Each test uses its part of this.
 #![allow(dead_code, unused_imports, clippy::unwrap_used, missing_docs)]
 
+pub mod chance;
 pub mod client;
 pub mod lines;
 pub mod ports;
@@ -15,6 +16,7 @@ pub mod screen;
 pub mod server;
 pub mod terminal;
 
+pub use chance::Chance;
 pub use client::Client;
 pub use lines::Lines;
 pub use proxy::Proxy;

@@ -1,10 +1,14 @@
-//! A wire that can be cut: it passes bytes on to a server until a test wants it to stop.
+//! A wire that can be cut: it passes bytes on to a server until a test wants it to stop, or until
+//! chance does.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
+
+use super::Chance;
 
 /// The wire, listening on an address of its own.
 pub struct Proxy {
@@ -21,10 +25,52 @@ struct Inner {
     silent: AtomicBool,
     /// Bytes of the server are taken, and never arrive.
     deaf: AtomicBool,
+    /// Decides over the bytes of each connection, by this seed.
+    weather: Option<u64>,
+    fair: AtomicBool,
+}
+
+/// What becomes of some bytes on their way.
+enum Luck {
+    Pass,
+    /// They come later.
+    Late(Duration),
+    /// They come one by one.
+    Crumbs,
+    /// The wire breaks, behind so many of them.
+    Break(usize),
+    /// They disappear, and so does whatever follows them, until the wire breaks.
+    Swallow(Duration),
+}
+
+impl Luck {
+    fn of(chance: &mut Chance, bytes: usize) -> Luck {
+        match chance.number(0, 99) {
+            0 | 1 => Luck::Break(chance.number(0, bytes as u64) as usize),
+            2 => Luck::Swallow(chance.millis(50, 800)),
+            3..13 => Luck::Late(chance.millis(1, 40)),
+            13..25 => Luck::Crumbs,
+            _ => Luck::Pass,
+        }
+    }
 }
 
 impl Proxy {
     pub fn to(server: SocketAddr) -> Proxy {
+        Proxy::with(server, None)
+    }
+
+    /// One that delays, splits, swallows and breaks as this seed says.
+    pub fn in_bad_weather(server: SocketAddr, seed: u64) -> Proxy {
+        Proxy::with(server, Some(seed))
+    }
+
+    /// From now on everything passes.
+    pub fn clear_up(&self) {
+        self.inner.fair.store(true, Ordering::SeqCst);
+    }
+
+    fn with(server: SocketAddr, weather: Option<u64>) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Arc::new(Inner {
@@ -33,11 +79,14 @@ impl Proxy {
             closed: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
+            weather,
+            fair: AtomicBool::new(false),
         });
+        let taken = AtomicU64::new(0);
         let accepting = inner.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                accepting.take(client);
+                accepting.take(client, taken.fetch_add(1, Ordering::SeqCst));
             }
         });
         Proxy { address, inner }
@@ -81,7 +130,7 @@ impl Proxy {
 }
 
 impl Inner {
-    fn take(self: &Arc<Inner>, client: TcpStream) {
+    fn take(self: &Arc<Inner>, client: TcpStream, number: u64) {
         if self.closed.load(Ordering::SeqCst) {
             return;
         }
@@ -92,15 +141,46 @@ impl Inner {
             ends.push(from.try_clone().unwrap());
             let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             let wire = self.clone();
-            thread::spawn(move || wire.pass(from, to, client));
+            let stream = 2 * number + u64::from(client);
+            let chance = self.weather.map(|seed| Chance::new(seed, stream));
+            thread::spawn(move || wire.pass(from, to, client, chance));
         }
     }
 
-    fn pass(&self, mut from: TcpStream, mut to: TcpStream, client: bool) {
+    fn pass(
+        &self,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        client: bool,
+        mut chance: Option<Chance>,
+    ) {
         let lost = if client { &self.silent } else { &self.deaf };
         let mut buffer = [0; 16 << 10];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
-            if !lost.load(Ordering::SeqCst) && to.write_all(&buffer[..read]).is_err() {
+            let bytes = &buffer[..read];
+            let luck = match &mut chance {
+                Some(chance) if !self.fair.load(Ordering::SeqCst) => Luck::of(chance, read),
+                _ => Luck::Pass,
+            };
+            let passed = match luck {
+                _ if lost.load(Ordering::SeqCst) => Ok(()),
+                Luck::Pass => to.write_all(bytes),
+                Luck::Late(time) => {
+                    thread::sleep(time);
+                    to.write_all(bytes)
+                }
+                // Every byte is sent for itself.
+                Luck::Crumbs => bytes.iter().try_for_each(|byte| to.write_all(&[*byte])),
+                Luck::Break(behind) => {
+                    let _ = to.write_all(&bytes[..behind]);
+                    break;
+                }
+                Luck::Swallow(time) => {
+                    thread::sleep(time);
+                    break;
+                }
+            };
+            if passed.is_err() {
                 break;
             }
         }

@@ -173,6 +173,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Descriptors that the server holds at this moment.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
     /// The server's memory at this moment, in KiB.
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
