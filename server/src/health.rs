@@ -12,6 +12,9 @@ use whoelse_core::Time;
 
 /// How often the signs of life are looked for.
 const LOOK: Duration = Duration::from_secs(5);
+/// So many looks in a row must find something stuck: a machine that is very busy for a moment is
+/// no fault.
+const IN_A_ROW: u32 = 3;
 /// How often something is written to the database. An idle server should not keep a disk awake
 /// for this, a broken one should be noticed within a minute.
 const WRITE: Duration = Duration::from_secs(30);
@@ -107,18 +110,19 @@ impl Health {
         let mut watch = pulse.watch();
         let mut write_at = clock.now().after(WRITE);
         let mut writing: Option<tokio::task::JoinHandle<()>> = None;
+        let mut in_a_row = 0;
         loop {
             tokio::select! {
                 () = self.connections.closing() => return,
                 () = clock.sleep(LOOK) => {}
             }
             let stuck = watch.look();
-            {
-                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                if !stuck.is_empty() && known.stuck != stuck {
-                    tracing::error!(stuck = stuck.join(", "), "no_sign_of_life");
-                }
-                known.stuck = stuck;
+            in_a_row = if stuck.is_empty() { 0 } else { in_a_row + 1 };
+            if in_a_row == IN_A_ROW {
+                tracing::error!(stuck = stuck.join(", "), "no_sign_of_life");
+            }
+            if in_a_row == 0 || in_a_row >= IN_A_ROW {
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).stuck = stuck;
             }
             // On a task of its own: a keeper that is stuck must not hold up the looking.
             let idle = writing.as_ref().is_none_or(|writing| writing.is_finished());

@@ -76,9 +76,20 @@ pub fn check(level: Option<&str>) -> Result<(), String> {
 
 fn filter(level: Option<&str>) -> Result<EnvFilter, String> {
     let wanted = level.filter(|wanted| !wanted.is_empty()).unwrap_or(LEVEL);
-    EnvFilter::try_new(wanted).map_err(|_| {
-        format!("the log level must be error, warn, info, debug or trace, not '{wanted}'")
-    })
+    let mistake =
+        || format!("the log level must be error, warn, info, debug or trace, not '{wanted}'");
+    // A word that is no level would be taken for a part of the program, and nothing logged.
+    if !wanted.split(',').all(names_a_level) {
+        return Err(mistake());
+    }
+    EnvFilter::try_new(wanted).map_err(|_| mistake())
+}
+
+/// Whether `level` or `part=level` names one, or is more than that.
+fn names_a_level(directive: &str) -> bool {
+    let level = directive.rsplit('=').next().unwrap_or_default();
+    let known = ["off", "error", "warn", "info", "debug", "trace"];
+    directive.contains('[') || known.iter().any(|known| level.eq_ignore_ascii_case(known))
 }
 
 /// Whether the standard error is read by the journal, as systemd.exec(5) says it is told.

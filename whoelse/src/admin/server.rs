@@ -4,7 +4,7 @@
 //! made, the addresses, the fingerprint. The log goes to the standard error.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::pin::pin;
 use std::process::ExitCode;
 
@@ -73,6 +73,7 @@ async fn serve(config: Config, log: Log) -> ExitCode {
         () = stop.asked() => return ExitCode::SUCCESS,
     };
     server.reloader().changes_log_by(Box::new(move |config| log.change(config)));
+    let on_terminal = io::stderr().is_terminal();
     greet(&summary, &server);
     systemd::ready(&server.node().domain_name());
     let mut feeding = pin!(systemd::feed(server.pulse().watch()));
@@ -80,7 +81,13 @@ async fn serve(config: Config, log: Log) -> ExitCode {
         tokio::select! {
             () = stop.asked() => break,
             // None comes when no more can come.
-            Some(()) = hangup.recv() => reload(&server).await,
+            Some(()) = hangup.recv() => {
+                // The terminal it was started on has been closed: nobody would stop it any more.
+                if on_terminal && !io::stderr().is_terminal() {
+                    break;
+                }
+                reload(&server).await;
+            }
             () = &mut feeding => {}
         }
     }

@@ -83,7 +83,7 @@ pub async fn database(place: &Place, running: bool) -> Database {
     let mut log = file.clone().into_os_string();
     log.push("-wal");
     let log = fs::metadata(&log).map_or(0, |about| about.len());
-    let look = whoelse_store::inspect(&file, running || log > 0);
+    let look = whoelse_store::inspect(file, running || log > 0);
     let found = match timeout(PATIENCE, look).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
