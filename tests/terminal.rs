@@ -184,3 +184,77 @@ fn a_program_that_is_told_to_end_restores_the_terminal() {
 
     assert_eq!(alice.ends().code(), Some(0));
 }
+
+#[test]
+fn many_lines_pasted_at_once_are_all_obeyed_in_order() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    let mut bob = server.online("bob");
+    alice.sees("* bob logged in");
+
+    let lines: String = (0..30).map(|n| format!("message bob {n}\r")).collect();
+    alice.press(&lines);
+
+    for n in 0..30 {
+        bob.expect(&format!("alice: {n}"));
+    }
+    alice.types("> ");
+}
+
+#[test]
+fn several_lines_pasted_as_a_text_are_one_message() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    let mut bob = server.online("bob");
+    alice.sees("* bob logged in");
+
+    // As a terminal sends what is pasted when it has been asked to mark it.
+    alice.press("message bob \u{1b}[200~one\rtwo\u{1b}[201~\r");
+
+    bob.expect("alice: one");
+    bob.expect("    two");
+}
+
+#[test]
+fn a_program_that_was_stopped_goes_on_where_it_was() {
+    use rustix::process::Signal;
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    let mut bob = server.online("bob");
+    alice.sees("* bob logged in");
+    alice.press("message bob half");
+    alice.types("> message bob half");
+
+    // As a shell does it: stop, the terminal back to what it was, go on.
+    common::signal(&alice.child, Signal::STOP);
+    alice.as_before();
+    common::signal(&alice.child, Signal::CONT);
+    alice.reads_keys();
+
+    alice.types("> message bob half");
+    alice.press(" and half\r");
+    bob.expect("alice: half and half");
+}
+
+#[test]
+fn a_password_is_not_shown_after_a_stop_either() {
+    use rustix::process::Signal;
+    let server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+    alice.types("Username: ");
+    alice.enter("alice");
+    alice.types("Password: ");
+    alice.is_silent();
+
+    common::signal(&alice.child, Signal::STOP);
+    alice.as_before();
+    common::signal(&alice.child, Signal::CONT);
+    alice.is_silent();
+    alice.enter(&password("alice"));
+
+    alice.sees("Welcome");
+    assert!(!alice.written().contains(&password("alice")));
+}

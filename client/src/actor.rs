@@ -5,9 +5,10 @@
 //! online, or away (the connection is lost and being sought). Nothing else touches the session.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use whoelse_stream::Password;
 use whoelse_stream::client::Resumption;
@@ -38,6 +39,10 @@ pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// The same, when the server has said it first.
 const AFTERWARDS: Duration = Duration::from_millis(200);
 
+/// Whoever types while there is no connection is not kept waiting for the next try; but so much
+/// time is between two.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+
 /// A wish of the handle, with the place for its answer.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -63,6 +68,8 @@ pub(crate) struct Actor {
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Event>,
     me: watch::Sender<Option<FullJid>>,
+    /// Somebody wants something while there is no connection.
+    wanted: Arc<Notify>,
 }
 
 /// A new session on its connection.
@@ -91,7 +98,8 @@ impl Actor {
         events: mpsc::Sender<Event>,
         me: watch::Sender<Option<FullJid>>,
     ) -> Actor {
-        Actor { connector: Connector::new(config), orders, events, me }
+        let wanted = Arc::default();
+        Actor { connector: Connector::new(config), orders, events, me, wanted }
     }
 
     pub(crate) async fn run(mut self) {
@@ -379,7 +387,8 @@ impl Actor {
         backoff: &mut Backoff,
     ) -> Result<Wire, End> {
         loop {
-            self.serve(session, sleep(backoff.next())).await?;
+            let wait = pause(backoff.next(), self.wanted.clone());
+            self.serve(session, wait).await?;
             let attempt = attempt(self.connector.clone(), entry.clone(), session.resumption());
             match self.serve(session, attempt).await? {
                 Ok(Entered { wire, opened: Opened::Resumed { h } }) => {
@@ -421,8 +430,11 @@ impl Actor {
                 }
                 order = self.orders.recv() => match order {
                     None => return Err(End::Dropped),
-                    Some(order) => if let Some(done) = obey(&mut self.connector, session, order) {
-                        return Err(End::Asked(done));
+                    Some(order) => {
+                        self.wanted.notify_one();
+                        if let Some(done) = obey(&mut self.connector, session, order) {
+                            return Err(End::Asked(done));
+                        }
                     }
                 },
             }
@@ -483,6 +495,18 @@ fn obey(
     None
 }
 
+/// The time before the next try, or until somebody wants something.
+async fn pause(wait: Duration, wanted: Arc<Notify>) {
+    let soon = async {
+        sleep(wait.min(BETWEEN_TRIES)).await;
+        wanted.notified().await;
+    };
+    tokio::select! {
+        () = sleep(wait) => {}
+        () = soon => {}
+    }
+}
+
 /// One try to come back: to the old session if the server still has it, else to a new one.
 async fn attempt(
     connector: Connector,
@@ -514,5 +538,21 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_wants_something_is_not_kept_waiting_for_the_next_try() {
+        let wanted = Arc::new(Notify::new());
+        wanted.notify_one();
+        let began = Instant::now();
+
+        pause(Duration::from_secs(3_600), wanted).await;
+
+        assert!(began.elapsed() >= BETWEEN_TRIES);
     }
 }

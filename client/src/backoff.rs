@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// Waiting times before the first, second … try; the last one repeats.
+/// The longest waiting times before the first, second … try; the last one repeats.
 const STEPS: [u64; 8] = [200, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000];
 /// A connection that held this long has earned a quick first try.
 const HELD: Duration = Duration::from_secs(30);
@@ -25,12 +25,12 @@ impl Backoff {
         }
     }
 
-    /// How long to wait now: between the time of this step and half as much again.
+    /// How long to wait now: between half of this step and all of it.
     pub(crate) fn next(&mut self) -> Duration {
         let [random] = whoelse_stream::token::random::<1>();
         let step = STEPS.get(self.tries).or(STEPS.last()).copied().unwrap_or_default();
         self.tries = self.tries.saturating_add(1);
-        Duration::from_millis(step + step * u64::from(random) / 512)
+        Duration::from_millis(step / 2 + step * u64::from(random) / 512)
     }
 }
 
@@ -45,7 +45,7 @@ mod tests {
         for step in STEPS.iter().chain([&30_000, &30_000]) {
             let wait = backoff.next();
             let step = Duration::from_millis(*step);
-            assert!(step <= wait && wait <= step * 3 / 2, "{wait:?}");
+            assert!(step / 2 <= wait && wait <= step, "{wait:?}");
         }
     }
 
@@ -57,7 +57,7 @@ mod tests {
         }
 
         backoff.connected_for(HELD - Duration::from_millis(1));
-        assert!(backoff.next() >= Duration::from_secs(8));
+        assert!(backoff.next() >= Duration::from_secs(4));
 
         backoff.connected_for(HELD);
         assert!(backoff.next() < Duration::from_secs(1));

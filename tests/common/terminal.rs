@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcsetattr, tcsetwinsize,
+};
 
 use super::screen::Screen;
 use super::{BINARY, Home, PATIENCE, Server, ended};
@@ -128,6 +130,18 @@ impl Terminal {
     pub fn is_silent(&self) {
         let off = || !tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ECHO);
         super::eventually("the echo is off", || off().then_some(()));
+    }
+
+    /// Sets the terminal back to what it was before the program, as a shell does.
+    pub fn as_before(&self) {
+        tcsetattr(&self.line, OptionalActions::Now, &self.before).unwrap();
+    }
+
+    /// Waits until keys are read one by one.
+    #[track_caller]
+    pub fn reads_keys(&self) {
+        let by_key = || !tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ICANON);
+        super::eventually("keys are read one by one", || by_key().then_some(()));
     }
 
     /// Everything the program has written so far.

@@ -48,12 +48,17 @@ impl Hidden {
     /// Hides what is typed from now on.
     pub fn begin() -> io::Result<Hidden> {
         let as_it_was = tcgetattr(io::stdin())?;
-        let mut hiding = as_it_was.clone();
-        hiding.local_modes.remove(LocalModes::ECHO);
-        hiding.local_modes.insert(LocalModes::ECHONL);
-        tcsetattr(io::stdin(), OptionalActions::Now, &hiding)?;
+        tcsetattr(io::stdin(), OptionalActions::Now, &hiding(&as_it_was))?;
         Ok(Hidden { as_it_was })
     }
+}
+
+/// The settings of such a terminal.
+pub fn hiding(as_it_was: &Termios) -> Termios {
+    let mut hiding = as_it_was.clone();
+    hiding.local_modes.remove(LocalModes::ECHO);
+    hiding.local_modes.insert(LocalModes::ECHONL);
+    hiding
 }
 
 impl Drop for Hidden {

@@ -15,6 +15,7 @@ use rustyline::{Config, Editor};
 use tokio::sync::mpsc;
 
 use super::screen::Screen;
+use super::stop::{self, Reader, Reading};
 use crate::hidden;
 
 /// What stands before a command being typed.
@@ -115,10 +116,12 @@ impl Input {
         let config = Config::builder().max_history_size(1_000)?.auto_add_history(false).build();
         let mut editor: Editor<(), DefaultHistory> = Editor::with_config(config)?;
         let screen = Screen::terminal(editor.create_external_printer()?);
+        let (reading, above) = (Reading::default(), screen.clone());
+        stop::go_on_afterwards(reading.clone(), move || above.say(""))?;
         let input = Input::start(true, move |ask| match ask {
-            Ask::Command => read_command(&mut editor),
-            Ask::Line(prompt) => read_line(&mut editor, prompt),
-            Ask::Secret(prompt) => read_secret(prompt),
+            Ask::Command => reading.by(Reader::Editor, || read_command(&mut editor)),
+            Ask::Line(prompt) => reading.by(Reader::Editor, || read_line(&mut editor, prompt)),
+            Ask::Secret(prompt) => reading.by(Reader::Secret, || read_secret(prompt)),
         })?;
         Ok((input, screen))
     }

@@ -13,6 +13,7 @@ mod login;
 pub mod render;
 mod said;
 mod screen;
+mod stop;
 pub mod text;
 
 use std::path::PathBuf;
