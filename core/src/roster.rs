@@ -19,7 +19,7 @@ use whoelse_xmpp::BareJid;
 use crate::account::Account;
 
 pub(crate) use removal::{forget_contact, tell_holders};
-pub use transition::{State, Step, Way, Word, step};
+pub use transition::{Exchange, State, Step, Way, Word, exchange, step};
 
 /// The mark of a session that has asked for the roster and so hears of changes: an *interested
 /// resource* (RFC 6121, 2.2).

@@ -8,7 +8,7 @@ use whoelse_store::{RosterVersion, Tx};
 use whoelse_xmpp::write::{Element, escape};
 use whoelse_xmpp::{BareJid, Class, Condition, Kind, Outgoing, StanzaError};
 
-use super::{Contact, INTERESTED, State, Way, Word, item, step};
+use super::{Contact, INTERESTED, State, Word, exchange, item};
 use crate::account::Account;
 use crate::keeper::After;
 use crate::node::Node;
@@ -34,7 +34,7 @@ pub enum Wish {
 /// account `other` of this server, else on its own. The caller holds both, so they stay in memory.
 ///
 /// Refused: `resource-constraint` when a roster is full, `item-not-found` when there is nothing to
-/// remove. Returns when the change is on disk and everybody has been told.
+/// remove, `not-allowed` to the server itself, which has no roster. Returns when the change is on disk and everybody has been told.
 pub async fn change(
     node: &Arc<Node>,
     account: &Arc<Account>,
@@ -42,6 +42,9 @@ pub async fn change(
     other: Option<Arc<Account>>,
     wish: Wish,
 ) -> Result<(), StanzaError> {
+    if account.is_server() {
+        return Err(StanzaError::new(Condition::NotAllowed));
+    }
     let command = Command {
         node: node.clone(),
         own: Side::new(node, account.clone(), contact.clone()),
@@ -157,17 +160,17 @@ impl Command {
 
     /// One word from the owner to the contact, and what comes back at once.
     fn say(&mut self, word: Word) -> Result<(), StanzaError> {
-        let out = step(self.own.after.state, Way::Out, word);
-        self.own.take(out.state, &Bytes::new());
-        let Some(theirs) = self.theirs.as_mut().filter(|_| out.passes) else { return Ok(()) };
+        let theirs = self.theirs.as_ref().map(|theirs| theirs.after.state);
+        let said = exchange(self.own.after.state, theirs, word);
+        self.own.take(said.own, &Bytes::new());
+        let (Some(theirs), Some(state)) = (&mut self.theirs, said.theirs) else { return Ok(()) };
         let request = match &self.wish {
             Wish::Say(_, request) => request.clone(),
             Wish::Set { .. } | Wish::Remove => Bytes::new(),
         };
-        let into = step(theirs.after.state, Way::In, word);
         let settings = self.node.settings();
         let limits = &settings.limits;
-        if into.state.asked && !theirs.after.state.asked {
+        if state.asked && !theirs.after.state.asked {
             if theirs.account.roster().requests().count() >= limits.roster_requests {
                 return Err(StanzaError::new(Condition::ResourceConstraint)
                     .with_text("too many requests wait for an answer there"));
@@ -177,16 +180,12 @@ impl Command {
                     .with_text("a request to subscribe must be shorter"));
             }
         }
-        theirs.take(into.state, &request);
-        if into.passes {
+        theirs.take(state, &request);
+        if said.reaches {
             self.heard.push((Hears::Contact, word));
         }
-        if into.granted {
-            let back = step(self.own.after.state, Way::In, Word::Subscribed);
-            self.own.take(back.state, &Bytes::new());
-            if back.passes {
-                self.heard.push((Hears::Owner, Word::Subscribed));
-            }
+        if said.answered {
+            self.heard.push((Hears::Owner, Word::Subscribed));
         }
         Ok(())
     }

@@ -119,6 +119,36 @@ pub fn step(before: State, way: Way, word: Word) -> Step {
     Step { state, passes, granted }
 }
 
+/// What one word does to both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exchange {
+    /// How things stand for the one who said it.
+    pub own: State,
+    /// And for the one it was said to, if that is an account of this server.
+    pub theirs: Option<State>,
+    /// The word reaches their devices.
+    pub reaches: bool,
+    /// `subscribed` comes back at once, and reaches the devices of the one who asked.
+    pub answered: bool,
+}
+
+/// Takes a word from one account to another, and what their server answers back. Without the other
+/// side, because it is elsewhere, does not exist or does not want to hear, the own one alone moves.
+pub fn exchange(own: State, theirs: Option<State>, word: Word) -> Exchange {
+    let out = step(own, Way::Out, word);
+    let Some(before) = theirs.filter(|_| out.passes) else {
+        return Exchange { own: out.state, theirs, reaches: false, answered: false };
+    };
+    let into = step(before, Way::In, word);
+    let back = into.granted.then(|| step(out.state, Way::In, Word::Subscribed));
+    Exchange {
+        own: back.map_or(out.state, |back| back.state),
+        theirs: Some(into.state),
+        reaches: into.passes,
+        answered: back.is_some_and(|back| back.passes),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -337,6 +367,35 @@ mod tests {
         for word in [Word::Unsubscribe, Word::Subscribed, Word::Unsubscribed] {
             assert!(step(state("To+A"), Way::In, word).state.approved, "{word:?}");
         }
+    }
+
+    #[test]
+    fn whatever_two_accounts_say_to_each_other_their_rosters_agree() {
+        let words = [Word::Subscribe, Word::Unsubscribe, Word::Subscribed, Word::Unsubscribed];
+        let mut seen = vec![(State::default(), State::default())];
+        let mut next = 0;
+        while let Some((one, other)) = seen.get(next).copied() {
+            next += 1;
+            assert_eq!((one.to, one.from), (other.from, other.to), "{one:?} {other:?}");
+            // Who waits for an answer is waited for; a request that was not heard is the sender's
+            // alone.
+            assert!(one.ask || !other.asked, "{one:?} {other:?}");
+            assert!(other.ask || !one.asked, "{one:?} {other:?}");
+            let mut reach = |pair: (State, State)| {
+                if !seen.contains(&pair) {
+                    seen.push(pair);
+                }
+            };
+            for word in words {
+                let said = exchange(one, Some(other), word);
+                reach((said.own, said.theirs.unwrap()));
+                let said = exchange(other, Some(one), word);
+                reach((said.theirs.unwrap(), said.own));
+            }
+            reach((exchange(one, None, Word::Subscribe).own, other));
+            reach((one, exchange(other, None, Word::Subscribe).own));
+        }
+        assert!(seen.len() > 30, "{}", seen.len());
     }
 
     #[test]
