@@ -42,6 +42,7 @@ mod sqlite;
 #[cfg(test)]
 mod testing;
 mod throttle;
+mod transfer;
 mod trouble;
 mod tx;
 
@@ -57,6 +58,7 @@ pub use open::Store;
 pub use place::{Place, PlaceError, PostgresUrl};
 pub use roster::{Holder, RosterRow, RosterVersion};
 pub use throttle::{THROTTLE_MEMORY, Throttle};
+pub use transfer::{TransferError, check_backup, copy};
 pub use tx::Tx;
 
 /// Returns every SQL statement this crate can run, schema changes aside.
@@ -85,6 +87,7 @@ pub fn statements() -> Vec<String> {
     .map(|text| (*text).to_owned())
     .chain(log::many().into_iter().flat_map(rows::ManyRows::texts))
     .chain(history::many().into_iter().flat_map(rows::ManyRows::texts))
+    .chain(transfer::statements())
     .collect()
 }
 

@@ -158,8 +158,16 @@ impl Store {
         &self.inner.place
     }
 
+    /// How a connection is made that sees one moment, and how that moment begins.
+    pub(crate) fn snapshot_options(&self) -> Result<(AnyConnectOptions, &'static str)> {
+        Ok(match &self.inner.place {
+            Place::Postgres(url) => (url.options(), postgres::BEGIN_SNAPSHOT),
+            Place::Sqlite(path) => (sqlite::options(path)?, sqlite::BEGIN_SNAPSHOT),
+            Place::Memory => return Err(crate::Error::Closed),
+        })
+    }
+
     /// Which database it is.
-    #[cfg(test)]
     pub(crate) fn dialect(&self) -> Dialect {
         self.inner.dialect
     }

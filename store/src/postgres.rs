@@ -42,6 +42,9 @@ const READER: &str =
 /// is lost during its commit.
 pub(crate) const BEGIN: &str = "BEGIN; SELECT txid_current()";
 
+/// How a moment to be read begins.
+pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 /// How it ends. In a transaction in which a statement has failed, COMMIT succeeds and undoes all;
 /// a statement before it fails.
 pub(crate) const COMMIT: &str = "SELECT 1; COMMIT";

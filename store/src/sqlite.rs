@@ -30,6 +30,9 @@ const READER: &str = "PRAGMA query_only = ON;";
 /// How a transaction begins. IMMEDIATE takes the write lock now, while waiting is still possible.
 pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 
+/// How a moment to be read begins.
+pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN";
+
 /// Moves what is in the write-ahead log into the file and empties the log.
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
