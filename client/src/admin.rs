@@ -23,6 +23,9 @@ const LIST: &str = "urn:whoelse:commands:0#list-users";
 const BLOCK: &str = "urn:whoelse:commands:0#block-user";
 const UNBLOCK: &str = "urn:whoelse:commands:0#unblock-user";
 const RELOAD: &str = "urn:whoelse:commands:0#reload";
+const BACKUP: &str = "urn:whoelse:commands:0#backup";
+const RESTORE: &str = "urn:whoelse:commands:0#restore";
+const UPKEEP: &str = "urn:whoelse:commands:0#upkeep";
 const RENAME: &str = "urn:whoelse:commands:0#rename-domain";
 
 /// How the server writes a block without an end.
@@ -41,6 +44,23 @@ pub async fn version(link: &mut Link) -> Result<String, RequestError> {
     let query = nested::find(&answer, "query", ns::VERSION).ok_or(RequestError::Unreadable)?;
     let version = nested::each(&query, "version").next();
     version.map(|version| version.text().to_string()).ok_or(RequestError::Unreadable)
+}
+
+/// Begins a backup into a file in the data directory.
+pub async fn backup(link: &mut Link, file: &str) -> Result<String, RequestError> {
+    note(&run(link, BACKUP, &[("file", file)]).await?)
+}
+
+/// Begins to restore a backup that lies in the data directory. The server ends every session for
+/// it, this one among them.
+pub async fn restore(link: &mut Link, file: &str) -> Result<String, RequestError> {
+    note(&run(link, RESTORE, &[("file", file)]).await?)
+}
+
+/// How far a backup or a restore is: `running`, or `done: ` and how much that was. Why it failed is
+/// the refusal.
+pub async fn upkeep(link: &mut Link) -> Result<String, RequestError> {
+    note(&run(link, UPKEEP, &[]).await?)
 }
 
 /// Makes an account.

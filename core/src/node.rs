@@ -41,6 +41,8 @@ pub struct Node {
     pub numbers: Numbers,
     /// Reads the configuration again, where there is one; set by whoever has it.
     pub reload: OnceLock<Reload>,
+    /// How a backup is made and restored; set by whoever has a data directory.
+    pub upkeep: OnceLock<Upkeep>,
     accounts: Accounts,
     served: ArcSwap<Served>,
     /// Accounts with an available session. Held for a look or a change, never across an await;
@@ -58,6 +60,20 @@ pub struct Node {
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.
     pub(crate) arrivals: Arrivals,
+}
+
+/// Begins what is wished for, or says how far it is; or why not, in a sentence.
+pub type Upkeep = Box<dyn Fn(Wish) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
+/// What an administrator wishes for the whole store. A file is one in the data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// Everything into this file.
+    Backup(String),
+    /// Everything from this file.
+    Restore(String),
+    /// How far the one before is.
+    Progress,
 }
 
 /// Reads the configuration again: what has changed, or why nothing has, a sentence each.
@@ -145,6 +161,7 @@ impl Node {
             guard,
             numbers: Numbers::default(),
             reload: OnceLock::new(),
+            upkeep: OnceLock::new(),
             accounts,
             served: ArcSwap::from_pointee(served),
             online: RwLock::default(),

@@ -5,6 +5,7 @@ mod accounts;
 mod blocks;
 mod domain;
 mod reload;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ pub const FEATURE: Feature = Feature {
         w.command(&blocks::UNBLOCK);
         w.command(&domain::RENAME);
         w.command(&reload::RELOAD);
+        w.command(&upkeep::BACKUP);
+        w.command(&upkeep::RESTORE);
+        w.command(&upkeep::PROGRESS);
     },
 };
 

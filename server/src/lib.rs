@@ -22,6 +22,7 @@ mod reload;
 mod renewal;
 mod server;
 pub mod tls;
+pub mod upkeep;
 
 pub use config::Config;
 pub use pulse::{Pulse, Watch};

@@ -53,6 +53,11 @@ impl Reloader {
         Reloader { connections, data, running, log }
     }
 
+    /// What holds now.
+    pub async fn running(&self) -> Config {
+        self.running.lock().await.clone()
+    }
+
     /// The log is the program's; by this it is changed.
     pub fn changes_log_by(&self, change: ChangeLog) {
         // A second one would be a mistake of ours, and the first goes on working.

@@ -13,6 +13,7 @@ use crate::pulse::Pulse;
 use crate::reload::Reloader;
 use crate::renewal;
 use crate::tls::{self, Fingerprint, OwnFiles, Tls, TlsError};
+use crate::upkeep::Transfers;
 use arc_swap::ArcSwapOption;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,7 @@ pub struct Server {
     /// Ends the answers about health, which go on while the server is shutting down.
     answers_end: watch::Sender<bool>,
     answering: JoinSet<()>,
+    transfers: Arc<Transfers>,
     /// Held to the end: another server may come when all is stored.
     data: DataDir,
 }
@@ -166,6 +168,8 @@ impl Server {
         });
         // The node is ours alone, and this its one server.
         let _ = connections.node().reload.set(reload);
+        let transfers = Transfers::new(data.path(), store.clone());
+        let _ = connections.node().upkeep.set(transfers.clone().answer());
         let health = Health::new(connections.clone());
         accepting.spawn(health.clone().keep_looking(pulse.clone()));
         let site = Arc::new(Site {
@@ -197,6 +201,7 @@ impl Server {
             metrics,
             answers_end,
             answering,
+            transfers,
             data,
         })
     }
@@ -251,27 +256,57 @@ impl Server {
         &self.connections
     }
 
+    /// Waits until an administrator wants a backup restored that has been looked at and is whole.
+    pub async fn restore_wanted(&self) -> PathBuf {
+        self.transfers.wanted().await
+    }
+
+    /// Ends as [`shutdown`](Server::shutdown) does, but puts what is in a backup in place of
+    /// everything before it lets go of the database. Says how much that was, or why nothing has
+    /// changed; the server that is started next is told by [`restored`](Server::restored).
+    pub async fn restore(self, backup: &Path) -> Result<String, String> {
+        let restored = self.end(Some(backup)).await;
+        restored.unwrap_or_else(|| Err("the server could not stop in time".to_owned()))
+    }
+
+    /// How the restore ended for which the server before this one was ended.
+    pub fn restored(&self, how: Result<String, String>) {
+        self.transfers.restored(how);
+    }
+
     /// Tells every client, stores what was accepted, and ends, within 5 s.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(self) {
+        self.end(None).await;
+    }
+
+    async fn end(mut self, backup: Option<&Path>) -> Option<Result<String, String>> {
         self.connections.close();
         while self.accepting.join_next().await.is_some() {}
         if tokio::time::timeout(GOING, self.connections.gone()).await.is_err() {
             tracing::warn!("clients_did_not_go");
         }
-        let stored = tokio::time::timeout(STORING, async {
-            self.node().stop().await;
-            self.store.close().await
-        });
-        match stored.await {
-            Ok(Ok(())) => {}
+        let mut restored = None;
+        let stored = tokio::time::timeout(STORING, self.node().stop()).await.is_ok();
+        if let (true, Some(backup)) = (stored, backup) {
+            let done = self.store.restore(backup).await;
+            match &done {
+                Ok(rows) => tracing::info!(rows, "restored"),
+                Err(error) => tracing::error!(%error, "not_restored"),
+            }
+            restored =
+                Some(done.map(|rows| format!("{rows} rows")).map_err(|error| error.to_string()));
+        }
+        match tokio::time::timeout(STORING, self.store.close()).await {
+            Ok(Ok(())) if stored => {}
             Ok(Err(error)) => tracing::error!(%error, "database_not_closed"),
-            Err(_) => tracing::error!("storing_took_too_long"),
+            _ => tracing::error!("storing_took_too_long"),
         }
         // Until now `/health` has said that the server is going.
         self.answers_end.send_replace(true);
         let answered = async { while self.answering.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(ANSWERING, answered).await;
         drop(self.data);
+        restored
     }
 }
 

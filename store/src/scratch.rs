@@ -55,6 +55,12 @@ impl Scratch {
         Place::Postgres(self.server.with("options[search_path]", &self.schema))
     }
 
+    /// The name of the schema.
+    #[must_use]
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
     /// Runs statements in the place, behind the store's back.
     ///
     /// # Errors

@@ -35,6 +35,54 @@ pub enum Action {
     Reload(Running),
     /// Look after the configuration.
     Config(Config),
+    /// Write everything a running server remembers into a file. It holds secrets: messages, and
+    /// the keys by which passwords are checked.
+    Backup(Backup),
+    /// Put a backup in place of everything a running server remembers; everybody logs in again.
+    Restore(Restore),
+    /// Look after the database while no server runs on it.
+    Store(Store),
+}
+
+/// `whoelse backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Into which file; it must not be there.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// `whoelse restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// From which file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// `whoelse store`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = false, disable_help_subcommand = true)]
+pub struct Store {
+    #[command(subcommand)]
+    pub action: StoreAction,
+}
+
+/// What to do about the database.
+#[derive(Debug, Subcommand)]
+pub enum StoreAction {
+    /// Copy everything from one database into another, which has to be empty. Each is a data
+    /// directory, a file that ends in .db, or postgres://user@host/name.
+    Copy {
+        /// Where it is.
+        from: String,
+        /// Where it goes.
+        to: String,
+    },
 }
 
 /// `whoelse server`.
@@ -375,7 +423,8 @@ mod tests {
         for (line, sentence) in [
             (
                 "whoelse",
-                "say what to do: server, client, send, user, domain, doctor, reload, config",
+                "say what to do: server, client, send, user, domain, doctor, reload, config, backup, \
+                 restore, store",
             ),
             ("whoelse user", "say what to do: add, passwd, remove, block, unblock, list"),
             ("whoelse domain", "say what to do: rename (`whoelse domain --help` tells more)"),

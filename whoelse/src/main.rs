@@ -22,6 +22,9 @@ fn main() -> ExitCode {
         Action::User(options) => admin::run(admin::user::run(options)),
         Action::Domain(options) => admin::run(admin::domain::run(options)),
         Action::Doctor(options) => doctor::run(options),
+        Action::Backup(options) => admin::run(admin::backup::backup(options)),
+        Action::Restore(options) => admin::run(admin::backup::restore(options)),
+        Action::Store(options) => admin::run(admin::store::run(options)),
         Action::Reload(options) => admin::run(admin::reload::run(options)),
         Action::Config(options) => admin::run(admin::config::run(options)),
     }

@@ -5,6 +5,7 @@
 //! of it in `whoelse_client::admin`.
 
 pub mod ask;
+pub mod backup;
 pub mod config;
 pub mod domain;
 pub mod log;
@@ -12,6 +13,7 @@ pub mod reload;
 pub mod send;
 pub mod server;
 pub mod socket;
+pub mod store;
 mod systemd;
 pub mod user;
 mod users;

@@ -5,8 +5,10 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -64,38 +66,61 @@ async fn serve(config: Config, log: Log) -> ExitCode {
             Ok(both) => both,
             Err(error) => return fail(format_args!("cannot wait for signals: {error}"), 1),
         };
-    let summary = config.summary();
-    let server = tokio::select! {
-        started = Server::start(config) => match started {
-            Ok(server) => server,
-            Err(error) => return fail(error, 1),
-        },
-        () = stop.asked() => return ExitCode::SUCCESS,
-    };
-    server.reloader().changes_log_by(Box::new(move |config| log.change(config)));
-    let on_terminal = io::stderr().is_terminal();
-    greet(&summary, &server);
-    systemd::ready(&server.node().domain_name());
-    let mut feeding = pin!(systemd::feed(server.pulse().watch()));
-    loop {
-        tokio::select! {
-            () = stop.asked() => break,
-            // None comes when no more can come.
-            Some(()) = hangup.recv() => {
-                // The terminal it was started on has been closed: nobody would stop it any more.
-                if on_terminal && !io::stderr().is_terminal() {
-                    break;
-                }
-                reload(&server).await;
-            }
-            () = &mut feeding => {}
+    let log = Arc::new(log);
+    let (mut config, mut restored) = (config, None);
+    let server = loop {
+        let summary = config.summary();
+        let server = tokio::select! {
+            started = Server::start(config.clone()) => match started {
+                Ok(server) => server,
+                Err(error) => return fail(error, 1),
+            },
+            () = stop.asked() => return ExitCode::SUCCESS,
+        };
+        let log = log.clone();
+        server.reloader().changes_log_by(Box::new(move |config| log.change(config)));
+        if let Some(how) = restored.take() {
+            server.restored(how);
         }
-    }
+        greet(&summary, &server);
+        systemd::ready(&server.node().domain_name());
+        let Some(backup) = run_until_asked(&server, &mut stop, &mut hangup).await else {
+            break server;
+        };
+        say("stopping to restore a backup");
+        systemd::reloading();
+        // A free port that was taken is kept, so that clients find their way back.
+        config = server.reloader().running().await;
+        config.listen = server.addresses().to_vec();
+        config.direct_tls = server.direct_tls_addresses().to_vec();
+        restored = Some(systemd::feed_while(server.restore(&backup)).await);
+    };
     say("stopping");
     systemd::stopping();
     tokio::select! {
         () = server.shutdown() => ExitCode::SUCCESS,
         () = stop.asked() => std::process::exit(HURRIED),
+    }
+}
+
+/// Runs a server until it is asked to stop, or to restore the backup that is given back.
+async fn run_until_asked(server: &Server, stop: &mut Stop, hangup: &mut Signal) -> Option<PathBuf> {
+    let on_terminal = io::stderr().is_terminal();
+    let mut feeding = pin!(systemd::feed(server.pulse().watch()));
+    loop {
+        tokio::select! {
+            () = stop.asked() => return None,
+            backup = server.restore_wanted() => return Some(backup),
+            // None comes when no more can come.
+            Some(()) = hangup.recv() => {
+                // The terminal it was started on has been closed: nobody would stop it any more.
+                if on_terminal && !io::stderr().is_terminal() {
+                    return None;
+                }
+                reload(server).await;
+            }
+            () = &mut feeding => {}
+        }
     }
 }
 

@@ -41,6 +41,20 @@ pub async fn feed(mut watch: Watch) {
     }
 }
 
+/// Feeds it while the server is busy with something that takes as long as it takes.
+pub async fn feed_while<T>(work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let part = sd_notify::watchdog_enabled().unwrap_or(Duration::MAX) / PART;
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(part.max(Duration::from_millis(100))) => {
+                tell(&[NotifyState::Watchdog]);
+            }
+        }
+    }
+}
+
 fn feed_if_alive(stuck: &[&str], feed: impl FnOnce()) {
     if stuck.is_empty() {
         feed();

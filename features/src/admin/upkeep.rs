@@ -1,0 +1,62 @@
+//! Ours, docs/protocol.md: backups are made and restored while the server runs.
+//!
+//! Only over the admin socket: whoever has nothing but an administrator's password gets neither the
+//! messages of everybody nor the keys by which passwords are checked.
+
+use whoelse_core::kit::Cx;
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::node::Wish;
+use whoelse_xmpp::{Condition, StanzaError};
+
+const FILE: Field = Field {
+    var: "file",
+    label: "The name of a file in the data directory",
+    kind: FieldKind::TextSingle,
+    required: true,
+};
+
+/// Begins a backup.
+pub(super) const BACKUP: Command = Command {
+    node: "urn:whoelse:commands:0#backup",
+    name: "Back up",
+    admin: true,
+    fields: &[FILE],
+    run: |cx, values| {
+        Box::pin(async move { wish(&cx, Wish::Backup(values.need("file")?.to_owned())).await })
+    },
+};
+
+/// Begins a restore. Every session ends for it.
+pub(super) const RESTORE: Command = Command {
+    node: "urn:whoelse:commands:0#restore",
+    name: "Restore a backup",
+    admin: true,
+    fields: &[FILE],
+    run: |cx, values| {
+        Box::pin(async move { wish(&cx, Wish::Restore(values.need("file")?.to_owned())).await })
+    },
+};
+
+/// Says how far it is.
+pub(super) const PROGRESS: Command = Command {
+    node: "urn:whoelse:commands:0#upkeep",
+    name: "Progress of a backup or restore",
+    admin: true,
+    fields: &[],
+    run: |cx, _: Values| Box::pin(async move { wish(&cx, Wish::Progress).await }),
+};
+
+async fn wish(cx: &Cx, wish: Wish) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    if !cx.session.is_trusted() {
+        return Err(StanzaError::new(Condition::Forbidden)
+            .with_text("this can only be done on the machine of the server"));
+    }
+    let Some(upkeep) = cx.node.upkeep.get() else {
+        // A world in memory has no data directory.
+        return Err(StanzaError::new(Condition::ServiceUnavailable));
+    };
+    let done = upkeep(wish).await;
+    done.map(CommandDone::info)
+        .map_err(|why| StanzaError::new(Condition::NotAcceptable).with_text(why))
+}

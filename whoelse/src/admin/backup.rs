@@ -1,0 +1,179 @@
+//! `whoelse backup FILE` and `whoelse restore FILE`: everything a running server remembers, into a
+//! file and back.
+//!
+//! The server writes and reads in its data directory alone; from there and to there the file is
+//! moved here, by whoever may talk to the server at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use whoelse_client::{RequestError, admin};
+use whoelse_server::upkeep::PREFIX;
+use whoelse_store::check_backup;
+
+use super::{Fault, say, socket};
+use crate::cli::{self, Running};
+use crate::terminal::text;
+
+/// How often the server is asked how far it is.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a server that restores may be away: it answers nobody while it does.
+const AWAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Makes a backup.
+pub async fn backup(options: cli::Backup) -> Result<(), Fault> {
+    let (file, running) = (&options.file, &options.running);
+    if file.exists() {
+        return Err(fault(file, "is there already and is not overwritten"));
+    }
+    // Before the work: a folder that cannot be written is known now.
+    let taken = create(file).map_err(|error| fault(file, error))?;
+    let between = Between::new(running);
+    let made = async {
+        let mut link = socket::open(running, None).await?;
+        admin::backup(&mut link, &between.name).await?;
+        let done = ended(&mut link).await;
+        link.close().await;
+        let rows = done?;
+        bring(&between.path, taken).map_err(|error| fault(file, error))?;
+        Ok(rows)
+    };
+    match made.await {
+        Ok(rows) => say(text::line(&format!("{} holds {rows}", file.display()))),
+        Err(why) => {
+            let _ = fs::remove_file(file);
+            Err(why)
+        }
+    }
+}
+
+/// Has a backup restored.
+pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
+    let (file, running) = (&options.file, &options.running);
+    check_backup(file).map_err(|error| Fault::Say(error.to_string()))?;
+    socket::check(running).await?;
+    let between = Between::new(running);
+    let put = create(&between.path).and_then(|there| {
+        let owner = fs::metadata(&running.data)?;
+        bring(file, there)?;
+        match rustix::process::geteuid().is_root() {
+            // The server may be somebody else.
+            true => chown(&between.path, Some(owner.uid()), Some(owner.gid())),
+            false => Ok(()),
+        }
+    });
+    put.map_err(|error| fault(&between.path, error))?;
+    let mut link = socket::open(running, None).await?;
+    admin::restore(&mut link, &between.name).await?;
+    let rows = match ended(&mut link).await {
+        Err(Lost::Connection) => again(running).await?,
+        done => done?,
+    };
+    link.close().await;
+    say(text::line(&format!("{} is restored, {rows}; everybody logs in again", file.display())))
+}
+
+/// Why there was no end to hear of.
+enum Lost {
+    Connection,
+    Fault(Fault),
+}
+
+impl From<Lost> for Fault {
+    fn from(lost: Lost) -> Fault {
+        match lost {
+            Lost::Connection => RequestError::ConnectionLost.into(),
+            Lost::Fault(fault) => fault,
+        }
+    }
+}
+
+/// Waits until it is done, and says how much that was.
+async fn ended(link: &mut whoelse_client::Link) -> Result<String, Lost> {
+    loop {
+        match admin::upkeep(link).await {
+            Ok(said) => {
+                if let Some(rows) = said.strip_prefix("done: ") {
+                    return Ok(rows.to_owned());
+                }
+            }
+            Err(RequestError::ConnectionLost) => return Err(Lost::Connection),
+            Err(why) => return Err(Lost::Fault(why.into())),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The same after the server has ended every session: asks the one that comes.
+async fn again(running: &Running) -> Result<String, Fault> {
+    let begun = Instant::now();
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let last = match socket::open(running, None).await {
+            Ok(mut link) => {
+                let done = ended(&mut link).await;
+                link.close().await;
+                match done {
+                    Ok(rows) => return Ok(rows),
+                    Err(Lost::Fault(fault)) => return Err(fault),
+                    Err(lost) => lost.into(),
+                }
+            }
+            Err(fault) => fault,
+        };
+        // Its place is still held as long as it works.
+        if begun.elapsed() > AWAY || !is_held(&running.data) {
+            return Err(last);
+        }
+    }
+}
+
+/// Whether a server still has the data directory: its lock is held.
+fn is_held(data: &Path) -> bool {
+    let lock = OpenOptions::new().write(true).open(data.join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+}
+
+/// A file in the data directory that is gone when this is.
+struct Between {
+    name: String,
+    path: PathBuf,
+}
+
+impl Between {
+    fn new(running: &Running) -> Between {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let name = format!("{PREFIX}{}-{now}", std::process::id());
+        Between { path: running.data.join(&name), name }
+    }
+}
+
+impl Drop for Between {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let _ =
+                    say(text::line(&format!("{} is left behind: {error}", self.path.display())));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Makes a file for its owner alone, which must not be there.
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Copies a file into one that is open, down to the disk.
+fn bring(from: &Path, mut to: File) -> io::Result<()> {
+    io::copy(&mut File::open(from)?, &mut to)?;
+    to.sync_all()
+}
+
+fn fault(path: &Path, why: impl std::fmt::Display) -> Fault {
+    Fault::Say(format!("{}: {why}", path.display()))
+}

@@ -1,0 +1,66 @@
+//! `whoelse store copy FROM TO`: everything from one database into another, while no server runs
+//! on either.
+
+use std::path::{Path, PathBuf};
+
+use whoelse_server::data_dir::DataDir;
+use whoelse_store::{Place, PostgresUrl};
+
+use super::{Fault, say};
+use crate::cli::{self, StoreAction};
+use crate::terminal::text;
+
+/// The database in a data directory.
+const DATABASE: &str = "whoelse.db";
+
+/// Does what was asked for.
+pub async fn run(options: cli::Store) -> Result<(), Fault> {
+    match options.action {
+        StoreAction::Copy { from, to } => copy(&from, &to).await,
+    }
+}
+
+async fn copy(from: &str, to: &str) -> Result<(), Fault> {
+    let (source, _held) = held(from, true)?;
+    let (target, mut made) = held(to, false)?;
+    let copied = whoelse_store::copy(&source, &target).await;
+    let rows = copied.map_err(|error| Fault::Say(error.to_string()))?;
+    if let Some(made) = &mut made {
+        made.keep();
+    }
+    say(text::line(&format!("copied {rows} rows from {source} to {target}")))
+}
+
+/// The place that is meant, with its data directory held: a server must not have it.
+fn held(written: &str, is_source: bool) -> Result<(Place, Option<DataDir>), Fault> {
+    if let Ok(Place::Postgres(mut url)) = Place::parse(written) {
+        with_password(&mut url);
+        return Ok((Place::Postgres(url), None));
+    }
+    let place = Place::parse(written).map_err(|error| Fault::Say(error.to_string()))?;
+    let Place::Sqlite(path) = place else {
+        return Err(Fault::Say(format!("{written} is no database")));
+    };
+    let is_file = path.extension().is_some_and(|end| end == "db");
+    let file = if is_file { path.clone() } else { path.join(DATABASE) };
+    if is_source && !file.exists() {
+        return Err(Fault::Say(format!("there is no database {}", file.display())));
+    }
+    let folder: PathBuf = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    // A file elsewhere than in a data directory is nobody's.
+    let is_data = !is_file || folder.join("lock").exists();
+    let held = is_data.then(|| DataDir::open(&folder)).transpose();
+    Ok((Place::Sqlite(file), held.map_err(|error| Fault::Say(error.to_string()))?))
+}
+
+/// As with the configuration: a password need not stand on a command line that others can see.
+fn with_password(url: &mut PostgresUrl) {
+    if !url.has_password()
+        && let Ok(password) = std::env::var(whoelse_server::config::DATABASE_PASSWORD)
+    {
+        url.set_password(&password);
+    }
+}
