@@ -46,7 +46,10 @@ pub const COMMAND: Command = Command {
 };
 
 async fn since(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
-    let seconds = values.need("seconds")?.parse().ok().filter(|seconds| *seconds <= MOST);
+    let text = values.need("seconds")?;
+    // Digits alone: Rust reads `+5`, too.
+    let digits = text.bytes().all(|b| b.is_ascii_digit()).then_some(text);
+    let seconds = digits.and_then(|digits| digits.parse().ok()).filter(|it| *it <= MOST);
     let seconds: u64 = seconds.ok_or_else(|| {
         StanzaError::new(Condition::BadRequest)
             .with_text("`seconds` must be a whole number from 0 to 2147483648")

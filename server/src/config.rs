@@ -284,6 +284,14 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+/// Writes a message as one line: what it quotes may hold characters that act on a terminal.
+fn write_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.chars().try_for_each(|c| match c.is_control() {
+        true => write!(f, "{}", c.escape_unicode()),
+        false => f.write_char(c),
+    })
+}
+
 fn loopback(port: u16) -> Vec<SocketAddr> {
     let addresses = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
     addresses.map(|address| SocketAddr::new(address, port)).into()

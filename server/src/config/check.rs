@@ -12,7 +12,7 @@ pub struct Problem(String);
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        super::write_line(f, &self.0)
     }
 }
 
