@@ -257,3 +257,27 @@ fn a_password_file_that_others_may_read_is_warned_about() {
     alice.lines.wait_for("a warning", |line| line.contains("others may read"));
     alice.wait("Welcome");
 }
+
+#[test]
+fn a_program_whose_output_nobody_reads_any_more_ends() {
+    let server = Server::of(&["alice", "bob"]);
+    let port = server.port().to_string();
+    let state = server.home.state();
+    let mut command = server.home.command(&["client", &port, "--json", "--user", "alice"]);
+    command.args(["--state-dir", state.to_str().unwrap()]);
+    command.env("WHOELSE_PASSWORD", password("alice")).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let _keys = child.stdin.take();
+    let mut bob = server.online("bob");
+    common::eventually("alice is online", || {
+        bob.meanwhile().iter().any(|line| line == "* alice logged in").then_some(()).or_else(|| {
+            bob.say("whoelse");
+            bob.meanwhile().iter().any(|line| line == "alice").then_some(())
+        })
+    });
+
+    drop(child.stdout.take());
+    bob.say("message alice hello?");
+
+    assert_eq!(common::ended(&mut child).code(), Some(0));
+}

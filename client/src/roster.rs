@@ -14,6 +14,8 @@ use crate::events::Event;
 use crate::nested;
 use crate::request::Request;
 
+/// Contacts that are kept. A server that names more, push by push, is not believed.
+const MAX_CONTACTS: usize = 50_000;
 /// Requests that are remembered; whoever asks beyond it is shown, and forgotten.
 const MAX_ASKING: usize = 1_000;
 
@@ -129,7 +131,7 @@ impl Roster {
         let Some((jid, item)) = read(&item) else { return true };
         if removed {
             self.items.remove(&jid);
-        } else {
+        } else if self.items.len() < MAX_CONTACTS || self.items.contains_key(&jid) {
             self.items.insert(jid, item);
         }
         if let Some(version) = query.attr("ver") {

@@ -72,3 +72,21 @@ async def mcabber_gets_what_came_while_it_was_away(world):
         await bob.hears("* alice logged in")
         await alice.opens_unread()
         await alice.sees("(?s)first.*second")
+
+
+@check(contacts="roster")
+async def mcabber_asks_is_allowed_and_allows(world):
+    async with Mcabber(world, "alice") as alice:
+        bob = await world.client("bob")
+
+        # It asks, and allows the other in advance.
+        await alice.types("/add bob@localhost")
+        await bob.hears("* alice asks to see when you are online: allow alice, or deny alice")
+        bob.says("allow alice")
+        await alice.sees(r"\So\S bob")
+        bob.says("add alice")
+        await alice.sees("bob@localhost> wants to")
+        await alice.types("/event * accept")
+        await bob.hears("* alice logged in")
+        assert await bob.end() == 0
+        await alice.sees(r"\S_\S bob")

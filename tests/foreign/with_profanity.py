@@ -111,3 +111,23 @@ async def profanity_logs_in_over_direct_tls_and_verifies_the_certificate(world):
         await alice.sees(r"\+\+ bob .*is online")
         await alice.types("/msg bob@localhost hello over direct TLS")
         await bob.hears("alice: hello over direct TLS")
+
+
+@check(contacts="roster")
+async def profanity_asks_is_allowed_and_allows(world):
+    async with Profanity(world, "alice") as alice:
+        await alice.logs_in()
+        bob = await world.client("bob")
+
+        await alice.types("/sub request bob@localhost")
+        await bob.hears("* alice asks to see when you are online: allow alice, or deny alice")
+        bob.says("allow alice")
+        await alice.sees(r"\+\+ bob\S* .*is online")
+        bob.says("add alice")
+        await alice.sees("(?i)bob@localhost.*subscription|subscription.*request")
+        await alice.types("/sub allow bob@localhost")
+        await bob.hears("* alice logged in")
+        await alice.types("/msg bob@localhost now we see each other")
+        await bob.hears("alice: now we see each other")
+        await alice.types("/roster remove bob@localhost")
+        await bob.hears("* alice logged out")

@@ -74,11 +74,13 @@ async fn chat(options: cli::Client) -> ExitCode {
         Err(why) => return fail(&format!("cannot use this terminal: {why}")),
     };
     let telling = tell(events, face.clone());
+    let screen = face.screen.clone();
     let terminal = Terminal { client, input, face, given };
     // Either way the handle is dropped, which closes the session politely.
     let ended = tokio::select! {
         ended = terminal.run(server) => ended,
         () = stopped() => Ok(()),
+        () = screen.until_gone() => Ok(()),
     };
     // Everything that arrived is told before the program ends.
     let _ = tokio::time::timeout(LAST_LINES, telling).await;

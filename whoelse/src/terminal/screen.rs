@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustyline::ExternalPrinter;
+use tokio::sync::Notify;
 
 use super::text;
 
@@ -13,6 +14,8 @@ use super::text;
 pub struct Screen {
     /// Held for one line, so that lines never mix.
     out: Arc<Mutex<Out>>,
+    /// Told when nobody reads any more.
+    gone: Arc<Notify>,
 }
 
 enum Out {
@@ -32,7 +35,12 @@ impl Screen {
     }
 
     fn over(out: Out) -> Screen {
-        Screen { out: Arc::new(Mutex::new(out)) }
+        Screen { out: Arc::new(Mutex::new(out)), gone: Arc::default() }
+    }
+
+    /// Until whoever read what is printed has gone: nothing should be received that nobody sees.
+    pub async fn until_gone(&self) {
+        self.gone.notified().await;
     }
 
     /// Whether a person sits in front of both ends.
@@ -40,12 +48,14 @@ impl Screen {
         io::stdin().is_terminal() && io::stdout().is_terminal()
     }
 
-    /// Prints a line. If nobody can read it any more, there is nobody to tell.
+    /// Prints a line. If nobody can read it any more, [`Screen::until_gone`] says so.
     pub fn say(&self, line: &str) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *out {
             Out::Plain(out) => {
-                let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+                if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+                    self.gone.notify_one();
+                }
             }
             Out::Terminal(printer) => {
                 let _ = printer.print(text::fold(line, columns()) + "\n");
