@@ -112,6 +112,8 @@ fn what_people_do_is_counted_and_nobody_is_named() {
     assert_eq!(metric(site, "whoelse_accounts_online"), 2.0);
     assert_eq!(metric(site, "whoelse_stanzas_total{kind=\"message\",direction=\"in\"}"), 1.0);
     assert!(metric(site, "whoelse_keeper_commit_seconds_count") >= 1.0);
+    let all = "whoelse_keeper_commit_seconds_bucket{le=\"+Inf\"}";
+    assert_eq!(metric(site, all), metric(site, "whoelse_keeper_commit_seconds_count"));
     assert!(metric(site, "whoelse_bytes_total{direction=\"in\"}") > 1000.0);
     assert!(metric(site, "process_resident_memory_bytes") > 1e6);
     assert!(metric(site, "process_open_fds") > 5.0);

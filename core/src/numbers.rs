@@ -223,7 +223,7 @@ impl<B: Bounds> Histogram<B> {
 
     /// What it holds now.
     pub fn get(&self) -> Observed {
-        let bounds = B::BOUNDS.iter().copied().chain([f64::MAX]);
+        let bounds = B::BOUNDS.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> =
             bounds.zip(&self.counts).map(|(bound, count)| (bound, count.get())).collect();
         Observed {
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(in_bucket(2.0), Some(1));
         assert_eq!(in_bucket(4.0), Some(1));
         assert_eq!(in_bucket(256.0), Some(1));
-        assert_eq!(in_bucket(f64::MAX), Some(1));
+        assert_eq!(in_bucket(f64::INFINITY), Some(1));
         assert_eq!((seen.sum, seen.count), (519.0, 5));
     }
 
@@ -282,7 +282,7 @@ mod tests {
 
         let seen = commits.get();
         assert_eq!((seen.sum, seen.count), (60.003, 2));
-        assert_eq!(seen.buckets.last(), Some(&(f64::MAX, 1)));
+        assert_eq!(seen.buckets.last(), Some(&(f64::INFINITY, 1)));
     }
 
     #[test]

@@ -22,12 +22,14 @@ pub async fn listeners(config: &Config, running: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for address in &config.listen {
         findings.push(match running {
+            _ if address.port() == 0 => any_port("listen"),
             true => answers(*address, true).await,
             false => is_free("listen", *address),
         });
     }
     for address in &config.direct_tls {
         findings.push(match running {
+            _ if address.port() == 0 => any_port("direct_tls"),
             true => answers(*address, false).await,
             false => is_free("direct_tls", *address),
         });
@@ -38,6 +40,10 @@ pub async fn listeners(config: &Config, running: bool) -> Vec<Finding> {
         findings.push(is_free("metrics", metrics.listen));
     }
     findings
+}
+
+fn any_port(about: &'static str) -> Finding {
+    Finding::ok(about, "takes a free port, another one at each start")
 }
 
 fn is_free(about: &'static str, address: SocketAddr) -> Finding {
@@ -86,7 +92,7 @@ async fn answers(address: SocketAddr, in_clear: bool) -> Finding {
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Finding::warning(
             about,
             format!("nobody listens on {address}, though a server runs"),
-            "it was started with other settings: restart it",
+            "it was started with other settings: name its file with --config, or restart it",
         ),
         Ok(Err(error)) => Finding::problem(
             about,
