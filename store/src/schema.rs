@@ -107,3 +107,6 @@ async fn current(conn: &mut AnyConnection, dialect: Dialect) -> Result<i64, Refu
         _ => Err(Refusal::Broken("it does not say which schema it has")),
     }
 }
+
+#[cfg(test)]
+mod tests;
