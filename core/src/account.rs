@@ -34,6 +34,8 @@ pub struct Account {
     /// When the account last did something, in microseconds.
     pub(crate) last_active: AtomicI64,
     undelivered: Mutex<Undelivered>,
+    /// What the user said in the last presence that took a session away.
+    parting_words: Mutex<Option<String>>,
     /// The last word of its last session to go, and when it was said. Held for a look or a swap.
     last_gone: Mutex<Option<(Outgoing, Time)>>,
     /// What sessions got ahead of the log. Held for a look or a change; taken last of all locks.
@@ -73,6 +75,7 @@ impl Account {
             confirmed: AtomicI64::new(cursor),
             last_active: AtomicI64::new(0),
             undelivered: Mutex::default(),
+            parting_words: Mutex::default(),
             last_gone: Mutex::default(),
             early: Mutex::default(),
         }
@@ -158,6 +161,16 @@ impl Account {
             true => self.copying.fetch_add(1, Ordering::AcqRel),
             false => self.copying.fetch_sub(1, Ordering::AcqRel),
         };
+    }
+
+    /// What the user said in the last unavailable presence, until it is forgotten.
+    pub fn parting_words(&self) -> Option<String> {
+        self.parting_words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers or forgets it.
+    pub fn set_parting_words(&self, words: Option<String>) {
+        *self.parting_words.lock().unwrap_or_else(PoisonError::into_inner) = words;
     }
 
     /// How many sessions there are.

@@ -13,7 +13,7 @@ use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
 use crate::arrivals::Arrivals;
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::guard::{Count, Guard};
 use crate::keeper::Keeper;
 use crate::kit::{BoxFuture, Feature, Wiring};
@@ -29,6 +29,8 @@ pub struct Node {
     settings: ArcSwap<Settings>,
     /// What time it is.
     pub clock: Clock,
+    /// When it was started.
+    pub started: Time,
     /// What is remembered; written through the keeper alone.
     pub store: Store,
     /// What the features have hung up.
@@ -154,6 +156,7 @@ impl Node {
         let accounts = Accounts::new(limits.idle_accounts);
         let node = Arc::new(Node {
             settings: ArcSwap::from_pointee(settings),
+            started: clock.now(),
             clock,
             store: store.clone(),
             wiring,

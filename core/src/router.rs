@@ -203,6 +203,10 @@ impl Letter {
     }
 
     fn say_presence(self) -> Routed {
+        if self.stanza.type_() == Some("unavailable") {
+            let words = self.stanza.child_text("status", ns::CLIENT).map(|text| text.to_string());
+            self.session.account.set_parting_words(words);
+        }
         presence::broadcast(&self.node, &self.session, &self.stanza, self.lang.as_deref());
         self.done()
     }
@@ -327,6 +331,14 @@ impl Letter {
                 self.refuse_with(Condition::ServiceUnavailable)
             }
             Verdict::NobodyThere => self.end_here(&to, account, &strip),
+            // RFC 6121, 8.5.3.1: no request to who is not seen; the answer is as if nobody were there.
+            Verdict::Deliver(targets)
+                if kind == Kind::Iq
+                    && matches!(self.stanza.type_(), Some("get" | "set"))
+                    && !self.may_ask(account, &targets) =>
+            {
+                self.refuse_with(Condition::ServiceUnavailable)
+            }
             Verdict::Deliver(targets) => {
                 if kind == Kind::Presence
                     && let Err(error) =
@@ -383,6 +395,15 @@ impl Letter {
             Flow::On => Ok(passing.strip),
             stop => Err(stop),
         }
+    }
+
+    /// Whether a resource's presence is known to the sender: by subscription, or because it was
+    /// sent to them.
+    fn may_ask(&self, account: &Account, targets: &[Arc<Session>]) -> bool {
+        let own = &self.session.account;
+        account.id == own.id
+            || self.node.sees(account, own)
+            || targets.iter().any(|target| target.has_shown_itself_to(&self.session.jid))
     }
 
     fn added_to(&self) -> Option<&str> {

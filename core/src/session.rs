@@ -306,6 +306,13 @@ impl Session {
         Ok(())
     }
 
+    /// Whether presence was sent directly to this device or its account.
+    pub(crate) fn has_shown_itself_to(&self, jid: &FullJid) -> bool {
+        let jid = Jid::from(jid.clone());
+        let state = self.lock();
+        state.directed.contains(&jid) || state.directed.contains(&Jid::from(jid.to_bare()))
+    }
+
     /// Presence sent to this address was taken back.
     pub(crate) fn forget_directed(&self, to: &Jid) {
         self.lock().directed.remove(to);

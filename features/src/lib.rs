@@ -18,6 +18,7 @@ pub mod discovery;
 pub mod forgeries;
 mod form;
 pub mod hints;
+pub mod last_activity;
 pub mod offline;
 pub mod ping;
 pub mod registration;
@@ -44,6 +45,7 @@ pub const ALL: &[Feature] = &[
     stanza_ids::FEATURE,
     archive::FEATURE,
     carbons::FEATURE,
+    last_activity::FEATURE,
     offline::FEATURE,
     hints::FEATURE,
     registration::FEATURE,

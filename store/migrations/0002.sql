@@ -33,3 +33,10 @@ CREATE TABLE roster_versions (
     version     BIGINT  NOT NULL,
     known_since BIGINT  NOT NULL
 );
+
+-- When an account last went, and what its user said in going (XEP-0012).
+CREATE TABLE departures (
+    account INTEGER NOT NULL PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE,
+    at      BIGINT  NOT NULL,
+    status  TEXT    NOT NULL
+);

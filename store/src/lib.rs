@@ -18,6 +18,7 @@ mod accounts;
 mod address;
 mod blocks;
 mod credentials;
+mod departures;
 mod dialect;
 mod domains;
 mod error;
@@ -49,6 +50,7 @@ mod tx;
 pub use accounts::AccountRow;
 pub use address::{from_key, to_key};
 pub use credentials::StoredVerifier;
+pub use departures::Departure;
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use history::{Page, Query};
@@ -71,6 +73,7 @@ pub fn statements() -> Vec<String> {
         accounts::STATEMENTS,
         blocks::STATEMENTS,
         credentials::STATEMENTS,
+        departures::STATEMENTS,
         domains::STATEMENTS,
         history::STATEMENTS,
         log::STATEMENTS,

@@ -6,6 +6,7 @@
 
 pub mod commands;
 pub mod hints;
+pub mod last_activity;
 mod parser;
 
 pub use xmpp_parsers;
@@ -78,6 +79,7 @@ payloads! {
     xmpp_parsers::carbons::Received = "received" in ns::CARBONS;
     xmpp_parsers::carbons::Sent = "sent" in ns::CARBONS;
     xmpp_parsers::forwarding::Forwarded = "forwarded" in ns::FORWARD;
+    last_activity::LastActivity = "query" in ns::LAST;
     commands::Command = "command" in ns::COMMANDS;
 }
 

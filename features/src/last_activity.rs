@@ -1,0 +1,97 @@
+//! XEP-0012, Last Activity: how long ago somebody went and with which words, how long the server
+//! runs; what a device says of itself is the device's to say.
+//!
+//! Only for those who may see the other's presence, whether it is answered here or there: anything
+//! else would tell strangers who is online (9).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use whoelse_core::account::Account;
+use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Flow, Passing, Reply, Target, When};
+use whoelse_core::{Node, Time};
+use whoelse_xmpp::payload::last_activity::LastActivity;
+use whoelse_xmpp::{Condition, Kind, StanzaError, ns};
+
+/// XEP-0012.
+pub const FEATURE: Feature = Feature {
+    name: "last-activity",
+    xeps: &[(12, "2.0")],
+    disco: &[ns::LAST],
+    wire: |w| {
+        w.get(ANYWHERE, last);
+        w.incoming(When::Guard, refuse_strangers);
+        w.online(note);
+    },
+};
+
+/// Characters kept of what somebody says in going: a line, not a letter.
+const LONGEST: usize = 1_000;
+
+async fn last(cx: Cx, _: LastActivity) -> Answer {
+    if cx.target == Target::Server {
+        return seconds(cx.now.since(cx.node.started), String::new());
+    }
+    let subject = &cx.subject;
+    if cx.target == Target::Other && !cx.node.sees(subject, &cx.account) {
+        return Err(forbidden());
+    }
+    // 3: a connected resource is enough.
+    if subject.sessions().iter().any(|session| !session.is_trusted()) {
+        return seconds(Duration::ZERO, String::new());
+    }
+    // Who has just gone may not be written down yet.
+    cx.node.keeper.caught_up().await;
+    match cx.node.store.departure(subject.id).await {
+        Ok(Some(gone)) => seconds(cx.now.since(Time(gone.at)), gone.status),
+        Ok(None) => Err(StanzaError::new(Condition::ItemNotFound)
+            .with_text(format!("{} has never been here", subject.name()))),
+        Err(error) => {
+            tracing::error!(%error, "departure_unreadable");
+            Err(StanzaError::new(Condition::InternalServerError))
+        }
+    }
+}
+
+fn seconds(since: Duration, status: String) -> Answer {
+    Ok(Reply::of(&LastActivity { seconds: Some(since.as_secs()), status }))
+}
+
+fn forbidden() -> StanzaError {
+    StanzaError::new(Condition::Forbidden)
+}
+
+/// XEP-0012, 4: a request to a device is not even delivered, and gets the same answer whether the
+/// device is there or not.
+fn refuse_strangers(passing: &mut Passing<'_>) -> Flow {
+    let stanza = passing.stanza;
+    let asks = stanza.kind() == Kind::Iq
+        && stanza.type_() == Some("get")
+        && passing.to.resource().is_some()
+        && stanza.has("query", ns::LAST);
+    if !asks || passing.account.id == passing.sender.id {
+        return Flow::On;
+    }
+    match passing.node.sees(passing.account, passing.sender) {
+        true => Flow::On,
+        false => Flow::Refuse(forbidden()),
+    }
+}
+
+fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
+    if online {
+        account.set_parting_words(None);
+        return;
+    }
+    if account.is_server() {
+        return;
+    }
+    let words: String = account.parting_words().unwrap_or_default().chars().take(LONGEST).collect();
+    let (id, now) = (account.id, node.clock.now());
+    node.keeper.submit(move |tx| {
+        Box::pin(async move {
+            tx.departed(id, now.0, &words).await?;
+            Ok(((), Vec::new()))
+        })
+    });
+}

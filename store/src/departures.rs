@@ -1,0 +1,98 @@
+//! When accounts last went, and with which words (XEP-0012).
+//!
+//! The time also stands in the intervals of [`seen`](crate::seen), which know of crashes; the later
+//! of the two is right, and words belong only to the departure they were said at.
+
+use sqlx::Row;
+
+use crate::{Result, Store, Tx};
+
+const SET: &str = "INSERT INTO departures (account, at, status) \
+    SELECT a.id, $2, $3 FROM accounts a WHERE a.id = $1 \
+    ON CONFLICT (account) DO UPDATE SET at = excluded.at, status = excluded.status";
+const GET: &str = "SELECT at, status FROM departures WHERE account = $1";
+const INTERVAL: &str = "SELECT CAST(MAX(until_at) AS BIGINT) FROM online WHERE account = $1";
+
+pub(crate) const STATEMENTS: &[&str] = &[SET, GET, INTERVAL];
+
+/// The end of an account's last stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// When, in microseconds since 1970.
+    pub at: i64,
+    /// What its user said in going; empty for nothing.
+    pub status: String,
+}
+
+impl Store {
+    /// Returns how and when an account last went; `None` if it has never been here.
+    pub async fn departure(&self, account: i64) -> Result<Option<Departure>> {
+        let mut conn = self.reader().await?;
+        let noted = sqlx::query(GET).bind(account).fetch_optional(&mut *conn).await?;
+        let noted = match noted {
+            Some(row) => Some(Departure { at: row.try_get(0)?, status: row.try_get(1)? }),
+            None => None,
+        };
+        let row = sqlx::query(INTERVAL).bind(account).fetch_one(&mut *conn).await?;
+        let until: Option<i64> = row.try_get(0)?;
+        Ok(match (noted, until) {
+            (Some(noted), Some(until)) if noted.at < until => {
+                Some(Departure { at: until, status: String::new() })
+            }
+            (None, Some(at)) => Some(Departure { at, status: String::new() }),
+            (noted, _) => noted,
+        })
+    }
+}
+
+impl Tx {
+    /// Notes that an account went, and with which words; one that is no longer there is passed over.
+    pub async fn departed(&mut self, account: i64, at: i64, status: &str) -> Result<()> {
+        let query = sqlx::query(SET).bind(account).bind(at).bind(status);
+        query.execute(self.conn()?).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::testing::{account, fresh};
+
+    fn departure(at: i64, status: &str) -> Option<Departure> {
+        Some(Departure { at, status: status.to_owned() })
+    }
+
+    #[tokio::test]
+    async fn the_last_departure_is_known_with_its_words() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        tx.departed(bob, 10, "gone fishing").await.unwrap();
+        tx.departed(bob, 20, "").await.unwrap();
+        tx.departed(bob + 1, 20, "nobody").await.unwrap();
+        tx.commit().await.unwrap();
+
+        assert_eq!(store.departure(bob).await.unwrap(), departure(20, ""));
+        assert_eq!(store.departure(bob + 1).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn words_from_before_a_later_stay_are_not_its_end() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        tx.came_online(bob, 1).await.unwrap();
+        tx.went_offline(bob, 10).await.unwrap();
+        tx.departed(bob, 10, "gone fishing").await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.departure(bob).await.unwrap(), departure(10, "gone fishing"));
+
+        let mut tx = store.begin().await.unwrap();
+        tx.came_online(bob, 20).await.unwrap();
+        tx.close_open_intervals(30).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.departure(bob).await.unwrap(), departure(30, ""));
+    }
+}
