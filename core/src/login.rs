@@ -313,6 +313,11 @@ impl Node {
         self.guard.is_disabled(&self.login_key(account.name()), self.clock.now())
     }
 
+    /// Whether the administrator has locked this account out.
+    pub fn is_disabled_named(&self, localpart: &str) -> bool {
+        self.guard.is_disabled(&self.login_key(localpart), self.clock.now())
+    }
+
     /// An account in the log, as it is there everywhere: not one that must exist.
     pub(crate) fn shown(&self, localpart: &str) -> String {
         format!("{localpart}@{}", self.domain_name())

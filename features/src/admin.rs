@@ -1,10 +1,16 @@
-//! XEP-0133, Service Administration, as far as `whoelse user` and `whoelse domain` need it, and a
-//! few commands of our own where the XEP has none. Only for administrators, by ad-hoc command.
+//! XEP-0133, Service Administration, and a few commands of our own where the XEP has none. Only for
+//! administrators, by ad-hoc command.
+//!
+//! Not here: what is the configuration file's to say (lists of administrators, of servers, messages
+//! of welcome and of the day) or the system's (restart and shutdown).
 
 mod accounts;
+mod announce;
 mod blocks;
 mod domain;
+mod figures;
 mod reload;
+mod sessions;
 mod upkeep;
 
 use std::sync::Arc;
@@ -26,6 +32,18 @@ pub const FEATURE: Feature = Feature {
         w.command(&accounts::REMOVE);
         w.command(&accounts::PASSWORD);
         w.command(&accounts::LIST);
+        w.command(&sessions::DISABLE);
+        w.command(&sessions::REENABLE);
+        w.command(&sessions::END);
+        w.command(&figures::LAST_LOGIN);
+        w.command(&figures::STATISTICS);
+        w.command(&figures::REGISTERED_NUM);
+        w.command(&figures::DISABLED_NUM);
+        w.command(&figures::ONLINE_NUM);
+        w.command(&figures::REGISTERED);
+        w.command(&figures::DISABLED);
+        w.command(&figures::ONLINE);
+        w.command(&announce::ANNOUNCE);
         w.command(&blocks::BLOCK);
         w.command(&blocks::UNBLOCK);
         w.command(&domain::RENAME);

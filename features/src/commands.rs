@@ -88,17 +88,26 @@ impl Run {
         let actions =
             Element::new("actions").attr("execute", "complete").child(Element::new("complete"));
         let answer = self.answer(id, "executing");
-        let form = form::to_fill_in(self.command.name, self.command.fields);
+        let form = form::to_fill_in(self.command.name, self.about(), self.command.fields);
         Ok(Running(answer.0.child(actions).child(form)).reply())
     }
 
+    /// XEP-0133: the forms of its commands say that they are about administration.
+    fn about(&self) -> Option<&'static str> {
+        self.command.node.starts_with(ns::ADMIN).then_some(ns::ADMIN)
+    }
+
     async fn finish(self, id: &str, values: whoelse_core::kit::command::Values) -> Answer {
+        let about = self.about();
+        if about.is_some() && values.get(form::FORM_TYPE).is_some_and(|it| Some(it) != about) {
+            return Err(bad("bad-payload"));
+        }
         for field in self.command.fields.iter().filter(|field| field.required) {
             values.need(field.var).map_err(|e| e.with_app("bad-payload", ns::COMMANDS))?;
         }
         let answer = self.answer(id, "completed");
         let done = (self.command.run)(self.cx, values).await?;
-        Ok(answer.with(&done).reply())
+        Ok(answer.with(&done, about).reply())
     }
 
     fn answer(&self, id: &str, status: &str) -> Running {
@@ -115,7 +124,7 @@ impl Run {
 struct Running(Element);
 
 impl Running {
-    fn with(self, done: &CommandDone) -> Running {
+    fn with(self, done: &CommandDone, about: Option<&str>) -> Running {
         let mut element = self.0;
         if let Some(note) = &done.note {
             let (type_, text) = match note {
@@ -124,7 +133,7 @@ impl Running {
             };
             element = element.child(Element::new("note").attr("type", type_).text(text));
         }
-        if let Some(form) = form::of_results(done) {
+        if let Some(form) = form::of_results(done, about) {
             element = element.child(form);
         }
         Running(element)

@@ -5,6 +5,9 @@ use whoelse_xmpp::ns;
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::write::Element;
 
+/// The name of the field that says what a form is about.
+pub(crate) const FORM_TYPE: &str = "FORM_TYPE";
+
 /// The name of a field's type (XEP-0004, 3.3).
 fn kind(kind: FieldKind) -> &'static str {
     match kind {
@@ -13,20 +16,39 @@ fn kind(kind: FieldKind) -> &'static str {
         FieldKind::TextMulti => "text-multi",
         FieldKind::JidSingle => "jid-single",
         FieldKind::JidMulti => "jid-multi",
+        FieldKind::ListSingle(_) => "list-single",
+        FieldKind::Hidden => "hidden",
     }
 }
 
-/// A form to fill in.
-pub(crate) fn to_fill_in(title: &str, fields: &[Field]) -> Element {
+/// XEP-0068: what a form is about, in a field of its own.
+fn form_type(form: Element, about: Option<&str>) -> Element {
+    match about {
+        Some(about) => {
+            let field = Element::new("field").attr("var", FORM_TYPE).attr("type", "hidden");
+            form.child(with_value(field, about))
+        }
+        None => form,
+    }
+}
+
+/// A form to fill in. `about` is its FORM_TYPE, if it has one.
+pub(crate) fn to_fill_in(title: &str, about: Option<&str>, fields: &[Field]) -> Element {
     let form = Element::new("x")
         .xmlns(ns::DATA)
         .attr("type", "form")
         .child(Element::new("title").text(title));
+    let form = form_type(form, about);
     fields.iter().fold(form, |form, field| {
         let mut element = Element::new("field")
             .attr("var", field.var)
             .attr("type", kind(field.kind))
             .attr("label", field.label);
+        if let FieldKind::ListSingle(options) = field.kind {
+            element = options.iter().fold(element, |element, (label, value)| {
+                element.child(with_value(Element::new("option").attr("label", label), value))
+            });
+        }
         if field.required {
             element = element.child(Element::new("required"));
         }
@@ -35,11 +57,12 @@ pub(crate) fn to_fill_in(title: &str, fields: &[Field]) -> Element {
 }
 
 /// A form of results; `None` when there is nothing to show.
-pub(crate) fn of_results(done: &CommandDone) -> Option<Element> {
+pub(crate) fn of_results(done: &CommandDone, about: Option<&str>) -> Option<Element> {
     if done.fields.is_empty() && done.table.is_none() {
         return None;
     }
-    let mut form = Element::new("x").xmlns(ns::DATA).attr("type", "result");
+    let form = Element::new("x").xmlns(ns::DATA).attr("type", "result");
+    let mut form = form_type(form, about);
     for (var, type_, values) in &done.fields {
         let field = Element::new("field").attr("var", var).attr("type", kind(*type_));
         form = form.child(values.iter().fold(field, |field, value| with_value(field, value)));

@@ -40,6 +40,8 @@ pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0160: offline messages, as a service discovery feature.
 pub const OFFLINE: &str = "msgoffline";
+/// XEP-0133: what its forms are about; a command's node is this, `#` and its name.
+pub const ADMIN: &str = "http://jabber.org/protocol/admin";
 /// XEP-0191.
 pub const BLOCKING: &str = "urn:xmpp:blocking";
 /// XEP-0191: the condition inside `not-acceptable`.

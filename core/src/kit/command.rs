@@ -44,6 +44,10 @@ pub enum FieldKind {
     JidSingle,
     /// Several addresses.
     JidMulti,
+    /// One of these: what a person reads, and the value.
+    ListSingle(&'static [(&'static str, &'static str)]),
+    /// Not shown, and sent back as it is.
+    Hidden,
 }
 
 /// What was filled in: each variable with its values.

@@ -1,0 +1,47 @@
+//! XEP-0133, 4.23: an administrator tells everybody who is online something, blocked or not.
+
+use whoelse_core::kit::Cx;
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Class, Condition, StanzaError};
+
+/// Characters of an announcement, as of a broadcast (behaviour.md).
+const MOST: usize = 10_000;
+
+/// XEP-0133, 4.23.
+pub(super) const ANNOUNCE: Command = Command {
+    node: "http://jabber.org/protocol/admin#announce",
+    name: "Announce something to everybody online",
+    admin: true,
+    fields: &[Field {
+        var: "announcement",
+        label: "Announcement",
+        kind: FieldKind::TextMulti,
+        required: true,
+    }],
+    run: |cx, values| Box::pin(announce(cx, values)),
+};
+
+async fn announce(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let text = values.all("announcement").join("\n");
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > MOST {
+        return Err(StanzaError::new(Condition::BadRequest)
+            .with_text(format!("an announcement has 1 to {MOST} characters, this one {length}")));
+    }
+    // From the server itself, which nobody can block.
+    let message = Element::new("message")
+        .attr("from", &cx.node.domain_name())
+        .attr("type", "headline")
+        .attr("id", &whoelse_stream::token::token())
+        .child(Element::new("body").text(&text))
+        .outgoing(Class::Message);
+    let mut reached = 0;
+    for account in cx.node.online() {
+        account.push_to_available(&message);
+        reached += 1;
+    }
+    tracing::info!(accounts = reached, by = %cx.session.jid, "announced");
+    Ok(CommandDone::info(format!("{reached} accounts have been told")))
+}

@@ -1,0 +1,132 @@
+//! XEP-0133, 4.3, 4.4 and 4.5: accounts disabled, enabled again, and their sessions ended.
+
+use std::sync::Arc;
+
+use whoelse_core::Time;
+use whoelse_core::account::Account;
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::{AdminCx, Cx};
+use whoelse_core::session::Session;
+use whoelse_xmpp::{Condition, Jid, StanzaError, StreamCondition, StreamError};
+
+use super::account;
+
+/// The field of commands about several accounts.
+pub(super) const ACCOUNTS: Field =
+    Field { var: "accountjids", label: "The accounts", kind: FieldKind::JidMulti, required: true };
+
+/// Every account that is named; all are looked up first, so that a slip of the finger does nothing.
+pub(super) async fn accounts(
+    cx: &AdminCx,
+    values: &Values,
+) -> Result<Vec<Arc<Account>>, StanzaError> {
+    let mut found = Vec::new();
+    for jid in values.all(ACCOUNTS.var) {
+        let one = Values(vec![(ACCOUNTS.var.to_owned(), vec![jid.clone()])]);
+        found.push(account(cx, &one, ACCOUNTS.var).await?);
+    }
+    Ok(found)
+}
+
+fn names(accounts: &[Arc<Account>]) -> String {
+    let names: Vec<&str> = accounts.iter().map(|account| account.name()).collect();
+    names.join(", ")
+}
+
+/// Ends one session, with a connection or without, so that nobody resumes it.
+pub(super) async fn end(cx: &AdminCx, session: &Arc<Session>, error: StreamError) {
+    session.order_end(error);
+    cx.node.void_resumption(session);
+    if !session.is_attached() {
+        cx.node.end(session).await;
+    }
+}
+
+/// XEP-0133, 4.3.
+pub(super) const DISABLE: Command = Command {
+    node: "http://jabber.org/protocol/admin#disable-user",
+    name: "Disable accounts",
+    admin: true,
+    fields: &[ACCOUNTS],
+    run: |cx, values| Box::pin(disable(cx, values)),
+};
+
+async fn disable(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let accounts = accounts(&cx, &values).await?;
+    for account in &accounts {
+        cx.node.set_account_blocked(account.name(), Some(Time::NEVER)).await;
+        for session in account.sessions() {
+            let error = StreamError {
+                condition: StreamCondition::NotAuthorized,
+                text: Some("this account is blocked by the administrator".to_owned()),
+                app: None,
+            };
+            end(&cx, &session, error).await;
+        }
+        tracing::info!(account = account.name(), by = %cx.session.jid, "account_blocked");
+    }
+    Ok(CommandDone::info(format!("{} disabled", names(&accounts))))
+}
+
+/// XEP-0133, 4.4.
+pub(super) const REENABLE: Command = Command {
+    node: "http://jabber.org/protocol/admin#reenable-user",
+    name: "Enable accounts again",
+    admin: true,
+    fields: &[ACCOUNTS],
+    run: |cx, values| Box::pin(reenable(cx, values)),
+};
+
+async fn reenable(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let accounts = accounts(&cx, &values).await?;
+    for account in &accounts {
+        cx.node.set_account_blocked(account.name(), None).await;
+        tracing::info!(account = account.name(), by = %cx.session.jid, "account_unblocked");
+    }
+    Ok(CommandDone::info(format!("{} enabled", names(&accounts))))
+}
+
+/// XEP-0133, 4.5: all sessions of an account, or the one that is named by its full address.
+pub(super) const END: Command = Command {
+    node: "http://jabber.org/protocol/admin#end-user-session",
+    name: "End sessions",
+    admin: true,
+    fields: &[ACCOUNTS],
+    run: |cx, values| Box::pin(end_sessions(cx, values)),
+};
+
+async fn end_sessions(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let mut sessions = Vec::new();
+    for text in values.all(ACCOUNTS.var) {
+        let resource = Jid::parse(text).ok().and_then(|jid| jid.resource().map(str::to_owned));
+        let bare = match &resource {
+            Some(_) => text.split('/').next().unwrap_or_default().to_owned(),
+            None => text.clone(),
+        };
+        let one = Values(vec![(ACCOUNTS.var.to_owned(), vec![bare])]);
+        let account = account(&cx, &one, ACCOUNTS.var).await?;
+        match resource {
+            None => sessions.extend(account.sessions()),
+            Some(resource) => sessions.push(account.session(&resource).ok_or_else(|| {
+                StanzaError::new(Condition::ItemNotFound)
+                    .with_text(format!("there is no session {text}"))
+            })?),
+        }
+    }
+    for session in &sessions {
+        let error = StreamError {
+            condition: StreamCondition::PolicyViolation,
+            text: Some("the administrator has ended this session".to_owned()),
+            app: None,
+        };
+        end(&cx, session, error).await;
+        tracing::info!(jid = %session.jid, by = %cx.session.jid, "session_ended_by_administrator");
+    }
+    Ok(CommandDone::info(match sessions.len() {
+        1 => "1 session ended".to_owned(),
+        count => format!("{count} sessions ended"),
+    }))
+}
