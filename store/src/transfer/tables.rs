@@ -150,6 +150,7 @@ pub(crate) const TABLES: &[Table] = &[
         &[("account", Number), ("version", Number), ("known_since", Number)],
         MANY,
     ),
+    table("departures", 1, &[("account", Number), ("at", Number), ("status", Text)], MANY),
 ];
 
 impl Table {

@@ -17,6 +17,7 @@ async fn populate(store: &Store) {
     let throttle = crate::Throttle { failures: 2, since: 1, blocked_until: 0 };
     tx.throttle_save("bob 192.0.2.1", throttle).await.unwrap();
     tx.came_online(bob, 5).await.unwrap();
+    tx.departed(eve, 6, "gone fishing").await.unwrap();
     tx.set_setting("secret", b"\0\xff").await.unwrap();
     // More than a page of the table.
     let batch: Vec<_> = (1..=250)
