@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -127,6 +128,11 @@ impl Shown {
         // RFC 9266, 4.2: on TLS 1.2 the exporter binds only with the extended master secret (RFC
         // 7627), which every TLS library has had since about 2016.
         config.require_ems = true;
+        // No TLS session is taken up again: a handshake with a ticket does the same key exchange,
+        // and tickets would cost every login work and the server memory. What XMPP takes up again
+        // is the stream (XEP-0198).
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         let mut direct = config.clone();
         direct.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Shown {
