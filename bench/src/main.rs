@@ -5,6 +5,7 @@
 //! cargo run --release -p whoelse-bench -- compare            all servers, all rows
 //! cargo run --release -p whoelse-bench -- compare --quick    a first look
 //! cargo run --release -p whoelse-bench -- compare --only whoelse --rows message,login
+//! cargo run --release -p whoelse-bench -- instructions       callgrind's counts
 //! cargo run --release -p whoelse-bench -- weather --minutes 20 --to docs/weather
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! and SCRAM logins. Processor time hardly moves when the machine is busy; time on the wall does.
 
 mod compare;
+mod instructions;
 mod load;
 mod measure;
 mod plan;
@@ -41,6 +43,8 @@ struct Options {
 enum What {
     /// Measure the servers and print the table.
     Compare(compare::Options),
+    /// Count the instructions of a unit of work, without sockets, and compare with the last time.
+    Instructions(instructions::Options),
     /// Everybody at once for a long time, the well-behaved and the others: does memory grow?
     Weather {
         /// The program to measure.
@@ -65,6 +69,7 @@ enum What {
 fn main() -> ExitCode {
     let done = match Options::parse().what {
         What::Compare(options) => compare::run(&options),
+        What::Instructions(options) => instructions::run(&options),
         What::Weather { program, options } => weather(&program, options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
     };

@@ -94,17 +94,8 @@ impl Client {
         dialogue.hear("<proceed").await?;
         dialogue.hear(">").await?;
         let mut socket = Socket::secure(tcp, &door.tls).await?;
-        let mut dialogue = Dialogue::over(&mut socket);
-        dialogue.open().await?;
-        dialogue.authenticate(door, account).await?;
-        dialogue.open().await?;
-        dialogue
-            .say(&format!(
-                "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
-                 <resource>s{session}</resource></bind></iq>"
-            ))
-            .await?;
-        dialogue.hear("</iq>").await?;
+        let keys = begin_session(&mut socket, account, session, door.known(account)).await?;
+        door.keep(account, keys);
         Ok(Client { account, socket })
     }
 
@@ -141,6 +132,27 @@ impl Client {
         dialogue.hear(until).await?;
         Ok(())
     }
+}
+
+/// Logs in over a channel that is encrypted already, and gives back what need not be derived again.
+pub async fn begin_session<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut IO,
+    account: usize,
+    session: usize,
+    known: Option<Keys>,
+) -> Result<Keys, Failed> {
+    let mut dialogue = Dialogue::over(io);
+    dialogue.open().await?;
+    let keys = dialogue.authenticate(account, known).await?;
+    dialogue.open().await?;
+    dialogue
+        .say(&format!(
+            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>\
+             s{session}</resource></bind></iq>"
+        ))
+        .await?;
+    dialogue.hear("</iq>").await?;
+    Ok(keys)
 }
 
 /// Texts said in turns.
@@ -191,7 +203,7 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Dialogue<'a, IO> {
         Ok(())
     }
 
-    async fn authenticate(&mut self, door: &Door, account: usize) -> Result<(), Failed> {
+    async fn authenticate(&mut self, account: usize, known: Option<Keys>) -> Result<Keys, Failed> {
         let name = name(account);
         self.say(&format!(
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>{}</auth>",
@@ -201,17 +213,12 @@ impl<'a, IO: AsyncRead + AsyncWrite + Unpin> Dialogue<'a, IO> {
         let challenge = self.hear("</challenge>").await?;
         let challenge = challenge.trim_end_matches("</challenge>");
         let challenge = challenge.rsplit('>').next().unwrap_or_default();
-        let known = door.known(account);
-        let fresh = known.is_none();
         let (answer, keys) = scram::answer(&name, PASSWORD, challenge, known)?;
-        if fresh {
-            door.keep(account, keys);
-        }
         self.say(&format!(
             "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{answer}</response>"
         ))
         .await?;
         self.hear("</success>").await?;
-        Ok(())
+        Ok(keys)
     }
 }
