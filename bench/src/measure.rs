@@ -68,6 +68,8 @@ impl<'a> Measurement<'a> {
         let directory = place.directory(&format!("{server:?}").to_lowercase());
         let measured = Measured { server, figures: Vec::new(), others: Vec::new() };
         let mut run = Measurement { place, plan, wanted, directory, measured };
+        run.prepare().await?;
+        run.idle().await?;
         run.passing().await?;
         run.kept().await?;
         Ok(run.measured)
@@ -92,31 +94,39 @@ impl<'a> Measurement<'a> {
 
     // --- the rows ---
 
-    /// What is measured without a history.
-    async fn passing(&mut self) -> Result<(), Failed> {
-        let half = [Row::Median, Row::Slowest];
-        let most = [Row::Message, Row::Throughput, Row::Median, Row::Slowest];
-        let ours = self.measured.server == Server::Whoelse && self.wants(&[Row::Managed]);
-        if !self.wants(&most) && !self.wants(&[Row::Lone, Row::Login, Row::Memory]) && !ours {
+    /// Makes the accounts, where that is for the clients to do.
+    async fn prepare(&self) -> Result<(), Failed> {
+        if !self.measured.server.wants_registrations() {
             return Ok(());
         }
         let (running, door) = self.start(Setting::default()).await?;
-        if self.measured.server.wants_registrations() {
-            register(&door, self.place.accounts).await?;
+        register(&door, self.place.accounts).await?;
+        running.process.stop().await;
+        Ok(())
+    }
+
+    /// What is measured without a history.
+    async fn passing(&mut self) -> Result<(), Failed> {
+        let latencies = [Row::Median, Row::Slowest];
+        let lone = self.wants(&[Row::Lone]) || self.wants(&latencies);
+        let many = self.wants(&[Row::Message, Row::Throughput]);
+        let managed = self.measured.server == Server::Whoelse && self.wants(&[Row::Managed]);
+        if !lone && !many && !managed {
+            return Ok(());
         }
-        let mut rate = 0.0;
-        if self.wants(&most) {
+        let (running, door) = self.start(Setting::default()).await?;
+        if many {
             let parts = self.messages(&running, &door, 16, false).await?;
             self.note(Row::Message, figure(&parts, Part::micros));
-            let throughput = figure(&parts, Part::rate);
-            rate = throughput.map_or(0.0, |figure| figure.value);
-            self.note(Row::Throughput, throughput);
+            self.note(Row::Throughput, figure(&parts, Part::rate));
         }
-        if self.wants(&[Row::Lone]) {
+        let mut rate = 0.0;
+        if lone {
             let parts = self.messages(&running, &door, 1, false).await?;
             self.note(Row::Lone, figure(&parts, Part::micros));
+            rate = figure(&parts, Part::rate).map_or(0.0, |figure| figure.value);
         }
-        if self.wants(&half) {
+        if self.wants(&latencies) {
             let clients = self.clients(&door).await?;
             let (warm, watch) = (self.plan.warm, self.plan.watch);
             let mut times = latency::measure(clients, rate / 2.0, warm, watch).await?;
@@ -124,12 +134,9 @@ impl<'a> Measurement<'a> {
                 self.note(row, times.percentile(percent).and_then(|time| Figure::of(&[time])));
             }
         }
-        if ours {
+        if managed {
             let parts = self.messages(&running, &door, 16, true).await?;
             self.note(Row::Managed, figure(&parts, Part::micros));
-        }
-        if self.wants(&[Row::Login, Row::Memory]) {
-            self.idle(&running, &door).await?;
         }
         running.process.stop().await;
         Ok(())
@@ -141,11 +148,7 @@ impl<'a> Measurement<'a> {
         if !self.wants(&[Row::History]) || matches!(server, Server::Relay | Server::RelayTls) {
             return Ok(());
         }
-        let fresh = !self.directory.exists();
         let (running, door) = self.start(Setting { history: true, everyone: false }).await?;
-        if fresh && server.wants_registrations() {
-            register(&door, self.place.accounts).await?;
-        }
         let parts = self.messages(&running, &door, 16, false).await?;
         self.note(Row::History, figure(&parts, Part::micros));
         running.process.stop().await;
@@ -158,20 +161,19 @@ impl<'a> Measurement<'a> {
         let setting = Setting { history: false, everyone: true };
         let running = Server::Whoelse.start(place, &directory, setting).await?;
         let door = Door::new(running.port, Server::Whoelse.language())?;
-        let done = Arc::default();
         let mut listeners = JoinSet::new();
         let mut come = |clients: Vec<Client>| {
             clients.into_iter().for_each(|client| {
                 listeners.spawn(listen(client));
             });
         };
-        come(log_in(&door, 0..plan.online, 0..1, &done).await?);
+        come(log_in(&door, 0..plan.online, 0..1).await?);
         sleep(plan.settle).await;
         let (mut parts, each) = (Vec::new(), NEWCOMERS / plan.slices);
         for slice in 0..plan.slices {
             let newcomers = slice * each..(slice + 1) * each;
             let (begun, cpu) = (Instant::now(), running.process.cpu());
-            come(log_in(&door, newcomers, 1..2, &done).await?);
+            come(log_in(&door, newcomers, 1..2).await?);
             sleep(Duration::from_millis(500)).await;
             let (cpu, wall) = (running.process.cpu() - cpu, begun.elapsed());
             parts.push(Part { units: each as u64, cpu, wall });
@@ -180,29 +182,40 @@ impl<'a> Measurement<'a> {
         Ok(figure(&parts, |part| part.micros() / 1000.0).map(|figure| (Row::Crowd, figure)))
     }
 
-    /// Logins, and what they leave in memory.
-    async fn idle(&mut self, running: &Running, door: &Arc<Door>) -> Result<(), Failed> {
+    /// Logins, and what they leave in memory: in a server that has done nothing else, for what
+    /// others have left would be taken first.
+    async fn idle(&mut self) -> Result<(), Failed> {
+        // Without TLS there is no handshake, and no TLS session.
+        let plain = self.measured.server == Server::Relay;
+        if !self.wants(&[Row::Login, Row::Memory]) || plain {
+            return Ok(());
+        }
+        let (running, door) = self.start(Setting::default()).await?;
         let users = self.plan.users;
-        let each = self.plan.sessions / users;
-        let done = Arc::default();
+        let each = self.plan.sessions / users / self.plan.slices;
         // One of each first, so that what is made once is not counted.
-        let mut clients = log_in(door, 0..users, 0..1, &done).await?;
+        let mut clients = log_in(&door, 0..users, 0..1).await?;
         sleep(self.plan.settle).await;
         let before = running.process.memory();
         let mut parts = Vec::new();
-        for session in 1..=each {
+        for slice in 0..self.plan.slices {
+            let sessions = 1 + slice * each..1 + (slice + 1) * each;
             let (begun, cpu) = (Instant::now(), running.process.cpu());
-            let others = self.others(running);
-            clients.extend(log_in(door, 0..users, session..session + 1, &done).await?);
+            let others = self.others(&running);
+            clients.extend(log_in(&door, 0..users, sessions).await?);
             let (cpu, wall) = (running.process.cpu() - cpu, begun.elapsed());
-            self.measured.others.push((self.others(running) - others) / wall.as_secs_f64());
-            parts.push(Part { units: users as u64, cpu, wall });
+            self.measured.others.push((self.others(&running) - others) / wall.as_secs_f64());
+            parts.push(Part { units: (users * each) as u64, cpu, wall });
         }
         self.note(Row::Login, figure(&parts, |part| part.micros() / 1000.0));
         sleep(self.plan.settle).await;
         let grown = running.process.memory().saturating_sub(before);
-        self.note(Row::Memory, Figure::of(&[grown as f64 / self.plan.sessions as f64]));
+        self.note(
+            Row::Memory,
+            Figure::of(&[grown as f64 / (users * each * self.plan.slices) as f64]),
+        );
         drop(clients);
+        running.process.stop().await;
         Ok(())
     }
 
@@ -251,7 +264,7 @@ impl<'a> Measurement<'a> {
 
     /// One session of every user, available.
     async fn clients(&self, door: &Arc<Door>) -> Result<Vec<Client>, Failed> {
-        let mut clients = log_in(door, 0..self.plan.users, 0..1, &Arc::default()).await?;
+        let mut clients = log_in(door, 0..self.plan.users, 0..1).await?;
         if door.is_xmpp() {
             for client in &mut clients {
                 // Answers come in order: when this one has come, presence is done with.

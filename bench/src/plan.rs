@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Plan {
     /// Accounts that write to each other.
     pub users: usize,
-    /// Idle sessions, a multiple of the users.
+    /// Idle sessions, a multiple of users and slices.
     pub sessions: usize,
     /// Online in `everyone` mode.
     pub online: usize,

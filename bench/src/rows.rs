@@ -16,7 +16,7 @@ pub enum Row {
     Memory,
     /// Messages a second, 16 in flight for each user.
     Throughput,
-    /// Latency at half of the server's own throughput.
+    /// Latency at half the rate that the server reaches with one message in flight for each user.
     Median,
     /// The same, of the slowest in a hundred.
     Slowest,
@@ -65,8 +65,8 @@ impl Row {
             Row::Login => "login (TLS handshake, SCRAM, bind)",
             Row::Memory => "memory of an idle TLS session",
             Row::Throughput => "throughput, 16 in flight each",
-            Row::Median => "latency at 50 % of own throughput, p50",
-            Row::Slowest => "latency at 50 % of own throughput, p99",
+            Row::Median => "latency at half of own rate, p50",
+            Row::Slowest => "latency at half of own rate, p99",
             Row::Managed => "message, stream management on, 16 in flight each",
             Row::Crowd => "login and presence, everyone mode, a crowd online",
         }

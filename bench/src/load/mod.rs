@@ -10,7 +10,6 @@ mod scram;
 mod socket;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -21,23 +20,20 @@ use client::{Client, Door};
 /// Logins at once: enough to keep a server busy, fewer than one place may have half open.
 const AT_ONCE: usize = 8;
 
-/// Logs in `sessions` of each of `accounts` accounts, and gives them back in that order. `done`
-/// counts them while they come.
+/// Logs in `sessions` of each of `accounts`, and gives them back in that order.
 pub async fn log_in(
     door: &Arc<Door>,
     accounts: std::ops::Range<usize>,
     sessions: std::ops::Range<usize>,
-    done: &Arc<AtomicU64>,
 ) -> Result<Vec<Client>, Failed> {
     let gate = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
     for session in sessions {
         for account in accounts.clone() {
-            let (gate, door, done) = (gate.clone(), door.clone(), done.clone());
+            let (gate, door) = (gate.clone(), door.clone());
             tasks.spawn(async move {
                 let _permit = gate.acquire_owned().await?;
                 let client = Client::log_in(&door, account, session).await?;
-                done.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, Failed>((session, client))
             });
         }
