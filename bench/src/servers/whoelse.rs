@@ -19,7 +19,7 @@ pub(super) async fn start(
     let values = [
         ("certificate", place.certificate().display().to_string()),
         ("key", place.key().display().to_string()),
-        ("contacts", if setting.everyone { "everyone" } else { "everyone" }.to_owned()),
+        ("contacts", if setting.everyone { "everyone" } else { "roster" }.to_owned()),
         ("history", if setting.history { "1y" } else { "off" }.to_owned()),
     ];
     configure(&file, CONFIGURATION, &values)?;
