@@ -22,6 +22,7 @@ mod report;
 mod rows;
 mod server;
 mod servers;
+mod storm;
 mod weather;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,15 @@ enum What {
         #[command(flatten)]
         options: weather::Options,
     },
+    /// Everybody comes back at once, as after a restart: until when is everybody in?
+    Storm {
+        /// The program to measure.
+        #[arg(long, default_value = "target/release/whoelse")]
+        program: PathBuf,
+        /// Who comes.
+        #[command(flatten)]
+        options: storm::Options,
+    },
     /// Be the bare relay.
     #[command(hide = true)]
     Relay {
@@ -71,6 +81,7 @@ fn main() -> ExitCode {
         What::Compare(options) => compare::run(&options),
         What::Instructions(options) => instructions::run(&options),
         What::Weather { program, options } => weather(&program, options),
+        What::Storm { program, options } => storm(&program, options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
     };
     match done {
@@ -80,6 +91,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[tokio::main]
+async fn storm(program: &Path, options: storm::Options) -> Result<(), Failed> {
+    storm::run(program, options).await
 }
 
 #[tokio::main]

@@ -9,7 +9,7 @@
 mod curve;
 mod person;
 mod stranger;
-mod visit;
+pub mod visit;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

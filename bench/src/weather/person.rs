@@ -34,7 +34,8 @@ pub async fn live(world: Arc<World>, me: usize, seed: u64) -> Result<(), Failed>
     let mut storms = world.storms.subscribe();
     let (mut resume, mut new, mut in_vain) = (None, true, 0);
     loop {
-        match Visit::begin(world.port, me, new, resume.take()).await {
+        let place = [127, 0, 1 + (me / 200) as u8, 1 + (me % 200) as u8];
+        match Visit::begin(world.port, place, me, new, resume.take()).await {
             Ok(visit) => {
                 (new, in_vain) = (false, 0);
                 world.visits.fetch_add(1, Ordering::Relaxed);

@@ -35,24 +35,25 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// Logs `userN` in from a place of their own; makes the account first, if it is `new`.
+    /// Logs `userN` in from a place; makes the account first, if it is `new`.
     pub async fn begin(
         port: u16,
+        place: [u8; 4],
         me: usize,
         new: bool,
         resume: Option<Resumption>,
     ) -> Result<Visit, Failed> {
-        let begun = tokio::time::timeout(PATIENCE, Visit::log_in(port, me, new, resume));
+        let begun = tokio::time::timeout(PATIENCE, Visit::log_in(port, place, me, new, resume));
         begun.await.map_err(|_| "no session within a minute")?
     }
 
     async fn log_in(
         port: u16,
+        place: [u8; 4],
         me: usize,
         new: bool,
         resume: Option<Resumption>,
     ) -> Result<Visit, Failed> {
-        let place = [127, 0, 1 + (me / 200) as u8, 1 + (me % 200) as u8];
         let mut tcp = connect(port, place).await?;
         let (mut id, mut received) = match &resume {
             Some(resume) => (Some(resume.previd.clone()), resume.h),
