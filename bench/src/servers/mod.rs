@@ -120,8 +120,12 @@ impl Place {
     /// A directory with a certificate for `localhost`, the same for every server.
     pub fn new(program: PathBuf, accounts: usize) -> Result<Place, Failed> {
         let directory = tempfile::Builder::new().prefix("whoelse-bench-").tempdir()?;
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let mut wanted = rcgen::CertificateParams::new(["localhost".to_owned()])?;
+        // Not as far as rcgen goes by itself: Erlang takes the year 4096 for the past.
+        wanted.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        wanted.not_after = rcgen::date_time_ymd(2049, 1, 1);
+        let key = rcgen::KeyPair::generate()?;
+        let (certificate, key) = (wanted.self_signed(&key)?.pem(), key.serialize_pem());
         fs::write(directory.path().join("both.pem"), format!("{certificate}{key}"))?;
         fs::write(directory.path().join("certificate.pem"), certificate)?;
         fs::write(directory.path().join("key.pem"), key)?;
