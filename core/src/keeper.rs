@@ -279,6 +279,8 @@ impl Keeper {
                 }
             };
             let Some(work) = work else {
+                // The last time, whatever came of it a moment ago.
+                lane.away = Away::default();
                 lane.save_cursors(&node).await;
                 node.keeper.stopped.store(true, Ordering::Release);
                 node.keeper.finished.notify_waiters();
