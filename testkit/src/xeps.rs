@@ -43,7 +43,7 @@ const TITLES: &[(u16, &str)] = &[
 const HEAD: &str = "\
 # What whoelse speaks
 
-RFC 6120 (core), RFC 6121 (messages and presence, where everybody sees everybody), RFC 7590 (TLS),
+RFC 6120 (core), RFC 6121 (messages, presence, rosters and subscriptions), RFC 7590 (TLS),
 RFC 5802, 7677 and 9266 (SCRAM-SHA-1, -256 and -512, with channel binding), and these XEPs, each to
 the version named and with a conversation for every refusal its text lists (`scenes/xep-NNNN`).
 
