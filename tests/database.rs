@@ -64,7 +64,8 @@ fn who_is_online_hears_of_a_restore_and_comes_back() {
     let mut bob = server.online("bob");
     home.run(&["backup", "all.backup"]);
 
-    home.run(&["restore", "all.backup"]);
+    let restored = home.run(&["restore", "all.backup"]);
+    assert_eq!(restored.status, Some(0), "{restored:?}");
 
     says_nothing(&home.run(&["send", "bob", "welcome back"]));
     hears(&mut bob, "localhost: welcome back");

@@ -22,6 +22,8 @@ use crate::terminal::text;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a server that restores may be away: it answers nobody while it does.
 const AWAY: Duration = Duration::from_secs(24 * 3600);
+/// How long nobody may hold its place: one server has let go of it, and the next takes it.
+const BETWEEN: Duration = Duration::from_secs(3);
 
 /// Makes a backup.
 pub async fn backup(options: cli::Backup) -> Result<(), Fault> {
@@ -67,8 +69,16 @@ pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
     });
     put.map_err(|error| fault(&between.path, error))?;
     let mut link = socket::open(running, None).await?;
-    admin::restore(&mut link, &between.name).await?;
-    let rows = match ended(&mut link).await {
+    let begun = match admin::restore(&mut link, &between.name).await {
+        // It may have begun, and be too busy ending every session to say so.
+        Err(RequestError::ConnectionLost) => Err(Lost::Connection),
+        begun => begun.map_err(|why| Lost::Fault(why.into())),
+    };
+    let done = match begun {
+        Ok(_) => ended(&mut link).await,
+        Err(lost) => Err(lost),
+    };
+    let rows = match done {
         Err(Lost::Connection) => again(running).await?,
         done => done?,
     };
@@ -109,7 +119,7 @@ async fn ended(link: &mut whoelse_client::Link) -> Result<String, Lost> {
 
 /// The same after the server has ended every session: asks the one that comes.
 async fn again(running: &Running) -> Result<String, Fault> {
-    let begun = Instant::now();
+    let (begun, mut held) = (Instant::now(), Instant::now());
     loop {
         tokio::time::sleep(PAUSE).await;
         let last = match socket::open(running, None).await {
@@ -124,8 +134,11 @@ async fn again(running: &Running) -> Result<String, Fault> {
             }
             Err(fault) => fault,
         };
-        // Its place is still held as long as it works.
-        if begun.elapsed() > AWAY || !is_held(&running.data) {
+        // Its place is held as long as it works, but for the moment between two servers.
+        if is_held(&running.data) {
+            held = Instant::now();
+        }
+        if begun.elapsed() > AWAY || held.elapsed() > BETWEEN {
             return Err(last);
         }
     }
