@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use whoelse_core::Time;
-use whoelse_core::kit::Cx;
+use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::{AdminCx, Cx};
 use whoelse_xmpp::{Condition, StanzaError, StreamCondition, StreamError};
 
+use super::sessions::end;
 use super::{ACCOUNT, account};
 
 /// Locks an account out and ends its sessions.
@@ -38,23 +40,25 @@ async fn block(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
                 .with_text("`seconds` must be a whole number from 1 to 4294967295"));
         }
     };
-    cx.node.set_account_blocked(account.name(), Some(until)).await;
-    for session in account.sessions() {
-        session.order_end(StreamError {
-            condition: StreamCondition::NotAuthorized,
-            text: Some("this account is blocked by the administrator".to_owned()),
-            app: None,
-        });
-        cx.node.void_resumption(&session);
-        if !session.is_attached() {
-            cx.node.end(&session).await;
-        }
-    }
-    tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_blocked");
+    lock_out(&cx, &account, until).await;
     Ok(CommandDone::info(match until {
         Time::NEVER => format!("{} is blocked", account.name()),
         until => format!("{} is blocked until {}", account.name(), until.stamp()),
     }))
+}
+
+/// Nobody logs in to the account until then, and whoever is goes.
+pub(super) async fn lock_out(cx: &AdminCx, account: &Account, until: Time) {
+    cx.node.set_account_blocked(account.name(), Some(until)).await;
+    for session in account.sessions() {
+        let error = StreamError {
+            condition: StreamCondition::NotAuthorized,
+            text: Some("this account is blocked by the administrator".to_owned()),
+            app: None,
+        };
+        end(cx, &session, error).await;
+    }
+    tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_blocked");
 }
 
 /// Lifts every block.
@@ -69,7 +73,12 @@ pub(super) const UNBLOCK: Command = Command {
 async fn unblock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
+    let_in(&cx, &account).await;
+    Ok(CommandDone::info(format!("{} is not blocked", account.name())))
+}
+
+/// Every lock of the account is lifted.
+pub(super) async fn let_in(cx: &AdminCx, account: &Account) {
     cx.node.set_account_blocked(account.name(), None).await;
     tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_unblocked");
-    Ok(CommandDone::info(format!("{} is not blocked", account.name())))
 }

@@ -10,6 +10,7 @@ use whoelse_core::session::Session;
 use whoelse_xmpp::{Condition, Jid, StanzaError, StreamCondition, StreamError};
 
 use super::account;
+use super::blocks::{let_in, lock_out};
 
 /// The field of commands about several accounts.
 pub(super) const ACCOUNTS: Field =
@@ -55,16 +56,7 @@ async fn disable(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let accounts = accounts(&cx, &values).await?;
     for account in &accounts {
-        cx.node.set_account_blocked(account.name(), Some(Time::NEVER)).await;
-        for session in account.sessions() {
-            let error = StreamError {
-                condition: StreamCondition::NotAuthorized,
-                text: Some("this account is blocked by the administrator".to_owned()),
-                app: None,
-            };
-            end(&cx, &session, error).await;
-        }
-        tracing::info!(account = account.name(), by = %cx.session.jid, "account_blocked");
+        lock_out(&cx, account, Time::NEVER).await;
     }
     Ok(CommandDone::info(format!("{} disabled", names(&accounts))))
 }
@@ -82,8 +74,7 @@ async fn reenable(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let accounts = accounts(&cx, &values).await?;
     for account in &accounts {
-        cx.node.set_account_blocked(account.name(), None).await;
-        tracing::info!(account = account.name(), by = %cx.session.jid, "account_unblocked");
+        let_in(&cx, account).await;
     }
     Ok(CommandDone::info(format!("{} enabled", names(&accounts))))
 }
