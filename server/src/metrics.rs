@@ -268,12 +268,8 @@ impl Out<'_> {
         labels: [&'static str; N],
         values: &[([&'static str; N], u64)],
     ) -> fmt::Result {
-        let mut family = self.begin(name, help, MetricType::Counter)?;
-        for (words, value) in values {
-            let labels: Vec<_> = labels.into_iter().zip(*words).collect();
-            ConstCounter::new(*value).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
+        let family = self.begin(name, help, MetricType::Counter)?;
+        each(family, labels, values, ConstCounter::new)
     }
 
     fn gauges<const N: usize>(
@@ -283,12 +279,8 @@ impl Out<'_> {
         labels: [&'static str; N],
         values: &[([&'static str; N], u64)],
     ) -> fmt::Result {
-        let mut family = self.begin(name, help, MetricType::Gauge)?;
-        for (words, value) in values {
-            let labels: Vec<_> = labels.into_iter().zip(*words).collect();
-            ConstGauge::new(*value).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
+        let family = self.begin(name, help, MetricType::Gauge)?;
+        each(family, labels, values, ConstGauge::new)
     }
 
     fn words(
@@ -315,4 +307,17 @@ impl Out<'_> {
         let mut to = self.begin(name, help, MetricType::Histogram)?;
         to.encode_histogram::<NoLabels>(seen.sum, seen.count, &seen.buckets, None)
     }
+}
+/// One value of a family after the other, each under its labels.
+fn each<const N: usize, M: EncodeMetric>(
+    mut family: MetricEncoder<'_>,
+    labels: [&'static str; N],
+    values: &[([&'static str; N], u64)],
+    metric: fn(u64) -> M,
+) -> fmt::Result {
+    for (words, value) in values {
+        let labels: Vec<_> = labels.into_iter().zip(*words).collect();
+        metric(*value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

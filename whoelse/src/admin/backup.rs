@@ -69,16 +69,12 @@ pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
     });
     put.map_err(|error| fault(&between.path, error))?;
     let mut link = socket::open(running, None).await?;
-    let begun = match admin::restore(&mut link, &between.name).await {
-        // It may have begun, and be too busy ending every session to say so.
-        Err(RequestError::ConnectionLost) => Err(Lost::Connection),
-        begun => begun.map_err(|why| Lost::Fault(why.into())),
+    let done = async {
+        admin::restore(&mut link, &between.name).await?;
+        ended(&mut link).await
     };
-    let done = match begun {
-        Ok(_) => ended(&mut link).await,
-        Err(lost) => Err(lost),
-    };
-    let rows = match done {
+    let rows = match done.await {
+        // Every session ends for it, perhaps before it is said that it has begun.
         Err(Lost::Connection) => again(running).await?,
         done => done?,
     };
@@ -90,6 +86,15 @@ pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
 enum Lost {
     Connection,
     Fault(Fault),
+}
+
+impl From<RequestError> for Lost {
+    fn from(why: RequestError) -> Lost {
+        match why {
+            RequestError::ConnectionLost => Lost::Connection,
+            why => Lost::Fault(why.into()),
+        }
+    }
 }
 
 impl From<Lost> for Fault {
@@ -104,14 +109,9 @@ impl From<Lost> for Fault {
 /// Waits until it is done, and says how much that was.
 async fn ended(link: &mut whoelse_client::Link) -> Result<String, Lost> {
     loop {
-        match admin::upkeep(link).await {
-            Ok(said) => {
-                if let Some(rows) = said.strip_prefix("done: ") {
-                    return Ok(rows.to_owned());
-                }
-            }
-            Err(RequestError::ConnectionLost) => return Err(Lost::Connection),
-            Err(why) => return Err(Lost::Fault(why.into())),
+        let said = admin::upkeep(link).await?;
+        if let Some(rows) = said.strip_prefix("done: ") {
+            return Ok(rows.to_owned());
         }
         tokio::time::sleep(PAUSE).await;
     }
