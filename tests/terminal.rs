@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Server, Terminal, password};
+use common::{Client, Server, Terminal, password};
 
 const CTRL_C: &str = "\u{3}";
 const CTRL_D: &str = "\u{4}";
@@ -11,6 +11,16 @@ const UP: &str = "\u{1b}[A";
 const DOWN: &str = "\u{1b}[B";
 const LEFT: &str = "\u{1b}[D";
 const BACKSPACE: &str = "\u{7f}";
+
+/// Alice on a terminal, where she has read that Bob came, and Bob behind pipes.
+fn two() -> (Server, Terminal, Client) {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    let bob = server.online("bob");
+    alice.sees("* bob logged in");
+    (server, alice, bob)
+}
 
 #[test]
 fn a_password_is_not_shown() {
@@ -48,11 +58,7 @@ fn a_new_account_is_made_with_two_passwords_that_are_not_shown() {
 
 #[test]
 fn what_arrives_while_typing_appears_above_and_the_typed_line_stays() {
-    let server = Server::of(&["alice", "bob"]);
-    let mut alice = Terminal::start(&server);
-    alice.log_in("alice");
-    let mut bob = server.online("bob");
-    alice.sees("* bob logged in");
+    let (_server, mut alice, mut bob) = two();
     alice.press("message bob how are");
     alice.types("> message bob how are");
 
@@ -72,11 +78,7 @@ fn what_arrives_while_typing_appears_above_and_the_typed_line_stays() {
 
 #[test]
 fn what_arrives_while_the_cursor_is_inside_the_line_leaves_it_there() {
-    let server = Server::of(&["alice", "bob"]);
-    let mut alice = Terminal::start(&server);
-    alice.log_in("alice");
-    let mut bob = server.online("bob");
-    alice.sees("* bob logged in");
+    let (_server, mut alice, mut bob) = two();
     alice.press("message bob ab");
     alice.press(LEFT);
     alice.until("the cursor goes left", |screen| screen.typed().1 == "> message bob a".len());
@@ -117,11 +119,7 @@ fn arrow_up_brings_back_what_was_typed_but_never_a_password() {
 
 #[test]
 fn a_long_message_does_not_look_like_a_notice_where_the_terminal_breaks_it() {
-    let server = Server::of(&["alice", "bob"]);
-    let mut alice = Terminal::start(&server);
-    alice.log_in("alice");
-    let mut bob = server.online("bob");
-    alice.sees("* bob logged in");
+    let (_server, alice, mut bob) = two();
 
     let text = format!("{}* carol logged in", "x".repeat(75));
     bob.say(&format!("message alice {text}"));
@@ -187,11 +185,7 @@ fn a_program_that_is_told_to_end_restores_the_terminal() {
 
 #[test]
 fn many_lines_pasted_at_once_are_all_obeyed_in_order() {
-    let server = Server::of(&["alice", "bob"]);
-    let mut alice = Terminal::start(&server);
-    alice.log_in("alice");
-    let mut bob = server.online("bob");
-    alice.sees("* bob logged in");
+    let (_server, mut alice, mut bob) = two();
 
     let lines: String = (0..30).map(|n| format!("message bob {n}\r")).collect();
     alice.press(&lines);
@@ -204,11 +198,7 @@ fn many_lines_pasted_at_once_are_all_obeyed_in_order() {
 
 #[test]
 fn several_lines_pasted_as_a_text_are_one_message() {
-    let server = Server::of(&["alice", "bob"]);
-    let mut alice = Terminal::start(&server);
-    alice.log_in("alice");
-    let mut bob = server.online("bob");
-    alice.sees("* bob logged in");
+    let (_server, mut alice, mut bob) = two();
 
     // As a terminal sends what is pasted when it has been asked to mark it.
     alice.press("message bob \u{1b}[200~one\rtwo\u{1b}[201~\r");
@@ -220,11 +210,7 @@ fn several_lines_pasted_as_a_text_are_one_message() {
 #[test]
 fn a_program_that_was_stopped_goes_on_where_it_was() {
     use rustix::process::Signal;
-    let server = Server::of(&["alice", "bob"]);
-    let mut alice = Terminal::start(&server);
-    alice.log_in("alice");
-    let mut bob = server.online("bob");
-    alice.sees("* bob logged in");
+    let (_server, mut alice, mut bob) = two();
     alice.press("message bob half");
     alice.types("> message bob half");
 
