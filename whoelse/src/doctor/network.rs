@@ -92,7 +92,8 @@ async fn answers(address: SocketAddr, in_clear: bool) -> Finding {
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Finding::warning(
             about,
             format!("nobody listens on {address}, though a server runs"),
-            "it was started with other settings: name its file with --config, or restart it",
+            "if it was started with a port on its command line, all is well; else name its file \
+             with --config, or restart it to apply what has changed",
         ),
         Ok(Err(error)) => Finding::problem(
             about,
