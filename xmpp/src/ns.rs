@@ -42,6 +42,12 @@ pub const VERSION: &str = "jabber:iq:version";
 pub const OFFLINE: &str = "msgoffline";
 /// XEP-0133: what its forms are about; a command's node is this, `#` and its name.
 pub const ADMIN: &str = "http://jabber.org/protocol/admin";
+/// XEP-0166.
+pub const JINGLE: &str = "urn:xmpp:jingle:1";
+/// XEP-0166: the conditions of its errors.
+pub const JINGLE_ERRORS: &str = "urn:xmpp:jingle:errors:1";
+/// XEP-0184.
+pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// XEP-0191.
 pub const BLOCKING: &str = "urn:xmpp:blocking";
 /// XEP-0191: the condition inside `not-acceptable`.
@@ -84,6 +90,14 @@ pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 pub const ROSTER: &str = "jabber:iq:roster";
 /// RFC 6121, 2.6.1: the stream feature.
 pub const ROSTER_VERSIONS: &str = "urn:xmpp:features:rosterver";
+/// XEP-0353.
+pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";
+/// Ours, docs/protocol.md: the application of a Jingle session that is a private chat.
+pub const WHOELSE_PRIVATE: &str = "urn:whoelse:private:0";
+/// Ours, docs/protocol.md: the transport of a Jingle session: a line between two clients.
+pub const WHOELSE_LINE: &str = "urn:whoelse:line:0";
+/// Ours: the relay that a server offers to private chats.
+pub const WHOELSE_RELAY: &str = "urn:whoelse:relay:0";
 /// Ours, docs/protocol.md: why a message was refused, for a local sender in `everyone` mode.
 pub const WHOELSE_ERRORS: &str = "urn:whoelse:errors:0";
 /// Ours, docs/protocol.md: this request was typed by hand, so it counts as activity.

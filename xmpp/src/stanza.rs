@@ -191,6 +191,15 @@ impl Head {
     }
 }
 
+/// The same bytes: what stands on its own feet then means the same.
+impl PartialEq for Stanza {
+    fn eq(&self, other: &Stanza) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Stanza {}
+
 impl Stanza {
     pub(crate) fn new(bytes: Bytes, head: Head, children: SmallVec<[Child; 4]>) -> Stanza {
         Stanza { bytes, meaning: Arc::new(Meaning { head, children }) }
