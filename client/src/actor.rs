@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use whoelse_stream::Password;
@@ -17,7 +18,7 @@ use whoelse_xmpp::{BareJid, FullJid};
 use crate::backoff::Backoff;
 use crate::client::{LoginError, NotSent};
 use crate::config::Config;
-use crate::connect::{ConnectError, Connector, IfChanged};
+use crate::connect::{ConnectError, Connector, IfChanged, Reached};
 use crate::ending::{self, Verdict};
 use crate::events::{Ending, Event};
 use crate::login::{Entered, Entry, Opened, enter};
@@ -25,7 +26,7 @@ use crate::pins::Fingerprint;
 use crate::register::{Probe, RegisterError};
 use crate::request::{Request, RequestError};
 use crate::roster::{Contact, Word};
-use crate::session::{Granted, Pulse, Reply, Session};
+use crate::session::{Granted, Mine, Pulse, Reply, Session};
 use crate::wire::{Broken, Heard, Wire};
 
 /// Above so many events that nobody took, nothing is read from the server.
@@ -54,6 +55,8 @@ pub(crate) enum Order {
     Logout(oneshot::Sender<()>),
     Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
     Word(Word, BareJid, oneshot::Sender<Result<(), NotSent>>),
+    Stanza(Bytes, Option<Mine>, oneshot::Sender<Result<(), NotSent>>),
+    Devices(BareJid, oneshot::Sender<Result<Vec<FullJid>, NotSent>>),
     Contacts(oneshot::Sender<Result<Option<Vec<Contact>>, NotSent>>),
     Request(Request, Reply),
     Settle(oneshot::Sender<()>),
@@ -68,6 +71,7 @@ pub(crate) struct Actor {
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Event>,
     me: watch::Sender<Option<FullJid>>,
+    reached: watch::Sender<Option<Reached>>,
     /// Somebody wants something while there is no connection.
     wanted: Arc<Notify>,
 }
@@ -97,9 +101,10 @@ impl Actor {
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Event>,
         me: watch::Sender<Option<FullJid>>,
+        reached: watch::Sender<Option<Reached>>,
     ) -> Actor {
         let wanted = Arc::default();
-        Actor { connector: Connector::new(config), orders, events, me, wanted }
+        Actor { connector: Connector::new(config), orders, events, me, reached, wanted }
     }
 
     pub(crate) async fn run(mut self) {
@@ -158,7 +163,10 @@ impl Actor {
                 Order::Message { reply, .. } => {
                     let _ = reply.send(Err(NotSent::NotLoggedIn));
                 }
-                Order::Word(_, _, reply) => {
+                Order::Word(_, _, reply) | Order::Stanza(_, _, reply) => {
+                    let _ = reply.send(Err(NotSent::NotLoggedIn));
+                }
+                Order::Devices(_, reply) => {
                     let _ = reply.send(Err(NotSent::NotLoggedIn));
                 }
                 Order::Contacts(reply) => {
@@ -259,9 +267,9 @@ impl Actor {
     /// Keeps a session until it ends. Returns whether anybody may log in again.
     async fn keep(&mut self, fresh: Fresh, entry: Entry, reply: LoggedIn) -> bool {
         let Fresh { mut wire, me, granted } = fresh;
-        let mut session =
-            Session::new(me.clone(), granted, self.connector.config.verdicts, Instant::now());
+        let mut session = Session::new(me.clone(), granted, &self.connector.config, Instant::now());
         self.me.send_replace(Some(me.clone()));
+        self.reached.send_replace(wire.reached().cloned());
         // Told before it is answered: whatever the face says next comes behind its welcome.
         if let Some(event) = session.poll_event() {
             let _ = self.events.send(event).await;
@@ -392,6 +400,7 @@ impl Actor {
             let attempt = attempt(self.connector.clone(), entry.clone(), session.resumption());
             match self.serve(session, attempt).await? {
                 Ok(Entered { wire, opened: Opened::Resumed { h } }) => {
+                    self.reached.send_replace(wire.reached().cloned());
                     match session.handle_resumed(h, Instant::now()) {
                         Ok(()) => return Ok(wire),
                         // A server that miscounts is not asked to resume a second time.
@@ -400,6 +409,7 @@ impl Actor {
                 }
                 Ok(Entered { wire, opened: Opened::New { me, granted, remembered } }) => {
                     self.me.send_replace(Some(me.clone()));
+                    self.reached.send_replace(wire.reached().cloned());
                     session.handle_renewed(me, granted, remembered, Instant::now());
                     return Ok(wire);
                 }
@@ -465,6 +475,16 @@ fn obey(
                 session.word(word, to, now);
             }
             let _ = reply.send(if full { Err(NotSent::TooMany) } else { Ok(()) });
+        }
+        Order::Stanza(bytes, mine, reply) => {
+            let full = session.is_full();
+            if !full {
+                session.stanza(bytes, mine, now);
+            }
+            let _ = reply.send(if full { Err(NotSent::TooMany) } else { Ok(()) });
+        }
+        Order::Devices(who, reply) => {
+            let _ = reply.send(Ok(session.devices(&who)));
         }
         Order::Contacts(reply) => {
             let _ = reply.send(Ok(session.contacts()));

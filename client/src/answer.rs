@@ -6,10 +6,11 @@
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, FullJid, Kind, Outgoing, Stanza, StanzaError, ns};
 
-use crate::{blocking, disco};
+use crate::blocking;
+use crate::disco::Capabilities;
 
 /// The answer to a request, `None` if the stanza is no request.
-pub(crate) fn answer(stanza: &Stanza, me: &FullJid) -> Option<Outgoing> {
+pub(crate) fn answer(stanza: &Stanza, me: &FullJid, able: &Capabilities) -> Option<Outgoing> {
     if stanza.kind() != Kind::Iq {
         return None;
     }
@@ -22,7 +23,7 @@ pub(crate) fn answer(stanza: &Stanza, me: &FullJid) -> Option<Outgoing> {
                 .child(Element::new("version").text(env!("CARGO_PKG_VERSION")));
             Some(result(stanza, Some(query)))
         }
-        Some("get") if stanza.has("query", ns::DISCO_INFO) => match disco::info(stanza) {
+        Some("get") if stanza.has("query", ns::DISCO_INFO) => match able.info(stanza) {
             Some(info) => Some(result(stanza, Some(info))),
             None => StanzaError::new(Condition::ItemNotFound).answer(stanza, None, stanza.from()),
         },
@@ -55,7 +56,7 @@ mod tests {
     fn answered(xml: &str) -> Option<Stanza> {
         let me = FullJid::parse("me@a.example/x").unwrap();
         let asked = Stanza::parse(xml.as_bytes().to_vec()).unwrap();
-        answer(&asked, &me).map(|out| Stanza::parse(out.bytes).unwrap())
+        answer(&asked, &me, &Capabilities::new(&[])).map(|out| Stanza::parse(out.bytes).unwrap())
     }
 
     #[test]

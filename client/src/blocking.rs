@@ -12,6 +12,12 @@ pub async fn list(client: &Client) -> Result<Vec<BareJid>, RequestError> {
     read(&client.request(Request::get(element("blocklist"))).await?.iq)
 }
 
+/// The same, asked by the program itself; from then on it is told when the list changes
+/// ([`Event::Blocked`](crate::Event::Blocked)).
+pub async fn watch(client: &Client) -> Result<Vec<BareJid>, RequestError> {
+    read(&client.request(Request::get(element("blocklist")).by_itself()).await?.iq)
+}
+
 /// Blocks somebody; nothing happens if they are blocked already.
 pub async fn block(client: &Client, whom: &BareJid) -> Result<(), RequestError> {
     change(client, "block", whom).await
@@ -35,12 +41,16 @@ fn element(name: &'static str) -> Element {
 /// are no persons and left out.
 fn read(answer: &Stanza) -> Result<Vec<BareJid>, RequestError> {
     let list = nested::find(answer, "blocklist", ns::BLOCKING).ok_or(RequestError::Unreadable)?;
-    let mut people: Vec<BareJid> = nested::each(&list, "item")
-        .filter_map(|item| BareJid::parse(&item.attr("jid")?).ok())
-        .filter(|jid| jid.local().is_some())
-        .collect();
+    let mut people = people(&list);
     people.sort();
     Ok(people)
+}
+
+fn people(list: &Stanza) -> Vec<BareJid> {
+    nested::each(list, "item")
+        .filter_map(|item| BareJid::parse(&item.attr("jid")?).ok())
+        .filter(|jid| jid.local().is_some())
+        .collect()
 }
 
 /// Whether this is news from the own account about its block list: from nobody else is it believed.
@@ -52,6 +62,15 @@ pub(crate) fn is_push(stanza: &Stanza, me: &FullJid) -> bool {
         && stanza.type_() == Some("set")
         && from_own_account
         && (stanza.has("block", ns::BLOCKING) || stanza.has("unblock", ns::BLOCKING))
+}
+
+/// Whom the own account has just blocked, if this is news of that.
+pub(crate) fn pushed(stanza: &Stanza, me: &FullJid) -> Option<Vec<BareJid>> {
+    if !is_push(stanza, me) {
+        return None;
+    }
+    let block = nested::find(stanza, "block", ns::BLOCKING)?;
+    Some(people(&block))
 }
 
 #[cfg(test)]

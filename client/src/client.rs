@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use whoelse_stream::{Password, token};
-use whoelse_xmpp::{BareJid, FullJid, Jid};
+use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing};
 
 use crate::actor::{Actor, Order};
 use crate::config::Config;
-use crate::connect::ConnectError;
+use crate::connect::{ConnectError, Reached};
 use crate::events::Event;
 use crate::pins::Fingerprint;
 use crate::register::{Probe, RegisterError};
 use crate::request::{Answer, Request, RequestError};
 use crate::roster::{Contact, Word};
+use crate::session::Mine;
 
 /// Wishes that wait for the session's task; whoever has one more waits.
 const ORDERS: usize = 64;
@@ -28,6 +29,7 @@ const EVENTS: usize = 256;
 pub struct Client {
     orders: mpsc::Sender<Order>,
     me: watch::Receiver<Option<FullJid>>,
+    reached: watch::Receiver<Option<Reached>>,
     domain: Arc<str>,
 }
 
@@ -95,9 +97,10 @@ impl Client {
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (happened, events) = mpsc::channel(EVENTS);
         let (tell_me, me) = watch::channel(None);
+        let (tell_reached, reached) = watch::channel(None);
         let domain = Arc::from(config.domain.as_str());
-        tokio::spawn(Actor::new(config, ordered, happened, tell_me).run());
-        (Client { orders, me, domain }, Events(events))
+        tokio::spawn(Actor::new(config, ordered, happened, tell_me, tell_reached).run());
+        (Client { orders, me, reached, domain }, Events(events))
     }
 
     /// The domain this client belongs to.
@@ -108,6 +111,11 @@ impl Client {
     /// The address of the session, if logged in. A broken connection does not log anybody out.
     pub fn me(&self) -> Option<FullJid> {
         self.me.borrow().clone()
+    }
+
+    /// The server, where the last connection that was logged in has reached it.
+    pub fn reached(&self) -> Option<Reached> {
+        self.reached.borrow().clone()
     }
 
     /// Connects without logging in, to see whether there is a server and who it is.
@@ -166,6 +174,25 @@ impl Client {
     pub async fn say_to(&self, whom: &BareJid, word: Word) -> Result<(), NotSent> {
         let whom = whom.clone();
         let answer = self.order(|reply| Order::Word(word, whom, reply)).await;
+        answer.unwrap_or(Err(NotSent::NotLoggedIn))
+    }
+
+    /// Sends a stanza of the caller's own, or keeps it until there is a connection. If `mine` says
+    /// under which id and to whom it goes, a refusal comes as an [`Event::NotDelivered`].
+    pub async fn send(
+        &self,
+        stanza: Outgoing,
+        mine: Option<(&str, &BareJid)>,
+    ) -> Result<(), NotSent> {
+        let mine = mine.map(|(id, to)| Mine { id: id.to_owned(), to: to.clone() });
+        let answer = self.order(|reply| Order::Stanza(stanza.bytes, mine, reply)).await;
+        answer.unwrap_or(Err(NotSent::NotLoggedIn))
+    }
+
+    /// The devices of somebody that are online, as far as this client has heard.
+    pub async fn devices(&self, who: &BareJid) -> Result<Vec<FullJid>, NotSent> {
+        let who = who.clone();
+        let answer = self.order(|reply| Order::Devices(who, reply)).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 

@@ -23,6 +23,9 @@ pub struct Config {
     pub resource: Option<String>,
     /// Whether it is told what became of each message ([`Event::Sent`](crate::Event::Sent)).
     pub verdicts: bool,
+    /// Namespaces that the face takes care of: service discovery names them, and stanzas with such
+    /// a child arrive as [`Event::Extension`](crate::Event::Extension).
+    pub extensions: &'static [&'static str],
 }
 
 /// How TLS begins.
@@ -50,6 +53,7 @@ impl Config {
             accepted: None,
             resource: None,
             verdicts: false,
+            extensions: &[],
         }
     }
 

@@ -5,6 +5,7 @@
 //! wish for TLS, and, if a pinned certificate has changed, nothing more unless the caller says so.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -85,6 +86,17 @@ impl ConnectError {
     }
 }
 
+/// A server as a connection has reached it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// Where.
+    pub address: SocketAddr,
+    /// Its domain.
+    pub domain: String,
+    /// The certificate it showed, which was trusted.
+    pub certificate: Fingerprint,
+}
+
 /// What is to happen when a pinned certificate has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfChanged {
@@ -148,13 +160,20 @@ impl Connector {
             .await
             .map_err(|fault| self.unreachable(&fault))?;
         let _ = socket.set_nodelay(true);
-        let loopback = socket.peer_addr().is_ok_and(|at| at.ip().to_canonical().is_loopback());
+        let address = socket.peer_addr().map_err(|fault| self.unreachable(&fault))?;
+        let loopback = address.ip().to_canonical().is_loopback();
+        let reached = |seen: &Seen| Reached {
+            address,
+            domain: domain.clone(),
+            certificate: seen.fingerprint,
+        };
 
         match self.config.begin {
             Begin::Direct => {
                 let (io, seen) = self.encrypt(Box::new(socket)).await?;
                 let untrusted = self.judge(&seen, loopback, if_changed)?;
                 let mut wire = Wire::over_tls(io, stream, bindings(&seen), untrusted);
+                wire.note_reached(reached(&seen));
                 wire.until_ready().await?;
                 Ok(wire)
             }
@@ -164,6 +183,7 @@ impl Connector {
                 let (io, seen) = self.encrypt(plain).await?;
                 let untrusted = self.judge(&seen, loopback, if_changed)?;
                 let mut wire = suspended.over(io, bindings(&seen), untrusted);
+                wire.note_reached(reached(&seen));
                 wire.until_ready().await?;
                 Ok(wire)
             }

@@ -2,14 +2,16 @@
 //! stands in its presence.
 //!
 //! Of others nothing is kept: a cache of their capabilities would be one more thing to poison
-//! (security.md, row 30), and nothing here asks what they can do.
-
-use std::sync::LazyLock;
+//! (security.md, row 30). Whoever wants to know what a device can do asks it.
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Stanza, ns};
+use whoelse_xmpp::{FullJid, Jid, Stanza, ns};
+
+use crate::client::Client;
+use crate::nested;
+use crate::request::{Request, RequestError};
 
 /// Which software this is, as an address that stays.
 const NODE: &str = "https://github.com/whoelse/whoelse";
@@ -17,48 +19,75 @@ const NODE: &str = "https://github.com/whoelse/whoelse";
 /// Category, type and name.
 const IDENTITY: (&str, &str, &str) = ("client", "console", "whoelse");
 
-/// In the order of their bytes, as the hash wants them.
+/// What every client of this library can do.
 const FEATURES: [&str; 4] = [ns::CAPS, ns::DISCO_INFO, ns::VERSION, ns::PING];
 
-/// XEP-0115, 5.1: the hash over what [`info`] tells. SHA-1 is what the specification has; nothing
-/// is trusted because of it.
-static VERIFICATION: LazyLock<String> = LazyLock::new(|| {
-    let (category, type_, name) = IDENTITY;
-    let mut text = format!("{category}/{type_}//{name}<");
-    for feature in FEATURES {
-        text.push_str(feature);
-        text.push('<');
-    }
-    STANDARD.encode(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))
-});
-
-/// What stands in the presence of this client.
-pub(crate) fn capabilities() -> Element {
-    Element::new("c")
-        .xmlns(ns::CAPS)
-        .attr("hash", "sha-1")
-        .attr("node", NODE)
-        .attr("ver", &VERIFICATION)
+/// What this client can do.
+#[derive(Debug, Clone)]
+pub(crate) struct Capabilities {
+    /// In the order of their bytes, as the hash wants them.
+    features: Vec<&'static str>,
+    /// XEP-0115, 5.1: the hash over what [`Capabilities::info`] tells. SHA-1 is what the
+    /// specification has; nothing is trusted because of it.
+    verification: String,
 }
 
-/// The answer to a question about this client; `None` if it is about a part that it does not have.
-pub(crate) fn info(asked: &Stanza) -> Option<Element> {
-    let query = asked.child("query", ns::DISCO_INFO)?;
-    let node = asked.child_attr(query, "node");
-    let (category, type_, name) = IDENTITY;
-    let known = node.as_deref().is_none_or(|node| {
-        node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#')) == Some(&VERIFICATION)
-    });
-    let identity =
-        Element::new("identity").attr("category", category).attr("type", type_).attr("name", name);
-    let answer = Element::new("query")
-        .xmlns(ns::DISCO_INFO)
-        .attr_opt("node", node.as_deref())
-        .child(identity);
-    known.then(|| {
-        let feature = |var| Element::new("feature").attr("var", var);
-        FEATURES.into_iter().fold(answer, |answer, var| answer.child(feature(var)))
-    })
+impl Capabilities {
+    /// With what the face around this library can do beyond it.
+    pub(crate) fn new(extensions: &[&'static str]) -> Capabilities {
+        let mut features: Vec<&'static str> = FEATURES.iter().chain(extensions).copied().collect();
+        features.sort_unstable();
+        let (category, type_, name) = IDENTITY;
+        let mut text = format!("{category}/{type_}//{name}<");
+        for feature in &features {
+            text.push_str(feature);
+            text.push('<');
+        }
+        let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+        Capabilities { features, verification: STANDARD.encode(hash) }
+    }
+
+    /// What stands in the presence of this client.
+    pub(crate) fn element(&self) -> Element {
+        Element::new("c")
+            .xmlns(ns::CAPS)
+            .attr("hash", "sha-1")
+            .attr("node", NODE)
+            .attr("ver", &self.verification)
+    }
+
+    /// The answer to a question about this client; `None` if it is about a part that it does not
+    /// have.
+    pub(crate) fn info(&self, asked: &Stanza) -> Option<Element> {
+        let query = asked.child("query", ns::DISCO_INFO)?;
+        let node = asked.child_attr(query, "node");
+        let (category, type_, name) = IDENTITY;
+        let known = node.as_deref().is_none_or(|node| {
+            node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#'))
+                == Some(&self.verification)
+        });
+        let identity = Element::new("identity")
+            .attr("category", category)
+            .attr("type", type_)
+            .attr("name", name);
+        let answer = Element::new("query")
+            .xmlns(ns::DISCO_INFO)
+            .attr_opt("node", node.as_deref())
+            .child(identity);
+        known.then(|| {
+            let feature = |var| Element::new("feature").attr("var", var);
+            self.features.iter().fold(answer, |answer, var| answer.child(feature(var)))
+        })
+    }
+}
+
+/// Asks a device what it can do. Nobody typed the question.
+pub async fn ask(client: &Client, device: &FullJid) -> Result<Vec<String>, RequestError> {
+    let question = Request::get(Element::new("query").xmlns(ns::DISCO_INFO)).by_itself();
+    let answer = client.request(question.to(Jid::from(device.clone()))).await?;
+    let info = nested::find(&answer.iq, "query", ns::DISCO_INFO).ok_or(RequestError::Unreadable)?;
+    let features = nested::each(&info, "feature");
+    Ok(features.filter_map(|it| it.attr("var")).map(String::from).collect())
 }
 
 #[cfg(test)]
@@ -69,14 +98,20 @@ mod tests {
     fn asked(node: &str) -> Option<Stanza> {
         let xml = format!("<iq type='get' id='q'><query xmlns='{}' {node}/></iq>", ns::DISCO_INFO);
         let asked = Stanza::parse(xml.into_bytes()).unwrap();
-        info(&asked).map(|element| Stanza::parse(element.finish()).unwrap())
+        able().info(&asked).map(|element| Stanza::parse(element.finish()).unwrap())
+    }
+
+    fn able() -> Capabilities {
+        Capabilities::new(&["urn:a:1", "urn:z:0"])
     }
 
     #[test]
-    fn the_features_are_in_the_order_in_which_they_are_hashed() {
-        let mut sorted = FEATURES;
-        sorted.sort_unstable();
-        assert_eq!(sorted, FEATURES);
+    fn what_a_face_can_do_changes_the_hash_and_stands_in_its_place() {
+        let able = able();
+
+        assert_ne!(able.verification, Capabilities::new(&[]).verification);
+        assert_eq!(able.verification, Capabilities::new(&["urn:z:0", "urn:a:1"]).verification);
+        assert!(able.features.is_sorted());
     }
 
     // XEP-0115, 5.2: the specification's own example, hashed the same way.
@@ -92,14 +127,14 @@ mod tests {
 
     #[test]
     fn what_is_asked_by_its_short_name_is_told_under_that_name() {
-        let c = Stanza::parse(capabilities().finish()).unwrap();
+        let c = Stanza::parse(able().element().finish()).unwrap();
         let node = format!("{NODE}#{}", c.attr("ver").unwrap());
 
         let answer = asked(&format!("node='{node}'")).unwrap();
 
         assert_eq!(answer.attr("node").as_deref(), Some(node.as_str()));
         let features = answer.children().iter().filter(|child| child.name() == "feature");
-        assert_eq!(features.count(), FEATURES.len());
+        assert_eq!(features.count(), FEATURES.len() + 2);
         assert!(asked("").is_some());
         assert!(asked("node='https://somebody.example#else'").is_none());
         assert!(asked(&format!("node='{NODE}#else'")).is_none());

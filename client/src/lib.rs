@@ -17,7 +17,7 @@ mod client;
 pub mod commands;
 mod config;
 mod connect;
-mod disco;
+pub mod disco;
 mod ending;
 mod events;
 pub mod history;
@@ -37,7 +37,7 @@ mod wire;
 
 pub use client::{Client, Events, LoginError, NotSent};
 pub use config::{Begin, Config};
-pub use connect::ConnectError;
+pub use connect::{ConnectError, Reached};
 pub use events::{Ending, Event, Message};
 pub use link::{Credentials, Link, SendError};
 pub use pins::Fingerprint;

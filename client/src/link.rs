@@ -16,6 +16,7 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
 use crate::answer;
 use crate::client::LoginError;
 use crate::connect::ConnectError;
+use crate::disco::Capabilities;
 use crate::login::{Opened, open};
 use crate::message::{self, Incoming};
 use crate::refusal::Refusal;
@@ -227,7 +228,7 @@ impl Link {
     }
 
     fn handle(&mut self, stanza: &Stanza) -> News {
-        if let Some(answer) = answer::answer(stanza, &self.me) {
+        if let Some(answer) = answer::answer(stanza, &self.me, &Capabilities::new(&[])) {
             self.write(&answer.bytes, None);
             return News::Nothing;
         }

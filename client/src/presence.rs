@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use whoelse_xmpp::{BareJid, Jid, Kind, Stanza};
+use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza};
 
 /// Devices that are kept track of, over all people. A server that claims more is not believed.
 const MAX_DEVICES: usize = 200_000;
@@ -55,6 +55,12 @@ impl Book {
     /// Whether somebody is online, as far as is known.
     pub fn is_online(&self, who: &BareJid) -> bool {
         self.devices.contains_key(who)
+    }
+
+    /// The devices of somebody that are online, as far as is known.
+    pub fn devices(&self, who: &BareJid) -> Vec<FullJid> {
+        let devices = self.devices.get(who).into_iter().flatten();
+        devices.filter_map(|resource| who.with_resource(resource).ok()).collect()
     }
 
     /// Takes a presence stanza. Anything but "available" and "unavailable" changes nothing.

@@ -32,6 +32,8 @@ pub struct Request {
     pub to: Option<Jid>,
     /// The one child, encoded.
     pub payload: Vec<u8>,
+    /// Whether a person typed it, which counts as activity.
+    pub by_hand: bool,
     /// The query whose results arrive as messages of their own, before the answer (XEP-0313).
     pub collect: Option<String>,
 }
@@ -48,12 +50,22 @@ pub struct Answer {
 impl Request {
     /// A look at something of the own account.
     pub fn get(payload: Element) -> Request {
-        Request { ask: Ask::Get, to: None, payload: payload.finish().to_vec(), collect: None }
+        Request::new(Ask::Get, payload)
     }
 
     /// A change to something of the own account.
     pub fn set(payload: Element) -> Request {
-        Request { ask: Ask::Set, to: None, payload: payload.finish().to_vec(), collect: None }
+        Request::new(Ask::Set, payload)
+    }
+
+    fn new(ask: Ask, payload: Element) -> Request {
+        let payload = payload.finish().to_vec();
+        Request { ask, to: None, payload, by_hand: true, collect: None }
+    }
+
+    /// Nobody typed it: the program asks.
+    pub fn by_itself(self) -> Request {
+        Request { by_hand: false, ..self }
     }
 
     /// Asks somebody else.
@@ -61,8 +73,8 @@ impl Request {
         Request { to: Some(to), ..self }
     }
 
-    /// As a stanza. `by_hand` marks it as typed by a person, which counts as activity.
-    pub fn encode(&self, id: &str, by_hand: bool) -> Outgoing {
+    /// As a stanza. If a person typed it and `activity` is understood, it is marked so.
+    pub fn encode(&self, id: &str, activity: bool) -> Outgoing {
         let type_ = match self.ask {
             Ask::Get => "get",
             Ask::Set => "set",
@@ -72,7 +84,7 @@ impl Request {
             .attr_opt("to", self.to.as_ref().map(Jid::as_str))
             .attr("id", id)
             .raw(&self.payload);
-        if by_hand {
+        if self.by_hand && activity {
             iq = iq.child(Element::new("by-hand").xmlns(ns::WHOELSE_ACTIVITY));
         }
         iq.outgoing(Class::IqRequest)

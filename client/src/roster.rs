@@ -109,7 +109,7 @@ pub(crate) struct Roster {
 impl Roster {
     /// Asks for what is newer than this copy.
     pub(crate) fn ask(&self) -> Request {
-        Request::get(query().attr("ver", self.version.as_deref().unwrap_or_default()))
+        Request::get(query().attr("ver", self.version.as_deref().unwrap_or_default())).by_itself()
     }
 
     /// Takes the answer: a whole roster, or nothing if this copy was good (RFC 6121, 2.6.3).

@@ -19,7 +19,9 @@ use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza, StanzaE
 mod verdicts;
 
 use crate::answer;
-use crate::disco;
+use crate::blocking;
+use crate::config::Config;
+use crate::disco::Capabilities;
 use crate::events::Event;
 use crate::history;
 use crate::message::{self, Incoming, Seen};
@@ -27,7 +29,8 @@ use crate::presence::{Book, Change};
 use crate::refusal::Refusal;
 use crate::request::{Answer, Ask, Pending, Request, RequestError};
 use crate::roster::{Contact, Roster, Word};
-use verdicts::{Mine, Verdicts};
+pub(crate) use verdicts::Mine;
+use verdicts::Verdicts;
 
 /// Lines that are kept while there is no connection.
 pub(crate) const MAX_WAITING: usize = 100;
@@ -66,6 +69,9 @@ pub(crate) struct Session {
     /// The last messages that were sent: id and recipient.
     recent: VecDeque<(String, BareJid)>,
     verdicts: Verdicts,
+    able: Capabilities,
+    /// What the face answers itself.
+    extensions: &'static [&'static str],
     book: Book,
     /// My contacts, where the server keeps them.
     roster: Option<Roster>,
@@ -91,7 +97,8 @@ struct Unacknowledged {
 #[derive(Debug)]
 enum Line {
     Message(Mine, String),
-    Word(Word, Mine),
+    /// Anything else, and what its refusal is about.
+    Stanza(Bytes, Option<Mine>),
     Request(Request, Reply),
     Barrier(oneshot::Sender<()>),
 }
@@ -125,9 +132,9 @@ struct Rhythm {
 }
 
 impl Session {
-    /// Begins, when a connection has been logged in for the first time. `verdicts` asks what
-    /// becomes of each message.
-    pub(crate) fn new(me: FullJid, granted: Granted, verdicts: bool, now: Instant) -> Session {
+    /// Begins, when a connection has been logged in for the first time. The face is told what it
+    /// has asked for in its settings.
+    pub(crate) fn new(me: FullJid, granted: Granted, config: &Config, now: Instant) -> Session {
         let mut session = Session {
             book: Book::new(me.to_bare()),
             me,
@@ -140,7 +147,9 @@ impl Session {
             pending: Pending::default(),
             reached: Vec::new(),
             recent: VecDeque::new(),
-            verdicts: Verdicts::new(verdicts),
+            verdicts: Verdicts::new(config.verdicts),
+            able: Capabilities::new(config.extensions),
+            extensions: config.extensions,
             roster: None,
             seen: Seen::default(),
             activity: false,
@@ -255,7 +264,7 @@ impl Session {
         for line in std::mem::take(&mut self.waiting) {
             match line {
                 Line::Message(mine, _) => open.push(mine),
-                Line::Word(..) => {}
+                Line::Stanza(..) => {}
                 Line::Request(_, reply) => {
                     let _ = reply.send(Err(RequestError::NotLoggedIn));
                 }
@@ -285,9 +294,9 @@ impl Session {
         self.roster = granted.roster.then(|| self.roster.take().unwrap_or_default());
         if let Some(roster) = &self.roster {
             let ask = roster.ask();
-            self.request(ask, false, Then::Roster, now);
+            self.request(ask, Then::Roster, now);
         }
-        let presence = Element::new("presence").child(disco::capabilities());
+        let presence = Element::new("presence").child(self.able.element());
         let presence = presence.outgoing(Class::Presence);
         self.transmit(presence.bytes, None, now);
         self.ping(Then::Settled, now);
@@ -322,7 +331,20 @@ impl Session {
         if let Some(roster) = &mut self.roster {
             roster.handle_said(word, &to);
         }
-        self.take(Line::Word(word, Mine { id: whoelse_stream::token(), to }), now);
+        let mine = Mine { id: whoelse_stream::token(), to };
+        let bytes = word.write(&mine.to, &mine.id).bytes;
+        self.take(Line::Stanza(bytes, Some(mine)), now);
+    }
+
+    /// Sends a stanza of the face's own, or keeps it until there is a connection. If `mine` says
+    /// to whom it goes, and under which id, a refusal will be understood.
+    pub(crate) fn stanza(&mut self, bytes: Bytes, mine: Option<Mine>, now: Instant) {
+        self.take(Line::Stanza(bytes, mine), now);
+    }
+
+    /// The devices of somebody that are online, as far as is known.
+    pub(crate) fn devices(&self, who: &BareJid) -> Vec<FullJid> {
+        self.book.devices(who)
     }
 
     /// My contacts; `None` where everybody sees everybody.
@@ -341,9 +363,9 @@ impl Session {
     }
 
     fn ping(&mut self, then: Then, now: Instant) {
-        let ping = Request::get(Element::new("ping").xmlns(ns::PING));
+        let ping = Request::get(Element::new("ping").xmlns(ns::PING)).by_itself();
         let server = Jid::parse(self.me.domain()).ok();
-        self.request(Request { to: server, ..ping }, false, then, now);
+        self.request(Request { to: server, ..ping }, then, now);
     }
 
     fn take(&mut self, line: Line, now: Instant) {
@@ -356,16 +378,15 @@ impl Session {
                 self.note(&mine);
                 self.transmit(written.bytes, Some(mine), now);
             }
-            Line::Word(word, mine) => {
-                let written = word.write(&mine.to, &mine.id);
-                self.note(&mine);
-                self.transmit(written.bytes, None, now);
+            Line::Stanza(bytes, mine) => {
+                mine.iter().for_each(|mine| self.note(mine));
+                self.transmit(bytes, None, now);
             }
             Line::Barrier(done) => self.ping(Then::Barrier(done), now),
             Line::Request(_, reply) if reply.is_closed() => {}
             Line::Request(request, reply) => {
                 let then = Then::Reply { request: request.clone(), reply, results: Vec::new() };
-                self.request(request, self.activity, then, now);
+                self.request(request, then, now);
             }
         }
     }
@@ -384,9 +405,9 @@ impl Session {
         }
     }
 
-    fn request(&mut self, request: Request, by_hand: bool, then: Then, now: Instant) {
+    fn request(&mut self, request: Request, then: Then, now: Instant) {
         let id = whoelse_stream::token();
-        let written = request.encode(&id, by_hand);
+        let written = request.encode(&id, self.activity);
         self.pending.insert(id, request.to, now, then);
         self.transmit(written.bytes, None, now);
     }
@@ -461,10 +482,7 @@ impl Session {
         match stanza.kind() {
             Kind::Message => self.handle_message(stanza),
             Kind::Presence => self.handle_presence(stanza),
-            Kind::Iq => {
-                self.handle_iq(stanza, now);
-                None
-            }
+            Kind::Iq => self.handle_iq(stanza, now),
             Kind::Other => None,
         }
     }
@@ -484,7 +502,16 @@ impl Session {
         self.book.handle(stanza).map(Event::from)
     }
 
+    /// Whether the face wants to see this itself.
+    fn is_extension(&self, stanza: &Stanza) -> bool {
+        let wanted = |ns: &str| self.extensions.contains(&ns);
+        stanza.children().iter().any(|child| wanted(child.ns()))
+    }
+
     fn handle_message(&mut self, stanza: &Stanza) -> Option<Event> {
+        if stanza.type_() != Some("error") && self.is_extension(stanza) {
+            return Some(Event::Extension(stanza.clone()));
+        }
         if let Some(query) = history::result_of(stanza, &self.me) {
             self.collect(&query, stanza);
             return None;
@@ -529,16 +556,21 @@ impl Session {
         }
     }
 
-    fn handle_iq(&mut self, stanza: &Stanza, now: Instant) {
+    fn handle_iq(&mut self, stanza: &Stanza, now: Instant) -> Option<Event> {
         if let Some(roster) = &mut self.roster
             && roster.handle_push(stanza, &self.me)
         {
-            return self.transmit(answer::result(stanza, None).bytes, None, now);
+            self.transmit(answer::result(stanza, None).bytes, None, now);
+            return None;
         }
-        if let Some(Outgoing { bytes, .. }) = answer::answer(stanza, &self.me) {
-            return self.transmit(bytes, None, now);
+        if matches!(stanza.type_(), Some("get" | "set")) && self.is_extension(stanza) {
+            return Some(Event::Extension(stanza.clone()));
         }
-        let Some((then, answer)) = self.pending.answered(stanza, &self.me) else { return };
+        if let Some(Outgoing { bytes, .. }) = answer::answer(stanza, &self.me, &self.able) {
+            self.transmit(bytes, None, now);
+            return blocking::pushed(stanza, &self.me).map(Event::Blocked);
+        }
+        let (then, answer) = self.pending.answered(stanza, &self.me)?;
         match then {
             Then::Reply { reply, results, .. } => {
                 let _ = reply.send(answer.map(|iq| Answer { iq, results }));
@@ -564,6 +596,7 @@ impl Session {
             }
             Then::Alive => {}
         }
+        None
     }
 
     /// Whether every message is acknowledged, as far as the server says such things.

@@ -21,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 
 use whoelse_stream::server_end_point;
 
+use crate::connect::Reached;
 use crate::pins::Fingerprint;
 
 /// What the handshake showed.
@@ -140,6 +141,62 @@ impl Tls {
             .and_then(Result::ok);
         let seen = Seen { fingerprint, valid: fault.is_none(), fault, exporter, end_point };
         Ok((stream, seen))
+    }
+}
+
+/// Takes the certificate that a server has shown before, or one that the authorities vouch for under
+/// its domain, whatever address it is reached by: for what the same server offers beside XMPP.
+#[derive(Debug)]
+pub struct SameServer {
+    witness: Witness,
+    reached: Reached,
+}
+
+impl SameServer {
+    /// For a server that a session has reached.
+    pub fn new(reached: Reached) -> SameServer {
+        SameServer { witness: Witness { tls: Tls::new(), noted: Mutex::new(None) }, reached }
+    }
+}
+
+impl ServerCertVerifier for SameServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if Fingerprint::of(end_entity) == self.reached.certificate {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let unfit = || rustls::Error::General("not the server's certificate".to_owned());
+        let authorities = self.witness.tls.authorities.as_ref().ok_or_else(unfit)?;
+        let name = server_name(&self.reached.domain).map_err(|_| unfit())?;
+        authorities.verify_server_cert(end_entity, intermediates, &name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.witness.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.witness.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.witness.supported_verify_schemes()
     }
 }
 

@@ -18,7 +18,7 @@ use whoelse_stream::sm::Element as Sm;
 use whoelse_stream::{ChannelBindings, Features, Password, binding};
 use whoelse_xmpp::{Stanza, StreamCondition, StreamError};
 
-use crate::connect::ConnectError;
+use crate::connect::{ConnectError, Reached};
 use crate::pins::Fingerprint;
 use crate::register::{self, Probe, RegisterError};
 
@@ -58,6 +58,7 @@ pub(crate) struct Wire {
     /// The channel has an exporter to bind a login to.
     binds: bool,
     untrusted: Option<Fingerprint>,
+    reached: Option<Reached>,
 }
 
 impl std::fmt::Debug for Wire {
@@ -106,7 +107,18 @@ impl Wire {
             heard_at: Instant::now(),
             binds,
             untrusted,
+            reached: None,
         }
+    }
+
+    /// Says where the server was found.
+    pub(crate) fn note_reached(&mut self, reached: Reached) {
+        self.reached = Some(reached);
+    }
+
+    /// The server at the other end, if it is one on a network.
+    pub(crate) fn reached(&self) -> Option<&Reached> {
+        self.reached.as_ref()
     }
 
     /// The certificate, if it is not trusted: then nothing but a login by SCRAM-PLUS may be tried.

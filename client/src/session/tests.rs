@@ -19,6 +19,11 @@ fn granted() -> Granted {
     Granted { is_counted: true, resumption: Some("r1".to_owned()), activity: true, roster: false }
 }
 
+/// Settings of a face that takes care of one thing itself.
+fn face(verdicts: bool) -> Config {
+    Config { verdicts, extensions: &["urn:x:ours"], ..Config::new("a.example", 5222) }
+}
+
 /// The stanzas in some output; what is not a stanza is left out.
 fn stanzas(output: &[u8]) -> Vec<Stanza> {
     elements(output).into_iter().filter(|element| element.kind() != Kind::Other).collect()
@@ -54,7 +59,7 @@ impl Bench {
         let now = Instant::now();
         let me = FullJid::parse("me@a.example/x").unwrap();
         let counted = granted.is_counted;
-        let mut bench = Bench { session: Session::new(me, granted, verdicts, now), now };
+        let mut bench = Bench { session: Session::new(me, granted, &face(verdicts), now), now };
         bench.settle();
         if counted {
             bench.ack(2);
@@ -143,7 +148,7 @@ fn change() -> Request {
 fn a_session_begins_with_presence_and_a_question_behind_it() {
     let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
-    let mut session = Session::new(me, granted(), false, now);
+    let mut session = Session::new(me, granted(), &face(false), now);
 
     let kinds: Vec<_> = stanzas(&session.poll_output(now)).iter().map(Stanza::kind).collect();
 
@@ -154,7 +159,7 @@ fn a_session_begins_with_presence_and_a_question_behind_it() {
 fn who_is_there_already_is_not_announced() {
     let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
-    let mut bench = Bench { session: Session::new(me, granted(), false, now), now };
+    let mut bench = Bench { session: Session::new(me, granted(), &face(false), now), now };
     bench.hear("<presence from='bob@a.example/y'/>");
     bench.settle();
     bench.hear("<presence from='carol@a.example/y'/>");
@@ -360,7 +365,7 @@ fn a_server_that_does_not_know_activity_is_not_told_of_it() {
     let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
     let granted = Granted { activity: false, ..granted() };
-    let mut bench = Bench { session: Session::new(me, granted, false, now), now };
+    let mut bench = Bench { session: Session::new(me, granted, &face(false), now), now };
     bench.output();
 
     let _answer = bench.ask(look());
@@ -586,7 +591,7 @@ fn bench_with_roster() -> Bench {
     let now = Instant::now();
     let me = FullJid::parse("me@a.example/x").unwrap();
     let granted = Granted { roster: true, ..granted() };
-    let mut bench = Bench { session: Session::new(me, granted, false, now), now };
+    let mut bench = Bench { session: Session::new(me, granted, &face(false), now), now };
     let said = bench.sent();
     let kinds: Vec<_> = said.iter().map(|it| it.name().to_owned()).collect();
     // RFC 6121, 2.2: the roster is asked for before presence is sent.
@@ -683,4 +688,57 @@ fn a_word_that_is_refused_says_why() {
 
     let told = [Event::NotDelivered { id, to: eve, why: Refusal::RemoteServer }];
     assert_eq!(bench.events(), told);
+}
+
+#[test]
+fn what_the_face_takes_care_of_is_handed_to_it_unanswered() {
+    let mut bench = Bench::new();
+
+    for xml in [
+        "<iq type='set' id='p' from='bob@a.example/y'><x xmlns='urn:x:ours'/></iq>",
+        "<message type='chat' from='bob@a.example/y'><x xmlns='urn:x:ours'/></message>",
+    ] {
+        bench.hear(xml);
+        let Some(Event::Extension(stanza)) = bench.session.poll_event() else { panic!("{xml}") };
+        assert!(stanza.has("x", "urn:x:ours"));
+    }
+    assert!(stanzas(&bench.session.poll_output(bench.now)).is_empty());
+    bench.hear("<iq type='set' id='p' from='bob@a.example/y'><x xmlns='urn:x:theirs'/></iq>");
+    let refused = stanzas(&bench.session.poll_output(bench.now));
+    assert_eq!(refused[0].type_(), Some("error"));
+}
+
+#[test]
+fn a_stanza_of_the_face_is_kept_without_a_connection_and_its_refusal_is_understood() {
+    let mut bench = Bench::new();
+    let written = Element::new("message").attr("to", "bob@a.example").attr("id", "m9");
+    let mine = Mine { id: "m9".to_owned(), to: bare("bob@a.example") };
+
+    bench.session.handle_loss();
+    bench.session.poll_event();
+    bench.session.stanza(written.finish(), Some(mine), bench.now);
+    assert!(bench.session.poll_output(bench.now).is_empty());
+    bench.session.handle_resumed(2, bench.now).unwrap();
+    bench.session.poll_event();
+
+    let sent = stanzas(&bench.session.poll_output(bench.now));
+    assert_eq!(sent[0].id(), Some("m9"));
+    bench.hear(
+        "<message type='error' id='m9' from='bob@a.example'><error type='cancel'/></message>",
+    );
+    assert!(matches!(bench.session.poll_event(), Some(Event::NotDelivered { .. })));
+}
+
+#[test]
+fn whom_another_device_blocks_is_told_and_answered() {
+    let mut bench = Bench::new();
+
+    bench.hear(
+        "<iq type='set' id='p'><block xmlns='urn:xmpp:blocking'><item jid='bob@a.example'/>\
+         </block></iq>",
+    );
+
+    let blocked = Event::Blocked(vec![bare("bob@a.example")]);
+    assert_eq!(bench.session.poll_event(), Some(blocked));
+    assert_eq!(stanzas(&bench.session.poll_output(bench.now))[0].type_(), Some("result"));
 }

@@ -110,7 +110,7 @@ pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> 
         Said::Connected { server } => {
             Object::Connected { server: server.clone(), domain: domain.to_owned() }
         }
-        Said::Event(event) => self::event(event, domain, now),
+        Said::Event(event) => self::event(event, domain, now)?,
         Said::Prompt(prompt) => Object::Prompt { ask: asked(prompt) },
         Said::Answer { command, answer } => {
             Object::Answer(Box::new(given(command, answer, domain, now)?))
@@ -127,9 +127,11 @@ pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> 
     Some(write(&object))
 }
 
-fn event(event: &Event, domain: &str, now: SystemTime) -> Object {
+fn event(event: &Event, domain: &str, now: SystemTime) -> Option<Object> {
     let name = |who: &BareJid| name(who, domain);
-    match event {
+    Some(match event {
+        // Of interest to private chats alone.
+        Event::Blocked(_) | Event::Extension(_) => return None,
         Event::LoggedIn { me } => {
             Object::Welcome { user: name(&me.to_bare()), address: me.to_string() }
         }
@@ -163,7 +165,7 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Object {
         Event::LoggedOut(ending) => {
             Object::LoggedOut { reason: condition::of_ending(ending), text: render::ending(ending) }
         }
-    }
+    })
 }
 
 fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) -> Option<Given> {
