@@ -1,0 +1,267 @@
+//! Carries the bytes of one line between its state machine and the connection, and says which way
+//! they take.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::time::{Duration, Instant};
+
+use futures_core::Stream as _;
+use iroh::endpoint::{Connection, ReadError, SendStream, WriteError};
+use tokio::sync::mpsc;
+use tokio::time::{sleep_until, timeout};
+
+use crate::actor::Note;
+use crate::endpoint::{DONE, VIOLATION, was_closed};
+use crate::events::{Closing, Path};
+use crate::line::{Ends, Event, Line, Unconfirmed};
+
+/// From the connection to a stream on which both ends have said who they are.
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a polite goodbye may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// A line often begins on the relay, and finds its direct way a moment later; which way it takes is
+/// said when that is settled.
+const SETTLE: Duration = Duration::from_millis(2_500);
+/// Bytes that are read at once.
+const CHUNK: usize = 16 << 10;
+/// News that nobody has taken; above it nothing is read from the other end.
+const MAX_NEWS: usize = 64;
+
+/// What is wished of a line.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// A message is to be sent; whether there was room for it is answered.
+    Send { id: String, text: String, sent: tokio::sync::oneshot::Sender<bool> },
+    /// It is to end, for this reason.
+    Close(Closing),
+}
+
+/// What a line has to tell.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The other end has said who it is.
+    Greeted,
+    /// It takes this way.
+    Takes(Path),
+    /// They wrote.
+    Message(String),
+    /// A message of mine is on its way.
+    Sent(String),
+    /// They have a message of mine.
+    Arrived(String),
+    /// They confirm nothing.
+    Silent,
+    /// It has ended; of these messages nobody knows whether they arrived.
+    Ended { why: Closing, unconfirmed: Vec<Unconfirmed> },
+}
+
+/// One line and its connection.
+struct Chat {
+    id: u64,
+    connection: Connection,
+    line: Line,
+    news: VecDeque<News>,
+    notes: mpsc::Sender<Note>,
+    /// Why it ends, and by when.
+    closing: Option<(Closing, Instant)>,
+    /// Which way was told.
+    told: Option<Path>,
+    /// When to tell of the relay, if there is no direct way then.
+    settled_by: Option<Instant>,
+}
+
+/// Carries a line until it has ended; the last news says so.
+pub(crate) async fn run(
+    id: u64,
+    connection: Connection,
+    ends: Ends,
+    initiator: bool,
+    mut wishes: mpsc::Receiver<Wish>,
+    notes: mpsc::Sender<Note>,
+) {
+    let line = Line::new(ends, initiator, Instant::now());
+    let mut chat = Chat {
+        id,
+        connection,
+        line,
+        news: VecDeque::new(),
+        notes,
+        closing: None,
+        told: None,
+        settled_by: None,
+    };
+    let why = chat.carry(initiator, &mut wishes).await;
+    chat.hear();
+    let Chat { connection, line, mut news, notes, .. } = chat;
+    let code = if why == Closing::Violation { VIOLATION } else { DONE };
+    connection.close(code, b"");
+    news.push_back(News::Ended { why, unconfirmed: line.into_unconfirmed() });
+    for it in news {
+        let _ = notes.send(Note::Line { id, news: it }).await;
+    }
+}
+
+impl Chat {
+    async fn carry(&mut self, initiator: bool, wishes: &mut mpsc::Receiver<Wish>) -> Closing {
+        let opening = async {
+            match initiator {
+                true => self.connection.open_bi().await,
+                false => self.connection.accept_bi().await,
+            }
+        };
+        let Ok(Ok((mut send, mut recv))) = timeout(OPEN_WITHIN, opening).await else {
+            return Closing::Lost;
+        };
+        let greeted_by = Instant::now() + OPEN_WITHIN;
+        let mut ways = self.connection.path_events();
+        let mut ways_end = false;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            self.hear();
+            self.look(Instant::now());
+            let now = Instant::now();
+            if let Some((why, by)) = self.closing
+                && (self.line.is_done() || by <= now)
+            {
+                return self.part(why, by, send).await;
+            }
+            if !self.line.is_greeted() && greeted_by <= now {
+                return Closing::Lost;
+            }
+            let deadline = self.deadline(greeted_by, now);
+            let notes = self.notes.clone();
+            let reads = self.line.wants_input(now) && self.news.len() < MAX_NEWS;
+            tokio::select! {
+                permit = notes.reserve(), if !self.news.is_empty() => {
+                    let Ok(permit) = permit else { return Closing::ByMe };
+                    if let Some(news) = self.news.pop_front() {
+                        permit.send(Note::Line { id: self.id, news });
+                    }
+                }
+                wish = wishes.recv() => match wish {
+                    Some(Wish::Send { id, text, sent }) => {
+                        let taken = self.line.send(id.clone(), text, now);
+                        if taken {
+                            self.news.push_back(News::Sent(id));
+                        }
+                        let _ = sent.send(taken);
+                    }
+                    Some(Wish::Close(why)) => self.close(why, now),
+                    None => return Closing::ByMe,
+                },
+                written = send.write(self.line.output()), if !self.line.output().is_empty() => {
+                    match written {
+                        Ok(bytes) => self.line.written(bytes),
+                        Err(fault) => return self.fault(of_write(&fault)),
+                    }
+                }
+                read = recv.read(&mut chunk), if reads => match read {
+                    Ok(Some(bytes)) => {
+                        let bytes = chunk.get(..bytes).unwrap_or_default();
+                        if self.line.push(bytes, now).is_err() {
+                            return Closing::Violation;
+                        }
+                    }
+                    // A stream that ends without a goodbye.
+                    Ok(None) => return self.fault(Closing::ByThem),
+                    Err(fault) => return self.fault(of_read(&fault)),
+                },
+                way = poll_fn(|cx| Pin::new(&mut ways).poll_next(cx)), if !ways_end => {
+                    ways_end = way.is_none();
+                }
+                () = sleep_until(deadline.into()) => self.line.handle_time(Instant::now()),
+            }
+        }
+    }
+
+    /// Takes over what the line has to tell.
+    fn hear(&mut self) {
+        while let Some(event) = self.line.poll_event() {
+            let now = Instant::now();
+            let news = match event {
+                Event::Greeted => {
+                    self.settled_by = Some(now + SETTLE);
+                    News::Greeted
+                }
+                Event::Message(text) => {
+                    // What is said first does not wait for a better way, nor come before the chat.
+                    self.settled_by = Some(now);
+                    self.look(now);
+                    News::Message(text)
+                }
+                Event::Arrived(id) => News::Arrived(id),
+                Event::Silent => News::Silent,
+                Event::Closed => {
+                    self.close(Closing::ByThem, now);
+                    continue;
+                }
+            };
+            self.news.push_back(news);
+        }
+    }
+
+    /// Looks which way the line takes, and tells if that is news.
+    fn look(&mut self, now: Instant) {
+        let Some(settled_by) = self.settled_by else { return };
+        let path = match way_of(&self.connection) {
+            Some(Path::Relay) if self.told.is_none() && now < settled_by => return,
+            Some(path) => path,
+            None => return,
+        };
+        if self.told != Some(path) {
+            self.told = Some(path);
+            self.news.push_back(News::Takes(path));
+        }
+    }
+
+    fn close(&mut self, why: Closing, now: Instant) {
+        self.line.close();
+        if self.closing.is_none() {
+            self.closing = Some((why, now + CLOSE_WITHIN));
+        }
+    }
+
+    /// The connection is gone: for the reason for which it was ending, if it was.
+    fn fault(&self, why: Closing) -> Closing {
+        self.closing.map_or(why, |(why, _)| why)
+    }
+
+    /// Everything is said; waits until it has arrived.
+    async fn part(&mut self, why: Closing, by: Instant, mut send: SendStream) -> Closing {
+        if self.line.output().is_empty() && send.finish().is_ok() {
+            let by = by.max(Instant::now() + CLOSE_WITHIN / 4);
+            let _ = timeout(by.duration_since(Instant::now()), send.stopped()).await;
+        }
+        why
+    }
+
+    fn deadline(&self, greeted_by: Instant, now: Instant) -> Instant {
+        let greeting = (!self.line.is_greeted()).then_some(greeted_by);
+        let settled = self.settled_by.filter(|_| self.told.is_none());
+        let closing = self.closing.map(|(_, by)| by);
+        let all = [self.line.next_deadline(now), greeting, settled, closing];
+        // With nothing to wait for, an hour is as good as for ever.
+        all.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(3_600))
+    }
+}
+
+/// The way that application data takes now.
+fn way_of(connection: &Connection) -> Option<Path> {
+    let ways = connection.paths();
+    let chosen = ways.iter().find(|way| way.is_selected())?;
+    Some(if chosen.is_relay() { Path::Relay } else { Path::Direct })
+}
+
+fn of_read(fault: &ReadError) -> Closing {
+    match fault {
+        ReadError::ConnectionLost(why) if !was_closed(why) => Closing::Lost,
+        _ => Closing::ByThem,
+    }
+}
+
+fn of_write(fault: &WriteError) -> Closing {
+    match fault {
+        WriteError::ConnectionLost(why) if !was_closed(why) => Closing::Lost,
+        _ => Closing::ByThem,
+    }
+}

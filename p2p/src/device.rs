@@ -1,0 +1,291 @@
+//! What a device remembers of private chats: its own name and key, and the devices of others that
+//! it has met. One file for each account, in the user's state directory.
+//!
+//! Devices are pinned, not persons: somebody's new device is new and said to be, a known one that
+//! shows another key is not let in before the user agrees.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+use whoelse_stream::token::{random, token};
+use whoelse_xmpp::BareJid;
+
+use crate::key::{Key, bytes_of_hex};
+
+/// Longest file that is read; a device of somebody is about 150 bytes.
+const MAX_FILE: u64 = 4 << 20;
+/// Devices of others that are remembered; beyond it the oldest are forgotten.
+const MAX_PINS: usize = 10_000;
+
+/// This device, for one account.
+pub(crate) struct Device {
+    /// Its name.
+    pub(crate) id: String,
+    secret: Secret,
+    pins: Vec<Pin>,
+    file: Option<PathBuf>,
+    /// Held as long as this program is this device: a second one would be another.
+    _lock: Option<File>,
+}
+
+/// A key that is never printed.
+struct Secret([u8; 32]);
+
+/// A device of somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pin {
+    pub(crate) who: String,
+    pub(crate) device: String,
+    pub(crate) key: Key,
+}
+
+/// What a device of somebody is to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It has been here before, with this key.
+    Known,
+    /// It has not.
+    New {
+        /// Nor has any other of theirs.
+        first: bool,
+    },
+    /// It has another key than before.
+    Changed,
+}
+
+impl Device {
+    /// The device of an account, made if there is none yet. Without a directory, or while another
+    /// program is this device, it is one for this time only, which others see as new.
+    pub(crate) fn open(directory: Option<&Path>, account: &BareJid) -> io::Result<Device> {
+        let Some(directory) = directory.map(|it| it.join("private")) else {
+            return Ok(Device::temporary(Vec::new()));
+        };
+        make_private(&directory)?;
+        let file = directory.join(name_of(account));
+        let lock = File::create(file.with_extension("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let (_, pins) = read(&file)?.unwrap_or_else(|| (new_identity(), Vec::new()));
+                return Ok(Device::temporary(pins));
+            }
+            Err(TryLockError::Error(fault)) => return Err(fault),
+        }
+        let found = read(&file)?;
+        let is_new = found.is_none();
+        let ((id, secret), pins) = found.unwrap_or_else(|| (new_identity(), Vec::new()));
+        let device = Device { id, secret, pins, file: Some(file), _lock: Some(lock) };
+        if is_new {
+            device.save()?;
+        }
+        Ok(device)
+    }
+
+    fn temporary(pins: Vec<Pin>) -> Device {
+        let (id, secret) = new_identity();
+        Device { id, secret, pins, file: None, _lock: None }
+    }
+
+    /// Its public key.
+    pub(crate) fn key(&self) -> Key {
+        Key::of(*iroh::SecretKey::from_bytes(&self.secret.0).public().as_bytes())
+    }
+
+    /// The secret key.
+    pub(crate) fn secret(&self) -> [u8; 32] {
+        self.secret.0
+    }
+
+    /// What a device of somebody is to this one, by its name and key.
+    pub(crate) fn judge(&self, who: &BareJid, device: &str, key: &Key) -> Verdict {
+        let mut theirs = self.pins_of(who).peekable();
+        let first = theirs.peek().is_none();
+        match theirs.find(|pin| pin.device == device) {
+            Some(pin) if pin.key == *key => Verdict::Known,
+            Some(_) => Verdict::Changed,
+            None => Verdict::New { first },
+        }
+    }
+
+    /// Remembers a device of somebody, in place of what was known of it.
+    pub(crate) fn pin(&mut self, who: &BareJid, device: &str, key: &Key) -> io::Result<()> {
+        self.pins.retain(|pin| pin.who != who.as_str() || pin.device != device);
+        if self.pins.len() >= MAX_PINS {
+            self.pins.remove(0);
+        }
+        self.pins.push(Pin { who: who.to_string(), device: device.to_owned(), key: *key });
+        self.save()
+    }
+
+    /// The devices of somebody, the one met last at the end.
+    pub(crate) fn pins_of(&self, who: &BareJid) -> impl Iterator<Item = &Pin> {
+        self.pins.iter().filter(move |pin| pin.who == who.as_str())
+    }
+
+    /// Written beside and renamed, so that no reader ever sees half a file.
+    fn save(&self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let secret: String = self.secret.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut text = format!("device {} {secret}\n", self.id);
+        for Pin { who, device, key } in &self.pins {
+            text.push_str(&format!("pin {device} {key} {who}\n"));
+        }
+        let beside = file.with_extension("tmp");
+        create_private(&beside)?.write_all(text.as_bytes())?;
+        fs::rename(&beside, file)
+    }
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Device").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+fn new_identity() -> (String, Secret) {
+    (token(), Secret(random()))
+}
+
+/// The file of an account: its address may be longer than a name of a file, and say anything.
+fn name_of(account: &BareJid) -> String {
+    let hash = digest::digest(&digest::SHA256, account.as_str().as_bytes());
+    hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+type Kept = ((String, Secret), Vec<Pin>);
+
+/// What a file says; `None` if there is none. A line that makes no sense is passed over, but without
+/// a name and key of its own the file is none of ours.
+fn read(file: &Path) -> io::Result<Option<Kept>> {
+    match fs::metadata(file) {
+        Ok(found) if found.len() > MAX_FILE => {
+            return Err(io::Error::other(format!("{} is too large", file.display())));
+        }
+        Ok(_) => {}
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(fault) => return Err(fault),
+    }
+    let text = fs::read_to_string(file)?;
+    let own = text.lines().next().and_then(|line| {
+        let (id, secret) = line.strip_prefix("device ")?.split_once(' ')?;
+        Some((id.to_owned(), Secret(bytes_of_hex(secret)?)))
+    });
+    let broken = || io::Error::other(format!("{} has no key in its first line", file.display()));
+    let pins = text.lines().filter_map(|line| {
+        let mut words = line.strip_prefix("pin ")?.splitn(3, ' ');
+        let (device, key, who) = (words.next()?, words.next()?, words.next()?);
+        Some(Pin { who: who.to_owned(), device: device.to_owned(), key: Key::parse(key)? })
+    });
+    let pins = pins.collect();
+    Ok(Some((own.ok_or_else(broken)?, pins)))
+}
+
+/// Makes a directory that only its owner can look into; one that exists is left as it is.
+#[cfg(unix)]
+fn make_private(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+#[cfg(not(unix))]
+fn make_private(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)
+}
+
+/// A new file that only its owner can read.
+#[cfg(unix)]
+fn create_private(file: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)
+}
+
+#[cfg(not(unix))]
+fn create_private(file: &Path) -> io::Result<File> {
+    File::create(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn bare(text: &str) -> BareJid {
+        BareJid::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_device_is_the_same_the_next_time_and_another_one_for_another_account() {
+        let state = tempfile::tempdir().unwrap();
+        let open = |who: &str| Device::open(Some(state.path()), &bare(who)).unwrap();
+
+        let alice = open("alice@a.example");
+        let (id, secret) = (alice.id.clone(), alice.secret());
+        drop(alice);
+
+        let again = open("alice@a.example");
+        assert_eq!((again.id.as_str(), again.secret()), (id.as_str(), secret));
+        assert_ne!(open("bob@a.example").secret(), secret);
+    }
+
+    #[test]
+    fn a_second_program_is_another_device_that_knows_the_same_people() {
+        let state = tempfile::tempdir().unwrap();
+        let open = || Device::open(Some(state.path()), &bare("alice@a.example")).unwrap();
+        let (bob, key) = (bare("bob@a.example"), Key::of([1; 32]));
+        let mut first = open();
+        first.pin(&bob, "d1", &key).unwrap();
+
+        let second = open();
+
+        assert_ne!((&first.id, first.secret()), (&second.id, second.secret()));
+        assert_eq!(second.judge(&bob, "d1", &key), Verdict::Known);
+    }
+
+    #[test]
+    fn devices_are_pinned_not_persons() {
+        let state = tempfile::tempdir().unwrap();
+        let (bob, carol) = (bare("bob@a.example"), bare("carol@a.example"));
+        let (one, other) = (Key::of([1; 32]), Key::of([2; 32]));
+        let mut device = Device::open(Some(state.path()), &bare("alice@a.example")).unwrap();
+
+        assert_eq!(device.judge(&bob, "d1", &one), Verdict::New { first: true });
+        device.pin(&bob, "d1", &one).unwrap();
+        drop(device);
+
+        let mut device = Device::open(Some(state.path()), &bare("alice@a.example")).unwrap();
+        assert_eq!(device.judge(&bob, "d1", &one), Verdict::Known);
+        assert_eq!(device.judge(&bob, "d1", &other), Verdict::Changed);
+        assert_eq!(device.judge(&bob, "d2", &other), Verdict::New { first: false });
+        assert_eq!(device.judge(&carol, "d1", &one), Verdict::New { first: true });
+        device.pin(&bob, "d1", &other).unwrap();
+        assert_eq!(device.judge(&bob, "d1", &other), Verdict::Known);
+        assert_eq!(device.pins_of(&bob).count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_can_read_the_key() {
+        use std::os::unix::fs::PermissionsExt;
+        let state = tempfile::tempdir().unwrap();
+
+        let device = Device::open(Some(state.path()), &bare("alice@a.example")).unwrap();
+
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(device.file.as_ref().unwrap()), 0o600);
+        assert_eq!(mode(&state.path().join("private")), 0o700);
+    }
+
+    #[test]
+    fn a_file_without_a_key_is_an_error_and_left_as_it_is() {
+        let state = tempfile::tempdir().unwrap();
+        let account = bare("alice@a.example");
+        let file = state.path().join("private").join(name_of(&account));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "something else\n").unwrap();
+
+        assert!(Device::open(Some(state.path()), &account).is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "something else\n");
+    }
+}

@@ -1,0 +1,692 @@
+//! XEP-0353 and XEP-0166 for private chats: from a request to two ends that know of each other.
+//!
+//! Sans-IO: words, requests, wishes and the time go in; [`Action`]s come out. There is one
+//! introduction at a time with each person. Nothing about where this device is leaves it before a
+//! person has agreed, and then it goes to the one device that agreed.
+//!
+//! ```text
+//! asking --proceed--> meeting --both transports--> connecting --line--> (gone from here)
+//! asked  --accept---> meeting
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use whoelse_client::Refusal;
+use whoelse_client::token;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{
+    BareJid, Class, Condition, FullJid, Jid, Kind, Outgoing, Stanza, StanzaError, ns,
+};
+
+use crate::device::Verdict;
+use crate::events::{Asked, Failure, Happening, Refused};
+use crate::words::{self, Act, Said, Transport, Why, Word};
+
+/// A request is dead after this time, on both sides.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// From the answer to two ends that know of each other.
+const MEET_WITHIN: Duration = Duration::from_secs(30);
+/// From there to a line.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
+/// Requests of others that wait for an answer at once; more are answered `busy`.
+const MAX_REQUESTS: usize = 20;
+/// So many requests of one person are shown in [`RING_SPAN`]; more are passed over in silence.
+const MAX_RINGS: u32 = 5;
+const RING_SPAN: Duration = Duration::from_secs(60);
+/// People whose requests are counted.
+const MAX_RINGING: usize = 1_000;
+/// Sessions that ended lately, of which somebody may still speak.
+const MAX_ENDED: usize = 32;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// This is to be sent; a refusal of it, under this id, is to be heard.
+    Send { stanza: Outgoing, mine: Option<(String, BareJid)> },
+    /// This is to be asked of a device. If it refuses, or nobody answers, that is to be told
+    /// ([`Introductions::handle_unanswered`]).
+    Ask { of: FullJid, sid: String, payload: Element },
+    /// It is to be found out where this device is ([`Introductions::handle_gathered`]).
+    Gather { whom: BareJid, sid: String },
+    /// The two ends know of each other: a line is to be made.
+    Connect { whom: BareJid, sid: String, initiator: bool, theirs: Transport },
+    /// This device of theirs is new, and is to be remembered.
+    Remember { whom: BareJid, theirs: Transport },
+    /// This device of theirs has another key than before: it is to be remembered if the user agrees.
+    Distrust { whom: BareJid, theirs: Transport },
+    /// Something to tell.
+    Tell(Happening),
+}
+
+/// Says what a device of somebody is to this one, and by which code it is compared.
+pub(crate) type Judge<'a> = &'a dyn Fn(&BareJid, &Transport) -> (Verdict, String);
+
+/// Every introduction under way.
+#[derive(Debug)]
+pub(crate) struct Introductions {
+    me: FullJid,
+    under_way: HashMap<BareJid, Introduction>,
+    rings: HashMap<BareJid, Rings>,
+    ended: VecDeque<(BareJid, String)>,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+struct Introduction {
+    sid: String,
+    stage: Stage,
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// I have asked all their devices.
+    Asking,
+    /// This device of theirs has asked me.
+    Asked { by: FullJid },
+    /// One device of each agrees, and tells the other where it is.
+    Meeting(Meeting),
+    /// Both know, and the line is being made with this device.
+    Connecting { with: FullJid },
+}
+
+#[derive(Debug)]
+struct Meeting {
+    with: FullJid,
+    initiator: bool,
+    mine: Option<Transport>,
+    theirs: Option<Transport>,
+    /// Mine has been told.
+    said: bool,
+}
+
+/// How often somebody has asked lately.
+#[derive(Debug)]
+struct Rings {
+    since: Instant,
+    count: u32,
+}
+
+impl Introductions {
+    pub(crate) fn new(me: FullJid) -> Introductions {
+        Introductions {
+            me,
+            under_way: HashMap::new(),
+            rings: HashMap::new(),
+            ended: VecDeque::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// A new session has taken the place of the one before: other devices know us by this address.
+    pub(crate) fn renew(&mut self, me: FullJid) {
+        self.me = me;
+    }
+
+    /// Whether an introduction with somebody is under way that I have agreed to.
+    pub(crate) fn is_wanted(&self, whom: &BareJid) -> bool {
+        let stage = self.under_way.get(whom).map(|it| &it.stage);
+        matches!(stage, Some(Stage::Asking | Stage::Meeting(_) | Stage::Connecting { .. }))
+    }
+
+    /// Whether somebody waits for my answer.
+    pub(crate) fn is_asked_by(&self, whom: &BareJid) -> bool {
+        self.request_of(whom).is_some()
+    }
+
+    /// Whether a line is being made in this session with somebody.
+    pub(crate) fn is_connecting(&self, whom: &BareJid, sid: &str) -> bool {
+        matches!(self.found(whom, sid), Some(Stage::Connecting { .. }))
+    }
+
+    /// Whether anything is under way that needs to know where this device is.
+    pub(crate) fn needs_place(&self) -> bool {
+        let needs = |stage: &Stage| matches!(stage, Stage::Meeting(_) | Stage::Connecting { .. });
+        self.under_way.values().any(|it| needs(&it.stage))
+    }
+
+    // ---- wishes ----
+
+    /// Asks somebody. If they have asked me, that is the answer.
+    pub(crate) fn ask(&mut self, whom: &BareJid, now: Instant) -> Result<Asked, Refused> {
+        if self.is_wanted(whom) {
+            return Err(Refused::AlreadyAsked);
+        }
+        if self.under_way.contains_key(whom) {
+            return self.accept(whom, now).map(|()| Asked::Accepted);
+        }
+        // The id of the message is the session's, so that its refusal is understood.
+        let sid = token();
+        let stanza = words::say(&Jid::from(whom.clone()), &sid, &sid, Word::Propose);
+        let mine = Some((sid.clone(), whom.clone()));
+        self.actions.push_back(Action::Send { stanza, mine });
+        self.begin(whom, sid, Stage::Asking, now + ANSWER_WITHIN);
+        Ok(Asked::New)
+    }
+
+    /// Says yes to somebody.
+    pub(crate) fn accept(&mut self, whom: &BareJid, now: Instant) -> Result<(), Refused> {
+        let (sid, by) = self.request_of(whom).ok_or(Refused::NoRequest)?;
+        self.say(&Jid::from(by.clone()), &sid, Word::Proceed);
+        self.tell_own_devices(&sid, Word::Proceed);
+        self.meet(whom, sid, by, false, now);
+        Ok(())
+    }
+
+    /// Says no to somebody.
+    pub(crate) fn decline(&mut self, whom: &BareJid) -> Result<(), Refused> {
+        let (sid, by) = self.request_of(whom).ok_or(Refused::NoRequest)?;
+        let no = Word::Reject(Why::Decline);
+        self.say(&Jid::from(by), &sid, no);
+        self.tell_own_devices(&sid, no);
+        self.end(whom);
+        Ok(())
+    }
+
+    /// Takes back what I wanted of somebody, if there is anything.
+    pub(crate) fn withdraw(&mut self, whom: &BareJid) -> Result<(), Refused> {
+        if !self.is_wanted(whom) {
+            return Err(Refused::NoneOpen);
+        }
+        self.give_up(whom, Why::Cancel);
+        Ok(())
+    }
+
+    /// Takes everything back, since the session with the server ends.
+    pub(crate) fn withdraw_all(&mut self) {
+        let all: Vec<BareJid> = self.under_way.keys().cloned().collect();
+        for whom in &all {
+            if self.is_wanted(whom) {
+                self.give_up(whom, Why::Cancel);
+            } else {
+                self.end(whom);
+            }
+        }
+    }
+
+    /// The session with the server has ended: nothing can be said any more.
+    pub(crate) fn handle_logged_out(&mut self) {
+        for (whom, introduction) in std::mem::take(&mut self.under_way) {
+            self.tell(match introduction.stage {
+                Stage::Asked { .. } => Happening::Lapsed(whom),
+                _ => Happening::NotOpened { whom, why: Failure::LoggedOut },
+            });
+        }
+        self.actions.retain(|action| matches!(action, Action::Tell(_)));
+    }
+
+    /// I have blocked somebody: they hear nothing of me any more.
+    pub(crate) fn handle_blocked(&mut self, whom: &BareJid) {
+        self.end(whom);
+    }
+
+    // ---- what arrives ----
+
+    /// A word arrived.
+    pub(crate) fn handle_said(&mut self, said: &Said, now: Instant) {
+        let from = said.from.to_bare();
+        if from == self.me.to_bare() {
+            return self.handle_own(said);
+        }
+        match said.word {
+            Word::Propose => self.handle_proposal(said, &from, now),
+            Word::Proceed => self.handle_proceed(said, &from, now),
+            Word::Reject(Why::TieBreak) | Word::Retract(Why::TieBreak) => {
+                // Their other request counts, or mine does; it comes, or has come, by itself.
+                if self
+                    .request_of(&from)
+                    .is_some_and(|(sid, by)| sid == said.sid && by == said.from)
+                {
+                    self.end(&from);
+                }
+            }
+            Word::Reject(_) => {
+                if matches!(self.found(&from, &said.sid), Some(Stage::Asking)) {
+                    self.end(&from);
+                    self.tell(Happening::Declined(from));
+                }
+            }
+            Word::Retract(_) | Word::Finish(_) => self.handle_taken_back(said, from),
+        }
+    }
+
+    /// Another device of mine has answered.
+    fn handle_own(&mut self, said: &Said) {
+        if said.from == self.me || !matches!(said.word, Word::Proceed | Word::Reject(_)) {
+            return;
+        }
+        let answered = self
+            .under_way
+            .iter()
+            .find(|(_, it)| it.sid == said.sid && matches!(it.stage, Stage::Asked { .. }));
+        let Some(whom) = answered.map(|(whom, _)| whom.clone()) else { return };
+        self.end(&whom);
+        // Two requests that crossed were no question to anybody.
+        if said.word != Word::Reject(Why::TieBreak) {
+            self.tell(Happening::AnsweredElsewhere(whom));
+        }
+    }
+
+    fn handle_proposal(&mut self, said: &Said, from: &BareJid, now: Instant) {
+        let by = said.from.clone();
+        let known = self.under_way.get(from).map(|it| (&it.stage, it.sid.clone()));
+        match known {
+            // XEP-0353, tie breaking: the lower id counts. Both have asked, so both have agreed.
+            Some((Stage::Asking, mine)) if said.sid < mine => {
+                let to = Jid::from(from.clone());
+                self.say(&to, &mine, Word::Retract(Why::TieBreak));
+                self.begin(from, said.sid.clone(), Stage::Asked { by }, now + ANSWER_WITHIN);
+                let _ = self.accept(from, now);
+            }
+            Some((Stage::Asking, mine)) if said.sid > mine => {
+                let no = Word::Reject(Why::TieBreak);
+                self.say(&Jid::from(by), &said.sid, no);
+                self.tell_own_devices(&said.sid, no);
+            }
+            Some((Stage::Asking, _)) => {}
+            Some((Stage::Meeting(_) | Stage::Connecting { .. }, _)) => {
+                self.say(&Jid::from(by), &said.sid, Word::Reject(Why::Busy));
+            }
+            // The newer request of the same person takes the place of the older.
+            Some((Stage::Asked { .. }, sid)) if sid == said.sid => {}
+            Some((Stage::Asked { .. }, _)) => {
+                self.begin(from, said.sid.clone(), Stage::Asked { by }, now + ANSWER_WITHIN);
+                if self.may_ring(from, now) {
+                    self.tell(Happening::Asks(from.clone()));
+                }
+            }
+            None if self.requests() >= MAX_REQUESTS => {
+                self.say(&Jid::from(by), &said.sid, Word::Reject(Why::Busy));
+            }
+            None => {
+                if self.may_ring(from, now) {
+                    self.begin(from, said.sid.clone(), Stage::Asked { by }, now + ANSWER_WITHIN);
+                    self.tell(Happening::Asks(from.clone()));
+                }
+            }
+        }
+    }
+
+    fn handle_proceed(&mut self, said: &Said, from: &BareJid, now: Instant) {
+        let to = Jid::from(said.from.clone());
+        match self.found(from, &said.sid) {
+            Some(Stage::Asking) => {
+                self.meet(from, said.sid.clone(), said.from.clone(), true, now);
+            }
+            // A second device of theirs was a moment too late.
+            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with })
+                if *with != said.from =>
+            {
+                self.say(&to, &said.sid, Word::Retract(Why::Expired));
+            }
+            Some(_) => {}
+            None => {
+                // Only who was asked a moment ago hears that it was too late; anybody else would
+                // learn from an answer that this device is here.
+                if self.ended.iter().any(|(whom, sid)| whom == from && *sid == said.sid) {
+                    self.say(&to, &said.sid, Word::Finish(Why::Expired));
+                }
+            }
+        }
+    }
+
+    fn handle_taken_back(&mut self, said: &Said, from: BareJid) {
+        match self.found(&from, &said.sid) {
+            Some(Stage::Asked { by }) if *by == said.from => {
+                self.end(&from);
+                self.tell(Happening::TookBack(from));
+            }
+            Some(Stage::Meeting(meeting)) if meeting.with == said.from => {
+                let too_late = said.word == Word::Retract(Why::Expired);
+                self.end(&from);
+                self.tell(match too_late {
+                    true => Happening::AnsweredElsewhere(from),
+                    false => Happening::NotOpened { whom: from, why: Failure::GivenUp },
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// A message of mine came back. Returns whether it was one of these.
+    pub(crate) fn handle_refused(&mut self, id: &str, to: &BareJid, why: &Refusal) -> bool {
+        if !matches!(self.found(to, id), Some(Stage::Asking)) {
+            return false;
+        }
+        self.end(to);
+        self.tell(Happening::NotAsked { whom: to.clone(), why: why.clone() });
+        true
+    }
+
+    /// A device did not agree to what it was asked in a session, or did not answer.
+    pub(crate) fn handle_unanswered(&mut self, of: &FullJid, sid: &str) {
+        let whom = of.to_bare();
+        match self.found(&whom, sid) {
+            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with })
+                if with == of =>
+            {
+                self.end(&whom);
+                self.tell(Happening::NotOpened { whom, why: Failure::Gone });
+            }
+            _ => {}
+        }
+    }
+
+    /// Something else of these namespaces arrived; a request is answered.
+    pub(crate) fn handle_other(&mut self, stanza: &Stanza) {
+        if stanza.kind() == Kind::Iq {
+            self.refuse(stanza, StanzaError::new(Condition::ServiceUnavailable));
+        }
+    }
+
+    /// A request of Jingle arrived. Every request is answered.
+    pub(crate) fn handle_request(&mut self, iq: &Stanza, judge: Judge<'_>, now: Instant) {
+        let Some(asked) = words::asked(iq) else {
+            return self.refuse(iq, StanzaError::new(Condition::BadRequest));
+        };
+        let whom = asked.from.to_bare();
+        let ours = match self.found(&whom, &asked.sid) {
+            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with }) => {
+                *with == asked.from
+            }
+            _ => false,
+        };
+        if !ours {
+            let unknown = StanzaError::new(Condition::ItemNotFound);
+            return self.refuse(iq, unknown.with_app("unknown-session", ns::JINGLE_ERRORS));
+        }
+        match asked.act {
+            Act::Initiate(theirs) => {
+                self.handle_transport(iq, &asked.from, false, theirs, judge, now)
+            }
+            Act::Accept(theirs) => self.handle_transport(iq, &asked.from, true, theirs, judge, now),
+            Act::Terminate(why) => {
+                self.agree(iq);
+                self.end(&whom);
+                let why = match why {
+                    Why::Security => Failure::NotTrusted,
+                    Why::Connectivity => Failure::NoWay,
+                    Why::Timeout => Failure::TimedOut,
+                    _ => Failure::GivenUp,
+                };
+                self.tell(Happening::NotOpened { whom, why });
+            }
+            Act::Ping => self.agree(iq),
+            Act::Unknown => self.refuse(iq, StanzaError::new(Condition::FeatureNotImplemented)),
+        }
+    }
+
+    /// The other end says where it is. `accepting`: in answer to what I have said.
+    fn handle_transport(
+        &mut self,
+        iq: &Stanza,
+        from: &FullJid,
+        accepting: bool,
+        theirs: Result<Transport, words::Bad>,
+        judge: Judge<'_>,
+        now: Instant,
+    ) {
+        let whom = from.to_bare();
+        let meeting = match self.under_way.get_mut(&whom).map(|it| &mut it.stage) {
+            // Each end says it once, the initiator first.
+            Some(Stage::Meeting(it))
+                if it.initiator == accepting && it.said == accepting && it.theirs.is_none() =>
+            {
+                it
+            }
+            _ => {
+                let error = StanzaError::new(Condition::UnexpectedRequest);
+                return self.refuse(iq, error.with_app("out-of-order", ns::JINGLE_ERRORS));
+            }
+        };
+        let Ok(theirs) = theirs else {
+            self.refuse(iq, StanzaError::new(Condition::BadRequest));
+            self.end(&whom);
+            return self.tell(Happening::NotOpened { whom, why: Failure::Nonsense });
+        };
+        let (verdict, code) = judge(&whom, &theirs);
+        meeting.theirs = Some(theirs.clone());
+        self.agree(iq);
+        match verdict {
+            Verdict::Known => {}
+            Verdict::New { first } => {
+                self.actions.push_back(Action::Remember { whom: whom.clone(), theirs });
+                self.tell(Happening::NewDevice { whom: whom.clone(), first, code });
+            }
+            Verdict::Changed => {
+                self.give_up(&whom, Why::Security);
+                self.actions.push_back(Action::Distrust { whom: whom.clone(), theirs });
+                let why = Failure::KeyChanged { code };
+                return self.tell(Happening::NotOpened { whom, why });
+            }
+        }
+        self.advance(&whom, now);
+    }
+
+    /// Where this device is has been found out, or not.
+    pub(crate) fn handle_gathered(
+        &mut self,
+        whom: &BareJid,
+        sid: &str,
+        mine: Result<Transport, String>,
+        now: Instant,
+    ) {
+        if !matches!(self.found(whom, sid), Some(Stage::Meeting(_))) {
+            return;
+        }
+        match (mine, self.under_way.get_mut(whom).map(|it| &mut it.stage)) {
+            (Ok(mine), Some(Stage::Meeting(meeting))) => {
+                meeting.mine = Some(mine);
+                self.advance(whom, now);
+            }
+            (Err(words), _) => {
+                self.give_up(whom, Why::Failed);
+                let why = Failure::Local(words);
+                self.tell(Happening::NotOpened { whom: whom.clone(), why });
+            }
+            _ => {}
+        }
+    }
+
+    /// There is a line; the introduction has done its work.
+    pub(crate) fn handle_connected(&mut self, whom: &BareJid, sid: &str) {
+        if matches!(self.found(whom, sid), Some(Stage::Connecting { .. })) {
+            self.under_way.remove(whom);
+        }
+    }
+
+    /// No line could be made.
+    pub(crate) fn handle_not_connected(&mut self, whom: &BareJid, sid: &str) {
+        if matches!(self.found(whom, sid), Some(Stage::Connecting { .. })) {
+            self.give_up(whom, Why::Connectivity);
+            self.tell(Happening::NotOpened { whom: whom.clone(), why: Failure::NoWay });
+        }
+    }
+
+    // ---- the time ----
+
+    /// When [`Introductions::handle_time`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.under_way.values().map(|it| it.deadline).min()
+    }
+
+    /// Ends what has taken too long.
+    pub(crate) fn handle_time(&mut self, now: Instant) {
+        let late = self.under_way.iter().filter(|(_, it)| it.deadline <= now);
+        let late: Vec<BareJid> = late.map(|(whom, _)| whom.clone()).collect();
+        for whom in late {
+            match self.under_way.get(&whom).map(|it| &it.stage) {
+                Some(Stage::Asking) => {
+                    self.give_up(&whom, Why::Timeout);
+                    self.tell(Happening::NoAnswer(whom));
+                }
+                Some(Stage::Asked { .. }) => {
+                    self.end(&whom);
+                    self.tell(Happening::Lapsed(whom));
+                }
+                Some(Stage::Meeting(_)) => {
+                    self.give_up(&whom, Why::Timeout);
+                    self.tell(Happening::NotOpened { whom, why: Failure::TimedOut });
+                }
+                Some(Stage::Connecting { .. }) => {
+                    self.give_up(&whom, Why::Connectivity);
+                    self.tell(Happening::NotOpened { whom, why: Failure::NoWay });
+                }
+                None => {}
+            }
+        }
+    }
+
+    // ---- steps ----
+
+    fn begin(&mut self, whom: &BareJid, sid: String, stage: Stage, deadline: Instant) {
+        self.under_way.insert(whom.clone(), Introduction { sid, stage, deadline });
+    }
+
+    fn meet(&mut self, whom: &BareJid, sid: String, with: FullJid, initiator: bool, now: Instant) {
+        let meeting = Meeting { with, initiator, mine: None, theirs: None, said: false };
+        self.begin(whom, sid.clone(), Stage::Meeting(meeting), now + MEET_WITHIN);
+        self.actions.push_back(Action::Gather { whom: whom.clone(), sid });
+    }
+
+    /// Says where this device is as soon as it is its turn, and connects as soon as both know.
+    fn advance(&mut self, whom: &BareJid, now: Instant) {
+        let Some(introduction) = self.under_way.get_mut(whom) else { return };
+        let sid = introduction.sid.clone();
+        let Stage::Meeting(meeting) = &mut introduction.stage else { return };
+        let Some(mine) = &meeting.mine else { return };
+        if let Some(theirs) = &meeting.theirs
+            && !mine.has_way_to(theirs)
+        {
+            self.give_up(whom, Why::Connectivity);
+            let why = Failure::NoCommonWay;
+            return self.tell(Happening::NotOpened { whom: whom.clone(), why });
+        }
+        let turn = meeting.initiator || meeting.theirs.is_some();
+        if turn && !meeting.said {
+            meeting.said = true;
+            let payload = match meeting.initiator {
+                true => words::initiate(&sid, &self.me, mine),
+                false => words::accept(&sid, &self.me, mine),
+            };
+            let of = meeting.with.clone();
+            self.actions.push_back(Action::Ask { of, sid: sid.clone(), payload });
+        }
+        if let (true, Some(theirs)) = (meeting.said, meeting.theirs.take()) {
+            let (with, initiator) = (meeting.with.clone(), meeting.initiator);
+            let whom = whom.clone();
+            self.begin(&whom, sid.clone(), Stage::Connecting { with }, now + CONNECT_WITHIN);
+            self.actions.push_back(Action::Connect { whom, sid, initiator, theirs });
+        }
+    }
+
+    /// Ends an introduction, and says so to whoever knows of it.
+    fn give_up(&mut self, whom: &BareJid, why: Why) {
+        let Some(introduction) = self.under_way.get(whom) else { return };
+        let sid = introduction.sid.clone();
+        match &introduction.stage {
+            Stage::Asking => self.say(&Jid::from(whom.clone()), &sid, Word::Retract(why)),
+            Stage::Asked { .. } => {}
+            Stage::Meeting(it) if it.said || it.theirs.is_some() => {
+                let of = it.with.clone();
+                self.terminate(of, sid, why);
+            }
+            Stage::Meeting(it) => {
+                let to = Jid::from(it.with.clone());
+                self.say(&to, &sid, Word::Finish(why));
+            }
+            Stage::Connecting { with } => {
+                let of = with.clone();
+                self.terminate(of, sid, why);
+            }
+        }
+        self.end(whom);
+    }
+
+    fn terminate(&mut self, of: FullJid, sid: String, why: Why) {
+        let payload = words::terminate(&sid, why);
+        self.actions.push_back(Action::Ask { of, sid, payload });
+    }
+
+    fn end(&mut self, whom: &BareJid) {
+        if let Some(introduction) = self.under_way.remove(whom) {
+            if self.ended.len() == MAX_ENDED {
+                self.ended.pop_front();
+            }
+            self.ended.push_back((whom.clone(), introduction.sid));
+        }
+    }
+
+    /// Where the session of this id with somebody is.
+    fn found(&self, whom: &BareJid, sid: &str) -> Option<&Stage> {
+        self.under_way.get(whom).filter(|it| it.sid == sid).map(|it| &it.stage)
+    }
+
+    fn request_of(&self, whom: &BareJid) -> Option<(String, FullJid)> {
+        match self.under_way.get(whom) {
+            Some(Introduction { sid, stage: Stage::Asked { by }, .. }) => {
+                Some((sid.clone(), by.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    fn requests(&self) -> usize {
+        self.under_way.values().filter(|it| matches!(it.stage, Stage::Asked { .. })).count()
+    }
+
+    /// Whether one more request of somebody is shown.
+    fn may_ring(&mut self, whom: &BareJid, now: Instant) -> bool {
+        if self.rings.len() >= MAX_RINGING {
+            self.rings.retain(|_, rings| now.duration_since(rings.since) < RING_SPAN);
+        }
+        if self.rings.len() >= MAX_RINGING && !self.rings.contains_key(whom) {
+            return false;
+        }
+        let rings = self.rings.entry(whom.clone()).or_insert(Rings { since: now, count: 0 });
+        if now.duration_since(rings.since) >= RING_SPAN {
+            *rings = Rings { since: now, count: 0 };
+        }
+        rings.count = rings.count.saturating_add(1);
+        rings.count <= MAX_RINGS
+    }
+
+    fn say(&mut self, to: &Jid, sid: &str, word: Word) {
+        let stanza = words::say(to, &token(), sid, word);
+        self.actions.push_back(Action::Send { stanza, mine: None });
+    }
+
+    /// My other devices stop ringing.
+    fn tell_own_devices(&mut self, sid: &str, word: Word) {
+        let own = Jid::from(self.me.to_bare());
+        self.say(&own, sid, word);
+    }
+
+    fn agree(&mut self, iq: &Stanza) {
+        let result = Element::new("iq")
+            .attr("type", "result")
+            .attr_opt("to", iq.from())
+            .attr_opt("id", iq.id());
+        let stanza = result.outgoing(Class::IqAnswer);
+        self.actions.push_back(Action::Send { stanza, mine: None });
+    }
+
+    fn refuse(&mut self, iq: &Stanza, error: StanzaError) {
+        if let Some(stanza) = error.answer(iq, None, iq.from()) {
+            self.actions.push_back(Action::Send { stanza, mine: None });
+        }
+    }
+
+    fn tell(&mut self, happening: Happening) {
+        self.actions.push_back(Action::Tell(happening));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! The public key of a device, and the code by which two people compare theirs.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+
+/// How often the code is hashed: whoever looks for keys that make the same code has to do it, too.
+const ROUNDS: u32 = 5_200;
+/// Digits of a code: six groups of five.
+const GROUPS: usize = 6;
+
+/// An Ed25519 public key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The key of these bytes.
+    pub fn of(bytes: [u8; 32]) -> Key {
+        Key(bytes)
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Key> {
+        bytes_of_hex(text).map(Key)
+    }
+
+    /// The code of two devices: the same for both, and another one if either key is another. It is
+    /// meant to be read aloud: `12345 67890 …`, about 100 bits.
+    pub fn code(&self, other: &Key) -> String {
+        let (low, high) = if self <= other { (self, other) } else { (other, self) };
+        let mut state = [b"urn:whoelse:private:0".as_slice(), &low.0, &high.0].concat();
+        for _ in 0..ROUNDS {
+            state = digest::digest(&digest::SHA512, &state).as_ref().to_vec();
+        }
+        let groups: Vec<String> = state
+            .chunks_exact(8)
+            .take(GROUPS)
+            .map(|chunk| chunk.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
+            .map(|number| format!("{:05}", number % 100_000))
+            .collect();
+        groups.join(" ")
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// 32 bytes from 64 hexadecimal digits.
+pub(crate) fn bytes_of_hex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_as_it_was_printed() {
+        let key = Key::of([0xab; 32]);
+
+        assert_eq!(Key::parse(&key.to_string()), Some(key));
+        for bad in ["", "ab", &"g".repeat(64), &"+1".repeat(32), &"a".repeat(63)] {
+            assert_eq!(Key::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn both_ends_read_the_same_code_and_no_other_pair_does() {
+        let (one, two, three) = (Key::of([1; 32]), Key::of([2; 32]), Key::of([3; 32]));
+
+        assert_eq!(one.code(&two), two.code(&one));
+        assert_ne!(one.code(&two), one.code(&three));
+        let code = one.code(&two);
+        let groups: Vec<&str> = code.split(' ').collect();
+        assert_eq!(groups.len(), 6);
+        assert!(groups.iter().all(|it| it.len() == 5 && it.bytes().all(|b| b.is_ascii_digit())));
+    }
+}

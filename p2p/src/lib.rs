@@ -1,0 +1,43 @@
+//! Private chats: a direct encrypted line between two clients, past the server.
+//!
+//! The server introduces the two ([`introduction`](crate::introduction), by XEP-0353 and XEP-0166);
+//! from then on they talk over QUIC, in an XML stream of their own (`line`, after XEP-0174), and the
+//! server can neither read nor count what they say. docs/protocol.md is enough to write another end.
+//!
+//! Read first: [`PrivateChats`] (what can be asked) and [`Happening`] (what is told). Introductions
+//! and lines are sans-IO; `actor` is the one task that owns them, `chat` carries the bytes of one
+//! line, and `endpoint` alone knows of iroh.
+//!
+//! Without the Cargo feature `iroh` nothing of this is there, and every wish is answered so.
+
+mod config;
+mod events;
+
+#[cfg(feature = "iroh")]
+mod actor;
+#[cfg(feature = "iroh")]
+mod chat;
+#[cfg(feature = "iroh")]
+mod device;
+#[cfg(feature = "iroh")]
+mod endpoint;
+#[cfg(feature = "iroh")]
+mod introduction;
+#[cfg(feature = "iroh")]
+mod key;
+#[cfg(feature = "iroh")]
+mod line;
+#[cfg(feature = "iroh")]
+mod post;
+#[cfg(feature = "iroh")]
+mod private;
+#[cfg(feature = "iroh")]
+mod words;
+
+#[cfg(not(feature = "iroh"))]
+#[path = "absent.rs"]
+mod private;
+
+pub use config::{Config, Relaying};
+pub use events::{Asked, Closing, Failure, Fingerprint, Happening, Path, Refused, Stopped, Told};
+pub use private::{EXTENSIONS, PrivateChats, ToldEvents};

@@ -1,0 +1,60 @@
+//! What introductions say to others, carried to the session in order by a task of its own: the actor
+//! never waits for the session, which may be waiting for the actor.
+
+use tokio::sync::mpsc;
+use whoelse_client::{Client, Request};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing};
+
+use crate::actor::Note;
+
+/// What waits to be carried. What finds no room is not said, and ends by its own deadline.
+const WAITING: usize = 128;
+
+/// One thing to be said.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// A stanza; a refusal of it is to be heard under this id.
+    Stanza(Outgoing, Option<(String, BareJid)>),
+    /// A request of Jingle. No answer, or another than yes, is noted.
+    Request { of: FullJid, sid: String, payload: Element },
+}
+
+/// Where letters are put in.
+#[derive(Debug)]
+pub(crate) struct Post(mpsc::Sender<Letter>);
+
+impl Post {
+    /// Begins. The session is held as long as this is.
+    pub(crate) fn start(client: Client, notes: mpsc::Sender<Note>) -> Post {
+        let (post, letters) = mpsc::channel(WAITING);
+        tokio::spawn(carry(client, letters, notes));
+        Post(post)
+    }
+
+    /// Puts one in. Returns whether there was room.
+    pub(crate) fn send(&self, letter: Letter) -> bool {
+        self.0.try_send(letter).is_ok()
+    }
+}
+
+async fn carry(client: Client, mut letters: mpsc::Receiver<Letter>, notes: mpsc::Sender<Note>) {
+    while let Some(letter) = letters.recv().await {
+        match letter {
+            Letter::Stanza(stanza, mine) => {
+                let mine = mine.as_ref().map(|(id, to)| (id.as_str(), to));
+                // Without a session there is nobody to say it to; the actor hears of that by itself.
+                let _ = client.send(stanza, mine).await;
+            }
+            Letter::Request { of, sid, payload } => {
+                let (client, notes) = (client.clone(), notes.clone());
+                tokio::spawn(async move {
+                    let request = Request::set(payload).by_itself().to(Jid::from(of.clone()));
+                    if client.request(request).await.is_err() {
+                        let _ = notes.send(Note::Unanswered { of, sid }).await;
+                    }
+                });
+            }
+        }
+    }
+}
