@@ -441,8 +441,7 @@ fn nothing_typed_ends_the_program() {
     assert!(alice.lines.next().starts_with("unknown command"));
     alice.say(&format!("message bob {}", "x".repeat(2 << 20)));
     assert!(alice.lines.next().starts_with("the text is too long"));
-    alice.say("startprivate bob");
-    alice.expect("private chats are not available in this version");
+    alice.says("private bob hi", "there is no private chat with bob");
     alice.hears_nothing();
 }
 

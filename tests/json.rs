@@ -138,7 +138,7 @@ fn lines_are_answered_with_arrays_and_mistakes_with_their_conditions() {
         ("{\"message\":{\"to\":\"bob\",\"text\":\" \"}}", json!("message"), "empty"),
         ("history bob 0", json!("history"), "bad-number"),
         ("unblock bob", json!("unblock"), "not-blocked"),
-        ("startprivate bob", json!("startprivate"), "not-implemented"),
+        ("private bob hi", json!("private"), "none-open"),
     ] {
         alice.0.say(line);
         let failed = alice.next();

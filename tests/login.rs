@@ -284,6 +284,10 @@ fn before_the_login_every_other_command_answers_log_in_first() {
         "history bob",
         "logout",
         "startprivate bob",
+        "accept bob",
+        "private bob hi",
+        "stopprivate bob",
+        "fingerprint bob",
         "nonsense",
     ] {
         client.says(line, "log in first");

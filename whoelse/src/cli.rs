@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use whoelse_p2p::Relaying;
 
 /// Instant messaging that people run themselves.
 #[derive(Debug, Parser)]
@@ -143,9 +144,13 @@ pub struct Client {
     /// Begin with TLS at once, instead of asking for it (XEP-0368).
     #[arg(long)]
     pub direct_tls: bool,
-    /// Keep pinned certificates in this directory. [default: the user's state directory]
+    /// Keep pinned certificates and keys in this directory. [default: the user's state directory]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Whether private chats may use the server's relay: where nothing direct works (auto), always,
+    /// which hides your addresses (only), or never. [default: auto, or what the settings say]
+    #[arg(long, value_name = "auto|only|never", value_parser = relaying)]
+    pub private_relay: Option<Relaying>,
 }
 
 /// Where a running server is found, for the commands that talk to one.
@@ -294,6 +299,10 @@ fn timeout(text: &str) -> Result<u32, String> {
 
 fn seconds(text: &str) -> Result<u32, String> {
     whole("SECONDS", text, 1, u32::MAX)
+}
+
+fn relaying(text: &str) -> Result<Relaying, String> {
+    Relaying::parse(text).ok_or_else(|| format!("auto, only or never, not '{text}'"))
 }
 
 /// A whole number in a range, or the sentence that names the argument and the range.

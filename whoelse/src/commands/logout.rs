@@ -1,4 +1,4 @@
-//! `logout`: end the session; the program stays.
+//! `logout`: end the session and all private chats; the program stays.
 
 use std::time::Duration;
 
@@ -10,13 +10,18 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub const COMMAND: Command = Command {
     name: "logout",
     usage: "logout",
-    help: "Log out; the program stays, and `login` works.",
-    when: When::LoggedIn,
+    help: "Log out and close all private chats; the program stays, and `login` works.",
+    // A private chat may have outlived the session.
+    when: When::Always,
     run: |seat, args| Box::pin(run(seat, args)),
 };
 
 async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
+    let any = seat.private.close().await;
+    if seat.client.me().is_none() && !any {
+        return Err(Fault::not_logged_in());
+    }
     // Refusals of what was sent just before are still heard.
     seat.client.settle(SETTLE).await;
     seat.client.logout().await;

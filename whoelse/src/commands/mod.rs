@@ -3,13 +3,16 @@
 //! A command sees the client library and gives back an [`Answer`]; how lines come in and answers
 //! go out is the face's business (`terminal/`). The help is made from [`ALL`].
 
+mod accept;
 mod add;
 mod allow;
 mod block;
 mod blocked;
 mod broadcast;
 mod contacts;
+mod decline;
 mod deny;
+mod fingerprint;
 mod help;
 mod history;
 mod login;
@@ -20,6 +23,8 @@ mod private;
 mod quit;
 mod remove;
 mod rename;
+mod startprivate;
+mod stopprivate;
 mod trust;
 mod unblock;
 mod who;
@@ -31,9 +36,10 @@ use std::time::Duration;
 
 use whoelse_client::roster::{Contact, Word};
 use whoelse_client::{Client, Message, NotSent, RequestError};
+use whoelse_p2p::{Fingerprint, PrivateChats, Refused};
 use whoelse_xmpp::{BareJid, FullJid};
 
-use crate::terminal::{condition, render, text};
+use crate::terminal::{condition, private as words, render, text};
 
 pub use object::obey_object;
 
@@ -55,6 +61,12 @@ pub const ALL: &[Command] = &[
     block::COMMAND,
     unblock::COMMAND,
     blocked::COMMAND,
+    startprivate::COMMAND,
+    accept::COMMAND,
+    decline::COMMAND,
+    private::COMMAND,
+    stopprivate::COMMAND,
+    fingerprint::COMMAND,
     history::COMMAND,
     login::COMMAND,
     logout::COMMAND,
@@ -110,6 +122,13 @@ pub enum Answer {
         /// What was said.
         messages: Vec<Message>,
     },
+    /// The devices of somebody, as they are compared.
+    Fingerprints {
+        /// Whose.
+        of: BareJid,
+        /// Which.
+        fingerprints: Vec<Fingerprint>,
+    },
     /// Usages and explanations.
     Help(Vec<(&'static str, &'static str)>),
     /// The login dialogue begins, for this name if one was given.
@@ -145,6 +164,8 @@ pub struct Obeyed {
 pub struct Seat<'a> {
     /// The session.
     pub client: &'a Client,
+    /// Its private chats.
+    pub private: &'a PrivateChats,
 }
 
 impl Seat<'_> {
@@ -158,6 +179,11 @@ impl Seat<'_> {
         let me = self.me()?;
         let them = address(typed, me.domain())?;
         if them == me.to_bare() { Err(Fault::say("is-me", if_me)) } else { Ok(them) }
+    }
+
+    /// The address of anybody, whether there is a session or not.
+    pub fn other(&self, typed: &str) -> Result<BareJid, Fault> {
+        address(typed, self.client.domain())
     }
 
     /// My contacts, when everything sent before has had its effect on them.
@@ -179,6 +205,14 @@ impl Seat<'_> {
     /// Says who may see whom.
     pub async fn say_to(&self, whom: &BareJid, word: Word) -> Result<(), Fault> {
         self.client.say_to(whom, word).await.map_err(Fault::not_sent)
+    }
+
+    /// Why a private chat did not do what it was asked to. To a stranger first things come first.
+    pub fn private_fault(&self, why: &Refused, whom: &BareJid) -> Fault {
+        match self.client.me() {
+            None if *why != Refused::TooMany => Fault::not_logged_in(),
+            _ => Fault::of_private(why, &self.name(whom)),
+        }
     }
 
     /// A person's name as it is shown.
@@ -203,6 +237,11 @@ impl Fault {
     /// A request that failed, in words. `whom` is the person it was about.
     pub fn of(error: RequestError, whom: Option<&str>) -> Fault {
         Fault::say(condition::of_request(&error), render::request_error(&error, whom))
+    }
+
+    /// What private chats refused, in words. `whom` is the person it was about.
+    pub fn of_private(why: &Refused, whom: &str) -> Fault {
+        Fault::say(condition::of_private(why), words::refused(why, whom))
     }
 
     /// A reason, for programs and for people.
@@ -271,7 +310,7 @@ pub fn split(line: &str) -> Option<(&str, Args<'_>)> {
 
 /// The command of that name.
 pub fn find(name: &str) -> Option<&'static Command> {
-    ALL.iter().chain(private::COMMANDS).find(|command| command.name == name)
+    ALL.iter().find(|command| command.name == name)
 }
 
 /// Does what a line says; an empty line says nothing.
@@ -330,7 +369,7 @@ mod tests {
 
     #[test]
     fn every_command_is_found_by_its_name_and_its_usage_begins_with_it() {
-        for command in ALL.iter().chain(private::COMMANDS) {
+        for command in ALL {
             assert_eq!(find(command.name).unwrap().usage, command.usage);
             assert_eq!(command.usage.split(' ').next(), Some(command.name));
             assert!(!command.help.is_empty() && !command.help.contains('\n'));

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Fault, Obeyed, Seat, broadcast, message};
+use super::{Fault, Obeyed, Seat, broadcast, message, private};
 
 /// Longest id a program may give a message.
 const MAX_ID: usize = 128;
@@ -12,6 +12,7 @@ const MAX_ID: usize = 128;
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Object {
     Message { to: String, text: String, id: Option<String> },
+    Private { to: String, text: String, id: Option<String> },
     Broadcast { text: String },
 }
 
@@ -24,8 +25,15 @@ pub async fn obey_object(line: &str, seat: &Seat<'_>) -> Obeyed {
     match object {
         Object::Message { to, text, id } => Obeyed {
             command: Some(message::COMMAND.name),
-            outcome: match id.map_or_else(|| Ok(whoelse_client::token()), check_id) {
+            outcome: match id_or_new(id) {
                 Ok(id) => message::send(seat, &to, &text, id).await,
+                Err(fault) => Err(fault),
+            },
+        },
+        Object::Private { to, text, id } => Obeyed {
+            command: Some(private::COMMAND.name),
+            outcome: match id_or_new(id) {
+                Ok(id) => private::send(seat, &to, &text, id).await,
                 Err(fault) => Err(fault),
             },
         },
@@ -42,6 +50,10 @@ pub async fn obey_object(line: &str, seat: &Seat<'_>) -> Obeyed {
 fn unreadable(why: &serde_json::Error) -> Fault {
     let why = crate::terminal::text::line(&why.to_string());
     Fault::say("bad-object", format!("that object makes no sense: {why}"))
+}
+
+fn id_or_new(id: Option<String>) -> Result<String, Fault> {
+    id.map_or_else(|| Ok(whoelse_client::token()), check_id)
 }
 
 fn check_id(id: String) -> Result<String, Fault> {
@@ -71,7 +83,11 @@ mod tests {
         );
         assert_eq!(
             read(r#"{"message":{"to":"bob","text":"two\nlines"}}"#),
-            Some(Object::Message { to, text: text.clone(), id: None })
+            Some(Object::Message { to: to.clone(), text: text.clone(), id: None })
+        );
+        assert_eq!(
+            read(r#"{"private":{"to":"bob","text":"two\nlines"}}"#),
+            Some(Object::Private { to, text: text.clone(), id: None })
         );
         assert_eq!(
             read(r#"{"broadcast":{"text":"two\nlines"}}"#),

@@ -1,25 +1,26 @@
-//! The commands of private chats, which come with a later version: known, so that nobody wonders
-//! about a typing mistake, and not listed, because they do nothing yet.
+//! `private USER TEXT`: say something in a private chat.
 
-use super::{Command, Fault, When};
+use super::message::check_text;
+use super::{Answer, Args, Command, Fault, Seat, When};
 
-/// What each of them answers.
-const NOT_YET: &str = "private chats are not available in this version";
+pub const COMMAND: Command = Command {
+    name: "private",
+    usage: "private USER TEXT",
+    help: "Send TEXT to USER over the private chat that is open.",
+    // An open private chat goes on without a session.
+    when: When::Always,
+    run: |seat, args| Box::pin(run(seat, args)),
+};
 
-pub const COMMANDS: &[Command] = &[
-    not_yet("startprivate", "startprivate USER"),
-    not_yet("accept", "accept USER"),
-    not_yet("decline", "decline USER"),
-    not_yet("private", "private USER TEXT"),
-    not_yet("stopprivate", "stopprivate USER"),
-];
+async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
+    let to = args.word()?;
+    send(seat, to, args.text()?, whoelse_client::token()).await
+}
 
-const fn not_yet(name: &'static str, usage: &'static str) -> Command {
-    Command {
-        name,
-        usage,
-        help: NOT_YET,
-        when: When::LoggedIn,
-        run: |_, _| Box::pin(async { Err(Fault::say("not-implemented", NOT_YET)) }),
-    }
+/// Sends the text under this id.
+pub async fn send(seat: &Seat<'_>, to: &str, text: &str, id: String) -> Result<Answer, Fault> {
+    let to = seat.other(to)?;
+    check_text(text)?;
+    let sent = seat.private.send(&to, text, id).await;
+    sent.map(|()| Answer::Done).map_err(|why| seat.private_fault(&why, &to))
 }

@@ -3,6 +3,7 @@
 //! Where the server gave a condition of RFC 6120 or of `urn:whoelse:errors:0`, it is that one.
 
 use whoelse_client::{ConnectError, Ending, LoginError, Refusal, RegisterError, RequestError};
+use whoelse_p2p::{Closing, Failure, Refused};
 
 /// Of a message that came back.
 pub fn of_refusal(why: &Refusal) -> &'static str {
@@ -15,6 +16,52 @@ pub fn of_refusal(why: &Refusal) -> &'static str {
         Refusal::Unreachable => "service-unavailable",
         Refusal::NotAllowed(_) => "not-allowed",
         Refusal::Other(_) => "undefined-condition",
+    }
+}
+
+/// Of a wish for a private chat.
+pub fn of_private(why: &Refused) -> &'static str {
+    match why {
+        Refused::NotBuilt => "not-built",
+        Refused::NotLoggedIn => "not-logged-in",
+        Refused::AlreadyOpen => "already-open",
+        Refused::AlreadyAsked => "already-asked",
+        Refused::CannotDoIt => "cannot-do-it",
+        Refused::NoRequest => "no-request",
+        Refused::NoneOpen => "none-open",
+        Refused::TooMany => "too-many-waiting",
+        Refused::NoDevice => "no-device",
+        Refused::NothingToTrust => "nothing-to-trust",
+        Refused::State(_) => "state",
+    }
+}
+
+/// Of a private chat that did not open.
+pub fn of_failure(why: &Failure) -> &'static str {
+    match why {
+        Failure::TimedOut => "timeout",
+        Failure::GivenUp => "given-up",
+        Failure::Gone => "gone",
+        Failure::LoggedOut => "not-logged-in",
+        Failure::Nonsense => "nonsense",
+        Failure::NoWay => "no-way",
+        Failure::NoCommonWay => "no-common-way",
+        Failure::KeyChanged { .. } => "key-changed",
+        Failure::NotTrusted => "not-trusted",
+        Failure::Local(_) => "network",
+    }
+}
+
+/// Of a private chat that has ended.
+pub fn of_closing(why: Closing) -> &'static str {
+    match why {
+        Closing::ByMe => "asked",
+        Closing::ByThem => "closed",
+        Closing::Lost => "lost",
+        Closing::Blocked => "blocked",
+        Closing::Violation => "violation",
+        Closing::Replaced => "replaced",
+        Closing::OtherAccount => "other-account",
     }
 }
 

@@ -11,10 +11,11 @@ use serde::Serialize;
 use serde_json::ser::Formatter;
 use whoelse_client::roster::Contact;
 use whoelse_client::{Event, Message};
+use whoelse_p2p::{Fingerprint, Happening, Path};
 use whoelse_xmpp::BareJid;
 
 use super::said::Said;
-use super::{condition, render, text};
+use super::{condition, private, render, text};
 use crate::commands::Answer;
 
 /// What stands in a line.
@@ -31,6 +32,12 @@ enum Object {
     Asks { user: String },
     Allowed { user: String },
     Denied { user: String },
+    PrivateRequest { user: String },
+    PrivateRequestEnded { user: String, reason: &'static str },
+    PrivateDevice { user: String, first: bool, code: String },
+    PrivateOpen { user: String, path: &'static str },
+    PrivatePath { user: String, path: &'static str },
+    PrivateClosed { user: String, reason: &'static str, text: String },
     Sent { id: String, to: String },
     Acknowledged { id: String, to: String },
     Failed(Failed),
@@ -82,7 +89,17 @@ struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<Vec<Spoken>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprints: Option<Vec<Compared>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     commands: Option<Vec<Explained>>,
+}
+
+/// A device, as it is compared.
+#[derive(Debug, Serialize)]
+struct Compared {
+    device: String,
+    code: String,
+    changed: bool,
 }
 
 /// A contact, and how things stand.
@@ -111,6 +128,7 @@ pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> 
             Object::Connected { server: server.clone(), domain: domain.to_owned() }
         }
         Said::Event(event) => self::event(event, domain, now)?,
+        Said::Private(it) => happening(it, domain, now),
         Said::Prompt(prompt) => Object::Prompt { ask: asked(prompt) },
         Said::Answer { command, answer } => {
             Object::Answer(Box::new(given(command, answer, domain, now)?))
@@ -168,11 +186,72 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Option<Object> {
     })
 }
 
+fn happening(it: &Happening, domain: &str, now: SystemTime) -> Object {
+    let name = |who: &BareJid| name(who, domain);
+    let ended = |who, reason| Object::PrivateRequestEnded { user: name(who), reason };
+    if let Some(it) = private::failed(it, domain) {
+        return Object::Failed(Failed {
+            to: Some(name(it.whom)),
+            condition: it.condition,
+            text: it.words,
+            ..Failed::default()
+        });
+    }
+    match it {
+        Happening::Asks(who) => Object::PrivateRequest { user: name(who) },
+        Happening::TookBack(who) => ended(who, "taken-back"),
+        Happening::Lapsed(who) => ended(who, "lapsed"),
+        Happening::AnsweredElsewhere(who) => ended(who, "answered-elsewhere"),
+        Happening::NewDevice { whom, first, code } => {
+            Object::PrivateDevice { user: name(whom), first: *first, code: code.clone() }
+        }
+        Happening::Opened { whom, path } => {
+            Object::PrivateOpen { user: name(whom), path: way(*path) }
+        }
+        Happening::Moved { whom, path } => {
+            Object::PrivatePath { user: name(whom), path: way(*path) }
+        }
+        Happening::Message { from, text } => Object::Message(Spoken {
+            from: name(from),
+            text: text.clone(),
+            at: time(now),
+            delayed: false,
+            private: true,
+            id: None,
+        }),
+        Happening::Sent { id, to } => Object::Sent { id: id.clone(), to: name(to) },
+        Happening::Arrived { id, to } => Object::Acknowledged { id: id.clone(), to: name(to) },
+        Happening::Unconfirmed { id, to, .. } => Object::Failed(Failed {
+            id: Some(id.clone()),
+            to: Some(name(to)),
+            condition: "unconfirmed",
+            text: private::unconfirmed(to, domain),
+            ..Failed::default()
+        }),
+        Happening::Closed { whom, why } => Object::PrivateClosed {
+            user: name(whom),
+            reason: condition::of_closing(*why),
+            text: private::closed(whom, *why, domain),
+        },
+        // What is left is a sentence.
+        other => Object::Notice { text: private::happening(other, domain).unwrap_or_default() },
+    }
+}
+
+fn way(path: Path) -> &'static str {
+    match path {
+        Path::Direct => "direct",
+        Path::Relay => "relay",
+    }
+}
+
 fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) -> Option<Given> {
     let given = Given { command, ..Given::default() };
     Some(match answer {
         // The session tells what becomes of a message, and how a login or logout ends.
-        Answer::Done if matches!(command, "message" | "logout") => return None,
+        Answer::Done if matches!(command, "message" | "private" | "stopprivate" | "logout") => {
+            return None;
+        }
         Answer::Login(_) | Answer::Quit => return None,
         Answer::Done => given,
         Answer::Words(words) => Given { text: Some(words.clone()), ..given },
@@ -181,6 +260,11 @@ fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) 
         }
         Answer::Contacts(contacts) => Given {
             contacts: Some(contacts.iter().map(|one| standing(one, domain)).collect()),
+            ..given
+        },
+        Answer::Fingerprints { of, fingerprints } => Given {
+            with: Some(name(of, domain)),
+            fingerprints: Some(fingerprints.iter().map(compared).collect()),
             ..given
         },
         Answer::Messages { with, messages } => Given {
@@ -205,6 +289,10 @@ fn standing(contact: &Contact, domain: &str) -> Standing {
         asked: contact.asked,
         asks: contact.asks,
     }
+}
+
+fn compared(one: &Fingerprint) -> Compared {
+    Compared { device: one.device.clone(), code: one.code.clone(), changed: one.changed }
 }
 
 fn message(message: &Message, domain: &str, now: SystemTime) -> Spoken {

@@ -10,6 +10,7 @@ mod face;
 mod input;
 mod json;
 mod login;
+pub mod private;
 pub mod render;
 mod said;
 mod screen;
@@ -21,7 +22,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use whoelse_client::{Begin, Client, Config, ConnectError, Events, Fingerprint, Password};
+use whoelse_client::{Begin, Client, Config, ConnectError, Fingerprint, Password};
+use whoelse_p2p::{PrivateChats, Told, ToldEvents};
 
 use crate::commands::{self, Answer, Obeyed, Seat};
 use crate::{admin, cli};
@@ -37,8 +39,8 @@ const PASSWORD: &str = "WHOELSE_PASSWORD";
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// And how long in all, with one.
 const SETTLE: Duration = Duration::from_secs(10);
-/// How long the last lines may take to appear.
-const LAST_LINES: Duration = Duration::from_secs(2);
+/// How long the goodbyes of private chats may take, and the last lines to appear.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// Runs the client until the user ends it.
 pub fn run(options: cli::Client) -> ExitCode {
@@ -60,6 +62,7 @@ pub fn run(options: cli::Client) -> ExitCode {
 
 async fn chat(options: cli::Client) -> ExitCode {
     let objects = options.json;
+    let relaying = options.private_relay.unwrap_or_default();
     let (config, given) = match settings(options) {
         Ok(settings) => settings,
         Err(mistake) => {
@@ -68,15 +71,17 @@ async fn chat(options: cli::Client) -> ExitCode {
         }
     };
     let server = config.address();
+    let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
     let (client, events) = Client::start(config);
+    let (private, told) = PrivateChats::start(client.clone(), events, settings);
     let (input, face) = match open(objects, client.domain()) {
         Ok(opened) => opened,
         Err(why) => return fail(&format!("cannot use this terminal: {why}")),
     };
-    let telling = tell(events, face.clone());
+    let telling = tell(told, face.clone());
     let screen = face.screen.clone();
-    let terminal = Terminal { client, input, face, given };
-    // Either way the handle is dropped, which closes the session politely.
+    let terminal = Terminal { client, private, input, face, given };
+    // Either way the handles are dropped, which closes the session and its private chats politely.
     let ended = tokio::select! {
         ended = terminal.run(server) => ended,
         () = stopped() => Ok(()),
@@ -127,6 +132,7 @@ fn settings(options: cli::Client) -> Result<(Config, Given), String> {
     };
     config.state = options.state_dir.or_else(state_directory);
     config.verdicts = options.json;
+    config.extensions = whoelse_p2p::EXTENSIONS;
     Ok((config, Given { user, password }))
 }
 
@@ -154,10 +160,13 @@ fn open(objects: bool, domain: &str) -> std::io::Result<(Input, Face)> {
 }
 
 /// Tells what arrives, until the session's task has ended.
-fn tell(mut events: Events, face: Face) -> JoinHandle<()> {
+fn tell(mut events: ToldEvents, face: Face) -> JoinHandle<()> {
     tokio::spawn(async move {
-        while let Some(event) = events.next().await {
-            face.tell(&Said::Event(&event));
+        while let Some(told) = events.next().await {
+            face.tell(&match &told {
+                Told::Session(event) => Said::Event(event),
+                Told::Private(happening) => Said::Private(happening),
+            });
         }
     })
 }
@@ -165,6 +174,7 @@ fn tell(mut events: Events, face: Face) -> JoinHandle<()> {
 /// The person at the keyboard, or the script.
 struct Terminal {
     client: Client,
+    private: PrivateChats,
     input: Input,
     face: Face,
     given: Given,
@@ -309,7 +319,7 @@ impl Terminal {
     /// Does what a line says, and meanwhile takes what is typed: a command may have to wait for
     /// the connection, and the way out must not.
     async fn obey(&mut self, line: &str) -> Done {
-        let seat = Seat { client: &self.client };
+        let seat = Seat { client: &self.client, private: &self.private };
         let is_object = self.face.objects && line.trim_start().starts_with('{');
         let command = async {
             match is_object {

@@ -11,7 +11,7 @@ use whoelse_client::{
 use whoelse_xmpp::BareJid;
 
 use super::said::Said;
-use super::text;
+use super::{private, text};
 use crate::commands::Answer;
 
 /// A person's name: the localpart for somebody of the own domain, else the whole address.
@@ -27,6 +27,7 @@ pub fn said(said: &Said<'_>, domain: &str) -> Vec<String> {
     match said {
         Said::Connected { .. } => Vec::new(),
         Said::Event(it) => event(it, domain).into_iter().collect(),
+        Said::Private(it) => private::happening(it, domain).into_iter().collect(),
         Said::Prompt(prompt) => vec![prompt.trim_end().to_owned()],
         Said::Answer { answer, .. } => self::answer(answer, domain),
         Said::Failed { words, .. } | Said::Words(words) => vec![words.clone()],
@@ -56,6 +57,9 @@ fn answer(answer: &Answer, domain: &str) -> Vec<String> {
         }
         Answer::Messages { messages, .. } => {
             messages.iter().map(|one| message(one, domain)).collect()
+        }
+        Answer::Fingerprints { of, fingerprints } => {
+            private::fingerprints(of, fingerprints, domain)
         }
         Answer::Help(entries) => {
             // One entry is not a table.

@@ -1,6 +1,7 @@
 //! Everything that the client ever says, before it is put into words or objects.
 
 use whoelse_client::Event;
+use whoelse_p2p::Happening;
 
 use crate::commands::{Answer, Fault, Obeyed};
 
@@ -14,6 +15,8 @@ pub enum Said<'a> {
     },
     /// Something happened.
     Event(&'a Event),
+    /// Something happened in a private chat.
+    Private(&'a Happening),
     /// Something is asked, and the next line is the answer.
     Prompt(&'static str),
     /// A command did what it was asked to.
