@@ -51,6 +51,9 @@ impl Tls {
     /// Reads a certificate chain and its key, both PEM.
     pub fn open(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
+        // We name it everywhere. With two providers linked, a library that asked for the default
+        // and found none would panic. Fails where there is one already, which does as well.
+        let _ = aws_lc_rs::default_provider().install_default();
         let shown = Shown::read(&provider, certificate, key)?;
         Ok(Tls {
             provider,

@@ -28,7 +28,6 @@ const LICENCES: &[&str] = &[
 
 /// Crates that must not come in by any way, and why.
 const BANNED: &[(&str, &str)] = &[
-    ("ring", "aws-lc-rs is the one provider; with two and none installed rustls panics"),
     ("openssl-sys", "rustls is the one TLS"),
     ("native-tls", "rustls is the one TLS"),
     ("sqlx-mysql", "SQLite and PostgreSQL are the databases"),
@@ -70,6 +69,25 @@ fn every_dependency_has_a_licence_that_fits() {
 fn every_dependency_comes_from_the_public_registry() {
     for (name, _) in packages() {
         assert!(!name.contains("://"), "{name}");
+    }
+}
+
+/// aws-lc-rs is the one provider. The relay's library brings `ring` along beside it, and nothing
+/// else does: without private chats it is not there at all. That nobody uses it, `house.rs` looks
+/// after.
+#[test]
+fn ring_comes_in_with_private_chats_alone() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "-p", "whoelse", "--no-default-features", "--locked", "--prefix", "none"])
+        .args(["--edges", "normal,build", "--format", "{p}"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().any(|line| line.starts_with("aws-lc-rs ")));
+    for banned in ["ring ", "iroh"] {
+        assert!(!text.lines().any(|line| line.starts_with(banned)), "{banned}comes in");
     }
 }
 

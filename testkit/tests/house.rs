@@ -100,6 +100,24 @@ fn statements_are_made_of_our_own_words_alone() {
     }
 }
 
+/// With two providers in the program and none named, rustls panics. aws-lc-rs is named everywhere.
+#[test]
+fn every_use_of_tls_names_its_provider() {
+    let folders = fs::read_dir(root()).unwrap().filter_map(Result::ok).map(|entry| entry.path());
+    let folders = folders.filter(|path| path.is_dir() && !path.ends_with("target"));
+    // In two halves, or this file would be found.
+    let unnamed = ["Config::", "builder()"].concat();
+    let other = ["ring::", "default_provider"].concat();
+    for file in folders.flat_map(|folder| rust_files(&folder)) {
+        let text = fs::read_to_string(&file).unwrap();
+        for kind in ["Client", "Server"] {
+            let said = text.contains(&format!("{kind}{unnamed}"));
+            assert!(!said, "{} names no provider for its {kind}Config", file.display());
+        }
+        assert!(!text.contains(&other), "{} uses ring", file.display());
+    }
+}
+
 #[test]
 fn every_file_begins_with_what_it_is_for() {
     let folders = fs::read_dir(root()).unwrap().filter_map(Result::ok).map(|entry| entry.path());
