@@ -40,9 +40,15 @@ pub fn keep(stanza: &Stanza) -> Keep {
 /// Whether a message that is kept nowhere and that nobody takes comes back to its sender.
 ///
 /// RFC 6121, 8.5.2.2.1: what is not stored is answered `service-unavailable`. Chat states,
-/// receipts and their like are let go instead (XEP-0160, 3): nobody has written them.
+/// receipts and their like are let go instead (XEP-0160, 3): nobody has written them. Somebody does
+/// wait for an answer to a session that is proposed (XEP-0353), and need not wait for nobody.
 pub fn comes_back(stanza: &Stanza) -> bool {
-    is_conversation(stanza) && has_content(stanza)
+    is_conversation(stanza) && (has_content(stanza) || proposes(stanza))
+}
+
+/// Whether a message proposes a session, which rings a device (XEP-0353, 3.1).
+fn proposes(stanza: &Stanza) -> bool {
+    stanza.has("propose", ns::JINGLE_MESSAGE)
 }
 
 /// A message of type chat or normal; a type that nobody knows is normal (RFC 6121, 5.2.2).
@@ -124,11 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_person_wrote_comes_back() {
+    fn only_what_a_person_wrote_or_proposed_comes_back() {
         for content in CONTENTS {
             assert!(comes_back(&message("chat", &with_hints(content, &["no-store"]))), "{content}");
         }
         assert!(!comes_back(&message("chat", STATE)));
+        for (word, back) in [("propose", true), ("proceed", false), ("retract", false)] {
+            let said = message("chat", &format!("<{word} xmlns='urn:xmpp:jingle-message:0'/>"));
+            assert_eq!((comes_back(&said), keep(&said)), (back, Keep::Never), "{word}");
+        }
         for type_ in ["error", "headline", "groupchat"] {
             assert!(!comes_back(&message(type_, CONTENTS[0])), "{type_}");
         }
