@@ -23,6 +23,7 @@ pub mod login;
 pub mod node;
 pub mod numbers;
 pub mod presence;
+pub mod relay;
 mod rewriting;
 pub mod roster;
 pub mod router;

@@ -165,6 +165,10 @@ impl Node {
         let gone = match until {
             Some(until) => {
                 self.guard.block(&key, until, self.clock.now());
+                // Who is not in memory may still have a private chat open.
+                if let Ok(Some(account)) = self.account_named(localpart).await {
+                    self.end_relaying(account.id);
+                }
                 Vec::new()
             }
             None => self.guard.unblock(&key),

@@ -18,6 +18,7 @@ use crate::guard::{Count, Guard};
 use crate::keeper::Keeper;
 use crate::kit::{BoxFuture, Feature, Wiring};
 use crate::numbers::{Census, Numbers};
+use crate::relay::{Relay, Tokens};
 use crate::session::Session;
 use crate::settings::{Contacts, Limits, Settings};
 
@@ -45,6 +46,10 @@ pub struct Node {
     pub reload: OnceLock<Reload>,
     /// How a backup is made and restored; set by whoever has a data directory.
     pub upkeep: OnceLock<Upkeep>,
+    /// What private chats are offered, where there is something; set by whoever has sockets.
+    pub relay: OnceLock<Arc<dyn Relay>>,
+    /// By what the relay knows whom to let in.
+    pub tokens: Tokens,
     accounts: Accounts,
     served: ArcSwap<Served>,
     /// Accounts with an available session. Held for a look or a change, never across an await;
@@ -146,6 +151,7 @@ impl Node {
         let admins = served.keys_of(&settings.admins);
         let secret = installation_secret(&store, "login").await?;
         let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
+        let tokens = Tokens::new(&installation_secret(&store, "relay").await?);
         let guard = Guard::default();
         let rows = store.throttle_load_all(clock.now().0).await?;
         guard.restore(rows.into_iter().map(|(key, row)| (key, Count::from(row))));
@@ -165,6 +171,8 @@ impl Node {
             numbers: Numbers::default(),
             reload: OnceLock::new(),
             upkeep: OnceLock::new(),
+            relay: OnceLock::new(),
+            tokens,
             accounts,
             served: ArcSwap::from_pointee(served),
             online: RwLock::default(),
@@ -239,6 +247,14 @@ impl Node {
         self.accounts.keep_idle(settings.limits.idle_accounts);
         self.admins.store(Arc::new(self.served.load().keys_of(&settings.admins)));
         self.settings.store(Arc::new(settings));
+    }
+
+    /// The namespaces that service discovery names for the server, sorted.
+    pub fn disco(&self) -> Vec<&'static str> {
+        let wiring = &self.wiring;
+        let mut all: Vec<_> = wiring.disco().iter().copied().chain(wiring.disco_of(self)).collect();
+        all.sort_unstable();
+        all
     }
 
     // --- the domain ---

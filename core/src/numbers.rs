@@ -27,6 +27,12 @@ pub struct Numbers {
     pub connected: Tally,
     /// Connections that ended, by what they were (negotiating, or with a session) and why.
     pub disconnected: Tally,
+    /// Requests for a private chat that were passed on.
+    pub introductions: Counter,
+    /// Tokens for the relay that people were given.
+    pub relay_tokens: Counter,
+    /// Connections that the relay did not admit, and why; the first word says nothing.
+    pub relay_refused: Tally,
     /// Handshakes that failed or took too long.
     pub handshakes_failed: Counter,
     /// Times that accepting paused for want of a descriptor.

@@ -272,6 +272,7 @@ impl Node {
     pub(crate) fn bury(self: &Arc<Node>, account: &Arc<Account>) {
         account.mark_removed();
         self.forget_account(account.jid());
+        self.end_relaying(account.id);
         for session in account.sessions() {
             session.order_end(StreamError {
                 condition: StreamCondition::NotAuthorized,

@@ -43,6 +43,15 @@ pub enum Broadcast {
     Administrators,
 }
 
+/// Whether private chats are relayed whose two ends cannot reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relaying {
+    /// Where nothing direct works; what is relayed is encrypted from end to end.
+    Auto,
+    /// Never: who has no direct path has no private chat.
+    Never,
+}
+
 /// The settings of a running server.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -62,6 +71,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long messages are kept after they were delivered; `None`: until they are delivered.
     pub history: Option<Duration>,
+    /// Whether private chats are relayed (`[private] relay`).
+    pub relay: Relaying,
     /// Names of features that are switched off.
     pub features_off: HashSet<String>,
     /// Bounds.
@@ -116,6 +127,13 @@ pub struct Limits {
     /// To how many addresses a session remembers that it has sent its presence directly; past it
     /// the next one is refused.
     pub directed_presences: usize,
+    /// Bytes a second that one connection may send through the relay, eight times as many at once:
+    /// a conversation and a picture now and then, not somebody's backup.
+    pub relay_rate: u32,
+    /// Connections to the relay, in all; and as many are told their public addresses.
+    pub relay_clients: usize,
+    /// Connections of one account to the relay: more private chats than a person has at a time.
+    pub relay_per_account: usize,
 }
 
 impl Default for Limits {
@@ -142,6 +160,9 @@ impl Default for Limits {
             roster_requests: 200,
             roster_request_bytes: 4 << 10,
             directed_presences: 1_000,
+            relay_rate: 128 << 10,
+            relay_clients: 1_000,
+            relay_per_account: 16,
         }
     }
 }
@@ -158,6 +179,7 @@ impl Default for Settings {
             block_duration: Duration::from_secs(60),
             idle_timeout: Duration::ZERO,
             history: Some(Duration::from_secs(365 * 86_400)),
+            relay: Relaying::Auto,
             features_off: HashSet::new(),
             limits: Limits::default(),
         }

@@ -4,7 +4,8 @@
 //! Only the server's own. What clients say of themselves travels in their presence untouched; the
 //! server remembers none of it, so nobody can poison what it would remember (security row 30).
 
-use whoelse_core::kit::{Feature, Wiring};
+use whoelse_core::Node;
+use whoelse_core::kit::Feature;
 use whoelse_xmpp::ns;
 use whoelse_xmpp::payload::encode;
 use whoelse_xmpp::payload::xmpp_parsers::caps::{Caps, compute_disco, hash_caps};
@@ -24,17 +25,17 @@ pub const FEATURE: Feature = Feature {
 /// Which program this is.
 const NODE: &str = env!("CARGO_PKG_REPOSITORY");
 
-fn offer(wiring: &Wiring) -> Vec<u8> {
-    caps(&discovery::of_server(wiring)).map(|caps| encode(&caps)).unwrap_or_default()
+fn offer(node: &Node) -> Vec<u8> {
+    caps(&discovery::of_server(&node.disco())).map(|caps| encode(&caps)).unwrap_or_default()
 }
 
 /// Whether a node of service discovery is that of the capabilities we offer now (6.2).
-pub(crate) fn is_offered(wiring: &Wiring, node: &str) -> bool {
+pub(crate) fn is_offered(disco: &[&str], node: &str) -> bool {
     let Some(asked) = node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#')) else {
         return false;
     };
-    wiring.disco().contains(&ns::CAPS)
-        && caps(&discovery::of_server(wiring)).is_some_and(|caps| encode_ver(&caps) == asked)
+    disco.contains(&ns::CAPS)
+        && caps(&discovery::of_server(disco)).is_some_and(|caps| encode_ver(&caps) == asked)
 }
 
 /// XEP-0115, 5.1: SHA-1, which everybody must know (9.1). It identifies and protects nothing.
@@ -52,6 +53,7 @@ fn encode_ver(caps: &Caps) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use whoelse_core::kit::Wiring;
 
     fn ver(query: &str) -> String {
         let info: DiscoInfoResult = xso::from_bytes(query.as_bytes()).unwrap();
@@ -92,8 +94,8 @@ mod tests {
 
     #[test]
     fn another_feature_is_another_hash() {
-        let all = discovery::of_server(&wired(&[]));
-        let some = discovery::of_server(&wired(&["ping"]));
+        let all = discovery::of_server(wired(&[]).disco());
+        let some = discovery::of_server(wired(&["ping"]).disco());
 
         assert_ne!(caps(&all).unwrap().ver, caps(&some).unwrap().ver);
     }
@@ -101,13 +103,13 @@ mod tests {
     #[test]
     fn only_the_hash_of_now_is_a_node() {
         let wiring = wired(&[]);
-        let ver = encode_ver(&caps(&discovery::of_server(&wiring)).unwrap());
+        let ver = encode_ver(&caps(&discovery::of_server(wiring.disco())).unwrap());
 
-        assert!(is_offered(&wiring, &format!("{NODE}#{ver}")));
+        assert!(is_offered(wiring.disco(), &format!("{NODE}#{ver}")));
         for node in [NODE.to_owned(), format!("{NODE}#"), format!("{NODE}#x{ver}"), ver.clone()] {
-            assert!(!is_offered(&wiring, &node), "{node}");
+            assert!(!is_offered(wiring.disco(), &node), "{node}");
         }
-        assert!(!is_offered(&wired(&["capabilities"]), &format!("{NODE}#{ver}")));
+        assert!(!is_offered(wired(&["capabilities"]).disco(), &format!("{NODE}#{ver}")));
     }
 
     fn wired(off: &[&str]) -> Wiring {

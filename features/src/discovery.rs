@@ -2,7 +2,7 @@
 //!
 //! The features say their namespaces themselves; the answers are derived from what is wired.
 
-use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Reply, Target, Wiring};
+use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Reply, Target};
 use whoelse_xmpp::payload::xmpp_parsers::disco::{
     DiscoInfoQuery, DiscoInfoResult, DiscoItemsQuery, Identity,
 };
@@ -25,9 +25,9 @@ pub const FEATURE: Feature = Feature {
 async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
     may_ask(&cx)?;
     let mut answer = Element::new("query").xmlns(ns::DISCO_INFO);
-    let is_caps = |node: &String| capabilities::is_offered(&cx.node.wiring, node);
+    let is_caps = |node: &String| capabilities::is_offered(&cx.node.disco(), node);
     if cx.target == Target::Server && query.node.as_ref().is_none_or(is_caps) {
-        return Ok(Reply::of(&DiscoInfoResult { node: query.node, ..of_server(&cx.node.wiring) }));
+        return Ok(Reply::of(&DiscoInfoResult { node: query.node, ..of_server(&cx.node.disco()) }));
     }
     if let Some(node) = &query.node {
         answer = answer.attr("node", node);
@@ -54,7 +54,7 @@ async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
 }
 
 /// What the server says of itself: also what its capabilities are the hash of.
-pub(crate) fn of_server(wiring: &Wiring) -> DiscoInfoResult {
+pub(crate) fn of_server(disco: &[&str]) -> DiscoInfoResult {
     DiscoInfoResult {
         node: None,
         identities: vec![Identity {
@@ -63,7 +63,7 @@ pub(crate) fn of_server(wiring: &Wiring) -> DiscoInfoResult {
             lang: None,
             name: Some("whoelse".to_owned()),
         }],
-        features: wiring.disco().iter().map(|&feature| feature.to_owned()).collect(),
+        features: disco.iter().map(|&feature| feature.to_owned()).collect(),
         extensions: Vec::new(),
     }
 }

@@ -18,10 +18,12 @@ pub mod discovery;
 pub mod forgeries;
 mod form;
 pub mod hints;
+pub mod introductions;
 pub mod last_activity;
 pub mod offline;
 pub mod ping;
 pub mod registration;
+pub mod relay;
 pub mod roster;
 pub mod seen;
 pub mod session;
@@ -53,6 +55,8 @@ pub const ALL: &[Feature] = &[
     whoelse::FEATURE,
     seen::FEATURE,
     broadcast::FEATURE,
+    introductions::FEATURE,
+    relay::FEATURE,
     admin::FEATURE,
 ];
 

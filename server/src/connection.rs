@@ -8,17 +8,24 @@
 //! is open, a small task takes over and stays.
 
 mod driver;
+#[cfg(feature = "relay")]
+mod first_byte;
 mod io;
 mod negotiation;
 
 pub use io::Io;
 
 use crate::gate::{Gate, Permit};
+#[cfg(feature = "relay")]
+use crate::relay::Relay;
 use crate::tls::{OwnFiles, Tls};
 use arc_swap::{ArcSwap, ArcSwapOption};
+#[cfg(feature = "relay")]
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use whoelse_core::guard::Place;
 use whoelse_core::settings::{Registration, Settings};
@@ -65,6 +72,9 @@ pub struct Connections {
     node: Arc<Node>,
     tls: Option<Certificate>,
     gate: Arc<Gate>,
+    /// Set once the listeners are known, where private chats are offered something.
+    #[cfg(feature = "relay")]
+    relay: std::sync::OnceLock<Arc<Relay>>,
     /// Made anew when the domain gets another name, or another mechanism can be offered.
     streams: ArcSwap<Streams>,
     closing: watch::Sender<bool>,
@@ -102,6 +112,8 @@ impl Connections {
             gate: Gate::new(limits.half_open, limits.half_open_per_place),
             streams: ArcSwap::from_pointee(Streams::of(&node)),
             tls,
+            #[cfg(feature = "relay")]
+            relay: std::sync::OnceLock::new(),
             closing: watch::Sender::new(false),
             running: AtomicUsize::new(0),
             nobody: Notify::new(),
@@ -143,32 +155,89 @@ impl Connections {
     pub(crate) fn settings_changed(&self) {
         let limits = self.node.settings().limits.clone();
         self.gate.set(limits.half_open, limits.half_open_per_place);
+        #[cfg(feature = "relay")]
+        if let Some(relay) = self.relay.get() {
+            relay.settings_changed(&self.node.settings());
+        }
         self.streams.store(Arc::new(Streams::of(&self.node)));
     }
 
     /// Drives a connection, unless too many are half open. Returns at once.
     pub fn welcome<S: Io>(self: &Arc<Connections>, io: S, door: Door, peer: Peer) {
-        if self.is_closing() {
+        if let Some(arrived) = self.let_in(door, peer) {
+            tokio::spawn(negotiation::run(arrived, io));
+        }
+    }
+
+    /// The same for a socket, on which somebody may come who looks for the relay.
+    pub(crate) fn welcome_socket(
+        self: &Arc<Connections>,
+        socket: TcpStream,
+        door: Door,
+        peer: Peer,
+    ) {
+        #[cfg(feature = "relay")]
+        if door == Door::StartTls
+            && let Some(relay) = self.relay.get().filter(|relay| relay.is_allowed())
+        {
+            if let Some(arrived) = self.let_in(door, peer) {
+                tokio::spawn(first_byte::run(arrived, relay.clone(), socket));
+            }
             return;
         }
-        let permit = match door {
-            Door::StartTls | Door::DirectTls => match self.gate.enter(&peer.place) {
-                Some(permit) => Some(permit),
-                None => {
+        self.welcome(socket, door, peer);
+    }
+
+    fn let_in(self: &Arc<Connections>, door: Door, peer: Peer) -> Option<Arrived> {
+        if self.is_closing() {
+            return None;
+        }
+        let half_open = match door {
+            Door::StartTls | Door::DirectTls => {
+                let permit = self.gate.enter(&peer.place);
+                if permit.is_none() {
                     tracing::debug!(address = %peer.address, "too_many_half_open");
-                    return;
+                    return None;
                 }
-            },
+                permit
+            }
             Door::Pipe | Door::Admin => None,
         };
         self.node.numbers.connected.one("door", door.name());
         tracing::info!(address = %peer.address, "connected");
-        tokio::spawn(negotiation::run(self.begin(), io, door, peer, permit));
+        let deadline = self.node.clock.now().after(self.node.settings().limits.negotiation);
+        Some(Arrived { running: self.begin(), door, peer, half_open, deadline })
+    }
+
+    /// Offers private chats a relay at these listeners, and discovery beside them. Returns what
+    /// the operator should know.
+    #[cfg(feature = "relay")]
+    pub(crate) fn offer_relay(&self, listeners: &[SocketAddr]) -> Vec<String> {
+        let Some(certificate) = &self.tls else { return Vec::new() };
+        let (relay, notes) = Relay::start(&self.node, &certificate.tls, listeners);
+        // The node is ours alone, and this its one relay.
+        let _ = self.node.relay.set(relay.clone());
+        let _ = self.relay.set(relay);
+        // What is offered stands among the stream features.
+        self.settings_changed();
+        notes
+    }
+
+    /// Ends what is relayed and discovered. Waits a moment for what is on its way.
+    pub(crate) async fn end_relay(&self) {
+        #[cfg(feature = "relay")]
+        if let Some(relay) = self.relay.get() {
+            relay.end_all().await;
+        }
     }
 
     /// Tells every client that the server goes away. Sessions end, negotiations break off.
     pub fn close(&self) {
         self.closing.send_replace(true);
+        #[cfg(feature = "relay")]
+        if let Some(relay) = self.relay.get() {
+            relay.close();
+        }
         let text = Some("the server is shutting down".to_owned());
         self.node.end_all(whoelse_xmpp::StreamCondition::SystemShutdown, text);
     }
@@ -247,7 +316,7 @@ impl Streams {
                 Registration::Open => stream::Registration::Open,
                 Registration::Closed => stream::Registration::Closed,
             };
-            config.offers = node.wiring.offers(&node.settings());
+            config.offers = node.wiring.offers(node);
             config.idle_seconds = idle_seconds;
             Arc::new(config)
         };
@@ -298,6 +367,16 @@ async fn until<F: Future>(node: &Node, deadline: Time, work: F) -> Option<F::Out
         output = work => Some(output),
         () = node.clock.sleep_until(deadline) => None,
     }
+}
+
+/// A connection that was let in and has said nothing yet.
+struct Arrived {
+    running: Running,
+    door: Door,
+    peer: Peer,
+    half_open: HalfOpen,
+    /// Until when it must be more than half open.
+    deadline: Time,
 }
 
 /// Kept by a connection until its session is open.

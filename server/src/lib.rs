@@ -18,6 +18,8 @@ mod listen;
 mod metrics;
 mod process;
 mod pulse;
+#[cfg(feature = "relay")]
+mod relay;
 mod reload;
 mod renewal;
 mod server;

@@ -118,7 +118,7 @@ fn welcome(connections: &Arc<Connections>, socket: TcpStream, door: Door, addres
     let _ = socket.set_nodelay(true);
     let _ = keep_alive(&socket);
     let peer = Peer { place: Place::of(address.ip()), address: address.to_string() };
-    connections.welcome(socket, door, peer);
+    connections.welcome_socket(socket, door, peer);
 }
 
 fn keep_alive(socket: &TcpStream) -> rustix::io::Result<()> {

@@ -59,6 +59,7 @@ impl Collector for Page {
         self.people(&mut out)?;
         self.connections(&mut out)?;
         self.traffic(&mut out)?;
+        self.private_chats(&mut out)?;
         self.keeper(&mut out)?;
         process(&mut out)
     }
@@ -157,6 +158,27 @@ impl Page {
              its condition as the reason.",
             ["stage", "reason"],
             numbers.disconnected.get(),
+        )
+    }
+
+    fn private_chats(&self, out: &mut Out<'_>) -> fmt::Result {
+        let node = self.0.connections.node();
+        let numbers = &node.numbers;
+        let usage = node.relay_usage();
+        let help = "Requests for a private chat that were passed on.";
+        out.counter("whoelse_introductions", help, numbers.introductions.get())?;
+        let help = "Tokens for the relay that people were given.";
+        out.counter("whoelse_relay_tokens", help, numbers.relay_tokens.get())?;
+        let help = "Connections to the relay.";
+        out.gauge("whoelse_relay_connections", help, usage.connections)?;
+        let help = "Bytes that the relay has handed on; it cannot read them.";
+        out.counter("whoelse_relay_bytes", help, usage.bytes)?;
+        let refused = numbers.relay_refused.get().into_iter().map(|((_, why), n)| ([why], n));
+        out.counters(
+            "whoelse_relay_refused",
+            "Connections that the relay did not admit, and why.",
+            ["reason"],
+            &refused.collect::<Vec<_>>(),
         )
     }
 

@@ -193,6 +193,7 @@ fn differences(old: &Config, new: &Config) -> Reloaded {
         block_duration,
         idle_timeout,
         history,
+        relay,
         features_off,
         limits,
     } = settings;
@@ -206,6 +207,7 @@ fn differences(old: &Config, new: &Config) -> Reloaded {
     now("block_duration", *block_duration == was.block_duration);
     now("timeout", *idle_timeout == was.idle_timeout);
     now("history", *history == was.history);
+    now("private.relay", *relay == was.relay);
     found.changed.extend(limits_that_differ(&was.limits, limits));
 
     let mut later = |name: &str, same: bool| {

@@ -143,6 +143,8 @@ impl Server {
         }
 
         let addresses = local_addresses(&starttls);
+        #[cfg(feature = "relay")]
+        notes.extend(connections.offer_relay(&addresses));
         let direct_tls = local_addresses(&direct);
         let admin_socket = admin.path().to_owned();
         let metrics = local_addresses(&asked);
@@ -282,9 +284,12 @@ impl Server {
     async fn end(mut self, backup: Option<&Path>) -> Option<Result<String, String>> {
         self.connections.close();
         while self.accepting.join_next().await.is_some() {}
-        if tokio::time::timeout(GOING, self.connections.gone()).await.is_err() {
+        let going = async { tokio::join!(self.connections.gone(), self.connections.end_relay()) };
+        if tokio::time::timeout(GOING, going).await.is_err() {
             tracing::warn!("clients_did_not_go");
         }
+        // Whoever the relay was just letting in.
+        self.connections.end_relay().await;
         let mut restored = None;
         let stored = tokio::time::timeout(STORING, self.node().stop()).await.is_ok();
         if let (true, Some(backup)) = (stored, backup) {

@@ -17,6 +17,9 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
+#[cfg(feature = "relay")]
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +36,7 @@ pub struct Tls {
     provider: Arc<CryptoProvider>,
     /// The certificate and its key.
     files: ArcSwap<(PathBuf, PathBuf)>,
-    current: ArcSwap<Shown>,
+    current: Arc<ArcSwap<Shown>>,
 }
 
 /// One certificate and what is made of it.
@@ -45,6 +48,9 @@ struct Shown {
     end: Option<Time>,
     /// The certificate itself.
     own: CertificateDer<'static>,
+    /// It and its key.
+    #[cfg(feature = "relay")]
+    certified: Arc<CertifiedKey>,
 }
 
 impl Tls {
@@ -58,7 +64,7 @@ impl Tls {
         Ok(Tls {
             provider,
             files: ArcSwap::from_pointee((certificate.to_owned(), key.to_owned())),
-            current: ArcSwap::from_pointee(shown),
+            current: Arc::new(ArcSwap::from_pointee(shown)),
         })
     }
 
@@ -114,6 +120,40 @@ impl Tls {
     }
 }
 
+#[cfg(feature = "relay")]
+impl Tls {
+    /// For QUIC, which is TLS 1.3: each handshake with the certificate of that moment.
+    pub(crate) fn quic(&self, alpn: &[u8]) -> Result<ServerConfig, rustls::Error> {
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Present(self.current.clone())));
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.alpn_protocols = vec![alpn.to_vec()];
+        Ok(config)
+    }
+}
+
+/// The certificate that is shown at this moment.
+#[cfg(feature = "relay")]
+#[derive(Debug)]
+struct Present(Arc<ArcSwap<Shown>>);
+
+#[cfg(feature = "relay")]
+impl ResolvesServerCert for Present {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load().certified.clone())
+    }
+}
+
+#[cfg(feature = "relay")]
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shown").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
 impl Shown {
     fn read(
         provider: &Arc<CryptoProvider>,
@@ -124,10 +164,13 @@ impl Shown {
         let private = files::private_key(key)?;
         // `chain` has refused an empty file.
         let own = chain.first().map(|own| own.to_vec()).unwrap_or_default();
+        let unfit = |error| TlsError::unfit(certificate, key, &error);
+        let certified = CertifiedKey::from_der(chain, private, provider).map_err(unfit)?;
         let mut config = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-            .map_err(|error| TlsError::unfit(certificate, key, &error))?;
+            .map_err(unfit)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified.clone())));
         // RFC 9266, 4.2: on TLS 1.2 the exporter binds only with the extended master secret (RFC
         // 7627), which every TLS library has had since about 2016.
         config.require_ems = true;
@@ -145,6 +188,8 @@ impl Shown {
             fingerprint: Fingerprint::of(&own),
             end: validity::end(&own),
             own: own.into(),
+            #[cfg(feature = "relay")]
+            certified: Arc::new(certified),
         })
     }
 }

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod hints;
 pub mod last_activity;
 mod parser;
+pub mod relay;
 
 pub use xmpp_parsers;
 
@@ -80,6 +81,8 @@ payloads! {
     xmpp_parsers::carbons::Sent = "sent" in ns::CARBONS;
     xmpp_parsers::forwarding::Forwarded = "forwarded" in ns::FORWARD;
     last_activity::LastActivity = "query" in ns::LAST;
+    relay::Request = "relay" in ns::WHOELSE_RELAY;
+    relay::Offer = "relay" in ns::WHOELSE_RELAY;
     commands::Command = "command" in ns::COMMANDS;
 }
 

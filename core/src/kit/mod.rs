@@ -154,6 +154,7 @@ impl std::ops::Deref for AdminCx {
 type Handler = Box<dyn Fn(Cx, Stanza, Child) -> BoxFuture<'static, Answer> + Send + Sync>;
 type OutgoingTap = fn(&mut Passing<'_>) -> Flow;
 type OfferedIf = fn(&Settings) -> bool;
+type ThereIf = fn(&Node) -> bool;
 type Load =
     Box<dyn Fn(Store, i64) -> BoxFuture<'static, Result<Slot, whoelse_store::Error>> + Send + Sync>;
 
@@ -186,9 +187,10 @@ pub struct Wiring {
     started: Vec<taps::Periodic>,
     periodic: Vec<(Duration, taps::Periodic)>,
     offers: Vec<(OfferedIf, &'static str)>,
-    made_offers: Vec<fn(&Wiring) -> Vec<u8>>,
+    made_offers: Vec<fn(&Node) -> Vec<u8>>,
     commands: Vec<&'static Command>,
     disco: Vec<&'static str>,
+    disco_if: Vec<(ThereIf, &'static str)>,
     faults: Vec<String>,
 }
 
@@ -341,9 +343,14 @@ impl Wiring {
         self.offers.push((when, xml));
     }
 
-    /// Adds an element to the stream features after login that depends on what is wired.
-    pub fn offer_made(&mut self, make: fn(&Wiring) -> Vec<u8>) {
+    /// Adds an element to the stream features after login that depends on what there is.
+    pub fn offer_made(&mut self, make: fn(&Node) -> Vec<u8>) {
         self.made_offers.push(make);
+    }
+
+    /// Names a namespace in the server's service discovery, while the thing is there.
+    pub fn disco_if(&mut self, there: ThereIf, namespace: &'static str) {
+        self.disco_if.push((there, namespace));
     }
 
     /// Adds an ad-hoc command (XEP-0050).
@@ -364,11 +371,20 @@ impl Wiring {
         &self.disco
     }
 
+    /// Those it names for the server alone, where the thing is there.
+    pub(crate) fn disco_of<'a>(
+        &'a self,
+        node: &'a Node,
+    ) -> impl Iterator<Item = &'static str> + 'a {
+        self.disco_if.iter().filter(|(there, _)| there(node)).map(|(_, namespace)| *namespace)
+    }
+
     /// The stream features after login, encoded.
-    pub fn offers(&self, settings: &Settings) -> Vec<u8> {
-        let offers = self.offers.iter().filter(|(when, _)| when(settings));
+    pub fn offers(&self, node: &Node) -> Vec<u8> {
+        let settings = node.settings();
+        let offers = self.offers.iter().filter(|(when, _)| when(&settings));
         let mut offers: Vec<u8> = offers.flat_map(|(_, xml)| xml.bytes()).collect();
-        offers.extend(self.made_offers.iter().flat_map(|make| make(self)));
+        offers.extend(self.made_offers.iter().flat_map(|make| make(node)));
         offers
     }
 

@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use whoelse_core::settings::{Broadcast, Contacts, Limits, Registration, Sessions, Settings};
+use whoelse_core::settings::{
+    Broadcast, Contacts, Limits, Registration, Relaying, Sessions, Settings,
+};
 use whoelse_store::PostgresUrl;
 
 /// Why there is no configuration. The text is a whole sentence, with the file and the line.
@@ -79,9 +81,17 @@ pub(super) struct File {
     timeout: Option<Span>,
     history: Option<Kept>,
     features_off: Option<Vec<String>>,
+    private: Option<FilePrivate>,
     metrics: Option<FileMetrics>,
     log: Option<FileLog>,
     limits: Option<FileLimits>,
+}
+
+/// The table `[private]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilePrivate {
+    relay: Option<String>,
 }
 
 /// The table `[metrics]`.
@@ -125,6 +135,9 @@ struct FileLimits {
     roster_requests: Option<usize>,
     roster_request_bytes: Option<Size>,
     directed_presences: Option<usize>,
+    relay_rate: Option<Size>,
+    relay_clients: Option<usize>,
+    relay_per_account: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -195,6 +208,11 @@ impl File {
             block_duration: block,
             idle_timeout: seconds("timeout", self.timeout, 0, 0..=604_800)?,
             history: self.history.map_or(Settings::default().history, |history| history.0),
+            relay: one_of(
+                "private.relay",
+                self.private.unwrap_or_default().relay.as_deref().unwrap_or("auto"),
+                &[("auto", Relaying::Auto), ("never", Relaying::Never)],
+            )?,
             features_off: self.features_off.unwrap_or_default().into_iter().collect(),
             limits: limits(self.limits.unwrap_or_default())?,
             ..Settings::default()
@@ -322,6 +340,11 @@ fn limits(file: FileLimits) -> Result<Limits, String> {
             return Err(format!("limits.{key} must be {most} bytes or less, not {bytes}"));
         }
     }
+    // The least is a few packets a second, with which a conversation still gets on.
+    if let Some(rate) = size("relay_rate", file.relay_rate, 4 << 10)? {
+        limits.relay_rate = u32::try_from(rate)
+            .map_err(|_| format!("limits.relay_rate must be under 4 GiB, not {rate} bytes"))?;
+    }
     for (key, given, limit) in [
         ("resumption", file.resumption, &mut limits.resumption),
         ("ack_wait", file.ack_wait, &mut limits.ack_wait),
@@ -343,6 +366,8 @@ fn limits(file: FileLimits) -> Result<Limits, String> {
         ("roster_name", file.roster_name, &mut limits.roster_name),
         ("roster_requests", file.roster_requests, &mut limits.roster_requests),
         ("directed_presences", file.directed_presences, &mut limits.directed_presences),
+        ("relay_clients", file.relay_clients, &mut limits.relay_clients),
+        ("relay_per_account", file.relay_per_account, &mut limits.relay_per_account),
     ] {
         match given {
             Some(0) => return Err(format!("limits.{key} must be 1 or more")),

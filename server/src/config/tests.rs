@@ -56,7 +56,9 @@ fn the_example_holds_every_setting_with_its_default() {
 
     assert_eq!(format!("{example:?}"), format!("{nothing_said:?}"));
     assert_eq!(example.check(), []);
-    for (table, least) in [("", 21), ("[limits]", 21), ("[metrics]", 2), ("[log]", 2)] {
+    for (table, least) in
+        [("", 22), ("[limits]", 24), ("[private]", 1), ("[metrics]", 2), ("[log]", 2)]
+    {
         let keys = file::known_keys(table);
         assert_eq!(keys.len(), least, "{keys:?}");
         for key in keys {
@@ -136,7 +138,8 @@ fn every_limit_can_be_set() {
          undelivered_messages = 8\nundelivered_bytes = 9000000\nrequest = 10\nprobe = 11\n\
          idle_accounts = 12\nblocks = 13\nroster_contacts = 14\nroster_bytes = 1500\n\
          roster_groups = 16\nroster_name = 17\nroster_requests = 18\n\
-         roster_request_bytes = 1900\ndirected_presences = 20\n",
+         roster_request_bytes = 1900\ndirected_presences = 20\nrelay_rate = 21000\n\
+         relay_clients = 22\nrelay_per_account = 23\n",
     );
     let Limits {
         session_bytes,
@@ -160,6 +163,9 @@ fn every_limit_can_be_set() {
         roster_requests,
         roster_request_bytes,
         directed_presences,
+        relay_rate,
+        relay_clients,
+        relay_per_account,
     } = config.unwrap().settings.limits;
 
     let sizes = [session_bytes as u64, undelivered_bytes];
@@ -172,6 +178,7 @@ fn every_limit_can_be_set() {
     let rosters = [roster_contacts, roster_bytes, roster_groups, roster_name];
     assert_eq!(rosters, [14, 1500, 16, 17]);
     assert_eq!([roster_requests, roster_request_bytes, directed_presences], [18, 1900, 20]);
+    assert_eq!((relay_rate, relay_clients, relay_per_account), (21_000, 22, 23));
 }
 
 #[test]
@@ -214,6 +221,10 @@ fn every_bad_value_is_refused_by_the_name_of_its_setting() {
         ("registration = \"invite\"", "not available in this version"),
         ("registration = \"yes\"", "registration must be \"open\" or \"closed\", not \"yes\""),
         ("sessions = \"two\"", "sessions must be \"one\" or \"many\", not \"two\""),
+        (
+            "[private]\nrelay = \"only\"",
+            "private.relay must be \"auto\" or \"never\", not \"only\"",
+        ),
         ("broadcast = \"bob\"", "broadcast must be \"everyone\" or \"administrators\""),
         ("listen = \"localhost\"", "`localhost` is not an address to listen on"),
         ("listen = 5222", "an address in quotes, or a list of them"),

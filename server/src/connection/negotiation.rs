@@ -2,7 +2,7 @@
 
 use super::driver::{self, Opened};
 use super::io::{Io, read, write};
-use super::{Connections, Door, HalfOpen, Peer, Running, until};
+use super::{Arrived, Connections, Door, Peer, until};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,16 +45,10 @@ enum Outcome {
 }
 
 /// Drives one connection to its open session, and hands it over.
-pub(super) async fn run<S: Io>(
-    running: Running,
-    io: S,
-    door: Door,
-    peer: Peer,
-    half_open: HalfOpen,
-) {
+pub(super) async fn run<S: Io>(arrived: Arrived, io: S) {
+    let Arrived { running, door, peer, half_open, deadline } = arrived;
     let connections = running.clone();
     let node = connections.node.clone();
-    let deadline = node.clock.now().after(node.settings().limits.negotiation);
     let address = peer.address.clone();
     let mut negotiation = Negotiation {
         machine: Machine::new(connections.stream(door), None),

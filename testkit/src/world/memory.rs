@@ -16,7 +16,8 @@ use super::World;
 use crate::line::Line;
 use crate::scene::{Scene, Server, Way};
 use whoelse_core::guard;
-use whoelse_core::settings::Settings;
+use whoelse_core::relay::{Offer, Relay, Usage};
+use whoelse_core::settings::{Relaying, Settings};
 use whoelse_core::{Clock, Node, Time};
 use whoelse_server::connection::{Connections, Door, Peer};
 use whoelse_store::scratch::Scratch;
@@ -61,7 +62,25 @@ fn start(
         Some("localhost"),
     );
     let node = runtime.block_on(node).map_err(|error| error.to_string())?;
+    // The node is ours alone, and this its one relay.
+    let _ = node.relay.set(Arc::new(Ports(settings.relay)));
     Ok(Connections::new(node, None))
+}
+
+/// What a server with sockets would offer to private chats.
+struct Ports(Relaying);
+
+impl Relay for Ports {
+    fn offer(&self) -> Offer {
+        let relay = (self.0 == Relaying::Auto).then_some(5222);
+        Offer { relay, discovery: Some(5222) }
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+
+    fn end(&self, _: i64) {}
 }
 
 fn open(runtime: &Runtime, place: &Place) -> Result<Store, String> {

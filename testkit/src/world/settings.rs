@@ -1,7 +1,7 @@
 //! The settings of a scene: those of the quick start, unless it says otherwise.
 
 use crate::scene::{Setting, duration};
-use whoelse_core::settings::{Broadcast, Contacts, Registration, Sessions, Settings};
+use whoelse_core::settings::{Broadcast, Contacts, Registration, Relaying, Sessions, Settings};
 use whoelse_xmpp::BareJid;
 
 /// Reads the settings of a scene; lists are separated by blanks.
@@ -30,6 +30,9 @@ fn set(settings: &mut Settings, Setting { key, value }: &Setting) -> Result<(), 
         ("history", _) => settings.history = Some(time()?),
         ("block_duration", _) => settings.block_duration = time()?,
         ("timeout", _) => settings.idle_timeout = time()?,
+        ("private.relay", "auto") => settings.relay = Relaying::Auto,
+        ("private.relay", "never") => settings.relay = Relaying::Never,
+        ("private.relay", _) => return unknown(),
         ("features_off", names) => {
             settings.features_off = names.split(' ').map(str::to_owned).collect();
         }

@@ -24,6 +24,10 @@ use whoelse_server::config::{LogConfig, LogFormat};
 /// What is logged when nobody says otherwise: the life of the server and of its sessions.
 const LEVEL: &str = "info,sqlx=warn";
 
+/// Libraries that speak only where they are named: with the relay come pages about each packet,
+/// and warnings about whatever a stranger does.
+const QUIET: &str = "iroh=error,noq=error";
+
 /// The running log, whose level can be changed.
 #[derive(Clone)]
 pub struct Log {
@@ -82,7 +86,7 @@ fn filter(level: Option<&str>) -> Result<EnvFilter, String> {
     if !wanted.split(',').all(names_a_level) {
         return Err(mistake());
     }
-    EnvFilter::try_new(wanted).map_err(|_| mistake())
+    EnvFilter::try_new(format!("{QUIET},{wanted}")).map_err(|_| mistake())
 }
 
 /// Whether `level` or `part=level` names one, or is more than that.

@@ -1,0 +1,317 @@
+//! Ours, docs/protocol.md, `urn:whoelse:relay:0`: whom the relay for private chats lets in.
+//!
+//! The relay itself is an edge with sockets ([`Relay`] is how it is reached); here are the tokens
+//! that the server gives to its people and the rule by which one admits somebody. Both are pure:
+//! time is handed in. What is relayed is ciphertext and nobody's business.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use whoelse_stream::secret::same_secret;
+
+use crate::clock::Time;
+use crate::node::Node;
+
+/// How long a token can be used for the first time: from the introduction to the first packet.
+pub const FIRST_USE: Duration = Duration::from_secs(120);
+/// How long whoever was admitted may come back after its connection went: a change of network.
+pub const COMING_BACK: Duration = Duration::from_secs(15 * 60);
+/// How old a token may be whose use a server cannot remember, because it has started since.
+pub const ACROSS_RESTART: Duration = Duration::from_secs(86_400);
+
+/// What whoever has the sockets offers to private chats.
+pub trait Relay: Send + Sync {
+    /// What is offered at this moment.
+    fn offer(&self) -> Offer;
+    /// How much the relay is used.
+    fn usage(&self) -> Usage;
+    /// Ends the connections of an account that may not have them any more.
+    fn end(&self, account: i64);
+}
+
+/// What private chats are offered: the ports, on the host by which a client has reached us.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// The TCP port of the relay.
+    pub relay: Option<u16>,
+    /// The UDP port where a client learns its public address.
+    pub discovery: Option<u16>,
+}
+
+impl Offer {
+    /// Whether there is anything.
+    pub fn is_any(self) -> bool {
+        self.relay.is_some() || self.discovery.is_some()
+    }
+}
+
+/// How much the relay is used: never by whom, or between whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Connections that are admitted now.
+    pub connections: u64,
+    /// Bytes handed on since the start.
+    pub bytes: u64,
+}
+
+/// The public key of an endpoint: Ed25519.
+pub type EndpointKey = [u8; 32];
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// When it was given.
+    pub issued: Time,
+    /// The account's number.
+    pub account: i64,
+    /// Its localpart, by which it is looked up.
+    pub localpart: String,
+    /// The introduction it was asked for.
+    pub sid: String,
+    /// The one endpoint that it admits.
+    pub key: EndpointKey,
+}
+
+/// Why somebody is not let in. The text is for the one who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// There was no token.
+    NoToken,
+    /// It was not made here, or not for this.
+    Forged,
+    /// It admits another endpoint.
+    OtherKey,
+    /// It was not used in time, or too long ago.
+    Expired,
+    /// The account is gone, or locked out.
+    NoAccount,
+    /// As many are in as there is room for.
+    Full,
+    /// The same for one account.
+    AccountFull,
+    /// Nothing is relayed here.
+    Off,
+}
+
+impl Denied {
+    /// One word, for the count.
+    pub fn name(self) -> &'static str {
+        match self {
+            Denied::NoToken => "no_token",
+            Denied::Forged => "forged",
+            Denied::OtherKey => "other_key",
+            Denied::Expired => "expired",
+            Denied::NoAccount => "no_account",
+            Denied::Full => "full",
+            Denied::AccountFull => "account_full",
+            Denied::Off => "off",
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Denied::NoToken => "this relay wants a token of its server",
+            Denied::Forged => "this token is not of this server",
+            Denied::OtherKey => "this token is for another key",
+            Denied::Expired => "this token has expired; ask the server for another",
+            Denied::NoAccount => "the account of this token may not use the relay",
+            Denied::Full => "the relay is full",
+            Denied::AccountFull => "this account has too many connections to the relay",
+            Denied::Off => "this server relays nothing",
+        })
+    }
+}
+
+impl Token {
+    /// Whether an endpoint that has proved `key` may come in by it. `remembered`: this server has
+    /// admitted somebody by this very token, who is still there or left within [`COMING_BACK`].
+    pub fn admits(
+        &self,
+        key: &EndpointKey,
+        remembered: bool,
+        started: Time,
+        now: Time,
+    ) -> Result<(), Denied> {
+        if *key != self.key {
+            return Err(Denied::OtherKey);
+        }
+        let fresh = now < self.issued.after(FIRST_USE);
+        let forgotten = started > self.issued && now < self.issued.after(ACROSS_RESTART);
+        match remembered || fresh || forgotten {
+            true => Ok(()),
+            false => Err(Denied::Expired),
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let length = u16::try_from(self.localpart.len()).unwrap_or(u16::MAX);
+        let mut bytes = self.issued.0.to_be_bytes().to_vec();
+        bytes.extend(self.account.to_be_bytes());
+        bytes.extend(self.key);
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(self.localpart.as_bytes());
+        bytes.extend(self.sid.as_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Token> {
+        let (issued, rest) = bytes.split_first_chunk()?;
+        let (account, rest) = rest.split_first_chunk()?;
+        let (key, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (localpart, sid) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+        Some(Token {
+            issued: Time(i64::from_be_bytes(*issued)),
+            account: i64::from_be_bytes(*account),
+            localpart: String::from_utf8(localpart.to_vec()).ok()?,
+            sid: String::from_utf8(sid.to_vec()).ok()?,
+            key: *key,
+        })
+    }
+}
+
+/// Makes tokens and reads them again, with a key of this installation.
+///
+/// It prints without the key:
+///
+/// ```
+/// let tokens = whoelse_core::relay::Tokens::new(b"secret");
+/// assert_eq!(format!("{tokens:?}"), "Tokens(…)");
+/// ```
+pub struct Tokens(hmac::Key);
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens(…)")
+    }
+}
+
+impl Tokens {
+    /// With the installation's secret for this.
+    pub fn new(secret: &[u8]) -> Tokens {
+        Tokens(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// The token as it travels: letters, digits, `-` and `_`.
+    pub fn seal(&self, token: &Token) -> String {
+        let mut bytes = token.to_bytes();
+        let tag = hmac::sign(&self.0, &bytes);
+        bytes.extend(tag.as_ref());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What a token says, if it was made here.
+    pub fn open(&self, text: &str) -> Option<Token> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (said, tag) = bytes.split_last_chunk::<32>()?;
+        let ours = same_secret(hmac::sign(&self.0, said).as_ref(), tag);
+        ours.then(|| Token::from_bytes(said)).flatten()
+    }
+}
+
+impl Node {
+    /// What private chats are offered at this moment.
+    pub fn relay_offer(&self) -> Offer {
+        self.relay.get().map(|relay| relay.offer()).unwrap_or_default()
+    }
+
+    /// How much the relay is used.
+    pub fn relay_usage(&self) -> Usage {
+        self.relay.get().map(|relay| relay.usage()).unwrap_or_default()
+    }
+
+    /// Whether the account of a token is there, the same as then, and not locked out.
+    pub async fn may_be_relayed(&self, token: &Token) -> bool {
+        match self.account_named(&token.localpart).await {
+            Ok(Some(account)) => {
+                account.id == token.account && !account.is_removed() && !self.is_disabled(&account)
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::error!(%error, "account_not_loaded");
+                false
+            }
+        }
+    }
+
+    pub(crate) fn end_relaying(&self, account: i64) {
+        if let Some(relay) = self.relay.get() {
+            relay.end(account);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const NOON: Time = Time(1_767_268_800_000_000);
+    const KEY: EndpointKey = [7; 32];
+
+    fn token() -> Token {
+        Token {
+            issued: NOON,
+            account: 3,
+            localpart: "bób".to_owned(),
+            sid: "s-1".to_owned(),
+            key: KEY,
+        }
+    }
+
+    fn at(seconds: i64) -> Time {
+        Time(NOON.0 + seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_token_comes_back_as_it_was_made() {
+        let tokens = Tokens::new(b"secret");
+
+        assert_eq!(tokens.open(&tokens.seal(&token())), Some(token()));
+        let longest = Token { localpart: "ä".repeat(511), sid: "s".repeat(128), ..token() };
+        assert_eq!(tokens.open(&tokens.seal(&longest)), Some(longest));
+    }
+
+    #[test]
+    fn a_token_is_good_whole_and_where_it_was_made() {
+        let tokens = Tokens::new(b"secret");
+        let sealed = tokens.seal(&token());
+
+        assert_eq!(Tokens::new(b"other").open(&sealed), None);
+        for place in 0..sealed.len() {
+            let mut other = sealed.clone().into_bytes();
+            other[place] = if other[place] == b'A' { b'B' } else { b'A' };
+            assert_eq!(tokens.open(&String::from_utf8(other).unwrap()), None, "{place}");
+            assert_eq!(tokens.open(&sealed[..place]), None, "{place}");
+        }
+        for text in ["", "=", "ä", &format!("{sealed}="), &format!("{sealed}A")] {
+            assert_eq!(tokens.open(text), None, "{text}");
+        }
+        assert_eq!(tokens.open(&URL_SAFE_NO_PAD.encode(hmac::sign(&tokens.0, b"").as_ref())), None);
+    }
+
+    #[test]
+    fn who_may_come_in_by_a_token() {
+        let (before, same) = (at(-1000), KEY);
+        for (why, key, remembered, started, now, may) in [
+            ("at once", same, false, before, at(0), Ok(())),
+            ("in time", same, false, before, at(119), Ok(())),
+            ("too late", same, false, before, at(120), Err(Denied::Expired)),
+            ("another key", [8; 32], false, before, at(1), Err(Denied::OtherKey)),
+            ("another key, later", [8; 32], true, before, at(300), Err(Denied::OtherKey)),
+            ("back again", same, true, before, at(7200), Ok(())),
+            ("back after a restart", same, false, at(200), at(300), Ok(())),
+            ("the last second of it", same, false, at(200), at(86_399), Ok(())),
+            ("a day after", same, false, at(200), at(86_400), Err(Denied::Expired)),
+            ("still there after a day", same, true, at(200), at(90_000), Ok(())),
+            ("started as it was given", same, false, at(0), at(300), Err(Denied::Expired)),
+            ("a clock that went back", same, false, before, at(-50), Ok(())),
+        ] {
+            assert_eq!(token().admits(&key, remembered, started, now), may, "{why}");
+        }
+    }
+}

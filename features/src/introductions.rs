@@ -1,0 +1,26 @@
+//! Ours, docs/protocol.md: how many private chats are proposed (XEP-0353), for the operator: never
+//! by whom, or to whom. The introductions themselves are messages like any other.
+
+use whoelse_core::kit::{Feature, Flow, Passing, When};
+use whoelse_xmpp::{Kind, ns};
+
+/// The count.
+pub const FEATURE: Feature = Feature {
+    name: "introductions",
+    xeps: &[],
+    disco: &[],
+    // After the guards: what was refused introduces nobody.
+    wire: |w| w.outgoing(When::Mark, count),
+};
+
+fn count(passing: &mut Passing<'_>) -> Flow {
+    let stanza = passing.stanza;
+    if stanza.kind() == Kind::Message
+        && stanza.type_() != Some("error")
+        && let Some(propose) = stanza.child("propose", ns::JINGLE_MESSAGE)
+        && stanza.grandchildren(propose).iter().any(|it| it.is("description", ns::WHOELSE_PRIVATE))
+    {
+        passing.node.numbers.introductions.one();
+    }
+    Flow::On
+}

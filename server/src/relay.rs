@@ -1,0 +1,144 @@
+//! The relay for private chats, and address discovery beside it: encrypted packets between two
+//! clients that find no direct path (docs/protocol.md, `urn:whoelse:relay:0`).
+//!
+//! The protocol of the relay is iroh-relay's; here is how it is embedded: at the STARTTLS
+//! listeners, with the server's certificate, behind the tokens of [`whoelse_core::relay`], and
+//! within bounds. It sees ciphertext only, and counts bytes, never who speaks to whom.
+
+mod admissions;
+mod discovery;
+mod door;
+mod guests;
+
+use crate::tls::Tls;
+use discovery::Discovery;
+use guests::Guests;
+use iroh_base::EndpointId;
+use iroh_relay::KeyCache;
+use iroh_relay::server::{ClientRateLimit, Handlers, Metrics, RelayService};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+use whoelse_core::Node;
+use whoelse_core::relay::{Offer, Usage};
+use whoelse_core::settings::{Limits, Relaying, Settings};
+
+/// Public keys whose curve points are remembered: packets name them, and unpacking one is work.
+const KEYS: usize = 4096;
+/// So many seconds' worth of the rate may come at once.
+const BURST: u32 = 8;
+/// How long the connections have to go at shutdown.
+const GOING: Duration = Duration::from_secs(1);
+/// Between two looks whether those that were ended have gone.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What private chats are offered.
+pub(crate) struct Relay {
+    service: RelayService,
+    guests: Arc<Guests>,
+    metrics: Arc<Metrics>,
+    /// The TCP port, if there is a listener.
+    port: Option<u16>,
+    discovery: Discovery,
+}
+
+impl Relay {
+    /// Begins at these listeners, as the settings are. Returns what the operator should know.
+    pub fn start(
+        node: &Arc<Node>,
+        tls: &Tls,
+        listeners: &[SocketAddr],
+    ) -> (Arc<Relay>, Vec<String>) {
+        let settings = node.settings().clone();
+        let is_on = !settings.features_off.contains(whoelse_features::relay::FEATURE.name);
+        let listeners = if is_on { listeners } else { &[] };
+        let (discovery, notes) = Discovery::start(tls, listeners, &settings.limits);
+        let guests = Arc::new(Guests::new(node));
+        let metrics = Arc::new(Metrics::default());
+        let service = RelayService::new(
+            Handlers::default(),
+            hyper::HeaderMap::new(),
+            Some(rate(&settings.limits)),
+            KeyCache::new(KEYS),
+            guests.clone(),
+            metrics.clone(),
+        );
+        let port = listeners.first().map(SocketAddr::port);
+        let relay = Arc::new(Relay { service, guests, metrics, port, discovery });
+        relay.settings_changed(&settings);
+        (relay, notes)
+    }
+
+    /// Takes over what is set now. Whoever is in stays, unless nothing is relayed any more.
+    pub fn settings_changed(&self, settings: &Settings) {
+        let relays = settings.relay == Relaying::Auto && self.port.is_some();
+        self.guests.open(relays);
+        self.service.set_client_rate_limit(Some(rate(&settings.limits)));
+        self.discovery.set(&settings.limits);
+        if !relays {
+            self.disconnect(self.guests.end_all());
+        }
+    }
+
+    /// Whether anybody may come.
+    pub fn is_allowed(&self) -> bool {
+        self.guests.are_welcome()
+    }
+
+    /// Lets nobody in any more.
+    pub fn close(&self) {
+        self.guests.close();
+    }
+
+    /// Ends everything. Waits a moment for what is on its way.
+    pub async fn end_all(&self) {
+        let ended = async { tokio::join!(self.service.shutdown(), self.discovery.end()) };
+        // Who does not read is cut off.
+        let _ = tokio::time::timeout(GOING, ended).await;
+    }
+
+    /// Ends connections, those too that the library is about to admit.
+    fn disconnect(&self, mut ended: Vec<guests::Guest>) {
+        let (service, guests) = (self.service.clone(), self.guests.clone());
+        if ended.is_empty() {
+            return;
+        }
+        tokio::spawn(async move {
+            loop {
+                ended.retain(|guest| guests.is_here(guest));
+                if ended.is_empty() {
+                    return;
+                }
+                for guest in &ended {
+                    if let Ok(endpoint) = EndpointId::from_bytes(&guest.key) {
+                        service.clients().disconnect(endpoint, Some(guest.connection));
+                    }
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+    }
+}
+
+impl whoelse_core::relay::Relay for Relay {
+    fn offer(&self) -> Offer {
+        let relay = self.port.filter(|_| self.is_allowed());
+        Offer { relay, discovery: self.discovery.port() }
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { connections: self.guests.count() as u64, bytes: self.metrics.bytes_sent.get() }
+    }
+
+    fn end(&self, account: i64) {
+        self.disconnect(self.guests.end(account));
+    }
+}
+
+fn rate(limits: &Limits) -> ClientRateLimit {
+    let rate = NonZeroU32::new(limits.relay_rate).unwrap_or(NonZeroU32::MIN);
+    let mut limit = ClientRateLimit::new(rate);
+    limit.max_burst_bytes = NonZeroU32::new(rate.get().saturating_mul(BURST));
+    limit
+}

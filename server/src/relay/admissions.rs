@@ -1,0 +1,221 @@
+//! Who is at the relay, and who may come back. Pure bookkeeping: time is handed in.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use whoelse_core::Time;
+use whoelse_core::relay::{COMING_BACK, Denied, EndpointKey, Token};
+
+/// Tokens whose holders have gone and may come back. Full: those who went first are forgotten, and
+/// ask for another token.
+const REMEMBERED: usize = 10_000;
+
+/// For how many there is room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// In all.
+    pub all: usize,
+    /// Of one account.
+    pub per_account: usize,
+}
+
+/// The bookkeeping, by connection.
+pub(super) struct Admissions<C> {
+    here: HashMap<C, Arc<Token>>,
+    /// By which tokens somebody was admitted. Every token of `here` is among them, but for those
+    /// of ended accounts.
+    known: HashMap<Arc<Token>, Known>,
+}
+
+/// What is known of a token.
+struct Known {
+    connections: usize,
+    /// When the last of them went.
+    left: Time,
+}
+
+impl Known {
+    fn may_come_back(&self, now: Time) -> bool {
+        self.connections > 0 || now < self.left.after(COMING_BACK)
+    }
+}
+
+impl<C> Default for Admissions<C> {
+    fn default() -> Admissions<C> {
+        Admissions { here: HashMap::new(), known: HashMap::new() }
+    }
+}
+
+impl<C: Copy + Eq + Hash> Admissions<C> {
+    /// Somebody comes who has proved this key.
+    pub fn enter(
+        &mut self,
+        connection: C,
+        token: Token,
+        key: &EndpointKey,
+        room: Room,
+        (started, now): (Time, Time),
+    ) -> Result<(), Denied> {
+        let known = self.known.get(&token).is_some_and(|known| known.may_come_back(now));
+        token.admits(key, known, started, now)?;
+        if self.here.len() >= room.all {
+            return Err(Denied::Full);
+        }
+        let of_account = self.here.values().filter(|here| here.account == token.account);
+        if of_account.count() >= room.per_account {
+            return Err(Denied::AccountFull);
+        }
+        self.make_room(now);
+        let token = match self.known.get_key_value(&token) {
+            Some((token, _)) => token.clone(),
+            None => Arc::new(token),
+        };
+        let known = self.known.entry(token.clone());
+        known.or_insert(Known { connections: 0, left: now }).connections += 1;
+        self.here.insert(connection, token);
+        Ok(())
+    }
+
+    /// Somebody goes.
+    pub fn leave(&mut self, connection: C, now: Time) {
+        let Some(token) = self.here.remove(&connection) else { return };
+        if let Some(known) = self.known.get_mut(&token) {
+            known.connections = known.connections.saturating_sub(1);
+            known.left = now;
+        }
+    }
+
+    /// Nobody of this account may come back by a token that it has. Returns who is still here.
+    pub fn end(&mut self, account: i64) -> Vec<(C, EndpointKey)> {
+        self.known.retain(|token, _| token.account != account);
+        let here = self.here.iter().filter(|(_, token)| token.account == account);
+        here.map(|(connection, token)| (*connection, token.key)).collect()
+    }
+
+    /// The same for everybody.
+    pub fn end_all(&mut self) -> Vec<(C, EndpointKey)> {
+        self.known.clear();
+        self.here.iter().map(|(connection, token)| (*connection, token.key)).collect()
+    }
+
+    /// Whether a connection is here.
+    pub fn is_here(&self, connection: C) -> bool {
+        self.here.contains_key(&connection)
+    }
+
+    /// How many are here.
+    pub fn count(&self) -> usize {
+        self.here.len()
+    }
+
+    fn make_room(&mut self, now: Time) {
+        if self.known.len() < REMEMBERED {
+            return;
+        }
+        self.known.retain(|_, known| known.may_come_back(now));
+        let gone = self.known.values().filter(|known| known.connections == 0);
+        let mut left: Vec<Time> = gone.map(|known| known.left).collect();
+        if self.known.len() < REMEMBERED || left.is_empty() {
+            return;
+        }
+        // Many at once, so that not everybody who comes looks at all of them.
+        let some = (left.len() - 1).min(REMEMBERED / 16);
+        let (_, last, _) = left.select_nth_unstable(some);
+        let last = *last;
+        self.known.retain(|_, known| known.connections > 0 || known.left > last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::Duration;
+
+    const NOON: Time = Time(1_767_268_800_000_000);
+    const ROOM: Room = Room { all: 4, per_account: 3 };
+    const KEY: EndpointKey = [7; 32];
+
+    fn token(account: i64, sid: &str) -> Token {
+        let (localpart, sid) = ("bob".to_owned(), sid.to_owned());
+        Token { issued: NOON, account, localpart, sid, key: KEY }
+    }
+
+    fn at(seconds: u64) -> Time {
+        NOON.after(Duration::from_secs(seconds))
+    }
+
+    fn enter(
+        admissions: &mut Admissions<u32>,
+        connection: u32,
+        token: &Token,
+        seconds: u64,
+    ) -> Result<(), Denied> {
+        let times = (NOON.before(Duration::from_secs(9)), at(seconds));
+        admissions.enter(connection, token.clone(), &KEY, ROOM, times)
+    }
+
+    #[test]
+    fn who_was_here_may_come_back_for_a_quarter_of_an_hour() {
+        let mut admissions = Admissions::default();
+        let token = token(1, "s");
+        assert_eq!(enter(&mut admissions, 1, &token, 10), Ok(()));
+        assert_eq!(enter(&mut admissions, 2, &token, 5000), Ok(()));
+        admissions.leave(1, at(5001));
+        admissions.leave(2, at(6000));
+
+        assert_eq!(enter(&mut admissions, 3, &token, 6899), Ok(()));
+        admissions.leave(3, at(7000));
+        assert_eq!(enter(&mut admissions, 4, &token, 7900), Err(Denied::Expired));
+    }
+
+    #[test]
+    fn who_was_never_here_does_not_come_late_by_what_another_did() {
+        let mut admissions = Admissions::default();
+        enter(&mut admissions, 1, &token(1, "one"), 0).unwrap();
+
+        assert_eq!(enter(&mut admissions, 2, &token(1, "other"), 120), Err(Denied::Expired));
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_so_many_of_one_account() {
+        let mut admissions = Admissions::default();
+        for connection in 0..3 {
+            enter(&mut admissions, connection, &token(1, "s"), 0).unwrap();
+        }
+
+        assert_eq!(enter(&mut admissions, 3, &token(1, "t"), 0), Err(Denied::AccountFull));
+        assert_eq!(enter(&mut admissions, 4, &token(2, "s"), 0), Ok(()));
+        assert_eq!(enter(&mut admissions, 5, &token(3, "s"), 0), Err(Denied::Full));
+        admissions.leave(0, at(1));
+        assert_eq!(enter(&mut admissions, 6, &token(3, "s"), 1), Ok(()));
+        assert_eq!(admissions.count(), 4);
+    }
+
+    #[test]
+    fn an_account_that_has_ended_does_not_come_back() {
+        let mut admissions = Admissions::default();
+        enter(&mut admissions, 1, &token(1, "s"), 0).unwrap();
+        enter(&mut admissions, 2, &token(2, "s"), 0).unwrap();
+
+        assert_eq!(admissions.end(1), [(1, KEY)]);
+        admissions.leave(1, at(200));
+        assert_eq!(enter(&mut admissions, 3, &token(1, "s"), 200), Err(Denied::Expired));
+        assert_eq!(enter(&mut admissions, 4, &token(2, "s"), 200), Ok(()));
+        assert!(admissions.is_here(2) && !admissions.is_here(1));
+    }
+
+    #[test]
+    fn who_comes_and_goes_does_not_fill_the_memory() {
+        let mut admissions = Admissions::default();
+        for n in 0..REMEMBERED as u32 + 2000 {
+            enter(&mut admissions, n, &token(1, &n.to_string()), 0).unwrap();
+            admissions.leave(n, NOON.after(Duration::from_micros(n.into())));
+        }
+
+        assert!(admissions.known.len() <= REMEMBERED);
+        // The last one is remembered, the first one is not.
+        assert_eq!(enter(&mut admissions, 1, &token(1, "11999"), 800), Ok(()));
+        assert_eq!(enter(&mut admissions, 2, &token(1, "0"), 800), Err(Denied::Expired));
+    }
+}

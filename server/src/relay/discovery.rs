@@ -1,0 +1,152 @@
+//! QUIC address discovery: a client learns from which public address its packets come, which it
+//! needs to punch holes. On the UDP ports of the same numbers as the STARTTLS listeners.
+//!
+//! Anybody may ask, so what it costs is bounded: no state before an address has proved itself
+//! (RFC 9000, 8.1.2), no streams, no datagrams, so many connections in all and from one place, and
+//! silence ends each.
+
+use crate::gate::Gate;
+use crate::tls::Tls;
+use iroh_relay::quic::{
+    ALPN_QUIC_ADDR_DISC, QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON,
+};
+use noq::crypto::rustls::QuicServerConfig;
+use noq::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+use whoelse_core::guard::Place;
+use whoelse_core::settings::Limits;
+
+/// Handshakes that wait to be looked at, and bytes of them: a moment's, since nothing is waited for.
+const WAITING: usize = 256;
+const WAITING_BYTES: u64 = 1 << 20;
+/// A connection on which nothing passes ends after this; clients keep theirs alive every 25 s.
+const SILENCE: Duration = Duration::from_secs(35);
+/// Handshake data of one connection that is not in order yet.
+const HANDSHAKE: usize = 16 << 10;
+/// One place has this part of the connections: a school behind one address, not everything.
+const PART: usize = 4;
+/// How long the other ends are told at shutdown.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// The endpoints.
+pub(super) struct Discovery {
+    endpoints: Vec<Endpoint>,
+    port: Option<u16>,
+    gate: Arc<Gate>,
+}
+
+impl Discovery {
+    /// Begins beside these listeners. Where a port cannot be had there is none, and the operator
+    /// is told.
+    pub fn start(tls: &Tls, listeners: &[SocketAddr], limits: &Limits) -> (Discovery, Vec<String>) {
+        let (in_all, per_place) = bounds(limits);
+        let gate = Gate::new(in_all, per_place);
+        let (mut endpoints, mut notes, mut port) = (Vec::new(), Vec::new(), None);
+        for address in listeners {
+            match begin(tls, *address) {
+                Ok(endpoint) => {
+                    port = port.or(Some(address.port()));
+                    tokio::spawn(answer(endpoint.clone(), gate.clone()));
+                    endpoints.push(endpoint);
+                }
+                Err(error) => {
+                    tracing::warn!(%address, %error, "discovery_not_offered");
+                    notes.push(format!(
+                        "warning: UDP {address} cannot be had ({error}): clients cannot learn \
+                         their public addresses there, and more private chats are relayed"
+                    ));
+                }
+            }
+        }
+        (Discovery { endpoints, port, gate }, notes)
+    }
+
+    /// The UDP port, if there is one.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Takes over other bounds.
+    pub fn set(&self, limits: &Limits) {
+        let (in_all, per_place) = bounds(limits);
+        self.gate.set(in_all, per_place);
+    }
+
+    /// Ends it.
+    pub async fn end(&self) {
+        for endpoint in &self.endpoints {
+            endpoint.close(QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON);
+        }
+        for endpoint in &self.endpoints {
+            // Who does not answer finds out by silence.
+            let _ = tokio::time::timeout(FAREWELL, endpoint.wait_idle()).await;
+        }
+    }
+}
+
+fn bounds(limits: &Limits) -> (usize, usize) {
+    (limits.relay_clients, limits.relay_clients.div_ceil(PART))
+}
+
+fn begin(tls: &Tls, address: SocketAddr) -> io::Result<Endpoint> {
+    let crypto = tls.quic(ALPN_QUIC_ADDR_DISC).map_err(io::Error::other)?;
+    let crypto = QuicServerConfig::try_from(crypto).map_err(io::Error::other)?;
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .crypto_buffer_size(HANDSHAKE)
+        .max_idle_timeout(Some(SILENCE.try_into().map_err(io::Error::other)?))
+        .send_observed_address_reports(true);
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config
+        .transport_config(Arc::new(transport))
+        .max_incoming(WAITING)
+        .incoming_buffer_size(WAITING_BYTES / WAITING as u64)
+        .incoming_buffer_size_total(WAITING_BYTES);
+    let socket = bind(address)?;
+    Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
+}
+
+/// An address means itself, as for the listeners: whoever wants IPv4 too, names it too.
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+    if address.is_ipv6() {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket.into())
+}
+
+/// Answers until the endpoint is closed.
+async fn answer(endpoint: Endpoint, gate: Arc<Gate>) {
+    while let Some(incoming) = endpoint.accept().await {
+        if !incoming.remote_address_validated() {
+            // Whoever can read the answer comes again with it. Costs us no state.
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().refuse();
+            }
+            continue;
+        }
+        let Some(permit) = gate.enter(&Place::of(incoming.remote_address().ip())) else {
+            incoming.refuse();
+            continue;
+        };
+        tokio::spawn(async move {
+            if let Ok(connection) = incoming.await {
+                connection.closed().await;
+            }
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,133 @@
+//! Whom the relay lets in: the library asks once a connection has proved its key.
+
+use super::admissions::{Admissions, Room};
+use iroh_base::EndpointId;
+use iroh_relay::server::{Access, AccessControl, ClientRequest, ConnectionId};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use whoelse_core::Node;
+use whoelse_core::relay::{Denied, EndpointKey};
+
+/// Who is in and who may come.
+pub(super) struct Guests {
+    /// The node holds the relay.
+    node: Weak<Node>,
+    /// Whether anything is relayed.
+    open: AtomicBool,
+    /// Whether the server goes away.
+    closed: AtomicBool,
+    /// Held for a look or a change, never across an await.
+    admissions: Mutex<Admissions<ConnectionId>>,
+}
+
+/// One connection that is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Guest {
+    pub connection: ConnectionId,
+    pub key: EndpointKey,
+}
+
+impl Guests {
+    pub fn new(node: &Arc<Node>) -> Guests {
+        Guests {
+            node: Arc::downgrade(node),
+            open: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            admissions: Mutex::default(),
+        }
+    }
+
+    /// Whether anybody may come.
+    pub fn open(&self, open: bool) {
+        self.open.store(open, Ordering::Release);
+    }
+
+    /// Nobody may come any more, whatever is set.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub fn are_welcome(&self) -> bool {
+        self.open.load(Ordering::Acquire) && !self.closed.load(Ordering::Acquire)
+    }
+
+    pub fn count(&self) -> usize {
+        self.lock().count()
+    }
+
+    pub fn is_here(&self, guest: &Guest) -> bool {
+        self.lock().is_here(guest.connection)
+    }
+
+    /// Forgets what an account may; who of it is still here.
+    pub fn end(&self, account: i64) -> Vec<Guest> {
+        guests(self.lock().end(account))
+    }
+
+    /// The same for everybody.
+    pub fn end_all(&self) -> Vec<Guest> {
+        guests(self.lock().end_all())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Admissions<ConnectionId>> {
+        self.admissions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn admit(&self, node: &Node, request: &ClientRequest) -> Result<(), Denied> {
+        let text = request.auth_token().ok_or(Denied::NoToken)?;
+        let token = node.tokens.open(&text).ok_or(Denied::Forged)?;
+        let limits = node.settings().limits.clone();
+        let room = Room { all: limits.relay_clients, per_account: limits.relay_per_account };
+        let (connection, key) = (request.connection_id(), request.endpoint_id());
+        let times = (node.started, node.clock.now());
+        {
+            let mut admissions = self.lock();
+            // Under the lock, and so either before all are ended or after.
+            if !self.are_welcome() {
+                return Err(Denied::Off);
+            }
+            admissions.enter(connection, token.clone(), key.as_bytes(), room, times)?;
+        }
+        // Once it is in the book: a lock that comes now finds it there, and ends it.
+        if node.may_be_relayed(&token).await {
+            tracing::debug!(account = token.localpart, "relay_admitted");
+            return Ok(());
+        }
+        let mut admissions = self.lock();
+        admissions.leave(connection, times.1);
+        admissions.end(token.account);
+        Err(Denied::NoAccount)
+    }
+}
+
+fn guests(ended: Vec<(ConnectionId, EndpointKey)>) -> Vec<Guest> {
+    ended.into_iter().map(|(connection, key)| Guest { connection, key }).collect()
+}
+
+impl AccessControl for Guests {
+    async fn on_connect(&self, request: &ClientRequest) -> Access {
+        // Without a node there is nobody to ask, and soon no relay.
+        let Some(node) = self.node.upgrade() else { return Access::Deny { reason: None } };
+        match self.admit(&node, request).await {
+            Ok(()) => Access::Allow,
+            Err(denied) => {
+                node.numbers.relay_refused.one("reason", denied.name());
+                tracing::debug!(reason = denied.name(), "relay_refused");
+                Access::Deny { reason: Some(denied.to_string()) }
+            }
+        }
+    }
+
+    fn on_disconnect(&self, _: EndpointId, connection: ConnectionId) {
+        if let Some(node) = self.node.upgrade() {
+            self.lock().leave(connection, node.clock.now());
+        }
+    }
+}
+
+impl fmt::Debug for Guests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guests").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
