@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Client, PATIENCE, World};
+use common::{Client, PATIENCE, World, until_closed};
 use futures_core::Stream;
 use iroh::endpoint::{Connection, Endpoint, NetReportConfig, PortmapperConfig, presets};
 use iroh::tls::CaTlsConfig;
@@ -29,8 +29,8 @@ use whoelse_client::tls::Tls;
 use whoelse_core::Time;
 use whoelse_core::settings::Relaying;
 use whoelse_server::config::Source;
-use whoelse_xmpp::ns;
 use whoelse_xmpp::payload::relay::Offer;
+use whoelse_xmpp::{Condition, StanzaError, ns};
 
 const ALPN: &[u8] = b"test";
 
@@ -200,6 +200,54 @@ async fn a_reload_that_forbids_it_ends_what_is_relayed() {
     world.server.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_neither_can_be_had_nothing_is_offered() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let world = World::with(|config| {
+        config.listen = vec![taken.local_addr().unwrap()];
+        config.settings.relay = Relaying::Never;
+    })
+    .await;
+    let mut alice = world.online("alice").await;
+
+    alice.send(&asking("s", &SecretKey::generate())).await;
+
+    let answer = alice.expect(|stanza| stanza.id() == Some("relay")).await;
+    let error = StanzaError::read(&answer).unwrap();
+    assert_eq!(error.condition, Condition::ServiceUnavailable);
+    assert!(!names_relay(&mut alice).await);
+    world.server.shutdown().await;
+}
+
+/// A connection may send eight seconds' worth at once, and then so much a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_relayed_is_bounded_in_its_rate() {
+    let rate = 16 << 10;
+    let world = World::with(|config| config.settings.limits.relay_rate = rate).await;
+    let (mut alice, mut bob) = (world.online("alice").await, world.online("bob").await);
+    let one = Guest::invited(&world, &mut alice, "s").await;
+    let other = Guest::invited(&world, &mut bob, "s").await;
+    assert_eq!((one.admitted().await, other.admitted().await), (Ok(()), Ok(())));
+    let (near, far) = one.connect(&other).await;
+    let begun = std::time::Instant::now();
+
+    // Ten seconds' worth, in one direction.
+    let sending = async {
+        let mut out = near.open_uni().await.unwrap();
+        out.write_all(&vec![7; 10 * rate as usize]).await.unwrap();
+        out.finish().unwrap();
+    };
+    let taking = async {
+        let mut heard = far.accept_uni().await.unwrap();
+        heard.read_to_end(10 * rate as usize).await.unwrap().len()
+    };
+    let (_, taken) = timeout(PATIENCE, async { tokio::join!(sending, taking) }).await.unwrap();
+
+    assert_eq!(taken, 10 * rate as usize);
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    world.server.shutdown().await;
+}
+
 // --- addresses ---
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -359,13 +407,7 @@ const UPGRADE: &str = "GET /relay HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n
 impl World {
     /// What the server offers to an endpoint.
     async fn offer(&self, client: &mut Client, sid: &str, key: &SecretKey) -> Offer {
-        let key = key.public();
-        client
-            .send(&format!(
-                "<iq type='set' id='relay' to='localhost'>\
-                 <relay xmlns='urn:whoelse:relay:0' sid='{sid}' key='{key}'/></iq>"
-            ))
-            .await;
+        client.send(&asking(sid, key)).await;
         let answer = client.expect(|stanza| stanza.id() == Some("relay")).await;
         answer.payload(answer.child("relay", ns::WHOELSE_RELAY).unwrap()).unwrap()
     }
@@ -393,6 +435,15 @@ impl World {
     }
 }
 
+/// The request for the relay.
+fn asking(sid: &str, key: &SecretKey) -> String {
+    let key = key.public();
+    format!(
+        "<iq type='set' id='relay' to='localhost'>\
+         <relay xmlns='urn:whoelse:relay:0' sid='{sid}' key='{key}'/></iq>"
+    )
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
@@ -408,14 +459,6 @@ async fn names_relay(client: &mut Client) -> bool {
     let answer = client.expect(|stanza| stanza.id() == Some("disco")).await;
     let query = answer.child("query", ns::DISCO_INFO).unwrap();
     String::from_utf8_lossy(answer.slice(query)).contains(ns::WHOELSE_RELAY)
-}
-
-/// What comes until the other end closes, well or badly.
-async fn until_closed(io: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
-    let mut heard = Vec::new();
-    let reading = async { while io.read_buf(&mut heard).await.unwrap_or(0) > 0 {} };
-    timeout(PATIENCE, reading).await.expect("the server closes the connection");
-    heard
 }
 
 /// An endpoint that knows no way but the relay.

@@ -242,11 +242,16 @@ impl Client {
 
     /// Waits until the server has closed the connection, whatever it says before.
     pub async fn closed(&mut self) {
-        let mut rest = Vec::new();
-        timeout(PATIENCE, async { while self.io.read_buf(&mut rest).await.unwrap_or(0) > 0 {} })
-            .await
-            .expect("the server closes the connection");
+        until_closed(&mut self.io).await;
     }
+}
+
+/// What comes until the other end closes, well or badly.
+pub async fn until_closed(io: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
+    let mut heard = Vec::new();
+    let reading = async { while io.read_buf(&mut heard).await.unwrap_or(0) > 0 {} };
+    timeout(PATIENCE, reading).await.expect("the server closes the connection");
+    heard
 }
 
 pub fn message(to: &str, text: &str) -> String {

@@ -1,0 +1,33 @@
+//! docs/protocol.md, `urn:whoelse:relay:0`, of a server that was built without it.
+#![cfg(not(feature = "relay"))]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{World, until_closed};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use whoelse_xmpp::{Condition, StanzaError};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_offered_and_the_port_speaks_xmpp_alone() {
+    let world = World::start().await;
+    let mut alice = world.online("alice").await;
+    let key = "0".repeat(64);
+    alice
+        .send(&format!(
+            "<iq type='set' id='relay' to='localhost'>\
+             <relay xmlns='urn:whoelse:relay:0' sid='s' key='{key}'/></iq>"
+        ))
+        .await;
+
+    let answer = alice.expect(|stanza| stanza.id() == Some("relay")).await;
+
+    let error = StanzaError::read(&answer).unwrap();
+    assert_eq!(error.condition, Condition::ServiceUnavailable);
+    let mut socket = TcpStream::connect(world.address()).await.unwrap();
+    socket.write_all(&[22, 3, 1, 0, 1, 1]).await.unwrap();
+    let said = until_closed(&mut socket).await;
+    assert!(String::from_utf8_lossy(&said).contains("not-well-formed"), "{said:?}");
+    world.server.shutdown().await;
+}
