@@ -56,6 +56,7 @@ pub(crate) enum Order {
     Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
     Word(Word, BareJid, oneshot::Sender<Result<(), NotSent>>),
     Stanza(Bytes, Option<Mine>, oneshot::Sender<Result<(), NotSent>>),
+    ShowTo(FullJid, oneshot::Sender<Result<(), NotSent>>),
     Devices(BareJid, oneshot::Sender<Result<Vec<FullJid>, NotSent>>),
     Contacts(oneshot::Sender<Result<Option<Vec<Contact>>, NotSent>>),
     Request(Request, Reply),
@@ -164,6 +165,9 @@ impl Actor {
                     let _ = reply.send(Err(NotSent::NotLoggedIn));
                 }
                 Order::Word(_, _, reply) | Order::Stanza(_, _, reply) => {
+                    let _ = reply.send(Err(NotSent::NotLoggedIn));
+                }
+                Order::ShowTo(_, reply) => {
                     let _ = reply.send(Err(NotSent::NotLoggedIn));
                 }
                 Order::Devices(_, reply) => {
@@ -482,6 +486,13 @@ fn obey(
                 session.stanza(bytes, mine, now);
             }
             let _ = reply.send(if full { Err(NotSent::TooMany) } else { Ok(()) });
+        }
+        Order::ShowTo(_, reply) if session.is_full() => {
+            let _ = reply.send(Err(NotSent::TooMany));
+        }
+        Order::ShowTo(whom, reply) => {
+            session.show_to(&whom, Instant::now());
+            let _ = reply.send(Ok(()));
         }
         Order::Devices(who, reply) => {
             let _ = reply.send(Ok(session.devices(&who)));

@@ -189,6 +189,14 @@ impl Client {
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 
+    /// Lets a device know that this one is online, unless it sees that by itself (RFC 6121, 4.6):
+    /// servers pass on requests between those alone who know of each other.
+    pub async fn show_to(&self, whom: &FullJid) -> Result<(), NotSent> {
+        let whom = whom.clone();
+        let answer = self.order(|reply| Order::ShowTo(whom, reply)).await;
+        answer.unwrap_or(Err(NotSent::NotLoggedIn))
+    }
+
     /// The devices of somebody that are online, as far as this client has heard.
     pub async fn devices(&self, who: &BareJid) -> Result<Vec<FullJid>, NotSent> {
         let who = who.clone();

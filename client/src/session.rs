@@ -347,6 +347,17 @@ impl Session {
         self.book.devices(who)
     }
 
+    /// Sends presence to somebody's device who does not see this one anyway.
+    pub(crate) fn show_to(&mut self, whom: &FullJid, now: Instant) {
+        let Some(contacts) = self.contacts() else { return };
+        if contacts.iter().any(|it| it.jid == whom.to_bare() && it.sees_me) {
+            return;
+        }
+        let presence =
+            Element::new("presence").attr("to", whom.as_str()).child(self.able.element());
+        self.transmit(presence.outgoing(Class::Presence).bytes, None, now);
+    }
+
     /// My contacts; `None` where everybody sees everybody.
     pub(crate) fn contacts(&self) -> Option<Vec<Contact>> {
         Some(self.roster.as_ref()?.contacts(|who| self.book.is_online(who)))
