@@ -14,14 +14,14 @@ use tokio::time::{sleep_until, timeout};
 use whoelse_client::{Client, Event, Events, blocking, disco};
 use whoelse_xmpp::{BareJid, FullJid, Stanza, ns};
 
-use crate::chat::{self, News, Wish};
-use crate::config::Config;
+use crate::chat::{self, Begun, News, Wish};
+use crate::config::{Config, Relaying};
 use crate::device::{Device, Verdict};
 use crate::endpoint::{DONE, NOT_INTRODUCED, Net, Plan, key_of};
 use crate::events::{Asked, Closing, Fingerprint, Happening, Refused, Stopped, Told};
 use crate::introduction::{Action, Introductions};
 use crate::key::Key;
-use crate::line::Ends;
+use crate::line::{Ends, Line};
 use crate::post::{Letter, Post};
 use crate::words::{self, Transport};
 
@@ -65,7 +65,7 @@ pub(crate) enum Note {
     /// A device did not agree to what it was asked, or did not answer.
     Unanswered { of: FullJid, sid: String },
     /// The other end was dialled.
-    Dialled { whom: BareJid, sid: String, connection: Option<Connection> },
+    Dialled { wanted: Wanted, connection: Option<Connection> },
     /// Somebody has dialled this device, and proved a key.
     Incoming(Connection),
     /// A line has something to tell.
@@ -93,9 +93,9 @@ pub(crate) struct Actor {
     gathering: Vec<(BareJid, String)>,
     /// Whoever waits to hear whether somebody can be asked.
     checking: HashMap<BareJid, Reply<Asked>>,
-    /// Keys that may come, for which introduction.
-    expected: HashMap<Key, (BareJid, String)>,
-    dialling: HashMap<(BareJid, String), AbortHandle>,
+    /// Keys that may come, and for which lines.
+    expected: HashMap<Key, Wanted>,
+    dialling: HashMap<Wanted, AbortHandle>,
     distrusted: HashMap<BareJid, Vec<Transport>>,
     /// Whoever waits for the end of every line.
     closers: Vec<(oneshot::Sender<bool>, bool)>,
@@ -108,6 +108,15 @@ struct Account {
     device: Result<Device, String>,
     /// The session is told of changes of the block list.
     watching: bool,
+}
+
+/// A line that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    whom: BareJid,
+    sid: String,
+    /// Both ends have said where they are, so there may be a direct way.
+    direct: bool,
 }
 
 /// A line, or what is to become one.
@@ -464,19 +473,18 @@ impl Actor {
                     account.introductions.handle_unanswered(&of, &sid);
                 }
             }
-            Note::Dialled { whom, sid, connection } => {
-                self.dialling.remove(&(whom.clone(), sid.clone()));
-                match connection {
-                    Some(connection) => self.begin(whom, sid, connection, true),
-                    None => {
-                        if let Some(account) = &mut self.account {
-                            account.introductions.handle_not_connected(&whom, &sid);
-                        }
+            Note::Dialled { wanted, connection } => {
+                self.dialling.remove(&wanted);
+                match (connection, &mut self.account) {
+                    (Some(connection), _) => self.begin(wanted, connection, true),
+                    (None, Some(account)) => {
+                        account.introductions.handle_not_connected(&wanted.whom, &wanted.sid);
                     }
+                    (None, None) => {}
                 }
             }
             Note::Incoming(connection) => match self.expected.remove(&key_of(&connection)) {
-                Some((whom, sid)) => self.begin(whom, sid, connection, false),
+                Some(wanted) => self.begin(wanted, connection, false),
                 None => connection.close(NOT_INTRODUCED, b"not introduced"),
             },
             Note::Line { id, news } => self.handle_news(id, news),
@@ -560,6 +568,9 @@ impl Actor {
                 Action::Send { stanza, mine } => {
                     self.post.send(Letter::Stanza(stanza, mine));
                 }
+                Action::Show(whom) => {
+                    self.post.send(Letter::Show(whom));
+                }
                 Action::Ask { of, sid, payload } => {
                     self.post.send(Letter::Request { of, sid, payload });
                 }
@@ -600,31 +611,35 @@ impl Actor {
     }
 
     fn connect(&mut self, whom: BareJid, sid: String, initiator: bool, theirs: Transport) {
+        let direct = self.config.relaying != Relaying::Only && !theirs.addresses.is_empty();
+        let wanted = Wanted { whom, sid, direct };
         if !initiator {
-            self.expected.insert(theirs.key, (whom, sid));
+            self.expected.insert(theirs.key, wanted);
             return;
         }
         let Some(net) = self.net.clone() else { return };
-        let noted = self.noted.clone();
-        let of = (whom.clone(), sid.clone());
+        let (noted, of) = (self.noted.clone(), wanted.clone());
         let dialling = tokio::spawn(async move {
             let connection = net.dial(&theirs).await;
-            let _ = noted.send(Note::Dialled { whom, sid, connection }).await;
+            let _ = noted.send(Note::Dialled { wanted, connection }).await;
         });
         self.dialling.insert(of, dialling.abort_handle());
     }
 
     /// A connection to the right key; what it becomes, its line tells.
-    fn begin(&mut self, whom: BareJid, sid: String, connection: Connection, initiator: bool) {
+    fn begin(&mut self, wanted: Wanted, connection: Connection, initiator: bool) {
+        let Wanted { whom, sid, direct } = wanted;
         let wanted = |it: &Account| it.introductions.is_connecting(&whom, &sid);
         let Some(account) = self.account.as_ref().filter(|it| wanted(it)) else {
             connection.close(DONE, b"");
             return;
         };
         let ends = Ends { sid: sid.clone(), me: account.jid.clone(), them: whom.clone() };
+        let line = Line::new(ends, initiator, Instant::now());
         self.last_id += 1;
         let (id, (wishes, wished)) = (self.last_id, mpsc::channel(WISHES));
-        tokio::spawn(chat::run(id, connection, ends, initiator, wished, self.noted.clone()));
+        let begun = Begun { id, initiator, direct };
+        tokio::spawn(chat::run(begun, connection, line, wished, self.noted.clone()));
         self.chats.insert(id, Chat { whom, sid, wishes, open: false, told: false });
     }
 
@@ -644,9 +659,9 @@ impl Actor {
         let introductions = self.account.as_ref().map(|it| &it.introductions);
         let connecting =
             |whom: &BareJid, sid: &str| introductions.is_some_and(|it| it.is_connecting(whom, sid));
-        self.expected.retain(|_, (whom, sid)| connecting(whom, sid));
-        self.dialling.retain(|(whom, sid), task| {
-            let keep = connecting(whom, sid);
+        self.expected.retain(|_, it| connecting(&it.whom, &it.sid));
+        self.dialling.retain(|it, task| {
+            let keep = connecting(&it.whom, &it.sid);
             if !keep {
                 task.abort();
             }

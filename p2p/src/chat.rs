@@ -13,7 +13,7 @@ use tokio::time::{sleep_until, timeout};
 use crate::actor::Note;
 use crate::endpoint::{DONE, VIOLATION, was_closed};
 use crate::events::{Closing, Path};
-use crate::line::{Ends, Event, Line, Unconfirmed};
+use crate::line::{Event, Line, Unconfirmed};
 
 /// From the connection to a stream on which both ends have said who they are.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
@@ -24,6 +24,11 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_millis(2_500);
 /// Bytes that are read at once.
 const CHUNK: usize = 16 << 10;
+/// Somebody of whom nothing comes for so long, not even a heartbeat, is gone: a user hears of it
+/// within 15 s. QUIC's own patience counts anew for every way that it tries.
+const SILENCE: Duration = Duration::from_secs(12);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// News that nobody has taken; above it nothing is read from the other end.
 const MAX_NEWS: usize = 64;
 
@@ -55,15 +60,29 @@ pub(crate) enum News {
     Ended { why: Closing, unconfirmed: Vec<Unconfirmed> },
 }
 
+/// How a line begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    /// Its number.
+    pub(crate) id: u64,
+    /// Whether this end has asked.
+    pub(crate) initiator: bool,
+    /// Whether there may be a direct way.
+    pub(crate) direct: bool,
+}
+
 /// One line and its connection.
 struct Chat {
     id: u64,
+    direct: bool,
     connection: Connection,
     line: Line,
     news: VecDeque<News>,
     notes: mpsc::Sender<Note>,
     /// Why it ends, and by when.
     closing: Option<(Closing, Instant)>,
+    /// Datagrams that have come, and since when there are no more of them.
+    heard: (u64, Instant),
     /// Which way was told.
     told: Option<Path>,
     /// When to tell of the relay, if there is no direct way then.
@@ -72,21 +91,22 @@ struct Chat {
 
 /// Carries a line until it has ended; the last news says so.
 pub(crate) async fn run(
-    id: u64,
+    begun: Begun,
     connection: Connection,
-    ends: Ends,
-    initiator: bool,
+    line: Line,
     mut wishes: mpsc::Receiver<Wish>,
     notes: mpsc::Sender<Note>,
 ) {
-    let line = Line::new(ends, initiator, Instant::now());
+    let Begun { id, initiator, direct } = begun;
     let mut chat = Chat {
         id,
+        direct,
         connection,
         line,
         news: VecDeque::new(),
         notes,
         closing: None,
+        heard: (0, Instant::now()),
         told: None,
         settled_by: None,
     };
@@ -120,6 +140,9 @@ impl Chat {
             self.hear();
             self.look(Instant::now());
             let now = Instant::now();
+            if self.is_silent(now) {
+                return self.fault(Closing::Lost);
+            }
             if let Some((why, by)) = self.closing
                 && (self.line.is_done() || by <= now)
             {
@@ -180,7 +203,8 @@ impl Chat {
             let now = Instant::now();
             let news = match event {
                 Event::Greeted => {
-                    self.settled_by = Some(now + SETTLE);
+                    let settling = if self.direct { SETTLE } else { Duration::ZERO };
+                    self.settled_by = Some(now + settling);
                     News::Greeted
                 }
                 Event::Message(text) => {
@@ -214,6 +238,15 @@ impl Chat {
         }
     }
 
+    /// Whether nothing has come for too long.
+    fn is_silent(&mut self, now: Instant) -> bool {
+        let datagrams = self.connection.stats().udp_rx.datagrams;
+        if datagrams != self.heard.0 {
+            self.heard = (datagrams, now);
+        }
+        now.duration_since(self.heard.1) >= SILENCE
+    }
+
     fn close(&mut self, why: Closing, now: Instant) {
         self.line.close();
         if self.closing.is_none() {
@@ -240,8 +273,7 @@ impl Chat {
         let settled = self.settled_by.filter(|_| self.told.is_none());
         let closing = self.closing.map(|(_, by)| by);
         let all = [self.line.next_deadline(now), greeting, settled, closing];
-        // With nothing to wait for, an hour is as good as for ever.
-        all.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(3_600))
+        all.into_iter().flatten().min().unwrap_or(now + LOOK).min(now + LOOK)
     }
 }
 

@@ -37,8 +37,8 @@ const ALPN: &[u8] = b"whoelse-private/0";
 const OFFER_WITHIN: Duration = Duration::from_secs(5);
 /// How long the relay may take; without it the addresses of this device still count.
 const ONLINE_WITHIN: Duration = Duration::from_secs(3);
-/// Somebody who says nothing for so long is gone: a user hears of it within 15 s.
-const SILENCE: Duration = Duration::from_secs(12);
+/// After so long without a word QUIC gives up; `chat` does so before.
+const SILENCE: Duration = Duration::from_secs(15);
 /// So often each end says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(3);
 /// A way on which nothing comes for so long is given up for another.

@@ -44,6 +44,8 @@ const MAX_ENDED: usize = 32;
 pub(crate) enum Action {
     /// This is to be sent; a refusal of it, under this id, is to be heard.
     Send { stanza: Outgoing, mine: Option<(String, BareJid)> },
+    /// A device is to see that this one is online (XEP-0353, 3 and 4), so that requests pass.
+    Show(FullJid),
     /// This is to be asked of a device. If it refuses, or nobody answers, that is to be told
     /// ([`Introductions::handle_unanswered`]).
     Ask { of: FullJid, sid: String, payload: Element },
@@ -173,6 +175,7 @@ impl Introductions {
     /// Says yes to somebody.
     pub(crate) fn accept(&mut self, whom: &BareJid, now: Instant) -> Result<(), Refused> {
         let (sid, by) = self.request_of(whom).ok_or(Refused::NoRequest)?;
+        self.actions.push_back(Action::Show(by.clone()));
         self.say(&Jid::from(by.clone()), &sid, Word::Proceed);
         self.tell_own_devices(&sid, Word::Proceed);
         self.meet(whom, sid, by, false, now);
@@ -317,6 +320,7 @@ impl Introductions {
         let to = Jid::from(said.from.clone());
         match self.found(from, &said.sid) {
             Some(Stage::Asking) => {
+                self.actions.push_back(Action::Show(said.from.clone()));
                 self.meet(from, said.sid.clone(), said.from.clone(), true, now);
             }
             // A second device of theirs was a moment too late.

@@ -16,6 +16,8 @@ const WAITING: usize = 128;
 pub(crate) enum Letter {
     /// A stanza; a refusal of it is to be heard under this id.
     Stanza(Outgoing, Option<(String, BareJid)>),
+    /// A device is to see that this one is online.
+    Show(FullJid),
     /// A request of Jingle. No answer, or another than yes, is noted.
     Request { of: FullJid, sid: String, payload: Element },
 }
@@ -45,6 +47,9 @@ async fn carry(client: Client, mut letters: mpsc::Receiver<Letter>, notes: mpsc:
                 let mine = mine.as_ref().map(|(id, to)| (id.as_str(), to));
                 // Without a session there is nobody to say it to; the actor hears of that by itself.
                 let _ = client.send(stanza, mine).await;
+            }
+            Letter::Show(whom) => {
+                let _ = client.show_to(&whom).await;
             }
             Letter::Request { of, sid, payload } => {
                 let (client, notes) = (client.clone(), notes.clone());

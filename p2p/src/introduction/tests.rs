@@ -34,6 +34,8 @@ struct World {
     now: Instant,
     /// Everything that was carried, in order.
     carried: Vec<String>,
+    /// Who has shown itself to whom.
+    shown: Vec<(String, String)>,
     /// Words that are lost on their way.
     lost: fn(&Stanza) -> bool,
 }
@@ -70,7 +72,13 @@ impl World {
             gathering: Vec::new(),
         };
         let devices = who.iter().enumerate().map(device).collect();
-        World { devices, now: Instant::now(), carried: Vec::new(), lost: |_| false }
+        World {
+            devices,
+            now: Instant::now(),
+            carried: Vec::new(),
+            shown: Vec::new(),
+            lost: |_| false,
+        }
     }
 
     fn of(&mut self, at: &str) -> &mut Device {
@@ -138,6 +146,7 @@ impl World {
                     self.devices[n].is.handle_unanswered(&of, &sid);
                 }
             }
+            Action::Show(whom) => self.shown.push((from, whom.to_string())),
             Action::Gather { whom, sid } => {
                 let device = &mut self.devices[n];
                 if device.gathers {
@@ -256,6 +265,14 @@ fn no_address_is_said_before_somebody_has_agreed_and_then_to_one_device_alone() 
         assert!(text.starts_with("<iq "), "never in a message: {text}");
         assert!(text.contains(&format!("to='{BOB}'")) || text.contains(&format!("to='{ALICE}'")));
     }
+}
+
+#[test]
+fn the_two_devices_that_agree_show_themselves_to_each_other_and_no_others_do() {
+    let world = connected();
+
+    let shown = [(BOB, ALICE), (ALICE, BOB)].map(|(by, to)| (by.to_owned(), to.to_owned()));
+    assert_eq!(world.shown, shown);
 }
 
 #[test]
