@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use super::{Home, Lines, Server, ended, password};
 
@@ -27,7 +27,11 @@ impl Client {
         if !args.contains(&"--state-dir") {
             command.arg("--state-dir").arg(home.state());
         }
-        command.args(args).stdin(Stdio::piped());
+        Client::run(command.args(args).stdin(Stdio::piped()))
+    }
+
+    /// What this command starts is a client; its input is a pipe.
+    pub fn run(command: &mut Command) -> Client {
         let mut child = command.spawn().unwrap();
         let keys = child.stdin.take();
         let lines = Lines::of(child.stdout.take().unwrap());

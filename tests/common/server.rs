@@ -68,7 +68,8 @@ impl Home {
         command
     }
 
-    fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    /// The same for a command that runs the binary in its own way.
+    pub fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .current_dir(self.path())
             .env_remove("RUST_LOG")
