@@ -10,6 +10,7 @@ pub mod house;
 pub mod jid;
 pub mod pair;
 pub mod payload;
+pub mod private;
 pub mod random;
 pub mod requests;
 pub mod scanner;
@@ -40,6 +41,8 @@ pub const ALL: &[Target] = &[
     Target { name: "paging", run: requests::paging::archive },
     Target { name: "forms", run: requests::forms::commands },
     Target { name: "requests", run: requests::any },
+    Target { name: "line", run: private::line },
+    Target { name: "introduction", run: private::introduction },
 ];
 
 impl Target {

@@ -297,3 +297,6 @@ fn of_write(fault: &WriteError) -> Closing {
         _ => Closing::ByThem,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,7 +213,7 @@ fn no_captive_portals() -> NetReportConfig {
 }
 
 /// One stream in each direction, with little memory, and an early notice of silence.
-fn transport() -> Result<QuicTransportConfig, String> {
+pub(crate) fn transport() -> Result<QuicTransportConfig, String> {
     let silence = SILENCE.try_into().map_err(|_| "the idle timeout is out of range".to_owned())?;
     Ok(QuicTransportConfig::builder()
         .max_concurrent_bidi_streams(VarInt::from_u32(1))

@@ -22,6 +22,9 @@ mod device;
 #[cfg(feature = "iroh")]
 mod endpoint;
 #[cfg(feature = "iroh")]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(feature = "iroh")]
 mod introduction;
 #[cfg(feature = "iroh")]
 mod key;

@@ -209,6 +209,19 @@ impl World {
         answer.expect("every request is answered").type_() == Some("result")
     }
 
+    /// Something that was said before is said again.
+    fn again(&mut self, n: usize) {
+        let messages = self.carried.iter().filter(|text| text.starts_with("<message "));
+        let messages: Vec<&String> = messages.collect();
+        let Some(text) = messages.get(n % messages.len().max(1)).map(|it| (*it).clone()) else {
+            return;
+        };
+        let stanza = Stanza::parse(text.clone().into_bytes()).unwrap();
+        let (from, to) = (stanza.from().unwrap().to_owned(), stanza.to().unwrap().to_owned());
+        let bare = text.replacen(&format!(" from='{from}'"), "", 1);
+        self.deliver(&from, &to, bare);
+    }
+
     fn carried(&self, what: &str) -> usize {
         self.carried.iter().filter(|text| text.contains(what)).count()
     }
@@ -705,4 +718,53 @@ fn of_a_session_that_stands_a_ping_is_answered_and_a_novelty_refused() {
 
     assert!(world.request(BOB, ALICE, &iq("session-info")));
     assert!(!world.request(BOB, ALICE, &iq("content-add")));
+}
+
+/// Whatever is lost, comes twice, or is wished for in any order: nobody hears where a device is
+/// without having agreed, no two lines are made for one introduction, and nothing is left over.
+#[test]
+fn whatever_happens_to_their_words_it_comes_to_an_end_and_no_line_is_made_without_both() {
+    for seed in 1_u64..=300 {
+        let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut below = |bound: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % bound
+        };
+        let mut world = World::new(&[ALICE, BOB, BOB_TOO]);
+        for _ in 0..60 {
+            let (by, whom) =
+                [(ALICE, BOB), (BOB, ALICE), (BOB_TOO, ALICE)][usize::try_from(below(3)).unwrap()];
+            let now = world.now;
+            world.lost = if below(4) == 0 { |_| true } else { |_| false };
+            match below(7) {
+                0 => drop(world.of(by).is.ask(&bare(whom), now)),
+                1 => drop(world.of(by).is.accept(&bare(whom), now)),
+                2 => drop(world.of(by).is.decline(&bare(whom))),
+                3 => drop(world.of(by).is.withdraw(&bare(whom))),
+                4 => world.after(Duration::from_secs(below(40))),
+                5 => world.again(usize::try_from(below(1_000)).unwrap()),
+                _ => {}
+            }
+            world.settle();
+        }
+        for _ in 0..3 {
+            world.after(Duration::from_secs(61));
+        }
+
+        for device in &world.devices {
+            assert!(device.is.under_way.is_empty(), "seed {seed}: {:?}", device.is);
+        }
+        let lines = |at: &str, world: &mut World| world.of(at).connects.clone();
+        let alice = lines(ALICE, &mut world);
+        let sids: HashSet<&String> = alice.iter().map(|(sid, ..)| sid).collect();
+        assert_eq!(sids.len(), alice.len(), "seed {seed}: one line for each introduction");
+        let bob = [lines(BOB, &mut world), lines(BOB_TOO, &mut world)].concat();
+        for (sid, initiator, theirs) in &bob {
+            assert_eq!(*theirs, place_of(1), "seed {seed}");
+            let other = alice.iter().find(|(it, ..)| it == sid);
+            assert!(other.is_none_or(|(_, it, _)| it != initiator), "seed {seed}");
+        }
+    }
 }

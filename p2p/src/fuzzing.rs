@@ -1,0 +1,70 @@
+//! For `fuzz/`: what must hold of any bytes that somebody at the other end of a line, or of the
+//! server, may send. Nothing else needs this.
+
+use std::time::{Duration, Instant};
+
+use whoelse_client::token;
+use whoelse_xmpp::{BareJid, FullJid, Stanza};
+
+use crate::device::Verdict;
+use crate::introduction::{Action, Introductions};
+use crate::line::{Ends, Line};
+use crate::words;
+
+/// What an end can hold of another one that sends without end.
+const BOUND: usize = 1 << 20;
+
+/// Bytes from the other end of a line that has been greeted, in pieces.
+///
+/// # Panics
+/// If the line holds more than it may.
+pub fn line(bytes: &[u8]) {
+    let (Some(me), Some(them)) = (bare("bob@a.example"), bare("alice@a.example")) else { return };
+    let now = Instant::now();
+    let mut line = Line::new(Ends { sid: "s".to_owned(), me, them }, false, now);
+    let header = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/\
+                   streams' from='alice@a.example' to='bob@a.example' id='s' version='1.0'>";
+    assert!(line.push(header, now).is_ok() && line.is_greeted());
+    line.send(token(), "hi".to_owned(), now);
+    let size = usize::from(bytes.first().copied().unwrap_or_default()) + 1;
+    for (n, piece) in bytes.chunks(size).enumerate() {
+        let now = now + Duration::from_millis(u64::try_from(n).unwrap_or(0));
+        if line.push(piece, now).is_err() {
+            break;
+        }
+        line.handle_time(now);
+        while line.poll_event().is_some() {}
+        assert!(line.output().len() < BOUND, "it answers without end");
+    }
+    line.close();
+    assert!(line.into_unconfirmed().len() <= 1);
+}
+
+/// A stanza that somebody sends to a device that has asked one person and was asked by another.
+///
+/// # Panics
+/// If it makes the device tell anybody where it is.
+pub fn introduction(bytes: &[u8]) {
+    let Ok(stanza) = Stanza::parse(bytes.to_vec()) else { return };
+    let (Ok(me), Some(bob)) = (FullJid::parse("alice@a.example/x"), bare("bob@a.example")) else {
+        return;
+    };
+    let now = Instant::now();
+    let mut introductions = Introductions::new(me);
+    let _ = introductions.ask(&bob, now);
+    match words::said(&stanza) {
+        Some(said) => introductions.handle_said(&said, now),
+        None => {
+            introductions.handle_request(&stanza, &|_, _| (Verdict::Known, String::new()), now);
+        }
+    }
+    introductions.handle_time(now + Duration::from_secs(300));
+    while let Some(action) = introductions.poll_action() {
+        let tells = matches!(action, Action::Connect { .. });
+        assert!(!tells, "nobody has agreed to anything");
+    }
+}
+
+fn bare(text: &str) -> Option<BareJid> {
+    BareJid::parse(text).ok()
+}
