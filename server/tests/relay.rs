@@ -39,10 +39,7 @@ const ALPN: &[u8] = b"test";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_who_have_tokens_talk_through_the_relay() {
     let world = World::start().await;
-    let (mut alice, mut bob) = (world.online("alice").await, world.online("bob").await);
-    let one = Guest::invited(&world, &mut alice, "s").await;
-    let other = Guest::invited(&world, &mut bob, "s").await;
-    assert_eq!((one.admitted().await, other.admitted().await), (Ok(()), Ok(())));
+    let (one, other) = world.two_guests().await;
 
     let (near, far) = one.connect(&other).await;
 
@@ -109,9 +106,7 @@ async fn who_was_admitted_comes_back_also_after_a_restart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_account_is_cut_off_and_does_not_come_back() {
     let world = World::start().await;
-    let mut alice = world.online("alice").await;
-    let guest = Guest::invited(&world, &mut alice, "s").await;
-    assert_eq!(guest.admitted().await, Ok(()));
+    let (_alice, guest) = world.guest().await;
 
     let far = Time(i64::MAX);
     world.server.node().set_account_blocked("alice", Some(far)).await;
@@ -125,9 +120,7 @@ async fn a_locked_account_is_cut_off_and_does_not_come_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_account_is_cut_off_and_does_not_come_back() {
     let world = World::start().await;
-    let mut alice = world.online("alice").await;
-    let guest = Guest::invited(&world, &mut alice, "s").await;
-    assert_eq!(guest.admitted().await, Ok(()));
+    let (_alice, guest) = world.guest().await;
 
     let node = world.server.node();
     let account = node.account_named("alice").await.unwrap().unwrap();
@@ -185,9 +178,7 @@ async fn a_reload_that_forbids_it_ends_what_is_relayed() {
     let written = "listen = \"127.0.0.1:0\"\ncontacts = \"everyone\"\n";
     std::fs::write(&settings, written).unwrap();
     let world = World::with(|config| config.source = Source::File(settings.path().into())).await;
-    let mut alice = world.online("alice").await;
-    let guest = Guest::invited(&world, &mut alice, "s").await;
-    assert_eq!(guest.admitted().await, Ok(()));
+    let (mut alice, guest) = world.guest().await;
 
     std::fs::write(&settings, format!("{written}[private]\nrelay = \"never\"\n")).unwrap();
     let reloaded = world.server.reloader().reload().await.unwrap();
@@ -224,10 +215,7 @@ async fn where_neither_can_be_had_nothing_is_offered() {
 async fn what_is_relayed_is_bounded_in_its_rate() {
     let rate = 16 << 10;
     let world = World::with(|config| config.settings.limits.relay_rate = rate).await;
-    let (mut alice, mut bob) = (world.online("alice").await, world.online("bob").await);
-    let one = Guest::invited(&world, &mut alice, "s").await;
-    let other = Guest::invited(&world, &mut bob, "s").await;
-    assert_eq!((one.admitted().await, other.admitted().await), (Ok(()), Ok(())));
+    let (one, other) = world.two_guests().await;
     let (near, far) = one.connect(&other).await;
     let begun = std::time::Instant::now();
 
@@ -384,9 +372,7 @@ async fn who_is_on_the_way_to_the_relay_counts_as_half_open() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_ends_who_is_admitted_and_who_is_half_way() {
     let world = World::start().await;
-    let mut alice = world.online("alice").await;
-    let guest = Guest::invited(&world, &mut alice, "s").await;
-    assert_eq!(guest.admitted().await, Ok(()));
+    let (_alice, guest) = world.guest().await;
     let mut proving = world.tls().await;
     proving.write_all(UPGRADE.as_bytes()).await.unwrap();
     proving.read_exact(&mut [0; 12]).await.unwrap();
@@ -405,6 +391,22 @@ const UPGRADE: &str = "GET /relay HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n
 // --- helpers ---
 
 impl World {
+    /// Alice, and an endpoint of hers that is at the relay.
+    async fn guest(&self) -> (Client, Guest) {
+        let mut alice = self.online("alice").await;
+        let guest = Guest::invited(self, &mut alice, "s").await;
+        assert_eq!(guest.admitted().await, Ok(()));
+        (alice, guest)
+    }
+
+    /// Endpoints of Alice's and of Bob's that are at the relay.
+    async fn two_guests(&self) -> (Guest, Guest) {
+        let (_, one) = self.guest().await;
+        let other = Guest::invited(self, &mut self.online("bob").await, "s").await;
+        assert_eq!(other.admitted().await, Ok(()));
+        (one, other)
+    }
+
     /// What the server offers to an endpoint.
     async fn offer(&self, client: &mut Client, sid: &str, key: &SecretKey) -> Offer {
         client.send(&asking(sid, key)).await;

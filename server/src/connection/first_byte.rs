@@ -40,7 +40,8 @@ pub(super) async fn run(arrived: Arrived, relay: Arc<Relay>, socket: TcpStream) 
         () = arrived.running.closing() => "shutdown",
     };
     node.numbers.disconnected.one("negotiation", reason);
-    tracing::debug!(address = %arrived.peer.address, reason, "handed_over");
+    // With `relay` it has what it came for: a place there, or an answer. Who it is stays unsaid.
+    tracing::info!(address = %arrived.peer.address, reason, "disconnected");
 }
 
 /// The first byte, if one comes.
