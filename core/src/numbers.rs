@@ -27,7 +27,7 @@ pub struct Numbers {
     pub connected: Tally,
     /// Connections that ended, by what they were (negotiating, or with a session) and why.
     pub disconnected: Tally,
-    /// Requests for a private chat that were passed on.
+    /// Requests for a private chat that no block refused.
     pub introductions: Counter,
     /// Tokens for the relay that people were given.
     pub relay_tokens: Counter,

@@ -9,8 +9,8 @@ pub const FEATURE: Feature = Feature {
     name: "introductions",
     xeps: &[],
     disco: &[],
-    // After the guards: what was refused introduces nobody.
-    wire: |w| w.outgoing(When::Mark, count),
+    // After the guards of both ends: what a block refused introduces nobody.
+    wire: |w| w.incoming(When::Mark, count),
 };
 
 fn count(passing: &mut Passing<'_>) -> Flow {

@@ -16,6 +16,7 @@ pub mod requests;
 pub mod scanner;
 pub mod scram;
 pub mod stream;
+pub mod token;
 
 use random::Random;
 
@@ -43,6 +44,7 @@ pub const ALL: &[Target] = &[
     Target { name: "requests", run: requests::any },
     Target { name: "line", run: private::line },
     Target { name: "introduction", run: private::introduction },
+    Target { name: "token", run: token::opened },
 ];
 
 impl Target {

@@ -165,7 +165,7 @@ impl Page {
         let node = self.0.connections.node();
         let numbers = &node.numbers;
         let usage = node.relay_usage();
-        let help = "Requests for a private chat that were passed on.";
+        let help = "Requests for a private chat, without those that a block refused.";
         out.counter("whoelse_introductions", help, numbers.introductions.get())?;
         let help = "Tokens for the relay that people were given.";
         out.counter("whoelse_relay_tokens", help, numbers.relay_tokens.get())?;

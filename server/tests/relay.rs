@@ -275,6 +275,37 @@ async fn a_udp_port_that_somebody_has_is_a_note_and_no_reason_not_to_start() {
     world.server.shutdown().await;
 }
 
+// --- what the operator counts ---
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_for_a_private_chat_are_counted_and_nothing_like_them() {
+    let world = World::start().await;
+    let (mut alice, mut bob) = (world.online("alice").await, world.online("bob").await);
+    let propose = |what: &str| {
+        format!(
+            "<message to='bob@localhost' type='chat' id='p'>\
+             <propose xmlns='urn:xmpp:jingle-message:0' id='s'><description xmlns='{what}'/>\
+             </propose></message>"
+        )
+    };
+
+    alice.send(&propose(ns::WHOELSE_PRIVATE)).await;
+    bob.expect(|stanza| stanza.id() == Some("p")).await;
+    alice.send(&propose("urn:xmpp:jingle:apps:rtp:1")).await;
+    bob.expect(|stanza| stanza.id() == Some("p")).await;
+    bob.send(
+        "<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'>\
+         <item jid='alice@localhost'/></block></iq>",
+    )
+    .await;
+    bob.expect(|stanza| stanza.id() == Some("b")).await;
+    alice.send(&propose(ns::WHOELSE_PRIVATE)).await;
+    alice.expect(|stanza| stanza.type_() == Some("error")).await;
+
+    assert_eq!(world.server.node().numbers.introductions.get(), 1);
+    world.server.shutdown().await;
+}
+
 // --- one port for two protocols ---
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

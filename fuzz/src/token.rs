@@ -1,0 +1,35 @@
+//! Tokens of the relay (docs/protocol.md, `urn:whoelse:relay:0`): what was not made here is none,
+//! and what was comes back as it was made, whatever it says.
+
+use std::sync::LazyLock;
+
+use whoelse_core::Time;
+use whoelse_core::relay::{Token, Tokens};
+
+use crate::choices::Choices;
+
+/// Fits in the two bytes that say how long a localpart is, as every localpart does.
+const LONGEST: usize = 1023;
+
+static TOKENS: LazyLock<Tokens> = LazyLock::new(|| Tokens::new(b"the secret of an installation"));
+
+/// Reads what a stranger brings, and what the server has made of the same bytes.
+pub fn opened(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    assert_eq!(TOKENS.open(&text), None, "{text:?} is a token");
+
+    let mut choices = Choices::new(input);
+    let [account, issued] = [choices.byte(), choices.byte()].map(i64::from);
+    let key = [choices.byte(); 32];
+    let rest = String::from_utf8_lossy(choices.rest()).into_owned();
+    let half = rest.floor_char_boundary((rest.len() / 2).min(LONGEST));
+    let (localpart, sid) = rest.split_at(half);
+    let (localpart, sid) = (localpart.to_owned(), sid.to_owned());
+    let token = Token { issued: Time(issued), account, localpart, sid, key };
+
+    let sealed = TOKENS.seal(&token);
+
+    assert_eq!(TOKENS.open(&sealed), Some(token));
+    let shorter = sealed.get(1..).unwrap_or_default();
+    assert_eq!(TOKENS.open(shorter), None, "a part of {sealed:?} is a token");
+}
