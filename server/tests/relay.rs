@@ -193,7 +193,8 @@ async fn a_reload_that_forbids_it_ends_what_is_relayed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_neither_can_be_had_nothing_is_offered() {
-    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    // An address that nobody else uses, where the TCP port of this number is free.
+    let taken = std::net::UdpSocket::bind("127.0.34.1:0").unwrap();
     let world = World::with(|config| {
         config.listen = vec![taken.local_addr().unwrap()];
         config.settings.relay = Relaying::Never;
@@ -261,7 +262,8 @@ async fn who_asks_by_udp_is_told_the_own_address() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_udp_port_that_somebody_has_is_a_note_and_no_reason_not_to_start() {
-    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    // An address that nobody else uses, where the TCP port of this number is free.
+    let taken = std::net::UdpSocket::bind("127.0.34.2:0").unwrap();
     let address = taken.local_addr().unwrap();
     let world = World::with(|config| config.listen = vec![address]).await;
     let mut alice = world.online("alice").await;
