@@ -134,6 +134,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_libraries_of_the_relay_speak_where_they_are_named() {
+        let said = |level| filter(level).map(|filter| filter.to_string());
+
+        for level in [None, Some("debug")] {
+            assert!(said(level).is_ok_and(|said| said.contains("iroh=error")), "{level:?}");
+        }
+        let named = said(Some("debug,iroh=trace"));
+        assert!(named.is_ok_and(|said| said.contains("iroh=trace") && !said.contains("iroh=e")));
+    }
+
+    #[test]
     fn a_level_is_a_word_or_words_by_part() {
         for good in [None, Some(""), Some("debug"), Some("info,whoelse_core::keeper=trace")] {
             assert_eq!(check(good), Ok(()), "{good:?}");
