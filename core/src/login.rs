@@ -251,7 +251,12 @@ impl Node {
         let made = self.keeper.change(move |tx| {
             Box::pin(async move {
                 let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
-                let then: After = vec![Box::new(move |node: &Arc<Node>| node.forget_account(&jid))];
+                let mut then: After = Vec::new();
+                // One that was there may have sessions: forgotten, it would be loaded a second
+                // time, and they would hear nothing of what the second one gets.
+                if made.is_some() {
+                    then.push(Box::new(move |node: &Arc<Node>| node.forget_account(&jid)));
+                }
                 Ok((made, then))
             })
         });
