@@ -307,6 +307,8 @@ fn blocking_is_refused_for_each_reason_in_words() {
     alice.says("block carol", "there is no user carol");
     alice.says("block alice", "you cannot block yourself");
     alice.says("unblock bob", "bob is not blocked");
+    alice.says("unblock carol", "there is no user carol");
+    alice.says("unblock alice", "you cannot unblock yourself");
     alice.says("block bob", "bob is blocked");
     alice.says("block bob", "bob is already blocked");
     alice.says("unblock bob", "bob is not blocked any more");

@@ -80,25 +80,41 @@ async fn block(cx: Cx, wish: Block) -> Answer {
         return Err(StanzaError::new(Condition::BadRequest).with_text("whom to block is missing"));
     }
     let have = cx.account.get::<Blocks>().unwrap_or_default();
-    let most = cx.node.settings().limits.blocks;
-    if have.0.len() + wanted.len() > most {
-        return Err(StanzaError::new(Condition::ResourceConstraint)
-            .with_text(format!("a block list holds {most} addresses at most")));
-    }
     // Each costs a look into the store, so only after their number is known to be good.
+    bound(&cx, have.0.len() + wanted.len())?;
     for jid in &wanted {
+        if jid.to_bare() == *cx.account.jid() {
+            return Err(
+                StanzaError::new(Condition::NotAllowed).with_text("you cannot block yourself")
+            );
+        }
         check(&cx, jid).await?;
     }
     change(&cx, wanted, What::Block).await
 }
 
 async fn unblock(cx: Cx, wish: Unblock) -> Answer {
+    let have = cx.account.get::<Blocks>().unwrap_or_default();
     if wish.items.is_empty() {
-        let have = cx.account.get::<Blocks>().unwrap_or_default();
         let all = have.0.iter().filter_map(|jid| Jid::parse(jid).ok()).collect();
         return change(&cx, all, What::UnblockAll).await;
     }
-    change(&cx, addresses(&wish.items)?, What::Unblock).await
+    let wanted = addresses(&wish.items)?;
+    bound(&cx, wanted.len())?;
+    // Who is on the list can be taken off it, though their account is gone.
+    for jid in wanted.iter().filter(|jid| !have.0.contains(jid.as_str())) {
+        check(&cx, jid).await?;
+    }
+    change(&cx, wanted, What::Unblock).await
+}
+
+fn bound(cx: &Cx, count: usize) -> Result<(), StanzaError> {
+    let most = cx.node.settings().limits.blocks;
+    match count > most {
+        true => Err(StanzaError::new(Condition::ResourceConstraint)
+            .with_text(format!("a block list holds {most} addresses at most"))),
+        false => Ok(()),
+    }
 }
 
 /// What becomes of a block list.
@@ -117,12 +133,8 @@ fn addresses(items: &[jid::Jid]) -> Result<Vec<Jid>, StanzaError> {
     items.iter().map(parse).collect()
 }
 
-/// Nobody blocks himself; among people who all see each other, a name that does not exist is a
-/// slip of the finger.
+/// Among people who all see each other, a name that does not exist is a slip of the finger.
 async fn check(cx: &Cx, jid: &Jid) -> Result<(), StanzaError> {
-    if jid.to_bare() == *cx.account.jid() {
-        return Err(StanzaError::new(Condition::NotAllowed).with_text("you cannot block yourself"));
-    }
     // Elsewhere it would tell a stranger who exists.
     if cx.node.settings().contacts == Contacts::Roster
         || jid.domain() != cx.node.domain_name()

@@ -99,8 +99,8 @@ impl Client {
     pub fn meanwhile(&mut self) -> Vec<String> {
         self.barriers += 1;
         let name = format!("nobody{}", self.barriers);
-        self.say(&format!("unblock {name}"));
-        let answer = format!("{name} is not blocked");
+        self.say(&format!("history {name}"));
+        let answer = format!("no messages with {name}");
         let mut lines = self.lines.collect(&answer, |line| line == answer);
         lines.pop();
         lines

@@ -188,8 +188,8 @@ class World:
         client.says(password(name))
         await client.hears("Welcome")
         if not waits:
-            client.says("unblock nobody")
-            await client.hears("nobody is not blocked")
+            client.says("history nobody")
+            await client.hears("no messages with nobody")
         return client
 
 

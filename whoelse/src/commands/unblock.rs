@@ -15,13 +15,14 @@ pub const COMMAND: Command = Command {
 async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let whom = args.word()?;
     args.end()?;
-    let whom = seat.somebody_else(whom, "you cannot block yourself")?;
+    let whom = seat.somebody_else(whom, "you cannot unblock yourself")?;
     let name = seat.name(&whom);
-    // XEP-0191 unblocks twice without a word, so whether it is news has to be asked first.
+    // XEP-0191 unblocks twice without a word, so whether it is news has to be asked first. If it is
+    // not, the server still says whether there is such a user.
     let list = blocking::list(seat.client).await.map_err(|why| Fault::of(why, None))?;
-    if !list.contains(&whom) {
-        return Err(Fault::say("not-blocked", format!("{name} is not blocked")));
-    }
     blocking::unblock(seat.client, &whom).await.map_err(|why| Fault::of(why, Some(&name)))?;
-    Ok(Answer::Words(format!("{name} is not blocked any more")))
+    match list.contains(&whom) {
+        true => Ok(Answer::Words(format!("{name} is not blocked any more"))),
+        false => Err(Fault::say("not-blocked", format!("{name} is not blocked"))),
+    }
 }
