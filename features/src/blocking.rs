@@ -183,19 +183,19 @@ async fn change(cx: &Cx, wanted: Vec<Jid>, what: What) -> Answer {
 /// After the commit: the snapshot, then the pushes, then presence.
 fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], what: What) {
     let mut list = account.get::<Blocks>().map(|blocks| blocks.0.clone()).unwrap_or_default();
-    for jid in changed {
-        match what {
-            What::Block => list.insert(jid.to_string()),
-            What::Unblock | What::UnblockAll => list.remove(jid.as_str()),
-        };
-    }
+    let mut news = changed.to_vec();
+    news.retain(|jid| match what {
+        What::Block => list.insert(jid.to_string()),
+        What::Unblock | What::UnblockAll => list.remove(jid.as_str()),
+    });
     account.put(Arc::new(Blocks(list)));
     match what {
         What::Block => push(account, "block", changed),
         What::Unblock => push(account, "unblock", changed),
         What::UnblockAll => push(account, "unblock", &[]),
     }
-    for jid in changed {
+    // Who was on the list already, or was not, sees as much as before.
+    for jid in &news {
         let Some(other) = local(node, &jid.to_bare()) else { continue };
         if what == What::Block {
             // Who has blocked us hears nothing of us, this neither.
