@@ -190,6 +190,19 @@ fn credentials_that_cannot_be_read_are_one_line() {
 }
 
 #[test]
+fn a_start_that_fails_leaves_the_next_one_free_to_choose() {
+    let home = Home::with_people(&["alice"]);
+    // As systemd makes it.
+    fs::create_dir(home.data()).unwrap();
+    home.run(&["server", "0", "--credentials", "missing.txt"]).failed(1, &["missing.txt"]);
+
+    let server = home.start(&["--domain", "chat.example"]);
+
+    let said = server.lines.all();
+    assert!(said.iter().any(|line| line.contains("serving chat.example")), "{said:#?}");
+}
+
+#[test]
 fn accounts_that_exist_are_left_alone() {
     let home = Home::with_people(&["alice"]);
     let mut server = home.start(&[]);

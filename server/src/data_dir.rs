@@ -10,17 +10,13 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What a data directory may hold after a start that came to nothing. Removed only if the
-/// directory itself was made by that start.
-const OURS: [&str; 8] = [
-    "whoelse.db",
-    "whoelse.db-wal",
-    "whoelse.db-shm",
-    "certificate.pem",
-    "certificate.new",
-    "key.pem",
-    "key.new",
-    "admin.sock",
+/// What a data directory may hold after a start that came to nothing: each file with those that
+/// belong to it. They are removed together, and only if the start did not find the first one there.
+const OURS: [&[&str]; 4] = [
+    &["whoelse.db", "whoelse.db-wal", "whoelse.db-shm"],
+    &["certificate.pem", "certificate.new"],
+    &["key.pem", "key.new"],
+    &["admin.sock"],
 ];
 
 /// The data directory of a running server.
@@ -31,6 +27,8 @@ pub struct DataDir {
     lock: File,
     /// Whether this start made the directory.
     made: bool,
+    /// What this start did not find in it.
+    missing: Vec<&'static str>,
     kept: bool,
 }
 
@@ -74,7 +72,15 @@ impl DataDir {
         };
         let taken = take_lock(&path_now.join("lock"));
         match taken {
-            Ok(Ok(lock)) => Ok(DataDir { path: path_now, lock, made, kept: false }),
+            Ok(Ok(lock)) => {
+                // Looked at behind the lock: nobody else makes any of it now.
+                let is_missing = |files: &&[&str]| {
+                    fs::symlink_metadata(path_now.join(files[0]))
+                        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+                };
+                let missing = OURS.into_iter().filter(is_missing).flatten().copied().collect();
+                Ok(DataDir { path: path_now, lock, made, missing, kept: false })
+            }
             Ok(Err(pid)) => Err(DataDirError::InUse(path.to_owned(), pid)),
             Err(error) => {
                 if made {
@@ -138,10 +144,13 @@ fn take_lock(path: &Path) -> io::Result<Result<File, Option<u32>>> {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        if self.made && !self.kept {
-            for name in OURS {
+        if !self.kept {
+            for name in &self.missing {
                 let _ = fs::remove_file(self.path.join(name));
             }
+        }
+        // In a directory that was there the lock stays: another server may be about to take it.
+        if self.made && !self.kept {
             let _ = fs::remove_file(self.path.join("lock"));
             // Stays if somebody else has put something in.
             let _ = fs::remove_dir(&self.path);
@@ -221,10 +230,31 @@ mod tests {
         let (_dir, path) = place();
         DataDir::open(&path).unwrap().keep();
         fs::write(path.join("key.pem"), "precious").unwrap();
+        fs::write(path.join("whoelse.db"), "precious").unwrap();
 
-        drop(DataDir::open(&path).unwrap());
+        let data = DataDir::open(&path).unwrap();
+        fs::write(path.join("whoelse.db-wal"), "part of it").unwrap();
+        drop(data);
 
-        assert_eq!(fs::read_to_string(path.join("key.pem")).unwrap(), "precious");
+        for (name, holds) in
+            [("key.pem", "precious"), ("whoelse.db", "precious"), ("whoelse.db-wal", "part of it")]
+        {
+            assert_eq!(fs::read_to_string(path.join(name)).unwrap(), holds, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_start_that_fails_leaves_nothing_in_a_directory_it_has_found() {
+        let (_dir, path) = place();
+        fs::create_dir(&path).unwrap();
+
+        let data = DataDir::open(&path).unwrap();
+        fs::write(path.join("whoelse.db"), "half").unwrap();
+        fs::write(path.join("whoelse.db-wal"), "half").unwrap();
+        drop(data);
+
+        let left: Vec<_> = fs::read_dir(&path).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"]);
     }
 
     #[test]
