@@ -346,7 +346,8 @@ impl Starting<'_> {
             let outcome = credentials::import(node, &file.path).await.map_err(unreadable)?;
             if outcome.created > 0 {
                 let (created, shown) = (outcome.created, file.path.display());
-                notes.push(format!("made {created} accounts from {shown}"));
+                let accounts = if created == 1 { "account" } else { "accounts" };
+                notes.push(format!("made {created} {accounts} from {shown}"));
             }
             notes.extend(outcome.warnings.into_iter().map(|warning| format!("warning: {warning}")));
         }
