@@ -310,8 +310,8 @@ fn whole<T>(name: &str, text: &str, least: T, most: T) -> Result<T, String>
 where
     T: std::str::FromStr + PartialOrd + std::fmt::Display,
 {
-    match text.parse::<T>() {
-        Ok(number) if least <= number && number <= most => Ok(number),
+    match crate::commands::number(text) {
+        Some(number) if least <= number && number <= most => Ok(number),
         _ => Err(format!("{name} must be a whole number from {least} to {most}, not '{text}'")),
     }
 }
@@ -397,6 +397,7 @@ mod tests {
             ("server 65536", "PORT must be a whole number from 0 to 65535, not '65536'"),
             ("client x", "PORT must be a whole number from 0 to 65535, not 'x'"),
             ("client -1", "PORT must be a whole number from 0 to 65535, not '-1'"),
+            ("server +5", "PORT must be a whole number from 0 to 65535, not '+5'"),
             ("server 1 0", "BLOCK_DURATION must be a whole number from 1 to 86400, not '0'"),
             (
                 "server 1 86401",

@@ -2,7 +2,7 @@
 
 use whoelse_client::history;
 
-use super::{Answer, Args, Command, Fault, Seat, When, address};
+use super::{Answer, Args, Command, Fault, Seat, When, address, number};
 
 /// How many are shown unless told otherwise, and the most that can be asked for.
 const USUAL: u16 = 20;
@@ -28,8 +28,8 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
 }
 
 fn count(typed: &str) -> Result<u16, Fault> {
-    match typed.parse() {
-        Ok(count) if (1..=MOST).contains(&count) => Ok(count),
+    match number(typed) {
+        Some(count) if (1..=MOST).contains(&count) => Ok(count),
         _ => Err(Fault::say("bad-number", format!("N must be a whole number from 1 to {MOST}"))),
     }
 }
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn one_to_five_hundred_messages_can_be_asked_for() {
         assert_eq!((count("1"), count("500")), (Ok(1), Ok(500)));
-        for bad in ["0", "501", "-1", "x", "70000"] {
+        for bad in ["0", "501", "-1", "+5", "", "x", "70000"] {
             assert!(matches!(count(bad), Err(Fault::Say { .. })), "{bad}");
         }
     }

@@ -32,6 +32,7 @@ mod whosince;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::time::Duration;
 
 use whoelse_client::roster::{Contact, Word};
@@ -231,6 +232,11 @@ pub fn address(typed: &str, domain: &str) -> Result<BareJid, Fault> {
         Ok(jid) if jid.local().is_some() => Ok(jid),
         _ => Err(Fault::say("bad-name", format!("'{}' is not a name", text::line(typed)))),
     }
+}
+
+/// A whole number: digits alone, since Rust would read `+5`, too.
+pub fn number<T: FromStr>(typed: &str) -> Option<T> {
+    typed.bytes().all(|byte| byte.is_ascii_digit()).then(|| typed.parse().ok())?
 }
 
 impl Fault {

@@ -2,7 +2,7 @@
 
 use whoelse_client::commands;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Command, Fault, Seat, When, number};
 
 /// The longest time that can be asked for.
 const MOST: u64 = 1 << 31;
@@ -24,8 +24,8 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
 }
 
 fn seconds(typed: &str) -> Result<u64, Fault> {
-    match typed.parse() {
-        Ok(seconds) if seconds <= MOST => Ok(seconds),
+    match number(typed) {
+        Some(seconds) if seconds <= MOST => Ok(seconds),
         _ => {
             let words = format!("SECONDS must be a whole number from 0 to {MOST}");
             Err(Fault::say("bad-number", words))
@@ -41,7 +41,7 @@ mod tests {
     fn seconds_are_a_whole_number_up_to_two_to_the_31st() {
         assert_eq!(seconds("0"), Ok(0));
         assert_eq!(seconds("2147483648"), Ok(1 << 31));
-        for bad in ["2147483649", "-1", "1.5", "x", "99999999999999999999", "0x10"] {
+        for bad in ["2147483649", "-1", "+5", "1.5", "x", "99999999999999999999", "0x10"] {
             assert!(matches!(seconds(bad), Err(Fault::Say { .. })), "{bad}");
         }
     }
