@@ -153,14 +153,15 @@ fn run_sql(database: &Path, sql: &'static str) {
 #[test]
 fn a_bad_line_of_the_credentials_is_named_and_skipped() {
     let home = Home::new();
-    let lines = format!("alice {}\nnopassword\n\u{e9}@@ x\n bob x\n", password("alice"));
+    let lines =
+        format!("alice {}\nnopassword\n\u{e9}@@ x\n bob x\nALICE secret\n", password("alice"));
     let file = home.write("credentials.txt", &lines);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
 
     let server = home.start(&[]);
 
     let said = server.lines.all();
-    for line in ["line 2", "line 3", "line 4", "read by others", "made 1 account from"] {
+    for line in ["line 2", "line 3", "line 4", "line 5", "read by others", "made 1 account from"] {
         let named = said.iter().filter(|said| said.contains(line)).count();
         assert_eq!(named, 1, "{line}: {said:#?}");
     }

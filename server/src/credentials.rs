@@ -4,6 +4,8 @@
 //! its number, never by what stands in it, and skipped.
 
 use compact_str::CompactString;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -86,7 +88,7 @@ pub async fn import(node: &Arc<Node>, path: &Path) -> io::Result<Outcome> {
     while let Some(created) = creating.join_next().await {
         match created.map_err(io::Error::other)? {
             (_, Ok(())) => outcome.created += 1,
-            // Twice in the file, or made meanwhile by somebody else.
+            // Made meanwhile by somebody else.
             (_, Err(error)) if error.condition == Condition::Conflict => outcome.existing += 1,
             (number, Err(error)) => {
                 let why = error.text.unwrap_or_else(|| error.condition.name().to_owned());
@@ -105,6 +107,8 @@ async fn is_known(node: &Node, name: &str) -> io::Result<bool> {
 fn parse(text: &[u8]) -> (Vec<Line>, Vec<BadLine>) {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let (mut lines, mut bad) = (Vec::new(), Vec::new());
+    // Accounts are made at once, so without this chance would choose between two passwords.
+    let mut first_with = HashMap::new();
     for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
@@ -112,7 +116,16 @@ fn parse(text: &[u8]) -> (Vec<Line>, Vec<BadLine>) {
         }
         let number = i + 1;
         match parse_line(line) {
-            Ok((name, password)) => lines.push(Line { number, name, password }),
+            Ok((name, password)) => match first_with.entry(name.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(number);
+                    lines.push(Line { number, name, password });
+                }
+                Entry::Occupied(first) => {
+                    let why = format!("line {} has the same name", first.get());
+                    bad.push(BadLine { number, why });
+                }
+            },
             Err(why) => bad.push(BadLine { number, why }),
         }
     }
@@ -159,6 +172,14 @@ mod tests {
             ]
         );
         assert!(bad.is_empty());
+    }
+
+    #[test]
+    fn of_two_lines_with_one_name_the_first_counts() {
+        let (lines, bad) = read("alice pencil\nbob x\nALICE other");
+
+        assert_eq!(lines, [(1, "alice".into(), "pencil".into()), (2, "bob".into(), "x".into())]);
+        assert_eq!(bad, [3]);
     }
 
     #[test]
