@@ -4,11 +4,11 @@
 //! It waits for nothing but its own channels: what takes time is done by tasks that leave a
 //! [`Note`].
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use iroh::endpoint::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep_until, timeout};
 use whoelse_client::{Client, Event, Events, blocking, disco};
@@ -70,8 +70,8 @@ pub(crate) enum Note {
     Incoming(Connection),
     /// A line has something to tell.
     Line { id: u64, news: News },
-    /// Whom the account has blocked.
-    Blocklist(Vec<BareJid>),
+    /// Whom the account has blocked; nothing if that could not be heard.
+    Blocklist(Option<Vec<BareJid>>),
 }
 
 /// The task.
@@ -124,6 +124,8 @@ struct Chat {
     whom: BareJid,
     sid: String,
     wishes: mpsc::Sender<Wish>,
+    /// Why it is to end; heard at once, however many wishes wait.
+    end: watch::Sender<Option<Closing>>,
     open: bool,
     told: bool,
 }
@@ -298,7 +300,7 @@ impl Actor {
             return;
         };
         let (sent, was_sent) = oneshot::channel();
-        if chat.wishes.try_send(Wish::Send { id, text, sent }).is_err() {
+        if chat.wishes.try_send(Wish { id, text, sent }).is_err() {
             let _ = reply.send(Err(Refused::TooMany));
             return;
         }
@@ -368,6 +370,7 @@ impl Actor {
                 }
                 self.watch_if_needed();
             }
+            Event::Resumed => self.watch_if_needed(),
             Event::LoggedOut(_) => {
                 if let Some(account) = &mut self.account {
                     account.introductions.handle_logged_out();
@@ -449,9 +452,8 @@ impl Actor {
         account.watching = true;
         let (client, noted) = (self.client.clone(), self.noted.clone());
         tokio::spawn(async move {
-            if let Ok(list) = blocking::watch(&client).await {
-                let _ = noted.send(Note::Blocklist(list)).await;
-            }
+            let list = blocking::watch(&client).await.ok();
+            let _ = noted.send(Note::Blocklist(list)).await;
         });
     }
 
@@ -488,7 +490,13 @@ impl Actor {
                 None => connection.close(NOT_INTRODUCED, b"not introduced"),
             },
             Note::Line { id, news } => self.handle_news(id, news),
-            Note::Blocklist(blocked) => self.handle_blocked(&blocked),
+            Note::Blocklist(Some(blocked)) => self.handle_blocked(&blocked),
+            // Asked again with the next chat, or when the connection is back.
+            Note::Blocklist(None) => {
+                if let Some(account) = &mut self.account {
+                    account.watching = false;
+                }
+            }
         }
     }
 
@@ -515,7 +523,7 @@ impl Actor {
                 }
                 let older = self.chats.iter().filter(|(it, chat)| **it != id && chat.whom == whom);
                 for (_, older) in older {
-                    let _ = older.wishes.try_send(Wish::Close(Closing::Replaced));
+                    older.close(Closing::Replaced);
                 }
                 return;
             }
@@ -614,7 +622,7 @@ impl Actor {
         let direct = self.config.relaying != Relaying::Only && !theirs.addresses.is_empty();
         let wanted = Wanted { whom, sid, direct };
         if !initiator {
-            self.expected.insert(theirs.key, wanted);
+            self.expect(theirs.key, wanted);
             return;
         }
         let Some(net) = self.net.clone() else { return };
@@ -624,6 +632,18 @@ impl Actor {
             let _ = noted.send(Note::Dialled { wanted, connection }).await;
         });
         self.dialling.insert(of, dialling.abort_handle());
+    }
+
+    /// A key is expected for one line at a time: whoever names somebody else's as his own takes no
+    /// line away from them.
+    fn expect(&mut self, key: Key, wanted: Wanted) {
+        let taken = self.expected.get(&key).is_some_and(|it| it.whom != wanted.whom);
+        match (taken, &mut self.account) {
+            (true, Some(account)) => {
+                account.introductions.handle_not_connected(&wanted.whom, &wanted.sid);
+            }
+            _ => drop(self.expected.insert(key, wanted)),
+        }
     }
 
     /// A connection to the right key; what it becomes, its line tells.
@@ -638,9 +658,10 @@ impl Actor {
         let line = Line::new(ends, initiator, Instant::now());
         self.last_id += 1;
         let (id, (wishes, wished)) = (self.last_id, mpsc::channel(WISHES));
-        let begun = Begun { id, initiator, direct };
-        tokio::spawn(chat::run(begun, connection, line, wished, self.noted.clone()));
-        self.chats.insert(id, Chat { whom, sid, wishes, open: false, told: false });
+        let (end, ended) = watch::channel(None);
+        let begun = Begun { id, initiator, direct, wishes: wished, end: ended };
+        tokio::spawn(chat::run(begun, connection, line, self.noted.clone()));
+        self.chats.insert(id, Chat { whom, sid, wishes, end, open: false, told: false });
     }
 
     fn distrust(&mut self, whom: BareJid, theirs: Transport) {
@@ -669,7 +690,7 @@ impl Actor {
         });
         for chat in self.chats.values().filter(|it| !it.open) {
             if !connecting(&chat.whom, &chat.sid) {
-                let _ = chat.wishes.try_send(Wish::Close(Closing::ByMe));
+                chat.close(Closing::ByMe);
             }
         }
         let needed = introductions.is_some_and(Introductions::needs_place);
@@ -692,14 +713,12 @@ impl Actor {
 
     /// Closes the lines with somebody. Returns whether there were any.
     fn close_with(&mut self, whom: &BareJid, why: Closing) -> bool {
-        let open: HashSet<u64> =
-            self.chats.iter().filter(|(_, it)| it.whom == *whom).map(|(id, _)| *id).collect();
-        for id in &open {
-            if let Some(chat) = self.chats.get(id) {
-                let _ = chat.wishes.try_send(Wish::Close(why));
-            }
+        let mut any = false;
+        for chat in self.chats.values().filter(|it| it.whom == *whom) {
+            chat.close(why);
+            any |= chat.open;
         }
-        !open.is_empty()
+        any
     }
 
     /// Returns whether there was anything to close.
@@ -708,13 +727,20 @@ impl Actor {
             account.introductions.withdraw_all();
         }
         for chat in self.chats.values() {
-            let _ = chat.wishes.try_send(Wish::Close(why));
+            chat.close(why);
         }
         !self.chats.is_empty()
     }
 
     fn tell(&mut self, happening: Happening) {
         self.queue.push_back(Told::Private(happening));
+    }
+}
+
+impl Chat {
+    /// It is to end. What was wished before is still said; the first reason counts.
+    fn close(&self, why: Closing) {
+        self.end.send_if_modified(|end| end.is_none() && end.replace(why).is_none());
     }
 }
 

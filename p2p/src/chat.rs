@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream as _;
 use iroh::endpoint::{Connection, ReadError, SendStream, WriteError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 
 use crate::actor::Note;
@@ -32,13 +32,12 @@ const LOOK: Duration = Duration::from_secs(1);
 /// News that nobody has taken; above it nothing is read from the other end.
 const MAX_NEWS: usize = 64;
 
-/// What is wished of a line.
+/// A message is to be sent; whether there was room for it is answered.
 #[derive(Debug)]
-pub(crate) enum Wish {
-    /// A message is to be sent; whether there was room for it is answered.
-    Send { id: String, text: String, sent: tokio::sync::oneshot::Sender<bool> },
-    /// It is to end, for this reason.
-    Close(Closing),
+pub(crate) struct Wish {
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) sent: oneshot::Sender<bool>,
 }
 
 /// What a line has to tell.
@@ -60,8 +59,8 @@ pub(crate) enum News {
     Ended { why: Closing, unconfirmed: Vec<Unconfirmed> },
 }
 
-/// How a line begins.
-#[derive(Debug, Clone, Copy)]
+/// How a line begins, and who has a say in it.
+#[derive(Debug)]
 pub(crate) struct Begun {
     /// Its number.
     pub(crate) id: u64,
@@ -69,6 +68,10 @@ pub(crate) struct Begun {
     pub(crate) initiator: bool,
     /// Whether there may be a direct way.
     pub(crate) direct: bool,
+    /// What is to be said.
+    pub(crate) wishes: mpsc::Receiver<Wish>,
+    /// Why it is to end, once it is.
+    pub(crate) end: watch::Receiver<Option<Closing>>,
 }
 
 /// One line and its connection.
@@ -94,10 +97,9 @@ pub(crate) async fn run(
     begun: Begun,
     connection: Connection,
     line: Line,
-    mut wishes: mpsc::Receiver<Wish>,
     notes: mpsc::Sender<Note>,
 ) {
-    let Begun { id, initiator, direct } = begun;
+    let Begun { id, initiator, direct, mut wishes, mut end } = begun;
     let mut chat = Chat {
         id,
         direct,
@@ -110,7 +112,7 @@ pub(crate) async fn run(
         told: None,
         settled_by: None,
     };
-    let why = chat.carry(initiator, &mut wishes).await;
+    let why = chat.carry(initiator, &mut wishes, &mut end).await;
     chat.hear();
     let Chat { connection, line, mut news, notes, .. } = chat;
     let code = if why == Closing::Violation { VIOLATION } else { DONE };
@@ -122,15 +124,24 @@ pub(crate) async fn run(
 }
 
 impl Chat {
-    async fn carry(&mut self, initiator: bool, wishes: &mut mpsc::Receiver<Wish>) -> Closing {
+    async fn carry(
+        &mut self,
+        initiator: bool,
+        wishes: &mut mpsc::Receiver<Wish>,
+        end: &mut watch::Receiver<Option<Closing>>,
+    ) -> Closing {
         let opening = async {
             match initiator {
                 true => self.connection.open_bi().await,
                 false => self.connection.accept_bi().await,
             }
         };
-        let Ok(Ok((mut send, mut recv))) = timeout(OPEN_WITHIN, opening).await else {
-            return Closing::Lost;
+        let (mut send, mut recv) = tokio::select! {
+            opened = timeout(OPEN_WITHIN, opening) => match opened {
+                Ok(Ok(streams)) => streams,
+                _ => return Closing::Lost,
+            },
+            why = reason(end) => return why,
         };
         let greeted_by = Instant::now() + OPEN_WITHIN;
         let mut ways = self.connection.path_events();
@@ -161,17 +172,23 @@ impl Chat {
                         permit.send(Note::Line { id: self.id, news });
                     }
                 }
+                // What was wished before the end is said before it.
                 wish = wishes.recv() => match wish {
-                    Some(Wish::Send { id, text, sent }) => {
+                    Some(Wish { id, text, sent }) => {
                         let taken = self.line.send(id.clone(), text, now);
                         if taken {
                             self.news.push_back(News::Sent(id));
                         }
                         let _ = sent.send(taken);
                     }
-                    Some(Wish::Close(why)) => self.close(why, now),
                     None => return Closing::ByMe,
                 },
+                why = reason(end), if self.closing.is_none() => {
+                    while let Ok(Wish { id, text, sent }) = wishes.try_recv() {
+                        let _ = sent.send(self.line.send(id, text, now));
+                    }
+                    self.close(why, now);
+                }
                 written = send.write(self.line.output()), if !self.line.output().is_empty() => {
                     match written {
                         Ok(bytes) => self.line.written(bytes),
@@ -274,6 +291,15 @@ impl Chat {
         let closing = self.closing.map(|(_, by)| by);
         let all = [self.line.next_deadline(now), greeting, settled, closing];
         all.into_iter().flatten().min().unwrap_or(now + LOOK).min(now + LOOK)
+    }
+}
+
+/// Why it is to end, once it is.
+async fn reason(end: &mut watch::Receiver<Option<Closing>>) -> Closing {
+    match end.wait_for(Option::is_some).await {
+        Ok(why) => why.unwrap_or(Closing::ByMe),
+        // Nobody is interested any more.
+        Err(_) => Closing::ByMe,
     }
 }
 

@@ -118,7 +118,12 @@ impl Net {
             let _ = timeout(ONLINE_WITHIN, endpoint.online()).await;
         }
         let accepting = tokio::spawn(accept(endpoint.clone(), plan.notes)).abort_handle();
-        Ok(Net { endpoint, relaying: plan.relaying, relay: url, accepting })
+        let net = Net { endpoint, relaying: plan.relaying, relay: url, accepting };
+        if plan.relaying == Relaying::Only && !net.is_relayed() {
+            net.close().await;
+            return Err("the server's relay cannot be reached".to_owned());
+        }
+        Ok(net)
     }
 
     /// Sees to it that the relay knows this device, if there is one and it has forgotten.

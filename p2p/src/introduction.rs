@@ -89,8 +89,17 @@ enum Stage {
     Asked { by: FullJid },
     /// One device of each agrees, and tells the other where it is.
     Meeting(Meeting),
-    /// Both know, and the line is being made with this device.
-    Connecting { with: FullJid },
+    /// Both know, and the line is being made with this device. If it is new, it is remembered once
+    /// it has proved its key.
+    Connecting { with: FullJid, new: Option<New> },
+}
+
+/// A device that was not here before.
+#[derive(Debug)]
+struct New {
+    theirs: Transport,
+    first: bool,
+    code: String,
 }
 
 #[derive(Debug)]
@@ -99,6 +108,7 @@ struct Meeting {
     initiator: bool,
     mine: Option<Transport>,
     theirs: Option<Transport>,
+    new: Option<New>,
     /// Mine has been told.
     said: bool,
 }
@@ -324,7 +334,7 @@ impl Introductions {
                 self.meet(from, said.sid.clone(), said.from.clone(), true, now);
             }
             // A second device of theirs was a moment too late.
-            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with })
+            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with, .. })
                 if *with != said.from =>
             {
                 self.say(&to, &said.sid, Word::Retract(Why::Expired));
@@ -372,7 +382,7 @@ impl Introductions {
     pub(crate) fn handle_unanswered(&mut self, of: &FullJid, sid: &str) {
         let whom = of.to_bare();
         match self.found(&whom, sid) {
-            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with })
+            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with, .. })
                 if with == of =>
             {
                 self.end(&whom);
@@ -396,7 +406,7 @@ impl Introductions {
         };
         let whom = asked.from.to_bare();
         let ours = match self.found(&whom, &asked.sid) {
-            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with }) => {
+            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with, .. }) => {
                 *with == asked.from
             }
             _ => false,
@@ -456,19 +466,15 @@ impl Introductions {
         };
         let (verdict, code) = judge(&whom, &theirs);
         meeting.theirs = Some(theirs.clone());
+        if let Verdict::New { first } = verdict {
+            meeting.new = Some(New { theirs: theirs.clone(), first, code: code.clone() });
+        }
         self.agree(iq);
-        match verdict {
-            Verdict::Known => {}
-            Verdict::New { first } => {
-                self.actions.push_back(Action::Remember { whom: whom.clone(), theirs });
-                self.tell(Happening::NewDevice { whom: whom.clone(), first, code });
-            }
-            Verdict::Changed => {
-                self.give_up(&whom, Why::Security);
-                self.actions.push_back(Action::Distrust { whom: whom.clone(), theirs });
-                let why = Failure::KeyChanged { code };
-                return self.tell(Happening::NotOpened { whom, why });
-            }
+        if verdict == Verdict::Changed {
+            self.give_up(&whom, Why::Security);
+            self.actions.push_back(Action::Distrust { whom: whom.clone(), theirs });
+            let why = Failure::KeyChanged { code };
+            return self.tell(Happening::NotOpened { whom, why });
         }
         self.advance(&whom, now);
     }
@@ -498,10 +504,18 @@ impl Introductions {
         }
     }
 
-    /// There is a line; the introduction has done its work.
+    /// There is a line, on which the other end has proved its key; the introduction has done its
+    /// work.
     pub(crate) fn handle_connected(&mut self, whom: &BareJid, sid: &str) {
-        if matches!(self.found(whom, sid), Some(Stage::Connecting { .. })) {
-            self.under_way.remove(whom);
+        if !self.is_connecting(whom, sid) {
+            return;
+        }
+        if let Some(Introduction { stage: Stage::Connecting { new: Some(new), .. }, .. }) =
+            self.under_way.remove(whom)
+        {
+            let New { theirs, first, code } = new;
+            self.actions.push_back(Action::Remember { whom: whom.clone(), theirs });
+            self.tell(Happening::NewDevice { whom: whom.clone(), first, code });
         }
     }
 
@@ -554,7 +568,7 @@ impl Introductions {
     }
 
     fn meet(&mut self, whom: &BareJid, sid: String, with: FullJid, initiator: bool, now: Instant) {
-        let meeting = Meeting { with, initiator, mine: None, theirs: None, said: false };
+        let meeting = Meeting { with, initiator, mine: None, theirs: None, new: None, said: false };
         self.begin(whom, sid.clone(), Stage::Meeting(meeting), now + MEET_WITHIN);
         self.actions.push_back(Action::Gather { whom: whom.clone(), sid });
     }
@@ -584,8 +598,9 @@ impl Introductions {
         }
         if let (true, Some(theirs)) = (meeting.said, meeting.theirs.take()) {
             let (with, initiator) = (meeting.with.clone(), meeting.initiator);
+            let stage = Stage::Connecting { with, new: meeting.new.take() };
             let whom = whom.clone();
-            self.begin(&whom, sid.clone(), Stage::Connecting { with }, now + CONNECT_WITHIN);
+            self.begin(&whom, sid.clone(), stage, now + CONNECT_WITHIN);
             self.actions.push_back(Action::Connect { whom, sid, initiator, theirs });
         }
     }
@@ -605,7 +620,7 @@ impl Introductions {
                 let to = Jid::from(it.with.clone());
                 self.say(&to, &sid, Word::Finish(why));
             }
-            Stage::Connecting { with } => {
+            Stage::Connecting { with, .. } => {
                 let of = with.clone();
                 self.terminate(of, sid, why);
             }

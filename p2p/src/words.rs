@@ -279,11 +279,12 @@ fn transport(stanza: &Stanza, jingle: &Child) -> Result<Transport, Bad> {
     }
     let key = Key::parse(attr("key")?.as_str()).ok_or(Bad)?;
     let ways = stanza.grandchildren(found);
-    if ways.len() > MAX_ADDRESSES + 1 {
+    let named = || ways.iter().filter(|way| way.is("address", ns::WHOELSE_LINE));
+    if named().count() > MAX_ADDRESSES {
         return Err(Bad);
     }
     let mut addresses = Vec::new();
-    for way in ways.iter().filter(|way| way.is("address", ns::WHOELSE_LINE)) {
+    for way in named() {
         let of = |name| stanza.child_attr(way, name).ok_or(Bad);
         let ip: IpAddr = of("ip")?.parse().map_err(|_| Bad)?;
         let port: u16 = of("port")?.parse().map_err(|_| Bad)?;
@@ -387,7 +388,7 @@ mod tests {
     fn more_addresses_than_a_device_can_have_are_refused() {
         let with = |count: u16| {
             let addresses = (1..=count).map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
-            let it = Transport { addresses: addresses.collect(), ..mine() };
+            let it = Transport { addresses: addresses.collect(), relay: false, ..mine() };
             super::asked(&request(initiate("s1", &me(), &it))).unwrap().act
         };
 

@@ -20,6 +20,7 @@ const HEADER: &str = "<stream:stream xmlns='jabber:client' \
 struct Hostile {
     notes: mpsc::Receiver<Note>,
     wishes: mpsc::Sender<Wish>,
+    end: watch::Sender<Option<Closing>>,
     eve: Connection,
     _endpoints: [Endpoint; 2],
 }
@@ -44,9 +45,10 @@ impl Hostile {
         let line = Line::new(Ends { sid: "s1".to_owned(), me, them }, false, Instant::now());
         let (noted, notes) = mpsc::channel(64);
         let (wishes, wished) = mpsc::channel(16);
-        let begun = Begun { id: 1, initiator: false, direct: true };
-        tokio::spawn(run(begun, connection, line, wished, noted));
-        Hostile { notes, wishes, eve, _endpoints: [one, other] }
+        let (end, ended) = watch::channel(None);
+        let begun = Begun { id: 1, initiator: false, direct: true, wishes: wished, end: ended };
+        tokio::spawn(run(begun, connection, line, noted));
+        Hostile { notes, wishes, end, eve, _endpoints: [one, other] }
     }
 
     /// Eve says this first, as a good client does or not.
@@ -69,7 +71,7 @@ impl Hostile {
     }
 
     /// The end of it, whatever was before.
-    async fn end(&mut self) -> Closing {
+    async fn ending(&mut self) -> Closing {
         loop {
             if let News::Ended { why, .. } = self.news().await {
                 return why;
@@ -92,8 +94,8 @@ async fn a_good_client_is_heard_and_answered() {
         heard.extend_from_slice(&chunk);
     }
 
-    bob.wishes.send(Wish::Close(Closing::ByMe)).await.unwrap();
-    assert_eq!(bob.end().await, Closing::ByMe);
+    bob.end.send_replace(Some(Closing::ByMe));
+    assert_eq!(bob.ending().await, Closing::ByMe);
     assert!(matches!(
         bob.eve.closed().await,
         iroh::endpoint::ConnectionError::ApplicationClosed(_)
@@ -110,7 +112,7 @@ async fn garbage_a_strangers_name_and_a_stanza_without_end_are_violations() {
         // It may be cut off before all of it is said.
         let _ = send.write_all(words.as_bytes()).await;
 
-        assert_eq!(bob.end().await, Closing::Violation, "{:?}", &words[..words.len().min(20)]);
+        assert_eq!(bob.ending().await, Closing::Violation, "{:?}", &words[..words.len().min(20)]);
         match bob.eve.closed().await {
             iroh::endpoint::ConnectionError::ApplicationClosed(why) => {
                 assert_eq!(why.error_code, VIOLATION);
@@ -124,7 +126,16 @@ async fn garbage_a_strangers_name_and_a_stanza_without_end_are_violations() {
 async fn whoever_says_nothing_is_given_up() {
     let mut bob = Hostile::start().await;
 
-    assert_eq!(bob.end().await, Closing::Lost);
+    assert_eq!(bob.ending().await, Closing::Lost);
+}
+
+#[tokio::test]
+async fn a_line_that_does_not_open_can_be_ended_at_once() {
+    let mut bob = Hostile::start().await;
+
+    bob.end.send_replace(Some(Closing::Blocked));
+
+    assert_eq!(bob.ending().await, Closing::Blocked);
 }
 
 #[tokio::test]
@@ -132,7 +143,7 @@ async fn so_is_whoever_says_half_of_a_greeting() {
     let mut bob = Hostile::start().await;
     let _streams = bob.says(&HEADER[..40]).await;
 
-    assert_eq!(bob.end().await, Closing::Lost);
+    assert_eq!(bob.ending().await, Closing::Lost);
 }
 
 #[tokio::test]
@@ -149,8 +160,8 @@ async fn a_flood_is_read_no_faster_than_it_is_shown() {
     }
 
     // And the wish to end it is heard all the same.
-    bob.wishes.send(Wish::Close(Closing::Blocked)).await.unwrap();
-    assert_eq!(bob.end().await, Closing::Blocked);
+    bob.end.send_replace(Some(Closing::Blocked));
+    assert_eq!(bob.ending().await, Closing::Blocked);
 }
 
 #[tokio::test]
@@ -163,7 +174,7 @@ async fn an_end_that_reads_nothing_takes_no_memory_and_its_messages_are_given_ba
     loop {
         let (sent, was_sent) = oneshot::channel();
         let text = "ä".repeat(5_000);
-        let wish = Wish::Send { id: taken.to_string(), text, sent };
+        let wish = Wish { id: taken.to_string(), text, sent };
         bob.wishes.send(wish).await.unwrap();
         if !was_sent.await.unwrap() {
             break;

@@ -511,18 +511,35 @@ fn each_end_says_once_where_it_is_and_the_initiator_first() {
 }
 
 #[test]
-fn a_new_device_is_remembered_and_said_to_be_new() {
+fn a_new_device_is_remembered_once_it_has_proved_its_key() {
     let mut world = World::new(&[ALICE, BOB]);
     world.of(ALICE).verdict = Verdict::New { first: true };
     world.ask(ALICE, BOB).unwrap();
 
     world.accept(BOB, ALICE).unwrap();
 
+    // A key that was only claimed is nobody's.
+    assert!(world.told(ALICE).is_empty() && world.of(ALICE).remembered.is_empty());
+    let sid = world.of(ALICE).connects[0].0.clone();
+    world.of(ALICE).is.handle_connected(&bare(BOB), &sid);
+    world.settle();
     let code = "12345".to_owned();
     let happening = Happening::NewDevice { whom: bare(BOB), first: true, code };
     assert_eq!(world.told(ALICE), [happening]);
     assert_eq!(world.of(ALICE).remembered, ["d2"]);
-    assert_eq!(world.of(ALICE).connects.len(), 1);
+}
+
+#[test]
+fn a_new_device_that_never_came_is_not_remembered() {
+    let mut world = World::new(&[ALICE, BOB]);
+    world.of(ALICE).verdict = Verdict::New { first: true };
+    world.ask(ALICE, BOB).unwrap();
+    world.accept(BOB, ALICE).unwrap();
+
+    world.after(CONNECT_WITHIN);
+
+    assert!(world.of(ALICE).remembered.is_empty());
+    assert_eq!(world.told(ALICE), not_opened(BOB, Failure::NoWay));
 }
 
 #[test]
