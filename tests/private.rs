@@ -5,12 +5,16 @@
 mod common;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::{Client, Home, Raw, Server, eventually};
 
 const ASKS: &str = "* alice asks for a private chat: accept alice, or decline alice";
+
+const ONLY: &[&str] = &["--private-relay", "only"];
 
 fn with_words(start: &str, client: &mut Client) -> String {
     client.lines.wait_for(start, |line| line.starts_with(start))
@@ -319,6 +323,16 @@ fn blocking_ends_it_on_this_device_too() {
     bob.wait("* alice has closed the private chat");
 }
 
+/// What a server of HTTP answers there.
+fn get(at: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(at).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 /// The file with the device's own key and those it knows.
 fn keys_in(state: &Path) -> PathBuf {
     let files = fs::read_dir(state.join("private")).unwrap().map(|it| it.unwrap().path());
@@ -326,10 +340,7 @@ fn keys_in(state: &Path) -> PathBuf {
 }
 
 fn online_at(server: &Server, name: &str, state: &Path) -> Client {
-    let args = ["--state-dir", state.to_str().unwrap()];
-    let mut client = Client::start_with(&server.home, server.address, &args);
-    client.log_in(name);
-    client
+    server.online_with(name, &["--state-dir", state.to_str().unwrap()])
 }
 
 #[test]
@@ -402,10 +413,7 @@ fn hidden_addresses_go_through_the_relay_and_the_server_counts_no_names() {
     let home = Home::with_people(&["alice", "bob"]);
     home.write("whoelse.toml", "registration = \"closed\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n");
     let server = home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"]);
-    let only = ["--private-relay", "only"];
-    let mut alice = Client::start_with(&server.home, server.address, &only);
-    alice.log_in("alice");
-    let mut bob = server.online("bob");
+    let (mut alice, mut bob) = (server.online_with("alice", ONLY), server.online("bob"));
 
     alice.say("startprivate bob");
     bob.wait(ASKS);
@@ -415,8 +423,45 @@ fn hidden_addresses_go_through_the_relay_and_the_server_counts_no_names() {
         with_words(&start, client);
     }
     talk(&mut alice, &mut bob);
+
+    let is_metrics = |line: &&String| line.contains("/metrics");
+    let said = server.lines.all();
+    let line = said.iter().find(is_metrics).unwrap();
+    let at = line.split("http://").nth(1).unwrap().split('/').next().unwrap();
+    let metrics = get(at, "/metrics");
+    let number = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!((number("whoelse_introductions_total") - 1.0).abs() < f64::EPSILON);
+    assert!((number("whoelse_relay_connections") - 2.0).abs() < f64::EPSILON);
+    assert!(number("whoelse_relay_bytes_total") > 0.0);
+    assert!(!metrics.contains("alice") && !metrics.contains("bob"), "{metrics}");
     alice.say("stopprivate bob");
     bob.wait("* alice has closed the private chat");
+}
+
+#[test]
+fn what_the_users_settings_say_counts_unless_the_command_line_says_otherwise() {
+    let server = Server::of(&["alice", "bob"]);
+    let settings = server.home.path().join(".config/whoelse");
+    fs::create_dir_all(&settings).unwrap();
+    fs::write(settings.join("client.toml"), "private.relay = \"only\"\n").unwrap();
+    let (mut alice, mut bob) = (server.online("alice"), server.online("bob"));
+    alice.say("startprivate bob");
+    bob.wait(ASKS);
+    bob.say("accept alice");
+    with_words("* private chat with bob: connected through the server's relay", &mut alice);
+    assert!(alice.end().success() && bob.end().success());
+
+    let auto: &[&str] = &["--private-relay", "auto"];
+    let (mut alice, mut bob) = (server.online_with("alice", auto), server.online_with("bob", auto));
+    connect(&mut alice, &mut bob);
+
+    fs::write(settings.join("client.toml"), "private.relay = \"maybe\"\n").unwrap();
+    let port = server.port().to_string();
+    let words = ["client.toml", "private.relay must be"];
+    server.home.run(&["client", &port]).failed(2, &words);
 }
 
 #[test]
@@ -425,9 +470,7 @@ fn a_relay_that_is_forbidden_is_not_used() {
     home.write("whoelse.toml", "registration = \"closed\"\n[private]\nrelay = \"never\"\n");
     let server = home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"]);
     let mut bob = server.online("bob");
-    let only = ["--private-relay", "only"];
-    let mut alice = Client::start_with(&server.home, server.address, &only);
-    alice.log_in("alice");
+    let mut alice = server.online_with("alice", ONLY);
 
     alice.say("startprivate bob");
     bob.wait(ASKS);
@@ -443,13 +486,8 @@ fn a_relay_that_is_forbidden_is_not_used() {
 #[test]
 fn an_end_that_hides_and_one_that_takes_no_relay_have_no_way_in_common() {
     let server = Server::of(&["alice", "bob"]);
-    let with = |name: &str, relay: &str| {
-        let args = ["--private-relay", relay];
-        let mut client = Client::start_with(&server.home, server.address, &args);
-        client.log_in(name);
-        client
-    };
-    let (mut alice, mut bob) = (with("alice", "only"), with("bob", "never"));
+    let mut alice = server.online_with("alice", ONLY);
+    let mut bob = server.online_with("bob", &["--private-relay", "never"]);
 
     alice.say("startprivate bob");
     bob.wait(ASKS);

@@ -76,6 +76,7 @@ impl Home {
             .env("HOME", self.path())
             .env("TZ", "UTC")
             .env_remove("XDG_STATE_HOME")
+            .env_remove("XDG_CONFIG_HOME")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -190,7 +191,13 @@ impl Server {
     /// it from now on comes at once, and so without a time.
     #[track_caller]
     pub fn online(&self, name: &str) -> Client {
-        let mut client = Client::start(self);
+        self.online_with(name, &[])
+    }
+
+    /// The same with more arguments.
+    #[track_caller]
+    pub fn online_with(&self, name: &str, args: &[&str]) -> Client {
+        let mut client = Client::start_with(&self.home, self.address, args);
         client.log_in(name);
         client.hears_nothing();
         client

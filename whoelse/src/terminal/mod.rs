@@ -14,6 +14,7 @@ pub mod private;
 pub mod render;
 mod said;
 mod screen;
+mod settings;
 mod stop;
 pub mod text;
 
@@ -62,15 +63,17 @@ pub fn run(options: cli::Client) -> ExitCode {
 
 async fn chat(options: cli::Client) -> ExitCode {
     let objects = options.json;
-    let relaying = options.private_relay.unwrap_or_default();
-    let (config, given) = match settings(options) {
-        Ok(settings) => settings,
+    let relaying = options.private_relay;
+    let both = settings::read().and_then(|settled| Ok((settled, settings(options)?)));
+    let (settled, (config, given)) = match both {
+        Ok(both) => both,
         Err(mistake) => {
             eprintln!("whoelse: {mistake}");
             return ExitCode::from(2);
         }
     };
     let server = config.address();
+    let relaying = relaying.unwrap_or(settled.relaying);
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
     let (client, events) = Client::start(config);
     let (private, told) = PrivateChats::start(client.clone(), events, settings);
@@ -130,17 +133,17 @@ fn settings(options: cli::Client) -> Result<(Config, Given), String> {
         None => None,
         Some(text) => Some(Fingerprint::parse(text).ok_or("--trust takes 64 hexadecimal digits")?),
     };
-    config.state = options.state_dir.or_else(state_directory);
+    config.state = options.state_dir.or_else(|| user_directory("XDG_STATE_HOME", ".local/state"));
     config.verdicts = options.json;
     config.extensions = whoelse_p2p::EXTENSIONS;
     Ok((config, Given { user, password }))
 }
 
-/// The user's state directory, as the XDG base directory specification names it.
-fn state_directory() -> Option<PathBuf> {
+/// A directory of the user's for this program, as the XDG base directory specification names it.
+fn user_directory(variable: &str, otherwise: &str) -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
-    base.or_else(|| set("HOME").map(|home| home.join(".local/state"))).map(|it| it.join("whoelse"))
+    let base = set(variable).filter(|path| path.is_absolute());
+    base.or_else(|| set("HOME").map(|home| home.join(otherwise))).map(|it| it.join("whoelse"))
 }
 
 /// An editor where there is somebody to use it and a terminal that can be drawn on; plain lines

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use whoelse_client::{Ending, Refusal};
+use whoelse_p2p::Closing;
 use whoelse_xmpp::FullJid;
 
 use super::*;
@@ -31,6 +32,10 @@ fn event(event: Event) -> String {
     of(&Said::Event(&event))
 }
 
+fn happened(happening: Happening) -> String {
+    of(&Said::Private(&happening))
+}
+
 fn obeyed(command: &'static str, outcome: Result<Answer, Fault>) -> String {
     of(&Said::of(&Obeyed { command: Some(command), outcome }))
 }
@@ -56,6 +61,9 @@ fn samples() -> Vec<String> {
         asks: false,
         online: true,
     };
+    let code = "12345 67890 12345 67890 12345 67890".to_owned();
+    let device = "m4Rk0t".to_owned();
+    let fingerprint = Fingerprint { device, code: code.clone(), changed: false };
     vec![
         of(&Said::Connected { server: "localhost:5222".to_owned() }),
         of(&Said::Prompt("Username: ")),
@@ -68,6 +76,14 @@ fn samples() -> Vec<String> {
         event(Event::Asks(bob())),
         event(Event::Allowed(bob())),
         event(Event::Denied(bob())),
+        happened(Happening::Asks(bob())),
+        happened(Happening::TookBack(bob())),
+        happened(Happening::NewDevice { whom: bob(), first: true, code: code.clone() }),
+        happened(Happening::Opened { whom: bob(), path: Path::Direct }),
+        happened(Happening::Moved { whom: bob(), path: Path::Relay }),
+        happened(Happening::Message { from: bob(), text: "between us".to_owned() }),
+        happened(Happening::Closed { whom: bob(), why: Closing::ByThem }),
+        happened(Happening::Declined(bob())),
         event(Event::Sent { id: id.clone(), to: to.clone() }),
         event(Event::Acknowledged { id: id.clone(), to: to.clone() }),
         event(Event::NotDelivered { id: id.clone(), to: to.clone(), why: Refusal::BlockedYou }),
@@ -75,6 +91,10 @@ fn samples() -> Vec<String> {
         obeyed("whoelse", Ok(Answer::People(vec![bob()]))),
         obeyed("contacts", Ok(Answer::Contacts(vec![contact]))),
         obeyed("history", Ok(Answer::Messages { with: bob(), messages: vec![kept] })),
+        obeyed(
+            "fingerprint",
+            Ok(Answer::Fingerprints { of: bob(), fingerprints: vec![fingerprint] }),
+        ),
         obeyed("block", Ok(Answer::Words("bob is blocked".to_owned()))),
         obeyed("broadcast", Ok(Answer::Done)),
         obeyed("help", Ok(Answer::Help(vec![usage]))),

@@ -1,0 +1,92 @@
+//! `client.toml`: what a user has settled for every start of the client. What the command line says
+//! wins over it.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use whoelse_p2p::Relaying;
+
+use super::text;
+
+/// What the file may say.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    private: Private,
+}
+
+/// Of private chats.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Private {
+    relay: Option<String>,
+}
+
+/// The settings.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Which ways private chats may take (`private.relay`).
+    pub relaying: Relaying,
+}
+
+/// The user's settings; without a file, what is usual.
+pub fn read() -> Result<Settings, String> {
+    let Some(file) = super::user_directory("XDG_CONFIG_HOME", ".config") else {
+        return Ok(Settings::default());
+    };
+    let file: PathBuf = file.join("client.toml");
+    match std::fs::read_to_string(&file) {
+        Ok(text) => parse(&text, &file),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
+        Err(why) => Err(format!("cannot read {}: {why}", text::line(&file.to_string_lossy()))),
+    }
+}
+
+fn parse(text: &str, file: &Path) -> Result<Settings, String> {
+    let wrong = |why: &str| {
+        let file = file.to_string_lossy();
+        Err(format!("{}: {}", text::line(&file), text::line(why)))
+    };
+    let found: File = match toml::from_str(text) {
+        Ok(found) => found,
+        Err(why) => return wrong(why.message()),
+    };
+    match found.private.relay.as_deref().map(Relaying::parse) {
+        Some(None) => wrong("private.relay must be \"auto\", \"only\" or \"never\""),
+        Some(Some(relaying)) => Ok(Settings { relaying }),
+        None => Ok(Settings::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Settings, String> {
+        parse(text, Path::new("/home/bob/client.toml"))
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_usual() {
+        for nothing in ["", "# nothing\n", "[private]\n"] {
+            assert_eq!(of(nothing), Ok(Settings { relaying: Relaying::Auto }));
+        }
+    }
+
+    #[test]
+    fn private_relay_is_auto_only_or_never() {
+        assert_eq!(of("private.relay = \"only\""), Ok(Settings { relaying: Relaying::Only }));
+        assert_eq!(of("[private]\nrelay = \"never\""), Ok(Settings { relaying: Relaying::Never }));
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_that_names_the_file() {
+        for mistake in
+            ["private.relay = \"maybe\"", "private.relais = \"only\"", "private", "x = 1"]
+        {
+            let words = of(mistake).err().unwrap_or_default();
+            assert!(words.starts_with("/home/bob/client.toml: "), "{mistake}: {words}");
+            assert!(!words.contains('\n'), "{words}");
+        }
+    }
+}
