@@ -281,3 +281,33 @@ fn a_program_whose_output_nobody_reads_any_more_ends() {
 
     assert_eq!(common::ended(&mut child).code(), Some(0));
 }
+
+#[test]
+fn a_private_chat_is_told_in_objects() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut bob = Script::start(&server, "bob");
+    let mut alice = Script::start(&server, "alice");
+    bob.until("online");
+
+    alice.0.say("startprivate bob");
+    assert_eq!(bob.until("private_request")["user"], "alice");
+    bob.0.say("accept alice");
+    let codes = [&mut alice, &mut bob].map(|script| script.until("private_device")["code"].clone());
+    assert_eq!(codes[0], codes[1]);
+    for script in [&mut alice, &mut bob] {
+        assert_eq!(script.until("private_open")["path"], "direct");
+    }
+    alice.0.say(r#"{"private":{"to":"bob","text":"two\nlines","id":"p1"}}"#);
+    let message = bob.until("message");
+    assert_eq!((&message["text"], &message["private"]), (&json!("two\nlines"), &json!(true)));
+    for kind in ["sent", "acknowledged"] {
+        assert_eq!(alice.next(), json!({"event": kind, "id": "p1", "to": "bob"}));
+    }
+    alice.0.say("fingerprint bob");
+    assert_eq!(alice.next()["fingerprints"][0]["code"], codes[0]);
+    alice.0.say("stopprivate bob");
+    assert_eq!(alice.next()["reason"], "asked");
+    assert_eq!(bob.until("private_closed")["reason"], "closed");
+    alice.0.say(r#"{"private":{"to":"bob","text":"too late"}}"#);
+    assert_eq!(alice.next()["condition"], "none-open");
+}

@@ -46,6 +46,7 @@ const HEAD: &str = "\
 RFC 6120 (core), RFC 6121 (messages, presence, rosters and subscriptions), RFC 7590 (TLS),
 RFC 5802, 7677 and 9266 (SCRAM-SHA-1, -256 and -512, with channel binding), and these XEPs, each to
 the version named and with a conversation for every refusal its text lists (`scenes/xep-NNNN`).
+Private chats between our clients are shaped after XEP-0166, 0174, 0184 and 0353 (protocol.md).
 
 This page is written by a test; do not change it by hand: `UPDATE=1 cargo test -p whoelse-testkit`.
 
