@@ -32,6 +32,7 @@ mod register;
 mod request;
 pub mod roster;
 mod session;
+pub mod state;
 pub mod tls;
 mod wire;
 

@@ -5,14 +5,12 @@
 //! with mode 0700.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
-/// Longest pin file that is read; a pin is about 120 bytes.
-const MAX_FILE: u64 = 1 << 20;
+use crate::state;
 
 /// Behind the address of a server that lets people prove their password.
 const SCRAM: &str = " scram";
@@ -117,33 +115,19 @@ impl Pins {
 
     fn reload(&mut self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        match fs::metadata(file) {
-            Ok(found) if found.len() > MAX_FILE => {
-                return Err(io::Error::other(format!("{} is too large", file.display())));
-            }
-            Ok(_) => {}
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(fault) => return Err(fault),
-        }
-        let text = fs::read_to_string(file)?;
+        let Some(text) = state::read(file)? else { return Ok(()) };
         self.known = text.lines().filter_map(read_line).collect();
         self.scram =
             text.lines().filter_map(|line| line.strip_suffix(SCRAM)).map(String::from).collect();
         Ok(())
     }
 
-    /// Written beside and renamed, so that no reader ever sees half a file.
     fn save(&self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        if let Some(directory) = file.parent() {
-            make_private(directory)?;
-        }
         let pins = self.known.iter().map(|(name, pin)| format!("{name} {pin}\n"));
         let scram = self.scram.iter().map(|name| format!("{name}{SCRAM}\n"));
         let text: String = pins.chain(scram).collect();
-        let beside = file.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&beside, text)?;
-        fs::rename(&beside, file)
+        state::replace(file, &text)
     }
 }
 
@@ -152,23 +136,11 @@ fn read_line(line: &str) -> Option<(String, Fingerprint)> {
     Some((name.to_owned(), Fingerprint::parse(pin)?))
 }
 
-/// Makes a directory that only its owner can look into; one that exists is left as it is.
-#[cfg(unix)]
-fn make_private(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
-/// Makes a directory; elsewhere the user's own profile is private already.
-#[cfg(not(unix))]
-fn make_private(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::fs;
 
     fn some(byte: u8) -> Fingerprint {
         Fingerprint::of(&[byte])

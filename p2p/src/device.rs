@@ -4,18 +4,17 @@
 //! Devices are pinned, not persons: somebody's new device is new and said to be, a known one that
 //! shows another key is not let in before the user agrees.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
+use whoelse_client::state;
 use whoelse_stream::token::{random, token};
 use whoelse_xmpp::BareJid;
 
 use crate::key::{Key, bytes_of_hex};
 
-/// Longest file that is read; a device of somebody is about 150 bytes.
-const MAX_FILE: u64 = 4 << 20;
 /// Devices of others that are remembered; beyond it the oldest are forgotten.
 const MAX_PINS: usize = 10_000;
 
@@ -62,7 +61,7 @@ impl Device {
         let Some(directory) = directory.map(|it| it.join("private")) else {
             return Ok(Device::temporary(Vec::new()));
         };
-        make_private(&directory)?;
+        state::make_private(&directory)?;
         let file = directory.join(name_of(account));
         let lock = File::create(file.with_extension("lock"))?;
         match lock.try_lock() {
@@ -124,7 +123,6 @@ impl Device {
         self.pins.iter().filter(move |pin| pin.who == who.as_str())
     }
 
-    /// Written beside and renamed, so that no reader ever sees half a file.
     fn save(&self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let secret: String = self.secret.0.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -132,9 +130,7 @@ impl Device {
         for Pin { who, device, key } in &self.pins {
             text.push_str(&format!("pin {device} {key} {who}\n"));
         }
-        let beside = file.with_extension("tmp");
-        create_private(&beside)?.write_all(text.as_bytes())?;
-        fs::rename(&beside, file)
+        state::replace(file, &text)
     }
 }
 
@@ -159,15 +155,7 @@ type Kept = ((String, Secret), Vec<Pin>);
 /// What a file says; `None` if there is none. A line that makes no sense is passed over, but without
 /// a name and key of its own the file is none of ours.
 fn read(file: &Path) -> io::Result<Option<Kept>> {
-    match fs::metadata(file) {
-        Ok(found) if found.len() > MAX_FILE => {
-            return Err(io::Error::other(format!("{} is too large", file.display())));
-        }
-        Ok(_) => {}
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(fault) => return Err(fault),
-    }
-    let text = fs::read_to_string(file)?;
+    let Some(text) = state::read(file)? else { return Ok(None) };
     let own = text.lines().next().and_then(|line| {
         let (id, secret) = line.strip_prefix("device ")?.split_once(' ')?;
         Some((id.to_owned(), Secret(bytes_of_hex(secret)?)))
@@ -182,34 +170,11 @@ fn read(file: &Path) -> io::Result<Option<Kept>> {
     Ok(Some((own.ok_or_else(broken)?, pins)))
 }
 
-/// Makes a directory that only its owner can look into; one that exists is left as it is.
-#[cfg(unix)]
-fn make_private(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
-#[cfg(not(unix))]
-fn make_private(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)
-}
-
-/// A new file that only its owner can read.
-#[cfg(unix)]
-fn create_private(file: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)
-}
-
-#[cfg(not(unix))]
-fn create_private(file: &Path) -> io::Result<File> {
-    File::create(file)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::fs;
 
     fn bare(text: &str) -> BareJid {
         BareJid::parse(text).unwrap()

@@ -1,0 +1,58 @@
+//! Files in the user's state directory: for their owner alone, read up to a bound, and replaced as a
+//! whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Longest file that is read, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// What a file says; `None` if there is none.
+pub fn read(file: &Path) -> io::Result<Option<String>> {
+    match fs::metadata(file) {
+        Ok(found) if found.len() > MAX_FILE => {
+            Err(io::Error::other(format!("{} is too large", file.display())))
+        }
+        Ok(_) => fs::read_to_string(file).map(Some),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Writes a file beside the one that is there and renames it, so that no reader ever sees half of it,
+/// and neither does whoever comes after a power failure.
+pub fn replace(file: &Path, text: &str) -> io::Result<()> {
+    if let Some(directory) = file.parent() {
+        make_private(directory)?;
+    }
+    let beside = file.with_extension(format!("{}.tmp", std::process::id()));
+    let mut new = create_private(&beside)?;
+    new.write_all(text.as_bytes())?;
+    new.sync_all()?;
+    fs::rename(&beside, file)
+}
+
+/// Makes a directory that only its owner can look into; one that exists is left as it is.
+#[cfg(unix)]
+pub fn make_private(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Makes a directory; elsewhere the user's own profile is private already.
+#[cfg(not(unix))]
+pub fn make_private(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)
+}
+
+#[cfg(unix)]
+fn create_private(file: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)
+}
+
+#[cfg(not(unix))]
+fn create_private(file: &Path) -> io::Result<File> {
+    File::create(file)
+}
