@@ -7,6 +7,7 @@
 //! cargo run --release -p whoelse-bench -- compare --only whoelse --rows message,login
 //! cargo run --release -p whoelse-bench -- instructions       callgrind's counts
 //! cargo run --release -p whoelse-bench -- weather --minutes 20 --to docs/weather
+//! cargo run --release -p whoelse-bench -- private            two clients on a direct line
 //! ```
 //!
 //! A server runs alone on the first processor, the load on the second, over loopback with TLS 1.3
@@ -17,6 +18,7 @@ mod instructions;
 mod load;
 mod measure;
 mod plan;
+mod private;
 mod relay;
 mod report;
 mod rows;
@@ -64,6 +66,15 @@ enum What {
         #[command(flatten)]
         options: storm::Options,
     },
+    /// Private chats between two real clients: round trips, and the time until they are connected.
+    Private {
+        /// The program to measure.
+        #[arg(long, default_value = "target/release/whoelse")]
+        program: PathBuf,
+        /// How much of it.
+        #[command(flatten)]
+        options: private::Options,
+    },
     /// Be the bare relay.
     #[command(hide = true)]
     Relay {
@@ -82,6 +93,7 @@ fn main() -> ExitCode {
         What::Instructions(options) => instructions::run(&options),
         What::Weather { program, options } => weather(&program, options),
         What::Storm { program, options } => storm(&program, options),
+        What::Private { program, options } => private::run(&program, &options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
     };
     match done {
