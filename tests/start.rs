@@ -197,10 +197,9 @@ fn a_start_that_fails_leaves_the_next_one_free_to_choose() {
     fs::create_dir(home.data()).unwrap();
     home.run(&["server", "0", "--credentials", "missing.txt"]).failed(1, &["missing.txt"]);
 
-    let server = home.start(&["--domain", "chat.example"]);
+    let mut server = home.start(&["--domain", "chat.example"]);
 
-    let said = server.lines.all();
-    assert!(said.iter().any(|line| line.contains("serving chat.example")), "{said:#?}");
+    server.lines.wait_for("its name", |line| line.contains("serving chat.example"));
 }
 
 #[test]
