@@ -17,9 +17,10 @@ pub struct Options {
     /// Messages and answers, each way.
     #[arg(long, default_value_t = 500)]
     messages: usize,
-    /// Lines, each way.
-    #[arg(long, default_value_t = 10)]
-    lines: usize,
+    /// Lines, each way: ten at the most, since no more than five requests of one person ring in a
+    /// minute, and the two take turns.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=10))]
+    lines: u8,
 }
 
 /// Runs it and prints a table.
@@ -46,10 +47,14 @@ pub fn run(program: &Path, options: &Options) -> Result<(), Failed> {
         alice.event("online")?;
         let mut accepts = Vec::new();
         for n in 0..options.lines {
-            alice.say("startprivate bob")?;
-            bob.event("private_request")?;
+            let (asks, asked, (whom, who)) = match n % 2 {
+                0 => (&mut alice, &mut bob, ("bob", "alice")),
+                _ => (&mut bob, &mut alice, ("alice", "bob")),
+            };
+            asks.say(&format!("startprivate {whom}"))?;
+            asked.event("private_request")?;
             let begin = Instant::now();
-            bob.say("accept alice")?;
+            asked.say(&format!("accept {who}"))?;
             alice.event("private_open")?;
             bob.event("private_open")?;
             accepts.push(begin.elapsed());
