@@ -694,13 +694,16 @@ impl Actor {
             }
         }
         let needed = introductions.is_some_and(Introductions::needs_place);
-        if self.chats.is_empty() && self.gathering.is_empty() && !needed {
-            if let Some(net) = self.net.take() {
-                tokio::spawn(net.close());
-            }
-            for (closer, any) in self.closers.drain(..) {
-                let _ = closer.send(any);
-            }
+        if !self.chats.is_empty() || needed {
+            return;
+        }
+        for (closer, any) in self.closers.drain(..) {
+            let _ = closer.send(any);
+        }
+        if self.gathering.is_empty()
+            && let Some(net) = self.net.take()
+        {
+            tokio::spawn(net.close());
         }
     }
 
