@@ -87,7 +87,7 @@ impl ConnectError {
 }
 
 /// A server as a connection has reached it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Reached {
     /// Where.
     pub address: SocketAddr,
@@ -95,6 +95,8 @@ pub struct Reached {
     pub domain: String,
     /// The certificate it showed, which was trusted.
     pub certificate: Fingerprint,
+    /// What judged it.
+    pub(crate) tls: Tls,
 }
 
 /// What is to happen when a pinned certificate has changed.
@@ -166,6 +168,7 @@ impl Connector {
             address,
             domain: domain.clone(),
             certificate: seen.fingerprint,
+            tls: self.tls.clone(),
         };
 
         match self.config.begin {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme,
@@ -104,6 +104,11 @@ impl Tls {
         Tls { provider, authorities }
     }
 
+    /// By which signatures are checked.
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.provider.signature_verification_algorithms
+    }
+
     /// Shakes hands and reports what was seen. `direct` names the protocol in ALPN (XEP-0368).
     pub async fn connect<IO>(
         &self,
@@ -147,15 +152,12 @@ impl Tls {
 /// Takes the certificate that a server has shown before, or one that the authorities vouch for under
 /// its domain, whatever address it is reached by: for what the same server offers beside XMPP.
 #[derive(Debug)]
-pub struct SameServer {
-    witness: Witness,
-    reached: Reached,
-}
+pub struct SameServer(Reached);
 
 impl SameServer {
     /// For a server that a session has reached.
     pub fn new(reached: Reached) -> SameServer {
-        SameServer { witness: Witness { tls: Tls::new(), noted: Mutex::new(None) }, reached }
+        SameServer(reached)
     }
 }
 
@@ -168,12 +170,13 @@ impl ServerCertVerifier for SameServer {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if Fingerprint::of(end_entity) == self.reached.certificate {
+        let SameServer(Reached { domain, certificate, tls, .. }) = self;
+        if Fingerprint::of(end_entity) == *certificate {
             return Ok(ServerCertVerified::assertion());
         }
         let unfit = || rustls::Error::General("not the server's certificate".to_owned());
-        let authorities = self.witness.tls.authorities.as_ref().ok_or_else(unfit)?;
-        let name = server_name(&self.reached.domain).map_err(|_| unfit())?;
+        let authorities = tls.authorities.as_ref().ok_or_else(unfit)?;
+        let name = server_name(domain).map_err(|_| unfit())?;
         authorities.verify_server_cert(end_entity, intermediates, &name, ocsp_response, now)
     }
 
@@ -183,7 +186,7 @@ impl ServerCertVerifier for SameServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.witness.verify_tls12_signature(message, cert, dss)
+        rustls::crypto::verify_tls12_signature(message, cert, dss, self.0.tls.algorithms())
     }
 
     fn verify_tls13_signature(
@@ -192,11 +195,11 @@ impl ServerCertVerifier for SameServer {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.witness.verify_tls13_signature(message, cert, dss)
+        rustls::crypto::verify_tls13_signature(message, cert, dss, self.0.tls.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.witness.supported_verify_schemes()
+        self.0.tls.algorithms().supported_schemes()
     }
 }
 
@@ -245,8 +248,7 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.tls.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+        rustls::crypto::verify_tls12_signature(message, cert, dss, self.tls.algorithms())
     }
 
     fn verify_tls13_signature(
@@ -255,12 +257,11 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.tls.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+        rustls::crypto::verify_tls13_signature(message, cert, dss, self.tls.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.tls.provider.signature_verification_algorithms.supported_schemes()
+        self.tls.algorithms().supported_schemes()
     }
 }
 
