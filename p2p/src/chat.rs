@@ -174,18 +174,12 @@ impl Chat {
                 }
                 // What was wished before the end is said before it.
                 wish = wishes.recv() => match wish {
-                    Some(Wish { id, text, sent }) => {
-                        let taken = self.line.send(id.clone(), text, now);
-                        if taken {
-                            self.news.push_back(News::Sent(id));
-                        }
-                        let _ = sent.send(taken);
-                    }
+                    Some(wish) => self.say(wish, now),
                     None => return Closing::ByMe,
                 },
                 why = reason(end), if self.closing.is_none() => {
-                    while let Ok(Wish { id, text, sent }) = wishes.try_recv() {
-                        let _ = sent.send(self.line.send(id, text, now));
+                    while let Ok(wish) = wishes.try_recv() {
+                        self.say(wish, now);
                     }
                     self.close(why, now);
                 }
@@ -212,6 +206,14 @@ impl Chat {
                 () = sleep_until(deadline.into()) => self.line.handle_time(Instant::now()),
             }
         }
+    }
+
+    fn say(&mut self, Wish { id, text, sent }: Wish, now: Instant) {
+        let taken = self.line.send(id.clone(), text, now);
+        if taken {
+            self.news.push_back(News::Sent(id));
+        }
+        let _ = sent.send(taken);
     }
 
     /// Takes over what the line has to tell.
