@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
+use whoelse_stream::hex;
 
 use crate::state;
 
@@ -29,20 +30,8 @@ impl Fingerprint {
 
     /// Reads 64 hexadecimal digits, with or without colons, in either case.
     pub fn parse(text: &str) -> Option<Fingerprint> {
-        let digits: Vec<u8> = text
-            .trim()
-            .chars()
-            .filter(|c| *c != ':')
-            .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
-            .collect::<Option<_>>()?;
-        if digits.len() != 64 {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = (pair[0] << 4) | pair[1];
-        }
-        Some(Fingerprint(bytes))
+        let digits: String = text.trim().chars().filter(|c| *c != ':').collect();
+        hex::decode(&digits).map(Fingerprint)
     }
 }
 

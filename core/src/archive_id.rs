@@ -6,6 +6,7 @@ use aws_lc_rs::cipher::{
     AES_128, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey,
 };
 use aws_lc_rs::digest;
+use whoelse_stream::hex;
 
 /// The key, derived from the installation's secret.
 pub(crate) struct ArchiveKey([u8; 16]);
@@ -30,18 +31,12 @@ impl ArchiveKey {
         if sealed.is_err() {
             return String::new();
         }
-        block.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&block)
     }
 
     /// The account and number behind such a text; whether they exist is another question.
     pub fn open(&self, id: &str) -> Option<(i64, i64)> {
-        let mut block = [0; 16];
-        if id.len() != 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (i, byte) in block.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(id.get(2 * i..2 * i + 2)?, 16).ok()?;
-        }
+        let mut block: [u8; 16] = hex::decode(id)?;
         let key = UnboundCipherKey::new(&AES_128, &self.0).and_then(DecryptingKey::ecb).ok()?;
         key.decrypt(&mut block, DecryptionContext::None).ok()?;
         let (account, seq) = block.split_at(8);

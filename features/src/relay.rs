@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use whoelse_core::Time;
 use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER};
-use whoelse_core::relay::{EndpointKey, Token};
+use whoelse_core::relay::Token;
+use whoelse_stream::hex;
 use whoelse_xmpp::payload::relay::{Offer, Request};
 use whoelse_xmpp::{Condition, ErrorType, StanzaError, ns};
 
@@ -63,7 +64,8 @@ async fn ask(cx: Cx, request: Request) -> Answer {
     if request.sid.is_empty() || request.sid.len() > SID {
         return Err(bad("`sid` must have 1 to 128 bytes"));
     }
-    let key = key(&request.key).ok_or_else(|| bad("`key` must be 64 hexadecimal digits"))?;
+    let key =
+        hex::decode(&request.key).ok_or_else(|| bad("`key` must be 64 hexadecimal digits"))?;
     let offer = cx.node.relay_offer();
     if !offer.is_any() {
         return Err(StanzaError::new(Condition::ServiceUnavailable));
@@ -87,20 +89,14 @@ async fn ask(cx: Cx, request: Request) -> Answer {
     Ok(Reply::of(&Offer { port: offer.relay, discovery: offer.discovery, token }))
 }
 
-fn key(text: &str) -> Option<EndpointKey> {
-    let mut key = EndpointKey::default();
-    if text.len() != 2 * key.len() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (place, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok()?;
-    }
-    Some(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use whoelse_core::relay::EndpointKey;
+
+    fn key(text: &str) -> Option<EndpointKey> {
+        hex::decode(text)
+    }
 
     #[test]
     fn a_key_is_64_hexadecimal_digits() {

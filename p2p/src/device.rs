@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 use whoelse_client::state;
+use whoelse_stream::hex;
 use whoelse_stream::token::{random, token};
 use whoelse_xmpp::BareJid;
 
-use crate::key::{Key, bytes_of_hex};
+use crate::key::Key;
 
 /// Devices of others that are remembered; beyond it the oldest are forgotten.
 const MAX_PINS: usize = 10_000;
@@ -125,7 +126,7 @@ impl Device {
 
     fn save(&self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        let secret: String = self.secret.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret = hex::encode(&self.secret.0);
         let mut text = format!("device {} {secret}\n", self.id);
         for Pin { who, device, key } in &self.pins {
             text.push_str(&format!("pin {device} {key} {who}\n"));
@@ -147,7 +148,7 @@ fn new_identity() -> (String, Secret) {
 /// The file of an account: its address may be longer than a name of a file, and say anything.
 fn name_of(account: &BareJid) -> String {
     let hash = digest::digest(&digest::SHA256, account.as_str().as_bytes());
-    hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.as_ref()).chars().take(32).collect()
 }
 
 type Kept = ((String, Secret), Vec<Pin>);
@@ -158,7 +159,7 @@ fn read(file: &Path) -> io::Result<Option<Kept>> {
     let Some(text) = state::read(file)? else { return Ok(None) };
     let own = text.lines().next().and_then(|line| {
         let (id, secret) = line.strip_prefix("device ")?.split_once(' ')?;
-        Some((id.to_owned(), Secret(bytes_of_hex(secret)?)))
+        Some((id.to_owned(), Secret(hex::decode(secret)?)))
     });
     let broken = || io::Error::other(format!("{} has no key in its first line", file.display()));
     let pins = text.lines().filter_map(|line| {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
+use whoelse_stream::hex;
 
 /// How often the code is hashed: whoever looks for keys that make the same code has to do it, too.
 const ROUNDS: u32 = 5_200;
@@ -26,7 +27,7 @@ impl Key {
 
     /// Reads 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Key> {
-        bytes_of_hex(text).map(Key)
+        hex::decode(text).map(Key)
     }
 
     /// The code of two devices: the same for both, and another one if either key is another. It is
@@ -49,7 +50,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(&self.0))
     }
 }
 
@@ -57,18 +58,6 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// 32 bytes from 64 hexadecimal digits.
-pub(crate) fn bytes_of_hex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (n, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

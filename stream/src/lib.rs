@@ -11,6 +11,7 @@ pub mod der;
 mod end_point;
 pub mod features;
 mod header;
+pub mod hex;
 pub mod plain;
 pub mod sasl;
 pub mod scram;
