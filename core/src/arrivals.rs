@@ -12,8 +12,8 @@ use whoelse_store::{Error, Tx};
 
 use crate::account::Account;
 use crate::clock::Time;
-use crate::guard::Place;
 use crate::login::save_rows;
+use crate::login_throttle::Network;
 use crate::node::Node;
 
 /// How long a login waits for others.
@@ -24,7 +24,7 @@ const MOST: usize = 1_000;
 /// A login that went well.
 struct Arrival {
     account: Arc<Account>,
-    place: Place,
+    network: Network,
     at: Time,
     /// By what its tries are counted, if there were wrong ones to be forgotten.
     forgiven: Option<String>,
@@ -42,9 +42,9 @@ impl Arrivals {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an account has logged in from a place and that is not written yet.
-    pub(crate) fn include(&self, account: i64, place: &Place) -> bool {
-        self.lock().iter().any(|it| it.account.id == account && it.place == *place)
+    /// Whether an account has logged in from a network and that is not written yet.
+    pub(crate) fn include(&self, account: i64, network: &Network) -> bool {
+        self.lock().iter().any(|it| it.account.id == account && it.network == *network)
     }
 }
 
@@ -53,13 +53,13 @@ impl Node {
     pub(crate) fn arrived(
         self: &Arc<Node>,
         account: &Arc<Account>,
-        place: &Place,
+        network: &Network,
         forgiven: Option<String>,
     ) {
         account.last_active.fetch_max(self.clock.now().0, Ordering::AcqRel);
         let arrival = Arrival {
             account: account.clone(),
-            place: place.clone(),
+            network: network.clone(),
             at: self.clock.now(),
             forgiven,
         };
@@ -110,9 +110,9 @@ impl Arrival {
         }
         if let Some(key) = &self.forgiven {
             // As it stands now: somebody may have failed again since.
-            save_rows(tx, node.guard.rows(key, &self.place)).await?;
+            save_rows(tx, node.throttle.rows(key, &self.network)).await?;
         }
-        tx.remember_place(self.account.id, self.place.as_str(), self.at.0).await?;
+        tx.remember_place(self.account.id, self.network.as_str(), self.at.0).await?;
         tx.touch_account(self.account.id, self.at.0).await
     }
 }

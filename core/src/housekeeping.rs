@@ -15,8 +15,8 @@ const PERIOD: Duration = Duration::from_secs(3600);
 const STEP: i64 = 1000;
 /// A repeat of a message is recognised for this long (architecture §3).
 const REPEATS: Duration = Duration::from_secs(86_400);
-/// A place counts as known for this long after a login.
-pub(crate) const KNOWN_PLACE: Duration = Duration::from_secs(30 * 86_400);
+/// A network counts as known for this long after a login.
+pub(crate) const KNOWN_NETWORK: Duration = Duration::from_secs(30 * 86_400);
 /// `whoelsesince` looks back 2^31 seconds at most, but nobody remembers longer than this.
 const INTERVALS: Duration = Duration::from_secs(400 * 86_400);
 
@@ -44,7 +44,7 @@ async fn forget(node: &Arc<Node>) {
     let purged = node.keeper.change(move |tx| {
         Box::pin(async move {
             tx.purge_origins(now.before(REPEATS).0).await?;
-            tx.purge_places(now.before(KNOWN_PLACE).0).await?;
+            tx.purge_places(now.before(KNOWN_NETWORK).0).await?;
             tx.purge_intervals(now.before(INTERVALS).0).await?;
             tx.throttle_purge(now.0).await?;
             Ok(((), Vec::new()))

@@ -15,9 +15,9 @@ use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
 
 use crate::account::Account;
 use crate::clock::Time;
-use crate::guard::{Blocked, Count, Place};
-use crate::housekeeping::KNOWN_PLACE;
+use crate::housekeeping::KNOWN_NETWORK;
 use crate::keeper::After;
+use crate::login_throttle::{Blocked, Count, Network};
 use crate::node::Node;
 use crate::roster;
 use crate::settings::Registration;
@@ -29,16 +29,18 @@ impl Node {
         &self,
         localpart: &str,
         mechanism: Mechanism,
-        place: &Place,
+        network: &Network,
     ) -> LookupAnswer {
         let key = self.login_key(localpart);
         let now = self.clock.now();
         // Asked before this try is counted: what matters is how many have failed.
-        let known_only = self.guard.only_known_places(&key, now);
-        if let Err(blocked) = self.guard.begin(&key, place, self.settings().block_duration, now) {
+        let known_only = self.throttle.only_known_networks(&key, now);
+        if let Err(blocked) =
+            self.throttle.begin(&key, network, self.settings().block_duration, now)
+        {
             tracing::info!(
                 account = self.shown(localpart),
-                place = place.as_str(),
+                place = network.as_str(),
                 "login_blocked"
             );
             return LookupAnswer::Refused(refuse_blocked(&blocked, now));
@@ -47,7 +49,7 @@ impl Node {
             Mechanism::Scram { hash, .. } => hash,
             Mechanism::Plain | Mechanism::External => Hash::Sha256,
         };
-        match self.verifier(localpart, hash, known_only.then_some(place)).await {
+        match self.verifier(localpart, hash, known_only.then_some(network)).await {
             Ok(Known::Yes(verifier)) => LookupAnswer::Verifier(verifier),
             Ok(Known::No) => LookupAnswer::Fake(Verifier::fake(hash, &self.secret, &key)),
             Ok(Known::ElsewhereOnly) => LookupAnswer::Refused(
@@ -69,12 +71,12 @@ impl Node {
         &self,
         localpart: &str,
         hash: Hash,
-        known_only: Option<&Place>,
+        known_only: Option<&Network>,
     ) -> Result<Known, whoelse_store::Error> {
         let found = self.store.verifier(self.domain().id, localpart, hash.mechanism()).await?;
-        if let Some(place) = known_only {
+        if let Some(network) = known_only {
             let is_known = match &found {
-                Some((account, _)) => self.is_known_place(*account, place).await?,
+                Some((account, _)) => self.is_known_network(*account, network).await?,
                 None => false,
             };
             if !is_known {
@@ -86,24 +88,24 @@ impl Node {
         Ok(stored.and_then(|stored| verifiers::read(stored, hash)).map_or(Known::No, Known::Yes))
     }
 
-    async fn is_known_place(
+    async fn is_known_network(
         &self,
         account: i64,
-        place: &Place,
+        network: &Network,
     ) -> Result<bool, whoelse_store::Error> {
-        let since = self.clock.now().before(KNOWN_PLACE);
+        let since = self.clock.now().before(KNOWN_NETWORK);
         let known = self.store.places_since(account, since.0).await?;
-        let is_known = known.iter().any(|known| known == place.as_str());
-        Ok(is_known || self.arrivals.include(account, place))
+        let is_known = known.iter().any(|known| known == network.as_str());
+        Ok(is_known || self.arrivals.include(account, network))
     }
 
     /// A try failed: what is said, and whether that was the last one on this connection.
-    pub async fn login_failed(&self, localpart: &str, place: &Place) -> Refusal {
+    pub async fn login_failed(&self, localpart: &str, network: &Network) -> Refusal {
         let key = self.login_key(localpart);
         let now = self.clock.now();
-        tracing::info!(account = self.shown(localpart), place = place.as_str(), "login_refused");
+        tracing::info!(account = self.shown(localpart), place = network.as_str(), "login_refused");
         let refusal = Refusal::new(SaslCondition::NotAuthorized);
-        let refusal = match self.guard.failed(&key, place, now) {
+        let refusal = match self.throttle.failed(&key, network, now) {
             Some(until) => refusal
                 .with_text(format!(
                     "wrong password; that was the third in a row, so {localpart} is blocked from \
@@ -113,7 +115,7 @@ impl Node {
                 .and_close(),
             None => refusal.with_text("wrong password"),
         };
-        self.save_counts(self.guard.rows(&key, place)).await;
+        self.save_counts(self.throttle.rows(&key, network)).await;
         refusal
     }
 
@@ -121,14 +123,14 @@ impl Node {
     pub async fn login_succeeded(
         self: &Arc<Node>,
         localpart: &str,
-        place: &Place,
+        network: &Network,
     ) -> Result<(), Refusal> {
         let key = self.login_key(localpart);
-        let had_failed = self.guard.succeeded(&key, place);
-        if self.guard.is_disabled(&key, self.clock.now()) {
+        let had_failed = self.throttle.succeeded(&key, network);
+        if self.throttle.is_disabled(&key, self.clock.now()) {
             tracing::info!(
                 account = self.shown(localpart),
-                place = place.as_str(),
+                place = network.as_str(),
                 "login_disabled"
             );
             return Err(refuse_blocked(&Blocked::ByAdministrator, self.clock.now()));
@@ -136,8 +138,8 @@ impl Node {
         let account = self.account_named(localpart).await;
         match account {
             Ok(Some(account)) => {
-                tracing::info!(account = self.shown(localpart), place = place.as_str(), "login");
-                self.arrived(&account, place, had_failed.then_some(key));
+                tracing::info!(account = self.shown(localpart), place = network.as_str(), "login");
+                self.arrived(&account, network, had_failed.then_some(key));
                 Ok(())
             }
             Ok(None) => Err(Refusal::new(SaslCondition::NotAuthorized)),
@@ -164,16 +166,16 @@ impl Node {
         let key = self.login_key(localpart);
         let gone = match until {
             Some(until) => {
-                self.guard.block(&key, until, self.clock.now());
+                self.throttle.block(&key, until, self.clock.now());
                 // Who is not in memory may still have a private chat open.
                 if let Ok(Some(account)) = self.account_named(localpart).await {
                     self.end_relaying(account.id);
                 }
                 Vec::new()
             }
-            None => self.guard.unblock(&key),
+            None => self.throttle.unblock(&key),
         };
-        let mut rows = self.guard.rows(&key, &Place::local());
+        let mut rows = self.throttle.rows(&key, &Network::local());
         rows.extend(gone.into_iter().map(|key| (key, None)));
         self.save_counts(rows).await;
     }
@@ -182,7 +184,7 @@ impl Node {
     pub async fn register(
         self: &Arc<Node>,
         request: RegisterRequest,
-        place: &Place,
+        network: &Network,
     ) -> Result<RegisterAnswer, StanzaError> {
         let closed = self.settings().registration == Registration::Closed;
         match request {
@@ -192,7 +194,7 @@ impl Node {
                 instructions: "Choose a user name and a password.".to_owned(),
             }),
             RegisterRequest::Name(name) => {
-                self.count_question(&name, place)?;
+                self.count_question(&name, network)?;
                 match self.is_known(&name).await? {
                     true => Err(taken(&name)),
                     false => Err(StanzaError::new(Condition::NotAcceptable)
@@ -200,23 +202,23 @@ impl Node {
                 }
             }
             RegisterRequest::Create { username, password } => {
-                self.count_question(&username, place)?;
+                self.count_question(&username, network)?;
                 if self.is_known(&username).await? {
                     return Err(taken(&username));
                 }
                 let now = self.clock.now();
-                self.guard.make(place, now).map_err(|until| {
+                self.throttle.make(network, now).map_err(|until| {
                     wait(format!(
                         "too many accounts were made from here; try again in {} s",
                         seconds(until, now)
                     ))
                 })?;
                 self.create_account(&username, password).await?;
-                self.guard.succeeded(&self.login_key(&username), place);
+                self.throttle.succeeded(&self.login_key(&username), network);
                 self.numbers.registered.one();
                 tracing::info!(
                     account = self.shown(&username),
-                    place = place.as_str(),
+                    place = network.as_str(),
                     "registered"
                 );
                 Ok(RegisterAnswer::Done)
@@ -224,12 +226,12 @@ impl Node {
         }
     }
 
-    /// A question whether a name exists counts as a try, but for the place alone: asking must not
+    /// A question whether a name exists counts as a try, but for the network alone: asking must not
     /// block anybody's account.
-    fn count_question(&self, name: &str, place: &Place) -> Result<(), StanzaError> {
+    fn count_question(&self, name: &str, network: &Network) -> Result<(), StanzaError> {
         let now = self.clock.now();
-        self.guard
-            .ask(&self.login_key(name), place, now)
+        self.throttle
+            .ask(&self.login_key(name), network, now)
             .map_err(|blocked| wait(refuse_blocked(&blocked, now).text.unwrap_or_default()))
     }
 
@@ -319,12 +321,12 @@ impl Node {
 
     /// Whether the administrator has blocked an account.
     pub(crate) fn is_disabled(&self, account: &Account) -> bool {
-        self.guard.is_disabled(&self.login_key(account.name()), self.clock.now())
+        self.throttle.is_disabled(&self.login_key(account.name()), self.clock.now())
     }
 
     /// Whether the administrator has locked this account out.
     pub fn is_disabled_named(&self, localpart: &str) -> bool {
-        self.guard.is_disabled(&self.login_key(localpart), self.clock.now())
+        self.throttle.is_disabled(&self.login_key(localpart), self.clock.now())
     }
 
     /// An account in the log, as it is there everywhere: not one that must exist.
@@ -336,13 +338,13 @@ impl Node {
         format!("{localpart}@#{}", self.domain().id)
     }
 
-    /// Until when an account is blocked, and for which place.
+    /// Until when an account is blocked, and for which network.
     pub fn blocks_of(&self, localpart: &str) -> Vec<(Option<String>, Time)> {
-        self.guard.blocks_of(&self.login_key(localpart), self.clock.now())
+        self.throttle.blocks_of(&self.login_key(localpart), self.clock.now())
     }
 }
 
-/// What the guard wants saved: each key with its count, `None` if it fell away.
+/// What the throttle wants saved: each key with its count, `None` if it fell away.
 pub(crate) type Rows = Vec<(String, Option<Count>)>;
 
 pub(crate) async fn save_rows(

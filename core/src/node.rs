@@ -14,9 +14,9 @@ use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
 use crate::arrivals::Arrivals;
 use crate::clock::{Clock, Time};
-use crate::guard::{Count, Guard};
 use crate::keeper::Keeper;
 use crate::kit::{BoxFuture, Feature, Wiring};
+use crate::login_throttle::{Count, LoginThrottle};
 use crate::numbers::{Census, Numbers};
 use crate::relay::{Relay, Tokens};
 use crate::session::Session;
@@ -39,7 +39,7 @@ pub struct Node {
     /// Who writes.
     pub keeper: Arc<Keeper>,
     /// Who may try a password.
-    pub guard: Guard,
+    pub throttle: LoginThrottle,
     /// What is counted for the operator.
     pub numbers: Numbers,
     /// Reads the configuration again, where there is one; set by whoever has it.
@@ -152,9 +152,9 @@ impl Node {
         let secret = installation_secret(&store, "login").await?;
         let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
         let tokens = Tokens::new(&installation_secret(&store, "relay").await?);
-        let guard = Guard::default();
+        let throttle = LoginThrottle::default();
         let rows = store.throttle_load_all(clock.now().0).await?;
-        guard.restore(rows.into_iter().map(|(key, row)| (key, Count::from(row))));
+        throttle.restore(rows.into_iter().map(|(key, row)| (key, Count::from(row))));
         let complete = crate::verifiers::are_complete(&store).await?;
         let last_seq = store.last_seq().await?;
         let (keeper, work) = Keeper::new();
@@ -167,7 +167,7 @@ impl Node {
             store: store.clone(),
             wiring,
             keeper: Arc::new(keeper),
-            guard,
+            throttle,
             numbers: Numbers::default(),
             reload: OnceLock::new(),
             upkeep: OnceLock::new(),
@@ -446,7 +446,7 @@ impl Node {
     pub fn census(&self) -> Census {
         let mut census = Census {
             online: self.online.read().unwrap_or_else(PoisonError::into_inner).len(),
-            blocked: self.guard.blocked(self.clock.now()),
+            blocked: self.throttle.blocked(self.clock.now()),
             ..Census::default()
         };
         let mut sessions = self.server_account().sessions();

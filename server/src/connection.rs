@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use whoelse_core::guard::Place;
+use whoelse_core::login_throttle::Network;
 use whoelse_core::settings::{Registration, Settings};
 use whoelse_core::{Node, Time};
 use whoelse_stream::scram::Hash;
@@ -61,8 +61,8 @@ impl Door {
 /// Who is at the other end.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The place whose tries and connections are counted.
-    pub place: Place,
+    /// The network whose tries and connections are counted.
+    pub network: Network,
     /// The address, for the log.
     pub address: String,
 }
@@ -194,7 +194,7 @@ impl Connections {
         }
         let half_open = match door {
             Door::StartTls | Door::DirectTls => {
-                let permit = self.gate.enter(&peer.place);
+                let permit = self.gate.enter(&peer.network);
                 if permit.is_none() {
                     tracing::debug!(address = %peer.address, "too_many_half_open");
                     return None;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use whoelse_core::guard::Place;
+use whoelse_core::login_throttle::Network;
 
 /// How long accepting rests when the system has no descriptor, or no memory, for another socket.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
@@ -117,7 +117,7 @@ fn welcome(connections: &Arc<Connections>, socket: TcpStream, door: Door, addres
     // Both only make a good connection better.
     let _ = socket.set_nodelay(true);
     let _ = keep_alive(&socket);
-    let peer = Peer { place: Place::of(address.ip()), address: address.to_string() };
+    let peer = Peer { network: Network::of(address.ip()), address: address.to_string() };
     connections.welcome_socket(socket, door, peer);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use whoelse_core::guard::Place as From;
+use whoelse_core::login_throttle::Network;
 use whoelse_core::router::{self, Routed};
 use whoelse_core::sessions::Hold;
 use whoelse_core::settings::{Sessions, Settings};
@@ -193,7 +193,7 @@ async fn login(times: u64) -> Result<(), Failed> {
     for _ in 0..times {
         let (mut near, far) = tokio::io::duplex(16 << 10);
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let peer = Peer { place: From::of(address), address: address.to_string() };
+        let peer = Peer { network: Network::of(address), address: address.to_string() };
         connections.welcome(far, Door::Pipe, peer);
         keys = Some(client::begin_session(&mut near, 0, 0, keys).await?);
         near.write_all(b"</stream:stream>").await?;

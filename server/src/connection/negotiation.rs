@@ -223,7 +223,7 @@ impl Negotiation {
             Step::StartTls => return Some(Outcome::StartTls),
             Step::Lookup { localpart, mechanism } => {
                 self.mechanism = mechanism.name();
-                let answer = node.lookup(&localpart, mechanism, &self.peer.place).await;
+                let answer = node.lookup(&localpart, mechanism, &self.peer.network).await;
                 if let LookupAnswer::Refused(_) = answer {
                     self.count_login("blocked");
                 }
@@ -243,11 +243,11 @@ impl Negotiation {
             Step::AuthFailed { localpart } => {
                 self.count_login("wrong");
                 self.told = None;
-                let refusal = node.login_failed(&localpart, &self.peer.place).await;
+                let refusal = node.login_failed(&localpart, &self.peer.network).await;
                 self.machine.failed(&refusal);
             }
             Step::AuthSucceeded { localpart } => {
-                match node.login_succeeded(&localpart, &self.peer.place).await {
+                match node.login_succeeded(&localpart, &self.peer.network).await {
                     Ok(()) => {
                         self.count_login("ok");
                         self.machine.succeeded();
@@ -263,7 +263,7 @@ impl Negotiation {
             }
             Step::External { authzid } => self.external(&node, authzid).await,
             Step::Register(request) => {
-                let answer = node.register(request, &self.peer.place).await;
+                let answer = node.register(request, &self.peer.network).await;
                 self.machine.registered(answer);
             }
             Step::Bind { resource } => self.bind(&node, resource).await,

@@ -17,7 +17,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
-use whoelse_core::guard::Place;
+use whoelse_core::login_throttle::Network;
 use whoelse_core::settings::Limits;
 
 /// Handshakes that wait to be looked at, and bytes of them: a moment's, since nothing is waited for.
@@ -138,7 +138,7 @@ async fn answer(endpoint: Endpoint, gate: Arc<Gate>) {
             }
             continue;
         }
-        let Some(permit) = gate.enter(&Place::of(incoming.remote_address().ip())) else {
+        let Some(permit) = gate.enter(&Network::of(incoming.remote_address().ip())) else {
             incoming.refuse();
             continue;
         };

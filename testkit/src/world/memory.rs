@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::World;
 use crate::line::Line;
 use crate::scene::{Scene, Server, Way};
-use whoelse_core::guard;
+use whoelse_core::login_throttle::Network;
 use whoelse_core::relay::{Offer, Relay, Usage};
 use whoelse_core::settings::{Relaying, Settings};
 use whoelse_core::{Clock, Node, Time};
@@ -207,12 +207,12 @@ impl World for Memory {
     fn connect(&mut self, way: Way, from: Option<IpAddr>, _: &str) -> Result<Line, String> {
         let (near, far) = tokio::io::duplex(PIPE);
         let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let (door, place) = match way {
-            Way::Encrypted | Way::Direct => (Door::Pipe, guard::Place::of(from)),
-            Way::Clear => (Door::StartTls, guard::Place::of(from)),
-            Way::Admin => (Door::Admin, guard::Place::local()),
+        let (door, network) = match way {
+            Way::Encrypted | Way::Direct => (Door::Pipe, Network::of(from)),
+            Way::Clear => (Door::StartTls, Network::of(from)),
+            Way::Admin => (Door::Admin, Network::local()),
         };
-        let peer = Peer { place, address: from.to_string() };
+        let peer = Peer { network, address: from.to_string() };
         let _inside = self.runtime.enter();
         self.connections.welcome(far, door, peer);
         Ok(Line::new(self.runtime.handle(), near, ChannelBindings::default()))

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use crate::clock::Time;
 
-/// Wrong passwords in a row for an account from one place, then it is blocked for that place.
+/// Wrong passwords in a row for an account from one network, then it is blocked for that network.
 const IN_A_ROW: u32 = 3;
-/// Failures for an account over all places within [`WINDOW`]; then only known places get in.
+/// Failures for an account over all networks within [`WINDOW`]; then only known networks get in.
 const PER_ACCOUNT: usize = 20;
-/// Failures from one place over all accounts within [`WINDOW`]; then the place is blocked.
-const PER_PLACE: usize = 30;
-/// Accounts made from one place within [`WINDOW`]: a class behind one address signs up, a flood
+/// Failures from one network over all accounts within [`WINDOW`]; then the network is blocked.
+const PER_NETWORK: usize = 30;
+/// Accounts made from one network within [`WINDOW`]: a class behind one address signs up, a flood
 /// of names does not fill the database and everybody's roster.
 const NEW_ACCOUNTS: usize = 100;
 const WINDOW: Duration = Duration::from_secs(600);
@@ -30,23 +30,23 @@ const ENTRIES: usize = 100_000;
 /// Where a connection comes from: an IPv4 address, or the /64 of an IPv6 address, since one
 /// person has a whole /64.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place(String);
+pub struct Network(String);
 
-impl Place {
-    /// The place of an address.
-    pub fn of(address: IpAddr) -> Place {
+impl Network {
+    /// The network of an address.
+    pub fn of(address: IpAddr) -> Network {
         match address.to_canonical() {
-            IpAddr::V4(v4) => Place(v4.to_string()),
+            IpAddr::V4(v4) => Network(v4.to_string()),
             IpAddr::V6(v6) => {
                 let [a, b, c, d, ..] = v6.segments();
-                Place(format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"))
+                Network(format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"))
             }
         }
     }
 
     /// The admin socket, which only the machine's owner can open.
-    pub fn local() -> Place {
-        Place("local".to_owned())
+    pub fn local() -> Network {
+        Network("local".to_owned())
     }
 
     /// Its text, as stored and logged.
@@ -58,7 +58,7 @@ impl Place {
 /// Why a try is not even checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blocked {
-    /// This account is blocked for this place, or the place as a whole, until then.
+    /// This account is blocked for this network, or the network as a whole, until then.
     Until(Time),
     /// The administrator has blocked the account. Said only to who knows the password, or it would
     /// tell which names exist.
@@ -84,24 +84,24 @@ impl Count {
 
 #[derive(Default)]
 struct Tables {
-    /// By key: account and place, place alone, or account alone (the administrator's block).
+    /// By key: account and network, network alone, or account alone (the administrator's block).
     counts: HashMap<String, Count>,
-    /// Failures of an account within the window, with their places.
-    accounts: HashMap<String, VecDeque<(Time, Place)>>,
-    /// Failures from a place within the window, with their accounts.
-    places: HashMap<Place, VecDeque<(Time, String)>>,
-    /// Accounts made from a place within the window.
-    made: HashMap<Place, VecDeque<(Time, ())>>,
+    /// Failures of an account within the window, with their networks.
+    accounts: HashMap<String, VecDeque<(Time, Network)>>,
+    /// Failures from a network within the window, with their accounts.
+    networks: HashMap<Network, VecDeque<(Time, String)>>,
+    /// Accounts made from a network within the window.
+    made: HashMap<Network, VecDeque<(Time, ())>>,
 }
 
 /// The bookkeeping of tries.
 #[derive(Default)]
-pub struct Guard {
+pub struct LoginThrottle {
     /// Held for one look or change, never across an await.
     tables: Mutex<Tables>,
 }
 
-impl Guard {
+impl LoginThrottle {
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,12 +115,12 @@ impl Guard {
     pub fn begin(
         &self,
         account: &str,
-        place: &Place,
+        network: &Network,
         block: Duration,
         now: Time,
     ) -> Result<(), Blocked> {
         let mut tables = self.lock();
-        for key in [pair_key(account, place), place_key(place)] {
+        for key in [pair_key(account, network), network_key(network)] {
             if let Some(count) = tables.counts.get(&key)
                 && count.until > now
             {
@@ -128,8 +128,8 @@ impl Guard {
             }
         }
         tables.bound(now);
-        tables.note_tries(account, place, now);
-        let count = tables.counts.entry(pair_key(account, place)).or_insert(Count {
+        tables.note_tries(account, network, now);
+        let count = tables.counts.entry(pair_key(account, network)).or_insert(Count {
             failures: 0,
             since: now,
             until: Time(0),
@@ -147,25 +147,25 @@ impl Guard {
         Ok(())
     }
 
-    /// Counts a question whether a name exists: against the place alone, since asking must not
+    /// Counts a question whether a name exists: against the network alone, since asking must not
     /// block anybody's account.
-    pub fn ask(&self, account: &str, place: &Place, now: Time) -> Result<(), Blocked> {
+    pub fn ask(&self, account: &str, network: &Network, now: Time) -> Result<(), Blocked> {
         let mut tables = self.lock();
-        if let Some(count) = tables.counts.get(&place_key(place))
+        if let Some(count) = tables.counts.get(&network_key(network))
             && count.until > now
         {
             return Err(Blocked::Until(count.until));
         }
         tables.bound(now);
-        tables.note_place(account, place, now);
+        tables.note_network(account, network, now);
         Ok(())
     }
 
     /// Counts an account that is about to be made; fails with when the next may be.
-    pub fn make(&self, place: &Place, now: Time) -> Result<(), Time> {
+    pub fn make(&self, network: &Network, now: Time) -> Result<(), Time> {
         let mut tables = self.lock();
         tables.bound(now);
-        let made = tables.made.entry(place.clone()).or_default();
+        let made = tables.made.entry(network.clone()).or_default();
         let oldest = made.front().map(|(at, ())| at.after(WINDOW)).filter(|until| *until > now);
         match oldest {
             Some(until) if made.len() >= NEW_ACCOUNTS => Err(until),
@@ -176,33 +176,33 @@ impl Guard {
         }
     }
 
-    /// Whether only places that have logged in before may try this account.
-    pub fn only_known_places(&self, account: &str, now: Time) -> bool {
+    /// Whether only networks that have logged in before may try this account.
+    pub fn only_known_networks(&self, account: &str, now: Time) -> bool {
         self.lock().accounts.get(account).is_some_and(|tries| {
             tries.iter().filter(|(at, _)| at.after(WINDOW) > now).count() >= PER_ACCOUNT
         })
     }
 
-    /// The try failed: until when the account is now blocked for the place, if it is.
-    pub fn failed(&self, account: &str, place: &Place, now: Time) -> Option<Time> {
+    /// The try failed: until when the account is now blocked for the network, if it is.
+    pub fn failed(&self, account: &str, network: &Network, now: Time) -> Option<Time> {
         let tables = self.lock();
-        let until = tables.counts.get(&pair_key(account, place)).map(|count| count.until);
+        let until = tables.counts.get(&pair_key(account, network)).map(|count| count.until);
         until.filter(|until| *until > now)
     }
 
     /// The try succeeded: what it had counted is taken back. Returns whether there was more than
     /// this try, some of which may have been saved.
-    pub fn succeeded(&self, account: &str, place: &Place) -> bool {
+    pub fn succeeded(&self, account: &str, network: &Network) -> bool {
         let mut tables = self.lock();
-        let count = tables.counts.remove(&pair_key(account, place));
+        let count = tables.counts.remove(&pair_key(account, network));
         let mut had_failed = count.is_some_and(|count| count.failures > 1);
         if let Some(tries) = tables.accounts.get_mut(account) {
-            tries.retain(|(_, from)| from != place);
+            tries.retain(|(_, from)| from != network);
         }
-        let Some(tries) = tables.places.get_mut(place) else { return had_failed };
+        let Some(tries) = tables.networks.get_mut(network) else { return had_failed };
         tries.retain(|(_, name)| name != account);
-        if tries.len() < PER_PLACE {
-            had_failed |= tables.counts.remove(&place_key(place)).is_some();
+        if tries.len() < PER_NETWORK {
+            had_failed |= tables.counts.remove(&network_key(network)).is_some();
         }
         had_failed
     }
@@ -237,7 +237,7 @@ impl Guard {
         keys
     }
 
-    /// Until when an account is blocked, and for which place (`None`: everywhere).
+    /// Until when an account is blocked, and for which network (`None`: everywhere).
     pub fn blocks_of(&self, account: &str, now: Time) -> Vec<(Option<String>, Time)> {
         let tables = self.lock();
         let prefix = pair_prefix(account);
@@ -245,7 +245,7 @@ impl Guard {
         let blocked = tables.counts.iter().filter(|(_, count)| count.until > now);
         let mut blocks: Vec<_> = blocked
             .filter_map(|(key, count)| match key.strip_prefix(&prefix) {
-                Some(place) => Some((Some(place.to_owned()), count.until)),
+                Some(network) => Some((Some(network.to_owned()), count.until)),
                 None if *key == admin => Some((None, count.until)),
                 None => None,
             })
@@ -255,9 +255,9 @@ impl Guard {
     }
 
     /// What is to be saved after a try: each key with its count, `None` if it fell away.
-    pub fn rows(&self, account: &str, place: &Place) -> Vec<(String, Option<Count>)> {
+    pub fn rows(&self, account: &str, network: &Network) -> Vec<(String, Option<Count>)> {
         let tables = self.lock();
-        [pair_key(account, place), place_key(place), admin_key(account)]
+        [pair_key(account, network), network_key(network), admin_key(account)]
             .into_iter()
             .map(|key| {
                 let count = tables.counts.get(&key).copied();
@@ -268,18 +268,18 @@ impl Guard {
 }
 
 impl Tables {
-    fn note_tries(&mut self, account: &str, place: &Place, now: Time) {
+    fn note_tries(&mut self, account: &str, network: &Network, now: Time) {
         let tries = self.accounts.entry(account.to_owned()).or_default();
-        note(tries, (now, place.clone()), now, PER_ACCOUNT);
-        self.note_place(account, place, now);
+        note(tries, (now, network.clone()), now, PER_ACCOUNT);
+        self.note_network(account, network, now);
     }
 
-    fn note_place(&mut self, account: &str, place: &Place, now: Time) {
-        let tries = self.places.entry(place.clone()).or_default();
-        note(tries, (now, account.to_owned()), now, PER_PLACE);
-        if tries.len() >= PER_PLACE {
+    fn note_network(&mut self, account: &str, network: &Network, now: Time) {
+        let tries = self.networks.entry(network.clone()).or_default();
+        note(tries, (now, account.to_owned()), now, PER_NETWORK);
+        if tries.len() >= PER_NETWORK {
             let until = now.after(WINDOW);
-            self.counts.insert(place_key(place), Count { failures: 0, since: now, until });
+            self.counts.insert(network_key(network), Count { failures: 0, since: now, until });
         }
     }
 
@@ -306,11 +306,11 @@ impl Tables {
         if self.accounts.len() >= ENTRIES {
             self.accounts.clear();
         }
-        if self.places.len() >= ENTRIES {
-            self.places.retain(|_, tries| tries.back().is_some_and(|t| t.0.after(WINDOW) > now));
+        if self.networks.len() >= ENTRIES {
+            self.networks.retain(|_, tries| tries.back().is_some_and(|t| t.0.after(WINDOW) > now));
         }
-        if self.places.len() >= ENTRIES {
-            self.places.clear();
+        if self.networks.len() >= ENTRIES {
+            self.networks.clear();
         }
         if self.made.len() >= ENTRIES {
             self.made.retain(|_, made| made.back().is_some_and(|m| m.0.after(WINDOW) > now));
@@ -334,12 +334,12 @@ fn pair_prefix(account: &str) -> String {
     format!("pair|{account}|")
 }
 
-fn pair_key(account: &str, place: &Place) -> String {
-    format!("pair|{account}|{}", place.0)
+fn pair_key(account: &str, network: &Network) -> String {
+    format!("pair|{account}|{}", network.0)
 }
 
-fn place_key(place: &Place) -> String {
-    format!("place|{}", place.0)
+fn network_key(network: &Network) -> String {
+    format!("place|{}", network.0)
 }
 
 fn admin_key(account: &str) -> String {
@@ -354,157 +354,157 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
     const NOW: Time = Time(1_000_000_000_000_000);
 
-    fn place(last: u8) -> Place {
-        Place::of(IpAddr::from([127, 0, 0, last]))
+    fn network(last: u8) -> Network {
+        Network::of(IpAddr::from([127, 0, 0, last]))
     }
 
-    fn fail(guard: &Guard, account: &str, from: &Place, now: Time) -> Option<Time> {
-        guard.begin(account, from, MINUTE, now).unwrap();
-        guard.failed(account, from, now)
+    fn fail(throttle: &LoginThrottle, account: &str, from: &Network, now: Time) -> Option<Time> {
+        throttle.begin(account, from, MINUTE, now).unwrap();
+        throttle.failed(account, from, now)
     }
 
     #[test]
-    fn the_third_failure_in_a_row_blocks_the_account_for_the_place() {
-        let guard = Guard::default();
+    fn the_third_failure_in_a_row_blocks_the_account_for_the_network() {
+        let throttle = LoginThrottle::default();
 
-        assert_eq!(fail(&guard, "bob", &place(1), NOW), None);
-        assert_eq!(fail(&guard, "bob", &place(1), NOW), None);
-        assert_eq!(fail(&guard, "bob", &place(1), NOW), Some(NOW.after(MINUTE)));
+        assert_eq!(fail(&throttle, "bob", &network(1), NOW), None);
+        assert_eq!(fail(&throttle, "bob", &network(1), NOW), None);
+        assert_eq!(fail(&throttle, "bob", &network(1), NOW), Some(NOW.after(MINUTE)));
 
         let blocked = Err(Blocked::Until(NOW.after(MINUTE)));
-        assert_eq!(guard.begin("bob", &place(1), MINUTE, NOW.after(MINUTE / 2)), blocked);
-        assert_eq!(guard.begin("bob", &place(2), MINUTE, NOW), Ok(()));
-        assert_eq!(guard.begin("carol", &place(1), MINUTE, NOW), Ok(()));
-        assert_eq!(guard.begin("bob", &place(1), MINUTE, NOW.after(MINUTE)), Ok(()));
+        assert_eq!(throttle.begin("bob", &network(1), MINUTE, NOW.after(MINUTE / 2)), blocked);
+        assert_eq!(throttle.begin("bob", &network(2), MINUTE, NOW), Ok(()));
+        assert_eq!(throttle.begin("carol", &network(1), MINUTE, NOW), Ok(()));
+        assert_eq!(throttle.begin("bob", &network(1), MINUTE, NOW.after(MINUTE)), Ok(()));
     }
 
     #[test]
     fn tries_made_at_once_do_not_outrun_the_count() {
-        let guard = Guard::default();
+        let throttle = LoginThrottle::default();
         for _ in 0..3 {
-            guard.begin("bob", &place(1), MINUTE, NOW).unwrap();
+            throttle.begin("bob", &network(1), MINUTE, NOW).unwrap();
         }
 
-        assert!(guard.begin("bob", &place(1), MINUTE, NOW).is_err());
+        assert!(throttle.begin("bob", &network(1), MINUTE, NOW).is_err());
     }
 
     #[test]
     fn after_a_block_has_run_out_the_count_starts_anew() {
-        let guard = Guard::default();
+        let throttle = LoginThrottle::default();
         for _ in 0..3 {
-            fail(&guard, "bob", &place(1), NOW);
+            fail(&throttle, "bob", &network(1), NOW);
         }
         let later = NOW.after(MINUTE);
 
-        assert_eq!(fail(&guard, "bob", &place(1), later), None);
-        assert_eq!(fail(&guard, "bob", &place(1), later), None);
-        assert!(fail(&guard, "bob", &place(1), later).is_some());
+        assert_eq!(fail(&throttle, "bob", &network(1), later), None);
+        assert_eq!(fail(&throttle, "bob", &network(1), later), None);
+        assert!(fail(&throttle, "bob", &network(1), later).is_some());
     }
 
     #[test]
     fn a_success_resets_the_count() {
-        let guard = Guard::default();
-        fail(&guard, "bob", &place(1), NOW);
-        fail(&guard, "bob", &place(1), NOW);
-        guard.begin("bob", &place(1), MINUTE, NOW).unwrap();
-        assert!(guard.succeeded("bob", &place(1)), "there were failures");
-        guard.begin("bob", &place(1), MINUTE, NOW).unwrap();
-        assert!(!guard.succeeded("bob", &place(1)), "there were none since");
+        let throttle = LoginThrottle::default();
+        fail(&throttle, "bob", &network(1), NOW);
+        fail(&throttle, "bob", &network(1), NOW);
+        throttle.begin("bob", &network(1), MINUTE, NOW).unwrap();
+        assert!(throttle.succeeded("bob", &network(1)), "there were failures");
+        throttle.begin("bob", &network(1), MINUTE, NOW).unwrap();
+        assert!(!throttle.succeeded("bob", &network(1)), "there were none since");
 
-        assert_eq!(fail(&guard, "bob", &place(1), NOW), None);
-        assert_eq!(fail(&guard, "bob", &place(1), NOW), None);
+        assert_eq!(fail(&throttle, "bob", &network(1), NOW), None);
+        assert_eq!(fail(&throttle, "bob", &network(1), NOW), None);
     }
 
     #[test]
-    fn twenty_failures_from_everywhere_leave_only_known_places() {
-        let guard = Guard::default();
+    fn twenty_failures_from_everywhere_leave_only_known_networks() {
+        let throttle = LoginThrottle::default();
         for n in 1..=19 {
-            fail(&guard, "bob", &place(n), NOW);
+            fail(&throttle, "bob", &network(n), NOW);
         }
-        assert!(!guard.only_known_places("bob", NOW));
-        fail(&guard, "bob", &place(20), NOW);
+        assert!(!throttle.only_known_networks("bob", NOW));
+        fail(&throttle, "bob", &network(20), NOW);
 
-        assert!(guard.only_known_places("bob", NOW));
-        assert!(!guard.only_known_places("bob", NOW.after(WINDOW)));
-        assert!(!guard.only_known_places("carol", NOW));
+        assert!(throttle.only_known_networks("bob", NOW));
+        assert!(!throttle.only_known_networks("bob", NOW.after(WINDOW)));
+        assert!(!throttle.only_known_networks("carol", NOW));
     }
 
     #[test]
-    fn thirty_failures_from_one_place_block_the_place() {
-        let guard = Guard::default();
+    fn thirty_failures_from_one_network_block_the_network() {
+        let throttle = LoginThrottle::default();
         for n in 0..30 {
-            fail(&guard, &format!("user{n}"), &place(1), NOW);
+            fail(&throttle, &format!("user{n}"), &network(1), NOW);
         }
 
-        assert!(guard.begin("somebody", &place(1), MINUTE, NOW).is_err());
-        assert!(guard.begin("somebody", &place(2), MINUTE, NOW).is_ok());
-        assert!(guard.begin("somebody", &place(1), MINUTE, NOW.after(WINDOW)).is_ok());
+        assert!(throttle.begin("somebody", &network(1), MINUTE, NOW).is_err());
+        assert!(throttle.begin("somebody", &network(2), MINUTE, NOW).is_ok());
+        assert!(throttle.begin("somebody", &network(1), MINUTE, NOW.after(WINDOW)).is_ok());
     }
 
     #[test]
-    fn logins_that_succeed_never_block_a_place() {
-        let guard = Guard::default();
+    fn logins_that_succeed_never_block_a_network() {
+        let throttle = LoginThrottle::default();
         for n in 0..100 {
             let name = format!("user{n}");
-            guard.begin(&name, &place(1), MINUTE, NOW).unwrap();
-            guard.succeeded(&name, &place(1));
+            throttle.begin(&name, &network(1), MINUTE, NOW).unwrap();
+            throttle.succeeded(&name, &network(1));
         }
     }
 
     #[test]
     fn the_administrators_block_holds_everywhere_until_it_is_lifted() {
-        let guard = Guard::default();
-        guard.block("bob", Time::NEVER, NOW);
-        assert!(guard.is_disabled("bob", NOW));
-        assert_eq!(guard.blocks_of("bob", NOW), [(None, Time::NEVER)]);
+        let throttle = LoginThrottle::default();
+        throttle.block("bob", Time::NEVER, NOW);
+        assert!(throttle.is_disabled("bob", NOW));
+        assert_eq!(throttle.blocks_of("bob", NOW), [(None, Time::NEVER)]);
 
-        guard.unblock("bob");
-        assert!(!guard.is_disabled("bob", NOW));
+        throttle.unblock("bob");
+        assert!(!throttle.is_disabled("bob", NOW));
     }
 
     #[test]
     fn a_block_survives_in_its_rows() {
-        let before = Guard::default();
+        let before = LoginThrottle::default();
         for _ in 0..3 {
-            fail(&before, "bob", &place(1), NOW);
+            fail(&before, "bob", &network(1), NOW);
         }
-        let rows = before.rows("bob", &place(1));
+        let rows = before.rows("bob", &network(1));
 
-        let after = Guard::default();
+        let after = LoginThrottle::default();
         after.restore(rows.into_iter().filter_map(|(key, count)| Some((key, count?))));
-        assert!(after.begin("bob", &place(1), MINUTE, NOW).is_err());
+        assert!(after.begin("bob", &network(1), MINUTE, NOW).is_err());
     }
 
     #[test]
-    fn one_person_with_many_ipv6_addresses_is_one_place() {
-        let place = |text: &str| Place::of(text.parse().unwrap());
+    fn one_person_with_many_ipv6_addresses_is_one_network() {
+        let network = |text: &str| Network::of(text.parse().unwrap());
 
-        assert_eq!(place("2001:db8:1:2::1"), place("2001:db8:1:2:ffff::9"));
-        assert_ne!(place("2001:db8:1:2::1"), place("2001:db8:1:3::1"));
-        assert_eq!(place("::ffff:127.0.0.1"), place("127.0.0.1"));
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:127.0.0.1"), network("127.0.0.1"));
     }
 
     #[test]
-    fn a_hundred_accounts_from_one_place_are_enough_for_ten_minutes() {
-        let guard = Guard::default();
+    fn a_hundred_accounts_from_one_network_are_enough_for_ten_minutes() {
+        let throttle = LoginThrottle::default();
         for _ in 0..NEW_ACCOUNTS {
-            guard.make(&place(1), NOW).unwrap();
+            throttle.make(&network(1), NOW).unwrap();
         }
 
-        assert_eq!(guard.make(&place(1), NOW), Err(NOW.after(WINDOW)));
-        assert_eq!(guard.make(&place(2), NOW), Ok(()));
-        assert_eq!(guard.make(&place(1), NOW.after(WINDOW)), Ok(()));
+        assert_eq!(throttle.make(&network(1), NOW), Err(NOW.after(WINDOW)));
+        assert_eq!(throttle.make(&network(2), NOW), Ok(()));
+        assert_eq!(throttle.make(&network(1), NOW.after(WINDOW)), Ok(()));
     }
 
     #[test]
     fn the_tables_are_bounded() {
-        let guard = Guard::default();
+        let throttle = LoginThrottle::default();
         for n in 0..ENTRIES + 10 {
-            let from = Place(n.to_string());
-            guard.begin("x", &from, MINUTE, NOW).unwrap();
+            let from = Network(n.to_string());
+            throttle.begin("x", &from, MINUTE, NOW).unwrap();
         }
 
-        assert!(guard.lock().counts.len() <= ENTRIES + 1);
-        assert!(guard.lock().places.len() <= ENTRIES + 1);
+        assert!(throttle.lock().counts.len() <= ENTRIES + 1);
+        assert!(throttle.lock().networks.len() <= ENTRIES + 1);
     }
 }
