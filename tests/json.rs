@@ -117,6 +117,72 @@ fn a_message_that_is_refused_fails_once_under_its_id() {
 }
 
 #[test]
+fn a_line_that_is_refused_and_never_sent_is_known_by_its_id() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = Script::start(&server, "alice");
+    let long = "x".repeat(10_001);
+    for (line, command, condition) in [
+        (r#"{"message":{"to":"bob","text":" ","id":"m1"}}"#, json!("message"), "empty"),
+        (r#"{"message":{"to":"alice","text":"x","id":"m1"}}"#, json!("message"), "is-me"),
+        (r#"{"message":{"to":"a/b","text":"x","id":"m1"}}"#, json!("message"), "bad-name"),
+        (
+            &format!(r#"{{"message":{{"to":"bob","text":"{long}","id":"m1"}}}}"#),
+            json!("message"),
+            "too-long",
+        ),
+        (r#"{"private":{"to":"bob","text":"x","id":"m1"}}"#, json!("private"), "none-open"),
+        (r#"{"message":{"to":"bob","id":"m1"}}"#, Value::Null, "bad-object"),
+        (r#"{"broadcast":{"text":"x","id":"m1"}}"#, Value::Null, "bad-object"),
+        (r#"{"dance":{"id":"m1"}}"#, Value::Null, "bad-object"),
+    ] {
+        alice.0.say(line);
+        let failed = alice.next();
+        assert_eq!((&failed["event"], &failed["id"]), (&json!("failed"), &json!("m1")), "{line}");
+        assert_eq!((&failed["command"], &failed["condition"]), (&command, &json!(condition)));
+        assert_eq!(failed["to"], Value::Null);
+    }
+    let bad = r#"{"message":{"to":"bob","text":"x","id":""}}"#;
+    alice.0.say(bad);
+    let failed = alice.next();
+    assert_eq!((&failed["id"], &failed["condition"]), (&json!(""), &json!("bad-id")));
+    alice.0.say("logout");
+    alice.until("logged_out");
+    alice.0.say(r#"{"message":{"to":"bob","text":"x","id":"m1"}}"#);
+    let failed = alice.next();
+    assert_eq!((&failed["id"], &failed["condition"]), (&json!("m1"), &json!("not-logged-in")));
+
+    // Nothing of this has used the id up.
+    alice.0.say("login");
+    alice.until("welcome");
+    alice.says(
+        r#"{"message":{"to":"bob","text":"x","id":"m1"}}"#,
+        json!({"event": "sent", "id": "m1", "to": "bob"}),
+    );
+}
+
+#[test]
+fn an_id_used_twice_is_refused_until_its_message_came_back() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = Script::start(&server, "alice");
+    let send = |to: &str| format!(r#"{{"message":{{"to":"{to}","text":"x","id":"m1"}}}}"#);
+    alice.says(&send("bob"), json!({"event": "sent", "id": "m1", "to": "bob"}));
+    alice.until("acknowledged");
+
+    for to in ["bob", "nobody"] {
+        alice.0.say(&send(to));
+        let failed = alice.next();
+        let told = (&failed["id"], &failed["command"], &failed["condition"]);
+        assert_eq!(told, (&json!("m1"), &json!("message"), &json!("used-id")));
+    }
+
+    // Whoever was refused may be tried again under the same id.
+    for _ in 0..2 {
+        alice.0.say(r#"{"message":{"to":"nobody","text":"x","id":"m2"}}"#);
+        assert_eq!(alice.until("failed")["condition"], "no-such-user");
+    }
+}
+
+#[test]
 fn lines_are_answered_with_arrays_and_mistakes_with_their_conditions() {
     let server = Server::of(&["alice", "bob"]);
     let mut bob = Script::start(&server, "bob");

@@ -40,6 +40,7 @@ use whoelse_client::{Client, Message, NotSent, RequestError};
 use whoelse_p2p::{Fingerprint, PrivateChats, Refused};
 use whoelse_xmpp::{BareJid, FullJid};
 
+use crate::terminal::ids::Ids;
 use crate::terminal::{condition, private as words, render, text};
 
 pub use object::obey_object;
@@ -157,6 +158,8 @@ pub enum Fault {
 pub struct Obeyed {
     /// The command's name, if it is one.
     pub command: Option<&'static str>,
+    /// The id that the line gave its message.
+    pub id: Option<String>,
     /// What it said.
     pub outcome: Result<Answer, Fault>,
 }
@@ -167,6 +170,8 @@ pub struct Seat<'a> {
     pub client: &'a Client,
     /// Its private chats.
     pub private: &'a PrivateChats,
+    /// The ids that programs have given to messages.
+    pub ids: &'a Ids,
 }
 
 impl Seat<'_> {
@@ -329,7 +334,7 @@ pub async fn obey(line: &str, seat: &Seat<'_>) -> Option<Obeyed> {
         None => Err(Fault::unknown_command(name)),
         Some(command) => (command.run)(seat, args).await,
     };
-    Some(Obeyed { command: command.map(|command| command.name), outcome })
+    Some(Obeyed { command: command.map(|command| command.name), id: None, outcome })
 }
 
 fn is_allowed(command: Option<&Command>, seat: &Seat<'_>) -> bool {

@@ -1,8 +1,9 @@
 //! A line that is a JSON object, for texts that do not fit in a line (docs/scripting.md).
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Fault, Obeyed, Seat, broadcast, message, private};
+use super::{Answer, Fault, Obeyed, Seat, broadcast, message, private};
 
 /// Longest id a program may give a message.
 const MAX_ID: usize = 128;
@@ -16,29 +17,28 @@ enum Object {
     Broadcast { text: String },
 }
 
-/// Does what an object says.
+/// Does what an object says. If that is refused, its id is told, whatever the reason.
 pub async fn obey_object(line: &str, seat: &Seat<'_>) -> Obeyed {
     let object = match serde_json::from_str(line) {
         Ok(object) => object,
-        Err(why) => return Obeyed { command: None, outcome: Err(unreadable(&why)) },
+        Err(why) => {
+            return Obeyed { command: None, id: any_id(line), outcome: Err(unreadable(&why)) };
+        }
     };
     match object {
-        Object::Message { to, text, id } => Obeyed {
-            command: Some(message::COMMAND.name),
-            outcome: match id_or_new(id) {
-                Ok(id) => message::send(seat, &to, &text, id).await,
-                Err(fault) => Err(fault),
-            },
-        },
-        Object::Private { to, text, id } => Obeyed {
-            command: Some(private::COMMAND.name),
-            outcome: match id_or_new(id) {
-                Ok(id) => private::send(seat, &to, &text, id).await,
-                Err(fault) => Err(fault),
-            },
-        },
+        Object::Message { to, text, id } => {
+            let outcome = under_id(seat, id.clone(), |id| message::send(seat, &to, &text, id));
+            let outcome = outcome.await;
+            Obeyed { command: Some(message::COMMAND.name), id, outcome }
+        }
+        Object::Private { to, text, id } => {
+            let outcome = under_id(seat, id.clone(), |id| private::send(seat, &to, &text, id));
+            let outcome = outcome.await;
+            Obeyed { command: Some(private::COMMAND.name), id, outcome }
+        }
         Object::Broadcast { text } => Obeyed {
             command: Some(broadcast::COMMAND.name),
+            id: None,
             outcome: match seat.me() {
                 Ok(_) => broadcast::send(seat, &text).await,
                 Err(fault) => Err(fault),
@@ -47,13 +47,40 @@ pub async fn obey_object(line: &str, seat: &Seat<'_>) -> Obeyed {
     }
 }
 
+/// Sends something under the id that the program gave it, which must be free, or under a new one.
+async fn under_id<F: Future<Output = Result<Answer, Fault>>>(
+    seat: &Seat<'_>,
+    given: Option<String>,
+    send: impl FnOnce(String) -> F,
+) -> Result<Answer, Fault> {
+    let Some(id) = given else { return send(whoelse_client::token()).await };
+    let id = check_id(id)?;
+    if !seat.ids.take(&id) {
+        let words = "that id stands for another message already; give each its own";
+        return Err(Fault::say("used-id", words));
+    }
+    let sent = send(id.clone()).await;
+    if sent.is_err() {
+        seat.ids.give_back(&id);
+    }
+    sent
+}
+
+/// The id in a line that makes no sense otherwise, so that its program knows which one it was.
+fn any_id(line: &str) -> Option<String> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let top = value.as_object()?;
+    let inside = top.values().filter_map(Value::as_object).find_map(|object| object.get("id"));
+    match top.get("id").or(inside)? {
+        Value::String(id) => Some(id.clone()),
+        id @ Value::Number(_) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
 fn unreadable(why: &serde_json::Error) -> Fault {
     let why = crate::terminal::text::line(&why.to_string());
     Fault::say("bad-object", format!("that object makes no sense: {why}"))
-}
-
-fn id_or_new(id: Option<String>) -> Result<String, Fault> {
-    id.map_or_else(|| Ok(whoelse_client::token()), check_id)
 }
 
 fn check_id(id: String) -> Result<String, Fault> {
@@ -107,6 +134,21 @@ mod tests {
             r#"{"quit":{}}"#,
         ] {
             assert_eq!(read(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_makes_no_sense_is_known_by_its_id_if_it_has_one() {
+        for (line, id) in [
+            (r#"{"message":{"to":"bob","id":"m1"}}"#, Some("m1")),
+            (r#"{"dance":{"id":"m1"}}"#, Some("m1")),
+            (r#"{"id":"m1","message":{"to":"bob","text":"x"}}"#, Some("m1")),
+            (r#"{"message":{"to":"bob","text":"x","id":5}}"#, Some("5")),
+            (r#"{"message":{"to":"bob","text":"x","id":null,"more":1}}"#, None),
+            (r#"{"message":"id"}"#, None),
+            (r#"{"message":{"id":"m1""#, None),
+        ] {
+            assert_eq!(any_id(line).as_deref(), id, "{line}");
         }
     }
 

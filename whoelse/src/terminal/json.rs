@@ -133,8 +133,9 @@ pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> 
         Said::Answer { command, answer } => {
             Object::Answer(Box::new(given(command, answer, domain, now)?))
         }
-        Said::Failed { command, condition, words } => Object::Failed(Failed {
+        Said::Failed { command, id, condition, words } => Object::Failed(Failed {
             command: *command,
+            id: id.map(str::to_owned),
             condition,
             text: words.clone(),
             ..Failed::default()

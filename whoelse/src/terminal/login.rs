@@ -168,7 +168,7 @@ impl Dialogue<'_> {
     }
 
     fn fail(&self, condition: &'static str, words: String) {
-        self.face.tell(&Said::Failed { command: Some("login"), condition, words });
+        self.face.tell(&Said::Failed { command: Some("login"), id: None, condition, words });
     }
 
     async fn line(&mut self, ask: Ask) -> Result<String, Ended> {

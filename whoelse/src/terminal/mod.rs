@@ -7,6 +7,7 @@
 
 pub mod condition;
 mod face;
+pub mod ids;
 mod input;
 mod json;
 mod login;
@@ -29,6 +30,7 @@ use whoelse_p2p::{PrivateChats, Told, ToldEvents};
 use crate::commands::{self, Answer, Obeyed, Seat};
 use crate::{admin, cli};
 use face::Face;
+use ids::Ids;
 use input::{Input, Typed};
 use login::{Dialogue, Outcome};
 use said::Said;
@@ -81,9 +83,10 @@ async fn chat(options: cli::Client) -> ExitCode {
         Ok(opened) => opened,
         Err(why) => return fail(&format!("cannot use this terminal: {why}")),
     };
-    let telling = tell(told, face.clone());
+    let ids = Ids::default();
+    let telling = tell(told, face.clone(), ids.clone());
     let screen = face.screen.clone();
-    let terminal = Terminal { client, private, input, face, given };
+    let terminal = Terminal { client, private, input, face, ids, given };
     // Either way the handles are dropped, which closes the session and its private chats politely.
     let ended = tokio::select! {
         ended = terminal.run(server) => ended,
@@ -163,9 +166,11 @@ fn open(objects: bool, domain: &str) -> std::io::Result<(Input, Face)> {
 }
 
 /// Tells what arrives, until the session's task has ended.
-fn tell(mut events: ToldEvents, face: Face) -> JoinHandle<()> {
+fn tell(mut events: ToldEvents, face: Face, ids: Ids) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(told) = events.next().await {
+            // Before it is told: whoever reads it may use the id again at once.
+            ids.hear(&told);
             face.tell(&match &told {
                 Told::Session(event) => Said::Event(event),
                 Told::Private(happening) => Said::Private(happening),
@@ -180,6 +185,7 @@ struct Terminal {
     private: PrivateChats,
     input: Input,
     face: Face,
+    ids: Ids,
     given: Given,
 }
 
@@ -231,7 +237,7 @@ impl Terminal {
     }
 
     fn fail(&self, condition: &'static str, words: String) {
-        self.face.tell(&Said::Failed { command: None, condition, words });
+        self.face.tell(&Said::Failed { command: None, id: None, condition, words });
     }
 
     async fn settle(&self) {
@@ -257,7 +263,12 @@ impl Terminal {
                     (condition::of_login(&why), render::login_error(&why, name));
                 if self.face.objects {
                     let words = words.clone();
-                    self.face.tell(&Said::Failed { command: Some("login"), condition, words });
+                    self.face.tell(&Said::Failed {
+                        command: Some("login"),
+                        id: None,
+                        condition,
+                        words,
+                    });
                 }
                 Err(words)
             }
@@ -322,7 +333,7 @@ impl Terminal {
     /// Does what a line says, and meanwhile takes what is typed: a command may have to wait for
     /// the connection, and the way out must not.
     async fn obey(&mut self, line: &str) -> Done {
-        let seat = Seat { client: &self.client, private: &self.private };
+        let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
         let is_object = self.face.objects && line.trim_start().starts_with('{');
         let command = async {
             match is_object {

@@ -30,6 +30,8 @@ pub enum Said<'a> {
     Failed {
         /// The command's name, if there is such a command.
         command: Option<&'static str>,
+        /// The id of the line, if it gave one.
+        id: Option<&'a str>,
         /// Why, for programs.
         condition: &'static str,
         /// Why, for people; safe for a terminal.
@@ -47,12 +49,12 @@ impl<'a> Said<'a> {
         match (&obeyed.outcome, obeyed.command) {
             (Ok(answer), command) => Said::Answer { command: command.unwrap_or_default(), answer },
             (Err(Fault::Say { condition, words }), command) => {
-                Said::Failed { command, condition, words: words.clone() }
+                Said::Failed { command, id: obeyed.id.as_deref(), condition, words: words.clone() }
             }
             (Err(Fault::Usage), command) => {
                 let usage = command.and_then(crate::commands::find).map(|it| it.usage);
                 let words = format!("usage: {}", usage.unwrap_or_default());
-                Said::Failed { command, condition: "usage", words }
+                Said::Failed { command, id: obeyed.id.as_deref(), condition: "usage", words }
             }
         }
     }

@@ -37,7 +37,7 @@ fn happened(happening: Happening) -> String {
 }
 
 fn obeyed(command: &'static str, outcome: Result<Answer, Fault>) -> String {
-    of(&Said::of(&Obeyed { command: Some(command), outcome }))
+    of(&Said::of(&Obeyed { command: Some(command), id: None, outcome }))
 }
 
 /// One of each.
@@ -100,6 +100,11 @@ fn samples() -> Vec<String> {
         obeyed("help", Ok(Answer::Help(vec![usage]))),
         obeyed("history", Err(Fault::Usage)),
         obeyed("block", Err(Fault::say("is-me", "you cannot block yourself"))),
+        of(&Said::of(&Obeyed {
+            command: Some("message"),
+            id: Some("m2".to_owned()),
+            outcome: Err(Fault::say("empty", "the text is empty")),
+        })),
         of(&Said::Words("bob is new here".to_owned())),
         event(Event::ConnectionLost),
         event(Event::Resumed),
