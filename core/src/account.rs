@@ -101,6 +101,12 @@ impl Account {
         Time(self.last_active.load(Ordering::Acquire))
     }
 
+    /// The account does something. It is the latest that is known, not the largest: the wall may
+    /// have been set back since the one before.
+    pub(crate) fn note_active(&self, now: Time) {
+        self.last_active.store(now.0, Ordering::Release);
+    }
+
     /// Whether the account was removed while somebody still holds it.
     pub fn is_removed(&self) -> bool {
         self.removed.load(Ordering::Acquire)

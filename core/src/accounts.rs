@@ -10,7 +10,7 @@ use std::time::Duration;
 use whoelse_xmpp::BareJid;
 
 use crate::account::Account;
-use crate::clock::Time;
+use crate::clock::Steady;
 use crate::node::Node;
 use crate::roster::Roster;
 
@@ -32,7 +32,7 @@ pub enum Seek {
 
 enum Entry {
     Here(Arc<Account>),
-    MissingUntil(Time),
+    MissingUntil(Steady),
 }
 
 /// One part of the table, and the loads under way in it.
@@ -70,7 +70,7 @@ impl Accounts {
         &self.shards[self.hasher.hash_one(jid) as usize % SHARDS]
     }
 
-    pub fn seek(&self, jid: &BareJid, now: Time) -> Seek {
+    pub fn seek(&self, jid: &BareJid, now: Steady) -> Seek {
         let entries = self.shard(jid).entries.read().unwrap_or_else(PoisonError::into_inner);
         match entries.get(jid) {
             Some(Entry::Here(account)) => Seek::Here(account.clone()),
@@ -87,7 +87,7 @@ impl Accounts {
     ) -> Result<Option<Arc<Account>>, whoelse_store::Error> {
         let shard = self.shard(jid);
         let _one_at_a_time = shard.loading.lock().await;
-        match self.seek(jid, node.clock.now()) {
+        match self.seek(jid, node.clock.steady()) {
             Seek::Here(account) => return Ok(Some(account)),
             Seek::Missing => return Ok(None),
             Seek::NotLoaded => {}
@@ -95,7 +95,7 @@ impl Accounts {
         loop {
             let forgotten = shard.forgotten.load(Ordering::Acquire);
             let found = read(node, jid).await?;
-            let now = node.clock.now();
+            let now = node.clock.steady();
             let entry = match &found {
                 Some(account) => Entry::Here(account.clone()),
                 None => Entry::MissingUntil(now.after(MISSING)),
@@ -114,7 +114,7 @@ impl Accounts {
         shard: &Shard,
         jid: &BareJid,
         entry: Entry,
-        now: Time,
+        now: Steady,
         forgotten: u64,
     ) -> bool {
         let mut entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
@@ -217,15 +217,15 @@ mod tests {
         let accounts = Accounts::new(100);
         let jid = BareJid::parse("bob@a.example").unwrap();
         let shard = accounts.shard(&jid);
-        let until = || Entry::MissingUntil(Time(10));
+        let until = || Entry::MissingUntil(Steady(10));
 
         let before = shard.forgotten.load(Ordering::Acquire);
         accounts.forget(&jid);
 
-        assert!(!accounts.insert(shard, &jid, until(), Time(0), before));
-        assert!(matches!(accounts.seek(&jid, Time(0)), Seek::NotLoaded));
-        assert!(accounts.insert(shard, &jid, until(), Time(0), before + 1));
-        assert!(matches!(accounts.seek(&jid, Time(0)), Seek::Missing));
+        assert!(!accounts.insert(shard, &jid, until(), Steady(0), before));
+        assert!(matches!(accounts.seek(&jid, Steady(0)), Seek::NotLoaded));
+        assert!(accounts.insert(shard, &jid, until(), Steady(0), before + 1));
+        assert!(matches!(accounts.seek(&jid, Steady(0)), Seek::Missing));
     }
 
     #[test]
@@ -234,8 +234,8 @@ mod tests {
 
         for n in 0..10_000 {
             let jid = BareJid::parse(&format!("nobody{n}@a.example")).unwrap();
-            let entry = Entry::MissingUntil(Time::NEVER);
-            accounts.insert(accounts.shard(&jid), &jid, entry, Time(0), 0);
+            let entry = Entry::MissingUntil(Steady::NEVER);
+            accounts.insert(accounts.shard(&jid), &jid, entry, Steady(0), 0);
         }
 
         let held = accounts.shards.iter().map(|shard| shard.entries.read().unwrap().len());

@@ -4,7 +4,6 @@
 //! Nobody waits for it, so one transaction a second serves them all. What a crash forgets of the last
 //! second is made good by the next login of the same person.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,13 +55,9 @@ impl Node {
         network: &Network,
         forgiven: Option<String>,
     ) {
-        account.last_active.fetch_max(self.clock.now().0, Ordering::AcqRel);
-        let arrival = Arrival {
-            account: account.clone(),
-            network: network.clone(),
-            at: self.clock.now(),
-            forgiven,
-        };
+        let at = self.clock.now();
+        account.note_active(at);
+        let arrival = Arrival { account: account.clone(), network: network.clone(), at, forgiven };
         let (is_first, is_full) = {
             let mut waiting = self.arrivals.lock();
             waiting.push(arrival);

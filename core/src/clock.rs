@@ -1,14 +1,22 @@
 //! Time, handed in: the rules above this file never ask the system what time it is.
 //!
+//! There are two, and they are never mixed. [`Time`] is on the wall: it stamps what is written down
+//! and read by people, and it jumps whenever somebody sets the clock. [`Steady`] only ever goes on,
+//! through a sleep of the machine too, and means nothing to another run: whatever lasts (a block, a
+//! timeout, the wait for a resumption) is counted with it. What lasts beyond a restart is stored as
+//! a deadline on the wall and taken back with [`Moment::steady_at`], which bounds what is left.
+//!
 //! A running server uses [`Clock::system`]; a scene uses [`Clock::manual`], which moves only when
-//! the scene says so. Wall time stamps what is written down, and both kinds move together.
+//! the scene says so, its two times together or the wall alone.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// A moment in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -84,6 +92,56 @@ impl Time {
     }
 }
 
+/// A moment on a clock that never jumps and that counts the machine's sleep, in microseconds since
+/// some beginning. Of use only to the run that took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Steady(pub i64);
+
+impl Steady {
+    /// Never: later than every deadline.
+    pub const NEVER: Steady = Steady(i64::MAX);
+
+    /// The moment this much later.
+    pub fn after(self, wait: Duration) -> Steady {
+        Steady(self.0.saturating_add(micros(wait)))
+    }
+
+    /// How long it is from `earlier` to this moment; zero if it is not earlier.
+    pub fn since(self, earlier: Steady) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
+    }
+}
+
+/// The present moment by both clocks, for rules that count with one and write down the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// What people would call it.
+    pub wall: Time,
+    /// The same moment for whatever lasts.
+    pub steady: Steady,
+}
+
+impl Moment {
+    /// A deadline that was stored, with no more left of it than `at_most`, which is what is set:
+    /// the wall may have been set back since it was written. One that is over is now; an endless
+    /// one stays so.
+    pub fn steady_at(self, stored: Time, at_most: Duration) -> Steady {
+        match stored {
+            Time::NEVER => Steady::NEVER,
+            _ => self.steady.after(stored.since(self.wall).min(at_most)),
+        }
+    }
+
+    /// A deadline as it is stored and told to people. One that is over is not later than now; an
+    /// endless one stays so.
+    pub fn wall_at(self, deadline: Steady) -> Time {
+        match deadline {
+            Steady::NEVER => Time::NEVER,
+            _ => Time(self.wall.0.saturating_add(deadline.0.saturating_sub(self.steady.0))),
+        }
+    }
+}
+
 fn micros(wait: Duration) -> i64 {
     i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)
 }
@@ -122,9 +180,10 @@ enum Kind {
 /// A hand-moved clock and who waits on it, by deadline.
 #[derive(Debug)]
 struct Manual {
-    now: Time,
+    wall: Time,
+    steady: Steady,
     next_id: u64,
-    waiting: BTreeMap<(Time, u64), Waker>,
+    waiting: BTreeMap<(Steady, u64), Waker>,
 }
 
 impl Clock {
@@ -133,32 +192,51 @@ impl Clock {
         Clock(Kind::System)
     }
 
-    /// A clock that stands at `start` until it is moved.
+    /// A clock on which it is `start` until it is moved.
     pub fn manual(start: Time) -> Clock {
-        let manual = Manual { now: start, next_id: 0, waiting: BTreeMap::new() };
+        let (next_id, waiting) = (0, BTreeMap::new());
+        let manual = Manual { wall: start, steady: BEGIN, next_id, waiting };
         Clock(Kind::Manual(Arc::new(Mutex::new(manual))))
     }
 
-    /// The present moment.
+    /// The present moment on the wall: for stamps.
     pub fn now(&self) -> Time {
         match &self.0 {
             Kind::System => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Time(micros(since))
             }
-            Kind::Manual(manual) => lock(manual).now,
+            Kind::Manual(manual) => lock(manual).wall,
         }
     }
 
-    /// Waits until `deadline`. On the system's clock the wait is monotonic: a clock set back
-    /// does not prolong it.
-    pub async fn sleep_until(&self, deadline: Time) {
+    /// The present moment for whatever lasts.
+    pub fn steady(&self) -> Steady {
         match &self.0 {
-            Kind::System if deadline == Time::NEVER => std::future::pending().await,
             Kind::System => {
-                let wait = deadline.since(self.now());
-                tokio::time::sleep_until((Instant::now() + wait.min(FAR)).into()).await;
+                let since = clock_gettime(STEADY);
+                Steady(since.tv_sec.saturating_mul(1_000_000).saturating_add(since.tv_nsec / 1000))
             }
+            Kind::Manual(manual) => lock(manual).steady,
+        }
+    }
+
+    /// The present moment by both.
+    pub fn moment(&self) -> Moment {
+        Moment { wall: self.now(), steady: self.steady() }
+    }
+
+    /// Waits until `deadline`, at most [`LOOK`] longer if the machine slept meanwhile.
+    pub async fn sleep_until(&self, deadline: Steady) {
+        match &self.0 {
+            Kind::System if deadline == Steady::NEVER => std::future::pending().await,
+            Kind::System => loop {
+                let left = deadline.since(self.steady());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(LOOK)).await;
+            },
             Kind::Manual(manual) => {
                 ManualSleep { clock: manual.clone(), deadline, key: None }.await;
             }
@@ -167,29 +245,51 @@ impl Clock {
 
     /// Waits this long.
     pub async fn sleep(&self, wait: Duration) {
-        self.sleep_until(self.now().after(wait)).await;
+        self.sleep_until(self.steady().after(wait)).await;
     }
 
     /// Moves a manual clock to its next deadline not after `limit`, or to `limit`, and wakes who
-    /// waited for it. Returns whether somebody was woken. Does nothing to the system's clock.
-    pub fn advance_to(&self, limit: Time) -> bool {
+    /// waited for it; the time on the wall moves as much. Returns whether somebody was woken. Does
+    /// nothing to the system's clock.
+    pub fn advance_to(&self, limit: Steady) -> bool {
         let Kind::Manual(manual) = &self.0 else { return false };
         let woken: Vec<Waker> = {
             let mut manual = lock(manual);
             let next = manual.waiting.first_key_value().map(|(&(at, _), _)| at);
-            let target = next.filter(|&at| at <= limit).unwrap_or(limit);
-            manual.now = manual.now.max(target);
-            let later = manual.waiting.split_off(&(Time(target.0.saturating_add(1)), 0));
+            let target = next.filter(|&at| at <= limit).unwrap_or(limit).max(manual.steady);
+            manual.wall = manual.wall.after(target.since(manual.steady));
+            manual.steady = target;
+            let later = manual.waiting.split_off(&(Steady(target.0.saturating_add(1)), 0));
             std::mem::replace(&mut manual.waiting, later).into_values().collect()
         };
         let any = !woken.is_empty();
         woken.into_iter().for_each(Waker::wake);
         any
     }
+
+    /// Sets the wall of a manual clock, as an operator or a time server sets a real one: nobody is
+    /// woken and nothing that lasts is longer or shorter for it. Does nothing to the system's
+    /// clock.
+    pub fn set_wall(&self, wall: Time) {
+        if let Kind::Manual(manual) = &self.0 {
+            lock(manual).wall = wall;
+        }
+    }
 }
 
-/// Farther than any deadline of ours; tokio's timer does not take every duration.
-const FAR: Duration = Duration::from_secs(86_400 * 365);
+/// The clock of [`Steady`]. Elsewhere than on Linux the monotonic one counts sleep already.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STEADY: ClockId = ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const STEADY: ClockId = ClockId::Monotonic;
+
+/// How long is slept at once. The timers of the runtime stand still while the machine sleeps, so a
+/// deadline far ahead is looked at again.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Where a manual clock's steady time begins: not where its wall does, so that nobody can take one
+/// for the other unseen.
+const BEGIN: Steady = Steady(1_000_000_000_000);
 
 fn lock(manual: &Mutex<Manual>) -> std::sync::MutexGuard<'_, Manual> {
     manual.lock().unwrap_or_else(PoisonError::into_inner)
@@ -197,8 +297,8 @@ fn lock(manual: &Mutex<Manual>) -> std::sync::MutexGuard<'_, Manual> {
 
 struct ManualSleep {
     clock: Arc<Mutex<Manual>>,
-    deadline: Time,
-    key: Option<(Time, u64)>,
+    deadline: Steady,
+    key: Option<(Steady, u64)>,
 }
 
 impl Future for ManualSleep {
@@ -207,7 +307,7 @@ impl Future for ManualSleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let clock = self.clock.clone();
         let mut manual = lock(&clock);
-        if manual.now >= self.deadline {
+        if manual.steady >= self.deadline {
             return Poll::Ready(());
         }
         let deadline = self.deadline;
@@ -256,19 +356,77 @@ mod tests {
     #[tokio::test]
     async fn a_manual_clock_wakes_sleepers_in_the_order_of_their_deadlines() {
         let clock = Clock::manual(Time(0));
+        let limit = clock.steady().after(Duration::from_secs(10));
         let (first, second) = (clock.clone(), clock.clone());
         let first = tokio::spawn(async move { first.sleep(Duration::from_secs(1)).await });
         let second = tokio::spawn(async move { second.sleep(Duration::from_secs(2)).await });
         tokio::task::yield_now().await;
 
-        assert!(clock.advance_to(Time(10_000_000)));
+        assert!(clock.advance_to(limit));
         first.await.expect("the first sleeper woke");
         assert_eq!(clock.now(), Time(1_000_000));
         assert!(!second.is_finished());
 
-        assert!(clock.advance_to(Time(10_000_000)));
+        assert!(clock.advance_to(limit));
         second.await.expect("the second sleeper woke");
-        assert!(!clock.advance_to(Time(10_000_000)));
-        assert_eq!(clock.now(), Time(10_000_000));
+        assert!(!clock.advance_to(limit));
+        assert_eq!(clock.moment(), Moment { wall: Time(10_000_000), steady: limit });
+    }
+
+    #[tokio::test]
+    async fn a_wall_that_is_set_moves_nothing_that_lasts() {
+        let clock = Clock::manual(Time(5_000_000));
+        let (before, sleeper) = (clock.steady(), clock.clone());
+        let sleeper = tokio::spawn(async move { sleeper.sleep(Duration::from_secs(1)).await });
+        tokio::task::yield_now().await;
+
+        clock.set_wall(Time(400 * 86_400 * 1_000_000));
+        tokio::task::yield_now().await;
+        assert_eq!(clock.steady(), before);
+        assert!(!sleeper.is_finished());
+        clock.set_wall(Time(0));
+        assert!(clock.advance_to(before.after(Duration::from_secs(1))));
+        sleeper.await.expect("the sleeper woke");
+        assert_eq!(clock.now(), Time(1_000_000));
+    }
+
+    #[test]
+    fn of_a_stored_deadline_no_more_is_left_than_is_set() {
+        let at = |wall| Moment { wall: Time(wall), steady: Steady(500) };
+        let (stored, at_most) = (Time(1000), Duration::from_micros(60));
+
+        for (why, wall, left) in [
+            ("a moment later", 990, 10),
+            ("at its end", 1000, 0),
+            ("long after it", 9000, 0),
+            ("as it was stored", 940, 60),
+            ("a wall that was set back", 10, 60),
+        ] {
+            assert_eq!(at(wall).steady_at(stored, at_most), Steady(500 + left), "{why}");
+        }
+        assert_eq!(at(0).steady_at(Time::NEVER, at_most), Steady::NEVER);
+    }
+
+    #[test]
+    fn a_deadline_is_stored_on_the_wall_of_this_moment() {
+        let now = Moment { wall: Time(10_000), steady: Steady(500) };
+
+        assert_eq!(now.wall_at(Steady(560)), Time(10_060));
+        assert_eq!(now.wall_at(Steady(440)), Time(9940));
+        assert_eq!(now.wall_at(Steady::NEVER), Time::NEVER);
+        let later = Moment { wall: Time(10_050), steady: Steady(0) };
+        let at_most = Duration::from_micros(100);
+        assert_eq!(later.steady_at(now.wall_at(Steady(560)), at_most), Steady(10));
+    }
+
+    #[tokio::test]
+    async fn the_systems_steady_time_goes_on() {
+        let clock = Clock::system();
+        let before = clock.steady();
+
+        clock.sleep(Duration::from_millis(1)).await;
+
+        assert!(clock.steady().since(before) >= Duration::from_millis(1));
+        clock.sleep_until(before).await;
     }
 }

@@ -20,7 +20,7 @@ use whoelse_xmpp::{
 };
 
 use crate::account::Account;
-use crate::clock::Time;
+use crate::clock::{Steady, Time};
 use crate::delivery;
 use crate::kit::BoxFuture;
 use crate::node::Node;
@@ -258,7 +258,7 @@ impl Keeper {
             next_seq: last_seq + 1,
             away: Away::default(),
             posted: Posted::new(receive),
-            flush_at: Time(0),
+            flush_at: Steady(0),
         };
         let mut stopping = false;
         loop {
@@ -309,7 +309,7 @@ impl Keeper {
             }
             node.keeper.finished(finished);
             // Cursors must not wait for ever behind a busy lane.
-            if node.clock.now() >= lane.flush_at {
+            if node.clock.steady() >= lane.flush_at {
                 lane.save_cursors(&node).await;
             }
         }
@@ -359,7 +359,7 @@ struct Lane {
     away: Away,
     posted: Posted,
     /// When cursors are to be saved.
-    flush_at: Time,
+    flush_at: Steady,
 }
 
 impl Lane {
@@ -396,7 +396,7 @@ impl Lane {
         // Where something is forgotten with what is confirmed, it takes a transaction of its own.
         let forgets = node.settings().history.is_none();
         let forgets = forgets || node.keeper.passing.load(Ordering::Acquire);
-        let due = !forgets && node.clock.now() >= self.flush_at;
+        let due = !forgets && node.clock.steady() >= self.flush_at;
         let cursors = if due { node.keeper.dirty() } else { Vec::new() };
         match self.append(node, rows, &cursors).await {
             Ok(results) => results.into_iter().map(Ok).collect(),
@@ -423,7 +423,7 @@ impl Lane {
         rows: &[NewMessage],
         cursors: &[(i64, i64)],
     ) -> Result<Vec<Appended>, Unstored> {
-        let begun = node.clock.now();
+        let begun = node.clock.steady();
         let mut tries = 0;
         let committed = loop {
             tries += 1;
@@ -459,10 +459,10 @@ impl Lane {
         match &committed {
             Ok(_) => {
                 numbers.batch.size(rows.len());
-                numbers.commit.time(node.clock.now().since(begun));
+                numbers.commit.time(node.clock.steady().since(begun));
                 if !cursors.is_empty() {
                     node.keeper.saved(cursors);
-                    self.flush_at = node.clock.now().after(CURSORS);
+                    self.flush_at = node.clock.steady().after(CURSORS);
                 }
             }
             Err(_) => numbers.commits_failed.one(),
@@ -511,9 +511,9 @@ impl Lane {
     }
 
     async fn save_cursors(&mut self, node: &Node) {
-        self.flush_at = node.clock.now().after(CURSORS);
+        self.flush_at = node.clock.steady().after(CURSORS);
         let cursors = node.keeper.dirty();
-        if cursors.is_empty() || !self.away.may_be_tried(node.clock.now()) {
+        if cursors.is_empty() || !self.away.may_be_tried(node.clock.steady()) {
             return;
         }
         let forget = node.keeper.passing.swap(false, Ordering::AcqRel);
@@ -537,7 +537,7 @@ impl Lane {
             // They are saved again, which does no harm if they were.
             Err(error) => {
                 tracing::warn!(%error, "cursors_not_saved");
-                self.away.put_off(node.clock.now());
+                self.away.put_off(node.clock.steady());
             }
         }
     }

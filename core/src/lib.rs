@@ -33,5 +33,5 @@ pub mod settings;
 mod verifiers;
 mod who_gets;
 
-pub use clock::{Clock, Time};
+pub use clock::{Clock, Moment, Steady, Time};
 pub use node::Node;

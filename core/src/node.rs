@@ -13,7 +13,7 @@ use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
 use crate::arrivals::Arrivals;
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, Moment, Time};
 use crate::keeper::Keeper;
 use crate::kit::{BoxFuture, Feature, Wiring};
 use crate::login_throttle::{Count, LoginThrottle};
@@ -31,7 +31,7 @@ pub struct Node {
     /// What time it is.
     pub clock: Clock,
     /// When it was started.
-    pub started: Time,
+    pub started: Moment,
     /// What is remembered; written through the keeper alone.
     pub store: Store,
     /// What the features have hung up.
@@ -162,7 +162,7 @@ impl Node {
         let accounts = Accounts::new(limits.idle_accounts);
         let node = Arc::new(Node {
             settings: ArcSwap::from_pointee(settings),
-            started: clock.now(),
+            started: clock.moment(),
             clock,
             store: store.clone(),
             wiring,
@@ -228,6 +228,12 @@ impl Node {
                 tokio::spawn(async move { node.end(&session).await });
             }
         }
+    }
+
+    /// What the wall would say had nobody set it since the start. For what is told to others and
+    /// has to count down all the same.
+    pub fn unset_time(&self) -> Time {
+        self.started.wall.after(self.clock.steady().since(self.started.steady))
     }
 
     // --- the settings ---
@@ -340,7 +346,7 @@ impl Node {
         if jid.local().is_none() && jid.domain() == served.name {
             return Seek::Here(served.server.clone());
         }
-        self.accounts.seek(jid, self.clock.now())
+        self.accounts.seek(jid, self.clock.steady())
     }
 
     /// An account, loaded if it has to be. One load, however many ask.

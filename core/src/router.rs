@@ -89,7 +89,7 @@ fn note_activity(node: &Node, session: &Session, stanza: &Stanza) {
         Kind::Presence | Kind::Other => false,
     };
     if active {
-        session.touch(node.clock.now());
+        session.touch(node.clock.moment());
     }
 }
 
@@ -193,7 +193,7 @@ impl Letter {
             Some(_) => return self.refuse_with(Condition::BadRequest),
         }
         let bytes = self.stanza.bytes().len();
-        if self.session.spend_fanout(bytes, self.node.clock.now()).is_err() {
+        if self.session.spend_fanout(bytes, self.node.clock.steady()).is_err() {
             return Routed::Waits(Box::pin(async move {
                 self.session.fan_out(bytes, &self.node.clock).await;
                 self.say_presence();
@@ -569,7 +569,7 @@ impl Letter {
         let working = tokio::spawn(answering);
         let abort = working.abort_handle();
         Routed::Waits(Box::pin(async move {
-            let deadline = self.node.clock.now().after(self.node.settings().limits.request);
+            let deadline = self.node.clock.steady().after(self.node.settings().limits.request);
             let answer = tokio::select! {
                 answer = working => answer.unwrap_or_else(|fault| {
                     tracing::error!(%fault, "request_failed");

@@ -21,7 +21,7 @@ use whoelse_stream::sm::{Handled, Sent};
 use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 
 use crate::account::Account;
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, Moment, Steady, Time};
 use crate::settings::Limits;
 use stretches::Stretches;
 
@@ -54,10 +54,12 @@ pub struct Session {
     budget: usize,
     /// Whether presence was sent; read on every delivery, so kept outside the lock.
     available: AtomicBool,
-    /// When the user last did something, in microseconds (behaviour.md, TIMEOUT).
+    /// When the user last did something (behaviour.md, TIMEOUT); a [`Steady`].
     last_activity: AtomicI64,
-    /// When the last byte was read, in microseconds.
+    /// When the last byte was read; a [`Steady`].
     last_heard: AtomicI64,
+    /// The same on the wall; a [`Time`].
+    last_heard_at: AtomicI64,
     /// How often something was read.
     reads: AtomicU64,
     /// Somebody waits for the next byte.
@@ -93,7 +95,7 @@ struct Managed {
     resume: Option<String>,
     since_request: u32,
     /// An `<r/>` is out since then.
-    asked_at: Option<Time>,
+    asked_at: Option<Steady>,
 }
 
 struct State {
@@ -144,7 +146,7 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     tokens: f64,
-    at: Time,
+    at: Steady,
 }
 
 /// Fan-outs a session may make at once, and how many more each second: a change of presence is
@@ -169,7 +171,7 @@ impl Session {
         account: Arc<Account>,
         trusted: bool,
         budget: usize,
-        now: Time,
+        now: Moment,
     ) -> Session {
         Session {
             id,
@@ -178,8 +180,9 @@ impl Session {
             trusted,
             budget,
             available: AtomicBool::new(false),
-            last_activity: AtomicI64::new(now.0),
-            last_heard: AtomicI64::new(now.0),
+            last_activity: AtomicI64::new(now.steady.0),
+            last_heard: AtomicI64::new(now.steady.0),
+            last_heard_at: AtomicI64::new(now.wall.0),
             reads: AtomicU64::new(0),
             probed: AtomicBool::new(false),
             state: Mutex::new(State {
@@ -200,11 +203,11 @@ impl Session {
                 drain: Drain::Paused(0),
                 read: Stretches::default(),
                 live: Stretches::default(),
-                reading_since: now,
+                reading_since: now.wall,
                 highest: 0,
                 posted: Vec::new(),
                 posted_bytes: 0,
-                fanout: Bucket { tokens: FANOUT_BURST, at: now },
+                fanout: Bucket { tokens: FANOUT_BURST, at: now.steady },
                 marks: BTreeSet::new(),
                 copies: false,
                 copied: VecDeque::new(),
@@ -272,7 +275,7 @@ impl Session {
         state.drain = match state.drain {
             Drain::Paused(seq) if reads_log => {
                 let confirmed = self.account.confirmed.load(Ordering::Acquire);
-                state.reading_since = self.last_heard();
+                state.reading_since = Time(self.last_heard_at.load(Ordering::Acquire));
                 Drain::After { seq: seq.max(confirmed), asked: false }
             }
             Drain::Live if !reads_log => {
@@ -373,14 +376,15 @@ impl Session {
     // --- time ---
 
     /// The user did something.
-    pub fn touch(&self, now: Time) {
-        self.last_activity.fetch_max(now.0, Ordering::AcqRel);
-        self.account.last_active.fetch_max(now.0, Ordering::AcqRel);
+    pub fn touch(&self, now: Moment) {
+        self.last_activity.fetch_max(now.steady.0, Ordering::AcqRel);
+        self.account.note_active(now.wall);
     }
 
     /// A byte was read.
-    pub fn heard(&self, now: Time) {
-        self.last_heard.store(now.0, Ordering::Release);
+    pub fn heard(&self, now: Moment) {
+        self.last_heard.store(now.steady.0, Ordering::Release);
+        self.last_heard_at.store(now.wall.0, Ordering::Release);
         self.reads.fetch_add(1, Ordering::AcqRel);
         if self.probed.swap(false, Ordering::AcqRel) {
             self.settled.notify_waiters();
@@ -421,30 +425,30 @@ impl Session {
     }
 
     /// When the last byte was read.
-    pub fn last_heard(&self) -> Time {
-        Time(self.last_heard.load(Ordering::Acquire))
+    pub fn last_heard(&self) -> Steady {
+        Steady(self.last_heard.load(Ordering::Acquire))
     }
 
     /// When the user last did something.
-    pub fn last_activity(&self) -> Time {
-        Time(self.last_activity.load(Ordering::Acquire))
+    pub fn last_activity(&self) -> Steady {
+        Steady(self.last_activity.load(Ordering::Acquire))
     }
 
     /// When an acknowledgement is overdue; `None` if none was asked for.
-    pub fn ack_deadline(&self, limits: &Limits) -> Option<Time> {
+    pub fn ack_deadline(&self, limits: &Limits) -> Option<Steady> {
         let state = self.lock();
         Some(state.managed.as_ref()?.asked_at?.after(limits.ack_wait))
     }
 
     /// Takes one fan-out of so many bytes from the budget, waiting for it if need be.
     pub async fn fan_out(&self, bytes: usize, clock: &Clock) {
-        while let Err(at) = self.spend_fanout(bytes, clock.now()) {
+        while let Err(at) = self.spend_fanout(bytes, clock.steady()) {
             clock.sleep_until(at).await;
         }
     }
 
     /// Takes one fan-out of so many bytes from the budget, or says when there will be one.
-    pub(crate) fn spend_fanout(&self, bytes: usize, now: Time) -> Result<(), Time> {
+    pub(crate) fn spend_fanout(&self, bytes: usize, now: Steady) -> Result<(), Steady> {
         // The largest waits until nothing else has been spent, and not for ever.
         let cost = (1.0 + (bytes as f64 / FANOUT_BYTES).floor()).min(FANOUT_BURST);
         let mut state = self.lock();

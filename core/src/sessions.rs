@@ -55,7 +55,7 @@ impl Node {
             account.clone(),
             trusted,
             self.settings().limits.session_bytes,
-            self.clock.now(),
+            self.clock.moment(),
         ));
         self.seat(account, &session)?;
         tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_bound");
@@ -178,7 +178,7 @@ impl Node {
         match resumed {
             Ok((epoch, handled, confirmed)) => {
                 self.confirm(&session, confirmed);
-                session.heard(self.clock.now());
+                session.heard(self.clock.moment());
                 tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_resumed");
                 Ok((Hold { session, epoch }, handled))
             }
@@ -228,7 +228,7 @@ impl Node {
     /// too long, whichever comes first.
     fn expire_later(self: &Arc<Node>, hold: &Hold) {
         let (node, hold) = (self.clone(), hold.clone());
-        let mut deadline = node.clock.now().after(node.settings().limits.resumption);
+        let mut deadline = node.clock.steady().after(node.settings().limits.resumption);
         if !node.settings().idle_timeout.is_zero() {
             let idle = hold.session.last_activity().after(node.settings().idle_timeout);
             deadline = deadline.min(idle);

@@ -30,7 +30,7 @@ const LONGEST: usize = 1_000;
 
 async fn last(cx: Cx, _: LastActivity) -> Answer {
     if cx.target == Target::Server {
-        return seconds(cx.now.since(cx.node.started), String::new());
+        return seconds(cx.node.clock.steady().since(cx.node.started.steady), String::new());
     }
     let subject = &cx.subject;
     if cx.target == Target::Other && !cx.node.sees(subject, &cx.account) {

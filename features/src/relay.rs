@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use whoelse_core::Time;
+use whoelse_core::Steady;
 use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER};
 use whoelse_core::relay::Token;
 use whoelse_stream::hex;
@@ -35,11 +35,11 @@ pub const FEATURE: Feature = Feature {
 
 /// When an account has asked of late, as long as it is in memory: it is, while anybody asks.
 #[derive(Default)]
-struct Asked(Mutex<VecDeque<Time>>);
+struct Asked(Mutex<VecDeque<Steady>>);
 
 impl Asked {
     /// Counts a request, or says how long to wait.
-    fn count(&self, now: Time) -> Result<(), Duration> {
+    fn count(&self, now: Steady) -> Result<(), Duration> {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while asked.front().is_some_and(|at| at.after(WINDOW) <= now) {
             asked.pop_front();
@@ -70,7 +70,7 @@ async fn ask(cx: Cx, request: Request) -> Answer {
     if !offer.is_any() {
         return Err(StanzaError::new(Condition::ServiceUnavailable));
     }
-    asked.count(cx.now).map_err(|wait| {
+    asked.count(cx.node.clock.steady()).map_err(|wait| {
         let seconds = wait.as_millis().div_ceil(1000);
         StanzaError::new(Condition::ResourceConstraint)
             .with_type(ErrorType::Wait)
@@ -79,7 +79,7 @@ async fn ask(cx: Cx, request: Request) -> Answer {
     let token = offer.relay.map(|_| {
         cx.node.numbers.relay_tokens.one();
         cx.node.tokens.seal(&Token {
-            issued: cx.now,
+            issued: cx.node.unset_time(),
             account: cx.account.id,
             localpart: cx.account.name().to_owned(),
             sid: request.sid,
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_flood_of_requests_has_to_wait_for_the_oldest() {
         let asked = Asked::default();
-        let at = |seconds: i64| Time(seconds * 1_000_000);
+        let at = |seconds: i64| Steady(seconds * 1_000_000);
         for second in 0..30 {
             assert_eq!(asked.count(at(second)), Ok(()), "{second}");
         }

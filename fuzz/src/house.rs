@@ -71,7 +71,8 @@ impl House {
         house.log_in();
         for n in 0..HISTORY {
             let to = PEERS[n % PEERS.len()];
-            house.pass_until(BEGIN.after(Duration::from_secs(n as u64)));
+            let wait = BEGIN.after(Duration::from_secs(n as u64)).since(house.clock.now());
+            house.pass(wait);
             house.hear(&format!("<message to='{to}' type='chat'><body>{n}</body></message>"));
         }
         house
@@ -92,7 +93,7 @@ impl House {
     /// # Panics
     /// When there is no answer, more than one, or one that is the server's own fault.
     pub fn ask(&mut self, id: &str, request: &str) -> (Stanza, Vec<Stanza>) {
-        self.pass_until(self.clock.now().after(PAUSE));
+        self.pass(PAUSE);
         let heard = self.hear(request);
         let is_answer = |stanza: &Stanza| {
             let answers = matches!(stanza.type_(), Some("result" | "error"));
@@ -146,9 +147,10 @@ impl House {
         runtime.block_on(async { timeout(PATIENCE, next).await }).expect("the server answers")
     }
 
-    fn pass_until(&mut self, time: Time) {
+    fn pass(&mut self, wait: Duration) {
         let _inside = self.runtime.enter();
-        while self.clock.advance_to(time) {}
+        let end = self.clock.steady().after(wait);
+        while self.clock.advance_to(end) {}
     }
 }
 

@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use whoelse_core::login_throttle::Network;
 use whoelse_core::settings::{Registration, Settings};
-use whoelse_core::{Node, Time};
+use whoelse_core::{Node, Steady, Time};
 use whoelse_stream::scram::Hash;
 use whoelse_stream::server as stream;
 
@@ -205,7 +205,7 @@ impl Connections {
         };
         self.node.numbers.connected.one("door", door.name());
         tracing::info!(address = %peer.address, "connected");
-        let deadline = self.node.clock.now().after(self.node.settings().limits.negotiation);
+        let deadline = self.node.clock.steady().after(self.node.settings().limits.negotiation);
         Some(Arrived { running: self.begin(), door, peer, half_open, deadline })
     }
 
@@ -361,7 +361,7 @@ impl Drop for Running {
 }
 
 /// Waits for something, but not past a deadline. `None`: it took too long.
-async fn until<F: Future>(node: &Node, deadline: Time, work: F) -> Option<F::Output> {
+async fn until<F: Future>(node: &Node, deadline: Steady, work: F) -> Option<F::Output> {
     tokio::select! {
         biased;
         output = work => Some(output),
@@ -376,7 +376,7 @@ struct Arrived {
     peer: Peer,
     half_open: HalfOpen,
     /// Until when it must be more than half open.
-    deadline: Time,
+    deadline: Steady,
 }
 
 /// Kept by a connection until its session is open.

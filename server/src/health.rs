@@ -8,7 +8,7 @@ use crate::pulse::Pulse;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use whoelse_core::Time;
+use whoelse_core::Steady;
 
 /// How often the signs of life are looked for.
 const LOOK: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct Known {
     stuck: Vec<&'static str>,
-    written: Option<Time>,
+    written: Option<Steady>,
     write_failed: Option<String>,
 }
 
@@ -68,7 +68,7 @@ impl Report {
 
 impl Health {
     pub(crate) fn new(connections: Arc<Connections>) -> Arc<Health> {
-        let now = connections.node().clock.now();
+        let now = connections.node().clock.steady();
         // It has just been opened, which writes.
         let known = Known { written: Some(now), ..Known::default() };
         Arc::new(Health { connections, known: Mutex::new(known) })
@@ -76,18 +76,18 @@ impl Health {
 
     /// How the server is.
     pub fn report(&self) -> Report {
-        let now = self.connections.node().clock.now();
+        let now = self.connections.node().clock.moment();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let keeper = known.stuck.contains(&"keeper");
         let acceptors: Vec<&str> =
             known.stuck.iter().copied().filter(|name| *name != "keeper").collect();
         let database = match (&known.write_failed, known.written) {
             (Some(error), _) => Some(format!("cannot be written: {error}")),
-            (None, Some(at)) if now.since(at) < WRITTEN => None,
+            (None, Some(at)) if now.steady.since(at) < WRITTEN => None,
             (None, _) => Some("has not written for more than 90 s".to_owned()),
         };
         drop(known);
-        let certificate = self.connections.certificate_ends().is_some_and(|end| end <= now);
+        let certificate = self.connections.certificate_ends().is_some_and(|end| end <= now.wall);
         let closing = self.connections.is_closing();
         Report {
             checks: vec![
@@ -108,7 +108,7 @@ impl Health {
     pub(crate) async fn keep_looking(self: Arc<Health>, pulse: Arc<Pulse>) {
         let clock = self.connections.node().clock.clone();
         let mut watch = pulse.watch();
-        let mut write_at = clock.now().after(WRITE);
+        let mut write_at = clock.steady().after(WRITE);
         let mut writing: Option<tokio::task::JoinHandle<()>> = None;
         let mut in_a_row = 0;
         loop {
@@ -126,8 +126,8 @@ impl Health {
             }
             // On a task of its own: a keeper that is stuck must not hold up the looking.
             let idle = writing.as_ref().is_none_or(|writing| writing.is_finished());
-            if idle && clock.now() >= write_at {
-                write_at = clock.now().after(WRITE);
+            if idle && clock.steady() >= write_at {
+                write_at = clock.steady().after(WRITE);
                 let health = self.clone();
                 writing = Some(tokio::spawn(async move { health.write().await }));
             }
@@ -147,7 +147,7 @@ impl Health {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match written {
             Ok(()) => {
-                known.written = Some(node.clock.now());
+                known.written = Some(node.clock.steady());
                 known.write_failed = None;
             }
             // The keeper has said so in the log.

@@ -161,7 +161,7 @@ async fn presence(times: u64) -> Result<(), Failed> {
     let mut written = 0;
     for _ in 0..times {
         // So that there is always room in the budget for it.
-        world.node.clock.advance_to(world.node.clock.now().after(Duration::from_secs(1)));
+        world.node.clock.advance_to(world.node.clock.steady().after(Duration::from_secs(1)));
         world.handle(&first, stanza.clone()).await?;
         for one in &all {
             written += world.written(one)?;
@@ -256,7 +256,7 @@ impl World {
         let mut out = Vec::new();
         let limits = &self.node.settings().limits;
         let taken =
-            hold.session.take(hold.epoch, self.node.clock.now(), limits, &mut out, 64 << 10);
+            hold.session.take(hold.epoch, self.node.clock.steady(), limits, &mut out, 64 << 10);
         taken.map_err(|_| "the session has ended")?;
         let seq = hold.session.flushed(hold.epoch).map_err(|_| "the session has ended")?;
         self.node.confirm(&hold.session, seq);

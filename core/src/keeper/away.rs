@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use whoelse_store::{Error, Store, Tx, Undecided};
 
 use super::Work;
-use crate::clock::Time;
+use crate::clock::Steady;
 use crate::node::Node;
 
 /// How long what is posted waits for the database.
@@ -29,16 +29,16 @@ const ASIDE: usize = 4096;
 #[derive(Default)]
 pub(super) struct Away {
     /// Since when it is not.
-    since: Option<Time>,
+    since: Option<Steady>,
     /// Before this it is not tried, once patience has run out.
-    next_try: Time,
+    next_try: Steady,
 }
 
 impl Away {
     /// Begins a transaction, with patience.
     pub async fn begin(&mut self, node: &Node, store: &Store) -> Result<Tx, Error> {
         loop {
-            let now = node.clock.now();
+            let now = node.clock.steady();
             if self.is_given_up(now) && now < self.next_try {
                 return Err(Error::lost());
             }
@@ -46,7 +46,7 @@ impl Away {
                 Err(error) if error.is_lost() => self.wait(node, error).await?,
                 begun => {
                     if let (Ok(_), Some(since)) = (&begun, self.since.take()) {
-                        let away = node.clock.now().since(since).as_secs();
+                        let away = node.clock.steady().since(since).as_secs();
                         tracing::info!(seconds = away, "database_back");
                     }
                     return begun;
@@ -57,7 +57,7 @@ impl Away {
 
     /// The database was not there: waits a moment, or gives the error back when it is too late.
     pub async fn wait(&mut self, node: &Node, error: Error) -> Result<(), Error> {
-        let now = node.clock.now();
+        let now = node.clock.steady();
         if self.since.is_none() {
             tracing::error!(%error, "database_lost");
             self.since = Some(now);
@@ -73,16 +73,16 @@ impl Away {
     }
 
     /// Whether something that can wait should be tried now.
-    pub fn may_be_tried(&self, now: Time) -> bool {
+    pub fn may_be_tried(&self, now: Steady) -> bool {
         now >= self.next_try
     }
 
     /// Something that can wait has failed, and is tried again later.
-    pub fn put_off(&mut self, now: Time) {
+    pub fn put_off(&mut self, now: Steady) {
         self.next_try = now.after(RARELY);
     }
 
-    fn is_given_up(&self, now: Time) -> bool {
+    fn is_given_up(&self, now: Steady) -> bool {
         self.since.is_some_and(|since| now >= since.after(PATIENCE))
     }
 
@@ -112,12 +112,12 @@ impl Away {
                 }
                 Err(error) if self.since.is_none() => {
                     tracing::error!(%error, "database_lost");
-                    self.since = Some(node.clock.now());
+                    self.since = Some(node.clock.steady());
                 }
                 Err(_) => {}
             }
             node.keeper.note_round();
-            if self.is_given_up(node.clock.now()) {
+            if self.is_given_up(node.clock.steady()) {
                 posted.refuse_messages(node, &mut refuse);
             }
             tokio::select! {

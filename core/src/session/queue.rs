@@ -7,7 +7,7 @@ use whoelse_stream::sm;
 use whoelse_xmpp::{Class, Outgoing, StreamError};
 
 use super::{COPIED, Drain, Session, State, Superseded};
-use crate::clock::Time;
+use crate::clock::{Steady, Time};
 use crate::numbers::Kinds;
 use crate::settings::Limits;
 
@@ -206,7 +206,7 @@ impl Session {
     pub fn take(
         &self,
         epoch: u64,
-        now: Time,
+        now: Steady,
         limits: &Limits,
         out: &mut Vec<u8>,
         max: usize,

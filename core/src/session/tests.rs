@@ -6,13 +6,17 @@ use whoelse_xmpp::{BareJid, Class, StreamCondition};
 
 use super::*;
 
-const NOW: Time = Time(1_000_000);
+const NOW: Steady = Steady(1_000_000);
+
+fn moment() -> Moment {
+    Moment { wall: Time(1_767_225_600_000_000), steady: NOW }
+}
 
 fn session() -> Session {
     let jid = BareJid::parse("bob@localhost").unwrap();
     let full = jid.with_resource("desk").unwrap();
     let account = Arc::new(Account::new(1, jid, Vec::new(), 0));
-    Session::new(1, full, account, false, 1 << 20, NOW)
+    Session::new(1, full, account, false, 1 << 20, moment())
 }
 
 /// With stream management, and its connection lost.
@@ -128,7 +132,7 @@ async fn a_sign_of_life_counts_within_the_same_tick_of_the_clock() {
     let session = session();
     let reads = session.reads();
 
-    session.heard(NOW);
+    session.heard(moment());
 
     assert!(session.heard_after(reads).await);
 }

@@ -19,7 +19,7 @@ use whoelse_core::kit::BoxFuture;
 use whoelse_core::router::{self, Routed};
 use whoelse_core::session::{Session, Superseded};
 use whoelse_core::sessions::Hold;
-use whoelse_core::{Node, Time};
+use whoelse_core::{Node, Steady};
 use whoelse_stream::server::{Machine, Step};
 use whoelse_stream::sm;
 use whoelse_xmpp::{Condition, StreamCondition, StreamError, ns};
@@ -101,11 +101,11 @@ struct Driver {
     out: Vec<u8>,
     written: usize,
     /// Since when not a byte could be written.
-    stalled: Option<Time>,
+    stalled: Option<Steady>,
     /// What the last stanza waits for.
     waiting: Option<BoxFuture<'static, ()>>,
     /// When a silent client was asked for a sign of life.
-    asked: Option<Time>,
+    asked: Option<Steady>,
     timer: Timer,
     /// Whether the last event was a read: then it is the others' turn.
     read_last: bool,
@@ -172,7 +172,7 @@ impl Driver {
             }
             match self.event().await {
                 Event::Read => {
-                    self.session().heard(self.node.clock.now());
+                    self.session().heard(self.node.clock.moment());
                     self.asked = None;
                     if !self.out.is_empty() && self.session().is_cut() {
                         return Reason::Cut;
@@ -307,7 +307,7 @@ impl Driver {
         if self.out.len() >= WRITE {
             return None;
         }
-        let now = self.node.clock.now();
+        let now = self.node.clock.steady();
         let limits = &self.node.settings().limits;
         let taken = self.hold.session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
         let Ok(taken) = taken else { return Some(Reason::Superseded) };
@@ -381,14 +381,14 @@ impl Driver {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.stalled.get_or_insert_with(|| self.node.clock.now());
+                    self.stalled.get_or_insert_with(|| self.node.clock.steady());
                     return Poll::Pending;
                 }
             }
         }
         let flushed = Pin::new(&mut *self.io).poll_flush(cx);
         if flushed.is_pending() {
-            self.stalled.get_or_insert_with(|| self.node.clock.now());
+            self.stalled.get_or_insert_with(|| self.node.clock.steady());
         }
         flushed
     }
@@ -396,7 +396,7 @@ impl Driver {
     // --- time ---
 
     fn look_at_the_time(&mut self) -> Option<Reason> {
-        let now = self.node.clock.now();
+        let now = self.node.clock.steady();
         let reason = self.overdue(now);
         if reason.is_none() {
             self.ask_if_silent(now);
@@ -405,7 +405,7 @@ impl Driver {
         reason
     }
 
-    fn overdue(&self, now: Time) -> Option<Reason> {
+    fn overdue(&self, now: Steady) -> Option<Reason> {
         let (limits, session) = (&self.node.settings().limits, self.session());
         if let Some(deadline) = self.idle_deadline()
             && deadline <= now
@@ -424,13 +424,13 @@ impl Driver {
     }
 
     /// behaviour.md, TIMEOUT. An administrator's tool is not a person who forgot to log out.
-    fn idle_deadline(&self) -> Option<Time> {
+    fn idle_deadline(&self) -> Option<Steady> {
         let timeout = self.node.settings().idle_timeout;
         let counts = !timeout.is_zero() && !self.session().is_trusted();
         counts.then(|| self.session().last_activity().after(timeout))
     }
 
-    fn ask_if_silent(&mut self, now: Time) {
+    fn ask_if_silent(&mut self, now: Steady) {
         let silent = self.session().last_heard().after(SILENCE) <= now;
         if silent && self.asked.is_none() && self.session().is_managed() && self.out.is_empty() {
             self.say(&sm::Element::Request);
@@ -441,12 +441,12 @@ impl Driver {
     /// When to look again. A deadline that comes up later than this look cannot be earlier than
     /// the shortest of all times from now, so it is seen in time without setting a timer for
     /// each stanza.
-    fn next_deadline(&self, now: Time) -> Time {
+    fn next_deadline(&self, now: Steady) -> Steady {
         let wait = self.node.settings().limits.ack_wait.min(SILENCE);
         let known =
             [self.session().ack_deadline(&self.node.settings().limits), self.idle_deadline()];
         let known = known.into_iter().flatten().filter(|deadline| *deadline > now);
-        known.fold(now.after(wait), Time::min)
+        known.fold(now.after(wait), Steady::min)
     }
 
     // --- the end ---
@@ -478,7 +478,7 @@ impl Driver {
             Reason::Closed | Reason::Fault(_) | Reason::BadAck => {
                 if matches!(reason, Reason::Closed) {
                     // Answers to what came before the closing tag go out before ours.
-                    let (now, limits) = (node.clock.now(), &node.settings().limits);
+                    let (now, limits) = (node.clock.steady(), &node.settings().limits);
                     let session = &self.hold.session;
                     let taken = session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
                     if let Ok(taken) = taken {
@@ -503,7 +503,7 @@ impl Driver {
         if !self.session().is_managed() {
             return;
         }
-        let deadline = self.node.clock.now().after(LAST_WORD);
+        let deadline = self.node.clock.steady().after(LAST_WORD);
         // Without it the client is told what is handled so far.
         let _ = until(&self.node, deadline, self.hold.session.settled()).await;
         let h = self.session().acknowledge();
@@ -521,7 +521,7 @@ impl Driver {
             // Until here everything is written; whether the socket closes well is all one.
             Ok::<_, io::Error>(())
         };
-        let deadline = self.node.clock.now().after(LAST_WORD);
+        let deadline = self.node.clock.steady().after(LAST_WORD);
         let written = rest.len();
         let Some(Ok(())) = until(&self.node, deadline, bye).await else { return };
         self.node.numbers.bytes_written.add(written);
@@ -545,7 +545,7 @@ impl Timer {
         Timer(Box::pin(std::future::ready(())))
     }
 
-    fn set(&mut self, node: &Node, deadline: Time) {
+    fn set(&mut self, node: &Node, deadline: Steady) {
         let clock = node.clock.clone();
         self.0 = Box::pin(async move { clock.sleep_until(deadline).await });
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use whoelse_core::account::Account;
 use whoelse_core::sessions::Hold;
-use whoelse_core::{Node, Time};
+use whoelse_core::{Node, Steady};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::scram::Hash;
 use whoelse_stream::server::{LookupAnswer, Machine, Step};
@@ -23,7 +23,7 @@ struct Negotiation {
     connections: Arc<Connections>,
     door: Door,
     peer: Peer,
-    deadline: Time,
+    deadline: Steady,
     machine: Machine,
     /// An administrator who acts as the server itself.
     is_server: bool,
@@ -176,7 +176,7 @@ impl Negotiation {
                 tokio::io::AsyncWriteExt::shutdown(io).await
             };
             // The last word is a courtesy.
-            let _ = until(&node, node.clock.now().after(LAST_WORD), bye).await;
+            let _ = until(&node, node.clock.steady().after(LAST_WORD), bye).await;
         }
         // A session that was bound while the stream broke off must not be left behind.
         if let Some(hold) = self.hold.take() {

@@ -80,7 +80,7 @@ impl Guests {
         let limits = node.settings().limits.clone();
         let room = Room { all: limits.relay_clients, per_account: limits.relay_per_account };
         let (connection, key) = (request.connection_id(), request.endpoint_id());
-        let times = (node.started, node.clock.now());
+        let times = (node.started.wall, node.unset_time());
         {
             let mut admissions = self.lock();
             // Under the lock, and so either before all are ended or after.
@@ -121,7 +121,7 @@ impl AccessControl for Guests {
 
     fn on_disconnect(&self, _: EndpointId, connection: ConnectionId) {
         if let Some(node) = self.node.upgrade() {
-            self.lock().leave(connection, node.clock.now());
+            self.lock().leave(connection, node.unset_time());
         }
     }
 }

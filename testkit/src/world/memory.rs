@@ -181,7 +181,7 @@ impl Memory {
                 if gone.is_ok() {
                     break;
                 }
-                clock.advance_to(clock.now().after(Duration::from_secs(1)));
+                clock.advance_to(clock.steady().after(Duration::from_secs(1)));
             }
             connections.node().stop().await;
         });
@@ -236,10 +236,10 @@ impl World for Memory {
         time: Duration,
         meanwhile: &mut dyn FnMut(&mut dyn World),
     ) -> Result<(), String> {
-        let end = self.clock.now().after(time);
+        let end = self.clock.steady().after(time);
         loop {
             meanwhile(self);
-            if !self.clock.advance_to(end) && self.clock.now() >= end {
+            if !self.clock.advance_to(end) && self.clock.steady() >= end {
                 meanwhile(self);
                 return Ok(());
             }
