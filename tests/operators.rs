@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
@@ -251,8 +252,16 @@ fn the_journal_gets_priorities_and_no_times() {
 #[test]
 fn systemd_hears_of_readiness_life_reloads_and_the_end() {
     let home = Home::new();
-    let socket = home.path().join("notify");
-    let notify = UnixDatagram::bind(&socket).unwrap();
+    // With a file and without one.
+    let path = home.path().join("notify");
+    let name = format!("whoelse-{}", path.display());
+    let abstract_address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    systemd_hears(UnixDatagram::bind(&path).unwrap(), path.to_str().unwrap());
+    systemd_hears(UnixDatagram::bind_addr(&abstract_address).unwrap(), &format!("@{name}"));
+}
+
+fn systemd_hears(notify: UnixDatagram, socket: &str) {
+    let home = Home::new();
     notify.set_read_timeout(Some(PATIENCE)).unwrap();
     let hear = |words: &str| {
         let mut bytes = [0; 1024];
@@ -265,7 +274,7 @@ fn systemd_hears_of_readiness_life_reloads_and_the_end() {
         }
     };
     let mut command = home.command(&["server", "0"]);
-    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "2000000");
+    command.env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", "2000000");
     let mut server = Server::run_alone(home.clone(), &mut command);
 
     assert!(hear("READY=1").contains("STATUS=serving localhost"));

@@ -4,55 +4,76 @@
 //! The watchdog is fed only while the keeper and everything that accepts connections have given a
 //! sign since the last time: a server that is stuck is ended and started again by systemd.
 
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use sd_notify::NotifyState;
+use rustix::time::{ClockId, clock_gettime};
 use whoelse_server::Watch;
 
 /// Of the time that the watchdog gives, this part passes between two signs.
 const PART: u32 = 4;
+/// What a start may take, counted from the last time it said how far it is.
+const STARTING: Duration = Duration::from_secs(60);
 
 /// The server listens.
 pub fn ready(domain: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(&format!("serving {domain}"))]);
+    tell(&format!("READY=1\nSTATUS=serving {domain}\n"));
+}
+
+/// The start takes long, and gets on.
+pub fn starting(how_far: &str) {
+    tell(&format!("EXTEND_TIMEOUT_USEC={}\nSTATUS={how_far}\n", STARTING.as_micros()));
 }
 
 /// The configuration is being read again; [`ready`] follows.
 pub fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(_) => tell(&[NotifyState::Reloading]),
-    }
+    let now = clock_gettime(ClockId::Monotonic);
+    tell(&format!(
+        "RELOADING=1\nMONOTONIC_USEC={}\n",
+        now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+    ));
 }
 
 /// The server goes.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("shutting down")]);
+    tell("STOPPING=1\nSTATUS=shutting down\n");
 }
 
 /// Feeds the watchdog, if there is one, for as long as the server works.
 pub async fn feed(mut watch: Watch) {
-    let Some(patience) = sd_notify::watchdog_enabled() else {
+    let Some(patience) = watchdog() else {
         return std::future::pending().await;
     };
     loop {
         tokio::time::sleep((patience / PART).max(Duration::from_millis(100))).await;
-        feed_if_alive(&watch.look(), || tell(&[NotifyState::Watchdog]));
+        feed_if_alive(&watch.look(), || tell("WATCHDOG=1\n"));
     }
 }
 
 /// Feeds it while the server is busy with something that takes as long as it takes.
 pub async fn feed_while<T>(work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
-    let part = sd_notify::watchdog_enabled().unwrap_or(Duration::MAX) / PART;
+    let part = watchdog().unwrap_or(Duration::MAX) / PART;
     loop {
         tokio::select! {
             done = &mut work => return done,
-            () = tokio::time::sleep(part.max(Duration::from_millis(100))) => {
-                tell(&[NotifyState::Watchdog]);
-            }
+            () = tokio::time::sleep(part.max(Duration::from_millis(100))) => tell("WATCHDOG=1\n"),
         }
     }
+}
+
+/// How long systemd waits for a sign of life of this process, if it does.
+fn watchdog() -> Option<Duration> {
+    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+    let is_meant = env::var_os("WATCHDOG_PID").is_none()
+        || number("WATCHDOG_PID") == Some(std::process::id().into());
+    let patience = number("WATCHDOG_USEC").filter(|patience| is_meant && *patience > 0);
+    patience.map(Duration::from_micros)
 }
 
 fn feed_if_alive(stuck: &[&str], feed: impl FnOnce()) {
@@ -64,14 +85,31 @@ fn feed_if_alive(stuck: &[&str], feed: impl FnOnce()) {
 }
 
 /// Nobody may be listening, and the server goes on.
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+fn tell(states: &str) {
+    let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else {
+        return;
+    };
+    if let Err(error) = send(&socket, states) {
         tracing::warn!(%error, "systemd_not_told");
+    }
+}
+
+/// To a path, or to `@name`: a socket without a file, whose real name begins with a zero (unix(7)).
+fn send(socket: &OsStr, states: &str) -> io::Result<()> {
+    let address = match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(socket)?,
+    };
+    let sent = UnixDatagram::unbound()?.send_to_addr(states.as_bytes(), &address)?;
+    match sent == states.len() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::WriteZero.into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -84,5 +122,26 @@ mod tests {
 
         assert!(fed(&[]));
         assert!(!fed(&["keeper"]));
+    }
+
+    #[test]
+    fn systemd_is_told_at_a_path_and_at_a_name_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let name = format!("whoelse-{}", path.display());
+        let sockets = [
+            (path.clone().into_os_string(), UnixDatagram::bind(&path).unwrap()),
+            (
+                format!("@{name}").into(),
+                UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap(),
+            ),
+        ];
+        for (written, socket) in sockets {
+            send(&written, "READY=1\n").unwrap();
+
+            let mut heard = [0; 64];
+            let length = socket.recv(&mut heard).unwrap();
+            assert_eq!(&heard[..length], b"READY=1\n", "{written:?}");
+        }
     }
 }
