@@ -245,7 +245,7 @@ fn an_account_is_added_with_a_password_of_one_line() {
     says(&feed(&server.home, &["user", "add", "Bob"], "two words \nmore\n"), "bob is added");
 
     assert_eq!(tries(&server, "bob", "two words "), "Welcome");
-    refuses(&feed(&server.home, &["user", "add", "bob"], "x\n"), "bob is taken");
+    refuses(&feed(&server.home, &["user", "add", "bob"], "another one\n"), "bob is taken");
     assert_eq!(tries(&server, "bob", "two words "), "Welcome");
 }
 
@@ -267,12 +267,58 @@ fn a_name_or_a_password_that_cannot_be_is_refused() {
 fn a_new_password_takes_the_place_of_the_old_one() {
     let server = with_settings(&["bob"], "");
 
-    let ran = feed(&server.home, &["user", "passwd", "bob"], "new\n");
+    let ran = feed(&server.home, &["user", "passwd", "bob"], "new enough\n");
 
     says(&ran, "bob has a new password");
     assert_ne!(tries(&server, "bob", &password("bob")), "Welcome");
-    assert_eq!(tries(&server, "bob", "new"), "Welcome");
+    assert_eq!(tries(&server, "bob", "new enough"), "Welcome");
     refuses(&feed(&server.home, &["user", "passwd", "eve"], "x\n"), "there is no user eve");
+}
+
+#[test]
+fn a_short_password_is_refused_where_there_is_a_configuration() {
+    let server = with_settings(&["bob"], "");
+    let run = |action: &str, name: &str, typed: &str| {
+        feed(&server.home, &["user", action, name], &format!("{typed}\n"))
+    };
+    let why = "the password is shorter than 8 characters; choose a longer one";
+
+    refuses(&run("add", "eve", "1234567"), why);
+    refuses(&run("passwd", "bob", "ähnlich"), why);
+
+    assert!(!server.home.run(&["user", "list"]).out.contains("\neve"));
+    assert_eq!(tries(&server, "bob", &password("bob")), "Welcome");
+    // Characters, and not bytes: eight of them are fourteen here.
+    says(&run("add", "eve", "ööööööno"), "eve is added");
+}
+
+#[test]
+fn how_short_a_password_may_be_is_the_operators_to_say() {
+    let server = with_settings(&[], "[limits]\npassword_min = 3");
+
+    says(&feed(&server.home, &["user", "add", "bob"], "abc\n"), "bob is added");
+    refuses(
+        &feed(&server.home, &["user", "add", "eve"], "ab\n"),
+        "the password is shorter than 3 characters; choose a longer one",
+    );
+}
+
+#[test]
+fn a_short_password_is_warned_of_in_the_quick_start() {
+    let mut server = Server::of(&["carol"]);
+    let add = feed(&server.home, &["user", "add", "bob"], "pencil\n");
+    let passwd = feed(&server.home, &["user", "passwd", "carol"], "pen\n");
+
+    let but = "but the password is shorter than 8 characters, and so easy to guess";
+    says(&add, &format!("bob is added, {but}"));
+    says(&passwd, &format!("carol has a new password, {but}"));
+    assert_eq!(tries(&server, "bob", "pencil"), "Welcome");
+
+    let mut dave = Client::start(&server);
+    dave.sign_up("dave", "paper");
+    server.lines.wait_for("the log warns", |line| {
+        line.contains("password_short") && line.contains("dave@localhost")
+    });
 }
 
 #[test]
@@ -389,14 +435,14 @@ fn on_a_terminal_a_password_is_asked_for_twice_and_not_shown() {
     let mut terminal = Terminal::run(&server.home, &["user", "add", "bob"]);
 
     terminal.types("New password: ");
-    terminal.enter("pencil");
+    terminal.enter("a sharp pencil");
     terminal.types("Repeat password: ");
-    terminal.enter("pencil");
+    terminal.enter("a sharp pencil");
 
     terminal.sees("bob is added");
     assert_eq!(terminal.ends().code(), Some(0));
     assert!(!terminal.written().contains("pencil"));
-    assert_eq!(tries(&server, "bob", "pencil"), "Welcome");
+    assert_eq!(tries(&server, "bob", "a sharp pencil"), "Welcome");
 }
 
 #[test]
@@ -453,7 +499,7 @@ fn on_a_terminal_nobody_is_removed_without_a_yes() {
     terminal.sees("bob removed");
     assert_eq!(terminal.ends().code(), Some(0));
 
-    says(&feed(&server.home, &["user", "add", "bob"], "x\n"), "bob is added");
+    says(&feed(&server.home, &["user", "add", "bob"], "long enough\n"), "bob is added");
     let mut terminal = Terminal::run(&server.home, &["user", "remove", "bob", "--yes"]);
     terminal.sees("bob removed");
     assert_eq!(terminal.ends().code(), Some(0));

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{Client, Home, Server, password};
+use common::{Client, Home, Lines, Server, ended, password};
 use rustix::process::Signal;
 
 #[test]
@@ -167,6 +167,45 @@ fn a_bad_line_of_the_credentials_is_named_and_skipped() {
     }
     assert!(!said.iter().any(|said| said.contains("secret")), "{said:#?}");
     server.online("alice");
+}
+
+#[test]
+fn what_a_reader_of_the_credentials_would_not_see_is_warned_of() {
+    let home = Home::new();
+    let lines =
+        format!("# name password\n#eve {}\nalice {} \nbob pencil\n", "x".repeat(9), "y".repeat(9));
+    home.write("credentials.txt", &lines);
+
+    let mut server = home.start(&[]);
+
+    let said = server.lines.all();
+    for line in [
+        "warning: credentials.txt, line 3: the password begins or ends with a blank, which is part of it",
+        "warning: credentials.txt, line 4: the password is shorter than 8 characters",
+        "made 2 accounts from credentials.txt",
+    ] {
+        assert!(said.iter().any(|said| said == line), "{line}: {said:#?}");
+    }
+    assert_eq!(said.iter().filter(|line| line.contains("credentials.txt")).count(), 3, "{said:#?}");
+    // They are there now, and are not looked at again.
+    assert!(server.stop().success());
+    server.start_again();
+    assert!(!server.lines.all().iter().any(|line| line.contains("credentials.txt")));
+}
+
+#[test]
+fn who_waits_for_many_accounts_hears_how_far_it_is() {
+    let names: Vec<String> = (0..1000).map(|n| format!("user{n}")).collect();
+    let home = Home::with_people(&names.iter().map(String::as_str).collect::<Vec<_>>());
+
+    let mut child = home.command(&["server", "0"]).spawn().unwrap();
+    let mut lines = Lines::of(child.stdout.take().unwrap());
+
+    lines.wait_for("it says how far it is", |line| {
+        line.starts_with("credentials.txt: ") && line.ends_with(" of 1000 accounts are there")
+    });
+    child.kill().unwrap();
+    ended(&mut child);
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub mod login;
 pub mod login_throttle;
 pub mod node;
 pub mod numbers;
+mod passwords;
 pub mod presence;
 pub mod relay;
 mod rewriting;

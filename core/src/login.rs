@@ -206,6 +206,7 @@ impl Node {
                 if self.is_known(&username).await? {
                     return Err(taken(&username));
                 }
+                let short = self.judge_password(&password)?;
                 let now = self.clock.now();
                 self.throttle.make(network, now).map_err(|until| {
                     wait(format!(
@@ -221,6 +222,9 @@ impl Node {
                     place = network.as_str(),
                     "registered"
                 );
+                if let Some(why) = short {
+                    tracing::warn!(account = self.shown(&username), why, "password_short");
+                }
                 Ok(RegisterAnswer::Done)
             }
         }

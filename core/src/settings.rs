@@ -52,6 +52,15 @@ pub enum Relaying {
     Never,
 }
 
+/// What becomes of a new password with fewer characters than [`Limits::password_min`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShortPasswords {
+    /// It is taken, and whoever chose it is warned: two people who try the program out.
+    Warned,
+    /// It is refused: others depend on this server.
+    Refused,
+}
+
 /// The settings of a running server.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -71,6 +80,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long messages are kept after they were delivered; `None`: until they are delivered.
     pub history: Option<Duration>,
+    /// What becomes of short new passwords: refused where there is a configuration file.
+    pub short_passwords: ShortPasswords,
     /// Whether private chats are relayed (`[private] relay`).
     pub relay: Relaying,
     /// Names of features that are switched off.
@@ -109,6 +120,9 @@ pub struct Limits {
     pub probe: Duration,
     /// Accounts kept in memory without a session.
     pub idle_accounts: usize,
+    /// Characters of a new password; one that exists is never looked at. Guessing eight takes
+    /// longer than the counts of failed logins allow.
+    pub password_min: usize,
     /// Entries of one block list.
     pub blocks: usize,
     /// Contacts in one roster, those that everybody shares not among them.
@@ -152,6 +166,7 @@ impl Default for Limits {
             request: Duration::from_secs(30),
             probe: Duration::from_secs(5),
             idle_accounts: 10_000,
+            password_min: 8,
             blocks: 1_000,
             roster_contacts: 2_000,
             roster_bytes: 1 << 20,
@@ -179,6 +194,7 @@ impl Default for Settings {
             block_duration: Duration::from_secs(60),
             idle_timeout: Duration::ZERO,
             history: Some(Duration::from_secs(365 * 86_400)),
+            short_passwords: ShortPasswords::Warned,
             relay: Relaying::Auto,
             features_off: HashSet::new(),
             limits: Limits::default(),

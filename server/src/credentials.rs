@@ -9,18 +9,22 @@ use std::collections::hash_map::Entry;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, fs, io};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use whoelse_core::Node;
+use whoelse_core::{Node, Time};
 use whoelse_stream::Password;
-use whoelse_xmpp::{BareJid, Condition, jid};
+use whoelse_xmpp::{BareJid, Condition, StanzaError, jid};
 
 /// Larger than any list of accounts that people keep by hand.
 const LARGEST: u64 = 16 << 20;
 /// Passwords in derivation at once: far below what the node allows, so that a login meanwhile
 /// finds room.
 const AT_ONCE: usize = 16;
+/// How often whoever waits hears how far it is. A password takes about a hundredth of a second.
+const HEARD_EVERY: Duration = Duration::from_secs(2);
+/// Line numbers that a warning names; of more it tells how many.
+const NAMED: usize = 5;
 
 /// What was made of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,6 +43,8 @@ struct Line {
     number: usize,
     name: CompactString,
     password: Password,
+    /// The password begins or ends with a blank, which nobody sees.
+    blank: bool,
 }
 
 /// Why a line cannot be used.
@@ -54,49 +60,135 @@ impl fmt::Display for BadLine {
     }
 }
 
-/// Reads a file and creates its accounts.
-pub async fn import(node: &Arc<Node>, path: &Path) -> io::Result<Outcome> {
-    let mut outcome = Outcome::default();
-    let shown = path.display();
+/// Reads a file and creates its accounts. `tell` hears how far it is, a sentence at a time, if it
+/// takes long.
+pub async fn import(
+    node: &Arc<Node>,
+    path: &Path,
+    tell: &(dyn Fn(&str) + Sync),
+) -> io::Result<Outcome> {
+    let shown = path.display().to_string();
     let about = fs::metadata(path)?;
     if about.len() > LARGEST {
         return Err(io::Error::other(format!("larger than {} MiB", LARGEST >> 20)));
     }
+    let mut warnings = Vec::new();
     if about.permissions().mode() & 0o077 != 0 {
-        outcome.warnings.push(format!("{shown} can be read by others; `chmod 600 {shown}` helps"));
+        warnings.push(format!("{shown} can be read by others; `chmod 600 {shown}` helps"));
     }
-    let text = fs::read(path)?;
-    let (lines, bad) = parse(&text);
-    outcome.warnings.extend(bad.iter().map(|bad| format!("{shown}: {bad}")));
+    let (lines, bad) = parse(&fs::read(path)?);
+    warnings.extend(bad.iter().map(|bad| format!("{shown}: {bad}")));
 
-    let permits = Arc::new(Semaphore::new(AT_ONCE));
+    let mut importing = Importing::new(&shown, lines.len(), node.clock.now());
     let mut creating = JoinSet::new();
-    for Line { number, name, password } in lines {
-        if is_known(node, &name).await? {
-            outcome.existing += 1;
+    for line in lines {
+        if is_known(node, &line.name).await? {
+            importing.existing += 1;
             continue;
         }
-        // The semaphore is never closed.
-        let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+        if creating.len() >= AT_ONCE
+            && let Some(created) = creating.join_next().await
+        {
+            importing.note(created.map_err(io::Error::other)?);
+        }
+        importing.look_at(&line, node.settings().limits.password_min);
+        let clock = node.clock.clone();
         let node = node.clone();
         creating.spawn(async move {
-            let created = node.create_account(&name, password).await;
-            drop(permit);
-            (number, created)
+            (line.number, node.create_account(&line.name, line.password).await)
         });
+        if let Some(words) = importing.heard(clock.now()) {
+            tell(&words);
+        }
     }
     while let Some(created) = creating.join_next().await {
-        match created.map_err(io::Error::other)? {
-            (_, Ok(())) => outcome.created += 1,
+        importing.note(created.map_err(io::Error::other)?);
+    }
+    Ok(importing.outcome(warnings, node.settings().limits.password_min))
+}
+
+/// What has come of the lines so far.
+struct Importing<'a> {
+    shown: &'a str,
+    lines: usize,
+    created: usize,
+    existing: usize,
+    refused: Vec<BadLine>,
+    /// Numbers of lines whose accounts are new, and whose passwords somebody should look at.
+    blank: Vec<usize>,
+    short: Vec<usize>,
+    heard_at: Time,
+}
+
+impl Importing<'_> {
+    fn new(shown: &str, lines: usize, now: Time) -> Importing<'_> {
+        Importing {
+            shown,
+            lines,
+            created: 0,
+            existing: 0,
+            refused: Vec::new(),
+            blank: Vec::new(),
+            short: Vec::new(),
+            heard_at: now,
+        }
+    }
+
+    fn look_at(&mut self, line: &Line, least: usize) {
+        if line.blank {
+            self.blank.push(line.number);
+        }
+        if line.password.length() < least {
+            self.short.push(line.number);
+        }
+    }
+
+    fn note(&mut self, (number, created): (usize, Result<(), StanzaError>)) {
+        match created {
+            Ok(()) => self.created += 1,
             // Made meanwhile by somebody else.
-            (_, Err(error)) if error.condition == Condition::Conflict => outcome.existing += 1,
-            (number, Err(error)) => {
+            Err(error) if error.condition == Condition::Conflict => self.existing += 1,
+            Err(error) => {
                 let why = error.text.unwrap_or_else(|| error.condition.name().to_owned());
-                outcome.warnings.push(format!("{shown}: {}", BadLine { number, why }));
+                self.refused.push(BadLine { number, why });
             }
         }
     }
-    Ok(outcome)
+
+    /// How far it is, if it is time to say so.
+    fn heard(&mut self, now: Time) -> Option<String> {
+        if now.since(self.heard_at) < HEARD_EVERY {
+            return None;
+        }
+        self.heard_at = now;
+        let done = self.created + self.existing + self.refused.len();
+        Some(format!("{}: {done} of {} accounts are there", self.shown, self.lines))
+    }
+
+    fn outcome(self, mut warnings: Vec<String>, least: usize) -> Outcome {
+        let Importing { shown, created, existing, refused, blank, short, .. } = self;
+        warnings.extend(refused.iter().map(|bad| format!("{shown}: {bad}")));
+        for (lines, what) in [
+            (blank, "the password begins or ends with a blank, which is part of it".to_owned()),
+            (short, format!("the password is shorter than {least} characters")),
+        ] {
+            if !lines.is_empty() {
+                warnings.push(format!("{shown}, {}: {what}", named(&lines)));
+            }
+        }
+        Outcome { created, existing, warnings }
+    }
+}
+
+/// `line 3`, or `lines 3, 5 and 12 more`.
+fn named(lines: &[usize]) -> String {
+    let numbers: Vec<String> = lines.iter().take(NAMED).map(usize::to_string).collect();
+    let numbers = numbers.join(", ");
+    match (lines.len(), lines.len().saturating_sub(NAMED)) {
+        (1, _) => format!("line {numbers}"),
+        (_, 0) => format!("lines {numbers}"),
+        (_, more) => format!("lines {numbers} and {more} more"),
+    }
 }
 
 async fn is_known(node: &Node, name: &str) -> io::Result<bool> {
@@ -111,15 +203,16 @@ fn parse(text: &[u8]) -> (Vec<Line>, Vec<BadLine>) {
     let mut first_with = HashMap::new();
     for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
+        // A line that was put out of use is a comment, and nobody's account.
+        if matches!(line.trim_ascii_start().first(), None | Some(b'#')) {
             continue;
         }
         let number = i + 1;
         match parse_line(line) {
-            Ok((name, password)) => match first_with.entry(name.clone()) {
+            Ok((name, password, blank)) => match first_with.entry(name.clone()) {
                 Entry::Vacant(entry) => {
                     entry.insert(number);
-                    lines.push(Line { number, name, password });
+                    lines.push(Line { number, name, password, blank });
                 }
                 Entry::Occupied(first) => {
                     let why = format!("line {} has the same name", first.get());
@@ -132,17 +225,19 @@ fn parse(text: &[u8]) -> (Vec<Line>, Vec<BadLine>) {
     (lines, bad)
 }
 
-fn parse_line(line: &[u8]) -> Result<(CompactString, Password), String> {
+/// The name, the password, and whether that begins or ends with a blank.
+fn parse_line(line: &[u8]) -> Result<(CompactString, Password, bool), String> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let (name, password) = line
         .split_once(' ')
         .ok_or_else(|| "it must be a name, one space, and a password".to_owned())?;
     // Neither is told to anybody: a line in disorder may hold the password in front.
     let name = jid::new_localpart(name).map_err(|_| "the name is not valid".to_owned())?;
+    let blank = password.trim() != password;
     let password = Password::new(password).map_err(|error| error.to_string())?;
     // A name in the localpart's place of an address of ours: cannot fail after the check above.
     BareJid::new(Some(&name), "localhost").map_err(|error| error.to_string())?;
-    Ok((name, password))
+    Ok((name, password, blank))
 }
 
 #[cfg(test)]
@@ -188,6 +283,55 @@ mod tests {
 
         assert_eq!(lines.len(), 1);
         assert_eq!(bad, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_line_that_begins_with_a_hash_is_a_comment() {
+        let (lines, bad) = read("# name password\n#\n  # bob x\n#alice pencil\n \t\ncarol #x");
+
+        assert_eq!(lines, [(6, "carol".into(), "#x".into())]);
+        assert!(bad.is_empty());
+    }
+
+    fn looked_at(text: &str) -> Vec<String> {
+        let (lines, _) = parse(text.as_bytes());
+        let mut importing = Importing::new("c.txt", lines.len(), Time(0));
+        lines.iter().for_each(|line| importing.look_at(line, 8));
+        importing.outcome(Vec::new(), 8).warnings
+    }
+
+    #[test]
+    fn passwords_that_somebody_should_look_at_are_named_by_their_lines_alone() {
+        let ends = "a 12345678 \nb  12345678\nc 12345678\td\ne 12345678\t\n";
+        let all = "a 1\nb 12\nc 1\nd 1\ne 1\nf 1\ng 1\nh päßwörte";
+
+        assert_eq!(
+            looked_at(ends),
+            ["c.txt, lines 1, 2: the password begins or ends with a blank, which is part of it"]
+        );
+        assert_eq!(
+            looked_at(all),
+            ["c.txt, lines 1, 2, 3, 4, 5 and 2 more: the password is shorter than 8 characters"]
+        );
+        assert_eq!(
+            looked_at("bob 1234567\nalice 12345678"),
+            ["c.txt, line 1: the password is shorter than 8 characters"]
+        );
+    }
+
+    #[test]
+    fn who_waits_for_a_thousand_accounts_hears_how_far_it_is() {
+        let mut importing = Importing::new("c.txt", 1000, Time(0));
+        let mut said = Vec::new();
+
+        for number in 0..1000 {
+            importing.note((number, Ok(())));
+            // Twelve seconds, all in all.
+            said.extend(importing.heard(Time(number as i64 * 12_000)));
+        }
+
+        assert_eq!(said.len(), 5, "{said:?}");
+        assert_eq!(said[0], "c.txt: 168 of 1000 accounts are there");
     }
 
     #[test]

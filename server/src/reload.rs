@@ -193,6 +193,8 @@ fn differences(old: &Config, new: &Config) -> Reloaded {
         block_duration,
         idle_timeout,
         history,
+        // It goes with where the settings come from, and that stays.
+        short_passwords: _,
         relay,
         features_off,
         limits,

@@ -105,6 +105,14 @@ impl std::error::Error for StartError {}
 impl Server {
     /// Starts a server. When this fails, nothing half-made is left behind.
     pub async fn start(config: Config) -> Result<Server, StartError> {
+        Server::start_telling(config, &|_| {}).await
+    }
+
+    /// The same, and `tell` hears how far it is, a sentence at a time, if it takes long.
+    pub async fn start_telling(
+        config: Config,
+        tell: &(dyn Fn(&str) + Sync),
+    ) -> Result<Server, StartError> {
         let problems = config.check();
         if !problems.is_empty() {
             return Err(StartError::Settings(problems));
@@ -122,7 +130,7 @@ impl Server {
         let new_database = config.database.is_none() && !data.database().exists();
         let store = Store::open(&place).await;
         let store = store.map_err(StartError::Store)?;
-        let started = Starting { config: &config, data: &data, store: &store };
+        let started = Starting { config: &config, data: &data, store: &store, tell };
         let (connections, admin, mut notes) = match started.finish().await {
             Ok(started) => started,
             Err(error) => {
@@ -320,6 +328,7 @@ struct Starting<'a> {
     config: &'a Config,
     data: &'a DataDir,
     store: &'a Store,
+    tell: &'a (dyn Fn(&str) + Sync),
 }
 
 impl Starting<'_> {
@@ -343,7 +352,8 @@ impl Starting<'_> {
             && (file.required || file.path.exists())
         {
             let unreadable = |error| StartError::Credentials(file.path.clone(), error);
-            let outcome = credentials::import(node, &file.path).await.map_err(unreadable)?;
+            let imported = credentials::import(node, &file.path, self.tell).await;
+            let outcome = imported.map_err(unreadable)?;
             if outcome.created > 0 {
                 let (created, shown) = (outcome.created, file.path.display());
                 let accounts = if created == 1 { "account" } else { "accounts" };

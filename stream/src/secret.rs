@@ -46,6 +46,12 @@ impl Password {
         Ok(Password(prepared.into_owned().into_bytes()))
     }
 
+    /// How long it is, in characters (code points), as SASLprep has left them.
+    pub fn length(&self) -> usize {
+        // Bytes that begin no character are 0b10xx_xxxx; it was made of a text.
+        self.0.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
+    }
+
     /// The prepared bytes: for key derivation, and for writing to an encrypted stream.
     pub fn reveal(&self) -> &[u8] {
         &self.0
@@ -96,6 +102,13 @@ mod tests {
             ("two words", "two words"),
         ] {
             assert_eq!(Password::new(typed).unwrap().reveal(), prepared.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_password_is_as_long_as_its_characters() {
+        for (typed, length) in [("pencil", 6), ("pässwört", 8), ("I\u{ad}X", 2), ("日本", 2)] {
+            assert_eq!(Password::new(typed).unwrap().length(), length, "{typed}");
         }
     }
 

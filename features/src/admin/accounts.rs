@@ -4,7 +4,6 @@ use whoelse_core::kit::Cx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Table, Values};
 use whoelse_core::node::Seek;
 use whoelse_core::{Node, Time};
-use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, StanzaError, jid};
 
 use super::{ACCOUNT, account, name, password, stamp};
@@ -34,11 +33,12 @@ async fn add(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         StanzaError::new(Condition::NotAcceptable)
             .with_text(format!("{name} cannot be the name of an account"))
     })?;
-    let password: Password = password(&values)?;
+    let password = password(&values)?;
+    let short = cx.node.judge_password(&password)?;
     cx.node.create_account(&name, password).await?;
     let account = format!("{name}@{}", cx.node.domain_name());
     tracing::info!(account, by = %cx.session.jid, "account_added");
-    Ok(CommandDone::info(format!("{name} is added")))
+    Ok(done(format!("{name} is added"), short))
 }
 
 /// XEP-0133, 4.2.
@@ -84,9 +84,19 @@ pub(super) const PASSWORD: Command = Command {
 async fn set_password(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
-    cx.node.set_password(&account, password(&values)?).await?;
+    let password = password(&values)?;
+    let short = cx.node.judge_password(&password)?;
+    cx.node.set_password(&account, password).await?;
     tracing::info!(account = %account.jid(), by = %cx.session.jid, "password_set");
-    Ok(CommandDone::info(format!("{} has a new password", account.name())))
+    Ok(done(format!("{} has a new password", account.name()), short))
+}
+
+/// Done, with what is wrong with the password that was taken all the same.
+fn done(what: String, short: Option<String>) -> CommandDone {
+    match short {
+        None => CommandDone::info(what),
+        Some(why) => CommandDone::warn(format!("{what}, but {why}, and so easy to guess")),
+    }
 }
 
 /// Ours (XEP-0133, 4.13 lists addresses alone): every account with what an operator asks first.

@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use whoelse_core::settings::{
-    Broadcast, Contacts, Limits, Registration, Relaying, Sessions, Settings,
+    Broadcast, Contacts, Limits, Registration, Relaying, Sessions, Settings, ShortPasswords,
 };
 use whoelse_store::PostgresUrl;
 
@@ -58,6 +58,9 @@ impl ConfigError {
         })
     }
 }
+
+/// The most characters that every password can be asked to have.
+const LONGEST_SHORTEST: usize = 64;
 
 /// The file as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -127,6 +130,7 @@ struct FileLimits {
     request: Option<Span>,
     probe: Option<Span>,
     idle_accounts: Option<usize>,
+    password_min: Option<usize>,
     blocks: Option<usize>,
     roster_contacts: Option<usize>,
     roster_bytes: Option<Size>,
@@ -208,6 +212,7 @@ impl File {
             block_duration: block,
             idle_timeout: seconds("timeout", self.timeout, 0, 0..=604_800)?,
             history: self.history.map_or(Settings::default().history, |history| history.0),
+            short_passwords: ShortPasswords::Refused,
             relay: one_of(
                 "private.relay",
                 self.private.unwrap_or_default().relay.as_deref().unwrap_or("auto"),
@@ -360,6 +365,7 @@ fn limits(file: FileLimits) -> Result<Limits, String> {
         ("half_open", file.half_open, &mut limits.half_open),
         ("sessions_per_account", file.sessions_per_account, &mut limits.sessions_per_account),
         ("idle_accounts", file.idle_accounts, &mut limits.idle_accounts),
+        ("password_min", file.password_min, &mut limits.password_min),
         ("blocks", file.blocks, &mut limits.blocks),
         ("roster_contacts", file.roster_contacts, &mut limits.roster_contacts),
         ("roster_groups", file.roster_groups, &mut limits.roster_groups),
@@ -373,6 +379,11 @@ fn limits(file: FileLimits) -> Result<Limits, String> {
             Some(0) => return Err(format!("limits.{key} must be 1 or more")),
             given => *limit = given.unwrap_or(*limit),
         }
+    }
+    // More than anybody would type: with it, nobody could have an account.
+    if limits.password_min > LONGEST_SHORTEST {
+        let given = limits.password_min;
+        return Err(format!("limits.password_min must be {LONGEST_SHORTEST} or less, not {given}"));
     }
     match file.ack_every {
         Some(0) => return Err("limits.ack_every must be 1 or more".to_owned()),

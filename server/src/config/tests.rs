@@ -57,7 +57,7 @@ fn the_example_holds_every_setting_with_its_default() {
     assert_eq!(format!("{example:?}"), format!("{nothing_said:?}"));
     assert_eq!(example.check(), []);
     for (table, least) in
-        [("", 22), ("[limits]", 24), ("[private]", 1), ("[metrics]", 2), ("[log]", 2)]
+        [("", 22), ("[limits]", 25), ("[private]", 1), ("[metrics]", 2), ("[log]", 2)]
     {
         let keys = file::known_keys(table);
         assert_eq!(keys.len(), least, "{keys:?}");
@@ -139,7 +139,7 @@ fn every_limit_can_be_set() {
          idle_accounts = 12\nblocks = 13\nroster_contacts = 14\nroster_bytes = 1500\n\
          roster_groups = 16\nroster_name = 17\nroster_requests = 18\n\
          roster_request_bytes = 1900\ndirected_presences = 20\nrelay_rate = 21000\n\
-         relay_clients = 22\nrelay_per_account = 23\n",
+         relay_clients = 22\nrelay_per_account = 23\npassword_min = 24\n",
     );
     let Limits {
         session_bytes,
@@ -166,6 +166,7 @@ fn every_limit_can_be_set() {
         relay_rate,
         relay_clients,
         relay_per_account,
+        password_min,
     } = config.unwrap().settings.limits;
 
     let sizes = [session_bytes as u64, undelivered_bytes];
@@ -179,6 +180,7 @@ fn every_limit_can_be_set() {
     assert_eq!(rosters, [14, 1500, 16, 17]);
     assert_eq!([roster_requests, roster_request_bytes, directed_presences], [18, 1900, 20]);
     assert_eq!((relay_rate, relay_clients, relay_per_account), (21_000, 22, 23));
+    assert_eq!(password_min, 24);
 }
 
 #[test]
@@ -243,6 +245,8 @@ fn every_bad_value_is_refused_by_the_name_of_its_setting() {
         ("[limits]\nundelivered_bytes = \"1 KiB\"", "limits.undelivered_bytes must be"),
         ("[limits]\nack_wait = 0", "limits.ack_wait must be from 1 to 86400 seconds"),
         ("[limits]\nhalf_open = 0", "limits.half_open must be 1 or more"),
+        ("[limits]\npassword_min = 0", "limits.password_min must be 1 or more"),
+        ("[limits]\npassword_min = 65", "limits.password_min must be 64 or less, not 65"),
         ("[limits]\nack_every = 0", "limits.ack_every must be 1 or more"),
         ("[limits]\nundelivered_messages = 0", "limits.undelivered_messages must be 1 or more"),
         ("domain = ", "line 2"),

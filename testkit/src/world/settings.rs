@@ -1,7 +1,9 @@
 //! The settings of a scene: those of the quick start, unless it says otherwise.
 
 use crate::scene::{Setting, duration};
-use whoelse_core::settings::{Broadcast, Contacts, Registration, Relaying, Sessions, Settings};
+use whoelse_core::settings::{
+    Broadcast, Contacts, Registration, Relaying, Sessions, Settings, ShortPasswords,
+};
 use whoelse_xmpp::BareJid;
 
 /// Reads the settings of a scene; lists are separated by blanks.
@@ -28,6 +30,9 @@ fn set(settings: &mut Settings, Setting { key, value }: &Setting) -> Result<(), 
         ("history", "off") => settings.history = None,
         ("registration" | "contacts" | "sessions" | "broadcast", _) => return unknown(),
         ("history", _) => settings.history = Some(time()?),
+        // No setting of a file: a server with one refuses them.
+        ("short_passwords", "refused") => settings.short_passwords = ShortPasswords::Refused,
+        ("short_passwords", _) => return unknown(),
         ("block_duration", _) => settings.block_duration = time()?,
         ("timeout", _) => settings.idle_timeout = time()?,
         ("private.relay", "auto") => settings.relay = Relaying::Auto,
@@ -68,6 +73,7 @@ fn limit(settings: &mut Settings, key: &str, value: &str) -> Result<(), String> 
         "undelivered_bytes" => limits.undelivered_bytes = number(value)?,
         "request" => limits.request = time()?,
         "probe" => limits.probe = time()?,
+        "password_min" => limits.password_min = number(value)?,
         "blocks" => limits.blocks = number(value)?,
         "roster_contacts" => limits.roster_contacts = number(value)?,
         "roster_bytes" => limits.roster_bytes = number(value)?,

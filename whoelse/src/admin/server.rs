@@ -71,7 +71,7 @@ async fn serve(config: Config, log: Log) -> ExitCode {
     let server = loop {
         let summary = config.summary();
         let server = tokio::select! {
-            started = Server::start(config.clone()) => match started {
+            started = Server::start_telling(config.clone(), &starting) => match started {
                 Ok(server) => server,
                 Err(error) => return fail(error, 1),
             },
@@ -141,6 +141,12 @@ fn overrides(options: cli::Server) -> Overrides {
         listen: options.listen,
         domain: options.domain,
     }
+}
+
+/// A start that takes long: whoever waits for it is told how far it is.
+fn starting(how_far: &str) {
+    say(how_far);
+    systemd::starting(how_far);
 }
 
 /// What the operator reads.
