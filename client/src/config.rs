@@ -1,8 +1,10 @@
 //! What a client has to be told: where the server is, and where to keep what it learns.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::pins::Fingerprint;
+use crate::tls::Tls;
 
 /// The settings of one client.
 #[derive(Debug, Clone)]
@@ -15,6 +17,13 @@ pub struct Config {
     pub port: u16,
     /// How TLS begins.
     pub begin: Begin,
+    /// Whether the records of the domain (RFC 6120, 3.2; XEP-0368) say where to connect. Host and
+    /// port are for a domain that has none, and for one that no name server knows.
+    pub records: bool,
+    /// The name servers to ask; the system's unless they are given.
+    pub name_servers: Option<Vec<SocketAddr>>,
+    /// Who vouches for certificates; the authorities of the system unless they are given.
+    pub authorities: Option<Tls>,
     /// Where pinned certificates are kept; without it they last as long as the program.
     pub state: Option<PathBuf>,
     /// A certificate that the user has just accepted by its fingerprint.
@@ -49,6 +58,9 @@ impl Config {
             host: bare.to_owned(),
             port,
             begin: Begin::StartTls,
+            records: false,
+            name_servers: None,
+            authorities: None,
             state: None,
             accepted: None,
             resource: None,

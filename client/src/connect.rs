@@ -1,5 +1,5 @@
-//! RFC 6120, 3 and 5, and XEP-0368: from a name and a port to an encrypted stream whose other end
-//! is known, ready for a login.
+//! RFC 6120, 3 and 5, and XEP-0368: from a domain to an encrypted stream whose other end is known,
+//! ready for a login.
 //!
 //! Everything that may be said before a certificate is trusted stands here: the stream header, the
 //! wish for TLS, and, if a pinned certificate has changed, nothing more unless the caller says so.
@@ -16,11 +16,14 @@ use whoelse_stream::{ChannelBindings, Transport};
 
 use crate::config::{Begin, Config};
 use crate::pins::{Fingerprint, Pins};
+use crate::route::{self, Place};
 use crate::tls::{self, Seen, Tls, Verdict};
 use crate::wire::{Io, Wire};
 
 /// From the first packet to a stream that is ready for a login.
 const WITHIN: Duration = Duration::from_secs(20);
+/// The same where there are other places to try.
+const WITHIN_EACH: Duration = Duration::from_secs(8);
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,11 @@ pub enum ConnectError {
     TimedOut {
         /// Where.
         address: String,
+    },
+    /// The domain says in its records that it has no server for clients.
+    NotOffered {
+        /// Which.
+        domain: String,
     },
     /// The server does not offer TLS.
     NoEncryption,
@@ -78,7 +86,8 @@ impl ConnectError {
             | ConnectError::Handshake(_)
             | ConnectError::Server(_)
             | ConnectError::Ended => true,
-            ConnectError::NoEncryption
+            ConnectError::NotOffered { .. }
+            | ConnectError::NoEncryption
             | ConnectError::Unknown { .. }
             | ConnectError::Changed { .. }
             | ConnectError::State(_) => false,
@@ -123,29 +132,43 @@ impl Connector {
             Some(directory) => Pins::in_directory(directory),
             None => Pins::in_memory(),
         };
-        Connector { config, tls: Tls::new(), pins: Arc::new(Mutex::new(pins)) }
+        let tls = config.authorities.clone().unwrap_or_default();
+        Connector { config, tls, pins: Arc::new(Mutex::new(pins)) }
     }
 
-    /// Connects, encrypts, judges.
+    /// Connects, encrypts, judges: the first place that gives a stream is taken.
     pub(crate) async fn connect(
         &self,
         if_changed: IfChanged,
         resume: Option<Resumption>,
     ) -> Result<Wire, ConnectError> {
-        let address = self.config.address();
-        match timeout(WITHIN, self.connect_in_time(if_changed, resume)).await {
-            Ok(done) => done,
-            Err(_) => Err(ConnectError::TimedOut { address }),
+        let places = route::places(&self.config).await?;
+        let within = if places.len() > 1 { WITHIN_EACH } else { WITHIN };
+        let mut faults = Vec::new();
+        for place in &places {
+            let tried = timeout(within, self.connect_to(place, if_changed, resume.clone())).await;
+            let late = ConnectError::TimedOut { address: place.address() };
+            match tried.unwrap_or(Err(late)) {
+                Err(fault) => faults.push(fault),
+                found => return found,
+            }
+        }
+        // What somebody has to do something about is told first.
+        let telling = faults.iter().position(|fault| !fault.is_temporary()).unwrap_or_default();
+        match faults.is_empty() {
+            true => Err(ConnectError::Ended),
+            false => Err(faults.swap_remove(telling)),
         }
     }
 
-    async fn connect_in_time(
+    async fn connect_to(
         &self,
+        place: &Place,
         if_changed: IfChanged,
         resume: Option<Resumption>,
     ) -> Result<Wire, ConnectError> {
-        let Config { host, port, domain, resource, .. } = &self.config;
-        let transport = match self.config.begin {
+        let Config { domain, resource, .. } = &self.config;
+        let transport = match place.begin {
             Begin::Direct => Transport::Tls,
             Begin::StartTls => Transport::StartTls,
         };
@@ -158,12 +181,13 @@ impl Connector {
             never_plain,
             ..client::Config::new(domain)
         };
-        let socket = TcpStream::connect((host.as_str(), *port))
+        let socket = TcpStream::connect((place.host.as_str(), place.port))
             .await
-            .map_err(|fault| self.unreachable(&fault))?;
+            .map_err(|fault| unreachable(place, &fault))?;
         let _ = socket.set_nodelay(true);
-        let address = socket.peer_addr().map_err(|fault| self.unreachable(&fault))?;
-        let loopback = address.ip().to_canonical().is_loopback();
+        let address = socket.peer_addr().map_err(|fault| unreachable(place, &fault))?;
+        // Anybody can lead us here by a record.
+        let loopback = address.ip().to_canonical().is_loopback() && !place.by_record;
         let reached = |seen: &Seen| Reached {
             address,
             domain: domain.clone(),
@@ -171,9 +195,9 @@ impl Connector {
             tls: self.tls.clone(),
         };
 
-        match self.config.begin {
+        match place.begin {
             Begin::Direct => {
-                let (io, seen) = self.encrypt(Box::new(socket)).await?;
+                let (io, seen) = self.encrypt(Box::new(socket), true).await?;
                 let untrusted = self.judge(&seen, loopback, if_changed)?;
                 let mut wire = Wire::over_tls(io, stream, bindings(&seen), untrusted);
                 wire.note_reached(reached(&seen));
@@ -183,7 +207,7 @@ impl Connector {
             Begin::StartTls => {
                 let wire = Wire::new(Box::new(socket), stream);
                 let (plain, suspended) = wire.until_tls().await?;
-                let (io, seen) = self.encrypt(plain).await?;
+                let (io, seen) = self.encrypt(plain, false).await?;
                 let untrusted = self.judge(&seen, loopback, if_changed)?;
                 let mut wire = suspended.over(io, bindings(&seen), untrusted);
                 wire.note_reached(reached(&seen));
@@ -193,10 +217,14 @@ impl Connector {
         }
     }
 
-    async fn encrypt(&self, socket: Box<dyn Io>) -> Result<(Box<dyn Io>, Seen), ConnectError> {
+    /// Shakes hands with whoever can show a certificate for the domain, wherever that is.
+    async fn encrypt(
+        &self,
+        socket: Box<dyn Io>,
+        direct: bool,
+    ) -> Result<(Box<dyn Io>, Seen), ConnectError> {
         let failed = |fault: io::Error| ConnectError::Handshake(fault.to_string());
         let name = tls::server_name(&self.config.domain).map_err(failed)?;
-        let direct = self.config.begin == Begin::Direct;
         let (stream, seen) = self.tls.connect(socket, name, direct).await.map_err(failed)?;
         Ok((Box::new(stream), seen))
     }
@@ -241,14 +269,14 @@ impl Connector {
     fn pins(&self) -> MutexGuard<'_, Pins> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn unreachable(&self, fault: &io::Error) -> ConnectError {
-        let address = self.config.address();
-        match fault.kind() {
-            io::ErrorKind::ConnectionRefused => ConnectError::Refused { address },
-            io::ErrorKind::TimedOut => ConnectError::TimedOut { address },
-            _ => ConnectError::Unreachable { address, why: fault.to_string() },
-        }
+fn unreachable(place: &Place, fault: &io::Error) -> ConnectError {
+    let address = place.address();
+    match fault.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectError::Refused { address },
+        io::ErrorKind::TimedOut => ConnectError::TimedOut { address },
+        _ => ConnectError::Unreachable { address, why: fault.to_string() },
     }
 }
 

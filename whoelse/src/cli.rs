@@ -123,10 +123,10 @@ pub struct Server {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Client {
-    /// Connect to this port.
-    #[arg(value_name = "PORT", value_parser = port, default_value = "5222")]
-    pub port: u16,
-    /// Connect to this computer. [default: localhost, or the domain of --user]
+    /// Connect to this port. [default: 5222, or what the records of the domain say]
+    #[arg(value_name = "PORT", value_parser = port)]
+    pub port: Option<u16>,
+    /// Connect to this computer. [default: localhost, or where the domain of --user says]
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
     /// Log in under this name, or this whole address; without it you are asked.
@@ -449,7 +449,7 @@ mod tests {
     #[test]
     fn the_client_connects_to_the_usual_port_unless_told_otherwise() {
         let Action::Client(client) = parse("whoelse client").unwrap().action else { panic!() };
-        assert_eq!((client.port, client.host), (5222, None));
+        assert_eq!((client.port, client.host), (None, None));
     }
 
     #[test]

@@ -1,20 +1,23 @@
 //! A small server for tests: the real accepting machine over real TLS, and behind it just enough
 //! of a server to be logged in to, to lose connections and to be restarted.
+// Each test uses its part of this.
+#![allow(dead_code)]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use whoelse_client::{Client, Config, Event, Events};
+use whoelse_client::tls::Tls;
+use whoelse_client::{Client, Config, Event, Events, Fingerprint};
 use whoelse_stream::sasl::{Condition as SaslCondition, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::server::{self, LookupAnswer, Machine, RegisterAnswer, RegisterRequest, Step};
@@ -33,6 +36,8 @@ pub struct World {
 
 #[derive(Default)]
 struct State {
+    domain: String,
+    certificate: Option<CertificateDer<'static>>,
     accounts: HashMap<String, Vec<Verifier>>,
     sessions: HashMap<String, Session>,
     /// Every message that arrived: id and text, repeats included.
@@ -76,9 +81,15 @@ impl World {
 
     /// The same, with TLS from the first byte if it is to be so.
     pub async fn with(transport: Transport) -> World {
+        World::of("localhost", transport).await
+    }
+
+    /// The server of a domain, on this computer all the same.
+    pub async fn of(domain: &str, transport: Transport) -> World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let world = World { address, state: Arc::default() };
+        world.state().domain = domain.to_owned();
         world.new_certificate();
         let accepting = world.clone();
         tokio::spawn(async move {
@@ -93,9 +104,31 @@ impl World {
         self.state.lock().unwrap()
     }
 
-    /// The server makes itself another certificate.
+    /// The domain that is served.
+    pub fn domain(&self) -> String {
+        self.state().domain.clone()
+    }
+
+    /// What the server's certificate is known by.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.state().certificate.as_ref().unwrap())
+    }
+
+    /// Authorities that vouch for the server's certificate and no other.
+    pub fn authorities(&self) -> Tls {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.state().certificate.clone().unwrap()).unwrap();
+        Tls::with_roots(roots)
+    }
+
+    /// The server makes itself another certificate, for its domain.
     pub fn new_certificate(&self) {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        self.certificate_for(&self.domain());
+    }
+
+    /// The same for this name.
+    pub fn certificate_for(&self, name: &str) {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
@@ -103,7 +136,9 @@ impl World {
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::from(key))
             .unwrap();
-        self.state().acceptor = Some(TlsAcceptor::from(Arc::new(config)));
+        let mut state = self.state();
+        state.certificate = Some(made.cert.der().clone());
+        state.acceptor = Some(TlsAcceptor::from(Arc::new(config)));
     }
 
     pub fn account(&self, name: &str, password: &str) {
@@ -189,7 +224,7 @@ impl World {
         let config = server::Config {
             registration: server::Registration::Open,
             transport,
-            ..server::Config::new("localhost")
+            ..server::Config::new(self.domain())
         };
         let config = Arc::new(config);
         let acceptor = self.state().acceptor.clone().unwrap();
@@ -320,7 +355,7 @@ impl Connection {
                     return false;
                 }
                 let name = self.machine.localpart().unwrap().to_owned();
-                let account = BareJid::new(Some(&name), "localhost").unwrap();
+                let account = BareJid::new(Some(&name), &self.world.domain()).unwrap();
                 self.machine.bound(&account.with_resource("here").unwrap());
                 self.world.state().logins += 1;
             }
@@ -396,7 +431,8 @@ impl Connection {
         }
         if stanza.kind() == Kind::Iq && stanza.type_() == Some("get") {
             let id = stanza.id().unwrap_or_default();
-            self.out.extend(format!("<iq type='result' from='localhost' id='{id}'/>").bytes());
+            let domain = &state.domain;
+            self.out.extend(format!("<iq type='result' from='{domain}' id='{id}'/>").bytes());
         }
     }
 }

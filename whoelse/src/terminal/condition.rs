@@ -107,7 +107,9 @@ pub fn of_register(why: &RegisterError) -> &'static str {
 /// Of a connection.
 pub fn of_connect(why: &ConnectError) -> &'static str {
     match why {
-        ConnectError::Refused { .. } | ConnectError::Unreachable { .. } => "no-server",
+        ConnectError::Refused { .. }
+        | ConnectError::Unreachable { .. }
+        | ConnectError::NotOffered { .. } => "no-server",
         ConnectError::TimedOut { .. } => "timeout",
         ConnectError::NoEncryption => "no-encryption",
         ConnectError::Handshake(_) => "handshake",

@@ -124,8 +124,11 @@ fn settings(options: cli::Client) -> Result<(Config, Given), String> {
         Some(Some((name, domain))) => (Some(name.to_owned()), Some(domain.to_owned())),
         _ => (options.user, None),
     };
+    // Whoever says where the server is has no need of records.
+    let records = options.host.is_none() && options.port.is_none();
     let host = options.host.or_else(|| domain.clone()).unwrap_or_else(|| "localhost".to_owned());
-    let mut config = Config::new(&host, options.port);
+    let mut config = Config::new(&host, options.port.unwrap_or(5222));
+    config.records = records;
     if let Some(domain) = domain {
         config.domain = domain;
     }
@@ -428,6 +431,16 @@ mod tests {
 
         let (config, _) = of("whoelse client --user bob@a.example --host 127.0.0.1").unwrap();
         assert_eq!((config.host.as_str(), config.domain.as_str()), ("127.0.0.1", "a.example"));
+    }
+
+    #[test]
+    fn the_records_of_a_domain_are_asked_for_unless_the_server_is_named() {
+        let asks = |line| of(line).unwrap().0.records;
+
+        assert!(asks("whoelse client --user bob@a.example"));
+        assert!(!asks("whoelse client --user bob@a.example --host b.example"));
+        assert!(!asks("whoelse client 5333 --user bob@a.example"));
+        assert!(!asks("whoelse client --host b.example"));
     }
 
     #[test]

@@ -216,6 +216,10 @@ pub fn connect_error(why: &ConnectError) -> String {
         ConnectError::TimedOut { address } => {
             format!("{} does not answer", text::line(address))
         }
+        ConnectError::NotOffered { domain } => {
+            let domain = text::line(domain);
+            format!("{domain} says that it has no server for clients; --host names one")
+        }
         ConnectError::NoEncryption => {
             "the server offers no encryption, so nothing was sent to it".to_owned()
         }
