@@ -86,7 +86,7 @@ fn a_name_that_is_none_is_said_and_asked_no_further() {
         let answer = client.lines.next();
         assert!(!answer.contains('\u{1b}'), "{answer:?}");
         match name {
-            "" => assert_eq!(answer, "Username:"),
+            "" => assert_eq!(answer, "not logged in; `login` asks again"),
             _ => assert!(answer.contains("is not a name"), "{name}: {answer}"),
         }
         assert!(client.end().success());
@@ -319,12 +319,128 @@ fn a_certificate_that_changed_is_refused_until_the_server_proves_itself() {
     alice.say("alice");
     let warning = alice.lines.next();
     assert!(warning.starts_with("WARNING"), "{warning}");
-    alice.expect("Password:");
+    alice.wait("Password:");
     alice.say(&password("alice"));
     let proved = alice.lines.next();
     assert!(proved.contains("proved"), "{proved}");
-    alice.expect("Trust it from now on (yes or no)?");
+    alice.wait("Trust it from now on (yes or no)?");
     alice.says("yes", "Welcome");
+}
+
+/// A server whose certificate has changed since alice was here, and where she keeps that.
+fn changed_server() -> (Server, String) {
+    let mut server = Home::with_people(&["alice"]).start_at(common::ports::lasting(), &[]);
+    let state = server.home.state().to_str().unwrap().to_owned();
+    let home = server.home.clone();
+    let mut alice = Client::start_with(&home, server.address, &["--state-dir", &state]);
+    alice.log_in("alice");
+    alice.end();
+    assert!(server.stop().success());
+    std::fs::remove_file(server.home.data().join("certificate.pem")).unwrap();
+    std::fs::remove_file(server.home.data().join("key.pem")).unwrap();
+    server.start_again();
+    (server, state)
+}
+
+#[test]
+fn the_advice_about_a_certificate_is_followed_at_the_prompt_and_goes_on_to_log_in() {
+    let (server, state) = changed_server();
+    let args = ["--state-dir", &state, "--user", "alice"];
+    let mut alice = Client::start_with(&server.home, server.address, &args);
+    let advice = alice.lines.wait_for("the advice", |line| line.starts_with("    trust "));
+    alice.wait("Password:");
+    alice.says("", "not logged in; `login` asks again");
+
+    // As it is copied where the terminal has broken the line.
+    let (begin, end) = advice.trim_start().split_at(50);
+    alice.says(&format!("{begin} {end}"), "that certificate is trusted from now on");
+    alice.expect("Password:");
+    alice.says(&password("alice"), "Welcome");
+}
+
+#[test]
+fn the_advice_about_a_certificate_is_followed_where_the_program_has_ended() {
+    let (server, state) = changed_server();
+    let secret = server.home.write("secret", &password("alice"));
+    let port = server.port().to_string();
+    let args = ["client", &port, "--state-dir", &state, "--user", "alice", "--password-file"];
+    let args = [args.as_slice(), &[secret.to_str().unwrap()]].concat();
+
+    let refused = server.home.run(&args);
+
+    assert_eq!(refused.status, Some(1), "{refused:?}");
+    let advice = refused.err.lines().last().unwrap().trim();
+    assert!(advice.starts_with("--trust ") && !refused.err.contains(" trust "), "{refused:?}");
+    let args = [args.as_slice(), &advice.split(' ').collect::<Vec<_>>()].concat();
+    let followed = server.home.run(&args);
+    assert_eq!((followed.status, followed.out.as_str()), (Some(0), "Welcome"), "{followed:?}");
+}
+
+#[test]
+fn a_fingerprint_that_lost_something_in_copying_is_told_how_much_there_is() {
+    let server = Server::of(&["alice"]);
+    let mut alice = asked(&server, "alice");
+    alice.says("", "not logged in; `login` asks again");
+
+    let answer = "a fingerprint has 64 hexadecimal digits, and that has 63";
+    alice.says(&format!("trust {}", "a".repeat(63)), answer);
+    alice.says(&format!("trust {} {}", "A1".repeat(20), "b".repeat(23)), answer);
+}
+
+#[test]
+fn commands_typed_where_a_name_is_asked_for_are_no_names() {
+    let server = Home::new().start(&[]);
+    for (typed, answer) in [
+        ("help quit", "quit  "),
+        (" help login", "login [USER]  "),
+        ("whoelse", "log in first"),
+        ("message bob hi", "log in first"),
+        ("trust ab:cd", "a fingerprint has 64"),
+    ] {
+        let mut client = Client::start(&server);
+        client.expect("Username:");
+        client.say(typed);
+        let heard = client.lines.next();
+        assert!(heard.starts_with(answer), "{typed}: {heard}");
+        // The dialogue is over, and begins again when it is wanted.
+        client.says("login", "Username:");
+        client.say("quit");
+        assert!(common::ended(&mut client.child).success());
+        assert!(client.lines.rest().is_empty());
+    }
+}
+
+#[test]
+fn somebody_called_like_a_command_says_so() {
+    let server = Server::of(&["help"]);
+    let mut help = Client::start(&server);
+    help.expect("Username:");
+    help.says("login help", "Password:");
+    help.says(&password("help"), "Welcome");
+}
+
+#[test]
+fn an_empty_line_goes_back_from_every_question() {
+    let server = Server::of(&["alice"]);
+    let back = "not logged in; `login` asks again";
+    for (name, questions) in [
+        ("alice", ["Password:", "", ""]),
+        ("bob", ["bob is new here", "New password:", ""]),
+        ("bob", ["bob is new here", "New password:", "Repeat password:"]),
+    ] {
+        let mut client = Client::start(&server);
+        client.expect("Username:");
+        client.say(name);
+        for question in questions {
+            match question {
+                "" => continue,
+                "Repeat password:" => client.says("one", question),
+                _ => client.expect(question),
+            }
+        }
+        client.says("", back);
+        client.says("whoelse", "log in first");
+    }
 }
 
 // ---- many tries ----

@@ -71,6 +71,13 @@ pub enum LoginError {
         /// The new certificate.
         fingerprint: Fingerprint,
     },
+    /// The server knows no way to log in but being told the password, and nothing but first sight
+    /// speaks for its certificate. Nothing was sent; if the certificate is trusted now, the login
+    /// can be repeated.
+    OnlyPlain {
+        /// The certificate.
+        fingerprint: Fingerprint,
+    },
     /// The name is not one an account can have.
     NotAName,
     /// This client is logged in.
@@ -143,7 +150,7 @@ impl Client {
     }
 
     /// Logs in. The password is proved rather than told, unless the server knows no better way
-    /// and its certificate is trusted.
+    /// and its certificate is valid or was accepted by its fingerprint.
     pub async fn login(&self, name: &str, password: Password) -> Result<FullJid, LoginError> {
         let name = name.to_owned();
         let answer = self.order(|reply| Order::Login(name, password, reply)).await;

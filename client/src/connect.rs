@@ -17,7 +17,7 @@ use whoelse_stream::{ChannelBindings, Transport};
 use crate::config::{Begin, Config};
 use crate::pins::{Fingerprint, Pins};
 use crate::route::{self, Place};
-use crate::tls::{self, Seen, Tls, Verdict};
+use crate::tls::{self, Seen, Standing, Tls, Verdict};
 use crate::wire::{Io, Wire};
 
 /// From the first packet to a stream that is ready for a login.
@@ -54,7 +54,9 @@ pub enum ConnectError {
     NoEncryption,
     /// The TLS handshake failed.
     Handshake(String),
-    /// The server ended the stream, in its own words.
+    /// The server is going down or has too much to do, in its own words.
+    Busy(String),
+    /// The server ended the stream for another reason, in its own words.
     Server(String),
     /// The connection ended without a word.
     Ended,
@@ -77,6 +79,12 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether there is a server that has closed the connection, as it does when it is restarted or
+    /// has too much to do: trying again soon can help.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, ConnectError::Busy(_) | ConnectError::Ended)
+    }
+
     /// Whether trying again later can help.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
@@ -84,6 +92,7 @@ impl ConnectError {
             | ConnectError::Unreachable { .. }
             | ConnectError::TimedOut { .. }
             | ConnectError::Handshake(_)
+            | ConnectError::Busy(_)
             | ConnectError::Server(_)
             | ConnectError::Ended => true,
             ConnectError::NotOffered { .. }
@@ -153,8 +162,10 @@ impl Connector {
                 found => return found,
             }
         }
-        // What somebody has to do something about is told first.
-        let telling = faults.iter().position(|fault| !fault.is_temporary()).unwrap_or_default();
+        // What somebody has to do something about is told first, then what will pass.
+        let lasting = faults.iter().position(|fault| !fault.is_temporary());
+        let passing = || faults.iter().position(ConnectError::is_passing);
+        let telling = lasting.or_else(passing).unwrap_or_default();
         match faults.is_empty() {
             true => Err(ConnectError::Ended),
             false => Err(faults.swap_remove(telling)),
@@ -198,8 +209,8 @@ impl Connector {
         match place.begin {
             Begin::Direct => {
                 let (io, seen) = self.encrypt(Box::new(socket), true).await?;
-                let untrusted = self.judge(&seen, loopback, if_changed)?;
-                let mut wire = Wire::over_tls(io, stream, bindings(&seen), untrusted);
+                let standing = self.judge(&seen, loopback, if_changed)?;
+                let mut wire = Wire::over_tls(io, stream, bindings(&seen), standing);
                 wire.note_reached(reached(&seen));
                 wire.until_ready().await?;
                 Ok(wire)
@@ -208,8 +219,8 @@ impl Connector {
                 let wire = Wire::new(Box::new(socket), stream);
                 let (plain, suspended) = wire.until_tls().await?;
                 let (io, seen) = self.encrypt(plain, false).await?;
-                let untrusted = self.judge(&seen, loopback, if_changed)?;
-                let mut wire = suspended.over(io, bindings(&seen), untrusted);
+                let standing = self.judge(&seen, loopback, if_changed)?;
+                let mut wire = suspended.over(io, bindings(&seen), standing);
                 wire.note_reached(reached(&seen));
                 wire.until_ready().await?;
                 Ok(wire)
@@ -229,22 +240,31 @@ impl Connector {
         Ok((Box::new(stream), seen))
     }
 
-    /// Returns the fingerprint of a certificate that may only be proved, not trusted.
+    /// What the certificate allows; remembers one that is believed without an authority.
     fn judge(
         &self,
         seen: &Seen,
         loopback: bool,
         if_changed: IfChanged,
-    ) -> Result<Option<Fingerprint>, ConnectError> {
+    ) -> Result<Standing, ConnectError> {
         let server = self.config.address();
         let mut pins = self.pins();
         let pinned = pins.get(&server).map_err(state)?;
         let fingerprint = seen.fingerprint;
-        match tls::judge(seen, pinned, self.config.accepted, loopback) {
-            Verdict::Trusted if seen.valid || pinned == Some(fingerprint) => Ok(None),
-            Verdict::Trusted | Verdict::FirstOnLoopback => {
+        let accepted = self.config.accepted;
+        match tls::judge(seen, pinned, accepted, loopback) {
+            Verdict::Trusted if seen.valid => Ok(Standing::Trusted),
+            Verdict::Trusted if accepted == Some(fingerprint) => {
+                pins.accept(&server, fingerprint).map_err(state)?;
+                Ok(Standing::Trusted)
+            }
+            Verdict::Trusted => match pins.is_accepted(&server).map_err(state)? {
+                true => Ok(Standing::Trusted),
+                false => Ok(Standing::Met(fingerprint)),
+            },
+            Verdict::FirstOnLoopback => {
                 pins.set(&server, fingerprint).map_err(state)?;
-                Ok(None)
+                Ok(Standing::Met(fingerprint))
             }
             Verdict::Unknown => Err(ConnectError::Unknown {
                 fingerprint,
@@ -252,7 +272,7 @@ impl Connector {
             }),
             Verdict::Changed { pinned } => match if_changed {
                 IfChanged::Refuse => Err(ConnectError::Changed { fingerprint, pinned }),
-                IfChanged::Prove => Ok(Some(fingerprint)),
+                IfChanged::Prove => Ok(Standing::Untrusted(fingerprint)),
             },
         }
     }

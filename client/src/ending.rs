@@ -50,6 +50,9 @@ pub(crate) fn of_login(fault: LoginError) -> Option<Ending> {
         LoginError::WrongPassword { text: None } => said("wrong password"),
         LoginError::AlreadyLoggedIn => Some(Ending::Replaced),
         LoginError::NotAName => said("the name is not known any more"),
+        LoginError::OnlyPlain { .. } => {
+            said("the server asks for the password itself, over a certificate that is only pinned")
+        }
         LoginError::NotOverThisChannel | LoginError::NewPin { .. } => {
             said("the server's certificate is not trusted")
         }

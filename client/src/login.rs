@@ -55,7 +55,11 @@ pub(crate) async fn enter(mut wire: Wire, entry: &Entry) -> Result<Entered, Refu
         return Err(Refused { fault: LoginError::NotOverThisChannel, wire: None });
     }
     if let Err(denied) = wire.login(&entry.name, entry.password.clone()) {
-        return Err(Refused { fault: denied_login(denied), wire: Some(wire) });
+        let fault = match (denied, wire.only_met()) {
+            (Denied::Untrusted, Some(fingerprint)) => LoginError::OnlyPlain { fingerprint },
+            (denied, _) => denied_login(denied),
+        };
+        return Err(Refused { fault, wire: Some(wire) });
     }
     let entered = open(wire).await?;
     match entered.wire.untrusted() {

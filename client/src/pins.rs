@@ -1,8 +1,9 @@
 //! What is known of each server, kept in the user's state directory: which self-signed certificate
-//! it has, and that it let people prove their password rather than tell it (XEP-0474, 6).
+//! it has, whether the user has accepted that one by its fingerprint, and that the server let people
+//! prove their password rather than tell it (XEP-0474, 6).
 //!
-//! One line each: the server's address, a space, the fingerprint or `scram`. The directory is made
-//! with mode 0700.
+//! One line each: the server's address, a space, the fingerprint, `accepted` or `scram`. The
+//! directory is made with mode 0700.
 
 use std::fmt;
 use std::io;
@@ -15,6 +16,8 @@ use crate::state;
 
 /// Behind the address of a server that lets people prove their password.
 const SCRAM: &str = " scram";
+/// Behind the address of a server whose present pin was accepted by its fingerprint.
+const ACCEPTED: &str = " accepted";
 
 /// SHA-256 over a whole certificate, as `openssl x509 -fingerprint -sha256` prints it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,11 +31,30 @@ impl Fingerprint {
         Fingerprint(bytes)
     }
 
-    /// Reads 64 hexadecimal digits, with or without colons, in either case.
+    /// Reads 64 hexadecimal digits in either case, whatever copying has put between them: colons,
+    /// blanks, line breaks, quotes, and characters that nobody sees. What `openssl` writes before
+    /// them may be there, too.
     pub fn parse(text: &str) -> Option<Fingerprint> {
-        let digits: String = text.trim().chars().filter(|c| *c != ':').collect();
-        hex::decode(&digits).map(Fingerprint)
+        let joined: String = text.chars().filter(|c| !is_between(*c)).collect();
+        let joined = joined.to_ascii_lowercase();
+        let digits = joined.strip_prefix("sha256").unwrap_or(&joined);
+        let digits = digits.strip_prefix("fingerprint").unwrap_or(digits);
+        hex::decode(digits).map(Fingerprint)
     }
+
+    /// The 64 digits alone: short enough to stand in one line of any terminal, and one word.
+    pub fn digits(&self) -> String {
+        hex::encode(&self.0).to_ascii_uppercase()
+    }
+}
+
+/// Whether a character means nothing in a fingerprint.
+fn is_between(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, ':' | '-' | '=' | '.' | ',' | '\'' | '"' | '`' | '’' | '‘' | '“' | '”')
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+        || matches!(c, '\u{2010}'..='\u{2015}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for Fingerprint {
@@ -58,6 +80,7 @@ impl fmt::Debug for Fingerprint {
 pub struct Pins {
     file: Option<PathBuf>,
     known: Vec<(String, Fingerprint)>,
+    accepted: Vec<String>,
     scram: Vec<String>,
 }
 
@@ -82,9 +105,31 @@ impl Pins {
     /// Pins `server` to a certificate, in place of the one before.
     pub fn set(&mut self, server: &str, pin: Fingerprint) -> io::Result<()> {
         self.reload()?;
-        self.known.retain(|(name, _)| name != server);
-        self.known.push((server.to_owned(), pin));
+        self.replace(server, pin);
         self.save()
+    }
+
+    /// Pins `server` to a certificate that the user has accepted by its fingerprint.
+    pub fn accept(&mut self, server: &str, pin: Fingerprint) -> io::Result<()> {
+        if self.get(server)? == Some(pin) && self.accepted.iter().any(|name| name == server) {
+            return Ok(());
+        }
+        self.replace(server, pin);
+        self.accepted.push(server.to_owned());
+        self.save()
+    }
+
+    /// Whether the pin of `server` was accepted by its fingerprint.
+    pub fn is_accepted(&mut self, server: &str) -> io::Result<bool> {
+        self.reload()?;
+        Ok(self.accepted.iter().any(|name| name == server))
+    }
+
+    /// What was accepted before was another one.
+    fn replace(&mut self, server: &str, pin: Fingerprint) {
+        self.known.retain(|(name, _)| name != server);
+        self.accepted.retain(|name| name != server);
+        self.known.push((server.to_owned(), pin));
     }
 
     /// Whether a login with `server` has been by SCRAM.
@@ -106,16 +151,18 @@ impl Pins {
         let Some(file) = &self.file else { return Ok(()) };
         let Some(text) = state::read(file)? else { return Ok(()) };
         self.known = text.lines().filter_map(read_line).collect();
-        self.scram =
-            text.lines().filter_map(|line| line.strip_suffix(SCRAM)).map(String::from).collect();
+        let marked = |mark| text.lines().filter_map(move |line| line.strip_suffix(mark));
+        self.scram = marked(SCRAM).map(String::from).collect();
+        self.accepted = marked(ACCEPTED).map(String::from).collect();
         Ok(())
     }
 
     fn save(&self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let pins = self.known.iter().map(|(name, pin)| format!("{name} {pin}\n"));
+        let accepted = self.accepted.iter().map(|name| format!("{name}{ACCEPTED}\n"));
         let scram = self.scram.iter().map(|name| format!("{name}{SCRAM}\n"));
-        let text: String = pins.chain(scram).collect();
+        let text: String = pins.chain(accepted).chain(scram).collect();
         state::replace(file, &text)
     }
 }
@@ -147,8 +194,46 @@ mod tests {
     }
 
     #[test]
+    fn a_fingerprint_survives_being_copied() {
+        let print = some(7);
+        let (colons, digits) = (print.to_string(), print.digits());
+        let (one, two) = digits.split_at(31);
+        for copied in [
+            format!(" {digits}\n"),
+            format!("`{digits}`"),
+            format!("“{colons}”"),
+            format!("{one}\n    {two}"),
+            format!("{one}\r\n{two}"),
+            format!("{one}-\n{two}"),
+            format!("{one}\u{a0}\u{200b}{two}"),
+            format!("{one}\u{ad}{two}"),
+            colons.replace(':', " "),
+            colons.replace(':', "-").to_lowercase(),
+            format!("{}\n    {}", &colons[..76], &colons[76..]),
+            format!("SHA256 Fingerprint={colons}"),
+            format!("sha256 Fingerprint={colons}"),
+            format!("SHA-256: {colons}"),
+        ] {
+            assert_eq!(Fingerprint::parse(&copied), Some(print), "{copied:?}");
+        }
+        assert!(digits.len() == 64 && Fingerprint::parse(&digits) == Some(print));
+    }
+
+    #[test]
     fn a_text_that_is_no_fingerprint_is_refused() {
-        for text in ["", "AB:CD", "zz", &"A".repeat(63), &"A".repeat(65), &"é".repeat(32)] {
+        let long = some(1).digits();
+        let marked = format!("{long}+");
+        for text in [
+            "",
+            "AB:CD",
+            "zz",
+            "sha256",
+            &marked,
+            &long.replace(['A', 'B', 'C', 'D', 'E', 'F'], "g"),
+            &"A".repeat(63),
+            &"A".repeat(65),
+            &"é".repeat(32),
+        ] {
             assert_eq!(Fingerprint::parse(text), None, "{text}");
         }
     }
@@ -182,6 +267,25 @@ mod tests {
         assert!(!pins().knows_scram("c:3").unwrap());
         assert_eq!(pins().get("a:1").unwrap(), Some(some(2)));
         assert_eq!(pins().get("b:2").unwrap(), None);
+    }
+
+    #[test]
+    fn what_was_accepted_is_one_certificate_and_not_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let pins = || Pins::in_directory(directory.path());
+
+        pins().set("a:1", some(1)).unwrap();
+        assert!(!pins().is_accepted("a:1").unwrap());
+        pins().accept("a:1", some(1)).unwrap();
+        pins().accept("a:1", some(1)).unwrap();
+        pins().set_scram("a:1").unwrap();
+        assert!(pins().is_accepted("a:1").unwrap() && !pins().is_accepted("b:2").unwrap());
+
+        pins().set("a:1", some(2)).unwrap();
+        assert!(!pins().is_accepted("a:1").unwrap());
+        pins().accept("a:1", some(3)).unwrap();
+        assert_eq!(pins().get("a:1").unwrap(), Some(some(3)));
+        assert!(pins().knows_scram("a:1").unwrap());
     }
 
     #[cfg(unix)]

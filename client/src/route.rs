@@ -52,10 +52,8 @@ pub(crate) async fn places(config: &Config) -> Result<Vec<Place>, ConnectError> 
     };
     // Without an answer the domain may still be where its own address leads.
     let Ok(resolver) = resolver else { return Ok(vec![given]) };
-    let (asking, direct) = (
-        ask(&resolver, "_xmpp-client._tcp", config),
-        ask(&resolver, "_xmpps-client._tcp", config),
-    );
+    let (asking, direct) =
+        (ask(&resolver, "_xmpp-client._tcp", config), ask(&resolver, "_xmpps-client._tcp", config));
     let (asking, direct) = tokio::join!(asking, direct);
     let asking = if config.begin == Begin::Direct { Srv::None } else { asking };
     match mixed(asking, direct, below) {

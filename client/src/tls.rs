@@ -55,6 +55,18 @@ pub enum Verdict {
     },
 }
 
+/// What a connection may be used for, by its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Valid, or accepted by its fingerprint.
+    Trusted,
+    /// Believed because this computer has it, and no more speaks for it: accounts may be made, and
+    /// the password of one that exists is proved, never told.
+    Met(Fingerprint),
+    /// Not the one that was pinned: for a login by SCRAM-PLUS and nothing else.
+    Untrusted(Fingerprint),
+}
+
 /// The decision, apart from where its inputs come from.
 pub fn judge(
     seen: &Seen,

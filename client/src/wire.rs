@@ -21,6 +21,7 @@ use whoelse_xmpp::{Stanza, StreamCondition, StreamError};
 use crate::connect::{ConnectError, Reached};
 use crate::pins::Fingerprint;
 use crate::register::{self, Probe, RegisterError};
+use crate::tls::Standing;
 
 /// What a connection runs over.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -57,13 +58,13 @@ pub(crate) struct Wire {
     heard_at: Instant,
     /// The channel has an exporter to bind a login to.
     binds: bool,
-    untrusted: Option<Fingerprint>,
+    standing: Standing,
     reached: Option<Reached>,
 }
 
 impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wire").field("untrusted", &self.untrusted).finish_non_exhaustive()
+        f.debug_struct("Wire").field("standing", &self.standing).finish_non_exhaustive()
     }
 }
 
@@ -73,31 +74,32 @@ pub(crate) struct Suspended(Machine);
 impl Wire {
     /// A stream on a bare connection, or one the system vouches for.
     pub(crate) fn new(io: Box<dyn Io>, config: client::Config) -> Wire {
-        Wire::with(io, Machine::new(config, None), false, None)
+        Wire::with(io, Machine::new(config, None), false, Standing::Trusted)
     }
 
-    /// A stream on a connection that is encrypted already. `untrusted` is the certificate, if it
-    /// is not trusted.
+    /// A stream on a connection that is encrypted already.
     pub(crate) fn over_tls(
         io: Box<dyn Io>,
         config: client::Config,
         channel: ChannelBindings,
-        untrusted: Option<Fingerprint>,
+        standing: Standing,
     ) -> Wire {
         let binds = channel.exporter.is_some();
-        let mut wire = Wire::with(io, Machine::new(config, Some(channel)), binds, untrusted);
-        if untrusted.is_none() {
-            wire.machine.trust_channel();
-        }
+        let mut wire = Wire::with(io, Machine::new(config, Some(channel)), binds, standing);
+        wire.trust();
         wire
     }
 
-    fn with(
-        io: Box<dyn Io>,
-        machine: Machine,
-        binds: bool,
-        untrusted: Option<Fingerprint>,
-    ) -> Wire {
+    /// Lets the machine do what the certificate allows.
+    fn trust(&mut self) {
+        match self.standing {
+            Standing::Trusted => self.machine.trust_channel(),
+            Standing::Met(_) => self.machine.trust_channel_to_register(),
+            Standing::Untrusted(_) => {}
+        }
+    }
+
+    fn with(io: Box<dyn Io>, machine: Machine, binds: bool, standing: Standing) -> Wire {
         Wire {
             io,
             machine,
@@ -106,7 +108,7 @@ impl Wire {
             deaf: false,
             heard_at: Instant::now(),
             binds,
-            untrusted,
+            standing,
             reached: None,
         }
     }
@@ -123,7 +125,18 @@ impl Wire {
 
     /// The certificate, if it is not trusted: then nothing but a login by SCRAM-PLUS may be tried.
     pub(crate) fn untrusted(&self) -> Option<Fingerprint> {
-        self.untrusted
+        match self.standing {
+            Standing::Untrusted(fingerprint) => Some(fingerprint),
+            Standing::Trusted | Standing::Met(_) => None,
+        }
+    }
+
+    /// The certificate, if nothing but first sight speaks for it.
+    pub(crate) fn only_met(&self) -> Option<Fingerprint> {
+        match self.standing {
+            Standing::Met(fingerprint) => Some(fingerprint),
+            Standing::Trusted | Standing::Untrusted(_) => None,
+        }
     }
 
     /// What the server offers at the present stage.
@@ -321,14 +334,12 @@ impl Suspended {
         self,
         io: Box<dyn Io>,
         channel: ChannelBindings,
-        untrusted: Option<Fingerprint>,
+        standing: Standing,
     ) -> Wire {
         let binds = channel.exporter.is_some();
-        let mut wire = Wire::with(io, self.0, binds, untrusted);
+        let mut wire = Wire::with(io, self.0, binds, standing);
         wire.machine.tls_started(channel);
-        if untrusted.is_none() {
-            wire.machine.trust_channel();
-        }
+        wire.trust();
         wire
     }
 }
@@ -336,7 +347,14 @@ impl Suspended {
 /// What a step means to somebody who waited for another one.
 pub(crate) fn no_connection(step: Result<Step, Broken>) -> ConnectError {
     match step {
-        Ok(Step::Error(error)) => ConnectError::Server(said(&error)),
+        Ok(Step::Error(error)) => match error.condition {
+            StreamCondition::ConnectionTimeout
+            | StreamCondition::InternalServerError
+            | StreamCondition::Reset
+            | StreamCondition::ResourceConstraint
+            | StreamCondition::SystemShutdown => ConnectError::Busy(said(&error)),
+            _ => ConnectError::Server(said(&error)),
+        },
         Ok(Step::GaveUp(Reason::NoTls)) => ConnectError::NoEncryption,
         Ok(Step::GaveUp(reason)) => ConnectError::Server(reason.to_string()),
         Ok(_) | Err(Broken) => ConnectError::Ended,

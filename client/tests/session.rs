@@ -201,6 +201,64 @@ async fn a_server_that_knew_better_is_not_told_the_password() {
     assert!(text.starts_with("the server asks for the password itself, which it never did"));
 }
 
+/// A server on this computer that wants the password itself, and a client of it that keeps what it
+/// learns here.
+async fn server_that_knows_only_plain(state: &std::path::Path) -> (World, Config) {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    world.take_out(&[PLUS.as_slice(), &UNBOUND, &[TYPES]].concat());
+    let config = Config { state: Some(state.to_owned()), ..world.config() };
+    (world, config)
+}
+
+#[tokio::test]
+async fn over_a_certificate_that_was_only_just_met_a_password_is_not_told() {
+    let state = tempfile::tempdir().unwrap();
+    let (world, config) = server_that_knows_only_plain(state.path()).await;
+    let fingerprint = world.fingerprint();
+    let refused = Err(LoginError::OnlyPlain { fingerprint });
+
+    let (client, _events) = Client::start(config.clone());
+    assert_eq!(client.login("alice", password("secret")).await, refused);
+    // To have met it twice is to know no more of it.
+    let (again, _events) = Client::start(config.clone());
+    assert_eq!(again.login("alice", password("secret")).await, refused);
+    assert_eq!(world.counts(), (0, 0));
+
+    again.trust(fingerprint).await;
+    again.login("alice", password("secret")).await.unwrap();
+    let (later, _events) = Client::start(config);
+    later.login("alice", password("secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn over_a_certificate_that_was_only_just_met_accounts_are_made_all_the_same() {
+    let state = tempfile::tempdir().unwrap();
+    let (world, config) = server_that_knows_only_plain(state.path()).await;
+    let (client, _events) = Client::start(config);
+
+    client.register("bob", password("secret")).await.unwrap();
+
+    assert_eq!(client.probe("bob").await, Ok(Probe::Known));
+    let refused = client.login("bob", password("secret")).await.unwrap_err();
+    assert_eq!(refused, LoginError::OnlyPlain { fingerprint: world.fingerprint() });
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_told_a_password_only_as_long_as_it_is_the_same() {
+    let state = tempfile::tempdir().unwrap();
+    let (world, config) = server_that_knows_only_plain(state.path()).await;
+    let accepted = Some(world.fingerprint());
+    let (client, _events) = Client::start(Config { accepted, ..config.clone() });
+    client.login("alice", password("secret")).await.unwrap();
+
+    world.new_certificate();
+    let (later, _events) = Client::start(config);
+
+    let refused = later.login("alice", password("secret")).await.unwrap_err();
+    assert_eq!(refused, LoginError::NotOverThisChannel);
+}
+
 #[tokio::test]
 async fn encryption_may_begin_at_once() {
     let world = World::with(Transport::Tls).await;

@@ -74,7 +74,7 @@ impl Config {
 pub struct Machine {
     config: Config,
     channel: ChannelBindings,
-    trusted: bool,
+    trust: Trust,
     scanner: Scanner,
     out: Vec<u8>,
     steps: VecDeque<Step>,
@@ -115,6 +115,14 @@ enum State {
     Over,
 }
 
+/// What the channel may carry beside a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    None,
+    Registration,
+    Whole,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Tls,
@@ -144,7 +152,10 @@ impl Machine {
         };
         let mut machine = Machine {
             channel: channel.unwrap_or_default(),
-            trusted: config.trust_channel || config.transport == Transport::Trusted,
+            trust: match config.trust_channel || config.transport == Transport::Trusted {
+                true => Trust::Whole,
+                false => Trust::None,
+            },
             scanner: Scanner::new(ns::CLIENT, config.limits),
             config,
             out: Vec::new(),
@@ -241,7 +252,13 @@ impl Machine {
     /// The server's certificate is valid, pinned, or was just accepted by its fingerprint: from
     /// now on passwords and registrations may go over this channel. SCRAM always may.
     pub fn trust_channel(&mut self) {
-        self.trusted = true;
+        self.trust = Trust::Whole;
+    }
+
+    /// The server's certificate is believed at first sight and no more speaks for it: a new account
+    /// may be made over this channel, but the password of one that exists is proved, never told.
+    pub fn trust_channel_to_register(&mut self) {
+        self.trust = Trust::Registration;
     }
 
     /// Ends the stream from this side.

@@ -48,6 +48,13 @@ struct State {
     silent: bool,
     /// The next resource is refused: somebody else is logged in.
     conflict: bool,
+    /// So many connections are closed as soon as they are there.
+    closes: u32,
+    /// So many are closed when somebody logs in.
+    hangs_up: u32,
+    /// So many end with this, in place of an answer to the first header.
+    ends: Option<(u32, StreamError)>,
+    connections: u32,
     /// Somebody in between takes these texts out of what the server says.
     taken_out: Vec<&'static str>,
     failures: u32,
@@ -157,6 +164,26 @@ impl World {
         self.state().conflict = true;
     }
 
+    /// The next so many connections are closed without a word.
+    pub fn close_next(&self, connections: u32) {
+        self.state().closes = connections;
+    }
+
+    /// The next so many logins are answered by closing the connection.
+    pub fn hang_up_on_next(&self, logins: u32) {
+        self.state().hangs_up = logins;
+    }
+
+    /// The next so many connections end with this error.
+    pub fn end_next(&self, connections: u32, error: StreamError) {
+        self.state().ends = Some((connections, error));
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> u32 {
+        self.state().connections
+    }
+
     /// From now on somebody who holds the certificate takes these texts out of what the server says.
     pub fn take_out(&self, texts: &[&'static str]) {
         self.state().taken_out = texts.to_vec();
@@ -220,6 +247,12 @@ impl World {
         (client, events)
     }
 
+    fn ends(&self) -> Option<StreamError> {
+        let mut state = self.state();
+        let (left, error) = state.ends.as_mut()?;
+        one_more(left).then(|| error.clone())
+    }
+
     async fn serve(self, socket: TcpStream, transport: Transport) {
         let config = server::Config {
             registration: server::Registration::Open,
@@ -228,6 +261,18 @@ impl World {
         };
         let config = Arc::new(config);
         let acceptor = self.state().acceptor.clone().unwrap();
+        self.state().connections += 1;
+        if one_more(&mut self.state().closes) {
+            return;
+        }
+        if let Some(error) = self.ends() {
+            let mut machine = Machine::new(config, None);
+            machine.close(Some(error));
+            let mut socket = socket;
+            let _ = socket.write_all(&machine.take_output()).await;
+            let _ = socket.read(&mut [0; 512]).await;
+            return;
+        }
         let (machine, io) = match transport {
             Transport::Tls => {
                 let Ok(io) = acceptor.accept(socket).await else { return };
@@ -245,6 +290,13 @@ impl World {
         self.state().live.push(wishes);
         Connection { world: self, machine, session: None, out: Vec::new() }.run(io, wished).await;
     }
+}
+
+/// Counts down. Returns whether there was one left.
+fn one_more(left: &mut u32) -> bool {
+    let is_left = *left > 0;
+    *left = left.saturating_sub(1);
+    is_left
 }
 
 /// From the first byte to the handshake.
@@ -323,6 +375,7 @@ impl Connection {
     /// Takes a step. Returns whether the connection is over.
     fn take(&mut self, step: Step) -> bool {
         match step {
+            Step::Lookup { .. } if one_more(&mut self.world.state().hangs_up) => return true,
             Step::Lookup { localpart, mechanism } => {
                 let hash = match mechanism {
                     whoelse_stream::sasl::Mechanism::Scram { hash, .. } => hash,
@@ -334,6 +387,9 @@ impl Connection {
                     Some(verifier) => LookupAnswer::Verifier(verifier),
                     None => LookupAnswer::Fake(Verifier::fake(hash, b"secret", &localpart)),
                 });
+            }
+            Step::Derive { password, verifier } => {
+                self.machine.derived(&verifier.derive_like(&password));
             }
             Step::AuthFailed { .. } => {
                 let failures = {

@@ -1,7 +1,7 @@
 //! RFC 6120, 6, the connecting end of a login: the best mechanism there is, and no belief in a
 //! success that was not proved.
 
-use super::{Denied, Machine, Reason, Stage, State, Step};
+use super::{Denied, Machine, Reason, Stage, State, Step, Trust};
 use crate::binding::ChannelBindings;
 use crate::features::Features;
 use crate::plain;
@@ -83,10 +83,10 @@ impl Machine {
         if !self.is_ready() {
             return Err(Denied::NotReady);
         }
-        let plain = match (self.config.never_plain, self.trusted) {
+        let plain = match (self.config.never_plain, self.trust) {
             (true, _) => Plain::Pinned,
-            (false, true) => Plain::Allowed,
-            (false, false) => Plain::Untrusted,
+            (false, Trust::Whole) => Plain::Allowed,
+            (false, Trust::Registration | Trust::None) => Plain::Untrusted,
         };
         let (mechanism, binding) = choose(&self.features, &self.channel, plain)?;
         let (data, login) = match mechanism {

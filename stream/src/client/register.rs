@@ -1,6 +1,6 @@
 //! XEP-0077, the connecting end: asks whether a name is known, and makes an account.
 
-use super::{Denied, Machine, Probe, Reason, State, Step};
+use super::{Denied, Machine, Probe, Reason, State, Step, Trust};
 use crate::secret::Password;
 use crate::token;
 use whoelse_xmpp::write::Element;
@@ -26,7 +26,7 @@ impl Machine {
 
     /// Makes an account. The answer is [`Step::Registered`].
     pub fn register(&mut self, username: &str, password: &Password) -> Result<(), Denied> {
-        if !self.trusted {
+        if self.trust == Trust::None {
             return Err(Denied::Untrusted);
         }
         // Prepared text was UTF-8 and still is.

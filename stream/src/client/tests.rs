@@ -330,6 +330,26 @@ fn an_account_is_not_made_over_an_untrusted_channel() {
 }
 
 #[test]
+fn over_a_certificate_known_by_sight_alone_accounts_are_made_and_no_password_is_told() {
+    let mut machine = started(Transport::Tls);
+    machine.trust_channel_to_register();
+    send(&mut machine, &format!("{HEADER}{}", mechanisms(&["PLAIN"])));
+    said(&mut machine);
+
+    assert_eq!(machine.login("bob", password()), Err(Denied::Untrusted));
+    assert_eq!(said(&mut machine), "");
+    assert_eq!(machine.register("bob", &password()), Ok(()));
+    assert!(said(&mut machine).contains("<password>pencil</password>"));
+
+    let mut machine = started(Transport::Tls);
+    machine.trust_channel_to_register();
+    send(&mut machine, &format!("{HEADER}{}", mechanisms(&["PLAIN", "SCRAM-SHA-1"])));
+    said(&mut machine);
+    assert_eq!(machine.login("bob", password()), Ok(()));
+    assert!(said(&mut machine).contains("mechanism='SCRAM-SHA-1'"));
+}
+
+#[test]
 fn a_name_is_known_or_free_or_the_server_does_not_say() {
     use whoelse_xmpp::{Condition, StanzaError};
     for (condition, expected) in [

@@ -135,6 +135,8 @@ pub enum Answer {
     Help(Vec<(&'static str, &'static str)>),
     /// The login dialogue begins, for this name if one was given.
     Login(Option<String>),
+    /// The server's certificate is accepted; this is to be said, and the login goes on.
+    Trusted(String),
     /// The program ends.
     Quit,
 }

@@ -1,5 +1,5 @@
-//! `trust FINGERPRINT|USER`: accept, after a warning, the server's certificate or the key of a
-//! device.
+//! `trust FINGERPRINT|USER`: accept, after a warning, the server's certificate, and go on to log in;
+//! or the key of a device.
 
 use whoelse_client::Fingerprint;
 
@@ -15,17 +15,24 @@ pub const COMMAND: Command = Command {
 };
 
 async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
+    let mut whole = args;
     let what = args.word()?;
-    args.end()?;
-    if let Some(fingerprint) = Fingerprint::parse(what) {
+    // Copying may have put blanks and line breaks into it.
+    let typed = whole.text()?;
+    if let Some(fingerprint) = Fingerprint::parse(typed) {
         seat.client.trust(fingerprint).await;
-        let next = if seat.client.me().is_none() { "; `login` goes on" } else { "" };
-        return Ok(Answer::Words(format!("that certificate is trusted from now on{next}")));
+        let words = "that certificate is trusted from now on".to_owned();
+        return Ok(match seat.client.me() {
+            Some(_) => Answer::Words(words),
+            None => Answer::Trusted(words),
+        });
     }
-    if looks_like_a_fingerprint(what) {
-        let words = "FINGERPRINT must be 64 hexadecimal digits, colons allowed";
+    if looks_like_a_fingerprint(typed) {
+        let digits = typed.chars().filter(char::is_ascii_hexdigit).count();
+        let words = format!("a fingerprint has 64 hexadecimal digits, and that has {digits}");
         return Err(Fault::say("bad-fingerprint", words));
     }
+    args.end()?;
     let whom = seat.other(what)?;
     match seat.private.trust(&whom).await {
         Ok(()) => {
@@ -38,7 +45,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
 
 /// Nobody is called so who wants to be called at all.
 fn looks_like_a_fingerprint(typed: &str) -> bool {
-    let hexadecimal = |c: char| c.is_ascii_hexdigit() || c == ':';
+    let hexadecimal = |c: char| c.is_ascii_hexdigit() || c == ':' || c.is_whitespace();
     typed.contains(':') || typed.len() >= 32 && typed.chars().all(hexadecimal)
 }
 
@@ -51,7 +58,8 @@ mod tests {
         for name in ["bob", "bob@b.example", "deadbeef"] {
             assert!(!looks_like_a_fingerprint(name), "{name}");
         }
-        for mistake in ["ab:cd", &"a".repeat(63), &"F".repeat(65)] {
+        let cut = format!("{}\n    {}", "a".repeat(40), "b".repeat(23));
+        for mistake in ["ab:cd", &"a".repeat(63), &"F".repeat(65), &cut] {
             assert!(looks_like_a_fingerprint(mistake), "{mistake}");
         }
     }

@@ -87,7 +87,9 @@ pub fn of_login(why: &LoginError) -> &'static str {
         LoginError::WrongPassword { .. } => "wrong-password",
         LoginError::Refused { .. } => "refused",
         LoginError::AlreadyLoggedIn => "already-logged-in",
-        LoginError::NotOverThisChannel | LoginError::NewPin { .. } => "untrusted",
+        LoginError::NotOverThisChannel
+        | LoginError::NewPin { .. }
+        | LoginError::OnlyPlain { .. } => "untrusted",
         LoginError::NotAName => "bad-name",
         LoginError::LoggedInAlready => "logged-in",
     }
@@ -113,7 +115,7 @@ pub fn of_connect(why: &ConnectError) -> &'static str {
         ConnectError::TimedOut { .. } => "timeout",
         ConnectError::NoEncryption => "no-encryption",
         ConnectError::Handshake(_) => "handshake",
-        ConnectError::Server(_) => "refused",
+        ConnectError::Busy(_) | ConnectError::Server(_) => "refused",
         ConnectError::Ended => "connection-lost",
         ConnectError::Unknown { .. } | ConnectError::Changed { .. } => "untrusted",
         ConnectError::State(_) => "state",

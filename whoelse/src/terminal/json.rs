@@ -255,7 +255,9 @@ fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) 
         }
         Answer::Login(_) | Answer::Quit => return None,
         Answer::Done => given,
-        Answer::Words(words) => Given { text: Some(words.clone()), ..given },
+        Answer::Words(words) | Answer::Trusted(words) => {
+            Given { text: Some(words.clone()), ..given }
+        }
         Answer::People(people) => {
             Given { users: Some(people.iter().map(|who| name(who, domain)).collect()), ..given }
         }

@@ -1,8 +1,9 @@
 //! The login dialogue (docs/behaviour.md, Log in): a name, a password, and for a new name a
 //! password twice.
 //!
-//! Every refusal is one line. A wrong password is asked again, whatever the server does about it;
-//! anything that asking again cannot help ends the dialogue, and the user goes on typing.
+//! Every refusal is said once. A wrong password is asked again, whatever the server does about it;
+//! anything that asking again cannot help ends the dialogue, and the user goes on typing. So does
+//! an empty line at any question.
 
 use whoelse_client::{Client, ConnectError, LoginError, Password, Probe, RegisterError};
 use whoelse_xmpp::BareJid;
@@ -11,6 +12,7 @@ use super::face::Face;
 use super::input::{Ask, Input, Typed};
 use super::said::Said;
 use super::{condition, render, text};
+use crate::commands;
 
 /// How the dialogue ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub enum Outcome {
     In,
     /// Not logged in; `login` begins again.
     Out,
+    /// Not logged in: a command was typed where a name was asked for, and is to be obeyed.
+    Command(String),
     /// The input has ended, in this way.
     End(Typed),
 }
@@ -30,8 +34,15 @@ pub struct Dialogue<'a> {
     pub face: &'a Face,
 }
 
-/// The input has ended in the middle of the dialogue.
-struct Ended(Typed);
+/// Why the dialogue goes no further.
+enum Stop {
+    /// An empty line.
+    Back,
+    /// A command in place of a name.
+    Command(String),
+    /// The input has ended.
+    Ended(Typed),
+}
 
 impl Dialogue<'_> {
     /// Asks for what is missing, and logs in.
@@ -39,11 +50,16 @@ impl Dialogue<'_> {
         match self.ask_all(name).await {
             Ok(true) => Outcome::In,
             Ok(false) => Outcome::Out,
-            Err(Ended(how)) => Outcome::End(how),
+            Err(Stop::Back) => {
+                self.fail("empty", "not logged in; `login` asks again".to_owned());
+                Outcome::Out
+            }
+            Err(Stop::Command(line)) => Outcome::Command(line),
+            Err(Stop::Ended(how)) => Outcome::End(how),
         }
     }
 
-    async fn ask_all(&mut self, name: Option<String>) -> Result<bool, Ended> {
+    async fn ask_all(&mut self, name: Option<String>) -> Result<bool, Stop> {
         let name = match name {
             Some(name) => name,
             None => self.ask_name().await?,
@@ -59,14 +75,12 @@ impl Dialogue<'_> {
             Ok(Probe::Free) => self.new_account(&name).await,
             Ok(Probe::Known | Probe::Closed) => self.known_account(&name).await,
             Err(RegisterError::Connect(fault @ ConnectError::Changed { .. })) => {
-                self.fail(
-                    condition::of_connect(&fault),
-                    format!(
-                        "{}. With your password the server can prove itself; nothing typed goes \
-                         back",
-                        render::connect_error(&fault)
-                    ),
-                );
+                self.fail(condition::of_connect(&fault), render::connect_error(&fault));
+                self.face.tell(&Said::Words(
+                    "Or type your password: it is not told to the server, which can prove by it \
+                     that it knows you; an empty line goes back"
+                        .to_owned(),
+                ));
                 self.changed_server(&name).await
             }
             Err(fault) => {
@@ -76,16 +90,16 @@ impl Dialogue<'_> {
         }
     }
 
-    async fn ask_name(&mut self) -> Result<String, Ended> {
-        loop {
-            let name = self.line(Ask::Line("Username: ")).await?;
-            if !name.trim().is_empty() {
-                return Ok(name.trim().to_owned());
-            }
+    /// A name, as long as it is not a command: whoever wants help, or out, is not called so.
+    async fn ask_name(&mut self) -> Result<String, Stop> {
+        let typed = self.line(Ask::Line("Username: ")).await?;
+        match commands::split(&typed) {
+            Some((name, _)) if commands::find(name).is_some() => Err(Stop::Command(typed)),
+            _ => Ok(typed.trim().to_owned()),
         }
     }
 
-    async fn known_account(&mut self, name: &str) -> Result<bool, Ended> {
+    async fn known_account(&mut self, name: &str) -> Result<bool, Stop> {
         loop {
             let typed = self.line(Ask::Secret("Password: ")).await?;
             let password = match Password::new(&typed) {
@@ -110,7 +124,7 @@ impl Dialogue<'_> {
 
     /// The warning stands. The password is not told to the server, but it can prove that it knows
     /// it; one try, because whoever else it is learns something from each.
-    async fn changed_server(&mut self, name: &str) -> Result<bool, Ended> {
+    async fn changed_server(&mut self, name: &str) -> Result<bool, Stop> {
         let typed = self.line(Ask::Secret("Password: ")).await?;
         let Ok(password) = Password::new(&typed) else { return Ok(false) };
         match self.client.login(name, password.clone()).await {
@@ -133,7 +147,7 @@ impl Dialogue<'_> {
         }
     }
 
-    async fn new_account(&mut self, name: &str) -> Result<bool, Ended> {
+    async fn new_account(&mut self, name: &str) -> Result<bool, Stop> {
         self.face.tell(&Said::Words(format!("{} is new here", text::line(name))));
         let password = loop {
             let first = self.line(Ask::Secret("New password: ")).await?;
@@ -157,7 +171,7 @@ impl Dialogue<'_> {
     }
 
     /// With a password that is known to be right.
-    async fn log_in(&mut self, name: &str, password: Password) -> Result<bool, Ended> {
+    async fn log_in(&mut self, name: &str, password: Password) -> Result<bool, Stop> {
         match self.client.login(name, password).await {
             Ok(_) => Ok(true),
             Err(why) => {
@@ -171,10 +185,11 @@ impl Dialogue<'_> {
         self.face.tell(&Said::Failed { command: Some("login"), id: None, condition, words });
     }
 
-    async fn line(&mut self, ask: Ask) -> Result<String, Ended> {
+    async fn line(&mut self, ask: Ask) -> Result<String, Stop> {
         match self.input.answer(ask).await {
+            Typed::Line(line) if line.trim().is_empty() => Err(Stop::Back),
             Typed::Line(line) => Ok(line),
-            ended => Err(Ended(ended)),
+            ended => Err(Stop::Ended(ended)),
         }
     }
 }

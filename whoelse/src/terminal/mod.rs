@@ -5,6 +5,7 @@
 //! in [`said`], how it is worded in [`render`] and how programs read it in [`json`]; where lines
 //! come from and go to, in [`input`] and [`screen`].
 
+mod certificate;
 pub mod condition;
 mod face;
 pub mod ids;
@@ -29,6 +30,7 @@ use whoelse_p2p::{PrivateChats, Told, ToldEvents};
 
 use crate::commands::{self, Answer, Obeyed, Seat};
 use crate::{admin, cli};
+use certificate::Reader;
 use face::Face;
 use ids::Ids;
 use input::{Input, Typed};
@@ -200,28 +202,24 @@ impl Terminal {
         if connected.is_ok() {
             self.face.tell(&Said::Connected { server });
         }
-        let ended = match (connected, self.given.password.clone()) {
+        let begun = match (connected, self.given.password.clone()) {
             // Nobody is there to be asked; a changed server may prove itself, and is still refused.
             (Ok(()), Some(password)) => {
-                self.log_in_given(password).await?;
-                None
+                self.log_in_given(password, Reader::Gone).await?;
+                Ok(None)
             }
-            (Err(why), Some(_)) => return Err(self.no_server(&why)),
-            // The dialogue warns about a change, and the server may prove itself.
-            (Ok(()) | Err(ConnectError::Changed { .. }), None) => {
-                let user = self.given.user.clone();
-                self.log_in(user).await
-            }
-            // Nothing is asked before the certificate is accepted; `trust` and `login` go on.
-            (Err(why @ ConnectError::Unknown { .. }), None) => {
-                self.fail(condition::of_connect(&why), render::connect_error(&why));
-                None
-            }
-            (Err(why), None) => return Err(self.no_server(&why)),
+            // The dialogue warns about a change, and the server may prove itself. Nothing is asked
+            // before an unknown certificate is accepted; `trust` goes on.
+            (
+                connected @ (Ok(())
+                | Err(ConnectError::Changed { .. } | ConnectError::Unknown { .. })),
+                None,
+            ) => self.ask(connected, self.given.user.clone()).await,
+            (Err(why), _) => return Err(self.no_server(&why)),
         };
-        let how = match ended {
-            Some(how) => how,
-            None => self.obey_lines().await,
+        let how = match begun {
+            Err(how) => how,
+            Ok(next) => self.obey_lines(next).await,
         };
         // What was typed before the end of the input is not lost with it.
         if how == Typed::End {
@@ -232,7 +230,7 @@ impl Terminal {
 
     /// Tells programs that there is no server; people read it where the program ends.
     fn no_server(&self, why: &ConnectError) -> String {
-        let words = render::connect_error(why);
+        let words = render::connect_error_for(why, Reader::Gone);
         if self.face.objects {
             self.fail(condition::of_connect(why), words.clone());
         }
@@ -257,13 +255,13 @@ impl Terminal {
     }
 
     /// Logs in with what the command line gave. No account is made: a wrong name is a mistake.
-    async fn log_in_given(&self, password: Password) -> Result<(), String> {
+    async fn log_in_given(&self, password: Password, reader: Reader) -> Result<(), String> {
         let name = self.given.user.as_deref().unwrap_or_default();
         match self.client.login(name, password).await {
             Ok(_) => Ok(()),
             Err(why) => {
-                let (condition, words) =
-                    (condition::of_login(&why), render::login_error(&why, name));
+                let condition = condition::of_login(&why);
+                let words = render::login_error_for(&why, name, reader);
                 if self.face.objects {
                     let words = words.clone();
                     self.face.tell(&Said::Failed {
@@ -278,18 +276,43 @@ impl Terminal {
         }
     }
 
-    /// Returns how the input ended, if it did.
-    async fn log_in(&mut self, name: Option<String>) -> Option<Typed> {
+    /// Connects, and asks for what is missing. Returns a command that was typed instead of a name,
+    /// or how the input ended.
+    async fn log_in(&mut self, name: Option<String>) -> Result<Option<String>, Typed> {
+        let connected = self.client.connect().await;
+        self.ask(connected, name).await
+    }
+
+    async fn ask(
+        &mut self,
+        connected: Result<(), ConnectError>,
+        name: Option<String>,
+    ) -> Result<Option<String>, Typed> {
+        match connected {
+            // The dialogue warns, and the server may prove itself.
+            Ok(()) | Err(ConnectError::Changed { .. }) => {}
+            Err(why) => {
+                let words = render::connect_error(&why);
+                let condition = condition::of_connect(&why);
+                self.face.tell(&Said::Failed {
+                    command: Some("login"),
+                    id: None,
+                    condition,
+                    words,
+                });
+                return Ok(None);
+            }
+        }
         let Terminal { client, input, face, .. } = self;
         match (Dialogue { client, input, face }).run(name).await {
-            Outcome::In | Outcome::Out => None,
-            Outcome::End(how) => Some(how),
+            Outcome::In | Outcome::Out => Ok(None),
+            Outcome::Command(line) => Ok(Some(line)),
+            Outcome::End(how) => Err(how),
         }
     }
 
     /// Obeys until the input ends, and returns how it did.
-    async fn obey_lines(&mut self) -> Typed {
-        let mut next = None;
+    async fn obey_lines(&mut self, mut next: Option<String>) -> Typed {
         loop {
             let typed = match next.take() {
                 Some(urgent) => Typed::Line(urgent),
@@ -306,28 +329,29 @@ impl Terminal {
                 Done::Ended(how) => return how,
             };
             self.face.tell(&Said::of(&obeyed));
-            match obeyed.outcome {
-                Ok(Answer::Login(name)) => {
-                    if let Some(ended) = self.log_in_again(name).await {
-                        return ended;
-                    }
-                }
+            let begun = match obeyed.outcome {
+                Ok(Answer::Login(name)) => self.log_in_again(name).await,
+                Ok(Answer::Trusted(_)) => self.log_in_again(self.given.user.clone()).await,
                 Ok(Answer::Quit) => return Typed::End,
-                _ => {}
+                _ => Ok(None),
+            };
+            match begun {
+                Ok(command) => next = command,
+                Err(how) => return how,
             }
         }
     }
 
     /// Whoever was given on the command line need not be asked; a refusal is only said.
-    async fn log_in_again(&mut self, name: Option<String>) -> Option<Typed> {
+    async fn log_in_again(&mut self, name: Option<String>) -> Result<Option<String>, Typed> {
         match self.given.password.clone() {
             Some(password) if name.is_none() || name == self.given.user => {
-                if let Err(words) = self.log_in_given(password).await
+                if let Err(words) = self.log_in_given(password, Reader::Typing).await
                     && !self.face.objects
                 {
                     self.face.tell(&Said::Words(words));
                 }
-                None
+                Ok(None)
             }
             _ => self.log_in(name).await,
         }

@@ -10,6 +10,7 @@ use whoelse_client::{
 };
 use whoelse_xmpp::BareJid;
 
+use super::certificate::{self, Reader};
 use super::said::Said;
 use super::{private, text};
 use crate::commands::Answer;
@@ -39,7 +40,7 @@ pub fn said(said: &Said<'_>, domain: &str) -> Vec<String> {
 fn answer(answer: &Answer, domain: &str) -> Vec<String> {
     match answer {
         Answer::Done | Answer::Login(_) | Answer::Quit => Vec::new(),
-        Answer::Words(words) => vec![words.clone()],
+        Answer::Words(words) | Answer::Trusted(words) => vec![words.clone()],
         Answer::People(people) => people.iter().map(|who| name(who, domain)).collect(),
         Answer::Contacts(contacts) if contacts.is_empty() => {
             vec!["you have no contacts; `add USER` asks somebody to be one".to_owned()]
@@ -206,6 +207,11 @@ pub fn ending(ending: &Ending) -> String {
 
 /// Why there is no connection.
 pub fn connect_error(why: &ConnectError) -> String {
+    connect_error_for(why, Reader::Typing)
+}
+
+/// The same for whoever reads it there.
+pub fn connect_error_for(why: &ConnectError, reader: Reader) -> String {
     match why {
         ConnectError::Refused { address } => {
             format!("no server answers at {}; start one with `whoelse server`", text::line(address))
@@ -224,18 +230,14 @@ pub fn connect_error(why: &ConnectError) -> String {
             "the server offers no encryption, so nothing was sent to it".to_owned()
         }
         ConnectError::Handshake(words) => format!("no encryption: {}", text::line(words)),
-        ConnectError::Server(words) => text::line(words),
+        ConnectError::Busy(words) | ConnectError::Server(words) => text::line(words),
         ConnectError::Ended => "the server closed the connection".to_owned(),
-        ConnectError::Unknown { fingerprint, fault } => format!(
-            "nobody vouches for the server's certificate ({}). If its SHA-256 fingerprint is \
-             what the server's owner says, type `trust {fingerprint}`",
-            text::line(fault)
-        ),
-        ConnectError::Changed { fingerprint, pinned } => format!(
-            "WARNING: the server's certificate has changed. This may be somebody else who \
-             listens. It was {pinned} and is now {fingerprint}. If the server's owner confirms \
-             the new one, type `trust {fingerprint}`"
-        ),
+        ConnectError::Unknown { fingerprint, fault } => {
+            certificate::unknown(*fingerprint, fault, reader)
+        }
+        ConnectError::Changed { fingerprint, pinned } => {
+            certificate::changed(*fingerprint, *pinned, reader)
+        }
         ConnectError::State(words) => {
             format!(
                 "cannot keep the server's certificate in mind: {} (--state-dir names another place)",
@@ -247,8 +249,13 @@ pub fn connect_error(why: &ConnectError) -> String {
 
 /// Why a login failed. `who` is the name as typed.
 pub fn login_error(why: &LoginError, who: &str) -> String {
+    login_error_for(why, who, Reader::Typing)
+}
+
+/// The same for whoever reads it there.
+pub fn login_error_for(why: &LoginError, who: &str, reader: Reader) -> String {
     match why {
-        LoginError::Connect(why) => connect_error(why),
+        LoginError::Connect(why) => connect_error_for(why, reader),
         LoginError::WrongPassword { text: words } => {
             words.as_deref().map_or_else(|| "wrong password".to_owned(), text::line)
         }
@@ -258,10 +265,8 @@ pub fn login_error(why: &LoginError, who: &str) -> String {
              server cannot prove over this connection that it knows your password; nothing was \
              sent"
             .to_owned(),
-        LoginError::NewPin { fingerprint } => format!(
-            "the server proved over this very connection that it knows your password. Its new \
-             certificate is {fingerprint}"
-        ),
+        LoginError::NewPin { fingerprint } => certificate::proved(*fingerprint),
+        LoginError::OnlyPlain { fingerprint } => certificate::only_plain(*fingerprint, reader),
         LoginError::NotAName => format!("'{}' is not a name", text::line(who)),
         LoginError::LoggedInAlready => "you are logged in already".to_owned(),
     }
@@ -285,7 +290,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::time::Duration;
-    use whoelse_client::Fingerprint;
     use whoelse_xmpp::{Condition, StanzaError};
 
     const HERE: &str = "a.example";
@@ -418,15 +422,5 @@ mod tests {
             connect_error(&why),
             "no server answers at localhost:5222; start one with `whoelse server`"
         );
-    }
-
-    #[test]
-    fn a_changed_certificate_is_a_warning_with_both_fingerprints() {
-        let (pinned, fingerprint) = (Fingerprint::of(b"old"), Fingerprint::of(b"new"));
-
-        let words = connect_error(&ConnectError::Changed { fingerprint, pinned });
-
-        assert!(words.starts_with("WARNING"));
-        assert!(words.contains(&pinned.to_string()) && words.contains(&fingerprint.to_string()));
     }
 }
