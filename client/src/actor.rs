@@ -15,13 +15,13 @@ use whoelse_stream::Password;
 use whoelse_stream::client::Resumption;
 use whoelse_xmpp::{BareJid, FullJid};
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Tries};
 use crate::client::{LoginError, NotSent};
 use crate::config::Config;
 use crate::connect::{ConnectError, Connector, IfChanged, Reached};
 use crate::ending::{self, Verdict};
 use crate::events::{Ending, Event};
-use crate::login::{Entered, Entry, Opened, enter};
+use crate::login::{Entered, Entry, Opened, Refused, enter};
 use crate::pins::Fingerprint;
 use crate::register::{Probe, RegisterError};
 use crate::request::{Request, RequestError};
@@ -35,6 +35,10 @@ const MAX_EVENTS: usize = 256;
 const MAX_BACKLOG: usize = 256 << 10;
 /// From a password to an open session. The server may probe a dead session for 5 s meanwhile.
 const LOGIN_WITHIN: Duration = Duration::from_secs(40);
+/// How often a server is tried that closes the connection before it can be used: 8 s in all.
+const CONNECTIONS: usize = 6;
+/// How often one that closes it when it is asked something. Each is a try at a password, perhaps.
+const QUESTIONS: usize = 3;
 /// How long a polite goodbye may take.
 pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// The same, when the server has said it first.
@@ -134,28 +138,38 @@ impl Actor {
                 }
             };
             match order {
-                Order::Connect(reply) => {
-                    let connected = self.connection(at_hand, IfChanged::Refuse).await;
-                    let _ = reply.send(connected.map(|_| ()));
+                Order::Connect(mut reply) => {
+                    let connecting =
+                        async { self.connection(at_hand, IfChanged::Refuse).await.map(|_| ()) };
+                    if let Some(connected) = while_awaited(&mut reply, connecting).await {
+                        let _ = reply.send(connected);
+                    }
                 }
                 Order::Trust(fingerprint, done) => {
                     self.connector.config.accepted = Some(fingerprint);
                     *at_hand = None;
                     let _ = done.send(());
                 }
-                Order::Probe(name, reply) => {
-                    let _ = reply.send(self.probe(at_hand, &name).await);
+                Order::Probe(name, mut reply) => {
+                    let probing = self.probe(at_hand, &name);
+                    if let Some(answer) = while_awaited(&mut reply, probing).await {
+                        let _ = reply.send(answer);
+                    }
                 }
-                Order::Register(name, password, reply) => {
-                    let _ = reply.send(self.register(at_hand, &name, password).await);
+                Order::Register(name, password, mut reply) => {
+                    let registering = self.register(at_hand, &name, password);
+                    if let Some(answer) = while_awaited(&mut reply, registering).await {
+                        let _ = reply.send(answer);
+                    }
                 }
-                Order::Login(name, password, reply) => {
+                Order::Login(name, password, mut reply) => {
                     let entry = Entry { name, password };
-                    match self.login(at_hand, &entry).await {
-                        Ok(fresh) => return Some((fresh, entry, reply)),
-                        Err(fault) => {
+                    match while_awaited(&mut reply, self.login(at_hand, &entry)).await {
+                        Some(Ok(fresh)) => return Some((fresh, entry, reply)),
+                        Some(Err(fault)) => {
                             let _ = reply.send(Err(fault));
                         }
+                        None => {}
                     }
                 }
                 Order::Logout(done) | Order::Settle(done) => {
@@ -191,32 +205,43 @@ impl Actor {
     ) -> Result<&'a mut Wire, ConnectError> {
         let wire = match at_hand.take() {
             Some(wire) if wire.untrusted().is_none() || if_changed == IfChanged::Prove => wire,
-            _ => self.connector.connect(if_changed, None).await?,
+            _ => self.connect(if_changed).await?,
         };
         Ok(at_hand.insert(wire))
     }
 
+    /// A new connection. A server that closes it at once is being restarted, or has too much to do:
+    /// it is tried again for a while.
+    async fn connect(&self, if_changed: IfChanged) -> Result<Wire, ConnectError> {
+        let mut tries = Tries::new(CONNECTIONS);
+        loop {
+            match self.connector.connect(if_changed, None).await {
+                Err(fault) => tries.after(fault).await?,
+                Ok(wire) => return Ok(wire),
+            }
+        }
+    }
+
     async fn probe(&self, at_hand: &mut Option<Wire>, name: &str) -> Result<Probe, RegisterError> {
-        // A connection at hand may have ended without our notice: once more, over a new one.
-        for last in [false, true] {
-            let fresh = at_hand.is_none();
+        let mut tries = Tries::new(QUESTIONS);
+        loop {
+            let is_old = at_hand.is_some();
             let wire = self
                 .connection(at_hand, IfChanged::Refuse)
                 .await
                 .map_err(RegisterError::Connect)?;
             let answer = timeout(LOGIN_WITHIN, wire.probe(name)).await;
             match answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended))) {
-                Err(RegisterError::Connect(ConnectError::Ended)) if !fresh && !last => {
-                    *at_hand = None;
-                }
                 Err(RegisterError::Connect(fault)) => {
                     *at_hand = None;
-                    return Err(RegisterError::Connect(fault));
+                    // One that was at hand may have ended without our notice.
+                    if !(is_old && fault.is_passing()) {
+                        tries.after(fault).await.map_err(RegisterError::Connect)?;
+                    }
                 }
                 answer => return answer,
             }
         }
-        Err(RegisterError::Connect(ConnectError::Ended))
     }
 
     async fn register(
@@ -236,8 +261,9 @@ impl Actor {
     }
 
     async fn login(&self, at_hand: &mut Option<Wire>, entry: &Entry) -> Result<Fresh, LoginError> {
-        let mut typed_long = at_hand.is_some();
+        let mut tries = Tries::new(QUESTIONS);
         loop {
+            let is_old = at_hand.is_some();
             self.connection(at_hand, IfChanged::Prove).await.map_err(LoginError::Connect)?;
             let Some(wire) = at_hand.take() else {
                 return Err(LoginError::Connect(ConnectError::Ended));
@@ -252,11 +278,11 @@ impl Actor {
                 Ok(Entered { opened: Opened::Resumed { .. }, .. }) => {
                     return Err(LoginError::Connect(ConnectError::Ended));
                 }
-                // It had ended while the user was typing: once more, over a new one.
-                Err(refused)
-                    if typed_long && refused.fault == LoginError::Connect(ConnectError::Ended) =>
-                {
-                    typed_long = false;
+                Err(Refused { fault: LoginError::Connect(fault), .. }) => {
+                    // One that was at hand may have ended while the user was typing.
+                    if !(is_old && fault.is_passing()) {
+                        tries.after(fault).await.map_err(LoginError::Connect)?;
+                    }
                 }
                 Err(refused) => {
                     *at_hand = refused.wire;
@@ -453,6 +479,17 @@ impl Actor {
                 },
             }
         }
+    }
+}
+
+/// Does something for somebody as long as they wait for it.
+async fn while_awaited<T, R>(
+    reply: &mut oneshot::Sender<R>,
+    doing: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        done = doing => Some(done),
+        () = reply.closed() => None,
     }
 }
 

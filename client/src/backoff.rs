@@ -6,6 +6,10 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
+use crate::connect::ConnectError;
+
 /// The longest waiting times before the first, second … try; the last one repeats.
 const STEPS: [u64; 8] = [200, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000];
 /// A connection that held this long has earned a quick first try.
@@ -34,9 +38,71 @@ impl Backoff {
     }
 }
 
+/// Tries to reach a server that closes the connection at once; so many and no more.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    left: usize,
+    backoff: Backoff,
+}
+
+impl Tries {
+    pub(crate) fn new(tries: usize) -> Tries {
+        Tries { left: tries, backoff: Backoff::default() }
+    }
+
+    /// Waits until the next try is due; if there is to be none, because it would come to nothing
+    /// or this was the last, gives the fault back.
+    pub(crate) async fn after(&mut self, fault: ConnectError) -> Result<(), ConnectError> {
+        sleep(self.wait_after(fault)?).await;
+        Ok(())
+    }
+
+    fn wait_after(&mut self, fault: ConnectError) -> Result<Duration, ConnectError> {
+        // Whoever was there a moment ago, and is not now, is being started again.
+        let was_there = self.backoff.tries > 0;
+        self.left = self.left.saturating_sub(1);
+        match fault.is_passing() || was_there && fault.is_temporary() {
+            true if self.left > 0 => Ok(self.backoff.next()),
+            _ => Err(fault),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_closes_is_tried_so_often_and_no_more() {
+        let mut tries = Tries::new(3);
+
+        let wait = tries.wait_after(ConnectError::Ended).unwrap_or_default();
+        assert!(wait >= Duration::from_millis(100));
+        let busy = ConnectError::Busy("the server has no room for more".to_owned());
+        let longer = tries.wait_after(busy).unwrap_or_default();
+        assert!(longer >= Duration::from_millis(250));
+        assert_eq!(tries.wait_after(ConnectError::Ended), Err(ConnectError::Ended));
+    }
+
+    #[test]
+    fn where_nobody_is_one_try_will_do_unless_somebody_was_there_a_moment_ago() {
+        let nobody = || ConnectError::Refused { address: "a.example:5222".to_owned() };
+        assert_eq!(Tries::new(3).wait_after(nobody()), Err(nobody()));
+
+        let mut restarting = Tries::new(3);
+        assert!(restarting.wait_after(ConnectError::Ended).is_ok());
+        assert!(restarting.wait_after(nobody()).is_ok());
+        assert_eq!(restarting.wait_after(nobody()), Err(nobody()));
+    }
+
+    #[test]
+    fn what_will_not_pass_is_not_tried_again() {
+        let mut tries = Tries::new(3);
+        assert!(tries.wait_after(ConnectError::Ended).is_ok());
+        assert!(tries.wait_after(ConnectError::NoEncryption).is_err());
+        let words = "the server does not know the domain asked for".to_owned();
+        assert!(Tries::new(3).wait_after(ConnectError::Server(words)).is_err());
+    }
 
     #[test]
     fn tries_come_at_once_at_first_and_then_further_apart() {

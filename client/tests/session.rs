@@ -94,6 +94,66 @@ async fn a_connection_that_ended_while_the_user_was_typing_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_closes_at_once_is_tried_again() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    let (client, _events) = world.client();
+    world.close_next(2);
+
+    client.connect().await.unwrap();
+
+    assert_eq!(world.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_has_too_much_to_do_is_tried_again_and_one_that_knows_us_not_is_not() {
+    let world = World::new().await;
+    let (client, _events) = world.client();
+    world.end_next(1, StreamError::new(StreamCondition::ResourceConstraint));
+
+    client.connect().await.unwrap();
+
+    world.break_connections().await;
+    until_gone().await;
+    let before = world.connections();
+    world.end_next(1, StreamError::new(StreamCondition::HostUnknown));
+    let refused = client.connect().await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Server(_)), "{refused:?}");
+    assert_eq!(world.connections(), before + 1);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_during_the_login_is_tried_again_a_few_times() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    let (client, _events) = world.client();
+    world.hang_up_on_next(2);
+    client.login("alice", password("secret")).await.unwrap();
+    client.logout().await;
+
+    world.hang_up_on_next(u32::MAX);
+    let before = world.connections();
+    let refused = client.login("alice", password("secret")).await.unwrap_err();
+
+    assert_eq!(refused, LoginError::Connect(ConnectError::Ended));
+    assert_eq!(world.connections(), before + 3);
+}
+
+#[tokio::test]
+async fn who_does_not_wait_any_more_is_not_tried_for() {
+    let world = World::new().await;
+    let (client, _events) = world.client();
+    world.close_next(1);
+
+    let waiting = tokio::time::timeout(Duration::from_millis(1), client.connect()).await;
+
+    assert!(waiting.is_err());
+    // The next one is not kept waiting for the tries of the last.
+    client.connect().await.unwrap();
+    assert!(world.connections() <= 2);
+}
+
+#[tokio::test]
 async fn nothing_can_be_sent_before_the_login() {
     let world = World::new().await;
     let (client, _events) = world.client();
