@@ -70,8 +70,15 @@ fn two_talk_past_the_server_until_one_stops() {
     }
     bob.say("private alice * carol logged in\u{202e}");
     alice.expect("[private] bob: * carol logged in\\u{202e}");
-    alice.say("stopprivate bob");
-    alice.expect("* the private chat with bob is closed");
+    alice.say("stopprivate bob\nprivate bob too late\nstopprivate bob");
+    let mut told = [alice.lines.next(), alice.lines.next(), alice.lines.next()];
+    told.sort();
+    let closing = [
+        "* the private chat with bob is closed",
+        "the private chat with bob is being closed already",
+        "there is no private chat with bob",
+    ];
+    assert_eq!(told, closing, "each has its answer");
     bob.expect("* alice has closed the private chat");
     for client in [&mut alice, &mut bob] {
         client.hears_nothing();

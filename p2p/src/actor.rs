@@ -318,8 +318,18 @@ impl Actor {
         if self.close_with(whom, Closing::ByMe) {
             return Ok(Stopped::Closed);
         }
-        let account = self.account.as_mut().ok_or(Refused::NoneOpen)?;
-        account.introductions.withdraw(whom).map(|()| Stopped::TookBack)
+        let withdrawn = match self.account.as_mut() {
+            Some(account) => account.introductions.withdraw(whom),
+            None => Err(Refused::NoneOpen),
+        };
+        match withdrawn {
+            Ok(()) => Ok(Stopped::TookBack),
+            // Its end is still to be told.
+            Err(_) if self.chats.values().any(|it| it.open && it.whom == *whom) => {
+                Err(Refused::Closing)
+            }
+            Err(why) => Err(why),
+        }
     }
 
     fn fingerprints(&self, whom: &BareJid) -> Result<Vec<Fingerprint>, Refused> {
@@ -709,17 +719,18 @@ impl Actor {
 
     // ---- steps ----
 
+    /// The line with somebody on which something can be said.
     fn open_with(&self, whom: &BareJid) -> Option<&Chat> {
-        let newest = self.chats.iter().filter(|(_, it)| it.open && it.whom == *whom);
+        let newest = self.chats.iter().filter(|(_, it)| it.is_open_for_me() && it.whom == *whom);
         newest.max_by_key(|(id, _)| **id).map(|(_, chat)| chat)
     }
 
-    /// Closes the lines with somebody. Returns whether there were any.
+    /// Closes the lines with somebody. Returns whether there were any that were not ending already.
     fn close_with(&mut self, whom: &BareJid, why: Closing) -> bool {
         let mut any = false;
         for chat in self.chats.values().filter(|it| it.whom == *whom) {
+            any |= chat.is_open_for_me();
             chat.close(why);
-            any |= chat.open;
         }
         any
     }
@@ -741,6 +752,11 @@ impl Actor {
 }
 
 impl Chat {
+    /// Whether it is open, and nothing has been said to end it.
+    fn is_open_for_me(&self) -> bool {
+        self.open && self.end.borrow().is_none()
+    }
+
     /// It is to end. What was wished before is still said; the first reason counts.
     fn close(&self, why: Closing) {
         self.end.send_if_modified(|end| end.is_none() && end.replace(why).is_none());

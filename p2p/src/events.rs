@@ -210,6 +210,8 @@ pub enum Refused {
     NoRequest,
     /// There is no line.
     NoneOpen,
+    /// The line is ending already.
+    Closing,
     /// So much of mine is unconfirmed that no more is taken.
     TooMany,
     /// Nothing is known of their devices.

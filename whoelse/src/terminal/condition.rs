@@ -29,6 +29,7 @@ pub fn of_private(why: &Refused) -> &'static str {
         Refused::CannotDoIt => "cannot-do-it",
         Refused::NoRequest => "no-request",
         Refused::NoneOpen => "none-open",
+        Refused::Closing => "closing",
         Refused::TooMany => "too-many-waiting",
         Refused::NoDevice => "no-device",
         Refused::NothingToTrust => "nothing-to-trust",

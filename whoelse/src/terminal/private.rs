@@ -166,6 +166,7 @@ pub fn refused(why: &Refused, name: &str) -> String {
         Refused::CannotDoIt => format!("{name}'s client cannot have private chats"),
         Refused::NoRequest => format!("{name} does not ask for a private chat"),
         Refused::NoneOpen => format!("there is no private chat with {name}"),
+        Refused::Closing => format!("the private chat with {name} is being closed already"),
         Refused::TooMany => {
             format!("not sent: too many private messages to {name} are unconfirmed")
         }
