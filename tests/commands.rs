@@ -40,6 +40,8 @@ fn a_message_arrives_at_once_spaces_kept() {
     alice.expect("bob: grüße, 你好, 👍🏽 <&'\">");
     bob.say("message Alice names have no case");
     alice.expect("bob: names have no case");
+    bob.say("\tmessage\talice\ttabs are blanks");
+    alice.expect("bob: tabs are blanks");
 }
 
 #[test]
@@ -267,9 +269,8 @@ fn a_blocked_user_cannot_reach_or_see_the_one_who_blocked() {
     bob.says("message alice hi", "alice has blocked you");
     bob.says("broadcast hi", "your broadcast did not reach everyone");
     bob.hears_nothing();
-    bob.say("whoelse");
-    bob.hears_nothing();
-    bob.say("whoelsesince 1000");
+    bob.says("whoelse", "nobody else is online");
+    bob.says("whoelsesince 1000", "nobody else was online in that time");
     bob.hears_nothing();
     alice.says("blocked", "bob");
     alice.meanwhile();
@@ -279,7 +280,7 @@ fn a_blocked_user_cannot_reach_or_see_the_one_who_blocked() {
     bob.say("message alice hi again");
     alice.wait("bob: hi again");
     bob.says("whoelse", "alice");
-    alice.say("blocked");
+    alice.says("blocked", "you have blocked nobody");
     alice.hears_nothing();
 }
 
@@ -389,12 +390,12 @@ fn logout_ends_the_session_and_login_begins_another() {
 fn the_program_ends_with_quit_with_its_input_and_with_ctrl_c_and_others_are_told() {
     let server = Server::of(&["alice", "bob"]);
     let mut alice = server.online("alice");
-    for way in ["quit", "end of input", "Ctrl-C", "SIGTERM"] {
+    for way in ["quit", "exit", "/quit", "end of input", "Ctrl-C", "SIGTERM"] {
         let mut bob = server.online("bob");
         alice.expect("* bob logged in");
 
         match way {
-            "quit" => bob.say("quit"),
+            "quit" | "exit" | "/quit" => bob.say(way),
             "Ctrl-C" => common::signal(&bob.child, Signal::INT),
             "SIGTERM" => common::signal(&bob.child, Signal::TERM),
             _ => assert_eq!(bob.end().code(), Some(0)),
@@ -435,7 +436,12 @@ fn nothing_typed_ends_the_program() {
     let mut alice = server.online("alice");
 
     alice.says("nonsense", "unknown command 'nonsense'; `help` lists them all");
-    alice.says("MESSAGE bob hi", "unknown command 'MESSAGE'; `help` lists them all");
+    alice.says("MESSAGE bob hi", "unknown command 'MESSAGE'; did you mean `message`?");
+    alice.says("mesage bob hi", "unknown command 'mesage'; did you mean `message`?");
+    alice.says("qiut", "unknown command 'qiut'; did you mean `quit`?");
+    alice.says("/block", "usage: block USER");
+    let long = format!("unknown command '{}…'; `help` lists them all", "x".repeat(32));
+    alice.says(&"x".repeat(1 << 20), &long);
     alice.says("\u{1b}[2J", "unknown command '\\u{1b}[2J'; `help` lists them all");
     alice.say("");
     alice.say("   ");
@@ -472,6 +478,10 @@ fn help_explains_every_command() {
     }
     alice.say("help block");
     assert!(alice.lines.next().starts_with("block USER"));
+    for like_elsewhere in ["/help", "?", "/?", "\thelp\t"] {
+        alice.say(like_elsewhere);
+        assert_eq!(alice.meanwhile(), help, "{like_elsewhere}");
+    }
     alice.says("help nonsense", "unknown command 'nonsense'; `help` lists them all");
     alice.says("help block me", "usage: help [COMMAND]");
 }
@@ -527,7 +537,7 @@ fn text_from_others_cannot_act_on_the_terminal() {
 
     bob.expect("alice: one");
     bob.expect("    * carol logged in");
-    bob.expect("    > \\u{9b}31m\\u{202e}turned\\u{2066}\\u{7f}\\u{9}tab");
+    bob.expect("    > \\u{9b}31m\\u{202e}turned\\u{2066}\\u{7f}    tab");
     // Nor can an error in somebody else's words.
     bob.say("message alice hello");
     let hello = mallory.stanza(|it| it.has("body", whoelse_xmpp::ns::CLIENT)).unwrap();

@@ -16,6 +16,8 @@ pub enum Reach {
     Everyone,
     /// Some did not get it; the server does not say who.
     NotEveryone,
+    /// There was nobody whom it could reach.
+    Nobody,
 }
 
 /// Everyone else online that I may see, sorted.
@@ -90,12 +92,18 @@ pub fn accounts(answer: &Stanza) -> Result<Vec<BareJid>, RequestError> {
     Ok(accounts)
 }
 
-/// Reads out of an answer to `broadcast` whom it reached: a note of type `warn` says "not all".
+/// Reads out of an answer to `broadcast` whom it reached: a note of type `warn` says "not all", one
+/// of type `info` "nobody".
 pub fn reach(answer: &Stanza) -> Result<Reach, RequestError> {
     let command = completed(answer)?;
-    let warned =
-        nested::each(&command, "note").any(|note| note.attr("type").as_deref() == Some("warn"));
-    Ok(if warned { Reach::NotEveryone } else { Reach::Everyone })
+    let noted = |type_: &str| {
+        nested::each(&command, "note").any(|note| note.attr("type").as_deref() == Some(type_))
+    };
+    Ok(match (noted("warn"), noted("info")) {
+        (true, _) => Reach::NotEveryone,
+        (false, true) => Reach::Nobody,
+        (false, false) => Reach::Everyone,
+    })
 }
 
 #[cfg(test)]
@@ -160,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_says_that_a_broadcast_did_not_reach_everyone() {
+    fn a_note_says_that_a_broadcast_did_not_reach_everyone_or_anyone() {
         let of = |note: &str| reach(&answer(&format!("status='completed'>{note}"))).unwrap();
 
         assert_eq!(of(""), Reach::Everyone);
-        assert_eq!(of("<note type='info'>sent</note>"), Reach::Everyone);
+        assert_eq!(of("<note type='info'>nobody</note>"), Reach::Nobody);
         assert_eq!(of("<note type='warn'>not all</note>"), Reach::NotEveryone);
     }
 }

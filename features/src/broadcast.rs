@@ -13,7 +13,8 @@ const MOST: usize = 10_000;
 pub const FEATURE: Feature =
     Feature { name: "broadcast", xeps: &[], disco: &[], wire: |w| w.command(&COMMAND) };
 
-/// docs/protocol.md: asks for `text`; warns when it did not reach everyone, but not whom.
+/// docs/protocol.md: asks for `text`; warns when it did not reach everyone, but not whom, and says
+/// when there was nobody.
 pub const COMMAND: Command = Command {
     node: "urn:whoelse:commands:0#broadcast",
     name: "Say something to everyone online",
@@ -46,7 +47,7 @@ async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         .child(Element::new("body").text(&text))
         .child(Element::new("broadcast").xmlns(ns::WHOELSE_BROADCAST))
         .outgoing(Class::Message);
-    let mut missed = false;
+    let (mut missed, mut alone) = (false, true);
     for other in cx.node.online() {
         if other.id == cx.account.id {
             continue;
@@ -57,11 +58,13 @@ async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         if !cx.node.wiring.shows(&other, &cx.account) {
             missed = true;
         } else if cx.node.wiring.shows(&cx.account, &other) {
+            alone = false;
             other.push_to_available(&message);
         }
     }
-    Ok(match missed {
-        false => CommandDone::default(),
-        true => CommandDone::warn("your broadcast did not reach everyone"),
+    Ok(match (missed, alone) {
+        (true, _) => CommandDone::warn("your broadcast did not reach everyone"),
+        (false, true) => CommandDone::info("nobody else is online"),
+        (false, false) => CommandDone::default(),
     })
 }

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use strsim::osa_distance;
 use whoelse_core::settings::{
     Broadcast, Contacts, Limits, Registration, Relaying, Sessions, Settings, ShortPasswords,
 };
@@ -401,7 +402,7 @@ fn unknown_key(message: &str) -> Option<(&str, Option<&str>)> {
     let mut quoted = message.strip_prefix("unknown field `")?.split('`');
     let key = quoted.next()?;
     // "…`, expected one of `a`, `b`": every second part is a name.
-    let near = quoted.skip(1).step_by(2).map(|known| (distance(key, known), known)).min();
+    let near = quoted.skip(1).step_by(2).map(|known| (osa_distance(key, known), known)).min();
     Some((key, near.filter(|(distance, _)| *distance <= 3).map(|(_, known)| known)))
 }
 
@@ -411,24 +412,4 @@ pub(super) fn known_keys(table: &str) -> Vec<String> {
     let error = toml::from_str::<File>(&format!("{table}\nno_such_key = 1"));
     let message = error.err().map(|error| error.message().to_owned()).unwrap_or_default();
     message.split('`').skip(3).step_by(2).map(str::to_owned).collect()
-}
-
-/// The edit distance of Levenshtein: letters put in, left out or changed.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (place, to) in row.iter_mut().skip(1).zip(&b) {
-            let changed = diagonal + usize::from(from != *to);
-            diagonal = *place;
-            left = changed.min(left + 1).min(*place + 1);
-            *place = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }

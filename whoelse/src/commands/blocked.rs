@@ -15,5 +15,5 @@ pub const COMMAND: Command = Command {
 async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     let list = blocking::list(seat.client).await.map_err(|why| Fault::of(why, None))?;
-    Ok(Answer::People(list))
+    Ok(Answer::People { people: list, if_none: "you have blocked nobody" })
 }

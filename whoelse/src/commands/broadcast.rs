@@ -26,6 +26,7 @@ pub async fn send(seat: &Seat<'_>, text: &str) -> Result<Answer, Fault> {
         Ok(Reach::NotEveryone) => {
             Ok(Answer::Words("your broadcast did not reach everyone".to_owned()))
         }
+        Ok(Reach::Nobody) => Ok(Answer::Words("nobody else is online".to_owned())),
         Err(why) => Err(Fault::of(why, None)),
     }
 }

@@ -35,13 +35,15 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
 
+use strsim::osa_distance;
 use whoelse_client::roster::{Contact, Word};
 use whoelse_client::{Client, Message, NotSent, RequestError};
 use whoelse_p2p::{Fingerprint, PrivateChats, Refused};
 use whoelse_xmpp::{BareJid, FullJid};
 
+use crate::terminal::fold::quoted;
 use crate::terminal::ids::Ids;
-use crate::terminal::{condition, private as words, render, text};
+use crate::terminal::{condition, private as words, render};
 
 pub use object::obey_object;
 
@@ -76,6 +78,12 @@ pub const ALL: &[Command] = &[
     help::COMMAND,
     quit::COMMAND,
 ];
+
+/// What people type who are used to other programs.
+const ALSO: &[(&str, &str)] = &[("?", "help"), ("exit", "quit")];
+
+/// The longest word that is taken for a command with a slip in it, in bytes.
+const MOST_MISTYPED: usize = 32;
 
 /// One command.
 pub struct Command {
@@ -114,7 +122,12 @@ pub enum Answer {
     /// It is done; this is to be said. The words are safe for a terminal.
     Words(String),
     /// People, in order.
-    People(Vec<BareJid>),
+    People {
+        /// Who.
+        people: Vec<BareJid>,
+        /// What is said if there are none.
+        if_none: &'static str,
+    },
     /// My contacts.
     Contacts(Vec<Contact>),
     /// Messages with somebody, oldest first.
@@ -218,7 +231,7 @@ impl Seat<'_> {
     /// Why a private chat did not do what it was asked to. To a stranger first things come first.
     pub fn private_fault(&self, why: &Refused, whom: &BareJid) -> Fault {
         match self.client.me() {
-            None if *why != Refused::TooMany => Fault::not_logged_in(),
+            None if !matches!(why, Refused::TooMany | Refused::Closing) => Fault::not_logged_in(),
             _ => Fault::of_private(why, &self.name(whom)),
         }
     }
@@ -237,7 +250,7 @@ pub fn address(typed: &str, domain: &str) -> Result<BareJid, Fault> {
     };
     match parsed {
         Ok(jid) if jid.local().is_some() => Ok(jid),
-        _ => Err(Fault::say("bad-name", format!("'{}' is not a name", text::line(typed)))),
+        _ => Err(Fault::say("bad-name", format!("{} is not a name", quoted(typed)))),
     }
 }
 
@@ -278,8 +291,14 @@ impl Fault {
     }
 
     fn unknown_command(name: &str) -> Fault {
-        let words = format!("unknown command '{}'; `help` lists them all", text::line(name));
-        Fault::say("unknown-command", words)
+        let typed = quoted(name);
+        Fault::say(
+            "unknown-command",
+            match nearest(name) {
+                Some(near) => format!("unknown command {typed}; did you mean `{near}`?"),
+                None => format!("unknown command {typed}; `help` lists them all"),
+            },
+        )
     }
 }
 
@@ -321,9 +340,28 @@ pub fn split(line: &str) -> Option<(&str, Args<'_>)> {
     args.optional_word().map(|name| (name, args))
 }
 
-/// The command of that name.
-pub fn find(name: &str) -> Option<&'static Command> {
+/// The command of that name, or that other programs call so; a slash may stand before it, as
+/// theirs has.
+pub fn find(typed: &str) -> Option<&'static Command> {
+    let typed = typed.strip_prefix('/').unwrap_or(typed);
+    let name = ALSO.iter().find(|(also, _)| *also == typed).map_or(typed, |(_, name)| name);
     ALL.iter().find(|command| command.name == name)
+}
+
+/// The command that was probably meant: one that begins so, or is a slip or two away.
+fn nearest(typed: &str) -> Option<&'static str> {
+    if typed.len() > MOST_MISTYPED {
+        return None;
+    }
+    let typed = typed.trim_start_matches('/').to_lowercase();
+    let length = typed.chars().count();
+    let slips = |name: &str| match length >= 2 && name.starts_with(&typed) {
+        true => usize::from(name.len() > typed.len()),
+        false => osa_distance(&typed, name),
+    };
+    let all = ALL.iter().map(|command| (slips(command.name), command.name));
+    let (slips, name) = all.min_by_key(|(slips, _)| *slips)?;
+    (slips <= length / 3).then_some(name)
 }
 
 /// Does what a line says; an empty line says nothing.

@@ -15,5 +15,5 @@ pub const COMMAND: Command = Command {
 async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     let accounts = commands::whoelse(seat.client).await.map_err(|why| Fault::of(why, None))?;
-    Ok(Answer::People(accounts))
+    Ok(Answer::People { people: accounts, if_none: "nobody else is online" })
 }

@@ -20,7 +20,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     let accounts =
         commands::whoelse_since(seat.client, seconds).await.map_err(|why| Fault::of(why, None))?;
-    Ok(Answer::People(accounts))
+    Ok(Answer::People { people: accounts, if_none: "nobody else was online in that time" })
 }
 
 fn seconds(typed: &str) -> Result<u64, Fault> {

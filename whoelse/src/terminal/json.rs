@@ -258,7 +258,7 @@ fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) 
         Answer::Words(words) | Answer::Trusted(words) => {
             Given { text: Some(words.clone()), ..given }
         }
-        Answer::People(people) => {
+        Answer::People { people, .. } => {
             Given { users: Some(people.iter().map(|who| name(who, domain)).collect()), ..given }
         }
         Answer::Contacts(contacts) => Given {

@@ -8,6 +8,7 @@
 mod certificate;
 pub mod condition;
 mod face;
+pub mod fold;
 pub mod ids;
 mod input;
 mod json;
@@ -395,7 +396,8 @@ enum Done {
 
 /// Whether a line leads out of whatever is going on.
 fn is_urgent(line: &str) -> bool {
-    matches!(commands::split(line), Some(("quit" | "logout", _)))
+    let command = commands::split(line).and_then(|(name, _)| commands::find(name));
+    command.is_some_and(|command| matches!(command.name, "quit" | "logout"))
 }
 
 /// Ctrl-C outside the editor, or the system's wish that the program ends.

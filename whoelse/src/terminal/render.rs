@@ -11,6 +11,7 @@ use whoelse_client::{
 use whoelse_xmpp::BareJid;
 
 use super::certificate::{self, Reader};
+use super::fold::{quoted, width};
 use super::said::Said;
 use super::{private, text};
 use crate::commands::Answer;
@@ -41,15 +42,19 @@ fn answer(answer: &Answer, domain: &str) -> Vec<String> {
     match answer {
         Answer::Done | Answer::Login(_) | Answer::Quit => Vec::new(),
         Answer::Words(words) | Answer::Trusted(words) => vec![words.clone()],
-        Answer::People(people) => people.iter().map(|who| name(who, domain)).collect(),
+        Answer::People { people, if_none } if people.is_empty() => {
+            vec![(*if_none).to_owned()]
+        }
+        Answer::People { people, .. } => people.iter().map(|who| name(who, domain)).collect(),
         Answer::Contacts(contacts) if contacts.is_empty() => {
             vec!["you have no contacts; `add USER` asks somebody to be one".to_owned()]
         }
         Answer::Contacts(contacts) => {
             let names: Vec<_> = contacts.iter().map(|one| called(one, domain)).collect();
-            let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+            let widest = names.iter().map(|name| width(name)).max().unwrap_or_default();
             let line = |(name, one): (&String, &Contact)| {
-                format!("{name:width$}  {}", standing(one, domain))
+                let blanks = " ".repeat(widest - width(name));
+                format!("{name}{blanks}  {}", standing(one, domain))
             };
             names.iter().zip(contacts).map(line).collect()
         }
@@ -267,7 +272,7 @@ pub fn login_error_for(why: &LoginError, who: &str, reader: Reader) -> String {
             .to_owned(),
         LoginError::NewPin { fingerprint } => certificate::proved(*fingerprint),
         LoginError::OnlyPlain { fingerprint } => certificate::only_plain(*fingerprint, reader),
-        LoginError::NotAName => format!("'{}' is not a name", text::line(who)),
+        LoginError::NotAName => format!("{} is not a name", quoted(who)),
         LoginError::LoggedInAlready => "you are logged in already".to_owned(),
     }
 }
@@ -278,7 +283,7 @@ pub fn register_error(why: &RegisterError, who: &str) -> String {
         RegisterError::Connect(why) => connect_error(why),
         RegisterError::Taken => format!("there is a user {} already", text::line(who)),
         RegisterError::Refused(words) => text::line(words),
-        RegisterError::NotAName => format!("'{}' is not a name", text::line(who)),
+        RegisterError::NotAName => format!("{} is not a name", quoted(who)),
         RegisterError::Untrusted => {
             "no account is made over a certificate that is not trusted".to_owned()
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustyline::ExternalPrinter;
 use tokio::sync::Notify;
 
-use super::text;
+use super::fold::{Page, fold};
 
 /// A place for lines, shared by everybody who has something to say.
 #[derive(Clone)]
@@ -58,13 +58,8 @@ impl Screen {
                 }
             }
             Out::Terminal(printer) => {
-                let _ = printer.print(text::fold(line, columns()) + "\n");
+                let _ = printer.print(fold(line, Page::now()) + "\n");
             }
         }
     }
-}
-
-/// The width of the terminal; zero if it does not say.
-fn columns() -> usize {
-    rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col))
 }

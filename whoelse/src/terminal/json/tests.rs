@@ -88,7 +88,10 @@ fn samples() -> Vec<String> {
         event(Event::Acknowledged { id: id.clone(), to: to.clone() }),
         event(Event::NotDelivered { id: id.clone(), to: to.clone(), why: Refusal::BlockedYou }),
         event(Event::Unconfirmed { id, to }),
-        obeyed("whoelse", Ok(Answer::People(vec![bob()]))),
+        obeyed(
+            "whoelse",
+            Ok(Answer::People { people: vec![bob()], if_none: "nobody else is online" }),
+        ),
         obeyed("contacts", Ok(Answer::Contacts(vec![contact]))),
         obeyed("history", Ok(Answer::Messages { with: bob(), messages: vec![kept] })),
         obeyed(

@@ -1,0 +1,319 @@
+//! How wide a text is, and where it is broken: between words, before the terminal would break it
+//! anywhere (security.md, row 46: the second half of a long message could look like a notice).
+//!
+//! Widths are never too small: where terminals differ, the widest is taken. What somebody reads as
+//! one character (UAX 29) stays together.
+
+use std::env;
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// What stands before every further line of a text.
+pub const INDENT: &str = "    ";
+
+/// Longest word of what was typed that is shown again, in columns; a sentence with it fits into 80.
+const QUOTED: usize = 32;
+/// From here on it is pictures, of which some terminals do not draw several as one.
+const PICTURES: char = '\u{1f000}';
+/// What does not begin a line of Chinese or Japanese.
+const NOT_FIRST: &str =
+    "、。，．：；！？）］｝〉》」』】〕ー…‥々ゝゞァィゥェォッャュョぁぃぅぇぉっゃゅょ";
+
+/// What lines are fitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Columns; with too few of them nothing is broken.
+    pub columns: usize,
+    /// Greek, Cyrillic and others take two columns, as on terminals made for Chinese or Japanese.
+    pub wide: bool,
+}
+
+impl Page {
+    /// Of the terminal at the standard output, as wide as it is now.
+    pub fn now() -> Page {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout());
+        let columns = size.map_or(0, |size| usize::from(size.ws_col));
+        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let language = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+        let language = language.unwrap_or_default();
+        let wide = ["ja", "ko", "zh"].iter().any(|it| language.starts_with(it));
+        Page { columns, wide }
+    }
+
+    /// Columns that a text takes on one line.
+    pub fn width(self, text: &str) -> usize {
+        text.graphemes(true).map(|cluster| self.of_cluster(cluster)).sum()
+    }
+
+    /// A terminal that does not know that several parts are one picture draws the parts.
+    fn of_cluster(self, cluster: &str) -> usize {
+        let parts: usize = cluster.chars().map(|c| self.of_char(c)).sum();
+        parts.max(cluster.width()).max(1)
+    }
+
+    fn of_char(self, c: char) -> usize {
+        match c {
+            PICTURES.. => 2,
+            c => match c.width().unwrap_or(1) {
+                1 if self.wide && !c.is_ascii() => 2,
+                width => width,
+            },
+        }
+    }
+}
+
+/// Columns that a text takes on most terminals.
+pub fn width(text: &str) -> usize {
+    Page { columns: 0, wide: false }.width(text)
+}
+
+/// What somebody typed, in quotes: safe, and cut so that a sentence with it fits on a line.
+pub fn quoted(typed: &str) -> String {
+    let safe = super::text::line(typed);
+    let page = Page { columns: QUOTED, wide: true };
+    let mut room = QUOTED;
+    let fits = |cluster: &&str| {
+        let width = page.of_cluster(cluster);
+        let fits = width <= room;
+        room = room.saturating_sub(width);
+        fits
+    };
+    let shown: String = safe.graphemes(true).take_while(fits).collect();
+    let more = if shown.len() < safe.len() { "…" } else { "" };
+    format!("'{shown}{more}'")
+}
+
+/// Breaks lines that are wider than the page, between words where there are any, and indents what
+/// is carried over. The text is safe already; lines that fit are left as they are.
+pub fn fold(text: &str, page: Page) -> String {
+    let mut folded = String::with_capacity(text.len());
+    let mut from = 0;
+    for Cut { gone, then } in cuts(text, page) {
+        folded.push_str(text.get(from..gone.start).unwrap_or_default());
+        folded.push_str(then);
+        from = gone.end;
+    }
+    folded.push_str(text.get(from..).unwrap_or_default());
+    folded
+}
+
+/// Where a text is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Blanks that are left out, if any stood there.
+    pub gone: Range<usize>,
+    /// What stands there instead.
+    pub then: &'static str,
+}
+
+/// What is carried over begins a line, indented.
+const CARRIED: &str = "\n    ";
+
+/// Where a text of one or several lines is broken, in order.
+pub fn cuts(text: &str, page: Page) -> Vec<Cut> {
+    let mut folding = Folding { page, at: 0, cuts: Vec::new() };
+    if page.columns >= 2 * INDENT.len() {
+        let mut from = 0;
+        for line in text.split_inclusive('\n') {
+            folding.line(line.strip_suffix('\n').unwrap_or(line), from);
+            from += line.len();
+        }
+    }
+    folding.cuts
+}
+
+struct Folding {
+    page: Page,
+    /// The column where the next character goes.
+    at: usize,
+    cuts: Vec<Cut>,
+}
+
+impl Folding {
+    /// One line, which begins at this byte of the text.
+    fn line(&mut self, line: &str, from: usize) {
+        self.at = 0;
+        let mut rest = line;
+        while !rest.is_empty() {
+            let begin = from + line.len() - rest.len();
+            let after_blanks = rest.trim_start_matches(' ');
+            let blanks = rest.len() - after_blanks.len();
+            let word = &after_blanks[..self.word(after_blanks)];
+            self.place(begin..begin + blanks, word);
+            rest = &after_blanks[word.len()..];
+        }
+    }
+
+    /// The length of the word at the beginning: to the next blank, or to a place where Chinese or
+    /// Japanese may be broken.
+    fn word(&self, text: &str) -> usize {
+        let mut before: Option<&str> = None;
+        for (at, cluster) in text.grapheme_indices(true) {
+            let is_free = |it: &str| it.chars().next().is_some_and(is_ideographic);
+            if cluster == " "
+                || before.is_some_and(|before| is_free(before) || is_free(cluster))
+                    && !NOT_FIRST.contains(cluster)
+            {
+                return at;
+            }
+            before = Some(cluster);
+        }
+        text.len()
+    }
+
+    /// Puts blanks and a word behind them where they fit.
+    fn place(&mut self, blanks: Range<usize>, word: &str) {
+        let (columns, wide) = (self.page.columns, self.page.width(word));
+        let (begin, gap, carried) = (blanks.end, blanks.len(), INDENT.len());
+        let fits = self.at + gap + wide <= columns;
+        // A word that fits nowhere goes on where it stands.
+        if fits || carried + wide > columns && self.at + gap < columns {
+            self.at += gap;
+            return self.split(word, begin);
+        }
+        let then = match word.is_empty() {
+            true => "",
+            false if self.at == 0 => INDENT,
+            false => CARRIED,
+        };
+        self.cuts.push(Cut { gone: blanks, then });
+        self.at = carried;
+        self.split(word, begin);
+    }
+
+    /// Puts a word where the line stands, and goes on in the next one where it is too long.
+    fn split(&mut self, word: &str, begin: usize) {
+        for (at, cluster) in word.grapheme_indices(true) {
+            let width = self.page.of_cluster(cluster);
+            if INDENT.len() + width <= self.page.columns {
+                self.put(begin + at, width);
+                continue;
+            }
+            for (within, c) in cluster.char_indices() {
+                self.put(begin + at + within, self.page.of_char(c).max(1));
+            }
+        }
+    }
+
+    fn put(&mut self, place: usize, width: usize) {
+        if self.at + width > self.page.columns {
+            self.cuts.push(Cut { gone: place..place, then: CARRIED });
+            self.at = INDENT.len();
+        }
+        self.at += width;
+    }
+}
+
+/// Between two of them a line may be broken.
+fn is_ideographic(c: char) -> bool {
+    ('\u{2e80}'..PICTURES).contains(&c) && c.width() == Some(2)
+        || ('\u{20000}'..'\u{40000}').contains(&c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(columns: usize) -> Page {
+        Page { columns, wide: false }
+    }
+
+    #[test]
+    fn words_are_not_broken() {
+        let text = "bob: the quick brown fox jumps over the lazy dog";
+
+        assert_eq!(
+            fold(text, page(20)),
+            "bob: the quick brown\n    fox jumps over\n    the lazy dog"
+        );
+        assert_eq!(fold(text, page(80)), text);
+        assert_eq!(fold("a  b", page(40)), "a  b", "spaces are kept");
+    }
+
+    #[test]
+    fn a_word_longer_than_a_line_goes_on_in_the_next() {
+        let folded = fold(&format!("bob: {}", "x".repeat(40)), page(20));
+
+        let rows = ["bob: xxxxxxxxxxxxxxx", "    xxxxxxxxxxxxxxxx", "    xxxxxxxxx"];
+        assert_eq!(folded.lines().collect::<Vec<_>>(), rows);
+    }
+
+    #[test]
+    fn what_is_carried_over_never_begins_a_line() {
+        let notice = "* carol logged in";
+        for before in [
+            "x".repeat(36),
+            "x".repeat(37),
+            " ".repeat(500),
+            "👨‍👩‍👧‍👦".repeat(20),
+            "🇩🇪".repeat(20),
+            "漢".repeat(33),
+            "e\u{301}".repeat(40),
+            "\u{200b}".repeat(100),
+            "\u{301}".repeat(100),
+            format!("a{}", "\u{200d}👩".repeat(60)),
+        ] {
+            for wide in [false, true] {
+                let page = Page { columns: 40, wide };
+                let text = format!("bob: {before}{notice}\n    {before} {notice}");
+                let folded = fold(&text, page);
+                for row in folded.lines().skip(1) {
+                    assert!(row.starts_with(INDENT), "{before}: {folded:?}");
+                }
+                for row in folded.lines() {
+                    // Each part for itself, as the dullest terminal draws it.
+                    let dull = |c: char| c.width().unwrap_or(1);
+                    assert!(row.chars().map(dull).sum::<usize>() <= 40, "{before}: {row:?}");
+                    assert!(row.width() <= 40, "{before}: {row:?}");
+                }
+                let kept = |text: &str| text.replace([' ', '\n'], "");
+                assert_eq!(kept(&folded), kept(&text), "nothing but blanks is lost");
+            }
+        }
+    }
+
+    #[test]
+    fn chinese_is_broken_between_characters_and_not_before_a_full_stop() {
+        let folded = fold("漢字漢字漢字漢字漢字。漢字", page(20));
+
+        assert_eq!(folded, "漢字漢字漢字漢字漢\n    字。漢字");
+    }
+
+    #[test]
+    fn what_is_read_as_one_character_stays_together() {
+        for one in ["e\u{301}", "👍🏽", "🇩🇪", "1\u{fe0f}\u{20e3}", "नि"] {
+            let folded = fold(&one.repeat(40), page(16));
+            for row in folded.lines() {
+                assert_eq!(row.trim_start().replace(one, ""), "", "{row:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_a_text_are_folded_each_for_itself() {
+        assert_eq!(fold("one two\n    three four", page(11)), "one two\n    three\n    four");
+        assert_eq!(fold("short", page(40)), "short");
+        assert_eq!(
+            fold("very narrow terminals are left alone", page(0)),
+            "very narrow terminals are left alone"
+        );
+        assert_eq!(fold("blanks at the end          ", page(20)), "blanks at the end");
+    }
+
+    #[test]
+    fn cyrillic_takes_one_column_but_two_where_terminals_are_made_for_chinese() {
+        let text = "привет";
+        assert_eq!(page(80).width(text), 6);
+        assert_eq!(Page { wide: true, ..page(80) }.width(text), 12);
+    }
+
+    #[test]
+    fn what_was_typed_is_quoted_in_part_and_safe() {
+        assert_eq!(quoted("nonsense"), "'nonsense'");
+        assert_eq!(quoted("\u{1b}[2J"), "'\\u{1b}[2J'");
+        assert_eq!(quoted(&"x".repeat(33)), format!("'{}…'", "x".repeat(32)));
+        assert_eq!(quoted(&"漢".repeat(1_000_000)), format!("'{}…'", "漢".repeat(16)));
+    }
+}
