@@ -65,6 +65,7 @@ pub(crate) enum Order {
     Contacts(oneshot::Sender<Result<Option<Vec<Contact>>, NotSent>>),
     Request(Request, Reply),
     Settle(oneshot::Sender<()>),
+    LeaveUnread(oneshot::Sender<()>),
 }
 
 /// Where the outcome of a login goes.
@@ -173,6 +174,10 @@ impl Actor {
                     }
                 }
                 Order::Logout(done) | Order::Settle(done) => {
+                    let _ = done.send(());
+                }
+                Order::LeaveUnread(done) => {
+                    self.connector.config.unread = true;
                     let _ = done.send(());
                 }
                 Order::Message { reply, .. } => {
@@ -542,6 +547,11 @@ fn obey(
         }
         Order::Request(request, reply) => session.ask(request, reply, now),
         Order::Settle(done) => session.ask_barrier(done, now),
+        Order::LeaveUnread(done) => {
+            connector.config.unread = true;
+            session.leave_unread();
+            let _ = done.send(());
+        }
         Order::Connect(reply) => {
             let _ = reply.send(Ok(()));
         }

@@ -223,6 +223,12 @@ impl Client {
         answer.unwrap_or(Err(RequestError::NotLoggedIn))
     }
 
+    /// Nobody reads what arrives any more: from now on nothing counts as handled, so the server
+    /// keeps it for the next login. What is sent is still sent.
+    pub async fn leave_unread(&self) {
+        let _ = self.order(Order::LeaveUnread).await;
+    }
+
     /// Waits until everything sent is stored, and every refusal of it has been heard. Returns
     /// whether that was so within the time.
     pub async fn settle(&self, within: Duration) -> bool {

@@ -32,6 +32,9 @@ pub struct Config {
     pub resource: Option<String>,
     /// Whether it is told what became of each message ([`Event::Sent`](crate::Event::Sent)).
     pub verdicts: bool,
+    /// Whether nothing that arrives counts as handled, since nobody reads it
+    /// ([`Client::leave_unread`](crate::Client::leave_unread)).
+    pub unread: bool,
     /// Namespaces that the face takes care of: service discovery names them, and stanzas with such
     /// a child arrive as [`Event::Extension`](crate::Event::Extension).
     pub extensions: &'static [&'static str],
@@ -65,6 +68,7 @@ impl Config {
             accepted: None,
             resource: None,
             verdicts: false,
+            unread: false,
             extensions: &[],
         }
     }

@@ -79,6 +79,8 @@ pub(crate) struct Session {
     /// The server says that it understands `<by-hand/>`.
     activity: bool,
     events: VecDeque<(Event, Option<u32>)>,
+    /// Nobody reads the events, so taking them does not count.
+    unread: bool,
     /// The server was told a count that has grown since.
     owed: bool,
     output: Vec<u8>,
@@ -154,6 +156,7 @@ impl Session {
             seen: Seen::default(),
             activity: false,
             events: VecDeque::new(),
+            unread: config.unread,
             owed: false,
             output: Vec::new(),
             rhythm: Rhythm { heard: now, asked: None, news: false, again: None },
@@ -636,10 +639,15 @@ impl Session {
         self.events.len()
     }
 
-    /// The next event. Only what has been taken counts as handled.
+    /// From now on whatever is taken is not read.
+    pub(crate) fn leave_unread(&mut self) {
+        self.unread = true;
+    }
+
+    /// The next event. Only what has been taken, and is read, counts as handled.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         let (event, ticket) = self.events.pop_front()?;
-        if let Some(ticket) = ticket {
+        if let Some(ticket) = ticket.filter(|_| !self.unread) {
             self.handled.done(ticket);
         }
         // The server asked while this was still waiting, and may not ask again.

@@ -298,6 +298,23 @@ fn what_was_not_shown_does_not_count_as_handled() {
 }
 
 #[test]
+fn what_nobody_reads_does_not_count_as_handled_and_what_is_sent_is_still_sent() {
+    let mut bench = Bench::new();
+    let before = bench.count();
+
+    bench.session.leave_unread();
+    bench.hear("<message from='bob@a.example/y'><body>hi</body></message>");
+    assert_eq!(bench.events().len(), 1);
+    bench.hear("<message from='bob@a.example/y'><body>there</body></message>");
+    assert_eq!(bench.events().len(), 1);
+
+    assert_eq!(bench.count(), before);
+    assert!(!bench.session.poll_last_words(bench.now).is_empty());
+    bench.say("still sent");
+    assert_eq!(bench.texts(), ["still sent"]);
+}
+
+#[test]
 fn a_count_that_grows_after_it_was_asked_for_is_told_unasked() {
     let mut bench = Bench::new();
     let before = bench.count();
