@@ -244,3 +244,187 @@ fn a_password_is_not_shown_after_a_stop_either() {
     alice.sees("Welcome");
     assert!(!alice.written().contains(&password("alice")));
 }
+
+#[test]
+fn enter_pressed_while_lines_arrive_freezes_nothing() {
+    let (_server, mut alice, mut bob) = two();
+
+    for n in 0..100 {
+        bob.say(&format!("message alice {n}"));
+        alice.press("\r");
+    }
+
+    for n in 0..100 {
+        alice.sees(&format!("bob: {n}"));
+    }
+    alice.enter("quit");
+    assert_eq!(alice.ends().code(), Some(0));
+}
+
+#[test]
+fn enter_pressed_while_kept_messages_arrive_freezes_nothing() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut bob = server.online("bob");
+    (0..50).for_each(|n| bob.say(&format!("message alice {n}")));
+    bob.meanwhile();
+    let mut alice = Terminal::start(&server);
+
+    // All at once, as somebody does who knows the way.
+    alice.press(&format!("alice\r{}\r{}", password("alice"), "\r".repeat(50)));
+
+    alice.until("the last message", |screen| {
+        screen.lines().iter().any(|line| line.ends_with("bob: 49"))
+    });
+    alice.enter("quit");
+    assert_eq!(alice.ends().code(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_reads_nothing_keeps_nobody_from_ending_the_program() {
+    use rustix::process::Signal;
+    let end: [fn(&mut Terminal); 4] = [
+        |alice| alice.press(CTRL_C),
+        |alice| alice.enter("quit"),
+        |alice| common::signal(&alice.child, Signal::TERM),
+        |alice| common::signal(&alice.child, Signal::HUP),
+    ];
+    for end in end {
+        let (_server, mut alice, mut bob) = two();
+        alice.is_stuck(true);
+        // More than the system keeps for a terminal.
+        let text = "x".repeat(9_000);
+        (0..40).for_each(|_| bob.say(&format!("message alice {text}")));
+        bob.meanwhile();
+
+        end(&mut alice);
+
+        assert_eq!(alice.ends().code(), Some(0));
+        bob.wait("* alice logged out");
+    }
+}
+
+#[test]
+fn nothing_is_lost_on_a_terminal_that_was_stuck_for_a_while() {
+    let (_server, mut alice, mut bob) = two();
+    alice.is_stuck(true);
+    let text = "x".repeat(1_000);
+    (0..200).for_each(|n| bob.say(&format!("message alice {n}: {text}")));
+    bob.meanwhile();
+    alice.press("message bob are you done?");
+
+    alice.is_stuck(false);
+
+    for n in 0..200 {
+        alice.until(&format!("message {n}"), |screen| {
+            screen.lines().iter().any(|line| line.starts_with(&format!("bob: {n}: x")))
+        });
+    }
+    alice.types("> message bob are you done?");
+    alice.press("\r");
+    bob.wait("alice: are you done?");
+}
+
+#[test]
+fn a_byte_that_is_no_text_ends_the_program_at_no_prompt() {
+    let server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+    let no_text: &[u8] = b"\xff\xc3\r";
+    alice.types("Username: ");
+    alice.press_bytes(no_text);
+    alice.types("> ");
+    alice.press_bytes(no_text);
+    alice.sees("log in first");
+    alice.types("> ");
+    alice.enter("login alice");
+    alice.types("Password: ");
+    alice.press_bytes(no_text);
+    alice.until("it is no password", |screen| {
+        screen.lines().iter().any(|line| line.contains("character"))
+    });
+    alice.types("Password: ");
+    alice.enter(&password("alice"));
+    alice.sees("Welcome");
+    alice.types("> ");
+    alice.press_bytes(b"help \xe2\x82\xff\xfe");
+    alice.types("> help \u{fffd}\u{fffd}\u{fffd}");
+    alice.enter("");
+    alice.types("> ");
+
+    alice.enter("quit");
+    assert_eq!(alice.ends().code(), Some(0));
+}
+
+#[test]
+fn a_password_typed_ahead_is_taken_and_not_shown() {
+    let server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+    alice.reads_keys();
+
+    alice.press(&format!("alice\r{}\rhelp quit\r", password("alice")));
+
+    alice.sees("quit  Log out and end the program.");
+    alice.press(UP);
+    alice.types("> help quit");
+    alice.press(UP);
+    alice.types("> help quit");
+    assert!(!alice.written().contains(&password("alice")));
+}
+
+#[test]
+fn a_password_typed_ahead_of_a_question_that_never_comes_is_not_shown_nor_obeyed() {
+    let server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+    alice.reads_keys();
+
+    // There can be no such name, so no password is asked for.
+    alice.press(&format!("a/b\r{}\r", password("alice")));
+
+    alice.types("> ");
+    alice.press(UP);
+    alice.enter("help quit");
+    alice.sees("quit  Log out and end the program.");
+    assert!(!alice.written().contains("secret"), "{}", alice.written());
+}
+
+#[test]
+fn a_resize_erases_nothing_that_arrived() {
+    for reflows in [true, false] {
+        let (_server, mut alice, mut bob) = two();
+        let typed = "message bob a line that is longer than a narrow terminal is wide";
+        alice.press(typed);
+        alice.types(&format!("> {typed}"));
+
+        for (n, width) in [30, 70, 20, 100, 9, 80].into_iter().enumerate() {
+            bob.say(&format!("message alice m{n}"));
+            alice.sees(&format!("bob: m{n}"));
+            alice.resize(width, reflows);
+            bob.say(&format!("message alice n{n}"));
+            alice.sees(&format!("bob: n{n}"));
+        }
+
+        for n in 0..6 {
+            alice.sees(&format!("bob: m{n}"));
+            alice.sees(&format!("bob: n{n}"));
+        }
+        alice.types(&format!("> {typed}"));
+        alice.until("nothing is drawn above", |screen| screen.went_up() == 0);
+        alice.press("\r");
+        bob.expect("alice: a line that is longer than a narrow terminal is wide");
+    }
+}
+
+#[test]
+fn a_long_line_is_typed_on_one_row_and_kept_whole_when_it_is_sent() {
+    let (_server, mut alice, mut bob) = two();
+    let text = "0123456789".repeat(30);
+
+    alice.press(&format!("message bob {text}"));
+    alice.until("its end is seen", |screen| screen.typed().0.ends_with("789"));
+    alice.until("nothing is drawn above", |screen| screen.went_up() == 0);
+    alice.press("\r");
+
+    bob.expect(&format!("alice: {text}"));
+    alice.types("> ");
+    let digits: String = alice.lines().concat().chars().filter(char::is_ascii_digit).collect();
+    assert!(digits.contains(&text), "{:#?}", alice.lines());
+}

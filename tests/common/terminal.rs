@@ -31,6 +31,8 @@ pub struct Terminal {
 struct Seen {
     screen: Screen,
     bytes: Vec<u8>,
+    /// The terminal reads nothing of what the program writes.
+    is_stuck: bool,
 }
 
 impl Terminal {
@@ -70,11 +72,17 @@ impl Terminal {
 
         let keys = File::from(ours);
         let screen = Screen::new(WIDTH.into());
-        let seen = Arc::new((Mutex::new(Seen { screen, bytes: Vec::new() }), Condvar::new()));
+        let seen = Arc::new((
+            Mutex::new(Seen { screen, bytes: Vec::new(), is_stuck: false }),
+            Condvar::new(),
+        ));
         let (mut from, watching) = (keys.try_clone().unwrap(), seen.clone());
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = from.read(&mut buffer) {
+            loop {
+                let seen = watching.0.lock().unwrap();
+                drop(watching.1.wait_while(seen, |seen| seen.is_stuck).unwrap());
+                let Ok(read @ 1..) = from.read(&mut buffer) else { break };
                 let mut seen = watching.0.lock().unwrap();
                 seen.screen.write(&buffer[..read]);
                 seen.bytes.extend_from_slice(&buffer[..read]);
@@ -86,7 +94,30 @@ impl Terminal {
 
     /// Presses keys.
     pub fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.press_bytes(keys.as_bytes());
+    }
+
+    /// Types bytes.
+    pub fn press_bytes(&mut self, bytes: &[u8]) {
+        self.keys.write_all(bytes).unwrap();
+    }
+
+    /// Stops to read what the program writes, as a terminal that is stuck, or goes on with it.
+    pub fn is_stuck(&self, is_stuck: bool) {
+        self.seen.0.lock().unwrap().is_stuck = is_stuck;
+        self.seen.1.notify_all();
+    }
+
+    /// Takes another width, with its rows broken anew or as they were.
+    pub fn resize(&self, width: u16, reflows: bool) {
+        // Nothing is written between the one and the other.
+        let mut seen = self.seen.0.lock().unwrap();
+        match reflows {
+            true => seen.screen.reflow(width.into()),
+            false => seen.screen.resize(width.into()),
+        }
+        let size = Winsize { ws_row: 24, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.line, size).unwrap();
     }
 
     /// Presses keys and Enter.

@@ -54,7 +54,9 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn type_twice() -> Result<Password, Fault> {
-    let ask = |prompt| hidden::ask(prompt).map_err(|why| Fault::Say(no_password(&why)));
+    let ask = |prompt| {
+        hidden::ask(prompt, &mut io::stdin().lock()).map_err(|why| Fault::Say(no_password(&why)))
+    };
     let first = ask("New password: ")?;
     // Before the second, which would be typed in vain.
     let chosen = password(&first)?;
@@ -107,9 +109,10 @@ pub async fn is_meant(question: String) -> Result<bool, Fault> {
     blocking(move || {
         let mut screen = io::stderr();
         let shown = write!(screen, "{question} [y/N] ").and_then(|()| screen.flush());
-        let mut answer = String::new();
-        let read = shown.and_then(|()| io::stdin().lock().take(100).read_line(&mut answer));
+        let mut answer = Vec::new();
+        let read = shown.and_then(|()| io::stdin().lock().take(100).read_until(b'\n', &mut answer));
         read.map_err(|why| Fault::Say(format!("cannot ask on this terminal: {why}")))?;
+        let answer = String::from_utf8_lossy(&answer);
         if !answer.ends_with('\n') {
             // What comes next begins on a line of its own.
             let _ = writeln!(screen);

@@ -17,7 +17,7 @@ pub struct Face {
 }
 
 impl Face {
-    /// Says something. If nobody can read it any more, there is nobody to tell.
+    /// Says something, without waiting for whoever reads it.
     pub fn tell(&self, said: &Said<'_>) {
         if self.objects {
             let object = json::object(said, &self.domain, SystemTime::now());

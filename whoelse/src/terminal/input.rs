@@ -1,21 +1,21 @@
-//! Where lines come from: an editor with history on a terminal, the standard input elsewhere.
+//! Where lines come from: a console on a terminal, the standard input elsewhere.
 //!
-//! Reading blocks, so it has a thread of its own, which reads one line whenever it is asked to.
-//! Whoever waits for a command may stop waiting; the line is then the next command. It is never
-//! taken for the answer to a question that was asked later.
+//! Reading may block, so a thread does it. Whoever waits for a command may stop waiting; the line
+//! is then the next command. It is never taken for the answer to a question that was asked later.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::thread;
 use std::time::Duration;
 
-use rustyline::error::ReadlineError;
-use rustyline::history::DefaultHistory;
-use rustyline::{Config, Editor};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::screen::Screen;
-use super::stop::{self, Reader, Reading};
+use super::console::Console;
+use super::face::Face;
+use super::patient::Patient;
+use super::said::Said;
+use super::screen::Lines;
 use crate::hidden;
 
 /// What stands before a command being typed.
@@ -40,30 +40,44 @@ pub enum Ask {
 }
 
 /// What was typed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Typed {
     /// A line, without its end.
     Line(String),
     /// The end of the input.
     End,
-    /// Ctrl-C.
-    Interrupt,
+    /// The input cannot be read.
+    Failed(io::ErrorKind),
+}
+
+/// What whoever reads is told.
+#[derive(Debug)]
+pub enum Wish {
+    /// To ask this, in place of what was being asked.
+    Ask(Ask),
+    /// That what was typed ahead is no secret.
+    KeepAhead,
 }
 
 /// The asking end.
 pub struct Input {
-    ask: mpsc::Sender<Ask>,
-    typed: mpsc::Receiver<Typed>,
-    /// A command has been asked for, and not been typed.
-    asked: bool,
+    wishes: mpsc::Sender<Wish>,
+    typed: mpsc::UnboundedReceiver<(Ask, Typed)>,
+    /// What has been asked for, and not been typed.
+    asked: Option<Ask>,
     /// Commands that were typed while another was at work.
     ahead: VecDeque<String>,
-    /// Whether the next command can be typed while one is at work. A script's lines wait in its
-    /// pipe as well.
-    is_for_people: bool,
+    /// Tells what is asked, where nobody sees a prompt. A script's lines wait in its pipe while
+    /// another is at work.
+    script: Option<Face>,
 }
 
 impl Input {
+    /// Whether nobody sees what is asked.
+    pub fn is_script(&self) -> bool {
+        self.script.is_some()
+    }
+
     /// The next command.
     pub async fn command(&mut self) -> Typed {
         match self.ahead.pop_front() {
@@ -74,10 +88,10 @@ impl Input {
 
     /// What is typed while a command is at work, unless it is done at once.
     pub async fn meanwhile(&mut self) -> Typed {
-        if !self.is_for_people || self.ahead.len() >= MAX_AHEAD {
+        if self.script.is_some() || self.ahead.len() >= MAX_AHEAD {
             return std::future::pending().await;
         }
-        if !self.asked {
+        if self.asked.is_none() {
             tokio::time::sleep(AT_ONCE).await;
         }
         self.read(Ask::Command).await
@@ -88,96 +102,95 @@ impl Input {
         self.ahead.push_back(line);
     }
 
-    /// Asks a question, and waits for the answer.
+    /// Asks a question, and waits for the answer. A command being typed is set aside.
     pub async fn answer(&mut self, question: Ask) -> Typed {
-        if self.asked {
-            match self.read(Ask::Command).await {
-                Typed::Line(line) => self.keep(line),
-                ended => return ended,
-            }
-        }
         self.read(question).await
     }
 
-    async fn read(&mut self, ask: Ask) -> Typed {
-        if !self.asked {
-            if self.ask.send(ask).await.is_err() {
-                return Typed::End;
-            }
-            self.asked = true;
-        }
-        let typed = self.typed.recv().await.unwrap_or(Typed::End);
-        self.asked = false;
-        typed
+    /// A dialogue came to a good end: what was typed meanwhile was no answer to it, and so no
+    /// secret either.
+    pub async fn keep_ahead(&mut self) {
+        let _ = self.wishes.send(Wish::KeepAhead).await;
     }
 
-    /// An editor on the terminal, and the screen above it.
-    pub fn terminal() -> rustyline::Result<(Input, Screen)> {
-        let config = Config::builder().max_history_size(1_000)?.auto_add_history(false).build();
-        let mut editor: Editor<(), DefaultHistory> = Editor::with_config(config)?;
-        let screen = Screen::terminal(editor.create_external_printer()?);
-        let (reading, above) = (Reading::default(), screen.clone());
-        stop::go_on_afterwards(reading.clone(), move || above.say(""))?;
-        let input = Input::start(true, move |ask| match ask {
-            Ask::Command => reading.by(Reader::Editor, || read_command(&mut editor)),
-            Ask::Line(prompt) => reading.by(Reader::Editor, || read_line(&mut editor, prompt)),
-            Ask::Secret(prompt) => reading.by(Reader::Secret, || read_secret(prompt)),
-        })?;
-        Ok((input, screen))
+    /// May be cancelled: what is typed then is the answer the next time.
+    async fn read(&mut self, ask: Ask) -> Typed {
+        if self.asked.as_ref() != Some(&ask) {
+            self.tell_prompt(&ask);
+            if self.wishes.send(Wish::Ask(ask.clone())).await.is_err() {
+                return Typed::End;
+            }
+            self.asked = Some(ask.clone());
+        }
+        loop {
+            match self.typed.recv().await {
+                Some((to, typed)) if to == ask => {
+                    self.asked = None;
+                    return typed;
+                }
+                // A command was finished before the question came.
+                Some((_, Typed::Line(line))) => self.keep(line),
+                Some((_, ended)) => return ended,
+                None => return Typed::End,
+            }
+        }
+    }
+
+    fn tell_prompt(&self, ask: &Ask) {
+        match (&self.script, ask) {
+            (Some(_), Ask::Secret(_)) if io::stdin().is_terminal() => {}
+            (Some(script), Ask::Line(prompt) | Ask::Secret(prompt)) => {
+                script.tell(&Said::Prompt(prompt));
+            }
+            _ => {}
+        }
+    }
+
+    /// A console on the terminal, which shows these lines. To be called inside a runtime.
+    pub fn terminal(lines: Lines) -> io::Result<(Input, JoinHandle<()>)> {
+        let (wishes, wished) = mpsc::channel(1);
+        let (answers, typed) = mpsc::unbounded_channel();
+        let console = Console::new(PROMPT, lines, wished, answers)?;
+        let input = Input { wishes, typed, asked: None, ahead: VecDeque::new(), script: None };
+        Ok((input, tokio::spawn(console.run())))
     }
 
     /// Lines of the standard input; what is asked is told, for whoever scripts this.
-    pub fn plain(ask_for: impl Fn(&'static str) + Send + 'static) -> io::Result<Input> {
-        Input::start(false, move |ask| {
-            match ask {
-                Ask::Command => {}
-                // Only the output is redirected: a password is still not for the eye.
-                Ask::Secret(prompt) if io::stdin().is_terminal() => return read_secret(prompt),
-                Ask::Line(prompt) | Ask::Secret(prompt) => ask_for(prompt),
-            }
-            read_plain(&mut io::stdin().lock())
+    pub fn plain(script: Face) -> io::Result<Input> {
+        let mut from = BufReader::new(Patient(io::stdin()));
+        Input::start(Some(script), move |ask| match ask {
+            // Only the output is redirected: a password is still not for the eye.
+            Ask::Secret(prompt) if io::stdin().is_terminal() => read_secret(prompt, &mut from),
+            _ => read_plain(&mut from),
         })
     }
 
+    /// A thread that reads one line whenever it is asked to.
     fn start(
-        is_for_people: bool,
-        mut read: impl FnMut(Ask) -> Typed + Send + 'static,
+        script: Option<Face>,
+        mut read: impl FnMut(&Ask) -> Typed + Send + 'static,
     ) -> io::Result<Input> {
-        let (ask, mut asked) = mpsc::channel(1);
-        let (answer, typed) = mpsc::channel(1);
+        let (wishes, mut wished) = mpsc::channel(1);
+        let (answer, typed) = mpsc::unbounded_channel();
         thread::Builder::new().name("input".to_owned()).spawn(move || {
-            while let Some(ask) = asked.blocking_recv() {
-                if answer.blocking_send(read(ask)).is_err() {
-                    break;
+            while let Some(wish) = wished.blocking_recv() {
+                if let Wish::Ask(ask) = wish {
+                    let typed = read(&ask);
+                    if answer.send((ask, typed)).is_err() {
+                        break;
+                    }
                 }
             }
         })?;
-        Ok(Input { ask, typed, asked: false, ahead: VecDeque::new(), is_for_people })
+        Ok(Input { wishes, typed, asked: None, ahead: VecDeque::new(), script })
     }
 }
 
-/// Only commands are worth remembering; a name typed at a question is not.
-fn read_command(editor: &mut Editor<(), DefaultHistory>) -> Typed {
-    let typed = read_line(editor, PROMPT);
-    if let Typed::Line(line) = &typed {
-        let _ = editor.add_history_entry(line.as_str());
-    }
-    typed
-}
-
-fn read_line(editor: &mut Editor<(), DefaultHistory>, prompt: &str) -> Typed {
-    match editor.readline(prompt) {
-        Ok(line) => Typed::Line(line),
-        Err(ReadlineError::Interrupted) => Typed::Interrupt,
-        Err(_) => Typed::End,
-    }
-}
-
-fn read_secret(prompt: &str) -> Typed {
-    match hidden::ask(prompt) {
+fn read_secret(prompt: &str, from: &mut impl BufRead) -> Typed {
+    match hidden::ask(prompt, from) {
         Ok(secret) => Typed::Line(secret),
-        Err(why) if why.kind() == io::ErrorKind::Interrupted => Typed::Interrupt,
-        Err(_) => Typed::End,
+        Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => Typed::End,
+        Err(why) => Typed::Failed(why.kind()),
     }
 }
 
@@ -185,13 +198,16 @@ fn read_secret(prompt: &str) -> Typed {
 /// beyond [`MAX_LINE`] is thrown away, so that it is not taken for another line.
 fn read_plain(from: &mut impl BufRead) -> Typed {
     let mut line = Vec::new();
-    match from.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
-        Ok(0) | Err(_) => return Typed::End,
-        Ok(_) if !line.ends_with(b"\n") => {
-            if from.skip_until(b'\n').is_err() {
-                return Typed::End;
-            }
+    let read = from.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
+    let read = read.and_then(|length| {
+        if length > 0 && !line.ends_with(b"\n") {
+            from.skip_until(b'\n')?;
         }
+        Ok(length)
+    });
+    match read {
+        Err(why) => return Typed::Failed(why.kind()),
+        Ok(0) => return Typed::End,
         Ok(_) => {}
     }
     let text = String::from_utf8_lossy(&line);
@@ -215,7 +231,7 @@ mod tests {
     /// An input whose lines come from the test.
     fn typed_by_test() -> (Input, std::sync::mpsc::Sender<&'static str>) {
         let (keyboard, lines) = std::sync::mpsc::channel::<&str>();
-        let input = Input::start(true, move |ask| match lines.recv() {
+        let input = Input::start(None, move |ask| match lines.recv() {
             Ok(line) => Typed::Line(format!("{ask:?} {line}")),
             Err(_) => Typed::End,
         });
@@ -262,6 +278,20 @@ mod tests {
         let lines = all(&text);
 
         assert_eq!((lines[0].len(), lines[1].as_str(), lines.len()), (most, "next", 2));
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_read_is_not_at_its_end() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::IsADirectory.into())
+            }
+        }
+
+        let typed = read_plain(&mut BufReader::new(Broken));
+
+        assert_eq!(typed, Typed::Failed(io::ErrorKind::IsADirectory));
     }
 
     #[test]

@@ -3,28 +3,33 @@
 //!
 //! State and commands stand apart from drawing: what can be typed is in `commands/`, what is said
 //! in [`said`], how it is worded in [`render`] and how programs read it in [`json`]; where lines
-//! come from and go to, in [`input`] and [`screen`].
+//! come from and go to, in [`input`] and [`screen`]. Nothing here waits for the terminal but the
+//! threads of [`console`], or those of [`input`] and [`writer`] where there is none.
 
 mod certificate;
 pub mod condition;
+mod console;
 mod face;
 pub mod fold;
 pub mod ids;
 mod input;
 mod json;
 mod login;
+mod patient;
 pub mod private;
 pub mod render;
 mod said;
 mod screen;
 mod settings;
-mod stop;
 pub mod text;
+mod writer;
 
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use whoelse_client::{Begin, Client, Config, ConnectError, Fingerprint, Password};
 use whoelse_p2p::{PrivateChats, Told, ToldEvents};
@@ -32,12 +37,15 @@ use whoelse_p2p::{PrivateChats, Told, ToldEvents};
 use crate::commands::{self, Answer, Obeyed, Seat};
 use crate::{admin, cli};
 use certificate::Reader;
+use console::tty::Modes;
 use face::Face;
 use ids::Ids;
 use input::{Input, Typed};
 use login::{Dialogue, Outcome};
+use patient::Patient;
 use said::Said;
 use screen::Screen;
+use writer::Writer;
 
 /// Where a password may stand that is not to be asked for.
 const PASSWORD: &str = "WHOELSE_PASSWORD";
@@ -54,14 +62,13 @@ pub fn run(options: cli::Client) -> ExitCode {
         Ok(runtime) => runtime,
         Err(why) => return fail(&format!("cannot start: {why}")),
     };
-    let as_it_was = rustix::termios::tcgetattr(std::io::stdin()).ok();
+    let as_it_was = Modes::now().ok();
     let status = runtime.block_on(chat(options));
     // Whoever was reading a password, or a line, when the program ended has changed the terminal.
     if let Some(as_it_was) = as_it_was {
-        let now = rustix::termios::OptionalActions::Now;
-        let _ = rustix::termios::tcsetattr(std::io::stdin(), now, &as_it_was);
+        as_it_was.restore();
     }
-    // The thread that reads lines may be waiting for one that never comes.
+    // Threads may be reading a line that never comes, or writing one that nobody reads.
     runtime.shutdown_background();
     status
 }
@@ -73,7 +80,7 @@ async fn chat(options: cli::Client) -> ExitCode {
     let (settled, (config, given)) = match both {
         Ok(both) => both,
         Err(mistake) => {
-            eprintln!("whoelse: {mistake}");
+            complain(&mistake);
             return ExitCode::from(2);
         }
     };
@@ -82,25 +89,77 @@ async fn chat(options: cli::Client) -> ExitCode {
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
     let (client, events) = Client::start(config);
     let (private, told) = PrivateChats::start(client.clone(), events, settings);
-    let (input, face) = match open(objects, client.domain()) {
+    let Opened { input, face, showing } = match open(objects, client.domain()) {
         Ok(opened) => opened,
         Err(why) => return fail(&format!("cannot use this terminal: {why}")),
     };
     let ids = Ids::default();
     let telling = tell(told, face.clone(), ids.clone());
+    let is_for_people = !input.is_script();
     let screen = face.screen.clone();
-    let terminal = Terminal { client, private, input, face, ids, given };
-    // Either way the handles are dropped, which closes the session and its private chats politely.
-    let ended = tokio::select! {
-        ended = terminal.run(server) => ended,
-        () = stopped() => Ok(()),
-        () = screen.until_gone() => Ok(()),
+    // Nothing should be received that nobody sees.
+    let unread = {
+        let (screen, client) = (screen.clone(), client.clone());
+        async move {
+            let why = screen.until_broken().await;
+            client.leave_unread().await;
+            complain(&format!("cannot write the output: {}", cannot(why)));
+        }
     };
+    let terminal = Terminal { client, private, input, face, ids, given };
+    let (how, broken) = until_end(terminal.run(server), unread).await;
+    let backlog = screen.backlog();
+    drop(screen);
+    // Either way the handles are dropped, which closes the session and its private chats politely.
     // Everything that arrived is told before the program ends.
-    let _ = tokio::time::timeout(LAST_LINES, telling).await;
-    match ended {
+    let last_lines = async {
+        let _ = telling.await;
+        let _ = showing.await;
+    };
+    tokio::select! {
+        () = within_reason(last_lines, backlog, is_for_people || how.is_none()) => {}
+        () = stopped() => {}
+    }
+    match how.unwrap_or(Ok(())) {
+        Ok(()) if broken => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(words) => fail(&words),
+    }
+}
+
+/// Runs until the input ends, and returns how it did; nothing if a signal was first. Returns, too,
+/// whether the output could not be written meanwhile.
+async fn until_end<T>(
+    running: impl Future<Output = T>,
+    unread: impl Future<Output = ()>,
+) -> (Option<T>, bool) {
+    let mut broken = false;
+    tokio::pin!(running, unread);
+    loop {
+        tokio::select! {
+            how = &mut running => return (Some(how), broken),
+            () = stopped() => {
+                console::tty::forget_typed();
+                return (None, broken);
+            }
+            // What is typed is still obeyed.
+            () = &mut unread, if !broken => broken = true,
+        }
+    }
+}
+
+/// Waits for the last lines to be told and shown. A pipe whose reader takes its time is waited
+/// for; a terminal that is stuck is not.
+async fn within_reason(
+    last_lines: impl Future<Output = ()>,
+    backlog: watch::Receiver<usize>,
+    is_hurried: bool,
+) {
+    tokio::pin!(last_lines);
+    while tokio::time::timeout(LAST_LINES, &mut last_lines).await.is_err() {
+        if is_hurried || *backlog.borrow() == 0 {
+            break;
+        }
     }
 }
 
@@ -155,26 +214,42 @@ fn user_directory(variable: &str, otherwise: &str) -> Option<PathBuf> {
     base.or_else(|| set("HOME").map(|home| home.join(otherwise))).map(|it| it.join("whoelse"))
 }
 
-/// An editor where there is somebody to use it and a terminal that can be drawn on; plain lines
+/// Where lines come from and go to.
+struct Opened {
+    input: Input,
+    face: Face,
+    /// Shows the lines until there are no more.
+    showing: JoinHandle<()>,
+}
+
+/// A console where there is somebody to use it and a terminal that can be drawn on; plain lines
 /// elsewhere, and for objects.
-fn open(objects: bool, domain: &str) -> std::io::Result<(Input, Face)> {
-    let face = |screen| Face { screen, objects, domain: domain.to_owned() };
-    if !objects
-        && Screen::is_for_people()
-        && let Ok((input, screen)) = Input::terminal()
-    {
-        return Ok((input, face(screen)));
+fn open(objects: bool, domain: &str) -> std::io::Result<Opened> {
+    let (screen, lines) = Screen::new();
+    let face = Face { screen, objects, domain: domain.to_owned() };
+    if !objects && is_for_people() {
+        let (input, showing) = Input::terminal(lines)?;
+        return Ok(Opened { input, face, showing });
     }
-    let face = face(Screen::plain());
-    let asking = face.clone();
-    let input = Input::plain(move |prompt| asking.tell(&Said::Prompt(prompt)))?;
-    Ok((input, face))
+    let showing = tokio::spawn(screen::print(lines, Writer::start(Patient(std::io::stdout()))?));
+    let input = Input::plain(face.clone())?;
+    Ok(Opened { input, face, showing })
+}
+
+/// Whether a person sits in front of both ends, at a terminal that can be drawn on.
+fn is_for_people() -> bool {
+    let cannot_be_drawn_on = |name: &str| matches!(name, "dumb" | "cons25" | "emacs");
+    std::io::stdin().is_terminal()
+        && std::io::stdout().is_terminal()
+        && !std::env::var("TERM").is_ok_and(|name| cannot_be_drawn_on(&name))
 }
 
 /// Tells what arrives, until the session's task has ended.
 fn tell(mut events: ToldEvents, face: Face, ids: Ids) -> JoinHandle<()> {
     tokio::spawn(async move {
-        while let Some(told) = events.next().await {
+        loop {
+            face.screen.room_for_events().await;
+            let Some(told) = events.next().await else { break };
             // Before it is told: whoever reads it may use the id again at once.
             ids.hear(&told);
             face.tell(&match &told {
@@ -223,10 +298,11 @@ impl Terminal {
             Ok(next) => self.obey_lines(next).await,
         };
         // What was typed before the end of the input is not lost with it.
-        if how == Typed::End {
-            self.settle().await;
+        self.settle().await;
+        match how {
+            Typed::Failed(why) => Err(format!("cannot read the input: {}", cannot(why))),
+            Typed::Line(_) | Typed::End => Ok(()),
         }
-        Ok(())
     }
 
     /// Tells programs that there is no server; people read it where the program ends.
@@ -306,7 +382,11 @@ impl Terminal {
         }
         let Terminal { client, input, face, .. } = self;
         match (Dialogue { client, input, face }).run(name).await {
-            Outcome::In | Outcome::Out => Ok(None),
+            Outcome::In => {
+                self.input.keep_ahead().await;
+                Ok(None)
+            }
+            Outcome::Out => Ok(None),
             Outcome::Command(line) => Ok(Some(line)),
             Outcome::End(how) => Err(how),
         }
@@ -315,6 +395,7 @@ impl Terminal {
     /// Obeys until the input ends, and returns how it did.
     async fn obey_lines(&mut self, mut next: Option<String>) -> Typed {
         loop {
+            self.face.screen.room_for_answers().await;
             let typed = match next.take() {
                 Some(urgent) => Typed::Line(urgent),
                 None => self.input.command().await,
@@ -400,7 +481,7 @@ fn is_urgent(line: &str) -> bool {
     command.is_some_and(|command| matches!(command.name, "quit" | "logout"))
 }
 
-/// Ctrl-C outside the editor, or the system's wish that the program ends.
+/// Ctrl-C, or the system's wish that the program ends.
 async fn stopped() {
     #[cfg(unix)]
     {
@@ -420,8 +501,24 @@ async fn stopped() {
 }
 
 fn fail(sentence: &str) -> ExitCode {
-    eprintln!("whoelse: {sentence}");
+    complain(sentence);
     ExitCode::FAILURE
+}
+
+/// A sentence on the standard error, if anybody can be told.
+fn complain(sentence: &str) {
+    let _ = writeln!(std::io::stderr(), "whoelse: {sentence}");
+}
+
+/// Why a stream can be read or written no more.
+fn cannot(why: std::io::ErrorKind) -> String {
+    use std::io::ErrorKind;
+    match why {
+        ErrorKind::BrokenPipe => "whoever read it has gone".to_owned(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "there is no room left".to_owned(),
+        ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,65 +1,194 @@
-//! Where lines come out: above the line being typed on a terminal, plainly and flushed at once
-//! elsewhere.
+//! Where lines come out: above the line being typed on a terminal (`console`), plainly and
+//! flushed at once elsewhere.
+//!
+//! Whoever has something to say never waits for whoever reads it. The bound is kept by those who
+//! make lines: they take nothing new, from the server or from the keyboard, before there is room.
 
-use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
 
-use rustyline::ExternalPrinter;
-use tokio::sync::Notify;
+use tokio::sync::{mpsc, watch};
 
-use super::fold::{Page, fold};
+use super::writer::Writer;
+
+/// Above so many lines that nobody has read, nothing is taken from the server: it keeps what
+/// comes, and what nobody saw comes again with the next login.
+const FROM_THE_SERVER: usize = 1_000;
+/// And no commands; there is room for some more, or `quit` could not be typed.
+const FROM_THE_KEYBOARD: usize = 2_000;
+/// So much is handed over at once.
+const PIECE: usize = 64 << 10;
 
 /// A place for lines, shared by everybody who has something to say.
 #[derive(Clone)]
 pub struct Screen {
-    /// Held for one line, so that lines never mix.
-    out: Arc<Mutex<Out>>,
-    /// Told when nobody reads any more.
-    gone: Arc<Notify>,
+    lines: mpsc::UnboundedSender<String>,
+    waiting: watch::Sender<usize>,
+    broken: watch::Sender<Option<io::ErrorKind>>,
 }
 
-enum Out {
-    Plain(Box<dyn Write + Send>),
-    Terminal(Box<dyn ExternalPrinter + Send>),
+/// The other end: the lines, for whoever shows them.
+pub struct Lines {
+    lines: mpsc::UnboundedReceiver<String>,
+    waiting: watch::Sender<usize>,
+    broken: watch::Sender<Option<io::ErrorKind>>,
 }
 
 impl Screen {
-    /// The standard output, as it is.
-    pub fn plain() -> Screen {
-        Screen::over(Out::Plain(Box::new(io::stdout())))
+    /// Both ends.
+    pub fn new() -> (Screen, Lines) {
+        let (say, lines) = mpsc::unbounded_channel();
+        let (waiting, broken) = (watch::Sender::new(0), watch::Sender::new(None));
+        let screen = Screen { lines: say, waiting: waiting.clone(), broken: broken.clone() };
+        (screen, Lines { lines, waiting, broken })
     }
 
-    /// A terminal whose typed line is kept and redrawn.
-    pub fn terminal(printer: impl ExternalPrinter + Send + 'static) -> Screen {
-        Screen::over(Out::Terminal(Box::new(printer)))
-    }
-
-    fn over(out: Out) -> Screen {
-        Screen { out: Arc::new(Mutex::new(out)), gone: Arc::default() }
-    }
-
-    /// Until whoever read what is printed has gone: nothing should be received that nobody sees.
-    pub async fn until_gone(&self) {
-        self.gone.notified().await;
-    }
-
-    /// Whether a person sits in front of both ends.
-    pub fn is_for_people() -> bool {
-        io::stdin().is_terminal() && io::stdout().is_terminal()
-    }
-
-    /// Prints a line. If nobody can read it any more, [`Screen::until_gone`] says so.
+    /// Says a line; it may have line breaks in it.
     pub fn say(&self, line: &str) {
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *out {
-            Out::Plain(out) => {
-                if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-                    self.gone.notify_one();
-                }
-            }
-            Out::Terminal(printer) => {
-                let _ = printer.print(fold(line, Page::now()) + "\n");
-            }
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        // Where it cannot be shown any more, nobody is to be told.
+        let _ = self.lines.send(line.to_owned());
+    }
+
+    /// Until something may be taken from the server.
+    pub async fn room_for_events(&self) {
+        self.room(FROM_THE_SERVER).await;
+    }
+
+    /// Until something may be taken from the keyboard.
+    pub async fn room_for_answers(&self) {
+        self.room(FROM_THE_KEYBOARD).await;
+    }
+
+    async fn room(&self, most: usize) {
+        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting < most).await;
+    }
+
+    /// Until lines cannot be shown any more, and why.
+    pub async fn until_broken(&self) -> io::ErrorKind {
+        let mut broken = self.broken.subscribe();
+        let why = broken.wait_for(Option::is_some).await.map(|why| *why);
+        why.ok().flatten().unwrap_or(io::ErrorKind::Other)
+    }
+
+    /// How many lines wait; to be asked when nobody has anything to say any more.
+    pub fn backlog(&self) -> watch::Receiver<usize> {
+        self.waiting.subscribe()
+    }
+}
+
+impl Lines {
+    /// The next lines, as many as can be shown at once; `None` after the last ones. May be
+    /// cancelled.
+    pub async fn next(&mut self) -> Option<Vec<String>> {
+        let first = self.lines.recv().await?;
+        let mut size = first.len();
+        let mut lines = vec![first];
+        while size < PIECE
+            && let Ok(line) = self.lines.try_recv()
+        {
+            size += line.len();
+            lines.push(line);
         }
+        Some(lines)
+    }
+
+    /// So many lines are shown, or never will be.
+    pub fn shown(&self, lines: usize) {
+        self.waiting.send_modify(|waiting| *waiting = waiting.saturating_sub(lines));
+    }
+
+    /// Nothing can be shown any more: what is said is thrown away until nobody says anything.
+    pub async fn discard(&mut self, why: io::ErrorKind) {
+        self.broken.send_replace(Some(why));
+        self.waiting.send_replace(0);
+        while let Some(lines) = self.next().await {
+            self.shown(lines.len());
+        }
+    }
+}
+
+/// Prints lines as they are, until there are no more.
+pub async fn print(mut lines: Lines, mut writer: Writer) {
+    while let Some(next) = lines.next().await {
+        let count = next.len();
+        let mut piece = next.join("\n");
+        piece.push('\n');
+        writer.write(piece.into_bytes());
+        match writer.written().await {
+            Ok(()) => lines.shown(count),
+            Err(why) => return lines.discard(why.kind()).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Write;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// A place to write to whose reader is the test: each piece waits until the test takes it.
+    struct Stuck(Sender<String>, Receiver<io::Result<()>>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.send(String::from_utf8(bytes.to_vec()).unwrap());
+            self.1.recv().unwrap_or(Ok(())).map(|()| bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn stuck() -> (Screen, Receiver<String>, Sender<io::Result<()>>) {
+        let (shown, see) = channel();
+        let (read, reading) = channel();
+        let (screen, lines) = Screen::new();
+        tokio::spawn(print(lines, Writer::start(Stuck(shown, reading)).unwrap()));
+        (screen, see, read)
+    }
+
+    #[tokio::test]
+    async fn whoever_says_something_never_waits_and_whoever_makes_more_does() {
+        let (screen, see, read) = stuck();
+
+        (0..FROM_THE_SERVER).for_each(|n| screen.say(&n.to_string()));
+
+        let waiting = screen.clone();
+        let mut room = Box::pin(waiting.room_for_events());
+        tokio::select! {
+            biased;
+            () = &mut room => panic!("there is no room"),
+            // What is typed is still obeyed.
+            () = screen.room_for_answers() => {}
+        }
+        (0..FROM_THE_SERVER).for_each(|_| screen.say("more"));
+        tokio::select! {
+            biased;
+            () = screen.room_for_answers() => panic!("there is no room"),
+            () = std::future::ready(()) => {}
+        }
+        // Somebody reads: everything comes in its order, and there is room.
+        drop(read);
+        room.await;
+        drop((waiting, screen));
+        let all = tokio::task::spawn_blocking(move || see.iter().collect::<String>()).await;
+        let all = all.unwrap();
+        assert!(all.starts_with("0\n1\n2\n"), "{all}");
+        assert_eq!(all.lines().count(), 2 * FROM_THE_SERVER);
+    }
+
+    #[tokio::test]
+    async fn where_nothing_can_be_written_nobody_waits_and_everybody_is_told() {
+        let (screen, _see, read) = stuck();
+        read.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
+        (0..5 * FROM_THE_SERVER).for_each(|_| screen.say("lost"));
+
+        assert_eq!(screen.until_broken().await, io::ErrorKind::StorageFull);
+        screen.room_for_events().await;
+        (0..5 * FROM_THE_SERVER).for_each(|_| screen.say("lost as well"));
+        screen.room_for_events().await;
     }
 }

@@ -1,0 +1,256 @@
+//! The terminal of a person: one task that owns it, a thread that reads keys, a thread that writes.
+//!
+//! Either thread may be blocked by the terminal for as long as it likes; the task never is, so
+//! whatever the terminal does, keys, signals and the network are heard. Lines that arrive are
+//! handed to the writer when it is free, and with them the row being typed ([`row`]); what was
+//! handed over is never drawn over again.
+
+mod editor;
+mod history;
+mod keys;
+mod line;
+mod row;
+pub mod tty;
+
+use std::io::{self, Read};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::fold::{Page, fold};
+use super::input::{Ask, Typed, Wish};
+use super::patient::Patient;
+use super::screen::Lines;
+use super::writer::Writer;
+use editor::{Answer, Editor};
+use keys::Keys;
+use tty::Modes;
+
+/// Pieces of typed bytes that wait for the task.
+const TYPED: usize = 16;
+/// How long a stop waits for the last words; the terminal may be stuck.
+const STOP_WITHIN: Duration = Duration::from_millis(200);
+
+/// To the beginning of the row, and nothing after it. What was said stands above.
+const CLEAR: &str = "\r\x1b[J";
+/// The row never becomes two, whatever the terminal thinks of the width of a character.
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
+/// What is pasted is marked, so that a line break in it is not Enter.
+const MARK_PASTES: &str = "\x1b[?2004h";
+const NO_MARKS: &str = "\x1b[?2004l";
+
+/// The task's own.
+pub struct Console {
+    wishes: mpsc::Receiver<Wish>,
+    answers: mpsc::UnboundedSender<(Ask, Typed)>,
+    lines: Lines,
+    bytes: mpsc::Receiver<io::Result<Vec<u8>>>,
+    writer: Writer,
+    modes: Modes,
+    keys: Keys,
+    editor: Editor,
+    /// Lines that were said, or typed, and not handed over; those of [`Lines`] are counted there.
+    above: Vec<String>,
+    counted: usize,
+    /// The row does not look as it should.
+    stale: bool,
+    /// How wide it was when it was drawn.
+    width: usize,
+    /// The terminal was taken, and has not been told how to mark what is pasted.
+    taken: bool,
+    /// Somebody may still ask something.
+    asking: bool,
+    size_changed: unix::Signal,
+    continued: unix::Signal,
+    stopped: unix::Signal,
+}
+
+impl Console {
+    /// Takes the terminal. Answers are sent in the order of the questions, at most one for each.
+    /// To be called inside a runtime.
+    pub fn new(
+        prompt: &str,
+        lines: Lines,
+        wishes: mpsc::Receiver<Wish>,
+        answers: mpsc::UnboundedSender<(Ask, Typed)>,
+    ) -> io::Result<Console> {
+        let modes = Modes::now()?;
+        let signal = |which: Signal| unix::signal(SignalKind::from_raw(which.as_raw()));
+        modes.by_key();
+        Ok(Console {
+            wishes,
+            answers,
+            lines,
+            bytes: keyboard()?,
+            writer: Writer::start(Patient(io::stdout()))?,
+            keys: Keys::default(),
+            editor: Editor::new(prompt),
+            above: Vec::new(),
+            counted: 0,
+            stale: false,
+            width: 0,
+            taken: true,
+            asking: true,
+            size_changed: signal(Signal::WINCH)?,
+            continued: signal(Signal::CONT)?,
+            stopped: signal(Signal::TSTP)?,
+            modes,
+        })
+    }
+
+    /// Until nobody has anything to say any more, and it has been written.
+    pub async fn run(mut self) {
+        let why = loop {
+            if !self.writer.is_busy() && (self.stale || !self.above.is_empty()) {
+                self.draw();
+            }
+            tokio::select! {
+                biased;
+                Some(()) = self.stopped.recv() => self.stop().await,
+                Some(()) = self.continued.recv() => self.take_back(),
+                Some(()) = self.size_changed.recv() => self.stale = true,
+                written = self.writer.written() => match written {
+                    Ok(()) => self.lines.shown(std::mem::take(&mut self.counted)),
+                    Err(why) => break why.kind(),
+                },
+                wish = self.wishes.recv(), if self.asking => self.obey(wish),
+                Some(bytes) = self.bytes.recv(), if self.editor.has_room() => self.read(bytes),
+                lines = self.lines.next(), if !self.writer.is_busy() => match lines {
+                    Some(lines) => {
+                        self.counted += lines.len();
+                        self.above.extend(lines);
+                    }
+                    None => return self.leave().await,
+                },
+            }
+        };
+        self.lines.discard(why).await;
+    }
+
+    fn obey(&mut self, wish: Option<Wish>) {
+        self.stale = true;
+        let answer = match wish {
+            Some(Wish::Ask(ask)) => self.editor.ask(ask),
+            Some(Wish::KeepAhead) => {
+                self.editor.keep_ahead();
+                None
+            }
+            // The program ends. What was being typed stays where it is.
+            None => {
+                self.asking = false;
+                self.above.extend(self.editor.close());
+                None
+            }
+        };
+        self.answer(answer);
+    }
+
+    fn read(&mut self, bytes: io::Result<Vec<u8>>) {
+        self.stale = true;
+        match bytes {
+            Ok(bytes) if bytes.is_empty() => {
+                let answer = self.editor.end(Typed::End);
+                self.answer(answer);
+            }
+            Ok(bytes) => {
+                for key in self.keys.read(&bytes) {
+                    let answer = self.editor.press(key);
+                    self.answer(answer);
+                }
+            }
+            Err(why) => {
+                let answer = self.editor.end(Typed::Failed(why.kind()));
+                self.answer(answer);
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: Option<Answer>) {
+        if let Some(Answer { to, typed, echo }) = answer {
+            self.above.push(echo);
+            // Whoever asked may not wait any more.
+            let _ = self.answers.send((to, typed));
+        }
+    }
+
+    /// Hands over what was said, and the row.
+    fn draw(&mut self) {
+        let page = Page::now();
+        let columns = page.columns;
+        let mut picture = CLEAR.to_owned();
+        // The terminal has become too narrow for it, and may have made several rows of it. What
+        // comes next is none of them, or it would be put together with them when there is room.
+        if columns > 0 && self.width > columns {
+            picture.push_str("\r\n");
+        }
+        self.width = 0;
+        if std::mem::take(&mut self.taken) {
+            picture.push_str(MARK_PASTES);
+        }
+        for line in self.above.drain(..) {
+            picture.push_str(&fold(&line, page).replace('\n', "\r\n"));
+            picture.push_str("\r\n");
+        }
+        if let Some(row) = self.editor.row(columns) {
+            self.width = row.width;
+            picture.push_str(&format!("{NO_WRAP}{}{WRAP}\r", row.shown));
+            if row.cursor > 0 {
+                picture.push_str(&format!("\x1b[{}C", row.cursor));
+            }
+        }
+        self.stale = false;
+        self.writer.write(picture.into_bytes());
+    }
+
+    /// Ctrl-Z: gives the terminal back as it was, and stops.
+    async fn stop(&mut self) {
+        if !tty::is_job() {
+            return;
+        }
+        if self.writer.is_busy() && timeout(STOP_WITHIN, self.writer.written()).await.is_ok() {
+            self.lines.shown(std::mem::take(&mut self.counted));
+        }
+        if !self.writer.is_busy() {
+            self.writer.write(format!("{NO_MARKS}\r\n").into_bytes());
+            let _ = timeout(STOP_WITHIN, self.writer.written()).await;
+        }
+        self.modes.restore();
+        let _ = kill_process(getpid(), Signal::STOP);
+    }
+
+    /// The shell has given the terminal back, and may have left it as it likes it.
+    fn take_back(&mut self) {
+        self.modes.by_key();
+        (self.taken, self.stale) = (true, true);
+    }
+
+    /// The last row ends, and the terminal is as it was.
+    async fn leave(mut self) {
+        let rest = self.editor.close().map(|row| format!("{row}\r\n")).unwrap_or_default();
+        self.writer.write(format!("{CLEAR}{rest}{NO_MARKS}").into_bytes());
+        let _ = self.writer.written().await;
+        self.modes.restore();
+    }
+}
+
+/// The thread that reads: bytes as they come, nothing at the end.
+fn keyboard() -> io::Result<mpsc::Receiver<io::Result<Vec<u8>>>> {
+    let (typed, bytes) = mpsc::channel(TYPED);
+    thread::Builder::new().name("keyboard".to_owned()).spawn(move || {
+        let mut keyboard = Patient(io::stdin());
+        let mut buffer = [0; 4096];
+        loop {
+            let read = keyboard.read(&mut buffer).map(|length| buffer[..length].to_vec());
+            let is_last = read.as_ref().map_or(true, Vec::is_empty);
+            if typed.blocking_send(read).is_err() || is_last {
+                break;
+            }
+        }
+    })?;
+    Ok(bytes)
+}

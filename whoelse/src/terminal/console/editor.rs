@@ -1,0 +1,407 @@
+//! What is asked and what is typed, without a terminal: keys and questions in, answers and the row
+//! to be shown out.
+//!
+//! Keys that are pressed while nothing is asked wait, unseen, for what is asked next. During a
+//! dialogue they may be a secret: only a secret question takes them then, and whoever asks anything
+//! else finds them gone, unless the dialogue has come to a good end ([`Editor::keep_ahead`]).
+
+use std::collections::VecDeque;
+
+use super::history::History;
+use super::keys::Key;
+use super::line::Line;
+use super::row::{self, Row};
+use crate::terminal::input::{Ask, Typed};
+use crate::terminal::text;
+
+/// Bytes of keys that wait; above it no more are read, and the terminal keeps them.
+const MOST_AHEAD: usize = 1 << 20;
+
+/// Somebody's answer to what was asked, and what stays of it on the screen.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub to: Ask,
+    pub typed: Typed,
+    pub echo: String,
+}
+
+/// The line being typed, or none.
+#[derive(Debug, Default)]
+pub struct Editor {
+    ask: Option<Ask>,
+    prompt: String,
+    /// A command being typed; it stays while something else is asked.
+    command: Line,
+    /// The answer to anything else.
+    answer: Line,
+    history: History,
+    search: Option<Search>,
+    /// Pressed while nothing was asked.
+    ahead: VecDeque<Key>,
+    ahead_bytes: usize,
+    /// What is pressed ahead may be a secret.
+    guarded: bool,
+    /// How the input has ended.
+    ended: Option<Typed>,
+}
+
+/// Ctrl-R.
+#[derive(Debug, Default)]
+struct Search {
+    what: String,
+    at: Option<usize>,
+    /// What was being typed before.
+    before: String,
+}
+
+impl Editor {
+    /// With what stands before a command.
+    pub fn new(prompt: &str) -> Editor {
+        Editor { prompt: prompt.to_owned(), ..Editor::default() }
+    }
+
+    /// Whether more keys may come.
+    pub fn has_room(&self) -> bool {
+        self.ahead_bytes < MOST_AHEAD
+    }
+
+    /// Asks, in place of what is being asked; returns the answer, if it is typed already.
+    pub fn ask(&mut self, ask: Ask) -> Option<Answer> {
+        let takes_all = matches!(ask, Ask::Secret(_)) || !self.guarded;
+        if !takes_all {
+            self.ahead.clear();
+            self.ahead_bytes = 0;
+        }
+        self.guarded = ask != Ask::Command;
+        self.search = None;
+        self.answer = Line::default();
+        self.ask = Some(ask);
+        while let Some(key) = self.ahead.pop_front() {
+            self.ahead_bytes = self.ahead_bytes.saturating_sub(size(&key));
+            if let Some(answer) = self.press_asked(key) {
+                return Some(answer);
+            }
+        }
+        self.end_asked()
+    }
+
+    /// A dialogue came to a good end: what was typed ahead is what comes after it.
+    pub fn keep_ahead(&mut self) {
+        self.guarded = false;
+    }
+
+    /// Takes a key; returns the answer, if this key has finished it.
+    pub fn press(&mut self, key: Key) -> Option<Answer> {
+        if self.ask.is_none() {
+            self.ahead_bytes += size(&key);
+            self.ahead.push_back(key);
+            return None;
+        }
+        self.press_asked(key)
+    }
+
+    /// No more keys come, for this reason.
+    pub fn end(&mut self, how: Typed) -> Option<Answer> {
+        self.ended = Some(how);
+        self.end_asked()
+    }
+
+    /// Nothing is asked any more; returns what stays of the row.
+    pub fn close(&mut self) -> Option<String> {
+        self.search = None;
+        let row = self.ask.is_some().then(|| self.echo());
+        self.ask = None;
+        row
+    }
+
+    /// The row on which something is typed, if something is.
+    pub fn row(&self, columns: usize) -> Option<Row> {
+        let ask = self.ask.as_ref()?;
+        Some(match (ask, &self.search) {
+            (Ask::Command, Some(search)) => {
+                let prompt = format!("(search) {}: ", text::line(&search.what));
+                let found = self.command.text();
+                let at = found.find(&search.what).unwrap_or(0);
+                row::of(&prompt, found, at, columns)
+            }
+            (Ask::Command, None) => {
+                row::of(&self.prompt, self.command.text(), self.command.cursor(), columns)
+            }
+            (Ask::Line(prompt), _) => {
+                row::of(prompt, self.answer.text(), self.answer.cursor(), columns)
+            }
+            (Ask::Secret(prompt), _) => row::of(prompt, "", 0, columns),
+        })
+    }
+
+    fn end_asked(&mut self) -> Option<Answer> {
+        let how = self.ended.clone().filter(|_| self.ask.is_some())?;
+        self.finish(how)
+    }
+
+    fn press_asked(&mut self, key: Key) -> Option<Answer> {
+        let is_command = self.ask == Some(Ask::Command);
+        if self.search.is_some() && self.press_searching(&key) {
+            return None;
+        }
+        let line = if is_command { &mut self.command } else { &mut self.answer };
+        match key {
+            Key::Enter => {
+                let mut text = line.take();
+                if is_command {
+                    self.history.add(&text);
+                }
+                // A line break after a pasted answer is no part of it.
+                if !is_command {
+                    text.truncate(text.trim_end_matches('\n').len());
+                }
+                return self.finish(Typed::Line(text));
+            }
+            Key::Ctrl('d') if line.text().is_empty() => return self.finish(Typed::End),
+            Key::Up | Key::Ctrl('p') if is_command => {
+                if let Some(older) = self.history.older(line.text()) {
+                    line.set(older);
+                }
+            }
+            Key::Down | Key::Ctrl('n') if is_command => {
+                if let Some(newer) = self.history.newer() {
+                    line.set(newer);
+                }
+            }
+            Key::Ctrl('r') if is_command => {
+                self.search = Some(Search { before: line.take(), ..Search::default() });
+            }
+            key => line.press(&key),
+        }
+        None
+    }
+
+    /// Returns whether the key belongs to the search. Any other key takes what was found.
+    fn press_searching(&mut self, key: &Key) -> bool {
+        let Some(search) = &mut self.search else { return false };
+        let below = match key {
+            Key::Text(text) => {
+                search.what.push_str(text);
+                search.at.map(|at| at + 1)
+            }
+            Key::Backspace => {
+                search.what.pop();
+                None
+            }
+            Key::Ctrl('r') => search.at,
+            Key::Ctrl('g') => {
+                let before = std::mem::take(&mut search.before);
+                self.command.set(&before);
+                self.search = None;
+                return true;
+            }
+            _ => {
+                self.search = None;
+                return false;
+            }
+        };
+        if let Some((at, found)) = self.history.find(&search.what, below) {
+            search.at = Some(at);
+            self.command.set(found);
+        }
+        true
+    }
+
+    fn finish(&mut self, typed: Typed) -> Option<Answer> {
+        let mut echo = self.echo();
+        if let (Typed::Line(line), Some(Ask::Command | Ask::Line(_))) = (&typed, &self.ask) {
+            echo.push_str(&text::lines(line));
+        }
+        self.search = None;
+        self.answer = Line::default();
+        self.ask.take().map(|to| Answer { to, typed, echo })
+    }
+
+    /// The prompt, and what has been typed after it and may be shown.
+    fn echo(&self) -> String {
+        match self.ask {
+            Some(Ask::Command) => format!("{}{}", self.prompt, text::lines(self.command.text())),
+            Some(Ask::Line(prompt)) => format!("{prompt}{}", text::lines(self.answer.text())),
+            Some(Ask::Secret(prompt)) => prompt.to_owned(),
+            None => String::new(),
+        }
+    }
+}
+
+fn size(key: &Key) -> usize {
+    match key {
+        Key::Text(text) => size_of::<Key>() + text.len(),
+        _ => size_of::<Key>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const NAME: Ask = Ask::Line("Username: ");
+    const SECRET: Ask = Ask::Secret("Password: ");
+
+    fn editor() -> Editor {
+        Editor::new("> ")
+    }
+
+    /// Types at what is asked, or ahead of it; a line break is Enter.
+    fn type_in(editor: &mut Editor, text: &str) -> Vec<Answer> {
+        let pieces = text.split_inclusive('\n').flat_map(|piece| {
+            let text = Key::Text(piece.trim_end_matches('\n').to_owned());
+            [Some(text), piece.ends_with('\n').then_some(Key::Enter)]
+        });
+        pieces.flatten().filter_map(|key| editor.press(key)).collect()
+    }
+
+    fn typed(answer: Option<Answer>) -> String {
+        match answer.unwrap().typed {
+            Typed::Line(line) => line,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn shown(editor: &Editor) -> String {
+        editor.row(80).map(|row| row.shown).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_name_and_a_password_typed_ahead_are_the_answers_and_the_password_is_not_shown() {
+        let mut editor = editor();
+        assert!(type_in(&mut editor, "alice\nsecret\nmessage bob hi\nhel").is_empty());
+        assert_eq!(shown(&editor), "");
+
+        let name = editor.ask(NAME).unwrap();
+        assert_eq!(name.echo, "Username: alice");
+        assert_eq!(typed(Some(name)), "alice");
+        let secret = editor.ask(SECRET).unwrap();
+        assert_eq!(secret.echo, "Password: ");
+        assert_eq!(typed(Some(secret)), "secret");
+
+        // The password was good, so what follows was meant as commands.
+        editor.keep_ahead();
+        assert_eq!(typed(editor.ask(Ask::Command)), "message bob hi");
+        assert_eq!(editor.ask(Ask::Command), None);
+        assert_eq!(shown(&editor), "> hel");
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_never_shown_nor_run_nor_remembered() {
+        // Asked before: nothing but the name; the password, which was wrong; a password twice.
+        for questions in [&[NAME][..], &[NAME, SECRET], &[SECRET, SECRET]] {
+            for next in [Ask::Command, NAME, Ask::Line("Trust it from now on (yes or no)? ")] {
+                let mut editor = editor();
+                for question in questions {
+                    assert_eq!(editor.ask(question.clone()), None);
+                    assert_eq!(type_in(&mut editor, "x\n").len(), 1);
+                }
+                type_in(&mut editor, "secret\nsecret\nsec");
+
+                assert_eq!(editor.ask(next.clone()), None, "{next:?} after {questions:?}");
+                assert!(!shown(&editor).contains("sec"), "{next:?} after {questions:?}");
+                type_in(&mut editor, "\n");
+                editor.ask(Ask::Command);
+                editor.press(Key::Up);
+                assert_eq!(shown(&editor), "> ");
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_asked_again_is_taken_from_what_was_typed_ahead() {
+        let mut editor = editor();
+        editor.ask(SECRET);
+        type_in(&mut editor, "wrong\nright\n");
+        assert_eq!(typed(editor.ask(SECRET)), "right");
+    }
+
+    #[test]
+    fn a_question_that_comes_while_a_command_is_typed_leaves_it_for_later() {
+        let mut editor = editor();
+        editor.ask(Ask::Command);
+        type_in(&mut editor, "message bob ha");
+
+        assert_eq!(editor.ask(SECRET), None);
+        assert_eq!(shown(&editor), "Password: ");
+        let answers = type_in(&mut editor, "secret\n");
+        assert_eq!((answers.len(), &answers[0].to), (1, &SECRET));
+
+        editor.ask(Ask::Command);
+        assert_eq!(shown(&editor), "> message bob ha");
+        editor.press(Key::Up);
+        assert_eq!(shown(&editor), "> message bob ha");
+    }
+
+    #[test]
+    fn the_end_of_the_input_answers_whatever_is_asked_after_what_was_typed() {
+        let mut editor = editor();
+        type_in(&mut editor, "quit\n");
+        assert_eq!(editor.end(Typed::End), None);
+
+        assert_eq!(typed(editor.ask(Ask::Command)), "quit");
+        assert_eq!(editor.ask(Ask::Command).unwrap().typed, Typed::End);
+        assert_eq!(editor.ask(SECRET).unwrap().typed, Typed::End);
+    }
+
+    #[test]
+    fn ctrl_d_ends_the_input_on_an_empty_line_alone() {
+        let mut editor = editor();
+        editor.ask(Ask::Command);
+        type_in(&mut editor, "ab");
+        for key in [Key::Ctrl('d'), Key::Home, Key::Ctrl('d'), Key::Ctrl('d')] {
+            assert_eq!(editor.press(key), None);
+        }
+        assert_eq!(editor.press(Key::Ctrl('d')).unwrap().typed, Typed::End);
+    }
+
+    #[test]
+    fn what_is_pasted_with_a_line_break_waits_for_enter() {
+        let mut editor = editor();
+        editor.ask(Ask::Command);
+        assert_eq!(editor.press(Key::Text("message bob one\ntwo".to_owned())), None);
+        assert_eq!(shown(&editor), "> message bob one↵two");
+        let answer = editor.press(Key::Enter).unwrap();
+        assert_eq!(answer.echo, "> message bob one\n    two");
+        assert_eq!(typed(Some(answer)), "message bob one\ntwo");
+
+        editor.ask(SECRET);
+        editor.press(Key::Text("secret\n".to_owned()));
+        assert_eq!(typed(editor.press(Key::Enter)), "secret");
+    }
+
+    #[test]
+    fn ctrl_r_finds_what_was_typed_and_ctrl_g_gives_back_what_was_being_typed() {
+        let mut editor = editor();
+        for line in ["message bob a\n", "help\n", "message bob b\n"] {
+            editor.ask(Ask::Command);
+            type_in(&mut editor, line);
+        }
+        editor.ask(Ask::Command);
+        type_in(&mut editor, "draft");
+
+        editor.press(Key::Ctrl('r'));
+        type_in(&mut editor, "bob");
+        assert_eq!(shown(&editor), "(search) bob: message bob b");
+        editor.press(Key::Ctrl('r'));
+        assert_eq!(shown(&editor), "(search) bob: message bob a");
+        editor.press(Key::Ctrl('g'));
+        assert_eq!(shown(&editor), "> draft");
+
+        editor.press(Key::Ctrl('r'));
+        type_in(&mut editor, "help");
+        assert_eq!(typed(editor.press(Key::Enter)), "help");
+    }
+
+    #[test]
+    fn keys_that_wait_have_a_bound() {
+        let mut editor = editor();
+        while editor.has_room() {
+            editor.press(Key::Text("x".repeat(1_000)));
+        }
+        assert!(editor.ahead_bytes < MOST_AHEAD + 2_000);
+        editor.ask(Ask::Command);
+        assert!(editor.has_room());
+    }
+}
