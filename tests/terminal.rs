@@ -121,10 +121,10 @@ fn arrow_up_brings_back_what_was_typed_but_never_a_password() {
 fn a_long_message_does_not_look_like_a_notice_where_the_terminal_breaks_it() {
     let (_server, alice, mut bob) = two();
 
-    let text = format!("{}* carol logged in", "x".repeat(75));
+    let text = format!("{} * carol logged in", "x".repeat(75));
     bob.say(&format!("message alice {text}"));
 
-    alice.sees(&format!("bob: {}", "x".repeat(75)));
+    alice.sees(&format!("    {}", "x".repeat(75)));
     alice.sees("    * carol logged in");
     alice.types("> ");
 }
