@@ -8,7 +8,6 @@
 //! is open, a small task takes over and stays.
 
 mod driver;
-#[cfg(feature = "relay")]
 mod first_byte;
 mod io;
 mod negotiation;
@@ -169,23 +168,19 @@ impl Connections {
         }
     }
 
-    /// The same for a socket, on which somebody may come who looks for the relay.
+    /// The same for a socket: where STARTTLS is offered, TLS may come first all the same.
     pub(crate) fn welcome_socket(
         self: &Arc<Connections>,
         socket: TcpStream,
         door: Door,
         peer: Peer,
     ) {
-        #[cfg(feature = "relay")]
-        if door == Door::StartTls
-            && let Some(relay) = self.relay.get().filter(|relay| relay.is_allowed())
-        {
-            if let Some(arrived) = self.let_in(door, peer) {
-                tokio::spawn(first_byte::run(arrived, relay.clone(), socket));
-            }
-            return;
+        if door != Door::StartTls {
+            return self.welcome(socket, door, peer);
         }
-        self.welcome(socket, door, peer);
+        if let Some(arrived) = self.let_in(door, peer) {
+            tokio::spawn(first_byte::run(arrived, socket));
+        }
     }
 
     fn let_in(self: &Arc<Connections>, door: Door, peer: Peer) -> Option<Arrived> {
@@ -263,6 +258,12 @@ impl Connections {
             }
             nobody.await;
         }
+    }
+
+    /// A connection ends before it has a session.
+    fn note_unopened(&self, peer: &Peer, reason: &'static str) {
+        self.node.numbers.disconnected.one("negotiation", reason);
+        tracing::info!(address = %peer.address, reason, "disconnected");
     }
 
     fn begin(self: &Arc<Connections>) -> Running {

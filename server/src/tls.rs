@@ -16,15 +16,15 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{Acceptor, NoServerSessionStorage};
 #[cfg(feature = "relay")]
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use whoelse_core::Time;
 use whoelse_stream::{ChannelBindings, server_end_point};
 
@@ -112,10 +112,23 @@ impl Tls {
         let shown = self.current.load_full();
         let config = if direct { &shown.direct } else { &shown.starttls };
         let stream = TlsAcceptor::from(config.clone()).accept(io).await?;
-        let connection = stream.get_ref().1;
-        let label = b"EXPORTER-Channel-Binding";
-        let exporter = connection.export_keying_material([0; 32], label, Some(b"")).ok();
-        let bindings = ChannelBindings { exporter, server_end_point: shown.end_point.clone() };
+        let bindings = shown.bindings(&stream);
+        Ok((stream, bindings))
+    }
+
+    /// Shakes hands where TLS may carry more than XMPP. `xmpp-client` is agreed on with whoever
+    /// names it in ALPN; whoever names nothing or something else is let in without an agreement.
+    pub(crate) async fn accept_any<S: Io>(
+        &self,
+        io: S,
+    ) -> io::Result<(TlsStream<S>, ChannelBindings)> {
+        let shown = self.current.load_full();
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+        let names_xmpp =
+            begun.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == ALPN));
+        let config = if names_xmpp { &shown.direct } else { &shown.starttls };
+        let stream = begun.into_stream(config.clone()).await?;
+        let bindings = shown.bindings(&stream);
         Ok((stream, bindings))
     }
 }
@@ -191,6 +204,14 @@ impl Shown {
             #[cfg(feature = "relay")]
             certified: Arc::new(certified),
         })
+    }
+
+    /// What a connection with this certificate can be bound to.
+    fn bindings<S>(&self, stream: &TlsStream<S>) -> ChannelBindings {
+        let label = b"EXPORTER-Channel-Binding";
+        let connection = stream.get_ref().1;
+        let exporter = connection.export_keying_material([0; 32], label, Some(b"")).ok();
+        ChannelBindings { exporter, server_end_point: self.end_point.clone() }
     }
 }
 

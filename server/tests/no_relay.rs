@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{World, until_closed};
+use common::{World, handshake, until_closed};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use whoelse_xmpp::{Condition, StanzaError};
@@ -25,9 +25,10 @@ async fn nothing_is_offered_and_the_port_speaks_xmpp_alone() {
 
     let error = StanzaError::read(&answer).unwrap();
     assert_eq!(error.condition, Condition::ServiceUnavailable);
-    let mut socket = TcpStream::connect(world.address()).await.unwrap();
-    socket.write_all(&[22, 3, 1, 0, 1, 1]).await.unwrap();
-    let said = until_closed(&mut socket).await;
+    let socket = Box::new(TcpStream::connect(world.address()).await.unwrap());
+    let (mut io, _) = handshake(socket, false).await;
+    io.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let said = until_closed(&mut io).await;
     assert!(String::from_utf8_lossy(&said).contains("not-well-formed"), "{said:?}");
     world.server.shutdown().await;
 }

@@ -164,10 +164,9 @@ async fn where_nothing_is_relayed_there_is_no_token_and_no_way_in() {
 
     assert_eq!((offer.port, offer.token), (None, None));
     assert_eq!(offer.discovery, Some(world.address().port()));
-    // TLS from the first byte is what it was: no stream.
-    let mut socket = TcpStream::connect(world.address()).await.unwrap();
-    socket.write_all(&[22, 3, 1, 0, 1, 1]).await.unwrap();
-    let said = String::from_utf8_lossy(&until_closed(&mut socket).await).into_owned();
+    let mut io = world.tls().await;
+    io.write_all(UPGRADE.as_bytes()).await.unwrap();
+    let said = String::from_utf8_lossy(&until_closed(&mut io).await).into_owned();
     assert!(said.contains("not-well-formed"), "{said}");
     world.server.shutdown().await;
 }

@@ -97,6 +97,8 @@ pub enum Way {
     Clear,
     /// TLS from the first byte (XEP-0368); in memory as `Encrypted`.
     Direct,
+    /// The same on the port for STARTTLS.
+    DirectAtStartTls,
     /// Over the admin socket.
     Admin,
 }

@@ -15,12 +15,14 @@ ADMIN = "http://jabber.org/protocol/admin#"
 class Person(slixmpp.ClientXMPP):
     """A client with everything that the server and slixmpp have in common."""
 
-    def __init__(self, world, name, secret=None, direct=False):
+    def __init__(self, world, name, secret=None, direct=None):
         super().__init__(f"{name}@localhost", secret or password(name))
         self.world = world
+        # Unless it is told otherwise, slixmpp tries TLS first on whatever port it is given.
         self.port = world.direct_port if direct else world.port
-        self.enable_direct_tls = direct
-        self.enable_starttls = not direct
+        if direct is not None:
+            self.enable_direct_tls = direct
+            self.enable_starttls = not direct
         self.ca_certs = world.certificate
         for plugin in (30, 4, 50, 59, 77, 92, 115, 191, 198, 199, 202, 203, 280, 313, 359):
             self.register_plugin(f"xep_{plugin:04}")
@@ -100,7 +102,7 @@ class Person(slixmpp.ClientXMPP):
 
 @check
 async def slixmpp_logs_in_over_starttls_with_scram(world):
-    alice = await Person(world, "alice").online()
+    alice = await Person(world, "alice", direct=False).online()
     # The bound variant where its Python can tell it the channel binding of TLS 1.3.
     mechanism = alice["feature_mechanisms"].mech.name
     assert mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-512-PLUS"), mechanism
@@ -109,10 +111,21 @@ async def slixmpp_logs_in_over_starttls_with_scram(world):
     await alice.leave()
 
 
+@check
+async def slixmpp_logs_in_as_it_is_where_starttls_is_offered(world):
+    alice = Person(world, "alice")
+    assert alice.enable_direct_tls and alice.enable_starttls
+    await alice.online()
+    mechanism = alice["feature_mechanisms"].mech.name
+    assert mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-512-PLUS"), mechanism
+    assert "starttls" not in alice.features, alice.features
+    await alice.leave()
+
+
 @check(contacts="everyone")
 async def slixmpp_logs_in_over_direct_tls(world):
     alice = await Person(world, "alice", direct=True).online()
-    bob = await Person(world, "bob").online()
+    bob = await Person(world, "bob", direct=False).online()
 
     await alice.sees("bob", "available")
     bob.chat("alice", "over STARTTLS")

@@ -12,7 +12,7 @@ use whoelse_core::{Node, Steady};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::scram::Hash;
 use whoelse_stream::server::{LookupAnswer, Machine, Step};
-use whoelse_stream::{Password, token};
+use whoelse_stream::{ChannelBindings, Password, token};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError};
 
 /// How long a last word to somebody who may not be listening may take.
@@ -46,43 +46,44 @@ enum Outcome {
 
 /// Drives one connection to its open session, and hands it over.
 pub(super) async fn run<S: Io>(arrived: Arrived, io: S) {
-    let Arrived { running, door, peer, half_open, deadline } = arrived;
-    let connections = running.clone();
-    let node = connections.node.clone();
-    let address = peer.address.clone();
-    let mut negotiation = Negotiation {
-        machine: Machine::new(connections.stream(door), None),
-        connections,
-        door,
-        peer,
-        deadline,
-        is_server: false,
-        mechanism: Mechanism::External.name(),
-        hold: None,
-        told: None,
-    };
-    let opened = match door {
+    let mut negotiation = Negotiation::new(&arrived);
+    let opened = match arrived.door {
         Door::StartTls => negotiation.starttls(io).await,
         Door::DirectTls => negotiation.direct_tls(io).await,
         Door::Pipe | Door::Admin => negotiation.plain(io).await,
     };
-    drop(half_open);
-    match opened {
-        Ok((hold, io)) => {
-            let opened = Opened {
-                running,
-                io,
-                machine: Box::new(negotiation.machine),
-                hold,
-                address: negotiation.peer.address,
-            };
-            // A task of its own: this one is as large as a handshake.
-            driver::spawn(opened);
+    negotiation.hand_over(arrived, opened);
+}
+
+/// The same for one that has shaken hands already.
+pub(super) async fn run_encrypted<S: Io>(arrived: Arrived, io: S, channel: ChannelBindings) {
+    let mut negotiation = Negotiation::new(&arrived);
+    let opened = negotiation.encrypted(io, channel).await;
+    negotiation.hand_over(arrived, opened);
+}
+
+/// Waits for a handshake until the deadline, or until the server goes away.
+pub(super) async fn handshake<T>(
+    connections: &Connections,
+    peer: &Peer,
+    deadline: Steady,
+    shaking: impl Future<Output = io::Result<T>>,
+) -> Result<T, &'static str> {
+    let shaken = tokio::select! {
+        biased;
+        shaken = until(&connections.node, deadline, shaking) => shaken,
+        () = connections.closing() => return Err("shutdown"),
+    };
+    if !matches!(shaken, Some(Ok(_))) {
+        connections.node.numbers.handshakes_failed.one();
+    }
+    match shaken {
+        Some(Ok(done)) => Ok(done),
+        Some(Err(error)) => {
+            tracing::debug!(address = %peer.address, %error, "handshake_failed");
+            Err("no handshake")
         }
-        Err(reason) => {
-            node.numbers.disconnected.one("negotiation", reason);
-            tracing::info!(address, reason, "disconnected");
-        }
+        None => Err("no handshake in time"),
     }
 }
 
@@ -90,6 +91,35 @@ pub(super) async fn run<S: Io>(arrived: Arrived, io: S) {
 type Opening = Result<(Hold, Box<dyn Io>), &'static str>;
 
 impl Negotiation {
+    fn new(arrived: &Arrived) -> Negotiation {
+        let connections = arrived.running.clone();
+        Negotiation {
+            machine: Machine::new(connections.stream(arrived.door), None),
+            connections,
+            door: arrived.door,
+            peer: arrived.peer.clone(),
+            deadline: arrived.deadline,
+            is_server: false,
+            mechanism: Mechanism::External.name(),
+            hold: None,
+            told: None,
+        }
+    }
+
+    /// It is half open no more: a session goes on in a task of its own.
+    fn hand_over(self, arrived: Arrived, opened: Opening) {
+        let Arrived { running, peer, half_open, .. } = arrived;
+        drop(half_open);
+        match opened {
+            Ok((hold, io)) => {
+                let machine = Box::new(self.machine);
+                // A task of its own: this one is as large as a handshake.
+                driver::spawn(Opened { running, io, machine, hold, address: peer.address });
+            }
+            Err(reason) => running.note_unopened(&peer, reason),
+        }
+    }
+
     async fn starttls<S: Io>(&mut self, mut io: S) -> Opening {
         match self.converse(&mut io).await {
             Outcome::StartTls => {}
@@ -98,7 +128,9 @@ impl Negotiation {
             Outcome::Open(_) => return Err("internal error"),
         }
         let Some(certificate) = &self.connections.tls else { return Err("no certificate") };
-        let (mut io, channel) = self.handshake(certificate.tls.accept(io, false)).await?;
+        let shaking = certificate.tls.accept(io, false);
+        let (mut io, channel) =
+            handshake(&self.connections, &self.peer, self.deadline, shaking).await?;
         self.machine.tls_started(channel);
         match self.converse(&mut io).await {
             Outcome::Open(hold) => Ok((hold, Box::new(io))),
@@ -110,8 +142,15 @@ impl Negotiation {
     async fn direct_tls<S: Io>(&mut self, io: S) -> Opening {
         let connections = self.connections.clone();
         let Some(certificate) = &connections.tls else { return Err("no certificate") };
-        let (io, channel) = self.handshake(certificate.tls.accept(io, true)).await?;
-        self.machine = Machine::new(connections.stream(self.door), Some(channel));
+        let shaking = certificate.tls.accept(io, true);
+        let (io, channel) = handshake(&connections, &self.peer, self.deadline, shaking).await?;
+        self.encrypted(io, channel).await
+    }
+
+    /// TLS came first, so nothing is said before it and nothing has to be begun anew.
+    async fn encrypted<S: Io>(&mut self, io: S, channel: ChannelBindings) -> Opening {
+        let config = self.connections.stream(Door::DirectTls);
+        self.machine = Machine::new(config, Some(channel));
         self.plain(io).await
     }
 
@@ -120,29 +159,6 @@ impl Negotiation {
             Outcome::Open(hold) => Ok((hold, Box::new(io))),
             Outcome::StartTls => Err("internal error"),
             Outcome::Over(reason) => Err(reason),
-        }
-    }
-
-    /// Waits for a handshake until the deadline, or until the server goes away.
-    async fn handshake<T>(
-        &self,
-        shaking: impl Future<Output = io::Result<T>>,
-    ) -> Result<T, &'static str> {
-        let shaken = tokio::select! {
-            biased;
-            shaken = until(&self.connections.node, self.deadline, shaking) => shaken,
-            () = self.connections.closing() => return Err("shutdown"),
-        };
-        if !matches!(shaken, Some(Ok(_))) {
-            self.connections.node.numbers.handshakes_failed.one();
-        }
-        match shaken {
-            Some(Ok(done)) => Ok(done),
-            Some(Err(error)) => {
-                tracing::debug!(address = %self.peer.address, %error, "handshake_failed");
-                Err("no handshake")
-            }
-            None => Err("no handshake in time"),
         }
     }
 

@@ -1,11 +1,10 @@
-//! From the first byte of TLS to an admitted connection of the relay.
+//! From the first request over TLS to an admitted connection of the relay.
 //!
-//! Over TLS it is HTTP, one request of which becomes a WebSocket, on which a key is proved and the
+//! It is HTTP, one request of which becomes a WebSocket, on which a key is proved and the
 //! token looked at. The library has no end to its patience once it has the WebSocket, so whoever
 //! comes is held here, half open, until it has admitted or refused him.
 
 use super::Relay;
-use crate::tls::Tls;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -23,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
+use tokio_rustls::server::TlsStream;
 
 /// Bytes of a request's head: a token and what a library adds. Less hyper does not allow.
 const HEAD: usize = 8 << 10;
@@ -31,10 +31,10 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 
 impl Relay {
     /// Serves one connection until the library has admitted or refused it. When this future is
-    /// dropped before that, the connection is cut off. Fails when there is no handshake.
-    pub async fn serve(&self, tls: &Tls, socket: TcpStream) -> io::Result<()> {
-        let cut = Cut(Some(socket.as_fd().try_clone_to_owned()?));
-        let (stream, _) = tls.accept(socket, false).await?;
+    /// dropped before that, the connection is cut off. Fails when the system has no descriptor to
+    /// do that by.
+    pub async fn serve(&self, stream: TlsStream<TcpStream>) -> io::Result<()> {
+        let cut = Cut(Some(stream.get_ref().0.as_fd().try_clone_to_owned()?));
         let (held, released) = oneshot::channel();
         let service = Door {
             relay: RelayServiceWithNotify::new(self.service.clone(), Arc::new(Notify::new())),

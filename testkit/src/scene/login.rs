@@ -76,6 +76,8 @@ impl Login {
                 login.managed = true;
             } else if words.take("over the admin socket") {
                 login.way = Way::Admin;
+            } else if words.take("with direct TLS where STARTTLS is offered") {
+                login.way = Way::DirectAtStartTls;
             } else if words.take("with direct TLS") {
                 login.way = Way::Direct;
             } else if words.take("from") {

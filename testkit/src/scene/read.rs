@@ -252,6 +252,7 @@ fn connects(words: &mut Words<'_>, block: &str) -> Result<Verb, String> {
     let way = match () {
         () if words.take("in clear") => Way::Clear,
         () if words.take("over the admin socket") => Way::Admin,
+        () if words.take("with direct TLS where STARTTLS is offered") => Way::DirectAtStartTls,
         () if words.take("with direct TLS") => Way::Direct,
         () => Way::Encrypted,
     };

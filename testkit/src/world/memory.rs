@@ -208,7 +208,7 @@ impl World for Memory {
         let (near, far) = tokio::io::duplex(PIPE);
         let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (door, network) = match way {
-            Way::Encrypted | Way::Direct => (Door::Pipe, Network::of(from)),
+            Way::Encrypted | Way::Direct | Way::DirectAtStartTls => (Door::Pipe, Network::of(from)),
             Way::Clear => (Door::StartTls, Network::of(from)),
             Way::Admin => (Door::Admin, Network::local()),
         };

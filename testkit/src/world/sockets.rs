@@ -113,7 +113,8 @@ impl World for Sockets {
             if way == Way::Encrypted {
                 starttls(&mut stream, injected).await?;
             }
-            let (stream, channel) = handshake(stream, way == Way::Direct).await?;
+            let tls_first = matches!(way, Way::Direct | Way::DirectAtStartTls);
+            let (stream, channel) = handshake(stream, tls_first).await?;
             Ok(Line::new(handle, stream, channel))
         };
         let connected =
