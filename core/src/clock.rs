@@ -18,6 +18,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// Microseconds in the smallest step of a stamp.
+const STAMPED: i64 = 1000;
+/// Seconds of the farthest offset from UTC that XML Schema knows: 14 hours.
+const FARTHEST_ZONE: i64 = 14 * 3600;
+
 /// A moment in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(pub i64);
@@ -41,6 +46,17 @@ impl Time {
         Duration::from_micros(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
     }
 
+    /// This moment as far as a [`stamp`](Time::stamp) tells it. Whatever somebody is told and may
+    /// ask for again is written down like this, or they would ask for a moment before it.
+    pub fn told(self) -> Time {
+        Time(self.0 - self.0.rem_euclid(STAMPED))
+    }
+
+    /// The last moment of which stamps tell the same as of this one.
+    pub fn last_told_alike(self) -> Time {
+        Time(self.told().0.saturating_add(STAMPED - 1))
+    }
+
     /// XEP-0082: `2026-11-22T17:12:00.123Z`, in UTC.
     pub fn stamp(self) -> String {
         let millis = self.0.div_euclid(1000);
@@ -51,7 +67,9 @@ impl Time {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
 
-    /// Reads an XEP-0082 DateTime, with `Z` or an offset.
+    /// Reads an XEP-0082 DateTime, with `Z` or an offset; past microseconds it is cut off. `None`
+    /// also for what only looks like a time: a day that its month does not have, an hour that no
+    /// day has. As in XML Schema there is no leap second, and 24:00:00 is the end of a day.
     pub fn parse_stamp(text: &str) -> Option<Time> {
         let digits = |range: std::ops::Range<usize>| -> Option<i64> {
             let part = text.get(range)?;
@@ -61,8 +79,8 @@ impl Time {
         let shape = at(4, b'-') && at(7, b'-') && at(10, b'T') && at(13, b':') && at(16, b':');
         let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
         let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
-        let sound = (1..=12).contains(&month) && (1..=31).contains(&day);
-        if !shape || !sound || hour > 24 || minute > 59 || second > 60 {
+        let days = days(year, month, day);
+        if !shape || civil(days) != (year, month, day) || minute > 59 || second > 59 {
             return None;
         }
         let rest = text.get(19..)?;
@@ -70,11 +88,18 @@ impl Time {
             Some(rest) => {
                 let end = rest.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
                 let (digits, zone) = rest.split_at(end);
+                if digits.is_empty() {
+                    return None;
+                }
                 let padded = format!("{digits:0<6}");
                 (padded.get(..6)?.parse::<i64>().ok()?, zone)
             }
             None => (0, rest),
         };
+        let of_day = hour * 3600 + minute * 60 + second;
+        if hour > 23 && (of_day > 86_400 || fraction > 0) {
+            return None;
+        }
         let offset = match zone.as_bytes() {
             [b'Z'] => 0,
             [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
@@ -82,12 +107,16 @@ impl Time {
                     (a.is_ascii_digit() && b.is_ascii_digit())
                         .then(|| i64::from(a - b'0') * 10 + i64::from(b - b'0'))
                 };
-                let seconds = number(h1, h2)? * 3600 + number(m1, m2)? * 60;
+                let (hours, minutes) = (number(h1, h2)?, number(m1, m2)?);
+                let seconds = hours * 3600 + minutes * 60;
+                if minutes > 59 || seconds > FARTHEST_ZONE {
+                    return None;
+                }
                 if *sign == b'-' { -seconds } else { seconds }
             }
             _ => return None,
         };
-        let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+        let seconds = days * 86_400 + of_day - offset;
         Some(Time(seconds * 1_000_000 + fraction))
     }
 }
@@ -345,12 +374,71 @@ mod tests {
 
     #[test]
     fn what_is_no_stamp_is_refused() {
-        for text in
-            ["", "2026", "2026-13-01T00:00:00Z", "2026-11-22 17:12:00Z", "2026-11-22T17:12:00"]
-        {
+        for text in [
+            "",
+            "2026",
+            "2026-11-22 17:12:00Z",
+            "2026-11-22T17:12:00",
+            "2026-11-22T17:12:00.",
+            "2026-11-22T17:12:00.Z",
+            "2026-11-22T17:12:00.é",
+            "2026-11-22T17:12:00+1:00",
+        ] {
             assert_eq!(Time::parse_stamp(text), None, "{text}");
         }
-        assert_eq!(Time::parse_stamp("2026-11-22T17:12:00.é"), None);
+    }
+
+    #[test]
+    fn a_day_is_one_that_the_calendar_has() {
+        let lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        for year in [1600, 1900, 1970, 2024, 2026, 2100, 2400] {
+            let leaps = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            for month in 0..=13_usize {
+                let length = month.checked_sub(1).and_then(|at| lengths.get(at)).copied();
+                let length = length.map_or(0, |days| days + i64::from(month == 2 && leaps));
+                for day in 0..=32 {
+                    let text = format!("{year:04}-{month:02}-{day:02}T12:00:00Z");
+                    let read = Time::parse_stamp(&text).map(Time::stamp);
+                    let whole = text.replace('Z', ".000Z");
+                    assert_eq!(read, (1..=length).contains(&day).then_some(whole), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_of_day_is_one_that_a_day_has() {
+        for time in ["00:00:00Z", "23:59:59.999999999Z", "00:00:00+14:00", "23:59:59-14:00"] {
+            assert!(Time::parse_stamp(&format!("2026-02-28T{time}")).is_some(), "{time}");
+        }
+        for time in [
+            "24:00:01Z",
+            "24:00:00.1Z",
+            "24:30:00Z",
+            "25:00:00Z",
+            "12:60:00Z",
+            "23:59:60Z",
+            "12:00:00+14:01",
+            "12:00:00-15:00",
+            "12:00:00+01:60",
+            "12:00:00+99:99",
+        ] {
+            assert_eq!(Time::parse_stamp(&format!("2026-02-28T{time}")), None, "{time}");
+        }
+        let end = Time::parse_stamp("2026-02-28T24:00:00Z").map(Time::stamp);
+        assert_eq!(end.as_deref(), Some("2026-03-01T00:00:00.000Z"));
+    }
+
+    #[test]
+    fn what_is_told_of_a_moment_is_read_back_as_what_is_written_of_it() {
+        for micros in [0, 1, 999, 1000, 1_795_367_520_123_456, -1, -999, -1001] {
+            let time = Time(micros);
+            assert_eq!(Time::parse_stamp(&time.stamp()), Some(time.told()), "{micros}");
+            assert_eq!(time.told().stamp(), time.stamp(), "{micros}");
+            let last = time.last_told_alike();
+            assert_eq!(last.stamp(), time.stamp(), "{micros}");
+            assert_ne!(Time(last.0 + 1).stamp(), time.stamp(), "{micros}");
+        }
     }
 
     #[tokio::test]

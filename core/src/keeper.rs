@@ -583,7 +583,7 @@ fn row(node: &Node, append: &Append, seq: i64) -> NewMessage {
     let account = |account: &Account| (!account.is_server()).then_some(account.id);
     NewMessage {
         seq,
-        at: append.at.0,
+        at: append.at.told().0,
         sender: node.key_of(append.sender.jid().as_str()),
         sender_resource: Some(append.sender_resource.clone()).filter(|r| !r.is_empty()),
         recipient: node.key_of(append.recipient.jid().as_str()),

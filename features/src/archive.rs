@@ -163,7 +163,8 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
     let mut query = Query {
         with,
         start: filter.start.map(|time| time.0),
-        end: filter.end.map(|time| time.0),
+        // To the end of what a stamp tells: older versions have stored finer steps than are told.
+        end: filter.end.map(|time| time.last_told_alike().0),
         after_seq: paging.after,
         before_seq: paging.before,
         limit: paging.limit.max(1) as i64,
