@@ -36,8 +36,9 @@ pub struct Account {
     undelivered: Mutex<Undelivered>,
     /// What the user said in the last presence that took a session away.
     parting_words: Mutex<Option<String>>,
-    /// The last word of its last session to go, and when it was said. Held for a look or a swap.
-    last_gone: Mutex<Option<(Outgoing, Time)>>,
+    /// The last word of its last session to go, if it said one, and when it went. Held for a look
+    /// or a swap.
+    last_gone: Mutex<Option<(Option<Outgoing>, Time)>>,
     /// What sessions got ahead of the log. Held for a look or a change; taken last of all locks.
     early: Mutex<Early>,
 }
@@ -208,7 +209,7 @@ impl Account {
         self.write().retain(|session| session.id != id);
     }
 
-    /// Puts one stanza into the queue of every available session, addressed to the account.
+    /// Puts one presence into the queue of every available session, addressed to the account.
     pub fn push_to_available(&self, stanza: &Outgoing) {
         self.each_session(|session| {
             if session.is_available() {
@@ -217,14 +218,14 @@ impl Account {
         });
     }
 
-    /// The last unavailable presence, without an address, and when it was said; `None` if the
-    /// account has not gone since it is in memory.
-    pub(crate) fn last_gone(&self) -> Option<(Outgoing, Time)> {
+    /// When the account last went, and its user's own last word if there was one: an unavailable
+    /// presence without an address. `None` if it has not gone since it is in memory.
+    pub(crate) fn last_gone(&self) -> Option<(Option<Outgoing>, Time)> {
         self.last_gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn note_gone(&self, presence: Outgoing, at: Time) {
-        *self.last_gone.lock().unwrap_or_else(PoisonError::into_inner) = Some((presence, at));
+    pub(crate) fn note_gone(&self, word: Option<Outgoing>, at: Time) {
+        *self.last_gone.lock().unwrap_or_else(PoisonError::into_inner) = Some((word, at));
     }
 
     pub(crate) fn early(&self) -> MutexGuard<'_, Early> {

@@ -71,7 +71,7 @@ pub(crate) fn from_log(node: &Node, session: &Session, row: LoggedMessage) -> Ou
     let from = node.address_of(&row.sender, resource);
     let mut add = Vec::new();
     if !session.is_live(Time(row.at), node.clock.now()) {
-        delay(&mut add, node, Time(row.at));
+        add.extend_from_slice(&delay(node, Time(row.at)));
     }
     // What no archive will show has no number there.
     if row.direction != Direction::Passing {
@@ -109,12 +109,12 @@ fn stanza_id(out: &mut Vec<u8>, node: &Node, owner: &Account, seq: i64) {
 }
 
 /// XEP-0203: when it was said.
-fn delay(out: &mut Vec<u8>, node: &Node, at: Time) {
+pub(crate) fn delay(node: &Node, at: Time) -> Bytes {
     let delay = Element::new("delay")
         .xmlns(ns::DELAY)
         .attr("from", &node.domain_name())
         .attr("stamp", &at.stamp());
-    out.extend_from_slice(&delay.finish());
+    delay.finish()
 }
 
 /// An address from its bare form and a resource, which may be empty.

@@ -4,13 +4,15 @@
 
 pub(crate) mod directed;
 pub(crate) mod probe;
+pub(crate) mod said;
 
 use std::sync::Arc;
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Class, Jid, Kind, Outgoing, Stanza, ns};
+use whoelse_xmpp::{BareJid, Class, Jid, Kind, Outgoing, Stanza};
 
 use crate::account::Account;
+use crate::delivery;
 use crate::node::Node;
 use crate::rewriting;
 use crate::roster::Roster;
@@ -18,33 +20,31 @@ use crate::roster::change::addressed;
 use crate::session::Session;
 use crate::settings::Contacts;
 
-/// A broadcast presence: available, or unavailable, from one of the user's own sessions. `lang` is
-/// the stream's, for a presence without its own (RFC 6120, 4.7.4).
+pub(crate) use said::Said;
+
+/// A broadcast presence: available, or unavailable, from one of the user's own sessions, with what
+/// was read in it. `lang` is the stream's, for a presence without its own (RFC 6120, 4.7.4).
 pub(crate) fn broadcast(
     node: &Arc<Node>,
     session: &Arc<Session>,
-    stanza: &Stanza,
+    (stanza, said): (&Stanza, &Said),
     lang: Option<&str>,
 ) {
     let from = session.jid.as_str();
-    let encoded = rewriting::for_recipient(stanza, from, lang, None, &[], Class::Presence);
+    let encoded = rewriting::for_recipient(stanza, from, lang, None, &said.drop, Class::Presence);
     if stanza.type_() == Some("unavailable") {
         become_unavailable(node, session, encoded);
     } else {
-        become_available(node, session, encoded, priority(stanza));
+        become_available(node, session, encoded, said.priority);
     }
-}
-
-/// RFC 6121, 4.7.2.3: a whole number from -128 to 127; zero when absent or unreadable.
-fn priority(stanza: &Stanza) -> i8 {
-    let text = stanza.child_text("priority", ns::CLIENT);
-    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing, priority: i8) {
     let account = session.account.clone();
     let initial = !session.is_available();
-    if !session.set_presence(Some((presence.clone(), priority))) {
+    // Whoever is told of it later is told when it was said (XEP-0203).
+    let told = presence.with_children(&delivery::delay(node, node.clock.now()));
+    if !session.set_presence(Some((told, priority))) {
         return;
     }
     let first = node.note_online(&account);
@@ -66,7 +66,14 @@ fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing
 fn become_unavailable(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing) {
     let was_available = session.is_available();
     session.set_presence(None);
-    say_unavailable(node, session, was_available, session.take_directed(), presence);
+    if was_available {
+        // RFC 6121, 4.5.2: the one that has just become unavailable hears it, too.
+        session.push_addressed(&presence, &session.account.to_attribute);
+    }
+    say_unavailable(node, session, was_available, &session.take_directed(), &presence);
+    if was_available {
+        go(node, session, Some(presence));
+    }
 }
 
 /// RFC 6121, 4.5.2: those who see the account hear that one of its sessions is gone, and so do those
@@ -75,17 +82,23 @@ fn say_unavailable(
     node: &Arc<Node>,
     session: &Session,
     was_available: bool,
-    directed: Vec<Jid>,
-    presence: Outgoing,
+    directed: &[Jid],
+    presence: &Outgoing,
 ) {
-    let account = session.account.clone();
+    let account = &session.account;
     if was_available {
-        each_viewer(node, &account, |viewer| viewer.push_to_available(&presence));
+        each_viewer(node, account, |viewer| viewer.push_to_available(presence));
     }
-    directed::say_unavailable(node, &account, was_available, &directed, &presence);
-    if was_available && node.note_offline(&account) {
-        account.note_gone(presence, node.clock.now());
-        node.wiring.tell_online(node, &account, false);
+    directed::say_unavailable(node, account, was_available, directed, presence);
+}
+
+/// A session that was available is not any more; perhaps it was the last one of the account. `word`
+/// is what its user said in going.
+fn go(node: &Arc<Node>, session: &Session, word: Option<Outgoing>) {
+    let account = &session.account;
+    if node.note_offline(account) {
+        account.note_gone(word, node.clock.now());
+        node.wiring.tell_online(node, account, false);
     }
 }
 
@@ -100,7 +113,10 @@ pub(crate) fn end(
     directed: Vec<Jid>,
 ) {
     let presence = unavailable(session.jid.as_str());
-    say_unavailable(node, session, was_available, directed, presence);
+    say_unavailable(node, session, was_available, &directed, &presence);
+    if was_available {
+        go(node, session, None);
+    }
 }
 
 /// An unavailable presence without an address.

@@ -18,7 +18,7 @@ use crate::keep::{self, Keep};
 use crate::keeper::{Append, Work};
 use crate::kit::{BoxFuture, Cx, Flow, Passing, Reply, Target, Verb};
 use crate::node::{Node, Seek};
-use crate::presence;
+use crate::presence::{self, Said};
 use crate::rewriting;
 use crate::roster::change::Wish;
 use crate::roster::{self, Word};
@@ -55,14 +55,16 @@ pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>)
     let Ok(ticket) = session.received(hold.epoch) else { return Routed::Superseded };
     note_activity(node, session, &stanza);
     node.numbers.received.one(stanza.kind());
+    let read = Said::read(node, &stanza);
     let letter = Letter {
         node: node.clone(),
         session: session.clone(),
         ticket,
         lang: lang.map(str::to_owned).filter(|_| stanza.lang().is_none()),
         stanza,
+        said: read.as_ref().cloned().unwrap_or_default(),
     };
-    match letter.address() {
+    match read.and_then(|_| letter.address()) {
         Ok(Address::Server) => letter.for_server(),
         Ok(Address::Broadcast) => letter.broadcast(),
         Ok(Address::Account(to)) => letter.for_account(to),
@@ -110,6 +112,8 @@ struct Letter {
     ticket: Ticket,
     lang: Option<String>,
     stanza: Stanza,
+    /// What a presence says.
+    said: Said,
 }
 
 impl Letter {
@@ -207,7 +211,8 @@ impl Letter {
             let words = self.stanza.child_text("status", ns::CLIENT).map(|text| text.to_string());
             self.session.account.set_parting_words(words);
         }
-        presence::broadcast(&self.node, &self.session, &self.stanza, self.lang.as_deref());
+        let presence = (&self.stanza, &self.said);
+        presence::broadcast(&self.node, &self.session, presence, self.lang.as_deref());
         self.done()
     }
 
@@ -384,7 +389,7 @@ impl Letter {
             from: sender,
             sender: &self.session.account,
             to,
-            strip: smallvec::SmallVec::new(),
+            strip: self.said.drop.clone(),
         };
         match self.node.wiring.run_outgoing(&mut passing) {
             Flow::On => {}

@@ -252,7 +252,8 @@ impl Session {
         self.lock().presence.as_ref().map(|(_, priority)| *priority)
     }
 
-    /// The presence last broadcast, without an address.
+    /// The presence last broadcast, without an address, as it is told from then on: with the time
+    /// at which it was said (XEP-0203).
     pub fn presence(&self) -> Option<Outgoing> {
         self.lock().presence.as_ref().map(|(stanza, _)| stanza.clone())
     }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Class, Jid, Outgoing, ns};
+use whoelse_xmpp::{Class, Jid, Outgoing};
 
 use super::unavailable;
 use crate::account::Account;
+use crate::delivery;
 use crate::node::Node;
 use crate::session::Session;
 use crate::settings::Contacts;
@@ -47,17 +48,18 @@ pub(crate) fn answer(
     }
 }
 
-/// The last unavailable presence, with the time at which it was said, as long as the account has
-/// been in memory since; else a plain one.
+/// What is told of an account, or of a device, that is not available.
+///
+/// A device that is gone while others are there speaks for itself alone. A contact who is not there
+/// at all is told of by their own last word, from where it was said, or else by the server, which
+/// speaks for the account: from the bare address, whatever was asked. The time is told as long as
+/// the account has been in memory since.
 fn last(node: &Node, subject: &Account, to: &Jid) -> Outgoing {
-    match subject.last_gone() {
-        Some((presence, at)) if to.is_bare() && !subject.is_online() => {
-            let delay = Element::new("delay")
-                .xmlns(ns::DELAY)
-                .attr("from", &node.domain_name())
-                .attr("stamp", &at.stamp());
-            presence.with_children(&delay.finish())
-        }
-        _ => unavailable(to.as_str()),
+    if subject.is_online() {
+        return unavailable(to.as_str());
     }
+    let account = || unavailable(subject.jid().as_str());
+    let Some((word, at)) = subject.last_gone() else { return account() };
+    let word = word.filter(|_| to.is_bare()).unwrap_or_else(account);
+    word.with_children(&delivery::delay(node, at))
 }
