@@ -254,9 +254,13 @@ impl Node {
             .map_err(|_| StanzaError::new(Condition::JidMalformed))?;
         let verifiers = self.verifiers(password).await?;
         let (domain, now, name) = (self.domain().id, self.clock.now(), localpart.to_owned());
+        let node = self.clone();
         let made = self.keeper.change(move |tx| {
             Box::pin(async move {
                 let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
+                if let Some(id) = made {
+                    roster::take_requests(&node, tx, id, &node.key_of(jid.as_str())).await?;
+                }
                 let mut then: After = Vec::new();
                 // One that was there may have sessions: forgotten, it would be loaded a second
                 // time, and they would hear nothing of what the second one gets.

@@ -4,6 +4,7 @@
 //! A roster in memory is a snapshot that is never changed, only replaced; who changes it is
 //! [`change`]. Rows in the store name own domains by number, here addresses have their names.
 
+mod arrival;
 pub mod change;
 pub mod item;
 mod removal;
@@ -18,6 +19,7 @@ use whoelse_xmpp::BareJid;
 
 use crate::account::Account;
 
+pub(crate) use arrival::take_requests;
 pub(crate) use removal::{forget_contact, tell_holders};
 pub use transition::{Exchange, State, Step, Way, Word, exchange, step};
 

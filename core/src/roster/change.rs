@@ -83,6 +83,8 @@ struct Side {
     contact: BareJid,
     key: String,
     before: Contact,
+    /// What the owner has asked for and got in the same step, as it stood in between.
+    between: Option<Contact>,
     after: Contact,
     version: Option<RosterVersion>,
 }
@@ -162,6 +164,10 @@ impl Command {
     fn say(&mut self, word: Word) -> Result<(), StanzaError> {
         let theirs = self.theirs.as_ref().map(|theirs| theirs.after.state);
         let said = exchange(self.own.after.state, theirs, word);
+        if said.answered {
+            self.own.take(said.said, &Bytes::new());
+            self.own.between = Some(self.own.after.clone());
+        }
         self.own.take(said.own, &Bytes::new());
         let (Some(theirs), Some(state)) = (&mut self.theirs, said.theirs) else { return Ok(()) };
         let request = match &self.wish {
@@ -201,6 +207,7 @@ impl Command {
         let (own, other) = (&self.own.account, &theirs.account);
         // Who has blocked the other, or is blocked, hears nothing (XEP-0191).
         let open = node.is_open_between(own, other);
+        self.own.push_between(node);
         for (who, word) in self.heard.iter().filter(|_| open) {
             let (from, to) = if *who == Hears::Contact { (own, other) } else { (other, own) };
             let said = match &self.wish {
@@ -226,7 +233,7 @@ impl Side {
     fn new(node: &Node, account: Arc<Account>, contact: BareJid) -> Side {
         let key = node.key_of(contact.as_str());
         let (before, after) = (Contact::default(), Contact::default());
-        Side { account, contact, key, before, after, version: None }
+        Side { account, contact, key, before, between: None, after, version: None }
     }
 
     async fn read(&mut self, tx: &mut Tx) -> Result<(), whoelse_store::Error> {
@@ -274,9 +281,15 @@ impl Side {
     /// Writes what has changed, with a new version if the owner would see it.
     async fn write(&mut self, tx: &mut Tx, now: i64) -> Result<(), whoelse_store::Error> {
         let id = self.account.id;
+        self.between = self.between.take().filter(|between| !between.looks_like(&self.before));
         if !self.after.looks_like(&self.before) {
             let roster = self.account.roster();
-            let version = roster.next_version(now);
+            let mut version = roster.next_version(now);
+            if let Some(between) = &mut self.between {
+                // Whoever hears of this one and then no more has missed the next.
+                between.version = version;
+                version += 1;
+            }
             self.after.version = version;
             self.version = Some(roster.versions(version));
         }
@@ -305,8 +318,14 @@ impl Side {
     /// `exists`: the contact is an account of this server.
     fn push(&self, node: &Node, exists: bool) {
         if self.version.is_some() {
-            let item = item::item(node, &self.contact, &self.after, exists);
-            item::push(node, &self.account, &item);
+            item::push(node, &self.account, &self.contact, &self.after, exists);
+        }
+    }
+
+    /// RFC 6121, 3.1.2: that the owner has asked is pushed before the answer, however fast it is.
+    fn push_between(&self, node: &Node) {
+        if let Some(between) = &self.between {
+            item::push(node, &self.account, &self.contact, between, true);
         }
     }
 

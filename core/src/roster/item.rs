@@ -42,9 +42,11 @@ pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Elem
     contact.groups.iter().fold(item, |item, group| item.child(Element::new("group").text(group)))
 }
 
-/// RFC 6121, 2.1.6: the account's devices that have asked for the roster hear of a change.
-pub fn push(node: &Node, account: &Account, item: &Element) {
-    let version = node.roster_version(account.roster().version());
+/// RFC 6121, 2.1.6: the account's devices that have asked for the roster hear how a contact stands
+/// now, in the version that this made. `exists`: as for [`item`].
+pub fn push(node: &Node, account: &Account, jid: &BareJid, contact: &Contact, exists: bool) {
+    let item = item(node, jid, contact, exists);
+    let version = node.roster_version(contact.version);
     for session in account.sessions() {
         if session.is_marked(INTERESTED) {
             push_to(&session, item.clone(), version.as_deref());

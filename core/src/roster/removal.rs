@@ -51,11 +51,10 @@ pub(crate) fn tell_holders(node: &Arc<Node>, contact: &BareJid, gone: Vec<Gone>)
         }
         let Ok(jid) = BareJid::new(Some(&holder.localpart), &domain.name) else { continue };
         let Some(account) = node.refresh_account(&jid) else { continue };
-        let item = item::item(node, contact, &left, false);
-        account.put(Arc::new(account.roster().with(contact, left, version)));
+        account.put(Arc::new(account.roster().with(contact, left.clone(), version)));
         // Where everybody is in every roster, everybody hears of it anyway.
         if version.is_some() && node.settings().contacts == Contacts::Roster {
-            item::push(node, &account, &item);
+            item::push(node, &account, contact, &left, false);
         }
     }
 }

@@ -122,7 +122,9 @@ pub fn step(before: State, way: Way, word: Word) -> Step {
 /// What one word does to both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exchange {
-    /// How things stand for the one who said it.
+    /// How things stand for the one who said it, before anything comes back.
+    pub said: State,
+    /// And afterwards.
     pub own: State,
     /// And for the one it was said to, if that is an account of this server.
     pub theirs: Option<State>,
@@ -137,11 +139,13 @@ pub struct Exchange {
 pub fn exchange(own: State, theirs: Option<State>, word: Word) -> Exchange {
     let out = step(own, Way::Out, word);
     let Some(before) = theirs.filter(|_| out.passes) else {
-        return Exchange { own: out.state, theirs, reaches: false, answered: false };
+        let (said, own) = (out.state, out.state);
+        return Exchange { said, own, theirs, reaches: false, answered: false };
     };
     let into = step(before, Way::In, word);
     let back = into.granted.then(|| step(out.state, Way::In, Word::Subscribed));
     Exchange {
+        said: out.state,
         own: back.map_or(out.state, |back| back.state),
         theirs: Some(into.state),
         reaches: into.passes,
@@ -353,6 +357,16 @@ mod tests {
             let taken = step(state(before), Way::In, Word::Subscribe);
             let expected = Step { state: state(after), passes: false, granted: true };
             assert_eq!(taken, expected, "{before}");
+        }
+    }
+
+    #[test]
+    fn who_asks_somebody_who_has_approved_has_asked_before_the_answer_comes() {
+        for (before, said, after) in [("None", "None+O", "To"), ("From", "From+O", "Both")] {
+            let theirs = if before == "None" { "None+A" } else { "To+A" };
+            let exchange = exchange(state(before), Some(state(theirs)), Word::Subscribe);
+            assert_eq!((exchange.said, exchange.own), (state(said), state(after)), "{before}");
+            assert!(exchange.answered, "{before}");
         }
     }
 

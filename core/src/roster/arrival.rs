@@ -1,0 +1,38 @@
+//! An account that is made gets the requests that wait for its name: whoever has asked did not learn
+//! that there was nobody (RFC 6121, 3.1.2 and 8.5.1), and would wait for an answer for ever.
+
+use whoelse_store::Tx;
+use whoelse_xmpp::BareJid;
+use whoelse_xmpp::write::Element;
+
+use super::{Contact, State};
+use crate::node::Node;
+
+/// Writes into the roster of the account `id`, which has just been made, who has asked for it by
+/// this key, up to the number that an account may have of them. Before the account is loaded.
+///
+/// What somebody wrote into their request is not known any more: it went to nobody.
+pub(crate) async fn take_requests(
+    node: &Node,
+    tx: &mut Tx,
+    id: i64,
+    key: &str,
+) -> Result<(), whoelse_store::Error> {
+    let request = Element::new("presence").attr("type", "subscribe").finish();
+    let own = node.own_domains();
+    let mut left = node.settings().limits.roster_requests;
+    for holder in tx.roster_holders(key).await? {
+        if left == 0 {
+            break;
+        }
+        let asks = tx.roster_row(holder.account, key).await?.is_some_and(|row| row.ask);
+        let domain = own.iter().find(|domain| domain.id == holder.domain);
+        let (true, Some(domain)) = (asks, domain) else { continue };
+        let Ok(jid) = BareJid::new(Some(&holder.localpart), &domain.name) else { continue };
+        let state = State { asked: true, ..State::default() };
+        let asked = Contact { state, request: request.clone(), ..Contact::default() };
+        tx.write_roster_row(id, &asked.to_row(&node.key_of(jid.as_str()))).await?;
+        left -= 1;
+    }
+    Ok(())
+}
