@@ -218,6 +218,19 @@ impl Account {
         });
     }
 
+    /// Puts one message to the account into the queue of every session that takes those. Returns
+    /// whether any does.
+    pub fn push_message(&self, message: &Outgoing) -> bool {
+        let mut any = false;
+        self.each_session(|session| {
+            if session.takes_messages() {
+                session.push_addressed(message, &self.to_attribute);
+                any = true;
+            }
+        });
+        any
+    }
+
     /// When the account last went, and its user's own last word if there was one: an unavailable
     /// presence without an address. `None` if it has not gone since it is in memory.
     pub(crate) fn last_gone(&self) -> Option<(Option<Outgoing>, Time)> {

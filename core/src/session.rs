@@ -252,6 +252,12 @@ impl Session {
         self.lock().presence.as_ref().map(|(_, priority)| *priority)
     }
 
+    /// Whether messages to the account reach it: a negative priority means that none of any type
+    /// does (RFC 6121, 8.5.2.1.1).
+    pub fn takes_messages(&self) -> bool {
+        self.priority().is_some_and(|priority| priority >= 0)
+    }
+
     /// The presence last broadcast, without an address, as it is told from then on: with the time
     /// at which it was said (XEP-0203).
     pub fn presence(&self) -> Option<Outgoing> {

@@ -50,19 +50,27 @@ pub fn who_gets(kind: Kind, type_: Option<&str>, resource: Option<&str>, to: &Ac
     match (kind, type_) {
         (Kind::Message, Some("error")) => Verdict::Ignore,
         (Kind::Message, Some("groupchat")) => Verdict::Unavailable,
-        (Kind::Message, Some("headline")) => available(to, |_| true).or(Verdict::Ignore),
-        (Kind::Message, _) => available(to, |p| p >= 0).or(Verdict::NobodyThere),
-        (Kind::Presence, None | Some("unavailable")) => available(to, |_| true).or(Verdict::Ignore),
+        (Kind::Message, Some("headline")) => taking_messages(to).or(Verdict::Ignore),
+        (Kind::Message, _) => taking_messages(to).or(Verdict::NobodyThere),
+        (Kind::Presence, None | Some("unavailable")) => available(to).or(Verdict::Ignore),
         (Kind::Presence, _) => Verdict::Answer,
         (Kind::Iq, Some("get" | "set")) => Verdict::Answer,
         (Kind::Iq | Kind::Other, _) => Verdict::Ignore,
     }
 }
 
-fn available(to: &Account, wanted: impl Fn(i8) -> bool) -> Sessions {
+fn available(to: &Account) -> Sessions {
+    those(to, Session::is_available)
+}
+
+fn taking_messages(to: &Account) -> Sessions {
+    those(to, Session::takes_messages)
+}
+
+fn those(to: &Account, wanted: impl Fn(&Session) -> bool) -> Sessions {
     let mut found = Sessions::new();
     to.each_session(|session| {
-        if session.priority().is_some_and(&wanted) {
+        if wanted(session) {
             found.push(session.clone());
         }
     });
@@ -123,7 +131,7 @@ mod tests {
             (Kind::Message, None, "desk phone", "NobodyThere"),
             (Kind::Message, Some("normal"), "desk phone", "NobodyThere"),
             (Kind::Message, Some("chat"), "desk phone", "NobodyThere"),
-            (Kind::Message, Some("headline"), "desk phone shy", "Ignore"),
+            (Kind::Message, Some("headline"), "desk phone", "Ignore"),
             (Kind::Message, Some("groupchat"), "Unavailable", "Unavailable"),
             (Kind::Message, Some("error"), "Ignore", "Ignore"),
             (Kind::Presence, None, "desk phone shy", "Ignore"),
@@ -176,5 +184,22 @@ mod tests {
         let otto = otto(&[("shy", Some(-1))]);
 
         assert_eq!(names(who_gets(Kind::Message, Some("chat"), None, &otto)), "NobodyThere");
+    }
+
+    #[test]
+    fn no_message_of_any_type_to_the_account_reaches_a_negative_priority() {
+        let types = [None, Some("normal"), Some("chat"), Some("headline"), Some("groupchat")];
+        let types = types.into_iter().chain([Some("error"), Some("of a later time")]);
+        for type_ in types {
+            for others in [&[][..], &[("desk", Some(0))]] {
+                let shy = [("shy", Some(-1)), ("shyer", Some(-128))];
+                let otto = otto(&[others, &shy].concat());
+                // A resource that is not there is the account, for some.
+                for resource in [None, Some("gone")] {
+                    let got = names(who_gets(Kind::Message, type_, resource, &otto));
+                    assert!(!got.contains("shy"), "{type_:?} {resource:?}: {got}");
+                }
+            }
+        }
     }
 }

@@ -59,7 +59,7 @@ async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
             missed = true;
         } else if cx.node.wiring.shows(&cx.account, &other) {
             alone = false;
-            other.push_to_available(&message);
+            other.push_message(&message);
         }
     }
     Ok(match (missed, alone) {

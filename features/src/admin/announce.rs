@@ -39,8 +39,7 @@ async fn announce(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         .outgoing(Class::Message);
     let mut reached = 0;
     for account in cx.node.online() {
-        account.push_to_available(&message);
-        reached += 1;
+        reached += usize::from(account.push_message(&message));
     }
     tracing::info!(accounts = reached, by = %cx.session.jid, "announced");
     Ok(CommandDone::info(format!("{reached} accounts have been told")))
