@@ -36,8 +36,9 @@ async fn last(cx: Cx, _: LastActivity) -> Answer {
     if cx.target == Target::Other && !cx.node.sees(subject, &cx.account) {
         return Err(forbidden());
     }
-    // 3: a connected resource is enough.
-    if subject.sessions().iter().any(|session| !session.is_trusted()) {
+    // 3, but for a resource that is only connected: nobody can see it, and clients stay connected
+    // for days after their user has gone.
+    if subject.sessions().iter().any(|session| session.is_available() && !session.is_trusted()) {
         return seconds(Duration::ZERO, String::new());
     }
     // Who has just gone may not be written down yet.
