@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{
     Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, StreamCondition, StreamError, ns,
@@ -103,6 +104,18 @@ enum Address {
     Server,
     /// A local account or one of its sessions.
     Account(Jid),
+}
+
+/// Children of a stanza, by their place.
+type Places = SmallVec<[usize; 2]>;
+
+/// The end whose taps are run.
+#[derive(Clone, Copy)]
+enum Way {
+    /// The sender's.
+    Out,
+    /// The recipient's.
+    In,
 }
 
 /// A stanza under way: what arrived, from which session, and its place in the count.
@@ -219,13 +232,21 @@ impl Letter {
     // --- to an account ---
 
     fn for_account(self, to: Jid) -> Routed {
+        // What the sender's own account says to it depends on nobody else, whoever that is.
+        let from = Jid::from(self.session.jid.clone());
+        let strip = self.said.drop.clone();
+        let strip = match self.taps(Way::Out, (&from, &to), &self.session.account, strip) {
+            Ok(strip) => strip,
+            Err(Flow::Refuse(error)) => return self.refuse(&error),
+            Err(_) => return self.done(),
+        };
         let bare = to.to_bare();
         match self.node.seek(&bare) {
-            Seek::Here(account) => self.deliver(to, &account),
+            Seek::Here(account) => self.deliver(&from, to, &account, strip),
             Seek::Missing => self.nobody(&to),
             Seek::NotLoaded => Routed::Waits(Box::pin(async move {
                 match self.node.account(&bare).await {
-                    Ok(Some(account)) => finish(self.deliver(to, &account)).await,
+                    Ok(Some(account)) => finish(self.deliver(&from, to, &account, strip)).await,
                     Ok(None) => finish(self.nobody(&to)).await,
                     Err(error) => {
                         tracing::error!(%error, account = %bare, "account_not_loaded");
@@ -245,7 +266,7 @@ impl Letter {
                 || format!("there is no user {}", to.local().unwrap_or(to.domain())),
                 "no-such-user",
             )),
-            Kind::Iq => self.refuse(&refused),
+            Kind::Iq if self.is_request() => self.hidden(to),
             Kind::Presence if presence::is_for_account(&self.stanza) => self.for_roster(to, None),
             _ => self.done(),
         }
@@ -298,9 +319,11 @@ impl Letter {
         }))
     }
 
-    fn deliver(self, to: Jid, account: &Arc<Account>) -> Routed {
-        let sender: Jid = self.session.jid.clone().into();
-        let mut strip = match self.taps(&sender, &to, account) {
+    fn deliver(self, from: &Jid, to: Jid, account: &Arc<Account>, strip: Places) -> Routed {
+        if self.is_request() && self.is_hidden(&to, account) {
+            return self.hidden(&to);
+        }
+        let mut strip = match self.taps(Way::In, (from, &to), account, strip) {
             Ok(strip) => strip,
             Err(Flow::Refuse(error)) => return self.refuse(&error),
             Err(_) if presence::is_for_account(&self.stanza) => return self.unheard(&to, account),
@@ -336,14 +359,6 @@ impl Letter {
                 self.refuse_with(Condition::ServiceUnavailable)
             }
             Verdict::NobodyThere => self.end_here(&to, account, &strip),
-            // RFC 6121, 8.5.3.1: no request to who is not seen; the answer is as if nobody were there.
-            Verdict::Deliver(targets)
-                if kind == Kind::Iq
-                    && matches!(self.stanza.type_(), Some("get" | "set"))
-                    && !self.may_ask(account, &targets) =>
-            {
-                self.refuse_with(Condition::ServiceUnavailable)
-            }
             Verdict::Deliver(targets) => {
                 if kind == Kind::Presence
                     && let Err(error) =
@@ -363,52 +378,68 @@ impl Letter {
         }
     }
 
-    /// A word of subscription, or a probe, that its recipient does not want to hear. A request looks
-    /// as if nobody answered it; the rest changes what is, and nobody is told.
+    /// A word of subscription, or a probe, that its recipient does not want to hear. A request and a
+    /// probe look as if there were no such account; the rest changes what is, and nobody is told.
     fn unheard(self, to: &Jid, account: &Arc<Account>) -> Routed {
         match Word::of(self.stanza.type_()) {
             Some(Word::Subscribe) if self.node.settings().contacts == Contacts::Roster => {
                 self.for_roster(to, None)
             }
-            Some(Word::Subscribe) | None => self.done(),
+            Some(Word::Subscribe) => self.done(),
+            // Who was let see them knows that they exist, and sees them no more.
+            None if account.roster().shows_to(self.session.account.jid()) => self.done(),
+            None => self.for_roster(to, None),
             Some(_) => self.for_roster(to, Some(account)),
         }
     }
 
-    /// Runs the taps of both ends; what they strip is left out of what is forwarded.
+    /// Runs the taps of one end; `strip` grows by what they leave out of what is forwarded.
     fn taps(
         &self,
-        sender: &Jid,
-        to: &Jid,
+        way: Way,
+        (from, to): (&Jid, &Jid),
         account: &Account,
-    ) -> Result<smallvec::SmallVec<[usize; 2]>, Flow> {
+        strip: Places,
+    ) -> Result<Places, Flow> {
         let mut passing = Passing {
             node: &self.node,
             stanza: &self.stanza,
-            account: &self.session.account,
-            from: sender,
+            account,
+            from,
             sender: &self.session.account,
             to,
-            strip: self.said.drop.clone(),
+            strip,
         };
-        match self.node.wiring.run_outgoing(&mut passing) {
-            Flow::On => {}
-            stop => return Err(stop),
-        }
-        passing.account = account;
-        match self.node.wiring.run_incoming(&mut passing) {
+        let flow = match way {
+            Way::Out => self.node.wiring.run_outgoing(&mut passing),
+            Way::In => self.node.wiring.run_incoming(&mut passing),
+        };
+        match flow {
             Flow::On => Ok(passing.strip),
             stop => Err(stop),
         }
     }
 
-    /// Whether a resource's presence is known to the sender: by subscription, or because it was
-    /// sent to them.
-    fn may_ask(&self, account: &Account, targets: &[Arc<Session>]) -> bool {
+    /// Whether the sender may ask nothing at this address: its owner does not show themselves to
+    /// them, by a subscription or by presence that this very device has sent (RFC 6121, 8.5.3.1).
+    fn is_hidden(&self, to: &Jid, account: &Account) -> bool {
         let own = &self.session.account;
-        account.id == own.id
+        let shown = |device: Arc<Session>| device.has_shown_itself_to(&self.session.jid);
+        let is_seen = account.id == own.id
             || self.node.sees(account, own)
-            || targets.iter().any(|target| target.has_shown_itself_to(&self.session.jid))
+            || to.resource().and_then(|resource| account.session(resource)).is_some_and(shown);
+        !is_seen
+    }
+
+    fn is_request(&self) -> bool {
+        self.stanza.kind() == Kind::Iq && matches!(self.stanza.type_(), Some("get" | "set"))
+    }
+
+    /// A request to an address that is hidden, or that nobody has: one answer for both, given before
+    /// anything of an account could make a difference.
+    fn hidden(self, to: &Jid) -> Routed {
+        let own = self.session.account.clone();
+        self.request(if to.is_bare() { Target::Hidden } else { Target::HiddenDevice }, own)
     }
 
     fn added_to(&self) -> Option<&str> {

@@ -2,7 +2,7 @@
 //!
 //! The features say their namespaces themselves; the answers are derived from what is wired.
 
-use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Reply, Target};
+use whoelse_core::kit::{ANYWHERE, Answer, Cx, EVERY_ADDRESS, Feature, Reply, Target};
 use whoelse_xmpp::payload::xmpp_parsers::disco::{
     DiscoInfoQuery, DiscoInfoResult, DiscoItemsQuery, Identity,
 };
@@ -18,12 +18,11 @@ pub const FEATURE: Feature = Feature {
     disco: &[ns::DISCO_INFO, ns::DISCO_ITEMS],
     wire: |w| {
         w.get(ANYWHERE, info);
-        w.get(ANYWHERE, items);
+        w.get(EVERY_ADDRESS, items);
     },
 };
 
 async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
-    may_ask(&cx)?;
     let mut answer = Element::new("query").xmlns(ns::DISCO_INFO);
     let is_caps = |node: &String| capabilities::is_offered(&cx.node.disco(), node);
     if cx.target == Target::Server && query.node.as_ref().is_none_or(is_caps) {
@@ -69,11 +68,12 @@ pub(crate) fn of_server(disco: &[&str]) -> DiscoInfoResult {
 }
 
 async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
-    may_ask(&cx)?;
     let mut answer =
         Element::new("query").xmlns(ns::DISCO_ITEMS).attr_opt("node", query.node.as_deref());
     match (query.node.as_deref(), cx.target) {
-        (None, _) => {}
+        // 8: an account answers those alone who may see its presence. To others it looks as if there
+        // were none, whatever the node.
+        (None, _) | (Some(_), Target::Hidden | Target::HiddenDevice) => {}
         (Some(ns::COMMANDS), Target::Server) => {
             let domain = cx.node.domain_name();
             for command in cx.commands() {
@@ -87,15 +87,6 @@ async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
         (Some(_), _) => return Err(unknown()),
     }
     Ok(Reply::encoded(answer.finish()))
-}
-
-/// XEP-0030, 8: an account answers those alone who may see its presence. To others it looks as if
-/// there were none.
-fn may_ask(cx: &Cx) -> Result<(), StanzaError> {
-    match cx.target == Target::Other && !cx.node.sees(&cx.subject, &cx.account) {
-        true => Err(StanzaError::new(Condition::ServiceUnavailable)),
-        false => Ok(()),
-    }
 }
 
 fn identity(category: &str, type_: &str, name: Option<&str>) -> Element {

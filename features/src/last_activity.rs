@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_core::account::Account;
-use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Flow, Passing, Reply, Target, When};
+use whoelse_core::kit::{Answer, At, Cx, Feature, Reply, Target};
 use whoelse_core::{Node, Time};
 use whoelse_xmpp::payload::last_activity::LastActivity;
-use whoelse_xmpp::{Condition, Kind, StanzaError, ns};
+use whoelse_xmpp::{Condition, StanzaError, ns};
 
 /// XEP-0012.
 pub const FEATURE: Feature = Feature {
@@ -19,23 +19,27 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(12, "2.0")],
     disco: &[ns::LAST],
     wire: |w| {
-        w.get(ANYWHERE, last);
-        w.incoming(When::Guard, refuse_strangers);
+        w.get(EVERYWHERE, last);
         w.online(note);
     },
 };
 
+/// 3 and 4: also where the asker may see nobody, of which a device is not even told.
+const EVERYWHERE: At =
+    &[Target::Server, Target::Own, Target::Other, Target::Hidden, Target::HiddenDevice];
 /// Characters kept of what somebody says in going: a line, not a letter.
 const LONGEST: usize = 1_000;
 
 async fn last(cx: Cx, _: LastActivity) -> Answer {
-    if cx.target == Target::Server {
-        return seconds(cx.node.clock.steady().since(cx.node.started.steady), String::new());
+    match cx.target {
+        Target::Server => {
+            let running = cx.node.clock.steady().since(cx.node.started.steady);
+            return seconds(running, String::new());
+        }
+        Target::Hidden | Target::HiddenDevice => return Err(cx.hidden()),
+        Target::Own | Target::Other => {}
     }
     let subject = &cx.subject;
-    if cx.target == Target::Other && !cx.node.sees(subject, &cx.account) {
-        return Err(forbidden());
-    }
     // 3, but for a resource that is only connected: nobody can see it, and clients stay connected
     // for days after their user has gone.
     if subject.sessions().iter().any(|session| session.is_available() && !session.is_trusted()) {
@@ -56,27 +60,6 @@ async fn last(cx: Cx, _: LastActivity) -> Answer {
 
 fn seconds(since: Duration, status: String) -> Answer {
     Ok(Reply::of(&LastActivity { seconds: Some(since.as_secs()), status }))
-}
-
-fn forbidden() -> StanzaError {
-    StanzaError::new(Condition::Forbidden)
-}
-
-/// XEP-0012, 4: a request to a device is not even delivered, and gets the same answer whether the
-/// device is there or not.
-fn refuse_strangers(passing: &mut Passing<'_>) -> Flow {
-    let stanza = passing.stanza;
-    let asks = stanza.kind() == Kind::Iq
-        && stanza.type_() == Some("get")
-        && passing.to.resource().is_some()
-        && stanza.has("query", ns::LAST);
-    if !asks || passing.account.id == passing.sender.id {
-        return Flow::On;
-    }
-    match passing.node.sees(passing.account, passing.sender) {
-        true => Flow::On,
-        false => Flow::Refuse(forbidden()),
-    }
 }
 
 fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use whoelse_core::Node;
 use whoelse_core::account::Account;
-use whoelse_core::kit::{Answer, Cx, Feature, OWN_OR_OTHER, Reply, Target, Verb};
+use whoelse_core::kit::{Answer, At, Cx, Feature, Reply, Target, Verb};
 use whoelse_core::roster::change::{Wish, change};
 use whoelse_core::roster::item::{item, push_to};
 use whoelse_core::roster::{Contact, INTERESTED, Roster};
@@ -23,8 +23,8 @@ pub const FEATURE: Feature = Feature {
     xeps: &[],
     disco: &[],
     wire: |w| {
-        w.on(Verb::Get, OWN_OR_OTHER, (ns::ROSTER, "query"), get);
-        w.on(Verb::Set, OWN_OR_OTHER, (ns::ROSTER, "query"), set);
+        w.on(Verb::Get, ANY_ACCOUNT, (ns::ROSTER, "query"), get);
+        w.on(Verb::Set, ANY_ACCOUNT, (ns::ROSTER, "query"), set);
         w.accounts(tell_everybody);
         w.offer_if(has_subscriptions, "<ver xmlns='urn:xmpp:features:rosterver'/>");
         w.offer_if(has_subscriptions, "<sub xmlns='urn:xmpp:features:pre-approval'/>");
@@ -37,6 +37,8 @@ fn has_subscriptions(settings: &whoelse_core::settings::Settings) -> bool {
     settings.contacts == Contacts::Roster
 }
 
+/// Nobody else's roster is told, and neither whether there is one.
+const ANY_ACCOUNT: At = &[Target::Own, Target::Other, Target::Hidden];
 /// Accounts in the roster that everybody shares: about a megabyte, a fifth of what a session may
 /// hold.
 const MOST_SHARED: usize = 10_000;
@@ -133,6 +135,7 @@ async fn set(cx: Cx, stanza: Stanza, query: Child) -> Answer {
 fn own_alone(cx: &Cx) -> Result<(), StanzaError> {
     match cx.target {
         Target::Own => Ok(()),
+        Target::Hidden | Target::HiddenDevice => Err(cx.hidden()),
         Target::Other | Target::Server => Err(StanzaError::new(Condition::Forbidden)),
     }
 }

@@ -24,7 +24,7 @@ use crate::account::{Account, Slot};
 use crate::clock::Time;
 use crate::node::Node;
 use crate::session::Session;
-use crate::settings::Settings;
+use crate::settings::{Contacts, Settings};
 
 /// A future on the heap, for what is kept in tables.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -49,8 +49,15 @@ pub enum Target {
     Server,
     /// The sender's own account, by its bare address or no address at all.
     Own,
-    /// Somebody else's account, by its bare address; the server answers on its behalf.
+    /// Somebody else's account, by its bare address; the server answers on its behalf. The sender
+    /// may see it.
     Other,
+    /// The bare address of somebody whom the sender may not see, or that nobody has. The two must
+    /// not be told apart, so a handler is not told which it is: the subject is the sender's own
+    /// account. Without a handler the answer is `service-unavailable`.
+    Hidden,
+    /// The same for the address of a device.
+    HiddenDevice,
 }
 
 /// Which targets a handler answers for.
@@ -59,12 +66,12 @@ pub type At = &'static [Target];
 pub const SERVER: At = &[Target::Server];
 /// The own account.
 pub const OWN: At = &[Target::Own];
-/// The own account and another's.
-pub const OWN_OR_OTHER: At = &[Target::Own, Target::Other];
 /// The server and the own account.
 pub const SERVER_OR_OWN: At = &[Target::Server, Target::Own];
 /// All three.
 pub const ANYWHERE: At = &[Target::Server, Target::Own, Target::Other];
+/// All three, and addresses of which nothing may be told.
+pub const EVERY_ADDRESS: At = &[Target::Server, Target::Own, Target::Other, Target::Hidden];
 
 /// The answer to a request: a result with or without a payload, or an error.
 pub type Answer = Result<Reply, StanzaError>;
@@ -109,7 +116,7 @@ pub struct Cx {
     pub session: Arc<Session>,
     /// Its account.
     pub account: Arc<Account>,
-    /// The account asked about: the own one, or another's for [`Target::Other`].
+    /// The account asked about: another's for [`Target::Other`], else the own one.
     pub subject: Arc<Account>,
     /// Whom the request is addressed to.
     pub target: Target,
@@ -136,6 +143,15 @@ impl Cx {
     pub fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
         let admin = self.is_admin();
         self.node.wiring.commands().iter().copied().filter(move |command| admin || !command.admin)
+    }
+
+    /// What somebody is told at a hidden address who asks what is never a stranger's to know: that it
+    /// is forbidden, or, where nobody is a stranger, that there is nothing. So it is for nobody, too.
+    pub fn hidden(&self) -> StanzaError {
+        StanzaError::new(match self.node.settings().contacts {
+            Contacts::Roster => Condition::Forbidden,
+            Contacts::Everyone => Condition::ServiceUnavailable,
+        })
     }
 
     /// Whether the session has the administrator's rights.
@@ -364,6 +380,14 @@ impl Wiring {
     /// The ad-hoc commands, in the order of the features.
     pub fn commands(&self) -> &[&'static Command] {
         &self.commands
+    }
+
+    /// The requests that are answered, by the namespace and name of their payload.
+    pub fn requests(&self) -> impl Iterator<Item = (&'static str, &'static str, Verb)> + '_ {
+        let verbs = |(&(ns, name), routes): (&(_, _), &HashMap<Verb, Route>)| {
+            routes.keys().map(|verb| (ns, name, *verb)).collect::<Vec<_>>()
+        };
+        self.requests.iter().flat_map(verbs)
     }
 
     /// The namespaces service discovery names, sorted.

@@ -1,0 +1,189 @@
+//! docs/security.md: who does not see somebody cannot tell them from nobody, whatever is asked of
+//! whichever address of theirs: an account that is online, one that is not, one that has blocked the
+//! asker, and one that is asked by somebody who has blocked it.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Client, World, password};
+use std::collections::BTreeMap;
+use whoelse_core::kit::Verb;
+use whoelse_core::settings::Contacts;
+use whoelse_stream::client::{Opening, Step};
+use whoelse_xmpp::{Stanza, StanzaError};
+
+/// Alice sees none of them, and nobody has the last name: the rest is compared with it.
+const NAMES: [&str; 5] = ["online", "offline", "blocker", "friendly", "nobody"];
+
+/// Alice, and everybody else as described; those who are online are held. `friendly` has let alice
+/// see them and has blocked her since.
+async fn world() -> (World, Client, Vec<Client>) {
+    let world = World::with(|config| config.settings.contacts = Contacts::Roster).await;
+    for name in NAMES.iter().filter(|name| **name != "nobody") {
+        world.server.node().create_account(name, password(name)).await.unwrap();
+    }
+    let mut alice = world.online("alice").await;
+    let mut others = Vec::new();
+    for name in ["online", "blocker", "friendly"] {
+        let mut other = world.online(name).await;
+        if name == "friendly" {
+            other.send("<presence to='alice@localhost' type='subscribed'/>").await;
+            answers(&mut other, "<presence/>", "").await;
+            alice.send("<presence to='friendly@localhost' type='subscribe'/>").await;
+            answers(&mut alice, "<presence/>", "").await;
+        }
+        if name != "online" {
+            let block = "<iq type='set' id='block'><block xmlns='urn:xmpp:blocking'>\
+                         <item jid='alice@localhost'/></block></iq>";
+            answers(&mut other, block, "").await;
+        }
+        others.push(other);
+    }
+    // What she heard of all that.
+    answers(&mut alice, "", "").await;
+    (world, alice, others)
+}
+
+/// What comes back for this, each in a line, until the server answers a ping that was sent after
+/// it. The name stands for itself no more.
+async fn answers(client: &mut Client, said: &str, name: &str) -> Vec<String> {
+    let ping = "<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
+    client.send(&format!("{said}{ping}")).await;
+    let mut heard = Vec::new();
+    loop {
+        match client.step().await {
+            Step::Stanza(stanza) if stanza.id() == Some("p") => return heard,
+            Step::Stanza(stanza) => heard.push(line(&stanza, name)),
+            Step::Sm(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn line(stanza: &Stanza, name: &str) -> String {
+    let error = StanzaError::read(stanza);
+    let children: Vec<String> = stanza
+        .children()
+        .iter()
+        .map(|child| {
+            let inside = stanza.grandchildren(child);
+            let inside: Vec<_> = inside.iter().map(|it| it.name().to_owned()).collect();
+            format!("{} {} {:?} {inside:?}", child.name(), child.ns(), stanza.text_of(child))
+        })
+        .collect();
+    let from = stanza.from().unwrap_or_default();
+    let id = stanza.id().filter(|id| id.len() < 10);
+    let (kind, type_) = (stanza.kind(), stanza.type_());
+    format!("{kind:?} {type_:?} {id:?} {from} {error:?} {children:?}").replace(name, "NAME")
+}
+
+/// The addresses of somebody: the account, the device they have if they are online, another one.
+fn addresses(name: &str, others: &[Client]) -> Vec<String> {
+    let device = others.iter().find_map(|other| match &other.opening {
+        Some(Opening::Bound { jid, .. }) if jid.local() == Some(name) => {
+            Some(jid.resource().to_owned())
+        }
+        _ => None,
+    });
+    let device = device.unwrap_or_else(|| "nowhere".to_owned());
+    let bare = format!("{name}@localhost");
+    vec![bare.clone(), format!("{bare}/{device}"), format!("{bare}/gone")]
+}
+
+async fn all_alike(
+    alice: &mut Client,
+    others: &[Client],
+    names: &[&str],
+    say: impl Fn(&str) -> String,
+) -> BTreeMap<usize, Vec<String>> {
+    let mut expected = BTreeMap::new();
+    for name in names.iter().rev() {
+        for (place, address) in addresses(name, others).iter().enumerate() {
+            let said = say(address);
+            let resource = address.split_once('/').map_or("RESOURCE", |(_, resource)| resource);
+            let heard = answers(alice, &said, name).await;
+            let heard: Vec<_> =
+                heard.iter().map(|line| line.replace(resource, "RESOURCE")).collect();
+            let nobody = expected.entry(place).or_insert_with(|| heard.clone());
+            assert_eq!(&heard, nobody, "{said} against nobody");
+        }
+    }
+    expected
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_tells_an_account_that_is_not_seen_from_nobody() {
+    let (world, mut alice, others) = world().await;
+    let mut requests: Vec<_> = world.server.node().wiring.requests().collect();
+    requests.extend([("urn:nobody:knows:this", "query", Verb::Get)]);
+    requests.extend([("urn:nobody:knows:this", "query", Verb::Set)]);
+    assert!(requests.len() > 15, "{requests:?}");
+    for (ns, name, verb) in requests {
+        let verb = if verb == Verb::Get { "get" } else { "set" };
+        // As it is, with a node, and as nobody writes it.
+        for inside in ["/>", " node='n'/>", "><x xmlns='urn:x' y='z'>text</x></NAME>"] {
+            let inside = inside.replace("NAME", name);
+            let heard = all_alike(&mut alice, &others, &NAMES, |to| {
+                format!("<iq type='{verb}' id='1' to='{to}'><{name} xmlns='{ns}'{inside}</iq>")
+            })
+            .await;
+            for line in heard.values().flatten() {
+                let expected = match (ns, verb) {
+                    ("http://jabber.org/protocol/disco#items", "get") => continue,
+                    ("jabber:iq:roster", _) | ("jabber:iq:last", "get") => continue,
+                    _ => "ServiceUnavailable",
+                };
+                assert!(line.contains(expected), "{ns} {verb}: {line}");
+            }
+        }
+    }
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_presence_and_no_answer_tells_an_account_that_is_not_seen_from_nobody() {
+    let (world, mut alice, others) = world().await;
+    // Who has been seen is known to be there.
+    let strangers = NAMES.into_iter().filter(|name| *name != "friendly").collect::<Vec<_>>();
+    let said = [
+        "<presence to='TO' id='1'/>",
+        "<presence to='TO' id='1'><priority>none</priority></presence>",
+        "<presence to='TO' id='1' type='unavailable'/>",
+        "<presence to='TO' id='1' type='error'/>",
+        "<presence to='TO' id='1' type='probe'/>",
+        "<presence to='TO' id='1' type='of a later time'/>",
+        "<iq to='TO' id='1' type='result'/>",
+        "<iq to='TO' id='1' type='error'/>",
+        "<iq to='TO' id='1' type='get'/>",
+        "<iq to='TO' id='1' type='of a later time'/>",
+        "<message to='TO' id='1' type='error'><body>x</body></message>",
+    ];
+    for said in said {
+        all_alike(&mut alice, &others, &strangers, |to| said.replace("TO", to)).await;
+    }
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_blocked_a_name_is_told_so_whether_anybody_has_it_or_not() {
+    let (world, mut alice, others) = world().await;
+    let items: String =
+        NAMES.iter().map(|name| format!("<item jid='{name}@localhost'/>")).collect();
+    let block = format!("<block xmlns='urn:xmpp:blocking'>{items}</block>");
+    answers(&mut alice, &format!("<iq type='set' id='block'>{block}</iq>"), "").await;
+    let said = [
+        "<message to='TO' id='1' type='chat'><body>x</body></message>",
+        "<message to='TO' id='1' type='headline'><body>x</body></message>",
+        "<iq to='TO' id='1' type='get'><query xmlns='jabber:iq:last'/></iq>",
+        "<presence to='TO' id='1'/>",
+        "<presence to='TO' id='1' type='subscribe'/>",
+    ];
+    for said in said {
+        let heard = all_alike(&mut alice, &others, &NAMES, |to| said.replace("TO", to)).await;
+        assert!(
+            heard.values().flatten().all(|line| line.contains("you have blocked")),
+            "{heard:?}"
+        );
+    }
+    world.server.shutdown().await;
+}
