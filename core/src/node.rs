@@ -515,26 +515,27 @@ impl Served {
     }
 }
 
-async fn serve(store: &Store, wanted: Option<&str>) -> Result<Served, StartError> {
-    let wanted = match wanted {
-        Some(name) => {
-            let jid = BareJid::new(None, name).map_err(|_| StartError::Domain(name.to_owned()))?;
-            Some(jid.domain().to_owned())
+/// The name that a node serves whose store holds these domains: the one that is wanted, or the
+/// oldest, or `localhost` where there is none yet.
+///
+/// # Errors
+/// What is wanted is no name, or none of those that are there.
+pub fn name_to_serve(stored: &[Domain], wanted: Option<&str>) -> Result<String, StartError> {
+    let Some(wanted) = wanted else {
+        return Ok(stored.first().map_or("localhost", |first| &first.name).to_owned());
+    };
+    let jid = BareJid::new(None, wanted).map_err(|_| StartError::Domain(wanted.to_owned()))?;
+    let wanted = jid.domain().to_owned();
+    match stored.first() {
+        Some(first) if stored.iter().all(|domain| domain.name != wanted) => {
+            Err(StartError::OtherDomain { stored: first.name.clone(), wanted })
         }
-        None => None,
-    };
-    let stored = store.domains().await?;
-    if let (Some(first), Some(wanted)) = (stored.first(), &wanted)
-        && stored.iter().all(|domain| domain.name != *wanted)
-    {
-        let stored = first.name.clone();
-        return Err(StartError::OtherDomain { stored, wanted: wanted.clone() });
+        _ => Ok(wanted),
     }
-    let name = match (wanted, stored.first()) {
-        (Some(wanted), _) => wanted,
-        (None, Some(first)) => first.name.clone(),
-        (None, None) => "localhost".to_owned(),
-    };
+}
+
+async fn serve(store: &Store, wanted: Option<&str>) -> Result<Served, StartError> {
+    let name = name_to_serve(&store.domains().await?, wanted)?;
     let mut tx = store.begin().await?;
     tx.ensure_domain(&name).await?;
     let own = tx.domains().await?;

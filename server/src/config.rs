@@ -59,6 +59,8 @@ pub struct Config {
     pub metrics: Option<MetricsConfig>,
     /// What is logged.
     pub log: LogConfig,
+    /// Whether an older database is brought up to date without being kept as it was.
+    pub migrate_without_copy: bool,
     /// What the rules read. [`Settings::admins`] is filled in at the start, when the domain is
     /// known.
     pub settings: Settings,
@@ -140,6 +142,8 @@ pub struct Overrides {
     pub listen: Vec<String>,
     /// `domain`.
     pub domain: Option<String>,
+    /// `--migrate-without-copy`.
+    pub migrate_without_copy: bool,
 }
 
 impl Config {
@@ -156,6 +160,7 @@ impl Config {
             admins: Vec::new(),
             metrics: None,
             log: LogConfig::default(),
+            migrate_without_copy: false,
             settings: Settings { admins: HashSet::new(), ..Settings::default() },
             source: Source::QuickStart,
             overrides: Overrides::default(),
@@ -211,6 +216,7 @@ impl Config {
             self.credentials = Some(CredentialsFile { path, required: true });
         }
         self.domain = overrides.domain.or(self.domain.take());
+        self.migrate_without_copy |= overrides.migrate_without_copy;
         Ok(())
     }
 

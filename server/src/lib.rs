@@ -16,6 +16,7 @@ mod health;
 mod http;
 mod listen;
 mod metrics;
+mod precheck;
 mod process;
 mod pulse;
 #[cfg(feature = "relay")]

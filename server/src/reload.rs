@@ -179,6 +179,8 @@ fn differences(old: &Config, new: &Config) -> Reloaded {
         admins,
         metrics,
         log,
+        // There is nothing to migrate in a server that runs.
+        migrate_without_copy: _,
         settings,
         source: _,
         overrides: _,

@@ -9,6 +9,7 @@ use crate::health::Health;
 use crate::http::{self, Site};
 use crate::listen;
 use crate::metrics::Metrics;
+use crate::precheck;
 use crate::pulse::Pulse;
 use crate::reload::Reloader;
 use crate::renewal;
@@ -25,7 +26,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use whoelse_core::node::Reload;
 use whoelse_core::{Clock, Node};
-use whoelse_store::{OpenError, Place, Store};
+use whoelse_store::{Aside, OpenError, Opening, Place, Progress, Store, Upgraded};
 
 /// How long clients have to go when they were told to. What is accepted is stored after that.
 const GOING: Duration = Duration::from_secs(3);
@@ -128,9 +129,15 @@ impl Server {
             None => Place::Sqlite(data.database()),
         };
         let new_database = config.database.is_none() && !data.database().exists();
-        let store = Store::open(&place).await;
+        // What an older database becomes the program before this one cannot read: it is the last
+        // step that may fail for a mistake.
+        let found = Store::look(&place).await.map_err(StartError::Store)?;
+        let domain = precheck::check(&config, data.path(), &found.domains)?;
+        let upgrading = |progress: Progress| tell(&progress.to_string());
+        let opening = Opening { keep_copy: !config.migrate_without_copy, tell: &upgrading };
+        let store = Store::open_with(&place, &opening).await;
         let store = store.map_err(StartError::Store)?;
-        let started = Starting { config: &config, data: &data, store: &store, tell };
+        let started = Starting { config: &config, data: &data, store: &store, tell, domain };
         let (connections, admin, mut notes) = match started.finish().await {
             Ok(started) => started,
             Err(error) => {
@@ -143,6 +150,7 @@ impl Server {
         let made = [
             data.is_new().then(|| format!("made the data directory {}", data.path().display())),
             new_database.then(|| format!("made the database {}", data.database().display())),
+            store.upgraded().map(Upgraded::to_string),
         ];
         notes.splice(0..0, made.into_iter().flatten());
         if data.is_open_to_others() {
@@ -266,16 +274,30 @@ impl Server {
         &self.connections
     }
 
-    /// Waits until an administrator wants a backup restored that has been looked at and is whole.
-    pub async fn restore_wanted(&self) -> PathBuf {
-        self.transfers.wanted().await
+    /// Waits until an administrator wants a backup restored, and it is certain that it can be, and
+    /// that this server can start over it.
+    ///
+    /// Whoever waits goes on waiting: what has been asked for is lost with the future.
+    pub async fn restore_wanted(&self) -> Aside {
+        loop {
+            let aside = self.transfers.wanted().await;
+            let config = self.reloader.running().await;
+            let now = self.node().domain_name();
+            match precheck::check_restore(&config, self.data.path(), aside.domains(), &now) {
+                Ok(()) => return aside,
+                Err(why) => {
+                    tracing::warn!(why, "restore_refused");
+                    self.restored(Err(why));
+                }
+            }
+        }
     }
 
-    /// Ends as [`shutdown`](Server::shutdown) does, but puts what is in a backup in place of
-    /// everything before it lets go of the database. Says how much that was, or why nothing has
-    /// changed; the server that is started next is told by [`restored`](Server::restored).
-    pub async fn restore(self, backup: &Path) -> Result<String, String> {
-        let restored = self.end(Some(backup)).await;
+    /// Ends as [`shutdown`](Server::shutdown) does, but puts what lies aside in place of everything
+    /// before it lets go of the database. Says how much that was, or why nothing has changed; the
+    /// server that is started next is told by [`restored`](Server::restored).
+    pub async fn restore(self, aside: &Aside) -> Result<String, String> {
+        let restored = self.end(Some(aside)).await;
         restored.unwrap_or_else(|| Err("the server could not stop in time".to_owned()))
     }
 
@@ -289,7 +311,7 @@ impl Server {
         self.end(None).await;
     }
 
-    async fn end(mut self, backup: Option<&Path>) -> Option<Result<String, String>> {
+    async fn end(mut self, aside: Option<&Aside>) -> Option<Result<String, String>> {
         self.connections.close();
         while self.accepting.join_next().await.is_some() {}
         let going = async { tokio::join!(self.connections.gone(), self.connections.end_relay()) };
@@ -300,8 +322,8 @@ impl Server {
         self.connections.end_relay().await;
         let mut restored = None;
         let stored = tokio::time::timeout(STORING, self.node().stop()).await.is_ok();
-        if let (true, Some(backup)) = (stored, backup) {
-            let done = self.store.restore(backup).await;
+        if let (true, Some(aside)) = (stored, aside) {
+            let done = self.store.replace(aside).await;
             match &done {
                 Ok(rows) => tracing::info!(rows, "restored"),
                 Err(error) => tracing::error!(%error, "not_restored"),
@@ -329,6 +351,8 @@ struct Starting<'a> {
     data: &'a DataDir,
     store: &'a Store,
     tell: &'a (dyn Fn(&str) + Sync),
+    /// What will be served.
+    domain: String,
 }
 
 impl Starting<'_> {
@@ -369,24 +393,14 @@ impl Starting<'_> {
     async fn node(&self) -> Result<Arc<Node>, StartError> {
         let config = self.config;
         let mut settings = config.settings.clone();
-        let domain = self.domain().await?;
+        let domain = &self.domain;
         settings.admins =
-            config.admins.iter().filter_map(|name| config::admin(name, &domain)).collect();
+            config.admins.iter().filter_map(|name| config::admin(name, domain)).collect();
         let wanted = config.domain.as_deref();
         let store = self.store.clone();
         let features = whoelse_features::ALL;
         let node = Node::start(settings, Clock::system(), store, features, wanted).await;
         node.map_err(StartError::Node)
-    }
-
-    /// The domain that will be served.
-    async fn domain(&self) -> Result<String, StartError> {
-        if let Some(domain) = &self.config.domain {
-            return Ok(domain.clone());
-        }
-        let stored = self.store.domains().await;
-        let stored = stored.map_err(|error| StartError::Node(error.into()))?;
-        Ok(stored.into_iter().next().map_or_else(|| "localhost".to_owned(), |domain| domain.name))
     }
 
     fn certificate(

@@ -4,8 +4,9 @@
 //! the admin socket can both read and write; so the server touches no other place on anybody's
 //! behalf. What is under way is asked for again and again: it may take longer than a request may.
 //!
-//! A restore needs a server that does nothing else. [`Server::restore`](crate::Server::restore)
-//! ends this one; whoever runs it starts the next.
+//! A backup is put aside first, where it has to show that it fits together. Only then is a server
+//! needed that does nothing else: [`Server::restore`](crate::Server::restore) ends this one; whoever
+//! runs it starts the next.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use whoelse_core::kit::BoxFuture;
 use whoelse_core::node::{Upkeep, Wish};
-use whoelse_store::{Store, check_backup};
+use whoelse_store::{Aside, Store};
 
 /// How the names of files begin that are ours to write or read.
 pub const PREFIX: &str = "transfer-";
+/// Where a backup is put aside in the data directory.
+const ASIDE: &str = "transfer-aside.db";
 
 /// What is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +37,15 @@ pub(crate) struct Transfers {
     store: Store,
     /// Held for a look or a change.
     state: Mutex<State>,
-    /// A backup that is whole and is to be restored.
-    wanted: Mutex<Option<PathBuf>>,
+    /// What is to take the place of everything.
+    wanted: Mutex<Option<Aside>>,
     wish: Notify,
 }
 
 impl Transfers {
     pub fn new(folder: &Path, store: Store) -> Arc<Transfers> {
+        // Of a server that was killed.
+        Aside::remove_left_over(&folder.join(ASIDE));
         Arc::new(Transfers {
             folder: folder.to_owned(),
             store,
@@ -82,14 +87,21 @@ impl Transfers {
 
     fn restore(self: &Arc<Transfers>, name: &str) -> Result<String, String> {
         let path = self.begin(name)?;
-        let transfers = self.clone();
-        tokio::task::spawn_blocking(move || match check_backup(&path) {
-            Ok(()) => {
-                tracing::info!("restore_begins");
-                *transfers.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(path);
-                transfers.wish.notify_one();
+        let (transfers, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        // As above.
+        tokio::task::spawn_blocking(move || {
+            tracing::info!("restore_begins");
+            let there = transfers.folder.join(ASIDE);
+            match runtime.block_on(Aside::of_backup(&path, &there)) {
+                Ok(aside) => {
+                    *transfers.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(aside);
+                    transfers.wish.notify_one();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "restore_refused");
+                    transfers.set(State::Ended(Err(error.to_string())));
+                }
             }
-            Err(error) => transfers.set(State::Ended(Err(error.to_string()))),
         });
         Ok("begun".to_owned())
     }
@@ -129,12 +141,12 @@ impl Transfers {
     }
 
     /// Waits until a backup is to be restored.
-    pub async fn wanted(&self) -> PathBuf {
+    pub async fn wanted(&self) -> Aside {
         loop {
             self.wish.notified().await;
             let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(path) = wanted {
-                return path;
+            if let Some(aside) = wanted {
+                return aside;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::trouble::Trouble;
 
@@ -164,6 +165,15 @@ pub enum OpenError {
         /// The newest version this program knows.
         known: i64,
     },
+    /// The database is of an older schema and cannot be kept as it is.
+    NoCopy {
+        /// Where it would be kept.
+        copy: PathBuf,
+        /// The version of its schema.
+        from: i64,
+        /// What is in the way.
+        why: String,
+    },
     /// Another program holds the database.
     Busy {
         /// The database.
@@ -262,6 +272,13 @@ impl fmt::Display for OpenError {
                 f,
                 "the database was written by a newer version of whoelse (schema {found}, this \
                  program knows {known}); start that version instead"
+            ),
+            Self::NoCopy { copy, from, why } => write!(
+                f,
+                "the database is of schema {from} and is to be kept as it is before it is brought \
+                 up to date, which cannot be done in {}: {why}; make that possible, or start once \
+                 with --migrate-without-copy if you have a backup",
+                copy.display()
             ),
             Self::Busy { place } => {
                 write!(f, "the database {place} is in use by another server or program")

@@ -1,4 +1,5 @@
-//! Looking at a database without opening the store: nothing is made, migrated or repaired.
+//! Looking at a database file without leaving a trace: nothing is made, migrated or repaired, not
+//! even beside it.
 //!
 //! For `whoelse doctor`, which must work beside a running server and change nothing.
 
@@ -9,7 +10,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
 
 use crate::dialect::Dialect;
-use crate::{Result, domains, schema};
+use crate::{Result, domains, schema, upgrade};
 
 /// SQLite, PRAGMA quick_check: everything but whether the indexes agree with their tables. Stops
 /// at the first few faults.
@@ -22,44 +23,61 @@ pub struct Inspection {
     pub version: Option<i64>,
     /// The newest version this program knows.
     pub known: i64,
-    /// What is broken; nothing if all is well.
-    pub faults: Vec<String>,
+    /// How many bytes it takes to keep it as it is, at most.
+    pub bytes: u64,
     /// The domains that it serves, in the order they were made.
     pub domains: Vec<String>,
 }
 
-/// Looks at a database file. `in_use`: a server has it open, or has not closed it.
+/// Looks at a database file, which takes a moment however large it is. `in_use`: a server has it open, or has not closed it.
 ///
 /// # Errors
 ///
 /// The file is not there, cannot be read, or is no database.
 pub async fn inspect(path: &Path, in_use: bool) -> Result<Inspection> {
-    sqlx::any::install_default_drivers();
-    // A file that nobody writes is looked at as if it lay on a read-only medium: reading it
-    // otherwise would leave files beside it.
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(!in_use);
-    let options = AnyConnectOptions::from_url(&options.to_url_lossy())?;
-    let mut conn = AnyConnection::connect_with(&options.disable_statement_logging()).await?;
+    let mut conn = connect(path, in_use).await?;
     let looked = look(&mut conn).await;
     // What was seen stays seen, however closing goes.
     let _ = conn.close().await;
     looked
 }
 
-async fn look(conn: &mut AnyConnection) -> Result<Inspection> {
+/// Reads all of a database file, and says what is broken; nothing if all is well. `in_use` as above.
+///
+/// # Errors
+///
+/// The file is not there, cannot be read, or is no database.
+pub async fn find_faults(path: &Path, in_use: bool) -> Result<Vec<String>> {
+    let mut conn = connect(path, in_use).await?;
+    let found = sqlx::query(CHECK).fetch_all(&mut conn).await;
+    let _ = conn.close().await;
     let mut faults = Vec::new();
-    for row in sqlx::query(CHECK).fetch_all(&mut *conn).await? {
+    for row in found? {
         let fault: String = row.try_get(0)?;
         if fault != "ok" {
             faults.push(fault);
         }
     }
+    Ok(faults)
+}
+
+async fn connect(path: &Path, in_use: bool) -> Result<AnyConnection> {
+    sqlx::any::install_default_drivers();
+    // A file that nobody writes is looked at as if it lay on a read-only medium: reading it
+    // otherwise would leave files beside it.
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(!in_use);
+    let options = AnyConnectOptions::from_url(&options.to_url_lossy())?;
+    Ok(AnyConnection::connect_with(&options.disable_statement_logging()).await?)
+}
+
+async fn look(conn: &mut AnyConnection) -> Result<Inspection> {
     let version = schema::found(conn, Dialect::Sqlite).await;
     let domains = match version {
         Some(1..) => domains::domains(conn).await?.into_iter().map(|domain| domain.name).collect(),
         _ => Vec::new(),
     };
-    Ok(Inspection { version, known: schema::KNOWN, faults, domains })
+    let bytes = upgrade::size(conn).await?;
+    Ok(Inspection { version, known: schema::KNOWN, bytes, domains })
 }
 
 #[cfg(test)]
@@ -85,7 +103,9 @@ mod tests {
 
         assert_eq!(beside_a_server, alone);
         assert_eq!(alone.version, Some(alone.known));
-        assert_eq!((alone.faults.len(), alone.domains), (0, vec!["a.example".to_owned()]));
+        assert_eq!(alone.domains, ["a.example"]);
+        assert_eq!(find_faults(&file, false).await.unwrap(), [""; 0]);
+        assert_eq!(alone.bytes, fs::metadata(&file).unwrap().len());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -99,6 +119,7 @@ mod tests {
         let poem = "this is not a database, it is a poem of some length\n".repeat(100);
         fs::write(&file, &poem).unwrap();
         assert!(inspect(&file, false).await.is_err());
+        assert!(find_faults(&file, false).await.is_err());
         assert_eq!(fs::read_to_string(&file).unwrap(), poem);
     }
 }

@@ -27,6 +27,7 @@ pub mod faults;
 mod history;
 mod inspect;
 mod log;
+mod look;
 mod numbers;
 mod open;
 mod place;
@@ -46,6 +47,7 @@ mod throttle;
 mod transfer;
 mod trouble;
 mod tx;
+mod upgrade;
 
 pub use accounts::AccountRow;
 pub use address::{from_key, to_key};
@@ -54,16 +56,19 @@ pub use departures::Departure;
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use history::{Page, Query};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, find_faults, inspect};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, REPEAT_WINDOW};
+pub use look::Found;
 pub use open::Store;
 pub use place::{Place, PlaceError, PostgresUrl};
 pub use roster::{Holder, RosterRow, RosterVersion};
 pub use throttle::{THROTTLE_MEMORY, Throttle};
-pub use transfer::{TransferError, check_backup, copy};
+pub use transfer::{Aside, TransferError, check_backup, copy};
 pub use tx::Tx;
+pub use upgrade::{Opening, Progress, Upgraded, copy_of, kept_copies};
 
-/// Returns every SQL statement this crate can run, schema changes aside.
+/// Returns every SQL statement this crate can run, without schema changes and what is made for
+/// each table of them.
 ///
 /// A test executes each of them on every database, which finds a text that one of them does not
 /// understand before a user does.
@@ -90,7 +95,6 @@ pub fn statements() -> Vec<String> {
     .map(|text| (*text).to_owned())
     .chain(log::many().into_iter().flat_map(rows::ManyRows::texts))
     .chain(history::many().into_iter().flat_map(rows::ManyRows::texts))
-    .chain(transfer::statements())
     .collect()
 }
 

@@ -15,8 +15,9 @@ use tokio::sync::Mutex;
 use crate::dialect::Dialect;
 use crate::error::Undecided;
 use crate::place::{Place, PostgresUrl};
-use crate::schema::{self, Refusal};
+use crate::schema::Refusal;
 use crate::tx::{Lane, Tx, Way};
+use crate::upgrade::{Opening, Upgraded, upgrade};
 use crate::{OpenError, Result, numbers, postgres, sqlite};
 
 /// How many questions may be answered at the same time. Each is a thread of SQLite's, or a
@@ -36,15 +37,16 @@ const POSTGRES_PATIENCE: Duration = Duration::from_secs(10);
 /// connections, each from the last commit at the moment it is asked.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     place: Place,
     dialect: Dialect,
     readers: AnyPool,
     /// The one writing connection. Held by a [`Tx`] from beginning to end.
     writer: Arc<Mutex<Lane>>,
+    pub(crate) upgraded: Option<Upgraded>,
     #[cfg(feature = "faults")]
     faults: crate::faults::Faults,
     /// Removes the folder of a [`Place::Memory`]; last, after the connections are gone.
@@ -52,10 +54,16 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the store, making it if there is none, and brings its schema up to date.
+    /// Opens the store, making it if there is none, and brings its schema up to date. A file of an
+    /// older schema is kept as it was, beside the new one.
     ///
     /// When this fails and there was no file before, there is none afterwards.
     pub async fn open(place: &Place) -> Result<Self, OpenError> {
+        Self::open_with(place, &Opening::default()).await
+    }
+
+    /// The same, with a say in what happens to an older database.
+    pub async fn open_with(place: &Place, opening: &Opening<'_>) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         match place {
             Place::Sqlite(path) => {
@@ -63,13 +71,13 @@ impl Store {
                     |source| OpenError::Unwritable { place: path.display().to_string(), source };
                 let path = std::path::absolute(path).map_err(unwritable)?;
                 let new = sqlite::ensure_file(&path).map_err(unwritable)?;
-                let opened = Self::open_file(&path, None).await;
+                let opened = Self::open_file(&path, None, opening).await;
                 if new && opened.is_err() {
                     sqlite::remove_file(&path);
                 }
                 opened
             }
-            Place::Postgres(url) => Self::open_postgres(url).await,
+            Place::Postgres(url) => Self::open_postgres(url, opening).await,
             Place::Memory => {
                 let unwritable = |source| OpenError::Unwritable {
                     place: std::env::temp_dir().display().to_string(),
@@ -78,36 +86,29 @@ impl Store {
                 let folder = Folder::new().map_err(unwritable)?;
                 let path = folder.0.join("store.db");
                 sqlite::ensure_file(&path).map_err(unwritable)?;
-                Self::open_file(&path, Some(folder)).await
+                Self::open_file(&path, Some(folder), opening).await
             }
         }
     }
 
-    /// Looks at a place as [`open`](Store::open) would, without making or changing anything and
-    /// without taking it: a server may be running on it.
-    pub async fn check(place: &Place) -> Result<(), OpenError> {
-        sqlx::any::install_default_drivers();
-        let mut conn = match place {
-            Place::Postgres(url) => postgres::look(url).await?,
-            // There is nothing to be reached: what can be wrong with a file is said at the start.
-            Place::Sqlite(_) | Place::Memory => return Ok(()),
-        };
-        let looked = schema::check(&mut conn, Dialect::Postgres).await;
-        let _ = conn.close().await;
-        looked.map_err(|refusal| refused(place, refusal))
-    }
-
-    async fn open_file(path: &Path, folder: Option<Folder>) -> Result<Self, OpenError> {
+    async fn open_file(
+        path: &Path,
+        folder: Option<Folder>,
+        opening: &Opening<'_>,
+    ) -> Result<Self, OpenError> {
         let place = Place::Sqlite(path.to_owned());
         let failed = |error: sqlx::Error| OpenError::of(&place, &error);
         let options = sqlite::options(path).map_err(failed)?;
         let lasting = folder.is_none();
         let mut writer = sqlite::connect_writer(&options, lasting).await.map_err(failed)?;
-        if let Err(refusal) = schema::migrate(&mut writer, Dialect::Sqlite).await {
-            // The connection goes first: as long as it is open it may write beside the file.
-            let _ = writer.close().await;
-            return Err(refused(&place, refusal));
-        }
+        let upgraded = match upgrade(&mut writer, &place, Dialect::Sqlite, opening).await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                // The connection goes first: as long as it is open it may write beside the file.
+                let _ = writer.close().await;
+                return Err(error);
+            }
+        };
         let way = Way::Sqlite { options: options.clone(), lasting };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -115,6 +116,7 @@ impl Store {
                 place,
                 dialect: Dialect::Sqlite,
                 writer: Arc::new(Mutex::new(Lane::new(writer, way))),
+                upgraded,
                 #[cfg(feature = "faults")]
                 faults: crate::faults::Faults::default(),
                 _folder: folder,
@@ -122,20 +124,21 @@ impl Store {
         })
     }
 
-    async fn open_postgres(url: &PostgresUrl) -> Result<Self, OpenError> {
+    async fn open_postgres(url: &PostgresUrl, opening: &Opening<'_>) -> Result<Self, OpenError> {
         let place = Place::Postgres(url.clone());
         let postgres::Writer { mut conn, pid } = postgres::open_writer(url).await?;
         let prepared = async {
-            schema::migrate(&mut conn, Dialect::Postgres).await?;
+            let upgraded = upgrade(&mut conn, &place, Dialect::Postgres, opening).await?;
             // See `postgres`: who comes back after this opening finds that it is the last.
-            numbers::next(&mut conn, postgres::OPENED).await.map_err(Refusal::from)
+            let opened = numbers::next(&mut conn, postgres::OPENED).await;
+            Ok((upgraded, opened.map_err(|error| Refusal::from(error).at(&place))?))
         };
-        let opened = match prepared.await {
-            Ok(opened) => opened,
-            Err(refusal) => {
+        let (upgraded, opened) = match prepared.await {
+            Ok(done) => done,
+            Err(error) => {
                 // Its lock goes with it.
                 let _ = conn.close().await;
-                return Err(refused(&place, refusal));
+                return Err(error);
             }
         };
         let way = Way::Postgres { url: url.clone(), pid, opened };
@@ -145,6 +148,7 @@ impl Store {
                 place,
                 dialect: Dialect::Postgres,
                 writer: Arc::new(Mutex::new(Lane::new(conn, way))),
+                upgraded,
                 #[cfg(feature = "faults")]
                 faults: crate::faults::Faults::default(),
                 _folder: None,
@@ -156,15 +160,6 @@ impl Store {
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.inner.place
-    }
-
-    /// How a connection is made that sees one moment, and how that moment begins.
-    pub(crate) fn snapshot_options(&self) -> Result<(AnyConnectOptions, &'static str)> {
-        Ok(match &self.inner.place {
-            Place::Postgres(url) => (url.options(), postgres::BEGIN_SNAPSHOT),
-            Place::Sqlite(path) => (sqlite::options(path)?, sqlite::BEGIN_SNAPSHOT),
-            Place::Memory => return Err(crate::Error::Closed),
-        })
     }
 
     /// Which database it is.
@@ -251,17 +246,6 @@ fn readers(dialect: Dialect, options: AnyConnectOptions) -> AnyPool {
             .after_connect(|conn: &mut AnyConnection, _| Box::pin(postgres::prepare_reader(conn))),
     }
     .connect_lazy_with(options)
-}
-
-fn refused(place: &Place, refusal: Refusal) -> OpenError {
-    let shown = place.to_string();
-    match refusal {
-        Refusal::Newer { found } => OpenError::Newer { found, known: schema::KNOWN },
-        Refusal::Foreign => OpenError::Foreign { place: shown },
-        Refusal::Broken(why) => OpenError::Broken { place: shown, cause: why.to_owned() },
-        Refusal::Database(error) => OpenError::of(place, &error),
-        Refusal::Store(error) => OpenError::Database { place: shown, cause: error.to_string() },
-    }
 }
 
 /// A folder that is removed when this is dropped.

@@ -40,6 +40,21 @@ impl Place {
     }
 }
 
+impl Place {
+    /// What the driver is told, for a connection that makes no file.
+    pub(crate) fn options(&self) -> crate::Result<AnyConnectOptions> {
+        match self {
+            Self::Postgres(url) => Ok(url.options()),
+            Self::Sqlite(path) => {
+                let path = std::path::absolute(path).map_err(sqlx::Error::Io)?;
+                Ok(crate::sqlite::options(&path)?)
+            }
+            // It is nowhere: its store says where its file is.
+            Self::Memory => Err(crate::Error::Closed),
+        }
+    }
+}
+
 /// As it can be shown to anybody: without a password.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

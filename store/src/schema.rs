@@ -1,11 +1,14 @@
 //! The schema and its versions: one row says which version the database has, one file a step.
 
+use std::fmt;
+
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
 use crate::dialect::Dialect;
+use crate::{OpenError, numbers};
 
 /// Every step from an empty database to today's schema. The first makes version 1.
-const MIGRATIONS: &[&str] =
+pub(crate) const MIGRATIONS: &[&str] =
     &[include_str!("../migrations/0001.sql"), include_str!("../migrations/0002.sql")];
 
 /// The newest version this program knows.
@@ -33,6 +36,20 @@ pub(crate) enum Refusal {
     Store(crate::Error),
 }
 
+impl Refusal {
+    /// The same for whoever opens a database there.
+    pub(crate) fn at(self, place: impl fmt::Display) -> OpenError {
+        let shown = place.to_string();
+        match self {
+            Self::Newer { found } => OpenError::Newer { found, known: KNOWN },
+            Self::Foreign => OpenError::Foreign { place: shown },
+            Self::Broken(why) => OpenError::Broken { place: shown, cause: why.to_owned() },
+            Self::Database(error) => OpenError::of(shown, &error),
+            Self::Store(error) => OpenError::Database { place: shown, cause: error.to_string() },
+        }
+    }
+}
+
 impl From<crate::Error> for Refusal {
     fn from(error: crate::Error) -> Self {
         Self::Store(error)
@@ -45,16 +62,27 @@ impl From<sqlx::Error> for Refusal {
     }
 }
 
-/// Brings the schema up to date. Each step happens whole or not at all.
+/// Brings the schema up to date: all steps of it, or none.
 pub(crate) async fn migrate(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Refusal> {
     migrate_along(conn, dialect, MIGRATIONS).await
 }
 
-/// Tells whether the schema can be brought up to date.
-pub(crate) async fn check(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Refusal> {
+/// Makes the schema of an earlier version in an empty database.
+pub(crate) async fn make(
+    conn: &mut AnyConnection,
+    dialect: Dialect,
+    version: i64,
+) -> Result<(), Refusal> {
+    let steps = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(..version));
+    let steps = steps.ok_or(Refusal::Newer { found: version })?;
+    migrate_along(conn, dialect, steps).await
+}
+
+/// Returns the version the database has, 0 if it is empty, if it can be brought up to date.
+pub(crate) async fn version(conn: &mut AnyConnection, dialect: Dialect) -> Result<i64, Refusal> {
     match current(conn, dialect).await? {
         found if found > KNOWN => Err(Refusal::Newer { found }),
-        _ => Ok(()),
+        found => Ok(found),
     }
 }
 
@@ -68,24 +96,22 @@ async fn migrate_along(
     dialect: Dialect,
     steps: &[&'static str],
 ) -> Result<(), Refusal> {
-    let mut version = current(conn, dialect).await?;
-    if version > KNOWN {
-        return Err(Refusal::Newer { found: version });
-    }
-    while let Some(step) = usize::try_from(version).ok().and_then(|at| steps.get(at)) {
-        let mut tx = conn.begin().await?;
+    let from = version(conn, dialect).await?;
+    let to_come = usize::try_from(from).ok().and_then(|from| steps.get(from..));
+    let Some(to_come @ [_, ..]) = to_come else { return Ok(()) };
+    let mut tx = conn.begin().await?;
+    for step in to_come {
         let text = dialect.declaration(step).into_owned();
         tx.execute(sqlx::raw_sql(AssertSqlSafe(text))).await?;
-        let set = if version == 0 {
-            tx.execute(CREATE).await?;
-            INSERT
-        } else {
-            UPDATE
-        };
-        version += 1;
-        sqlx::query(set).bind(version).execute(&mut *tx).await?;
-        tx.commit().await?;
     }
+    if from == 0 {
+        tx.execute(CREATE).await?;
+    } else {
+        numbers::forget(&mut tx, numbers::UPGRADED).await?;
+    }
+    let set = if from == 0 { INSERT } else { UPDATE };
+    sqlx::query(set).bind(steps.len() as i64).execute(&mut *tx).await?;
+    tx.commit().await?;
     Ok(())
 }
 

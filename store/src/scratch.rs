@@ -1,15 +1,19 @@
-//! For tests: a place on a PostgreSQL server that nobody else uses, gone when it is dropped.
+//! For tests: a place on a PostgreSQL server that nobody else uses, gone when it is dropped, and
+//! databases as older versions have left them.
 //!
 //! The server is the one that `WHOELSE_TEST_POSTGRES` names; each place is a schema of its own in
 //! that database, so tests run side by side.
 
 mod between;
+mod old;
 
 pub use between::{Between, Line};
+pub use old::{old_backup, old_file};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 
 use crate::{Place, PostgresUrl};
@@ -94,20 +98,28 @@ impl Drop for Scratch {
     }
 }
 
-/// Runs a text on a thread and a runtime of its own, so that it can be used anywhere.
 fn run(url: &PostgresUrl, text: String) -> Result<(), String> {
-    let options = url.options();
+    run_on(url.options(), text)
+}
+
+/// Runs a text where these options lead.
+fn run_on(options: AnyConnectOptions, text: String) -> Result<(), String> {
+    sqlx::any::install_default_drivers();
+    alone(async move {
+        let done = async {
+            let mut conn = AnyConnection::connect_with(&options).await?;
+            conn.execute(sqlx::raw_sql(AssertSqlSafe(text))).await?;
+            conn.close().await
+        };
+        done.await.map_err(|error: sqlx::Error| error.to_string())
+    })
+}
+
+/// Works on a thread and a runtime of its own, so that it can be used anywhere.
+fn alone(work: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
     let work = move || {
-        sqlx::any::install_default_drivers();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| error.to_string())?.block_on(async {
-            let done = async {
-                let mut conn = AnyConnection::connect_with(&options).await?;
-                conn.execute(sqlx::raw_sql(AssertSqlSafe(text))).await?;
-                conn.close().await
-            };
-            done.await.map_err(|error: sqlx::Error| error.to_string())
-        })
+        runtime.map_err(|error| error.to_string())?.block_on(work)
     };
     std::thread::spawn(work).join().map_err(|_| "the thread panicked".to_owned())?
 }

@@ -24,6 +24,9 @@ const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
 /// A store that is gone with the process has no use for waiting on the disk.
 const WRITER_IN_MEMORY: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;";
 
+/// A database that is filled once, read once and removed has no use for either.
+const WRITER_ASIDE: &str = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;";
+
 /// What a reader is told: never to write, whatever statement it is given.
 const READER: &str = "PRAGMA query_only = ON;";
 
@@ -59,6 +62,14 @@ pub(crate) async fn connect_writer(
     let mut conn = AnyConnection::connect_with(options).await?;
     conn.execute(EVERY_CONNECTION).await?;
     conn.execute(if lasting { WRITER } else { WRITER_IN_MEMORY }).await?;
+    Ok(conn)
+}
+
+/// Opens a database that is to be filled beside the one that counts.
+pub(crate) async fn connect_aside(options: &AnyConnectOptions) -> sqlx::Result<AnyConnection> {
+    let mut conn = AnyConnection::connect_with(options).await?;
+    conn.execute(EVERY_CONNECTION).await?;
+    conn.execute(WRITER_ASIDE).await?;
     Ok(conn)
 }
 

@@ -5,6 +5,8 @@
 //! into a database is one transaction: it is there whole and counted, or nothing has changed. Only
 //! a page of a table is in memory at a time.
 
+mod aside;
+mod copy;
 mod file;
 mod tables;
 
@@ -17,54 +19,14 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
 use crate::dialect::Dialect;
 use crate::rows::ManyRows;
-use crate::{Error, OpenError, Place, Store, Tx};
-pub(crate) use tables::statements;
-use tables::{Kind, TABLES, Table};
+use crate::schema;
+use crate::{Error, OpenError, Store};
+pub use aside::Aside;
+pub use copy::copy;
+use tables::{Kind, Table, tables};
 
-/// Copies everything from one database into another, which has to be empty. Returns how many rows
-/// that were. No server may be running on either.
-///
-/// # Errors
-/// When this fails the target is empty, or not there if it was not there before.
-pub async fn copy(from: &Place, to: &Place) -> Result<u64, TransferError> {
-    let new = matches!(to, Place::Sqlite(path) if !path.exists());
-    if let Place::Sqlite(path) = from
-        && !path.exists()
-    {
-        return Err(TransferError::file(path, io::ErrorKind::NotFound.into()));
-    }
-    let source = Store::open(from).await?;
-    let target = match Store::open(to).await {
-        Ok(target) => target,
-        Err(error) => {
-            let _ = source.close().await;
-            return Err(error.into());
-        }
-    };
-    let copied = copy_between(&source, &target).await;
-    let closed = (source.close().await, target.close().await);
-    let copied = copied.and_then(|rows| {
-        closed.0?;
-        closed.1?;
-        Ok(rows)
-    });
-    if let (true, Err(_), Place::Sqlite(path)) = (new, &copied, to) {
-        crate::sqlite::remove_file(path);
-    }
-    copied
-}
-
-async fn copy_between(source: &Store, target: &Store) -> Result<u64, TransferError> {
-    let mut tx = target.begin().await?;
-    for table in TABLES {
-        if count(tx.conn()?, table).await? > 0 {
-            return Err(TransferError::NotEmpty { place: target.place().to_string() });
-        }
-    }
-    let rows = fill(&mut tx, Source::Database(source.snapshot().await?)).await?;
-    tx.commit().await?;
-    Ok(rows)
-}
+/// The version of this program.
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
 impl Store {
     /// Writes everything as it is at this moment into a new file, which only its owner can read.
@@ -76,53 +38,93 @@ impl Store {
     /// # Errors
     /// When this fails there is no file. One that was there before is left alone.
     pub async fn backup(&self, path: &Path) -> Result<u64, TransferError> {
-        let source = Source::Database(self.snapshot().await?);
-        let mut writer = file::Writer::create(path)?;
-        let written = write_all(&mut writer, source).await;
+        let tables = tables(schema::KNOWN).await?;
+        let mut source = Source::Database(self.snapshot(&tables).await?);
+        let mut writer = file::Writer::create(path, schema::KNOWN, Some(PROGRAM))?;
+        let written = write_all(&mut writer, &tables, &mut source).await;
         let written = written.and_then(|rows| writer.finish().map(|()| rows));
         if written.is_err() {
             // Nothing can be done about one that stays.
             let _ = std::fs::remove_file(path);
         }
+        source.close().await;
         written
     }
 
-    /// Puts what is in a backup in place of everything that is here. Returns how many rows that
-    /// were.
+    /// Puts what lies aside in place of everything that is here. Returns how many rows that were.
     ///
     /// # Errors
-    /// When this fails nothing has changed: a file that is damaged is refused before anything is
-    /// touched.
-    pub async fn restore(&self, path: &Path) -> Result<u64, TransferError> {
-        let source = Source::File(file::Reader::open(path)?);
+    /// When this fails nothing has changed.
+    pub async fn replace(&self, aside: &Aside) -> Result<u64, TransferError> {
+        let tables = tables(schema::KNOWN).await?;
+        let mut source = aside.source(&tables).await?;
         let mut tx = self.begin().await?;
-        for table in TABLES.iter().rev() {
-            tx.conn()?.execute(sqlx::query(AssertSqlSafe(table.clear()))).await?;
+        for table in tables.iter().rev() {
+            clear(tx.conn()?, table).await?;
         }
-        let rows = fill(&mut tx, source).await?;
+        let rows = fill(tx.conn()?, &tables, &mut source).await?;
         tx.commit().await?;
+        source.close().await;
         Ok(rows)
     }
 
     /// A connection that sees one moment of the database, until it is closed.
-    async fn snapshot(&self) -> Result<AnyConnection, TransferError> {
-        let (options, begin) = self.snapshot_options()?;
+    async fn snapshot(&self, tables: &[Table]) -> Result<AnyConnection, TransferError> {
+        let options = self.place().options()?;
         let mut conn = AnyConnection::connect_with(&options).await?;
-        match self.dialect() {
-            Dialect::Sqlite => crate::sqlite::prepare_reader(&mut conn).await?,
-            Dialect::Postgres => crate::postgres::prepare_reader(&mut conn).await?,
-        }
-        conn.execute(begin).await?;
-        // With SQLite the moment is that of the first question.
-        count(&mut conn, &TABLES[0]).await?;
+        begin_snapshot(&mut conn, self.dialect(), tables).await?;
         Ok(conn)
     }
 }
 
-/// Looks whether a file is a whole backup that can be restored.
+/// From now on the connection reads alone, and sees one moment.
+async fn begin_snapshot(
+    conn: &mut AnyConnection,
+    dialect: Dialect,
+    tables: &[Table],
+) -> Result<(), TransferError> {
+    match dialect {
+        Dialect::Sqlite => {
+            crate::sqlite::prepare_reader(conn).await?;
+            conn.execute(crate::sqlite::BEGIN_SNAPSHOT).await?;
+        }
+        Dialect::Postgres => {
+            crate::postgres::prepare_reader(conn).await?;
+            conn.execute(crate::postgres::BEGIN_SNAPSHOT).await?;
+        }
+    }
+    // With SQLite the moment is that of the first question.
+    if let Some(table) = tables.first() {
+        count(conn, table).await?;
+    }
+    Ok(())
+}
+
+/// For tests: writes a backup as another version of the program would have: what is in a database,
+/// which has that version's schema, or nothing.
+#[cfg(any(test, feature = "scratch"))]
+pub(crate) async fn write_backup(
+    path: &Path,
+    from: Option<&crate::Place>,
+    version: i64,
+    maker: Option<&str>,
+) -> Result<(), TransferError> {
+    let mut writer = file::Writer::create(path, version, maker)?;
+    if let Some(from) = from {
+        let mut original = crate::look::Original::hold(from).await?;
+        let tables = tables(version).await?;
+        begin_snapshot(&mut original.conn, original.dialect, &tables).await?;
+        let mut source = Source::Database(original.conn);
+        write_all(&mut writer, &tables, &mut source).await?;
+        source.close().await;
+    }
+    writer.finish()
+}
+
+/// Looks whether a file is a whole backup of a schema that this program knows.
 ///
 /// # Errors
-/// Why it cannot.
+/// Why it cannot be restored.
 pub fn check_backup(path: &Path) -> Result<(), TransferError> {
     file::Reader::open(path).map(|_| ())
 }
@@ -138,6 +140,7 @@ pub(crate) enum Value {
 
 /// Where rows come from.
 enum Source {
+    /// A database that is seen as it was at one moment.
     Database(AnyConnection),
     File(file::Reader),
 }
@@ -166,11 +169,27 @@ impl Source {
         let rows = query.fetch_all(conn).await?;
         rows.iter().map(|row| values(table, row)).collect()
     }
+
+    /// Looks whether everything has been read.
+    fn end(&mut self) -> Result<(), TransferError> {
+        match self {
+            Source::File(reader) => reader.end(),
+            Source::Database(_) => Ok(()),
+        }
+    }
+
+    /// Lets go of it. Nothing was changed, so nothing can be lost by a connection that does not
+    /// close well.
+    async fn close(self) {
+        if let Source::Database(conn) = self {
+            let _ = conn.close().await;
+        }
+    }
 }
 
 fn values(table: &Table, row: &AnyRow) -> Result<Vec<Value>, TransferError> {
     let columns = table.columns.iter().enumerate();
-    let value = |(at, (_, kind)): (usize, &(&str, Kind))| -> sqlx::Result<Value> {
+    let value = |(at, (_, kind)): (usize, &(String, Kind))| -> sqlx::Result<Value> {
         Ok(match kind {
             Kind::Number => row.try_get::<Option<i64>, _>(at)?.map(Value::Number),
             Kind::Text => row.try_get::<Option<String>, _>(at)?.map(Value::Text),
@@ -181,9 +200,13 @@ fn values(table: &Table, row: &AnyRow) -> Result<Vec<Value>, TransferError> {
     Ok(columns.map(value).collect::<sqlx::Result<_>>()?)
 }
 
-async fn write_all(writer: &mut file::Writer, mut source: Source) -> Result<u64, TransferError> {
+async fn write_all(
+    writer: &mut file::Writer,
+    tables: &[Table],
+    source: &mut Source,
+) -> Result<u64, TransferError> {
     let mut all = 0;
-    for table in TABLES {
+    for table in tables {
         writer.table(table)?;
         let (mut rows, mut last) = (0, None);
         loop {
@@ -204,16 +227,21 @@ async fn write_all(writer: &mut file::Writer, mut source: Source) -> Result<u64,
 }
 
 /// Fills tables that are empty, and counts what is in them.
-async fn fill(tx: &mut Tx, mut source: Source) -> Result<u64, TransferError> {
+async fn fill(
+    conn: &mut AnyConnection,
+    tables: &[Table],
+    source: &mut Source,
+) -> Result<u64, TransferError> {
     let mut all = 0;
-    for table in TABLES {
+    for table in tables {
         let insert = ManyRows::new(&table.insert(), table.columns.len(), "");
         let (mut rows, mut last) = (0, None);
         loop {
             let mut page = source.page(table, last.as_ref()).await?;
             for (text, piece) in insert.pieces(&page) {
                 let mut query = sqlx::query(text);
-                for (value, (_, kind)) in piece.iter().flat_map(|row| row.iter().zip(table.columns))
+                for (value, (_, kind)) in
+                    piece.iter().flat_map(|row| row.iter().zip(&table.columns))
                 {
                     query = match (value, kind) {
                         (Value::Number(number), _) => query.bind(*number),
@@ -224,7 +252,7 @@ async fn fill(tx: &mut Tx, mut source: Source) -> Result<u64, TransferError> {
                         (Value::Null, Kind::Blob) => query.bind(None::<Vec<u8>>),
                     };
                 }
-                query.execute(tx.conn()?).await?;
+                query.execute(&mut *conn).await?;
             }
             rows += page.len() as u64;
             // A page of a file that is not full is the last one; asking for more would begin the
@@ -235,12 +263,18 @@ async fn fill(tx: &mut Tx, mut source: Source) -> Result<u64, TransferError> {
                 _ => break,
             }
         }
-        if count(tx.conn()?, table).await? != i64::try_from(rows).unwrap_or(i64::MAX) {
-            return Err(TransferError::Miscounted { table: table.name });
+        if count(conn, table).await? != i64::try_from(rows).unwrap_or(i64::MAX) {
+            return Err(TransferError::Miscounted { table: table.name.clone() });
         }
         all += rows;
     }
+    source.end()?;
     Ok(all)
+}
+
+async fn clear(conn: &mut AnyConnection, table: &Table) -> Result<(), TransferError> {
+    sqlx::query(AssertSqlSafe(table.clear())).execute(conn).await?;
+    Ok(())
 }
 
 async fn count(conn: &mut AnyConnection, table: &Table) -> Result<i64, TransferError> {
@@ -274,17 +308,24 @@ pub enum TransferError {
         /// What is wrong.
         why: &'static str,
     },
-    /// The backup is of another version.
-    Schema {
+    /// The backup was made by a newer version of this program.
+    Newer {
         /// Of which schema it is.
         found: i64,
-        /// Which one this program has.
+        /// The newest one this program knows.
         known: i64,
+        /// The version of the program that made it, if the file says so.
+        maker: Option<String>,
+    },
+    /// There is nothing in the database that could be copied.
+    Nothing {
+        /// The source.
+        place: String,
     },
     /// There is not as much in a table as was written into it.
     Miscounted {
         /// The table.
-        table: &'static str,
+        table: String,
     },
 }
 
@@ -330,11 +371,18 @@ impl fmt::Display for TransferError {
             Self::Damaged { path, why } => {
                 write!(f, "{} cannot be restored: {why}", path.display())
             }
-            Self::Schema { found, known } => write!(
-                f,
-                "the backup is of schema {found}, this program has {known}; restore it with the \
-                 version of whoelse that made it"
-            ),
+            Self::Newer { found, known, maker } => {
+                let maker = match maker {
+                    Some(version) => format!("whoelse {version}"),
+                    None => "the version of whoelse that made it".to_owned(),
+                };
+                write!(
+                    f,
+                    "the backup needs {maker} or newer: it is of schema {found}, and this program \
+                     ({PROGRAM}) knows no newer one than {known}"
+                )
+            }
+            Self::Nothing { place } => write!(f, "there is nothing in {place} to be copied"),
             Self::Miscounted { table } => {
                 write!(f, "not everything arrived in the table {table}; nothing was changed")
             }

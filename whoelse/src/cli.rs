@@ -117,6 +117,9 @@ pub struct Server {
     /// Log this much: error, warn, info, debug or trace. [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
+    /// Bring an older database up to date without keeping it as it was; for whoever has a backup.
+    #[arg(long)]
+    pub migrate_without_copy: bool,
 }
 
 /// `whoelse client`.

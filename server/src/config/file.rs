@@ -239,6 +239,8 @@ impl File {
             admins: self.admins.unwrap_or_default(),
             metrics: metrics(self.metrics.unwrap_or_default())?,
             log: log(self.log.unwrap_or_default())?,
+            // Once, on the command line: a file would say it for ever.
+            migrate_without_copy: false,
             settings,
             overrides: Overrides::default(),
             source: Source::File(path.to_owned()),

@@ -311,6 +311,7 @@ fn the_command_line_wins_over_the_file() {
         credentials: Some("people.txt".into()),
         listen: vec!["127.0.0.1".into(), "127.0.0.1:1".into()],
         domain: Some("b.example".into()),
+        migrate_without_copy: true,
     };
     config.apply(overrides).unwrap();
 
@@ -323,6 +324,7 @@ fn the_command_line_wins_over_the_file() {
         Some(CredentialsFile { path: "people.txt".into(), required: true })
     );
     assert_eq!(config.domain.as_deref(), Some("b.example"));
+    assert!(config.migrate_without_copy);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::fs;
 use sqlx::Row;
 
 use super::*;
-use crate::Error;
 use crate::testing::{Dir, account, fresh, fresh_file, message, place};
+use crate::{Error, schema};
 
 fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();

@@ -2,29 +2,18 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::scratch::Scratch;
-use crate::testing::{Dir, alter, place};
+use crate::scratch::{Scratch, old_file};
+use crate::testing::{Dir, place};
 use crate::{Place, Query, Store};
 
-/// Version 1 as it was released.
-const VERSION_1: &str = include_str!("../../migrations/0001.sql");
-const DATA_1: &str = include_str!("../../migrations/0001.data.sql");
-
-/// A database of version 1, of each kind that there is here.
-async fn of_version_1() -> Vec<(Dir, Option<Scratch>, Place)> {
-    let text = format!("{CREATE};\n{VERSION_1}\n{DATA_1}");
+/// A database of an older version, of each kind that there is here.
+async fn of_version(version: i64) -> Vec<(Dir, Option<Scratch>, Place)> {
     let dir = Dir::of_files();
-    let file: &'static str = text.clone().leak();
-    std::fs::write(dir.path().join("store.db"), "").unwrap();
-    alter(&dir.path().join("store.db"), file).await;
     let there = place(&dir);
+    old_file(&dir.path().join("store.db"), version).unwrap();
     let mut databases = vec![(dir, None, there)];
     if let Some(scratch) = Scratch::new().map(Result::unwrap) {
-        let translated = crate::postgres::declaration(&text);
-        let mut parts = translated.split("X'");
-        let bytes = parts.next().unwrap().to_owned();
-        let text = parts.fold(bytes, |text, part| text + "'\\x" + part);
-        scratch.alter(&text).unwrap();
+        scratch.fill_as_of(version).unwrap();
         let there = scratch.place();
         databases.push((Dir::of_files(), Some(scratch), there));
     }
@@ -33,7 +22,7 @@ async fn of_version_1() -> Vec<(Dir, Option<Scratch>, Place)> {
 
 #[tokio::test]
 async fn what_version_1_held_is_all_there() {
-    for (_dir, _scratch, place) in of_version_1().await {
+    for (_dir, _scratch, place) in of_version(1).await {
         let store = Store::open(&place).await.unwrap();
 
         assert_eq!(store.domains().await.unwrap()[0].name, "chat.example");
@@ -70,12 +59,64 @@ async fn what_version_1_held_is_all_there() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_leaves_everything_as_it_was() {
+async fn what_version_2_held_is_all_there() {
+    for (_dir, _scratch, place) in of_version(2).await {
+        let store = Store::open(&place).await.unwrap();
+
+        let (roster, version) = store.roster(1).await.unwrap();
+        assert_eq!((roster[0].contact.as_str(), roster[0].name.as_str()), ("eve@#1", "E"));
+        assert_eq!((roster[0].to, roster[0].from, version.last), (true, true, 2));
+        let (roster, _) = store.roster(3).await.unwrap();
+        let asks = roster.iter().find(|row| !row.listed).unwrap();
+        assert_eq!(&asks.request[..], b"<presence/>");
+        assert_eq!(store.departure(3).await.unwrap().unwrap().status, "gone fishing");
+        let waiting = store.undelivered(1, 5, 10).await.unwrap();
+        assert_eq!(waiting.iter().map(|row| row.seq).collect::<Vec<_>>(), [6, 7]);
+        store.close().await.unwrap();
+    }
+}
+
+/// What a process that is killed leaves of a file is what is on the disk at that moment: here, a
+/// migration that has written all of it and not committed.
+#[tokio::test]
+async fn a_migration_that_is_killed_has_not_happened() {
+    for version in 1..KNOWN {
+        let (dir, after) = (Dir::of_files(), Dir::of_files());
+        let file = dir.path().join("store.db");
+        old_file(&file, version).unwrap();
+        let options = crate::sqlite::options(&file).unwrap();
+        let mut conn = crate::sqlite::connect_writer(&options, true).await.unwrap();
+        // So that what is not committed is on the disk all the same.
+        conn.execute("PRAGMA cache_size = 1; BEGIN IMMEDIATE").await.unwrap();
+        for step in &MIGRATIONS[version as usize..] {
+            conn.execute(sqlx::raw_sql(*step)).await.unwrap();
+        }
+        let much = "INSERT INTO settings (name, value) VALUES ('much', zeroblob(1000000))";
+        conn.execute(much).await.unwrap();
+        for part in ["store.db", "store.db-wal"] {
+            std::fs::copy(dir.path().join(part), after.path().join(part)).unwrap();
+        }
+        assert!(std::fs::metadata(after.path().join("store.db-wal")).unwrap().len() > 1_000_000);
+
+        let found = Store::look(&place(&after)).await.unwrap();
+        let store = Store::open(&place(&after)).await.unwrap();
+
+        assert_eq!(found.version, version);
+        assert_eq!(store.upgraded().unwrap().from, version);
+        assert_eq!(store.setting("much").await.unwrap(), None);
+        assert_eq!(store.count_accounts(1).await.unwrap(), 2);
+    }
+}
+
+#[tokio::test]
+async fn if_a_step_fails_none_has_happened() {
+    // The step that is good is undone with the one that is not.
     let broken: &[&str] = &[
-        VERSION_1,
-        "CREATE TABLE half (a BIGINT); DELETE FROM mailbox; INSERT INTO nowhere VALUES (1)",
+        MIGRATIONS[0],
+        "CREATE TABLE half (a BIGINT); DELETE FROM mailbox",
+        "CREATE TABLE other (a BIGINT); INSERT INTO nowhere VALUES (1)",
     ];
-    for (_dir, _scratch, place) in of_version_1().await {
+    for (_dir, _scratch, place) in of_version(1).await {
         let (mut conn, dialect) = match &place {
             Place::Postgres(url) => (crate::postgres::look(url).await.unwrap(), Dialect::Postgres),
             Place::Sqlite(path) => {

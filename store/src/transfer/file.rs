@@ -2,22 +2,23 @@
 //! checksum at its end.
 //!
 //! ```text
-//! whoelse backup 1\n  schema version
-//! 'T' name  'R' values 'R' values …  'E' how many        for every table, in the order of the list
+//! whoelse backup 1\n  version of the schema
+//! 'V' version of whoelse that wrote it                    absent in the oldest
+//! 'T' name  'R' values 'R' values …  'E' how many        for every table, in the order of the schema
 //! 'Z' SHA-256 of everything before it
 //! ```
 //! Numbers are 8 bytes, lengths 4, the smallest first. A value is a letter (`-`, `n`, `t`, `b`) and
 //! what it is.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 
+use super::tables::{Kind, Table};
 use super::{TransferError, Value};
 use crate::schema;
-use crate::transfer::tables::{TABLES, Table};
 
 const MAGIC: &[u8] = b"whoelse backup 1\n";
 /// No value is longer: stanzas are bounded far below.
@@ -31,8 +32,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Makes the file, for its owner alone. One that is there is never overwritten.
-    pub fn create(path: &Path) -> Result<Writer, TransferError> {
+    /// Makes the file, for its owner alone: of this version of the schema, by this version of the
+    /// program. One that is there is never overwritten.
+    pub fn create(path: &Path, schema: i64, maker: Option<&str>) -> Result<Writer, TransferError> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -44,7 +46,11 @@ impl Writer {
             digest: Context::new(&SHA256),
         };
         writer.put(MAGIC)?;
-        writer.put(&schema::KNOWN.to_le_bytes())?;
+        writer.put(&schema.to_le_bytes())?;
+        if let Some(maker) = maker {
+            writer.put(b"V")?;
+            writer.bytes(maker.as_bytes())?;
+        }
         Ok(writer)
     }
 
@@ -110,8 +116,8 @@ impl Writer {
 pub(crate) struct Reader {
     path: PathBuf,
     input: BufReader<File>,
-    /// The table whose rows come next.
-    table: usize,
+    schema: i64,
+    /// Whether the table whose rows come next has been named.
     begun: bool,
     rows: u64,
 }
@@ -122,23 +128,41 @@ impl Reader {
         check(path, &mut file)?;
         file.rewind().map_err(|error| TransferError::file(path, error))?;
         let input = BufReader::with_capacity(1 << 20, file);
-        let mut reader = Reader { path: path.to_owned(), input, table: 0, begun: false, rows: 0 };
+        let mut reader = Reader { path: path.to_owned(), input, schema: 0, begun: false, rows: 0 };
         if reader.take(MAGIC.len())? != MAGIC {
             return Err(reader.damaged("it is no backup of whoelse"));
         }
-        match reader.number()? {
-            found if found == schema::KNOWN => Ok(reader),
-            found => Err(TransferError::Schema { found, known: schema::KNOWN }),
+        reader.schema = reader.number()?;
+        let maker = reader.maker()?;
+        match reader.schema {
+            1..=schema::KNOWN => Ok(reader),
+            ..1 => Err(reader.damaged("its schema version is not a version")),
+            found => Err(TransferError::Newer { found, known: schema::KNOWN, maker }),
         }
     }
 
-    /// The next rows of a table, none when there are no more. The tables come in their order.
+    /// The version of the schema it is of; this program knows it.
+    pub fn schema(&self) -> i64 {
+        self.schema
+    }
+
+    fn maker(&mut self) -> Result<Option<String>, TransferError> {
+        let next = self.input.fill_buf().map_err(|error| TransferError::file(&self.path, error))?;
+        if next.first() != Some(&b'V') {
+            return Ok(None);
+        }
+        self.take(1)?;
+        let maker = String::from_utf8(self.long()?);
+        maker.map(Some).map_err(|_| self.damaged("a text is none"))
+    }
+
+    /// The next rows of a table, none when there are no more. The tables come in the order of
+    /// their schema.
     pub fn rows(&mut self, table: &Table) -> Result<Vec<Vec<Value>>, TransferError> {
         let mut rows = Vec::new();
         if !self.begun {
-            let is_next = TABLES.get(self.table).is_some_and(|next| next.name == table.name);
-            if !is_next || self.take(1)? != b"T" || self.long()? != table.name.as_bytes() {
-                return Err(self.damaged("its tables are not those of this version"));
+            if self.take(1)? != b"T" || self.long()? != table.name.as_bytes() {
+                return Err(self.damaged("its tables are not those of its version"));
             }
             (self.begun, self.rows) = (true, 0);
         }
@@ -146,7 +170,7 @@ impl Reader {
             match self.take(1)?.as_slice() {
                 b"R" => {
                     let row: Result<Vec<Value>, TransferError> =
-                        table.columns.iter().map(|_| self.value()).collect();
+                        table.columns.iter().map(|(_, kind)| self.value(*kind)).collect();
                     rows.push(row?);
                     self.rows += 1;
                 }
@@ -155,7 +179,6 @@ impl Reader {
                     if u64::try_from(counted) != Ok(self.rows) {
                         return Err(self.damaged("rows are missing"));
                     }
-                    self.table += 1;
                     self.begun = false;
                     break;
                 }
@@ -165,15 +188,23 @@ impl Reader {
         Ok(rows)
     }
 
-    fn value(&mut self) -> Result<Value, TransferError> {
-        Ok(match self.take(1)?.as_slice() {
-            b"-" => Value::Null,
-            b"n" => Value::Number(self.number()?),
-            b"t" => Value::Text(
+    /// Looks whether all tables have been read.
+    pub fn end(&mut self) -> Result<(), TransferError> {
+        match self.take(1)?.as_slice() {
+            b"Z" => Ok(()),
+            _ => Err(self.damaged("its tables are not those of its version")),
+        }
+    }
+
+    fn value(&mut self, kind: Kind) -> Result<Value, TransferError> {
+        Ok(match (self.take(1)?.as_slice(), kind) {
+            (b"-", _) => Value::Null,
+            (b"n", Kind::Number) => Value::Number(self.number()?),
+            (b"t", Kind::Text) => Value::Text(
                 String::from_utf8(self.long()?).map_err(|_| self.damaged("a text is none"))?,
             ),
-            b"b" => Value::Blob(self.long()?),
-            _ => return Err(self.damaged("a value is of no kind")),
+            (b"b", Kind::Blob) => Value::Blob(self.long()?),
+            _ => return Err(self.damaged("a value is not of its kind")),
         })
     }
 

@@ -1,5 +1,26 @@
-//! Every table, in an order in which no row refers to one that comes later: what a copy and a
-//! backup take along. A test compares this list with the schema.
+//! Every table of a schema, in an order in which no row refers to one that comes later: what a copy
+//! and a backup take along.
+//!
+//! There is no list of them that could fall behind the schema: a database in memory is brought to
+//! the version in question and asked what it has. So every version that there was can be read.
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
+
+use crate::dialect::Dialect;
+use crate::schema::{self, Refusal};
+use crate::{OpenError, Place};
+
+/// The tables, in the order they were made.
+const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
+    AND name NOT LIKE 'sqlite%' AND name <> 'schema_version' ORDER BY rowid";
+/// The columns of one: those of the primary key first, in its order, then the others as they were
+/// made. The order is that of a row in a backup, so it stays.
+const COLUMNS: &str = "SELECT name, type, pk FROM pragma_table_info($1) ORDER BY pk = 0, pk, cid";
+
+/// How many rows are held in memory at once: many, or few where a row can be large.
+const MANY: usize = 2000;
+const FEW: usize = 100;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,159 +30,60 @@ pub(crate) enum Kind {
     Blob,
 }
 
-use Kind::{Blob, Number, Text};
-
 /// A table, as it is read and written row by row.
+#[derive(Debug)]
 pub(crate) struct Table {
-    pub name: &'static str,
+    pub name: String,
     /// The columns of the primary key first, in its order.
-    pub columns: &'static [(&'static str, Kind)],
+    pub columns: Vec<(String, Kind)>,
     /// How many columns the key has.
     pub key: usize,
-    /// How many rows are held in memory at once; few where a row can be large.
+    /// How many rows are held in memory at once.
     pub page: usize,
     /// What is not taken along, because it is about this database and not about what is in it.
     pub except: Option<&'static str>,
 }
 
-const MANY: usize = 2000;
-const FEW: usize = 100;
-
-const fn table(
-    name: &'static str,
-    key: usize,
-    columns: &'static [(&'static str, Kind)],
-    page: usize,
-) -> Table {
-    Table { name, columns, key, page, except: None }
+/// The tables of this version of the schema.
+pub(crate) async fn tables(version: i64) -> Result<Vec<Table>, OpenError> {
+    read(version).await.map_err(|refusal| refusal.at(&Place::Memory))
 }
 
-/// The list.
-pub(crate) const TABLES: &[Table] = &[
-    Table {
-        name: "numbers",
-        columns: &[("name", Text), ("value", Number)],
-        key: 1,
-        page: MANY,
-        // How often this database was opened (see `postgres`).
-        except: Some("name = 'opened'"),
-    },
-    table("settings", 1, &[("name", Text), ("value", Blob)], FEW),
-    table("domains", 1, &[("id", Number), ("name", Text)], MANY),
-    table(
-        "accounts",
-        1,
-        &[
-            ("id", Number),
-            ("domain", Number),
-            ("localpart", Text),
-            ("created_at", Number),
-            ("last_active", Number),
-        ],
-        MANY,
-    ),
-    table(
-        "credentials",
-        2,
-        &[
-            ("account", Number),
-            ("mechanism", Text),
-            ("salt", Blob),
-            ("iterations", Number),
-            ("stored_key", Blob),
-            ("server_key", Blob),
-        ],
-        MANY,
-    ),
-    table("blocks", 2, &[("account", Number), ("jid", Text)], MANY),
-    table("places", 2, &[("account", Number), ("place", Text), ("at", Number)], MANY),
-    table(
-        "throttle",
-        1,
-        &[("scope", Text), ("failures", Number), ("since", Number), ("blocked_until", Number)],
-        MANY,
-    ),
-    table(
-        "online",
-        1,
-        &[("id", Number), ("account", Number), ("from_at", Number), ("until_at", Number)],
-        MANY,
-    ),
-    table(
-        "messages",
-        1,
-        &[
-            ("id", Number),
-            ("at", Number),
-            ("sender", Text),
-            ("sender_resource", Text),
-            ("recipient", Text),
-            ("sender_archive", Number),
-            ("recipient_archive", Number),
-            ("stanza", Blob),
-        ],
-        FEW,
-    ),
-    table(
-        "mailbox",
-        2,
-        &[
-            ("archive", Number),
-            ("seq", Number),
-            ("at", Number),
-            ("peer", Text),
-            ("direction", Number),
-        ],
-        MANY,
-    ),
-    table("cursors", 1, &[("account", Number), ("seq", Number)], MANY),
-    table(
-        "origins",
-        3,
-        &[
-            ("sender", Number),
-            ("recipient", Text),
-            ("origin", Text),
-            ("at", Number),
-            ("seq", Number),
-        ],
-        MANY,
-    ),
-    table(
-        "roster",
-        2,
-        &[
-            ("account", Number),
-            ("contact", Text),
-            ("listed", Number),
-            ("name", Text),
-            ("in_groups", Text),
-            ("subscription", Number),
-            ("ask", Number),
-            ("approved", Number),
-            ("request", Blob),
-            ("version", Number),
-        ],
-        FEW,
-    ),
-    table(
-        "roster_versions",
-        1,
-        &[("account", Number), ("version", Number), ("known_since", Number)],
-        MANY,
-    ),
-    table("departures", 1, &[("account", Number), ("at", Number), ("status", Text)], MANY),
-];
+async fn read(version: i64) -> Result<Vec<Table>, Refusal> {
+    sqlx::any::install_default_drivers();
+    let memory: AnyConnectOptions = "sqlite::memory:".parse()?;
+    let mut conn = AnyConnection::connect_with(&memory.disable_statement_logging()).await?;
+    schema::make(&mut conn, Dialect::Sqlite, version).await?;
+    let mut tables = Vec::new();
+    for row in sqlx::query(TABLES).fetch_all(&mut conn).await? {
+        let name: String = row.try_get(0)?;
+        let (mut columns, mut key) = (Vec::new(), 0);
+        for row in sqlx::query(COLUMNS).bind(name.as_str()).fetch_all(&mut conn).await? {
+            let kind = match row.try_get::<String, _>(1)?.as_str() {
+                "INTEGER" | "BIGINT" => Kind::Number,
+                "TEXT" => Kind::Text,
+                _ => Kind::Blob,
+            };
+            key += usize::from(row.try_get::<i64, _>(2)? > 0);
+            columns.push((row.try_get(0)?, kind));
+        }
+        let is_large = columns.iter().any(|(_, kind)| *kind == Kind::Blob);
+        let page = if is_large { FEW } else { MANY };
+        // How often this database was opened (see `postgres`), and since when its schema is good.
+        let except = (name == "numbers").then_some("name IN ('opened', 'upgraded')");
+        tables.push(Table { name, columns, key, page, except });
+    }
+    conn.close().await?;
+    Ok(tables)
+}
 
 impl Table {
     fn names(&self) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
-        names.join(", ")
+        names(&self.columns)
     }
 
     fn key_names(&self) -> String {
-        let names: Vec<&str> = self.columns.iter().take(self.key).map(|(name, _)| *name).collect();
-        names.join(", ")
+        names(&self.columns[..self.key])
     }
 
     /// Reads the first page, or the next one behind the key `$1, …`.
@@ -207,60 +129,64 @@ impl Table {
     }
 }
 
-/// Everything that can be run, for the test that runs it.
-pub(crate) fn statements() -> impl Iterator<Item = String> {
-    TABLES
-        .iter()
-        .flat_map(|table| [table.read(true), table.read(false), table.count(), table.clear()])
+fn names(columns: &[(String, Kind)]) -> String {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use sqlx::Row;
-
     use super::*;
     use crate::testing::fresh_file;
 
     #[tokio::test]
-    async fn the_list_is_the_schema() {
+    async fn no_table_refers_to_one_that_comes_later_and_every_one_has_a_key() {
         let (_dir, store) = fresh_file().await;
-        let mut conn = store.reader().await.unwrap();
-        let names = "SELECT name FROM sqlite_master WHERE type = 'table' \
-            AND name NOT LIKE 'sqlite%' AND name <> 'schema_version'";
-        let mut names: Vec<String> = sqlx::query(names)
-            .fetch_all(&mut *conn)
-            .await
-            .unwrap()
-            .iter()
-            .map(|r| r.get(0))
-            .collect();
-        let mut listed: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
-        names.sort();
-        listed.sort_unstable();
-        assert_eq!(names, listed);
-
-        for table in TABLES {
-            let about = "SELECT name, type, pk FROM pragma_table_info($1) ORDER BY cid";
-            let rows = sqlx::query(about).bind(table.name).fetch_all(&mut *conn).await.unwrap();
-            let mut columns: Vec<(String, Kind, i64)> = rows
-                .iter()
-                .map(|row| {
-                    let kind = match row.get::<String, _>(1).as_str() {
-                        "INTEGER" | "BIGINT" => Number,
-                        "TEXT" => Text,
-                        _ => Blob,
-                    };
-                    (row.get(0), kind, row.get(2))
-                })
-                .collect();
-            columns.sort_by_key(|(_, _, key)| if *key == 0 { i64::MAX } else { *key });
-            let key = columns.iter().filter(|(_, _, key)| *key > 0).count();
-            let found: Vec<(&str, Kind)> =
-                columns.iter().map(|(name, kind, _)| (name.as_str(), *kind)).collect();
-            assert_eq!(found, table.columns, "{}", table.name);
-            assert_eq!(key, table.key, "{}", table.name);
+        let all = tables(schema::KNOWN).await.unwrap();
+        assert!(all.len() > 10);
+        for (at, table) in all.iter().enumerate() {
+            assert!(table.key > 0, "{}", table.name);
+            let mut conn = store.reader().await.unwrap();
+            let refers = "SELECT \"table\" FROM pragma_foreign_key_list($1)";
+            let refers = sqlx::query(refers).bind(table.name.as_str());
+            for row in refers.fetch_all(&mut *conn).await.unwrap() {
+                let to: String = row.get(0);
+                assert!(all[..at].iter().any(|earlier| earlier.name == to), "{} {to}", table.name);
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn the_order_of_a_row_in_a_backup_stays_as_it_was() {
+        let all = tables(2).await.unwrap();
+        let of = |name: &str| all.iter().find(|table| table.name == name).unwrap();
+
+        let order: Vec<&str> = all.iter().map(|table| table.name.as_str()).collect();
+        assert_eq!(
+            order,
+            [
+                "numbers",
+                "settings",
+                "domains",
+                "accounts",
+                "credentials",
+                "blocks",
+                "places",
+                "throttle",
+                "online",
+                "messages",
+                "mailbox",
+                "cursors",
+                "origins",
+                "roster",
+                "roster_versions",
+                "departures"
+            ]
+        );
+        assert_eq!(of("mailbox").names(), "archive, seq, at, peer, direction");
+        assert_eq!((of("mailbox").key, of("messages").page), (2, FEW));
+        assert_eq!(of("settings").columns[1], ("value".to_owned(), Kind::Blob));
     }
 }

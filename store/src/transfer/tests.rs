@@ -4,7 +4,8 @@
 use std::fs;
 
 use super::*;
-use crate::scratch::Scratch;
+use crate::Place;
+use crate::scratch::{Scratch, old_backup, old_file};
 use crate::testing::{Dir, account, message, place, verifier};
 
 /// Puts something into every table.
@@ -41,7 +42,7 @@ async fn populate(store: &Store) {
         .unwrap();
     tx.conn().unwrap().execute("INSERT INTO roster_versions VALUES (1, 1, 0)").await.unwrap();
     tx.commit().await.unwrap();
-    for table in TABLES {
+    for table in &tables(schema::KNOWN).await.unwrap() {
         let mut conn = store.reader().await.unwrap();
         assert!(count(&mut conn, table).await.unwrap() > 0, "{}", table.name);
     }
@@ -49,9 +50,10 @@ async fn populate(store: &Store) {
 
 /// Everything that is in a store.
 async fn all(store: &Store) -> Vec<Vec<Value>> {
-    let mut source = Source::Database(store.snapshot().await.unwrap());
+    let tables = tables(schema::KNOWN).await.unwrap();
+    let mut source = Source::Database(store.snapshot(&tables).await.unwrap());
     let mut all = Vec::new();
-    for table in TABLES {
+    for table in &tables {
         let mut last: Option<Vec<Value>> = None;
         loop {
             let page = source.page(table, last.as_ref()).await.unwrap();
@@ -61,6 +63,12 @@ async fn all(store: &Store) -> Vec<Vec<Value>> {
         }
     }
     all
+}
+
+/// Restores a backup as a server does.
+async fn restore(store: &Store, file: &Path) -> Result<u64, TransferError> {
+    let aside = Aside::of_backup(file, &file.with_extension("aside")).await?;
+    store.replace(&aside).await
 }
 
 /// A place of each kind that there is here.
@@ -156,7 +164,7 @@ async fn a_backup_of_any_kind_of_database_is_restored_into_any_other() {
             account(&mut tx, "zoe").await;
             tx.commit().await.unwrap();
 
-            other.restore(&file).await.unwrap();
+            restore(&other, &file).await.unwrap();
 
             assert_eq!(all(&other).await, before);
             assert!(other.find_account(1, "zoe").await.unwrap().is_none());
@@ -171,17 +179,18 @@ async fn a_backup_is_of_one_moment_and_overwrites_nothing() {
         populate(&store).await;
         let before = all(&store).await;
         let file = dir.path().join("backup");
-        let source = Source::Database(store.snapshot().await.unwrap());
+        let tables = tables(schema::KNOWN).await.unwrap();
+        let mut source = Source::Database(store.snapshot(&tables).await.unwrap());
         let mut tx = store.begin().await.unwrap();
         account(&mut tx, "late").await;
         tx.commit().await.unwrap();
-        let mut writer = file::Writer::create(&file).unwrap();
-        write_all(&mut writer, source).await.unwrap();
+        let mut writer = file::Writer::create(&file, schema::KNOWN, Some(PROGRAM)).unwrap();
+        write_all(&mut writer, &tables, &mut source).await.unwrap();
         writer.finish().unwrap();
 
         let refused = store.backup(&file).await.unwrap_err().to_string();
         assert!(refused.contains("is there already"), "{refused}");
-        store.restore(&file).await.unwrap();
+        restore(&store, &file).await.unwrap();
         assert_eq!(all(&store).await, before);
         #[cfg(unix)]
         {
@@ -211,10 +220,169 @@ async fn nothing_of_a_broken_backup_is_believed() {
     broken.push([&whole[..], b"more"].concat());
     for bytes in broken {
         fs::write(&file, &bytes).unwrap();
-        let refused = store.restore(&file).await.unwrap_err();
+        let refused = restore(&store, &file).await.unwrap_err();
         assert!(matches!(refused, TransferError::Damaged { .. }), "{refused:?}");
     }
     assert_eq!(all(&store).await, before);
-    let none = store.restore(&dir.path().join("none")).await.unwrap_err().to_string();
+    let none = restore(&store, &dir.path().join("none")).await.unwrap_err().to_string();
     assert!(none.starts_with("there is no "), "{none}");
+}
+
+#[tokio::test]
+async fn every_statement_for_a_table_executes_on_each_kind_of_database() {
+    for (_dir, _scratch, at) in places() {
+        let store = Store::open(&at).await.unwrap();
+        populate(&store).await;
+        let tables = tables(schema::KNOWN).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        for table in tables.iter().rev() {
+            let mut source = Source::Database(store.snapshot(&tables).await.unwrap());
+            let page = source.page(table, None).await.unwrap();
+            source.page(table, page.last()).await.unwrap();
+            source.close().await;
+            clear(tx.conn().unwrap(), table).await.unwrap();
+            assert_eq!(count(tx.conn().unwrap(), table).await.unwrap(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backup_of_every_older_schema_is_brought_up_to_date_aside_and_restored() {
+    for version in 1..=schema::KNOWN {
+        for maker in [None, Some("0.0.1")] {
+            for (dir, _scratch, to) in places() {
+                let file = dir.path().join("old.backup");
+                old_backup(&file, version, maker).unwrap();
+                check_backup(&file).unwrap();
+                let store = Store::open(&to).await.unwrap();
+                populate(&store).await;
+                let before = all(&store).await;
+
+                let aside = Aside::of_backup(&file, &dir.path().join("aside")).await.unwrap();
+
+                assert_eq!(aside.domains()[0].name, "chat.example");
+                assert_eq!(all(&store).await, before, "nothing is replaced yet");
+                store.replace(&aside).await.unwrap();
+                drop(aside);
+                assert!(!dir.path().join("aside").exists());
+                assert_eq!(store.domains().await.unwrap()[0].name, "chat.example");
+                assert_eq!(store.last_seq().await.unwrap(), 7);
+                let waiting = store.undelivered(1, 5, 10).await.unwrap();
+                assert_eq!(waiting.len(), version.min(2) as usize);
+                let mut tx = store.begin().await.unwrap();
+                assert_eq!(tx.create_account(1, "mona", &[], 70).await.unwrap(), Some(4));
+                tx.commit().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backup_of_a_schema_to_come_is_refused_by_naming_the_version_it_needs() {
+    let dir = Dir::of_files();
+    let file = dir.path().join("backup");
+    for (maker, named) in
+        [(Some("9.1.0"), "whoelse 9.1.0"), (None, "the version of whoelse that made it")]
+    {
+        let _ = fs::remove_file(&file);
+        old_backup(&file, schema::KNOWN + 1, maker).unwrap();
+
+        for refused in [
+            check_backup(&file).unwrap_err(),
+            Aside::of_backup(&file, &dir.path().join("aside")).await.unwrap_err(),
+        ] {
+            assert!(matches!(refused, TransferError::Newer { .. }), "{refused:?}");
+            assert!(refused.to_string().starts_with(&format!("the backup needs {named} or newer")));
+        }
+        assert!(!dir.path().join("aside").exists());
+    }
+}
+
+/// Whoever has the checksum right may have written anything.
+#[tokio::test]
+async fn a_backup_that_breaks_its_own_rules_is_refused_before_anything_is_replaced() {
+    let (text, number) = (|text: &str| Value::Text(text.into()), Value::Number);
+    let broken: [(&str, Vec<Value>); 5] = [
+        ("an account of no domain", vec![number(1), number(9), text("bob"), number(1), number(1)]),
+        ("a name that is a number", vec![number(1), number(1), number(3), number(1), number(1)]),
+        ("a number that is a text", vec![text("x"), number(1), text("bob"), number(1), number(1)]),
+        (
+            "nothing where something is",
+            vec![number(1), number(1), Value::Null, number(1), number(1)],
+        ),
+        ("too little", vec![number(1), number(1)]),
+    ];
+    for (what, account) in broken {
+        let dir = Dir::of_files();
+        let file = dir.path().join("backup");
+        let mut writer = file::Writer::create(&file, schema::KNOWN, None).unwrap();
+        for table in &tables(schema::KNOWN).await.unwrap() {
+            writer.table(table).unwrap();
+            let rows = match table.name.as_str() {
+                "domains" => vec![vec![number(1), text("chat.example")]],
+                "accounts" => vec![account.clone()],
+                _ => Vec::new(),
+            };
+            rows.iter().for_each(|row| writer.row(row).unwrap());
+            writer.table_ends(rows.len() as u64).unwrap();
+        }
+        writer.finish().unwrap();
+        check_backup(&file).unwrap();
+
+        let refused = Aside::of_backup(&file, &dir.path().join("aside")).await.unwrap_err();
+
+        assert!(matches!(refused, TransferError::Damaged { .. }), "{what}: {refused:?}");
+        assert!(!dir.path().join("aside").exists(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_brings_an_older_source_up_to_date_at_its_target_alone() {
+    for version in 1..schema::KNOWN {
+        for (dir, _scratch, to) in places() {
+            let file = dir.path().join("old.db");
+            old_file(&file, version).unwrap();
+            let before = fs::read(&file).unwrap();
+
+            assert!(copy(&Place::Sqlite(file.clone()), &to).await.unwrap() > 10);
+
+            assert_eq!(fs::read(&file).unwrap(), before);
+            let copied = Store::open(&to).await.unwrap();
+            assert_eq!(copied.upgraded(), None);
+            assert_eq!(copied.undelivered(1, 5, 10).await.unwrap().len(), version.min(2) as usize);
+            copied.close().await.unwrap();
+            let names = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
+            assert!(names.into_iter().all(|name| name == "old.db" || name == "store.db"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_refused_is_not_brought_up_to_date_first() {
+    let (from, to) = (Dir::of_files(), Dir::of_files());
+    let source = Store::open(&place(&from)).await.unwrap();
+    populate(&source).await;
+    source.close().await.unwrap();
+    old_file(&to.path().join("store.db"), 1).unwrap();
+    let before = fs::read(to.path().join("store.db")).unwrap();
+
+    let refused = copy(&place(&from), &place(&to)).await.unwrap_err();
+
+    assert!(matches!(refused, TransferError::NotEmpty { .. }), "{refused:?}");
+    assert_eq!(fs::read(to.path().join("store.db")).unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_holds_nothing_is_not_copied_and_what_is_no_database_of_ours_is_left_alone() {
+    let (from, to) = (Dir::of_files(), Dir::of_files());
+    let file = from.path().join("store.db");
+    fs::write(&file, "").unwrap();
+
+    let refused = copy(&place(&from), &place(&to)).await.unwrap_err().to_string();
+    assert!(refused.starts_with("there is nothing in "), "{refused}");
+    assert_eq!(fs::read(&file).unwrap(), b"");
+    from.alter("CREATE TABLE recipes (name TEXT)").await;
+    let refused = copy(&place(&from), &place(&to)).await.unwrap_err();
+    assert!(matches!(refused, TransferError::Open(OpenError::Foreign { .. })), "{refused:?}");
+    assert!(!to.path().join("store.db").exists());
 }

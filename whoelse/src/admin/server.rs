@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use whoelse_server::Server;
 use whoelse_server::config::{Config, Overrides};
+use whoelse_store::Aside;
 
 use super::log::{self, Log};
 use super::systemd;
@@ -84,7 +84,7 @@ async fn serve(config: Config, log: Log) -> ExitCode {
         }
         greet(&summary, &server);
         systemd::ready(&server.node().domain_name());
-        let Some(backup) = run_until_asked(&server, &mut stop, &mut hangup).await else {
+        let Some(aside) = run_until_asked(&server, &mut stop, &mut hangup).await else {
             break server;
         };
         say("stopping to restore a backup");
@@ -93,7 +93,7 @@ async fn serve(config: Config, log: Log) -> ExitCode {
         config = server.reloader().running().await;
         config.listen = server.addresses().to_vec();
         config.direct_tls = server.direct_tls_addresses().to_vec();
-        restored = Some(systemd::feed_while(server.restore(&backup)).await);
+        restored = Some(systemd::feed_while(server.restore(&aside)).await);
     };
     say("stopping");
     systemd::stopping();
@@ -104,13 +104,14 @@ async fn serve(config: Config, log: Log) -> ExitCode {
 }
 
 /// Runs a server until it is asked to stop, or to restore the backup that is given back.
-async fn run_until_asked(server: &Server, stop: &mut Stop, hangup: &mut Signal) -> Option<PathBuf> {
+async fn run_until_asked(server: &Server, stop: &mut Stop, hangup: &mut Signal) -> Option<Aside> {
     let on_terminal = io::stderr().is_terminal();
+    let mut wanted = pin!(server.restore_wanted());
     let mut feeding = pin!(systemd::feed(server.pulse().watch()));
     loop {
         tokio::select! {
             () = stop.asked() => return None,
-            backup = server.restore_wanted() => return Some(backup),
+            aside = &mut wanted => return Some(aside),
             // None comes when no more can come.
             Some(()) = hangup.recv() => {
                 // The terminal it was started on has been closed: nobody would stop it any more.
@@ -140,6 +141,7 @@ fn overrides(options: cli::Server) -> Overrides {
         credentials: options.credentials,
         listen: options.listen,
         domain: options.domain,
+        migrate_without_copy: options.migrate_without_copy,
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rustix::process::geteuid;
 use tokio::time::timeout;
-use whoelse_store::{Place, Store};
+use whoelse_store::{Found, Inspection, Place, Store};
 
-use super::Finding;
+use super::{Finding, system};
 
 /// How long the database may be looked at. One of many gigabytes takes longer than anybody waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -83,41 +83,32 @@ pub async fn database(place: &Place, running: bool) -> Database {
     let mut log = file.clone().into_os_string();
     log.push("-wal");
     let log = fs::metadata(&log).map_or(0, |about| about.len());
-    let look = whoelse_store::inspect(file, running || log > 0);
-    let found = match timeout(PATIENCE, look).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => {
-            let text = format!("{} cannot be read: {error}", file.display());
-            let fix = "put back a copy of it that is sound";
-            return only(Finding::problem("database", text, fix));
-        }
-        Err(_) => {
-            let text = format!("too large to be looked at within {} s", PATIENCE.as_secs());
-            let fix = "`sqlite3 whoelse.db 'PRAGMA integrity_check'` takes its time";
-            return only(Finding::warning("database", text, fix));
-        }
+    let in_use = running || log > 0;
+    let unreadable = |error: whoelse_store::Error| {
+        let text = format!("{} cannot be read: {error}", file.display());
+        Finding::problem("database", text, "put back a copy of it that is sound")
     };
-    let mut findings = Vec::new();
-    for fault in &found.faults {
-        let fix = "stop the server, keep the file, and put back a copy of it that is sound";
-        findings.push(Finding::problem("database", format!("is broken: {fault}"), fix));
+    let found = match whoelse_store::inspect(file, in_use).await {
+        Ok(found) => found,
+        Err(error) => return only(unreadable(error)),
+    };
+    let mut findings = vec![schema(file, &found)];
+    match timeout(PATIENCE, whoelse_store::find_faults(file, in_use)).await {
+        Ok(Ok(faults)) if faults.is_empty() => findings.push(Finding::ok("database", "sound")),
+        Ok(Ok(faults)) => findings.extend(faults.into_iter().map(|fault| {
+            let fix = "stop the server, keep the file, and put back a copy of it that is sound";
+            Finding::problem("database", format!("is broken: {fault}"), fix)
+        })),
+        Ok(Err(error)) => findings.push(unreadable(error)),
+        Err(_) => {
+            let text = format!("too large to be read whole within {} s", PATIENCE.as_secs());
+            let fix = "`sqlite3 whoelse.db 'PRAGMA integrity_check'` takes its time";
+            findings.push(Finding::warning("database", text, fix));
+        }
     }
-    match found.version {
-        Some(version) if version > found.known => findings.push(Finding::problem(
-            "database",
-            format!("is of schema {version}, this program knows {}", found.known),
-            "upgrade whoelse; it does not go back",
-        )),
-        Some(version) if version < found.known => findings.push(Finding::ok(
-            "database",
-            format!("is of schema {version}; the next start brings it to {}", found.known),
-        )),
-        Some(version) => findings.push(Finding::ok("database", format!("sound, schema {version}"))),
-        None => findings.push(Finding::problem(
-            "database",
-            format!("{} is none of ours", file.display()),
-            "name another data directory",
-        )),
+    for copy in whoelse_store::kept_copies(place) {
+        let text = format!("{} is the database as it was before an upgrade", copy.display());
+        findings.push(Finding::ok("database", text));
     }
     if log > LARGE_LOG {
         let text = format!("its write-ahead log has {} MiB", log >> 20);
@@ -127,10 +118,57 @@ pub async fn database(place: &Place, running: bool) -> Database {
     Database { findings, domain: found.domains.into_iter().next() }
 }
 
+/// Looks at the version of a database, and what the next start will do about it.
+fn schema(file: &Path, found: &Inspection) -> Finding {
+    let known = found.known;
+    let version = match found.version {
+        Some(version) if version < known => version,
+        Some(version) if version == known => {
+            return Finding::ok("database", format!("is of schema {version}, which is today's"));
+        }
+        Some(version) => {
+            return Finding::problem(
+                "database",
+                format!("is of schema {version}, this program knows {known}"),
+                "upgrade whoelse, or go back as docs/operating.md says",
+            );
+        }
+        None => {
+            let text = format!("{} is none of ours", file.display());
+            return Finding::problem("database", text, "name another data directory");
+        }
+    };
+    let copy = whoelse_store::copy_of(file, version);
+    let free = system::free(copy.parent().unwrap_or(Path::new("."))).unwrap_or(u64::MAX);
+    let text = format!(
+        "is of schema {version}; the next start brings it to {known}, and first keeps it as it is \
+         in {}, which takes {} MiB of {} MiB that are free",
+        copy.display(),
+        found.bytes.div_ceil(1 << 20),
+        free >> 20
+    );
+    match found.bytes > free {
+        true => Finding::problem(
+            "database",
+            text,
+            "make room, or start once with --migrate-without-copy if you have a backup",
+        ),
+        false => Finding::ok("database", text),
+    }
+}
+
 /// Looks at a database on a server.
 async fn reached(place: &Place) -> Finding {
-    match timeout(PATIENCE, Store::check(place)).await {
-        Ok(Ok(())) => Finding::ok("database", "can be reached, and its schema is known"),
+    match timeout(PATIENCE, Store::look(place)).await {
+        Ok(Ok(Found { version: 0, .. })) => {
+            Finding::ok("database", "can be reached, and is filled at the first start")
+        }
+        Ok(Ok(Found { version, known, .. })) if version < known => Finding::warning(
+            "database",
+            format!("is of schema {version}; the next start brings it to {known}"),
+            "make a dump first (pg_dump) if you may want to go back: no copy of it is kept",
+        ),
+        Ok(Ok(_)) => Finding::ok("database", "can be reached, and its schema is today's"),
         Ok(Err(error)) => {
             let fix = "look at `database` in the configuration, and whether that server runs";
             Finding::problem("database", error.to_string(), fix)

@@ -25,10 +25,20 @@ pub fn disk(data: &Path) -> Vec<Finding> {
             return vec![Finding::problem("disk", text, "run doctor as the server's user")];
         }
     };
-    let free = about.f_bavail.saturating_mul(about.f_frsize);
+    let free = bytes_free(&about);
     // Some file systems do not count what they can make at any time.
     let files = (about.f_files > 0).then_some((about.f_favail, about.f_files));
     vec![room(&place, free), inodes(&place, files)]
+}
+
+/// How many bytes are free where a directory is.
+pub fn free(folder: &Path) -> Option<u64> {
+    let folder = std::path::absolute(folder).ok()?;
+    rustix::fs::statvfs(&folder).ok().as_ref().map(bytes_free)
+}
+
+fn bytes_free(about: &rustix::fs::StatVfs) -> u64 {
+    about.f_bavail.saturating_mul(about.f_frsize)
 }
 
 /// The directory, or what it will be made in.

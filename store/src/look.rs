@@ -1,0 +1,112 @@
+//! A database as it lies there, of whatever schema: looked at and read, never made, brought up to
+//! date or repaired.
+
+use sqlx::{AnyConnection, Connection};
+
+use crate::dialect::Dialect;
+use crate::schema::{self, Refusal};
+use crate::{Domain, OpenError, Place, Store, domains, postgres, sqlite};
+
+/// What is in a database before anything is done to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The version of its schema; 0 if there is nothing yet.
+    pub version: i64,
+    /// The newest version this program knows.
+    pub known: i64,
+    /// The domains in it, oldest first.
+    pub domains: Vec<Domain>,
+}
+
+impl Store {
+    /// Looks at a place as [`open`](Store::open) would find it, without taking it, and without
+    /// making or changing anything: a server may be running on it.
+    ///
+    /// # Errors
+    /// What an opening would fail with, as far as can be seen.
+    pub async fn look(place: &Place) -> Result<Found, OpenError> {
+        let nothing = Found { version: 0, known: schema::KNOWN, domains: Vec::new() };
+        match place {
+            Place::Memory => return Ok(nothing),
+            Place::Sqlite(path) if !path.exists() => return Ok(nothing),
+            Place::Sqlite(_) | Place::Postgres(_) => {}
+        }
+        let Original { mut conn, version, .. } = Original::open(place, false).await?;
+        let domains = match version {
+            0 => Ok(Vec::new()),
+            _ => domains::domains(&mut conn).await.map_err(Refusal::from),
+        };
+        // Nothing was changed.
+        let _ = conn.close().await;
+        Ok(Found { version, domains: domains.map_err(|refusal| refusal.at(place))?, ..nothing })
+    }
+}
+
+/// A database that was opened as it is.
+pub(crate) struct Original {
+    pub conn: AnyConnection,
+    pub dialect: Dialect,
+    /// The version of its schema; 0 if there is nothing yet.
+    pub version: i64,
+}
+
+impl Original {
+    /// Opens a database that is there, and keeps servers off it as long as the connection lives.
+    /// (Who keeps them off a file is who holds the directory it is in.)
+    pub async fn hold(place: &Place) -> Result<Self, OpenError> {
+        Self::open(place, true).await
+    }
+
+    async fn open(place: &Place, hold: bool) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let (mut conn, dialect) = match place {
+            Place::Postgres(url) if hold => {
+                (postgres::open_writer(url).await?.conn, Dialect::Postgres)
+            }
+            Place::Postgres(url) => (postgres::look(url).await?, Dialect::Postgres),
+            Place::Sqlite(_) | Place::Memory => {
+                let options = place.options().map_err(|error| Refusal::from(error).at(place))?;
+                let conn = AnyConnection::connect_with(&options).await;
+                let mut conn = conn.map_err(|error| OpenError::of(place, &error))?;
+                let prepared = sqlite::prepare_reader(&mut conn).await;
+                prepared.map_err(|error| OpenError::of(place, &error))?;
+                (conn, Dialect::Sqlite)
+            }
+        };
+        match schema::version(&mut conn, dialect).await {
+            Ok(version) => Ok(Self { conn, dialect, version }),
+            Err(refusal) => {
+                let _ = conn.close().await;
+                Err(refusal.at(place))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::scratch;
+    use crate::testing::{Dir, place};
+
+    #[tokio::test]
+    async fn a_look_finds_version_and_domains_and_changes_nothing() {
+        let dir = Dir::of_files();
+        let file = dir.path().join("store.db");
+        let there = Store::look(&place(&dir)).await.unwrap();
+        assert_eq!((there.version, there.domains.len(), file.exists()), (0, 0, false));
+
+        for version in 1..=schema::KNOWN {
+            let _ = std::fs::remove_file(&file);
+            scratch::old_file(&file, version).unwrap();
+            let before = std::fs::read(&file).unwrap();
+
+            let there = Store::look(&place(&dir)).await.unwrap();
+
+            assert_eq!((there.version, there.known), (version, schema::KNOWN));
+            assert_eq!(there.domains[0].name, "chat.example");
+            assert_eq!(std::fs::read(&file).unwrap(), before);
+        }
+    }
+}

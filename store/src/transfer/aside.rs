@@ -1,0 +1,101 @@
+//! What is to take the place of everything, put aside first: in a database of its own, brought to
+//! today's schema, with every rule of the schema kept. Whoever replaces something by it knows that
+//! it can be done.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{AnyConnection, Connection, Executor};
+
+use super::file::Reader;
+use super::{Source, Table, TransferError, begin_snapshot, fill, tables};
+use crate::dialect::Dialect;
+use crate::error::Error;
+use crate::schema::{self, Refusal};
+use crate::{Domain, domains, sqlite};
+
+/// Everything of a backup, or of another database, in a file of its own that is gone when this is.
+#[derive(Debug)]
+pub struct Aside {
+    path: PathBuf,
+    domains: Vec<Domain>,
+}
+
+impl Aside {
+    /// Puts what is in a backup into a file at `path`, which is overwritten.
+    ///
+    /// # Errors
+    /// The backup is damaged, of a schema to come, or breaks the rules of its own; or there is no
+    /// room for it. Then there is no file.
+    pub async fn of_backup(backup: &Path, path: &Path) -> Result<Self, TransferError> {
+        let reader = Reader::open(backup)?;
+        let version = reader.schema();
+        let aside = Self::of(&mut Source::File(reader), version, path).await;
+        aside.map_err(|error| match error {
+            TransferError::Store(Error::Database(cause)) => {
+                tracing::warn!(error = %cause, "backup_refused");
+                let why = "what is in it does not fit together";
+                TransferError::Damaged { path: backup.to_owned(), why }
+            }
+            error => error,
+        })
+    }
+
+    /// Removes what a process that was ended has left at `path`.
+    pub fn remove_left_over(path: &Path) {
+        sqlite::remove_file(path);
+    }
+
+    pub(super) async fn of(
+        source: &mut Source,
+        version: i64,
+        path: &Path,
+    ) -> Result<Self, TransferError> {
+        sqlx::any::install_default_drivers();
+        let unwritable = |error| TransferError::file(path, error);
+        let path = std::path::absolute(path).map_err(unwritable)?;
+        sqlite::remove_file(&path);
+        sqlite::ensure_file(&path).map_err(unwritable)?;
+        // From here on it is removed, however this ends.
+        let mut aside = Self { path, domains: Vec::new() };
+        let mut conn = sqlite::connect_aside(&sqlite::options(&aside.path)?).await?;
+        let filled = load(&mut conn, source, version, &aside.path).await;
+        let closed = conn.close().await;
+        aside.domains = filled?;
+        closed?;
+        Ok(aside)
+    }
+
+    /// The domains in it, oldest first.
+    #[must_use]
+    pub fn domains(&self) -> &[Domain] {
+        &self.domains
+    }
+
+    pub(super) async fn source(&self, tables: &[Table]) -> Result<Source, TransferError> {
+        let mut conn = AnyConnection::connect_with(&sqlite::options(&self.path)?).await?;
+        begin_snapshot(&mut conn, Dialect::Sqlite, tables).await?;
+        Ok(Source::Database(conn))
+    }
+}
+
+async fn load(
+    conn: &mut AnyConnection,
+    source: &mut Source,
+    version: i64,
+    path: &Path,
+) -> Result<Vec<Domain>, TransferError> {
+    let refused = |refusal: Refusal| refusal.at(path.display());
+    schema::make(conn, Dialect::Sqlite, version).await.map_err(refused)?;
+    let tables = tables(version).await?;
+    conn.execute(sqlite::BEGIN).await?;
+    fill(conn, &tables, source).await?;
+    conn.execute("COMMIT").await?;
+    schema::migrate(conn, Dialect::Sqlite).await.map_err(refused)?;
+    Ok(domains::domains(conn).await?)
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        sqlite::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,100 @@
+//! Everything from one database into another that is empty. The source stays as it is, of whatever
+//! schema: what is older is brought up to date aside.
+
+use std::io;
+use std::path::PathBuf;
+
+use sqlx::Connection;
+
+use super::aside::Aside;
+use super::{Source, TransferError, begin_snapshot, count, fill, tables};
+use crate::look::Original;
+use crate::upgrade::Opening;
+use crate::{Place, Store, schema, sqlite};
+
+/// Copies everything from one database into another, which has to be empty. Returns how many rows
+/// that were. No server may be running on either.
+///
+/// # Errors
+/// When this fails the source is as it was, and the target is empty, or not there if it was not
+/// there before.
+pub async fn copy(from: &Place, to: &Place) -> Result<u64, TransferError> {
+    let new = matches!(to, Place::Sqlite(path) if !path.exists());
+    if let Place::Sqlite(path) = from
+        && !path.exists()
+    {
+        return Err(TransferError::file(path, io::ErrorKind::NotFound.into()));
+    }
+    let original = Original::hold(from).await?;
+    let version = original.version;
+    let tables_there = tables(version).await?;
+    let (mut conn, dialect) = (original.conn, original.dialect);
+    let begun = begin_snapshot(&mut conn, dialect, &tables_there).await;
+    let mut source = Source::Database(conn);
+    let copied = async {
+        begun?;
+        if version == 0 {
+            return Err(TransferError::Nothing { place: from.to_string() });
+        }
+        if !new && !is_empty(to).await? {
+            return Err(TransferError::NotEmpty { place: to.to_string() });
+        }
+        if version == schema::KNOWN {
+            return copy_into(to, &mut source).await;
+        }
+        let aside = Aside::of(&mut source, version, &beside(from, to)).await?;
+        let mut source = aside.source(&tables(schema::KNOWN).await?).await?;
+        let copied = copy_into(to, &mut source).await;
+        source.close().await;
+        copied
+    };
+    let copied: Result<u64, TransferError> = copied.await;
+    source.close().await;
+    if let (true, Err(_), Place::Sqlite(path)) = (new, &copied, to) {
+        sqlite::remove_file(path);
+    }
+    copied
+}
+
+async fn copy_into(to: &Place, source: &mut Source) -> Result<u64, TransferError> {
+    let tables = tables(schema::KNOWN).await?;
+    // Nothing is in it that a copy could keep.
+    let target = Store::open_with(to, &Opening { keep_copy: false, ..Opening::default() }).await?;
+    let filled = async {
+        let mut tx = target.begin().await?;
+        let rows = fill(tx.conn()?, &tables, source).await?;
+        tx.commit().await?;
+        Ok(rows)
+    };
+    let filled: Result<u64, TransferError> = filled.await;
+    let closed = target.close().await;
+    let rows = filled?;
+    closed?;
+    Ok(rows)
+}
+
+/// Looks whether there is nothing in a database, before anything is made or brought up to date
+/// in it.
+async fn is_empty(place: &Place) -> Result<bool, TransferError> {
+    let Original { mut conn, version, .. } = Original::hold(place).await?;
+    let looked = async {
+        for table in &tables(version).await? {
+            if count(&mut conn, table).await? > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    let looked: Result<bool, TransferError> = looked.await;
+    // Nothing was changed.
+    let _ = conn.close().await;
+    looked
+}
+
+/// Where there is room for as much once more: beside one of the two, if that is a file.
+fn beside(from: &Place, to: &Place) -> PathBuf {
+    match (to, from) {
+        (Place::Sqlite(path), _) | (_, Place::Sqlite(path)) => path.with_extension("aside"),
+        _ => std::env::temp_dir().join(format!("whoelse-{}.aside", std::process::id())),
+    }
+}
