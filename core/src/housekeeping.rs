@@ -8,6 +8,7 @@ use whoelse_store::Error;
 
 use crate::clock::Time;
 use crate::node::Node;
+use crate::upgrades;
 
 /// How often old rows are removed.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -23,6 +24,7 @@ const INTERVALS: Duration = Duration::from_secs(400 * 86_400);
 /// Starts the tasks; they end with the node.
 pub(crate) fn start(node: &Arc<Node>) {
     spawn(node, PERIOD, |node| Box::pin(async move { forget(&node).await }));
+    spawn(node, PERIOD, |node| Box::pin(async move { upgrades::forget(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { node.look_for_lacking_verifiers().await }));
     for (period, tap) in node.wiring.periodic() {
         spawn(node, *period, *tap);

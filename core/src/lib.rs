@@ -31,6 +31,7 @@ pub mod router;
 pub mod session;
 pub mod sessions;
 pub mod settings;
+mod upgrades;
 mod verifiers;
 mod who_gets;
 

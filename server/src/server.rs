@@ -200,6 +200,7 @@ impl Server {
             health,
             one: Mutex::new(()),
         });
+        connections.node().started_well().await;
         let answers_end = watch::Sender::new(false);
         let mut answering = JoinSet::new();
         for listener in asked {

@@ -99,7 +99,11 @@ impl fmt::Display for Upgraded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "brought the database from schema {} to {}", self.from, self.to)?;
         match &self.copy {
-            Some(copy) => write!(f, "; it is kept as it was in {}", copy.display()),
+            Some(copy) => write!(
+                f,
+                "; it is kept as it was in {}, for 14 days of good service",
+                copy.display()
+            ),
             None => f.write_str("; no copy of it is kept as it was"),
         }
     }

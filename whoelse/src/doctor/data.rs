@@ -107,7 +107,11 @@ pub async fn database(place: &Place, running: bool) -> Database {
         }
     }
     for copy in whoelse_store::kept_copies(place) {
-        let text = format!("{} is the database as it was before an upgrade", copy.display());
+        let text = format!(
+            "{} is the database as it was before an upgrade; it goes by itself 14 days after the \
+             first start that went well",
+            copy.display()
+        );
         findings.push(Finding::ok("database", text));
     }
     if log > LARGE_LOG {

@@ -1,0 +1,111 @@
+//! What an upgrade has kept of the database as it was goes by itself, some time after the first
+//! start that has succeeded since.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use whoelse_store::Error;
+
+use crate::clock::Time;
+use crate::node::Node;
+
+/// Within this time an operator notices that the new program will not do.
+const KEPT: Duration = Duration::from_secs(14 * 86_400);
+
+impl Node {
+    /// Notes that a start has succeeded, in case it is the first one after an upgrade.
+    pub async fn started_well(self: &Arc<Node>) {
+        if self.store.kept_copies().is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let noted = self.keeper.change(move |tx| {
+            Box::pin(async move { Ok((tx.started_well(now.0).await?, Vec::new())) })
+        });
+        match noted.await {
+            Ok(()) | Err(Error::Closed) => {}
+            // Then the next one is the first.
+            Err(error) => tracing::warn!(%error, "start_not_noted"),
+        }
+    }
+}
+
+/// Removes what has been kept long enough.
+pub(crate) async fn forget(node: &Arc<Node>) {
+    if node.store.kept_copies().is_empty() {
+        return;
+    }
+    let good_since = match node.store.first_good_start().await {
+        Ok(Some(at)) => Time(at),
+        Ok(None) | Err(Error::Closed) => return,
+        Err(error) => {
+            tracing::warn!(%error, "housekeeping_failed");
+            return;
+        }
+    };
+    if node.clock.now() < good_since.after(KEPT) {
+        return;
+    }
+    match node.store.remove_kept_copies() {
+        Ok(removed) => {
+            for file in removed {
+                tracing::info!(file = %file.display(), "old_database_removed");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "old_database_not_removed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_store::{Place, Store, scratch};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::settings::Settings;
+
+    async fn node(place: &Place, clock: &Clock) -> Arc<Node> {
+        let store = Store::open(place).await.unwrap();
+        Node::start(Settings::default(), clock.clone(), store, &[], None).await.unwrap()
+    }
+
+    /// Lets days pass, hour by hour.
+    fn pass(clock: &Clock, days: u64) {
+        let end = clock.steady().after(Duration::from_secs(days * 86_400));
+        while clock.steady() < end {
+            clock.advance_to(end);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_old_database_goes_14_days_after_the_first_good_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::Sqlite(dir.path().join("store.db"));
+        scratch::old_file(&dir.path().join("store.db"), 1).unwrap();
+        let copy = dir.path().join("store.schema-1.db");
+        let clock = Clock::manual(Time(1_795_367_520_000_000));
+
+        // Starts that fail later on count for nothing, however many there are.
+        for _ in 0..2 {
+            let failing = node(&place, &clock).await;
+            forget(&failing).await;
+            assert!(copy.exists());
+            failing.stop().await;
+            failing.store.close().await.unwrap();
+            pass(&clock, 20);
+        }
+        let good = node(&place, &clock).await;
+        good.started_well().await;
+        pass(&clock, 10);
+        good.started_well().await;
+        forget(&good).await;
+        assert!(copy.exists());
+        pass(&clock, 4);
+        forget(&good).await;
+
+        assert!(!copy.exists());
+        assert_eq!(good.store.count_accounts(1).await.unwrap(), 2);
+        good.stop().await;
+    }
+}
