@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{Home, PATIENCE, Server};
+use common::{Home, PATIENCE, Server, Terminal};
 use whoelse_store::scratch::{Scratch, old_backup, old_file};
 use whoelse_store::{Place, Store};
 
@@ -260,6 +260,42 @@ fn a_backup_of_an_older_schema_is_restored_and_one_of_a_schema_to_come_names_wha
         assert!(listed.contains("eve") && !listed.contains("alice"), "{listed}");
     }
     assert_eq!(left_over(&home), [""; 0]);
+}
+
+#[test]
+fn on_a_terminal_nothing_is_restored_without_a_yes() {
+    let server = Server::of(&["alice"]);
+    let home = server.home.clone();
+    home.run(&["backup", "all.backup"]);
+    home.run(&["user", "remove", "alice"]);
+    let question = "Put all.backup in place of everything this server remembers? [y/N] ";
+
+    let mut terminal = Terminal::run(&home, &["restore", "all.backup"]);
+    terminal.types(question);
+    terminal.enter("");
+    terminal.sees("whoelse: nothing was restored");
+    assert_eq!(terminal.ends().code(), Some(1));
+    assert!(home.run(&["user", "list"]).out.contains("has no accounts"));
+
+    // Nobody is asked a question whose answer could not be used.
+    let mut terminal = Terminal::run(&home, &["restore", "none"]);
+    terminal.sees("whoelse: there is no none");
+    assert_eq!(terminal.ends().code(), Some(1));
+
+    let mut terminal = Terminal::run(&home, &["restore", "all.backup"]);
+    terminal.types(question);
+    terminal.enter("y");
+    let restored = |terminal: &Terminal| {
+        terminal.until("it is restored", |screen| {
+            screen.lines().iter().any(|line| line.starts_with("all.backup is restored, "))
+        });
+    };
+    restored(&terminal);
+    assert_eq!(terminal.ends().code(), Some(0));
+    assert!(home.run(&["user", "list"]).out.contains("alice"));
+    let mut terminal = Terminal::run(&home, &["restore", "all.backup", "--yes"]);
+    restored(&terminal);
+    assert_eq!(terminal.ends().code(), Some(0));
 }
 
 #[test]

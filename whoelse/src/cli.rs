@@ -39,7 +39,8 @@ pub enum Action {
     /// Write everything a running server remembers into a file. It holds secrets: messages, and
     /// the keys by which passwords are checked.
     Backup(Backup),
-    /// Put a backup in place of everything a running server remembers; everybody logs in again.
+    /// Put a backup in place of everything a running server remembers; everybody logs in again. On
+    /// a terminal you are asked first.
     Restore(Restore),
     /// Look after the database while no server runs on it.
     Store(Store),
@@ -61,6 +62,9 @@ pub struct Restore {
     /// From which file.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
     #[command(flatten)]
     pub running: Running,
 }

@@ -14,7 +14,7 @@ use whoelse_client::{RequestError, admin};
 use whoelse_server::upkeep::PREFIX;
 use whoelse_store::check_backup;
 
-use super::{Fault, say, socket};
+use super::{Fault, ask, say, socket};
 use crate::cli::{self, Running};
 use crate::terminal::text;
 
@@ -57,6 +57,11 @@ pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
     let (file, running) = (&options.file, &options.running);
     check_backup(file).map_err(|error| Fault::Say(error.to_string()))?;
     socket::check(running).await?;
+    let shown = text::line(&file.display().to_string());
+    let question = format!("Put {shown} in place of everything this server remembers?");
+    if !options.yes && !ask::is_meant(question).await? {
+        return Err(Fault::say("nothing was restored"));
+    }
     let between = Between::new(running);
     let put = create(&between.path).and_then(|there| {
         let owner = fs::metadata(&running.data)?;
