@@ -124,7 +124,7 @@ fn a_long_message_does_not_look_like_a_notice_where_the_terminal_breaks_it() {
     let text = format!("{} * carol logged in", "x".repeat(75));
     bob.say(&format!("message alice {text}"));
 
-    alice.sees(&format!("    {}", "x".repeat(75)));
+    alice.sees(&format!("bob: {}", "x".repeat(75)));
     alice.sees("    * carol logged in");
     alice.types("> ");
 }
