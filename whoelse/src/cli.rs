@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use whoelse_p2p::Relaying;
 
+use crate::output;
+
 /// Instant messaging that people run themselves.
 #[derive(Debug, Parser)]
 #[command(name = "whoelse", version, disable_help_subcommand = true)]
@@ -328,11 +330,13 @@ impl Cli {
     /// mistake ends it with one line and status 2.
     pub fn from_command_line() -> Cli {
         Cli::try_parse_from(std::env::args_os()).unwrap_or_else(|mistake| {
-            if !mistake.use_stderr() {
-                mistake.exit();
+            if mistake.use_stderr() {
+                output::complain(explain(&mistake));
+                std::process::exit(2);
             }
-            eprintln!("whoelse: {}", explain(&mistake));
-            std::process::exit(2);
+            let Err(why) = mistake.print() else { std::process::exit(0) };
+            output::complain(output::not_written(why.kind()));
+            std::process::exit(1);
         })
     }
 }

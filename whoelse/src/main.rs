@@ -3,11 +3,15 @@
 //! What is written on the command line is in `cli`, the client's face in `terminal`, what can be
 //! typed there in `commands`, and everything else in `admin`.
 
+// They panic where nobody reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod admin;
 mod cli;
 mod commands;
 mod doctor;
 mod hidden;
+mod output;
 mod terminal;
 
 use std::process::ExitCode;

@@ -12,6 +12,7 @@ use whoelse_client::Password;
 
 use super::Fault;
 use crate::hidden::{self, Hidden};
+use crate::output;
 
 /// Longest password that is read, in bytes.
 const LONGEST: usize = 1_000;
@@ -35,7 +36,7 @@ pub fn password_in(file: &Path) -> Result<Password, String> {
     let open = File::open(file).map_err(cannot)?;
     let mode = open.metadata().map_err(cannot)?.permissions().mode();
     if mode & 0o077 != 0 {
-        eprintln!("whoelse: warning: others may read {name}; `chmod 600 {name}` helps");
+        output::complain(format_args!("warning: others may read {name}; `chmod 600 {name}` helps"));
     }
     let line = first_line(&mut BufReader::new(open));
     match line.and_then(|line| password(&line)) {

@@ -26,8 +26,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use whoelse_client::RequestError;
 use whoelse_xmpp::Condition;
 
-use crate::commands;
 use crate::terminal::{render, text};
+use crate::{commands, output};
 
 /// The status of a program that Ctrl-C has ended, as shells give it.
 const INTERRUPTED: u8 = 130;
@@ -108,20 +108,14 @@ pub fn status(done: Result<(), Fault>) -> ExitCode {
     };
     for why in reasons {
         // Most of it comes from elsewhere.
-        let _ = writeln!(io::stderr(), "whoelse: {}", text::line(&why));
+        output::complain(text::line(&why));
     }
     ExitCode::FAILURE
 }
 
-/// Prints a result, safe for a terminal already. Whoever reads it may have read enough.
+/// Prints a result, safe for a terminal already.
 fn say(result: impl fmt::Display) -> Result<(), Fault> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{result}").and_then(|()| out.flush()) {
-        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Fault::Say(format!("cannot write the result: {why}")))
-        }
-        _ => Ok(()),
-    }
+    output::result(result).map_err(Fault::Say)
 }
 
 #[cfg(test)]

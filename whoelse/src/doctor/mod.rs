@@ -12,14 +12,13 @@ mod running;
 mod system;
 
 use std::fmt;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde_json::json;
 use whoelse_server::Config;
 
-use crate::cli;
 use crate::terminal::text;
+use crate::{cli, output};
 
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +85,7 @@ pub fn run(options: cli::Doctor) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => {
-            let _ = writeln!(io::stderr(), "whoelse: cannot start: {why}");
+            output::complain(format_args!("cannot start: {why}"));
             return ExitCode::FAILURE;
         }
     };
@@ -94,8 +93,10 @@ pub fn run(options: cli::Doctor) -> ExitCode {
     // A look that took too long may still be under way.
     runtime.shutdown_background();
     let text = if as_json { in_json(&findings) } else { in_lines(&findings) };
-    // Whoever reads it may have read enough.
-    let _ = writeln!(io::stdout(), "{text}");
+    if let Err(why) = output::result(text) {
+        output::complain(why);
+        return ExitCode::FAILURE;
+    }
     match findings.iter().any(|finding| finding.state == State::Problem) {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,

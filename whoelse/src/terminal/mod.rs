@@ -24,7 +24,7 @@ mod settings;
 pub mod text;
 mod writer;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,7 +35,8 @@ use whoelse_client::{Begin, Client, Config, ConnectError, Fingerprint, Password}
 use whoelse_p2p::{PrivateChats, Told, ToldEvents};
 
 use crate::commands::{self, Answer, Obeyed, Seat};
-use crate::{admin, cli};
+use crate::output::complain;
+use crate::{admin, cli, output};
 use certificate::Reader;
 use console::tty::Modes;
 use face::Face;
@@ -80,7 +81,7 @@ async fn chat(options: cli::Client) -> ExitCode {
     let (settled, (config, given)) = match both {
         Ok(both) => both,
         Err(mistake) => {
-            complain(&mistake);
+            complain(mistake);
             return ExitCode::from(2);
         }
     };
@@ -103,7 +104,7 @@ async fn chat(options: cli::Client) -> ExitCode {
         async move {
             let why = screen.until_broken().await;
             client.leave_unread().await;
-            complain(&format!("cannot write the output: {}", cannot(why)));
+            complain(output::not_written(why));
         }
     };
     let terminal = Terminal { client, private, input, face, ids, given };
@@ -300,7 +301,7 @@ impl Terminal {
         // What was typed before the end of the input is not lost with it.
         self.settle().await;
         match how {
-            Typed::Failed(why) => Err(format!("cannot read the input: {}", cannot(why))),
+            Typed::Failed(why) => Err(output::not_read(why)),
             Typed::Line(_) | Typed::End => Ok(()),
         }
     }
@@ -503,22 +504,6 @@ async fn stopped() {
 fn fail(sentence: &str) -> ExitCode {
     complain(sentence);
     ExitCode::FAILURE
-}
-
-/// A sentence on the standard error, if anybody can be told.
-fn complain(sentence: &str) {
-    let _ = writeln!(std::io::stderr(), "whoelse: {sentence}");
-}
-
-/// Why a stream can be read or written no more.
-fn cannot(why: std::io::ErrorKind) -> String {
-    use std::io::ErrorKind;
-    match why {
-        ErrorKind::BrokenPipe => "whoever read it has gone".to_owned(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "there is no room left".to_owned(),
-        ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,198 @@
+//! behaviour.md, Faces of the client: an output that cannot be written, or that nobody reads.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use common::{Client, Lines, Server, ended, password};
+use rustix::process::Signal;
+
+type Output = fn() -> Stdio;
+
+/// Standard outputs that cannot be written, and what is said about it.
+const OUTPUTS: [(Output, &str); 2] = [
+    (|| OpenOptions::new().write(true).open("/dev/full").unwrap().into(), "no room left"),
+    (
+        || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            writer.into()
+        },
+        "whoever read it has gone",
+    ),
+];
+
+/// Alice in a script.
+fn alice(server: &Server, args: &[&str], out: Stdio) -> Child {
+    let (port, state) = (server.port().to_string(), server.home.state());
+    let mut command: Command = server.home.command(&["client", &port, "--user", "alice"]);
+    command.args(["--state-dir", state.to_str().unwrap()]).args(args);
+    command.env("WHOELSE_PASSWORD", password("alice"));
+    command.stdin(Stdio::piped()).stdout(out).spawn().unwrap()
+}
+
+#[test]
+fn a_script_whose_output_cannot_be_written_sends_all_that_it_was_told_to() {
+    for (out, why) in OUTPUTS {
+        for args in [&[][..], &["--json"]] {
+            let server = Server::of(&["alice", "bob"]);
+            let mut bob = server.online("bob");
+            let mut alice = alice(&server, args, out());
+
+            let lines: String = (0..300).map(|n| format!("message bob {n}\n")).collect();
+            alice.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+
+            assert_eq!(ended(&mut alice).code(), Some(1));
+            let said = Lines::of(alice.stderr.take().unwrap()).rest();
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert!(said[0].starts_with("whoelse: cannot write the output: "), "{said:?}");
+            assert!(said[0].contains(why), "{said:?}");
+            bob.expect("* alice logged in");
+            (0..300).for_each(|n| {
+                bob.lines.wait_for("the next", |line| line.ends_with(&format!("alice: {n}")));
+            });
+        }
+    }
+}
+
+#[test]
+fn what_arrives_while_it_cannot_be_written_comes_again_with_the_next_login() {
+    for (out, _) in OUTPUTS {
+        let server = Server::of(&["alice", "bob"]);
+        let mut bob = server.online("bob");
+        let mut script = alice(&server, &[], out());
+        let mut said = Lines::of(script.stderr.take().unwrap());
+        said.wait_for("a complaint", |line| line.contains("cannot write"));
+
+        (0..50).for_each(|n| bob.say(&format!("message alice {n}")));
+        bob.meanwhile();
+        script.stdin.take().unwrap().write_all(b"message bob hi\n").unwrap();
+        assert_eq!(ended(&mut script).code(), Some(1));
+        bob.lines.wait_for("hi", |line| line.ends_with("alice: hi"));
+
+        let mut alice = Client::start(&server);
+        alice.log_in("alice");
+        for n in 0..50 {
+            alice.lines.wait_for("the next", |line| line.ends_with(&format!("bob: {n}")));
+        }
+    }
+}
+
+#[test]
+fn a_command_whose_result_cannot_be_written_has_failed() {
+    let server = Server::of(&["alice"]);
+    server.home.write("whoelse.toml", "contacts = \"everyone\"\n");
+    for (out, why) in OUTPUTS {
+        for args in [
+            &["user", "list"][..],
+            &["user", "block", "alice", "1"],
+            &["doctor"],
+            &["doctor", "--json"],
+            &["config", "check", "whoelse.toml"],
+            &["reload"],
+            &["--help"],
+            &["user", "add", "--help"],
+            &["--version"],
+        ] {
+            let mut command = server.home.command(args);
+            let output = command.stdout(out()).output().unwrap();
+
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+            assert!(said.contains("cannot write the output") && said.contains(why), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_message_is_sent_whatever_becomes_of_the_output() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut bob = server.online("bob");
+    for (out, _) in OUTPUTS {
+        let mut command = server.home.command(&["send", "bob", "done"]);
+        // It has nothing to say, so nothing cannot be said.
+        assert_eq!(command.stdout(out()).status().unwrap().code(), Some(0));
+        bob.lines.wait_for("the message", |line| line.ends_with(": done"));
+    }
+}
+
+#[test]
+fn nobody_panics_where_nobody_can_be_told() {
+    let server = Server::of(&["alice"]);
+    for (out, _) in OUTPUTS {
+        for (args, status) in [
+            (&["user", "list"][..], 1),
+            (&["user", "remove", "nobody", "--yes"], 1),
+            (&["nonsense"], 2),
+            (&["--version"], 1),
+            (&["client", "--user", "alice", "--password-file", "nowhere"], 2),
+        ] {
+            let mut command = server.home.command(args);
+            let got = command.stdout(out()).stderr(out()).status().unwrap();
+            assert_eq!(got.code(), Some(status), "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn an_input_that_cannot_be_read_is_a_failure() {
+    let server = Server::of(&["alice"]);
+    let (port, state) = (server.port().to_string(), server.home.state());
+    let mut command = server.home.command(&["client", &port, "--user", "alice"]);
+    command.args(["--state-dir", state.to_str().unwrap()]);
+    command.env("WHOELSE_PASSWORD", password("alice"));
+
+    let output = command.stdin(std::fs::File::open("/").unwrap()).output().unwrap();
+
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said, "whoelse: cannot read the input: it is a directory\n");
+}
+
+/// So much is sent to somebody who does not read it.
+const MANY: usize = 1_500;
+
+fn flooded(server: &Server) -> Child {
+    let mut bob = server.online("bob");
+    let alice = alice(server, &[], Stdio::piped());
+    bob.expect("* alice logged in");
+    let text = "x".repeat(500);
+    (0..MANY).for_each(|n| bob.say(&format!("message alice {n} {text}")));
+    bob.meanwhile();
+    alice
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_keeps_nobody_from_ending_the_program() {
+    let server = Server::of(&["alice", "bob"]);
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let mut alice = flooded(&server);
+
+        common::signal(&alice, signal);
+
+        assert_eq!(ended(&mut alice).code(), Some(0));
+    }
+}
+
+#[test]
+fn a_pipe_whose_reader_takes_its_time_gets_everything() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut alice = flooded(&server);
+    drop(alice.stdin.take());
+
+    let mut read = String::new();
+    alice.stdout.take().unwrap().read_to_string(&mut read).unwrap();
+
+    assert_eq!(ended(&mut alice).code(), Some(0));
+    // What was not taken from the server any more is still there.
+    let mut again = Client::start(&server);
+    again.log_in("alice");
+    again.meanwhile();
+    read.push_str(&again.lines.all().join("\n"));
+    for n in 0..MANY {
+        assert!(read.contains(&format!("bob: {n} x")), "{n} is missing");
+    }
+}
