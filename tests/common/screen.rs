@@ -49,6 +49,12 @@ impl Screen {
         self.rows.iter().map(Row::text).filter(|row| !row.is_empty()).collect()
     }
 
+    /// The last rows, so many of them, whether there is something on them or not.
+    pub fn recent(&self, rows: usize) -> impl Iterator<Item = String> {
+        let from = self.rows.len().saturating_sub(rows);
+        self.rows[from..].iter().map(Row::text)
+    }
+
     /// The row the cursor stands on, and its place there.
     pub fn typed(&self) -> (String, usize) {
         (self.rows[self.row].text(), self.column)

@@ -1,0 +1,196 @@
+//! A terminal on which keys are pressed at random while a thousand messages a second arrive.
+//!
+//! Seconds of it in the gate; `./check --soak` plays it longer. `WHOELSE_SOAK_SECONDS` says how
+//! long (2), `WHOELSE_SOAK_SEED` which keys (1): the same seed presses the same keys.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use common::{Chance, Client, Server, Terminal};
+use rustix::process::Signal;
+
+/// Messages that are sent in a second, if the machine can.
+const RATE: u64 = 1_000;
+/// Rows in which an answer is looked for: more than arrive between two looks.
+const RECENT: usize = 2_000;
+/// Ends whatever was begun: a paste, a sequence, a search; and takes away what is typed.
+const CLEAR: &str = "\u{1b}[201~\u{7}\u{5}\u{15}";
+
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
+}
+
+/// Bob, who sends numbered messages to Alice until he is told to stop.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    sending: JoinHandle<(Client, u64)>,
+}
+
+impl Flood {
+    fn begin(mut bob: Client) -> Flood {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let sending = std::thread::spawn(move || {
+            let began = Instant::now();
+            let mut sent = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let due = began.elapsed().as_millis() as u64 * RATE / 1_000;
+                while sent < due {
+                    bob.say(&format!("message alice m{sent}."));
+                    sent += 1;
+                }
+                // The rhythm of the load; nothing is waited for.
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            (bob, sent)
+        });
+        Flood { stop, sending }
+    }
+
+    /// Returns Bob, and how many messages he has sent; the server has them.
+    fn end(self) -> (Client, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        let (mut bob, sent) = self.sending.join().unwrap();
+        bob.meanwhile();
+        (bob, sent)
+    }
+}
+
+/// Some keys, but not those that end or stop the program.
+fn some_keys(chance: &mut Chance) -> Vec<u8> {
+    const WORDS: &[&str] = &[
+        "\r",
+        "\r",
+        "\n",
+        "x",
+        "y z",
+        "message bob hello",
+        "help",
+        "whoelse",
+        "\t",
+        "ä",
+        "漢字",
+        "👍🏽",
+        "e\u{301}",
+        "\u{1b}",
+        "\u{1b}[A",
+        "\u{1b}[B",
+        "\u{1b}[C",
+        "\u{1b}[D",
+        "\u{1b}[H",
+        "\u{1b}[F",
+        "\u{1b}[3~",
+        "\u{1b}[1;5D",
+        "\u{1b}[1;",
+        "\u{1b}O",
+        "\u{1b}b",
+        "\u{1b}d",
+        "\u{1b}\u{7f}",
+        "\u{1b}[200~",
+        "\u{1b}[201~",
+        "\u{7f}",
+        "\u{7f}\u{7f}\u{7f}",
+        "\u{12}",
+        "\u{7}",
+    ];
+    match chance.number(0, 9) {
+        0 => vec![chance.number(0x80, 0xff) as u8; chance.number(1, 3) as usize],
+        // Any control character but Ctrl-C, Ctrl-D and Ctrl-Z.
+        1 => match chance.number(0, 0x1f) as u8 {
+            3 | 4 | 26 => Vec::new(),
+            control => vec![control],
+        },
+        2 => "x".repeat(chance.number(1, 200) as usize).into_bytes(),
+        _ => WORDS[chance.number(0, WORDS.len() as u64 - 1) as usize].as_bytes().to_vec(),
+    }
+}
+
+/// Presses keys, changes the size, is stuck for a moment.
+fn play(alice: &mut Terminal, chance: &mut Chance) {
+    for _ in 0..chance.number(1, 20) {
+        alice.press_bytes(&some_keys(chance));
+    }
+    match chance.number(0, 30) {
+        0 => alice.resize(chance.number(40, 200) as u16, chance.number(0, 1) == 0),
+        1 => {
+            alice.is_stuck(true);
+            std::thread::sleep(chance.millis(1, 200));
+            alice.is_stuck(false);
+        }
+        _ => std::thread::sleep(chance.millis(1, 20)),
+    }
+}
+
+/// The program answers.
+#[track_caller]
+fn answers(alice: &mut Terminal, n: u64) {
+    alice.enter(&format!("{CLEAR}history nobody{n}"));
+    let answer = format!("no messages with nobody{n}");
+    alice.until(&answer, |screen| screen.recent(RECENT).any(|row| row == answer));
+}
+
+fn logged_in(server: &Server) -> (Terminal, Client) {
+    let mut alice = Terminal::start(server);
+    alice.log_in("alice");
+    (alice, server.online("bob"))
+}
+
+#[test]
+fn no_message_is_missing_whatever_is_pressed_while_a_thousand_a_second_arrive() {
+    let seconds = setting("WHOELSE_SOAK_SECONDS", 2);
+    let mut chance = Chance::new(setting("WHOELSE_SOAK_SEED", 1), 1);
+    let server = Server::of(&["alice", "bob"]);
+    let (mut alice, bob) = logged_in(&server);
+
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let flood = Flood::begin(bob);
+    let mut asked = 0;
+    while Instant::now() < until {
+        (0..20).for_each(|_| play(&mut alice, &mut chance));
+        answers(&mut alice, asked);
+        asked += 1;
+    }
+    let (_bob, sent) = flood.end();
+
+    // Whoever has not taken it yet does so now.
+    let last = format!("bob: m{}.", sent - 1);
+    alice.until(&last, |screen| screen.recent(RECENT).any(|row| row.ends_with(&last)));
+    let rows = alice.lines();
+    let told = rows.iter().filter_map(|row| row.split_once("bob: m")?.1.strip_suffix('.'));
+    let told: Vec<u64> = told.filter_map(|number| number.parse().ok()).collect();
+    let expected: Vec<u64> = (0..sent).collect();
+    let wrong = told.iter().zip(&expected).position(|(told, expected)| told != expected);
+    assert_eq!((told.len() as u64, wrong), (sent, None), "in order, each once");
+    alice.until("nothing was drawn above", |screen| screen.went_up() == 0);
+    println!("{sent} messages in {seconds} s, {asked} answers");
+
+    alice.enter(&format!("{CLEAR}quit"));
+    assert_eq!(alice.ends().code(), Some(0));
+}
+
+#[test]
+fn the_program_ends_when_it_is_told_to_whatever_is_pressed_and_arrives() {
+    let rounds = setting("WHOELSE_SOAK_SECONDS", 4);
+    let mut chance = Chance::new(setting("WHOELSE_SOAK_SEED", 1), 2);
+    let server = Server::of(&["alice", "bob"]);
+    for round in 0..rounds {
+        let (mut alice, bob) = logged_in(&server);
+        let flood = Flood::begin(bob);
+        (0..chance.number(0, 20)).for_each(|_| play(&mut alice, &mut chance));
+
+        match round % 4 {
+            0 => alice.press("\u{3}"),
+            1 => alice.enter(&format!("{CLEAR}quit")),
+            2 => common::signal(&alice.child, Signal::TERM),
+            _ => common::signal(&alice.child, Signal::HUP),
+        }
+
+        assert_eq!(alice.ends().code(), Some(0), "round {round}");
+        flood.end();
+    }
+}
