@@ -12,7 +12,8 @@ use whoelse_store::{Error, Tx};
 use crate::account::Account;
 use crate::clock::Time;
 use crate::login::save_rows;
-use crate::login_throttle::Network;
+use crate::login_throttle::stored::Scope;
+use crate::network::Network;
 use crate::node::Node;
 
 /// How long a login waits for others.
@@ -25,8 +26,8 @@ struct Arrival {
     account: Arc<Account>,
     network: Network,
     at: Time,
-    /// By what its tries are counted, if there were wrong ones to be forgotten.
-    forgiven: Option<String>,
+    /// What wrong tries before it may have left in the store.
+    forgiven: Vec<Scope>,
 }
 
 /// Those that are not written yet.
@@ -42,22 +43,22 @@ impl Arrivals {
     }
 
     /// Whether an account has logged in from a network and that is not written yet.
-    pub(crate) fn include(&self, account: i64, network: &Network) -> bool {
-        self.lock().iter().any(|it| it.account.id == account && it.network == *network)
+    pub(crate) fn include(&self, account: i64, network: Network) -> bool {
+        self.lock().iter().any(|it| it.account.id == account && it.network == network)
     }
 }
 
 impl Node {
-    /// Notes a login. `forgiven` is by what its tries are counted, if there were wrong ones.
+    /// Notes a login. `forgiven` is what wrong tries before it may have left in the store.
     pub(crate) fn arrived(
         self: &Arc<Node>,
         account: &Arc<Account>,
-        network: &Network,
-        forgiven: Option<String>,
+        network: Network,
+        forgiven: Vec<Scope>,
     ) {
         let at = self.clock.now();
         account.note_active(at);
-        let arrival = Arrival { account: account.clone(), network: network.clone(), at, forgiven };
+        let arrival = Arrival { account: account.clone(), network, at, forgiven };
         let (is_first, is_full) = {
             let mut waiting = self.arrivals.lock();
             waiting.push(arrival);
@@ -103,11 +104,9 @@ impl Arrival {
         if self.account.is_removed() {
             return Ok(());
         }
-        if let Some(key) = &self.forgiven {
-            // As it stands now: somebody may have failed again since.
-            save_rows(tx, node.throttle.rows(key, &self.network)).await?;
-        }
-        tx.remember_place(self.account.id, self.network.as_str(), self.at.0).await?;
+        // As it stands now: somebody may have failed again since.
+        save_rows(tx, node.throttle.rows(&self.forgiven, node.clock.moment())).await?;
+        tx.remember_place(self.account.id, &self.network.to_string(), self.at.0).await?;
         tx.touch_account(self.account.id, self.at.0).await
     }
 }

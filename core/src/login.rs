@@ -5,6 +5,7 @@
 //! a password is in [`crate::verifiers`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use whoelse_store::Throttle;
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
@@ -14,52 +15,42 @@ use whoelse_stream::server::{LookupAnswer, RegisterAnswer, RegisterRequest};
 use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
 
 use crate::account::Account;
-use crate::clock::Time;
+use crate::clock::{Steady, Time};
 use crate::housekeeping::KNOWN_NETWORK;
 use crate::keeper::After;
-use crate::login_throttle::{Blocked, Count, Network};
+use crate::login_attempt::LoginAttempt;
+use crate::login_throttle::stored::Count;
+use crate::login_throttle::{Begun, Blocked, Who};
+use crate::network::Network;
 use crate::node::Node;
 use crate::roster;
 use crate::settings::Registration;
 use crate::verifiers;
 
 impl Node {
-    /// Counts a try for a name and finds its verifier.
+    /// Lets a try for a name in, when its turn comes, and finds its verifier. `attempt` is what
+    /// this connection has tried before.
     pub async fn lookup(
         &self,
+        attempt: &mut LoginAttempt,
         localpart: &str,
         mechanism: Mechanism,
-        network: &Network,
+        network: Network,
     ) -> LookupAnswer {
         let key = self.login_key(localpart);
-        let now = self.clock.now();
-        // Asked before this try is counted: what matters is how many have failed.
-        let known_only = self.throttle.only_known_networks(&key, now);
-        if let Err(blocked) =
-            self.throttle.begin(&key, network, self.settings().block_duration, now)
-        {
-            tracing::info!(
-                account = self.shown(localpart),
-                place = network.as_str(),
-                "login_blocked"
-            );
-            return LookupAnswer::Refused(refuse_blocked(&blocked, now));
+        attempt.next(&key, mechanism);
+        if let Err(refusal) = self.let_try(attempt, &key, localpart, network).await {
+            return LookupAnswer::Refused(refusal);
         }
         let hash = match mechanism {
             Mechanism::Scram { hash, .. } => hash,
             Mechanism::Plain | Mechanism::External => Hash::Sha256,
         };
-        match self.verifier(localpart, hash, known_only.then_some(network)).await {
-            Ok(Known::Yes(verifier)) => LookupAnswer::Verifier(verifier),
-            Ok(Known::No) => LookupAnswer::Fake(Verifier::fake(hash, &self.secret, &key)),
-            Ok(Known::ElsewhereOnly) => LookupAnswer::Refused(
-                Refusal::new(SaslCondition::TemporaryAuthFailure)
-                    .with_text(
-                        "too many wrong passwords for this account; for some minutes only places \
-                         it has logged in from before may try",
-                    )
-                    .and_close(),
-            ),
+        match self.verifier(localpart, hash).await {
+            // The same steps, and the answer of the other form of this mechanism.
+            Ok(Some(verifier)) if attempt.is_refuted(mechanism) => LookupAnswer::Fake(verifier),
+            Ok(Some(verifier)) => LookupAnswer::Verifier(verifier),
+            Ok(None) => LookupAnswer::Fake(Verifier::fake(hash, &self.secret, &key)),
             Err(error) => {
                 tracing::error!(%error, "credentials_unreadable");
                 LookupAnswer::Refused(Refusal::new(SaslCondition::TemporaryAuthFailure))
@@ -67,79 +58,123 @@ impl Node {
         }
     }
 
+    /// Waits until a try may be looked at.
+    async fn let_try(
+        &self,
+        attempt: &mut LoginAttempt,
+        key: &str,
+        localpart: &str,
+        network: Network,
+    ) -> Result<(), Refusal> {
+        let is_own = self.settings().limits.own_networks.iter().any(|own| own.contains(network));
+        let mut who = Who { account: key, network, is_own, is_known: None };
+        loop {
+            let now = self.clock.steady();
+            let begun = match attempt.is_paid() {
+                true => match self.throttle.may_go_on(&who, now) {
+                    Ok(()) => return Ok(()),
+                    Err(None) => Begun::UnlessKnown,
+                    Err(Some(blocked)) => Begun::Blocked(blocked),
+                },
+                false => self.throttle.begin(&who, now),
+            };
+            match begun {
+                Begun::Reserved(reservation) => {
+                    attempt.keep(reservation);
+                    return Ok(());
+                }
+                Begun::UnlessKnown => {
+                    let known = self.is_known_network(localpart, network).await;
+                    who.is_known = Some(known.map_err(|error| {
+                        tracing::error!(%error, "credentials_unreadable");
+                        Refusal::new(SaslCondition::TemporaryAuthFailure)
+                    })?);
+                }
+                // It ends with the sender, so every outcome is the same.
+                Begun::Wait(turn) => drop(turn.await),
+                Begun::Blocked(blocked) => {
+                    tracing::info!(account = self.shown(localpart), %network, "login_blocked");
+                    return Err(refuse_blocked(blocked, now));
+                }
+            }
+        }
+    }
+
+    /// The verifier of an account. One without a verifier of this hash cannot be told from none
+    /// at all.
     async fn verifier(
         &self,
         localpart: &str,
         hash: Hash,
-        known_only: Option<&Network>,
-    ) -> Result<Known, whoelse_store::Error> {
+    ) -> Result<Option<Verifier>, whoelse_store::Error> {
         let found = self.store.verifier(self.domain().id, localpart, hash.mechanism()).await?;
-        if let Some(network) = known_only {
-            let is_known = match &found {
-                Some((account, _)) => self.is_known_network(*account, network).await?,
-                None => false,
-            };
-            if !is_known {
-                return Ok(Known::ElsewhereOnly);
-            }
-        }
-        // An account without a verifier of this hash cannot be told from none at all.
         let stored = found.and_then(|(_, stored)| stored);
-        Ok(stored.and_then(|stored| verifiers::read(stored, hash)).map_or(Known::No, Known::Yes))
+        Ok(stored.and_then(|stored| verifiers::read(stored, hash)))
     }
 
+    /// Whether an account has logged in from a network lately. An unknown name takes the same steps.
     async fn is_known_network(
         &self,
-        account: i64,
-        network: &Network,
+        localpart: &str,
+        network: Network,
     ) -> Result<bool, whoelse_store::Error> {
+        let found = self.store.find_account(self.domain().id, localpart).await?;
+        let account = found.map_or(NOBODY, |account| account.id);
         let since = self.clock.now().before(KNOWN_NETWORK);
         let known = self.store.places_since(account, since.0).await?;
-        let is_known = known.iter().any(|known| known == network.as_str());
+        let is_known = known.contains(&network.to_string());
         Ok(is_known || self.arrivals.include(account, network))
     }
 
     /// A try failed: what is said, and whether that was the last one on this connection.
-    pub async fn login_failed(&self, localpart: &str, network: &Network) -> Refusal {
-        let key = self.login_key(localpart);
-        let now = self.clock.now();
-        tracing::info!(account = self.shown(localpart), place = network.as_str(), "login_refused");
+    /// `compared`: a password was looked at, and was wrong.
+    pub async fn login_failed(
+        &self,
+        attempt: &mut LoginAttempt,
+        localpart: &str,
+        compared: bool,
+        network: Network,
+    ) -> Refusal {
+        tracing::info!(account = self.shown(localpart), %network, "login_refused");
         let refusal = Refusal::new(SaslCondition::NotAuthorized);
-        let refusal = match self.throttle.failed(&key, network, now) {
+        let Some(reservation) = attempt.failed(&self.login_key(localpart), compared) else {
+            return refusal.with_text("wrong password");
+        };
+        let now = self.clock.moment();
+        let (until, changed) = reservation.fail(self.settings().block_duration, now.steady);
+        self.save_counts(self.throttle.rows(&changed, now)).await;
+        match until {
             Some(until) => refusal
                 .with_text(format!(
                     "wrong password; that was the third in a row, so {localpart} is blocked from \
                      here for {} s",
-                    seconds(until, now)
+                    seconds(until, now.steady)
                 ))
                 .and_close(),
             None => refusal.with_text("wrong password"),
-        };
-        self.save_counts(self.throttle.rows(&key, network)).await;
-        refusal
+        }
     }
 
     /// A try succeeded. Must be called before the client is told.
     pub async fn login_succeeded(
         self: &Arc<Node>,
+        attempt: LoginAttempt,
         localpart: &str,
-        network: &Network,
+        network: Network,
     ) -> Result<(), Refusal> {
         let key = self.login_key(localpart);
-        let had_failed = self.throttle.succeeded(&key, network);
-        if self.throttle.is_disabled(&key, self.clock.now()) {
-            tracing::info!(
-                account = self.shown(localpart),
-                place = network.as_str(),
-                "login_disabled"
-            );
-            return Err(refuse_blocked(&Blocked::ByAdministrator, self.clock.now()));
+        let forgiven = self.throttle.succeeded(&key, network);
+        // Only now is it no longer in flight: who waits for it finds nothing that blocks.
+        drop(attempt);
+        if self.throttle.is_disabled(&key, self.clock.steady()) {
+            tracing::info!(account = self.shown(localpart), %network, "login_disabled");
+            return Err(refuse_disabled());
         }
         let account = self.account_named(localpart).await;
         match account {
             Ok(Some(account)) => {
-                tracing::info!(account = self.shown(localpart), place = network.as_str(), "login");
-                self.arrived(&account, network, had_failed.then_some(key));
+                tracing::info!(account = self.shown(localpart), %network, "login");
+                self.arrived(&account, network, forgiven);
                 Ok(())
             }
             Ok(None) => Err(Refusal::new(SaslCondition::NotAuthorized)),
@@ -152,6 +187,9 @@ impl Node {
 
     /// Saves counts before anybody is told of them, so that a block survives a restart.
     async fn save_counts(&self, rows: Rows) {
+        if rows.is_empty() {
+            return;
+        }
         let saved = self.keeper.change(move |tx| {
             Box::pin(async move { Ok((save_rows(tx, rows).await?, Vec::new())) })
         });
@@ -160,31 +198,39 @@ impl Node {
         }
     }
 
-    /// The administrator blocks an account everywhere until then, and ends its sessions; or lifts
-    /// every block of it.
-    pub async fn set_account_blocked(&self, localpart: &str, until: Option<Time>) {
-        let key = self.login_key(localpart);
-        let gone = match until {
-            Some(until) => {
-                self.throttle.block(&key, until, self.clock.now());
-                // Who is not in memory may still have a private chat open.
-                if let Ok(Some(account)) = self.account_named(localpart).await {
-                    self.end_relaying(account.id);
-                }
-                Vec::new()
-            }
-            None => self.throttle.unblock(&key),
-        };
-        let mut rows = self.throttle.rows(&key, &Network::local());
-        rows.extend(gone.into_iter().map(|key| (key, None)));
-        self.save_counts(rows).await;
+    /// The administrator blocks an account everywhere, for this long or for ever. Returns when it
+    /// ends.
+    pub async fn block_account(&self, localpart: &str, duration: Option<Duration>) -> Time {
+        let now = self.clock.moment();
+        let until = duration.map_or(Steady::NEVER, |duration| now.steady.after(duration));
+        let changed = self.throttle.block(&self.login_key(localpart), until, now.steady);
+        self.save_counts(self.throttle.rows(&changed, now)).await;
+        // Who is not in memory may still have a private chat open.
+        if let Ok(Some(account)) = self.account_named(localpart).await {
+            self.end_relaying(account.id);
+        }
+        now.wall_at(until)
+    }
+
+    /// The administrator lifts every block of an account.
+    pub async fn unblock_account(&self, localpart: &str) {
+        let gone = self.throttle.unblock(&self.login_key(localpart));
+        self.save_counts(self.throttle.rows(&gone, self.clock.moment())).await;
+    }
+
+    /// The administrator lifts the block of a network, and those of accounts for it. Returns how
+    /// many there were.
+    pub async fn unblock_network(&self, network: Network) -> usize {
+        let gone = self.throttle.unblock_network(network);
+        self.save_counts(self.throttle.rows(&gone, self.clock.moment())).await;
+        gone.len()
     }
 
     /// Answers a request about an account by somebody who has not logged in (XEP-0077).
     pub async fn register(
         self: &Arc<Node>,
         request: RegisterRequest,
-        network: &Network,
+        network: Network,
     ) -> Result<RegisterAnswer, StanzaError> {
         let closed = self.settings().registration == Registration::Closed;
         match request {
@@ -207,7 +253,7 @@ impl Node {
                     return Err(taken(&username));
                 }
                 let short = self.judge_password(&password)?;
-                let now = self.clock.now();
+                let now = self.clock.steady();
                 self.throttle.make(network, now).map_err(|until| {
                     wait(format!(
                         "too many accounts were made from here; try again in {} s",
@@ -215,13 +261,9 @@ impl Node {
                     ))
                 })?;
                 self.create_account(&username, password).await?;
-                self.throttle.succeeded(&self.login_key(&username), network);
+                self.throttle.made(&self.login_key(&username), network);
                 self.numbers.registered.one();
-                tracing::info!(
-                    account = self.shown(&username),
-                    place = network.as_str(),
-                    "registered"
-                );
+                tracing::info!(account = self.shown(&username), %network, "registered");
                 if let Some(why) = short {
                     tracing::warn!(account = self.shown(&username), why, "password_short");
                 }
@@ -230,13 +272,15 @@ impl Node {
         }
     }
 
-    /// A question whether a name exists counts as a try, but for the network alone: asking must not
-    /// block anybody's account.
-    fn count_question(&self, name: &str, network: &Network) -> Result<(), StanzaError> {
-        let now = self.clock.now();
-        self.throttle
-            .ask(&self.login_key(name), network, now)
-            .map_err(|blocked| wait(refuse_blocked(&blocked, now).text.unwrap_or_default()))
+    /// A question whether a name exists is counted, but not as a try: asking must block nobody.
+    fn count_question(&self, name: &str, network: Network) -> Result<(), StanzaError> {
+        let now = self.clock.steady();
+        self.throttle.ask(&self.login_key(name), network, now).map_err(|until| {
+            wait(format!(
+                "too many names were asked about from here; try again in {} s",
+                seconds(until, now)
+            ))
+        })
     }
 
     async fn is_known(&self, localpart: &str) -> Result<bool, StanzaError> {
@@ -281,7 +325,8 @@ impl Node {
         }
     }
 
-    /// Sets a new password. Every resumption token of the account becomes void.
+    /// Sets a new password. Every resumption token of the account becomes void, and every block
+    /// that wrong passwords have earned it is lifted.
     pub async fn set_password(
         self: &Arc<Node>,
         account: &Arc<Account>,
@@ -289,6 +334,7 @@ impl Node {
     ) -> Result<(), StanzaError> {
         let verifiers = self.verifiers(password).await?;
         let id = account.id;
+        let key = self.login_key(account.name());
         let account = account.clone();
         let changed = self.keeper.change(move |tx| {
             Box::pin(async move {
@@ -299,7 +345,10 @@ impl Node {
                 Ok(((), then))
             })
         });
-        changed.await.map_err(internal)
+        changed.await.map_err(internal)?;
+        let gone = self.throttle.forgive(&key);
+        self.save_counts(self.throttle.rows(&gone, self.clock.moment())).await;
+        Ok(())
     }
 
     /// Removes an account with everything of it, and ends its sessions. `farewell` is run when it
@@ -329,12 +378,12 @@ impl Node {
 
     /// Whether the administrator has blocked an account.
     pub(crate) fn is_disabled(&self, account: &Account) -> bool {
-        self.throttle.is_disabled(&self.login_key(account.name()), self.clock.now())
+        self.throttle.is_disabled(&self.login_key(account.name()), self.clock.steady())
     }
 
     /// Whether the administrator has locked this account out.
     pub fn is_disabled_named(&self, localpart: &str) -> bool {
-        self.throttle.is_disabled(&self.login_key(localpart), self.clock.now())
+        self.throttle.is_disabled(&self.login_key(localpart), self.clock.steady())
     }
 
     /// An account in the log, as it is there everywhere: not one that must exist.
@@ -346,11 +395,23 @@ impl Node {
         format!("{localpart}@#{}", self.domain().id)
     }
 
-    /// Until when an account is blocked, and for which network.
-    pub fn blocks_of(&self, localpart: &str) -> Vec<(Option<String>, Time)> {
-        self.throttle.blocks_of(&self.login_key(localpart), self.clock.now())
+    /// Until when an account is blocked, and for which network (`None`: everywhere).
+    pub fn blocks_of(&self, localpart: &str) -> Vec<(Option<Network>, Time)> {
+        let now = self.clock.moment();
+        let blocks = self.throttle.blocks_of(&self.login_key(localpart), now.steady);
+        blocks.into_iter().map(|(network, until)| (network, now.wall_at(until))).collect()
+    }
+
+    /// The networks that are blocked as a whole, and until when.
+    pub fn blocked_networks(&self) -> Vec<(Network, Time)> {
+        let now = self.clock.moment();
+        let blocked = self.throttle.blocked_networks(now.steady);
+        blocked.into_iter().map(|(network, until)| (network, now.wall_at(until))).collect()
     }
 }
+
+/// No account: a name that nobody has takes the same steps as one that somebody has.
+const NOBODY: i64 = -1;
 
 /// What the throttle wants saved: each key with its count, `None` if it fell away.
 pub(crate) type Rows = Vec<(String, Option<Count>)>;
@@ -366,12 +427,6 @@ pub(crate) async fn save_rows(
         }
     }
     Ok(())
-}
-
-enum Known {
-    Yes(Verifier),
-    No,
-    ElsewhereOnly,
 }
 
 fn taken(name: &str) -> StanzaError {
@@ -393,22 +448,29 @@ fn wait(text: String) -> StanzaError {
     StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait).with_text(text)
 }
 
-fn seconds(until: Time, now: Time) -> u64 {
+fn seconds(until: Steady, now: Steady) -> u64 {
     until.since(now).as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
-fn refuse_blocked(blocked: &Blocked, now: Time) -> Refusal {
-    match blocked {
-        Blocked::Until(until) => Refusal::new(SaslCondition::TemporaryAuthFailure)
-            .with_text(format!(
-                "blocked after too many wrong passwords; try again in {} s",
-                seconds(*until, now)
-            ))
-            .and_close(),
-        Blocked::ByAdministrator => Refusal::new(SaslCondition::AccountDisabled)
-            .with_text("this account is blocked by the administrator")
-            .and_close(),
-    }
+fn refuse_blocked(blocked: Blocked, now: Steady) -> Refusal {
+    let text = match blocked {
+        Blocked::Until(until) => format!(
+            "blocked after too many wrong passwords; try again in {} s",
+            seconds(until, now)
+        ),
+        Blocked::OnlyKnown => "too many wrong passwords for this account; for some minutes only \
+                               networks it has logged in from before may try"
+            .to_owned(),
+        Blocked::Crowded => "too many logins at once; try again in a moment".to_owned(),
+    };
+    Refusal::new(SaslCondition::TemporaryAuthFailure).with_text(text).and_close()
+}
+
+/// Said only to who knows the password, or it would tell which names exist.
+fn refuse_disabled() -> Refusal {
+    Refusal::new(SaslCondition::AccountDisabled)
+        .with_text("this account is blocked by the administrator")
+        .and_close()
 }
 
 impl From<Count> for Throttle {
@@ -430,3 +492,6 @@ impl From<Throttle> for Count {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,104 +1,132 @@
 //! Who may try a password, and how often (behaviour.md, Log in 4).
 //!
-//! A try is counted before it is checked, so that tries made at once do not outrun the count.
-//! Unknown names count the same as known ones. Pure bookkeeping: time is handed in, what must
-//! survive a restart comes out as rows.
+//! A try is *reserved* before it is looked at and resolved afterwards, as failed or not, so that
+//! tries made at once do not outrun the count and none of them counts as failed before it has:
+//! [`LoginThrottle::begin`] lets it in, lets it wait for one in flight, or says why not. Unknown
+//! names count the same as known ones. Pure bookkeeping: time is handed in, what must survive a
+//! restart comes out as rows ([`stored`]).
 
-use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod counts;
+pub mod stored;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Time;
+use tokio::sync::oneshot;
 
-/// Wrong passwords in a row for an account from one network, then it is blocked for that network.
+use crate::clock::Steady;
+use crate::network::Network;
+use counts::{AccountCount, NetworkCount, thin};
+use stored::Scope;
+
+/// Failures in a row for an account from one network, then it is blocked for that network.
 const IN_A_ROW: u32 = 3;
 /// Failures for an account over all networks within [`WINDOW`]; then only known networks get in.
 const PER_ACCOUNT: usize = 20;
+/// What one site adds to them at most, or an attacker at one place would lock the traveller out.
+const PER_SITE: usize = IN_A_ROW as usize;
 /// Failures from one network over all accounts within [`WINDOW`]; then the network is blocked.
 const PER_NETWORK: usize = 30;
+/// What one account adds to them at most. Its third failure blocks itself, so it need not also
+/// block those beside it: of thirty at one address ten may mistype three times.
+const OF_ONE_ACCOUNT: usize = 2;
+/// Questions whether a name exists, from one network within [`WINDOW`]: one for each account that
+/// may be made.
+const QUESTIONS: usize = NEW_ACCOUNTS;
 /// Accounts made from one network within [`WINDOW`]: a class behind one address signs up, a flood
 /// of names does not fill the database and everybody's roster.
 const NEW_ACCOUNTS: usize = 100;
 const WINDOW: Duration = Duration::from_secs(600);
-/// A count of failures in a row is forgotten after this long without a try.
+/// A block of an account for a network grows up to this, or to the block duration if that is more.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// Failures in a row, and the growth of the block after them, are forgotten after this long
+/// without another.
 const FORGET: Duration = Duration::from_secs(86_400);
 /// Entries of each table. Full: what ends soonest is dropped first, so an attacker with many
 /// addresses forgets only about his own youth.
 const ENTRIES: usize = 100_000;
+/// Tries that wait for the same account or network; past it the next one is refused.
+const WAITING: usize = 100;
 
-/// Where a connection comes from: an IPv4 address, or the /64 of an IPv6 address, since one
-/// person has a whole /64.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Network(String);
-
-impl Network {
-    /// The network of an address.
-    pub fn of(address: IpAddr) -> Network {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Network(v4.to_string()),
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                Network(format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"))
-            }
-        }
-    }
-
-    /// The admin socket, which only the machine's owner can open.
-    pub fn local() -> Network {
-        Network("local".to_owned())
-    }
-
-    /// Its text, as stored and logged.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// Whose try it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Who<'a> {
+    /// By what the account is counted.
+    pub account: &'a str,
+    /// Where the try comes from.
+    pub network: Network,
+    /// Whether the network is one of the operator's own, in which failures count by account alone.
+    pub is_own: bool,
+    /// Whether the account has logged in from there lately; `None`: nobody has looked yet.
+    pub is_known: Option<bool>,
 }
 
-/// Why a try is not even checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What becomes of a try.
+#[derive(Debug)]
+pub enum Begun {
+    /// It may be looked at.
+    Reserved(Reservation),
+    /// It may not, unless the account is known to come from there: look, and ask again.
+    UnlessKnown,
+    /// So many are in flight that one more could be one too many: ask again when this is over.
+    Wait(oneshot::Receiver<()>),
+    /// It is not even looked at.
+    Blocked(Blocked),
+}
+
+/// Why a try is not even looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
     /// This account is blocked for this network, or the network as a whole, until then.
-    Until(Time),
-    /// The administrator has blocked the account. Said only to who knows the password, or it would
-    /// tell which names exist.
-    ByAdministrator,
+    Until(Steady),
+    /// Only networks may try this account from which it has logged in before.
+    OnlyKnown,
+    /// Too many wait already.
+    Crowded,
 }
 
-/// A count that must survive a restart, by its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
-    /// Failures in a row.
-    pub failures: u32,
-    /// When the last of them was.
-    pub since: Time,
-    /// Blocked until then; zero: not blocked.
-    pub until: Time,
-}
-
-impl Count {
-    fn ends(&self) -> Time {
-        self.until.max(self.since.after(FORGET))
-    }
-}
-
-#[derive(Default)]
-struct Tables {
-    /// By key: account and network, network alone, or account alone (the administrator's block).
-    counts: HashMap<String, Count>,
-    /// Failures of an account within the window, with their networks.
-    accounts: HashMap<String, VecDeque<(Time, Network)>>,
-    /// Failures from a network within the window, with their accounts.
-    networks: HashMap<Network, VecDeque<(Time, String)>>,
-    /// Accounts made from a network within the window.
-    made: HashMap<Network, VecDeque<(Time, ())>>,
+/// A try that is being looked at. Dropped without a word it was none.
+#[derive(Debug)]
+pub struct Reservation {
+    throttle: Arc<LoginThrottle>,
+    account: String,
+    network: Network,
+    is_own: bool,
+    /// Known to come from there, and without a failure there: others' failures do not count.
+    is_exempt: bool,
 }
 
 /// The bookkeeping of tries.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct LoginThrottle {
     /// Held for one look or change, never across an await.
     tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    accounts: HashMap<String, AccountCount>,
+    networks: HashMap<Network, NetworkCount>,
+    /// Accounts that the administrator has blocked: since when, and until when.
+    disabled: HashMap<String, (Steady, Steady)>,
+    /// Pairs of an account and a network, in all of `accounts`.
+    pairs: usize,
+}
+
+/// What a try meets.
+enum Verdict {
+    Free {
+        is_exempt: bool,
+    },
+    UnlessKnown,
+    /// Too many in flight for the account, or else for the network.
+    Busy {
+        account: bool,
+    },
+    Blocked(Blocked),
 }
 
 impl LoginThrottle {
@@ -106,405 +134,331 @@ impl LoginThrottle {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over the counts a former run has saved.
-    pub fn restore(&self, rows: impl IntoIterator<Item = (String, Count)>) {
-        self.lock().counts.extend(rows);
-    }
+    // --- tries ---
 
-    /// Counts a try, or says why it is not even checked.
-    pub fn begin(
-        &self,
-        account: &str,
-        network: &Network,
-        block: Duration,
-        now: Time,
-    ) -> Result<(), Blocked> {
+    /// Lets a try in, if it may be looked at now.
+    pub fn begin(self: &Arc<Self>, who: &Who<'_>, now: Steady) -> Begun {
         let mut tables = self.lock();
-        for key in [pair_key(account, network), network_key(network)] {
-            if let Some(count) = tables.counts.get(&key)
-                && count.until > now
-            {
-                return Err(Blocked::Until(count.until));
+        tables.make_room(now);
+        match tables.judge(who, now) {
+            Verdict::UnlessKnown => Begun::UnlessKnown,
+            Verdict::Blocked(blocked) => Begun::Blocked(blocked),
+            Verdict::Busy { account } => {
+                let (turn, wait) = oneshot::channel();
+                let waiting = match account {
+                    true => &mut tables.account(who.account).waiting,
+                    false => &mut tables.networks.entry(who.network).or_default().waiting,
+                };
+                // Those whose clients have gone meanwhile wait no more.
+                waiting.retain(|turn| !turn.is_closed());
+                if waiting.len() >= WAITING {
+                    return Begun::Blocked(Blocked::Crowded);
+                }
+                waiting.push(turn);
+                Begun::Wait(wait)
             }
-        }
-        tables.bound(now);
-        tables.note_tries(account, network, now);
-        let count = tables.counts.entry(pair_key(account, network)).or_insert(Count {
-            failures: 0,
-            since: now,
-            until: Time(0),
-        });
-        // A block that has run out, and a count of yesterday, start anew.
-        if count.until != Time(0) || count.since.after(FORGET) <= now {
-            count.failures = 0;
-            count.until = Time(0);
-        }
-        count.failures += 1;
-        count.since = now;
-        if count.failures >= IN_A_ROW {
-            count.until = now.after(block);
-        }
-        Ok(())
-    }
-
-    /// Counts a question whether a name exists: against the network alone, since asking must not
-    /// block anybody's account.
-    pub fn ask(&self, account: &str, network: &Network, now: Time) -> Result<(), Blocked> {
-        let mut tables = self.lock();
-        if let Some(count) = tables.counts.get(&network_key(network))
-            && count.until > now
-        {
-            return Err(Blocked::Until(count.until));
-        }
-        tables.bound(now);
-        tables.note_network(account, network, now);
-        Ok(())
-    }
-
-    /// Counts an account that is about to be made; fails with when the next may be.
-    pub fn make(&self, network: &Network, now: Time) -> Result<(), Time> {
-        let mut tables = self.lock();
-        tables.bound(now);
-        let made = tables.made.entry(network.clone()).or_default();
-        let oldest = made.front().map(|(at, ())| at.after(WINDOW)).filter(|until| *until > now);
-        match oldest {
-            Some(until) if made.len() >= NEW_ACCOUNTS => Err(until),
-            _ => {
-                note(made, (now, ()), now, NEW_ACCOUNTS);
-                Ok(())
+            Verdict::Free { is_exempt } => {
+                *tables.account(who.account).in_flight.entry(who.network).or_default() += 1;
+                tables.networks.entry(who.network).or_default().in_flight += 1;
+                Begun::Reserved(Reservation {
+                    throttle: self.clone(),
+                    account: who.account.to_owned(),
+                    network: who.network,
+                    is_own: who.is_own,
+                    is_exempt,
+                })
             }
         }
     }
 
-    /// Whether only networks that have logged in before may try this account.
-    pub fn only_known_networks(&self, account: &str, now: Time) -> bool {
-        self.lock().accounts.get(account).is_some_and(|tries| {
-            tries.iter().filter(|(at, _)| at.after(WINDOW) > now).count() >= PER_ACCOUNT
-        })
+    /// The same for what goes on with a try that has failed already: it is counted, so nothing
+    /// more is reserved for it and it waits for nobody, but a block stops it.
+    ///
+    /// # Errors
+    /// Why it is not looked at; `None`: unless the account is known to come from there.
+    pub fn may_go_on(&self, who: &Who<'_>, now: Steady) -> Result<(), Option<Blocked>> {
+        match self.lock().judge(who, now) {
+            Verdict::Free { .. } | Verdict::Busy { .. } => Ok(()),
+            Verdict::UnlessKnown => Err(None),
+            Verdict::Blocked(blocked) => Err(Some(blocked)),
+        }
     }
 
-    /// The try failed: until when the account is now blocked for the network, if it is.
-    pub fn failed(&self, account: &str, network: &Network, now: Time) -> Option<Time> {
-        let tables = self.lock();
-        let until = tables.counts.get(&pair_key(account, network)).map(|count| count.until);
-        until.filter(|until| *until > now)
-    }
-
-    /// The try succeeded: what it had counted is taken back. Returns whether there was more than
-    /// this try, some of which may have been saved.
-    pub fn succeeded(&self, account: &str, network: &Network) -> bool {
+    /// Somebody has proved who they are: every block that wrong passwords have earned the account
+    /// is lifted, and what it has added to the count of its network is taken back. Returns what of
+    /// it may have been stored.
+    pub fn succeeded(&self, account: &str, network: Network) -> Vec<Scope> {
         let mut tables = self.lock();
-        let count = tables.counts.remove(&pair_key(account, network));
-        let mut had_failed = count.is_some_and(|count| count.failures > 1);
-        if let Some(tries) = tables.accounts.get_mut(account) {
-            tries.retain(|(_, from)| from != network);
+        let mut gone = tables.forgive(account);
+        if let Some(count) = tables.networks.get_mut(&network) {
+            count.recent.retain(|(_, name)| name != account);
+            if count.until.is_some() && count.recent.len() < PER_NETWORK {
+                count.until = None;
+                gone.push(Scope::Network(network));
+            }
         }
-        let Some(tries) = tables.networks.get_mut(network) else { return had_failed };
-        tries.retain(|(_, name)| name != account);
-        if tries.len() < PER_NETWORK {
-            had_failed |= tables.counts.remove(&network_key(network)).is_some();
-        }
-        had_failed
+        gone
     }
+
+    /// Every block that wrong passwords have earned the account is lifted, and its growth: it has
+    /// a new password. Returns what of it may have been stored.
+    pub fn forgive(&self, account: &str) -> Vec<Scope> {
+        self.lock().forgive(account)
+    }
+
+    // --- names and new accounts ---
+
+    /// Counts a question whether a name exists. It has a count of its own, since asking must
+    /// block neither an account nor anybody's login.
+    ///
+    /// # Errors
+    /// When the next question may be asked.
+    pub fn ask(&self, name: &str, network: Network, now: Steady) -> Result<(), Steady> {
+        let mut tables = self.lock();
+        tables.make_room(now);
+        let count = tables.networks.entry(network).or_default();
+        counts::admit(&mut count.questions, name.to_owned(), QUESTIONS, now)
+    }
+
+    /// Counts an account that is about to be made.
+    ///
+    /// # Errors
+    /// When the next one may be made.
+    pub fn make(&self, network: Network, now: Steady) -> Result<(), Steady> {
+        let mut tables = self.lock();
+        tables.make_room(now);
+        let count = tables.networks.entry(network).or_default();
+        counts::admit(&mut count.made, (), NEW_ACCOUNTS, now)
+    }
+
+    /// The account was made: who asked about its name had a reason to.
+    pub fn made(&self, name: &str, network: Network) {
+        if let Some(count) = self.lock().networks.get_mut(&network) {
+            count.questions.retain(|(_, asked)| asked != name);
+        }
+    }
+
+    // --- the administrator ---
+
+    /// The administrator blocks an account everywhere until then.
+    pub fn block(&self, account: &str, until: Steady, now: Steady) -> Vec<Scope> {
+        self.lock().disabled.insert(account.to_owned(), (now, until));
+        vec![Scope::Account(account.to_owned())]
+    }
+
+    /// The administrator lifts every block of an account, also their own. Returns what of it may
+    /// have been stored.
+    pub fn unblock(&self, account: &str) -> Vec<Scope> {
+        let mut tables = self.lock();
+        let mut gone = tables.forgive(account);
+        if tables.disabled.remove(account).is_some() {
+            gone.push(Scope::Account(account.to_owned()));
+        }
+        gone
+    }
+
+    /// The administrator lets in who comes from a network: its block is lifted, and those of all
+    /// accounts for its site. Returns what of it may have been stored.
+    pub fn unblock_network(&self, network: Network) -> Vec<Scope> {
+        let mut tables = self.lock();
+        let mut gone = Vec::new();
+        if let Some(count) = tables.networks.get_mut(&network) {
+            count.recent.clear();
+            gone.extend(count.until.take().map(|_| Scope::Network(network)));
+        }
+        for (account, count) in &mut tables.accounts {
+            let networks = count.forgive_site(network.site());
+            gone.extend(networks.into_iter().map(|one| Scope::Pair(account.clone(), one)));
+        }
+        tables.pairs = tables.accounts.values().map(AccountCount::pairs).sum();
+        gone
+    }
+
+    // --- looks ---
 
     /// How many blocks hold at this moment, those of the administrator among them.
-    pub fn blocked(&self, now: Time) -> usize {
-        self.lock().counts.values().filter(|count| count.until > now).count()
+    pub fn blocked(&self, now: Steady) -> usize {
+        let tables = self.lock();
+        let pairs = tables.accounts.values().map(|count| count.blocks(now).count());
+        let networks = tables.networks.values().filter(|count| count.is_blocked(now)).count();
+        let disabled = tables.disabled.values().filter(|(_, until)| *until > now).count();
+        pairs.sum::<usize>() + networks + disabled
     }
 
     /// Whether the administrator has blocked an account.
-    pub fn is_disabled(&self, account: &str, now: Time) -> bool {
-        self.lock().counts.get(&admin_key(account)).is_some_and(|count| count.until > now)
-    }
-
-    /// The administrator blocks an account everywhere.
-    pub fn block(&self, account: &str, until: Time, now: Time) {
-        let count = Count { failures: 0, since: now, until };
-        self.lock().counts.insert(admin_key(account), count);
-    }
-
-    /// The administrator lifts every block of an account. Returns the keys that fell away.
-    pub fn unblock(&self, account: &str) -> Vec<String> {
-        let mut tables = self.lock();
-        tables.accounts.remove(account);
-        let prefix = pair_prefix(account);
-        let admin = admin_key(account);
-        let keys = tables.counts.keys().filter(|key| key.starts_with(&prefix) || **key == admin);
-        let keys: Vec<String> = keys.cloned().collect();
-        for key in &keys {
-            tables.counts.remove(key);
-        }
-        keys
+    pub fn is_disabled(&self, account: &str, now: Steady) -> bool {
+        self.lock().disabled.get(account).is_some_and(|(_, until)| *until > now)
     }
 
     /// Until when an account is blocked, and for which network (`None`: everywhere).
-    pub fn blocks_of(&self, account: &str, now: Time) -> Vec<(Option<String>, Time)> {
+    pub fn blocks_of(&self, account: &str, now: Steady) -> Vec<(Option<Network>, Steady)> {
         let tables = self.lock();
-        let prefix = pair_prefix(account);
-        let admin = admin_key(account);
-        let blocked = tables.counts.iter().filter(|(_, count)| count.until > now);
-        let mut blocks: Vec<_> = blocked
-            .filter_map(|(key, count)| match key.strip_prefix(&prefix) {
-                Some(network) => Some((Some(network.to_owned()), count.until)),
-                None if *key == admin => Some((None, count.until)),
-                None => None,
-            })
-            .collect();
+        let disabled = tables.disabled.get(account).filter(|(_, until)| *until > now);
+        let mut blocks: Vec<_> = disabled.map(|(_, until)| (None, *until)).into_iter().collect();
+        let pairs = tables.accounts.get(account).into_iter().flat_map(|count| count.blocks(now));
+        blocks.extend(pairs.map(|(network, until)| (Some(network), until)));
         blocks.sort();
         blocks
     }
 
-    /// What is to be saved after a try: each key with its count, `None` if it fell away.
-    pub fn rows(&self, account: &str, network: &Network) -> Vec<(String, Option<Count>)> {
+    /// The networks that are blocked as a whole, and until when.
+    pub fn blocked_networks(&self, now: Steady) -> Vec<(Network, Steady)> {
         let tables = self.lock();
-        [pair_key(account, network), network_key(network), admin_key(account)]
-            .into_iter()
-            .map(|key| {
-                let count = tables.counts.get(&key).copied();
-                (key, count)
-            })
-            .collect()
+        let blocked = tables.networks.iter().filter_map(|(network, count)| {
+            Some((*network, count.until.filter(|until| *until > now)?))
+        });
+        let mut blocked: Vec<_> = blocked.collect();
+        blocked.sort();
+        blocked
+    }
+}
+
+impl Reservation {
+    /// The try has failed, which counts. `block` is how long a first block lasts. Returns until
+    /// when the account is blocked for the network, if this was the last of so many in a row; and
+    /// what is to be stored.
+    pub fn fail(self, block: Duration, now: Steady) -> (Option<Steady>, Vec<Scope>) {
+        let mut tables = self.throttle.lock();
+        let mut changed = vec![Scope::Pair(self.account.clone(), self.network)];
+        if !self.is_own
+            && let Some(count) = tables.networks.get_mut(&self.network)
+            && count.fail(&self.account, now)
+        {
+            changed.push(Scope::Network(self.network));
+        }
+        let count = tables.account(&self.account);
+        let before = count.pairs();
+        let until = count.fail(self.network, self.is_exempt, block, now);
+        let grown = count.pairs() - before;
+        tables.pairs += grown;
+        drop(tables);
+        (until.filter(|until| *until > now), changed)
+        // What was reserved is free again, and who waits asks anew, when `self` is dropped here:
+        // after the failure is counted.
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut tables = self.throttle.lock();
+        if let Some(count) = tables.accounts.get_mut(&self.account) {
+            count.land(self.network);
+            if count.is_empty() {
+                tables.accounts.remove(&self.account);
+            }
+        }
+        if let Some(count) = tables.networks.get_mut(&self.network) {
+            count.in_flight = count.in_flight.saturating_sub(1);
+            count.waiting.clear();
+            if count.is_empty() {
+                tables.networks.remove(&self.network);
+            }
+        }
     }
 }
 
 impl Tables {
-    fn note_tries(&mut self, account: &str, network: &Network, now: Time) {
-        let tries = self.accounts.entry(account.to_owned()).or_default();
-        note(tries, (now, network.clone()), now, PER_ACCOUNT);
-        self.note_network(account, network, now);
+    fn account(&mut self, account: &str) -> &mut AccountCount {
+        self.accounts.entry(account.to_owned()).or_default()
     }
 
-    fn note_network(&mut self, account: &str, network: &Network, now: Time) {
-        let tries = self.networks.entry(network.clone()).or_default();
-        note(tries, (now, account.to_owned()), now, PER_NETWORK);
-        if tries.len() >= PER_NETWORK {
-            let until = now.after(WINDOW);
-            self.counts.insert(network_key(network), Count { failures: 0, since: now, until });
+    fn judge(&self, who: &Who<'_>, now: Steady) -> Verdict {
+        let nothing = AccountCount::default();
+        let account = self.accounts.get(who.account).unwrap_or(&nothing);
+        let has_failed = account.has_failed(who.network, now);
+        let is_known = who.is_known == Some(true);
+        if is_known && !has_failed {
+            // Others' failures are not its own: only its own tries can be too many at once.
+            return match account.in_flight(|network| network == who.network) >= IN_A_ROW as usize {
+                true => Verdict::Busy { account: true },
+                false => Verdict::Free { is_exempt: true },
+            };
         }
+        // Whatever follows may be others' doing.
+        let unless_known = |verdict: Verdict| match who.is_known {
+            None if !has_failed => Verdict::UnlessKnown,
+            _ => verdict,
+        };
+        let site = account.site(who.network.site(), now);
+        if let Some(until) = site.until.filter(|until| *until > now) {
+            return unless_known(Verdict::Blocked(Blocked::Until(until)));
+        }
+        let network = self.networks.get(&who.network).filter(|_| !who.is_own);
+        if let Some(until) = network.and_then(|count| count.until).filter(|until| *until > now) {
+            return unless_known(Verdict::Blocked(Blocked::Until(until)));
+        }
+        let (failed, at_most) = account.over_all(who.network.site(), now);
+        if failed >= PER_ACCOUNT && !is_known {
+            return match who.is_known {
+                None => Verdict::UnlessKnown,
+                Some(_) => Verdict::Blocked(Blocked::OnlyKnown),
+            };
+        }
+        if site.failures % IN_A_ROW + site.in_flight >= IN_A_ROW {
+            return unless_known(Verdict::Busy { account: true });
+        }
+        if at_most > PER_ACCOUNT && !is_known {
+            return match who.is_known {
+                None => Verdict::UnlessKnown,
+                Some(_) => Verdict::Busy { account: true },
+            };
+        }
+        if network.is_some_and(|count| count.at_most(now) >= PER_NETWORK) {
+            return unless_known(Verdict::Busy { account: false });
+        }
+        Verdict::Free { is_exempt: false }
+    }
+
+    /// Every pair of the account, and what it has failed over all networks. Who waits asks anew.
+    fn forgive(&mut self, account: &str) -> Vec<Scope> {
+        let Some(count) = self.accounts.get_mut(account) else { return Vec::new() };
+        let networks = count.forgive();
+        self.pairs = self.pairs.saturating_sub(networks.len());
+        if count.is_empty() {
+            self.accounts.remove(account);
+        }
+        networks.into_iter().map(|network| Scope::Pair(account.to_owned(), network)).collect()
     }
 
     /// Keeps every table within its bound.
-    fn bound(&mut self, now: Time) {
-        if self.counts.len() >= ENTRIES {
-            self.counts.retain(|_, count| count.ends() > now);
-        }
-        if self.counts.len() >= ENTRIES {
-            // Many at once, so that not every try looks at all of them.
-            let mut ends: Vec<Time> = self.counts.values().map(Count::ends).collect();
-            let (_, last, _) = ends.select_nth_unstable(ENTRIES / 16);
-            let last = *last;
-            let mut room = ENTRIES / 16;
-            self.counts.retain(|_, count| {
-                let goes = room > 0 && count.ends() <= last;
-                room -= usize::from(goes);
-                !goes
-            });
-        }
-        if self.accounts.len() >= ENTRIES {
-            self.accounts.retain(|_, tries| tries.back().is_some_and(|t| t.0.after(WINDOW) > now));
-        }
-        if self.accounts.len() >= ENTRIES {
-            self.accounts.clear();
+    fn make_room(&mut self, now: Steady) {
+        if self.accounts.len() >= ENTRIES || self.pairs >= ENTRIES {
+            thin(&mut self.accounts, now, AccountCount::ends);
+            self.pairs = self.accounts.values().map(AccountCount::pairs).sum();
         }
         if self.networks.len() >= ENTRIES {
-            self.networks.retain(|_, tries| tries.back().is_some_and(|t| t.0.after(WINDOW) > now));
-        }
-        if self.networks.len() >= ENTRIES {
-            self.networks.clear();
-        }
-        if self.made.len() >= ENTRIES {
-            self.made.retain(|_, made| made.back().is_some_and(|m| m.0.after(WINDOW) > now));
-        }
-        if self.made.len() >= ENTRIES {
-            self.made.clear();
+            thin(&mut self.networks, now, NetworkCount::ends);
         }
     }
 }
 
-/// Adds to a window, which holds no more than `most` and nothing older than [`WINDOW`].
-fn note<T>(tries: &mut VecDeque<(Time, T)>, entry: (Time, T), now: Time, most: usize) {
-    while tries.front().is_some_and(|(at, _)| at.after(WINDOW) <= now) || tries.len() >= most {
-        tries.pop_front();
-    }
-    tries.push_back(entry);
-}
-
-// The bar can stand in neither an account's key nor an address.
-fn pair_prefix(account: &str) -> String {
-    format!("pair|{account}|")
-}
-
-fn pair_key(account: &str, network: &Network) -> String {
-    format!("pair|{account}|{}", network.0)
-}
-
-fn network_key(network: &Network) -> String {
-    format!("place|{}", network.0)
-}
-
-fn admin_key(account: &str) -> String {
-    format!("admin|{account}")
-}
-
+/// For tests, of other files too.
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
+pub(crate) mod testing {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
-    const NOW: Time = Time(1_000_000_000_000_000);
-
-    fn network(last: u8) -> Network {
-        Network::of(IpAddr::from([127, 0, 0, last]))
+    pub fn throttle() -> Arc<LoginThrottle> {
+        Arc::default()
     }
 
-    fn fail(throttle: &LoginThrottle, account: &str, from: &Network, now: Time) -> Option<Time> {
-        throttle.begin(account, from, MINUTE, now).unwrap();
-        throttle.failed(account, from, now)
+    pub fn network(last: u8) -> Network {
+        Network::of([192, 0, 2, last].into())
     }
 
-    #[test]
-    fn the_third_failure_in_a_row_blocks_the_account_for_the_network() {
-        let throttle = LoginThrottle::default();
-
-        assert_eq!(fail(&throttle, "bob", &network(1), NOW), None);
-        assert_eq!(fail(&throttle, "bob", &network(1), NOW), None);
-        assert_eq!(fail(&throttle, "bob", &network(1), NOW), Some(NOW.after(MINUTE)));
-
-        let blocked = Err(Blocked::Until(NOW.after(MINUTE)));
-        assert_eq!(throttle.begin("bob", &network(1), MINUTE, NOW.after(MINUTE / 2)), blocked);
-        assert_eq!(throttle.begin("bob", &network(2), MINUTE, NOW), Ok(()));
-        assert_eq!(throttle.begin("carol", &network(1), MINUTE, NOW), Ok(()));
-        assert_eq!(throttle.begin("bob", &network(1), MINUTE, NOW.after(MINUTE)), Ok(()));
+    /// A try of somebody who does not usually come from there.
+    pub fn stranger(account: &str, network: Network) -> Who<'_> {
+        Who { account, network, is_own: false, is_known: Some(false) }
     }
 
-    #[test]
-    fn tries_made_at_once_do_not_outrun_the_count() {
-        let throttle = LoginThrottle::default();
-        for _ in 0..3 {
-            throttle.begin("bob", &network(1), MINUTE, NOW).unwrap();
+    pub fn reserve(
+        throttle: &Arc<LoginThrottle>,
+        account: &str,
+        last: u8,
+        now: Steady,
+    ) -> Reservation {
+        match throttle.begin(&stranger(account, network(last)), now) {
+            Begun::Reserved(reservation) => reservation,
+            other => panic!("{other:?}"),
         }
-
-        assert!(throttle.begin("bob", &network(1), MINUTE, NOW).is_err());
-    }
-
-    #[test]
-    fn after_a_block_has_run_out_the_count_starts_anew() {
-        let throttle = LoginThrottle::default();
-        for _ in 0..3 {
-            fail(&throttle, "bob", &network(1), NOW);
-        }
-        let later = NOW.after(MINUTE);
-
-        assert_eq!(fail(&throttle, "bob", &network(1), later), None);
-        assert_eq!(fail(&throttle, "bob", &network(1), later), None);
-        assert!(fail(&throttle, "bob", &network(1), later).is_some());
-    }
-
-    #[test]
-    fn a_success_resets_the_count() {
-        let throttle = LoginThrottle::default();
-        fail(&throttle, "bob", &network(1), NOW);
-        fail(&throttle, "bob", &network(1), NOW);
-        throttle.begin("bob", &network(1), MINUTE, NOW).unwrap();
-        assert!(throttle.succeeded("bob", &network(1)), "there were failures");
-        throttle.begin("bob", &network(1), MINUTE, NOW).unwrap();
-        assert!(!throttle.succeeded("bob", &network(1)), "there were none since");
-
-        assert_eq!(fail(&throttle, "bob", &network(1), NOW), None);
-        assert_eq!(fail(&throttle, "bob", &network(1), NOW), None);
-    }
-
-    #[test]
-    fn twenty_failures_from_everywhere_leave_only_known_networks() {
-        let throttle = LoginThrottle::default();
-        for n in 1..=19 {
-            fail(&throttle, "bob", &network(n), NOW);
-        }
-        assert!(!throttle.only_known_networks("bob", NOW));
-        fail(&throttle, "bob", &network(20), NOW);
-
-        assert!(throttle.only_known_networks("bob", NOW));
-        assert!(!throttle.only_known_networks("bob", NOW.after(WINDOW)));
-        assert!(!throttle.only_known_networks("carol", NOW));
-    }
-
-    #[test]
-    fn thirty_failures_from_one_network_block_the_network() {
-        let throttle = LoginThrottle::default();
-        for n in 0..30 {
-            fail(&throttle, &format!("user{n}"), &network(1), NOW);
-        }
-
-        assert!(throttle.begin("somebody", &network(1), MINUTE, NOW).is_err());
-        assert!(throttle.begin("somebody", &network(2), MINUTE, NOW).is_ok());
-        assert!(throttle.begin("somebody", &network(1), MINUTE, NOW.after(WINDOW)).is_ok());
-    }
-
-    #[test]
-    fn logins_that_succeed_never_block_a_network() {
-        let throttle = LoginThrottle::default();
-        for n in 0..100 {
-            let name = format!("user{n}");
-            throttle.begin(&name, &network(1), MINUTE, NOW).unwrap();
-            throttle.succeeded(&name, &network(1));
-        }
-    }
-
-    #[test]
-    fn the_administrators_block_holds_everywhere_until_it_is_lifted() {
-        let throttle = LoginThrottle::default();
-        throttle.block("bob", Time::NEVER, NOW);
-        assert!(throttle.is_disabled("bob", NOW));
-        assert_eq!(throttle.blocks_of("bob", NOW), [(None, Time::NEVER)]);
-
-        throttle.unblock("bob");
-        assert!(!throttle.is_disabled("bob", NOW));
-    }
-
-    #[test]
-    fn a_block_survives_in_its_rows() {
-        let before = LoginThrottle::default();
-        for _ in 0..3 {
-            fail(&before, "bob", &network(1), NOW);
-        }
-        let rows = before.rows("bob", &network(1));
-
-        let after = LoginThrottle::default();
-        after.restore(rows.into_iter().filter_map(|(key, count)| Some((key, count?))));
-        assert!(after.begin("bob", &network(1), MINUTE, NOW).is_err());
-    }
-
-    #[test]
-    fn one_person_with_many_ipv6_addresses_is_one_network() {
-        let network = |text: &str| Network::of(text.parse().unwrap());
-
-        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
-        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
-        assert_eq!(network("::ffff:127.0.0.1"), network("127.0.0.1"));
-    }
-
-    #[test]
-    fn a_hundred_accounts_from_one_network_are_enough_for_ten_minutes() {
-        let throttle = LoginThrottle::default();
-        for _ in 0..NEW_ACCOUNTS {
-            throttle.make(&network(1), NOW).unwrap();
-        }
-
-        assert_eq!(throttle.make(&network(1), NOW), Err(NOW.after(WINDOW)));
-        assert_eq!(throttle.make(&network(2), NOW), Ok(()));
-        assert_eq!(throttle.make(&network(1), NOW.after(WINDOW)), Ok(()));
-    }
-
-    #[test]
-    fn the_tables_are_bounded() {
-        let throttle = LoginThrottle::default();
-        for n in 0..ENTRIES + 10 {
-            let from = Network(n.to_string());
-            throttle.begin("x", &from, MINUTE, NOW).unwrap();
-        }
-
-        assert!(throttle.lock().counts.len() <= ENTRIES + 1);
-        assert!(throttle.lock().networks.len() <= ENTRIES + 1);
     }
 }

@@ -16,7 +16,8 @@ use crate::arrivals::Arrivals;
 use crate::clock::{Clock, Moment, Time};
 use crate::keeper::Keeper;
 use crate::kit::{BoxFuture, Feature, Wiring};
-use crate::login_throttle::{Count, LoginThrottle};
+use crate::login_throttle::LoginThrottle;
+use crate::login_throttle::stored::Count;
 use crate::numbers::{Census, Numbers};
 use crate::relay::{Relay, Tokens};
 use crate::session::Session;
@@ -39,7 +40,7 @@ pub struct Node {
     /// Who writes.
     pub keeper: Arc<Keeper>,
     /// Who may try a password.
-    pub throttle: LoginThrottle,
+    pub throttle: Arc<LoginThrottle>,
     /// What is counted for the operator.
     pub numbers: Numbers,
     /// Reads the configuration again, where there is one; set by whoever has it.
@@ -152,9 +153,10 @@ impl Node {
         let secret = installation_secret(&store, "login").await?;
         let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
         let tokens = Tokens::new(&installation_secret(&store, "relay").await?);
-        let throttle = LoginThrottle::default();
+        let throttle = Arc::new(LoginThrottle::default());
         let rows = store.throttle_load_all(clock.now().0).await?;
-        throttle.restore(rows.into_iter().map(|(key, row)| (key, Count::from(row))));
+        let rows = rows.into_iter().map(|(key, row)| (key, Count::from(row)));
+        throttle.restore(rows, settings.block_duration, clock.moment());
         let complete = crate::verifiers::are_complete(&store).await?;
         let last_seq = store.last_seq().await?;
         let (keeper, work) = Keeper::new();
@@ -452,7 +454,7 @@ impl Node {
     pub fn census(&self) -> Census {
         let mut census = Census {
             online: self.online.read().unwrap_or_else(PoisonError::into_inner).len(),
-            blocked: self.throttle.blocked(self.clock.now()),
+            blocked: self.throttle.blocked(self.clock.steady()),
             ..Census::default()
         };
         let mut sessions = self.server_account().sessions();

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use whoelse_xmpp::BareJid;
 
+use crate::network::NetworkRange;
+
 /// Who may make an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
@@ -108,6 +110,9 @@ pub struct Limits {
     pub half_open_per_place: usize,
     /// Connections that have not bound a session, in all.
     pub half_open: usize,
+    /// Networks of the operator's own, a school or an office: many people are behind one address
+    /// there, so wrong passwords count for the account alone.
+    pub own_networks: Vec<NetworkRange>,
     /// Sessions of one account.
     pub sessions_per_account: usize,
     /// Undelivered messages of one account, then its senders get `resource-constraint`.
@@ -160,6 +165,7 @@ impl Default for Limits {
             negotiation: Duration::from_secs(30),
             half_open_per_place: 20,
             half_open: 10_000,
+            own_networks: Vec::new(),
             sessions_per_account: 20,
             undelivered_messages: 100_000,
             undelivered_bytes: 100 << 20,

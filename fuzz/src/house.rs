@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use whoelse_core::login_throttle::Network;
+use whoelse_core::network::Network;
 use whoelse_core::settings::Settings;
 use whoelse_core::{Clock, Node, Time};
 use whoelse_server::connection::{Connections, Door, Peer};
@@ -179,7 +179,7 @@ async fn open(clock: Clock) -> DuplexStream {
     }
     tx.commit().await.expect("a commit");
     let (near, far) = tokio::io::duplex(64 << 10);
-    let peer = Peer { network: Network::local(), address: "fuzz".to_owned() };
+    let peer = Peer { network: Network::Local, address: "fuzz".to_owned() };
     Connections::new(node, None).welcome(far, Door::Pipe, peer);
     near
 }

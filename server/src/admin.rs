@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 use tokio::net::{UnixListener, UnixStream};
-use whoelse_core::login_throttle::Network;
+use whoelse_core::network::Network;
 
 /// The socket's name in the data directory.
 pub const NAME: &str = "admin.sock";
@@ -89,7 +89,7 @@ fn welcome(connections: &Arc<Connections>, socket: UnixStream) {
     match socket.peer_cred() {
         Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
             let address = format!("admin socket, uid {}", peer.uid());
-            let peer = Peer { network: Network::local(), address };
+            let peer = Peer { network: Network::Local, address };
             connections.welcome(socket, Door::Admin, peer);
         }
         Ok(peer) => tracing::warn!(uid = peer.uid(), "admin_refused"),

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use whoelse_core::login_throttle::Network;
+use whoelse_core::network::Network;
 use whoelse_core::settings::{Registration, Settings};
 use whoelse_core::{Node, Steady, Time};
 use whoelse_stream::scram::Hash;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use whoelse_core::login_throttle::Network;
+use whoelse_core::network::Network;
 
 /// Counts half-open connections.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use whoelse_core::login_throttle::Network;
+use whoelse_core::network::Network;
 
 /// How long accepting rests when the system has no descriptor, or no memory, for another socket.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);

@@ -128,8 +128,8 @@ async fn what_is_bound_to_another_channel_or_certificate_is_refused() {
         let (io, _) = connect(&world, port, version).await;
         let forged = ChannelBindings { exporter: None, server_end_point: Some(vec![1; 32]) };
         assert_eq!(log_in(io, forged, "bob").await, None);
-        world.server.node().set_account_blocked("alice", None).await;
-        world.server.node().set_account_blocked("bob", None).await;
+        world.server.node().unblock_account("alice").await;
+        world.server.node().unblock_account("bob").await;
     }
     world.server.shutdown().await;
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
-use whoelse_core::login_throttle::Network;
+use whoelse_core::network::Network;
 use whoelse_server::connection::{Door, Peer};
 
 /// A pipe whose server end fails when it is told to.
@@ -67,7 +67,7 @@ async fn a_connection_that_fails_leaves_no_session_behind() {
     let node = world.server.node().clone();
     let (mut client, io) = tokio::io::duplex(1 << 16);
     let fails = Arc::new(AtomicBool::new(false));
-    let peer = Peer { network: Network::local(), address: "a pipe".to_owned() };
+    let peer = Peer { network: Network::Local, address: "a pipe".to_owned() };
     let faulty = Faulty { io, fails: fails.clone() };
     world.server.connections().welcome(faulty, Door::Pipe, peer);
     let header = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \

@@ -26,7 +26,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use whoelse_client::tls::Tls;
-use whoelse_core::Time;
 use whoelse_core::settings::Relaying;
 use whoelse_server::config::Source;
 use whoelse_xmpp::payload::relay::Offer;
@@ -108,8 +107,7 @@ async fn a_locked_account_is_cut_off_and_does_not_come_back() {
     let world = World::start().await;
     let (_alice, guest) = world.guest().await;
 
-    let far = Time(i64::MAX);
-    world.server.node().set_account_blocked("alice", Some(far)).await;
+    world.server.node().block_account("alice", None).await;
 
     let why = guest.refused().await;
     assert_eq!(why, "the account of this token may not use the relay");

@@ -54,6 +54,14 @@ impl Mechanism {
         Mechanism::ALL.into_iter().find(|mechanism| mechanism.name() == name)
     }
 
+    /// The same one without a binding to the channel.
+    pub fn unbound(self) -> Mechanism {
+        match self {
+            Mechanism::Scram { hash, .. } => Mechanism::Scram { hash, plus: false },
+            Mechanism::Plain | Mechanism::External => self,
+        }
+    }
+
     /// Whether it is bound to the channel.
     pub fn is_bound(self) -> bool {
         matches!(self, Mechanism::Scram { plus: true, .. })

@@ -99,6 +99,7 @@ fn a_scene_of_security_fails_without_the_defence() {
         ("security/row-42-tries-at-once", "block_duration = 0 s"),
         ("behaviour/broadcast/forged", "features_off = forgeries"),
         ("behaviour/log-in/third-failure", "block_duration = 0 s"),
+        ("behaviour/log-in/own-network", "own_networks = 127.0.0.3"),
         ("behaviour/message/mailbox-full", "undelivered_messages = 1000"),
         ("behaviour/sessions/one-is-refused", "sessions = many"),
         ("behaviour/timeout/idle", "timeout = 0 s"),

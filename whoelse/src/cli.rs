@@ -99,7 +99,8 @@ pub struct Server {
     /// Listen on this port; 0 takes a free one and prints it. [default: 5222]
     #[arg(value_name = "PORT", value_parser = port)]
     pub port: Option<u16>,
-    /// Block an account for a place after three wrong passwords, for so many seconds. [default: 60]
+    /// Block an account for a network after three wrong passwords, for so many seconds and twice as
+    /// long each time. [default: 60]
     #[arg(value_name = "BLOCK_DURATION", value_parser = block_duration)]
     pub block_duration: Option<u32>,
     /// Log a session out after so many seconds without activity; 0: never. [default: 0]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use whoelse_core::login_throttle::Network;
+use whoelse_core::network::Network;
 use whoelse_core::router::{self, Routed};
 use whoelse_core::sessions::Hold;
 use whoelse_core::settings::{Sessions, Settings};

@@ -142,12 +142,12 @@ async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         let before = if noted == row.created_at { 0 } else { noted };
         let blocks = cx.node.blocks_of(&row.localpart);
         let until = blocks.iter().map(|(_, until)| *until).max().unwrap_or_default();
-        let place = blocks.iter().find(|(_, end)| *end == until).and_then(|(p, _)| p.clone());
+        let network = blocks.iter().find(|(_, end)| *end == until).and_then(|(one, _)| *one);
         vec![
             format!("{}@{}", row.localpart, domain.name),
             if here.is_some() { "yes" } else { "no" }.to_owned(),
             stamp(until),
-            place.unwrap_or_default(),
+            network.map(|network| network.to_string()).unwrap_or_default(),
             stamp(active.max(Time(before))),
         ]
     });

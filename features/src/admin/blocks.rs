@@ -32,24 +32,23 @@ pub(super) const BLOCK: Command = Command {
 async fn block(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
-    let until = match values.get("seconds").map(str::parse::<u32>) {
-        None => Time::NEVER,
-        Some(Ok(seconds)) if seconds > 0 => cx.now.after(Duration::from_secs(seconds.into())),
+    let duration = match values.get("seconds").map(str::parse::<u32>) {
+        None => None,
+        Some(Ok(seconds)) if seconds > 0 => Some(Duration::from_secs(seconds.into())),
         Some(_) => {
             return Err(StanzaError::new(Condition::BadRequest)
                 .with_text("`seconds` must be a whole number from 1 to 4294967295"));
         }
     };
-    lock_out(&cx, &account, until).await;
-    Ok(CommandDone::info(match until {
+    Ok(CommandDone::info(match lock_out(&cx, &account, duration).await {
         Time::NEVER => format!("{} is blocked", account.name()),
         until => format!("{} is blocked until {}", account.name(), until.stamp()),
     }))
 }
 
-/// Nobody logs in to the account until then, and whoever is goes.
-pub(super) async fn lock_out(cx: &AdminCx, account: &Account, until: Time) {
-    cx.node.set_account_blocked(account.name(), Some(until)).await;
+/// Nobody logs in to the account for so long, or ever, and whoever is goes. Returns until when.
+pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<Duration>) -> Time {
+    let until = cx.node.block_account(account.name(), duration).await;
     for session in account.sessions() {
         let error = StreamError {
             condition: StreamCondition::NotAuthorized,
@@ -59,6 +58,7 @@ pub(super) async fn lock_out(cx: &AdminCx, account: &Account, until: Time) {
         end(cx, &session, error).await;
     }
     tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_blocked");
+    until
 }
 
 /// Lifts every block.
@@ -79,6 +79,6 @@ async fn unblock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
 
 /// Every lock of the account is lifted.
 pub(super) async fn let_in(cx: &AdminCx, account: &Account) {
-    cx.node.set_account_blocked(account.name(), None).await;
+    cx.node.unblock_account(account.name()).await;
     tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_unblocked");
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use whoelse_core::Time;
 use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
 use whoelse_core::kit::{AdminCx, Cx};
@@ -56,7 +55,7 @@ async fn disable(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let accounts = accounts(&cx, &values).await?;
     for account in &accounts {
-        lock_out(&cx, account, Time::NEVER).await;
+        lock_out(&cx, account, None).await;
     }
     Ok(CommandDone::info(format!("{} disabled", names(&accounts))))
 }

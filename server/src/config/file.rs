@@ -125,6 +125,7 @@ struct FileLimits {
     negotiation: Option<Span>,
     half_open_per_place: Option<usize>,
     half_open: Option<usize>,
+    own_networks: Option<Vec<String>>,
     sessions_per_account: Option<usize>,
     undelivered_messages: Option<u64>,
     undelivered_bytes: Option<Size>,
@@ -387,6 +388,10 @@ fn limits(file: FileLimits) -> Result<Limits, String> {
     if limits.password_min > LONGEST_SHORTEST {
         let given = limits.password_min;
         return Err(format!("limits.password_min must be {LONGEST_SHORTEST} or less, not {given}"));
+    }
+    for text in file.own_networks.unwrap_or_default() {
+        let own = text.parse().map_err(|why| format!("limits.own_networks: {why}"))?;
+        limits.own_networks.push(own);
     }
     match file.ack_every {
         Some(0) => return Err("limits.ack_every must be 1 or more".to_owned()),

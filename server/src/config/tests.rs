@@ -57,7 +57,7 @@ fn the_example_holds_every_setting_with_its_default() {
     assert_eq!(format!("{example:?}"), format!("{nothing_said:?}"));
     assert_eq!(example.check(), []);
     for (table, least) in
-        [("", 22), ("[limits]", 25), ("[private]", 1), ("[metrics]", 2), ("[log]", 2)]
+        [("", 22), ("[limits]", 26), ("[private]", 1), ("[metrics]", 2), ("[log]", 2)]
     {
         let keys = file::known_keys(table);
         assert_eq!(keys.len(), least, "{keys:?}");
@@ -135,6 +135,7 @@ fn every_limit_can_be_set() {
     let config = sound(
         "[limits]\nsession_bytes = \"1 MiB\"\nresumption = 1\nack_every = 2\nack_wait = \"3s\"\n\
          negotiation = 4\nhalf_open_per_place = 5\nhalf_open = 6\nsessions_per_account = 7\n\
+         own_networks = [\"192.0.2.0/24\", \"2001:db8::/48\"]\n\
          undelivered_messages = 8\nundelivered_bytes = 9000000\nrequest = 10\nprobe = 11\n\
          idle_accounts = 12\nblocks = 13\nroster_contacts = 14\nroster_bytes = 1500\n\
          roster_groups = 16\nroster_name = 17\nroster_requests = 18\n\
@@ -149,6 +150,7 @@ fn every_limit_can_be_set() {
         negotiation,
         half_open_per_place,
         half_open,
+        own_networks,
         sessions_per_account,
         undelivered_messages,
         undelivered_bytes,
@@ -176,6 +178,8 @@ fn every_limit_can_be_set() {
     let counts = [half_open_per_place, half_open, sessions_per_account, idle_accounts, blocks];
     assert_eq!(counts, [5, 6, 7, 12, 13]);
     assert_eq!((ack_every, undelivered_messages), (2, 8));
+    assert!(own_networks[0].contains("192.0.2.7".parse().unwrap()));
+    assert!(own_networks[1].contains("2001:db8:0:7::7".parse().unwrap()));
     let rosters = [roster_contacts, roster_bytes, roster_groups, roster_name];
     assert_eq!(rosters, [14, 1500, 16, 17]);
     assert_eq!([roster_requests, roster_request_bytes, directed_presences], [18, 1900, 20]);
@@ -247,6 +251,9 @@ fn every_bad_value_is_refused_by_the_name_of_its_setting() {
         ("[limits]\nhalf_open = 0", "limits.half_open must be 1 or more"),
         ("[limits]\npassword_min = 0", "limits.password_min must be 1 or more"),
         ("[limits]\npassword_min = 65", "limits.password_min must be 64 or less, not 65"),
+        ("[limits]\nown_networks = [\"school\"]", "`school` is not a network like"),
+        ("[limits]\nown_networks = [\"10.0.0.1/8\"]", "write its first address"),
+        ("[limits]\nown_networks = \"10.0.0.0/8\"", "expected a sequence"),
         ("[limits]\nack_every = 0", "limits.ack_every must be 1 or more"),
         ("[limits]\nundelivered_messages = 0", "limits.undelivered_messages must be 1 or more"),
         ("domain = ", "line 2"),

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use whoelse_core::account::Account;
+use whoelse_core::login_attempt::LoginAttempt;
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Steady};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
@@ -29,6 +30,8 @@ struct Negotiation {
     is_server: bool,
     /// By which a login is tried, for the count.
     mechanism: &'static str,
+    /// What is tried, and what is reserved for it.
+    attempt: LoginAttempt,
     hold: Option<Hold>,
     /// The password that is being checked, if its account may lack a verifier.
     told: Option<Password>,
@@ -101,6 +104,7 @@ impl Negotiation {
             deadline: arrived.deadline,
             is_server: false,
             mechanism: Mechanism::External.name(),
+            attempt: LoginAttempt::default(),
             hold: None,
             told: None,
         }
@@ -239,7 +243,8 @@ impl Negotiation {
             Step::StartTls => return Some(Outcome::StartTls),
             Step::Lookup { localpart, mechanism } => {
                 self.mechanism = mechanism.name();
-                let answer = node.lookup(&localpart, mechanism, &self.peer.network).await;
+                let (attempt, network) = (&mut self.attempt, self.peer.network);
+                let answer = node.lookup(attempt, &localpart, mechanism, network).await;
                 if let LookupAnswer::Refused(_) = answer {
                     self.count_login("blocked");
                 }
@@ -256,14 +261,16 @@ impl Negotiation {
                     }
                 }
             }
-            Step::AuthFailed { localpart } => {
+            Step::AuthFailed { localpart, compared } => {
                 self.count_login("wrong");
                 self.told = None;
-                let refusal = node.login_failed(&localpart, &self.peer.network).await;
+                let (attempt, network) = (&mut self.attempt, self.peer.network);
+                let refusal = node.login_failed(attempt, &localpart, compared, network).await;
                 self.machine.failed(&refusal);
             }
             Step::AuthSucceeded { localpart } => {
-                match node.login_succeeded(&localpart, &self.peer.network).await {
+                let attempt = std::mem::take(&mut self.attempt);
+                match node.login_succeeded(attempt, &localpart, self.peer.network).await {
                     Ok(()) => {
                         self.count_login("ok");
                         self.machine.succeeded();
@@ -279,7 +286,7 @@ impl Negotiation {
             }
             Step::External { authzid } => self.external(&node, authzid).await,
             Step::Register(request) => {
-                let answer = node.register(request, &self.peer.network).await;
+                let answer = node.register(request, self.peer.network).await;
                 self.machine.registered(answer);
             }
             Step::Bind { resource } => self.bind(&node, resource).await,

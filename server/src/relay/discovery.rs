@@ -17,7 +17,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
-use whoelse_core::login_throttle::Network;
+use whoelse_core::network::Network;
 use whoelse_core::settings::Limits;
 
 /// Handshakes that wait to be looked at, and bytes of them: a moment's, since nothing is waited for.

@@ -17,7 +17,7 @@ use whoelse_stream::{ChannelBindings, Password};
 use whoelse_xmpp::{Kind, Stanza};
 
 /// Longer than anything here takes, shorter than a person waits for a test.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that runs, and the folder it lives in.
 pub struct World {

@@ -116,7 +116,7 @@ impl Machine {
             Login::Chosen(mechanism) => self.first_message(mechanism, &data),
             Login::Challenged { localpart, exchange } => match exchange.finish(&data) {
                 Ok(proof) => self.proved(localpart, Some(proof)),
-                Err(_) => self.not_proved(localpart),
+                Err(error) => self.not_proved(localpart, error == ScramError::Proof),
             },
             // While the driver owes an answer, no element is read.
             login @ (Login::LookingUp { .. }
@@ -188,7 +188,7 @@ impl Machine {
         {
             return self.refuse(Condition::InvalidAuthzid);
         }
-        let Some(claim) = claim else { return self.not_proved(localpart) };
+        let Some(claim) = claim else { return self.not_proved(localpart, false) };
         self.steps.push_back(Step::Lookup { localpart: localpart.clone(), mechanism });
         State::Login(Login::LookingUp { localpart, claim })
     }
@@ -257,7 +257,7 @@ impl Machine {
             self.state = if verifier.is_same(derived) & genuine {
                 self.proved(localpart, None)
             } else {
-                self.not_proved(localpart)
+                self.not_proved(localpart, true)
             };
         }
     }
@@ -267,8 +267,8 @@ impl Machine {
         State::Login(Login::Succeeding { localpart, proof })
     }
 
-    fn not_proved(&mut self, localpart: CompactString) -> State {
-        self.steps.push_back(Step::AuthFailed { localpart });
+    fn not_proved(&mut self, localpart: CompactString, compared: bool) -> State {
+        self.steps.push_back(Step::AuthFailed { localpart, compared });
         State::Login(Login::Failing)
     }
 

@@ -34,6 +34,9 @@ pub enum Step {
     AuthFailed {
         /// The name that was tried.
         localpart: CompactString,
+        /// Whether a password was compared, and was wrong: not so where the message with the proof
+        /// was malformed, or bound to another channel.
+        compared: bool,
     },
     /// The login was proved, but nobody has told the client. Note it down, then answer with
     /// [`Machine::succeeded`](super::Machine::succeeded), or

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::World;
 use crate::line::Line;
 use crate::scene::{Scene, Server, Way};
-use whoelse_core::login_throttle::Network;
+use whoelse_core::network::Network;
 use whoelse_core::relay::{Offer, Relay, Usage};
 use whoelse_core::settings::{Relaying, Settings};
 use whoelse_core::{Clock, Node, Time};
@@ -210,7 +210,7 @@ impl World for Memory {
         let (door, network) = match way {
             Way::Encrypted | Way::Direct | Way::DirectAtStartTls => (Door::Pipe, Network::of(from)),
             Way::Clear => (Door::StartTls, Network::of(from)),
-            Way::Admin => (Door::Admin, Network::local()),
+            Way::Admin => (Door::Admin, Network::Local),
         };
         let peer = Peer { network, address: from.to_string() };
         let _inside = self.runtime.enter();

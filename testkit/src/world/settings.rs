@@ -68,6 +68,10 @@ fn limit(settings: &mut Settings, key: &str, value: &str) -> Result<(), String> 
         "negotiation" => limits.negotiation = time()?,
         "half_open_per_place" => limits.half_open_per_place = number(value)?,
         "half_open" => limits.half_open = number(value)?,
+        "own_networks" => {
+            let networks = value.split(' ').map(str::parse).collect::<Result<_, _>>();
+            limits.own_networks = networks?;
+        }
         "sessions_per_account" => limits.sessions_per_account = number(value)?,
         "undelivered_messages" => limits.undelivered_messages = number(value)?,
         "undelivered_bytes" => limits.undelivered_bytes = number(value)?,

@@ -67,6 +67,25 @@ fn a_wrong_password_can_be_followed_by_the_right_one() {
 }
 
 #[test]
+fn a_failure_says_whether_a_password_was_looked_at() {
+    let mechanism = Mechanism::Scram { hash: Hash::Sha256, plus: false };
+    let mut world = World::tls();
+    scram(&mut world, mechanism, "wrong", LookupAnswer::Verifier(verifier(mechanism)));
+    assert_eq!(world.steps().last().unwrap(), "failed bob");
+
+    for malformed in ["", "c", "c=biws,r=of-another-exchange,p=AAAA"] {
+        let mut world = World::tls();
+        world.send(&auth(mechanism.name(), Some("n,,n=bob,r=abcdefghijklmnop")));
+        world.machine.lookup(LookupAnswer::Verifier(verifier(mechanism)));
+        world.settle();
+
+        world.send(&response(malformed));
+
+        assert_eq!(world.steps().last().unwrap(), "failed bob unseen", "{malformed}");
+    }
+}
+
+#[test]
 fn a_login_the_driver_refuses_after_the_proof_has_not_happened() {
     let mut world = World::trusted();
     world.send(&auth("PLAIN", Some("\0bob\0pencil")));

@@ -266,5 +266,5 @@ fn a_message_of_another_channel_is_a_failed_login() {
     let (_, proof) = exchange.respond(data(&challenge).as_bytes()).unwrap();
     world.send(&response(&proof));
 
-    assert_eq!(world.steps(), ["lookup bob SCRAM-SHA-256-PLUS", "failed bob"]);
+    assert_eq!(world.steps(), ["lookup bob SCRAM-SHA-256-PLUS", "failed bob unseen"]);
 }

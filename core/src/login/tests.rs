@@ -1,0 +1,224 @@
+//! Logins at a node: what is told, what is remembered, and what a clock that is set does to it.
+#![allow(clippy::unwrap_used)]
+
+use whoelse_store::{Place, Store};
+
+use super::*;
+use crate::clock::Clock;
+use crate::settings::Settings;
+
+/// 2026-01-01T00:00:00Z.
+const BEGIN: Time = Time(1_767_225_600_000_000);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn network(last: u8) -> Network {
+    Network::of([192, 0, 2, last].into())
+}
+
+async fn node(clock: &Clock, store: &Store) -> Arc<Node> {
+    let settings = Settings { block_duration: Duration::from_secs(4), ..Settings::default() };
+    let node = Node::start(settings, clock.clone(), store.clone(), &[], Some("localhost"));
+    node.await.unwrap()
+}
+
+async fn fresh(clock: &Clock) -> Arc<Node> {
+    let node = node(clock, &Store::open(&Place::Memory).await.unwrap()).await;
+    node.create_account("bob", Password::new("pencil").unwrap()).await.unwrap();
+    node
+}
+
+/// One connection from a network.
+struct Connection<'a> {
+    node: &'a Arc<Node>,
+    network: Network,
+    attempt: LoginAttempt,
+}
+
+impl<'a> Connection<'a> {
+    fn new(node: &'a Arc<Node>, last: u8) -> Connection<'a> {
+        Connection { node, network: network(last), attempt: LoginAttempt::default() }
+    }
+
+    /// Tries a wrong password: whether it was looked at, and what is said.
+    async fn mistypes(&mut self, mechanism: &str) -> (bool, Refusal) {
+        let mechanism = Mechanism::from_name(mechanism).unwrap();
+        let attempt = &mut self.attempt;
+        let looked_at = match self.node.lookup(attempt, "bob", mechanism, self.network).await {
+            LookupAnswer::Refused(refusal) => return (false, refusal),
+            LookupAnswer::Verifier(_) => true,
+            LookupAnswer::Fake(_) => false,
+        };
+        (looked_at, self.node.login_failed(attempt, "bob", true, self.network).await)
+    }
+
+    /// Tries the right one: what is said, if it is refused.
+    async fn logs_in(mut self) -> Result<(), String> {
+        let plain = Mechanism::Plain;
+        match self.node.lookup(&mut self.attempt, "bob", plain, self.network).await {
+            LookupAnswer::Verifier(_) => {
+                let done = self.node.login_succeeded(self.attempt, "bob", self.network).await;
+                done.map_err(|refusal| refusal.text.unwrap_or_default())
+            }
+            LookupAnswer::Refused(refusal) => Err(refusal.text.unwrap_or_default()),
+            LookupAnswer::Fake(_) => Err("wrong".to_owned()),
+        }
+    }
+}
+
+async fn blocked(node: &Arc<Node>) {
+    for wanted in [false, false, true] {
+        let (_, refusal) = Connection::new(node, 1).mistypes("PLAIN").await;
+        assert_eq!(refusal.close, wanted, "{refusal:?}");
+    }
+}
+
+fn pass(clock: &Clock, seconds: u64) {
+    let end = clock.steady().after(Duration::from_secs(seconds));
+    while clock.steady() < end {
+        clock.advance_to(end);
+    }
+}
+
+/// What somebody is told who knows the password.
+fn left(seconds: u32) -> Result<(), String> {
+    Err(format!("blocked after too many wrong passwords; try again in {seconds} s"))
+}
+
+#[tokio::test]
+async fn one_mistyped_password_in_a_client_that_tries_every_mechanism_counts_one() {
+    let clock = Clock::manual(BEGIN);
+    let node = fresh(&clock).await;
+    // Down the list with each -PLUS first, as slixmpp goes; and bound ones first, as others do.
+    for order in [
+        "SCRAM-SHA-512-PLUS SCRAM-SHA-512 SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS \
+         SCRAM-SHA-1 PLAIN",
+        "SCRAM-SHA-512-PLUS SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-512 SCRAM-SHA-256 \
+         SCRAM-SHA-1 PLAIN",
+    ] {
+        let mut connection = Connection::new(&node, 1);
+        let mut looked_at = 0;
+        for mechanism in order.split_ascii_whitespace() {
+            let (looked, refusal) = connection.mistypes(mechanism).await;
+            looked_at += usize::from(looked);
+            assert_eq!(refusal.text.as_deref(), Some("wrong password"), "{mechanism}");
+        }
+        assert_eq!(looked_at, 4);
+    }
+
+    // Those were two; the third is the last, whatever mechanism it begins with.
+    let (_, refusal) = Connection::new(&node, 1).mistypes("SCRAM-SHA-512-PLUS").await;
+    assert!(refusal.close && refusal.text.unwrap().contains("third in a row"));
+    assert_eq!(Connection::new(&node, 1).logs_in().await, left(4));
+    assert_eq!(Connection::new(&node, 2).logs_in().await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_changes_no_block() {
+    for set in [BEGIN.before(HOUR), BEGIN.after(HOUR)] {
+        let clock = Clock::manual(BEGIN);
+        let node = fresh(&clock).await;
+        blocked(&node).await;
+
+        clock.set_wall(set);
+
+        assert_eq!(Connection::new(&node, 1).logs_in().await, left(4));
+        pass(&clock, 3);
+        assert_eq!(Connection::new(&node, 1).logs_in().await, left(1));
+        pass(&clock, 1);
+        assert_eq!(Connection::new(&node, 1).logs_in().await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_no_more_is_left_of_a_block_than_is_set() {
+    let clock = Clock::manual(BEGIN);
+    let node = fresh(&clock).await;
+    blocked(&node).await;
+    node.block_account("eve", Some(HOUR)).await;
+    let store = node.store.clone();
+    node.stop().await;
+
+    let node = self::node(&Clock::manual(BEGIN.before(HOUR * 24)), &store).await;
+
+    assert_eq!(Connection::new(&node, 1).logs_in().await, left(4));
+    let [(None, until)] = node.blocks_of("eve")[..] else { panic!() };
+    assert_eq!(until, BEGIN.before(HOUR * 23));
+}
+
+#[tokio::test]
+async fn what_lifts_a_block_lifts_it_for_good() {
+    let password = || Password::new("pencil").unwrap();
+    for way in ["success", "password", "unblock", "address"] {
+        let clock = Clock::manual(BEGIN);
+        let node = fresh(&clock).await;
+        blocked(&node).await;
+
+        match way {
+            "success" => Connection::new(&node, 2).logs_in().await.unwrap(),
+            "password" => {
+                let bob = node.account_named("bob").await.unwrap().unwrap();
+                node.set_password(&bob, password()).await.unwrap();
+            }
+            "unblock" => node.unblock_account("bob").await,
+            _ => assert_eq!(node.unblock_network(network(1)).await, 1),
+        }
+        assert_eq!(Connection::new(&node, 1).logs_in().await, Ok(()), "{way}");
+        let store = node.store.clone();
+        node.stop().await;
+
+        assert_eq!(store.throttle_load_all(BEGIN.0).await.unwrap(), [], "{way}");
+        let node = self::node(&clock, &store).await;
+        assert_eq!(Connection::new(&node, 1).logs_in().await, Ok(()), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn an_administrators_block_is_lifted_by_no_new_password() {
+    let node = fresh(&Clock::manual(BEGIN)).await;
+    node.block_account("bob", None).await;
+
+    let bob = node.account_named("bob").await.unwrap().unwrap();
+    node.set_password(&bob, Password::new("pencil").unwrap()).await.unwrap();
+
+    let said = Connection::new(&node, 1).logs_in().await;
+    assert_eq!(said, Err("this account is blocked by the administrator".to_owned()));
+}
+
+#[tokio::test]
+async fn who_is_known_there_is_let_in_whatever_others_do() {
+    let clock = Clock::manual(BEGIN);
+    let node = fresh(&clock).await;
+    Connection::new(&node, 1).logs_in().await.unwrap();
+    // From the network that bob is known in, names are guessed until it is blocked.
+    for n in 0..30 {
+        let (name, mut attempt) = (format!("name{n}"), LoginAttempt::default());
+        node.lookup(&mut attempt, &name, Mechanism::Plain, network(1)).await;
+        node.login_failed(&mut attempt, &name, true, network(1)).await;
+    }
+    assert_eq!(node.blocked_networks(), [(network(1), BEGIN.after(Duration::from_secs(600)))]);
+    // And from everywhere else bob is.
+    for last in 10..30 {
+        Connection::new(&node, last).mistypes("PLAIN").await;
+    }
+
+    assert_eq!(Connection::new(&node, 1).logs_in().await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_try_that_waits_goes_on_when_another_has_ended() {
+    let node = fresh(&Clock::manual(BEGIN)).await;
+    let mut flying: Vec<Connection<'_>> = (0..3).map(|_| Connection::new(&node, 1)).collect();
+    for one in &mut flying {
+        node.lookup(&mut one.attempt, "bob", Mechanism::Plain, network(1)).await;
+    }
+    let mut fourth = Box::pin(Connection::new(&node, 1).logs_in());
+    tokio::select! {
+        biased;
+        said = &mut fourth => panic!("{said:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+
+    flying.pop();
+
+    assert_eq!(fourth.await, Ok(()));
+}

@@ -1,0 +1,307 @@
+//! What is counted for one account and for one network: failures, what is in flight, who waits.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{
+    ENTRIES, FORGET, IN_A_ROW, LONGEST, OF_ONE_ACCOUNT, PER_ACCOUNT, PER_NETWORK, PER_SITE, WINDOW,
+};
+use crate::clock::Steady;
+use crate::network::{Network, Site};
+
+/// An account and a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pair {
+    /// Failures since the last success. Every third one in a row blocks, for longer each time.
+    pub failures: u32,
+    /// When the last of them was.
+    pub last: Steady,
+    /// Blocked until then.
+    pub until: Option<Steady>,
+}
+
+impl Pair {
+    fn ends(&self) -> Steady {
+        self.last.after(FORGET).max(self.until.unwrap_or(self.last))
+    }
+}
+
+/// What is counted for one account.
+#[derive(Debug, Default)]
+pub(super) struct AccountCount {
+    /// Networks it has failed from, by their sites.
+    sites: HashMap<Site, BTreeMap<Network, Pair>>,
+    /// Failures within [`WINDOW`], the last few of each site.
+    recent: VecDeque<(Steady, Site)>,
+    /// Tries that are being looked at.
+    pub in_flight: BTreeMap<Network, u32>,
+    /// Tries that wait for one of them.
+    pub waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// The sum over a site.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct SiteCount {
+    pub failures: u32,
+    pub in_flight: u32,
+    pub until: Option<Steady>,
+}
+
+impl AccountCount {
+    /// The sum over a site.
+    pub fn site(&self, site: Site, now: Steady) -> SiteCount {
+        let pairs = self.sites.get(&site).into_iter().flat_map(BTreeMap::values);
+        let held = pairs.filter(|pair| pair.ends() > now);
+        let (failures, until) = held.fold((0_u32, None), |(failures, until), pair| {
+            (failures.saturating_add(pair.failures), pair.until.max(until))
+        });
+        let in_flight = self.in_flight(|network| network.site() == site);
+        SiteCount { failures, until, in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX) }
+    }
+
+    /// Whether it has failed from this very network and not succeeded since.
+    pub fn has_failed(&self, network: Network, now: Steady) -> bool {
+        let pair = self.sites.get(&network.site()).and_then(|pairs| pairs.get(&network));
+        pair.is_some_and(|pair| pair.ends() > now)
+    }
+
+    /// How many are being looked at, from these networks.
+    pub fn in_flight(&self, of: impl Fn(Network) -> bool) -> usize {
+        let those = self.in_flight.iter().filter(|(network, _)| of(**network));
+        those.map(|(_, tries)| *tries as usize).sum()
+    }
+
+    /// How many have failed over all networks, and how many that would be if whatever is in flight
+    /// failed and one more from this site. Each site adds only so many.
+    pub fn over_all(&self, next: Site, now: Steady) -> (usize, usize) {
+        let mut sites: BTreeMap<Site, usize> = BTreeMap::new();
+        let recent = self.recent.iter().filter(|(at, _)| at.after(WINDOW) > now);
+        recent.for_each(|(_, site)| *sites.entry(*site).or_default() += 1);
+        let sum = |sites: &BTreeMap<Site, usize>| -> usize {
+            sites.values().map(|tries| (*tries).min(PER_SITE)).sum()
+        };
+        let failed = sum(&sites);
+        for (network, tries) in &self.in_flight {
+            *sites.entry(network.site()).or_default() += *tries as usize;
+        }
+        *sites.entry(next).or_default() += 1;
+        (failed, sum(&sites))
+    }
+
+    /// Counts a failure. Returns until when the account is now blocked for the network, if this
+    /// was the last of so many in a row: from the site, or from the network alone if it is exempt
+    /// from what others do.
+    pub fn fail(
+        &mut self,
+        network: Network,
+        is_exempt: bool,
+        block: Duration,
+        now: Steady,
+    ) -> Option<Steady> {
+        let site = network.site();
+        let of_site = self.recent.iter().filter(|(_, of)| *of == site).count();
+        if of_site >= PER_SITE
+            && let Some(oldest) = self.recent.iter().position(|(_, of)| *of == site)
+        {
+            self.recent.remove(oldest);
+        }
+        note(&mut self.recent, (now, site), PER_ACCOUNT, now);
+        let pairs = self.sites.entry(site).or_default();
+        pairs.retain(|_, pair| pair.ends() > now);
+        let pair = pairs.entry(network).or_insert(Pair { failures: 0, last: now, until: None });
+        pair.failures = pair.failures.saturating_add(1);
+        pair.last = now;
+        let own = pair.failures;
+        let in_a_row = match is_exempt {
+            true => own,
+            false => pairs.values().fold(0, |sum: u32, pair| sum.saturating_add(pair.failures)),
+        };
+        if in_a_row % IN_A_ROW != 0 {
+            return None;
+        }
+        let until = now.after(block_after(in_a_row, block));
+        pairs.entry(network).and_modify(|pair| pair.until = Some(until));
+        Some(until)
+    }
+
+    /// Puts a pair in that a former run has stored.
+    pub fn restore(&mut self, network: Network, pair: Pair) {
+        self.sites.entry(network.site()).or_default().insert(network, pair);
+    }
+
+    /// A pair, as it is to be stored.
+    pub fn pair(&self, network: Network) -> Option<Pair> {
+        self.sites.get(&network.site())?.get(&network).copied()
+    }
+
+    /// A try is over. Who waits asks anew: each of them ends with its sender.
+    pub fn land(&mut self, network: Network) {
+        if let Some(tries) = self.in_flight.get_mut(&network) {
+            *tries = tries.saturating_sub(1);
+            if *tries == 0 {
+                self.in_flight.remove(&network);
+            }
+        }
+        self.waiting.clear();
+    }
+
+    /// Forgets every failure; returns where there were some.
+    pub fn forgive(&mut self) -> Vec<Network> {
+        self.recent.clear();
+        let sites = std::mem::take(&mut self.sites);
+        sites.into_values().flat_map(BTreeMap::into_keys).collect()
+    }
+
+    /// The same for one site.
+    pub fn forgive_site(&mut self, site: Site) -> Vec<Network> {
+        self.recent.retain(|(_, of)| *of != site);
+        let pairs = self.sites.remove(&site).unwrap_or_default();
+        pairs.into_keys().collect()
+    }
+
+    /// Networks for which it is blocked, and until when.
+    pub fn blocks(&self, now: Steady) -> impl Iterator<Item = (Network, Steady)> {
+        let pairs = self.sites.values().flatten();
+        pairs.filter_map(move |(network, pair)| {
+            Some((*network, pair.until.filter(|until| *until > now)?))
+        })
+    }
+
+    /// How many networks it has failed from.
+    pub fn pairs(&self) -> usize {
+        self.sites.values().map(BTreeMap::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let has_failed = !self.sites.is_empty() || !self.recent.is_empty();
+        !has_failed && self.in_flight.is_empty() && self.waiting.is_empty()
+    }
+
+    /// When all of it will be over.
+    pub fn ends(&self) -> Steady {
+        if !self.in_flight.is_empty() {
+            return Steady::NEVER;
+        }
+        let pairs = self.sites.values().flat_map(BTreeMap::values).map(Pair::ends);
+        pairs.max().into_iter().chain(end_of(&self.recent)).max().unwrap_or(Steady(i64::MIN))
+    }
+}
+
+/// How long a block lasts after so many failures in a row.
+pub(super) fn block_after(in_a_row: u32, block: Duration) -> Duration {
+    let doublings = (in_a_row / IN_A_ROW).saturating_sub(1).min(31);
+    block.saturating_mul(1 << doublings).min(block.max(LONGEST))
+}
+
+/// What is counted for one network.
+#[derive(Debug, Default)]
+pub(super) struct NetworkCount {
+    /// Failures within [`WINDOW`] with their accounts, the last few of each.
+    pub recent: VecDeque<(Steady, String)>,
+    /// Blocked as a whole until then.
+    pub until: Option<Steady>,
+    /// Tries that are being looked at.
+    pub in_flight: usize,
+    /// Tries that wait for one of them.
+    pub waiting: Vec<oneshot::Sender<()>>,
+    /// Names that were asked about within [`WINDOW`].
+    pub questions: VecDeque<(Steady, String)>,
+    /// Accounts that were made within [`WINDOW`].
+    pub made: VecDeque<(Steady, ())>,
+}
+
+impl NetworkCount {
+    /// Counts a failure for an account. Returns whether the network is blocked by it.
+    pub fn fail(&mut self, account: &str, now: Steady) -> bool {
+        let of_account = self.recent.iter().filter(|(_, name)| name == account).count();
+        if of_account >= OF_ONE_ACCOUNT
+            && let Some(oldest) = self.recent.iter().position(|(_, name)| name == account)
+        {
+            self.recent.remove(oldest);
+        }
+        note(&mut self.recent, (now, account.to_owned()), PER_NETWORK, now);
+        let is_blocked = self.recent.len() >= PER_NETWORK;
+        if is_blocked {
+            self.until = Some(now.after(WINDOW));
+        }
+        is_blocked
+    }
+
+    /// How many failures there are if whatever is in flight fails.
+    pub fn at_most(&self, now: Steady) -> usize {
+        self.recent.iter().filter(|(at, _)| at.after(WINDOW) > now).count() + self.in_flight
+    }
+
+    pub fn is_blocked(&self, now: Steady) -> bool {
+        self.until.is_some_and(|until| until > now)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let counts = self.recent.is_empty() && self.questions.is_empty() && self.made.is_empty();
+        counts && self.until.is_none() && self.in_flight == 0 && self.waiting.is_empty()
+    }
+
+    /// When all of it will be over.
+    pub fn ends(&self) -> Steady {
+        if self.in_flight > 0 {
+            return Steady::NEVER;
+        }
+        let windows = [end_of(&self.recent), end_of(&self.questions), end_of(&self.made)];
+        windows.into_iter().flatten().chain(self.until).max().unwrap_or(Steady(i64::MIN))
+    }
+}
+
+/// Adds to a window, unless it is full: then when its oldest entry leaves it.
+pub(super) fn admit<T>(
+    window: &mut VecDeque<(Steady, T)>,
+    entry: T,
+    most: usize,
+    now: Steady,
+) -> Result<(), Steady> {
+    window.retain(|(at, _)| at.after(WINDOW) > now);
+    match window.front() {
+        Some((oldest, _)) if window.len() >= most => Err(oldest.after(WINDOW)),
+        _ => {
+            window.push_back((now, entry));
+            Ok(())
+        }
+    }
+}
+
+/// Adds to a window, which holds no more than `most` and nothing older than [`WINDOW`].
+fn note<T>(window: &mut VecDeque<(Steady, T)>, entry: (Steady, T), most: usize, now: Steady) {
+    while window.front().is_some_and(|(at, _)| at.after(WINDOW) <= now) || window.len() >= most {
+        window.pop_front();
+    }
+    window.push_back(entry);
+}
+
+fn end_of<T>(window: &VecDeque<(Steady, T)>) -> Option<Steady> {
+    window.back().map(|(at, _)| at.after(WINDOW))
+}
+
+/// Drops what is over, and if that makes no room the sixteenth part that is over soonest: many at
+/// once, so that not every try looks at all of them.
+pub(super) fn thin<K: Eq + Hash, V>(
+    table: &mut HashMap<K, V>,
+    now: Steady,
+    ends: impl Fn(&V) -> Steady,
+) {
+    table.retain(|_, entry| ends(entry) > now);
+    if table.len() < ENTRIES - ENTRIES / 16 || table.is_empty() {
+        return;
+    }
+    let mut all: Vec<Steady> = table.values().map(&ends).collect();
+    let mut room = table.len() / 16 + 1;
+    let (_, last, _) = all.select_nth_unstable(room - 1);
+    let last = *last;
+    table.retain(|_, entry| {
+        let end = ends(entry);
+        let goes = room > 0 && end <= last && end != Steady::NEVER;
+        room -= usize::from(goes);
+        !goes
+    });
+}

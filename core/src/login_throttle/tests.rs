@@ -1,0 +1,528 @@
+//! The rules of behaviour.md, Log in 4, one by one.
+#![allow(clippy::unwrap_used)]
+
+use super::counts::block_after;
+use super::testing::{network, reserve, stranger, throttle};
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = FORGET;
+const NOW: Steady = Steady(7_000_000);
+
+/// Fails once; until when the account is blocked for the network by it.
+fn fail(throttle: &Arc<LoginThrottle>, account: &str, last: u8, now: Steady) -> Option<Steady> {
+    reserve(throttle, account, last, now).fail(MINUTE, now).0
+}
+
+/// Fails from a network as it is, again and again, until that is refused.
+fn fail_from(throttle: &Arc<LoginThrottle>, who: &Who<'_>, now: Steady) -> usize {
+    let mut failures = 0;
+    while let Begun::Reserved(reservation) = throttle.begin(who, now) {
+        reservation.fail(MINUTE, now);
+        failures += 1;
+    }
+    failures
+}
+
+/// What becomes of a try, in a word.
+fn of(throttle: &Arc<LoginThrottle>, who: &Who<'_>, now: Steady) -> &'static str {
+    match throttle.begin(who, now) {
+        Begun::Reserved(_) => "reserved",
+        Begun::UnlessKnown => "unless known",
+        Begun::Wait(_) => "waits",
+        Begun::Blocked(Blocked::Until(_)) => "blocked",
+        Begun::Blocked(Blocked::OnlyKnown) => "only known",
+        Begun::Blocked(Blocked::Crowded) => "crowded",
+    }
+}
+
+fn known<'a>(account: &'a str, network: Network) -> Who<'a> {
+    Who { is_known: Some(true), ..stranger(account, network) }
+}
+
+fn v6(text: &str) -> Network {
+    text.parse().unwrap()
+}
+
+// --- one account, one network ---
+
+#[test]
+fn the_third_failure_in_a_row_blocks_the_account_for_the_network() {
+    let throttle = throttle();
+
+    assert_eq!(fail(&throttle, "bob", 1, NOW), None);
+    assert_eq!(fail(&throttle, "bob", 1, NOW), None);
+    assert_eq!(fail(&throttle, "bob", 1, NOW), Some(NOW.after(MINUTE)));
+
+    let half = NOW.after(MINUTE / 2);
+    assert_eq!(of(&throttle, &stranger("bob", network(1)), half), "blocked");
+    assert_eq!(of(&throttle, &stranger("bob", network(2)), half), "reserved");
+    assert_eq!(of(&throttle, &stranger("carol", network(1)), half), "reserved");
+    assert_eq!(of(&throttle, &stranger("bob", network(1)), NOW.after(MINUTE)), "reserved");
+    assert_eq!(throttle.blocks_of("bob", half), [(Some(network(1)), NOW.after(MINUTE))]);
+    assert_eq!(throttle.blocked(half), 1);
+}
+
+#[test]
+fn a_block_doubles_each_time_up_to_an_hour_or_to_the_setting() {
+    for (setting, wanted) in [
+        (60, [60, 120, 240, 480, 960, 1920, 3600, 3600]),
+        (1, [1, 2, 4, 8, 16, 32, 64, 128]),
+        (2400, [2400, 3600, 3600, 3600, 3600, 3600, 3600, 3600]),
+        (86_400, [86_400; 8]),
+    ] {
+        let setting = Duration::from_secs(setting);
+        let blocks = (1..=8).map(|n| block_after(n * IN_A_ROW, setting).as_secs());
+        assert_eq!(blocks.collect::<Vec<_>>(), wanted, "{setting:?}");
+    }
+    assert_eq!(block_after(u32::MAX, MINUTE), HOUR);
+    assert_eq!(block_after(u32::MAX, DAY), DAY);
+}
+
+#[test]
+fn after_a_block_has_run_out_three_more_block_for_twice_as_long() {
+    let throttle = throttle();
+    let mut now = NOW;
+    for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+        assert_eq!(fail(&throttle, "bob", 1, now), None);
+        assert_eq!(fail(&throttle, "bob", 1, now), None);
+        let until = fail(&throttle, "bob", 1, now).unwrap();
+        assert_eq!(until.since(now), MINUTE * minutes);
+        now = until;
+    }
+}
+
+#[test]
+fn a_success_a_new_password_the_administrator_and_a_quiet_day_lift_block_and_growth() {
+    type Lift = fn(&Arc<LoginThrottle>);
+    let lifts: [(&str, Lift, Duration); 4] = [
+        // Also one from elsewhere: whoever knows the password is no guesser.
+        ("success", |throttle| drop(throttle.succeeded("bob", network(9))), Duration::ZERO),
+        ("password", |throttle| drop(throttle.forgive("bob")), Duration::ZERO),
+        ("unblock", |throttle| drop(throttle.unblock("bob")), Duration::ZERO),
+        ("day", |_| {}, DAY),
+    ];
+    for (what, lift, later) in lifts {
+        let throttle = throttle();
+        for last in [1, 2] {
+            for now in [NOW, NOW.after(MINUTE)] {
+                fail_from(&throttle, &stranger("bob", network(last)), now);
+            }
+        }
+        let now = NOW.after(MINUTE);
+        assert_eq!(throttle.blocks_of("bob", now).len(), 2, "{what}");
+
+        lift(&throttle);
+
+        let now = now.after(later);
+        assert_eq!(throttle.blocks_of("bob", now), [], "{what}");
+        for last in [1, 2] {
+            assert_eq!(fail(&throttle, "bob", last, now), None, "{what}");
+            assert_eq!(fail(&throttle, "bob", last, now), None, "{what}");
+            assert_eq!(fail(&throttle, "bob", last, now), Some(now.after(MINUTE)), "{what}");
+        }
+    }
+}
+
+#[test]
+fn failures_with_less_than_a_day_between_them_are_in_a_row() {
+    let throttle = throttle();
+    let step = DAY - MINUTE;
+
+    assert_eq!(fail(&throttle, "bob", 1, NOW), None);
+    assert_eq!(fail(&throttle, "bob", 1, NOW.after(step)), None);
+    assert!(fail(&throttle, "bob", 1, NOW.after(step * 2)).is_some());
+}
+
+// --- in flight ---
+
+#[test]
+fn tries_made_at_once_do_not_outrun_the_count_and_none_has_failed_before_it_has() {
+    let throttle = throttle();
+    let bob = stranger("bob", network(1));
+    let mut flying: Vec<_> = (0..3).map(|_| reserve(&throttle, "bob", 1, NOW)).collect();
+    let Begun::Wait(mut turn) = throttle.begin(&bob, NOW) else { panic!() };
+    assert!(turn.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Empty));
+
+    // One lands: whoever waits asks anew.
+    drop(flying.pop());
+    assert!(turn.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Closed));
+    flying.push(reserve(&throttle, "bob", 1, NOW));
+    assert_eq!(of(&throttle, &bob, NOW), "waits");
+    assert_eq!(throttle.blocked(NOW), 0);
+
+    // They fail: the last of them blocks, and a fourth is not looked at.
+    let until: Vec<_> = flying.into_iter().map(|one| one.fail(MINUTE, NOW).0).collect();
+    assert_eq!(until, [None, None, Some(NOW.after(MINUTE))]);
+    assert_eq!(of(&throttle, &bob, NOW), "blocked");
+}
+
+#[test]
+fn what_has_failed_leaves_less_room_for_what_is_in_flight() {
+    let throttle = throttle();
+    fail(&throttle, "bob", 1, NOW);
+    fail(&throttle, "bob", 1, NOW);
+
+    let _third = reserve(&throttle, "bob", 1, NOW);
+
+    assert_eq!(of(&throttle, &stranger("bob", network(1)), NOW), "waits");
+    assert_eq!(of(&throttle, &stranger("bob", network(2)), NOW), "reserved");
+}
+
+#[test]
+fn five_devices_of_one_person_at_once_are_all_in() {
+    let throttle = throttle();
+    let first: Vec<_> = (0..3).map(|_| reserve(&throttle, "bob", 1, NOW)).collect();
+    assert_eq!(of(&throttle, &stranger("bob", network(1)), NOW), "waits");
+
+    for device in first {
+        throttle.succeeded("bob", network(1));
+        drop(device);
+    }
+
+    let _rest: Vec<_> = (0..2).map(|_| reserve(&throttle, "bob", 1, NOW)).collect();
+}
+
+#[test]
+fn sixty_people_at_one_address_at_once_are_all_in() {
+    let throttle = throttle();
+    let names: Vec<String> = (0..60).map(|n| format!("user{n}")).collect();
+    let mut flying: Vec<Reservation> = Vec::new();
+    for name in &names {
+        match throttle.begin(&stranger(name, network(1)), NOW) {
+            Begun::Reserved(reservation) => flying.push(reservation),
+            Begun::Wait(_) => {
+                let one = flying.remove(0);
+                throttle.succeeded(&one.account, one.network);
+                drop(one);
+                flying.push(reserve(&throttle, name, 1, NOW));
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    assert_eq!(flying.len(), PER_NETWORK);
+    assert_eq!(throttle.blocked(NOW), 0);
+}
+
+#[test]
+fn so_many_wait_and_one_more_is_told_so() {
+    let throttle = throttle();
+    let bob = stranger("bob", network(1));
+    let _flying: Vec<_> = (0..3).map(|_| reserve(&throttle, "bob", 1, NOW)).collect();
+
+    let mut waiting: Vec<Begun> = (0..WAITING).map(|_| throttle.begin(&bob, NOW)).collect();
+
+    assert!(waiting.iter().all(|one| matches!(one, Begun::Wait(_))));
+    assert_eq!(of(&throttle, &bob, NOW), "crowded");
+    // Who has gone makes room.
+    waiting.pop();
+    assert_eq!(of(&throttle, &bob, NOW), "waits");
+}
+
+#[test]
+fn what_goes_on_with_a_counted_try_waits_for_nobody_but_a_block_stops_it() {
+    let throttle = throttle();
+    let bob = stranger("bob", network(1));
+    fail(&throttle, "bob", 1, NOW);
+    let flying: Vec<_> = (0..2).map(|_| reserve(&throttle, "bob", 1, NOW)).collect();
+
+    assert_eq!(throttle.may_go_on(&bob, NOW), Ok(()));
+    flying.into_iter().for_each(|one| drop(one.fail(MINUTE, NOW)));
+    let until = Blocked::Until(NOW.after(MINUTE));
+    assert_eq!(throttle.may_go_on(&bob, NOW), Err(Some(until)));
+}
+
+// --- an account, over all networks ---
+
+#[test]
+fn twenty_failures_from_everywhere_leave_only_known_networks() {
+    let throttle = throttle();
+    for last in 1..=19 {
+        fail(&throttle, "bob", last, NOW);
+    }
+    assert_eq!(of(&throttle, &stranger("bob", network(100)), NOW), "reserved");
+    fail(&throttle, "bob", 20, NOW);
+
+    let from_100 = stranger("bob", network(100));
+    assert_eq!(of(&throttle, &Who { is_known: None, ..from_100 }, NOW), "unless known");
+    assert_eq!(of(&throttle, &from_100, NOW), "only known");
+    assert_eq!(of(&throttle, &known("bob", network(100)), NOW), "reserved");
+    // Also one that has mistyped once: this block is others' doing.
+    assert_eq!(of(&throttle, &known("bob", network(20)), NOW), "reserved");
+    assert_eq!(of(&throttle, &stranger("carol", network(100)), NOW), "reserved");
+    assert_eq!(of(&throttle, &from_100, NOW.after(WINDOW)), "reserved");
+}
+
+#[test]
+fn one_attacker_elsewhere_does_not_lock_the_traveller_out() {
+    for attacker in ["192.0.2.66", "2001:db8:1:2::1"] {
+        let throttle = throttle();
+        // All he can, for an hour.
+        let mut now = NOW;
+        let mut failures = 0;
+        while now < NOW.after(HOUR) {
+            failures += fail_from(&throttle, &stranger("bob", v6(attacker)), now);
+            assert_eq!(of(&throttle, &stranger("bob", network(1)), now), "reserved");
+            now = now.after(MINUTE / 2);
+        }
+        assert!(failures > 9, "{failures}");
+    }
+}
+
+#[test]
+fn one_site_adds_no_more_than_three_to_an_account() {
+    let throttle = throttle();
+    let hotel = stranger("bob", network(1));
+    // Six attackers, each with a whole /48.
+    for site in 1..=6 {
+        for last in 1..=9 {
+            let from = v6(&format!("2001:db8:{site}:{last}::1"));
+            fail_from(&throttle, &stranger("bob", from), NOW);
+        }
+    }
+    assert_eq!(of(&throttle, &hotel, NOW), "reserved");
+
+    // A seventh is one too many.
+    fail_from(&throttle, &stranger("bob", v6("2001:db8:7::1")), NOW);
+    assert_eq!(of(&throttle, &hotel, NOW), "only known");
+}
+
+#[test]
+fn tries_at_once_from_everywhere_do_not_outrun_the_count_of_the_account() {
+    let throttle = throttle();
+    let _flying: Vec<_> = (1..=20).map(|last| reserve(&throttle, "bob", last, NOW)).collect();
+
+    let from_100 = stranger("bob", network(100));
+    assert_eq!(of(&throttle, &from_100, NOW), "waits");
+    assert_eq!(of(&throttle, &Who { is_known: None, ..from_100 }, NOW), "unless known");
+    assert_eq!(of(&throttle, &known("bob", network(100)), NOW), "reserved");
+}
+
+#[test]
+fn a_48_of_ipv6_is_one_network_to_an_account_unless_a_part_of_it_is_known() {
+    let throttle = throttle();
+    let from = |last: u32| v6(&format!("2001:db8:1:{last:x}::1"));
+    for last in 1..=3 {
+        let begun = throttle.begin(&stranger("bob", from(last)), NOW);
+        let Begun::Reserved(one) = begun else { panic!("{begun:?}") };
+        assert_eq!(one.fail(MINUTE, NOW).0.is_some(), last == 3);
+    }
+
+    assert_eq!(of(&throttle, &stranger("bob", from(4)), NOW), "blocked");
+    assert_eq!(of(&throttle, &stranger("bob", v6("2001:db8:2::1")), NOW), "reserved");
+    // Whoever is known there is blocked by their own failures alone.
+    assert_eq!(of(&throttle, &known("bob", from(4)), NOW), "reserved");
+    assert_eq!(of(&throttle, &known("bob", from(3)), NOW), "blocked");
+    let Begun::Reserved(one) = throttle.begin(&known("bob", from(4)), NOW) else { panic!() };
+    assert_eq!(one.fail(MINUTE, NOW).0, None);
+}
+
+// --- a network, over all accounts ---
+
+/// One name after the other is tried from a network, until it is blocked.
+fn sprayed(throttle: &Arc<LoginThrottle>, last: u8) {
+    let names = (0..).map(|n| format!("name{n}"));
+    for name in names.take_while(|_| throttle.blocked_networks(NOW).is_empty()) {
+        fail(throttle, &name, last, NOW);
+    }
+}
+
+#[test]
+fn thirty_failures_from_one_network_block_the_network() {
+    let throttle = throttle();
+    sprayed(&throttle, 1);
+
+    let somebody = |last| stranger("somebody", network(last));
+    assert_eq!(of(&throttle, &somebody(1), NOW), "blocked");
+    assert_eq!(of(&throttle, &somebody(2), NOW), "reserved");
+    assert_eq!(throttle.blocked_networks(NOW), [(network(1), NOW.after(WINDOW))]);
+    assert_eq!(of(&throttle, &somebody(1), NOW.after(WINDOW)), "reserved");
+    assert_eq!(throttle.blocked_networks(NOW.after(WINDOW)), []);
+}
+
+#[test]
+fn who_is_known_in_a_blocked_network_is_not_blocked_by_others() {
+    let throttle = throttle();
+    fail(&throttle, "mistyped", 1, NOW);
+    sprayed(&throttle, 1);
+
+    let unseen = Who { is_known: None, ..stranger("bob", network(1)) };
+    assert_eq!(of(&throttle, &unseen, NOW), "unless known");
+    assert_eq!(of(&throttle, &known("bob", network(1)), NOW), "reserved");
+    // With failures of its own it may be who guesses.
+    assert_eq!(of(&throttle, &known("mistyped", network(1)), NOW), "blocked");
+    let unseen = Who { is_known: None, ..stranger("mistyped", network(1)) };
+    assert_eq!(of(&throttle, &unseen, NOW), "blocked", "nobody need look");
+}
+
+#[test]
+fn ten_who_mistype_three_times_do_not_block_the_twenty_beside_them() {
+    let throttle = throttle();
+    for n in 0..10 {
+        let name = format!("clumsy{n}");
+        assert_eq!(fail_from(&throttle, &stranger(&name, network(1)), NOW), 3);
+    }
+
+    for n in 0..20 {
+        let name = format!("user{n}");
+        assert_eq!(of(&throttle, &stranger(&name, network(1)), NOW), "reserved");
+        throttle.succeeded(&name, network(1));
+    }
+}
+
+#[test]
+fn a_success_takes_back_what_its_account_added_to_its_network() {
+    let throttle = throttle();
+    fail(&throttle, "bob", 1, NOW);
+    fail(&throttle, "bob", 1, NOW);
+    for n in 0..PER_NETWORK - 2 {
+        fail(&throttle, &format!("name{n}"), 1, NOW);
+    }
+    assert_eq!(throttle.blocked_networks(NOW).len(), 1);
+
+    // Elsewhere it takes back nothing here.
+    throttle.succeeded("bob", network(2));
+    assert_eq!(throttle.blocked_networks(NOW).len(), 1);
+    let gone = throttle.succeeded("bob", network(1));
+
+    assert_eq!(gone, [Scope::Network(network(1))]);
+    assert_eq!(throttle.blocked_networks(NOW), []);
+    assert_eq!(of(&throttle, &stranger("somebody", network(1)), NOW), "reserved");
+}
+
+#[test]
+fn logins_that_succeed_never_block_a_network() {
+    let throttle = throttle();
+    for n in 0..100 {
+        let name = format!("user{n}");
+        let one = reserve(&throttle, &name, 1, NOW);
+        throttle.succeeded(&name, network(1));
+        drop(one);
+    }
+    assert!(throttle.lock().accounts.is_empty() && throttle.lock().networks.is_empty());
+}
+
+#[test]
+fn in_a_network_of_ones_own_failures_count_by_account_alone() {
+    let throttle = throttle();
+    let from = |account| Who { is_own: true, ..stranger(account, network(1)) };
+    let names: Vec<String> = (0..100).map(|n| format!("user{n}")).collect();
+    for name in &names {
+        assert_eq!(fail_from(&throttle, &from(name), NOW), 3, "{name}");
+    }
+
+    assert_eq!(of(&throttle, &from("somebody"), NOW), "reserved");
+    assert_eq!(of(&throttle, &from("user7"), NOW), "blocked");
+    assert_eq!(throttle.blocked_networks(NOW), []);
+}
+
+#[test]
+fn names_that_are_asked_about_have_a_count_of_their_own() {
+    let throttle = throttle();
+    for n in 0..QUESTIONS {
+        throttle.ask(&format!("name{n}"), network(1), NOW).unwrap();
+    }
+
+    assert_eq!(throttle.ask("bob", network(1), NOW), Err(NOW.after(WINDOW)));
+    assert_eq!(throttle.ask("bob", network(2), NOW), Ok(()));
+    assert_eq!(of(&throttle, &stranger("bob", network(1)), NOW), "reserved");
+    assert_eq!(throttle.blocked(NOW), 0);
+    // The account that was made after its name was asked about counts no more.
+    throttle.made("name7", network(1));
+    assert_eq!(throttle.ask("bob", network(1), NOW), Ok(()));
+    assert_eq!(throttle.ask("bob", network(1), NOW.after(WINDOW)), Ok(()));
+    // And a network that is blocked for guesses may ask.
+    sprayed(&throttle, 3);
+    assert_eq!(throttle.ask("bob", network(3), NOW), Ok(()));
+}
+
+#[test]
+fn a_hundred_accounts_from_one_network_are_enough_for_ten_minutes() {
+    let throttle = throttle();
+    for _ in 0..NEW_ACCOUNTS {
+        throttle.make(network(1), NOW).unwrap();
+    }
+
+    assert_eq!(throttle.make(network(1), NOW), Err(NOW.after(WINDOW)));
+    assert_eq!(throttle.make(network(2), NOW), Ok(()));
+    assert_eq!(throttle.make(network(1), NOW.after(WINDOW)), Ok(()));
+}
+
+// --- the administrator ---
+
+#[test]
+fn the_administrators_block_holds_everywhere_until_they_lift_it() {
+    let throttle = throttle();
+    throttle.block("bob", Steady::NEVER, NOW);
+    throttle.succeeded("bob", network(1));
+    throttle.forgive("bob");
+    assert!(throttle.is_disabled("bob", NOW));
+    assert_eq!(throttle.blocks_of("bob", NOW), [(None, Steady::NEVER)]);
+
+    assert_eq!(throttle.unblock("bob"), [Scope::Account("bob".to_owned())]);
+    assert!(!throttle.is_disabled("bob", NOW));
+
+    throttle.block("bob", NOW.after(MINUTE), NOW);
+    assert!(!throttle.is_disabled("bob", NOW.after(MINUTE)));
+}
+
+#[test]
+fn an_address_that_is_unblocked_is_blocked_for_nobody() {
+    let throttle = throttle();
+    sprayed(&throttle, 1);
+    assert_eq!(fail_from(&throttle, &stranger("bob", network(2)), NOW), 3);
+    let at_home = v6("2001:db8:1:2::1");
+    assert_eq!(fail_from(&throttle, &stranger("carol", v6("2001:db8:1:9::1")), NOW), 3);
+
+    throttle.unblock_network(network(1));
+    assert_eq!(of(&throttle, &stranger("somebody", network(1)), NOW), "reserved");
+    assert_eq!(of(&throttle, &stranger("bob", network(2)), NOW), "blocked");
+
+    let gone = throttle.unblock_network(network(2));
+    assert_eq!(gone, [Scope::Pair("bob".to_owned(), network(2))]);
+    assert_eq!(of(&throttle, &stranger("bob", network(2)), NOW), "reserved");
+    throttle.unblock_network(at_home);
+    assert_eq!(of(&throttle, &stranger("carol", at_home), NOW), "reserved");
+    assert_eq!(throttle.blocked(NOW), 0);
+}
+
+// --- bounds ---
+
+#[test]
+fn the_tables_are_bounded_and_what_ends_soonest_goes_first() {
+    let throttle = throttle();
+    let at = |n: usize| Network::of(std::net::Ipv4Addr::from_bits(n as u32).into());
+    let last = ENTRIES + 10;
+    for n in 0..last {
+        // Each its own account and network, each a little later.
+        let (name, now) = (format!("name{n}"), Steady(n as i64));
+        match throttle.begin(&stranger(&name, at(n)), now) {
+            Begun::Reserved(one) => drop(one.fail(MINUTE, now)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    let tables = throttle.lock();
+    assert!(tables.accounts.len() <= ENTRIES && tables.networks.len() <= ENTRIES);
+    assert!(tables.pairs <= ENTRIES);
+    assert!(!tables.accounts.contains_key("name0") && !tables.networks.contains_key(&at(0)));
+    assert!(tables.accounts.contains_key(&format!("name{}", last - 1)));
+}
+
+#[test]
+fn what_is_in_flight_is_never_forgotten_and_what_is_over_goes() {
+    let throttle = throttle();
+    let _flying = reserve(&throttle, "bob", 1, Steady(0));
+    let later = Steady(0).after(DAY * 2);
+    for n in 0..1000 {
+        fail(&throttle, &format!("name{n}"), (n % 250) as u8, Steady(0));
+    }
+
+    let mut tables = throttle.lock();
+    thin(&mut tables.accounts, later, AccountCount::ends);
+    thin(&mut tables.networks, later, NetworkCount::ends);
+    assert_eq!(tables.accounts.keys().collect::<Vec<_>>(), ["bob"]);
+    assert_eq!(tables.networks.keys().collect::<Vec<_>>(), [&network(1)]);
+}

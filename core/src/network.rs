@@ -1,0 +1,214 @@
+//! Where a connection comes from, as far as strangers can be told apart by it.
+//!
+//! An IPv4 address is one network. So is the /64 of an IPv6 address, since one person has a whole
+//! /64; a *site* has a whole /48 of them, and counts as one where somebody could go through them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// Whose tries and connections are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Network {
+    /// The admin socket, which only the machine's owner can open.
+    Local,
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// The /64 of an IPv6 address.
+    V6([u16; 4]),
+}
+
+impl Network {
+    /// The network of an address.
+    pub fn of(address: IpAddr) -> Network {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Network::V4(v4),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Network::V6([a, b, c, d])
+            }
+        }
+    }
+
+    /// The site it belongs to.
+    pub fn site(self) -> Site {
+        match self {
+            Network::Local | Network::V4(_) => Site(self),
+            Network::V6([a, b, c, _]) => Site(Network::V6([a, b, c, 0])),
+        }
+    }
+}
+
+/// As it is stored, logged, and shown to the operator.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Network::Local => f.write_str("local"),
+            Network::V4(v4) => v4.fmt(f),
+            Network::V6([a, b, c, d]) => write!(f, "{a:x}:{b:x}:{c:x}:{d:x}::/64"),
+        }
+    }
+}
+
+/// Reads an address, or a network as it is shown.
+impl FromStr for Network {
+    type Err = NoNetwork;
+
+    fn from_str(text: &str) -> Result<Network, NoNetwork> {
+        if text == "local" {
+            return Ok(Network::Local);
+        }
+        match text.strip_suffix("/64") {
+            Some(address) => address.parse().map(|v6: Ipv6Addr| Network::of(v6.into())),
+            None => text.parse().map(Network::of),
+        }
+        .map_err(|_| NoNetwork)
+    }
+}
+
+/// A text is neither an address nor a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoNetwork;
+
+impl fmt::Display for NoNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an address like 192.0.2.7 or 2001:db8::7")
+    }
+}
+
+impl std::error::Error for NoNetwork {}
+
+/// The networks that one somebody can have: an IPv4 address, an IPv6 /48.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Site(Network);
+
+/// Networks that are named together: an address, or one with the length of a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkRange {
+    first: Network,
+    /// How many bits of [`top`] all of them share with the first.
+    prefix: u32,
+}
+
+impl NetworkRange {
+    /// Whether a network lies in it.
+    pub fn contains(self, network: Network) -> bool {
+        match (top(self.first), top(network)) {
+            (Some((first, is_v4)), Some((bits, also))) => {
+                is_v4 == also && (first ^ bits) & mask(self.prefix) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Reads `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/48`.
+impl FromStr for NetworkRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NetworkRange, String> {
+        let none = || format!("`{text}` is not a network like 192.0.2.0/24 or 2001:db8::/48");
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| none())?;
+        let most = if address.is_ipv4() { 32 } else { 64 };
+        let prefix = match prefix {
+            None => most,
+            Some(digits) => digits.parse().map_err(|_| none())?,
+        };
+        if !(1..=most).contains(&prefix) {
+            return Err(format!("the prefix of `{text}` must be from /1 to /{most}"));
+        }
+        let first = Network::of(address);
+        match top(first) {
+            Some((bits, _)) if bits & !mask(prefix) == 0 => Ok(NetworkRange { first, prefix }),
+            _ => Err(format!("`{text}` goes on after its prefix; write its first address")),
+        }
+    }
+}
+
+/// The bits of a network from the top, and whether they are those of an IPv4 address.
+fn top(network: Network) -> Option<(u64, bool)> {
+    match network {
+        Network::Local => None,
+        Network::V4(v4) => Some((u64::from(v4.to_bits()) << 32, true)),
+        Network::V6(parts) => {
+            Some((parts.iter().fold(0, |bits, part| bits << 16 | u64::from(*part)), false))
+        }
+    }
+}
+
+fn mask(prefix: u32) -> u64 {
+    u64::MAX.checked_shl(64_u32.saturating_sub(prefix)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_person_with_many_ipv6_addresses_is_one_network() {
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:127.0.0.1"), network("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_site_is_a_48_of_ipv6_and_one_address_of_ipv4() {
+        assert_eq!(network("2001:db8:1:2::1").site(), network("2001:db8:1:3::1").site());
+        assert_ne!(network("2001:db8:1:2::1").site(), network("2001:db8:2:2::1").site());
+        assert_ne!(network("192.0.2.1").site(), network("192.0.2.2").site());
+    }
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        for text in ["local", "192.0.2.7", "2001:db8:1:2::/64", "0:0:0:0::/64"] {
+            assert_eq!(network(text).to_string(), text);
+        }
+        for text in ["", "bob", "192.0.2.7/24", "192.0.2.7/64", "2001:db8::/48", "localhost"] {
+            assert_eq!(text.parse::<Network>(), Err(NoNetwork), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_holds_what_shares_its_prefix() {
+        for (range, inside, outside) in [
+            ("192.0.2.7", "192.0.2.7", "192.0.2.8"),
+            ("192.0.2.0/24", "192.0.2.255", "192.0.3.0"),
+            ("128.0.0.0/1", "255.0.0.1", "127.0.0.1"),
+            ("2001:db8::/48", "2001:db8:0:ffff::1", "2001:db8:1::1"),
+            ("2001:db8::", "2001:db8::1", "2001:db8:0:1::1"),
+            ("::/1", "7fff::1", "192.0.2.7"),
+        ] {
+            let range: NetworkRange = range.parse().unwrap();
+
+            assert!(range.contains(network(inside)), "{inside}");
+            assert!(!range.contains(network(outside)), "{outside}");
+            assert!(!range.contains(Network::Local));
+        }
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused_with_what_to_do() {
+        for (text, words) in [
+            ("", "is not a network like"),
+            ("school", "is not a network like"),
+            ("192.0.2.0/", "is not a network like"),
+            ("192.0.2.0/x", "is not a network like"),
+            ("192.0.2.0/33", "from /1 to /32"),
+            ("0.0.0.0/0", "from /1 to /32"),
+            ("2001:db8::/65", "from /1 to /64"),
+            ("192.0.2.7/24", "write its first address"),
+        ] {
+            let refused = text.parse::<NetworkRange>().unwrap_err();
+            assert!(refused.contains(words), "{text}: {refused}");
+        }
+    }
+}
