@@ -110,6 +110,9 @@ pub struct Limits {
     pub half_open_per_place: usize,
     /// Connections that have not bound a session, in all.
     pub half_open: usize,
+    /// Connections from one network that wait until fewer of it are half open: a class that comes
+    /// at once, three times over.
+    pub waiting_per_place: usize,
     /// Networks of the operator's own, a school or an office: many people are behind one address
     /// there, so wrong passwords count for the account alone.
     pub own_networks: Vec<NetworkRange>,
@@ -155,6 +158,13 @@ pub struct Limits {
     pub relay_per_account: usize,
 }
 
+impl Limits {
+    /// Connections that wait until fewer are half open, in all: a tenth of those.
+    pub fn waiting(&self) -> usize {
+        self.half_open.div_ceil(10)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -165,6 +175,7 @@ impl Default for Limits {
             negotiation: Duration::from_secs(30),
             half_open_per_place: 20,
             half_open: 10_000,
+            waiting_per_place: 100,
             own_networks: Vec::new(),
             sessions_per_account: 20,
             undelivered_messages: 100_000,

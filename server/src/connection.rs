@@ -14,7 +14,7 @@ mod negotiation;
 
 pub use io::Io;
 
-use crate::gate::{Gate, Permit};
+use crate::gate::{Bounds, Entry, Gate, Permit};
 #[cfg(feature = "relay")]
 use crate::relay::Relay;
 use crate::tls::{OwnFiles, Tls};
@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use whoelse_core::network::Network;
-use whoelse_core::settings::{Registration, Settings};
+use whoelse_core::settings::{Limits, Registration, Settings};
 use whoelse_core::{Node, Steady, Time};
 use whoelse_stream::scram::Hash;
 use whoelse_stream::server as stream;
@@ -108,7 +108,7 @@ impl Connections {
     pub fn new(node: Arc<Node>, tls: Option<Certificate>) -> Arc<Connections> {
         let limits = &node.settings().limits;
         Arc::new(Connections {
-            gate: Gate::new(limits.half_open, limits.half_open_per_place),
+            gate: Gate::new(bounds(limits)),
             streams: ArcSwap::from_pointee(Streams::of(&node)),
             tls,
             #[cfg(feature = "relay")]
@@ -152,8 +152,7 @@ impl Connections {
 
     /// Takes over what the node's settings say now, for connections to come.
     pub(crate) fn settings_changed(&self) {
-        let limits = self.node.settings().limits.clone();
-        self.gate.set(limits.half_open, limits.half_open_per_place);
+        self.gate.set(bounds(&self.node.settings().limits));
         #[cfg(feature = "relay")]
         if let Some(relay) = self.relay.get() {
             relay.settings_changed(&self.node.settings());
@@ -161,11 +160,10 @@ impl Connections {
         self.streams.store(Arc::new(Streams::of(&self.node)));
     }
 
-    /// Drives a connection, unless too many are half open. Returns at once.
+    /// Drives a connection, when its turn comes, unless too many are half open or wait to be.
+    /// Returns at once.
     pub fn welcome<S: Io>(self: &Arc<Connections>, io: S, door: Door, peer: Peer) {
-        if let Some(arrived) = self.let_in(door, peer) {
-            tokio::spawn(negotiation::run(arrived, io));
-        }
+        self.let_in(door, peer, |arrived| negotiation::run(arrived, io));
     }
 
     /// The same for a socket: where STARTTLS is offered, TLS may come first all the same.
@@ -175,33 +173,60 @@ impl Connections {
         door: Door,
         peer: Peer,
     ) {
-        if door != Door::StartTls {
-            return self.welcome(socket, door, peer);
-        }
-        if let Some(arrived) = self.let_in(door, peer) {
-            tokio::spawn(first_byte::run(arrived, socket));
+        match door {
+            Door::StartTls => self.let_in(door, peer, |arrived| first_byte::run(arrived, socket)),
+            Door::DirectTls | Door::Pipe | Door::Admin => self.welcome(socket, door, peer),
         }
     }
 
-    fn let_in(self: &Arc<Connections>, door: Door, peer: Peer) -> Option<Arrived> {
+    /// Goes on with a connection in a task of its own, when its turn comes.
+    fn let_in<F>(
+        self: &Arc<Connections>,
+        door: Door,
+        peer: Peer,
+        go_on: impl FnOnce(Arrived) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
         if self.is_closing() {
-            return None;
+            return;
         }
         let half_open = match door {
-            Door::StartTls | Door::DirectTls => {
-                let permit = self.gate.enter(&peer.network);
-                if permit.is_none() {
-                    tracing::debug!(address = %peer.address, "too_many_half_open");
-                    return None;
-                }
-                permit
-            }
             Door::Pipe | Door::Admin => None,
+            Door::StartTls | Door::DirectTls => match self.gate.arrive(peer.network) {
+                Entry::In(permit) => Some(permit),
+                Entry::Waits(turn) => {
+                    tracing::debug!(address = %peer.address, "half_open_waits");
+                    let connections = self.clone();
+                    tokio::spawn(async move {
+                        let permit = tokio::select! {
+                            permit = turn => permit,
+                            () = connections.closing() => None,
+                        };
+                        if permit.is_none() {
+                            return;
+                        }
+                        let arrived = connections.arrived(door, peer, permit);
+                        // On the heap, and not before: nothing is there yet of those who wait.
+                        Box::pin(go_on(arrived)).await;
+                    });
+                    return;
+                }
+                Entry::Full => {
+                    tracing::debug!(address = %peer.address, "too_many_half_open");
+                    return;
+                }
+            },
         };
+        tokio::spawn(go_on(self.arrived(door, peer, half_open)));
+    }
+
+    /// A connection is let in; from now on its time runs.
+    fn arrived(self: &Arc<Connections>, door: Door, peer: Peer, half_open: HalfOpen) -> Arrived {
         self.node.numbers.connected.one("door", door.name());
         tracing::info!(address = %peer.address, "connected");
         let deadline = self.node.clock.steady().after(self.node.settings().limits.negotiation);
-        Some(Arrived { running: self.begin(), door, peer, half_open, deadline })
+        Arrived { running: self.begin(), door, peer, half_open, deadline }
     }
 
     /// Offers private chats a relay at these listeners, and discovery beside them. Returns what
@@ -340,6 +365,16 @@ fn idle_seconds(settings: &Settings) -> (Option<u32>, Option<u32>) {
     let timeout = Some(settings.idle_timeout).filter(|timeout| !timeout.is_zero());
     let open = timeout.map_or(driver::SILENCE, |timeout| timeout.min(driver::SILENCE));
     (whole(settings.limits.negotiation), whole(open))
+}
+
+/// How many may be half open, or wait to be.
+fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        in_all: limits.half_open,
+        per_network: limits.half_open_per_place,
+        waiting: limits.waiting(),
+        waiting_per_network: limits.waiting_per_place,
+    }
 }
 
 /// One connection's task; counts itself.

@@ -115,7 +115,8 @@ impl Page {
         out.gauge("whoelse_accounts_online", help, online)?;
         let help = "Bytes queued for all sessions, unsent or unacknowledged.";
         out.gauge("whoelse_queued_bytes", help, census.queued_bytes as u64)?;
-        let help = "Blocks that hold: accounts for a place, places, accounts by an administrator.";
+        let help =
+            "Blocks that hold: accounts for a network, networks, accounts by an administrator.";
         out.gauge("whoelse_blocks", help, census.blocked as u64)?;
         let numbers = &node.numbers;
         out.words(
@@ -132,12 +133,17 @@ impl Page {
         let connections = &self.0.connections;
         let numbers = &connections.node().numbers;
         let half_open = connections.gate().half_open() as u64;
+        let waiting = connections.gate().waiting() as u64;
         let all = connections.running() as u64;
         out.gauges(
             "whoelse_connections",
             "Connections, before and after login; the administrator's tool is among the latter.",
             ["state"],
-            &[(["negotiating"], half_open), (["open"], all.saturating_sub(half_open))],
+            &[
+                (["waiting"], waiting),
+                (["negotiating"], half_open),
+                (["open"], all.saturating_sub(half_open)),
+            ],
         )?;
         let doors = numbers.connected.get().into_iter().map(|((_, door), n)| ([door], n));
         out.counters(
@@ -146,7 +152,8 @@ impl Page {
             ["door"],
             &doors.collect::<Vec<_>>(),
         )?;
-        let help = "Connections that were closed at once: too many without a login.";
+        let help =
+            "Connections that were closed at once: too many without a login, and waiting for one.";
         out.counter("whoelse_connections_refused", help, connections.gate().refused())?;
         let help = "Times that accepting paused because descriptors had run out.";
         out.counter("whoelse_accepting_paused", help, numbers.accepting_paused.get())?;

@@ -72,8 +72,12 @@ async fn a_handshake_that_never_comes_ends_when_its_time_is_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_of_one_place_are_bounded_and_another_place_gets_in() {
-    let world = World::with(|config| config.settings.limits.half_open_per_place = 5).await;
-    let strangers = {
+    let world = World::with(|config| {
+        config.settings.limits.half_open_per_place = 5;
+        config.settings.limits.waiting_per_place = 1;
+    })
+    .await;
+    let mut strangers = {
         let mut strangers = Vec::new();
         for _ in 0..5 {
             strangers.push(TcpStream::connect(world.address()).await.unwrap());
@@ -83,8 +87,11 @@ async fn strangers_of_one_place_are_bounded_and_another_place_gets_in() {
     let gate = world.server.connections().gate().clone();
     eventually("five are half open", || gate.half_open() == 5).await;
 
-    let mut sixth = TcpStream::connect(world.address()).await.unwrap();
-    assert_eq!(last_words(&mut sixth).await, "");
+    // The next one waits, and one more is closed at once.
+    let sixth = Box::new(TcpStream::connect(world.address()).await.unwrap());
+    eventually("the sixth waits", || gate.waiting() == 1).await;
+    let mut seventh = TcpStream::connect(world.address()).await.unwrap();
+    assert_eq!(last_words(&mut seventh).await, "");
 
     let elsewhere = tokio::net::TcpSocket::new_v4().unwrap();
     elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
@@ -92,9 +99,10 @@ async fn strangers_of_one_place_are_bounded_and_another_place_gets_in() {
     let bob = Client::over(Box::new(socket)).await.login("bob").await;
     assert!(matches!(bob.opening, Some(Opening::Bound { .. })));
 
+    strangers.pop();
+    Client::over(sixth).await.login("alice").await;
     drop(strangers);
     eventually("there is room again", || gate.half_open() == 0).await;
-    world.login("alice").await;
     world.server.shutdown().await;
 }
 

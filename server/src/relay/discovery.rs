@@ -2,10 +2,10 @@
 //! needs to punch holes. On the UDP ports of the same numbers as the STARTTLS listeners.
 //!
 //! Anybody may ask, so what it costs is bounded: no state before an address has proved itself
-//! (RFC 9000, 8.1.2), no streams, no datagrams, so many connections in all and from one place, and
+//! (RFC 9000, 8.1.2), no streams, no datagrams, so many connections in all and from one network, and
 //! silence ends each.
 
-use crate::gate::Gate;
+use crate::gate::{Bounds, Gate};
 use crate::tls::Tls;
 use iroh_relay::quic::{
     ALPN_QUIC_ADDR_DISC, QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON,
@@ -27,7 +27,7 @@ const WAITING_BYTES: u64 = 1 << 20;
 const SILENCE: Duration = Duration::from_secs(35);
 /// Handshake data of one connection that is not in order yet.
 const HANDSHAKE: usize = 16 << 10;
-/// One place has this part of the connections: a school behind one address, not everything.
+/// One network has this part of the connections: a school behind one address, not everything.
 const PART: usize = 4;
 /// How long the other ends are told at shutdown.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -43,8 +43,7 @@ impl Discovery {
     /// Begins beside these listeners. Where a port cannot be had there is none, and the operator
     /// is told.
     pub fn start(tls: &Tls, listeners: &[SocketAddr], limits: &Limits) -> (Discovery, Vec<String>) {
-        let (in_all, per_place) = bounds(limits);
-        let gate = Gate::new(in_all, per_place);
+        let gate = Gate::new(bounds(limits));
         let (mut endpoints, mut notes, mut port) = (Vec::new(), Vec::new(), None);
         for address in listeners {
             match begin(tls, *address) {
@@ -72,8 +71,7 @@ impl Discovery {
 
     /// Takes over other bounds.
     pub fn set(&self, limits: &Limits) {
-        let (in_all, per_place) = bounds(limits);
-        self.gate.set(in_all, per_place);
+        self.gate.set(bounds(limits));
     }
 
     /// Ends it.
@@ -88,8 +86,10 @@ impl Discovery {
     }
 }
 
-fn bounds(limits: &Limits) -> (usize, usize) {
-    (limits.relay_clients, limits.relay_clients.div_ceil(PART))
+/// Who is one too many is refused at once: a client asks again, or does without.
+fn bounds(limits: &Limits) -> Bounds {
+    let (in_all, per_network) = (limits.relay_clients, limits.relay_clients.div_ceil(PART));
+    Bounds { in_all, per_network, waiting: 0, waiting_per_network: 0 }
 }
 
 fn begin(tls: &Tls, address: SocketAddr) -> io::Result<Endpoint> {
@@ -138,7 +138,7 @@ async fn answer(endpoint: Endpoint, gate: Arc<Gate>) {
             }
             continue;
         }
-        let Some(permit) = gate.enter(&Network::of(incoming.remote_address().ip())) else {
+        let Some(permit) = gate.enter(Network::of(incoming.remote_address().ip())) else {
             incoming.refuse();
             continue;
         };

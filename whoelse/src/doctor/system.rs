@@ -89,7 +89,8 @@ fn enough(most: Option<u64>, limits: &Limits) -> Finding {
     let Some(most) = most else { return Finding::ok("descriptors", "are not limited") };
     let people = most.saturating_sub(OWN_FILES);
     let text = format!("{most}, enough for about {people} connections");
-    let strangers = u64::try_from(limits.half_open).unwrap_or(u64::MAX);
+    let strangers = limits.half_open.saturating_add(limits.waiting());
+    let strangers = u64::try_from(strangers).unwrap_or(u64::MAX);
     if people > strangers {
         return Finding::ok("descriptors", text);
     }
