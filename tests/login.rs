@@ -487,6 +487,17 @@ fn thirty_failures_from_one_place_block_the_place() {
     let refused = try_from(&server, 1, "alice", &password("alice")).unwrap_err();
     assert!(refused.contains("blocked"), "{refused}");
     assert_eq!(try_from(&server, 2, "alice", &password("alice")), Ok(()));
+
+    // The operator sees it, and lets in who comes from there.
+    let listed = server.home.run(&["user", "list"]).out;
+    assert!(listed.contains("\nnetwork 127.2.0.1 is blocked until 20"), "{listed}");
+    let doctor = server.home.run(&["doctor"]).out;
+    assert!(doctor.contains("127.2.0.1 is blocked until 20"), "{doctor}");
+    let unblocked = server.home.run(&["user", "unblock", "127.2.0.1"]).out;
+    assert_eq!(unblocked.trim_end(), "127.2.0.1 is not blocked");
+    assert_eq!(try_from(&server, 1, "alice", &password("alice")), Ok(()));
+    let again = server.home.run(&["user", "unblock", "127.2.0.1"]).out;
+    assert_eq!(again.trim_end(), "127.2.0.1 was not blocked");
 }
 
 #[test]

@@ -22,6 +22,8 @@ const PASSWORD: &str = "http://jabber.org/protocol/admin#change-user-password";
 const LIST: &str = "urn:whoelse:commands:0#list-users";
 const BLOCK: &str = "urn:whoelse:commands:0#block-user";
 const UNBLOCK: &str = "urn:whoelse:commands:0#unblock-user";
+const UNBLOCK_ADDRESS: &str = "urn:whoelse:commands:0#unblock-address";
+const NETWORKS: &str = "urn:whoelse:commands:0#list-blocked-networks";
 const RELOAD: &str = "urn:whoelse:commands:0#reload";
 const BACKUP: &str = "urn:whoelse:commands:0#backup";
 const RESTORE: &str = "urn:whoelse:commands:0#restore";
@@ -108,6 +110,11 @@ pub async fn unblock_user(link: &mut Link, account: &BareJid) -> Result<String, 
     note(&run(link, UNBLOCK, &[("accountjid", account.as_str())]).await?)
 }
 
+/// Lifts what wrong passwords have earned everybody who comes from an address.
+pub async fn unblock_address(link: &mut Link, address: &str) -> Result<String, RequestError> {
+    note(&run(link, UNBLOCK_ADDRESS, &[("address", address)]).await?)
+}
+
 /// Gives the domain another name. The server ends every session for it, this one among them, so
 /// the answer may be [`RequestError::ConnectionLost`] although it was done: then the domain of
 /// the next session says which.
@@ -133,8 +140,37 @@ pub struct User {
 pub struct Block {
     /// When it ends; never, if there is no end.
     pub until: Option<SystemTime>,
-    /// The place it holds for; everywhere, if there is none.
+    /// The network it holds for; everywhere, if there is none.
     pub place: Option<String>,
+}
+
+/// A network that is blocked as a whole after wrong passwords.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockedNetwork {
+    /// The server's text for it: an IPv4 address, or an IPv6 /64.
+    pub network: String,
+    /// When it ends.
+    pub until: SystemTime,
+}
+
+/// The networks that are blocked as a whole.
+pub async fn blocked_networks(link: &mut Link) -> Result<Vec<BlockedNetwork>, RequestError> {
+    read_networks(&run(link, NETWORKS, &[]).await?)
+}
+
+fn read_networks(command: &Stanza) -> Result<Vec<BlockedNetwork>, RequestError> {
+    let form = nested::find(command, "x", ns::DATA).ok_or(RequestError::Unreadable)?;
+    let read = |item: Stanza| {
+        let cells = Cells::of(&item);
+        let until = cells.get("blocked-until").and_then(parse_time);
+        match (cells.get("network"), until) {
+            (Some(network), Some(until)) => {
+                Ok(BlockedNetwork { network: network.to_owned(), until })
+            }
+            _ => Err(RequestError::Unreadable),
+        }
+    };
+    nested::each(&form, "item").map(read).collect()
 }
 
 /// All accounts, in the server's order.
@@ -175,18 +211,29 @@ fn read_users(command: &Stanza) -> Result<Vec<User>, RequestError> {
     nested::each(&form, "item").map(|item| read_user(&item)).collect()
 }
 
-fn read_user(item: &Stanza) -> Result<User, RequestError> {
-    let fields: Vec<(String, String)> = nested::each(item, "field")
-        .filter_map(|field| {
+/// One row, by the names of its columns.
+struct Cells(Vec<(String, String)>);
+
+impl Cells {
+    fn of(item: &Stanza) -> Cells {
+        let cell = |field: Stanza| {
             let value = nested::each(&field, "value").next();
             let value = value.map(|value| value.text().to_string()).unwrap_or_default();
             Some((field.attr("var")?.to_string(), value))
-        })
-        .collect();
-    let cell = |var: &str| {
-        let found = fields.iter().find(|(name, _)| name == var);
+        };
+        Cells(nested::each(item, "field").filter_map(cell).collect())
+    }
+
+    /// What stands in a column, if it is not empty.
+    fn get(&self, var: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(name, _)| name == var);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    };
+    }
+}
+
+fn read_user(item: &Stanza) -> Result<User, RequestError> {
+    let cells = Cells::of(item);
+    let cell = |var: &str| cells.get(var);
     let time = |text: &str| parse_time(text).ok_or(RequestError::Unreadable);
     let account = cell("account").and_then(|text| BareJid::parse(text).ok());
     let blocked = match cell("blocked-until") {
@@ -261,6 +308,22 @@ mod tests {
         assert_eq!(bob.blocked, Some(Block { until, place: Some("127.0.0.1".to_owned()) }));
         assert_eq!((bob.online, bob.last_active), (false, None));
         assert_eq!(carol.blocked, Some(Block { until: None, place: None }));
+    }
+
+    #[test]
+    fn a_blocked_network_is_named_with_its_end() {
+        let table = |row: String| command(&format!("<x xmlns='jabber:x:data'>{row}</x>"));
+        let whole = row(&[("network", "192.0.2.7"), ("blocked-until", "2026-11-22T14:04:00Z")]);
+        let network = BlockedNetwork {
+            network: "192.0.2.7".to_owned(),
+            until: parse_time("2026-11-22T14:04:00Z").unwrap(),
+        };
+
+        assert_eq!(read_networks(&table(whole)), Ok(vec![network]));
+        assert_eq!(read_networks(&table(String::new())), Ok(vec![]));
+        for bad in [row(&[("network", "192.0.2.7")]), row(&[("blocked-until", "for ever")])] {
+            assert_eq!(read_networks(&table(bad)), Err(RequestError::Unreadable));
+        }
     }
 
     #[test]

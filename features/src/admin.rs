@@ -46,6 +46,8 @@ pub const FEATURE: Feature = Feature {
         w.command(&announce::ANNOUNCE);
         w.command(&blocks::BLOCK);
         w.command(&blocks::UNBLOCK);
+        w.command(&blocks::UNBLOCK_ADDRESS);
+        w.command(&blocks::LIST_NETWORKS);
         w.command(&domain::RENAME);
         w.command(&reload::RELOAD);
         w.command(&upkeep::BACKUP);

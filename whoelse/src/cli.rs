@@ -228,12 +228,13 @@ pub enum UserAction {
         #[arg(value_name = "SECONDS", value_parser = seconds)]
         seconds: Option<u32>,
     },
-    /// Let it log in again.
+    /// Let it log in again; or everybody who comes from an address.
     Unblock {
-        /// Which.
+        /// Which, or from which address.
+        #[arg(value_name = "NAME|ADDRESS")]
         name: String,
     },
-    /// List all accounts: online, blocked and until when, last active.
+    /// List all accounts: online, blocked and until when, last active; and blocked networks.
     List,
 }
 

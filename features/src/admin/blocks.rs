@@ -1,16 +1,17 @@
 //! Ours, docs/protocol.md: an account is locked out everywhere for a time, or every lock of it is
-//! lifted, the ones it got by wrong passwords too.
+//! lifted, the ones it got by wrong passwords too; so are the locks of a network, which are listed.
 
 use std::time::Duration;
 
 use whoelse_core::Time;
 use whoelse_core::account::Account;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Table, Values};
 use whoelse_core::kit::{AdminCx, Cx};
+use whoelse_core::network::{Network, NoNetwork};
 use whoelse_xmpp::{Condition, StanzaError, StreamCondition, StreamError};
 
 use super::sessions::end;
-use super::{ACCOUNT, account};
+use super::{ACCOUNT, account, stamp};
 
 /// Locks an account out and ends its sessions.
 pub(super) const BLOCK: Command = Command {
@@ -81,4 +82,52 @@ async fn unblock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
 pub(super) async fn let_in(cx: &AdminCx, account: &Account) {
     cx.node.unblock_account(account.name()).await;
     tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_unblocked");
+}
+
+/// Lifts what wrong passwords have earned everybody who comes from an address.
+pub(super) const UNBLOCK_ADDRESS: Command = Command {
+    node: "urn:whoelse:commands:0#unblock-address",
+    name: "Unblock an address",
+    admin: true,
+    fields: &[Field {
+        var: "address",
+        label: "The address, or its network",
+        kind: FieldKind::TextSingle,
+        required: true,
+    }],
+    run: |cx, values| Box::pin(unblock_address(cx, values)),
+};
+
+async fn unblock_address(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let address = values.need("address")?;
+    let network: Network = address.parse().map_err(|why: NoNetwork| {
+        StanzaError::new(Condition::BadRequest).with_text(format!("`{address}` is {why}"))
+    })?;
+    let lifted = cx.node.unblock_network(network).await;
+    tracing::info!(%network, by = %cx.session.jid, "network_unblocked");
+    Ok(CommandDone::info(match lifted {
+        0 => format!("{network} was not blocked"),
+        _ => format!("{network} is not blocked"),
+    }))
+}
+
+/// Networks that are blocked as a whole.
+pub(super) const LIST_NETWORKS: Command = Command {
+    node: "urn:whoelse:commands:0#list-blocked-networks",
+    name: "List the blocked networks",
+    admin: true,
+    fields: &[],
+    run: |cx, _| Box::pin(list_networks(cx)),
+};
+
+/// Networks in one answer: more than anybody reads.
+const MOST: usize = 500;
+
+async fn list_networks(cx: Cx) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let blocked = cx.node.blocked_networks().into_iter().take(MOST);
+    let rows = blocked.map(|(network, until)| vec![network.to_string(), stamp(until)]).collect();
+    let columns = &[("network", "Network"), ("blocked-until", "Blocked until")];
+    Ok(CommandDone { table: Some(Table { columns, rows }), ..CommandDone::default() })
 }

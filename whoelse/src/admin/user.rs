@@ -1,6 +1,8 @@
 //! `whoelse user add|passwd|remove|block|unblock|list`: looking after the accounts of a running
 //! server (XEP-0133 and docs/protocol.md).
 
+use std::net::IpAddr;
+
 use whoelse_client::{Link, RequestError, admin};
 use whoelse_xmpp::BareJid;
 
@@ -22,6 +24,11 @@ pub async fn run(options: cli::User) -> Result<(), Fault> {
             // The server says until when, to the millisecond; this is what was asked for.
             let in_seconds = |seconds| format!("{} is blocked for {seconds} s", local(&account));
             finish(link, done.map(|said| seconds.map_or(said, in_seconds))).await
+        }
+        UserAction::Unblock { name } if is_address(&name) => {
+            let mut link = socket::open(&running, None).await?;
+            let done = admin::unblock_address(&mut link, &name).await;
+            finish(link, done).await
         }
         UserAction::Unblock { name } => {
             let (mut link, account) = reach(&running, &name).await?;
@@ -63,8 +70,15 @@ async fn list(running: &Running) -> Result<(), Fault> {
     let mut link = socket::open(running, None).await?;
     let domain = link.me().domain().to_owned();
     let listed = admin::list_users(&mut link).await;
+    let networks = admin::blocked_networks(&mut link).await;
     link.close().await;
-    say(users::table(&listed?, &domain))
+    say(users::table(&listed?, &networks?, &domain))
+}
+
+/// Whether an address is meant, or a network as it is listed, and no name. A name that looks like
+/// one is written with its domain.
+fn is_address(text: &str) -> bool {
+    text.strip_suffix("/64").unwrap_or(text).parse::<IpAddr>().is_ok()
 }
 
 /// Nobody is asked a question whose answer could not be used.

@@ -5,7 +5,7 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use whoelse_client::admin::{Block, User};
+use whoelse_client::admin::{Block, BlockedNetwork, User};
 
 use crate::terminal::{render, text};
 
@@ -15,13 +15,25 @@ const HEADINGS: [&str; 4] = ["NAME", "ONLINE", "BLOCKED", "LAST ACTIVE"];
 const WIDEST: usize = 50;
 
 /// All of it, the last line without its end.
-pub fn table(users: &[User], domain: &str) -> String {
-    if users.is_empty() {
-        return format!(
+pub fn table(users: &[User], networks: &[BlockedNetwork], domain: &str) -> String {
+    let mut lines = match users {
+        [] => vec![format!(
             "{} has no accounts; add one with `whoelse user add NAME`",
             text::line(domain)
-        );
+        )],
+        _ => accounts(users, domain),
+    };
+    for BlockedNetwork { network, until } in networks {
+        lines.push(format!(
+            "network {} is blocked until {}; `whoelse user unblock {0}` lifts it",
+            text::line(network),
+            utc(*until, "%Y-%m-%d %H:%M:%S UTC")
+        ));
     }
+    lines.join("\n")
+}
+
+fn accounts(users: &[User], domain: &str) -> Vec<String> {
     let rows: Vec<[String; 4]> = users.iter().map(|user| row(user, domain)).collect();
     let mut widths = HEADINGS.map(width);
     for row in &rows {
@@ -31,7 +43,7 @@ pub fn table(users: &[User], domain: &str) -> String {
     }
     let mut lines = vec![line(&HEADINGS.map(str::to_owned), &widths)];
     lines.extend(rows.iter().map(|row| line(row, &widths)));
-    lines.join("\n")
+    lines
 }
 
 fn row(user: &User, domain: &str) -> [String; 4] {
@@ -97,26 +109,29 @@ mod tests {
             User { blocked: Some(Block { until: None, place: None }), ..user("günther") },
         ];
 
-        let shown = table(&users, "a.example");
+        let network = BlockedNetwork { network: "192.0.2.7".to_owned(), until: then };
+
+        let shown = table(&users, &[network], "a.example");
 
         let expected = "\
 NAME     ONLINE  BLOCKED                                        LAST ACTIVE
 alice    yes     no                                             2026-11-22 14:03 UTC
 bob      no      until 2026-11-22 14:03:20 UTC (for 127.0.0.1)  never
-günther  no      for ever                                       never";
+günther  no      for ever                                       never
+network 192.0.2.7 is blocked until 2026-11-22 14:03:20 UTC; `whoelse user unblock 192.0.2.7` lifts it";
         assert_eq!(shown, expected);
     }
 
     #[test]
     fn without_accounts_it_is_said_how_to_make_one() {
-        let said = table(&[], "a.example");
+        let said = table(&[], &[], "a.example");
 
         assert_eq!(said, "a.example has no accounts; add one with `whoelse user add NAME`");
     }
 
     #[test]
     fn one_long_name_does_not_push_everybody_else_away() {
-        let shown = table(&[user(&"x".repeat(500)), user("bob")], "a.example");
+        let shown = table(&[user(&"x".repeat(500)), user("bob")], &[], "a.example");
 
         let bob = shown.lines().last().unwrap();
         assert!(bob.starts_with("bob ") && bob.len() < 100, "{bob}");

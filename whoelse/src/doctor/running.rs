@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use whoelse_client::admin;
+use chrono::{DateTime, Utc};
+use whoelse_client::admin::{self, BlockedNetwork};
 
 use super::Finding;
 use crate::admin::{Fault, socket};
@@ -38,7 +39,12 @@ pub async fn find(data: &Path) -> Server {
     }
     let pid = fs::read_to_string(data.join("lock")).ok().and_then(|pid| pid.trim().parse().ok());
     let running = Running { data: data.to_owned() };
-    let asked = tokio::time::timeout(PATIENCE, version(&running)).await;
+    let asked = tokio::time::timeout(PATIENCE, ask(&running)).await;
+    let (asked, blocked) = match asked {
+        Ok(Ok((version, blocked))) => (Ok(Ok(version)), blocked),
+        Ok(Err(fault)) => (Ok(Err(fault)), Vec::new()),
+        Err(late) => (Err(late), Vec::new()),
+    };
     let finding = match asked {
         Ok(Ok(version)) if version == env!("CARGO_PKG_VERSION") => {
             Finding::ok("server", format!("runs, version {version}"))
@@ -64,12 +70,29 @@ pub async fn find(data: &Path) -> Server {
             "it is stuck: look at its log, then restart it",
         ),
     };
-    Server { findings: vec![finding], pid, here: true }
+    let findings = std::iter::once(finding).chain(blocked.iter().map(blocked_network)).collect();
+    Server { findings, pid, here: true }
 }
 
-async fn version(running: &Running) -> Result<String, Fault> {
+/// Which version it is, and which networks it blocks.
+async fn ask(running: &Running) -> Result<(String, Vec<BlockedNetwork>), Fault> {
     let mut link = socket::open(running, None).await?;
     let version = admin::version(&mut link).await;
+    // An older server knows no such question.
+    let blocked = admin::blocked_networks(&mut link).await.unwrap_or_default();
     link.close().await;
-    Ok(version?)
+    Ok((version?, blocked))
+}
+
+fn blocked_network(blocked: &BlockedNetwork) -> Finding {
+    let network = &blocked.network;
+    let until = DateTime::<Utc>::from(blocked.until).format("%Y-%m-%d %H:%M:%S UTC");
+    Finding::warning(
+        "logins",
+        format!("{network} is blocked until {until}, after many wrong passwords from there"),
+        format!(
+            "if those are your own people, `whoelse user unblock {network}` lets them in, and \
+             `own_networks` under [limits] keeps it so; if not, tell the firewall"
+        ),
+    )
 }
