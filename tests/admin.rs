@@ -418,13 +418,14 @@ fn a_list_longer_than_one_answer_is_whole() {
 }
 
 #[test]
-fn who_has_read_enough_of_the_list_may_go() {
+fn a_list_that_nobody_reads_is_not_told() {
     let server = Server::of(&["alice", "bob"]);
     let mut list = server.home.command(&["user", "list"]).spawn().unwrap();
     drop(list.stdout.take());
 
-    assert_eq!(ended(&mut list).code(), Some(0));
-    assert_eq!(Lines::of(list.stderr.take().unwrap()).rest(), [""; 0]);
+    assert_eq!(ended(&mut list).code(), Some(1));
+    let said = "whoelse: cannot write the output: whoever read it has gone";
+    assert_eq!(Lines::of(list.stderr.take().unwrap()).rest(), [said]);
 }
 
 // ---- on a terminal ----

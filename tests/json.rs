@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::Write;
 use std::process::Stdio;
 
 use common::{Client, Home, Proxy, Server, password};
@@ -325,7 +326,7 @@ fn a_password_file_that_others_may_read_is_warned_about() {
 }
 
 #[test]
-fn a_program_whose_output_nobody_reads_any_more_ends() {
+fn a_program_whose_output_nobody_reads_any_more_obeys_to_the_end_of_its_input() {
     let server = Server::of(&["alice", "bob"]);
     let port = server.port().to_string();
     let state = server.home.state();
@@ -333,7 +334,7 @@ fn a_program_whose_output_nobody_reads_any_more_ends() {
     command.args(["--state-dir", state.to_str().unwrap()]);
     command.env("WHOELSE_PASSWORD", password("alice")).stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let _keys = child.stdin.take();
+    let mut keys = child.stdin.take().unwrap();
     let mut bob = server.online("bob");
     common::eventually("alice is online", || {
         bob.meanwhile().iter().any(|line| line == "* alice logged in").then_some(()).or_else(|| {
@@ -344,8 +345,11 @@ fn a_program_whose_output_nobody_reads_any_more_ends() {
 
     drop(child.stdout.take());
     bob.say("message alice hello?");
+    keys.write_all(b"message bob nobody hears you\n").unwrap();
+    bob.lines.wait_for("what alice was told", |line| line.ends_with("nobody hears you"));
+    drop(keys);
 
-    assert_eq!(common::ended(&mut child).code(), Some(0));
+    assert_eq!(common::ended(&mut child).code(), Some(1));
 }
 
 #[test]

@@ -428,3 +428,43 @@ fn a_long_line_is_typed_on_one_row_and_kept_whole_when_it_is_sent() {
     let digits: String = alice.lines().concat().chars().filter(char::is_ascii_digit).collect();
     assert!(digits.contains(&text), "{:#?}", alice.lines());
 }
+
+#[test]
+fn ctrl_z_gives_the_terminal_back_to_the_shell_and_fg_goes_on_where_it_was() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut bob = server.online("bob");
+    let (port, state) = (server.port(), server.home.state());
+    let mut alice = Terminal::run_other(&server.home, "sh", &["-i"]);
+    alice.enter(&format!("{} client {port} --state-dir {}", common::BINARY, state.display()));
+    alice.log_in("alice");
+    alice.press("message bob ha");
+    alice.types("> message bob ha");
+
+    alice.press("\u{1a}");
+    alice.is_as_before();
+    bob.say("message alice are you there?");
+    bob.meanwhile();
+    alice.enter("echo back in the $((1 + 1))nd shell");
+    alice.sees("back in the 2nd shell");
+    alice.enter("fg");
+
+    alice.until("the message", |screen| {
+        screen.lines().iter().any(|line| line.ends_with("bob: are you there?"))
+    });
+    alice.types("> message bob ha");
+    alice.press("lf\r");
+    bob.wait("alice: half");
+    alice.enter("quit");
+    alice.is_as_before();
+    alice.enter("exit");
+    common::ended(&mut alice.child);
+}
+
+#[test]
+fn where_no_shell_would_bring_it_back_ctrl_z_stops_nothing() {
+    let (_server, mut alice, mut bob) = two();
+
+    alice.press("\u{1a}message bob here\r");
+
+    bob.expect("alice: here");
+}

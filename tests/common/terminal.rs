@@ -45,6 +45,11 @@ impl Terminal {
 
     /// Runs the program on a new terminal, in this directory.
     pub fn run(home: &Home, args: &[&str]) -> Terminal {
+        Terminal::run_other(home, BINARY, args)
+    }
+
+    /// The same for any program, a shell for instance.
+    pub fn run_other(home: &Home, program: &str, args: &[&str]) -> Terminal {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -59,7 +64,7 @@ impl Terminal {
         // A session of its own, whose terminal this is: then Ctrl-C is a signal to it.
         let mut command = Command::new("setsid");
         command
-            .args(["--ctty", BINARY])
+            .args(["--ctty", program])
             .args(args)
             .current_dir(home.path())
             .env("TERM", "xterm")
@@ -166,6 +171,14 @@ impl Terminal {
     /// Sets the terminal back to what it was before the program, as a shell does.
     pub fn as_before(&self) {
         tcsetattr(&self.line, OptionalActions::Now, &self.before).unwrap();
+    }
+
+    /// Waits until the terminal is as it was before.
+    #[track_caller]
+    pub fn is_as_before(&self) {
+        let modes = |it: &Termios| (it.input_modes, it.output_modes, it.local_modes);
+        let same = || modes(&tcgetattr(&self.line).unwrap()) == modes(&self.before);
+        super::eventually("the terminal is as it was", || same().then_some(()));
     }
 
     /// Waits until keys are read one by one.
