@@ -518,7 +518,14 @@ fn a_renamed_domain_keeps_its_people_and_what_they_wrote() {
 
     assert_eq!((ran.status, ran.err.as_str()), (Some(0), ""), "{ran:?}");
     assert!(ran.out.starts_with("localhost is now chat.example"), "{ran:?}");
-    alice.expect("* logged out: this server is now chat.example");
+    alice.expect("* connection lost, reconnecting…");
+    alice.expect("* this server is now chat.example");
+    alice.expect("* connected again");
+    // Anew, and under the old name.
+    let mut late = Client::start(&server);
+    let told = late.lines.next();
+    assert!(told.contains("log in as NAME@chat.example"), "{told}");
+    assert_eq!(late.end().code(), Some(1));
     let user = ["--host", "localhost", "--user", "bob@chat.example"];
     let mut bob = Client::start_with(&server.home, server.address, &user);
     bob.expect("Password:");
@@ -529,6 +536,10 @@ fn a_renamed_domain_keeps_its_people_and_what_they_wrote() {
     eventually("bob is online", || (row(&server.home, "bob")[1] == "yes").then_some(()));
     says(&server.home.run(&["send", "bob", "after", "--from", "alice@chat.example"]), "");
     bob.expect("alice: after");
+    // Who came back is called as before, and so are those alice writes to.
+    alice.wait("* bob logged in");
+    alice.say("message bob still here");
+    bob.expect("alice: still here");
 }
 
 #[test]

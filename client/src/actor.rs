@@ -76,10 +76,18 @@ pub(crate) struct Actor {
     connector: Connector,
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Event>,
-    me: watch::Sender<Option<FullJid>>,
-    reached: watch::Sender<Option<Reached>>,
+    told: Told,
+    /// The domain has got another name, under which there has been no session.
+    renamed: bool,
     /// Somebody wants something while there is no connection.
     wanted: Arc<Notify>,
+}
+
+/// What anybody who has a handle can look at.
+pub(crate) struct Told {
+    pub(crate) me: watch::Sender<Option<FullJid>>,
+    pub(crate) reached: watch::Sender<Option<Reached>>,
+    pub(crate) domain: watch::Sender<Arc<str>>,
 }
 
 /// A new session on its connection.
@@ -93,6 +101,8 @@ struct Fresh {
 enum End {
     /// The connection is gone.
     Lost,
+    /// So it is, because the domain has this name now.
+    Renamed(String),
     /// The session is over, for this reason.
     Over(Ending),
     /// The user logged out, and waits to hear that it is done.
@@ -106,11 +116,10 @@ impl Actor {
         config: Config,
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Event>,
-        me: watch::Sender<Option<FullJid>>,
-        reached: watch::Sender<Option<Reached>>,
+        told: Told,
     ) -> Actor {
-        let wanted = Arc::default();
-        Actor { connector: Connector::new(config), orders, events, me, reached, wanted }
+        let (connector, wanted) = (Connector::new(config), Arc::default());
+        Actor { connector, orders, events, told, renamed: false, wanted }
     }
 
     pub(crate) async fn run(mut self) {
@@ -303,8 +312,8 @@ impl Actor {
     async fn keep(&mut self, fresh: Fresh, entry: Entry, reply: LoggedIn) -> bool {
         let Fresh { mut wire, me, granted } = fresh;
         let mut session = Session::new(me.clone(), granted, &self.connector.config, Instant::now());
-        self.me.send_replace(Some(me.clone()));
-        self.reached.send_replace(wire.reached().cloned());
+        self.told.me.send_replace(Some(me.clone()));
+        self.told.reached.send_replace(wire.reached().cloned());
         // Told before it is answered: whatever the face says next comes behind its welcome.
         if let Some(event) = session.poll_event() {
             let _ = self.events.send(event).await;
@@ -315,6 +324,10 @@ impl Actor {
             let since = Instant::now();
             let mut end = self.online(&mut session, &mut wire).await;
             let closed = matches!(end, End::Asked(_) | End::Dropped);
+            if let End::Renamed(domain) = end {
+                self.follow(domain, &mut session, &wire);
+                end = End::Lost;
+            }
             if let End::Lost = end {
                 backoff.connected_for(since.elapsed());
                 session.handle_loss();
@@ -334,9 +347,9 @@ impl Actor {
                 wire.close(within).await;
             }
             session.end(closed);
-            self.me.send_replace(None);
+            self.told.me.send_replace(None);
             let (ending, done) = match end {
-                End::Lost | End::Dropped => (None, None),
+                End::Lost | End::Renamed(_) | End::Dropped => (None, None),
                 End::Over(ending) => (Some(ending), None),
                 End::Asked(done) => (Some(Ending::Asked), Some(done)),
             };
@@ -348,6 +361,14 @@ impl Actor {
             }
             return go_on;
         }
+    }
+
+    /// The server has said, over a connection that is trusted, that its domain has another name.
+    fn follow(&mut self, domain: String, session: &mut Session, wire: &Wire) {
+        let place = wire.reached().map(|reached| reached.place.clone());
+        self.connector.follow(domain, place);
+        session.forget_resumption();
+        self.renamed = true;
     }
 
     /// Tells the face what it has not heard; not for ever, since it may be stuck or gone.
@@ -411,6 +432,7 @@ impl Actor {
             Ok(Heard::Nothing) => {}
             Ok(Heard::Error(error)) => match ending::of(&error) {
                 Verdict::Over(ending) => return Some(End::Over(ending)),
+                Verdict::Renamed(domain) => return Some(End::Renamed(domain)),
                 Verdict::ShuttingDown => {
                     session.handle_event(Event::ShuttingDown);
                     return Some(End::Lost);
@@ -432,10 +454,13 @@ impl Actor {
         loop {
             let wait = pause(backoff.next(), self.wanted.clone());
             self.serve(session, wait).await?;
-            let attempt = attempt(self.connector.clone(), entry.clone(), session.resumption());
+            // A new name brings a new certificate, over which the server has to prove itself.
+            let if_changed = if self.renamed { IfChanged::Prove } else { IfChanged::Refuse };
+            let (connector, resume) = (self.connector.clone(), session.resumption());
+            let attempt = attempt(connector, entry.clone(), if_changed, resume);
             match self.serve(session, attempt).await? {
                 Ok(Entered { wire, opened: Opened::Resumed { h } }) => {
-                    self.reached.send_replace(wire.reached().cloned());
+                    self.told.reached.send_replace(wire.reached().cloned());
                     match session.handle_resumed(h, Instant::now()) {
                         Ok(()) => return Ok(wire),
                         // A server that miscounts is not asked to resume a second time.
@@ -443,10 +468,20 @@ impl Actor {
                     }
                 }
                 Ok(Entered { wire, opened: Opened::New { me, granted, remembered } }) => {
-                    self.me.send_replace(Some(me.clone()));
-                    self.reached.send_replace(wire.reached().cloned());
+                    self.told.me.send_replace(Some(me.clone()));
+                    self.told.reached.send_replace(wire.reached().cloned());
+                    if std::mem::take(&mut self.renamed) {
+                        let domain = self.connector.config.domain.clone();
+                        self.told.domain.send_replace(Arc::from(domain.as_str()));
+                        session.handle_event(Event::Renamed { domain });
+                    }
                     session.handle_renewed(me, granted, remembered, Instant::now());
                     return Ok(wire);
+                }
+                // It said so before over a connection that was trusted, and now it has proved over
+                // this one that it knows the account: it is the same server.
+                Err(LoginError::NewPin { fingerprint }) if self.renamed => {
+                    self.connector.config.accepted = Some(fingerprint);
                 }
                 Err(fault) => {
                     if let Some(ending) = ending::of_login(fault) {
@@ -589,9 +624,10 @@ async fn pause(wait: Duration, wanted: Arc<Notify>) {
 async fn attempt(
     connector: Connector,
     entry: Entry,
+    if_changed: IfChanged,
     resume: Option<Resumption>,
 ) -> Result<Entered, LoginError> {
-    let wire = connector.connect(IfChanged::Refuse, resume).await.map_err(LoginError::Connect)?;
+    let wire = connector.connect(if_changed, resume).await.map_err(LoginError::Connect)?;
     let entered = timeout(LOGIN_WITHIN, enter(wire, &entry))
         .await
         .map_err(|_| timed_out(&connector))?

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use whoelse_stream::{Password, token};
 use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing};
 
-use crate::actor::{Actor, Order};
+use crate::actor::{Actor, Order, Told};
 use crate::config::Config;
 use crate::connect::{ConnectError, Reached};
 use crate::events::Event;
@@ -30,7 +30,18 @@ pub struct Client {
     orders: mpsc::Sender<Order>,
     me: watch::Receiver<Option<FullJid>>,
     reached: watch::Receiver<Option<Reached>>,
-    domain: Arc<str>,
+    domain: Domain,
+}
+
+/// The name of the domain that a client belongs to. It may change while there is a session.
+#[derive(Debug, Clone)]
+pub struct Domain(watch::Receiver<Arc<str>>);
+
+impl Domain {
+    /// As it is now.
+    pub fn name(&self) -> Arc<str> {
+        self.0.borrow().clone()
+    }
 }
 
 /// The events of a session, in order.
@@ -105,14 +116,20 @@ impl Client {
         let (happened, events) = mpsc::channel(EVENTS);
         let (tell_me, me) = watch::channel(None);
         let (tell_reached, reached) = watch::channel(None);
-        let domain = Arc::from(config.domain.as_str());
-        tokio::spawn(Actor::new(config, ordered, happened, tell_me, tell_reached).run());
-        (Client { orders, me, reached, domain }, Events(events))
+        let (tell_domain, domain) = watch::channel(Arc::from(config.domain.as_str()));
+        let told = Told { me: tell_me, reached: tell_reached, domain: tell_domain };
+        tokio::spawn(Actor::new(config, ordered, happened, told).run());
+        (Client { orders, me, reached, domain: Domain(domain) }, Events(events))
     }
 
-    /// The domain this client belongs to.
-    pub fn domain(&self) -> &str {
-        &self.domain
+    /// The name of the domain this client belongs to.
+    pub fn domain(&self) -> Arc<str> {
+        self.domain.name()
+    }
+
+    /// The same for whoever wants to know it again and again.
+    pub fn domain_now(&self) -> Domain {
+        self.domain.clone()
     }
 
     /// The address of the session, if logged in. A broken connection does not log anybody out.

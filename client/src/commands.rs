@@ -36,7 +36,7 @@ pub async fn broadcast(client: &Client, text: &str) -> Result<Reach, RequestErro
 }
 
 async fn run(client: &Client, name: &str, fields: &[(&str, &str)]) -> Result<Stanza, RequestError> {
-    let server = Jid::parse(client.domain()).map_err(|_| RequestError::Unreadable)?;
+    let server = Jid::parse(&client.domain()).map_err(|_| RequestError::Unreadable)?;
     Ok(client.request(request(name, fields).to(server)).await?.iq)
 }
 

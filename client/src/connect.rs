@@ -50,6 +50,12 @@ pub enum ConnectError {
         /// Which.
         domain: String,
     },
+    /// The server says that its domain has another name. It has not shown who it is, so nothing
+    /// follows from it by itself.
+    Renamed {
+        /// The name.
+        domain: String,
+    },
     /// The server does not offer TLS.
     NoEncryption,
     /// The TLS handshake failed.
@@ -96,6 +102,7 @@ impl ConnectError {
             | ConnectError::Server(_)
             | ConnectError::Ended => true,
             ConnectError::NotOffered { .. }
+            | ConnectError::Renamed { .. }
             | ConnectError::NoEncryption
             | ConnectError::Unknown { .. }
             | ConnectError::Changed { .. }
@@ -113,6 +120,8 @@ pub struct Reached {
     pub domain: String,
     /// The certificate it showed, which was trusted.
     pub certificate: Fingerprint,
+    /// How it was found.
+    pub(crate) place: Place,
     /// What judged it.
     pub(crate) tls: Tls,
 }
@@ -130,6 +139,8 @@ pub(crate) enum IfChanged {
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     pub(crate) config: Config,
+    /// Where the server was when its domain got another name.
+    at: Option<Place>,
     tls: Tls,
     /// Held while the file is read or written.
     pins: Arc<Mutex<Pins>>,
@@ -142,7 +153,7 @@ impl Connector {
             None => Pins::in_memory(),
         };
         let tls = config.authorities.clone().unwrap_or_default();
-        Connector { config, tls, pins: Arc::new(Mutex::new(pins)) }
+        Connector { config, at: None, tls, pins: Arc::new(Mutex::new(pins)) }
     }
 
     /// Connects, encrypts, judges: the first place that gives a stream is taken.
@@ -151,6 +162,14 @@ impl Connector {
         if_changed: IfChanged,
         resume: Option<Resumption>,
     ) -> Result<Wire, ConnectError> {
+        if let Some(place) = &self.at {
+            let tried = self.connect_to(place, if_changed, resume.clone());
+            match timeout(WITHIN_EACH, tried).await {
+                Ok(Err(fault)) if fault.is_temporary() && !fault.is_passing() => {}
+                Ok(done) => return done,
+                Err(_) => {}
+            }
+        }
         let places = route::places(&self.config).await?;
         let within = if places.len() > 1 { WITHIN_EACH } else { WITHIN };
         let mut faults = Vec::new();
@@ -203,6 +222,7 @@ impl Connector {
             address,
             domain: domain.clone(),
             certificate: seen.fingerprint,
+            place: place.clone(),
             tls: self.tls.clone(),
         };
 
@@ -275,6 +295,19 @@ impl Connector {
                 IfChanged::Prove => Ok(Standing::Untrusted(fingerprint)),
             },
         }
+    }
+
+    /// The domain has another name: from now on that is asked for, where the server was until now.
+    /// What was known of it still is, so another certificate is a changed one.
+    pub(crate) fn follow(&mut self, domain: String, place: Option<Place>) {
+        let before = self.config.address();
+        if self.config.host == self.config.domain && !route::is_nearby(&self.config.domain) {
+            self.config.host.clone_from(&domain);
+        }
+        self.config.domain = domain;
+        self.at = place.or(self.at.take());
+        // Where nothing can be written, the certificate is unknown, which is said.
+        let _ = self.pins().copy(&before, &self.config.address());
     }
 
     /// Remembers that this server lets people prove their password: from then on it is not told,

@@ -1,9 +1,10 @@
 //! RFC 6120, 4.9, read by a client: which stream errors end a session for good, and which are
 //! worth another try.
 
-use whoelse_xmpp::{StreamCondition, StreamError, ns};
+use whoelse_xmpp::{BareJid, StreamCondition, StreamError, ns};
 
 use crate::client::LoginError;
+use crate::connect::ConnectError;
 use crate::events::Ending;
 
 /// What to do about the end of a stream.
@@ -11,6 +12,8 @@ use crate::events::Ending;
 pub(crate) enum Verdict {
     /// The session is over; only the user may log in again.
     Over(Ending),
+    /// The domain has this name now; connect again under it.
+    Renamed(String),
     /// The server goes down, and perhaps comes back.
     ShuttingDown,
     /// Connect again.
@@ -26,8 +29,10 @@ pub(crate) fn of(error: &StreamError) -> Verdict {
         }
         StreamCondition::Conflict => Verdict::Over(Ending::Replaced),
         StreamCondition::SystemShutdown => Verdict::ShuttingDown,
-        // The domain has another name now, which the server's words tell; under the old one
-        // nobody can come back.
+        StreamCondition::HostGone if renamed(error).is_some() => {
+            Verdict::Renamed(renamed(error).unwrap_or_default())
+        }
+        // Without a new name, nobody can come back.
         StreamCondition::PolicyViolation
         | StreamCondition::NotAuthorized
         | StreamCondition::HostGone => {
@@ -38,11 +43,21 @@ pub(crate) fn of(error: &StreamError) -> Verdict {
     }
 }
 
+/// The name that the domain has now, if the server says one that can be one.
+pub(crate) fn renamed(error: &StreamError) -> Option<String> {
+    let name = BareJid::new(None, error.renamed.as_deref()?).ok()?;
+    Some(name.domain().to_owned())
+}
+
 /// What a failed login means for a session that wants to come back; `None`: try again.
 pub(crate) fn of_login(fault: LoginError) -> Option<Ending> {
     let said = |words: &str| Some(Ending::Refused(words.to_owned()));
     match fault {
         LoginError::Connect(fault) if fault.is_temporary() => None,
+        // Said before the server has shown who it is, so somebody has to look at it.
+        LoginError::Connect(ConnectError::Renamed { domain }) => {
+            Some(Ending::Server(format!("this server is now {domain}")))
+        }
         LoginError::Connect(fault) => Some(Ending::Untrusted(fault)),
         LoginError::WrongPassword { text: Some(text) } | LoginError::Refused { text } => {
             Some(Ending::Refused(text))
@@ -63,7 +78,6 @@ pub(crate) fn of_login(fault: LoginError) -> Option<Ending> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connect::ConnectError;
 
     fn error(condition: StreamCondition, text: Option<&str>) -> StreamError {
         StreamError { text: text.map(str::to_owned), ..StreamError::new(condition) }
@@ -78,6 +92,18 @@ mod tests {
         };
 
         assert_eq!(of(&idle), Verdict::Over(Ending::Idle(Some(words.to_owned()))));
+    }
+
+    #[test]
+    fn a_domain_that_has_another_name_is_sought_under_it_if_it_can_be_one() {
+        let to = "chat.example".to_owned();
+        assert_eq!(of(&StreamError::renamed("Chat.example")), Verdict::Renamed(to));
+        for nonsense in ["", "a b", "bob@chat.example", "chat.example/x"] {
+            let verdict = of(&StreamError::renamed(nonsense));
+            assert!(matches!(verdict, Verdict::Over(Ending::Server(_))), "{nonsense}");
+        }
+        let elsewhere = ConnectError::Renamed { domain: "chat.example".to_owned() };
+        assert!(of_login(LoginError::Connect(elsewhere)).is_some());
     }
 
     #[test]

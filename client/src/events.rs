@@ -74,6 +74,12 @@ pub enum Event {
     Resumed,
     /// The connection is back in a new session; unacknowledged messages were sent again.
     Reconnected,
+    /// The domain has another name, under which the session goes on; everybody here is called by
+    /// it. A new session follows.
+    Renamed {
+        /// The new name.
+        domain: String,
+    },
     /// The session has ended, and is not taken up again without a new login.
     LoggedOut(Ending),
 }

@@ -30,6 +30,7 @@ mod pins;
 mod presence;
 mod refusal;
 mod register;
+mod renamed;
 mod request;
 pub mod roster;
 mod route;
@@ -38,7 +39,7 @@ pub mod state;
 pub mod tls;
 mod wire;
 
-pub use client::{Client, Events, LoginError, NotSent};
+pub use client::{Client, Domain, Events, LoginError, NotSent};
 pub use config::{Begin, Config};
 pub use connect::{ConnectError, Reached};
 pub use events::{Ending, Event, Message};

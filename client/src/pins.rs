@@ -125,6 +125,22 @@ impl Pins {
         Ok(self.accepted.iter().any(|name| name == server))
     }
 
+    /// Knows of `to` what is known of `from`, which is the same server; but not that its certificate
+    /// was accepted, since it will have another.
+    pub fn copy(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let known = self.get(from)?;
+        if from == to || self.get(to)?.is_some() {
+            return Ok(());
+        }
+        if let Some(pin) = known {
+            self.set(to, pin)?;
+        }
+        match self.knows_scram(from)? {
+            true => self.set_scram(to),
+            false => Ok(()),
+        }
+    }
+
     /// What was accepted before was another one.
     fn replace(&mut self, server: &str, pin: Fingerprint) {
         self.known.retain(|(name, _)| name != server);
@@ -286,6 +302,23 @@ mod tests {
         pins().accept("a:1", some(3)).unwrap();
         assert_eq!(pins().get("a:1").unwrap(), Some(some(3)));
         assert!(pins().knows_scram("a:1").unwrap());
+    }
+
+    #[test]
+    fn a_server_with_another_name_is_known_as_it_was_and_nobody_else_is_overwritten() {
+        let mut pins = Pins::in_memory();
+        pins.accept("a:1", some(1)).unwrap();
+        pins.set_scram("a:1").unwrap();
+        pins.set("c:1", some(3)).unwrap();
+
+        pins.copy("a:1", "b:1").unwrap();
+        pins.copy("a:1", "c:1").unwrap();
+        pins.copy("nobody:1", "d:1").unwrap();
+
+        assert_eq!(pins.get("b:1").unwrap(), Some(some(1)));
+        assert!(pins.knows_scram("b:1").unwrap() && !pins.is_accepted("b:1").unwrap());
+        assert_eq!(pins.get("c:1").unwrap(), Some(some(3)));
+        assert_eq!(pins.get("d:1").unwrap(), None);
     }
 
     #[cfg(unix)]

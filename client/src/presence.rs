@@ -52,6 +52,15 @@ impl Book {
         self.settling = true;
     }
 
+    /// People are called something else from now on, and so is the own account.
+    pub fn rename(&mut self, called: impl Fn(&BareJid) -> BareJid) {
+        self.me = called(&self.me);
+        let devices = std::mem::take(&mut self.devices).into_iter();
+        self.devices = devices.map(|(who, there)| (called(&who), there)).collect();
+        let before = self.before.take();
+        self.before = before.map(|there| there.iter().map(called).collect());
+    }
+
     /// Whether somebody is online, as far as is known.
     pub fn is_online(&self, who: &BareJid) -> bool {
         self.devices.contains_key(who)

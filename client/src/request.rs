@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns};
 
+use crate::renamed::Renamed;
+
 /// How long an answer may take; the server's own deadline is 30 s.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(40);
 /// Requests that may wait for their answers at once.
@@ -48,6 +50,13 @@ pub struct Answer {
 }
 
 impl Request {
+    /// The domain has another name, and perhaps whoever is asked is of it.
+    pub(crate) fn rename(&mut self, renamed: Option<&Renamed>) {
+        if let (Some(renamed), Some(to)) = (renamed, &mut self.to) {
+            *to = renamed.address(to);
+        }
+    }
+
     /// A look at something of the own account.
     pub fn get(payload: Element) -> Request {
         Request::new(Ask::Get, payload)

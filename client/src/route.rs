@@ -66,7 +66,7 @@ pub(crate) async fn places(config: &Config) -> Result<Vec<Place>, ConnectError> 
 }
 
 /// Whether a domain is no name that a name server would know.
-fn is_nearby(domain: &str) -> bool {
+pub(crate) fn is_nearby(domain: &str) -> bool {
     let bare = domain.trim_matches(['[', ']']);
     bare == "localhost" || bare.ends_with(".localhost") || bare.parse::<IpAddr>().is_ok()
 }

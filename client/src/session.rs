@@ -27,6 +27,7 @@ use crate::history;
 use crate::message::{self, Incoming, Seen};
 use crate::presence::{Book, Change};
 use crate::refusal::Refusal;
+use crate::renamed::Renamed;
 use crate::request::{Answer, Ask, Pending, Request, RequestError};
 use crate::roster::{Contact, Roster, Word};
 pub(crate) use verdicts::Mine;
@@ -93,6 +94,15 @@ struct Unacknowledged {
     bytes: Bytes,
     /// A message is sent again in a new session; anything else belongs to the old one.
     message: Option<Mine>,
+}
+
+impl Unacknowledged {
+    /// The same to whoever is called something else now.
+    fn renamed(self, renamed: Option<&Renamed>) -> Unacknowledged {
+        let Some(renamed) = renamed else { return self };
+        let message = self.message.map(|mine| Mine { to: renamed.person(&mine.to), ..mine });
+        Unacknowledged { bytes: renamed.stanza(self.bytes), message }
+    }
 }
 
 /// A wish that waits for a connection.
@@ -217,21 +227,27 @@ impl Session {
         let unacknowledged = std::mem::take(&mut self.sent).into_unacknowledged();
         let unanswered = self.pending.take_all();
         let was_counted = self.counted;
+        let renamed = Renamed::between(self.me.domain(), me.domain());
         self.me = me;
         self.handled = Handled::new();
         self.events.iter_mut().for_each(|(_, ticket)| *ticket = None);
         self.book.restart();
+        if let Some(renamed) = &renamed {
+            self.rename(renamed);
+        }
         self.begin(granted, now);
         self.event(Event::Reconnected);
         self.ask_for_verdict(acknowledged, now);
         for stanza in unacknowledged {
             if stanza.message.is_some() {
+                let stanza = stanza.renamed(renamed.as_ref());
                 self.transmit(stanza.bytes, stanza.message, now);
             }
         }
         for then in unanswered {
             match then {
-                Then::Reply { request, reply, .. } if request.ask == Ask::Get => {
+                Then::Reply { mut request, reply, .. } if request.ask == Ask::Get => {
+                    request.rename(renamed.as_ref());
                     self.ask(request, reply, now);
                 }
                 Then::Reply { reply, .. } => {
@@ -244,6 +260,27 @@ impl Session {
             }
         }
         self.send_waiting(now);
+    }
+
+    /// The domain has another name, and with it everybody in it.
+    fn rename(&mut self, renamed: &Renamed) {
+        let called = |who: &BareJid| renamed.person(who);
+        self.book.rename(called);
+        self.verdicts.rename(called);
+        self.recent.iter_mut().for_each(|(_, to)| *to = called(to));
+        // The copy calls people by their old names, and its version may still be good.
+        self.roster = None;
+        for line in &mut self.waiting {
+            match line {
+                Line::Message(mine, _) => mine.to = called(&mine.to),
+                Line::Stanza(bytes, mine) => {
+                    *bytes = renamed.stanza(std::mem::take(bytes));
+                    mine.iter_mut().for_each(|mine| mine.to = called(&mine.to));
+                }
+                Line::Request(request, _) => request.rename(Some(renamed)),
+                Line::Barrier(_) => {}
+            }
+        }
     }
 
     /// The session is over: whoever waits for an answer is told, and so is whoever sent what the

@@ -19,6 +19,7 @@ use whoelse_stream::{ChannelBindings, Features, Password, binding};
 use whoelse_xmpp::{Stanza, StreamCondition, StreamError};
 
 use crate::connect::{ConnectError, Reached};
+use crate::ending;
 use crate::pins::Fingerprint;
 use crate::register::{self, Probe, RegisterError};
 use crate::tls::Standing;
@@ -348,6 +349,10 @@ impl Suspended {
 pub(crate) fn no_connection(step: Result<Step, Broken>) -> ConnectError {
     match step {
         Ok(Step::Error(error)) => match error.condition {
+            StreamCondition::HostGone => match ending::renamed(&error) {
+                Some(domain) => ConnectError::Renamed { domain },
+                None => ConnectError::Server(said(&error)),
+            },
             StreamCondition::ConnectionTimeout
             | StreamCondition::InternalServerError
             | StreamCondition::Reset

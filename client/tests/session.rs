@@ -487,11 +487,11 @@ async fn idleness_ends_the_session_and_the_client_stays_out() {
     let words = "logged out after 30 s without activity".to_owned();
 
     world
-        .end(StreamError {
-            condition: StreamCondition::PolicyViolation,
-            text: Some(words.clone()),
-            app: Some(("idle", ns::WHOELSE_ERRORS)),
-        })
+        .end(
+            StreamError::new(StreamCondition::PolicyViolation)
+                .with_text(words.clone())
+                .with_app("idle", ns::WHOELSE_ERRORS),
+        )
         .await;
 
     assert_eq!(next(&mut events).await, Event::LoggedOut(Ending::Idle(Some(words))));
@@ -499,6 +499,104 @@ async fn idleness_ends_the_session_and_the_client_stays_out() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(world.counts(), (1, 0));
     client.login("alice", password("secret")).await.unwrap();
+}
+
+// ---- a domain that gets another name ----
+
+#[tokio::test]
+async fn after_the_domain_was_renamed_the_client_comes_back_under_the_new_name() {
+    let world = World::new().await;
+    let state = tempfile::tempdir().unwrap();
+    let config = Config { state: Some(state.path().to_owned()), ..world.config() };
+    world.account("alice", "secret");
+    let (client, mut events) = Client::start(config.clone());
+    client.login("alice", password("secret")).await.unwrap();
+    assert!(matches!(next(&mut events).await, Event::LoggedIn { .. }));
+    world.be_silent(true);
+    client.message(&bob(), "before").await.unwrap();
+    until(|| world.texts() == ["before"]).await;
+
+    world.rename("chat.example").await;
+    world.be_silent(false);
+    assert_eq!(next(&mut events).await, Event::ConnectionLost);
+    client.message(&bob(), "meanwhile").await.unwrap();
+    let elsewhere = BareJid::parse("carol@other.example").unwrap();
+    client.message(&elsewhere, "elsewhere").await.unwrap();
+    let domain = "chat.example".to_owned();
+    assert_eq!(next(&mut events).await, Event::Renamed { domain });
+    assert_eq!(next(&mut events).await, Event::Reconnected);
+
+    // Everybody has the new name, and what was written to them goes there, under the same id.
+    assert!(client.settle(Duration::from_secs(10)).await);
+    assert_eq!(client.me().unwrap().to_bare().as_str(), "alice@chat.example");
+    assert_eq!(&*client.domain(), "chat.example");
+    assert_eq!(world.texts(), ["before", "before", "meanwhile", "elsewhere"]);
+    let there = ["bob@localhost", "bob@chat.example", "bob@chat.example", "carol@other.example"];
+    assert_eq!(world.recipients(), there);
+    assert_eq!(world.messages()[0].0, world.messages()[1].0);
+
+    // Whoever comes later knows the new certificate.
+    let (later, _events) = Client::start(Config { domain: "chat.example".to_owned(), ..config });
+    later.login("alice", password("secret")).await.unwrap();
+}
+
+#[tokio::test]
+async fn under_the_new_name_a_server_that_does_not_prove_itself_is_told_nothing() {
+    let everything = [PLUS.as_slice(), &UNBOUND, &[TYPES]].concat();
+    for taken_out in [&PLUS[..], &everything] {
+        let world = World::new().await;
+        let (client, mut events) = world.alice().await;
+        world.take_out(taken_out);
+
+        world.rename("chat.example").await;
+
+        assert_eq!(next(&mut events).await, Event::ConnectionLost);
+        let ended = next(&mut events).await;
+        let words = "the server's certificate is not trusted".to_owned();
+        assert_eq!(ended, Event::LoggedOut(Ending::Refused(words)));
+        assert_eq!((client.me(), world.counts()), (None, (1, 0)));
+    }
+}
+
+#[tokio::test]
+async fn under_the_new_name_a_server_that_does_not_know_the_password_is_not_believed() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+    world.account("alice", "another password");
+
+    world.rename("chat.example").await;
+
+    assert_eq!(next(&mut events).await, Event::ConnectionLost);
+    assert!(matches!(next(&mut events).await, Event::LoggedOut(Ending::Refused(_))));
+    assert_eq!((client.me(), &*client.domain()), (None, "localhost"));
+}
+
+#[tokio::test]
+async fn who_comes_under_the_old_name_is_told_the_new_one_and_not_led_there() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    let (client, _events) = world.client();
+    world.end_next(1, StreamError::renamed("chat.example"));
+    let renamed = ConnectError::Renamed { domain: "chat.example".to_owned() };
+
+    let refused = client.login("alice", password("secret")).await.unwrap_err();
+
+    assert_eq!(refused, LoginError::Connect(renamed));
+    assert_eq!((world.connections(), &*client.domain()), (1, "localhost"));
+}
+
+#[tokio::test]
+async fn who_was_away_when_the_domain_was_renamed_is_told_and_not_led_there() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+    world.end_next(1, StreamError::renamed("chat.example"));
+
+    world.break_connections().await;
+
+    assert_eq!(next(&mut events).await, Event::ConnectionLost);
+    let words = "this server is now chat.example".to_owned();
+    assert_eq!(next(&mut events).await, Event::LoggedOut(Ending::Server(words)));
+    assert_eq!(client.me(), None);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
 use whoelse_store::{Domain, Store};
-use whoelse_xmpp::{BareJid, StreamCondition, StreamError};
+use whoelse_xmpp::{BareJid, StreamError};
 
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
@@ -93,6 +93,8 @@ struct Served {
     domain: Domain,
     name: CompactString,
     own: Vec<Domain>,
+    /// The names that this domain had before.
+    former: Vec<String>,
     server: Arc<Account>,
 }
 
@@ -222,8 +224,7 @@ impl Node {
 
     /// Orders every connection to end. Their sessions end with them, and those without a
     /// connection at once.
-    pub fn end_all(self: &Arc<Node>, condition: StreamCondition, text: Option<String>) {
-        let error = StreamError { condition, text, app: None };
+    pub fn end_all(self: &Arc<Node>, error: &StreamError) {
         for session in self.sessions() {
             if !session.order_end(error.clone()) {
                 let node = self.clone();
@@ -272,6 +273,11 @@ impl Node {
         self.served.load().name.clone()
     }
 
+    /// The names that the domain had before, for whoever asks for it by one of them.
+    pub fn former_names(&self) -> Vec<String> {
+        self.served.load().former.clone()
+    }
+
     /// The domain.
     pub fn domain(&self) -> Domain {
         self.served.load().domain.clone()
@@ -292,14 +298,13 @@ impl Node {
             Box::pin(async move {
                 tx.rename_domain(&old, &new).await?;
                 let own = tx.domains().await?;
+                let former = tx.former_names().await?;
                 let then: crate::keeper::After = vec![Box::new(move |node: &Arc<Node>| {
                     let id = node.domain().id;
                     let served = own.iter().find(|domain| domain.id == id).cloned();
-                    let Some(Ok(served)) = served.map(|domain| Served::new(domain, own)) else {
-                        return;
-                    };
-                    let text = format!("this server is now {}", served.name);
-                    node.end_all(StreamCondition::HostGone, Some(text));
+                    let served = served.map(|domain| Served::new(domain, own, former));
+                    let Some(Ok(served)) = served else { return };
+                    node.end_all(&StreamError::renamed(&served.name));
                     node.served.store(Arc::new(served));
                     node.accounts.forget_all();
                 })];
@@ -505,11 +510,12 @@ impl Undelivered {
 }
 
 impl Served {
-    fn new(domain: Domain, own: Vec<Domain>) -> Result<Served, StartError> {
+    fn new(domain: Domain, own: Vec<Domain>, former: Vec<Domain>) -> Result<Served, StartError> {
         let jid = BareJid::new(None, &domain.name)
             .map_err(|_| StartError::Domain(domain.name.clone()))?;
         let server = Arc::new(Account::new(0, jid, Vec::new(), 0));
-        Ok(Served { name: domain.name.as_str().into(), domain, own, server })
+        let former = former.into_iter().filter(|it| it.id == domain.id).map(|it| it.name).collect();
+        Ok(Served { name: domain.name.as_str().into(), domain, own, former, server })
     }
 
     fn keys_of(&self, jids: &HashSet<BareJid>) -> HashSet<String> {
@@ -541,10 +547,11 @@ async fn serve(store: &Store, wanted: Option<&str>) -> Result<Served, StartError
     let mut tx = store.begin().await?;
     tx.ensure_domain(&name).await?;
     let own = tx.domains().await?;
+    let former = tx.former_names().await?;
     tx.commit().await?;
     let domain = own.iter().find(|domain| domain.name == name).cloned();
     let domain = domain.ok_or(StartError::Domain(name))?;
-    Served::new(domain, own)
+    Served::new(domain, own, former)
 }
 
 /// A secret of this installation, made at its first start.

@@ -131,11 +131,9 @@ impl Node {
 
     /// Ends a session because another one takes its place.
     async fn replace(self: &Arc<Node>, old: &Arc<Session>) {
-        old.order_end(StreamError {
-            condition: StreamCondition::Conflict,
-            text: Some("replaced by a new login".to_owned()),
-            app: None,
-        });
+        old.order_end(
+            StreamError::new(StreamCondition::Conflict).with_text("replaced by a new login"),
+        );
         self.end(old).await;
     }
 
@@ -274,11 +272,10 @@ impl Node {
         self.forget_account(account.jid());
         self.end_relaying(account.id);
         for session in account.sessions() {
-            session.order_end(StreamError {
-                condition: StreamCondition::NotAuthorized,
-                text: Some("this account has been removed".to_owned()),
-                app: None,
-            });
+            session.order_end(
+                StreamError::new(StreamCondition::NotAuthorized)
+                    .with_text("this account has been removed"),
+            );
             if !session.is_attached() {
                 let node = self.clone();
                 tokio::spawn(async move { node.end(&session).await });

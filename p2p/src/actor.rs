@@ -374,11 +374,14 @@ impl Actor {
             Event::LoggedIn { me } => self.handle_login(me),
             // The new session has another address, perhaps, and is not told of the block list yet.
             Event::Reconnected => {
-                if let (Some(me), Some(account)) = (self.client.me(), &mut self.account) {
-                    account.introductions.renew(me);
+                if let Some(account) = &mut self.account {
                     account.watching = false;
                 }
-                self.watch_if_needed();
+                // Under another name of the domain it is another account, to whoever knows this one.
+                match self.client.me() {
+                    Some(me) if self.account.is_some() => self.handle_login(&me),
+                    _ => self.watch_if_needed(),
+                }
             }
             Event::Resumed => self.watch_if_needed(),
             Event::LoggedOut(_) => {

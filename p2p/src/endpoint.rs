@@ -241,7 +241,7 @@ async fn offer(plan: &Plan, key: &Key) -> Option<(Reached, RelayConfig)> {
     let key = key.to_string();
     let wish =
         Element::new("relay").xmlns(ns::WHOELSE_RELAY).attr("sid", &plan.sid).attr("key", &key);
-    let request = Request::set(wish).to(Jid::parse(plan.client.domain()).ok()?);
+    let request = Request::set(wish).to(Jid::parse(&plan.client.domain()).ok()?);
     let answer = timeout(OFFER_WITHIN, plan.client.request(request)).await.ok()?.ok()?.iq;
     let offered = answer.child("relay", ns::WHOELSE_RELAY)?;
     let attr = |name| answer.child_attr(offered, name);

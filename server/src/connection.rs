@@ -31,6 +31,7 @@ use whoelse_core::settings::{Limits, Registration, Settings};
 use whoelse_core::{Node, Steady, Time};
 use whoelse_stream::scram::Hash;
 use whoelse_stream::server as stream;
+use whoelse_xmpp::{StreamCondition, StreamError};
 
 /// What lies below a connection when it comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,8 +259,8 @@ impl Connections {
         if let Some(relay) = self.relay.get() {
             relay.close();
         }
-        let text = Some("the server is shutting down".to_owned());
-        self.node.end_all(whoelse_xmpp::StreamCondition::SystemShutdown, text);
+        let error = StreamError::new(StreamCondition::SystemShutdown);
+        self.node.end_all(&error.with_text("the server is shutting down"));
     }
 
     /// Whether the server goes away.
@@ -332,11 +333,13 @@ impl Connections {
 impl Streams {
     fn of(node: &Node) -> Streams {
         let (domain, hashes) = (node.domain_name().to_string(), node.hashes());
+        let former = node.former_names();
         let settings = node.settings();
         let (registration, idle_seconds) = (settings.registration, idle_seconds(&settings));
         let with = |transport| {
             let mut config = stream::Config::new(domain.clone());
             config.hashes = hashes.to_vec();
+            config.former.clone_from(&former);
             config.transport = transport;
             config.registration = match registration {
                 Registration::Open => stream::Registration::Open,

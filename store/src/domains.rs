@@ -12,6 +12,11 @@ const RENAME: &str = "UPDATE domains SET name = $2 WHERE id = $1";
 
 pub(crate) const STATEMENTS: &[&str] = &[LIST, FIND, INSERT, RENAME];
 
+/// Under which the names stand that own domains had before.
+const FORMER: &str = "domains.former";
+/// Names that are remembered; the oldest goes first.
+const MAX_FORMER: usize = 100;
+
 /// A domain of ours. It is never removed, and its number never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
@@ -25,6 +30,12 @@ impl Store {
     /// Returns the own domains, oldest first.
     pub async fn domains(&self) -> Result<Vec<Domain>> {
         domains(&mut *self.reader().await?).await
+    }
+
+    /// Returns the names that own domains had before, each with the number of its domain, oldest
+    /// first. A name that is taken again is none of them.
+    pub async fn former_names(&self) -> Result<Vec<Domain>> {
+        Ok(read_former(self.setting(FORMER).await?))
     }
 }
 
@@ -43,6 +54,7 @@ impl Tx {
         let id = numbers::next(conn, numbers::DOMAIN).await?;
         sqlx::query(INSERT).bind(id).bind(name).execute(&mut *conn).await?;
         adopt(conn, &Domain { id, name: name.to_owned() }).await?;
+        self.remember(None, name).await?;
         Ok(id)
     }
 
@@ -63,8 +75,38 @@ impl Tx {
             return Err(Error::DomainExists(new.to_owned()));
         }
         sqlx::query(RENAME).bind(id).bind(new).execute(&mut *conn).await?;
-        adopt(conn, &Domain { id, name: new.to_owned() }).await
+        adopt(conn, &Domain { id, name: new.to_owned() }).await?;
+        self.remember(Some(Domain { id, name: old.to_owned() }), new).await
     }
+
+    /// Returns the names that own domains had before, as [`Store::former_names`] does.
+    pub async fn former_names(&mut self) -> Result<Vec<Domain>> {
+        Ok(read_former(self.setting(FORMER).await?))
+    }
+
+    /// A name is given up, and another one is taken.
+    async fn remember(&mut self, given_up: Option<Domain>, taken: &str) -> Result<()> {
+        let before = self.former_names().await?;
+        let mut names = before.clone();
+        names.extend(given_up);
+        names.retain(|former| former.name != taken);
+        if names == before {
+            return Ok(());
+        }
+        let skip = names.len().saturating_sub(MAX_FORMER);
+        let lines = names.iter().skip(skip).map(|it| format!("{} {}\n", it.id, it.name));
+        self.set_setting(FORMER, lines.collect::<String>().as_bytes()).await
+    }
+}
+
+/// One line each: the number of the domain, a space, its former name.
+fn read_former(kept: Option<Vec<u8>>) -> Vec<Domain> {
+    let text = String::from_utf8(kept.unwrap_or_default()).unwrap_or_default();
+    let line = |line: &str| {
+        let (id, name) = line.split_once(' ')?;
+        Some(Domain { id: id.parse().ok()?, name: name.to_owned() })
+    };
+    text.lines().filter_map(line).collect()
 }
 
 /// Whoever was known as a stranger of this domain is a neighbour from now on.
@@ -87,6 +129,7 @@ async fn find(conn: &mut AnyConnection, name: &str) -> Result<Option<i64>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::MAX_FORMER;
     use crate::testing::{account, fresh};
     use crate::{Domain, Error, from_key, to_key};
 
@@ -144,6 +187,43 @@ mod tests {
 
         let blocks = store.blocks(bob).await.unwrap();
         assert_eq!(blocks, ["#1", "#1/x", "eve@#1", "mal@anew.example"]);
+    }
+
+    #[tokio::test]
+    async fn former_names_are_remembered_until_they_are_taken_again() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let id = tx.ensure_domain("a.example").await.unwrap();
+        assert!(tx.former_names().await.unwrap().is_empty());
+        let former = |names: &[&str]| {
+            let domain = |name: &&str| Domain { id, name: (*name).to_owned() };
+            names.iter().map(domain).collect::<Vec<_>>()
+        };
+
+        tx.rename_domain("a.example", "b.example").await.unwrap();
+        tx.rename_domain("b.example", "c.example").await.unwrap();
+        assert_eq!(tx.former_names().await.unwrap(), former(&["a.example", "b.example"]));
+        tx.rename_domain("c.example", "a.example").await.unwrap();
+        assert_eq!(tx.former_names().await.unwrap(), former(&["b.example", "c.example"]));
+        tx.ensure_domain("b.example").await.unwrap();
+        tx.commit().await.unwrap();
+
+        assert_eq!(store.former_names().await.unwrap(), former(&["c.example"]));
+    }
+
+    #[tokio::test]
+    async fn the_oldest_former_names_are_forgotten_first() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        tx.ensure_domain("0.example").await.unwrap();
+        for n in 0..=MAX_FORMER {
+            let (old, new) = (format!("{n}.example"), format!("{}.example", n + 1));
+            tx.rename_domain(&old, &new).await.unwrap();
+        }
+
+        let names = tx.former_names().await.unwrap();
+
+        assert_eq!((names.len(), names[0].name.as_str()), (MAX_FORMER, "1.example"));
     }
 
     #[tokio::test]

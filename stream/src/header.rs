@@ -28,8 +28,13 @@ pub(crate) fn write(out: &mut Vec<u8>, attributes: &Attributes<'_>) {
     out.extend_from_slice(rest.as_bytes());
 }
 
-/// The domain a header asks for, out of those served here. Without `to` it is the only one.
-pub(crate) fn domain(header: &StreamHeader, served: &[String]) -> Result<String, StreamError> {
+/// The domain a header asks for, out of those served here. Without `to` it is the only one. Whoever
+/// asks for a name that the first of them had before is told the one it has now.
+pub(crate) fn domain(
+    header: &StreamHeader,
+    served: &[String],
+    former: &[String],
+) -> Result<String, StreamError> {
     let Some(to) = &header.to else {
         return match served {
             [only] => Ok(only.clone()),
@@ -39,8 +44,13 @@ pub(crate) fn domain(header: &StreamHeader, served: &[String]) -> Result<String,
     // RFC 6120, 4.9.3.7 and 4.9.3.6.
     let to = Jid::parse(to).map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?;
     let fits = |domain: &&String| to.is_bare() && to.local().is_none() && to.domain() == *domain;
-    let found = served.iter().find(fits);
-    found.cloned().ok_or_else(|| StreamError::new(StreamCondition::HostUnknown))
+    if let Some(found) = served.iter().find(fits) {
+        return Ok(found.clone());
+    }
+    Err(match (former.iter().find(fits), served) {
+        (Some(_), [present, ..]) => StreamError::renamed(present),
+        _ => StreamError::new(StreamCondition::HostUnknown),
+    })
 }
 
 /// RFC 6120, 4.7.5: a header without a version is of a stream before 1.0, which has neither
@@ -70,7 +80,7 @@ mod tests {
 
     fn asked(to: Option<&str>, served: &[&str]) -> Result<String, StreamCondition> {
         let served: Vec<String> = served.iter().map(|d| (*d).to_owned()).collect();
-        domain(&header(to, None), &served).map_err(|error| error.condition)
+        domain(&header(to, None), &served, &[]).map_err(|error| error.condition)
     }
 
     #[test]
@@ -83,6 +93,20 @@ mod tests {
     fn a_domain_that_is_not_served_is_unknown() {
         for to in [Some("c.example"), Some("bob@a.example"), Some("a.example/x"), None] {
             assert_eq!(asked(to, &["a.example", "b.example"]), Err(StreamCondition::HostUnknown));
+        }
+    }
+
+    #[test]
+    fn a_name_that_the_domain_had_before_is_answered_with_the_present_one() {
+        let served = ["b.example".to_owned()];
+        let former = ["a.example".to_owned(), "b.example".to_owned()];
+        let asked = |to| domain(&header(Some(to), None), &served, &former);
+
+        assert_eq!(asked("A.example"), Err(StreamError::renamed("b.example")));
+        assert_eq!(asked("b.example"), Ok("b.example".to_owned()));
+        let unknown = Err(StreamError::new(StreamCondition::HostUnknown));
+        for other in ["c.example", "bob@a.example", "a.example/x"] {
+            assert_eq!(asked(other), unknown, "{other}");
         }
     }
 

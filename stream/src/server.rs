@@ -46,6 +46,8 @@ const ONE_READ: usize = 64 << 10;
 pub struct Config {
     /// The domains served, normalised.
     pub domains: Vec<String>,
+    /// Names that the first of them had before; whoever asks for one is told the present one.
+    pub former: Vec<String>,
     /// What lies below the stream.
     pub transport: Transport,
     /// Whether strangers may make accounts.
@@ -69,6 +71,7 @@ impl Config {
     pub fn new(domain: impl Into<String>) -> Config {
         Config {
             domains: vec![domain.into()],
+            former: Vec::new(),
             transport: Transport::StartTls,
             registration: Registration::Closed,
             hashes: Hash::ALL.to_vec(),
@@ -354,7 +357,7 @@ impl Machine {
     fn header(&mut self, header: &StreamHeader, stage: Stage) -> Result<State, StreamError> {
         // Whatever is wrong with it is said on a stream of ours (RFC 6120, 4.9.1.2).
         self.has_header = false;
-        let asked = header::domain(header, &self.config.domains);
+        let asked = header::domain(header, &self.config.domains, &self.config.former);
         let domain = match (&self.domain, asked) {
             (Some(pinned), _) if header.to.is_none() => pinned.clone(),
             (Some(pinned), Ok(asked)) if asked == *pinned => asked,

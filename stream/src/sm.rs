@@ -190,11 +190,9 @@ impl std::error::Error for BadAck {}
 impl From<BadAck> for StreamError {
     /// For logs and for the driver; what goes over the wire is [`BadAck::encode`], with both counts.
     fn from(bad: BadAck) -> StreamError {
-        StreamError {
-            condition: StreamCondition::UndefinedCondition,
-            text: Some(bad.to_string()),
-            app: Some(("handled-count-too-high", ns::SM)),
-        }
+        StreamError::new(StreamCondition::UndefinedCondition)
+            .with_text(bad.to_string())
+            .with_app("handled-count-too-high", ns::SM)
     }
 }
 

@@ -48,6 +48,11 @@ impl Verdicts {
         Some(Event::Sent { id: mine.id.clone(), to: mine.to.clone() })
     }
 
+    /// People are called something else from now on.
+    pub(crate) fn rename(&mut self, called: impl Fn(&BareJid) -> BareJid) {
+        self.open.values_mut().for_each(|to| *to = called(to));
+    }
+
     /// A message came back; that is its verdict.
     pub(crate) fn refused(&mut self, id: &str) {
         self.open.remove(id);

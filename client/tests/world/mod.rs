@@ -42,6 +42,8 @@ struct State {
     sessions: HashMap<String, Session>,
     /// Every message that arrived: id and text, repeats included.
     messages: Vec<(String, String)>,
+    /// To whom they were, in the same order.
+    recipients: Vec<String>,
     live: Vec<mpsc::Sender<Wish>>,
     acceptor: Option<TlsAcceptor>,
     /// Stanzas are handled, but the client is told the old count.
@@ -200,6 +202,19 @@ impl World {
 
     pub fn texts(&self) -> Vec<String> {
         self.messages().into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// To whom the messages were.
+    pub fn recipients(&self) -> Vec<String> {
+        self.state().recipients.clone()
+    }
+
+    /// The domain gets another name, and a certificate for it; every session ends.
+    pub async fn rename(&self, domain: &str) {
+        self.state().domain = domain.to_owned();
+        self.new_certificate();
+        self.forget_sessions();
+        self.end(StreamError::renamed(domain)).await;
     }
 
     /// How many sessions were begun, and how many were resumed.
@@ -484,6 +499,8 @@ impl Connection {
         if let Some(text) = stanza.child_text("body", ns::CLIENT) {
             let id = stanza.id().unwrap_or_default().to_owned();
             state.messages.push((id, text.to_string()));
+            let to = stanza.to().unwrap_or_default().to_owned();
+            state.recipients.push(to);
         }
         if stanza.kind() == Kind::Iq && stanza.type_() == Some("get") {
             let id = stanza.id().unwrap_or_default();

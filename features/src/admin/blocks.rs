@@ -51,11 +51,8 @@ async fn block(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
 pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<Duration>) -> Time {
     let until = cx.node.block_account(account.name(), duration).await;
     for session in account.sessions() {
-        let error = StreamError {
-            condition: StreamCondition::NotAuthorized,
-            text: Some("this account is blocked by the administrator".to_owned()),
-            app: None,
-        };
+        let error = StreamError::new(StreamCondition::NotAuthorized)
+            .with_text("this account is blocked by the administrator");
         end(cx, &session, error).await;
     }
     tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_blocked");

@@ -107,11 +107,8 @@ async fn end_sessions(cx: Cx, values: Values) -> Result<CommandDone, StanzaError
         }
     }
     for session in &sessions {
-        let error = StreamError {
-            condition: StreamCondition::PolicyViolation,
-            text: Some("the administrator has ended this session".to_owned()),
-            app: None,
-        };
+        let error = StreamError::new(StreamCondition::PolicyViolation)
+            .with_text("the administrator has ended this session");
         end(&cx, session, error).await;
         tracing::info!(jid = %session.jid, by = %cx.session.jid, "session_ended_by_administrator");
     }

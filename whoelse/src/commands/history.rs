@@ -17,7 +17,7 @@ pub const COMMAND: Command = Command {
 };
 
 async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
-    let with = address(args.word()?, seat.client.domain())?;
+    let with = address(args.word()?, &seat.client.domain())?;
     let count = args.optional_word().map_or(Ok(USUAL), count)?;
     args.end()?;
     let name = seat.name(&with);

@@ -16,7 +16,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     match seat.client.me() {
         Some(me) => {
-            let name = render::name(&me.to_bare(), seat.client.domain());
+            let name = render::name(&me.to_bare(), &seat.client.domain());
             Err(Fault::say("logged-in", format!("you are logged in as {name}")))
         }
         None => Ok(Answer::Login(name.map(str::to_owned))),

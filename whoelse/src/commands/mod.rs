@@ -204,7 +204,7 @@ impl Seat<'_> {
 
     /// The address of anybody, whether there is a session or not.
     pub fn other(&self, typed: &str) -> Result<BareJid, Fault> {
-        address(typed, self.client.domain())
+        address(typed, &self.client.domain())
     }
 
     /// My contacts, when everything sent before has had its effect on them.
@@ -238,7 +238,7 @@ impl Seat<'_> {
 
     /// A person's name as it is shown.
     pub fn name(&self, who: &BareJid) -> String {
-        render::name(who, self.client.domain())
+        render::name(who, &self.client.domain())
     }
 }
 

@@ -114,6 +114,7 @@ pub fn of_connect(why: &ConnectError) -> &'static str {
         | ConnectError::Unreachable { .. }
         | ConnectError::NotOffered { .. } => "no-server",
         ConnectError::TimedOut { .. } => "timeout",
+        ConnectError::Renamed { .. } => "renamed",
         ConnectError::NoEncryption => "no-encryption",
         ConnectError::Handshake(_) => "handshake",
         ConnectError::Busy(_) | ConnectError::Server(_) => "refused",

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use whoelse_client::Domain;
+
 use super::said::Said;
 use super::screen::Screen;
 use super::{json, render};
@@ -13,17 +15,18 @@ pub struct Face {
     /// One object a line, instead of words.
     pub objects: bool,
     /// The domain whose people are called by their first names.
-    pub domain: String,
+    pub domain: Domain,
 }
 
 impl Face {
     /// Says something, without waiting for whoever reads it.
     pub fn tell(&self, said: &Said<'_>) {
+        let domain = self.domain.name();
         if self.objects {
-            let object = json::object(said, &self.domain, SystemTime::now());
+            let object = json::object(said, &domain, SystemTime::now());
             object.iter().for_each(|line| self.screen.say(line));
         } else {
-            render::said(said, &self.domain).iter().for_each(|line| self.screen.say(line));
+            render::said(said, &domain).iter().for_each(|line| self.screen.say(line));
         }
     }
 }

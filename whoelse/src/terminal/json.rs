@@ -46,6 +46,7 @@ enum Object {
     ConnectionLost,
     Resumed,
     Reconnected,
+    Renamed { domain: String },
     ShuttingDown,
     LoggedOut { reason: &'static str, text: String },
 }
@@ -181,6 +182,7 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Option<Object> {
         Event::ConnectionLost => Object::ConnectionLost,
         Event::Resumed => Object::Resumed,
         Event::Reconnected => Object::Reconnected,
+        Event::Renamed { domain } => Object::Renamed { domain: domain.clone() },
         Event::LoggedOut(ending) => {
             Object::LoggedOut { reason: condition::of_ending(ending), text: render::ending(ending) }
         }

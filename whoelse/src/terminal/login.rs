@@ -64,7 +64,7 @@ impl Dialogue<'_> {
             Some(name) => name,
             None => self.ask_name().await?,
         };
-        let name = match own_name(&name, self.client.domain()) {
+        let name = match own_name(&name, &self.client.domain()) {
             Ok(name) => name.to_owned(),
             Err(mistake) => {
                 self.fail("bad-name", mistake);

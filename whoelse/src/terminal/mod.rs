@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use whoelse_client::{Begin, Client, Config, ConnectError, Fingerprint, Password};
+use whoelse_client::{Begin, Client, Config, ConnectError, Domain, Fingerprint, Password};
 use whoelse_p2p::{PrivateChats, Told, ToldEvents};
 
 use crate::commands::{self, Answer, Obeyed, Seat};
@@ -90,7 +90,7 @@ async fn chat(options: cli::Client) -> ExitCode {
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
     let (client, events) = Client::start(config);
     let (private, told) = PrivateChats::start(client.clone(), events, settings);
-    let Opened { input, face, showing } = match open(objects, client.domain()) {
+    let Opened { input, face, showing } = match open(objects, client.domain_now()) {
         Ok(opened) => opened,
         Err(why) => return fail(&format!("cannot use this terminal: {why}")),
     };
@@ -225,9 +225,9 @@ struct Opened {
 
 /// A console where there is somebody to use it and a terminal that can be drawn on; plain lines
 /// elsewhere, and for objects.
-fn open(objects: bool, domain: &str) -> std::io::Result<Opened> {
+fn open(objects: bool, domain: Domain) -> std::io::Result<Opened> {
     let (screen, lines) = Screen::new();
-    let face = Face { screen, objects, domain: domain.to_owned() };
+    let face = Face { screen, objects, domain };
     if !objects && is_for_people() {
         let (input, showing) = Input::terminal(lines)?;
         return Ok(Opened { input, face, showing });

@@ -130,6 +130,7 @@ pub fn event(event: &Event, domain: &str) -> Option<String> {
         Event::ConnectionLost => "* connection lost, reconnecting…".to_owned(),
         Event::Resumed => "* connected again, nothing was lost".to_owned(),
         Event::Reconnected => "* connected again".to_owned(),
+        Event::Renamed { domain } => format!("* this server is now {}", text::line(domain)),
         Event::LoggedOut(ending) => format!("* {}", self::ending(ending)),
     })
 }
@@ -230,6 +231,14 @@ pub fn connect_error_for(why: &ConnectError, reader: Reader) -> String {
         ConnectError::NotOffered { domain } => {
             let domain = text::line(domain);
             format!("{domain} says that it has no server for clients; --host names one")
+        }
+        ConnectError::Renamed { domain } => {
+            let domain = text::line(domain);
+            format!(
+                "this server says that it is {domain} now: log in as NAME@{domain}, with \
+                 `whoelse client --user NAME@{domain}`, and with --host and PORT if that name does \
+                 not lead here"
+            )
         }
         ConnectError::NoEncryption => {
             "the server offers no encryption, so nothing was sent to it".to_owned()

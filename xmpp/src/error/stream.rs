@@ -35,6 +35,9 @@ conditions! {
     }
 }
 
+/// Our own condition, with the domain's new name in it.
+const RENAMED: &str = "renamed";
+
 /// What ends a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamError {
@@ -44,12 +47,14 @@ pub struct StreamError {
     pub text: Option<String>,
     /// The application's condition: name and namespace.
     pub app: Option<App>,
+    /// The name that the domain has now (docs/protocol.md, `<renamed/>`).
+    pub renamed: Option<String>,
 }
 
 impl StreamError {
     /// Without text.
     pub fn new(condition: StreamCondition) -> StreamError {
-        StreamError { condition, text: None, app: None }
+        StreamError { condition, text: None, app: None, renamed: None }
     }
 
     /// Adds a text for people.
@@ -66,11 +71,26 @@ impl StreamError {
         self
     }
 
+    /// RFC 6120, 4.9.3.5, and our own condition: the domain has another name now.
+    pub fn renamed(domain: &str) -> StreamError {
+        StreamError {
+            renamed: Some(domain.to_owned()),
+            ..StreamError::new(StreamCondition::HostGone)
+                .with_text(format!("this server is now {domain}"))
+        }
+    }
+
     /// `<stream:error>…</stream:error>`.
     pub fn encode(&self) -> Vec<u8> {
         let error = Element::new("stream:error");
         let name = self.condition.name();
-        say(error, name, ns::STREAM_ERRORS, self.text.as_deref(), self.app).finish().to_vec()
+        let error = say(error, name, ns::STREAM_ERRORS, self.text.as_deref(), self.app);
+        let renamed = self.renamed.as_deref();
+        let renamed = renamed.map(|to| Element::new(RENAMED).xmlns(ns::WHOELSE_ERRORS).text(to));
+        match renamed {
+            Some(renamed) => error.child(renamed).finish().to_vec(),
+            None => error.finish().to_vec(),
+        }
     }
 
     /// Reads one (for clients). `None` if the element is something else.
@@ -86,6 +106,9 @@ impl StreamError {
                     if let Some(condition) = StreamCondition::from_name(name) {
                         error.condition = condition;
                     }
+                }
+                (ns::WHOELSE_ERRORS, RENAMED) => {
+                    error.renamed = Some(element.text_of(part).into());
                 }
                 (ns, name) => error.app = error.app.or(known_app(name, ns)),
             }
@@ -124,6 +147,18 @@ mod tests {
 
             assert_eq!(read, Some(error));
         }
+    }
+
+    #[test]
+    fn the_new_name_of_a_domain_is_read_as_it_was_written() {
+        let error = StreamError::renamed("chat.example");
+
+        let written = error.encode();
+
+        let text = String::from_utf8(written.clone()).unwrap();
+        let renamed = "<renamed xmlns='urn:whoelse:errors:0'>chat.example</renamed>";
+        assert!(text.contains("<host-gone ") && text.contains(renamed), "{text}");
+        assert_eq!(StreamError::read(&Stanza::parse(written).unwrap()), Some(error));
     }
 
     #[test]

@@ -112,6 +112,7 @@ fn samples() -> Vec<String> {
         event(Event::ConnectionLost),
         event(Event::Resumed),
         event(Event::Reconnected),
+        event(Event::Renamed { domain: "chat.example".to_owned() }),
         event(Event::ShuttingDown),
         event(Event::LoggedOut(Ending::Idle(Some(
             "logged out after 60 s without activity".to_owned(),
