@@ -387,6 +387,47 @@ fn a_password_typed_ahead_of_a_question_that_never_comes_is_not_shown_nor_obeyed
 }
 
 #[test]
+fn answers_typed_ahead_of_a_login_that_finds_no_server_are_not_shown_nor_obeyed() {
+    let mut server = Server::of(&["alice"]);
+    let mut alice = Terminal::start(&server);
+    alice.log_in("alice");
+    alice.enter("logout");
+    alice.sees("* logged out");
+    assert!(server.stop().success());
+
+    alice.press(&format!("login\ralice\r{}\r", password("alice")));
+
+    let address = format!("localhost:{}", server.port());
+    alice.sees(&format!("no server answers at {address}; start one with `whoelse server`"));
+    alice.types("> ");
+    alice.press(UP);
+    alice.types("> login");
+    assert!(!alice.written().contains("secret"), "{}", alice.written());
+}
+
+#[test]
+fn what_is_typed_ahead_of_a_warning_is_not_shown_nor_obeyed() {
+    let server = Server::of(&["alice"]);
+    let state = server.home.state();
+    std::fs::create_dir(&state).unwrap();
+    // Another certificate was seen there before.
+    let pin = format!("localhost:{} {}\n", server.port(), "AB".repeat(32));
+    std::fs::write(state.join("pins"), pin).unwrap();
+    let port = server.port().to_string();
+    let args = ["client", &port, "--state-dir", state.to_str().unwrap()];
+    let mut alice = Terminal::run(&server.home, &args);
+    alice.reads_keys();
+
+    // As somebody types who expects no question but the usual ones.
+    alice.press(&format!("alice\r{}\r{}\r", password("alice"), password("alice")));
+
+    alice.types("Trust it from now on (yes or no)? ");
+    alice.enter("no");
+    alice.types("> ");
+    assert!(!alice.written().contains("secret"), "{}", alice.written());
+}
+
+#[test]
 fn a_resize_erases_nothing_that_arrived() {
     for reflows in [true, false] {
         let (_server, mut alice, mut bob) = two();

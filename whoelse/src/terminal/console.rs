@@ -140,6 +140,10 @@ impl Console {
                 self.editor.keep_ahead();
                 None
             }
+            Some(Wish::ExpectQuestions) => {
+                self.editor.expect_questions();
+                None
+            }
             // The program ends. What was being typed stays where it is.
             None => {
                 self.asking = false;

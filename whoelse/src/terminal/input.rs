@@ -57,6 +57,8 @@ pub enum Wish {
     Ask(Ask),
     /// That what was typed ahead is no secret.
     KeepAhead,
+    /// That what is typed ahead are answers to questions, and no commands.
+    ExpectQuestions,
 }
 
 /// The asking end.
@@ -111,6 +113,11 @@ impl Input {
     /// secret either.
     pub async fn keep_ahead(&mut self) {
         let _ = self.wishes.send(Wish::KeepAhead).await;
+    }
+
+    /// A dialogue begins: what is typed until it asks something are answers, and perhaps secrets.
+    pub async fn expect_questions(&mut self) {
+        let _ = self.wishes.send(Wish::ExpectQuestions).await;
     }
 
     /// May be cancelled: what is typed then is the answer the next time.

@@ -283,6 +283,7 @@ impl Terminal {
             // Nobody is there to be asked; a changed server may prove itself, and is still refused.
             (Ok(()), Some(password)) => {
                 self.log_in_given(password, Reader::Gone).await?;
+                self.input.keep_ahead().await;
                 Ok(None)
             }
             // The dialogue warns about a change, and the server may prove itself. Nothing is asked
@@ -357,6 +358,7 @@ impl Terminal {
     /// Connects, and asks for what is missing. Returns a command that was typed instead of a name,
     /// or how the input ended.
     async fn log_in(&mut self, name: Option<String>) -> Result<Option<String>, Typed> {
+        self.input.expect_questions().await;
         let connected = self.client.connect().await;
         self.ask(connected, name).await
     }

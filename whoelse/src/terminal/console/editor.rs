@@ -41,6 +41,8 @@ pub struct Editor {
     ahead_bytes: usize,
     /// What is pressed ahead may be a secret.
     guarded: bool,
+    /// Questions are expected: what is pressed ahead are answers, and no commands.
+    is_expecting: bool,
     /// How the input has ended.
     ended: Option<Typed>,
 }
@@ -57,7 +59,8 @@ struct Search {
 impl Editor {
     /// With what stands before a command.
     pub fn new(prompt: &str) -> Editor {
-        Editor { prompt: prompt.to_owned(), ..Editor::default() }
+        // Whoever starts the program types a name and a password.
+        Editor { prompt: prompt.to_owned(), is_expecting: true, ..Editor::default() }
     }
 
     /// Whether more keys may come.
@@ -67,7 +70,12 @@ impl Editor {
 
     /// Asks, in place of what is being asked; returns the answer, if it is typed already.
     pub fn ask(&mut self, ask: Ask) -> Option<Answer> {
-        let takes_all = matches!(ask, Ask::Secret(_)) || !self.guarded;
+        let takes_all = match ask {
+            Ask::Secret(_) => true,
+            Ask::Line(_) => !self.guarded,
+            Ask::Command => !self.guarded && !self.is_expecting,
+        };
+        self.is_expecting = false;
         if !takes_all {
             self.ahead.clear();
             self.ahead_bytes = 0;
@@ -88,6 +96,13 @@ impl Editor {
     /// A dialogue came to a good end: what was typed ahead is what comes after it.
     pub fn keep_ahead(&mut self) {
         self.guarded = false;
+        self.is_expecting = false;
+    }
+
+    /// A dialogue begins. If it ends before it has asked anything, for instance because the server's
+    /// certificate is not trusted, what was typed ahead were its answers all the same.
+    pub fn expect_questions(&mut self) {
+        self.is_expecting = true;
     }
 
     /// Takes a key; returns the answer, if this key has finished it.
@@ -307,6 +322,30 @@ mod tests {
                 assert_eq!(shown(&editor), "> ");
             }
         }
+    }
+
+    #[test]
+    fn answers_to_a_dialogue_that_asked_nothing_are_no_commands() {
+        let at_start = Editor::new("> ");
+        let mut later = editor();
+        later.ask(Ask::Command);
+        assert_eq!(type_in(&mut later, "trust ab\n").len(), 1);
+        later.expect_questions();
+        for mut editor in [at_start, later] {
+            type_in(&mut editor, "alice\nsecret\nsec");
+
+            assert_eq!(editor.ask(Ask::Command), None);
+
+            assert_eq!(shown(&editor), "> ");
+            editor.press(Key::Up);
+            assert!(!shown(&editor).contains("sec"));
+        }
+
+        // Where nothing had to be asked, they are commands after all.
+        let mut editor = Editor::new("> ");
+        type_in(&mut editor, "help\n");
+        editor.keep_ahead();
+        assert_eq!(typed(editor.ask(Ask::Command)), "help");
     }
 
     #[test]
