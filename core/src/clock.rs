@@ -200,9 +200,12 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 #[derive(Debug, Clone)]
 pub struct Clock(Kind);
 
+/// Asks the system whether it keeps its clock right.
+pub type AskIfKept = fn() -> Pin<Box<dyn Future<Output = bool> + Send>>;
+
 #[derive(Debug, Clone)]
 enum Kind {
-    System,
+    System(Option<AskIfKept>),
     Manual(Arc<Mutex<Manual>>),
 }
 
@@ -210,28 +213,35 @@ enum Kind {
 #[derive(Debug)]
 struct Manual {
     wall: Time,
+    /// Whether somebody keeps the wall right.
+    kept: bool,
     steady: Steady,
     next_id: u64,
     waiting: BTreeMap<(Steady, u64), Waker>,
 }
 
 impl Clock {
-    /// The system's clock.
+    /// The system's clock; nobody says whether it is kept right.
     pub fn system() -> Clock {
-        Clock(Kind::System)
+        Clock(Kind::System(None))
     }
 
-    /// A clock on which it is `start` until it is moved.
+    /// The system's clock, and how to ask whether the system keeps it right.
+    pub fn system_kept(ask: AskIfKept) -> Clock {
+        Clock(Kind::System(Some(ask)))
+    }
+
+    /// A clock on which it is `start` until it is moved, and which is kept right until it is set.
     pub fn manual(start: Time) -> Clock {
         let (next_id, waiting) = (0, BTreeMap::new());
-        let manual = Manual { wall: start, steady: BEGIN, next_id, waiting };
+        let manual = Manual { wall: start, kept: true, steady: BEGIN, next_id, waiting };
         Clock(Kind::Manual(Arc::new(Mutex::new(manual))))
     }
 
     /// The present moment on the wall: for stamps.
     pub fn now(&self) -> Time {
         match &self.0 {
-            Kind::System => {
+            Kind::System(_) => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Time(micros(since))
             }
@@ -242,7 +252,7 @@ impl Clock {
     /// The present moment for whatever lasts.
     pub fn steady(&self) -> Steady {
         match &self.0 {
-            Kind::System => {
+            Kind::System(_) => {
                 let since = clock_gettime(STEADY);
                 Steady(since.tv_sec.saturating_mul(1_000_000).saturating_add(since.tv_nsec / 1000))
             }
@@ -255,11 +265,23 @@ impl Clock {
         Moment { wall: self.now(), steady: self.steady() }
     }
 
+    /// Whether somebody keeps the wall right: a time server, by way of the system.
+    pub async fn is_kept(&self) -> bool {
+        let ask = match &self.0 {
+            Kind::System(ask) => *ask,
+            Kind::Manual(manual) => return lock(manual).kept,
+        };
+        match ask {
+            Some(ask) => ask().await,
+            None => false,
+        }
+    }
+
     /// Waits until `deadline`, at most [`LOOK`] longer if the machine slept meanwhile.
     pub async fn sleep_until(&self, deadline: Steady) {
         match &self.0 {
-            Kind::System if deadline == Steady::NEVER => std::future::pending().await,
-            Kind::System => loop {
+            Kind::System(_) if deadline == Steady::NEVER => std::future::pending().await,
+            Kind::System(_) => loop {
                 let left = deadline.since(self.steady());
                 if left.is_zero() {
                     return;
@@ -296,12 +318,21 @@ impl Clock {
         any
     }
 
-    /// Sets the wall of a manual clock, as an operator or a time server sets a real one: nobody is
-    /// woken and nothing that lasts is longer or shorter for it. Does nothing to the system's
-    /// clock.
+    /// Sets the wall of a manual clock, as an operator sets a real one: nobody is woken and nothing
+    /// that lasts is longer or shorter for it. From then on nobody keeps it right, as on Linux. Does
+    /// nothing to the system's clock.
     pub fn set_wall(&self, wall: Time) {
         if let Kind::Manual(manual) = &self.0 {
-            lock(manual).wall = wall;
+            let mut manual = lock(manual);
+            manual.wall = wall;
+            manual.kept = false;
+        }
+    }
+
+    /// Somebody keeps the wall of a manual clock right again, as it is.
+    pub fn keep_wall(&self) {
+        if let Kind::Manual(manual) = &self.0 {
+            lock(manual).kept = true;
         }
     }
 }

@@ -69,6 +69,7 @@ impl Play {
                 let Play { actors, world, .. } = self;
                 world.pass(*time, &mut |world| rest(world, actors))?;
             }
+            Act::SetClock(set) => self.world.set_clock(*set)?,
             Act::Server(what) => self.server(*what)?,
             Act::Actor(name, verb) => {
                 self.verb(name, verb)?;

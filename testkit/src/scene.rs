@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::tree::Tree;
 use crate::world::Kind;
+use whoelse_core::Time;
 
 /// One scene file.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Scene {
     pub settings: Vec<Setting>,
     /// Accounts that exist from the start.
     pub accounts: Vec<String>,
+    /// When it begins, on a machine whose clock nobody keeps right.
+    pub begins: Option<Time>,
     /// Why it cannot be played over sockets, if it says so itself.
     pub only_in_memory: Option<String>,
     /// Why it cannot be played in memory, if it says so.
@@ -62,6 +65,8 @@ pub enum Act {
     Here(Vec<Cast>),
     /// The clock moves.
     Pass(Duration),
+    /// The clock is set, while no time passes.
+    SetClock(ClockSet),
     /// Something happens to the server.
     Server(Server),
     /// Somebody does or hears something.
@@ -77,11 +82,24 @@ pub struct Cast {
     pub priority: Option<i8>,
 }
 
+/// What happens to the clock on the wall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockSet {
+    /// Somebody sets it ahead by this much.
+    Ahead(Duration),
+    /// Somebody sets it back.
+    Back(Duration),
+    /// The system keeps it right from now on.
+    Synchronised,
+}
+
 /// What happens to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
     /// It shuts down as it should.
     Stops,
+    /// One that was stopped starts again over the same store.
+    Starts,
     /// It shuts down, and starts again over the same store.
     Restarts,
     /// It is gone from one moment to the next, and starts again over what is on the disk.
@@ -212,8 +230,9 @@ impl Scene {
         let has = |wanted: fn(&Act) -> bool| self.steps.iter().any(|step| wanted(&step.act));
         match kind {
             Kind::Memory | Kind::MemoryOnPostgres => self.only_over_sockets.clone(),
+            Kind::Sockets if self.begins.is_some() => Some("it begins at another time".to_owned()),
             Kind::Sockets if self.only_in_memory.is_some() => self.only_in_memory.clone(),
-            Kind::Sockets if has(|act| matches!(act, Act::Pass(_))) => {
+            Kind::Sockets if has(|act| matches!(act, Act::Pass(_) | Act::SetClock(_))) => {
                 Some("it moves the clock".to_owned())
             }
             Kind::Sockets => {

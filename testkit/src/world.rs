@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::line::Line;
-use crate::scene::{PASSWORD, Scene, Server, Way};
+use crate::scene::{ClockSet, PASSWORD, Scene, Server, Way};
 use whoelse_core::Node;
 use whoelse_store::StoredVerifier;
 use whoelse_stream::Password;
@@ -50,6 +50,9 @@ pub(crate) trait World {
         time: Duration,
         meanwhile: &mut dyn FnMut(&mut dyn World),
     ) -> Result<(), String>;
+
+    /// Sets the clock on the wall.
+    fn set_clock(&mut self, set: ClockSet) -> Result<(), String>;
 
     /// Stops the server, perhaps to start another over the same store.
     fn server(&mut self, what: Server) -> Result<(), String>;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::login::{Goal, Login, Refused, address};
 use super::words::Words;
-use super::{Act, Cast, Expected, Scene, Server, Setting, Step, Verb, Way};
+use super::{Act, Cast, ClockSet, Expected, Scene, Server, Setting, Step, Verb, Way};
 use crate::pattern;
 use crate::tree::Tree;
+use whoelse_core::Time;
 
 /// What is wrong with a scene file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,7 @@ impl Scene {
             title: title.to_owned(),
             settings: Vec::new(),
             accounts: Vec::new(),
+            begins: None,
             only_in_memory: None,
             only_over_sockets: None,
             steps: Vec::new(),
@@ -84,6 +86,11 @@ impl Scene {
         }
         if let Some(accounts) = head.strip_prefix("accounts:") {
             self.accounts = list(accounts);
+            return Ok(());
+        }
+        if let Some(stamp) = head.strip_prefix("begins:") {
+            let begins = Time::parse_stamp(stamp.trim());
+            self.begins = Some(begins.ok_or(format!("`{stamp}` is no moment"))?);
             return Ok(());
         }
         if let Some(why) = head.strip_prefix("only in memory:") {
@@ -158,13 +165,18 @@ fn unknown(text: &str) -> String {
 fn act(head: &str, block: &str) -> Result<Act, String> {
     match head {
         "the server stops" => return Ok(Act::Server(Server::Stops)),
+        "the server starts" => return Ok(Act::Server(Server::Starts)),
         "the server restarts" => return Ok(Act::Server(Server::Restarts)),
         "the server crashes" => return Ok(Act::Server(Server::Crashes)),
+        "the clock is synchronised" => return Ok(Act::SetClock(ClockSet::Synchronised)),
         _ => {}
     }
     let mut words = Words(head);
     if let Some(span) = head.strip_suffix(" pass").or_else(|| head.strip_suffix(" passes")) {
         return Ok(Act::Pass(duration(span).ok_or(format!("`{span}` is no time"))?));
+    }
+    if let Some(set) = head.strip_prefix("the clock is set ") {
+        return clock_set(set).map(Act::SetClock).ok_or(format!("set to what is `{set}`?"));
     }
     let actor = words.word().ok_or("who?")?;
     let (actor, verb) = match actor.strip_suffix("'s") {
@@ -175,6 +187,12 @@ fn act(head: &str, block: &str) -> Result<Act, String> {
         return Err(unknown(words.0));
     }
     Ok(Act::Actor(actor.to_owned(), verb))
+}
+
+/// `400 days ahead`, `2 h back`.
+fn clock_set(text: &str) -> Option<ClockSet> {
+    let ahead = text.strip_suffix(" ahead").and_then(duration).map(ClockSet::Ahead);
+    ahead.or_else(|| text.strip_suffix(" back").and_then(duration).map(ClockSet::Back))
 }
 
 fn possessive(words: &mut Words<'_>) -> Result<Verb, String> {

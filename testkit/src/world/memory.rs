@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::World;
 use crate::line::Line;
-use crate::scene::{Scene, Server, Way};
+use crate::scene::{ClockSet, Scene, Server, Way};
 use whoelse_core::network::Network;
 use whoelse_core::relay::{Offer, Relay, Usage};
 use whoelse_core::settings::{Relaying, Settings};
@@ -103,6 +103,15 @@ fn what_is_on_disk(folder: &TempDir) -> std::io::Result<TempDir> {
     Ok(copy)
 }
 
+/// The clock of a scene. One that begins at a time of its own is kept by nobody.
+fn clock_of(scene: &Scene) -> Clock {
+    let clock = Clock::manual(scene.begins.unwrap_or(BEGIN));
+    if let Some(begins) = scene.begins {
+        clock.set_wall(begins);
+    }
+    clock
+}
+
 fn runtime() -> Result<Runtime, String> {
     Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())
 }
@@ -111,7 +120,7 @@ impl Memory {
     /// For a scene: a server with its settings and its accounts.
     pub fn new(scene: &Scene) -> Result<Memory, String> {
         let settings = super::settings(&scene.settings)?;
-        Memory::with(settings, &scene.accounts, scene.needs_file())
+        Memory::lasting(settings, &scene.accounts, scene.needs_file(), clock_of(scene))
     }
 
     /// With these settings and accounts. `lasting`: it can crash, its store is a file.
@@ -119,6 +128,15 @@ impl Memory {
         settings: Settings,
         accounts: &[String],
         lasting: bool,
+    ) -> Result<Memory, String> {
+        Memory::lasting(settings, accounts, lasting, Clock::manual(BEGIN))
+    }
+
+    fn lasting(
+        settings: Settings,
+        accounts: &[String],
+        lasting: bool,
+        clock: Clock,
     ) -> Result<Memory, String> {
         let folder = match lasting {
             true => Some(tempfile::tempdir().map_err(|error| error.to_string())?),
@@ -128,26 +146,25 @@ impl Memory {
             Some(folder) => file_in(folder),
             None => Place::Memory,
         };
-        Memory::over(settings, accounts, place, folder, None)
+        Memory::over(settings, accounts, (place, folder, None), clock)
     }
 
     /// The same over the PostgreSQL that is there for tests.
     pub fn on_postgres(scene: &Scene) -> Result<Memory, String> {
         let schema = Scratch::new().ok_or("there is no PostgreSQL for tests")??;
         let settings = super::settings(&scene.settings)?;
-        Memory::over(settings, &scene.accounts, schema.place(), None, Some(schema))
+        let place = (schema.place(), None, Some(schema));
+        Memory::over(settings, &scene.accounts, place, clock_of(scene))
     }
 
     fn over(
         settings: Settings,
         accounts: &[String],
-        place: Place,
-        folder: Option<TempDir>,
-        schema: Option<Scratch>,
+        (place, folder, schema): (Place, Option<TempDir>, Option<Scratch>),
+        clock: Clock,
     ) -> Result<Memory, String> {
         let runtime = runtime()?;
         let store = open(&runtime, &place)?;
-        let clock = Clock::manual(BEGIN);
         let connections = start(&runtime, &settings, &clock, &store)?;
         runtime.block_on(super::make_accounts(connections.node(), accounts))?;
         Ok(Memory { clock, settings, place, store, connections, folder, schema, runtime })
@@ -246,11 +263,22 @@ impl World for Memory {
         }
     }
 
+    fn set_clock(&mut self, set: ClockSet) -> Result<(), String> {
+        match set {
+            ClockSet::Ahead(by) => self.clock.set_wall(self.clock.now().after(by)),
+            ClockSet::Back(by) => self.clock.set_wall(self.clock.now().before(by)),
+            ClockSet::Synchronised => self.clock.keep_wall(),
+        }
+        Ok(())
+    }
+
     fn server(&mut self, what: Server) -> Result<(), String> {
         match what {
             Server::Stops => self.stop(),
-            Server::Restarts => {
-                self.stop();
+            Server::Starts | Server::Restarts => {
+                if what == Server::Restarts {
+                    self.stop();
+                }
                 self.connections = start(&self.runtime, &self.settings, &self.clock, &self.store)?;
             }
             Server::Crashes => {

@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::World;
 use crate::line::Line;
-use crate::scene::{Scene, Server as ServerAct, Way};
+use crate::scene::{ClockSet, Scene, Server as ServerAct, Way};
 use whoelse_client::tls::Tls;
 use whoelse_server::connection::Io;
 use whoelse_server::{Config, Server};
@@ -147,16 +147,22 @@ impl World for Sockets {
         Err("the system's clock cannot be moved".to_owned())
     }
 
+    fn set_clock(&mut self, _: ClockSet) -> Result<(), String> {
+        Err("the system's clock cannot be set".to_owned())
+    }
+
     fn server(&mut self, what: ServerAct) -> Result<(), String> {
-        let server = self.server.take().ok_or("the server is stopped")?;
-        match what {
-            ServerAct::Crashes => return Err("a server in this process cannot crash".to_owned()),
-            ServerAct::Stops => self.runtime.block_on(server.shutdown()),
-            ServerAct::Restarts => {
-                self.runtime.block_on(server.shutdown());
-                let started = self.runtime.block_on(Server::start(self.config.clone()));
-                self.server = Some(started.map_err(|error| error.to_string())?);
-            }
+        if what == ServerAct::Crashes {
+            return Err("a server in this process cannot crash".to_owned());
+        }
+        match self.server.take() {
+            Some(server) => self.runtime.block_on(server.shutdown()),
+            None if what == ServerAct::Starts => {}
+            None => return Err("the server is stopped".to_owned()),
+        }
+        if what != ServerAct::Stops {
+            let started = self.runtime.block_on(Server::start(self.config.clone()));
+            self.server = Some(started.map_err(|error| error.to_string())?);
         }
         Ok(())
     }
