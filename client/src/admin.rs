@@ -25,6 +25,7 @@ const UNBLOCK: &str = "urn:whoelse:commands:0#unblock-user";
 const UNBLOCK_ADDRESS: &str = "urn:whoelse:commands:0#unblock-address";
 const NETWORKS: &str = "urn:whoelse:commands:0#list-blocked-networks";
 const RELOAD: &str = "urn:whoelse:commands:0#reload";
+const CLOCK: &str = "urn:whoelse:commands:0#clock";
 const BACKUP: &str = "urn:whoelse:commands:0#backup";
 const RESTORE: &str = "urn:whoelse:commands:0#restore";
 const UPKEEP: &str = "urn:whoelse:commands:0#upkeep";
@@ -36,6 +37,26 @@ const FOR_EVER: &str = "for ever";
 /// Has the configuration read again. What has changed comes back, a line each.
 pub async fn reload(link: &mut Link) -> Result<String, RequestError> {
     note(&run(link, RELOAD, &[]).await?)
+}
+
+/// How a server's clock stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockStands {
+    /// Whether the server believes it.
+    pub is_believed: bool,
+    /// The same in the server's words, with why not and until when.
+    pub words: String,
+}
+
+/// How the server's clock stands; `trust` says first that it is right.
+pub async fn clock(link: &mut Link, trust: bool) -> Result<ClockStands, RequestError> {
+    let fields: &[(&str, &str)] = if trust { &[("trust", "1")] } else { &[] };
+    let answer = run(link, CLOCK, fields).await?;
+    let form = nested::find(&answer, "x", ns::DATA).ok_or(RequestError::Unreadable)?;
+    let believed = nested::each(&form, "field")
+        .find(|field| field.attr("var").is_some_and(|var| var == "believed"))
+        .and_then(|field| nested::each(&field, "value").next().map(|it| it.text().to_string()));
+    Ok(ClockStands { is_believed: believed.as_deref() == Some("1"), words: note(&answer)? })
 }
 
 /// XEP-0092: which version the server runs.

@@ -25,7 +25,9 @@ const MOST: usize = 1_000;
 struct Arrival {
     account: Arc<Account>,
     network: Network,
+    /// On the wall, and in even time.
     at: Time,
+    even: Time,
     /// What wrong tries before it may have left in the store.
     forgiven: Vec<Scope>,
 }
@@ -56,9 +58,9 @@ impl Node {
         network: Network,
         forgiven: Vec<Scope>,
     ) {
-        let at = self.clock.now();
+        let (at, even) = (self.clock.now(), self.even_time());
         account.note_active(at);
-        let arrival = Arrival { account: account.clone(), network, at, forgiven };
+        let arrival = Arrival { account: account.clone(), network, at, even, forgiven };
         let (is_first, is_full) = {
             let mut waiting = self.arrivals.lock();
             waiting.push(arrival);
@@ -106,7 +108,7 @@ impl Arrival {
         }
         // As it stands now: somebody may have failed again since.
         save_rows(tx, node.throttle.rows(&self.forgiven, node.clock.moment())).await?;
-        tx.remember_place(self.account.id, &self.network.to_string(), self.at.0).await?;
+        tx.remember_place(self.account.id, &self.network.to_string(), self.even.0).await?;
         tx.touch_account(self.account.id, self.at.0).await
     }
 }

@@ -212,7 +212,6 @@ async fn store_late(node: &Arc<Node>, session: &Session, stanza: &Outgoing) {
         origin_id: None,
         passing: keep(&parsed) == Keep::UntilDelivered,
         stanza: crate::rewriting::for_log(&parsed, None, None, &numbers),
-        at: node.clock.now(),
     };
     let _ = node.keeper.post(Work::Append(Box::new(append))).await;
 }

@@ -42,13 +42,18 @@ fn spawn(node: &Arc<Node>, period: Duration, tap: crate::kit::taps::Periodic) {
 }
 
 async fn forget(node: &Arc<Node>) {
-    let now = node.clock.now();
+    // How old anything is, is not known for certain.
+    if let Some(doubt) = node.clock_doubt() {
+        tracing::debug!(why = %doubt.why, "nothing_forgotten");
+        return;
+    }
+    let (now, wall) = (node.even_time(), node.clock.now());
     let purged = node.keeper.change(move |tx| {
         Box::pin(async move {
             tx.purge_origins(now.before(REPEATS).0).await?;
             tx.purge_places(now.before(KNOWN_NETWORK).0).await?;
             tx.purge_intervals(now.before(INTERVALS).0).await?;
-            tx.throttle_purge(now.0).await?;
+            tx.throttle_purge(wall.0).await?;
             Ok(((), Vec::new()))
         })
     });

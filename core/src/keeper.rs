@@ -7,6 +7,7 @@
 
 mod away;
 mod change;
+mod stamps;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -27,6 +28,7 @@ use crate::node::Node;
 use crate::session::{Drain, Session, Ticket};
 use away::{Away, Posted};
 use change::{Change, Command};
+use stamps::Stamps;
 
 /// Commands that may wait for the keeper. Full: whoever posts waits, and its connection reads
 /// nothing more until there is room.
@@ -59,7 +61,6 @@ pub(crate) struct Append {
     pub reserved: Option<u64>,
     /// Rewritten for the log: without `from`.
     pub stanza: Outgoing,
-    pub at: Time,
 }
 
 /// What happens after a commit: snapshots swapped first, then pushes, then presence.
@@ -246,16 +247,19 @@ impl Keeper {
         finished.await;
     }
 
-    /// The keeper's task; `last_seq` is the highest number of the log.
+    /// The keeper's task; `last_seq` is the highest number of the log, `last_stamp` that of its last
+    /// message.
     pub(crate) async fn run(
         node: Weak<Node>,
         store: Store,
         receive: mpsc::Receiver<Work>,
         last_seq: i64,
+        last_stamp: Option<i64>,
     ) {
         let mut lane = Lane {
             store,
             next_seq: last_seq + 1,
+            stamps: Stamps::after(last_stamp),
             away: Away::default(),
             posted: Posted::new(receive),
             flush_at: Steady(0),
@@ -356,6 +360,7 @@ impl From<whoelse_store::Error> for Unstored {
 struct Lane {
     store: Store,
     next_seq: i64,
+    stamps: Stamps,
     away: Away,
     posted: Posted,
     /// When cursors are to be saved.
@@ -367,7 +372,8 @@ impl Lane {
         let mut rows = Vec::with_capacity(group.len());
         for item in &group {
             if let Grouped::Append(append) = item {
-                rows.push(row(node, append, self.next_seq));
+                let at = self.stamps.next(node.clock.now().told());
+                rows.push(row(node, append, self.next_seq, at));
                 self.next_seq += 1;
             }
         }
@@ -579,11 +585,12 @@ fn finish_append(
     }
 }
 
-fn row(node: &Node, append: &Append, seq: i64) -> NewMessage {
+fn row(node: &Node, append: &Append, seq: i64, at: Time) -> NewMessage {
     let account = |account: &Account| (!account.is_server()).then_some(account.id);
     NewMessage {
         seq,
-        at: append.at.told().0,
+        at: at.0,
+        kept_at: node.even_time().0,
         sender: node.key_of(append.sender.jid().as_str()),
         sender_resource: Some(append.sender_resource.clone()).filter(|r| !r.is_empty()),
         recipient: node.key_of(append.recipient.jid().as_str()),

@@ -120,7 +120,7 @@ impl Node {
     ) -> Result<bool, whoelse_store::Error> {
         let found = self.store.find_account(self.domain().id, localpart).await?;
         let account = found.map_or(NOBODY, |account| account.id);
-        let since = self.clock.now().before(KNOWN_NETWORK);
+        let since = self.even_time().before(KNOWN_NETWORK);
         let known = self.store.places_since(account, since.0).await?;
         let is_known = known.contains(&network.to_string());
         Ok(is_known || self.arrivals.include(account, network))

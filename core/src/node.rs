@@ -14,6 +14,7 @@ use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
 use crate::arrivals::Arrivals;
 use crate::clock::{Clock, Moment, Time};
+use crate::heartbeat::Watch;
 use crate::keeper::Keeper;
 use crate::kit::{BoxFuture, Feature, Wiring};
 use crate::login_throttle::LoginThrottle;
@@ -68,6 +69,8 @@ pub struct Node {
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.
     pub(crate) arrivals: Arrivals,
+    /// Whether the wall is to be believed.
+    pub(crate) watch: Watch,
 }
 
 /// Begins what is wished for, or says how far it is; or why not, in a sentence.
@@ -149,6 +152,8 @@ impl Node {
         features: &[Feature],
         domain: Option<&str>,
     ) -> Result<Arc<Node>, StartError> {
+        // Before anybody writes another one.
+        let last_heartbeat = store.last_heartbeat().await?;
         let wiring = Wiring::of(features, &settings.features_off).map_err(StartError::Wiring)?;
         let served = serve(&store, domain).await?;
         let admins = served.keys_of(&settings.admins);
@@ -160,13 +165,14 @@ impl Node {
         let rows = rows.into_iter().map(|(key, row)| (key, Count::from(row)));
         throttle.restore(rows, settings.block_duration, clock.moment());
         let complete = crate::verifiers::are_complete(&store).await?;
-        let last_seq = store.last_seq().await?;
+        let (last_seq, last_stamp) = (store.last_seq().await?, store.last_stamp().await?);
+        let started = clock.moment();
         let (keeper, work) = Keeper::new();
         let limits = &settings.limits;
         let accounts = Accounts::new(limits.idle_accounts);
         let node = Arc::new(Node {
             settings: ArcSwap::from_pointee(settings),
-            started: clock.moment(),
+            started,
             clock,
             store: store.clone(),
             wiring,
@@ -188,8 +194,10 @@ impl Node {
             hashing: tokio::sync::Semaphore::new(crate::verifiers::HASHING),
             complete: AtomicBool::new(complete),
             arrivals: Arrivals::default(),
+            watch: Watch::at_start(last_heartbeat, started),
         });
-        let keeping = tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_seq));
+        let keeping =
+            tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_seq, last_stamp));
         tokio::spawn(async move {
             if keeping.await.is_err_and(|fault| fault.is_panic()) {
                 // Nothing can be stored any more. What was acknowledged is on disk; whoever watches
@@ -199,6 +207,7 @@ impl Node {
             }
         });
         node.wiring.tell_started(&node).await;
+        crate::heartbeat::start(&node);
         crate::housekeeping::start(&node);
         Ok(node)
     }
@@ -211,6 +220,7 @@ impl Node {
             self.end(&session).await;
         }
         self.write_arrivals().await;
+        self.last_heartbeat().await;
         self.keeper.stop().await;
     }
 

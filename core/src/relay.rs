@@ -139,7 +139,8 @@ impl Token {
         if *key != self.key {
             return Err(Denied::OtherKey);
         }
-        let fresh = now < self.issued.after(FIRST_USE);
+        // One from a wall that has been set back since is not good for longer than that.
+        let fresh = now < self.issued.after(FIRST_USE) && self.issued <= now.after(FIRST_USE);
         let forgotten = started > self.issued && now < self.issued.after(ACROSS_RESTART);
         match remembered || fresh || forgotten {
             true => Ok(()),
@@ -310,6 +311,7 @@ mod tests {
             ("still there after a day", same, true, at(200), at(90_000), Ok(())),
             ("started as it was given", same, false, at(0), at(300), Err(Denied::Expired)),
             ("a clock that went back", same, false, before, at(-50), Ok(())),
+            ("a clock that went far back", same, false, before, at(-121), Err(Denied::Expired)),
         ] {
             assert_eq!(token().admits(&key, remembered, started, now), may, "{why}");
         }

@@ -492,7 +492,6 @@ impl Letter {
             passing: keep::keep(&self.stanza) == Keep::UntilDelivered,
             reserved: Some(bytes),
             stanza: stored,
-            at: self.node.clock.now(),
             origin: Some((session, self.ticket, self.stanza)),
         }));
         match self.node.keeper.try_post(work) {

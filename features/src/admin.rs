@@ -7,6 +7,7 @@
 mod accounts;
 mod announce;
 mod blocks;
+mod clock;
 mod domain;
 mod figures;
 mod reload;
@@ -50,6 +51,7 @@ pub const FEATURE: Feature = Feature {
         w.command(&blocks::LIST_NETWORKS);
         w.command(&domain::RENAME);
         w.command(&reload::RELOAD);
+        w.command(&clock::CLOCK);
         w.command(&upkeep::BACKUP);
         w.command(&upkeep::RESTORE);
         w.command(&upkeep::PROGRESS);

@@ -48,7 +48,7 @@ async fn last(cx: Cx, _: LastActivity) -> Answer {
     // Who has just gone may not be written down yet.
     cx.node.keeper.caught_up().await;
     match cx.node.store.departure(subject.id).await {
-        Ok(Some(gone)) => seconds(cx.now.since(Time(gone.at)), gone.status),
+        Ok(Some(gone)) => seconds(cx.node.even_time().since(Time(gone.at)), gone.status),
         Ok(None) => Err(StanzaError::new(Condition::ItemNotFound)
             .with_text(format!("{} has never been here", subject.name()))),
         Err(error) => {
@@ -71,10 +71,10 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
         return;
     }
     let words: String = account.parting_words().unwrap_or_default().chars().take(LONGEST).collect();
-    let (id, now) = (account.id, node.clock.now());
+    let (id, writer) = (account.id, node.clone());
     node.keeper.submit(move |tx| {
         Box::pin(async move {
-            tx.departed(id, now.0, &words).await?;
+            tx.departed(id, writer.even_time().0, &words).await?;
             Ok(((), Vec::new()))
         })
     });

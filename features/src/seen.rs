@@ -1,6 +1,7 @@
 //! `whoelsesince`: who was online at any time in the past so many seconds, across restarts.
 //!
-//! Intervals are written as accounts come and go. After a crash an open one ends at the last
+//! Intervals are written as accounts come and go, in even time, so that a clock that is set changes
+//! nothing. After a crash an open one ends at the last
 //! heartbeat, which is at most 30 s before.
 
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 use crate::whoelse;
 
-const HEARTBEAT: Duration = Duration::from_secs(30);
 /// 2^31, the most seconds one may look back.
 const MOST: u64 = 1 << 31;
 
@@ -27,7 +27,6 @@ pub const FEATURE: Feature = Feature {
         w.command(&COMMAND);
         w.started(recover);
         w.online(note);
-        w.every(HEARTBEAT, beat);
     },
 };
 
@@ -54,7 +53,7 @@ async fn since(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         StanzaError::new(Condition::BadRequest)
             .with_text("`seconds` must be a whole number from 0 to 2147483648")
     })?;
-    let from = cx.now.before(Duration::from_secs(seconds));
+    let from = cx.node.even_time().before(Duration::from_secs(seconds));
     let domain = cx.node.domain();
     let rows = cx.node.store.online_since(domain.id, from.0).await;
     let rows = rows.map_err(|error| {
@@ -84,9 +83,11 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
     if account.is_server() {
         return;
     }
-    let (id, now) = (account.id, node.clock.now());
+    let (id, writer) = (account.id, node.clone());
     node.keeper.submit(move |tx| {
         Box::pin(async move {
+            // In its turn: even time goes on at once when a doubt of the clock ends.
+            let now = writer.even_time();
             match online {
                 true => tx.came_online(id, now.0).await.map(drop)?,
                 false => tx.went_offline(id, now.0).await?,
@@ -98,24 +99,10 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
 
 /// Ends what a crash left open, at the last beat before it.
 fn recover(node: Arc<Node>) -> BoxFuture<'static, ()> {
-    Box::pin(async move {
-        let now = node.clock.now();
-        let last = node.store.last_heartbeat().await.ok().flatten().unwrap_or(now.0);
-        node.keeper.submit(move |tx| {
-            Box::pin(async move {
-                tx.close_open_intervals(last).await?;
-                tx.heartbeat(now.0).await?;
-                Ok(((), Vec::new()))
-            })
-        });
-    })
-}
-
-fn beat(node: Arc<Node>) -> BoxFuture<'static, ()> {
-    let now = node.clock.now();
+    let last = node.last_alive().unwrap_or_else(|| node.even_time());
     node.keeper.submit(move |tx| {
         Box::pin(async move {
-            tx.heartbeat(now.0).await?;
+            tx.close_open_intervals(last.0).await?;
             Ok(((), Vec::new()))
         })
     });

@@ -24,6 +24,7 @@ mod relay;
 mod reload;
 mod renewal;
 mod server;
+pub mod synchronised;
 pub mod tls;
 pub mod upkeep;
 

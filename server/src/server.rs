@@ -13,6 +13,7 @@ use crate::precheck;
 use crate::pulse::Pulse;
 use crate::reload::Reloader;
 use crate::renewal;
+use crate::synchronised;
 use crate::tls::{self, Fingerprint, OwnFiles, Tls, TlsError};
 use crate::upkeep::Transfers;
 use arc_swap::ArcSwapOption;
@@ -400,7 +401,8 @@ impl Starting<'_> {
         let wanted = config.domain.as_deref();
         let store = self.store.clone();
         let features = whoelse_features::ALL;
-        let node = Node::start(settings, Clock::system(), store, features, wanted).await;
+        let clock = Clock::system_kept(|| Box::pin(synchronised::is_certain()));
+        let node = Node::start(settings, clock, store, features, wanted).await;
         node.map_err(StartError::Node)
     }
 

@@ -18,7 +18,7 @@ pub(crate) const STATEMENTS: &[&str] = &[SET, GET, INTERVAL];
 /// The end of an account's last stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Departure {
-    /// When, in microseconds since 1970.
+    /// When, in even time (see [`Heartbeat`](crate::Heartbeat)).
     pub at: i64,
     /// What its user said in going; empty for nothing.
     pub status: String,

@@ -202,7 +202,7 @@ impl Tx {
         Ok(sqlx::query(SOME_PASSING).fetch_optional(conn).await?.is_some())
     }
 
-    /// Forgets history from before this time, the oldest first and at most so many rows; returns
+    /// Forgets history that was kept before this even time, the oldest first and at most so many rows; returns
     /// how many. Fewer than the limit means that nothing is left to forget.
     ///
     /// What an account received and has not confirmed stays, however old.

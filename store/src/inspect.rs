@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
 
 use crate::dialect::Dialect;
-use crate::{Result, domains, schema, upgrade};
+use crate::{Heartbeat, Result, domains, numbers, schema, upgrade};
 
 /// SQLite, PRAGMA quick_check: everything but whether the indexes agree with their tables. Stops
 /// at the first few faults.
@@ -27,6 +27,8 @@ pub struct Inspection {
     pub bytes: u64,
     /// The domains that it serves, in the order they were made.
     pub domains: Vec<String>,
+    /// When a server was last seen alive on it.
+    pub heartbeat: Option<Heartbeat>,
 }
 
 /// Looks at a database file, which takes a moment however large it is. `in_use`: a server has it open, or has not closed it.
@@ -76,8 +78,12 @@ async fn look(conn: &mut AnyConnection) -> Result<Inspection> {
         Some(1..) => domains::domains(conn).await?.into_iter().map(|domain| domain.name).collect(),
         _ => Vec::new(),
     };
+    let heartbeat = match version {
+        Some(1..) => numbers::heartbeat(conn).await?,
+        _ => None,
+    };
     let bytes = upgrade::size(conn).await?;
-    Ok(Inspection { version, known: schema::KNOWN, bytes, domains })
+    Ok(Inspection { version, known: schema::KNOWN, bytes, domains, heartbeat })
 }
 
 #[cfg(test)]

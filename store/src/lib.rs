@@ -24,6 +24,7 @@ mod domains;
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
+mod heartbeat;
 mod history;
 mod inspect;
 mod log;
@@ -55,6 +56,7 @@ pub use credentials::StoredVerifier;
 pub use departures::Departure;
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
+pub use heartbeat::{ClockDoubt, Heartbeat};
 pub use history::{Page, Query};
 pub use inspect::{Inspection, find_faults, inspect};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, REPEAT_WINDOW};
@@ -80,6 +82,7 @@ pub fn statements() -> Vec<String> {
         credentials::STATEMENTS,
         departures::STATEMENTS,
         domains::STATEMENTS,
+        heartbeat::STATEMENTS,
         history::STATEMENTS,
         log::STATEMENTS,
         numbers::STATEMENTS,

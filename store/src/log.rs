@@ -2,7 +2,9 @@
 //!
 //! A message is stored once, with a small row in the mailbox of each side that keeps it. The
 //! caller gives the numbers (`seq`), which only grow; so the order of a mailbox is the order of
-//! commits. What an account has not confirmed, its offline messages, is what it received after
+//! commits. The mailbox says when a message was accepted, as people are told; the message itself
+//! when that was in even time ([`heartbeat`](crate::heartbeat)), from which its age is counted.
+//! What an account has not confirmed, its offline messages, is what it received after
 //! its cursor. See [`Query`](crate::Query) for the archive, which is a view of the same rows.
 
 use std::collections::{BTreeMap, HashSet};
@@ -26,7 +28,7 @@ const LONGEST_ORIGIN: usize = 512;
 macro_rules! logged {
     ($rest:literal) => {
         concat!(
-            "SELECT m.id, m.at, b.direction, m.sender, m.sender_resource, m.recipient, m.stanza \
+            "SELECT m.id, b.at, b.direction, m.sender, m.sender_resource, m.recipient, m.stanza \
             FROM mailbox b JOIN messages m ON m.id = b.seq WHERE b.archive = $1 ",
             $rest
         )
@@ -35,6 +37,9 @@ macro_rules! logged {
 pub(crate) use logged;
 
 const LAST: &str = "SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM messages";
+const LAST_MESSAGE: &str = "SELECT id, sender_archive, recipient_archive FROM messages \
+    WHERE id = (SELECT MAX(id) FROM messages)";
+const STAMP: &str = "SELECT at FROM mailbox WHERE archive = $1 AND seq = $2";
 const CURSOR: &str = "SELECT seq FROM cursors WHERE account = $1";
 const UNDELIVERED: &str = logged!("AND b.direction <> 1 AND b.seq > $2 ORDER BY b.seq LIMIT $3");
 const COUNT_UNDELIVERED: &str = "SELECT COUNT(*), \
@@ -42,7 +47,8 @@ const COUNT_UNDELIVERED: &str = "SELECT COUNT(*), \
     FROM mailbox b JOIN messages m ON m.id = b.seq \
     WHERE b.archive = $1 AND b.direction <> 1 AND b.seq > $2";
 
-pub(crate) const STATEMENTS: &[&str] = &[LAST, CURSOR, UNDELIVERED, COUNT_UNDELIVERED];
+pub(crate) const STATEMENTS: &[&str] =
+    &[LAST, LAST_MESSAGE, STAMP, CURSOR, UNDELIVERED, COUNT_UNDELIVERED];
 
 /// Returns the `seq` of those that are no repeats, in no order. A row older than the window
 /// (`REPEAT_WINDOW`) is taken over by the new message.
@@ -84,8 +90,10 @@ pub(crate) fn many() -> [&'static ManyRows; 4] {
 pub struct NewMessage {
     /// Its number, higher than that of every message before it.
     pub seq: i64,
-    /// When it was accepted, in microseconds since 1970.
+    /// When it was accepted, in microseconds since 1970: what people are told.
     pub at: i64,
+    /// The same in even time: what its age is counted from.
+    pub kept_at: i64,
     /// The key of the sender's bare address.
     pub sender: String,
     /// The sender's resource.
@@ -176,6 +184,24 @@ impl Store {
         // Messages can have been removed since.
         let ever = numbers::read(&mut conn, numbers::SEQ).await?.unwrap_or(0);
         Ok(last.max(ever))
+    }
+
+    /// Returns when the last message that is kept was accepted, as people are told.
+    pub async fn last_stamp(&self) -> Result<Option<i64>> {
+        let mut conn = self.reader().await?;
+        let Some(last) = sqlx::query(LAST_MESSAGE).fetch_optional(&mut *conn).await? else {
+            return Ok(None);
+        };
+        let seq: i64 = last.try_get(0)?;
+        // At least one of them has it; either says the same.
+        for archive in [last.try_get::<Option<i64>, _>(1)?, last.try_get(2)?].into_iter().flatten()
+        {
+            let row = sqlx::query(STAMP).bind(archive).bind(seq).fetch_optional(&mut *conn).await?;
+            if let Some(row) = row {
+                return Ok(Some(row.try_get(0)?));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns how far an account has confirmed; 0 is not at all.
@@ -309,7 +335,7 @@ async fn find_repeats(conn: &mut AnyConnection, messages: &[NewMessage]) -> Resu
                 .bind(*sender)
                 .bind(message.recipient.as_str())
                 .bind(*origin)
-                .bind(message.at)
+                .bind(message.kept_at)
                 .bind(message.seq);
         }
         for row in query.fetch_all(&mut *conn).await? {
@@ -330,7 +356,7 @@ async fn insert_messages(conn: &mut AnyConnection, entries: &[Entry<'_>]) -> Res
         for Entry { message, sender, recipient } in piece {
             query = query
                 .bind(message.seq)
-                .bind(message.at)
+                .bind(message.kept_at)
                 .bind(message.sender.as_str())
                 .bind(message.sender_resource.as_deref())
                 .bind(message.recipient.as_str())

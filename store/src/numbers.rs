@@ -1,10 +1,11 @@
 //! Numbers that outlive the rows they were taken from: the last id of each kind, so that none is
-//! given twice, the highest seq ever used, the last heartbeat, and when a new schema was good for the
-//! first time.
+//! given twice, the highest seq ever used, the last heartbeat with what is known of the clock, and
+//! when a new schema was good for the first time.
 
 use sqlx::{AnyConnection, Row};
 
 use crate::Result;
+use crate::heartbeat::{ClockDoubt, Heartbeat};
 
 /// The number of the last account made.
 pub(crate) const ACCOUNT: &str = "account";
@@ -12,8 +13,18 @@ pub(crate) const ACCOUNT: &str = "account";
 pub(crate) const DOMAIN: &str = "domain";
 /// The number of the last interval begun.
 pub(crate) const INTERVAL: &str = "interval";
-/// When the server was last seen alive.
+/// When the server was last seen alive, by the wall.
 pub(crate) const HEARTBEAT: &str = "heartbeat";
+/// The same in even time.
+pub(crate) const EVEN: &str = "even";
+/// Since when the wall is not believed; there is none while it is.
+pub(crate) const DOUBT_SINCE: &str = "doubt-since";
+/// How long the server has been up in that.
+pub(crate) const DOUBT_UP: &str = "doubt-up";
+/// How much time the wall says has passed that was not counted.
+pub(crate) const DOUBT_CLAIM: &str = "doubt-claim";
+/// How far the wall was from what was expected.
+pub(crate) const DOUBT_GAP: &str = "doubt-gap";
 /// The highest seq that any message had, as far as the messages themselves no longer say it.
 pub(crate) const SEQ: &str = "seq";
 
@@ -59,4 +70,20 @@ pub(crate) async fn write_once(conn: &mut AnyConnection, name: &str, value: i64)
 pub(crate) async fn forget(conn: &mut AnyConnection, name: &str) -> Result<()> {
     sqlx::query(FORGET).bind(name).execute(conn).await?;
     Ok(())
+}
+
+/// Returns the last heartbeat. Programs that knew no even time wrote the wall alone.
+pub(crate) async fn heartbeat(conn: &mut AnyConnection) -> Result<Option<Heartbeat>> {
+    let Some(wall) = read(conn, HEARTBEAT).await? else { return Ok(None) };
+    let even = read(conn, EVEN).await?.unwrap_or(wall);
+    let doubt = match read(conn, DOUBT_SINCE).await? {
+        Some(since) => Some(ClockDoubt {
+            since,
+            up: read(conn, DOUBT_UP).await?.unwrap_or(0),
+            claim: read(conn, DOUBT_CLAIM).await?.unwrap_or(0),
+            gap: read(conn, DOUBT_GAP).await?.unwrap_or(0),
+        }),
+        None => None,
+    };
+    Ok(Some(Heartbeat { wall, even, doubt }))
 }

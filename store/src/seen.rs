@@ -1,7 +1,9 @@
 //! When accounts were online, for `whoelsesince`.
 //!
 //! An interval is open while its account is online. What is open when the server starts was cut
-//! off by a crash, and is closed at the last heartbeat.
+//! off by a crash, and is closed at the last heartbeat. Times are even (see
+//! [`heartbeat`](crate::heartbeat)), so that a clock that is set makes nobody's absence longer or
+//! shorter.
 
 use sqlx::{AnyConnection, Row};
 
@@ -34,11 +36,6 @@ impl Store {
         accounts.sort_unstable_by(|(_, a): &(i64, String), (_, b)| a.cmp(b));
         Ok(accounts)
     }
-
-    /// Returns when the server was last known to be alive.
-    pub async fn last_heartbeat(&self) -> Result<Option<i64>> {
-        numbers::read(&mut *self.reader().await?, numbers::HEARTBEAT).await
-    }
 }
 
 impl Tx {
@@ -58,11 +55,6 @@ impl Tx {
     pub async fn went_offline(&mut self, account: i64, at: i64) -> Result<()> {
         sqlx::query(CLOSE).bind(account).bind(at).execute(self.conn()?).await?;
         Ok(())
-    }
-
-    /// Notes that the server is alive.
-    pub async fn heartbeat(&mut self, at: i64) -> Result<()> {
-        numbers::write(self.conn()?, numbers::HEARTBEAT, at).await
     }
 
     /// Closes every open interval; returns how many there were.
@@ -85,8 +77,8 @@ async fn open(conn: &mut AnyConnection, account: i64) -> Result<Option<i64>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use crate::Store;
     use crate::testing::{account, fresh};
+    use crate::{Heartbeat, Store};
 
     async fn names_since(store: &Store, at: i64) -> Vec<String> {
         let domain = store.domains().await.unwrap()[0].id;
@@ -138,16 +130,16 @@ mod tests {
     #[tokio::test]
     async fn an_interval_cut_off_by_a_crash_ends_at_the_last_heartbeat() {
         let (_dir, store) = fresh().await;
-        assert_eq!(store.last_heartbeat().await.unwrap(), None);
         let mut tx = store.begin().await.unwrap();
         let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
         tx.came_online(bob, 10).await.unwrap();
-        tx.heartbeat(30).await.unwrap();
-        tx.heartbeat(60).await.unwrap();
+        for even in [30, 60] {
+            tx.heartbeat(&Heartbeat { wall: 1000 + even, even, doubt: None }).await.unwrap();
+        }
         tx.came_online(eve, 70).await.unwrap();
         tx.commit().await.unwrap();
 
-        let last = store.last_heartbeat().await.unwrap().unwrap();
+        let last = store.last_heartbeat().await.unwrap().unwrap().even;
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.close_open_intervals(last).await.unwrap(), 2);
         tx.commit().await.unwrap();

@@ -105,6 +105,7 @@ pub(crate) fn message(
     NewMessage {
         seq,
         at: seq * 1_000,
+        kept_at: seq * 1_000,
         sender: format!("{from}@#1"),
         sender_resource: Some("desk".into()),
         recipient: format!("{to}@#1"),

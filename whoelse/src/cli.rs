@@ -34,6 +34,8 @@ pub enum Action {
     Domain(Domain),
     /// Look at everything a server needs; status 1 if there is a problem.
     Doctor(Doctor),
+    /// Say whether a running server believes its clock.
+    Clock(Clock),
     /// Have a running server read its configuration again.
     Reload(Running),
     /// Look after the configuration.
@@ -260,6 +262,23 @@ pub enum DomainAction {
     },
 }
 
+/// `whoelse clock`.
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct Clock {
+    #[command(subcommand)]
+    pub action: Option<ClockAction>,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// What to say about the clock.
+#[derive(Debug, Subcommand)]
+pub enum ClockAction {
+    /// It is right: history and the like are forgotten by their age again.
+    Trust,
+}
+
 /// `whoelse doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
@@ -446,8 +465,8 @@ mod tests {
         for (line, sentence) in [
             (
                 "whoelse",
-                "say what to do: server, client, send, user, domain, doctor, reload, config, backup, \
-                 restore, store",
+                "say what to do: server, client, send, user, domain, doctor, clock, reload, config, \
+                 backup, restore, store",
             ),
             ("whoelse user", "say what to do: add, passwd, remove, block, unblock, list"),
             ("whoelse domain", "say what to do: rename (`whoelse domain --help` tells more)"),

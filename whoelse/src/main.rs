@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Action::Backup(options) => admin::run(admin::backup::backup(options)),
         Action::Restore(options) => admin::run(admin::backup::restore(options)),
         Action::Store(options) => admin::run(admin::store::run(options)),
+        Action::Clock(options) => admin::run(admin::clock::run(options)),
         Action::Reload(options) => admin::run(admin::reload::run(options)),
         Action::Config(options) => admin::run(admin::config::run(options)),
     }

@@ -121,7 +121,7 @@ async fn a_repeat_is_seen_within_a_batch_and_across_batches_and_after_a_restart(
 
     let store = Store::open(&place(&dir)).await.unwrap();
     let mut tx = store.begin().await.unwrap();
-    let later = NewMessage { seq: 4, at: 4_000, ..again };
+    let later = NewMessage { seq: 4, kept_at: 4_000, ..again };
     let fresh = with_origin(message(5, ("eve", eve), ("bob", bob)), "c");
     let outcomes = tx.append(&[fresh, later]).await.unwrap();
     assert_eq!(outcomes, [Appended::Stored, Appended::Repeat]);
@@ -146,12 +146,32 @@ async fn the_same_origin_id_of_or_to_somebody_else_is_no_repeat() {
 }
 
 #[tokio::test]
+async fn the_last_stamp_is_what_people_were_told_whoever_still_has_the_message() {
+    let (_dir, store) = fresh().await;
+    assert_eq!(store.last_stamp().await.unwrap(), None);
+    let mut tx = store.begin().await.unwrap();
+    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    let last = NewMessage { kept_at: 5, ..message(2, ("eve", eve), ("bob", bob)) };
+    tx.append(&[message(1, ("bob", bob), ("eve", eve)), last]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.last_stamp().await.unwrap(), Some(2_000));
+    assert_eq!(store.undelivered(bob, 0, 10).await.unwrap()[0].at, 2_000);
+
+    let mut tx = store.begin().await.unwrap();
+    tx.drop_confirmed(bob, 2).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.last_stamp().await.unwrap(), Some(2_000));
+}
+
+#[tokio::test]
 async fn a_repeat_after_a_day_is_a_new_message() {
     let (_dir, store) = fresh().await;
     let mut tx = store.begin().await.unwrap();
     let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    let at =
-        |seq, at| NewMessage { at, ..with_origin(message(seq, ("eve", eve), ("bob", bob)), "a") };
+    let at = |seq, kept_at| NewMessage {
+        kept_at,
+        ..with_origin(message(seq, ("eve", eve), ("bob", bob)), "a")
+    };
 
     let mut outcomes = Vec::new();
     for (seq, time) in [(1, 0), (2, REPEAT_WINDOW - 1), (3, REPEAT_WINDOW), (4, REPEAT_WINDOW + 1)]

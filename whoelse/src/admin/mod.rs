@@ -6,6 +6,7 @@
 
 pub mod ask;
 pub mod backup;
+pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod log;

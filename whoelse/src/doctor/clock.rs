@@ -1,29 +1,40 @@
 //! The clock: TLS, blocks, history and what clients show depend on it.
 //!
 //! Without the network it cannot be known whether the clock is right, but it can be known whether
-//! something keeps it right, and whether it has gone backwards.
+//! something keeps it right, whether it has gone backwards, and whether the server believes it.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tokio::process::Command;
 use tokio::time::timeout;
+use whoelse_client::admin::{self, ClockStands};
+use whoelse_core::Time;
+use whoelse_core::trust::{Seen, Why};
+use whoelse_server::synchronised::is_synchronised;
+use whoelse_store::Heartbeat;
 
 use super::Finding;
+use crate::admin::{Fault, socket};
+use crate::cli::Running;
 
-/// How long the system may take to say whether it keeps its clock.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the server may take to say whether it believes its clock.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// File systems and clocks differ by this much.
 const SLACK: Duration = Duration::from_secs(60);
-/// Written by systemd-timesyncd when it has set the clock.
-const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
+/// What to do about a clock that is not believed.
+const VOUCH: &str =
+    "if it is right, `whoelse clock trust` beside the running server; if not, set it";
 
-/// Looks at the clock.
-pub async fn check(data: &Path) -> Vec<Finding> {
+/// Looks at the clock. `heartbeat`: when a server was last seen alive; `running`: whether one is.
+pub async fn check(data: &Path, heartbeat: Option<Heartbeat>, running: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(backwards(data, SystemTime::now()));
-    findings.push(match is_synchronized().await {
+    match running {
+        true => findings.extend(asked(data).await),
+        false => findings.extend(heartbeat.and_then(|last| doubted(last, now()))),
+    }
+    findings.push(match is_synchronised().await {
         Some(true) => Finding::ok("clock", "is synchronised"),
         Some(false) => Finding::warning(
             "clock",
@@ -51,18 +62,39 @@ fn backwards(data: &Path, now: SystemTime) -> Option<Finding> {
     ))
 }
 
-async fn is_synchronized() -> Option<bool> {
-    let asked = Command::new("timedatectl")
-        .args(["show", "--property=NTPSynchronized", "--value"])
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let said = timeout(PATIENCE, asked).await.ok().and_then(Result::ok);
-    match said.as_ref().map(|said| said.stdout.trim_ascii()) {
-        Some(b"yes") => Some(true),
-        Some(b"no") => Some(false),
-        _ => Path::new(SYNCHRONIZED).exists().then_some(true),
+/// Whether the running server believes it. One that cannot be asked has been said already.
+async fn asked(data: &Path) -> Option<Finding> {
+    let running = Running { data: data.to_owned() };
+    let stands = timeout(PATIENCE, stands(&running)).await.ok()?.ok()?;
+    let words = stands.words.trim_start_matches("the clock ");
+    match stands.is_believed {
+        true => None,
+        false => Some(Finding::warning("clock", words.to_owned(), VOUCH)),
     }
+}
+
+async fn stands(running: &Running) -> Result<ClockStands, Fault> {
+    let mut link = socket::open(running, None).await?;
+    let stands = admin::clock(&mut link, false).await;
+    link.close().await;
+    Ok(stands?)
+}
+
+/// Whether the next start will doubt it.
+fn doubted(last: Heartbeat, now: Time) -> Option<Finding> {
+    let doubt = Seen::at_start(Some(last.into()), now).doubt?;
+    if doubt.why == Why::Unproven {
+        return None;
+    }
+    Some(Finding::warning(
+        "clock",
+        format!("will not be believed: {}; nothing will be forgotten by its age", doubt.why),
+        VOUCH,
+    ))
+}
+
+fn now() -> Time {
+    whoelse_core::Clock::system().now()
 }
 
 #[cfg(test)]
@@ -80,5 +112,17 @@ mod tests {
         assert!(backwards(dir.path(), yesterday).unwrap().text.contains("before the last change"));
         assert_eq!(backwards(dir.path(), SystemTime::now()), None);
         assert_eq!(backwards(Path::new("/nowhere"), yesterday), None);
+    }
+
+    #[test]
+    fn a_start_that_will_doubt_the_clock_is_told_before() {
+        let day = Duration::from_secs(86_400);
+        let last = Heartbeat { wall: now().0, even: 0, doubt: None };
+
+        assert_eq!(doubted(last, now().after(day)), None);
+        let ahead = doubted(last, now().after(day * 400)).unwrap();
+        assert!(ahead.text.contains("ahead of what was expected by"), "{ahead}");
+        let behind = doubted(last, now().before(day)).unwrap();
+        assert!(behind.text.contains("it went back by"), "{behind}");
     }
 }

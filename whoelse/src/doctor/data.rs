@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::geteuid;
 use tokio::time::timeout;
-use whoelse_store::{Found, Inspection, Place, Store};
+use whoelse_store::{Found, Heartbeat, Inspection, Place, Store};
 
 use super::{Finding, system};
 
@@ -63,11 +63,13 @@ pub struct Database {
     pub findings: Vec<Finding>,
     /// The domain it serves.
     pub domain: Option<String>,
+    /// When a server was last seen alive on it.
+    pub heartbeat: Option<Heartbeat>,
 }
 
 /// Looks at the database.
 pub async fn database(place: &Place, running: bool) -> Database {
-    let only = |finding| Database { findings: vec![finding], domain: None };
+    let only = |finding| Database { findings: vec![finding], domain: None, heartbeat: None };
     let file = match place {
         Place::Sqlite(file) => file,
         elsewhere => return only(reached(elsewhere).await),
@@ -119,7 +121,8 @@ pub async fn database(place: &Place, running: bool) -> Database {
         let fix = "something holds the database open: end what reads it, then restart the server";
         findings.push(Finding::warning("database", text, fix));
     }
-    Database { findings, domain: found.domains.into_iter().next() }
+    let domain = found.domains.into_iter().next();
+    Database { findings, domain, heartbeat: found.heartbeat }
 }
 
 /// Looks at the version of a database, and what the next start will do about it.

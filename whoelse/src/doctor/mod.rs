@@ -153,7 +153,7 @@ async fn examine(options: cli::Doctor) -> Vec<Finding> {
     let domain = domain.unwrap_or_else(|| "localhost".to_owned());
     findings.extend(network::listeners(&config, server.is_here()).await);
     findings.extend(certificate::check(&config, &domain));
-    findings.extend(clock::check(&config.data).await);
+    findings.extend(clock::check(&config.data, database.heartbeat, server.is_here()).await);
     findings.extend(system::disk(&config.data));
     findings.extend(system::descriptors(&config.settings.limits, server.pid));
     if options.dns {

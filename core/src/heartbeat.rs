@@ -1,0 +1,322 @@
+//! The heartbeat: twice a minute the wall is looked at, and what was seen is written down, so that
+//! the next start knows how long it was down. What is made of it is in [`crate::trust`].
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use whoelse_store::{Error, Heartbeat};
+
+use crate::clock::{Moment, Steady, Time};
+use crate::node::Node;
+use crate::trust::{Doubt, Seen, Voucher, Why};
+
+/// How often.
+const BEAT: Duration = Duration::from_secs(30);
+/// How often the system is asked whether it keeps its clock, while that is in doubt.
+const ASK: Duration = Duration::from_secs(120);
+/// A wall that moved by this much more or less than time has passed was set.
+const SET: Duration = Duration::from_secs(5);
+/// Messages renewed in one transaction, so that the keeper is never held up for long.
+const STEP: i64 = 1000;
+
+/// What this run knows of the wall.
+pub(crate) struct Watch {
+    /// Even time less steady time.
+    base: AtomicI64,
+    /// Even time when the run before was last seen alive.
+    last_alive: Option<Time>,
+    /// Held for a look or a change, never across an await.
+    look: Mutex<Look>,
+}
+
+struct Look {
+    seen: Seen,
+    /// When that was.
+    at: Steady,
+    /// When the system is asked next.
+    ask_at: Steady,
+}
+
+impl Watch {
+    /// With what the run before has written, which must be read before anybody writes again.
+    pub fn at_start(last: Option<Heartbeat>, now: Moment) -> Watch {
+        let last = last.map(Seen::from);
+        let seen = Seen::at_start(last, now.wall);
+        if let Some(doubt) = seen.doubt {
+            tell(&doubt);
+        }
+        Watch {
+            base: AtomicI64::new(seen.even.0 - now.steady.0),
+            last_alive: last.map(|last| last.even),
+            look: Mutex::new(Look { seen, at: now.steady, ask_at: now.steady }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Look> {
+        self.look.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn even(&self, steady: Steady) -> Time {
+        Time(self.base.load(Ordering::Acquire).saturating_add(steady.0))
+    }
+
+    /// What is seen now.
+    fn look(&self, now: Moment) -> Seen {
+        let mut look = self.lock();
+        let (before, passed) = (look.seen, now.steady.since(look.at));
+        look.seen = before.later(now.wall, passed);
+        look.at = now.steady;
+        let (seen, expected) = (look.seen, before.wall.after(passed));
+        drop(look);
+        let moved = (now.wall.0 - expected.0) / 1_000_000;
+        if moved.unsigned_abs() >= SET.as_secs() {
+            tracing::info!(seconds = moved, "clock_set");
+        }
+        match seen.doubt {
+            Some(doubt) if before.doubt.is_none_or(|known| known.why != doubt.why) => tell(&doubt),
+            _ => {}
+        }
+        seen
+    }
+
+    /// Whether the system should be asked now; the next time is later.
+    fn asks(&self, now: Steady) -> bool {
+        let mut look = self.lock();
+        let due = look.ask_at <= now;
+        if due {
+            look.ask_at = now.after(ASK);
+        }
+        due
+    }
+
+    fn doubt(&self) -> Option<Doubt> {
+        self.lock().seen.doubt
+    }
+
+    /// The wall is believed from this moment on.
+    fn believe(&self, seen: Seen, at: Steady) {
+        let mut look = self.lock();
+        look.seen = seen;
+        look.at = at;
+        self.base.store(seen.even.0.saturating_sub(at.0), Ordering::Release);
+    }
+}
+
+fn tell(doubt: &Doubt) {
+    match doubt.why {
+        // Every first start, for a moment.
+        Why::Unproven => tracing::debug!("clock_unproven"),
+        why => tracing::warn!(
+            why = %why,
+            until = "the system synchronises it, `whoelse clock trust`, or a day of uptime",
+            "clock_doubted"
+        ),
+    }
+}
+
+/// Starts the task; it ends with the node.
+pub(crate) fn start(node: &Arc<Node>) {
+    let (clock, weak) = (node.clock.clone(), Arc::downgrade(node));
+    tokio::spawn(async move {
+        while let Some(node) = weak.upgrade() {
+            beat(&node).await;
+            drop(node);
+            clock.sleep(BEAT).await;
+        }
+    });
+}
+
+async fn beat(node: &Arc<Node>) {
+    let now = node.clock.moment();
+    let seen = node.watch.look(now);
+    let vouches = match seen.doubt {
+        None => None,
+        Some(_) if seen.is_proven() => Some(Voucher::Uptime),
+        Some(_) if node.watch.asks(now.steady) && node.clock.is_kept().await => {
+            Some(Voucher::System)
+        }
+        Some(_) => None,
+    };
+    if let Some(voucher) = vouches {
+        match node.vouch_for_clock(voucher).await {
+            Ok(_) | Err(Error::Closed) => return,
+            // It is tried again at the next beat.
+            Err(error) => tracing::warn!(%error, "clock_doubt_not_ended"),
+        }
+    }
+    write(node).await;
+}
+
+/// Writes down what was seen at the last look.
+async fn write(node: &Arc<Node>) {
+    let writer = node.clone();
+    let written = node.keeper.change(move |tx| {
+        Box::pin(async move {
+            // As it stands now: a doubt can have ended meanwhile.
+            let seen = writer.watch.lock().seen;
+            tx.heartbeat(&seen.into()).await?;
+            Ok(((), Vec::new()))
+        })
+    });
+    match written.await {
+        Ok(()) | Err(Error::Closed) => {}
+        // The next one says the same and more.
+        Err(error) => tracing::debug!(%error, "heartbeat_not_written"),
+    }
+}
+
+impl Node {
+    /// What the wall said at the first start of all, gone on evenly since. It never goes back and
+    /// knows nothing of a clock that is set; ages are counted with it, over restarts too.
+    pub fn even_time(&self) -> Time {
+        self.watch.even(self.clock.steady())
+    }
+
+    /// Even time when the run before was last seen alive, if there was one.
+    pub fn last_alive(&self) -> Option<Time> {
+        self.watch.last_alive
+    }
+
+    /// The last sign of life: what was done to the clock since the one before is not taken for a
+    /// time in which the server was down.
+    pub(crate) async fn last_heartbeat(self: &Arc<Node>) {
+        self.watch.look(self.clock.moment());
+        write(self).await;
+    }
+
+    /// Why the wall is not believed, if it is not. Then nothing is forgotten by its age.
+    pub fn clock_doubt(&self) -> Option<Doubt> {
+        self.watch.doubt()
+    }
+
+    /// Somebody vouches for the wall: what it says has passed is counted, and what was kept in doubt
+    /// is as young as if it were kept now. Returns whether there was a doubt to end.
+    ///
+    /// # Errors
+    ///
+    /// The store fails; then the doubt goes on.
+    pub async fn vouch_for_clock(self: &Arc<Node>, voucher: Voucher) -> Result<bool, Error> {
+        let Some(doubt) = self.clock_doubt() else { return Ok(false) };
+        // The same in every step: what one has renewed the next must not find again.
+        let young = self.even_time().after(doubt.claim);
+        loop {
+            let renewed = self.keeper.change(move |tx| {
+                Box::pin(async move {
+                    let renewed = tx.renew_messages(doubt.since.0, young.0, STEP).await?;
+                    Ok((renewed, Vec::new()))
+                })
+            });
+            if (renewed.await? as i64) < STEP {
+                break;
+            }
+        }
+        let node = self.clone();
+        let ended = self.keeper.change(move |tx| {
+            Box::pin(async move {
+                let look = {
+                    let look = node.watch.lock();
+                    let now = node.clock.moment();
+                    let seen = look.seen.later(now.wall, now.steady.since(look.at));
+                    seen.doubt.map(|doubt| (seen, doubt, now))
+                };
+                let Some((seen, doubt, now)) = look else { return Ok((false, Vec::new())) };
+                let believed = seen.vouched_for();
+                // Few: what came since the last step.
+                tx.renew_messages(doubt.since.0, young.0, i64::MAX).await?;
+                let (even, skipped) = (believed.even.0, believed.even.0 - seen.even.0);
+                tx.renew_the_rest(doubt.since.0, even, skipped).await?;
+                tx.heartbeat(&believed.into()).await?;
+                let then: crate::keeper::After = vec![Box::new(move |node: &Arc<Node>| {
+                    node.watch.believe(believed, now.steady);
+                    match doubt.why {
+                        Why::Unproven => tracing::debug!(by = voucher.name(), "clock_trusted"),
+                        _ => tracing::info!(
+                            by = voucher.name(),
+                            counted_seconds = doubt.claim.as_secs(),
+                            "clock_trusted"
+                        ),
+                    }
+                })];
+                Ok((true, then))
+            })
+        });
+        ended.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_store::{Place, Store};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::settings::Settings;
+    use crate::trust::{EARLIEST, ENOUGH};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const NOW: Time = EARLIEST;
+
+    /// A server on a machine whose clock nobody keeps.
+    async fn start(store: &Store, wall: Time) -> Arc<Node> {
+        let clock = Clock::manual(wall);
+        clock.set_wall(wall);
+        let domain = Some("a.example");
+        Node::start(Settings::default(), clock, store.clone(), &[], domain).await.unwrap()
+    }
+
+    async fn write(store: &Store, seen: Seen) {
+        let mut tx = store.begin().await.unwrap();
+        tx.heartbeat(&seen.into()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_last_heartbeat_is_read_before_another_is_written() {
+        let store = Store::open(&Place::Memory).await.unwrap();
+        write(&store, Seen { wall: NOW, even: NOW, doubt: None }).await;
+
+        for _ in 0..2 {
+            let node = start(&store, NOW.after(DAY * 400)).await;
+            beat(&node).await;
+            assert_eq!(node.clock_doubt().unwrap().why, Why::Ahead(DAY * 400));
+            assert_eq!(node.even_time(), NOW);
+            node.stop().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_day_of_uptime_in_sum_over_restarts_is_enough() {
+        let store = Store::open(&Place::Memory).await.unwrap();
+        let why = Why::Ahead(DAY * 400);
+        let doubt = Doubt { since: NOW, up: ENOUGH - BEAT, claim: DAY * 400, why };
+        write(&store, Seen { wall: NOW.after(DAY * 400), even: NOW, doubt: Some(doubt) }).await;
+        let node = start(&store, NOW.after(DAY * 400)).await;
+        beat(&node).await;
+        assert!(node.clock_doubt().is_some());
+
+        node.clock.advance_to(node.clock.steady().after(BEAT));
+        beat(&node).await;
+
+        assert_eq!(node.clock_doubt(), None);
+        assert_eq!(node.even_time(), NOW.after(DAY * 400 + BEAT));
+        let last = Seen::from(store.last_heartbeat().await.unwrap().unwrap());
+        assert_eq!((last.even, last.doubt), (node.even_time(), None));
+    }
+
+    #[tokio::test]
+    async fn what_is_done_to_the_clock_before_a_stop_is_no_time_that_the_server_was_down() {
+        let store = Store::open(&Place::Memory).await.unwrap();
+        write(&store, Seen { wall: NOW, even: NOW, doubt: None }).await;
+        let node = start(&store, NOW).await;
+        node.clock.set_wall(NOW.after(DAY));
+        node.clock.advance_to(node.clock.steady().after(BEAT / 3));
+        node.stop().await;
+
+        let node = start(&store, NOW.after(DAY + BEAT / 3)).await;
+
+        assert_eq!(node.even_time(), NOW.after(BEAT / 3));
+        assert_eq!(node.clock_doubt(), None);
+    }
+}

@@ -1,0 +1,177 @@
+//! When the server was last seen alive, by the clock on the wall and in even time, and whether the
+//! wall was to be believed.
+//!
+//! *Even time* is what the wall said at the first start, and has gone on evenly since, whatever was
+//! done to the clock. Everything that is forgotten by its age is stamped with it. What makes it and
+//! when it is in doubt is for `core` to say.
+
+use crate::{Result, Store, Tx, numbers};
+
+/// Moves what was kept lately to a later time, the oldest first. What is moved is not found again.
+const RENEW_MESSAGES: &str = "UPDATE messages SET at = $2 WHERE id IN \
+    (SELECT m.id FROM messages m WHERE m.at >= $1 AND m.at < $2 ORDER BY m.at, m.id LIMIT $3)";
+const RENEW_ORIGINS: &str = "UPDATE origins SET at = $2 WHERE at >= $1 AND at < $2";
+const RENEW_PLACES: &str = "UPDATE places SET at = $2 WHERE at >= $1 AND at < $2";
+/// When a new schema was good for the first time (`numbers::UPGRADED`).
+const RENEW_UPGRADE: &str =
+    "UPDATE numbers SET value = $2 WHERE name = 'upgraded' AND value >= $1 AND value < $2";
+/// These are ages that people ask for, so each keeps its own.
+const SHIFT_ONLINE: &str = "UPDATE online SET until_at = until_at + $2, \
+    from_at = CASE WHEN from_at >= $1 THEN from_at + $2 ELSE from_at END WHERE until_at >= $1";
+const SHIFT_DEPARTURES: &str = "UPDATE departures SET at = at + $2 WHERE at >= $1";
+
+pub(crate) const STATEMENTS: &[&str] =
+    &[RENEW_MESSAGES, RENEW_ORIGINS, RENEW_PLACES, RENEW_UPGRADE, SHIFT_ONLINE, SHIFT_DEPARTURES];
+
+/// A sign of life. Times and lengths are in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// What the wall said, since 1970.
+    pub wall: i64,
+    /// Even time.
+    pub even: i64,
+    /// Why the wall was not believed, if it was not.
+    pub doubt: Option<ClockDoubt>,
+}
+
+/// A wall clock that is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockDoubt {
+    /// Since when, in even time.
+    pub since: i64,
+    /// How long the server has been up in it, in sum.
+    pub up: i64,
+    /// How much time the wall says has passed that was not counted.
+    pub claim: i64,
+    /// How far the wall was from what was expected; negative: behind; 0: there was nothing to
+    /// compare it with.
+    pub gap: i64,
+}
+
+impl Store {
+    /// Returns the last sign of life; `None` if there never was one.
+    pub async fn last_heartbeat(&self) -> Result<Option<Heartbeat>> {
+        numbers::heartbeat(&mut *self.reader().await?).await
+    }
+}
+
+impl Tx {
+    /// Notes that the server is alive.
+    pub async fn heartbeat(&mut self, beat: &Heartbeat) -> Result<()> {
+        let conn = self.conn()?;
+        numbers::write(conn, numbers::HEARTBEAT, beat.wall).await?;
+        numbers::write(conn, numbers::EVEN, beat.even).await?;
+        match beat.doubt {
+            Some(doubt) => {
+                numbers::write(conn, numbers::DOUBT_SINCE, doubt.since).await?;
+                numbers::write(conn, numbers::DOUBT_UP, doubt.up).await?;
+                numbers::write(conn, numbers::DOUBT_CLAIM, doubt.claim).await?;
+                numbers::write(conn, numbers::DOUBT_GAP, doubt.gap).await
+            }
+            None => numbers::forget(conn, numbers::DOUBT_SINCE).await,
+        }
+    }
+
+    /// Makes messages that were kept at `since` or later as young as if they were kept at `now`,
+    /// the oldest first and at most so many; returns how many. Fewer than the limit means that none
+    /// is left.
+    pub async fn renew_messages(&mut self, since: i64, now: i64, limit: i64) -> Result<u64> {
+        let query = sqlx::query(RENEW_MESSAGES).bind(since).bind(now).bind(limit.max(0));
+        Ok(query.execute(self.conn()?).await?.rows_affected())
+    }
+
+    /// The same for everything else that was stamped at `since` or later, when even time goes on by
+    /// `skipped` at once to `now`: repeats and networks begin anew, and whoever went lately went as
+    /// long ago as before.
+    pub async fn renew_the_rest(&mut self, since: i64, now: i64, skipped: i64) -> Result<()> {
+        let conn = self.conn()?;
+        for text in [RENEW_ORIGINS, RENEW_PLACES, RENEW_UPGRADE] {
+            sqlx::query(text).bind(since).bind(now).execute(&mut *conn).await?;
+        }
+        for text in [SHIFT_ONLINE, SHIFT_DEPARTURES] {
+            sqlx::query(text).bind(since).bind(skipped).execute(&mut *conn).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::testing::{account, fresh, message};
+
+    #[tokio::test]
+    async fn a_heartbeat_comes_back_with_its_doubt_until_it_has_none() {
+        let (_dir, store) = fresh().await;
+        assert_eq!(store.last_heartbeat().await.unwrap(), None);
+        let doubt = ClockDoubt { since: 5, up: 3, claim: 400, gap: -2 };
+
+        for doubt in [None, Some(doubt), Some(ClockDoubt { up: 4, ..doubt }), None] {
+            let beat = Heartbeat { wall: 100, even: 60, doubt };
+            let mut tx = store.begin().await.unwrap();
+            tx.heartbeat(&beat).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(store.last_heartbeat().await.unwrap(), Some(beat));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_of_an_older_program_is_in_even_time_as_on_the_wall() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        numbers::write(tx.conn().unwrap(), numbers::HEARTBEAT, 60).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let beat = Heartbeat { wall: 60, even: 60, doubt: None };
+        assert_eq!(store.last_heartbeat().await.unwrap(), Some(beat));
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_in_doubt_is_renewed_in_steps_and_nothing_else() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        // Kept at 1000, 2000, 3000 and 4000.
+        let messages = [1, 2, 3, 4].map(|seq| message(seq, ("eve", eve), ("bob", bob)));
+        tx.append(&messages).await.unwrap();
+        tx.advance_cursors(&[(bob, 4)]).await.unwrap();
+
+        assert_eq!(tx.renew_messages(2000, 9000, 2).await.unwrap(), 2);
+        assert_eq!(tx.renew_messages(2000, 9000, 2).await.unwrap(), 1);
+        assert_eq!(tx.renew_messages(2000, 9000, 2).await.unwrap(), 0);
+
+        // Each lies in two mailboxes.
+        assert_eq!(tx.expire(9000, 10).await.unwrap(), 2);
+        assert_eq!(tx.expire(9001, 10).await.unwrap(), 6);
+    }
+
+    #[tokio::test]
+    async fn repeats_and_networks_begin_anew_and_ages_stay_what_they_are() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        tx.remember_place(bob, "192.0.2.1", 10).await.unwrap();
+        tx.remember_place(bob, "192.0.2.2", 20).await.unwrap();
+        for (who, from, until) in [(bob, 5, 15), (eve, 5, 25), (bob, 22, 28)] {
+            tx.came_online(who, from).await.unwrap();
+            tx.went_offline(who, until).await.unwrap();
+        }
+        tx.departed(bob, 28, "").await.unwrap();
+        tx.departed(eve, 15, "").await.unwrap();
+
+        tx.renew_the_rest(20, 1030, 1000).await.unwrap();
+        tx.commit().await.unwrap();
+
+        assert_eq!(store.places_since(bob, 1030).await.unwrap(), ["192.0.2.2"]);
+        assert_eq!(store.places_since(bob, 0).await.unwrap().len(), 2);
+        let domain = store.domains().await.unwrap()[0].id;
+        let seen = |at| {
+            let store = &store;
+            async move { store.online_since(domain, at).await.unwrap().len() }
+        };
+        assert_eq!((seen(1025).await, seen(1026).await, seen(1029).await), (2, 1, 0));
+        assert_eq!(store.departure(bob).await.unwrap().unwrap().at, 1028);
+    }
+}

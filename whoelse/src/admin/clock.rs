@@ -1,0 +1,16 @@
+//! `whoelse clock`: whether a running server believes its clock, and the operator's word for it.
+
+use whoelse_client::admin;
+
+use super::{Fault, say, socket};
+use crate::cli::{Clock, ClockAction};
+use crate::terminal::text;
+
+/// Does what was asked for.
+pub async fn run(options: Clock) -> Result<(), Fault> {
+    let trust = matches!(options.action, Some(ClockAction::Trust));
+    let mut link = socket::open(&options.running, None).await?;
+    let stands = admin::clock(&mut link, trust).await;
+    link.close().await;
+    say(text::line(&stands?.words))
+}
