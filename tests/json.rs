@@ -84,6 +84,29 @@ fn a_message_is_sent_and_acknowledged_and_arrives_exactly() {
 }
 
 #[test]
+fn a_session_has_a_name_that_people_can_read() {
+    let server = Server::of(&["alice"]);
+    let file = server.home.write("alice.password", &password("alice"));
+    let args = |device: &'static [&str]| {
+        let given = ["--json", "--user", "alice", "--password-file", file.to_str().unwrap()];
+        given.into_iter().chain(device.iter().copied()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (device, name) in [
+        (&[][..], "alice@localhost/whoelse-"),
+        (&["--device", "laptop"], "alice@localhost/whoelse.laptop-"),
+    ] {
+        let args = args(device);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut alice = Script(Client::start_with(&server.home, server.address, &args));
+
+        let address = alice.until("welcome")["address"].clone();
+
+        assert!(address.as_str().unwrap().starts_with(name), "{address}");
+        assert_eq!(alice.0.end().code(), Some(0));
+    }
+}
+
+#[test]
 fn a_message_that_is_refused_fails_once_under_its_id() {
     let server = Server::of(&["alice", "bob"]);
     let mut bob = Script::start(&server, "bob");

@@ -293,6 +293,24 @@ fn no_server_is_one_line_and_status_1() {
 }
 
 #[test]
+fn a_web_server_on_the_port_is_named_in_one_line_and_status_1() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let _ = socket.read(&mut [0; 1000]);
+            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let home = Home::new();
+
+    let ran = home.run(&["client", "--host", &address.to_string(), "--state-dir", "state"]);
+
+    ran.failed(1, &[&address.to_string(), "is a web server (HTTP), not an XMPP server"]);
+}
+
+#[test]
 fn a_server_that_is_told_to_stop_ends_well_either_way() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::of(&["alice"]);

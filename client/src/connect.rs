@@ -17,6 +17,7 @@ use whoelse_stream::{ChannelBindings, Transport};
 use crate::config::{Begin, Config};
 use crate::pins::{Fingerprint, Pins};
 use crate::route::{self, Place};
+use crate::stranger::{Expected, First, Stranger};
 use crate::tls::{self, Seen, Standing, Tls, Verdict};
 use crate::wire::{Io, Wire};
 
@@ -66,6 +67,13 @@ pub enum ConnectError {
     Server(String),
     /// The connection ended without a word.
     Ended,
+    /// Somebody else than a server of XMPP listens there, or TLS begins otherwise.
+    Stranger {
+        /// Where.
+        address: String,
+        /// Who.
+        who: Stranger,
+    },
     /// Nobody vouches for the certificate, and it is not pinned.
     Unknown {
         /// The certificate.
@@ -100,6 +108,8 @@ impl ConnectError {
             | ConnectError::Handshake(_)
             | ConnectError::Busy(_)
             | ConnectError::Server(_)
+            // In a café, perhaps, whose network wants to be greeted first.
+            | ConnectError::Stranger { .. }
             | ConnectError::Ended => true,
             ConnectError::NotOffered { .. }
             | ConnectError::Renamed { .. }
@@ -226,18 +236,28 @@ impl Connector {
             tls: self.tls.clone(),
         };
 
+        let first = First::default();
+        let stranger =
+            |first: &First, expected, fault| first.instead_of(expected, place.address(), fault);
         match place.begin {
             Begin::Direct => {
-                let (io, seen) = self.encrypt(Box::new(socket), true).await?;
+                let encrypted = self.encrypt(Box::new(first.of(socket)), true).await;
+                let (io, seen) =
+                    encrypted.map_err(|fault| stranger(&first, Expected::Tls, fault))?;
+                let inside = First::default();
+                let io = Box::new(inside.of(io));
                 let standing = self.judge(&seen, loopback, if_changed)?;
                 let mut wire = Wire::over_tls(io, stream, bindings(&seen), standing);
                 wire.note_reached(reached(&seen));
-                wire.until_ready().await?;
+                let ready = wire.until_ready().await;
+                ready.map_err(|fault| stranger(&inside, Expected::Xmpp, fault))?;
                 Ok(wire)
             }
             Begin::StartTls => {
-                let wire = Wire::new(Box::new(socket), stream);
-                let (plain, suspended) = wire.until_tls().await?;
+                let wire = Wire::new(Box::new(first.of(socket)), stream);
+                let begun = wire.until_tls().await;
+                let (plain, suspended) =
+                    begun.map_err(|fault| stranger(&first, Expected::Xmpp, fault))?;
                 let (io, seen) = self.encrypt(plain, false).await?;
                 let standing = self.judge(&seen, loopback, if_changed)?;
                 let mut wire = suspended.over(io, bindings(&seen), standing);

@@ -36,6 +36,7 @@ pub mod roster;
 mod route;
 mod session;
 pub mod state;
+mod stranger;
 pub mod tls;
 mod wire;
 
@@ -48,4 +49,5 @@ pub use pins::Fingerprint;
 pub use refusal::Refusal;
 pub use register::{Probe, RegisterError};
 pub use request::{Answer, Ask, Request, RequestError};
+pub use stranger::Stranger;
 pub use whoelse_stream::{Password, token};

@@ -24,6 +24,9 @@ use crate::pins::Fingerprint;
 use crate::register::{self, Probe, RegisterError};
 use crate::tls::Standing;
 
+/// How long a server may take to greet before it is asked whether it is one.
+const PATIENCE: Duration = Duration::from_millis(400);
+
 /// What a connection runs over.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
@@ -173,7 +176,16 @@ impl Wire {
 
     /// Until the server is ready for the handshake; gives the connection back for it.
     pub(crate) async fn until_tls(mut self) -> Result<(Box<dyn Io>, Suspended), ConnectError> {
-        match self.step().await {
+        let step = match timeout(PATIENCE, self.step()).await {
+            Ok(step) => step,
+            // White space is nothing to a server of XMPP (RFC 6120, 11.7). To one of HTTP and others
+            // it is the end of a head, which they wait for before they say anything.
+            Err(_) => {
+                self.write(b"\r\n\r\n");
+                self.step().await
+            }
+        };
+        match step {
             Ok(Step::StartTls) => Ok((self.io, Suspended(self.machine))),
             other => Err(no_connection(other)),
         }

@@ -138,9 +138,10 @@ pub struct Client {
     /// Connect to this port. [default: 5222, or what the records of the domain say]
     #[arg(value_name = "PORT", value_parser = port)]
     pub port: Option<u16>,
-    /// Connect to this computer. [default: localhost, or where the domain of --user says]
-    #[arg(long, value_name = "NAME")]
-    pub host: Option<String>,
+    /// Connect to this computer: a name or an address, with or without a port, an address of IPv6
+    /// in brackets then. [default: localhost, or where the domain of --user says]
+    #[arg(long, value_name = "NAME[:PORT]", value_parser = host)]
+    pub host: Option<Host>,
     /// Log in under this name, or this whole address; without it you are asked.
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -159,10 +160,23 @@ pub struct Client {
     /// Keep pinned certificates and keys in this directory. [default: the user's state directory]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Call this device so, to whoever may see it online, to its other devices and to the server.
+    /// [default: nothing, or what the settings say]
+    #[arg(long, value_name = "NAME", value_parser = device)]
+    pub device: Option<String>,
     /// Whether private chats may use the server's relay: where nothing direct works (auto), always,
     /// which hides your addresses (only), or never. [default: auto, or what the settings say]
     #[arg(long, value_name = "auto|only|never", value_parser = relaying)]
     pub private_relay: Option<Relaying>,
+}
+
+/// Where a server is to be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// A name or an address.
+    pub name: String,
+    /// The port there.
+    pub port: Option<u16>,
 }
 
 /// Where a running server is found, for the commands that talk to one.
@@ -317,6 +331,23 @@ pub enum ConfigAction {
 
 fn port(text: &str) -> Result<u16, String> {
     whole("PORT", text, 0, u16::MAX)
+}
+
+/// An address of IPv6 has colons of its own: with a port it stands in brackets.
+fn host(text: &str) -> Result<Host, String> {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    if name.is_empty() {
+        return Err(format!("--host needs a name before the port, not '{text}'"));
+    }
+    let port = port.map(|port| whole("the port of --host", port, 1, u16::MAX)).transpose()?;
+    Ok(Host { name: name.to_owned(), port })
+}
+
+fn device(text: &str) -> Result<String, String> {
+    crate::terminal::device::check(text).map(str::to_owned)
 }
 
 fn block_duration(text: &str) -> Result<u32, String> {
@@ -482,6 +513,32 @@ mod tests {
     fn the_client_connects_to_the_usual_port_unless_told_otherwise() {
         let Action::Client(client) = parse("whoelse client").unwrap().action else { panic!() };
         assert_eq!((client.port, client.host), (None, None));
+    }
+
+    #[test]
+    fn a_host_may_name_its_port() {
+        let host = |text: &str| match parse(&format!("whoelse client --host {text}")) {
+            Ok(Cli { action: Action::Client(Client { host: Some(it), .. }) }) => {
+                Ok((it.name, it.port))
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(sentence) => Err(sentence),
+        };
+
+        for (text, name, port) in [
+            ("a.example", "a.example", None),
+            ("a.example:5223", "a.example", Some(5223)),
+            ("127.0.0.1:1", "127.0.0.1", Some(1)),
+            ("::1", "::1", None),
+            ("[::1]", "[::1]", None),
+            ("[2001:db8::1]:65535", "[2001:db8::1]", Some(65535)),
+        ] {
+            assert_eq!(host(text), Ok((name.to_owned(), port)), "{text}");
+        }
+        for bad in ["a:", "a:0", "a:65536", "a:x", ":5222", "[::1]:+1"] {
+            let sentence = host(bad).unwrap_err();
+            assert!(sentence.contains("--host"), "{bad}: {sentence}");
+        }
     }
 
     #[test]

@@ -119,6 +119,7 @@ pub fn of_connect(why: &ConnectError) -> &'static str {
         ConnectError::Handshake(_) => "handshake",
         ConnectError::Busy(_) | ConnectError::Server(_) => "refused",
         ConnectError::Ended => "connection-lost",
+        ConnectError::Stranger { .. } => "not-xmpp",
         ConnectError::Unknown { .. } | ConnectError::Changed { .. } => "untrusted",
         ConnectError::State(_) => "state",
     }

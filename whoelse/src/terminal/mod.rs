@@ -9,6 +9,7 @@
 mod certificate;
 pub mod condition;
 mod console;
+pub mod device;
 mod face;
 pub mod fold;
 pub mod ids;
@@ -77,14 +78,16 @@ pub fn run(options: cli::Client) -> ExitCode {
 async fn chat(options: cli::Client) -> ExitCode {
     let objects = options.json;
     let relaying = options.private_relay;
+    let device = options.device.clone();
     let both = settings::read().and_then(|settled| Ok((settled, settings(options)?)));
-    let (settled, (config, given)) = match both {
+    let (settled, (mut config, given)) = match both {
         Ok(both) => both,
         Err(mistake) => {
             complain(mistake);
             return ExitCode::from(2);
         }
     };
+    config.resource = Some(device::session_name(device.or(settled.device).as_deref()));
     let server = config.address();
     let relaying = relaying.unwrap_or(settled.relaying);
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
@@ -189,8 +192,15 @@ fn settings(options: cli::Client) -> Result<(Config, Given), String> {
     };
     // Whoever says where the server is has no need of records.
     let records = options.host.is_none() && options.port.is_none();
-    let host = options.host.or_else(|| domain.clone()).unwrap_or_else(|| "localhost".to_owned());
-    let mut config = Config::new(&host, options.port.unwrap_or(5222));
+    let (host, port) = options.host.map_or((None, None), |host| (Some(host.name), host.port));
+    let port = match (options.port, port) {
+        (Some(one), Some(other)) if one != other => {
+            return Err(format!("PORT is {one}, and --host says {other}: which is it?"));
+        }
+        (one, other) => one.or(other).unwrap_or(5222),
+    };
+    let host = host.or_else(|| domain.clone()).unwrap_or_else(|| "localhost".to_owned());
+    let mut config = Config::new(&host, port);
     config.records = records;
     if let Some(domain) = domain {
         config.domain = domain;
@@ -551,6 +561,16 @@ mod tests {
         assert!(!asks("whoelse client --user bob@a.example --host b.example"));
         assert!(!asks("whoelse client 5333 --user bob@a.example"));
         assert!(!asks("whoelse client --host b.example"));
+    }
+
+    #[test]
+    fn a_port_is_given_once() {
+        let address = |line: &str| of(line).map(|(config, _)| config.address());
+
+        let of_host = address("whoelse client --host [::1]:5223");
+        assert_eq!(of_host.as_deref(), Ok("[::1]:5223"));
+        assert_eq!(address("whoelse client 5223 --host a:5223").as_deref(), Ok("a:5223"));
+        assert!(address("whoelse client 5222 --host a:5223").is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use chrono::{DateTime, Local};
 use whoelse_client::roster::Contact;
 use whoelse_client::{
     ConnectError, Ending, Event, LoginError, Message, Refusal, RegisterError, RequestError,
+    Stranger,
 };
 use whoelse_xmpp::BareJid;
 
@@ -246,6 +247,23 @@ pub fn connect_error_for(why: &ConnectError, reader: Reader) -> String {
         ConnectError::Handshake(words) => format!("no encryption: {}", text::line(words)),
         ConnectError::Busy(words) | ConnectError::Server(words) => text::line(words),
         ConnectError::Ended => "the server closed the connection".to_owned(),
+        ConnectError::Stranger { address, who } => {
+            let address = text::line(address);
+            match who {
+                Stranger::Http => format!("{address} is a web server (HTTP), not an XMPP server"),
+                Stranger::Ssh => format!("{address} is an SSH server, not an XMPP server"),
+                Stranger::Greeter => {
+                    format!("{address} is a server of mail or files, not an XMPP server")
+                }
+                Stranger::Tls => format!(
+                    "{address} wants TLS from the first byte on; `--direct-tls` begins with it"
+                ),
+                Stranger::StartTls => format!(
+                    "{address} does not begin with TLS; leave `--direct-tls` out, and it is asked for"
+                ),
+                Stranger::Unknown => format!("{address} does not speak XMPP"),
+            }
+        }
         ConnectError::Unknown { fingerprint, fault } => {
             certificate::unknown(*fingerprint, fault, reader)
         }

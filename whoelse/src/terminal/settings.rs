@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use whoelse_p2p::Relaying;
 
-use super::text;
+use super::{device, text};
 
 /// What the file may say.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    device: Option<String>,
     private: Private,
 }
 
@@ -27,6 +28,8 @@ struct Private {
 pub struct Settings {
     /// Which ways private chats may take (`private.relay`).
     pub relaying: Relaying,
+    /// What this device is called (`device`).
+    pub device: Option<String>,
 }
 
 /// The user's settings; without a file, what is usual.
@@ -51,10 +54,14 @@ fn parse(text: &str, file: &Path) -> Result<Settings, String> {
         Ok(found) => found,
         Err(why) => return wrong(why.message()),
     };
-    match found.private.relay.as_deref().map(Relaying::parse) {
-        Some(None) => wrong("private.relay must be \"auto\", \"only\" or \"never\""),
-        Some(Some(relaying)) => Ok(Settings { relaying }),
-        None => Ok(Settings::default()),
+    let relaying = match found.private.relay.as_deref().map(Relaying::parse) {
+        Some(None) => return wrong("private.relay must be \"auto\", \"only\" or \"never\""),
+        Some(Some(relaying)) => relaying,
+        None => Relaying::default(),
+    };
+    match found.device.as_deref().map(device::check) {
+        Some(Err(why)) => wrong(&why),
+        _ => Ok(Settings { relaying, device: found.device }),
     }
 }
 
@@ -66,17 +73,28 @@ mod tests {
         parse(text, Path::new("/home/bob/client.toml"))
     }
 
+    fn settled(relaying: Relaying) -> Settings {
+        Settings { relaying, device: None }
+    }
+
+    #[test]
+    fn a_device_has_a_name_that_people_can_read() {
+        let named = Settings { device: Some("laptop".to_owned()), ..Settings::default() };
+        assert_eq!(of("device = \"laptop\""), Ok(named));
+        assert!(of("device = \"\"").is_err());
+    }
+
     #[test]
     fn what_is_not_said_is_as_usual() {
         for nothing in ["", "# nothing\n", "[private]\n"] {
-            assert_eq!(of(nothing), Ok(Settings { relaying: Relaying::Auto }));
+            assert_eq!(of(nothing), Ok(settled(Relaying::Auto)));
         }
     }
 
     #[test]
     fn private_relay_is_auto_only_or_never() {
-        assert_eq!(of("private.relay = \"only\""), Ok(Settings { relaying: Relaying::Only }));
-        assert_eq!(of("[private]\nrelay = \"never\""), Ok(Settings { relaying: Relaying::Never }));
+        assert_eq!(of("private.relay = \"only\""), Ok(settled(Relaying::Only)));
+        assert_eq!(of("[private]\nrelay = \"never\""), Ok(settled(Relaying::Never)));
     }
 
     #[test]

@@ -1,0 +1,67 @@
+//! RFC 6120, 7: what this session is called beside the account's others.
+//!
+//! Whoever may see me online reads it, so it says nothing of the computer that its owner has not
+//! chosen to say: neither its name nor its system.
+
+use whoelse_xmpp::BareJid;
+
+/// Longest name of a device, in characters.
+const LONGEST: usize = 32;
+/// Letters and digits by which sessions are told apart: 30 bits and more, so that no stranger
+/// guesses an address to send to.
+const TAIL: usize = 6;
+
+/// `whoelse.laptop-7f3a2c`, or `whoelse-7f3a2c` for a device without a name. The same as long as
+/// the program runs: whoever comes back takes the place of the session that was lost.
+pub fn session_name(device: Option<&str>) -> String {
+    let token = whoelse_client::token();
+    let readable = token.chars().filter(char::is_ascii_alphanumeric).take(TAIL);
+    let tail = readable.collect::<String>().to_lowercase();
+    match device {
+        Some(device) => format!("whoelse.{device}-{tail}"),
+        None => format!("whoelse-{tail}"),
+    }
+}
+
+/// A name that may stand in an address, and that people can read.
+pub fn check(name: &str) -> Result<&str, String> {
+    let length = name.chars().count();
+    let is_plain = name.trim() == name && !name.contains(['/', '@']);
+    let somebody = BareJid::parse("a@a.example");
+    let fits = || somebody.is_ok_and(|it| it.with_resource(name).is_ok());
+    match (1..=LONGEST).contains(&length) && is_plain && fits() {
+        true => Ok(name),
+        false => Err(format!(
+            "the name of a device has 1 to {LONGEST} characters, no controls, `/` or `@`, and no \
+             blanks around it"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use whoelse_xmpp::FullJid;
+
+    #[test]
+    fn a_session_has_a_name_that_people_can_read_and_no_other_session_has() {
+        let (one, other) = (session_name(Some("laptop")), session_name(Some("laptop")));
+
+        assert!(one.starts_with("whoelse.laptop-") && one.len() == 21, "{one}");
+        assert_ne!(one, other);
+        let unnamed = session_name(None);
+        assert!(unnamed.starts_with("whoelse-") && unnamed.len() == 14, "{unnamed}");
+        assert!(FullJid::parse(&format!("a@a.example/{unnamed}")).is_ok());
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_one_is_refused() {
+        for name in ["laptop", "Büro 2", "机", "x"] {
+            assert_eq!(check(name), Ok(name));
+        }
+        for bad in ["", " ", " x", "a/b", "a@b", "a\u{1b}b", "a\nb", &"x".repeat(33)] {
+            assert!(check(bad).is_err(), "{bad:?}");
+        }
+    }
+}
