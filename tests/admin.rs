@@ -138,6 +138,31 @@ fn a_message_of_the_server_arrives_at_once() {
 }
 
 #[test]
+fn a_text_may_begin_with_a_dash_and_come_from_the_standard_input() {
+    use std::io::Write;
+    let server = Server::of(&["bob"]);
+    let mut bob = server.online("bob");
+
+    says(&server.home.run(&["send", "bob", "-5", "degrees"]), "");
+    bob.expect("localhost: -5 degrees");
+    says(&server.home.run(&["send", "bob", "- milk", "--data", "whoelse-data"]), "");
+    bob.expect("localhost: - milk");
+    says(&server.home.run(&["send", "bob", "--", "--data", "is an option"]), "");
+    bob.expect("localhost: --data is an option");
+    server.home.run(&["send", "bob", "hi", "--form", "alice"]).failed(2, &["--from"]);
+
+    let mut command = server.home.command(&["send", "bob", "-"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all("two\nlines, grüße\n".as_bytes()).unwrap();
+    assert_eq!(common::ended(&mut child).code(), Some(0));
+    bob.expect("localhost: two");
+    bob.expect("    lines, grüße");
+    // Nobody has written anything to it.
+    refuses(&server.home.run(&["send", "bob", "-"]), "the text is empty");
+    bob.hears_nothing();
+}
+
+#[test]
 fn a_message_that_was_sent_is_stored_whatever_happens_to_the_server() {
     let mut server = Server::of(&["bob"]);
     says(&server.home.run(&["send", "bob@localhost", "still there"]), "");

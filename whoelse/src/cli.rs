@@ -3,9 +3,12 @@
 //! Only words stand here; what a sub-command does stands in `terminal/` (the client) and `admin/`
 //! (everything else).
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use strsim::osa_distance;
 use whoelse_p2p::Relaying;
 
 use crate::output;
@@ -194,7 +197,8 @@ pub struct Send {
     /// To whom.
     #[arg(value_name = "USER")]
     pub to: String,
-    /// What; several words become one text.
+    /// What; several words become one text, and - stands for the standard input. What is none of
+    /// the options below is text, also if it begins with a dash; behind -- everything is.
     #[arg(value_name = "TEXT", required = true, num_args = 1..)]
     pub text: Vec<String>,
     /// As whom. [default: the server itself]
@@ -381,7 +385,7 @@ impl Cli {
     /// Reads the command line. Help and version are printed and end the program with status 0, a
     /// mistake ends it with one line and status 2.
     pub fn from_command_line() -> Cli {
-        Cli::try_parse_from(std::env::args_os()).unwrap_or_else(|mistake| {
+        Cli::read(std::env::args_os().collect()).unwrap_or_else(|mistake| {
             if mistake.use_stderr() {
                 output::complain(explain(&mistake));
                 std::process::exit(2);
@@ -391,11 +395,54 @@ impl Cli {
             std::process::exit(1);
         })
     }
+
+    fn read(words: Vec<OsString>) -> Result<Cli, clap::Error> {
+        let words =
+            if words.get(1).is_some_and(|it| it == "send") { sorted(words)? } else { words };
+        Cli::try_parse_from(words)
+    }
+}
+
+/// The words of `send`, its options first: whatever is none of them is text, which may begin with a
+/// dash. A long option that is one slip away from one of them is a mistake, not text.
+fn sorted(words: Vec<OsString>) -> Result<Vec<OsString>, clap::Error> {
+    let mut command = Cli::command();
+    command.build();
+    let known: Vec<String> = command
+        .find_subcommand("send")
+        .into_iter()
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(|it| it.get_long().map(|long| format!("--{long}")))
+        .collect();
+    let mut words = words.into_iter();
+    let mut options: Vec<OsString> = words.by_ref().take(2).collect();
+    let mut text = vec![OsString::from("--")];
+    while let Some(word) = words.next() {
+        let long = word.to_str().filter(|word| word.starts_with("--"));
+        let name = long.and_then(|word| word.split('=').next()).unwrap_or_default();
+        if word == "--" {
+            text.extend(words.by_ref());
+        } else if word == "-h" || known.iter().any(|it| it == name) {
+            // Every one but help takes a value, in the same word or in the next.
+            let apart = long == Some(name) && name != "--help";
+            options.push(word);
+            options.extend(if apart { words.next() } else { None });
+        } else if let Some(near) = known.iter().find(|it| osa_distance(it, name) <= 2) {
+            let words = format!(
+                "there is no option {name}; did you mean {near}? Text that begins so stands behind --"
+            );
+            return Err(clap::Error::raw(ErrorKind::UnknownArgument, words));
+        } else {
+            text.push(word);
+        }
+    }
+    options.extend(text);
+    Ok(options)
 }
 
 /// A mistake in one line.
 fn explain(mistake: &clap::Error) -> String {
-    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    use clap::error::{ContextKind, ContextValue};
     match mistake.kind() {
         // Our own sentences need nothing around them.
         ErrorKind::ValueValidation => {
@@ -407,6 +454,9 @@ fn explain(mistake: &clap::Error) -> String {
             if let Some(ContextValue::Strings(names)) = mistake.get(ContextKind::InvalidArg) {
                 let is = if names.len() == 1 { "is" } else { "are" };
                 let names = names.join(" and ");
+                if names == "<TEXT>..." {
+                    return format!("{names} is missing; - reads it from the standard input");
+                }
                 return format!("{names} {is} missing (`whoelse --help` tells more)");
             }
         }
@@ -431,10 +481,10 @@ fn explain(mistake: &clap::Error) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Cli, String> {
-        Cli::try_parse_from(line.split(' ')).map_err(|mistake| explain(&mistake))
+        let words = line.split(' ').map(OsString::from).collect();
+        Cli::read(words).map_err(|mistake| explain(&mistake))
     }
 
     #[test]
@@ -572,5 +622,32 @@ mod tests {
             panic!()
         };
         assert_eq!(send.text.join(" "), "how are you");
+    }
+
+    #[test]
+    fn what_is_no_option_of_send_is_text() {
+        let sent = |line: &str| match parse(&format!("whoelse send {line}")).map(|it| it.action) {
+            Ok(Action::Send(it)) => Ok((it.to, it.text.join(" "), it.from, it.running.data)),
+            Ok(other) => panic!("{other:?}"),
+            Err(sentence) => Err(sentence),
+        };
+        let usual = PathBuf::from("whoelse-data");
+        let to_bob = |text: &str| Ok(("bob".to_owned(), text.to_owned(), None, usual.clone()));
+
+        for text in ["-5 degrees", "- milk", "-- milk", "--force is wrong", "-x", "-", "a -b --c"] {
+            let typed = format!("bob {text}");
+            let expected = if text == "-- milk" { "milk" } else { text };
+            assert_eq!(sent(&typed), to_bob(expected), "{text}");
+        }
+        assert_eq!(sent("bob -- --from alice"), to_bob("--from alice"));
+        let from = Some("alice".to_owned());
+        for line in ["bob -1 --from alice", "--from alice bob -1", "bob --from=alice -1"] {
+            let sent = sent(line).unwrap();
+            assert_eq!(sent, ("bob".to_owned(), "-1".to_owned(), from.clone(), usual.clone()));
+        }
+        assert_eq!(sent("bob hi --data /d").unwrap().3, PathBuf::from("/d"));
+        assert!(sent("bob hi --form alice").unwrap_err().contains("did you mean --from?"));
+        assert!(sent("bob").unwrap_err().contains("standard input"));
+        assert!(sent("bob hi --from").is_err());
     }
 }

@@ -1,6 +1,9 @@
 //! `whoelse send USER TEXT`: one message, and out; status 0 means that the server has stored it.
 
+use std::io::{self, Read};
+
 use whoelse_client::SendError;
+use whoelse_client::message::MAX_TEXT;
 use whoelse_xmpp::BareJid;
 
 use super::{Fault, socket};
@@ -8,9 +11,20 @@ use crate::cli;
 use crate::commands::{address, message::check_text};
 use crate::terminal::render;
 
+/// More is no text that can be sent, whatever it says.
+const LONGEST: usize = 4 * MAX_TEXT + 2;
+/// Stands for the standard input.
+const INPUT: &str = "-";
+
 /// Sends the message.
 pub async fn run(options: cli::Send) -> Result<(), Fault> {
-    let text = options.text.join(" ");
+    let text = match options.text.as_slice() {
+        [only] if only == INPUT => {
+            let read = tokio::task::spawn_blocking(|| read(&mut io::stdin().lock())).await;
+            read.unwrap_or_else(|why| Err(not_read(&why)))?
+        }
+        words => words.join(" "),
+    };
     check_text(&text)?;
     let mut link = socket::open(&options.running, options.from.as_deref()).await?;
     let me = link.me().to_bare();
@@ -21,6 +35,24 @@ pub async fn run(options: cli::Send) -> Result<(), Fault> {
     let sent = link.send_acknowledged(&to, &text).await;
     link.close().await;
     sent.map_err(|why| Fault::Say(not_sent(&why, &to, me.domain())))
+}
+
+/// A text, without the line end behind it.
+fn read(from: &mut impl Read) -> Result<String, Fault> {
+    let mut bytes = Vec::new();
+    let most = LONGEST as u64 + 1;
+    from.take(most).read_to_end(&mut bytes).map_err(|why| not_read(&why))?;
+    if bytes.len() > LONGEST {
+        let words = format!("the text is too long: at most {MAX_TEXT} characters are allowed");
+        return Err(Fault::Say(words));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Fault::say("the text is not UTF-8"))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+fn not_read(why: &impl std::fmt::Display) -> Fault {
+    Fault::Say(format!("cannot read the text from the standard input: {why}"))
 }
 
 /// Why the server has not stored the message, or why nobody knows.
@@ -42,6 +74,18 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use whoelse_client::Refusal;
+
+    #[test]
+    fn a_text_is_read_to_its_end_and_no_further_than_one_may_be_long() {
+        let of = |mut bytes: &[u8]| read(&mut bytes);
+
+        assert_eq!(of(b"two\nlines\n"), Ok("two\nlines".to_owned()));
+        assert_eq!(of(b"no end"), Ok("no end".to_owned()));
+        assert_eq!(of(b"a\xff"), Err(Fault::say("the text is not UTF-8")));
+        assert_eq!(of("漢".repeat(MAX_TEXT).as_bytes()), Ok("漢".repeat(MAX_TEXT)));
+        let Err(Fault::Say(words)) = of(&[b'x'; LONGEST + 1]) else { panic!("it was read") };
+        assert!(words.contains("too long"), "{words}");
+    }
 
     #[test]
     fn a_refusal_is_worded_as_in_the_client() {
