@@ -31,6 +31,7 @@ fn example(name: &str) -> &'static str {
         "history" => "history bob",
         "login" => "login",
         "logout" => "logout",
+        "password" => "password",
         "trust" => "trust bob",
         "help" => "help",
         "quit" => "quit",
@@ -49,6 +50,7 @@ const CHANGING: &[&str] = &[
     "stopprivate",
     "login",
     "logout",
+    "password",
     "quit",
 ];
 

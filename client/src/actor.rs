@@ -22,6 +22,7 @@ use crate::connect::{ConnectError, Connector, IfChanged, Reached};
 use crate::ending::{self, Verdict};
 use crate::events::{Ending, Event};
 use crate::login::{Entered, Entry, Opened, Refused, enter};
+use crate::password::Proof;
 use crate::pins::Fingerprint;
 use crate::register::{Probe, RegisterError};
 use crate::request::{Request, RequestError};
@@ -77,6 +78,7 @@ pub(crate) struct Actor {
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Event>,
     told: Told,
+    proof: Proof,
     /// The domain has got another name, under which there has been no session.
     renamed: bool,
     /// Somebody wants something while there is no connection.
@@ -117,9 +119,10 @@ impl Actor {
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Event>,
         told: Told,
+        proof: Proof,
     ) -> Actor {
         let (connector, wanted) = (Connector::new(config), Arc::default());
-        Actor { connector, orders, events, told, renamed: false, wanted }
+        Actor { connector, orders, events, told, proof, renamed: false, wanted }
     }
 
     pub(crate) async fn run(mut self) {
@@ -314,6 +317,7 @@ impl Actor {
         let mut session = Session::new(me.clone(), granted, &self.connector.config, Instant::now());
         self.told.me.send_replace(Some(me.clone()));
         self.told.reached.send_replace(wire.reached().cloned());
+        self.proof.begin(entry.password.clone());
         // Told before it is answered: whatever the face says next comes behind its welcome.
         if let Some(event) = session.poll_event() {
             let _ = self.events.send(event).await;
@@ -347,6 +351,7 @@ impl Actor {
                 wire.close(within).await;
             }
             session.end(closed);
+            self.proof.end();
             self.told.me.send_replace(None);
             let (ending, done) = match end {
                 End::Lost | End::Renamed(_) | End::Dropped => (None, None),
@@ -457,7 +462,9 @@ impl Actor {
             // A new name brings a new certificate, over which the server has to prove itself.
             let if_changed = if self.renamed { IfChanged::Prove } else { IfChanged::Refuse };
             let (connector, resume) = (self.connector.clone(), session.resumption());
-            let attempt = attempt(connector, entry.clone(), if_changed, resume);
+            let password = self.proof.password().unwrap_or_else(|| entry.password.clone());
+            let entry = Entry { name: entry.name.clone(), password };
+            let attempt = attempt(connector, entry, if_changed, resume);
             match self.serve(session, attempt).await? {
                 Ok(Entered { wire, opened: Opened::Resumed { h } }) => {
                     self.told.reached.send_replace(wire.reached().cloned());
@@ -483,6 +490,8 @@ impl Actor {
                 Err(LoginError::NewPin { fingerprint }) if self.renamed => {
                     self.connector.config.accepted = Some(fingerprint);
                 }
+                // The connection was lost while the password was being changed.
+                Err(LoginError::WrongPassword { .. }) if self.proof.try_next() => {}
                 Err(fault) => {
                     if let Some(ending) = ending::of_login(fault) {
                         return Err(End::Over(ending));

@@ -12,6 +12,7 @@ use crate::actor::{Actor, Order, Told};
 use crate::config::Config;
 use crate::connect::{ConnectError, Reached};
 use crate::events::Event;
+use crate::password::Proof;
 use crate::pins::Fingerprint;
 use crate::register::{Probe, RegisterError};
 use crate::request::{Answer, Request, RequestError};
@@ -31,6 +32,7 @@ pub struct Client {
     me: watch::Receiver<Option<FullJid>>,
     reached: watch::Receiver<Option<Reached>>,
     domain: Domain,
+    proof: Proof,
 }
 
 /// The name of the domain that a client belongs to. It may change while there is a session.
@@ -118,8 +120,9 @@ impl Client {
         let (tell_reached, reached) = watch::channel(None);
         let (tell_domain, domain) = watch::channel(Arc::from(config.domain.as_str()));
         let told = Told { me: tell_me, reached: tell_reached, domain: tell_domain };
-        tokio::spawn(Actor::new(config, ordered, happened, told).run());
-        (Client { orders, me, reached, domain: Domain(domain) }, Events(events))
+        let proof = Proof::default();
+        tokio::spawn(Actor::new(config, ordered, happened, told, proof.clone()).run());
+        (Client { orders, me, reached, domain: Domain(domain), proof }, Events(events))
     }
 
     /// The name of the domain this client belongs to.
@@ -140,6 +143,11 @@ impl Client {
     /// The server, where the last connection that was logged in has reached it.
     pub fn reached(&self) -> Option<Reached> {
         self.reached.borrow().clone()
+    }
+
+    /// What the session is logged in with.
+    pub(crate) fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// Connects without logging in, to see whether there is a server and who it is.

@@ -19,6 +19,7 @@ mod login;
 mod logout;
 pub mod message;
 mod object;
+pub mod password;
 mod private;
 mod quit;
 mod remove;
@@ -74,6 +75,7 @@ pub const ALL: &[Command] = &[
     history::COMMAND,
     login::COMMAND,
     logout::COMMAND,
+    password::COMMAND,
     trust::COMMAND,
     help::COMMAND,
     quit::COMMAND,
@@ -150,6 +152,10 @@ pub enum Answer {
     Login(Option<String>),
     /// The server's certificate is accepted; this is to be said, and the login goes on.
     Trusted(String),
+    /// The present password and a new one are asked for.
+    AskPasswords,
+    /// The password is this one from now on.
+    NewPassword(password::Secret),
     /// The program ends.
     Quit,
 }

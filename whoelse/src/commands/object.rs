@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Answer, Fault, Obeyed, Seat, broadcast, message, private};
+use super::{Answer, Fault, Obeyed, Seat, broadcast, message, password, private};
 
 /// Longest id a program may give a message.
 const MAX_ID: usize = 128;
@@ -15,6 +15,7 @@ enum Object {
     Message { to: String, text: String, id: Option<String> },
     Private { to: String, text: String, id: Option<String> },
     Broadcast { text: String },
+    Password(password::Change),
 }
 
 /// Does what an object says. If that is refused, its id is told, whatever the reason.
@@ -36,6 +37,11 @@ pub async fn obey_object(line: &str, seat: &Seat<'_>) -> Obeyed {
             let outcome = outcome.await;
             Obeyed { command: Some(private::COMMAND.name), id, outcome }
         }
+        Object::Password(change) => Obeyed {
+            command: Some(password::COMMAND.name),
+            id: None,
+            outcome: password::change(seat, &change).await,
+        },
         Object::Broadcast { text } => Obeyed {
             command: Some(broadcast::COMMAND.name),
             id: None,

@@ -255,7 +255,8 @@ fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) 
         Answer::Done if matches!(command, "message" | "private" | "stopprivate" | "logout") => {
             return None;
         }
-        Answer::Login(_) | Answer::Quit => return None,
+        Answer::Login(_) | Answer::AskPasswords | Answer::Quit => return None,
+        Answer::NewPassword(_) => Given { text: Some(render::NEW_PASSWORD.to_owned()), ..given },
         Answer::Done => given,
         Answer::Words(words) | Answer::Trusted(words) => {
             Given { text: Some(words.clone()), ..given }

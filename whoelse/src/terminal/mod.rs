@@ -16,6 +16,7 @@ pub mod ids;
 mod input;
 mod json;
 mod login;
+mod password;
 mod patient;
 pub mod private;
 pub mod render;
@@ -423,10 +424,11 @@ impl Terminal {
                 }
                 Done::Ended(how) => return how,
             };
-            self.face.tell(&Said::of(&obeyed));
+            self.tell(&obeyed);
             let begun = match obeyed.outcome {
                 Ok(Answer::Login(name)) => self.log_in_again(name).await,
                 Ok(Answer::Trusted(_)) => self.log_in_again(self.given.user.clone()).await,
+                Ok(Answer::AskPasswords) => self.change_password().await,
                 Ok(Answer::Quit) => return Typed::End,
                 _ => Ok(None),
             };
@@ -434,6 +436,35 @@ impl Terminal {
                 Ok(command) => next = command,
                 Err(how) => return how,
             }
+        }
+    }
+
+    /// Tells what became of a line.
+    fn tell(&mut self, obeyed: &Obeyed) {
+        self.face.tell(&Said::of(obeyed));
+        if let (Ok(Answer::NewPassword(new)), Some(given)) =
+            (&obeyed.outcome, &mut self.given.password)
+        {
+            // The one that was given is good for nothing any more.
+            *given = Password::new(&new.0).unwrap_or_else(|_| given.clone());
+        }
+    }
+
+    /// Asks, and changes it. Returns a command that does not wait, or how the input ended.
+    async fn change_password(&mut self) -> Result<Option<String>, Typed> {
+        let Some(change) = self.ask_passwords().await? else { return Ok(None) };
+        let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
+        let changing = async {
+            let outcome = commands::password::change(&seat, &change).await;
+            Some(Obeyed { command: Some(commands::password::COMMAND.name), id: None, outcome })
+        };
+        match attend(&mut self.input, changing).await {
+            Done::Obeyed(obeyed) => {
+                obeyed.iter().for_each(|obeyed| self.tell(obeyed));
+                Ok(None)
+            }
+            Done::Urgent(line) => Ok(Some(line)),
+            Done::Ended(how) => Err(how),
         }
     }
 
@@ -452,8 +483,7 @@ impl Terminal {
         }
     }
 
-    /// Does what a line says, and meanwhile takes what is typed: a command may have to wait for
-    /// the connection, and the way out must not.
+    /// Does what a line says.
     async fn obey(&mut self, line: &str) -> Done {
         let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
         let is_object = self.face.objects && line.trim_start().starts_with('{');
@@ -463,16 +493,22 @@ impl Terminal {
                 false => commands::obey(line, &seat).await,
             }
         };
-        tokio::pin!(command);
-        loop {
-            tokio::select! {
-                biased;
-                obeyed = &mut command => return Done::Obeyed(obeyed),
-                typed = self.input.meanwhile() => match typed {
-                    Typed::Line(line) if is_urgent(&line) => return Done::Urgent(line),
-                    Typed::Line(line) => self.input.keep(line),
-                    ended => return Done::Ended(ended),
-                }
+        attend(&mut self.input, command).await
+    }
+}
+
+/// Waits for a command, and meanwhile takes what is typed: it may have to wait for the connection,
+/// and the way out must not.
+async fn attend(input: &mut Input, command: impl Future<Output = Option<Obeyed>>) -> Done {
+    tokio::pin!(command);
+    loop {
+        tokio::select! {
+            biased;
+            obeyed = &mut command => return Done::Obeyed(obeyed),
+            typed = input.meanwhile() => match typed {
+                Typed::Line(line) if is_urgent(&line) => return Done::Urgent(line),
+                Typed::Line(line) => input.keep(line),
+                ended => return Done::Ended(ended),
             }
         }
     }

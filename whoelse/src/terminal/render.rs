@@ -17,6 +17,9 @@ use super::said::Said;
 use super::{private, text};
 use crate::commands::Answer;
 
+/// What is said when the password has been changed.
+pub const NEW_PASSWORD: &str = "your password is changed";
+
 /// A person's name: the localpart for somebody of the own domain, else the whole address.
 pub fn name(who: &BareJid, domain: &str) -> String {
     match who.local() {
@@ -41,7 +44,8 @@ pub fn said(said: &Said<'_>, domain: &str) -> Vec<String> {
 /// What a command answered, line by line.
 fn answer(answer: &Answer, domain: &str) -> Vec<String> {
     match answer {
-        Answer::Done | Answer::Login(_) | Answer::Quit => Vec::new(),
+        Answer::Done | Answer::Login(_) | Answer::AskPasswords | Answer::Quit => Vec::new(),
+        Answer::NewPassword(_) => vec![NEW_PASSWORD.to_owned()],
         Answer::Words(words) | Answer::Trusted(words) => vec![words.clone()],
         Answer::People { people, if_none } if people.is_empty() => {
             vec![(*if_none).to_owned()]

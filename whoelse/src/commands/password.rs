@@ -1,0 +1,63 @@
+//! `password`: change my own password. What is typed after it is asked for, so that it is neither
+//! shown nor remembered.
+
+use std::fmt;
+
+use serde::Deserialize;
+use whoelse_client::{Password, PasswordError, RequestError, password};
+
+use super::{Answer, Args, Command, Fault, Seat, When};
+use crate::terminal::condition;
+
+pub const COMMAND: Command = Command {
+    name: "password",
+    usage: "password",
+    help: "Change your password; you are asked for the present one and the new one.",
+    when: When::LoggedIn,
+    run: |seat, args| Box::pin(run(seat, args)),
+};
+
+/// Both passwords, as they were typed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The present one.
+    pub present: Secret,
+    /// The one from now on.
+    pub new: Secret,
+}
+
+/// A password as it was typed; prints as `Secret(…)`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+async fn run(_seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
+    args.end()?;
+    Ok(Answer::AskPasswords)
+}
+
+/// Changes it.
+pub async fn change(seat: &Seat<'_>, wanted: &Change) -> Result<Answer, Fault> {
+    seat.me()?;
+    let unchanged = |why: &str| format!("{why}; your password is what it was");
+    let wrong = || Fault::say("wrong-password", unchanged("that is not your present password"));
+    let Ok(present) = Password::new(&wanted.present.0) else { return Err(wrong()) };
+    let new = Password::new(&wanted.new.0)
+        .map_err(|why| Fault::say("bad-password", unchanged(&why.to_string())))?;
+    match password::change(seat.client, &present, new).await {
+        Ok(()) => Ok(Answer::NewPassword(wanted.new.clone())),
+        Err(PasswordError::Wrong) => Err(wrong()),
+        Err(PasswordError::Request(why @ RequestError::ConnectionLost)) => Err(Fault::say(
+            condition::of_request(&why),
+            "the connection was lost before the answer came; nobody knows whether your password \
+             was changed",
+        )),
+        Err(PasswordError::Request(why)) => Err(Fault::of(why, None)),
+    }
+}
