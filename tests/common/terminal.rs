@@ -38,18 +38,28 @@ struct Seen {
 impl Terminal {
     /// Starts a client of this server on a new terminal.
     pub fn start(server: &Server) -> Terminal {
+        Terminal::start_with(server, &[])
+    }
+
+    /// The same with these in its environment.
+    pub fn start_with(server: &Server, set: &[(&str, &str)]) -> Terminal {
         let state = server.home.state();
         let port = server.port().to_string();
-        Terminal::run(&server.home, &["client", &port, "--state-dir", state.to_str().unwrap()])
+        let args = ["client", &port, "--state-dir", state.to_str().unwrap()];
+        Terminal::run_with(&server.home, BINARY, &args, set)
     }
 
     /// Runs the program on a new terminal, in this directory.
     pub fn run(home: &Home, args: &[&str]) -> Terminal {
-        Terminal::run_other(home, BINARY, args)
+        Terminal::run_with(home, BINARY, args, &[])
     }
 
     /// The same for any program, a shell for instance.
     pub fn run_other(home: &Home, program: &str, args: &[&str]) -> Terminal {
+        Terminal::run_with(home, program, args, &[])
+    }
+
+    fn run_with(home: &Home, program: &str, args: &[&str], set: &[(&str, &str)]) -> Terminal {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -70,6 +80,8 @@ impl Terminal {
             .env("TERM", "xterm")
             .env("TZ", "UTC")
             .env_remove("RUST_LOG")
+            .env_remove("NO_COLOR")
+            .envs(set.iter().copied())
             .stdin(end())
             .stdout(end())
             .stderr(end());
@@ -146,18 +158,24 @@ impl Terminal {
         }
     }
 
-    /// Waits for a row of the screen.
+    /// Waits for a row of the screen. When something was said at once stands before it.
     #[track_caller]
     pub fn sees(&self, row: &str) {
-        self.until(row, |screen| screen.lines().iter().any(|line| line == row));
+        self.until(row, |screen| screen.lines().iter().any(|line| without_time(line) == row));
     }
 
-    /// Waits until the line being typed looks like this, with the cursor at its end.
+    /// Waits until the line being typed looks like this, with the cursor at its end. Who types may
+    /// stand before it.
     #[track_caller]
     pub fn types(&self, row: &str) {
         self.until(row, |screen| {
             let (line, column) = screen.typed();
-            line == row.trim_end() && column == row.chars().count()
+            let name = line.chars().take_while(char::is_ascii_alphanumeric).count();
+            let (name, line) = match row.starts_with('>') && line[name..].starts_with('>') {
+                true => (name, &line[name..]),
+                false => (0, &line[..]),
+            };
+            line == row.trim_end() && column == name + row.chars().count()
         });
     }
 
@@ -217,7 +235,7 @@ impl Terminal {
         self.types("Password: ");
         self.is_silent();
         self.enter(&super::password(name));
-        self.sees("Welcome");
+        self.sees(&welcome(name));
         self.types("> ");
     }
 }
@@ -227,4 +245,19 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What somebody is greeted with.
+pub fn welcome(name: &str) -> String {
+    format!("Welcome, {name}. `help` lists what can be typed.")
+}
+
+/// A row without the time of what was said at once.
+fn without_time(row: &str) -> &str {
+    let is_time = |time: &str| {
+        let shape: String =
+            time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        shape == "[00:00] "
+    };
+    row.split_at_checked(8).filter(|(time, _)| is_time(time)).map_or(row, |(_, rest)| rest)
 }

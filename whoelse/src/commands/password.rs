@@ -37,6 +37,14 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether a password stands in a line, where none belongs: it is not to be brought back.
+pub fn holds_a_secret(line: &str) -> bool {
+    super::split(line).is_some_and(|(name, rest)| {
+        let command = super::find(name).map(|command| command.name);
+        command == Some(COMMAND.name) && rest.end().is_err()
+    })
+}
+
 async fn run(_seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     Ok(Answer::AskPasswords)
@@ -59,5 +67,27 @@ pub async fn change(seat: &Seat<'_>, wanted: &Change) -> Result<Answer, Fault> {
              was changed",
         )),
         Err(PasswordError::Request(why)) => Err(Fault::of(why, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_typed_behind_the_command_is_a_secret_too() {
+        for line in ["password x", "/password\tx y", "  password old new new"] {
+            assert!(holds_a_secret(line), "{line}");
+        }
+        for line in ["password", "password ", "help password", "message bob password x", ""] {
+            assert!(!holds_a_secret(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let change = Change { present: Secret("old".to_owned()), new: Secret("new".to_owned()) };
+        let printed = format!("{change:?} {:?}", Answer::NewPassword(change.new.clone()));
+        assert!(!printed.contains("old") && !printed.contains("\"new"), "{printed}");
     }
 }

@@ -21,10 +21,11 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::fold::{Page, fold};
+use super::fold::Page;
 use super::input::{Ask, Typed, Wish};
+use super::paint::{self, Line};
 use super::patient::Patient;
-use super::screen::Lines;
+use super::screen::{Lines, Shown};
 use super::writer::Writer;
 use editor::{Answer, Editor};
 use keys::Keys;
@@ -55,8 +56,10 @@ pub struct Console {
     keys: Keys,
     editor: Editor,
     /// Lines that were said, or typed, and not handed over; those of [`Lines`] are counted there.
-    above: Vec<String>,
+    above: Vec<Line>,
     counted: usize,
+    /// What is ours stands out.
+    colours: bool,
     /// The row does not look as it should.
     stale: bool,
     /// How wide it was when it was drawn.
@@ -92,6 +95,7 @@ impl Console {
             editor: Editor::new(prompt),
             above: Vec::new(),
             counted: 0,
+            colours: paint::is_wanted(),
             stale: false,
             width: 0,
             taken: true,
@@ -123,7 +127,13 @@ impl Console {
                 lines = self.lines.next(), if !self.writer.is_busy() => match lines {
                     Some(lines) => {
                         self.counted += lines.len();
-                        self.above.extend(lines);
+                        self.stale = true;
+                        for shown in lines {
+                            match shown {
+                                Shown::Line(line) => self.above.push(line),
+                                Shown::Prompt(prompt) => self.editor.set_prompt(prompt),
+                            }
+                        }
                     }
                     None => return self.leave().await,
                 },
@@ -147,7 +157,7 @@ impl Console {
             // The program ends. What was being typed stays where it is.
             None => {
                 self.asking = false;
-                self.above.extend(self.editor.close());
+                self.above.extend(self.editor.close().map(Line::from));
                 None
             }
         };
@@ -176,7 +186,7 @@ impl Console {
 
     fn answer(&mut self, answer: Option<Answer>) {
         if let Some(Answer { to, typed, echo }) = answer {
-            self.above.push(echo);
+            self.above.push(Line::from(echo));
             // Whoever asked may not wait any more.
             let _ = self.answers.send((to, typed));
         }
@@ -197,7 +207,7 @@ impl Console {
             picture.push_str(MARK_PASTES);
         }
         for line in self.above.drain(..) {
-            picture.push_str(&fold(&line, page).replace('\n', "\r\n"));
+            picture.push_str(&line.shown(page, self.colours).replace('\n', "\r\n"));
             picture.push_str("\r\n");
         }
         if let Some(row) = self.editor.row(columns) {

@@ -16,6 +16,8 @@ pub struct Face {
     pub objects: bool,
     /// The domain whose people are called by their first names.
     pub domain: Domain,
+    /// Somebody sits in front of it: what is said has the time, and the prompt says who that is.
+    pub for_people: bool,
 }
 
 impl Face {
@@ -24,9 +26,14 @@ impl Face {
         let domain = self.domain.name();
         if self.objects {
             let object = json::object(said, &domain, SystemTime::now());
-            object.iter().for_each(|line| self.screen.say(line));
+            object.into_iter().for_each(|line| self.screen.say(line));
         } else {
-            render::said(said, &domain).iter().for_each(|line| self.screen.say(line));
+            let now = self.for_people.then(SystemTime::now);
+            let lines = render::said(said, &domain, now);
+            lines.into_iter().for_each(|line| self.screen.say(line));
+            if let Some(prompt) = render::prompt(said, &domain).filter(|_| self.for_people) {
+                self.screen.prompt(prompt);
+            }
         }
     }
 }

@@ -71,9 +71,13 @@ pub fn width(text: &str) -> usize {
 
 /// What somebody typed, in quotes: safe, and cut so that a sentence with it fits on a line.
 pub fn quoted(typed: &str) -> String {
-    let safe = super::text::line(typed);
-    let page = Page { columns: QUOTED, wide: true };
-    let mut room = QUOTED;
+    format!("'{}'", cut(&super::text::line(typed), QUOTED))
+}
+
+/// As much of a safe text as fits into so many columns, and a sign if that is not all.
+pub fn cut(safe: &str, columns: usize) -> String {
+    let page = Page { columns, wide: true };
+    let mut room = columns;
     let fits = |cluster: &&str| {
         let width = page.of_cluster(cluster);
         let fits = width <= room;
@@ -82,21 +86,7 @@ pub fn quoted(typed: &str) -> String {
     };
     let shown: String = safe.graphemes(true).take_while(fits).collect();
     let more = if shown.len() < safe.len() { "…" } else { "" };
-    format!("'{shown}{more}'")
-}
-
-/// Breaks lines that are wider than the page, between words where there are any, and indents what
-/// is carried over. The text is safe already; lines that fit are left as they are.
-pub fn fold(text: &str, page: Page) -> String {
-    let mut folded = String::with_capacity(text.len());
-    let mut from = 0;
-    for Cut { gone, then } in cuts(text, page) {
-        folded.push_str(text.get(from..gone.start).unwrap_or_default());
-        folded.push_str(then);
-        from = gone.end;
-    }
-    folded.push_str(text.get(from..).unwrap_or_default());
-    folded
+    format!("{shown}{more}")
 }
 
 /// Where a text is broken.
@@ -111,7 +101,9 @@ pub struct Cut {
 /// What is carried over begins a line, indented.
 const CARRIED: &str = "\n    ";
 
-/// Where a text of one or several lines is broken, in order.
+/// Where a text of one or several lines is broken so that none is wider than the page, in order:
+/// between words where there are any. What is carried over is indented; lines that fit are left as
+/// they are. The text is safe already.
 pub fn cuts(text: &str, page: Page) -> Vec<Cut> {
     let mut folding = Folding { page, at: 0, cuts: Vec::new() };
     if page.columns >= 2 * INDENT.len() {
@@ -215,6 +207,11 @@ fn is_ideographic(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::paint::Line;
+
+    fn fold(text: &str, page: Page) -> String {
+        Line::from(text).shown(page, false)
+    }
 
     fn page(columns: usize) -> Page {
         Page { columns, wide: false }

@@ -16,6 +16,7 @@ pub mod ids;
 mod input;
 mod json;
 mod login;
+pub mod paint;
 mod password;
 mod patient;
 pub mod private;
@@ -238,8 +239,9 @@ struct Opened {
 /// elsewhere, and for objects.
 fn open(objects: bool, domain: Domain) -> std::io::Result<Opened> {
     let (screen, lines) = Screen::new();
-    let face = Face { screen, objects, domain };
-    if !objects && is_for_people() {
+    let for_people = !objects && is_for_people();
+    let face = Face { screen, objects, domain, for_people };
+    if for_people {
         let (input, showing) = Input::terminal(lines)?;
         return Ok(Opened { input, face, showing });
     }
@@ -460,6 +462,9 @@ impl Terminal {
         };
         match attend(&mut self.input, changing).await {
             Done::Obeyed(obeyed) => {
+                if obeyed.as_ref().is_some_and(|obeyed| obeyed.outcome.is_ok()) {
+                    self.input.keep_ahead().await;
+                }
                 obeyed.iter().for_each(|obeyed| self.tell(obeyed));
                 Ok(None)
             }

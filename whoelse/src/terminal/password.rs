@@ -24,8 +24,6 @@ impl Terminal {
                 ended => return Err(ended),
             }
         }
-        // What is typed from now on is a command again.
-        self.input.keep_ahead().await;
         match <[Secret; 3]>::try_from(typed) {
             Ok([present, new, repeated]) if new == repeated => Ok(Some(Change { present, new })),
             _ => {

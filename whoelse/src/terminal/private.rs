@@ -13,7 +13,7 @@ pub fn happening(it: &Happening, domain: &str) -> Option<String> {
         // Whoever looks at a screen is told what went wrong, not what went well.
         Happening::Sent { .. } | Happening::Arrived { .. } => return None,
         Happening::Message { from, text } => {
-            format!("[private] {}: {}", name(from), text::lines(text))
+            render::private_message(from, text, domain, None).text().to_owned()
         }
         Happening::Asks(who) => {
             let name = name(who);

@@ -9,16 +9,21 @@ use whoelse_client::{
     ConnectError, Ending, Event, LoginError, Message, Refusal, RegisterError, RequestError,
     Stranger,
 };
+use whoelse_p2p::Happening;
 use whoelse_xmpp::BareJid;
 
 use super::certificate::{self, Reader};
-use super::fold::{quoted, width};
+use super::fold::{cut, quoted, width};
+use super::paint::{Line, Paint};
 use super::said::Said;
 use super::{private, text};
 use crate::commands::Answer;
 
 /// What is said when the password has been changed.
 pub const NEW_PASSWORD: &str = "your password is changed";
+
+/// Columns that one's own name may take before what is typed.
+const MOST_OF_A_NAME: usize = 20;
 
 /// A person's name: the localpart for somebody of the own domain, else the whole address.
 pub fn name(who: &BareJid, domain: &str) -> String {
@@ -28,22 +33,47 @@ pub fn name(who: &BareJid, domain: &str) -> String {
     }
 }
 
-/// What anything looks like, line by line.
-pub fn said(said: &Said<'_>, domain: &str) -> Vec<String> {
+/// What anything looks like, line by line. For a person at a terminal it is said at this time.
+pub fn said(said: &Said<'_>, domain: &str, now: Option<SystemTime>) -> Vec<Line> {
     match said {
         Said::Connected { .. } => Vec::new(),
-        Said::Event(it) => event(it, domain).into_iter().collect(),
-        Said::Private(it) => private::happening(it, domain).into_iter().collect(),
-        Said::Prompt(prompt) => vec![prompt.trim_end().to_owned()],
+        Said::Event(Event::LoggedIn { me }) if now.is_some() => {
+            let name = name(&me.to_bare(), domain);
+            vec![Line::from(format!("Welcome, {name}. `help` lists what can be typed."))]
+        }
+        Said::Event(Event::Message(it)) => vec![message(it, domain, now)],
+        Said::Event(it) => event(it, domain).iter().map(|it| Line::of_ours(it)).collect(),
+        Said::Private(Happening::Message { from, text }) => {
+            vec![private_message(from, text, domain, now)]
+        }
+        Said::Private(it) => {
+            private::happening(it, domain).iter().map(|it| Line::of_ours(it)).collect()
+        }
+        Said::Prompt(prompt) => vec![Line::from(prompt.trim_end())],
         Said::Answer { answer, .. } => self::answer(answer, domain),
-        Said::Failed { words, .. } | Said::Words(words) => vec![words.clone()],
-        Said::Notice(words) => vec![format!("* {words}")],
+        Said::Failed { words, .. } => vec![Line::default().and_painted(words, Paint::Failure)],
+        Said::Words(words) => vec![Line::from(words.as_str())],
+        Said::Notice(words) => vec![Line::of_ours(&format!("* {words}"))],
+    }
+}
+
+/// What stands before a command from now on, if this changes it: who is typing.
+pub fn prompt(said: &Said<'_>, domain: &str) -> Option<String> {
+    match said {
+        Said::Event(Event::LoggedIn { me }) => {
+            Some(format!("{}> ", cut(&name(&me.to_bare(), domain), MOST_OF_A_NAME)))
+        }
+        Said::Event(Event::LoggedOut(_)) => Some("> ".to_owned()),
+        _ => None,
     }
 }
 
 /// What a command answered, line by line.
-fn answer(answer: &Answer, domain: &str) -> Vec<String> {
-    match answer {
+fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
+    let words = match answer {
+        Answer::Messages { messages, .. } if !messages.is_empty() => {
+            return messages.iter().map(|one| message(one, domain, None)).collect();
+        }
         Answer::Done | Answer::Login(_) | Answer::AskPasswords | Answer::Quit => Vec::new(),
         Answer::NewPassword(_) => vec![NEW_PASSWORD.to_owned()],
         Answer::Words(words) | Answer::Trusted(words) => vec![words.clone()],
@@ -63,12 +93,7 @@ fn answer(answer: &Answer, domain: &str) -> Vec<String> {
             };
             names.iter().zip(contacts).map(line).collect()
         }
-        Answer::Messages { with, messages } if messages.is_empty() => {
-            vec![format!("no messages with {}", name(with, domain))]
-        }
-        Answer::Messages { messages, .. } => {
-            messages.iter().map(|one| message(one, domain)).collect()
-        }
+        Answer::Messages { with, .. } => vec![format!("no messages with {}", name(with, domain))],
         Answer::Fingerprints { of, fingerprints } => {
             private::fingerprints(of, fingerprints, domain)
         }
@@ -78,7 +103,8 @@ fn answer(answer: &Answer, domain: &str) -> Vec<String> {
             let width = if entries.len() > 1 { width } else { 0 };
             entries.iter().map(|(usage, help)| format!("{usage:width$}  {help}")).collect()
         }
-    }
+    };
+    words.into_iter().map(Line::from).collect()
 }
 
 /// A contact by both names.
@@ -112,7 +138,7 @@ fn standing(contact: &Contact, domain: &str) -> String {
 pub fn event(event: &Event, domain: &str) -> Option<String> {
     Some(match event {
         Event::LoggedIn { .. } => "Welcome".to_owned(),
-        Event::Message(it) => message(it, domain),
+        Event::Message(it) => message(it, domain, None).text().to_owned(),
         Event::CameOnline(who) => format!("* {} logged in", name(who, domain)),
         Event::WentOffline(who) => format!("* {} logged out", name(who, domain)),
         // Whoever looks at a screen is told what went wrong, not what went well.
@@ -140,16 +166,37 @@ pub fn event(event: &Event, domain: &str) -> Option<String> {
     })
 }
 
-/// A message, with its time if it was kept.
-pub fn message(message: &Message, domain: &str) -> String {
-    let time = message.at.map(|at| format!("[{}] ", clock(at))).unwrap_or_default();
-    let kind = if message.broadcast { "[broadcast] " } else { "" };
-    format!("{time}{kind}{}: {}", name(&message.from, domain), text::lines(&message.text))
+/// A message, with its day and time if it was kept, and with the time if that is to be said.
+fn message(message: &Message, domain: &str, now: Option<SystemTime>) -> Line {
+    let time = match message.at {
+        Some(at) => clock(at, "[%Y-%m-%d %H:%M] "),
+        None => live(now),
+    };
+    let mark = if message.broadcast { "[broadcast] " } else { "" };
+    spoken(&time, mark, &name(&message.from, domain), &message.text)
 }
 
-/// A time on this computer's clock, to the minute.
-fn clock(at: SystemTime) -> String {
-    DateTime::<Local>::from(at).format("%Y-%m-%d %H:%M").to_string()
+/// A message of a private chat.
+pub fn private_message(from: &BareJid, text: &str, domain: &str, now: Option<SystemTime>) -> Line {
+    spoken(&live(now), "[private] ", &name(from, domain), text)
+}
+
+fn spoken(time: &str, mark: &str, name: &str, text: &str) -> Line {
+    Line::default()
+        .and_painted(time, Paint::Time)
+        .and_painted(mark, Paint::Mark)
+        .and_painted(name, Paint::Name)
+        .and(": ")
+        .and(&text::lines(text))
+}
+
+fn live(now: Option<SystemTime>) -> String {
+    now.map(|now| clock(now, "[%H:%M] ")).unwrap_or_default()
+}
+
+/// A time on this computer's clock.
+fn clock(at: SystemTime, format: &str) -> String {
+    DateTime::<Local>::from(at).format(format).to_string()
 }
 
 /// Nobody will say any more what became of a message.
@@ -342,6 +389,39 @@ mod tests {
         event(&it, HERE).unwrap()
     }
 
+    fn texts(lines: Vec<Line>) -> Vec<String> {
+        lines.iter().map(|line| line.text().to_owned()).collect()
+    }
+
+    #[test]
+    fn at_a_terminal_whatever_is_said_has_its_time_and_the_prompt_says_who_i_am() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000);
+        let at_terminal = |it: &Said<'_>| texts(said(it, HERE, Some(now)));
+        let all = Event::Message(Message { broadcast: true, ..from_bob("lunch?") });
+        let private = Happening::Message { from: bob(), text: "hi".to_owned() };
+        for (it, words) in [
+            (Said::Event(&Event::Message(from_bob("hi"))), "bob: hi"),
+            (Said::Event(&all), "[broadcast] bob: lunch?"),
+            (Said::Private(&private), "[private] bob: hi"),
+        ] {
+            let lines = at_terminal(&it);
+            // The zone is the tester's own, so only the shape is certain.
+            assert!(lines[0].starts_with('[') && &lines[0][6..8] == "] ", "{lines:?}");
+            assert_eq!(&lines[0][8..], words);
+            assert_eq!(texts(said(&it, HERE, None)), [words], "a script's lines are as they were");
+        }
+
+        let me = whoelse_xmpp::FullJid::parse("bob@a.example/x").unwrap();
+        let (came, went) = (Event::LoggedIn { me }, Event::LoggedOut(Ending::Asked));
+        assert_eq!(
+            at_terminal(&Said::Event(&came)),
+            ["Welcome, bob. `help` lists what can be typed."]
+        );
+        assert_eq!(prompt(&Said::Event(&came), HERE).as_deref(), Some("bob> "));
+        assert_eq!(prompt(&Said::Event(&went), HERE).as_deref(), Some("> "));
+        assert_eq!(prompt(&Said::Notice("x"), HERE), None);
+    }
+
     #[test]
     fn a_message_is_its_senders_name_and_the_text() {
         assert_eq!(shown(Event::Message(from_bob("hi"))), "bob: hi");
@@ -395,7 +475,7 @@ mod tests {
         ];
 
         assert_eq!(
-            answer(&Answer::Contacts(contacts), HERE),
+            texts(answer(&Answer::Contacts(contacts), HERE)),
             [
                 "bob (Bob\\u{a}* eve)  online",
                 "carol                asked, no answer yet; does not see you",
@@ -403,7 +483,7 @@ mod tests {
                 "eve                  not seen by you; asks to see you: allow eve, or deny eve",
             ]
         );
-        assert!(answer(&Answer::Contacts(vec![]), HERE)[0].contains("no contacts"));
+        assert!(texts(answer(&Answer::Contacts(vec![]), HERE))[0].contains("no contacts"));
     }
 
     #[test]

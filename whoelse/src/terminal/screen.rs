@@ -8,6 +8,7 @@ use std::io;
 
 use tokio::sync::{mpsc, watch};
 
+use super::paint::Line;
 use super::writer::Writer;
 
 /// Above so many lines that nobody has read, nothing is taken from the server: it keeps what
@@ -18,19 +19,37 @@ const FROM_THE_KEYBOARD: usize = 2_000;
 /// So much is handed over at once.
 const PIECE: usize = 64 << 10;
 
+/// What is handed to whoever shows it.
+#[derive(Debug)]
+pub enum Shown {
+    /// A line.
+    Line(Line),
+    /// What stands before a command from now on, where that is seen.
+    Prompt(String),
+}
+
 /// A place for lines, shared by everybody who has something to say.
 #[derive(Clone)]
 pub struct Screen {
-    lines: mpsc::UnboundedSender<String>,
+    lines: mpsc::UnboundedSender<Shown>,
     waiting: watch::Sender<usize>,
     broken: watch::Sender<Option<io::ErrorKind>>,
 }
 
 /// The other end: the lines, for whoever shows them.
 pub struct Lines {
-    lines: mpsc::UnboundedReceiver<String>,
+    lines: mpsc::UnboundedReceiver<Shown>,
     waiting: watch::Sender<usize>,
     broken: watch::Sender<Option<io::ErrorKind>>,
+}
+
+impl Shown {
+    fn size(&self) -> usize {
+        match self {
+            Shown::Line(line) => line.text().len(),
+            Shown::Prompt(prompt) => prompt.len(),
+        }
+    }
 }
 
 impl Screen {
@@ -43,10 +62,19 @@ impl Screen {
     }
 
     /// Says a line; it may have line breaks in it.
-    pub fn say(&self, line: &str) {
+    pub fn say(&self, line: impl Into<Line>) {
+        self.hand_over(Shown::Line(line.into()));
+    }
+
+    /// Changes what stands before a command, behind everything that has been said.
+    pub fn prompt(&self, prompt: String) {
+        self.hand_over(Shown::Prompt(prompt));
+    }
+
+    fn hand_over(&self, shown: Shown) {
         self.waiting.send_modify(|waiting| *waiting += 1);
         // Where it cannot be shown any more, nobody is to be told.
-        let _ = self.lines.send(line.to_owned());
+        let _ = self.lines.send(shown);
     }
 
     /// Until something may be taken from the server.
@@ -79,14 +107,14 @@ impl Screen {
 impl Lines {
     /// The next lines, as many as can be shown at once; `None` after the last ones. May be
     /// cancelled.
-    pub async fn next(&mut self) -> Option<Vec<String>> {
+    pub async fn next(&mut self) -> Option<Vec<Shown>> {
         let first = self.lines.recv().await?;
-        let mut size = first.len();
+        let mut size = first.size();
         let mut lines = vec![first];
         while size < PIECE
             && let Ok(line) = self.lines.try_recv()
         {
-            size += line.len();
+            size += line.size();
             lines.push(line);
         }
         Some(lines)
@@ -111,8 +139,13 @@ impl Lines {
 pub async fn print(mut lines: Lines, mut writer: Writer) {
     while let Some(next) = lines.next().await {
         let count = next.len();
-        let mut piece = next.join("\n");
-        piece.push('\n');
+        let mut piece = String::new();
+        for shown in next {
+            if let Shown::Line(line) = shown {
+                piece.push_str(line.text());
+                piece.push('\n');
+            }
+        }
         writer.write(piece.into_bytes());
         match writer.written().await {
             Ok(()) => lines.shown(count),
@@ -154,7 +187,7 @@ mod tests {
     async fn whoever_says_something_never_waits_and_whoever_makes_more_does() {
         let (screen, see, read) = stuck();
 
-        (0..FROM_THE_SERVER).for_each(|n| screen.say(&n.to_string()));
+        (0..FROM_THE_SERVER).for_each(|n| screen.say(n.to_string()));
 
         let waiting = screen.clone();
         let mut room = Box::pin(waiting.room_for_events());

@@ -11,6 +11,7 @@ use super::history::History;
 use super::keys::Key;
 use super::line::Line;
 use super::row::{self, Row};
+use crate::commands::password::holds_a_secret;
 use crate::terminal::input::{Ask, Typed};
 use crate::terminal::text;
 
@@ -61,6 +62,11 @@ impl Editor {
     pub fn new(prompt: &str) -> Editor {
         // Whoever starts the program types a name and a password.
         Editor { prompt: prompt.to_owned(), is_expecting: true, ..Editor::default() }
+    }
+
+    /// From now on this stands before a command.
+    pub fn set_prompt(&mut self, prompt: String) {
+        self.prompt = prompt;
     }
 
     /// Whether more keys may come.
@@ -164,7 +170,9 @@ impl Editor {
             Key::Enter => {
                 let mut text = line.take();
                 if is_command {
-                    self.history.add(&text);
+                    if !holds_a_secret(&text) {
+                        self.history.add(&text);
+                    }
                 }
                 // A line break after a pasted answer is no part of it.
                 if !is_command {
