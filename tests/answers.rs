@@ -116,9 +116,11 @@ fn every_command(server: &Server) -> Vec<String> {
     names
 }
 
-fn walk(server: &Server, states: &[Where]) {
-    let commands = every_command(server);
+/// Each state has a server of its own: one answers so many questions for names and no more.
+fn walk(start: impl Fn() -> Server, states: &[Where]) {
     for &state in states {
+        let server = &start();
+        let commands = every_command(server);
         let (changing, others): (Vec<&str>, Vec<&str>) =
             commands.iter().map(String::as_str).partition(|name| CHANGING.contains(name));
         let (mut alice, mut bob) = bring(server, state);
@@ -160,19 +162,23 @@ fn walk(server: &Server, states: &[Where]) {
 
 #[test]
 fn every_command_has_an_answer_or_an_effect_each_time_it_is_typed() {
-    let server = Server::of(&["alice", "bob"]);
     use Where::*;
-    walk(&server, &[LoggedOut, Alone, WithBob, AskedByBob, AskingBob, InPrivate]);
+    walk(
+        || Server::of(&["alice", "bob"]),
+        &[LoggedOut, Alone, WithBob, AskedByBob, AskingBob, InPrivate],
+    );
 }
 
 #[test]
 fn every_command_has_an_answer_where_contacts_are_chosen_too() {
-    let home = Home::with_people(&["alice", "bob"]);
-    home.write(
-        "whoelse.toml",
-        "listen = \"127.0.0.1:0\"\nsessions = \"one\"\nadmins = [\"alice\"]\n",
-    );
-    let server = home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"]);
+    let start = || {
+        let home = Home::with_people(&["alice", "bob"]);
+        home.write(
+            "whoelse.toml",
+            "listen = \"127.0.0.1:0\"\nsessions = \"one\"\nadmins = [\"alice\"]\n",
+        );
+        home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"])
+    };
 
-    walk(&server, &[Where::LoggedOut, Where::Alone, Where::WithBob]);
+    walk(start, &[Where::LoggedOut, Where::Alone, Where::WithBob]);
 }
