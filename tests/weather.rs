@@ -207,6 +207,11 @@ fn a_full_disk_refuses_messages_and_keeps_what_was_acknowledged() {
         assert!(sent < 5_000, "the disk is never full");
     }
     assert!(sent > 10, "{refused:?}");
+    // It is one thing that is wrong, and one line that says so.
+    let wrong: Vec<String> =
+        server.lines.all().into_iter().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(wrong.len(), 1, "{wrong:#?}");
+    assert!(wrong[0].contains("disk_full"), "{wrong:#?}");
 
     // Whoever does not need the disk does not notice.
     alice.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>").unwrap();

@@ -93,9 +93,9 @@ impl Node {
             })
         });
         match written.await {
-            // The second: the server has stopped, and wrote what was waiting before it did.
-            Ok(()) | Err(Error::Closed) => {}
-            Err(error) => tracing::warn!(%error, "logins_not_written"),
+            Ok(()) => {}
+            // Not when the server has stopped: what was waiting is written before it does.
+            Err(error) => self.store_failing("logins_not_written", None, &error),
         }
     }
 }

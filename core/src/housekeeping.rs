@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use whoelse_store::Error;
-
 use crate::clock::Time;
 use crate::node::Node;
 use crate::upgrades;
@@ -26,6 +24,10 @@ pub(crate) fn start(node: &Arc<Node>) {
     spawn(node, PERIOD, |node| Box::pin(async move { forget(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { upgrades::forget(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { node.look_for_lacking_verifiers().await }));
+    let quiet = |node: Arc<Node>| -> crate::kit::BoxFuture<'static, ()> {
+        Box::pin(async move { node.look_for_quiet().await })
+    };
+    spawn(node, crate::lasting::LOOK, quiet);
     for (period, tap) in node.wiring.periodic() {
         spawn(node, *period, *tap);
     }
@@ -59,12 +61,7 @@ async fn forget(node: &Arc<Node>) {
     });
     match purged.await {
         Ok(()) => {}
-        // The server stops.
-        Err(Error::Closed) => return,
-        Err(error) => {
-            tracing::warn!(%error, "housekeeping_failed");
-            return;
-        }
+        Err(error) => return node.store_failing("housekeeping_failed", None, &error),
     }
     let history = node.settings().history;
     if let Some(kept) = history {
@@ -79,11 +76,8 @@ async fn expire(node: &Arc<Node>, before: Time) {
         });
         match removed.await {
             Ok(removed) if removed as i64 >= STEP => {}
-            Ok(_) | Err(Error::Closed) => return,
-            Err(error) => {
-                tracing::warn!(%error, "history_not_expired");
-                return;
-            }
+            Ok(_) => return,
+            Err(error) => return node.store_failing("history_not_expired", None, &error),
         }
     }
 }

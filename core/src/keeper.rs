@@ -409,7 +409,7 @@ impl Lane {
             Err(Unstored::Unknown) => rows.iter().map(|_| Err(Unstored::Unknown)).collect(),
             Err(Unstored::Failed(error)) if rows.len() > 1 => {
                 // One bad row must not take the others with it; a full disk refuses each alone.
-                tracing::warn!(%error, messages = rows.len(), "group_refused");
+                node.store_failing("group_refused", None, &error);
                 let mut results = Vec::with_capacity(rows.len());
                 for row in rows {
                     let one = self.append(node, std::slice::from_ref(row), &[]).await;
@@ -464,6 +464,7 @@ impl Lane {
         let numbers = &node.numbers;
         match &committed {
             Ok(_) => {
+                node.store_works();
                 numbers.batch.size(rows.len());
                 numbers.commit.time(node.clock.steady().since(begun));
                 if !cursors.is_empty() {
@@ -502,7 +503,7 @@ impl Lane {
             committed => committed,
         };
         match &committed {
-            Ok(()) => {}
+            Ok(()) => node.store_works(),
             // The change itself says no, and whoever wished for it is told.
             Err(
                 error @ (whoelse_store::Error::NoSuchDomain(_)
@@ -510,7 +511,7 @@ impl Lane {
             ) => tracing::debug!(%error, "change_refused"),
             Err(error) => {
                 node.numbers.commits_failed.one();
-                tracing::error!(%error, "change_refused");
+                node.store_failing("change_refused", None, error);
             }
         }
         command.finish(node, committed);
@@ -542,7 +543,7 @@ impl Lane {
             Ok(_) => node.keeper.saved(&cursors),
             // They are saved again, which does no harm if they were.
             Err(error) => {
-                tracing::warn!(%error, "cursors_not_saved");
+                node.store_failing("cursors_not_saved", None, &error);
                 self.away.put_off(node.clock.steady());
             }
         }
@@ -569,7 +570,7 @@ fn finish_append(
         Some((Ok(Appended::Repeat), _)) => node.numbers.messages.repeated.one(),
         Some((Err(Unstored::Unknown), _)) => return,
         Some((Err(Unstored::Failed(error)), _)) => {
-            tracing::error!(%error, account = %append.recipient.jid(), "message_not_stored");
+            node.store_failing("message_not_stored", Some(append.recipient.jid()), &error);
             node.numbers.messages.refused.one();
             if let Some((session, _, stanza)) = &append.origin {
                 let refusal = StanzaError::new(Condition::ResourceConstraint)
@@ -620,7 +621,7 @@ async fn page(node: &Arc<Node>, store: &Store, away: &mut Away, session: &Arc<Se
     let rows = match rows {
         Ok(rows) => rows,
         Err(error) => {
-            tracing::error!(%error, account = %session.account.jid(), "log_unreadable");
+            node.store_failing("log_unreadable", Some(session.account.jid()), &error);
             // Going live would let what it confirms skip what could not be read.
             session.order_end(StreamError::new(StreamCondition::InternalServerError));
             return;
@@ -652,7 +653,7 @@ async fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool 
         Ok(Some(sender)) => node.wiring.shows(&session.account, &sender),
         Ok(None) => true,
         Err(error) => {
-            tracing::warn!(%error, account = %sender, "account_not_loaded");
+            node.store_failing("account_not_loaded", Some(&sender), &error);
             true
         }
     }

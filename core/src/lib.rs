@@ -19,6 +19,7 @@ mod housekeeping;
 pub mod keep;
 pub mod keeper;
 pub mod kit;
+pub mod lasting;
 pub mod login;
 pub mod login_attempt;
 pub mod login_throttle;

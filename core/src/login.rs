@@ -52,7 +52,8 @@ impl Node {
             Ok(Some(verifier)) => LookupAnswer::Verifier(verifier),
             Ok(None) => LookupAnswer::Fake(Verifier::fake(hash, &self.secret, &key)),
             Err(error) => {
-                tracing::error!(%error, "credentials_unreadable");
+                let account = self.shown(localpart);
+                self.store_failing("credentials_unreadable", Some(&account), &error);
                 LookupAnswer::Refused(Refusal::new(SaslCondition::TemporaryAuthFailure))
             }
         }
@@ -179,7 +180,7 @@ impl Node {
             }
             Ok(None) => Err(Refusal::new(SaslCondition::NotAuthorized)),
             Err(error) => {
-                tracing::error!(%error, "account_not_loaded");
+                self.store_failing("account_not_loaded", Some(&self.shown(localpart)), &error);
                 Err(Refusal::new(SaslCondition::TemporaryAuthFailure))
             }
         }
@@ -194,7 +195,7 @@ impl Node {
             Box::pin(async move { Ok((save_rows(tx, rows).await?, Vec::new())) })
         });
         if let Err(error) = saved.await {
-            tracing::warn!(%error, "login_counts_not_saved");
+            self.store_failing("login_counts_not_saved", None, &error);
         }
     }
 
@@ -285,7 +286,7 @@ impl Node {
 
     async fn is_known(&self, localpart: &str) -> Result<bool, StanzaError> {
         let found = self.store.find_account(self.domain().id, localpart).await;
-        found.map(|row| row.is_some()).map_err(internal)
+        found.map(|row| row.is_some()).map_err(|error| self.internal(&error))
     }
 
     /// Makes an account. `conflict` if it exists.
@@ -314,7 +315,7 @@ impl Node {
                 Ok((made, then))
             })
         });
-        match made.await.map_err(internal)? {
+        match made.await.map_err(|error| self.internal(&error))? {
             None => Err(taken(localpart)),
             Some(_) => {
                 if let Ok(Some(account)) = self.account_named(localpart).await {
@@ -345,7 +346,7 @@ impl Node {
                 Ok(((), then))
             })
         });
-        changed.await.map_err(internal)?;
+        changed.await.map_err(|error| self.internal(&error))?;
         let gone = self.throttle.forgive(&key);
         self.save_counts(self.throttle.rows(&gone, self.clock.moment())).await;
         Ok(())
@@ -373,7 +374,18 @@ impl Node {
                 Ok(((), then))
             })
         });
-        removed.await.map_err(internal)
+        removed.await.map_err(|error| self.internal(&error))
+    }
+
+    /// Ours, not the peer's: the details are in the log.
+    fn internal(&self, error: &whoelse_store::Error) -> StanzaError {
+        self.store_failing("store_failed", None, error);
+        match error.is_full() {
+            true => StanzaError::new(Condition::ResourceConstraint).with_text(
+                "the server cannot store anything right now: its disk is full or failing",
+            ),
+            false => StanzaError::new(Condition::InternalServerError),
+        }
     }
 
     /// Whether the administrator has blocked an account.
@@ -431,16 +443,6 @@ pub(crate) async fn save_rows(
 
 fn taken(name: &str) -> StanzaError {
     StanzaError::new(Condition::Conflict).with_text(format!("{name} is taken"))
-}
-
-/// Ours, not the peer's: the details are in the log.
-fn internal(error: whoelse_store::Error) -> StanzaError {
-    tracing::error!(%error, "store_failed");
-    match error.is_full() {
-        true => StanzaError::new(Condition::ResourceConstraint)
-            .with_text("the server cannot store anything right now: its disk is full or failing"),
-        false => StanzaError::new(Condition::InternalServerError),
-    }
 }
 
 /// Not now, but later.

@@ -17,6 +17,7 @@ use crate::clock::{Clock, Moment, Time};
 use crate::heartbeat::Watch;
 use crate::keeper::Keeper;
 use crate::kit::{BoxFuture, Feature, Wiring};
+use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
 use crate::numbers::{Census, Numbers};
@@ -44,6 +45,8 @@ pub struct Node {
     pub throttle: Arc<LoginThrottle>,
     /// What is counted for the operator.
     pub numbers: Numbers,
+    /// What fails at this moment, and goes on failing.
+    pub lasting: Lasting,
     /// Reads the configuration again, where there is one; set by whoever has it.
     pub reload: OnceLock<Reload>,
     /// How a backup is made and restored; set by whoever has a data directory.
@@ -179,6 +182,7 @@ impl Node {
             keeper: Arc::new(keeper),
             throttle,
             numbers: Numbers::default(),
+            lasting: Lasting::default(),
             reload: OnceLock::new(),
             upkeep: OnceLock::new(),
             relay: OnceLock::new(),

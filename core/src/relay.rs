@@ -233,7 +233,7 @@ impl Node {
             }
             Ok(None) => false,
             Err(error) => {
-                tracing::error!(%error, "account_not_loaded");
+                self.store_failing("account_not_loaded", Some(&token.localpart), &error);
                 false
             }
         }

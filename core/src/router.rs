@@ -249,7 +249,7 @@ impl Letter {
                     Ok(Some(account)) => finish(self.deliver(&from, to, &account, strip)).await,
                     Ok(None) => finish(self.nobody(&to)).await,
                     Err(error) => {
-                        tracing::error!(%error, account = %bare, "account_not_loaded");
+                        self.node.store_failing("account_not_loaded", Some(&bare), &error);
                         self.refuse_with(Condition::InternalServerError);
                     }
                 }
@@ -465,7 +465,7 @@ impl Letter {
                         self.refuse(&full);
                     }
                     Err(error) => {
-                        tracing::error!(%error, "mailbox_not_counted");
+                        self.node.store_failing("mailbox_not_counted", Some(account.jid()), &error);
                         self.refuse_with(Condition::InternalServerError);
                     }
                 }
@@ -607,7 +607,7 @@ impl Letter {
             let deadline = self.node.clock.steady().after(self.node.settings().limits.request);
             let answer = tokio::select! {
                 answer = working => answer.unwrap_or_else(|fault| {
-                    tracing::error!(%fault, "request_failed");
+                    self.node.failing("request_failed", None, &fault);
                     Err(StanzaError::new(Condition::InternalServerError))
                 }),
                 () = self.node.clock.sleep_until(deadline) => {

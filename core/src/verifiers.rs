@@ -65,9 +65,7 @@ impl Node {
                 mechanism = LATER.mechanism(),
                 "not_offered_until_every_account_has_it"
             ),
-            // The server stops.
-            Err(Error::Closed) => {}
-            Err(error) => tracing::warn!(%error, "verifiers_not_looked_at"),
+            Err(error) => self.store_failing("verifiers_not_looked_at", None, &error),
         }
     }
 
@@ -77,7 +75,8 @@ impl Node {
         let (node, localpart) = (self.clone(), localpart.to_owned());
         tokio::spawn(async move {
             if let Err(error) = node.add_lacking(&localpart, password).await {
-                tracing::warn!(account = node.shown(&localpart), %error, "verifiers_not_completed");
+                let account = node.shown(&localpart);
+                node.store_failing("verifiers_not_completed", Some(&account), &error);
             }
         });
     }

@@ -89,7 +89,7 @@ async fn account(cx: &AdminCx, values: &Values, var: &str) -> Result<Arc<Account
                 .with_text(format!("there is no user {name}")))
         }
         Err(error) => {
-            tracing::error!(%error, "account_not_loaded");
+            cx.node.store_failing("account_not_loaded", Some(&name), &error);
             Err(StanzaError::new(Condition::InternalServerError))
         }
     }

@@ -148,7 +148,7 @@ async fn check(cx: &Cx, jid: &Jid) -> Result<(), StanzaError> {
             .with_text(format!("there is no user {}", jid.local().unwrap_or_default()))
             .with_app("no-such-user", ns::WHOELSE_ERRORS)),
         Err(error) => {
-            tracing::error!(%error, "account_not_loaded");
+            cx.node.store_failing("account_not_loaded", Some(jid), &error);
             Err(StanzaError::new(Condition::InternalServerError))
         }
     }

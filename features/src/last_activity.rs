@@ -52,7 +52,7 @@ async fn last(cx: Cx, _: LastActivity) -> Answer {
         Ok(None) => Err(StanzaError::new(Condition::ItemNotFound)
             .with_text(format!("{} has never been here", subject.name()))),
         Err(error) => {
-            tracing::error!(%error, "departure_unreadable");
+            cx.node.store_failing("departure_unreadable", Some(subject.jid()), &error);
             Err(StanzaError::new(Condition::InternalServerError))
         }
     }

@@ -97,7 +97,7 @@ async fn shared(cx: &Cx, roster: &Roster) -> Result<Element, StanzaError> {
     while count < MOST_SHARED {
         let page = cx.node.store.list_accounts(domain.id, &after, PAGE).await;
         let page = page.map_err(|error| {
-            tracing::error!(%error, "accounts_unreadable");
+            cx.node.store_failing("accounts_unreadable", None, &error);
             StanzaError::new(Condition::InternalServerError)
         })?;
         let Some(last) = page.last() else { break };
@@ -192,7 +192,7 @@ async fn local(cx: &Cx, jid: &BareJid) -> Result<Option<Arc<Account>>, StanzaErr
         return Ok(None);
     }
     cx.node.account(jid).await.map_err(|error| {
-        tracing::error!(%error, account = %jid, "account_not_loaded");
+        cx.node.store_failing("account_not_loaded", Some(jid), &error);
         StanzaError::new(Condition::InternalServerError)
     })
 }

@@ -57,7 +57,7 @@ async fn since(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let domain = cx.node.domain();
     let rows = cx.node.store.online_since(domain.id, from.0).await;
     let rows = rows.map_err(|error| {
-        tracing::error!(%error, "intervals_unreadable");
+        cx.node.store_failing("intervals_unreadable", None, &error);
         StanzaError::new(Condition::InternalServerError)
     })?;
     let mut found = std::collections::BTreeSet::new();

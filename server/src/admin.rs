@@ -55,7 +55,7 @@ impl AdminSocket {
             match accepted {
                 Ok((socket, _)) => welcome(&connections, socket),
                 Err(error) => {
-                    tracing::warn!(%error, "admin_accept_failed");
+                    connections.node().failing("admin_accept_failed", None, &error);
                     tokio::time::sleep(crate::listen::PAUSE).await;
                 }
             }

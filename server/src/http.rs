@@ -66,7 +66,7 @@ pub(crate) async fn serve(
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "metrics_accept_failed");
+                site.metrics.connections.node().failing("metrics_accept_failed", None, &error);
                 tokio::time::sleep(crate::listen::PAUSE).await;
             }
         }
@@ -102,7 +102,7 @@ async fn respond(request: &Request<Incoming>, site: &Site) -> Response<Full<Byte
             match site.metrics.page() {
                 Ok(page) => of_type(StatusCode::OK, CONTENT_TYPE, page),
                 Err(error) => {
-                    tracing::error!(%error, "metrics_failed");
+                    site.metrics.connections.node().failing("metrics_failed", None, &error);
                     text(StatusCode::INTERNAL_SERVER_ERROR, "see the server's log\n".to_owned())
                 }
             }

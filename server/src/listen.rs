@@ -104,8 +104,8 @@ pub(crate) async fn serve(
             Err(error) => {
                 if !paused {
                     connections.node().numbers.accepting_paused.one();
-                    tracing::warn!(%error, "accepting_paused");
                 }
+                connections.node().failing("accepting_paused", None, &error);
                 paused = true;
                 tokio::time::sleep(PAUSE).await;
             }

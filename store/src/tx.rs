@@ -46,7 +46,8 @@ impl Tx {
                 return Err(error);
             }
             // Whatever state the connection is in, a new one is in none.
-            tracing::warn!(%error, "writer_reconnect");
+            // Whoever began it hears of it if that fails as well.
+            tracing::debug!(%error, "writer_reconnect");
             tx.lane.writer = None;
             tx.start().await?;
         }
@@ -93,7 +94,7 @@ impl Tx {
                     if !error.is_lost() {
                         return Err(error);
                     }
-                    tracing::warn!(%error, "lost_in_commit");
+                    tracing::debug!(%error, "lost_in_commit");
                     self.lane.writer = None;
                     return Err(Error::Undecided(Undecided { txid }));
                 }

@@ -118,6 +118,48 @@ fn every_use_of_tls_names_its_provider() {
     }
 }
 
+/// Whatever fails with each message, each connection or each second fills a log. It goes through
+/// `core::lasting`, which says it once; here stand the errors that cannot come again by themselves.
+#[test]
+fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
+    let once = [
+        // At the start, at the end, or when the database is given up.
+        ("core/src/node.rs", "keeper_failed"),
+        ("core/src/keeper/away.rs", "commit_undecided"),
+        ("server/src/relay/discovery.rs", "discovery_not_offered"),
+        ("server/src/server.rs", "clients_did_not_go"),
+        ("server/src/server.rs", "database_not_closed"),
+        ("server/src/server.rs", "storing_took_too_long"),
+        ("server/src/health.rs", "no_sign_of_life"),
+        // When an administrator, or the owner of the machine, has done something.
+        ("server/src/server.rs", "not_restored"),
+        ("server/src/upkeep.rs", "not_backed_up"),
+        ("server/src/reload.rs", "restart_to_apply"),
+        ("server/src/reload.rs", "settings_not_reloaded"),
+        ("server/src/admin.rs", "admin_refused"),
+        ("server/src/renewal.rs", "certificate_kept"),
+        ("server/src/connection.rs", "certificate_not_made"),
+        // Once for each certificate, and once for each account.
+        ("server/src/renewal.rs", "certificate_expired"),
+        ("server/src/renewal.rs", "certificate_expires"),
+        ("core/src/login.rs", "password_short"),
+        ("features/src/registration.rs", "password_short"),
+    ];
+    for krate in ["xmpp", "store", "stream", "core", "features", "server"] {
+        let folder = root().join(krate).join("src");
+        for file in rust_files(&folder).iter().filter(|file| !file.ends_with("core/src/lasting.rs")) {
+            let text = fs::read_to_string(file).unwrap();
+            let logged = ["tracing::error!(", "tracing::warn!("];
+            for said in logged.iter().flat_map(|macro_| text.split(macro_).skip(1)) {
+                let call = said.split(");").next().unwrap_or_default();
+                let event = call.rsplit('"').nth(1).unwrap_or_default();
+                let known = once.iter().any(|(at, name)| file.ends_with(at) && *name == event);
+                assert!(known, "{}: `{event}` is to go through core::lasting", file.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn every_file_begins_with_what_it_is_for() {
     let folders = fs::read_dir(root()).unwrap().filter_map(Result::ok).map(|entry| entry.path());

@@ -45,9 +45,8 @@ impl Away {
             match store.begin().await {
                 Err(error) if error.is_lost() => self.wait(node, error).await?,
                 begun => {
-                    if let (Ok(_), Some(since)) = (&begun, self.since.take()) {
-                        let away = node.clock.steady().since(since).as_secs();
-                        tracing::info!(seconds = away, "database_back");
+                    if begun.is_ok() && self.since.take().is_some() {
+                        node.works(crate::lasting::DATABASE_LOST);
                     }
                     return begun;
                 }
@@ -58,10 +57,8 @@ impl Away {
     /// The database was not there: waits a moment, or gives the error back when it is too late.
     pub async fn wait(&mut self, node: &Node, error: Error) -> Result<(), Error> {
         let now = node.clock.steady();
-        if self.since.is_none() {
-            tracing::error!(%error, "database_lost");
-            self.since = Some(now);
-        }
+        node.store_failing("keeper", None, &error);
+        self.since.get_or_insert(now);
         if self.is_given_up(now) {
             self.next_try = now.after(RARELY);
             return Err(error);
@@ -110,11 +107,10 @@ impl Away {
                     tracing::error!(%error, "commit_undecided");
                     return None;
                 }
-                Err(error) if self.since.is_none() => {
-                    tracing::error!(%error, "database_lost");
-                    self.since = Some(node.clock.steady());
+                Err(error) => {
+                    node.store_failing("keeper", None, &error);
+                    self.since.get_or_insert(node.clock.steady());
                 }
-                Err(_) => {}
             }
             node.keeper.note_round();
             if self.is_given_up(node.clock.steady()) {

@@ -129,7 +129,7 @@ async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let domain = cx.node.domain();
     let after = values.get("after").unwrap_or_default();
     let page = cx.node.store.list_accounts(domain.id, after, PAGE).await.map_err(|error| {
-        tracing::error!(%error, "accounts_unreadable");
+        cx.node.store_failing("accounts_unreadable", None, &error);
         StanzaError::new(Condition::InternalServerError)
     })?;
     let online = cx.node.online();

@@ -23,8 +23,8 @@ enum Which {
     Online,
 }
 
-fn unreadable(error: whoelse_store::Error) -> StanzaError {
-    tracing::error!(%error, "accounts_unreadable");
+fn unreadable(cx: &Cx, error: &whoelse_store::Error) -> StanzaError {
+    cx.node.store_failing("accounts_unreadable", None, error);
     StanzaError::new(Condition::InternalServerError)
 }
 
@@ -46,7 +46,7 @@ async fn find(
     let (mut found, mut all, mut after) = (Vec::new(), 0, String::new());
     loop {
         let page = cx.node.store.list_accounts(domain.id, &after, PAGE).await;
-        let page = page.map_err(unreadable)?;
+        let page = page.map_err(|error| unreadable(&cx, &error))?;
         let Some(last) = page.last() else { return Ok((found, all)) };
         after = last.localpart.clone();
         for row in &page {
@@ -66,7 +66,7 @@ async fn count(cx: Cx, which: Which, var: &'static str) -> Result<CommandDone, S
     let count = match which {
         Which::Registered => {
             let count = cx.node.store.count_accounts(cx.node.domain().id).await;
-            count.map_err(unreadable)?.to_string()
+            count.map_err(|error| unreadable(&cx, &error))?.to_string()
         }
         Which::Disabled | Which::Online => find(&cx, which, 0).await?.1.to_string(),
     };
@@ -180,7 +180,7 @@ async fn last_login(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> 
     let (mut jids, mut times) = (Vec::new(), Vec::new());
     for account in accounts(&cx, &values).await? {
         let row = cx.node.store.find_account(cx.node.domain().id, account.name()).await;
-        let row = row.map_err(unreadable)?;
+        let row = row.map_err(|error| unreadable(&cx, &error))?;
         // An account begins with the time at which it was made; nobody was there then.
         let at =
             row.filter(|row| row.last_active != row.created_at).map_or(0, |row| row.last_active);

@@ -86,7 +86,8 @@ impl Drop for Guard {
             && std::thread::panicking()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            tracing::error!(session = hold.session.id, account = %hold.session.account.jid(), "connection_failed");
+            let fault = "a fault of ours, which the standard error has told about";
+            node.failing("connection_failed", Some(hold.session.account.jid()), &fault);
             runtime.spawn(async move { node.connection_lost(&hold).await });
         }
     }

@@ -325,7 +325,7 @@ impl Negotiation {
                 self.machine.refused(&refusal.with_text(format!("there is no user {name}")));
             }
             Err(error) => {
-                tracing::error!(%error, "account_not_loaded");
+                node.store_failing("account_not_loaded", None, &error);
                 self.machine.refused(&Refusal::new(SaslCondition::TemporaryAuthFailure));
             }
         }
@@ -340,7 +340,7 @@ impl Negotiation {
             Ok(Some(account)) => Ok(account),
             Ok(None) => Err(StanzaError::new(Condition::NotAuthorized)),
             Err(error) => {
-                tracing::error!(%error, "account_not_loaded");
+                node.store_failing("account_not_loaded", None, &error);
                 Err(StanzaError::new(Condition::InternalServerError))
             }
         }

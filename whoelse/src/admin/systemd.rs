@@ -10,6 +10,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -89,8 +90,14 @@ fn tell(states: &str) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else {
         return;
     };
-    if let Err(error) = send(&socket, states) {
-        tracing::warn!(%error, "systemd_not_told");
+    // Said once: the watchdog alone is fed again and again.
+    static FAILING: AtomicBool = AtomicBool::new(false);
+    match send(&socket, states) {
+        Ok(()) => FAILING.store(false, Ordering::Relaxed),
+        Err(error) if !FAILING.swap(true, Ordering::Relaxed) => {
+            tracing::warn!(%error, "systemd_not_told");
+        }
+        Err(_) => {}
     }
 }
 

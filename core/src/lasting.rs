@@ -1,0 +1,220 @@
+//! Conditions that last, in the log: a full disk, a database that is away, no descriptors left.
+//!
+//! Whoever meets one may meet it with every message. The log says once that it has begun, now and
+//! then how often it was met, and once that it is over; what the failures cost stands in the
+//! metrics. Everything that can fail again and again is logged here and nowhere else, which a test
+//! of the house looks after.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use whoelse_store::Error;
+
+use crate::clock::Steady;
+use crate::node::Node;
+
+/// The disk has no room, or fails: whatever wanted to write or read met it.
+const DISK_FULL: &str = "disk_full";
+/// The database cannot be reached.
+pub(crate) const DATABASE_LOST: &str = "database_lost";
+
+/// How often a condition that lasts is said again.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Not met for this long it is over, unless somebody knew sooner. Some things are tried once a
+/// minute.
+const QUIET: Duration = Duration::from_secs(150);
+/// Something works that had failed this short a time ago: it may be that small things work and
+/// large ones do not, so it is not over yet.
+const DOUBTFUL: Duration = Duration::from_secs(10);
+/// How often is looked which are over.
+pub(crate) const LOOK: Duration = Duration::from_secs(30);
+
+/// The conditions that last at this moment, by their names. The names are ours, so there are few.
+#[derive(Debug, Default)]
+pub struct Lasting {
+    /// Held for a look or a count.
+    met: Mutex<HashMap<&'static str, Met>>,
+    /// Whether there are any, for those who only want to say that theirs is over.
+    any: AtomicBool,
+}
+
+/// How often one was met, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Met {
+    /// How often, since it began.
+    pub times: u64,
+    since: Steady,
+    last: Steady,
+    said: Steady,
+}
+
+impl Met {
+    /// How long it has lasted.
+    pub fn lasted(&self) -> Duration {
+        self.last.since(self.since)
+    }
+}
+
+impl Lasting {
+    /// It was met. What to log, if it is time to say something about it.
+    pub fn met(&self, condition: &'static str, now: Steady) -> Option<Met> {
+        self.any.store(true, Ordering::Release);
+        let mut all = self.lock();
+        let begun = Met { times: 0, since: now, last: now, said: now };
+        let met = all.entry(condition).or_insert(begun);
+        met.times += 1;
+        met.last = now;
+        let due = met.times == 1 || now.since(met.said) >= AGAIN;
+        if due {
+            met.said = now;
+        }
+        due.then_some(*met)
+    }
+
+    /// Something works that is in the way of this condition. What to log, if it had begun and is
+    /// over now.
+    pub fn over(&self, condition: &str, now: Steady) -> Option<Met> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut all = self.lock();
+        all.get(condition).filter(|met| now.since(met.last) >= DOUBTFUL)?;
+        let met = all.remove(condition);
+        self.any.store(!all.is_empty(), Ordering::Release);
+        met
+    }
+
+    /// Those that were not met for a while.
+    pub fn quiet(&self, now: Steady) -> Vec<(&'static str, Met)> {
+        let mut all = self.lock();
+        let mut over: Vec<_> = all.extract_if(|_, met| now.since(met.last) >= QUIET).collect();
+        over.sort_unstable_by_key(|(condition, _)| *condition);
+        self.any.store(!all.is_empty(), Ordering::Release);
+        over
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Met>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Node {
+    /// Logs that something failed which may go on failing. `event` names it, `account` whom it
+    /// hit this time.
+    pub fn failing(&self, event: &'static str, account: Option<&dyn Display>, error: &dyn Display) {
+        if let Some(met) = self.lasting.met(event, self.clock.steady()) {
+            let account = account.map(tracing::field::display);
+            let (times, seconds) = (met.times, met.lasted().as_secs());
+            tracing::error!(account, %error, times, seconds, "{event}");
+        }
+    }
+
+    /// The same for an error of the store. A disk that is full and a database that is away are one
+    /// condition, whatever meets them; `event` then says what did.
+    pub fn store_failing(&self, event: &'static str, account: Option<&dyn Display>, error: &Error) {
+        let condition = match error {
+            Error::Full(_) => DISK_FULL,
+            Error::Lost(_) => DATABASE_LOST,
+            // The server stops.
+            Error::Closed => return,
+            _ => return self.failing(event, account, error),
+        };
+        if let Some(met) = self.lasting.met(condition, self.clock.steady()) {
+            let (times, seconds) = (met.times, met.lasted().as_secs());
+            tracing::error!(met_by = event, %error, times, seconds, "{condition}");
+        }
+    }
+
+    /// Something was written: neither is the disk full, nor the database away.
+    pub(crate) fn store_works(&self) {
+        for condition in [DISK_FULL, DATABASE_LOST] {
+            self.works(condition);
+        }
+    }
+
+    /// What had failed under this name works again.
+    pub fn works(&self, condition: &'static str) {
+        if let Some(met) = self.lasting.over(condition, self.clock.steady()) {
+            say_over(condition, met);
+        }
+    }
+
+    /// Says which conditions are over because nobody has met them for a while.
+    pub(crate) async fn look_for_quiet(&self) {
+        for (condition, met) in self.lasting.quiet(self.clock.steady()) {
+            say_over(condition, met);
+        }
+    }
+}
+
+fn say_over(condition: &'static str, met: Met) {
+    tracing::info!(
+        condition,
+        times = met.times,
+        seconds = met.lasted().as_secs(),
+        "condition_over"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Steady {
+        Steady(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_condition_is_said_once_and_then_once_a_minute() {
+        let lasting = Lasting::default();
+
+        let said: Vec<u64> = (0..600)
+            .flat_map(|tenth| lasting.met("disk_full", Steady(tenth * 500_000)))
+            .map(|met| met.times)
+            .collect();
+
+        assert_eq!(said, [1, 121, 241, 361, 481]);
+    }
+
+    #[test]
+    fn conditions_are_counted_apart() {
+        let lasting = Lasting::default();
+        lasting.met("disk_full", at(0));
+
+        assert!(lasting.met("accepting_paused", at(1)).is_some());
+        assert_eq!(lasting.met("disk_full", at(1)), None);
+    }
+
+    #[test]
+    fn the_end_is_said_once_with_how_often_and_how_long() {
+        let lasting = Lasting::default();
+        assert_eq!(lasting.over("disk_full", at(0)), None);
+        for second in 0..7 {
+            lasting.met("disk_full", at(second));
+            // A small thing that has found room says nothing about the large ones.
+            assert_eq!(lasting.over("disk_full", at(second)), None);
+        }
+
+        let met = lasting.over("disk_full", at(16));
+
+        assert_eq!(met.map(|met| (met.times, met.lasted().as_secs())), Some((7, 6)));
+        assert_eq!(lasting.over("disk_full", at(17)), None);
+        // And then it may begin again.
+        assert!(lasting.met("disk_full", at(18)).is_some());
+    }
+
+    #[test]
+    fn what_nobody_meets_any_more_is_over() {
+        let lasting = Lasting::default();
+        lasting.met("disk_full", at(0));
+        lasting.met("metrics_failed", at(140));
+
+        assert_eq!(lasting.quiet(at(149)), []);
+        let over: Vec<_> = lasting.quiet(at(150)).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(over, ["disk_full"]);
+        assert_eq!(lasting.quiet(at(151)), []);
+    }
+}
