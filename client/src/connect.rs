@@ -13,8 +13,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use whoelse_stream::client::{self, Resumption};
 use whoelse_stream::{ChannelBindings, Transport};
+use whoelse_xmpp::in_words;
 
 use crate::config::{Begin, Config};
+use crate::faults;
 use crate::pins::{Fingerprint, Pins};
 use crate::route::{self, Place};
 use crate::stranger::{Expected, First, Stranger};
@@ -274,7 +276,7 @@ impl Connector {
         socket: Box<dyn Io>,
         direct: bool,
     ) -> Result<(Box<dyn Io>, Seen), ConnectError> {
-        let failed = |fault: io::Error| ConnectError::Handshake(fault.to_string());
+        let failed = |fault: io::Error| ConnectError::Handshake(faults::of_handshake(&fault));
         let name = tls::server_name(&self.config.domain).map_err(failed)?;
         let (stream, seen) = self.tls.connect(socket, name, direct).await.map_err(failed)?;
         Ok((Box::new(stream), seen))
@@ -349,12 +351,12 @@ fn unreachable(place: &Place, fault: &io::Error) -> ConnectError {
     match fault.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused { address },
         io::ErrorKind::TimedOut => ConnectError::TimedOut { address },
-        _ => ConnectError::Unreachable { address, why: fault.to_string() },
+        _ => ConnectError::Unreachable { address, why: in_words(fault) },
     }
 }
 
 fn state(fault: io::Error) -> ConnectError {
-    ConnectError::State(fault.to_string())
+    ConnectError::State(in_words(&fault))
 }
 
 fn bindings(seen: &Seen) -> ChannelBindings {

@@ -21,6 +21,7 @@ pub mod disco;
 pub mod dns;
 mod ending;
 mod events;
+mod faults;
 pub mod history;
 mod link;
 mod login;

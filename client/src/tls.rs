@@ -22,6 +22,7 @@ use tokio_rustls::client::TlsStream;
 use whoelse_stream::server_end_point;
 
 use crate::connect::Reached;
+use crate::faults;
 use crate::pins::Fingerprint;
 
 /// What the handshake showed.
@@ -247,7 +248,7 @@ impl ServerCertVerifier for Witness {
             Some(authorities) => authorities
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
                 .err()
-                .map(|fault| fault.to_string()),
+                .map(|fault| faults::of_certificate(&fault)),
         };
         let note = (Fingerprint::of(end_entity), server_end_point(end_entity), fault);
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep_until, timeout};
 use whoelse_client::{Client, Event, Events, blocking, disco};
-use whoelse_xmpp::{BareJid, FullJid, Stanza, ns};
+use whoelse_xmpp::{BareJid, FullJid, Stanza, in_words, ns};
 
 use crate::chat::{self, Begun, News, Wish};
 use crate::config::{Config, Relaying};
@@ -361,7 +361,7 @@ impl Actor {
     fn pin(&mut self, whom: &BareJid, theirs: &Transport) -> Result<(), String> {
         match self.account.as_mut().map(|it| &mut it.device) {
             Some(Ok(device)) => {
-                device.pin(whom, &theirs.device, &theirs.key).map_err(|why| why.to_string())
+                device.pin(whom, &theirs.device, &theirs.key).map_err(|why| in_words(&why))
             }
             _ => Ok(()),
         }
@@ -416,7 +416,7 @@ impl Actor {
                 self.close_all(Closing::OtherAccount);
                 self.distrusted.clear();
                 let state = self.config.state.as_deref();
-                let device = Device::open(state, &jid).map_err(|why| why.to_string());
+                let device = Device::open(state, &jid).map_err(|why| in_words(&why));
                 let introductions = Introductions::new(me.clone());
                 self.account = Some(Account { jid, introductions, device, watching: false });
             }

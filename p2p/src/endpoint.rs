@@ -113,7 +113,9 @@ impl Net {
                     .relay_mode(RelayMode::Custom(RelayMap::from(config)))
             }
         };
-        let endpoint = builder.bind().await.map_err(|why| why.to_string())?;
+        let endpoint = builder.bind().await.map_err(|_| {
+            "no UDP socket can be had; look at the firewall of this machine".to_owned()
+        })?;
         if url.is_some() {
             let _ = timeout(ONLINE_WITHIN, endpoint.online()).await;
         }

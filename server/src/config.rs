@@ -7,11 +7,13 @@
 
 mod check;
 mod file;
+mod slip;
 mod values;
 
 pub use check::Problem;
 pub(crate) use check::admin;
 pub use file::ConfigError;
+pub use slip::Slip;
 
 use std::collections::HashSet;
 use std::fmt::{self, Write};

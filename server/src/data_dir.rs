@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use whoelse_xmpp::in_words;
 
 /// What a data directory may hold after a start that came to nothing: each file with those that
 /// belong to it. They are removed together, and only if the start did not find the first one there.
@@ -44,8 +45,13 @@ pub enum DataDirError {
 impl fmt::Display for DataDirError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            DataDirError::Unwritable(path, error) if error.kind() == io::ErrorKind::NotFound => {
+                let path = path.display();
+                write!(f, "cannot write the data directory {path}: make the folder it is in first")
+            }
             DataDirError::Unwritable(path, error) => {
-                write!(f, "cannot write the data directory {}: {error}", path.display())
+                let words = in_words(error);
+                write!(f, "cannot write the data directory {}: {words}", path.display())
             }
             DataDirError::InUse(path, Some(pid)) => {
                 let path = path.display();

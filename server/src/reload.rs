@@ -92,7 +92,7 @@ impl Reloader {
             let old = old.clone();
             move || old.read_again()
         });
-        let read = read.await.map_err(|error| vec![error.to_string()])?;
+        let read = read.await.map_err(|_| vec!["reading it broke off".to_owned()])?;
         let wanted = read.map_err(|error| vec![error.to_string()])?;
         let problems = wanted.check();
         if !problems.is_empty() {

@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use sqlx::sqlite::SqliteError;
+use whoelse_xmpp::in_words;
+
 use crate::trouble::Trouble;
 
 /// The result of everything but opening.
@@ -71,6 +74,7 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        tracing::debug!(?error, "database_said");
         match Trouble::of(&error) {
             Trouble::Full => Self::Full(Cause(error)),
             Trouble::Broken => Self::Broken(Cause(error)),
@@ -128,7 +132,7 @@ impl fmt::Debug for Cause {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.write_str(&said(&self.0))
     }
 }
 
@@ -245,20 +249,32 @@ impl OpenError {
     }
 }
 
-/// What an error says, without the words of the driver around it.
+/// What an error says, in words of ours: those of PostgreSQL are the only ones that tell an
+/// operator more. The driver's stand in the log at its level `debug`.
 fn said(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Io(error) => error.to_string(),
-        sqlx::Error::Database(refusal) => refusal.message().to_owned(),
-        other => other.to_string(),
-    }
+    let words = match error {
+        sqlx::Error::Io(error) => return in_words(error),
+        sqlx::Error::Database(refusal) => {
+            let code = refusal.code().unwrap_or_default();
+            return match refusal.try_downcast_ref::<SqliteError>() {
+                Some(_) => format!("SQLite says {code}"),
+                None => format!("PostgreSQL says {code}, \"{}\"", refusal.message()),
+            };
+        }
+        sqlx::Error::Tls(_) => "no encrypted connection; look at sslmode and sslrootcert",
+        sqlx::Error::PoolTimedOut => "no answer in time",
+        sqlx::Error::PoolClosed => "it has been closed",
+        sqlx::Error::Configuration(_) => "its address cannot be understood",
+        _ => "its answer cannot be understood",
+    };
+    words.to_owned()
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unwritable { place, source } => {
-                write!(f, "cannot create or write the database {place}: {source}")
+                write!(f, "cannot create or write the database {place}: {}", in_words(source))
             }
             Self::Broken { place, cause } => write!(
                 f,

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
+use whoelse_xmpp::in_words;
+
 use crate::dialect::Dialect;
 use crate::rows::ManyRows;
 use crate::schema;
@@ -367,7 +369,7 @@ impl fmt::Display for TransferError {
             Self::File { path, source } if source.kind() == io::ErrorKind::NotFound => {
                 write!(f, "there is no {}", path.display())
             }
-            Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::File { path, source } => write!(f, "{}: {}", path.display(), in_words(source)),
             Self::Damaged { path, why } => {
                 write!(f, "{} cannot be restored: {why}", path.display())
             }

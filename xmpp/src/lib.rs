@@ -11,6 +11,7 @@ pub mod ns;
 pub mod payload;
 pub mod scanner;
 pub mod stanza;
+mod system;
 pub mod write;
 
 pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
@@ -18,4 +19,5 @@ pub use jid::{BareJid, FullJid, Jid, JidError};
 pub use payload::Payload;
 pub use scanner::{Frame, Limits, ScanError, Scanner, StreamHeader};
 pub use stanza::{Child, Kind, Stanza};
+pub use system::in_words;
 pub use write::{Class, Element, Outgoing, Rewrite, rewrite};

@@ -1,5 +1,6 @@
 //! The settings file: TOML, every key checked, mistakes named with their line.
 
+use super::slip::Slip;
 use super::values::{self, Kept, Size, Span};
 use super::{
     CertificateFiles, Config, CredentialsFile, DATA, DIRECT_TLS_PORT, LogConfig, LogFormat,
@@ -12,11 +13,11 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use strsim::osa_distance;
 use whoelse_core::settings::{
     Broadcast, Contacts, Limits, Registration, Relaying, Sessions, Settings, ShortPasswords,
 };
 use whoelse_store::PostgresUrl;
+use whoelse_xmpp::in_words;
 
 /// Why there is no configuration. The text is a whole sentence, with the file and the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl std::error::Error for ConfigError {}
 
 impl ConfigError {
     pub(super) fn read(path: &Path, error: &io::Error) -> ConfigError {
-        ConfigError(format!("cannot read {}: {error}", path.display()))
+        ConfigError(format!("cannot read {}: {}", path.display(), in_words(error)))
     }
 
     pub(super) fn of_command_line(text: String) -> ConfigError {
@@ -44,21 +45,35 @@ impl ConfigError {
     }
 
     fn of_toml(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-        let line = error
-            .span()
-            .and_then(|span| text.get(..span.start))
-            .map(|before| format!("{}, line {}", path.display(), before.matches('\n').count() + 1));
-        let place = line.unwrap_or_else(|| path.display().to_string());
+        let at = error.span().map_or(0, |span| span.start.min(text.len()));
+        let before = text.get(..at).unwrap_or_default();
+        let number = before.matches('\n').count() + 1;
+        let place = format!("{}, line {number}", path.display());
+        let line = text.lines().nth(number - 1).unwrap_or_default();
+        let key = line.split('=').next().unwrap_or_default().trim();
         let message = error.message().replace('\n', " ");
-        ConfigError(match unknown_key(&message) {
-            Some((key, Some(near))) => {
-                format!("{place}: there is no setting `{key}`; did you mean `{near}`?")
+        let said = match Slip::of(&message, &OURS) {
+            Slip::Unknown { key, near: Some(near) } => {
+                format!("there is no setting `{key}`; did you mean `{near}`?")
             }
-            Some((key, None)) => format!("{place}: there is no setting `{key}`"),
-            None => format!("{place}: {message}"),
-        })
+            Slip::Unknown { key, near: None } => format!("there is no setting `{key}`"),
+            Slip::Missing(key) => format!("`{key}` is missing"),
+            Slip::Twice(_) => format!("`{key}` stands there twice; take one of them out"),
+            Slip::Kind(kind) => format!("`{key}` must be {kind}"),
+            Slip::Said(said) if said.starts_with('`') => said.to_owned(),
+            Slip::Said(said) => format!("`{key}` must be {said}"),
+            Slip::Unreadable => {
+                "this is not TOML: write `setting = value`, texts in quotes, lists \
+                                 in [ ]"
+                    .to_owned()
+            }
+        };
+        ConfigError(format!("{place}: {said}"))
     }
 }
+
+/// How begins what our own types say of a value that does not fit.
+const OURS: [&str; 2] = ["`", "an address in quotes"];
 
 /// The most characters that every password can be asked to have.
 const LONGEST_SHORTEST: usize = 64;
@@ -266,7 +281,7 @@ fn database(url: Option<&str>, password: Option<&Path>) -> Result<Option<Postgre
                 .to_owned());
         }
         let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            .map_err(|error| format!("cannot read {}: {}", path.display(), in_words(&error)))?;
         url.set_password(text.trim_end_matches(['\r', '\n']));
     }
     Ok(Some(url))
@@ -404,15 +419,6 @@ fn limits(file: FileLimits) -> Result<Limits, String> {
         given => limits.undelivered_messages = given.unwrap_or(limits.undelivered_messages),
     }
     Ok(limits)
-}
-
-/// The unknown key that an error of serde's is about, and the nearest of those it expected.
-fn unknown_key(message: &str) -> Option<(&str, Option<&str>)> {
-    let mut quoted = message.strip_prefix("unknown field `")?.split('`');
-    let key = quoted.next()?;
-    // "…`, expected one of `a`, `b`": every second part is a name.
-    let near = quoted.skip(1).step_by(2).map(|known| (osa_distance(key, known), known)).min();
-    Some((key, near.filter(|(distance, _)| *distance <= 3).map(|(_, known)| known)))
 }
 
 /// The keys serde knows, out of its own complaint about one that it does not.

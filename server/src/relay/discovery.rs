@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use whoelse_core::network::Network;
 use whoelse_core::settings::Limits;
+use whoelse_xmpp::in_words;
 
 /// Handshakes that wait to be looked at, and bytes of them: a moment's, since nothing is waited for.
 const WAITING: usize = 256;
@@ -55,8 +56,9 @@ impl Discovery {
                 Err(error) => {
                     tracing::warn!(%address, %error, "discovery_not_offered");
                     notes.push(format!(
-                        "warning: UDP {address} cannot be had ({error}): clients cannot learn \
-                         their public addresses there, and more private chats are relayed"
+                        "warning: UDP {address} cannot be had ({}): clients cannot learn \
+                         their public addresses there, and more private chats are relayed",
+                        in_words(&error)
                     ));
                 }
             }

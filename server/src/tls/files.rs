@@ -4,7 +4,9 @@ use aws_lc_rs::digest;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
+use std::io;
 use std::path::Path;
+use whoelse_xmpp::in_words;
 
 /// Why TLS is not to be had. The text is a whole sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,19 +23,36 @@ impl std::error::Error for TlsError {}
 impl TlsError {
     pub(super) fn unfit(certificate: &Path, key: &Path, error: &rustls::Error) -> TlsError {
         let (certificate, key) = (certificate.display(), key.display());
-        TlsError(format!("cannot use the certificate {certificate} with the key {key}: {error}"))
+        let why = match error {
+            rustls::Error::InconsistentKeys(_) => {
+                "the key belongs to another certificate; renew both together"
+            }
+            rustls::Error::InvalidCertificate(_) => {
+                "the certificate is damaged, or not the first of its file; copy the chain anew"
+            }
+            // All that is left to be wrong is what the key is.
+            _ => "the key is damaged or of an unusual kind; use RSA, ECDSA (P-256) or Ed25519",
+        };
+        TlsError(format!("cannot use the certificate {certificate} with the key {key}: {why}"))
     }
 
-    pub(super) fn unwritable(path: &Path, error: &dyn fmt::Display) -> TlsError {
-        TlsError(format!("cannot make {}: {error}", path.display()))
+    pub(super) fn unwritable(path: &Path, error: &io::Error) -> TlsError {
+        TlsError(format!("cannot make {}: {}", path.display(), in_words(error)))
+    }
+
+    pub(super) fn unmade(domain: &str) -> TlsError {
+        TlsError(format!(
+            "cannot make a certificate for {domain}; name one by an authority (`certificate` and \
+             `key`)"
+        ))
     }
 
     fn unreadable(what: &str, path: &Path, error: &pem::Error) -> TlsError {
         let path = path.display();
         TlsError(match error {
-            pem::Error::Io(error) => format!("cannot read the {what} {path}: {error}"),
+            pem::Error::Io(error) => format!("cannot read the {what} {path}: {}", in_words(error)),
             pem::Error::NoItemsFound => format!("there is no {what} in {path}"),
-            other => format!("the {what} {path} is broken: {other}"),
+            _ => format!("the {what} {path} is no PEM file, or damaged; copy it anew"),
         })
     }
 }

@@ -56,7 +56,7 @@ pub fn ensure(files: &OwnFiles, domain: &str) -> Result<bool, TlsError> {
 }
 
 fn make(files: &OwnFiles, domain: &str) -> Result<(), TlsError> {
-    let failed = |error: rcgen::Error| TlsError::unwritable(&files.certificate, &error);
+    let failed = |_: rcgen::Error| TlsError::unmade(domain);
     let mut names = vec![in_ascii(domain)];
     if domain == LOCALHOST {
         names.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);

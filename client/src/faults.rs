@@ -1,0 +1,82 @@
+//! What goes wrong with TLS, in plain words: those of the library are for programmers.
+
+use std::io;
+
+use rustls::CertificateError;
+use whoelse_xmpp::in_words;
+
+/// Why there was no handshake.
+pub(crate) fn of_handshake(fault: &io::Error) -> String {
+    let library = fault.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let words = match library {
+        Some(rustls::Error::AlertReceived(_)) => "the server broke the handshake off",
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "what answers there does not speak TLS; look at the port"
+        }
+        Some(rustls::Error::PeerIncompatible(_)) => {
+            "the server's TLS is of another age; versions 1.2 and 1.3 are spoken here"
+        }
+        Some(_) => "the handshake failed; the server's log may say why",
+        None if fault.kind() == io::ErrorKind::InvalidInput => {
+            "the domain is no name that a certificate can be for"
+        }
+        None if fault.kind() == io::ErrorKind::UnexpectedEof => {
+            "the server closed the connection during the handshake"
+        }
+        None => return in_words(fault),
+    };
+    words.to_owned()
+}
+
+/// What is wrong with a certificate.
+pub(crate) fn of_certificate(fault: &rustls::Error) -> String {
+    use CertificateError as Bad;
+    let words = match fault {
+        rustls::Error::InvalidCertificate(bad) => match bad {
+            Bad::Expired | Bad::ExpiredContext { .. } => "it has expired",
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+                "it is not valid yet; is the clock of this computer right?"
+            }
+            Bad::UnknownIssuer => "no authority that this computer trusts has signed it",
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => "it is for another name",
+            Bad::Revoked => "it has been revoked",
+            _ => "it is damaged, or of a kind that is not known here",
+        },
+        _ => "it is damaged, or of a kind that is not known here",
+    };
+    words.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_library_is_said() {
+        let of =
+            |error: rustls::Error| of_handshake(&io::Error::new(io::ErrorKind::InvalidData, error));
+
+        let cut = of(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType));
+        assert!(cut.contains("does not speak TLS"), "{cut}");
+        for error in [
+            rustls::Error::HandshakeNotComplete,
+            rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure),
+            rustls::Error::General("a detail of the library".to_owned()),
+        ] {
+            let theirs = error.to_string();
+            assert!(!of(error).contains(&theirs), "{theirs}");
+        }
+        let eof = of_handshake(&io::ErrorKind::UnexpectedEof.into());
+        assert!(eof.contains("closed the connection"), "{eof}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_named() {
+        let of = |bad| of_certificate(&rustls::Error::InvalidCertificate(bad));
+
+        assert_eq!(of(CertificateError::Expired), "it has expired");
+        assert!(of(CertificateError::UnknownIssuer).contains("no authority"));
+        assert_eq!(of(CertificateError::NotValidForName), "it is for another name");
+        assert!(of(CertificateError::BadEncoding).contains("damaged"));
+    }
+}

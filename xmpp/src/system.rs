@@ -1,0 +1,94 @@
+//! What the operating system refuses, in plain words that say what to do where something can be
+//! done: its own texts, and the numbers behind them, are for programmers.
+
+use std::io::{Error, ErrorKind};
+
+/// Words for an error of the system, to stand behind `cannot read FILE: `. What is wrapped in one
+/// by us is a sentence already and stays as it is.
+pub fn in_words(error: &Error) -> String {
+    if let (ErrorKind::Other, Some(ours)) = (error.kind(), error.get_ref()) {
+        return ours.to_string();
+    }
+    let words = match error.kind() {
+        ErrorKind::NotFound => "it is not there",
+        ErrorKind::PermissionDenied => "this user may not; `ls -l` shows who may",
+        ErrorKind::AlreadyExists => "it is there already",
+        ErrorKind::IsADirectory => "it is a directory",
+        ErrorKind::NotADirectory => "a part of the path is no directory",
+        ErrorKind::DirectoryNotEmpty => "the directory is not empty",
+        ErrorKind::StorageFull => "the disk is full; make room",
+        ErrorKind::QuotaExceeded => "the quota of this user is used up; make room",
+        ErrorKind::FileTooLarge => "the file would grow too large; see `ulimit -f`",
+        ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only",
+        ErrorKind::InvalidFilename => "the name is too long, or none; take another",
+        ErrorKind::InvalidData => "it is not the text that it should be",
+        ErrorKind::AddrInUse => "another program has it; `ss -lntup` shows which",
+        ErrorKind::AddrNotAvailable => "it is no address of this machine; see `ip address`",
+        ErrorKind::ConnectionRefused => "nobody listens there",
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::NotConnected
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => "the other end has gone",
+        ErrorKind::WriteZero => "not all of it was taken; try again",
+        ErrorKind::TimedOut => "no answer came in time",
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
+            "there is no way there; look at the network"
+        }
+        ErrorKind::OutOfMemory => "there is no memory left",
+        _ => return by_number(error),
+    };
+    words.to_owned()
+}
+
+/// What has no kind of its own has a number, the same on every Linux (errno(3)).
+fn by_number(error: &Error) -> String {
+    match error.raw_os_error() {
+        Some(23 | 24) => {
+            "no descriptors are left; raise their limit (LimitNOFILE in the unit, or `ulimit -n`)"
+                .to_owned()
+        }
+        Some(5) => "the device fails; `journalctl -k` tells more".to_owned(),
+        Some(25) => "it is no terminal".to_owned(),
+        Some(40) => "its links lead in a circle".to_owned(),
+        Some(number) => {
+            format!("the system refuses with error {number}; `journalctl` may tell more")
+        }
+        // The resolver's errors have neither.
+        None => "it cannot be found under that name".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_of_the_system_has_the_systems_words() {
+        for number in 1..=133 {
+            let error = Error::from_raw_os_error(number);
+
+            let words = in_words(&error);
+
+            assert!(!words.contains("os error") && words.len() > 10, "{number}: {words}");
+            assert!(!words.contains(&error.to_string()), "{number}: {words}");
+        }
+    }
+
+    #[test]
+    fn what_an_operator_meets_says_what_to_do() {
+        for (kind, advice) in [
+            (ErrorKind::PermissionDenied, "ls -l"),
+            (ErrorKind::StorageFull, "make room"),
+            (ErrorKind::AddrInUse, "ss -lntup"),
+        ] {
+            assert!(in_words(&kind.into()).contains(advice), "{kind:?}");
+        }
+        assert!(in_words(&Error::from_raw_os_error(24)).contains("LimitNOFILE"));
+    }
+
+    #[test]
+    fn a_sentence_of_ours_stays() {
+        assert_eq!(in_words(&Error::other("larger than 16 MiB")), "larger than 16 MiB");
+    }
+}
