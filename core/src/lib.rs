@@ -10,6 +10,7 @@ pub mod account;
 mod accounts;
 mod archive_id;
 mod arrivals;
+pub mod audit;
 pub mod clock;
 pub mod copies;
 pub mod delivery;

@@ -1,6 +1,7 @@
 //! One node: everything the rules need, wired together at start.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
@@ -13,6 +14,7 @@ use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
 use crate::arrivals::Arrivals;
+use crate::audit::Audit;
 use crate::clock::{Clock, Moment, Time};
 use crate::heartbeat::Watch;
 use crate::keeper::Keeper;
@@ -51,6 +53,10 @@ pub struct Node {
     pub reload: OnceLock<Reload>,
     /// How a backup is made and restored; set by whoever has a data directory.
     pub upkeep: OnceLock<Upkeep>,
+    /// Writes down what administrators did; in a world in memory nobody does.
+    pub audit: OnceLock<Audit>,
+    /// Where the server listens for clients, once it does.
+    pub listening: OnceLock<Vec<SocketAddr>>,
     /// What private chats are offered, where there is something; set by whoever has sockets.
     pub relay: OnceLock<Arc<dyn Relay>>,
     /// By what the relay knows whom to let in.
@@ -185,6 +191,8 @@ impl Node {
             lasting: Lasting::default(),
             reload: OnceLock::new(),
             upkeep: OnceLock::new(),
+            audit: OnceLock::new(),
+            listening: OnceLock::new(),
             relay: OnceLock::new(),
             tokens,
             accounts,

@@ -52,6 +52,8 @@ pub struct Session {
     trusted: bool,
     /// Bytes it may hold, unsent and unacknowledged.
     budget: usize,
+    /// When it began.
+    pub begun: Time,
     /// Whether presence was sent; read on every delivery, so kept outside the lock.
     available: AtomicBool,
     /// When the user last did something (behaviour.md, TIMEOUT); a [`Steady`].
@@ -100,6 +102,8 @@ struct Managed {
 
 struct State {
     epoch: u64,
+    /// Where its connection comes from, or came from.
+    address: Box<str>,
     attached: bool,
     gone: bool,
     end: Option<StreamError>,
@@ -179,6 +183,7 @@ impl Session {
             account,
             trusted,
             budget,
+            begun: now.wall,
             available: AtomicBool::new(false),
             last_activity: AtomicI64::new(now.steady.0),
             last_heard: AtomicI64::new(now.steady.0),
@@ -187,6 +192,7 @@ impl Session {
             probed: AtomicBool::new(false),
             state: Mutex::new(State {
                 epoch: 1,
+                address: Box::default(),
                 attached: true,
                 gone: false,
                 end: None,
@@ -230,6 +236,16 @@ impl Session {
     /// Whether it came over the admin socket.
     pub fn is_trusted(&self) -> bool {
         self.trusted
+    }
+
+    /// A connection from this address holds it now.
+    pub fn note_address(&self, address: &str) {
+        self.lock().address = address.into();
+    }
+
+    /// Where its connection comes from, or came from last; empty before there was one.
+    pub fn address(&self) -> String {
+        self.lock().address.to_string()
     }
 
     /// Whether it has sent presence and not taken it back.

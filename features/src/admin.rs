@@ -10,6 +10,7 @@ mod blocks;
 mod clock;
 mod domain;
 mod figures;
+mod listening;
 mod reload;
 mod sessions;
 mod upkeep;
@@ -36,6 +37,7 @@ pub const FEATURE: Feature = Feature {
         w.command(&sessions::DISABLE);
         w.command(&sessions::REENABLE);
         w.command(&sessions::END);
+        w.command(&sessions::LIST);
         w.command(&figures::LAST_LOGIN);
         w.command(&figures::STATISTICS);
         w.command(&figures::REGISTERED_NUM);
@@ -52,6 +54,7 @@ pub const FEATURE: Feature = Feature {
         w.command(&domain::RENAME);
         w.command(&reload::RELOAD);
         w.command(&clock::CLOCK);
+        w.command(&listening::LISTENING);
         w.command(&upkeep::BACKUP);
         w.command(&upkeep::RESTORE);
         w.command(&upkeep::PROGRESS);

@@ -142,7 +142,13 @@ async fn known(cx: &Cx, id: Option<String>) -> Result<Option<i64>, StanzaError> 
     let Some(id) = id else { return Ok(None) };
     let missing = || StanzaError::new(Condition::ItemNotFound);
     let seq = cx.node.archive_seq(cx.account.id, &id).ok_or_else(missing)?;
-    match cx.node.store.archive_has(cx.account.id, seq).await.map_err(|error| unreadable(cx, &error))? {
+    match cx
+        .node
+        .store
+        .archive_has(cx.account.id, seq)
+        .await
+        .map_err(|error| unreadable(cx, &error))?
+    {
         true => Ok(Some(seq)),
         false => Err(missing()),
     }
@@ -172,7 +178,9 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
     };
     let exact = filter.with.as_ref().is_none_or(|with| with.resource().is_none());
     let count = match exact {
-        true => Some(store.count(cx.account.id, &query).await.map_err(|error| unreadable(cx, &error))?),
+        true => {
+            Some(store.count(cx.account.id, &query).await.map_err(|error| unreadable(cx, &error))?)
+        }
         false => None,
     };
     if paging.limit == 0 {
@@ -186,7 +194,8 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
             true => STEP.min(paging.limit - rows.len()) as i64,
             false => STEP as i64,
         };
-        let page = store.query(cx.account.id, &query).await.map_err(|error| unreadable(cx, &error))?;
+        let page =
+            store.query(cx.account.id, &query).await.map_err(|error| unreadable(cx, &error))?;
         complete = page.complete;
         looked_at += page.rows.len();
         let edge = if paging.backwards { page.rows.first() } else { page.rows.last() };

@@ -1,6 +1,6 @@
 //! `broadcast TEXT`: everyone else online that the sender may see gets a message.
 
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{Cx, Feature};
 use whoelse_core::settings::Broadcast;
 use whoelse_xmpp::write::Element;
@@ -18,7 +18,7 @@ pub const FEATURE: Feature =
 pub const COMMAND: Command = Command {
     node: "urn:whoelse:commands:0#broadcast",
     name: "Say something to everyone online",
-    admin: false,
+    right: Right::Everybody,
     fields: &[Field {
         var: "text",
         label: "What to say",

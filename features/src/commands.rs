@@ -3,7 +3,8 @@
 //! A command has one form at most: asked for without it, the form is sent and the run remembered
 //! by the session; with it, or for a command without fields, it runs at once.
 
-use whoelse_core::kit::command::{Command, CommandDone, CommandNote};
+use whoelse_core::audit::{Deed, UnderWay};
+use whoelse_core::kit::command::{Command, CommandDone, CommandNote, FieldKind, Right, Values};
 use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER, Verb};
 use whoelse_xmpp::payload::commands::{Action, Command as Request};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataFormType;
@@ -34,7 +35,7 @@ async fn run(cx: Cx, request: Request) -> Answer {
     let found = cx.node.wiring.commands().iter().find(|command| command.node == request.node);
     let command: &'static Command =
         found.ok_or_else(|| StanzaError::new(Condition::ItemNotFound))?;
-    if command.admin {
+    if command.right.is_an_administrators() {
         cx.admin().map_err(|refused| refused.with_type(ErrorType::Cancel))?;
     }
     let run = Run { cx, command };
@@ -97,7 +98,7 @@ impl Run {
         self.command.node.starts_with(ns::ADMIN).then_some(ns::ADMIN)
     }
 
-    async fn finish(self, id: &str, values: whoelse_core::kit::command::Values) -> Answer {
+    async fn finish(self, id: &str, values: Values) -> Answer {
         let about = self.about();
         if about.is_some() && values.get(form::FORM_TYPE).is_some_and(|it| Some(it) != about) {
             return Err(bad("bad-payload"));
@@ -106,8 +107,27 @@ impl Run {
             values.need(field.var).map_err(|e| e.with_app("bad-payload", ns::COMMANDS))?;
         }
         let answer = self.answer(id, "completed");
-        let done = (self.command.run)(self.cx, values).await?;
-        Ok(answer.with(&done, about).reply())
+        let deed = (self.command.right == Right::Change).then(|| self.deed(&values));
+        let done = (self.command.run)(self.cx, values).await;
+        if let Some(deed) = deed {
+            deed.end(in_words(&done)).await;
+        }
+        Ok(answer.with(&done?, about).reply())
+    }
+
+    /// What is about to be done, for the audit log: with whom and what it is about, but no secret
+    /// and no body of a message.
+    fn deed(&self, values: &Values) -> UnderWay {
+        let node = self.command.node;
+        let what = node.rsplit('#').next().unwrap_or(node);
+        let mut deed = Deed::by(&self.cx.session, what, self.cx.now);
+        for field in self.command.fields {
+            let is_shown = !matches!(field.kind, FieldKind::TextPrivate | FieldKind::TextMulti);
+            if is_shown {
+                deed = deed.about(field.var, values.all(field.var));
+            }
+        }
+        UnderWay::new(self.cx.node.clone(), deed)
     }
 
     fn answer(&self, id: &str, status: &str) -> Running {
@@ -117,6 +137,17 @@ impl Run {
             .attr("sessionid", id)
             .attr("status", status);
         Running(element)
+    }
+}
+
+/// How a command ended, in a sentence.
+fn in_words(done: &Result<CommandDone, StanzaError>) -> Result<String, String> {
+    match done {
+        Ok(done) => Ok(match &done.note {
+            Some(CommandNote::Info(text) | CommandNote::Warn(text)) => text.clone(),
+            None => "done".to_owned(),
+        }),
+        Err(error) => Err(error.text.clone().unwrap_or_else(|| error.condition.name().to_owned())),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use whoelse_core::Node;
 use whoelse_core::account::Account;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Cx, Feature};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
@@ -34,7 +34,7 @@ pub const FEATURE: Feature = Feature {
 pub const COMMAND: Command = Command {
     node: "urn:whoelse:commands:0#whoelsesince",
     name: "Who else was online since",
-    admin: false,
+    right: Right::Everybody,
     fields: &[Field {
         var: "seconds",
         label: "Seconds to look back",

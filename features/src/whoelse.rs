@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Values};
+use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Cx, Feature};
 use whoelse_xmpp::StanzaError;
 
@@ -14,7 +14,7 @@ pub const FEATURE: Feature =
 pub const COMMAND: Command = Command {
     node: "urn:whoelse:commands:0#whoelse",
     name: "Who else is online",
-    admin: false,
+    right: Right::Everybody,
     fields: &[],
     run: whoelse,
 };

@@ -7,6 +7,7 @@
 //! connection, over a socket or over a pipe in memory).
 
 pub mod admin;
+pub mod audit;
 pub mod config;
 pub mod connection;
 pub mod credentials;

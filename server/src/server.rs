@@ -1,6 +1,7 @@
 //! A running server: started from a configuration, stopped gracefully.
 
 use crate::admin::AdminSocket;
+use crate::audit;
 use crate::config::{self, Config, Problem};
 use crate::connection::{Certificate, Connections, Door};
 use crate::credentials;
@@ -25,9 +26,11 @@ use std::{fmt, io};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
+use whoelse_core::audit::{Deed, UnderWay};
 use whoelse_core::node::Reload;
 use whoelse_core::{Clock, Node};
 use whoelse_store::{Aside, OpenError, Opening, Place, Progress, Store, Upgraded};
+use whoelse_xmpp::in_words;
 
 /// How long clients have to go when they were told to. What is accepted is stored after that.
 const GOING: Duration = Duration::from_secs(3);
@@ -88,15 +91,18 @@ impl fmt::Display for StartError {
             StartError::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
                 write!(f, "port {} on {} is in use", address.port(), address.ip())
             }
-            StartError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            StartError::Listen(address, error) => {
+                write!(f, "cannot listen on {address}: {}", in_words(error))
+            }
             StartError::Store(error) => error.fmt(f),
             StartError::Node(error) => error.fmt(f),
             StartError::Tls(error) => error.fmt(f),
             StartError::Credentials(path, error) => {
-                write!(f, "cannot read {}: {error}", path.display())
+                write!(f, "cannot read {}: {}", path.display(), in_words(error))
             }
             StartError::Admin(path, error) => {
-                write!(f, "cannot make the admin socket {}: {error}", path.display())
+                let words = in_words(error);
+                write!(f, "cannot make the admin socket {}: {words}", path.display())
             }
         }
     }
@@ -187,6 +193,10 @@ impl Server {
         });
         // The node is ours alone, and this its one server.
         let _ = connections.node().reload.set(reload);
+        let audit = audit::writer(data.path(), Arc::downgrade(connections.node()));
+        let _ = connections.node().audit.set(audit);
+        let listening = addresses.iter().chain(&direct_tls).copied().collect();
+        let _ = connections.node().listening.set(listening);
         let transfers = Transfers::new(data.path(), store.clone());
         let _ = connections.node().upkeep.set(transfers.clone().answer());
         let health = Health::new(connections.clone());
@@ -244,6 +254,17 @@ impl Server {
     /// By which one sees whether the server really works.
     pub fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
+    }
+
+    /// SIGHUP: the configuration is read again by whoever may send this process signals. What came
+    /// of it stands in the log.
+    pub async fn reload_by_signal(&self) {
+        let node = self.node();
+        let deed = Deed::of(&node.domain_name(), "SIGHUP", "reload", node.clock.now());
+        let under_way = UnderWay::new(node.clone(), deed);
+        let reloaded = self.reloader.reload().await;
+        let end = reloaded.map(|done| done.lines().join("\n")).map_err(|why| why.join("; "));
+        under_way.end(end).await;
     }
 
     /// By which the configuration is read again.

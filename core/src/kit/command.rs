@@ -10,12 +10,30 @@ pub struct Command {
     pub node: &'static str,
     /// What a client shows in its list of commands.
     pub name: &'static str,
-    /// Whether only administrators see and run it.
-    pub admin: bool,
+    /// Who sees and runs it.
+    pub right: Right,
     /// What it asks for: empty if it runs at once.
     pub fields: &'static [Field],
     /// Runs it with the values of its fields.
     pub run: fn(Cx, Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>>,
+}
+
+/// Who may run a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Everybody.
+    Everybody,
+    /// Administrators, to look at something.
+    Look,
+    /// Administrators, to change something: what they did is written down.
+    Change,
+}
+
+impl Right {
+    /// Whether it is an administrator's alone.
+    pub fn is_an_administrators(self) -> bool {
+        self != Right::Everybody
+    }
 }
 
 /// One field of a command's form.

@@ -142,7 +142,12 @@ impl Cx {
     /// The ad-hoc commands this session may run.
     pub fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
         let admin = self.is_admin();
-        self.node.wiring.commands().iter().copied().filter(move |command| admin || !command.admin)
+        self.node
+            .wiring
+            .commands()
+            .iter()
+            .copied()
+            .filter(move |command| admin || !command.right.is_an_administrators())
     }
 
     /// What somebody is told at a hidden address who asks what is never a stranger's to know: that it

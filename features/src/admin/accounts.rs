@@ -1,7 +1,7 @@
 //! XEP-0133, 4.1, 4.2, 4.6 and 4.13: accounts added, removed, given a password, and listed.
 
 use whoelse_core::kit::Cx;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Table, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
 use whoelse_core::node::Seek;
 use whoelse_core::{Node, Time};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, jid};
@@ -21,7 +21,7 @@ const AGAIN: Field = Field {
 pub(super) const ADD: Command = Command {
     node: "http://jabber.org/protocol/admin#add-user",
     name: "Add an account",
-    admin: true,
+    right: Right::Change,
     fields: &[ACCOUNT, NEW_PASSWORD, AGAIN],
     run: |cx, values| Box::pin(add(cx, values)),
 };
@@ -36,8 +36,6 @@ async fn add(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let password = password(&values)?;
     let short = cx.node.judge_password(&password)?;
     cx.node.create_account(&name, password).await?;
-    let account = format!("{name}@{}", cx.node.domain_name());
-    tracing::info!(account, by = %cx.session.jid, "account_added");
     Ok(done(format!("{name} is added"), short))
 }
 
@@ -45,7 +43,7 @@ async fn add(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
 pub(super) const REMOVE: Command = Command {
     node: "http://jabber.org/protocol/admin#delete-user",
     name: "Remove accounts",
-    admin: true,
+    right: Right::Change,
     fields: &[Field {
         var: "accountjids",
         label: "The accounts",
@@ -66,7 +64,6 @@ async fn remove(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let mut names = Vec::new();
     for account in &accounts {
         cx.node.remove_account(account, || {}).await?;
-        tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_removed");
         names.push(account.name());
     }
     Ok(CommandDone::info(format!("{} removed", names.join(", "))))
@@ -76,7 +73,7 @@ async fn remove(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
 pub(super) const PASSWORD: Command = Command {
     node: "http://jabber.org/protocol/admin#change-user-password",
     name: "Set an account's password",
-    admin: true,
+    right: Right::Change,
     fields: &[ACCOUNT, NEW_PASSWORD],
     run: |cx, values| Box::pin(set_password(cx, values)),
 };
@@ -87,7 +84,6 @@ async fn set_password(cx: Cx, values: Values) -> Result<CommandDone, StanzaError
     let password = password(&values)?;
     let short = cx.node.judge_password(&password)?;
     cx.node.set_password(&account, password).await?;
-    tracing::info!(account = %account.jid(), by = %cx.session.jid, "password_set");
     Ok(done(format!("{} has a new password", account.name()), short))
 }
 
@@ -103,7 +99,7 @@ fn done(what: String, short: Option<String>) -> CommandDone {
 pub(super) const LIST: Command = Command {
     node: "urn:whoelse:commands:0#list-users",
     name: "List the accounts",
-    admin: true,
+    right: Right::Look,
     fields: &[Field {
         var: "after",
         label: "Only names after this one",

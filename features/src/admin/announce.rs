@@ -1,7 +1,7 @@
 //! XEP-0133, 4.23: an administrator tells everybody who is online something, blocked or not.
 
 use whoelse_core::kit::Cx;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, StanzaError};
 
@@ -12,7 +12,7 @@ const MOST: usize = 10_000;
 pub(super) const ANNOUNCE: Command = Command {
     node: "http://jabber.org/protocol/admin#announce",
     name: "Announce something to everybody online",
-    admin: true,
+    right: Right::Change,
     fields: &[Field {
         var: "announcement",
         label: "Announcement",
@@ -41,6 +41,8 @@ async fn announce(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     for account in cx.node.online() {
         reached += usize::from(account.push_message(&message));
     }
-    tracing::info!(accounts = reached, by = %cx.session.jid, "announced");
-    Ok(CommandDone::info(format!("{reached} accounts have been told")))
+    Ok(CommandDone::info(match reached {
+        1 => "1 account has been told".to_owned(),
+        reached => format!("{reached} accounts have been told"),
+    }))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use whoelse_core::Time;
 use whoelse_core::account::Account;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Table, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
 use whoelse_core::kit::{AdminCx, Cx};
 use whoelse_core::network::{Network, NoNetwork};
 use whoelse_xmpp::{Condition, StanzaError, StreamCondition, StreamError};
@@ -17,7 +17,7 @@ use super::{ACCOUNT, account, stamp};
 pub(super) const BLOCK: Command = Command {
     node: "urn:whoelse:commands:0#block-user",
     name: "Block an account",
-    admin: true,
+    right: Right::Change,
     fields: &[
         ACCOUNT,
         Field {
@@ -55,7 +55,6 @@ pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<D
             .with_text("this account is blocked by the administrator");
         end(cx, &session, error).await;
     }
-    tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_blocked");
     until
 }
 
@@ -63,7 +62,7 @@ pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<D
 pub(super) const UNBLOCK: Command = Command {
     node: "urn:whoelse:commands:0#unblock-user",
     name: "Unblock an account",
-    admin: true,
+    right: Right::Change,
     fields: &[ACCOUNT],
     run: |cx, values| Box::pin(unblock(cx, values)),
 };
@@ -78,14 +77,13 @@ async fn unblock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
 /// Every lock of the account is lifted.
 pub(super) async fn let_in(cx: &AdminCx, account: &Account) {
     cx.node.unblock_account(account.name()).await;
-    tracing::info!(account = %account.jid(), by = %cx.session.jid, "account_unblocked");
 }
 
 /// Lifts what wrong passwords have earned everybody who comes from an address.
 pub(super) const UNBLOCK_ADDRESS: Command = Command {
     node: "urn:whoelse:commands:0#unblock-address",
     name: "Unblock an address",
-    admin: true,
+    right: Right::Change,
     fields: &[Field {
         var: "address",
         label: "The address, or its network",
@@ -102,7 +100,6 @@ async fn unblock_address(cx: Cx, values: Values) -> Result<CommandDone, StanzaEr
         StanzaError::new(Condition::BadRequest).with_text(format!("`{address}` is {why}"))
     })?;
     let lifted = cx.node.unblock_network(network).await;
-    tracing::info!(%network, by = %cx.session.jid, "network_unblocked");
     Ok(CommandDone::info(match lifted {
         0 => format!("{network} was not blocked"),
         _ => format!("{network} is not blocked"),
@@ -113,7 +110,7 @@ async fn unblock_address(cx: Cx, values: Values) -> Result<CommandDone, StanzaEr
 pub(super) const LIST_NETWORKS: Command = Command {
     node: "urn:whoelse:commands:0#list-blocked-networks",
     name: "List the blocked networks",
-    admin: true,
+    right: Right::Look,
     fields: &[],
     run: |cx, _| Box::pin(list_networks(cx)),
 };

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use whoelse_core::Node;
+use whoelse_core::audit::Deed;
 use whoelse_core::kit::Cx;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::trust::{Doubt, ENOUGH, Voucher};
 use whoelse_xmpp::{Condition, StanzaError};
 
@@ -12,7 +13,8 @@ use whoelse_xmpp::{Condition, StanzaError};
 pub(super) const CLOCK: Command = Command {
     node: "urn:whoelse:commands:0#clock",
     name: "Whether the clock is believed",
-    admin: true,
+    // Most only look; whoever vouches for it is written down below.
+    right: Right::Look,
     fields: &[Field {
         var: "trust",
         label: "It is right",
@@ -26,7 +28,16 @@ async fn clock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     match values.get("trust") {
         None | Some("0" | "false") => {}
-        Some("1" | "true") => trust(&cx.node).await?,
+        Some("1" | "true") => {
+            let done = trust(&cx.node).await;
+            let end = match &done {
+                Ok(()) => Ok("the clock is believed".to_owned()),
+                Err(_) => Err("that could not be written".to_owned()),
+            };
+            let deed = Deed::by(&cx.session, "trust-clock", cx.now);
+            cx.node.record(Deed { end, ..deed }).await;
+            done?;
+        }
         Some(_) => {
             return Err(StanzaError::new(Condition::BadRequest)
                 .with_text("`trust` must be 1 for yes or 0 for no"));
@@ -56,7 +67,7 @@ async fn trust(node: &Arc<Node>) -> Result<(), StanzaError> {
     match node.vouch_for_clock(Voucher::Operator).await {
         Ok(_) => Ok(()),
         Err(error) => {
-            tracing::error!(%error, "clock_doubt_not_ended");
+            node.store_failing("clock_doubt_not_ended", None, &error);
             Err(StanzaError::new(Condition::InternalServerError))
         }
     }

@@ -1,14 +1,14 @@
 //! Ours, docs/protocol.md: the domain gets another name; accounts, block lists and histories stay.
 
 use whoelse_core::kit::Cx;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 /// Renames the domain. Every session ends and logs in again under the new name.
 pub(super) const RENAME: Command = Command {
     node: "urn:whoelse:commands:0#rename-domain",
     name: "Rename the domain",
-    admin: true,
+    right: Right::Change,
     fields: &[
         Field {
             var: "old",
@@ -40,10 +40,10 @@ async fn rename(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         let condition = match error {
             whoelse_store::Error::NoSuchDomain(_) => Condition::ItemNotFound,
             whoelse_store::Error::DomainExists(_) => Condition::Conflict,
-            _ => Condition::InternalServerError,
+            // The keeper has logged it.
+            _ => return StanzaError::new(Condition::InternalServerError),
         };
         StanzaError::new(condition).with_text(error.to_string())
     })?;
-    tracing::info!(old, new, by = %cx.session.jid, "domain_renamed");
     Ok(CommandDone::info(format!("{old} is now {new}")))
 }

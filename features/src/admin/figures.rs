@@ -2,7 +2,9 @@
 //! many and who they are, when somebody last logged in, and with which devices they are here.
 
 use whoelse_core::Time;
-use whoelse_core::kit::command::{Command, CommandDone, CommandNote, Field, FieldKind, Values};
+use whoelse_core::kit::command::{
+    Command, CommandDone, CommandNote, Field, FieldKind, Right, Values,
+};
 use whoelse_core::kit::{AdminCx, Cx};
 use whoelse_xmpp::{Condition, StanzaError};
 
@@ -116,7 +118,7 @@ async fn list(
 pub(super) const REGISTERED_NUM: Command = Command {
     node: "http://jabber.org/protocol/admin#get-registered-users-num",
     name: "Count the accounts",
-    admin: true,
+    right: Right::Look,
     fields: &[],
     run: |cx, _| Box::pin(count(cx, Which::Registered, "registeredusersnum")),
 };
@@ -125,7 +127,7 @@ pub(super) const REGISTERED_NUM: Command = Command {
 pub(super) const DISABLED_NUM: Command = Command {
     node: "http://jabber.org/protocol/admin#get-disabled-users-num",
     name: "Count the disabled accounts",
-    admin: true,
+    right: Right::Look,
     fields: &[],
     run: |cx, _| Box::pin(count(cx, Which::Disabled, "disabledusersnum")),
 };
@@ -134,7 +136,7 @@ pub(super) const DISABLED_NUM: Command = Command {
 pub(super) const ONLINE_NUM: Command = Command {
     node: "http://jabber.org/protocol/admin#get-online-users-num",
     name: "Count who is online",
-    admin: true,
+    right: Right::Look,
     fields: &[],
     run: |cx, _| Box::pin(count(cx, Which::Online, "onlineusersnum")),
 };
@@ -143,7 +145,7 @@ pub(super) const ONLINE_NUM: Command = Command {
 pub(super) const REGISTERED: Command = Command {
     node: "http://jabber.org/protocol/admin#get-registered-users-list",
     name: "Name the accounts",
-    admin: true,
+    right: Right::Look,
     fields: &[MAX_ITEMS],
     run: |cx, values| Box::pin(list(cx, values, Which::Registered, "registereduserjids")),
 };
@@ -152,7 +154,7 @@ pub(super) const REGISTERED: Command = Command {
 pub(super) const DISABLED: Command = Command {
     node: "http://jabber.org/protocol/admin#get-disabled-users-list",
     name: "Name the disabled accounts",
-    admin: true,
+    right: Right::Look,
     fields: &[MAX_ITEMS],
     run: |cx, values| Box::pin(list(cx, values, Which::Disabled, "disableduserjids")),
 };
@@ -161,7 +163,7 @@ pub(super) const DISABLED: Command = Command {
 pub(super) const ONLINE: Command = Command {
     node: "http://jabber.org/protocol/admin#get-online-users-list",
     name: "Name who is online",
-    admin: true,
+    right: Right::Look,
     fields: &[MAX_ITEMS],
     run: |cx, values| Box::pin(list(cx, values, Which::Online, "onlineuserjids")),
 };
@@ -170,7 +172,7 @@ pub(super) const ONLINE: Command = Command {
 pub(super) const LAST_LOGIN: Command = Command {
     node: "http://jabber.org/protocol/admin#get-user-lastlogin",
     name: "When accounts last logged in",
-    admin: true,
+    right: Right::Look,
     fields: &[ACCOUNTS],
     run: |cx, values| Box::pin(last_login(cx, values)),
 };
@@ -196,7 +198,7 @@ async fn last_login(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> 
 pub(super) const STATISTICS: Command = Command {
     node: "http://jabber.org/protocol/admin#user-stats",
     name: "Figures of an account",
-    admin: true,
+    right: Right::Look,
     fields: &[ACCOUNT],
     run: |cx, values| Box::pin(statistics(cx, values)),
 };

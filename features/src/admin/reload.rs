@@ -1,14 +1,14 @@
 //! Ours, docs/protocol.md: the configuration is read again.
 
 use whoelse_core::kit::Cx;
-use whoelse_core::kit::command::{Command, CommandDone, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Right, Values};
 use whoelse_xmpp::{Condition, StanzaError};
 
 /// Reads the configuration again; what has changed is told, a line each.
 pub(super) const RELOAD: Command = Command {
     node: "urn:whoelse:commands:0#reload",
     name: "Read the configuration again",
-    admin: true,
+    right: Right::Change,
     fields: &[],
     run: |cx, values| Box::pin(reload(cx, values)),
 };
@@ -19,7 +19,6 @@ async fn reload(cx: Cx, _: Values) -> Result<CommandDone, StanzaError> {
         // A world in memory has no configuration.
         return Err(StanzaError::new(Condition::ServiceUnavailable));
     };
-    tracing::info!(by = %cx.session.jid, "reload_asked");
     match reload().await {
         Ok(lines) => Ok(CommandDone::info(lines.join("\n"))),
         Err(reasons) => Err(StanzaError::new(Condition::NotAcceptable)

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use whoelse_core::account::Account;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
 use whoelse_core::kit::{AdminCx, Cx};
 use whoelse_core::session::Session;
 use whoelse_xmpp::{Condition, Jid, StanzaError, StreamCondition, StreamError};
 
-use super::account;
 use super::blocks::{let_in, lock_out};
+use super::{account, stamp};
 
 /// The field of commands about several accounts.
 pub(super) const ACCOUNTS: Field =
@@ -46,7 +46,7 @@ pub(super) async fn end(cx: &AdminCx, session: &Arc<Session>, error: StreamError
 pub(super) const DISABLE: Command = Command {
     node: "http://jabber.org/protocol/admin#disable-user",
     name: "Disable accounts",
-    admin: true,
+    right: Right::Change,
     fields: &[ACCOUNTS],
     run: |cx, values| Box::pin(disable(cx, values)),
 };
@@ -64,7 +64,7 @@ async fn disable(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
 pub(super) const REENABLE: Command = Command {
     node: "http://jabber.org/protocol/admin#reenable-user",
     name: "Enable accounts again",
-    admin: true,
+    right: Right::Change,
     fields: &[ACCOUNTS],
     run: |cx, values| Box::pin(reenable(cx, values)),
 };
@@ -82,7 +82,7 @@ async fn reenable(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
 pub(super) const END: Command = Command {
     node: "http://jabber.org/protocol/admin#end-user-session",
     name: "End sessions",
-    admin: true,
+    right: Right::Change,
     fields: &[ACCOUNTS],
     run: |cx, values| Box::pin(end_sessions(cx, values)),
 };
@@ -110,10 +110,73 @@ async fn end_sessions(cx: Cx, values: Values) -> Result<CommandDone, StanzaError
         let error = StreamError::new(StreamCondition::PolicyViolation)
             .with_text("the administrator has ended this session");
         end(&cx, session, error).await;
-        tracing::info!(jid = %session.jid, by = %cx.session.jid, "session_ended_by_administrator");
     }
     Ok(CommandDone::info(match sessions.len() {
         1 => "1 session ended".to_owned(),
         count => format!("{count} sessions ended"),
     }))
+}
+
+/// Sessions in one answer; the next are asked for with the last address in `after`.
+const PAGE: usize = 500;
+
+/// Ours: every session there is, or those of one account, with where it comes from.
+pub(super) const LIST: Command = Command {
+    node: "urn:whoelse:commands:0#list-sessions",
+    name: "List the sessions",
+    right: Right::Look,
+    fields: &[
+        Field {
+            var: "accountjid",
+            label: "Only of this account",
+            kind: FieldKind::JidSingle,
+            required: false,
+        },
+        Field {
+            var: "after",
+            label: "Only addresses after this one",
+            kind: FieldKind::TextSingle,
+            required: false,
+        },
+    ],
+    run: |cx, values| Box::pin(list(cx, values)),
+};
+
+async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+    let cx = cx.admin()?;
+    let mut sessions = match values.get("accountjid") {
+        Some(_) => account(&cx, &values, "accountjid").await?.sessions(),
+        None => cx.node.sessions(),
+    };
+    let after = values.get("after").unwrap_or_default();
+    // Those of administrators are this very question, and scripts' that are over in a moment.
+    sessions.retain(|session| !session.is_trusted() && session.jid.as_str() > after);
+    sessions.sort_unstable_by(|a, b| a.jid.as_str().cmp(b.jid.as_str()));
+    sessions.truncate(PAGE);
+    let moment = cx.node.clock.moment();
+    let rows = sessions.iter().map(|session| {
+        let state = match (session.is_attached(), session.is_available()) {
+            (false, _) => "waits to be resumed",
+            (true, true) => "online",
+            (true, false) => "connected",
+        };
+        vec![
+            session.jid.to_string(),
+            session.address(),
+            state.to_owned(),
+            stamp(session.begun),
+            stamp(moment.wall_at(session.last_activity())),
+        ]
+    });
+    let table = Table {
+        columns: &[
+            ("session", "Session"),
+            ("address", "Comes from"),
+            ("state", "State"),
+            ("since", "Since"),
+            ("last-active", "Last active"),
+        ],
+        rows: rows.collect(),
+    };
+    Ok(CommandDone { table: Some(table), ..CommandDone::default() })
 }

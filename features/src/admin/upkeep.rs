@@ -3,8 +3,11 @@
 //! Only over the admin socket: whoever has nothing but an administrator's password gets neither the
 //! messages of everybody nor the keys by which passwords are checked.
 
+use whoelse_core::audit::Deed;
 use whoelse_core::kit::Cx;
-use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Values};
+use whoelse_core::kit::command::{
+    Command, CommandDone, CommandNote, Field, FieldKind, Right, Values,
+};
 use whoelse_core::node::Wish;
 use whoelse_xmpp::{Condition, StanzaError};
 
@@ -19,7 +22,7 @@ const FILE: Field = Field {
 pub(super) const BACKUP: Command = Command {
     node: "urn:whoelse:commands:0#backup",
     name: "Back up",
-    admin: true,
+    right: Right::Change,
     fields: &[FILE],
     run: |cx, values| {
         Box::pin(async move { wish(&cx, Wish::Backup(values.need("file")?.to_owned())).await })
@@ -30,7 +33,7 @@ pub(super) const BACKUP: Command = Command {
 pub(super) const RESTORE: Command = Command {
     node: "urn:whoelse:commands:0#restore",
     name: "Restore a backup",
-    admin: true,
+    right: Right::Change,
     fields: &[FILE],
     run: |cx, values| {
         Box::pin(async move { wish(&cx, Wish::Restore(values.need("file")?.to_owned())).await })
@@ -41,10 +44,29 @@ pub(super) const RESTORE: Command = Command {
 pub(super) const PROGRESS: Command = Command {
     node: "urn:whoelse:commands:0#upkeep",
     name: "Progress of a backup or restore",
-    admin: true,
+    right: Right::Look,
     fields: &[],
-    run: |cx, _: Values| Box::pin(async move { wish(&cx, Wish::Progress).await }),
+    run: |cx, _: Values| Box::pin(async move { progress(&cx).await }),
 };
+
+/// Whoever has begun it waits for its end, and with their name it is written down: to begin it was
+/// only the half.
+async fn progress(cx: &Cx) -> Result<CommandDone, StanzaError> {
+    let done = wish(cx, Wish::Progress).await;
+    let end = match &done {
+        Ok(CommandDone { note: Some(CommandNote::Info(text)), .. }) if text == "running" => None,
+        Ok(CommandDone { note: Some(CommandNote::Info(text)), .. }) => Some(Ok(text.clone())),
+        Ok(_) => None,
+        Err(why) if cx.session.is_trusted() => Some(Err(why.text.clone().unwrap_or_default())),
+        // Who may not even ask has ended nothing.
+        Err(_) => None,
+    };
+    if let Some(end) = end {
+        let deed = Deed::by(&cx.session, "backup-or-restore-ended", cx.now);
+        cx.node.record(Deed { end, ..deed }).await;
+    }
+    done
+}
 
 async fn wish(cx: &Cx, wish: Wish) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;

@@ -60,6 +60,7 @@ pub(super) fn spawn(opened: Opened) {
 
 async fn run(running: Running, mut driver: Box<Driver>, address: String) {
     let (id, account) = (driver.hold.session.id, driver.hold.session.account.jid().clone());
+    driver.session().note_address(&address);
     tracing::info!(session = id, %account, address, "stream_opened");
     if running.is_closing() {
         // It was bound while everybody else was told.

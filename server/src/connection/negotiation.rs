@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use whoelse_core::account::Account;
+use whoelse_core::audit::Deed;
 use whoelse_core::login_attempt::LoginAttempt;
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Steady};
@@ -315,8 +316,12 @@ impl Negotiation {
         };
         let name = wanted.local().unwrap_or_default();
         match node.account(&wanted).await {
-            Ok(Some(_)) => {
+            Ok(Some(account)) => {
                 self.count_login("ok");
+                let deed =
+                    Deed::of(&node.domain_name(), &self.peer.address, "act-as", node.clock.now())
+                        .about("accountjid", &[account.jid().to_string()]);
+                node.record(Deed { end: Ok("done".to_owned()), ..deed }).await;
                 self.machine.succeeded_as(name);
             }
             Ok(None) => {

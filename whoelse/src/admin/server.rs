@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use whoelse_server::Server;
 use whoelse_server::config::{Config, Overrides};
 use whoelse_store::Aside;
+use whoelse_xmpp::in_words;
 
 use super::log::{self, Log};
 use super::systemd;
@@ -41,7 +42,7 @@ pub fn run(options: cli::Server) -> ExitCode {
     raise_descriptors();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(format_args!("cannot start: {error}"), 1),
+        Err(error) => return fail(format_args!("cannot start: {}", in_words(&error)), 1),
     };
     let status = runtime.block_on(serve(config, log));
     // Passwords in derivation are nobody's any more.
@@ -64,7 +65,9 @@ async fn serve(config: Config, log: Log) -> ExitCode {
     let (mut stop, mut hangup) =
         match Stop::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?))) {
             Ok(both) => both,
-            Err(error) => return fail(format_args!("cannot wait for signals: {error}"), 1),
+            Err(error) => {
+                return fail(format_args!("cannot wait for signals: {}", in_words(&error)), 1);
+            }
         };
     let log = Arc::new(log);
     let (mut config, mut restored) = (config, None);
@@ -128,7 +131,7 @@ async fn run_until_asked(server: &Server, stop: &mut Stop, hangup: &mut Signal) 
 /// SIGHUP. What came of it stands in the log.
 async fn reload(server: &Server) {
     systemd::reloading();
-    let _ = server.reloader().reload().await;
+    server.reload_by_signal().await;
     systemd::ready(&server.node().domain_name());
 }
 

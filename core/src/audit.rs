@@ -1,0 +1,129 @@
+//! What administrators did: to whom, from where, when, and what came of it.
+//!
+//! A [`Deed`] is written before its doer hears of the end. Where it is written is the program's to
+//! say ([`Node::audit`](crate::Node)); here it is made, and told to the log as well, which is out
+//! of the reach of whoever has nothing but an administrator's password.
+
+use std::sync::Arc;
+
+use crate::clock::Time;
+use crate::kit::BoxFuture;
+use crate::node::Node;
+use crate::session::Session;
+
+/// Values of one deed that are written; of more it is told how many.
+const VALUES: usize = 50;
+/// Characters of one of them.
+const LENGTH: usize = 300;
+
+/// Writes a deed where it stays.
+pub type Audit = Box<dyn Fn(&Deed) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// One thing that an administrator did, or tried to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// When it was begun.
+    pub at: Time,
+    /// Whose rights were used: an account, or the server's own address over the admin socket.
+    pub who: String,
+    /// Where they came from: an address, or the admin socket with the user of the system.
+    pub from: String,
+    /// What, in a word: the name of a command.
+    pub what: String,
+    /// Whom and what it is about: names and values, in their order. No secret is among them.
+    pub about: Vec<(String, String)>,
+    /// What came of it, in words; or why nothing did.
+    pub end: Result<String, String>,
+}
+
+impl Deed {
+    /// One that has begun, by whoever holds this session.
+    pub fn by(session: &Session, what: &str, now: Time) -> Deed {
+        Deed::of(session.account.jid().as_str(), &session.address(), what, now)
+    }
+
+    /// One that has begun.
+    pub fn of(who: &str, from: &str, what: &str, now: Time) -> Deed {
+        let (who, from, what) = (who.to_owned(), from.to_owned(), what.to_owned());
+        Deed { at: now, who, from, what, about: Vec::new(), end: Err("it broke off".to_owned()) }
+    }
+
+    /// It is about this, too. Long values are cut, and of many the rest is counted.
+    pub fn about(mut self, name: &str, values: &[String]) -> Deed {
+        let room = VALUES.saturating_sub(self.about.len());
+        for value in values.iter().take(room) {
+            let cut: String = value.chars().take(LENGTH).collect();
+            self.about.push((name.to_owned(), cut));
+        }
+        if values.len() > room {
+            self.about.push(("more".to_owned(), (values.len() - room).to_string()));
+        }
+        self
+    }
+}
+
+impl Node {
+    /// Writes down what was done. Returns when it is written.
+    pub async fn record(&self, deed: Deed) {
+        let about: Vec<String> =
+            deed.about.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let (about, at) = (about.join(" "), deed.at.stamp());
+        let (Deed { who, from, what, .. }, end) = (&deed, deed.end.as_deref());
+        match end {
+            Ok(end) => tracing::info!(who, from, what, about, at, end, "administration"),
+            Err(why) => tracing::info!(who, from, what, about, at, refused = why, "administration"),
+        }
+        if let Some(audit) = self.audit.get() {
+            audit(&deed).await;
+        }
+    }
+}
+
+/// A deed under way. Should its task end before it does, that is written down.
+pub struct UnderWay {
+    node: Arc<Node>,
+    deed: Option<Deed>,
+}
+
+impl UnderWay {
+    /// Begins.
+    pub fn new(node: Arc<Node>, deed: Deed) -> UnderWay {
+        UnderWay { node, deed: Some(deed) }
+    }
+
+    /// It has ended so.
+    pub async fn end(mut self, end: Result<String, String>) {
+        if let Some(deed) = self.deed.take() {
+            self.node.record(Deed { end, ..deed }).await;
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        // A runtime that ends drops its tasks as well.
+        if let (Some(deed), Ok(runtime)) = (self.deed.take(), tokio::runtime::Handle::try_current())
+        {
+            let node = self.node.clone();
+            runtime.spawn(async move { node.record(deed).await });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_deed_is_about_is_bounded() {
+        let many: Vec<String> = (0..70).map(|n| format!("user{n}")).collect();
+
+        let deed = Deed::of("root@a.example", "::1", "delete-user", Time(0))
+            .about("accountjids", &many)
+            .about("note", &["x".repeat(1000)]);
+
+        assert_eq!(deed.about.len(), VALUES + 2);
+        assert_eq!(deed.about[VALUES], ("more".to_owned(), "20".to_owned()));
+        assert!(deed.about.iter().all(|(_, value)| value.len() <= LENGTH));
+    }
+}
