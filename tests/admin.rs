@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use common::server::Ran;
-use common::{Client, Home, Lines, Server, Terminal, ended, eventually, password};
+use common::{Client, Home, Lines, Raw, Server, Terminal, ended, eventually, password};
 
 const CTRL_C: &str = "\u{3}";
 
@@ -629,4 +629,210 @@ fn a_file_that_is_not_there_is_said_not_to_be() {
         &home.run(&["config", "check"]),
         "there is no file whoelse.toml; name one: `whoelse config check FILE`",
     );
+}
+
+// ---- sessions, kick, announce ----
+
+#[test]
+fn sessions_are_listed_with_where_they_come_from() {
+    let server = Server::of(&["alice", "bob"]);
+    says(&server.home.run(&["sessions"]), "nobody is connected");
+    let _alice = server.online("alice");
+    let bob = Raw::online(server.address, "bob");
+    let at = bob.local_address().to_string();
+
+    let listed = server.home.run(&["sessions"]);
+    let of_bob = server.home.run(&["sessions", "bob", "--json"]);
+
+    let rows: Vec<&str> = listed.out.lines().collect();
+    assert!(rows[0].starts_with("NAME   RESOURCE"), "{listed:?}");
+    assert!(rows.len() == 3 && rows[1].starts_with("alice "), "{listed:?}");
+    assert!(rows[2].starts_with("bob ") && rows[2].contains(&at), "{listed:?}");
+    let bob: serde_json::Value = serde_json::from_str(&of_bob.out).unwrap();
+    assert_eq!((bob["user"].as_str(), bob["from"].as_str()), (Some("bob"), Some(at.as_str())));
+    assert_eq!(bob["state"], "online");
+    assert!(bob["since"].as_str().unwrap().ends_with('Z'), "{of_bob:?}");
+    refuses(&server.home.run(&["sessions", "eve"]), "there is no user eve");
+}
+
+#[test]
+fn who_is_kicked_is_told_and_may_come_again() {
+    let server = Server::of(&["bob"]);
+    let mut bob = server.online("bob");
+
+    says(&server.home.run(&["user", "kick", "bob"]), "1 session ended");
+
+    bob.expect("* logged out: the administrator has ended this session");
+    assert_eq!(tries(&server, "bob", &password("bob")), "Welcome");
+    refuses(&server.home.run(&["user", "kick", "eve"]), "there is no user eve");
+}
+
+#[test]
+fn one_session_of_several_is_kicked_by_its_resource() {
+    let server = with_settings(&["bob"], "sessions = \"many\"");
+    let (_first, _second) = (server.online("bob"), server.online("bob"));
+    let resources = || -> Vec<String> {
+        let listed = server.home.run(&["sessions", "bob", "--json"]).out;
+        let rows =
+            listed.lines().map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
+        rows.map(|row| row["resource"].as_str().unwrap().to_owned()).collect()
+    };
+    let before = resources();
+
+    says(&server.home.run(&["user", "kick", "bob", &before[0]]), "1 session ended");
+
+    eventually("one is left", || (resources() == before[1..]).then_some(()));
+}
+
+#[test]
+fn an_announcement_reaches_who_is_online_from_the_server_itself() {
+    let server = Server::of(&["alice", "bob"]);
+    let mut bob = server.online("bob");
+
+    says(&server.home.run(&["announce", "down", "in 2 minutes"]), "1 account has been told");
+
+    let heard = bob.lines.next();
+    assert!(heard.contains("down in 2 minutes"), "{heard}");
+    refuses(&server.home.run(&["announce", " "]), "the text is empty");
+}
+
+#[test]
+fn every_list_has_a_form_for_programs() {
+    let server = Server::of(&["alice", "bob"]);
+    let _alice = server.online("alice");
+
+    let users = server.home.run(&["user", "list", "--json"]);
+
+    let rows: Vec<serde_json::Value> =
+        users.out.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    assert_eq!(rows.len(), 2, "{users:?}");
+    assert_eq!(
+        (rows[0]["user"].as_str(), rows[0]["online"].as_bool()),
+        (Some("alice"), Some(true))
+    );
+    assert_eq!(rows[1]["address"], "bob@localhost");
+    assert!(rows[1]["blocked"].is_null() && rows[1]["last_active"].is_null(), "{users:?}");
+    // An empty list is no object, and not a sentence.
+    let nobody = Home::new().start(&[]);
+    says(&nobody.home.run(&["user", "list", "--json"]), "");
+    says(&nobody.home.run(&["sessions", "--json"]), "");
+    let home = configured("contacts = \"everyone\"\nadmins = [\"@\"]\n");
+    let ran = home.run(&["config", "check", "--json"]);
+    let checked: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.status, checked["ok"].as_bool()), (Some(1), Some(false)), "{ran:?}");
+    assert_eq!(checked["problems"].as_array().unwrap().len(), 1);
+}
+
+// ---- what is written of it ----
+
+/// The audit log of a server.
+fn audit(server: &Server) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(server.home.data().join("audit.log")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Who did what to whom, and whether it was done.
+fn deeds(server: &Server) -> Vec<(String, String, String, String)> {
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let deed = |it: &serde_json::Value| {
+        (word(&it["who"]), word(&it["what"]), word(&it["about"][0][1]), word(&it["result"]))
+    };
+    audit(server).iter().map(deed).collect()
+}
+
+#[test]
+fn what_administrators_do_is_written_down_whichever_way_they_come() {
+    let server = with_settings(&["root", "bob"], "admins = [\"root\"]");
+    let home = server.home.clone();
+    says(&feed(&home, &["user", "add", "eve"], "a secret of eve\n"), "eve is added");
+    says(&feed(&home, &["user", "passwd", "bob"], "a secret of bob\n"), "bob has a new password");
+    refuses(&home.run(&["user", "block", "nobody"]), "there is no user nobody");
+    home.run(&["announce", "words for everybody"]);
+    home.run(&["send", "bob", "hi", "--from", "eve"]);
+    says(&home.run(&["user", "list", "--json"]).clone_without_output(), "");
+    let mut root = Raw::online(server.address, "root");
+    root.send(
+        "<iq type='set' id='r' to='localhost'><command xmlns='http://jabber.org/protocol/commands' \
+         node='http://jabber.org/protocol/admin#delete-user'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='accountjids'><value>eve@localhost</value></field></x></command></iq>",
+    )
+    .unwrap();
+    assert_eq!(root.stanza(|it| it.id() == Some("r")).unwrap().type_(), Some("result"));
+    // Who is no administrator leaves no word in it.
+    let bob = Raw::connect(server.address, None).unwrap();
+    assert!(bob.try_log_in("bob", "a secret of bob").unwrap().is_ok());
+    home.run(&["reload"]);
+    server.signal(rustix::process::Signal::HUP);
+    eventually("the signal is written down", || {
+        audit(&server).iter().any(|it| it["from"] == "SIGHUP").then_some(())
+    });
+    says(&home.run(&["backup", "b"]).clone_without_output(), "");
+    says(&home.run(&["restore", "b"]).clone_without_output(), "");
+    home.run(&["domain", "rename", "localhost", "chat.example"]);
+
+    let all = deeds(&server);
+    let find = |what: &str| all.iter().filter(|it| it.1 == what).cloned().collect::<Vec<_>>();
+    let deed = |who: &str, what: &str, about: &str, result: &str| {
+        (who.to_owned(), what.to_owned(), about.to_owned(), result.to_owned())
+    };
+    let of_server = |what: &str, about: &str, result: &str| deed("localhost", what, about, result);
+    assert_eq!(find("add-user"), [of_server("add-user", "eve@localhost", "done")]);
+    assert_eq!(find("change-user-password").len(), 1);
+    assert_eq!(find("block-user"), [of_server("block-user", "nobody@localhost", "refused")]);
+    assert_eq!(find("announce").len(), 1);
+    assert_eq!(find("act-as"), [of_server("act-as", "eve@localhost", "done")]);
+    assert_eq!(
+        find("delete-user"),
+        [deed("root@localhost", "delete-user", "eve@localhost", "done")]
+    );
+    assert_eq!(find("reload").len(), 2);
+    assert_eq!(find("rename-domain"), [of_server("rename-domain", "localhost", "done")]);
+    assert!(find("backup").len() == 1 && find("restore").len() == 1, "{all:#?}");
+    assert_eq!(find("backup-or-restore-ended").len(), 2, "{all:#?}");
+    // A restore takes nothing of it back, and it says where everybody came from.
+    let text = std::fs::read_to_string(home.data().join("audit.log")).unwrap();
+    for (words, there) in [
+        ("admin socket, uid ", true),
+        ("127.0.0.1:", true),
+        ("SIGHUP", true),
+        ("a secret of", false),
+        ("words for everybody", false),
+    ] {
+        assert_eq!(text.contains(words), there, "{words}: {text}");
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let about = std::fs::metadata(home.data().join("audit.log")).unwrap();
+    assert_eq!(about.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn an_errand_says_goodbye_whatever_comes_of_it() {
+    let server = with_settings(&["bob"], "");
+    let home = &server.home;
+    for args in [
+        &["user", "list"][..],
+        &["user", "passwd", "eve"],
+        &["user", "block", "eve"],
+        &["user", "add", "a b"],
+        &["sessions"],
+        &["sessions", "eve"],
+        &["send", "bob", "hi"],
+        &["send", "eve", "hi"],
+        &["send", "bob", "hi", "--from", "bob"],
+        &["send", "bob", "hi", "--from", "eve"],
+        &["announce", "hi"],
+        &["reload"],
+        &["domain", "rename", "a", "b"],
+        &["doctor", "--config", "whoelse.toml"],
+    ] {
+        home.run(args);
+    }
+    says(&feed(home, &["user", "add", "eve"], "long enough\n"), "eve is added");
+    let mut server = server;
+    assert!(server.stop().success());
+
+    server.lines.rest();
+    let lost: Vec<String> =
+        server.lines.all().into_iter().filter(|line| line.contains("connection lost")).collect();
+    assert_eq!(lost, [""; 0]);
 }

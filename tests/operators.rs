@@ -12,7 +12,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use common::{Client, Home, PATIENCE, Raw, Server, eventually, password};
+use common::{Client, Home, PATIENCE, Raw, Server, Terminal, eventually, password};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -219,7 +219,7 @@ fn a_log_in_json_has_an_object_a_line_and_no_secret_at_any_level() {
         server.lines.all().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let event = |name: &str| logged.iter().find(|event| event["message"] == name);
     assert!(event("login").is_some_and(|event| event["account"] == "alice@localhost"));
-    assert!(event("login_refused").is_some_and(|event| event["place"] == "127.0.0.1"));
+    assert!(event("login_refused").is_some_and(|event| event["network"] == "127.0.0.1"));
     let closed = event("stream_closed").unwrap();
     for field in ["session", "account", "address", "reason", "timestamp", "level"] {
         assert!(!closed[field].is_null(), "{field}: {closed}");
@@ -498,4 +498,68 @@ fn a_doctor_who_is_not_heard_does_not_wait_for_ever() {
     assert!(!well);
     assert!(says(&findings, "problem", "server", "does not answer"), "{findings:#?}");
     assert!(server.stop().success());
+}
+
+#[test]
+fn the_doctor_tells_another_server_on_the_port_from_its_own() {
+    let (home, other) = (Home::new(), Home::new());
+    let mut stranger = other.start(&["--domain", "other.example"]);
+    let config = format!("contacts = \"everyone\"\nlisten = \"127.0.0.1:{}\"\n", stranger.port());
+    home.write("whoelse.toml", &config);
+    let with = ["--config", "whoelse.toml"];
+
+    let (well, findings) = doctor(&home, &with);
+    assert!(!well);
+    let words = "in use by another XMPP server, which serves other.example";
+    assert!(says(&findings, "problem", "listen", words), "{findings:#?}");
+
+    // Its own runs, on another port: it is still another one's that answers.
+    let own = home.start(&["--config", "whoelse.toml"]);
+    let (well, findings) = doctor(&home, &with);
+    assert!(!well);
+    assert!(says(&findings, "ok", "server", "runs, version"), "{findings:#?}");
+    assert!(says(&findings, "problem", "listen", words), "{findings:#?}");
+
+    assert!(stranger.stop().success());
+    let (_, findings) = doctor(&home, &with);
+    let elsewhere = format!("listens on {}", own.address);
+    assert!(says(&findings, "warning", "listen", &elsewhere), "{findings:#?}");
+}
+
+#[test]
+fn on_a_terminal_an_event_is_a_row() {
+    let home = Home::with_people(&["alice"]);
+    let port = common::ports::lasting();
+    let mut terminal = Terminal::run(&home, &["server", &port.to_string()]);
+    terminal.until("it serves", |screen| {
+        screen.lines().iter().any(|line| line.starts_with("serving localhost"))
+    });
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    drop(Raw::online(address, "alice"));
+    terminal.until("she is gone", |screen| {
+        screen.lines().iter().any(|line| line.contains("stream_closed"))
+    });
+    terminal.press("\u{3}");
+    assert!(terminal.ends().success());
+
+    let written = terminal.written();
+    // What goes to the standard output may be longer.
+    let is_event = |line: &&str| line.get(2..3) == Some(":") && line.get(5..6) == Some(":");
+    let events: Vec<&str> =
+        written.lines().map(|line| line.trim_end_matches('\r')).filter(is_event).collect();
+    assert!(events.iter().any(|line| line.contains("session_bound")), "{written}");
+    assert!(events.iter().all(|line| line.chars().count() <= 80), "{events:#?}");
+    assert!(events.iter().any(|line| line.ends_with('…')), "{events:#?}");
+}
+
+#[test]
+fn a_shell_learns_the_commands_and_man_the_page() {
+    let home = Home::new();
+
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = home.run(&["completions", shell]);
+        assert!(ran.status == Some(0) && ran.out.contains("sessions"), "{ran:?}");
+    }
+    let page = home.run(&["manual"]);
+    assert!(page.status == Some(0) && page.out.starts_with(".TH WHOELSE 1"), "{page:?}");
 }

@@ -4,11 +4,12 @@
 //! Each is an ad-hoc command run in one step. What comes back is the server's own sentence about
 //! what it has done: text from elsewhere, not made safe for a terminal.
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use whoelse_stream::Password;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Stanza, ns};
+use whoelse_xmpp::{BareJid, FullJid, Stanza, ns};
 
 use crate::commands::{completed, execute};
 use crate::link::Link;
@@ -20,6 +21,10 @@ const ADD: &str = "http://jabber.org/protocol/admin#add-user";
 const REMOVE: &str = "http://jabber.org/protocol/admin#delete-user";
 const PASSWORD: &str = "http://jabber.org/protocol/admin#change-user-password";
 const LIST: &str = "urn:whoelse:commands:0#list-users";
+const SESSIONS: &str = "urn:whoelse:commands:0#list-sessions";
+const END: &str = "http://jabber.org/protocol/admin#end-user-session";
+const ANNOUNCE: &str = "http://jabber.org/protocol/admin#announce";
+const LISTENING: &str = "urn:whoelse:commands:0#listening";
 const BLOCK: &str = "urn:whoelse:commands:0#block-user";
 const UNBLOCK: &str = "urn:whoelse:commands:0#unblock-user";
 const UNBLOCK_ADDRESS: &str = "urn:whoelse:commands:0#unblock-address";
@@ -136,6 +141,39 @@ pub async fn unblock_address(link: &mut Link, address: &str) -> Result<String, R
     note(&run(link, UNBLOCK_ADDRESS, &[("address", address)]).await?)
 }
 
+/// Ends every session of an account, or the one with this resource.
+pub async fn end_sessions(
+    link: &mut Link,
+    account: &BareJid,
+    resource: Option<&str>,
+) -> Result<String, RequestError> {
+    let who = match resource {
+        Some(resource) => format!("{account}/{resource}"),
+        None => account.to_string(),
+    };
+    note(&run(link, END, &[("accountjids", &who)]).await?)
+}
+
+/// Tells everybody who is online something, from the server itself.
+pub async fn announce(link: &mut Link, text: &str) -> Result<String, RequestError> {
+    note(&run(link, ANNOUNCE, &[("announcement", text)]).await?)
+}
+
+/// Where the server listens for clients.
+pub async fn listening(link: &mut Link) -> Result<Vec<SocketAddr>, RequestError> {
+    let done = run(link, LISTENING, &[]).await?;
+    let form = nested::find(&done, "x", ns::DATA).ok_or(RequestError::Unreadable)?;
+    let mut addresses = Vec::new();
+    for field in nested::each(&form, "field") {
+        if field.attr("var").as_deref() == Some("addresses") {
+            for value in nested::each(&field, "value") {
+                addresses.push(value.text().parse().map_err(|_| RequestError::Unreadable)?);
+            }
+        }
+    }
+    Ok(addresses)
+}
+
 /// Gives the domain another name. The server ends every session for it, this one among them, so
 /// the answer may be [`RequestError::ConnectionLost`] although it was done: then the domain of
 /// the next session says which.
@@ -180,34 +218,61 @@ pub async fn blocked_networks(link: &mut Link) -> Result<Vec<BlockedNetwork>, Re
 }
 
 fn read_networks(command: &Stanza) -> Result<Vec<BlockedNetwork>, RequestError> {
-    let form = nested::find(command, "x", ns::DATA).ok_or(RequestError::Unreadable)?;
-    let read = |item: Stanza| {
-        let cells = Cells::of(&item);
-        let until = cells.get("blocked-until").and_then(parse_time);
-        match (cells.get("network"), until) {
-            (Some(network), Some(until)) => {
-                Ok(BlockedNetwork { network: network.to_owned(), until })
-            }
-            _ => Err(RequestError::Unreadable),
-        }
-    };
-    nested::each(&form, "item").map(read).collect()
+    read_rows(command, |row| match (row.cell("network"), row.time("blocked-until")?) {
+        (Some(network), Some(until)) => Ok(BlockedNetwork { network: network.to_owned(), until }),
+        _ => Err(RequestError::Unreadable),
+    })
+}
+
+/// One session, as an operator looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Its full address.
+    pub jid: FullJid,
+    /// Where its connection comes from, or came from last.
+    pub address: String,
+    /// Whether it is online, or waits to be resumed, in the server's words.
+    pub state: String,
+    /// When it began.
+    pub since: SystemTime,
+    /// When its user last did something.
+    pub last_active: Option<SystemTime>,
 }
 
 /// All accounts, in the server's order.
 pub async fn list_users(link: &mut Link) -> Result<Vec<User>, RequestError> {
-    let mut users: Vec<User> = Vec::new();
+    let name = |user: &User| user.account.local().unwrap_or_default().to_owned();
+    list(link, LIST, &[], read_user, name).await
+}
+
+/// All sessions, or those of one account, by their addresses.
+pub async fn list_sessions(
+    link: &mut Link,
+    account: Option<&BareJid>,
+) -> Result<Vec<SessionRow>, RequestError> {
+    let only: Vec<(&str, &str)> =
+        account.map(|account| ("accountjid", account.as_str())).into_iter().collect();
+    list(link, SESSIONS, &only, read_session, |row| row.jid.to_string()).await
+}
+
+/// All rows of a command that answers page by page, each asked for with the last key before it.
+async fn list<T>(
+    link: &mut Link,
+    node: &str,
+    fields: &[(&str, &str)],
+    read: fn(&Row) -> Result<T, RequestError>,
+    key: impl Fn(&T) -> String,
+) -> Result<Vec<T>, RequestError> {
+    let mut rows: Vec<T> = Vec::new();
     loop {
-        let last = users.last().map(|user| user.account.clone());
-        let after = last.as_ref().and_then(|jid| jid.local()).unwrap_or_default();
-        let page = read_users(&run(link, LIST, &[("after", after)]).await?)?;
+        let last = rows.last().map(&key).unwrap_or_default();
+        let fields = [fields, &[("after", last.as_str())]].concat();
+        let page = read_rows(&run(link, node, &fields).await?, read)?;
         match page.last() {
-            None => return Ok(users),
+            None => return Ok(rows),
             // A server that does not get on would keep us here for ever.
-            Some(user) if Some(&user.account) == last.as_ref() => {
-                return Err(RequestError::Unreadable);
-            }
-            Some(_) => users.extend(page),
+            Some(row) if key(row) == last => return Err(RequestError::Unreadable),
+            Some(_) => rows.extend(page),
         }
     }
 }
@@ -224,51 +289,68 @@ fn note(command: &Stanza) -> Result<String, RequestError> {
     first.map(|note| note.text().to_string()).ok_or(RequestError::Unreadable)
 }
 
-/// The rows of a table (XEP-0004, 3.4).
-fn read_users(command: &Stanza) -> Result<Vec<User>, RequestError> {
-    let Some(form) = nested::find(command, "x", ns::DATA) else {
-        return Err(RequestError::Unreadable);
-    };
-    nested::each(&form, "item").map(|item| read_user(&item)).collect()
-}
+/// One row of a table (XEP-0004, 3.4): its cells by their names.
+struct Row(Vec<(String, String)>);
 
-/// One row, by the names of its columns.
-struct Cells(Vec<(String, String)>);
-
-impl Cells {
-    fn of(item: &Stanza) -> Cells {
-        let cell = |field: Stanza| {
-            let value = nested::each(&field, "value").next();
-            let value = value.map(|value| value.text().to_string()).unwrap_or_default();
-            Some((field.attr("var")?.to_string(), value))
-        };
-        Cells(nested::each(item, "field").filter_map(cell).collect())
-    }
-
-    /// What stands in a column, if it is not empty.
-    fn get(&self, var: &str) -> Option<&str> {
+impl Row {
+    /// A cell that is not empty.
+    fn cell(&self, var: &str) -> Option<&str> {
         let found = self.0.iter().find(|(name, _)| name == var);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
+
+    fn time(&self, var: &str) -> Result<Option<SystemTime>, RequestError> {
+        let time = |text: &str| parse_time(text).ok_or(RequestError::Unreadable);
+        self.cell(var).map(time).transpose()
+    }
 }
 
-fn read_user(item: &Stanza) -> Result<User, RequestError> {
-    let cells = Cells::of(item);
-    let cell = |var: &str| cells.get(var);
-    let time = |text: &str| parse_time(text).ok_or(RequestError::Unreadable);
-    let account = cell("account").and_then(|text| BareJid::parse(text).ok());
-    let blocked = match cell("blocked-until") {
+fn read_rows<T>(
+    command: &Stanza,
+    read: fn(&Row) -> Result<T, RequestError>,
+) -> Result<Vec<T>, RequestError> {
+    let Some(form) = nested::find(command, "x", ns::DATA) else {
+        return Err(RequestError::Unreadable);
+    };
+    let rows = nested::each(&form, "item").map(|item| {
+        let cells = nested::each(&item, "field").filter_map(|field| {
+            let value = nested::each(&field, "value").next();
+            let value = value.map(|value| value.text().to_string()).unwrap_or_default();
+            Some((field.attr("var")?.to_string(), value))
+        });
+        read(&Row(cells.collect()))
+    });
+    rows.collect()
+}
+
+fn read_user(row: &Row) -> Result<User, RequestError> {
+    let account = row.cell("account").and_then(|text| BareJid::parse(text).ok());
+    let blocked = match row.cell("blocked-until") {
         None => None,
-        Some(text) => Some(Block {
-            until: if text == FOR_EVER { None } else { Some(time(text)?) },
-            place: cell("blocked-place").map(str::to_owned),
+        Some(FOR_EVER) => {
+            Some(Block { until: None, place: row.cell("blocked-place").map(str::to_owned) })
+        }
+        Some(_) => Some(Block {
+            until: row.time("blocked-until")?,
+            place: row.cell("blocked-place").map(str::to_owned),
         }),
     };
     Ok(User {
         account: account.ok_or(RequestError::Unreadable)?,
-        online: cell("online") == Some("yes"),
+        online: row.cell("online") == Some("yes"),
         blocked,
-        last_active: cell("last-active").map(time).transpose()?,
+        last_active: row.time("last-active")?,
+    })
+}
+
+fn read_session(row: &Row) -> Result<SessionRow, RequestError> {
+    let jid = row.cell("session").and_then(|text| FullJid::parse(text).ok());
+    Ok(SessionRow {
+        jid: jid.ok_or(RequestError::Unreadable)?,
+        address: row.cell("address").unwrap_or_default().to_owned(),
+        state: row.cell("state").unwrap_or_default().to_owned(),
+        since: row.time("since")?.ok_or(RequestError::Unreadable)?,
+        last_active: row.time("last-active")?,
     })
 }
 
@@ -294,11 +376,15 @@ mod tests {
     }
 
     fn users(rows: &[String]) -> Result<Vec<User>, RequestError> {
-        read_users(&command(&format!(
+        read_rows(&table(rows), read_user)
+    }
+
+    fn table(rows: &[String]) -> Stanza {
+        command(&format!(
             "<x xmlns='jabber:x:data' type='result'>\
              <reported><field var='account' label='Account'/></reported>{}</x>",
             rows.concat()
-        )))
+        ))
     }
 
     #[test]
@@ -362,7 +448,27 @@ mod tests {
         ] {
             assert_eq!(users(&[bad]), Err(RequestError::Unreadable));
         }
-        assert_eq!(read_users(&command("<note>no table</note>")), Err(RequestError::Unreadable));
+        let no_table = command("<note>no table</note>");
+        assert_eq!(read_rows(&no_table, read_user), Err(RequestError::Unreadable));
+    }
+
+    #[test]
+    fn a_session_says_where_it_comes_from_and_since_when() {
+        let then = ("since", "2026-11-22T14:03:00.123Z");
+        let whole = row(&[
+            ("session", "alice@a.example/desk"),
+            ("address", "192.0.2.1:40000"),
+            ("state", "online"),
+            then,
+        ]);
+
+        let read = read_rows(&table(&[whole]), read_session).unwrap();
+
+        assert_eq!((read[0].jid.resource(), read[0].address.as_str()), ("desk", "192.0.2.1:40000"));
+        assert_eq!((read[0].state.as_str(), read[0].last_active), ("online", None));
+        for bad in [row(&[then]), row(&[("session", "alice@a.example/desk")])] {
+            assert_eq!(read_rows(&table(&[bad]), read_session), Err(RequestError::Unreadable));
+        }
     }
 
     #[test]

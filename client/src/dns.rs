@@ -160,7 +160,8 @@ fn question_id() -> u16 {
 }
 
 fn question(id: u16, name: &str) -> io::Result<Vec<u8>> {
-    let name = Name::new(name).map_err(io::Error::other)?;
+    let unfit = || io::Error::other("that is no name to ask for");
+    let name = Name::new(name).map_err(|_| unfit())?;
     let mut packet = Packet::new_query(id);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
     packet.questions.push(Question::new(
@@ -169,7 +170,7 @@ fn question(id: u16, name: &str) -> io::Result<Vec<u8>> {
         QCLASS::CLASS(CLASS::IN),
         false,
     ));
-    packet.build_bytes_vec().map_err(io::Error::other)
+    packet.build_bytes_vec().map_err(|_| unfit())
 }
 
 /// What came back.

@@ -106,7 +106,15 @@ impl Link {
             Credentials::Password { name, password } => wire.login(&name, password),
         }
         .map_err(|denied| LoginError::Refused { text: denied.to_string() })?;
-        let entered = open(wire).await.map_err(|refused| refused.fault)?;
+        let entered = match open(wire).await {
+            Ok(entered) => entered,
+            Err(refused) => {
+                if let Some(wire) = refused.wire {
+                    wire.close(CLOSE_WITHIN).await;
+                }
+                return Err(refused.fault);
+            }
+        };
         match entered.opened {
             Opened::New { me, granted, .. } => Ok(Link {
                 wire: entered.wire,

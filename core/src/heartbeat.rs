@@ -142,7 +142,7 @@ async fn beat(node: &Arc<Node>) {
         match node.vouch_for_clock(voucher).await {
             Ok(_) | Err(Error::Closed) => return,
             // It is tried again at the next beat.
-            Err(error) => tracing::warn!(%error, "clock_doubt_not_ended"),
+            Err(error) => node.store_failing("clock_doubt_not_ended", None, &error),
         }
     }
     write(node).await;

@@ -87,7 +87,7 @@ impl Node {
                 Begun::UnlessKnown => {
                     let known = self.is_known_network(localpart, network).await;
                     who.is_known = Some(known.map_err(|error| {
-                        tracing::error!(%error, "credentials_unreadable");
+                        self.store_failing("credentials_unreadable", None, &error);
                         Refusal::new(SaslCondition::TemporaryAuthFailure)
                     })?);
                 }

@@ -606,8 +606,9 @@ impl Letter {
         Routed::Waits(Box::pin(async move {
             let deadline = self.node.clock.steady().after(self.node.settings().limits.request);
             let answer = tokio::select! {
-                answer = working => answer.unwrap_or_else(|fault| {
-                    self.node.failing("request_failed", None, &fault);
+                answer = working => answer.unwrap_or_else(|_| {
+                    let fault = "a fault of ours, which the standard error has told about";
+                    self.node.failing("request_failed", Some(self.session.account.jid()), &fault);
                     Err(StanzaError::new(Condition::InternalServerError))
                 }),
                 () = self.node.clock.sleep_until(deadline) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_store::Error;
+use whoelse_xmpp::in_words;
 
 use crate::clock::Time;
 use crate::node::Node;
@@ -25,7 +26,7 @@ impl Node {
         match noted.await {
             Ok(()) | Err(Error::Closed) => {}
             // Then the next one is the first.
-            Err(error) => tracing::warn!(%error, "start_not_noted"),
+            Err(error) => self.store_failing("start_not_noted", None, &error),
         }
     }
 }
@@ -38,10 +39,7 @@ pub(crate) async fn forget(node: &Arc<Node>) {
     let good_since = match node.store.first_good_start().await {
         Ok(Some(at)) => Time(at),
         Ok(None) | Err(Error::Closed) => return,
-        Err(error) => {
-            tracing::warn!(%error, "housekeeping_failed");
-            return;
-        }
+        Err(error) => return node.store_failing("housekeeping_failed", None, &error),
     };
     if node.even_time() < good_since.after(KEPT) {
         return;
@@ -52,7 +50,7 @@ pub(crate) async fn forget(node: &Arc<Node>) {
                 tracing::info!(file = %file.display(), "old_database_removed");
             }
         }
-        Err(error) => tracing::warn!(%error, "old_database_not_removed"),
+        Err(error) => node.failing("old_database_not_removed", None, &in_words(&error)),
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::{fs, io};
 use tokio::net::{UnixListener, UnixStream};
 use whoelse_core::network::Network;
+use whoelse_xmpp::in_words;
 
 /// The socket's name in the data directory.
 pub const NAME: &str = "admin.sock";
@@ -55,7 +56,7 @@ impl AdminSocket {
             match accepted {
                 Ok((socket, _)) => welcome(&connections, socket),
                 Err(error) => {
-                    connections.node().failing("admin_accept_failed", None, &error);
+                    connections.node().failing("admin_accept_failed", None, &in_words(&error));
                     tokio::time::sleep(crate::listen::PAUSE).await;
                 }
             }
@@ -93,7 +94,7 @@ fn welcome(connections: &Arc<Connections>, socket: UnixStream) {
             connections.welcome(socket, Door::Admin, peer);
         }
         Ok(peer) => tracing::warn!(uid = peer.uid(), "admin_refused"),
-        Err(error) => tracing::warn!(%error, "admin_refused"),
+        Err(error) => tracing::warn!(error = in_words(&error), "admin_refused"),
     }
 }
 

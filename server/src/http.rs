@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
+use whoelse_xmpp::in_words;
 
 /// Connections at once; one more is closed at once. A monitor needs one or two.
 const CONNECTIONS: usize = 16;
@@ -66,7 +67,11 @@ pub(crate) async fn serve(
                 }
             }
             Err(error) => {
-                site.metrics.connections.node().failing("metrics_accept_failed", None, &error);
+                site.metrics.connections.node().failing(
+                    "metrics_accept_failed",
+                    None,
+                    &in_words(&error),
+                );
                 tokio::time::sleep(crate::listen::PAUSE).await;
             }
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use whoelse_core::network::Network;
+use whoelse_xmpp::in_words;
 
 /// How long accepting rests when the system has no descriptor, or no memory, for another socket.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
@@ -105,7 +106,7 @@ pub(crate) async fn serve(
                 if !paused {
                     connections.node().numbers.accepting_paused.one();
                 }
-                connections.node().failing("accepting_paused", None, &error);
+                connections.node().failing("accepting_paused", None, &in_words(&error));
                 paused = true;
                 tokio::time::sleep(PAUSE).await;
             }

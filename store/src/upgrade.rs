@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use sqlx::{AnyConnection, Row};
 
+use whoelse_xmpp::in_words;
+
 use crate::dialect::Dialect;
 use crate::schema::{self, Refusal};
 use crate::{OpenError, Place, Result, Store, Tx, numbers, sqlite};
@@ -185,9 +187,9 @@ async fn keep_copy(
     opening: &Opening<'_>,
 ) -> std::result::Result<PathBuf, String> {
     let copy = copy_of(database, version);
-    let half = Half::beside(&copy).map_err(|error| error.to_string())?;
-    let all = size(conn).await.map_err(|error| error.to_string())?;
-    let free = free(&half.0).map_err(|error| error.to_string())?;
+    let half = Half::beside(&copy).map_err(|error| in_words(&error))?;
+    let all = size(conn).await.map_err(|error| crate::Error::from(error).to_string())?;
+    let free = free(&half.0).map_err(|error| in_words(&error))?;
     has_room(all, free)?;
     let target = half.0.to_str().ok_or("its path is not UTF-8 text")?.to_owned();
     let written = || fs::metadata(&half.0).map_or(0, |about| about.len());
@@ -195,7 +197,7 @@ async fn keep_copy(
     let copying = sqlx::query(COPY).bind(target).execute(conn);
     let copied = while_telling(copying, opening, progress).await;
     copied.map_err(|error| crate::Error::from(error).to_string())?;
-    half.keep_as(&copy).map_err(|error| error.to_string())?;
+    half.keep_as(&copy).map_err(|error| in_words(&error))?;
     Ok(copy)
 }
 

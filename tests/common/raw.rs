@@ -52,6 +52,11 @@ impl Raw {
         Raw::over(TcpStream::connect(to).map_err(|_| Gone::Closed)?, resume)
     }
 
+    /// Where it comes from, as the server sees it.
+    pub fn local_address(&self) -> SocketAddr {
+        self.io.sock.local_addr().unwrap()
+    }
+
     /// The same over a socket that is there already.
     pub fn over(socket: TcpStream, resume: Option<Resumption>) -> Result<Raw, Gone> {
         socket.set_nodelay(true).map_err(|_| Gone::Closed)?;

@@ -31,8 +31,12 @@ pub enum Action {
     Client(Client),
     /// Send one message and exit; status 0 means that the server has stored it.
     Send(Send),
+    /// Tell everybody who is online something, from the server itself.
+    Announce(Announce),
     /// Look after accounts.
     User(User),
+    /// List who is connected, from where and since when.
+    Sessions(Sessions),
     /// Look after the server's domain.
     Domain(Domain),
     /// Look at everything a server needs; status 1 if there is a problem.
@@ -51,6 +55,41 @@ pub enum Action {
     Restore(Restore),
     /// Look after the database while no server runs on it.
     Store(Store),
+    /// Print what makes a shell complete these commands.
+    Completions(Completions),
+    /// Print the manual page.
+    Manual,
+}
+
+/// `whoelse completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// For which shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `whoelse announce`.
+#[derive(Debug, Args)]
+pub struct Announce {
+    /// What; several words become one text.
+    #[arg(value_name = "TEXT", required = true, num_args = 1..)]
+    pub text: Vec<String>,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// `whoelse sessions`.
+#[derive(Debug, Args)]
+pub struct Sessions {
+    /// Of this account alone.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Print one JSON object a line (docs/scripting.md).
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub running: Running,
 }
 
 /// `whoelse backup`.
@@ -254,8 +293,19 @@ pub enum UserAction {
         #[arg(value_name = "NAME|ADDRESS")]
         name: String,
     },
+    /// End its sessions; it may log in again.
+    Kick {
+        /// Whose.
+        name: String,
+        /// Only the session with this resource, as `whoelse sessions` lists it.
+        resource: Option<String>,
+    },
     /// List all accounts: online, blocked and until when, last active; and blocked networks.
-    List,
+    List {
+        /// Print one JSON object a line (docs/scripting.md).
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `whoelse domain`.
@@ -330,6 +380,9 @@ pub enum ConfigAction {
         /// The file.
         #[arg(value_name = "FILE", default_value = "whoelse.toml")]
         file: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -471,10 +524,53 @@ fn explain(mistake: &clap::Error) -> String {
         }
         _ => {}
     }
-    let text = mistake.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    crate::terminal::text::line(first.strip_prefix("error: ").unwrap_or(first))
-        + " (`whoelse --help` tells more)"
+    crate::terminal::text::line(&in_our_words(mistake)) + " (`whoelse --help` tells more)"
+}
+
+/// What is left: the words of clap are for whoever knows it.
+fn in_our_words(mistake: &clap::Error) -> String {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let named = |kind| match mistake.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(" and "),
+        _ => String::new(),
+    };
+    // Of several the last is the nearest.
+    let near = |kind| match mistake.get(kind) {
+        Some(ContextValue::String(near)) => format!("; did you mean {near}?"),
+        Some(ContextValue::Strings(all)) => {
+            all.last().map_or_else(String::new, |near| format!("; did you mean {near}?"))
+        }
+        _ => String::new(),
+    };
+    let argument = named(ContextKind::InvalidArg);
+    match mistake.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let near = near(ContextKind::SuggestedSubcommand);
+            format!("there is no command {}{near}", named(ContextKind::InvalidSubcommand))
+        }
+        ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            format!("there is no option {argument} here{}", near(ContextKind::SuggestedArg))
+        }
+        ErrorKind::UnknownArgument | ErrorKind::TooManyValues => {
+            format!("{argument} is one word too many")
+        }
+        ErrorKind::InvalidValue if named(ContextKind::InvalidValue).is_empty() => {
+            format!("{argument} needs a value")
+        }
+        ErrorKind::InvalidValue => {
+            let values = named(ContextKind::ValidValue).replace(" and ", ", ");
+            format!("{argument} must be one of {values}")
+        }
+        ErrorKind::NoEquals | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+            format!("{argument} needs a value")
+        }
+        ErrorKind::ArgumentConflict => {
+            format!("{argument} can be given once, and not with {}", named(ContextKind::PriorArg))
+        }
+        ErrorKind::InvalidUtf8 => "the command line is not UTF-8".to_owned(),
+        _ => "this command line cannot be understood".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -542,14 +638,32 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_is_told_in_our_words() {
+        for (line, sentence) in [
+            ("chat", "there is no command chat"),
+            ("sever", "there is no command sever; did you mean server?"),
+            ("client --nonsense", "there is no option --nonsense here"),
+            ("client --hots x", "there is no option --hots here; did you mean --host?"),
+            ("server 1 1 1 1", "1 is one word too many"),
+            ("client --host", "--host <NAME> needs a value"),
+            ("client --host a --host b", "--host <NAME> can be given once"),
+            ("client --json=yes", "yes is one word too many"),
+            ("completions tcsh", "<SHELL> must be one of bash, "),
+        ] {
+            let said = parse(&format!("whoelse {line}")).unwrap_err();
+            assert!(said.starts_with(sentence), "{line}: {said}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         for (line, sentence) in [
             (
                 "whoelse",
-                "say what to do: server, client, send, user, domain, doctor, clock, reload, config, \
-                 backup, restore, store",
+                "say what to do: server, client, send, announce, user, sessions, domain, doctor, \
+                 clock, reload, config, backup, restore, store, completions, manual",
             ),
-            ("whoelse user", "say what to do: add, passwd, remove, block, unblock, list"),
+            ("whoelse user", "say what to do: add, passwd, remove, block, unblock, kick, list"),
             ("whoelse domain", "say what to do: rename (`whoelse domain --help` tells more)"),
             ("whoelse user add", "<NAME> is missing"),
             ("whoelse send", "<USER> and <TEXT>... are missing"),

@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod doctor;
 mod hidden;
+mod manual;
 mod output;
 mod terminal;
 
@@ -23,6 +24,10 @@ fn main() -> ExitCode {
         Action::Client(options) => terminal::run(options),
         Action::Server(options) => admin::server::run(options),
         Action::Send(options) => admin::run(admin::send::run(options)),
+        Action::Announce(options) => admin::run(admin::announce::run(options)),
+        Action::Sessions(options) => admin::run(admin::sessions::run(options)),
+        Action::Completions(options) => manual::completions(options),
+        Action::Manual => manual::page(),
         Action::User(options) => admin::run(admin::user::run(options)),
         Action::Domain(options) => admin::run(admin::domain::run(options)),
         Action::Doctor(options) => doctor::run(options),

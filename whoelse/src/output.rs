@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
+use whoelse_xmpp::in_words;
+
 /// Writes a result and a line break. The error is a sentence.
 pub fn result(text: impl fmt::Display) -> Result<(), String> {
     let mut out = io::stdout().lock();
@@ -33,6 +35,6 @@ fn reason(why: ErrorKind) -> String {
         ErrorKind::BrokenPipe => "whoever read it has gone".to_owned(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "there is no room left".to_owned(),
         ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        other => other.to_string(),
+        other => in_words(&other.into()),
     }
 }

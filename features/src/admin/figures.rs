@@ -48,7 +48,7 @@ async fn find(
     let (mut found, mut all, mut after) = (Vec::new(), 0, String::new());
     loop {
         let page = cx.node.store.list_accounts(domain.id, &after, PAGE).await;
-        let page = page.map_err(|error| unreadable(&cx, &error))?;
+        let page = page.map_err(|error| unreadable(cx, &error))?;
         let Some(last) = page.last() else { return Ok((found, all)) };
         after = last.localpart.clone();
         for row in &page {

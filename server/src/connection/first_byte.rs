@@ -81,7 +81,7 @@ mod relay {
                     // It has what it came for: a place there, or an answer. Who it is stays unsaid.
                     Some(Ok(())) => "relay",
                     Some(Err(error)) => {
-                        tracing::warn!(address = %arrived.peer.address, %error, "relay_refused");
+                        tracing::debug!(address = %arrived.peer.address, %error, "relay_refused");
                         "not at the relay"
                     }
                     None => "not at the relay in time",

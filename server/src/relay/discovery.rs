@@ -54,7 +54,7 @@ impl Discovery {
                     endpoints.push(endpoint);
                 }
                 Err(error) => {
-                    tracing::warn!(%address, %error, "discovery_not_offered");
+                    tracing::warn!(%address, error = in_words(&error), "discovery_not_offered");
                     notes.push(format!(
                         "warning: UDP {address} cannot be had ({}): clients cannot learn \
                          their public addresses there, and more private chats are relayed",

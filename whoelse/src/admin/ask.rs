@@ -9,6 +9,7 @@ use std::path::Path;
 
 use tokio::task::spawn_blocking;
 use whoelse_client::Password;
+use whoelse_xmpp::in_words;
 
 use super::Fault;
 use crate::hidden::{self, Hidden};
@@ -24,15 +25,17 @@ pub async fn new_password() -> Result<Password, Fault> {
     }
     // Around everything: who is interrupted at a password must not leave a terminal that shows
     // nothing.
-    let _hidden = Hidden::begin()
-        .map_err(|why| Fault::Say(format!("cannot read a password from this terminal: {why}")))?;
+    let _hidden = Hidden::begin().map_err(|why| {
+        Fault::Say(format!("cannot read a password from this terminal: {}", in_words(&why)))
+    })?;
     blocking(type_twice).await
 }
 
 /// A password that stands in a file, on its first line. The error is a sentence.
 pub fn password_in(file: &Path) -> Result<Password, String> {
     let name = crate::terminal::text::line(&file.display().to_string());
-    let cannot = |why: io::Error| format!("cannot read the password file {name}: {why}");
+    let cannot =
+        |why: io::Error| format!("cannot read the password file {name}: {}", in_words(&why));
     let open = File::open(file).map_err(cannot)?;
     let mode = open.metadata().map_err(cannot)?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -51,7 +54,7 @@ async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
     let done = spawn_blocking(read).await;
-    done.unwrap_or_else(|why| Err(Fault::Say(format!("cannot read what is typed: {why}"))))
+    done.unwrap_or_else(|_| Err(Fault::say("what was typed could not be read; try again")))
 }
 
 fn type_twice() -> Result<Password, Fault> {
@@ -70,7 +73,7 @@ fn type_twice() -> Result<Password, Fault> {
 fn no_password(why: &io::Error) -> String {
     match why.kind() {
         io::ErrorKind::UnexpectedEof => "no password was typed".to_owned(),
-        _ => format!("cannot read the password: {why}"),
+        _ => format!("cannot read the password: {}", in_words(why)),
     }
 }
 
@@ -112,7 +115,7 @@ pub async fn is_meant(question: String) -> Result<bool, Fault> {
         let shown = write!(screen, "{question} [y/N] ").and_then(|()| screen.flush());
         let mut answer = Vec::new();
         let read = shown.and_then(|()| io::stdin().lock().take(100).read_until(b'\n', &mut answer));
-        read.map_err(|why| Fault::Say(format!("cannot ask on this terminal: {why}")))?;
+        read.map_err(|why| Fault::Say(format!("cannot ask on this terminal: {}", in_words(&why))))?;
         let answer = String::from_utf8_lossy(&answer);
         if !answer.ends_with('\n') {
             // What comes next begins on a line of its own.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use whoelse_client::{RequestError, admin};
 use whoelse_server::upkeep::PREFIX;
 use whoelse_store::check_backup;
+use whoelse_xmpp::in_words;
 
 use super::{Fault, ask, say, socket};
 use crate::cli::{self, Running};
@@ -32,7 +33,7 @@ pub async fn backup(options: cli::Backup) -> Result<(), Fault> {
         return Err(fault(file, "is there already and is not overwritten"));
     }
     // Before the work: a folder that cannot be written is known now.
-    let taken = create(file).map_err(|error| fault(file, error))?;
+    let taken = create(file).map_err(|error| fault(file, in_words(&error)))?;
     let between = Between::new(running);
     let made = async {
         let mut link = socket::open(running, None).await?;
@@ -40,7 +41,7 @@ pub async fn backup(options: cli::Backup) -> Result<(), Fault> {
         let done = ended(&mut link).await;
         link.close().await;
         let rows = done?;
-        bring(&between.path, taken).map_err(|error| fault(file, error))?;
+        bring(&between.path, taken).map_err(|error| fault(file, in_words(&error)))?;
         Ok(rows)
     };
     match made.await {
@@ -72,7 +73,7 @@ pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
             false => Ok(()),
         }
     });
-    put.map_err(|error| fault(&between.path, error))?;
+    put.map_err(|error| fault(&between.path, in_words(&error)))?;
     let mut link = socket::open(running, None).await?;
     let done = async {
         admin::restore(&mut link, &between.name).await?;
@@ -173,8 +174,11 @@ impl Drop for Between {
     fn drop(&mut self) {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                let _ =
-                    say(text::line(&format!("{} is left behind: {error}", self.path.display())));
+                let _ = say(text::line(&format!(
+                    "{} is left behind: {}",
+                    self.path.display(),
+                    in_words(&error)
+                )));
             }
             _ => {}
         }

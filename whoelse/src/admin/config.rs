@@ -6,6 +6,7 @@ use std::path::Path;
 use whoelse_server::Config;
 use whoelse_server::tls::Tls;
 use whoelse_store::{Place, Store};
+use whoelse_xmpp::in_words;
 
 use super::{Fault, say};
 use crate::cli::{self, ConfigAction};
@@ -14,12 +15,19 @@ use crate::terminal::text;
 /// Does what was asked for.
 pub async fn run(options: cli::Config) -> Result<(), Fault> {
     match options.action {
-        ConfigAction::Check { file } => check(&file).await,
+        ConfigAction::Check { file, json } => check(&file, json).await,
     }
 }
 
-async fn check(file: &Path) -> Result<(), Fault> {
+async fn check(file: &Path, json: bool) -> Result<(), Fault> {
     let problems = problems(file).await;
+    if json {
+        say(serde_json::json!({ "ok": problems.is_empty(), "problems": problems }))?;
+        return match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Fault::Many(Vec::new())),
+        };
+    }
     if problems.is_empty() {
         return say(text::line(&format!("{} is fine", file.display())));
     }
@@ -49,7 +57,7 @@ async fn problems(file: &Path) -> Vec<String> {
         && accounts.required
         && let Err(error) = std::fs::File::open(&accounts.path)
     {
-        problems.push(format!("cannot read {}: {error}", accounts.path.display()));
+        problems.push(format!("cannot read {}: {}", accounts.path.display(), in_words(&error)));
     }
     // What can be wrong with a file is said at the start: nothing has to be reached.
     let place = config.place();

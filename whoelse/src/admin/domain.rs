@@ -34,10 +34,7 @@ async fn rename(running: &Running, old: &str, new: &str) -> Result<(), Fault> {
 
 /// Whether the server has this name now.
 async fn serves(running: &Running, domain: &str) -> Result<bool, Fault> {
-    let link = socket::open(running, None).await?;
-    let is_so = link.me().domain() == domain;
-    link.close().await;
-    Ok(is_so)
+    socket::with(running, None, async |link| Ok(link.me().domain() == domain)).await
 }
 
 /// A domain's name as the server writes it.

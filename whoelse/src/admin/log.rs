@@ -6,6 +6,8 @@
 //! from, `place` whose tries are counted, `reason` why something ended, `error` what failed. No
 //! password and no body is ever among them.
 
+mod row;
+
 use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -20,6 +22,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 use whoelse_server::config::{LogConfig, LogFormat};
+
+use row::Rows;
 
 /// What is logged when nobody says otherwise: the life of the server and of its sessions.
 const LEVEL: &str = "info,sqlx=warn";
@@ -56,20 +60,24 @@ impl Log {
                 .event_format(Journal(Format::default().without_time().with_level(false)))
                 .with_writer(io::stderr)
                 .boxed(),
-            LogFormat::Text => tracing_subscriber::fmt::layer()
-                .with_ansi(io::stderr().is_terminal())
+            LogFormat::Text if io::stderr().is_terminal() => tracing_subscriber::fmt::layer()
+                .with_ansi(env::var_os("NO_COLOR").is_none_or(|no_color| no_color.is_empty()))
+                .event_format(Rows)
                 .with_writer(io::stderr)
                 .boxed(),
+            LogFormat::Text => {
+                tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr).boxed()
+            }
         };
         let started = tracing_subscriber::registry().with(filter).with(layer).try_init();
-        started.map_err(|error| format!("cannot start the log: {error}"))?;
+        started.map_err(|_| "cannot start the log: there is one already".to_owned())?;
         Ok(Log { fixed, filter: handle })
     }
 
     /// Changes what is logged to what the file says now, unless something else wins over it.
     pub fn change(&self, config: &LogConfig) -> Result<(), String> {
         let wanted = filter(self.fixed.as_deref().or(config.level.as_deref()))?;
-        self.filter.reload(wanted).map_err(|error| format!("cannot change the log: {error}"))
+        self.filter.reload(wanted).map_err(|_| "cannot change the log; restart to apply".to_owned())
     }
 }
 

@@ -4,6 +4,7 @@
 //! error, a line each, and ends with status 1. How a server is found is in `socket`, what is asked
 //! of it in `whoelse_client::admin`.
 
+pub mod announce;
 pub mod ask;
 pub mod backup;
 pub mod clock;
@@ -13,9 +14,11 @@ pub mod log;
 pub mod reload;
 pub mod send;
 pub mod server;
+pub mod sessions;
 pub mod socket;
 pub mod store;
 mod systemd;
+mod table;
 pub mod user;
 mod users;
 
@@ -25,7 +28,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 use whoelse_client::RequestError;
-use whoelse_xmpp::Condition;
+use whoelse_xmpp::{Condition, in_words};
 
 use crate::terminal::{render, text};
 use crate::{commands, output};
@@ -79,12 +82,12 @@ impl From<commands::Fault> for Fault {
 pub fn run(command: impl Future<Output = Result<(), Fault>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(why) => return status(Err(Fault::Say(format!("cannot start: {why}")))),
+        Err(why) => return status(Err(Fault::Say(format!("cannot start: {}", in_words(&why))))),
     };
     let done = runtime.block_on(async {
         // Not the system's way to end a program: a terminal may have to be restored.
         let mut interrupted = signal(SignalKind::interrupt())
-            .map_err(|why| Fault::Say(format!("cannot wait for Ctrl-C: {why}")))?;
+            .map_err(|why| Fault::Say(format!("cannot wait for Ctrl-C: {}", in_words(&why))))?;
         tokio::select! {
             done = command => done,
             _ = interrupted.recv() => Err(Fault::Interrupted),

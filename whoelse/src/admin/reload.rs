@@ -8,11 +8,6 @@ use crate::terminal::text;
 
 /// Does what was asked for.
 pub async fn run(running: Running) -> Result<(), Fault> {
-    let mut link = socket::open(&running, None).await?;
-    let done = admin::reload(&mut link).await;
-    link.close().await;
-    for line in done?.lines() {
-        say(text::line(line))?;
-    }
-    Ok(())
+    let done = socket::with(&running, None, async |link| Ok(admin::reload(link).await?)).await?;
+    done.lines().try_for_each(|line| say(text::line(line)))
 }

@@ -26,15 +26,16 @@ pub async fn run(options: cli::Send) -> Result<(), Fault> {
         words => words.join(" "),
     };
     check_text(&text)?;
-    let mut link = socket::open(&options.running, options.from.as_deref()).await?;
-    let me = link.me().to_bare();
-    let to = address(&options.to, me.domain())?;
-    if to == me {
-        return Err(Fault::say("you cannot send a message to yourself"));
-    }
-    let sent = link.send_acknowledged(&to, &text).await;
-    link.close().await;
-    sent.map_err(|why| Fault::Say(not_sent(&why, &to, me.domain())))
+    socket::with(&options.running, options.from.as_deref(), async |link| {
+        let me = link.me().to_bare();
+        let to = address(&options.to, me.domain())?;
+        if to == me {
+            return Err(Fault::say("you cannot send a message to yourself"));
+        }
+        let sent = link.send_acknowledged(&to, &text).await;
+        sent.map_err(|why| Fault::Say(not_sent(&why, &to, me.domain())))
+    })
+    .await
 }
 
 /// A text, without the line end behind it.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 use whoelse_client::{ConnectError, Credentials, Link, LoginError};
 use whoelse_server::admin::{NAME, address_of};
+use whoelse_xmpp::in_words;
 
 use super::Fault;
 use crate::cli::Running;
@@ -25,9 +26,21 @@ pub async fn open(running: &Running, actor: Option<&str>) -> Result<Link, Fault>
     opened.map_err(|why| Fault::Say(not_let_in(&running.data, &why, actor)))
 }
 
-/// Whether a server can be talked to, for commands that ask a person something first.
+/// Runs an errand over such a session, and says goodbye however it ends.
+pub async fn with<T>(
+    running: &Running,
+    actor: Option<&str>,
+    errand: impl AsyncFnOnce(&mut Link) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let mut link = open(running, actor).await?;
+    let done = errand(&mut link).await;
+    link.close().await;
+    done
+}
+
+/// Whether a server lets us in, for commands that ask a person something first.
 pub async fn check(running: &Running) -> Result<(), Fault> {
-    connect(&running.data).await.map(drop)
+    with(running, None, async |_| Ok(())).await
 }
 
 async fn connect(data: &Path) -> Result<UnixStream, Fault> {
@@ -60,7 +73,7 @@ fn no_server(data: &Path, error: &io::Error, owner: Option<u32>) -> String {
                  again with sudo"
             )
         }
-        _ => format!("cannot talk to the server on {shown}: {error}"),
+        _ => format!("cannot talk to the server on {shown}: {}", in_words(error)),
     }
 }
 

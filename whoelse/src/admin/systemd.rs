@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use whoelse_server::Watch;
+use whoelse_xmpp::in_words;
 
 /// Of the time that the watchdog gives, this part passes between two signs.
 const PART: u32 = 4;
@@ -95,7 +96,7 @@ fn tell(states: &str) {
     match send(&socket, states) {
         Ok(()) => FAILING.store(false, Ordering::Relaxed),
         Err(error) if !FAILING.swap(true, Ordering::Relaxed) => {
-            tracing::warn!(%error, "systemd_not_told");
+            tracing::warn!(error = in_words(&error), "systemd_not_told");
         }
         Err(_) => {}
     }

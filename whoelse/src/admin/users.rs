@@ -1,18 +1,13 @@
-//! What `whoelse user list` shows: a table for people, a row for each account.
-//!
-//! Times are in UTC, as in the server's log: whoever looks after a server may be far from it.
+//! What `whoelse user list` shows: a table for people, a row for each account; or JSON, an object
+//! a line.
 
-use std::time::SystemTime;
-
-use chrono::{DateTime, Utc};
+use serde_json::json;
 use whoelse_client::admin::{Block, BlockedNetwork, User};
 
+use super::table::{self, rfc3339, utc};
 use crate::terminal::{render, text};
 
 const HEADINGS: [&str; 4] = ["NAME", "ONLINE", "BLOCKED", "LAST ACTIVE"];
-
-/// No column is padded beyond this; a longer cell sticks out alone.
-const WIDEST: usize = 50;
 
 /// All of it, the last line without its end.
 pub fn table(users: &[User], networks: &[BlockedNetwork], domain: &str) -> String {
@@ -35,15 +30,30 @@ pub fn table(users: &[User], networks: &[BlockedNetwork], domain: &str) -> Strin
 
 fn accounts(users: &[User], domain: &str) -> Vec<String> {
     let rows: Vec<[String; 4]> = users.iter().map(|user| row(user, domain)).collect();
-    let mut widths = HEADINGS.map(width);
-    for row in &rows {
-        for (most, cell) in widths.iter_mut().zip(row) {
-            *most = width(cell).min(WIDEST).max(*most);
-        }
-    }
-    let mut lines = vec![line(&HEADINGS.map(str::to_owned), &widths)];
-    lines.extend(rows.iter().map(|row| line(row, &widths)));
-    lines
+    vec![table::table(HEADINGS, &rows)]
+}
+
+/// An object for each account, and for each network that is blocked (docs/scripting.md).
+pub fn objects(users: &[User], networks: &[BlockedNetwork], domain: &str) -> Vec<String> {
+    let object = |user: &User| {
+        let blocked = user
+            .blocked
+            .as_ref()
+            .map(|block| json!({ "until": block.until.map(rfc3339), "place": block.place }));
+        json!({
+            "user": render::name(&user.account, domain),
+            "address": user.account.as_str(),
+            "online": user.online,
+            "blocked": blocked,
+            "last_active": user.last_active.map(rfc3339),
+        })
+        .to_string()
+    };
+    let network = |blocked: &BlockedNetwork| {
+        json!({ "network": blocked.network, "blocked": { "until": rfc3339(blocked.until) } })
+            .to_string()
+    };
+    users.iter().map(object).chain(networks.iter().map(network)).collect()
 }
 
 fn row(user: &User, domain: &str) -> [String; 4] {
@@ -65,23 +75,6 @@ fn blocked(block: &Block) -> String {
         Some(place) => format!("{until} (for {})", text::line(place)),
         None => until,
     }
-}
-
-fn utc(at: SystemTime, format: &str) -> String {
-    DateTime::<Utc>::from(at).format(format).to_string()
-}
-
-fn line(cells: &[String; 4], widths: &[usize; 4]) -> String {
-    let mut line = String::new();
-    for (cell, most) in cells.iter().zip(widths) {
-        line.push_str(cell);
-        line.push_str(&" ".repeat(most.saturating_sub(width(cell)) + 2));
-    }
-    line.trim_end().to_owned()
-}
-
-fn width(cell: &str) -> usize {
-    cell.chars().count()
 }
 
 #[cfg(test)]
@@ -130,11 +123,23 @@ network 192.0.2.7 is blocked until 2026-11-22 14:03:20 UTC; `whoelse user unbloc
     }
 
     #[test]
-    fn one_long_name_does_not_push_everybody_else_away() {
-        let shown = table(&[user(&"x".repeat(500)), user("bob")], &[], "a.example");
+    fn a_program_is_given_an_object_for_each_account() {
+        let then = UNIX_EPOCH + THEN;
+        let block = Block { until: Some(then), place: None };
 
-        let bob = shown.lines().last().unwrap();
-        assert!(bob.starts_with("bob ") && bob.len() < 100, "{bob}");
+        let network = BlockedNetwork { network: "192.0.2.7".to_owned(), until: then };
+        let users = [User { blocked: Some(block), ..user("bob") }, user("eve")];
+
+        let said = objects(&users, &[network], "a.example");
+
+        assert_eq!(
+            said,
+            [
+                r#"{"address":"bob@a.example","blocked":{"place":null,"until":"2026-11-22T14:03:20.000Z"},"last_active":null,"online":false,"user":"bob"}"#,
+                r#"{"address":"eve@a.example","blocked":null,"last_active":null,"online":false,"user":"eve"}"#,
+                r#"{"blocked":{"until":"2026-11-22T14:03:20.000Z"},"network":"192.0.2.7"}"#,
+            ]
+        );
     }
 
     #[test]

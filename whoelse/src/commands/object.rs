@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use whoelse_server::config::Slip;
 
 use super::{Answer, Fault, Obeyed, Seat, broadcast, message, password, private};
 
@@ -85,8 +86,16 @@ fn any_id(line: &str) -> Option<String> {
 }
 
 fn unreadable(why: &serde_json::Error) -> Fault {
-    let why = crate::terminal::text::line(&why.to_string());
-    Fault::say("bad-object", format!("that object makes no sense: {why}"))
+    let said = why.to_string();
+    let why = match Slip::of(&said, &[]) {
+        Slip::Unknown { key, .. } => format!("there is no `{key}` in such an object"),
+        Slip::Missing(key) => format!("`{key}` is missing"),
+        Slip::Twice(key) => format!("`{key}` stands there twice"),
+        Slip::Kind(kind) => format!("a value must be {kind}"),
+        Slip::Said(_) | Slip::Unreadable => "this line is no JSON object".to_owned(),
+    };
+    let why = crate::terminal::text::line(&why);
+    Fault::say("bad-object", format!("{why}; docs/scripting.md has the objects there are"))
 }
 
 fn check_id(id: String) -> Result<String, Fault> {

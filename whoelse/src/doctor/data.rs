@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::geteuid;
 use tokio::time::timeout;
 use whoelse_store::{Found, Heartbeat, Inspection, Place, Store};
+use whoelse_xmpp::in_words;
 
 use super::{Finding, system};
 
@@ -78,7 +79,7 @@ pub async fn database(place: &Place, running: bool) -> Database {
         Ok(true) => {}
         Ok(false) => return only(Finding::ok("database", "will be made at the first start")),
         Err(error) => {
-            let text = format!("{} cannot be looked at: {error}", file.display());
+            let text = format!("{} cannot be looked at: {}", file.display(), in_words(&error));
             return only(Finding::problem("database", text, "run doctor as the server's user"));
         }
     }
@@ -97,10 +98,11 @@ pub async fn database(place: &Place, running: bool) -> Database {
     let mut findings = vec![schema(file, &found)];
     match timeout(PATIENCE, whoelse_store::find_faults(file, in_use)).await {
         Ok(Ok(faults)) if faults.is_empty() => findings.push(Finding::ok("database", "sound")),
-        Ok(Ok(faults)) => findings.extend(faults.into_iter().map(|fault| {
+        Ok(Ok(faults)) => {
+            let text = format!("is broken in {} places", faults.len());
             let fix = "stop the server, keep the file, and put back a copy of it that is sound";
-            Finding::problem("database", format!("is broken: {fault}"), fix)
-        })),
+            findings.push(Finding::problem("database", text, fix));
+        }
         Ok(Err(error)) => findings.push(unreadable(error)),
         Err(_) => {
             let text = format!("too large to be read whole within {} s", PATIENCE.as_secs());
@@ -200,7 +202,7 @@ pub fn credentials(file: &Path, required: bool) -> Vec<Finding> {
         Ok(_) => vec![Finding::ok("credentials", format!("{shown} is for its owner alone"))],
         Err(error) if required => vec![Finding::problem(
             "credentials",
-            format!("cannot read {shown}: {error}"),
+            format!("cannot read {shown}: {}", in_words(&error)),
             "take `credentials` out of the configuration if the accounts are made",
         )],
         Err(_) => Vec::new(),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use whoelse_client::dns::{Resolver, Srv};
 use whoelse_server::Config;
+use whoelse_xmpp::in_words;
 
 use super::Finding;
 
@@ -41,7 +42,11 @@ async fn service(
         Ok(found) => judge(&name, &found, port, setting),
         Err(error) => {
             let fix = "look at /etc/resolv.conf";
-            Finding::warning("dns", format!("{name} cannot be asked for: {error}"), fix)
+            Finding::warning(
+                "dns",
+                format!("{name} cannot be asked for: {}", in_words(&error)),
+                fix,
+            )
         }
     }
 }

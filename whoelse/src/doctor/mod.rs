@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use whoelse_server::Config;
+use whoelse_xmpp::in_words;
 
 use crate::terminal::text;
 use crate::{cli, output};
@@ -85,7 +86,7 @@ pub fn run(options: cli::Doctor) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => {
-            output::complain(format_args!("cannot start: {why}"));
+            output::complain(format_args!("cannot start: {}", in_words(&why)));
             return ExitCode::FAILURE;
         }
     };
@@ -151,7 +152,8 @@ async fn examine(options: cli::Doctor) -> Vec<Finding> {
     // What the database serves, if the configuration leaves it to it.
     let domain = config.domain.clone().or(database.domain);
     let domain = domain.unwrap_or_else(|| "localhost".to_owned());
-    findings.extend(network::listeners(&config, server.is_here()).await);
+    findings
+        .extend(network::listeners(&config, server.is_here(), server.listening.as_deref()).await);
     findings.extend(certificate::check(&config, &domain));
     findings.extend(clock::check(&config.data, database.heartbeat, server.is_here()).await);
     findings.extend(system::disk(&config.data));

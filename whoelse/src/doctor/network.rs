@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use whoelse_server::Config;
+use whoelse_xmpp::in_words;
 
 use super::Finding;
 
@@ -17,27 +18,27 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const HELLO: &[u8] = b"<?xml version='1.0'?><stream:stream version='1.0' xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams'>";
 
-/// Looks at every address of the configuration.
-pub async fn listeners(config: &Config, running: bool) -> Vec<Finding> {
+/// Looks at every address of the configuration. `ours` is where the running server listens, if it
+/// has said so.
+pub async fn listeners(
+    config: &Config,
+    running: bool,
+    ours: Option<&[SocketAddr]>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for address in &config.listen {
+    let starttls = config.listen.iter().map(|address| ("listen", *address));
+    let direct = config.direct_tls.iter().map(|address| ("direct_tls", *address));
+    for (about, address) in starttls.chain(direct) {
         findings.push(match running {
-            _ if address.port() == 0 => any_port("listen"),
-            true => answers(*address, true).await,
-            false => is_free("listen", *address),
-        });
-    }
-    for address in &config.direct_tls {
-        findings.push(match running {
-            _ if address.port() == 0 => any_port("direct_tls"),
-            true => answers(*address, false).await,
-            false => is_free("direct_tls", *address),
+            _ if address.port() == 0 => any_port(about),
+            true => answers(about, address, ours).await,
+            false => is_free(about, address).await,
         });
     }
     if let Some(metrics) = &config.metrics
         && !running
     {
-        findings.push(is_free("metrics", metrics.listen));
+        findings.push(is_free("metrics", metrics.listen).await);
     }
     findings
 }
@@ -46,22 +47,34 @@ fn any_port(about: &'static str) -> Finding {
     Finding::ok(about, "takes a free port, another one at each start")
 }
 
-fn is_free(about: &'static str, address: SocketAddr) -> Finding {
+async fn is_free(about: &'static str, address: SocketAddr) -> Finding {
     // Nothing is accepted from it, and it is closed at once.
     match TcpListener::bind(address) {
         Ok(_) => Finding::ok(about, format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let met = timeout(PATIENCE, meet(reached_at(address), about)).await;
+            strangers(about, address, met.ok().and_then(Result::ok))
+        }
         Err(error) => cannot_listen(about, address, &error),
     }
 }
 
-fn cannot_listen(about: &'static str, address: SocketAddr, error: &io::Error) -> Finding {
+/// Somebody else has the address.
+fn strangers(about: &'static str, address: SocketAddr, who: Option<Met>) -> Finding {
+    let text = match who {
+        Some(Met::Xmpp(Some(domain))) => {
+            format!("{address} is in use by another XMPP server, which serves {domain}")
+        }
+        Some(Met::Xmpp(None)) => format!("{address} is in use by another XMPP server"),
+        Some(Met::Other | Met::Silent) | None => format!("{address} is in use by another program"),
+    };
     let port = address.port();
+    let fix = format!("`ss -ltnp 'sport = :{port}'` tells which; end it, or choose another port");
+    Finding::problem(about, text, fix)
+}
+
+fn cannot_listen(about: &'static str, address: SocketAddr, error: &io::Error) -> Finding {
     match error.kind() {
-        io::ErrorKind::AddrInUse => Finding::problem(
-            about,
-            format!("{address} is in use by another program"),
-            format!("`ss -ltnp 'sport = :{port}'` tells which; end it, or choose another port"),
-        ),
         io::ErrorKind::AddrNotAvailable if address.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST) => {
             Finding::ok(about, format!("{address} is left out: this machine has no IPv6"))
         }
@@ -75,31 +88,38 @@ fn cannot_listen(about: &'static str, address: SocketAddr, error: &io::Error) ->
             format!("{address} may not be listened on"),
             "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
         ),
-        _ => Finding::problem(about, format!("{address}: {error}"), "choose another address"),
+        _ => Finding::problem(
+            about,
+            format!("{address}: {}", in_words(error)),
+            "choose another address",
+        ),
     }
 }
 
-/// Whether our server answers there.
-async fn answers(address: SocketAddr, in_clear: bool) -> Finding {
-    let about = if in_clear { "listen" } else { "direct_tls" };
-    match timeout(PATIENCE, greet(reached_at(address), in_clear)).await {
-        Ok(Ok(true)) => Finding::ok(about, format!("{address} answers")),
-        Ok(Ok(false)) => Finding::problem(
+/// Whether our server answers there, or somebody else.
+async fn answers(about: &'static str, address: SocketAddr, ours: Option<&[SocketAddr]>) -> Finding {
+    let met = timeout(PATIENCE, meet(reached_at(address), about)).await;
+    let is_ours = ours.is_none_or(|ours| ours.contains(&address));
+    match met {
+        Ok(Ok(who)) if !is_ours => strangers(about, address, Some(who)),
+        Ok(Ok(Met::Xmpp(_) | Met::Silent)) => Finding::ok(about, format!("{address} answers")),
+        Ok(Ok(Met::Other)) => Finding::problem(
             about,
             format!("{address} answers, but not as an XMPP server"),
             "another program has the port: choose another one, then restart",
         ),
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Finding::warning(
             about,
-            format!("nobody listens on {address}, though a server runs"),
+            format!("nobody listens on {address}, though a server runs{}", elsewhere(ours)),
             "if it was started with a port on its command line, all is well; else name its file \
              with --config, or restart it to apply what has changed",
         ),
         Ok(Err(error)) => Finding::problem(
             about,
-            format!("{address} cannot be reached: {error}"),
+            format!("{address} cannot be reached: {}", in_words(&error)),
             "look at the firewall of this machine",
         ),
+        Err(_) if !is_ours => strangers(about, address, None),
         Err(_) => Finding::problem(
             about,
             format!("{address} does not answer within {} s", PATIENCE.as_secs()),
@@ -108,24 +128,57 @@ async fn answers(address: SocketAddr, in_clear: bool) -> Finding {
     }
 }
 
-async fn greet(address: SocketAddr, in_clear: bool) -> io::Result<bool> {
+fn elsewhere(ours: Option<&[SocketAddr]>) -> String {
+    let listed: Vec<String> = ours.unwrap_or_default().iter().map(ToString::to_string).collect();
+    match listed.is_empty() {
+        true => String::new(),
+        false => format!(" and listens on {}", listed.join(", ")),
+    }
+}
+
+/// Who is met at an address.
+#[derive(Debug, PartialEq, Eq)]
+enum Met {
+    /// A server that speaks XMPP, and the domain that it says it serves.
+    Xmpp(Option<String>),
+    /// Something else.
+    Other,
+    /// Nothing was said: whose certificate it is, is looked at elsewhere.
+    Silent,
+}
+
+async fn meet(address: SocketAddr, about: &str) -> io::Result<Met> {
     let mut stream = TcpStream::connect(address).await?;
-    if !in_clear {
-        // Whose certificate it is, is looked at elsewhere.
-        return Ok(true);
+    if about != "listen" {
+        return Ok(Met::Silent);
     }
     stream.write_all(HELLO).await?;
     let mut heard = Vec::new();
-    while heard.len() < 4096 && !is_stream(&heard) {
+    while heard.len() < 4096 && header(&heard).is_none() {
         if stream.read_buf(&mut heard).await? == 0 {
             break;
         }
     }
-    Ok(is_stream(&heard))
+    let Some(header) = header(&heard) else { return Ok(Met::Other) };
+    // Its log is not to say that a connection was lost.
+    let _ = stream.write_all(b"</stream:stream>").await;
+    let _ = stream.read_to_end(&mut heard.clone()).await;
+    Ok(Met::Xmpp(from(header)))
 }
 
-fn is_stream(heard: &[u8]) -> bool {
-    heard.windows(14).any(|window| window == b"<stream:stream")
+/// The header of a stream (RFC 6120, 4.7), once it is whole.
+fn header(heard: &[u8]) -> Option<&str> {
+    let heard = std::str::from_utf8(heard).ok()?;
+    let (_, begun) = heard.split_once("<stream:stream")?;
+    begun.split_once('>').map(|(header, _)| header)
+}
+
+/// Who it says it is.
+fn from(header: &str) -> Option<String> {
+    let (_, behind) = header.split_once(" from=")?;
+    let quote = behind.chars().next().filter(|quote| ['\'', '"'].contains(quote))?;
+    let domain = behind.get(1..)?.split(quote).next()?;
+    Some(domain.to_owned()).filter(|domain| !domain.is_empty())
 }
 
 /// Every address means this machine as well.
@@ -144,34 +197,67 @@ mod tests {
     use super::super::State;
     use super::*;
 
+    /// A program that says this to whoever comes.
+    async fn program(says: &'static str) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(says.as_bytes()).await.unwrap();
+                stream.shutdown().await.unwrap();
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        });
+        address
+    }
+
+    const MAIL: &str = "220 mail.example ESMTP\r\n";
+    const XMPP: &str = "<?xml version='1.0'?><stream:stream id='x' from='b.example' version='1.0' \
+                        xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
     #[tokio::test]
-    async fn a_port_is_free_or_in_use() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap();
+    async fn a_port_is_free_or_in_use_and_by_whom() {
+        let mail = program(MAIL).await;
+        let other = program(XMPP).await;
 
-        let found = is_free("listen", address);
+        let found = is_free("listen", mail).await;
         assert_eq!(found.state, State::Problem);
-        assert!(found.fix.unwrap().contains(&address.port().to_string()));
-
-        drop(taken);
-        assert_eq!(is_free("listen", address).state, State::Ok);
-        assert_eq!(answers(address, true).await.state, State::Warning);
+        assert!(found.text.ends_with("by another program"), "{found:?}");
+        assert!(found.fix.unwrap().contains(&mail.port().to_string()));
+        let found = is_free("listen", other).await;
+        assert!(found.text.ends_with("another XMPP server, which serves b.example"), "{found:?}");
     }
 
     #[tokio::test]
-    async fn another_program_on_the_port_is_noticed() {
-        let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = other.local_addr().unwrap();
-        tokio::spawn(async move {
-            let (mut stream, _) = other.accept().await.unwrap();
-            stream.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
-            stream.shutdown().await.unwrap();
-            let _ = stream.read_to_end(&mut Vec::new()).await;
-        });
+    async fn who_answers_is_ours_only_where_our_server_says_that_it_listens() {
+        let (xmpp, mail) = (program(XMPP).await, program(MAIL).await);
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let state =
+            async |address, ours: Option<&[SocketAddr]>| answers("listen", address, ours).await;
 
-        let found = answers(address, true).await;
+        assert_eq!(state(xmpp, Some(&[xmpp])).await.state, State::Ok);
+        let found = state(xmpp, Some(&[free])).await;
+        assert_eq!(found.state, State::Problem);
+        assert!(found.text.contains("another XMPP server, which serves b.example"), "{found:?}");
+        // One that does not say is taken at its word.
+        assert_eq!(state(xmpp, None).await.state, State::Ok);
+        assert_eq!(state(mail, None).await.state, State::Problem);
+        assert_eq!(state(mail, Some(&[mail])).await.state, State::Problem);
+        let found = state(free, Some(&[xmpp])).await;
+        assert_eq!(found.state, State::Warning);
+        assert!(found.text.contains(&format!("listens on {xmpp}")), "{found:?}");
+    }
 
-        assert_eq!(found.state, State::Problem, "{found:?}");
+    #[test]
+    fn a_server_says_in_its_header_which_domain_it_serves() {
+        let domain = |heard: &str| header(heard.as_bytes()).map(from);
+
+        assert_eq!(domain(XMPP), Some(Some("b.example".to_owned())));
+        assert_eq!(domain("<stream:stream from=\"a\">"), Some(Some("a".to_owned())));
+        assert_eq!(domain("<stream:stream id='x'>"), Some(None));
+        assert_eq!(domain("<stream:stream id='x'"), None);
+        assert_eq!(domain("HTTP/1.1 400 Bad Request"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whether a server runs on the data directory, and which version of it.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct Server {
     pub findings: Vec<Finding>,
     /// Its process, if it could be asked or has left its number.
     pub pid: Option<u32>,
+    /// Where it listens for clients, if it has said so.
+    pub listening: Option<Vec<SocketAddr>>,
     here: bool,
 }
 
@@ -32,28 +35,21 @@ impl Server {
 /// Looks for the server of a data directory.
 pub async fn find(data: &Path) -> Server {
     let socket = data.join(whoelse_server::admin::NAME);
-    let none = |finding| Server { findings: vec![finding], pid: None, here: false };
+    let none =
+        |finding| Server { findings: vec![finding], pid: None, listening: None, here: false };
     if !socket.exists() {
         let text = format!("none runs on {}", data.display());
         return none(Finding::ok("server", text));
     }
     let pid = fs::read_to_string(data.join("lock")).ok().and_then(|pid| pid.trim().parse().ok());
     let running = Running { data: data.to_owned() };
+    let (mut listening, mut blocked) = (None, Vec::new());
     let asked = tokio::time::timeout(PATIENCE, ask(&running)).await;
-    let (asked, blocked) = match asked {
-        Ok(Ok((version, blocked))) => (Ok(Ok(version)), blocked),
-        Ok(Err(fault)) => (Ok(Err(fault)), Vec::new()),
-        Err(late) => (Err(late), Vec::new()),
-    };
     let finding = match asked {
-        Ok(Ok(version)) if version == env!("CARGO_PKG_VERSION") => {
-            Finding::ok("server", format!("runs, version {version}"))
+        Ok(Ok(said)) => {
+            (listening, blocked) = (said.listening, said.blocked);
+            of_version(&said.version)
         }
-        Ok(Ok(version)) => Finding::warning(
-            "server",
-            format!("runs version {version}, this program is {}", env!("CARGO_PKG_VERSION")),
-            "restart the server after an upgrade",
-        ),
         Ok(Err(Fault::Say(why))) if why.starts_with("no server runs") => {
             return none(Finding::ok(
                 "server",
@@ -71,17 +67,39 @@ pub async fn find(data: &Path) -> Server {
         ),
     };
     let findings = std::iter::once(finding).chain(blocked.iter().map(blocked_network)).collect();
-    Server { findings, pid, here: true }
+    Server { findings, pid, listening, here: true }
 }
 
-/// Which version it is, and which networks it blocks.
-async fn ask(running: &Running) -> Result<(String, Vec<BlockedNetwork>), Fault> {
-    let mut link = socket::open(running, None).await?;
-    let version = admin::version(&mut link).await;
-    // An older server knows no such question.
-    let blocked = admin::blocked_networks(&mut link).await.unwrap_or_default();
-    link.close().await;
-    Ok((version?, blocked))
+fn of_version(version: &str) -> Finding {
+    let own = env!("CARGO_PKG_VERSION");
+    match version == own {
+        true => Finding::ok("server", format!("runs, version {version}")),
+        false => Finding::warning(
+            "server",
+            format!("runs version {version}, this program is {own}"),
+            "restart the server after an upgrade",
+        ),
+    }
+}
+
+/// What a running server says of itself.
+struct Said {
+    version: String,
+    /// Where it listens.
+    listening: Option<Vec<SocketAddr>>,
+    /// The networks that it blocks.
+    blocked: Vec<BlockedNetwork>,
+}
+
+async fn ask(running: &Running) -> Result<Said, Fault> {
+    socket::with(running, None, async |link| {
+        let version = admin::version(link).await?;
+        // An older server knows neither question.
+        let listening = admin::listening(link).await.ok();
+        let blocked = admin::blocked_networks(link).await.unwrap_or_default();
+        Ok(Said { version, listening, blocked })
+    })
+    .await
 }
 
 fn blocked_network(blocked: &BlockedNetwork) -> Finding {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 use whoelse_core::settings::Limits;
+use whoelse_xmpp::in_words;
 
 use super::Finding;
 
@@ -21,7 +22,8 @@ pub fn disk(data: &Path) -> Vec<Finding> {
     let about = match rustix::fs::statvfs(&place) {
         Ok(about) => about,
         Err(error) => {
-            let text = format!("{} cannot be looked at: {error}", place.display());
+            let words = in_words(&error.into());
+            let text = format!("{} cannot be looked at: {words}", place.display());
             return vec![Finding::problem("disk", text, "run doctor as the server's user")];
         }
     };

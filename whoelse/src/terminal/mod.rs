@@ -36,6 +36,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use whoelse_client::{Begin, Client, Config, ConnectError, Domain, Fingerprint, Password};
 use whoelse_p2p::{PrivateChats, Told, ToldEvents};
+use whoelse_xmpp::in_words;
 
 use crate::commands::{self, Answer, Obeyed, Seat};
 use crate::output::complain;
@@ -64,7 +65,7 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 pub fn run(options: cli::Client) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(why) => return fail(&format!("cannot start: {why}")),
+        Err(why) => return fail(&format!("cannot start: {}", in_words(&why))),
     };
     let as_it_was = Modes::now().ok();
     let status = runtime.block_on(chat(options));
@@ -97,7 +98,7 @@ async fn chat(options: cli::Client) -> ExitCode {
     let (private, told) = PrivateChats::start(client.clone(), events, settings);
     let Opened { input, face, showing } = match open(objects, client.domain_now()) {
         Ok(opened) => opened,
-        Err(why) => return fail(&format!("cannot use this terminal: {why}")),
+        Err(why) => return fail(&format!("cannot use this terminal: {}", in_words(&why))),
     };
     let ids = Ids::default();
     let telling = tell(told, face.clone(), ids.clone());

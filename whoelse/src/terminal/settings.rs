@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use whoelse_p2p::Relaying;
+use whoelse_server::config::Slip;
+use whoelse_xmpp::in_words;
 
 use super::{device, text};
 
@@ -41,7 +43,10 @@ pub fn read() -> Result<Settings, String> {
     match std::fs::read_to_string(&file) {
         Ok(text) => parse(&text, &file),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
-        Err(why) => Err(format!("cannot read {}: {why}", text::line(&file.to_string_lossy()))),
+        Err(why) => {
+            let file = text::line(&file.to_string_lossy());
+            Err(format!("cannot read {file}: {}", in_words(&why)))
+        }
     }
 }
 
@@ -52,7 +57,20 @@ fn parse(text: &str, file: &Path) -> Result<Settings, String> {
     };
     let found: File = match toml::from_str(text) {
         Ok(found) => found,
-        Err(why) => return wrong(why.message()),
+        Err(why) => {
+            return wrong(&match Slip::of(why.message(), &[]) {
+                Slip::Unknown { key, near: Some(near) } => {
+                    format!("there is no setting `{key}`; did you mean `{near}`?")
+                }
+                Slip::Unknown { key, near: None } => format!("there is no setting `{key}`"),
+                Slip::Kind(kind) => format!("a value must be {kind}"),
+                Slip::Twice(_) => "a setting stands there twice".to_owned(),
+                Slip::Missing(_) | Slip::Said(_) | Slip::Unreadable => {
+                    "this is not TOML: write `[private]`, and below it `relay = \"auto\"`"
+                        .to_owned()
+                }
+            });
+        }
     };
     let relaying = match found.private.relay.as_deref().map(Relaying::parse) {
         Some(None) => return wrong("private.relay must be \"auto\", \"only\" or \"never\""),

@@ -1,0 +1,62 @@
+//! A table for people: aligned columns under headings. Programs are given JSON instead.
+//!
+//! Times are in UTC, as in the server's log: whoever looks after a server may be far from it.
+
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// No column is padded beyond this; a longer cell sticks out alone.
+const WIDEST: usize = 50;
+
+/// All of it, the last line without its end. The cells are safe for a terminal.
+pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = headings.map(width);
+    for row in rows {
+        for (most, cell) in widths.iter_mut().zip(row) {
+            *most = width(cell).min(WIDEST).max(*most);
+        }
+    }
+    let mut lines = vec![line(&headings.map(str::to_owned), &widths)];
+    lines.extend(rows.iter().map(|row| line(row, &widths)));
+    lines.join("\n")
+}
+
+/// A moment, in a cell.
+pub fn utc(at: SystemTime, format: &str) -> String {
+    DateTime::<Utc>::from(at).format(format).to_string()
+}
+
+/// A moment, for a program (RFC 3339).
+pub fn rfc3339(at: SystemTime) -> String {
+    DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn line<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
+    let mut line = String::new();
+    for (cell, most) in cells.iter().zip(widths) {
+        line.push_str(cell);
+        line.push_str(&" ".repeat(most.saturating_sub(width(cell)) + 2));
+    }
+    line.trim_end().to_owned()
+}
+
+fn width(cell: &str) -> usize {
+    cell.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn one_long_cell_does_not_push_all_others_away() {
+        let row = |name: &str| [name.to_owned(), "x".to_owned()];
+
+        let shown = table(["NAME", "WHAT"], &[row(&"x".repeat(500)), row("bob")]);
+
+        let bob = shown.lines().last().unwrap();
+        assert!(bob.starts_with("bob ") && bob.len() < 100, "{bob}");
+    }
+}
