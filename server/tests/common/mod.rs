@@ -55,6 +55,17 @@ impl World {
         self.server.addresses()[0]
     }
 
+    /// Waits until so many connections wait for their turn to log in.
+    pub async fn until_waiting(&self, count: usize) {
+        let gate = self.server.connections().gate();
+        let waiting = async {
+            while gate.waiting() != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("so many wait");
+    }
+
     /// Logs in and sends presence.
     pub async fn online(&self, name: &str) -> Client {
         let mut client = self.login(name).await;
