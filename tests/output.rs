@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use common::{Client, Lines, Server, ended, password};
@@ -134,6 +134,43 @@ fn nobody_panics_where_nobody_can_be_told() {
             let got = command.stdout(out()).stderr(out()).status().unwrap();
             assert_eq!(got.code(), Some(status), "{args:?}");
         }
+    }
+}
+
+#[test]
+fn a_reader_that_goes_before_the_last_line_is_noticed() {
+    let server = Server::of(&["alice"]);
+    let mut alice = alice(&server, &[], Stdio::piped());
+    let mut out = BufReader::new(alice.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert!(line.starts_with("Welcome"), "{line}");
+
+    drop(out);
+    alice.stdin.take().unwrap().write_all(b"help\n").unwrap();
+
+    assert_eq!(ended(&mut alice).code(), Some(1));
+    assert_eq!(Lines::of(alice.stderr.take().unwrap()).rest().len(), 1);
+}
+
+#[test]
+fn a_complaint_that_nobody_reads_keeps_nobody_waiting() {
+    use rustix::fs::{OFlags, fcntl_setfl};
+    let server = Server::of(&["alice"]);
+    let (_reader, writer) = std::io::pipe().unwrap();
+    // Full, and it waits for a reader.
+    fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+    while (&writer).write(&[b'x'; 4096]).is_ok() {}
+    while (&writer).write(b"x").is_ok() {}
+    fcntl_setfl(&writer, OFlags::empty()).unwrap();
+    for (args, status) in [
+        (&["client", "--user", "alice", "--password-file", "nowhere"][..], 2),
+        (&["user", "remove", "nobody", "--yes"], 1),
+        (&["nonsense"], 2),
+    ] {
+        let mut command = server.home.command(args);
+        let mut child = command.stderr(writer.try_clone().unwrap()).spawn().unwrap();
+        assert_eq!(ended(&mut child).code(), Some(status), "{args:?}");
     }
 }
 

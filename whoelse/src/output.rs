@@ -5,6 +5,12 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How long a sentence may take.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 use whoelse_xmpp::in_words;
 
@@ -25,9 +31,17 @@ pub fn not_read(why: ErrorKind) -> String {
     format!("cannot read the input: {}", reason(why))
 }
 
-/// A sentence on the standard error, if anybody can be told.
+/// A sentence on the standard error, if anybody can be told. Whoever takes too long to read it is
+/// not waited for: the program may be on its way out of a terminal that is stuck.
 pub fn complain(sentence: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "whoelse: {sentence}");
+    let sentence = format!("whoelse: {sentence}\n");
+    let (told, done) = mpsc::channel();
+    let telling = thread::Builder::new().spawn(move || {
+        let _ = told.send(io::stderr().write_all(sentence.as_bytes()));
+    });
+    if telling.is_ok() {
+        let _ = done.recv_timeout(TOLD_WITHIN);
+    }
 }
 
 fn reason(why: ErrorKind) -> String {

@@ -24,6 +24,7 @@ pub mod render;
 mod said;
 mod screen;
 mod settings;
+mod stop;
 pub mod text;
 mod writer;
 
@@ -50,6 +51,7 @@ use login::{Dialogue, Outcome};
 use patient::Patient;
 use said::Said;
 use screen::Screen;
+use stop::Stop;
 use writer::Writer;
 
 /// Where a password may stand that is not to be asked for.
@@ -96,6 +98,10 @@ async fn chat(options: cli::Client) -> ExitCode {
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
     let (client, events) = Client::start(config);
     let (private, told) = PrivateChats::start(client.clone(), events, settings);
+    let mut stop = match Stop::new() {
+        Ok(stop) => stop,
+        Err(why) => return fail(&format!("cannot wait for Ctrl-C: {why}")),
+    };
     let Opened { input, face, showing } = match open(objects, client.domain_now()) {
         Ok(opened) => opened,
         Err(why) => return fail(&format!("cannot use this terminal: {}", in_words(&why))),
@@ -103,20 +109,18 @@ async fn chat(options: cli::Client) -> ExitCode {
     let ids = Ids::default();
     let telling = tell(told, face.clone(), ids.clone());
     let is_for_people = !input.is_script();
-    let screen = face.screen.clone();
+    let (backlog, broken) = (face.screen.backlog(), face.screen.broken());
     // Nothing should be received that nobody sees.
     let unread = {
-        let (screen, client) = (screen.clone(), client.clone());
+        let (mut broken, client) = (broken.clone(), client.clone());
         async move {
-            let why = screen.until_broken().await;
+            let why = screen::until_broken(&mut broken).await;
             client.leave_unread().await;
             complain(output::not_written(why));
         }
     };
     let terminal = Terminal { client, private, input, face, ids, given };
-    let (how, broken) = until_end(terminal.run(server), unread).await;
-    let backlog = screen.backlog();
-    drop(screen);
+    let (how, is_told) = until_end(terminal.run(server), unread, &mut stop).await;
     // Either way the handles are dropped, which closes the session and its private chats politely.
     // Everything that arrived is told before the program ends.
     let last_lines = async {
@@ -125,32 +129,39 @@ async fn chat(options: cli::Client) -> ExitCode {
     };
     tokio::select! {
         () = within_reason(last_lines, backlog, is_for_people || how.is_none()) => {}
-        () = stopped() => {}
+        () = stop.next() => {}
+    }
+    let broken = *broken.borrow();
+    if let Some(why) = broken
+        && !is_told
+    {
+        complain(output::not_written(why));
     }
     match how.unwrap_or(Ok(())) {
-        Ok(()) if broken => ExitCode::FAILURE,
+        Ok(()) if broken.is_some() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(words) => fail(&words),
     }
 }
 
 /// Runs until the input ends, and returns how it did; nothing if a signal was first. Returns, too,
-/// whether the output could not be written meanwhile.
+/// whether it was told meanwhile that the output cannot be written.
 async fn until_end<T>(
     running: impl Future<Output = T>,
     unread: impl Future<Output = ()>,
+    stop: &mut Stop,
 ) -> (Option<T>, bool) {
-    let mut broken = false;
+    let mut is_told = false;
     tokio::pin!(running, unread);
     loop {
         tokio::select! {
-            how = &mut running => return (Some(how), broken),
-            () = stopped() => {
+            how = &mut running => return (Some(how), is_told),
+            () = stop.next() => {
                 console::tty::forget_typed();
-                return (None, broken);
+                return (None, is_told);
             }
             // What is typed is still obeyed.
-            () = &mut unread, if !broken => broken = true,
+            () = &mut unread, if !is_told => is_told = true,
         }
     }
 }
@@ -534,25 +545,6 @@ enum Done {
 fn is_urgent(line: &str) -> bool {
     let command = commands::split(line).and_then(|(name, _)| commands::find(name));
     command.is_some_and(|command| matches!(command.name, "quit" | "logout"))
-}
-
-/// Ctrl-C, or the system's wish that the program ends.
-async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut terminate), Ok(mut hangup)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-        {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 fn fail(sentence: &str) -> ExitCode {

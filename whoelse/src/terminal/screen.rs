@@ -91,11 +91,9 @@ impl Screen {
         let _ = self.waiting.subscribe().wait_for(|waiting| *waiting < most).await;
     }
 
-    /// Until lines cannot be shown any more, and why.
-    pub async fn until_broken(&self) -> io::ErrorKind {
-        let mut broken = self.broken.subscribe();
-        let why = broken.wait_for(Option::is_some).await.map(|why| *why);
-        why.ok().flatten().unwrap_or(io::ErrorKind::Other)
+    /// Why lines cannot be shown any more, if they cannot.
+    pub fn broken(&self) -> watch::Receiver<Option<io::ErrorKind>> {
+        self.broken.subscribe()
     }
 
     /// How many lines wait; to be asked when nobody has anything to say any more.
@@ -132,6 +130,14 @@ impl Lines {
         while let Some(lines) = self.next().await {
             self.shown(lines.len());
         }
+    }
+}
+
+/// Until lines cannot be shown any more, and why; for ever, if they all were.
+pub async fn until_broken(broken: &mut watch::Receiver<Option<io::ErrorKind>>) -> io::ErrorKind {
+    match broken.wait_for(Option::is_some).await.map(|why| *why) {
+        Ok(Some(why)) => why,
+        _ => std::future::pending().await,
     }
 }
 
@@ -219,7 +225,7 @@ mod tests {
         read.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
         (0..5 * FROM_THE_SERVER).for_each(|_| screen.say("lost"));
 
-        assert_eq!(screen.until_broken().await, io::ErrorKind::StorageFull);
+        assert_eq!(until_broken(&mut screen.broken()).await, io::ErrorKind::StorageFull);
         screen.room_for_events().await;
         (0..5 * FROM_THE_SERVER).for_each(|_| screen.say("lost as well"));
         screen.room_for_events().await;
