@@ -52,14 +52,10 @@ pub(crate) fn check_restore(
     domains: &[Domain],
     now: &str,
 ) -> Result<(), String> {
-    let holds = |name: &str| domains.iter().any(|domain| domain.name == name);
-    let wanted = config.domain.as_deref().unwrap_or(now);
-    if let Some(other) = domains.first()
-        && !(holds(now) && holds(wanted))
-    {
-        let (other, served) = (&other.name, if holds(now) { wanted } else { now });
+    if domains.iter().all(|domain| domain.name != now) {
+        let other = domains.first().map_or("no domain", |domain| &domain.name);
         return Err(format!(
-            "the backup is of {other}, and this server serves {served}; nothing was replaced. To \
+            "the backup is of {other}, and this server serves {now}; nothing was replaced. To \
              restore it here, let this server serve {other} first: `whoelse domain rename {now} \
              {other}`, and `domain` in the configuration, if it stands there"
         ));
@@ -71,6 +67,44 @@ pub(crate) fn check_restore(
         )),
         Err(why) => {
             Err(format!("the server could not start again, and nothing was replaced: {why}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn domain(name: &str) -> Domain {
+        Domain { id: 1, name: name.to_owned() }
+    }
+
+    #[test]
+    fn a_backup_is_restored_where_its_domain_is_served_now_and_after_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let restore = |wanted: Option<&str>, held: &[Domain], now: &str| {
+            let config = Config { domain: wanted.map(str::to_owned), ..Config::quick_start() };
+            check_restore(&config, dir.path(), held, now)
+        };
+        let chat = [domain("chat.example")];
+
+        assert_eq!(restore(None, &chat, "chat.example"), Ok(()));
+        // However it is written in the configuration.
+        assert_eq!(restore(Some("Chat.Example"), &chat, "chat.example"), Ok(()));
+        let both = [domain("old.example"), domain("chat.example")];
+        assert_eq!(restore(Some("chat.example"), &both, "chat.example"), Ok(()));
+
+        for (wanted, held, now) in [
+            (None, &chat[..], "localhost"),
+            (Some("localhost"), &chat, "localhost"),
+            // It was renamed and the configuration does not know yet.
+            (Some("localhost"), &chat, "chat.example"),
+            (None, &both, "chat.example"),
+            (None, &[], "localhost"),
+        ] {
+            let refused = restore(wanted, held, now).unwrap_err();
+            assert!(refused.contains("nothing was replaced"), "{refused}");
         }
     }
 }
