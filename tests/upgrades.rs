@@ -180,7 +180,7 @@ fn the_doctor_says_beforehand_what_the_next_start_does_to_the_database() {
 
     let line = examined.lines().find(|line| line.contains("the next start brings it to")).unwrap();
     let copy = home.data().join("whoelse.schema-1.db");
-    assert!(line.starts_with("ok ") && line.contains(" takes 1 MiB of "), "{line}");
+    assert!(line.starts_with("ok ") && line.contains(" KiB of "), "{line}");
     assert!(line.contains(copy.strip_prefix(home.path()).unwrap().to_str().unwrap()), "{line}");
     is_untouched(&home, 1);
 }

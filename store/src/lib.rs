@@ -67,7 +67,7 @@ pub use roster::{Holder, RosterRow, RosterVersion};
 pub use throttle::{THROTTLE_MEMORY, Throttle};
 pub use transfer::{Aside, TransferError, check_backup, copy};
 pub use tx::Tx;
-pub use upgrade::{Opening, Progress, Upgraded, copy_of, kept_copies};
+pub use upgrade::{Opening, Progress, Upgraded, amount, copy_of, kept_copies};
 
 /// Returns every SQL statement this crate can run, without schema changes and what is made for
 /// each table of them.

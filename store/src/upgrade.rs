@@ -76,7 +76,7 @@ impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Copying { done, all } => {
-                write!(f, "copying the database, {} of {} MiB", done >> 20, all.div_ceil(1 << 20))
+                write!(f, "copying the database, {} of {}", amount(*done), amount(*all))
             }
             Self::Migrating { from, to } => {
                 write!(f, "bringing the database from schema {from} to {to}")
@@ -157,17 +157,12 @@ async fn while_telling<T>(
     progress: impl Fn() -> Progress,
 ) -> T {
     let mut work = pin!(work);
-    // The first time is now.
-    let mut every = tokio::time::interval(EVERY);
     loop {
-        tokio::select! {
-            biased;
-            _ = every.tick() => {
-                let progress = progress();
-                tracing::info!(%progress, "upgrading");
-                (opening.tell)(progress);
-            }
-            done = &mut work => return done,
+        let progress = progress();
+        tracing::info!(%progress, "upgrading");
+        (opening.tell)(progress);
+        if let Ok(done) = tokio::time::timeout(EVERY, &mut work).await {
+            return done;
         }
     }
 }
@@ -205,8 +200,16 @@ fn has_room(needed: u64, free: u64) -> Result<(), String> {
     if needed <= free {
         return Ok(());
     }
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    Err(format!("it takes {} MiB and {} MiB are free", mib(needed), free >> 20))
+    Err(format!("it takes {} and {} are free", amount(needed), amount(free)))
+}
+
+/// So many bytes, in words: KiB as long as MiB would be too coarse to compare.
+#[must_use]
+pub fn amount(bytes: u64) -> String {
+    match bytes {
+        0..0x100_0000 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
 }
 
 /// How many bytes a copy of the database takes, at most.

@@ -164,9 +164,11 @@ async fn what_is_already_there_of_a_copys_name_is_left_alone_if_the_new_one_fail
 
 #[test]
 fn a_copy_needs_as_much_room_as_the_database_has() {
-    assert_eq!(has_room(5 << 20, 5 << 20), Ok(()));
-    let why = "it takes 6 MiB and 5 MiB are free".to_owned();
-    assert_eq!(has_room((5 << 20) + 1, 5 << 20), Err(why));
+    assert_eq!(has_room(50 << 20, 50 << 20), Ok(()));
+    let why = "it takes 51 MiB and 50 MiB are free".to_owned();
+    assert_eq!(has_room((50 << 20) + 1, 50 << 20), Err(why));
+    let why = "it takes 120 KiB and 4 KiB are free".to_owned();
+    assert_eq!(has_room(120 << 10, 4 << 10), Err(why));
 }
 
 #[tokio::test]
@@ -193,7 +195,7 @@ async fn it_is_said_how_far_it_is() {
     Store::open_with(&place(&dir), &opening).await.unwrap();
 
     let said = said.into_inner().unwrap();
-    assert!(said[0].starts_with("copying the database, 0 of 1 MiB"), "{said:?}");
+    assert!(said[0].starts_with("copying the database, 0 KiB of "), "{said:?}");
     let last = format!("bringing the database from schema 1 to {}", schema::KNOWN);
     assert_eq!(said.last(), Some(&last));
 }

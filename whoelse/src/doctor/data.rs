@@ -151,10 +151,10 @@ fn schema(file: &Path, found: &Inspection) -> Finding {
     let free = system::free(copy.parent().unwrap_or(Path::new("."))).unwrap_or(u64::MAX);
     let text = format!(
         "is of schema {version}; the next start brings it to {known}, and first keeps it as it is \
-         in {}, which takes {} MiB of {} MiB that are free",
+         in {}, which takes {} of {} that are free",
         copy.display(),
-        found.bytes.div_ceil(1 << 20),
-        free >> 20
+        whoelse_store::amount(found.bytes),
+        whoelse_store::amount(free)
     );
     match found.bytes > free {
         true => Finding::problem(
