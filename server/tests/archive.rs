@@ -49,6 +49,7 @@ async fn the_time_that_was_told_is_found_however_it_was_stored() {
     let old = NewMessage {
         seq: 1,
         at: at.0,
+        kept_at: at.0,
         sender: key.clone(),
         sender_resource: None,
         recipient: key,
