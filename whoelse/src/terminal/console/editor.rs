@@ -384,6 +384,7 @@ mod tests {
     #[test]
     fn the_end_of_the_input_answers_whatever_is_asked_after_what_was_typed() {
         let mut editor = editor();
+        editor.keep_ahead();
         type_in(&mut editor, "quit\n");
         assert_eq!(editor.end(Typed::End), None);
 
