@@ -594,3 +594,25 @@ fn where_no_shell_would_bring_it_back_ctrl_z_stops_nothing() {
 
     bob.expect("alice: here");
 }
+
+#[test]
+fn a_password_typed_ahead_where_the_terminal_shows_it_is_forgotten() {
+    let server = Server::of(&["alice"]);
+    let (port, state) = (server.port().to_string(), server.home.state());
+    let args = ["client", &port, "--json", "--state-dir", state.to_str().unwrap()];
+    let mut alice = Terminal::run(&server.home, &args);
+    alice.sees(r#"{"event":"prompt","ask":"username"}"#);
+
+    alice.press("alice\rseen by everybody\r");
+
+    // It is neither tried nor obeyed.
+    alice.types("Password: ");
+    alice.is_silent();
+    alice.enter(&password("alice"));
+    alice.until("a welcome", |screen| {
+        screen.lines().iter().any(|line| line.starts_with(r#"{"event":"welcome""#))
+    });
+    assert!(!alice.written().contains("failed"), "{}", alice.written());
+    alice.press(CTRL_C);
+    assert_eq!(alice.ends().code(), Some(0));
+}
