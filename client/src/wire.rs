@@ -25,7 +25,7 @@ use crate::register::{self, Probe, RegisterError};
 use crate::tls::Standing;
 
 /// How long a server may take to greet before it is asked whether it is one.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a connection runs over.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}

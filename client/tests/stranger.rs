@@ -17,13 +17,13 @@ const REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
 #[derive(Debug, Clone, Copy)]
 enum Waits {
     /// Nothing: it greets.
-    ForNothing,
+    Nothing,
     /// Any byte.
-    ForAByte,
+    Byte,
     /// The end of a line.
-    ForALine,
+    Line,
     /// An empty line.
-    ForAHead,
+    Head,
 }
 
 /// A server that says this to whoever comes.
@@ -41,10 +41,10 @@ async fn says(what: &'static [u8], waits: Waits) -> SocketAddr {
 async fn answer(socket: TcpStream, what: &[u8], waits: Waits) {
     let mut socket = BufReader::new(socket);
     match waits {
-        Waits::ForNothing => {}
-        Waits::ForAByte => drop(socket.fill_buf().await),
-        Waits::ForALine => drop(socket.read_until(b'\n', &mut Vec::new()).await),
-        Waits::ForAHead => {
+        Waits::Nothing => {}
+        Waits::Byte => drop(socket.fill_buf().await),
+        Waits::Line => drop(socket.read_until(b'\n', &mut Vec::new()).await),
+        Waits::Head => {
             let mut line = Vec::new();
             while line != b"\r\n" {
                 line.clear();
@@ -71,13 +71,13 @@ async fn met(address: SocketAddr, begin: Begin) -> ConnectError {
 #[tokio::test]
 async fn a_server_of_something_else_is_named_whatever_it_waits_for() {
     for (what, waits, stranger) in [
-        (REFUSED, Waits::ForAByte, Stranger::Http),
-        (REFUSED, Waits::ForALine, Stranger::Http),
-        (REFUSED, Waits::ForAHead, Stranger::Http),
-        (b"<!DOCTYPE HTML>\n<html lang=\"en\">", Waits::ForALine, Stranger::Http),
-        (b"SSH-2.0-OpenSSH_9.2p1\r\n", Waits::ForNothing, Stranger::Ssh),
-        (b"220 mail.example ESMTP\r\n", Waits::ForNothing, Stranger::Greeter),
-        (b"-ERR unknown command\r\n", Waits::ForALine, Stranger::Unknown),
+        (REFUSED, Waits::Byte, Stranger::Http),
+        (REFUSED, Waits::Line, Stranger::Http),
+        (REFUSED, Waits::Head, Stranger::Http),
+        (b"<!DOCTYPE HTML>\n<html lang=\"en\">", Waits::Line, Stranger::Http),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", Waits::Nothing, Stranger::Ssh),
+        (b"220 mail.example ESMTP\r\n", Waits::Nothing, Stranger::Greeter),
+        (b"-ERR unknown command\r\n", Waits::Line, Stranger::Unknown),
     ] {
         let address = says(what, waits).await;
 
@@ -92,7 +92,7 @@ async fn a_server_of_something_else_is_named_whatever_it_waits_for() {
 async fn whoever_begins_with_tls_otherwise_is_told_apart() {
     let direct = World::with(Transport::Tls).await.address;
     let asked = World::new().await.address;
-    let web = says(REFUSED, Waits::ForAByte).await;
+    let web = says(REFUSED, Waits::Byte).await;
 
     for (address, begin, stranger) in [
         (direct, Begin::StartTls, Stranger::Tls),

@@ -169,10 +169,8 @@ impl Editor {
         match key {
             Key::Enter => {
                 let mut text = line.take();
-                if is_command {
-                    if !holds_a_secret(&text) {
-                        self.history.add(&text);
-                    }
+                if is_command && !holds_a_secret(&text) {
+                    self.history.add(&text);
                 }
                 // A line break after a pasted answer is no part of it.
                 if !is_command {
