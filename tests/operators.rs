@@ -407,6 +407,23 @@ fn files_of(home: &Home) -> Vec<(String, u64)> {
 }
 
 #[test]
+fn how_the_clock_stands_is_told_and_the_operators_word_for_it_counts() {
+    let home = Home::new();
+    let mut server = home.start(&[]);
+
+    // A first start has nothing to compare it with, unless the system vouches for it.
+    let told = home.run(&["clock"]);
+    assert_eq!((told.status, told.err.as_str()), (Some(0), ""));
+    assert!(told.out.starts_with("the clock says 2"), "{}", told.out);
+    for args in [&["clock", "trust"][..], &["clock"]] {
+        let told = home.run(args);
+        assert_eq!((told.status, told.err.as_str()), (Some(0), ""));
+        assert!(told.out.trim_end().ends_with("and is believed"), "{}", told.out);
+    }
+    assert!(server.stop().success());
+}
+
+#[test]
 fn the_doctor_works_before_during_and_after_a_server_and_changes_nothing() {
     let home = Home::with_people(&["alice"]);
     let port = common::ports::lasting();

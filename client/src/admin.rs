@@ -55,8 +55,8 @@ pub struct ClockStands {
 
 /// How the server's clock stands; `trust` says first that it is right.
 pub async fn clock(link: &mut Link, trust: bool) -> Result<ClockStands, RequestError> {
-    let fields: &[(&str, &str)] = if trust { &[("trust", "1")] } else { &[] };
-    let answer = run(link, CLOCK, fields).await?;
+    // Without a value the server would ask for one.
+    let answer = run(link, CLOCK, &[("trust", if trust { "1" } else { "0" })]).await?;
     let form = nested::find(&answer, "x", ns::DATA).ok_or(RequestError::Unreadable)?;
     let believed = nested::each(&form, "field")
         .find(|field| field.attr("var").is_some_and(|var| var == "believed"))
