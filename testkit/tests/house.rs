@@ -155,6 +155,7 @@ fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
         ("core/src/login_throttle/stored.rs", "login_count_unreadable"),
         // Once for each time that the clock is set back.
         ("core/src/keeper/stamps.rs", "archive_stamps_go_back"),
+        ("core/src/heartbeat.rs", "clock_doubted"),
         ("server/src/reload.rs", "restart_to_apply"),
         ("server/src/reload.rs", "settings_not_reloaded"),
         ("server/src/admin.rs", "admin_refused"),
