@@ -110,9 +110,10 @@ fn some_or_all<T: Copy>(some: &[T], all: &[T]) -> Vec<T> {
 /// Builds our own program as it is released.
 fn build() -> Result<PathBuf, Failed> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(["build", "--release", "-p", "whoelse"]).status()?;
+    let status =
+        Command::new(cargo).args(["build", "--profile", "dist", "-p", "whoelse"]).status()?;
     match status.success() {
-        true => Ok(PathBuf::from("target/release/whoelse")),
+        true => Ok(PathBuf::from("target/dist/whoelse")),
         false => Err("whoelse does not build".into()),
     }
 }

@@ -2,12 +2,12 @@
 //! server per unit of work, latency, memory per session (docs/performance.md).
 //!
 //! ```text
-//! cargo run --release -p whoelse-bench -- compare            all servers, all rows
-//! cargo run --release -p whoelse-bench -- compare --quick    a first look
-//! cargo run --release -p whoelse-bench -- compare --only whoelse --rows message,login
-//! cargo run --release -p whoelse-bench -- instructions       callgrind's counts
-//! cargo run --release -p whoelse-bench -- weather --minutes 20 --to docs/weather
-//! cargo run --release -p whoelse-bench -- private            two clients on a direct line
+//! cargo run --profile dist -p whoelse-bench -- compare            all servers, all rows
+//! cargo run --profile dist -p whoelse-bench -- compare --quick    a first look
+//! cargo run --profile dist -p whoelse-bench -- compare --only whoelse --rows message,login
+//! cargo run --profile dist -p whoelse-bench -- instructions       callgrind's counts
+//! cargo run --profile dist -p whoelse-bench -- weather --minutes 20 --to docs/weather
+//! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line
 //! ```
 //!
 //! A server runs alone on the first processor, the load on the second, over loopback with TLS 1.3
@@ -51,7 +51,7 @@ enum What {
     /// Everybody at once for a long time, the well-behaved and the others: does memory grow?
     Weather {
         /// The program to measure.
-        #[arg(long, default_value = "target/release/whoelse")]
+        #[arg(long, default_value = "target/dist/whoelse")]
         program: PathBuf,
         /// What they do.
         #[command(flatten)]
@@ -60,7 +60,7 @@ enum What {
     /// Everybody comes back at once, as after a restart: until when is everybody in?
     Storm {
         /// The program to measure.
-        #[arg(long, default_value = "target/release/whoelse")]
+        #[arg(long, default_value = "target/dist/whoelse")]
         program: PathBuf,
         /// Who comes.
         #[command(flatten)]
@@ -69,7 +69,7 @@ enum What {
     /// Private chats between two real clients: round trips, and the time until they are connected.
     Private {
         /// The program to measure.
-        #[arg(long, default_value = "target/release/whoelse")]
+        #[arg(long, default_value = "target/dist/whoelse")]
         program: PathBuf,
         /// How much of it.
         #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Our own server, as `cargo build --release` makes it.
+//! Our own server, as `cargo build --profile dist` makes it.
 
 use std::path::Path;
 use std::process::Stdio;
