@@ -543,6 +543,12 @@ fn in_our_words(mistake: &clap::Error) -> String {
         }
         _ => String::new(),
     };
+    // Without a context it is a sentence of ours that clap only carries.
+    if mistake.context().next().is_none() {
+        let said = mistake.to_string();
+        let first = said.lines().next().unwrap_or_default();
+        return first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    }
     let argument = named(ContextKind::InvalidArg);
     match mistake.kind() {
         ErrorKind::InvalidSubcommand => {
@@ -645,8 +651,8 @@ mod tests {
             ("client --nonsense", "there is no option --nonsense here"),
             ("client --hots x", "there is no option --hots here; did you mean --host?"),
             ("server 1 1 1 1", "1 is one word too many"),
-            ("client --host", "--host <NAME> needs a value"),
-            ("client --host a --host b", "--host <NAME> can be given once"),
+            ("client --host", "--host <NAME[:PORT]> needs a value"),
+            ("client --host a --host b", "--host <NAME[:PORT]> can be given once"),
             ("client --json=yes", "yes is one word too many"),
             ("completions tcsh", "<SHELL> must be one of bash, "),
         ] {
