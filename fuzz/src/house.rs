@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -39,6 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct House {
     runtime: Runtime,
     clock: Clock,
+    node: Arc<Node>,
     pipe: DuplexStream,
     machine: client::Machine,
     asked: usize,
@@ -65,15 +67,16 @@ impl House {
             want_sm: false,
             ..client::Config::new("localhost")
         };
-        let pipe = runtime.block_on(open(clock.clone()));
+        let (node, pipe) = runtime.block_on(open(clock.clone()));
         let machine = client::Machine::new(config, None);
-        let mut house = House { runtime, clock, pipe, machine, asked: 0 };
+        let mut house = House { runtime, clock, node, pipe, machine, asked: 0 };
         house.log_in();
         for n in 0..HISTORY {
             let to = PEERS[n % PEERS.len()];
             let wait = BEGIN.after(Duration::from_secs(n as u64)).since(house.clock.now());
             house.pass(wait);
             house.hear(&format!("<message to='{to}' type='chat'><body>{n}</body></message>"));
+            house.settle();
         }
         house
     }
@@ -147,6 +150,17 @@ impl House {
         runtime.block_on(async { timeout(PATIENCE, next).await }).expect("the server answers")
     }
 
+    /// Waits until what was sent is stored: it has the time of that moment.
+    fn settle(&mut self) {
+        let House { runtime, node, .. } = self;
+        let stored = async {
+            while !node.is_idle() {
+                tokio::task::yield_now().await;
+            }
+        };
+        runtime.block_on(async { timeout(PATIENCE, stored).await }).expect("it is stored");
+    }
+
     fn pass(&mut self, wait: Duration) {
         let _inside = self.runtime.enter();
         let end = self.clock.steady().after(wait);
@@ -155,7 +169,7 @@ impl House {
 }
 
 /// Starts the server and connects to it.
-async fn open(clock: Clock) -> DuplexStream {
+async fn open(clock: Clock) -> (Arc<Node>, DuplexStream) {
     let store = Store::open(&whoelse_store::Place::Memory).await.expect("a store");
     let settings = Settings::default();
     let features = whoelse_features::ALL;
@@ -180,8 +194,8 @@ async fn open(clock: Clock) -> DuplexStream {
     tx.commit().await.expect("a commit");
     let (near, far) = tokio::io::duplex(64 << 10);
     let peer = Peer { network: Network::Local, address: "fuzz".to_owned() };
-    Connections::new(node, None).welcome(far, Door::Pipe, peer);
-    near
+    Connections::new(node.clone(), None).welcome(far, Door::Pipe, peer);
+    (node, near)
 }
 
 fn password() -> Password {

@@ -558,9 +558,8 @@ fn in_our_words(mistake: &clap::Error) -> String {
         ErrorKind::UnknownArgument if argument.starts_with('-') => {
             format!("there is no option {argument} here{}", near(ContextKind::SuggestedArg))
         }
-        ErrorKind::UnknownArgument | ErrorKind::TooManyValues => {
-            format!("{argument} is one word too many")
-        }
+        ErrorKind::UnknownArgument => format!("{argument} is one word too many"),
+        ErrorKind::TooManyValues => format!("{argument} takes no value"),
         ErrorKind::InvalidValue if named(ContextKind::InvalidValue).is_empty() => {
             format!("{argument} needs a value")
         }
@@ -653,7 +652,7 @@ mod tests {
             ("server 1 1 1 1", "1 is one word too many"),
             ("client --host", "--host <NAME[:PORT]> needs a value"),
             ("client --host a --host b", "--host <NAME[:PORT]> can be given once"),
-            ("client --json=yes", "yes is one word too many"),
+            ("client --json=yes", "--json takes no value"),
             ("completions tcsh", "<SHELL> must be one of bash, "),
         ] {
             let said = parse(&format!("whoelse {line}")).unwrap_err();

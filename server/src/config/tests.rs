@@ -269,7 +269,7 @@ fn every_bad_value_is_refused_by_the_name_of_its_setting() {
         ("[limits]\nwaiting_per_place = 0", "limits.waiting_per_place must be 1 or more"),
         ("[limits]\nown_networks = [\"school\"]", "`school` is not a network like"),
         ("[limits]\nown_networks = [\"10.0.0.1/8\"]", "write its first address"),
-        ("[limits]\nown_networks = \"10.0.0.0/8\"", "expected a sequence"),
+        ("[limits]\nown_networks = \"10.0.0.0/8\"", "`own_networks` must be a list"),
         ("[limits]\nack_every = 0", "limits.ack_every must be 1 or more"),
         ("[limits]\nundelivered_messages = 0", "limits.undelivered_messages must be 1 or more"),
         ("domain = ", "line 2"),
