@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use whoelse_stream::client::{self, Denied, Machine, Reason, Step};
 use whoelse_stream::sasl::Mechanism;
 use whoelse_stream::sm::Element as Sm;
@@ -60,6 +60,8 @@ pub(crate) struct Wire {
     /// Writing failed. What the server said before it closed may still be read.
     deaf: bool,
     heard_at: Instant,
+    /// Anything has arrived at all.
+    has_heard: bool,
     /// The channel has an exporter to bind a login to.
     binds: bool,
     standing: Standing,
@@ -111,6 +113,7 @@ impl Wire {
             unflushed: false,
             deaf: false,
             heard_at: Instant::now(),
+            has_heard: false,
             binds,
             standing,
             reached: None,
@@ -175,15 +178,29 @@ impl Wire {
     }
 
     /// Until the server is ready for the handshake; gives the connection back for it.
-    pub(crate) async fn until_tls(mut self) -> Result<(Box<dyn Io>, Suspended), ConnectError> {
-        let step = match timeout(PATIENCE, self.step()).await {
-            Ok(step) => step,
-            // White space is nothing to a server of XMPP (RFC 6120, 11.7). To one of HTTP and others
-            // it is the end of a head, which they wait for before they say anything.
-            Err(_) => {
-                self.write(b"\r\n\r\n");
-                self.step().await
-            }
+    pub(crate) async fn until_tls(self) -> Result<(Box<dyn Io>, Suspended), ConnectError> {
+        self.until_tls_patient_for(sleep(PATIENCE)).await
+    }
+
+    /// The same, when whoever has said nothing by the end of this is asked whether it is a server.
+    async fn until_tls_patient_for(
+        mut self,
+        patience: impl Future<Output = ()>,
+    ) -> Result<(Box<dyn Io>, Suspended), ConnectError> {
+        let in_time = tokio::select! {
+            biased;
+            step = self.step() => Some(step),
+            () = patience => None,
+        };
+        // White space is nothing to a server of XMPP before `<starttls/>` (RFC 6120, 11.7). To one of
+        // HTTP and others it is the end of a head, which they wait for before they say anything.
+        // Whoever has spoken has been asked for TLS, and white space is forbidden then (5.3.3).
+        if in_time.is_none() && !self.has_heard {
+            self.write(b"\r\n\r\n");
+        }
+        let step = match in_time {
+            Some(step) => step,
+            None => self.step().await,
         };
         match step {
             Ok(Step::StartTls) => Ok((self.io, Suspended(self.machine))),
@@ -298,7 +315,10 @@ impl Wire {
             }
             match poll_fn(|cx| self.poll_io(cx)).await {
                 Ok(0) | Err(_) => return Err(Broken),
-                Ok(_) => self.heard_at = Instant::now(),
+                Ok(_) => {
+                    self.heard_at = Instant::now();
+                    self.has_heard = true;
+                }
             }
         }
     }
@@ -395,5 +415,89 @@ fn not_asked(denied: Denied) -> RegisterError {
         Denied::BadName => RegisterError::NotAName,
         Denied::NotReady => RegisterError::Connect(ConnectError::Ended),
         other => RegisterError::Refused(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::future;
+    use std::pin::pin;
+
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const GREETING: &[u8] = b"<?xml version='1.0'?><stream:stream from='a.example' id='x' \
+        version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+    const FEATURES: &[u8] = b"<stream:features><starttls \
+        xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>";
+    const PROCEED: &[u8] = b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+
+    fn pair() -> (Wire, DuplexStream) {
+        let (ours, theirs) = duplex(4096);
+        (Wire::new(Box::new(ours), client::Config::new("a.example")), theirs)
+    }
+
+    /// Lets something go on as far as it can, which is not to its end.
+    async fn go_on<T>(mut something: Pin<&mut impl Future<Output = T>>) {
+        let over = poll_fn(|cx| Poll::Ready(something.as_mut().poll(cx).is_ready())).await;
+        assert!(!over, "it came to an end");
+    }
+
+    /// What has arrived, and no more.
+    async fn arrived(theirs: &mut DuplexStream) -> String {
+        let mut bytes = [0; 4096];
+        let length = tokio::select! {
+            biased;
+            read = theirs.read(&mut bytes) => read.unwrap(),
+            () = future::ready(()) => 0,
+        };
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_slow_after_it_has_spoken_is_sent_nothing_before_the_handshake() {
+        for spoken in [GREETING.to_vec(), [GREETING, FEATURES].concat()] {
+            let (wire, mut theirs) = pair();
+            let (over, patience) = oneshot::channel();
+            let patience = async { patience.await.unwrap() };
+            let mut begun = pin!(wire.until_tls_patient_for(patience));
+            theirs.write_all(&spoken).await.unwrap();
+            go_on(begun.as_mut()).await;
+
+            over.send(()).unwrap();
+            go_on(begun.as_mut()).await;
+
+            if !spoken.ends_with(FEATURES) {
+                theirs.write_all(FEATURES).await.unwrap();
+                go_on(begun.as_mut()).await;
+            }
+            let said = arrived(&mut theirs).await;
+            let wish = said.find("<starttls").unwrap();
+            assert!(said[wish..].ends_with('>') && !said.contains('\r'), "{said}");
+            theirs.write_all(PROCEED).await.unwrap();
+            assert!(begun.await.is_ok());
+            assert_eq!(arrived(&mut theirs).await, "");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_for_a_while_is_sent_the_end_of_a_head_once() {
+        let (wire, mut theirs) = pair();
+        let mut begun = pin!(wire.until_tls_patient_for(future::ready(())));
+
+        go_on(begun.as_mut()).await;
+        go_on(begun.as_mut()).await;
+
+        let said = arrived(&mut theirs).await;
+        assert!(said.ends_with("\r\n\r\n") && said.matches('\r').count() == 2, "{said:?}");
+        // It was a server of XMPP all the same.
+        theirs.write_all(&[GREETING, FEATURES].concat()).await.unwrap();
+        go_on(begun.as_mut()).await;
+        assert!(arrived(&mut theirs).await.starts_with("<starttls"));
+        theirs.write_all(PROCEED).await.unwrap();
+        assert!(begun.await.is_ok());
     }
 }
