@@ -4,6 +4,9 @@
 //! Keys that are pressed while nothing is asked wait, unseen, for what is asked next. During a
 //! dialogue they may be a secret: only a secret question takes them then, and whoever asks anything
 //! else finds them gone, unless the dialogue has come to a good end ([`Editor::keep_ahead`]).
+//!
+//! A password may come in other ways than by keys at its question: pasted together with the name,
+//! or typed once more than it is asked for. It is no part of the name, and no command.
 
 use std::collections::VecDeque;
 
@@ -11,7 +14,7 @@ use super::history::History;
 use super::keys::Key;
 use super::line::Line;
 use super::row::{self, Row};
-use crate::commands::password::holds_a_secret;
+use crate::commands::password::{Secret, holds_a_secret};
 use crate::terminal::input::{Ask, Typed};
 use crate::terminal::text;
 
@@ -44,6 +47,9 @@ pub struct Editor {
     guarded: bool,
     /// Questions are expected: what is pressed ahead are answers, and no commands.
     is_expecting: bool,
+    /// The last secret that was typed, until the next command is: whoever types ahead for a new
+    /// account types the password twice, and is asked once if the account exists.
+    answered: Option<Secret>,
     /// How the input has ended.
     ended: Option<Typed>,
 }
@@ -167,16 +173,31 @@ impl Editor {
         }
         let line = if is_command { &mut self.command } else { &mut self.answer };
         match key {
-            Key::Enter => {
-                let mut text = line.take();
-                if is_command && !holds_a_secret(&text) {
-                    self.history.add(&text);
+            Key::Enter if is_command => {
+                let text = line.take();
+                if self.answered.take().is_some_and(|secret| secret.0 == text) {
+                    return None;
                 }
-                // A line break after a pasted answer is no part of it.
-                if !is_command {
-                    text.truncate(text.trim_end_matches('\n').len());
+                match holds_a_secret(&text) {
+                    true => self.history.leave(),
+                    false => self.history.add(&text),
                 }
                 return self.finish(Typed::Line(text));
+            }
+            Key::Enter => {
+                let text = line.take();
+                return self.finish(Typed::Line(text));
+            }
+            // An answer is one line: what is pasted after it is for what is asked next.
+            Key::Text(text) if !is_command && text.contains('\n') => {
+                let (answer, rest) = text.split_once('\n').unwrap_or((&text, ""));
+                line.press(&Key::Text(answer.to_owned()));
+                if !rest.is_empty() {
+                    let rest = Key::Text(rest.to_owned());
+                    self.ahead_bytes += size(&rest);
+                    self.ahead.push_front(rest);
+                }
+                return self.press_asked(Key::Enter);
             }
             Key::Ctrl('d') if line.text().is_empty() => return self.finish(Typed::End),
             Key::Up | Key::Ctrl('p') if is_command => {
@@ -192,7 +213,13 @@ impl Editor {
             Key::Ctrl('r') if is_command => {
                 self.search = Some(Search { before: line.take(), ..Search::default() });
             }
-            key => line.press(&key),
+            key => {
+                let held = is_command && holds_a_secret(line.text());
+                line.press(&key);
+                if held {
+                    line.forget_erased();
+                }
+            }
         }
         None
     }
@@ -232,6 +259,9 @@ impl Editor {
         let mut echo = self.echo();
         if let (Typed::Line(line), Some(Ask::Command | Ask::Line(_))) = (&typed, &self.ask) {
             echo.push_str(&text::lines(line));
+        }
+        if let (Typed::Line(line), Some(Ask::Secret(_))) = (&typed, &self.ask) {
+            self.answered = Some(Secret(line.clone())).filter(|secret| !secret.0.is_empty());
         }
         self.search = None;
         self.answer = Line::default();
@@ -411,10 +441,82 @@ mod tests {
         let answer = editor.press(Key::Enter).unwrap();
         assert_eq!(answer.echo, "> message bob one\n    two");
         assert_eq!(typed(Some(answer)), "message bob one\ntwo");
+    }
 
-        editor.ask(SECRET);
-        editor.press(Key::Text("secret\n".to_owned()));
-        assert_eq!(typed(editor.press(Key::Enter)), "secret");
+    #[test]
+    fn a_line_break_in_a_pasted_answer_is_enter_and_the_rest_is_for_what_is_asked_next() {
+        let pasted = || Key::Text("alice\nsecret\nmessage bob hi".to_owned());
+        let mut at_the_question = editor();
+        assert_eq!(at_the_question.ask(NAME), None);
+        let name = at_the_question.press(pasted());
+        let mut ahead = editor();
+        assert_eq!(ahead.press(pasted()), None);
+        let name_ahead = ahead.ask(NAME);
+        for (mut editor, name) in [(at_the_question, name), (ahead, name_ahead)] {
+            // Typed after what was pasted.
+            assert!(type_in(&mut editor, " there\n").is_empty());
+            assert_eq!(shown(&editor), "");
+            let name = name.unwrap();
+            assert_eq!((name.echo.as_str(), &name.to), ("Username: alice", &NAME));
+            assert_eq!(typed(Some(name)), "alice");
+            let secret = editor.ask(SECRET).unwrap();
+            assert_eq!(secret.echo, "Password: ");
+            assert_eq!(typed(Some(secret)), "secret");
+            editor.keep_ahead();
+            assert_eq!(typed(editor.ask(Ask::Command)), "message bob hi there");
+        }
+
+        // Nothing but a secret takes what follows a name.
+        let mut editor = editor();
+        editor.ask(NAME);
+        editor.press(pasted()).unwrap();
+        assert_eq!(editor.ask(NAME), None);
+        assert_eq!(shown(&editor), "Username: ");
+        assert_eq!(editor.ahead_bytes, 0);
+    }
+
+    #[test]
+    fn a_password_typed_once_more_than_asked_is_no_command() {
+        let mut editor = editor();
+        type_in(&mut editor, "alice\nsecret\nsecret\nhelp\n");
+        editor.ask(NAME).unwrap();
+        editor.ask(SECRET).unwrap();
+        editor.keep_ahead();
+
+        let answer = editor.ask(Ask::Command).unwrap();
+        assert_eq!(answer.echo, "> help");
+        assert_eq!(typed(Some(answer)), "help");
+        editor.ask(Ask::Command);
+        for remembered in ["> help", "> help"] {
+            editor.press(Key::Up);
+            assert_eq!(shown(&editor), remembered);
+        }
+
+        // Only the first command is looked at: what is typed later has an answer, whatever it is.
+        editor.press(Key::Ctrl('u'));
+        let answers = type_in(&mut editor, "secret\n");
+        assert_eq!(answers.len(), 1);
+    }
+
+    #[test]
+    fn a_password_after_its_command_is_brought_back_by_no_key() {
+        let mut editor = editor();
+        for line in ["help\n", "password old new\n"] {
+            editor.ask(Ask::Command);
+            type_in(&mut editor, line);
+        }
+        editor.ask(Ask::Command);
+        editor.press(Key::Up);
+        assert_eq!(shown(&editor), "> help");
+        for (keys, erase) in [("password old new", 'w'), ("password old new", 'u')] {
+            editor.press(Key::Ctrl('u'));
+            type_in(&mut editor, keys);
+            editor.press(Key::Ctrl(erase));
+            editor.press(Key::Ctrl('u'));
+            editor.press(Key::Ctrl('y'));
+            assert!(!shown(&editor).contains("new"), "Ctrl-{erase}");
+            editor.press(Key::Ctrl('u'));
+        }
     }
 
     #[test]

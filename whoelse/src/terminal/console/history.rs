@@ -18,7 +18,7 @@ pub struct History {
 impl History {
     /// Remembers a command. One that is repeated is remembered once.
     pub fn add(&mut self, line: &str) {
-        self.at = None;
+        self.leave();
         if line.trim().is_empty() || self.lines.back().is_some_and(|last| last == line) {
             return;
         }
@@ -26,6 +26,12 @@ impl History {
             self.lines.pop_front();
         }
         self.lines.push_back(line.to_owned());
+    }
+
+    /// None is shown any more: the next one is the newest.
+    pub fn leave(&mut self) {
+        self.at = None;
+        self.draft = String::new();
     }
 
     /// The one before what is shown. `typed` is what is there now.

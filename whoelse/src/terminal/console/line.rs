@@ -40,6 +40,11 @@ impl Line {
         std::mem::take(&mut self.text)
     }
 
+    /// Ctrl-Y brings nothing back any more.
+    pub fn forget_erased(&mut self) {
+        self.erased = String::new();
+    }
+
     /// Does what a key does to a line, if it does anything; the keys are those of Emacs and
     /// readline.
     pub fn press(&mut self, key: &Key) {
@@ -86,7 +91,7 @@ impl Line {
         }
     }
 
-    /// What was two characters may have become one, for instance with an accent: behind it.
+    /// What was two characters may have become one, for instance with an accent: after it.
     fn settle(&mut self) {
         let mut place = GraphemeCursor::new(self.cursor, self.text.len(), true);
         if !place.is_boundary(&self.text, 0).unwrap_or(true) {
@@ -148,8 +153,8 @@ mod tests {
     fn after(keys: &[Key]) -> String {
         let mut line = Line::default();
         keys.iter().for_each(|key| line.press(key));
-        let (before, behind) = line.text.split_at(line.cursor);
-        format!("{before}|{behind}")
+        let (before, after) = line.text.split_at(line.cursor);
+        format!("{before}|{after}")
     }
 
     fn typed(text: &str, keys: &[Key]) -> String {
