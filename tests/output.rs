@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
+use common::terminal::both_ends;
 use common::{Client, Lines, Server, ended, password};
 use rustix::process::Signal;
 
@@ -56,6 +57,36 @@ fn a_script_whose_output_cannot_be_written_sends_all_that_it_was_told_to() {
             });
         }
     }
+}
+
+#[test]
+fn a_person_who_can_be_shown_nothing_any_more_is_not_kept() {
+    let server = Server::of(&["alice"]);
+    let (port, state) = (server.port().to_string(), server.home.state());
+    let ((mut keys, input), (mut screen, output)) = (both_ends(), both_ends());
+    let mut alice = server
+        .home
+        .command(&["client", &port, "--state-dir", state.to_str().unwrap()])
+        .env("TERM", "xterm")
+        .stdin(input)
+        .stdout(output)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("Username: ") {
+        let mut piece = [0; 4096];
+        let read = screen.read(&mut piece).unwrap();
+        seen.extend_from_slice(&piece[..read]);
+    }
+
+    drop(screen);
+    keys.write_all(b"x").unwrap();
+
+    assert_eq!(ended(&mut alice).code(), Some(1));
+    let said = Lines::of(alice.stderr.take().unwrap()).rest();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("whoelse: cannot write the output: "), "{said:?}");
 }
 
 #[test]

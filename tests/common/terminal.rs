@@ -60,12 +60,7 @@ impl Terminal {
     }
 
     fn run_with(home: &Home, program: &str, args: &[&str], set: &[(&str, &str)]) -> Terminal {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&ours).unwrap();
-        unlockpt(&ours).unwrap();
-        let name = ptsname(&ours, Vec::new()).unwrap();
-        let line = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-        let line = File::from(line);
+        let (keys, line) = both_ends();
         let size = Winsize { ws_row: 24, ws_col: WIDTH, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&line, size).unwrap();
         let before = tcgetattr(&line).unwrap();
@@ -87,7 +82,6 @@ impl Terminal {
             .stderr(end());
         let child = command.spawn().unwrap();
 
-        let keys = File::from(ours);
         let screen = Screen::new(WIDTH.into());
         let seen = Arc::new((
             Mutex::new(Seen { screen, bytes: Vec::new(), is_stuck: false }),
@@ -216,6 +210,11 @@ impl Terminal {
         self.seen.0.lock().unwrap().screen.lines()
     }
 
+    /// How many rows the screen has now.
+    pub fn rows(&self) -> usize {
+        self.seen.0.lock().unwrap().screen.rows()
+    }
+
     /// Waits for the end of the program; the terminal is as it was before.
     #[track_caller]
     pub fn ends(&mut self) -> ExitStatus {
@@ -245,6 +244,18 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A new terminal: our end, and the program's. No program inherits either, or it would never see
+/// the other go.
+pub fn both_ends() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let line = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+    (ours.into(), line.into())
 }
 
 /// What somebody is greeted with.

@@ -107,7 +107,7 @@ impl Console {
         })
     }
 
-    /// Until nobody has anything to say any more, and it has been written.
+    /// Until nobody has anything to say any more, and it has been written, or cannot be.
     pub async fn run(mut self) {
         let why = loop {
             if !self.writer.is_busy() && (self.stale || !self.above.is_empty()) {
@@ -139,7 +139,10 @@ impl Console {
                 },
             }
         };
-        self.lines.discard(why).await;
+        // Nobody could see what is typed: the input is at its end, and so is the program.
+        let Console { wishes, answers, bytes, mut lines, .. } = self;
+        drop((wishes, answers, bytes));
+        lines.discard(why).await;
     }
 
     fn obey(&mut self, wish: Option<Wish>) {

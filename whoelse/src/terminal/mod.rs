@@ -69,12 +69,11 @@ pub fn run(options: cli::Client) -> ExitCode {
         Ok(runtime) => runtime,
         Err(why) => return fail(&format!("cannot start: {}", in_words(&why))),
     };
+    // Whoever is reading a password, or a line, when the program ends, perhaps in a panic, has
+    // changed the terminal.
     let as_it_was = Modes::now().ok();
     let status = runtime.block_on(chat(options));
-    // Whoever was reading a password, or a line, when the program ended has changed the terminal.
-    if let Some(as_it_was) = as_it_was {
-        as_it_was.restore();
-    }
+    drop(as_it_was);
     // Threads may be reading a line that never comes, or writing one that nobody reads.
     runtime.shutdown_background();
     status
@@ -100,7 +99,7 @@ async fn chat(options: cli::Client) -> ExitCode {
     let (private, told) = PrivateChats::start(client.clone(), events, settings);
     let mut stop = match Stop::new() {
         Ok(stop) => stop,
-        Err(why) => return fail(&format!("cannot wait for Ctrl-C: {why}")),
+        Err(why) => return fail(&format!("cannot wait for Ctrl-C: {}", in_words(&why))),
     };
     let Opened { input, face, showing } = match open(objects, client.domain_now()) {
         Ok(opened) => opened,
@@ -120,7 +119,7 @@ async fn chat(options: cli::Client) -> ExitCode {
         }
     };
     let terminal = Terminal { client, private, input, face, ids, given };
-    let (how, is_told) = until_end(terminal.run(server), unread, &mut stop).await;
+    let (how, is_told) = until_end(terminal.run(server), unread, &broken, &mut stop).await;
     // Either way the handles are dropped, which closes the session and its private chats politely.
     // Everything that arrived is told before the program ends.
     let last_lines = async {
@@ -149,18 +148,28 @@ async fn chat(options: cli::Client) -> ExitCode {
 async fn until_end<T>(
     running: impl Future<Output = T>,
     unread: impl Future<Output = ()>,
+    broken: &watch::Receiver<Option<std::io::ErrorKind>>,
     stop: &mut Stop,
 ) -> (Option<T>, bool) {
     let mut is_told = false;
     tokio::pin!(running, unread);
     loop {
         tokio::select! {
-            how = &mut running => return (Some(how), is_told),
+            how = &mut running => {
+                // Before the session is closed: what nobody sees is not received.
+                if broken.borrow().is_some() && !is_told {
+                    tokio::select! {
+                        () = &mut unread => is_told = true,
+                        () = stop.next() => {}
+                    }
+                }
+                return (Some(how), is_told);
+            }
             () = stop.next() => {
                 console::tty::forget_typed();
                 return (None, is_told);
             }
-            // What is typed is still obeyed.
+            // What a script says is still obeyed; a console's input is then at its end.
             () = &mut unread, if !is_told => is_told = true,
         }
     }
