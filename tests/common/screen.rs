@@ -55,6 +55,16 @@ impl Screen {
         self.rows[from..].iter().map(Row::text)
     }
 
+    /// How many rows there are, those that have scrolled away with them.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The rows from this one on.
+    pub fn since(&self, row: usize) -> impl Iterator<Item = String> {
+        self.rows.iter().skip(row).map(Row::text)
+    }
+
     /// The row the cursor stands on, and its place there.
     pub fn typed(&self) -> (String, usize) {
         (self.rows[self.row].text(), self.column)
