@@ -343,6 +343,22 @@ fn changed_server() -> (Server, String) {
 }
 
 #[test]
+fn whatever_is_answered_to_a_changed_server_has_an_answer() {
+    let (server, state) = changed_server();
+    let args = ["--state-dir", &state, "--user", "alice"];
+    let mut alice = Client::start_with(&server.home, server.address, &args);
+    alice.wait("Password:");
+    // What can be no password is not tried.
+    alice.says("a\u{7}b", "the password has a character that passwords cannot have");
+
+    alice.say("login alice");
+    alice.wait("Password:");
+    alice.say(&password("alice"));
+    alice.wait("Trust it from now on (yes or no)?");
+    alice.says("no", "not trusted; `login` asks again");
+}
+
+#[test]
 fn the_advice_about_a_certificate_is_followed_at_the_prompt_and_goes_on_to_log_in() {
     let (server, state) = changed_server();
     let args = ["--state-dir", &state, "--user", "alice"];

@@ -126,7 +126,13 @@ impl Dialogue<'_> {
     /// it; one try, because whoever else it is learns something from each.
     async fn changed_server(&mut self, name: &str) -> Result<bool, Stop> {
         let typed = self.line(Ask::Secret("Password: ")).await?;
-        let Ok(password) = Password::new(&typed) else { return Ok(false) };
+        let password = match Password::new(&typed) {
+            Ok(password) => password,
+            Err(why) => {
+                self.fail("bad-password", why.to_string());
+                return Ok(false);
+            }
+        };
         match self.client.login(name, password.clone()).await {
             // The old certificate has come back meanwhile.
             Ok(_) => Ok(true),
@@ -134,6 +140,7 @@ impl Dialogue<'_> {
                 self.fail(condition::of_login(&why), render::login_error(&why, name));
                 let answer = self.line(Ask::Line("Trust it from now on (yes or no)? ")).await?;
                 if answer.trim() != "yes" {
+                    self.fail("untrusted", "not trusted; `login` asks again".to_owned());
                     return Ok(false);
                 }
                 self.client.trust(fingerprint).await;
