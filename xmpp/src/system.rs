@@ -3,6 +3,8 @@
 
 use std::io::{Error, ErrorKind};
 
+use rustix::io::Errno;
+
 /// Words for an error of the system, to stand behind `cannot read FILE: `. What is wrapped in one
 /// by us is a sentence already and stays as it is.
 pub fn in_words(error: &Error) -> String {
@@ -41,17 +43,18 @@ pub fn in_words(error: &Error) -> String {
     words.to_owned()
 }
 
-/// What has no kind of its own has a number, the same on every Linux (errno(3)).
+/// What has no kind of its own has a number, which each system gives as it likes (errno(3)).
 fn by_number(error: &Error) -> String {
-    match error.raw_os_error() {
-        Some(23 | 24) => {
+    match Errno::from_io_error(error) {
+        Some(Errno::NFILE | Errno::MFILE) => {
             "no descriptors are left; raise their limit (LimitNOFILE in the unit, or `ulimit -n`)"
                 .to_owned()
         }
-        Some(5) => "the device fails; `journalctl -k` tells more".to_owned(),
-        Some(25) => "it is no terminal".to_owned(),
-        Some(40) => "its links lead in a circle".to_owned(),
-        Some(number) => {
+        Some(Errno::IO) => "the device fails; `journalctl -k` tells more".to_owned(),
+        Some(Errno::NOTTY) => "it is no terminal".to_owned(),
+        Some(Errno::LOOP) => "its links lead in a circle".to_owned(),
+        Some(errno) => {
+            let number = errno.raw_os_error();
             format!("the system refuses with error {number}; `journalctl` may tell more")
         }
         // The resolver's errors have neither.
@@ -84,7 +87,14 @@ mod tests {
         ] {
             assert!(in_words(&kind.into()).contains(advice), "{kind:?}");
         }
-        assert!(in_words(&Error::from_raw_os_error(24)).contains("LimitNOFILE"));
+        for (errno, words) in [
+            (Errno::MFILE, "LimitNOFILE"),
+            (Errno::IO, "the device fails"),
+            (Errno::NOTTY, "no terminal"),
+            (Errno::LOOP, "in a circle"),
+        ] {
+            assert!(in_words(&errno.into()).contains(words), "{errno:?}");
+        }
     }
 
     #[test]

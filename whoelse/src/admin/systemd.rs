@@ -7,9 +7,9 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+#[cfg(target_os = "linux")]
+use std::os::{linux::net::SocketAddrExt, unix::ffi::OsStrExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -102,17 +102,23 @@ fn tell(states: &str) {
     }
 }
 
-/// To a path, or to `@name`: a socket without a file, whose real name begins with a zero (unix(7)).
 fn send(socket: &OsStr, states: &str) -> io::Result<()> {
-    let address = match socket.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(socket)?,
-    };
+    let address = address(socket)?;
     let sent = UnixDatagram::unbound()?.send_to_addr(states.as_bytes(), &address)?;
     match sent == states.len() {
         true => Ok(()),
         false => Err(io::ErrorKind::WriteZero.into()),
     }
+}
+
+/// A path, or `@name`: a socket without a file, whose real name begins with a zero (unix(7)).
+/// Linux alone has those.
+fn address(socket: &OsStr) -> io::Result<SocketAddr> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = socket.as_bytes().strip_prefix(b"@") {
+        return SocketAddr::from_abstract_name(name);
+    }
+    SocketAddr::from_pathname(socket)
 }
 
 #[cfg(test)]
@@ -136,15 +142,12 @@ mod tests {
     fn systemd_is_told_at_a_path_and_at_a_name_without_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
-        let name = format!("whoelse-{}", path.display());
-        let sockets = [
-            (path.clone().into_os_string(), UnixDatagram::bind(&path).unwrap()),
-            (
-                format!("@{name}").into(),
-                UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap(),
-            ),
-        ];
-        for (written, socket) in sockets {
+        let mut written = vec![path.clone().into_os_string()];
+        if cfg!(target_os = "linux") {
+            written.push(format!("@whoelse-{}", path.display()).into());
+        }
+        for written in written {
+            let socket = UnixDatagram::bind_addr(&address(&written).unwrap()).unwrap();
             send(&written, "READY=1\n").unwrap();
 
             let mut heard = [0; 64];
