@@ -2,6 +2,7 @@
 //! be read, and by nobody else.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +24,10 @@ pub fn directory(data: &Path) -> Vec<Finding> {
     let shown = data.display();
     let about = match fs::metadata(data) {
         Ok(about) => about,
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            let text = format!("{shown} cannot be looked at: {}", in_words(&error));
+            return vec![Finding::problem("data", text, "run doctor as the server's user")];
+        }
         Err(_) => {
             let parent = std::path::absolute(data).ok();
             let parent = parent.as_deref().and_then(Path::parent).unwrap_or(data);
@@ -237,6 +242,9 @@ mod tests {
         assert_eq!(directory(&dir.path().join("deep/data"))[0].state, State::Problem);
         fs::write(dir.path().join("file"), "").unwrap();
         assert_eq!(directory(&dir.path().join("file"))[0].state, State::Problem);
+        // It cannot be looked at: nobody knows what is there, so nothing is promised.
+        let found = directory(&dir.path().join("file/data"));
+        assert!(found[0].text.contains("cannot be looked at"), "{found:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use whoelse_server::Config;
 use whoelse_xmpp::in_words;
@@ -14,6 +15,10 @@ use super::Finding;
 
 /// How long a listener may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it may take to go.
+const GOODBYE: Duration = Duration::from_millis(300);
+/// How much is read of what it says, before it is known and after.
+const MOST: u64 = 4 << 10;
 /// What a client says first (RFC 6120, 4.7).
 const HELLO: &[u8] = b"<?xml version='1.0'?><stream:stream version='1.0' xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -52,7 +57,7 @@ async fn is_free(about: &'static str, address: SocketAddr) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::ok(about, format!("{address} is free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let met = timeout(PATIENCE, meet(reached_at(address), about)).await;
+            let met = meet(reached_at(address), about).await;
             strangers(about, address, met.ok().and_then(Result::ok))
         }
         Err(error) => cannot_listen(about, address, &error),
@@ -98,7 +103,7 @@ fn cannot_listen(about: &'static str, address: SocketAddr, error: &io::Error) ->
 
 /// Whether our server answers there, or somebody else.
 async fn answers(about: &'static str, address: SocketAddr, ours: Option<&[SocketAddr]>) -> Finding {
-    let met = timeout(PATIENCE, meet(reached_at(address), about)).await;
+    let met = meet(reached_at(address), about).await;
     let is_ours = ours.is_none_or(|ours| ours.contains(&address));
     match met {
         Ok(Ok(who)) if !is_ours => strangers(about, address, Some(who)),
@@ -147,23 +152,38 @@ enum Met {
     Silent,
 }
 
-async fn meet(address: SocketAddr, about: &str) -> io::Result<Met> {
+/// Whoever it is may talk for ever, or never go.
+async fn meet(address: SocketAddr, about: &str) -> Result<io::Result<Met>, Elapsed> {
+    let (mut stream, met) = match timeout(PATIENCE, hear(address, about)).await? {
+        Ok(heard) => heard,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Met::Xmpp(_) = met {
+        // Its log is not to say that a connection was lost.
+        let goodbye = async {
+            stream.write_all(b"</stream:stream>").await?;
+            stream.take(MOST).read_to_end(&mut Vec::new()).await
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+    Ok(Ok(met))
+}
+
+async fn hear(address: SocketAddr, about: &str) -> io::Result<(TcpStream, Met)> {
     let mut stream = TcpStream::connect(address).await?;
     if about != "listen" {
-        return Ok(Met::Silent);
+        return Ok((stream, Met::Silent));
     }
     stream.write_all(HELLO).await?;
     let mut heard = Vec::new();
-    while heard.len() < 4096 && header(&heard).is_none() {
-        if stream.read_buf(&mut heard).await? == 0 {
+    let mut from_it = (&mut stream).take(MOST);
+    while header(&heard).is_none() {
+        if from_it.read_buf(&mut heard).await? == 0 {
             break;
         }
     }
-    let Some(header) = header(&heard) else { return Ok(Met::Other) };
-    // Its log is not to say that a connection was lost.
-    let _ = stream.write_all(b"</stream:stream>").await;
-    let _ = stream.read_to_end(&mut heard.clone()).await;
-    Ok(Met::Xmpp(from(header)))
+    let met = header(&heard).map_or(Met::Other, |header| Met::Xmpp(from(header)));
+    Ok((stream, met))
 }
 
 /// The header of a stream (RFC 6120, 4.7), once it is whole.
@@ -227,6 +247,26 @@ mod tests {
         assert!(found.fix.unwrap().contains(&mail.port().to_string()));
         let found = is_free("listen", other).await;
         assert!(found.text.ends_with("another XMPP server, which serves b.example"), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stranger_that_never_stops_talking_is_known_by_its_first_words() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let talking = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(XMPP.as_bytes()).await.unwrap();
+            let mut said = 0;
+            while stream.write_all(&[b' '; 4096]).await.is_ok() {
+                said += 4096;
+                assert!(said < 64 << 20, "all of it is read");
+            }
+        });
+
+        let found = is_free("listen", address).await;
+
+        assert!(found.text.ends_with("another XMPP server, which serves b.example"), "{found:?}");
+        talking.await.unwrap();
     }
 
     #[tokio::test]
