@@ -234,6 +234,20 @@ fn an_errand_that_a_server_refuses_is_told_in_our_words() {
 }
 
 #[test]
+fn a_text_that_cannot_be_read_is_told_in_our_words() {
+    let home = home();
+    let mut send = home.command(&["send", "bob", "-"]);
+    send.stdin(fs::File::open(home.path().join("folder")).unwrap());
+
+    let ran = send.output().unwrap();
+
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    let said = String::from_utf8(ran.stderr).unwrap();
+    is_ours("send", &said);
+    assert!(said.contains("standard input: it is a directory"), "{said}");
+}
+
+#[test]
 fn a_client_that_gets_nowhere_says_so_in_our_words() {
     let home = home();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use whoelse_client::SendError;
 use whoelse_client::message::MAX_TEXT;
-use whoelse_xmpp::BareJid;
+use whoelse_xmpp::{BareJid, in_words};
 
 use super::{Fault, socket};
 use crate::cli;
@@ -21,7 +21,7 @@ pub async fn run(options: cli::Send) -> Result<(), Fault> {
     let text = match options.text.as_slice() {
         [only] if only == INPUT => {
             let read = tokio::task::spawn_blocking(|| read(&mut io::stdin().lock())).await;
-            read.unwrap_or_else(|why| Err(not_read(&why)))?
+            read.unwrap_or_else(|_| Err(not_read(&io::Error::other("try again"))))?
         }
         words => words.join(" "),
     };
@@ -38,7 +38,7 @@ pub async fn run(options: cli::Send) -> Result<(), Fault> {
     .await
 }
 
-/// A text, without the line end behind it.
+/// A text, without the line end after it.
 fn read(from: &mut impl Read) -> Result<String, Fault> {
     let mut bytes = Vec::new();
     let most = LONGEST as u64 + 1;
@@ -52,8 +52,8 @@ fn read(from: &mut impl Read) -> Result<String, Fault> {
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
-fn not_read(why: &impl std::fmt::Display) -> Fault {
-    Fault::Say(format!("cannot read the text from the standard input: {why}"))
+fn not_read(why: &io::Error) -> Fault {
+    Fault::Say(format!("cannot read the text from the standard input: {}", in_words(why)))
 }
 
 /// Why the server has not stored the message, or why nobody knows.
