@@ -39,7 +39,7 @@ pub fn objects(users: &[User], networks: &[BlockedNetwork], domain: &str) -> Vec
         let blocked = user
             .blocked
             .as_ref()
-            .map(|block| json!({ "until": block.until.map(rfc3339), "place": block.place }));
+            .map(|block| json!({ "until": block.until.map(rfc3339), "network": block.place }));
         json!({
             "user": render::name(&user.account, domain),
             "address": user.account.as_str(),
@@ -135,7 +135,7 @@ network 192.0.2.7 is blocked until 2026-11-22 14:03:20 UTC; `whoelse user unbloc
         assert_eq!(
             said,
             [
-                r#"{"address":"bob@a.example","blocked":{"place":null,"until":"2026-11-22T14:03:20.000Z"},"last_active":null,"online":false,"user":"bob"}"#,
+                r#"{"address":"bob@a.example","blocked":{"network":null,"until":"2026-11-22T14:03:20.000Z"},"last_active":null,"online":false,"user":"bob"}"#,
                 r#"{"address":"eve@a.example","blocked":null,"last_active":null,"online":false,"user":"eve"}"#,
                 r#"{"blocked":{"until":"2026-11-22T14:03:20.000Z"},"network":"192.0.2.7"}"#,
             ]

@@ -42,7 +42,7 @@ fn obeyed(command: &'static str, outcome: Result<Answer, Fault>) -> String {
 
 /// One of each.
 fn samples() -> Vec<String> {
-    let me = FullJid::parse("alice@localhost/x7").unwrap();
+    let me = FullJid::parse("alice@localhost/whoelse-x7k2mq").unwrap();
     let (id, to) = ("m1".to_owned(), bob());
     let kept = Message {
         id: Some("8Zk2".to_owned()),
