@@ -237,7 +237,7 @@ pub struct Send {
     #[arg(value_name = "USER")]
     pub to: String,
     /// What; several words become one text, and - stands for the standard input. What is none of
-    /// the options below is text, also if it begins with a dash; behind -- everything is.
+    /// the options below is text, also if it begins with a dash; after -- everything is.
     #[arg(value_name = "TEXT", required = true, num_args = 1..)]
     pub text: Vec<String>,
     /// As whom. [default: the server itself]
@@ -482,7 +482,7 @@ fn sorted(words: Vec<OsString>) -> Result<Vec<OsString>, clap::Error> {
             options.extend(if apart { words.next() } else { None });
         } else if let Some(near) = known.iter().find(|it| osa_distance(it, name) <= 2) {
             let words = format!(
-                "there is no option {name}; did you mean {near}? Text that begins so stands behind --"
+                "there is no option {name}; did you mean {near}? Text that begins so stands after --"
             );
             return Err(clap::Error::raw(ErrorKind::UnknownArgument, words));
         } else {

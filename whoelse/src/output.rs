@@ -9,10 +9,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use whoelse_xmpp::in_words;
+
 /// How long a sentence may take.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
-
-use whoelse_xmpp::in_words;
 
 /// Writes a result and a line break. The error is a sentence.
 pub fn result(text: impl fmt::Display) -> Result<(), String> {

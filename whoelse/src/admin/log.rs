@@ -3,7 +3,7 @@
 //!
 //! An event is a short fixed name with fields. The same field means the same everywhere:
 //! `account` a bare address, `session` the number of a session, `address` where a connection comes
-//! from, `place` whose tries are counted, `reason` why something ended, `error` what failed. No
+//! from, `network` whose tries are counted, `reason` why something ended, `error` what failed. No
 //! password and no body is ever among them.
 
 mod row;
@@ -23,6 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 use whoelse_server::config::{LogConfig, LogFormat};
 
+use crate::terminal::paint;
 use row::Rows;
 
 /// What is logged when nobody says otherwise: the life of the server and of its sessions.
@@ -61,7 +62,7 @@ impl Log {
                 .with_writer(io::stderr)
                 .boxed(),
             LogFormat::Text if io::stderr().is_terminal() => tracing_subscriber::fmt::layer()
-                .with_ansi(env::var_os("NO_COLOR").is_none_or(|no_color| no_color.is_empty()))
+                .with_ansi(paint::is_wanted())
                 .event_format(Rows)
                 .with_writer(io::stderr)
                 .boxed(),

@@ -155,7 +155,7 @@ impl Folding {
         text.len()
     }
 
-    /// Puts blanks and a word behind them where they fit.
+    /// Puts blanks and a word after them where they fit.
     fn place(&mut self, blanks: Range<usize>, word: &str) {
         let (columns, wide) = (self.page.columns, self.page.width(word));
         let (begin, gap, carried) = (blanks.end, blanks.len(), INDENT.len());

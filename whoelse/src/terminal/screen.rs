@@ -66,7 +66,7 @@ impl Screen {
         self.hand_over(Shown::Line(line.into()));
     }
 
-    /// Changes what stands before a command, behind everything that has been said.
+    /// Changes what stands before a command, after everything that has been said.
     pub fn prompt(&self, prompt: String) {
         self.hand_over(Shown::Prompt(prompt));
     }

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_fits_stands_behind_its_prompt() {
+    fn a_line_that_fits_stands_after_its_prompt() {
         let row = Row { shown: "> help".to_owned(), width: 6, cursor: 6 };
         assert_eq!(of("> ", "help", 4, 80), row);
         assert_eq!(of("> ", "help", 0, 80).cursor, 2);
