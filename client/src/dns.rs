@@ -201,7 +201,18 @@ fn read(id: u16, name: &str, bytes: &[u8]) -> Reading {
             [asked] if is_ours(asked) => Reading::Answer(records(&packet, name)),
             _ => Reading::Nonsense,
         },
-        other => Reading::Refusal(format!("the name server says {other:?}")),
+        other => Reading::Refusal(format!("the name server {}", in_words(other))),
+    }
+}
+
+/// Why a name server does not answer (RFC 1035, 4.1.1).
+fn in_words(rcode: RCODE) -> &'static str {
+    match rcode {
+        RCODE::FormatError => "does not understand the question",
+        RCODE::ServerFailure => "has trouble finding the answer",
+        RCODE::NotImplemented => "does not know such questions",
+        RCODE::Refused => "refuses to answer",
+        _ => "gives no answer",
     }
 }
 
