@@ -228,7 +228,7 @@ impl Connector {
             .map_err(|fault| unreachable(place, &fault))?;
         let _ = socket.set_nodelay(true);
         let address = socket.peer_addr().map_err(|fault| unreachable(place, &fault))?;
-        // Anybody can lead us here by a record.
+        // Anybody can lead us here by a record, of whatever kind.
         let loopback = address.ip().to_canonical().is_loopback() && !place.by_record;
         let reached = |seen: &Seen| Reached {
             address,

@@ -20,7 +20,7 @@ pub(crate) struct Place {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) begin: Begin,
-    /// Whether a record led here, which nobody vouches for.
+    /// Whether a record led here, of a service or of an address, which nobody vouches for.
     pub(crate) by_record: bool,
 }
 
@@ -41,7 +41,8 @@ pub(crate) async fn places(config: &Config) -> Result<Vec<Place>, ConnectError> 
         host: config.host.clone(),
         port: config.port,
         begin: config.begin,
-        by_record: false,
+        // A host that was not given is the domain, and its address is a record, too.
+        by_record: config.host == config.domain && !is_nearby(&config.host),
     };
     if !config.records || is_nearby(&config.domain) {
         return Ok(vec![given]);
@@ -205,6 +206,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_host_that_was_given_or_is_near_is_no_records_word_and_a_domains_address_is() {
+        for (domain, host, by_record) in [
+            ("a.example", "a.example", true),
+            ("a.example", "other.example", false),
+            ("a.example", "127.0.0.1", false),
+            ("localhost", "localhost", false),
+            ("localhost", "127.0.0.1", false),
+            ("a.localhost", "a.localhost", false),
+            ("[::1]", "::1", false),
+        ] {
+            let config = Config { host: host.to_owned(), ..Config::new(domain, 7) };
+
+            let places = places(&config).await.unwrap();
+
+            assert_eq!(places[0].by_record, by_record, "{domain} at {host}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_given_or_near_is_not_asked_for() {
         let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let name_servers = Some(vec![server.local_addr().unwrap()]);
@@ -220,7 +240,7 @@ mod tests {
 
             let places = places(&config).await.unwrap();
 
-            assert_eq!((places.len(), places[0].port, places[0].by_record), (1, 7, false));
+            assert_eq!((places.len(), places[0].port), (1, 7));
         }
         server.set_nonblocking(true).unwrap();
         assert!(server.recv(&mut [0; 512]).is_err(), "somebody asked");
