@@ -276,7 +276,10 @@ impl Connector {
         socket: Box<dyn Io>,
         direct: bool,
     ) -> Result<(Box<dyn Io>, Seen), ConnectError> {
-        let failed = |fault: io::Error| ConnectError::Handshake(faults::of_handshake(&fault));
+        let failed = |fault: io::Error| match faults::is_end(&fault) {
+            true => ConnectError::Ended,
+            false => ConnectError::Handshake(faults::of_handshake(&fault)),
+        };
         let name = tls::server_name(&self.config.domain).map_err(failed)?;
         let (stream, seen) = self.tls.connect(socket, name, direct).await.map_err(failed)?;
         Ok((Box::new(stream), seen))

@@ -5,10 +5,20 @@ use std::io;
 use rustls::CertificateError;
 use whoelse_xmpp::in_words;
 
+/// Whether the server closed the connection during the handshake, as it does when it is restarted.
+pub(crate) fn is_end(fault: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let is_closed = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+    is_closed.contains(&fault.kind()) && of_library(fault).is_none()
+}
+
+fn of_library(fault: &io::Error) -> Option<&rustls::Error> {
+    fault.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+}
+
 /// Why there was no handshake.
 pub(crate) fn of_handshake(fault: &io::Error) -> String {
-    let library = fault.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let words = match library {
+    let words = match of_library(fault) {
         Some(rustls::Error::AlertReceived(_)) => "the server broke the handshake off",
         Some(rustls::Error::InvalidMessage(_)) => {
             "what answers there does not speak TLS; look at the port"
@@ -19,9 +29,6 @@ pub(crate) fn of_handshake(fault: &io::Error) -> String {
         Some(_) => "the handshake failed; the server's log may say why",
         None if fault.kind() == io::ErrorKind::InvalidInput => {
             "the domain is no name that a certificate can be for"
-        }
-        None if fault.kind() == io::ErrorKind::UnexpectedEof => {
-            "the server closed the connection during the handshake"
         }
         None => return in_words(fault),
     };
@@ -66,8 +73,19 @@ mod tests {
             let theirs = error.to_string();
             assert!(!of(error).contains(&theirs), "{theirs}");
         }
-        let eof = of_handshake(&io::ErrorKind::UnexpectedEof.into());
-        assert!(eof.contains("closed the connection"), "{eof}");
+    }
+
+    #[test]
+    fn a_connection_that_was_closed_is_told_from_a_handshake_that_failed() {
+        for kind in [
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::BrokenPipe,
+        ] {
+            assert!(is_end(&kind.into()) && is_end(&io::Error::new(kind, "tls handshake eof")));
+            assert!(!is_end(&io::Error::new(kind, rustls::Error::HandshakeNotComplete)));
+        }
+        assert!(!is_end(&io::ErrorKind::InvalidInput.into()));
     }
 
     #[test]

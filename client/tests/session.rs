@@ -106,6 +106,17 @@ async fn a_server_that_closes_at_once_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_closes_before_the_handshake_is_over_is_tried_again() {
+    let world = World::with(Transport::Tls).await;
+    let (client, _events) = Client::start(Config { begin: Begin::Direct, ..world.config() });
+    world.close_next(2);
+
+    client.connect().await.unwrap();
+
+    assert_eq!(world.connections(), 3);
+}
+
+#[tokio::test]
 async fn a_server_that_has_too_much_to_do_is_tried_again_and_one_that_knows_us_not_is_not() {
     let world = World::new().await;
     let (client, _events) = world.client();
