@@ -247,8 +247,7 @@ impl Actor {
                 .connection(at_hand, IfChanged::Refuse)
                 .await
                 .map_err(RegisterError::Connect)?;
-            let answer = timeout(LOGIN_WITHIN, wire.probe(name)).await;
-            match answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended))) {
+            match answered(LOGIN_WITHIN, &self.connector, wire.probe(name)).await {
                 Err(RegisterError::Connect(fault)) => {
                     *at_hand = None;
                     // One that was at hand may have ended without our notice.
@@ -269,8 +268,8 @@ impl Actor {
     ) -> Result<(), RegisterError> {
         let wire =
             self.connection(at_hand, IfChanged::Refuse).await.map_err(RegisterError::Connect)?;
-        let answer = timeout(LOGIN_WITHIN, wire.register(name, &password)).await;
-        let answer = answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended)));
+        let registering = wire.register(name, &password);
+        let answer = answered(LOGIN_WITHIN, &self.connector, registering).await;
         if matches!(answer, Err(RegisterError::Connect(_))) {
             *at_hand = None;
         }
@@ -286,7 +285,7 @@ impl Actor {
                 return Err(LoginError::Connect(ConnectError::Ended));
             };
             let entered = timeout(LOGIN_WITHIN, enter(wire, entry)).await;
-            match entered.map_err(|_| timed_out(&self.connector))? {
+            match entered.map_err(|_| LoginError::Connect(timed_out(&self.connector)))? {
                 Ok(Entered { wire, opened: Opened::New { me, granted, .. } }) => {
                     self.connector.remember_login(&wire);
                     return Ok(Fresh { wire, me, granted });
@@ -639,14 +638,24 @@ async fn attempt(
     let wire = connector.connect(if_changed, resume).await.map_err(LoginError::Connect)?;
     let entered = timeout(LOGIN_WITHIN, enter(wire, &entry))
         .await
-        .map_err(|_| timed_out(&connector))?
+        .map_err(|_| LoginError::Connect(timed_out(&connector)))?
         .map_err(|refused| refused.fault)?;
     connector.remember_login(&entered.wire);
     Ok(entered)
 }
 
-fn timed_out(connector: &Connector) -> LoginError {
-    LoginError::Connect(ConnectError::TimedOut { address: connector.config.address() })
+fn timed_out(connector: &Connector) -> ConnectError {
+    ConnectError::TimedOut { address: connector.config.address() }
+}
+
+/// The answer of a server that is asked something before the login, which has to come in time.
+async fn answered<T>(
+    within: Duration,
+    connector: &Connector,
+    asking: impl Future<Output = Result<T, RegisterError>>,
+) -> Result<T, RegisterError> {
+    let late = |_| RegisterError::Connect(timed_out(connector));
+    timeout(within, asking).await.map_err(late)?
 }
 
 /// Waits until the connection at hand ends; for ever, if there is none.
@@ -666,6 +675,7 @@ async fn until(deadline: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[tokio::test]
@@ -677,5 +687,18 @@ mod tests {
         pause(Duration::from_secs(3_600), wanted).await;
 
         assert!(began.elapsed() >= BETWEEN_TRIES);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_a_question_is_named_and_not_asked_again() {
+        let connector = Connector::new(Config::new("a.example", 5222));
+        let address = "a.example:5222".to_owned();
+
+        let asking = std::future::pending::<Result<Probe, RegisterError>>();
+        let late = answered(Duration::ZERO, &connector, asking).await.unwrap_err();
+
+        let timed_out = ConnectError::TimedOut { address };
+        assert_eq!(late, RegisterError::Connect(timed_out.clone()));
+        assert!(Tries::new(QUESTIONS).after(timed_out).await.is_err());
     }
 }

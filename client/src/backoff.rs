@@ -60,8 +60,10 @@ impl Tries {
     fn wait_after(&mut self, fault: ConnectError) -> Result<Duration, ConnectError> {
         // Whoever was there a moment ago, and is not now, is being started again.
         let was_there = self.backoff.tries > 0;
+        // Whoever does not answer has been waited for already.
+        let is_silent = matches!(fault, ConnectError::TimedOut { .. });
         self.left = self.left.saturating_sub(1);
-        match fault.is_passing() || was_there && fault.is_temporary() {
+        match fault.is_passing() || was_there && fault.is_temporary() && !is_silent {
             true if self.left > 0 => Ok(self.backoff.next()),
             _ => Err(fault),
         }
@@ -93,6 +95,16 @@ mod tests {
         assert!(restarting.wait_after(ConnectError::Ended).is_ok());
         assert!(restarting.wait_after(nobody()).is_ok());
         assert_eq!(restarting.wait_after(nobody()), Err(nobody()));
+    }
+
+    #[test]
+    fn a_server_that_hangs_is_waited_for_once_even_if_it_has_closed_before() {
+        let hung = || ConnectError::TimedOut { address: "a.example:5222".to_owned() };
+        assert_eq!(Tries::new(3).wait_after(hung()), Err(hung()));
+
+        let mut tries = Tries::new(3);
+        assert!(tries.wait_after(ConnectError::Ended).is_ok());
+        assert_eq!(tries.wait_after(hung()), Err(hung()));
     }
 
     #[test]
