@@ -165,14 +165,17 @@ impl Actor {
                 }
                 Order::Probe(name, mut reply) => {
                     let probing = self.probe(at_hand, &name);
-                    if let Some(answer) = while_awaited(&mut reply, probing).await {
-                        let _ = reply.send(answer);
+                    match while_awaited(&mut reply, probing).await {
+                        Some(answer) => drop(reply.send(answer)),
+                        // Its answer would be taken for one to the next question.
+                        None => *at_hand = None,
                     }
                 }
                 Order::Register(name, password, mut reply) => {
                     let registering = self.register(at_hand, &name, password);
-                    if let Some(answer) = while_awaited(&mut reply, registering).await {
-                        let _ = reply.send(answer);
+                    match while_awaited(&mut reply, registering).await {
+                        Some(answer) => drop(reply.send(answer)),
+                        None => *at_hand = None,
                     }
                 }
                 Order::Login(name, password, mut reply) => {
@@ -317,7 +320,7 @@ impl Actor {
         self.told.me.send_replace(Some(me.clone()));
         self.told.reached.send_replace(wire.reached().cloned());
         self.proof.begin(entry.password.clone());
-        // Told before it is answered: whatever the face says next comes behind its welcome.
+        // Told before it is answered: whatever the face says next comes after its welcome.
         if let Some(event) = session.poll_event() {
             let _ = self.events.send(event).await;
         }

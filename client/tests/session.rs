@@ -165,6 +165,21 @@ async fn who_does_not_wait_any_more_is_not_tried_for() {
 }
 
 #[tokio::test]
+async fn a_question_that_was_given_up_does_not_stand_in_the_way_of_the_next() {
+    let world = World::new().await;
+    let (client, _events) = world.client();
+    world.ignore_next_question();
+    tokio::select! {
+        answer = client.probe("alice") => panic!("{answer:?}"),
+        () = until(|| world.questions() == 1) => {}
+    }
+
+    client.register("alice", password("secret")).await.unwrap();
+
+    assert_eq!(client.probe("alice").await, Ok(Probe::Known));
+}
+
+#[tokio::test]
 async fn nothing_can_be_sent_before_the_login() {
     let world = World::new().await;
     let (client, _events) = world.client();

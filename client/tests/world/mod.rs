@@ -54,6 +54,12 @@ struct State {
     closes: u32,
     /// So many are closed when somebody logs in.
     hangs_up: u32,
+    /// The domain had this name before.
+    former: Vec<String>,
+    /// The next question about a name is not answered.
+    ignores: bool,
+    /// How many there have been.
+    questions: u32,
     /// So many end with this, in place of an answer to the first header.
     ends: Option<(u32, StreamError)>,
     connections: u32,
@@ -174,6 +180,16 @@ impl World {
     /// The next so many logins are answered by closing the connection.
     pub fn hang_up_on_next(&self, logins: u32) {
         self.state().hangs_up = logins;
+    }
+
+    /// The next question about a name is not answered.
+    pub fn ignore_next_question(&self) {
+        self.state().ignores = true;
+    }
+
+    /// How many questions about a name there have been.
+    pub fn questions(&self) -> u32 {
+        self.state().questions
     }
 
     /// The next so many connections end with this error.
@@ -454,6 +470,10 @@ impl Connection {
         let answer = match request {
             RegisterRequest::Fields => Ok(RegisterAnswer::Fields { instructions: "x".to_owned() }),
             RegisterRequest::Name(name) => {
+                self.world.state().questions += 1;
+                if std::mem::take(&mut self.world.state().ignores) {
+                    return;
+                }
                 let known = self.world.state().accounts.contains_key(name.as_str());
                 let condition = if known { Condition::Conflict } else { Condition::NotAcceptable };
                 Err(StanzaError::new(condition))
