@@ -79,8 +79,6 @@ pub(crate) struct Actor {
     events: mpsc::Sender<Event>,
     told: Told,
     proof: Proof,
-    /// The domain has got another name, under which there has been no session.
-    renamed: bool,
     /// Somebody wants something while there is no connection.
     wanted: Arc<Notify>,
 }
@@ -122,7 +120,7 @@ impl Actor {
         proof: Proof,
     ) -> Actor {
         let (connector, wanted) = (Connector::new(config), Arc::default());
-        Actor { connector, orders, events, told, proof, renamed: false, wanted }
+        Actor { connector, orders, events, told, proof, wanted }
     }
 
     pub(crate) async fn run(mut self) {
@@ -353,6 +351,7 @@ impl Actor {
                 wire.close(within).await;
             }
             session.end(closed);
+            self.connector.turn_back();
             self.proof.end();
             self.told.me.send_replace(None);
             let (ending, done) = match end {
@@ -375,7 +374,6 @@ impl Actor {
         let place = wire.reached().map(|reached| reached.place.clone());
         self.connector.follow(domain, place);
         session.forget_resumption();
-        self.renamed = true;
     }
 
     /// Tells the face what it has not heard; not for ever, since it may be stuck or gone.
@@ -462,7 +460,8 @@ impl Actor {
             let wait = pause(backoff.next(), self.wanted.clone());
             self.serve(session, wait).await?;
             // A new name brings a new certificate, over which the server has to prove itself.
-            let if_changed = if self.renamed { IfChanged::Prove } else { IfChanged::Refuse };
+            let renamed = self.connector.is_following();
+            let if_changed = if renamed { IfChanged::Prove } else { IfChanged::Refuse };
             let (connector, resume) = (self.connector.clone(), session.resumption());
             let password = self.proof.password().unwrap_or_else(|| entry.password.clone());
             let entry = Entry { name: entry.name.clone(), password };
@@ -479,7 +478,7 @@ impl Actor {
                 Ok(Entered { wire, opened: Opened::New { me, granted, remembered } }) => {
                     self.told.me.send_replace(Some(me.clone()));
                     self.told.reached.send_replace(wire.reached().cloned());
-                    if std::mem::take(&mut self.renamed) {
+                    if self.connector.has_followed() {
                         let domain = self.connector.config.domain.clone();
                         self.told.domain.send_replace(Arc::from(domain.as_str()));
                         session.handle_event(Event::Renamed { domain });
@@ -489,8 +488,10 @@ impl Actor {
                 }
                 // It said so before over a connection that was trusted, and now it has proved over
                 // this one that it knows the account: it is the same server.
-                Err(LoginError::NewPin { fingerprint }) if self.renamed => {
-                    self.connector.config.accepted = Some(fingerprint);
+                Err(LoginError::NewPin { fingerprint }) if renamed => {
+                    if let Err(fault) = self.connector.meet(fingerprint) {
+                        return Err(End::Over(Ending::Untrusted(fault)));
+                    }
                 }
                 // The connection was lost while the password was being changed.
                 Err(LoginError::WrongPassword { .. }) if self.proof.try_next() => {}

@@ -153,9 +153,19 @@ pub(crate) struct Connector {
     pub(crate) config: Config,
     /// Where the server was when its domain got another name.
     at: Option<Place>,
+    /// What was before the domain got another name, under which there has been no session.
+    before: Option<Before>,
     tls: Tls,
     /// Held while the file is read or written.
     pins: Arc<Mutex<Pins>>,
+}
+
+/// The way to a server whose domain has got another name since.
+#[derive(Debug, Clone)]
+struct Before {
+    domain: String,
+    host: String,
+    at: Option<Place>,
 }
 
 impl Connector {
@@ -165,7 +175,7 @@ impl Connector {
             None => Pins::in_memory(),
         };
         let tls = config.authorities.clone().unwrap_or_default();
-        Connector { config, at: None, tls, pins: Arc::new(Mutex::new(pins)) }
+        Connector { config, at: None, before: None, tls, pins: Arc::new(Mutex::new(pins)) }
     }
 
     /// Connects, encrypts, judges: the first place that gives a stream is taken.
@@ -323,9 +333,13 @@ impl Connector {
     }
 
     /// The domain has another name: from now on that is asked for, where the server was until now.
-    /// What was known of it still is, so another certificate is a changed one.
+    /// What was known of it still is, so another certificate is a changed one. Without a session
+    /// under the new name, [`Connector::turn_back`] makes it undone.
     pub(crate) fn follow(&mut self, domain: String, place: Option<Place>) {
         let before = self.config.address();
+        let Config { domain: old, host, .. } = &self.config;
+        let at = self.at.clone();
+        self.before.get_or_insert(Before { domain: old.clone(), host: host.clone(), at });
         if self.config.host == self.config.domain && !route::is_nearby(&self.config.domain) {
             self.config.host.clone_from(&domain);
         }
@@ -333,6 +347,32 @@ impl Connector {
         self.at = place.or(self.at.take());
         // Where nothing can be written, the certificate is unknown, which is said.
         let _ = self.pins().copy(&before, &self.config.address());
+    }
+
+    /// Whether the domain has got another name, under which there has been no session.
+    pub(crate) fn is_following(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// There is a session. Returns whether it is the first under the new name.
+    pub(crate) fn has_followed(&mut self) -> bool {
+        self.before.take().is_some()
+    }
+
+    /// There will be no session under the new name: the old one is asked for again, and whoever
+    /// answers there says what there is to say.
+    pub(crate) fn turn_back(&mut self) {
+        if let Some(Before { domain, host, at }) = self.before.take() {
+            self.config.domain = domain;
+            self.config.host = host;
+            self.at = at;
+        }
+    }
+
+    /// Knows the server by this certificate, as if it had been met for the first time; nobody has
+    /// accepted it by its fingerprint.
+    pub(crate) fn meet(&self, fingerprint: Fingerprint) -> Result<(), ConnectError> {
+        self.pins().set(&self.config.address(), fingerprint).map_err(state)
     }
 
     /// Remembers that this server lets people prove their password: from then on it is not told,

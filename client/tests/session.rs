@@ -561,7 +561,10 @@ async fn after_the_domain_was_renamed_the_client_comes_back_under_the_new_name()
     assert_eq!(world.recipients(), there);
     assert_eq!(world.messages()[0].0, world.messages()[1].0);
 
-    // Whoever comes later knows the new certificate.
+    // Whoever comes later knows the new certificate, which nobody has accepted by its fingerprint.
+    let pins = std::fs::read_to_string(state.path().join("pins")).unwrap();
+    assert!(pins.contains(&world.fingerprint().to_string()), "{pins}");
+    assert!(!pins.contains("accepted"), "{pins}");
     let (later, _events) = Client::start(Config { domain: "chat.example".to_owned(), ..config });
     later.login("alice", password("secret")).await.unwrap();
 }
@@ -594,6 +597,11 @@ async fn under_the_new_name_a_server_that_does_not_know_the_password_is_not_beli
 
     assert_eq!(next(&mut events).await, Event::ConnectionLost);
     assert!(matches!(next(&mut events).await, Event::LoggedOut(Ending::Refused(_))));
+    assert_eq!((client.me(), &*client.domain()), (None, "localhost"));
+    // The name that is told and the one that is asked for are one.
+    let renamed = ConnectError::Renamed { domain: "chat.example".to_owned() };
+    let refused = client.login("alice", password("another password")).await.unwrap_err();
+    assert_eq!(refused, LoginError::Connect(renamed));
     assert_eq!((client.me(), &*client.domain()), (None, "localhost"));
 }
 

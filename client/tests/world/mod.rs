@@ -227,7 +227,8 @@ impl World {
 
     /// The domain gets another name, and a certificate for it; every session ends.
     pub async fn rename(&self, domain: &str) {
-        self.state().domain = domain.to_owned();
+        let old = std::mem::replace(&mut self.state().domain, domain.to_owned());
+        self.state().former.push(old);
         self.new_certificate();
         self.forget_sessions();
         self.end(StreamError::renamed(domain)).await;
@@ -285,9 +286,11 @@ impl World {
     }
 
     async fn serve(self, socket: TcpStream, transport: Transport) {
+        let former = self.state().former.clone();
         let config = server::Config {
             registration: server::Registration::Open,
             transport,
+            former,
             ..server::Config::new(self.domain())
         };
         let config = Arc::new(config);
