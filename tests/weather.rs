@@ -324,7 +324,7 @@ fn ten_thousand_who_never_log_in_keep_nobody_out() {
     let home = Home::with_people(&["alice", "bob"]);
     let settings = format!(
         "listen = \"127.0.0.1:0\"\ncontacts = \"everyone\"\n\
-         [limits]\nhalf_open = {count}\nwaiting_per_place = 1\nnegotiation = \"5m\"\n"
+         [limits]\nhalf_open = {count}\nwaiting_per_network = 1\nnegotiation = \"5m\"\n"
     );
     home.write("whoelse.toml", &settings);
     let mut server = home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"]);

@@ -112,7 +112,7 @@ pub struct Limits {
     pub half_open: usize,
     /// Connections from one network that wait until fewer of it are half open: a class that comes
     /// at once, three times over.
-    pub waiting_per_place: usize,
+    pub waiting_per_network: usize,
     /// Networks of the operator's own, a school or an office: many people are behind one address
     /// there, so wrong passwords count for the account alone.
     pub own_networks: Vec<NetworkRange>,
@@ -175,7 +175,7 @@ impl Default for Limits {
             negotiation: Duration::from_secs(30),
             half_open_per_place: 20,
             half_open: 10_000,
-            waiting_per_place: 100,
+            waiting_per_network: 100,
             own_networks: Vec::new(),
             sessions_per_account: 20,
             undelivered_messages: 100_000,

@@ -376,7 +376,7 @@ fn bounds(limits: &Limits) -> Bounds {
         in_all: limits.half_open,
         per_network: limits.half_open_per_place,
         waiting: limits.waiting(),
-        waiting_per_network: limits.waiting_per_place,
+        waiting_per_network: limits.waiting_per_network,
     }
 }
 

@@ -74,7 +74,7 @@ async fn a_handshake_that_never_comes_ends_when_its_time_is_up() {
 async fn strangers_of_one_place_are_bounded_and_another_place_gets_in() {
     let world = World::with(|config| {
         config.settings.limits.half_open_per_place = 5;
-        config.settings.limits.waiting_per_place = 1;
+        config.settings.limits.waiting_per_network = 1;
     })
     .await;
     let mut strangers = {

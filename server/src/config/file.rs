@@ -140,7 +140,7 @@ struct FileLimits {
     negotiation: Option<Span>,
     half_open_per_place: Option<usize>,
     half_open: Option<usize>,
-    waiting_per_place: Option<usize>,
+    waiting_per_network: Option<usize>,
     own_networks: Option<Vec<String>>,
     sessions_per_account: Option<usize>,
     undelivered_messages: Option<u64>,
@@ -383,7 +383,7 @@ fn limits(file: FileLimits) -> Result<Limits, String> {
     for (key, given, limit) in [
         ("half_open_per_place", file.half_open_per_place, &mut limits.half_open_per_place),
         ("half_open", file.half_open, &mut limits.half_open),
-        ("waiting_per_place", file.waiting_per_place, &mut limits.waiting_per_place),
+        ("waiting_per_network", file.waiting_per_network, &mut limits.waiting_per_network),
         ("sessions_per_account", file.sessions_per_account, &mut limits.sessions_per_account),
         ("idle_accounts", file.idle_accounts, &mut limits.idle_accounts),
         ("password_min", file.password_min, &mut limits.password_min),

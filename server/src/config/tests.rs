@@ -135,7 +135,7 @@ fn every_limit_can_be_set() {
     let config = sound(
         "[limits]\nsession_bytes = \"1 MiB\"\nresumption = 1\nack_every = 2\nack_wait = \"3s\"\n\
          negotiation = 4\nhalf_open_per_place = 5\nhalf_open = 6\nsessions_per_account = 7\n\
-         waiting_per_place = 24\nown_networks = [\"192.0.2.0/24\", \"2001:db8::/48\"]\n\
+         waiting_per_network = 24\nown_networks = [\"192.0.2.0/24\", \"2001:db8::/48\"]\n\
          undelivered_messages = 8\nundelivered_bytes = 9000000\nrequest = 10\nprobe = 11\n\
          idle_accounts = 12\nblocks = 13\nroster_contacts = 14\nroster_bytes = 1500\n\
          roster_groups = 16\nroster_name = 17\nroster_requests = 18\n\
@@ -150,7 +150,7 @@ fn every_limit_can_be_set() {
         negotiation,
         half_open_per_place,
         half_open,
-        waiting_per_place,
+        waiting_per_network,
         own_networks,
         sessions_per_account,
         undelivered_messages,
@@ -178,7 +178,7 @@ fn every_limit_can_be_set() {
     assert_eq!(durations, [1, 3, 4, 10, 11]);
     let counts = [half_open_per_place, half_open, sessions_per_account, idle_accounts, blocks];
     assert_eq!(counts, [5, 6, 7, 12, 13]);
-    assert_eq!((ack_every, undelivered_messages, waiting_per_place), (2, 8, 24));
+    assert_eq!((ack_every, undelivered_messages, waiting_per_network), (2, 8, 24));
     assert!(own_networks[0].contains("192.0.2.7".parse().unwrap()));
     assert!(own_networks[1].contains("2001:db8:0:7::7".parse().unwrap()));
     let rosters = [roster_contacts, roster_bytes, roster_groups, roster_name];
@@ -266,7 +266,7 @@ fn every_bad_value_is_refused_by_the_name_of_its_setting() {
         ("[limits]\nhalf_open = 0", "limits.half_open must be 1 or more"),
         ("[limits]\npassword_min = 0", "limits.password_min must be 1 or more"),
         ("[limits]\npassword_min = 65", "limits.password_min must be 64 or less, not 65"),
-        ("[limits]\nwaiting_per_place = 0", "limits.waiting_per_place must be 1 or more"),
+        ("[limits]\nwaiting_per_network = 0", "limits.waiting_per_network must be 1 or more"),
         ("[limits]\nown_networks = [\"school\"]", "`school` is not a network like"),
         ("[limits]\nown_networks = [\"10.0.0.1/8\"]", "write its first address"),
         ("[limits]\nown_networks = \"10.0.0.0/8\"", "`own_networks` must be a list"),

@@ -68,7 +68,7 @@ fn limit(settings: &mut Settings, key: &str, value: &str) -> Result<(), String> 
         "negotiation" => limits.negotiation = time()?,
         "half_open_per_place" => limits.half_open_per_place = number(value)?,
         "half_open" => limits.half_open = number(value)?,
-        "waiting_per_place" => limits.waiting_per_place = number(value)?,
+        "waiting_per_network" => limits.waiting_per_network = number(value)?,
         "own_networks" => {
             let networks = value.split(' ').map(str::parse).collect::<Result<_, _>>();
             limits.own_networks = networks?;
