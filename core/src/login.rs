@@ -167,23 +167,27 @@ impl Node {
         let forgiven = self.throttle.succeeded(&key, network);
         // Only now is it no longer in flight: who waits for it finds nothing that blocks.
         drop(attempt);
-        if self.throttle.is_disabled(&key, self.clock.steady()) {
+        let refusal = if self.throttle.is_disabled(&key, self.clock.steady()) {
             tracing::info!(account = self.shown(localpart), %network, "login_disabled");
-            return Err(refuse_disabled());
-        }
-        let account = self.account_named(localpart).await;
-        match account {
-            Ok(Some(account)) => {
-                tracing::info!(account = self.shown(localpart), %network, "login");
-                self.arrived(&account, network, forgiven);
-                Ok(())
+            refuse_disabled()
+        } else {
+            match self.account_named(localpart).await {
+                Ok(Some(account)) => {
+                    tracing::info!(account = self.shown(localpart), %network, "login");
+                    self.arrived(&account, network, forgiven);
+                    return Ok(());
+                }
+                Ok(None) => Refusal::new(SaslCondition::NotAuthorized),
+                Err(error) => {
+                    let account = self.shown(localpart);
+                    self.store_failing("account_not_loaded", Some(&account), &error);
+                    Refusal::new(SaslCondition::TemporaryAuthFailure)
+                }
             }
-            Ok(None) => Err(Refusal::new(SaslCondition::NotAuthorized)),
-            Err(error) => {
-                self.store_failing("account_not_loaded", Some(&self.shown(localpart)), &error);
-                Err(Refusal::new(SaslCondition::TemporaryAuthFailure))
-            }
-        }
+        };
+        // Nobody arrives, with whom it would be written.
+        self.save_counts(self.throttle.rows(&forgiven, self.clock.moment())).await;
+        Err(refusal)
     }
 
     /// Saves counts before anybody is told of them, so that a block survives a restart.
@@ -222,9 +226,9 @@ impl Node {
     /// The administrator lifts the block of a network, and those of accounts for it. Returns how
     /// many there were.
     pub async fn unblock_network(&self, network: Network) -> usize {
-        let gone = self.throttle.unblock_network(network);
+        let (lifted, gone) = self.throttle.unblock_network(network, self.clock.steady());
         self.save_counts(self.throttle.rows(&gone, self.clock.moment())).await;
-        gone.len()
+        lifted
     }
 
     /// Answers a request about an account by somebody who has not logged in (XEP-0077).

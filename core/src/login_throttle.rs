@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Steady;
 use crate::network::Network;
-use counts::{AccountCount, NetworkCount, thin};
+use counts::{AccountCount, NetworkCount, thin, thin_pairs};
 use stored::Scope;
 
 /// Failures in a row for an account from one network, then it is blocked for that network.
@@ -33,8 +33,8 @@ const PER_NETWORK: usize = 30;
 /// What one account adds to them at most. Its third failure blocks itself, so it need not also
 /// block those beside it: of thirty at one address ten may mistype three times.
 const OF_ONE_ACCOUNT: usize = 2;
-/// Questions whether a name exists, from one network within [`WINDOW`]: one for each account that
-/// may be made.
+/// Names about which it is asked whether they exist, from one network within [`WINDOW`]: one for each
+/// account that may be made.
 const QUESTIONS: usize = NEW_ACCOUNTS;
 /// Accounts made from one network within [`WINDOW`]: a class behind one address signs up, a flood
 /// of names does not fill the database and everybody's roster.
@@ -45,8 +45,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Failures in a row, and the growth of the block after them, are forgotten after this long
 /// without another.
 const FORGET: Duration = Duration::from_secs(86_400);
-/// Entries of each table. Full: what ends soonest is dropped first, so an attacker with many
-/// addresses forgets only about his own youth.
+/// Pairs of an account and a network, and networks. Full: what ends soonest is dropped first, so an
+/// attacker with many addresses forgets only about his own youth.
 const ENTRIES: usize = 100_000;
 /// Tries that wait for the same account or network; past it the next one is refused.
 const WAITING: usize = 100;
@@ -191,8 +191,11 @@ impl LoginThrottle {
         let mut tables = self.lock();
         let mut gone = tables.forgive(account);
         if let Some(count) = tables.networks.get_mut(&network) {
+            let before = count.recent.len();
             count.recent.retain(|(_, name)| name != account);
-            if count.until.is_some() && count.recent.len() < PER_NETWORK {
+            // After a restart nobody knows whose failures have blocked it.
+            let was_enough = before >= PER_NETWORK && count.recent.len() < PER_NETWORK;
+            if count.until.is_some() && was_enough {
                 count.until = None;
                 gone.push(Scope::Network(network));
             }
@@ -208,8 +211,8 @@ impl LoginThrottle {
 
     // --- names and new accounts ---
 
-    /// Counts a question whether a name exists. It has a count of its own, since asking must
-    /// block neither an account nor anybody's login.
+    /// Counts a question whether a name exists, once for each name. It has a count of its own, since
+    /// asking must block neither an account nor anybody's login.
     ///
     /// # Errors
     /// When the next question may be asked.
@@ -217,6 +220,10 @@ impl LoginThrottle {
         let mut tables = self.lock();
         tables.make_room(now);
         let count = tables.networks.entry(network).or_default();
+        let mut asked = count.questions.iter().filter(|(at, _)| at.after(WINDOW) > now);
+        if asked.any(|(_, asked)| asked == name) {
+            return Ok(());
+        }
         counts::admit(&mut count.questions, name.to_owned(), QUESTIONS, now)
     }
 
@@ -258,20 +265,27 @@ impl LoginThrottle {
     }
 
     /// The administrator lets in who comes from a network: its block is lifted, and those of all
-    /// accounts for its site. Returns what of it may have been stored.
-    pub fn unblock_network(&self, network: Network) -> Vec<Scope> {
+    /// accounts for its site. Returns how many blocks that were, and what may have been stored.
+    pub fn unblock_network(&self, network: Network, now: Steady) -> (usize, Vec<Scope>) {
         let mut tables = self.lock();
-        let mut gone = Vec::new();
+        let (mut lifted, mut gone) = (0, Vec::new());
         if let Some(count) = tables.networks.get_mut(&network) {
+            lifted += usize::from(count.is_blocked(now));
             count.recent.clear();
             gone.extend(count.until.take().map(|_| Scope::Network(network)));
+            if count.is_empty() {
+                tables.networks.remove(&network);
+            }
         }
-        for (account, count) in &mut tables.accounts {
+        let of_site = |(of, _): &(Network, Steady)| of.site() == network.site();
+        tables.accounts.retain(|account, count| {
+            lifted += count.blocks(now).filter(of_site).count();
             let networks = count.forgive_site(network.site());
             gone.extend(networks.into_iter().map(|one| Scope::Pair(account.clone(), one)));
-        }
+            !count.is_empty()
+        });
         tables.pairs = tables.accounts.values().map(AccountCount::pairs).sum();
-        gone
+        (lifted, gone)
     }
 
     // --- looks ---
@@ -329,8 +343,9 @@ impl Reservation {
         let count = tables.account(&self.account);
         let before = count.pairs();
         let until = count.fail(self.network, self.is_exempt, block, now);
-        let grown = count.pairs() - before;
-        tables.pairs += grown;
+        // Fewer than before, perhaps: a failure also forgets those of its site that are over.
+        let after = count.pairs();
+        tables.pairs = tables.pairs.saturating_sub(before).saturating_add(after);
         drop(tables);
         (until.filter(|until| *until > now), changed)
         // What was reserved is free again, and who waits asks anew, when `self` is dropped here:
@@ -422,9 +437,9 @@ impl Tables {
 
     /// Keeps every table within its bound.
     fn make_room(&mut self, now: Steady) {
-        if self.accounts.len() >= ENTRIES || self.pairs >= ENTRIES {
-            thin(&mut self.accounts, now, AccountCount::ends);
-            self.pairs = self.accounts.values().map(AccountCount::pairs).sum();
+        // An account is there for its pairs, or for what is in flight, which connections bound.
+        if self.pairs >= ENTRIES {
+            self.pairs = thin_pairs(&mut self.accounts, now);
         }
         if self.networks.len() >= ENTRIES {
             thin(&mut self.networks, now, NetworkCount::ends);

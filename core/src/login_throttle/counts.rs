@@ -162,6 +162,17 @@ impl AccountCount {
         pairs.into_keys().collect()
     }
 
+    /// Keeps only these pairs. Without any, what has failed of late is forgotten with them.
+    fn retain(&mut self, mut keep: impl FnMut(&Pair) -> bool) {
+        self.sites.retain(|_, pairs| {
+            pairs.retain(|_, pair| keep(pair));
+            !pairs.is_empty()
+        });
+        if self.sites.is_empty() {
+            self.recent.clear();
+        }
+    }
+
     /// Networks for which it is blocked, and until when.
     pub fn blocks(&self, now: Steady) -> impl Iterator<Item = (Network, Steady)> {
         let pairs = self.sites.values().flatten();
@@ -178,15 +189,6 @@ impl AccountCount {
     pub fn is_empty(&self) -> bool {
         let has_failed = !self.sites.is_empty() || !self.recent.is_empty();
         !has_failed && self.in_flight.is_empty() && self.waiting.is_empty()
-    }
-
-    /// When all of it will be over.
-    pub fn ends(&self) -> Steady {
-        if !self.in_flight.is_empty() {
-            return Steady::NEVER;
-        }
-        let pairs = self.sites.values().flat_map(BTreeMap::values).map(Pair::ends);
-        pairs.max().into_iter().chain(end_of(&self.recent)).max().unwrap_or(Steady(i64::MIN))
     }
 }
 
@@ -283,25 +285,42 @@ fn end_of<T>(window: &VecDeque<(Steady, T)>) -> Option<Steady> {
     window.back().map(|(at, _)| at.after(WINDOW))
 }
 
-/// Drops what is over, and if that makes no room the sixteenth part that is over soonest: many at
-/// once, so that not every try looks at all of them.
+/// Drops what is over, and if that makes no room what is over soonest.
 pub(super) fn thin<K: Eq + Hash, V>(
     table: &mut HashMap<K, V>,
     now: Steady,
     ends: impl Fn(&V) -> Steady,
 ) {
     table.retain(|_, entry| ends(entry) > now);
-    if table.len() < ENTRIES - ENTRIES / 16 || table.is_empty() {
-        return;
-    }
-    let mut all: Vec<Steady> = table.values().map(&ends).collect();
-    let mut room = table.len() / 16 + 1;
-    let (_, last, _) = all.select_nth_unstable(room - 1);
-    let last = *last;
-    table.retain(|_, entry| {
-        let end = ends(entry);
+    let mut goes = soonest(table.values().map(&ends).collect());
+    table.retain(|_, entry| !goes(ends(entry)));
+}
+
+/// The same for the pairs of all accounts together. Returns how many are left.
+pub(super) fn thin_pairs(accounts: &mut HashMap<String, AccountCount>, now: Steady) -> usize {
+    let mut retain = |mut keep: Box<dyn FnMut(&Pair) -> bool>| {
+        accounts.retain(|_, count| {
+            count.retain(&mut keep);
+            !count.is_empty()
+        });
+        let sites = accounts.values().flat_map(|count| count.sites.values());
+        sites.flat_map(BTreeMap::values).map(Pair::ends).collect::<Vec<_>>()
+    };
+    let mut goes = soonest(retain(Box::new(move |pair| pair.ends() > now)));
+    retain(Box::new(move |pair| !goes(pair.ends()))).len()
+}
+
+/// What has to go of entries that end then, to be asked of each: many at once, so that not every
+/// try looks at all of them.
+fn soonest(mut ends: Vec<Steady>) -> impl FnMut(Steady) -> bool {
+    let mut room = ends.len().saturating_sub(ENTRIES - ENTRIES / 16);
+    let last = match room.checked_sub(1) {
+        Some(nth) => *ends.select_nth_unstable(nth).1,
+        None => Steady(i64::MIN),
+    };
+    move |end| {
         let goes = room > 0 && end <= last && end != Steady::NEVER;
         room -= usize::from(goes);
-        !goes
-    });
+        goes
+    }
 }

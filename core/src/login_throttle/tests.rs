@@ -393,6 +393,20 @@ fn a_success_takes_back_what_its_account_added_to_its_network() {
 }
 
 #[test]
+fn after_a_restart_a_success_does_not_lift_the_block_of_its_network() {
+    let before = throttle();
+    sprayed(&before, 1);
+    let now = crate::clock::Moment { wall: crate::clock::Time(1_000_000_000_000_000), steady: NOW };
+    let rows = before.rows(&[Scope::Network(network(1))], now).into_iter();
+    let after = throttle();
+    after.restore(rows.filter_map(|(key, row)| Some((key, row?))), MINUTE, now);
+
+    assert_eq!(after.succeeded("bob", network(1)), []);
+
+    assert_eq!(after.blocked_networks(NOW).len(), 1);
+}
+
+#[test]
 fn logins_that_succeed_never_block_a_network() {
     let throttle = throttle();
     for n in 0..100 {
@@ -439,6 +453,21 @@ fn names_that_are_asked_about_have_a_count_of_their_own() {
 }
 
 #[test]
+fn a_hundred_who_ask_for_the_name_first_can_all_register() {
+    let throttle = throttle();
+    let names: Vec<String> = (0..NEW_ACCOUNTS).map(|n| format!("pupil{n}")).collect();
+    for name in &names {
+        throttle.ask(name, network(1), NOW).unwrap();
+    }
+    for name in &names {
+        throttle.ask(name, network(1), NOW).unwrap();
+        throttle.make(network(1), NOW).unwrap();
+    }
+
+    assert_eq!(throttle.ask("one more", network(1), NOW), Err(NOW.after(WINDOW)));
+}
+
+#[test]
 fn a_hundred_accounts_from_one_network_are_enough_for_ten_minutes() {
     let throttle = throttle();
     for _ in 0..NEW_ACCOUNTS {
@@ -476,14 +505,19 @@ fn an_address_that_is_unblocked_is_blocked_for_nobody() {
     let at_home = v6("2001:db8:1:2::1");
     assert_eq!(fail_from(&throttle, &stranger("carol", v6("2001:db8:1:9::1")), NOW), 3);
 
-    throttle.unblock_network(network(1));
+    assert_eq!(throttle.unblock_network(network(1), NOW).0, 1);
     assert_eq!(of(&throttle, &stranger("somebody", network(1)), NOW), "reserved");
     assert_eq!(of(&throttle, &stranger("bob", network(2)), NOW), "blocked");
 
-    let gone = throttle.unblock_network(network(2));
-    assert_eq!(gone, [Scope::Pair("bob".to_owned(), network(2))]);
+    // Who has failed once is not blocked, but starts anew.
+    fail(&throttle, "dave", 2, NOW);
+    let (lifted, mut gone) = throttle.unblock_network(network(2), NOW);
+    gone.sort_by_key(Scope::key);
+    let pair = |account: &str| Scope::Pair(account.to_owned(), network(2));
+    assert_eq!((lifted, gone), (1, vec![pair("bob"), pair("dave")]));
+    assert!(!throttle.lock().accounts.contains_key("dave"), "nothing is left of it");
     assert_eq!(of(&throttle, &stranger("bob", network(2)), NOW), "reserved");
-    throttle.unblock_network(at_home);
+    throttle.unblock_network(at_home, NOW);
     assert_eq!(of(&throttle, &stranger("carol", at_home), NOW), "reserved");
     assert_eq!(throttle.blocked(NOW), 0);
 }
@@ -512,6 +546,42 @@ fn the_tables_are_bounded_and_what_ends_soonest_goes_first() {
 }
 
 #[test]
+fn the_bound_holds_however_many_networks_a_name_was_tried_from_and_leaves_room_for_many_tries() {
+    for networks_of_each in [2, ENTRIES as u32 + 10] {
+        let throttle = throttle();
+        // The one with all of them is being tried all the while.
+        let _flying = reserve(&throttle, "name0", 1, NOW);
+        let mut tables = throttle.lock();
+        for n in 0..ENTRIES as u32 {
+            let network = Network::of(std::net::Ipv4Addr::from_bits(n).into());
+            let pair = counts::Pair { failures: 1, last: NOW, until: None };
+            tables.account(&format!("name{}", n / networks_of_each)).restore(network, pair);
+            tables.pairs += 1;
+        }
+        drop(tables);
+
+        throttle.ask("somebody", network(2), NOW).unwrap();
+
+        let tables = throttle.lock();
+        let counted: usize = tables.accounts.values().map(AccountCount::pairs).sum();
+        assert_eq!((tables.pairs, counted), (ENTRIES - ENTRIES / 16, ENTRIES - ENTRIES / 16));
+        assert_eq!(tables.accounts["name0"].in_flight(|_| true), 1);
+    }
+}
+
+#[test]
+fn a_failure_after_those_of_its_site_are_over_leaves_fewer_pairs_to_remember() {
+    let throttle = throttle();
+    let from = |last: u32| stranger("bob", v6(&format!("2001:db8:1:{last:x}::1")));
+    for (last, now) in [(1, NOW), (2, NOW), (3, NOW.after(DAY * 2))] {
+        let Begun::Reserved(one) = throttle.begin(&from(last), now) else { panic!() };
+        one.fail(MINUTE, now);
+    }
+
+    assert_eq!(throttle.lock().pairs, 1);
+}
+
+#[test]
 fn what_is_in_flight_is_never_forgotten_and_what_is_over_goes() {
     let throttle = throttle();
     let _flying = reserve(&throttle, "bob", 1, Steady(0));
@@ -521,7 +591,7 @@ fn what_is_in_flight_is_never_forgotten_and_what_is_over_goes() {
     }
 
     let mut tables = throttle.lock();
-    thin(&mut tables.accounts, later, AccountCount::ends);
+    assert_eq!(thin_pairs(&mut tables.accounts, later), 0);
     thin(&mut tables.networks, later, NetworkCount::ends);
     assert_eq!(tables.accounts.keys().collect::<Vec<_>>(), ["bob"]);
     assert_eq!(tables.networks.keys().collect::<Vec<_>>(), [&network(1)]);
