@@ -107,7 +107,7 @@ impl Arrival {
             return Ok(());
         }
         // As it stands now: somebody may have failed again since.
-        save_rows(tx, node.throttle.rows(&self.forgiven, node.clock.moment())).await?;
+        save_rows(tx, node.throttle.rows(&self.forgiven, node.even_moment())).await?;
         tx.remember_place(self.account.id, &self.network.to_string(), self.even.0).await?;
         tx.touch_account(self.account.id, self.at.0).await
     }

@@ -61,6 +61,10 @@ impl Watch {
         Time(self.base.load(Ordering::Acquire).saturating_add(steady.0))
     }
 
+    pub fn even_moment(&self, steady: Steady) -> Moment {
+        Moment { wall: self.even(steady), steady }
+    }
+
     /// What is seen now.
     fn look(&self, now: Moment) -> Seen {
         let mut look = self.lock();
@@ -171,6 +175,11 @@ impl Node {
     /// knows nothing of a clock that is set; ages are counted with it, over restarts too.
     pub fn even_time(&self) -> Time {
         self.watch.even(self.clock.steady())
+    }
+
+    /// Now, with even time in place of the wall: what outlasts a restart is stored by it.
+    pub(crate) fn even_moment(&self) -> Moment {
+        self.watch.even_moment(self.clock.steady())
     }
 
     /// Even time when the run before was last seen alive, if there was one.

@@ -49,13 +49,13 @@ async fn forget(node: &Arc<Node>) {
         tracing::debug!(why = %doubt.why, "nothing_forgotten");
         return;
     }
-    let (now, wall) = (node.even_time(), node.clock.now());
+    let now = node.even_time();
     let purged = node.keeper.change(move |tx| {
         Box::pin(async move {
             tx.purge_origins(now.before(REPEATS).0).await?;
             tx.purge_places(now.before(KNOWN_NETWORK).0).await?;
             tx.purge_intervals(now.before(INTERVALS).0).await?;
-            tx.throttle_purge(wall.0).await?;
+            tx.throttle_purge(now.0).await?;
             Ok(((), Vec::new()))
         })
     });
@@ -78,6 +78,53 @@ async fn expire(node: &Arc<Node>, before: Time) {
             Ok(removed) if removed as i64 >= STEP => {}
             Ok(_) => return,
             Err(error) => return node.store_failing("history_not_expired", None, &error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_store::{Heartbeat, Place, Store};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::settings::Settings;
+    use crate::trust::EARLIEST;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const NOW: Time = EARLIEST;
+
+    async fn start(store: &Store, wall: Time) -> Arc<Node> {
+        let clock = Clock::manual(wall);
+        // Set, so that nobody keeps it.
+        clock.set_wall(wall);
+        let domain = Some("a.example");
+        Node::start(Settings::default(), clock, store.clone(), &[], domain).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_block_for_three_days_outlasts_a_clock_that_is_ten_or_four_hundred_days_ahead() {
+        for (running, starting) in [(10, 0), (0, 400)] {
+            let store = Store::open(&Place::Memory).await.unwrap();
+            let mut tx = store.begin().await.unwrap();
+            let beat = Heartbeat { wall: NOW.0, even: NOW.0, doubt: None };
+            tx.heartbeat(&beat).await.unwrap();
+            tx.commit().await.unwrap();
+            let node = start(&store, NOW).await;
+            assert_eq!(node.clock_doubt(), None);
+            node.block_account("bob", Some(DAY * 3)).await;
+            node.clock.set_wall(NOW.after(DAY * running));
+
+            forget(&node).await;
+
+            node.clock.set_wall(NOW);
+            node.stop().await;
+            let node = start(&store, NOW.after(DAY * starting)).await;
+            assert!(node.is_disabled_named("bob"), "{running} and {starting} days ahead");
+            node.stop().await;
+            let node = start(&store, NOW).await;
+            assert!(node.is_disabled_named("bob"), "{running} and {starting} days ahead");
         }
     }
 }

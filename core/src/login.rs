@@ -141,7 +141,7 @@ impl Node {
         let Some(reservation) = attempt.failed(&self.login_key(localpart), compared) else {
             return refusal.with_text("wrong password");
         };
-        let now = self.clock.moment();
+        let now = self.even_moment();
         let (until, changed) = reservation.fail(self.settings().block_duration, now.steady);
         self.save_counts(self.throttle.rows(&changed, now)).await;
         match until {
@@ -186,7 +186,7 @@ impl Node {
             }
         };
         // Nobody arrives, with whom it would be written.
-        self.save_counts(self.throttle.rows(&forgiven, self.clock.moment())).await;
+        self.save_counts(self.throttle.rows(&forgiven, self.even_moment())).await;
         Err(refusal)
     }
 
@@ -209,7 +209,7 @@ impl Node {
         let now = self.clock.moment();
         let until = duration.map_or(Steady::NEVER, |duration| now.steady.after(duration));
         let changed = self.throttle.block(&self.login_key(localpart), until, now.steady);
-        self.save_counts(self.throttle.rows(&changed, now)).await;
+        self.save_counts(self.throttle.rows(&changed, self.even_moment())).await;
         // Who is not in memory may still have a private chat open.
         if let Ok(Some(account)) = self.account_named(localpart).await {
             self.end_relaying(account.id);
@@ -220,14 +220,14 @@ impl Node {
     /// The administrator lifts every block of an account.
     pub async fn unblock_account(&self, localpart: &str) {
         let gone = self.throttle.unblock(&self.login_key(localpart));
-        self.save_counts(self.throttle.rows(&gone, self.clock.moment())).await;
+        self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
     }
 
     /// The administrator lifts the block of a network, and those of accounts for it. Returns how
     /// many there were.
     pub async fn unblock_network(&self, network: Network) -> usize {
         let (lifted, gone) = self.throttle.unblock_network(network, self.clock.steady());
-        self.save_counts(self.throttle.rows(&gone, self.clock.moment())).await;
+        self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
         lifted
     }
 
@@ -352,7 +352,7 @@ impl Node {
         });
         changed.await.map_err(|error| self.internal(&error))?;
         let gone = self.throttle.forgive(&key);
-        self.save_counts(self.throttle.rows(&gone, self.clock.moment())).await;
+        self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
         Ok(())
     }
 

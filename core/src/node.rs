@@ -170,12 +170,14 @@ impl Node {
         let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
         let tokens = Tokens::new(&installation_secret(&store, "relay").await?);
         let throttle = Arc::new(LoginThrottle::default());
-        let rows = store.throttle_load_all(clock.now().0).await?;
+        let started = clock.moment();
+        let watch = Watch::at_start(last_heartbeat, started);
+        let now = watch.even_moment(started.steady);
+        let rows = store.throttle_load_all(now.wall.0).await?;
         let rows = rows.into_iter().map(|(key, row)| (key, Count::from(row)));
-        throttle.restore(rows, settings.block_duration, clock.moment());
+        throttle.restore(rows, settings.block_duration, now);
         let complete = crate::verifiers::are_complete(&store).await?;
         let (last_seq, last_stamp) = (store.last_seq().await?, store.last_stamp().await?);
-        let started = clock.moment();
         let (keeper, work) = Keeper::new();
         let limits = &settings.limits;
         let accounts = Accounts::new(limits.idle_accounts);
@@ -206,7 +208,7 @@ impl Node {
             hashing: tokio::sync::Semaphore::new(crate::verifiers::HASHING),
             complete: AtomicBool::new(complete),
             arrivals: Arrivals::default(),
-            watch: Watch::at_start(last_heartbeat, started),
+            watch,
         });
         let keeping =
             tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_seq, last_stamp));

@@ -20,8 +20,20 @@ const SHIFT_ONLINE: &str = "UPDATE online SET until_at = until_at + $2, \
     from_at = CASE WHEN from_at >= $1 THEN from_at + $2 ELSE from_at END WHERE until_at >= $1";
 const SHIFT_DEPARTURES: &str = "UPDATE departures SET at = at + $2 WHERE at >= $1";
 
-pub(crate) const STATEMENTS: &[&str] =
-    &[RENEW_MESSAGES, RENEW_ORIGINS, RENEW_PLACES, RENEW_UPGRADE, SHIFT_ONLINE, SHIFT_DEPARTURES];
+/// A block keeps what is left of it; 0 is none, and one that is for ever ends no later.
+const SHIFT_THROTTLE: &str = "UPDATE throttle SET since = since + $2, blocked_until = \
+    CASE WHEN blocked_until > 0 AND blocked_until < 4611686018427387904 \
+    THEN blocked_until + $2 ELSE blocked_until END WHERE since >= $1";
+
+pub(crate) const STATEMENTS: &[&str] = &[
+    RENEW_MESSAGES,
+    RENEW_ORIGINS,
+    RENEW_PLACES,
+    RENEW_UPGRADE,
+    SHIFT_ONLINE,
+    SHIFT_DEPARTURES,
+    SHIFT_THROTTLE,
+];
 
 /// A sign of life. Times and lengths are in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +94,13 @@ impl Tx {
 
     /// The same for everything else that was stamped at `since` or later, when even time goes on by
     /// `skipped` at once to `now`: repeats and networks begin anew, and whoever went lately went as
-    /// long ago as before.
+    /// long ago as before, and of a block is left what was left.
     pub async fn renew_the_rest(&mut self, since: i64, now: i64, skipped: i64) -> Result<()> {
         let conn = self.conn()?;
         for text in [RENEW_ORIGINS, RENEW_PLACES, RENEW_UPGRADE] {
             sqlx::query(text).bind(since).bind(now).execute(&mut *conn).await?;
         }
-        for text in [SHIFT_ONLINE, SHIFT_DEPARTURES] {
+        for text in [SHIFT_ONLINE, SHIFT_DEPARTURES, SHIFT_THROTTLE] {
             sqlx::query(text).bind(since).bind(skipped).execute(&mut *conn).await?;
         }
         Ok(())
@@ -161,8 +173,20 @@ mod tests {
         tx.departed(bob, 28, "").await.unwrap();
         tx.departed(eve, 15, "").await.unwrap();
 
+        for (key, since, blocked_until) in
+            [("old", 10, 40), ("new", 20, 40), ("none", 20, 0), ("ever", 20, i64::MAX)]
+        {
+            let row = crate::Throttle { failures: 3, since, blocked_until };
+            tx.throttle_save(key, row).await.unwrap();
+        }
+
         tx.renew_the_rest(20, 1030, 1000).await.unwrap();
         tx.commit().await.unwrap();
+
+        let rows = store.throttle_load_all(0).await.unwrap();
+        let until = rows.iter().map(|(key, row)| (key.as_str(), row.blocked_until));
+        let wanted = [("ever", i64::MAX), ("new", 1040), ("old", 40), ("none", 0)];
+        assert_eq!(until.collect::<Vec<_>>(), wanted);
 
         assert_eq!(store.places_since(bob, 1030).await.unwrap(), ["192.0.2.2"]);
         assert_eq!(store.places_since(bob, 0).await.unwrap().len(), 2);

@@ -1,4 +1,5 @@
-//! Failed logins, by what they are counted for: an account from a place, an account, a place.
+//! Failed logins, by what they are counted for: an account from a network, an account, a network.
+//! Times are in even time (see `heartbeat`), in microseconds.
 //!
 //! What a key stands for and when it is blocked is for `core` to say; here is what survives a
 //! restart.
@@ -8,12 +9,12 @@ use sqlx::any::AnyRow;
 
 use crate::{Result, Store, Tx};
 
-/// How long failures are remembered after they began and the block has ended: a day, in
+/// How long failures are remembered after the last of them and when the block has ended: a day, in
 /// microseconds. It is far longer than any window they are counted in.
 pub const THROTTLE_MEMORY: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// How many rows are loaded at most, those that matter longest first. Whoever can make more
-/// than this many places fail within a day gains no memory of ours by it.
+/// than this many networks fail within a day gains no memory of ours by it.
 const MOST: i64 = 100_000;
 
 const LOAD: &str = "SELECT scope, failures, since, blocked_until FROM throttle \
@@ -31,7 +32,7 @@ pub(crate) const STATEMENTS: &[&str] = &[LOAD, SAVE, REMOVE, PURGE];
 pub struct Throttle {
     /// How many there were.
     pub failures: i64,
-    /// When the count began, in microseconds since 1970.
+    /// When the last of them was, or when the administrator has set the block.
     pub since: i64,
     /// Until when the key is blocked; 0 if it is not.
     pub blocked_until: i64,

@@ -1,8 +1,9 @@
-//! What of the counts survives a restart: rows by a key, with times on the wall.
+//! What of the counts survives a restart: rows by a key, with times in even time
+//! ([`crate::trust`]), which goes on over restarts whatever is done to the wall.
 //!
-//! While a server runs its blocks are counted by a clock that does not jump. A row holds a deadline
-//! on the wall, which may have been set meanwhile; so no more is left of a block, when it is read
-//! again, than would be set for it now.
+//! How long the server was down is taken from the wall, which may be wrong; so no more is left of a
+//! block, when it is read again, than would be set for it now. A [`Moment`] here has even time in
+//! place of the wall.
 
 use std::time::Duration;
 
