@@ -92,12 +92,30 @@ impl Node {
                     })?);
                 }
                 // It ends with the sender, so every outcome is the same.
-                Begun::Wait(turn) => drop(turn.await),
+                Begun::Wait(turn, until) => tokio::select! {
+                    _ = turn => {}
+                    () = self.clock.sleep_until(until) => {}
+                },
                 Begun::Blocked(blocked) => {
                     tracing::info!(account = self.shown(localpart), %network, "login_blocked");
                     return Err(refuse_blocked(blocked, now));
                 }
             }
+        }
+    }
+
+    /// The same for a proof that came late: what was reserved for it holds up nobody any more, so it
+    /// takes its turn once more. Whether it was right is not told before.
+    async fn let_late(
+        &self,
+        attempt: &mut LoginAttempt,
+        key: &str,
+        localpart: &str,
+        network: Network,
+    ) -> Result<(), Refusal> {
+        match attempt.is_late(self.clock.steady()) {
+            true => self.let_try(attempt, key, localpart, network).await,
+            false => Ok(()),
         }
     }
 
@@ -136,9 +154,13 @@ impl Node {
         compared: bool,
         network: Network,
     ) -> Refusal {
+        let key = self.login_key(localpart);
+        if let Err(refusal) = self.let_late(attempt, &key, localpart, network).await {
+            return refusal;
+        }
         tracing::info!(account = self.shown(localpart), %network, "login_refused");
         let refusal = Refusal::new(SaslCondition::NotAuthorized);
-        let Some(reservation) = attempt.failed(&self.login_key(localpart), compared) else {
+        let Some(reservation) = attempt.failed(&key, compared) else {
             return refusal.with_text("wrong password");
         };
         let now = self.even_moment();
@@ -159,11 +181,12 @@ impl Node {
     /// A try succeeded. Must be called before the client is told.
     pub async fn login_succeeded(
         self: &Arc<Node>,
-        attempt: LoginAttempt,
+        mut attempt: LoginAttempt,
         localpart: &str,
         network: Network,
     ) -> Result<(), Refusal> {
         let key = self.login_key(localpart);
+        self.let_late(&mut attempt, &key, localpart, network).await?;
         let forgiven = self.throttle.succeeded(&key, network);
         // Only now is it no longer in flight: who waits for it finds nothing that blocks.
         drop(attempt);

@@ -5,6 +5,7 @@
 
 use whoelse_stream::sasl::Mechanism;
 
+use crate::clock::Steady;
 use crate::login_throttle::Reservation;
 
 /// What a connection tries at present.
@@ -44,6 +45,18 @@ impl LoginAttempt {
     /// Keeps what was reserved for it.
     pub fn keep(&mut self, reservation: Reservation) {
         self.reservation = Some(reservation);
+    }
+
+    /// Nobody is asked for a proof any more: what was reserved for it is free again. It stays the
+    /// same try.
+    pub fn release(&mut self) {
+        self.reservation = None;
+    }
+
+    /// Gives up a reservation that has been held for too long. Returns whether there was one: then
+    /// something must be reserved anew before the proof is looked at.
+    pub fn is_late(&mut self, now: Steady) -> bool {
+        self.reservation.take_if(|reservation| reservation.is_late(now)).is_some()
     }
 
     /// The login failed. Returns what is to be counted for it, if it is not counted already.
@@ -126,13 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_was_broken_off_is_kept_and_not_reserved_twice() {
+    fn what_goes_on_with_a_try_is_not_reserved_twice_unless_it_was_released() {
         let mut attempt = LoginAttempt::default();
         attempt.next("bob", Mechanism::Plain);
         attempt.keep(reserve(&throttle(), "bob", 1, Steady(0)));
 
         attempt.next("bob", Mechanism::from_name("SCRAM-SHA-1").unwrap());
         assert!(attempt.is_paid());
+        attempt.release();
+        assert!(!attempt.is_paid(), "nobody is asked for a proof");
+        attempt.keep(reserve(&throttle(), "bob", 1, Steady(0)));
         attempt.next("bob", Mechanism::Plain);
         assert!(!attempt.is_paid(), "the same one again is a new try");
         assert!(attempt.failed("eve", true).is_none());

@@ -48,6 +48,9 @@ const FORGET: Duration = Duration::from_secs(86_400);
 /// Pairs of an account and a network, and networks. Full: what ends soonest is dropped first, so an
 /// attacker with many addresses forgets only about his own youth.
 const ENTRIES: usize = 100_000;
+/// For so long a try that is being looked at holds up others: the time between a challenge and its
+/// response. It may come later, but then something must be reserved for it anew.
+const HELD: Duration = Duration::from_secs(5);
 /// Tries that wait for the same account or network; past it the next one is refused.
 const WAITING: usize = 100;
 
@@ -71,8 +74,9 @@ pub enum Begun {
     Reserved(Reservation),
     /// It may not, unless the account is known to come from there: look, and ask again.
     UnlessKnown,
-    /// So many are in flight that one more could be one too many: ask again when this is over.
-    Wait(oneshot::Receiver<()>),
+    /// So many are in flight that one more could be one too many: ask again when one of them has
+    /// landed, and then the first ends, or when the first of them counts no more.
+    Wait(oneshot::Receiver<()>, Steady),
     /// It is not even looked at.
     Blocked(Blocked),
 }
@@ -97,6 +101,8 @@ pub struct Reservation {
     is_own: bool,
     /// Known to come from there, and without a failure there: others' failures do not count.
     is_exempt: bool,
+    /// From then on it counts no more.
+    until: Steady,
 }
 
 /// The bookkeeping of tries.
@@ -145,9 +151,19 @@ impl LoginThrottle {
             Verdict::Blocked(blocked) => Begun::Blocked(blocked),
             Verdict::Busy { account } => {
                 let (turn, wait) = oneshot::channel();
-                let waiting = match account {
-                    true => &mut tables.account(who.account).waiting,
-                    false => &mut tables.networks.entry(who.network).or_default().waiting,
+                let (waiting, until) = match account {
+                    true => {
+                        let count = tables.account(who.account);
+                        let held = count.in_flight.iter().map(|(_, until)| *until);
+                        let until = held.filter(|until| *until > now).min();
+                        (&mut count.waiting, until)
+                    }
+                    false => {
+                        let count = tables.networks.entry(who.network).or_default();
+                        let held = count.in_flight.iter().copied();
+                        let until = held.filter(|until| *until > now).min();
+                        (&mut count.waiting, until)
+                    }
                 };
                 // Those whose clients have gone meanwhile wait no more.
                 waiting.retain(|turn| !turn.is_closed());
@@ -155,17 +171,19 @@ impl LoginThrottle {
                     return Begun::Blocked(Blocked::Crowded);
                 }
                 waiting.push(turn);
-                Begun::Wait(wait)
+                Begun::Wait(wait, until.unwrap_or(now.after(HELD)))
             }
             Verdict::Free { is_exempt } => {
-                *tables.account(who.account).in_flight.entry(who.network).or_default() += 1;
-                tables.networks.entry(who.network).or_default().in_flight += 1;
+                let until = now.after(HELD);
+                tables.account(who.account).in_flight.push((who.network, until));
+                tables.networks.entry(who.network).or_default().in_flight.push(until);
                 Begun::Reserved(Reservation {
                     throttle: self.clone(),
                     account: who.account.to_owned(),
                     network: who.network,
                     is_own: who.is_own,
                     is_exempt,
+                    until,
                 })
             }
         }
@@ -328,6 +346,12 @@ impl LoginThrottle {
 }
 
 impl Reservation {
+    /// Whether it counts no more: others may have come in its stead, so nothing may be looked at
+    /// for it.
+    pub fn is_late(&self, now: Steady) -> bool {
+        self.until <= now
+    }
+
     /// The try has failed, which counts. `block` is how long a first block lasts. Returns until
     /// when the account is blocked for the network, if this was the last of so many in a row; and
     /// what is to be stored.
@@ -357,14 +381,13 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut tables = self.throttle.lock();
         if let Some(count) = tables.accounts.get_mut(&self.account) {
-            count.land(self.network);
+            count.land(self.network, self.until);
             if count.is_empty() {
                 tables.accounts.remove(&self.account);
             }
         }
         if let Some(count) = tables.networks.get_mut(&self.network) {
-            count.in_flight = count.in_flight.saturating_sub(1);
-            count.waiting.clear();
+            count.land(self.until);
             if count.is_empty() {
                 tables.networks.remove(&self.network);
             }
@@ -384,7 +407,8 @@ impl Tables {
         let is_known = who.is_known == Some(true);
         if is_known && !has_failed {
             // Others' failures are not its own: only its own tries can be too many at once.
-            return match account.in_flight(|network| network == who.network) >= IN_A_ROW as usize {
+            let in_flight = account.in_flight(now, |network| network == who.network);
+            return match in_flight >= IN_A_ROW as usize {
                 true => Verdict::Busy { account: true },
                 false => Verdict::Free { is_exempt: true },
             };

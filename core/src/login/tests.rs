@@ -222,3 +222,67 @@ async fn a_try_that_waits_goes_on_when_another_has_ended() {
 
     assert_eq!(fourth.await, Ok(()));
 }
+
+/// Somebody is challenged and says nothing.
+async fn silent<'a>(node: &'a Arc<Node>, last: u8) -> Connection<'a> {
+    let mut one = Connection::new(node, last);
+    let scram = Mechanism::from_name("SCRAM-SHA-256").unwrap();
+    let answer = node.lookup(&mut one.attempt, "bob", scram, one.network).await;
+    assert!(matches!(answer, LookupAnswer::Verifier(_)), "{answer:?}");
+    one
+}
+
+#[tokio::test]
+async fn three_silent_challenges_do_not_keep_a_known_account_out_of_its_own_network() {
+    let clock = Clock::manual(BEGIN);
+    let node = fresh(&clock).await;
+    Connection::new(&node, 1).logs_in().await.unwrap();
+    let _silent = [silent(&node, 1).await, silent(&node, 1).await, silent(&node, 1).await];
+    let mut bob = Box::pin(Connection::new(&node, 1).logs_in());
+    // As far as it gets without the clock.
+    for _ in 0..100 {
+        tokio::select! {
+            biased;
+            said = &mut bob => panic!("{said:?}"),
+            () = tokio::time::sleep(Duration::ZERO) => {}
+        }
+    }
+
+    pass(&clock, 5);
+
+    assert_eq!(bob.await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_late_proof_takes_its_turn_once_more_and_is_told_nothing_before() {
+    let clock = Clock::manual(BEGIN);
+    let node = fresh(&clock).await;
+    let mut wrong = silent(&node, 1).await;
+    let right = silent(&node, 1).await;
+    pass(&clock, 5);
+    blocked(&node).await;
+
+    let told = node.login_failed(&mut wrong.attempt, "bob", true, network(1)).await;
+    let refused = node.login_succeeded(right.attempt, "bob", network(1)).await;
+
+    assert_eq!(refused, Err(told.clone()));
+    assert_eq!(Err(told.text.unwrap()), left(4));
+    // Where nothing is in its way a late one is as good as any.
+    let late = silent(&node, 2).await;
+    pass(&clock, 6);
+    assert_eq!(node.login_succeeded(late.attempt, "bob", network(2)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn who_is_let_in_nowhere_with_the_right_password_leaves_no_row_of_wrong_ones() {
+    let clock = Clock::manual(BEGIN);
+    let node = fresh(&clock).await;
+    blocked(&node).await;
+    node.block_account("bob", None).await;
+
+    assert!(Connection::new(&node, 2).logs_in().await.is_err());
+
+    let rows = node.store.throttle_load_all(BEGIN.0).await.unwrap();
+    let keys: Vec<&str> = rows.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, [format!("admin|{}", node.login_key("bob"))]);
+}

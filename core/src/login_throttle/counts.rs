@@ -36,8 +36,8 @@ pub(super) struct AccountCount {
     sites: HashMap<Site, BTreeMap<Network, Pair>>,
     /// Failures within [`WINDOW`], the last few of each site.
     recent: VecDeque<(Steady, Site)>,
-    /// Tries that are being looked at.
-    pub in_flight: BTreeMap<Network, u32>,
+    /// Tries that are being looked at, and until when each of them counts.
+    pub in_flight: Vec<(Network, Steady)>,
     /// Tries that wait for one of them.
     pub waiting: Vec<oneshot::Sender<()>>,
 }
@@ -58,7 +58,7 @@ impl AccountCount {
         let (failures, until) = held.fold((0_u32, None), |(failures, until), pair| {
             (failures.saturating_add(pair.failures), pair.until.max(until))
         });
-        let in_flight = self.in_flight(|network| network.site() == site);
+        let in_flight = self.in_flight(now, |network| network.site() == site);
         SiteCount { failures, until, in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX) }
     }
 
@@ -69,9 +69,9 @@ impl AccountCount {
     }
 
     /// How many are being looked at, from these networks.
-    pub fn in_flight(&self, of: impl Fn(Network) -> bool) -> usize {
-        let those = self.in_flight.iter().filter(|(network, _)| of(**network));
-        those.map(|(_, tries)| *tries as usize).sum()
+    pub fn in_flight(&self, now: Steady, of: impl Fn(Network) -> bool) -> usize {
+        let held = self.in_flight.iter().filter(|(_, until)| *until > now);
+        held.filter(|(network, _)| of(*network)).count()
     }
 
     /// How many have failed over all networks, and how many that would be if whatever is in flight
@@ -84,8 +84,8 @@ impl AccountCount {
             sites.values().map(|tries| (*tries).min(PER_SITE)).sum()
         };
         let failed = sum(&sites);
-        for (network, tries) in &self.in_flight {
-            *sites.entry(network.site()).or_default() += *tries as usize;
+        for (network, _) in self.in_flight.iter().filter(|(_, until)| *until > now) {
+            *sites.entry(network.site()).or_default() += 1;
         }
         *sites.entry(next).or_default() += 1;
         (failed, sum(&sites))
@@ -138,12 +138,9 @@ impl AccountCount {
     }
 
     /// A try is over. Who waits asks anew: each of them ends with its sender.
-    pub fn land(&mut self, network: Network) {
-        if let Some(tries) = self.in_flight.get_mut(&network) {
-            *tries = tries.saturating_sub(1);
-            if *tries == 0 {
-                self.in_flight.remove(&network);
-            }
+    pub fn land(&mut self, network: Network, until: Steady) {
+        if let Some(nth) = self.in_flight.iter().position(|of| *of == (network, until)) {
+            self.in_flight.swap_remove(nth);
         }
         self.waiting.clear();
     }
@@ -205,8 +202,8 @@ pub(super) struct NetworkCount {
     pub recent: VecDeque<(Steady, String)>,
     /// Blocked as a whole until then.
     pub until: Option<Steady>,
-    /// Tries that are being looked at.
-    pub in_flight: usize,
+    /// Until when each of the tries counts that are being looked at.
+    pub in_flight: Vec<Steady>,
     /// Tries that wait for one of them.
     pub waiting: Vec<oneshot::Sender<()>>,
     /// Names that were asked about within [`WINDOW`].
@@ -234,7 +231,16 @@ impl NetworkCount {
 
     /// How many failures there are if whatever is in flight fails.
     pub fn at_most(&self, now: Steady) -> usize {
-        self.recent.iter().filter(|(at, _)| at.after(WINDOW) > now).count() + self.in_flight
+        let failed = self.recent.iter().filter(|(at, _)| at.after(WINDOW) > now).count();
+        failed + self.in_flight.iter().filter(|until| **until > now).count()
+    }
+
+    /// A try is over. Who waits asks anew.
+    pub fn land(&mut self, until: Steady) {
+        if let Some(nth) = self.in_flight.iter().position(|of| *of == until) {
+            self.in_flight.swap_remove(nth);
+        }
+        self.waiting.clear();
     }
 
     pub fn is_blocked(&self, now: Steady) -> bool {
@@ -243,12 +249,12 @@ impl NetworkCount {
 
     pub fn is_empty(&self) -> bool {
         let counts = self.recent.is_empty() && self.questions.is_empty() && self.made.is_empty();
-        counts && self.until.is_none() && self.in_flight == 0 && self.waiting.is_empty()
+        counts && self.until.is_none() && self.in_flight.is_empty() && self.waiting.is_empty()
     }
 
     /// When all of it will be over.
     pub fn ends(&self) -> Steady {
-        if self.in_flight > 0 {
+        if !self.in_flight.is_empty() {
             return Steady::NEVER;
         }
         let windows = [end_of(&self.recent), end_of(&self.questions), end_of(&self.made)];

@@ -30,7 +30,7 @@ fn of(throttle: &Arc<LoginThrottle>, who: &Who<'_>, now: Steady) -> &'static str
     match throttle.begin(who, now) {
         Begun::Reserved(_) => "reserved",
         Begun::UnlessKnown => "unless known",
-        Begun::Wait(_) => "waits",
+        Begun::Wait(..) => "waits",
         Begun::Blocked(Blocked::Until(_)) => "blocked",
         Begun::Blocked(Blocked::OnlyKnown) => "only known",
         Begun::Blocked(Blocked::Crowded) => "crowded",
@@ -142,7 +142,8 @@ fn tries_made_at_once_do_not_outrun_the_count_and_none_has_failed_before_it_has(
     let throttle = throttle();
     let bob = stranger("bob", network(1));
     let mut flying: Vec<_> = (0..3).map(|_| reserve(&throttle, "bob", 1, NOW)).collect();
-    let Begun::Wait(mut turn) = throttle.begin(&bob, NOW) else { panic!() };
+    let Begun::Wait(mut turn, until) = throttle.begin(&bob, NOW) else { panic!() };
+    assert_eq!(until, NOW.after(HELD));
     assert!(turn.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Empty));
 
     // One lands: whoever waits asks anew.
@@ -156,6 +157,51 @@ fn tries_made_at_once_do_not_outrun_the_count_and_none_has_failed_before_it_has(
     let until: Vec<_> = flying.into_iter().map(|one| one.fail(MINUTE, NOW).0).collect();
     assert_eq!(until, [None, None, Some(NOW.after(MINUTE))]);
     assert_eq!(of(&throttle, &bob, NOW), "blocked");
+}
+
+#[test]
+fn three_silent_challenges_keep_nobody_out_for_longer_than_a_challenge_holds() {
+    for who in [known("bob", network(1)), stranger("bob", network(1))] {
+        let throttle = throttle();
+        let Begun::Reserved(first) = throttle.begin(&who, NOW) else { panic!() };
+        let soon = NOW.after(HELD / 2);
+        let _silent: Vec<_> = (0..2).map(|_| throttle.begin(&who, soon)).collect();
+        let Begun::Wait(_, until) = throttle.begin(&who, soon) else { panic!() };
+
+        assert_eq!(
+            (until, first.is_late(soon), first.is_late(until)),
+            (NOW.after(HELD), false, true)
+        );
+        assert_eq!(of(&throttle, &who, until), "reserved");
+        // Late ones that are still there are none of those that land in time.
+        let _in_its_stead = throttle.begin(&who, until);
+        assert_eq!(of(&throttle, &who, until), "waits");
+        drop(first);
+        assert_eq!(of(&throttle, &who, until), "waits");
+    }
+}
+
+#[test]
+fn silent_challenges_from_seven_networks_keep_no_traveller_out() {
+    let throttle = throttle();
+    let silent = (1..=7).flat_map(|last| std::iter::repeat_n(last, 3));
+    let _silent: Vec<_> =
+        silent.map(|last| throttle.begin(&stranger("bob", network(last)), NOW)).collect();
+
+    let traveller = stranger("bob", network(100));
+    let Begun::Wait(_, until) = throttle.begin(&traveller, NOW) else { panic!() };
+    assert_eq!(of(&throttle, &traveller, until), "reserved");
+}
+
+#[test]
+fn thirty_silent_challenges_keep_nobody_out_of_their_network() {
+    let throttle = throttle();
+    let names: Vec<String> = (0..PER_NETWORK).map(|n| format!("name{n}")).collect();
+    let _silent: Vec<_> = names.iter().map(|name| reserve(&throttle, name, 1, NOW)).collect();
+
+    let bob = stranger("bob", network(1));
+    let Begun::Wait(_, until) = throttle.begin(&bob, NOW) else { panic!() };
+    assert_eq!(of(&throttle, &bob, until), "reserved");
 }
 
 #[test]
@@ -192,7 +238,7 @@ fn sixty_people_at_one_address_at_once_are_all_in() {
     for name in &names {
         match throttle.begin(&stranger(name, network(1)), NOW) {
             Begun::Reserved(reservation) => flying.push(reservation),
-            Begun::Wait(_) => {
+            Begun::Wait(..) => {
                 let one = flying.remove(0);
                 throttle.succeeded(&one.account, one.network);
                 drop(one);
@@ -214,7 +260,7 @@ fn so_many_wait_and_one_more_is_told_so() {
 
     let mut waiting: Vec<Begun> = (0..WAITING).map(|_| throttle.begin(&bob, NOW)).collect();
 
-    assert!(waiting.iter().all(|one| matches!(one, Begun::Wait(_))));
+    assert!(waiting.iter().all(|one| matches!(one, Begun::Wait(..))));
     assert_eq!(of(&throttle, &bob, NOW), "crowded");
     // Who has gone makes room.
     waiting.pop();
@@ -565,7 +611,7 @@ fn the_bound_holds_however_many_networks_a_name_was_tried_from_and_leaves_room_f
         let tables = throttle.lock();
         let counted: usize = tables.accounts.values().map(AccountCount::pairs).sum();
         assert_eq!((tables.pairs, counted), (ENTRIES - ENTRIES / 16, ENTRIES - ENTRIES / 16));
-        assert_eq!(tables.accounts["name0"].in_flight(|_| true), 1);
+        assert_eq!(tables.accounts["name0"].in_flight(NOW, |_| true), 1);
     }
 }
 

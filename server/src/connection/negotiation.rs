@@ -217,6 +217,10 @@ impl Negotiation {
                 }
                 self.write(io).await?;
             }
+            // Whatever broke a login off, it holds up nobody else.
+            if !self.machine.awaits_proof() {
+                self.attempt.release();
+            }
             self.write(io).await?;
             match read(io, &mut self.machine).await? {
                 0 => return Ok(Outcome::Over("connection lost")),

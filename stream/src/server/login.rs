@@ -249,6 +249,11 @@ impl Machine {
         }
     }
 
+    /// Whether a client that was challenged owes its proof.
+    pub fn awaits_proof(&self) -> bool {
+        matches!(self.state, State::Login(Login::Challenged { .. }))
+    }
+
     /// The answer to [`Step::Derive`].
     pub fn derived(&mut self, derived: &Verifier) {
         let login = self.take_login(|login| matches!(login, Login::Deriving { .. }));
