@@ -70,6 +70,15 @@ impl Drop for AdminSocket {
     }
 }
 
+/// Whether [`AdminSocket::bind`] will succeed, as far as that shows without changing anything.
+pub(crate) fn can_bind(data: &Path) -> io::Result<()> {
+    let path = data.join(NAME);
+    if fs::symlink_metadata(&path).is_ok_and(|there| there.is_dir()) {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    address_of(&path).map(drop)
+}
+
 /// A path short enough for a socket's address: the shorter of the absolute one and the one from
 /// the working directory.
 pub fn address_of(path: &Path) -> io::Result<PathBuf> {

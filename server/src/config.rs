@@ -127,6 +127,14 @@ pub struct CredentialsFile {
     pub required: bool,
 }
 
+impl CredentialsFile {
+    /// Whether a start reads it, and fails if that cannot be done.
+    pub(crate) fn is_read(&self) -> bool {
+        // Where nobody can tell, something may be there.
+        self.required || self.path.try_exists().unwrap_or(true)
+    }
+}
+
 /// What the command line says; it wins over everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {

@@ -6,13 +6,15 @@
 use compact_str::CompactString;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Take};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, fs, io};
 use tokio::task::JoinSet;
-use whoelse_core::{Node, Time};
+use whoelse_core::{Clock, Node, Steady};
 use whoelse_stream::Password;
 use whoelse_xmpp::{BareJid, Condition, StanzaError, jid};
 
@@ -60,6 +62,22 @@ impl fmt::Display for BadLine {
     }
 }
 
+/// A file of accounts, opened and as long as it is now, with what the system says about it.
+pub(crate) fn readable(path: &Path) -> io::Result<(Take<File>, Metadata)> {
+    // Before it is opened: to open a pipe is to wait for whoever writes to it.
+    let about = fs::metadata(path)?;
+    if about.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !about.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    if about.len() > LARGEST {
+        return Err(io::Error::other(format!("it is larger than {} MiB", LARGEST >> 20)));
+    }
+    Ok((File::open(path)?.take(about.len()), about))
+}
+
 /// Reads a file and creates its accounts. `tell` hears how far it is, a sentence at a time, if it
 /// takes long.
 pub async fn import(
@@ -68,22 +86,22 @@ pub async fn import(
     tell: &(dyn Fn(&str) + Sync),
 ) -> io::Result<Outcome> {
     let shown = path.display().to_string();
-    let about = fs::metadata(path)?;
-    if about.len() > LARGEST {
-        return Err(io::Error::other(format!("larger than {} MiB", LARGEST >> 20)));
-    }
+    let (mut file, about) = readable(path)?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
     let mut warnings = Vec::new();
     if about.permissions().mode() & 0o077 != 0 {
         warnings.push(format!("{shown} can be read by others; `chmod 600 {shown}` helps"));
     }
-    let (lines, bad) = parse(&fs::read(path)?);
+    let (lines, bad) = parse(&text);
     warnings.extend(bad.iter().map(|bad| format!("{shown}: {bad}")));
 
-    let mut importing = Importing::new(&shown, lines.len(), node.clock.now());
+    let mut importing = Importing::new(&shown, lines.len(), node.clock.steady());
     let mut creating = JoinSet::new();
     for line in lines {
         if is_known(node, &line.name).await? {
             importing.existing += 1;
+            importing.tell(&node.clock, tell);
             continue;
         }
         if creating.len() >= AT_ONCE
@@ -92,17 +110,15 @@ pub async fn import(
             importing.note(created.map_err(io::Error::other)?);
         }
         importing.look_at(&line, node.settings().limits.password_min);
-        let clock = node.clock.clone();
-        let node = node.clone();
+        let making = node.clone();
         creating.spawn(async move {
-            (line.number, node.create_account(&line.name, line.password).await)
+            (line.number, making.create_account(&line.name, line.password).await)
         });
-        if let Some(words) = importing.heard(clock.now()) {
-            tell(&words);
-        }
+        importing.tell(&node.clock, tell);
     }
     while let Some(created) = creating.join_next().await {
         importing.note(created.map_err(io::Error::other)?);
+        importing.tell(&node.clock, tell);
     }
     Ok(importing.outcome(warnings, node.settings().limits.password_min))
 }
@@ -117,11 +133,11 @@ struct Importing<'a> {
     /// Numbers of lines whose accounts are new, and whose passwords somebody should look at.
     blank: Vec<usize>,
     short: Vec<usize>,
-    heard_at: Time,
+    heard_at: Steady,
 }
 
 impl Importing<'_> {
-    fn new(shown: &str, lines: usize, now: Time) -> Importing<'_> {
+    fn new(shown: &str, lines: usize, now: Steady) -> Importing<'_> {
         Importing {
             shown,
             lines,
@@ -155,8 +171,14 @@ impl Importing<'_> {
         }
     }
 
+    fn tell(&mut self, clock: &Clock, tell: &(dyn Fn(&str) + Sync)) {
+        if let Some(words) = self.heard(clock.steady()) {
+            tell(&words);
+        }
+    }
+
     /// How far it is, if it is time to say so.
-    fn heard(&mut self, now: Time) -> Option<String> {
+    fn heard(&mut self, now: Steady) -> Option<String> {
         if now.since(self.heard_at) < HEARD_EVERY {
             return None;
         }
@@ -295,7 +317,7 @@ mod tests {
 
     fn looked_at(text: &str) -> Vec<String> {
         let (lines, _) = parse(text.as_bytes());
-        let mut importing = Importing::new("c.txt", lines.len(), Time(0));
+        let mut importing = Importing::new("c.txt", lines.len(), Steady(0));
         lines.iter().for_each(|line| importing.look_at(line, 8));
         importing.outcome(Vec::new(), 8).warnings
     }
@@ -321,13 +343,13 @@ mod tests {
 
     #[test]
     fn who_waits_for_a_thousand_accounts_hears_how_far_it_is() {
-        let mut importing = Importing::new("c.txt", 1000, Time(0));
+        let mut importing = Importing::new("c.txt", 1000, Steady(0));
         let mut said = Vec::new();
 
         for number in 0..1000 {
             importing.note((number, Ok(())));
             // Twelve seconds, all in all.
-            said.extend(importing.heard(Time(number as i64 * 12_000)));
+            said.extend(importing.heard(Steady(number as i64 * 12_000)));
         }
 
         assert_eq!(said.len(), 5, "{said:?}");

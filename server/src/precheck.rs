@@ -1,15 +1,16 @@
 //! What a start looks at before it changes anything, and a restore before it replaces anything: an
 //! operator who has made a mistake is told so while everything is as it was.
 
-use std::fs::File;
 use std::path::Path;
 
 use whoelse_core::node;
 use whoelse_store::Domain;
 
+use crate::admin;
 use crate::config::Config;
+use crate::credentials;
 use crate::server::StartError;
-use crate::tls::{OwnFiles, Tls};
+use crate::tls::{self, OwnFiles, Tls};
 
 /// Looks whether a server could start with these settings in this data directory, over a database
 /// that holds these domains. Returns the domain that it would serve.
@@ -24,23 +25,18 @@ pub(crate) fn check(
     }
     let wanted = config.domain.as_deref();
     let domain = node::name_to_serve(domains, wanted).map_err(StartError::Node)?;
-    let own = OwnFiles::of(data);
-    let files = match &config.certificate {
-        Some(files) => Some((&files.certificate, &files.key)),
-        // Without them, they are made.
-        None => {
-            (own.certificate.exists() || own.key.exists()).then_some((&own.certificate, &own.key))
-        }
-    };
-    if let Some((certificate, key)) = files {
-        Tls::open(certificate, key).map_err(StartError::Tls)?;
+    match &config.certificate {
+        Some(files) => Tls::open(&files.certificate, &files.key).map(drop),
+        None => tls::can_ensure(&OwnFiles::of(data), &domain),
     }
+    .map_err(StartError::Tls)?;
     if let Some(file) = &config.credentials
-        && file.required
+        && file.is_read()
     {
         let unreadable = |error| StartError::Credentials(file.path.clone(), error);
-        File::open(&file.path).map_err(unreadable)?;
+        credentials::readable(&file.path).map_err(unreadable)?;
     }
+    admin::can_bind(data).map_err(|error| StartError::Admin(data.join(admin::NAME), error))?;
     Ok(domain)
 }
 
@@ -75,9 +71,58 @@ pub(crate) fn check_restore(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::CredentialsFile;
 
     fn domain(name: &str) -> Domain {
         Domain { id: 1, name: name.to_owned() }
+    }
+
+    /// What `check` says about a data directory in which this was done.
+    fn checked(make: impl FnOnce(&Path)) -> Result<String, String> {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path());
+        let config = Config {
+            credentials: Some(CredentialsFile {
+                path: dir.path().join("credentials.txt"),
+                required: false,
+            }),
+            ..Config::quick_start()
+        };
+        let before = std::fs::read_dir(dir.path()).unwrap().count();
+        let said = check(&config, dir.path(), &[]).map_err(|why| why.to_string());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), before);
+        said
+    }
+
+    #[test]
+    fn whatever_a_start_reads_or_makes_is_tried_before_anything_is_changed() {
+        use std::fs::{File, create_dir};
+
+        assert_eq!(checked(|_| {}), Ok("localhost".to_owned()));
+        let refused = |make: &dyn Fn(&Path)| checked(|data| make(data)).unwrap_err();
+
+        let said = refused(&|data| create_dir(data.join("credentials.txt")).unwrap());
+        assert!(said.contains("it is a directory"), "{said}");
+        let said = refused(&|data| {
+            File::create(data.join("credentials.txt")).unwrap().set_len((16 << 20) + 1).unwrap();
+        });
+        assert!(said.contains("larger than 16 MiB"), "{said}");
+        for name in ["certificate.new", "certificate.pem", "key.new", "key.pem"] {
+            let said = refused(&|data| create_dir(data.join(name)).unwrap());
+            assert!(said.contains(&data_file(name)), "{name}: {said}");
+        }
+        let said = refused(&|data| create_dir(data.join(admin::NAME)).unwrap());
+        assert!(said.contains("it is a directory"), "{said}");
+    }
+
+    /// The file that is named to whoever has put something in the way of this one. A key alone is
+    /// nothing without its certificate.
+    fn data_file(name: &str) -> String {
+        let stem = name.split('.').next().unwrap_or_default();
+        match name {
+            "key.pem" => "certificate.pem".to_owned(),
+            _ => format!("{stem}.pem"),
+        }
     }
 
     #[test]

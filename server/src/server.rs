@@ -396,7 +396,7 @@ impl Starting<'_> {
         let mut notes = Vec::new();
         let certificate = self.certificate(&node.domain_name(), &mut notes)?;
         if let Some(file) = &self.config.credentials
-            && (file.required || file.path.exists())
+            && file.is_read()
         {
             let unreadable = |error| StartError::Credentials(file.path.clone(), error);
             let imported = credentials::import(node, &file.path, self.tell).await;

@@ -96,6 +96,33 @@ async fn credentials_that_were_asked_for_must_be_there() {
 }
 
 #[tokio::test]
+async fn a_mistake_about_the_credentials_is_told_before_an_older_database_is_upgraded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    whoelse_store::scratch::old_file(&data.join("whoelse.db"), 1).unwrap();
+    let path = folder.path().join("people.txt");
+    let copy = data.join("whoelse.schema-1.db");
+
+    for required in [true, false] {
+        config.credentials = Some(CredentialsFile { path: path.clone(), required });
+        fs::create_dir(&path).unwrap();
+        let said = start_error(config.clone()).await;
+        assert!(said.contains("it is a directory"), "{said}");
+        fs::remove_dir(&path).unwrap();
+        fs::File::create(&path).unwrap().set_len((16 << 20) + 1).unwrap();
+        let said = start_error(config.clone()).await;
+        assert!(said.contains("it is larger than 16 MiB"), "{said}");
+        fs::remove_file(&path).unwrap();
+        assert!(!copy.exists());
+    }
+    config.domain = None;
+    Server::start(config).await.unwrap().shutdown().await;
+    assert!(copy.exists());
+}
+
+#[tokio::test]
 async fn settings_that_open_the_door_to_strangers_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());

@@ -1,12 +1,13 @@
 //! RFC 5280: the self-signed certificate of a first start, made for one domain and this machine.
 
+use super::Tls;
 use super::files::{self, TlsError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -41,21 +42,44 @@ impl OwnFiles {
 ///
 /// Files that somebody else put there, signed by an authority, are never touched.
 pub fn ensure(files: &OwnFiles, domain: &str) -> Result<bool, TlsError> {
-    if files.certificate.exists() || files.key.exists() {
-        let chain = files::chain(&files.certificate)?;
-        let own = match chain.as_slice() {
-            [own] => is_ours(own) && !names(own, domain),
-            _ => false,
-        };
-        if !own {
-            return Ok(false);
-        }
+    if !is_to_make(files, domain)? {
+        return Ok(false);
     }
-    make(files, domain)?;
+    let (certificate, key) = make(domain)?;
+    // The key first: a certificate without its key would be found and kept.
+    replace(&files.key, key.as_bytes())?;
+    replace(&files.certificate, certificate.as_bytes())?;
     Ok(true)
 }
 
-fn make(files: &OwnFiles, domain: &str) -> Result<(), TlsError> {
+/// Whether [`ensure`] will succeed and its files can be used, as far as that shows without changing
+/// anything.
+pub(crate) fn can_ensure(files: &OwnFiles, domain: &str) -> Result<(), TlsError> {
+    if !is_to_make(files, domain)? {
+        return Tls::open(&files.certificate, &files.key).map(drop);
+    }
+    make(domain)?;
+    for path in [&files.key, &files.certificate] {
+        let fresh = fresh(path);
+        let written = write(&fresh, b"");
+        let removed = written.and_then(|()| fs::remove_file(&fresh));
+        removed.map_err(|error| TlsError::unwritable(path, &error))?;
+    }
+    Ok(())
+}
+
+fn is_to_make(files: &OwnFiles, domain: &str) -> Result<bool, TlsError> {
+    if !files.certificate.exists() && !files.key.exists() {
+        return Ok(true);
+    }
+    Ok(match files::chain(&files.certificate)?.as_slice() {
+        [own] => is_ours(own) && !names(own, domain),
+        _ => false,
+    })
+}
+
+/// A certificate and its key, both PEM.
+fn make(domain: &str) -> Result<(String, String), TlsError> {
     let failed = |_: rcgen::Error| TlsError::unmade(domain);
     let mut names = vec![in_ascii(domain)];
     if domain == LOCALHOST {
@@ -70,9 +94,7 @@ fn make(files: &OwnFiles, domain: &str) -> Result<(), TlsError> {
     params.not_after = now + VALID;
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     let certificate = params.self_signed(&key).map_err(failed)?;
-    // The key first: a certificate without its key would be found and kept.
-    replace(&files.key, key.serialize_pem().as_bytes())?;
-    replace(&files.certificate, certificate.pem().as_bytes())
+    Ok((certificate.pem(), key.serialize_pem()))
 }
 
 /// A domain as certificates carry it: without brackets around an address, in the ASCII form of
@@ -84,20 +106,26 @@ fn in_ascii(domain: &str) -> String {
 
 /// Writes a file whole or not at all, readable by its owner alone.
 fn replace(path: &Path, content: &[u8]) -> Result<(), TlsError> {
-    let unwritable = |error: std::io::Error| TlsError::unwritable(path, &error);
-    let fresh = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let written = options.open(&fresh).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    let placed = written.and_then(|()| fs::rename(&fresh, path));
+    let fresh = fresh(path);
+    let placed = write(&fresh, content).and_then(|()| fs::rename(&fresh, path));
     placed.map_err(|error| {
         // What is left of the attempt is of no use; that it cannot be removed changes nothing.
         let _ = fs::remove_file(&fresh);
-        unwritable(error)
+        TlsError::unwritable(path, &error)
     })
+}
+
+/// Where a file is written before it takes its place.
+fn fresh(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 fn is_ours(certificate: &CertificateDer<'_>) -> bool {
