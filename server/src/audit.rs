@@ -7,7 +7,7 @@
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use whoelse_core::Node;
@@ -64,19 +64,53 @@ impl AuditLog {
     fn write(&self, line: &str) -> io::Result<()> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.open()?;
-        if file.metadata()?.len() + line.len() as u64 > self.largest {
+        let mut before = file.metadata()?.len();
+        if before + line.len() as u64 > self.largest {
             fs::rename(&self.path, self.path.with_extension("log.1"))?;
             file = self.open()?;
+            before = 0;
         }
-        file.write_all(line.as_bytes())?;
+        if before > 0 {
+            end_line(&mut file, before)?;
+            before = file.metadata()?.len();
+        }
+        whole(&mut file, before, |file| file.write_all(line.as_bytes()))?;
         // Whoever hears of the end of a deed may rely on it.
-        file.sync_data()
+        file.sync_data()?;
+        match (before, self.path.parent()) {
+            // And on its being found: until its folder is written, a new file has no name.
+            (0, Some(folder)) => File::open(folder)?.sync_all(),
+            _ => Ok(()),
+        }
     }
 
     /// Opened for each line: whoever moves it away finds a new one.
     fn open(&self) -> io::Result<File> {
-        OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)
     }
+}
+
+/// Ends the half of a line that a crash has left at the end of a file of this length.
+fn end_line(file: &mut File, length: u64) -> io::Result<()> {
+    let mut last = [0];
+    file.read_exact_at(&mut last, length.saturating_sub(1))?;
+    if last != *b"\n" {
+        file.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Writes to a file of this length. Should that fail, what it has written is taken back: the next
+/// line would be glued to it.
+fn whole(
+    file: &mut File,
+    length: u64,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    write(file).inspect_err(|_| {
+        // Where it cannot, the next write ends the half line.
+        let _ = file.set_len(length);
+    })
 }
 
 #[cfg(test)]
@@ -118,6 +152,28 @@ mod tests {
         let path = folder.path().join(NAME);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn after_a_failed_write_or_a_crash_a_deed_stands_on_a_line_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, path) = (log(&folder, LARGEST), folder.path().join(NAME));
+        let (first, second) = (line(&deed("bob")), line(&deed("carol")));
+        log.write(&first).unwrap();
+
+        let mut file = log.open().unwrap();
+        let failed = whole(&mut file, first.len() as u64, |file| {
+            file.write_all(b"{\"at\":")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), first);
+        // Nobody was there any more to take this back.
+        file.write_all(b"{\"at\":").unwrap();
+        log.write(&second).unwrap();
+
+        let read = fs::read_to_string(path).unwrap();
+        assert_eq!(read, format!("{first}{{\"at\":\n{second}"));
     }
 
     #[test]
