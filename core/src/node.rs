@@ -14,7 +14,7 @@ use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
 use crate::arrivals::Arrivals;
-use crate::audit::Audit;
+use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::heartbeat::Watch;
 use crate::keeper::Keeper;
@@ -85,13 +85,14 @@ pub struct Node {
 /// Begins what is wished for, or says how far it is; or why not, in a sentence.
 pub type Upkeep = Box<dyn Fn(Wish) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
-/// What an administrator wishes for the whole store. A file is one in the data directory.
+/// What an administrator wishes for the whole store. A file is one in the data directory; with it
+/// comes the deed that its end is, which is written down by whoever sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// Everything into this file.
-    Backup(String),
+    Backup(String, Deed),
     /// Everything from this file.
-    Restore(String),
+    Restore(String, Deed),
     /// How far the one before is.
     Progress,
 }

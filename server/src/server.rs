@@ -16,7 +16,7 @@ use crate::reload::Reloader;
 use crate::renewal;
 use crate::synchronised;
 use crate::tls::{self, Fingerprint, OwnFiles, Tls, TlsError};
-use crate::upkeep::Transfers;
+use crate::upkeep::{Outcome, Transfers};
 use arc_swap::ArcSwapOption;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -113,12 +113,14 @@ impl std::error::Error for StartError {}
 impl Server {
     /// Starts a server. When this fails, nothing half-made is left behind.
     pub async fn start(config: Config) -> Result<Server, StartError> {
-        Server::start_telling(config, &|_| {}).await
+        Server::start_after(config, None, &|_| {}).await
     }
 
-    /// The same, and `tell` hears how far it is, a sentence at a time, if it takes long.
-    pub async fn start_telling(
+    /// The same after a server that was ended to restore a backup, which ended so. `tell` hears how
+    /// far it is, a sentence at a time, if it takes long.
+    pub async fn start_after(
         config: Config,
+        restored: Option<Outcome>,
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<Server, StartError> {
         let problems = config.check();
@@ -171,16 +173,6 @@ impl Server {
         let direct_tls = local_addresses(&direct);
         let admin_socket = admin.path().to_owned();
         let metrics = local_addresses(&asked);
-        let mut accepting = JoinSet::new();
-        let pulse = Pulse::new(connections.node().clone());
-        for (listeners, door) in [(starttls, Door::StartTls), (direct, Door::DirectTls)] {
-            for listener in listeners {
-                let beat = pulse.beat(door.name());
-                accepting.spawn(listen::serve(listener, door, connections.clone(), beat));
-            }
-        }
-        accepting.spawn(admin.serve(connections.clone(), pulse.beat(Door::Admin.name())));
-        accepting.spawn(renewal::watch(connections.clone()));
         let reloader = Reloader::new(connections.clone(), data.path().to_owned(), config.clone());
         let reloader = Arc::new(reloader);
         let asked_to = Arc::downgrade(&reloader);
@@ -197,8 +189,26 @@ impl Server {
         let _ = connections.node().audit.set(audit);
         let listening = addresses.iter().chain(&direct_tls).copied().collect();
         let _ = connections.node().listening.set(listening);
-        let transfers = Transfers::new(data.path(), store.clone());
+        let transfers = Transfers::new(
+            data.path(),
+            store.clone(),
+            Arc::downgrade(connections.node()),
+            restored,
+        );
         let _ = connections.node().upkeep.set(transfers.clone().answer());
+        connections.node().started_well().await;
+
+        // Nobody is let in before all of that stands.
+        let mut accepting = JoinSet::new();
+        let pulse = Pulse::new(connections.node().clone());
+        for (listeners, door) in [(starttls, Door::StartTls), (direct, Door::DirectTls)] {
+            for listener in listeners {
+                let beat = pulse.beat(door.name());
+                accepting.spawn(listen::serve(listener, door, connections.clone(), beat));
+            }
+        }
+        accepting.spawn(admin.serve(connections.clone(), pulse.beat(Door::Admin.name())));
+        accepting.spawn(renewal::watch(connections.clone()));
         let health = Health::new(connections.clone());
         accepting.spawn(health.clone().keep_looking(pulse.clone()));
         let site = Arc::new(Site {
@@ -211,7 +221,6 @@ impl Server {
             health,
             one: Mutex::new(()),
         });
-        connections.node().started_well().await;
         let answers_end = watch::Sender::new(false);
         let mut answering = JoinSet::new();
         for listener in asked {
@@ -310,7 +319,7 @@ impl Server {
                 Ok(()) => return aside,
                 Err(why) => {
                     tracing::warn!(why, "restore_refused");
-                    self.restored(Err(why));
+                    self.transfers.ends(Err(why)).await;
                 }
             }
         }
@@ -318,23 +327,18 @@ impl Server {
 
     /// Ends as [`shutdown`](Server::shutdown) does, but puts what lies aside in place of everything
     /// before it lets go of the database. Says how much that was, or why nothing has changed; the
-    /// server that is started next is told by [`restored`](Server::restored).
-    pub async fn restore(self, aside: &Aside) -> Result<String, String> {
-        let restored = self.end(Some(aside)).await;
-        restored.unwrap_or_else(|| Err("the server could not stop in time".to_owned()))
-    }
-
-    /// How the restore ended for which the server before this one was ended.
-    pub fn restored(&self, how: Result<String, String>) {
-        self.transfers.restored(how);
+    /// server that is started next is told so by [`start_after`](Server::start_after).
+    pub async fn restore(self, aside: &Aside) -> Outcome {
+        self.end(Some(aside)).await
     }
 
     /// Tells every client, stores what was accepted, and ends, within 5 s.
     pub async fn shutdown(self) {
-        self.end(None).await;
+        let _ = self.end(None).await;
     }
 
-    async fn end(mut self, aside: Option<&Aside>) -> Option<Result<String, String>> {
+    /// Says how a backup or restore ended that was under way.
+    async fn end(mut self, aside: Option<&Aside>) -> Outcome {
         self.connections.close();
         while self.accepting.join_next().await.is_some() {}
         let going = async { tokio::join!(self.connections.gone(), self.connections.end_relay()) };
@@ -343,17 +347,20 @@ impl Server {
         }
         // Whoever the relay was just letting in.
         self.connections.end_relay().await;
-        let mut restored = None;
         let stored = tokio::time::timeout(STORING, self.node().stop()).await.is_ok();
-        if let (true, Some(aside)) = (stored, aside) {
-            let done = self.store.replace(aside).await;
-            match &done {
-                Ok(rows) => tracing::info!(rows, "restored"),
-                Err(error) => tracing::error!(%error, "not_restored"),
+        let ended = match aside {
+            None => Err("the server was stopped".to_owned()),
+            Some(_) if !stored => Err("the server could not stop in time".to_owned()),
+            Some(aside) => {
+                let done = self.store.replace(aside).await;
+                match &done {
+                    Ok(rows) => tracing::info!(rows, "restored"),
+                    Err(error) => tracing::error!(%error, "not_restored"),
+                }
+                done.map(|rows| format!("{rows} rows")).map_err(|error| error.to_string())
             }
-            restored =
-                Some(done.map(|rows| format!("{rows} rows")).map_err(|error| error.to_string()));
-        }
+        };
+        self.transfers.ends(ended.clone()).await;
         match tokio::time::timeout(STORING, self.store.close()).await {
             Ok(Ok(())) if stored => {}
             Ok(Err(error)) => tracing::error!(%error, "database_not_closed"),
@@ -364,7 +371,7 @@ impl Server {
         let answered = async { while self.answering.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(ANSWERING, answered).await;
         drop(self.data);
-        restored
+        ended
     }
 }
 

@@ -9,9 +9,13 @@
 //! runs it starts the next.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use whoelse_core::Node;
+use whoelse_core::audit::Deed;
 use whoelse_core::kit::BoxFuture;
 use whoelse_core::node::{Upkeep, Wish};
 use whoelse_store::{Aside, Store};
@@ -22,19 +26,24 @@ pub const PREFIX: &str = "transfer-";
 const ASIDE: &str = "transfer-aside.db";
 
 /// What is under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     Idle,
-    Running,
+    /// Its end is this deed, until somebody writes it down.
+    Running(Option<Deed>),
     /// It ended so, well or not.
-    Ended(Result<String, String>),
+    Ended(Outcome),
 }
+
+/// How something ended: how much that was, or why it did not work, in words.
+pub type Outcome = Result<String, String>;
 
 /// Does what it is asked to, one thing at a time.
 #[derive(Debug)]
 pub(crate) struct Transfers {
     folder: PathBuf,
     store: Store,
+    node: Weak<Node>,
     /// Held for a look or a change.
     state: Mutex<State>,
     /// What is to take the place of everything.
@@ -43,13 +52,20 @@ pub(crate) struct Transfers {
 }
 
 impl Transfers {
-    pub fn new(folder: &Path, store: Store) -> Arc<Transfers> {
+    /// `before`: how the restore ended for which the server before this one was ended.
+    pub fn new(
+        folder: &Path,
+        store: Store,
+        node: Weak<Node>,
+        before: Option<Outcome>,
+    ) -> Arc<Transfers> {
         // Of a server that was killed.
         Aside::remove_left_over(&folder.join(ASIDE));
         Arc::new(Transfers {
             folder: folder.to_owned(),
             store,
-            state: Mutex::new(State::Idle),
+            node,
+            state: Mutex::new(before.map_or(State::Idle, State::Ended)),
             wanted: Mutex::default(),
             wish: Notify::new(),
         })
@@ -61,62 +77,77 @@ impl Transfers {
             let transfers = self.clone();
             Box::pin(async move {
                 match wish {
-                    Wish::Backup(name) => transfers.backup(&name),
-                    Wish::Restore(name) => transfers.restore(&name),
+                    Wish::Backup(name, end) => transfers.backup(&name, end),
+                    Wish::Restore(name, end) => transfers.restore(&name, end),
                     Wish::Progress => transfers.progress(),
                 }
             })
         })
     }
 
-    fn backup(self: &Arc<Transfers>, name: &str) -> Result<String, String> {
-        let path = self.begin(name)?;
-        let (transfers, runtime) = (self.clone(), tokio::runtime::Handle::current());
-        // On a thread of its own, since files are written without an await.
-        tokio::task::spawn_blocking(move || {
-            let done = runtime.block_on(transfers.store.backup(&path));
+    fn backup(self: &Arc<Transfers>, name: &str, end: Deed) -> Result<String, String> {
+        let path = self.begin(name, end)?;
+        let transfers = self.clone();
+        self.work(async move {
+            let done = transfers.store.backup(&path).await;
             match &done {
                 Ok(rows) => tracing::info!(rows, "backed_up"),
                 Err(error) => tracing::error!(%error, "not_backed_up"),
             }
-            let done = done.map(|rows| format!("{rows} rows")).map_err(|error| error.to_string());
-            transfers.set(State::Ended(done));
+            done.map(|rows| Some(format!("{rows} rows"))).map_err(|error| error.to_string())
         });
         Ok("begun".to_owned())
     }
 
-    fn restore(self: &Arc<Transfers>, name: &str) -> Result<String, String> {
-        let path = self.begin(name)?;
-        let (transfers, runtime) = (self.clone(), tokio::runtime::Handle::current());
-        // As above.
-        tokio::task::spawn_blocking(move || {
+    fn restore(self: &Arc<Transfers>, name: &str, end: Deed) -> Result<String, String> {
+        let path = self.begin(name, end)?;
+        let transfers = self.clone();
+        self.work(async move {
             tracing::info!("restore_begins");
             let there = transfers.folder.join(ASIDE);
-            match runtime.block_on(Aside::of_backup(&path, &there)) {
+            match Aside::of_backup(&path, &there).await {
                 Ok(aside) => {
                     *transfers.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(aside);
                     transfers.wish.notify_one();
+                    // It ends with this server.
+                    Ok(None)
                 }
                 Err(error) => {
                     tracing::warn!(%error, "restore_refused");
-                    transfers.set(State::Ended(Err(error.to_string())));
+                    Err(error.to_string())
                 }
             }
         });
         Ok("begun".to_owned())
+    }
+
+    /// Does what is under way on a thread of its own, since files are written without an await.
+    /// Whatever becomes of that, it is over: `Ok(None)` alone says that it goes on elsewhere.
+    fn work(
+        self: &Arc<Transfers>,
+        job: impl Future<Output = Result<Option<String>, String>> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let (transfers, runtime) = (self.clone(), Handle::current());
+        tokio::spawn(async move {
+            let done = tokio::task::spawn_blocking(move || runtime.block_on(job)).await;
+            let done = done.unwrap_or_else(|_| Err("it broke off; the log says why".to_owned()));
+            if let Some(end) = done.transpose() {
+                transfers.ends(end).await;
+            }
+        })
     }
 
     fn progress(&self) -> Result<String, String> {
         match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Idle => Err("nothing is under way".to_owned()),
-            State::Running => Ok("running".to_owned()),
+            State::Running(_) => Ok("running".to_owned()),
             State::Ended(Ok(what)) => Ok(format!("done: {what}")),
             State::Ended(Err(why)) => Err(why.clone()),
         }
     }
 
     /// Takes the one place for something under way.
-    fn begin(&self, name: &str) -> Result<PathBuf, String> {
+    fn begin(&self, name: &str, end: Deed) -> Result<PathBuf, String> {
         let is_ours = name.strip_prefix(PREFIX).is_some_and(|rest| {
             !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         });
@@ -124,20 +155,25 @@ impl Transfers {
             return Err(format!("{name} is not the name of a file for this"));
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state == State::Running {
+        if let State::Running(_) = *state {
             return Err("a backup or restore is under way; wait for its end".to_owned());
         }
-        *state = State::Running;
+        *state = State::Running(Some(end));
         Ok(self.folder.join(name))
     }
 
-    fn set(&self, state: State) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-
-    /// How the restore ended for which the server before this one was ended.
-    pub fn restored(&self, how: Result<String, String>) {
-        self.set(State::Ended(how));
+    /// What is under way ends so. That is written down once, before anybody hears of it.
+    pub async fn ends(&self, how: Outcome) {
+        let deed = match &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Running(deed) => deed.take(),
+            State::Idle | State::Ended(_) => None,
+        };
+        // Otherwise it was ended before it had ended by itself.
+        let Some(deed) = deed else { return };
+        if let Some(node) = self.node.upgrade() {
+            node.record(Deed { end: how.clone(), ..deed }).await;
+        }
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Ended(how);
     }
 
     /// Waits until a backup is to be restored.
@@ -156,33 +192,83 @@ impl Transfers {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use whoelse_core::settings::Settings;
+    use whoelse_core::{Clock, Time};
     use whoelse_store::Place;
+
+    /// Transfers of a node of its own, and the ends that are written down.
+    async fn transfers(folder: &Path) -> (Arc<Node>, Arc<Transfers>, Arc<Mutex<Vec<Deed>>>) {
+        let store = Store::open(&Place::Memory).await.unwrap();
+        let clock = Clock::manual(Time(0));
+        let node = Node::start(Settings::default(), clock, store.clone(), &[], None).await.unwrap();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let to = written.clone();
+        let audit = node.audit.set(Box::new(move |deed| -> BoxFuture<'static, ()> {
+            to.lock().unwrap().push(deed.clone());
+            Box::pin(async {})
+        }));
+        assert!(audit.is_ok());
+        let transfers = Transfers::new(folder, store, Arc::downgrade(&node), None);
+        (node, transfers, written)
+    }
+
+    fn end() -> Deed {
+        Deed::of("root@a.example", "192.0.2.1:40000", "ended", Time(0))
+    }
 
     #[tokio::test]
     async fn a_name_leads_nowhere_else() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&Place::Memory).await.unwrap();
-        let transfers = Transfers::new(dir.path(), store);
+        let (_node, transfers, written) = transfers(dir.path()).await;
 
         for name in ["", "transfer-", "x", "../transfer-1", "transfer-/../x", "transfer-a/b", "/x"]
         {
-            assert!(transfers.backup(name).is_err(), "{name}");
-            assert!(transfers.restore(name).is_err(), "{name}");
+            assert!(transfers.backup(name, end()).is_err(), "{name}");
+            assert!(transfers.restore(name, end()).is_err(), "{name}");
         }
         assert!(transfers.progress().is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(written.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
-    async fn one_thing_is_under_way_at_a_time() {
+    async fn one_thing_is_under_way_at_a_time_and_its_end_is_written_down_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_node, transfers, written) = transfers(dir.path()).await;
+        transfers.begin("transfer-1", end()).unwrap();
+
+        assert!(transfers.backup("transfer-1", end()).unwrap_err().contains("under way"));
+        assert_eq!(transfers.progress().unwrap(), "running");
+        assert!(written.lock().unwrap().is_empty());
+        transfers.ends(Ok("7 rows".into())).await;
+        transfers.ends(Err("stopped".into())).await;
+
+        for _ in 0..2 {
+            assert_eq!(transfers.progress().unwrap(), "done: 7 rows");
+        }
+        assert_eq!(*written.lock().unwrap(), [Deed { end: Ok("7 rows".into()), ..end() }]);
+    }
+
+    #[tokio::test]
+    async fn what_panics_is_over_and_the_next_thing_may_begin() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_node, transfers, written) = transfers(dir.path()).await;
+        transfers.begin("transfer-1", end()).unwrap();
+
+        transfers.work(async { panic!("a backup that nobody has thought of") }).await.unwrap();
+
+        assert!(transfers.progress().unwrap_err().contains("broke off"));
+        assert!(written.lock().unwrap()[0].end.is_err());
+        transfers.begin("transfer-2", end()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_next_server_says_how_the_restore_before_it_ended_from_its_first_moment() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&Place::Memory).await.unwrap();
-        let transfers = Transfers::new(dir.path(), store);
-        transfers.set(State::Running);
 
-        assert!(transfers.backup("transfer-1").unwrap_err().contains("under way"));
-        assert_eq!(transfers.progress().unwrap(), "running");
-        transfers.restored(Ok("7 rows".into()));
-        assert_eq!(transfers.progress().unwrap(), "done: 7 rows");
+        let next = Transfers::new(dir.path(), store, Weak::new(), Some(Ok("7 rows".into())));
+
+        assert_eq!(next.progress().unwrap(), "done: 7 rows");
     }
 }

@@ -7,6 +7,7 @@ use common::{Client, World, config, password, start_error};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use whoelse_core::node::Wish;
 use whoelse_server::Server;
 use whoelse_server::config::{CertificateFiles, CredentialsFile};
 use whoelse_stream::client::Config as StreamConfig;
@@ -120,6 +121,18 @@ async fn a_mistake_about_the_credentials_is_told_before_an_older_database_is_upg
     config.domain = None;
     Server::start(config).await.unwrap().shutdown().await;
     assert!(copy.exists());
+}
+
+#[tokio::test]
+async fn a_server_knows_from_its_first_moment_how_the_restore_before_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = Some(Ok("7 rows".to_owned()));
+
+    let server = Server::start_after(config(folder.path()), before, &|_| {}).await.unwrap();
+
+    let upkeep = server.node().upkeep.get().unwrap();
+    assert_eq!(upkeep(Wish::Progress).await, Ok("done: 7 rows".to_owned()));
+    server.shutdown().await;
 }
 
 #[tokio::test]

@@ -5,9 +5,7 @@
 
 use whoelse_core::audit::Deed;
 use whoelse_core::kit::Cx;
-use whoelse_core::kit::command::{
-    Command, CommandDone, CommandNote, Field, FieldKind, Right, Values,
-};
+use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::node::Wish;
 use whoelse_xmpp::{Condition, StanzaError};
 
@@ -24,9 +22,7 @@ pub(super) const BACKUP: Command = Command {
     name: "Back up",
     right: Right::Change,
     fields: &[FILE],
-    run: |cx, values| {
-        Box::pin(async move { wish(&cx, Wish::Backup(values.need("file")?.to_owned())).await })
-    },
+    run: |cx, values| Box::pin(async move { begin(&cx, &values, Wish::Backup).await }),
 };
 
 /// Begins a restore. Every session ends for it.
@@ -35,9 +31,7 @@ pub(super) const RESTORE: Command = Command {
     name: "Restore a backup",
     right: Right::Change,
     fields: &[FILE],
-    run: |cx, values| {
-        Box::pin(async move { wish(&cx, Wish::Restore(values.need("file")?.to_owned())).await })
-    },
+    run: |cx, values| Box::pin(async move { begin(&cx, &values, Wish::Restore).await }),
 };
 
 /// Says how far it is.
@@ -46,26 +40,17 @@ pub(super) const PROGRESS: Command = Command {
     name: "Progress of a backup or restore",
     right: Right::Look,
     fields: &[],
-    run: |cx, _: Values| Box::pin(async move { progress(&cx).await }),
+    run: |cx, _: Values| Box::pin(async move { wish(&cx, Wish::Progress).await }),
 };
 
-/// Whoever has begun it waits for its end, and with their name it is written down: to begin it was
-/// only the half.
-async fn progress(cx: &Cx) -> Result<CommandDone, StanzaError> {
-    let done = wish(cx, Wish::Progress).await;
-    let end = match &done {
-        Ok(CommandDone { note: Some(CommandNote::Info(text)), .. }) if text == "running" => None,
-        Ok(CommandDone { note: Some(CommandNote::Info(text)), .. }) => Some(Ok(text.clone())),
-        Ok(_) => None,
-        Err(why) if cx.session.is_trusted() => Some(Err(why.text.clone().unwrap_or_default())),
-        // Who may not even ask has ended nothing.
-        Err(_) => None,
-    };
-    if let Some(end) = end {
-        let deed = Deed::by(&cx.session, "backup-or-restore-ended", cx.now);
-        cx.node.record(Deed { end, ..deed }).await;
-    }
-    done
+/// To begin it is only the half: its end is written down too, with the name of whoever began it.
+async fn begin(
+    cx: &Cx,
+    values: &Values,
+    what: fn(String, Deed) -> Wish,
+) -> Result<CommandDone, StanzaError> {
+    let end = Deed::by(&cx.session, "backup-or-restore-ended", cx.now);
+    wish(cx, what(values.need("file")?.to_owned(), end)).await
 }
 
 async fn wish(cx: &Cx, wish: Wish) -> Result<CommandDone, StanzaError> {

@@ -73,8 +73,9 @@ async fn serve(config: Config, log: Log) -> ExitCode {
     let (mut config, mut restored) = (config, None);
     let server = loop {
         let summary = config.summary();
+        let start = Server::start_after(config.clone(), restored.take(), &starting);
         let server = tokio::select! {
-            started = Server::start_telling(config.clone(), &starting) => match started {
+            started = start => match started {
                 Ok(server) => server,
                 Err(error) => return fail(error, 1),
             },
@@ -82,9 +83,6 @@ async fn serve(config: Config, log: Log) -> ExitCode {
         };
         let log = log.clone();
         server.reloader().changes_log_by(Box::new(move |config| log.change(config)));
-        if let Some(how) = restored.take() {
-            server.restored(how);
-        }
         greet(&summary, &server);
         systemd::ready(&server.node().domain_name());
         let Some(aside) = run_until_asked(&server, &mut stop, &mut hangup).await else {
