@@ -91,6 +91,21 @@ impl UnderWay {
         UnderWay { node, deed: Some(deed) }
     }
 
+    /// Does what the deed is and writes down how it ended, also if whoever waits for that goes away
+    /// before. `None`: it panicked.
+    pub async fn to_its_end<T: Send + 'static>(
+        self,
+        doing: impl Future<Output = T> + Send + 'static,
+        in_words: fn(&T) -> Result<String, String>,
+    ) -> Option<T> {
+        let doing = tokio::spawn(async move {
+            let done = doing.await;
+            self.end(in_words(&done)).await;
+            done
+        });
+        doing.await.ok()
+    }
+
     /// It has ended so.
     pub async fn end(mut self, end: Result<String, String>) {
         if let Some(deed) = self.deed.take() {
@@ -112,7 +127,40 @@ impl Drop for UnderWay {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::clock::Clock;
+    use crate::settings::Settings;
+    use tokio::sync::{mpsc, oneshot};
+    use whoelse_store::{Place, Store};
+
+    #[tokio::test]
+    async fn a_deed_goes_to_its_end_when_nobody_waits_for_it_any_more() {
+        let store = Store::open(&Place::Memory).await.unwrap();
+        let clock = Clock::manual(Time(0));
+        let node = Node::start(Settings::default(), clock, store, &[], None).await.unwrap();
+        let (write, mut written) = mpsc::unbounded_channel();
+        let audit = node.audit.set(Box::new(move |deed| -> BoxFuture<'static, ()> {
+            write.send(deed.clone()).unwrap();
+            Box::pin(async {})
+        }));
+        assert!(audit.is_ok());
+        let deed = Deed::of("root@a.example", "::1", "trust-clock", Time(0));
+        let under_way = UnderWay::new(node.clone(), deed.clone());
+        let (go, gone) = oneshot::channel::<()>();
+
+        let waiting = under_way.to_its_end(gone, |_| Ok("it is done".to_owned()));
+        tokio::select! {
+            biased;
+            _ = waiting => panic!("nothing has happened yet"),
+            () = async {} => {}
+        }
+        assert!(written.try_recv().is_err());
+        go.send(()).unwrap();
+
+        let end = Ok("it is done".to_owned());
+        assert_eq!(written.recv().await, Some(Deed { end, ..deed }));
+    }
 
     #[test]
     fn what_a_deed_is_about_is_bounded() {

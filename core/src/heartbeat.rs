@@ -28,6 +28,9 @@ pub(crate) struct Watch {
     last_alive: Option<Time>,
     /// Held for a look or a change, never across an await.
     look: Mutex<Look>,
+    /// Held by whoever vouches, to the end: two at once would each find again what the other has
+    /// renewed.
+    vouching: tokio::sync::Mutex<()>,
 }
 
 struct Look {
@@ -50,6 +53,7 @@ impl Watch {
             base: AtomicI64::new(seen.even.0 - now.steady.0),
             last_alive: last.map(|last| last.even),
             look: Mutex::new(Look { seen, at: now.steady, ask_at: now.steady }),
+            vouching: tokio::sync::Mutex::default(),
         }
     }
 
@@ -206,6 +210,7 @@ impl Node {
     ///
     /// The store fails; then the doubt goes on.
     pub async fn vouch_for_clock(self: &Arc<Node>, voucher: Voucher) -> Result<bool, Error> {
+        let _one = self.watch.vouching.lock().await;
         let Some(doubt) = self.clock_doubt() else { return Ok(false) };
         // The same in every step: what one has renewed the next must not find again.
         let young = self.even_time().after(doubt.claim);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use whoelse_core::Node;
-use whoelse_core::audit::Deed;
+use whoelse_core::audit::{Deed, UnderWay};
 use whoelse_core::kit::Cx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::trust::{Doubt, ENOUGH, Voucher};
@@ -29,14 +29,18 @@ async fn clock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     match values.get("trust") {
         None | Some("0" | "false") => {}
         Some("1" | "true") => {
-            let done = trust(&cx.node).await;
-            let end = match &done {
-                Ok(()) => Ok("the clock is believed".to_owned()),
-                Err(_) => Err("that could not be written".to_owned()),
-            };
+            let node = cx.node.clone();
             let deed = Deed::by(&cx.session, "trust-clock", cx.now);
-            cx.node.record(Deed { end, ..deed }).await;
-            done?;
+            // Many messages take longer than whoever asks may wait.
+            let trusting = UnderWay::new(node.clone(), deed).to_its_end(
+                async move { trust(&node).await },
+                |done| match done {
+                    Ok(()) => Ok("the clock is believed".to_owned()),
+                    Err(_) => Err("that could not be written".to_owned()),
+                },
+            );
+            let broke_off = || StanzaError::new(Condition::InternalServerError);
+            trusting.await.unwrap_or_else(|| Err(broke_off()))?;
         }
         Some(_) => {
             return Err(StanzaError::new(Condition::BadRequest)
