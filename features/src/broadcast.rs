@@ -58,8 +58,7 @@ async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         if !cx.node.wiring.shows(&other, &cx.account) {
             missed = true;
         } else if cx.node.wiring.shows(&cx.account, &other) {
-            alone = false;
-            other.push_message(&message);
+            alone &= !other.push_message(&message);
         }
     }
     Ok(match (missed, alone) {
