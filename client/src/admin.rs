@@ -214,14 +214,14 @@ pub struct BlockedNetwork {
 
 /// The networks that are blocked as a whole.
 pub async fn blocked_networks(link: &mut Link) -> Result<Vec<BlockedNetwork>, RequestError> {
-    read_networks(&run(link, NETWORKS, &[]).await?)
+    list(link, NETWORKS, &[], read_network, |blocked| blocked.network.clone()).await
 }
 
-fn read_networks(command: &Stanza) -> Result<Vec<BlockedNetwork>, RequestError> {
-    read_rows(command, |row| match (row.cell("network"), row.time("blocked-until")?) {
+fn read_network(row: &Row) -> Result<BlockedNetwork, RequestError> {
+    match (row.cell("network"), row.time("blocked-until")?) {
         (Some(network), Some(until)) => Ok(BlockedNetwork { network: network.to_owned(), until }),
         _ => Err(RequestError::Unreadable),
-    })
+    }
 }
 
 /// One session, as an operator looks at it.
@@ -426,10 +426,10 @@ mod tests {
             until: parse_time("2026-11-22T14:04:00Z").unwrap(),
         };
 
-        assert_eq!(read_networks(&table(whole)), Ok(vec![network]));
-        assert_eq!(read_networks(&table(String::new())), Ok(vec![]));
+        assert_eq!(read_rows(&table(whole), read_network), Ok(vec![network]));
+        assert_eq!(read_rows(&table(String::new()), read_network), Ok(vec![]));
         for bad in [row(&[("network", "192.0.2.7")]), row(&[("blocked-until", "for ever")])] {
-            assert_eq!(read_networks(&table(bad)), Err(RequestError::Unreadable));
+            assert_eq!(read_rows(&table(bad), read_network), Err(RequestError::Unreadable));
         }
     }
 

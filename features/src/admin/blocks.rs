@@ -111,17 +111,30 @@ pub(super) const LIST_NETWORKS: Command = Command {
     node: "urn:whoelse:commands:0#list-blocked-networks",
     name: "List the blocked networks",
     right: Right::Look,
-    fields: &[],
-    run: |cx, _| Box::pin(list_networks(cx)),
+    fields: &[Field {
+        var: "after",
+        label: "Only networks after this one",
+        kind: FieldKind::TextSingle,
+        required: false,
+    }],
+    run: |cx, values| Box::pin(list_networks(cx, values)),
 };
 
-/// Networks in one answer: more than anybody reads.
-const MOST: usize = 500;
+/// Networks in one answer; the next are asked for with the last one in `after`.
+const PAGE: usize = 500;
 
-async fn list_networks(cx: Cx) -> Result<CommandDone, StanzaError> {
+async fn list_networks(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
-    let blocked = cx.node.blocked_networks().into_iter().take(MOST);
-    let rows = blocked.map(|(network, until)| vec![network.to_string(), stamp(until)]).collect();
+    let after: Option<Network> = match values.get("after").filter(|after| !after.is_empty()) {
+        None => None,
+        Some(after) => Some(after.parse().map_err(|why: NoNetwork| {
+            StanzaError::new(Condition::BadRequest).with_text(format!("`{after}` is {why}"))
+        })?),
+    };
+    let blocked = cx.node.blocked_networks().into_iter();
+    let next = blocked.filter(|(network, _)| after.is_none_or(|after| *network > after));
+    let rows =
+        next.take(PAGE).map(|(network, until)| vec![network.to_string(), stamp(until)]).collect();
     let columns = &[("network", "Network"), ("blocked-until", "Blocked until")];
     Ok(CommandDone { table: Some(Table { columns, rows }), ..CommandDone::default() })
 }
