@@ -22,7 +22,7 @@ use whoelse_xmpp::in_words;
 use crate::dialect::Dialect;
 use crate::rows::ManyRows;
 use crate::schema;
-use crate::{Error, OpenError, Store};
+use crate::{Error, OpenError, Store, numbers};
 pub use aside::Aside;
 pub use copy::copy;
 use tables::{Kind, Table, tables};
@@ -65,6 +65,9 @@ impl Store {
             clear(tx.conn()?, table).await?;
         }
         let rows = fill(tx.conn()?, &tables, &mut source).await?;
+        // It is a time of what was here before: even time is now what the source counted. The next
+        // start notes it anew.
+        numbers::forget(tx.conn()?, numbers::UPGRADED).await?;
         tx.commit().await?;
         source.close().await;
         Ok(rows)

@@ -337,6 +337,25 @@ async fn a_backup_that_breaks_its_own_rules_is_refused_before_anything_is_replac
 }
 
 #[tokio::test]
+async fn a_restore_forgets_since_when_the_database_before_it_was_good() {
+    for (dir, _scratch, place) in places() {
+        let store = Store::open(&place).await.unwrap();
+        populate(&store).await;
+        let file = dir.path().join("backup");
+        store.backup(&file).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        tx.started_well(70).await.unwrap();
+        tx.commit().await.unwrap();
+
+        restore(&store, &file).await.unwrap();
+
+        // Even time goes on from that of the backup, so 70 says nothing any more.
+        assert_eq!(store.first_good_start().await.unwrap(), None);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_copy_brings_an_older_source_up_to_date_at_its_target_alone() {
     for version in 1..schema::KNOWN {
         for (dir, _scratch, to) in places() {
