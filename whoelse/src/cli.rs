@@ -72,7 +72,8 @@ pub struct Completions {
 /// `whoelse announce`.
 #[derive(Debug, Args)]
 pub struct Announce {
-    /// What; several words become one text.
+    /// What; several words become one text, and - stands for the standard input. What is none of
+    /// the options below is text, also if it begins with a dash; after -- everything is.
     #[arg(value_name = "TEXT", required = true, num_args = 1..)]
     pub text: Vec<String>,
     #[command(flatten)]
@@ -450,19 +451,25 @@ impl Cli {
     }
 
     fn read(words: Vec<OsString>) -> Result<Cli, clap::Error> {
-        let words =
-            if words.get(1).is_some_and(|it| it == "send") { sorted(words)? } else { words };
+        let command = words.get(1).and_then(|word| word.to_str()).unwrap_or_default();
+        let words = match TEXTS.iter().find(|it| **it == command) {
+            Some(command) => sorted(command, words)?,
+            None => words,
+        };
         Cli::try_parse_from(words)
     }
 }
 
-/// The words of `send`, its options first: whatever is none of them is text, which may begin with a
+/// The commands that end in a text.
+const TEXTS: &[&str] = &["send", "announce"];
+
+/// The words of one of [`TEXTS`], its options first: whatever is none of them is text, which may begin with a
 /// dash. A long option that is one slip away from one of them is a mistake, not text.
-fn sorted(words: Vec<OsString>) -> Result<Vec<OsString>, clap::Error> {
-    let mut command = Cli::command();
-    command.build();
-    let known: Vec<String> = command
-        .find_subcommand("send")
+fn sorted(command: &str, words: Vec<OsString>) -> Result<Vec<OsString>, clap::Error> {
+    let mut all = Cli::command();
+    all.build();
+    let known: Vec<String> = all
+        .find_subcommand(command)
         .into_iter()
         .flat_map(clap::Command::get_arguments)
         .filter_map(|it| it.get_long().map(|long| format!("--{long}")))
@@ -741,6 +748,20 @@ mod tests {
             panic!()
         };
         assert_eq!(send.text.join(" "), "how are you");
+    }
+
+    #[test]
+    fn what_is_no_option_of_announce_is_text() {
+        let told = |line: &str| match parse(&format!("whoelse announce {line}")).unwrap().action {
+            Action::Announce(it) => (it.text.join(" "), it.running.data),
+            other => panic!("{other:?}"),
+        };
+
+        for text in ["-5 degrees", "-", "--force is wrong", "back at 5 --ish"] {
+            assert_eq!(told(text), (text.to_owned(), PathBuf::from("whoelse-data")));
+        }
+        assert_eq!(told("-5 --data /d"), ("-5".to_owned(), PathBuf::from("/d")));
+        assert_eq!(told("-- --data /d").0, "--data /d");
     }
 
     #[test]

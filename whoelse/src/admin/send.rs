@@ -18,14 +18,7 @@ const INPUT: &str = "-";
 
 /// Sends the message.
 pub async fn run(options: cli::Send) -> Result<(), Fault> {
-    let text = match options.text.as_slice() {
-        [only] if only == INPUT => {
-            let read = tokio::task::spawn_blocking(|| read(&mut io::stdin().lock())).await;
-            read.unwrap_or_else(|_| Err(not_read(&io::Error::other("try again"))))?
-        }
-        words => words.join(" "),
-    };
-    check_text(&text)?;
+    let text = text(&options.text).await?;
     socket::with(&options.running, options.from.as_deref(), async |link| {
         let me = link.me().to_bare();
         let to = address(&options.to, me.domain())?;
@@ -36,6 +29,19 @@ pub async fn run(options: cli::Send) -> Result<(), Fault> {
         sent.map_err(|why| Fault::Say(not_sent(&why, &to, me.domain())))
     })
     .await
+}
+
+/// The text that these words are, or that stands on the standard input.
+pub(super) async fn text(words: &[String]) -> Result<String, Fault> {
+    let text = match words {
+        [only] if only == INPUT => {
+            let read = tokio::task::spawn_blocking(|| read(&mut io::stdin().lock())).await;
+            read.unwrap_or_else(|_| Err(not_read(&io::Error::other("try again"))))?
+        }
+        words => words.join(" "),
+    };
+    check_text(&text)?;
+    Ok(text)
 }
 
 /// A text, without the line end after it.
