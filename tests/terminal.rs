@@ -37,6 +37,38 @@ fn a_password_is_not_shown() {
 }
 
 #[test]
+fn what_is_typed_without_a_connection_is_named_when_the_program_ends_before_it_is_done() {
+    for (leaves, many) in [("quit", 1), (CTRL_C, 7)] {
+        let (mut server, mut alice, _bob) = two();
+        assert_eq!(server.stop().code(), Some(0));
+        alice.sees("* connection lost, reconnecting…");
+        alice.enter("message bob hi");
+        alice.enter("block bob");
+        (0..many).for_each(|n| alice.enter(&format!("broadcast bye {n}")));
+
+        match leaves {
+            CTRL_C => {
+                alice.sees("alice> broadcast bye 6");
+                alice.press(CTRL_C);
+            }
+            quit => alice.enter(quit),
+        }
+
+        alice.sees("* not sent: block bob");
+        alice.sees("* not sent: broadcast bye 0");
+        if leaves == CTRL_C {
+            alice.sees("* not sent: 2 more");
+        } else {
+            // It waits for the message to be stored, but nobody has to.
+            alice.sees("* waiting for the server to store what was sent; Ctrl-C ends at once");
+            alice.press(CTRL_C);
+        }
+        alice.sees("* your message to bob was not sent");
+        assert_eq!(alice.ends().code(), Some(0));
+    }
+}
+
+#[test]
 fn a_new_account_is_made_with_two_passwords_that_are_not_shown() {
     let server = common::Home::new().start(&[]);
     let mut bob = Terminal::start(&server);

@@ -6,6 +6,7 @@ use whoelse_xmpp::{BareJid, FullJid, Stanza};
 
 use crate::connect::ConnectError;
 use crate::refusal::Refusal;
+use crate::roster::Word;
 
 /// One thing that happened. Texts and names are as their senders wrote them; making them safe for
 /// a terminal is the face's work.
@@ -44,6 +45,15 @@ pub enum Event {
         id: String,
         /// To whom it was going.
         to: BareJid,
+    },
+    /// The session ended before this had left: there was no connection to send it over.
+    NotSent {
+        /// Its id.
+        id: String,
+        /// To whom it was to go.
+        to: BareJid,
+        /// What it was; a message, if nothing.
+        word: Option<Word>,
     },
     /// A message could not be delivered.
     NotDelivered {

@@ -22,12 +22,13 @@ pub async fn last(
     with: &BareJid,
     count: u16,
 ) -> Result<Vec<Message>, RequestError> {
-    let me = client.me().ok_or(RequestError::NotLoggedIn)?;
     let mut found: Vec<Message> = Vec::new();
     let mut before = String::new();
     for _ in 0..MAX_PAGES {
         let missing = usize::from(count) - found.len();
         let answer = client.request(query(with, missing, &before)).await?;
+        // Only now: while there was no connection, the domain may have got another name.
+        let me = client.me().ok_or(RequestError::NotLoggedIn)?;
         let page = answer.results.iter().filter_map(|result| read(result, &me, with));
         let mut page: Vec<Message> = page.collect();
         page.extend(found);

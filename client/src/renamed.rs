@@ -35,6 +35,12 @@ impl Renamed {
         }
     }
 
+    /// Whether somebody is called by the old name in there.
+    pub(crate) fn is_in(&self, payload: &[u8]) -> bool {
+        let called = format!("@{}", self.old);
+        payload.windows(called.len()).any(|window| window == called.as_bytes())
+    }
+
     /// A stanza of ours, to the new address of its recipient.
     pub(crate) fn stanza(&self, bytes: Bytes) -> Bytes {
         let Ok(stanza) = Stanza::parse(bytes.clone()) else { return bytes };

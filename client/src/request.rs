@@ -51,8 +51,8 @@ pub struct Answer {
 
 impl Request {
     /// The domain has another name, and perhaps whoever is asked is of it.
-    pub(crate) fn rename(&mut self, renamed: Option<&Renamed>) {
-        if let (Some(renamed), Some(to)) = (renamed, &mut self.to) {
+    pub(crate) fn rename(&mut self, renamed: &Renamed) {
+        if let Some(to) = &mut self.to {
             *to = renamed.address(to);
         }
     }
@@ -111,6 +111,9 @@ pub enum RequestError {
     ConnectionLost,
     /// There is no session to ask in.
     NotLoggedIn,
+    /// It was not asked: it names somebody by a name that the domain has no more. Whoever makes it
+    /// anew calls them by the new one.
+    Renamed,
     /// Too many requests are waiting already.
     TooMany,
     /// The answer makes no sense.

@@ -109,10 +109,34 @@ impl Unacknowledged {
 #[derive(Debug)]
 enum Line {
     Message(Mine, String),
+    /// Who may see whom.
+    Word(Word, Mine),
     /// Anything else, and what its refusal is about.
     Stanza(Bytes, Option<Mine>),
     Request(Request, Reply),
     Barrier(oneshot::Sender<()>),
+}
+
+impl Line {
+    /// The same under the new name of the domain. A request that names somebody by the old one is
+    /// given back: whoever asks makes it anew.
+    fn renamed(self, renamed: &Renamed) -> Option<Line> {
+        let called = |mine: Mine| Mine { to: renamed.person(&mine.to), ..mine };
+        Some(match self {
+            Line::Message(mine, text) => Line::Message(called(mine), text),
+            Line::Word(word, mine) => Line::Word(word, called(mine)),
+            Line::Stanza(bytes, mine) => Line::Stanza(renamed.stanza(bytes), mine.map(called)),
+            Line::Request(request, reply) if renamed.is_in(&request.payload) => {
+                let _ = reply.send(Err(RequestError::Renamed));
+                return None;
+            }
+            Line::Request(mut request, reply) => {
+                request.rename(renamed);
+                Line::Request(request, reply)
+            }
+            Line::Barrier(done) => Line::Barrier(done),
+        })
+    }
 }
 
 /// What is to be done with an answer.
@@ -246,9 +270,13 @@ impl Session {
         }
         for then in unanswered {
             match then {
-                Then::Reply { mut request, reply, .. } if request.ask == Ask::Get => {
-                    request.rename(renamed.as_ref());
-                    self.ask(request, reply, now);
+                Then::Reply { request, reply, .. } if request.ask == Ask::Get => {
+                    let again = Line::Request(request, reply);
+                    let again = match &renamed {
+                        Some(renamed) => again.renamed(renamed),
+                        None => Some(again),
+                    };
+                    again.into_iter().for_each(|line| self.take(line, now));
                 }
                 Then::Reply { reply, .. } => {
                     let _ = reply.send(Err(RequestError::ConnectionLost));
@@ -270,17 +298,8 @@ impl Session {
         self.recent.iter_mut().for_each(|(_, to)| *to = called(to));
         // The copy calls people by their old names, and its version may still be good.
         self.roster = None;
-        for line in &mut self.waiting {
-            match line {
-                Line::Message(mine, _) => mine.to = called(&mine.to),
-                Line::Stanza(bytes, mine) => {
-                    *bytes = renamed.stanza(std::mem::take(bytes));
-                    mine.iter_mut().for_each(|mine| mine.to = called(&mine.to));
-                }
-                Line::Request(request, _) => request.rename(Some(renamed)),
-                Line::Barrier(_) => {}
-            }
-        }
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting = waiting.into_iter().filter_map(|line| line.renamed(renamed)).collect();
     }
 
     /// The session is over: whoever waits for an answer is told, and so is whoever sent what the
@@ -301,9 +320,11 @@ impl Session {
                 Then::Settled | Then::Roster | Then::Barrier(_) | Then::Alive => {}
             }
         }
+        let mut unsent = Vec::new();
         for line in std::mem::take(&mut self.waiting) {
             match line {
-                Line::Message(mine, _) => open.push(mine),
+                Line::Message(mine, _) => unsent.push((mine, None)),
+                Line::Word(word, mine) => unsent.push((mine, Some(word))),
                 Line::Stanza(..) => {}
                 Line::Request(_, reply) => {
                     let _ = reply.send(Err(RequestError::NotLoggedIn));
@@ -312,6 +333,10 @@ impl Session {
             }
         }
         self.give_up(open);
+        for (Mine { id, to }, word) in unsent {
+            self.verdicts.refused(&id);
+            self.event(Event::NotSent { id, to, word });
+        }
     }
 
     fn give_up(&mut self, mine: Vec<Mine>) {
@@ -372,8 +397,7 @@ impl Session {
             roster.handle_said(word, &to);
         }
         let mine = Mine { id: whoelse_stream::token(), to };
-        let bytes = word.write(&mine.to, &mine.id).bytes;
-        self.take(Line::Stanza(bytes, Some(mine)), now);
+        self.take(Line::Word(word, mine), now);
     }
 
     /// Sends a stanza of the face's own, or keeps it until there is a connection. If `mine` says
@@ -428,6 +452,11 @@ impl Session {
                 let written = message::write(&mine.to, &mine.id, &text);
                 self.note(&mine);
                 self.transmit(written.bytes, Some(mine), now);
+            }
+            Line::Word(word, mine) => {
+                let bytes = word.write(&mine.to, &mine.id).bytes;
+                self.note(&mine);
+                self.transmit(bytes, None, now);
             }
             Line::Stanza(bytes, mine) => {
                 mine.iter().for_each(|mine| self.note(mine));

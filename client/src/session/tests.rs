@@ -496,6 +496,30 @@ fn whoever_waits_when_the_session_ends_is_told() {
     assert!(matches!(waiting.try_recv().unwrap(), Err(RequestError::NotLoggedIn)));
 }
 
+#[test]
+fn what_never_left_is_said_not_to_be_sent_and_what_left_is_unconfirmed() {
+    for mut bench in [Bench::new(), Bench::with_verdicts()] {
+        bench.say("hi m1");
+        bench.output();
+        bench.session.handle_loss();
+        bench.say("ho m2");
+        bench.session.word(Word::Subscribe, bare("carol@a.example"), bench.now);
+        bench.events();
+
+        bench.session.end(false);
+
+        let events = bench.events();
+        let [left, message, Event::NotSent { to, word: Some(Word::Subscribe), .. }] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(*left, unconfirmed("m1"));
+        let to_bob = bare("bob@a.example");
+        assert_eq!(*message, Event::NotSent { id: "m2".to_owned(), to: to_bob, word: None });
+        assert_eq!(*to, bare("carol@a.example"));
+    }
+}
+
 fn sent(id: &str) -> Event {
     Event::Sent { id: id.to_owned(), to: bare("bob@a.example") }
 }
@@ -758,4 +782,24 @@ fn whom_another_device_blocks_is_told_and_answered() {
     let blocked = Event::Blocked(vec![bare("bob@a.example")]);
     assert_eq!(bench.session.poll_event(), Some(blocked));
     assert_eq!(stanzas(&bench.session.poll_output(bench.now))[0].type_(), Some("result"));
+}
+
+#[test]
+fn what_names_somebody_under_the_old_name_of_the_domain_is_not_asked_but_given_back() {
+    let mut bench = Bench::new();
+    bench.output();
+    bench.session.handle_loss();
+    let about = |who: &str| {
+        Request::set(Element::new("query").xmlns(ns::MAM).child(Element::new("value").text(who)))
+    };
+    let mut old = bench.ask(about("bob@a.example"));
+    let mut elsewhere = bench.ask(about("bob@b.example"));
+
+    let me = FullJid::parse("me@new.example/here").unwrap();
+    bench.session.handle_renewed(me, granted(), None, bench.now);
+
+    assert!(matches!(old.try_recv().unwrap(), Err(RequestError::Renamed)));
+    assert!(elsewhere.try_recv().is_err());
+    let output = String::from_utf8(bench.output()).unwrap();
+    assert!(output.contains("bob@b.example") && !output.contains("@a.example"), "{output}");
 }

@@ -46,7 +46,7 @@ use crate::terminal::fold::quoted;
 use crate::terminal::ids::Ids;
 use crate::terminal::{condition, private as words, render};
 
-pub use object::obey_object;
+pub use object::{any_id, obey_object};
 
 /// How long the contacts may take to be up to date; without a connection the last copy is shown.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -185,6 +185,13 @@ pub struct Obeyed {
     pub outcome: Result<Answer, Fault>,
 }
 
+impl Obeyed {
+    /// Whether nothing was done, because whom it named is called something else since.
+    pub fn is_outdated(&self) -> bool {
+        matches!(self.outcome, Err(Fault::Say { condition: "renamed", .. }))
+    }
+}
+
 /// What a command works with.
 pub struct Seat<'a> {
     /// The session.
@@ -257,6 +264,15 @@ pub fn address(typed: &str, domain: &str) -> Result<BareJid, Fault> {
     match parsed {
         Ok(jid) if jid.local().is_some() => Ok(jid),
         _ => Err(Fault::say("bad-name", format!("{} is not a name", quoted(typed)))),
+    }
+}
+
+/// The command that says this.
+pub fn said_by(word: Word) -> &'static str {
+    match word {
+        Word::Subscribe => add::COMMAND.name,
+        Word::Subscribed => allow::COMMAND.name,
+        Word::Unsubscribed => deny::COMMAND.name,
     }
 }
 

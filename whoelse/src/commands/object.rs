@@ -74,7 +74,7 @@ async fn under_id<F: Future<Output = Result<Answer, Fault>>>(
 }
 
 /// The id in a line that makes no sense otherwise, so that its program knows which one it was.
-fn any_id(line: &str) -> Option<String> {
+pub fn any_id(line: &str) -> Option<String> {
     let value: Value = serde_json::from_str(line).ok()?;
     let top = value.as_object()?;
     let inside = top.values().filter_map(Value::as_object).find_map(|object| object.get("id"));
@@ -91,6 +91,8 @@ fn unreadable(why: &serde_json::Error) -> Fault {
         Slip::Unknown { key, .. } => format!("there is no `{key}` in such an object"),
         Slip::Missing(key) => format!("`{key}` is missing"),
         Slip::Twice(key) => format!("`{key}` stands there twice"),
+        // What the word for it in configuration files is, nobody knows who writes objects.
+        Slip::Kind("a table") => "a value must be an object".to_owned(),
         Slip::Kind(kind) => format!("a value must be {kind}"),
         Slip::Said(_) | Slip::Unreadable => "this line is no JSON object".to_owned(),
     };
@@ -150,6 +152,15 @@ mod tests {
         ] {
             assert_eq!(read(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn what_must_be_an_object_is_called_so() {
+        let why = serde_json::from_str::<Object>(r#"{"message":"x"}"#).unwrap_err();
+
+        let Fault::Say { words, .. } = unreadable(&why) else { panic!("{why}") };
+
+        assert!(words.starts_with("a value must be an object;"), "{words}");
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub fn of_closing(why: Closing) -> &'static str {
         Closing::Violation => "violation",
         Closing::Replaced => "replaced",
         Closing::OtherAccount => "other-account",
+        Closing::Renamed => "renamed",
     }
 }
 
@@ -76,6 +77,7 @@ pub fn of_request(why: &RequestError) -> &'static str {
         RequestError::TimedOut => "timeout",
         RequestError::ConnectionLost => "connection-lost",
         RequestError::NotLoggedIn => "not-logged-in",
+        RequestError::Renamed => "renamed",
         RequestError::TooMany => "too-many-waiting",
         RequestError::Unreadable => "unreadable-answer",
     }

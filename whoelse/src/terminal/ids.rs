@@ -52,7 +52,11 @@ impl Ids {
     /// Something was told; perhaps that a message was refused, or that nobody knows.
     pub fn hear(&self, told: &Told) {
         match told {
-            Told::Session(Event::NotDelivered { id, .. } | Event::Unconfirmed { id, .. })
+            Told::Session(
+                Event::NotDelivered { id, .. }
+                | Event::NotSent { id, .. }
+                | Event::Unconfirmed { id, .. },
+            )
             | Told::Private(Happening::Unconfirmed { id, .. }) => self.give_back(id),
             _ => {}
         }

@@ -93,7 +93,8 @@ impl Input {
         if self.script.is_some() || self.ahead.len() >= MAX_AHEAD {
             return std::future::pending().await;
         }
-        if self.asked.is_none() {
+        // Whoever types ahead need not wait with the next line.
+        if self.asked.is_none() && self.ahead.is_empty() {
             tokio::time::sleep(AT_ONCE).await;
         }
         self.read(Ask::Command).await
@@ -102,6 +103,16 @@ impl Input {
     /// Keeps a command for later.
     pub fn keep(&mut self, line: String) {
         self.ahead.push_back(line);
+    }
+
+    /// The commands that were kept, which nobody will obey any more.
+    pub fn take_ahead(&mut self) -> Vec<String> {
+        while let Ok((ask, typed)) = self.typed.try_recv() {
+            if let (Ask::Command, Typed::Line(line)) = (ask, typed) {
+                self.keep(line);
+            }
+        }
+        std::mem::take(&mut self.ahead).into()
     }
 
     /// Asks a question, and waits for the answer. A command being typed is set aside.

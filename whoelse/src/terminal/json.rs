@@ -16,7 +16,7 @@ use whoelse_xmpp::BareJid;
 
 use super::said::Said;
 use super::{condition, private, render, text};
-use crate::commands::Answer;
+use crate::commands::{self, Answer};
 
 /// What stands in a line.
 #[derive(Debug, Serialize)]
@@ -169,6 +169,14 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Option<Object> {
             to: Some(name(to)),
             condition: "unconfirmed",
             text: render::unconfirmed(to, domain),
+            ..Failed::default()
+        }),
+        Event::NotSent { id, to, word } => Object::Failed(Failed {
+            command: word.map(commands::said_by),
+            id: Some(id.clone()),
+            to: Some(name(to)),
+            condition: "not-sent",
+            text: render::not_sent(*word, to, domain),
             ..Failed::default()
         }),
         Event::NotDelivered { id, to, why } => Object::Failed(Failed {

@@ -26,6 +26,7 @@ mod screen;
 mod settings;
 mod stop;
 pub mod text;
+mod undone;
 mod writer;
 
 use std::io::IsTerminal;
@@ -39,7 +40,7 @@ use whoelse_client::{Begin, Client, Config, ConnectError, Domain, Fingerprint, P
 use whoelse_p2p::{PrivateChats, Told, ToldEvents};
 use whoelse_xmpp::in_words;
 
-use crate::commands::{self, Answer, Obeyed, Seat};
+use crate::commands::{self, Answer, Fault, Obeyed, Seat};
 use crate::output::complain;
 use crate::{admin, cli, output};
 use certificate::Reader;
@@ -52,6 +53,7 @@ use patient::Patient;
 use said::Said;
 use screen::Screen;
 use stop::Stop;
+use undone::{AtWork, Connection};
 use writer::Writer;
 
 /// Where a password may stand that is not to be asked for.
@@ -106,7 +108,8 @@ async fn chat(options: cli::Client) -> ExitCode {
         Err(why) => return fail(&format!("cannot use this terminal: {}", in_words(&why))),
     };
     let ids = Ids::default();
-    let telling = tell(told, face.clone(), ids.clone());
+    let connection = Connection::default();
+    let telling = tell(told, face.clone(), ids.clone(), connection.clone());
     let is_for_people = !input.is_script();
     let (backlog, broken) = (face.screen.backlog(), face.screen.broken());
     // Nothing should be received that nobody sees.
@@ -118,8 +121,11 @@ async fn chat(options: cli::Client) -> ExitCode {
             complain(output::not_written(why));
         }
     };
-    let terminal = Terminal { client, private, input, face, ids, given };
+    let mut terminal =
+        Terminal { client, private, input, face, ids, given, connection, at_work: None };
     let (how, is_told) = until_end(terminal.run(server), unread, &broken, &mut stop).await;
+    terminal.name_undone();
+    drop(terminal);
     // Either way the handles are dropped, which closes the session and its private chats politely.
     // Everything that arrived is told before the program ends.
     let last_lines = async {
@@ -209,6 +215,11 @@ fn settings(options: cli::Client) -> Result<(Config, Given), String> {
             Err(_) => return Err(format!("{PASSWORD} is not UTF-8 text")),
         },
     };
+    if let Some(user) = &options.user
+        && let Err(Fault::Say { words, .. }) = commands::address(user, "localhost")
+    {
+        return Err(words);
+    }
     let (user, domain) = match options.user.as_deref().map(|user| user.split_once('@')) {
         Some(Some((name, domain))) => (Some(name.to_owned()), Some(domain.to_owned())),
         _ => (options.user, None),
@@ -280,13 +291,16 @@ fn is_for_people() -> bool {
 }
 
 /// Tells what arrives, until the session's task has ended.
-fn tell(mut events: ToldEvents, face: Face, ids: Ids) -> JoinHandle<()> {
+fn tell(mut events: ToldEvents, face: Face, ids: Ids, connection: Connection) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             face.screen.room_for_events().await;
             let Some(told) = events.next().await else { break };
             // Before it is told: whoever reads it may use the id again at once.
             ids.hear(&told);
+            if let Told::Session(event) = &told {
+                connection.hear(event);
+            }
             face.tell(&match &told {
                 Told::Session(event) => Said::Event(event),
                 Told::Private(happening) => Said::Private(happening),
@@ -303,12 +317,15 @@ struct Terminal {
     face: Face,
     ids: Ids,
     given: Given,
+    connection: Connection,
+    /// What is being obeyed.
+    at_work: Option<AtWork>,
 }
 
 impl Terminal {
     /// Until the end of the input, `quit` or Ctrl-C. The error is that there is no server, or that
     /// the login that was given is not good.
-    async fn run(mut self, server: String) -> Result<(), String> {
+    async fn run(&mut self, server: String) -> Result<(), String> {
         let connected = self.client.connect().await;
         if connected.is_ok() {
             self.face.tell(&Said::Connected { server });
@@ -333,6 +350,7 @@ impl Terminal {
             Err(how) => how,
             Ok(next) => self.obey_lines(next).await,
         };
+        self.name_undone();
         // What was typed before the end of the input is not lost with it.
         self.settle().await;
         match how {
@@ -352,6 +370,20 @@ impl Terminal {
 
     fn fail(&self, condition: &'static str, words: String) {
         self.face.tell(&Said::Failed { command: None, id: None, condition, words });
+    }
+
+    /// Says what was typed and will not be done.
+    fn name_undone(&mut self) {
+        self.give_up();
+        let lines = self.input.take_ahead();
+        undone::name(&lines, &self.face);
+    }
+
+    /// Says that nobody waits for the end of what is at work.
+    fn give_up(&mut self) {
+        if let Some(at_work) = self.at_work.take() {
+            at_work.give_up(&self.connection, &self.face);
+        }
     }
 
     async fn settle(&self) {
@@ -442,6 +474,7 @@ impl Terminal {
                 Done::Obeyed(None) => continue,
                 Done::Obeyed(Some(obeyed)) => obeyed,
                 Done::Urgent(line) => {
+                    self.give_up();
                     next = Some(line);
                     continue;
                 }
@@ -481,15 +514,20 @@ impl Terminal {
             let outcome = commands::password::change(&seat, &change).await;
             Some(Obeyed { command: Some(commands::password::COMMAND.name), id: None, outcome })
         };
+        self.at_work = Some(AtWork::new(commands::password::COMMAND.name, &self.connection));
         match attend(&mut self.input, changing).await {
             Done::Obeyed(obeyed) => {
+                self.at_work = None;
                 if obeyed.as_ref().is_some_and(|obeyed| obeyed.outcome.is_ok()) {
                     self.input.keep_ahead().await;
                 }
                 obeyed.iter().for_each(|obeyed| self.tell(obeyed));
                 Ok(None)
             }
-            Done::Urgent(line) => Ok(Some(line)),
+            Done::Urgent(line) => {
+                self.give_up();
+                Ok(Some(line))
+            }
             Done::Ended(how) => Err(how),
         }
     }
@@ -514,12 +552,23 @@ impl Terminal {
         let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
         let is_object = self.face.objects && line.trim_start().starts_with('{');
         let command = async {
-            match is_object {
-                true => Some(commands::obey_object(line, &seat).await),
-                false => commands::obey(line, &seat).await,
+            loop {
+                let obeyed = match is_object {
+                    true => Some(commands::obey_object(line, &seat).await),
+                    false => commands::obey(line, &seat).await,
+                };
+                // Whom it names is called something else now, and so it is read anew.
+                if !obeyed.as_ref().is_some_and(Obeyed::is_outdated) {
+                    return obeyed;
+                }
             }
         };
-        attend(&mut self.input, command).await
+        self.at_work = Some(AtWork::new(line, &self.connection));
+        let done = attend(&mut self.input, command).await;
+        if let Done::Obeyed(_) = done {
+            self.at_work = None;
+        }
+        done
     }
 }
 
@@ -626,6 +675,14 @@ mod tests {
     fn a_password_file_that_is_not_there_is_named() {
         let mistake = of("whoelse client --user bob --password-file /nowhere/x").unwrap_err();
         assert!(mistake.contains("/nowhere/x"), "{mistake}");
+    }
+
+    #[test]
+    fn a_user_that_cannot_be_one_is_refused_before_anything_is_sent() {
+        for nobody in ["b\u{a0}d", "bob@", "a@b@c", "@localhost", "@", "bob/x"] {
+            let mistake = of(&format!("whoelse client --user {nobody}")).unwrap_err();
+            assert!(mistake.ends_with("is not a name"), "{nobody}: {mistake}");
+        }
     }
 
     #[test]

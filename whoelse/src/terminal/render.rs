@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
-use whoelse_client::roster::Contact;
+use whoelse_client::roster::{Contact, Word};
 use whoelse_client::{
     ConnectError, Ending, Event, LoginError, Message, Refusal, RegisterError, RequestError,
     Stranger,
@@ -17,7 +17,7 @@ use super::fold::{cut, quoted, width};
 use super::paint::{Line, Paint};
 use super::said::Said;
 use super::{private, text};
-use crate::commands::Answer;
+use crate::commands::{self, Answer};
 
 /// What is said when the password has been changed.
 pub const NEW_PASSWORD: &str = "your password is changed";
@@ -146,6 +146,7 @@ pub fn event(event: &Event, domain: &str) -> Option<String> {
         // Of interest to private chats alone.
         Event::Blocked(_) | Event::Extension(_) => return None,
         Event::Unconfirmed { to, .. } => format!("* {}", unconfirmed(to, domain)),
+        Event::NotSent { to, word, .. } => format!("* {}", not_sent(*word, to, domain)),
         Event::NotDelivered { to, why, .. } => refusal(why, &name(to, domain), to.domain()),
         Event::Asks(who) => {
             let name = name(who, domain);
@@ -204,6 +205,15 @@ pub fn unconfirmed(to: &BareJid, domain: &str) -> String {
     format!("nobody knows whether your message to {} arrived", name(to, domain))
 }
 
+/// The program ends, and this never left.
+pub fn not_sent(word: Option<Word>, to: &BareJid, domain: &str) -> String {
+    let name = name(to, domain);
+    match word {
+        None => format!("your message to {name} was not sent"),
+        Some(word) => format!("not sent: {} {name}", commands::said_by(word)),
+    }
+}
+
 /// Why somebody was not reached.
 pub fn refusal(why: &Refusal, name: &str, their_domain: &str) -> String {
     match why {
@@ -244,6 +254,7 @@ pub fn request_error(why: &RequestError, whom: Option<&str>) -> String {
             "the connection was lost before the answer came; try again".to_owned()
         }
         RequestError::NotLoggedIn => "log in first".to_owned(),
+        RequestError::Renamed => "the server has another name now; try again".to_owned(),
         RequestError::TooMany => "too many lines wait for the connection".to_owned(),
         RequestError::Unreadable => "the server's answer makes no sense".to_owned(),
     }
