@@ -371,7 +371,7 @@ impl Actor {
 
     fn handle_event(&mut self, event: Event) {
         match &event {
-            Event::LoggedIn { me } => self.handle_login(me),
+            Event::LoggedIn { me } => self.handle_login(me, Closing::OtherAccount),
             // The new session has another address, perhaps, and is not told of the block list yet.
             Event::Reconnected => {
                 if let Some(account) = &mut self.account {
@@ -379,7 +379,7 @@ impl Actor {
                 }
                 // Under another name of the domain it is another account, to whoever knows this one.
                 match self.client.me() {
-                    Some(me) if self.account.is_some() => self.handle_login(&me),
+                    Some(me) if self.account.is_some() => self.handle_login(&me, Closing::Renamed),
                     _ => self.watch_if_needed(),
                 }
             }
@@ -408,12 +408,13 @@ impl Actor {
         }
     }
 
-    fn handle_login(&mut self, me: &FullJid) {
+    /// `why` is what ends the private chats of another account.
+    fn handle_login(&mut self, me: &FullJid, why: Closing) {
         let jid = me.to_bare();
         match &mut self.account {
             Some(account) if account.jid == jid => account.introductions.renew(me.clone()),
             _ => {
-                self.close_all(Closing::OtherAccount);
+                self.close_all(why);
                 self.distrusted.clear();
                 let state = self.config.state.as_deref();
                 let device = Device::open(state, &jid).map_err(|why| in_words(&why));

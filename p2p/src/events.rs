@@ -162,6 +162,8 @@ pub enum Closing {
     Replaced,
     /// Another account logged in here.
     OtherAccount,
+    /// The domain has another name, under which everybody is another account to whoever knew them.
+    Renamed,
 }
 
 /// What a wish for a private chat has become.

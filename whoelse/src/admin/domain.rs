@@ -27,8 +27,8 @@ async fn rename(running: &Running, old: &str, new: &str) -> Result<(), Fault> {
         Err(why) => return Err(why.into()),
     }
     say(text::line(&format!(
-        "{old} is now {new}; everybody logs in again, as NAME@{new}. If a configuration file says \
-         `domain`, change it there too"
+        "{old} is now {new}; everybody logs in again, as NAME@{new}, and private chats end: their \
+         codes are compared again. If a configuration file says `domain`, change it there too"
     )))
 }
 

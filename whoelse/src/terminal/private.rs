@@ -151,6 +151,9 @@ pub fn closed(whom: &BareJid, why: Closing, domain: &str) -> String {
         Closing::OtherAccount => {
             format!("the private chat with {name} is closed: another account logged in here")
         }
+        Closing::Renamed => {
+            format!("the private chat with {name} is closed: the server has another name now")
+        }
     }
 }
 
