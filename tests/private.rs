@@ -46,7 +46,7 @@ fn two_talk_past_the_server_until_one_stops() {
     let (mut alice, mut bob) = (server.online("alice"), server.online("bob"));
     alice.wait("* bob logged in");
 
-    alice.says("startprivate bob", "bob is asked for a private chat");
+    alice.says("startprivate bob", "asking bob for a private chat");
     bob.expect(ASKS);
     bob.says("accept alice", "connecting to alice");
     let code = |client: &mut Client, whom: &str| {
@@ -85,7 +85,7 @@ fn two_talk_past_the_server_until_one_stops() {
     alice.says("private bob hi", "there is no private chat with bob");
     alice.says("stopprivate bob", "there is no private chat with bob");
     // A device that is known is not new.
-    alice.says("startprivate bob", "bob is asked for a private chat");
+    alice.says("startprivate bob", "asking bob for a private chat");
     bob.wait(ASKS);
     bob.says("accept alice", "connecting to alice");
     bob.expect("* private chat with alice: connected directly");
@@ -101,9 +101,9 @@ fn who_cannot_be_asked_is_told_apart() {
     alice.wait("* bob logged in");
 
     alice.says("startprivate alice", "you cannot have a private chat with yourself");
-    alice.says("startprivate carol", "carol is asked for a private chat");
+    alice.says("startprivate carol", "asking carol for a private chat");
     alice.expect("* carol is not online, so there is no private chat");
-    alice.says("startprivate nobody", "nobody is asked for a private chat");
+    alice.says("startprivate nobody", "asking nobody for a private chat");
     alice.expect("* there is no user nobody");
     alice.says("accept bob", "bob does not ask for a private chat");
     alice.says("decline bob", "bob does not ask for a private chat");
@@ -113,9 +113,9 @@ fn who_cannot_be_asked_is_told_apart() {
     alice.says("private bob", "usage: private USER TEXT");
     bob.says("block alice", "alice is blocked");
     alice.wait("* bob logged out");
-    alice.says("startprivate bob", "bob is asked for a private chat");
+    alice.says("startprivate bob", "asking bob for a private chat");
     alice.expect("* bob has blocked you");
-    bob.says("startprivate alice", "alice is asked for a private chat");
+    bob.says("startprivate alice", "asking alice for a private chat");
     bob.expect("* you have blocked alice");
     bob.hears_nothing();
 }
@@ -143,20 +143,20 @@ fn declining_and_taking_back_are_told() {
     let (mut alice, mut bob) = (server.online("alice"), server.online("bob"));
     alice.wait("* bob logged in");
 
-    alice.says("startprivate bob", "bob is asked for a private chat");
+    alice.says("startprivate bob", "asking bob for a private chat");
     alice.says("startprivate bob", "bob is asked already; `stopprivate bob` takes it back");
     bob.wait(ASKS);
     bob.says("decline alice", "alice is told that you declined");
     alice.expect("* bob has declined the private chat");
 
-    alice.says("startprivate bob", "bob is asked for a private chat");
+    alice.says("startprivate bob", "asking bob for a private chat");
     bob.expect(ASKS);
     alice.says("stopprivate bob", "bob is not asked for a private chat any more");
     bob.expect("* alice does not ask for a private chat any more");
     bob.says("accept alice", "alice does not ask for a private chat");
 
     // Whoever leaves asks no more.
-    alice.says("startprivate bob", "bob is asked for a private chat");
+    alice.says("startprivate bob", "asking bob for a private chat");
     bob.expect(ASKS);
     assert!(alice.end().success());
     bob.wait("* alice does not ask for a private chat any more");

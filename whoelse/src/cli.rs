@@ -393,6 +393,12 @@ fn port(text: &str) -> Result<u16, String> {
 
 /// An address of IPv6 has colons of its own: with a port it stands in brackets.
 fn host(text: &str) -> Result<Host, String> {
+    let brackets = |text: &str| (text.matches('[').count(), text.matches(']').count());
+    if !matches!((brackets(text), text.starts_with('[')), ((0, 0), false) | ((1, 1), true)) {
+        return Err(format!(
+            "an address of IPv6 is --host [ADDRESS] or [ADDRESS]:PORT, not '{text}'"
+        ));
+    }
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
         _ => (text, None),
@@ -711,7 +717,7 @@ mod tests {
         ] {
             assert_eq!(host(text), Ok((name.to_owned(), port)), "{text}");
         }
-        for bad in ["a:", "a:0", "a:65536", "a:x", ":5222", "[::1]:+1"] {
+        for bad in ["a:", "a:0", "a:65536", "a:x", ":5222", "[::1]:+1", "[::1", "::1]", "[[::1]]"] {
             let sentence = host(bad).unwrap_err();
             assert!(sentence.contains("--host"), "{bad}: {sentence}");
         }

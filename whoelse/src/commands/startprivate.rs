@@ -18,7 +18,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let whom = seat.somebody_else(whom, "you cannot have a private chat with yourself")?;
     let name = seat.name(&whom);
     match seat.private.ask(&whom).await {
-        Ok(Asked::New) => Ok(Answer::Words(format!("{name} is asked for a private chat"))),
+        Ok(Asked::New) => Ok(Answer::Words(format!("asking {name} for a private chat"))),
         Ok(Asked::Accepted) => Ok(Answer::Words(format!("connecting to {name}"))),
         Err(why) => Err(Fault::of_private(&why, &name)),
     }

@@ -135,7 +135,10 @@ impl Editor {
 
     /// Nothing is asked any more; returns what stays of the row.
     pub fn close(&mut self) -> Option<String> {
-        self.search = None;
+        // What was found, nobody has entered.
+        if let Some(search) = self.search.take() {
+            self.command.set(&search.before);
+        }
         let row = self.ask.is_some().then(|| self.echo());
         self.ask = None;
         row
@@ -540,6 +543,20 @@ mod tests {
         editor.press(Key::Ctrl('r'));
         type_in(&mut editor, "help");
         assert_eq!(typed(editor.press(Key::Enter)), "help");
+    }
+
+    #[test]
+    fn what_is_found_when_the_program_ends_does_not_look_entered() {
+        let mut editor = editor();
+        editor.ask(Ask::Command);
+        type_in(&mut editor, "message bob a");
+        editor.press(Key::Enter);
+        editor.ask(Ask::Command);
+        type_in(&mut editor, "draft");
+        editor.press(Key::Ctrl('r'));
+        type_in(&mut editor, "bob");
+
+        assert_eq!(editor.close().as_deref(), Some("> draft"));
     }
 
     #[test]
