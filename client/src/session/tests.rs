@@ -612,21 +612,6 @@ fn a_server_that_does_not_count_is_asked_behind_each_message() {
     assert_eq!(bench.events(), [sent("m1"), acknowledged("m1")]);
 }
 
-#[test]
-fn whoever_sent_what_was_never_acknowledged_is_told_when_the_session_ends() {
-    for mut bench in [Bench::new(), Bench::with_verdicts()] {
-        bench.say("hi m1");
-        bench.output();
-        bench.session.handle_loss();
-        bench.say("ho m2");
-        bench.events();
-
-        bench.session.end(false);
-
-        assert_eq!(bench.events(), [unconfirmed("m1"), unconfirmed("m2")]);
-    }
-}
-
 /// Where the server keeps a roster; its first answer names bob.
 fn bench_with_roster() -> Bench {
     let now = Instant::now();
