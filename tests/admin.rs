@@ -133,7 +133,7 @@ fn a_message_of_the_server_arrives_at_once() {
 
     says(&server.home.run(&["send", "bob", "the", "backup  is", "done"]), "");
 
-    bob.expect("localhost: the backup  is done");
+    bob.expect("* from the server: the backup  is done");
     bob.hears_nothing();
 }
 
@@ -144,18 +144,18 @@ fn a_text_may_begin_with_a_dash_and_come_from_the_standard_input() {
     let mut bob = server.online("bob");
 
     says(&server.home.run(&["send", "bob", "-5", "degrees"]), "");
-    bob.expect("localhost: -5 degrees");
+    bob.expect("* from the server: -5 degrees");
     says(&server.home.run(&["send", "bob", "- milk", "--data", "whoelse-data"]), "");
-    bob.expect("localhost: - milk");
+    bob.expect("* from the server: - milk");
     says(&server.home.run(&["send", "bob", "--", "--data", "is an option"]), "");
-    bob.expect("localhost: --data is an option");
+    bob.expect("* from the server: --data is an option");
     server.home.run(&["send", "bob", "hi", "--form", "alice"]).failed(2, &["--from"]);
 
     let mut command = server.home.command(&["send", "bob", "-"]);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all("two\nlines, grüße\n".as_bytes()).unwrap();
     assert_eq!(common::ended(&mut child).code(), Some(0));
-    bob.expect("localhost: two");
+    bob.expect("* from the server: two");
     bob.expect("    lines, grüße");
     // Nobody has written anything to it.
     refuses(&server.home.run(&["send", "bob", "-"]), "the text is empty");
@@ -173,7 +173,10 @@ fn a_message_that_was_sent_is_stored_whatever_happens_to_the_server() {
     let mut bob = Client::start(&server);
     bob.log_in("bob");
     let line = bob.lines.next();
-    assert!(line.starts_with("[20") && line.ends_with("] localhost: still there"), "{line}");
+    assert!(
+        line.starts_with("[20") && line.ends_with("] * from the server: still there"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -258,7 +261,7 @@ fn a_text_is_neither_empty_nor_too_long() {
     bob.hears_nothing();
 
     says(&server.home.run(&["send", "bob", &longest]), "");
-    bob.expect(&format!("localhost: {longest}"));
+    bob.expect(&format!("* from the server: {longest}"));
 }
 
 // ---- user ----

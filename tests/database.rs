@@ -50,11 +50,11 @@ fn a_backup_is_restored_while_the_server_runs() {
     assert_eq!(data(&home), [""; 0]);
     let mut bob = Client::start(&server);
     bob.log_in("bob");
-    hears(&mut bob, "localhost: before");
+    hears(&mut bob, "* from the server: before");
     assert!(!bob.meanwhile().iter().any(|line| line.contains("after")));
     // It can be used as if nothing had been.
     home.run(&["send", "bob", "again"]);
-    hears(&mut bob, "localhost: again");
+    hears(&mut bob, "* from the server: again");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn who_is_online_hears_of_a_restore_and_comes_back() {
     assert_eq!(restored.status, Some(0), "{restored:?}");
 
     says_nothing(&home.run(&["send", "bob", "welcome back"]));
-    hears(&mut bob, "localhost: welcome back");
+    hears(&mut bob, "* from the server: welcome back");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_backup_overwrites_nothing_and_a_broken_one_changes_nothing() {
 
     assert_eq!(data(&home), [""; 0]);
     home.run(&["send", "bob", "still here"]);
-    hears(&mut bob, "localhost: still here");
+    hears(&mut bob, "* from the server: still here");
 }
 
 #[test]
@@ -140,12 +140,12 @@ fn everything_moves_to_postgresql_and_back_and_is_served() {
     let mut server = home.start(&["--config", "whoelse.toml"]);
     let mut bob = Client::start(&server);
     bob.log_in("bob");
-    hears(&mut bob, "localhost: from the file");
+    hears(&mut bob, "* from the server: from the file");
     home.run(&["backup", "all.backup"]);
     let restored = home.run(&["restore", "all.backup"]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
     says_nothing(&home.run(&["send", "bob", "from the database"]));
-    hears(&mut bob, "localhost: from the database");
+    hears(&mut bob, "* from the server: from the database");
     drop(bob);
     server.stop();
 

@@ -24,6 +24,7 @@ pub mod lasting;
 pub mod login;
 pub mod login_attempt;
 pub mod login_throttle;
+mod names;
 pub mod network;
 pub mod node;
 pub mod numbers;

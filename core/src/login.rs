@@ -269,17 +269,19 @@ impl Node {
             }),
             RegisterRequest::Name(name) => {
                 self.count_question(&name, network)?;
-                match self.is_known(&name).await? {
-                    true => Err(taken(&name)),
-                    false => Err(StanzaError::new(Condition::NotAcceptable)
-                        .with_text("a password is needed as well")),
+                if self.is_known(&name).await? {
+                    return Err(taken(&name));
                 }
+                self.judge_name(&name)?;
+                Err(StanzaError::new(Condition::NotAcceptable)
+                    .with_text("a password is needed as well"))
             }
             RegisterRequest::Create { username, password } => {
                 self.count_question(&username, network)?;
                 if self.is_known(&username).await? {
                     return Err(taken(&username));
                 }
+                self.judge_name(&username)?;
                 let short = self.judge_password(&password)?;
                 let now = self.clock.steady();
                 self.throttle.make(network, now).map_err(|until| {
@@ -316,7 +318,7 @@ impl Node {
         found.map(|row| row.is_some()).map_err(|error| self.internal(&error))
     }
 
-    /// Makes an account. `conflict` if it exists.
+    /// Makes an account. `conflict` if it exists, `policy-violation` if nobody may be called so.
     pub async fn create_account(
         self: &Arc<Node>,
         localpart: &str,
@@ -324,6 +326,9 @@ impl Node {
     ) -> Result<(), StanzaError> {
         let jid = BareJid::new(Some(localpart), &self.domain_name())
             .map_err(|_| StanzaError::new(Condition::JidMalformed))?;
+        if !self.is_known(localpart).await? {
+            self.judge_name(localpart)?;
+        }
         let verifiers = self.verifiers(password).await?;
         let (domain, now, name) = (self.domain().id, self.clock.now(), localpart.to_owned());
         let node = self.clone();

@@ -303,6 +303,13 @@ impl Node {
         self.served.load().former.clone()
     }
 
+    /// Every name that the server has, for this domain and others, and those this one had before.
+    pub(crate) fn own_names(&self) -> Vec<String> {
+        let served = self.served.load();
+        let own = served.own.iter().map(|domain| &domain.name);
+        own.chain(&served.former).cloned().collect()
+    }
+
     /// The domain.
     pub fn domain(&self) -> Domain {
         self.served.load().domain.clone()

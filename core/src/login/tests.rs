@@ -286,3 +286,40 @@ async fn who_is_let_in_nowhere_with_the_right_password_leaves_no_row_of_wrong_on
     let keys: Vec<&str> = rows.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys, [format!("admin|{}", node.login_key("bob"))]);
 }
+
+#[tokio::test]
+async fn nobody_is_newly_called_like_the_server_or_so_that_lines_of_theirs_look_like_notices() {
+    let node = fresh(&Clock::manual(BEGIN)).await;
+    node.rename_domain("localhost".into(), "chat.example".into()).await.unwrap();
+    let password = || Password::new("a long password").unwrap();
+    let refused = |why: StanzaError| {
+        assert_eq!(why.condition, Condition::PolicyViolation);
+        why.text.unwrap()
+    };
+
+    for name in ["localhost", "LocalHost", "chat.example", "Chat.Example", "*", "[x]", "-bob"] {
+        let asked = RegisterRequest::Name(name.into());
+        refused(node.register(asked, network(1)).await.unwrap_err());
+        let asked = RegisterRequest::Create { username: name.into(), password: password() };
+        refused(node.register(asked, network(1)).await.unwrap_err());
+        let words = refused(node.create_account(name, password()).await.unwrap_err());
+        assert!(words.ends_with("; choose another one"), "{words}");
+    }
+    for name in ["7of9", "żaneta", "李", "localhost2"] {
+        node.create_account(name, password()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_called_like_the_server_already_is_known() {
+    let node = fresh(&Clock::manual(BEGIN)).await;
+    node.create_account("chat.example", Password::new("pencil").unwrap()).await.unwrap();
+    node.rename_domain("localhost".into(), "chat.example".into()).await.unwrap();
+
+    let asked = RegisterRequest::Name("chat.example".into());
+    let known = node.register(asked, network(1)).await.unwrap_err();
+
+    assert_eq!(known.condition, Condition::Conflict);
+    let again = node.create_account("chat.example", Password::new("pencil").unwrap()).await;
+    assert_eq!(again.unwrap_err().condition, Condition::Conflict);
+}

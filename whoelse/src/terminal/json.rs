@@ -60,6 +60,9 @@ struct Spoken {
     delayed: bool,
     private: bool,
     id: Option<String>,
+    /// Said where the server itself speaks, and no person.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    server: bool,
 }
 
 /// Something that was not done.
@@ -229,6 +232,7 @@ fn happening(it: &Happening, domain: &str, now: SystemTime) -> Object {
             delayed: false,
             private: true,
             id: None,
+            server: false,
         }),
         Happening::Sent { id, to } => Object::Sent { id: id.clone(), to: name(to) },
         Happening::Arrived { id, to } => Object::Acknowledged { id: id.clone(), to: name(to) },
@@ -317,6 +321,7 @@ fn message(message: &Message, domain: &str, now: SystemTime) -> Spoken {
         delayed: message.at.is_some(),
         private: false,
         id: message.id.clone(),
+        server: render::is_the_server(&message.from, domain),
     }
 }
 

@@ -33,6 +33,11 @@ pub fn name(who: &BareJid, domain: &str) -> String {
     }
 }
 
+/// Whether it is the server itself, and no person.
+pub fn is_the_server(who: &BareJid, domain: &str) -> bool {
+    who.local().is_none() && who.domain() == domain
+}
+
 /// What anything looks like, line by line. For a person at a terminal it is said at this time.
 pub fn said(said: &Said<'_>, domain: &str, now: Option<SystemTime>) -> Vec<Line> {
     match said {
@@ -173,6 +178,13 @@ fn message(message: &Message, domain: &str, now: Option<SystemTime>) -> Line {
         Some(at) => clock(at, "[%Y-%m-%d %H:%M] "),
         None => live(now),
     };
+    if is_the_server(&message.from, domain) {
+        return Line::default()
+            .and_painted(&time, Paint::Time)
+            .and_painted("* ", Paint::Star)
+            .and("from the server: ")
+            .and(&text::lines(&message.text));
+    }
     let mark = if message.broadcast { "[broadcast] " } else { "" };
     spoken(&time, mark, &name(&message.from, domain), &message.text)
 }
@@ -440,6 +452,18 @@ mod tests {
         assert_eq!(shown(Event::Message(far)), "bob@b.example: hi");
         let all = Message { broadcast: true, ..from_bob("hi") };
         assert_eq!(shown(Event::Message(all)), "[broadcast] bob: hi");
+    }
+
+    #[test]
+    fn what_the_server_itself_says_is_a_notice_and_no_persons_line() {
+        let says = |from: &str| {
+            let from = BareJid::parse(from).unwrap();
+            shown(Event::Message(Message { from, ..from_bob("down at noon\nfor an hour") }))
+        };
+
+        assert_eq!(says("a.example"), "* from the server: down at noon\n    for an hour");
+        assert_eq!(says("a.example@a.example"), "a.example: down at noon\n    for an hour");
+        assert_eq!(says("b.example"), "b.example: down at noon\n    for an hour");
     }
 
     #[test]

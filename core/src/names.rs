@@ -1,0 +1,26 @@
+//! behaviour.md, Log in: which names a new account may have.
+//!
+//! An account that exists is never judged: whoever is called so goes on logging in.
+
+use whoelse_xmpp::{Condition, StanzaError};
+
+use crate::node::Node;
+
+impl Node {
+    /// Judges the name of a new account. It is refused (`policy-violation`) if people could take it
+    /// for the server: if it is a name that the server has or had, or begins like a notice.
+    pub(crate) fn judge_name(&self, localpart: &str) -> Result<(), StanzaError> {
+        if !localpart.starts_with(char::is_alphanumeric) {
+            return Err(refused("a name begins with a letter or a digit".to_owned()));
+        }
+        let name = localpart.to_lowercase();
+        match self.own_names().iter().any(|own| own.to_lowercase() == name) {
+            true => Err(refused(format!("{localpart} is a name of the server itself"))),
+            false => Ok(()),
+        }
+    }
+}
+
+fn refused(why: String) -> StanzaError {
+    StanzaError::new(Condition::PolicyViolation).with_text(format!("{why}; choose another one"))
+}
