@@ -36,7 +36,8 @@ async fn check(file: &Path, json: bool) -> Result<(), Fault> {
 
 /// What is wrong, a sentence each.
 async fn problems(file: &Path) -> Vec<String> {
-    if !file.exists() {
+    // Any other trouble is told by whoever reads it.
+    if file.try_exists().is_ok_and(|there| !there) {
         let file = file.display();
         return vec![format!("there is no file {file}; name one: `whoelse config check FILE`")];
     }

@@ -6,8 +6,10 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// No column is padded beyond this; a longer cell sticks out alone.
-const WIDEST: usize = 50;
+use crate::terminal::fold::{cut, width};
+
+/// No column is wider than this; a longer cell is cut, or sticks out alone if it is the last.
+const WIDEST: usize = 64;
 
 /// All of it, the last line without its end. The cells are safe for a terminal.
 pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
@@ -34,15 +36,15 @@ pub fn rfc3339(at: SystemTime) -> String {
 
 fn line<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
     let mut line = String::new();
-    for (cell, most) in cells.iter().zip(widths) {
-        line.push_str(cell);
-        line.push_str(&" ".repeat(most.saturating_sub(width(cell)) + 2));
+    for (nth, (cell, most)) in cells.iter().zip(widths).enumerate() {
+        let cell = match nth + 1 == N || width(cell) <= *most {
+            true => cell.clone(),
+            false => cut(cell, most - 1),
+        };
+        line.push_str(&cell);
+        line.push_str(&" ".repeat(most.saturating_sub(width(&cell)) + 2));
     }
     line.trim_end().to_owned()
-}
-
-fn width(cell: &str) -> usize {
-    cell.chars().count()
 }
 
 #[cfg(test)]
@@ -58,5 +60,17 @@ mod tests {
 
         let bob = shown.lines().last().unwrap();
         assert!(bob.starts_with("bob ") && bob.len() < 100, "{bob}");
+        let long = shown.lines().nth(1).unwrap();
+        assert!(long.ends_with("x…  x") && width(long) == width(bob), "{long}");
+    }
+
+    #[test]
+    fn names_of_two_columns_a_letter_are_aligned_too() {
+        let row = |name: &str| [name.to_owned(), "x".to_owned()];
+
+        assert_eq!(
+            table(["NAME", "WHAT"], &[row("李小龍"), row("bob")]),
+            "NAME    WHAT\n李小龍  x\nbob     x"
+        );
     }
 }

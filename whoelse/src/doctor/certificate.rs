@@ -21,8 +21,12 @@ pub fn check(config: &Config, domain: &str) -> Vec<Finding> {
         Some(files) => OwnFiles { certificate: files.certificate.clone(), key: files.key.clone() },
         None => OwnFiles::of(&config.data),
     };
-    if own && !files.certificate.exists() {
-        return vec![Finding::ok("certificate", "will be made at the first start")];
+    match files.certificate.try_exists() {
+        Ok(false) if own => {
+            return vec![Finding::ok("certificate", "will be made at the first start")];
+        }
+        Ok(_) => {}
+        Err(error) => return vec![Finding::unseen("certificate", &files.certificate, &error)],
     }
     let mut findings = Vec::new();
     let tls = match Tls::open(&files.certificate, &files.key) {

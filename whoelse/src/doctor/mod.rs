@@ -11,8 +11,9 @@ mod network;
 mod running;
 mod system;
 
-use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
+use std::{fmt, io};
 
 use serde_json::json;
 use whoelse_server::Config;
@@ -67,6 +68,12 @@ impl Finding {
     fn problem(about: &'static str, text: impl Into<String>, fix: impl Into<String>) -> Finding {
         let (text, fix) = (text.into(), Some(fix.into()));
         Finding { state: State::Problem, about, text, fix }
+    }
+
+    /// Nobody knows whether it is there, so nothing is promised.
+    fn unseen(about: &'static str, place: &Path, why: &io::Error) -> Finding {
+        let text = format!("{} cannot be looked at: {}", place.display(), in_words(why));
+        Finding::problem(about, text, "run doctor as the server's user")
     }
 }
 
@@ -196,6 +203,23 @@ mod tests {
             json,
             r#"{"findings":[{"about":"disk","fix":"make room","state":"problem","text":"full \u001b"}],"ok":false}"#
         );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_looked_at_is_not_said_to_be_absent() {
+        // As behind a directory that one may not enter, also for root.
+        let hidden = Path::new("/dev/null/data");
+        let config = Config { data: hidden.to_owned(), ..Config::quick_start() };
+
+        let mut found = running::find(hidden).await.findings;
+        found.extend(certificate::check(&config, "localhost"));
+        found.extend(system::disk(hidden));
+
+        assert_eq!(found.len(), 3, "{found:?}");
+        for finding in found {
+            assert_eq!(finding.state, State::Problem, "{finding}");
+            assert!(finding.text.contains("cannot be looked at"), "{finding}");
+        }
     }
 
     #[test]

@@ -37,9 +37,13 @@ pub async fn find(data: &Path) -> Server {
     let socket = data.join(whoelse_server::admin::NAME);
     let none =
         |finding| Server { findings: vec![finding], pid: None, listening: None, here: false };
-    if !socket.exists() {
-        let text = format!("none runs on {}", data.display());
-        return none(Finding::ok("server", text));
+    match socket.try_exists() {
+        Ok(true) => {}
+        Ok(false) => {
+            let text = format!("none runs on {}", data.display());
+            return none(Finding::ok("server", text));
+        }
+        Err(error) => return none(Finding::unseen("server", &socket, &error)),
     }
     let pid = fs::read_to_string(data.join("lock")).ok().and_then(|pid| pid.trim().parse().ok());
     let running = Running { data: data.to_owned() };

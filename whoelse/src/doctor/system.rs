@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 use whoelse_core::settings::Limits;
-use whoelse_xmpp::in_words;
 
 use super::Finding;
 
@@ -21,11 +20,7 @@ pub fn disk(data: &Path) -> Vec<Finding> {
     let place = existing(data);
     let about = match rustix::fs::statvfs(&place) {
         Ok(about) => about,
-        Err(error) => {
-            let words = in_words(&error.into());
-            let text = format!("{} cannot be looked at: {words}", place.display());
-            return vec![Finding::problem("disk", text, "run doctor as the server's user")];
-        }
+        Err(error) => return vec![Finding::unseen("disk", &place, &error.into())],
     };
     let free = bytes_free(&about);
     // Some file systems do not count what they can make at any time.
@@ -46,7 +41,8 @@ fn bytes_free(about: &rustix::fs::StatVfs) -> u64 {
 /// The directory, or what it will be made in.
 fn existing(data: &Path) -> PathBuf {
     let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
-    let found = data.ancestors().find(|path| path.exists());
+    // One that cannot be looked at may be there.
+    let found = data.ancestors().find(|path| path.try_exists().unwrap_or(true));
     found.unwrap_or(Path::new("/")).to_owned()
 }
 
@@ -151,5 +147,7 @@ mod tests {
     #[test]
     fn the_disk_of_a_directory_to_be_made_is_that_of_its_parent() {
         assert_eq!(existing(Path::new("/nowhere/deep/data")), Path::new("/"));
+        // Whether it is there cannot be seen.
+        assert_eq!(existing(Path::new("/dev/null/data")), Path::new("/dev/null/data"));
     }
 }
