@@ -201,7 +201,7 @@ fn a_backup_of_another_domain_is_refused_and_nobody_has_noticed() {
         refused.failed(1, &["other.example", "localhost", "nothing was replaced"]);
         // The session is the same, and so is what the server remembers.
         home.run(&["send", "bob", "still here"]);
-        bob.expect("localhost: still here");
+        bob.expect("* from the server: still here");
         assert_eq!(left_over(&home), [""; 0]);
     }
 
@@ -230,7 +230,7 @@ fn a_restore_after_which_the_server_could_not_start_again_is_refused() {
     fs::write(&key, "none").unwrap();
     home.run(&["restore", "all.backup"]).failed(1, &["nothing was replaced", "key.pem"]);
     home.run(&["send", "bob", "still here"]);
-    bob.expect("localhost: still here");
+    bob.expect("* from the server: still here");
 
     fs::write(&key, good).unwrap();
     let restored = home.run(&["restore", "all.backup"]);
