@@ -239,13 +239,7 @@ async fn what_is_relayed_is_bounded_in_its_rate() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_by_udp_is_told_the_own_address() {
     let world = World::start().await;
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let own = socket.local_addr().unwrap();
-    let runtime = Arc::new(noq::TokioRuntime);
-    let endpoint =
-        noq::Endpoint::new(noq::EndpointConfig::default(), None, socket, runtime).unwrap();
-    let tls = world.pinned().client_config(provider()).unwrap();
-    let asking = QuicClient::new(endpoint, tls);
+    let (own, asking) = asker(&world);
 
     let connection = asking.create_conn(world.address(), "127.0.0.1").await.unwrap();
 
@@ -255,6 +249,38 @@ async fn who_asks_by_udp_is_told_the_own_address() {
     world.server.shutdown().await;
     // It is told at once that nobody is there any more.
     timeout(PATIENCE, connection.closed()).await.unwrap();
+}
+
+/// A restore is that: the same process goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_starts_again_in_its_process_has_its_udp_port_whoever_was_connected() {
+    // An address that nobody else uses, where the UDP port of this number is free as well.
+    let free = std::net::UdpSocket::bind("127.0.34.3:0").unwrap().local_addr().unwrap();
+    let mut world = World::with(|config| config.listen = vec![free]).await;
+    for round in 0..5 {
+        let (_, asking) = asker(&world);
+        let _held = asking.create_conn(world.address(), "127.0.34.3").await.unwrap();
+
+        world.server.shutdown().await;
+        let mut config = common::config(world.folder.path());
+        config.listen = vec![free];
+        world.server = whoelse_server::Server::start(config).await.unwrap();
+
+        let notes = world.server.notes().join("\n");
+        assert!(!notes.contains("UDP"), "{round}: {notes}");
+    }
+    world.server.shutdown().await;
+}
+
+/// A client of address discovery, and the address it has.
+fn asker(world: &World) -> (std::net::SocketAddr, QuicClient) {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let own = socket.local_addr().unwrap();
+    let runtime = Arc::new(noq::TokioRuntime);
+    let endpoint =
+        noq::Endpoint::new(noq::EndpointConfig::default(), None, socket, runtime).unwrap();
+    let tls = world.pinned().client_config(provider()).unwrap();
+    (own, QuicClient::new(endpoint, tls))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,12 +11,17 @@ use iroh_relay::quic::{
     ALPN_QUIC_ADDR_DISC, QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON,
 };
 use noq::crypto::rustls::QuicServerConfig;
-use noq::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use noq::{
+    AsyncTimer, AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 use whoelse_core::network::Network;
 use whoelse_core::settings::Limits;
 use whoelse_xmpp::in_words;
@@ -35,7 +40,9 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 /// The endpoints.
 pub(super) struct Discovery {
-    endpoints: Vec<Endpoint>,
+    /// Taken out when it ends. Never held across an await.
+    endpoints: Mutex<Vec<Endpoint>>,
+    tasks: Arc<Tasks>,
     port: Option<u16>,
     gate: Arc<Gate>,
 }
@@ -45,12 +52,13 @@ impl Discovery {
     /// is told.
     pub fn start(tls: &Tls, listeners: &[SocketAddr], limits: &Limits) -> (Discovery, Vec<String>) {
         let gate = Gate::new(bounds(limits));
+        let tasks = Arc::new(Tasks::default());
         let (mut endpoints, mut notes, mut port) = (Vec::new(), Vec::new(), None);
         for address in listeners {
-            match begin(tls, *address) {
+            match begin(tls, *address, &tasks) {
                 Ok(endpoint) => {
                     port = port.or(Some(address.port()));
-                    tokio::spawn(answer(endpoint.clone(), gate.clone()));
+                    tasks.spawn(answer(endpoint.clone(), gate.clone(), Arc::downgrade(&tasks)));
                     endpoints.push(endpoint);
                 }
                 Err(error) => {
@@ -63,7 +71,7 @@ impl Discovery {
                 }
             }
         }
-        (Discovery { endpoints, port, gate }, notes)
+        (Discovery { endpoints: Mutex::new(endpoints), tasks, port, gate }, notes)
     }
 
     /// The UDP port, if there is one.
@@ -76,16 +84,55 @@ impl Discovery {
         self.gate.set(bounds(limits));
     }
 
-    /// Ends it.
+    /// Ends it. When it has ended its ports are free: who starts next may be this program.
     pub async fn end(&self) {
-        for endpoint in &self.endpoints {
+        let endpoints = std::mem::take(&mut *lock(&self.endpoints));
+        for endpoint in &endpoints {
             endpoint.close(QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON);
         }
-        for endpoint in &self.endpoints {
+        for endpoint in &endpoints {
             // Who does not answer finds out by silence.
-            let _ = tokio::time::timeout(FAREWELL, endpoint.wait_idle()).await;
+            let _ = tokio::time::timeout(FAREWELL, endpoint.wait_all_draining()).await;
         }
+        drop(endpoints);
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks.0));
+        tasks.shutdown().await;
     }
+}
+
+/// Every task that holds a socket. By itself the library's hold it as long as the slowest
+/// connection drains (RFC 9000, 10.2: three times its probe timeout), and a moment more.
+#[derive(Debug, Default)]
+struct Tasks(Mutex<JoinSet<()>>);
+
+impl Tasks {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.0);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
+
+impl Runtime for Tasks {
+    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
+        TokioRuntime.new_timer(at)
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        Tasks::spawn(self, task);
+    }
+
+    fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Box<dyn AsyncUdpSocket>> {
+        TokioRuntime.wrap_udp_socket(socket)
+    }
+
+    fn now(&self) -> Instant {
+        TokioRuntime.now()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who is one too many is refused at once: a client asks again, or does without.
@@ -94,7 +141,7 @@ fn bounds(limits: &Limits) -> Bounds {
     Bounds { in_all, per_network, waiting: 0, waiting_per_network: 0 }
 }
 
-fn begin(tls: &Tls, address: SocketAddr) -> io::Result<Endpoint> {
+fn begin(tls: &Tls, address: SocketAddr, tasks: &Arc<Tasks>) -> io::Result<Endpoint> {
     let crypto = tls.quic(ALPN_QUIC_ADDR_DISC).map_err(io::Error::other)?;
     let crypto = QuicServerConfig::try_from(crypto).map_err(io::Error::other)?;
     let mut transport = TransportConfig::default();
@@ -112,7 +159,7 @@ fn begin(tls: &Tls, address: SocketAddr) -> io::Result<Endpoint> {
         .incoming_buffer_size(WAITING_BYTES / WAITING as u64)
         .incoming_buffer_size_total(WAITING_BYTES);
     let socket = bind(address)?;
-    Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
+    Endpoint::new(EndpointConfig::default(), Some(config), socket, tasks.clone())
 }
 
 /// An address means itself, as for the listeners: whoever wants IPv4 too, names it too.
@@ -131,7 +178,7 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Answers until the endpoint is closed.
-async fn answer(endpoint: Endpoint, gate: Arc<Gate>) {
+async fn answer(endpoint: Endpoint, gate: Arc<Gate>, tasks: Weak<Tasks>) {
     while let Some(incoming) = endpoint.accept().await {
         if !incoming.remote_address_validated() {
             // Whoever can read the answer comes again with it. Costs us no state.
@@ -144,7 +191,8 @@ async fn answer(endpoint: Endpoint, gate: Arc<Gate>) {
             incoming.refuse();
             continue;
         };
-        tokio::spawn(async move {
+        let Some(tasks) = tasks.upgrade() else { return };
+        tasks.spawn(async move {
             if let Ok(connection) = incoming.await {
                 connection.closed().await;
             }
