@@ -49,7 +49,7 @@ impl Time {
     /// This moment as far as a [`stamp`](Time::stamp) tells it. Whatever somebody is told and may
     /// ask for again is written down like this, or they would ask for a moment before it.
     pub fn told(self) -> Time {
-        Time(self.0 - self.0.rem_euclid(STAMPED))
+        Time(self.0.saturating_sub(self.0.rem_euclid(STAMPED)))
     }
 
     /// The last moment of which stamps tell the same as of this one.

@@ -50,7 +50,7 @@ impl Watch {
             tell(&doubt);
         }
         Watch {
-            base: AtomicI64::new(seen.even.0 - now.steady.0),
+            base: AtomicI64::new(seen.even.0.saturating_sub(now.steady.0)),
             last_alive: last.map(|last| last.even),
             look: Mutex::new(Look { seen, at: now.steady, ask_at: now.steady }),
             vouching: tokio::sync::Mutex::default(),
@@ -77,7 +77,7 @@ impl Watch {
         look.at = now.steady;
         let (seen, expected) = (look.seen, before.wall.after(passed));
         drop(look);
-        let moved = (now.wall.0 - expected.0) / 1_000_000;
+        let moved = now.wall.0.saturating_sub(expected.0) / 1_000_000;
         if moved.unsigned_abs() >= SET.as_secs() {
             tracing::info!(seconds = moved, "clock_set");
         }
@@ -238,7 +238,8 @@ impl Node {
                 let believed = seen.vouched_for();
                 // Few: what came since the last step.
                 tx.renew_messages(doubt.since.0, young.0, i64::MAX).await?;
-                let (even, skipped) = (believed.even.0, believed.even.0 - seen.even.0);
+                let (even, skipped) =
+                    (believed.even.0, believed.even.0.saturating_sub(seen.even.0));
                 tx.renew_the_rest(doubt.since.0, even, skipped).await?;
                 tx.heartbeat(&believed.into()).await?;
                 let then: crate::keeper::After = vec![Box::new(move |node: &Arc<Node>| {
@@ -286,6 +287,31 @@ mod tests {
         clock.set_wall(wall);
         let domain = Some("a.example");
         Node::start(Settings::default(), clock, store.clone(), &[], domain).await.unwrap()
+    }
+
+    #[test]
+    fn whatever_was_written_down_the_wall_is_looked_at() {
+        for wall in [i64::MIN, -1, 0, i64::MAX] {
+            for even in [i64::MIN, -1, 0, i64::MAX] {
+                let doubt = Some(whoelse_store::ClockDoubt {
+                    since: even,
+                    up: even,
+                    claim: even,
+                    gap: wall,
+                });
+                for doubt in [None, doubt] {
+                    let now = |seconds: i64| Moment {
+                        wall: NOW,
+                        steady: Steady(5 + seconds * 1_000_000),
+                    };
+
+                    let watch = Watch::at_start(Some(Heartbeat { wall, even, doubt }), now(0));
+
+                    assert_eq!(watch.look(now(30)).wall, NOW);
+                    let _ = watch.look(Moment { wall: Time(wall), ..now(60) });
+                }
+            }
+        }
     }
 
     async fn write(store: &Store, seen: Seen) {

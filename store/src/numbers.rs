@@ -41,7 +41,20 @@ const WRITE_ONCE: &str = "INSERT INTO numbers (name, value) VALUES ($1, $2) \
     ON CONFLICT (name) DO NOTHING";
 const FORGET: &str = "DELETE FROM numbers WHERE name = $1";
 
-pub(crate) const STATEMENTS: &[&str] = &[NEXT, WRITE, READ, WRITE_ONCE, FORGET];
+/// Numbers that no server has counted to and no clock has said: beyond the year 11,000 or below
+/// zero, where none can be; and rows with a number that has not been given yet.
+const IMPOSSIBLE: &str = "SELECT \
+    (SELECT COUNT(*) FROM numbers WHERE value > 288230376151711744 \
+        OR value < -288230376151711744 OR (value < 0 AND name <> 'doubt-gap')) \
+    + (SELECT COUNT(*) FROM messages WHERE id > 288230376151711744) \
+    + (SELECT COUNT(*) FROM accounts WHERE id > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'account')) \
+    + (SELECT COUNT(*) FROM domains WHERE id > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'domain')) \
+    + (SELECT COUNT(*) FROM online WHERE id > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'interval'))";
+
+pub(crate) const STATEMENTS: &[&str] = &[NEXT, WRITE, READ, WRITE_ONCE, FORGET, IMPOSSIBLE];
 
 /// Returns a number that nothing of this kind has had.
 pub(crate) async fn next(conn: &mut AnyConnection, name: &str) -> Result<i64> {
@@ -70,6 +83,12 @@ pub(crate) async fn write_once(conn: &mut AnyConnection, name: &str, value: i64)
 pub(crate) async fn forget(conn: &mut AnyConnection, name: &str) -> Result<()> {
     sqlx::query(FORGET).bind(name).execute(conn).await?;
     Ok(())
+}
+
+/// Whether a server can go on from these numbers.
+pub(crate) async fn are_possible(conn: &mut AnyConnection) -> Result<bool> {
+    let impossible: i64 = sqlx::query(IMPOSSIBLE).fetch_one(conn).await?.try_get(0)?;
+    Ok(impossible == 0)
 }
 
 /// Returns the last heartbeat. Programs that knew no even time wrote the wall alone.

@@ -11,7 +11,7 @@ use super::{Source, Table, TransferError, begin_snapshot, fill, tables};
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::schema::{self, Refusal};
-use crate::{Domain, domains, sqlite};
+use crate::{Domain, domains, numbers, sqlite};
 
 /// Everything of a backup, or of another database, in a file of its own that is gone when this is.
 #[derive(Debug)]
@@ -34,6 +34,10 @@ impl Aside {
             TransferError::Store(Error::Database(cause)) => {
                 tracing::warn!(error = %cause, "backup_refused");
                 let why = "what is in it does not fit together";
+                TransferError::Damaged { path: backup.to_owned(), why }
+            }
+            // Wherever it was found out.
+            TransferError::Damaged { why, .. } => {
                 TransferError::Damaged { path: backup.to_owned(), why }
             }
             error => error,
@@ -91,6 +95,10 @@ async fn load(
     fill(conn, &tables, source).await?;
     conn.execute("COMMIT").await?;
     schema::migrate(conn, Dialect::Sqlite).await.map_err(refused)?;
+    if !numbers::are_possible(conn).await? {
+        let why = "a server cannot go on from the numbers in it";
+        return Err(TransferError::Damaged { path: path.to_owned(), why });
+    }
     Ok(domains::domains(conn).await?)
 }
 

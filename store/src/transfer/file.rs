@@ -122,6 +122,13 @@ pub(crate) struct Reader {
     rows: u64,
 }
 
+/// Whether a server can have written this number. They are counts and microseconds: none is beyond
+/// the year 11,000, but for the moment that never comes.
+fn is_possible(number: i64) -> bool {
+    const LARGEST: u64 = 1 << 58;
+    number.unsigned_abs() <= LARGEST || number == i64::MAX
+}
+
 impl Reader {
     pub fn open(path: &Path) -> Result<Reader, TransferError> {
         let mut file = File::open(path).map_err(|error| TransferError::file(path, error))?;
@@ -199,7 +206,10 @@ impl Reader {
     fn value(&mut self, kind: Kind) -> Result<Value, TransferError> {
         Ok(match (self.take(1)?.as_slice(), kind) {
             (b"-", _) => Value::Null,
-            (b"n", Kind::Number) => Value::Number(self.number()?),
+            (b"n", Kind::Number) => match self.number()? {
+                number if is_possible(number) => Value::Number(number),
+                _ => return Err(self.damaged("a number is larger than any can be")),
+            },
             (b"t", Kind::Text) => Value::Text(
                 String::from_utf8(self.long()?).map_err(|_| self.damaged("a text is none"))?,
             ),

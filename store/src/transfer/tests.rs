@@ -336,6 +336,78 @@ async fn a_backup_that_breaks_its_own_rules_is_refused_before_anything_is_replac
     }
 }
 
+/// The next start reads them, and would end there, and so would every start after it.
+#[tokio::test]
+async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
+    use crate::numbers;
+    let largest = i64::MAX;
+    let mut broken: Vec<(&str, i64)> = vec![(numbers::ACCOUNT, 0), (numbers::DOMAIN, 0)];
+    for name in [
+        numbers::ACCOUNT,
+        numbers::DOMAIN,
+        numbers::INTERVAL,
+        numbers::HEARTBEAT,
+        numbers::EVEN,
+        numbers::DOUBT_SINCE,
+        numbers::DOUBT_UP,
+        numbers::DOUBT_CLAIM,
+        numbers::SEQ,
+    ] {
+        broken.extend([(name, i64::MIN), (name, -1), (name, largest), (name, largest / 2)]);
+    }
+    broken.extend([(numbers::DOUBT_GAP, i64::MIN), (numbers::DOUBT_GAP, largest)]);
+    let dir = Dir::of_files();
+    let file = dir.path().join("backup");
+    let aside = dir.path().join("aside");
+    let write = async |name: &str, value: i64, message: i64| {
+        let (text, number) = (|text: &str| Value::Text(text.into()), Value::Number);
+        let mut kept = std::collections::BTreeMap::from([("account", 1), ("domain", 1)]);
+        kept.insert(name, value);
+        let mut writer = file::Writer::create(&file, schema::KNOWN, None).unwrap();
+        for table in &tables(schema::KNOWN).await.unwrap() {
+            writer.table(table).unwrap();
+            let rows = match table.name.as_str() {
+                "numbers" => {
+                    kept.iter().map(|(name, value)| vec![text(name), number(*value)]).collect()
+                }
+                "domains" => vec![vec![number(1), text("chat.example")]],
+                "accounts" => vec![vec![number(1), number(1), text("bob"), number(1), number(1)]],
+                "messages" => vec![vec![
+                    number(message),
+                    number(1),
+                    text("bob@#1"),
+                    Value::Null,
+                    text("bob@#1"),
+                    Value::Null,
+                    number(1),
+                    Value::Blob(b"<message/>".to_vec()),
+                ]],
+                _ => Vec::new(),
+            };
+            rows.iter().for_each(|row| writer.row(row).unwrap());
+            writer.table_ends(rows.len() as u64).unwrap();
+        }
+        writer.finish().unwrap();
+        let looked_at = Aside::of_backup(&file, &aside).await;
+        fs::remove_file(&file).unwrap();
+        looked_at
+    };
+
+    for (name, value) in broken {
+        let refused = write(name, value, 1).await.unwrap_err();
+
+        let TransferError::Damaged { path, .. } = &refused else { panic!("{name} {refused:?}") };
+        assert_eq!(path, &file);
+        assert!(!aside.exists());
+    }
+    for message in [i64::MIN, i64::MAX] {
+        assert!(write(numbers::SEQ, 1, message).await.is_err());
+    }
+    for (name, value) in [(numbers::EVEN, 5), (numbers::DOUBT_GAP, -5), (numbers::ACCOUNT, 9)] {
+        assert!(write(name, value, 1).await.is_ok(), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_restore_forgets_since_when_the_database_before_it_was_good() {
     for (dir, _scratch, place) in places() {
