@@ -11,10 +11,11 @@ mod driver;
 mod first_byte;
 mod io;
 mod negotiation;
+mod waiting;
 
 pub use io::Io;
 
-use crate::gate::{Bounds, Entry, Gate, Permit};
+use crate::gate::{Bounds, Entry, Gate, Permit, Turn};
 #[cfg(feature = "relay")]
 use crate::relay::Relay;
 use crate::tls::{OwnFiles, Tls};
@@ -161,65 +162,57 @@ impl Connections {
         self.streams.store(Arc::new(Streams::of(&self.node)));
     }
 
-    /// Drives a connection, when its turn comes, unless too many are half open or wait to be.
+    /// Drives a connection through a door that strangers do not come through: nobody waits there.
     /// Returns at once.
     pub fn welcome<S: Io>(self: &Arc<Connections>, io: S, door: Door, peer: Peer) {
-        self.let_in(door, peer, |arrived| negotiation::run(arrived, io));
+        if !self.is_closing() {
+            tokio::spawn(negotiation::run(self.arrived(door, peer, None), io));
+        }
     }
 
-    /// The same for a socket: where STARTTLS is offered, TLS may come first all the same.
+    /// Drives a connection of a stranger, when its turn comes, unless too many are half open or
+    /// wait to be. Returns at once.
     pub(crate) fn welcome_socket(
         self: &Arc<Connections>,
         socket: TcpStream,
         door: Door,
         peer: Peer,
     ) {
-        match door {
-            Door::StartTls => self.let_in(door, peer, |arrived| first_byte::run(arrived, socket)),
-            Door::DirectTls | Door::Pipe | Door::Admin => self.welcome(socket, door, peer),
-        }
-    }
-
-    /// Goes on with a connection in a task of its own, when its turn comes.
-    fn let_in<F>(
-        self: &Arc<Connections>,
-        door: Door,
-        peer: Peer,
-        go_on: impl FnOnce(Arrived) -> F + Send + 'static,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
-    {
         if self.is_closing() {
             return;
         }
-        let half_open = match door {
-            Door::Pipe | Door::Admin => None,
-            Door::StartTls | Door::DirectTls => match self.gate.arrive(peer.network) {
-                Entry::In(permit) => Some(permit),
-                Entry::Waits(turn) => {
-                    tracing::debug!(address = %peer.address, "half_open_waits");
-                    let connections = self.clone();
-                    tokio::spawn(async move {
-                        let permit = tokio::select! {
-                            permit = turn => permit,
-                            () = connections.closing() => None,
-                        };
-                        if permit.is_none() {
-                            return;
-                        }
-                        let arrived = connections.arrived(door, peer, permit);
-                        // On the heap, and not before: nothing is there yet of those who wait.
-                        Box::pin(go_on(arrived)).await;
-                    });
-                    return;
-                }
-                Entry::Full => {
-                    tracing::debug!(address = %peer.address, "too_many_half_open");
-                    return;
-                }
-            },
+        match self.gate.arrive(peer.network) {
+            Entry::In(permit) => {
+                let arrived = self.arrived(door, peer, Some(permit));
+                match door {
+                    // TLS may come first all the same.
+                    Door::StartTls => tokio::spawn(first_byte::run(arrived, socket)),
+                    _ => tokio::spawn(negotiation::run(arrived, socket)),
+                };
+            }
+            Entry::Waits(turn) => {
+                tracing::debug!(address = %peer.address, "half_open_waits");
+                tokio::spawn(self.clone().wait(turn, socket, door, peer));
+            }
+            Entry::Full => tracing::debug!(address = %peer.address, "too_many_half_open"),
+        }
+    }
+
+    /// Goes on with a connection when its turn comes, unless it has gone by then.
+    async fn wait(self: Arc<Connections>, turn: Turn, socket: TcpStream, door: Door, peer: Peer) {
+        let permit = tokio::select! {
+            permit = turn => permit,
+            () = waiting::until_left(&socket) => None,
+            () = self.closing() => None,
         };
-        tokio::spawn(go_on(self.arrived(door, peer, half_open)));
+        // A socket that has ended meanwhile is none any more.
+        let (Some(permit), Ok(socket)) = (permit, waiting::anew(socket)) else { return };
+        let arrived = self.arrived(door, peer, Some(permit));
+        // On the heap, and not before: nothing is there yet of those who wait.
+        match door {
+            Door::StartTls => Box::pin(first_byte::run(arrived, socket)).await,
+            _ => Box::pin(negotiation::run(arrived, socket)).await,
+        }
     }
 
     /// A connection is let in; from now on its time runs.

@@ -5,6 +5,8 @@ mod common;
 
 use common::{Client, World, password};
 use std::net::SocketAddr;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use whoelse_stream::client::{Config as StreamConfig, Opening, Probe, Step};
 
@@ -75,5 +77,35 @@ async fn five_devices_of_one_person_log_in_at_once_and_all_are_in() {
     let address = world.address();
     all_in((0..5).map(|_| logs_in(address, "alice".to_owned())).collect(), 5).await;
 
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_while_it_waits_leaves_its_place_and_who_stays_is_let_in() {
+    let world = World::start().await;
+    let gate = world.server.connections().gate();
+    let share = world.server.node().settings().limits.half_open_per_place;
+    let mut inside = Vec::new();
+    for _ in 0..share {
+        inside.push(TcpStream::connect(world.address()).await.unwrap());
+    }
+    let mut waiting = Vec::new();
+    for n in 0..10 {
+        let mut one = TcpStream::connect(world.address()).await.unwrap();
+        if n % 2 == 0 {
+            one.write_all(b"<?xml version='1.0'?>").await.unwrap();
+        }
+        waiting.push(one);
+    }
+    world.until_waiting(10).await;
+    let stays = tokio::spawn(logs_in(world.address(), "alice".to_owned()));
+    world.until_waiting(11).await;
+
+    drop(waiting);
+
+    world.until_waiting(1).await;
+    drop(inside);
+    assert!(stays.await.unwrap());
+    assert_eq!(gate.refused(), 0);
     world.server.shutdown().await;
 }
