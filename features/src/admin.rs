@@ -69,7 +69,8 @@ const ACCOUNT: Field =
 fn name(cx: &AdminCx, values: &Values, var: &str) -> Result<String, StanzaError> {
     let text = values.need(var)?;
     let malformed = || {
-        StanzaError::new(Condition::BadRequest).with_text(format!("`{text}` is not a user name"))
+        let shown = text.escape_debug();
+        StanzaError::new(Condition::BadRequest).with_text(format!("`{shown}` is not a user name"))
     };
     let domain = cx.node.domain_name();
     let whole = if text.contains('@') { text.to_owned() } else { format!("{text}@{domain}") };

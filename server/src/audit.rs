@@ -57,7 +57,25 @@ fn line(deed: &Deed) -> String {
         "at": at.stamp(), "who": who, "from": from, "what": what, "about": about,
         "result": end, "text": words,
     });
-    format!("{object}\n")
+    format!("{}\n", for_terminals(&object.to_string()))
+}
+
+/// The same JSON without anything that a terminal takes for an order: serde_json escapes the
+/// controls below the space alone. The others, and what turns the direction of writing or breaks
+/// lines, stand in strings only, where an escape says the same.
+fn for_terminals(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => safe.push(c),
+        }
+    }
+    safe
 }
 
 impl AuditLog {
@@ -140,6 +158,20 @@ mod tests {
         assert_eq!(read["who"], "root@a.example");
         assert_eq!(read["about"][0][1], "x\n{\"who\":\"eve\"}\u{1b}[2J");
         assert_eq!(read["result"], "refused");
+    }
+
+    #[test]
+    fn what_a_deed_is_about_does_nothing_to_a_terminal_that_shows_it() {
+        let orders = "\u{7f}\u{85}\u{9b}2J\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\
+            \u{2066}\u{2069}";
+        let name = format!("Zo\u{eb}{orders}\u{1f600}");
+
+        let written = line(&deed(&name));
+
+        assert!(!written.contains(|c| orders.replace("2J", "").contains(c)), "{written:?}");
+        assert!(written.contains("Zo\u{eb}") && written.contains("\\u009b2J"));
+        let read: serde_json::Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(read["about"][0][1], *name);
     }
 
     #[test]

@@ -97,7 +97,8 @@ async fn unblock_address(cx: Cx, values: Values) -> Result<CommandDone, StanzaEr
     let cx = cx.admin()?;
     let address = values.need("address")?;
     let network: Network = address.parse().map_err(|why: NoNetwork| {
-        StanzaError::new(Condition::BadRequest).with_text(format!("`{address}` is {why}"))
+        StanzaError::new(Condition::BadRequest)
+            .with_text(format!("`{}` is {why}", address.escape_debug()))
     })?;
     let lifted = cx.node.unblock_network(network).await;
     Ok(CommandDone::info(match lifted {

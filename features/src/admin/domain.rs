@@ -27,7 +27,7 @@ async fn rename(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         let text = values.need(var)?;
         let jid = BareJid::new(None, text).map_err(|_| {
             StanzaError::new(Condition::BadRequest)
-                .with_text(format!("`{text}` is not a domain name"))
+                .with_text(format!("`{}` is not a domain name", text.escape_debug()))
         })?;
         Ok::<_, StanzaError>(jid.domain().to_owned())
     };

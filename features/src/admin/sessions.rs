@@ -102,7 +102,7 @@ async fn end_sessions(cx: Cx, values: Values) -> Result<CommandDone, StanzaError
             None => sessions.extend(account.sessions()),
             Some(resource) => sessions.push(account.session(&resource).ok_or_else(|| {
                 StanzaError::new(Condition::ItemNotFound)
-                    .with_text(format!("there is no session {text}"))
+                    .with_text(format!("there is no session {}", text.escape_debug()))
             })?),
         }
     }
