@@ -62,7 +62,7 @@ fn read_with<T: Payload>(
         let context = Context::empty().with_language(languages.current().or(stanza.lang()));
         match (&mut builder, event) {
             (Some(builder), event) => {
-                if let Some(complete) = builder.feed(event, &context).map_err(refuse)? {
+                if let Some(complete) = builder.feed(event, &context).map_err(|_| unlike::<T>())? {
                     payload = Some(complete);
                 }
             }
@@ -70,7 +70,7 @@ fn read_with<T: Payload>(
                 let begun = T::from_events(name, attributes, &context);
                 builder = Some(begun.map_err(|error| match error {
                     FromEventsError::Mismatch { .. } => bad_request(),
-                    FromEventsError::Invalid(error) => refuse(error),
+                    FromEventsError::Invalid(_) => unlike::<T>(),
                 })?);
             }
             (None, _) => return Err(bad_request()),
@@ -104,6 +104,7 @@ fn bad_request() -> StanzaError {
     StanzaError::new(Condition::BadRequest)
 }
 
-fn refuse(error: xso::error::Error) -> StanzaError {
-    bad_request().with_text(error.to_string())
+/// What the libraries say of it is for programmers.
+fn unlike<T: Payload>() -> StanzaError {
+    bad_request().with_text(format!("what is in <{}/> is not as {} has it", T::NAME, T::NS))
 }

@@ -32,10 +32,14 @@ fn a_payload_that_does_not_fit_is_a_bad_request_and_harms_nobody_after_it() {
     for xml in [
         "<iq><block xmlns='urn:xmpp:blocking'><item/></block></iq>",
         "<iq><block xmlns='urn:xmpp:blocking'><item jid='@'/></block></iq>",
+        "<iq><block xmlns='urn:xmpp:blocking'><item jid='@@'/></block></iq>",
         "<iq><ping xmlns='urn:xmpp:ping'/></iq>",
     ] {
         let error = first::<Block>(xml).unwrap_err();
         assert_eq!(error.condition, Condition::BadRequest, "{xml}");
+        // In our words, or in none: those of the libraries are for programmers.
+        let ours = "what is in <block/> is not as urn:xmpp:blocking has it";
+        assert!(error.text.is_none_or(|text| text == ours), "{xml}");
 
         first::<BlocklistRequest>("<iq><blocklist xmlns='urn:xmpp:blocking'/></iq>").unwrap();
     }
