@@ -456,6 +456,7 @@ impl Actor {
         entry: &Entry,
         backoff: &mut Backoff,
     ) -> Result<Wire, End> {
+        let mut said_renamed = false;
         loop {
             let wait = pause(backoff.next(), self.wanted.clone());
             self.serve(session, wait).await?;
@@ -495,6 +496,12 @@ impl Actor {
                 }
                 // The connection was lost while the password was being changed.
                 Err(LoginError::WrongPassword { .. }) if self.proof.try_next() => {}
+                // Anybody on the way can say so. Whoever starts the program anew is told, and decides.
+                Err(LoginError::Connect(ConnectError::Renamed { domain })) => {
+                    if !std::mem::replace(&mut said_renamed, true) {
+                        session.handle_event(Event::SaidRenamed { domain });
+                    }
+                }
                 Err(fault) => {
                     if let Some(ending) = ending::of_login(fault) {
                         return Err(End::Over(ending));

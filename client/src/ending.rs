@@ -54,10 +54,8 @@ pub(crate) fn of_login(fault: LoginError) -> Option<Ending> {
     let said = |words: &str| Some(Ending::Refused(words.to_owned()));
     match fault {
         LoginError::Connect(fault) if fault.is_temporary() => None,
-        // Said before the server has shown who it is, so somebody has to look at it.
-        LoginError::Connect(ConnectError::Renamed { domain }) => {
-            Some(Ending::Server(format!("this server is now {domain}")))
-        }
+        // Said before the server has shown who it is: no more than no answer.
+        LoginError::Connect(ConnectError::Renamed { .. }) => None,
         LoginError::Connect(fault) => Some(Ending::Untrusted(fault)),
         LoginError::WrongPassword { text: Some(text) } | LoginError::Refused { text } => {
             Some(Ending::Refused(text))
@@ -103,7 +101,7 @@ mod tests {
             assert!(matches!(verdict, Verdict::Over(Ending::Server(_))), "{nonsense}");
         }
         let elsewhere = ConnectError::Renamed { domain: "chat.example".to_owned() };
-        assert!(of_login(LoginError::Connect(elsewhere)).is_some());
+        assert_eq!(of_login(LoginError::Connect(elsewhere)), None);
     }
 
     #[test]

@@ -90,6 +90,12 @@ pub enum Event {
         /// The new name.
         domain: String,
     },
+    /// Whoever answers in the server's place says, before anything is proved, that the domain has
+    /// another name. Told once while the session is trying to come back, which it goes on doing.
+    SaidRenamed {
+        /// The name that was said.
+        domain: String,
+    },
     /// The session has ended, and is not taken up again without a new login.
     LoggedOut(Ending),
 }

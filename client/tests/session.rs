@@ -620,17 +620,19 @@ async fn who_comes_under_the_old_name_is_told_the_new_one_and_not_led_there() {
 }
 
 #[tokio::test]
-async fn who_was_away_when_the_domain_was_renamed_is_told_and_not_led_there() {
+async fn whoever_says_before_any_proof_that_the_domain_was_renamed_ends_no_session() {
     let world = World::new().await;
     let (client, mut events) = world.alice().await;
-    world.end_next(1, StreamError::renamed("chat.example"));
+    world.end_next(2, StreamError::renamed("chat.example"));
 
     world.break_connections().await;
 
     assert_eq!(next(&mut events).await, Event::ConnectionLost);
-    let words = "this server is now chat.example".to_owned();
-    assert_eq!(next(&mut events).await, Event::LoggedOut(Ending::Server(words)));
-    assert_eq!(client.me(), None);
+    // Once, however often it is said.
+    let domain = "chat.example".to_owned();
+    assert_eq!(next(&mut events).await, Event::SaidRenamed { domain });
+    assert_eq!(next(&mut events).await, Event::Resumed);
+    assert_eq!(&*client.domain(), "localhost");
 }
 
 #[tokio::test]

@@ -193,6 +193,7 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Option<Object> {
         Event::ConnectionLost => Object::ConnectionLost,
         Event::Resumed => Object::Resumed,
         Event::Reconnected => Object::Reconnected,
+        Event::SaidRenamed { domain } => Object::Notice { text: render::said_renamed(domain) },
         Event::Renamed { domain } => Object::Renamed { domain: domain.clone() },
         Event::LoggedOut(ending) => {
             Object::LoggedOut { reason: condition::of_ending(ending), text: render::ending(ending) }

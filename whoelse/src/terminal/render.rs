@@ -112,6 +112,14 @@ fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
     words.into_iter().map(Line::from).collect()
 }
 
+/// What to make of a new name that nobody has proved.
+pub fn said_renamed(domain: &str) -> String {
+    format!(
+        "whoever answers says, without proof, that this server is now {}; still trying",
+        text::line(domain)
+    )
+}
+
 /// A contact by both names.
 fn called(contact: &Contact, domain: &str) -> String {
     let name = name(&contact.jid, domain);
@@ -168,6 +176,7 @@ pub fn event(event: &Event, domain: &str) -> Option<String> {
         Event::Resumed => "* connected again, nothing was lost".to_owned(),
         Event::Reconnected => "* connected again".to_owned(),
         Event::Renamed { domain } => format!("* this server is now {}", text::line(domain)),
+        Event::SaidRenamed { domain } => format!("* {}", said_renamed(domain)),
         Event::LoggedOut(ending) => format!("* {}", self::ending(ending)),
     })
 }

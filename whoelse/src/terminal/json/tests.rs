@@ -113,6 +113,7 @@ fn samples() -> Vec<String> {
         event(Event::Resumed),
         event(Event::Reconnected),
         event(Event::Renamed { domain: "chat.example".to_owned() }),
+        event(Event::SaidRenamed { domain: "chat.example".to_owned() }),
         event(Event::ShuttingDown),
         event(Event::LoggedOut(Ending::Idle(Some(
             "logged out after 60 s without activity".to_owned(),
