@@ -70,7 +70,8 @@ pub(crate) fn from_log(node: &Node, session: &Session, row: LoggedMessage) -> Ou
     let resource = row.sender_resource.as_deref().unwrap_or_default();
     let from = node.address_of(&row.sender, resource);
     let mut add = Vec::new();
-    if !session.is_live(Time(row.at), node.clock.now()) {
+    let age = node.even_time().since(Time(row.kept_at));
+    if !session.is_live(age, node.clock.steady()) {
         add.extend_from_slice(&delay(node, Time(row.at)));
     }
     // What no archive will show has no number there.

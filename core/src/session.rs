@@ -60,8 +60,6 @@ pub struct Session {
     last_activity: AtomicI64,
     /// When the last byte was read; a [`Steady`].
     last_heard: AtomicI64,
-    /// The same on the wall; a [`Time`].
-    last_heard_at: AtomicI64,
     /// How often something was read.
     reads: AtomicU64,
     /// Somebody waits for the next byte.
@@ -128,7 +126,7 @@ struct State {
     /// When everything new came live, lately.
     live: Stretches,
     /// When it last began to read the log.
-    reading_since: Time,
+    reading_since: Steady,
     /// The highest number of the log that was queued here.
     highest: i64,
     /// Kept messages this session has posted that are not committed yet, by recipient.
@@ -187,7 +185,6 @@ impl Session {
             available: AtomicBool::new(false),
             last_activity: AtomicI64::new(now.steady.0),
             last_heard: AtomicI64::new(now.steady.0),
-            last_heard_at: AtomicI64::new(now.wall.0),
             reads: AtomicU64::new(0),
             probed: AtomicBool::new(false),
             state: Mutex::new(State {
@@ -209,7 +206,7 @@ impl Session {
                 drain: Drain::Paused(0),
                 read: Stretches::default(),
                 live: Stretches::default(),
-                reading_since: now.wall,
+                reading_since: now.steady,
                 highest: 0,
                 posted: Vec::new(),
                 posted_bytes: 0,
@@ -298,7 +295,7 @@ impl Session {
         state.drain = match state.drain {
             Drain::Paused(seq) if reads_log => {
                 let confirmed = self.account.confirmed.load(Ordering::Acquire);
-                state.reading_since = Time(self.last_heard_at.load(Ordering::Acquire));
+                state.reading_since = self.last_heard();
                 Drain::After { seq: seq.max(confirmed), asked: false }
             }
             Drain::Live if !reads_log => {
@@ -405,9 +402,8 @@ impl Session {
     }
 
     /// A byte was read.
-    pub fn heard(&self, now: Moment) {
-        self.last_heard.store(now.steady.0, Ordering::Release);
-        self.last_heard_at.store(now.wall.0, Ordering::Release);
+    pub fn heard(&self, now: Steady) {
+        self.last_heard.store(now.0, Ordering::Release);
         self.reads.fetch_add(1, Ordering::AcqRel);
         if self.probed.swap(false, Ordering::AcqRel) {
             self.settled.notify_waiters();

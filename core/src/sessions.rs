@@ -176,7 +176,7 @@ impl Node {
         match resumed {
             Ok((epoch, handled, confirmed)) => {
                 self.confirm(&session, confirmed);
-                session.heard(self.clock.moment());
+                session.heard(self.clock.steady());
                 tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_resumed");
                 Ok((Hold { session, epoch }, handled))
             }

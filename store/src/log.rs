@@ -28,8 +28,8 @@ const LONGEST_ORIGIN: usize = 512;
 macro_rules! logged {
     ($rest:literal) => {
         concat!(
-            "SELECT m.id, b.at, b.direction, m.sender, m.sender_resource, m.recipient, m.stanza \
-            FROM mailbox b JOIN messages m ON m.id = b.seq WHERE b.archive = $1 ",
+            "SELECT m.id, b.at, b.direction, m.sender, m.sender_resource, m.recipient, m.stanza, \
+            m.at FROM mailbox b JOIN messages m ON m.id = b.seq WHERE b.archive = $1 ",
             $rest
         )
     };
@@ -162,8 +162,10 @@ impl Direction {
 pub struct LoggedMessage {
     /// Its number.
     pub seq: i64,
-    /// When it was accepted, in microseconds since 1970.
+    /// When it was accepted, in microseconds since 1970: what people are told.
     pub at: i64,
+    /// The same in even time: what its age is counted from.
+    pub kept_at: i64,
     /// Which way it went.
     pub direction: Direction,
     /// The key of the sender's bare address.
@@ -409,6 +411,7 @@ pub(crate) fn logged_message(row: &AnyRow) -> Result<LoggedMessage> {
     Ok(LoggedMessage {
         seq: row.try_get(0)?,
         at: row.try_get(1)?,
+        kept_at: row.try_get(7)?,
         direction: Direction::of(row.try_get(2)?),
         sender: row.try_get(3)?,
         sender_resource: row.try_get(4)?,

@@ -7,7 +7,7 @@ use whoelse_stream::sm;
 use whoelse_xmpp::{Class, Outgoing, StreamError};
 
 use super::{COPIED, Drain, Session, State, Superseded};
-use crate::clock::{Steady, Time};
+use crate::clock::Steady;
 use crate::numbers::Kinds;
 use crate::settings::Limits;
 
@@ -288,10 +288,10 @@ impl Session {
 
     // --- the log ---
 
-    /// Whether a message said at this time only happens to come by the log: it was said while the
-    /// session was reading there, a moment ago, and nobody would call it delayed (XEP-0203).
-    pub(crate) fn is_live(&self, said: Time, now: Time) -> bool {
-        said > self.lock().reading_since && now.since(said) < MOMENT
+    /// Whether a message of this age only happens to come by the log: it was said while the session
+    /// was reading there, a moment ago, and nobody would call it delayed (XEP-0203).
+    pub(crate) fn is_live(&self, age: Duration, now: Steady) -> bool {
+        age < MOMENT && age < now.since(self.lock().reading_since)
     }
 
     pub(crate) fn drain_state(&self) -> Drain {

@@ -132,7 +132,7 @@ async fn a_sign_of_life_counts_within_the_same_tick_of_the_clock() {
     let session = session();
     let reads = session.reads();
 
-    session.heard(moment());
+    session.heard(moment().steady);
 
     assert!(session.heard_after(reads).await);
 }

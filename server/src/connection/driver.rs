@@ -174,7 +174,7 @@ impl Driver {
             }
             match self.event().await {
                 Event::Read => {
-                    self.session().heard(self.node.clock.moment());
+                    self.session().heard(self.node.clock.steady());
                     self.asked = None;
                     if !self.out.is_empty() && self.session().is_cut() {
                         return Reason::Cut;

@@ -32,6 +32,7 @@ async fn a_message_is_in_both_mailboxes_as_it_was_given() {
         [LoggedMessage {
             seq: 7,
             at: 7_000,
+            kept_at: 7_000,
             direction: Direction::In,
             sender: "eve@#1".into(),
             sender_resource: Some("desk".into()),
