@@ -25,9 +25,8 @@ const MOST: usize = 1_000;
 struct Arrival {
     account: Arc<Account>,
     network: Network,
-    /// On the wall, and in even time.
+    /// On the wall.
     at: Time,
-    even: Time,
     /// What wrong tries before it may have left in the store.
     forgiven: Vec<Scope>,
 }
@@ -58,9 +57,9 @@ impl Node {
         network: Network,
         forgiven: Vec<Scope>,
     ) {
-        let (at, even) = (self.clock.now(), self.even_time());
+        let at = self.clock.now();
         account.note_active(at);
-        let arrival = Arrival { account: account.clone(), network, at, even, forgiven };
+        let arrival = Arrival { account: account.clone(), network, at, forgiven };
         let (is_first, is_full) = {
             let mut waiting = self.arrivals.lock();
             waiting.push(arrival);
@@ -108,7 +107,48 @@ impl Arrival {
         }
         // As it stands now: somebody may have failed again since.
         save_rows(tx, node.throttle.rows(&self.forgiven, node.even_moment())).await?;
-        tx.remember_place(self.account.id, &self.network.to_string(), self.even.0).await?;
+        // In its turn: even time goes on at once when a doubt of the clock ends, and what was read
+        // before would be old.
+        let now = node.even_time();
+        tx.remember_place(self.account.id, &self.network.to_string(), now.0).await?;
         tx.touch_account(self.account.id, self.at.0).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_store::{Heartbeat, Place, Store};
+    use whoelse_stream::secret::Password;
+    use whoelse_xmpp::BareJid;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::settings::Settings;
+    use crate::trust::{EARLIEST, Voucher};
+
+    #[tokio::test]
+    async fn a_login_before_a_doubt_of_the_clock_ends_is_not_old_when_it_has_ended() {
+        let store = Store::open(&Place::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let beat = Heartbeat { wall: EARLIEST.0, even: EARLIEST.0, doubt: None };
+        tx.heartbeat(&beat).await.unwrap();
+        tx.commit().await.unwrap();
+        let clock = Clock::manual(EARLIEST);
+        clock.set_wall(EARLIEST.after(Duration::from_secs(400 * 86_400)));
+        let domain = Some("a.example");
+        let node = Node::start(Settings::default(), clock, store, &[], domain).await.unwrap();
+        node.create_account("alice", Password::new("a long secret").unwrap()).await.unwrap();
+        let alice = BareJid::parse("alice@a.example").unwrap();
+        let alice = node.account(&alice).await.unwrap().unwrap();
+        let network = Network::of("192.0.2.1".parse().unwrap());
+
+        node.arrived(&alice, network, Vec::new());
+        assert!(node.vouch_for_clock(Voucher::Operator).await.unwrap());
+        node.write_arrivals().await;
+
+        let places = node.store.places_since(alice.id, node.even_time().0).await.unwrap();
+        assert_eq!(places, [network.to_string()]);
+        node.stop().await;
     }
 }

@@ -19,9 +19,12 @@ impl Node {
         if self.store.kept_copies().is_empty() {
             return;
         }
-        let now = self.even_time();
+        let node = self.clone();
         let noted = self.keeper.change(move |tx| {
-            Box::pin(async move { Ok((tx.started_well(now.0).await?, Vec::new())) })
+            Box::pin(async move {
+                // In its turn: even time goes on at once when a doubt of the clock ends.
+                Ok((tx.started_well(node.even_time().0).await?, Vec::new()))
+            })
         });
         match noted.await {
             Ok(()) | Err(Error::Closed) => {}
