@@ -28,6 +28,9 @@ const SET_VERSION: &str = "INSERT INTO roster_versions (account, version, known_
     known_since = excluded.known_since";
 const HOLDERS: &str = "SELECT r.account, a.domain, a.localpart FROM roster r \
     JOIN accounts a ON a.id = r.account WHERE r.contact = $1 ORDER BY r.account";
+const ASKING: &str = "SELECT a.domain, a.localpart FROM roster r \
+    JOIN accounts a ON a.id = r.account WHERE r.contact = $1 AND r.ask <> 0 \
+    ORDER BY r.account LIMIT $2";
 const NAMING: &str = "SELECT account, contact FROM roster WHERE contact LIKE '%' || $1 || '%'";
 const MOVE: &str = "UPDATE roster SET contact = $3 WHERE account = $1 AND contact = $2";
 
@@ -41,6 +44,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     VERSION,
     SET_VERSION,
     HOLDERS,
+    ASKING,
     NAMING,
     MOVE,
 ];
@@ -163,6 +167,18 @@ impl Tx {
             })
         };
         rows.iter().map(holder).collect()
+    }
+
+    /// Returns who has asked to see the presence of this contact, the oldest accounts first and at
+    /// most so many: the domains' numbers and the names.
+    pub async fn roster_askers(
+        &mut self,
+        contact: &str,
+        limit: usize,
+    ) -> Result<Vec<(i64, String)>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = sqlx::query(ASKING).bind(contact).bind(limit).fetch_all(self.conn()?).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 }
 
@@ -291,6 +307,28 @@ mod tests {
         assert_eq!(holders, [Holder { account: bob, domain: 1, localpart: "bob".into() }]);
         tx.remove_roster_row(bob, "mona@#1").await.unwrap();
         assert!(tx.roster_holders("mona@#1").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_has_asked_for_a_contact_is_found_up_to_a_limit_and_who_lists_it_is_not() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let asks = RosterRow { ask: true, ..contact("boss@#1", 1) };
+        for (name, row) in [
+            ("bob", contact("boss@#1", 1)),
+            ("eve", asks.clone()),
+            ("mona", RosterRow { ask: true, ..contact("zoe@#1", 1) }),
+            ("zoe", asks),
+        ] {
+            let id = account(&mut tx, name).await;
+            tx.write_roster_row(id, &row).await.unwrap();
+        }
+
+        let asking = [(1, "eve".to_owned()), (1, "zoe".to_owned())];
+        for (limit, many) in [(0, 0), (1, 1), (2, 2), (9, 2)] {
+            let askers = tx.roster_askers("boss@#1", limit).await.unwrap();
+            assert_eq!(askers, asking[..many], "{limit}");
+        }
     }
 
     #[tokio::test]

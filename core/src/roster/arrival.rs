@@ -20,19 +20,12 @@ pub(crate) async fn take_requests(
 ) -> Result<(), whoelse_store::Error> {
     let request = Element::new("presence").attr("type", "subscribe").finish();
     let own = node.own_domains();
-    let mut left = node.settings().limits.roster_requests;
-    for holder in tx.roster_holders(key).await? {
-        if left == 0 {
-            break;
-        }
-        let asks = tx.roster_row(holder.account, key).await?.is_some_and(|row| row.ask);
-        let domain = own.iter().find(|domain| domain.id == holder.domain);
-        let (true, Some(domain)) = (asks, domain) else { continue };
-        let Ok(jid) = BareJid::new(Some(&holder.localpart), &domain.name) else { continue };
+    for (domain, name) in tx.roster_askers(key, node.settings().limits.roster_requests).await? {
+        let Some(domain) = own.iter().find(|own| own.id == domain) else { continue };
+        let Ok(jid) = BareJid::new(Some(&name), &domain.name) else { continue };
         let state = State { asked: true, ..State::default() };
         let asked = Contact { state, request: request.clone(), ..Contact::default() };
         tx.write_roster_row(id, &asked.to_row(&node.key_of(jid.as_str()))).await?;
-        left -= 1;
     }
     Ok(())
 }
