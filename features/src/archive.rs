@@ -11,6 +11,8 @@ use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Child, Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, ns};
 
+use crate::readable;
+
 /// XEP-0313 core, and XEP-0059.
 pub const FEATURE: Feature = Feature {
     name: "archive",
@@ -142,13 +144,7 @@ async fn known(cx: &Cx, id: Option<String>) -> Result<Option<i64>, StanzaError> 
     let Some(id) = id else { return Ok(None) };
     let missing = || StanzaError::new(Condition::ItemNotFound);
     let seq = cx.node.archive_seq(cx.account.id, &id).ok_or_else(missing)?;
-    match cx
-        .node
-        .store
-        .archive_has(cx.account.id, seq)
-        .await
-        .map_err(|error| unreadable(cx, &error))?
-    {
+    match stored(cx, cx.node.store.archive_has(cx.account.id, seq).await)? {
         true => Ok(Some(seq)),
         false => Err(missing()),
     }
@@ -178,9 +174,7 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
     };
     let exact = filter.with.as_ref().is_none_or(|with| with.resource().is_none());
     let count = match exact {
-        true => {
-            Some(store.count(cx.account.id, &query).await.map_err(|error| unreadable(cx, &error))?)
-        }
+        true => Some(stored(cx, store.count(cx.account.id, &query).await)?),
         false => None,
     };
     if paging.limit == 0 {
@@ -194,8 +188,7 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
             true => STEP.min(paging.limit - rows.len()) as i64,
             false => STEP as i64,
         };
-        let page =
-            store.query(cx.account.id, &query).await.map_err(|error| unreadable(cx, &error))?;
+        let page = stored(cx, store.query(cx.account.id, &query).await)?;
         complete = page.complete;
         looked_at += page.rows.len();
         let edge = if paging.backwards { page.rows.first() } else { page.rows.last() };
@@ -222,9 +215,9 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
     Ok(Found { rows, complete, count })
 }
 
-fn unreadable(cx: &Cx, error: &whoelse_store::Error) -> StanzaError {
-    cx.node.store_failing("archive_unreadable", Some(cx.account.jid()), error);
-    StanzaError::new(Condition::InternalServerError)
+/// What an answer from the archive is made of.
+fn stored<T>(cx: &Cx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
+    readable(&cx.node, "archive_unreadable", Some(cx.account.jid()), read)
 }
 
 // --- what is sent ---

@@ -4,7 +4,11 @@
 //! move, who sees whom and what is kept are the rules' business (crate `core`). Read first:
 //! `ping` (the smallest) and `blocking` (handlers, taps and a slot of the account).
 
+use std::fmt::Display;
+
+use whoelse_core::Node;
 use whoelse_core::kit::Feature;
+use whoelse_xmpp::{Condition, StanzaError};
 
 pub mod activity;
 pub mod admin;
@@ -59,6 +63,20 @@ pub const ALL: &[Feature] = &[
     relay::FEATURE,
     admin::FEATURE,
 ];
+
+/// What was read from the store for an answer. If it cannot be read, the log is told under the name
+/// `event`, and whom it hit, and whoever asked is told that it is the server's fault.
+fn readable<T>(
+    node: &Node,
+    event: &'static str,
+    account: Option<&dyn Display>,
+    read: Result<T, whoelse_store::Error>,
+) -> Result<T, StanzaError> {
+    read.map_err(|error| {
+        node.store_failing(event, account, &error);
+        StanzaError::new(Condition::InternalServerError)
+    })
+}
 
 #[cfg(test)]
 mod tests {

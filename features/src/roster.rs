@@ -17,6 +17,8 @@ use whoelse_core::settings::Contacts;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Class, Condition, Jid, Stanza, StanzaError, ns};
 
+use crate::readable;
+
 /// RFC 6121, 2.
 pub const FEATURE: Feature = Feature {
     name: "roster",
@@ -96,10 +98,7 @@ async fn shared(cx: &Cx, roster: &Roster) -> Result<Element, StanzaError> {
     let (mut after, mut count) = (String::new(), 0);
     while count < MOST_SHARED {
         let page = cx.node.store.list_accounts(domain.id, &after, PAGE).await;
-        let page = page.map_err(|error| {
-            cx.node.store_failing("accounts_unreadable", None, &error);
-            StanzaError::new(Condition::InternalServerError)
-        })?;
+        let page = readable(&cx.node, "accounts_unreadable", None, page)?;
         let Some(last) = page.last() else { break };
         after = last.localpart.clone();
         count += page.len();

@@ -1,8 +1,7 @@
 //! `whoelsesince`: who was online at any time in the past so many seconds, across restarts.
 //!
 //! Intervals are written as accounts come and go, in even time, so that a clock that is set changes
-//! nothing. After a crash an open one ends at the last
-//! heartbeat, which is at most 30 s before.
+//! nothing. After a crash an open one ends at the last heartbeat, which is at most 30 s before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, 
 use whoelse_core::kit::{BoxFuture, Cx, Feature};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
-use crate::whoelse;
+use crate::{readable, whoelse};
 
 /// 2^31, the most seconds one may look back.
 const MOST: u64 = 1 << 31;
@@ -56,10 +55,7 @@ async fn since(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let from = cx.node.even_time().before(Duration::from_secs(seconds));
     let domain = cx.node.domain();
     let rows = cx.node.store.online_since(domain.id, from.0).await;
-    let rows = rows.map_err(|error| {
-        cx.node.store_failing("intervals_unreadable", None, &error);
-        StanzaError::new(Condition::InternalServerError)
-    })?;
+    let rows = readable(&cx.node, "intervals_unreadable", None, rows)?;
     let mut found = std::collections::BTreeSet::new();
     for (_, name) in rows {
         let Ok(jid) = BareJid::new(Some(&name), &domain.name) else { continue };

@@ -7,6 +7,7 @@ use whoelse_core::{Node, Time};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, jid};
 
 use super::{ACCOUNT, account, name, password, stamp};
+use crate::readable;
 
 const NEW_PASSWORD: Field =
     Field { var: "password", label: "The password", kind: FieldKind::TextPrivate, required: true };
@@ -112,11 +113,11 @@ pub(super) const LIST: Command = Command {
 /// Accounts in one answer; the next are asked for with the last name in `after`.
 const PAGE: i64 = 500;
 
-/// When an account was last active as far as memory knows, in microseconds.
-fn last_noted(node: &Node, name: &str, domain: &str) -> i64 {
+/// When an account was last active, if it is in memory.
+fn last_noted(node: &Node, name: &str, domain: &str) -> Option<Time> {
     match BareJid::new(Some(name), domain).map(|jid| node.seek(&jid)) {
-        Ok(Seek::Here(account)) => account.last_active().0,
-        Ok(Seek::Missing | Seek::NotLoaded) | Err(_) => 0,
+        Ok(Seek::Here(account)) => Some(account.last_active()),
+        Ok(Seek::Missing | Seek::NotLoaded) | Err(_) => None,
     }
 }
 
@@ -124,18 +125,18 @@ async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let domain = cx.node.domain();
     let after = values.get("after").unwrap_or_default();
-    let page = cx.node.store.list_accounts(domain.id, after, PAGE).await.map_err(|error| {
-        cx.node.store_failing("accounts_unreadable", None, &error);
-        StanzaError::new(Condition::InternalServerError)
-    })?;
+    let page = cx.node.store.list_accounts(domain.id, after, PAGE).await;
+    let page = readable(&cx.node, "accounts_unreadable", None, page)?;
     let online = cx.node.online();
     let rows = page.into_iter().map(|row| {
         let here = online.iter().find(|account| account.id == row.id);
-        let active = here.map_or(Time(0), |account| account.last_active());
-        // What an account in memory did a moment ago may not be written down yet. One begins with
-        // the time at which it was made; nobody was there then.
-        let noted = last_noted(&cx.node, &row.localpart, &domain.name).max(row.last_active);
-        let before = if noted == row.created_at { 0 } else { noted };
+        // The latest that is known, not the largest, as the wall may have been set back. What an
+        // account in memory did a moment ago may not be written down yet.
+        let noted = last_noted(&cx.node, &row.localpart, &domain.name);
+        let noted = noted.unwrap_or(Time(row.last_active));
+        // One begins with the time at which it was made; nobody was there then.
+        let was_there = here.is_some() || noted != Time(row.created_at);
+        let active = if was_there { noted } else { Time(0) };
         let blocks = cx.node.blocks_of(&row.localpart);
         let until = blocks.iter().map(|(_, until)| *until).max().unwrap_or_default();
         let network = blocks.iter().find(|(_, end)| *end == until).and_then(|(one, _)| *one);
@@ -144,7 +145,7 @@ async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
             if here.is_some() { "yes" } else { "no" }.to_owned(),
             stamp(until),
             network.map(|network| network.to_string()).unwrap_or_default(),
-            stamp(active.max(Time(before))),
+            stamp(active),
         ]
     });
     let table = Table {

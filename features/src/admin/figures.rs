@@ -10,6 +10,7 @@ use whoelse_xmpp::{Condition, StanzaError};
 
 use super::sessions::{ACCOUNTS, accounts};
 use super::{ACCOUNT, account, stamp};
+use crate::readable;
 
 /// Accounts read from the store at once.
 const PAGE: i64 = 500;
@@ -25,9 +26,9 @@ enum Which {
     Online,
 }
 
-fn unreadable(cx: &Cx, error: &whoelse_store::Error) -> StanzaError {
-    cx.node.store_failing("accounts_unreadable", None, error);
-    StanzaError::new(Condition::InternalServerError)
+/// What an answer about accounts is made of.
+fn stored<T>(cx: &Cx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
+    readable(&cx.node, "accounts_unreadable", None, read)
 }
 
 /// The addresses, sorted, `most` of them, and how many there are.
@@ -48,7 +49,7 @@ async fn find(
     let (mut found, mut all, mut after) = (Vec::new(), 0, String::new());
     loop {
         let page = cx.node.store.list_accounts(domain.id, &after, PAGE).await;
-        let page = page.map_err(|error| unreadable(cx, &error))?;
+        let page = stored(cx, page)?;
         let Some(last) = page.last() else { return Ok((found, all)) };
         after = last.localpart.clone();
         for row in &page {
@@ -68,7 +69,7 @@ async fn count(cx: Cx, which: Which, var: &'static str) -> Result<CommandDone, S
     let count = match which {
         Which::Registered => {
             let count = cx.node.store.count_accounts(cx.node.domain().id).await;
-            count.map_err(|error| unreadable(&cx, &error))?.to_string()
+            stored(&cx, count)?.to_string()
         }
         Which::Disabled | Which::Online => find(&cx, which, 0).await?.1.to_string(),
     };
@@ -182,7 +183,7 @@ async fn last_login(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> 
     let (mut jids, mut times) = (Vec::new(), Vec::new());
     for account in accounts(&cx, &values).await? {
         let row = cx.node.store.find_account(cx.node.domain().id, account.name()).await;
-        let row = row.map_err(|error| unreadable(&cx, &error))?;
+        let row = stored(&cx, row)?;
         // An account begins with the time at which it was made; nobody was there then.
         let at =
             row.filter(|row| row.last_active != row.created_at).map_or(0, |row| row.last_active);
