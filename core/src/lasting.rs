@@ -16,6 +16,9 @@ use whoelse_store::Error;
 use crate::clock::Steady;
 use crate::node::Node;
 
+/// What [`Node::failing`] says of a task that has panicked.
+pub const FAULT_OF_OURS: &str = "a fault of ours, which the standard error has told about";
+
 /// The disk has no room, or fails: whatever wanted to write or read met it.
 const DISK_FULL: &str = "disk_full";
 /// The database cannot be reached.

@@ -294,9 +294,7 @@ impl Node {
                 self.throttle.made(&self.login_key(&username), network);
                 self.numbers.registered.one();
                 tracing::info!(account = self.shown(&username), %network, "registered");
-                if let Some(why) = short {
-                    tracing::warn!(account = self.shown(&username), why, "password_short");
-                }
+                self.warn_of_short_password(&self.shown(&username), short.as_deref());
                 Ok(RegisterAnswer::Done)
             }
         }

@@ -18,6 +18,7 @@ use crate::copies;
 use crate::keep::{self, Keep};
 use crate::keeper::{Append, Work};
 use crate::kit::{BoxFuture, Cx, Flow, Passing, Reply, Target, Verb};
+use crate::lasting::FAULT_OF_OURS;
 use crate::node::{Node, Seek};
 use crate::presence::{self, Said};
 use crate::rewriting;
@@ -607,8 +608,8 @@ impl Letter {
             let deadline = self.node.clock.steady().after(self.node.settings().limits.request);
             let answer = tokio::select! {
                 answer = working => answer.unwrap_or_else(|_| {
-                    let fault = "a fault of ours, which the standard error has told about";
-                    self.node.failing("request_failed", Some(self.session.account.jid()), &fault);
+                    let asking = self.session.account.jid();
+                    self.node.failing("request_failed", Some(asking), &FAULT_OF_OURS);
                     Err(StanzaError::new(Condition::InternalServerError))
                 }),
                 () = self.node.clock.sleep_until(deadline) => {

@@ -55,9 +55,7 @@ async fn change(cx: Cx, stanza: Stanza, query: Child) -> Answer {
         .map_err(|error| StanzaError::new(Condition::NotAcceptable).with_text(error.to_string()))?;
     let short = cx.node.judge_password(&password)?;
     cx.node.set_password(&cx.account, password).await?;
-    if let Some(why) = short {
-        tracing::warn!(account = %cx.account.jid(), why, "password_short");
-    }
+    cx.node.warn_of_short_password(cx.account.jid(), short.as_deref());
     Ok(Reply::empty())
 }
 

@@ -164,8 +164,7 @@ fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
         // Once for each certificate, and once for each account.
         ("server/src/renewal.rs", "certificate_expired"),
         ("server/src/renewal.rs", "certificate_expires"),
-        ("core/src/login.rs", "password_short"),
-        ("features/src/registration.rs", "password_short"),
+        ("core/src/passwords.rs", "password_short"),
     ];
     for krate in ["xmpp", "store", "stream", "core", "features", "server"] {
         let folder = root().join(krate).join("src");

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use whoelse_core::kit::BoxFuture;
+use whoelse_core::lasting::FAULT_OF_OURS;
 use whoelse_core::router::{self, Routed};
 use whoelse_core::session::{Session, Superseded};
 use whoelse_core::sessions::Hold;
@@ -87,8 +88,7 @@ impl Drop for Guard {
             && std::thread::panicking()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let fault = "a fault of ours, which the standard error has told about";
-            node.failing("connection_failed", Some(hold.session.account.jid()), &fault);
+            node.failing("connection_failed", Some(hold.session.account.jid()), &FAULT_OF_OURS);
             runtime.spawn(async move { node.connection_lost(&hold).await });
         }
     }
