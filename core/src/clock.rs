@@ -1,10 +1,18 @@
 //! Time, handed in: the rules above this file never ask the system what time it is.
 //!
-//! There are two, and they are never mixed. [`Time`] is on the wall: it stamps what is written down
-//! and read by people, and it jumps whenever somebody sets the clock. [`Steady`] only ever goes on,
-//! through a sleep of the machine too, and means nothing to another run: whatever lasts (a block, a
-//! timeout, the wait for a resumption) is counted with it. What lasts beyond a restart is stored as
-//! a deadline on the wall and taken back with [`Moment::steady_at`], which bounds what is left.
+//! A clock tells two times, and they are never mixed. *The wall* is a [`Time`]: it stamps what is
+//! written down and read by people, and it jumps whenever somebody sets the clock. [`Steady`] only
+//! ever goes on, through a sleep of the machine too, and means nothing to another run: whatever lasts
+//! (a block, a timeout, the wait for a resumption) is counted with it. What lasts beyond a restart is
+//! stored as a deadline on the wall and taken back with [`Moment::steady_at`], which bounds what is
+//! left.
+//!
+//! The node makes two more of them, both a [`Time`]. *Even time* ([`Node::even_time`]) goes on over
+//! restarts and is never set: ages are counted with it. *Unset time* ([`Node::unset_time`]) is what
+//! the wall would say had nobody set it since the start: the tokens of the relay end by it.
+//!
+//! [`Node::even_time`]: crate::Node::even_time
+//! [`Node::unset_time`]: crate::Node::unset_time
 //!
 //! A running server uses [`Clock::system`]; a scene uses [`Clock::manual`], which moves only when
 //! the scene says so, its two times together or the wall alone.
@@ -171,7 +179,8 @@ impl Moment {
     }
 }
 
-fn micros(wait: Duration) -> i64 {
+/// A length in microseconds, or the most that can be counted.
+pub(crate) fn micros(wait: Duration) -> i64 {
     i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)
 }
 

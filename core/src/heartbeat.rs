@@ -9,7 +9,7 @@ use whoelse_store::{Error, Heartbeat};
 
 use crate::clock::{Moment, Steady, Time};
 use crate::node::Node;
-use crate::trust::{Doubt, Seen, Voucher, Why};
+use crate::trust::{Doubt, Reading, Voucher, Why};
 
 /// How often.
 const BEAT: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub(crate) struct Watch {
 }
 
 struct Look {
-    seen: Seen,
+    seen: Reading,
     /// When that was.
     at: Steady,
     /// When the system is asked next.
@@ -44,8 +44,8 @@ struct Look {
 impl Watch {
     /// With what the run before has written, which must be read before anybody writes again.
     pub fn at_start(last: Option<Heartbeat>, now: Moment) -> Watch {
-        let last = last.map(Seen::from);
-        let seen = Seen::at_start(last, now.wall);
+        let last = last.map(Reading::from);
+        let seen = Reading::at_start(last, now.wall);
         if let Some(doubt) = seen.doubt {
             tell(&doubt);
         }
@@ -70,7 +70,7 @@ impl Watch {
     }
 
     /// What is seen now.
-    fn look(&self, now: Moment) -> Seen {
+    fn look(&self, now: Moment) -> Reading {
         let mut look = self.lock();
         let (before, passed) = (look.seen, now.steady.since(look.at));
         look.seen = before.later(now.wall, passed);
@@ -103,7 +103,7 @@ impl Watch {
     }
 
     /// The wall is believed from this moment on.
-    fn believe(&self, seen: Seen, at: Steady) {
+    fn believe(&self, seen: Reading, at: Steady) {
         let mut look = self.lock();
         look.seen = seen;
         look.at = at;
@@ -314,7 +314,7 @@ mod tests {
         }
     }
 
-    async fn write(store: &Store, seen: Seen) {
+    async fn write(store: &Store, seen: Reading) {
         let mut tx = store.begin().await.unwrap();
         tx.heartbeat(&seen.into()).await.unwrap();
         tx.commit().await.unwrap();
@@ -323,7 +323,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_heartbeat_is_read_before_another_is_written() {
         let store = Store::open(&Place::Memory).await.unwrap();
-        write(&store, Seen { wall: NOW, even: NOW, doubt: None }).await;
+        write(&store, Reading { wall: NOW, even: NOW, doubt: None }).await;
 
         for _ in 0..2 {
             let node = start(&store, NOW.after(DAY * 400)).await;
@@ -339,7 +339,7 @@ mod tests {
         let store = Store::open(&Place::Memory).await.unwrap();
         let why = Why::Ahead(DAY * 400);
         let doubt = Doubt { since: NOW, up: ENOUGH - BEAT, claim: DAY * 400, why };
-        write(&store, Seen { wall: NOW.after(DAY * 400), even: NOW, doubt: Some(doubt) }).await;
+        write(&store, Reading { wall: NOW.after(DAY * 400), even: NOW, doubt: Some(doubt) }).await;
         let node = start(&store, NOW.after(DAY * 400)).await;
         beat(&node).await;
         assert!(node.clock_doubt().is_some());
@@ -349,14 +349,14 @@ mod tests {
 
         assert_eq!(node.clock_doubt(), None);
         assert_eq!(node.even_time(), NOW.after(DAY * 400 + BEAT));
-        let last = Seen::from(store.last_heartbeat().await.unwrap().unwrap());
+        let last = Reading::from(store.last_heartbeat().await.unwrap().unwrap());
         assert_eq!((last.even, last.doubt), (node.even_time(), None));
     }
 
     #[tokio::test]
     async fn what_is_done_to_the_clock_before_a_stop_is_no_time_that_the_server_was_down() {
         let store = Store::open(&Place::Memory).await.unwrap();
-        write(&store, Seen { wall: NOW, even: NOW, doubt: None }).await;
+        write(&store, Reading { wall: NOW, even: NOW, doubt: None }).await;
         let node = start(&store, NOW).await;
         node.clock.set_wall(NOW.after(DAY));
         pass(&node.clock, BEAT / 3);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use whoelse_store::{ClockDoubt, Heartbeat};
 
-use crate::clock::Time;
+use crate::clock::{Time, micros};
 
 /// A server may have been down, and a clock may jump ahead, for this long.
 pub const BELIEVED: Duration = Duration::from_secs(30 * 86_400);
@@ -44,7 +44,6 @@ impl Why {
     }
 
     fn gap(self) -> i64 {
-        let micros = |by: Duration| i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
         match self {
             Why::Unproven => 0,
             Why::Behind(by) => -micros(by),
@@ -57,14 +56,16 @@ impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Why::Unproven => f.write_str("nothing is known yet to compare it with"),
-            Why::Behind(by) => write!(f, "it went back by {}", in_words(*by)),
-            Why::Ahead(by) => write!(f, "it is ahead of what was expected by {}", in_words(*by)),
+            Why::Behind(by) => write!(f, "it went back by {}", length_in_words(*by)),
+            Why::Ahead(by) => {
+                write!(f, "it is ahead of what was expected by {}", length_in_words(*by))
+            }
         }
     }
 }
 
 /// A length as people say it, in the largest unit that tells enough.
-fn in_words(length: Duration) -> String {
+fn length_in_words(length: Duration) -> String {
     match length.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),
@@ -108,9 +109,9 @@ pub struct Doubt {
     pub why: Why,
 }
 
-/// What was seen at the last look.
+/// What was read off the clocks at one look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct Reading {
     /// The wall.
     pub wall: Time,
     /// Even time.
@@ -119,29 +120,29 @@ pub struct Seen {
     pub doubt: Option<Doubt>,
 }
 
-impl Seen {
+impl Reading {
     /// The first look of a run, given the last one of the run before.
-    pub fn at_start(last: Option<Seen>, wall: Time) -> Seen {
+    pub fn at_start(last: Option<Reading>, wall: Time) -> Reading {
         let Some(last) = last else {
             let zero = Duration::ZERO;
             let doubt = Doubt { since: wall, up: zero, claim: zero, why: Why::Unproven };
-            return Seen { wall, even: wall, doubt: Some(doubt) };
+            return Reading { wall, even: wall, doubt: Some(doubt) };
         };
         let down = wall.since(last.wall);
         let counted = if down <= BELIEVED { down } else { Duration::ZERO };
         let doubt = last.doubt_at(wall, counted, down - counted);
-        Seen { wall, even: last.even.after(counted), doubt }
+        Reading { wall, even: last.even.after(counted), doubt }
     }
 
     /// A look so long after the one before.
-    pub fn later(self, wall: Time, passed: Duration) -> Seen {
+    pub fn later(self, wall: Time, passed: Duration) -> Reading {
         let mut doubt = self.doubt_at(wall, passed, Duration::ZERO);
         if let Some(doubt) = &mut doubt
             && disagreement(self.wall, passed, wall).is_none()
         {
             doubt.up += passed;
         }
-        Seen { wall, even: self.even.after(passed), doubt }
+        Reading { wall, even: self.even.after(passed), doubt }
     }
 
     /// The doubt after another look, or none. `claim` is what a wall that was believed until then
@@ -174,9 +175,9 @@ impl Seen {
     }
 
     /// The same once somebody has vouched for the wall: what it says has passed counts.
-    pub fn vouched_for(self) -> Seen {
+    pub fn vouched_for(self) -> Reading {
         let claim = self.doubt.map(|doubt| doubt.claim).unwrap_or_default();
-        Seen { even: self.even.after(claim), doubt: None, ..self }
+        Reading { even: self.even.after(claim), doubt: None, ..self }
     }
 }
 
@@ -192,16 +193,12 @@ fn disagreement(before: Time, passed: Duration, wall: Time) -> Option<Why> {
     }
 }
 
-fn micros(length: Duration) -> i64 {
-    i64::try_from(length.as_micros()).unwrap_or(i64::MAX)
-}
-
 fn length(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
-impl From<Seen> for Heartbeat {
-    fn from(seen: Seen) -> Heartbeat {
+impl From<Reading> for Heartbeat {
+    fn from(seen: Reading) -> Heartbeat {
         let doubt = seen.doubt.map(|doubt| ClockDoubt {
             since: doubt.since.0,
             up: micros(doubt.up),
@@ -212,15 +209,15 @@ impl From<Seen> for Heartbeat {
     }
 }
 
-impl From<Heartbeat> for Seen {
-    fn from(beat: Heartbeat) -> Seen {
+impl From<Heartbeat> for Reading {
+    fn from(beat: Heartbeat) -> Reading {
         let doubt = beat.doubt.map(|doubt| Doubt {
             since: Time(doubt.since),
             up: length(doubt.up),
             claim: length(doubt.claim),
             why: Why::of(doubt.gap),
         });
-        Seen { wall: Time(beat.wall), even: Time(beat.even), doubt }
+        Reading { wall: Time(beat.wall), even: Time(beat.even), doubt }
     }
 }
 
@@ -233,11 +230,11 @@ mod tests {
     const NOW: Time = Time(1_800_000_000_000_000);
     const ZERO: Duration = Duration::ZERO;
 
-    fn believed(wall: Time, even: Time) -> Seen {
-        Seen { wall, even, doubt: None }
+    fn believed(wall: Time, even: Time) -> Reading {
+        Reading { wall, even, doubt: None }
     }
 
-    fn claim(seen: Seen) -> Duration {
+    fn claim(seen: Reading) -> Duration {
         seen.doubt.unwrap_or_else(|| panic!("it is believed: {seen:?}")).claim
     }
 
@@ -253,7 +250,7 @@ mod tests {
             (NOW.before(HALF), Some(Why::Behind(HALF)), ZERO),
             (Time(0), Some(Why::Behind(NOW.since(Time(0)))), ZERO),
         ] {
-            let seen = Seen::at_start(Some(last), wall);
+            let seen = Reading::at_start(Some(last), wall);
 
             assert_eq!(seen.doubt.map(|doubt| doubt.why), why, "{wall:?}");
             assert_eq!(seen.even, NOW.after(counted), "{wall:?}");
@@ -262,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_first_start_of_all_has_nothing_to_compare_with() {
-        let seen = Seen::at_start(None, NOW);
+        let seen = Reading::at_start(None, NOW);
 
         assert_eq!(seen.doubt.map(|doubt| doubt.why), Some(Why::Unproven));
         assert_eq!(seen.even, NOW);
@@ -291,7 +288,7 @@ mod tests {
 
     #[test]
     fn what_a_long_absence_claims_counts_once_somebody_vouches_for_it() {
-        let seen = Seen::at_start(Some(believed(NOW, NOW)), NOW.after(DAY * 400));
+        let seen = Reading::at_start(Some(believed(NOW, NOW)), NOW.after(DAY * 400));
 
         assert_eq!(claim(seen), DAY * 400);
         let later = seen.later(NOW.after(DAY * 400 + HALF), HALF);
@@ -304,9 +301,9 @@ mod tests {
 
     #[test]
     fn a_wrong_start_that_is_put_right_claims_nothing() {
-        let wrong = Seen::at_start(Some(believed(NOW, NOW)), NOW.after(DAY * 400));
+        let wrong = Reading::at_start(Some(believed(NOW, NOW)), NOW.after(DAY * 400));
         let running = wrong.later(NOW.after(HALF), HALF);
-        let restarted = Seen::at_start(Some(wrong), NOW.after(HALF));
+        let restarted = Reading::at_start(Some(wrong), NOW.after(HALF));
 
         for right in [running, restarted] {
             assert!(claim(right) <= HALF, "{right:?}");
@@ -317,9 +314,9 @@ mod tests {
     #[test]
     fn a_wall_that_was_never_believed_claims_nothing_when_it_is_set() {
         // Without a battery: in 1970 first, with a network later.
-        let born = Seen::at_start(None, Time(0)).later(Time(30_000_000), HALF);
+        let born = Reading::at_start(None, Time(0)).later(Time(30_000_000), HALF);
         let running = born.later(NOW, HALF);
-        let restarted = Seen::at_start(Some(born), NOW);
+        let restarted = Reading::at_start(Some(born), NOW);
 
         for set in [running, restarted] {
             assert_eq!(claim(set), ZERO, "{set:?}");
@@ -329,11 +326,11 @@ mod tests {
 
     #[test]
     fn a_day_of_uptime_over_restarts_is_enough_and_another_disagreement_begins_it_anew() {
-        let mut seen = Seen::at_start(None, NOW);
+        let mut seen = Reading::at_start(None, NOW);
         let mut wall = NOW;
         for _ in 0..3 {
             wall = wall.after(DAY / 4);
-            seen = Seen::at_start(Some(seen.later(wall, DAY / 4)), wall);
+            seen = Reading::at_start(Some(seen.later(wall, DAY / 4)), wall);
             assert!(!seen.is_proven());
         }
         let proven = seen.later(wall.after(DAY / 4), DAY / 4);
@@ -347,7 +344,7 @@ mod tests {
 
     #[test]
     fn no_uptime_proves_a_year_in_which_there_was_no_such_server() {
-        let mut seen = Seen::at_start(None, Time(0));
+        let mut seen = Reading::at_start(None, Time(0));
         for day in 1..100 {
             seen = seen.later(Time(0).after(DAY * day), DAY);
         }
@@ -358,10 +355,11 @@ mod tests {
 
     #[test]
     fn what_was_seen_is_stored_and_comes_back() {
-        let seen = Seen::at_start(Some(believed(NOW, Time(5))), NOW.before(HALF));
+        let seen = Reading::at_start(Some(believed(NOW, Time(5))), NOW.before(HALF));
 
-        for seen in [seen, seen.vouched_for(), Seen::at_start(None, NOW), seen.later(NOW, HALF)] {
-            assert_eq!(Seen::from(Heartbeat::from(seen)), seen);
+        for seen in [seen, seen.vouched_for(), Reading::at_start(None, NOW), seen.later(NOW, HALF)]
+        {
+            assert_eq!(Reading::from(Heartbeat::from(seen)), seen);
         }
     }
 
@@ -370,7 +368,7 @@ mod tests {
         for (length, words) in
             [(HALF, "30 s"), (DAY / 24, "60 min"), (DAY, "24 h"), (DAY * 400, "400 days")]
         {
-            assert_eq!(in_words(length), words);
+            assert_eq!(length_in_words(length), words);
         }
     }
 }

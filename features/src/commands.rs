@@ -110,7 +110,7 @@ impl Run {
         let deed = (self.command.right == Right::Change).then(|| self.deed(&values));
         let done = (self.command.run)(self.cx, values).await;
         if let Some(deed) = deed {
-            deed.end(in_words(&done)).await;
+            deed.end(outcome(&done)).await;
         }
         Ok(answer.with(&done?, about).reply())
     }
@@ -141,7 +141,7 @@ impl Run {
 }
 
 /// How a command ended, in a sentence.
-fn in_words(done: &Result<CommandDone, StanzaError>) -> Result<String, String> {
+fn outcome(done: &Result<CommandDone, StanzaError>) -> Result<String, String> {
     match done {
         Ok(done) => Ok(match &done.note {
             Some(CommandNote::Info(text) | CommandNote::Warn(text)) => text.clone(),

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 use whoelse_client::admin::{self, ClockStands};
 use whoelse_core::Time;
-use whoelse_core::trust::{Seen, Why};
+use whoelse_core::trust::{Reading, Why};
 use whoelse_server::synchronised::is_synchronised;
 use whoelse_store::Heartbeat;
 
@@ -82,7 +82,7 @@ async fn stands(running: &Running) -> Result<ClockStands, Fault> {
 
 /// Whether the next start will doubt it.
 fn doubted(last: Heartbeat, now: Time) -> Option<Finding> {
-    let doubt = Seen::at_start(Some(last.into()), now).doubt?;
+    let doubt = Reading::at_start(Some(last.into()), now).doubt?;
     if doubt.why == Why::Unproven {
         return None;
     }
