@@ -202,8 +202,8 @@ impl Tx {
         Ok(sqlx::query(SOME_PASSING).fetch_optional(conn).await?.is_some())
     }
 
-    /// Forgets history that was kept before this even time, the oldest first and at most so many rows; returns
-    /// how many. Fewer than the limit means that nothing is left to forget.
+    /// Forgets history that was kept before this even time, the oldest first and at most so many
+    /// rows; returns how many. Fewer than the limit means that nothing is left to forget.
     ///
     /// What an account received and has not confirmed stays, however old.
     pub async fn expire(&mut self, before_at: i64, limit: i64) -> Result<u64> {
