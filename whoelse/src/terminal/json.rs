@@ -180,7 +180,6 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Option<Object> {
             to: Some(name(to)),
             condition: "not-sent",
             text: render::not_sent(*word, to, domain),
-            ..Failed::default()
         }),
         Event::NotDelivered { id, to, why } => Object::Failed(Failed {
             id: Some(id.clone()),
