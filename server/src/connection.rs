@@ -162,56 +162,71 @@ impl Connections {
         self.streams.store(Arc::new(Streams::of(&self.node)));
     }
 
-    /// Drives a connection through a door that strangers do not come through: nobody waits there.
-    /// Returns at once.
+    /// Drives a connection, when its turn comes, unless too many are half open or wait to be.
+    /// Returns at once. Through a door that strangers do not come through nobody waits.
     pub fn welcome<S: Io>(self: &Arc<Connections>, io: S, door: Door, peer: Peer) {
-        if !self.is_closing() {
-            tokio::spawn(negotiation::run(self.arrived(door, peer, None), io));
+        match door {
+            Door::Pipe | Door::Admin if self.is_closing() => {}
+            Door::Pipe | Door::Admin => {
+                tokio::spawn(negotiation::run(self.arrived(door, peer, None), io));
+            }
+            Door::StartTls | Door::DirectTls => {
+                let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
+                self.let_in(io, door, peer, turn, negotiation::run);
+            }
         }
     }
 
-    /// Drives a connection of a stranger, when its turn comes, unless too many are half open or
-    /// wait to be. Returns at once.
+    /// The same for a socket: where STARTTLS is offered, TLS may come first all the same; and who
+    /// goes while it waits leaves its place.
     pub(crate) fn welcome_socket(
         self: &Arc<Connections>,
         socket: TcpStream,
         door: Door,
         peer: Peer,
     ) {
+        match door {
+            Door::StartTls => self.let_in(socket, door, peer, waiting::turn, first_byte::run),
+            Door::DirectTls => self.let_in(socket, door, peer, waiting::turn, negotiation::run),
+            Door::Pipe | Door::Admin => self.welcome(socket, door, peer),
+        }
+    }
+
+    /// Goes on with a connection in a task of its own, when its turn comes and it is still there.
+    fn let_in<S, W, F>(
+        self: &Arc<Connections>,
+        io: S,
+        door: Door,
+        peer: Peer,
+        wait: impl FnOnce(Turn, S) -> W + Send + 'static,
+        go_on: impl FnOnce(Arrived, S) -> F + Send + 'static,
+    ) where
+        S: Send + 'static,
+        W: Future<Output = Option<(Permit, S)>> + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         if self.is_closing() {
             return;
         }
         match self.gate.arrive(peer.network) {
             Entry::In(permit) => {
-                let arrived = self.arrived(door, peer, Some(permit));
-                match door {
-                    // TLS may come first all the same.
-                    Door::StartTls => tokio::spawn(first_byte::run(arrived, socket)),
-                    _ => tokio::spawn(negotiation::run(arrived, socket)),
-                };
+                tokio::spawn(go_on(self.arrived(door, peer, Some(permit)), io));
             }
             Entry::Waits(turn) => {
                 tracing::debug!(address = %peer.address, "half_open_waits");
-                tokio::spawn(self.clone().wait(turn, socket, door, peer));
+                let connections = self.clone();
+                tokio::spawn(async move {
+                    let turn = tokio::select! {
+                        turn = wait(turn, io) => turn,
+                        () = connections.closing() => None,
+                    };
+                    let Some((permit, io)) = turn else { return };
+                    let arrived = connections.arrived(door, peer, Some(permit));
+                    // On the heap, and not before: nothing is there yet of those who wait.
+                    Box::pin(go_on(arrived, io)).await;
+                });
             }
             Entry::Full => tracing::debug!(address = %peer.address, "too_many_half_open"),
-        }
-    }
-
-    /// Goes on with a connection when its turn comes, unless it has gone by then.
-    async fn wait(self: Arc<Connections>, turn: Turn, socket: TcpStream, door: Door, peer: Peer) {
-        let permit = tokio::select! {
-            permit = turn => permit,
-            () = waiting::until_left(&socket) => None,
-            () = self.closing() => None,
-        };
-        // A socket that has ended meanwhile is none any more.
-        let (Some(permit), Ok(socket)) = (permit, waiting::anew(socket)) else { return };
-        let arrived = self.arrived(door, peer, Some(permit));
-        // On the heap, and not before: nothing is there yet of those who wait.
-        match door {
-            Door::StartTls => Box::pin(first_byte::run(arrived, socket)).await,
-            _ => Box::pin(negotiation::run(arrived, socket)).await,
         }
     }
 

@@ -1,14 +1,24 @@
 //! A socket whose turn has not come: nothing is read from it, but whoever goes leaves its place.
 
+use crate::gate::{Permit, Turn};
 use std::io;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+/// Waits for a socket's turn. `None` if it will not come, or the other end has gone before.
+pub(super) async fn turn(turn: Turn, socket: TcpStream) -> Option<(Permit, TcpStream)> {
+    let permit = tokio::select! {
+        permit = turn => permit?,
+        () = until_left(&socket) => return None,
+    };
+    Some((permit, anew(socket).ok()?))
+}
 
 /// Until the other end has gone, whether or not it has said something before.
 ///
 /// What it has said stays where it is. So that it is not heard of again and again, the socket is
 /// made to forget that there is something to read: [`anew`] reminds it.
-pub(super) async fn until_left(socket: &TcpStream) {
+async fn until_left(socket: &TcpStream) {
     loop {
         match socket.ready(Interest::READABLE).await {
             Ok(ready) if !ready.is_read_closed() => {
@@ -21,7 +31,7 @@ pub(super) async fn until_left(socket: &TcpStream) {
 }
 
 /// The same socket, which knows again what there is to read.
-pub(super) fn anew(socket: TcpStream) -> io::Result<TcpStream> {
+fn anew(socket: TcpStream) -> io::Result<TcpStream> {
     TcpStream::from_std(socket.into_std()?)
 }
 
