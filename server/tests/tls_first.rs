@@ -8,7 +8,8 @@ use common::{Client, PATIENCE, World, handshake, until_closed};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,16 +23,21 @@ use whoelse_server::connection::Io;
 const HEADER: &str = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                       xmlns:stream='http://etherx.jabber.org/streams'>";
 
-/// TLS from the first byte on the port for STARTTLS, with these protocols named in ALPN.
-async fn naming(world: &World, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+/// What a client is sure of that knows this server's certificate alone.
+fn trusting(world: &World) -> ClientConfig {
     let certificate = world.folder.path().join("data/certificate.pem");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_no_client_auth()
+}
+
+/// TLS from the first byte on the port for STARTTLS, with these protocols named in ALPN.
+async fn naming(world: &World, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+    let mut config = trusting(world);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let socket = TcpStream::connect(world.address()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
@@ -159,4 +165,41 @@ async fn who_has_shaken_hands_and_said_nothing_is_told_of_the_shutdown() {
 
     let heard = String::from_utf8(until_closed(&mut silent).await).unwrap();
     assert!(heard.contains("system-shutdown"), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_that_has_begun_is_finished_in_a_shutdown_and_its_client_is_told() {
+    let world = World::start().await;
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = ClientConnection::new(Arc::new(trusting(&world)), name).unwrap();
+    let mut socket = TcpStream::connect(world.address()).await.unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    socket.write_all(&hello).await.unwrap();
+    let mut heard = Vec::new();
+    while tls.is_handshaking() {
+        socket.read_buf(&mut heard).await.unwrap();
+        let mut rest = heard.as_slice();
+        tls.read_tls(&mut rest).unwrap();
+        heard = rest.to_vec();
+        tls.process_new_packets().unwrap();
+    }
+
+    let finishing = async {
+        let mut finished = Vec::new();
+        tls.write_tls(&mut finished).unwrap();
+        socket.write_all(&finished).await.unwrap();
+        socket.read_to_end(&mut heard).await.unwrap();
+    };
+    // The first poll of the shutdown is before the client's last words.
+    timeout(PATIENCE, async { tokio::join!(world.server.shutdown(), finishing) }).await.unwrap();
+
+    let mut rest = heard.as_slice();
+    while !rest.is_empty() {
+        tls.read_tls(&mut rest).unwrap();
+        tls.process_new_packets().unwrap();
+    }
+    let mut told = String::new();
+    tls.reader().read_to_string(&mut told).unwrap();
+    assert!(told.contains("system-shutdown"), "{told}");
 }

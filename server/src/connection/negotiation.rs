@@ -66,17 +66,24 @@ pub(super) async fn run_encrypted<S: Io>(arrived: Arrived, io: S, channel: Chann
     negotiation.hand_over(arrived, opened);
 }
 
-/// Waits for a handshake until the deadline, or until the server goes away.
+/// Waits for a handshake until the deadline. One that has begun when the server goes away may still
+/// be finished, so that its client is told: for the client it may be done already.
 pub(super) async fn handshake<T>(
     connections: &Connections,
     peer: &Peer,
     deadline: Steady,
     shaking: impl Future<Output = io::Result<T>>,
 ) -> Result<T, &'static str> {
+    let node = &connections.node;
+    let gone = async {
+        connections.closing().await;
+        let never = std::future::pending::<()>();
+        until(node, node.clock.steady().after(LAST_WORD), never).await
+    };
     let shaken = tokio::select! {
         biased;
-        shaken = until(&connections.node, deadline, shaking) => shaken,
-        () = connections.closing() => return Err("shutdown"),
+        shaken = until(node, deadline, shaking) => shaken,
+        _ = gone => return Err("shutdown"),
     };
     if !matches!(shaken, Some(Ok(_))) {
         connections.node.numbers.handshakes_failed.one();
