@@ -123,7 +123,7 @@ fn samples() -> Vec<String> {
 
 #[test]
 fn every_object_stands_in_the_documents_as_it_is_written() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scripting.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scripting.md");
     let page = std::fs::read_to_string(path).unwrap();
     let (before, rest) = page.split_once("```jsonl\n").unwrap();
     let (shown, after) = rest.split_once("```").unwrap();

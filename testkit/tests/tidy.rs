@@ -12,6 +12,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The folder of a crate of the product.
+fn crate_folder(name: &str) -> PathBuf {
+    root().join("crates").join(name)
+}
+
 /// The crates in the order of docs/architecture.md, the program first: each may use those below it.
 fn levels() -> Vec<String> {
     let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
@@ -32,8 +37,8 @@ fn uses(manifest: &toml::Table) -> Vec<String> {
     names.filter_map(|name| name.strip_prefix("whoelse-")).map(str::to_owned).collect()
 }
 
-fn manifest(folder: &str) -> Option<toml::Table> {
-    let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).ok()?;
+fn manifest(folder: &Path) -> Option<toml::Table> {
+    let text = fs::read_to_string(folder.join("Cargo.toml")).ok()?;
     Some(text.parse().unwrap())
 }
 
@@ -45,7 +50,7 @@ fn a_crate_uses_only_crates_below_it() {
         levels.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     for name in &levels {
         // A crate that is planned and not there yet has no manifest.
-        let Some(manifest) = manifest(name) else { continue };
+        let Some(manifest) = manifest(&crate_folder(name)) else { continue };
         for used in uses(&manifest) {
             let below = place.get(used.as_str()).is_some_and(|used| *used > place[name.as_str()]);
             assert!(below, "{name} uses {used}, which does not stand below it");
@@ -54,22 +59,25 @@ fn a_crate_uses_only_crates_below_it() {
 }
 
 #[test]
-fn every_crate_has_a_level_or_is_for_tests() {
-    let workspace = manifest(".").unwrap();
+fn every_crate_of_the_product_has_a_level() {
+    let workspace = manifest(&root()).unwrap();
     let members = workspace["workspace"]["members"].as_array().unwrap();
+    let members: Vec<_> = members.iter().filter_map(toml::Value::as_str).collect();
+    assert_eq!(members, ["crates/*", "testkit", "bench", "fuzz"]);
     let levels = levels();
-    for member in members.iter().filter_map(toml::Value::as_str) {
-        let beside = ["testkit", "fuzz", "bench"].contains(&member);
-        assert!(beside || levels.iter().any(|name| name == member), "{member} has no level");
+    for folder in fs::read_dir(root().join("crates")).unwrap().filter_map(Result::ok) {
+        let name = folder.file_name().into_string().unwrap();
+        assert!(levels.contains(&name), "{name} has no level");
     }
 }
 
 #[test]
 fn the_rules_touch_no_socket() {
     for name in ["core", "features", "stream", "store", "xmpp"] {
-        let files = rust_files(&root().join(name).join("src"));
+        let files = rust_files(&crate_folder(name).join("src"));
         // What stands between a store and its database in tests is a piece of network.
-        let files = files.iter().filter(|file| !file.ends_with("store/src/scratch/between.rs"));
+        let files =
+            files.iter().filter(|file| !file.ends_with("crates/store/src/scratch/between.rs"));
         for file in files {
             let text = fs::read_to_string(file).unwrap();
             for word in ["tokio::net", "std::net::Tcp", "std::net::Udp", "std::os::unix::net"] {
@@ -92,8 +100,8 @@ fn statements_are_made_of_our_own_words_alone() {
     // own; databases that tests make for themselves.
     let known =
         ["schema.rs", "rows.rs", "transfer.rs", "scratch.rs", "testing.rs", "history/tests.rs"];
-    let folders = fs::read_dir(root()).unwrap().filter_map(Result::ok).map(|entry| entry.path());
-    for file in folders.flat_map(|folder| rust_files(&folder.join("src"))) {
+    let folders = fs::read_dir(root().join("crates")).unwrap().filter_map(Result::ok);
+    for file in folders.flat_map(|folder| rust_files(&folder.path().join("src"))) {
         let name = file.to_string_lossy().replace('\\', "/");
         let is_known = known.iter().any(|known| name.ends_with(&format!("/store/src/{known}")));
         assert!(is_known || !makes_statements(&file), "{name} makes statements");
@@ -138,37 +146,38 @@ fn arguments(text: &str) -> &str {
 fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
     let once = [
         // At the start, at the end, or when the database is given up.
-        ("core/src/node.rs", "keeper_failed"),
-        ("core/src/keeper/away.rs", "commit_undecided"),
-        ("server/src/relay/discovery.rs", "discovery_not_offered"),
-        ("server/src/server.rs", "clients_did_not_go"),
-        ("server/src/server.rs", "database_not_closed"),
-        ("server/src/server.rs", "storing_took_too_long"),
-        ("server/src/health.rs", "no_sign_of_life"),
+        ("crates/core/src/node.rs", "keeper_failed"),
+        ("crates/core/src/keeper/away.rs", "commit_undecided"),
+        ("crates/server/src/relay/discovery.rs", "discovery_not_offered"),
+        ("crates/server/src/server.rs", "clients_did_not_go"),
+        ("crates/server/src/server.rs", "database_not_closed"),
+        ("crates/server/src/server.rs", "storing_took_too_long"),
+        ("crates/server/src/health.rs", "no_sign_of_life"),
         // When an administrator, or the owner of the machine, has done something.
-        ("server/src/server.rs", "not_restored"),
-        ("server/src/server.rs", "restore_refused"),
-        ("server/src/upkeep.rs", "restore_refused"),
-        ("server/src/upkeep.rs", "not_backed_up"),
-        ("store/src/transfer/aside.rs", "backup_refused"),
-        ("store/src/upgrade.rs", "migration_begins"),
-        ("core/src/login_throttle/stored.rs", "login_count_unreadable"),
+        ("crates/server/src/server.rs", "not_restored"),
+        ("crates/server/src/server.rs", "restore_refused"),
+        ("crates/server/src/upkeep.rs", "restore_refused"),
+        ("crates/server/src/upkeep.rs", "not_backed_up"),
+        ("crates/store/src/transfer/aside.rs", "backup_refused"),
+        ("crates/store/src/upgrade.rs", "migration_begins"),
+        ("crates/core/src/login_throttle/stored.rs", "login_count_unreadable"),
         // Once for each time that the clock is set back.
-        ("core/src/keeper/stamps.rs", "archive_stamps_go_back"),
-        ("core/src/heartbeat.rs", "clock_doubted"),
-        ("server/src/reload.rs", "restart_to_apply"),
-        ("server/src/reload.rs", "settings_not_reloaded"),
-        ("server/src/admin.rs", "admin_refused"),
-        ("server/src/renewal.rs", "certificate_kept"),
-        ("server/src/connection.rs", "certificate_not_made"),
+        ("crates/core/src/keeper/stamps.rs", "archive_stamps_go_back"),
+        ("crates/core/src/heartbeat.rs", "clock_doubted"),
+        ("crates/server/src/reload.rs", "restart_to_apply"),
+        ("crates/server/src/reload.rs", "settings_not_reloaded"),
+        ("crates/server/src/admin.rs", "admin_refused"),
+        ("crates/server/src/renewal.rs", "certificate_kept"),
+        ("crates/server/src/connection.rs", "certificate_not_made"),
         // Once for each certificate, and once for each account.
-        ("server/src/renewal.rs", "certificate_expired"),
-        ("server/src/renewal.rs", "certificate_expires"),
-        ("core/src/passwords.rs", "password_short"),
+        ("crates/server/src/renewal.rs", "certificate_expired"),
+        ("crates/server/src/renewal.rs", "certificate_expires"),
+        ("crates/core/src/passwords.rs", "password_short"),
     ];
     for krate in ["xmpp", "store", "stream", "core", "features", "server"] {
-        let folder = root().join(krate).join("src");
-        for file in rust_files(&folder).iter().filter(|file| !file.ends_with("core/src/lasting.rs"))
+        let folder = crate_folder(krate).join("src");
+        for file in
+            rust_files(&folder).iter().filter(|file| !file.ends_with("crates/core/src/lasting.rs"))
         {
             let text = fs::read_to_string(file).unwrap();
             let logged = ["tracing::error!(", "tracing::warn!("];

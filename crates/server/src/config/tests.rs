@@ -3,7 +3,7 @@
 use super::*;
 use whoelse_core::settings::Limits;
 
-const EXAMPLE: &str = include_str!("../../../whoelse.example.toml");
+const EXAMPLE: &str = include_str!("../../../../whoelse.example.toml");
 
 fn parse(text: &str) -> Result<Config, String> {
     file::parse(Path::new("conf/whoelse.toml"), text).map_err(|error| error.to_string())
