@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Numbers by chance, the same ones for the same seed.
+/// Counters by chance, the same ones for the same seed.
 #[derive(Clone, Copy)]
 pub struct Chance(u64);
 

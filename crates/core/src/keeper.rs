@@ -461,18 +461,18 @@ impl Lane {
                 Err(error) => break Err(error),
             }
         };
-        let numbers = &node.numbers;
+        let counters = &node.counters;
         match &committed {
             Ok(_) => {
                 node.store_works();
-                numbers.batch.size(rows.len());
-                numbers.commit.time(node.clock.steady().since(begun));
+                counters.batch.size(rows.len());
+                counters.commit.time(node.clock.steady().since(begun));
                 if !cursors.is_empty() {
                     node.keeper.saved(cursors);
                     self.flush_at = node.clock.steady().after(CURSORS);
                 }
             }
-            Err(_) => numbers.commits_failed.one(),
+            Err(_) => counters.commits_failed.inc(),
         }
         Ok(committed?)
     }
@@ -510,7 +510,7 @@ impl Lane {
                 | whoelse_store::Error::DomainExists(_)),
             ) => tracing::debug!(%error, "change_refused"),
             Err(error) => {
-                node.numbers.commits_failed.one();
+                node.counters.commits_failed.inc();
                 node.store_failing("change_refused", None, error);
             }
         }
@@ -564,14 +564,14 @@ fn finish_append(
     match result {
         Some((Ok(Appended::Stored), seq)) => {
             node.keeper.passing.fetch_or(append.passing, Ordering::AcqRel);
-            node.numbers.messages.kept.one();
+            node.counters.messages.kept.inc();
             delivery::deliver_kept(node, &append, seq);
         }
-        Some((Ok(Appended::Repeat), _)) => node.numbers.messages.repeated.one(),
+        Some((Ok(Appended::Repeat), _)) => node.counters.messages.repeated.inc(),
         Some((Err(Unstored::Unknown), _)) => return,
         Some((Err(Unstored::Failed(error)), _)) => {
             node.store_failing("message_not_stored", Some(append.recipient.jid()), &error);
-            node.numbers.messages.refused.one();
+            node.counters.messages.refused.inc();
             if let Some((session, _, stanza)) = &append.origin {
                 let refusal = StanzaError::new(Condition::ResourceConstraint)
                     .with_text("the server cannot store messages right now, try again later");
@@ -637,7 +637,7 @@ async fn page(node: &Arc<Node>, store: &Store, away: &mut Away, session: &Arc<Se
         bytes += row.stanza.len();
         last = row.seq;
         if is_wanted(node, session, &row).await {
-            node.numbers.messages.caught_up.one();
+            node.counters.messages.caught_up.inc();
             session.push_logged(delivery::from_log(node, session, row));
         }
     }

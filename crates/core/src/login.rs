@@ -292,7 +292,7 @@ impl Node {
                 })?;
                 self.create_account(&username, password).await?;
                 self.throttle.made(&self.login_key(&username), network);
-                self.numbers.registered.one();
+                self.counters.registered.inc();
                 tracing::info!(account = self.shown(&username), %network, "registered");
                 self.warn_of_short_password(&self.shown(&username), short.as_deref());
                 Ok(RegisterAnswer::Done)

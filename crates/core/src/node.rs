@@ -16,13 +16,13 @@ use crate::archive_id::ArchiveKey;
 use crate::arrivals::Arrivals;
 use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
+use crate::counters::{Census, Counters};
 use crate::heartbeat::Watch;
 use crate::keeper::Keeper;
 use crate::kit::{BoxFuture, Feature, Wiring};
 use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
-use crate::numbers::{Census, Numbers};
 use crate::relay::{Relay, Tokens};
 use crate::session::Session;
 use crate::settings::{Contacts, Limits, Settings};
@@ -46,7 +46,7 @@ pub struct Node {
     /// Who may try a password.
     pub throttle: Arc<LoginThrottle>,
     /// What is counted for the operator.
-    pub numbers: Numbers,
+    pub counters: Counters,
     /// What fails at this moment, and goes on failing.
     pub lasting: Lasting,
     /// Reads the configuration again, where there is one; set by whoever has it.
@@ -190,7 +190,7 @@ impl Node {
             wiring,
             keeper: Arc::new(keeper),
             throttle,
-            numbers: Numbers::default(),
+            counters: Counters::default(),
             lasting: Lasting::default(),
             reload: OnceLock::new(),
             upkeep: OnceLock::new(),

@@ -56,7 +56,7 @@ pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>)
     }
     let Ok(ticket) = session.received(hold.epoch) else { return Routed::Superseded };
     note_activity(node, session, &stanza);
-    node.numbers.received.one(stanza.kind());
+    node.counters.received.inc(stanza.kind());
     let read = Said::read(node, &stanza);
     let letter = Letter {
         node: node.clone(),
@@ -138,7 +138,7 @@ impl Letter {
 
     fn refuse(&self, error: &StanzaError) -> Routed {
         if self.stanza.kind() == Kind::Message {
-            self.node.numbers.messages.refused.one();
+            self.node.counters.messages.refused.inc();
         }
         self.session.answer_error(&self.stanza, error);
         self.done()
@@ -519,7 +519,7 @@ impl Letter {
         targets: Vec<Arc<Session>>,
     ) -> Routed {
         if self.stanza.kind() == Kind::Message {
-            self.node.numbers.messages.passed.one();
+            self.node.counters.messages.passed.inc();
         }
         let class = if keepable { Class::Kept(0) } else { rewriting::class(&self.stanza) };
         let outgoing = rewriting::for_recipient(

@@ -20,7 +20,7 @@ fn count(passing: &mut Passing<'_>) -> Flow {
         && let Some(propose) = stanza.child("propose", ns::JINGLE_MESSAGE)
         && stanza.grandchildren(propose).iter().any(|it| it.is("description", ns::WHOELSE_PRIVATE))
     {
-        passing.node.numbers.introductions.one();
+        passing.node.counters.introductions.inc();
     }
     Flow::On
 }

@@ -77,7 +77,7 @@ async fn ask(cx: Cx, request: Request) -> Answer {
             .with_text(format!("too many requests for the relay; try again in {seconds} s"))
     })?;
     let token = offer.relay.map(|_| {
-        cx.node.numbers.relay_tokens.one();
+        cx.node.counters.relay_tokens.inc();
         cx.node.tokens.seal(&Token {
             issued: cx.node.unset_time(),
             account: cx.account.id,

@@ -232,7 +232,7 @@ impl Connections {
 
     /// A connection is let in; from now on its time runs.
     fn arrived(self: &Arc<Connections>, door: Door, peer: Peer, half_open: HalfOpen) -> Arrived {
-        self.node.numbers.connected.one("door", door.name());
+        self.node.counters.connected.inc("door", door.name());
         tracing::info!(address = %peer.address, "connected");
         let deadline = self.node.clock.steady().after(self.node.settings().limits.negotiation);
         Arrived { running: self.begin(), door, peer, half_open, deadline }
@@ -296,7 +296,7 @@ impl Connections {
 
     /// A connection ends before it has a session.
     fn note_unopened(&self, peer: &Peer, reason: &'static str) {
-        self.node.numbers.disconnected.one("negotiation", reason);
+        self.node.counters.disconnected.inc("negotiation", reason);
         tracing::info!(address = %peer.address, reason, "disconnected");
     }
 

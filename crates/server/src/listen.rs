@@ -104,7 +104,7 @@ pub(crate) async fn serve(
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !paused {
-                    connections.node().numbers.accepting_paused.one();
+                    connections.node().counters.accepting_paused.inc();
                 }
                 connections.node().failing("accepting_paused", None, &in_words(&error));
                 paused = true;

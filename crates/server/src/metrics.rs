@@ -1,7 +1,7 @@
 //! OpenMetrics 1.0: what `/metrics` answers. Each is described in docs/operating.md; a test
 //! compares the two.
 //!
-//! The numbers are counted in `whoelse_core::numbers`; what stands (who is here, what the process
+//! The counters are counted in `whoelse_core::counters`; what stands (who is here, what the process
 //! uses, how full the disk is) is looked at when it is asked for. No label is a word that a
 //! stranger could choose.
 
@@ -19,7 +19,7 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use whoelse_core::numbers::{Observed, Words};
+use whoelse_core::counters::{Observed, Words};
 
 /// The type that goes with the text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -118,20 +118,20 @@ impl Page {
         let help =
             "Blocks that hold: accounts for a network, networks, accounts by an administrator.";
         out.gauge("whoelse_blocks", help, census.blocked as u64)?;
-        let numbers = &node.numbers;
+        let counters = &node.counters;
         out.words(
             "whoelse_logins",
             "Tries to log in: ok, wrong (password), blocked (not even checked), refused.",
             ["mechanism", "outcome"],
-            numbers.logins.get(),
+            counters.logins.get(),
         )?;
         let help = "Accounts that people have made themselves.";
-        out.counter("whoelse_registrations", help, numbers.registered.get())
+        out.counter("whoelse_registrations", help, counters.registered.get())
     }
 
     fn connections(&self, out: &mut Out<'_>) -> fmt::Result {
         let connections = &self.0.connections;
-        let numbers = &connections.node().numbers;
+        let counters = &connections.node().counters;
         let half_open = connections.gate().half_open() as u64;
         let waiting = connections.gate().waiting() as u64;
         let all = connections.running() as u64;
@@ -145,7 +145,7 @@ impl Page {
                 (["open"], all.saturating_sub(half_open)),
             ],
         )?;
-        let doors = numbers.connected.get().into_iter().map(|((_, door), n)| ([door], n));
+        let doors = counters.connected.get().into_iter().map(|((_, door), n)| ([door], n));
         out.counters(
             "whoelse_connections_accepted",
             "Connections that were let in, by the listener they came to.",
@@ -156,31 +156,31 @@ impl Page {
             "Connections that were closed at once: too many without a login, and waiting for one.";
         out.counter("whoelse_connections_refused", help, connections.gate().refused())?;
         let help = "Times that accepting paused because descriptors had run out.";
-        out.counter("whoelse_accepting_paused", help, numbers.accepting_paused.get())?;
+        out.counter("whoelse_accepting_paused", help, counters.accepting_paused.get())?;
         let help = "TLS handshakes that failed or took too long.";
-        out.counter("whoelse_handshakes_failed", help, numbers.handshakes_failed.get())?;
+        out.counter("whoelse_handshakes_failed", help, counters.handshakes_failed.get())?;
         out.words(
             "whoelse_disconnects",
             "Connections that ended, before login or with a session, and why; a stream error has \
              its condition as the reason.",
             ["stage", "reason"],
-            numbers.disconnected.get(),
+            counters.disconnected.get(),
         )
     }
 
     fn private_chats(&self, out: &mut Out<'_>) -> fmt::Result {
         let node = self.0.connections.node();
-        let numbers = &node.numbers;
+        let counters = &node.counters;
         let usage = node.relay_usage();
         let help = "Requests for a private chat, without those that a block refused.";
-        out.counter("whoelse_introductions", help, numbers.introductions.get())?;
+        out.counter("whoelse_introductions", help, counters.introductions.get())?;
         let help = "Tokens for the relay that people were given.";
-        out.counter("whoelse_relay_tokens", help, numbers.relay_tokens.get())?;
+        out.counter("whoelse_relay_tokens", help, counters.relay_tokens.get())?;
         let help = "Connections to the relay.";
         out.gauge("whoelse_relay_connections", help, usage.connections)?;
         let help = "Bytes that the relay has handed on; it cannot read them.";
         out.counter("whoelse_relay_bytes", help, usage.bytes)?;
-        let refused = numbers.relay_refused.get().into_iter().map(|((_, why), n)| ([why], n));
+        let refused = counters.relay_refused.get().into_iter().map(|((_, why), n)| ([why], n));
         out.counters(
             "whoelse_relay_refused",
             "Connections that the relay did not admit, and why.",
@@ -190,8 +190,8 @@ impl Page {
     }
 
     fn traffic(&self, out: &mut Out<'_>) -> fmt::Result {
-        let numbers = &self.0.connections.node().numbers;
-        let (received, sent) = (&numbers.received, &numbers.sent);
+        let counters = &self.0.connections.node().counters;
+        let (received, sent) = (&counters.received, &counters.sent);
         out.counters(
             "whoelse_stanzas",
             "Stanzas of sessions, received from them and written to them.",
@@ -205,7 +205,7 @@ impl Page {
                 (["iq", "out"], sent.iq.get()),
             ],
         )?;
-        let messages = &numbers.messages;
+        let messages = &counters.messages;
         out.counters(
             "whoelse_messages",
             "What became of messages: kept in the log, passed on, repeated and dropped, refused; \
@@ -223,7 +223,7 @@ impl Page {
             "whoelse_bytes",
             "Bytes of the streams, without what TLS adds.",
             ["direction"],
-            &[(["in"], numbers.bytes_read.get()), (["out"], numbers.bytes_written.get())],
+            &[(["in"], counters.bytes_read.get()), (["out"], counters.bytes_written.get())],
         )
     }
 
@@ -232,11 +232,11 @@ impl Page {
         let help = "Changes that wait to be written.";
         out.gauge("whoelse_keeper_waiting", help, node.keeper.waiting() as u64)?;
         let help = "Messages in one commit.";
-        out.histogram("whoelse_keeper_batch_messages", help, &node.numbers.batch.get())?;
+        out.histogram("whoelse_keeper_batch_messages", help, &node.counters.batch.get())?;
         let help = "Seconds that a commit of messages takes.";
-        out.histogram("whoelse_keeper_commit_seconds", help, &node.numbers.commit.get())?;
+        out.histogram("whoelse_keeper_commit_seconds", help, &node.counters.commit.get())?;
         let help = "Commits that failed.";
-        out.counter("whoelse_keeper_commits_failed", help, node.numbers.commits_failed.get())
+        out.counter("whoelse_keeper_commits_failed", help, node.counters.commits_failed.get())
     }
 }
 

@@ -73,7 +73,7 @@ async fn who_has_no_token_of_ones_own_is_refused_and_told_why() {
     assert_eq!(owner.admitted().await, Ok(()));
     let replayed = Guest::come(&world, other, Some(token)).await;
     assert_eq!(replayed.admitted().await, Err("this token is for another key".to_owned()));
-    let refused = world.server.node().numbers.relay_refused.get();
+    let refused = world.server.node().counters.relay_refused.get();
     let count = |reason: &str| refused.get(&("reason", reason)).copied().unwrap_or(0);
     assert!(count("no_token") > 0 && count("forged") > 1 && count("other_key") > 1);
     world.server.shutdown().await;
@@ -327,7 +327,7 @@ async fn requests_for_a_private_chat_are_counted_and_nothing_like_them() {
     alice.send(&propose(ns::WHOELSE_PRIVATE)).await;
     alice.expect(|stanza| stanza.type_() == Some("error")).await;
 
-    assert_eq!(world.server.node().numbers.introductions.get(), 1);
+    assert_eq!(world.server.node().counters.introductions.get(), 1);
     world.server.shutdown().await;
 }
 

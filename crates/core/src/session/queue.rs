@@ -8,7 +8,7 @@ use whoelse_xmpp::{Class, Outgoing, StreamError};
 
 use super::{COPIED, Drain, Session, State, Superseded};
 use crate::clock::Steady;
-use crate::numbers::Kinds;
+use crate::counters::Kinds;
 use crate::settings::Limits;
 
 /// Bytes of kept messages that one session may have on their way to the log before its reading
@@ -219,7 +219,7 @@ impl Session {
         {
             state.queued_bytes -= item.len();
             item.write(out);
-            taken.kinds.one(item.stanza.class);
+            taken.kinds.inc(item.stanza.class);
             let counted = item.stanza.class != Class::Nonza;
             match &mut state.managed {
                 Some(managed) if counted => {

@@ -71,7 +71,7 @@ async fn run(running: Running, mut driver: Box<Driver>, address: String) {
     let mut guard = Guard(Some((node.clone(), driver.hold.clone())));
     let reason = driver.converse().await;
     guard.0 = None;
-    node.numbers.disconnected.one("session", reason.name());
+    node.counters.disconnected.inc("session", reason.name());
     tracing::info!(session = id, %account, address, reason = reason.name(), "stream_closed");
     Box::pin(driver.finish(reason)).await;
     drop(running);
@@ -313,7 +313,7 @@ impl Driver {
         let limits = &self.node.settings().limits;
         let taken = self.hold.session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
         let Ok(taken) = taken else { return Some(Reason::Superseded) };
-        self.node.numbers.sent.add(&taken.kinds);
+        self.node.counters.sent.add(&taken.kinds);
         if taken.wants_page {
             let (node, session) = (self.node.clone(), self.session().clone());
             // The keeper may have to be waited for; nothing here does.
@@ -362,7 +362,7 @@ impl Driver {
         Poll::Ready(match ready!(poll_read(&mut *self.io, &mut self.machine, cx)) {
             Ok(0) | Err(_) => Event::Lost,
             Ok(read) => {
-                self.node.numbers.bytes_read.add(read);
+                self.node.counters.bytes_read.add(read);
                 Event::Read
             }
         })
@@ -377,7 +377,7 @@ impl Driver {
             match Pin::new(&mut *self.io).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => {
-                    self.node.numbers.bytes_written.add(n);
+                    self.node.counters.bytes_written.add(n);
                     self.written += n;
                     self.stalled = None;
                 }
@@ -484,7 +484,7 @@ impl Driver {
                     let session = &self.hold.session;
                     let taken = session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
                     if let Ok(taken) = taken {
-                        node.numbers.sent.add(&taken.kinds);
+                        node.counters.sent.add(&taken.kinds);
                     }
                 }
                 self.last_words().await;
@@ -526,7 +526,7 @@ impl Driver {
         let deadline = self.node.clock.steady().after(LAST_WORD);
         let written = rest.len();
         let Some(Ok(())) = until(&self.node, deadline, bye).await else { return };
-        self.node.numbers.bytes_written.add(written);
+        self.node.counters.bytes_written.add(written);
         if let Ok(seq) = self.hold.session.flushed(self.hold.epoch) {
             self.node.confirm(&self.hold.session, seq);
         }

@@ -86,7 +86,7 @@ pub(super) async fn handshake<T>(
         _ = gone => return Err("shutdown"),
     };
     if !matches!(shaken, Some(Ok(_))) {
-        connections.node.numbers.handshakes_failed.one();
+        connections.node.counters.handshakes_failed.inc();
     }
     match shaken {
         Some(Ok(done)) => Ok(done),
@@ -231,7 +231,7 @@ impl Negotiation {
             self.write(io).await?;
             match read(io, &mut self.machine).await? {
                 0 => return Ok(Outcome::Over("connection lost")),
-                read => self.connections.node.numbers.bytes_read.add(read),
+                read => self.connections.node.counters.bytes_read.add(read),
             }
         }
     }
@@ -240,13 +240,13 @@ impl Negotiation {
     async fn write<S: Io>(&mut self, io: &mut S) -> io::Result<()> {
         let bytes = self.machine.take_output();
         write(io, &bytes).await?;
-        self.connections.node.numbers.bytes_written.add(bytes.len());
+        self.connections.node.counters.bytes_written.add(bytes.len());
         Ok(())
     }
 
     /// Counts how a try to log in ended.
     fn count_login(&self, outcome: &'static str) {
-        self.connections.node.numbers.logins.one(self.mechanism, outcome);
+        self.connections.node.counters.logins.inc(self.mechanism, outcome);
     }
 
     async fn step(&mut self, step: Step) -> Option<Outcome> {

@@ -112,7 +112,7 @@ impl AccessControl for Guests {
         match self.admit(&node, request).await {
             Ok(()) => Access::Allow,
             Err(denied) => {
-                node.numbers.relay_refused.one("reason", denied.name());
+                node.counters.relay_refused.inc("reason", denied.name());
                 tracing::debug!(reason = denied.name(), "relay_refused");
                 Access::Deny { reason: Some(denied.to_string()) }
             }

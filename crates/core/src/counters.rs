@@ -12,7 +12,7 @@ use whoelse_xmpp::{Class, Kind};
 
 /// Everything that is counted.
 #[derive(Debug, Default)]
-pub struct Numbers {
+pub struct Counters {
     /// Stanzas that sessions have sent.
     pub received: ByKind,
     /// Stanzas that sessions were written.
@@ -70,7 +70,7 @@ pub struct Counter(AtomicU64);
 
 impl Counter {
     /// One more.
-    pub fn one(&self) {
+    pub fn inc(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -99,11 +99,11 @@ pub struct ByKind {
 }
 
 impl ByKind {
-    pub(crate) fn one(&self, kind: Kind) {
+    pub(crate) fn inc(&self, kind: Kind) {
         match kind {
-            Kind::Message => self.message.one(),
-            Kind::Presence => self.presence.one(),
-            Kind::Iq => self.iq.one(),
+            Kind::Message => self.message.inc(),
+            Kind::Presence => self.presence.inc(),
+            Kind::Iq => self.iq.inc(),
             Kind::Other => {}
         }
     }
@@ -128,7 +128,7 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    pub(crate) fn one(&mut self, class: Class) {
+    pub(crate) fn inc(&mut self, class: Class) {
         match class {
             Class::Kept(_) | Class::Early(_) | Class::Message | Class::Groupchat => {
                 self.message += 1;
@@ -149,7 +149,7 @@ pub type Words = (&'static str, &'static str);
 
 impl Tally {
     /// One more of these.
-    pub fn one(&self, first: &'static str, second: &'static str) {
+    pub fn inc(&self, first: &'static str, second: &'static str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((first, second)).or_default() += 1;
     }
@@ -222,7 +222,7 @@ impl<B: Bounds> Histogram<B> {
     fn note(&self, value: f64, millionths: u64) {
         let place = B::BOUNDS.iter().position(|bound| value <= *bound).unwrap_or(B::BOUNDS.len());
         if let Some(count) = self.counts.get(place) {
-            count.one();
+            count.inc();
         }
         self.millionths.fetch_add(millionths, Ordering::Relaxed);
     }
