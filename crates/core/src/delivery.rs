@@ -9,12 +9,12 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, Kind, Outgoing, Stanza, StanzaError, ns};
 
 use crate::account::Account;
+use crate::carbon_tap;
 use crate::clock::Time;
-use crate::copies;
-use crate::keep::{Keep, keep};
 use crate::keeper::{Append, Work};
 use crate::node::Node;
 use crate::session::{Had, Queued, Session};
+use crate::storage_policy::{StoragePolicy, storage_policy};
 use crate::who_gets::{Sessions, Verdict, who_gets};
 
 impl Session {
@@ -53,7 +53,7 @@ pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
             let _ = session.push_queued(Queued { stanza: stanza.clone(), to: Bytes::new() });
         }
     }
-    copies::of_kept(node, append, seq, &targets);
+    carbon_tap::of_kept(node, append, seq, &targets);
 }
 
 /// Who takes a kept message now; the sessions may have changed while it was committed.
@@ -106,7 +106,7 @@ pub fn addressed(stored: &Outgoing, from: &str, add: &[u8]) -> Outgoing {
 
 /// XEP-0359: the number in the recipient's archive, in its public form.
 fn stanza_id(out: &mut Vec<u8>, node: &Node, owner: &Account, seq: i64) {
-    out.extend_from_slice(&copies::stanza_id(node, owner, seq));
+    out.extend_from_slice(&carbon_tap::stanza_id(node, owner, seq));
 }
 
 /// XEP-0203: when it was said.
@@ -178,7 +178,8 @@ async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
     others.sort_by_key(|other| !other.is_attached());
     let past = account.sessions().into_iter().filter(|other| other.will_confirm_past(seq));
     // Who got a copy when it came has it; if that is lost as well, it is in the archive.
-    let archived = keep(&parsed) == Keep::Archived && node.settings().history.is_some();
+    let archived =
+        storage_policy(&parsed) == StoragePolicy::Archived && node.settings().history.is_some();
     let mut is_copied = false;
     for other in others.into_iter().chain(past) {
         if archived && other.has_copy(seq) {
@@ -211,7 +212,7 @@ async fn store_late(node: &Arc<Node>, session: &Session, stanza: &Outgoing) {
         resource: None,
         // It was checked when it was sent; its own copy must not look like a repeat.
         origin_id: None,
-        passing: keep(&parsed) == Keep::UntilDelivered,
+        passing: storage_policy(&parsed) == StoragePolicy::UntilDelivered,
         stanza: crate::rewriting::for_log(&parsed, None, None, &numbers),
     };
     let _ = node.keeper.post(Work::Append(Box::new(append))).await;

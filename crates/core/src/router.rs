@@ -14,8 +14,7 @@ use whoelse_xmpp::{
 };
 
 use crate::account::Account;
-use crate::copies;
-use crate::keep::{self, Keep};
+use crate::carbon_tap;
 use crate::keeper::{Append, Work};
 use crate::kit::{BoxFuture, Cx, Flow, Passing, Reply, Target, Verb};
 use crate::lasting::FAULT_OF_OURS;
@@ -27,6 +26,7 @@ use crate::roster::{self, Word};
 use crate::session::{Queued, Session, Ticket};
 use crate::sessions::Hold;
 use crate::settings::Contacts;
+use crate::storage_policy::{self, StoragePolicy};
 use crate::who_gets::{Verdict, who_gets};
 
 /// What became of a stanza, for the connection that read it.
@@ -86,7 +86,7 @@ fn is_own(session: &Session, from: &str) -> bool {
 /// marked as typed by hand.
 fn note_activity(node: &Node, session: &Session, stanza: &Stanza) {
     let active = match stanza.kind() {
-        Kind::Message => keep::has_content(stanza),
+        Kind::Message => storage_policy::has_content(stanza),
         Kind::Iq => {
             stanza.has("command", ns::COMMANDS) || stanza.has("by-hand", ns::WHOELSE_ACTIVITY)
         }
@@ -338,10 +338,10 @@ impl Letter {
         let verdict = who_gets(kind, self.stanza.type_(), to.resource(), account);
         // The server's own account has no mailbox.
         let keeping = match account.is_server() {
-            true => Keep::Never,
-            false => keep::keep(&self.stanza),
+            true => StoragePolicy::Never,
+            false => storage_policy::storage_policy(&self.stanza),
         };
-        let keepable = keeping != Keep::Never;
+        let keepable = keeping != StoragePolicy::Never;
         match verdict {
             Verdict::Ignore => self.end_here(&to, account, &strip),
             Verdict::Unavailable => self.refuse_with(Condition::ServiceUnavailable),
@@ -354,7 +354,7 @@ impl Letter {
             // Nothing that somebody wrote vanishes without a word; but who is not to know whether
             // the other is there must not learn it so (RFC 6121, 8.5.2.2.1 leaves the choice).
             Verdict::NobodyThere
-                if keep::comes_back(&self.stanza)
+                if storage_policy::comes_back(&self.stanza)
                     && self.node.sees(account, &self.session.account) =>
             {
                 self.refuse_with(Condition::ServiceUnavailable)
@@ -368,7 +368,8 @@ impl Letter {
                     return self.refuse(&error);
                 }
                 let taken = targets.iter().any(|session| session.is_attached());
-                let archived = keeping == Keep::Archived && self.node.settings().history.is_some();
+                let archived =
+                    keeping == StoragePolicy::Archived && self.node.settings().history.is_some();
                 // Behind what is still on its way to the log it could find nobody any more.
                 let behind = || self.session.must_ride(account.id);
                 if archived || keepable && (!taken || behind()) {
@@ -490,7 +491,7 @@ impl Letter {
             recipient: account.clone(),
             resource: to.resource().map(str::to_owned),
             origin_id: origin_id.map(|id| id.to_string()).filter(|id| id.len() <= 256),
-            passing: keep::keep(&self.stanza) == Keep::UntilDelivered,
+            passing: storage_policy::storage_policy(&self.stanza) == StoragePolicy::UntilDelivered,
             reserved: Some(bytes),
             stanza: stored,
             origin: Some((session, self.ticket, self.stanza)),
@@ -561,7 +562,7 @@ impl Letter {
     /// message all the same.
     fn end_here(self, to: &Jid, account: &Arc<Account>, strip: &[usize]) -> Routed {
         let is_message = self.stanza.kind() == Kind::Message;
-        if is_message && copies::are_wanted(&self.session.account, account) {
+        if is_message && carbon_tap::are_wanted(&self.session.account, account) {
             return self.pass(to, account, strip, false, Vec::new());
         }
         self.done()
@@ -576,7 +577,7 @@ impl Letter {
                 .answer_error(&self.stanza, &StanzaError::new(Condition::ServiceUnavailable));
         } else if self.stanza.kind() == Kind::Message {
             let message = (&self.stanza, outgoing);
-            copies::of_passed(&self.node, message, &self.session, to, targets);
+            carbon_tap::of_passed(&self.node, message, &self.session, to, targets);
         }
     }
 

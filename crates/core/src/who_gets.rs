@@ -16,7 +16,7 @@ pub type Sessions = SmallVec<[Arc<Session>; 4]>;
 pub enum Verdict {
     /// It goes to these sessions; never empty.
     Deliver(Sessions),
-    /// Nobody is there to take it; whether it waits in the log is [`crate::keep`]'s question.
+    /// Nobody is there to take it; whether it waits in the log is [`crate::storage_policy`]'s question.
     NobodyThere,
     /// It ends here without a word.
     Ignore,

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use whoelse_core::account::Account;
-use whoelse_core::copies::Delivered;
+use whoelse_core::carbon_tap::Delivered;
 use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Reply, Target};
 use whoelse_store::Store;
 use whoelse_xmpp::payload::hints::Hint;

@@ -453,7 +453,7 @@ impl Wiring {
         run(&self.incoming, passing)
     }
 
-    pub(crate) fn run_copies(&self, delivered: &crate::copies::Delivered<'_>) {
+    pub(crate) fn run_copies(&self, delivered: &crate::carbon_tap::Delivered<'_>) {
         self.copies.iter().for_each(|tap| tap(delivered));
     }
 

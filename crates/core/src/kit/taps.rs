@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use whoelse_xmpp::{BareJid, Jid, Stanza, StanzaError};
 
 use crate::account::Account;
-use crate::copies::Delivered;
+use crate::carbon_tap::Delivered;
 use crate::node::Node;
 use crate::session::Session;
 

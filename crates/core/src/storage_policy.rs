@@ -6,7 +6,7 @@ use whoelse_xmpp::{Kind, Stanza, ns};
 
 /// How a message is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
+pub enum StoragePolicy {
     /// In the log, and in the archives of both sides.
     Archived,
     /// In the log if nobody takes it, until somebody has; in no archive.
@@ -24,16 +24,16 @@ pub enum Keep {
 /// A hint moves the server within what RFC 6121, 8.5 leaves open. Headlines, groupchat and errors
 /// are never stored there, so `store` does not change that; and the hints of an error belong to
 /// the message that it answers (XEP-0334, 5).
-pub fn keep(stanza: &Stanza) -> Keep {
+pub fn storage_policy(stanza: &Stanza) -> StoragePolicy {
     if !is_conversation(stanza) || Hint::NoStore.is_in(stanza) {
-        return Keep::Never;
+        return StoragePolicy::Never;
     }
     if !Hint::Store.is_in(stanza) && !has_content(stanza) {
-        return Keep::Never;
+        return StoragePolicy::Never;
     }
     match Hint::NoPermanentStore.is_in(stanza) {
-        true => Keep::UntilDelivered,
-        false => Keep::Archived,
+        true => StoragePolicy::UntilDelivered,
+        false => StoragePolicy::Archived,
     }
 }
 
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn every_hint_beside_every_content_in_every_type() {
-        use Keep::{Archived, Never, UntilDelivered};
+        use StoragePolicy::{Archived, Never, UntilDelivered};
         // With content, and without.
-        let table: [(&[&str], Keep, Keep); 9] = [
+        let table: [(&[&str], StoragePolicy, StoragePolicy); 9] = [
             (&[], Archived, Never),
             (&["store"], Archived, Archived),
             (&["no-copy"], Archived, Never),
@@ -117,14 +117,14 @@ mod tests {
             for type_ in ["", "chat", "normal", "unheard-of"] {
                 for content in CONTENTS {
                     let stanza = message(type_, &with_hints(content, hints));
-                    assert_eq!(keep(&stanza), full, "{type_} {content} {hints:?}");
+                    assert_eq!(storage_policy(&stanza), full, "{type_} {content} {hints:?}");
                 }
                 let stanza = message(type_, &with_hints(STATE, hints));
-                assert_eq!(keep(&stanza), empty, "{type_} {hints:?}");
+                assert_eq!(storage_policy(&stanza), empty, "{type_} {hints:?}");
             }
             for type_ in ["error", "groupchat", "headline"] {
                 let stanza = message(type_, &with_hints(CONTENTS[0], hints));
-                assert_eq!(keep(&stanza), Never, "{type_} {hints:?}");
+                assert_eq!(storage_policy(&stanza), Never, "{type_} {hints:?}");
             }
         }
     }
@@ -137,7 +137,11 @@ mod tests {
         assert!(!comes_back(&message("chat", STATE)));
         for (word, back) in [("propose", true), ("proceed", false), ("retract", false)] {
             let said = message("chat", &format!("<{word} xmlns='urn:xmpp:jingle-message:0'/>"));
-            assert_eq!((comes_back(&said), keep(&said)), (back, Keep::Never), "{word}");
+            assert_eq!(
+                (comes_back(&said), storage_policy(&said)),
+                (back, StoragePolicy::Never),
+                "{word}"
+            );
         }
         for type_ in ["error", "headline", "groupchat"] {
             assert!(!comes_back(&message(type_, CONTENTS[0])), "{type_}");
@@ -148,13 +152,13 @@ mod tests {
     fn a_hint_in_another_namespace_is_none() {
         let stanza = message("chat", "<body>hi</body><no-store xmlns='urn:x'/>");
 
-        assert_eq!(keep(&stanza), Keep::Archived);
+        assert_eq!(storage_policy(&stanza), StoragePolicy::Archived);
     }
 
     #[test]
     fn only_messages_are_kept() {
         let stanza = Stanza::parse("<presence><body>hi</body></presence>").unwrap();
 
-        assert_eq!(keep(&stanza), Keep::Never);
+        assert_eq!(storage_policy(&stanza), StoragePolicy::Never);
     }
 }
