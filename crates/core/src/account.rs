@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use whoelse_xmpp::{BareJid, Outgoing};
 
+use crate::ahead_of_log::AheadOfLog;
 use crate::clock::Time;
-use crate::early::Early;
 use crate::session::Session;
 use crate::settings::Limits;
 
@@ -40,7 +40,7 @@ pub struct Account {
     /// or a swap.
     last_gone: Mutex<Option<(Option<Outgoing>, Time)>>,
     /// What sessions got ahead of the log. Held for a look or a change; taken last of all locks.
-    early: Mutex<Early>,
+    ahead_of_log: Mutex<AheadOfLog>,
 }
 
 /// How much waits in an account's mailbox, an upper estimate between two counts.
@@ -78,7 +78,7 @@ impl Account {
             undelivered: Mutex::default(),
             parting_words: Mutex::default(),
             last_gone: Mutex::default(),
-            early: Mutex::default(),
+            ahead_of_log: Mutex::default(),
         }
     }
 
@@ -241,8 +241,8 @@ impl Account {
         *self.last_gone.lock().unwrap_or_else(PoisonError::into_inner) = Some((word, at));
     }
 
-    pub(crate) fn early(&self) -> MutexGuard<'_, Early> {
-        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn ahead_of_log(&self) -> MutexGuard<'_, AheadOfLog> {
+        self.ahead_of_log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn undelivered(&self) -> Undelivered {

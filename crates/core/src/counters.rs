@@ -130,7 +130,7 @@ pub struct Kinds {
 impl Kinds {
     pub(crate) fn inc(&mut self, class: Class) {
         match class {
-            Class::Kept(_) | Class::Early(_) | Class::Message | Class::Groupchat => {
+            Class::Kept(_) | Class::AheadOfLog(_) | Class::Message | Class::Groupchat => {
                 self.message += 1;
             }
             Class::Presence => self.presence += 1,

@@ -37,7 +37,7 @@ pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
         waiting.last = seq;
     });
     if append.origin.is_none() {
-        to.early().note_late(seq);
+        to.ahead_of_log().note_late(seq);
     }
     let targets = kept_targets(append);
     if !targets.is_empty() {
@@ -135,7 +135,7 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Session, left: Vec<Q
     for item in left {
         match item.stanza.class {
             Class::Kept(0) => store_late(node, session, &item.stanza).await,
-            Class::Kept(seq) | Class::Early(seq) => {
+            Class::Kept(seq) | Class::AheadOfLog(seq) => {
                 hand_on(node, session, item, seq as i64).await;
             }
             Class::IqRequest | Class::Groupchat => bounce(node, session, &item.stanza).await,
@@ -157,7 +157,7 @@ async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
     let to = parsed.to().and_then(|to| whoelse_xmpp::Jid::parse(to).ok());
     let Some(alone) = to.as_ref().and_then(|to| to.resource()) else { return };
     {
-        let early = account.early();
+        let early = account.ahead_of_log();
         let is_due = alone == session.resource() || early.is_due_from(seq, session.id);
         if !is_due || early.is_confirmed(seq) || early.is_late(seq) {
             return;
@@ -167,7 +167,7 @@ async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
         match other.has_had(seq, alone) {
             Had::Not => {}
             Had::Yes => return,
-            Had::Unconfirmed => return account.early().note(seq, other.id),
+            Had::Unconfirmed => return account.ahead_of_log().note(seq, other.id),
         }
     }
     let mut others = match who_gets(Kind::Message, Some("chat"), None, account) {
@@ -184,7 +184,7 @@ async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
     for other in others.into_iter().chain(past) {
         if archived && other.has_copy(seq) {
             is_copied = true;
-        } else if other.push_early(item.clone(), seq).is_ok() {
+        } else if other.push_ahead_of_log(item.clone(), seq).is_ok() {
             return;
         }
     }

@@ -8,14 +8,13 @@
 
 pub mod account;
 mod accounts;
+mod ahead_of_log;
 mod archive_id;
-mod arrivals;
 pub mod audit;
 pub mod carbon_tap;
 pub mod clock;
 pub mod counters;
 pub mod delivery;
-mod early;
 mod heartbeat;
 mod housekeeping;
 pub mod keeper;
@@ -29,6 +28,7 @@ pub mod network;
 pub mod node;
 mod passwords;
 pub mod presence;
+mod recent_logins;
 pub mod relay;
 mod rewriting;
 pub mod roster;

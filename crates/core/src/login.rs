@@ -142,7 +142,7 @@ impl Node {
         let since = self.even_time().before(KNOWN_NETWORK);
         let known = self.store.places_since(account, since.0).await?;
         let is_known = known.contains(&network.to_string());
-        Ok(is_known || self.arrivals.include(account, network))
+        Ok(is_known || self.recent_logins.include(account, network))
     }
 
     /// A try failed: what is said, and whether that was the last one on this connection.

@@ -13,7 +13,6 @@ use whoelse_xmpp::{BareJid, StreamError};
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
-use crate::arrivals::Arrivals;
 use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
@@ -23,6 +22,7 @@ use crate::kit::{BoxFuture, Feature, Wiring};
 use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
+use crate::recent_logins::RecentLogins;
 use crate::relay::{Relay, Tokens};
 use crate::session::Session;
 use crate::settings::{Contacts, Limits, Settings};
@@ -77,7 +77,7 @@ pub struct Node {
     /// Whether every account has a verifier of every hash; once it is so, it stays so.
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.
-    pub(crate) arrivals: Arrivals,
+    pub(crate) recent_logins: RecentLogins,
     /// Whether the wall is to be believed.
     pub(crate) watch: Watch,
 }
@@ -208,7 +208,7 @@ impl Node {
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(crate::verifiers::HASHING),
             complete: AtomicBool::new(complete),
-            arrivals: Arrivals::default(),
+            recent_logins: RecentLogins::default(),
             watch,
         });
         let keeping =

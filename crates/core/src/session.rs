@@ -6,7 +6,7 @@
 
 mod life;
 mod queue;
-mod stretches;
+mod seq_ranges;
 
 pub use life::ResumeRefused;
 pub(crate) use queue::Had;
@@ -23,7 +23,7 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 use crate::account::Account;
 use crate::clock::{Clock, Moment, Steady, Time};
 use crate::settings::Limits;
-use stretches::Stretches;
+use seq_ranges::SeqRanges;
 
 /// The place of a received stanza in the count of its session. The count starts anew when stream
 /// management is enabled; a ticket from before counts for nothing then.
@@ -122,9 +122,9 @@ struct State {
     presence: Option<(Outgoing, i8)>,
     drain: Drain,
     /// What it has read in the log lately.
-    read: Stretches,
+    read: SeqRanges,
     /// When everything new came live, lately.
-    live: Stretches,
+    live: SeqRanges,
     /// When it last began to read the log.
     reading_since: Steady,
     /// The highest number of the log that was queued here.
@@ -204,8 +204,8 @@ impl Session {
                 unflushed: Vec::new(),
                 presence: None,
                 drain: Drain::Paused(0),
-                read: Stretches::default(),
-                live: Stretches::default(),
+                read: SeqRanges::default(),
+                live: SeqRanges::default(),
                 reading_since: now.steady,
                 highest: 0,
                 posted: Vec::new(),

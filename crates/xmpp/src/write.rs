@@ -15,7 +15,7 @@ pub enum Class {
     /// no log.
     Kept(u64),
     /// A message of the log that was handed out before those in front of it, and its number.
-    Early(u64),
+    AheadOfLog(u64),
     /// A groupchat message.
     Groupchat,
     /// Any other message.

@@ -140,12 +140,12 @@ impl Session {
     }
 
     fn confirm_early(&self, acked: &[Queued]) {
-        let mut early = self.account.early();
+        let mut early = self.account.ahead_of_log();
         if early.is_empty() {
             return;
         }
         for item in acked {
-            if let Class::Early(seq) | Class::Kept(seq) = item.stanza.class {
+            if let Class::AheadOfLog(seq) | Class::Kept(seq) = item.stanza.class {
                 early.confirm(seq as i64);
             }
         }

@@ -80,7 +80,7 @@ impl State {
         let sent = self.managed.iter().flat_map(|managed| managed.sent.resend());
         sent.chain(&self.queue).filter_map(|item| match item.stanza.class {
             Class::Kept(seq) if seq != 0 => Some(seq as i64),
-            Class::Early(seq) => Some(seq as i64),
+            Class::AheadOfLog(seq) => Some(seq as i64),
             _ => None,
         })
     }
@@ -119,7 +119,7 @@ impl Session {
         // messages before this one still wait.
         let early = logged.filter(|_| matches!(state.drain, Drain::Paused(_)));
         if let Some(seq) = early {
-            item.stanza.class = Class::Early(seq as u64);
+            item.stanza.class = Class::AheadOfLog(seq as u64);
         }
         if state.held_bytes() + item.len() > self.budget {
             state.cut = state.attached;
@@ -135,7 +135,7 @@ impl Session {
             state.highest = state.highest.max(logged.unwrap_or(0));
         }
         if let Some(seq) = early {
-            self.account.early().note(seq, self.id);
+            self.account.ahead_of_log().note(seq, self.id);
         }
         state.queued_bytes += item.len();
         state.queue.push_back(item);
@@ -230,7 +230,7 @@ impl Session {
                 _ => match item.stanza.class {
                     Class::Kept(0) => state.unflushed.push(item),
                     Class::Kept(seq) => state.writing = state.writing.max(seq as i64),
-                    Class::Early(seq) => self.account.early().confirm(seq as i64),
+                    Class::AheadOfLog(seq) => self.account.ahead_of_log().confirm(seq as i64),
                     _ => {}
                 },
             }
@@ -329,7 +329,7 @@ impl Session {
     /// How far the log is confirmed when the client has confirmed it up to `seq`: perhaps further,
     /// by what it had early.
     pub(super) fn confirmed_to(&self, state: &State, seq: i64) -> i64 {
-        let early = self.account.early();
+        let early = self.account.ahead_of_log();
         if early.is_empty() {
             return seq;
         }
@@ -347,7 +347,7 @@ impl Session {
         let state = self.lock();
         let had = state.read.contains(number)
             || alone == self.resource() && state.live.contains(number)
-            || self.account.early().is_had(number, self.id);
+            || self.account.ahead_of_log().is_had(number, self.id);
         match had {
             false => Had::Not,
             true if state.open().any(|open| open == number) => Had::Unconfirmed,
@@ -366,9 +366,13 @@ impl Session {
 
     /// Queues a message of the log that another session was due and never had. It comes ahead of
     /// what this one has not read yet, and so its confirmation counts for itself alone.
-    pub(crate) fn push_early(&self, mut item: Queued, number: i64) -> Result<(), PushRefused> {
-        item.stanza.class = Class::Early(number as u64);
-        self.account.early().note(number, self.id);
+    pub(crate) fn push_ahead_of_log(
+        &self,
+        mut item: Queued,
+        number: i64,
+    ) -> Result<(), PushRefused> {
+        item.stanza.class = Class::AheadOfLog(number as u64);
+        self.account.ahead_of_log().note(number, self.id);
         self.push_queued(item)
     }
 
@@ -380,7 +384,7 @@ impl Session {
         }
         if let Class::Kept(seq) = stanza.class {
             state.highest = state.highest.max(seq as i64);
-            if self.account.early().is_had(seq as i64, self.id) {
+            if self.account.ahead_of_log().is_had(seq as i64, self.id) {
                 return;
             }
         }

@@ -1,4 +1,4 @@
-//! Stretches of the log that came to a session in one way or another.
+//! SeqRanges of the log that came to a session in one way or another.
 
 use std::collections::VecDeque;
 
@@ -8,9 +8,9 @@ const MOST: usize = 16;
 
 /// Numbers behind the first of each pair, up to the second.
 #[derive(Debug, Default)]
-pub(super) struct Stretches(VecDeque<(i64, i64)>);
+pub(super) struct SeqRanges(VecDeque<(i64, i64)>);
 
-impl Stretches {
+impl SeqRanges {
     /// Another stretch. It may go on where the last one ended.
     pub fn add(&mut self, behind: i64, last: i64) {
         match self.0.back_mut() {
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn stretches_begin_behind_a_number_and_end_at_one() {
-        let mut stretches = Stretches::default();
+        let mut stretches = SeqRanges::default();
         stretches.add(2, 4);
         stretches.add(4, 6);
         stretches.begin(9);
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten() {
-        let mut stretches = Stretches::default();
+        let mut stretches = SeqRanges::default();
         for n in 0..=MOST as i64 {
             stretches.add(10 * n, 10 * n + 1);
         }

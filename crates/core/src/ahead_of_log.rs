@@ -14,7 +14,7 @@ const MOST: usize = 64;
 
 /// Their numbers, and who has them.
 #[derive(Debug, Default)]
-pub(crate) struct Early {
+pub(crate) struct AheadOfLog {
     had: BTreeMap<i64, Had>,
     late: BTreeSet<i64>,
 }
@@ -27,7 +27,7 @@ struct Had {
     confirmed: bool,
 }
 
-impl Early {
+impl AheadOfLog {
     /// One is handed to a session.
     pub fn note(&mut self, seq: i64, session: u64) {
         self.had.insert(seq, Had { session, confirmed: false });
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_confirmed_is_had_by_all_and_what_is_not_by_its_session() {
-        let mut early = Early::default();
+        let mut early = AheadOfLog::default();
         early.note(7, 1);
 
         assert!(early.is_had(7, 1) && !early.is_had(7, 2) && !early.is_had(8, 1));
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten() {
-        let mut early = Early::default();
+        let mut early = AheadOfLog::default();
         for seq in 1..=MOST as i64 + 2 {
             early.note(seq, 1);
         }

@@ -22,7 +22,7 @@ const WAIT: Duration = Duration::from_secs(1);
 const MOST: usize = 1_000;
 
 /// A login that went well.
-struct Arrival {
+struct RecentLogin {
     account: Arc<Account>,
     network: Network,
     /// On the wall.
@@ -33,13 +33,13 @@ struct Arrival {
 
 /// Those that are not written yet.
 #[derive(Default)]
-pub(crate) struct Arrivals {
+pub(crate) struct RecentLogins {
     /// Held for one look or change, never across an await.
-    waiting: Mutex<Vec<Arrival>>,
+    waiting: Mutex<Vec<RecentLogin>>,
 }
 
-impl Arrivals {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arrival>> {
+impl RecentLogins {
+    fn lock(&self) -> MutexGuard<'_, Vec<RecentLogin>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,9 +59,9 @@ impl Node {
     ) {
         let at = self.clock.now();
         account.note_active(at);
-        let arrival = Arrival { account: account.clone(), network, at, forgiven };
+        let arrival = RecentLogin { account: account.clone(), network, at, forgiven };
         let (is_first, is_full) = {
-            let mut waiting = self.arrivals.lock();
+            let mut waiting = self.recent_logins.lock();
             waiting.push(arrival);
             (waiting.len() == 1, waiting.len() >= MOST)
         };
@@ -78,7 +78,7 @@ impl Node {
 
     /// Writes down the logins that wait for it.
     pub(crate) async fn write_arrivals(self: &Arc<Node>) {
-        let arrivals = std::mem::take(&mut *self.arrivals.lock());
+        let arrivals = std::mem::take(&mut *self.recent_logins.lock());
         if arrivals.is_empty() {
             return;
         }
@@ -99,7 +99,7 @@ impl Node {
     }
 }
 
-impl Arrival {
+impl RecentLogin {
     async fn write(&self, node: &Node, tx: &mut Tx) -> Result<(), Error> {
         // Its rows are gone, and others' must not fail with it.
         if self.account.is_removed() {
