@@ -16,7 +16,7 @@ use crate::password::Proof;
 use crate::pins::Fingerprint;
 use crate::register::{Probe, RegisterError};
 use crate::request::{Answer, Request, RequestError};
-use crate::roster::{Contact, Word};
+use crate::roster::{Contact, SubscriptionType};
 use crate::session::Mine;
 
 /// Wishes that wait for the session's task; whoever has one more waits.
@@ -203,9 +203,9 @@ impl Client {
 
     /// Says who may see whom, or keeps it until there is a connection. A refusal comes later, as
     /// an [`Event::NotDelivered`].
-    pub async fn say_to(&self, whom: &BareJid, word: Word) -> Result<(), NotSent> {
+    pub async fn say_to(&self, whom: &BareJid, word: SubscriptionType) -> Result<(), NotSent> {
         let whom = whom.clone();
-        let answer = self.order(|reply| Order::Word(word, whom, reply)).await;
+        let answer = self.order(|reply| Order::SubscriptionType(word, whom, reply)).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 

@@ -6,7 +6,7 @@ use whoelse_xmpp::{BareJid, FullJid, Stanza};
 
 use crate::connect::ConnectError;
 use crate::refusal::Refusal;
-use crate::roster::Word;
+use crate::roster::SubscriptionType;
 
 /// One thing that happened. Texts and names are as their senders wrote them; making them safe for
 /// a terminal is the face's work.
@@ -53,7 +53,7 @@ pub enum Event {
         /// To whom it was to go.
         to: BareJid,
         /// What it was; a message, if nothing.
-        word: Option<Word>,
+        word: Option<SubscriptionType>,
     },
     /// A message could not be delivered.
     NotDelivered {

@@ -44,7 +44,7 @@ pub struct Contact {
 
 /// What can be said about who sees whom (RFC 6121, 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum SubscriptionType {
     /// I ask to see when they are online.
     Subscribe,
     /// They may see when I am online; said before they ask, it is an answer in advance.
@@ -53,13 +53,13 @@ pub enum Word {
     Unsubscribed,
 }
 
-impl Word {
+impl SubscriptionType {
     /// The stanza that says it.
     pub(crate) fn write(self, to: &BareJid, id: &str) -> Outgoing {
         let type_ = match self {
-            Word::Subscribe => "subscribe",
-            Word::Subscribed => "subscribed",
-            Word::Unsubscribed => "unsubscribed",
+            SubscriptionType::Subscribe => "subscribe",
+            SubscriptionType::Subscribed => "subscribed",
+            SubscriptionType::Unsubscribed => "unsubscribed",
         };
         Element::new("presence")
             .attr("to", to.as_str())
@@ -167,10 +167,10 @@ impl Roster {
     }
 
     /// I said something about somebody.
-    pub(crate) fn handle_said(&mut self, word: Word, whom: &BareJid) {
+    pub(crate) fn handle_said(&mut self, word: SubscriptionType, whom: &BareJid) {
         match word {
-            Word::Subscribe => {}
-            Word::Subscribed | Word::Unsubscribed => {
+            SubscriptionType::Subscribe => {}
+            SubscriptionType::Subscribed | SubscriptionType::Unsubscribed => {
                 self.asking.remove(whom);
             }
         }
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(roster.handle_presence(&asks, &me), Some(Event::Asks(bob())));
         assert_eq!(roster.handle_presence(&asks, &me), None);
         assert!(roster.contacts(|_| false)[0].asks);
-        roster.handle_said(Word::Subscribed, &bob());
+        roster.handle_said(SubscriptionType::Subscribed, &bob());
 
         assert_eq!(roster.contacts(|_| false), []);
         assert_eq!(roster.handle_presence(&asks, &me), Some(Event::Asks(bob())));

@@ -29,7 +29,7 @@ use crate::presence::{Book, Change};
 use crate::refusal::Refusal;
 use crate::renamed::Renamed;
 use crate::request::{Answer, Ask, Pending, Request, RequestError};
-use crate::roster::{Contact, Roster, Word};
+use crate::roster::{Contact, Roster, SubscriptionType};
 pub(crate) use verdicts::Mine;
 use verdicts::Verdicts;
 
@@ -110,7 +110,7 @@ impl Unacknowledged {
 enum Line {
     Message(Mine, String),
     /// Who may see whom.
-    Word(Word, Mine),
+    SubscriptionType(SubscriptionType, Mine),
     /// Anything else, and what its refusal is about.
     Stanza(Bytes, Option<Mine>),
     Request(Request, Reply),
@@ -124,7 +124,7 @@ impl Line {
         let called = |mine: Mine| Mine { to: renamed.person(&mine.to), ..mine };
         Some(match self {
             Line::Message(mine, text) => Line::Message(called(mine), text),
-            Line::Word(word, mine) => Line::Word(word, called(mine)),
+            Line::SubscriptionType(word, mine) => Line::SubscriptionType(word, called(mine)),
             Line::Stanza(bytes, mine) => Line::Stanza(renamed.stanza(bytes), mine.map(called)),
             Line::Request(request, reply) if renamed.is_in(&request.payload) => {
                 let _ = reply.send(Err(RequestError::Renamed));
@@ -324,7 +324,7 @@ impl Session {
         for line in std::mem::take(&mut self.waiting) {
             match line {
                 Line::Message(mine, _) => unsent.push((mine, None)),
-                Line::Word(word, mine) => unsent.push((mine, Some(word))),
+                Line::SubscriptionType(word, mine) => unsent.push((mine, Some(word))),
                 Line::Stanza(..) => {}
                 Line::Request(_, reply) => {
                     let _ = reply.send(Err(RequestError::NotLoggedIn));
@@ -392,12 +392,12 @@ impl Session {
     }
 
     /// Says who may see whom, or keeps it until there is a connection.
-    pub(crate) fn word(&mut self, word: Word, to: BareJid, now: Instant) {
+    pub(crate) fn word(&mut self, word: SubscriptionType, to: BareJid, now: Instant) {
         if let Some(roster) = &mut self.roster {
             roster.handle_said(word, &to);
         }
         let mine = Mine { id: whoelse_stream::token(), to };
-        self.take(Line::Word(word, mine), now);
+        self.take(Line::SubscriptionType(word, mine), now);
     }
 
     /// Sends a stanza of the face's own, or keeps it until there is a connection. If `mine` says
@@ -453,7 +453,7 @@ impl Session {
                 self.note(&mine);
                 self.transmit(written.bytes, Some(mine), now);
             }
-            Line::Word(word, mine) => {
+            Line::SubscriptionType(word, mine) => {
                 let bytes = word.write(&mine.to, &mine.id).bytes;
                 self.note(&mine);
                 self.transmit(bytes, None, now);

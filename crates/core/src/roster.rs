@@ -21,7 +21,7 @@ use crate::account::Account;
 
 pub(crate) use arrival::take_requests;
 pub(crate) use removal::{forget_contact, tell_holders};
-pub use transition::{Exchange, State, Step, Way, Word, exchange, step};
+pub use transition::{Exchange, State, Step, SubscriptionType, Way, exchange, step};
 
 /// The mark of a session that has asked for the roster and so hears of changes: an *interested
 /// resource* (RFC 6121, 2.2).

@@ -22,7 +22,7 @@ use crate::node::{Node, Seek};
 use crate::presence::{self, Said};
 use crate::rewriting;
 use crate::roster::change::Wish;
-use crate::roster::{self, Word};
+use crate::roster::{self, SubscriptionType};
 use crate::session::{Queued, Session, Ticket};
 use crate::sessions::Hold;
 use crate::settings::Contacts;
@@ -58,7 +58,7 @@ pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>)
     note_activity(node, session, &stanza);
     node.counters.received.inc(stanza.kind());
     let read = Said::read(node, &stanza);
-    let letter = Letter {
+    let letter = InFlight {
         node: node.clone(),
         session: session.clone(),
         ticket,
@@ -120,7 +120,7 @@ enum Way {
 }
 
 /// A stanza under way: what arrived, from which session, and its place in the count.
-struct Letter {
+struct InFlight {
     node: Arc<Node>,
     session: Arc<Session>,
     ticket: Ticket,
@@ -130,7 +130,7 @@ struct Letter {
     said: Said,
 }
 
-impl Letter {
+impl InFlight {
     fn done(&self) -> Routed {
         self.session.done(self.ticket);
         Routed::Done
@@ -289,7 +289,7 @@ impl Letter {
     /// RFC 6121, 3 and 4.3: a word of subscription, or a probe, to an account of this server, or to
     /// a name that nobody has.
     fn for_roster(self, to: &Jid, account: Option<&Arc<Account>>) -> Routed {
-        let Some(word) = Word::of(self.stanza.type_()) else {
+        let Some(word) = SubscriptionType::of(self.stanza.type_()) else {
             if self.stanza.type_() == Some("probe") {
                 presence::probe::answer(&self.node, &self.session, account, to);
             }
@@ -301,7 +301,7 @@ impl Letter {
             return self.done();
         }
         if self.node.settings().contacts == Contacts::Everyone {
-            if word == Word::Subscribe && account.is_some() {
+            if word == SubscriptionType::Subscribe && account.is_some() {
                 presence::grant(&self.session, &contact);
             }
             return self.done();
@@ -383,11 +383,13 @@ impl Letter {
     /// A word of subscription, or a probe, that its recipient does not want to hear. A request and a
     /// probe look as if there were no such account; the rest changes what is, and nobody is told.
     fn unheard(self, to: &Jid, account: &Arc<Account>) -> Routed {
-        match Word::of(self.stanza.type_()) {
-            Some(Word::Subscribe) if self.node.settings().contacts == Contacts::Roster => {
+        match SubscriptionType::of(self.stanza.type_()) {
+            Some(SubscriptionType::Subscribe)
+                if self.node.settings().contacts == Contacts::Roster =>
+            {
                 self.for_roster(to, None)
             }
-            Some(Word::Subscribe) => self.done(),
+            Some(SubscriptionType::Subscribe) => self.done(),
             // Who was let see them knows that they exist, and sees them no more.
             None if account.roster().shows_to(self.session.account.jid()) => self.done(),
             None => self.for_roster(to, None),

@@ -503,13 +503,14 @@ fn what_never_left_is_said_not_to_be_sent_and_what_left_is_unconfirmed() {
         bench.output();
         bench.session.handle_loss();
         bench.say("ho m2");
-        bench.session.word(Word::Subscribe, bare("carol@a.example"), bench.now);
+        bench.session.word(SubscriptionType::Subscribe, bare("carol@a.example"), bench.now);
         bench.events();
 
         bench.session.end(false);
 
         let events = bench.events();
-        let [left, message, Event::NotSent { to, word: Some(Word::Subscribe), .. }] = &events[..]
+        let [left, message, Event::NotSent { to, word: Some(SubscriptionType::Subscribe), .. }] =
+            &events[..]
         else {
             panic!("{events:?}")
         };
@@ -693,7 +694,7 @@ fn who_asks_is_told_and_answered() {
     bench.hear("<presence type='subscribe' from='eve@a.example'/>");
     assert_eq!(bench.events(), [Event::Asks(eve.clone())]);
     assert!(bench.session.contacts().unwrap().iter().any(|it| it.asks && !it.listed));
-    bench.session.word(Word::Subscribed, eve, bench.now);
+    bench.session.word(SubscriptionType::Subscribed, eve, bench.now);
 
     let said = bench.sent();
     assert_eq!((said[0].type_(), said[0].to()), (Some("subscribed"), Some("eve@a.example")));
@@ -704,7 +705,7 @@ fn who_asks_is_told_and_answered() {
 fn a_word_that_is_refused_says_why() {
     let mut bench = bench_with_roster();
     let eve = bare("eve@a.example");
-    bench.session.word(Word::Subscribe, eve.clone(), bench.now);
+    bench.session.word(SubscriptionType::Subscribe, eve.clone(), bench.now);
     let id = bench.sent()[0].id().unwrap().to_owned();
 
     bench.hear(&format!(

@@ -8,7 +8,7 @@ use whoelse_store::{RosterVersion, Tx};
 use whoelse_xmpp::write::{Element, escape};
 use whoelse_xmpp::{BareJid, Class, Condition, Kind, Outgoing, StanzaError};
 
-use super::{Contact, INTERESTED, State, Word, exchange, item};
+use super::{Contact, INTERESTED, State, SubscriptionType, exchange, item};
 use crate::account::Account;
 use crate::keeper::After;
 use crate::node::Node;
@@ -18,7 +18,7 @@ use crate::settings::{Contacts, Limits};
 /// What an account wishes to change about one contact.
 pub enum Wish {
     /// It sends this word. The presence as it was sent, without addresses.
-    Say(Word, Bytes),
+    Say(SubscriptionType, Bytes),
     /// RFC 6121, 2.3 and 2.4: the contact is added, or called and filed otherwise.
     Set {
         /// What it is called; empty: nothing.
@@ -67,7 +67,7 @@ struct Command {
     own: Side,
     theirs: Option<Side>,
     /// The words that reach a person: who hears them.
-    heard: Vec<(Hears, Word)>,
+    heard: Vec<(Hears, SubscriptionType)>,
     wish: Wish,
 }
 
@@ -143,10 +143,10 @@ impl Command {
                 }
                 // RFC 6121, 2.5.2.
                 if to || ask {
-                    self.say(Word::Unsubscribe)?;
+                    self.say(SubscriptionType::Unsubscribe)?;
                 }
                 if from {
-                    self.say(Word::Unsubscribed)?;
+                    self.say(SubscriptionType::Unsubscribed)?;
                 }
                 let own = &mut self.own.after;
                 let asked = own.state.asked;
@@ -161,7 +161,7 @@ impl Command {
     }
 
     /// One word from the owner to the contact, and what comes back at once.
-    fn say(&mut self, word: Word) -> Result<(), StanzaError> {
+    fn say(&mut self, word: SubscriptionType) -> Result<(), StanzaError> {
         let theirs = self.theirs.as_ref().map(|theirs| theirs.after.state);
         let said = exchange(self.own.after.state, theirs, word);
         if said.answered {
@@ -191,7 +191,7 @@ impl Command {
             self.heard.push((Hears::Contact, word));
         }
         if said.answered {
-            self.heard.push((Hears::Owner, Word::Subscribed));
+            self.heard.push((Hears::Owner, SubscriptionType::Subscribed));
         }
         Ok(())
     }
@@ -369,13 +369,13 @@ pub(crate) fn addressed(said: Bytes, from: &BareJid, to: &BareJid) -> Outgoing {
 
 /// RFC 6121, 3.1.3: a request goes to every available device; 3.1.6, 3.2.3 and 3.3.3: the rest to
 /// those that have asked for the roster.
-fn tell(to: &Account, word: Word, presence: &Outgoing) {
+fn tell(to: &Account, word: SubscriptionType, presence: &Outgoing) {
     for session in to.sessions() {
         let hears = match word {
-            Word::Subscribe => session.is_available(),
-            Word::Unsubscribe | Word::Subscribed | Word::Unsubscribed => {
-                session.is_marked(INTERESTED)
-            }
+            SubscriptionType::Subscribe => session.is_available(),
+            SubscriptionType::Unsubscribe
+            | SubscriptionType::Subscribed
+            | SubscriptionType::Unsubscribed => session.is_marked(INTERESTED),
         };
         if hears {
             session.push(presence.clone());

@@ -21,7 +21,7 @@ pub struct State {
 
 /// The types of presence that change a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum SubscriptionType {
     /// May I see your presence?
     Subscribe,
     /// I no longer want to.
@@ -52,14 +52,14 @@ pub struct Step {
     pub granted: bool,
 }
 
-impl Word {
+impl SubscriptionType {
     /// Reads the type of a presence; `None` for one that changes no subscription.
-    pub fn of(type_: Option<&str>) -> Option<Word> {
+    pub fn of(type_: Option<&str>) -> Option<SubscriptionType> {
         Some(match type_? {
-            "subscribe" => Word::Subscribe,
-            "unsubscribe" => Word::Unsubscribe,
-            "subscribed" => Word::Subscribed,
-            "unsubscribed" => Word::Unsubscribed,
+            "subscribe" => SubscriptionType::Subscribe,
+            "unsubscribe" => SubscriptionType::Unsubscribe,
+            "subscribed" => SubscriptionType::Subscribed,
+            "unsubscribed" => SubscriptionType::Unsubscribed,
             _ => return None,
         })
     }
@@ -67,51 +67,51 @@ impl Word {
     /// The type of the presence.
     pub fn name(self) -> &'static str {
         match self {
-            Word::Subscribe => "subscribe",
-            Word::Unsubscribe => "unsubscribe",
-            Word::Subscribed => "subscribed",
-            Word::Unsubscribed => "unsubscribed",
+            SubscriptionType::Subscribe => "subscribe",
+            SubscriptionType::Unsubscribe => "unsubscribe",
+            SubscriptionType::Subscribed => "subscribed",
+            SubscriptionType::Unsubscribed => "unsubscribed",
         }
     }
 }
 
 /// Takes one step: RFC 6121, A.2 for words that go out, A.3 for those that come in.
-pub fn step(before: State, way: Way, word: Word) -> Step {
+pub fn step(before: State, way: Way, word: SubscriptionType) -> Step {
     let mut state = before;
     let mut granted = false;
     let passes = match (way, word) {
-        (Way::Out, Word::Subscribe) => {
+        (Way::Out, SubscriptionType::Subscribe) => {
             state.ask = !before.to;
             true
         }
-        (Way::Out, Word::Unsubscribe) => {
+        (Way::Out, SubscriptionType::Unsubscribe) => {
             (state.to, state.ask) = (false, false);
             true
         }
-        (Way::Out, Word::Subscribed) => {
+        (Way::Out, SubscriptionType::Subscribed) => {
             (state.from, state.asked) = (before.from || before.asked, false);
             // Nobody has asked: the word stays here until somebody does (RFC 6121, 3.4.2).
             state.approved |= !state.from;
             before.asked
         }
-        (Way::Out, Word::Unsubscribed) => {
+        (Way::Out, SubscriptionType::Unsubscribed) => {
             (state.from, state.asked, state.approved) = (false, false, false);
             before.from || before.asked
         }
-        (Way::In, Word::Subscribe) => {
+        (Way::In, SubscriptionType::Subscribe) => {
             granted = before.from || before.approved;
             (state.from, state.asked) = (granted, !granted);
             !granted && !before.asked
         }
-        (Way::In, Word::Unsubscribe) => {
+        (Way::In, SubscriptionType::Unsubscribe) => {
             (state.from, state.asked) = (false, false);
             before.from || before.asked
         }
-        (Way::In, Word::Subscribed) => {
+        (Way::In, SubscriptionType::Subscribed) => {
             (state.to, state.ask) = (before.to || before.ask, false);
             before.ask
         }
-        (Way::In, Word::Unsubscribed) => {
+        (Way::In, SubscriptionType::Unsubscribed) => {
             (state.to, state.ask) = (false, false);
             before.to || before.ask
         }
@@ -136,14 +136,14 @@ pub struct Exchange {
 
 /// Takes a word from one account to another, and what their server answers back. Without the other
 /// side, because it is elsewhere, does not exist or does not want to hear, the own one alone moves.
-pub fn exchange(own: State, theirs: Option<State>, word: Word) -> Exchange {
+pub fn exchange(own: State, theirs: Option<State>, word: SubscriptionType) -> Exchange {
     let out = step(own, Way::Out, word);
     let Some(before) = theirs.filter(|_| out.passes) else {
         let (said, own) = (out.state, out.state);
         return Exchange { said, own, theirs, reaches: false, answered: false };
     };
     let into = step(before, Way::In, word);
-    let back = into.granted.then(|| step(out.state, Way::In, Word::Subscribed));
+    let back = into.granted.then(|| step(out.state, Way::In, SubscriptionType::Subscribed));
     Exchange {
         said: out.state,
         own: back.map_or(out.state, |back| back.state),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     /// Each row: the state, whether the word passes, the state then (`=`: no change).
-    fn check(way: Way, word: Word, table: [(&str, bool, &str); 9]) {
+    fn check(way: Way, word: SubscriptionType, table: [(&str, bool, &str); 9]) {
         let names: Vec<&str> = table.iter().map(|(name, ..)| *name).collect();
         let all = ["None", "None+O", "None+I", "None+O+I", "To", "To+I", "From", "From+O", "Both"];
         assert_eq!(names, all);
@@ -196,7 +196,7 @@ mod tests {
     fn every_row_of_a_2_1_for_subscribe_going_out() {
         check(
             Way::Out,
-            Word::Subscribe,
+            SubscriptionType::Subscribe,
             [
                 ("None", true, "None+O"),
                 ("None+O", true, "="),
@@ -215,7 +215,7 @@ mod tests {
     fn every_row_of_a_2_2_for_unsubscribe_going_out() {
         check(
             Way::Out,
-            Word::Unsubscribe,
+            SubscriptionType::Unsubscribe,
             [
                 ("None", true, "="),
                 ("None+O", true, "None"),
@@ -235,7 +235,7 @@ mod tests {
         // Where nobody has asked the RFC knows no change but the approval in advance, 3.4.2.
         check(
             Way::Out,
-            Word::Subscribed,
+            SubscriptionType::Subscribed,
             [
                 ("None", false, "None+A"),
                 ("None+O", false, "None+O+A"),
@@ -254,7 +254,7 @@ mod tests {
     fn every_row_of_a_2_4_for_unsubscribed_going_out() {
         check(
             Way::Out,
-            Word::Unsubscribed,
+            SubscriptionType::Unsubscribed,
             [
                 ("None", false, "="),
                 ("None+O", false, "="),
@@ -273,7 +273,7 @@ mod tests {
     fn every_row_of_a_3_1_for_subscribe_coming_in() {
         check(
             Way::In,
-            Word::Subscribe,
+            SubscriptionType::Subscribe,
             [
                 ("None", true, "None+I"),
                 ("None+O", true, "None+O+I"),
@@ -289,7 +289,11 @@ mod tests {
         // The footnote: who sees the presence already is told so once more.
         for (before, granted) in [("None", false), ("To+I", false), ("From", true), ("Both", true)]
         {
-            assert_eq!(step(state(before), Way::In, Word::Subscribe).granted, granted, "{before}");
+            assert_eq!(
+                step(state(before), Way::In, SubscriptionType::Subscribe).granted,
+                granted,
+                "{before}"
+            );
         }
     }
 
@@ -297,7 +301,7 @@ mod tests {
     fn every_row_of_a_3_2_for_unsubscribe_coming_in() {
         check(
             Way::In,
-            Word::Unsubscribe,
+            SubscriptionType::Unsubscribe,
             [
                 ("None", false, "="),
                 ("None+O", false, "="),
@@ -316,7 +320,7 @@ mod tests {
     fn every_row_of_a_3_3_for_subscribed_coming_in() {
         check(
             Way::In,
-            Word::Subscribed,
+            SubscriptionType::Subscribed,
             [
                 ("None", false, "="),
                 ("None+O", true, "To"),
@@ -335,7 +339,7 @@ mod tests {
     fn every_row_of_a_3_4_for_unsubscribed_coming_in() {
         check(
             Way::In,
-            Word::Unsubscribed,
+            SubscriptionType::Unsubscribed,
             [
                 ("None", false, "="),
                 ("None+O", true, "None"),
@@ -354,7 +358,7 @@ mod tests {
     fn who_is_approved_in_advance_is_not_asked_about() {
         for (before, after) in [("None+A", "From+A"), ("None+O+A", "From+O+A"), ("To+A", "Both+A")]
         {
-            let taken = step(state(before), Way::In, Word::Subscribe);
+            let taken = step(state(before), Way::In, SubscriptionType::Subscribe);
             let expected = Step { state: state(after), passes: false, granted: true };
             assert_eq!(taken, expected, "{before}");
         }
@@ -364,7 +368,8 @@ mod tests {
     fn who_asks_somebody_who_has_approved_has_asked_before_the_answer_comes() {
         for (before, said, after) in [("None", "None+O", "To"), ("From", "From+O", "Both")] {
             let theirs = if before == "None" { "None+A" } else { "To+A" };
-            let exchange = exchange(state(before), Some(state(theirs)), Word::Subscribe);
+            let exchange =
+                exchange(state(before), Some(state(theirs)), SubscriptionType::Subscribe);
             assert_eq!((exchange.said, exchange.own), (state(said), state(after)), "{before}");
             assert!(exchange.answered, "{before}");
         }
@@ -373,19 +378,28 @@ mod tests {
     #[test]
     fn an_approval_in_advance_is_taken_back_without_a_word() {
         for (before, after) in [("None+A", "None"), ("None+O+A", "None+O"), ("To+A", "To")] {
-            let taken = step(state(before), Way::Out, Word::Unsubscribed);
+            let taken = step(state(before), Way::Out, SubscriptionType::Unsubscribed);
             let expected = Step { state: state(after), passes: false, granted: false };
             assert_eq!(taken, expected, "{before}");
         }
         // Nothing that the contact says takes it back (RFC 6121, 4.3.2).
-        for word in [Word::Unsubscribe, Word::Subscribed, Word::Unsubscribed] {
+        for word in [
+            SubscriptionType::Unsubscribe,
+            SubscriptionType::Subscribed,
+            SubscriptionType::Unsubscribed,
+        ] {
             assert!(step(state("To+A"), Way::In, word).state.approved, "{word:?}");
         }
     }
 
     #[test]
     fn whatever_two_accounts_say_to_each_other_their_rosters_agree() {
-        let words = [Word::Subscribe, Word::Unsubscribe, Word::Subscribed, Word::Unsubscribed];
+        let words = [
+            SubscriptionType::Subscribe,
+            SubscriptionType::Unsubscribe,
+            SubscriptionType::Subscribed,
+            SubscriptionType::Unsubscribed,
+        ];
         let mut seen = vec![(State::default(), State::default())];
         let mut next = 0;
         while let Some((one, other)) = seen.get(next).copied() {
@@ -406,8 +420,8 @@ mod tests {
                 let said = exchange(other, Some(one), word);
                 reach((said.theirs.unwrap(), said.own));
             }
-            reach((exchange(one, None, Word::Subscribe).own, other));
-            reach((one, exchange(other, None, Word::Subscribe).own));
+            reach((exchange(one, None, SubscriptionType::Subscribe).own, other));
+            reach((one, exchange(other, None, SubscriptionType::Subscribe).own));
         }
         assert!(seen.len() > 30, "{}", seen.len());
     }
@@ -422,9 +436,12 @@ mod tests {
                 continue;
             }
             for way in [Way::Out, Way::In] {
-                for word in
-                    [Word::Subscribe, Word::Unsubscribe, Word::Subscribed, Word::Unsubscribed]
-                {
+                for word in [
+                    SubscriptionType::Subscribe,
+                    SubscriptionType::Unsubscribe,
+                    SubscriptionType::Subscribed,
+                    SubscriptionType::Unsubscribed,
+                ] {
                     let after = step(before, way, word).state;
                     assert!(!(after.to && after.ask), "{before:?} {way:?} {word:?}");
                     assert!(!(after.from && after.asked), "{before:?} {way:?} {word:?}");

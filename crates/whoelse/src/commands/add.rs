@@ -1,6 +1,6 @@
 //! `add USER`: ask to see when USER is online.
 
-use whoelse_client::roster::Word;
+use whoelse_client::roster::SubscriptionType;
 
 use super::{Answer, Args, Command, Fault, Seat, When};
 
@@ -29,6 +29,6 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
             return Err(Fault::say("already-asked", words));
         }
     }
-    seat.say_to(&whom, Word::Subscribe).await?;
+    seat.say_to(&whom, SubscriptionType::Subscribe).await?;
     Ok(Answer::Words(format!("{name} is asked to let you see when they are online")))
 }

@@ -1,6 +1,6 @@
 //! `allow USER`: USER may see when I am online.
 
-use whoelse_client::roster::Word;
+use whoelse_client::roster::SubscriptionType;
 
 use super::{Answer, Args, Command, Fault, Seat, When};
 
@@ -22,7 +22,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
         let words = format!("{name} sees already when you are online");
         return Err(Fault::say("already-allowed", words));
     }
-    seat.say_to(&whom, Word::Subscribed).await?;
+    seat.say_to(&whom, SubscriptionType::Subscribed).await?;
     let (asks, seen) = contact.map_or((false, false), |it| (it.asks, it.seen || it.asked));
     Ok(Answer::Words(match (asks, seen) {
         (true, true) => format!("{name} sees when you are online"),

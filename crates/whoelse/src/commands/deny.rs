@@ -1,6 +1,6 @@
 //! `deny USER`: USER may not see when I am online, or not any more.
 
-use whoelse_client::roster::Word;
+use whoelse_client::roster::SubscriptionType;
 
 use super::{Answer, Args, Command, Fault, Seat, When};
 
@@ -19,6 +19,6 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let name = seat.name(&whom);
     // Said in any case: an answer given in advance is in no list.
     seat.contact(&whom).await?;
-    seat.say_to(&whom, Word::Unsubscribed).await?;
+    seat.say_to(&whom, SubscriptionType::Unsubscribed).await?;
     Ok(Answer::Words(format!("{name} does not see when you are online")))
 }

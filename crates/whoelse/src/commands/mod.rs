@@ -37,7 +37,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use strsim::osa_distance;
-use whoelse_client::roster::{Contact, Word};
+use whoelse_client::roster::{Contact, SubscriptionType};
 use whoelse_client::{Client, Message, NotSent, RequestError};
 use whoelse_p2p::{Fingerprint, PrivateChats, Refused};
 use whoelse_xmpp::{BareJid, FullJid};
@@ -237,7 +237,7 @@ impl Seat<'_> {
     }
 
     /// Says who may see whom.
-    pub async fn say_to(&self, whom: &BareJid, word: Word) -> Result<(), Fault> {
+    pub async fn say_to(&self, whom: &BareJid, word: SubscriptionType) -> Result<(), Fault> {
         self.client.say_to(whom, word).await.map_err(Fault::not_sent)
     }
 
@@ -268,11 +268,11 @@ pub fn address(typed: &str, domain: &str) -> Result<BareJid, Fault> {
 }
 
 /// The command that says this.
-pub fn said_by(word: Word) -> &'static str {
+pub fn said_by(word: SubscriptionType) -> &'static str {
     match word {
-        Word::Subscribe => add::COMMAND.name,
-        Word::Subscribed => allow::COMMAND.name,
-        Word::Unsubscribed => deny::COMMAND.name,
+        SubscriptionType::Subscribe => add::COMMAND.name,
+        SubscriptionType::Subscribed => allow::COMMAND.name,
+        SubscriptionType::Unsubscribed => deny::COMMAND.name,
     }
 }
 

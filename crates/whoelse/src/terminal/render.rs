@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
-use whoelse_client::roster::{Contact, Word};
+use whoelse_client::roster::{Contact, SubscriptionType};
 use whoelse_client::{
     ConnectError, Ending, Event, LoginError, Message, Refusal, RegisterError, RequestError,
     Stranger,
@@ -227,7 +227,7 @@ pub fn unconfirmed(to: &BareJid, domain: &str) -> String {
 }
 
 /// The program ends, and this never left.
-pub fn not_sent(word: Option<Word>, to: &BareJid, domain: &str) -> String {
+pub fn not_sent(word: Option<SubscriptionType>, to: &BareJid, domain: &str) -> String {
     let name = name(to, domain);
     match word {
         None => format!("your message to {name} was not sent"),
