@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use common::{Home, PATIENCE, Server, Terminal};
 use whoelse_store::scratch::{Scratch, old_backup, old_file};
-use whoelse_store::{Place, Store};
+use whoelse_store::{Location, Store};
 
 /// A home with a data directory as a server of this schema has left it.
 fn old_home(version: i64) -> Arc<Home> {
@@ -24,13 +24,13 @@ fn old_home(version: i64) -> Arc<Home> {
 
 fn known() -> i64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(Store::look(&Place::Memory)).unwrap().known
+    runtime.block_on(Store::look(&Location::Memory)).unwrap().known
 }
 
 /// The version of a database and the domain in it, seen without changing it.
 fn found(file: PathBuf) -> (i64, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let found = runtime.block_on(Store::look(&Place::Sqlite(file))).unwrap();
+    let found = runtime.block_on(Store::look(&Location::Sqlite(file))).unwrap();
     (found.version, found.domains.first().map_or_else(String::new, |domain| domain.name.clone()))
 }
 

@@ -170,7 +170,7 @@ impl House {
 
 /// Starts the server and connects to it.
 async fn open(clock: Clock) -> (Arc<Node>, DuplexStream) {
-    let store = Store::open(&whoelse_store::Place::Memory).await.expect("a store");
+    let store = Store::open(&whoelse_store::Location::Memory).await.expect("a store");
     let settings = Settings::default();
     let features = whoelse_features::ALL;
     let node = Node::start(settings, clock.clone(), store, features, Some("localhost"));

@@ -11,7 +11,7 @@ use whoelse_core::sessions::Hold;
 use whoelse_core::settings::{Sessions, Settings};
 use whoelse_core::{Clock, Node, Time};
 use whoelse_server::connection::{Connections, Door, Peer};
-use whoelse_store::{Place, Store};
+use whoelse_store::{Location, Store};
 use whoelse_stream::Password;
 use whoelse_xmpp::scanner::{Frame, Limits, Scanner};
 use whoelse_xmpp::{Stanza, ns};
@@ -209,7 +209,7 @@ struct World {
 
 impl World {
     async fn new(accounts: usize, history: bool) -> Result<World, Failed> {
-        let store = Store::open(&Place::Memory).await?;
+        let store = Store::open(&Location::Memory).await?;
         let mut settings = Settings { sessions: Sessions::Many, ..Settings::default() };
         if !history {
             settings.history = None;

@@ -59,7 +59,7 @@ pub(crate) enum Order {
     Login(String, Password, LoggedIn),
     Logout(oneshot::Sender<()>),
     Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
-    SubscriptionType(SubscriptionType, BareJid, oneshot::Sender<Result<(), NotSent>>),
+    Subscription(SubscriptionType, BareJid, oneshot::Sender<Result<(), NotSent>>),
     Stanza(Bytes, Option<Mine>, oneshot::Sender<Result<(), NotSent>>),
     ShowTo(FullJid, oneshot::Sender<Result<(), NotSent>>),
     Devices(BareJid, oneshot::Sender<Result<Vec<FullJid>, NotSent>>),
@@ -196,7 +196,7 @@ impl Actor {
                 Order::Message { reply, .. } => {
                     let _ = reply.send(Err(NotSent::NotLoggedIn));
                 }
-                Order::SubscriptionType(_, _, reply) | Order::Stanza(_, _, reply) => {
+                Order::Subscription(_, _, reply) | Order::Stanza(_, _, reply) => {
                     let _ = reply.send(Err(NotSent::NotLoggedIn));
                 }
                 Order::ShowTo(_, reply) => {
@@ -569,7 +569,7 @@ fn obey(
             }
             let _ = reply.send(if full { Err(NotSent::TooMany) } else { Ok(()) });
         }
-        Order::SubscriptionType(word, to, reply) => {
+        Order::Subscription(word, to, reply) => {
             let full = session.is_full();
             if !full {
                 session.word(word, to, now);

@@ -205,7 +205,7 @@ impl Client {
     /// an [`Event::NotDelivered`].
     pub async fn say_to(&self, whom: &BareJid, word: SubscriptionType) -> Result<(), NotSent> {
         let whom = whom.clone();
-        let answer = self.order(|reply| Order::SubscriptionType(word, whom, reply)).await;
+        let answer = self.order(|reply| Order::Subscription(word, whom, reply)).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 

@@ -110,7 +110,7 @@ impl Unacknowledged {
 enum Line {
     Message(Mine, String),
     /// Who may see whom.
-    SubscriptionType(SubscriptionType, Mine),
+    Subscription(SubscriptionType, Mine),
     /// Anything else, and what its refusal is about.
     Stanza(Bytes, Option<Mine>),
     Request(Request, Reply),
@@ -124,7 +124,7 @@ impl Line {
         let called = |mine: Mine| Mine { to: renamed.person(&mine.to), ..mine };
         Some(match self {
             Line::Message(mine, text) => Line::Message(called(mine), text),
-            Line::SubscriptionType(word, mine) => Line::SubscriptionType(word, called(mine)),
+            Line::Subscription(word, mine) => Line::Subscription(word, called(mine)),
             Line::Stanza(bytes, mine) => Line::Stanza(renamed.stanza(bytes), mine.map(called)),
             Line::Request(request, reply) if renamed.is_in(&request.payload) => {
                 let _ = reply.send(Err(RequestError::Renamed));
@@ -324,7 +324,7 @@ impl Session {
         for line in std::mem::take(&mut self.waiting) {
             match line {
                 Line::Message(mine, _) => unsent.push((mine, None)),
-                Line::SubscriptionType(word, mine) => unsent.push((mine, Some(word))),
+                Line::Subscription(word, mine) => unsent.push((mine, Some(word))),
                 Line::Stanza(..) => {}
                 Line::Request(_, reply) => {
                     let _ = reply.send(Err(RequestError::NotLoggedIn));
@@ -397,7 +397,7 @@ impl Session {
             roster.handle_said(word, &to);
         }
         let mine = Mine { id: whoelse_stream::token(), to };
-        self.take(Line::SubscriptionType(word, mine), now);
+        self.take(Line::Subscription(word, mine), now);
     }
 
     /// Sends a stanza of the face's own, or keeps it until there is a connection. If `mine` says
@@ -453,7 +453,7 @@ impl Session {
                 self.note(&mine);
                 self.transmit(written.bytes, Some(mine), now);
             }
-            Line::SubscriptionType(word, mine) => {
+            Line::Subscription(word, mine) => {
                 let bytes = word.write(&mine.to, &mine.id).bytes;
                 self.note(&mine);
                 self.transmit(bytes, None, now);

@@ -132,11 +132,11 @@ mod tests {
     use crate::clock::Clock;
     use crate::settings::Settings;
     use tokio::sync::{mpsc, oneshot};
-    use whoelse_store::{Place, Store};
+    use whoelse_store::{Location, Store};
 
     #[tokio::test]
     async fn a_deed_goes_to_its_end_when_nobody_waits_for_it_any_more() {
-        let store = Store::open(&Place::Memory).await.unwrap();
+        let store = Store::open(&Location::Memory).await.unwrap();
         let clock = Clock::manual(Time(0));
         let node = Node::start(Settings::default(), clock, store, &[], None).await.unwrap();
         let (write, mut written) = mpsc::unbounded_channel();

@@ -263,7 +263,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use whoelse_store::{Place, Store};
+    use whoelse_store::{Location, Store};
 
     use super::*;
     use crate::clock::Clock;
@@ -322,7 +322,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_heartbeat_is_read_before_another_is_written() {
-        let store = Store::open(&Place::Memory).await.unwrap();
+        let store = Store::open(&Location::Memory).await.unwrap();
         write(&store, Reading { wall: NOW, even: NOW, doubt: None }).await;
 
         for _ in 0..2 {
@@ -336,7 +336,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_day_of_uptime_in_sum_over_restarts_is_enough() {
-        let store = Store::open(&Place::Memory).await.unwrap();
+        let store = Store::open(&Location::Memory).await.unwrap();
         let why = Why::Ahead(DAY * 400);
         let doubt = Doubt { since: NOW, up: ENOUGH - BEAT, claim: DAY * 400, why };
         write(&store, Reading { wall: NOW.after(DAY * 400), even: NOW, doubt: Some(doubt) }).await;
@@ -355,7 +355,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_done_to_the_clock_before_a_stop_is_no_time_that_the_server_was_down() {
-        let store = Store::open(&Place::Memory).await.unwrap();
+        let store = Store::open(&Location::Memory).await.unwrap();
         write(&store, Reading { wall: NOW, even: NOW, doubt: None }).await;
         let node = start(&store, NOW).await;
         node.clock.set_wall(NOW.after(DAY));

@@ -85,7 +85,7 @@ async fn expire(node: &Arc<Node>, before: Time) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use whoelse_store::{Heartbeat, Place, Store};
+    use whoelse_store::{Heartbeat, Location, Store};
 
     use super::*;
     use crate::clock::Clock;
@@ -106,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn a_block_for_three_days_outlasts_a_clock_that_is_ten_or_four_hundred_days_ahead() {
         for (running, starting) in [(10, 0), (0, 400)] {
-            let store = Store::open(&Place::Memory).await.unwrap();
+            let store = Store::open(&Location::Memory).await.unwrap();
             let mut tx = store.begin().await.unwrap();
             let beat = Heartbeat { wall: NOW.0, even: NOW.0, doubt: None };
             tx.heartbeat(&beat).await.unwrap();

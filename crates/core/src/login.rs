@@ -140,7 +140,7 @@ impl Node {
         let found = self.store.find_account(self.domain().id, localpart).await?;
         let account = found.map_or(NOBODY, |account| account.id);
         let since = self.even_time().before(KNOWN_NETWORK);
-        let known = self.store.places_since(account, since.0).await?;
+        let known = self.store.known_networks_since(account, since.0).await?;
         let is_known = known.contains(&network.to_string());
         Ok(is_known || self.recent_logins.include(account, network))
     }

@@ -118,7 +118,7 @@ impl RecentLogin {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use whoelse_store::{Heartbeat, Place, Store};
+    use whoelse_store::{Heartbeat, Location, Store};
     use whoelse_stream::secret::Password;
     use whoelse_xmpp::BareJid;
 
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_login_before_a_doubt_of_the_clock_ends_is_not_old_when_it_has_ended() {
-        let store = Store::open(&Place::Memory).await.unwrap();
+        let store = Store::open(&Location::Memory).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         let beat = Heartbeat { wall: EARLIEST.0, even: EARLIEST.0, doubt: None };
         tx.heartbeat(&beat).await.unwrap();
@@ -147,7 +147,7 @@ mod tests {
         assert!(node.vouch_for_clock(Voucher::Operator).await.unwrap());
         node.write_arrivals().await;
 
-        let places = node.store.places_since(alice.id, node.even_time().0).await.unwrap();
+        let places = node.store.known_networks_since(alice.id, node.even_time().0).await.unwrap();
         assert_eq!(places, [network.to_string()]);
         node.stop().await;
     }

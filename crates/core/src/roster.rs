@@ -219,7 +219,7 @@ impl Account {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use whoelse_store::Place;
+    use whoelse_store::Location;
 
     fn jid(name: &str) -> BareJid {
         BareJid::parse(&format!("{name}@a.example")).unwrap()
@@ -289,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn contacts_go_by_the_present_name_of_their_domain() {
-        let store = Store::open(&Place::Memory).await.unwrap();
+        let store = Store::open(&Location::Memory).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         let domain = tx.ensure_domain("old.example").await.unwrap();
         let bob = tx.create_account(domain, "bob", &[], 1).await.unwrap().unwrap();

@@ -60,14 +60,14 @@ pub(crate) async fn forget(node: &Arc<Node>) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use whoelse_store::{Place, Store, scratch};
+    use whoelse_store::{Location, Store, scratch};
 
     use super::*;
     use crate::clock::Clock;
     use crate::settings::Settings;
     use crate::trust::Voucher;
 
-    async fn node(place: &Place, clock: &Clock) -> Arc<Node> {
+    async fn node(place: &Location, clock: &Clock) -> Arc<Node> {
         let store = Store::open(place).await.unwrap();
         let node = Node::start(Settings::default(), clock.clone(), store, &[], None).await.unwrap();
         // Nobody was alive here since 1970.
@@ -86,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn an_old_database_goes_14_days_after_the_first_good_start() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::Sqlite(dir.path().join("store.db"));
+        let place = Location::Sqlite(dir.path().join("store.db"));
         scratch::old_file(&dir.path().join("store.db"), 1).unwrap();
         let copy = dir.path().join("store.schema-1.db");
         let clock = Clock::manual(Time(1_795_367_520_000_000));

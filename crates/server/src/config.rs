@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use whoelse_core::settings::{Broadcast, Contacts, Registration, Sessions, Settings};
-use whoelse_store::{Place, PostgresUrl};
+use whoelse_store::{Location, PostgresUrl};
 
 /// The port of XMPP clients (RFC 6120, 14.7).
 pub const PORT: u16 = 5222;
@@ -192,10 +192,10 @@ impl Config {
     }
 
     /// Where the database is.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Location {
         match &self.database {
-            Some(url) => Place::Postgres(url.clone()),
-            None => Place::Sqlite(self.data.join(DATABASE)),
+            Some(url) => Location::Postgres(url.clone()),
+            None => Location::Sqlite(self.data.join(DATABASE)),
         }
     }
 

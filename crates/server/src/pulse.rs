@@ -100,10 +100,10 @@ mod tests {
     use super::*;
     use whoelse_core::Clock;
     use whoelse_core::settings::Settings;
-    use whoelse_store::{Place, Store};
+    use whoelse_store::{Location, Store};
 
     async fn pulse() -> Arc<Pulse> {
-        let store = Store::open(&Place::Memory).await.unwrap();
+        let store = Store::open(&Location::Memory).await.unwrap();
         let node = Node::start(Settings::default(), Clock::system(), store, &[], None);
         Pulse::new(node.await.unwrap())
     }

@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use whoelse_core::audit::{Deed, UnderWay};
 use whoelse_core::node::Reload;
 use whoelse_core::{Clock, Node};
-use whoelse_store::{Aside, OpenError, Opening, Place, Progress, Store, Upgraded};
+use whoelse_store::{Aside, Location, OpenError, Opening, Progress, Store, Upgraded};
 use whoelse_xmpp::in_words;
 
 /// How long clients have to go when they were told to. What is accepted is stored after that.
@@ -134,8 +134,8 @@ impl Server {
         let asked: Vec<SocketAddr> = config.metrics.iter().map(|metrics| metrics.listen).collect();
         let asked = listen::bind(&asked).map_err(in_use)?;
         let place = match &config.database {
-            Some(url) => Place::Postgres(url.clone()),
-            None => Place::Sqlite(data.database()),
+            Some(url) => Location::Postgres(url.clone()),
+            None => Location::Sqlite(data.database()),
         };
         let new_database = config.database.is_none() && !data.database().exists();
         // What an older database becomes the program before this one cannot read: it is the last

@@ -194,11 +194,11 @@ mod tests {
     use super::*;
     use whoelse_core::settings::Settings;
     use whoelse_core::{Clock, Time};
-    use whoelse_store::Place;
+    use whoelse_store::Location;
 
     /// Transfers of a node of its own, and the ends that are written down.
     async fn transfers(folder: &Path) -> (Arc<Node>, Arc<Transfers>, Arc<Mutex<Vec<Deed>>>) {
-        let store = Store::open(&Place::Memory).await.unwrap();
+        let store = Store::open(&Location::Memory).await.unwrap();
         let clock = Clock::manual(Time(0));
         let node = Node::start(Settings::default(), clock, store.clone(), &[], None).await.unwrap();
         let written = Arc::new(Mutex::new(Vec::new()));
@@ -265,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn the_next_server_says_how_the_restore_before_it_ended_from_its_first_moment() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&Place::Memory).await.unwrap();
+        let store = Store::open(&Location::Memory).await.unwrap();
 
         let next = Transfers::new(dir.path(), store, Weak::new(), Some(Ok("7 rows".into())));
 

@@ -6,7 +6,7 @@ mod common;
 
 use common::{World, message, start_error};
 use whoelse_server::Server;
-use whoelse_store::Place;
+use whoelse_store::Location;
 use whoelse_store::scratch::{Between, Line, Scratch};
 use whoelse_xmpp::Kind;
 
@@ -16,7 +16,7 @@ async fn world() -> Option<(Scratch, Between, World)> {
     let between = Between::new(&scratch).await.unwrap();
     let place = between.place();
     let world = World::with(|config| {
-        let Place::Postgres(url) = place else { panic!() };
+        let Location::Postgres(url) = place else { panic!() };
         config.database = Some(url);
     });
     let world = world.await;
@@ -91,7 +91,7 @@ async fn a_second_server_on_the_database_is_refused() {
     let Some((scratch, _between, world)) = world().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut config = common::config(folder.path());
-    let Place::Postgres(url) = scratch.place() else { panic!() };
+    let Location::Postgres(url) = scratch.place() else { panic!() };
     config.database = Some(url);
 
     let refused = start_error(config.clone()).await;

@@ -8,7 +8,7 @@ use common::{Client, World, config, password};
 use std::num::NonZeroU32;
 use std::path::Path;
 use whoelse_server::Server;
-use whoelse_store::{Place, Store, StoredVerifier};
+use whoelse_store::{Location, Store, StoredVerifier};
 use whoelse_stream::client::{Config, Step};
 use whoelse_stream::sasl::Mechanism;
 use whoelse_stream::scram::{Hash, Verifier};
@@ -16,7 +16,7 @@ use whoelse_stream::scram::{Hash, Verifier};
 /// A data directory with one account, as the first release left it.
 async fn leave_old_account(data: &Path, name: &str) {
     std::fs::create_dir(data).unwrap();
-    let store = Store::open(&Place::Sqlite(data.join("whoelse.db"))).await.unwrap();
+    let store = Store::open(&Location::Sqlite(data.join("whoelse.db"))).await.unwrap();
     let turns = NonZeroU32::new(4096).unwrap();
     let verifiers = [Hash::Sha1, Hash::Sha256].map(|hash| {
         let verifier = Verifier::derive(hash, &password(name), b"0123456789abcdef", turns);

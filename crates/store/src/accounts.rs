@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Result, Store, StoredVerifier, Tx, history, numbers};
+use crate::{Result, Store, StoredVerifier, Tx, history, sequences};
 
 const FIND: &str = "SELECT id, domain, localpart, created_at, last_active FROM accounts \
     WHERE domain = $1 AND localpart = $2";
@@ -79,7 +79,7 @@ impl Tx {
         if find(conn, domain, localpart).await?.is_some() {
             return Ok(None);
         }
-        let id = numbers::next(conn, numbers::ACCOUNT).await?;
+        let id = sequences::next(conn, sequences::ACCOUNT).await?;
         let query = sqlx::query(INSERT).bind(id).bind(domain).bind(localpart).bind(now);
         query.execute(conn).await?;
         self.set_credentials(id, verifiers).await?;
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(store.find_account(1, "bob").await.unwrap(), None);
         assert!(store.credentials(bob).await.unwrap().is_empty());
         assert!(store.blocks(bob).await.unwrap().is_empty());
-        assert!(store.places_since(bob, 0).await.unwrap().is_empty());
+        assert!(store.known_networks_since(bob, 0).await.unwrap().is_empty());
         assert!(store.online_since(1, 0).await.unwrap().is_empty());
         assert_eq!(store.cursor(bob).await.unwrap(), 0);
         assert!(store.undelivered(bob, 0, 10).await.unwrap().is_empty());

@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Error, Result, Store, Tx, blocks, numbers, roster};
+use crate::{Error, Result, Store, Tx, blocks, roster, sequences};
 
 const LIST: &str = "SELECT id, name FROM domains ORDER BY id";
 const FIND: &str = "SELECT id FROM domains WHERE name = $1";
@@ -51,7 +51,7 @@ impl Tx {
         if let Some(id) = find(conn, name).await? {
             return Ok(id);
         }
-        let id = numbers::next(conn, numbers::DOMAIN).await?;
+        let id = sequences::next(conn, sequences::DOMAIN).await?;
         sqlx::query(INSERT).bind(id).bind(name).execute(&mut *conn).await?;
         adopt(conn, &Domain { id, name: name.to_owned() }).await?;
         self.remember(None, name).await?;

@@ -5,14 +5,14 @@
 //! done to the clock. Everything that is forgotten by its age is stamped with it. What makes it and
 //! when it is in doubt is for `core` to say.
 
-use crate::{Result, Store, Tx, numbers};
+use crate::{Result, Store, Tx, sequences};
 
 /// Moves what was kept lately to a later time, the oldest first. What is moved is not found again.
 const RENEW_MESSAGES: &str = "UPDATE messages SET at = $2 WHERE id IN \
     (SELECT m.id FROM messages m WHERE m.at >= $1 AND m.at < $2 ORDER BY m.at, m.id LIMIT $3)";
 const RENEW_ORIGINS: &str = "UPDATE origins SET at = $2 WHERE at >= $1 AND at < $2";
 const RENEW_PLACES: &str = "UPDATE places SET at = $2 WHERE at >= $1 AND at < $2";
-/// When a new schema was good for the first time (`numbers::UPGRADED`).
+/// When a new schema was good for the first time (`sequences::UPGRADED`).
 const RENEW_UPGRADE: &str =
     "UPDATE numbers SET value = $2 WHERE name = 'upgraded' AND value >= $1 AND value < $2";
 /// These are ages that people ask for, so each keeps its own.
@@ -63,7 +63,7 @@ pub struct ClockDoubt {
 impl Store {
     /// Returns the last sign of life; `None` if there never was one.
     pub async fn last_heartbeat(&self) -> Result<Option<Heartbeat>> {
-        numbers::heartbeat(&mut *self.reader().await?).await
+        sequences::heartbeat(&mut *self.reader().await?).await
     }
 }
 
@@ -71,16 +71,16 @@ impl Tx {
     /// Notes that the server is alive.
     pub async fn heartbeat(&mut self, beat: &Heartbeat) -> Result<()> {
         let conn = self.conn()?;
-        numbers::write(conn, numbers::HEARTBEAT, beat.wall).await?;
-        numbers::write(conn, numbers::EVEN, beat.even).await?;
+        sequences::write(conn, sequences::HEARTBEAT, beat.wall).await?;
+        sequences::write(conn, sequences::EVEN, beat.even).await?;
         match beat.doubt {
             Some(doubt) => {
-                numbers::write(conn, numbers::DOUBT_SINCE, doubt.since).await?;
-                numbers::write(conn, numbers::DOUBT_UP, doubt.up).await?;
-                numbers::write(conn, numbers::DOUBT_CLAIM, doubt.claim).await?;
-                numbers::write(conn, numbers::DOUBT_GAP, doubt.gap).await
+                sequences::write(conn, sequences::DOUBT_SINCE, doubt.since).await?;
+                sequences::write(conn, sequences::DOUBT_UP, doubt.up).await?;
+                sequences::write(conn, sequences::DOUBT_CLAIM, doubt.claim).await?;
+                sequences::write(conn, sequences::DOUBT_GAP, doubt.gap).await
             }
-            None => numbers::forget(conn, numbers::DOUBT_SINCE).await,
+            None => sequences::forget(conn, sequences::DOUBT_SINCE).await,
         }
     }
 
@@ -133,7 +133,7 @@ mod tests {
     async fn a_heartbeat_of_an_older_program_is_in_even_time_as_on_the_wall() {
         let (_dir, store) = fresh().await;
         let mut tx = store.begin().await.unwrap();
-        numbers::write(tx.conn().unwrap(), numbers::HEARTBEAT, 60).await.unwrap();
+        sequences::write(tx.conn().unwrap(), sequences::HEARTBEAT, 60).await.unwrap();
         tx.commit().await.unwrap();
 
         let beat = Heartbeat { wall: 60, even: 60, doubt: None };
@@ -188,8 +188,8 @@ mod tests {
         let wanted = [("ever", i64::MAX), ("new", 1040), ("old", 40), ("none", 0)];
         assert_eq!(until.collect::<Vec<_>>(), wanted);
 
-        assert_eq!(store.places_since(bob, 1030).await.unwrap(), ["192.0.2.2"]);
-        assert_eq!(store.places_since(bob, 0).await.unwrap().len(), 2);
+        assert_eq!(store.known_networks_since(bob, 1030).await.unwrap(), ["192.0.2.2"]);
+        assert_eq!(store.known_networks_since(bob, 0).await.unwrap().len(), 2);
         let domain = store.domains().await.unwrap()[0].id;
         let seen = |at| {
             let store = &store;

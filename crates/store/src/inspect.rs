@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
 
 use crate::dialect::Dialect;
-use crate::{Heartbeat, Result, domains, numbers, schema, upgrade};
+use crate::{Heartbeat, Result, domains, schema, sequences, upgrade};
 
 /// SQLite, PRAGMA quick_check: everything but whether the indexes agree with their tables. Stops
 /// at the first few faults.
@@ -79,7 +79,7 @@ async fn look(conn: &mut AnyConnection) -> Result<Inspection> {
         _ => Vec::new(),
     };
     let heartbeat = match version {
-        Some(1..) => numbers::heartbeat(conn).await?,
+        Some(1..) => sequences::heartbeat(conn).await?,
         _ => None,
     };
     let bytes = upgrade::size(conn).await?;
@@ -92,13 +92,13 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{Place, Store};
+    use crate::{Location, Store};
 
     #[tokio::test]
     async fn a_look_finds_version_and_domains_and_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("whoelse.db");
-        let store = Store::open(&Place::Sqlite(file.clone())).await.unwrap();
+        let store = Store::open(&Location::Sqlite(file.clone())).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         tx.ensure_domain("a.example").await.unwrap();
         tx.commit().await.unwrap();

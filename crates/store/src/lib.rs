@@ -18,7 +18,6 @@ mod accounts;
 mod address;
 mod blocks;
 mod credentials;
-mod departures;
 mod dialect;
 mod domains;
 mod error;
@@ -27,12 +26,12 @@ pub mod faults;
 mod heartbeat;
 mod history;
 mod inspect;
+mod known_networks;
+mod last_available;
+mod location;
 mod log;
 mod look;
-mod numbers;
 mod open;
-mod place;
-mod places;
 mod postgres;
 mod roster;
 mod rows;
@@ -40,6 +39,7 @@ mod schema;
 #[cfg(any(test, feature = "scratch"))]
 pub mod scratch;
 mod seen;
+mod sequences;
 mod settings;
 mod sqlite;
 #[cfg(test)]
@@ -53,16 +53,16 @@ mod upgrade;
 pub use accounts::AccountRow;
 pub use address::{from_key, to_key};
 pub use credentials::StoredVerifier;
-pub use departures::Departure;
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use heartbeat::{ClockDoubt, Heartbeat};
 pub use history::{Page, Query};
 pub use inspect::{Inspection, find_faults, inspect};
+pub use last_available::LastAvailable;
+pub use location::{Location, PlaceError, PostgresUrl};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, REPEAT_WINDOW};
 pub use look::Found;
 pub use open::Store;
-pub use place::{Place, PlaceError, PostgresUrl};
 pub use roster::{Holder, RosterRow, RosterVersion};
 pub use throttle::{THROTTLE_MEMORY, Throttle};
 pub use transfer::{Aside, TransferError, check_backup, copy};
@@ -80,13 +80,13 @@ pub fn statements() -> Vec<String> {
         accounts::STATEMENTS,
         blocks::STATEMENTS,
         credentials::STATEMENTS,
-        departures::STATEMENTS,
+        last_available::STATEMENTS,
         domains::STATEMENTS,
         heartbeat::STATEMENTS,
         history::STATEMENTS,
         log::STATEMENTS,
-        numbers::STATEMENTS,
-        places::STATEMENTS,
+        sequences::STATEMENTS,
+        known_networks::STATEMENTS,
         roster::STATEMENTS,
         schema::STATEMENTS,
         seen::STATEMENTS,

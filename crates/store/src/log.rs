@@ -15,7 +15,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::rows::ManyRows;
-use crate::{Result, Store, Tx, numbers};
+use crate::{Result, Store, Tx, sequences};
 
 /// How long a repeat is known for one: 24 hours, in microseconds.
 pub const REPEAT_WINDOW: i64 = 24 * 60 * 60 * 1_000_000;
@@ -184,7 +184,7 @@ impl Store {
         let mut conn = self.reader().await?;
         let last: i64 = sqlx::query(LAST).fetch_one(&mut *conn).await?.try_get(0)?;
         // Messages can have been removed since.
-        let ever = numbers::read(&mut conn, numbers::SEQ).await?.unwrap_or(0);
+        let ever = sequences::read(&mut conn, sequences::SEQ).await?.unwrap_or(0);
         Ok(last.max(ever))
     }
 

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, Connection};
 
 use crate::dialect::Dialect;
 use crate::schema::{self, Refusal};
-use crate::{Domain, OpenError, Place, Store, domains, postgres, sqlite};
+use crate::{Domain, Location, OpenError, Store, domains, postgres, sqlite};
 
 /// What is in a database before anything is done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,12 @@ impl Store {
     ///
     /// # Errors
     /// What an opening would fail with, as far as can be seen.
-    pub async fn look(place: &Place) -> Result<Found, OpenError> {
+    pub async fn look(place: &Location) -> Result<Found, OpenError> {
         let nothing = Found { version: 0, known: schema::KNOWN, domains: Vec::new() };
         match place {
-            Place::Memory => return Ok(nothing),
-            Place::Sqlite(path) if !path.exists() => return Ok(nothing),
-            Place::Sqlite(_) | Place::Postgres(_) => {}
+            Location::Memory => return Ok(nothing),
+            Location::Sqlite(path) if !path.exists() => return Ok(nothing),
+            Location::Sqlite(_) | Location::Postgres(_) => {}
         }
         let Original { mut conn, version, .. } = Original::open(place, false).await?;
         let domains = match version {
@@ -53,18 +53,18 @@ pub(crate) struct Original {
 impl Original {
     /// Opens a database that is there, and keeps servers off it as long as the connection lives.
     /// (Who keeps them off a file is who holds the directory it is in.)
-    pub async fn hold(place: &Place) -> Result<Self, OpenError> {
+    pub async fn hold(place: &Location) -> Result<Self, OpenError> {
         Self::open(place, true).await
     }
 
-    async fn open(place: &Place, hold: bool) -> Result<Self, OpenError> {
+    async fn open(place: &Location, hold: bool) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let (mut conn, dialect) = match place {
-            Place::Postgres(url) if hold => {
+            Location::Postgres(url) if hold => {
                 (postgres::open_writer(url).await?.conn, Dialect::Postgres)
             }
-            Place::Postgres(url) => (postgres::look(url).await?, Dialect::Postgres),
-            Place::Sqlite(_) | Place::Memory => {
+            Location::Postgres(url) => (postgres::look(url).await?, Dialect::Postgres),
+            Location::Sqlite(_) | Location::Memory => {
                 let options = place.options().map_err(|error| Refusal::from(error).at(place))?;
                 let conn = AnyConnection::connect_with(&options).await;
                 let mut conn = conn.map_err(|error| OpenError::of(place, &error))?;

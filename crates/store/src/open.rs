@@ -14,11 +14,11 @@ use tokio::sync::Mutex;
 
 use crate::dialect::Dialect;
 use crate::error::Undecided;
-use crate::place::{Place, PostgresUrl};
+use crate::location::{Location, PostgresUrl};
 use crate::schema::Refusal;
 use crate::tx::{Lane, Tx, Way};
 use crate::upgrade::{Opening, Upgraded, upgrade};
-use crate::{OpenError, Result, numbers, postgres, sqlite};
+use crate::{OpenError, Result, postgres, sequences, sqlite};
 
 /// How many questions may be answered at the same time. Each is a thread of SQLite's, or a
 /// process of PostgreSQL's.
@@ -41,7 +41,7 @@ pub struct Store {
 }
 
 pub(crate) struct Inner {
-    place: Place,
+    place: Location,
     dialect: Dialect,
     readers: AnyPool,
     /// The one writing connection. Held by a [`Tx`] from beginning to end.
@@ -49,7 +49,7 @@ pub(crate) struct Inner {
     pub(crate) upgraded: Option<Upgraded>,
     #[cfg(feature = "faults")]
     faults: crate::faults::Faults,
-    /// Removes the folder of a [`Place::Memory`]; last, after the connections are gone.
+    /// Removes the folder of a [`Location::Memory`]; last, after the connections are gone.
     _folder: Option<Folder>,
 }
 
@@ -58,15 +58,15 @@ impl Store {
     /// older schema is kept as it was, beside the new one.
     ///
     /// When this fails and there was no file before, there is none afterwards.
-    pub async fn open(place: &Place) -> Result<Self, OpenError> {
+    pub async fn open(place: &Location) -> Result<Self, OpenError> {
         Self::open_with(place, &Opening::default()).await
     }
 
     /// The same, with a say in what happens to an older database.
-    pub async fn open_with(place: &Place, opening: &Opening<'_>) -> Result<Self, OpenError> {
+    pub async fn open_with(place: &Location, opening: &Opening<'_>) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         match place {
-            Place::Sqlite(path) => {
+            Location::Sqlite(path) => {
                 let unwritable =
                     |source| OpenError::Unwritable { place: path.display().to_string(), source };
                 let path = std::path::absolute(path).map_err(unwritable)?;
@@ -77,8 +77,8 @@ impl Store {
                 }
                 opened
             }
-            Place::Postgres(url) => Self::open_postgres(url, opening).await,
-            Place::Memory => {
+            Location::Postgres(url) => Self::open_postgres(url, opening).await,
+            Location::Memory => {
                 let unwritable = |source| OpenError::Unwritable {
                     place: std::env::temp_dir().display().to_string(),
                     source,
@@ -96,7 +96,7 @@ impl Store {
         folder: Option<Folder>,
         opening: &Opening<'_>,
     ) -> Result<Self, OpenError> {
-        let place = Place::Sqlite(path.to_owned());
+        let place = Location::Sqlite(path.to_owned());
         let failed = |error: sqlx::Error| OpenError::of(&place, &error);
         let options = sqlite::options(path).map_err(failed)?;
         let lasting = folder.is_none();
@@ -125,12 +125,12 @@ impl Store {
     }
 
     async fn open_postgres(url: &PostgresUrl, opening: &Opening<'_>) -> Result<Self, OpenError> {
-        let place = Place::Postgres(url.clone());
+        let place = Location::Postgres(url.clone());
         let postgres::Writer { mut conn, pid } = postgres::open_writer(url).await?;
         let prepared = async {
             let upgraded = upgrade(&mut conn, &place, Dialect::Postgres, opening).await?;
             // See `postgres`: who comes back after this opening finds that it is the last.
-            let opened = numbers::next(&mut conn, postgres::OPENED).await;
+            let opened = sequences::next(&mut conn, postgres::OPENED).await;
             Ok((upgraded, opened.map_err(|error| Refusal::from(error).at(&place))?))
         };
         let (upgraded, opened) = match prepared.await {
@@ -158,7 +158,7 @@ impl Store {
 
     /// Where this store lies.
     #[must_use]
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Location {
         &self.inner.place
     }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection, Executor, Row};
 
-use crate::place::PostgresUrl;
+use crate::location::PostgresUrl;
 use crate::trouble::Trouble;
-use crate::{Error, OpenError, Result, numbers};
+use crate::{Error, OpenError, Result, sequences};
 
 /// The number under which the openings are counted.
 pub(crate) const OPENED: &str = "opened";
@@ -153,13 +153,13 @@ pub(crate) async fn reopen_writer(url: &PostgresUrl, pid: i64, opened: i64) -> R
     let mut conn = connect(url).await?;
     for _ in 0..TRIES {
         if let Some((true, pid)) = lock(&mut conn).await? {
-            if numbers::read(&mut conn, OPENED).await? != Some(opened) {
+            if sequences::read(&mut conn, OPENED).await? != Some(opened) {
                 return Err(Error::Taken);
             }
             prepare_writer(&mut conn).await?;
             return Ok(Writer { conn, pid });
         }
-        if numbers::read(&mut conn, OPENED).await? != Some(opened) {
+        if sequences::read(&mut conn, OPENED).await? != Some(opened) {
             return Err(Error::Taken);
         }
         // Without the right to, waiting helps as well: the keepalives above end it.

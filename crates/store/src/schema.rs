@@ -5,7 +5,7 @@ use std::fmt;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
 use crate::dialect::Dialect;
-use crate::{OpenError, numbers};
+use crate::{OpenError, sequences};
 
 /// Every step from an empty database to today's schema. The first makes version 1.
 pub(crate) const MIGRATIONS: &[&str] =
@@ -107,7 +107,7 @@ async fn migrate_along(
     if from == 0 {
         tx.execute(CREATE).await?;
     } else {
-        numbers::forget(&mut tx, numbers::UPGRADED).await?;
+        sequences::forget(&mut tx, sequences::UPGRADED).await?;
     }
     let set = if from == 0 { INSERT } else { UPDATE };
     sqlx::query(set).bind(steps.len() as i64).execute(&mut *tx).await?;

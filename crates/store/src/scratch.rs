@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 
-use crate::{Place, PostgresUrl};
+use crate::{Location, PostgresUrl};
 
 /// The variable that names the server.
 pub const VARIABLE: &str = "WHOELSE_TEST_POSTGRES";
@@ -55,8 +55,8 @@ impl Scratch {
 
     /// The place.
     #[must_use]
-    pub fn place(&self) -> Place {
-        Place::Postgres(self.server.with("options[search_path]", &self.schema))
+    pub fn place(&self) -> Location {
+        Location::Postgres(self.server.with("options[search_path]", &self.schema))
     }
 
     /// The name of the schema.

@@ -7,7 +7,7 @@
 
 use sqlx::{AnyConnection, Row};
 
-use crate::{Result, Store, Tx, numbers};
+use crate::{Result, Store, Tx, sequences};
 
 const OPEN: &str = "SELECT id FROM online WHERE account = $1 AND until_at IS NULL";
 const INSERT: &str = "INSERT INTO online (id, account, from_at) VALUES ($1, $2, $3)";
@@ -46,7 +46,7 @@ impl Tx {
         if let Some(id) = open(conn, account).await? {
             return Ok(id);
         }
-        let id = numbers::next(conn, numbers::INTERVAL).await?;
+        let id = sequences::next(conn, sequences::INTERVAL).await?;
         sqlx::query(INSERT).bind(id).bind(account).bind(at).execute(conn).await?;
         Ok(id)
     }

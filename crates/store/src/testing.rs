@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::scratch::Scratch;
-use crate::{NewMessage, Place, Store, StoredVerifier, Tx};
+use crate::{Location, NewMessage, Store, StoredVerifier, Tx};
 
 /// Where the store of a test lies: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
 pub(crate) struct Dir {
@@ -72,10 +72,10 @@ pub(crate) async fn fresh_file() -> (Dir, Store) {
 }
 
 /// Returns where the store of [`fresh`] lies.
-pub(crate) fn place(dir: &Dir) -> Place {
+pub(crate) fn place(dir: &Dir) -> Location {
     match &dir.schema {
         Some(schema) => schema.place(),
-        None => Place::Sqlite(dir.path().join("store.db")),
+        None => Location::Sqlite(dir.path().join("store.db")),
     }
 }
 

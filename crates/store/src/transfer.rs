@@ -22,7 +22,7 @@ use whoelse_xmpp::in_words;
 use crate::dialect::Dialect;
 use crate::rows::ManyRows;
 use crate::schema;
-use crate::{Error, OpenError, Store, numbers};
+use crate::{Error, OpenError, Store, sequences};
 pub use aside::Aside;
 pub use copy::copy;
 use tables::{Kind, Table, tables};
@@ -67,7 +67,7 @@ impl Store {
         let rows = fill(tx.conn()?, &tables, &mut source).await?;
         // It is a time of what was here before: even time is now what the source counted. The next
         // start notes it anew.
-        numbers::forget(tx.conn()?, numbers::UPGRADED).await?;
+        sequences::forget(tx.conn()?, sequences::UPGRADED).await?;
         tx.commit().await?;
         source.close().await;
         Ok(rows)
@@ -110,7 +110,7 @@ async fn begin_snapshot(
 #[cfg(any(test, feature = "scratch"))]
 pub(crate) async fn write_backup(
     path: &Path,
-    from: Option<&crate::Place>,
+    from: Option<&crate::Location>,
     version: i64,
     maker: Option<&str>,
 ) -> Result<(), TransferError> {

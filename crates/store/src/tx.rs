@@ -11,7 +11,7 @@ use sqlx::{AnyConnection, Executor, Row};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::error::Undecided;
-use crate::place::PostgresUrl;
+use crate::location::PostgresUrl;
 use crate::postgres::bounded;
 use crate::{Error, Result, postgres, sqlite};
 

@@ -19,7 +19,7 @@ use whoelse_xmpp::in_words;
 
 use crate::dialect::Dialect;
 use crate::schema::{self, Refusal};
-use crate::{OpenError, Place, Result, Store, Tx, numbers, sqlite};
+use crate::{Location, OpenError, Result, Store, Tx, sequences, sqlite};
 
 /// How often it is said how far it is.
 const EVERY: Duration = Duration::from_secs(5);
@@ -114,7 +114,7 @@ impl fmt::Display for Upgraded {
 /// Brings the schema up to date. Says what was done, if the database was an older one.
 pub(crate) async fn upgrade(
     conn: &mut AnyConnection,
-    place: &Place,
+    place: &Location,
     dialect: Dialect,
     opening: &Opening<'_>,
 ) -> Result<Option<Upgraded>, OpenError> {
@@ -127,7 +127,7 @@ pub(crate) async fn upgrade(
         return schema::migrate(conn, dialect).await.map_err(failed).map(|()| None);
     }
     let copy = match place {
-        Place::Sqlite(path) if opening.keep_copy => {
+        Location::Sqlite(path) if opening.keep_copy => {
             let copied = keep_copy(conn, path, from, opening).await;
             Some(copied.map_err(|why| OpenError::NoCopy {
                 copy: copy_of(path, from),
@@ -135,8 +135,8 @@ pub(crate) async fn upgrade(
                 why,
             })?)
         }
-        Place::Sqlite(_) | Place::Memory => None,
-        Place::Postgres(_) => {
+        Location::Sqlite(_) | Location::Memory => None,
+        Location::Postgres(_) => {
             let advice = "no copy is kept of a database on PostgreSQL: to go back, a dump is \
                 needed, which is yours to make (pg_dump)";
             tracing::warn!(from, to, advice, "migration_begins");
@@ -263,7 +263,7 @@ impl Store {
 
     /// When the first start after the last upgrade succeeded, if one has.
     pub async fn first_good_start(&self) -> Result<Option<i64>> {
-        numbers::read(&mut *self.reader().await?, numbers::UPGRADED).await
+        sequences::read(&mut *self.reader().await?, sequences::UPGRADED).await
     }
 
     /// The databases that are kept as they were before they were brought up to date.
@@ -286,14 +286,14 @@ impl Store {
 impl Tx {
     /// A start has succeeded. If it is the first after an upgrade, this was when.
     pub async fn started_well(&mut self, at: i64) -> Result<()> {
-        numbers::write_once(self.conn()?, numbers::UPGRADED, at).await
+        sequences::write_once(self.conn()?, sequences::UPGRADED, at).await
     }
 }
 
 /// The same as [`Store::kept_copies`] for a place that nobody has opened.
 #[must_use]
-pub fn kept_copies(place: &Place) -> Vec<PathBuf> {
-    let Place::Sqlite(path) = place else { return Vec::new() };
+pub fn kept_copies(place: &Location) -> Vec<PathBuf> {
+    let Location::Sqlite(path) = place else { return Vec::new() };
     let copies = (1..schema::KNOWN).map(|version| copy_of(path, version));
     copies.filter(|copy| copy.exists()).collect()
 }

@@ -21,7 +21,7 @@ use whoelse_core::settings::{Relaying, Settings};
 use whoelse_core::{Clock, Node, Time};
 use whoelse_server::connection::{Connections, Door, Peer};
 use whoelse_store::scratch::Scratch;
-use whoelse_store::{Place, Store};
+use whoelse_store::{Location, Store};
 use whoelse_stream::ChannelBindings;
 
 /// 2026-01-01T00:00:00Z, when every scene begins.
@@ -38,7 +38,7 @@ const FAREWELL: usize = 5;
 pub struct Memory {
     clock: Clock,
     settings: Settings,
-    place: Place,
+    place: Location,
     store: Store,
     connections: Arc<Connections>,
     /// After what is above, which lives on it.
@@ -83,12 +83,12 @@ impl Relay for Ports {
     fn end(&self, _: i64) {}
 }
 
-fn open(runtime: &Runtime, place: &Place) -> Result<Store, String> {
+fn open(runtime: &Runtime, place: &Location) -> Result<Store, String> {
     runtime.block_on(Store::open(place)).map_err(|error| error.to_string())
 }
 
-fn file_in(folder: &TempDir) -> Place {
-    Place::Sqlite(folder.path().join("store.db"))
+fn file_in(folder: &TempDir) -> Location {
+    Location::Sqlite(folder.path().join("store.db"))
 }
 
 /// A copy of the database's files.
@@ -144,7 +144,7 @@ impl Memory {
         };
         let place = match &folder {
             Some(folder) => file_in(folder),
-            None => Place::Memory,
+            None => Location::Memory,
         };
         Memory::over(settings, accounts, (place, folder, None), clock)
     }
@@ -160,7 +160,7 @@ impl Memory {
     fn over(
         settings: Settings,
         accounts: &[String],
-        (place, folder, schema): (Place, Option<TempDir>, Option<Scratch>),
+        (place, folder, schema): (Location, Option<TempDir>, Option<Scratch>),
         clock: Clock,
     ) -> Result<Memory, String> {
         let runtime = runtime()?;

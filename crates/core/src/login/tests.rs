@@ -1,7 +1,7 @@
 //! Logins at a node: what is told, what is remembered, and what a clock that is set does to it.
 #![allow(clippy::unwrap_used)]
 
-use whoelse_store::{Place, Store};
+use whoelse_store::{Location, Store};
 
 use super::*;
 use crate::clock::Clock;
@@ -22,7 +22,7 @@ async fn node(clock: &Clock, store: &Store) -> Arc<Node> {
 }
 
 async fn fresh(clock: &Clock) -> Arc<Node> {
-    let node = node(clock, &Store::open(&Place::Memory).await.unwrap()).await;
+    let node = node(clock, &Store::open(&Location::Memory).await.unwrap()).await;
     node.create_account("bob", Password::new("pencil").unwrap()).await.unwrap();
     node
 }

@@ -58,7 +58,7 @@ async fn a_path_may_hold_any_character() {
     let folder = dir.path().join("ein ? Ordner #1 100% mit ö & 'so'");
     fs::create_dir(&folder).unwrap();
 
-    let store = Store::open(&Place::Sqlite(folder.join("my store.db"))).await.unwrap();
+    let store = Store::open(&Location::Sqlite(folder.join("my store.db"))).await.unwrap();
     assert!(store.domains().await.unwrap().is_empty());
     store.close().await.unwrap();
 
@@ -87,7 +87,7 @@ async fn a_folder_that_is_a_file_or_missing_or_a_file_that_is_a_folder_is_unwrit
     fs::write(dir.path().join("file"), "").unwrap();
 
     for path in ["file/store.db", "missing/store.db", "."] {
-        let refusal = Store::open(&Place::Sqlite(dir.path().join(path))).await.unwrap_err();
+        let refusal = Store::open(&Location::Sqlite(dir.path().join(path))).await.unwrap_err();
         assert!(matches!(refusal, OpenError::Unwritable { .. }), "{refusal:?}");
         assert!(refusal.to_string().starts_with("cannot create or write the database"));
     }
@@ -175,9 +175,9 @@ async fn an_empty_file_becomes_a_store() {
 
 #[tokio::test]
 async fn a_store_in_memory_is_gone_with_its_last_handle() {
-    let store = Store::open(&Place::Memory).await.unwrap();
+    let store = Store::open(&Location::Memory).await.unwrap();
     let folder = store.inner._folder.as_ref().unwrap().0.clone();
-    let other = Store::open(&Place::Memory).await.unwrap();
+    let other = Store::open(&Location::Memory).await.unwrap();
     let mut tx = store.begin().await.unwrap();
     account(&mut tx, "bob").await;
     tx.commit().await.unwrap();

@@ -4,7 +4,7 @@
 use super::*;
 use crate::scratch::{Between, Line, Scratch};
 use crate::testing::account;
-use crate::{Place, Store};
+use crate::{Location, Store};
 
 /// A place on the server for tests; none, and the test is over, where there is no server.
 fn scratch() -> Option<Scratch> {
@@ -36,8 +36,8 @@ async fn a_schema_of_another_program_or_of_none_is_refused_and_left_alone() {
     let refused = Store::open(&scratch.place()).await.unwrap_err();
     assert!(matches!(refused, OpenError::Newer { found: 99, .. }), "{refused:?}");
 
-    let Place::Postgres(url) = scratch.place() else { panic!() };
-    let nowhere = Place::Postgres(url.with("options[search_path]", "no_such_schema"));
+    let Location::Postgres(url) = scratch.place() else { panic!() };
+    let nowhere = Location::Postgres(url.with("options[search_path]", "no_such_schema"));
     let refused = Store::open(&nowhere).await.unwrap_err().to_string();
     assert!(refused.contains("search_path"), "{refused}");
 }
@@ -46,18 +46,18 @@ async fn a_schema_of_another_program_or_of_none_is_refused_and_left_alone() {
 async fn what_is_in_the_way_of_opening_is_told_apart() {
     let Some(server) = Scratch::server() else { return };
     // Port 1 is tcpmux, which nobody has run for decades.
-    let nobody = Place::parse("postgres://bob:sesame@127.0.0.1:1/chat").unwrap();
+    let nobody = Location::parse("postgres://bob:sesame@127.0.0.1:1/chat").unwrap();
     let said = Store::open(&nobody).await.unwrap_err();
     assert!(matches!(said, OpenError::Unreachable { .. }), "{said:?}");
     assert!(!format!("{said} {said:?}").contains("sesame"), "{said:?}");
 
     let (before, _) = server.rsplit_once('/').unwrap();
-    let missing = Place::parse(&format!("{before}/there_is_no_such_database")).unwrap();
+    let missing = Location::parse(&format!("{before}/there_is_no_such_database")).unwrap();
     let said = Store::open(&missing).await.unwrap_err();
     assert!(matches!(said, OpenError::Missing { .. }), "{said:?}");
 
     let (_, after) = server.split_once('@').unwrap();
-    let stranger = Place::parse(&format!("postgres://there_is_no_such_user@{after}")).unwrap();
+    let stranger = Location::parse(&format!("postgres://there_is_no_such_user@{after}")).unwrap();
     let said = Store::open(&stranger).await.unwrap_err();
     assert!(matches!(said, OpenError::Refused { .. }), "{said:?}");
 }

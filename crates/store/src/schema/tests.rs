@@ -4,10 +4,10 @@
 use super::*;
 use crate::scratch::{Scratch, old_file};
 use crate::testing::{Dir, place};
-use crate::{Place, Query, Store};
+use crate::{Location, Query, Store};
 
 /// A database of an older version, of each kind that there is here.
-async fn of_version(version: i64) -> Vec<(Dir, Option<Scratch>, Place)> {
+async fn of_version(version: i64) -> Vec<(Dir, Option<Scratch>, Location)> {
     let dir = Dir::of_files();
     let there = place(&dir);
     old_file(&dir.path().join("store.db"), version).unwrap();
@@ -36,7 +36,7 @@ async fn what_version_1_held_is_all_there() {
             (10_000, &[10, 11][..])
         );
         assert_eq!(store.blocks(1).await.unwrap(), ["mal@far.example"]);
-        assert_eq!(store.places_since(1, 0).await.unwrap(), ["192.0.2.1"]);
+        assert_eq!(store.known_networks_since(1, 0).await.unwrap(), ["192.0.2.1"]);
         assert_eq!(store.throttle_load_all(60).await.unwrap().len(), 1);
         assert_eq!(store.online_since(1, 0).await.unwrap().len(), 2);
         assert_eq!(store.last_heartbeat().await.unwrap().unwrap().even, 60);
@@ -118,12 +118,14 @@ async fn if_a_step_fails_none_has_happened() {
     ];
     for (_dir, _scratch, place) in of_version(1).await {
         let (mut conn, dialect) = match &place {
-            Place::Postgres(url) => (crate::postgres::look(url).await.unwrap(), Dialect::Postgres),
-            Place::Sqlite(path) => {
+            Location::Postgres(url) => {
+                (crate::postgres::look(url).await.unwrap(), Dialect::Postgres)
+            }
+            Location::Sqlite(path) => {
                 let options = crate::sqlite::options(path).unwrap();
                 (AnyConnection::connect_with(&options).await.unwrap(), Dialect::Sqlite)
             }
-            Place::Memory => panic!(),
+            Location::Memory => panic!(),
         };
 
         let failed = migrate_along(&mut conn, dialect, broken).await;

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::Scratch;
-use crate::Place;
+use crate::Location;
 
 /// What becomes of what passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Line {
 /// Stands between a store and PostgreSQL.
 #[derive(Debug)]
 pub struct Between {
-    place: Place,
+    place: Location,
     line: Arc<watch::Sender<Line>>,
 }
 
@@ -34,7 +34,7 @@ impl Between {
     /// # Errors
     /// When it cannot listen.
     pub async fn new(scratch: &Scratch) -> io::Result<Between> {
-        let Place::Postgres(mut url) = scratch.place() else {
+        let Location::Postgres(mut url) = scratch.place() else {
             return Err(io::Error::other("not on PostgreSQL"));
         };
         let far = url.address();
@@ -47,12 +47,12 @@ impl Between {
                 tokio::spawn(pass(near, far.clone(), watched.subscribe()));
             }
         });
-        Ok(Between { place: Place::Postgres(url), line })
+        Ok(Between { place: Location::Postgres(url), line })
     }
 
     /// The place, through it.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Location {
         self.place.clone()
     }
 

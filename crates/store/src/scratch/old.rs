@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Scratch;
-use crate::{Place, postgres, schema, sqlite, transfer};
+use crate::{Location, postgres, schema, sqlite, transfer};
 
 /// What is put into a database when it has got so far, by version.
 const DATA: [&str; 2] = [
@@ -55,7 +55,7 @@ pub fn old_file(path: &Path, version: i64) -> Result<(), String> {
 /// Why it cannot be made.
 pub fn old_backup(path: &Path, version: i64, maker: Option<&str>) -> Result<(), String> {
     let database = path.with_extension("old.db");
-    let place = (version <= schema::KNOWN).then(|| Place::Sqlite(database.clone()));
+    let place = (version <= schema::KNOWN).then(|| Location::Sqlite(database.clone()));
     if place.is_some() {
         old_file(&database, version)?;
     }

@@ -11,7 +11,7 @@ use super::{Source, Table, TransferError, begin_snapshot, fill, tables};
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::schema::{self, Refusal};
-use crate::{Domain, domains, numbers, sqlite};
+use crate::{Domain, domains, sequences, sqlite};
 
 /// Everything of a backup, or of another database, in a file of its own that is gone when this is.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ async fn load(
     fill(conn, &tables, source).await?;
     conn.execute("COMMIT").await?;
     schema::migrate(conn, Dialect::Sqlite).await.map_err(refused)?;
-    if !numbers::are_possible(conn).await? {
+    if !sequences::are_possible(conn).await? {
         let why = "a server cannot go on from the numbers in it";
         return Err(TransferError::Damaged { path: path.to_owned(), why });
     }

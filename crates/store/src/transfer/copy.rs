@@ -10,7 +10,7 @@ use super::aside::Aside;
 use super::{Source, TransferError, begin_snapshot, count, fill, tables};
 use crate::look::Original;
 use crate::upgrade::Opening;
-use crate::{Place, Store, schema, sqlite};
+use crate::{Location, Store, schema, sqlite};
 
 /// Copies everything from one database into another, which has to be empty. Returns how many rows
 /// that were. No server may be running on either.
@@ -18,9 +18,9 @@ use crate::{Place, Store, schema, sqlite};
 /// # Errors
 /// When this fails the source is as it was, and the target is empty, or not there if it was not
 /// there before.
-pub async fn copy(from: &Place, to: &Place) -> Result<u64, TransferError> {
-    let new = matches!(to, Place::Sqlite(path) if !path.exists());
-    if let Place::Sqlite(path) = from
+pub async fn copy(from: &Location, to: &Location) -> Result<u64, TransferError> {
+    let new = matches!(to, Location::Sqlite(path) if !path.exists());
+    if let Location::Sqlite(path) = from
         && !path.exists()
     {
         return Err(TransferError::file(path, io::ErrorKind::NotFound.into()));
@@ -50,13 +50,13 @@ pub async fn copy(from: &Place, to: &Place) -> Result<u64, TransferError> {
     };
     let copied: Result<u64, TransferError> = copied.await;
     source.close().await;
-    if let (true, Err(_), Place::Sqlite(path)) = (new, &copied, to) {
+    if let (true, Err(_), Location::Sqlite(path)) = (new, &copied, to) {
         sqlite::remove_file(path);
     }
     copied
 }
 
-async fn copy_into(to: &Place, source: &mut Source) -> Result<u64, TransferError> {
+async fn copy_into(to: &Location, source: &mut Source) -> Result<u64, TransferError> {
     let tables = tables(schema::KNOWN).await?;
     // Nothing is in it that a copy could keep.
     let target = Store::open_with(to, &Opening { keep_copy: false, ..Opening::default() }).await?;
@@ -75,7 +75,7 @@ async fn copy_into(to: &Place, source: &mut Source) -> Result<u64, TransferError
 
 /// Looks whether there is nothing in a database, before anything is made or brought up to date
 /// in it.
-async fn is_empty(place: &Place) -> Result<bool, TransferError> {
+async fn is_empty(place: &Location) -> Result<bool, TransferError> {
     let Original { mut conn, version, .. } = Original::hold(place).await?;
     let looked = async {
         for table in &tables(version).await? {
@@ -92,9 +92,9 @@ async fn is_empty(place: &Place) -> Result<bool, TransferError> {
 }
 
 /// Where there is room for as much once more: beside one of the two, if that is a file.
-fn beside(from: &Place, to: &Place) -> PathBuf {
+fn beside(from: &Location, to: &Location) -> PathBuf {
     match (to, from) {
-        (Place::Sqlite(path), _) | (_, Place::Sqlite(path)) => path.with_extension("aside"),
+        (Location::Sqlite(path), _) | (_, Location::Sqlite(path)) => path.with_extension("aside"),
         _ => std::env::temp_dir().join(format!("whoelse-{}.aside", std::process::id())),
     }
 }

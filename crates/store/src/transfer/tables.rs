@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
 
 use crate::dialect::Dialect;
 use crate::schema::{self, Refusal};
-use crate::{OpenError, Place};
+use crate::{Location, OpenError};
 
 /// The tables, in the order they were made.
 const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
@@ -46,7 +46,7 @@ pub(crate) struct Table {
 
 /// The tables of this version of the schema.
 pub(crate) async fn tables(version: i64) -> Result<Vec<Table>, OpenError> {
-    read(version).await.map_err(|refusal| refusal.at(&Place::Memory))
+    read(version).await.map_err(|refusal| refusal.at(&Location::Memory))
 }
 
 async fn read(version: i64) -> Result<Vec<Table>, Refusal> {

@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::*;
-use crate::Place;
+use crate::Location;
 use crate::scratch::{Scratch, old_backup, old_file};
 use crate::testing::{Dir, account, message, place, verifier};
 
@@ -72,7 +72,7 @@ async fn restore(store: &Store, file: &Path) -> Result<u64, TransferError> {
 }
 
 /// A place of each kind that there is here.
-fn places() -> Vec<(Dir, Option<Scratch>, Place)> {
+fn places() -> Vec<(Dir, Option<Scratch>, Location)> {
     let dir = Dir::of_files();
     let file = place(&dir);
     let mut places = vec![(dir, None, file)];
@@ -139,12 +139,12 @@ async fn a_copy_that_fails_leaves_the_target_empty() {
     for (_dir, _scratch, to) in places() {
         assert!(copy(&place(&from), &to).await.is_err());
 
-        if let Place::Sqlite(path) = &to {
+        if let Location::Sqlite(path) = &to {
             assert!(!path.exists());
         }
         assert!(all(&Store::open(&to).await.unwrap()).await.is_empty());
     }
-    let none = Place::Sqlite(from.path().join("none.db"));
+    let none = Location::Sqlite(from.path().join("none.db"));
     assert!(copy(&none, &place(&Dir::of_files())).await.is_err());
 }
 
@@ -339,23 +339,23 @@ async fn a_backup_that_breaks_its_own_rules_is_refused_before_anything_is_replac
 /// The next start reads them, and would end there, and so would every start after it.
 #[tokio::test]
 async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
-    use crate::numbers;
+    use crate::sequences;
     let largest = i64::MAX;
-    let mut broken: Vec<(&str, i64)> = vec![(numbers::ACCOUNT, 0), (numbers::DOMAIN, 0)];
+    let mut broken: Vec<(&str, i64)> = vec![(sequences::ACCOUNT, 0), (sequences::DOMAIN, 0)];
     for name in [
-        numbers::ACCOUNT,
-        numbers::DOMAIN,
-        numbers::INTERVAL,
-        numbers::HEARTBEAT,
-        numbers::EVEN,
-        numbers::DOUBT_SINCE,
-        numbers::DOUBT_UP,
-        numbers::DOUBT_CLAIM,
-        numbers::SEQ,
+        sequences::ACCOUNT,
+        sequences::DOMAIN,
+        sequences::INTERVAL,
+        sequences::HEARTBEAT,
+        sequences::EVEN,
+        sequences::DOUBT_SINCE,
+        sequences::DOUBT_UP,
+        sequences::DOUBT_CLAIM,
+        sequences::SEQ,
     ] {
         broken.extend([(name, i64::MIN), (name, -1), (name, largest), (name, largest / 2)]);
     }
-    broken.extend([(numbers::DOUBT_GAP, i64::MIN), (numbers::DOUBT_GAP, largest)]);
+    broken.extend([(sequences::DOUBT_GAP, i64::MIN), (sequences::DOUBT_GAP, largest)]);
     let dir = Dir::of_files();
     let file = dir.path().join("backup");
     let aside = dir.path().join("aside");
@@ -401,9 +401,10 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
         assert!(!aside.exists());
     }
     for message in [i64::MIN, i64::MAX] {
-        assert!(write(numbers::SEQ, 1, message).await.is_err());
+        assert!(write(sequences::SEQ, 1, message).await.is_err());
     }
-    for (name, value) in [(numbers::EVEN, 5), (numbers::DOUBT_GAP, -5), (numbers::ACCOUNT, 9)] {
+    for (name, value) in [(sequences::EVEN, 5), (sequences::DOUBT_GAP, -5), (sequences::ACCOUNT, 9)]
+    {
         assert!(write(name, value, 1).await.is_ok(), "{name}");
     }
 }
@@ -435,7 +436,7 @@ async fn a_copy_brings_an_older_source_up_to_date_at_its_target_alone() {
             old_file(&file, version).unwrap();
             let before = fs::read(&file).unwrap();
 
-            assert!(copy(&Place::Sqlite(file.clone()), &to).await.unwrap() > 10);
+            assert!(copy(&Location::Sqlite(file.clone()), &to).await.unwrap() > 10);
 
             assert_eq!(fs::read(&file).unwrap(), before);
             let copied = Store::open(&to).await.unwrap();

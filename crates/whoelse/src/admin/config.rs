@@ -5,7 +5,7 @@ use std::path::Path;
 
 use whoelse_server::Config;
 use whoelse_server::tls::Tls;
-use whoelse_store::{Place, Store};
+use whoelse_store::{Location, Store};
 use whoelse_xmpp::in_words;
 
 use super::{Fault, say};
@@ -62,7 +62,7 @@ async fn problems(file: &Path) -> Vec<String> {
     }
     // What can be wrong with a file is said at the start: nothing has to be reached.
     let place = config.place();
-    if let Place::Postgres(_) = place
+    if let Location::Postgres(_) = place
         && let Err(error) = Store::look(&place).await
     {
         problems.push(error.to_string());

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use whoelse_server::data_dir::DataDir;
-use whoelse_store::{Place, PostgresUrl};
+use whoelse_store::{Location, PostgresUrl};
 
 use super::{Fault, say};
 use crate::cli::{self, StoreAction};
@@ -32,13 +32,13 @@ async fn copy(from: &str, to: &str) -> Result<(), Fault> {
 }
 
 /// The place that is meant, with its data directory held: a server must not have it.
-fn held(written: &str, is_source: bool) -> Result<(Place, Option<DataDir>), Fault> {
-    if let Ok(Place::Postgres(mut url)) = Place::parse(written) {
+fn held(written: &str, is_source: bool) -> Result<(Location, Option<DataDir>), Fault> {
+    if let Ok(Location::Postgres(mut url)) = Location::parse(written) {
         with_password(&mut url);
-        return Ok((Place::Postgres(url), None));
+        return Ok((Location::Postgres(url), None));
     }
-    let place = Place::parse(written).map_err(|error| Fault::Say(error.to_string()))?;
-    let Place::Sqlite(path) = place else {
+    let place = Location::parse(written).map_err(|error| Fault::Say(error.to_string()))?;
+    let Location::Sqlite(path) = place else {
         return Err(Fault::Say(format!("{written} is no database")));
     };
     let is_file = path.extension().is_some_and(|end| end == "db");
@@ -53,7 +53,7 @@ fn held(written: &str, is_source: bool) -> Result<(Place, Option<DataDir>), Faul
     // A file elsewhere than in a data directory is nobody's.
     let is_data = !is_file || folder.join("lock").exists();
     let held = is_data.then(|| DataDir::open(&folder)).transpose();
-    Ok((Place::Sqlite(file), held.map_err(|error| Fault::Say(error.to_string()))?))
+    Ok((Location::Sqlite(file), held.map_err(|error| Fault::Say(error.to_string()))?))
 }
 
 /// As with the configuration: a password need not stand on a command line that others can see.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::geteuid;
 use tokio::time::timeout;
-use whoelse_store::{Found, Heartbeat, Inspection, Place, Store};
+use whoelse_store::{Found, Heartbeat, Inspection, Location, Store};
 use whoelse_xmpp::in_words;
 
 use super::{Finding, system};
@@ -74,10 +74,10 @@ pub struct Database {
 }
 
 /// Looks at the database.
-pub async fn database(place: &Place, running: bool) -> Database {
+pub async fn database(place: &Location, running: bool) -> Database {
     let only = |finding| Database { findings: vec![finding], domain: None, heartbeat: None };
     let file = match place {
-        Place::Sqlite(file) => file,
+        Location::Sqlite(file) => file,
         elsewhere => return only(reached(elsewhere).await),
     };
     match file.try_exists() {
@@ -172,7 +172,7 @@ fn schema(file: &Path, found: &Inspection) -> Finding {
 }
 
 /// Looks at a database on a server.
-async fn reached(place: &Place) -> Finding {
+async fn reached(place: &Location) -> Finding {
     match timeout(PATIENCE, Store::look(place)).await {
         Ok(Ok(Found { version: 0, .. })) => {
             Finding::ok("database", "can be reached, and is filled at the first start")
@@ -264,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn a_database_that_is_none_is_a_problem() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::Sqlite(dir.path().join("whoelse.db"));
+        let place = Location::Sqlite(dir.path().join("whoelse.db"));
         let found = database(&place, false).await.findings;
         assert_eq!(found[0].state, State::Ok);
 

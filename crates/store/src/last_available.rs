@@ -17,7 +17,7 @@ pub(crate) const STATEMENTS: &[&str] = &[SET, GET, INTERVAL];
 
 /// The end of an account's last stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Departure {
+pub struct LastAvailable {
     /// When, in even time (see [`Heartbeat`](crate::Heartbeat)).
     pub at: i64,
     /// What its user said in going; empty for nothing.
@@ -26,20 +26,20 @@ pub struct Departure {
 
 impl Store {
     /// Returns how and when an account last went; `None` if it has never been here.
-    pub async fn departure(&self, account: i64) -> Result<Option<Departure>> {
+    pub async fn departure(&self, account: i64) -> Result<Option<LastAvailable>> {
         let mut conn = self.reader().await?;
         let noted = sqlx::query(GET).bind(account).fetch_optional(&mut *conn).await?;
         let noted = match noted {
-            Some(row) => Some(Departure { at: row.try_get(0)?, status: row.try_get(1)? }),
+            Some(row) => Some(LastAvailable { at: row.try_get(0)?, status: row.try_get(1)? }),
             None => None,
         };
         let row = sqlx::query(INTERVAL).bind(account).fetch_one(&mut *conn).await?;
         let until: Option<i64> = row.try_get(0)?;
         Ok(match (noted, until) {
             (Some(noted), Some(until)) if noted.at < until => {
-                Some(Departure { at: until, status: String::new() })
+                Some(LastAvailable { at: until, status: String::new() })
             }
-            (None, Some(at)) => Some(Departure { at, status: String::new() }),
+            (None, Some(at)) => Some(LastAvailable { at, status: String::new() }),
             (noted, _) => noted,
         })
     }
@@ -60,8 +60,8 @@ mod tests {
     use super::*;
     use crate::testing::{account, fresh};
 
-    fn departure(at: i64, status: &str) -> Option<Departure> {
-        Some(Departure { at, status: status.to_owned() })
+    fn departure(at: i64, status: &str) -> Option<LastAvailable> {
+        Some(LastAvailable { at, status: status.to_owned() })
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ pub(crate) const STATEMENTS: &[&str] = &[SAVE, SINCE, PURGE];
 
 impl Store {
     /// Returns the places an account logged in from at this time or later, sorted.
-    pub async fn places_since(&self, account: i64, at: i64) -> Result<Vec<String>> {
+    pub async fn known_networks_since(&self, account: i64, at: i64) -> Result<Vec<String>> {
         let mut conn = self.reader().await?;
         let rows = sqlx::query(SINCE).bind(account).bind(at).fetch_all(&mut *conn).await?;
         let place = |row: &AnyRow| Ok(row.try_get(0)?);
@@ -54,13 +54,13 @@ mod tests {
         tx.remember_place(bob, "127.0.0.1", 10).await.unwrap();
         tx.commit().await.unwrap();
 
-        assert_eq!(store.places_since(bob, 10).await.unwrap(), ["127.0.0.1", "192.0.2.1"]);
-        assert_eq!(store.places_since(bob, 30).await.unwrap(), ["192.0.2.1"]);
-        assert_eq!(store.places_since(bob, 31).await.unwrap(), Vec::<String>::new());
+        assert_eq!(store.known_networks_since(bob, 10).await.unwrap(), ["127.0.0.1", "192.0.2.1"]);
+        assert_eq!(store.known_networks_since(bob, 30).await.unwrap(), ["192.0.2.1"]);
+        assert_eq!(store.known_networks_since(bob, 31).await.unwrap(), Vec::<String>::new());
 
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.purge_places(30).await.unwrap(), 1);
         tx.commit().await.unwrap();
-        assert_eq!(store.places_since(bob, 0).await.unwrap(), ["192.0.2.1"]);
+        assert_eq!(store.known_networks_since(bob, 0).await.unwrap(), ["192.0.2.1"]);
     }
 }

@@ -10,7 +10,7 @@ use sqlx::any::AnyConnectOptions;
 /// Where a store lies.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Location {
     /// A SQLite file; its folder must exist.
     Sqlite(PathBuf),
     /// A database on a PostgreSQL server.
@@ -21,7 +21,7 @@ pub enum Place {
     Memory,
 }
 
-impl Place {
+impl Location {
     /// Reads a place as people write it: `postgres://user@host/name`, or the path of a file.
     pub fn parse(text: &str) -> Result<Self, PlaceError> {
         if PostgresUrl::is_one(text) {
@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-impl Place {
+impl Location {
     /// What the driver is told, for a connection that makes no file.
     pub(crate) fn options(&self) -> crate::Result<AnyConnectOptions> {
         match self {
@@ -56,7 +56,7 @@ impl Place {
 }
 
 /// As it can be shown to anybody: without a password.
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => path.display().fmt(f),
@@ -196,26 +196,29 @@ mod tests {
     #[test]
     fn a_place_is_a_path_or_a_url() {
         for text in ["whoelse.db", "/var/lib/whoelse/whoelse.db", "sqlite://whoelse.db", "a:b"] {
-            assert!(matches!(Place::parse(text).unwrap(), Place::Sqlite(_)), "{text}");
+            assert!(matches!(Location::parse(text).unwrap(), Location::Sqlite(_)), "{text}");
         }
         for text in ["postgres://bob@localhost/chat", "postgresql:///chat?host=/run/postgresql"] {
-            assert!(matches!(Place::parse(text).unwrap(), Place::Postgres(_)), "{text}");
+            assert!(matches!(Location::parse(text).unwrap(), Location::Postgres(_)), "{text}");
         }
         for text in ["mysql://localhost/chat", "http://x"] {
-            assert!(Place::parse(text).unwrap_err().to_string().contains("postgres://"), "{text}");
+            assert!(
+                Location::parse(text).unwrap_err().to_string().contains("postgres://"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_password_is_never_shown() {
         let url = "postgres://bob:sesame@db.example:5433/chat?sslmode=require&password=sesame";
-        let place = Place::parse(url).unwrap();
+        let place = Location::parse(url).unwrap();
 
         assert_eq!(place.to_string(), "postgres://bob@db.example:5433/chat");
         assert!(!format!("{place:?}").contains("sesame"));
         for broken in ["postgres://bob:sesame@:99999999/x", "postgres://bob:sesame@h/x?sslmode=no"]
         {
-            let said = Place::parse(broken).unwrap_err().to_string();
+            let said = Location::parse(broken).unwrap_err().to_string();
             assert!(!said.contains("sesame"), "{said}");
         }
     }
