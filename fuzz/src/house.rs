@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use whoelse_core::network::Network;
 use whoelse_core::settings::Settings;
 use whoelse_core::{Clock, Node, Time};
-use whoelse_server::connection::{Connections, Door, Peer};
+use whoelse_server::connection::{Connections, Ingress, Peer};
 use whoelse_store::{Store, StoredVerifier};
 use whoelse_stream::client::{self, Step};
 use whoelse_stream::scram::{Hash, Verifier};
@@ -194,7 +194,7 @@ async fn open(clock: Clock) -> (Arc<Node>, DuplexStream) {
     tx.commit().await.expect("a commit");
     let (near, far) = tokio::io::duplex(64 << 10);
     let peer = Peer { network: Network::Local, address: "fuzz".to_owned() };
-    Connections::new(node.clone(), None).welcome(far, Door::Pipe, peer);
+    Connections::new(node.clone(), None).welcome(far, Ingress::Pipe, peer);
     (node, near)
 }
 

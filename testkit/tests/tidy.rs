@@ -156,8 +156,8 @@ fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
         // When an administrator, or the owner of the machine, has done something.
         ("crates/server/src/server.rs", "not_restored"),
         ("crates/server/src/server.rs", "restore_refused"),
-        ("crates/server/src/upkeep.rs", "restore_refused"),
-        ("crates/server/src/upkeep.rs", "not_backed_up"),
+        ("crates/server/src/maintenance.rs", "restore_refused"),
+        ("crates/server/src/maintenance.rs", "not_backed_up"),
         ("crates/store/src/transfer/aside.rs", "backup_refused"),
         ("crates/store/src/upgrade.rs", "migration_begins"),
         ("crates/core/src/login_throttle/stored.rs", "login_count_unreadable"),

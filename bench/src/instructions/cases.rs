@@ -10,7 +10,7 @@ use whoelse_core::router::{self, Routed};
 use whoelse_core::sessions::Hold;
 use whoelse_core::settings::{Sessions, Settings};
 use whoelse_core::{Clock, Node, Time};
-use whoelse_server::connection::{Connections, Door, Peer};
+use whoelse_server::connection::{Connections, Ingress, Peer};
 use whoelse_store::{Location, Store};
 use whoelse_stream::Password;
 use whoelse_xmpp::scanner::{Frame, Limits, Scanner};
@@ -194,7 +194,7 @@ async fn login(times: u64) -> Result<(), Failed> {
         let (mut near, far) = tokio::io::duplex(16 << 10);
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let peer = Peer { network: Network::of(address), address: address.to_string() };
-        connections.welcome(far, Door::Pipe, peer);
+        connections.welcome(far, Ingress::Pipe, peer);
         keys = Some(client::begin_session(&mut near, 0, 0, keys).await?);
         near.write_all(b"</stream:stream>").await?;
         near.read_to_end(&mut Vec::new()).await?;

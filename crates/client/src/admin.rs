@@ -33,7 +33,7 @@ const RELOAD: &str = "urn:whoelse:commands:0#reload";
 const CLOCK: &str = "urn:whoelse:commands:0#clock";
 const BACKUP: &str = "urn:whoelse:commands:0#backup";
 const RESTORE: &str = "urn:whoelse:commands:0#restore";
-const UPKEEP: &str = "urn:whoelse:commands:0#upkeep";
+const MAINTENANCE: &str = "urn:whoelse:commands:0#upkeep";
 const RENAME: &str = "urn:whoelse:commands:0#rename-domain";
 
 /// How the server writes a block without an end.
@@ -87,8 +87,8 @@ pub async fn restore(link: &mut Link, file: &str) -> Result<String, RequestError
 
 /// How far a backup or a restore is: `running`, or `done: ` and how much that was. Why it failed is
 /// the refusal.
-pub async fn upkeep(link: &mut Link) -> Result<String, RequestError> {
-    note(&run(link, UPKEEP, &[]).await?)
+pub async fn maintenance(link: &mut Link) -> Result<String, RequestError> {
+    note(&run(link, MAINTENANCE, &[]).await?)
 }
 
 /// Makes an account.

@@ -52,7 +52,7 @@ pub struct Node {
     /// Reads the configuration again, where there is one; set by whoever has it.
     pub reload: OnceLock<Reload>,
     /// How a backup is made and restored; set by whoever has a data directory.
-    pub upkeep: OnceLock<Upkeep>,
+    pub maintenance: OnceLock<Maintenance>,
     /// Writes down what administrators did; in a world in memory nobody does.
     pub audit: OnceLock<Audit>,
     /// Where the server listens for clients, once it does.
@@ -83,12 +83,13 @@ pub struct Node {
 }
 
 /// Begins what is wished for, or says how far it is; or why not, in a sentence.
-pub type Upkeep = Box<dyn Fn(Wish) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+pub type Maintenance =
+    Box<dyn Fn(MaintenanceRequest) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// What an administrator wishes for the whole store. A file is one in the data directory; with it
 /// comes the deed that its end is, which is written down by whoever sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum MaintenanceRequest {
     /// Everything into this file.
     Backup(String, Deed),
     /// Everything from this file.
@@ -193,7 +194,7 @@ impl Node {
             counters: Counters::default(),
             lasting: Lasting::default(),
             reload: OnceLock::new(),
-            upkeep: OnceLock::new(),
+            maintenance: OnceLock::new(),
             audit: OnceLock::new(),
             listening: OnceLock::new(),
             relay: OnceLock::new(),

@@ -11,9 +11,9 @@ mod clock;
 mod domain;
 mod figures;
 mod listening;
+mod maintenance;
 mod reload;
 mod sessions;
-mod upkeep;
 
 use std::sync::Arc;
 
@@ -55,9 +55,9 @@ pub const FEATURE: Feature = Feature {
         w.command(&reload::RELOAD);
         w.command(&clock::CLOCK);
         w.command(&listening::LISTENING);
-        w.command(&upkeep::BACKUP);
-        w.command(&upkeep::RESTORE);
-        w.command(&upkeep::PROGRESS);
+        w.command(&maintenance::BACKUP);
+        w.command(&maintenance::RESTORE);
+        w.command(&maintenance::PROGRESS);
     },
 };
 

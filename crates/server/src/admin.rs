@@ -3,8 +3,8 @@
 //! The system says who is at the other end; whoever is not the server's own user, or root, is
 //! turned away without a word. Only the holder of the data directory puts the socket there.
 
-use crate::connection::{Connections, Door, Peer};
-use crate::pulse::Beat;
+use crate::connection::{Connections, Ingress, Peer};
+use crate::liveness::Beat;
 use rustix::process::geteuid;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -100,7 +100,7 @@ fn welcome(connections: &Arc<Connections>, socket: UnixStream) {
         Ok(peer) if peer.uid() == own || peer.uid() == 0 => {
             let address = format!("admin socket, uid {}", peer.uid());
             let peer = Peer { network: Network::Local, address };
-            connections.welcome(socket, Door::Admin, peer);
+            connections.welcome(socket, Ingress::Admin, peer);
         }
         Ok(peer) => tracing::warn!(uid = peer.uid(), "admin_refused"),
         Err(error) => tracing::warn!(error = in_words(&error), "admin_refused"),

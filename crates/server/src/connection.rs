@@ -36,7 +36,7 @@ use whoelse_xmpp::{StreamCondition, StreamError};
 
 /// What lies below a connection when it comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Ingress {
     /// A bare socket: STARTTLS comes first.
     StartTls,
     /// A bare socket that begins with TLS (XEP-0368).
@@ -47,14 +47,14 @@ pub enum Door {
     Admin,
 }
 
-impl Door {
+impl Ingress {
     /// Its name, for the count.
     pub fn name(self) -> &'static str {
         match self {
-            Door::StartTls => "starttls",
-            Door::DirectTls => "direct_tls",
-            Door::Pipe => "pipe",
-            Door::Admin => "admin",
+            Ingress::StartTls => "starttls",
+            Ingress::DirectTls => "direct_tls",
+            Ingress::Pipe => "pipe",
+            Ingress::Admin => "admin",
         }
     }
 }
@@ -93,7 +93,7 @@ pub struct Certificate {
     pub own: ArcSwapOption<OwnFiles>,
 }
 
-/// One configuration of the stream machine for each kind of door.
+/// One configuration of the stream machine for each kind of ingress.
 #[derive(Debug)]
 struct Streams {
     domain: String,
@@ -106,7 +106,7 @@ struct Streams {
 }
 
 impl Connections {
-    /// For a node. Without a certificate only [`Door::Pipe`] and [`Door::Admin`] can be used.
+    /// For a node. Without a certificate only [`Ingress::Pipe`] and [`Ingress::Admin`] can be used.
     pub fn new(node: Arc<Node>, tls: Option<Certificate>) -> Arc<Connections> {
         let limits = &node.settings().limits;
         Arc::new(Connections {
@@ -164,15 +164,15 @@ impl Connections {
 
     /// Drives a connection, when its turn comes, unless too many are half open or wait to be.
     /// Returns at once. Through a door that strangers do not come through nobody waits.
-    pub fn welcome<S: Io>(self: &Arc<Connections>, io: S, door: Door, peer: Peer) {
-        match door {
-            Door::Pipe | Door::Admin if self.is_closing() => {}
-            Door::Pipe | Door::Admin => {
-                tokio::spawn(negotiation::run(self.arrived(door, peer, None), io));
+    pub fn welcome<S: Io>(self: &Arc<Connections>, io: S, ingress: Ingress, peer: Peer) {
+        match ingress {
+            Ingress::Pipe | Ingress::Admin if self.is_closing() => {}
+            Ingress::Pipe | Ingress::Admin => {
+                tokio::spawn(negotiation::run(self.arrived(ingress, peer, None), io));
             }
-            Door::StartTls | Door::DirectTls => {
+            Ingress::StartTls | Ingress::DirectTls => {
                 let turn = |turn: Turn, io| async move { Some((turn.await?, io)) };
-                self.let_in(io, door, peer, turn, negotiation::run);
+                self.let_in(io, ingress, peer, turn, negotiation::run);
             }
         }
     }
@@ -182,13 +182,15 @@ impl Connections {
     pub(crate) fn welcome_socket(
         self: &Arc<Connections>,
         socket: TcpStream,
-        door: Door,
+        ingress: Ingress,
         peer: Peer,
     ) {
-        match door {
-            Door::StartTls => self.let_in(socket, door, peer, waiting::turn, first_byte::run),
-            Door::DirectTls => self.let_in(socket, door, peer, waiting::turn, negotiation::run),
-            Door::Pipe | Door::Admin => self.welcome(socket, door, peer),
+        match ingress {
+            Ingress::StartTls => self.let_in(socket, ingress, peer, waiting::turn, first_byte::run),
+            Ingress::DirectTls => {
+                self.let_in(socket, ingress, peer, waiting::turn, negotiation::run)
+            }
+            Ingress::Pipe | Ingress::Admin => self.welcome(socket, ingress, peer),
         }
     }
 
@@ -196,7 +198,7 @@ impl Connections {
     fn let_in<S, W, F>(
         self: &Arc<Connections>,
         io: S,
-        door: Door,
+        ingress: Ingress,
         peer: Peer,
         wait: impl FnOnce(Turn, S) -> W + Send + 'static,
         go_on: impl FnOnce(Arrived, S) -> F + Send + 'static,
@@ -210,7 +212,7 @@ impl Connections {
         }
         match self.gate.arrive(peer.network) {
             Entry::In(permit) => {
-                tokio::spawn(go_on(self.arrived(door, peer, Some(permit)), io));
+                tokio::spawn(go_on(self.arrived(ingress, peer, Some(permit)), io));
             }
             Entry::Waits(turn) => {
                 tracing::debug!(address = %peer.address, "half_open_waits");
@@ -221,7 +223,7 @@ impl Connections {
                         () = connections.closing() => None,
                     };
                     let Some((permit, io)) = turn else { return };
-                    let arrived = connections.arrived(door, peer, Some(permit));
+                    let arrived = connections.arrived(ingress, peer, Some(permit));
                     // On the heap, and not before: nothing is there yet of those who wait.
                     Box::pin(go_on(arrived, io)).await;
                 });
@@ -231,11 +233,16 @@ impl Connections {
     }
 
     /// A connection is let in; from now on its time runs.
-    fn arrived(self: &Arc<Connections>, door: Door, peer: Peer, half_open: HalfOpen) -> Arrived {
-        self.node.counters.connected.inc("door", door.name());
+    fn arrived(
+        self: &Arc<Connections>,
+        ingress: Ingress,
+        peer: Peer,
+        half_open: HalfOpen,
+    ) -> Arrived {
+        self.node.counters.connected.inc("ingress", ingress.name());
         tracing::info!(address = %peer.address, "connected");
         let deadline = self.node.clock.steady().after(self.node.settings().limits.negotiation);
-        Arrived { running: self.begin(), door, peer, half_open, deadline }
+        Arrived { running: self.begin(), ingress, peer, half_open, deadline }
     }
 
     /// Offers private chats a relay at these listeners, and discovery beside them. Returns what
@@ -305,9 +312,9 @@ impl Connections {
         Running(self.clone())
     }
 
-    /// The machine's configuration behind a door. Follows what can be offered and the name of the
+    /// The machine's configuration behind a ingress. Follows what can be offered and the name of the
     /// domain, and so does a certificate of our own making.
-    fn stream(&self, door: Door) -> Arc<stream::Config> {
+    fn stream(&self, ingress: Ingress) -> Arc<stream::Config> {
         let mut streams = self.streams.load_full();
         let renamed = streams.domain != self.node.domain_name();
         let settings = self.node.settings();
@@ -321,10 +328,10 @@ impl Connections {
         if renamed {
             self.follow(&streams.domain);
         }
-        match door {
-            Door::StartTls => streams.starttls.clone(),
-            Door::DirectTls | Door::Pipe => streams.tls.clone(),
-            Door::Admin => streams.trusted.clone(),
+        match ingress {
+            Ingress::StartTls => streams.starttls.clone(),
+            Ingress::DirectTls | Ingress::Pipe => streams.tls.clone(),
+            Ingress::Admin => streams.trusted.clone(),
         }
     }
 
@@ -419,7 +426,7 @@ async fn until<F: Future>(node: &Node, deadline: Steady, work: F) -> Option<F::O
 /// A connection that was let in and has said nothing yet.
 struct Arrived {
     running: Running,
-    door: Door,
+    ingress: Ingress,
     peer: Peer,
     half_open: HalfOpen,
     /// Until when it must be more than half open.

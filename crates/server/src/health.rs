@@ -4,7 +4,7 @@
 //! often costs nothing and whoever asks a stuck server gets an answer.
 
 use crate::connection::Connections;
-use crate::pulse::Pulse;
+use crate::liveness::Liveness;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -105,9 +105,9 @@ impl Health {
     }
 
     /// Looks, until the server goes away.
-    pub(crate) async fn keep_looking(self: Arc<Health>, pulse: Arc<Pulse>) {
+    pub(crate) async fn keep_looking(self: Arc<Health>, liveness: Arc<Liveness>) {
         let clock = self.connections.node().clock.clone();
-        let mut watch = pulse.watch();
+        let mut watch = liveness.watch();
         let mut write_at = clock.steady().after(WRITE);
         let mut writing: Option<tokio::task::JoinHandle<()>> = None;
         let mut in_a_row = 0;

@@ -5,8 +5,8 @@
 //! firewall; the configuration refuses anything else unless it is said explicitly.
 
 use crate::health::Health;
+use crate::liveness::Beat;
 use crate::metrics::{CONTENT_TYPE, Metrics};
-use crate::pulse::Beat;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE as TYPE, HeaderValue};

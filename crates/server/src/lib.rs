@@ -16,10 +16,11 @@ pub mod gate;
 mod health;
 mod http;
 mod listen;
+mod liveness;
+pub mod maintenance;
 mod metrics;
 mod precheck;
 mod process;
-mod pulse;
 #[cfg(feature = "relay")]
 mod relay;
 mod reload;
@@ -27,9 +28,8 @@ mod renewal;
 mod server;
 pub mod synchronised;
 pub mod tls;
-pub mod upkeep;
 
 pub use config::Config;
-pub use pulse::{Pulse, Watch};
+pub use liveness::{Liveness, Watch};
 pub use reload::{ChangeLog, Reloaded, Reloader};
 pub use server::{Server, StartError};

@@ -1,8 +1,8 @@
 //! Sockets that clients connect to: bound before anything else is made, accepted from until the
 //! server goes away.
 
-use crate::connection::{Connections, Door, Peer};
-use crate::pulse::Beat;
+use crate::connection::{Connections, Ingress, Peer};
+use crate::liveness::Beat;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -84,7 +84,7 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 /// Takes connections until the server goes away.
 pub(crate) async fn serve(
     listener: TcpListener,
-    door: Door,
+    ingress: Ingress,
     connections: Arc<Connections>,
     mut beat: Beat,
 ) {
@@ -98,7 +98,7 @@ pub(crate) async fn serve(
         match accepted {
             Ok((socket, address)) => {
                 paused = false;
-                welcome(&connections, socket, door, address);
+                welcome(&connections, socket, ingress, address);
             }
             // The client has gone again before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -114,12 +114,17 @@ pub(crate) async fn serve(
     }
 }
 
-fn welcome(connections: &Arc<Connections>, socket: TcpStream, door: Door, address: SocketAddr) {
+fn welcome(
+    connections: &Arc<Connections>,
+    socket: TcpStream,
+    ingress: Ingress,
+    address: SocketAddr,
+) {
     // Both only make a good connection better.
     let _ = socket.set_nodelay(true);
     let _ = keep_alive(&socket);
     let peer = Peer { network: Network::of(address.ip()), address: address.to_string() };
-    connections.welcome_socket(socket, door, peer);
+    connections.welcome_socket(socket, ingress, peer);
 }
 
 fn keep_alive(socket: &TcpStream) -> rustix::io::Result<()> {

@@ -3,20 +3,20 @@
 use crate::admin::AdminSocket;
 use crate::audit;
 use crate::config::{self, Config, Problem};
-use crate::connection::{Certificate, Connections, Door};
+use crate::connection::{Certificate, Connections, Ingress};
 use crate::credentials;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::health::Health;
 use crate::http::{self, Site};
 use crate::listen;
+use crate::liveness::Liveness;
+use crate::maintenance::{Outcome, Transfers};
 use crate::metrics::Metrics;
 use crate::precheck;
-use crate::pulse::Pulse;
 use crate::reload::Reloader;
 use crate::renewal;
 use crate::synchronised;
 use crate::tls::{self, Fingerprint, OwnFiles, Tls, TlsError};
-use crate::upkeep::{Outcome, Transfers};
 use arc_swap::ArcSwapOption;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub struct Server {
     admin_socket: PathBuf,
     notes: Vec<String>,
     accepting: JoinSet<()>,
-    pulse: Arc<Pulse>,
+    liveness: Arc<Liveness>,
     reloader: Arc<Reloader>,
     metrics: Vec<SocketAddr>,
     /// Ends the answers about health, which go on while the server is shutting down.
@@ -195,22 +195,22 @@ impl Server {
             Arc::downgrade(connections.node()),
             restored,
         );
-        let _ = connections.node().upkeep.set(transfers.clone().answer());
+        let _ = connections.node().maintenance.set(transfers.clone().answer());
         connections.node().started_well().await;
 
         // Nobody is let in before all of that stands.
         let mut accepting = JoinSet::new();
-        let pulse = Pulse::new(connections.node().clone());
-        for (listeners, door) in [(starttls, Door::StartTls), (direct, Door::DirectTls)] {
+        let liveness = Liveness::new(connections.node().clone());
+        for (listeners, ingress) in [(starttls, Ingress::StartTls), (direct, Ingress::DirectTls)] {
             for listener in listeners {
-                let beat = pulse.beat(door.name());
-                accepting.spawn(listen::serve(listener, door, connections.clone(), beat));
+                let beat = liveness.beat(ingress.name());
+                accepting.spawn(listen::serve(listener, ingress, connections.clone(), beat));
             }
         }
-        accepting.spawn(admin.serve(connections.clone(), pulse.beat(Door::Admin.name())));
+        accepting.spawn(admin.serve(connections.clone(), liveness.beat(Ingress::Admin.name())));
         accepting.spawn(renewal::watch(connections.clone()));
         let health = Health::new(connections.clone());
-        accepting.spawn(health.clone().keep_looking(pulse.clone()));
+        accepting.spawn(health.clone().keep_looking(liveness.clone()));
         let site = Arc::new(Site {
             metrics: Arc::new(Metrics {
                 connections: connections.clone(),
@@ -224,7 +224,7 @@ impl Server {
         let answers_end = watch::Sender::new(false);
         let mut answering = JoinSet::new();
         for listener in asked {
-            let (end, beat) = (answers_end.subscribe(), pulse.beat("metrics"));
+            let (end, beat) = (answers_end.subscribe(), liveness.beat("metrics"));
             answering.spawn(http::serve(listener, site.clone(), end, beat));
         }
         Ok(Server {
@@ -235,7 +235,7 @@ impl Server {
             admin_socket,
             notes,
             accepting,
-            pulse,
+            liveness,
             reloader,
             metrics,
             answers_end,
@@ -261,8 +261,8 @@ impl Server {
     }
 
     /// By which one sees whether the server really works.
-    pub fn pulse(&self) -> &Arc<Pulse> {
-        &self.pulse
+    pub fn liveness(&self) -> &Arc<Liveness> {
+        &self.liveness
     }
 
     /// SIGHUP: the configuration is read again by whoever may send this process signals. What came

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use whoelse_core::network::Network;
-use whoelse_server::connection::{Door, Peer};
+use whoelse_server::connection::{Ingress, Peer};
 
 /// A pipe whose server end fails when it is told to.
 struct Faulty {
@@ -69,7 +69,7 @@ async fn a_connection_that_fails_leaves_no_session_behind() {
     let fails = Arc::new(AtomicBool::new(false));
     let peer = Peer { network: Network::Local, address: "a pipe".to_owned() };
     let faulty = Faulty { io, fails: fails.clone() };
-    world.server.connections().welcome(faulty, Door::Pipe, peer);
+    world.server.connections().welcome(faulty, Ingress::Pipe, peer);
     let header = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                   xmlns:stream='http://etherx.jabber.org/streams'>";
     // The password of bob, as PLAIN has it.

@@ -159,6 +159,6 @@ async fn a_login_of_the_last_second_is_written_down_before_the_server_stops() {
 
     let place = whoelse_store::Location::Sqlite(world.folder.path().join("data/whoelse.db"));
     let store = whoelse_store::Store::open(&place).await.unwrap();
-    assert_eq!(store.places_since(account.id, 0).await.unwrap(), ["127.0.0.1"]);
+    assert_eq!(store.known_networks_since(account.id, 0).await.unwrap(), ["127.0.0.1"]);
     store.close().await.unwrap();
 }

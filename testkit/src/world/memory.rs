@@ -19,7 +19,7 @@ use whoelse_core::network::Network;
 use whoelse_core::relay::{Offer, Relay, Usage};
 use whoelse_core::settings::{Relaying, Settings};
 use whoelse_core::{Clock, Node, Time};
-use whoelse_server::connection::{Connections, Door, Peer};
+use whoelse_server::connection::{Connections, Ingress, Peer};
 use whoelse_store::scratch::Scratch;
 use whoelse_store::{Location, Store};
 use whoelse_stream::ChannelBindings;
@@ -224,14 +224,16 @@ impl World for Memory {
     fn connect(&mut self, way: Way, from: Option<IpAddr>, _: &str) -> Result<Line, String> {
         let (near, far) = tokio::io::duplex(PIPE);
         let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let (door, network) = match way {
-            Way::Encrypted | Way::Direct | Way::DirectAtStartTls => (Door::Pipe, Network::of(from)),
-            Way::Clear => (Door::StartTls, Network::of(from)),
-            Way::Admin => (Door::Admin, Network::Local),
+        let (ingress, network) = match way {
+            Way::Encrypted | Way::Direct | Way::DirectAtStartTls => {
+                (Ingress::Pipe, Network::of(from))
+            }
+            Way::Clear => (Ingress::StartTls, Network::of(from)),
+            Way::Admin => (Ingress::Admin, Network::Local),
         };
         let peer = Peer { network, address: from.to_string() };
         let _inside = self.runtime.enter();
-        self.connections.welcome(far, door, peer);
+        self.connections.welcome(far, ingress, peer);
         Ok(Line::new(self.runtime.handle(), near, ChannelBindings::default()))
     }
 

@@ -2,7 +2,7 @@
 
 use super::driver::{self, Opened};
 use super::io::{Io, read, write};
-use super::{Arrived, Connections, Door, Peer, until};
+use super::{Arrived, Connections, Ingress, Peer, until};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) const LAST_WORD: Duration = Duration::from_secs(2);
 /// A connection that negotiates.
 struct Negotiation {
     connections: Arc<Connections>,
-    door: Door,
+    ingress: Ingress,
     peer: Peer,
     deadline: Steady,
     machine: Machine,
@@ -51,10 +51,10 @@ enum Outcome {
 /// Drives one connection to its open session, and hands it over.
 pub(super) async fn run<S: Io>(arrived: Arrived, io: S) {
     let mut negotiation = Negotiation::new(&arrived);
-    let opened = match arrived.door {
-        Door::StartTls => negotiation.starttls(io).await,
-        Door::DirectTls => negotiation.direct_tls(io).await,
-        Door::Pipe | Door::Admin => negotiation.plain(io).await,
+    let opened = match arrived.ingress {
+        Ingress::StartTls => negotiation.starttls(io).await,
+        Ingress::DirectTls => negotiation.direct_tls(io).await,
+        Ingress::Pipe | Ingress::Admin => negotiation.plain(io).await,
     };
     negotiation.hand_over(arrived, opened);
 }
@@ -105,9 +105,9 @@ impl Negotiation {
     fn new(arrived: &Arrived) -> Negotiation {
         let connections = arrived.running.clone();
         Negotiation {
-            machine: Machine::new(connections.stream(arrived.door), None),
+            machine: Machine::new(connections.stream(arrived.ingress), None),
             connections,
-            door: arrived.door,
+            ingress: arrived.ingress,
             peer: arrived.peer.clone(),
             deadline: arrived.deadline,
             is_server: false,
@@ -161,7 +161,7 @@ impl Negotiation {
 
     /// TLS came first, so nothing is said before it and nothing has to be begun anew.
     async fn encrypted<S: Io>(&mut self, io: S, channel: ChannelBindings) -> Opening {
-        let config = self.connections.stream(Door::DirectTls);
+        let config = self.connections.stream(Ingress::DirectTls);
         self.machine = Machine::new(config, Some(channel));
         self.plain(io).await
     }
@@ -363,7 +363,7 @@ impl Negotiation {
     }
 
     async fn bind(&mut self, node: &Arc<Node>, resource: Option<String>) {
-        let trusted = self.door == Door::Admin;
+        let trusted = self.ingress == Ingress::Admin;
         let resource = resource.or_else(|| trusted.then(|| format!("admin-{}", token())));
         let bound = match self.account(node).await {
             Ok(account) => node.bind(&account, resource.as_deref(), trusted).await,

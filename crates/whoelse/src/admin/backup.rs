@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use whoelse_client::{RequestError, admin};
-use whoelse_server::upkeep::PREFIX;
+use whoelse_server::maintenance::PREFIX;
 use whoelse_store::check_backup;
 use whoelse_xmpp::in_words;
 
@@ -115,7 +115,7 @@ impl From<Lost> for Fault {
 /// Waits until it is done, and says how much that was.
 async fn ended(link: &mut whoelse_client::Link) -> Result<String, Lost> {
     loop {
-        let said = admin::upkeep(link).await?;
+        let said = admin::maintenance(link).await?;
         if let Some(rows) = said.strip_prefix("done: ") {
             return Ok(rows.to_owned());
         }

@@ -108,7 +108,7 @@ async fn serve(config: Config, log: Log) -> ExitCode {
 async fn run_until_asked(server: &Server, stop: &mut Stop, hangup: &mut Signal) -> Option<Aside> {
     let on_terminal = io::stderr().is_terminal();
     let mut wanted = pin!(server.restore_wanted());
-    let mut feeding = pin!(systemd::feed(server.pulse().watch()));
+    let mut feeding = pin!(systemd::feed(server.liveness().watch()));
     loop {
         tokio::select! {
             () = stop.asked() => return None,

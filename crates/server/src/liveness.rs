@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use whoelse_core::Node;
 
 /// What is alive as long as it gives signs.
-pub struct Pulse {
+pub struct Liveness {
     node: Arc<Node>,
     ask: watch::Sender<u64>,
     /// Everything that accepts connections, by name. Held for a look.
@@ -27,15 +27,15 @@ pub(crate) struct Beat {
 /// One who looks again and again. What is stuck for one is stuck for all, but each sees it after
 /// its own time.
 pub struct Watch {
-    pulse: Arc<Pulse>,
+    liveness: Arc<Liveness>,
     asked: u64,
     /// The keeper's rounds at the last look, if something waited then.
     rounds: Option<u64>,
 }
 
-impl Pulse {
-    pub(crate) fn new(node: Arc<Node>) -> Arc<Pulse> {
-        Arc::new(Pulse { node, ask: watch::Sender::new(0), acceptors: Mutex::default() })
+impl Liveness {
+    pub(crate) fn new(node: Arc<Node>) -> Arc<Liveness> {
+        Arc::new(Liveness { node, ask: watch::Sender::new(0), acceptors: Mutex::default() })
     }
 
     /// For an acceptor.
@@ -47,8 +47,8 @@ impl Pulse {
     }
 
     /// Begins to look.
-    pub fn watch(self: &Arc<Pulse>) -> Watch {
-        let mut watch = Watch { pulse: self.clone(), asked: 0, rounds: None };
+    pub fn watch(self: &Arc<Liveness>) -> Watch {
+        let mut watch = Watch { liveness: self.clone(), asked: 0, rounds: None };
         // So that the first look has something to compare with.
         watch.look();
         watch
@@ -70,9 +70,9 @@ impl Beat {
 impl Watch {
     /// What has given no sign since the last look. Looks should be a second or more apart.
     pub fn look(&mut self) -> Vec<&'static str> {
-        let pulse = &self.pulse;
+        let liveness = &self.liveness;
         let mut stuck = Vec::new();
-        let keeper = &pulse.node.keeper;
+        let keeper = &liveness.node.keeper;
         let (waiting, rounds) = (keeper.waiting() > 0, keeper.rounds());
         if waiting && self.rounds == Some(rounds) {
             stuck.push("keeper");
@@ -80,7 +80,7 @@ impl Watch {
         // Something to do until the next look.
         keeper.nudge();
         self.rounds = Some(rounds);
-        let acceptors = pulse.acceptors.lock().unwrap_or_else(PoisonError::into_inner);
+        let acceptors = liveness.acceptors.lock().unwrap_or_else(PoisonError::into_inner);
         let silent = acceptors
             .iter()
             .filter(|(_, answered)| answered.load(Ordering::Relaxed) < self.asked)
@@ -88,8 +88,8 @@ impl Watch {
         stuck.extend(silent);
         stuck.dedup();
         drop(acceptors);
-        pulse.ask.send_modify(|asked| *asked += 1);
-        self.asked = *pulse.ask.borrow();
+        liveness.ask.send_modify(|asked| *asked += 1);
+        self.asked = *liveness.ask.borrow();
         stuck
     }
 }
@@ -102,15 +102,15 @@ mod tests {
     use whoelse_core::settings::Settings;
     use whoelse_store::{Location, Store};
 
-    async fn pulse() -> Arc<Pulse> {
+    async fn liveness() -> Arc<Liveness> {
         let store = Store::open(&Location::Memory).await.unwrap();
         let node = Node::start(Settings::default(), Clock::system(), store, &[], None);
-        Pulse::new(node.await.unwrap())
+        Liveness::new(node.await.unwrap())
     }
 
     /// Lets every other task come to rest.
-    async fn settle(pulse: &Pulse) {
-        while pulse.node.keeper.waiting() > 0 {
+    async fn settle(liveness: &Liveness) {
+        while liveness.node.keeper.waiting() > 0 {
             tokio::task::yield_now().await;
         }
         for _ in 0..10 {
@@ -120,34 +120,34 @@ mod tests {
 
     #[tokio::test]
     async fn who_works_is_not_stuck() {
-        let pulse = pulse().await;
-        let mut beat = pulse.beat("listen");
+        let liveness = liveness().await;
+        let mut beat = liveness.beat("listen");
         tokio::spawn(async move {
             loop {
                 beat.answer().await;
             }
         });
-        let mut watch = pulse.watch();
+        let mut watch = liveness.watch();
 
         for _ in 0..3 {
-            settle(&pulse).await;
+            settle(&liveness).await;
             assert_eq!(watch.look(), [""; 0]);
         }
     }
 
     #[tokio::test]
     async fn a_keeper_that_does_not_finish_is_stuck_until_it_does() {
-        let pulse = pulse().await;
-        let mut watch = pulse.watch();
-        settle(&pulse).await;
+        let liveness = liveness().await;
+        let mut watch = liveness.watch();
+        settle(&liveness).await;
         let (go, wait) = tokio::sync::oneshot::channel::<()>();
-        pulse.node.keeper.submit(move |_| {
+        liveness.node.keeper.submit(move |_| {
             Box::pin(async move {
                 let _ = wait.await;
                 Ok(((), Vec::new()))
             })
         });
-        while pulse.node.keeper.waiting() == 0 {
+        while liveness.node.keeper.waiting() == 0 {
             tokio::task::yield_now().await;
         }
 
@@ -156,30 +156,30 @@ mod tests {
         assert_eq!(watch.look(), ["keeper"]);
 
         go.send(()).unwrap();
-        settle(&pulse).await;
+        settle(&liveness).await;
         assert_eq!(watch.look(), [""; 0]);
     }
 
     #[tokio::test]
     async fn an_acceptor_that_does_not_answer_is_stuck() {
-        let pulse = pulse().await;
-        let mut beat = pulse.beat("listen");
-        let mut watch = pulse.watch();
-        settle(&pulse).await;
+        let liveness = liveness().await;
+        let mut beat = liveness.beat("listen");
+        let mut watch = liveness.watch();
+        settle(&liveness).await;
 
         assert_eq!(watch.look(), ["listen"]);
 
         beat.answer().await;
-        settle(&pulse).await;
+        settle(&liveness).await;
         assert_eq!(watch.look(), [""; 0]);
     }
 
     #[tokio::test]
     async fn an_acceptor_whose_task_is_gone_is_stuck() {
-        let pulse = pulse().await;
-        drop(pulse.beat("listen"));
-        let mut watch = pulse.watch();
-        settle(&pulse).await;
+        let liveness = liveness().await;
+        drop(liveness.beat("listen"));
+        let mut watch = liveness.watch();
+        settle(&liveness).await;
 
         assert_eq!(watch.look(), ["listen"]);
     }

@@ -6,7 +6,7 @@
 use whoelse_core::audit::Deed;
 use whoelse_core::kit::Cx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
-use whoelse_core::node::Wish;
+use whoelse_core::node::MaintenanceRequest;
 use whoelse_xmpp::{Condition, StanzaError};
 
 const FILE: Field = Field {
@@ -22,7 +22,9 @@ pub(super) const BACKUP: Command = Command {
     name: "Back up",
     right: Right::Change,
     fields: &[FILE],
-    run: |cx, values| Box::pin(async move { begin(&cx, &values, Wish::Backup).await }),
+    run: |cx, values| {
+        Box::pin(async move { begin(&cx, &values, MaintenanceRequest::Backup).await })
+    },
 };
 
 /// Begins a restore. Every session ends for it.
@@ -31,7 +33,9 @@ pub(super) const RESTORE: Command = Command {
     name: "Restore a backup",
     right: Right::Change,
     fields: &[FILE],
-    run: |cx, values| Box::pin(async move { begin(&cx, &values, Wish::Restore).await }),
+    run: |cx, values| {
+        Box::pin(async move { begin(&cx, &values, MaintenanceRequest::Restore).await })
+    },
 };
 
 /// Says how far it is.
@@ -40,30 +44,30 @@ pub(super) const PROGRESS: Command = Command {
     name: "Progress of a backup or restore",
     right: Right::Look,
     fields: &[],
-    run: |cx, _: Values| Box::pin(async move { wish(&cx, Wish::Progress).await }),
+    run: |cx, _: Values| Box::pin(async move { wish(&cx, MaintenanceRequest::Progress).await }),
 };
 
 /// To begin it is only the half: its end is written down too, with the name of whoever began it.
 async fn begin(
     cx: &Cx,
     values: &Values,
-    what: fn(String, Deed) -> Wish,
+    what: fn(String, Deed) -> MaintenanceRequest,
 ) -> Result<CommandDone, StanzaError> {
     let end = Deed::by(&cx.session, "backup-or-restore-ended", cx.now);
     wish(cx, what(values.need("file")?.to_owned(), end)).await
 }
 
-async fn wish(cx: &Cx, wish: Wish) -> Result<CommandDone, StanzaError> {
+async fn wish(cx: &Cx, wish: MaintenanceRequest) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     if !cx.session.is_trusted() {
         return Err(StanzaError::new(Condition::Forbidden)
             .with_text("this can only be done on the machine of the server"));
     }
-    let Some(upkeep) = cx.node.upkeep.get() else {
+    let Some(maintenance) = cx.node.maintenance.get() else {
         // A world in memory has no data directory.
         return Err(StanzaError::new(Condition::ServiceUnavailable));
     };
-    let done = upkeep(wish).await;
+    let done = maintenance(wish).await;
     done.map(CommandDone::info)
         .map_err(|why| StanzaError::new(Condition::NotAcceptable).with_text(why))
 }

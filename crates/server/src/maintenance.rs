@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use whoelse_core::Node;
 use whoelse_core::audit::Deed;
 use whoelse_core::kit::BoxFuture;
-use whoelse_core::node::{Upkeep, Wish};
+use whoelse_core::node::{Maintenance, MaintenanceRequest};
 use whoelse_store::{Aside, Store};
 
 /// How the names of files begin that are ours to write or read.
@@ -72,14 +72,14 @@ impl Transfers {
     }
 
     /// What the rules call when an administrator asks.
-    pub fn answer(self: Arc<Transfers>) -> Upkeep {
+    pub fn answer(self: Arc<Transfers>) -> Maintenance {
         Box::new(move |wish| -> BoxFuture<'static, Result<String, String>> {
             let transfers = self.clone();
             Box::pin(async move {
                 match wish {
-                    Wish::Backup(name, end) => transfers.backup(&name, end),
-                    Wish::Restore(name, end) => transfers.restore(&name, end),
-                    Wish::Progress => transfers.progress(),
+                    MaintenanceRequest::Backup(name, end) => transfers.backup(&name, end),
+                    MaintenanceRequest::Restore(name, end) => transfers.restore(&name, end),
+                    MaintenanceRequest::Progress => transfers.progress(),
                 }
             })
         })
