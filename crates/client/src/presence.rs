@@ -1,7 +1,7 @@
 //! RFC 6121, 4, read by a client: who is online, and when somebody's first device comes or last one goes.
 //!
 //! A person with three devices comes once and goes once. After a login the server tells who is
-//! there already; that is not news, so nothing is announced until [`Book::settled`].
+//! there already; that is not news, so nothing is announced until [`PresenceMap::settled`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub enum Change {
 
 /// Who is online, as far as this session may see.
 #[derive(Debug)]
-pub struct Book {
+pub struct PresenceMap {
     me: BareJid,
     devices: BTreeMap<BareJid, BTreeSet<String>>,
     count: usize,
@@ -31,10 +31,10 @@ pub struct Book {
     before: Option<BTreeSet<BareJid>>,
 }
 
-impl Book {
+impl PresenceMap {
     /// An empty book of the account `me`, whose own devices never count as news. It is settling.
-    pub fn new(me: BareJid) -> Book {
-        Book { me, devices: BTreeMap::new(), count: 0, settling: true, before: None }
+    pub fn new(me: BareJid) -> PresenceMap {
+        PresenceMap { me, devices: BTreeMap::new(), count: 0, settling: true, before: None }
     }
 
     /// Starts anew, because a new session has begun; who was there is remembered for comparison.
@@ -144,8 +144,8 @@ mod tests {
         Stanza::parse(xml.as_bytes()).unwrap()
     }
 
-    fn settled() -> Book {
-        let mut book = Book::new(bare("me@a.example"));
+    fn settled() -> PresenceMap {
+        let mut book = PresenceMap::new(bare("me@a.example"));
         book.settled();
         book
     }
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn who_is_there_at_login_is_no_news_but_going_is() {
-        let mut book = Book::new(bare("me@a.example"));
+        let mut book = PresenceMap::new(bare("me@a.example"));
 
         assert_eq!(book.handle(&stanza("<presence from='bob@a.example/x'/>")), None);
         assert_eq!(book.settled(), []);

@@ -25,7 +25,7 @@ use crate::disco::Capabilities;
 use crate::events::Event;
 use crate::history;
 use crate::message::{self, Incoming, Seen};
-use crate::presence::{Book, Change};
+use crate::presence::{Change, PresenceMap};
 use crate::refusal::Refusal;
 use crate::renamed::Renamed;
 use crate::request::{Answer, Ask, Pending, Request, RequestError};
@@ -73,7 +73,7 @@ pub(crate) struct Session {
     able: Capabilities,
     /// What the face answers itself.
     extensions: &'static [&'static str],
-    book: Book,
+    book: PresenceMap,
     /// My contacts, where the server keeps them.
     roster: Option<Roster>,
     seen: Seen,
@@ -85,7 +85,7 @@ pub(crate) struct Session {
     /// The server was told a count that has grown since.
     owed: bool,
     output: Vec<u8>,
-    rhythm: Rhythm,
+    rhythm: Keepalive,
 }
 
 /// What was sent and may have to be sent again.
@@ -158,7 +158,7 @@ enum Then {
 
 /// When the server is asked how much it has, and when it last said anything.
 #[derive(Debug)]
-struct Rhythm {
+struct Keepalive {
     heard: Instant,
     /// Since when an answer to `<r/>` is awaited.
     asked: Option<Instant>,
@@ -172,7 +172,7 @@ impl Session {
     /// has asked for in its settings.
     pub(crate) fn new(me: FullJid, granted: Granted, config: &Config, now: Instant) -> Session {
         let mut session = Session {
-            book: Book::new(me.to_bare()),
+            book: PresenceMap::new(me.to_bare()),
             me,
             resumption: None,
             counted: false,
@@ -193,7 +193,7 @@ impl Session {
             unread: config.unread,
             owed: false,
             output: Vec::new(),
-            rhythm: Rhythm { heard: now, asked: None, news: false, again: None },
+            rhythm: Keepalive { heard: now, asked: None, news: false, again: None },
         };
         session.begin(granted, now);
         let me = session.me.clone();
@@ -226,7 +226,8 @@ impl Session {
     pub(crate) fn handle_resumed(&mut self, h: u32, now: Instant) -> Result<(), BadAck> {
         let acknowledged = self.sent.ack(h)?;
         self.connected = true;
-        self.rhythm = Rhythm { heard: now, asked: None, news: !self.sent.is_empty(), again: None };
+        self.rhythm =
+            Keepalive { heard: now, asked: None, news: !self.sent.is_empty(), again: None };
         for stanza in self.sent.resend() {
             self.output.extend_from_slice(&stanza.bytes);
         }
@@ -355,7 +356,7 @@ impl Session {
         self.resumption = granted.resumption;
         self.activity = granted.activity;
         self.connected = true;
-        self.rhythm = Rhythm { heard: now, asked: None, news: false, again: None };
+        self.rhythm = Keepalive { heard: now, asked: None, news: false, again: None };
         self.roster = granted.roster.then(|| self.roster.take().unwrap_or_default());
         if let Some(roster) = &self.roster {
             let ask = roster.ask();

@@ -20,10 +20,10 @@ use crate::device::{Device, Verdict};
 use crate::endpoint::{DONE, NOT_INTRODUCED, Net, Plan, key_of};
 use crate::events::{Asked, Closing, Fingerprint, Happening, Refused, Stopped, Told};
 use crate::introduction::{Action, Introductions};
+use crate::jingle::{self, Transport};
 use crate::key::Key;
 use crate::line::{Ends, Line};
 use crate::post::{Letter, Post};
-use crate::words::{self, Transport};
 
 /// Notes of tasks that wait.
 const NOTES: usize = 64;
@@ -440,7 +440,7 @@ impl Actor {
                 Err(_) => (Verdict::Changed, String::new()),
             };
             introductions.handle_request(stanza, &judge, now);
-        } else if let Some(said) = words::said(stanza) {
+        } else if let Some(said) = jingle::said(stanza) {
             introductions.handle_said(&said, now);
         } else {
             introductions.handle_other(stanza);

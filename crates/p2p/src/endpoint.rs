@@ -28,8 +28,8 @@ use whoelse_xmpp::{Jid, ns};
 
 use crate::actor::Note;
 use crate::config::Relaying;
+use crate::jingle::{MAX_ADDRESSES, Transport};
 use crate::key::Key;
-use crate::words::{MAX_ADDRESSES, Transport};
 
 /// What both ends of a line speak, and in which version.
 const ALPN: &[u8] = b"whoelse-private/0";

@@ -8,8 +8,8 @@ use whoelse_xmpp::{BareJid, FullJid, Stanza};
 
 use crate::device::Verdict;
 use crate::introduction::{Action, Introductions};
+use crate::jingle;
 use crate::line::{Ends, Line};
-use crate::words;
 
 /// What an end can hold of another one that sends without end.
 const BOUND: usize = 1 << 20;
@@ -52,7 +52,7 @@ pub fn introduction(bytes: &[u8]) {
     let now = Instant::now();
     let mut introductions = Introductions::new(me);
     let _ = introductions.ask(&bob, now);
-    match words::said(&stanza) {
+    match jingle::said(&stanza) {
         Some(said) => introductions.handle_said(&said, now),
         None => {
             introductions.handle_request(&stanza, &|_, _| (Verdict::Known, String::new()), now);

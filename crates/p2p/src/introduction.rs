@@ -21,7 +21,7 @@ use whoelse_xmpp::{
 
 use crate::device::Verdict;
 use crate::events::{Asked, Failure, Happening, Refused};
-use crate::words::{self, Act, Said, Transport, Why, Word};
+use crate::jingle::{self, Act, Said, Transport, Why, Word};
 
 /// A request is dead after this time, on both sides.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -175,7 +175,7 @@ impl Introductions {
         }
         // The id of the message is the session's, so that its refusal is understood.
         let sid = token();
-        let stanza = words::say(&Jid::from(whom.clone()), &sid, &sid, Word::Propose);
+        let stanza = jingle::say(&Jid::from(whom.clone()), &sid, &sid, Word::Propose);
         let mine = Some((sid.clone(), whom.clone()));
         self.actions.push_back(Action::Send { stanza, mine });
         self.begin(whom, sid, Stage::Asking, now + ANSWER_WITHIN);
@@ -401,7 +401,7 @@ impl Introductions {
 
     /// A request of Jingle arrived. Every request is answered.
     pub(crate) fn handle_request(&mut self, iq: &Stanza, judge: Judge<'_>, now: Instant) {
-        let Some(asked) = words::asked(iq) else {
+        let Some(asked) = jingle::asked(iq) else {
             return self.refuse(iq, StanzaError::new(Condition::BadRequest));
         };
         let whom = asked.from.to_bare();
@@ -442,7 +442,7 @@ impl Introductions {
         iq: &Stanza,
         from: &FullJid,
         accepting: bool,
-        theirs: Result<Transport, words::Bad>,
+        theirs: Result<Transport, jingle::Bad>,
         judge: Judge<'_>,
         now: Instant,
     ) {
@@ -590,8 +590,8 @@ impl Introductions {
         if turn && !meeting.said {
             meeting.said = true;
             let payload = match meeting.initiator {
-                true => words::initiate(&sid, &self.me, mine),
-                false => words::accept(&sid, &self.me, mine),
+                true => jingle::initiate(&sid, &self.me, mine),
+                false => jingle::accept(&sid, &self.me, mine),
             };
             let of = meeting.with.clone();
             self.actions.push_back(Action::Ask { of, sid: sid.clone(), payload });
@@ -629,7 +629,7 @@ impl Introductions {
     }
 
     fn terminate(&mut self, of: FullJid, sid: String, why: Why) {
-        let payload = words::terminate(&sid, why);
+        let payload = jingle::terminate(&sid, why);
         self.actions.push_back(Action::Ask { of, sid, payload });
     }
 
@@ -677,7 +677,7 @@ impl Introductions {
     }
 
     fn say(&mut self, to: &Jid, sid: &str, word: Word) {
-        let stanza = words::say(to, &token(), sid, word);
+        let stanza = jingle::say(to, &token(), sid, word);
         self.actions.push_back(Action::Send { stanza, mine: None });
     }
 

@@ -27,6 +27,8 @@ pub mod fuzzing;
 #[cfg(feature = "iroh")]
 mod introduction;
 #[cfg(feature = "iroh")]
+mod jingle;
+#[cfg(feature = "iroh")]
 mod key;
 #[cfg(feature = "iroh")]
 mod line;
@@ -34,8 +36,6 @@ mod line;
 mod post;
 #[cfg(feature = "iroh")]
 mod private;
-#[cfg(feature = "iroh")]
-mod words;
 
 #[cfg(not(feature = "iroh"))]
 #[path = "absent.rs"]

@@ -172,7 +172,7 @@ impl World {
         if (self.lost)(&stanza) {
             return;
         }
-        let Some(said) = words::said(&stanza) else { return };
+        let Some(said) = jingle::said(&stanza) else { return };
         let now = self.now;
         let own = |device: &Device| device.at.as_str() == from;
         for device in self.devices.iter_mut().filter(|device| !own(device)) {
@@ -428,7 +428,7 @@ fn a_session_that_nobody_has_agreed_to_is_unknown() {
     world.ask(ALICE, BOB).unwrap();
     let sid = world.of(ALICE).is.under_way[&bare(BOB)].sid.clone();
     let said = |sid: &str, place: &Transport| {
-        let payload = words::initiate(sid, &jid(EVE), place);
+        let payload = jingle::initiate(sid, &jid(EVE), place);
         let iq = Element::new("iq").attr("type", "set").attr("id", "q").child(payload).finish();
         String::from_utf8(iq.to_vec()).unwrap()
     };
@@ -498,15 +498,15 @@ fn each_end_says_once_where_it_is_and_the_initiator_first() {
     };
 
     // He answers what was not said, and says what is hers to say.
-    assert!(!world.request(BOB, ALICE, &iq(words::accept(&sid, &jid(BOB), &place_of(2)))));
-    assert!(!world.request(BOB, ALICE, &iq(words::initiate(&sid, &jid(BOB), &place_of(2)))));
+    assert!(!world.request(BOB, ALICE, &iq(jingle::accept(&sid, &jid(BOB), &place_of(2)))));
+    assert!(!world.request(BOB, ALICE, &iq(jingle::initiate(&sid, &jid(BOB), &place_of(2)))));
     assert!(world.of(ALICE).connects.is_empty());
 
     let (whom, now) = (bare(BOB), world.now);
     world.of(ALICE).is.handle_gathered(&whom, &sid, Ok(place_of(1)), now);
     world.settle();
     assert_eq!(world.of(ALICE).connects.len(), 1);
-    assert!(!world.request(ALICE, BOB, &iq(words::initiate(&sid, &jid(ALICE), &place_of(9)))));
+    assert!(!world.request(ALICE, BOB, &iq(jingle::initiate(&sid, &jid(ALICE), &place_of(9)))));
     assert_eq!(world.of(BOB).connects[0].2, place_of(1));
 }
 
