@@ -29,12 +29,12 @@ pub mod ping;
 pub mod registration;
 pub mod relay;
 pub mod roster;
-pub mod seen;
 pub mod session;
 pub mod stanza_ids;
 pub mod time;
 pub mod version;
 pub mod whoelse;
+pub mod whoelsesince;
 
 /// Every feature there is. Discovery and the table in `docs/xeps.md` are derived from it.
 pub const ALL: &[Feature] = &[
@@ -57,7 +57,7 @@ pub const ALL: &[Feature] = &[
     registration::FEATURE,
     commands::FEATURE,
     whoelse::FEATURE,
-    seen::FEATURE,
+    whoelsesince::FEATURE,
     broadcast::FEATURE,
     introductions::FEATURE,
     relay::FEATURE,
