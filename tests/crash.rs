@@ -9,7 +9,7 @@
 //! All that again over bad wires, which delay, split, swallow and break (`common/proxy.rs`), and
 //! with rosters, where people see nobody and write to each other all the same.
 //!
-//! `WHOELSE_CRASHES` sets how many times the server is killed (20; 6 in the other weathers),
+//! `WHOELSE_CRASHES` sets how many times the server is killed (20; 6 in the other kinds),
 //! `WHOELSE_SEED` the moments.
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -95,7 +95,7 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
     home.write("whoelse.toml", &format!("contacts = \"{contacts}\"\nsessions = \"one\"\n"));
     let arguments = ["--config", "whoelse.toml", "--credentials", "credentials.txt"];
     let mut server = home.start_at(ports::lasting(), &arguments);
-    let wire = bad_wires.then(|| Proxy::in_bad_weather(server.address, seed));
+    let wire = bad_wires.then(|| Proxy::with_faults(server.address, seed));
     let world = World {
         server: wire.as_ref().map_or(server.address, |wire| wire.address),
         crashes: Mutex::default(),

@@ -18,7 +18,7 @@ use cases::Case;
 const SAVED: &str = "bench/instructions.txt";
 /// Each count is taken so often; the median stands.
 const RUNS: usize = 3;
-/// A change smaller than this, in percent, comes from the weather: addresses, hash seeds, salts,
+/// A change smaller than this, in percent, comes from chance: addresses, hash seeds, salts,
 /// and who of two threads came first.
 const CHANGE: f64 = 10.0;
 

@@ -6,7 +6,7 @@
 //! cargo run --profile dist -p whoelse-bench -- compare --quick    a first look
 //! cargo run --profile dist -p whoelse-bench -- compare --only whoelse --rows message,login
 //! cargo run --profile dist -p whoelse-bench -- instructions       callgrind's counts
-//! cargo run --profile dist -p whoelse-bench -- weather --minutes 20 --to docs/weather
+//! cargo run --profile dist -p whoelse-bench -- faults --minutes 20 --to docs/resilience
 //! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! and SCRAM logins. Processor time hardly moves when the machine is busy; time on the wall does.
 
 mod compare;
+mod faults;
 mod instructions;
 mod load;
 mod measure;
@@ -25,7 +26,6 @@ mod rows;
 mod server;
 mod servers;
 mod storm;
-mod weather;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -49,13 +49,13 @@ enum What {
     /// Count the instructions of a unit of work, without sockets, and compare with the last time.
     Instructions(instructions::Options),
     /// Everybody at once for a long time, the well-behaved and the others: does memory grow?
-    Weather {
+    Faults {
         /// The program to measure.
         #[arg(long, default_value = "target/dist/whoelse")]
         program: PathBuf,
         /// What they do.
         #[command(flatten)]
-        options: weather::Options,
+        options: faults::Options,
     },
     /// Everybody comes back at once, as after a restart: until when is everybody in?
     Storm {
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
     let done = match Options::parse().what {
         What::Compare(options) => compare::run(&options),
         What::Instructions(options) => instructions::run(&options),
-        What::Weather { program, options } => weather(&program, options),
+        What::Faults { program, options } => faults(&program, options),
         What::Storm { program, options } => storm(&program, options),
         What::Private { program, options } => private::run(&program, &options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
@@ -111,6 +111,6 @@ async fn storm(program: &Path, options: storm::Options) -> Result<(), Failed> {
 }
 
 #[tokio::main]
-async fn weather(program: &Path, options: weather::Options) -> Result<(), Failed> {
-    weather::run(program, options).await
+async fn faults(program: &Path, options: faults::Options) -> Result<(), Failed> {
+    faults::run(program, options).await
 }

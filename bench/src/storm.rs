@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use whoelse_fuzz::random::Random;
 
 use crate::Failed;
+use crate::faults::visit::Visit;
 use crate::server::Server;
-use crate::weather::visit::Visit;
 
 /// What comes back.
 #[derive(Args)]

@@ -6,11 +6,11 @@
 //! client *is* stands in other crates. Read first: [`scene::Scene`] and [`play::play`].
 
 mod actor;
+pub mod faults;
 mod line;
 pub mod pattern;
 pub mod play;
 pub mod scene;
 pub mod tree;
-pub mod weather;
 pub mod world;
 pub mod xeps;

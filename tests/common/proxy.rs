@@ -26,7 +26,7 @@ struct Inner {
     /// Bytes of the server are taken, and never arrive.
     deaf: AtomicBool,
     /// Decides over the bytes of each connection, by this seed.
-    weather: Option<u64>,
+    faults: Option<u64>,
     fair: AtomicBool,
 }
 
@@ -61,7 +61,7 @@ impl Proxy {
     }
 
     /// One that delays, splits, swallows and breaks as this seed says.
-    pub fn in_bad_weather(server: SocketAddr, seed: u64) -> Proxy {
+    pub fn with_faults(server: SocketAddr, seed: u64) -> Proxy {
         Proxy::with(server, Some(seed))
     }
 
@@ -70,7 +70,7 @@ impl Proxy {
         self.inner.fair.store(true, Ordering::SeqCst);
     }
 
-    fn with(server: SocketAddr, weather: Option<u64>) -> Proxy {
+    fn with(server: SocketAddr, faults: Option<u64>) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Arc::new(Inner {
@@ -79,7 +79,7 @@ impl Proxy {
             closed: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
-            weather,
+            faults,
             fair: AtomicBool::new(false),
         });
         let taken = AtomicU64::new(0);
@@ -142,7 +142,7 @@ impl Inner {
             let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             let wire = self.clone();
             let stream = 2 * number + u64::from(client);
-            let chance = self.weather.map(|seed| Chance::new(seed, stream));
+            let chance = self.faults.map(|seed| Chance::new(seed, stream));
             thread::spawn(move || wire.pass(from, to, client, chance));
         }
     }

@@ -1,4 +1,4 @@
-//! Bad weather for tests: a store that is slow, or fails, when it is told to.
+//! Faults for tests: a store that is slow, or fails, when it is told to.
 //!
 //! Only with the Cargo feature `faults`, which nothing but tests turns on. What fails here is
 //! refused as a disk does it that is full: at the beginning of a transaction, at any statement in
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::{Error, Result, Store};
 
-/// Where the weather is met.
+/// Where a fault can strike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A transaction begins.
@@ -26,48 +26,48 @@ pub enum Step {
 
 /// What happens to a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
+pub enum Fault {
     /// Nothing.
-    Fair,
+    None,
     /// It takes this long. A statement is not held up: its transaction is, at both ends.
     Slow(Duration),
     /// It fails with [`Error::Full`].
     Fails,
 }
 
-type Forecast = Box<dyn FnMut(Step) -> Weather + Send>;
+type Plan = Box<dyn FnMut(Step) -> Fault + Send>;
 
 /// What a store asks before each step.
 #[derive(Clone, Default)]
 pub(crate) struct Faults {
     /// Held for one question, never across an await.
-    forecast: Arc<Mutex<Option<Forecast>>>,
+    plan: Arc<Mutex<Option<Plan>>>,
 }
 
 impl Faults {
-    /// Meets the weather of a step that can wait.
+    /// Applies the fault planned for a step that can wait.
     pub async fn meet(&self, step: Step) -> Result<()> {
         match self.ask(step) {
-            Weather::Fair => Ok(()),
-            Weather::Slow(time) => {
+            Fault::None => Ok(()),
+            Fault::Slow(time) => {
                 tokio::time::sleep(time).await;
                 Ok(())
             }
-            Weather::Fails => Err(refusal()),
+            Fault::Fails => Err(refusal()),
         }
     }
 
-    /// Meets the weather of one that cannot.
+    /// Applies the fault planned for one that cannot.
     pub fn meet_now(&self, step: Step) -> Result<()> {
         match self.ask(step) {
-            Weather::Fair | Weather::Slow(_) => Ok(()),
-            Weather::Fails => Err(refusal()),
+            Fault::None | Fault::Slow(_) => Ok(()),
+            Fault::Fails => Err(refusal()),
         }
     }
 
-    fn ask(&self, step: Step) -> Weather {
-        let mut forecast = self.forecast.lock().unwrap_or_else(PoisonError::into_inner);
-        forecast.as_mut().map_or(Weather::Fair, |forecast| forecast(step))
+    fn ask(&self, step: Step) -> Fault {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.as_mut().map_or(Fault::None, |plan| plan(step))
     }
 }
 
@@ -78,20 +78,20 @@ impl fmt::Debug for Faults {
 }
 
 fn refusal() -> Error {
-    let cause = io::Error::new(io::ErrorKind::StorageFull, "bad weather, by order of a test");
+    let cause = io::Error::new(io::ErrorKind::StorageFull, "a fault, by order of a test");
     Error::Full(sqlx::Error::Io(cause).into())
 }
 
 impl Store {
     /// Asks this before each step from now on, of all handles of this store.
-    pub fn set_weather(&self, forecast: impl FnMut(Step) -> Weather + Send + 'static) {
+    pub fn set_faults(&self, plan: impl FnMut(Step) -> Fault + Send + 'static) {
         let faults = self.faults();
-        *faults.forecast.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(forecast));
+        *faults.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(plan));
     }
 
     /// From now on nothing fails by order.
-    pub fn clear_weather(&self) {
-        *self.faults().forecast.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    pub fn clear_faults(&self) {
+        *self.faults().plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -115,9 +115,9 @@ mod tests {
             };
 
             let mut once = Some(bad);
-            store.set_weather(move |step| match once.take_if(|bad| *bad == step) {
-                Some(_) => Weather::Fails,
-                None => Weather::Fair,
+            store.set_faults(move |step| match once.take_if(|bad| *bad == step) {
+                Some(_) => Fault::Fails,
+                None => Fault::None,
             });
 
             assert!(rename().await.unwrap_err().is_full(), "{bad:?}");
@@ -127,15 +127,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_fails_until_the_weather_is_fair_again() {
+    async fn a_question_fails_until_the_faults_are_over() {
         let (_dir, store) = fresh().await;
 
-        store.set_weather(|step| match step {
-            Step::Question => Weather::Fails,
-            _ => Weather::Slow(Duration::from_micros(1)),
+        store.set_faults(|step| match step {
+            Step::Question => Fault::Fails,
+            _ => Fault::Slow(Duration::from_micros(1)),
         });
         assert!(store.domains().await.unwrap_err().is_full());
-        store.clear_weather();
+        store.clear_faults();
 
         assert!(store.domains().await.unwrap().is_empty());
     }

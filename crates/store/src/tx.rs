@@ -111,7 +111,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Puts it under the weather that a test has ordered.
+    /// Applies the faults that a test has ordered.
     #[cfg(feature = "faults")]
     pub(crate) async fn under(mut self, faults: &crate::faults::Faults) -> Result<Self> {
         faults.meet(crate::faults::Step::Begin).await?;

@@ -175,7 +175,7 @@ impl Memory {
         self.clock.now()
     }
 
-    /// The store, to put it under bad weather.
+    /// The store, to plan faults in it.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }

@@ -1,4 +1,4 @@
-//! Bad weather: wires that break, servers that restart, disks that fill up, strangers who come in
+//! Faults: wires that break, servers that restart, disks that fill up, strangers who come in
 //! thousands. In none of it does the server die, hang, or grow without bound.
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,15 +1,15 @@
-//! Hours of bad weather in memory, by seeds; see `whoelse_testkit::weather`.
+//! Hours of faults in memory, by seeds; see `whoelse_testkit::faults`.
 //!
-//! `WHOELSE_WEATHER=200` lives through so many seeds of each kind (2), `WHOELSE_SEED` says which is
+//! `WHOELSE_FAULTS=200` lives through so many seeds of each kind (2), `WHOELSE_SEED` says which is
 //! the first.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
-use whoelse_testkit::weather::{Forecast, run};
+use whoelse_testkit::faults::{Plan, run};
 
 /// One device each, and nothing fails yet.
-const FAIR: Forecast = Forecast {
+const FAIR: Plan = Plan {
     seed: 0,
     steps: 300,
     accounts: &[1, 1, 1, 1],
@@ -22,14 +22,14 @@ const FAIR: Forecast = Forecast {
 
 /// Lives through some seeds of it.
 #[track_caller]
-fn live_through(forecast: Forecast) {
+fn live_through(plan: Plan) {
     let setting = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
     let first: u64 = setting("WHOELSE_SEED").unwrap_or(1);
-    let count: u64 = setting("WHOELSE_WEATHER").unwrap_or(2);
+    let count: u64 = setting("WHOELSE_FAULTS").unwrap_or(2);
     let (mut passed, mut messages, mut refused, mut repeats) = (Duration::ZERO, 0, 0, 0);
     let (mut logins, mut resumed) = (0, 0);
     for seed in first..first + count {
-        let tally = run(&Forecast { seed, ..forecast }).unwrap_or_else(|why| panic!("{why}"));
+        let tally = run(&Plan { seed, ..plan }).unwrap_or_else(|why| panic!("{why}"));
         passed += tally.passed;
         messages += tally.messages;
         refused += tally.refused;
@@ -38,7 +38,7 @@ fn live_through(forecast: Forecast) {
         resumed += tally.resumed;
     }
     println!(
-        "{} h of weather: {messages} messages, {refused} refused, {repeats} came again; {logins} \
+        "{} h of faults: {messages} messages, {refused} refused, {repeats} came again; {logins} \
          logins, {resumed} of them resumed",
         passed.as_secs() / 3600
     );
@@ -46,49 +46,42 @@ fn live_through(forecast: Forecast) {
 }
 
 #[test]
-fn in_fair_weather_everything_arrives() {
+fn without_faults_everything_arrives() {
     live_through(FAIR);
 }
 
 #[test]
 fn over_bad_wires_everything_arrives_once_and_in_order() {
-    live_through(Forecast { wires: true, ..FAIR });
+    live_through(Plan { wires: true, ..FAIR });
 }
 
 #[test]
 fn over_bad_wires_to_several_devices_everything_arrives() {
-    live_through(Forecast { wires: true, accounts: &[1, 2, 3], ..FAIR });
+    live_through(Plan { wires: true, accounts: &[1, 2, 3], ..FAIR });
 }
 
 #[test]
 fn without_a_history_everything_arrives() {
-    live_through(Forecast { wires: true, restarts: true, history: false, ..FAIR });
+    live_through(Plan { wires: true, restarts: true, history: false, ..FAIR });
 }
 
 #[test]
 fn on_a_failing_disk_what_is_acknowledged_arrives_and_what_is_refused_does_not() {
-    live_through(Forecast { disk: true, ..FAIR });
+    live_through(Plan { disk: true, ..FAIR });
 }
 
 #[test]
 fn over_bad_wires_on_a_failing_disk_with_restarts_nothing_acknowledged_is_lost() {
-    live_through(Forecast { wires: true, disk: true, restarts: true, ..FAIR });
+    live_through(Plan { wires: true, disk: true, restarts: true, ..FAIR });
 }
 
 #[test]
-fn a_server_that_is_killed_in_bad_weather_loses_nothing() {
-    live_through(Forecast { wires: true, restarts: true, crashes: true, ..FAIR });
+fn a_server_that_is_killed_amid_faults_loses_nothing() {
+    live_through(Plan { wires: true, restarts: true, crashes: true, ..FAIR });
 }
 
 #[test]
 fn everything_at_once() {
     let accounts = &[1, 2, 1, 2];
-    live_through(Forecast {
-        wires: true,
-        disk: true,
-        restarts: true,
-        crashes: true,
-        accounts,
-        ..FAIR
-    });
+    live_through(Plan { wires: true, disk: true, restarts: true, crashes: true, accounts, ..FAIR });
 }

@@ -1,4 +1,4 @@
-//! Hours of bad weather in a few seconds: people on bad wires, over a store that fails, with a
+//! Hours of faults in a few seconds: people on bad wires, over a store that fails, with a
 //! server that is restarted and killed under them; everything by a seed, so that a bad hour can be
 //! lived through again.
 //!
@@ -16,16 +16,16 @@ use std::time::Duration;
 
 use whoelse_core::settings::{Sessions, Settings};
 use whoelse_fuzz::random::Random;
-use whoelse_store::faults::{Step, Weather};
+use whoelse_store::faults::{Fault, Step};
 
 use crate::scene::Server;
 use crate::world::World;
 use crate::world::memory::Memory;
 use device::Device;
 
-/// What kind of weather.
+/// Which faults.
 #[derive(Debug, Clone, Copy)]
-pub struct Forecast {
+pub struct Plan {
     /// Chooses everything that happens.
     pub seed: u64,
     /// How many things happen.
@@ -62,8 +62,8 @@ pub struct Tally {
 }
 
 /// Lives through it. An error says what is not true, and how it came to it.
-pub fn run(forecast: &Forecast) -> Result<Tally, String> {
-    Storm::new(forecast)?.blow().map_err(|why| format!("{forecast:?}\n{why}"))
+pub fn run(plan: &Plan) -> Result<Tally, String> {
+    Storm::new(plan)?.blow().map_err(|why| format!("{plan:?}\n{why}"))
 }
 
 /// Nobody who can connect waits longer than this for anything.
@@ -74,33 +74,33 @@ struct Storm {
     devices: Vec<Device>,
     ledger: Ledger,
     random: Random,
-    forecast: Forecast,
+    plan: Plan,
     world: Memory,
     logins: usize,
     resumed: usize,
 }
 
 impl Storm {
-    fn new(forecast: &Forecast) -> Result<Storm, String> {
+    fn new(plan: &Plan) -> Result<Storm, String> {
         let mut settings = Settings { sessions: Sessions::Many, ..Settings::default() };
-        if !forecast.history {
+        if !plan.history {
             settings.history = None;
         }
-        let names: Vec<String> = (0..forecast.accounts.len()).map(name).collect();
-        let world = Memory::with(settings, &names, forecast.crashes)?;
+        let names: Vec<String> = (0..plan.accounts.len()).map(name).collect();
+        let world = Memory::with(settings, &names, plan.crashes)?;
         let mut devices = Vec::new();
-        for (account, count) in forecast.accounts.iter().enumerate() {
+        for (account, count) in plan.accounts.iter().enumerate() {
             devices.extend((0..*count).map(|number| Device::new(account, number)));
         }
-        let ledger = Ledger::new(forecast.accounts, forecast.disk, forecast.history);
-        let random = Random::new(forecast.seed);
-        let forecast = *forecast;
-        Ok(Storm { devices, ledger, random, forecast, world, logins: 0, resumed: 0 })
+        let ledger = Ledger::new(plan.accounts, plan.disk, plan.history);
+        let random = Random::new(plan.seed);
+        let plan = *plan;
+        Ok(Storm { devices, ledger, random, plan, world, logins: 0, resumed: 0 })
     }
 
     fn blow(mut self) -> Result<Tally, String> {
         let begin = self.world.now();
-        for _ in 0..self.forecast.steps {
+        for _ in 0..self.plan.steps {
             self.something_happens()?;
             self.settle()?;
         }
@@ -125,7 +125,7 @@ impl Storm {
         match self.random.below(100) {
             0..45 => self.speak(chosen),
             45..60 => self.move_about(chosen),
-            60..75 if self.forecast.wires => {
+            60..75 if self.plan.wires => {
                 self.devices[chosen].trouble(&mut self.random);
                 Ok(())
             }
@@ -134,16 +134,12 @@ impl Storm {
                 let time = Duration::from_millis(self.random.number() % most);
                 self.pass(time)
             }
-            85..88 if self.forecast.disk => {
-                self.turn_weather();
+            85..88 if self.plan.disk => {
+                self.change_faults();
                 Ok(())
             }
-            88 if self.forecast.crashes && self.random.below(2) == 0 => {
-                self.server(Server::Crashes)
-            }
-            89 if self.forecast.restarts && self.random.below(2) == 0 => {
-                self.server(Server::Restarts)
-            }
+            88 if self.plan.crashes && self.random.below(2) == 0 => self.server(Server::Crashes),
+            89 if self.plan.restarts && self.random.below(2) == 0 => self.server(Server::Restarts),
             _ => self.speak(chosen),
         }
     }
@@ -157,9 +153,9 @@ impl Storm {
             return Ok(());
         }
         for _ in 0..=self.random.below(6) {
-            let to = self.random.below(self.forecast.accounts.len());
+            let to = self.random.below(self.plan.accounts.len());
             let device = (self.random.below(4) == 0)
-                .then(|| self.random.below(self.forecast.accounts[to].max(1)));
+                .then(|| self.random.below(self.plan.accounts[to].max(1)));
             let origin = self.random.below(4) > 0;
             let message = self.ledger.write(chosen, to, device, origin);
             self.devices[chosen].say(message, self.ledger.xml(message));
@@ -192,25 +188,25 @@ impl Storm {
     }
 
     /// The store fails now and then, or always, or no more.
-    fn turn_weather(&mut self) {
+    fn change_faults(&mut self) {
         let (often, mut random) = (self.random.below(4), Random::new(self.random.number()));
         let odds = match often {
-            0 => return self.world.store().clear_weather(),
+            0 => return self.world.store().clear_faults(),
             1 => 2,
             2 => 10,
             _ => 50,
         };
-        self.world.store().set_weather(move |step| match random.below(2 * odds) {
-            0 => Weather::Fails,
-            1 if step != Step::Statement => Weather::Slow(Duration::from_millis(1)),
-            _ => Weather::Fair,
+        self.world.store().set_faults(move |step| match random.below(2 * odds) {
+            0 => Fault::Fails,
+            1 if step != Step::Statement => Fault::Slow(Duration::from_millis(1)),
+            _ => Fault::None,
         });
     }
 
     fn server(&mut self, what: Server) -> Result<(), String> {
         if what == Server::Restarts {
             // A server that cannot read its database does not start.
-            self.world.store().clear_weather();
+            self.world.store().clear_faults();
         }
         self.world.server(what)?;
         self.ledger.server_ended(self.world.now(), what == Server::Crashes);
@@ -258,7 +254,7 @@ impl Storm {
 
     /// The sun comes out: everybody comes back, and gets everything.
     fn calm(&mut self) -> Result<(), String> {
-        self.world.store().clear_weather();
+        self.world.store().clear_faults();
         self.devices.iter_mut().for_each(Device::recover);
         for _ in 0..PATIENCE {
             for chosen in 0..self.devices.len() {

@@ -1,4 +1,4 @@
-//! Bad weather: clients that are slow, silent, gone or too many. The server goes on, bounded.
+//! Faults: clients that are slow, silent, gone or too many. The server goes on, bounded.
 #![allow(clippy::unwrap_used)]
 
 mod common;

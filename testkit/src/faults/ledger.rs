@@ -239,7 +239,7 @@ impl Ledger {
     fn lost(&self) -> Vec<usize> {
         let all = self.receipts.iter().flatten();
         let arrived: HashSet<usize> = all.map(|receipt| receipt.message).collect();
-        // The gap that docs/weather.md names: the cursor may have passed what one of several
+        // The gap that docs/resilience.md names: the cursor may have passed what one of several
         // devices alone was due, and the crash took with it who knew that.
         let crashed = self.ends.iter().any(|(_, crash)| *crash);
         let is_gap = |it: &Message| crashed && it.device.is_some() && self.devices[it.to] > 1;

@@ -1,4 +1,4 @@
-//! Somebody who lives through the weather: visit after visit, each of another kind.
+//! Somebody who lives through faults: visit after visit, each of another kind.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +25,7 @@ enum Kind {
     Gone,
 }
 
-/// Lives until the run is over. A visit that fails is what the weather is about; that nobody gets
+/// Lives until the run is over. A visit that fails is what the faults are about; that nobody gets
 /// in for long is not, and ends the run.
 pub async fn live(world: Arc<World>, me: usize, seed: u64) -> Result<(), Failed> {
     let mut random = Random::new(seed.wrapping_mul(1_000_003) ^ me as u64);

@@ -1,4 +1,4 @@
-//! A long run in bad weather: does the server's memory grow?
+//! A long run amid faults: does the server's memory grow?
 //!
 //! People come and go, write to each other, go through tunnels and come back to their sessions
 //! (XEP-0198); some read a little at a time, some not at all, some are gone without a word.
@@ -37,7 +37,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where `.csv` and `.svg` are appended to make the names of the two files it writes.
-    #[arg(long, default_value = "weather")]
+    #[arg(long, default_value = "faults")]
     to: PathBuf,
 }
 

@@ -165,7 +165,7 @@ impl Curve {
         let mut svg = format!(
             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' \
              font-family='sans-serif' font-size='12'>\n\
-             <title>Memory of the server in bad weather</title>\n\
+             <title>Memory of the server amid faults</title>\n\
              <rect width='{WIDTH}' height='{HEIGHT}' fill='white'/>\n"
         );
         for storm in &self.storms {
