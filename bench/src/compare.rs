@@ -12,7 +12,7 @@ use crate::measure::{Measured, Measurement};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::rows::Row;
-use crate::servers::{self, PROCESSOR, Place, Server};
+use crate::servers::{self, PROCESSOR, Server, Setup};
 
 /// What is compared, and where the results go.
 #[derive(clap::Args)]
@@ -78,7 +78,7 @@ async fn compare(
     let begun = Instant::now();
     let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
     let crowd = rows.contains(&Row::Crowd) && servers.contains(&Server::Whoelse);
-    let mut place = Place::new(program, plan.users)?;
+    let mut place = Setup::new(program, plan.users)?;
     let mut measured: Vec<Measured> = Vec::new();
     for server in servers {
         let version = server.version(&place).unwrap_or_default();

@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Failed;
-use crate::load::client::{Client, Door};
+use crate::load::client::{Client, Entrance};
 use crate::load::{latency, log_in, pairs};
 use crate::plan::Plan;
 use crate::rows::{Figure, Row};
-use crate::servers::{Place, Running, Server, Setting, everybody, own};
+use crate::servers::{Running, Server, Setting, Setup, everybody, own};
 
 /// A crowd's newcomers.
 const NEWCOMERS: usize = 100;
@@ -33,7 +33,7 @@ pub struct Measured {
 
 /// One server under measurement.
 pub struct Measurement<'a> {
-    place: &'a Place,
+    place: &'a Setup,
     plan: &'a Plan,
     wanted: &'a [Row],
     directory: PathBuf,
@@ -61,7 +61,7 @@ impl<'a> Measurement<'a> {
     /// Measures the rows that are wanted, one after the other.
     pub async fn run(
         server: Server,
-        place: &'a Place,
+        place: &'a Setup,
         plan: &'a Plan,
         wanted: &'a [Row],
     ) -> Result<Measured, Failed> {
@@ -99,8 +99,8 @@ impl<'a> Measurement<'a> {
         if !self.measured.server.wants_registrations() {
             return Ok(());
         }
-        let (running, door) = self.start(Setting::default()).await?;
-        register(&door, self.place.accounts).await?;
+        let (running, entrance) = self.start(Setting::default()).await?;
+        register(&entrance, self.place.accounts).await?;
         running.process.stop().await;
         Ok(())
     }
@@ -114,20 +114,20 @@ impl<'a> Measurement<'a> {
         if !lone && !many && !managed {
             return Ok(());
         }
-        let (running, door) = self.start(Setting::default()).await?;
+        let (running, entrance) = self.start(Setting::default()).await?;
         if many {
-            let parts = self.messages(&running, &door, 16, false).await?;
+            let parts = self.messages(&running, &entrance, 16, false).await?;
             self.note(Row::Message, figure(&parts, Part::micros));
             self.note(Row::Throughput, figure(&parts, Part::rate));
         }
         let mut rate = 0.0;
         if lone {
-            let parts = self.messages(&running, &door, 1, false).await?;
+            let parts = self.messages(&running, &entrance, 1, false).await?;
             self.note(Row::Lone, figure(&parts, Part::micros));
             rate = figure(&parts, Part::rate).map_or(0.0, |figure| figure.value);
         }
         if self.wants(&latencies) {
-            let clients = self.clients(&door).await?;
+            let clients = self.clients(&entrance).await?;
             let (warm, watch) = (self.plan.warm, self.plan.watch);
             let mut times = latency::measure(clients, rate / 2.0, warm, watch).await?;
             for (row, percent) in [(Row::Median, 50.0), (Row::Slowest, 99.0)] {
@@ -135,7 +135,7 @@ impl<'a> Measurement<'a> {
             }
         }
         if managed {
-            let parts = self.messages(&running, &door, 16, true).await?;
+            let parts = self.messages(&running, &entrance, 16, true).await?;
             self.note(Row::Managed, figure(&parts, Part::micros));
         }
         running.process.stop().await;
@@ -148,32 +148,32 @@ impl<'a> Measurement<'a> {
         if !self.wants(&[Row::History]) || matches!(server, Server::Relay | Server::RelayTls) {
             return Ok(());
         }
-        let (running, door) = self.start(Setting { history: true, everyone: false }).await?;
-        let parts = self.messages(&running, &door, 16, false).await?;
+        let (running, entrance) = self.start(Setting { history: true, everyone: false }).await?;
+        let parts = self.messages(&running, &entrance, 16, false).await?;
         self.note(Row::History, figure(&parts, Part::micros));
         running.process.stop().await;
         Ok(())
     }
 
     /// Logins that many see: everybody is online and sees everybody, and some come once more.
-    pub async fn crowd(place: &Place, plan: &Plan) -> Result<Option<(Row, Figure)>, Failed> {
+    pub async fn crowd(place: &Setup, plan: &Plan) -> Result<Option<(Row, Figure)>, Failed> {
         let directory = place.directory("crowd");
         let setting = Setting { history: false, everyone: true };
         let running = Server::Whoelse.start(place, &directory, setting).await?;
-        let door = Door::new(running.port, Server::Whoelse.language())?;
+        let door = Entrance::new(running.port, Server::Whoelse.language())?;
         let mut listeners = JoinSet::new();
         let mut come = |clients: Vec<Client>| {
             clients.into_iter().for_each(|client| {
                 listeners.spawn(listen(client));
             });
         };
-        come(log_in(&door, 0..plan.online, 0..1).await?);
+        come(log_in(&entrance, 0..plan.online, 0..1).await?);
         sleep(plan.settle).await;
         let (mut parts, each) = (Vec::new(), NEWCOMERS / plan.slices);
         for slice in 0..plan.slices {
             let newcomers = slice * each..(slice + 1) * each;
             let (begun, cpu) = (Instant::now(), running.process.cpu());
-            come(log_in(&door, newcomers, 1..2).await?);
+            come(log_in(&entrance, newcomers, 1..2).await?);
             sleep(Duration::from_millis(500)).await;
             let (cpu, wall) = (running.process.cpu() - cpu, begun.elapsed());
             parts.push(Part { units: each as u64, cpu, wall });
@@ -190,11 +190,11 @@ impl<'a> Measurement<'a> {
         if !self.wants(&[Row::Login, Row::Memory]) || plain {
             return Ok(());
         }
-        let (running, door) = self.start(Setting::default()).await?;
+        let (running, entrance) = self.start(Setting::default()).await?;
         let users = self.plan.users;
         let each = self.plan.sessions / users / self.plan.slices;
         // One of each first, so that what is made once is not counted.
-        let mut clients = log_in(&door, 0..users, 0..1).await?;
+        let mut clients = log_in(&entrance, 0..users, 0..1).await?;
         sleep(self.plan.settle).await;
         let before = running.process.memory();
         let mut parts = Vec::new();
@@ -202,7 +202,7 @@ impl<'a> Measurement<'a> {
             let sessions = 1 + slice * each..1 + (slice + 1) * each;
             let (begun, cpu) = (Instant::now(), running.process.cpu());
             let others = self.others(&running);
-            clients.extend(log_in(&door, 0..users, sessions).await?);
+            clients.extend(log_in(&entrance, 0..users, sessions).await?);
             let (cpu, wall) = (running.process.cpu() - cpu, begun.elapsed());
             self.measured.others.push((self.others(&running) - others) / wall.as_secs_f64());
             parts.push(Part { units: (users * each) as u64, cpu, wall });
@@ -223,11 +223,11 @@ impl<'a> Measurement<'a> {
     async fn messages(
         &mut self,
         running: &Running,
-        door: &Arc<Door>,
+        entrance: &Arc<Entrance>,
         window: usize,
         managed: bool,
     ) -> Result<Vec<Part>, Failed> {
-        let mut clients = self.clients(door).await?;
+        let mut clients = self.clients(entrance).await?;
         if managed {
             for client in &mut clients {
                 client.ask("<enable xmlns='urn:xmpp:sm:3'/>", "<enabled").await?;
@@ -255,17 +255,17 @@ impl<'a> Measurement<'a> {
 
     // --- around them ---
 
-    async fn start(&self, setting: Setting) -> Result<(Running, Arc<Door>), Failed> {
+    async fn start(&self, setting: Setting) -> Result<(Running, Arc<Entrance>), Failed> {
         let server = self.measured.server;
         let running = server.start(self.place, &self.directory, setting).await?;
-        let door = Door::new(running.port, server.language())?;
-        Ok((running, door))
+        let door = Entrance::new(running.port, server.language())?;
+        Ok((running, entrance))
     }
 
     /// One session of every user, available.
-    async fn clients(&self, door: &Arc<Door>) -> Result<Vec<Client>, Failed> {
-        let mut clients = log_in(door, 0..self.plan.users, 0..1).await?;
-        if door.is_xmpp() {
+    async fn clients(&self, entrance: &Arc<Entrance>) -> Result<Vec<Client>, Failed> {
+        let mut clients = log_in(entrance, 0..self.plan.users, 0..1).await?;
+        if entrance.is_xmpp() {
             for client in &mut clients {
                 // Answers come in order: when this one has come, presence is done with.
                 client.ask(AVAILABLE, "</iq>").await?;
@@ -285,14 +285,14 @@ fn figure(parts: &[Part], of: impl Fn(&Part) -> f64) -> Option<Figure> {
 }
 
 /// Makes the accounts that every server has.
-async fn register(door: &Arc<Door>, accounts: usize) -> Result<(), Failed> {
+async fn register(entrance: &Arc<Entrance>, accounts: usize) -> Result<(), Failed> {
     let gate = Arc::new(tokio::sync::Semaphore::new(4));
     let mut tasks = JoinSet::new();
     for account in 0..accounts {
-        let (gate, door) = (gate.clone(), door.clone());
+        let (gate, entrance) = (gate.clone(), entrance.clone());
         tasks.spawn(async move {
             let _permit = gate.acquire_owned().await?;
-            Client::register(&door, account).await
+            Client::register(&entrance, account).await
         });
     }
     while let Some(made) = tasks.join_next().await {

@@ -33,7 +33,7 @@ pub enum Language {
 }
 
 /// Where a server is entered, and what is remembered for the next time.
-pub struct Door {
+pub struct Entrance {
     port: u16,
     language: Language,
     tls: Arc<ClientConfig>,
@@ -41,10 +41,10 @@ pub struct Door {
     keys: Mutex<HashMap<usize, Keys>>,
 }
 
-impl Door {
+impl Entrance {
     /// A port of this machine.
-    pub fn new(port: u16, language: Language) -> Result<Arc<Door>, Failed> {
-        Ok(Arc::new(Door { port, language, tls: tls()?, keys: Mutex::default() }))
+    pub fn new(port: u16, language: Language) -> Result<Arc<Entrance>, Failed> {
+        Ok(Arc::new(Entrance { port, language, tls: tls()?, keys: Mutex::default() }))
     }
 
     /// Whether clients can ask for what only XMPP has.
@@ -71,15 +71,19 @@ pub struct Client {
 
 impl Client {
     /// Logs in with the resource `sN`.
-    pub async fn log_in(door: &Door, account: usize, session: usize) -> Result<Client, Failed> {
-        let tcp = Socket::connect(door.port).await?;
-        let (tls, login) = match door.language {
+    pub async fn log_in(
+        entrance: &Entrance,
+        account: usize,
+        session: usize,
+    ) -> Result<Client, Failed> {
+        let tcp = Socket::connect(entrance.port).await?;
+        let (tls, login) = match entrance.language {
             Language::Xmpp => (true, true),
             Language::Lines { tls } => (tls, false),
         };
         if !login {
             let mut socket = match tls {
-                true => Socket::secure(tcp, &door.tls).await?,
+                true => Socket::secure(tcp, &entrance.tls).await?,
                 false => Socket::Plain(tcp),
             };
             let mut dialogue = Dialogue::over(&mut socket);
@@ -93,21 +97,21 @@ impl Client {
         dialogue.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
         dialogue.hear("<proceed").await?;
         dialogue.hear(">").await?;
-        let mut socket = Socket::secure(tcp, &door.tls).await?;
-        let keys = begin_session(&mut socket, account, session, door.known(account)).await?;
-        door.keep(account, keys);
+        let mut socket = Socket::secure(tcp, &entrance.tls).await?;
+        let keys = begin_session(&mut socket, account, session, entrance.known(account)).await?;
+        entrance.keep(account, keys);
         Ok(Client { account, socket })
     }
 
     /// Makes an account by XEP-0077, before any login.
-    pub async fn register(door: &Door, account: usize) -> Result<(), Failed> {
-        let mut tcp = Socket::connect(door.port).await?;
+    pub async fn register(entrance: &Entrance, account: usize) -> Result<(), Failed> {
+        let mut tcp = Socket::connect(entrance.port).await?;
         let mut dialogue = Dialogue::over(&mut tcp);
         dialogue.open().await?;
         dialogue.say("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
         dialogue.hear("<proceed").await?;
         dialogue.hear(">").await?;
-        let mut socket = Socket::secure(tcp, &door.tls).await?;
+        let mut socket = Socket::secure(tcp, &entrance.tls).await?;
         let mut dialogue = Dialogue::over(&mut socket);
         dialogue.open().await?;
         let name = name(account);

@@ -15,14 +15,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::Failed;
-use client::{Client, Door};
+use client::{Client, Entrance};
 
 /// Logins at once: enough to keep a server busy, fewer than one place may have half open.
 const AT_ONCE: usize = 8;
 
 /// Logs in `sessions` of each of `accounts`, and gives them back in that order.
 pub async fn log_in(
-    door: &Arc<Door>,
+    entrance: &Arc<Entrance>,
     accounts: std::ops::Range<usize>,
     sessions: std::ops::Range<usize>,
 ) -> Result<Vec<Client>, Failed> {
@@ -30,10 +30,10 @@ pub async fn log_in(
     let mut tasks = JoinSet::new();
     for session in sessions {
         for account in accounts.clone() {
-            let (gate, door) = (gate.clone(), door.clone());
+            let (gate, entrance) = (gate.clone(), entrance.clone());
             tasks.spawn(async move {
                 let _permit = gate.acquire_owned().await?;
-                let client = Client::log_in(&door, account, session).await?;
+                let client = Client::log_in(&entrance, account, session).await?;
                 Ok::<_, Failed>((session, client))
             });
         }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::{Place, Process, Running, Setting, configure, free_port, listening};
+use super::{Process, Running, Setting, Setup, configure, free_port, listening};
 use crate::Failed;
 
 /// Its configuration.
@@ -13,7 +13,7 @@ const CONFIGURATION: &str = include_str!("../../peers/ejabberd.yml");
 const ARCHIVE: &str = "  mod_mam:\n    default: always\n    db_type: mnesia\n";
 
 pub(super) async fn start(
-    place: &Place,
+    place: &Setup,
     directory: &Path,
     setting: Setting,
 ) -> Result<Running, Failed> {

@@ -42,7 +42,7 @@ pub struct Setting {
 }
 
 /// What all servers of a run share: one certificate, the program to measure.
-pub struct Place {
+pub struct Setup {
     directory: tempfile::TempDir,
     /// Our own program.
     pub program: PathBuf,
@@ -89,7 +89,7 @@ impl Server {
     }
 
     /// Which version it is, in its own words.
-    pub fn version(self, place: &Place) -> Option<String> {
+    pub fn version(self, place: &Setup) -> Option<String> {
         match self {
             Server::Prosody => installed("prosody"),
             Server::Ejabberd => installed("ejabberd"),
@@ -101,7 +101,7 @@ impl Server {
     /// Starts it and waits until it listens. The same `directory` again keeps the accounts.
     pub async fn start(
         self,
-        place: &Place,
+        place: &Setup,
         directory: &Path,
         setting: Setting,
     ) -> Result<Running, Failed> {
@@ -116,9 +116,9 @@ impl Server {
     }
 }
 
-impl Place {
+impl Setup {
     /// A directory with a certificate for `localhost`, the same for every server.
-    pub fn new(program: PathBuf, accounts: usize) -> Result<Place, Failed> {
+    pub fn new(program: PathBuf, accounts: usize) -> Result<Setup, Failed> {
         let directory = tempfile::Builder::new().prefix("whoelse-bench-").tempdir()?;
         let mut wanted = rcgen::CertificateParams::new(["localhost".to_owned()])?;
         // Not as far as rcgen goes by itself: Erlang takes the year 4096 for the past.
@@ -129,7 +129,7 @@ impl Place {
         fs::write(directory.path().join("both.pem"), format!("{certificate}{key}"))?;
         fs::write(directory.path().join("certificate.pem"), certificate)?;
         fs::write(directory.path().join("key.pem"), key)?;
-        Ok(Place { directory, program, accounts })
+        Ok(Setup { directory, program, accounts })
     }
 
     /// A directory in it.

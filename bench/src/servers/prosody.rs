@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use super::{Place, Process, Running, Setting, configure, free_port, listening};
+use super::{Process, Running, Setting, Setup, configure, free_port, listening};
 use crate::Failed;
 
 /// Its configuration.
 const CONFIGURATION: &str = include_str!("../../peers/prosody.cfg.lua");
 
 pub(super) async fn start(
-    place: &Place,
+    place: &Setup,
     directory: &Path,
     setting: Setting,
 ) -> Result<Running, Failed> {

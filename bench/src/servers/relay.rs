@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use super::{Place, Process, Running, says_where};
+use super::{Process, Running, Setup, says_where};
 use crate::Failed;
 
-pub(super) async fn start(place: &Place, directory: &Path, tls: bool) -> Result<Running, Failed> {
+pub(super) async fn start(place: &Setup, directory: &Path, tls: bool) -> Result<Running, Failed> {
     let program = std::env::current_exe()?;
     let mut words = vec!["relay".to_owned()];
     if tls {

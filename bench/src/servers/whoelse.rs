@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use super::{Place, Process, Running, Setting, configure, says_where};
+use super::{Process, Running, Setting, Setup, configure, says_where};
 use crate::Failed;
 use crate::load::client::{PASSWORD, name};
 
@@ -11,7 +11,7 @@ use crate::load::client::{PASSWORD, name};
 const CONFIGURATION: &str = include_str!("../../peers/whoelse.toml");
 
 pub(super) async fn start(
-    place: &Place,
+    place: &Setup,
     directory: &Path,
     setting: Setting,
 ) -> Result<Running, Failed> {
@@ -33,7 +33,7 @@ pub(super) async fn start(
     says_where(process, directory).await
 }
 
-pub(super) fn version(place: &Place) -> Option<String> {
+pub(super) fn version(place: &Setup) -> Option<String> {
     let output = std::process::Command::new(&place.program).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.split_whitespace().nth(1).map(str::to_owned)

@@ -371,8 +371,8 @@ impl Actor {
 
     /// The server has said, over a connection that is trusted, that its domain has another name.
     fn follow(&mut self, domain: String, session: &mut Session, wire: &Wire) {
-        let place = wire.reached().map(|reached| reached.place.clone());
-        self.connector.follow(domain, place);
+        let endpoint = wire.reached().map(|reached| reached.endpoint.clone());
+        self.connector.follow(domain, endpoint);
         session.forget_resumption();
     }
 

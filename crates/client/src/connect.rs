@@ -18,7 +18,7 @@ use whoelse_xmpp::in_words;
 use crate::config::{Begin, Config};
 use crate::faults;
 use crate::pins::{Fingerprint, Pins};
-use crate::route::{self, Place};
+use crate::route::{self, Endpoint};
 use crate::stranger::{Expected, First, Stranger};
 use crate::tls::{self, Seen, Standing, Tls, Verdict};
 use crate::wire::{Io, Wire};
@@ -133,7 +133,7 @@ pub struct Reached {
     /// The certificate it showed, which was trusted.
     pub certificate: Fingerprint,
     /// How it was found.
-    pub(crate) place: Place,
+    pub(crate) endpoint: Endpoint,
     /// What judged it.
     pub(crate) tls: Tls,
 }
@@ -152,7 +152,7 @@ pub(crate) enum IfChanged {
 pub(crate) struct Connector {
     pub(crate) config: Config,
     /// Where the server was when its domain got another name.
-    at: Option<Place>,
+    at: Option<Endpoint>,
     /// What was before the domain got another name, under which there has been no session.
     before: Option<Before>,
     tls: Tls,
@@ -165,7 +165,7 @@ pub(crate) struct Connector {
 struct Before {
     domain: String,
     host: String,
-    at: Option<Place>,
+    at: Option<Endpoint>,
 }
 
 impl Connector {
@@ -184,20 +184,21 @@ impl Connector {
         if_changed: IfChanged,
         resume: Option<Resumption>,
     ) -> Result<Wire, ConnectError> {
-        if let Some(place) = &self.at {
-            let tried = self.connect_to(place, if_changed, resume.clone());
+        if let Some(endpoint) = &self.at {
+            let tried = self.connect_to(endpoint, if_changed, resume.clone());
             match timeout(WITHIN_EACH, tried).await {
                 Ok(Err(fault)) if fault.is_temporary() && !fault.is_passing() => {}
                 Ok(done) => return done,
                 Err(_) => {}
             }
         }
-        let places = route::places(&self.config).await?;
-        let within = if places.len() > 1 { WITHIN_EACH } else { WITHIN };
+        let endpoints = route::endpoints(&self.config).await?;
+        let within = if endpoints.len() > 1 { WITHIN_EACH } else { WITHIN };
         let mut faults = Vec::new();
-        for place in &places {
-            let tried = timeout(within, self.connect_to(place, if_changed, resume.clone())).await;
-            let late = ConnectError::TimedOut { address: place.address() };
+        for endpoint in &endpoints {
+            let tried =
+                timeout(within, self.connect_to(endpoint, if_changed, resume.clone())).await;
+            let late = ConnectError::TimedOut { address: endpoint.address() };
             match tried.unwrap_or(Err(late)) {
                 Err(fault) => faults.push(fault),
                 found => return found,
@@ -215,12 +216,12 @@ impl Connector {
 
     async fn connect_to(
         &self,
-        place: &Place,
+        endpoint: &Endpoint,
         if_changed: IfChanged,
         resume: Option<Resumption>,
     ) -> Result<Wire, ConnectError> {
         let Config { domain, resource, .. } = &self.config;
-        let transport = match place.begin {
+        let transport = match endpoint.begin {
             Begin::Direct => Transport::Tls,
             Begin::StartTls => Transport::StartTls,
         };
@@ -233,25 +234,25 @@ impl Connector {
             never_plain,
             ..client::Config::new(domain)
         };
-        let socket = TcpStream::connect((place.host.as_str(), place.port))
+        let socket = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
             .await
-            .map_err(|fault| unreachable(place, &fault))?;
+            .map_err(|fault| unreachable(endpoint, &fault))?;
         let _ = socket.set_nodelay(true);
-        let address = socket.peer_addr().map_err(|fault| unreachable(place, &fault))?;
+        let address = socket.peer_addr().map_err(|fault| unreachable(endpoint, &fault))?;
         // Anybody can lead us here by a record, of whatever kind.
-        let loopback = address.ip().to_canonical().is_loopback() && !place.by_record;
+        let loopback = address.ip().to_canonical().is_loopback() && !endpoint.by_record;
         let reached = |seen: &Seen| Reached {
             address,
             domain: domain.clone(),
             certificate: seen.fingerprint,
-            place: place.clone(),
+            endpoint: endpoint.clone(),
             tls: self.tls.clone(),
         };
 
         let first = First::default();
         let stranger =
-            |first: &First, expected, fault| first.instead_of(expected, place.address(), fault);
-        match place.begin {
+            |first: &First, expected, fault| first.instead_of(expected, endpoint.address(), fault);
+        match endpoint.begin {
             Begin::Direct => {
                 let encrypted = self.encrypt(Box::new(first.of(socket)), true).await;
                 let (io, seen) =
@@ -335,7 +336,7 @@ impl Connector {
     /// The domain has another name: from now on that is asked for, where the server was until now.
     /// What was known of it still is, so another certificate is a changed one. Without a session
     /// under the new name, [`Connector::turn_back`] makes it undone.
-    pub(crate) fn follow(&mut self, domain: String, place: Option<Place>) {
+    pub(crate) fn follow(&mut self, domain: String, endpoint: Option<Endpoint>) {
         let before = self.config.address();
         let Config { domain: old, host, .. } = &self.config;
         let at = self.at.clone();
@@ -344,7 +345,7 @@ impl Connector {
             self.config.host.clone_from(&domain);
         }
         self.config.domain = domain;
-        self.at = place.or(self.at.take());
+        self.at = endpoint.or(self.at.take());
         // Where nothing can be written, the certificate is unknown, which is said.
         let _ = self.pins().copy(&before, &self.config.address());
     }
@@ -389,8 +390,8 @@ impl Connector {
     }
 }
 
-fn unreachable(place: &Place, fault: &io::Error) -> ConnectError {
-    let address = place.address();
+fn unreachable(endpoint: &Endpoint, fault: &io::Error) -> ConnectError {
+    let address = endpoint.address();
     match fault.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused { address },
         io::ErrorKind::TimedOut => ConnectError::TimedOut { address },

@@ -1,4 +1,4 @@
-//! RFC 6120, 3.2, and XEP-0368: the places at which the server of a domain may be found, in the
+//! RFC 6120, 3.2, and XEP-0368: the endpoints at which the server of a domain may be found, in the
 //! order in which they are to be tried.
 //!
 //! Records say where to knock and nothing else: the certificate there has to be the domain's.
@@ -11,12 +11,12 @@ use crate::config::{Begin, Config};
 use crate::connect::ConnectError;
 use crate::dns::{Resolver, Srv, Target};
 
-/// Places that are tried for one connection.
-const MAX_PLACES: usize = 8;
+/// Endpoints that are tried for one connection.
+const MAX_ENDPOINTS: usize = 8;
 
-/// A place where a server may listen.
+/// An endpoint where a server may listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Endpoint {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) begin: Begin,
@@ -24,7 +24,7 @@ pub(crate) struct Place {
     pub(crate) by_record: bool,
 }
 
-impl Place {
+impl Endpoint {
     /// As it is named to people.
     pub(crate) fn address(&self) -> String {
         match self.host.contains(':') {
@@ -34,10 +34,10 @@ impl Place {
     }
 }
 
-/// Where to try, the first place first; never empty. The error is that the domain says that it
+/// Where to try, the first endpoint first; never empty. The error is that the domain says that it
 /// has no server.
-pub(crate) async fn places(config: &Config) -> Result<Vec<Place>, ConnectError> {
-    let given = Place {
+pub(crate) async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, ConnectError> {
+    let given = Endpoint {
         host: config.host.clone(),
         port: config.port,
         begin: config.begin,
@@ -58,10 +58,10 @@ pub(crate) async fn places(config: &Config) -> Result<Vec<Place>, ConnectError> 
     let (asking, direct) = tokio::join!(asking, direct);
     let asking = if config.begin == Begin::Direct { Srv::None } else { asking };
     match mixed(asking, direct, below) {
-        Some(places) if places.is_empty() => {
+        Some(endpoints) if endpoints.is_empty() => {
             Err(ConnectError::NotOffered { domain: config.domain.clone() })
         }
-        Some(places) => Ok(places),
+        Some(endpoints) => Ok(endpoints),
         None => Ok(vec![given]),
     }
 }
@@ -79,21 +79,21 @@ async fn ask(resolver: &Resolver, service: &str, config: &Config) -> Srv {
 
 /// XEP-0368: the records of both services as if they were of one. `None` if there are none at
 /// all; nothing in it if the domain says that neither is there.
-fn mixed(asking: Srv, direct: Srv, below: impl FnMut(u32) -> u32) -> Option<Vec<Place>> {
+fn mixed(asking: Srv, direct: Srv, below: impl FnMut(u32) -> u32) -> Option<Vec<Endpoint>> {
     let (asking, direct) = match (asking, direct) {
         (Srv::None, Srv::None | Srv::NotOffered) => return None,
         (asking, direct) => (targets(asking), targets(direct)),
     };
     let asking = asking.into_iter().map(|target| (target, Begin::StartTls));
     let all = asking.chain(direct.into_iter().map(|target| (target, Begin::Direct)));
-    let ordered = in_order(all.collect(), below).into_iter().take(MAX_PLACES);
-    let place = |(target, begin): (Target, Begin)| Place {
+    let ordered = in_order(all.collect(), below).into_iter().take(MAX_ENDPOINTS);
+    let endpoint = |(target, begin): (Target, Begin)| Endpoint {
         host: target.host,
         port: target.port,
         begin,
         by_record: true,
     };
-    Some(ordered.map(place).collect())
+    Some(ordered.map(endpoint).collect())
 }
 
 fn targets(srv: Srv) -> Vec<Target> {
@@ -142,8 +142,8 @@ mod tests {
         Target { host: host.to_owned(), port: 1, priority, weight }
     }
 
-    fn hosts(places: &[Place]) -> Vec<&str> {
-        places.iter().map(|place| place.host.as_str()).collect()
+    fn hosts(endpoints: &[Endpoint]) -> Vec<&str> {
+        endpoints.iter().map(|endpoint| endpoint.host.as_str()).collect()
     }
 
     #[test]
@@ -151,12 +151,12 @@ mod tests {
         let asking = Srv::At(vec![target("third", 20, 0), target("first", 5, 0)]);
         let direct = Srv::At(vec![target("second", 10, 0)]);
 
-        let places = mixed(asking, direct, |_| 0).unwrap();
+        let endpoints = mixed(asking, direct, |_| 0).unwrap();
 
-        assert_eq!(hosts(&places), ["first", "second", "third"]);
-        let begins: Vec<Begin> = places.iter().map(|place| place.begin).collect();
+        assert_eq!(hosts(&endpoints), ["first", "second", "third"]);
+        let begins: Vec<Begin> = endpoints.iter().map(|endpoint| endpoint.begin).collect();
         assert_eq!(begins, [Begin::StartTls, Begin::Direct, Begin::StartTls]);
-        assert!(places.iter().all(|place| place.by_record));
+        assert!(endpoints.iter().all(|endpoint| endpoint.by_record));
     }
 
     #[test]
@@ -187,22 +187,22 @@ mod tests {
     #[test]
     fn a_service_that_is_not_there_leaves_the_other_and_neither_is_an_answer() {
         let there = || Srv::At(vec![target("host", 1, 0)]);
-        let places = |asking, direct| mixed(asking, direct, |_| 0);
+        let endpoints = |asking, direct| mixed(asking, direct, |_| 0);
 
-        assert_eq!(hosts(&places(there(), Srv::NotOffered).unwrap()), ["host"]);
-        assert_eq!(hosts(&places(Srv::NotOffered, there()).unwrap()), ["host"]);
-        assert_eq!(places(Srv::NotOffered, Srv::NotOffered), Some(vec![]));
-        assert_eq!(places(Srv::NotOffered, Srv::None), Some(vec![]));
+        assert_eq!(hosts(&endpoints(there(), Srv::NotOffered).unwrap()), ["host"]);
+        assert_eq!(hosts(&endpoints(Srv::NotOffered, there()).unwrap()), ["host"]);
+        assert_eq!(endpoints(Srv::NotOffered, Srv::NotOffered), Some(vec![]));
+        assert_eq!(endpoints(Srv::NotOffered, Srv::None), Some(vec![]));
         // That nothing begins with TLS at once says nothing of the usual way.
-        assert_eq!(places(Srv::None, Srv::NotOffered), None);
-        assert_eq!(places(Srv::None, Srv::None), None);
+        assert_eq!(endpoints(Srv::None, Srv::NotOffered), None);
+        assert_eq!(endpoints(Srv::None, Srv::None), None);
     }
 
     #[test]
-    fn so_many_places_are_tried_and_no_more() {
+    fn so_many_endpoints_are_tried_and_no_more() {
         let many = Srv::At((0..32).map(|n| target("host", n, 0)).collect());
 
-        assert_eq!(mixed(many, Srv::None, |_| 0).unwrap().len(), MAX_PLACES);
+        assert_eq!(mixed(many, Srv::None, |_| 0).unwrap().len(), MAX_ENDPOINTS);
     }
 
     #[tokio::test]
@@ -218,9 +218,9 @@ mod tests {
         ] {
             let config = Config { host: host.to_owned(), ..Config::new(domain, 7) };
 
-            let places = places(&config).await.unwrap();
+            let endpoints = endpoints(&config).await.unwrap();
 
-            assert_eq!(places[0].by_record, by_record, "{domain} at {host}");
+            assert_eq!(endpoints[0].by_record, by_record, "{domain} at {host}");
         }
     }
 
@@ -238,9 +238,9 @@ mod tests {
             let name_servers = name_servers.clone();
             let config = Config { records, name_servers, ..Config::new(domain, 7) };
 
-            let places = places(&config).await.unwrap();
+            let endpoints = endpoints(&config).await.unwrap();
 
-            assert_eq!((places.len(), places[0].port), (1, 7));
+            assert_eq!((endpoints.len(), endpoints[0].port), (1, 7));
         }
         server.set_nonblocking(true).unwrap();
         assert!(server.recv(&mut [0; 512]).is_err(), "somebody asked");

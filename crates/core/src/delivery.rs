@@ -15,7 +15,7 @@ use crate::keeper::{Append, Work};
 use crate::node::Node;
 use crate::session::{Had, Queued, Session};
 use crate::storage_policy::{StoragePolicy, storage_policy};
-use crate::who_gets::{Sessions, Verdict, who_gets};
+use crate::who_gets::{Recipients, Sessions, who_gets};
 
 impl Session {
     /// Answers a stanza of this session with an error.
@@ -59,7 +59,7 @@ pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
 /// Who takes a kept message now; the sessions may have changed while it was committed.
 fn kept_targets(append: &Append) -> Sessions {
     match who_gets(Kind::Message, Some("chat"), append.resource.as_deref(), &append.recipient) {
-        Verdict::Deliver(targets) => targets,
+        Recipients::Deliver(targets) => targets,
         _ => Sessions::new(),
     }
 }
@@ -171,7 +171,7 @@ async fn hand_on(node: &Arc<Node>, session: &Session, item: Queued, seq: i64) {
         }
     }
     let mut others = match who_gets(Kind::Message, Some("chat"), None, account) {
-        Verdict::Deliver(others) => others,
+        Recipients::Deliver(others) => others,
         _ => Sessions::default(),
     };
     // One that is there is better than one that may come back.

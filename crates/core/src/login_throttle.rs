@@ -123,7 +123,7 @@ struct Tables {
 }
 
 /// What a try meets.
-enum Verdict {
+enum Admission {
     Free {
         is_exempt: bool,
     },
@@ -147,9 +147,9 @@ impl LoginThrottle {
         let mut tables = self.lock();
         tables.make_room(now);
         match tables.judge(who, now) {
-            Verdict::UnlessKnown => Begun::UnlessKnown,
-            Verdict::Blocked(blocked) => Begun::Blocked(blocked),
-            Verdict::Busy { account } => {
+            Admission::UnlessKnown => Begun::UnlessKnown,
+            Admission::Blocked(blocked) => Begun::Blocked(blocked),
+            Admission::Busy { account } => {
                 let (turn, wait) = oneshot::channel();
                 let (waiting, until) = match account {
                     true => {
@@ -173,7 +173,7 @@ impl LoginThrottle {
                 waiting.push(turn);
                 Begun::Wait(wait, until.unwrap_or(now.after(HELD)))
             }
-            Verdict::Free { is_exempt } => {
+            Admission::Free { is_exempt } => {
                 let until = now.after(HELD);
                 tables.account(who.account).in_flight.push((who.network, until));
                 tables.networks.entry(who.network).or_default().in_flight.push(until);
@@ -196,9 +196,9 @@ impl LoginThrottle {
     /// Why it is not looked at; `None`: unless the account is known to come from there.
     pub fn may_go_on(&self, who: &Who<'_>, now: Steady) -> Result<(), Option<Blocked>> {
         match self.lock().judge(who, now) {
-            Verdict::Free { .. } | Verdict::Busy { .. } => Ok(()),
-            Verdict::UnlessKnown => Err(None),
-            Verdict::Blocked(blocked) => Err(Some(blocked)),
+            Admission::Free { .. } | Admission::Busy { .. } => Ok(()),
+            Admission::UnlessKnown => Err(None),
+            Admission::Blocked(blocked) => Err(Some(blocked)),
         }
     }
 
@@ -400,7 +400,7 @@ impl Tables {
         self.accounts.entry(account.to_owned()).or_default()
     }
 
-    fn judge(&self, who: &Who<'_>, now: Steady) -> Verdict {
+    fn judge(&self, who: &Who<'_>, now: Steady) -> Admission {
         let nothing = AccountCount::default();
         let account = self.accounts.get(who.account).unwrap_or(&nothing);
         let has_failed = account.has_failed(who.network, now);
@@ -409,43 +409,43 @@ impl Tables {
             // Others' failures are not its own: only its own tries can be too many at once.
             let in_flight = account.in_flight(now, |network| network == who.network);
             return match in_flight >= IN_A_ROW as usize {
-                true => Verdict::Busy { account: true },
-                false => Verdict::Free { is_exempt: true },
+                true => Admission::Busy { account: true },
+                false => Admission::Free { is_exempt: true },
             };
         }
         // Whatever follows may be others' doing.
-        let unless_known = |verdict: Verdict| match who.is_known {
-            None if !has_failed => Verdict::UnlessKnown,
+        let unless_known = |verdict: Admission| match who.is_known {
+            None if !has_failed => Admission::UnlessKnown,
             _ => verdict,
         };
         let site = account.site(who.network.site(), now);
         if let Some(until) = site.until.filter(|until| *until > now) {
-            return unless_known(Verdict::Blocked(Blocked::Until(until)));
+            return unless_known(Admission::Blocked(Blocked::Until(until)));
         }
         let network = self.networks.get(&who.network).filter(|_| !who.is_own);
         if let Some(until) = network.and_then(|count| count.until).filter(|until| *until > now) {
-            return unless_known(Verdict::Blocked(Blocked::Until(until)));
+            return unless_known(Admission::Blocked(Blocked::Until(until)));
         }
         let (failed, at_most) = account.over_all(who.network.site(), now);
         if failed >= PER_ACCOUNT && !is_known {
             return match who.is_known {
-                None => Verdict::UnlessKnown,
-                Some(_) => Verdict::Blocked(Blocked::OnlyKnown),
+                None => Admission::UnlessKnown,
+                Some(_) => Admission::Blocked(Blocked::OnlyKnown),
             };
         }
         if site.failures % IN_A_ROW + site.in_flight >= IN_A_ROW {
-            return unless_known(Verdict::Busy { account: true });
+            return unless_known(Admission::Busy { account: true });
         }
         if at_most > PER_ACCOUNT && !is_known {
             return match who.is_known {
-                None => Verdict::UnlessKnown,
-                Some(_) => Verdict::Busy { account: true },
+                None => Admission::UnlessKnown,
+                Some(_) => Admission::Busy { account: true },
             };
         }
         if network.is_some_and(|count| count.at_most(now) >= PER_NETWORK) {
-            return unless_known(Verdict::Busy { account: false });
+            return unless_known(Admission::Busy { account: false });
         }
-        Verdict::Free { is_exempt: false }
+        Admission::Free { is_exempt: false }
     }
 
     /// Every pair of the account, and what it has failed over all networks. Who waits asks anew.

@@ -27,7 +27,7 @@ use crate::session::{Queued, Session, Ticket};
 use crate::sessions::Hold;
 use crate::settings::Contacts;
 use crate::storage_policy::{self, StoragePolicy};
-use crate::who_gets::{Verdict, who_gets};
+use crate::who_gets::{Recipients, who_gets};
 
 /// What became of a stanza, for the connection that read it.
 pub enum Routed {
@@ -343,24 +343,24 @@ impl InFlight {
         };
         let keepable = keeping != StoragePolicy::Never;
         match verdict {
-            Verdict::Ignore => self.end_here(&to, account, &strip),
-            Verdict::Unavailable => self.refuse_with(Condition::ServiceUnavailable),
-            Verdict::Answer if kind == Kind::Iq => {
+            Recipients::Ignore => self.end_here(&to, account, &strip),
+            Recipients::Unavailable => self.refuse_with(Condition::ServiceUnavailable),
+            Recipients::Answer if kind == Kind::Iq => {
                 let own = account.id == self.session.account.id;
                 self.request(if own { Target::Own } else { Target::Other }, account.clone())
             }
-            Verdict::Answer => self.done(),
-            Verdict::NobodyThere if keepable => self.keep(&to, account, &strip),
+            Recipients::Answer => self.done(),
+            Recipients::NobodyThere if keepable => self.keep(&to, account, &strip),
             // Nothing that somebody wrote vanishes without a word; but who is not to know whether
             // the other is there must not learn it so (RFC 6121, 8.5.2.2.1 leaves the choice).
-            Verdict::NobodyThere
+            Recipients::NobodyThere
                 if storage_policy::comes_back(&self.stanza)
                     && self.node.sees(account, &self.session.account) =>
             {
                 self.refuse_with(Condition::ServiceUnavailable)
             }
-            Verdict::NobodyThere => self.end_here(&to, account, &strip),
-            Verdict::Deliver(targets) => {
+            Recipients::NobodyThere => self.end_here(&to, account, &strip),
+            Recipients::Deliver(targets) => {
                 if kind == Kind::Presence
                     && let Err(error) =
                         presence::directed::note(&self.node, &self.session, &self.stanza, &to)
@@ -543,8 +543,8 @@ impl InFlight {
             let verdict =
                 who_gets(self.stanza.kind(), self.stanza.type_(), to.resource(), &account);
             match verdict {
-                Verdict::Deliver(targets) => self.push(&outgoing, &account, &targets),
-                Verdict::Unavailable => {
+                Recipients::Deliver(targets) => self.push(&outgoing, &account, &targets),
+                Recipients::Unavailable => {
                     self.refuse_with(Condition::ServiceUnavailable);
                     return;
                 }

@@ -13,7 +13,7 @@ pub type Sessions = SmallVec<[Arc<Session>; 4]>;
 
 /// What becomes of a stanza.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Recipients {
     /// It goes to these sessions; never empty.
     Deliver(Sessions),
     /// Nobody is there to take it; whether it waits in the log is [`crate::storage_policy`]'s question.
@@ -27,35 +27,40 @@ pub enum Verdict {
 }
 
 /// Decides by the kind and type of the stanza and the resource it names, if any.
-pub fn who_gets(kind: Kind, type_: Option<&str>, resource: Option<&str>, to: &Account) -> Verdict {
+pub fn who_gets(
+    kind: Kind,
+    type_: Option<&str>,
+    resource: Option<&str>,
+    to: &Account,
+) -> Recipients {
     if let Some(resource) = resource {
         // RFC 6121, 8.5.3.1: a matching resource gets it, available or only connected.
         if let Some(session) = to.session(resource) {
             let mut one = Sessions::new();
             one.push(session);
-            return Verdict::Deliver(one);
+            return Recipients::Deliver(one);
         }
         // RFC 6121, 8.5.3.2: no resource matches.
         return match (kind, type_) {
             (Kind::Message, Some("chat")) => who_gets(kind, type_, None, to),
-            (Kind::Message, Some("error")) => Verdict::Ignore,
-            (Kind::Message, Some("headline")) => Verdict::Ignore,
-            (Kind::Message, _) => Verdict::Unavailable,
-            (Kind::Presence, _) => Verdict::Ignore,
-            (Kind::Iq, Some("get" | "set")) => Verdict::Unavailable,
-            (Kind::Iq | Kind::Other, _) => Verdict::Ignore,
+            (Kind::Message, Some("error")) => Recipients::Ignore,
+            (Kind::Message, Some("headline")) => Recipients::Ignore,
+            (Kind::Message, _) => Recipients::Unavailable,
+            (Kind::Presence, _) => Recipients::Ignore,
+            (Kind::Iq, Some("get" | "set")) => Recipients::Unavailable,
+            (Kind::Iq | Kind::Other, _) => Recipients::Ignore,
         };
     }
     // RFC 6121, 8.5.2: a bare address.
     match (kind, type_) {
-        (Kind::Message, Some("error")) => Verdict::Ignore,
-        (Kind::Message, Some("groupchat")) => Verdict::Unavailable,
-        (Kind::Message, Some("headline")) => taking_messages(to).or(Verdict::Ignore),
-        (Kind::Message, _) => taking_messages(to).or(Verdict::NobodyThere),
-        (Kind::Presence, None | Some("unavailable")) => available(to).or(Verdict::Ignore),
-        (Kind::Presence, _) => Verdict::Answer,
-        (Kind::Iq, Some("get" | "set")) => Verdict::Answer,
-        (Kind::Iq | Kind::Other, _) => Verdict::Ignore,
+        (Kind::Message, Some("error")) => Recipients::Ignore,
+        (Kind::Message, Some("groupchat")) => Recipients::Unavailable,
+        (Kind::Message, Some("headline")) => taking_messages(to).or(Recipients::Ignore),
+        (Kind::Message, _) => taking_messages(to).or(Recipients::NobodyThere),
+        (Kind::Presence, None | Some("unavailable")) => available(to).or(Recipients::Ignore),
+        (Kind::Presence, _) => Recipients::Answer,
+        (Kind::Iq, Some("get" | "set")) => Recipients::Answer,
+        (Kind::Iq | Kind::Other, _) => Recipients::Ignore,
     }
 }
 
@@ -79,12 +84,12 @@ fn those(to: &Account, wanted: impl Fn(&Session) -> bool) -> Sessions {
 
 /// "These, or if there are none, that."
 trait Or {
-    fn or(self, otherwise: Verdict) -> Verdict;
+    fn or(self, otherwise: Recipients) -> Recipients;
 }
 
 impl Or for Sessions {
-    fn or(self, otherwise: Verdict) -> Verdict {
-        if self.is_empty() { otherwise } else { Verdict::Deliver(self) }
+    fn or(self, otherwise: Recipients) -> Recipients {
+        if self.is_empty() { otherwise } else { Recipients::Deliver(self) }
     }
 }
 
@@ -115,9 +120,9 @@ mod tests {
         otto
     }
 
-    fn names(verdict: Verdict) -> String {
+    fn names(verdict: Recipients) -> String {
         match verdict {
-            Verdict::Deliver(sessions) => {
+            Recipients::Deliver(sessions) => {
                 let names: Vec<_> = sessions.iter().map(|s| s.resource().to_owned()).collect();
                 names.join(" ")
             }

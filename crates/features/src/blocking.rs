@@ -26,7 +26,7 @@ fn wire(w: &mut Wiring) {
     w.set(OWN, unblock);
     w.outgoing(When::Guard, refuse_to_blocked);
     w.incoming(When::Guard, refuse_from_blocked);
-    w.gate(shows);
+    w.visibility(shows);
 }
 
 /// Whom an account has blocked: bare and full addresses, and whole domains.

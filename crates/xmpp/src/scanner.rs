@@ -14,7 +14,7 @@ pub(crate) mod tag;
 use bytes::{Buf, BytesMut};
 use compact_str::CompactString;
 
-use self::element::{Done, Element, Place};
+use self::element::{Done, Element, Surroundings};
 use crate::Stanza;
 use crate::name::Namespace;
 
@@ -282,7 +282,7 @@ impl Scanner {
         // Bytes beyond the limit are not looked at, so that it does not matter how many of them
         // happen to have arrived.
         let view = &self.buffer[..self.buffer.len().min(limit)];
-        let place = Place {
+        let place = Surroundings {
             content: self.content,
             prefixes: match &self.state {
                 State::Open(root) => &root.prefixes,

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use crate::name::Namespace;
 use crate::scanner::chars;
-use crate::scanner::element::{Done, Element, Place, text};
+use crate::scanner::element::{Done, Element, Surroundings, text};
 use crate::scanner::tag::{Attribute, Span, Tag};
 use crate::{Limits, Payload, ScanError, StanzaError, ns, payload};
 
@@ -414,7 +414,7 @@ fn scan(
         return Err(ScanError::TooBig);
     }
     text(bytes)?;
-    let place = Place { content, prefixes, limits: Limits::OWN, list, header: false };
+    let place = Surroundings { content, prefixes, limits: Limits::OWN, list, header: false };
     let mut element = Element::new();
     match element.read(bytes, &place)? {
         Some(Done::Element) if element.length() == bytes.len() => Ok(element),

@@ -201,7 +201,7 @@ pub struct Wiring {
     outgoing: Vec<(When, OutgoingTap)>,
     incoming: Vec<(When, OutgoingTap)>,
     copies: Vec<taps::CopyTap>,
-    gates: Vec<taps::Gate>,
+    visibility: Vec<taps::VisibilityTap>,
     online: Vec<taps::OnlineTap>,
     bound: Vec<taps::SessionTap>,
     accounts: Vec<taps::AccountTap>,
@@ -325,8 +325,8 @@ impl Wiring {
     }
 
     /// Has a say in whether one account may see another.
-    pub fn gate(&mut self, gate: taps::Gate) {
-        self.gates.push(gate);
+    pub fn visibility(&mut self, tap: taps::VisibilityTap) {
+        self.visibility.push(tap);
     }
 
     /// Hears of an account's first session becoming available and its last one going.
@@ -464,7 +464,7 @@ impl Wiring {
 
     /// Whether every feature lets somebody of this address see what `subject` does.
     pub fn shows_to(&self, subject: &Account, viewer: &BareJid) -> bool {
-        self.gates.iter().all(|gate| gate(subject, viewer))
+        self.visibility.iter().all(|tap| tap(subject, viewer))
     }
 
     pub(crate) fn tell_online(&self, node: &Arc<Node>, account: &Arc<Account>, online: bool) {

@@ -51,7 +51,7 @@ pub struct Passing<'a> {
 /// A message was delivered: copies may be made of it.
 pub type CopyTap = fn(&Delivered<'_>);
 /// May somebody of this address see what the account does?
-pub type Gate = fn(&Account, &BareJid) -> bool;
+pub type VisibilityTap = fn(&Account, &BareJid) -> bool;
 /// An account came online (true) or went offline.
 pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
 /// A session became available.

@@ -68,7 +68,7 @@ async fn run(running: Running, mut driver: Box<Driver>, address: String) {
         driver.session().order_end(StreamError::new(StreamCondition::SystemShutdown));
     }
     let node = driver.node.clone();
-    let mut guard = Guard(Some((node.clone(), driver.hold.clone())));
+    let mut guard = EndsItsSession(Some((node.clone(), driver.hold.clone())));
     let reason = driver.converse().await;
     guard.0 = None;
     node.counters.disconnected.inc("session", reason.name());
@@ -79,9 +79,9 @@ async fn run(running: Running, mut driver: Box<Driver>, address: String) {
 
 /// Lets go of the session should a fault of ours end the task: nobody else would, and its user
 /// would be online until the server stops.
-struct Guard(Option<(Arc<Node>, Hold)>);
+struct EndsItsSession(Option<(Arc<Node>, Hold)>);
 
-impl Drop for Guard {
+impl Drop for EndsItsSession {
     fn drop(&mut self) {
         // A runtime that ends drops its tasks as well, and that is no fault.
         if let Some((node, hold)) = self.0.take()

@@ -20,7 +20,7 @@ const CDATA: &[u8] = b"<![CDATA[";
 
 /// Where the element stands: what it inherits from its stream, and what it may cost.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Surroundings<'a> {
     /// The default namespace of the stream.
     pub(crate) content: &'static str,
     /// The prefixes its header declared.
@@ -111,7 +111,7 @@ impl Element {
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
-        place: &Place<'_>,
+        place: &Surroundings<'_>,
     ) -> Result<Option<Done>, ScanError> {
         loop {
             let rest = bytes.get(self.at as usize..).unwrap_or_default();
@@ -192,7 +192,12 @@ impl Element {
     }
 
     /// A start tag has been read, which began at `start`.
-    fn start(&mut self, bytes: &[u8], start: u32, place: &Place<'_>) -> Result<(), ScanError> {
+    fn start(
+        &mut self,
+        bytes: &[u8],
+        start: u32,
+        place: &Surroundings<'_>,
+    ) -> Result<(), ScanError> {
         self.elements += 1;
         let depth = self.open.len() + 1;
         if self.elements > place.limits.elements || depth > place.limits.depth.min(Limits::DEEPEST)
@@ -235,7 +240,7 @@ impl Element {
     }
 
     /// The innermost element ends, with the tag just read, which began at `start`.
-    fn end(&mut self, bytes: &[u8], start: u32, place: &Place<'_>) -> Result<(), ScanError> {
+    fn end(&mut self, bytes: &[u8], start: u32, place: &Surroundings<'_>) -> Result<(), ScanError> {
         let depth = self.open.len();
         let Some(open) = self.open.pop() else { return Err(ScanError::NotWellFormed) };
         if self.tag.closes && open.name.of(bytes) != self.tag.name.span.of(bytes) {
@@ -316,7 +321,7 @@ impl Element {
         &self,
         prefix: &[u8],
         bytes: &[u8],
-        place: &Place<'_>,
+        place: &Surroundings<'_>,
     ) -> Result<Namespace, ScanError> {
         if let Ok(namespace) = self.namespace(prefix, bytes) {
             return Ok(namespace.clone());
@@ -325,7 +330,7 @@ impl Element {
         declared.map(|(_, namespace)| namespace.clone()).ok_or(ScanError::BadPrefix)
     }
 
-    fn default_namespace(&self, place: &Place<'_>) -> Namespace {
+    fn default_namespace(&self, place: &Surroundings<'_>) -> Namespace {
         let declared = self.scope.iter().rev().find(|d| d.prefix.len() == 0);
         declared.map_or(Namespace::Known(place.content), |d| d.namespace.clone())
     }
