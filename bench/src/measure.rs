@@ -160,7 +160,7 @@ impl<'a> Measurement<'a> {
         let directory = place.directory("crowd");
         let setting = Setting { history: false, everyone: true };
         let running = Server::Whoelse.start(place, &directory, setting).await?;
-        let door = Entrance::new(running.port, Server::Whoelse.language())?;
+        let entrance = Entrance::new(running.port, Server::Whoelse.language())?;
         let mut listeners = JoinSet::new();
         let mut come = |clients: Vec<Client>| {
             clients.into_iter().for_each(|client| {
@@ -258,7 +258,7 @@ impl<'a> Measurement<'a> {
     async fn start(&self, setting: Setting) -> Result<(Running, Arc<Entrance>), Failed> {
         let server = self.measured.server;
         let running = server.start(self.place, &self.directory, setting).await?;
-        let door = Entrance::new(running.port, server.language())?;
+        let entrance = Entrance::new(running.port, server.language())?;
         Ok((running, entrance))
     }
 
