@@ -14,6 +14,7 @@
 //! by which one test executes them all. They obey a common subset: `$1` parameters, `BIGINT`,
 //! `TEXT` and `BLOB` columns, sums cast to `BIGINT`, order by numbers.
 
+mod account_data;
 mod accounts;
 mod address;
 mod blocks;
@@ -50,6 +51,7 @@ mod trouble;
 mod tx;
 mod upgrade;
 
+pub use account_data::{DataKey, DataLimit, Put};
 pub use accounts::AccountRow;
 pub use address::{from_key, to_key};
 pub use credentials::StoredVerifier;
@@ -77,6 +79,7 @@ pub use upgrade::{Opening, Progress, Upgraded, amount, copy_of, kept_copies};
 #[must_use]
 pub fn statements() -> Vec<String> {
     [
+        account_data::STATEMENTS,
         accounts::STATEMENTS,
         blocks::STATEMENTS,
         credentials::STATEMENTS,

@@ -6,9 +6,10 @@ use super::Scratch;
 use crate::{Location, postgres, schema, sqlite, transfer};
 
 /// What is put into a database when it has got so far, by version.
-const DATA: [&str; 2] = [
+const DATA: [&str; 3] = [
     include_str!("../../migrations/0001.data.sql"),
     include_str!("../../migrations/0002.data.sql"),
+    include_str!("../../migrations/0003.data.sql"),
 ];
 
 /// The statements that make a database of a version as it was once released, for SQLite.

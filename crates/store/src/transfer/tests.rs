@@ -20,6 +20,9 @@ async fn populate(store: &Store) {
     tx.came_online(bob, 5).await.unwrap();
     tx.departed(eve, 6, "gone fishing").await.unwrap();
     tx.set_setting("secret", b"\0\xff").await.unwrap();
+    let key = crate::DataKey { namespace: "storage:bookmarks", name: "storage" };
+    let limit = crate::DataLimit { values: 1, bytes: 9 };
+    tx.put_account_data(eve, key, b"<a/>", limit).await.unwrap();
     // More than a page of the table.
     let batch: Vec<_> = (1..=250)
         .map(|seq| {
