@@ -1,60 +1,23 @@
-//! What this program is built from: licences it may carry, one source, one provider of each kind.
+//! What this program is built from, held to `deny.toml`: licences it may carry, one source, one
+//! provider of each kind.
 
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Any of these can be linked into a program under Apache-2.0 OR MIT. MPL-2.0 is copyleft by file:
-/// changes to those files would have to be published; we change none.
-const LICENCES: &[&str] = &[
-    "0BSD",
-    "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "BSL-1.0",
-    "CC0-1.0",
-    "CDLA-Permissive-2.0",
-    "ISC",
-    "MIT",
-    "MIT-0",
-    "MPL-2.0",
-    "OpenSSL",
-    "Unicode-3.0",
-    "Unlicense",
-    "Zlib",
-];
+/// What `deny.toml` says under a table and a key.
+fn rule(table: &str, key: &str) -> toml::Value {
+    let text = include_str!("../../deny.toml");
+    let rules: toml::Table = text.parse().unwrap();
+    rules[table][key].clone()
+}
 
-/// Crates that must not come in by any way, and why.
-const BANNED: &[(&str, &str)] = &[
-    ("openssl-sys", "rustls is the one TLS"),
-    ("native-tls", "rustls is the one TLS"),
-    ("sqlx-mysql", "SQLite and PostgreSQL are the databases"),
-];
-
-/// Crates that the program has in two versions, because its libraries do not agree yet. Each costs
-/// every first build its time once more: netlink-packet-route, which netdev 0.46.2 brought in a
-/// second version, was the largest unit of all, so Cargo.lock keeps netdev 0.46.1 until netwatch
-/// has followed.
-const TWICE: &[&str] = &[
-    "base64",
-    "block-buffer",
-    "compact_str",
-    "cpufeatures",
-    "crypto-common",
-    "digest",
-    "getrandom",
-    "hashbrown",
-    "pem",
-    "rxml_validation",
-    "sha2",
-    "simple-dns",
-    "spin",
-    "syn",
-    "synstructure",
-    "untrusted",
-];
+/// The crates that a list of `deny.toml` names.
+fn crates(key: &str) -> BTreeSet<String> {
+    let list = rule("bans", key);
+    list.as_array().unwrap().iter().map(|it| it["crate"].as_str().unwrap().to_owned()).collect()
+}
 
 /// Everything that is linked, built or tested with: its name and version, and its licence.
 fn packages() -> BTreeSet<(String, String)> {
@@ -86,11 +49,13 @@ fn tree(what: &[&str], how: &[&str]) -> String {
 
 #[test]
 fn every_dependency_has_a_licence_that_fits() {
+    let list = rule("licenses", "allow");
+    let allowed: Vec<&str> = list.as_array().unwrap().iter().filter_map(|it| it.as_str()).collect();
     let mut misfits = Vec::new();
     for (name, licence) in packages() {
         let licence = licence.replace('/', " OR ");
         let fits = spdx::Expression::parse(&licence).is_ok_and(|expression| {
-            expression.evaluate(|requirement| LICENCES.contains(&&*requirement.to_string()))
+            expression.evaluate(|requirement| allowed.contains(&&*requirement.to_string()))
         });
         if !fits {
             misfits.push(format!("{name}: `{licence}`"));
@@ -107,7 +72,7 @@ fn every_dependency_comes_from_the_public_registry() {
 }
 
 /// aws-lc-rs is the one provider. The relay's library brings `ring` along beside it, and nothing
-/// else does: without private chats it is not there at all. That nobody uses it, `house.rs` looks
+/// else does: without private chats it is not there at all. That nobody uses it, `tidy.rs` looks
 /// after.
 #[test]
 fn ring_comes_in_with_private_chats_alone() {
@@ -129,18 +94,17 @@ fn nothing_more_comes_in_twice() {
         })
         .collect();
     let names: Vec<&str> = versions.iter().map(|(name, _)| *name).collect();
-    let twice: BTreeSet<&str> =
-        names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    let pairs = names.windows(2).filter(|pair| pair[0] == pair[1]);
+    let twice: BTreeSet<String> = pairs.map(|pair| pair[0].to_owned()).collect();
 
-    let known: BTreeSet<&str> = TWICE.iter().copied().collect();
-    assert_eq!(twice, known, "left: what comes in twice, right: what is known to");
+    assert_eq!(twice, crates("skip"), "left: what comes in twice, right: what is known to");
 }
 
 #[test]
 fn nothing_banned_comes_in() {
+    let banned = crates("deny");
     for (package, _) in packages() {
         let name = package.split(' ').next().unwrap_or_default();
-        let banned = BANNED.iter().find(|(banned, _)| *banned == name);
-        assert!(banned.is_none(), "{package}: {}", banned.unwrap().1);
+        assert!(!banned.contains(name), "{package} is banned by deny.toml");
     }
 }
