@@ -5,9 +5,9 @@
 use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
 
+use whoelse_stream::c2s::{self, LookupAnswer, Step};
 use whoelse_stream::sasl::{Condition, Mechanism, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
-use whoelse_stream::server::{self, LookupAnswer, Step};
 use whoelse_stream::{ChannelBindings, Password, Transport, client};
 use whoelse_xmpp::{FullJid, StanzaError};
 
@@ -47,9 +47,8 @@ pub fn tampered(data: &[u8]) {
     let (ours, theirs) = (bindings(&mut choices), bindings(&mut choices));
     let changes: Vec<_> = (0..choices.below(4)).map(|_| choices.pick(CHANGES)).collect();
     let hashes = Hash::ALL[choices.below(3)..].to_vec();
-    let config =
-        server::Config { transport: Transport::Tls, hashes, ..server::Config::new("a.example") };
-    let mut server = server::Machine::new(Arc::new(config), Some(theirs));
+    let config = c2s::Config { transport: Transport::Tls, hashes, ..c2s::Config::new("a.example") };
+    let mut server = c2s::Machine::new(Arc::new(config), Some(theirs));
     let config = client::Config {
         transport: Transport::Tls,
         never_plain: true,
@@ -98,7 +97,7 @@ pub fn tampered(data: &[u8]) {
 }
 
 /// After its end a machine says nothing, whatever comes.
-fn ends(client: &mut client::Machine, server: &mut server::Machine) {
+fn ends(client: &mut client::Machine, server: &mut c2s::Machine) {
     client.close(None);
     server.close(None);
     client.take_output();
@@ -119,7 +118,7 @@ fn pieces<'a>(bytes: &'a [u8], choices: &mut Choices<'_>) -> impl Iterator<Item 
     bytes.chunks(size)
 }
 
-fn serve(server: &mut server::Machine, step: Step) {
+fn serve(server: &mut c2s::Machine, step: Step) {
     match step {
         Step::Lookup { mechanism: Mechanism::Scram { hash, .. }, .. } => {
             let verifier = VERIFIERS.iter().find(|verifier| verifier.hash == hash);

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
+use whoelse_stream::c2s::{self, LookupAnswer, RegisterAnswer, Registration, Step};
 use whoelse_stream::sasl::{Condition as Sasl, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
-use whoelse_stream::server::{self, LookupAnswer, RegisterAnswer, Registration, Step};
 use whoelse_stream::{ChannelBindings, Password, Transport, client};
 use whoelse_xmpp::{
     Condition, FullJid, Limits, Scanner, StanzaError, StreamCondition, StreamError, ns,
@@ -134,10 +134,10 @@ pub fn accepting(data: &[u8]) {
     let mut choices = Choices::new(data);
     let transport = choices.pick(&[Transport::StartTls, Transport::Tls, Transport::Trusted]);
     let registration = choices.pick(&[Registration::Open, Registration::Closed]);
-    let config = server::Config { transport, registration, ..server::Config::new("a.example") };
+    let config = c2s::Config { transport, registration, ..c2s::Config::new("a.example") };
     let (before, after) = (config.before_login.bytes, config.after_login.bytes);
     let channel = ChannelBindings { exporter: Some([7; 32]), server_end_point: None };
-    let mut machine = server::Machine::new(Arc::new(config), Some(channel.clone()));
+    let mut machine = c2s::Machine::new(Arc::new(config), Some(channel.clone()));
     let mut reader = Reader::new();
     let mut safe = transport != Transport::StartTls;
     let mut good = good(
@@ -246,7 +246,7 @@ pub fn accepting(data: &[u8]) {
 }
 
 /// An answer that nobody waits for, which changes nothing. (No step that was taken is unanswered.)
-fn unasked(machine: &mut server::Machine, choices: &mut Choices<'_>, verifier: &Verifier) {
+fn unasked(machine: &mut c2s::Machine, choices: &mut Choices<'_>, verifier: &Verifier) {
     let before = (machine.is_open(), machine.is_over(), machine.localpart().map(str::to_owned));
     match choices.below(11) {
         0 => machine.lookup(LookupAnswer::Verifier(verifier.clone())),

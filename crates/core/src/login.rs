@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_store::Throttle;
+use whoelse_stream::c2s::{LookupAnswer, RegisterAnswer, RegisterRequest};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::secret::Password;
-use whoelse_stream::server::{LookupAnswer, RegisterAnswer, RegisterRequest};
 use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
 
 use crate::account::Account;

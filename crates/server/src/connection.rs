@@ -1,6 +1,6 @@
 //! RFC 6120, 3 to 7, and XEP-0198: the driver of connections, from the first byte to the last.
 //!
-//! What a stream says is decided by `whoelse_stream::server::Machine`, what it means by
+//! What a stream says is decided by `whoelse_stream::c2s::Machine`, what it means by
 //! `whoelse_core`; here are the bytes, the waiting and the deadlines between the two. Nothing here
 //! knows a socket: a scene in memory runs the very same code over a pipe.
 //!
@@ -30,8 +30,8 @@ use tokio::sync::{Notify, watch};
 use whoelse_core::network::Network;
 use whoelse_core::settings::{Limits, Registration, Settings};
 use whoelse_core::{Node, Steady, Time};
+use whoelse_stream::c2s as stream;
 use whoelse_stream::scram::Hash;
-use whoelse_stream::server as stream;
 use whoelse_xmpp::{StreamCondition, StreamError};
 
 /// What lies below a connection when it comes in.

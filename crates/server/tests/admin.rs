@@ -5,8 +5,8 @@ mod common;
 
 use common::{Client, World, message};
 use tokio::net::UnixStream;
+use whoelse_stream::c2s::Transport;
 use whoelse_stream::client::{Config as StreamConfig, Machine, Opening, Step};
-use whoelse_stream::server::Transport;
 
 async fn admin(world: &World) -> Client {
     let io = UnixStream::connect(world.server.admin_socket()).await.unwrap();

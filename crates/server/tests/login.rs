@@ -139,7 +139,7 @@ async fn what_is_sent_in_clear_behind_starttls_is_never_read() {
 
     let (io, channel) = common::handshake(Box::new(io), false).await;
     let mut config = whoelse_stream::client::Config::new("localhost");
-    config.transport = whoelse_stream::server::Transport::Tls;
+    config.transport = whoelse_stream::c2s::Transport::Tls;
     let machine = whoelse_stream::client::Machine::new(config, Some(channel));
 
     // Anything but features as the first word would end the client's stream.

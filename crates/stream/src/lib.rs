@@ -3,9 +3,10 @@
 //! A machine takes the bytes that arrived, the events and the answers of its driver, and gives the
 //! bytes to write and the steps to take. Sockets, TLS, time, accounts and everything after the
 //! session is open are for the crates above.
-//! Read first: [`server::Machine`] (the accepting end) and [`client::Machine`] (the connecting one).
+//! Read first: [`c2s::Machine`] (the accepting end) and [`client::Machine`] (the connecting one).
 
 pub mod binding;
+pub mod c2s;
 pub mod client;
 pub mod der;
 mod end_point;
@@ -16,7 +17,6 @@ pub mod plain;
 pub mod sasl;
 pub mod scram;
 pub mod secret;
-pub mod server;
 pub mod sm;
 pub mod token;
 mod transport;

@@ -5,10 +5,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use whoelse_stream::c2s::{self, LookupAnswer, RegisterAnswer, RegisterRequest, Registration};
 use whoelse_stream::client::{self, Opening, Probe, Resumption};
 use whoelse_stream::sasl::{Condition as Sasl, Refusal};
 use whoelse_stream::scram::{Hash, ScramError, Verifier};
-use whoelse_stream::server::{self, LookupAnswer, RegisterAnswer, RegisterRequest, Registration};
 use whoelse_stream::sm::{self, Handled, Sent};
 use whoelse_stream::{ChannelBindings, Password, Transport};
 use whoelse_xmpp::{Condition, FullJid, StanzaError};
@@ -74,7 +74,7 @@ impl Counted {
 /// Two machines on a wire that carries at most `piece` bytes at once.
 struct Pair {
     client: client::Machine,
-    server: server::Machine,
+    server: c2s::Machine,
     memory: Memory,
     piece: usize,
     /// The client's steps that need a person.
@@ -107,16 +107,16 @@ impl Pair {
     }
 
     fn over(memory: Memory, config: client::Config, piece: usize, ends: Ends) -> Pair {
-        let server = server::Config {
+        let server = c2s::Config {
             transport: config.transport,
             registration: Registration::Open,
-            ..server::Config::new(DOMAIN)
+            ..c2s::Config::new(DOMAIN)
         };
         let tls = |bindings: &ChannelBindings| {
             (config.transport == Transport::Tls).then(|| bindings.clone())
         };
         Pair {
-            server: server::Machine::new(Arc::new(server), tls(&ends.server)),
+            server: c2s::Machine::new(Arc::new(server), tls(&ends.server)),
             client: client::Machine::new(config.clone(), tls(&ends.client)),
             memory,
             piece,
@@ -132,8 +132,8 @@ impl Pair {
 
     /// The server offers SCRAM with these hashes alone.
     fn offer_only(&mut self, hashes: &[Hash]) {
-        let config = server::Config { hashes: hashes.to_vec(), ..server::Config::new(DOMAIN) };
-        self.server = server::Machine::new(Arc::new(config), None);
+        let config = c2s::Config { hashes: hashes.to_vec(), ..c2s::Config::new(DOMAIN) };
+        self.server = c2s::Machine::new(Arc::new(config), None);
     }
 
     /// Carries bytes to and fro until both ends are silent.
@@ -169,8 +169,8 @@ impl Pair {
     }
 
     /// What a server would do.
-    fn serve(&mut self, step: server::Step) {
-        use server::Step;
+    fn serve(&mut self, step: c2s::Step) {
+        use c2s::Step;
         let Pair { server, memory, .. } = self;
         match step {
             Step::StartTls => server.tls_started(self.ends.server.clone()),

@@ -18,9 +18,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use whoelse_client::tls::Tls;
 use whoelse_client::{Client, Config, Event, Events, Fingerprint};
+use whoelse_stream::c2s::{self, LookupAnswer, Machine, RegisterAnswer, RegisterRequest, Step};
 use whoelse_stream::sasl::{Condition as SaslCondition, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
-use whoelse_stream::server::{self, LookupAnswer, Machine, RegisterAnswer, RegisterRequest, Step};
 use whoelse_stream::sm::{Element as Sm, Enabled};
 use whoelse_stream::{ChannelBindings, Password, Transport};
 use whoelse_xmpp::{BareJid, Condition, Kind, Stanza, StanzaError, StreamError, ns};
@@ -287,11 +287,11 @@ impl World {
 
     async fn serve(self, socket: TcpStream, transport: Transport) {
         let former = self.state().former.clone();
-        let config = server::Config {
-            registration: server::Registration::Open,
+        let config = c2s::Config {
+            registration: c2s::Registration::Open,
             transport,
             former,
-            ..server::Config::new(self.domain())
+            ..c2s::Config::new(self.domain())
         };
         let config = Arc::new(config);
         let acceptor = self.state().acceptor.clone().unwrap();

@@ -21,7 +21,7 @@ use whoelse_core::router::{self, Routed};
 use whoelse_core::session::{Session, Superseded};
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Steady};
-use whoelse_stream::server::{Machine, Step};
+use whoelse_stream::c2s::{Machine, Step};
 use whoelse_stream::sm;
 use whoelse_xmpp::{Condition, StreamCondition, StreamError, ns};
 

@@ -9,7 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use whoelse_stream::server::Machine;
+use whoelse_stream::c2s::Machine;
 
 /// What a connection runs over: a socket, TLS over one, or a pipe in memory.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}

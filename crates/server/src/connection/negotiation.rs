@@ -11,9 +11,9 @@ use whoelse_core::audit::Deed;
 use whoelse_core::login_attempt::LoginAttempt;
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Steady};
+use whoelse_stream::c2s::{LookupAnswer, Machine, Step};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::scram::Hash;
-use whoelse_stream::server::{LookupAnswer, Machine, Step};
 use whoelse_stream::{ChannelBindings, Password, token};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError};
 

@@ -158,7 +158,7 @@ impl Client {
         let io = Box::new(TcpStream::connect(address).await.unwrap());
         let (io, channel) = handshake(io, true).await;
         let mut config = StreamConfig::new("localhost");
-        config.transport = whoelse_stream::server::Transport::Tls;
+        config.transport = whoelse_stream::c2s::Transport::Tls;
         let machine = Machine::new(config, Some(channel));
         Client { io, machine, opening: None, received: 0 }.ready().await
     }
