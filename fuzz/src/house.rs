@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use whoelse_core::network::Network;
 use whoelse_core::settings::Settings;
 use whoelse_core::{Clock, Node, Time};
-use whoelse_server::connection::{Connections, Ingress, Peer};
+use whoelse_server::ingress::{Connections, Ingress, Peer};
 use whoelse_store::{Store, StoredVerifier};
 use whoelse_stream::client::{self, Step};
 use whoelse_stream::scram::{Hash, Verifier};

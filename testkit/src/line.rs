@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use whoelse_server::connection::Io;
+use whoelse_server::ingress::Io;
 use whoelse_stream::ChannelBindings;
 
 /// A connection. Dropping it breaks it.

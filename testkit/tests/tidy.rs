@@ -168,7 +168,7 @@ fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
         ("crates/server/src/reload.rs", "settings_not_reloaded"),
         ("crates/server/src/admin.rs", "admin_refused"),
         ("crates/server/src/renewal.rs", "certificate_kept"),
-        ("crates/server/src/connection.rs", "certificate_not_made"),
+        ("crates/server/src/ingress.rs", "certificate_not_made"),
         // Once for each certificate, and once for each account.
         ("crates/server/src/renewal.rs", "certificate_expired"),
         ("crates/server/src/renewal.rs", "certificate_expires"),

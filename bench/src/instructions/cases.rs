@@ -10,7 +10,7 @@ use whoelse_core::router::{self, Routed};
 use whoelse_core::sessions::Hold;
 use whoelse_core::settings::{Sessions, Settings};
 use whoelse_core::{Clock, Node, Time};
-use whoelse_server::connection::{Connections, Ingress, Peer};
+use whoelse_server::ingress::{Connections, Ingress, Peer};
 use whoelse_store::{Location, Store};
 use whoelse_stream::Password;
 use whoelse_xmpp::scanner::{Frame, Limits, Scanner};

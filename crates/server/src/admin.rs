@@ -3,7 +3,7 @@
 //! The system says who is at the other end; whoever is not the server's own user, or root, is
 //! turned away without a word. Only the holder of the data directory puts the socket there.
 
-use crate::connection::{Connections, Ingress, Peer};
+use crate::ingress::{Connections, Ingress, Peer};
 use crate::liveness::Beat;
 use rustix::process::geteuid;
 use std::os::unix::fs::PermissionsExt;
@@ -57,7 +57,7 @@ impl AdminSocket {
                 Ok((socket, _)) => welcome(&connections, socket),
                 Err(error) => {
                     connections.node().failing("admin_accept_failed", None, &in_words(&error));
-                    tokio::time::sleep(crate::listen::PAUSE).await;
+                    tokio::time::sleep(crate::ingress::tcp::PAUSE).await;
                 }
             }
         }

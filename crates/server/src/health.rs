@@ -3,7 +3,7 @@
 //! The checks are made beforehand, by a task of their own at their own pace, so that whoever asks
 //! often costs nothing and whoever asks a stuck server gets an answer.
 
-use crate::connection::Connections;
+use crate::ingress::Connections;
 use crate::liveness::Liveness;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, Mutex, PoisonError};

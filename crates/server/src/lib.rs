@@ -3,19 +3,16 @@
 //!
 //! What a stream says is the crate `stream`'s, what it means `core`'s and `features`'; the program
 //! around it, with its command line and its log, is `whoelse`. Read first: [`Server`] (started
-//! from a [`Config`], stopped gracefully) and [`connection::Connections`] (what drives a
+//! from a [`Config`], stopped gracefully) and [`ingress::Connections`] (what drives a
 //! connection, over a socket or over a pipe in memory).
 
 pub mod admin;
 pub mod audit;
 pub mod config;
-pub mod connection;
 pub mod credentials;
 pub mod data_dir;
-pub mod gate;
 mod health;
-mod http;
-mod listen;
+pub mod ingress;
 mod liveness;
 pub mod maintenance;
 mod metrics;
@@ -28,6 +25,7 @@ mod renewal;
 mod server;
 pub mod synchronised;
 pub mod tls;
+mod web;
 
 pub use config::Config;
 pub use liveness::{Liveness, Watch};

@@ -5,8 +5,8 @@
 //! uses, how full the disk is) is looked at when it is asked for. No label is a word that a
 //! stranger could choose.
 
-use crate::connection::Connections;
 use crate::health::Health;
+use crate::ingress::Connections;
 use crate::process::Process;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};

@@ -4,7 +4,7 @@
 //! does, at once; what cannot is named, and holds from the next start on.
 
 use crate::config::{self, Config, LogConfig};
-use crate::connection::Connections;
+use crate::ingress::Connections;
 use crate::renewal;
 use crate::tls::{OwnFiles, Tls};
 use std::path::PathBuf;

@@ -4,7 +4,7 @@
 //! Connections that stand keep the certificate they began with. A new pair that is broken, or half
 //! written, leaves the old one in use, and is tried again when the files change again.
 
-use crate::connection::Connections;
+use crate::ingress::Connections;
 use crate::tls::Tls;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -3,12 +3,11 @@
 use crate::admin::AdminSocket;
 use crate::audit;
 use crate::config::{self, Config, Problem};
-use crate::connection::{Certificate, Connections, Ingress};
 use crate::credentials;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::health::Health;
-use crate::http::{self, Site};
-use crate::listen;
+use crate::ingress::tcp;
+use crate::ingress::{Certificate, Connections, Ingress};
 use crate::liveness::Liveness;
 use crate::maintenance::{Outcome, Transfers};
 use crate::metrics::Metrics;
@@ -17,6 +16,7 @@ use crate::reload::Reloader;
 use crate::renewal;
 use crate::synchronised;
 use crate::tls::{self, Fingerprint, OwnFiles, Tls, TlsError};
+use crate::web::{self, Site};
 use arc_swap::ArcSwapOption;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -129,10 +129,10 @@ impl Server {
         }
         let mut data = DataDir::open(&config.data).map_err(StartError::DataDir)?;
         let in_use = |(address, error)| StartError::Listen(address, error);
-        let starttls = listen::bind(&config.listen).map_err(in_use)?;
-        let direct = listen::bind(&config.direct_tls).map_err(in_use)?;
+        let starttls = tcp::bind(&config.listen).map_err(in_use)?;
+        let direct = tcp::bind(&config.direct_tls).map_err(in_use)?;
         let asked: Vec<SocketAddr> = config.metrics.iter().map(|metrics| metrics.listen).collect();
-        let asked = listen::bind(&asked).map_err(in_use)?;
+        let asked = tcp::bind(&asked).map_err(in_use)?;
         let place = match &config.database {
             Some(url) => Location::Postgres(url.clone()),
             None => Location::Sqlite(data.database()),
@@ -204,7 +204,7 @@ impl Server {
         for (listeners, ingress) in [(starttls, Ingress::StartTls), (direct, Ingress::DirectTls)] {
             for listener in listeners {
                 let beat = liveness.beat(ingress.name());
-                accepting.spawn(listen::serve(listener, ingress, connections.clone(), beat));
+                accepting.spawn(tcp::serve(listener, ingress, connections.clone(), beat));
             }
         }
         accepting.spawn(admin.serve(connections.clone(), liveness.beat(Ingress::Admin.name())));
@@ -225,7 +225,7 @@ impl Server {
         let mut answering = JoinSet::new();
         for listener in asked {
             let (end, beat) = (answers_end.subscribe(), liveness.beat("metrics"));
-            answering.spawn(http::serve(listener, site.clone(), end, beat));
+            answering.spawn(web::serve(listener, site.clone(), end, beat));
         }
         Ok(Server {
             connections,

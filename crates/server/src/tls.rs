@@ -12,7 +12,7 @@ pub use files::{Fingerprint, TlsError};
 pub(crate) use self_signed::can_ensure;
 pub use self_signed::{OwnFiles, ensure};
 
-use crate::connection::Io;
+use crate::ingress::Io;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

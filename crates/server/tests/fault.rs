@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use whoelse_core::network::Network;
-use whoelse_server::connection::{Ingress, Peer};
+use whoelse_server::ingress::{Ingress, Peer};
 
 /// A pipe whose server end fails when it is told to.
 struct Faulty {

@@ -19,7 +19,7 @@ use whoelse_core::network::Network;
 use whoelse_core::relay::{Offer, Relay, Usage};
 use whoelse_core::settings::{Relaying, Settings};
 use whoelse_core::{Clock, Node, Time};
-use whoelse_server::connection::{Connections, Ingress, Peer};
+use whoelse_server::ingress::{Connections, Ingress, Peer};
 use whoelse_store::scratch::Scratch;
 use whoelse_store::{Location, Store};
 use whoelse_stream::ChannelBindings;

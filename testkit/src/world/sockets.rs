@@ -15,7 +15,7 @@ use super::World;
 use crate::line::Line;
 use crate::scene::{ClockSet, Scene, Server as ServerAct, Way};
 use whoelse_client::tls::Tls;
-use whoelse_server::connection::Io;
+use whoelse_server::ingress::Io;
 use whoelse_server::{Config, Server};
 use whoelse_stream::ChannelBindings;
 

@@ -5,7 +5,7 @@
 //! (RFC 9000, 8.1.2), no streams, no datagrams, so many connections in all and from one network, and
 //! silence ends each.
 
-use crate::gate::{Bounds, Gate};
+use crate::ingress::gate::{Bounds, Gate};
 use crate::tls::Tls;
 use iroh_relay::quic::{
     ALPN_QUIC_ADDR_DISC, QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON,

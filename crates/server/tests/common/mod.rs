@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use whoelse_client::tls::Tls;
-use whoelse_server::connection::Io;
+use whoelse_server::ingress::Io;
 use whoelse_server::{Config, Server, StartError};
 use whoelse_stream::client::{Config as StreamConfig, Machine, Opening, Resumption, Step};
 use whoelse_stream::{ChannelBindings, Password};

@@ -1,7 +1,7 @@
 //! Sockets that clients connect to: bound before anything else is made, accepted from until the
 //! server goes away.
 
-use crate::connection::{Connections, Ingress, Peer};
+use super::{Connections, Ingress, Peer};
 use crate::liveness::Beat;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

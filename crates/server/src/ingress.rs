@@ -8,18 +8,20 @@
 //! is open, a small task takes over and stays.
 
 mod driver;
-mod first_byte;
+mod first_bytes;
+pub mod gate;
 mod io;
 mod negotiation;
+pub(crate) mod tcp;
 mod waiting;
 
 pub use io::Io;
 
-use crate::gate::{Bounds, Entry, Gate, Permit, Turn};
 #[cfg(feature = "relay")]
 use crate::relay::Relay;
 use crate::tls::{OwnFiles, Tls};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use gate::{Bounds, Entry, Gate, Permit, Turn};
 #[cfg(feature = "relay")]
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -186,7 +188,9 @@ impl Connections {
         peer: Peer,
     ) {
         match ingress {
-            Ingress::StartTls => self.let_in(socket, ingress, peer, waiting::turn, first_byte::run),
+            Ingress::StartTls => {
+                self.let_in(socket, ingress, peer, waiting::turn, first_bytes::run)
+            }
             Ingress::DirectTls => {
                 self.let_in(socket, ingress, peer, waiting::turn, negotiation::run)
             }

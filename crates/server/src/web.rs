@@ -72,7 +72,7 @@ pub(crate) async fn serve(
                     None,
                     &in_words(&error),
                 );
-                tokio::time::sleep(crate::listen::PAUSE).await;
+                tokio::time::sleep(crate::ingress::tcp::PAUSE).await;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A socket whose turn has not come: nothing is read from it, but whoever goes leaves its place.
 
-use crate::gate::{Permit, Turn};
+use super::gate::{Permit, Turn};
 use std::io;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
