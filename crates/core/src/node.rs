@@ -375,7 +375,10 @@ impl Node {
 
     /// Whether the settings name this account as an administrator's: its whole bare address.
     pub fn is_admin(&self, account: &Account) -> bool {
-        !account.is_server() && self.admins.load().contains(&self.key_of(account.jid().as_str()))
+        let admins = self.admins.load();
+        !admins.is_empty()
+            && !account.is_server()
+            && admins.contains(&self.key_of(account.jid().as_str()))
     }
 
     // --- accounts ---

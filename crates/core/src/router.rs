@@ -16,7 +16,7 @@ use whoelse_xmpp::{
 use crate::account::Account;
 use crate::carbon_tap;
 use crate::keeper::{Append, Work};
-use crate::kit::{BoxFuture, Cx, Flow, Passing, Reply, Target, Verb};
+use crate::kit::{BoxFuture, Flow, Passing, Reply, SessionCx, Target, Verb};
 use crate::lasting::FAULT_OF_OURS;
 use crate::node::{Node, Seek};
 use crate::presence::{self, Said};
@@ -191,10 +191,7 @@ impl InFlight {
 
     fn for_server(self) -> Routed {
         match (self.stanza.kind(), self.stanza.type_()) {
-            (Kind::Iq, Some("get" | "set")) => {
-                let subject = self.session.account.clone();
-                self.request(Target::Server, subject)
-            }
+            (Kind::Iq, Some("get" | "set")) => self.request(Target::Server, None),
             (Kind::Message, None | Some("chat" | "normal" | "groupchat")) => {
                 self.refuse_with(Condition::ServiceUnavailable)
             }
@@ -347,7 +344,8 @@ impl InFlight {
             Recipients::Unavailable => self.refuse_with(Condition::ServiceUnavailable),
             Recipients::Answer if kind == Kind::Iq => {
                 let own = account.id == self.session.account.id;
-                self.request(if own { Target::Own } else { Target::Other }, account.clone())
+                let target = if own { Target::Own } else { Target::Other };
+                self.request(target, Some(account.clone()))
             }
             Recipients::Answer => self.done(),
             Recipients::NobodyThere if keepable => self.keep(&to, account, &strip),
@@ -442,8 +440,7 @@ impl InFlight {
     /// A request to an address that is hidden, or that nobody has: one answer for both, given before
     /// anything of an account could make a difference.
     fn hidden(self, to: &Jid) -> Routed {
-        let own = self.session.account.clone();
-        self.request(if to.is_bare() { Target::Hidden } else { Target::HiddenDevice }, own)
+        self.request(if to.is_bare() { Target::Hidden } else { Target::HiddenDevice }, None)
     }
 
     fn added_to(&self) -> Option<&str> {
@@ -585,19 +582,12 @@ impl InFlight {
 
     // --- requests the server answers ---
 
-    fn request(self, target: Target, subject: Arc<Account>) -> Routed {
+    fn request(self, target: Target, subject: Option<Arc<Account>>) -> Routed {
         let verb = if self.stanza.type_() == Some("get") { Verb::Get } else { Verb::Set };
         let Some(child) = self.payloads().next().cloned() else {
             return self.refuse_with(Condition::BadRequest);
         };
-        let cx = Cx {
-            node: self.node.clone(),
-            session: self.session.clone(),
-            account: self.session.account.clone(),
-            subject,
-            target,
-            now: self.node.clock.now(),
-        };
+        let cx = SessionCx::new(self.node.clone(), self.session.clone(), target, subject);
         let answering = match self.node.wiring.request(verb, &child) {
             Some(route) if route.at.contains(&target) => {
                 (route.handler)(cx, self.stanza.clone(), child.clone())

@@ -2,7 +2,7 @@
 //! keeps of their conversations. Only their own: the request is answered for the own account alone
 //! (security row 27).
 
-use whoelse_core::kit::{Answer, Cx, Feature, OWN, Reply, Verb};
+use whoelse_core::kit::{Answer, Feature, OWN, Reply, SessionCx, Verb};
 use whoelse_core::{Time, delivery};
 use whoelse_store::{LoggedMessage, Query};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
@@ -35,7 +35,7 @@ const STEP: usize = 50;
 const LOOKED_AT: usize = 10_000;
 
 /// XEP-0313, 4.1.5: the fields that can be filled in.
-async fn form(_: Cx, _: Stanza, _: Child) -> Answer {
+async fn form(_: SessionCx, _: Stanza, _: Child) -> Answer {
     let field = |var: &str, type_: &str| Element::new("field").attr("var", var).attr("type", type_);
     let form = Element::new("x")
         .xmlns(ns::DATA)
@@ -47,7 +47,7 @@ async fn form(_: Cx, _: Stanza, _: Child) -> Answer {
     Ok(Reply::encoded(Element::new("query").xmlns(ns::MAM).child(form).finish()))
 }
 
-async fn query(cx: Cx, request: mam::Query) -> Answer {
+async fn query(cx: SessionCx, request: mam::Query) -> Answer {
     let filter = Filter::read(request.form)?;
     // Who has just said something finds it, though it may still be on its way to the log.
     cx.node.keeper.caught_up().await;
@@ -91,7 +91,7 @@ impl Filter {
     }
 
     /// Whether a full address is asked for and this message is not from or to it.
-    fn misses(&self, cx: &Cx, row: &LoggedMessage) -> bool {
+    fn misses(&self, cx: &SessionCx, row: &LoggedMessage) -> bool {
         let Some(with) = &self.with else { return false };
         if with.resource().is_none() {
             return false;
@@ -120,7 +120,7 @@ struct Paging {
 }
 
 impl Paging {
-    async fn read(cx: &Cx, set: Option<SetQuery>) -> Result<Paging, StanzaError> {
+    async fn read(cx: &SessionCx, set: Option<SetQuery>) -> Result<Paging, StanzaError> {
         let Some(set) = set else {
             return Ok(Paging { limit: MOST, after: None, before: None, backwards: false });
         };
@@ -140,11 +140,11 @@ impl Paging {
 }
 
 /// XEP-0313, 4.3: an id that is not in the archive is `item-not-found`.
-async fn known(cx: &Cx, id: Option<String>) -> Result<Option<i64>, StanzaError> {
+async fn known(cx: &SessionCx, id: Option<String>) -> Result<Option<i64>, StanzaError> {
     let Some(id) = id else { return Ok(None) };
     let missing = || StanzaError::new(Condition::ItemNotFound);
-    let seq = cx.node.archive_seq(cx.account.id, &id).ok_or_else(missing)?;
-    match stored(cx, cx.node.store.archive_has(cx.account.id, seq).await)? {
+    let seq = cx.node.archive_seq(cx.account().id, &id).ok_or_else(missing)?;
+    match stored(cx, cx.node.store.archive_has(cx.account().id, seq).await)? {
         true => Ok(Some(seq)),
         false => Err(missing()),
     }
@@ -159,7 +159,7 @@ struct Found {
     count: Option<i64>,
 }
 
-async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, StanzaError> {
+async fn fetch(cx: &SessionCx, filter: &Filter, paging: &Paging) -> Result<Found, StanzaError> {
     let store = &cx.node.store;
     let with = filter.with.as_ref().map(|with| cx.node.key_of(with.to_bare().as_str()));
     let mut query = Query {
@@ -174,7 +174,7 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
     };
     let exact = filter.with.as_ref().is_none_or(|with| with.resource().is_none());
     let count = match exact {
-        true => Some(stored(cx, store.count(cx.account.id, &query).await)?),
+        true => Some(stored(cx, store.count(cx.account().id, &query).await)?),
         false => None,
     };
     if paging.limit == 0 {
@@ -188,7 +188,7 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
             true => STEP.min(paging.limit - rows.len()) as i64,
             false => STEP as i64,
         };
-        let page = stored(cx, store.query(cx.account.id, &query).await)?;
+        let page = stored(cx, store.query(cx.account().id, &query).await)?;
         complete = page.complete;
         looked_at += page.rows.len();
         let edge = if paging.backwards { page.rows.first() } else { page.rows.last() };
@@ -216,13 +216,13 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
 }
 
 /// What an answer from the archive is made of.
-fn stored<T>(cx: &Cx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
-    readable(&cx.node, "archive_unreadable", Some(cx.account.jid()), read)
+fn stored<T>(cx: &SessionCx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
+    readable(&cx.node, "archive_unreadable", Some(cx.account().jid()), read)
 }
 
 // --- what is sent ---
 
-fn result(cx: &Cx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
+fn result(cx: &SessionCx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
     let resource = row.sender_resource.as_deref().unwrap_or_default();
     let from = cx.node.address_of(&row.sender, resource);
     let kept = Outgoing::from_encoded(Kind::Message, row.stanza.clone(), Class::Message);
@@ -233,17 +233,17 @@ fn result(cx: &Cx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
     let result = Element::new("result")
         .xmlns(ns::MAM)
         .attr_opt("queryid", queryid)
-        .attr("id", &cx.node.archive_id(cx.account.id, row.seq))
+        .attr("id", &cx.node.archive_id(cx.account().id, row.seq))
         .child(forwarded);
     Element::new("message")
-        .attr("from", cx.account.jid().as_str())
+        .attr("from", cx.account().jid().as_str())
         .attr("to", cx.session.jid.as_str())
         .child(result)
         .outgoing(Class::Message)
 }
 
-fn fin(cx: &Cx, found: &Found) -> Element {
-    let id = |row: &LoggedMessage| cx.node.archive_id(cx.account.id, row.seq);
+fn fin(cx: &SessionCx, found: &Found) -> Element {
+    let id = |row: &LoggedMessage| cx.node.archive_id(cx.account().id, row.seq);
     let mut set = Element::new("set").xmlns(ns::RSM);
     if let (Some(first), Some(last)) = (found.rows.first(), found.rows.last()) {
         set = set

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use whoelse_core::account::Account;
 use whoelse_core::keeper::After;
-use whoelse_core::kit::{Answer, Cx, Feature, Flow, OWN, Passing, Reply, When, Wiring};
+use whoelse_core::kit::{Answer, Feature, Flow, OWN, Passing, Reply, SessionCx, When, Wiring};
 use whoelse_core::settings::Contacts;
 use whoelse_core::{Node, presence};
 use whoelse_store::{Store, from_key};
@@ -63,10 +63,10 @@ async fn load(store: Store, account: i64) -> Result<Blocks, whoelse_store::Error
 /// The mark of a session whose client wants to hear of changes (XEP-0191, 3.2).
 const INTERESTED: &str = "blocklist";
 
-async fn list(cx: Cx, _: BlocklistRequest) -> Answer {
+async fn list(cx: SessionCx, _: BlocklistRequest) -> Answer {
     cx.session.mark(INTERESTED);
     let mut list = Element::new("blocklist").xmlns(ns::BLOCKING);
-    if let Some(blocks) = cx.account.get::<Blocks>() {
+    if let Some(blocks) = cx.account().get::<Blocks>() {
         for jid in &blocks.0 {
             list = list.child(Element::new("item").attr("jid", jid));
         }
@@ -74,16 +74,16 @@ async fn list(cx: Cx, _: BlocklistRequest) -> Answer {
     Ok(Reply::encoded(list.finish()))
 }
 
-async fn block(cx: Cx, wish: Block) -> Answer {
+async fn block(cx: SessionCx, wish: Block) -> Answer {
     let wanted = addresses(&wish.items)?;
     if wanted.is_empty() {
         return Err(StanzaError::new(Condition::BadRequest).with_text("whom to block is missing"));
     }
-    let have = cx.account.get::<Blocks>().unwrap_or_default();
+    let have = cx.account().get::<Blocks>().unwrap_or_default();
     // Each costs a look into the store, so only after their number is known to be good.
     bound(&cx, have.0.len() + wanted.len())?;
     for jid in &wanted {
-        if jid.to_bare() == *cx.account.jid() {
+        if jid.to_bare() == *cx.account().jid() {
             return Err(
                 StanzaError::new(Condition::NotAllowed).with_text("you cannot block yourself")
             );
@@ -93,8 +93,8 @@ async fn block(cx: Cx, wish: Block) -> Answer {
     change(&cx, wanted, What::Block).await
 }
 
-async fn unblock(cx: Cx, wish: Unblock) -> Answer {
-    let have = cx.account.get::<Blocks>().unwrap_or_default();
+async fn unblock(cx: SessionCx, wish: Unblock) -> Answer {
+    let have = cx.account().get::<Blocks>().unwrap_or_default();
     if wish.items.is_empty() {
         let all = have.0.iter().filter_map(|jid| Jid::parse(jid).ok()).collect();
         return change(&cx, all, What::UnblockAll).await;
@@ -108,7 +108,7 @@ async fn unblock(cx: Cx, wish: Unblock) -> Answer {
     change(&cx, wanted, What::Unblock).await
 }
 
-fn bound(cx: &Cx, count: usize) -> Result<(), StanzaError> {
+fn bound(cx: &SessionCx, count: usize) -> Result<(), StanzaError> {
     let most = cx.node.settings().limits.blocks;
     match count > most {
         true => Err(StanzaError::new(Condition::ResourceConstraint)
@@ -134,7 +134,7 @@ fn addresses(items: &[jid::Jid]) -> Result<Vec<Jid>, StanzaError> {
 }
 
 /// Among people who all see each other, a name that does not exist is a slip of the finger.
-async fn check(cx: &Cx, jid: &Jid) -> Result<(), StanzaError> {
+async fn check(cx: &SessionCx, jid: &Jid) -> Result<(), StanzaError> {
     // Elsewhere it would tell a stranger who exists.
     if cx.node.settings().contacts == Contacts::Roster
         || jid.domain() != cx.node.domain_name()
@@ -154,9 +154,9 @@ async fn check(cx: &Cx, jid: &Jid) -> Result<(), StanzaError> {
     }
 }
 
-async fn change(cx: &Cx, wanted: Vec<Jid>, what: What) -> Answer {
+async fn change(cx: &SessionCx, wanted: Vec<Jid>, what: What) -> Answer {
     let keys: Vec<String> = wanted.iter().map(|jid| cx.node.key_of(jid.as_str())).collect();
-    let (id, account) = (cx.account.id, cx.account.clone());
+    let (id, account) = (cx.account().id, cx.account().clone());
     let changed = cx.node.keeper.change(move |tx| {
         Box::pin(async move {
             for key in &keys {

@@ -1,7 +1,7 @@
 //! `broadcast TEXT`: everyone else online that the sender may see gets a message.
 
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
-use whoelse_core::kit::{Cx, Feature};
+use whoelse_core::kit::{Feature, SessionCx};
 use whoelse_core::settings::Broadcast;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, StanzaError, ns};
@@ -28,7 +28,7 @@ pub const COMMAND: Command = Command {
     run: |cx, values| Box::pin(broadcast(cx, values)),
 };
 
-async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn broadcast(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     if cx.node.settings().broadcast == Broadcast::Administrators && !cx.is_admin() {
         return Err(StanzaError::new(Condition::Forbidden)
             .with_text("only administrators may broadcast here"));
@@ -49,15 +49,15 @@ async fn broadcast(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
         .outgoing(Class::Message);
     let (mut missed, mut alone) = (false, true);
     for other in cx.node.online() {
-        if other.id == cx.account.id {
+        if other.id == cx.account().id {
             continue;
         }
-        if !cx.node.is_subscribed(&other, &cx.account) {
+        if !cx.node.is_subscribed(&other, cx.account()) {
             continue;
         }
-        if !cx.node.wiring.shows(&other, &cx.account) {
+        if !cx.node.wiring.shows(&other, cx.account()) {
             missed = true;
-        } else if cx.node.wiring.shows(&cx.account, &other) {
+        } else if cx.node.wiring.shows(cx.account(), &other) {
             alone &= !other.push_message(&message);
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use whoelse_core::account::Account;
 use whoelse_core::carbon_tap::Delivered;
-use whoelse_core::kit::{ANYWHERE, Answer, Cx, Feature, Reply, Target};
+use whoelse_core::kit::{ANYWHERE, Answer, Feature, Reply, SessionCx, Target};
 use whoelse_store::Store;
 use whoelse_xmpp::payload::hints::Hint;
 use whoelse_xmpp::payload::xmpp_parsers::carbons::{Disable, Enable};
@@ -30,16 +30,16 @@ pub const FEATURE: Feature = Feature {
     },
 };
 
-async fn enable(cx: Cx, _: Enable) -> Answer {
+async fn enable(cx: SessionCx, _: Enable) -> Answer {
     switch(&cx, true)
 }
 
-async fn disable(cx: Cx, _: Disable) -> Answer {
+async fn disable(cx: SessionCx, _: Disable) -> Answer {
     switch(&cx, false)
 }
 
 /// XEP-0280, 10.1: as often as one likes. It lives with the session, across resumptions.
-fn switch(cx: &Cx, on: bool) -> Answer {
+fn switch(cx: &SessionCx, on: bool) -> Answer {
     if cx.target != Target::Own {
         return Err(StanzaError::new(Condition::NotAllowed)
             .with_type(ErrorType::Cancel)

@@ -5,7 +5,7 @@
 
 use whoelse_core::audit::{Deed, UnderWay};
 use whoelse_core::kit::command::{Command, CommandDone, CommandNote, FieldKind, Right, Values};
-use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER, Verb};
+use whoelse_core::kit::{Answer, Feature, Reply, SERVER, SessionCx, Verb};
 use whoelse_xmpp::payload::commands::{Action, Command as Request};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataFormType;
 use whoelse_xmpp::write::Element;
@@ -22,7 +22,7 @@ pub const FEATURE: Feature = Feature {
 };
 
 /// XEP-0050, 4.4: an action nobody knows has a condition of its own.
-async fn read(cx: Cx, stanza: Stanza, command: Child) -> Answer {
+async fn read(cx: SessionCx, stanza: Stanza, command: Child) -> Answer {
     let action = stanza.child_attr(&command, "action");
     let known = ["cancel", "complete", "execute", "next", "prev"];
     if action.is_some_and(|action| !known.contains(&&*action)) {
@@ -31,7 +31,7 @@ async fn read(cx: Cx, stanza: Stanza, command: Child) -> Answer {
     run(cx, stanza.payload(&command)?).await
 }
 
-async fn run(cx: Cx, request: Request) -> Answer {
+async fn run(cx: SessionCx, request: Request) -> Answer {
     let found = cx.node.wiring.commands().iter().find(|command| command.node == request.node);
     let command: &'static Command =
         found.ok_or_else(|| StanzaError::new(Condition::ItemNotFound))?;
@@ -71,7 +71,7 @@ async fn run(cx: Cx, request: Request) -> Answer {
 
 /// One run of one command.
 struct Run {
-    cx: Cx,
+    cx: SessionCx,
     command: &'static Command,
 }
 

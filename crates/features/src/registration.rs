@@ -2,7 +2,7 @@
 //!
 //! Registering before login is the stream's and the login's business (crates `stream`, `core`).
 
-use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER_OR_OWN, Target, Verb};
+use whoelse_core::kit::{Answer, Feature, Reply, SERVER_OR_OWN, SessionCx, Target, Verb};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Child, Class, Condition, Stanza, StanzaError, jid, ns};
@@ -19,17 +19,17 @@ pub const FEATURE: Feature = Feature {
 };
 
 /// XEP-0077, 3.1: who is registered is told so.
-async fn fields(cx: Cx, _: Stanza, _: Child) -> Answer {
+async fn fields(cx: SessionCx, _: Stanza, _: Child) -> Answer {
     let fields = Element::new("query")
         .xmlns(ns::REGISTER)
         .child(Element::new("registered"))
-        .child(Element::new("username").text(cx.account.name()))
+        .child(Element::new("username").text(cx.account().name()))
         .child(Element::new("password"));
     Ok(Reply::encoded(fields.finish()))
 }
 
-async fn change(cx: Cx, stanza: Stanza, query: Child) -> Answer {
-    if cx.account.is_server() || cx.target == Target::Other {
+async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
+    if cx.account().is_server() || cx.target == Target::Other {
         return Err(StanzaError::new(Condition::NotAllowed));
     }
     let fields = stanza.grandchildren(&query);
@@ -47,20 +47,20 @@ async fn change(cx: Cx, stanza: Stanza, query: Child) -> Answer {
         return Err(StanzaError::new(Condition::BadRequest)
             .with_text("a change of password needs the user name and the new password"));
     };
-    if jid::localpart(&username).ok().as_deref() != Some(cx.account.name()) {
+    if jid::localpart(&username).ok().as_deref() != Some(cx.account().name()) {
         return Err(StanzaError::new(Condition::NotAllowed)
             .with_text("you can change your own password only"));
     }
     let password = Password::new(&password)
         .map_err(|error| StanzaError::new(Condition::NotAcceptable).with_text(error.to_string()))?;
     let short = cx.node.judge_password(&password)?;
-    cx.node.set_password(&cx.account, password).await?;
-    cx.node.warn_of_short_password(cx.account.jid(), short.as_deref());
+    cx.node.set_password(cx.account(), password).await?;
+    cx.node.warn_of_short_password(cx.account().jid(), short.as_deref());
     Ok(Reply::empty())
 }
 
 /// XEP-0077, 3.2: the result first, then the stream ends.
-async fn cancel(cx: Cx, stanza: &Stanza) -> Answer {
+async fn cancel(cx: SessionCx, stanza: &Stanza) -> Answer {
     let result = Element::new("iq")
         .attr("type", "result")
         .attr_opt("id", stanza.id())
@@ -68,7 +68,7 @@ async fn cancel(cx: Cx, stanza: &Stanza) -> Answer {
         .attr("to", cx.session.jid.as_str())
         .outgoing(Class::IqAnswer);
     let session = cx.session.clone();
-    cx.node.remove_account(&cx.account, move || session.push(result)).await?;
+    cx.node.remove_account(cx.account(), move || session.push(result)).await?;
     // The result is on its way, and behind it the end of the stream.
     Ok(Reply::sent())
 }

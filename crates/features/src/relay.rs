@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use whoelse_core::Steady;
-use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER};
+use whoelse_core::kit::{Answer, Feature, Reply, SERVER, SessionCx};
 use whoelse_core::relay::Token;
 use whoelse_stream::hex;
 use whoelse_xmpp::payload::relay::{Offer, Request};
@@ -54,9 +54,9 @@ impl Asked {
     }
 }
 
-async fn ask(cx: Cx, request: Request) -> Answer {
+async fn ask(cx: SessionCx, request: Request) -> Answer {
     // The server's own account has no such slot, and no private chats.
-    let Some(asked) = cx.account.get::<Asked>() else {
+    let Some(asked) = cx.account().get::<Asked>() else {
         return Err(StanzaError::new(Condition::NotAllowed)
             .with_text("only people's accounts have private chats"));
     };
@@ -80,8 +80,8 @@ async fn ask(cx: Cx, request: Request) -> Answer {
         cx.node.counters.relay_tokens.inc();
         cx.node.tokens.seal(&Token {
             issued: cx.node.unset_time(),
-            account: cx.account.id,
-            localpart: cx.account.name().to_owned(),
+            account: cx.account().id,
+            localpart: cx.account().name().to_owned(),
             sid: request.sid,
             key,
         })

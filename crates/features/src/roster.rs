@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use whoelse_core::Node;
 use whoelse_core::account::Account;
-use whoelse_core::kit::{Answer, At, Cx, Feature, Reply, Target, Verb};
+use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
 use whoelse_core::roster::change::{Wish, change};
 use whoelse_core::roster::item::{item, push_to};
 use whoelse_core::roster::{Contact, INTERESTED, Roster};
@@ -52,10 +52,10 @@ const MOST_CHANGES: usize = 100;
 
 // --- asked for ---
 
-async fn get(cx: Cx, stanza: Stanza, query: Child) -> Answer {
+async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     own_alone(&cx)?;
     cx.session.mark(INTERESTED);
-    let roster = cx.account.roster();
+    let roster = cx.account().roster();
     if cx.node.settings().contacts == Contacts::Everyone {
         return Ok(Reply::encoded(shared(&cx, &roster).await?.finish()));
     }
@@ -71,7 +71,7 @@ async fn get(cx: Cx, stanza: Stanza, query: Child) -> Answer {
 }
 
 /// RFC 6121, 2.6.3: an empty result, and then what the client has missed, as pushes.
-fn catch_up(cx: &Cx, stanza: &Stanza, changed: &[(&BareJid, &Contact)]) -> Reply {
+fn catch_up(cx: &SessionCx, stanza: &Stanza, changed: &[(&BareJid, &Contact)]) -> Reply {
     if changed.is_empty() {
         return Reply::empty();
     }
@@ -90,7 +90,7 @@ fn catch_up(cx: &Cx, stanza: &Stanza, changed: &[(&BareJid, &Contact)]) -> Reply
 
 /// Everybody on the server, as the person has called and filed them, and the person's other
 /// contacts.
-async fn shared(cx: &Cx, roster: &Roster) -> Result<Element, StanzaError> {
+async fn shared(cx: &SessionCx, roster: &Roster) -> Result<Element, StanzaError> {
     let domain = cx.node.domain();
     let mut others: BTreeMap<&BareJid, &Contact> = roster.contacts().collect();
     let nobody = Contact::default();
@@ -102,7 +102,7 @@ async fn shared(cx: &Cx, roster: &Roster) -> Result<Element, StanzaError> {
         let Some(last) = page.last() else { break };
         after = last.localpart.clone();
         count += page.len();
-        for row in page.iter().filter(|row| row.id != cx.account.id) {
+        for row in page.iter().filter(|row| row.id != cx.account().id) {
             let Ok(jid) = BareJid::new(Some(&row.localpart), &domain.name) else { continue };
             let contact = others.remove(&jid).unwrap_or(&nobody);
             query = query.child(item(&cx.node, &jid, contact, true));
@@ -114,24 +114,24 @@ async fn shared(cx: &Cx, roster: &Roster) -> Result<Element, StanzaError> {
 
 // --- changed ---
 
-async fn set(cx: Cx, stanza: Stanza, query: Child) -> Answer {
+async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     own_alone(&cx)?;
     let (jid, wish) = read(&cx, &stanza, &query)?;
     let other = local(&cx, &jid).await?;
     if matches!(wish, Wish::Remove)
         && other.is_some()
         && cx.node.settings().contacts == Contacts::Everyone
-        && !cx.account.roster().get(&jid).is_some_and(|contact| contact.listed)
+        && !cx.account().roster().get(&jid).is_some_and(|contact| contact.listed)
     {
         return Err(StanzaError::new(Condition::NotAllowed)
             .with_text("everyone on this server is in the roster"));
     }
-    change(&cx.node, &cx.account, &jid, other, wish).await?;
+    change(&cx.node, cx.account(), &jid, other, wish).await?;
     Ok(Reply::empty())
 }
 
 /// RFC 6121, 2.3.3 and 2.5.3: nobody else's roster can be read or changed.
-fn own_alone(cx: &Cx) -> Result<(), StanzaError> {
+fn own_alone(cx: &SessionCx) -> Result<(), StanzaError> {
     match cx.target {
         Target::Own => Ok(()),
         Target::Hidden | Target::HiddenDevice => Err(cx.hidden()),
@@ -141,7 +141,7 @@ fn own_alone(cx: &Cx) -> Result<(), StanzaError> {
 
 /// RFC 6121, 2.3.1 and 2.3.3: one item, for an address that is somebody else's. A subscription
 /// other than `remove` is ignored, `ask` and `approved` are.
-fn read(cx: &Cx, stanza: &Stanza, query: &Child) -> Result<(BareJid, Wish), StanzaError> {
+fn read(cx: &SessionCx, stanza: &Stanza, query: &Child) -> Result<(BareJid, Wish), StanzaError> {
     let refuse = |condition, text: String| Err(StanzaError::new(condition).with_text(text));
     let inside = stanza.grandchildren(query);
     let mut items = inside.iter().filter(|child| child.is("item", ns::ROSTER));
@@ -156,7 +156,7 @@ fn read(cx: &Cx, stanza: &Stanza, query: &Child) -> Result<(BareJid, Wish), Stan
         return refuse(Condition::BadRequest, "a contact has no resource".to_owned());
     }
     let jid = jid.to_bare();
-    if jid == *cx.account.jid() {
+    if jid == *cx.account().jid() {
         return refuse(Condition::NotAllowed, "you are no contact of your own".to_owned());
     }
     if stanza.child_attr(item, "subscription").as_deref() == Some("remove") {
@@ -186,7 +186,7 @@ fn read(cx: &Cx, stanza: &Stanza, query: &Child) -> Result<(BareJid, Wish), Stan
 }
 
 /// The contact, if it is an account of this server.
-async fn local(cx: &Cx, jid: &BareJid) -> Result<Option<Arc<Account>>, StanzaError> {
+async fn local(cx: &SessionCx, jid: &BareJid) -> Result<Option<Arc<Account>>, StanzaError> {
     if jid.domain() != cx.node.domain_name() || jid.local().is_none() {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Right, Values};
-use whoelse_core::kit::{BoxFuture, Cx, Feature};
+use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
 use whoelse_xmpp::StanzaError;
 
 /// The command.
@@ -19,10 +19,10 @@ pub const COMMAND: Command = Command {
     run: whoelse,
 };
 
-fn whoelse(cx: Cx, _: Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>> {
+fn whoelse(cx: SessionCx, _: Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>> {
     let online = cx.node.online().into_iter();
     let seen = online
-        .filter(|other| other.id != cx.account.id && cx.node.sees(other, &cx.account))
+        .filter(|other| other.id != cx.account().id && cx.node.sees(other, cx.account()))
         .map(|other| other.jid().to_string())
         .collect();
     Box::pin(std::future::ready(Ok(accounts(seen))))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use whoelse_core::Node;
 use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
-use whoelse_core::kit::{BoxFuture, Cx, Feature};
+use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 use crate::{readable, whoelse};
@@ -43,7 +43,7 @@ pub const COMMAND: Command = Command {
     run: |cx, values| Box::pin(since(cx, values)),
 };
 
-async fn since(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let text = values.need("seconds")?;
     // Digits alone: Rust reads `+5`, too.
     let digits = text.bytes().all(|b| b.is_ascii_digit()).then_some(text);
@@ -60,15 +60,15 @@ async fn since(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
     for (_, name) in rows {
         let Ok(jid) = BareJid::new(Some(&name), &domain.name) else { continue };
         if let Ok(Some(other)) = cx.node.account(&jid).await
-            && other.id != cx.account.id
-            && cx.node.sees(&other, &cx.account)
+            && other.id != cx.account().id
+            && cx.node.sees(&other, cx.account())
         {
             found.insert(jid.to_string());
         }
     }
     // Whoever came a moment ago may not be written down yet.
     for other in cx.node.online() {
-        if other.id != cx.account.id && cx.node.sees(&other, &cx.account) {
+        if other.id != cx.account().id && cx.node.sees(&other, cx.account()) {
             found.insert(other.jid().to_string());
         }
     }

@@ -2,7 +2,7 @@
 
 use whoelse_xmpp::StanzaError;
 
-use super::{BoxFuture, Cx};
+use super::{BoxFuture, SessionCx};
 
 /// A command that any client can run. Declared as `COMMAND` in the file of its feature.
 pub struct Command {
@@ -15,7 +15,7 @@ pub struct Command {
     /// What it asks for: empty if it runs at once.
     pub fields: &'static [Field],
     /// Runs it with the values of its fields.
-    pub run: fn(Cx, Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>>,
+    pub run: fn(SessionCx, Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>>,
 }
 
 /// Who may run a command.

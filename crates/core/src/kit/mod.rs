@@ -5,9 +5,13 @@
 //! of the server knows no feature by name.
 
 pub mod command;
+mod context;
 pub mod taps;
 
 pub use command::{Command, CommandDone, CommandNote};
+pub use context::{
+    ANYWHERE, AdminCx, At, Cx, EVERY_ADDRESS, OWN, SERVER, SERVER_OR_OWN, SessionCx, Target,
+};
 pub use taps::{Flow, Passing, When};
 
 use std::any::TypeId;
@@ -18,13 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_store::Store;
-use whoelse_xmpp::{BareJid, Child, Condition, Payload, Stanza, StanzaError};
+use whoelse_xmpp::{BareJid, Child, Payload, Stanza, StanzaError};
 
 use crate::account::{Account, Slot};
-use crate::clock::Time;
 use crate::node::Node;
 use crate::session::Session;
-use crate::settings::{Contacts, Settings};
+use crate::settings::Settings;
 
 /// A future on the heap, for what is kept in tables.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -41,37 +44,6 @@ pub struct Feature {
     /// Hangs its handlers and taps onto the server.
     pub wire: fn(&mut Wiring),
 }
-
-/// Whom a request is addressed to, seen from its sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// The server itself, by its domain.
-    Server,
-    /// The sender's own account, by its bare address or no address at all.
-    Own,
-    /// Somebody else's account, by its bare address; the server answers on its behalf. The sender
-    /// may see it.
-    Other,
-    /// The bare address of somebody whom the sender may not see, or that nobody has. The two must
-    /// not be told apart, so a handler is not told which it is: the subject is the sender's own
-    /// account. Without a handler the answer is `service-unavailable`.
-    Hidden,
-    /// The same for the address of a device.
-    HiddenDevice,
-}
-
-/// Which targets a handler answers for.
-pub type At = &'static [Target];
-/// The server.
-pub const SERVER: At = &[Target::Server];
-/// The own account.
-pub const OWN: At = &[Target::Own];
-/// The server and the own account.
-pub const SERVER_OR_OWN: At = &[Target::Server, Target::Own];
-/// All three.
-pub const ANYWHERE: At = &[Target::Server, Target::Own, Target::Other];
-/// All three, and addresses of which nothing may be told.
-pub const EVERY_ADDRESS: At = &[Target::Server, Target::Own, Target::Other, Target::Hidden];
 
 /// The answer to a request: a result with or without a payload, or an error.
 pub type Answer = Result<Reply, StanzaError>;
@@ -107,72 +79,7 @@ impl Reply {
     }
 }
 
-/// The context of a request: who asks, of whom, and when.
-#[derive(Clone)]
-pub struct Cx {
-    /// The server.
-    pub node: Arc<Node>,
-    /// The session that asks.
-    pub session: Arc<Session>,
-    /// Its account.
-    pub account: Arc<Account>,
-    /// The account asked about: another's for [`Target::Other`], else the own one.
-    pub subject: Arc<Account>,
-    /// Whom the request is addressed to.
-    pub target: Target,
-    /// When it was read.
-    pub now: Time,
-}
-
-/// The context of an administrator's request. Its construction is where the refusal happens.
-#[derive(Clone)]
-pub struct AdminCx(Cx);
-
-impl Cx {
-    /// The administrator's rights, or `forbidden`. The whole bare address is compared.
-    pub fn admin(&self) -> Result<AdminCx, StanzaError> {
-        if self.is_admin() {
-            Ok(AdminCx(self.clone()))
-        } else {
-            Err(StanzaError::new(Condition::Forbidden)
-                .with_text("only an administrator may do this"))
-        }
-    }
-
-    /// The ad-hoc commands this session may run.
-    pub fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
-        let admin = self.is_admin();
-        self.node
-            .wiring
-            .commands()
-            .iter()
-            .copied()
-            .filter(move |command| admin || !command.right.is_an_administrators())
-    }
-
-    /// What somebody is told at a hidden address who asks what is never a stranger's to know: that it
-    /// is forbidden, or, where nobody is a stranger, that there is nothing. So it is for nobody, too.
-    pub fn hidden(&self) -> StanzaError {
-        StanzaError::new(match self.node.settings().contacts {
-            Contacts::Roster => Condition::Forbidden,
-            Contacts::Everyone => Condition::ServiceUnavailable,
-        })
-    }
-
-    /// Whether the session has the administrator's rights.
-    pub fn is_admin(&self) -> bool {
-        self.session.is_trusted() || self.node.is_admin(&self.account)
-    }
-}
-
-impl std::ops::Deref for AdminCx {
-    type Target = Cx;
-    fn deref(&self) -> &Cx {
-        &self.0
-    }
-}
-
-type Handler = Box<dyn Fn(Cx, Stanza, Child) -> BoxFuture<'static, Answer> + Send + Sync>;
+type Handler = Box<dyn Fn(SessionCx, Stanza, Child) -> BoxFuture<'static, Answer> + Send + Sync>;
 type OutgoingTap = fn(&mut Passing<'_>) -> Flow;
 type OfferedIf = fn(&Settings) -> bool;
 type ThereIf = fn(&Node) -> bool;
@@ -243,9 +150,11 @@ impl Wiring {
         }
     }
 
-    /// Answers requests of type `get` whose payload is a `P`.
-    pub fn get<P, F>(&mut self, at: At, handler: fn(Cx, P) -> F)
+    /// Answers requests of type `get` whose payload is a `P`. A handler that takes a [`Cx`] answers
+    /// anybody who may ask, one that takes a [`SessionCx`] who is logged in here.
+    pub fn get<C, P, F>(&mut self, at: At, handler: fn(C, P) -> F)
     where
+        C: From<SessionCx> + 'static,
         P: Payload + Send + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
@@ -253,8 +162,9 @@ impl Wiring {
     }
 
     /// Answers requests of type `set` whose payload is a `P`.
-    pub fn set<P, F>(&mut self, at: At, handler: fn(Cx, P) -> F)
+    pub fn set<C, P, F>(&mut self, at: At, handler: fn(C, P) -> F)
     where
+        C: From<SessionCx> + 'static,
         P: Payload + Send + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
@@ -263,27 +173,29 @@ impl Wiring {
 
     /// Answers requests by the namespace and name of their payload, for what has several shapes
     /// under one name: the handler reads the child itself.
-    pub fn on<F>(
+    pub fn on<C, F>(
         &mut self,
         verb: Verb,
         at: At,
         (ns, name): (&'static str, &'static str),
-        handler: fn(Cx, Stanza, Child) -> F,
+        handler: fn(C, Stanza, Child) -> F,
     ) where
+        C: From<SessionCx> + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
         let boxed: Handler =
-            Box::new(move |cx, stanza, child| Box::pin(handler(cx, stanza, child)));
+            Box::new(move |cx, stanza, child| Box::pin(handler(cx.into(), stanza, child)));
         self.insert(verb, (ns, name), Route { at, handler: boxed });
     }
 
-    fn route<P, F>(&mut self, verb: Verb, at: At, handler: fn(Cx, P) -> F)
+    fn route<C, P, F>(&mut self, verb: Verb, at: At, handler: fn(C, P) -> F)
     where
+        C: From<SessionCx> + 'static,
         P: Payload + Send + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
         let boxed: Handler = Box::new(move |cx, stanza, child| match stanza.payload::<P>(&child) {
-            Ok(payload) => Box::pin(handler(cx, payload)),
+            Ok(payload) => Box::pin(handler(cx.into(), payload)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         });
         self.insert(verb, (P::NS, P::NAME), Route { at, handler: boxed });

@@ -1,6 +1,6 @@
 //! XEP-0133, 4.1, 4.2, 4.6 and 4.13: accounts added, removed, given a password, and listed.
 
-use whoelse_core::kit::Cx;
+use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
 use whoelse_core::node::Seek;
 use whoelse_core::{Node, Time};
@@ -27,7 +27,7 @@ pub(super) const ADD: Command = Command {
     run: |cx, values| Box::pin(add(cx, values)),
 };
 
-async fn add(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn add(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let name = name(&cx, &values, ACCOUNT.var)?;
     let name = jid::new_localpart(&name).map_err(|_| {
@@ -54,7 +54,7 @@ pub(super) const REMOVE: Command = Command {
     run: |cx, values| Box::pin(remove(cx, values)),
 };
 
-async fn remove(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn remove(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let mut accounts = Vec::new();
     // All are looked up first, so that a slip of the finger removes nobody.
@@ -79,7 +79,7 @@ pub(super) const PASSWORD: Command = Command {
     run: |cx, values| Box::pin(set_password(cx, values)),
 };
 
-async fn set_password(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn set_password(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
     let password = password(&values)?;
@@ -121,7 +121,7 @@ fn last_noted(node: &Node, name: &str, domain: &str) -> Option<Time> {
     }
 }
 
-async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn list(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let domain = cx.node.domain();
     let after = values.get("after").unwrap_or_default();

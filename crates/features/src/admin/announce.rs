@@ -1,6 +1,6 @@
 //! XEP-0133, 4.23: an administrator tells everybody who is online something, blocked or not.
 
-use whoelse_core::kit::Cx;
+use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, StanzaError};
@@ -22,7 +22,7 @@ pub(super) const ANNOUNCE: Command = Command {
     run: |cx, values| Box::pin(announce(cx, values)),
 };
 
-async fn announce(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn announce(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let text = values.all("announcement").join("\n");
     let length = text.chars().count();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use whoelse_core::Time;
 use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
-use whoelse_core::kit::{AdminCx, Cx};
+use whoelse_core::kit::{AdminCx, SessionCx};
 use whoelse_core::network::{Network, NoNetwork};
 use whoelse_xmpp::{Condition, StanzaError, StreamCondition, StreamError};
 
@@ -30,7 +30,7 @@ pub(super) const BLOCK: Command = Command {
     run: |cx, values| Box::pin(block(cx, values)),
 };
 
-async fn block(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn block(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
     let duration = match values.get("seconds").map(str::parse::<u32>) {
@@ -67,7 +67,7 @@ pub(super) const UNBLOCK: Command = Command {
     run: |cx, values| Box::pin(unblock(cx, values)),
 };
 
-async fn unblock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn unblock(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
     let_in(&cx, &account).await;
@@ -93,7 +93,7 @@ pub(super) const UNBLOCK_ADDRESS: Command = Command {
     run: |cx, values| Box::pin(unblock_address(cx, values)),
 };
 
-async fn unblock_address(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn unblock_address(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let address = values.need("address")?;
     let network: Network = address.parse().map_err(|why: NoNetwork| {
@@ -124,7 +124,7 @@ pub(super) const LIST_NETWORKS: Command = Command {
 /// Networks in one answer; the next are asked for with the last one in `after`.
 const PAGE: usize = 500;
 
-async fn list_networks(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn list_networks(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let after: Option<Network> = match values.get("after").filter(|after| !after.is_empty()) {
         None => None,

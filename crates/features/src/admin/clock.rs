@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use whoelse_core::Node;
 use whoelse_core::audit::{Deed, UnderWay};
-use whoelse_core::kit::Cx;
+use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::trust::{Doubt, ENOUGH, Voucher};
 use whoelse_xmpp::{Condition, StanzaError};
@@ -24,7 +24,7 @@ pub(super) const CLOCK: Command = Command {
     run: |cx, values| Box::pin(clock(cx, values)),
 };
 
-async fn clock(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn clock(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     match values.get("trust") {
         None | Some("0" | "false") => {}

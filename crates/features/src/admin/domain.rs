@@ -1,6 +1,6 @@
 //! Ours, docs/protocol.md: the domain gets another name; accounts, block lists and histories stay.
 
-use whoelse_core::kit::Cx;
+use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
@@ -21,7 +21,7 @@ pub(super) const RENAME: Command = Command {
     run: |cx, values| Box::pin(rename(cx, values)),
 };
 
-async fn rename(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn rename(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let domain = |var: &str| {
         let text = values.need(var)?;

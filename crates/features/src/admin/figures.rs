@@ -5,7 +5,7 @@ use whoelse_core::Time;
 use whoelse_core::kit::command::{
     Command, CommandDone, CommandNote, Field, FieldKind, Right, Values,
 };
-use whoelse_core::kit::{AdminCx, Cx};
+use whoelse_core::kit::{AdminCx, SessionCx};
 use whoelse_xmpp::{Condition, StanzaError};
 
 use super::sessions::{ACCOUNTS, accounts};
@@ -27,7 +27,7 @@ enum Which {
 }
 
 /// What an answer about accounts is made of.
-fn stored<T>(cx: &Cx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
+fn stored<T>(cx: &SessionCx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
     readable(&cx.node, "accounts_unreadable", None, read)
 }
 
@@ -64,7 +64,7 @@ async fn find(
     }
 }
 
-async fn count(cx: Cx, which: Which, var: &'static str) -> Result<CommandDone, StanzaError> {
+async fn count(cx: SessionCx, which: Which, var: &'static str) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let count = match which {
         Which::Registered => {
@@ -93,7 +93,7 @@ const MAX_ITEMS: Field = Field {
 };
 
 async fn list(
-    cx: Cx,
+    cx: SessionCx,
     values: Values,
     which: Which,
     var: &'static str,
@@ -178,7 +178,7 @@ pub(super) const LAST_LOGIN: Command = Command {
     run: |cx, values| Box::pin(last_login(cx, values)),
 };
 
-async fn last_login(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn last_login(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let (mut jids, mut times) = (Vec::new(), Vec::new());
     for account in accounts(&cx, &values).await? {
@@ -204,7 +204,7 @@ pub(super) const STATISTICS: Command = Command {
     run: |cx, values| Box::pin(statistics(cx, values)),
 };
 
-async fn statistics(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn statistics(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
     let mut here: Vec<String> =

@@ -1,7 +1,7 @@
 //! Ours, docs/protocol.md: where this server listens, so that it can be told from another one that
 //! has a port of its configuration.
 
-use whoelse_core::kit::Cx;
+use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Right, Values};
 use whoelse_xmpp::{Condition, StanzaError};
 
@@ -14,7 +14,7 @@ pub(super) const LISTENING: Command = Command {
     run: |cx, _: Values| Box::pin(async move { listening(&cx) }),
 };
 
-fn listening(cx: &Cx) -> Result<CommandDone, StanzaError> {
+fn listening(cx: &SessionCx) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let Some(addresses) = cx.node.listening.get() else {
         // A world in memory listens nowhere.

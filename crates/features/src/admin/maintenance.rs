@@ -4,7 +4,7 @@
 //! messages of everybody nor the keys by which passwords are checked.
 
 use whoelse_core::audit::Deed;
-use whoelse_core::kit::Cx;
+use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::node::MaintenanceRequest;
 use whoelse_xmpp::{Condition, StanzaError};
@@ -49,7 +49,7 @@ pub(super) const PROGRESS: Command = Command {
 
 /// To begin it is only the half: its end is written down too, with the name of whoever began it.
 async fn begin(
-    cx: &Cx,
+    cx: &SessionCx,
     values: &Values,
     what: fn(String, Deed) -> MaintenanceRequest,
 ) -> Result<CommandDone, StanzaError> {
@@ -57,7 +57,7 @@ async fn begin(
     wish(cx, what(values.need("file")?.to_owned(), end)).await
 }
 
-async fn wish(cx: &Cx, wish: MaintenanceRequest) -> Result<CommandDone, StanzaError> {
+async fn wish(cx: &SessionCx, wish: MaintenanceRequest) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     if !cx.session.is_trusted() {
         return Err(StanzaError::new(Condition::Forbidden)

@@ -1,6 +1,6 @@
 //! Ours, docs/protocol.md: the configuration is read again.
 
-use whoelse_core::kit::Cx;
+use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Right, Values};
 use whoelse_xmpp::{Condition, StanzaError};
 
@@ -13,7 +13,7 @@ pub(super) const RELOAD: Command = Command {
     run: |cx, values| Box::pin(reload(cx, values)),
 };
 
-async fn reload(cx: Cx, _: Values) -> Result<CommandDone, StanzaError> {
+async fn reload(cx: SessionCx, _: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let Some(reload) = cx.node.reload.get() else {
         // A world in memory has no configuration.

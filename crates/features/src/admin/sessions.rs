@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
-use whoelse_core::kit::{AdminCx, Cx};
+use whoelse_core::kit::{AdminCx, SessionCx};
 use whoelse_core::session::Session;
 use whoelse_xmpp::{Condition, Jid, StanzaError, StreamCondition, StreamError};
 
@@ -51,7 +51,7 @@ pub(super) const DISABLE: Command = Command {
     run: |cx, values| Box::pin(disable(cx, values)),
 };
 
-async fn disable(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn disable(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let accounts = accounts(&cx, &values).await?;
     for account in &accounts {
@@ -69,7 +69,7 @@ pub(super) const REENABLE: Command = Command {
     run: |cx, values| Box::pin(reenable(cx, values)),
 };
 
-async fn reenable(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn reenable(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let accounts = accounts(&cx, &values).await?;
     for account in &accounts {
@@ -87,7 +87,7 @@ pub(super) const END: Command = Command {
     run: |cx, values| Box::pin(end_sessions(cx, values)),
 };
 
-async fn end_sessions(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn end_sessions(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let mut sessions = Vec::new();
     for text in values.all(ACCOUNTS.var) {
@@ -142,7 +142,7 @@ pub(super) const LIST: Command = Command {
     run: |cx, values| Box::pin(list(cx, values)),
 };
 
-async fn list(cx: Cx, values: Values) -> Result<CommandDone, StanzaError> {
+async fn list(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let mut sessions = match values.get("accountjid") {
         Some(_) => account(&cx, &values, "accountjid").await?.sessions(),

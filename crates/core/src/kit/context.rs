@@ -1,0 +1,148 @@
+//! The contexts of a request: who asks, of whom, and when.
+//!
+//! [`Cx`] is for anybody who may ask. A richer right is a richer type, and its construction is where
+//! the refusal happens: [`SessionCx`] for who is logged in here, [`AdminCx`] for an administrator.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use whoelse_xmpp::{Condition, Jid, StanzaError};
+
+use super::Command;
+use crate::account::Account;
+use crate::clock::Time;
+use crate::node::Node;
+use crate::session::Session;
+use crate::settings::Contacts;
+
+/// Whom a request is addressed to, seen from its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The server itself, by its domain.
+    Server,
+    /// The sender's own account, by its bare address or no address at all.
+    Own,
+    /// Somebody else's account, by its bare address; the server answers on its behalf. The sender
+    /// may see it.
+    Other,
+    /// The bare address of somebody whom the sender may not see, or that nobody has. The two must
+    /// not be told apart, so a handler is not told which it is. Without a handler the answer is
+    /// `service-unavailable`.
+    Hidden,
+    /// The same for the address of a device.
+    HiddenDevice,
+}
+
+/// Which targets a handler answers for.
+pub type At = &'static [Target];
+/// The server.
+pub const SERVER: At = &[Target::Server];
+/// The own account.
+pub const OWN: At = &[Target::Own];
+/// The server and the own account.
+pub const SERVER_OR_OWN: At = &[Target::Server, Target::Own];
+/// All three.
+pub const ANYWHERE: At = &[Target::Server, Target::Own, Target::Other];
+/// All three, and addresses of which nothing may be told.
+pub const EVERY_ADDRESS: At = &[Target::Server, Target::Own, Target::Other, Target::Hidden];
+
+/// The context of a request, whoever asks.
+#[derive(Clone)]
+pub struct Cx {
+    /// The server.
+    pub node: Arc<Node>,
+    /// Who asks.
+    pub from: Jid,
+    /// The account that is asked about: for [`Target::Own`] and [`Target::Other`]; for the other
+    /// targets the server's own.
+    pub subject: Arc<Account>,
+    /// Whom the request is addressed to.
+    pub target: Target,
+    /// When it was read.
+    pub now: Time,
+    is_admin: bool,
+}
+
+/// The context of a request by somebody who is logged in here.
+#[derive(Clone)]
+pub struct SessionCx {
+    cx: Cx,
+    /// The session that asks.
+    pub session: Arc<Session>,
+}
+
+/// The context of an administrator's request.
+#[derive(Clone)]
+pub struct AdminCx(SessionCx);
+
+impl Cx {
+    /// Whether whoever asks has the administrator's rights.
+    pub fn is_admin(&self) -> bool {
+        self.is_admin
+    }
+
+    /// The ad-hoc commands that whoever asks may run.
+    pub fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
+        let commands = self.node.wiring.commands().iter().copied();
+        commands.filter(|command| self.is_admin || !command.right.is_an_administrators())
+    }
+
+    /// What is said at a hidden address to a question that is never a stranger's: that it is
+    /// forbidden, or, where nobody is a stranger, that there is nothing. An address that nobody has
+    /// is answered alike.
+    pub fn hidden(&self) -> StanzaError {
+        StanzaError::new(match self.node.settings().contacts {
+            Contacts::Roster => Condition::Forbidden,
+            Contacts::Everyone => Condition::ServiceUnavailable,
+        })
+    }
+}
+
+impl SessionCx {
+    /// A session asks about `subject`; without one, the target is not an account.
+    pub(crate) fn new(
+        node: Arc<Node>,
+        session: Arc<Session>,
+        target: Target,
+        subject: Option<Arc<Account>>,
+    ) -> SessionCx {
+        let subject = subject.unwrap_or_else(|| node.server_account());
+        let is_admin = session.is_trusted() || node.is_admin(&session.account);
+        let (from, now) = (session.jid.clone().into(), node.clock.now());
+        SessionCx { cx: Cx { node, from, subject, target, now, is_admin }, session }
+    }
+
+    /// The account of the session.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.session.account
+    }
+
+    /// The administrator's rights, or `forbidden`.
+    pub fn admin(&self) -> Result<AdminCx, StanzaError> {
+        match self.is_admin {
+            true => Ok(AdminCx(self.clone())),
+            false => Err(StanzaError::new(Condition::Forbidden)
+                .with_text("only an administrator may do this")),
+        }
+    }
+}
+
+impl From<SessionCx> for Cx {
+    fn from(asking: SessionCx) -> Cx {
+        asking.cx
+    }
+}
+
+impl Deref for SessionCx {
+    type Target = Cx;
+    fn deref(&self) -> &Cx {
+        &self.cx
+    }
+}
+
+impl Deref for AdminCx {
+    type Target = SessionCx;
+    fn deref(&self) -> &SessionCx {
+        &self.0
+    }
+}
