@@ -1,7 +1,7 @@
 //! An account: what a person is while in memory. Snapshots behind `Arc`, and the sessions.
 
-use std::any::{Any, TypeId};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::any::TypeId;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use whoelse_xmpp::{BareJid, Outgoing};
@@ -10,9 +10,7 @@ use crate::ahead_of_log::AheadOfLog;
 use crate::clock::Time;
 use crate::session::Session;
 use crate::settings::Limits;
-
-/// One typed value of an account's snapshot.
-pub type Slot = Arc<dyn Any + Send + Sync>;
+use crate::slots::{Slot, Slots};
 
 /// A person, while in memory.
 pub struct Account {
@@ -22,13 +20,11 @@ pub struct Account {
     /// ` to='bob@host'`, inserted where a shared presence leaves without an address.
     pub(crate) to_attribute: bytes::Bytes,
     /// What features remember of the account. Swapped by the keeper after the commit.
-    slots: arc_swap::ArcSwap<Vec<(TypeId, Slot)>>,
+    slots: Slots,
     /// The live and detached sessions. Held for a look or a change of the list, never across an
     /// await; taken before any session's own lock, never after.
     sessions: RwLock<Vec<Arc<Session>>>,
     removed: AtomicBool,
-    /// How many of the sessions want copies of messages.
-    copying: AtomicUsize,
     /// The highest number of the log that a device has confirmed.
     pub(crate) confirmed: AtomicI64,
     /// When the account last did something, in microseconds.
@@ -69,10 +65,9 @@ impl Account {
             id,
             jid,
             to_attribute: to.into(),
-            slots: arc_swap::ArcSwap::from_pointee(slots),
+            slots: Slots::new(slots),
             sessions: RwLock::default(),
             removed: AtomicBool::new(false),
-            copying: AtomicUsize::new(0),
             confirmed: AtomicI64::new(cursor),
             last_active: AtomicI64::new(0),
             undelivered: Mutex::default(),
@@ -121,20 +116,18 @@ impl Account {
     ///
     /// `None` for a type that no wired feature declared, and for the server's own account.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let slots = self.slots.load();
-        let (_, slot) = slots.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
-        slot.clone().downcast().ok()
+        self.slots.get()
+    }
+
+    /// Looks at what a feature remembers, as [`Account::get`] does, where nothing is kept of it.
+    pub fn look<T: 'static, R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        self.slots.look(look)
     }
 
     /// Replaces a slot. Only from within what follows a commit ([`crate::keeper::After`]): the
     /// keeper's order is what makes the swap safe.
     pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
-        let mut slots = Vec::clone(&self.slots.load());
-        match slots.iter_mut().find(|(id, _)| *id == TypeId::of::<T>()) {
-            Some((_, slot)) => *slot = value,
-            None => slots.push((TypeId::of::<T>(), value)),
-        }
-        self.slots.store(Arc::new(slots));
+        self.slots.put(value);
     }
 
     /// The sessions, live and detached.
@@ -155,19 +148,6 @@ impl Account {
     /// Whether at least one session has sent presence.
     pub fn is_online(&self) -> bool {
         self.read().iter().any(|session| session.is_available())
-    }
-
-    /// Whether any session wants copies of messages that it does not get itself.
-    pub fn wants_copies(&self) -> bool {
-        self.copying.load(Ordering::Acquire) > 0
-    }
-
-    /// One session more, or one less, wants copies.
-    pub(crate) fn note_copying(&self, wants: bool) {
-        match wants {
-            true => self.copying.fetch_add(1, Ordering::AcqRel),
-            false => self.copying.fetch_sub(1, Ordering::AcqRel),
-        };
     }
 
     /// What the user said in the last unavailable presence, until it is forgotten.

@@ -72,7 +72,7 @@ pub(crate) fn of_kept(
     targets: &[Arc<Session>],
 ) {
     let (sender, recipient) = (&append.sender, &append.recipient);
-    if !are_wanted(sender, recipient) {
+    if !are_wanted(node, sender, recipient) {
         return;
     }
     let from = crate::delivery::full(sender.jid().as_str(), &append.sender_resource);
@@ -112,7 +112,7 @@ pub(crate) fn of_passed(
     targets: &[Arc<Session>],
 ) {
     let sender = &*origin.account;
-    if !are_wanted(sender, recipient) {
+    if !are_wanted(node, sender, recipient) {
         return;
     }
     node.wiring.run_copies(&Delivered {
@@ -129,8 +129,8 @@ pub(crate) fn of_passed(
 }
 
 /// Whether any session of either side wants copies.
-pub(crate) fn are_wanted(sender: &Account, recipient: &Account) -> bool {
-    sender.wants_copies() || recipient.wants_copies()
+pub(crate) fn are_wanted(node: &Node, sender: &Account, recipient: &Account) -> bool {
+    node.wiring.wants_copies(sender) || node.wiring.wants_copies(recipient)
 }
 
 /// XEP-0359: the number in somebody's archive, in its public form.

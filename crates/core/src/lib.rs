@@ -36,6 +36,7 @@ pub mod router;
 pub mod session;
 pub mod sessions;
 pub mod settings;
+pub mod slots;
 pub mod storage_policy;
 pub mod trust;
 mod upgrades;

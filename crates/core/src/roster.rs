@@ -23,9 +23,9 @@ pub(crate) use arrival::take_requests;
 pub(crate) use removal::{forget_contact, tell_holders};
 pub use transition::{Exchange, State, Step, SubscriptionType, Way, exchange, step};
 
-/// The mark of a session that has asked for the roster and so hears of changes: an *interested
+/// In the slot of a session that has asked for the roster and so hears of changes: an *interested
 /// resource* (RFC 6121, 2.2).
-pub const INTERESTED: &str = "roster";
+pub struct Interested;
 
 /// What stands between the owner of a roster and one address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

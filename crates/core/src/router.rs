@@ -561,7 +561,7 @@ impl InFlight {
     /// message all the same.
     fn end_here(self, to: &Jid, account: &Arc<Account>, strip: &[usize]) -> Routed {
         let is_message = self.stanza.kind() == Kind::Message;
-        if is_message && carbon_tap::are_wanted(&self.session.account, account) {
+        if is_message && carbon_tap::are_wanted(&self.node, &self.session.account, account) {
             return self.pass(to, account, strip, false, Vec::new());
         }
         self.done()

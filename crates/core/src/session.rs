@@ -23,6 +23,7 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 use crate::account::Account;
 use crate::clock::{Clock, Moment, Steady, Time};
 use crate::settings::Limits;
+use crate::slots::Slots;
 use seq_ranges::SeqRanges;
 
 /// The place of a received stanza in the count of its session. The count starts anew when stream
@@ -64,6 +65,8 @@ pub struct Session {
     reads: AtomicU64,
     /// Somebody waits for the next byte.
     probed: AtomicBool,
+    /// What features remember of this login.
+    pub slots: Slots,
     /// Everything that changes. Held for a push or a take, never across an await; taken after an
     /// account's list of sessions, never before.
     state: Mutex<State>,
@@ -134,10 +137,6 @@ struct State {
     /// The bytes of all of them.
     posted_bytes: usize,
     fanout: Bucket,
-    /// What features remember of this login.
-    marks: BTreeSet<String>,
-    /// Whether it wants copies of what the account's other sessions send and get.
-    copies: bool,
     /// The last numbers of the log of which it got a copy, oldest first.
     copied: VecDeque<i64>,
     /// To whom presence was sent directly, and not taken back (RFC 6121, 4.6).
@@ -163,9 +162,6 @@ const FANOUT_BYTES: f64 = 4096.0;
 /// session may hold unacknowledged, a conversation and not an archive.
 const COPIED: usize = 256;
 
-/// Marks of one session; some are made by its requests.
-const MARKS: usize = 64;
-
 impl Session {
     pub(crate) fn new(
         id: u64,
@@ -187,6 +183,7 @@ impl Session {
             last_heard: AtomicI64::new(now.steady.0),
             reads: AtomicU64::new(0),
             probed: AtomicBool::new(false),
+            slots: Slots::default(),
             state: Mutex::new(State {
                 epoch: 1,
                 address: Box::default(),
@@ -211,8 +208,6 @@ impl Session {
                 posted: Vec::new(),
                 posted_bytes: 0,
                 fanout: Bucket { tokens: FANOUT_BURST, at: now.steady },
-                marks: BTreeSet::new(),
-                copies: false,
                 copied: VecDeque::new(),
                 directed: BTreeSet::new(),
             }),
@@ -352,40 +347,6 @@ impl Session {
     /// Forgets to whom presence was sent directly, and says who they were.
     pub(crate) fn take_directed(&self) -> Vec<Jid> {
         std::mem::take(&mut self.lock().directed).into_iter().collect()
-    }
-
-    /// Remembers something for a feature until the session ends: that the client has asked for
-    /// its roster, say. Returns false when the session remembers too much already.
-    pub fn mark(&self, mark: impl Into<String>) -> bool {
-        let mut state = self.lock();
-        let room = state.marks.len() < MARKS;
-        if room {
-            state.marks.insert(mark.into());
-        }
-        room
-    }
-
-    /// Whether this is remembered.
-    pub fn is_marked(&self, mark: &str) -> bool {
-        self.lock().marks.contains(mark)
-    }
-
-    /// Forgets it. Returns whether it was remembered.
-    pub fn unmark(&self, mark: &str) -> bool {
-        self.lock().marks.remove(mark)
-    }
-
-    /// Whether the session gets copies of messages from now on, until it ends (XEP-0280).
-    pub fn set_copies(&self, wanted: bool) {
-        let mut state = self.lock();
-        if !state.gone && std::mem::replace(&mut state.copies, wanted) != wanted {
-            self.account.note_copying(wanted);
-        }
-    }
-
-    /// Whether the session gets copies of messages.
-    pub fn wants_copies(&self) -> bool {
-        self.lock().copies
     }
 
     /// Whether it got a copy of this message of the log.

@@ -60,11 +60,11 @@ async fn load(store: Store, account: i64) -> Result<Blocks, whoelse_store::Error
 
 // --- the requests ---
 
-/// The mark of a session whose client wants to hear of changes (XEP-0191, 3.2).
-const INTERESTED: &str = "blocklist";
+/// In the slot of a session whose client wants to hear of changes (XEP-0191, 3.2).
+struct Interested;
 
 async fn list(cx: SessionCx, _: BlocklistRequest) -> Answer {
-    cx.session.mark(INTERESTED);
+    cx.session.slots.put(Arc::new(Interested));
     let mut list = Element::new("blocklist").xmlns(ns::BLOCKING);
     if let Some(blocks) = cx.account().get::<Blocks>() {
         for jid in &blocks.0 {
@@ -224,7 +224,7 @@ fn local(node: &Node, jid: &BareJid) -> Option<Arc<Account>> {
 /// XEP-0191, 3.3: the user's own devices that have asked for the list hear of the change.
 fn push(account: &Account, name: &'static str, changed: &[Jid]) {
     for session in account.sessions() {
-        if !session.is_marked(INTERESTED) {
+        if !session.slots.has::<Interested>() {
             continue;
         }
         let items = changed.iter().fold(Element::new(name).xmlns(ns::BLOCKING), |list, jid| {

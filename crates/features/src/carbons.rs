@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use whoelse_core::account::Account;
 use whoelse_core::carbon_tap::Delivered;
@@ -23,10 +24,10 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(280, "1.0.1")],
     disco: &[ns::CARBONS],
     wire: |w| {
-        w.account::<Sent, _>(load);
+        w.account::<Carbons, _>(load);
         w.set(ANYWHERE, enable);
         w.set(ANYWHERE, disable);
-        w.copies(copy);
+        w.copies(are_wanted, copy);
     },
 };
 
@@ -45,7 +46,12 @@ fn switch(cx: &SessionCx, on: bool) -> Answer {
             .with_type(ErrorType::Cancel)
             .with_text("you can switch carbons for yourself alone"));
     }
-    cx.session.set_copies(on);
+    // The server itself, as which an administrator acts, sends and hears nothing.
+    let Some(carbons) = cx.account().get::<Carbons>() else { return Ok(Reply::empty()) };
+    match on {
+        true => cx.session.slots.put(Arc::new(Receives::copies_of(carbons))),
+        false => cx.session.slots.clear::<Receives>(),
+    }
     Ok(Reply::empty())
 }
 
@@ -93,10 +99,12 @@ fn is_for_people(stanza: &Stanza) -> bool {
     stanza.children().iter().any(|child| payloads.contains(&child.ns()))
 }
 
-/// What an account has sent lately and its devices have copies of, so that an error in answer to
-/// it is known. Of an error nothing but the id is sure to come back (RFC 6120, 8.3.1).
+/// In the slot of an account: how many of its sessions receive copies, and what it has sent lately
+/// of which they have some, so that an error in answer to it is known. Of an error nothing but the
+/// id is sure to come back (RFC 6120, 8.3.1).
 #[derive(Default)]
-struct Sent {
+struct Carbons {
+    receiving: AtomicUsize,
     keys: RandomState,
     /// Held for one look or one push.
     recent: Mutex<VecDeque<u64>>,
@@ -105,11 +113,32 @@ struct Sent {
 /// Errors come at once or not at all.
 const RECENT: usize = 64;
 
-async fn load(_: Store, _: i64) -> Result<Sent, whoelse_store::Error> {
-    Ok(Sent::default())
+async fn load(_: Store, _: i64) -> Result<Carbons, whoelse_store::Error> {
+    Ok(Carbons::default())
 }
 
-impl Sent {
+/// In the slot of a session that receives copies: it is counted as long as it is there.
+struct Receives(Arc<Carbons>);
+
+impl Receives {
+    fn copies_of(carbons: Arc<Carbons>) -> Receives {
+        carbons.receiving.fetch_add(1, Ordering::AcqRel);
+        Receives(carbons)
+    }
+}
+
+impl Drop for Receives {
+    fn drop(&mut self) {
+        self.0.receiving.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Whether any session of an account receives copies.
+fn are_wanted(account: &Account) -> bool {
+    account.look(|it: &Carbons| it.receiving.load(Ordering::Acquire) > 0).unwrap_or_default()
+}
+
+impl Carbons {
     fn key(&self, id: &str, peer: i64) -> u64 {
         self.keys.hash_one((id, peer))
     }
@@ -136,10 +165,10 @@ fn copy(delivered: &Delivered<'_>) {
         return copy_error(delivered);
     }
     if let Some(origin) = delivered.origin
-        && delivered.sender.wants_copies()
+        && are_wanted(delivered.sender)
         && is_eligible(stanza, Side::Sender)
     {
-        if let (Some(sent), Some(id)) = (delivered.sender.get::<Sent>(), stanza.id()) {
+        if let (Some(sent), Some(id)) = (delivered.sender.get::<Carbons>(), stanza.id()) {
             sent.note(id, delivered.recipient.id);
         }
         let mut others = Others::of(delivered, delivered.sender);
@@ -148,7 +177,7 @@ fn copy(delivered: &Delivered<'_>) {
     }
     // To oneself it was sent, and the other devices know.
     let to_oneself = delivered.sender.id == delivered.recipient.id && delivered.origin.is_some();
-    if delivered.recipient.wants_copies() && !to_oneself && is_eligible(stanza, Side::Recipient) {
+    if are_wanted(delivered.recipient) && !to_oneself && is_eligible(stanza, Side::Recipient) {
         let others = Others::of(delivered, delivered.recipient);
         others.each("received", |session, copy| delivered.copy_received(session, copy));
     }
@@ -157,8 +186,8 @@ fn copy(delivered: &Delivered<'_>) {
 /// XEP-0280, 6.1: an error is copied when what it answers was.
 fn copy_error(delivered: &Delivered<'_>) {
     let answers =
-        |id| delivered.recipient.get::<Sent>().is_some_and(|s| s.has(id, delivered.sender.id));
-    if delivered.recipient.wants_copies() && delivered.stanza.id().is_some_and(answers) {
+        |id| delivered.recipient.get::<Carbons>().is_some_and(|s| s.has(id, delivered.sender.id));
+    if are_wanted(delivered.recipient) && delivered.stanza.id().is_some_and(answers) {
         let mut others = Others::of(delivered, delivered.recipient);
         if let Some(origin) = delivered.origin {
             others.leave_out(origin.id);
@@ -188,7 +217,7 @@ impl<'a> Others<'a> {
         let mut copy = None;
         for session in self.owner.sessions() {
             let has_it = self.delivered.targets.iter().any(|target| target.id == session.id);
-            if has_it || self.left_out == Some(session.id) || !session.wants_copies() {
+            if has_it || self.left_out == Some(session.id) || !session.slots.has::<Receives>() {
                 continue;
             }
             let copy = copy.get_or_insert_with(|| wrap(self.delivered, self.owner, name));
@@ -213,6 +242,7 @@ fn wrap(delivered: &Delivered<'_>, owner: &Account, name: &'static str) -> Outgo
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use whoelse_core::slots::Slots;
 
     fn eligible(type_: &str, children: &str) -> (bool, bool) {
         let type_ = if type_.is_empty() { String::new() } else { format!(" type='{type_}'") };
@@ -277,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_remembered_within_a_bound() {
-        let sent = Sent::default();
+        let sent = Carbons::default();
 
         for n in 0..=RECENT {
             sent.note(&n.to_string(), 7);
@@ -286,5 +316,22 @@ mod tests {
         assert!(sent.has("1", 7) && sent.has(&RECENT.to_string(), 7));
         assert!(!sent.has("0", 7), "the oldest is forgotten");
         assert!(!sent.has("1", 8), "it was sent to somebody else");
+    }
+
+    #[test]
+    fn an_account_wants_copies_as_long_as_one_of_its_sessions_does() {
+        let carbons = Arc::new(Carbons::default());
+        let slots = [Slots::default(), Slots::default()];
+        let receiving = || carbons.receiving.load(Ordering::Acquire);
+
+        for slots in &slots {
+            slots.put(Arc::new(Receives::copies_of(carbons.clone())));
+            slots.put(Arc::new(Receives::copies_of(carbons.clone())));
+        }
+        assert_eq!(receiving(), 2, "who asks twice is counted once");
+        slots[0].clear::<Receives>();
+        assert_eq!(receiving(), 1);
+        drop(slots);
+        assert_eq!(receiving(), 0);
     }
 }

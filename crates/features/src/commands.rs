@@ -3,6 +3,9 @@
 //! A command has one form at most: asked for without it, the form is sent and the run remembered
 //! by the session; with it, or for a command without fields, it runs at once.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use whoelse_core::audit::{Deed, UnderWay};
 use whoelse_core::kit::command::{Command, CommandDone, CommandNote, FieldKind, Right, Values};
 use whoelse_core::kit::{Answer, Feature, Reply, SERVER, SessionCx, Verb};
@@ -41,7 +44,7 @@ async fn run(cx: SessionCx, request: Request) -> Answer {
     let run = Run { cx, command };
     let known = match &request.sessionid {
         Some(id) => {
-            if !run.cx.session.unmark(&run.mark(id)) {
+            if !run.waiting().remove(&run.key(id)) {
                 return Err(bad("bad-sessionid"));
             }
             id.clone()
@@ -69,6 +72,29 @@ async fn run(cx: SessionCx, request: Request) -> Answer {
     }
 }
 
+/// A run: the node of its command, and the id of the run.
+type Key = (&'static str, String);
+
+/// Runs of one session that wait for their forms.
+const WAITING: usize = 64;
+
+/// In the slot of a session: its runs that wait for their forms. Held for a look or a change.
+#[derive(Default)]
+struct Waiting(Mutex<BTreeSet<Key>>);
+
+impl Waiting {
+    /// Remembers a run. Returns false if as many wait as may.
+    fn add(&self, run: Key) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.len() < WAITING && waiting.insert(run)
+    }
+
+    /// Forgets a run. Returns whether it waited.
+    fn remove(&self, run: &Key) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(run)
+    }
+}
+
 /// One run of one command.
 struct Run {
     cx: SessionCx,
@@ -76,13 +102,16 @@ struct Run {
 }
 
 impl Run {
-    /// How the session remembers a run that waits for its form.
-    fn mark(&self, id: &str) -> String {
-        format!("command {} {id}", self.command.node)
+    fn waiting(&self) -> Arc<Waiting> {
+        self.cx.session.slots.get_or_default()
+    }
+
+    fn key(&self, id: &str) -> Key {
+        (self.command.node, id.to_owned())
     }
 
     fn ask(&self, id: &str) -> Answer {
-        if !self.cx.session.mark(self.mark(id)) {
+        if !self.waiting().add(self.key(id)) {
             return Err(StanzaError::new(Condition::ResourceConstraint)
                 .with_text("too many commands wait for their forms; cancel one"));
         }
@@ -178,4 +207,21 @@ impl Running {
 /// XEP-0050, 4.5.
 fn bad(condition: &'static str) -> StanzaError {
     StanzaError::new(Condition::BadRequest).with_app(condition, ns::COMMANDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_runs_wait_for_their_forms_as_there_is_room_for_and_each_is_continued_once() {
+        let waiting = Waiting::default();
+        let run = |id: usize| ("node", id.to_string());
+
+        assert!((0..WAITING).all(|id| waiting.add(run(id))));
+        assert!(!waiting.add(run(WAITING)));
+        assert!(!waiting.remove(&("another", "0".to_owned())));
+        assert!(waiting.remove(&run(0)) && !waiting.remove(&run(0)));
+        assert!(waiting.add(run(WAITING)));
+    }
 }

@@ -12,7 +12,7 @@ use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
 use whoelse_core::roster::change::{Wish, change};
 use whoelse_core::roster::item::{item, push_to};
-use whoelse_core::roster::{Contact, INTERESTED, Roster};
+use whoelse_core::roster::{Contact, Interested, Roster};
 use whoelse_core::settings::Contacts;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Class, Condition, Jid, Stanza, StanzaError, ns};
@@ -54,7 +54,7 @@ const MOST_CHANGES: usize = 100;
 
 async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     own_alone(&cx)?;
-    cx.session.mark(INTERESTED);
+    cx.session.slots.put(Arc::new(Interested));
     let roster = cx.account().roster();
     if cx.node.settings().contacts == Contacts::Everyone {
         return Ok(Reply::encoded(shared(&cx, &roster).await?.finish()));
@@ -205,7 +205,7 @@ fn tell_everybody(node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
     let jid = account.jid();
     let nobody = Contact::default();
     for session in node.sessions() {
-        if session.is_marked(INTERESTED) && session.account.id != account.id {
+        if session.slots.has::<Interested>() && session.account.id != account.id {
             let roster = session.account.roster();
             let contact = roster.get(jid).filter(|_| exists).unwrap_or(&nobody);
             push_to(&session, item(node, jid, contact, exists), None);

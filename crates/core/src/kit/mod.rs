@@ -24,10 +24,11 @@ use std::time::Duration;
 use whoelse_store::Store;
 use whoelse_xmpp::{BareJid, Child, Payload, Stanza, StanzaError};
 
-use crate::account::{Account, Slot};
+use crate::account::Account;
 use crate::node::Node;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::slots::Slot;
 
 /// A future on the heap, for what is kept in tables.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -107,7 +108,7 @@ pub struct Wiring {
     loads: Vec<(TypeId, Load)>,
     outgoing: Vec<(When, OutgoingTap)>,
     incoming: Vec<(When, OutgoingTap)>,
-    copies: Vec<taps::CopyTap>,
+    copies: Vec<(taps::WantsCopies, taps::CopyTap)>,
     visibility: Vec<taps::VisibilityTap>,
     online: Vec<taps::OnlineTap>,
     bound: Vec<taps::SessionTap>,
@@ -231,9 +232,9 @@ impl Wiring {
     }
 
     /// Makes copies of messages, for sessions that want them, after they were delivered. Asked only
-    /// when a session of either side does ([`Session::set_copies`]).
-    pub fn copies(&mut self, tap: taps::CopyTap) {
-        self.copies.push(tap);
+    /// when `wants` says so of either side's account: that is asked of each message.
+    pub fn copies(&mut self, wants: taps::WantsCopies, tap: taps::CopyTap) {
+        self.copies.push((wants, tap));
     }
 
     /// Has a say in whether one account may see another.
@@ -366,7 +367,12 @@ impl Wiring {
     }
 
     pub(crate) fn run_copies(&self, delivered: &crate::carbon_tap::Delivered<'_>) {
-        self.copies.iter().for_each(|tap| tap(delivered));
+        self.copies.iter().for_each(|(_, tap)| tap(delivered));
+    }
+
+    /// Whether any feature wants copies made of what this account sends or gets.
+    pub(crate) fn wants_copies(&self, account: &Account) -> bool {
+        self.copies.iter().any(|(wants, _)| wants(account))
     }
 
     /// Whether every feature lets `viewer` see what `subject` does.

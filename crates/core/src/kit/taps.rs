@@ -48,6 +48,8 @@ pub struct Passing<'a> {
     pub strip: SmallVec<[usize; 2]>,
 }
 
+/// Are copies to be made of what an account sends or gets?
+pub type WantsCopies = fn(&Account) -> bool;
 /// A message was delivered: copies may be made of it.
 pub type CopyTap = fn(&Delivered<'_>);
 /// May somebody of this address see what the account does?

@@ -8,7 +8,7 @@ use whoelse_store::{RosterVersion, Tx};
 use whoelse_xmpp::write::{Element, escape};
 use whoelse_xmpp::{BareJid, Class, Condition, Kind, Outgoing, StanzaError};
 
-use super::{Contact, INTERESTED, State, SubscriptionType, exchange, item};
+use super::{Contact, Interested, State, SubscriptionType, exchange, item};
 use crate::account::Account;
 use crate::keeper::After;
 use crate::node::Node;
@@ -375,7 +375,7 @@ fn tell(to: &Account, word: SubscriptionType, presence: &Outgoing) {
             SubscriptionType::Subscribe => session.is_available(),
             SubscriptionType::Unsubscribe
             | SubscriptionType::Subscribed
-            | SubscriptionType::Unsubscribed => session.is_marked(INTERESTED),
+            | SubscriptionType::Unsubscribed => session.slots.has::<Interested>(),
         };
         if hears {
             session.push(presence.clone());

@@ -3,7 +3,7 @@
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, ns};
 
-use super::{Contact, INTERESTED};
+use super::{Contact, Interested};
 use crate::account::Account;
 use crate::node::Node;
 use crate::session::Session;
@@ -48,7 +48,7 @@ pub fn push(node: &Node, account: &Account, jid: &BareJid, contact: &Contact, ex
     let item = item(node, jid, contact, exists);
     let version = node.roster_version(contact.version);
     for session in account.sessions() {
-        if session.is_marked(INTERESTED) {
+        if session.slots.has::<Interested>() {
             push_to(&session, item.clone(), version.as_deref());
         }
     }

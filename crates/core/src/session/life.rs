@@ -254,9 +254,6 @@ impl Session {
             return None;
         }
         self.available.store(false, Ordering::Release);
-        if std::mem::take(&mut state.copies) {
-            self.account.note_copying(false);
-        }
         state.attached = false;
         state.epoch += 1;
         let was_available = state.presence.take().is_some();

@@ -1,0 +1,120 @@
+//! Typed slots: what features remember of the server, of an account or of a session.
+//!
+//! A slot is found by its type. A feature keeps its type to itself, so nobody else reads or writes
+//! what it remembers; the rules carry the values and look at none.
+
+use std::any::{Any, TypeId};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+/// One typed value.
+pub type Slot = Arc<dyn Any + Send + Sync>;
+
+/// The slots of one thing. A look takes no lock; without a value it holds no memory.
+#[derive(Default)]
+pub struct Slots(ArcSwapOption<Vec<(TypeId, Slot)>>);
+
+impl Slots {
+    /// With these values.
+    pub fn new(values: Vec<(TypeId, Slot)>) -> Slots {
+        match values.is_empty() {
+            true => Slots::default(),
+            false => Slots(ArcSwapOption::from_pointee(values)),
+        }
+    }
+
+    /// The value of this type, if there is one.
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let values = self.0.load();
+        let (_, value) = values.as_ref()?.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        value.clone().downcast().ok()
+    }
+
+    /// Looks at the value of this type, if there is one, without counting a holder more.
+    pub fn look<T: 'static, R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        let values = self.0.load();
+        let (_, value) = values.as_ref()?.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        value.downcast_ref().map(look)
+    }
+
+    /// Whether there is a value of this type.
+    pub fn has<T: 'static>(&self) -> bool {
+        self.look(|_: &T| ()).is_some()
+    }
+
+    /// Puts a value in the place of the one of its type.
+    pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
+        self.0.rcu(|values| {
+            let mut values = without::<T>(values);
+            values.push((TypeId::of::<T>(), value.clone()));
+            Some(Arc::new(values))
+        });
+    }
+
+    /// The value of this type, made now if there is none. Who asks at the same time gets the same.
+    pub fn get_or_default<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        if let Some(value) = self.get() {
+            return value;
+        }
+        let mut made = Arc::new(T::default());
+        self.0.rcu(|values| {
+            let mut values = values.as_deref().cloned().unwrap_or_default();
+            match values.iter().find(|(id, _)| *id == TypeId::of::<T>()) {
+                Some((_, value)) => {
+                    if let Ok(value) = value.clone().downcast() {
+                        made = value;
+                    }
+                }
+                None => values.push((TypeId::of::<T>(), made.clone())),
+            }
+            Some(Arc::new(values))
+        });
+        made
+    }
+
+    /// Takes the value of this type away.
+    pub fn clear<T: 'static>(&self) {
+        if self.has::<T>() {
+            self.0.rcu(|values| Some(without::<T>(values)).filter(|v| !v.is_empty()).map(Arc::new));
+        }
+    }
+}
+
+fn without<T: 'static>(values: &Option<Arc<Vec<(TypeId, Slot)>>>) -> Vec<(TypeId, Slot)> {
+    let values = values.iter().flat_map(|values| values.iter());
+    values.filter(|(id, _)| *id != TypeId::of::<T>()).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_value_is_found_by_its_type() {
+        let slots = Slots::new(vec![(TypeId::of::<u8>(), Arc::new(7_u8) as Slot)]);
+
+        assert_eq!(slots.get::<u8>().as_deref(), Some(&7));
+        assert_eq!(slots.get::<u16>(), None);
+        slots.put(Arc::new(8_u8));
+        slots.put(Arc::new(9_u16));
+        assert_eq!((*slots.get::<u8>().unwrap(), *slots.get::<u16>().unwrap()), (8, 9));
+        slots.clear::<u8>();
+        assert!(!slots.has::<u8>() && slots.has::<u16>());
+    }
+
+    #[test]
+    fn who_asks_for_a_value_that_is_made_when_it_is_needed_gets_the_same_as_others() {
+        let slots = Slots::default();
+
+        let values: Vec<Arc<Mutex<u8>>> = std::thread::scope(|scope| {
+            let asking: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| slots.get_or_default::<Mutex<u8>>())).collect();
+            asking.into_iter().map(|asks| asks.join().unwrap()).collect()
+        });
+
+        assert!(values.iter().all(|value| Arc::ptr_eq(value, &values[0])));
+    }
+}
