@@ -8,27 +8,26 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use whoelse_stream::Password;
 use whoelse_stream::client::Resumption;
-use whoelse_xmpp::{BareJid, FullJid};
+use whoelse_xmpp::{FullJid, Jid};
 
 use crate::backoff::{Backoff, Tries};
-use crate::client::{LoginError, NotSent};
+use crate::client::{Client, Domain, Events};
 use crate::config::Config;
-use crate::connect::{ConnectError, Connector, IfChanged, Reached};
+use crate::connect::{Connector, IfChanged};
 use crate::ending::{self, Verdict};
+use crate::error::{ConnectError, LoginError, NotSent, RegisterError, RequestError};
 use crate::events::{Ending, Event};
 use crate::login::{Entered, Entry, Opened, Refused, enter};
-use crate::password::Proof;
-use crate::pins::Fingerprint;
-use crate::register::{Probe, RegisterError};
-use crate::request::{Request, RequestError};
-use crate::roster::{Contact, SubscriptionType};
-use crate::session::{Granted, Mine, Pulse, Reply, Session};
-use crate::wire::{Broken, Heard, Wire};
+use crate::order::{LoggedIn, Order};
+use crate::proof::Proof;
+use crate::reached::Reached;
+use crate::register::Probe;
+use crate::session::{Granted, Pulse, Session};
+use crate::wire::{Broken, CLOSE_WITHIN, Heard, Wire};
 
 /// Above so many events that nobody took, nothing is read from the server.
 const MAX_EVENTS: usize = 256;
@@ -40,40 +39,41 @@ const LOGIN_WITHIN: Duration = Duration::from_secs(40);
 const CONNECTIONS: usize = 6;
 /// How often one that closes it when it is asked something. Each is a try at a password, perhaps.
 const QUESTIONS: usize = 3;
-/// How long a polite goodbye may take.
-pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(3);
-/// The same, when the server has said it first.
+/// How long a polite goodbye may take when the server has said it first.
 const AFTERWARDS: Duration = Duration::from_millis(200);
 
 /// Whoever types while there is no connection is not kept waiting for the next try; but so much
 /// time is between two.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
-/// A wish of the handle, with the place for its answer.
-#[derive(Debug)]
-pub(crate) enum Order {
-    Connect(oneshot::Sender<Result<(), ConnectError>>),
-    Trust(Fingerprint, oneshot::Sender<()>),
-    Probe(String, oneshot::Sender<Result<Probe, RegisterError>>),
-    Register(String, Password, oneshot::Sender<Result<(), RegisterError>>),
-    Login(String, Password, LoggedIn),
-    Logout(oneshot::Sender<()>),
-    Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
-    Subscription(SubscriptionType, BareJid, oneshot::Sender<Result<(), NotSent>>),
-    Stanza(Bytes, Option<Mine>, oneshot::Sender<Result<(), NotSent>>),
-    ShowTo(FullJid, oneshot::Sender<Result<(), NotSent>>),
-    Devices(BareJid, oneshot::Sender<Result<Vec<FullJid>, NotSent>>),
-    Contacts(oneshot::Sender<Result<Option<Vec<Contact>>, NotSent>>),
-    Request(Request, Reply),
-    Settle(oneshot::Sender<()>),
-    LeaveUnread(oneshot::Sender<()>),
+/// Orders that wait for the session's task; whoever has one more waits.
+const ORDERS: usize = 64;
+/// Events that wait for the face. Beyond it nothing is read from the server.
+const EVENTS: usize = 256;
+
+impl Client {
+    /// Starts the task that keeps the session. It connects when it is asked to. To be called
+    /// inside a tokio runtime.
+    pub fn start(mut config: Config) -> (Client, Events) {
+        // As it will stand in every address; what is no domain, the server will refuse.
+        if let Ok(normal) = Jid::parse(&config.domain) {
+            config.domain = normal.domain().to_owned();
+        }
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let (happened, events) = mpsc::channel(EVENTS);
+        let (tell_me, me) = watch::channel(None);
+        let (tell_reached, reached) = watch::channel(None);
+        let (tell_domain, domain) = watch::channel(Arc::from(config.domain.as_str()));
+        let told = Told { me: tell_me, reached: tell_reached, domain: tell_domain };
+        let proof = Proof::default();
+        tokio::spawn(Actor::new(config, ordered, happened, told, proof.clone()).run());
+        let domain = Domain::new(domain);
+        (Client { orders, me, reached, domain, proof }, Events::new(events))
+    }
 }
 
-/// Where the outcome of a login goes.
-type LoggedIn = oneshot::Sender<Result<FullJid, LoginError>>;
-
 /// The task.
-pub(crate) struct Actor {
+struct Actor {
     connector: Connector,
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Event>,
@@ -84,10 +84,10 @@ pub(crate) struct Actor {
 }
 
 /// What anybody who has a handle can look at.
-pub(crate) struct Told {
-    pub(crate) me: watch::Sender<Option<FullJid>>,
-    pub(crate) reached: watch::Sender<Option<Reached>>,
-    pub(crate) domain: watch::Sender<Arc<str>>,
+struct Told {
+    me: watch::Sender<Option<FullJid>>,
+    reached: watch::Sender<Option<Reached>>,
+    domain: watch::Sender<Arc<str>>,
 }
 
 /// A new session on its connection.
@@ -112,7 +112,7 @@ enum End {
 }
 
 impl Actor {
-    pub(crate) fn new(
+    fn new(
         config: Config,
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<Event>,
@@ -123,7 +123,7 @@ impl Actor {
         Actor { connector, orders, events, told, proof, wanted }
     }
 
-    pub(crate) async fn run(mut self) {
+    async fn run(mut self) {
         let mut at_hand = None;
         while let Some((fresh, entry, reply)) = self.lobby(&mut at_hand).await {
             if !self.keep(fresh, entry, reply).await {

@@ -12,10 +12,11 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, FullJid, Stanza, ns};
 
 use crate::commands::{completed, execute};
+use crate::error::RequestError;
 use crate::link::Link;
 use crate::message::parse_time;
 use crate::nested;
-use crate::request::{Request, RequestError};
+use crate::request::Request;
 
 const ADD: &str = "http://jabber.org/protocol/admin#add-user";
 const REMOVE: &str = "http://jabber.org/protocol/admin#delete-user";

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::connect::ConnectError;
+use crate::error::ConnectError;
 
 /// The longest waiting times before the first, second … try; the last one repeats.
 const STEPS: [u64; 8] = [200, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000];

@@ -4,8 +4,9 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
 
 use crate::client::Client;
+use crate::error::RequestError;
 use crate::nested;
-use crate::request::{Request, RequestError};
+use crate::request::Request;
 
 /// Whom I have blocked, sorted.
 pub async fn list(client: &Client) -> Result<Vec<BareJid>, RequestError> {

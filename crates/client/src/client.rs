@@ -1,38 +1,32 @@
 //! The handle: what a face asks of a session, from any task, and the events it hears in return.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use whoelse_stream::{Password, token};
-use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing};
+use whoelse_xmpp::{BareJid, FullJid, Outgoing};
 
-use crate::actor::{Actor, Order, Told};
-use crate::config::Config;
-use crate::connect::{ConnectError, Reached};
+use crate::error::{ConnectError, LoginError, NotSent, RegisterError, RequestError};
 use crate::events::Event;
-use crate::password::Proof;
+use crate::order::{Mine, Order};
 use crate::pins::Fingerprint;
-use crate::register::{Probe, RegisterError};
-use crate::request::{Answer, Request, RequestError};
-use crate::roster::{Contact, SubscriptionType};
-use crate::session::Mine;
-
-/// Wishes that wait for the session's task; whoever has one more waits.
-const ORDERS: usize = 64;
-/// Events that wait for the face. Beyond it nothing is read from the server.
-const EVENTS: usize = 256;
+use crate::proof::Proof;
+use crate::reached::Reached;
+use crate::register::Probe;
+use crate::request::{Answer, Request};
+use crate::roster::Contact;
+use crate::subscription::SubscriptionType;
 
 /// A session, or the wish for one. Cheap to clone; when the last clone is dropped, the session
 /// is closed.
 #[derive(Debug, Clone)]
 pub struct Client {
-    orders: mpsc::Sender<Order>,
-    me: watch::Receiver<Option<FullJid>>,
-    reached: watch::Receiver<Option<Reached>>,
-    domain: Domain,
-    proof: Proof,
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) me: watch::Receiver<Option<FullJid>>,
+    pub(crate) reached: watch::Receiver<Option<Reached>>,
+    pub(crate) domain: Domain,
+    pub(crate) proof: Proof,
 }
 
 /// The name of the domain that a client belongs to. It may change while there is a session.
@@ -40,6 +34,10 @@ pub struct Client {
 pub struct Domain(watch::Receiver<Arc<str>>);
 
 impl Domain {
+    pub(crate) fn new(name: watch::Receiver<Arc<str>>) -> Domain {
+        Domain(name)
+    }
+
     /// As it is now.
     pub fn name(&self) -> Arc<str> {
         self.0.borrow().clone()
@@ -51,6 +49,10 @@ impl Domain {
 pub struct Events(mpsc::Receiver<Event>);
 
 impl Events {
+    pub(crate) fn new(events: mpsc::Receiver<Event>) -> Events {
+        Events(events)
+    }
+
     /// The next event; `None` when the session's task has ended, after the last [`Client`] was
     /// dropped.
     pub async fn next(&mut self) -> Option<Event> {
@@ -58,73 +60,7 @@ impl Events {
     }
 }
 
-/// Why nobody was logged in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoginError {
-    /// There is no connection, or none that is to be trusted.
-    Connect(ConnectError),
-    /// Name and password do not belong together. It may be tried again.
-    WrongPassword {
-        /// What the server says about it.
-        text: Option<String>,
-    },
-    /// The server does not let this account in now; trying again at once is no use.
-    Refused {
-        /// Why, in the server's words.
-        text: String,
-    },
-    /// Another session of this account is open, and there can be only one.
-    AlreadyLoggedIn,
-    /// The certificate is not trusted, and the server cannot prove over this channel that it
-    /// knows the account. Nothing was sent.
-    NotOverThisChannel,
-    /// The certificate has changed, and the server proved over this very channel that it knows
-    /// the account. If the new certificate is trusted now, the login can be repeated.
-    NewPin {
-        /// The new certificate.
-        fingerprint: Fingerprint,
-    },
-    /// The server knows no way to log in but being told the password, and nothing but first sight
-    /// speaks for its certificate. Nothing was sent; if the certificate is trusted now, the login
-    /// can be repeated.
-    OnlyPlain {
-        /// The certificate.
-        fingerprint: Fingerprint,
-    },
-    /// The name is not one an account can have.
-    NotAName,
-    /// This client is logged in.
-    LoggedInAlready,
-}
-
-/// Why a message was not even kept for sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotSent {
-    /// There is no session.
-    NotLoggedIn,
-    /// There is no connection, and as many lines wait for one as may.
-    TooMany,
-}
-
 impl Client {
-    /// Starts the task that keeps the session. It connects when it is asked to. To be called
-    /// inside a tokio runtime.
-    pub fn start(mut config: Config) -> (Client, Events) {
-        // As it will stand in every address; what is no domain, the server will refuse.
-        if let Ok(normal) = Jid::parse(&config.domain) {
-            config.domain = normal.domain().to_owned();
-        }
-        let (orders, ordered) = mpsc::channel(ORDERS);
-        let (happened, events) = mpsc::channel(EVENTS);
-        let (tell_me, me) = watch::channel(None);
-        let (tell_reached, reached) = watch::channel(None);
-        let (tell_domain, domain) = watch::channel(Arc::from(config.domain.as_str()));
-        let told = Told { me: tell_me, reached: tell_reached, domain: tell_domain };
-        let proof = Proof::default();
-        tokio::spawn(Actor::new(config, ordered, happened, told, proof.clone()).run());
-        (Client { orders, me, reached, domain: Domain(domain), proof }, Events(events))
-    }
-
     /// The name of the domain this client belongs to.
     pub fn domain(&self) -> Arc<str> {
         self.domain.name()
@@ -269,14 +205,3 @@ impl Client {
         answer.await.ok()
     }
 }
-
-impl fmt::Display for NotSent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NotSent::NotLoggedIn => "not logged in",
-            NotSent::TooMany => "too many lines wait for the connection",
-        })
-    }
-}
-
-impl std::error::Error for NotSent {}

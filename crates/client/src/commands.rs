@@ -6,8 +6,9 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Jid, Stanza, ns};
 
 use crate::client::Client;
+use crate::error::RequestError;
 use crate::nested;
-use crate::request::{Request, RequestError};
+use crate::request::Request;
 
 /// Whom a broadcast reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,6 @@
 //! wish for TLS, and, if a pinned certificate has changed, nothing more unless the caller says so.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,10 +15,12 @@ use whoelse_stream::{ChannelBindings, Transport};
 use whoelse_xmpp::in_words;
 
 use crate::config::{Begin, Config};
+use crate::error::ConnectError;
 use crate::faults;
 use crate::pins::{Fingerprint, Pins};
+use crate::reached::Reached;
 use crate::route::{self, Endpoint};
-use crate::stranger::{Expected, First, Stranger};
+use crate::stranger::{Expected, First};
 use crate::tls::{self, Seen, Standing, Tls, Verdict};
 use crate::wire::{Io, Wire};
 
@@ -27,116 +28,6 @@ use crate::wire::{Io, Wire};
 const WITHIN: Duration = Duration::from_secs(20);
 /// The same where there are other places to try.
 const WITHIN_EACH: Duration = Duration::from_secs(8);
-
-/// Why there is no connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConnectError {
-    /// Nobody listens there.
-    Refused {
-        /// Where.
-        address: String,
-    },
-    /// There is no way there.
-    Unreachable {
-        /// Where.
-        address: String,
-        /// The system's words.
-        why: String,
-    },
-    /// Somebody is there but does not answer.
-    TimedOut {
-        /// Where.
-        address: String,
-    },
-    /// The domain says in its records that it has no server for clients.
-    NotOffered {
-        /// Which.
-        domain: String,
-    },
-    /// The server says that its domain has another name. It has not shown who it is, so nothing
-    /// follows from it by itself.
-    Renamed {
-        /// The name.
-        domain: String,
-    },
-    /// The server does not offer TLS.
-    NoEncryption,
-    /// The TLS handshake failed.
-    Handshake(String),
-    /// The server is going down or has too much to do, in its own words.
-    Busy(String),
-    /// The server ended the stream for another reason, in its own words.
-    Server(String),
-    /// The connection ended without a word.
-    Ended,
-    /// Somebody else than a server of XMPP listens there, or TLS begins otherwise.
-    Stranger {
-        /// Where.
-        address: String,
-        /// Who.
-        who: Stranger,
-    },
-    /// Nobody vouches for the certificate, and it is not pinned.
-    Unknown {
-        /// The certificate.
-        fingerprint: Fingerprint,
-        /// What is wrong with it.
-        fault: String,
-    },
-    /// The certificate is not the one that was pinned.
-    Changed {
-        /// The certificate.
-        fingerprint: Fingerprint,
-        /// The one expected.
-        pinned: Fingerprint,
-    },
-    /// The pins cannot be read or written.
-    State(String),
-}
-
-impl ConnectError {
-    /// Whether there is a server that has closed the connection, as it does when it is restarted or
-    /// has too much to do: trying again soon can help.
-    pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, ConnectError::Busy(_) | ConnectError::Ended)
-    }
-
-    /// Whether trying again later can help.
-    pub(crate) fn is_temporary(&self) -> bool {
-        match self {
-            ConnectError::Refused { .. }
-            | ConnectError::Unreachable { .. }
-            | ConnectError::TimedOut { .. }
-            | ConnectError::Handshake(_)
-            | ConnectError::Busy(_)
-            | ConnectError::Server(_)
-            // In a café, perhaps, whose network wants to be greeted first.
-            | ConnectError::Stranger { .. }
-            | ConnectError::Ended => true,
-            ConnectError::NotOffered { .. }
-            | ConnectError::Renamed { .. }
-            | ConnectError::NoEncryption
-            | ConnectError::Unknown { .. }
-            | ConnectError::Changed { .. }
-            | ConnectError::State(_) => false,
-        }
-    }
-}
-
-/// A server as a connection has reached it.
-#[derive(Debug, Clone)]
-pub struct Reached {
-    /// Where.
-    pub address: SocketAddr,
-    /// Its domain.
-    pub domain: String,
-    /// The certificate it showed, which was trusted.
-    pub certificate: Fingerprint,
-    /// How it was found.
-    pub(crate) endpoint: Endpoint,
-    /// What judged it.
-    pub(crate) tls: Tls,
-}
 
 /// What is to happen when a pinned certificate has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

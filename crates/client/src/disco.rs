@@ -10,8 +10,9 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{FullJid, Jid, Stanza, ns};
 
 use crate::client::Client;
+use crate::error::RequestError;
 use crate::nested;
-use crate::request::{Request, RequestError};
+use crate::request::Request;
 
 /// Which software this is, as an address that stays.
 const NODE: &str = "https://github.com/whoelse/whoelse";

@@ -3,8 +3,7 @@
 
 use whoelse_xmpp::{BareJid, StreamCondition, StreamError, ns};
 
-use crate::client::LoginError;
-use crate::connect::ConnectError;
+use crate::error::{ConnectError, LoginError};
 use crate::events::Ending;
 
 /// What to do about the end of a stream.

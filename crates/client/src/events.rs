@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use whoelse_xmpp::{BareJid, FullJid, Stanza};
 
-use crate::connect::ConnectError;
+use crate::error::ConnectError;
 use crate::refusal::Refusal;
-use crate::roster::SubscriptionType;
+use crate::subscription::SubscriptionType;
 
 /// One thing that happened. Texts and names are as their senders wrote them; making them safe for
 /// a terminal is the face's work.

@@ -8,10 +8,11 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Stanza, ns};
 
 use crate::client::Client;
 use crate::commands::form;
+use crate::error::RequestError;
 use crate::events::Message;
 use crate::message::parse_time;
 use crate::nested;
-use crate::request::{Request, RequestError};
+use crate::request::Request;
 
 /// Pages that are asked for at most, whatever their size: no server keeps a client busy for ever.
 const MAX_PAGES: usize = 100;

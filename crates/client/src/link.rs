@@ -14,13 +14,12 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
 
 use crate::answer;
-use crate::client::LoginError;
-use crate::connect::ConnectError;
 use crate::disco::Capabilities;
+use crate::error::{ConnectError, LoginError, RequestError, SendError};
 use crate::login::{Opened, open};
 use crate::message::{self, Incoming};
 use crate::refusal::Refusal;
-use crate::request::{ANSWER_WITHIN, Pending, Request, RequestError};
+use crate::request::{ANSWER_WITHIN, Pending, Request};
 use crate::wire::{Broken, Heard, Wire};
 
 /// From the first byte to an open session.
@@ -45,19 +44,6 @@ pub enum Credentials {
         /// The password.
         password: Password,
     },
-}
-
-/// Why a message was not delivered into the server's hands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SendError {
-    /// The server, or the other side, refused it.
-    Refused(Refusal),
-    /// The connection broke before it was acknowledged, so nobody knows.
-    ConnectionLost,
-    /// It was not acknowledged in time.
-    TimedOut,
-    /// The server does not say what it has stored.
-    NotCounted,
 }
 
 /// An open session on a connection.

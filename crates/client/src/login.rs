@@ -9,10 +9,9 @@ use whoelse_stream::sm::Enabled;
 use whoelse_stream::{Features, Password, sasl::Refusal};
 use whoelse_xmpp::{Condition, FullJid, StanzaError};
 
-use crate::client::LoginError;
-use crate::connect::ConnectError;
+use crate::error::{ConnectError, LoginError};
 use crate::session::Granted;
-use crate::wire::{Wire, no_connection};
+use crate::wire::{CLOSE_WITHIN, Wire, no_connection};
 
 /// How soon after a refusal the end of the stream still belongs to it.
 const SAME_BREATH: Duration = Duration::from_millis(100);
@@ -64,7 +63,7 @@ pub(crate) async fn enter(mut wire: Wire, entry: &Entry) -> Result<Entered, Refu
     let entered = open(wire).await?;
     match entered.wire.untrusted() {
         Some(fingerprint) if entered.wire.is_proved() => {
-            entered.wire.close(super::actor::CLOSE_WITHIN).await;
+            entered.wire.close(CLOSE_WITHIN).await;
             Err(Refused { fault: LoginError::NewPin { fingerprint }, wire: None })
         }
         Some(_) => Err(Refused { fault: LoginError::NotOverThisChannel, wire: None }),

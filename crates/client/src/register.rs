@@ -5,7 +5,7 @@
 
 use whoelse_xmpp::{Condition, StanzaError};
 
-use crate::connect::ConnectError;
+use crate::error::RegisterError;
 
 /// What is known about a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,21 +16,6 @@ pub enum Probe {
     Free,
     /// The server makes no accounts for strangers, so it does not say.
     Closed,
-}
-
-/// Why an account was not made, or a name not looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RegisterError {
-    /// There is no connection.
-    Connect(ConnectError),
-    /// Somebody else has the name.
-    Taken,
-    /// The certificate is not trusted; a password is never told over such a channel.
-    Untrusted,
-    /// The name is not one an account can have.
-    NotAName,
-    /// Anything else, in the server's words.
-    Refused(String),
 }
 
 /// What the refusal of a registration of the name alone says.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError, ns};
 
+use crate::error::RequestError;
 use crate::renamed::Renamed;
 
 /// How long an answer may take; the server's own deadline is 30 s.
@@ -98,26 +99,6 @@ impl Request {
         }
         iq.outgoing(Class::IqRequest)
     }
-}
-
-/// Why there is no answer, or not the one hoped for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestError {
-    /// The one who was asked refused.
-    Refused(StanzaError),
-    /// No answer came in time.
-    TimedOut,
-    /// The connection broke before the answer came, so nobody knows whether it was done.
-    ConnectionLost,
-    /// There is no session to ask in.
-    NotLoggedIn,
-    /// It was not asked: it names somebody by a name that the domain has no more. Whoever makes it
-    /// anew calls them by the new one.
-    Renamed,
-    /// Too many requests are waiting already.
-    TooMany,
-    /// The answer makes no sense.
-    Unreadable,
 }
 
 /// Who may answer a request to `asked`, in the session `me`.

@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza, ns};
+use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
 
 use crate::events::Event;
 use crate::nested;
 use crate::request::Request;
+use crate::subscription::SubscriptionType;
 
 /// Contacts that are kept. A server that names more, push by push, is not believed.
 const MAX_CONTACTS: usize = 50_000;
@@ -40,33 +41,6 @@ pub struct Contact {
     pub asks: bool,
     /// They are online, as far as I may see.
     pub online: bool,
-}
-
-/// What can be said about who sees whom (RFC 6121, 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubscriptionType {
-    /// I ask to see when they are online.
-    Subscribe,
-    /// They may see when I am online; said before they ask, it is an answer in advance.
-    Subscribed,
-    /// They may not, or not any more.
-    Unsubscribed,
-}
-
-impl SubscriptionType {
-    /// The stanza that says it.
-    pub(crate) fn write(self, to: &BareJid, id: &str) -> Outgoing {
-        let type_ = match self {
-            SubscriptionType::Subscribe => "subscribe",
-            SubscriptionType::Subscribed => "subscribed",
-            SubscriptionType::Unsubscribed => "unsubscribed",
-        };
-        Element::new("presence")
-            .attr("to", to.as_str())
-            .attr("id", id)
-            .attr("type", type_)
-            .outgoing(Class::Presence)
-    }
 }
 
 /// The request that takes somebody out, and ends every subscription both ways.

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use whoelse_stream::token;
 
 use crate::config::{Begin, Config};
-use crate::connect::ConnectError;
 use crate::dns::{Resolver, Srv, Target};
+use crate::error::ConnectError;
 
 /// Endpoints that are tried for one connection.
 const MAX_ENDPOINTS: usize = 8;

@@ -22,15 +22,17 @@ use crate::answer;
 use crate::blocking;
 use crate::config::Config;
 use crate::disco::Capabilities;
+use crate::error::RequestError;
 use crate::events::Event;
 use crate::history;
 use crate::message::{self, Incoming, Seen};
+use crate::order::{Mine, Reply};
 use crate::presence::{Change, PresenceMap};
 use crate::refusal::Refusal;
 use crate::renamed::Renamed;
-use crate::request::{Answer, Ask, Pending, Request, RequestError};
-use crate::roster::{Contact, Roster, SubscriptionType};
-pub(crate) use verdicts::Mine;
+use crate::request::{Answer, Ask, Pending, Request};
+use crate::roster::{Contact, Roster};
+use crate::subscription::SubscriptionType;
 use verdicts::Verdicts;
 
 /// Lines that are kept while there is no connection.
@@ -47,9 +49,6 @@ const SILENCE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What is not acknowledged at once is asked for again after this time.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-
-/// Where the answer to a request goes.
-pub(crate) type Reply = oneshot::Sender<Result<Answer, RequestError>>;
 
 /// A session.
 #[derive(Debug)]

@@ -11,29 +11,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connect::ConnectError;
+use crate::error::{ConnectError, Stranger};
 
 /// So many first bytes tell.
 const FIRST: usize = 64;
 /// Content types of TLS records that a server may begin with: an alert, a handshake.
 const TLS: [u8; 2] = [21, 22];
-
-/// Somebody who does not speak what was expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stranger {
-    /// A web server.
-    Http,
-    /// A server of SSH.
-    Ssh,
-    /// One that greets with a line: of mail, or of files.
-    Greeter,
-    /// One that begins with TLS, where STARTTLS was expected.
-    Tls,
-    /// One of XMPP that does not begin with TLS, where that was expected.
-    StartTls,
-    /// Anybody else.
-    Unknown,
-}
 
 /// What is expected to be heard first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

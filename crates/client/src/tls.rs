@@ -21,7 +21,6 @@ use tokio_rustls::client::TlsStream;
 
 use whoelse_stream::server_end_point;
 
-use crate::connect::Reached;
 use crate::faults;
 use crate::pins::Fingerprint;
 
@@ -96,7 +95,7 @@ pub fn server_name(domain: &str) -> io::Result<ServerName<'static>> {
 #[derive(Debug, Clone)]
 pub struct Tls {
     provider: Arc<CryptoProvider>,
-    authorities: Option<Arc<WebPkiServerVerifier>>,
+    pub(crate) authorities: Option<Arc<WebPkiServerVerifier>>,
 }
 
 impl Tls {
@@ -117,8 +116,8 @@ impl Tls {
         Tls { provider, authorities }
     }
 
-    /// By which signatures are checked.
-    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+    /// The algorithms by which signatures are checked.
+    pub(crate) fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
         &self.provider.signature_verification_algorithms
     }
 
@@ -159,60 +158,6 @@ impl Tls {
             .and_then(Result::ok);
         let seen = Seen { fingerprint, valid: fault.is_none(), fault, exporter, end_point };
         Ok((stream, seen))
-    }
-}
-
-/// Takes the certificate that a server has shown before, or one that the authorities vouch for under
-/// its domain, whatever address it is reached by: for what the same server offers beside XMPP.
-#[derive(Debug)]
-pub struct SameServer(Reached);
-
-impl SameServer {
-    /// For a server that a session has reached.
-    pub fn new(reached: Reached) -> SameServer {
-        SameServer(reached)
-    }
-}
-
-impl ServerCertVerifier for SameServer {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let SameServer(Reached { domain, certificate, tls, .. }) = self;
-        if Fingerprint::of(end_entity) == *certificate {
-            return Ok(ServerCertVerified::assertion());
-        }
-        let unfit = || rustls::Error::General("not the server's certificate".to_owned());
-        let authorities = tls.authorities.as_ref().ok_or_else(unfit)?;
-        let name = server_name(domain).map_err(|_| unfit())?;
-        authorities.verify_server_cert(end_entity, intermediates, &name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, self.0.tls.algorithms())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, self.0.tls.algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.tls.algorithms().supported_schemes()
     }
 }
 

@@ -18,14 +18,18 @@ use whoelse_stream::sm::Element as Sm;
 use whoelse_stream::{ChannelBindings, Features, Password, binding};
 use whoelse_xmpp::{Stanza, StreamCondition, StreamError};
 
-use crate::connect::{ConnectError, Reached};
 use crate::ending;
+use crate::error::{ConnectError, RegisterError};
 use crate::pins::Fingerprint;
-use crate::register::{self, Probe, RegisterError};
+use crate::reached::Reached;
+use crate::register::{self, Probe};
 use crate::tls::Standing;
 
 /// How long a server may take to greet before it is asked whether it is one.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long a polite goodbye may take.
+pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a connection runs over.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}

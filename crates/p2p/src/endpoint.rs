@@ -21,8 +21,7 @@ use iroh::{
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
-use whoelse_client::tls::SameServer;
-use whoelse_client::{Client, Reached, Request};
+use whoelse_client::{Client, Reached, Request, SameServer};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Jid, ns};
 

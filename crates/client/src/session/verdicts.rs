@@ -9,13 +9,7 @@ use std::collections::BTreeMap;
 use whoelse_xmpp::BareJid;
 
 use crate::events::Event;
-
-/// A message of ours on its way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mine {
-    pub(crate) id: String,
-    pub(crate) to: BareJid,
-}
+use crate::order::Mine;
 
 /// The messages without a verdict. Held are as many as may be on their way.
 #[derive(Debug, Default)]

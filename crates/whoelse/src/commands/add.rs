@@ -1,6 +1,6 @@
 //! `add USER`: ask to see when USER is online.
 
-use whoelse_client::roster::SubscriptionType;
+use whoelse_client::SubscriptionType;
 
 use super::{Answer, Args, Command, Fault, Seat, When};
 

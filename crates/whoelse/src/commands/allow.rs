@@ -1,6 +1,6 @@
 //! `allow USER`: USER may see when I am online.
 
-use whoelse_client::roster::SubscriptionType;
+use whoelse_client::SubscriptionType;
 
 use super::{Answer, Args, Command, Fault, Seat, When};
 

@@ -1,6 +1,6 @@
 //! `deny USER`: USER may not see when I am online, or not any more.
 
-use whoelse_client::roster::SubscriptionType;
+use whoelse_client::SubscriptionType;
 
 use super::{Answer, Args, Command, Fault, Seat, When};
 

@@ -37,8 +37,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use strsim::osa_distance;
-use whoelse_client::roster::{Contact, SubscriptionType};
-use whoelse_client::{Client, Message, NotSent, RequestError};
+use whoelse_client::roster::Contact;
+use whoelse_client::{Client, Message, NotSent, RequestError, SubscriptionType};
 use whoelse_p2p::{Fingerprint, PrivateChats, Refused};
 use whoelse_xmpp::{BareJid, FullJid};
 

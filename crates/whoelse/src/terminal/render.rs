@@ -4,10 +4,10 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
-use whoelse_client::roster::{Contact, SubscriptionType};
+use whoelse_client::roster::Contact;
 use whoelse_client::{
     ConnectError, Ending, Event, LoginError, Message, Refusal, RegisterError, RequestError,
-    Stranger,
+    Stranger, SubscriptionType,
 };
 use whoelse_p2p::Happening;
 use whoelse_xmpp::BareJid;

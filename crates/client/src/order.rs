@@ -1,0 +1,46 @@
+//! What a handle asks of the session's task, each with the place for its answer.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use whoelse_stream::Password;
+use whoelse_xmpp::{BareJid, FullJid};
+
+use crate::error::{ConnectError, LoginError, NotSent, RegisterError, RequestError};
+use crate::pins::Fingerprint;
+use crate::register::Probe;
+use crate::request::{Answer, Request};
+use crate::roster::Contact;
+use crate::subscription::SubscriptionType;
+
+/// A wish of the handle, with the place for its answer.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Connect(oneshot::Sender<Result<(), ConnectError>>),
+    Trust(Fingerprint, oneshot::Sender<()>),
+    Probe(String, oneshot::Sender<Result<Probe, RegisterError>>),
+    Register(String, Password, oneshot::Sender<Result<(), RegisterError>>),
+    Login(String, Password, LoggedIn),
+    Logout(oneshot::Sender<()>),
+    Message { id: String, to: BareJid, text: String, reply: oneshot::Sender<Result<(), NotSent>> },
+    Subscription(SubscriptionType, BareJid, oneshot::Sender<Result<(), NotSent>>),
+    Stanza(Bytes, Option<Mine>, oneshot::Sender<Result<(), NotSent>>),
+    ShowTo(FullJid, oneshot::Sender<Result<(), NotSent>>),
+    Devices(BareJid, oneshot::Sender<Result<Vec<FullJid>, NotSent>>),
+    Contacts(oneshot::Sender<Result<Option<Vec<Contact>>, NotSent>>),
+    Request(Request, Reply),
+    Settle(oneshot::Sender<()>),
+    LeaveUnread(oneshot::Sender<()>),
+}
+
+/// Where the outcome of a login goes.
+pub(crate) type LoggedIn = oneshot::Sender<Result<FullJid, LoginError>>;
+
+/// Where the answer to a request goes.
+pub(crate) type Reply = oneshot::Sender<Result<Answer, RequestError>>;
+
+/// A message of ours on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mine {
+    pub(crate) id: String,
+    pub(crate) to: BareJid,
+}
