@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use whoelse_core::network::Network;
-use whoelse_core::router::{self, Routed};
+use whoelse_core::route::{self, Routed};
 use whoelse_core::sessions::Hold;
 use whoelse_core::settings::{Sessions, Settings};
 use whoelse_core::{Clock, Node, Time};
@@ -241,7 +241,7 @@ impl World {
     }
 
     async fn handle(&self, hold: &Hold, stanza: Stanza) -> Result<(), Failed> {
-        match router::handle(&self.node, hold, stanza, None) {
+        match route::handle(&self.node, hold, stanza, None) {
             Routed::Done => Ok(()),
             Routed::Waits(rest) => {
                 rest.await;

@@ -17,6 +17,7 @@ use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
 use crate::heartbeat::Watch;
+use crate::hosts::Hosts;
 use crate::keeper::Keeper;
 use crate::kit::{BoxFuture, Feature, Wiring};
 use crate::lasting::Lasting;
@@ -107,6 +108,8 @@ struct Served {
     domain: Domain,
     name: CompactString,
     own: Vec<Domain>,
+    /// The domains for which this node answers.
+    hosts: Arc<Hosts>,
     /// The names that this domain had before.
     former: Vec<String>,
     server: Arc<Account>,
@@ -297,6 +300,11 @@ impl Node {
     /// The domain's name.
     pub fn domain_name(&self) -> CompactString {
         self.served.load().name.clone()
+    }
+
+    /// Which domains are our own, and so who is meant by an address.
+    pub fn hosts(&self) -> Arc<Hosts> {
+        self.served.load().hosts.clone()
     }
 
     /// The names that the domain had before, for whoever asks for it by one of them.
@@ -551,7 +559,9 @@ impl Served {
             .map_err(|_| StartError::Domain(domain.name.clone()))?;
         let server = Arc::new(Account::new(0, jid, Vec::new(), 0));
         let former = former.into_iter().filter(|it| it.id == domain.id).map(|it| it.name).collect();
-        Ok(Served { name: domain.name.as_str().into(), domain, own, former, server })
+        let name = CompactString::from(domain.name.as_str());
+        let hosts = Arc::new(Hosts::new([name.clone()]));
+        Ok(Served { name, domain, own, hosts, former, server })
     }
 
     fn keys_of(&self, jids: &HashSet<BareJid>) -> HashSet<String> {

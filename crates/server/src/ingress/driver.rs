@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use whoelse_core::kit::BoxFuture;
 use whoelse_core::lasting::FAULT_OF_OURS;
-use whoelse_core::router::{self, Routed};
+use whoelse_core::route::{self, Routed};
 use whoelse_core::session::{Session, Superseded};
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Steady};
@@ -222,7 +222,7 @@ impl Driver {
         match step {
             Step::Stanza(stanza) => {
                 let lang = self.machine.lang();
-                match router::handle(&self.node, &self.hold, stanza, lang) {
+                match route::handle(&self.node, &self.hold, stanza, lang) {
                     Routed::Done => None,
                     Routed::Waits(rest) => {
                         self.waiting = Some(rest);
