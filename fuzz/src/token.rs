@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use whoelse_core::Time;
-use whoelse_core::relay::{Token, Tokens};
+use whoelse_features::relay::{Token, Tokens};
 
 use crate::choices::Choices;
 

@@ -30,7 +30,6 @@ pub mod node;
 mod passwords;
 pub mod presence;
 mod recent_logins;
-pub mod relay;
 mod rewriting;
 pub mod roster;
 pub mod route;

@@ -233,9 +233,9 @@ impl Node {
         let until = duration.map_or(Steady::NEVER, |duration| now.steady.after(duration));
         let changed = self.throttle.block(&self.login_key(localpart), until, now.steady);
         self.save_counts(self.throttle.rows(&changed, self.even_moment())).await;
-        // Who is not in memory may still have a private chat open.
+        // Who is not in memory may still have something open elsewhere.
         if let Ok(Some(account)) = self.account_named(localpart).await {
-            self.end_relaying(account.id);
+            self.wiring.tell_barred(self, &account);
         }
         now.wall_at(until)
     }
@@ -419,7 +419,7 @@ impl Node {
     }
 
     /// Whether the administrator has blocked an account.
-    pub(crate) fn is_disabled(&self, account: &Account) -> bool {
+    pub fn is_disabled(&self, account: &Account) -> bool {
         self.throttle.is_disabled(&self.login_key(account.name()), self.clock.steady())
     }
 

@@ -1,7 +1,6 @@
 //! One node: everything the rules need, wired together at start.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
@@ -13,20 +12,20 @@ use whoelse_xmpp::{BareJid, StreamError};
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
-use crate::audit::{Audit, Deed};
+use crate::audit::Audit;
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
 use crate::heartbeat::Watch;
 use crate::hosts::Hosts;
 use crate::keeper::Keeper;
-use crate::kit::{BoxFuture, Feature, Wiring};
+use crate::kit::{Feature, Wiring};
 use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
 use crate::recent_logins::RecentLogins;
-use crate::relay::{Relay, Tokens};
 use crate::session::Session;
 use crate::settings::{Contacts, Limits, Settings};
+use crate::slots::Slots;
 
 pub use crate::accounts::Seek;
 
@@ -50,18 +49,10 @@ pub struct Node {
     pub counters: Counters,
     /// What fails at this moment, and goes on failing.
     pub lasting: Lasting,
-    /// Reads the configuration again, where there is one; set by whoever has it.
-    pub reload: OnceLock<Reload>,
-    /// How a backup is made and restored; set by whoever has a data directory.
-    pub maintenance: OnceLock<Maintenance>,
     /// Writes down what administrators did; in a world in memory nobody does.
     pub audit: OnceLock<Audit>,
-    /// Where the server listens for clients, once it does.
-    pub listening: OnceLock<Vec<SocketAddr>>,
-    /// What private chats are offered, where there is something; set by whoever has sockets.
-    pub relay: OnceLock<Arc<dyn Relay>>,
-    /// By what the relay knows whom to let in.
-    pub tokens: Tokens,
+    /// What features remember of the server.
+    pub slots: Slots,
     accounts: Accounts,
     served: ArcSwap<Served>,
     /// Accounts with an available session. Held for a look or a change, never across an await;
@@ -82,26 +73,6 @@ pub struct Node {
     /// Whether the wall is to be believed.
     pub(crate) watch: Watch,
 }
-
-/// Begins what is wished for, or says how far it is; or why not, in a sentence.
-pub type Maintenance =
-    Box<dyn Fn(MaintenanceRequest) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
-
-/// What an administrator wishes for the whole store. A file is one in the data directory; with it
-/// comes the deed that its end is, which is written down by whoever sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MaintenanceRequest {
-    /// Everything into this file.
-    Backup(String, Deed),
-    /// Everything from this file.
-    Restore(String, Deed),
-    /// How far the one before is.
-    Progress,
-}
-
-/// Reads the configuration again: what has changed, or why nothing has, a sentence each.
-pub type Reload =
-    Box<dyn Fn() -> BoxFuture<'static, Result<Vec<String>, Vec<String>>> + Send + Sync>;
 
 /// The domain this node serves, and the account that stands for the server itself.
 struct Served {
@@ -173,7 +144,7 @@ impl Node {
         let admins = served.keys_of(&settings.admins);
         let secret = installation_secret(&store, "login").await?;
         let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
-        let tokens = Tokens::new(&installation_secret(&store, "relay").await?);
+        let slots = Slots::new(wiring.load_server(&store).await?);
         let throttle = Arc::new(LoginThrottle::default());
         let started = clock.moment();
         let watch = Watch::at_start(last_heartbeat, started);
@@ -196,12 +167,8 @@ impl Node {
             throttle,
             counters: Counters::default(),
             lasting: Lasting::default(),
-            reload: OnceLock::new(),
-            maintenance: OnceLock::new(),
             audit: OnceLock::new(),
-            listening: OnceLock::new(),
-            relay: OnceLock::new(),
-            tokens,
+            slots,
             accounts,
             served: ArcSwap::from_pointee(served),
             online: RwLock::default(),
@@ -600,8 +567,11 @@ async fn serve(store: &Store, wanted: Option<&str>) -> Result<Served, StartError
     Served::new(domain, own, former)
 }
 
-/// A secret of this installation, made at its first start.
-async fn installation_secret(store: &Store, name: &str) -> Result<Vec<u8>, whoelse_store::Error> {
+/// A secret of this installation, made when it is first asked for.
+pub async fn installation_secret(
+    store: &Store,
+    name: &str,
+) -> Result<Vec<u8>, whoelse_store::Error> {
     let key = format!("secret.{name}");
     if let Some(secret) = store.setting(&key).await? {
         return Ok(secret);

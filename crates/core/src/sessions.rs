@@ -270,7 +270,7 @@ impl Node {
     pub(crate) fn bury(self: &Arc<Node>, account: &Arc<Account>) {
         account.mark_removed();
         self.forget_account(account.jid());
-        self.end_relaying(account.id);
+        self.wiring.tell_barred(self, account);
         for session in account.sessions() {
             session.order_end(
                 StreamError::new(StreamCondition::NotAuthorized)

@@ -15,6 +15,10 @@ mod maintenance;
 mod reload;
 mod sessions;
 
+pub use listening::Listening;
+pub use maintenance::{Maintain, Maintenance, MaintenanceRequest};
+pub use reload::{ReadAgain, Reload};
+
 use std::sync::Arc;
 
 use whoelse_core::Time;

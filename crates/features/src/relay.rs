@@ -1,17 +1,25 @@
 //! Ours, docs/protocol.md, `urn:whoelse:relay:0`: what the server does for a private chat whose two
 //! ends do not find each other: a token for its relay, and where a client learns its address.
 //!
-//! The relay itself is an edge (crate `server`); whom it lets in is said in `whoelse_core::relay`.
+//! The relay itself is an edge with sockets (crate `server`), which puts itself into a slot of the
+//! server ([`embed`]); whom it lets in is said here. What is relayed is ciphertext and nobody's
+//! business.
+
+mod token;
+
+pub use token::{COMING_BACK, Denied, EndpointKey, Token, Tokens};
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use whoelse_core::Steady;
+use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, Feature, Reply, SERVER, SessionCx};
-use whoelse_core::relay::Token;
+use whoelse_core::node::installation_secret;
+use whoelse_core::{Node, Steady};
+use whoelse_store::Store;
 use whoelse_stream::hex;
-use whoelse_xmpp::payload::relay::{Offer, Request};
+use whoelse_xmpp::payload::relay::{Offer as Answered, Request};
 use whoelse_xmpp::{Condition, ErrorType, StanzaError, ns};
 
 /// Requests of one account within [`WINDOW`]: several private chats and several devices, not a
@@ -27,11 +35,94 @@ pub const FEATURE: Feature = Feature {
     xeps: &[],
     disco: &[],
     wire: |w| {
+        w.server(tokens);
         w.account(|_, _| std::future::ready(Ok(Asked::default())));
         w.set(SERVER, ask);
-        w.disco_if(|node| node.relay_offer().is_any(), ns::WHOELSE_RELAY);
+        w.barred(end);
+        w.disco_if(|node| offer(node).is_any(), ns::WHOELSE_RELAY);
     },
 };
+
+/// What whoever has the sockets offers to private chats.
+pub trait Relay: Send + Sync {
+    /// What is offered at this moment.
+    fn offer(&self) -> Offer;
+    /// How much the relay is used.
+    fn usage(&self) -> Usage;
+    /// Ends the connections of an account that may not have them any more.
+    fn end(&self, account: i64);
+}
+
+/// What private chats are offered: the ports, on the host by which a client has reached us.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// The TCP port of the relay.
+    pub relay: Option<u16>,
+    /// The UDP port where a client learns its public address.
+    pub discovery: Option<u16>,
+}
+
+impl Offer {
+    /// Whether there is anything.
+    pub fn is_any(self) -> bool {
+        self.relay.is_some() || self.discovery.is_some()
+    }
+}
+
+/// How much the relay is used: never by whom, or between whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Connections that are admitted now.
+    pub connections: u64,
+    /// Bytes handed on since the start.
+    pub bytes: u64,
+}
+
+/// In the slot of the server: the relay, once somebody with sockets has one.
+struct Embedded(Arc<dyn Relay>);
+
+/// Offers this relay from now on.
+pub fn embed(node: &Node, relay: Arc<dyn Relay>) {
+    node.slots.put(Arc::new(Embedded(relay)));
+}
+
+/// What private chats are offered at this moment.
+pub fn offer(node: &Node) -> Offer {
+    node.slots.look(|it: &Embedded| it.0.offer()).unwrap_or_default()
+}
+
+/// How much the relay is used.
+pub fn usage(node: &Node) -> Usage {
+    node.slots.look(|it: &Embedded| it.0.usage()).unwrap_or_default()
+}
+
+async fn tokens(store: Store) -> Result<Tokens, whoelse_store::Error> {
+    Ok(Tokens::new(&installation_secret(&store, "relay").await?))
+}
+
+/// What a token says, if this server has made it.
+pub fn open(node: &Node, text: &str) -> Option<Token> {
+    node.slots.get::<Tokens>()?.open(text)
+}
+
+/// Whether the account of a token is there, the same as then, and not locked out.
+pub async fn may_come(node: &Node, token: &Token) -> bool {
+    match node.account_named(&token.localpart).await {
+        Ok(Some(account)) => {
+            account.id == token.account && !account.is_removed() && !node.is_disabled(&account)
+        }
+        Ok(None) => false,
+        Err(error) => {
+            node.store_failing("account_not_loaded", Some(&token.localpart), &error);
+            false
+        }
+    }
+}
+
+/// An account that may not come in any more has no connection to the relay either.
+fn end(node: &Node, account: &Account) {
+    node.slots.look(|it: &Embedded| it.0.end(account.id));
+}
 
 /// When an account has asked of late, as long as it is in memory: it is, while anybody asks.
 #[derive(Default)]
@@ -66,7 +157,7 @@ async fn ask(cx: SessionCx, request: Request) -> Answer {
     }
     let key =
         hex::decode(&request.key).ok_or_else(|| bad("`key` must be 64 hexadecimal digits"))?;
-    let offer = cx.node.relay_offer();
+    let offer = offer(&cx.node);
     if !offer.is_any() {
         return Err(StanzaError::new(Condition::ServiceUnavailable));
     }
@@ -76,9 +167,10 @@ async fn ask(cx: SessionCx, request: Request) -> Answer {
             .with_type(ErrorType::Wait)
             .with_text(format!("too many requests for the relay; try again in {seconds} s"))
     })?;
-    let token = offer.relay.map(|_| {
+    let tokens = cx.node.slots.get::<Tokens>();
+    let token = offer.relay.zip(tokens).map(|(_, tokens)| {
         cx.node.counters.relay_tokens.inc();
-        cx.node.tokens.seal(&Token {
+        tokens.seal(&Token {
             issued: cx.node.unset_time(),
             account: cx.account().id,
             localpart: cx.account().name().to_owned(),
@@ -86,13 +178,12 @@ async fn ask(cx: SessionCx, request: Request) -> Answer {
             key,
         })
     });
-    Ok(Reply::of(&Offer { port: offer.relay, discovery: offer.discovery, token }))
+    Ok(Reply::of(&Answered { port: offer.relay, discovery: offer.discovery, token }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use whoelse_core::relay::EndpointKey;
 
     fn key(text: &str) -> Option<EndpointKey> {
         hex::decode(text)

@@ -255,8 +255,7 @@ impl Connections {
     pub(crate) fn offer_relay(&self, listeners: &[SocketAddr]) -> Vec<String> {
         let Some(certificate) = &self.tls else { return Vec::new() };
         let (relay, notes) = Relay::start(&self.node, &certificate.tls, listeners);
-        // The node is ours alone, and this its one relay.
-        let _ = self.node.relay.set(relay.clone());
+        whoelse_features::relay::embed(&self.node, relay.clone());
         let _ = self.relay.set(relay);
         // What is offered stands among the stream features.
         self.settings_changed();

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use whoelse_core::Node;
 use whoelse_core::audit::Deed;
 use whoelse_core::kit::BoxFuture;
-use whoelse_core::node::{Maintenance, MaintenanceRequest};
+use whoelse_features::admin::{Maintenance, MaintenanceRequest};
 use whoelse_store::{Aside, Store};
 
 /// How the names of files begin that are ours to write or read.
@@ -73,7 +73,7 @@ impl Transfers {
 
     /// What the rules call when an administrator asks.
     pub fn answer(self: Arc<Transfers>) -> Maintenance {
-        Box::new(move |wish| -> BoxFuture<'static, Result<String, String>> {
+        Maintenance(Box::new(move |wish| -> BoxFuture<'static, Result<String, String>> {
             let transfers = self.clone();
             Box::pin(async move {
                 match wish {
@@ -82,7 +82,7 @@ impl Transfers {
                     MaintenanceRequest::Progress => transfers.progress(),
                 }
             })
-        })
+        }))
     }
 
     fn backup(self: &Arc<Transfers>, name: &str, end: Deed) -> Result<String, String> {

@@ -171,7 +171,7 @@ impl Page {
     fn private_chats(&self, out: &mut Out<'_>) -> fmt::Result {
         let node = self.0.connections.node();
         let counters = &node.counters;
-        let usage = node.relay_usage();
+        let usage = whoelse_features::relay::usage(node);
         let help = "Requests for a private chat, without those that a block refused.";
         out.counter("whoelse_introductions", help, counters.introductions.get())?;
         let help = "Tokens for the relay that people were given.";

@@ -2,7 +2,7 @@
 //! clients that find no direct path (docs/protocol.md, `urn:whoelse:relay:0`).
 //!
 //! The protocol of the relay is iroh-relay's; here is how it is embedded: at the STARTTLS
-//! listeners, with the server's certificate, behind the tokens of [`whoelse_core::relay`], and
+//! listeners, with the server's certificate, behind the tokens of [`whoelse_features::relay`], and
 //! within bounds. It sees ciphertext only, and counts bytes, never who speaks to whom.
 
 mod admissions;
@@ -21,8 +21,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use whoelse_core::Node;
-use whoelse_core::relay::{Offer, Usage};
 use whoelse_core::settings::{Limits, Relaying, Settings};
+use whoelse_features::relay::{Offer, Usage};
 
 /// Public keys whose curve points are remembered: packets name them, and unpacking one is work.
 const KEYS: usize = 4096;
@@ -121,7 +121,7 @@ impl Relay {
     }
 }
 
-impl whoelse_core::relay::Relay for Relay {
+impl whoelse_features::relay::Relay for Relay {
     fn offer(&self) -> Offer {
         let relay = self.port.filter(|_| self.is_allowed());
         Offer { relay, discovery: self.discovery.port() }

@@ -27,8 +27,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use whoelse_core::audit::{Deed, UnderWay};
-use whoelse_core::node::Reload;
 use whoelse_core::{Clock, Node};
+use whoelse_features::admin::{Listening, Reload};
 use whoelse_store::{Aside, Location, OpenError, Opening, Progress, Store, Upgraded};
 use whoelse_xmpp::in_words;
 
@@ -176,26 +176,25 @@ impl Server {
         let reloader = Reloader::new(connections.clone(), data.path().to_owned(), config.clone());
         let reloader = Arc::new(reloader);
         let asked_to = Arc::downgrade(&reloader);
-        let reload: Reload = Box::new(move || {
+        let reload = Reload(Box::new(move || {
             let reloader = asked_to.upgrade();
             Box::pin(async move {
                 let Some(reloader) = reloader else { return Err(Vec::new()) };
                 reloader.reload().await.map(|reloaded| reloaded.lines())
             })
-        });
-        // The node is ours alone, and this its one server.
-        let _ = connections.node().reload.set(reload);
+        }));
+        let slots = &connections.node().slots;
+        slots.put(Arc::new(reload));
         let audit = audit::writer(data.path(), Arc::downgrade(connections.node()));
         let _ = connections.node().audit.set(audit);
-        let listening = addresses.iter().chain(&direct_tls).copied().collect();
-        let _ = connections.node().listening.set(listening);
+        slots.put(Arc::new(Listening(addresses.iter().chain(&direct_tls).copied().collect())));
         let transfers = Transfers::new(
             data.path(),
             store.clone(),
             Arc::downgrade(connections.node()),
             restored,
         );
-        let _ = connections.node().maintenance.set(transfers.clone().answer());
+        slots.put(Arc::new(transfers.clone().answer()));
         connections.node().started_well().await;
 
         // Nobody is let in before all of that stands.

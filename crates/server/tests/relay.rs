@@ -43,7 +43,7 @@ async fn two_who_have_tokens_talk_through_the_relay() {
     let (near, far) = one.connect(&other).await;
 
     assert_eq!(echo(&near, &far, b"psst").await, b"psst");
-    let usage = world.server.node().relay_usage();
+    let usage = whoelse_features::relay::usage(world.server.node());
     assert_eq!(usage.connections, 2);
     assert!(usage.bytes > 0);
     world.server.shutdown().await;
@@ -111,7 +111,7 @@ async fn a_locked_account_is_cut_off_and_does_not_come_back() {
 
     let why = guest.refused().await;
     assert_eq!(why, "the account of this token may not use the relay");
-    assert_eq!(world.server.node().relay_usage().connections, 0);
+    assert_eq!(whoelse_features::relay::usage(world.server.node()).connections, 0);
     world.server.shutdown().await;
 }
 

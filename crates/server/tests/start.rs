@@ -7,7 +7,7 @@ use common::{Client, World, config, password, start_error};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use whoelse_core::node::MaintenanceRequest;
+use whoelse_features::admin::{Maintenance, MaintenanceRequest};
 use whoelse_server::Server;
 use whoelse_server::config::{CertificateFiles, CredentialsFile};
 use whoelse_stream::client::Config as StreamConfig;
@@ -130,8 +130,8 @@ async fn a_server_knows_from_its_first_moment_how_the_restore_before_it_ended() 
 
     let server = Server::start_after(config(folder.path()), before, &|_| {}).await.unwrap();
 
-    let maintenance = server.node().maintenance.get().unwrap();
-    assert_eq!(maintenance(MaintenanceRequest::Progress).await, Ok("done: 7 rows".to_owned()));
+    let maintenance = server.node().slots.get::<Maintenance>().unwrap();
+    assert_eq!((maintenance.0)(MaintenanceRequest::Progress).await, Ok("done: 7 rows".to_owned()));
     server.shutdown().await;
 }
 

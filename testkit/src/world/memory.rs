@@ -16,9 +16,9 @@ use super::World;
 use crate::line::Line;
 use crate::scene::{ClockSet, Scene, Server, Way};
 use whoelse_core::network::Network;
-use whoelse_core::relay::{Offer, Relay, Usage};
 use whoelse_core::settings::{Relaying, Settings};
 use whoelse_core::{Clock, Node, Time};
+use whoelse_features::relay::{self, Offer, Relay, Usage};
 use whoelse_server::ingress::{Connections, Ingress, Peer};
 use whoelse_store::scratch::Scratch;
 use whoelse_store::{Location, Store};
@@ -62,8 +62,7 @@ fn start(
         Some("localhost"),
     );
     let node = runtime.block_on(node).map_err(|error| error.to_string())?;
-    // The node is ours alone, and this its one relay.
-    let _ = node.relay.set(Arc::new(Ports(settings.relay)));
+    relay::embed(&node, Arc::new(Ports(settings.relay)));
     Ok(Connections::new(node, None))
 }
 

@@ -84,6 +84,8 @@ type Handler = Box<dyn Fn(SessionCx, Stanza, Child) -> BoxFuture<'static, Answer
 type OutgoingTap = fn(&mut Passing<'_>) -> Flow;
 type OfferedIf = fn(&Settings) -> bool;
 type ThereIf = fn(&Node) -> bool;
+type LoadServer =
+    Box<dyn Fn(Store) -> BoxFuture<'static, Result<Slot, whoelse_store::Error>> + Send + Sync>;
 type Load =
     Box<dyn Fn(Store, i64) -> BoxFuture<'static, Result<Slot, whoelse_store::Error>> + Send + Sync>;
 
@@ -105,6 +107,7 @@ pub(crate) struct Route {
 #[derive(Default)]
 pub struct Wiring {
     requests: HashMap<(&'static str, &'static str), HashMap<Verb, Route>>,
+    server: Vec<(TypeId, LoadServer)>,
     loads: Vec<(TypeId, Load)>,
     outgoing: Vec<(When, OutgoingTap)>,
     incoming: Vec<(When, OutgoingTap)>,
@@ -113,6 +116,7 @@ pub struct Wiring {
     online: Vec<taps::OnlineTap>,
     bound: Vec<taps::SessionTap>,
     accounts: Vec<taps::AccountTap>,
+    barred: Vec<taps::BarredTap>,
     started: Vec<taps::Periodic>,
     periodic: Vec<(Duration, taps::Periodic)>,
     offers: Vec<(OfferedIf, &'static str)>,
@@ -208,6 +212,19 @@ impl Wiring {
         }
     }
 
+    /// Gives the server a typed slot, filled by `load` before anybody can connect.
+    pub fn server<T, F>(&mut self, load: fn(Store) -> F)
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<T, whoelse_store::Error>> + Send + 'static,
+    {
+        let boxed: LoadServer = Box::new(move |store| {
+            let loading = load(store);
+            Box::pin(async move { Ok(Arc::new(loading.await?) as Slot) })
+        });
+        self.server.push((TypeId::of::<T>(), boxed));
+    }
+
     /// Gives every account a typed slot in its snapshot, filled by `load` when the account is.
     pub fn account<T, F>(&mut self, load: fn(Store, i64) -> F)
     where
@@ -255,6 +272,11 @@ impl Wiring {
     /// Hears of accounts made and removed.
     pub fn accounts(&mut self, tap: taps::AccountTap) {
         self.accounts.push(tap);
+    }
+
+    /// Hears of accounts that may not come in any more: removed, or blocked by an administrator.
+    pub fn barred(&mut self, tap: taps::BarredTap) {
+        self.barred.push(tap);
     }
 
     /// Runs once, before anybody can connect.
@@ -336,6 +358,17 @@ impl Wiring {
         requests.get(&(child.ns(), child.name()))?.get(&verb)
     }
 
+    pub(crate) async fn load_server(
+        &self,
+        store: &Store,
+    ) -> Result<Vec<(TypeId, Slot)>, whoelse_store::Error> {
+        let mut slots = Vec::with_capacity(self.server.len());
+        for (type_id, load) in &self.server {
+            slots.push((*type_id, load(store.clone()).await?));
+        }
+        Ok(slots)
+    }
+
     pub(crate) async fn load_slots(
         &self,
         store: &Store,
@@ -391,6 +424,10 @@ impl Wiring {
 
     pub(crate) fn tell_available(&self, node: &Arc<Node>, session: &Arc<Session>) {
         self.bound.iter().for_each(|tap| tap(node, session));
+    }
+
+    pub(crate) fn tell_barred(&self, node: &Node, account: &Account) {
+        self.barred.iter().for_each(|tap| tap(node, account));
     }
 
     pub(crate) fn tell_account(&self, node: &Arc<Node>, account: &Arc<Account>, exists: bool) {

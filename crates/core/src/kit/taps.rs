@@ -60,5 +60,7 @@ pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
 pub type SessionTap = fn(&Arc<Node>, &Arc<Session>);
 /// An account was made (true) or removed.
 pub type AccountTap = fn(&Arc<Node>, &Arc<Account>, bool);
+/// An account may not come in any more: it was removed, or an administrator has blocked it.
+pub type BarredTap = fn(&Node, &Account);
 /// Something to be done from time to time.
 pub type Periodic = fn(Arc<Node>) -> super::BoxFuture<'static, ()>;

@@ -1,9 +1,14 @@
 //! Ours, docs/protocol.md: where this server listens, so that it can be told from another one that
 //! has a port of its configuration.
 
+use std::net::SocketAddr;
+
 use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Right, Values};
 use whoelse_xmpp::{Condition, StanzaError};
+
+/// In the slot of a server with sockets: where it listens for clients.
+pub struct Listening(pub Vec<SocketAddr>);
 
 /// The addresses of its listeners for clients.
 pub(super) const LISTENING: Command = Command {
@@ -16,10 +21,10 @@ pub(super) const LISTENING: Command = Command {
 
 fn listening(cx: &SessionCx) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
-    let Some(addresses) = cx.node.listening.get() else {
+    let Some(listening) = cx.node.slots.get::<Listening>() else {
         // A world in memory listens nowhere.
         return Err(StanzaError::new(Condition::ServiceUnavailable));
     };
-    let addresses = addresses.iter().map(ToString::to_string).collect();
+    let addresses = listening.0.iter().map(ToString::to_string).collect();
     Ok(CommandDone::field("addresses", FieldKind::TextMulti, addresses))
 }

@@ -4,10 +4,29 @@
 //! messages of everybody nor the keys by which passwords are checked.
 
 use whoelse_core::audit::Deed;
-use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
-use whoelse_core::node::MaintenanceRequest;
+use whoelse_core::kit::{BoxFuture, SessionCx};
 use whoelse_xmpp::{Condition, StanzaError};
+
+/// In the slot of a server that has a data directory: begins what is asked for, or says how far it
+/// is; or why not, in a sentence.
+pub struct Maintenance(pub Maintain);
+
+/// What [`Maintenance`] does.
+pub type Maintain =
+    Box<dyn Fn(MaintenanceRequest) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
+/// What an administrator asks for the whole store. A file is one in the data directory; with it
+/// comes the deed that its end is, which is written down by whoever sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MaintenanceRequest {
+    /// Everything into this file.
+    Backup(String, Deed),
+    /// Everything from this file.
+    Restore(String, Deed),
+    /// How far the one before is.
+    Progress,
+}
 
 const FILE: Field = Field {
     var: "file",
@@ -63,11 +82,11 @@ async fn wish(cx: &SessionCx, wish: MaintenanceRequest) -> Result<CommandDone, S
         return Err(StanzaError::new(Condition::Forbidden)
             .with_text("this can only be done on the machine of the server"));
     }
-    let Some(maintenance) = cx.node.maintenance.get() else {
+    let Some(maintenance) = cx.node.slots.get::<Maintenance>() else {
         // A world in memory has no data directory.
         return Err(StanzaError::new(Condition::ServiceUnavailable));
     };
-    let done = maintenance(wish).await;
+    let done = (maintenance.0)(wish).await;
     done.map(CommandDone::info)
         .map_err(|why| StanzaError::new(Condition::NotAcceptable).with_text(why))
 }

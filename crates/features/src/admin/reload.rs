@@ -1,8 +1,16 @@
 //! Ours, docs/protocol.md: the configuration is read again.
 
-use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Right, Values};
+use whoelse_core::kit::{BoxFuture, SessionCx};
 use whoelse_xmpp::{Condition, StanzaError};
+
+/// In the slot of a server that has a configuration: reads it again. What has changed, or why nothing
+/// has, a sentence each.
+pub struct Reload(pub ReadAgain);
+
+/// What [`Reload`] does.
+pub type ReadAgain =
+    Box<dyn Fn() -> BoxFuture<'static, Result<Vec<String>, Vec<String>>> + Send + Sync>;
 
 /// Reads the configuration again; what has changed is told, a line each.
 pub(super) const RELOAD: Command = Command {
@@ -15,11 +23,11 @@ pub(super) const RELOAD: Command = Command {
 
 async fn reload(cx: SessionCx, _: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
-    let Some(reload) = cx.node.reload.get() else {
+    let Some(reload) = cx.node.slots.get::<Reload>() else {
         // A world in memory has no configuration.
         return Err(StanzaError::new(Condition::ServiceUnavailable));
     };
-    match reload().await {
+    match (reload.0)().await {
         Ok(lines) => Ok(CommandDone::info(lines.join("\n"))),
         Err(reasons) => Err(StanzaError::new(Condition::NotAcceptable)
             .with_text(format!("nothing has changed: {}", reasons.join("; ")))),

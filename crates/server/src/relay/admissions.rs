@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 use whoelse_core::Time;
-use whoelse_core::relay::{COMING_BACK, Denied, EndpointKey, Token};
+use whoelse_features::relay::{COMING_BACK, Denied, EndpointKey, Token};
 
 /// Tokens whose holders have gone and may come back. Full: those who went first are forgotten, and
 /// ask for another token.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use whoelse_core::Node;
-use whoelse_core::relay::{Denied, EndpointKey};
+use whoelse_features::relay::{self, Denied, EndpointKey};
 
 /// Who is in and who may come.
 pub(super) struct Guests {
@@ -76,7 +76,7 @@ impl Guests {
 
     async fn admit(&self, node: &Node, request: &ClientRequest) -> Result<(), Denied> {
         let text = request.auth_token().ok_or(Denied::NoToken)?;
-        let token = node.tokens.open(&text).ok_or(Denied::Forged)?;
+        let token = relay::open(node, &text).ok_or(Denied::Forged)?;
         let limits = node.settings().limits.clone();
         let room = Room { all: limits.relay_clients, per_account: limits.relay_per_account };
         let (connection, key) = (request.connection_id(), request.endpoint_id());
@@ -90,7 +90,7 @@ impl Guests {
             admissions.enter(connection, token.clone(), key.as_bytes(), room, times)?;
         }
         // Once it is in the book: a lock that comes now finds it there, and ends it.
-        if node.may_be_relayed(&token).await {
+        if relay::may_come(node, &token).await {
             tracing::debug!("relay_admitted");
             return Ok(());
         }

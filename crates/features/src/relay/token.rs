@@ -1,18 +1,13 @@
-//! Ours, docs/protocol.md, `urn:whoelse:relay:0`: whom the relay for private chats lets in.
-//!
-//! The relay itself is an edge with sockets ([`Relay`] is how it is reached); here are the tokens
-//! that the server gives to its people and the rule by which one admits somebody. Both are pure:
-//! time is handed in. What is relayed is ciphertext and nobody's business.
+//! Ours, docs/protocol.md, `urn:whoelse:relay:0`: the tokens of the relay for private chats, and the
+//! rule by which one admits somebody. Both are pure: time is handed in.
 
 use std::fmt;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use whoelse_core::Time;
 use whoelse_stream::secret::same_secret;
-
-use crate::clock::Time;
-use crate::node::Node;
 
 /// How long a token can be used for the first time: from the introduction to the first packet.
 pub const FIRST_USE: Duration = Duration::from_secs(120);
@@ -20,41 +15,6 @@ pub const FIRST_USE: Duration = Duration::from_secs(120);
 pub const COMING_BACK: Duration = Duration::from_secs(15 * 60);
 /// How old a token may be whose use a server cannot remember, because it has started since.
 pub const ACROSS_RESTART: Duration = Duration::from_secs(86_400);
-
-/// What whoever has the sockets offers to private chats.
-pub trait Relay: Send + Sync {
-    /// What is offered at this moment.
-    fn offer(&self) -> Offer;
-    /// How much the relay is used.
-    fn usage(&self) -> Usage;
-    /// Ends the connections of an account that may not have them any more.
-    fn end(&self, account: i64);
-}
-
-/// What private chats are offered: the ports, on the host by which a client has reached us.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Offer {
-    /// The TCP port of the relay.
-    pub relay: Option<u16>,
-    /// The UDP port where a client learns its public address.
-    pub discovery: Option<u16>,
-}
-
-impl Offer {
-    /// Whether there is anything.
-    pub fn is_any(self) -> bool {
-        self.relay.is_some() || self.discovery.is_some()
-    }
-}
-
-/// How much the relay is used: never by whom, or between whom.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Connections that are admitted now.
-    pub connections: u64,
-    /// Bytes handed on since the start.
-    pub bytes: u64,
-}
 
 /// The public key of an endpoint: Ed25519.
 pub type EndpointKey = [u8; 32];
@@ -180,7 +140,7 @@ impl Token {
 /// It prints without the key:
 ///
 /// ```
-/// let tokens = whoelse_core::relay::Tokens::new(b"secret");
+/// let tokens = whoelse_features::relay::Tokens::new(b"secret");
 /// assert_eq!(format!("{tokens:?}"), "Tokens(…)");
 /// ```
 pub struct Tokens(hmac::Key);
@@ -211,38 +171,6 @@ impl Tokens {
         let (said, tag) = bytes.split_last_chunk::<32>()?;
         let ours = same_secret(hmac::sign(&self.0, said).as_ref(), tag);
         ours.then(|| Token::from_bytes(said)).flatten()
-    }
-}
-
-impl Node {
-    /// What private chats are offered at this moment.
-    pub fn relay_offer(&self) -> Offer {
-        self.relay.get().map(|relay| relay.offer()).unwrap_or_default()
-    }
-
-    /// How much the relay is used.
-    pub fn relay_usage(&self) -> Usage {
-        self.relay.get().map(|relay| relay.usage()).unwrap_or_default()
-    }
-
-    /// Whether the account of a token is there, the same as then, and not locked out.
-    pub async fn may_be_relayed(&self, token: &Token) -> bool {
-        match self.account_named(&token.localpart).await {
-            Ok(Some(account)) => {
-                account.id == token.account && !account.is_removed() && !self.is_disabled(&account)
-            }
-            Ok(None) => false,
-            Err(error) => {
-                self.store_failing("account_not_loaded", Some(&token.localpart), &error);
-                false
-            }
-        }
-    }
-
-    pub(crate) fn end_relaying(&self, account: i64) {
-        if let Some(relay) = self.relay.get() {
-            relay.end(account);
-        }
     }
 }
 
