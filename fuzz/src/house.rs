@@ -110,7 +110,7 @@ impl House {
         (answer, rest)
     }
 
-    /// Sends stanzas and returns everything that comes before the answer to a ping behind them.
+    /// Sends stanzas and returns everything that comes before the answer to a ping after them.
     fn hear(&mut self, stanzas: &str) -> Vec<Stanza> {
         self.asked += 1;
         let last = format!("ping-{}", self.asked);

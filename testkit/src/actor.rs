@@ -102,7 +102,7 @@ impl Actor {
         (self.open, self.ended) = (false, true);
     }
 
-    /// Sends bytes, and breaks the connection behind them.
+    /// Sends bytes, and breaks the connection after them.
     pub fn send_and_break(&mut self, bytes: &[u8]) {
         if let Some(line) = self.line.take() {
             line.break_behind(bytes);

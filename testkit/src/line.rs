@@ -112,7 +112,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         let [reader, writer] = &self.tasks;
         reader.abort();
-        // Without its sender it ends by itself, behind what it still has to write.
+        // Without its sender it ends by itself, after what it still has to write.
         if self.write.is_some() {
             writer.abort();
         }

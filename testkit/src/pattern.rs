@@ -126,7 +126,7 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// The first `{name}` of a text, with what is before and behind it.
+/// The first `{name}` of a text, with what is before and after it.
 fn wildcard(text: &str) -> Option<(&str, &str, &str)> {
     let mut from = 0;
     while let Some(open) = text[from..].find('{').map(|at| from + at) {

@@ -130,7 +130,7 @@ pub enum Verb {
         way: Way,
         /// From which address.
         from: Option<IpAddr>,
-        /// What somebody in between adds in clear behind the request for TLS.
+        /// What somebody in between adds in clear after the request for TLS.
         injected: String,
     },
     /// Sends a stream header, and forgets what comes back.
@@ -147,7 +147,7 @@ pub enum Verb {
     IsRefused(Refused),
     /// Sends this text, so many times.
     Sends(String, usize),
-    /// Sends this text, and the connection breaks behind it.
+    /// Sends this text, and the connection breaks after it.
     SendsAndBreaks(String),
     /// Sends these bytes as they are.
     SendsBytes(Vec<u8>),

@@ -31,7 +31,7 @@ pub enum Kind {
 
 /// A world for one scene.
 pub(crate) trait World {
-    /// Connects to the server. `injected` is what somebody in between adds in clear behind the
+    /// Connects to the server. `injected` is what somebody in between adds in clear after the
     /// request for TLS.
     fn connect(&mut self, way: Way, from: Option<IpAddr>, injected: &str) -> Result<Line, String>;
 

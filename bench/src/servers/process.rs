@@ -122,7 +122,7 @@ struct Stat {
 }
 
 impl Stat {
-    /// From `/proc/ID/stat`: fields 4, 14 and 15, counted behind the name, which can hold anything.
+    /// From `/proc/ID/stat`: fields 4, 14 and 15, counted after the name, which can hold anything.
     fn of(id: u32) -> Option<Stat> {
         let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         let fields: Vec<&str> = text.rsplit(')').next()?.split_whitespace().collect();

@@ -20,7 +20,7 @@ use compact_str::CompactString;
 #[derive(Clone)]
 pub struct Jid {
     text: CompactString,
-    /// Byte offset of the `@` behind the localpart.
+    /// Byte offset of the `@` after the localpart.
     at: Option<u16>,
     /// Byte offset of the `/` before the resource.
     slash: Option<u16>,

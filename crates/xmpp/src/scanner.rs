@@ -97,11 +97,11 @@ pub enum ScanError {
 enum State {
     /// Before the header.
     Start,
-    /// Behind an XML declaration.
+    /// After an XML declaration.
     Declared,
     /// Between or in elements.
     Open(Box<Root>),
-    /// Behind `</stream:stream>`.
+    /// After `</stream:stream>`.
     Closed,
     /// Nothing will be accepted any more.
     Failed(ScanError),

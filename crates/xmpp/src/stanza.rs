@@ -73,11 +73,11 @@ pub(crate) struct Head {
     lang: Value,
     /// Values that are not simply their bytes, one after the other.
     decoded: String,
-    /// Behind `<name`.
+    /// After `<name`.
     pub(crate) after_name: u32,
-    /// Behind the last attribute.
+    /// After the last attribute.
     pub(crate) attributes_end: u32,
-    /// Behind the start tag.
+    /// After the start tag.
     pub(crate) tag_end: u32,
     /// Where the end tag begins; the end of the element if it has none.
     pub(crate) end_tag: u32,

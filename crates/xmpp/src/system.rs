@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind};
 
 use rustix::io::Errno;
 
-/// Words for an error of the system, to stand behind `cannot read FILE: `. What is wrapped in one
+/// Words for an error of the system, to stand after `cannot read FILE: `. What is wrapped in one
 /// by us is a sentence already and stays as it is.
 pub fn in_words(error: &Error) -> String {
     if let (ErrorKind::Other, Some(ours)) = (error.kind(), error.get_ref()) {

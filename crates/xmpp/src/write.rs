@@ -40,7 +40,7 @@ pub enum Class {
 pub struct Outgoing {
     /// The text.
     pub bytes: Bytes,
-    /// Offset just behind `<message`.
+    /// Offset just after `<message`.
     pub after_name: u32,
     /// Offset of `</message>`.
     pub before_end: u32,
@@ -86,7 +86,7 @@ impl Outgoing {
         Outgoing { bytes, before_end, ..*self }
     }
 
-    /// A copy with attributes added behind the name: ` to='bob@host'`.
+    /// A copy with attributes added after the name: ` to='bob@host'`.
     pub fn with_attributes(&self, attributes: &[u8]) -> Outgoing {
         let bytes = self.insert(self.after_name, attributes);
         let before_end = self.before_end.saturating_add(attributes.len() as u32);
@@ -94,11 +94,11 @@ impl Outgoing {
     }
 
     fn insert(&self, at: u32, more: &[u8]) -> Bytes {
-        let (before, behind) = self.bytes.split_at((at as usize).min(self.bytes.len()));
+        let (before, after) = self.bytes.split_at((at as usize).min(self.bytes.len()));
         let mut out = Vec::with_capacity(self.bytes.len() + more.len());
         out.extend_from_slice(before);
         out.extend_from_slice(more);
-        out.extend_from_slice(behind);
+        out.extend_from_slice(after);
         Bytes::from(out)
     }
 }
@@ -236,7 +236,7 @@ fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
 /// assert_eq!(ping.finish(), "<iq type='get'><ping xmlns='urn:xmpp:ping'/></iq>");
 /// ```
 ///
-/// Attributes come first: one that is added behind a child or text is a mistake of the program
+/// Attributes come first: one that is added after a child or text is a mistake of the program
 /// and is left out.
 #[derive(Debug, Clone)]
 pub struct Element {
@@ -264,7 +264,7 @@ impl Element {
     /// One attribute.
     #[must_use]
     pub fn attr(mut self, name: &'static str, value: &str) -> Element {
-        debug_assert!(self.in_tag, "attribute {name} behind the content of {}", self.name);
+        debug_assert!(self.in_tag, "attribute {name} after the content of {}", self.name);
         if self.in_tag {
             attribute(&mut self.buf, name, value);
         }

@@ -356,7 +356,7 @@ impl Writer<'_, '_> {
         let beside = |limit: usize| (limit + beside).saturating_sub(1);
         let text = match self.choices.below(5) {
             0 if limits.bytes <= 1000 => {
-                let (before, behind) = self.choices.pick(&[
+                let (before, after) = self.choices.pick(&[
                     ("<a>", "</a>"),
                     ("<a b='", "'/>"),
                     ("<", "/>"),
@@ -365,8 +365,8 @@ impl Writer<'_, '_> {
                     ("<a x", "=''/>"),
                     ("<p:", " xmlns:p='u'/>"),
                 ]);
-                let inside = beside(limits.bytes) - before.len() - behind.len();
-                format!("{before}{}{behind}", "x".repeat(inside))
+                let inside = beside(limits.bytes) - before.len() - after.len();
+                format!("{before}{}{after}", "x".repeat(inside))
             }
             1 if limits.elements <= 100 => {
                 format!("<a>{}</a>", "<b/>".repeat(beside(limits.elements).saturating_sub(1)))
@@ -398,7 +398,7 @@ impl Writer<'_, '_> {
 
 /// Changes a few bytes somewhere.
 fn damage(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
-    // Mostly behind the header.
+    // Mostly after the header.
     let from = if choices.once_in(8) { 0 } else { PLAIN_HEADER.len().min(out.len()) };
     let at = from + choices.below((out.len() - from).clamp(1, 65_536));
     if at >= out.len() {

@@ -13,7 +13,7 @@ pub struct Element {
     pub attributes: Vec<(String, String, String)>,
     /// Offset of its `<`.
     pub start: usize,
-    /// Offset behind its end.
+    /// Offset after its end.
     pub end: usize,
     /// The text directly inside it.
     pub text: String,

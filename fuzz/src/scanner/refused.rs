@@ -41,7 +41,7 @@ pub fn check(
         return;
     }
     let Some(element) = next else {
-        // Text, or the end of the stream, which rxml only accepts behind the elements it accepted.
+        // Text, or the end of the stream, which rxml only accepts after the elements it accepted.
         assert!(
             error == ScanError::BadFormat || reading.closed && error == ScanError::TooBig,
             "{error:?}: {}",

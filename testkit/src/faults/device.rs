@@ -145,7 +145,7 @@ impl Device {
         let Some(line) = &self.line else { return };
         match random.below(9) {
             0 => self.hang_up(),
-            // It breaks behind what was sent, or in the middle of it.
+            // It breaks after what was sent, or in the middle of it.
             1 | 2 => {
                 let sent = random.below(self.out.len() + 1);
                 let out = std::mem::take(&mut self.out);

@@ -50,7 +50,7 @@ impl Scene {
     pub fn read(path: &Path, text: &str) -> Result<Scene, Fault> {
         let title = text.lines().next().and_then(|line| line.strip_prefix("# "));
         let Some(title) = title else {
-            let text = "the first line says, behind `# `, what the scene shows".to_owned();
+            let text = "the first line says, after `# `, what the scene shows".to_owned();
             return Err(Fault { line: 1, text });
         };
         let mut scene = Scene {
@@ -278,7 +278,7 @@ fn connects(words: &mut Words<'_>, block: &str) -> Result<Verb, String> {
         true => Some(address(words)?),
         false => None,
     };
-    let injected = match words.take("with this behind STARTTLS") {
+    let injected = match words.take("with this after STARTTLS") {
         true => lengthen(block),
         false => String::new(),
     };

@@ -38,7 +38,7 @@ impl<'a> Words<'a> {
         Some(number)
     }
 
-    /// Takes what stands behind a colon.
+    /// Takes what stands after a colon.
     pub fn colon(&mut self) -> bool {
         match self.0.strip_prefix(':') {
             Some(rest) => {

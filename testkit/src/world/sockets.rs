@@ -76,7 +76,7 @@ async fn starttls(stream: &mut TcpStream, injected: &str) -> io::Result<()> {
     // In one packet: it is there before the handshake begins.
     stream.write_all(format!("{asked}{injected}").as_bytes()).await?;
     let mut heard = Vec::new();
-    // The server writes nothing behind it before the handshake.
+    // The server writes nothing after it before the handshake.
     while !heard.ends_with(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>") {
         if stream.read_buf(&mut heard).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

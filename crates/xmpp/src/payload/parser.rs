@@ -48,7 +48,7 @@ fn read_with<T: Payload>(
     child: &Child,
 ) -> Result<T, StanzaError> {
     // Where names in the element may depend on what stands around it, that is opened before it
-    // and closed behind it.
+    // and closed after it.
     let around = stanza.scope_of(child);
     for tag in &around {
         feed(parser, tag, |_| Ok(()))?;

@@ -29,13 +29,13 @@ pub(super) fn declaration(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
 
     let mut rest = window.get(START.len()..end).ok_or(ScanError::NotWellFormed)?;
     for (name, required) in [("version", true), ("encoding", false), ("standalone", false)] {
-        let Some((value, behind)) = pseudo_attribute(rest, name) else {
+        let Some((value, after)) = pseudo_attribute(rest, name) else {
             if required {
                 return Err(ScanError::NotWellFormed);
             }
             continue;
         };
-        rest = behind;
+        rest = after;
         match name {
             "version" if value != b"1.0" => return Err(ScanError::Restricted),
             "encoding" if !value.eq_ignore_ascii_case(b"utf-8") => return Err(ScanError::Encoding),

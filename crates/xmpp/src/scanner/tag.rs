@@ -83,16 +83,16 @@ enum Step {
     Quote,
     /// The inside of a value, up to this quote.
     Value(u8),
-    /// Directly behind a closing quote, where a name may not follow.
+    /// Directly after a closing quote, where a name may not follow.
     AfterValue,
-    /// `>` behind a slash.
+    /// `>` after a slash.
     Slash,
 }
 
 /// A tag, as far as it has been read.
 #[derive(Debug)]
 pub(crate) struct Tag {
-    /// The next byte to look at; behind `>` when the tag is complete.
+    /// The next byte to look at; after `>` when the tag is complete.
     pub(crate) at: u32,
     step: Step,
     /// Whether it is an end tag.

@@ -9,7 +9,7 @@ use crate::{Kind, ns};
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='x' version='1.0' \
                       xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
-/// A scanner behind its header.
+/// A scanner after its header.
 fn open(limits: Limits) -> Scanner {
     let mut scanner = Scanner::new(ns::CLIENT, limits);
     scanner.push(HEADER.as_bytes());
