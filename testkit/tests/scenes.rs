@@ -113,7 +113,13 @@ fn run(tests: Vec<Test>) -> ExitCode {
     println!("\nplaying {} scenes", tests.len());
     let begin = Instant::now();
     let (queue, results) = (Mutex::new(VecDeque::from(tests)), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
+    // As in every other test program.
+    let set = std::env::var("RUST_TEST_THREADS")
+        .ok()
+        .and_then(|threads| threads.parse().ok())
+        .filter(|threads| *threads > 0);
+    let threads: usize =
+        set.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| n.get()));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
