@@ -16,6 +16,8 @@ use crate::slots::{Slot, Slots};
 pub struct Account {
     /// The row's number; zero for the server's own account, which has no row.
     pub id: i64,
+    /// The number of its archive; zero for the server's own account, which has none.
+    pub archive: i64,
     jid: BareJid,
     /// ` to='bob@host'`, inserted where a shared presence leaves without an address.
     pub(crate) to_attribute: bytes::Bytes,
@@ -57,12 +59,19 @@ pub(crate) struct Undelivered {
 }
 
 impl Account {
-    pub(crate) fn new(id: i64, jid: BareJid, slots: Vec<(TypeId, Slot)>, cursor: i64) -> Account {
+    pub(crate) fn new(
+        id: i64,
+        archive: i64,
+        jid: BareJid,
+        slots: Vec<(TypeId, Slot)>,
+        cursor: i64,
+    ) -> Account {
         let mut to = b" to='".to_vec();
         whoelse_xmpp::write::escape(&mut to, jid.as_str());
         to.push(b'\'');
         Account {
             id,
+            archive,
             jid,
             to_attribute: to.into(),
             slots: Slots::new(slots),

@@ -199,9 +199,9 @@ async fn read(node: &Node, jid: &BareJid) -> Result<Option<Arc<Account>>, whoels
     let roster = Roster::load(&node.store, row.id, &node.own_domains()).await?;
     slots.push((TypeId::of::<Roster>(), Arc::new(roster)));
     // Confirmed before the account was forgotten here, and not saved yet.
-    let unsaved = node.keeper.unsaved_cursor(row.id).unwrap_or(0);
-    let cursor = node.store.cursor(row.id).await?.max(unsaved);
-    let account = Arc::new(Account::new(row.id, jid.clone(), slots, cursor));
+    let unsaved = node.keeper.unsaved_cursor(row.archive).unwrap_or(0);
+    let cursor = node.store.cursor(row.archive).await?.max(unsaved);
+    let account = Arc::new(Account::new(row.id, row.archive, jid.clone(), slots, cursor));
     account.last_active.store(row.last_active, Ordering::Release);
     node.recount(&account).await?;
     Ok(Some(account))

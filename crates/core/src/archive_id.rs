@@ -1,4 +1,4 @@
-//! The public form of a number in an archive (XEP-0359, XEP-0313): the account and the number,
+//! The public form of a number in an archive (XEP-0359, XEP-0313): the archive and the number,
 //! encrypted as one block with a key of this installation. Unpredictable, and revealing nothing
 //! of how much others write.
 
@@ -20,9 +20,9 @@ impl ArchiveKey {
     }
 
     /// 32 hexadecimal digits.
-    pub fn seal(&self, account: i64, seq: i64) -> String {
+    pub fn seal(&self, archive: i64, seq: i64) -> String {
         let mut block = [0; 16];
-        block[..8].copy_from_slice(&account.to_be_bytes());
+        block[..8].copy_from_slice(&archive.to_be_bytes());
         block[8..].copy_from_slice(&seq.to_be_bytes());
         let sealed = UnboundCipherKey::new(&AES_128, &self.0)
             .and_then(EncryptingKey::ecb)
@@ -34,14 +34,14 @@ impl ArchiveKey {
         hex::encode(&block)
     }
 
-    /// The account and number behind such a text; whether they exist is another question.
+    /// The archive and number behind such a text; whether they exist is another question.
     pub fn open(&self, id: &str) -> Option<(i64, i64)> {
         let mut block: [u8; 16] = hex::decode(id)?;
         let key = UnboundCipherKey::new(&AES_128, &self.0).and_then(DecryptingKey::ecb).ok()?;
         key.decrypt(&mut block, DecryptionContext::None).ok()?;
-        let (account, seq) = block.split_at(8);
+        let (archive, seq) = block.split_at(8);
         Some((
-            i64::from_be_bytes(account.try_into().ok()?),
+            i64::from_be_bytes(archive.try_into().ok()?),
             i64::from_be_bytes(seq.try_into().ok()?),
         ))
     }

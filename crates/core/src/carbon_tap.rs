@@ -30,10 +30,10 @@ pub struct Delivered<'a> {
     pub targets: &'a [Arc<Session>],
     /// The message with its sender's address and without a number.
     outgoing: &'a Outgoing,
-    /// Its number in the log.
+    /// Its number in the recipient's log.
     logged: Option<i64>,
-    /// Whether it is in the recipient's archive, and the sender's.
-    archived: (bool, bool),
+    /// Its number in the recipient's archive, and in the sender's, if they show it.
+    archived: (Option<i64>, Option<i64>),
 }
 
 impl Delivered<'_> {
@@ -42,7 +42,7 @@ impl Delivered<'_> {
     pub fn seen_by(&self, owner: &Account) -> Outgoing {
         let (received, sent) = self.archived;
         let archived = if owner.id == self.recipient.id { received } else { sent };
-        match self.logged.filter(|_| archived) {
+        match archived {
             Some(seq) => self.outgoing.with_children(&stanza_id(self.node, owner, seq)),
             None => self.outgoing.clone(),
         }
@@ -64,11 +64,12 @@ impl Delivered<'_> {
     }
 }
 
-/// A message that was committed under `seq`, for the taps that copy.
+/// A message that was committed under these numbers, the recipient's and the sender's, for the taps
+/// that copy.
 pub(crate) fn of_kept(
     node: &Node,
     append: &crate::keeper::Append,
-    seq: i64,
+    (seq, sent): (i64, Option<i64>),
     targets: &[Arc<Session>],
 ) {
     let (sender, recipient) = (&append.sender, &append.recipient);
@@ -88,8 +89,9 @@ pub(crate) fn of_kept(
             Err(_) => return,
         },
     };
-    let received = !append.passing;
-    let sent = received && node.settings().history.is_some();
+    let received = (!append.passing).then_some(seq);
+    // To oneself it is one row.
+    let sent = if sender.id == recipient.id { received } else { sent };
     node.wiring.run_copies(&Delivered {
         node,
         stanza,
@@ -124,7 +126,7 @@ pub(crate) fn of_passed(
         targets,
         outgoing,
         logged: None,
-        archived: (false, false),
+        archived: (None, None),
     });
 }
 
@@ -137,7 +139,7 @@ pub(crate) fn are_wanted(node: &Node, sender: &Account, recipient: &Account) -> 
 pub(crate) fn stanza_id(node: &Node, owner: &Account, seq: i64) -> Bytes {
     Element::new("stanza-id")
         .xmlns(ns::STANZA_ID)
-        .attr("id", &node.archive_id(owner.id, seq))
+        .attr("id", &node.archive_id(owner.archive, seq))
         .attr("by", owner.jid().as_str())
         .finish()
 }

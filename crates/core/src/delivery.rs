@@ -26,8 +26,9 @@ impl Session {
     }
 }
 
-/// Delivers a message that the keeper has committed under `seq`.
-pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
+/// Delivers a message that the keeper has committed, under `seq` in the recipient's archive and
+/// perhaps under another number in the sender's.
+pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64, sent: Option<i64>) {
     let to = &append.recipient;
     to.note_undelivered(|waiting| {
         waiting.messages += 1;
@@ -53,7 +54,7 @@ pub(crate) fn deliver_kept(node: &Arc<Node>, append: &Append, seq: i64) {
             let _ = session.push_queued(Queued { stanza: stanza.clone(), to: Bytes::new() });
         }
     }
-    carbon_tap::of_kept(node, append, seq, &targets);
+    carbon_tap::of_kept(node, append, (seq, sent), &targets);
 }
 
 /// Who takes a kept message now; the sessions may have changed while it was committed.
@@ -67,8 +68,7 @@ fn kept_targets(append: &Append) -> Sessions {
 /// A row of the log as it goes out to a session of its owner: with its number, and the time it
 /// was said unless that is now.
 pub(crate) fn from_log(node: &Node, session: &Session, row: LoggedMessage) -> Outgoing {
-    let resource = row.sender_resource.as_deref().unwrap_or_default();
-    let from = node.address_of(&row.sender, resource);
+    let from = node.address_of(&row.peer, row.resource.as_deref().unwrap_or_default());
     let mut add = Vec::new();
     let age = node.even_time().since(Time(row.kept_at));
     if !session.is_live(age, node.clock.steady()) {
@@ -119,7 +119,7 @@ pub(crate) fn delay(node: &Node, at: Time) -> Bytes {
 }
 
 /// An address from its bare form and a resource, which may be empty.
-pub(crate) fn full(bare: &str, resource: &str) -> String {
+pub fn full(bare: &str, resource: &str) -> String {
     match resource {
         "" => bare.to_owned(),
         resource => format!("{bare}/{resource}"),

@@ -212,17 +212,18 @@ impl Node {
     pub async fn vouch_for_clock(self: &Arc<Node>, voucher: Voucher) -> Result<bool, Error> {
         let _one = self.watch.vouching.lock().await;
         let Some(doubt) = self.clock_doubt() else { return Ok(false) };
-        // The same in every step: what one has renewed the next must not find again.
         let young = self.even_time().after(doubt.claim);
+        let mut renewed = self.store.last_body_before(doubt.since.0).await?;
         loop {
-            let renewed = self.keeper.change(move |tx| {
+            let step = self.keeper.change(move |tx| {
                 Box::pin(async move {
-                    let renewed = tx.renew_messages(doubt.since.0, young.0, STEP).await?;
-                    Ok((renewed, Vec::new()))
+                    let step = tx.renew_messages(renewed, doubt.since.0, young.0, STEP).await?;
+                    Ok((step, Vec::new()))
                 })
             });
-            if (renewed.await? as i64) < STEP {
-                break;
+            match step.await? {
+                Some(body) => renewed = body,
+                None => break,
             }
         }
         let node = self.clone();
@@ -236,8 +237,8 @@ impl Node {
                 };
                 let Some((seen, doubt, now)) = look else { return Ok((false, Vec::new())) };
                 let believed = seen.vouched_for();
-                // Few: what came since the last step.
-                tx.renew_messages(doubt.since.0, young.0, i64::MAX).await?;
+                // Few: those of the last step, and what came since.
+                tx.renew_messages(renewed, doubt.since.0, young.0, i64::MAX).await?;
                 let (even, skipped) =
                     (believed.even.0, believed.even.0.saturating_sub(seen.even.0));
                 tx.renew_the_rest(doubt.since.0, even, skipped).await?;

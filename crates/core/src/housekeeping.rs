@@ -70,14 +70,30 @@ async fn forget(node: &Arc<Node>) {
 }
 
 async fn expire(node: &Arc<Node>, before: Time) {
+    if let Err(error) = expire_all(node, before).await {
+        node.store_failing("history_not_expired", None, &error);
+    }
+}
+
+/// Each archive forgets for itself. Which of them have something old is found aside of the keeper.
+async fn expire_all(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store::Error> {
+    let mut last = 0;
     loop {
-        let removed = node.keeper.change(move |tx| {
-            Box::pin(async move { Ok((tx.expire(before.0, STEP).await?, Vec::new())) })
-        });
-        match removed.await {
-            Ok(removed) if removed as i64 >= STEP => {}
-            Ok(_) => return,
-            Err(error) => return node.store_failing("history_not_expired", None, &error),
+        let archives = node.store.archives_begun_before(last, before.0, STEP).await?;
+        for archive in archives.iter().copied() {
+            let mut after = Some(0);
+            while let Some(seq) = after {
+                let step = node.keeper.change(move |tx| {
+                    Box::pin(async move {
+                        Ok((tx.expire(archive, seq, before.0, STEP).await?, Vec::new()))
+                    })
+                });
+                after = step.await?;
+            }
+        }
+        match archives.last() {
+            Some(archive) => last = *archive,
+            None => return Ok(()),
         }
     }
 }

@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use whoelse_store::{Appended, LoggedMessage, NewMessage, Store, Tx, Undecided};
+use whoelse_store::{
+    Appended, Direction, LoggedMessage, NewMessage, NewRow, Origin, Store, Tx, Undecided,
+};
 use whoelse_xmpp::{
     BareJid, Condition, Outgoing, Stanza, StanzaError, StreamCondition, StreamError,
 };
@@ -83,7 +85,7 @@ pub struct Keeper {
     waiting: Arc<AtomicUsize>,
     /// Rounds of its task: who sees this stand still while something waits, sees it stuck.
     rounds: AtomicU64,
-    /// Accounts whose cursor has moved, and how far.
+    /// Archives whose cursor has moved, and how far.
     dirty: Mutex<HashMap<i64, i64>>,
     /// Whether the log may hold messages that are forgotten once they are delivered.
     passing: AtomicBool,
@@ -207,30 +209,30 @@ impl Keeper {
         self.rounds.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How far an account has confirmed, if that is not saved yet.
-    pub(crate) fn unsaved_cursor(&self, account: i64) -> Option<i64> {
-        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).get(&account).copied()
+    /// How far an archive is confirmed, if that is not saved yet.
+    pub(crate) fn unsaved_cursor(&self, archive: i64) -> Option<i64> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).get(&archive).copied()
     }
 
     /// A device has confirmed everything up to `seq`; saved within [`CURSORS`].
-    pub(crate) fn confirmed(&self, account: i64, seq: i64) {
+    pub(crate) fn confirmed(&self, archive: i64, seq: i64) {
         let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
-        let cursor = dirty.entry(account).or_insert(seq);
+        let cursor = dirty.entry(archive).or_insert(seq);
         *cursor = seq.max(*cursor);
     }
 
     /// What has to be saved. It stays known until it is.
     fn dirty(&self) -> Vec<(i64, i64)> {
         let dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
-        dirty.iter().map(|(account, seq)| (*account, *seq)).collect()
+        dirty.iter().map(|(archive, seq)| (*archive, *seq)).collect()
     }
 
     /// These are saved. What has moved on meanwhile is not.
     fn saved(&self, cursors: &[(i64, i64)]) {
         let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
-        for (account, seq) in cursors {
-            if dirty.get(account) == Some(seq) {
-                dirty.remove(account);
+        for (archive, seq) in cursors {
+            if dirty.get(archive) == Some(seq) {
+                dirty.remove(archive);
             }
         }
     }
@@ -247,18 +249,15 @@ impl Keeper {
         finished.await;
     }
 
-    /// The keeper's task; `last_seq` is the highest number of the log, `last_stamp` that of its last
-    /// message.
+    /// The keeper's task; `last_stamp` is that of the last message of the log.
     pub(crate) async fn run(
         node: Weak<Node>,
         store: Store,
         receive: mpsc::Receiver<Work>,
-        last_seq: i64,
         last_stamp: Option<i64>,
     ) {
         let mut lane = Lane {
             store,
-            next_seq: last_seq + 1,
             stamps: Stamps::after(last_stamp),
             away: Away::default(),
             posted: Posted::new(receive),
@@ -359,7 +358,6 @@ impl From<whoelse_store::Error> for Unstored {
 /// The one lane on which everything is written, and what its task knows.
 struct Lane {
     store: Store,
-    next_seq: i64,
     stamps: Stamps,
     away: Away,
     posted: Posted,
@@ -373,18 +371,15 @@ impl Lane {
         for item in &group {
             if let Grouped::Append(append) = item {
                 let at = self.stamps.next(node.clock.now().told());
-                rows.push(row(node, append, self.next_seq, at));
-                self.next_seq += 1;
+                rows.push(row(node, append, at));
             }
         }
         let mut results = self.append_all(node, &rows).await.into_iter();
-        let mut results = results.by_ref().zip(rows.iter().map(|row| row.seq));
         for item in group {
             match item {
                 Grouped::Ride(ride) => ride(node),
                 Grouped::Append(append) => {
-                    let result = results.next();
-                    finish_append(node, *append, result);
+                    finish_append(node, *append, results.next());
                 }
             }
         }
@@ -480,7 +475,7 @@ impl Lane {
     async fn decide(&mut self, node: &Arc<Node>, undecided: Undecided) -> Option<bool> {
         let refuse = |append: Box<Append>| {
             let refused = Err(Unstored::Failed(whoelse_store::Error::lost()));
-            finish_append(node, *append, Some((refused, 0)));
+            finish_append(node, *append, Some(refused));
         };
         self.away.decide(node, &self.store, undecided, &mut self.posted, refuse).await
     }
@@ -528,11 +523,17 @@ impl Lane {
             let mut tx = self.store.begin().await?;
             tx.advance_cursors(&cursors).await?;
             if node.settings().history.is_none() {
-                for (account, seq) in &cursors {
-                    tx.drop_confirmed(*account, *seq).await?;
+                for (archive, seq) in &cursors {
+                    tx.drop_confirmed(*archive, *seq).await?;
                 }
             }
-            let left = forget && tx.drop_passed().await?;
+            let mut left = false;
+            if forget {
+                for (archive, seq) in &cursors {
+                    tx.drop_passed(*archive, *seq).await?;
+                }
+                left = tx.is_anything_passing().await?;
+            }
             tx.commit().await.map(|()| left)
         };
         let saved = saved.await;
@@ -550,11 +551,7 @@ impl Lane {
     }
 }
 
-fn finish_append(
-    node: &Arc<Node>,
-    append: Append,
-    result: Option<(Result<Appended, Unstored>, i64)>,
-) {
+fn finish_append(node: &Arc<Node>, append: Append, result: Option<Result<Appended, Unstored>>) {
     if let Some(bytes) = append.reserved {
         append.recipient.note_undelivered(|waiting| {
             waiting.coming = waiting.coming.saturating_sub(1);
@@ -562,14 +559,21 @@ fn finish_append(
         });
     }
     match result {
-        Some((Ok(Appended::Stored), seq)) => {
+        Some(Ok(Appended::Stored { first, second })) => {
             node.keeper.passing.fetch_or(append.passing, Ordering::AcqRel);
             node.counters.messages.kept.inc();
-            delivery::deliver_kept(node, &append, seq);
+            delivery::deliver_kept(node, &append, first, second);
         }
-        Some((Ok(Appended::Repeat), _)) => node.counters.messages.repeated.inc(),
-        Some((Err(Unstored::Unknown), _)) => return,
-        Some((Err(Unstored::Failed(error)), _)) => {
+        Some(Ok(Appended::Repeat)) => node.counters.messages.repeated.inc(),
+        // The account was removed meanwhile: as if there had been none.
+        Some(Ok(Appended::Gone)) => {
+            node.counters.messages.refused.inc();
+            if let Some((session, _, stanza)) = &append.origin {
+                session.answer_error(stanza, &StanzaError::new(Condition::ServiceUnavailable));
+            }
+        }
+        Some(Err(Unstored::Unknown)) => return,
+        Some(Err(Unstored::Failed(error))) => {
             node.store_failing("message_not_stored", Some(append.recipient.jid()), &error);
             node.counters.messages.refused.inc();
             if let Some((session, _, stanza)) = &append.origin {
@@ -586,21 +590,32 @@ fn finish_append(
     }
 }
 
-fn row(node: &Node, append: &Append, seq: i64, at: Time) -> NewMessage {
-    let account = |account: &Account| (!account.is_server()).then_some(account.id);
+fn row(node: &Node, append: &Append, at: Time) -> NewMessage {
+    let (sender, recipient) = (&append.sender, &append.recipient);
+    let keys = [sender, recipient].map(|account| node.key_of(account.jid().as_str()));
+    let [sender_key, recipient_key] = keys;
+    let origin = append.origin_id.as_ref().filter(|_| !sender.is_server());
+    let origin = origin.map(|id| Origin {
+        sender: sender.id,
+        recipient: recipient_key.clone(),
+        id: id.clone(),
+    });
+    let direction = if append.passing { Direction::Passing } else { Direction::In };
+    // To oneself it is one row, as received, or it would not be delivered.
+    let is_archived = node.settings().history.is_some() && !append.passing;
+    let is_kept_by_sender = is_archived && !sender.is_server() && sender.id != recipient.id;
     NewMessage {
-        seq,
         at: at.0,
         kept_at: node.even_time().0,
-        sender: node.key_of(append.sender.jid().as_str()),
-        sender_resource: Some(append.sender_resource.clone()).filter(|r| !r.is_empty()),
-        recipient: node.key_of(append.recipient.jid().as_str()),
-        sender_account: account(&append.sender),
-        recipient_account: account(&append.recipient),
-        origin: append.origin_id.clone(),
+        origin,
+        resource: Some(append.sender_resource.clone()).filter(|r| !r.is_empty()),
         stanza: append.stanza.bytes.clone(),
-        keep_for_sender: node.settings().history.is_some(),
-        passing: append.passing,
+        first: NewRow { archive: recipient.archive, peer: sender_key, direction },
+        second: is_kept_by_sender.then(|| NewRow {
+            archive: sender.archive,
+            peer: recipient_key,
+            direction: Direction::Out,
+        }),
     }
 }
 
@@ -609,7 +624,7 @@ fn row(node: &Node, append: &Append, seq: i64, at: Time) -> NewMessage {
 async fn page(node: &Arc<Node>, store: &Store, away: &mut Away, session: &Arc<Session>) {
     let Drain::After { seq: after, .. } = session.drain_state() else { return };
     let rows = loop {
-        match store.undelivered(session.account.id, after, PAGE as i64).await {
+        match store.undelivered(session.account.archive, after, PAGE as i64).await {
             Err(error) if error.is_lost() => {
                 if let Err(error) = away.wait(node, error).await {
                     break Err(error);
@@ -648,7 +663,7 @@ async fn page(node: &Arc<Node>, store: &Store, away: &mut Away, session: &Arc<Se
 /// Whether the session's user still wants to hear from who said this: since then they may have
 /// blocked them (XEP-0191, 3.3).
 async fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
-    let Ok(sender) = BareJid::parse(&node.address_of(&row.sender, "")) else { return true };
+    let Ok(sender) = BareJid::parse(&node.address_of(&row.peer, "")) else { return true };
     match node.account(&sender).await {
         Ok(Some(sender)) => node.wiring.shows(&session.account, &sender),
         Ok(None) => true,

@@ -153,7 +153,7 @@ impl Node {
         let rows = rows.into_iter().map(|(key, row)| (key, Count::from(row)));
         throttle.restore(rows, settings.block_duration, now);
         let complete = crate::verifiers::are_complete(&store).await?;
-        let (last_seq, last_stamp) = (store.last_seq().await?, store.last_stamp().await?);
+        let last_stamp = store.last_stamp().await?;
         let (keeper, work) = Keeper::new();
         let limits = &settings.limits;
         let accounts = Accounts::new(limits.idle_accounts);
@@ -182,8 +182,7 @@ impl Node {
             recent_logins: RecentLogins::default(),
             watch,
         });
-        let keeping =
-            tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_seq, last_stamp));
+        let keeping = tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_stamp));
         tokio::spawn(async move {
             if keeping.await.is_err_and(|fault| fault.is_panic()) {
                 // Nothing can be stored any more. What was acknowledged is on disk; whoever watches
@@ -339,13 +338,13 @@ impl Node {
     }
 
     /// The public form of a number in an archive: unpredictable, and revealing nothing.
-    pub fn archive_id(&self, account: i64, seq: i64) -> String {
-        self.archive_key.seal(account, seq)
+    pub fn archive_id(&self, archive: i64, seq: i64) -> String {
+        self.archive_key.seal(archive, seq)
     }
 
-    /// The number behind a public form, if it is one of this account's archive.
-    pub fn archive_seq(&self, account: i64, id: &str) -> Option<i64> {
-        self.archive_key.open(id).filter(|(owner, _)| *owner == account).map(|(_, seq)| seq)
+    /// The number behind a public form, if it is one of this archive.
+    pub fn archive_seq(&self, archive: i64, id: &str) -> Option<i64> {
+        self.archive_key.open(id).filter(|(of, _)| *of == archive).map(|(_, seq)| seq)
     }
 
     /// Whether the settings name this account as an administrator's: its whole bare address.
@@ -502,7 +501,7 @@ impl Node {
         if known.counted_at == cursor && known.is_over(&self.settings().limits) {
             return Ok(true);
         }
-        let (messages, bytes) = self.store.count_undelivered(account.id, cursor).await?;
+        let (messages, bytes) = self.store.count_undelivered(account.archive, cursor).await?;
         account.note_undelivered(|waiting| {
             // What came meanwhile may be counted or not: better twice than not at all.
             waiting.messages = messages.max(0).unsigned_abs() + (waiting.came - known.came);
@@ -524,7 +523,7 @@ impl Served {
     fn new(domain: Domain, own: Vec<Domain>, former: Vec<Domain>) -> Result<Served, StartError> {
         let jid = BareJid::new(None, &domain.name)
             .map_err(|_| StartError::Domain(domain.name.clone()))?;
-        let server = Arc::new(Account::new(0, jid, Vec::new(), 0));
+        let server = Arc::new(Account::new(0, 0, jid, Vec::new(), 0));
         let former = former.into_iter().filter(|it| it.id == domain.id).map(|it| it.name).collect();
         let name = CompactString::from(domain.name.as_str());
         let hosts = Arc::new(Hosts::new([name.clone()]));

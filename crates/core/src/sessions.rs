@@ -194,7 +194,7 @@ impl Node {
     /// A device has everything up to `seq`.
     pub fn confirm(&self, session: &Session, seq: i64) {
         if seq > 0 && session.account.confirm(seq) {
-            self.keeper.confirmed(session.account.id, seq);
+            self.keeper.confirmed(session.account.archive, seq);
         }
     }
 

@@ -103,7 +103,7 @@ mod tests {
     /// Otto, with these resources; `None` has not sent presence.
     fn otto(resources: &[(&str, Option<i8>)]) -> Arc<Account> {
         let jid = BareJid::parse("otto@a.example").unwrap();
-        let otto = Arc::new(Account::new(1, jid.clone(), Vec::new(), 0));
+        let otto = Arc::new(Account::new(1, 1, jid.clone(), Vec::new(), 0));
         let now = Moment { wall: Time(0), steady: Steady(0) };
         for (id, (name, priority)) in resources.iter().enumerate() {
             let full = jid.with_resource(name).unwrap();

@@ -4,7 +4,7 @@
 
 use whoelse_core::kit::{Answer, Feature, OWN, Reply, SessionCx, Verb};
 use whoelse_core::{Time, delivery};
-use whoelse_store::{LoggedMessage, Query};
+use whoelse_store::{Direction, LoggedMessage, Query};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::payload::xmpp_parsers::mam;
 use whoelse_xmpp::payload::xmpp_parsers::rsm::SetQuery;
@@ -96,10 +96,9 @@ impl Filter {
         if with.resource().is_none() {
             return false;
         }
-        let sender = row.sender_resource.as_deref().unwrap_or_default();
         let to = Stanza::parse(row.stanza.clone()).ok();
         let to = to.as_ref().and_then(|stanza| stanza.to());
-        cx.node.address_of(&row.sender, sender) != with.as_str() && to != Some(with.as_str())
+        sender(cx, row) != with.as_str() && to != Some(with.as_str())
     }
 }
 
@@ -143,8 +142,8 @@ impl Paging {
 async fn known(cx: &SessionCx, id: Option<String>) -> Result<Option<i64>, StanzaError> {
     let Some(id) = id else { return Ok(None) };
     let missing = || StanzaError::new(Condition::ItemNotFound);
-    let seq = cx.node.archive_seq(cx.account().id, &id).ok_or_else(missing)?;
-    match stored(cx, cx.node.store.archive_has(cx.account().id, seq).await)? {
+    let seq = cx.node.archive_seq(cx.account().archive, &id).ok_or_else(missing)?;
+    match stored(cx, cx.node.store.archive_has(cx.account().archive, seq).await)? {
         true => Ok(Some(seq)),
         false => Err(missing()),
     }
@@ -174,7 +173,7 @@ async fn fetch(cx: &SessionCx, filter: &Filter, paging: &Paging) -> Result<Found
     };
     let exact = filter.with.as_ref().is_none_or(|with| with.resource().is_none());
     let count = match exact {
-        true => Some(stored(cx, store.count(cx.account().id, &query).await)?),
+        true => Some(stored(cx, store.count(cx.account().archive, &query).await)?),
         false => None,
     };
     if paging.limit == 0 {
@@ -188,7 +187,7 @@ async fn fetch(cx: &SessionCx, filter: &Filter, paging: &Paging) -> Result<Found
             true => STEP.min(paging.limit - rows.len()) as i64,
             false => STEP as i64,
         };
-        let page = stored(cx, store.query(cx.account().id, &query).await)?;
+        let page = stored(cx, store.query(cx.account().archive, &query).await)?;
         complete = page.complete;
         looked_at += page.rows.len();
         let edge = if paging.backwards { page.rows.first() } else { page.rows.last() };
@@ -222,9 +221,17 @@ fn stored<T>(cx: &SessionCx, read: Result<T, whoelse_store::Error>) -> Result<T,
 
 // --- what is sent ---
 
+/// The full address of whoever sent it, under the domain's present name.
+fn sender(cx: &SessionCx, row: &LoggedMessage) -> String {
+    let resource = row.resource.as_deref().unwrap_or_default();
+    match row.direction {
+        Direction::Out => delivery::full(cx.account().jid().as_str(), resource),
+        Direction::In | Direction::Passing => cx.node.address_of(&row.peer, resource),
+    }
+}
+
 fn result(cx: &SessionCx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
-    let resource = row.sender_resource.as_deref().unwrap_or_default();
-    let from = cx.node.address_of(&row.sender, resource);
+    let from = sender(cx, row);
     let kept = Outgoing::from_encoded(Kind::Message, row.stanza.clone(), Class::Message);
     let message = delivery::addressed(&kept, &from, &[]).with_attributes(b" xmlns='jabber:client'");
     let delay =
@@ -233,7 +240,7 @@ fn result(cx: &SessionCx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoin
     let result = Element::new("result")
         .xmlns(ns::MAM)
         .attr_opt("queryid", queryid)
-        .attr("id", &cx.node.archive_id(cx.account().id, row.seq))
+        .attr("id", &cx.node.archive_id(cx.account().archive, row.seq))
         .child(forwarded);
     Element::new("message")
         .attr("from", cx.account().jid().as_str())
@@ -243,7 +250,7 @@ fn result(cx: &SessionCx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoin
 }
 
 fn fin(cx: &SessionCx, found: &Found) -> Element {
-    let id = |row: &LoggedMessage| cx.node.archive_id(cx.account().id, row.seq);
+    let id = |row: &LoggedMessage| cx.node.archive_id(cx.account().archive, row.seq);
     let mut set = Element::new("set").xmlns(ns::RSM);
     if let (Some(first), Some(last)) = (found.rows.first(), found.rows.last()) {
         set = set

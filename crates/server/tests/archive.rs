@@ -5,7 +5,7 @@ mod common;
 
 use common::{World, message};
 use whoelse_core::Time;
-use whoelse_store::NewMessage;
+use whoelse_store::{Direction, NewMessage, NewRow};
 use whoelse_xmpp::{Kind, ns};
 
 const QUERY: &str = "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>";
@@ -47,18 +47,13 @@ async fn the_time_that_was_told_is_found_however_it_was_stored() {
     let key = node.key_of("alice@localhost");
     let at = Time(node.clock.now().told().0 + 456);
     let old = NewMessage {
-        seq: 1,
         at: at.0,
         kept_at: at.0,
-        sender: key.clone(),
-        sender_resource: None,
-        recipient: key,
-        sender_account: Some(account.id),
-        recipient_account: Some(account.id),
         origin: None,
+        resource: None,
         stanza: b"<message type='chat'><body>old</body></message>".as_slice().into(),
-        keep_for_sender: true,
-        passing: false,
+        first: NewRow { archive: account.archive, peer: key, direction: Direction::In },
+        second: None,
     };
     let mut tx = node.store.begin().await.unwrap();
     tx.append(&[old]).await.unwrap();
@@ -90,7 +85,7 @@ async fn times_are_stored_as_they_are_told() {
     alice.expect(|stanza| stanza.id() == Some("q")).await;
 
     let bob = world.server.node().account_named("bob").await.unwrap().unwrap();
-    let rows = world.server.node().store.undelivered(bob.id, 0, 10).await.unwrap();
+    let rows = world.server.node().store.undelivered(bob.archive, 0, 10).await.unwrap();
 
     assert_eq!(rows.len(), 3);
     for row in rows {

@@ -50,7 +50,7 @@ async fn a_commit_whose_answer_is_lost_is_delivered_once() {
     assert_eq!(bob.text().await, "two");
 
     let bob = world.server.node().account_named("bob").await.unwrap().unwrap();
-    let kept = world.server.node().store.undelivered(bob.id, 0, 10).await.unwrap();
+    let kept = world.server.node().store.undelivered(bob.archive, 0, 10).await.unwrap();
     assert_eq!(kept.len(), 2);
     world.server.shutdown().await;
 }

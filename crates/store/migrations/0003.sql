@@ -8,3 +8,82 @@ CREATE TABLE account_data (
     value     BLOB   NOT NULL,
     PRIMARY KEY (account, namespace, name)
 ) WITHOUT ROWID;
+
+-- Archives. Each gives its rows numbers of its own, which only grow. `highest` is the highest that
+-- it ever gave, as far as its rows no longer say it; `confirmed`, how far a device of the owner has
+-- confirmed what was received.
+--
+-- The archive of an account that is older than this table has the account's number, and goes on
+-- with numbers above all that were given before: clients remember both.
+CREATE TABLE archives (
+    id        INTEGER NOT NULL PRIMARY KEY,
+    account   BIGINT  NOT NULL UNIQUE REFERENCES accounts (id) ON DELETE CASCADE,
+    highest   BIGINT  NOT NULL,
+    confirmed BIGINT  NOT NULL
+);
+INSERT INTO archives (id, account, highest, confirmed)
+    SELECT a.id, a.id, given.highest, COALESCE(c.seq, 0)
+    FROM accounts a
+    CROSS JOIN (
+        SELECT MAX(every.value) AS highest FROM (
+            SELECT COALESCE(MAX(id), 0) AS value FROM messages
+            UNION ALL SELECT COALESCE(MAX(seq), 0) FROM cursors
+            UNION ALL SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'seq'
+        ) AS every
+    ) AS given
+    LEFT JOIN cursors c ON c.account = a.id;
+INSERT INTO numbers (name, value) SELECT 'archive', value FROM numbers WHERE name = 'account';
+DELETE FROM numbers WHERE name = 'seq';
+
+-- A message, whichever archives have it: `holders` says how many rows refer to it. Whoever removes
+-- one of those counts it down, and the last one removes it.
+--
+-- kept_at is in even time, and messages age by it. The sender's resource stands here because the
+-- stanza is kept without `from`: a renamed domain is right when it is read.
+CREATE TABLE bodies (
+    id       INTEGER NOT NULL PRIMARY KEY,
+    holders  BIGINT  NOT NULL,
+    kept_at  BIGINT  NOT NULL,
+    resource TEXT,
+    stanza   BLOB    NOT NULL
+);
+
+-- The rows of the archives. `direction`: 0 the owner received it, 1 the owner sent it, 2 the owner
+-- receives it and it is kept only until it is delivered (XEP-0334, no-permanent-store). `at` is
+-- when it was accepted, as people are told; `bytes` the length of the stanza, so that what waits is
+-- counted without reading bodies.
+CREATE TABLE archive_rows (
+    archive   BIGINT NOT NULL,
+    seq       BIGINT NOT NULL,
+    at        BIGINT NOT NULL,
+    peer      TEXT   NOT NULL,
+    direction BIGINT NOT NULL,
+    bytes     BIGINT NOT NULL,
+    body      BIGINT NOT NULL,
+    PRIMARY KEY (archive, seq)
+) WITHOUT ROWID;
+
+INSERT INTO archive_rows (archive, seq, at, peer, direction, bytes, body)
+    SELECT b.archive, b.seq, b.at, b.peer, b.direction, LENGTH(m.stanza), m.id
+    FROM mailbox b JOIN messages m ON m.id = b.seq JOIN archives a ON a.id = b.archive
+    ORDER BY b.archive, b.seq;
+INSERT INTO bodies (id, holders, kept_at, resource, stanza)
+    SELECT id, holders, at, sender_resource, stanza FROM (
+        SELECT m.id, m.at, m.sender_resource, m.stanza,
+            (SELECT COUNT(*) FROM archive_rows r WHERE r.seq = m.id
+                AND r.archive IN (m.sender_archive, m.recipient_archive)) AS holders
+        FROM messages m
+    ) AS held WHERE holders > 0 ORDER BY id;
+
+DROP TABLE mailbox;
+DROP TABLE messages;
+DROP TABLE cursors;
+
+-- Holds every column that a conversation is read by: without the last three SQLite reads the whole
+-- archive for it.
+CREATE INDEX archive_rows_peer ON archive_rows (archive, peer, seq, at, direction, body);
+-- There are few of these, and they are looked for by this alone.
+CREATE INDEX archive_rows_passing ON archive_rows (archive, seq) WHERE direction = 2;
+
+-- A message is no longer known by one number of all archives, but by that of its body.
+ALTER TABLE origins RENAME COLUMN seq TO body;

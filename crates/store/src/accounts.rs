@@ -3,12 +3,14 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Result, Store, StoredVerifier, Tx, history, sequences};
+use crate::{Result, Store, StoredVerifier, Tx, archives, history, sequences};
 
-const FIND: &str = "SELECT id, domain, localpart, created_at, last_active FROM accounts \
-    WHERE domain = $1 AND localpart = $2";
-const LIST: &str = "SELECT id, domain, localpart, created_at, last_active FROM accounts \
-    WHERE domain = $1 AND localpart > $2 ORDER BY localpart LIMIT $3";
+const FIND: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, r.id \
+    FROM accounts a JOIN archives r ON r.account = a.id \
+    WHERE a.domain = $1 AND a.localpart = $2";
+const LIST: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, r.id \
+    FROM accounts a JOIN archives r ON r.account = a.id \
+    WHERE a.domain = $1 AND a.localpart > $2 ORDER BY a.localpart LIMIT $3";
 const COUNT: &str = "SELECT COUNT(*) FROM accounts WHERE domain = $1";
 const INSERT: &str = "INSERT INTO accounts (id, domain, localpart, created_at, last_active) \
     VALUES ($1, $2, $3, $4, $4)";
@@ -30,6 +32,8 @@ pub struct AccountRow {
     pub created_at: i64,
     /// When it was last active, in microseconds since 1970.
     pub last_active: i64,
+    /// The number of its archive, which no other archive has had or will have.
+    pub archive: i64,
 }
 
 impl Store {
@@ -81,17 +85,21 @@ impl Tx {
         }
         let id = sequences::next(conn, sequences::ACCOUNT).await?;
         let query = sqlx::query(INSERT).bind(id).bind(domain).bind(localpart).bind(now);
-        query.execute(conn).await?;
+        query.execute(&mut *conn).await?;
+        archives::make(conn, id).await?;
         self.set_credentials(id, verifiers).await?;
         Ok(Some(id))
     }
 
-    /// Removes an account and everything that is only its own: its blocks, roster, credentials,
-    /// places, intervals, cursor and mailbox, and the messages that are in nobody else's. Returns
-    /// whether there was one.
+    /// Removes an account and everything that is its own, its archive among it, and the bodies of
+    /// messages that no other archive has. Returns whether there was one.
     pub async fn remove_account(&mut self, id: i64) -> Result<bool> {
-        let conn = self.conn()?;
-        history::remove_archive(conn, id).await?;
+        let (conn, numbering) = self.conn_and_numbering()?;
+        let archive = archives::of_account(conn, id).await?;
+        history::remove_all(conn, id, archive).await?;
+        if let Some(archive) = archive {
+            numbering.forget(archive);
+        }
         // The rest refers to the row by foreign keys and goes with it.
         let done = sqlx::query(DELETE).bind(id).execute(conn).await?;
         Ok(done.rows_affected() > 0)
@@ -121,6 +129,7 @@ fn account(row: &AnyRow) -> Result<AccountRow> {
         localpart: row.try_get(2)?,
         created_at: row.try_get(3)?,
         last_active: row.try_get(4)?,
+        archive: row.try_get(5)?,
     })
 }
 
@@ -129,7 +138,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use crate::Query;
-    use crate::testing::{account, fresh, message, verifier};
+    use crate::testing::{account, for_recipient_alone, fresh, message, verifier, with_origin};
 
     #[tokio::test]
     async fn a_name_is_given_once_in_a_domain() {
@@ -206,11 +215,9 @@ mod tests {
         tx.remember_place(bob, "127.0.0.1", 5).await.unwrap();
         tx.came_online(bob, 5).await.unwrap();
         let shared = message(1, ("eve", eve), ("bob", bob));
-        let mut of_bob_alone = message(2, ("eve", eve), ("bob", bob));
-        of_bob_alone.keep_for_sender = false;
+        let of_bob_alone = for_recipient_alone(message(2, ("eve", eve), ("bob", bob)));
         let to_himself = message(3, ("bob", bob), ("bob", bob));
-        let mut answer = message(4, ("bob", bob), ("eve", eve));
-        answer.origin = Some("o".into());
+        let answer = with_origin(message(4, ("bob", bob), ("eve", eve)), bob, "o");
         tx.append(&[shared, of_bob_alone, to_himself, answer]).await.unwrap();
         tx.advance_cursors(&[(bob, 2)]).await.unwrap();
 
@@ -228,11 +235,11 @@ mod tests {
         assert_eq!(store.blocks(eve).await.unwrap(), ["bob@#1"]);
         let all = Query { limit: 10, ..Query::default() };
         let of_eve = store.query(eve, &all).await.unwrap().rows;
-        assert_eq!(of_eve.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 4]);
-        assert_eq!(store.count_rows("messages").await, 2);
-        assert_eq!(store.count_rows("mailbox").await, 2);
+        assert_eq!(of_eve.iter().map(|row| row.at).collect::<Vec<_>>(), [1_000, 4_000]);
+        assert_eq!(store.count_rows("bodies").await, 2);
+        assert_eq!(store.count_rows("archive_rows").await, 2);
         assert_eq!(store.count_rows("origins").await, 0);
-        assert_eq!(store.count_rows("cursors").await, 0);
+        assert_eq!(store.count_rows("archives").await, 1);
     }
 
     #[tokio::test]

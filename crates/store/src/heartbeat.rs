@@ -5,11 +5,17 @@
 //! done to the clock. Everything that is forgotten by its age is stamped with it. What makes it and
 //! when it is in doubt is for `core` to say.
 
+use sqlx::Row;
+
 use crate::{Result, Store, Tx, sequences};
 
-/// Moves what was kept lately to a later time, the oldest first. What is moved is not found again.
-const RENEW_MESSAGES: &str = "UPDATE messages SET at = $2 WHERE id IN \
-    (SELECT m.id FROM messages m WHERE m.at >= $1 AND m.at < $2 ORDER BY m.at, m.id LIMIT $3)";
+/// Bodies are as old as their numbers say, so this looks at nothing that is older than what it finds.
+const LAST_BEFORE: &str =
+    "SELECT b.id FROM bodies b WHERE b.kept_at < $1 ORDER BY b.id DESC LIMIT 1";
+const STEP_ENDS: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(step.id), 0) AS BIGINT) FROM \
+    (SELECT b.id FROM bodies b WHERE b.id > $1 ORDER BY b.id LIMIT $2) AS step";
+const RENEW_BODIES: &str = "UPDATE bodies SET kept_at = $4 \
+    WHERE id > $1 AND id <= $2 AND kept_at >= $3 AND kept_at < $4";
 const RENEW_ORIGINS: &str = "UPDATE origins SET at = $2 WHERE at >= $1 AND at < $2";
 const RENEW_PLACES: &str = "UPDATE places SET at = $2 WHERE at >= $1 AND at < $2";
 /// When a new schema was good for the first time (`sequences::UPGRADED`).
@@ -26,7 +32,9 @@ const SHIFT_THROTTLE: &str = "UPDATE throttle SET since = since + $2, blocked_un
     THEN blocked_until + $2 ELSE blocked_until END WHERE since >= $1";
 
 pub(crate) const STATEMENTS: &[&str] = &[
-    RENEW_MESSAGES,
+    LAST_BEFORE,
+    STEP_ENDS,
+    RENEW_BODIES,
     RENEW_ORIGINS,
     RENEW_PLACES,
     RENEW_UPGRADE,
@@ -65,6 +73,14 @@ impl Store {
     pub async fn last_heartbeat(&self) -> Result<Option<Heartbeat>> {
         sequences::heartbeat(&mut *self.reader().await?).await
     }
+
+    /// Returns the number of the last message's body that was kept before this even time; 0 if there
+    /// is none. Bodies are numbered in the order of the commits, whichever archives have them.
+    pub async fn last_body_before(&self, before: i64) -> Result<i64> {
+        let mut conn = self.reader().await?;
+        let row = sqlx::query(LAST_BEFORE).bind(before).fetch_optional(&mut *conn).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0))
+    }
 }
 
 impl Tx {
@@ -84,12 +100,23 @@ impl Tx {
         }
     }
 
-    /// Makes messages that were kept at `since` or later as young as if they were kept at `now`,
-    /// the oldest first and at most so many; returns how many. Fewer than the limit means that none
-    /// is left.
-    pub async fn renew_messages(&mut self, since: i64, now: i64, limit: i64) -> Result<u64> {
-        let query = sqlx::query(RENEW_MESSAGES).bind(since).bind(now).bind(limit.max(0));
-        Ok(query.execute(self.conn()?).await?.rows_affected())
+    /// Makes messages that were kept at `since` or later as young as if they were kept at `now`. It
+    /// looks at no more than `limit` bodies, those after `after_body`, and returns the number of the
+    /// last of them, if there may be more.
+    pub async fn renew_messages(
+        &mut self,
+        after_body: i64,
+        since: i64,
+        now: i64,
+        limit: i64,
+    ) -> Result<Option<i64>> {
+        let conn = self.conn()?;
+        let step = sqlx::query(STEP_ENDS).bind(after_body).bind(limit.max(1));
+        let step = step.fetch_one(&mut *conn).await?;
+        let (count, last): (i64, i64) = (step.try_get(0)?, step.try_get(1)?);
+        let renewal = sqlx::query(RENEW_BODIES).bind(after_body).bind(last).bind(since).bind(now);
+        renewal.execute(conn).await?;
+        Ok((count >= limit.max(1)).then_some(last))
     }
 
     /// The same for everything else that was stamped at `since` or later, when even time goes on by
@@ -150,13 +177,18 @@ mod tests {
         tx.append(&messages).await.unwrap();
         tx.advance_cursors(&[(bob, 4)]).await.unwrap();
 
-        assert_eq!(tx.renew_messages(2000, 9000, 2).await.unwrap(), 2);
-        assert_eq!(tx.renew_messages(2000, 9000, 2).await.unwrap(), 1);
-        assert_eq!(tx.renew_messages(2000, 9000, 2).await.unwrap(), 0);
+        tx.commit().await.unwrap();
+        let first = store.last_body_before(2000).await.unwrap();
+        assert_eq!(first, 1);
+        assert_eq!(store.last_body_before(1000).await.unwrap(), 0);
+        let mut tx = store.begin().await.unwrap();
+        let second = tx.renew_messages(first, 2000, 9000, 2).await.unwrap().unwrap();
+        assert_eq!(tx.renew_messages(second, 2000, 9000, 2).await.unwrap(), None);
+        tx.commit().await.unwrap();
 
-        // Each lies in two mailboxes.
-        assert_eq!(tx.expire(9000, 10).await.unwrap(), 2);
-        assert_eq!(tx.expire(9001, 10).await.unwrap(), 6);
+        let ages = store.undelivered(bob, 0, 10).await.unwrap();
+        let ages: Vec<i64> = ages.iter().map(|row| row.kept_at).collect();
+        assert_eq!(ages, [1000, 9000, 9000, 9000]);
     }
 
     #[tokio::test]

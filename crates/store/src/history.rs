@@ -1,71 +1,75 @@
-//! The archive (XEP-0313): what an account sent and received, and how it is forgotten.
+//! What an archive shows (XEP-0313), and how it is forgotten.
 //!
 //! It shows the rows of the log and nothing else, and what has still to be delivered is never
-//! forgotten.
-
-use std::sync::LazyLock;
+//! forgotten. A row goes without a look at another archive: it counts its body's holders down, and
+//! the last one takes the body along.
 
 use sqlx::{AnyConnection, Row};
 
 use crate::log::{logged, logged_message};
-use crate::rows::ManyRows;
-use crate::{LoggedMessage, Result, Store, Tx};
+use crate::{LoggedMessage, Result, Store, Tx, archives};
 
 const FORWARD: &str = logged!(
-    "AND b.direction < 2 AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 ORDER BY b.seq LIMIT $6"
+    "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
+    ORDER BY r.seq LIMIT $6"
 );
 const BACKWARD: &str = logged!(
-    "AND b.direction < 2 AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 ORDER BY b.seq DESC LIMIT $6"
+    "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
+    ORDER BY r.seq DESC LIMIT $6"
 );
 const FORWARD_WITH: &str = logged!(
-    "AND b.direction < 2 AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 AND b.peer = $7 \
-    ORDER BY b.seq LIMIT $6"
+    "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
+    AND r.peer = $7 ORDER BY r.seq LIMIT $6"
 );
 const BACKWARD_WITH: &str = logged!(
-    "AND b.direction < 2 AND b.seq > $2 AND b.seq < $3 AND b.at >= $4 AND b.at <= $5 AND b.peer = $7 \
-    ORDER BY b.seq DESC LIMIT $6"
+    "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
+    AND r.peer = $7 ORDER BY r.seq DESC LIMIT $6"
 );
-const COUNT: &str = "SELECT COUNT(*) FROM mailbox \
+const COUNT: &str = "SELECT COUNT(*) FROM archive_rows \
     WHERE archive = $1 AND direction < 2 AND at >= $2 AND at <= $3";
-const COUNT_WITH: &str = "SELECT COUNT(*) FROM mailbox \
+const COUNT_WITH: &str = "SELECT COUNT(*) FROM archive_rows \
     WHERE archive = $1 AND direction < 2 AND at >= $2 AND at <= $3 AND peer = $4";
-const HAS: &str = "SELECT 1 FROM mailbox WHERE archive = $1 AND direction < 2 AND seq = $2";
+const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction < 2 AND seq = $2";
 
-/// Keeps the highest number ever used before rows are removed, one of which may have it.
-const KEEP_SEQ: &str = "INSERT INTO numbers (name, value) \
-    SELECT 'seq', COALESCE(MAX(id), 0) FROM messages WHERE TRUE ON CONFLICT (name) DO UPDATE \
-    SET value = excluded.value WHERE numbers.value < excluded.value";
+/// Removes some rows of an archive, and the bodies that nobody else holds, in this order: bodies of
+/// which this is the last holder go, the others have one holder less, and the rows go.
+macro_rules! removal {
+    ($which:literal) => {
+        [
+            concat!(
+                "DELETE FROM bodies WHERE holders = 1 AND id IN \
+                (SELECT body FROM archive_rows WHERE ",
+                $which,
+                ")"
+            ),
+            concat!(
+                "UPDATE bodies SET holders = holders - 1 WHERE id IN \
+                (SELECT body FROM archive_rows WHERE ",
+                $which,
+                ")"
+            ),
+            concat!("DELETE FROM archive_rows WHERE ", $which),
+        ]
+    };
+}
 
-/// Removes the messages that only this part of this mailbox holds.
-const DROP_MESSAGES: &str = "DELETE FROM messages WHERE id IN \
-    (SELECT seq FROM mailbox WHERE archive = $1 AND seq <= $2 AND direction <= $3) \
-    AND NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.seq = messages.id AND b.archive <> $1 \
-    AND b.archive IN (messages.sender_archive, messages.recipient_archive))";
-const DROP_MAILBOX: &str =
-    "DELETE FROM mailbox WHERE archive = $1 AND seq <= $2 AND direction <= $3";
-
-/// Removes what was kept only until it was delivered, and is, or whose owner is gone. The literal
-/// number is what lets the index of such rows be used.
-const DROP_PASSED_MESSAGES: &str = "DELETE FROM messages WHERE id IN \
-    (SELECT b.seq FROM mailbox b LEFT JOIN cursors c ON c.account = b.archive \
-    WHERE b.direction = 2 AND (b.seq <= COALESCE(c.seq, 0) \
-    OR NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = b.archive)))";
-const DROP_PASSED: &str = "DELETE FROM mailbox WHERE direction = 2 AND \
-    (seq <= COALESCE((SELECT c.seq FROM cursors c WHERE c.account = mailbox.archive), 0) \
-    OR NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = mailbox.archive))";
-const SOME_PASSING: &str = "SELECT 1 FROM mailbox WHERE direction = 2 LIMIT 1";
-const DROP_CURSOR: &str = "DELETE FROM cursors WHERE account = $1";
+const REMOVE_ALL: [&str; 3] = removal!("archive = $1");
+const REMOVE_RECEIVED: [&str; 3] = removal!("archive = $1 AND seq <= $2 AND direction = 0");
+const REMOVE_PASSING: [&str; 3] = removal!("archive = $1 AND seq <= $2 AND direction = 2");
+/// What need not be delivered: the owner sent it, or has confirmed it.
+const REMOVE_OLD: [&str; 3] = removal!(
+    "archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1 OR seq <= \
+    (SELECT a.confirmed FROM archives a WHERE a.id = $1))"
+);
+const SOME_PASSING: &str = "SELECT 1 FROM archive_rows WHERE direction = 2 LIMIT 1";
 const DROP_ORIGINS: &str = "DELETE FROM origins WHERE sender = $1";
 
-/// Removes the oldest rows that need not be delivered: the owner sent them, has confirmed them,
-/// or is gone.
-const EXPIRE: &str = "DELETE FROM mailbox WHERE (archive, seq) IN \
-    (SELECT b.archive, b.seq FROM messages m \
-    JOIN mailbox b ON b.seq = m.id AND b.archive IN (m.sender_archive, m.recipient_archive) \
-    LEFT JOIN cursors c ON c.account = b.archive \
-    WHERE m.at < $1 AND (b.direction = 1 OR b.seq <= COALESCE(c.seq, 0) \
-    OR NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = b.archive)) \
-    ORDER BY m.at, m.id LIMIT $2) RETURNING seq";
+/// Finds archives by the age of their first row alone: rows are as old as their place says.
+const BEGINS_BEFORE: &str = "SELECT a.id FROM archives a WHERE a.id > $1 AND \
+    (SELECT b.kept_at FROM archive_rows r JOIN bodies b ON b.id = r.body \
+    WHERE r.archive = a.id ORDER BY r.seq LIMIT 1) < $2 ORDER BY a.id LIMIT $3";
+const AGES: &str = "SELECT r.seq, b.kept_at FROM archive_rows r JOIN bodies b ON b.id = r.body \
+    WHERE r.archive = $1 AND r.seq > $2 ORDER BY r.seq LIMIT $3";
 const PURGE_ORIGINS: &str = "DELETE FROM origins WHERE at < $1";
 
 pub(crate) const STATEMENTS: &[&str] = &[
@@ -76,31 +80,24 @@ pub(crate) const STATEMENTS: &[&str] = &[
     COUNT,
     COUNT_WITH,
     HAS,
-    KEEP_SEQ,
-    DROP_MESSAGES,
-    DROP_MAILBOX,
-    DROP_PASSED_MESSAGES,
-    DROP_PASSED,
+    REMOVE_ALL[0],
+    REMOVE_ALL[1],
+    REMOVE_ALL[2],
+    REMOVE_RECEIVED[0],
+    REMOVE_RECEIVED[1],
+    REMOVE_RECEIVED[2],
+    REMOVE_PASSING[0],
+    REMOVE_PASSING[1],
+    REMOVE_PASSING[2],
+    REMOVE_OLD[0],
+    REMOVE_OLD[1],
+    REMOVE_OLD[2],
     SOME_PASSING,
-    DROP_CURSOR,
     DROP_ORIGINS,
-    EXPIRE,
+    BEGINS_BEFORE,
+    AGES,
     PURGE_ORIGINS,
 ];
-
-/// Removes those of some messages that no mailbox holds any more.
-static DELETE_UNHELD: LazyLock<ManyRows> = LazyLock::new(|| {
-    ManyRows::new(
-        "DELETE FROM messages WHERE id IN (VALUES",
-        1,
-        ") AND NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.seq = messages.id \
-        AND b.archive IN (messages.sender_archive, messages.recipient_archive))",
-    )
-});
-
-pub(crate) fn many() -> [&'static ManyRows; 1] {
-    [&DELETE_UNHELD]
-}
 
 /// What to show of an archive. The bounds on time include their ends, those on numbers do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -176,6 +173,20 @@ impl Store {
         Ok(query.fetch_one(&mut *conn).await?.try_get(0)?)
     }
 
+    /// Returns archives after this one that begin with something kept before this even time, in the
+    /// order of their numbers.
+    pub async fn archives_begun_before(
+        &self,
+        after_archive: i64,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<i64>> {
+        let mut conn = self.reader().await?;
+        let query = sqlx::query(BEGINS_BEFORE).bind(after_archive).bind(before).bind(limit.max(0));
+        let rows = query.fetch_all(&mut *conn).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Tells whether a message is in an archive.
     pub async fn archive_has(&self, archive: i64, seq: i64) -> Result<bool> {
         let mut conn = self.reader().await?;
@@ -185,46 +196,50 @@ impl Store {
 }
 
 impl Tx {
-    /// Forgets what an account received up to this number: it is confirmed, and history is off.
+    /// Forgets what was received in an archive up to this number: it is confirmed, and history is
+    /// off. Returns how many rows that were.
+    pub async fn drop_confirmed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
+        remove(self.conn()?, &REMOVE_RECEIVED, &[archive, up_to_seq]).await
+    }
+
+    /// Forgets what was kept in an archive only until it was delivered, and is, up to this number.
     /// Returns how many rows that were.
-    pub async fn drop_confirmed(&mut self, account: i64, up_to_seq: i64) -> Result<u64> {
-        drop_rows(self.conn()?, account, up_to_seq, 0).await
+    pub async fn drop_passed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
+        remove(self.conn()?, &REMOVE_PASSING, &[archive, up_to_seq]).await
     }
 
-    /// Forgets the messages that were kept only until they were delivered, and are. Returns
-    /// whether others of that kind still wait.
-    pub async fn drop_passed(&mut self) -> Result<bool> {
-        let conn = self.conn()?;
-        sqlx::query(KEEP_SEQ).execute(&mut *conn).await?;
-        for text in [DROP_PASSED_MESSAGES, DROP_PASSED] {
-            sqlx::query(text).execute(&mut *conn).await?;
-        }
-        Ok(sqlx::query(SOME_PASSING).fetch_optional(conn).await?.is_some())
+    /// Returns whether anything, in any archive, is kept only until it is delivered.
+    pub async fn is_anything_passing(&mut self) -> Result<bool> {
+        Ok(sqlx::query(SOME_PASSING).fetch_optional(self.conn()?).await?.is_some())
     }
 
-    /// Forgets history that was kept before this even time, the oldest first and at most so many
-    /// rows; returns how many. Fewer than the limit means that nothing is left to forget.
+    /// Looks at no more than `limit` rows of an archive, after this number, and forgets those that
+    /// were kept before this even time. Returns the number of the last that is so old, if there may
+    /// be more after it.
     ///
-    /// What an account received and has not confirmed stays, however old.
-    pub async fn expire(&mut self, before_at: i64, limit: i64) -> Result<u64> {
+    /// What was received and is not confirmed stays, however old.
+    pub async fn expire(
+        &mut self,
+        archive: i64,
+        after_seq: i64,
+        before: i64,
+        limit: i64,
+    ) -> Result<Option<i64>> {
         let conn = self.conn()?;
-        sqlx::query(KEEP_SEQ).execute(&mut *conn).await?;
-        let query = sqlx::query(EXPIRE).bind(before_at).bind(limit.max(0));
-        let gone = query.fetch_all(&mut *conn).await?;
-        let mut seqs = Vec::with_capacity(gone.len());
-        for row in &gone {
-            seqs.push(row.try_get::<i64, _>(0)?);
-        }
-        seqs.sort_unstable();
-        seqs.dedup();
-        for (text, piece) in DELETE_UNHELD.pieces(&seqs) {
-            let mut query = sqlx::query(text);
-            for seq in piece {
-                query = query.bind(*seq);
+        let query = sqlx::query(AGES).bind(archive).bind(after_seq).bind(limit.max(1));
+        let rows = query.fetch_all(&mut *conn).await?;
+        let mut old = 0;
+        let mut last = None;
+        for row in &rows {
+            if row.try_get::<i64, _>(1)? >= before {
+                break;
             }
-            query.execute(&mut *conn).await?;
+            old += 1;
+            last = Some(row.try_get::<i64, _>(0)?);
         }
-        Ok(gone.len() as u64)
+        let Some(last) = last else { return Ok(None) };
+        remove(conn, &REMOVE_OLD, &[archive, after_seq, last]).await?;
+        Ok((old as i64 >= limit).then_some(last))
     }
 
     /// Forgets the origin-ids from before this time; returns how many.
@@ -234,29 +249,38 @@ impl Tx {
     }
 }
 
-/// Removes everything of a mailbox, its cursor, and the origin-ids its owner used.
-pub(crate) async fn remove_archive(conn: &mut AnyConnection, archive: i64) -> Result<()> {
-    drop_rows(conn, archive, i64::MAX, 2).await?;
-    sqlx::query(DROP_CURSOR).bind(archive).execute(&mut *conn).await?;
-    sqlx::query(DROP_ORIGINS).bind(archive).execute(conn).await?;
+/// Removes all that the log has of an account: the rows of its archive, and the origin-ids that it
+/// used. The archive itself goes with the account.
+pub(crate) async fn remove_all(
+    conn: &mut AnyConnection,
+    account: i64,
+    archive: Option<i64>,
+) -> Result<()> {
+    if let Some(archive) = archive {
+        remove(conn, &REMOVE_ALL, &[archive]).await?;
+    }
+    sqlx::query(DROP_ORIGINS).bind(account).execute(conn).await?;
     Ok(())
 }
 
-/// Removes the rows of a mailbox up to a number, those received or (`highest_direction` 2) all,
-/// and the messages that nobody else keeps.
-async fn drop_rows(
+/// Removes rows of the archive that is the first parameter; returns how many.
+async fn remove(
     conn: &mut AnyConnection,
-    archive: i64,
-    up_to_seq: i64,
-    highest_direction: i64,
+    removal: &[&'static str; 3],
+    parameters: &[i64],
 ) -> Result<u64> {
-    sqlx::query(KEEP_SEQ).execute(&mut *conn).await?;
-    let mut dropped = 0;
-    for text in [DROP_MESSAGES, DROP_MAILBOX] {
-        let query = sqlx::query(text).bind(archive).bind(up_to_seq).bind(highest_direction);
-        dropped = query.execute(&mut *conn).await?.rows_affected();
+    if let [archive, ..] = parameters {
+        archives::keep_highest(conn, *archive).await?;
     }
-    Ok(dropped)
+    let mut removed = 0;
+    for text in *removal {
+        let mut query = sqlx::query(text);
+        for parameter in parameters {
+            query = query.bind(*parameter);
+        }
+        removed = query.execute(&mut *conn).await?.rows_affected();
+    }
+    Ok(removed)
 }
 
 #[cfg(test)]

@@ -111,7 +111,9 @@ mod tests {
         assert_eq!(alone.version, Some(alone.known));
         assert_eq!(alone.domains, ["a.example"]);
         assert_eq!(find_faults(&file, false).await.unwrap(), [""; 0]);
-        assert_eq!(alone.bytes, fs::metadata(&file).unwrap().len());
+        // A new database has some free pages, of tables that its schema has no more.
+        let length = fs::metadata(&file).unwrap().len();
+        assert!((length - (20 << 12)..=length).contains(&alone.bytes), "{} {length}", alone.bytes);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

@@ -17,6 +17,7 @@
 mod account_data;
 mod accounts;
 mod address;
+mod archives;
 mod blocks;
 mod credentials;
 mod dialect;
@@ -62,7 +63,7 @@ pub use history::{Page, Query};
 pub use inspect::{Inspection, find_faults, inspect};
 pub use last_available::LastAvailable;
 pub use location::{Location, PlaceError, PostgresUrl};
-pub use log::{Appended, Direction, LoggedMessage, NewMessage, REPEAT_WINDOW};
+pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow, Origin, REPEAT_WINDOW};
 pub use look::Found;
 pub use open::Store;
 pub use roster::{Holder, RosterRow, RosterVersion};
@@ -81,6 +82,7 @@ pub fn statements() -> Vec<String> {
     [
         account_data::STATEMENTS,
         accounts::STATEMENTS,
+        archives::STATEMENTS,
         blocks::STATEMENTS,
         credentials::STATEMENTS,
         last_available::STATEMENTS,
@@ -100,7 +102,7 @@ pub fn statements() -> Vec<String> {
     .flatten()
     .map(|text| (*text).to_owned())
     .chain(log::many().into_iter().flat_map(rows::ManyRows::texts))
-    .chain(history::many().into_iter().flat_map(rows::ManyRows::texts))
+    .chain(archives::many().into_iter().flat_map(rows::ManyRows::texts))
     .collect()
 }
 

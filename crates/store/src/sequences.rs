@@ -1,5 +1,5 @@
 //! Numbers that outlive the rows they were taken from: the last id of each kind, so that none is
-//! given twice, the highest seq ever used, the last heartbeat with what is known of the clock, and
+//! given twice, the last heartbeat with what is known of the clock, and
 //! when a new schema was good for the first time.
 
 use sqlx::{AnyConnection, Row};
@@ -9,6 +9,8 @@ use crate::heartbeat::{ClockDoubt, Heartbeat};
 
 /// The number of the last account made.
 pub(crate) const ACCOUNT: &str = "account";
+/// The number of the last archive made.
+pub(crate) const ARCHIVE: &str = "archive";
 /// The number of the last domain made.
 pub(crate) const DOMAIN: &str = "domain";
 /// The number of the last interval begun.
@@ -25,8 +27,6 @@ pub(crate) const DOUBT_UP: &str = "doubt-up";
 pub(crate) const DOUBT_CLAIM: &str = "doubt-claim";
 /// How far the wall was from what was expected.
 pub(crate) const DOUBT_GAP: &str = "doubt-gap";
-/// The highest seq that any message had, as far as the messages themselves no longer say it.
-pub(crate) const SEQ: &str = "seq";
 
 /// When the first start after the last upgrade succeeded.
 pub(crate) const UPGRADED: &str = "upgraded";
@@ -46,7 +46,13 @@ const FORGET: &str = "DELETE FROM numbers WHERE name = $1";
 const IMPOSSIBLE: &str = "SELECT \
     (SELECT COUNT(*) FROM numbers WHERE value > 288230376151711744 \
         OR value < -288230376151711744 OR (value < 0 AND name <> 'doubt-gap')) \
-    + (SELECT COUNT(*) FROM messages WHERE id > 288230376151711744) \
+    + (SELECT COUNT(*) FROM archives WHERE highest > 288230376151711744 OR highest < 0 \
+        OR confirmed > 288230376151711744 OR confirmed < 0 OR \
+        (SELECT MAX(r.seq) FROM archive_rows r WHERE r.archive = archives.id) \
+        > 288230376151711744) \
+    + (SELECT COUNT(*) FROM bodies WHERE id > 288230376151711744) \
+    + (SELECT COUNT(*) FROM archives WHERE id > \
+        (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'archive')) \
     + (SELECT COUNT(*) FROM accounts WHERE id > \
         (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'account')) \
     + (SELECT COUNT(*) FROM domains WHERE id > \

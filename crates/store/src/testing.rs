@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::scratch::Scratch;
-use crate::{Location, NewMessage, Store, StoredVerifier, Tx};
+use crate::{Direction, Location, NewMessage, NewRow, Origin, Store, StoredVerifier, Tx};
 
 /// Where the store of a test lies: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
 pub(crate) struct Dir {
@@ -96,26 +96,44 @@ pub(crate) fn verifier(mechanism: &str, byte: u8) -> StoredVerifier {
     }
 }
 
-/// Returns a message between two accounts that are named by a letter and a number.
+/// Returns a message between two accounts, which are named by a letter and a number and have the
+/// archives of the same numbers. `n` says what is in it, and when it was accepted.
 pub(crate) fn message(
-    seq: i64,
+    n: i64,
     (from, sender): (&str, i64),
     (to, recipient): (&str, i64),
 ) -> NewMessage {
+    let row =
+        |archive, peer: &str, direction| NewRow { archive, peer: format!("{peer}@#1"), direction };
     NewMessage {
-        seq,
-        at: seq * 1_000,
-        kept_at: seq * 1_000,
-        sender: format!("{from}@#1"),
-        sender_resource: Some("desk".into()),
-        recipient: format!("{to}@#1"),
-        sender_account: Some(sender),
-        recipient_account: Some(recipient),
+        at: n * 1_000,
+        kept_at: n * 1_000,
         origin: None,
-        stanza: format!("<message id='{seq}'/>").into(),
-        keep_for_sender: true,
-        passing: false,
+        resource: Some("desk".into()),
+        stanza: format!("<message id='{n}'/>").into(),
+        first: row(recipient, from, Direction::In),
+        second: (sender != recipient).then(|| row(sender, to, Direction::Out)),
     }
+}
+
+/// The same for its recipient alone.
+pub(crate) fn for_recipient_alone(mut message: NewMessage) -> NewMessage {
+    message.second = None;
+    message
+}
+
+/// The same, kept only until it is delivered.
+pub(crate) fn until_delivered(message: NewMessage) -> NewMessage {
+    let mut message = for_recipient_alone(message);
+    message.first.direction = Direction::Passing;
+    message
+}
+
+/// The same with the sender's own id. The peers of its rows name the two sides.
+pub(crate) fn with_origin(mut message: NewMessage, sender: i64, id: &str) -> NewMessage {
+    let recipient = message.second.as_ref().map_or_else(String::new, |row| row.peer.clone());
+    message.origin = Some(Origin { sender, recipient, id: id.into() });
+    message
 }
 
 impl Store {

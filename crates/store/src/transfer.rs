@@ -65,6 +65,7 @@ impl Store {
             clear(tx.conn()?, table).await?;
         }
         let rows = fill(tx.conn()?, &tables, &mut source).await?;
+        tx.forget_numbering();
         // It is a time of what was here before: even time is now what the source counted. The next
         // start notes it anew.
         sequences::forget(tx.conn()?, sequences::UPGRADED).await?;

@@ -10,6 +10,7 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, Executor, Row};
 use tokio::sync::OwnedMutexGuard;
 
+use crate::archives::Numbering;
 use crate::error::Undecided;
 use crate::location::PostgresUrl;
 use crate::postgres::bounded;
@@ -57,6 +58,7 @@ impl Tx {
     async fn start(&mut self) -> Result<()> {
         self.lane.connect().await?;
         if std::mem::replace(&mut self.lane.unfinished, true) {
+            self.forget_numbering();
             // It fails when there is nothing to undo: the one before was cancelled in its
             // commit, or ended by SQLite. Whether the connection lives is seen below.
             let _ = bounded(sqlx::query(ROLLBACK).execute(self.conn()?)).await;
@@ -108,6 +110,7 @@ impl Tx {
     pub async fn rollback(mut self) -> Result<()> {
         sqlx::query(ROLLBACK).execute(self.conn()?).await?;
         self.lane.unfinished = false;
+        self.forget_numbering();
         Ok(())
     }
 
@@ -125,6 +128,19 @@ impl Tx {
         self.faults.meet_now(crate::faults::Step::Statement)?;
         self.lane.writer.as_mut().ok_or(Error::Closed)
     }
+
+    /// The archives have been replaced by others.
+    pub(crate) fn forget_numbering(&mut self) {
+        self.lane.numbering = Numbering::default();
+    }
+
+    /// Returns the connection, and the numbers that archives give.
+    pub(crate) fn conn_and_numbering(&mut self) -> Result<(&mut AnyConnection, &mut Numbering)> {
+        #[cfg(feature = "faults")]
+        self.faults.meet_now(crate::faults::Step::Statement)?;
+        let Lane { writer, numbering, .. } = &mut *self.lane;
+        Ok((writer.as_mut().ok_or(Error::Closed)?, numbering))
+    }
 }
 
 impl fmt::Debug for Tx {
@@ -138,6 +154,7 @@ pub(crate) struct Lane {
     /// None while connecting again has not succeeded, and after closing.
     writer: Option<AnyConnection>,
     way: Way,
+    numbering: Numbering,
     /// A transaction was begun and its end is not known.
     unfinished: bool,
     closed: bool,
@@ -160,7 +177,13 @@ pub(crate) enum Way {
 
 impl Lane {
     pub(crate) fn new(writer: AnyConnection, way: Way) -> Self {
-        Self { writer: Some(writer), way, unfinished: false, closed: false }
+        Self {
+            writer: Some(writer),
+            way,
+            numbering: Numbering::default(),
+            unfinished: false,
+            closed: false,
+        }
     }
 
     /// Takes the connection out for good, with nothing begun on it.
@@ -192,6 +215,7 @@ impl Lane {
             return Err(Error::Closed);
         }
         if self.writer.is_none() {
+            self.numbering = Numbering::default();
             self.writer = Some(match &mut self.way {
                 Way::Sqlite { options, lasting } => {
                     sqlite::connect_writer(options, *lasting).await?

@@ -15,7 +15,7 @@ fn moment() -> Moment {
 fn session() -> Session {
     let jid = BareJid::parse("bob@localhost").unwrap();
     let full = jid.with_resource("desk").unwrap();
-    let account = Arc::new(Account::new(1, jid, Vec::new(), 0));
+    let account = Arc::new(Account::new(1, 1, jid, Vec::new(), 0));
     Session::new(1, full, account, false, 1 << 20, moment())
 }
 

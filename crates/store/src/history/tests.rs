@@ -4,8 +4,9 @@
 use sqlx::AssertSqlSafe;
 
 use super::*;
-use crate::testing::{account, fresh, fresh_file, message};
-use crate::{NewMessage, Tx};
+use crate::NewMessage;
+use crate::rows::ManyRows;
+use crate::testing::{account, fresh, fresh_file, message, until_delivered};
 
 fn seqs(rows: &[LoggedMessage]) -> Vec<i64> {
     rows.iter().map(|row| row.seq).collect()
@@ -95,9 +96,9 @@ async fn an_archive_has_its_own_messages_and_no_others() {
     let (_dir, store) = fresh().await;
     let (bob, eve, _) = ten(&store).await;
 
-    assert!(store.archive_has(bob, 1).await.unwrap());
-    assert!(store.archive_has(eve, 2).await.unwrap());
-    assert!(!store.archive_has(eve, 1).await.unwrap());
+    assert!(store.archive_has(bob, 10).await.unwrap());
+    assert!(store.archive_has(eve, 5).await.unwrap());
+    assert!(!store.archive_has(eve, 6).await.unwrap());
     assert!(!store.archive_has(bob, 11).await.unwrap());
 }
 
@@ -117,21 +118,26 @@ async fn dropping_what_is_confirmed_leaves_what_is_not_and_what_others_keep() {
     assert_eq!(seqs(&of_bob), [1, 3, 5, 7, 8, 9, 10]);
     assert_eq!(seqs(&store.undelivered(bob, 0, 10).await.unwrap()), [8, 10]);
     let of_eve = store.query(eve, &all).await.unwrap().rows;
-    assert_eq!(seqs(&of_eve), [2, 4, 6, 8, 10]);
-    // Each of the ten is still in the sender's mailbox.
-    assert_eq!(store.count_rows("messages").await, 10);
+    assert_eq!(seqs(&of_eve), [1, 2, 3, 4, 5]);
+    // Each of the ten is still in the sender's archive.
+    assert_eq!(store.count_rows("bodies").await, 10);
 }
 
-/// Expires everything before a time, in steps of two rows.
-async fn expire_all(tx: &mut Tx, before_at: i64) -> Vec<u64> {
-    let mut steps = Vec::new();
-    loop {
-        let gone = tx.expire(before_at, 2).await.unwrap();
-        steps.push(gone);
-        if gone < 2 {
-            return steps;
+/// Expires everything before a time, looking at two rows at once; returns which archives had any.
+async fn expire_all(store: &Store, before: i64) -> Vec<i64> {
+    let mut found = Vec::new();
+    let mut archive = 0;
+    while let [next] = store.archives_begun_before(archive, before, 1).await.unwrap()[..] {
+        let mut tx = store.begin().await.unwrap();
+        let mut after = Some(0);
+        while let Some(seq) = after {
+            after = tx.expire(next, seq, before, 2).await.unwrap();
         }
+        tx.commit().await.unwrap();
+        found.push(next);
+        archive = next;
     }
+    found
 }
 
 #[tokio::test]
@@ -141,36 +147,42 @@ async fn history_expires_in_steps_and_what_is_undelivered_does_not() {
     let mut tx = store.begin().await.unwrap();
     // Bob has confirmed 2 and 4; mona nothing.
     tx.advance_cursors(&[(bob, 5)]).await.unwrap();
-
-    // Of 1 to 7: bob's four sent, eve's three sent, bob's two confirmed.
-    assert_eq!(expire_all(&mut tx, 7_001).await, [2, 2, 2, 2, 1]);
-    assert_eq!(expire_all(&mut tx, 7_001).await, [0]);
     tx.commit().await.unwrap();
+    assert!(expire_all(&store, 1_000).await.is_empty());
+
+    // Of what was kept at 1000 to 7000: all that bob and eve sent, and what bob has confirmed.
+    assert_eq!(expire_all(&store, 7_001).await, [bob, eve, mona]);
 
     let all = Query { limit: 20, ..Query::default() };
     assert_eq!(seqs(&store.undelivered(bob, 5, 10).await.unwrap()), [6, 8, 10]);
-    assert_eq!(seqs(&store.undelivered(mona, 0, 10).await.unwrap()), [1, 3, 5, 7, 9]);
+    assert_eq!(seqs(&store.undelivered(mona, 0, 10).await.unwrap()), [1, 2, 3, 4, 5]);
     assert_eq!(seqs(&store.query(bob, &all).await.unwrap().rows), [6, 8, 9, 10]);
-    assert_eq!(seqs(&store.query(eve, &all).await.unwrap().rows), [8, 10]);
-    // 2 and 4 are in no mailbox any more.
-    assert_eq!(store.count_rows("messages").await, 8);
+    assert_eq!(seqs(&store.query(eve, &all).await.unwrap().rows), [4, 5]);
+    // Two of them are in no archive any more.
+    assert_eq!(store.count_rows("bodies").await, 8);
+    // Those that begin with what waits are looked at again, and nothing is found.
+    assert_eq!(expire_all(&store, 7_001).await, [bob, mona]);
+    assert_eq!(store.count_rows("bodies").await, 8);
 }
 
 #[tokio::test]
-async fn what_arrived_for_an_account_that_was_just_removed_expires() {
-    let (_dir, store) = fresh().await;
-    let (bob, eve, _) = ten(&store).await;
-    let mut tx = store.begin().await.unwrap();
-    tx.remove_account(bob).await.unwrap();
-    let mut late = message(11, ("eve", eve), ("bob", bob));
-    late.keep_for_sender = false;
-    tx.append(&[late]).await.unwrap();
+async fn a_body_goes_with_its_last_row_whichever_that_is() {
+    for first_of_two in [true, false] {
+        let (_dir, store) = fresh().await;
+        let (bob, eve, _) = ten(&store).await;
+        let one_and_other = if first_of_two { [bob, eve] } else { [eve, bob] };
+        let mut left = Vec::new();
+        for account in one_and_other {
+            let mut tx = store.begin().await.unwrap();
+            tx.remove_account(account).await.unwrap();
+            tx.commit().await.unwrap();
+            left.push(store.count_rows("bodies").await);
+        }
 
-    assert_eq!(tx.undelivered(bob, 0, 10).await.unwrap().len(), 1);
-    assert_eq!(tx.expire(11_000, 100).await.unwrap(), 5);
-    assert_eq!(tx.expire(11_001, 100).await.unwrap(), 1);
-    tx.commit().await.unwrap();
-    assert_eq!(store.last_seq().await.unwrap(), 11);
+        // Five that bob and eve share, five that bob and mona share.
+        assert_eq!(left, [10, 5]);
+        assert_eq!(store.count_rows("archive_rows").await, 5);
+    }
 }
 
 /// Returns the steps by which SQLite would execute a statement.
@@ -184,14 +196,18 @@ async fn plan(store: &Store, text: &str) -> Vec<String> {
 #[tokio::test]
 async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
     let (_dir, store) = fresh_file().await;
-    let many = crate::log::many().into_iter().chain(many()).flat_map(ManyRows::texts);
-    let texts = STATEMENTS.iter().chain(crate::log::STATEMENTS).map(|text| (*text).to_owned());
+    let many = crate::log::many().into_iter().chain(archives::many()).flat_map(ManyRows::texts);
+    let texts = STATEMENTS
+        .iter()
+        .chain(crate::log::STATEMENTS)
+        .chain(archives::STATEMENTS)
+        .map(|text| (*text).to_owned());
 
     for text in texts.chain(many) {
         for step in plan(&store, &text).await {
             let given = step.contains("VALUES") || step == "SCAN CONSTANT ROW" || step == "SCAN v";
             // An index of nothing but what is looked for.
-            let given = given || step.contains("INDEX mailbox_passing");
+            let given = given || step.contains("INDEX archive_rows_passing");
             assert!(!step.starts_with("SCAN") || given, "{text}\n{step}");
             assert!(!step.contains("TEMP B-TREE"), "{text}\n{step}");
         }
@@ -205,7 +221,7 @@ async fn one_conversation_is_found_by_its_own_index() {
     for text in [FORWARD_WITH, BACKWARD_WITH, COUNT_WITH] {
         let steps = plan(&store, text).await;
         assert!(
-            steps[0].contains("COVERING INDEX mailbox_peer (archive=? AND peer=?"),
+            steps[0].contains("COVERING INDEX archive_rows_peer (archive=? AND peer=?"),
             "{steps:?}"
         );
     }
@@ -219,8 +235,9 @@ async fn what_is_kept_until_delivered_is_in_no_archive_and_forgotten_once_confir
     let eve = account(&mut tx, "eve").await;
     let mut batch: Vec<NewMessage> =
         (1..=4).map(|seq| message(seq, ("eve", eve), ("bob", bob))).collect();
-    batch[1].passing = true;
-    batch[3].passing = true;
+    for at in [1, 3] {
+        batch[at] = until_delivered(batch[at].clone());
+    }
     tx.append(&batch).await.unwrap();
     tx.commit().await.unwrap();
     let all = Query { limit: 10, ..Query::default() };
@@ -229,38 +246,23 @@ async fn what_is_kept_until_delivered_is_in_no_archive_and_forgotten_once_confir
     assert_eq!(seqs(&waiting), [1, 2, 3, 4]);
     assert_eq!(waiting[1].direction, crate::Direction::Passing);
     assert_eq!(store.count_undelivered(bob, 0).await.unwrap().0, 4);
-    for archive in [bob, eve] {
-        assert_eq!(seqs(&store.query(archive, &all).await.unwrap().rows), [1, 3]);
+    for (archive, shown) in [(bob, [1, 3]), (eve, [1, 2])] {
+        assert_eq!(seqs(&store.query(archive, &all).await.unwrap().rows), shown);
         assert_eq!(store.count(archive, &all).await.unwrap(), 2);
-        assert!(!store.archive_has(archive, 2).await.unwrap());
     }
+    assert!(!store.archive_has(bob, 2).await.unwrap());
 
     let mut tx = store.begin().await.unwrap();
     tx.advance_cursors(&[(bob, 3)]).await.unwrap();
-    assert!(tx.drop_passed().await.unwrap(), "the fourth waits");
+    assert_eq!(tx.drop_passed(bob, 3).await.unwrap(), 1);
+    assert!(tx.is_anything_passing().await.unwrap(), "the fourth waits");
     tx.commit().await.unwrap();
     assert_eq!(seqs(&store.undelivered(bob, 0, 10).await.unwrap()), [1, 3, 4]);
 
     let mut tx = store.begin().await.unwrap();
     tx.advance_cursors(&[(bob, 4)]).await.unwrap();
-    assert!(!tx.drop_passed().await.unwrap());
+    assert_eq!(tx.drop_passed(bob, 4).await.unwrap(), 1);
+    assert!(!tx.is_anything_passing().await.unwrap());
     tx.commit().await.unwrap();
-    assert_eq!(store.count_rows("messages").await, 2);
-    assert_eq!(store.last_seq().await.unwrap(), 4);
-}
-
-#[tokio::test]
-async fn what_waits_for_an_account_that_is_gone_goes_with_it() {
-    let (_dir, store) = fresh().await;
-    let mut tx = store.begin().await.unwrap();
-    let bob = account(&mut tx, "bob").await;
-    let mut late = message(1, ("eve", bob + 1), ("mona", bob + 2));
-    late.passing = true;
-    tx.append(&[late]).await.unwrap();
-
-    assert!(!tx.drop_passed().await.unwrap());
-    tx.commit().await.unwrap();
-
-    assert_eq!(store.count_rows("messages").await, 0);
-    assert_eq!(store.count_rows("mailbox").await, 0);
+    assert_eq!(store.count_rows("bodies").await, 2);
 }

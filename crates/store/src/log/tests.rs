@@ -4,45 +4,44 @@
 use std::time::Instant;
 
 use super::*;
-use crate::testing::{account, fresh, message, place};
+use crate::testing::{
+    account, for_recipient_alone, fresh, message, place, until_delivered, with_origin,
+};
 
 fn seqs(rows: &[LoggedMessage]) -> Vec<i64> {
     rows.iter().map(|row| row.seq).collect()
 }
 
-fn with_origin(mut message: NewMessage, origin: &str) -> NewMessage {
-    message.origin = Some(origin.into());
-    message
+fn stored(first: i64, second: i64) -> Appended {
+    Appended::Stored { first, second: Some(second) }
 }
 
 #[tokio::test]
-async fn a_message_is_in_both_mailboxes_as_it_was_given() {
+async fn a_message_is_in_both_archives_as_it_was_given() {
     let (_dir, store) = fresh().await;
     let mut tx = store.begin().await.unwrap();
     let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
     let mut sent = message(7, ("eve", eve), ("bob", bob));
     sent.stanza = Bytes::from_static(b"<message>\xf0\x9f\x90\x9d</message>");
 
-    assert_eq!(tx.append(&[sent.clone()]).await.unwrap(), [Appended::Stored]);
+    assert_eq!(tx.append(&[sent.clone()]).await.unwrap(), [stored(1, 1)]);
     tx.commit().await.unwrap();
 
-    let received = store.undelivered(bob, 0, 10).await.unwrap();
-    assert_eq!(
-        received,
-        [LoggedMessage {
-            seq: 7,
-            at: 7_000,
-            kept_at: 7_000,
-            direction: Direction::In,
-            sender: "eve@#1".into(),
-            sender_resource: Some("desk".into()),
-            recipient: "bob@#1".into(),
-            stanza: sent.stanza,
-        }]
-    );
+    let received = LoggedMessage {
+        seq: 1,
+        at: 7_000,
+        kept_at: 7_000,
+        direction: Direction::In,
+        peer: "eve@#1".into(),
+        resource: Some("desk".into()),
+        stanza: sent.stanza,
+    };
+    assert_eq!(store.undelivered(bob, 0, 10).await.unwrap(), [received.clone()]);
     assert!(store.undelivered(eve, 0, 10).await.unwrap().is_empty());
     let all = crate::Query { limit: 10, ..Default::default() };
-    assert_eq!(store.query(eve, &all).await.unwrap().rows[0].direction, Direction::Out);
+    let out = LoggedMessage { direction: Direction::Out, peer: "bob@#1".into(), ..received };
+    assert_eq!(store.query(eve, &all).await.unwrap().rows, [out]);
+    assert_eq!(store.count_rows("bodies").await, 1);
 }
 
 #[tokio::test]
@@ -55,17 +54,17 @@ async fn a_batch_of_any_size_is_stored_whole_and_in_order() {
         let batch: Vec<NewMessage> = (0..size)
             .map(|_| {
                 next += 1;
-                with_origin(message(next, ("eve", eve), ("bob", bob)), &format!("o{next}"))
+                with_origin(message(next, ("eve", eve), ("bob", bob)), eve, &format!("o{next}"))
             })
             .collect();
-        let outcomes = tx.append(&batch).await.unwrap();
-        assert_eq!(outcomes, vec![Appended::Stored; size]);
+        let numbers = next - size + 1..=next;
+        let expected: Vec<Appended> = numbers.map(|number| stored(number, number)).collect();
+        assert_eq!(tx.append(&batch).await.unwrap(), expected);
     }
     tx.commit().await.unwrap();
 
     let all: Vec<i64> = (1..=next).collect();
     assert_eq!(seqs(&store.undelivered(bob, 0, 10_000).await.unwrap()), all);
-    assert_eq!(store.last_seq().await.unwrap(), next);
 }
 
 #[tokio::test]
@@ -77,33 +76,44 @@ async fn a_message_to_oneself_is_one_row_that_is_received() {
     tx.append(&[message(1, ("bob", bob), ("bob", bob))]).await.unwrap();
     tx.commit().await.unwrap();
 
-    assert_eq!(store.count_rows("mailbox").await, 1);
+    assert_eq!(store.count_rows("archive_rows").await, 1);
     assert_eq!(store.undelivered(bob, 0, 10).await.unwrap()[0].direction, Direction::In);
 }
 
 #[tokio::test]
-async fn strangers_have_no_mailbox_here() {
+async fn a_second_row_is_stored_only_with_the_first() {
     let (_dir, store) = fresh().await;
     let mut tx = store.begin().await.unwrap();
-    let bob = account(&mut tx, "bob").await;
-    let mut from_far = message(1, ("eve", 0), ("bob", bob));
-    from_far.sender = "eve@far.example".into();
-    from_far.sender_account = None;
-    from_far.sender_resource = None;
-    let mut to_far = message(2, ("bob", bob), ("eve", 0));
-    to_far.recipient_account = None;
-    let mut passing = to_far.clone();
-    passing.seq = 3;
-    passing.keep_for_sender = false;
+    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    let one = |n| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, "a");
+    let to_nobody = with_origin(message(3, ("eve", eve), ("nobody", 999)), eve, "b");
 
-    assert_eq!(tx.append(&[from_far, to_far, passing]).await.unwrap(), [Appended::Stored; 3]);
+    let outcomes = tx.append(&[one(1), one(2), to_nobody.clone()]).await.unwrap();
+    assert_eq!(outcomes, [stored(1, 1), Appended::Repeat, Appended::Gone]);
+    // What is gone is no first time: it would have to be new when it is there again.
+    assert_eq!(tx.append(&[to_nobody]).await.unwrap(), [Appended::Gone]);
     tx.commit().await.unwrap();
 
-    let received = store.undelivered(bob, 0, 10).await.unwrap();
-    assert_eq!(seqs(&received), [1]);
-    assert_eq!(received[0].sender_resource, None);
-    assert_eq!(store.count_rows("mailbox").await, 2);
-    assert_eq!(store.count_rows("messages").await, 2);
+    assert_eq!(store.count_rows("archive_rows").await, 2);
+    assert_eq!(store.count_rows("bodies").await, 1);
+    assert_eq!(store.count_rows("origins").await, 1);
+}
+
+#[tokio::test]
+async fn a_message_can_have_one_row_alone() {
+    let (_dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    let one = for_recipient_alone(message(1, ("eve", eve), ("bob", bob)));
+    let other = until_delivered(message(2, ("eve", eve), ("bob", bob)));
+
+    let outcomes = tx.append(&[one, other]).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let alone = |first| Appended::Stored { first, second: None };
+    assert_eq!(outcomes, [alone(1), alone(2)]);
+    assert_eq!(seqs(&store.undelivered(bob, 0, 10).await.unwrap()), [1, 2]);
+    assert_eq!(store.count_rows("archive_rows").await, 2);
 }
 
 #[tokio::test]
@@ -111,23 +121,19 @@ async fn a_repeat_is_seen_within_a_batch_and_across_batches_and_after_a_restart(
     let (dir, store) = fresh().await;
     let mut tx = store.begin().await.unwrap();
     let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    let first = with_origin(message(1, ("eve", eve), ("bob", bob)), "a");
-    let again = with_origin(message(2, ("eve", eve), ("bob", bob)), "a");
-    let other = with_origin(message(3, ("eve", eve), ("bob", bob)), "b");
+    let one = |n, origin| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, origin);
 
-    let outcomes = tx.append(&[first, again.clone(), other]).await.unwrap();
-    assert_eq!(outcomes, [Appended::Stored, Appended::Repeat, Appended::Stored]);
+    let outcomes = tx.append(&[one(1, "a"), one(2, "a"), one(3, "b")]).await.unwrap();
+    assert_eq!(outcomes, [stored(1, 1), Appended::Repeat, stored(2, 2)]);
     tx.commit().await.unwrap();
     store.close().await.unwrap();
 
     let store = Store::open(&place(&dir)).await.unwrap();
     let mut tx = store.begin().await.unwrap();
-    let later = NewMessage { seq: 4, kept_at: 4_000, ..again };
-    let fresh = with_origin(message(5, ("eve", eve), ("bob", bob)), "c");
-    let outcomes = tx.append(&[fresh, later]).await.unwrap();
-    assert_eq!(outcomes, [Appended::Stored, Appended::Repeat]);
+    let outcomes = tx.append(&[one(5, "c"), one(4, "a")]).await.unwrap();
+    assert_eq!(outcomes, [stored(3, 3), Appended::Repeat]);
     tx.commit().await.unwrap();
-    assert_eq!(seqs(&store.undelivered(bob, 0, 10).await.unwrap()), [1, 3, 5]);
+    assert_eq!(seqs(&store.undelivered(bob, 0, 10).await.unwrap()), [1, 2, 3]);
 }
 
 #[tokio::test]
@@ -136,14 +142,16 @@ async fn the_same_origin_id_of_or_to_somebody_else_is_no_repeat() {
     let mut tx = store.begin().await.unwrap();
     let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
     let batch = [
-        with_origin(message(1, ("eve", eve), ("bob", bob)), "a"),
-        with_origin(message(2, ("bob", bob), ("eve", eve)), "a"),
-        with_origin(message(3, ("eve", eve), ("eve", eve)), "a"),
+        with_origin(message(1, ("eve", eve), ("bob", bob)), eve, "a"),
+        with_origin(message(2, ("bob", bob), ("eve", eve)), bob, "a"),
+        with_origin(message(3, ("eve", eve), ("eve", eve)), eve, "a"),
         message(4, ("eve", eve), ("bob", bob)),
         message(5, ("eve", eve), ("bob", bob)),
     ];
 
-    assert_eq!(tx.append(&batch).await.unwrap(), [Appended::Stored; 5]);
+    let outcomes = tx.append(&batch).await.unwrap();
+
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Appended::Stored { .. })));
 }
 
 #[tokio::test]
@@ -156,7 +164,7 @@ async fn the_last_stamp_is_what_people_were_told_whoever_still_has_the_message()
     tx.append(&[message(1, ("bob", bob), ("eve", eve)), last]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(store.last_stamp().await.unwrap(), Some(2_000));
-    assert_eq!(store.undelivered(bob, 0, 10).await.unwrap()[0].at, 2_000);
+    assert_eq!(store.undelivered(bob, 1, 10).await.unwrap()[0].at, 2_000);
 
     let mut tx = store.begin().await.unwrap();
     tx.drop_confirmed(bob, 2).await.unwrap();
@@ -171,7 +179,7 @@ async fn a_repeat_after_a_day_is_a_new_message() {
     let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
     let at = |seq, kept_at| NewMessage {
         kept_at,
-        ..with_origin(message(seq, ("eve", eve), ("bob", bob)), "a")
+        ..with_origin(message(seq, ("eve", eve), ("bob", bob)), eve, "a")
     };
 
     let mut outcomes = Vec::new();
@@ -181,10 +189,10 @@ async fn a_repeat_after_a_day_is_a_new_message() {
     }
 
     // The third began a day of its own, in which the fourth lies.
-    assert_eq!(outcomes, [Appended::Stored, Appended::Repeat, Appended::Stored, Appended::Repeat]);
+    assert_eq!(outcomes, [stored(1, 1), Appended::Repeat, stored(2, 2), Appended::Repeat]);
     assert_eq!(tx.purge_origins(REPEAT_WINDOW).await.unwrap(), 0);
     assert_eq!(tx.purge_origins(REPEAT_WINDOW + 1).await.unwrap(), 1);
-    assert_eq!(tx.append(&[at(5, REPEAT_WINDOW + 2)]).await.unwrap(), [Appended::Stored]);
+    assert_eq!(tx.append(&[at(5, REPEAT_WINDOW + 2)]).await.unwrap(), [stored(3, 3)]);
 }
 
 #[tokio::test]
@@ -193,39 +201,11 @@ async fn an_origin_id_without_end_is_not_remembered() {
     let mut tx = store.begin().await.unwrap();
     let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
     let long = "x".repeat(LONGEST_ORIGIN + 1);
-    let batch = [1, 2].map(|seq| with_origin(message(seq, ("eve", eve), ("bob", bob)), &long));
+    let batch = [1, 2].map(|seq| with_origin(message(seq, ("eve", eve), ("bob", bob)), eve, &long));
 
-    assert_eq!(tx.append(&batch).await.unwrap(), [Appended::Stored; 2]);
+    assert_eq!(tx.append(&batch).await.unwrap(), [stored(1, 1), stored(2, 2)]);
     tx.commit().await.unwrap();
     assert_eq!(store.count_rows("origins").await, 0);
-}
-
-#[tokio::test]
-async fn a_number_used_twice_fails_the_batch_rather_than_lose_a_message() {
-    let (_dir, store) = fresh().await;
-    let mut tx = store.begin().await.unwrap();
-    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    tx.append(&[message(1, ("eve", eve), ("bob", bob))]).await.unwrap();
-
-    assert!(tx.append(&[message(1, ("bob", bob), ("eve", eve))]).await.is_err());
-}
-
-#[tokio::test]
-async fn a_cursor_moves_forward_only() {
-    let (_dir, store) = fresh().await;
-    let mut tx = store.begin().await.unwrap();
-    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    assert_eq!(tx.cursor(bob).await.unwrap(), 0);
-
-    tx.advance_cursors(&[(bob, 5), (eve, 9), (bob, 7), (bob, 6), (999, 3)]).await.unwrap();
-    tx.advance_cursors(&[(bob, 2)]).await.unwrap();
-    tx.advance_cursors(&[]).await.unwrap();
-    assert_eq!(tx.cursor(bob).await.unwrap(), 7);
-    tx.commit().await.unwrap();
-
-    assert_eq!(store.cursor(bob).await.unwrap(), 7);
-    assert_eq!(store.cursor(eve).await.unwrap(), 9);
-    assert_eq!(store.count_rows("cursors").await, 2);
 }
 
 #[tokio::test]
@@ -241,12 +221,14 @@ async fn undelivered_is_what_was_received_after_the_cursor_oldest_first() {
         .collect();
     tx.append(&batch).await.unwrap();
 
-    assert_eq!(seqs(&tx.undelivered(bob, 0, 10).await.unwrap()), [2, 4, 6]);
-    assert_eq!(seqs(&tx.undelivered(bob, 2, 10).await.unwrap()), [4, 6]);
-    assert_eq!(seqs(&tx.undelivered(bob, 0, 2).await.unwrap()), [2, 4]);
-    assert!(tx.undelivered(bob, 6, 10).await.unwrap().is_empty());
-    assert!(tx.undelivered(bob, 0, -5).await.unwrap().is_empty());
     tx.commit().await.unwrap();
+    let undelivered = async |after, limit| store.undelivered(bob, after, limit).await.unwrap();
+
+    assert_eq!(seqs(&undelivered(0, 10).await), [2, 4, 6]);
+    assert_eq!(seqs(&undelivered(2, 10).await), [4, 6]);
+    assert_eq!(seqs(&undelivered(0, 2).await), [2, 4]);
+    assert!(undelivered(6, 10).await.is_empty());
+    assert!(undelivered(0, -5).await.is_empty());
 
     let size = "<message id='2'/>".len() as i64;
     assert_eq!(store.count_undelivered(bob, 0).await.unwrap(), (3, 3 * size));
@@ -255,26 +237,7 @@ async fn undelivered_is_what_was_received_after_the_cursor_oldest_first() {
     assert_eq!(store.count_undelivered(999, 0).await.unwrap(), (0, 0));
 }
 
-#[tokio::test]
-async fn a_number_is_not_used_again_when_its_message_is_gone() {
-    let (dir, store) = fresh().await;
-    assert_eq!(store.last_seq().await.unwrap(), 0);
-    let mut tx = store.begin().await.unwrap();
-    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    let mut only_received = message(41, ("eve", eve), ("bob", bob));
-    only_received.keep_for_sender = false;
-    tx.append(&[only_received]).await.unwrap();
-    assert_eq!(tx.drop_confirmed(bob, 41).await.unwrap(), 1);
-    tx.commit().await.unwrap();
-    store.close().await.unwrap();
-
-    let store = Store::open(&place(&dir)).await.unwrap();
-
-    assert_eq!(store.count_rows("messages").await, 0);
-    assert_eq!(store.last_seq().await.unwrap(), 41);
-}
-
-/// Prints how many messages a second can be appended, each with two mailbox rows and an
+/// Prints how many messages a second can be appended, each with a row in two archives and an
 /// origin-id: `cargo test -p whoelse-store appends_a_second -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
@@ -295,11 +258,10 @@ async fn appends_a_second() {
                 .map(|_| {
                     seq += 1;
                     let (from, to) = (seq as usize % 100, (seq as usize * 7 + 1) % 100);
-                    NewMessage {
-                        stanza: stanza.clone(),
-                        origin: Some(format!("5f3c1f6e-0000-4000-8000-{seq:012}")),
-                        ..message(seq, ("sender", accounts[from]), ("recipient", accounts[to]))
-                    }
+                    let (from, to) = (accounts[from], accounts[to]);
+                    let message = message(seq, ("sender", from), ("recipient", to));
+                    let origin = format!("5f3c1f6e-0000-4000-8000-{seq:012}");
+                    NewMessage { stanza: stanza.clone(), ..with_origin(message, from, &origin) }
                 })
                 .collect();
             let mut tx = store.begin().await.unwrap();

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::scratch::{Scratch, old_file};
-use crate::testing::{Dir, place};
-use crate::{Location, Query, Store};
+use crate::testing::{Dir, message, place};
+use crate::{Appended, Location, Query, Store};
 
 /// A database of an older version, of each kind that there is here.
 async fn of_version(version: i64) -> Vec<(Dir, Option<Scratch>, Location)> {
@@ -40,17 +40,20 @@ async fn what_version_1_held_is_all_there() {
         assert_eq!(store.throttle_load_all(60).await.unwrap().len(), 1);
         assert_eq!(store.online_since(1, 0).await.unwrap().len(), 2);
         assert_eq!(store.last_heartbeat().await.unwrap().unwrap().even, 60);
-        assert_eq!(store.last_seq().await.unwrap(), 7);
         assert_eq!(store.cursor(1).await.unwrap(), 5);
         let waiting = store.undelivered(1, 5, 10).await.unwrap();
         assert_eq!(waiting.iter().map(|row| row.seq).collect::<Vec<_>>(), [6]);
         let all = Query { limit: 10, ..Query::default() };
         let archive = store.query(1, &all).await.unwrap().rows;
-        assert_eq!(archive[0].sender_resource.as_deref(), Some("desk"));
+        assert_eq!(archive[0].resource.as_deref(), Some("desk"));
         assert_eq!(&archive[0].stanza[..], b"<message/>");
         assert_eq!(store.query(3, &all).await.unwrap().rows.len(), 1);
-        // And it can be written.
+        // And it can be written: an archive has its account's number, and goes on above all that
+        // were given.
+        assert_eq!(bob.archive, 1);
         let mut tx = store.begin().await.unwrap();
+        let next = tx.append(&[message(8, ("bob", 1), ("eve", 3))]).await.unwrap();
+        assert_eq!(next, [Appended::Stored { first: 8, second: Some(8) }]);
         assert_eq!(tx.create_account(1, "mona", &[], 70).await.unwrap(), Some(4));
         tx.commit().await.unwrap();
         store.close().await.unwrap();

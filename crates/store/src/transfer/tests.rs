@@ -6,7 +6,7 @@ use std::fs;
 use super::*;
 use crate::Location;
 use crate::scratch::{Scratch, old_backup, old_file};
-use crate::testing::{Dir, account, message, place, verifier};
+use crate::testing::{Dir, account, message, place, verifier, with_origin};
 
 /// Puts something into every table.
 async fn populate(store: &Store) {
@@ -26,9 +26,9 @@ async fn populate(store: &Store) {
     // More than a page of the table.
     let batch: Vec<_> = (1..=250)
         .map(|seq| {
-            let mut one = message(seq, ("bob", bob), ("eve", eve));
-            one.origin = Some(format!("o{seq}"));
-            one.sender_resource = (seq % 2 == 0).then(|| "desk".to_owned());
+            let one = message(seq, ("bob", bob), ("eve", eve));
+            let mut one = with_origin(one, bob, &format!("o{seq}"));
+            one.resource = (seq % 2 == 0).then(|| "desk".to_owned());
             one
         })
         .collect();
@@ -39,7 +39,7 @@ async fn populate(store: &Store) {
         .execute(
             "INSERT INTO roster (account, contact, listed, name, in_groups, subscription, ask, \
             approved, request, version) SELECT id, 'eve@#1', 1, 'E', '', 3, 0, 0, stanza, 1 \
-            FROM messages WHERE id = 1",
+            FROM bodies WHERE id = 1",
         )
         .await
         .unwrap();
@@ -100,8 +100,9 @@ async fn everything_is_copied_from_each_kind_of_database_to_each() {
             let copied = Store::open(&to).await.unwrap();
             assert_eq!(all(&copied).await, before);
             // It can be used: no number is given twice.
-            assert_eq!(copied.last_seq().await.unwrap(), 250);
             let mut tx = copied.begin().await.unwrap();
+            let next = tx.append(&[message(251, ("bob", 1), ("eve", 2))]).await.unwrap();
+            assert_eq!(next, [crate::Appended::Stored { first: 251, second: Some(251) }]);
             assert!(account(&mut tx, "mona").await > 2);
             tx.commit().await.unwrap();
             copied.close().await.unwrap();
@@ -269,10 +270,11 @@ async fn a_backup_of_every_older_schema_is_brought_up_to_date_aside_and_restored
                 drop(aside);
                 assert!(!dir.path().join("aside").exists());
                 assert_eq!(store.domains().await.unwrap()[0].name, "chat.example");
-                assert_eq!(store.last_seq().await.unwrap(), 7);
                 let waiting = store.undelivered(1, 5, 10).await.unwrap();
                 assert_eq!(waiting.len(), version.min(2) as usize);
                 let mut tx = store.begin().await.unwrap();
+                let next = tx.append(&[message(8, ("eve", 3), ("bob", 1))]).await.unwrap();
+                assert_eq!(next, [crate::Appended::Stored { first: 8, second: Some(8) }]);
                 assert_eq!(tx.create_account(1, "mona", &[], 70).await.unwrap(), Some(4));
                 tx.commit().await.unwrap();
             }
@@ -354,7 +356,7 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
         sequences::DOUBT_SINCE,
         sequences::DOUBT_UP,
         sequences::DOUBT_CLAIM,
-        sequences::SEQ,
+        sequences::ARCHIVE,
     ] {
         broken.extend([(name, i64::MIN), (name, -1), (name, largest), (name, largest / 2)]);
     }
@@ -362,9 +364,10 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
     let dir = Dir::of_files();
     let file = dir.path().join("backup");
     let aside = dir.path().join("aside");
-    let write = async |name: &str, value: i64, message: i64| {
+    let write = async |name: &str, value: i64, seq: i64| {
         let (text, number) = (|text: &str| Value::Text(text.into()), Value::Number);
-        let mut kept = std::collections::BTreeMap::from([("account", 1), ("domain", 1)]);
+        let mut kept =
+            std::collections::BTreeMap::from([("account", 1), ("archive", 1), ("domain", 1)]);
         kept.insert(name, value);
         let mut writer = file::Writer::create(&file, schema::KNOWN, None).unwrap();
         for table in &tables(schema::KNOWN).await.unwrap() {
@@ -375,15 +378,22 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
                 }
                 "domains" => vec![vec![number(1), text("chat.example")]],
                 "accounts" => vec![vec![number(1), number(1), text("bob"), number(1), number(1)]],
-                "messages" => vec![vec![
-                    number(message),
+                "archives" => vec![vec![number(1), number(1), number(0), number(0)]],
+                "bodies" => vec![vec![
                     number(1),
-                    text("bob@#1"),
-                    Value::Null,
-                    text("bob@#1"),
-                    Value::Null,
                     number(1),
+                    number(1),
+                    Value::Null,
                     Value::Blob(b"<message/>".to_vec()),
+                ]],
+                "archive_rows" => vec![vec![
+                    number(1),
+                    number(seq),
+                    number(1),
+                    text("bob@#1"),
+                    number(0),
+                    number(10),
+                    number(1),
                 ]],
                 _ => Vec::new(),
             };
@@ -403,9 +413,7 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
         assert_eq!(path, &file);
         assert!(!aside.exists());
     }
-    for message in [i64::MIN, i64::MAX] {
-        assert!(write(sequences::SEQ, 1, message).await.is_err());
-    }
+    assert!(write(sequences::ARCHIVE, 1, i64::MAX).await.is_err());
     for (name, value) in [(sequences::EVEN, 5), (sequences::DOUBT_GAP, -5), (sequences::ACCOUNT, 9)]
     {
         assert!(write(name, value, 1).await.is_ok(), "{name}");

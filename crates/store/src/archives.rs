@@ -1,0 +1,170 @@
+//! Archives: each has a number of its own and gives its rows numbers (`seq`) that only grow.
+//!
+//! Today each account has one. The highest number that an archive ever gave outlives its rows: it
+//! is written down in the transaction that removes them, so that no number is given twice. How far
+//! the owner's devices have confirmed, the cursor, stands beside it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use sqlx::{AnyConnection, Row};
+
+use crate::rows::ManyRows;
+use crate::{Result, Store, Tx, sequences};
+
+const INSERT: &str = "INSERT INTO archives (id, account, highest, confirmed) VALUES ($1, $2, 0, 0)";
+const OF_ACCOUNT: &str = "SELECT id FROM archives WHERE account = $1";
+const CURSOR: &str = "SELECT confirmed FROM archives WHERE id = $1";
+
+/// Writes the highest number down before rows are removed, one of which may have it.
+const KEEP_HIGHEST: &str = "UPDATE archives \
+    SET highest = (SELECT MAX(r.seq) FROM archive_rows r WHERE r.archive = archives.id) \
+    WHERE id = $1 \
+    AND highest < (SELECT MAX(r.seq) FROM archive_rows r WHERE r.archive = archives.id)";
+
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, OF_ACCOUNT, CURSOR, KEEP_HIGHEST];
+
+/// Cursors are saved late; an archive that is gone by then is passed over.
+static ADVANCE: LazyLock<ManyRows> = LazyLock::new(|| {
+    ManyRows::new(
+        "UPDATE archives SET confirmed = v.column2 FROM (VALUES",
+        2,
+        ") AS v WHERE archives.id = v.column1 AND archives.confirmed < v.column2",
+    )
+});
+
+/// What the highest number of an archive can be seen from.
+static HIGHEST: LazyLock<ManyRows> = LazyLock::new(|| {
+    ManyRows::new(
+        "SELECT a.id, a.highest, a.confirmed, CAST(COALESCE((SELECT MAX(r.seq) \
+        FROM archive_rows r WHERE r.archive = a.id), 0) AS BIGINT) \
+        FROM archives a WHERE a.id IN (VALUES",
+        1,
+        ")",
+    )
+});
+
+pub(crate) fn many() -> [&'static ManyRows; 2] {
+    [&ADVANCE, &HIGHEST]
+}
+
+/// So many archives are known to [`Numbering`] at once.
+const KNOWN: usize = 100_000;
+
+/// The highest number that each archive has given, as far as it was asked lately; and that of the
+/// bodies.
+///
+/// It is known from the database alone, and forgotten when a transaction is not committed. There is
+/// one writer, so nobody else gives numbers meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Numbering {
+    highest: HashMap<i64, i64>,
+    pub(crate) last_body: Option<i64>,
+}
+
+impl Numbering {
+    /// Whether this archive is there.
+    pub(crate) fn is_known(&self, archive: i64) -> bool {
+        self.highest.contains_key(&archive)
+    }
+
+    /// Gives the next number of an archive that is known.
+    pub(crate) fn next(&mut self, archive: i64) -> Option<i64> {
+        let highest = self.highest.get_mut(&archive)?;
+        *highest += 1;
+        Some(*highest)
+    }
+
+    /// An archive is removed.
+    pub(crate) fn forget(&mut self, archive: i64) {
+        self.highest.remove(&archive);
+    }
+
+    /// Reads what is not known of these archives yet. One that is not there stays unknown.
+    pub(crate) async fn read(
+        &mut self,
+        conn: &mut AnyConnection,
+        archives: impl Iterator<Item = i64>,
+    ) -> Result<()> {
+        if self.highest.len() > KNOWN {
+            self.highest.clear();
+        }
+        let mut unknown: Vec<i64> = archives.filter(|archive| !self.is_known(*archive)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        for (text, piece) in HIGHEST.pieces(&unknown) {
+            let mut query = sqlx::query(text);
+            for archive in piece {
+                query = query.bind(*archive);
+            }
+            for row in query.fetch_all(&mut *conn).await? {
+                let (written, confirmed): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+                let highest = written.max(confirmed).max(row.try_get(3)?);
+                self.highest.insert(row.try_get(0)?, highest);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Returns how far an archive is confirmed; 0 is not at all.
+    pub async fn cursor(&self, archive: i64) -> Result<i64> {
+        cursor(&mut *self.reader().await?, archive).await
+    }
+}
+
+impl Tx {
+    /// Returns how far an archive is confirmed; 0 is not at all.
+    pub async fn cursor(&mut self, archive: i64) -> Result<i64> {
+        cursor(self.conn()?, archive).await
+    }
+
+    /// Moves the cursors of archives forward, never back; archives that are no longer there are
+    /// passed over.
+    pub async fn advance_cursors(&mut self, cursors: &[(i64, i64)]) -> Result<()> {
+        let conn = self.conn()?;
+        // Of an archive that is named twice one row alone would count.
+        let mut highest = BTreeMap::new();
+        for (archive, seq) in cursors {
+            let entry = highest.entry(*archive).or_insert(*seq);
+            *entry = (*entry).max(*seq);
+        }
+        let highest: Vec<(i64, i64)> = highest.into_iter().collect();
+        for (text, piece) in ADVANCE.pieces(&highest) {
+            let mut query = sqlx::query(text);
+            for (archive, seq) in piece {
+                query = query.bind(*archive).bind(*seq);
+            }
+            query.execute(&mut *conn).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the archive of a new account; returns its number.
+pub(crate) async fn make(conn: &mut AnyConnection, account: i64) -> Result<i64> {
+    let id = sequences::next(conn, sequences::ARCHIVE).await?;
+    sqlx::query(INSERT).bind(id).bind(account).execute(conn).await?;
+    Ok(id)
+}
+
+/// Returns the number of an account's archive, if it has one.
+pub(crate) async fn of_account(conn: &mut AnyConnection, account: i64) -> Result<Option<i64>> {
+    let row = sqlx::query(OF_ACCOUNT).bind(account).fetch_optional(conn).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Writes down the highest number of an archive, some of whose rows are about to be removed.
+pub(crate) async fn keep_highest(conn: &mut AnyConnection, archive: i64) -> Result<()> {
+    sqlx::query(KEEP_HIGHEST).bind(archive).execute(conn).await?;
+    Ok(())
+}
+
+async fn cursor(conn: &mut AnyConnection, archive: i64) -> Result<i64> {
+    let row = sqlx::query(CURSOR).bind(archive).fetch_optional(conn).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;
