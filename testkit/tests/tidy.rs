@@ -206,6 +206,48 @@ fn every_file_begins_with_what_it_is_for() {
     );
 }
 
+/// Markdown files of the repository's own.
+fn documents() -> Vec<PathBuf> {
+    let in_folder = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).unwrap().filter_map(Result::ok).map(|it| it.path());
+        entries.filter(|path| path.extension().is_some_and(|it| it == "md")).collect::<Vec<_>>()
+    };
+    let folders = [root(), root().join("docs"), root().join("docs/design"), root().join("scenes")];
+    folders.into_iter().chain([root().join("tests")]).flat_map(in_folder).collect()
+}
+
+#[test]
+fn a_file_that_a_document_names_is_there() {
+    let folders = ["crates/", "docs/", "tests/", "testkit/", "scenes/", "bench/", "fuzz/"];
+    let crates: Vec<String> = levels().into_iter().map(|name| format!("{name}/src/")).collect();
+    let mut missing = Vec::new();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2);
+        let linked = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let linked = linked.filter(|link| !link.is_empty() && !link.contains(':'));
+        let linked = linked.map(|link| document.parent().unwrap().join(link));
+        // A word in capitals, a star or braces stand for any name.
+        let exact = |path: &&str| {
+            path.bytes().all(|c| c.is_ascii_lowercase() || b"_-./0123456789".contains(&c))
+        };
+        let named = quoted.filter(exact).filter_map(|path| {
+            if crates.iter().any(|start| path.starts_with(start)) {
+                return Some(root().join("crates").join(path));
+            }
+            let ours = folders.iter().any(|start| path.starts_with(start));
+            ours.then(|| root().join(path))
+        });
+        for path in named
+            .chain(linked)
+            .filter(|path| !path.exists() && !path.with_extension("scene").exists())
+        {
+            missing.push(format!("{}: {}", document.display(), path.display()));
+        }
+    }
+    assert!(missing.is_empty(), "named and not there:\n{}", missing.join("\n"));
+}
+
 #[test]
 fn every_scene_can_be_read_and_says_what_it_shows() {
     let files = scene::find(&root().join("scenes")).unwrap();
