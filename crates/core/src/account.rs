@@ -199,21 +199,22 @@ impl Account {
     }
 
     /// Puts one presence into the queue of every available session, addressed to the account.
-    pub fn push_to_available(&self, stanza: &Outgoing) {
-        self.each_session(|session| {
-            if session.is_available() {
-                session.push_addressed(stanza, &self.to_attribute);
-            }
-        });
+    /// Returns whether there is any.
+    pub(crate) fn push_to_available(&self, stanza: &Outgoing) -> bool {
+        self.push_to(stanza, Session::is_available)
     }
 
     /// Puts one message to the account into the queue of every session that takes those. Returns
     /// whether any does.
-    pub fn push_message(&self, message: &Outgoing) -> bool {
+    pub(crate) fn push_message(&self, message: &Outgoing) -> bool {
+        self.push_to(message, Session::takes_messages)
+    }
+
+    fn push_to(&self, stanza: &Outgoing, wanted: impl Fn(&Session) -> bool) -> bool {
         let mut any = false;
         self.each_session(|session| {
-            if session.takes_messages() {
-                session.push_addressed(message, &self.to_attribute);
+            if wanted(session) {
+                session.push_addressed(stanza, &self.to_attribute);
                 any = true;
             }
         });

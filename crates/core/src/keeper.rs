@@ -665,7 +665,7 @@ async fn page(node: &Arc<Node>, store: &Store, away: &mut Away, session: &Arc<Se
 async fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
     let Ok(sender) = BareJid::parse(&node.address_of(&row.peer, "")) else { return true };
     match node.account(&sender).await {
-        Ok(Some(sender)) => node.wiring.shows(&session.account, &sender),
+        Ok(Some(sender)) => node.wiring.shows(&session.account, sender.jid()),
         Ok(None) => true,
         Err(error) => {
             node.store_failing("account_not_loaded", Some(&sender), &error);

@@ -10,6 +10,7 @@ pub mod account;
 mod accounts;
 mod ahead_of_log;
 mod archive_id;
+pub mod audience;
 pub mod audit;
 pub mod carbon_tap;
 pub mod clock;

@@ -24,7 +24,7 @@ use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
 use crate::recent_logins::RecentLogins;
 use crate::session::Session;
-use crate::settings::{Contacts, Limits, Settings};
+use crate::settings::{Limits, Settings};
 use crate::slots::Slots;
 
 pub use crate::accounts::Seek;
@@ -405,36 +405,23 @@ impl Node {
         }
     }
 
-    /// Whether `viewer` is subscribed to the presence of `subject`, be it because everybody is.
-    /// Everybody is to themselves; the server itself, as which an administrator acts, to all.
-    pub fn is_subscribed(&self, subject: &Account, viewer: &Account) -> bool {
-        subject.id == viewer.id
-            || viewer.is_server()
-            || match self.settings().contacts {
-                Contacts::Everyone => true,
-                Contacts::Roster => subject.roster().shows_to(viewer.jid()),
-            }
+    /// Whether this is the address of an account here, be there one or not.
+    pub fn is_local(&self, jid: &BareJid) -> bool {
+        jid.local().is_some() && self.served.load().hosts.is_own(jid.domain())
     }
 
-    /// Whether `viewer` may see `subject` (behaviour.md): is subscribed, and not blocked.
-    pub fn sees(&self, subject: &Account, viewer: &Account) -> bool {
-        self.wiring.shows(subject, viewer) && self.is_subscribed(subject, viewer)
+    /// Whether this is the address of the server itself.
+    pub fn is_server(&self, jid: &BareJid) -> bool {
+        jid.local().is_none() && self.served.load().hosts.is_own(jid.domain())
     }
 
-    /// Whether neither of two accounts has blocked the other. Who has blocked somebody hears nothing
-    /// of them either (XEP-0191), so it takes both directions.
-    pub fn is_open_between(&self, one: &Account, other: &Account) -> bool {
-        self.wiring.shows(one, other) && self.wiring.shows(other, one)
+    /// Whether an account of this address has an available session.
+    pub fn is_online(&self, jid: &BareJid) -> bool {
+        self.here(jid).is_some_and(|account| account.is_online())
     }
 
-    /// How this version of a roster is called (RFC 6121, 2.6); `None` where the roster is everybody
-    /// on the server, which has no versions.
-    pub fn roster_version(&self, last: i64) -> Option<String> {
-        (self.settings().contacts == Contacts::Roster).then(|| last.to_string())
-    }
-
-    /// Accounts with at least one available session.
-    pub fn online(&self) -> Vec<Arc<Account>> {
+    /// Accounts with at least one available session, the server's own among them.
+    pub(crate) fn online(&self) -> Vec<Arc<Account>> {
         self.online.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 

@@ -9,16 +9,17 @@ pub(crate) mod said;
 use std::sync::Arc;
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Class, Jid, Kind, Outgoing, Stanza};
+use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza};
 
 use crate::account::Account;
+use crate::audience::{self, Audience};
 use crate::delivery;
 use crate::node::Node;
 use crate::rewriting;
 use crate::roster::Roster;
 use crate::roster::change::addressed;
+use crate::route::fan_out::{fan_out, tell};
 use crate::session::Session;
-use crate::settings::Contacts;
 
 pub(crate) use said::Said;
 
@@ -49,7 +50,7 @@ fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing
     }
     let first = node.note_online(&account);
     let roster = account.roster();
-    each_viewer(node, &account, |viewer| viewer.push_to_available(&presence));
+    fan_out(node, &account, Audience::Viewers, &presence);
     take_back(node, session, &roster);
     if initial {
         tell_about_others(node, session);
@@ -87,7 +88,7 @@ fn say_unavailable(
 ) {
     let account = &session.account;
     if was_available {
-        each_viewer(node, account, |viewer| viewer.push_to_available(presence));
+        fan_out(node, account, Audience::Viewers, presence);
     }
     directed::say_unavailable(node, account, was_available, directed, presence);
 }
@@ -127,76 +128,64 @@ pub fn unavailable(from: &str) -> Outgoing {
         .outgoing(Class::Presence)
 }
 
-/// Calls `tell` for everybody in memory to whom presence of `subject` goes, itself among them.
-fn each_viewer(node: &Arc<Node>, subject: &Arc<Account>, tell: impl Fn(&Arc<Account>)) {
-    match node.settings().contacts {
-        Contacts::Everyone => {
-            let viewers = node.online().into_iter();
-            viewers.filter(|it| passes(node, subject, it)).for_each(|viewer| tell(&viewer));
-        }
-        Contacts::Roster => {
-            tell(subject);
-            let roster = subject.roster();
-            let viewers = roster.subscribers().filter_map(|jid| node.here(jid));
-            viewers.filter(|it| passes(node, subject, it)).for_each(|viewer| tell(&viewer));
-        }
-    }
-}
-
 /// A subscription can end while presence is being told: who has lost it was told that the account is
 /// gone, perhaps before this presence came. `before` is the roster as it was when the telling began.
 fn take_back(node: &Node, session: &Session, before: &Arc<Roster>) {
     let now = session.account.roster();
-    if node.settings().contacts == Contacts::Everyone || Arc::ptr_eq(before, &now) {
+    if node.settings().contacts.are_shared() || Arc::ptr_eq(before, &now) {
         return;
     }
     for jid in before.subscribers().filter(|jid| !now.shows_to(jid)) {
-        if let Some(viewer) = node.here(jid) {
-            viewer.push_to_available(&unavailable(session.jid.as_str()));
-        }
+        tell(node, session.account.jid(), jid, &unavailable(session.jid.as_str()));
     }
 }
 
-/// Whether presence of `subject` goes to `viewer`.
-fn passes(node: &Node, subject: &Account, viewer: &Account) -> bool {
-    subject.id == viewer.id
-        || node.is_open_between(subject, viewer) && node.is_subscribed(subject, viewer)
+/// RFC 6121, 4.3.2: how things stand with `subject`, for somebody of this address: each available
+/// device with its presence, which has no `to`. `None`: they may not see it.
+///
+/// Told when somebody asks, when they become available, and when they get a subscription.
+pub(crate) fn present_state(
+    node: &Node,
+    subject: &Account,
+    asker: &BareJid,
+) -> Option<Vec<(FullJid, Outgoing)>> {
+    if !audience::sees(node, subject, asker) {
+        return None;
+    }
+    let mut state = Vec::new();
+    subject.each_session(|device| {
+        if let Some(presence) = device.presence() {
+            state.push((device.jid.clone(), presence));
+        }
+    });
+    Some(state)
 }
 
 /// A session that has just become available learns who is here (RFC 6121, 4.3: as if it had
 /// probed everybody).
-fn tell_about_others(node: &Arc<Node>, session: &Arc<Session>) {
+fn tell_about_others(node: &Node, session: &Session) {
     let own = &session.account;
-    let tell = |subject: &Arc<Account>| {
-        if passes(node, subject, own) {
-            for other in subject.sessions() {
-                if other.id != session.id
-                    && let Some(presence) = other.presence()
-                {
-                    session.push_addressed(&presence, &own.to_attribute);
-                }
+    audience::each_subject(node, own, |subject| {
+        if !audience::hears(node, own, subject.jid()) {
+            return;
+        }
+        for (device, presence) in present_state(node, subject, own.jid()).unwrap_or_default() {
+            if device != session.jid {
+                session.push_addressed(&presence, &own.to_attribute);
             }
         }
-    };
-    match node.settings().contacts {
-        Contacts::Everyone => node.online().iter().for_each(tell),
-        Contacts::Roster => {
-            tell(own);
-            let roster = own.roster();
-            roster.subscriptions().filter_map(|jid| node.here(jid)).for_each(|it| tell(&it));
-        }
-    }
+    });
 }
 
 /// RFC 6121, 3.1.3: requests that wait for an answer come at each login, until they have one.
 fn deliver_requests(node: &Arc<Node>, session: &Arc<Session>) {
-    if node.settings().contacts == Contacts::Everyone {
+    if node.settings().contacts.are_shared() {
         return;
     }
     let own = &session.account;
     for (from, contact) in own.roster().requests() {
         // Who was blocked since then is not heard; the request waits for the day this ends.
-        if node.wiring.shows_to(own, from) {
+        if audience::hears(node, own, from) {
             session.push(addressed(contact.request.clone(), from, own.jid()));
         }
     }
@@ -209,43 +198,57 @@ pub(crate) fn grant(asker: &Session, contact: &BareJid) {
     asker.push(addressed(granted, contact, asker.account.jid()));
 }
 
-/// Tells `viewer` which sessions of `subject` are available.
-pub(crate) fn tell_here(subject: &Account, viewer: &Account) -> bool {
-    let mut any = false;
-    for session in subject.sessions() {
-        if let Some(presence) = session.presence() {
-            viewer.push_to_available(&presence);
-            any = true;
-        }
-    }
-    any
-}
-
-/// Tells `viewer` how things stand with `subject` now: every available session, or that there is
-/// none. After an unblock.
-pub fn tell_present_state(subject: &Account, viewer: &Account) {
-    if !tell_here(subject, viewer) {
-        viewer.push_to_available(&unavailable(subject.jid().as_str()));
+/// Shows `subject` to `viewer`, who may see it from now on: every available device.
+pub(crate) fn show(node: &Node, subject: &Account, viewer: &BareJid) {
+    for (_, presence) in present_state(node, subject, viewer).unwrap_or_default() {
+        tell(node, subject.jid(), viewer, &presence);
     }
 }
 
-/// Tells `viewer` that every session of `subject` is gone: it is no longer subscribed.
-pub(crate) fn tell_gone(subject: &Account, viewer: &Account) {
-    for session in subject.sessions() {
-        if session.is_available() {
-            viewer.push_to_available(&unavailable(session.jid.as_str()));
+/// Takes `subject` away from `viewer`, who is no longer subscribed: every available device is gone.
+pub(crate) fn take_away(node: &Node, subject: &Account, viewer: &BareJid) {
+    if !node.wiring.shows(subject, viewer) {
+        return;
+    }
+    for device in subject.sessions() {
+        if device.is_available() {
+            tell(node, subject.jid(), viewer, &unavailable(device.jid.as_str()));
         }
     }
 }
 
-/// Tells `viewer`, who has just been blocked, that the sessions of `subject` are gone which it has
-/// seen: because it is subscribed, or because they have sent their presence directly.
-pub fn hide(node: &Node, subject: &Account, viewer: &Account) {
-    let subscribed = node.is_subscribed(subject, viewer);
-    for session in subject.sessions() {
-        let directed = session.forget_directed_to(viewer.jid());
-        if directed || subscribed && session.is_available() {
-            viewer.push_to_available(&unavailable(session.jid.as_str()));
+/// Takes `subject` away from `viewer`, whom it has just blocked: the devices are gone that `viewer`
+/// has seen, because it is subscribed, or because they have sent their presence directly.
+pub fn hide(node: &Node, subject: &Account, viewer: &BareJid) {
+    let subscribed = audience::is_subscribed(node, subject, viewer);
+    for device in subject.sessions() {
+        let directed = device.forget_directed_to(viewer);
+        if directed || subscribed && device.is_available() {
+            tell(node, subject.jid(), viewer, &unavailable(device.jid.as_str()));
+        }
+    }
+}
+
+/// An account has just unblocked somebody: each is told how things stand with the other now, as far
+/// as they may know it.
+pub fn show_again(node: &Node, account: &Account, other: &BareJid) {
+    tell_state(node, account, other);
+    if let Some(other) = node.here(other) {
+        tell_state(node, &other, account.jid());
+    }
+}
+
+/// Tells `viewer` which devices of `subject` are available, or that there is none.
+fn tell_state(node: &Node, subject: &Account, viewer: &BareJid) {
+    match present_state(node, subject, viewer) {
+        None => {}
+        Some(state) if state.is_empty() => {
+            tell(node, subject.jid(), viewer, &unavailable(subject.jid().as_str()));
+        }
+        Some(state) => {
+            for (_, presence) in state {
+                tell(node, subject.jid(), viewer, &presence);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Everything here runs on the sender's task. What can be done without waiting is done at once;
 //! the rest comes back as a future, and only that sender's reading pauses for it.
 
+pub mod fan_out;
 mod from_session;
 mod kept;
 mod passing;
@@ -21,6 +22,7 @@ use whoelse_xmpp::{
 };
 
 use crate::account::Account;
+use crate::audience;
 use crate::carbon_tap;
 use crate::hosts::Host;
 use crate::keeper::{Append, Work};
@@ -33,7 +35,6 @@ use crate::roster::change::Wish;
 use crate::roster::{self, SubscriptionType};
 use crate::session::{Queued, Session, Ticket};
 use crate::sessions::Hold;
-use crate::settings::Contacts;
 use crate::storage_policy::{self, StoragePolicy};
 use crate::who_gets::{Recipients, who_gets};
 

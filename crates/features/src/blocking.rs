@@ -7,7 +7,6 @@ use std::sync::Arc;
 use whoelse_core::account::Account;
 use whoelse_core::keeper::After;
 use whoelse_core::kit::{Answer, Feature, Flow, OWN, Passing, Reply, SessionCx, When, Wiring};
-use whoelse_core::settings::Contacts;
 use whoelse_core::{Node, presence};
 use whoelse_store::{Store, from_key};
 use whoelse_xmpp::payload::xmpp_parsers::blocking::{Block, BlocklistRequest, Unblock};
@@ -136,7 +135,7 @@ fn addresses(items: &[jid::Jid]) -> Result<Vec<Jid>, StanzaError> {
 /// Among people who all see each other, a name that does not exist is a slip of the finger.
 async fn check(cx: &SessionCx, jid: &Jid) -> Result<(), StanzaError> {
     // Elsewhere it would tell a stranger who exists.
-    if cx.node.settings().contacts == Contacts::Roster
+    if cx.node.settings().contacts.hide_who_exists()
         || jid.domain() != cx.node.domain_name()
         || jid.local().is_none()
     {
@@ -196,28 +195,12 @@ fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], what: What) 
     }
     // Who was on the list already, or was not, sees as much as before.
     for jid in &news {
-        let Some(other) = local(node, &jid.to_bare()) else { continue };
-        if what == What::Block {
-            // Who has blocked us hears nothing of us, this neither.
-            if node.wiring.shows(&other, account) {
-                presence::hide(node, account, &other);
-            }
-        } else if node.is_open_between(account, &other) {
-            for (subject, viewer) in [(account, &other), (&other, account)] {
-                if node.is_subscribed(subject, viewer) {
-                    presence::tell_present_state(subject, viewer);
-                }
+        match what {
+            What::Block => presence::hide(node, account, &jid.to_bare()),
+            What::Unblock | What::UnblockAll => {
+                presence::show_again(node, account, &jid.to_bare());
             }
         }
-    }
-}
-
-/// Who is not in memory has no session that could be told.
-fn local(node: &Node, jid: &BareJid) -> Option<Arc<Account>> {
-    match node.seek(jid) {
-        // The server itself comes and goes for nobody.
-        whoelse_core::node::Seek::Here(account) => Some(account).filter(|a| !a.is_server()),
-        _ => None,
     }
 }
 
@@ -271,13 +254,11 @@ fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
     match (passing.stanza.kind(), passing.stanza.type_()) {
         (_, Some("error")) | (Kind::Iq, Some("result")) => Flow::Drop,
         (Kind::Message, Some("headline")) | (Kind::Presence, _) => Flow::Drop,
-        (Kind::Message, _) if passing.node.settings().contacts == Contacts::Everyone => {
-            Flow::Refuse(
-                refused
-                    .with_text(format!("{} has blocked you", passing.account.name()))
-                    .with_app("blocked-you", ns::WHOELSE_ERRORS),
-            )
-        }
+        (Kind::Message, _) if !passing.node.settings().contacts.hide_who_exists() => Flow::Refuse(
+            refused
+                .with_text(format!("{} has blocked you", passing.account.name()))
+                .with_app("blocked-you", ns::WHOELSE_ERRORS),
+        ),
         _ => Flow::Refuse(refused),
     }
 }

@@ -1,7 +1,9 @@
 //! `broadcast TEXT`: everyone else online that the sender may see gets a message.
 
+use whoelse_core::audience::Audience;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{Feature, SessionCx};
+use whoelse_core::route::fan_out::{Reached, fan_out};
 use whoelse_core::settings::Broadcast;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, StanzaError, ns};
@@ -47,23 +49,10 @@ async fn broadcast(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaE
         .child(Element::new("body").text(&text))
         .child(Element::new("broadcast").xmlns(ns::WHOELSE_BROADCAST))
         .outgoing(Class::Message);
-    let (mut missed, mut alone) = (false, true);
-    for other in cx.node.online() {
-        if other.id == cx.account().id {
-            continue;
-        }
-        if !cx.node.is_subscribed(&other, cx.account()) {
-            continue;
-        }
-        if !cx.node.wiring.shows(&other, cx.account()) {
-            missed = true;
-        } else if cx.node.wiring.shows(cx.account(), &other) {
-            alone &= !other.push_message(&message);
-        }
-    }
-    Ok(match (missed, alone) {
-        (true, _) => CommandDone::warn("your broadcast did not reach everyone"),
-        (false, true) => CommandDone::info("nobody else is online"),
-        (false, false) => CommandDone::default(),
+    let reached = fan_out(&cx.node, cx.account(), Audience::Seen, &message);
+    Ok(match reached {
+        Reached { closed: 1.., .. } => CommandDone::warn("your broadcast did not reach everyone"),
+        Reached { taken: 0, .. } => CommandDone::info("nobody else is online"),
+        Reached { .. } => CommandDone::default(),
     })
 }

@@ -11,9 +11,8 @@ use whoelse_core::Node;
 use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
 use whoelse_core::roster::change::{Wish, change};
-use whoelse_core::roster::item::{item, push_to};
+use whoelse_core::roster::item::{item, push_to, version_name};
 use whoelse_core::roster::{Contact, Interested, Roster};
-use whoelse_core::settings::Contacts;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Class, Condition, Jid, Stanza, StanzaError, ns};
 
@@ -36,7 +35,7 @@ pub const FEATURE: Feature = Feature {
 /// RFC 6121, 2.6 and 3.4: where everybody sees everybody the roster has no versions, and there is
 /// nothing to approve.
 fn has_subscriptions(settings: &whoelse_core::settings::Settings) -> bool {
-    settings.contacts == Contacts::Roster
+    !settings.contacts.are_shared()
 }
 
 /// Nobody else's roster is told, and neither whether there is one.
@@ -56,7 +55,7 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     own_alone(&cx)?;
     cx.session.slots.put(Arc::new(Interested));
     let roster = cx.account().roster();
-    if cx.node.settings().contacts == Contacts::Everyone {
+    if cx.node.settings().contacts.are_shared() {
         return Ok(Reply::encoded(shared(&cx, &roster).await?.finish()));
     }
     let known = stanza.child_attr(&query, "ver").and_then(|ver| ver.parse().ok());
@@ -64,7 +63,7 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     if let Some(changed) = changed.filter(|changed| changed.len() <= MOST_CHANGES) {
         return Ok(catch_up(&cx, &stanza, &changed));
     }
-    let version = cx.node.roster_version(roster.version());
+    let version = version_name(&cx.node, roster.version());
     let query = Element::new("query").xmlns(ns::ROSTER).attr_opt("ver", version.as_deref());
     let items = roster.contacts().map(|(jid, contact)| item(&cx.node, jid, contact, false));
     Ok(Reply::encoded(items.fold(query, Element::child).finish()))
@@ -82,7 +81,7 @@ fn catch_up(cx: &SessionCx, stanza: &Stanza, changed: &[(&BareJid, &Contact)]) -
         .attr("to", cx.session.jid.as_str());
     cx.session.push(result.outgoing(Class::IqAnswer));
     for (jid, contact) in changed {
-        let version = cx.node.roster_version(contact.version);
+        let version = version_name(&cx.node, contact.version);
         push_to(&cx.session, item(&cx.node, jid, contact, false), version.as_deref());
     }
     Reply::sent()
@@ -120,7 +119,7 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     let other = local(&cx, &jid).await?;
     if matches!(wish, Wish::Remove)
         && other.is_some()
-        && cx.node.settings().contacts == Contacts::Everyone
+        && cx.node.settings().contacts.are_shared()
         && !cx.account().roster().get(&jid).is_some_and(|contact| contact.listed)
     {
         return Err(StanzaError::new(Condition::NotAllowed)
@@ -199,7 +198,7 @@ async fn local(cx: &SessionCx, jid: &BareJid) -> Result<Option<Arc<Account>>, St
 /// Where everybody is in every roster: an account was made or removed, and every client that has
 /// asked for its roster hears of it.
 fn tell_everybody(node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
-    if node.settings().contacts == Contacts::Roster {
+    if !node.settings().contacts.are_shared() {
         return;
     }
     let jid = account.jid();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use whoelse_core::audience;
 use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
 use whoelse_xmpp::StanzaError;
@@ -20,11 +21,8 @@ pub const COMMAND: Command = Command {
 };
 
 fn whoelse(cx: SessionCx, _: Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>> {
-    let online = cx.node.online().into_iter();
-    let seen = online
-        .filter(|other| other.id != cx.account().id && cx.node.sees(other, cx.account()))
-        .map(|other| other.jid().to_string())
-        .collect();
+    let seen = audience::seen_online(&cx.node, cx.account());
+    let seen = seen.iter().map(ToString::to_string).collect();
     Box::pin(std::future::ready(Ok(accounts(seen))))
 }
 

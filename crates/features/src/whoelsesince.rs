@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use whoelse_core::Node;
 use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
+use whoelse_core::{Node, audience};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 use crate::{readable, whoelse};
@@ -61,17 +61,14 @@ async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
         let Ok(jid) = BareJid::new(Some(&name), &domain.name) else { continue };
         if let Ok(Some(other)) = cx.node.account(&jid).await
             && other.id != cx.account().id
-            && cx.node.sees(&other, cx.account())
+            && audience::sees(&cx.node, &other, cx.account().jid())
         {
             found.insert(jid.to_string());
         }
     }
     // Whoever came a moment ago may not be written down yet.
-    for other in cx.node.online() {
-        if other.id != cx.account().id && cx.node.sees(&other, cx.account()) {
-            found.insert(other.jid().to_string());
-        }
-    }
+    let here = audience::seen_online(&cx.node, cx.account());
+    found.extend(here.iter().map(ToString::to_string));
     Ok(whoelse::accounts(found))
 }
 

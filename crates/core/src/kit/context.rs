@@ -13,7 +13,6 @@ use crate::account::Account;
 use crate::clock::Time;
 use crate::node::Node;
 use crate::session::Session;
-use crate::settings::Contacts;
 
 /// Whom a request is addressed to, seen from its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +90,9 @@ impl Cx {
     /// forbidden, or, where nobody is a stranger, that there is nothing. An address that nobody has
     /// is answered alike.
     pub fn hidden(&self) -> StanzaError {
-        StanzaError::new(match self.node.settings().contacts {
-            Contacts::Roster => Condition::Forbidden,
-            Contacts::Everyone => Condition::ServiceUnavailable,
+        StanzaError::new(match self.node.settings().contacts.hide_who_exists() {
+            true => Condition::Forbidden,
+            false => Condition::ServiceUnavailable,
         })
     }
 }

@@ -408,13 +408,8 @@ impl Wiring {
         self.copies.iter().any(|(wants, _)| wants(account))
     }
 
-    /// Whether every feature lets `viewer` see what `subject` does.
-    pub fn shows(&self, subject: &Account, viewer: &Account) -> bool {
-        self.shows_to(subject, viewer.jid())
-    }
-
     /// Whether every feature lets somebody of this address see what `subject` does.
-    pub fn shows_to(&self, subject: &Account, viewer: &BareJid) -> bool {
+    pub fn shows(&self, subject: &Account, viewer: &BareJid) -> bool {
         self.visibility.iter().all(|tap| tap(subject, viewer))
     }
 

@@ -1,51 +1,43 @@
 //! RFC 6121, 4.3: a client asks how things stand with a contact.
 
-use std::sync::Arc;
-
+use smallvec::SmallVec;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Class, Jid, Outgoing};
+use whoelse_xmpp::{BareJid, Class, Jid, Outgoing};
 
-use super::unavailable;
+use super::{present_state, unavailable};
 use crate::account::Account;
 use crate::delivery;
 use crate::node::Node;
-use crate::session::Session;
-use crate::settings::Contacts;
 
-/// RFC 6121, 4.3.2: answers a probe for `to`, which is an account or one of its devices; `subject`
-/// is the account, if there is one.
+/// What answers a probe: presences without a `to`.
+pub(crate) type Answer = SmallVec<[Outgoing; 2]>;
+
+/// RFC 6121, 4.3.2: answers a probe by somebody of the address `asker` for `to`, which is an account
+/// or one of its devices; `subject` is the account, if there is one.
 ///
 /// Who may not see it hears `unsubscribed`, whether it exists or not. Where everybody may see
 /// everybody that would be untrue, and nobody answers.
-pub(crate) fn answer(
-    node: &Arc<Node>,
-    asker: &Arc<Session>,
-    subject: Option<&Arc<Account>>,
-    to: &Jid,
-) {
-    let own = &asker.account;
-    let seen = subject.filter(|subject| subject.id == own.id || node.sees(subject, own));
-    let Some(subject) = seen else {
-        if node.settings().contacts == Contacts::Roster {
-            let refused = Element::new("presence")
-                .attr("from", to.bare())
-                .attr("to", own.jid().as_str())
-                .attr("type", "unsubscribed");
-            asker.push(refused.outgoing(Class::Presence));
+pub(crate) fn answer(node: &Node, subject: Option<&Account>, to: &Jid, asker: &BareJid) -> Answer {
+    let state = subject.and_then(|subject| Some((subject, present_state(node, subject, asker)?)));
+    let Some((subject, state)) = state else {
+        // Whoever was let see an account and is blocked now knows that it exists.
+        let known = subject.is_some_and(|subject| subject.roster().shows_to(asker));
+        if known || !node.settings().contacts.hide_who_exists() {
+            return Answer::new();
         }
-        return;
+        let refused = Element::new("presence").attr("from", to.bare()).attr("type", "unsubscribed");
+        return Answer::from_iter([refused.outgoing(Class::Presence)]);
     };
-    let mut any = false;
-    for session in subject.sessions() {
-        let meant = to.resource().is_none_or(|resource| resource == session.resource());
-        if let Some(presence) = session.presence().filter(|_| meant) {
-            asker.push_addressed(&presence, &own.to_attribute);
-            any = true;
-        }
+    let meant = |device: &str| to.resource().is_none_or(|resource| resource == device);
+    let mut answer: Answer = state
+        .into_iter()
+        .filter(|(device, _)| meant(device.resource()))
+        .map(|(_, presence)| presence)
+        .collect();
+    if answer.is_empty() {
+        answer.push(last(node, subject, to));
     }
-    if !any {
-        asker.push_addressed(&last(node, subject, to), &own.to_attribute);
-    }
+    answer
 }
 
 /// What is told of an account, or of a device, that is not available.

@@ -13,7 +13,7 @@ use crate::account::Account;
 use crate::keeper::After;
 use crate::node::Node;
 use crate::presence;
-use crate::settings::{Contacts, Limits};
+use crate::settings::Limits;
 
 /// What an account wishes to change about one contact.
 pub enum Wish {
@@ -206,7 +206,7 @@ impl Command {
         theirs.swap();
         let (own, other) = (&self.own.account, &theirs.account);
         // Who has blocked the other, or is blocked, hears nothing (XEP-0191).
-        let open = node.is_open_between(own, other);
+        let open = node.wiring.shows(own, other.jid()) && node.wiring.shows(other, own.jid());
         self.own.push_between(node);
         for (who, word) in self.heard.iter().filter(|_| open) {
             let (from, to) = if *who == Hears::Contact { (own, other) } else { (other, own) };
@@ -218,9 +218,9 @@ impl Command {
         }
         self.own.push(node, true);
         theirs.push(node, true);
-        if open && node.settings().contacts == Contacts::Roster {
-            self.own.show(theirs);
-            theirs.show(&self.own);
+        if open && !node.settings().contacts.are_shared() {
+            self.own.show(node, theirs);
+            theirs.show(node, &self.own);
         }
     }
 }
@@ -331,12 +331,12 @@ impl Side {
 
     /// Shows the owner's presence to a contact that has just been allowed to see it, and takes it
     /// away from one that no longer is (RFC 6121, 3.1.5, 3.2.2 and 3.3.3).
-    fn show(&self, contact: &Side) {
+    fn show(&self, node: &Node, contact: &Side) {
         match (self.before.state.from, self.after.state.from) {
             (false, true) => {
-                presence::tell_here(&self.account, &contact.account);
+                presence::show(node, &self.account, contact.account.jid());
             }
-            (true, false) => presence::tell_gone(&self.account, &contact.account),
+            (true, false) => presence::take_away(node, &self.account, contact.account.jid()),
             _ => {}
         }
     }

@@ -7,7 +7,6 @@ use super::{Contact, Interested};
 use crate::account::Account;
 use crate::node::Node;
 use crate::session::Session;
-use crate::settings::Contacts;
 
 /// The group that everybody is in where everybody sees everybody, until its owner files somebody
 /// elsewhere.
@@ -17,7 +16,7 @@ const EVERYONE: &str = "Everyone";
 /// sees everybody is a contact of all.
 pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Element {
     let item = Element::new("item").attr("jid", jid.as_str());
-    let shared = exists && node.settings().contacts == Contacts::Everyone;
+    let shared = exists && node.settings().contacts.are_shared();
     if shared && !contact.listed {
         return item
             .attr("subscription", "both")
@@ -42,11 +41,17 @@ pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Elem
     contact.groups.iter().fold(item, |item, group| item.child(Element::new("group").text(group)))
 }
 
+/// How a version of a roster is called (RFC 6121, 2.6); `None` where the roster is everybody on the
+/// server, which has no versions.
+pub fn version_name(node: &Node, last: i64) -> Option<String> {
+    (!node.settings().contacts.are_shared()).then(|| last.to_string())
+}
+
 /// RFC 6121, 2.1.6: the account's devices that have asked for the roster hear how a contact stands
 /// now, in the version that this made. `exists`: as for [`item`].
 pub fn push(node: &Node, account: &Account, jid: &BareJid, contact: &Contact, exists: bool) {
     let item = item(node, jid, contact, exists);
-    let version = node.roster_version(contact.version);
+    let version = version_name(node, contact.version);
     for session in account.sessions() {
         if session.slots.has::<Interested>() {
             push_to(&session, item.clone(), version.as_deref());

@@ -7,7 +7,6 @@ use whoelse_xmpp::BareJid;
 
 use super::{Contact, item};
 use crate::node::Node;
-use crate::settings::Contacts;
 
 /// A roster out of which a contact went: whose it is, what is left, and the version, if its owner
 /// saw the contact there.
@@ -53,7 +52,7 @@ pub(crate) fn tell_holders(node: &Arc<Node>, contact: &BareJid, gone: Vec<Gone>)
         let Some(account) = node.refresh_account(&jid) else { continue };
         account.put(Arc::new(account.roster().with(contact, left.clone(), version)));
         // Where everybody is in every roster, everybody hears of it anyway.
-        if version.is_some() && node.settings().contacts == Contacts::Roster {
+        if version.is_some() && !node.settings().contacts.are_shared() {
             item::push(node, &account, contact, &left, false);
         }
     }

@@ -71,6 +71,9 @@ impl InFlight {
             Err(Flow::Refuse(error)) => return self.refuse(&error),
             Err(_) => return self.done(),
         };
+        if let Err(error) = presence::directed::note(&self.node, &self.session, &self.stanza, &to) {
+            return self.refuse(&error);
+        }
         let bare = to.to_bare();
         match self.node.seek(&bare) {
             Seek::Here(account) => self.deliver(&from, to, &account, strip),

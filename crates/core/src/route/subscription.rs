@@ -8,7 +8,11 @@ impl InFlight {
     pub(super) fn for_roster(self, to: &Jid, account: Option<&Arc<Account>>) -> Routed {
         let Some(word) = SubscriptionType::of(self.stanza.type_()) else {
             if self.stanza.type_() == Some("probe") {
-                presence::probe::answer(&self.node, &self.session, account, to);
+                let own = &self.session.account;
+                let subject = account.map(AsRef::as_ref);
+                for presence in presence::probe::answer(&self.node, subject, to, own.jid()) {
+                    self.session.push_addressed(&presence, &own.to_attribute);
+                }
             }
             return self.done();
         };
@@ -17,7 +21,7 @@ impl InFlight {
             // Everybody is subscribed to themselves; the server has no presence.
             return self.done();
         }
-        if self.node.settings().contacts == Contacts::Everyone {
+        if self.node.settings().contacts.are_shared() {
             if word == SubscriptionType::Subscribe && account.is_some() {
                 presence::grant(&self.session, &contact);
             }
@@ -41,16 +45,11 @@ impl InFlight {
     /// probe look as if there were no such account; the rest changes what is, and nobody is told.
     pub(super) fn unheard(self, to: &Jid, account: &Arc<Account>) -> Routed {
         match SubscriptionType::of(self.stanza.type_()) {
-            Some(SubscriptionType::Subscribe)
-                if self.node.settings().contacts == Contacts::Roster =>
-            {
+            Some(SubscriptionType::Subscribe) if !self.node.settings().contacts.are_shared() => {
                 self.for_roster(to, None)
             }
             Some(SubscriptionType::Subscribe) => self.done(),
-            // Who was let see them knows that they exist, and sees them no more.
-            None if account.roster().shows_to(self.session.account.jid()) => self.done(),
-            None => self.for_roster(to, None),
-            Some(_) => self.for_roster(to, Some(account)),
+            None | Some(_) => self.for_roster(to, Some(account)),
         }
     }
 }

@@ -25,9 +25,9 @@ impl InFlight {
         text: impl FnOnce() -> String,
         app: &'static str,
     ) -> StanzaError {
-        match self.node.settings().contacts {
-            Contacts::Everyone => refused.with_text(text()).with_app(app, ns::WHOELSE_ERRORS),
-            Contacts::Roster => refused,
+        match self.node.settings().contacts.hide_who_exists() {
+            true => refused,
+            false => refused.with_text(text()).with_app(app, ns::WHOELSE_ERRORS),
         }
     }
 
@@ -73,18 +73,12 @@ impl InFlight {
             // the other is there must not learn it so (RFC 6121, 8.5.2.2.1 leaves the choice).
             Recipients::NobodyThere
                 if storage_policy::comes_back(&self.stanza)
-                    && self.node.sees(account, &self.session.account) =>
+                    && audience::sees(&self.node, account, self.session.account.jid()) =>
             {
                 self.refuse_with(Condition::ServiceUnavailable)
             }
             Recipients::NobodyThere => self.end_here(&to, account, &strip),
             Recipients::Deliver(targets) => {
-                if kind == Kind::Presence
-                    && let Err(error) =
-                        presence::directed::note(&self.node, &self.session, &self.stanza, &to)
-                {
-                    return self.refuse(&error);
-                }
                 let taken = targets.iter().any(|session| session.is_attached());
                 let archived =
                     keeping == StoragePolicy::Archived && self.node.settings().history.is_some();
@@ -103,8 +97,7 @@ impl InFlight {
     pub(super) fn is_hidden(&self, to: &Jid, account: &Account) -> bool {
         let own = &self.session.account;
         let shown = |device: Arc<Session>| device.has_shown_itself_to(&self.session.jid);
-        let is_seen = account.id == own.id
-            || self.node.sees(account, own)
+        let is_seen = audience::sees(&self.node, account, own.jid())
             || to.resource().and_then(|resource| account.session(resource)).is_some_and(shown);
         !is_seen
     }

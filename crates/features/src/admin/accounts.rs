@@ -127,22 +127,22 @@ async fn list(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError>
     let after = values.get("after").unwrap_or_default();
     let page = cx.node.store.list_accounts(domain.id, after, PAGE).await;
     let page = readable(&cx.node, "accounts_unreadable", None, page)?;
-    let online = cx.node.online();
     let rows = page.into_iter().map(|row| {
-        let here = online.iter().find(|account| account.id == row.id);
+        let jid = BareJid::new(Some(&row.localpart), &domain.name).ok();
+        let is_online = jid.is_some_and(|jid| cx.node.is_online(&jid));
         // The latest that is known, not the largest, as the wall may have been set back. What an
         // account in memory did a moment ago may not be written down yet.
         let noted = last_noted(&cx.node, &row.localpart, &domain.name);
         let noted = noted.unwrap_or(Time(row.last_active));
         // One begins with the time at which it was made; nobody was there then.
-        let was_there = here.is_some() || noted != Time(row.created_at);
+        let was_there = is_online || noted != Time(row.created_at);
         let active = if was_there { noted } else { Time(0) };
         let blocks = cx.node.blocks_of(&row.localpart);
         let until = blocks.iter().map(|(_, until)| *until).max().unwrap_or_default();
         let network = blocks.iter().find(|(_, end)| *end == until).and_then(|(one, _)| *one);
         vec![
             format!("{}@{}", row.localpart, domain.name),
-            if here.is_some() { "yes" } else { "no" }.to_owned(),
+            if is_online { "yes" } else { "no" }.to_owned(),
             stamp(until),
             network.map(|network| network.to_string()).unwrap_or_default(),
             stamp(active),

@@ -1,7 +1,9 @@
 //! XEP-0133, 4.23: an administrator tells everybody who is online something, blocked or not.
 
+use whoelse_core::audience::Audience;
 use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
+use whoelse_core::route::fan_out::fan_out;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, StanzaError};
 
@@ -37,11 +39,9 @@ async fn announce(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaEr
         .attr("id", &whoelse_stream::token::token())
         .child(Element::new("body").text(&text))
         .outgoing(Class::Message);
-    let mut reached = 0;
-    for account in cx.node.online() {
-        reached += usize::from(account.push_message(&message));
-    }
-    Ok(CommandDone::info(match reached {
+    let server = cx.node.server_account();
+    let reached = fan_out(&cx.node, &server, Audience::Everybody, &message);
+    Ok(CommandDone::info(match reached.taken {
         1 => "1 account has been told".to_owned(),
         reached => format!("{reached} accounts have been told"),
     }))

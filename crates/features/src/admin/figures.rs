@@ -1,11 +1,11 @@
 //! XEP-0133, 4.9, 4.10, 4.13 to 4.15 and 4.18 to 4.20: what an administrator asks about accounts: how
 //! many and who they are, when somebody last logged in, and with which devices they are here.
 
-use whoelse_core::Time;
 use whoelse_core::kit::command::{
     Command, CommandDone, CommandNote, Field, FieldKind, Right, Values,
 };
 use whoelse_core::kit::{AdminCx, SessionCx};
+use whoelse_core::{Time, audience};
 use whoelse_xmpp::{Condition, StanzaError};
 
 use super::sessions::{ACCOUNTS, accounts};
@@ -38,8 +38,8 @@ async fn find(
     most: usize,
 ) -> Result<(Vec<String>, usize), StanzaError> {
     if which == Which::Online {
-        let online = cx.node.online().into_iter().filter(|account| !account.is_server());
-        let mut found: Vec<String> = online.map(|account| account.jid().to_string()).collect();
+        let online = audience::online(&cx.node);
+        let mut found: Vec<String> = online.iter().map(ToString::to_string).collect();
         found.sort_unstable();
         let all = found.len();
         found.truncate(most);

@@ -1,0 +1,116 @@
+//! Who hears of whom, and who may see whom: one answer for both kinds of contacts.
+//!
+//! Each question is about one account, whose snapshots are at hand, and the address of somebody
+//! else, whose account may be anywhere. What a blocked person may not see or does not hear is the
+//! visibility taps' to say
+//! ([`crate::kit::Wiring::visibility`]).
+
+use whoelse_xmpp::BareJid;
+
+use crate::account::Account;
+use crate::node::Node;
+use crate::settings::Contacts;
+
+impl Contacts {
+    /// Whose the roster is: the whole server's. Everybody on it is in it and subscribed to everybody
+    /// else, so nobody asks and nobody grants, and it has no versions. Else each person has their
+    /// own.
+    pub fn are_shared(self) -> bool {
+        self == Contacts::Everyone
+    }
+
+    /// Whether whoever asks may be a stranger, who must not learn which accounts exist.
+    pub fn hide_who_exists(self) -> bool {
+        self == Contacts::Roster
+    }
+}
+
+/// To whom something goes, seen from the account that speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody who is online.
+    Everybody,
+    /// Those who see the speaker, who is one of them (RFC 6121, 4.2.2).
+    Viewers,
+    /// Those whom the speaker sees, without the speaker.
+    Seen,
+}
+
+/// Whether `viewer` is subscribed to the presence of `subject`, be it because everybody is.
+/// Everybody is to themselves; the server itself, as which an administrator acts, to all.
+pub fn is_subscribed(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
+    subject.jid() == viewer
+        || node.is_server(viewer)
+        || node.settings().contacts.are_shared() && node.is_local(viewer)
+        || subject.roster().shows_to(viewer)
+}
+
+/// Whether `viewer` may see `subject` (behaviour.md): is subscribed and not blocked, or the same.
+pub fn sees(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
+    subject.jid() == viewer
+        || node.wiring.shows(subject, viewer) && is_subscribed(node, subject, viewer)
+}
+
+/// Whether `listener` hears what `speaker` says of themselves: whoever has blocked somebody hears
+/// nothing of them either (XEP-0191). The server itself nobody can block.
+pub fn hears(node: &Node, listener: &Account, speaker: &BareJid) -> bool {
+    listener.jid() == speaker || node.is_server(speaker) || node.wiring.shows(listener, speaker)
+}
+
+/// Calls `tell` for each account in memory that belongs to the audience, as far as the speaker has
+/// a say in it. Whether it wants to hear is its own half: [`hears`].
+pub(crate) fn each(
+    node: &Node,
+    speaker: &Account,
+    audience: Audience,
+    mut tell: impl FnMut(&Account),
+) {
+    let is_speaker = |it: &Account| it.jid() == speaker.jid();
+    let shows = |it: &Account| is_speaker(it) || node.wiring.shows(speaker, it.jid());
+    match audience {
+        Audience::Everybody => node.online().iter().for_each(|it| tell(it)),
+        Audience::Viewers if node.settings().contacts.are_shared() => {
+            let online = node.online();
+            online.iter().filter(|it| shows(it)).for_each(|it| tell(it));
+        }
+        Audience::Viewers => {
+            tell(speaker);
+            let roster = speaker.roster();
+            let viewers = roster.subscribers().filter_map(|jid| node.here(jid));
+            viewers.filter(|it| shows(it)).for_each(|it| tell(&it));
+        }
+        Audience::Seen => each_subject(node, speaker, |it| {
+            if !is_speaker(it) && shows(it) {
+                tell(it);
+            }
+        }),
+    }
+}
+
+/// Calls `look` for each account online to whose presence `viewer` is subscribed, itself among them.
+pub(crate) fn each_subject(node: &Node, viewer: &Account, mut look: impl FnMut(&Account)) {
+    if node.settings().contacts.are_shared() || viewer.is_server() {
+        node.online().iter().for_each(|it| look(it));
+        return;
+    }
+    look(viewer);
+    let roster = viewer.roster();
+    let subjects = roster.subscriptions().filter_map(|jid| node.here(jid));
+    subjects.filter(|it| it.roster().shows_to(viewer.jid())).for_each(|it| look(&it));
+}
+
+/// Everybody else online that `viewer` may see.
+pub fn seen_online(node: &Node, viewer: &Account) -> Vec<BareJid> {
+    let mut seen = Vec::new();
+    each_subject(node, viewer, |it| {
+        if it.jid() != viewer.jid() && it.is_online() && sees(node, it, viewer.jid()) {
+            seen.push(it.jid().clone());
+        }
+    });
+    seen
+}
+
+/// Everybody online, for an administrator.
+pub fn online(node: &Node) -> Vec<BareJid> {
+    node.online().iter().map(|it| it.jid().clone()).filter(|jid| !node.is_server(jid)).collect()
+}
