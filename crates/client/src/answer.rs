@@ -56,7 +56,7 @@ mod tests {
     fn answered(xml: &str) -> Option<Stanza> {
         let me = FullJid::parse("me@a.example/x").unwrap();
         let asked = Stanza::parse(xml.as_bytes().to_vec()).unwrap();
-        answer(&asked, &me, &Capabilities::new(&[])).map(|out| Stanza::parse(out.bytes).unwrap())
+        answer(&asked, &me, &Capabilities::new([])).map(|out| Stanza::parse(out.bytes).unwrap())
     }
 
     #[test]

@@ -9,6 +9,7 @@ use whoelse_xmpp::{BareJid, FullJid, Outgoing};
 
 use crate::error::{ConnectError, LoginError, NotSent, RegisterError, RequestError};
 use crate::events::Event;
+use crate::kit::ListenerId;
 use crate::order::{Mine, Order};
 use crate::pins::Fingerprint;
 use crate::proof::Proof;
@@ -139,20 +140,32 @@ impl Client {
 
     /// Says who may see whom, or keeps it until there is a connection. A refusal comes later, as
     /// an [`Event::NotDelivered`].
-    pub async fn say_to(&self, whom: &BareJid, word: SubscriptionType) -> Result<(), NotSent> {
+    pub async fn say_to(&self, whom: &BareJid, type_: SubscriptionType) -> Result<(), NotSent> {
         let whom = whom.clone();
-        let answer = self.order(|reply| Order::Subscription(word, whom, reply)).await;
+        let answer = self.order(|reply| Order::Subscription(type_, whom, reply)).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 
-    /// Sends a stanza of the caller's own, or keeps it until there is a connection. If `mine` says
-    /// under which id and to whom it goes, a refusal comes as an [`Event::NotDelivered`].
-    pub async fn send(
+    /// Sends a stanza of the caller's own, or keeps it until there is a connection. Nobody hears of
+    /// a refusal.
+    pub async fn send(&self, stanza: Outgoing) -> Result<(), NotSent> {
+        self.stanza(stanza, None).await
+    }
+
+    /// The same for a listener, which hears of a refusal of what goes to somebody under this id
+    /// ([`Heard::NotDelivered`](crate::Heard::NotDelivered)).
+    pub async fn send_for(
         &self,
+        listener: ListenerId,
+        id: &str,
+        to: &BareJid,
         stanza: Outgoing,
-        mine: Option<(&str, &BareJid)>,
     ) -> Result<(), NotSent> {
-        let mine = mine.map(|(id, to)| Mine { id: id.to_owned(), to: to.clone() });
+        let mine = Mine { id: id.to_owned(), to: to.clone(), listener: Some(listener) };
+        self.stanza(stanza, Some(mine)).await
+    }
+
+    async fn stanza(&self, stanza: Outgoing, mine: Option<Mine>) -> Result<(), NotSent> {
         let answer = self.order(|reply| Order::Stanza(stanza.bytes, mine, reply)).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }

@@ -35,9 +35,6 @@ pub struct Config {
     /// Whether nothing that arrives counts as handled, since nobody reads it
     /// ([`Client::leave_unread`](crate::Client::leave_unread)).
     pub unread: bool,
-    /// Namespaces that the face takes care of: service discovery names them, and stanzas with such
-    /// a child arrive as [`Event::Extension`](crate::Event::Extension).
-    pub extensions: &'static [&'static str],
 }
 
 /// How TLS begins.
@@ -69,7 +66,6 @@ impl Config {
             resource: None,
             verdicts: false,
             unread: false,
-            extensions: &[],
         }
     }
 

@@ -21,7 +21,7 @@ use crate::pins::{Fingerprint, Pins};
 use crate::reached::Reached;
 use crate::route::{self, Endpoint};
 use crate::stranger::{Expected, First};
-use crate::tls::{self, Seen, Standing, Tls, Verdict};
+use crate::tls::{self, CertificateTrust, Seen, Standing, Tls};
 use crate::wire::{Io, Wire};
 
 /// From the first packet to a stream that is ready for a login.
@@ -200,24 +200,24 @@ impl Connector {
         let fingerprint = seen.fingerprint;
         let accepted = self.config.accepted;
         match tls::judge(seen, pinned, accepted, loopback) {
-            Verdict::Trusted if seen.valid => Ok(Standing::Trusted),
-            Verdict::Trusted if accepted == Some(fingerprint) => {
+            CertificateTrust::Trusted if seen.valid => Ok(Standing::Trusted),
+            CertificateTrust::Trusted if accepted == Some(fingerprint) => {
                 pins.accept(&server, fingerprint).map_err(state)?;
                 Ok(Standing::Trusted)
             }
-            Verdict::Trusted => match pins.is_accepted(&server).map_err(state)? {
+            CertificateTrust::Trusted => match pins.is_accepted(&server).map_err(state)? {
                 true => Ok(Standing::Trusted),
                 false => Ok(Standing::Met(fingerprint)),
             },
-            Verdict::FirstOnLoopback => {
+            CertificateTrust::FirstOnLoopback => {
                 pins.set(&server, fingerprint).map_err(state)?;
                 Ok(Standing::Met(fingerprint))
             }
-            Verdict::Unknown => Err(ConnectError::Unknown {
+            CertificateTrust::Unknown => Err(ConnectError::Unknown {
                 fingerprint,
                 fault: seen.fault.clone().unwrap_or_default(),
             }),
-            Verdict::Changed { pinned } => match if_changed {
+            CertificateTrust::Changed { pinned } => match if_changed {
                 IfChanged::Refuse => Err(ConnectError::Changed { fingerprint, pinned }),
                 IfChanged::Prove => Ok(Standing::Untrusted(fingerprint)),
             },
@@ -274,6 +274,11 @@ impl Connector {
             // Where nothing can be written, the next login is as safe as this one was.
             let _ = self.pins().set_scram(&self.config.address());
         }
+    }
+
+    /// The server was asked something, and did not answer in time.
+    pub(crate) fn timed_out(&self) -> ConnectError {
+        ConnectError::TimedOut { address: self.config.address() }
     }
 
     fn pins(&self) -> MutexGuard<'_, Pins> {

@@ -34,9 +34,9 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
-    /// With what the face around this library can do beyond it.
-    pub(crate) fn new(extensions: &[&'static str]) -> Capabilities {
-        let mut features: Vec<&'static str> = FEATURES.iter().chain(extensions).copied().collect();
+    /// With the namespaces that the listeners beside the session understand.
+    pub(crate) fn new(listeners: impl IntoIterator<Item = &'static str>) -> Capabilities {
+        let mut features: Vec<&'static str> = FEATURES.into_iter().chain(listeners).collect();
         features.sort_unstable();
         let (category, type_, name) = IDENTITY;
         let mut text = format!("{category}/{type_}//{name}<");
@@ -103,15 +103,15 @@ mod tests {
     }
 
     fn able() -> Capabilities {
-        Capabilities::new(&["urn:a:1", "urn:z:0"])
+        Capabilities::new(["urn:a:1", "urn:z:0"])
     }
 
     #[test]
-    fn what_a_face_can_do_changes_the_hash_and_stands_in_its_place() {
+    fn what_a_listener_can_do_changes_the_hash_and_stands_in_its_place() {
         let able = able();
 
-        assert_ne!(able.verification, Capabilities::new(&[]).verification);
-        assert_eq!(able.verification, Capabilities::new(&["urn:z:0", "urn:a:1"]).verification);
+        assert_ne!(able.verification, Capabilities::new([]).verification);
+        assert_eq!(able.verification, Capabilities::new(["urn:z:0", "urn:a:1"]).verification);
         assert!(able.features.is_sorted());
     }
 

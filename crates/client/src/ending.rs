@@ -6,9 +6,9 @@ use whoelse_xmpp::{BareJid, StreamCondition, StreamError, ns};
 use crate::error::{ConnectError, LoginError};
 use crate::events::Ending;
 
-/// What to do about the end of a stream.
+/// What the end of a stream means for the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum StreamEnd {
     /// The session is over; only the user may log in again.
     Over(Ending),
     /// The domain has this name now; connect again under it.
@@ -20,25 +20,25 @@ pub(crate) enum Verdict {
 }
 
 /// What a stream error means for the session.
-pub(crate) fn of(error: &StreamError) -> Verdict {
+pub(crate) fn of(error: &StreamError) -> StreamEnd {
     let words = || error.text.clone();
     match error.condition {
         StreamCondition::PolicyViolation if error.app == Some(("idle", ns::WHOELSE_ERRORS)) => {
-            Verdict::Over(Ending::Idle(words()))
+            StreamEnd::Over(Ending::Idle(words()))
         }
-        StreamCondition::Conflict => Verdict::Over(Ending::Replaced),
-        StreamCondition::SystemShutdown => Verdict::ShuttingDown,
+        StreamCondition::Conflict => StreamEnd::Over(Ending::Replaced),
+        StreamCondition::SystemShutdown => StreamEnd::ShuttingDown,
         StreamCondition::HostGone if renamed(error).is_some() => {
-            Verdict::Renamed(renamed(error).unwrap_or_default())
+            StreamEnd::Renamed(renamed(error).unwrap_or_default())
         }
         // Without a new name, nobody can come back.
         StreamCondition::PolicyViolation
         | StreamCondition::NotAuthorized
         | StreamCondition::HostGone => {
             let said = words().unwrap_or_else(|| "the server ended the session".to_owned());
-            Verdict::Over(Ending::Server(said))
+            StreamEnd::Over(Ending::Server(said))
         }
-        _ => Verdict::TryAgain,
+        _ => StreamEnd::TryAgain,
     }
 }
 
@@ -88,16 +88,16 @@ mod tests {
             ..error(StreamCondition::PolicyViolation, Some(words))
         };
 
-        assert_eq!(of(&idle), Verdict::Over(Ending::Idle(Some(words.to_owned()))));
+        assert_eq!(of(&idle), StreamEnd::Over(Ending::Idle(Some(words.to_owned()))));
     }
 
     #[test]
     fn a_domain_that_has_another_name_is_sought_under_it_if_it_can_be_one() {
         let to = "chat.example".to_owned();
-        assert_eq!(of(&StreamError::renamed("Chat.example")), Verdict::Renamed(to));
+        assert_eq!(of(&StreamError::renamed("Chat.example")), StreamEnd::Renamed(to));
         for nonsense in ["", "a b", "bob@chat.example", "chat.example/x"] {
-            let verdict = of(&StreamError::renamed(nonsense));
-            assert!(matches!(verdict, Verdict::Over(Ending::Server(_))), "{nonsense}");
+            let end = of(&StreamError::renamed(nonsense));
+            assert!(matches!(end, StreamEnd::Over(Ending::Server(_))), "{nonsense}");
         }
         let elsewhere = ConnectError::Renamed { domain: "chat.example".to_owned() };
         assert_eq!(of_login(LoginError::Connect(elsewhere)), None);
@@ -108,19 +108,19 @@ mod tests {
         let words = "this server is now chat.example";
         let gone = error(StreamCondition::HostGone, Some(words));
 
-        assert_eq!(of(&gone), Verdict::Over(Ending::Server(words.to_owned())));
+        assert_eq!(of(&gone), StreamEnd::Over(Ending::Server(words.to_owned())));
     }
 
     #[test]
     fn a_session_that_was_replaced_does_not_fight_back() {
-        assert_eq!(of(&error(StreamCondition::Conflict, None)), Verdict::Over(Ending::Replaced));
+        assert_eq!(of(&error(StreamCondition::Conflict, None)), StreamEnd::Over(Ending::Replaced));
     }
 
     #[test]
     fn a_server_that_goes_down_is_awaited() {
-        assert_eq!(of(&error(StreamCondition::SystemShutdown, None)), Verdict::ShuttingDown);
-        assert_eq!(of(&error(StreamCondition::Reset, None)), Verdict::TryAgain);
-        assert_eq!(of(&error(StreamCondition::ConnectionTimeout, None)), Verdict::TryAgain);
+        assert_eq!(of(&error(StreamCondition::SystemShutdown, None)), StreamEnd::ShuttingDown);
+        assert_eq!(of(&error(StreamCondition::Reset, None)), StreamEnd::TryAgain);
+        assert_eq!(of(&error(StreamCondition::ConnectionTimeout, None)), StreamEnd::TryAgain);
     }
 
     #[test]

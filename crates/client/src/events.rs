@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use whoelse_xmpp::{BareJid, FullJid, Stanza};
+use whoelse_xmpp::{BareJid, FullJid};
 
 use crate::error::ConnectError;
 use crate::refusal::Refusal;
@@ -70,12 +70,6 @@ pub enum Event {
     Allowed(BareJid),
     /// Somebody does not let me see when they are online, or not any more.
     Denied(BareJid),
-    /// The own account has blocked these, here or on another device. Told to who has asked for the
-    /// list in this session.
-    Blocked(Vec<BareJid>),
-    /// A message, or a request that waits for an answer, of one of the kinds that the face takes
-    /// care of itself ([`Config::extensions`](crate::Config::extensions)).
-    Extension(Stanza),
     /// The server says that it is shutting down; the connection goes with it.
     ShuttingDown,
     /// The connection broke; the session is trying to get it back.

@@ -24,11 +24,13 @@ mod error;
 mod events;
 mod faults;
 pub mod history;
+mod kit;
 mod link;
 mod login;
 pub mod message;
 mod nested;
 mod order;
+mod outlets;
 pub mod password;
 mod pins;
 mod presence;
@@ -54,6 +56,7 @@ pub use error::{
     Stranger,
 };
 pub use events::{Ending, Event, Message};
+pub use kit::{Heard, Kit, Listener, ListenerId};
 pub use link::{Credentials, Link};
 pub use pins::Fingerprint;
 pub use reached::{Reached, SameServer};

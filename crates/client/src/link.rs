@@ -20,7 +20,7 @@ use crate::login::{Opened, open};
 use crate::message::{self, Incoming};
 use crate::refusal::Refusal;
 use crate::request::{ANSWER_WITHIN, Pending, Request};
-use crate::wire::{Broken, Heard, Wire};
+use crate::wire::{Broken, Received, Wire};
 
 /// From the first byte to an open session.
 const LOGIN_WITHIN: Duration = Duration::from_secs(20);
@@ -201,28 +201,28 @@ impl Link {
 
     async fn news(&mut self) -> Result<News, Broken> {
         Ok(match self.wire.next().await? {
-            Heard::Stanza(stanza) => {
+            Received::Stanza(stanza) => {
                 self.handled = self.handled.wrapping_add(1);
                 self.handle(&stanza)
             }
-            Heard::Counting(Sm::Request) => {
+            Received::Counting(Sm::Request) => {
                 self.wire.write(&Sm::Ack { h: self.handled }.encode());
                 News::Nothing
             }
-            Heard::Counting(Sm::Ack { h }) => match &mut self.sent {
+            Received::Counting(Sm::Ack { h }) => match &mut self.sent {
                 Some(sent) => {
                     let stored = sent.ack(h).map_err(|_| Broken)?;
                     News::Stored(stored.into_iter().flatten().collect())
                 }
                 None => News::Nothing,
             },
-            Heard::Counting(_) | Heard::Nothing => News::Nothing,
-            Heard::Error(_) | Heard::Closed => return Err(Broken),
+            Received::Counting(_) | Received::Nothing => News::Nothing,
+            Received::Error(_) | Received::Closed => return Err(Broken),
         })
     }
 
     fn handle(&mut self, stanza: &Stanza) -> News {
-        if let Some(answer) = answer::answer(stanza, &self.me, &Capabilities::new(&[])) {
+        if let Some(answer) = answer::answer(stanza, &self.me, &Capabilities::new([])) {
             self.write(&answer.bytes, None);
             return News::Nothing;
         }

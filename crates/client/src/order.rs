@@ -6,6 +6,7 @@ use whoelse_stream::Password;
 use whoelse_xmpp::{BareJid, FullJid};
 
 use crate::error::{ConnectError, LoginError, NotSent, RegisterError, RequestError};
+use crate::kit::ListenerId;
 use crate::pins::Fingerprint;
 use crate::register::Probe;
 use crate::request::{Answer, Request};
@@ -38,9 +39,11 @@ pub(crate) type LoggedIn = oneshot::Sender<Result<FullJid, LoginError>>;
 /// Where the answer to a request goes.
 pub(crate) type Reply = oneshot::Sender<Result<Answer, RequestError>>;
 
-/// A message of ours on its way.
+/// A stanza of ours on its way to somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mine {
     pub(crate) id: String,
     pub(crate) to: BareJid,
+    /// Who hears of its refusal, if it is not the face.
+    pub(crate) listener: Option<ListenerId>,
 }

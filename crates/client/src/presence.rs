@@ -1,4 +1,5 @@
-//! RFC 6121, 4, read by a client: who is online, and when somebody's first device comes or last one goes.
+//! RFC 6121, 4, read by a client: who is online, and when somebody's first device comes or last one
+//! goes.
 //!
 //! A person with three devices comes once and goes once. After a login the server tells who is
 //! there already; that is not news, so nothing is announced until [`PresenceMap::settled`].
@@ -6,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza};
+
+use crate::events::Event;
 
 /// Devices that are kept track of, over all people. A server that claims more is not believed.
 const MAX_DEVICES: usize = 200_000;
@@ -128,6 +131,15 @@ impl PresenceMap {
         }
         self.devices.remove(&who);
         (!self.settling).then_some(Change::Went(who))
+    }
+}
+
+impl From<Change> for Event {
+    fn from(change: Change) -> Event {
+        match change {
+            Change::Came(who) => Event::CameOnline(who),
+            Change::Went(who) => Event::WentOffline(who),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! RFC 7590 and RFC 9525 for a client: the TLS handshake, and the verdict on the server's certificate.
+//! RFC 7590 and RFC 9525 for a client: the TLS handshake, and how far the server's certificate is trusted.
 //!
 //! The handshake itself accepts any certificate whose key the server really holds, and notes what
-//! it saw. Nothing is sent over the channel before [`Verdict`] has been looked at. That way a
+//! it saw. Nothing is sent over the channel before its
+//! [`CertificateTrust`] has been looked at. That way a
 //! certificate nobody vouches for can be shown to the user, or proved by SCRAM-PLUS, instead of
 //! ending as an alert.
 
@@ -39,9 +40,9 @@ pub struct Seen {
     pub end_point: Option<Vec<u8>>,
 }
 
-/// What to make of a certificate.
+/// How far a certificate is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CertificateTrust {
     /// Vouched for, pinned, or just accepted by fingerprint.
     Trusted,
     /// A server on this very computer, seen for the first time: pinned without a question.
@@ -73,14 +74,14 @@ pub fn judge(
     pinned: Option<Fingerprint>,
     accepted: Option<Fingerprint>,
     loopback: bool,
-) -> Verdict {
+) -> CertificateTrust {
     if seen.valid || pinned == Some(seen.fingerprint) || accepted == Some(seen.fingerprint) {
-        return Verdict::Trusted;
+        return CertificateTrust::Trusted;
     }
     match pinned {
-        Some(pinned) => Verdict::Changed { pinned },
-        None if loopback => Verdict::FirstOnLoopback,
-        None => Verdict::Unknown,
+        Some(pinned) => CertificateTrust::Changed { pinned },
+        None if loopback => CertificateTrust::FirstOnLoopback,
+        None => CertificateTrust::Unknown,
     }
 }
 
@@ -241,30 +242,30 @@ mod tests {
 
     #[test]
     fn a_valid_certificate_is_trusted_whatever_was_pinned() {
-        assert_eq!(judge(&seen(true), None, None, false), Verdict::Trusted);
+        assert_eq!(judge(&seen(true), None, None, false), CertificateTrust::Trusted);
         let other = Fingerprint::of(b"other");
-        assert_eq!(judge(&seen(true), Some(other), None, false), Verdict::Trusted);
+        assert_eq!(judge(&seen(true), Some(other), None, false), CertificateTrust::Trusted);
     }
 
     #[test]
     fn a_pinned_certificate_is_trusted() {
         let this = Fingerprint::of(b"this");
-        assert_eq!(judge(&seen(false), Some(this), None, false), Verdict::Trusted);
+        assert_eq!(judge(&seen(false), Some(this), None, false), CertificateTrust::Trusted);
     }
 
     #[test]
     fn a_certificate_accepted_by_fingerprint_is_trusted_and_only_that_one() {
         let this = Fingerprint::of(b"this");
         let other = Fingerprint::of(b"other");
-        assert_eq!(judge(&seen(false), None, Some(this), false), Verdict::Trusted);
-        assert_eq!(judge(&seen(false), Some(other), Some(this), false), Verdict::Trusted);
-        assert_eq!(judge(&seen(false), None, Some(other), false), Verdict::Unknown);
+        assert_eq!(judge(&seen(false), None, Some(this), false), CertificateTrust::Trusted);
+        assert_eq!(judge(&seen(false), Some(other), Some(this), false), CertificateTrust::Trusted);
+        assert_eq!(judge(&seen(false), None, Some(other), false), CertificateTrust::Unknown);
     }
 
     #[test]
     fn a_server_on_this_computer_is_pinned_on_first_use_and_no_other() {
-        assert_eq!(judge(&seen(false), None, None, true), Verdict::FirstOnLoopback);
-        assert_eq!(judge(&seen(false), None, None, false), Verdict::Unknown);
+        assert_eq!(judge(&seen(false), None, None, true), CertificateTrust::FirstOnLoopback);
+        assert_eq!(judge(&seen(false), None, None, false), CertificateTrust::Unknown);
     }
 
     #[test]
@@ -273,7 +274,7 @@ mod tests {
         for loopback in [true, false] {
             assert_eq!(
                 judge(&seen(false), Some(pinned), None, loopback),
-                Verdict::Changed { pinned }
+                CertificateTrust::Changed { pinned }
             );
         }
     }

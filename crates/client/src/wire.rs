@@ -39,9 +39,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Broken;
 
-/// What was heard on an open stream.
+/// What arrived on an open stream.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     /// A stanza.
     Stanza(Box<Stanza>),
     /// An element of stream management.
@@ -264,14 +264,14 @@ impl Wire {
 
     // ---- on an open stream ----
 
-    /// What is heard next.
-    pub(crate) async fn next(&mut self) -> Result<Heard, Broken> {
+    /// What arrives next.
+    pub(crate) async fn next(&mut self) -> Result<Received, Broken> {
         Ok(match self.step().await? {
-            Step::Stanza(stanza) => Heard::Stanza(Box::new(stanza)),
-            Step::Sm(element) => Heard::Counting(element),
-            Step::Error(error) => Heard::Error(error),
-            Step::Closed | Step::GaveUp(_) => Heard::Closed,
-            _ => Heard::Nothing,
+            Step::Stanza(stanza) => Received::Stanza(Box::new(stanza)),
+            Step::Sm(element) => Received::Counting(element),
+            Step::Error(error) => Received::Error(error),
+            Step::Closed | Step::GaveUp(_) => Received::Closed,
+            _ => Received::Nothing,
         })
     }
 

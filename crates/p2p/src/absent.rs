@@ -1,33 +1,26 @@
 //! Private chats in a program that was built without them: every wish is answered so.
 
-use whoelse_client::{Client, Events};
+use tokio::sync::mpsc;
+use whoelse_client::{Client, Listener};
 use whoelse_xmpp::BareJid;
 
 use crate::config::Config;
-use crate::events::{Asked, Fingerprint, Refused, Stopped, Told};
+use crate::events::{Asked, Fingerprint, Happening, Refused, Stopped};
 
-/// What the session has to be asked to pass on.
-pub const EXTENSIONS: &[&str] = &[];
+/// What private chats listen to beside a session.
+pub const NAMESPACES: &[&str] = &[];
 
 /// The handle.
 #[derive(Debug, Clone)]
 pub struct PrivateChats(());
 
-/// What a face hears.
-#[derive(Debug)]
-pub struct ToldEvents(Events);
-
-impl ToldEvents {
-    /// The next one; `None` when the session's task has ended.
-    pub async fn next(&mut self) -> Option<Told> {
-        self.0.next().await.map(Told::Session)
-    }
-}
-
 impl PrivateChats {
-    /// Stands between a session and its face.
-    pub fn start(_: Client, events: Events, _: Config) -> (PrivateChats, ToldEvents) {
-        (PrivateChats(()), ToldEvents(events))
+    /// Begins.
+    pub fn start<T>(_: Client, _: Listener, _: Config, _: mpsc::Sender<T>) -> PrivateChats
+    where
+        T: From<Happening> + Send + 'static,
+    {
+        PrivateChats(())
     }
 
     /// Asks somebody.

@@ -1,5 +1,5 @@
-//! The one task that owns the private chats of a session: it stands between the session and its
-//! face, keeps the introductions and the lines, and does what they ask for.
+//! The one task that owns the private chats of a session: it listens beside the session, keeps the
+//! introductions and the lines, and does what they ask for.
 //!
 //! It waits for nothing but its own channels: what takes time is done by tasks that leave a
 //! [`Note`].
@@ -8,17 +8,18 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use iroh::endpoint::Connection;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep_until, timeout};
-use whoelse_client::{Client, Event, Events, blocking, disco};
+use whoelse_client::{Client, Heard, Listener, blocking, disco};
 use whoelse_xmpp::{BareJid, FullJid, Stanza, in_words, ns};
 
 use crate::chat::{self, Begun, News, Wish};
 use crate::config::{Config, Relaying};
 use crate::device::{Device, Verdict};
 use crate::endpoint::{DONE, NOT_INTRODUCED, Net, Plan, key_of};
-use crate::events::{Asked, Closing, Fingerprint, Happening, Refused, Stopped, Told};
+use crate::events::{Asked, Closing, Fingerprint, Happening, Refused, Stopped};
 use crate::introduction::{Action, Introductions};
 use crate::jingle::{self, Transport};
 use crate::key::Key;
@@ -28,7 +29,7 @@ use crate::post::{Letter, Post};
 /// Notes of tasks that wait.
 const NOTES: usize = 64;
 /// Above so much that the face has not taken, nothing new is heard.
-const MAX_QUEUE: usize = 256;
+const MAX_UNTOLD: usize = 256;
 /// Wishes that wait for a line.
 const WISHES: usize = 16;
 /// How long devices may take to say what they can do.
@@ -75,12 +76,13 @@ pub(crate) enum Note {
 }
 
 /// The task.
-pub(crate) struct Actor {
+pub(crate) struct Actor<T> {
     client: Client,
-    events: Events,
+    listener: Listener,
     orders: mpsc::Receiver<Order>,
-    tell: mpsc::Sender<Told>,
-    queue: VecDeque<Told>,
+    face: mpsc::Sender<T>,
+    /// What found no room there, in order.
+    untold: VecDeque<T>,
     notes: mpsc::Receiver<Note>,
     noted: mpsc::Sender<Note>,
     post: Post,
@@ -130,22 +132,22 @@ struct Chat {
     told: bool,
 }
 
-impl Actor {
+impl<T: From<Happening>> Actor<T> {
     pub(crate) fn new(
         client: Client,
-        events: Events,
+        listener: Listener,
         config: Config,
         orders: mpsc::Receiver<Order>,
-        tell: mpsc::Sender<Told>,
-    ) -> Actor {
+        face: mpsc::Sender<T>,
+    ) -> Actor<T> {
         let (noted, notes) = mpsc::channel(NOTES);
-        let post = Post::start(client.clone(), noted.clone());
+        let post = Post::start(client.clone(), listener.id(), noted.clone());
         Actor {
             client,
-            events,
+            listener,
             orders,
-            tell,
-            queue: VecDeque::new(),
+            face,
+            untold: VecDeque::new(),
             notes,
             noted,
             post,
@@ -163,30 +165,37 @@ impl Actor {
         }
     }
 
-    /// Until the handle is dropped; then every line is closed, and what the session still has to
-    /// tell is passed on.
+    /// Until the handle is dropped; then every line is closed.
     pub(crate) async fn run(mut self) {
         let mut session_ended = false;
         loop {
             self.act();
-            let room = self.queue.len() < MAX_QUEUE;
+            let room = self.untold.len() < MAX_UNTOLD;
             let deadline = self.deadline();
-            let tell = self.tell.clone();
+            let face = self.face.clone();
             tokio::select! {
-                permit = tell.reserve(), if !self.queue.is_empty() => {
+                permit = face.reserve(), if !self.untold.is_empty() => {
                     // Nobody listens any more.
                     let Ok(permit) = permit else { break };
-                    if let Some(told) = self.queue.pop_front() {
+                    if let Some(told) = self.untold.pop_front() {
                         permit.send(told);
                     }
                 }
                 order = self.orders.recv() => match order {
-                    Some(order) => self.obey(order),
+                    Some(order) => {
+                        // What the session has told before is known: the order may rest on it.
+                        while self.untold.len() < MAX_UNTOLD
+                            && let Some(heard) = self.listener.try_next()
+                        {
+                            self.handle_heard(heard);
+                        }
+                        self.obey(order);
+                    }
                     None => break,
                 },
                 Some(note) = self.notes.recv(), if room => self.handle_note(note),
-                event = self.events.next(), if room && !session_ended => match event {
-                    Some(event) => self.handle_event(event),
+                heard = self.listener.next(), if room && !session_ended => match heard {
+                    Some(heard) => self.handle_heard(heard),
                     None => session_ended = true,
                 },
                 () = sleep_until(deadline.into()) => self.handle_time(),
@@ -195,8 +204,9 @@ impl Actor {
         self.end().await;
     }
 
-    /// Says goodbye on every line while the session logs out, and passes on the last words of both.
+    /// Says goodbye on every line, and tells what came of it.
     async fn end(mut self) {
+        self.listener.close();
         self.close_all(Closing::ByMe);
         self.act();
         let by = Instant::now() + CLOSE_WITHIN;
@@ -210,15 +220,11 @@ impl Actor {
         if let Some(net) = self.net.take() {
             net.close().await;
         }
-        let Actor { client, post, mut events, tell, queue, notes, noted, .. } = self;
+        let Actor { client, post, notes, noted, face, untold, .. } = self;
+        // The session may end now.
         drop((client, post, notes, noted));
-        for told in queue {
-            if tell.send(told).await.is_err() {
-                return;
-            }
-        }
-        while let Some(event) = events.next().await {
-            if is_for_the_face(&event) && tell.send(Told::Session(event)).await.is_err() {
+        for told in untold {
+            if face.send(told).await.is_err() {
                 return;
             }
         }
@@ -254,10 +260,10 @@ impl Actor {
     }
 
     /// The introductions, if there is a session and this device has a key.
-    fn with_introductions<T>(
+    fn with_introductions<O>(
         &mut self,
-        wish: impl FnOnce(&mut Introductions, Instant) -> Result<T, Refused>,
-    ) -> Result<T, Refused> {
+        wish: impl FnOnce(&mut Introductions, Instant) -> Result<O, Refused>,
+    ) -> Result<O, Refused> {
         if self.client.me().is_none() {
             return Err(Refused::NotLoggedIn);
         }
@@ -369,22 +375,19 @@ impl Actor {
 
     // ---- what the session tells ----
 
-    fn handle_event(&mut self, event: Event) {
-        match &event {
-            Event::LoggedIn { me } => self.handle_login(me, Closing::OtherAccount),
+    fn handle_heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::LoggedIn { me } => self.handle_login(&me, Closing::OtherAccount),
             // The new session has another address, perhaps, and is not told of the block list yet.
-            Event::Reconnected => {
+            // Under another name of the domain it is another account, to whoever knows this one.
+            Heard::Reconnected { me } => {
                 if let Some(account) = &mut self.account {
                     account.watching = false;
                 }
-                // Under another name of the domain it is another account, to whoever knows this one.
-                match self.client.me() {
-                    Some(me) if self.account.is_some() => self.handle_login(&me, Closing::Renamed),
-                    _ => self.watch_if_needed(),
-                }
+                self.handle_login(&me, Closing::Renamed);
             }
-            Event::Resumed => self.watch_if_needed(),
-            Event::LoggedOut(_) => {
+            Heard::Resumed => self.watch_if_needed(),
+            Heard::LoggedOut => {
                 if let Some(account) = &mut self.account {
                     account.introductions.handle_logged_out();
                     account.watching = false;
@@ -393,18 +396,13 @@ impl Actor {
                     let _ = reply.send(Err(Refused::NotLoggedIn));
                 }
             }
-            Event::Blocked(whom) => self.handle_blocked(&whom.clone()),
-            Event::NotDelivered { id, to, why } => {
-                let ours = self.account.as_mut();
-                if ours.is_some_and(|it| it.introductions.handle_refused(id, to, why)) {
-                    return;
+            Heard::Blocked(whom) => self.handle_blocked(&whom),
+            Heard::NotDelivered { id, to, why } => {
+                if let Some(account) = &mut self.account {
+                    account.introductions.handle_refused(&id, &to, why);
                 }
             }
-            Event::Extension(stanza) => self.handle_stanza(stanza),
-            _ => {}
-        }
-        if is_for_the_face(&event) {
-            self.queue.push_back(Told::Session(event));
+            Heard::Stanza(stanza) => self.handle_stanza(&stanza),
         }
     }
 
@@ -750,8 +748,17 @@ impl Actor {
         !self.chats.is_empty()
     }
 
+    /// Tells at once where there is room: what the session tells later comes later.
     fn tell(&mut self, happening: Happening) {
-        self.queue.push_back(Told::Private(happening));
+        let told = T::from(happening);
+        if !self.untold.is_empty() {
+            return self.untold.push_back(told);
+        }
+        match self.face.try_send(told) {
+            Err(TrySendError::Full(told)) => self.untold.push_back(told),
+            // Nobody listens any more.
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+        }
     }
 }
 
@@ -765,11 +772,6 @@ impl Chat {
     fn close(&self, why: Closing) {
         self.end.send_if_modified(|end| end.is_none() && end.replace(why).is_none());
     }
-}
-
-/// What this task does with an event is all there is to it.
-fn is_for_the_face(event: &Event) -> bool {
-    !matches!(event, Event::Extension(_) | Event::Blocked(_))
 }
 
 /// Whether any device of somebody can have private chats. If no device is known, or one does not

@@ -1,16 +1,7 @@
 //! What private chats tell their face, and why something asked of them is not done.
 
-use whoelse_client::{Event, Refusal};
+use whoelse_client::Refusal;
 use whoelse_xmpp::BareJid;
-
-/// Everything that a face hears.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
-    /// The session tells this.
-    Session(Event),
-    /// Private chats tell this.
-    Private(Happening),
-}
 
 /// One thing that happened. Names and texts are as their senders wrote them; making them safe for a
 /// terminal is the face's work.

@@ -368,14 +368,12 @@ impl Introductions {
         }
     }
 
-    /// A message of mine came back. Returns whether it was one of these.
-    pub(crate) fn handle_refused(&mut self, id: &str, to: &BareJid, why: &Refusal) -> bool {
-        if !matches!(self.found(to, id), Some(Stage::Asking)) {
-            return false;
+    /// A request of mine came back, perhaps after it has been taken back.
+    pub(crate) fn handle_refused(&mut self, id: &str, to: &BareJid, why: Refusal) {
+        if matches!(self.found(to, id), Some(Stage::Asking)) {
+            self.end(to);
+            self.tell(Happening::NotAsked { whom: to.clone(), why });
         }
-        self.end(to);
-        self.tell(Happening::NotAsked { whom: to.clone(), why: why.clone() });
-        true
     }
 
     /// A device did not agree to what it was asked in a session, or did not answer.

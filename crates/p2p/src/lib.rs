@@ -42,5 +42,5 @@ mod private;
 mod private;
 
 pub use config::{Config, Relaying};
-pub use events::{Asked, Closing, Failure, Fingerprint, Happening, Path, Refused, Stopped, Told};
-pub use private::{EXTENSIONS, PrivateChats, ToldEvents};
+pub use events::{Asked, Closing, Failure, Fingerprint, Happening, Path, Refused, Stopped};
+pub use private::{NAMESPACES, PrivateChats};

@@ -1,8 +1,8 @@
 //! What introductions say to others, carried to the session in order by a task of its own: the actor
-//! never waits for the session, which may be waiting for the actor.
+//! never waits for the session, which may be waiting for room in what the actor hears.
 
 use tokio::sync::mpsc;
-use whoelse_client::{Client, Request};
+use whoelse_client::{Client, ListenerId, Request};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing};
 
@@ -28,9 +28,9 @@ pub(crate) struct Post(mpsc::Sender<Letter>);
 
 impl Post {
     /// Begins. The session is held as long as this is.
-    pub(crate) fn start(client: Client, notes: mpsc::Sender<Note>) -> Post {
+    pub(crate) fn start(client: Client, me: ListenerId, notes: mpsc::Sender<Note>) -> Post {
         let (post, letters) = mpsc::channel(WAITING);
-        tokio::spawn(carry(client, letters, notes));
+        tokio::spawn(carry(client, me, letters, notes));
         Post(post)
     }
 
@@ -40,13 +40,20 @@ impl Post {
     }
 }
 
-async fn carry(client: Client, mut letters: mpsc::Receiver<Letter>, notes: mpsc::Sender<Note>) {
+async fn carry(
+    client: Client,
+    me: ListenerId,
+    mut letters: mpsc::Receiver<Letter>,
+    notes: mpsc::Sender<Note>,
+) {
     while let Some(letter) = letters.recv().await {
         match letter {
-            Letter::Stanza(stanza, mine) => {
-                let mine = mine.as_ref().map(|(id, to)| (id.as_str(), to));
-                // Without a session there is nobody to say it to; the actor hears of that by itself.
-                let _ = client.send(stanza, mine).await;
+            // Without a session there is nobody to say it to; the actor hears of that by itself.
+            Letter::Stanza(stanza, Some((id, to))) => {
+                let _ = client.send_for(me, &id, &to, stanza).await;
+            }
+            Letter::Stanza(stanza, None) => {
+                let _ = client.send(stanza).await;
             }
             Letter::Show(whom) => {
                 let _ = client.show_to(&whom).await;

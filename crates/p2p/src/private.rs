@@ -1,21 +1,19 @@
-//! The handle: what a face asks of private chats, from any task, and what it hears in return.
+//! The handle: what a face asks of private chats, from any task, and how they begin.
 
 use tokio::sync::{mpsc, oneshot};
-use whoelse_client::{Client, Events};
+use whoelse_client::{Client, Listener};
 use whoelse_xmpp::{BareJid, ns};
 
 use crate::actor::{Actor, Order};
 use crate::config::Config;
-use crate::events::{Asked, Fingerprint, Refused, Stopped, Told};
+use crate::events::{Asked, Fingerprint, Happening, Refused, Stopped};
 
-/// What the session has to be asked to pass on ([`Config::extensions`](whoelse_client::Config)).
-pub const EXTENSIONS: &[&str] =
+/// What private chats listen to beside a session ([`Kit::listen`](whoelse_client::Kit::listen)).
+pub const NAMESPACES: &[&str] =
     &[ns::JINGLE, ns::JINGLE_MESSAGE, ns::WHOELSE_PRIVATE, ns::WHOELSE_LINE];
 
-/// Wishes that wait for the task; whoever has one more waits.
+/// Orders that wait for the task; whoever has one more waits.
 const ORDERS: usize = 64;
-/// Events that wait for the face. Beyond it nothing is read from the session, nor from a line.
-const TOLD: usize = 256;
 
 /// The private chats of a session. Cheap to clone; when the last clone is dropped, all of them are
 /// closed.
@@ -24,25 +22,23 @@ pub struct PrivateChats {
     orders: mpsc::Sender<Order>,
 }
 
-/// What a face hears, in order.
-#[derive(Debug)]
-pub struct ToldEvents(mpsc::Receiver<Told>);
-
-impl ToldEvents {
-    /// The next one; `None` when the session's task has ended.
-    pub async fn next(&mut self) -> Option<Told> {
-        self.0.recv().await
-    }
-}
-
 impl PrivateChats {
-    /// Stands between a session, which was started with [`EXTENSIONS`], and its face. To be called
-    /// inside a tokio runtime.
-    pub fn start(client: Client, events: Events, config: Config) -> (PrivateChats, ToldEvents) {
+    /// Begins, beside a session whose listener was registered for [`NAMESPACES`]. What happens is
+    /// told to the face by this channel, which may be the one by which the session tells it; while
+    /// that is full, nothing is heard of the session or read from a line. To be called inside a
+    /// tokio runtime.
+    pub fn start<T>(
+        client: Client,
+        listener: Listener,
+        config: Config,
+        face: mpsc::Sender<T>,
+    ) -> PrivateChats
+    where
+        T: From<Happening> + Send + 'static,
+    {
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let (tell, told) = mpsc::channel(TOLD);
-        tokio::spawn(Actor::new(client, events, config, ordered, tell).run());
-        (PrivateChats { orders }, ToldEvents(told))
+        tokio::spawn(Actor::new(client, listener, config, ordered, face).run());
+        PrivateChats { orders }
     }
 
     /// Asks somebody for a private chat; if they have asked me, that is the answer. What comes of it

@@ -2,9 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
+use super::keepalive::{ASK_AGAIN, PATIENCE, SILENCE};
+use super::wishes::MAX_WAITING;
 use super::*;
+use crate::kit::{Kit, ListenerId};
 use crate::refusal::Refusal;
-use whoelse_xmpp::{Frame, Limits, Scanner};
+use crate::request::Answer;
+use crate::subscription::SubscriptionType;
+use whoelse_xmpp::{Frame, Kind, Limits, Scanner, ns};
 
 struct Bench {
     session: Session,
@@ -19,9 +26,23 @@ fn granted() -> Granted {
     Granted { is_counted: true, resumption: Some("r1".to_owned()), activity: true, roster: false }
 }
 
-/// Settings of a face that takes care of one thing itself.
-fn face(verdicts: bool) -> Config {
-    Config { verdicts, extensions: &["urn:x:ours"], ..Config::new("a.example", 5222) }
+/// A session of a face that may want to know what becomes of each message; without listeners.
+fn session(granted: Granted, verdicts: bool, now: Instant) -> Session {
+    listened_to(granted, verdicts, &[], now)
+}
+
+/// The same with a listener for each of these namespaces.
+fn listened_to(
+    granted: Granted,
+    verdicts: bool,
+    namespaces: &'static [&'static [&'static str]],
+    now: Instant,
+) -> Session {
+    let me = FullJid::parse("me@a.example/x").unwrap();
+    let config = Config { verdicts, ..Config::new("a.example", 5222) };
+    let mut kit = Kit::default();
+    namespaces.iter().for_each(|it| drop(kit.listen(it)));
+    Session::new(me, granted, &config, kit.into_parts().0, now)
 }
 
 /// The stanzas in some output; what is not a stanza is left out.
@@ -56,10 +77,18 @@ impl Bench {
     }
 
     fn with(granted: Granted, verdicts: bool) -> Bench {
+        Bench::listened_to(granted, verdicts, &[])
+    }
+
+    /// The same with listeners, which have heard of the login.
+    fn listened_to(
+        granted: Granted,
+        verdicts: bool,
+        namespaces: &'static [&'static [&'static str]],
+    ) -> Bench {
         let now = Instant::now();
-        let me = FullJid::parse("me@a.example/x").unwrap();
         let counted = granted.is_counted;
-        let mut bench = Bench { session: Session::new(me, granted, &face(verdicts), now), now };
+        let mut bench = Bench { session: listened_to(granted, verdicts, namespaces, now), now };
         bench.settle();
         if counted {
             bench.ack(2);
@@ -101,8 +130,18 @@ impl Bench {
         last.attr("h").unwrap().parse().unwrap()
     }
 
+    /// The next thing that is told, to whomever.
+    fn told(&mut self) -> Option<Telling> {
+        self.session.poll_telling()
+    }
+
+    /// What the face is told.
     fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.session.poll_event()).collect()
+        let events = std::iter::from_fn(|| self.told()).filter_map(|told| match told {
+            Telling::Face(event) => Some(event),
+            Telling::Listener(..) => None,
+        });
+        events.collect()
     }
 
     fn say(&mut self, text: &str) {
@@ -146,9 +185,8 @@ fn change() -> Request {
 
 #[test]
 fn a_session_begins_with_presence_and_a_question_behind_it() {
-    let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
-    let mut session = Session::new(me, granted(), &face(false), now);
+    let mut session = session(granted(), false, now);
 
     let kinds: Vec<_> = stanzas(&session.poll_output(now)).iter().map(Stanza::kind).collect();
 
@@ -157,9 +195,8 @@ fn a_session_begins_with_presence_and_a_question_behind_it() {
 
 #[test]
 fn who_is_there_already_is_not_announced() {
-    let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
-    let mut bench = Bench { session: Session::new(me, granted(), &face(false), now), now };
+    let mut bench = Bench { session: session(granted(), false, now), now };
     bench.hear("<presence from='bob@a.example/y'/>");
     bench.settle();
     bench.hear("<presence from='carol@a.example/y'/>");
@@ -322,9 +359,9 @@ fn a_count_that_grows_after_it_was_asked_for_is_told_unasked() {
     bench.hear("<message from='bob@a.example/y'><body>there</body></message>");
     assert_eq!(bench.count(), before);
 
-    assert!(bench.session.poll_event().is_some());
+    assert!(bench.told().is_some());
     assert!(bench.output().is_empty(), "one is still waiting");
-    assert!(bench.session.poll_event().is_some());
+    assert!(bench.told().is_some());
 
     let told = elements(&bench.output()).pop().unwrap();
     assert_eq!(told.attr("h").unwrap(), (before + 2).to_string().as_str());
@@ -379,10 +416,9 @@ fn a_request_gets_its_answer() {
 
 #[test]
 fn a_server_that_does_not_know_activity_is_not_told_of_it() {
-    let me = FullJid::parse("me@a.example/x").unwrap();
     let now = Instant::now();
     let granted = Granted { activity: false, ..granted() };
-    let mut bench = Bench { session: Session::new(me, granted, &face(false), now), now };
+    let mut bench = Bench { session: session(granted, false, now), now };
     bench.output();
 
     let _answer = bench.ask(look());
@@ -503,7 +539,7 @@ fn what_never_left_is_said_not_to_be_sent_and_what_left_is_unconfirmed() {
         bench.output();
         bench.session.handle_loss();
         bench.say("ho m2");
-        bench.session.word(SubscriptionType::Subscribe, bare("carol@a.example"), bench.now);
+        bench.session.subscription(SubscriptionType::Subscribe, bare("carol@a.example"), bench.now);
         bench.events();
 
         bench.session.end(false);
@@ -616,9 +652,8 @@ fn a_server_that_does_not_count_is_asked_behind_each_message() {
 /// Where the server keeps a roster; its first answer names bob.
 fn bench_with_roster() -> Bench {
     let now = Instant::now();
-    let me = FullJid::parse("me@a.example/x").unwrap();
     let granted = Granted { roster: true, ..granted() };
-    let mut bench = Bench { session: Session::new(me, granted, &face(false), now), now };
+    let mut bench = Bench { session: session(granted, false, now), now };
     let said = bench.sent();
     let kinds: Vec<_> = said.iter().map(|it| it.name().to_owned()).collect();
     // RFC 6121, 2.2: the roster is asked for before presence is sent.
@@ -694,7 +729,7 @@ fn who_asks_is_told_and_answered() {
     bench.hear("<presence type='subscribe' from='eve@a.example'/>");
     assert_eq!(bench.events(), [Event::Asks(eve.clone())]);
     assert!(bench.session.contacts().unwrap().iter().any(|it| it.asks && !it.listed));
-    bench.session.word(SubscriptionType::Subscribed, eve, bench.now);
+    bench.session.subscription(SubscriptionType::Subscribed, eve, bench.now);
 
     let said = bench.sent();
     assert_eq!((said[0].type_(), said[0].to()), (Some("subscribed"), Some("eve@a.example")));
@@ -705,7 +740,7 @@ fn who_asks_is_told_and_answered() {
 fn a_word_that_is_refused_says_why() {
     let mut bench = bench_with_roster();
     let eve = bare("eve@a.example");
-    bench.session.word(SubscriptionType::Subscribe, eve.clone(), bench.now);
+    bench.session.subscription(SubscriptionType::Subscribe, eve.clone(), bench.now);
     let id = bench.sent()[0].id().unwrap().to_owned();
 
     bench.hear(&format!(
@@ -718,56 +753,103 @@ fn a_word_that_is_refused_says_why() {
 }
 
 #[test]
-fn what_the_face_takes_care_of_is_handed_to_it_unanswered() {
-    let mut bench = Bench::new();
+fn what_is_under_a_namespace_of_a_listener_is_handed_to_it_unanswered_and_to_nobody_else() {
+    let mut bench = Bench::listened_to(granted(), false, &[&["urn:x:other"], &["urn:x:ours"]]);
 
     for xml in [
         "<iq type='set' id='p' from='bob@a.example/y'><x xmlns='urn:x:ours'/></iq>",
-        "<message type='chat' from='bob@a.example/y'><x xmlns='urn:x:ours'/></message>",
+        "<message type='chat' from='bob@a.example/y'><body>hi</body><x xmlns='urn:x:ours'/></message>",
     ] {
         bench.hear(xml);
-        let Some(Event::Extension(stanza)) = bench.session.poll_event() else { panic!("{xml}") };
+        let told = bench.told();
+        let Some(Telling::Listener(ListenerId(1), Heard::Stanza(stanza))) = told else {
+            panic!("{told:?}")
+        };
         assert!(stanza.has("x", "urn:x:ours"));
+        assert_eq!(bench.told(), None);
     }
-    assert!(stanzas(&bench.session.poll_output(bench.now)).is_empty());
+    assert!(bench.sent().is_empty());
     bench.hear("<iq type='set' id='p' from='bob@a.example/y'><x xmlns='urn:x:theirs'/></iq>");
-    let refused = stanzas(&bench.session.poll_output(bench.now));
-    assert_eq!(refused[0].type_(), Some("error"));
+    assert_eq!(bench.sent()[0].type_(), Some("error"));
 }
 
 #[test]
-fn a_stanza_of_the_face_is_kept_without_a_connection_and_its_refusal_is_understood() {
-    let mut bench = Bench::new();
-    let written = Element::new("message").attr("to", "bob@a.example").attr("id", "m9");
-    let mine = Mine { id: "m9".to_owned(), to: bare("bob@a.example") };
+fn what_a_listener_has_not_taken_does_not_count_as_handled() {
+    let mut bench = Bench::listened_to(granted(), false, &[&["urn:x:ours"]]);
+    let before = bench.count();
+
+    bench.hear("<message from='bob@a.example/y'><x xmlns='urn:x:ours'/></message>");
+    assert_eq!(bench.count(), before);
+
+    assert!(bench.told().is_some());
+    assert_eq!(bench.count(), before + 1);
+}
+
+#[test]
+fn listeners_hear_of_a_session_before_the_face_when_it_begins_and_after_it_when_it_ends() {
+    let now = Instant::now();
+    let session = listened_to(granted(), false, &[&["urn:x:1"], &["urn:x:2"]], now);
+    let mut bench = Bench { session, now };
+    let me = FullJid::parse("me@a.example/x").unwrap();
+    let both = |heard: &Heard| [0, 1].map(|n| Telling::Listener(ListenerId(n), heard.clone()));
+    let told =
+        |bench: &mut Bench| -> Vec<Telling> { std::iter::from_fn(|| bench.told()).collect() };
+
+    let mut expected = both(&Heard::LoggedIn { me: me.clone() }).to_vec();
+    expected.push(Telling::Face(Event::LoggedIn { me }));
+    assert_eq!(told(&mut bench), expected);
 
     bench.session.handle_loss();
-    bench.session.poll_event();
-    bench.session.stanza(written.finish(), Some(mine), bench.now);
-    assert!(bench.session.poll_output(bench.now).is_empty());
-    bench.session.handle_resumed(2, bench.now).unwrap();
-    bench.session.poll_event();
+    bench.session.handle_resumed(0, bench.now).unwrap();
+    let mut expected = vec![Telling::Face(Event::ConnectionLost)];
+    expected.extend(both(&Heard::Resumed));
+    expected.push(Telling::Face(Event::Resumed));
+    assert_eq!(told(&mut bench), expected);
 
-    let sent = stanzas(&bench.session.poll_output(bench.now));
-    assert_eq!(sent[0].id(), Some("m9"));
-    bench.hear(
-        "<message type='error' id='m9' from='bob@a.example'><error type='cancel'/></message>",
-    );
-    assert!(matches!(bench.session.poll_event(), Some(Event::NotDelivered { .. })));
+    bench.session.handle_logged_out(Ending::Replaced);
+    let mut expected = vec![Telling::Face(Event::LoggedOut(Ending::Replaced))];
+    expected.extend(both(&Heard::LoggedOut));
+    assert_eq!(told(&mut bench), expected);
 }
 
 #[test]
-fn whom_another_device_blocks_is_told_and_answered() {
-    let mut bench = Bench::new();
+fn a_stanza_of_a_listener_is_kept_without_a_connection_and_its_refusal_is_told_to_it_alone() {
+    let mut bench = Bench::listened_to(granted(), false, &[&["urn:x:ours"]]);
+    let written = Element::new("message").attr("to", "bob@a.example").attr("id", "m9");
+    let (id, to) = ("m9".to_owned(), bare("bob@a.example"));
+    let listener = ListenerId(0);
+
+    bench.session.handle_loss();
+    let mine = Mine { id: id.clone(), to: to.clone(), listener: Some(listener) };
+    bench.session.stanza(written.finish(), Some(mine), bench.now);
+    assert!(bench.output().is_empty());
+    bench.session.handle_resumed(2, bench.now).unwrap();
+    bench.events();
+
+    assert_eq!(bench.sent()[0].id(), Some("m9"));
+    bench.hear(
+        "<message type='error' id='m9' from='bob@a.example'><error type='cancel'>\
+         <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+    );
+    let why = Refusal::Unreachable;
+    let refused = Telling::Listener(listener, Heard::NotDelivered { id, to, why });
+    assert_eq!(bench.told(), Some(refused));
+    assert_eq!(bench.told(), None);
+}
+
+#[test]
+fn whom_another_device_blocks_is_answered_and_told_to_the_listeners() {
+    let mut bench = Bench::listened_to(granted(), false, &[&["urn:x:ours"]]);
 
     bench.hear(
         "<iq type='set' id='p'><block xmlns='urn:xmpp:blocking'><item jid='bob@a.example'/>\
          </block></iq>",
     );
 
-    let blocked = Event::Blocked(vec![bare("bob@a.example")]);
-    assert_eq!(bench.session.poll_event(), Some(blocked));
-    assert_eq!(stanzas(&bench.session.poll_output(bench.now))[0].type_(), Some("result"));
+    let blocked = Heard::Blocked(vec![bare("bob@a.example")]);
+    assert_eq!(bench.told(), Some(Telling::Listener(ListenerId(0), blocked)));
+    assert_eq!(bench.told(), None);
+    assert_eq!(bench.sent()[0].type_(), Some("result"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What became of each message, told once, for faces that want to know (XEP-0198 and RFC 6120, 8.3).
 //!
 //! A count says that the server has handled a message, not that it took it: a refusal is handled,
-//! too, and may come behind the acknowledgement. What the server answers after that comes behind
+//! too, and may come after the acknowledgement. What the server answers after that comes after
 //! the refusal, so it is asked one thing more, and only its answer is the verdict.
 
 use std::collections::BTreeMap;
@@ -13,28 +13,28 @@ use crate::order::Mine;
 
 /// The messages without a verdict. Held are as many as may be on their way.
 #[derive(Debug, Default)]
-pub(crate) struct Verdicts {
+pub(super) struct Verdicts {
     /// Whether anybody wants to know.
     wanted: bool,
     open: BTreeMap<String, BareJid>,
 }
 
 impl Verdicts {
-    pub(crate) fn new(wanted: bool) -> Verdicts {
+    pub(super) fn new(wanted: bool) -> Verdicts {
         Verdicts { wanted, open: BTreeMap::new() }
     }
 
-    pub(crate) fn are_wanted(&self) -> bool {
+    pub(super) fn are_wanted(&self) -> bool {
         self.wanted
     }
 
     /// How many messages have no verdict.
-    pub(crate) fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         self.open.len()
     }
 
     /// A message sets out.
-    pub(crate) fn begin(&mut self, mine: &Mine) -> Option<Event> {
+    pub(super) fn begin(&mut self, mine: &Mine) -> Option<Event> {
         if !self.wanted {
             return None;
         }
@@ -43,19 +43,19 @@ impl Verdicts {
     }
 
     /// People are called something else from now on.
-    pub(crate) fn rename(&mut self, called: impl Fn(&BareJid) -> BareJid) {
+    pub(super) fn rename(&mut self, called: impl Fn(&BareJid) -> BareJid) {
         self.open.values_mut().for_each(|to| *to = called(to));
     }
 
     /// A message came back; that is its verdict.
-    pub(crate) fn refused(&mut self, id: &str) {
+    pub(super) fn refused(&mut self, id: &str) {
         self.open.remove(id);
     }
 
     /// The server has these, and refused none that is still open.
-    pub(crate) fn confirmed(&mut self, mine: Vec<Mine>) -> Vec<Event> {
+    pub(super) fn confirmed(&mut self, mine: Vec<Mine>) -> Vec<Event> {
         let mut events = Vec::new();
-        for Mine { id, to } in mine {
+        for Mine { id, to, .. } in mine {
             if self.open.remove(&id).is_some() {
                 events.push(Event::Acknowledged { id, to });
             }
@@ -64,7 +64,7 @@ impl Verdicts {
     }
 
     /// Nobody will ever say what became of this one.
-    pub(crate) fn unknown(&mut self, Mine { id, to }: Mine) -> Option<Event> {
+    pub(super) fn unknown(&mut self, Mine { id, to, .. }: Mine) -> Option<Event> {
         let open = self.open.remove(&id).is_some();
         (open || !self.wanted).then_some(Event::Unconfirmed { id, to })
     }

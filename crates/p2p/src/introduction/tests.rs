@@ -393,8 +393,8 @@ fn a_server_that_refuses_a_request_ends_it() {
     let sid = world.of(ALICE).is.under_way[&bare(BOB)].sid.clone();
 
     let alice = &mut world.of(ALICE).is;
-    assert!(!alice.handle_refused("other", &bare(BOB), &Refusal::BlockedYou));
-    assert!(alice.handle_refused(&sid, &bare(BOB), &Refusal::BlockedYou));
+    alice.handle_refused("other", &bare(BOB), Refusal::NoSuchUser);
+    alice.handle_refused(&sid, &bare(BOB), Refusal::BlockedYou);
     world.settle();
 
     let why = Refusal::BlockedYou;

@@ -8,7 +8,9 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use whoelse_client::Event;
-use whoelse_p2p::{Happening, Told};
+use whoelse_p2p::Happening;
+
+use super::said::Told;
 
 /// Ids that are remembered: far more than messages can be on their way. Beyond, the oldest goes.
 const MAX_IDS: usize = 10_000;

@@ -131,7 +131,7 @@ pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> 
         Said::Connected { server } => {
             Object::Connected { server: server.clone(), domain: domain.to_owned() }
         }
-        Said::Event(event) => self::event(event, domain, now)?,
+        Said::Event(event) => self::event(event, domain, now),
         Said::Private(it) => happening(it, domain, now),
         Said::Prompt(prompt) => Object::Prompt { ask: asked(prompt) },
         Said::Answer { command, answer } => {
@@ -150,11 +150,9 @@ pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> 
     Some(write(&object))
 }
 
-fn event(event: &Event, domain: &str, now: SystemTime) -> Option<Object> {
+fn event(event: &Event, domain: &str, now: SystemTime) -> Object {
     let name = |who: &BareJid| name(who, domain);
-    Some(match event {
-        // Of interest to private chats alone.
-        Event::Blocked(_) | Event::Extension(_) => return None,
+    match event {
         Event::LoggedIn { me } => {
             Object::Welcome { user: name(&me.to_bare()), address: me.to_string() }
         }
@@ -197,7 +195,7 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Option<Object> {
         Event::LoggedOut(ending) => {
             Object::LoggedOut { reason: condition::of_ending(ending), text: render::ending(ending) }
         }
-    })
+    }
 }
 
 fn happening(it: &Happening, domain: &str, now: SystemTime) -> Object {

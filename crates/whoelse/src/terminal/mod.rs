@@ -34,10 +34,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use whoelse_client::{Begin, Client, Config, ConnectError, Domain, Fingerprint, Password};
-use whoelse_p2p::{PrivateChats, Told, ToldEvents};
+use whoelse_client::{Begin, Client, Config, ConnectError, Domain, Fingerprint, Kit, Password};
+use whoelse_p2p::PrivateChats;
 use whoelse_xmpp::in_words;
 
 use crate::commands::{self, Answer, Fault, Obeyed, Seat};
@@ -50,7 +50,7 @@ use ids::Ids;
 use input::{Input, Typed};
 use login::{Dialogue, Outcome};
 use patient::Patient;
-use said::Said;
+use said::{Said, Told};
 use screen::Screen;
 use stop::Stop;
 use undone::{AtWork, Connection};
@@ -64,6 +64,10 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long the goodbyes of private chats may take, and the last lines to appear.
 const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// What is told and waits for this face. Beyond it nothing is read from the server, nor from the
+/// line of a private chat.
+const TOLD: usize = 256;
 
 /// Runs the client until the user ends it.
 pub fn run(options: cli::Client) -> ExitCode {
@@ -97,8 +101,11 @@ async fn chat(options: cli::Client) -> ExitCode {
     let server = config.address();
     let relaying = relaying.unwrap_or(settled.relaying);
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
-    let (client, events) = Client::start(config);
-    let (private, told) = PrivateChats::start(client.clone(), events, settings);
+    let mut kit = Kit::default();
+    let listener = kit.listen(whoelse_p2p::NAMESPACES);
+    let (to_face, told) = mpsc::channel(TOLD);
+    let client = Client::start_with(config, kit, to_face.clone());
+    let private = PrivateChats::start(client.clone(), listener, settings, to_face);
     let mut stop = match Stop::new() {
         Ok(stop) => stop,
         Err(why) => return fail(&format!("cannot wait for Ctrl-C: {}", in_words(&why))),
@@ -248,7 +255,6 @@ fn settings(options: cli::Client) -> Result<(Config, Given), String> {
     };
     config.state = options.state_dir.or_else(|| user_directory("XDG_STATE_HOME", ".local/state"));
     config.verdicts = options.json;
-    config.extensions = whoelse_p2p::EXTENSIONS;
     Ok((config, Given { user, password }))
 }
 
@@ -290,21 +296,23 @@ fn is_for_people() -> bool {
         && !std::env::var("TERM").is_ok_and(|name| cannot_be_drawn_on(&name))
 }
 
-/// Tells what arrives, until the session's task has ended.
-fn tell(mut events: ToldEvents, face: Face, ids: Ids, connection: Connection) -> JoinHandle<()> {
+/// Tells what arrives, until the tasks of the session and its private chats have ended.
+fn tell(
+    mut telling: mpsc::Receiver<Told>,
+    face: Face,
+    ids: Ids,
+    connection: Connection,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             face.screen.room_for_events().await;
-            let Some(told) = events.next().await else { break };
+            let Some(told) = telling.recv().await else { break };
             // Before it is told: whoever reads it may use the id again at once.
             ids.hear(&told);
             if let Told::Session(event) = &told {
                 connection.hear(event);
             }
-            face.tell(&match &told {
-                Told::Session(event) => Said::Event(event),
-                Told::Private(happening) => Said::Private(happening),
-            });
+            face.tell(&Said::from(&told));
         }
     })
 }

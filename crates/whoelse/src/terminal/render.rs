@@ -156,8 +156,6 @@ pub fn event(event: &Event, domain: &str) -> Option<String> {
         Event::WentOffline(who) => format!("* {} logged out", name(who, domain)),
         // Whoever looks at a screen is told what went wrong, not what went well.
         Event::Sent { .. } | Event::Acknowledged { .. } => return None,
-        // Of interest to private chats alone.
-        Event::Blocked(_) | Event::Extension(_) => return None,
         Event::Unconfirmed { to, .. } => format!("* {}", unconfirmed(to, domain)),
         Event::NotSent { to, word, .. } => format!("* {}", not_sent(*word, to, domain)),
         Event::NotDelivered { to, why, .. } => refusal(why, &name(to, domain), to.domain()),

@@ -5,6 +5,27 @@ use whoelse_p2p::Happening;
 
 use crate::commands::{Answer, Fault, Obeyed};
 
+/// What the session and whoever listens beside it tell, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The session tells this.
+    Session(Event),
+    /// Private chats tell this.
+    Private(Happening),
+}
+
+impl From<Event> for Told {
+    fn from(event: Event) -> Told {
+        Told::Session(event)
+    }
+}
+
+impl From<Happening> for Told {
+    fn from(happening: Happening) -> Told {
+        Told::Private(happening)
+    }
+}
+
 /// One thing to be said.
 #[derive(Debug)]
 pub enum Said<'a> {
@@ -41,6 +62,15 @@ pub enum Said<'a> {
     Words(String),
     /// Something that nobody asked for; safe for a terminal.
     Notice(&'static str),
+}
+
+impl<'a> From<&'a Told> for Said<'a> {
+    fn from(told: &'a Told) -> Said<'a> {
+        match told {
+            Told::Session(event) => Said::Event(event),
+            Told::Private(happening) => Said::Private(happening),
+        }
+    }
 }
 
 impl<'a> Said<'a> {

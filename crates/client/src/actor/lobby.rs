@@ -1,0 +1,260 @@
+//! Nobody is logged in: connecting, asking about names, making accounts, logging in.
+//!
+//! A connection that was made for one of these is kept at hand for the next.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use whoelse_stream::Password;
+use whoelse_xmpp::FullJid;
+
+use super::LOGIN_WITHIN;
+use crate::backoff::Tries;
+use crate::config::Config;
+use crate::connect::{Connector, IfChanged};
+use crate::error::{ConnectError, LoginError, NotSent, RegisterError, RequestError};
+use crate::login::{Entered, Entry, Opened, Refused, enter};
+use crate::order::{LoggedIn, Order};
+use crate::register::Probe;
+use crate::session::Granted;
+use crate::wire::{CLOSE_WITHIN, Wire};
+
+/// How often a server is tried that closes the connection before it can be used: 8 s in all.
+const CONNECTIONS: usize = 6;
+/// How often one that closes it when it is asked something. Each is a try at a password, perhaps.
+const QUESTIONS: usize = 3;
+
+/// The way in, and the connection at hand.
+pub(super) struct Lobby {
+    pub(super) connector: Connector,
+    at_hand: Option<Wire>,
+}
+
+/// A new session on its connection, and who asked for it.
+pub(super) struct Admitted {
+    pub(super) fresh: Fresh,
+    pub(super) entry: Entry,
+    pub(super) reply: LoggedIn,
+}
+
+/// A new session on its connection.
+pub(super) struct Fresh {
+    pub(super) wire: Wire,
+    pub(super) me: FullJid,
+    pub(super) granted: Granted,
+}
+
+impl Lobby {
+    pub(super) fn new(config: Config) -> Lobby {
+        Lobby { connector: Connector::new(config), at_hand: None }
+    }
+
+    /// Waits until the connection at hand ends, and forgets it; for ever, if there is none. The
+    /// server closes a connection that does not log in; the next order makes another.
+    pub(super) async fn until_gone(&mut self) {
+        match &mut self.at_hand {
+            Some(wire) => wire.until_gone().await,
+            None => std::future::pending().await,
+        }
+        self.at_hand = None;
+    }
+
+    /// Closes the connection at hand.
+    pub(super) async fn close(self) {
+        if let Some(wire) = self.at_hand {
+            wire.close(CLOSE_WITHIN).await;
+        }
+    }
+
+    /// Obeys an order, as long as somebody waits for the answer. Returns the session, if that is
+    /// what came of it.
+    pub(super) async fn obey(&mut self, order: Order) -> Option<Admitted> {
+        match order {
+            Order::Connect(mut reply) => {
+                let connecting = async { self.connection(IfChanged::Refuse).await.map(|_| ()) };
+                if let Some(connected) = while_awaited(&mut reply, connecting).await {
+                    let _ = reply.send(connected);
+                }
+            }
+            Order::Trust(fingerprint, done) => {
+                self.connector.config.accepted = Some(fingerprint);
+                self.at_hand = None;
+                let _ = done.send(());
+            }
+            Order::Probe(name, mut reply) => {
+                let probing = self.probe(&name);
+                match while_awaited(&mut reply, probing).await {
+                    Some(answer) => drop(reply.send(answer)),
+                    // Its answer would be taken for one to the next question.
+                    None => self.at_hand = None,
+                }
+            }
+            Order::Register(name, password, mut reply) => {
+                let registering = self.register(&name, password);
+                match while_awaited(&mut reply, registering).await {
+                    Some(answer) => drop(reply.send(answer)),
+                    None => self.at_hand = None,
+                }
+            }
+            Order::Login(name, password, mut reply) => {
+                let entry = Entry { name, password };
+                match while_awaited(&mut reply, self.login(&entry)).await {
+                    Some(Ok(fresh)) => return Some(Admitted { fresh, entry, reply }),
+                    Some(Err(fault)) => {
+                        let _ = reply.send(Err(fault));
+                    }
+                    None => {}
+                }
+            }
+            Order::Logout(done) | Order::Settle(done) => {
+                let _ = done.send(());
+            }
+            Order::LeaveUnread(done) => {
+                self.connector.config.unread = true;
+                let _ = done.send(());
+            }
+            Order::Message { reply, .. } => {
+                let _ = reply.send(Err(NotSent::NotLoggedIn));
+            }
+            Order::Subscription(_, _, reply) | Order::Stanza(_, _, reply) => {
+                let _ = reply.send(Err(NotSent::NotLoggedIn));
+            }
+            Order::ShowTo(_, reply) => {
+                let _ = reply.send(Err(NotSent::NotLoggedIn));
+            }
+            Order::Devices(_, reply) => {
+                let _ = reply.send(Err(NotSent::NotLoggedIn));
+            }
+            Order::Contacts(reply) => {
+                let _ = reply.send(Err(NotSent::NotLoggedIn));
+            }
+            Order::Request(_, reply) => {
+                let _ = reply.send(Err(RequestError::NotLoggedIn));
+            }
+        }
+        None
+    }
+
+    /// The connection at hand, or a new one.
+    async fn connection(&mut self, if_changed: IfChanged) -> Result<&mut Wire, ConnectError> {
+        let wire = match self.at_hand.take() {
+            Some(wire) if wire.untrusted().is_none() || if_changed == IfChanged::Prove => wire,
+            _ => connect(&self.connector, if_changed).await?,
+        };
+        Ok(self.at_hand.insert(wire))
+    }
+
+    async fn probe(&mut self, name: &str) -> Result<Probe, RegisterError> {
+        let mut tries = Tries::new(QUESTIONS);
+        loop {
+            let is_old = self.at_hand.is_some();
+            let address = self.connector.config.address();
+            let wire = self.connection(IfChanged::Refuse).await.map_err(RegisterError::Connect)?;
+            match answered(LOGIN_WITHIN, address, wire.probe(name)).await {
+                Err(RegisterError::Connect(fault)) => {
+                    self.at_hand = None;
+                    // One that was at hand may have ended without our notice.
+                    if !(is_old && fault.is_passing()) {
+                        tries.after(fault).await.map_err(RegisterError::Connect)?;
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn register(&mut self, name: &str, password: Password) -> Result<(), RegisterError> {
+        let address = self.connector.config.address();
+        let wire = self.connection(IfChanged::Refuse).await.map_err(RegisterError::Connect)?;
+        let answer = answered(LOGIN_WITHIN, address, wire.register(name, &password)).await;
+        if matches!(answer, Err(RegisterError::Connect(_))) {
+            self.at_hand = None;
+        }
+        answer
+    }
+
+    async fn login(&mut self, entry: &Entry) -> Result<Fresh, LoginError> {
+        let mut tries = Tries::new(QUESTIONS);
+        loop {
+            let is_old = self.at_hand.is_some();
+            self.connection(IfChanged::Prove).await.map_err(LoginError::Connect)?;
+            let Some(wire) = self.at_hand.take() else {
+                return Err(LoginError::Connect(ConnectError::Ended));
+            };
+            let entered = timeout(LOGIN_WITHIN, enter(wire, entry)).await;
+            match entered.map_err(|_| LoginError::Connect(self.connector.timed_out()))? {
+                Ok(Entered { wire, opened: Opened::New { me, granted, .. } }) => {
+                    self.connector.remember_login(&wire);
+                    return Ok(Fresh { wire, me, granted });
+                }
+                // Nothing was asked to be resumed.
+                Ok(Entered { opened: Opened::Resumed { .. }, .. }) => {
+                    return Err(LoginError::Connect(ConnectError::Ended));
+                }
+                Err(Refused { fault: LoginError::Connect(fault), .. }) => {
+                    // One that was at hand may have ended while the user was typing.
+                    if !(is_old && fault.is_passing()) {
+                        tries.after(fault).await.map_err(LoginError::Connect)?;
+                    }
+                }
+                Err(refused) => {
+                    self.at_hand = refused.wire;
+                    return Err(refused.fault);
+                }
+            }
+        }
+    }
+}
+
+/// A new connection. A server that closes it at once is being restarted, or has too much to do:
+/// it is tried again for a while.
+async fn connect(connector: &Connector, if_changed: IfChanged) -> Result<Wire, ConnectError> {
+    let mut tries = Tries::new(CONNECTIONS);
+    loop {
+        match connector.connect(if_changed, None).await {
+            Err(fault) => tries.after(fault).await?,
+            Ok(wire) => return Ok(wire),
+        }
+    }
+}
+
+/// Does something for somebody as long as they wait for it.
+async fn while_awaited<T, R>(
+    reply: &mut oneshot::Sender<R>,
+    doing: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        done = doing => Some(done),
+        () = reply.closed() => None,
+    }
+}
+
+/// The answer of a server that is asked something before the login, which has to come in time.
+async fn answered<T>(
+    within: Duration,
+    address: String,
+    asking: impl Future<Output = Result<T, RegisterError>>,
+) -> Result<T, RegisterError> {
+    let late = RegisterError::Connect(ConnectError::TimedOut { address });
+    timeout(within, asking).await.unwrap_or(Err(late))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_a_question_is_named_and_not_asked_again() {
+        let address = "a.example:5222".to_owned();
+
+        let asking = std::future::pending::<Result<Probe, RegisterError>>();
+        let late = answered(Duration::ZERO, address.clone(), asking).await.unwrap_err();
+
+        let timed_out = ConnectError::TimedOut { address };
+        assert_eq!(late, RegisterError::Connect(timed_out.clone()));
+        assert!(Tries::new(QUESTIONS).after(timed_out).await.is_err());
+    }
+}

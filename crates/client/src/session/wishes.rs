@@ -1,0 +1,162 @@
+//! What a session is asked to do: messages, subscriptions, requests, and what waits for a connection.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{BareJid, Class, FullJid, Jid, ns};
+
+use super::line::{Line, Unacknowledged};
+use super::{Session, Then};
+use crate::message;
+use crate::order::{Mine, Reply};
+use crate::request::Request;
+use crate::roster::Contact;
+use crate::subscription::SubscriptionType;
+
+/// Lines that are kept while there is no connection.
+pub(super) const MAX_WAITING: usize = 100;
+/// Messages that may be on their way; more wait in the caller.
+const MAX_UNACKNOWLEDGED: usize = 1_000;
+
+impl Session {
+    /// Whether a wish would be refused for want of room: while there is no connection, lines are
+    /// kept up to a bound.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.connected && self.waiting.len() >= MAX_WAITING
+    }
+
+    /// Whether so much is on its way that new wishes had better wait.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.sent.len() >= MAX_UNACKNOWLEDGED
+            || self.verdicts.open() >= MAX_UNACKNOWLEDGED
+            || self.pending.is_full()
+    }
+
+    /// Sends a message under this id, or keeps it until there is a connection.
+    pub(crate) fn message(&mut self, id: String, to: BareJid, text: String, now: Instant) {
+        let mine = Mine { id, to, listener: None };
+        if let Some(event) = self.verdicts.begin(&mine) {
+            self.event(event);
+        }
+        self.take(Line::Message(mine, text), now);
+    }
+
+    /// Says who may see whom, or keeps it until there is a connection.
+    pub(crate) fn subscription(&mut self, type_: SubscriptionType, to: BareJid, now: Instant) {
+        if let Some(roster) = &mut self.roster {
+            roster.handle_said(type_, &to);
+        }
+        let mine = Mine { id: whoelse_stream::token(), to, listener: None };
+        self.take(Line::Subscription(type_, mine), now);
+    }
+
+    /// Sends a stanza of the caller's own, or keeps it until there is a connection. If `mine` says
+    /// under which id and to whom it goes, a refusal will be understood.
+    pub(crate) fn stanza(&mut self, bytes: Bytes, mine: Option<Mine>, now: Instant) {
+        self.take(Line::Stanza(bytes, mine), now);
+    }
+
+    /// The devices of somebody that are online, as far as is known.
+    pub(crate) fn devices(&self, who: &BareJid) -> Vec<FullJid> {
+        self.presence.devices(who)
+    }
+
+    /// Sends presence to somebody's device who does not see this one anyway.
+    pub(crate) fn show_to(&mut self, whom: &FullJid, now: Instant) {
+        let Some(contacts) = self.contacts() else { return };
+        if contacts.iter().any(|it| it.jid == whom.to_bare() && it.sees_me) {
+            return;
+        }
+        let presence =
+            Element::new("presence").attr("to", whom.as_str()).child(self.able.element());
+        self.transmit(presence.outgoing(Class::Presence).bytes, None, now);
+    }
+
+    /// My contacts; `None` where everybody sees everybody.
+    pub(crate) fn contacts(&self) -> Option<Vec<Contact>> {
+        Some(self.roster.as_ref()?.contacts(|who| self.presence.is_online(who)))
+    }
+
+    /// Asks something, or keeps the question until there is a connection.
+    pub(crate) fn ask(&mut self, request: Request, reply: Reply, now: Instant) {
+        self.take(Line::Request(request, reply), now);
+    }
+
+    /// Tells when everything that was sent before has been dealt with, refusals included.
+    pub(crate) fn ask_barrier(&mut self, done: oneshot::Sender<()>, now: Instant) {
+        self.take(Line::Barrier(done), now);
+    }
+
+    pub(super) fn ping(&mut self, then: Then, now: Instant) {
+        let ping = Request::get(Element::new("ping").xmlns(ns::PING)).by_itself();
+        let server = Jid::parse(self.me.domain()).ok();
+        self.request(Request { to: server, ..ping }, then, now);
+    }
+
+    pub(super) fn take(&mut self, line: Line, now: Instant) {
+        if !self.connected {
+            return self.waiting.push_back(line);
+        }
+        match line {
+            Line::Message(mine, text) => {
+                let written = message::write(&mine.to, &mine.id, &text);
+                self.recent.note(&mine);
+                self.transmit(written.bytes, Some(mine), now);
+            }
+            Line::Subscription(type_, mine) => {
+                let bytes = type_.write(&mine.to, &mine.id).bytes;
+                self.recent.note(&mine);
+                self.transmit(bytes, None, now);
+            }
+            Line::Stanza(bytes, mine) => {
+                mine.iter().for_each(|mine| self.recent.note(mine));
+                self.transmit(bytes, None, now);
+            }
+            Line::Barrier(done) => self.ping(Then::Barrier(done), now),
+            Line::Request(_, reply) if reply.is_closed() => {}
+            Line::Request(request, reply) => {
+                let then = Then::Reply { request: request.clone(), reply, results: Vec::new() };
+                self.request(request, then, now);
+            }
+        }
+    }
+
+    pub(super) fn send_waiting(&mut self, now: Instant) {
+        for line in std::mem::take(&mut self.waiting) {
+            self.take(line, now);
+        }
+    }
+
+    pub(super) fn request(&mut self, request: Request, then: Then, now: Instant) {
+        let id = whoelse_stream::token();
+        let written = request.encode(&id, self.activity);
+        self.pending.insert(id, request.to, now, then);
+        self.transmit(written.bytes, None, now);
+    }
+
+    pub(super) fn transmit(&mut self, bytes: Bytes, message: Option<Mine>, now: Instant) {
+        self.output.extend_from_slice(&bytes);
+        let stanza = Unacknowledged { bytes, message };
+        if self.counted {
+            let size = stanza.bytes.len();
+            self.sent.push(stanza, size);
+            self.keepalive.handle_sent();
+        } else {
+            // Nothing better is to be had than an answer to what is asked after it.
+            self.ask_for_verdict(vec![stanza], now);
+        }
+    }
+
+    /// The server has handled these. Whether it took them, its next answer tells.
+    pub(super) fn ask_for_verdict(&mut self, handled: Vec<Unacknowledged>, now: Instant) {
+        if !self.verdicts.are_wanted() {
+            return;
+        }
+        let mine: Vec<Mine> = handled.into_iter().filter_map(|stanza| stanza.message).collect();
+        if !mine.is_empty() {
+            self.ping(Then::Verdict(mine), now);
+        }
+    }
+}
