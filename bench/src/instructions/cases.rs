@@ -234,8 +234,7 @@ impl World {
         let stanza = Stanza::parse("<presence/>").map_err(|error| format!("{error:?}"))?;
         self.handle(&hold, stanza).await?;
         self.written(&hold)?;
-        self.node.post_page(&hold.session).await;
-        self.node.keeper.caught_up().await;
+        self.node.read_log(&hold.session).await;
         self.written(&hold)?;
         Ok(hold)
     }

@@ -1,5 +1,9 @@
 //! From an account to its sessions: encoded once per account, appended to each queue.
 
+mod drain;
+
+pub(crate) use drain::READERS as LOG_READERS;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

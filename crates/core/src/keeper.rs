@@ -1,9 +1,9 @@
 //! The keeper alone writes. What must be remembered is posted here, committed in groups, and only
 //! then delivered and handled.
 //!
-//! Order is the point: a message is numbered here, so the order of the log is the order of the
-//! commits and the order of delivery; and whoever drains the log does it through the same lane,
-//! so that what is before comes from the log and what is after comes live.
+//! Order is the point: a message is numbered here, so the order of an archive is the order of the
+//! commits and the order of delivery; and whoever drains the log sends a fence through the same lane,
+//! so that what is before it comes from the log and what is after it comes live.
 
 mod away;
 mod change;
@@ -15,19 +15,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use whoelse_store::{
-    Appended, Direction, LoggedMessage, NewMessage, NewRow, Origin, Store, Tx, Undecided,
-};
-use whoelse_xmpp::{
-    BareJid, Condition, Outgoing, Stanza, StanzaError, StreamCondition, StreamError,
-};
+use whoelse_store::{Appended, Direction, NewMessage, NewRow, Origin, Store, Tx, Undecided};
+use whoelse_xmpp::{Condition, Outgoing, Stanza, StanzaError};
 
 use crate::account::Account;
 use crate::clock::{Steady, Time};
 use crate::delivery;
 use crate::kit::BoxFuture;
 use crate::node::Node;
-use crate::session::{Drain, Session, Ticket};
+use crate::session::{Session, Ticket};
 use away::{Away, Posted};
 use change::{Change, Command};
 use stamps::Stamps;
@@ -37,9 +33,6 @@ use stamps::Stamps;
 const WAITING: usize = 4096;
 /// Messages in one commit: past this, a longer transaction gains nothing and delays everybody.
 const GROUP: usize = 256;
-/// Messages and bytes read from the log at once for a session that drains it.
-const PAGE: usize = 100;
-const PAGE_BYTES: usize = 512 << 10;
 /// How often confirmed cursors are written, with the group that is committed then or alone. After
 /// a crash this much may come twice.
 const CURSORS: Duration = Duration::from_millis(100);
@@ -74,8 +67,6 @@ pub(crate) enum Work {
     /// A passing stanza that follows a kept one to the same recipient.
     Ride(Then),
     Change(Box<dyn Command>),
-    /// The next page of the log for a session.
-    Page(Arc<Session>),
 }
 
 /// The handle to the keeper's task.
@@ -187,13 +178,22 @@ impl Keeper {
         }
     }
 
+    /// Posts something that is done on the keeper's task when everything posted before is committed
+    /// and delivered.
+    pub(crate) async fn follow(
+        &self,
+        then: impl FnOnce(&Arc<Node>) + Send + 'static,
+    ) -> Result<(), Stopped> {
+        self.post(Work::Ride(Box::new(then))).await
+    }
+
     /// Waits until everything posted before is committed, so that the caller finds it in the store.
     pub async fn caught_up(&self) {
         let (answer, answered) = oneshot::channel();
-        let ride: Then = Box::new(move |_| {
+        let answering = self.follow(move |_| {
             let _ = answer.send(());
         });
-        if self.post(Work::Ride(ride)).await.is_ok() {
+        if answering.await.is_ok() {
             // Fails only when the keeper has stopped, and then nothing more is committed.
             let _ = answered.await;
         }
@@ -299,16 +299,9 @@ impl Keeper {
             if !group.is_empty() {
                 lane.commit_group(&node, group).await;
             }
-            match alone {
-                Some(Alone::Change(command)) => {
-                    lane.change(&node, command).await;
-                    finished += 1;
-                }
-                Some(Alone::Page(session)) => {
-                    page(&node, &lane.store, &mut lane.away, &session).await;
-                    finished += 1;
-                }
-                None => {}
+            if let Some(command) = alone {
+                lane.change(&node, command).await;
+                finished += 1;
             }
             node.keeper.finished(finished);
             // Cursors must not wait for ever behind a busy lane.
@@ -324,18 +317,12 @@ enum Grouped {
     Ride(Then),
 }
 
-enum Alone {
-    Change(Box<dyn Command>),
-    Page(Arc<Session>),
-}
-
 /// Puts what can share a transaction into the group; gives back what cannot.
-fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Alone> {
+fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Box<dyn Command>> {
     match work {
         Work::Append(append) => group.push(Grouped::Append(append)),
         Work::Ride(ride) => group.push(Grouped::Ride(ride)),
-        Work::Change(command) => return Some(Alone::Change(command)),
-        Work::Page(session) => return Some(Alone::Page(session)),
+        Work::Change(command) => return Some(command),
     }
     None
 }
@@ -616,60 +603,5 @@ fn row(node: &Node, append: &Append, at: Time) -> NewMessage {
             peer: recipient_key,
             direction: Direction::Out,
         }),
-    }
-}
-
-/// Hands a session the next page of the log. A page that is not full is the last one: whatever
-/// is committed after it comes live.
-async fn page(node: &Arc<Node>, store: &Store, away: &mut Away, session: &Arc<Session>) {
-    let Drain::After { seq: after, .. } = session.drain_state() else { return };
-    let rows = loop {
-        match store.undelivered(session.account.archive, after, PAGE as i64).await {
-            Err(error) if error.is_lost() => {
-                if let Err(error) = away.wait(node, error).await {
-                    break Err(error);
-                }
-            }
-            read => break read,
-        }
-    };
-    let rows = match rows {
-        Ok(rows) => rows,
-        Err(error) => {
-            node.store_failing("log_unreadable", Some(session.account.jid()), &error);
-            // Going live would let what it confirms skip what could not be read.
-            session.order_end(StreamError::new(StreamCondition::InternalServerError));
-            return;
-        }
-    };
-    let full = rows.len() >= PAGE;
-    let (mut bytes, mut last, mut cut) = (0, after, false);
-    for row in rows {
-        if bytes > PAGE_BYTES {
-            cut = true;
-            break;
-        }
-        bytes += row.stanza.len();
-        last = row.seq;
-        if is_wanted(node, session, &row).await {
-            node.counters.messages.caught_up.inc();
-            session.push_logged(delivery::from_log(node, session, row));
-        }
-    }
-    let confirmed = session.page_read(last, full || cut);
-    node.confirm(session, confirmed);
-}
-
-/// Whether the session's user still wants to hear from who said this: since then they may have
-/// blocked them (XEP-0191, 3.3).
-async fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
-    let Ok(sender) = BareJid::parse(&node.address_of(&row.peer, "")) else { return true };
-    match node.account(&sender).await {
-        Ok(Some(sender)) => node.wiring.shows(&session.account, sender.jid()),
-        Ok(None) => true,
-        Err(error) => {
-            node.store_failing("account_not_loaded", Some(&sender), &error);
-            true
-        }
     }
 }

@@ -66,6 +66,8 @@ pub struct Node {
     admins: ArcSwap<HashSet<String>>,
     next_session: AtomicU64,
     pub(crate) hashing: tokio::sync::Semaphore,
+    /// Whose turn it is to read the log for a session.
+    pub(crate) log_readers: tokio::sync::Semaphore,
     /// Whether every account has a verifier of every hash; once it is so, it stays so.
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.
@@ -178,6 +180,7 @@ impl Node {
             admins: ArcSwap::from_pointee(admins),
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(crate::verifiers::HASHING),
+            log_readers: tokio::sync::Semaphore::new(crate::delivery::LOG_READERS),
             complete: AtomicBool::new(complete),
             recent_logins: RecentLogins::default(),
             watch,
@@ -213,6 +216,7 @@ impl Node {
     /// is being hashed. A world with a clock of its own moves it only then.
     pub fn is_idle(&self) -> bool {
         self.keeper.waiting() == 0
+            && self.log_readers.available_permits() == crate::delivery::LOG_READERS
             && self.hashing.available_permits() == crate::verifiers::HASHING
             && self.store.is_idle()
     }

@@ -10,6 +10,7 @@ mod seq_ranges;
 
 pub use life::ResumeRefused;
 pub(crate) use queue::Had;
+pub(crate) use queue::LogPage;
 pub use queue::{PushRefused, Queued, Taken};
 
 use std::collections::{BTreeSet, VecDeque};
@@ -87,9 +88,18 @@ pub(crate) enum Drain {
         seq: i64,
         /// The next page has been asked for.
         asked: bool,
+        /// The page before was not the last.
+        more: bool,
     },
     /// Everything new comes live.
     Live,
+}
+
+impl Drain {
+    /// Whether it stands at this place in the log, as far as the log has been read.
+    fn is_at(self, after: i64) -> bool {
+        matches!(self, Drain::After { seq, .. } if seq == after)
+    }
 }
 
 /// Stream management of one session, once it was enabled.
@@ -124,6 +134,10 @@ struct State {
     unflushed: Vec<Queued>,
     presence: Option<(Outgoing, i8)>,
     drain: Drain,
+    /// What is set aside while it reads the last page of the log.
+    fence: Option<Box<queue::Fence>>,
+    /// How many fences there were.
+    fences: u32,
     /// What it has read in the log lately.
     read: SeqRanges,
     /// When everything new came live, lately.
@@ -201,6 +215,8 @@ impl Session {
                 unflushed: Vec::new(),
                 presence: None,
                 drain: Drain::Paused(0),
+                fence: None,
+                fences: 0,
                 read: SeqRanges::default(),
                 live: SeqRanges::default(),
                 reading_since: now.steady,
@@ -291,7 +307,7 @@ impl Session {
             Drain::Paused(seq) if reads_log => {
                 let confirmed = self.account.confirmed.load(Ordering::Acquire);
                 state.reading_since = self.last_heard();
-                Drain::After { seq: seq.max(confirmed), asked: false }
+                Drain::After { seq: seq.max(confirmed), asked: false, more: false }
             }
             Drain::Live if !reads_log => {
                 let highest = state.highest;
@@ -301,6 +317,9 @@ impl Session {
             Drain::After { seq, .. } if !reads_log => Drain::Paused(seq),
             unchanged => unchanged,
         };
+        if !reads_log {
+            state.fence = None;
+        }
         self.available.store(presence.is_some(), Ordering::Release);
         state.presence = presence;
         drop(state);
@@ -448,7 +467,9 @@ impl Session {
 
 impl State {
     fn held_bytes(&self) -> usize {
-        self.queued_bytes + self.managed.as_ref().map_or(0, |managed| managed.sent.bytes())
+        self.queued_bytes
+            + self.aside_bytes()
+            + self.managed.as_ref().map_or(0, |managed| managed.sent.bytes())
     }
 }
 

@@ -205,11 +205,6 @@ impl Node {
         Ok(())
     }
 
-    /// Asks the keeper for the next page of the log.
-    pub async fn post_page(&self, session: &Arc<Session>) {
-        let _ = self.keeper.post(crate::keeper::Work::Page(session.clone())).await;
-    }
-
     /// The connection is lost: the session waits for a resumption, or ends.
     pub async fn connection_lost(self: &Arc<Node>, hold: &Hold) {
         match hold.session.detach(hold.epoch) {

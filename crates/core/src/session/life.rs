@@ -171,6 +171,7 @@ impl Session {
         state.cut = false;
         if let Drain::After { asked, .. } = &mut state.drain {
             *asked = false;
+            state.fence = None;
         }
         let resumable = state.managed.as_ref().is_some_and(|m| m.resume.is_some());
         if let Some(managed) = &mut state.managed {
@@ -265,6 +266,7 @@ impl Session {
         unconfirmed.append(&mut state.unflushed);
         unconfirmed.extend(std::mem::take(&mut state.queue));
         state.queued_bytes = 0;
+        state.fence = None;
         drop(state);
         self.settled.notify_waiters();
         self.wake.notify_one();

@@ -74,7 +74,73 @@ pub(crate) enum Had {
     Yes,
 }
 
+/// Messages of the log that came live since a fence went through the keeper, set aside until what
+/// was committed before it has been read.
+#[derive(Debug)]
+pub(super) struct Fence {
+    /// Which fence of the session this is.
+    number: u32,
+    aside: Vec<Aside>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Aside {
+    /// Its number in the log.
+    number: i64,
+    item: Queued,
+    /// It is a copy, and confirms nothing.
+    copy: bool,
+}
+
+/// A page of the log, for one session.
+pub(crate) struct LogPage {
+    /// The number after which it was read.
+    pub after: i64,
+    /// The fence before it was read, if there was one.
+    pub fence: Option<u32>,
+    /// What is in it, oldest first.
+    pub stanzas: Vec<Outgoing>,
+    /// The last number that was looked at.
+    pub last: i64,
+    /// Whether more was to be read.
+    pub more: bool,
+}
+
 impl State {
+    /// Sets aside what comes live while the last page is read. False: it is left to the log.
+    fn set_aside(&mut self, number: i64, item: Queued, copy: bool, budget: usize) -> bool {
+        let room = self.held_bytes() + item.len() <= budget;
+        match &mut self.fence {
+            Some(fence) if room => {
+                fence.bytes += item.len();
+                fence.aside.push(Aside { number, item, copy });
+                true
+            }
+            _ => {
+                self.fence = None;
+                false
+            }
+        }
+    }
+
+    /// Bytes that are set aside.
+    pub(super) fn aside_bytes(&self) -> usize {
+        self.fence.as_ref().map_or(0, |fence| fence.bytes)
+    }
+
+    fn enqueue(&mut self, item: Queued) {
+        self.queued_bytes += item.len();
+        self.queue.push_back(item);
+    }
+
+    fn note_copied(&mut self, number: i64) {
+        if self.copied.len() >= COPIED {
+            self.copied.pop_front();
+        }
+        self.copied.push_back(number);
+    }
+
     /// The numbers of the log that are queued, or sent and not confirmed.
     fn open(&self) -> impl Iterator<Item = i64> {
         let sent = self.managed.iter().flat_map(|managed| managed.sent.resend());
@@ -113,6 +179,7 @@ impl Session {
         if let (Some(number), Drain::After { seq, .. }) = (logged, state.drain)
             && number > seq
         {
+            state.set_aside(number, item, false, self.budget);
             return Ok(());
         }
         // To a session that does not read the log a confirmation would mean more than it says:
@@ -125,7 +192,7 @@ impl Session {
             state.cut = state.attached;
             if let (Some(seq), Drain::Live) = (logged, state.drain) {
                 state.live.end(seq - 1);
-                state.drain = Drain::After { seq: seq - 1, asked: false };
+                state.drain = Drain::After { seq: seq - 1, asked: false, more: false };
             }
             drop(state);
             self.wake.notify_one();
@@ -157,26 +224,23 @@ impl Session {
         if let (Some(number), Drain::After { seq, .. }) = (logged, state.drain)
             && number > seq
         {
+            state.set_aside(number, item, true, self.budget);
             return;
         }
         if state.held_bytes() + item.len() > self.budget {
             state.cut = state.attached;
             if let (Some(number), Drain::Live) = (logged, state.drain) {
                 state.live.end(number - 1);
-                state.drain = Drain::After { seq: number - 1, asked: false };
+                state.drain = Drain::After { seq: number - 1, asked: false, more: false };
             }
             drop(state);
             self.wake.notify_one();
             return;
         }
         if let Some(number) = logged {
-            if state.copied.len() >= COPIED {
-                state.copied.pop_front();
-            }
-            state.copied.push_back(number);
+            state.note_copied(number);
         }
-        state.queued_bytes += item.len();
-        state.queue.push_back(item);
+        state.enqueue(item);
         drop(state);
         self.wake.notify_one();
     }
@@ -298,32 +362,73 @@ impl Session {
         self.lock().drain
     }
 
-    /// A page of the log has been queued: everything up to `last`. `more` may follow.
+    /// A fence has gone through the keeper: what was committed before it can be read, and what comes
+    /// live from now on is set aside. Returns its number, if the session reads the log.
+    pub(crate) fn fence(&self) -> Option<u32> {
+        let mut state = self.lock();
+        if !matches!(state.drain, Drain::After { .. }) {
+            return None;
+        }
+        state.fences = state.fences.wrapping_add(1);
+        let number = state.fences;
+        state.fence = Some(Box::new(Fence { number, aside: Vec::new(), bytes: 0 }));
+        Some(number)
+    }
+
+    /// Queues a page of the log, and what has been set aside meanwhile if it is the last one: from
+    /// then on everything comes live. Without a fence, or when that was lifted, more has to be read.
     ///
-    /// The session can have become unavailable while the page was read. Then it stays so: going
-    /// live would let what it confirms later skip what is committed until it is back.
+    /// The session can have become unavailable while the page was read. Then nothing of it is
+    /// queued: what is due to it is decided anew when it is back.
     ///
     /// Returns the number up to which the log is confirmed by what the client had early.
-    pub(crate) fn page_read(&self, last: i64, more: bool) -> i64 {
+    pub(crate) fn push_page(&self, page: LogPage) -> i64 {
         let mut state = self.lock();
-        if let Drain::After { seq, .. } | Drain::Paused(seq) = state.drain
-            && seq < last
-        {
-            state.read.add(seq, last);
+        if state.gone || !state.drain.is_at(page.after) {
+            return 0;
         }
-        state.drain = match state.drain {
-            Drain::After { .. } if more => Drain::After { seq: last, asked: false },
-            Drain::After { .. } => {
-                state.live.begin(last);
-                Drain::Live
+        for stanza in page.stanzas {
+            self.enqueue_logged(&mut state, Queued { stanza, to: Bytes::new() });
+        }
+        if page.after < page.last {
+            state.read.add(page.after, page.last);
+        }
+        let fence = state.fence.take();
+        match fence.filter(|fence| !page.more && Some(fence.number) == page.fence) {
+            Some(fence) => {
+                state.live.begin(page.last);
+                state.drain = Drain::Live;
+                for Aside { number, item, copy } in fence.aside {
+                    match (number > page.last, copy) {
+                        (false, _) => {}
+                        (true, true) => {
+                            state.note_copied(number);
+                            state.enqueue(item);
+                        }
+                        (true, false) => self.enqueue_logged(&mut state, item),
+                    }
+                }
             }
-            Drain::Paused(seq) => Drain::Paused(seq.max(last)),
-            Drain::Live => Drain::Live,
-        };
+            None => {
+                let (seq, more) = (page.last, page.more);
+                state.drain = Drain::After { seq, asked: false, more };
+            }
+        }
         let confirmed = self.confirmed_to(&state, 0);
         drop(state);
         self.wake.notify_one();
         confirmed
+    }
+
+    /// Queues a message that comes from the log, unless the client has had it early.
+    fn enqueue_logged(&self, state: &mut State, item: Queued) {
+        if let Class::Kept(seq) = item.stanza.class {
+            state.highest = state.highest.max(seq as i64);
+            if self.account.ahead_of_log().is_had(seq as i64, self.id) {
+                return;
+            }
+        }
+        state.enqueue(item);
     }
 
     /// How far the log is confirmed when the client has confirmed it up to `seq`: perhaps further,
@@ -374,25 +479,6 @@ impl Session {
         item.stanza.class = Class::AheadOfLog(number as u64);
         self.account.ahead_of_log().note(number, self.id);
         self.push_queued(item)
-    }
-
-    /// Queues a message that comes from the log, unless the client has had it early.
-    pub(crate) fn push_logged(&self, stanza: Outgoing) {
-        let mut state = self.lock();
-        if state.gone {
-            return;
-        }
-        if let Class::Kept(seq) = stanza.class {
-            state.highest = state.highest.max(seq as i64);
-            if self.account.ahead_of_log().is_had(seq as i64, self.id) {
-                return;
-            }
-        }
-        let item = Queued { stanza, to: Bytes::new() };
-        state.queued_bytes += item.len();
-        state.queue.push_back(item);
-        drop(state);
-        self.wake.notify_one();
     }
 
     /// Remembers that a kept message of so many bytes to `recipient` is on its way to the log.

@@ -7,6 +7,7 @@ use whoelse_xmpp::{BareJid, Class, StreamCondition};
 use super::*;
 
 const NOW: Steady = Steady(1_000_000);
+const BUDGET: usize = 1 << 20;
 
 fn moment() -> Moment {
     Moment { wall: Time(1_767_225_600_000_000), steady: NOW }
@@ -16,7 +17,7 @@ fn session() -> Session {
     let jid = BareJid::parse("bob@localhost").unwrap();
     let full = jid.with_resource("desk").unwrap();
     let account = Arc::new(Account::new(1, 1, jid, Vec::new(), 0));
-    Session::new(1, full, account, false, 1 << 20, moment())
+    Session::new(1, full, account, false, BUDGET, moment())
 }
 
 /// With stream management, and its connection lost.
@@ -147,26 +148,101 @@ async fn a_session_whose_connection_is_lost_gives_no_sign_of_life() {
     assert!(!session.heard_after(reads).await);
 }
 
+fn here() -> Option<(Outgoing, i8)> {
+    Some((Element::new("presence").outgoing(Class::Presence), 0))
+}
+
+fn kept(seq: u64) -> Outgoing {
+    Outgoing { class: Class::Kept(seq), ..said(&format!("n{seq}")) }
+}
+
+/// A page of the log from one number to another.
+fn page(after: i64, last: i64, fence: Option<u32>, more: bool) -> LogPage {
+    let stanzas = (after + 1..=last).map(|seq| kept(seq as u64)).collect();
+    LogPage { after, fence, stanzas, last, more }
+}
+
 #[test]
-fn a_page_that_was_read_too_late_does_not_make_an_absent_session_live() {
+fn a_page_that_was_read_too_late_does_not_reach_an_absent_session() {
     let session = session();
-    let here = || Some((Element::new("presence").outgoing(Class::Presence), 0));
     session.set_presence(here());
+    let fence = session.fence();
     session.set_presence(None);
 
-    session.page_read(7, false);
+    session.push_page(page(0, 2, fence, false));
 
-    assert_eq!(session.drain_state(), Drain::Paused(7));
+    assert_eq!(session.drain_state(), Drain::Paused(0));
+    assert!(written(&session, 1).is_empty());
     session.set_presence(here());
-    assert_eq!(session.drain_state(), Drain::After { seq: 7, asked: false });
+    // And one that was read before it was back is not the last.
+    session.push_page(page(0, 2, fence, false));
+    assert_eq!(session.drain_state(), Drain::After { seq: 2, asked: false, more: false });
+}
+
+#[test]
+fn what_comes_live_while_the_last_page_is_read_follows_it_and_comes_once() {
+    let session = session();
+    session.set_presence(here());
+    session.push(kept(1));
+    let fence = session.fence();
+    for seq in [2, 3, 4] {
+        session.push(kept(seq));
+    }
+    let copy = Queued { stanza: said("n5"), to: bytes::Bytes::new() };
+    session.push_copy(copy, Some(5));
+    assert!(written(&session, 1).is_empty());
+
+    session.push_page(page(0, 3, fence, false));
+    session.push(kept(6));
+
+    assert_eq!(session.drain_state(), Drain::Live);
+    let written = written(&session, 1);
+    let places: Vec<_> = (1..=6).map(|n| written.find(&format!("n{n}")).unwrap()).collect();
+    assert!(places.is_sorted(), "{written}");
+    assert_eq!(written.matches("n3").count(), 1, "{written}");
+    assert!(session.has_copy(5) && !session.has_copy(4));
+}
+
+#[test]
+fn without_a_fence_of_its_own_no_page_is_the_last() {
+    let session = session();
+    session.set_presence(here());
+    let first = session.fence();
+    let second = session.fence();
+    session.push(kept(3));
+
+    session.push_page(page(0, 1, first, false));
+    assert_eq!(session.drain_state(), Drain::After { seq: 1, asked: false, more: false });
+    session.push_page(page(0, 1, second, false));
+    session.push_page(page(1, 2, None, true));
+
+    assert_eq!(session.drain_state(), Drain::After { seq: 2, asked: false, more: true });
+    let written = written(&session, 1);
+    assert_eq!((written.matches("n1").count(), written.matches("n3").count()), (1, 0));
+}
+
+#[test]
+fn what_does_not_fit_aside_is_left_to_the_log() {
+    let session = session();
+    session.set_presence(here());
+    let fence = session.fence();
+    let large = Outgoing { class: Class::Kept(2), ..said(&"x".repeat(BUDGET)) };
+    session.push(large);
+    session.push(kept(3));
+
+    session.push_page(page(0, 1, fence, false));
+
+    assert_eq!(session.drain_state(), Drain::After { seq: 1, asked: false, more: false });
+    assert!(!session.is_cut());
+    let written = written(&session, 1);
+    assert!(written.contains("n1") && !written.contains("n3"), "{written}");
 }
 
 #[test]
 fn a_message_handed_on_reaches_a_session_that_has_read_past_its_number() {
     let session = session();
-    session.set_presence(Some((Element::new("presence").outgoing(Class::Presence), 0)));
-    session.page_read(50, true);
-    let kept = |seq| Outgoing { class: Class::Kept(seq), ..said(&format!("n{seq}")) };
+    session.set_presence(here());
+    session.push_page(LogPage { stanzas: Vec::new(), ..page(0, 50, None, true) });
 
     session.push(kept(40));
     session.push(kept(60));

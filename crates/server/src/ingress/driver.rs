@@ -316,8 +316,8 @@ impl Driver {
         self.node.counters.sent.add(&taken.kinds);
         if taken.wants_page {
             let (node, session) = (self.node.clone(), self.session().clone());
-            // The keeper may have to be waited for; nothing here does.
-            tokio::spawn(async move { node.post_page(&session).await });
+            // The keeper and the store may have to be waited for; nothing here does.
+            tokio::spawn(async move { node.read_log(&session).await });
         }
         taken.end.map(Reason::Ended)
     }

@@ -1,0 +1,117 @@
+//! A session reads the log: what waited for it comes from there page by page, and then everything
+//! new comes live.
+//!
+//! Pages are read aside of the keeper, which has others to serve. A fence alone goes through it
+//! before the page that may be the last: what is committed before the fence is in that page, and
+//! what comes live after it is set aside until the page is queued. So nothing is missed and nothing
+//! comes twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use whoelse_store::{Error, LoggedMessage};
+use whoelse_xmpp::{BareJid, StreamCondition, StreamError};
+
+use super::from_log;
+use crate::keeper::Stopped;
+use crate::node::Node;
+use crate::session::{Drain, LogPage, Session};
+
+/// How many sessions read at once: fewer than the store has readers, since logins need one too.
+/// The others wait their turn.
+pub(crate) const READERS: usize = 2;
+/// Messages and bytes that are read at once.
+const PAGE: usize = 100;
+const PAGE_BYTES: usize = 512 << 10;
+/// How long a database that is out of reach is waited for, and how often it is tried.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Node {
+    /// Hands a session the next page of the log.
+    pub async fn read_log(self: &Arc<Node>, session: &Arc<Session>) {
+        let Drain::After { more, .. } = session.drain_state() else { return };
+        let fence = match more {
+            true => None,
+            false => match fence(self, session).await {
+                Ok(fence) => fence,
+                Err(Stopped) => return,
+            },
+        };
+        let Ok(_reader) = self.log_readers.acquire().await else { return };
+        let Drain::After { seq: after, .. } = session.drain_state() else { return };
+        match rows(self, session.account.archive, after).await {
+            Ok(rows) => {
+                let page = page(self, session, (after, fence), rows);
+                let confirmed = session.push_page(page);
+                self.confirm(session, confirmed);
+            }
+            Err(error) => {
+                self.store_failing("log_unreadable", Some(session.account.jid()), &error);
+                // Going live would let what it confirms skip what could not be read.
+                session.order_end(StreamError::new(StreamCondition::InternalServerError));
+            }
+        }
+    }
+}
+
+/// Waits until everything that was posted before is committed; from that moment on the session sets
+/// aside what comes live.
+async fn fence(node: &Arc<Node>, session: &Arc<Session>) -> Result<Option<u32>, Stopped> {
+    let (tell, told) = oneshot::channel();
+    let session = session.clone();
+    node.keeper
+        .follow(move |_| {
+            // The session can be over by then, and nobody waits for it.
+            let _ = tell.send(session.fence());
+        })
+        .await?;
+    told.await.map_err(|_| Stopped)
+}
+
+async fn rows(node: &Node, archive: i64, after: i64) -> Result<Vec<LoggedMessage>, Error> {
+    let deadline = node.clock.steady().after(PATIENCE);
+    loop {
+        match node.store.undelivered(archive, after, PAGE as i64).await {
+            Err(error) if error.is_lost() && node.clock.steady() < deadline => {
+                node.clock.sleep(PAUSE).await;
+            }
+            read => return read,
+        }
+    }
+}
+
+/// Makes a page of what was read, up to its weight.
+fn page(
+    node: &Node,
+    session: &Session,
+    (after, fence): (i64, Option<u32>),
+    rows: Vec<LoggedMessage>,
+) -> LogPage {
+    let mut page =
+        LogPage { after, fence, stanzas: Vec::new(), last: after, more: rows.len() >= PAGE };
+    let mut bytes = 0;
+    for row in rows {
+        if bytes > PAGE_BYTES {
+            page.more = true;
+            break;
+        }
+        bytes += row.stanza.len();
+        page.last = row.seq;
+        if is_wanted(node, session, &row) {
+            node.counters.messages.caught_up.inc();
+            page.stanzas.push(from_log(node, session, row));
+        }
+    }
+    page
+}
+
+/// Whether the session's user still wants to hear from who said this: since then they may have
+/// blocked them (XEP-0191, 3.3).
+fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
+    match BareJid::parse(&node.address_of(&row.peer, "")) {
+        Ok(sender) => node.wiring.shows(&session.account, &sender),
+        Err(_) => true,
+    }
+}
