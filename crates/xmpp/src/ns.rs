@@ -1,8 +1,8 @@
 //! The namespaces this program speaks, each named once.
 
-/// RFC 6120: content namespace of a client's stream.
+/// RFC 6120: content namespace of a client's stream, and as the scanner hands on that of any.
 pub const CLIENT: &str = "jabber:client";
-/// RFC 6120: content namespace between servers.
+/// RFC 6120: content namespace between servers, on the wire.
 pub const SERVER: &str = "jabber:server";
 /// RFC 6120: the stream's own elements.
 pub const STREAM: &str = "http://etherx.jabber.org/streams";

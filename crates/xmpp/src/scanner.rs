@@ -48,8 +48,6 @@ impl Limits {
 /// What stood in a `<stream:stream …>` header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamHeader {
-    /// The content namespace (`xmlns`).
-    pub content: CompactString,
     /// `to`, unescaped and unparsed.
     pub to: Option<CompactString>,
     /// `from`, unescaped and unparsed.
@@ -132,8 +130,9 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// A scanner that waits for a stream header. `content` is ns::CLIENT or ns::SERVER: the only
-    /// default namespace accepted.
+    /// A scanner that waits for a stream header. `content` is ns::CLIENT or ns::SERVER, and the only
+    /// default namespace accepted in the header. What is handed on says ns::CLIENT in either case,
+    /// in its names and in its bytes.
     pub fn new(content: &'static str, limits: Limits) -> Scanner {
         Scanner {
             limits,
@@ -301,8 +300,9 @@ impl Scanner {
                 element::text(&view[..length])?;
                 let head = std::mem::take(&mut element.head);
                 let children = std::mem::take(&mut element.children);
-                let bytes = self.buffer.split_to(length).freeze();
-                Frame::Element(Stanza::new(bytes, head, children))
+                let mut bytes = self.buffer.split_to(length);
+                element.respell(&mut bytes);
+                Frame::Element(Stanza::new(bytes.freeze(), head, children))
             }
             Done::Header => {
                 element::text(&view[..length])?;

@@ -64,8 +64,6 @@ pub(crate) struct Head {
     kind: Kind,
     name: CompactString,
     pub(crate) namespace: Namespace,
-    /// The default namespace of the stream.
-    content: &'static str,
     to: Value,
     from: Value,
     id: Value,
@@ -110,7 +108,6 @@ impl Default for Head {
             kind: Kind::Other,
             name: CompactString::default(),
             namespace: Namespace::Known(""),
-            content: ns::CLIENT,
             to: Value::Absent,
             from: Value::Absent,
             id: Value::Absent,
@@ -131,17 +128,11 @@ impl Default for Head {
 }
 
 impl Head {
-    /// Understands the root's start tag. `content` is the stream's default namespace, in which
-    /// `message`, `presence` and `iq` are stanzas.
-    pub(crate) fn new(
-        bytes: &[u8],
-        tag: &Tag,
-        name: &str,
-        namespace: Namespace,
-        content: &'static str,
-    ) -> Head {
+    /// Understands the root's start tag. `message`, `presence` and `iq` are stanzas in the content
+    /// namespace.
+    pub(crate) fn new(bytes: &[u8], tag: &Tag, name: &str, namespace: Namespace) -> Head {
         let kind = match name {
-            _ if namespace.as_str() != content => Kind::Other,
+            _ if namespace.as_str() != ns::CLIENT => Kind::Other,
             "message" => Kind::Message,
             "presence" => Kind::Presence,
             "iq" => Kind::Iq,
@@ -152,7 +143,6 @@ impl Head {
             kind,
             name: CompactString::new(name),
             namespace,
-            content,
             after_name,
             attributes_end: after_name,
             tag_end: tag.at,
@@ -217,7 +207,7 @@ impl Stanza {
             return Err(ScanError::NotWellFormed);
         }
         let prefixes = [(CompactString::const_new("stream"), Namespace::Known(ns::STREAM))];
-        let mut element = scan(&bytes, 2, ns::CLIENT, &prefixes)?;
+        let mut element = scan(&bytes, 2, &prefixes)?;
         let head = std::mem::take(&mut element.head);
         let children = std::mem::take(&mut element.children);
         Ok(Stanza::new(bytes, head, children))
@@ -311,7 +301,7 @@ impl Stanza {
         let prefixes =
             [(CompactString::from_utf8_lossy(self.prefix()), self.meaning.head.namespace.clone())];
         // The bytes have been scanned before, so this does not fail.
-        scan(&self.bytes, depth, self.meaning.head.content, &prefixes)
+        scan(&self.bytes, depth, &prefixes)
             .map(|element| element.children.into_iter().filter(within).collect())
             .unwrap_or_default()
     }
@@ -407,14 +397,14 @@ impl Child {
 fn scan(
     bytes: &[u8],
     list: usize,
-    content: &'static str,
     prefixes: &[(CompactString, Namespace)],
 ) -> Result<Element, ScanError> {
     if bytes.len() > Limits::OWN.bytes {
         return Err(ScanError::TooBig);
     }
     text(bytes)?;
-    let place = Surroundings { content, prefixes, limits: Limits::OWN, list, header: false };
+    let limits = Limits::OWN;
+    let place = Surroundings { content: ns::CLIENT, prefixes, limits, list, header: false };
     let mut element = Element::new();
     match element.read(bytes, &place)? {
         Some(Done::Element) if element.length() == bytes.len() => Ok(element),

@@ -1,13 +1,17 @@
 //! Streams described by decisions: mostly valid, some slightly broken, and often exactly at a limit
 //! or one beside it.
 
-use whoelse_xmpp::Limits;
+use whoelse_xmpp::{Limits, ns};
 
 use crate::choices::Choices;
 
-/// The usual beginning of a stream.
-pub const PLAIN_HEADER: &str = "<stream:stream to='x' version='1.0' xmlns='jabber:client' \
-                                xmlns:stream='http://etherx.jabber.org/streams'>";
+/// The usual beginning of a stream with this content namespace.
+pub fn plain_header(content: &str) -> String {
+    format!(
+        "<stream:stream to='x' version='1.0' xmlns='{content}' \
+         xmlns:stream='http://etherx.jabber.org/streams'>"
+    )
+}
 
 const DECLARATIONS: &[&str] = &[
     "<?xml version='1.0'?>",
@@ -155,12 +159,12 @@ pub fn limits(choices: &mut Choices<'_>) -> Limits {
     }
 }
 
-/// A stream.
-pub fn stream(choices: &mut Choices<'_>, limits: Limits) -> Vec<u8> {
+/// A stream with this content namespace.
+pub fn stream(choices: &mut Choices<'_>, content: &str, limits: Limits) -> Vec<u8> {
     let odds = choices.pick(&[0, 0, 150, 30]);
     let damaged = odds == 0 && choices.once_in(2);
     let mut writer = Writer { choices, out: Vec::new(), odds, scope: Vec::new() };
-    writer.stream(limits);
+    writer.stream(content, limits);
     let mut out = writer.out;
     if damaged {
         for _ in 0..=choices.below(2) {
@@ -199,8 +203,8 @@ impl Writer<'_, '_> {
         if self.is_bad() { self.choices.pick(bad) } else { self.choices.pick(good) }
     }
 
-    fn stream(&mut self, limits: Limits) {
-        let name = self.header();
+    fn stream(&mut self, content: &str, limits: Limits) {
+        let name = self.header(content);
         for _ in 0..=self.choices.below(4) {
             match self.choices.below(12) {
                 0 => self.put_one(SPACES),
@@ -215,9 +219,9 @@ impl Writer<'_, '_> {
     }
 
     /// Writes a header; the name of the stream element.
-    fn header(&mut self) -> String {
+    fn header(&mut self, content: &str) -> String {
         if !self.choices.once_in(4) {
-            self.put(PLAIN_HEADER);
+            self.put(&plain_header(content));
             return "stream:stream".to_owned();
         }
         if self.choices.once_in(2) {
@@ -230,7 +234,7 @@ impl Writer<'_, '_> {
             self.put(&format!(" xmlns:{prefix}='http://etherx.jabber.org/streams'"));
         }
         if !self.is_bad() {
-            self.put(" xmlns='jabber:client'");
+            self.put(&format!(" xmlns='{content}'"));
         }
         if self.choices.once_in(2) && prefix != "h" {
             self.put(" xmlns:h='urn:of:the:header'");
@@ -399,7 +403,7 @@ impl Writer<'_, '_> {
 /// Changes a few bytes somewhere.
 fn damage(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
     // Mostly after the header.
-    let from = if choices.once_in(8) { 0 } else { PLAIN_HEADER.len().min(out.len()) };
+    let from = if choices.once_in(8) { 0 } else { plain_header(ns::CLIENT).len().min(out.len()) };
     let at = from + choices.below((out.len() - from).clamp(1, 65_536));
     if at >= out.len() {
         return;

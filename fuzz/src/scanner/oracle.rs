@@ -3,7 +3,7 @@
 use rxml::{Event, Namespace, Options, Parse, Parser, WithOptions};
 
 /// An element that rxml has read whole.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Element {
     /// Its local name.
     pub name: String,
@@ -22,6 +22,22 @@ pub struct Element {
 }
 
 impl Element {
+    /// Takes another name for a namespace, in everything that it is made of.
+    pub fn respell(&mut self, ns: &str, name: &str) {
+        let of_attributes = self.attributes.iter_mut().map(|(ns, _, _)| ns);
+        for of in std::iter::once(&mut self.ns).chain(of_attributes).filter(|of| *of == ns) {
+            name.clone_into(of);
+        }
+        self.children.iter_mut().for_each(|child| child.respell(ns, name));
+    }
+
+    /// Moves it to another place in a stream.
+    pub fn shift(&mut self, by: isize) {
+        self.start = self.start.saturating_add_signed(by);
+        self.end = self.end.saturating_add_signed(by);
+        self.children.iter_mut().for_each(|child| child.shift(by));
+    }
+
     /// An attribute's value.
     pub fn attribute(&self, ns: &str, name: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|(n, l, _)| n == ns && l == name);

@@ -21,7 +21,7 @@ const CDATA: &[u8] = b"<![CDATA[";
 /// Where the element stands: what it inherits from its stream, and what it may cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
-    /// The default namespace of the stream.
+    /// The content namespace as the stream spells it, its default one.
     pub(crate) content: &'static str,
     /// The prefixes its header declared.
     pub(crate) prefixes: &'a [(CompactString, Namespace)],
@@ -31,6 +31,20 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) list: usize,
     /// Whether a stream header is awaited, which has no end tag yet.
     pub(crate) header: bool,
+}
+
+/// RFC 6120, 4.8.2: the content namespace as every stream's is handed on. Streams between servers
+/// spell it `jabber:server` and mean the same stanzas.
+const CONTENT: Namespace = Namespace::Known(ns::CLIENT);
+
+// One is written over the other where it stands.
+const _: () = assert!(ns::CLIENT.len() == ns::SERVER.len());
+
+impl Surroundings<'_> {
+    /// Whether this is the content namespace, spelled otherwise than it is handed on.
+    fn respells(&self, declared: &Namespace) -> bool {
+        declared.as_str() == self.content && self.content != ns::CLIENT
+    }
 }
 
 /// What has come to its end.
@@ -84,6 +98,8 @@ pub(crate) struct Element {
     scope: SmallVec<[Declaration; 8]>,
     pub(crate) head: Head,
     pub(crate) children: SmallVec<[Child; 4]>,
+    /// Where names begin that spell the content namespace otherwise than it is handed on.
+    respelled: Vec<u32>,
 }
 
 impl Element {
@@ -98,6 +114,7 @@ impl Element {
             scope: SmallVec::new(),
             head: Head::default(),
             children: SmallVec::new(),
+            respelled: Vec::new(),
         }
     }
 
@@ -206,21 +223,21 @@ impl Element {
         }
         let name = self.tag.name;
         self.open.push(Open { name: name.span, scope: self.scope.len() as u32 });
-        self.check_attributes(bytes)?;
+        self.check_attributes(bytes, place)?;
 
         if depth == 1 {
             let prefix = name.prefix().map(|prefix| prefix.of(bytes));
             let namespace = match prefix {
-                None => self.default_namespace(place),
+                None => self.default_namespace(),
                 Some(prefix) => self.root_namespace(prefix, bytes, place)?,
             };
-            if name.prefix().is_some() && namespace.as_str() == place.content {
+            if name.prefix().is_some() && namespace.as_str() == ns::CLIENT {
                 // RFC 6120, 4.8.5: the content namespace goes without a prefix. Whoever
                 // forwards the stanza may rely on it.
                 return Err(ScanError::BadPrefix);
             }
             let local = text(name.local().of(bytes))?;
-            self.head = Head::new(bytes, &self.tag, local, namespace, place.content);
+            self.head = Head::new(bytes, &self.tag, local, namespace);
             self.head.borrows = prefix.is_some_and(|prefix| self.namespace(prefix, bytes).is_err());
             self.head.scoped = self.scope.iter().any(|d| d.prefix.len() > 0)
                 || self.head.namespace.as_str() != ns::CLIENT;
@@ -228,7 +245,7 @@ impl Element {
         }
         if depth == place.list {
             let namespace = match name.prefix() {
-                None => self.default_namespace(place),
+                None => self.default_namespace(),
                 Some(prefix) => self.namespace(prefix.of(bytes), bytes)?.clone(),
             };
             let local = CompactString::new(text(name.local().of(bytes))?);
@@ -260,7 +277,11 @@ impl Element {
 
     /// Enters the declarations of the tag just read, and checks that its attributes are unique
     /// and their prefixes declared.
-    fn check_attributes(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
+    fn check_attributes(
+        &mut self,
+        bytes: &[u8],
+        place: &Surroundings<'_>,
+    ) -> Result<(), ScanError> {
         let mut prefixed = false;
         for (i, attribute) in self.tag.attributes.iter().enumerate() {
             let name = attribute.name.span;
@@ -275,7 +296,11 @@ impl Element {
                     if self.scope.len() == MAX_DECLARATIONS {
                         return Err(ScanError::TooBig);
                     }
-                    let namespace = declaration(attribute, prefix, bytes)?;
+                    let mut namespace = declaration(attribute, prefix, bytes)?;
+                    if place.respells(&namespace) {
+                        namespace = CONTENT;
+                        self.respelled.push(attribute.value.start);
+                    }
                     self.scope.push(Declaration { prefix, namespace });
                 }
                 None => prefixed |= attribute.name.prefix().is_some(),
@@ -327,12 +352,27 @@ impl Element {
             return Ok(namespace.clone());
         }
         let declared = place.prefixes.iter().find(|(declared, _)| declared.as_bytes() == prefix);
-        declared.map(|(_, namespace)| namespace.clone()).ok_or(ScanError::BadPrefix)
+        match declared {
+            Some((_, namespace)) if place.respells(namespace) => Ok(CONTENT),
+            Some((_, namespace)) => Ok(namespace.clone()),
+            None => Err(ScanError::BadPrefix),
+        }
     }
 
-    fn default_namespace(&self, place: &Surroundings<'_>) -> Namespace {
+    fn default_namespace(&self) -> Namespace {
         let declared = self.scope.iter().rev().find(|d| d.prefix.len() == 0);
-        declared.map_or(Namespace::Known(place.content), |d| d.namespace.clone())
+        declared.map_or(CONTENT, |d| d.namespace.clone())
+    }
+
+    /// Spells the content namespace in the bytes of the whole element as it is handed on. Every
+    /// offset in them stays what it was.
+    pub(crate) fn respell(&self, bytes: &mut [u8]) {
+        for start in &self.respelled {
+            let start = *start as usize;
+            if let Some(name) = bytes.get_mut(start..start + ns::SERVER.len()) {
+                name.copy_from_slice(ns::CLIENT.as_bytes());
+            }
+        }
     }
 }
 

@@ -125,10 +125,9 @@ pub(super) fn read(
         return Err(ScanError::InvalidNamespace);
     }
     // RFC 6120, 4.8.2: the content namespace is declared as the default of the stream.
-    header.content = match default {
-        Some(default) if default.as_str() == content => CompactString::new(content),
-        _ => return Err(ScanError::InvalidNamespace),
-    };
+    if default.is_none_or(|default| default.as_str() != content) {
+        return Err(ScanError::InvalidNamespace);
+    }
     if tag.name.local().of(bytes) != b"stream" || tag.empty {
         return Err(ScanError::BadFormat);
     }

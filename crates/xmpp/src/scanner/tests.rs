@@ -315,6 +315,60 @@ fn a_stanza_is_one_only_in_the_content_namespace() {
     }
 }
 
+/// The one element that these bytes are on a stream between servers, or why not.
+fn scan_from_server(bytes: &str) -> Result<Stanza, ScanError> {
+    let mut scanner = Scanner::new(ns::SERVER, Limits::AFTER_LOGIN);
+    let header = HEADER.replace(ns::CLIENT, "jabber:server' xmlns:s='jabber:server");
+    for read in [header.as_bytes(), bytes.as_bytes()].concat().chunks(7) {
+        scanner.push(read);
+        match scanner.next()? {
+            Some(Frame::Element(stanza)) => return Ok(stanza),
+            Some(Frame::Open(_)) | None => {}
+            Some(Frame::Close) => panic!("not one element"),
+        }
+    }
+    panic!("not one element")
+}
+
+#[test]
+fn the_content_namespace_of_another_server_is_handed_on_as_that_of_clients() {
+    let stanza = scan_from_server(
+        "<message xmlns='jabber:server' id='jabber:server'><body>a</body>\
+         <body xmlns=\"jabber:server\">xmlns='jabber:server'</body>\
+         <c:body xmlns:c='jabber:client'/><s:body xmlns:s = 'jabber:server'/>\
+         <x xmlns='urn:x'><y/><message xmlns='jabber:server'/></x></message>",
+    )
+    .unwrap();
+
+    assert_eq!((stanza.kind(), stanza.ns()), (Kind::Message, ns::CLIENT));
+    let children: Vec<_> = stanza.children().iter().map(|c| (c.name(), c.ns())).collect();
+    assert_eq!(children[..4], [("body", ns::CLIENT); 4]);
+    let inside = stanza.grandchildren(&stanza.children()[4]);
+    let inside: Vec<_> = inside.iter().map(|c| (c.name(), c.ns())).collect();
+    assert_eq!(inside, [("y", "urn:x"), ("message", ns::CLIENT)]);
+    // Its bytes say the same, and nothing else in them has changed.
+    let expected = "<message xmlns='jabber:client' id='jabber:server'><body>a</body>\
+         <body xmlns=\"jabber:client\">xmlns='jabber:server'</body>\
+         <c:body xmlns:c='jabber:client'/><s:body xmlns:s = 'jabber:client'/>\
+         <x xmlns='urn:x'><y/><message xmlns='jabber:client'/></x></message>";
+    assert_eq!(stanza.bytes(), expected.as_bytes());
+}
+
+#[test]
+fn two_spellings_of_the_content_namespace_are_one() {
+    // Attributes that differ in nothing but the spelling would be one attribute twice.
+    let twice = "<iq><x xmlns:a='jabber:client' xmlns:b='jabber:server' a:y='' b:y=''/></iq>";
+    assert_eq!(scan_from_server(twice), Err(ScanError::NotWellFormed));
+    assert!(scan(twice).is_ok());
+    // With a prefix neither is a stanza's, whoever declares it.
+    for root in ["<s:iq/>", "<p:iq xmlns:p='jabber:server'/>", "<p:iq xmlns:p='jabber:client'/>"] {
+        assert_eq!(scan_from_server(root), Err(ScanError::BadPrefix), "{root}");
+    }
+    // What clients spell so is another namespace.
+    let stanza = scan("<message><body xmlns='jabber:server'/></message>").unwrap();
+    assert_eq!(stanza.children()[0].ns(), ns::SERVER);
+}
+
 #[test]
 fn the_prefixes_of_the_header_are_good_for_the_streams_own_elements() {
     let stanza = scan("<stream:features><mechanisms xmlns='u'/></stream:features>").unwrap();
@@ -329,7 +383,7 @@ fn the_prefixes_of_the_header_are_good_for_the_streams_own_elements() {
     let Ok(Some(Frame::Element(result))) = scanner.next() else { panic!() };
     assert_eq!(result.ns(), "jabber:server:dialback");
     let Ok(Some(Frame::Element(message))) = scanner.next() else { panic!() };
-    assert_eq!((message.kind(), message.ns()), (Kind::Message, ns::SERVER));
+    assert_eq!((message.kind(), message.ns()), (Kind::Message, ns::CLIENT));
     assert!(matches!(scanner.next(), Ok(Some(Frame::Close))));
     assert!(matches!(scanner.next(), Ok(None)));
 }
@@ -372,7 +426,6 @@ fn a_header_is_read() {
                 xmlns:stream='http://etherx.jabber.org/streams' other='z'>";
 
     let expected = StreamHeader {
-        content: "jabber:client".into(),
         to: Some("x".into()),
         from: Some("a&b".into()),
         id: Some("1".into()),
