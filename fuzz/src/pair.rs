@@ -67,7 +67,7 @@ pub fn tampered(data: &[u8]) {
                 serve(&mut server, step);
             }
         }
-        let said = String::from_utf8(server.take_output()).expect("a machine says UTF-8");
+        let said = String::from_utf8(server.output().take()).expect("a machine says UTF-8");
         let down = changes.iter().fold(said.clone(), |text, (from, to)| text.replace(from, to));
         was_changed |= down != said;
         for piece in pieces(down.as_bytes(), &mut choices) {
@@ -101,11 +101,11 @@ fn ends(client: &mut client::Machine, server: &mut c2s::Machine) {
     client.close(None);
     server.close(None);
     client.take_output();
-    server.take_output();
+    server.output().take();
     client.push(b"<message/>");
     server.push(b"<message/>");
     assert!(client.poll().is_none() && server.poll().is_none());
-    assert!(client.take_output().is_empty() && server.take_output().is_empty());
+    assert!(client.take_output().is_empty() && server.output().take().is_empty());
 }
 
 /// The bytes in pieces of any size.
@@ -130,7 +130,8 @@ fn serve(server: &mut c2s::Machine, step: Step) {
             Ok(jid) => server.bound(&jid),
             Err(_) => server.bind_refused(&StanzaError::new(whoelse_xmpp::Condition::Conflict)),
         },
-        Step::Open | Step::Closed | Step::Error(_) => {}
+        Step::Closed => server.close(None),
+        Step::Open | Step::Error(_) => {}
         other => panic!("the client said what it should not: {other:?}"),
     }
 }

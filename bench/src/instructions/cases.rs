@@ -12,7 +12,7 @@ use whoelse_core::settings::{Sessions, Settings};
 use whoelse_core::{Clock, Node, Time};
 use whoelse_server::ingress::{Connections, Ingress, Peer};
 use whoelse_store::{Location, Store};
-use whoelse_stream::Password;
+use whoelse_stream::{Output, Password};
 use whoelse_xmpp::scanner::{Frame, Limits, Scanner};
 use whoelse_xmpp::{Stanza, ns};
 
@@ -252,7 +252,7 @@ impl World {
 
     /// Takes what is queued, as a connection does; how many bytes that is.
     fn written(&self, hold: &Hold) -> Result<u64, Failed> {
-        let mut out = Vec::new();
+        let mut out = Output::default();
         let limits = &self.node.settings().limits;
         let taken =
             hold.session.take(hold.epoch, self.node.clock.steady(), limits, &mut out, 64 << 10);

@@ -10,12 +10,12 @@
 mod driver;
 mod first_bytes;
 pub mod gate;
-mod io;
+mod link;
 mod negotiation;
 pub(crate) mod tcp;
 mod waiting;
 
-pub use io::Io;
+pub use link::Io;
 
 #[cfg(feature = "relay")]
 use crate::relay::Relay;

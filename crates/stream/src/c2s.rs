@@ -1,7 +1,7 @@
 //! RFC 6120, the accepting end: from a client's first byte to its open session.
 //!
 //! [`Machine`] takes bytes with [`Machine::push`], gives [`Step`]s with [`Machine::poll`] and
-//! bytes to write with [`Machine::take_output`]. A step that asks something waits for its answer,
+//! what is to be written with [`Machine::output`]. A step that asks something waits for its answer,
 //! a method named after it; until then `poll` gives nothing and the driver reads nothing more,
 //! see [`Machine::wants_bytes`]. An answer that nobody waits for changes nothing.
 //!
@@ -9,18 +9,18 @@
 //! quotas are its driver's.
 
 use crate::binding::ChannelBindings;
+use crate::framing::Output;
 use crate::header::{self, Attributes};
+use crate::pump::{Next, Opened, Pump};
 use crate::sasl::{Mechanism, Refusal};
 use crate::scram::Hash;
 use crate::{features, sm, token};
 use compact_str::CompactString;
-use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use whoelse_xmpp::{
-    BareJid, Frame, Jid, Kind, Limits, Scanner, Stanza, StreamCondition, StreamError, StreamHeader,
-    ns,
+    BareJid, Frame, Jid, Limits, Stanza, StreamCondition, StreamError, StreamHeader, ns,
 };
 
 mod bind;
@@ -99,9 +99,7 @@ pub struct Machine {
     config: Arc<Config>,
     channel: ChannelBindings,
     encrypted: bool,
-    scanner: Scanner,
-    out: Vec<u8>,
-    steps: VecDeque<Step>,
+    pump: Pump<Step>,
     state: State,
     has_header: bool,
     /// The domain of the first header; no later header can change it (security row 16).
@@ -136,6 +134,8 @@ enum State {
     Resuming(String),
     /// Stanzas.
     Open,
+    /// The driver's last words: the client has closed its stream.
+    Closed,
     /// Nothing any more.
     Over,
 }
@@ -168,15 +168,11 @@ impl Machine {
             Transport::StartTls => Stage::Tls,
             Transport::Tls | Transport::Trusted => Stage::Login,
         };
-        let scanner = Scanner::new(ns::CLIENT, config.before_login);
         Machine {
             encrypted: config.transport == Transport::Tls,
             channel: channel.unwrap_or_default(),
+            pump: Pump::new(config.before_login),
             config,
-            scanner,
-            out: Vec::new(),
-            // Seldom more than one waits, and a step is large.
-            steps: VecDeque::with_capacity(1),
             state: State::Header(stage),
             has_header: false,
             domain: None,
@@ -192,37 +188,31 @@ impl Machine {
     /// Takes bytes that arrived. Bytes that arrive while they are not wanted are kept within a
     /// bound, except for those before a TLS handshake, which are thrown away (security row 22).
     pub fn push(&mut self, bytes: &[u8]) {
-        if matches!(self.state, State::Over | State::Handshake) {
+        if matches!(self.state, State::Closed | State::Over | State::Handshake) {
             return;
         }
-        let held = self.scanner.buffered().saturating_add(bytes.len());
+        let held = self.pump.buffered().saturating_add(bytes.len());
         if held > self.limits().bytes.saturating_add(ONE_READ) {
             self.end(StreamError::new(StreamCondition::PolicyViolation));
             return;
         }
-        self.scanner.push(bytes);
+        self.pump.push(bytes);
     }
 
     /// The next step, `None` when there is none before more bytes or an answer come.
     pub fn poll(&mut self) -> Option<Step> {
         loop {
-            if let Some(step) = self.steps.pop_front() {
-                return Some(step);
-            }
-            if !self.wants_bytes() {
-                return None;
-            }
-            match self.scanner.next() {
-                Ok(Some(frame)) => self.handle(frame),
-                Ok(None) => return None,
-                Err(error) => self.end(error.into()),
+            match self.pump.next(self.wants_bytes())? {
+                Next::Step(step) => return Some(step),
+                Next::Frame(frame) => self.handle(frame),
+                Next::Error(error) => self.end(error),
             }
         }
     }
 
-    /// The bytes to write now.
-    pub fn take_output(&mut self) -> Vec<u8> {
-        mem::take(&mut self.out)
+    /// What is to be written. Whoever has an open stream says its stanzas here, too.
+    pub fn output(&mut self) -> &mut Output {
+        self.pump.output()
     }
 
     /// Whether bytes from the client can be used now: no answer is awaited, and the stream is
@@ -239,6 +229,7 @@ impl Machine {
             | State::Registering(_)
             | State::Binding(_)
             | State::Resuming(_)
+            | State::Closed
             | State::Over => false,
         }
     }
@@ -246,7 +237,7 @@ impl Machine {
     /// How many bytes of the client's are held and not understood yet: never more than one element
     /// may have, and 64 KiB.
     pub fn buffered(&self) -> usize {
-        self.scanner.buffered()
+        self.pump.buffered()
     }
 
     /// Whether a resource is bound or a session resumed.
@@ -256,7 +247,7 @@ impl Machine {
 
     /// Whether the stream has ended, by either side.
     pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
+        matches!(self.state, State::Closed | State::Over)
     }
 
     /// The domain this stream is for, from its first header on.
@@ -300,21 +291,20 @@ impl Machine {
     }
 
     fn close_with(&mut self, error: Option<Vec<u8>>) {
-        if self.is_over() {
+        if matches!(self.state, State::Over) {
             return;
         }
         self.write_missing_header();
-        self.out.extend(error.unwrap_or_default());
-        self.out.extend_from_slice(header::CLOSE);
+        // Whoever has closed the stream hears no error any more.
+        let error = error.filter(|_| !matches!(self.state, State::Closed));
+        self.pump.close(error.as_deref());
         self.state = State::Over;
-        self.steps.clear();
-        self.scanner.discard();
     }
 
     /// Ends the stream because of something the client did.
     fn end(&mut self, error: StreamError) {
         self.close(Some(error.clone()));
-        self.steps.push_back(Step::Error(error));
+        self.pump.step(Step::Error(error));
     }
 
     /// The same as a transition: the state after it.
@@ -323,11 +313,12 @@ impl Machine {
         State::Over
     }
 
-    /// The client has closed its stream, or must be taken as having done so.
+    /// The client has closed its stream, or must be taken as having done so. Ours is closed by the
+    /// driver, who may have answers left to what came before.
     fn peer_closed(&mut self) -> State {
-        self.close(None);
-        self.steps.push_back(Step::Closed);
-        State::Over
+        self.pump.discard();
+        self.pump.step(Step::Closed);
+        State::Closed
     }
 
     fn limits(&self) -> Limits {
@@ -387,7 +378,7 @@ impl Machine {
                 (features::before_bind(&self.config.offers, limits), State::BeforeBind)
             }
         };
-        self.out.extend(features);
+        self.pump.say(&features);
         Ok(state)
     }
 
@@ -420,7 +411,7 @@ impl Machine {
         let from = self.domain.as_deref().or(served.map(String::as_str));
         let id = token::token();
         let attributes = Attributes { from, to, id: Some(&id), lang: "en" };
-        header::write(&mut self.out, &attributes);
+        self.pump.output().header(&attributes);
         self.has_header = true;
     }
 
@@ -432,7 +423,7 @@ impl Machine {
 
     /// Waits for a header again, as after TLS and after login.
     fn restart(&mut self, stage: Stage) {
-        self.scanner.restart();
+        self.pump.restart();
         self.has_header = false;
         self.state = State::Header(stage);
     }
@@ -454,6 +445,7 @@ impl Machine {
             | State::Registering(_)
             | State::Binding(_)
             | State::Resuming(_)
+            | State::Closed
             | State::Over) => state,
         }
     }
@@ -461,10 +453,10 @@ impl Machine {
     fn before_tls(&mut self, element: &Stanza) -> State {
         match (element.name(), element.ns()) {
             ("starttls", ns::TLS) => {
-                self.out.extend_from_slice(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+                self.pump.say(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
                 // What came in clear behind the request was perhaps not the client's (row 22).
-                self.scanner.discard();
-                self.steps.push_back(Step::StartTls);
+                self.pump.discard();
+                self.pump.step(Step::StartTls);
                 State::Handshake
             }
             ("auth", ns::SASL) => {
@@ -478,7 +470,7 @@ impl Machine {
 
     /// A request for TLS where there is none to be had (RFC 6120, 5.4.2.2).
     fn refuse_tls(&mut self) -> State {
-        self.out.extend_from_slice(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+        self.pump.say(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
         self.peer_closed()
     }
 
@@ -492,20 +484,20 @@ impl Machine {
     }
 
     fn write_sm(&mut self, element: &sm::Element) {
-        self.out.extend(element.encode());
+        self.pump.say(&element.encode());
     }
 
     /// Passes an element on.
     fn open(&mut self, element: Stanza) -> State {
-        let step = match (element.kind(), sm::Element::read(&element)) {
-            (Kind::Message | Kind::Presence | Kind::Iq, _) => Step::Stanza(element),
-            (Kind::Other, None) => Step::Element(element),
-            (Kind::Other, Some(Ok(element))) => Step::Sm(element),
-            (Kind::Other, Some(Err(sm::element::Malformed))) => {
-                return self.fail(StreamCondition::BadFormat);
+        match Opened::of(element) {
+            Ok(opened) => {
+                self.pump.step(opened.into());
+                State::Open
             }
-        };
-        self.steps.push_back(step);
-        State::Open
+            Err(error) => {
+                self.end(error);
+                State::Over
+            }
+        }
     }
 }

@@ -8,15 +8,13 @@
 use crate::binding::ChannelBindings;
 use crate::features::Features;
 use crate::header::{self, Attributes};
+use crate::pump::{Next, Opened, Pump};
 use crate::sasl::Mechanism;
 use crate::sm;
 use crate::transport::Transport;
-use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use whoelse_xmpp::{
-    Frame, FullJid, Kind, Limits, Scanner, Stanza, StreamCondition, StreamError, StreamHeader, ns,
-};
+use whoelse_xmpp::{Frame, FullJid, Limits, Stanza, StreamError, StreamHeader, ns};
 
 mod login;
 mod register;
@@ -75,9 +73,7 @@ pub struct Machine {
     config: Config,
     channel: ChannelBindings,
     trust: Trust,
-    scanner: Scanner,
-    out: Vec<u8>,
-    steps: VecDeque<Step>,
+    pump: Pump<Step>,
     state: State,
     /// The features of the present stage.
     features: Features,
@@ -156,10 +152,8 @@ impl Machine {
                 true => Trust::Whole,
                 false => Trust::None,
             },
-            scanner: Scanner::new(ns::CLIENT, config.limits),
+            pump: Pump::new(config.limits),
             config,
-            out: Vec::new(),
-            steps: VecDeque::new(),
             state: State::Over,
             features: Features::default(),
             mechanism: None,
@@ -172,30 +166,24 @@ impl Machine {
     /// they were not protected by it.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.wants_bytes() {
-            self.scanner.push(bytes);
+            self.pump.push(bytes);
         }
     }
 
     /// The next step, `None` when there is none before more bytes or a request come.
     pub fn poll(&mut self) -> Option<Step> {
         loop {
-            if let Some(step) = self.steps.pop_front() {
-                return Some(step);
-            }
-            if !self.wants_bytes() {
-                return None;
-            }
-            match self.scanner.next() {
-                Ok(Some(frame)) => self.handle(frame),
-                Ok(None) => return None,
-                Err(error) => self.end(error.into()),
+            match self.pump.next(self.wants_bytes())? {
+                Next::Step(step) => return Some(step),
+                Next::Frame(frame) => self.handle(frame),
+                Next::Error(error) => self.end(error),
             }
         }
     }
 
     /// The bytes to write now.
     pub fn take_output(&mut self) -> Vec<u8> {
-        mem::take(&mut self.out)
+        self.pump.output().take()
     }
 
     /// Whether bytes from the server can be used now: false during the TLS handshake and after
@@ -275,35 +263,32 @@ impl Machine {
         if self.is_over() {
             return;
         }
-        self.out.extend(error.unwrap_or_default());
-        self.out.extend_from_slice(header::CLOSE);
+        self.pump.close(error.as_deref());
         self.state = State::Over;
-        self.steps.clear();
-        self.scanner.discard();
     }
 
     /// Ends the stream because of something the server did.
     fn end(&mut self, error: StreamError) {
         self.close(Some(error.clone()));
-        self.steps.push_back(Step::Error(error));
+        self.pump.step(Step::Error(error));
     }
 
     /// Ends the stream because we do not want to go on.
     fn give_up(&mut self, reason: Reason) -> State {
         self.close(None);
-        self.steps.push_back(Step::GaveUp(reason));
+        self.pump.step(Step::GaveUp(reason));
         State::Over
     }
 
     /// Writes a header and waits for the server's.
     fn start(&mut self, stage: Stage) {
-        self.scanner.restart();
+        self.pump.restart();
         let attributes = Attributes {
             to: Some(self.config.domain.as_str()).filter(|domain| !domain.is_empty()),
             lang: &self.config.lang,
             ..Attributes::default()
         };
-        header::write(&mut self.out, &attributes);
+        self.pump.output().header(&attributes);
         self.state = State::Header(stage);
     }
 
@@ -315,7 +300,7 @@ impl Machine {
             (Frame::Element(element), state) => self.element(element, state),
             (Frame::Close, _) => {
                 self.close(None);
-                self.steps.push_back(Step::Closed);
+                self.pump.step(Step::Closed);
                 State::Over
             }
             // The scanner gives a header only where one was awaited.
@@ -339,7 +324,7 @@ impl Machine {
         if let Some(error) = StreamError::read(&element) {
             // RFC 6120, 4.9.1.1: it ends the stream in both directions.
             self.close(None);
-            self.steps.push_back(Step::Error(error));
+            self.pump.step(Step::Error(error));
             return State::Over;
         }
         match state {
@@ -365,13 +350,13 @@ impl Machine {
         self.features = Features::read(element);
         match stage {
             Stage::Tls if self.features.starttls => {
-                self.out.extend_from_slice(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+                self.pump.say(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
                 State::Proceed
             }
             // Whoever takes the offer out wants us to go on in clear (security row 21).
             Stage::Tls => self.give_up(Reason::NoTls),
             Stage::Login => {
-                self.steps.push_back(Step::Ready(self.features.clone()));
+                self.pump.step(Step::Ready(self.features.clone()));
                 State::Ready
             }
             Stage::Bind => self.begin_session(),
@@ -383,23 +368,22 @@ impl Machine {
             return self.give_up(Reason::NoTls);
         }
         // What came in clear behind it was perhaps not the server's.
-        self.scanner.discard();
-        self.steps.push_back(Step::StartTls);
+        self.pump.discard();
+        self.pump.step(Step::StartTls);
         State::Handshake
     }
 
     /// Passes an element on; the stream stays as it is.
     fn open(&mut self, element: Stanza, state: State) -> State {
-        let step = match (element.kind(), sm::Element::read(&element)) {
-            (Kind::Message | Kind::Presence | Kind::Iq, _) => Step::Stanza(element),
-            (Kind::Other, None) => Step::Element(element),
-            (Kind::Other, Some(Ok(element))) => Step::Sm(element),
-            (Kind::Other, Some(Err(sm::element::Malformed))) => {
-                self.end(StreamError::new(StreamCondition::BadFormat));
-                return State::Over;
+        match Opened::of(element) {
+            Ok(opened) => {
+                self.pump.step(opened.into());
+                state
             }
-        };
-        self.steps.push_back(step);
-        state
+            Err(error) => {
+                self.end(error);
+                State::Over
+            }
+        }
     }
 }

@@ -133,9 +133,9 @@ mod tests {
 
     fn read(features: &[u8]) -> Features {
         let mut scanner = Scanner::new(ns::CLIENT, Limits::AFTER_LOGIN);
-        let mut header = Vec::new();
-        crate::header::write(&mut header, &Default::default());
-        scanner.push(&header);
+        let mut out = crate::Output::default();
+        out.header(&Default::default());
+        scanner.push(&out.take());
         scanner.push(features);
         assert!(matches!(scanner.next(), Ok(Some(Frame::Open(_)))));
         let Ok(Some(Frame::Element(element))) = scanner.next() else { panic!("no element") };

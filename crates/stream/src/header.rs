@@ -1,9 +1,7 @@
-//! RFC 6120, 4.7, the stream header: written by both ends, and checked where it is accepted.
+//! RFC 6120, 4.7, the stream header: what both ends say in it, and what is checked where it is
+//! accepted.
 
-use whoelse_xmpp::{Jid, StreamCondition, StreamError, StreamHeader, ns, write::escape};
-
-/// The end of a stream.
-pub(crate) const CLOSE: &[u8] = b"</stream:stream>";
+use whoelse_xmpp::{Jid, StreamCondition, StreamError, StreamHeader};
 
 /// The attributes of a header that we write.
 #[derive(Debug, Default)]
@@ -12,20 +10,6 @@ pub(crate) struct Attributes<'a> {
     pub(crate) to: Option<&'a str>,
     pub(crate) id: Option<&'a str>,
     pub(crate) lang: &'a str,
-}
-
-/// Appends a header in the content namespace of clients.
-pub(crate) fn write(out: &mut Vec<u8>, attributes: &Attributes<'_>) {
-    out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
-    let Attributes { from, to, id, lang } = attributes;
-    for (name, value) in [("from", *from), ("to", *to), ("id", *id), ("xml:lang", Some(*lang))] {
-        let Some(value) = value else { continue };
-        out.extend_from_slice(format!(" {name}='").as_bytes());
-        escape(out, value);
-        out.push(b'\'');
-    }
-    let rest = format!(" version='1.0' xmlns='{}' xmlns:stream='{}'>", ns::CLIENT, ns::STREAM);
-    out.extend_from_slice(rest.as_bytes());
 }
 
 /// The domain a header asks for, out of those served here. Without `to` it is the only one. Whoever

@@ -148,7 +148,7 @@ impl Pair {
                     self.serve(step);
                 }
             }
-            self.to_client.splice(0..0, self.server.take_output());
+            self.to_client.splice(0..0, self.server.output().take());
             let mut down = std::mem::take(&mut self.to_client);
             for text in &self.taken_out {
                 down = String::from_utf8(down).unwrap().replace(text, "").into_bytes();
@@ -237,7 +237,8 @@ impl Pair {
                 self.session.sent.ack(h).unwrap();
             }
             Step::Stanza(stanza) => self.session.hear(&stanza),
-            Step::Open | Step::Closed | Step::Error(_) => {}
+            Step::Closed => server.close(None),
+            Step::Open | Step::Error(_) => {}
             Step::Sm(_) | Step::Element(_) => panic!("{step:?}"),
         }
     }

@@ -303,7 +303,7 @@ impl World {
             let mut machine = Machine::new(config, None);
             machine.close(Some(error));
             let mut socket = socket;
-            let _ = socket.write_all(&machine.take_output()).await;
+            let _ = socket.write_all(&machine.output().take()).await;
             let _ = socket.read(&mut [0; 512]).await;
             return;
         }
@@ -338,7 +338,7 @@ async fn until_tls(machine: &mut Machine, mut socket: TcpStream) -> Option<TcpSt
     let mut buffer = [0; 4096];
     loop {
         let step = machine.poll();
-        let _ = socket.write_all(&machine.take_output()).await;
+        let _ = socket.write_all(&machine.output().take()).await;
         match step {
             Some(Step::StartTls) => return Some(socket),
             Some(_) => return None,
@@ -375,7 +375,7 @@ impl Connection {
             while let Some(step) = self.machine.poll() {
                 over |= self.take(step);
             }
-            let mut bytes = self.machine.take_output();
+            let mut bytes = self.machine.output().take();
             bytes.append(&mut self.out);
             for text in &self.world.state().taken_out {
                 bytes = String::from_utf8(bytes).unwrap().replace(text, "").into_bytes();
@@ -397,7 +397,7 @@ impl Connection {
                     Some(Wish::Write(bytes)) => self.out = bytes,
                     Some(Wish::End(error)) => {
                         self.machine.close(Some(error));
-                        let _ = io.write_all(&self.machine.take_output()).await;
+                        let _ = io.write_all(&self.machine.output().take()).await;
                         let _ = io.shutdown().await;
                         return;
                     }
@@ -462,7 +462,11 @@ impl Connection {
             }
             Step::Sm(element) => self.count(&element),
             Step::Stanza(stanza) => self.stanza(&stanza),
-            Step::Closed | Step::Error(_) => return true,
+            Step::Closed => {
+                self.machine.close(None);
+                return true;
+            }
+            Step::Error(_) => return true,
             Step::Open | Step::Element(_) => {}
             other => panic!("not expected: {other:?}"),
         }

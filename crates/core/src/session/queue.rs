@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use whoelse_stream::sm;
+use whoelse_stream::{Output, sm};
 use whoelse_xmpp::{Class, Outgoing, StreamError};
 
 use super::{COPIED, Drain, Session, State, Superseded};
@@ -31,13 +31,6 @@ pub struct Queued {
 impl Queued {
     pub(super) fn len(&self) -> usize {
         self.stanza.bytes.len() + self.to.len()
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        let (head, tail) = self.stanza.bytes.split_at(self.stanza.after_name as usize);
-        out.extend_from_slice(head);
-        out.extend_from_slice(&self.to);
-        out.extend_from_slice(tail);
     }
 }
 
@@ -266,13 +259,13 @@ impl Session {
         }
     }
 
-    /// Moves what is queued into `out`, up to about `max` bytes.
+    /// Moves what is queued into `out`, until about `max` bytes are there.
     pub fn take(
         &self,
         epoch: u64,
         now: Steady,
         limits: &Limits,
-        out: &mut Vec<u8>,
+        out: &mut Output,
         max: usize,
     ) -> Result<Taken, Superseded> {
         let mut state = self.holding(epoch)?;
@@ -282,7 +275,7 @@ impl Session {
             && let Some(item) = state.queue.pop_front()
         {
             state.queued_bytes -= item.len();
-            item.write(out);
+            out.stanza(&item.stanza, &item.to);
             taken.kinds.inc(item.stanza.class);
             let counted = item.stanza.class != Class::Nonza;
             match &mut state.managed {
@@ -303,13 +296,13 @@ impl Session {
         // Behind the queue: an error stands in it before what it answers counts as handled.
         if state.owes_ack && state.handled.all_done() && !taken.more {
             state.owes_ack = false;
-            out.extend(sm::Element::Ack { h: state.handled.h() }.encode());
+            out.element(&sm::Element::Ack { h: state.handled.h() }.encode());
         }
         if let Some(managed) = &mut state.managed {
             let due = managed.since_request >= limits.ack_every
                 || (managed.since_request > 0 && !taken.more);
             if due && managed.asked_at.is_none() {
-                out.extend(sm::Element::Request.encode());
+                out.element(&sm::Element::Request.encode());
                 managed.since_request = 0;
                 managed.asked_at = Some(now);
             }

@@ -1,6 +1,7 @@
 //! Resumption, endings and signs of life of one session.
 
 #![allow(clippy::unwrap_used)]
+use whoelse_stream::Output;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, StreamCondition};
 
@@ -33,9 +34,9 @@ fn said(text: &str) -> Outgoing {
 }
 
 fn written(session: &Session, epoch: u64) -> String {
-    let mut out = Vec::new();
+    let mut out = Output::default();
     session.take(epoch, NOW, &Limits::default(), &mut out, 1 << 20).unwrap();
-    String::from_utf8(out).unwrap()
+    String::from_utf8(out.take()).unwrap()
 }
 
 #[test]

@@ -2,39 +2,34 @@
 //!
 //! Reading, writing and counting time go on side by side. Reading pauses while a stanza of this
 //! client waits for something (an account to be loaded, a request to be answered) and while
-//! more than [`WRITE`] bytes wait to be written; nothing else ever does.
+//! the link has no room for an answer; nothing else ever does.
 
 use super::Running;
-use super::io::{Io, poll_read};
+use super::link::{Link, WRITE};
 use super::negotiation::LAST_WORD;
 use super::until;
 use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use whoelse_core::kit::BoxFuture;
 use whoelse_core::lasting::FAULT_OF_OURS;
 use whoelse_core::route::{self, Routed};
 use whoelse_core::session::{Session, Superseded};
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Steady};
-use whoelse_stream::c2s::{Machine, Step};
+use whoelse_stream::c2s::Step;
 use whoelse_stream::sm;
 use whoelse_xmpp::{Condition, StreamCondition, StreamError, ns};
 
-/// Bytes taken from a session's queue at once, and those that may wait to be written.
-const WRITE: usize = 64 << 10;
 /// A client that was silent for this long is asked for a sign of life.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// A connection with an open session.
 pub(super) struct Opened {
     pub running: Running,
-    pub io: Box<dyn Io>,
-    pub machine: Box<Machine>,
+    pub link: Link,
     pub hold: Hold,
     pub address: String,
 }
@@ -42,16 +37,12 @@ pub(super) struct Opened {
 /// Drives it to its end, on a task of its own. Thousands of these wait at once, so the task is
 /// small: it holds the driver in a box, and makes the future of the end only at the end.
 pub(super) fn spawn(opened: Opened) {
-    let Opened { running, io, machine, hold, address } = opened;
+    let Opened { running, link, hold, address } = opened;
     let driver = Box::new(Driver {
         timer: Timer::new(),
         node: running.node().clone(),
         hold,
-        machine,
-        io,
-        out: Vec::new(),
-        written: 0,
-        stalled: None,
+        link,
         waiting: None,
         asked: None,
         read_last: false,
@@ -97,13 +88,7 @@ impl Drop for EndsItsSession {
 struct Driver {
     node: Arc<Node>,
     hold: Hold,
-    machine: Box<Machine>,
-    io: Box<dyn Io>,
-    /// What is being written, and how much of it has been.
-    out: Vec<u8>,
-    written: usize,
-    /// Since when not a byte could be written.
-    stalled: Option<Steady>,
+    link: Link,
     /// What the last stanza waits for.
     waiting: Option<BoxFuture<'static, ()>>,
     /// When a silent client was asked for a sign of life.
@@ -166,8 +151,6 @@ impl Driver {
     }
 
     async fn converse(&mut self) -> Reason {
-        // What the negotiation has left to say comes before anything of the session.
-        self.out = self.machine.take_output();
         loop {
             if let Some(reason) = self.take_steps().or_else(|| self.take_queue()) {
                 return reason;
@@ -176,21 +159,17 @@ impl Driver {
                 Event::Read => {
                     self.session().heard(self.node.clock.steady());
                     self.asked = None;
-                    if !self.out.is_empty() && self.session().is_cut() {
+                    if !self.link.output().is_empty() && self.session().is_cut() {
                         return Reason::Cut;
                     }
                 }
-                Event::Written => {
-                    self.out = Vec::new();
-                    (self.written, self.stalled) = (0, None);
-                    match self.session().flushed(self.hold.epoch) {
-                        Ok(seq) => self.node.confirm(self.session(), seq),
-                        Err(Superseded) => return Reason::Superseded,
-                    }
-                }
+                Event::Written => match self.session().flushed(self.hold.epoch) {
+                    Ok(seq) => self.node.confirm(self.session(), seq),
+                    Err(Superseded) => return Reason::Superseded,
+                },
                 Event::Woken if self.session().is_cut() => return Reason::Cut,
                 // Who does not read would never come to the end of what is queued.
-                Event::Woken if self.stalled.is_some() => {
+                Event::Woken if self.link.stalled().is_some() => {
                     if let Some(error) = self.session().ordered_end() {
                         return Reason::Ended(error);
                     }
@@ -210,7 +189,7 @@ impl Driver {
 
     fn take_steps(&mut self) -> Option<Reason> {
         while self.waiting.is_none() {
-            let step = self.machine.poll()?;
+            let step = self.link.next()?;
             if let Some(reason) = self.step(step) {
                 return Some(reason);
             }
@@ -221,7 +200,7 @@ impl Driver {
     fn step(&mut self, step: Step) -> Option<Reason> {
         match step {
             Step::Stanza(stanza) => {
-                let lang = self.machine.lang();
+                let lang = self.link.machine().lang();
                 match route::handle(&self.node, &self.hold, stanza, lang) {
                     Routed::Done => None,
                     Routed::Waits(rest) => {
@@ -277,7 +256,7 @@ impl Driver {
             }
             sm::Element::Ack { h } if self.session().is_managed() => {
                 if let Err((h, sent)) = self.node.acknowledged(self.session(), h) {
-                    self.machine.close_bad_ack(&sm::BadAck { h, sent });
+                    self.link.machine().close_bad_ack(&sm::BadAck { h, sent });
                     return Some(Reason::BadAck);
                 }
             }
@@ -299,19 +278,20 @@ impl Driver {
     }
 
     fn say(&mut self, element: &sm::Element) {
-        self.out.extend(element.encode());
+        self.link.output().element(&element.encode());
     }
 
     // --- what is to be written ---
 
     /// Takes what is queued, unless enough waits to be written.
     fn take_queue(&mut self) -> Option<Reason> {
-        if self.out.len() >= WRITE {
+        if !self.link.has_room() {
             return None;
         }
         let now = self.node.clock.steady();
         let limits = &self.node.settings().limits;
-        let taken = self.hold.session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
+        let out = self.link.output();
+        let taken = self.hold.session.take(self.hold.epoch, now, limits, out, WRITE);
         let Ok(taken) = taken else { return Some(Reason::Superseded) };
         self.node.counters.sent.add(&taken.kinds);
         if taken.wants_page {
@@ -328,7 +308,7 @@ impl Driver {
         let session = self.hold.session.clone();
         let mut woken = pin!(session.woken());
         let event = poll_fn(|cx| {
-            if let Poll::Ready(written) = self.poll_write(cx) {
+            if let Poll::Ready(written) = self.link.poll_write(&self.node, cx) {
                 return Poll::Ready(if written.is_ok() { Event::Written } else { Event::Lost });
             }
             if let Some(waiting) = &mut self.waiting
@@ -356,43 +336,13 @@ impl Driver {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if self.waiting.is_some() || self.out.len() >= WRITE || !self.machine.wants_bytes() {
+        if self.waiting.is_some() {
             return Poll::Pending;
         }
-        Poll::Ready(match ready!(poll_read(&mut *self.io, &mut self.machine, cx)) {
+        self.link.poll_read(&self.node, cx).map(|read| match read {
             Ok(0) | Err(_) => Event::Lost,
-            Ok(read) => {
-                self.node.counters.bytes_read.add(read);
-                Event::Read
-            }
+            Ok(_) => Event::Read,
         })
-    }
-
-    /// Writes what there is; ready when all of it is flushed.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.out.is_empty() {
-            return Poll::Pending;
-        }
-        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match Pin::new(&mut *self.io).poll_write(cx, rest) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(n)) => {
-                    self.node.counters.bytes_written.add(n);
-                    self.written += n;
-                    self.stalled = None;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.stalled.get_or_insert_with(|| self.node.clock.steady());
-                    return Poll::Pending;
-                }
-            }
-        }
-        let flushed = Pin::new(&mut *self.io).poll_flush(cx);
-        if flushed.is_pending() {
-            self.stalled.get_or_insert_with(|| self.node.clock.steady());
-        }
-        flushed
     }
 
     // --- time ---
@@ -419,7 +369,7 @@ impl Driver {
                     .with_app("idle", ns::WHOELSE_ERRORS),
             ));
         }
-        let since = [self.stalled, self.asked].into_iter().flatten();
+        let since = [self.link.stalled(), self.asked].into_iter().flatten();
         let silent = since.map(|since| since.after(limits.ack_wait));
         let silent = silent.chain(session.ack_deadline(limits)).any(|deadline| deadline <= now);
         silent.then_some(Reason::Silent)
@@ -434,7 +384,11 @@ impl Driver {
 
     fn ask_if_silent(&mut self, now: Steady) {
         let silent = self.session().last_heard().after(SILENCE) <= now;
-        if silent && self.asked.is_none() && self.session().is_managed() && self.out.is_empty() {
+        if silent
+            && self.asked.is_none()
+            && self.session().is_managed()
+            && self.link.output().is_empty()
+        {
             self.say(&sm::Element::Request);
             self.asked = Some(now);
         }
@@ -469,30 +423,30 @@ impl Driver {
         };
         match reason {
             Reason::Lost | Reason::Cut | Reason::Silent => {
-                drop(self.io);
+                drop(self.link);
                 node.connection_lost(&self.hold).await;
             }
             Reason::Superseded => {
                 let error = StreamError::new(StreamCondition::Conflict);
-                self.machine.close(Some(error.with_text("replaced by a new connection")));
+                self.link.machine().close(Some(error.with_text("replaced by a new connection")));
                 self.last_words().await;
             }
             Reason::Closed | Reason::Fault(_) | Reason::BadAck => {
                 if matches!(reason, Reason::Closed) {
                     // Answers to what came before the closing tag go out before ours.
                     let (now, limits) = (node.clock.steady(), &node.settings().limits);
-                    let session = &self.hold.session;
-                    let taken = session.take(self.hold.epoch, now, limits, &mut self.out, WRITE);
-                    if let Ok(taken) = taken {
+                    let (session, out) = (&self.hold.session, self.link.output());
+                    if let Ok(taken) = session.take(self.hold.epoch, now, limits, out, WRITE) {
                         node.counters.sent.add(&taken.kinds);
                     }
+                    self.link.machine().close(None);
                 }
                 self.last_words().await;
                 node.end(self.session()).await;
             }
             Reason::Ended(error) => {
                 self.acknowledge_all().await;
-                self.machine.close(Some(error));
+                self.link.machine().close(Some(error));
                 self.last_words().await;
                 node.end(self.session()).await;
             }
@@ -514,23 +468,14 @@ impl Driver {
 
     /// Writes what is left, a last word among it, to somebody who may not be reading.
     async fn last_words(&mut self) {
-        self.out.append(&mut self.machine.take_output());
-        let rest = self.out.get(self.written..).unwrap_or_default();
-        let io = &mut self.io;
-        let bye = async {
-            io.write_all(rest).await?;
-            io.flush().await?;
-            // Until here everything is written; whether the socket closes well is all one.
-            Ok::<_, io::Error>(())
-        };
         let deadline = self.node.clock.steady().after(LAST_WORD);
-        let written = rest.len();
-        let Some(Ok(())) = until(&self.node, deadline, bye).await else { return };
-        self.node.counters.bytes_written.add(written);
+        let written = until(&self.node, deadline, self.link.flush(&self.node)).await;
+        let Some(Ok(())) = written else { return };
+        // Until here everything is written; whether the socket closes well is all one.
         if let Ok(seq) = self.hold.session.flushed(self.hold.epoch) {
             self.node.confirm(&self.hold.session, seq);
         }
-        let _ = until(&self.node, deadline, self.io.shutdown()).await;
+        let _ = until(&self.node, deadline, self.link.shut_down()).await;
     }
 }
 

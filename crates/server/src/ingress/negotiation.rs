@@ -1,7 +1,7 @@
 //! RFC 6120, 5 to 7: from the accepted socket to the open session, within the limit for it.
 
 use super::driver::{self, Opened};
-use super::io::{Io, read, write};
+use super::link::{Io, Link, read, write};
 use super::{Arrived, Connections, Ingress, Peer, until};
 use std::io;
 use std::sync::Arc;
@@ -124,9 +124,9 @@ impl Negotiation {
         drop(half_open);
         match opened {
             Ok((hold, io)) => {
-                let machine = Box::new(self.machine);
+                let link = Link::new(io, self.machine);
                 // A task of its own: this one is as large as a handshake.
-                driver::spawn(Opened { running, io, machine, hold, address: peer.address });
+                driver::spawn(Opened { running, link, hold, address: peer.address });
             }
             Err(reason) => running.note_unopened(&peer, reason),
         }
@@ -200,7 +200,7 @@ impl Negotiation {
         };
         if open {
             let bye = async {
-                write(io, &self.machine.take_output()).await?;
+                write(io, self.machine.output()).await?;
                 tokio::io::AsyncWriteExt::shutdown(io).await
             };
             // The last word is a courtesy.
@@ -238,9 +238,8 @@ impl Negotiation {
 
     /// Writes what the machine has to say.
     async fn write<S: Io>(&mut self, io: &mut S) -> io::Result<()> {
-        let bytes = self.machine.take_output();
-        write(io, &bytes).await?;
-        self.connections.node.counters.bytes_written.add(bytes.len());
+        let written = write(io, self.machine.output()).await?;
+        self.connections.node.counters.bytes_written.add(written);
         Ok(())
     }
 
@@ -307,7 +306,10 @@ impl Negotiation {
                 Some(hold) => return Some(Outcome::Open(hold)),
                 None => return Some(Outcome::Over("internal error")),
             },
-            Step::Closed => return Some(Outcome::Over("closed by the client")),
+            Step::Closed => {
+                self.machine.close(None);
+                return Some(Outcome::Over("closed by the client"));
+            }
             Step::Error(error) => return Some(Outcome::Over(error.condition.name())),
             // These come on an open stream only.
             Step::Stanza(_) | Step::Sm(_) | Step::Element(_) => {

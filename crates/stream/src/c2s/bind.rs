@@ -32,7 +32,7 @@ impl Machine {
         }
         match wish {
             Ok(resource) => {
-                self.steps.push_back(Step::Bind { resource });
+                self.pump.step(Step::Bind { resource });
                 State::Binding(request)
             }
             Err(refusal) => self.refuse_stanza(&request, &refusal, State::BeforeBind),
@@ -73,7 +73,7 @@ impl Machine {
                     .attr("type", "result")
                     .attr_opt("id", request.id())
                     .child(bind);
-                self.out.extend_from_slice(&result.finish());
+                self.pump.say(&result.finish());
                 self.open_now()
             }
             state => state,
@@ -93,7 +93,7 @@ impl Machine {
         if matches!(state, State::Over) {
             return state;
         }
-        self.steps.push_back(Step::Resume { previd: previd.clone(), h });
+        self.pump.step(Step::Resume { previd: previd.clone(), h });
         State::Resuming(previd)
     }
 
@@ -122,8 +122,8 @@ impl Machine {
     }
 
     fn open_now(&mut self) -> State {
-        self.scanner.set_limits(self.config.after_login);
-        self.steps.push_back(Step::Open);
+        self.pump.set_limits(self.config.after_login);
+        self.pump.step(Step::Open);
         State::Open
     }
 }

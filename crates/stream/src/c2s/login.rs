@@ -137,7 +137,7 @@ impl Machine {
         match sasl::data(element) {
             Ok(Some(data)) => self.first_message(mechanism, &data),
             Ok(None) => {
-                self.out.extend_from_slice(&sasl::element("challenge", None).finish());
+                self.pump.say(&sasl::element("challenge", None).finish());
                 State::Login(Login::Chosen(mechanism))
             }
             Err(sasl::IncorrectEncoding) => self.refuse(Condition::IncorrectEncoding),
@@ -189,7 +189,7 @@ impl Machine {
             return self.refuse(Condition::InvalidAuthzid);
         }
         let Some(claim) = claim else { return self.not_proved(localpart, false) };
-        self.steps.push_back(Step::Lookup { localpart: localpart.clone(), mechanism });
+        self.pump.step(Step::Lookup { localpart: localpart.clone(), mechanism });
         State::Login(Login::LookingUp { localpart, claim })
     }
 
@@ -213,7 +213,7 @@ impl Machine {
                 Some(authzid)
             }
         };
-        self.steps.push_back(Step::External { authzid });
+        self.pump.step(Step::External { authzid });
         State::Login(Login::External)
     }
 
@@ -239,11 +239,11 @@ impl Machine {
                 let genuine = genuine && verifier.hash == hash;
                 let (exchange, message) = started.challenge(verifier, genuine, &self.offer());
                 let challenge = sasl::element("challenge", Some(message.as_bytes()));
-                self.out.extend_from_slice(&challenge.finish());
+                self.pump.say(&challenge.finish());
                 State::Login(Login::Challenged { localpart, exchange })
             }
             Claim::Plain(password) => {
-                self.steps.push_back(Step::Derive { password, verifier: verifier.clone() });
+                self.pump.step(Step::Derive { password, verifier: verifier.clone() });
                 State::Login(Login::Deriving { localpart, verifier, genuine })
             }
         }
@@ -268,12 +268,12 @@ impl Machine {
     }
 
     fn proved(&mut self, localpart: CompactString, proof: Option<String>) -> State {
-        self.steps.push_back(Step::AuthSucceeded { localpart: localpart.clone() });
+        self.pump.step(Step::AuthSucceeded { localpart: localpart.clone() });
         State::Login(Login::Succeeding { localpart, proof })
     }
 
     fn not_proved(&mut self, localpart: CompactString, compared: bool) -> State {
-        self.steps.push_back(Step::AuthFailed { localpart, compared });
+        self.pump.step(Step::AuthFailed { localpart, compared });
         State::Login(Login::Failing)
     }
 
@@ -310,7 +310,7 @@ impl Machine {
 
     fn succeed(&mut self, localpart: CompactString, proof: Option<String>) {
         let proof = proof.as_deref().map(str::as_bytes);
-        self.out.extend_from_slice(&sasl::element("success", proof).finish());
+        self.pump.say(&sasl::element("success", proof).finish());
         self.localpart = Some(localpart);
         self.restart(Stage::Bind);
     }
@@ -332,7 +332,7 @@ impl Machine {
 
     /// Says `<failure/>`; the stream goes on with `back`, or ends.
     pub(super) fn refuse_login(&mut self, refusal: &Refusal, back: State) -> State {
-        self.out.extend(refusal.encode());
+        self.pump.say(&refusal.encode());
         self.mechanism = None;
         self.logins = self.logins.saturating_add(1);
         if refusal.close || self.logins >= TRIES {

@@ -36,7 +36,7 @@ impl Machine {
         }
         match read(&stanza) {
             Ok(request) => {
-                self.steps.push_back(Step::Register(request));
+                self.pump.step(Step::Register(request));
                 State::Registering(Pending(stanza))
             }
             Err(refusal) => self.refuse_stanza(&stanza, &refusal, State::BeforeLogin),
@@ -57,7 +57,7 @@ impl Machine {
                             }
                             RegisterAnswer::Done => result,
                         };
-                        self.out.extend_from_slice(&result.finish());
+                        self.pump.say(&result.finish());
                     }
                     Err(refusal) => self.write_error(&request, &refusal),
                 }
@@ -79,7 +79,7 @@ impl Machine {
 
     fn write_error(&mut self, stanza: &Stanza, error: &StanzaError) {
         if let Some(answer) = error.answer(stanza, None, None) {
-            self.out.extend_from_slice(&answer.bytes);
+            self.pump.say(&answer.bytes);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the accepting machine tells and asks its driver, and the answers it takes.
 
+use crate::pump::Opened;
 use crate::sasl::{Mechanism, Refusal};
 use crate::scram::Verifier;
 use crate::secret::Password;
@@ -79,10 +80,21 @@ pub enum Step {
     /// Another element of the stream. If no feature knows it, end the stream with
     /// `unsupported-stanza-type`.
     Element(Stanza),
-    /// The client has closed the stream; our closing tag is in the output.
+    /// The client has closed the stream, as far as it goes. Say what is due, and answer with
+    /// [`Machine::close`](super::Machine::close).
     Closed,
     /// The client did something that ends the stream; all that is to be said is in the output.
     Error(StreamError),
+}
+
+impl From<Opened> for Step {
+    fn from(opened: Opened) -> Step {
+        match opened {
+            Opened::Stanza(stanza) => Step::Stanza(stanza),
+            Opened::Sm(element) => Step::Sm(element),
+            Opened::Element(element) => Step::Element(element),
+        }
+    }
 }
 
 /// The answer to [`Step::Lookup`].

@@ -97,8 +97,11 @@ impl World {
     fn settle(&mut self) -> String {
         while let Some(step) = self.machine.poll() {
             self.steps.push(name(&step));
+            if matches!(step, Step::Closed) {
+                self.machine.close(None);
+            }
         }
-        let said = String::from_utf8(self.machine.take_output()).unwrap();
+        let said = String::from_utf8(self.machine.output().take()).unwrap();
         self.said.push_str(&said);
         said
     }

@@ -124,7 +124,7 @@ impl Machine {
 
     fn auth(&mut self, mechanism: Mechanism, data: &[u8]) {
         let auth = sasl::element("auth", None).attr("mechanism", mechanism.name());
-        self.out.extend_from_slice(&sasl::with_data(auth, Some(data)).finish());
+        self.pump.say(&sasl::with_data(auth, Some(data)).finish());
     }
 
     pub(super) fn during_login(&mut self, element: &Stanza, login: Login) -> State {
@@ -132,7 +132,7 @@ impl Machine {
             return self.give_up(Reason::Unexpected);
         }
         if element.name() == "failure" {
-            self.steps.push_back(Step::AuthFailed(Refusal::read(element)));
+            self.pump.step(Step::AuthFailed(Refusal::read(element)));
             return State::Ready;
         }
         let Ok(data) = sasl::data(element) else {
@@ -170,7 +170,7 @@ impl Machine {
 
     fn respond(&mut self, data: &[u8]) {
         let data = (!data.is_empty()).then_some(data);
-        self.out.extend_from_slice(&sasl::element("response", data).finish());
+        self.pump.say(&sasl::element("response", data).finish());
     }
 
     fn logged_in(&mut self, mechanism: Mechanism) -> State {

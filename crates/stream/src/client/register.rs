@@ -52,7 +52,7 @@ impl Machine {
             .attr("id", &id)
             .attr("to", &self.config.domain)
             .child(query);
-        self.out.extend_from_slice(&request.finish());
+        self.pump.say(&request.finish());
         self.state = State::Registering(Asked { id, what });
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Machine {
                 .unwrap_or_else(|| StanzaError::new(Condition::UndefinedCondition))),
             _ => return self.give_up(Reason::Unexpected),
         };
-        self.steps.push_back(match asked.what {
+        self.pump.step(match asked.what {
             What::Account => Step::Registered(answer),
             What::Name => Step::Probed(match answer {
                 Err(error) if error.condition == Condition::Conflict => Probe::Known,

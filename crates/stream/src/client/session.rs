@@ -12,11 +12,11 @@ impl Machine {
         match self.config.resume.take() {
             Some(resume) if self.features.sm => {
                 let element = sm::Element::Resume { previd: resume.previd.clone(), h: resume.h };
-                self.out.extend(element.encode());
+                self.pump.say(&element.encode());
                 State::Resuming(resume.previd)
             }
             Some(_) => {
-                self.steps.push_back(Step::NotResumed { h: None });
+                self.pump.step(Step::NotResumed { h: None });
                 self.begin_binding()
             }
             None => self.begin_binding(),
@@ -47,7 +47,7 @@ impl Machine {
             bind = bind.child(Element::new("resource").text(resource));
         }
         let request = Element::new("iq").attr("type", "set").attr("id", &id).child(bind);
-        self.out.extend_from_slice(&request.finish());
+        self.pump.say(&request.finish());
         State::Binding(id)
     }
 
@@ -60,7 +60,7 @@ impl Machine {
             (Some("error"), _) => {
                 let error = StanzaError::read(&element)
                     .unwrap_or_else(|| StanzaError::new(Condition::UndefinedCondition));
-                self.steps.push_back(Step::BindRefused(error));
+                self.pump.step(Step::BindRefused(error));
                 State::Unbound
             }
             _ => self.give_up(Reason::Unexpected),
@@ -71,7 +71,7 @@ impl Machine {
         if !self.config.want_sm || !self.features.sm {
             return self.opened(Opening::Bound { jid, sm: None });
         }
-        self.out.extend(sm::Element::Enable { resume: true, max: None }.encode());
+        self.pump.say(&sm::Element::Enable { resume: true, max: None }.encode());
         State::Enabling(jid)
     }
 
@@ -93,7 +93,7 @@ impl Machine {
                 self.opened(Opening::Resumed { h })
             }
             Some(Ok(sm::Element::Failed { h, .. })) => {
-                self.steps.push_back(Step::NotResumed { h });
+                self.pump.step(Step::NotResumed { h });
                 self.begin_binding()
             }
             _ => self.give_up(Reason::Unexpected),
@@ -101,7 +101,7 @@ impl Machine {
     }
 
     fn opened(&mut self, opening: Opening) -> State {
-        self.steps.push_back(Step::Open(opening));
+        self.pump.step(Step::Open(opening));
         State::Open
     }
 }

@@ -1,6 +1,7 @@
 //! What the connecting machine tells its driver.
 
 use crate::features::Features;
+use crate::pump::Opened;
 use crate::sasl::Refusal;
 use crate::scram::ScramError;
 use crate::sm;
@@ -44,6 +45,16 @@ pub enum Step {
     Error(StreamError),
     /// We ended the stream, because going on would be unsafe or make no sense.
     GaveUp(Reason),
+}
+
+impl From<Opened> for Step {
+    fn from(opened: Opened) -> Step {
+        match opened {
+            Opened::Stanza(stanza) => Step::Stanza(stanza),
+            Opened::Sm(element) => Step::Sm(element),
+            Opened::Element(element) => Step::Element(element),
+        }
+    }
 }
 
 /// How a session opened.

@@ -11,6 +11,7 @@ use crate::scram::client::Binding;
 use crate::scram::{Hash, ScramError};
 use crate::secret::Password;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use whoelse_xmpp::StreamCondition;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream from='a.example' id='x' version='1.0' \
                       xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";

@@ -1,0 +1,159 @@
+//! One connection as its drivers see it: frames in, frames out.
+//!
+//! A [`Link`] gives the stream machine what arrives, and writes what the machine and the session
+//! have said. Nothing above it knows what carries the bytes.
+//!
+//! Thousands of links are idle at any time, so none of them holds memory for bytes that are not
+//! there: each worker thread has one buffer, and whoever reads uses it for the moment.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use whoelse_core::{Node, Steady};
+use whoelse_stream::Output;
+use whoelse_stream::c2s::{Machine, Step};
+
+/// What a connection runs over: a socket, TLS over one, or a pipe in memory.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
+
+/// One TLS record; more per read gains nothing.
+const READ: usize = 16 << 10;
+/// Bytes that may wait to be written. Past it nothing more is said, and nothing more is read that
+/// would have to be answered.
+pub(super) const WRITE: usize = 64 << 10;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// A stream machine and what carries its bytes.
+pub(super) struct Link<S = Box<dyn Io>> {
+    io: S,
+    machine: Machine,
+    /// Since when not a byte could be written.
+    stalled: Option<Steady>,
+}
+
+impl<S: Io> Link<S> {
+    pub fn new(io: S, machine: Machine) -> Link<S> {
+        Link { io, machine, stalled: None }
+    }
+
+    /// What the peer wants next, of what has arrived.
+    pub fn next(&mut self) -> Option<Step> {
+        self.machine.poll()
+    }
+
+    /// What is to be written.
+    pub fn output(&mut self) -> &mut Output {
+        self.machine.output()
+    }
+
+    /// Whether more may be said now.
+    pub fn has_room(&mut self) -> bool {
+        self.output().len() < WRITE
+    }
+
+    /// Since when the peer has taken nothing, though something waits for it.
+    pub fn stalled(&self) -> Option<Steady> {
+        self.stalled
+    }
+
+    /// The machine, for what only it can say.
+    pub fn machine(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    /// Reads once, if what comes can be used now. Returns how many bytes; zero: there will be no
+    /// more.
+    pub fn poll_read(&mut self, node: &Node, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.has_room() || !self.machine.wants_bytes() {
+            return Poll::Pending;
+        }
+        let read = ready!(poll_read(&mut self.io, &mut self.machine, cx))?;
+        node.counters.bytes_read.add(read);
+        Poll::Ready(Ok(read))
+    }
+
+    /// Writes what there is; ready when all of it is flushed. Pending while there is nothing.
+    pub fn poll_write(&mut self, node: &Node, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let out = self.machine.output();
+        if out.is_empty() {
+            return Poll::Pending;
+        }
+        while !out.rest().is_empty() {
+            let Poll::Ready(written) = Pin::new(&mut self.io).poll_write(cx, out.rest()) else {
+                self.stalled.get_or_insert_with(|| node.clock.steady());
+                return Poll::Pending;
+            };
+            let written = written?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            node.counters.bytes_written.add(written);
+            out.wrote(written);
+            self.stalled = None;
+        }
+        let Poll::Ready(flushed) = Pin::new(&mut self.io).poll_flush(cx) else {
+            self.stalled.get_or_insert_with(|| node.clock.steady());
+            return Poll::Pending;
+        };
+        flushed?;
+        out.flushed();
+        self.stalled = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes and flushes what there is.
+    pub async fn flush(&mut self, node: &Node) -> io::Result<()> {
+        match self.output().is_empty() {
+            true => Ok(()),
+            false => poll_fn(|cx| self.poll_write(node, cx)).await,
+        }
+    }
+
+    /// Ends what carries the bytes.
+    pub async fn shut_down(&mut self) -> io::Result<()> {
+        self.io.shutdown().await
+    }
+}
+
+/// Reads once and gives the bytes to the machine. Returns how many; zero: there will be no more.
+fn poll_read(
+    io: &mut (impl AsyncRead + Unpin + ?Sized),
+    machine: &mut Machine,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
+        machine.push(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
+}
+
+/// The same as a future.
+pub(super) async fn read(
+    io: &mut (impl AsyncRead + Unpin + ?Sized),
+    machine: &mut Machine,
+) -> io::Result<usize> {
+    poll_fn(|cx| poll_read(io, machine, cx)).await
+}
+
+/// Writes and flushes what there is. Returns how many bytes.
+pub(super) async fn write(
+    io: &mut (impl AsyncWrite + Unpin + ?Sized),
+    out: &mut Output,
+) -> io::Result<usize> {
+    let bytes = out.take();
+    if !bytes.is_empty() {
+        io.write_all(&bytes).await?;
+        io.flush().await?;
+    }
+    Ok(bytes.len())
+}

@@ -1,0 +1,124 @@
+//! What both ends of a stream do alike: bytes that arrived become frames, frames become steps, and
+//! what is said waits to be written.
+
+use crate::framing::Output;
+use crate::sm;
+use std::collections::VecDeque;
+use whoelse_xmpp::{Frame, Kind, Limits, Scanner, Stanza, StreamCondition, StreamError, ns};
+
+/// One end's frames in and frames out, and the steps that its driver has not taken yet.
+pub(crate) struct Pump<S> {
+    scanner: Scanner,
+    out: Output,
+    steps: VecDeque<S>,
+}
+
+/// What comes next.
+pub(crate) enum Next<S> {
+    /// A step for the driver.
+    Step(S),
+    /// A frame for the machine.
+    Frame(Frame),
+    /// What arrived is no frame, and the stream must end.
+    Error(StreamError),
+}
+
+impl<S> Pump<S> {
+    pub(crate) fn new(limits: Limits) -> Pump<S> {
+        Pump {
+            scanner: Scanner::new(ns::CLIENT, limits),
+            out: Output::default(),
+            // Seldom more than one waits, and a step is large.
+            steps: VecDeque::with_capacity(1),
+        }
+    }
+
+    /// Takes bytes that arrived.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.scanner.push(bytes);
+    }
+
+    /// The next step; the next frame if there is none and the machine wants one.
+    pub(crate) fn next(&mut self, wants_frame: bool) -> Option<Next<S>> {
+        if let Some(step) = self.steps.pop_front() {
+            return Some(Next::Step(step));
+        }
+        if !wants_frame {
+            return None;
+        }
+        match self.scanner.next() {
+            Ok(frame) => frame.map(Next::Frame),
+            Err(error) => Some(Next::Error(error.into())),
+        }
+    }
+
+    /// Tells the driver something, after what it was told before.
+    pub(crate) fn step(&mut self, step: S) {
+        self.steps.push_back(step);
+    }
+
+    /// What is to be written.
+    pub(crate) fn output(&mut self) -> &mut Output {
+        &mut self.out
+    }
+
+    /// Says one element.
+    pub(crate) fn say(&mut self, element: &[u8]) {
+        self.out.element(element);
+    }
+
+    /// How many bytes are held that are no frame yet.
+    pub(crate) fn buffered(&self) -> usize {
+        self.scanner.buffered()
+    }
+
+    /// Expects another header from the peer.
+    pub(crate) fn restart(&mut self) {
+        self.scanner.restart();
+    }
+
+    /// Throws away what has arrived and is no frame yet.
+    pub(crate) fn discard(&mut self) {
+        self.scanner.discard();
+    }
+
+    /// Changes what an element may cost.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.scanner.set_limits(limits);
+    }
+
+    /// Says the last words: an error, if there is one, and the end. Nothing comes in after that,
+    /// and the driver is told nothing of what came before.
+    pub(crate) fn close(&mut self, error: Option<&[u8]>) {
+        if let Some(error) = error {
+            self.out.element(error);
+        }
+        self.out.end();
+        self.steps.clear();
+        self.scanner.discard();
+    }
+}
+
+/// An element of an open stream.
+pub(crate) enum Opened {
+    /// It counts for stream management.
+    Stanza(Stanza),
+    /// It belongs to stream management.
+    Sm(sm::Element),
+    /// It is something else.
+    Element(Stanza),
+}
+
+impl Opened {
+    /// Fails if it belongs to stream management and makes no sense.
+    pub(crate) fn of(element: Stanza) -> Result<Opened, StreamError> {
+        match (element.kind(), sm::Element::read(&element)) {
+            (Kind::Message | Kind::Presence | Kind::Iq, _) => Ok(Opened::Stanza(element)),
+            (Kind::Other, None) => Ok(Opened::Element(element)),
+            (Kind::Other, Some(Ok(element))) => Ok(Opened::Sm(element)),
+            (Kind::Other, Some(Err(sm::element::Malformed))) => {
+                Err(StreamError::new(StreamCondition::BadFormat))
+            }
+        }
+    }
+}
