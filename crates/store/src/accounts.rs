@@ -134,6 +134,9 @@ fn account(row: &AnyRow) -> Result<AccountRow> {
 }
 
 #[cfg(test)]
+mod removal;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 

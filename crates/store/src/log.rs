@@ -356,4 +356,6 @@ pub(crate) fn logged_message(row: &AnyRow) -> Result<LoggedMessage> {
 }
 
 #[cfg(test)]
+mod size;
+#[cfg(test)]
 mod tests;

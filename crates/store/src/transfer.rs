@@ -25,7 +25,8 @@ use crate::schema;
 use crate::{Error, OpenError, Store, sequences};
 pub use aside::Aside;
 pub use copy::copy;
-use tables::{Kind, Table, tables};
+pub(crate) use tables::tables;
+use tables::{Kind, Table};
 
 /// The version of this program.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
