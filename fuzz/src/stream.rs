@@ -9,7 +9,7 @@ use whoelse_stream::sasl::{Condition as Sasl, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::{ChannelBindings, Password, Transport, client};
 use whoelse_xmpp::{
-    Condition, FullJid, Limits, Scanner, StanzaError, StreamCondition, StreamError, ns,
+    BareJid, Condition, FullJid, Limits, Scanner, StanzaError, StreamCondition, StreamError, ns,
 };
 
 use crate::choices::Choices;
@@ -191,7 +191,7 @@ pub fn accepting(data: &[u8]) {
                     let refusal = Refusal::new(Sasl::NotAuthorized).with_text("\u{7}<&'\"]]>");
                     machine.failed(&refusal);
                 }
-                Step::AuthSucceeded { .. } => {
+                Step::AuthSucceeded => {
                     assert!(safe);
                     if choices.once_in(3) {
                         machine.refused(&Refusal::new(Sasl::TemporaryAuthFailure).and_close());
@@ -202,7 +202,7 @@ pub fn accepting(data: &[u8]) {
                 }
                 Step::External { .. } => {
                     assert_eq!(transport, Transport::Trusted);
-                    machine.succeeded_as("bob");
+                    machine.succeeded_as(address("bob@a.example"));
                     logged_in = true;
                 }
                 Step::Register(_) => {
@@ -249,15 +249,19 @@ pub fn accepting(data: &[u8]) {
     }
 }
 
+fn address(text: &str) -> BareJid {
+    BareJid::parse(text).expect("an address")
+}
+
 /// An answer that nobody waits for, which changes nothing. (No step that was taken is unanswered.)
 fn unasked(machine: &mut c2s::Machine, choices: &mut Choices<'_>, verifier: &Verifier) {
-    let before = (machine.is_open(), machine.is_over(), machine.localpart().map(str::to_owned));
+    let before = (machine.is_open(), machine.is_over(), machine.address().cloned());
     match choices.below(11) {
         0 => machine.lookup(LookupAnswer::Verifier(verifier.clone())),
         1 => machine.derived(verifier),
         2 => machine.failed(&Refusal::new(Sasl::NotAuthorized)),
         3 => machine.succeeded(),
-        4 => machine.succeeded_as("eve"),
+        4 => machine.succeeded_as(address("eve@a.example")),
         5 => machine.refused(&Refusal::new(Sasl::NotAuthorized).and_close()),
         6 => machine.registered(Ok(RegisterAnswer::Done)),
         7 => machine.resumed(1),
@@ -267,7 +271,7 @@ fn unasked(machine: &mut c2s::Machine, choices: &mut Choices<'_>, verifier: &Ver
     }
     let said = machine.output().take();
     assert!(said.is_empty(), "said {:?} unasked", String::from_utf8_lossy(&said));
-    let now = (machine.is_open(), machine.is_over(), machine.localpart().map(str::to_owned));
+    let now = (machine.is_open(), machine.is_over(), machine.address().cloned());
     assert_eq!(now, before);
 }
 

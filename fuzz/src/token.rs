@@ -5,11 +5,9 @@ use std::sync::LazyLock;
 
 use whoelse_core::Time;
 use whoelse_features::relay::{Token, Tokens};
+use whoelse_xmpp::BareJid;
 
 use crate::choices::Choices;
-
-/// Fits in the two bytes that say how long a localpart is, as every localpart does.
-const LONGEST: usize = 1023;
 
 static TOKENS: LazyLock<Tokens> = LazyLock::new(|| Tokens::new(b"the secret of an installation"));
 
@@ -22,10 +20,9 @@ pub fn opened(input: &[u8]) {
     let [account, issued] = [choices.byte(), choices.byte()].map(i64::from);
     let key = [choices.byte(); 32];
     let rest = String::from_utf8_lossy(choices.rest()).into_owned();
-    let half = rest.floor_char_boundary((rest.len() / 2).min(LONGEST));
-    let (localpart, sid) = rest.split_at(half);
-    let (localpart, sid) = (localpart.to_owned(), sid.to_owned());
-    let token = Token { issued: Time(issued), account, localpart, sid, key };
+    let (name, sid) = rest.split_at(rest.floor_char_boundary(rest.len() / 2));
+    let Ok(address) = BareJid::new(Some(name), "a.example") else { return };
+    let token = Token { issued: Time(issued), account, address, sid: sid.to_owned(), key };
 
     let sealed = TOKENS.seal(&token);
 

@@ -190,6 +190,44 @@ fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
     }
 }
 
+/// What a file has before its tests, without its comments.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = product.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The names that this code declares with a type: parameters and fields.
+fn declared(code: &str) -> impl Iterator<Item = &str> {
+    let colons = code.match_indices(": ").map(|(at, _)| &code[..at]);
+    colons.map(|before| {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        before.rsplit(|c| !is_part(c)).next().unwrap_or_default()
+    })
+}
+
+/// A name is nobody: two domains may both have it, and two lives of one account had it. Before a
+/// proof there is an address, after it a principal; only the store keeps the two parts of an address
+/// apart.
+#[test]
+fn nobody_is_known_by_a_localpart_alone() {
+    let names = ["localpart", "local", "username", "user_name", "account_name"];
+    // Where the parts of an address become a question to the store.
+    let asks = ["crates/core/src/node.rs", "crates/core/src/login.rs"];
+    for krate in ["core", "features", "server"] {
+        for file in rust_files(&crate_folder(krate).join("src")) {
+            let code = code(&file);
+            let named = declared(&code).find(|name| names.contains(name));
+            assert_eq!(named, None, "{} wants an address (BareJid)", file.display());
+            for call in ["find_account(", ".verifier(", "tx.create_account("] {
+                let may = asks.iter().any(|ask| file.ends_with(ask));
+                assert!(may || !code.contains(call), "{} asks by a name", file.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn every_file_begins_with_what_it_is_for() {
     let folders = fs::read_dir(root()).unwrap().filter_map(Result::ok).map(|entry| entry.path());

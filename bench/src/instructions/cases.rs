@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use whoelse_core::network::Network;
+use whoelse_core::principal::{Principal, Rights};
 use whoelse_core::route::{self, Routed};
 use whoelse_core::sessions::Hold;
 use whoelse_core::settings::{Sessions, Settings};
@@ -14,7 +15,7 @@ use whoelse_server::ingress::{Connections, Ingress, Peer};
 use whoelse_store::{Location, Store};
 use whoelse_stream::{Output, Password};
 use whoelse_xmpp::scanner::{Frame, Limits, Scanner};
-use whoelse_xmpp::{Stanza, ns};
+use whoelse_xmpp::{BareJid, Stanza, ns};
 
 use crate::Failed;
 use crate::load::client::{self, PASSWORD};
@@ -202,6 +203,11 @@ async fn login(times: u64) -> Result<(), Failed> {
     Ok(())
 }
 
+/// The address of an account.
+fn address(account: usize) -> Result<BareJid, Failed> {
+    Ok(BareJid::new(Some(&client::name(account)), "localhost")?)
+}
+
 /// A node with accounts, in memory, at a time that stands still.
 struct World {
     node: Arc<Node>,
@@ -219,7 +225,7 @@ impl World {
         let node = Node::start(settings, clock, store, features, Some("localhost")).await?;
         for account in 0..accounts {
             let password = Password::new(PASSWORD).map_err(|error| error.to_string())?;
-            let made = node.create_account(&client::name(account), password).await;
+            let made = node.create_account(&address(account)?, password).await;
             made.map_err(|error| format!("{error:?}"))?;
         }
         Ok(World { node })
@@ -227,9 +233,10 @@ impl World {
 
     /// A session that is available and has read what was waiting.
     async fn online(&self, account: usize) -> Result<Hold, Failed> {
-        let account = self.node.account_named(&client::name(account)).await?;
+        let account = self.node.account(&address(account)?).await?;
         let account = account.ok_or("no such account")?;
-        let hold = self.node.bind(&account, Some("s0"), false).await;
+        let principal = Principal::of(&account, Rights::Own);
+        let hold = self.node.bind(&principal, Some("s0")).await;
         let hold = hold.map_err(|error| format!("{error:?}"))?;
         let stanza = Stanza::parse("<presence/>").map_err(|error| format!("{error:?}"))?;
         self.handle(&hold, stanza).await?;

@@ -8,6 +8,7 @@ use whoelse_xmpp::{BareJid, Outgoing};
 
 use crate::ahead_of_log::AheadOfLog;
 use crate::clock::Time;
+use crate::principal::Proved;
 use crate::session::Session;
 use crate::settings::Limits;
 use crate::slots::{Slot, Slots};
@@ -27,6 +28,8 @@ pub struct Account {
     /// await; taken before any session's own lock, never after.
     sessions: RwLock<Vec<Arc<Session>>>,
     removed: AtomicBool,
+    /// How often the password was set, as far as is known here.
+    generation: AtomicI64,
     /// The highest number of the log that a device has confirmed.
     pub(crate) confirmed: AtomicI64,
     /// When the account last did something, in microseconds.
@@ -77,6 +80,7 @@ impl Account {
             slots: Slots::new(slots),
             sessions: RwLock::default(),
             removed: AtomicBool::new(false),
+            generation: AtomicI64::new(0),
             confirmed: AtomicI64::new(cursor),
             last_active: AtomicI64::new(0),
             undelivered: Mutex::default(),
@@ -91,7 +95,7 @@ impl Account {
         &self.jid
     }
 
-    /// The localpart: what a person calls the account. Empty for the server's own.
+    /// What a person calls the account: the name in its address. Empty for the server's own.
     pub fn name(&self) -> &str {
         self.jid.local().unwrap_or_default()
     }
@@ -119,6 +123,30 @@ impl Account {
 
     pub(crate) fn mark_removed(&self) {
         self.removed.store(true, Ordering::Release);
+    }
+
+    /// The account as it is now.
+    pub(crate) fn proved(&self) -> Proved {
+        let generation = self.generation.load(Ordering::Acquire);
+        Proved { account: self.id, generation, address: self.jid.clone() }
+    }
+
+    /// Whether this is what was proved: the very account, there, and with no newer password.
+    ///
+    /// What was proved may know of a newer password than this does: it was looked up in the moment
+    /// between the commit of that and what follows it here.
+    pub(crate) fn is_as(&self, proved: &Proved) -> bool {
+        self.id == proved.account
+            && !self.is_removed()
+            && self.note_generation(proved.generation) <= proved.generation
+    }
+
+    /// The password was set so often. Returns how often that was known here before.
+    ///
+    /// Whoever ends sessions because of it looks for them after this: one takes its place only with
+    /// [`Account::is_as`] asked under the lock of the list.
+    pub(crate) fn note_generation(&self, generation: i64) -> i64 {
+        self.generation.fetch_max(generation, Ordering::AcqRel)
     }
 
     /// What a feature remembers of the account: the present snapshot of its slot.

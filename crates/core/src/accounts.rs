@@ -187,14 +187,7 @@ fn per_shard(idle: usize) -> usize {
 
 /// Reads an account from the store, with everything the features remember of it.
 async fn read(node: &Node, jid: &BareJid) -> Result<Option<Arc<Account>>, whoelse_store::Error> {
-    let domain = node.domain();
-    let row = match jid.local() {
-        Some(local) if jid.domain() == domain.name => {
-            node.store.find_account(domain.id, local).await?
-        }
-        _ => None,
-    };
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = node.account_row(jid).await? else { return Ok(None) };
     let mut slots = node.wiring.load_slots(&node.store, row.id).await?;
     let roster = Roster::load(&node.store, row.id, &node.own_domains()).await?;
     slots.push((TypeId::of::<Roster>(), Arc::new(roster)));
@@ -203,6 +196,7 @@ async fn read(node: &Node, jid: &BareJid) -> Result<Option<Arc<Account>>, whoels
     let cursor = node.store.cursor(row.archive).await?.max(unsaved);
     let account = Arc::new(Account::new(row.id, row.archive, jid.clone(), slots, cursor));
     account.last_active.store(row.last_active, Ordering::Release);
+    account.note_generation(row.generation);
     node.recount(&account).await?;
     Ok(Some(account))
 }

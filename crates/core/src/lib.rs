@@ -30,6 +30,7 @@ pub mod network;
 pub mod node;
 mod passwords;
 pub mod presence;
+pub mod principal;
 mod recent_logins;
 mod rewriting;
 pub mod roster;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use whoelse_store::Throttle;
+use whoelse_store::{Claimed, Throttle};
 use whoelse_stream::c2s::{LookupAnswer, RegisterAnswer, RegisterRequest};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
@@ -23,6 +23,7 @@ use crate::login_throttle::stored::Count;
 use crate::login_throttle::{Begun, Blocked, Who};
 use crate::network::Network;
 use crate::node::Node;
+use crate::principal::{Identity, Principal, Proved, Rights};
 use crate::roster;
 use crate::settings::Registration;
 use crate::verifiers;
@@ -33,27 +34,31 @@ impl Node {
     pub async fn lookup(
         &self,
         attempt: &mut LoginAttempt,
-        localpart: &str,
+        account: &BareJid,
         mechanism: Mechanism,
         network: Network,
     ) -> LookupAnswer {
-        let key = self.login_key(localpart);
+        let key = self.key_of(account.as_str());
         attempt.next(&key, mechanism);
-        if let Err(refusal) = self.let_try(attempt, &key, localpart, network).await {
+        if let Err(refusal) = self.let_try(attempt, &key, account, network).await {
             return LookupAnswer::Refused(refusal);
         }
         let hash = match mechanism {
             Mechanism::Scram { hash, .. } => hash,
             Mechanism::Plain | Mechanism::External => Hash::Sha256,
         };
-        match self.verifier(localpart, hash).await {
+        match self.verifier(account, hash).await {
             // The same steps, and the answer of the other form of this mechanism.
-            Ok(Some(verifier)) if attempt.is_refuted(mechanism) => LookupAnswer::Fake(verifier),
-            Ok(Some(verifier)) => LookupAnswer::Verifier(verifier),
+            Ok(Some((_, verifier))) if attempt.is_refuted(mechanism) => {
+                LookupAnswer::Fake(verifier)
+            }
+            Ok(Some((proved, verifier))) => {
+                attempt.claim(proved);
+                LookupAnswer::Verifier(verifier)
+            }
             Ok(None) => LookupAnswer::Fake(Verifier::fake(hash, &self.secret, &key)),
             Err(error) => {
-                let account = self.shown(localpart);
-                self.store_failing("credentials_unreadable", Some(&account), &error);
+                self.store_failing("credentials_unreadable", Some(account), &error);
                 LookupAnswer::Refused(Refusal::new(SaslCondition::TemporaryAuthFailure))
             }
         }
@@ -64,7 +69,7 @@ impl Node {
         &self,
         attempt: &mut LoginAttempt,
         key: &str,
-        localpart: &str,
+        account: &BareJid,
         network: Network,
     ) -> Result<(), Refusal> {
         let is_own = self.settings().limits.own_networks.iter().any(|own| own.contains(network));
@@ -85,7 +90,7 @@ impl Node {
                     return Ok(());
                 }
                 Begun::UnlessKnown => {
-                    let known = self.is_known_network(localpart, network).await;
+                    let known = self.is_known_network(account, network).await;
                     who.is_known = Some(known.map_err(|error| {
                         self.store_failing("credentials_unreadable", None, &error);
                         Refusal::new(SaslCondition::TemporaryAuthFailure)
@@ -97,7 +102,7 @@ impl Node {
                     () = self.clock.sleep_until(until) => {}
                 },
                 Begun::Blocked(blocked) => {
-                    tracing::info!(account = self.shown(localpart), %network, "login_blocked");
+                    tracing::info!(%account, %network, "login_blocked");
                     return Err(refuse_blocked(blocked, now));
                 }
             }
@@ -110,35 +115,37 @@ impl Node {
         &self,
         attempt: &mut LoginAttempt,
         key: &str,
-        localpart: &str,
+        account: &BareJid,
         network: Network,
     ) -> Result<(), Refusal> {
         match attempt.is_late(self.clock.steady()) {
-            true => self.let_try(attempt, key, localpart, network).await,
+            true => self.let_try(attempt, key, account, network).await,
             false => Ok(()),
         }
     }
 
-    /// The verifier of an account. One without a verifier of this hash cannot be told from none
-    /// at all.
+    /// The verifier of an account, and who it is whoever proves it. An account without a verifier of
+    /// this hash cannot be told from none at all.
     async fn verifier(
         &self,
-        localpart: &str,
+        account: &BareJid,
         hash: Hash,
-    ) -> Result<Option<Verifier>, whoelse_store::Error> {
-        let found = self.store.verifier(self.domain().id, localpart, hash.mechanism()).await?;
-        let stored = found.and_then(|(_, stored)| stored);
-        Ok(stored.and_then(|stored| verifiers::read(stored, hash)))
+    ) -> Result<Option<(Proved, Verifier)>, whoelse_store::Error> {
+        let Some((domain, name)) = self.stored_at(account) else { return Ok(None) };
+        let found = self.store.verifier(domain, name, hash.mechanism()).await?;
+        Ok(found.and_then(|Claimed { account: id, generation, verifier }| {
+            let verifier = verifiers::read(verifier?, hash)?;
+            Some((Proved { account: id, generation, address: account.clone() }, verifier))
+        }))
     }
 
     /// Whether an account has logged in from a network lately. An unknown name takes the same steps.
     async fn is_known_network(
         &self,
-        localpart: &str,
+        account: &BareJid,
         network: Network,
     ) -> Result<bool, whoelse_store::Error> {
-        let found = self.store.find_account(self.domain().id, localpart).await?;
-        let account = found.map_or(NOBODY, |account| account.id);
+        let account = self.account_row(account).await?.map_or(NOBODY, |row| row.id);
         let since = self.even_time().before(KNOWN_NETWORK);
         let known = self.store.known_networks_since(account, since.0).await?;
         let is_known = known.contains(&network.to_string());
@@ -150,15 +157,15 @@ impl Node {
     pub async fn login_failed(
         &self,
         attempt: &mut LoginAttempt,
-        localpart: &str,
+        account: &BareJid,
         compared: bool,
         network: Network,
     ) -> Refusal {
-        let key = self.login_key(localpart);
-        if let Err(refusal) = self.let_late(attempt, &key, localpart, network).await {
+        let key = self.key_of(account.as_str());
+        if let Err(refusal) = self.let_late(attempt, &key, account, network).await {
             return refusal;
         }
-        tracing::info!(account = self.shown(localpart), %network, "login_refused");
+        tracing::info!(%account, %network, "login_refused");
         let refusal = Refusal::new(SaslCondition::NotAuthorized);
         let Some(reservation) = attempt.failed(&key, compared) else {
             return refusal.with_text("wrong password");
@@ -169,8 +176,9 @@ impl Node {
         match until {
             Some(until) => refusal
                 .with_text(format!(
-                    "wrong password; that was the third in a row, so {localpart} is blocked from \
-                     here for {} s",
+                    "wrong password; that was the third in a row, so {} is blocked from here for \
+                     {} s",
+                    name(account),
                     seconds(until, now.steady)
                 ))
                 .and_close(),
@@ -178,39 +186,39 @@ impl Node {
         }
     }
 
-    /// A try succeeded. Must be called before the client is told.
+    /// A try succeeded: who that is from now on. `rights` is what the way gives by which they came
+    /// in. Must be called before the client is told.
     pub async fn login_succeeded(
         self: &Arc<Node>,
         mut attempt: LoginAttempt,
-        localpart: &str,
+        rights: Rights,
         network: Network,
-    ) -> Result<(), Refusal> {
-        let key = self.login_key(localpart);
-        self.let_late(&mut attempt, &key, localpart, network).await?;
+    ) -> Result<Principal, Refusal> {
+        let Some(proved) = attempt.proved() else {
+            return Err(Refusal::new(SaslCondition::NotAuthorized));
+        };
+        let address = &proved.address;
+        let key = self.key_of(address.as_str());
+        self.let_late(&mut attempt, &key, address, network).await?;
+        let account = self.account_as(&proved).await.map_err(|error| {
+            tracing::info!(account = %address, %network, "login_outdated");
+            Refusal::new(match error.condition {
+                Condition::NotAuthorized => SaslCondition::NotAuthorized,
+                _ => SaslCondition::TemporaryAuthFailure,
+            })
+        })?;
         let forgiven = self.throttle.succeeded(&key, network);
         // Only now is it no longer in flight: who waits for it finds nothing that blocks.
         drop(attempt);
-        let refusal = if self.throttle.is_disabled(&key, self.clock.steady()) {
-            tracing::info!(account = self.shown(localpart), %network, "login_disabled");
-            refuse_disabled()
-        } else {
-            match self.account_named(localpart).await {
-                Ok(Some(account)) => {
-                    tracing::info!(account = self.shown(localpart), %network, "login");
-                    self.arrived(&account, network, forgiven);
-                    return Ok(());
-                }
-                Ok(None) => Refusal::new(SaslCondition::NotAuthorized),
-                Err(error) => {
-                    let account = self.shown(localpart);
-                    self.store_failing("account_not_loaded", Some(&account), &error);
-                    Refusal::new(SaslCondition::TemporaryAuthFailure)
-                }
-            }
-        };
-        // Nobody arrives, with whom it would be written.
-        self.save_counts(self.throttle.rows(&forgiven, self.even_moment())).await;
-        Err(refusal)
+        if self.throttle.is_disabled(&key, self.clock.steady()) {
+            tracing::info!(account = %address, %network, "login_disabled");
+            // Nobody arrives, with whom it would be written.
+            self.save_counts(self.throttle.rows(&forgiven, self.even_moment())).await;
+            return Err(refuse_disabled());
+        }
+        tracing::info!(account = %address, %network, "login");
+        self.arrived(&account, network, forgiven);
+        Ok(Principal { identity: Identity::Account(proved), rights })
     }
 
     /// Saves counts before anybody is told of them, so that a block survives a restart.
@@ -228,21 +236,21 @@ impl Node {
 
     /// The administrator blocks an account everywhere, for this long or for ever. Returns when it
     /// ends.
-    pub async fn block_account(&self, localpart: &str, duration: Option<Duration>) -> Time {
+    pub async fn block_account(&self, account: &BareJid, duration: Option<Duration>) -> Time {
         let now = self.clock.moment();
         let until = duration.map_or(Steady::NEVER, |duration| now.steady.after(duration));
-        let changed = self.throttle.block(&self.login_key(localpart), until, now.steady);
+        let changed = self.throttle.block(&self.key_of(account.as_str()), until, now.steady);
         self.save_counts(self.throttle.rows(&changed, self.even_moment())).await;
         // Who is not in memory may still have something open elsewhere.
-        if let Ok(Some(account)) = self.account_named(localpart).await {
+        if let Ok(Some(account)) = self.account(account).await {
             self.wiring.tell_barred(self, &account);
         }
         now.wall_at(until)
     }
 
     /// The administrator lifts every block of an account.
-    pub async fn unblock_account(&self, localpart: &str) {
-        let gone = self.throttle.unblock(&self.login_key(localpart));
+    pub async fn unblock_account(&self, account: &BareJid) {
+        let gone = self.throttle.unblock(&self.key_of(account.as_str()));
         self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
     }
 
@@ -267,21 +275,21 @@ impl Node {
             RegisterRequest::Fields => Ok(RegisterAnswer::Fields {
                 instructions: "Choose a user name and a password.".to_owned(),
             }),
-            RegisterRequest::Name(name) => {
-                self.count_question(&name, network)?;
-                if self.is_known(&name).await? {
-                    return Err(taken(&name));
+            RegisterRequest::Name(account) => {
+                self.count_question(&account, network)?;
+                if self.is_known(&account).await? {
+                    return Err(taken(&account));
                 }
-                self.judge_name(&name)?;
+                self.judge_name(&account)?;
                 Err(StanzaError::new(Condition::NotAcceptable)
                     .with_text("a password is needed as well"))
             }
-            RegisterRequest::Create { username, password } => {
-                self.count_question(&username, network)?;
-                if self.is_known(&username).await? {
-                    return Err(taken(&username));
+            RegisterRequest::Create { account, password } => {
+                self.count_question(&account, network)?;
+                if self.is_known(&account).await? {
+                    return Err(taken(&account));
                 }
-                self.judge_name(&username)?;
+                self.judge_name(&account)?;
                 let short = self.judge_password(&password)?;
                 let now = self.clock.steady();
                 self.throttle.make(network, now).map_err(|until| {
@@ -290,20 +298,20 @@ impl Node {
                         seconds(until, now)
                     ))
                 })?;
-                self.create_account(&username, password).await?;
-                self.throttle.made(&self.login_key(&username), network);
+                self.create_account(&account, password).await?;
+                self.throttle.made(&self.key_of(account.as_str()), network);
                 self.counters.registered.inc();
-                tracing::info!(account = self.shown(&username), %network, "registered");
-                self.warn_of_short_password(&self.shown(&username), short.as_deref());
+                tracing::info!(%account, %network, "registered");
+                self.warn_of_short_password(&account, short.as_deref());
                 Ok(RegisterAnswer::Done)
             }
         }
     }
 
     /// A question whether a name exists is counted, but not as a try: asking must block nobody.
-    fn count_question(&self, name: &str, network: Network) -> Result<(), StanzaError> {
+    fn count_question(&self, account: &BareJid, network: Network) -> Result<(), StanzaError> {
         let now = self.clock.steady();
-        self.throttle.ask(&self.login_key(name), network, now).map_err(|until| {
+        self.throttle.ask(&self.key_of(account.as_str()), network, now).map_err(|until| {
             wait(format!(
                 "too many names were asked about from here; try again in {} s",
                 seconds(until, now)
@@ -311,24 +319,25 @@ impl Node {
         })
     }
 
-    async fn is_known(&self, localpart: &str) -> Result<bool, StanzaError> {
-        let found = self.store.find_account(self.domain().id, localpart).await;
+    async fn is_known(&self, account: &BareJid) -> Result<bool, StanzaError> {
+        let found = self.account_row(account).await;
         found.map(|row| row.is_some()).map_err(|error| self.internal(&error))
     }
 
     /// Makes an account. `conflict` if it exists, `policy-violation` if nobody may be called so.
     pub async fn create_account(
         self: &Arc<Node>,
-        localpart: &str,
+        account: &BareJid,
         password: Password,
     ) -> Result<(), StanzaError> {
-        let jid = BareJid::new(Some(localpart), &self.domain_name())
-            .map_err(|_| StanzaError::new(Condition::JidMalformed))?;
-        if !self.is_known(localpart).await? {
-            self.judge_name(localpart)?;
+        let Some((domain, name)) = self.stored_at(account) else {
+            return Err(StanzaError::new(Condition::JidMalformed));
+        };
+        if !self.is_known(account).await? {
+            self.judge_name(account)?;
         }
         let verifiers = self.verifiers(password).await?;
-        let (domain, now, name) = (self.domain().id, self.clock.now(), localpart.to_owned());
+        let (jid, name, now) = (account.clone(), name.to_owned(), self.clock.now());
         let node = self.clone();
         let made = self.keeper.change(move |tx| {
             Box::pin(async move {
@@ -346,9 +355,9 @@ impl Node {
             })
         });
         match made.await.map_err(|error| self.internal(&error))? {
-            None => Err(taken(localpart)),
+            None => Err(taken(account)),
             Some(_) => {
-                if let Ok(Some(account)) = self.account_named(localpart).await {
+                if let Ok(Some(account)) = self.account(account).await {
                     self.wiring.tell_account(self, &account, true);
                 }
                 Ok(())
@@ -356,8 +365,9 @@ impl Node {
         }
     }
 
-    /// Sets a new password. Every resumption token of the account becomes void, and every block
-    /// that wrong passwords have earned it is lifted.
+    /// Sets a new password. Every resumption token of the account becomes void, whoever has proved
+    /// the old one and has no session yet gets none, and every block that wrong passwords have earned
+    /// the account is lifted.
     pub async fn set_password(
         self: &Arc<Node>,
         account: &Arc<Account>,
@@ -365,12 +375,13 @@ impl Node {
     ) -> Result<(), StanzaError> {
         let verifiers = self.verifiers(password).await?;
         let id = account.id;
-        let key = self.login_key(account.name());
+        let key = self.key_of(account.jid().as_str());
         let account = account.clone();
         let changed = self.keeper.change(move |tx| {
             Box::pin(async move {
-                tx.set_credentials(id, &verifiers).await?;
+                let generation = tx.set_credentials(id, &verifiers).await?;
                 let then: After = vec![Box::new(move |node: &Arc<Node>| {
+                    account.note_generation(generation);
                     account.sessions().iter().for_each(|session| node.void_resumption(session));
                 })];
                 Ok(((), then))
@@ -419,28 +430,14 @@ impl Node {
     }
 
     /// Whether the administrator has blocked an account.
-    pub fn is_disabled(&self, account: &Account) -> bool {
-        self.throttle.is_disabled(&self.login_key(account.name()), self.clock.steady())
-    }
-
-    /// Whether the administrator has locked this account out.
-    pub fn is_disabled_named(&self, localpart: &str) -> bool {
-        self.throttle.is_disabled(&self.login_key(localpart), self.clock.steady())
-    }
-
-    /// An account in the log, as it is there everywhere: not one that must exist.
-    pub(crate) fn shown(&self, localpart: &str) -> String {
-        format!("{localpart}@{}", self.domain_name())
-    }
-
-    fn login_key(&self, localpart: &str) -> String {
-        format!("{localpart}@#{}", self.domain().id)
+    pub fn is_disabled(&self, account: &BareJid) -> bool {
+        self.throttle.is_disabled(&self.key_of(account.as_str()), self.clock.steady())
     }
 
     /// Until when an account is blocked, and for which network (`None`: everywhere).
-    pub fn blocks_of(&self, localpart: &str) -> Vec<(Option<Network>, Time)> {
+    pub fn blocks_of(&self, account: &BareJid) -> Vec<(Option<Network>, Time)> {
         let now = self.clock.moment();
-        let blocks = self.throttle.blocks_of(&self.login_key(localpart), now.steady);
+        let blocks = self.throttle.blocks_of(&self.key_of(account.as_str()), now.steady);
         blocks.into_iter().map(|(network, until)| (network, now.wall_at(until))).collect()
     }
 
@@ -471,8 +468,13 @@ pub(crate) async fn save_rows(
     Ok(())
 }
 
-fn taken(name: &str) -> StanzaError {
-    StanzaError::new(Condition::Conflict).with_text(format!("{name} is taken"))
+/// What people call an account of this server.
+fn name(account: &BareJid) -> &str {
+    account.local().unwrap_or_default()
+}
+
+fn taken(account: &BareJid) -> StanzaError {
+    StanzaError::new(Condition::Conflict).with_text(format!("{} is taken", name(account)))
 }
 
 /// Not now, but later.

@@ -7,6 +7,7 @@ use whoelse_stream::sasl::Mechanism;
 
 use crate::clock::Steady;
 use crate::login_throttle::Reservation;
+use crate::principal::Proved;
 
 /// What a connection tries at present.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct LoginAttempt {
     /// `None` once it has failed: it is counted, and whatever follows in it costs no more.
     reservation: Option<Reservation>,
     is_counted: bool,
+    /// Who it is whoever proves the verifier that was looked up last.
+    claimed: Option<Proved>,
 }
 
 impl LoginAttempt {
@@ -29,6 +32,17 @@ impl LoginAttempt {
             *self = LoginAttempt { account: account.to_owned(), ..LoginAttempt::default() };
         }
         self.used.push(mechanism);
+        self.claimed = None;
+    }
+
+    /// A verifier was found. Whoever proves it is this account, as it is now.
+    pub(crate) fn claim(&mut self, account: Proved) {
+        self.claimed = Some(account);
+    }
+
+    /// It was proved: who that is. `None` if there was nothing to prove.
+    pub(crate) fn proved(&mut self) -> Option<Proved> {
+        self.claimed.take()
     }
 
     /// Whether the password need not be looked at under this mechanism: under the same one with

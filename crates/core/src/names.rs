@@ -2,20 +2,21 @@
 //!
 //! An account that exists is never judged: whoever is called so goes on logging in.
 
-use whoelse_xmpp::{Condition, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 use crate::node::Node;
 
 impl Node {
     /// Judges the name of a new account. It is refused (`policy-violation`) if people could take it
     /// for the server: if it is a name that the server has or had, or begins like a notice.
-    pub(crate) fn judge_name(&self, localpart: &str) -> Result<(), StanzaError> {
-        if !localpart.starts_with(char::is_alphanumeric) {
+    pub(crate) fn judge_name(&self, account: &BareJid) -> Result<(), StanzaError> {
+        let name = account.local().unwrap_or_default();
+        if !name.starts_with(char::is_alphanumeric) {
             return Err(refused("a name begins with a letter or a digit".to_owned()));
         }
-        let name = localpart.to_lowercase();
-        match self.own_names().iter().any(|own| own.to_lowercase() == name) {
-            true => Err(refused(format!("{localpart} is a name of the server itself"))),
+        let folded = name.to_lowercase();
+        match self.own_names().iter().any(|own| own.to_lowercase() == folded) {
+            true => Err(refused(format!("{name} is a name of the server itself"))),
             false => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
-use whoelse_store::{Domain, Store};
+use whoelse_store::{AccountRow, Domain, Store};
 use whoelse_xmpp::{BareJid, StreamError};
 
 use crate::account::{Account, Undelivered};
@@ -294,6 +294,11 @@ impl Node {
         self.served.load().domain.clone()
     }
 
+    /// The domain's own address, which the server itself has.
+    pub fn address(&self) -> BareJid {
+        self.served.load().server.jid().clone()
+    }
+
     /// The account that stands for the server itself: its address is the domain.
     pub fn server_account(&self) -> Arc<Account> {
         self.served.load().server.clone()
@@ -382,14 +387,22 @@ impl Node {
         }
     }
 
-    /// An account by the localpart people type.
-    pub async fn account_named(
+    /// The number of the domain and the name under which an account of this address is stored, if
+    /// there is one. `None` for an address elsewhere, or the domain's own.
+    pub(crate) fn stored_at<'a>(&self, jid: &'a BareJid) -> Option<(i64, &'a str)> {
+        let served = self.served.load();
+        let name = jid.local().filter(|_| jid.domain() == served.name)?;
+        Some((served.domain.id, name))
+    }
+
+    /// The row of an account, from the store.
+    pub async fn account_row(
         &self,
-        name: &str,
-    ) -> Result<Option<Arc<Account>>, whoelse_store::Error> {
-        match BareJid::new(Some(name), &self.domain_name()) {
-            Ok(jid) => self.account(&jid).await,
-            Err(_) => Ok(None),
+        jid: &BareJid,
+    ) -> Result<Option<AccountRow>, whoelse_store::Error> {
+        match self.stored_at(jid) {
+            Some((domain, name)) => self.store.find_account(domain, name).await,
+            None => Ok(None),
         }
     }
 

@@ -138,8 +138,8 @@ mod tests {
         clock.set_wall(EARLIEST.after(Duration::from_secs(400 * 86_400)));
         let domain = Some("a.example");
         let node = Node::start(Settings::default(), clock, store, &[], domain).await.unwrap();
-        node.create_account("alice", Password::new("a long secret").unwrap()).await.unwrap();
         let alice = BareJid::parse("alice@a.example").unwrap();
+        node.create_account(&alice, Password::new("a long secret").unwrap()).await.unwrap();
         let alice = node.account(&alice).await.unwrap().unwrap();
         let network = Network::of("192.0.2.1".parse().unwrap());
 

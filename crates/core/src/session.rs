@@ -23,6 +23,7 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 
 use crate::account::Account;
 use crate::clock::{Clock, Moment, Steady, Time};
+use crate::principal::{Principal, Rights};
 use crate::settings::Limits;
 use crate::slots::Slots;
 use seq_ranges::SeqRanges;
@@ -51,7 +52,9 @@ pub struct Session {
     pub jid: FullJid,
     /// Whose login it is.
     pub account: Arc<Account>,
-    trusted: bool,
+    /// The generation of the password by which it began.
+    generation: i64,
+    rights: Rights,
     /// Bytes it may hold, unsent and unacknowledged.
     budget: usize,
     /// When it began.
@@ -181,7 +184,7 @@ impl Session {
         id: u64,
         jid: FullJid,
         account: Arc<Account>,
-        trusted: bool,
+        principal: &Principal,
         budget: usize,
         now: Moment,
     ) -> Session {
@@ -189,7 +192,8 @@ impl Session {
             id,
             jid,
             account,
-            trusted,
+            generation: principal.account().map_or(0, |proved| proved.generation),
+            rights: principal.rights,
             budget,
             begun: now.wall,
             available: AtomicBool::new(false),
@@ -241,9 +245,22 @@ impl Session {
         self.jid.resource()
     }
 
+    /// What the way gives by which its user came in; see [`Node::rights`](crate::Node::rights).
+    pub fn rights(&self) -> Rights {
+        self.rights
+    }
+
     /// Whether it came over the admin socket.
     pub fn is_trusted(&self) -> bool {
-        self.trusted
+        self.rights == Rights::Operator
+    }
+
+    /// Whether it is a session of this principal: of the same account, which still is what was
+    /// proved, and begun by the same password.
+    pub(crate) fn is_of(&self, principal: &Principal) -> bool {
+        principal.account().is_some_and(|proved| {
+            self.account.is_as(proved) && self.generation == proved.generation
+        })
     }
 
     /// A connection from this address holds it now.

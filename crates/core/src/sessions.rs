@@ -11,6 +11,7 @@ use crate::account::Account;
 use crate::delivery;
 use crate::node::Node;
 use crate::presence;
+use crate::principal::{Principal, Rights};
 use crate::session::{ResumeRefused, Session, Superseded};
 use crate::settings::Sessions;
 
@@ -28,18 +29,18 @@ pub struct Hold {
 }
 
 impl Node {
-    /// RFC 6120, 7: begins a session. `trusted`: it came over the admin socket, and is not
-    /// counted by `sessions`.
+    /// RFC 6120, 7: begins a session of whoever has proved who they are. One with the rights of the
+    /// admin socket is not counted by `sessions`.
     pub async fn bind(
         self: &Arc<Node>,
-        account: &Arc<Account>,
+        principal: &Principal,
         resource: Option<&str>,
-        trusted: bool,
     ) -> Result<Hold, StanzaError> {
-        if account.is_removed() {
-            return Err(StanzaError::new(Condition::NotAuthorized));
-        }
-        if !trusted && self.settings().sessions == Sessions::One {
+        let account = &match principal.account() {
+            Some(proved) => self.account_as(proved).await?,
+            None => self.server_account(),
+        };
+        if principal.rights < Rights::Operator && self.settings().sessions == Sessions::One {
             self.make_room(account).await?;
         }
         // RFC 6120, 7.7.2.2: the newcomer has the name; whoever had it before is told.
@@ -53,17 +54,22 @@ impl Node {
             self.next_session(),
             jid,
             account.clone(),
-            trusted,
+            principal,
             self.settings().limits.session_bytes,
             self.clock.moment(),
         ));
-        self.seat(account, &session)?;
+        self.seat(account, principal, &session)?;
         tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_bound");
         Ok(Hold { session, epoch: 1 })
     }
 
     /// Gives a new session its place beside the account's others.
-    fn seat(&self, account: &Account, session: &Arc<Session>) -> Result<(), StanzaError> {
+    fn seat(
+        &self,
+        account: &Account,
+        principal: &Principal,
+        session: &Arc<Session>,
+    ) -> Result<(), StanzaError> {
         let most = match session.is_trusted() {
             true => TRUSTED_SESSIONS,
             false => self.settings().limits.sessions_per_account,
@@ -74,10 +80,12 @@ impl Node {
         account.add_session_if(session, |others| {
             // Whoever came in while this one waited was first.
             let same_name = others.iter().any(|other| other.resource() == session.resource());
-            // Blocked between its password and this moment: looked at under the lock, since whoever
-            // blocks it does so first and looks for sessions then.
-            let disabled = !session.is_trusted() && self.is_disabled(account);
-            if account.is_removed() || disabled {
+            // Between the proof and this moment the account can have been removed, got another
+            // password or been blocked. All are looked at under the lock, since whoever does that
+            // does it first and looks for sessions then.
+            let is_other = principal.account().is_some_and(|proved| !account.is_as(proved));
+            let disabled = !session.is_trusted() && self.is_disabled(account.jid());
+            if is_other || disabled {
                 refusal = Some(StanzaError::new(Condition::NotAuthorized));
             } else if same_name || one && others.iter().any(|other| !other.is_trusted()) {
                 refusal = Some(already_in(account));
@@ -151,24 +159,25 @@ impl Node {
         Some(token)
     }
 
-    /// XEP-0198, 5: takes a session over. Only by the account whose it is.
+    /// XEP-0198, 5: takes a session over. Only by the account whose it is, with the password by
+    /// which the session began.
     ///
     /// Waits until everything the session had sent is handled, so that the count says what is
     /// stored.
     pub async fn resume(
         self: &Arc<Node>,
-        account: &Account,
+        principal: &Principal,
         token: &str,
         h: u32,
     ) -> Result<(Hold, u32), (Option<u32>, StanzaError)> {
         let unknown = || StanzaError::new(Condition::ItemNotFound);
         let session = self.resumptions().get(token).and_then(|session| session.upgrade());
-        let Some(session) = session.filter(|session| session.account.id == account.id) else {
+        let Some(session) = session.filter(|session| session.is_of(principal)) else {
             return Err((None, unknown()));
         };
         let resumed = loop {
             session.settled().await;
-            match session.resume(token, h) {
+            match session.resume(principal, token, h) {
                 Err(ResumeRefused::Unsettled) => {}
                 resumed => break resumed,
             }

@@ -16,6 +16,7 @@ use whoelse_stream::secret::Password;
 use whoelse_xmpp::{Condition, StanzaError};
 
 use crate::node::Node;
+use crate::principal::Principal;
 
 /// Passwords that may wait for or be in PBKDF2 at once; past it a login is told to come back.
 pub(crate) const HASHING: usize = 256;
@@ -71,35 +72,34 @@ impl Node {
 
     /// Somebody has told the right password: what their account lacks is made of it, in the
     /// background. A login waits for nothing of it, and if it fails the next one does it.
-    pub fn complete_verifiers(self: &Arc<Node>, localpart: &str, password: Password) {
-        let (node, localpart) = (self.clone(), localpart.to_owned());
+    pub fn complete_verifiers(self: &Arc<Node>, principal: &Principal, password: Password) {
+        let Some(proved) = principal.account().cloned() else { return };
+        let node = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = node.add_lacking(&localpart, password).await {
-                let account = node.shown(&localpart);
-                node.store_failing("verifiers_not_completed", Some(&account), &error);
+            let added = node.add_lacking(proved.account, proved.generation, password).await;
+            if let Err(error) = added {
+                node.store_failing("verifiers_not_completed", Some(&proved.address), &error);
             }
         });
     }
 
-    async fn add_lacking(&self, localpart: &str, password: Password) -> Result<(), Error> {
-        let Some(account) = self.store.find_account(self.domain().id, localpart).await? else {
-            return Ok(());
-        };
-        let before = self.store.credentials(account.id).await?;
-        if before.iter().any(|stored| stored.mechanism == LATER.mechanism()) {
+    async fn add_lacking(
+        &self,
+        account: i64,
+        generation: i64,
+        password: Password,
+    ) -> Result<(), Error> {
+        if has_all(&self.store.credentials(account).await?) {
             return Ok(());
         }
         let derived = self.hash(move || write(Verifier::fresh(LATER, &password))).await;
         let Some(derived) = derived else { return Ok(()) };
         let added = self.keeper.change(move |tx| {
             Box::pin(async move {
-                // Not if the password was changed meanwhile: a new one comes with new salts.
-                let now = tx.credentials(account.id).await?;
-                let salts = |all: &[StoredVerifier]| -> Vec<Vec<u8>> {
-                    all.iter().map(|stored| stored.salt.clone()).collect()
-                };
-                if salts(&now) == salts(&before) {
-                    tx.add_credentials(account.id, &[derived]).await?;
+                // Not if the password was changed meanwhile, and not twice.
+                let is_same = tx.generation(account).await? == Some(generation);
+                if is_same && !has_all(&tx.credentials(account).await?) {
+                    tx.add_credentials(account, &[derived]).await?;
                 }
                 Ok(((), Vec::new()))
             })
@@ -128,6 +128,11 @@ impl Node {
                 .with_text("the server is busy, try again in a moment")
         })
     }
+}
+
+/// Whether the one that came later is among them.
+fn has_all(verifiers: &[StoredVerifier]) -> bool {
+    verifiers.iter().any(|stored| stored.mechanism == LATER.mechanism())
 }
 
 /// A verifier from the store; `None` if its row makes no sense.

@@ -98,17 +98,19 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::clock::{Moment, Steady, Time};
+    use crate::principal::{Principal, Rights};
     use whoelse_xmpp::{BareJid, Class, Outgoing};
 
     /// Otto, with these resources; `None` has not sent presence.
     fn otto(resources: &[(&str, Option<i8>)]) -> Arc<Account> {
         let jid = BareJid::parse("otto@a.example").unwrap();
         let otto = Arc::new(Account::new(1, 1, jid.clone(), Vec::new(), 0));
+        let principal = Principal::of(&otto, Rights::Own);
         let now = Moment { wall: Time(0), steady: Steady(0) };
         for (id, (name, priority)) in resources.iter().enumerate() {
             let full = jid.with_resource(name).unwrap();
             let session =
-                Arc::new(Session::new(id as u64, full, otto.clone(), false, 1 << 20, now));
+                Arc::new(Session::new(id as u64, full, otto.clone(), &principal, 1 << 20, now));
             let presence = Outgoing::from_encoded(
                 Kind::Presence,
                 "<presence></presence>".into(),

@@ -26,7 +26,7 @@ use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Field, FieldKind, Values};
 use whoelse_core::kit::{AdminCx, Feature};
 use whoelse_stream::secret::Password;
-use whoelse_xmpp::{Condition, Jid, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError};
 
 /// The administrator's commands.
 pub const FEATURE: Feature = Feature {
@@ -69,8 +69,8 @@ pub const FEATURE: Feature = Feature {
 const ACCOUNT: Field =
     Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };
 
-/// The name in a field that holds an address of this server, or a localpart alone.
-fn name(cx: &AdminCx, values: &Values, var: &str) -> Result<String, StanzaError> {
+/// The account in a field that holds an address of this server, or a name alone.
+fn address(cx: &AdminCx, values: &Values, var: &str) -> Result<BareJid, StanzaError> {
     let text = values.need(var)?;
     let malformed = || {
         let shown = text.escape_debug();
@@ -80,7 +80,7 @@ fn name(cx: &AdminCx, values: &Values, var: &str) -> Result<String, StanzaError>
     let whole = if text.contains('@') { text.to_owned() } else { format!("{text}@{domain}") };
     let jid = Jid::parse(&whole).map_err(|_| malformed())?;
     match (jid.local(), jid.resource()) {
-        (Some(local), None) if jid.domain() == domain => Ok(local.to_owned()),
+        (Some(_), None) if jid.domain() == domain => Ok(jid.to_bare()),
         (Some(_), None) => Err(StanzaError::new(Condition::ItemNotFound)
             .with_text(format!("this server serves {domain}, not {}", jid.domain()))),
         _ => Err(malformed()),
@@ -89,15 +89,16 @@ fn name(cx: &AdminCx, values: &Values, var: &str) -> Result<String, StanzaError>
 
 /// The account a field names.
 async fn account(cx: &AdminCx, values: &Values, var: &str) -> Result<Arc<Account>, StanzaError> {
-    let name = name(cx, values, var)?;
-    match cx.node.account_named(&name).await {
+    let address = address(cx, values, var)?;
+    match cx.node.account(&address).await {
         Ok(Some(account)) => Ok(account),
         Ok(None) => {
+            let name = address.local().unwrap_or_default();
             Err(StanzaError::new(Condition::ItemNotFound)
                 .with_text(format!("there is no user {name}")))
         }
         Err(error) => {
-            cx.node.store_failing("account_not_loaded", Some(&name), &error);
+            cx.node.store_failing("account_not_loaded", Some(&address), &error);
             Err(StanzaError::new(Condition::InternalServerError))
         }
     }

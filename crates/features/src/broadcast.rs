@@ -31,7 +31,7 @@ pub const COMMAND: Command = Command {
 };
 
 async fn broadcast(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
-    if cx.node.settings().broadcast == Broadcast::Administrators && !cx.is_admin() {
+    if cx.node.settings().broadcast == Broadcast::Administrators && cx.admin().is_err() {
         return Err(StanzaError::new(Condition::Forbidden)
             .with_text("only administrators may broadcast here"));
     }

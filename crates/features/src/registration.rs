@@ -5,7 +5,7 @@
 use whoelse_core::kit::{Answer, Feature, Reply, SERVER_OR_OWN, SessionCx, Target, Verb};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Child, Class, Condition, Stanza, StanzaError, jid, ns};
+use whoelse_xmpp::{BareJid, Child, Class, Condition, Stanza, StanzaError, ns};
 
 /// XEP-0077.
 pub const FEATURE: Feature = Feature {
@@ -47,7 +47,8 @@ async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
         return Err(StanzaError::new(Condition::BadRequest)
             .with_text("a change of password needs the user name and the new password"));
     };
-    if jid::localpart(&username).ok().as_deref() != Some(cx.account().name()) {
+    let own = cx.account().jid();
+    if BareJid::new(Some(&username), own.domain()).as_ref() != Ok(own) {
         return Err(StanzaError::new(Condition::NotAllowed)
             .with_text("you can change your own password only"));
     }

@@ -107,13 +107,13 @@ pub fn open(node: &Node, text: &str) -> Option<Token> {
 
 /// Whether the account of a token is there, the same as then, and not locked out.
 pub async fn may_come(node: &Node, token: &Token) -> bool {
-    match node.account_named(&token.localpart).await {
+    match node.account(&token.address).await {
         Ok(Some(account)) => {
-            account.id == token.account && !account.is_removed() && !node.is_disabled(&account)
+            account.id == token.account && !account.is_removed() && !node.is_disabled(account.jid())
         }
         Ok(None) => false,
         Err(error) => {
-            node.store_failing("account_not_loaded", Some(&token.localpart), &error);
+            node.store_failing("account_not_loaded", Some(&token.address), &error);
             false
         }
     }
@@ -173,7 +173,7 @@ async fn ask(cx: SessionCx, request: Request) -> Answer {
         tokens.seal(&Token {
             issued: cx.node.unset_time(),
             account: cx.account().id,
-            localpart: cx.account().name().to_owned(),
+            address: cx.account().jid().clone(),
             sid: request.sid,
             key,
         })

@@ -3,7 +3,6 @@
 //! Accounts that do not exist are created, existing ones are left alone. A bad line is named by
 //! its number, never by what stands in it, and skipped.
 
-use compact_str::CompactString;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -16,7 +15,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use whoelse_core::{Clock, Node, Steady};
 use whoelse_stream::Password;
-use whoelse_xmpp::{BareJid, Condition, StanzaError, jid};
+use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 /// Larger than any list of accounts that people keep by hand.
 const LARGEST: u64 = 16 << 20;
@@ -43,7 +42,7 @@ pub struct Outcome {
 #[derive(Debug)]
 struct Line {
     number: usize,
-    name: CompactString,
+    account: BareJid,
     password: Password,
     /// The password begins or ends with a blank, which nobody sees.
     blank: bool,
@@ -93,13 +92,13 @@ pub async fn import(
     if about.permissions().mode() & 0o077 != 0 {
         warnings.push(format!("{shown} can be read by others; `chmod 600 {shown}` helps"));
     }
-    let (lines, bad) = parse(&text);
+    let (lines, bad) = parse(&text, &node.domain_name());
     warnings.extend(bad.iter().map(|bad| format!("{shown}: {bad}")));
 
     let mut importing = Importing::new(&shown, lines.len(), node.clock.steady());
     let mut creating = JoinSet::new();
     for line in lines {
-        if is_known(node, &line.name).await? {
+        if is_known(node, &line.account).await? {
             importing.existing += 1;
             importing.tell(&node.clock, tell);
             continue;
@@ -112,7 +111,7 @@ pub async fn import(
         importing.look_at(&line, node.settings().limits.password_min);
         let making = node.clone();
         creating.spawn(async move {
-            (line.number, making.create_account(&line.name, line.password).await)
+            (line.number, making.create_account(&line.account, line.password).await)
         });
         importing.tell(&node.clock, tell);
     }
@@ -213,12 +212,12 @@ fn named(lines: &[usize]) -> String {
     }
 }
 
-async fn is_known(node: &Node, name: &str) -> io::Result<bool> {
-    let found = node.store.find_account(node.domain().id, name).await;
+async fn is_known(node: &Node, account: &BareJid) -> io::Result<bool> {
+    let found = node.account_row(account).await;
     Ok(found.map_err(io::Error::other)?.is_some())
 }
 
-fn parse(text: &[u8]) -> (Vec<Line>, Vec<BadLine>) {
+fn parse(text: &[u8], domain: &str) -> (Vec<Line>, Vec<BadLine>) {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let (mut lines, mut bad) = (Vec::new(), Vec::new());
     // Accounts are made at once, so without this chance would choose between two passwords.
@@ -230,11 +229,11 @@ fn parse(text: &[u8]) -> (Vec<Line>, Vec<BadLine>) {
             continue;
         }
         let number = i + 1;
-        match parse_line(line) {
-            Ok((name, password, blank)) => match first_with.entry(name.clone()) {
+        match parse_line(line, domain) {
+            Ok((account, password, blank)) => match first_with.entry(account.clone()) {
                 Entry::Vacant(entry) => {
                     entry.insert(number);
-                    lines.push(Line { number, name, password, blank });
+                    lines.push(Line { number, account, password, blank });
                 }
                 Entry::Occupied(first) => {
                     let why = format!("line {} has the same name", first.get());
@@ -247,19 +246,18 @@ fn parse(text: &[u8]) -> (Vec<Line>, Vec<BadLine>) {
     (lines, bad)
 }
 
-/// The name, the password, and whether that begins or ends with a blank.
-fn parse_line(line: &[u8]) -> Result<(CompactString, Password, bool), String> {
+/// The account, the password, and whether that begins or ends with a blank.
+fn parse_line(line: &[u8], domain: &str) -> Result<(BareJid, Password, bool), String> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let (name, password) = line
         .split_once(' ')
         .ok_or_else(|| "it must be a name, one space, and a password".to_owned())?;
     // Neither is told to anybody: a line in disorder may hold the password in front.
-    let name = jid::new_localpart(name).map_err(|_| "the name is not valid".to_owned())?;
+    let account =
+        BareJid::of_new_account(name, domain).map_err(|_| "the name is not valid".to_owned())?;
     let blank = password.trim() != password;
     let password = Password::new(password).map_err(|error| error.to_string())?;
-    // A name in the localpart's place of an address of ours: cannot fail after the check above.
-    BareJid::new(Some(&name), "localhost").map_err(|error| error.to_string())?;
-    Ok((name, password, blank))
+    Ok((account, password, blank))
 }
 
 #[cfg(test)]
@@ -268,10 +266,10 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Vec<(usize, String, String)>, Vec<usize>) {
-        let (lines, bad) = parse(text.as_bytes());
+        let (lines, bad) = parse(text.as_bytes(), "localhost");
         let lines = lines.into_iter().map(|line| {
             let password = String::from_utf8(line.password.reveal().to_vec()).unwrap();
-            (line.number, line.name.to_string(), password)
+            (line.number, line.account.local().unwrap().to_owned(), password)
         });
         (lines.collect(), bad.into_iter().map(|bad| bad.number).collect())
     }
@@ -316,7 +314,7 @@ mod tests {
     }
 
     fn looked_at(text: &str) -> Vec<String> {
-        let (lines, _) = parse(text.as_bytes());
+        let (lines, _) = parse(text.as_bytes(), "localhost");
         let mut importing = Importing::new("c.txt", lines.len(), Steady(0));
         lines.iter().for_each(|line| importing.look_at(line, 8));
         importing.outcome(Vec::new(), 8).warnings
@@ -358,14 +356,14 @@ mod tests {
 
     #[test]
     fn a_line_that_is_not_utf_8_is_bad() {
-        let (lines, bad) = parse(b"bob \xff\nalice x");
+        let (lines, bad) = parse(b"bob \xff\nalice x", "localhost");
 
         assert_eq!((lines.len(), bad[0].number), (1, 1));
     }
 
     #[test]
     fn a_complaint_never_holds_what_stands_in_the_line() {
-        let (_, bad) = parse(b"se cret\x07\nsecret\n secret x\nsecret\xff x");
+        let (_, bad) = parse(b"se cret\x07\nsecret\n secret x\nsecret\xff x", "localhost");
 
         assert_eq!(bad.len(), 4);
         assert!(bad.iter().all(|bad| !bad.to_string().contains("cret")), "{bad:?}");

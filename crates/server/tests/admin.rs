@@ -7,6 +7,7 @@ use common::{Client, World, message};
 use tokio::net::UnixStream;
 use whoelse_stream::c2s::Transport;
 use whoelse_stream::client::{Config as StreamConfig, Machine, Opening, Step};
+use whoelse_xmpp::BareJid;
 
 async fn admin(world: &World) -> Client {
     let io = UnixStream::connect(world.server.admin_socket()).await.unwrap();
@@ -86,7 +87,8 @@ async fn a_renamed_domain_gets_its_certificate_at_once_and_keeps_its_administrat
     }
     assert_ne!(world.server.fingerprint(), before);
     let is_admin = async |name| {
-        let account = node.account_named(name).await.unwrap().unwrap();
+        let account = BareJid::new(Some(name), "chat.example").unwrap();
+        let account = node.account(&account).await.unwrap().unwrap();
         node.is_admin(&account)
     };
     assert!(is_admin("bob").await);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{World, message};
+use common::{World, jid, message};
 use whoelse_core::Time;
 use whoelse_store::{Direction, NewMessage, NewRow};
 use whoelse_xmpp::{Kind, ns};
@@ -43,7 +43,7 @@ async fn the_time_that_was_told_is_found_however_it_was_stored() {
     let world = World::start().await;
     let mut alice = world.online("alice").await;
     let node = world.server.node();
-    let account = node.account_named("alice").await.unwrap().unwrap();
+    let account = node.account(&jid("alice")).await.unwrap().unwrap();
     let key = node.key_of("alice@localhost");
     let at = Time(node.clock.now().told().0 + 456);
     let old = NewMessage {
@@ -84,7 +84,7 @@ async fn times_are_stored_as_they_are_told() {
     alice.send(QUERY).await;
     alice.expect(|stanza| stanza.id() == Some("q")).await;
 
-    let bob = world.server.node().account_named("bob").await.unwrap().unwrap();
+    let bob = world.server.node().account(&jid("bob")).await.unwrap().unwrap();
     let rows = world.server.node().store.undelivered(bob.archive, 0, 10).await.unwrap();
 
     assert_eq!(rows.len(), 3);

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{World, password};
+use common::{World, jid, password};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -107,7 +107,7 @@ async fn both_types_bind_on_both_versions_of_tls() {
                 "{port} {version:?} {only}"
             );
             // There is one session an account.
-            let account = world.server.node().account_named("alice").await.unwrap().unwrap();
+            let account = world.server.node().account(&jid("alice")).await.unwrap().unwrap();
             for session in account.sessions() {
                 world.server.node().end(&session).await;
             }
@@ -128,8 +128,8 @@ async fn what_is_bound_to_another_channel_or_certificate_is_refused() {
         let (io, _) = connect(&world, port, version).await;
         let forged = ChannelBindings { exporter: None, server_end_point: Some(vec![1; 32]) };
         assert_eq!(log_in(io, forged, "bob").await, None);
-        world.server.node().unblock_account("alice").await;
-        world.server.node().unblock_account("bob").await;
+        world.server.node().unblock_account(&jid("alice")).await;
+        world.server.node().unblock_account(&jid("bob")).await;
     }
     world.server.shutdown().await;
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Client, World, password};
+use common::{Client, World, jid, password};
 use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -44,7 +44,7 @@ async fn sixty_people_at_one_address_log_in_at_once_and_all_are_in() {
     let world = World::start().await;
     let names: Vec<String> = (0..60).map(|n| format!("user{n}")).collect();
     for name in &names {
-        world.server.node().create_account(name, password(name)).await.unwrap();
+        world.server.node().create_account(&jid(name), password(name)).await.unwrap();
     }
 
     let address = world.address();

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{World, message, start_error};
+use common::{World, jid, message, start_error};
 use whoelse_server::Server;
 use whoelse_store::Location;
 use whoelse_store::scratch::{Between, Line, Scratch};
@@ -49,7 +49,7 @@ async fn a_commit_whose_answer_is_lost_is_delivered_once() {
     alice.send(&message("bob", "two")).await;
     assert_eq!(bob.text().await, "two");
 
-    let bob = world.server.node().account_named("bob").await.unwrap().unwrap();
+    let bob = world.server.node().account(&jid("bob")).await.unwrap().unwrap();
     let kept = world.server.node().store.undelivered(bob.archive, 0, 10).await.unwrap();
     assert_eq!(kept.len(), 2);
     world.server.shutdown().await;

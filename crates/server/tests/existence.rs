@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Client, World, password};
+use common::{Client, World, jid, password};
 use std::collections::BTreeMap;
 use whoelse_core::kit::Verb;
 use whoelse_core::settings::Contacts;
@@ -20,7 +20,7 @@ const NAMES: [&str; 5] = ["online", "offline", "blocker", "friendly", "nobody"];
 async fn world() -> (World, Client, Vec<Client>) {
     let world = World::with(|config| config.settings.contacts = Contacts::Roster).await;
     for name in NAMES.iter().filter(|name| **name != "nobody") {
-        world.server.node().create_account(name, password(name)).await.unwrap();
+        world.server.node().create_account(&jid(name), password(name)).await.unwrap();
     }
     let mut alice = world.online("alice").await;
     let mut others = Vec::new();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::World;
+use common::{World, jid};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ async fn a_connection_that_fails_leaves_no_session_behind() {
     say(&mut client, header, "</stream:features>").await;
     let bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
     say(&mut client, &format!("{bind}<presence/>"), "<presence").await;
-    let bob = node.account_named("bob").await.unwrap().unwrap();
+    let bob = node.account(&jid("bob")).await.unwrap().unwrap();
     assert!(bob.is_online());
 
     fails.store(true, Ordering::Release);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Client, World, message};
+use common::{Client, World, jid, message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use whoelse_stream::client::{Opening, Step};
@@ -152,7 +152,7 @@ async fn what_is_sent_in_clear_behind_starttls_is_never_read() {
 async fn a_login_of_the_last_second_is_written_down_before_the_server_stops() {
     let world = World::start().await;
     let alice = world.login("alice").await;
-    let account = world.server.node().account_named("alice").await.unwrap().unwrap();
+    let account = world.server.node().account(&jid("alice")).await.unwrap().unwrap();
     drop(alice);
 
     world.server.shutdown().await;

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Client, PATIENCE, World, until_closed};
+use common::{Client, PATIENCE, World, jid, until_closed};
 use futures_core::Stream;
 use iroh::endpoint::{Connection, Endpoint, NetReportConfig, PortmapperConfig, presets};
 use iroh::tls::CaTlsConfig;
@@ -107,7 +107,7 @@ async fn a_locked_account_is_cut_off_and_does_not_come_back() {
     let world = World::start().await;
     let (_alice, guest) = world.guest().await;
 
-    world.server.node().block_account("alice", None).await;
+    world.server.node().block_account(&jid("alice"), None).await;
 
     let why = guest.refused().await;
     assert_eq!(why, "the account of this token may not use the relay");
@@ -121,7 +121,7 @@ async fn a_removed_account_is_cut_off_and_does_not_come_back() {
     let (_alice, guest) = world.guest().await;
 
     let node = world.server.node();
-    let account = node.account_named("alice").await.unwrap().unwrap();
+    let account = node.account(&jid("alice")).await.unwrap().unwrap();
     node.remove_account(&account, || {}).await.unwrap();
 
     assert_eq!(guest.refused().await, "the account of this token may not use the relay");

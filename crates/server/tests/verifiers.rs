@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Client, World, config, password};
+use common::{Client, World, config, jid, password};
 use std::num::NonZeroU32;
 use std::path::Path;
 use whoelse_server::Server;
@@ -64,7 +64,7 @@ async fn an_old_account_logs_in_as_ever_and_gets_what_it_lacks_when_it_tells_its
 
     // Everybody is offered what everybody has.
     let server = Server::start(config(folder.path())).await.unwrap();
-    server.node().create_account("new", password("new")).await.unwrap();
+    server.node().create_account(&jid("new"), password("new")).await.unwrap();
     for name in ["old", "new"] {
         let client = connect(&server).await;
         assert!(!offers(&client));
@@ -75,7 +75,7 @@ async fn an_old_account_logs_in_as_ever_and_gets_what_it_lacks_when_it_tells_its
 
     // The password is told, and what was lacking is made of it.
     tell_password_of_old(&server).await;
-    let account = server.node().account_named("old").await.unwrap().unwrap();
+    let account = server.node().account(&jid("old")).await.unwrap().unwrap();
     while server.node().store.credentials(account.id).await.unwrap().len() < 3 {
         tokio::task::yield_now().await;
     }

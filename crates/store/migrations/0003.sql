@@ -87,3 +87,7 @@ CREATE INDEX archive_rows_passing ON archive_rows (archive, seq) WHERE direction
 
 -- A message is no longer known by one number of all archives, but by that of its body.
 ALTER TABLE origins RENAME COLUMN seq TO body;
+
+-- How often the password of an account was set. Whoever proved one before the last change has
+-- proved nothing any more.
+ALTER TABLE accounts ADD COLUMN generation BIGINT NOT NULL DEFAULT 0;

@@ -5,11 +5,11 @@ use sqlx::{AnyConnection, Row};
 
 use crate::{Result, Store, StoredVerifier, Tx, archives, history, sequences};
 
-const FIND: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, r.id \
-    FROM accounts a JOIN archives r ON r.account = a.id \
+const FIND: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, \
+    a.generation, r.id FROM accounts a JOIN archives r ON r.account = a.id \
     WHERE a.domain = $1 AND a.localpart = $2";
-const LIST: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, r.id \
-    FROM accounts a JOIN archives r ON r.account = a.id \
+const LIST: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, \
+    a.generation, r.id FROM accounts a JOIN archives r ON r.account = a.id \
     WHERE a.domain = $1 AND a.localpart > $2 ORDER BY a.localpart LIMIT $3";
 const COUNT: &str = "SELECT COUNT(*) FROM accounts WHERE domain = $1";
 const INSERT: &str = "INSERT INTO accounts (id, domain, localpart, created_at, last_active) \
@@ -32,6 +32,8 @@ pub struct AccountRow {
     pub created_at: i64,
     /// When it was last active, in microseconds since 1970.
     pub last_active: i64,
+    /// How often its password was set; see [`Tx::set_credentials`].
+    pub generation: i64,
     /// The number of its archive, which no other archive has had or will have.
     pub archive: i64,
 }
@@ -129,7 +131,8 @@ fn account(row: &AnyRow) -> Result<AccountRow> {
         localpart: row.try_get(2)?,
         created_at: row.try_get(3)?,
         last_active: row.try_get(4)?,
-        archive: row.try_get(5)?,
+        generation: row.try_get(5)?,
+        archive: row.try_get(6)?,
     })
 }
 

@@ -17,11 +17,15 @@ const INSERT: &str = "INSERT INTO credentials \
 const LACKING: &str = "SELECT 1 FROM credentials a WHERE a.mechanism = $1 AND NOT EXISTS \
     (SELECT 1 FROM credentials b WHERE b.account = a.account AND b.mechanism = $2) LIMIT 1";
 
-const OF_NAME: &str = "SELECT a.id, c.salt, c.iterations, c.stored_key, c.server_key \
+const RAISE: &str =
+    "UPDATE accounts SET generation = generation + 1 WHERE id = $1 RETURNING generation";
+const GENERATION: &str = "SELECT generation FROM accounts WHERE id = $1";
+
+const OF_NAME: &str = "SELECT a.id, a.generation, c.salt, c.iterations, c.stored_key, c.server_key \
     FROM accounts a LEFT JOIN credentials c ON c.account = a.id AND c.mechanism = $3 \
     WHERE a.domain = $1 AND a.localpart = $2";
 
-pub(crate) const STATEMENTS: &[&str] = &[OF_NAME, LIST, CLEAR, INSERT, LACKING];
+pub(crate) const STATEMENTS: &[&str] = &[OF_NAME, LIST, CLEAR, INSERT, LACKING, RAISE, GENERATION];
 
 /// What a SCRAM server keeps of a password (RFC 5802, 3).
 ///
@@ -50,35 +54,47 @@ impl fmt::Debug for StoredVerifier {
     }
 }
 
+/// What is known of a name that somebody claims.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The number of the account.
+    pub account: i64,
+    /// How often its password was set until now.
+    pub generation: i64,
+    /// Its verifier for the mechanism that was asked for, if it has one.
+    pub verifier: Option<StoredVerifier>,
+}
+
 impl Store {
     /// Returns the verifiers of an account, one for each mechanism.
     pub async fn credentials(&self, account: i64) -> Result<Vec<StoredVerifier>> {
         credentials(&mut *self.reader().await?, account).await
     }
 
-    /// Returns the number of the account of a name and its verifier for one mechanism, in one
-    /// question whether there are both, one or none of them.
+    /// Returns the account of a name, the generation of its password and its verifier for one
+    /// mechanism, all as they are at one moment and in one question, whether there are all of them
+    /// or none.
     pub async fn verifier(
         &self,
         domain: i64,
         localpart: &str,
         mechanism: &str,
-    ) -> Result<Option<(i64, Option<StoredVerifier>)>> {
+    ) -> Result<Option<Claimed>> {
         let query = sqlx::query(OF_NAME).bind(domain).bind(localpart).bind(mechanism);
         let Some(row) = query.fetch_optional(&mut *self.reader().await?).await? else {
             return Ok(None);
         };
-        let verifier = match row.try_get::<Option<Vec<u8>>, _>(1)? {
+        let verifier = match row.try_get::<Option<Vec<u8>>, _>(2)? {
             None => None,
             Some(salt) => Some(StoredVerifier {
                 mechanism: mechanism.to_owned(),
                 salt,
-                iterations: row.try_get(2)?,
-                stored_key: row.try_get(3)?,
-                server_key: row.try_get(4)?,
+                iterations: row.try_get(3)?,
+                stored_key: row.try_get(4)?,
+                server_key: row.try_get(5)?,
             }),
         };
-        Ok(Some((row.try_get(0)?, verifier)))
+        Ok(Some(Claimed { account: row.try_get(0)?, generation: row.try_get(1)?, verifier }))
     }
 
     /// Tells whether an account that has a verifier of one mechanism has none of another.
@@ -94,17 +110,27 @@ impl Tx {
         credentials(self.conn()?, account).await
     }
 
-    /// Gives an account these verifiers in place of those it has.
+    /// Gives an account these verifiers in place of those it has. Returns the generation that its
+    /// password has now: one more than before.
     pub async fn set_credentials(
         &mut self,
         account: i64,
         verifiers: &[StoredVerifier],
-    ) -> Result<()> {
+    ) -> Result<i64> {
+        let raised = sqlx::query(RAISE).bind(account).fetch_one(self.conn()?).await?;
         sqlx::query(CLEAR).bind(account).execute(self.conn()?).await?;
-        self.add_credentials(account, verifiers).await
+        self.add_credentials(account, verifiers).await?;
+        Ok(raised.try_get(0)?)
     }
 
-    /// Gives an account these verifiers beside those it has.
+    /// Returns the generation that the password of an account has, if there is the account.
+    pub async fn generation(&mut self, account: i64) -> Result<Option<i64>> {
+        let row = sqlx::query(GENERATION).bind(account).fetch_optional(self.conn()?).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// Gives an account these verifiers beside those it has: of the same password, so that its
+    /// generation stays.
     pub async fn add_credentials(
         &mut self,
         account: i64,
@@ -178,7 +204,7 @@ mod tests {
         tx.commit().await.unwrap();
         let find = async |name, mechanism| {
             let found = store.verifier(1, name, mechanism).await.unwrap();
-            found.map(|(id, verifier)| (id, verifier.map(|it| (it.salt, it.stored_key))))
+            found.map(|it| (it.account, it.verifier.map(|it| (it.salt, it.stored_key))))
         };
 
         assert_eq!(
@@ -187,6 +213,27 @@ mod tests {
         );
         assert_eq!(find("bob", "SCRAM-SHA-512").await, Some((bob, None)));
         assert_eq!(find("eve", "SCRAM-SHA-256").await, None);
+    }
+
+    #[tokio::test]
+    async fn each_new_password_raises_the_generation_and_a_further_verifier_does_not() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        let first = tx.generation(bob).await.unwrap().unwrap();
+
+        tx.add_credentials(bob, &[verifier("SCRAM-SHA-1", 1)]).await.unwrap();
+        assert_eq!(tx.generation(bob).await.unwrap(), Some(first));
+        let raised = tx.set_credentials(bob, &[verifier("SCRAM-SHA-1", 2)]).await.unwrap();
+        assert_eq!(raised, first + 1);
+        tx.commit().await.unwrap();
+
+        let found = store.verifier(1, "bob", "SCRAM-SHA-1").await.unwrap().unwrap();
+        assert_eq!(found.generation, raised);
+        assert_eq!(store.find_account(1, "bob").await.unwrap().unwrap().generation, raised);
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.generation(bob + 1).await.unwrap(), None);
+        assert!(tx.set_credentials(bob + 1, &[]).await.is_err(), "nobody has a password");
     }
 
     #[tokio::test]

@@ -105,7 +105,8 @@ pub struct Machine {
     /// The domain of the first header; no later header can change it (security row 16).
     domain: Option<String>,
     lang: Option<CompactString>,
-    localpart: Option<CompactString>,
+    /// Who has logged in.
+    address: Option<BareJid>,
     mechanism: Option<Mechanism>,
     logins: u8,
     binds: u8,
@@ -153,7 +154,7 @@ impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")
             .field("domain", &self.domain)
-            .field("localpart", &self.localpart)
+            .field("address", &self.address)
             .field("mechanism", &self.mechanism)
             .field("is_open", &self.is_open())
             .field("is_over", &self.is_over())
@@ -177,7 +178,7 @@ impl Machine {
             has_header: false,
             domain: None,
             lang: None,
-            localpart: None,
+            address: None,
             mechanism: None,
             logins: 0,
             binds: 0,
@@ -260,9 +261,9 @@ impl Machine {
         self.lang.as_deref()
     }
 
-    /// The localpart that logged in; empty if it acts as the server itself.
-    pub fn localpart(&self) -> Option<&str> {
-        self.localpart.as_deref()
+    /// The bare address of who has logged in: an account's, or the domain's for the server itself.
+    pub fn address(&self) -> Option<&BareJid> {
+        self.address.as_ref()
     }
 
     /// The mechanism of the login that is under way or has succeeded, for the log.
@@ -393,17 +394,10 @@ impl Machine {
         let from = Jid::parse(from)
             .map_err(|_| StreamError::new(StreamCondition::ImproperAddressing))?
             .to_bare();
-        let own = self.own_address();
-        if stage == Stage::Bind && own.is_some_and(|own| own != from) {
+        if stage == Stage::Bind && self.address.as_ref().is_some_and(|own| *own != from) {
             return Err(StreamError::new(StreamCondition::InvalidFrom));
         }
         Ok(Some(from.to_string()))
-    }
-
-    /// The bare address of who logged in; the domain, if that was the server itself.
-    fn own_address(&self) -> Option<BareJid> {
-        let localpart = Some(self.localpart()?).filter(|localpart| !localpart.is_empty());
-        BareJid::new(localpart, self.domain()?).ok()
     }
 
     fn write_header(&mut self, to: Option<&str>) {

@@ -11,7 +11,7 @@ use whoelse_stream::sasl::{Condition as Sasl, Refusal};
 use whoelse_stream::scram::{Hash, ScramError, Verifier};
 use whoelse_stream::sm::{self, Handled, Sent};
 use whoelse_stream::{ChannelBindings, Password, Transport};
-use whoelse_xmpp::{Condition, FullJid, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 const DOMAIN: &str = "a.example";
 
@@ -174,35 +174,36 @@ impl Pair {
         let Pair { server, memory, .. } = self;
         match step {
             Step::StartTls => server.tls_started(self.ends.server.clone()),
-            Step::Lookup { localpart, mechanism } => {
+            Step::Lookup { account, mechanism } => {
                 self.asked.push(mechanism.name().to_owned());
                 let hash = Hash::ALL
                     .into_iter()
                     .find(|hash| mechanism.name().trim_end_matches("-PLUS") == hash.mechanism())
                     .unwrap_or(Hash::Sha256);
-                let known = memory.accounts.get(localpart.as_str());
+                let known = memory.accounts.get(account.local().unwrap());
                 let verifier = known.and_then(|v| v.iter().find(|v| v.hash == hash));
                 server.lookup(match verifier {
                     Some(verifier) => LookupAnswer::Verifier(verifier.clone()),
-                    None => LookupAnswer::Fake(Verifier::fake(hash, b"secret", &localpart)),
+                    None => LookupAnswer::Fake(Verifier::fake(hash, b"secret", account.as_str())),
                 });
             }
             Step::Derive { password, verifier } => server.derived(&verifier.derive_like(&password)),
             Step::AuthFailed { .. } => server.failed(&Refusal::new(Sasl::NotAuthorized)),
-            Step::AuthSucceeded { .. } => server.succeeded(),
+            Step::AuthSucceeded => server.succeeded(),
             Step::External { authzid } => {
-                server.succeeded_as(authzid.as_ref().and_then(|jid| jid.local()).unwrap_or("root"));
+                let root = BareJid::new(Some("root"), DOMAIN).unwrap();
+                server.succeeded_as(authzid.unwrap_or(root));
             }
             Step::Register(RegisterRequest::Fields) => {
                 server.registered(Ok(RegisterAnswer::Fields { instructions: "Go on.".into() }));
             }
-            Step::Register(RegisterRequest::Name(name)) => {
-                let known = memory.accounts.contains_key(name.as_str());
+            Step::Register(RegisterRequest::Name(account)) => {
+                let known = memory.accounts.contains_key(account.local().unwrap());
                 let condition = if known { Condition::Conflict } else { Condition::NotAcceptable };
                 server.registered(Err(StanzaError::new(condition)));
             }
-            Step::Register(RegisterRequest::Create { username, password }) => {
-                memory.create(&username, &password);
+            Step::Register(RegisterRequest::Create { account, password }) => {
+                memory.create(account.local().unwrap(), &password);
                 server.registered(Ok(RegisterAnswer::Done));
             }
             Step::Bind { resource } => {
@@ -210,8 +211,8 @@ impl Pair {
                 if memory.taken.contains(&resource) {
                     server.bind_refused(&StanzaError::new(Condition::Conflict));
                 } else {
-                    let bare = format!("{}@{DOMAIN}", server.localpart().unwrap());
-                    server.bound(&FullJid::parse(&format!("{bare}/{resource}")).unwrap());
+                    let bare = server.address().unwrap().clone();
+                    server.bound(&bare.with_resource(&resource).unwrap());
                     memory.taken.push(resource);
                 }
             }

@@ -205,6 +205,17 @@ impl BareJid {
         Ok(BareJid(Jid::join(local.as_deref(), &prep::domain(domain)?, None)))
     }
 
+    /// The address of a new account: its name PRECIS UsernameCaseMapped and unchanged by nodeprep,
+    /// so that servers and clients of both generations agree about it.
+    pub fn of_new_account(name: &str, domain: &str) -> Result<BareJid, JidError> {
+        let jid = BareJid::new(Some(name), domain)?;
+        let local = jid.local().unwrap_or_default();
+        match stringprep::nodeprep(local) {
+            Ok(older) if older == local => Ok(jid),
+            _ => Err(JidError::Localpart),
+        }
+    }
+
     /// Adds a resource (OpaqueString).
     pub fn with_resource(&self, resource: &str) -> Result<FullJid, JidError> {
         let resource = prep::resource(resource)?;
@@ -222,21 +233,6 @@ impl FullJid {
     /// The resource.
     pub fn resource(&self) -> &str {
         self.0.resource().unwrap_or_default()
-    }
-}
-
-/// Normalises a localpart for login and addressing (RFC 7622, 3.3).
-pub fn localpart(text: &str) -> Result<CompactString, JidError> {
-    prep::local(text).map(CompactString::from)
-}
-
-/// Normalises a localpart for a new account: PRECIS UsernameCaseMapped and unchanged by nodeprep,
-/// so that servers and clients of both generations agree about its name.
-pub fn new_localpart(text: &str) -> Result<CompactString, JidError> {
-    let local = prep::local(text)?;
-    match stringprep::nodeprep(&local) {
-        Ok(older) if older == local => Ok(CompactString::from(local)),
-        _ => Err(JidError::Localpart),
     }
 }
 

@@ -410,16 +410,17 @@ impl Connection {
     fn take(&mut self, step: Step) -> bool {
         match step {
             Step::Lookup { .. } if one_more(&mut self.world.state().hangs_up) => return true,
-            Step::Lookup { localpart, mechanism } => {
+            Step::Lookup { account, mechanism } => {
                 let hash = match mechanism {
                     whoelse_stream::sasl::Mechanism::Scram { hash, .. } => hash,
                     _ => Hash::Sha256,
                 };
-                let known = self.world.state().accounts.get(localpart.as_str()).cloned();
+                let name = account.local().unwrap();
+                let known = self.world.state().accounts.get(name).cloned();
                 let verifier = known.into_iter().flatten().find(|it| it.hash == hash);
                 self.machine.lookup(match verifier {
                     Some(verifier) => LookupAnswer::Verifier(verifier),
-                    None => LookupAnswer::Fake(Verifier::fake(hash, b"secret", &localpart)),
+                    None => LookupAnswer::Fake(Verifier::fake(hash, b"secret", name)),
                 });
             }
             Step::Derive { password, verifier } => {
@@ -437,15 +438,15 @@ impl Connection {
                     _ => refusal,
                 });
             }
-            Step::AuthSucceeded { .. } => self.machine.succeeded(),
+            Step::AuthSucceeded => self.machine.succeeded(),
             Step::Register(request) => self.register(request),
             Step::Bind { .. } => {
                 if std::mem::take(&mut self.world.state().conflict) {
                     self.machine.bind_refused(&StanzaError::new(Condition::Conflict));
                     return false;
                 }
-                let name = self.machine.localpart().unwrap().to_owned();
-                let account = BareJid::new(Some(&name), &self.world.domain()).unwrap();
+                let name = self.machine.address().and_then(|it| it.local()).map(str::to_owned);
+                let account = BareJid::new(name.as_deref(), &self.world.domain()).unwrap();
                 self.machine.bound(&account.with_resource("here").unwrap());
                 self.world.state().logins += 1;
             }
@@ -476,18 +477,18 @@ impl Connection {
     fn register(&mut self, request: RegisterRequest) {
         let answer = match request {
             RegisterRequest::Fields => Ok(RegisterAnswer::Fields { instructions: "x".to_owned() }),
-            RegisterRequest::Name(name) => {
+            RegisterRequest::Name(account) => {
                 self.world.state().questions += 1;
                 if std::mem::take(&mut self.world.state().ignores) {
                     return;
                 }
-                let known = self.world.state().accounts.contains_key(name.as_str());
+                let known = self.world.state().accounts.contains_key(account.local().unwrap());
                 let condition = if known { Condition::Conflict } else { Condition::NotAcceptable };
                 Err(StanzaError::new(condition))
             }
-            RegisterRequest::Create { username, password } => {
+            RegisterRequest::Create { account, password } => {
                 let verifiers = HASHES.iter().map(|it| Verifier::fresh(*it, &password)).collect();
-                self.world.state().accounts.insert(username.to_string(), verifiers);
+                self.world.state().accounts.insert(account.local().unwrap().to_owned(), verifiers);
                 Ok(RegisterAnswer::Done)
             }
         };

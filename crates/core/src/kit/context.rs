@@ -12,6 +12,7 @@ use super::Command;
 use crate::account::Account;
 use crate::clock::Time;
 use crate::node::Node;
+use crate::principal::Rights;
 use crate::session::Session;
 
 /// Whom a request is addressed to, seen from its sender.
@@ -59,7 +60,7 @@ pub struct Cx {
     pub target: Target,
     /// When it was read.
     pub now: Time,
-    is_admin: bool,
+    rights: Rights,
 }
 
 /// The context of a request by somebody who is logged in here.
@@ -75,15 +76,11 @@ pub struct SessionCx {
 pub struct AdminCx(SessionCx);
 
 impl Cx {
-    /// Whether whoever asks has the administrator's rights.
-    pub fn is_admin(&self) -> bool {
-        self.is_admin
-    }
-
     /// The ad-hoc commands that whoever asks may run.
     pub fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
+        let is_admin = self.rights >= Rights::Administrator;
         let commands = self.node.wiring.commands().iter().copied();
-        commands.filter(|command| self.is_admin || !command.right.is_an_administrators())
+        commands.filter(move |command| is_admin || !command.right.is_an_administrators())
     }
 
     /// What is said at a hidden address to a question that is never a stranger's: that it is
@@ -106,9 +103,9 @@ impl SessionCx {
         subject: Option<Arc<Account>>,
     ) -> SessionCx {
         let subject = subject.unwrap_or_else(|| node.server_account());
-        let is_admin = session.is_trusted() || node.is_admin(&session.account);
+        let rights = node.rights(&session);
         let (from, now) = (session.jid.clone().into(), node.clock.now());
-        SessionCx { cx: Cx { node, from, subject, target, now, is_admin }, session }
+        SessionCx { cx: Cx { node, from, subject, target, now, rights }, session }
     }
 
     /// The account of the session.
@@ -118,10 +115,20 @@ impl SessionCx {
 
     /// The administrator's rights, or `forbidden`.
     pub fn admin(&self) -> Result<AdminCx, StanzaError> {
-        match self.is_admin {
-            true => Ok(AdminCx(self.clone())),
-            false => Err(StanzaError::new(Condition::Forbidden)
+        match self.rights {
+            Rights::Administrator | Rights::Operator => Ok(AdminCx(self.clone())),
+            Rights::Own => Err(StanzaError::new(Condition::Forbidden)
                 .with_text("only an administrator may do this")),
+        }
+    }
+
+    /// The same for what is done on the machine of the server alone, over its admin socket.
+    pub fn operator(&self) -> Result<AdminCx, StanzaError> {
+        let cx = self.admin()?;
+        match self.rights {
+            Rights::Operator => Ok(cx),
+            Rights::Administrator | Rights::Own => Err(StanzaError::new(Condition::Forbidden)
+                .with_text("this can only be done on the machine of the server")),
         }
     }
 }

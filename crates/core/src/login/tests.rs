@@ -15,6 +15,11 @@ fn network(last: u8) -> Network {
     Network::of([192, 0, 2, last].into())
 }
 
+/// The address of an account.
+fn jid(name: &str) -> BareJid {
+    BareJid::new(Some(name), "localhost").unwrap()
+}
+
 async fn node(clock: &Clock, store: &Store) -> Arc<Node> {
     let settings = Settings { block_duration: Duration::from_secs(4), ..Settings::default() };
     let node = Node::start(settings, clock.clone(), store.clone(), &[], Some("localhost"));
@@ -23,7 +28,7 @@ async fn node(clock: &Clock, store: &Store) -> Arc<Node> {
 
 async fn fresh(clock: &Clock) -> Arc<Node> {
     let node = node(clock, &Store::open(&Location::Memory).await.unwrap()).await;
-    node.create_account("bob", Password::new("pencil").unwrap()).await.unwrap();
+    node.create_account(&jid("bob"), Password::new("pencil").unwrap()).await.unwrap();
     node
 }
 
@@ -43,21 +48,22 @@ impl<'a> Connection<'a> {
     async fn mistypes(&mut self, mechanism: &str) -> (bool, Refusal) {
         let mechanism = Mechanism::from_name(mechanism).unwrap();
         let attempt = &mut self.attempt;
-        let looked_at = match self.node.lookup(attempt, "bob", mechanism, self.network).await {
+        let looked_at = match self.node.lookup(attempt, &jid("bob"), mechanism, self.network).await
+        {
             LookupAnswer::Refused(refusal) => return (false, refusal),
             LookupAnswer::Verifier(_) => true,
             LookupAnswer::Fake(_) => false,
         };
-        (looked_at, self.node.login_failed(attempt, "bob", true, self.network).await)
+        (looked_at, self.node.login_failed(attempt, &jid("bob"), true, self.network).await)
     }
 
     /// Tries the right one: what is said, if it is refused.
     async fn logs_in(mut self) -> Result<(), String> {
         let plain = Mechanism::Plain;
-        match self.node.lookup(&mut self.attempt, "bob", plain, self.network).await {
+        match self.node.lookup(&mut self.attempt, &jid("bob"), plain, self.network).await {
             LookupAnswer::Verifier(_) => {
-                let done = self.node.login_succeeded(self.attempt, "bob", self.network).await;
-                done.map_err(|refusal| refusal.text.unwrap_or_default())
+                let done = self.node.login_succeeded(self.attempt, Rights::Own, self.network).await;
+                done.map(|_| ()).map_err(|refusal| refusal.text.unwrap_or_default())
             }
             LookupAnswer::Refused(refusal) => Err(refusal.text.unwrap_or_default()),
             LookupAnswer::Fake(_) => Err("wrong".to_owned()),
@@ -134,14 +140,14 @@ async fn after_a_restart_no_more_is_left_of_a_block_than_is_set() {
     let clock = Clock::manual(BEGIN);
     let node = fresh(&clock).await;
     blocked(&node).await;
-    node.block_account("eve", Some(HOUR)).await;
+    node.block_account(&jid("eve"), Some(HOUR)).await;
     let store = node.store.clone();
     node.stop().await;
 
     let node = self::node(&Clock::manual(BEGIN.before(HOUR * 24)), &store).await;
 
     assert_eq!(Connection::new(&node, 1).logs_in().await, left(4));
-    let [(None, until)] = node.blocks_of("eve")[..] else { panic!() };
+    let [(None, until)] = node.blocks_of(&jid("eve"))[..] else { panic!() };
     assert_eq!(until, BEGIN.before(HOUR * 23));
 }
 
@@ -156,10 +162,10 @@ async fn what_lifts_a_block_lifts_it_for_good() {
         match way {
             "success" => Connection::new(&node, 2).logs_in().await.unwrap(),
             "password" => {
-                let bob = node.account_named("bob").await.unwrap().unwrap();
+                let bob = node.account(&jid("bob")).await.unwrap().unwrap();
                 node.set_password(&bob, password()).await.unwrap();
             }
-            "unblock" => node.unblock_account("bob").await,
+            "unblock" => node.unblock_account(&jid("bob")).await,
             _ => assert_eq!(node.unblock_network(network(1)).await, 1),
         }
         assert_eq!(Connection::new(&node, 1).logs_in().await, Ok(()), "{way}");
@@ -175,9 +181,9 @@ async fn what_lifts_a_block_lifts_it_for_good() {
 #[tokio::test]
 async fn an_administrators_block_is_lifted_by_no_new_password() {
     let node = fresh(&Clock::manual(BEGIN)).await;
-    node.block_account("bob", None).await;
+    node.block_account(&jid("bob"), None).await;
 
-    let bob = node.account_named("bob").await.unwrap().unwrap();
+    let bob = node.account(&jid("bob")).await.unwrap().unwrap();
     node.set_password(&bob, Password::new("pencil").unwrap()).await.unwrap();
 
     let said = Connection::new(&node, 1).logs_in().await;
@@ -191,7 +197,7 @@ async fn who_is_known_there_is_let_in_whatever_others_do() {
     Connection::new(&node, 1).logs_in().await.unwrap();
     // From the network that bob is known in, names are guessed until it is blocked.
     for n in 0..30 {
-        let (name, mut attempt) = (format!("name{n}"), LoginAttempt::default());
+        let (name, mut attempt) = (jid(&format!("name{n}")), LoginAttempt::default());
         node.lookup(&mut attempt, &name, Mechanism::Plain, network(1)).await;
         node.login_failed(&mut attempt, &name, true, network(1)).await;
     }
@@ -209,7 +215,7 @@ async fn a_try_that_waits_goes_on_when_another_has_ended() {
     let node = fresh(&Clock::manual(BEGIN)).await;
     let mut flying: Vec<Connection<'_>> = (0..3).map(|_| Connection::new(&node, 1)).collect();
     for one in &mut flying {
-        node.lookup(&mut one.attempt, "bob", Mechanism::Plain, network(1)).await;
+        node.lookup(&mut one.attempt, &jid("bob"), Mechanism::Plain, network(1)).await;
     }
     let mut fourth = Box::pin(Connection::new(&node, 1).logs_in());
     tokio::select! {
@@ -227,7 +233,7 @@ async fn a_try_that_waits_goes_on_when_another_has_ended() {
 async fn silent<'a>(node: &'a Arc<Node>, last: u8) -> Connection<'a> {
     let mut one = Connection::new(node, last);
     let scram = Mechanism::from_name("SCRAM-SHA-256").unwrap();
-    let answer = node.lookup(&mut one.attempt, "bob", scram, one.network).await;
+    let answer = node.lookup(&mut one.attempt, &jid("bob"), scram, one.network).await;
     assert!(matches!(answer, LookupAnswer::Verifier(_)), "{answer:?}");
     one
 }
@@ -262,15 +268,18 @@ async fn a_late_proof_takes_its_turn_once_more_and_is_told_nothing_before() {
     pass(&clock, 5);
     blocked(&node).await;
 
-    let told = node.login_failed(&mut wrong.attempt, "bob", true, network(1)).await;
-    let refused = node.login_succeeded(right.attempt, "bob", network(1)).await;
+    let told = node.login_failed(&mut wrong.attempt, &jid("bob"), true, network(1)).await;
+    let refused = node.login_succeeded(right.attempt, Rights::Own, network(1)).await;
 
     assert_eq!(refused, Err(told.clone()));
     assert_eq!(Err(told.text.unwrap()), left(4));
     // Where nothing is in its way a late one is as good as any.
     let late = silent(&node, 2).await;
     pass(&clock, 6);
-    assert_eq!(node.login_succeeded(late.attempt, "bob", network(2)).await, Ok(()));
+    assert_eq!(
+        node.login_succeeded(late.attempt, Rights::Own, network(2)).await.map(|_| ()),
+        Ok(())
+    );
 }
 
 #[tokio::test]
@@ -278,13 +287,13 @@ async fn who_is_let_in_nowhere_with_the_right_password_leaves_no_row_of_wrong_on
     let clock = Clock::manual(BEGIN);
     let node = fresh(&clock).await;
     blocked(&node).await;
-    node.block_account("bob", None).await;
+    node.block_account(&jid("bob"), None).await;
 
     assert!(Connection::new(&node, 2).logs_in().await.is_err());
 
     let rows = node.store.throttle_load_all(BEGIN.0).await.unwrap();
     let keys: Vec<&str> = rows.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(keys, [format!("admin|{}", node.login_key("bob"))]);
+    assert_eq!(keys, [format!("admin|{}", node.key_of("bob@localhost"))]);
 }
 
 #[tokio::test]
@@ -297,29 +306,32 @@ async fn nobody_is_newly_called_like_the_server_or_so_that_lines_of_theirs_look_
         why.text.unwrap()
     };
 
+    let at_chat = |name| BareJid::new(Some(name), "chat.example").unwrap();
     for name in ["localhost", "LocalHost", "chat.example", "Chat.Example", "*", "[x]", "-bob"] {
-        let asked = RegisterRequest::Name(name.into());
+        let account = at_chat(name);
+        let asked = RegisterRequest::Name(account.clone());
         refused(node.register(asked, network(1)).await.unwrap_err());
-        let asked = RegisterRequest::Create { username: name.into(), password: password() };
+        let asked = RegisterRequest::Create { account: account.clone(), password: password() };
         refused(node.register(asked, network(1)).await.unwrap_err());
-        let words = refused(node.create_account(name, password()).await.unwrap_err());
+        let words = refused(node.create_account(&account, password()).await.unwrap_err());
         assert!(words.ends_with("; choose another one"), "{words}");
     }
     for name in ["7of9", "żaneta", "李", "localhost2"] {
-        node.create_account(name, password()).await.unwrap();
+        node.create_account(&at_chat(name), password()).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn whoever_is_called_like_the_server_already_is_known() {
     let node = fresh(&Clock::manual(BEGIN)).await;
-    node.create_account("chat.example", Password::new("pencil").unwrap()).await.unwrap();
+    node.create_account(&jid("chat.example"), Password::new("pencil").unwrap()).await.unwrap();
     node.rename_domain("localhost".into(), "chat.example".into()).await.unwrap();
 
-    let asked = RegisterRequest::Name("chat.example".into());
+    let account = BareJid::parse("chat.example@chat.example").unwrap();
+    let asked = RegisterRequest::Name(account.clone());
     let known = node.register(asked, network(1)).await.unwrap_err();
 
     assert_eq!(known.condition, Condition::Conflict);
-    let again = node.create_account("chat.example", Password::new("pencil").unwrap()).await;
+    let again = node.create_account(&account, Password::new("pencil").unwrap()).await;
     assert_eq!(again.unwrap_err().condition, Condition::Conflict);
 }

@@ -7,6 +7,7 @@ use whoelse_stream::sm::{Handled, Sent};
 use whoelse_xmpp::{Class, Jid, StreamError};
 
 use super::{Drain, Managed, Queued, Session, State, Superseded, Ticket};
+use crate::principal::Principal;
 
 /// Why a session cannot be resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,11 +197,18 @@ impl Session {
     ///
     /// Everything received must be handled, see [`Session::settled`].
     ///
-    /// The token is looked at again: it can have become void while the newcomer waited.
-    pub(crate) fn resume(&self, token: &str, h: u32) -> Result<(u64, u32, i64), ResumeRefused> {
+    /// Whose it is and the token are looked at again: the password can have been changed while the
+    /// newcomer waited.
+    pub(crate) fn resume(
+        &self,
+        principal: &Principal,
+        token: &str,
+        h: u32,
+    ) -> Result<(u64, u32, i64), ResumeRefused> {
         let mut state = self.lock();
         let managed = state.managed.as_ref();
-        let is_valid = managed.is_some_and(|managed| managed.resume.as_deref() == Some(token));
+        let is_valid = managed.is_some_and(|managed| managed.resume.as_deref() == Some(token))
+            && self.is_of(principal);
         if state.gone || state.ending || !is_valid {
             return Err(ResumeRefused::Gone);
         }

@@ -18,7 +18,8 @@ fn session() -> Session {
     let jid = BareJid::parse("bob@localhost").unwrap();
     let full = jid.with_resource("desk").unwrap();
     let account = Arc::new(Account::new(1, 1, jid, Vec::new(), 0));
-    Session::new(1, full, account, false, BUDGET, moment())
+    let principal = Principal::of(&account, Rights::Own);
+    Session::new(1, full, account, &principal, BUDGET, moment())
 }
 
 /// With stream management, and its connection lost.
@@ -27,6 +28,11 @@ fn detached() -> Session {
     session.enable(Some("token".to_owned()));
     assert_eq!(session.detach(1), Ok(true));
     session
+}
+
+/// The owner of a session resumes it, having handled so much.
+fn resume(session: &Session, h: u32) -> Result<(u64, u32, i64), ResumeRefused> {
+    session.resume(&Principal::of(&session.account, Rights::Own), "token", h)
 }
 
 fn said(text: &str) -> Outgoing {
@@ -44,7 +50,7 @@ fn what_a_superseded_connection_brings_is_not_counted() {
     let session = session();
     session.enable(Some("token".to_owned()));
 
-    let (epoch, _, _) = session.resume("token", 0).unwrap();
+    let (epoch, _, _) = resume(&session, 0).unwrap();
 
     assert_eq!(session.received(1), Err(Superseded));
     assert!(session.received(epoch).is_ok());
@@ -56,10 +62,10 @@ fn a_session_is_resumed_only_when_all_it_sent_is_handled() {
     session.enable(Some("token".to_owned()));
     let ticket = session.received(1).unwrap();
 
-    assert_eq!(session.resume("token", 0), Err(ResumeRefused::Unsettled));
+    assert_eq!(resume(&session, 0), Err(ResumeRefused::Unsettled));
     session.done(ticket);
 
-    assert!(matches!(session.resume("token", 0), Ok((2, 1, 0))));
+    assert!(matches!(resume(&session, 0), Ok((2, 1, 0))));
 }
 
 #[test]
@@ -69,7 +75,7 @@ fn a_session_that_is_about_to_end_cannot_be_resumed() {
 
     session.begin_end(1).unwrap();
 
-    assert_eq!(session.resume("token", 0), Err(ResumeRefused::Gone));
+    assert_eq!(resume(&session, 0), Err(ResumeRefused::Gone));
     assert_eq!(session.detach(1), Ok(false));
 }
 
@@ -80,7 +86,7 @@ fn an_order_to_end_leaves_the_token_to_be_given_back() {
 
     assert!(session.order_end(StreamError::new(StreamCondition::Reset)));
 
-    assert_eq!(session.resume("token", 0), Err(ResumeRefused::Gone));
+    assert_eq!(resume(&session, 0), Err(ResumeRefused::Gone));
     assert_eq!(session.forget_resumption().as_deref(), Some("token"));
 }
 
@@ -100,7 +106,7 @@ fn what_was_not_acknowledged_comes_again_in_front() {
     session.detach(1).unwrap();
     session.push(said("four"));
 
-    let (epoch, _, _) = session.resume("token", 1).unwrap();
+    let (epoch, _, _) = resume(&session, 1).unwrap();
 
     let again = written(&session, epoch);
     assert!(!again.contains("one"), "{again}");
@@ -112,7 +118,7 @@ fn what_was_not_acknowledged_comes_again_in_front() {
 fn a_count_that_was_never_true_resumes_nothing() {
     let session = detached();
 
-    assert_eq!(session.resume("token", 7), Err(ResumeRefused::TooHigh { h: 7, sent: 0 }));
+    assert_eq!(resume(&session, 7), Err(ResumeRefused::TooHigh { h: 7, sent: 0 }));
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn a_cut_connection_does_not_cut_the_one_that_follows() {
     session.push(said(&long));
     assert!(session.is_cut());
 
-    session.resume("token", 0).unwrap();
+    resume(&session, 0).unwrap();
 
     assert!(!session.is_cut());
 }
@@ -282,7 +288,7 @@ fn a_token_that_became_void_while_somebody_waited_resumes_nothing() {
 
     session.forget_resumption();
 
-    assert_eq!(session.resume("token", 0), Err(ResumeRefused::Gone));
+    assert_eq!(resume(&session, 0), Err(ResumeRefused::Gone));
 }
 
 #[test]

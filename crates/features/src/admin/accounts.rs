@@ -4,9 +4,9 @@ use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
 use whoelse_core::node::Seek;
 use whoelse_core::{Node, Time};
-use whoelse_xmpp::{BareJid, Condition, StanzaError, jid};
+use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
-use super::{ACCOUNT, account, name, password, stamp};
+use super::{ACCOUNT, account, address, password, stamp};
 use crate::readable;
 
 const NEW_PASSWORD: Field =
@@ -29,14 +29,15 @@ pub(super) const ADD: Command = Command {
 
 async fn add(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
-    let name = name(&cx, &values, ACCOUNT.var)?;
-    let name = jid::new_localpart(&name).map_err(|_| {
+    let address = address(&cx, &values, ACCOUNT.var)?;
+    let name = address.local().unwrap_or_default();
+    let address = BareJid::of_new_account(name, address.domain()).map_err(|_| {
         StanzaError::new(Condition::NotAcceptable)
             .with_text(format!("{name} cannot be the name of an account"))
     })?;
     let password = password(&values)?;
     let short = cx.node.judge_password(&password)?;
-    cx.node.create_account(&name, password).await?;
+    cx.node.create_account(&address, password).await?;
     Ok(done(format!("{name} is added"), short))
 }
 
@@ -114,10 +115,10 @@ pub(super) const LIST: Command = Command {
 const PAGE: i64 = 500;
 
 /// When an account was last active, if it is in memory.
-fn last_noted(node: &Node, name: &str, domain: &str) -> Option<Time> {
-    match BareJid::new(Some(name), domain).map(|jid| node.seek(&jid)) {
-        Ok(Seek::Here(account)) => Some(account.last_active()),
-        Ok(Seek::Missing | Seek::NotLoaded) | Err(_) => None,
+fn last_noted(node: &Node, account: &BareJid) -> Option<Time> {
+    match node.seek(account) {
+        Seek::Here(account) => Some(account.last_active()),
+        Seek::Missing | Seek::NotLoaded => None,
     }
 }
 
@@ -127,26 +128,26 @@ async fn list(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError>
     let after = values.get("after").unwrap_or_default();
     let page = cx.node.store.list_accounts(domain.id, after, PAGE).await;
     let page = readable(&cx.node, "accounts_unreadable", None, page)?;
-    let rows = page.into_iter().map(|row| {
-        let jid = BareJid::new(Some(&row.localpart), &domain.name).ok();
-        let is_online = jid.is_some_and(|jid| cx.node.is_online(&jid));
+    let rows = page.into_iter().filter_map(|row| {
+        let address = BareJid::new(Some(&row.localpart), &domain.name).ok()?;
+        let is_online = cx.node.is_online(&address);
         // The latest that is known, not the largest, as the wall may have been set back. What an
         // account in memory did a moment ago may not be written down yet.
-        let noted = last_noted(&cx.node, &row.localpart, &domain.name);
+        let noted = last_noted(&cx.node, &address);
         let noted = noted.unwrap_or(Time(row.last_active));
         // One begins with the time at which it was made; nobody was there then.
         let was_there = is_online || noted != Time(row.created_at);
         let active = if was_there { noted } else { Time(0) };
-        let blocks = cx.node.blocks_of(&row.localpart);
+        let blocks = cx.node.blocks_of(&address);
         let until = blocks.iter().map(|(_, until)| *until).max().unwrap_or_default();
         let network = blocks.iter().find(|(_, end)| *end == until).and_then(|(one, _)| *one);
-        vec![
-            format!("{}@{}", row.localpart, domain.name),
+        Some(vec![
+            address.to_string(),
             if is_online { "yes" } else { "no" }.to_owned(),
             stamp(until),
             network.map(|network| network.to_string()).unwrap_or_default(),
             stamp(active),
-        ]
+        ])
     });
     let table = Table {
         columns: &[

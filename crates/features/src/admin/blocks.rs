@@ -49,7 +49,7 @@ async fn block(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
 
 /// Nobody logs in to the account for so long, or ever, and whoever is goes. Returns until when.
 pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<Duration>) -> Time {
-    let until = cx.node.block_account(account.name(), duration).await;
+    let until = cx.node.block_account(account.jid(), duration).await;
     for session in account.sessions() {
         let error = StreamError::new(StreamCondition::NotAuthorized)
             .with_text("this account is blocked by the administrator");
@@ -76,7 +76,7 @@ async fn unblock(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaErr
 
 /// Every lock of the account is lifted.
 pub(super) async fn let_in(cx: &AdminCx, account: &Account) {
-    cx.node.unblock_account(account.name()).await;
+    cx.node.unblock_account(account.jid()).await;
 }
 
 /// Lifts what wrong passwords have earned everybody who comes from an address.

@@ -6,7 +6,7 @@ use whoelse_core::kit::command::{
 };
 use whoelse_core::kit::{AdminCx, SessionCx};
 use whoelse_core::{Time, audience};
-use whoelse_xmpp::{Condition, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 use super::sessions::{ACCOUNTS, accounts};
 use super::{ACCOUNT, account, stamp};
@@ -53,12 +53,13 @@ async fn find(
         let Some(last) = page.last() else { return Ok((found, all)) };
         after = last.localpart.clone();
         for row in &page {
-            if which == Which::Disabled && !cx.node.is_disabled_named(&row.localpart) {
+            let Ok(account) = BareJid::new(Some(&row.localpart), &domain.name) else { continue };
+            if which == Which::Disabled && !cx.node.is_disabled(&account) {
                 continue;
             }
             all += 1;
             if found.len() < most {
-                found.push(format!("{}@{}", row.localpart, domain.name));
+                found.push(account.to_string());
             }
         }
     }
@@ -182,8 +183,7 @@ async fn last_login(cx: SessionCx, values: Values) -> Result<CommandDone, Stanza
     let cx = cx.admin()?;
     let (mut jids, mut times) = (Vec::new(), Vec::new());
     for account in accounts(&cx, &values).await? {
-        let row = cx.node.store.find_account(cx.node.domain().id, account.name()).await;
-        let row = stored(&cx, row)?;
+        let row = stored(&cx, cx.node.account_row(account.jid()).await)?;
         // An account begins with the time at which it was made; nobody was there then.
         let at =
             row.filter(|row| row.last_active != row.created_at).map_or(0, |row| row.last_active);

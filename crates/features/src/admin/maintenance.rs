@@ -77,11 +77,7 @@ async fn begin(
 }
 
 async fn wish(cx: &SessionCx, wish: MaintenanceRequest) -> Result<CommandDone, StanzaError> {
-    let cx = cx.admin()?;
-    if !cx.session.is_trusted() {
-        return Err(StanzaError::new(Condition::Forbidden)
-            .with_text("this can only be done on the machine of the server"));
-    }
+    let cx = cx.operator()?;
     let Some(maintenance) = cx.node.slots.get::<Maintenance>() else {
         // A world in memory has no data directory.
         return Err(StanzaError::new(Condition::ServiceUnavailable));

@@ -8,6 +8,7 @@ use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use whoelse_core::Time;
 use whoelse_stream::secret::same_secret;
+use whoelse_xmpp::BareJid;
 
 /// How long a token can be used for the first time: from the introduction to the first packet.
 pub const FIRST_USE: Duration = Duration::from_secs(120);
@@ -26,8 +27,8 @@ pub struct Token {
     pub issued: Time,
     /// The account's number.
     pub account: i64,
-    /// Its localpart, by which it is looked up.
-    pub localpart: String,
+    /// Its address, by which it is looked up.
+    pub address: BareJid,
     /// The introduction it was asked for.
     pub sid: String,
     /// The one endpoint that it admits.
@@ -109,12 +110,13 @@ impl Token {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        let length = u16::try_from(self.localpart.len()).unwrap_or(u16::MAX);
+        let address = self.address.as_str();
+        let length = u16::try_from(address.len()).unwrap_or(u16::MAX);
         let mut bytes = self.issued.0.to_be_bytes().to_vec();
         bytes.extend(self.account.to_be_bytes());
         bytes.extend(self.key);
         bytes.extend(length.to_be_bytes());
-        bytes.extend(self.localpart.as_bytes());
+        bytes.extend(address.as_bytes());
         bytes.extend(self.sid.as_bytes());
         bytes
     }
@@ -124,11 +126,11 @@ impl Token {
         let (account, rest) = rest.split_first_chunk()?;
         let (key, rest) = rest.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
-        let (localpart, sid) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+        let (address, sid) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
         Some(Token {
             issued: Time(i64::from_be_bytes(*issued)),
             account: i64::from_be_bytes(*account),
-            localpart: String::from_utf8(localpart.to_vec()).ok()?,
+            address: BareJid::parse(std::str::from_utf8(address).ok()?).ok()?,
             sid: String::from_utf8(sid.to_vec()).ok()?,
             key: *key,
         })
@@ -186,7 +188,7 @@ mod tests {
         Token {
             issued: NOON,
             account: 3,
-            localpart: "bób".to_owned(),
+            address: BareJid::parse("bób@a.example").unwrap(),
             sid: "s-1".to_owned(),
             key: KEY,
         }
@@ -201,7 +203,8 @@ mod tests {
         let tokens = Tokens::new(b"secret");
 
         assert_eq!(tokens.open(&tokens.seal(&token())), Some(token()));
-        let longest = Token { localpart: "ä".repeat(511), sid: "s".repeat(128), ..token() };
+        let address = BareJid::new(Some(&"ä".repeat(511)), "a.example").unwrap();
+        let longest = Token { address, sid: "s".repeat(128), ..token() };
         assert_eq!(tokens.open(&tokens.seal(&longest)), Some(longest));
     }
 

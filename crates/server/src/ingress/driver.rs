@@ -222,7 +222,7 @@ impl Driver {
             | Step::Lookup { .. }
             | Step::Derive { .. }
             | Step::AuthFailed { .. }
-            | Step::AuthSucceeded { .. }
+            | Step::AuthSucceeded
             | Step::External { .. }
             | Step::Register(_)
             | Step::Bind { .. }

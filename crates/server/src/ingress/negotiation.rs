@@ -6,9 +6,9 @@ use super::{Arrived, Connections, Ingress, Peer, until};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use whoelse_core::account::Account;
 use whoelse_core::audit::Deed;
 use whoelse_core::login_attempt::LoginAttempt;
+use whoelse_core::principal::{Principal, Rights};
 use whoelse_core::sessions::Hold;
 use whoelse_core::{Node, Steady};
 use whoelse_stream::c2s::{LookupAnswer, Machine, Step};
@@ -27,8 +27,8 @@ struct Negotiation {
     peer: Peer,
     deadline: Steady,
     machine: Machine,
-    /// An administrator who acts as the server itself.
-    is_server: bool,
+    /// Who has proved who they are, once somebody has.
+    principal: Option<Principal>,
     /// By which a login is tried, for the count.
     mechanism: &'static str,
     /// What is tried, and what is reserved for it.
@@ -110,7 +110,7 @@ impl Negotiation {
             ingress: arrived.ingress,
             peer: arrived.peer.clone(),
             deadline: arrived.deadline,
-            is_server: false,
+            principal: None,
             mechanism: Mechanism::External.name(),
             attempt: LoginAttempt::default(),
             hold: None,
@@ -252,10 +252,10 @@ impl Negotiation {
         let node = self.connections.node.clone();
         match step {
             Step::StartTls => return Some(Outcome::StartTls),
-            Step::Lookup { localpart, mechanism } => {
+            Step::Lookup { account, mechanism } => {
                 self.mechanism = mechanism.name();
                 let (attempt, network) = (&mut self.attempt, self.peer.network);
-                let answer = node.lookup(attempt, &localpart, mechanism, network).await;
+                let answer = node.lookup(attempt, &account, mechanism, network).await;
                 if let LookupAnswer::Refused(_) = answer {
                     self.count_login("blocked");
                 }
@@ -272,22 +272,24 @@ impl Negotiation {
                     }
                 }
             }
-            Step::AuthFailed { localpart, compared } => {
+            Step::AuthFailed { account, compared } => {
                 self.count_login("wrong");
                 self.told = None;
                 let (attempt, network) = (&mut self.attempt, self.peer.network);
-                let refusal = node.login_failed(attempt, &localpart, compared, network).await;
+                let refusal = node.login_failed(attempt, &account, compared, network).await;
                 self.machine.failed(&refusal);
             }
-            Step::AuthSucceeded { localpart } => {
+            Step::AuthSucceeded => {
                 let attempt = std::mem::take(&mut self.attempt);
-                match node.login_succeeded(attempt, &localpart, self.peer.network).await {
-                    Ok(()) => {
+                let (rights, network) = (self.rights(), self.peer.network);
+                match node.login_succeeded(attempt, rights, network).await {
+                    Ok(principal) => {
                         self.count_login("ok");
                         self.machine.succeeded();
                         if let Some(password) = self.told.take() {
-                            node.complete_verifiers(&localpart, password);
+                            node.complete_verifiers(&principal, password);
                         }
+                        self.principal = Some(principal);
                     }
                     Err(refusal) => {
                         self.count_login("refused");
@@ -319,15 +321,22 @@ impl Negotiation {
         None
     }
 
+    /// What the way gives by which somebody came in.
+    fn rights(&self) -> Rights {
+        match self.ingress {
+            Ingress::Admin => Rights::Operator,
+            Ingress::StartTls | Ingress::DirectTls | Ingress::Pipe => Rights::Own,
+        }
+    }
+
     /// The system vouches for an administrator: without a name he acts as the server itself.
     async fn external(&mut self, node: &Arc<Node>, authzid: Option<BareJid>) {
         let Some(wanted) = authzid.filter(|wanted| wanted.local().is_some()) else {
             self.count_login("ok");
-            self.is_server = true;
-            self.machine.succeeded_as("");
+            self.principal = Some(Principal::server());
+            self.machine.succeeded_as(node.address());
             return;
         };
-        let name = wanted.local().unwrap_or_default();
         match node.account(&wanted).await {
             Ok(Some(account)) => {
                 self.count_login("ok");
@@ -335,10 +344,12 @@ impl Negotiation {
                     Deed::of(&node.domain_name(), &self.peer.address, "act-as", node.clock.now())
                         .about("accountjid", &[account.jid().to_string()]);
                 node.record(Deed { end: Ok("done".to_owned()), ..deed }).await;
-                self.machine.succeeded_as(name);
+                self.principal = Some(Principal::of(&account, self.rights()));
+                self.machine.succeeded_as(wanted);
             }
             Ok(None) => {
                 self.count_login("refused");
+                let name = wanted.local().unwrap_or_default();
                 let refusal = Refusal::new(SaslCondition::InvalidAuthzid);
                 self.machine.refused(&refusal.with_text(format!("there is no user {name}")));
             }
@@ -349,27 +360,15 @@ impl Negotiation {
         }
     }
 
-    /// Who has logged in.
-    async fn account(&self, node: &Arc<Node>) -> Result<Arc<Account>, StanzaError> {
-        if self.is_server {
-            return Ok(node.server_account());
-        }
-        match node.account_named(self.machine.localpart().unwrap_or_default()).await {
-            Ok(Some(account)) => Ok(account),
-            Ok(None) => Err(StanzaError::new(Condition::NotAuthorized)),
-            Err(error) => {
-                node.store_failing("account_not_loaded", None, &error);
-                Err(StanzaError::new(Condition::InternalServerError))
-            }
-        }
-    }
-
     async fn bind(&mut self, node: &Arc<Node>, resource: Option<String>) {
-        let trusted = self.ingress == Ingress::Admin;
-        let resource = resource.or_else(|| trusted.then(|| format!("admin-{}", token())));
-        let bound = match self.account(node).await {
-            Ok(account) => node.bind(&account, resource.as_deref(), trusted).await,
-            Err(error) => Err(error),
+        let bound = match &self.principal {
+            Some(principal) => {
+                let is_operator = principal.rights == Rights::Operator;
+                let named = || format!("admin-{}", token());
+                let resource = resource.or_else(|| is_operator.then(named));
+                node.bind(principal, resource.as_deref()).await
+            }
+            None => Err(StanzaError::new(Condition::NotAuthorized)),
         };
         match bound {
             Ok(hold) => {
@@ -381,9 +380,9 @@ impl Negotiation {
     }
 
     async fn resume(&mut self, node: &Arc<Node>, previd: &str, h: u32) {
-        let resumed = match self.account(node).await {
-            Ok(account) => node.resume(&account, previd, h).await,
-            Err(error) => Err((None, error)),
+        let resumed = match &self.principal {
+            Some(principal) => node.resume(principal, previd, h).await,
+            None => Err((None, StanzaError::new(Condition::NotAuthorized))),
         };
         match resumed {
             Ok((hold, handled)) => {

@@ -131,14 +131,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::time::Duration;
+    use whoelse_xmpp::BareJid;
 
     const NOON: Time = Time(1_767_268_800_000_000);
     const ROOM: Room = Room { all: 4, per_account: 3 };
     const KEY: EndpointKey = [7; 32];
 
     fn token(account: i64, sid: &str) -> Token {
-        let (localpart, sid) = ("bob".to_owned(), sid.to_owned());
-        Token { issued: NOON, account, localpart, sid, key: KEY }
+        let address = BareJid::parse("bob@localhost").unwrap();
+        Token { issued: NOON, account, address, sid: sid.to_owned(), key: KEY }
     }
 
     fn at(seconds: u64) -> Time {

@@ -14,7 +14,7 @@ use whoelse_server::ingress::Io;
 use whoelse_server::{Config, Server, StartError};
 use whoelse_stream::client::{Config as StreamConfig, Machine, Opening, Resumption, Step};
 use whoelse_stream::{ChannelBindings, Password};
-use whoelse_xmpp::{Kind, Stanza};
+use whoelse_xmpp::{BareJid, Kind, Stanza};
 
 /// Longer than anything here takes, shorter than a person waits for a test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,7 +45,7 @@ impl World {
         change(&mut config);
         let server = Server::start(config).await.unwrap();
         for name in ["alice", "bob"] {
-            let made = server.node().create_account(name, password(name)).await;
+            let made = server.node().create_account(&jid(name), password(name)).await;
             made.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         }
         World { server, folder }
@@ -102,6 +102,11 @@ impl World {
         config.resume = Some(resume);
         Client::connect(self.address(), config).await.login(name).await
     }
+}
+
+/// The address of an account of the quick start.
+pub fn jid(name: &str) -> BareJid {
+    BareJid::new(Some(name), "localhost").unwrap()
 }
 
 pub async fn start_error(config: Config) -> String {

@@ -377,7 +377,9 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
                     kept.iter().map(|(name, value)| vec![text(name), number(*value)]).collect()
                 }
                 "domains" => vec![vec![number(1), text("chat.example")]],
-                "accounts" => vec![vec![number(1), number(1), text("bob"), number(1), number(1)]],
+                "accounts" => {
+                    vec![vec![number(1), number(1), text("bob"), number(1), number(1), number(1)]]
+                }
                 "archives" => vec![vec![number(1), number(1), number(0), number(0)]],
                 "bodies" => vec![vec![
                     number(1),

@@ -50,7 +50,7 @@ impl Machine {
         let wish = inside.iter().find(|c| c.name() == "resource" && c.ns() == ns::BIND);
         let wish = wish.map(|wish| request.text_of(wish)).filter(|text| !text.is_empty());
         let Some(wish) = wish else { return Ok(None) };
-        let own = self.own_address().ok_or_else(bad)?;
+        let own = self.address.as_ref().ok_or_else(bad)?;
         // RFC 6120, 7.7.2.1.
         let full = own.with_resource(&wish).map_err(|_| bad())?;
         Ok(Some(full.resource().to_owned()))

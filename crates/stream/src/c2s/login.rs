@@ -11,26 +11,25 @@ use crate::scram::message::ClientFirst;
 use crate::scram::server::{Challenged, Started};
 use crate::scram::{Hash, ScramError, Verifier};
 use crate::secret::Password;
-use compact_str::CompactString;
 use std::mem;
-use whoelse_xmpp::{BareJid, Stanza, StreamCondition, jid, ns};
+use whoelse_xmpp::{BareJid, Stanza, StreamCondition, ns};
 
 /// How far a login is.
 pub(super) enum Login {
     /// The mechanism is chosen; the client owes its first message.
     Chosen(Mechanism),
     /// The driver owes the verifier.
-    LookingUp { localpart: CompactString, claim: Claim },
+    LookingUp { account: BareJid, claim: Claim },
     /// The client owes its proof.
-    Challenged { localpart: CompactString, exchange: Challenged },
+    Challenged { account: BareJid, exchange: Challenged },
     /// The driver owes what it derived from the password.
-    Deriving { localpart: CompactString, verifier: Verifier, genuine: bool },
+    Deriving { account: BareJid, verifier: Verifier, genuine: bool },
     /// The driver owes a word about a peer the system vouches for.
     External,
     /// The driver owes the words of the failure.
     Failing,
     /// The driver owes its consent; then this is said with the success.
-    Succeeding { localpart: CompactString, proof: Option<String> },
+    Succeeding { account: BareJid, proof: Option<String> },
 }
 
 /// What the client has brought before its verifier is looked up.
@@ -114,9 +113,9 @@ impl Machine {
         let data = data.unwrap_or_default();
         match login {
             Login::Chosen(mechanism) => self.first_message(mechanism, &data),
-            Login::Challenged { localpart, exchange } => match exchange.finish(&data) {
-                Ok(proof) => self.proved(localpart, Some(proof)),
-                Err(error) => self.not_proved(localpart, error == ScramError::Proof),
+            Login::Challenged { account, exchange } => match exchange.finish(&data) {
+                Ok(proof) => self.proved(account, Some(proof)),
+                Err(error) => self.not_proved(account, error == ScramError::Proof),
             },
             // While the driver owes an answer, no element is read.
             login @ (Login::LookingUp { .. }
@@ -180,27 +179,19 @@ impl Machine {
         mechanism: Mechanism,
     ) -> State {
         // A name that is none can be nobody's; to say so tells nothing about who exists.
-        let Ok(localpart) = jid::localpart(name) else {
+        let domain = self.domain.as_deref().unwrap_or_default();
+        let Ok(account) = BareJid::new(Some(name), domain) else {
             return self.refuse(Condition::NotAuthorized);
         };
+        // The whole bare address of the very account, not a part of it (security rows 15 and 18).
         if let Some(authzid) = authzid
-            && !self.is_own_address(authzid, &localpart)
+            && BareJid::parse(authzid).as_ref() != Ok(&account)
         {
             return self.refuse(Condition::InvalidAuthzid);
         }
-        let Some(claim) = claim else { return self.not_proved(localpart, false) };
-        self.pump.step(Step::Lookup { localpart: localpart.clone(), mechanism });
-        State::Login(Login::LookingUp { localpart, claim })
-    }
-
-    /// Whether an authzid names the very account that logs in: the whole bare address, not a part
-    /// of it (security rows 15 and 18).
-    fn is_own_address(&self, authzid: &str, localpart: &str) -> bool {
-        let Some(domain) = self.domain.as_deref() else { return false };
-        match (BareJid::parse(authzid), BareJid::new(Some(localpart), domain)) {
-            (Ok(wanted), Ok(own)) => wanted == own,
-            _ => false,
-        }
+        let Some(claim) = claim else { return self.not_proved(account, false) };
+        self.pump.step(Step::Lookup { account: account.clone(), mechanism });
+        State::Login(Login::LookingUp { account, claim })
     }
 
     fn external(&mut self, data: &[u8]) -> State {
@@ -220,12 +211,12 @@ impl Machine {
     /// The answer to [`Step::Lookup`].
     pub fn lookup(&mut self, answer: LookupAnswer) {
         let login = self.take_login(|login| matches!(login, Login::LookingUp { .. }));
-        if let Some(Login::LookingUp { localpart, claim }) = login {
-            self.state = self.looked_up(localpart, claim, answer);
+        if let Some(Login::LookingUp { account, claim }) = login {
+            self.state = self.looked_up(account, claim, answer);
         }
     }
 
-    fn looked_up(&mut self, localpart: CompactString, claim: Claim, answer: LookupAnswer) -> State {
+    fn looked_up(&mut self, account: BareJid, claim: Claim, answer: LookupAnswer) -> State {
         let (verifier, genuine) = match answer {
             LookupAnswer::Verifier(verifier) => (verifier, true),
             LookupAnswer::Fake(verifier) => (verifier, false),
@@ -240,11 +231,11 @@ impl Machine {
                 let (exchange, message) = started.challenge(verifier, genuine, &self.offer());
                 let challenge = sasl::element("challenge", Some(message.as_bytes()));
                 self.pump.say(&challenge.finish());
-                State::Login(Login::Challenged { localpart, exchange })
+                State::Login(Login::Challenged { account, exchange })
             }
             Claim::Plain(password) => {
                 self.pump.step(Step::Derive { password, verifier: verifier.clone() });
-                State::Login(Login::Deriving { localpart, verifier, genuine })
+                State::Login(Login::Deriving { account, verifier, genuine })
             }
         }
     }
@@ -257,23 +248,23 @@ impl Machine {
     /// The answer to [`Step::Derive`].
     pub fn derived(&mut self, derived: &Verifier) {
         let login = self.take_login(|login| matches!(login, Login::Deriving { .. }));
-        if let Some(Login::Deriving { localpart, verifier, genuine }) = login {
+        if let Some(Login::Deriving { account, verifier, genuine }) = login {
             // Not `&&`: a made-up verifier costs the same time.
             self.state = if verifier.is_same(derived) & genuine {
-                self.proved(localpart, None)
+                self.proved(account, None)
             } else {
-                self.not_proved(localpart, true)
+                self.not_proved(account, true)
             };
         }
     }
 
-    fn proved(&mut self, localpart: CompactString, proof: Option<String>) -> State {
-        self.pump.step(Step::AuthSucceeded { localpart: localpart.clone() });
-        State::Login(Login::Succeeding { localpart, proof })
+    fn proved(&mut self, account: BareJid, proof: Option<String>) -> State {
+        self.pump.step(Step::AuthSucceeded);
+        State::Login(Login::Succeeding { account, proof })
     }
 
-    fn not_proved(&mut self, localpart: CompactString, compared: bool) -> State {
-        self.pump.step(Step::AuthFailed { localpart, compared });
+    fn not_proved(&mut self, account: BareJid, compared: bool) -> State {
+        self.pump.step(Step::AuthFailed { account, compared });
         State::Login(Login::Failing)
     }
 
@@ -287,16 +278,16 @@ impl Machine {
     /// The good answer to [`Step::AuthSucceeded`]: the client is told, with our own proof.
     pub fn succeeded(&mut self) {
         let login = self.take_login(|login| matches!(login, Login::Succeeding { .. }));
-        if let Some(Login::Succeeding { localpart, proof }) = login {
-            self.succeed(localpart, proof);
+        if let Some(Login::Succeeding { account, proof }) = login {
+            self.succeed(account, proof);
         }
     }
 
-    /// The good answer to [`Step::External`]: the peer is this account, or with an empty name the
-    /// server itself.
-    pub fn succeeded_as(&mut self, localpart: &str) {
+    /// The good answer to [`Step::External`]: the peer has this address, an account's or the
+    /// domain's own.
+    pub fn succeeded_as(&mut self, address: BareJid) {
         if self.take_login(|login| matches!(login, Login::External)).is_some() {
-            self.succeed(localpart.into(), None);
+            self.succeed(address, None);
         }
     }
 
@@ -308,10 +299,10 @@ impl Machine {
         }
     }
 
-    fn succeed(&mut self, localpart: CompactString, proof: Option<String>) {
+    fn succeed(&mut self, address: BareJid, proof: Option<String>) {
         let proof = proof.as_deref().map(str::as_bytes);
         self.pump.say(&sasl::element("success", proof).finish());
-        self.localpart = Some(localpart);
+        self.address = Some(address);
         self.restart(Stage::Bind);
     }
 

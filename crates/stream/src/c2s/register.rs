@@ -7,7 +7,7 @@ use super::{Machine, RegisterAnswer, RegisterRequest, Registration, State, Step,
 use crate::secret::Password;
 use std::mem;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Condition, Kind, Stanza, StanzaError, StreamCondition, jid, ns};
+use whoelse_xmpp::{BareJid, Condition, Kind, Stanza, StanzaError, StreamCondition, ns};
 
 /// A request that the driver has not answered; there may be a password in it.
 pub(super) struct Pending(Stanza);
@@ -34,7 +34,7 @@ impl Machine {
             let refusal = StanzaError::new(Condition::ServiceUnavailable);
             return self.refuse_stanza(&stanza, &refusal, State::BeforeLogin);
         }
-        match read(&stanza) {
+        match read(&stanza, self.domain.as_deref().unwrap_or_default()) {
             Ok(request) => {
                 self.pump.step(Step::Register(request));
                 State::Registering(Pending(stanza))
@@ -92,8 +92,8 @@ fn fields(instructions: &str) -> Element {
         .child(Element::new("password"))
 }
 
-/// What is asked for, or why it cannot be.
-fn read(stanza: &Stanza) -> Result<RegisterRequest, StanzaError> {
+/// What is asked for at this domain, or why it cannot be.
+fn read(stanza: &Stanza, domain: &str) -> Result<RegisterRequest, StanzaError> {
     let refuse = |condition| Err(StanzaError::new(condition));
     if stanza.id().is_none() {
         return refuse(Condition::BadRequest);
@@ -112,10 +112,11 @@ fn read(stanza: &Stanza) -> Result<RegisterRequest, StanzaError> {
     let Some(username) = given("username") else { return refuse(Condition::NotAcceptable) };
     let malformed = |_| StanzaError::new(Condition::JidMalformed);
     let Some(password) = given("password") else {
-        return Ok(RegisterRequest::Name(jid::localpart(&username).map_err(malformed)?));
+        let asked = BareJid::new(Some(&username), domain).map_err(malformed)?;
+        return Ok(RegisterRequest::Name(asked));
     };
     let password = Password::new(&password)
         .map_err(|bad| StanzaError::new(Condition::NotAcceptable).with_text(bad.to_string()))?;
-    let username = jid::new_localpart(&username).map_err(malformed)?;
-    Ok(RegisterRequest::Create { username, password })
+    let account = BareJid::of_new_account(&username, domain).map_err(malformed)?;
+    Ok(RegisterRequest::Create { account, password })
 }

@@ -5,7 +5,6 @@ use crate::sasl::{Mechanism, Refusal};
 use crate::scram::Verifier;
 use crate::secret::Password;
 use crate::sm;
-use compact_str::CompactString;
 use whoelse_xmpp::{BareJid, Stanza, StreamError};
 
 /// Something that happened on a stream, or a question to the driver.
@@ -17,8 +16,8 @@ pub enum Step {
     /// Somebody tries to log in under this name. Count the try, and answer with
     /// [`Machine::lookup`](super::Machine::lookup).
     Lookup {
-        /// The normalised name; it need not exist.
-        localpart: CompactString,
+        /// The address that they claim; nobody needs to have it.
+        account: BareJid,
         /// How. For SCRAM the verifier must be of its hash, for PLAIN any will do.
         mechanism: Mechanism,
     },
@@ -33,19 +32,17 @@ pub enum Step {
     },
     /// The login failed. Answer with [`Machine::failed`](super::Machine::failed).
     AuthFailed {
-        /// The name that was tried.
-        localpart: CompactString,
+        /// The address that was claimed.
+        account: BareJid,
         /// Whether a password was compared, and was wrong: not so where the message with the proof
         /// was malformed, or bound to another channel.
         compared: bool,
     },
     /// The login was proved, but nobody has told the client. Note it down, then answer with
     /// [`Machine::succeeded`](super::Machine::succeeded), or
-    /// [`Machine::refused`](super::Machine::refused) if it must not be.
-    AuthSucceeded {
-        /// The name that was proved.
-        localpart: CompactString,
-    },
+    /// [`Machine::refused`](super::Machine::refused) if it must not be. Whose login it is was
+    /// settled when the verifier was looked up.
+    AuthSucceeded,
     /// On a trusted stream: the peer asks to be taken for who the system says it is. Answer with
     /// [`Machine::succeeded_as`](super::Machine::succeeded_as) or
     /// [`Machine::refused`](super::Machine::refused).
@@ -116,11 +113,11 @@ pub enum RegisterRequest {
     Fields,
     /// A registration with the name alone: `conflict` means that it exists, `not-acceptable` that
     /// it is free.
-    Name(CompactString),
-    /// An account with this name and password.
+    Name(BareJid),
+    /// An account with this address and password.
     Create {
-        /// The name, normalised and fit for a new account.
-        username: CompactString,
+        /// The address, fit for a new account.
+        account: BareJid,
         /// The password.
         password: Password,
     },

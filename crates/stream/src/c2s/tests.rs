@@ -21,6 +21,10 @@ const DOMAIN: &str = "a.example";
 const HEADER: &str = "<stream:stream to='a.example' version='1.0' xml:lang='de' \
                       xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
+fn bob() -> BareJid {
+    BareJid::parse("bob@a.example").unwrap()
+}
+
 fn channel() -> ChannelBindings {
     ChannelBindings { exporter: Some([7; 32]), server_end_point: Some(vec![8; 32]) }
 }
@@ -70,7 +74,7 @@ impl World {
     fn logged_in() -> World {
         let mut world = World::trusted();
         world.send(&auth("EXTERNAL", Some("")));
-        world.machine.succeeded_as("bob");
+        world.machine.succeeded_as(bob());
         world.send(HEADER);
         world.steps.clear();
         world
@@ -160,20 +164,31 @@ fn password(text: &str) -> Password {
     Password::new(text).unwrap()
 }
 
+/// The name of an account of the only domain there is.
+fn name_of(account: &BareJid) -> &str {
+    assert_eq!(account.domain(), DOMAIN);
+    account.local().unwrap()
+}
+
 /// A step in a few words, without what differs from run to run.
 fn name(step: &Step) -> String {
     match step {
         Step::StartTls => "starttls".into(),
-        Step::Lookup { localpart, mechanism } => format!("lookup {localpart} {}", mechanism.name()),
+        Step::Lookup { account, mechanism } => {
+            format!("lookup {} {}", name_of(account), mechanism.name())
+        }
         Step::Derive { .. } => "derive".into(),
-        Step::AuthFailed { localpart, compared: true } => format!("failed {localpart}"),
-        Step::AuthFailed { localpart, compared: false } => format!("failed {localpart} unseen"),
-        Step::AuthSucceeded { localpart } => format!("succeeded {localpart}"),
+        Step::AuthFailed { account, compared: true } => format!("failed {}", name_of(account)),
+        Step::AuthFailed { account, compared: false } => {
+            format!("failed {} unseen", name_of(account))
+        }
+        Step::AuthSucceeded => "succeeded".into(),
         Step::External { authzid } => format!("external {authzid:?}"),
         Step::Register(RegisterRequest::Fields) => "fields".into(),
-        Step::Register(RegisterRequest::Name(name)) => format!("name {name}"),
-        Step::Register(RegisterRequest::Create { username, password }) => {
-            format!("create {username} {}", std::str::from_utf8(password.reveal()).unwrap())
+        Step::Register(RegisterRequest::Name(account)) => format!("name {}", name_of(account)),
+        Step::Register(RegisterRequest::Create { account, password }) => {
+            let password = std::str::from_utf8(password.reveal()).unwrap();
+            format!("create {} {password}", name_of(account))
         }
         Step::Bind { resource } => format!("bind {resource:?}"),
         Step::Resume { previd, h } => format!("resume {previd} {h}"),

@@ -9,7 +9,7 @@ fn after_login_binding_is_offered() {
     let mut world = World::new(config, None);
     world.send(HEADER);
     world.send(&auth("EXTERNAL", Some("")));
-    world.machine.succeeded_as("bob");
+    world.machine.succeeded_as(bob());
 
     let said = world.send(HEADER);
 

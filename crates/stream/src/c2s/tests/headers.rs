@@ -191,7 +191,7 @@ fn an_answer_nobody_waits_for_changes_nothing() {
         world.machine.lookup(LookupAnswer::Verifier(verifier.clone()));
         world.machine.derived(&verifier);
         world.machine.succeeded();
-        world.machine.succeeded_as("eve");
+        world.machine.succeeded_as(BareJid::parse("eve@a.example").unwrap());
         world.machine.failed(&Refusal::new(Sasl::NotAuthorized));
         world.machine.refused(&Refusal::new(Sasl::NotAuthorized));
         world.machine.registered(Ok(RegisterAnswer::Done));

@@ -40,11 +40,8 @@ fn every_scram_mechanism_logs_in() {
             scram(&mut world, mechanism, "pencil", LookupAnswer::Verifier(verifier(mechanism)));
 
         assert!(said.starts_with("<success"), "{said}");
-        assert_eq!(
-            world.steps(),
-            [format!("lookup bob {}", mechanism.name()), "succeeded bob".into()]
-        );
-        assert_eq!(world.machine.localpart(), Some("bob"));
+        assert_eq!(world.steps(), [format!("lookup bob {}", mechanism.name()), "succeeded".into()]);
+        assert_eq!(world.machine.address(), Some(&bob()));
         assert_eq!(world.machine.mechanism(), Some(mechanism));
         assert!(world.send(HEADER).contains("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"));
     }
@@ -107,7 +104,7 @@ fn a_login_the_driver_refuses_after_the_proof_has_not_happened() {
         ),
         "{said}"
     );
-    assert_eq!(world.machine.localpart(), None);
+    assert_eq!(world.machine.address(), None);
     assert!(world.machine.is_over());
 }
 
@@ -130,7 +127,7 @@ fn a_blocked_name_is_refused_before_any_proof() {
 #[test]
 fn plain_is_derived_and_compared() {
     for (sent, stored, step) in
-        [("pencil", "pencil", "succeeded bob"), ("wrong", "pencil", "failed bob")]
+        [("pencil", "pencil", "succeeded"), ("wrong", "pencil", "failed bob")]
     {
         let mut world = World::tls();
         world.send(&auth("PLAIN", Some(&format!("bob@a.example\0BOB\0{sent}"))));
@@ -170,9 +167,10 @@ fn external_is_for_trusted_streams_and_for_this_domain() {
     assert_eq!(world.settle(), failure("not-authorized"));
 
     world.send(&auth("EXTERNAL", Some("")));
-    world.machine.succeeded_as("root");
+    let root = BareJid::parse("root@a.example").unwrap();
+    world.machine.succeeded_as(root.clone());
     assert_eq!(world.settle(), "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
-    assert_eq!(world.machine.localpart(), Some("root"));
+    assert_eq!(world.machine.address(), Some(&root));
 }
 
 #[test]
@@ -180,7 +178,7 @@ fn an_administrator_can_act_as_the_server_itself() {
     let mut world = World::trusted();
     world.send(&auth("EXTERNAL", Some("a.example")));
     assert_eq!(world.steps(), ["external Some(a.example)"]);
-    world.machine.succeeded_as("");
+    world.machine.succeeded_as(BareJid::parse("a.example").unwrap());
     assert!(world.send(&HEADER.replace("to=", "from='a.example' to=")).contains("<bind"));
 
     world.send(BIND);

@@ -171,7 +171,7 @@ fn row_16_a_restarted_stream_stays_with_its_domain() {
     let mut world = World::new(two(Transport::Trusted), None);
     world.send(HEADER);
     world.send(&auth("EXTERNAL", Some("")));
-    world.machine.succeeded_as("bob");
+    world.machine.succeeded_as(bob());
     assert_eq!(world.ends(&other), "not-authorized");
     assert_eq!(world.machine.domain(), Some("a.example"));
 }
@@ -183,7 +183,7 @@ fn row_16_a_restarted_stream_without_to_keeps_its_domain() {
     let mut world = World::new(config, None);
     world.send(HEADER);
     world.send(&auth("EXTERNAL", Some("")));
-    world.machine.succeeded_as("bob");
+    world.machine.succeeded_as(bob());
 
     let said = world.send(&HEADER.replace("to='a.example'", ""));
 
@@ -195,7 +195,7 @@ fn row_16_who_logged_in_cannot_become_somebody_else() {
     let restarted = || {
         let mut world = World::trusted();
         world.send(&auth("EXTERNAL", Some("")));
-        world.machine.succeeded_as("bob");
+        world.machine.succeeded_as(bob());
         world
     };
     let from = |who: &str| HEADER.replace("to=", &format!("from='{who}' to="));
