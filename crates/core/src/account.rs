@@ -12,6 +12,7 @@ use crate::principal::Proved;
 use crate::session::Session;
 use crate::settings::Limits;
 use crate::slots::{Slot, Slots};
+use crate::underway::Underway;
 
 /// A person, while in memory.
 pub struct Account {
@@ -35,6 +36,10 @@ pub struct Account {
     /// When the account last did something, in microseconds.
     pub(crate) last_active: AtomicI64,
     undelivered: Mutex<Undelivered>,
+    /// What is on its way to it through the keeper: kept messages, and what follows them.
+    pub(crate) arriving: Underway,
+    /// What it has sent that is on its way to the log.
+    pub(crate) sending: Underway,
     /// What the user said in the last presence that took a session away.
     parting_words: Mutex<Option<String>>,
     /// The last word of its last session to go, if it said one, and when it went. Held for a look
@@ -84,6 +89,8 @@ impl Account {
             confirmed: AtomicI64::new(cursor),
             last_active: AtomicI64::new(0),
             undelivered: Mutex::default(),
+            arriving: Underway::default(),
+            sending: Underway::default(),
             parting_words: Mutex::default(),
             last_gone: Mutex::default(),
             ahead_of_log: Mutex::default(),

@@ -1,147 +1,158 @@
-//! XEP-0280, as far as the rules have a part in it: which sessions want copies of messages that are
-//! delivered elsewhere, and the moment at which a feature makes them.
+//! XEP-0280, as far as the rules have a part in it: the two moments at which a feature makes copies
+//! of a message, one for each side's other devices.
 //!
-//! That is after delivery has chosen its targets, on the same task and so in the same order; a copy
-//! is never copied. Where nobody wants one it costs two looks at a counter.
+//! Each side has its own: what was received is copied when delivery has chosen its targets, what was
+//! sent when the recipient's half has answered. Both on the same task and so in the same order; a
+//! copy is never copied. Where nobody wants one, each costs one look.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Class, Outgoing, Stanza, ns};
+use whoelse_xmpp::{Class, Jid, Outgoing, Stanza, ns};
 
 use crate::account::Account;
 use crate::node::Node;
+use crate::route::{InFlight, Taken};
 use crate::session::{Queued, Session};
 
-/// A message that has just been delivered, or that nobody was there to take.
-pub struct Delivered<'a> {
-    /// The server.
-    pub node: &'a Node,
-    /// The message as it was sent.
-    pub stanza: &'a Stanza,
-    /// The session that sent it; `None` when it comes again from one that it never reached.
-    pub origin: Option<&'a Session>,
-    /// Who sent it.
-    pub sender: &'a Account,
+/// A message that a session has sent and that was not refused.
+pub struct Sent<'a> {
+    node: &'a Node,
+    /// The session that sent it.
+    pub session: &'a Session,
     /// Whom it was for.
-    pub recipient: &'a Account,
-    /// The sessions that got it.
-    pub targets: &'a [Arc<Session>],
-    /// The message with its sender's address and without a number.
-    outgoing: &'a Outgoing,
-    /// Its number in the recipient's log.
-    logged: Option<i64>,
-    /// Its number in the recipient's archive, and in the sender's, if they show it.
-    archived: (Option<i64>, Option<i64>),
+    pub to: &'a Jid,
+    flight: &'a InFlight,
+    taken: &'a Taken,
 }
 
-impl Delivered<'_> {
-    /// The message as `owner` of an archive sees it, one of the two sides: with its number there
-    /// (XEP-0359), if it has one.
-    pub fn seen_by(&self, owner: &Account) -> Outgoing {
-        let (received, sent) = self.archived;
-        let archived = if owner.id == self.recipient.id { received } else { sent };
-        match archived {
-            Some(seq) => self.outgoing.with_children(&stanza_id(self.node, owner, seq)),
-            None => self.outgoing.clone(),
-        }
+/// A message that an account has just been given, whether a device was there to take it or not.
+pub struct Received<'a> {
+    node: &'a Node,
+    /// The account.
+    pub account: &'a Account,
+    /// Who sent it.
+    pub from: &'a Jid,
+    /// It comes again, from a device that it never reached.
+    pub again: bool,
+    /// The devices that got it.
+    targets: &'a [Arc<Session>],
+    flight: &'a InFlight,
+    /// As those devices got it, without a number, if it was written for one.
+    outgoing: Option<&'a Outgoing>,
+    number: Number,
+}
+
+/// The number of a message in an archive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Number {
+    /// In the log, if it is kept there.
+    pub logged: Option<i64>,
+    /// Whether the archive will show it.
+    pub shown: bool,
+}
+
+impl Sent<'_> {
+    /// The message as it was sent.
+    pub fn stanza(&self) -> &Stanza {
+        &self.flight.stanza
     }
 
-    /// Hands a copy of what the recipient got to another session of theirs. Not to one that still
-    /// reads the log, where the message comes by itself.
-    pub fn copy_received(&self, session: &Session, copy: &Outgoing) {
-        // While nobody takes it, it waits in the log for the first who becomes available.
-        if self.targets.is_empty() && !session.is_available() {
-            return;
-        }
-        session.push_copy(addressed_to(session, copy), self.logged);
+    /// Whether a device of the sender sent it or got it, and so needs no copy.
+    pub fn is_known_to(&self, session: &Session) -> bool {
+        session.id == self.session.id || self.taken.by.iter().any(|one| one == session.resource())
     }
 
-    /// Hands a copy of what was sent to another session of the sender.
-    pub fn copy_sent(&self, session: &Session, copy: &Outgoing) {
+    /// The message as the sender's archive shows it: with its number there (XEP-0359), if it has
+    /// one.
+    pub fn message(&self) -> Outgoing {
+        let message = self.flight.outgoing(Class::Message);
+        numbered(self.node, &self.session.account, message, self.taken.number)
+    }
+
+    /// Hands a copy to another session of the sender.
+    pub fn copy(&self, session: &Session, copy: &Outgoing) {
         session.push_copy(addressed_to(session, copy), None);
     }
 }
 
-/// A message that was committed under these numbers, the recipient's and the sender's, for the taps
-/// that copy.
-pub(crate) fn of_kept(
-    node: &Node,
-    append: &crate::keeper::Append,
-    (seq, sent): (i64, Option<i64>),
-    targets: &[Arc<Session>],
-) {
-    let (sender, recipient) = (&append.sender, &append.recipient);
-    if !are_wanted(node, sender, recipient) {
-        return;
+impl Received<'_> {
+    /// The message as it was sent.
+    pub fn stanza(&self) -> &Stanza {
+        &self.flight.stanza
     }
-    let from = crate::delivery::full(sender.jid().as_str(), &append.sender_resource);
-    let outgoing = crate::delivery::addressed(&append.stanza, &from, &[]);
-    let again;
-    let stanza = match &append.origin {
-        Some((_, _, stanza)) => stanza,
-        None => match Stanza::parse(append.stanza.bytes.clone()) {
-            Ok(stanza) => {
-                again = stanza;
-                &again
-            }
-            Err(_) => return,
-        },
-    };
-    let received = (!append.passing).then_some(seq);
-    // To oneself it is one row.
-    let sent = if sender.id == recipient.id { received } else { sent };
-    node.wiring.run_copies(&Delivered {
-        node,
-        stanza,
-        origin: append.origin.as_ref().map(|(session, ..)| &**session),
-        sender,
-        recipient,
-        targets,
-        outgoing: &outgoing,
-        logged: Some(seq),
-        archived: (received, sent),
-    });
+
+    /// Whether a device got it.
+    pub fn is_known_to(&self, session: &Session) -> bool {
+        self.targets.iter().any(|target| target.id == session.id)
+    }
+
+    /// The message as the recipient's archive shows it: with its number there (XEP-0359), if it has
+    /// one.
+    pub fn message(&self) -> Outgoing {
+        let message = self.outgoing.cloned();
+        let message = message.unwrap_or_else(|| self.flight.outgoing(Class::Message));
+        let shown = self.number.logged.filter(|_| self.number.shown);
+        numbered(self.node, self.account, message, shown)
+    }
+
+    /// Hands a copy to another session of the recipient. Not to one that still reads the log, where
+    /// the message comes by itself.
+    pub fn copy(&self, session: &Session, copy: &Outgoing) {
+        // While nobody takes it, it waits in the log for the first who becomes available.
+        if self.targets.is_empty() && !session.is_available() {
+            return;
+        }
+        session.push_copy(addressed_to(session, copy), self.number.logged);
+    }
 }
 
-/// A message that passed, for the taps that copy.
-pub(crate) fn of_passed(
-    node: &Node,
-    (stanza, outgoing): (&Stanza, &Outgoing),
-    origin: &Session,
-    recipient: &Account,
-    targets: &[Arc<Session>],
-) {
-    let sender = &*origin.account;
-    if !are_wanted(node, sender, recipient) {
-        return;
+/// The recipient's half has answered: copies of what this session has sent may be made.
+pub(crate) fn of_sent(node: &Node, session: &Session, flight: &InFlight, taken: &Taken) {
+    if node.wiring.wants_copies(&session.account) {
+        node.wiring.run_sent(&Sent { node, session, to: &flight.to, flight, taken });
     }
-    node.wiring.run_copies(&Delivered {
-        node,
-        stanza,
-        origin: Some(origin),
-        sender,
-        recipient,
-        targets,
-        outgoing,
-        logged: None,
-        archived: (None, None),
-    });
 }
 
-/// Whether any session of either side wants copies.
-pub(crate) fn are_wanted(node: &Node, sender: &Account, recipient: &Account) -> bool {
-    node.wiring.wants_copies(sender) || node.wiring.wants_copies(recipient)
+/// Delivery has chosen its targets: copies of what this account got may be made. `outgoing` is what
+/// the targets got, without a number, if it was written at all.
+pub(crate) fn of_received(
+    node: &Node,
+    account: &Account,
+    (flight, outgoing): (&InFlight, Option<&Outgoing>),
+    (targets, again): (&[Arc<Session>], bool),
+    number: Number,
+) {
+    if node.wiring.wants_copies(account) {
+        let from = &flight.from;
+        node.wiring.run_received(&Received {
+            node,
+            account,
+            from,
+            again,
+            targets,
+            flight,
+            outgoing,
+            number,
+        });
+    }
 }
 
 /// XEP-0359: the number in somebody's archive, in its public form.
 pub(crate) fn stanza_id(node: &Node, owner: &Account, seq: i64) -> Bytes {
     Element::new("stanza-id")
         .xmlns(ns::STANZA_ID)
-        .attr("id", &node.archive_id(owner.archive, seq))
+        .attr("id", &node.archive_id(owner.id, seq))
         .attr("by", owner.jid().as_str())
         .finish()
+}
+
+fn numbered(node: &Node, owner: &Account, message: Outgoing, number: Option<i64>) -> Outgoing {
+    match number {
+        Some(seq) => message.with_children(&stanza_id(node, owner, seq)),
+        None => message,
+    }
 }
 
 fn addressed_to(session: &Session, copy: &Outgoing) -> Queued {

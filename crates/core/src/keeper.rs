@@ -15,15 +15,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use whoelse_store::{Appended, Direction, NewMessage, NewRow, Origin, Store, Tx, Undecided};
-use whoelse_xmpp::{Condition, Outgoing, Stanza, StanzaError};
+use whoelse_store::{Appended, NewMessage, Store, Tx, Undecided};
+use whoelse_xmpp::{Condition, Outgoing, StanzaError};
 
 use crate::account::Account;
-use crate::clock::{Steady, Time};
+use crate::clock::Steady;
 use crate::delivery;
 use crate::kit::BoxFuture;
 use crate::node::Node;
-use crate::session::{Session, Ticket};
+use crate::route::{self, Answer, InFlight, Origin};
 use away::{Away, Posted};
 use change::{Change, Command};
 use stamps::Stamps;
@@ -42,14 +42,15 @@ const TRIES: usize = 3;
 
 /// A message on its way into the log.
 pub(crate) struct Append {
-    /// The sender's session, its ticket and what it sent: for the answer and the count.
-    pub origin: Option<(Arc<Session>, Ticket, Stanza)>,
-    pub sender: Arc<Account>,
-    pub sender_resource: String,
+    /// Its rows: the recipient's, which decides, and perhaps the sender's. Taken when they are
+    /// written, and stamped then.
+    pub message: Option<NewMessage>,
+    /// Who says it, for the answer.
+    pub origin: Origin,
+    /// As its sender's half has handed it down.
+    pub flight: InFlight,
+    /// Whom it is for.
     pub recipient: Arc<Account>,
-    /// The resource it was addressed to, if any.
-    pub resource: Option<String>,
-    pub origin_id: Option<String>,
     /// Whether it is kept only until it is delivered (XEP-0334, no-permanent-store).
     pub passing: bool,
     /// The bytes that were reserved for it in the recipient's mailbox, if any were.
@@ -76,6 +77,8 @@ pub struct Keeper {
     waiting: Arc<AtomicUsize>,
     /// Rounds of its task: who sees this stand still while something waits, sees it stuck.
     rounds: AtomicU64,
+    /// Wakes whoever waits for something that is posted.
+    round: Notify,
     /// Archives whose cursor has moved, and how far.
     dirty: Mutex<HashMap<i64, i64>>,
     /// Whether the log may hold messages that are forgotten once they are delivered.
@@ -96,6 +99,7 @@ impl Keeper {
             post,
             waiting: Arc::default(),
             rounds: AtomicU64::new(0),
+            round: Notify::new(),
             dirty: Mutex::default(),
             // Some may be left from before.
             passing: AtomicBool::new(true),
@@ -199,10 +203,25 @@ impl Keeper {
         }
     }
 
+    /// Waits until every message that this account has sent or is being sent by now is committed,
+    /// so that its archive shows it. What others have posted is not waited for.
+    pub async fn caught_up_with(&self, account: &Account) {
+        let (arriving, sending) = (account.arriving.mark(), account.sending.mark());
+        loop {
+            let round = self.round.notified();
+            let is_done = account.arriving.is_past(arriving) && account.sending.is_past(sending);
+            if is_done || self.stopped.load(Ordering::Acquire) {
+                return;
+            }
+            round.await;
+        }
+    }
+
     /// So much of what was posted is done.
     fn finished(&self, count: usize) {
         self.waiting.fetch_sub(count, Ordering::AcqRel);
         self.note_round();
+        self.round.notify_waiters();
     }
 
     fn note_round(&self) {
@@ -287,6 +306,7 @@ impl Keeper {
                 lane.save_cursors(&node).await;
                 node.keeper.stopped.store(true, Ordering::Release);
                 node.keeper.finished.notify_waiters();
+                node.keeper.round.notify_waiters();
                 return;
             };
             let mut group = Vec::new();
@@ -353,12 +373,14 @@ struct Lane {
 }
 
 impl Lane {
-    async fn commit_group(&mut self, node: &Arc<Node>, group: Vec<Grouped>) {
+    async fn commit_group(&mut self, node: &Arc<Node>, mut group: Vec<Grouped>) {
         let mut rows = Vec::with_capacity(group.len());
-        for item in &group {
-            if let Grouped::Append(append) = item {
-                let at = self.stamps.next(node.clock.now().told());
-                rows.push(row(node, append, at));
+        for item in &mut group {
+            if let Grouped::Append(append) = item
+                && let Some(message) = append.message.take()
+            {
+                let (at, kept_at) = (self.stamps.next(node.clock.now().told()), node.even_time());
+                rows.push(NewMessage { at: at.0, kept_at: kept_at.0, ..message });
             }
         }
         let mut results = self.append_all(node, &rows).await.into_iter();
@@ -545,63 +567,31 @@ fn finish_append(node: &Arc<Node>, append: Append, result: Option<Result<Appende
             waiting.coming_bytes = waiting.coming_bytes.saturating_sub(bytes);
         });
     }
-    match result {
+    let answer = match result {
         Some(Ok(Appended::Stored { first, second })) => {
             node.keeper.passing.fetch_or(append.passing, Ordering::AcqRel);
             node.counters.messages.kept.inc();
-            delivery::deliver_kept(node, &append, first, second);
+            Answer::Taken(delivery::deliver_kept(node, &append, first, second))
         }
-        Some(Ok(Appended::Repeat)) => node.counters.messages.repeated.inc(),
+        Some(Ok(Appended::Repeat)) => {
+            node.counters.messages.repeated.inc();
+            Answer::Dropped
+        }
         // The account was removed meanwhile: as if there had been none.
         Some(Ok(Appended::Gone)) => {
-            node.counters.messages.refused.inc();
-            if let Some((session, _, stanza)) = &append.origin {
-                session.answer_error(stanza, &StanzaError::new(Condition::ServiceUnavailable));
-            }
+            Answer::Refused(StanzaError::new(Condition::ServiceUnavailable))
         }
         Some(Err(Unstored::Unknown)) => return,
         Some(Err(Unstored::Failed(error))) => {
             node.store_failing("message_not_stored", Some(append.recipient.jid()), &error);
-            node.counters.messages.refused.inc();
-            if let Some((session, _, stanza)) = &append.origin {
-                let refusal = StanzaError::new(Condition::ResourceConstraint)
-                    .with_text("the server cannot store messages right now, try again later");
-                session.answer_error(stanza, &refusal);
-            }
+            Answer::Refused(
+                StanzaError::new(Condition::ResourceConstraint)
+                    .with_text("the server cannot store messages right now, try again later"),
+            )
         }
-        None => {}
-    }
-    if let Some((session, ticket, _)) = append.origin {
-        session.arrived(append.recipient.id, append.stanza.bytes.len());
-        session.done(ticket);
-    }
-}
-
-fn row(node: &Node, append: &Append, at: Time) -> NewMessage {
-    let (sender, recipient) = (&append.sender, &append.recipient);
-    let keys = [sender, recipient].map(|account| node.key_of(account.jid().as_str()));
-    let [sender_key, recipient_key] = keys;
-    let origin = append.origin_id.as_ref().filter(|_| !sender.is_server());
-    let origin = origin.map(|id| Origin {
-        sender: sender.id,
-        recipient: recipient_key.clone(),
-        id: id.clone(),
-    });
-    let direction = if append.passing { Direction::Passing } else { Direction::In };
-    // To oneself it is one row, as received, or it would not be delivered.
-    let is_archived = node.settings().history.is_some() && !append.passing;
-    let is_kept_by_sender = is_archived && !sender.is_server() && sender.id != recipient.id;
-    NewMessage {
-        at: at.0,
-        kept_at: node.even_time().0,
-        origin,
-        resource: Some(append.sender_resource.clone()).filter(|r| !r.is_empty()),
-        stanza: append.stanza.bytes.clone(),
-        first: NewRow { archive: recipient.archive, peer: sender_key, direction },
-        second: is_kept_by_sender.then(|| NewRow {
-            archive: sender.archive,
-            peer: recipient_key,
-            direction: Direction::Out,
-        }),
-    }
+        None => Answer::Dropped,
+    };
+    append.recipient.arriving.finish();
+    append.origin.discharge(append.stanza.bytes.len());
+    route::answered(node, append.origin, append.flight, answer);
 }

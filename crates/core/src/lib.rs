@@ -41,6 +41,7 @@ pub mod settings;
 pub mod slots;
 pub mod storage_policy;
 pub mod trust;
+mod underway;
 mod upgrades;
 mod verifiers;
 mod who_gets;

@@ -1,42 +1,36 @@
-//! The life of a stanza, from the moment a session sent it: checked, addressed, and either kept,
-//! passed on, or answered.
+//! One way for every stanza: from whoever speaks to whoever is meant.
+//!
+//! It has two halves. The sender's ([`from_session`]) sees the sender's account alone: what may be
+//! said, and to whom; what needs nobody else branches off there. The recipient's ([`to_account`])
+//! sees the recipient's account and the sender's *address*, and says what became of it in an
+//! [`Answer`], a value that could be sent over a wire. On one node they call each other directly.
 //!
 //! Everything here runs on the sender's task. What can be done without waiting is done at once;
 //! the rest comes back as a future, and only that sender's reading pauses for it.
 
 pub mod fan_out;
 mod from_session;
+mod in_flight;
 mod kept;
+mod origin;
 mod passing;
 mod request;
 mod subscription;
 mod to_account;
 
+pub(crate) use in_flight::{Answer, InFlight, Taken};
+pub use origin::Origin;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
-use smallvec::SmallVec;
-use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{
-    Class, Condition, Jid, Kind, Outgoing, Stanza, StanzaError, StreamCondition, StreamError, ns,
-};
+use whoelse_xmpp::{Jid, Kind, Stanza, StanzaError, StreamCondition, StreamError, ns};
 
-use crate::account::Account;
-use crate::audience;
 use crate::carbon_tap;
-use crate::hosts::Host;
-use crate::keeper::{Append, Work};
-use crate::kit::{BoxFuture, Flow, Passing, Reply, SessionCx, Target, Verb};
-use crate::lasting::FAULT_OF_OURS;
-use crate::node::{Node, Seek};
-use crate::presence::{self, Said};
-use crate::rewriting;
-use crate::roster::change::Wish;
-use crate::roster::{self, SubscriptionType};
-use crate::session::{Queued, Session, Ticket};
+use crate::kit::BoxFuture;
+use crate::node::Node;
+use crate::session::Session;
 use crate::sessions::Hold;
-use crate::storage_policy::{self, StoragePolicy};
-use crate::who_gets::{Recipients, who_gets};
+use crate::storage_policy;
 
 /// What became of a stanza, for the connection that read it.
 pub enum Routed {
@@ -66,21 +60,76 @@ pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>)
     let Ok(ticket) = session.received(hold.epoch) else { return Routed::Superseded };
     note_activity(node, session, &stanza);
     node.counters.received.inc(stanza.kind());
-    let read = Said::read(node, &stanza);
-    let letter = InFlight {
-        node: node.clone(),
-        session: session.clone(),
-        ticket,
-        lang: lang.map(str::to_owned).filter(|_| stanza.lang().is_none()),
-        stanza,
-        said: read.as_ref().cloned().unwrap_or_default(),
-    };
-    match read.and_then(|_| letter.address()) {
-        Ok(Address::Server) => letter.for_server(),
-        Ok(Address::Broadcast) => letter.broadcast(),
-        Ok(Address::Account(to)) => letter.for_account(to),
-        Err(error) => letter.refuse(&error),
+    route(node, Origin::Session { session: session.clone(), ticket }, stanza, lang)
+}
+
+/// Takes one stanza from whoever speaks to whoever is meant. `lang` is the language of the stream it
+/// came by (RFC 6120, 4.7.4).
+pub(crate) fn route(
+    node: &Arc<Node>,
+    origin: Origin,
+    stanza: Stanza,
+    lang: Option<&str>,
+) -> Routed {
+    match origin {
+        Origin::Session { session, ticket } => {
+            from_session::speak(node, (session, ticket), stanza, lang)
+        }
+        ended @ Origin::Ended(_) => of_ended(node, ended, stanza),
     }
+}
+
+/// What the server says in the name of a session that is over. Whoever is not in memory has no device
+/// that could hear it.
+fn of_ended(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
+    let Some(Ok(to)) = stanza.to().map(Jid::parse) else { return Routed::Done };
+    if node.here(&to.to_bare()).is_none() {
+        return Routed::Done;
+    }
+    let (from, strip) = (origin.address().clone(), in_flight::Places::new());
+    let flight = InFlight { from, to, stanza, lang: None, strip, sender: None, copy: None };
+    to_account::to_account(node, flight, origin)
+}
+
+/// The recipient's half has answered: this is the end of the sender's.
+pub(crate) fn answered(
+    node: &Arc<Node>,
+    origin: Origin,
+    flight: InFlight,
+    answer: Answer,
+) -> Routed {
+    let origin = match (answer, origin) {
+        (Answer::Taken(taken), origin) => {
+            if let Origin::Session { session, .. } = &origin
+                && flight.stanza.kind() == Kind::Message
+            {
+                carbon_tap::of_sent(node, session, &flight, &taken);
+            }
+            origin
+        }
+        (Answer::Refused(error), origin) => {
+            return refused(node, &origin, &flight.stanza, &error);
+        }
+        (Answer::Asked(target), Origin::Session { session, ticket }) => {
+            return request::of_session(node, (session, ticket), flight.stanza, target);
+        }
+        (Answer::Replied(reply), Origin::Session { session, ticket }) => {
+            return request::reply(node, (session, ticket), flight.stanza, reply);
+        }
+        (Answer::Dropped | Answer::Asked(_) | Answer::Replied(_), origin) => origin,
+    };
+    origin.done();
+    Routed::Done
+}
+
+/// A stanza comes back to whoever said it.
+fn refused(node: &Node, origin: &Origin, stanza: &Stanza, error: &StanzaError) -> Routed {
+    if stanza.kind() == Kind::Message {
+        node.counters.messages.refused.inc();
+    }
+    origin.refuse(stanza, error);
+    origin.done();
+    Routed::Done
 }
 
 /// A stanza's `from` may name the session itself or its account.
@@ -106,103 +155,7 @@ fn note_activity(node: &Node, session: &Session, stanza: &Stanza) {
     }
 }
 
-/// Whom a stanza is for.
-enum Address {
-    /// A presence without an address.
-    Broadcast,
-    /// The domain itself.
-    Server,
-    /// A local account or one of its sessions.
-    Account(Jid),
-}
-
-/// Children of a stanza, by their place.
-type Places = SmallVec<[usize; 2]>;
-
-/// The end whose taps are run.
-#[derive(Clone, Copy)]
-enum Way {
-    /// The sender's.
-    Out,
-    /// The recipient's.
-    In,
-}
-
-/// A stanza under way: what arrived, from which session, and its place in the count.
-struct InFlight {
-    node: Arc<Node>,
-    session: Arc<Session>,
-    ticket: Ticket,
-    lang: Option<String>,
-    stanza: Stanza,
-    /// What a presence says.
-    said: Said,
-}
-
-impl InFlight {
-    fn done(&self) -> Routed {
-        self.session.done(self.ticket);
-        Routed::Done
-    }
-
-    fn refuse(&self, error: &StanzaError) -> Routed {
-        if self.stanza.kind() == Kind::Message {
-            self.node.counters.messages.refused.inc();
-        }
-        self.session.answer_error(&self.stanza, error);
-        self.done()
-    }
-
-    fn refuse_with(&self, condition: Condition) -> Routed {
-        self.refuse(&StanzaError::new(condition))
-    }
-
-    fn address(&self) -> Result<Address, StanzaError> {
-        self.check_iq()?;
-        let Some(to) = self.stanza.to() else {
-            return Ok(match self.stanza.kind() {
-                Kind::Presence => Address::Broadcast,
-                // RFC 6120, 10.3: without an address it is for the sender's own account.
-                _ => Address::Account(self.session.account.jid().clone().into()),
-            });
-        };
-        let to = Jid::parse(to).map_err(|_| StanzaError::new(Condition::JidMalformed))?;
-        match self.node.hosts().find(&to) {
-            Host::Server => Ok(Address::Server),
-            Host::Account => Ok(Address::Account(to)),
-            Host::Remote(domain) => Err(StanzaError::new(Condition::RemoteServerNotFound)
-                .with_text(format!("cannot reach {domain}"))),
-        }
-    }
-
-    /// Runs the taps of one end; `strip` grows by what they leave out of what is forwarded.
-    fn taps(
-        &self,
-        way: Way,
-        (from, to): (&Jid, &Jid),
-        account: &Account,
-        strip: Places,
-    ) -> Result<Places, Flow> {
-        let mut passing = Passing {
-            node: &self.node,
-            stanza: &self.stanza,
-            account,
-            from,
-            sender: &self.session.account,
-            to,
-            strip,
-        };
-        let flow = match way {
-            Way::Out => self.node.wiring.run_outgoing(&mut passing),
-            Way::In => self.node.wiring.run_incoming(&mut passing),
-        };
-        match flow {
-            Flow::On => Ok(passing.strip),
-            stop => Err(stop),
-        }
-    }
-}
-
+/// Waits for what a stanza still needs.
 async fn finish(routed: Routed) {
     if let Routed::Waits(rest) = routed {
         rest.await;

@@ -149,9 +149,7 @@ struct State {
     reading_since: Steady,
     /// The highest number of the log that was queued here.
     highest: i64,
-    /// Kept messages this session has posted that are not committed yet, by recipient.
-    posted: Vec<(i64, u32)>,
-    /// The bytes of all of them.
+    /// The bytes of the kept messages it has posted that are not committed yet.
     posted_bytes: usize,
     fanout: Bucket,
     /// The last numbers of the log of which it got a copy, oldest first.
@@ -225,7 +223,6 @@ impl Session {
                 live: SeqRanges::default(),
                 reading_since: now.steady,
                 highest: 0,
-                posted: Vec::new(),
                 posted_bytes: 0,
                 fanout: Bucket { tokens: FANOUT_BURST, at: now.steady },
                 copied: VecDeque::new(),
@@ -361,10 +358,9 @@ impl Session {
     }
 
     /// Whether presence was sent directly to this device or its account.
-    pub(crate) fn has_shown_itself_to(&self, jid: &FullJid) -> bool {
-        let jid = Jid::from(jid.clone());
+    pub(crate) fn has_shown_itself_to(&self, jid: &Jid) -> bool {
         let state = self.lock();
-        state.directed.contains(&jid) || state.directed.contains(&Jid::from(jid.to_bare()))
+        state.directed.contains(jid) || state.directed.contains(&Jid::from(jid.to_bare()))
     }
 
     /// Presence sent to this address was taken back.

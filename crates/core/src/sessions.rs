@@ -259,7 +259,7 @@ impl Node {
         if let Some(left) = left {
             tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_ended");
             presence::end(self, session, left.was_available, left.directed);
-            delivery::undelivered(self, session, left.unconfirmed).await;
+            delivery::ended::undelivered(self, session, left.unconfirmed).await;
         }
     }
 

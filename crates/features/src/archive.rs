@@ -50,7 +50,7 @@ async fn form(_: SessionCx, _: Stanza, _: Child) -> Answer {
 async fn query(cx: SessionCx, request: mam::Query) -> Answer {
     let filter = Filter::read(request.form)?;
     // Who has just said something finds it, though it may still be on its way to the log.
-    cx.node.keeper.caught_up().await;
+    cx.node.keeper.caught_up_with(cx.account()).await;
     let page = Paging::read(&cx, request.set).await?;
     let found = fetch(&cx, &filter, &page).await?;
     let queryid = request.queryid.map(|id| id.0);

@@ -228,7 +228,7 @@ fn push(account: &Account, name: &'static str, changed: &[Jid]) {
 /// XEP-0191, 3.3: who writes to somebody they have blocked is told so.
 fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
     // Who blocks a whole domain must not lock himself out of his own account.
-    let own = passing.to.to_bare() == *passing.account.jid();
+    let own = passing.to.bare() == passing.account.jid().as_str();
     if own || !has_blocked(passing.account, passing.to) {
         return Flow::On;
     }
@@ -247,7 +247,9 @@ fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
 /// XEP-0191, 3.3: a blocked contact's messages and requests come back, its presence is dropped.
 /// Where everybody may see everybody, the sender is told why (behaviour.md, `message`).
 fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
-    if passing.account.id == passing.sender.id || !has_blocked(passing.account, passing.from) {
+    if passing.from.bare() == passing.account.jid().as_str()
+        || !has_blocked(passing.account, passing.from)
+    {
         return Flow::On;
     }
     let refused = StanzaError::new(Condition::ServiceUnavailable);

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use whoelse_core::account::Account;
-use whoelse_core::carbon_tap::Delivered;
+use whoelse_core::carbon_tap::{Received, Sent};
 use whoelse_core::kit::{ANYWHERE, Answer, Feature, Reply, SessionCx, Target};
+use whoelse_core::session::Session;
 use whoelse_store::Store;
 use whoelse_xmpp::payload::hints::Hint;
 use whoelse_xmpp::payload::xmpp_parsers::carbons::{Disable, Enable};
@@ -27,7 +28,7 @@ pub const FEATURE: Feature = Feature {
         w.account::<Carbons, _>(load);
         w.set(ANYWHERE, enable);
         w.set(ANYWHERE, disable);
-        w.copies(are_wanted, copy);
+        w.copies(are_wanted, copy_sent, copy_received);
     },
 };
 
@@ -139,11 +140,11 @@ fn are_wanted(account: &Account) -> bool {
 }
 
 impl Carbons {
-    fn key(&self, id: &str, peer: i64) -> u64 {
+    fn key(&self, id: &str, peer: &str) -> u64 {
         self.keys.hash_one((id, peer))
     }
 
-    fn note(&self, id: &str, to: i64) {
+    fn note(&self, id: &str, to: &str) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= RECENT {
             recent.pop_front();
@@ -151,7 +152,7 @@ impl Carbons {
         recent.push_back(self.key(id, to));
     }
 
-    fn has(&self, id: &str, to: i64) -> bool {
+    fn has(&self, id: &str, to: &str) -> bool {
         let key = self.key(id, to);
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
     }
@@ -159,81 +160,70 @@ impl Carbons {
 
 // --- the copies ---
 
-fn copy(delivered: &Delivered<'_>) {
-    let stanza = delivered.stanza;
-    if stanza.type_() == Some("error") {
-        return copy_error(delivered);
+fn copy_sent(sent: &Sent<'_>) {
+    let (stanza, account) = (sent.stanza(), &sent.session.account);
+    if stanza.type_() == Some("error") || !is_eligible(stanza, Side::Sender) {
+        return;
     }
-    if let Some(origin) = delivered.origin
-        && are_wanted(delivered.sender)
-        && is_eligible(stanza, Side::Sender)
-    {
-        if let (Some(sent), Some(id)) = (delivered.sender.get::<Carbons>(), stanza.id()) {
-            sent.note(id, delivered.recipient.id);
-        }
-        let mut others = Others::of(delivered, delivered.sender);
-        others.leave_out(origin.id);
-        others.each("sent", |session, copy| delivered.copy_sent(session, copy));
+    if let (Some(carbons), Some(id)) = (account.get::<Carbons>(), stanza.id()) {
+        carbons.note(id, sent.to.bare());
     }
-    // To oneself it was sent, and the other devices know.
-    let to_oneself = delivered.sender.id == delivered.recipient.id && delivered.origin.is_some();
-    if are_wanted(delivered.recipient) && !to_oneself && is_eligible(stanza, Side::Recipient) {
-        let others = Others::of(delivered, delivered.recipient);
-        others.each("received", |session, copy| delivered.copy_received(session, copy));
-    }
+    let others = others(account, |session| sent.is_known_to(session));
+    each(
+        &others,
+        || wrap("sent", account, stanza, &sent.message()),
+        |to, copy| sent.copy(to, copy),
+    );
 }
 
-/// XEP-0280, 6.1: an error is copied when what it answers was.
-fn copy_error(delivered: &Delivered<'_>) {
-    let answers =
-        |id| delivered.recipient.get::<Carbons>().is_some_and(|s| s.has(id, delivered.sender.id));
-    if are_wanted(delivered.recipient) && delivered.stanza.id().is_some_and(answers) {
-        let mut others = Others::of(delivered, delivered.recipient);
-        if let Some(origin) = delivered.origin {
-            others.leave_out(origin.id);
+fn copy_received(received: &Received<'_>) {
+    let (stanza, account, from) = (received.stanza(), received.account, received.from);
+    let is_from_oneself = from.bare() == account.jid().as_str();
+    let is_due = match stanza.type_() {
+        // XEP-0280, 6.1: an error is copied when what it answers was.
+        Some("error") => {
+            let answers = |id| account.get::<Carbons>().is_some_and(|it| it.has(id, from.bare()));
+            stanza.id().is_some_and(answers)
         }
-        others.each("received", |session, copy| delivered.copy_received(session, copy));
+        // To oneself it was sent, and the other devices know.
+        _ => is_eligible(stanza, Side::Recipient) && (!is_from_oneself || received.again),
+    };
+    if !is_due {
+        return;
     }
+    let sent_it =
+        |session: &Session| is_from_oneself && from.resource() == Some(session.resource());
+    let others = others(account, |session| {
+        received.is_known_to(session) || !received.again && sent_it(session)
+    });
+    let copy = || wrap("received", account, stanza, &received.message());
+    each(&others, copy, |to, copy| received.copy(to, copy));
 }
 
-/// The sessions of one side that want a copy and did not get the message itself.
-struct Others<'a> {
-    delivered: &'a Delivered<'a>,
-    owner: &'a Account,
-    left_out: Option<u64>,
+/// The sessions of an account that want copies and do not know the message.
+fn others(account: &Account, knows: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+    let mut others = account.sessions();
+    others.retain(|session| session.slots.has::<Receives>() && !knows(session));
+    others
 }
 
-impl<'a> Others<'a> {
-    fn of(delivered: &'a Delivered<'a>, owner: &'a Account) -> Others<'a> {
-        Others { delivered, owner, left_out: None }
+/// Makes a copy once, if there is anybody to have it, and hands it to each.
+fn each(others: &[Arc<Session>], make: impl Fn() -> Outgoing, hand: impl Fn(&Session, &Outgoing)) {
+    if others.is_empty() {
+        return;
     }
-
-    fn leave_out(&mut self, session: u64) {
-        self.left_out = Some(session);
-    }
-
-    /// Encodes the copy once, and hands it to each.
-    fn each(self, name: &'static str, hand: impl Fn(&whoelse_core::session::Session, &Outgoing)) {
-        let mut copy = None;
-        for session in self.owner.sessions() {
-            let has_it = self.delivered.targets.iter().any(|target| target.id == session.id);
-            if has_it || self.left_out == Some(session.id) || !session.slots.has::<Receives>() {
-                continue;
-            }
-            let copy = copy.get_or_insert_with(|| wrap(self.delivered, self.owner, name));
-            hand(&session, copy);
-        }
-    }
+    let copy = make();
+    others.iter().for_each(|session| hand(session, &copy));
 }
 
 /// XEP-0280, 7 and 8: the message in `<sent/>` or `<received/>`, from the account itself; each
 /// session's address is put in as it is written.
-fn wrap(delivered: &Delivered<'_>, owner: &Account, name: &'static str) -> Outgoing {
-    let message = delivered.seen_by(owner).with_attributes(b" xmlns='jabber:client'");
+fn wrap(name: &'static str, owner: &Account, stanza: &Stanza, message: &Outgoing) -> Outgoing {
+    let message = message.with_attributes(b" xmlns='jabber:client'");
     let forwarded = Element::new("forwarded").xmlns(ns::FORWARD).raw(&message.bytes);
     Element::new("message")
         .attr("from", owner.jid().as_str())
-        .attr_opt("type", delivered.stanza.type_())
+        .attr_opt("type", stanza.type_())
         .child(Element::new(name).xmlns(ns::CARBONS).child(forwarded))
         .outgoing(Class::Message)
 }
@@ -307,15 +297,16 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_remembered_within_a_bound() {
+        const BOB: &str = "bob@a.example";
         let sent = Carbons::default();
 
         for n in 0..=RECENT {
-            sent.note(&n.to_string(), 7);
+            sent.note(&n.to_string(), BOB);
         }
 
-        assert!(sent.has("1", 7) && sent.has(&RECENT.to_string(), 7));
-        assert!(!sent.has("0", 7), "the oldest is forgotten");
-        assert!(!sent.has("1", 8), "it was sent to somebody else");
+        assert!(sent.has("1", BOB) && sent.has(&RECENT.to_string(), BOB));
+        assert!(!sent.has("0", BOB), "the oldest is forgotten");
+        assert!(!sent.has("1", "eve@a.example"), "it was sent to somebody else");
     }
 
     #[test]

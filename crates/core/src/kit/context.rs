@@ -53,8 +53,8 @@ pub struct Cx {
     pub node: Arc<Node>,
     /// Who asks.
     pub from: Jid,
-    /// The account that is asked about: for [`Target::Own`] and [`Target::Other`]; for the other
-    /// targets the server's own.
+    /// The account that is asked about: for [`Target::Own`], and for [`Target::Other`] unless the
+    /// handler takes a [`SessionCx`]; else the server's own.
     pub subject: Arc<Account>,
     /// Whom the request is addressed to.
     pub target: Target,
@@ -76,6 +76,12 @@ pub struct SessionCx {
 pub struct AdminCx(SessionCx);
 
 impl Cx {
+    /// Somebody asks of an account. Rights beyond their own are a session's.
+    pub(crate) fn new(node: Arc<Node>, from: Jid, target: Target, subject: Arc<Account>) -> Cx {
+        let now = node.clock.now();
+        Cx { node, from, subject, target, now, rights: Rights::Own }
+    }
+
     /// The ad-hoc commands that whoever asks may run.
     pub fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
         let is_admin = self.rights >= Rights::Administrator;
@@ -95,14 +101,12 @@ impl Cx {
 }
 
 impl SessionCx {
-    /// A session asks about `subject`; without one, the target is not an account.
-    pub(crate) fn new(
-        node: Arc<Node>,
-        session: Arc<Session>,
-        target: Target,
-        subject: Option<Arc<Account>>,
-    ) -> SessionCx {
-        let subject = subject.unwrap_or_else(|| node.server_account());
+    /// A session asks, of nobody but itself and the server.
+    pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, target: Target) -> SessionCx {
+        let subject = match target {
+            Target::Own => session.account.clone(),
+            _ => node.server_account(),
+        };
         let rights = node.rights(&session);
         let (from, now) = (session.jid.clone().into(), node.clock.now());
         SessionCx { cx: Cx { node, from, subject, target, now, rights }, session }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_store::Store;
-use whoelse_xmpp::{BareJid, Child, Payload, Stanza, StanzaError};
+use whoelse_xmpp::{BareJid, Child, Outgoing, Payload, Stanza, StanzaError};
 
 use crate::account::Account;
 use crate::node::Node;
@@ -50,12 +50,22 @@ pub struct Feature {
 pub type Answer = Result<Reply, StanzaError>;
 
 /// What a request is answered with when all went well.
-#[derive(Debug, Clone)]
 pub enum Reply {
     /// A result with this payload, encoded; it may be empty.
     Result(Vec<u8>),
+    /// Many stanzas, and then a result.
+    Pages(Pages),
     /// The handler has sent the answer itself.
     Sent,
+}
+
+/// An answer in many stanzas. Whoever owns the asker's queue takes one after the other as there is
+/// room, so the asker's reading sets the pace.
+pub struct Pages {
+    /// What comes before the result, addressed to the asker.
+    pub before: Box<dyn Iterator<Item = Outgoing> + Send>,
+    /// The payload of the result.
+    pub result: Vec<u8>,
 }
 
 impl Reply {
@@ -80,7 +90,35 @@ impl Reply {
     }
 }
 
-type Handler = Box<dyn Fn(SessionCx, Stanza, Child) -> BoxFuture<'static, Answer> + Send + Sync>;
+/// A function that answers requests, whoever asks in the context `C`.
+type Handle<C> = Box<dyn Fn(C, Stanza, Child) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+/// Who answers a request.
+pub enum Handler {
+    /// For anybody who may ask: on behalf of an account, wherever the asker is.
+    Anybody(Handle<Cx>),
+    /// For who is logged in here.
+    Session(Handle<SessionCx>),
+}
+
+/// What a handler is given, by which it says whom it answers.
+pub trait Context: Sized + 'static {
+    /// The handler of a function in this context.
+    fn handler(handle: Handle<Self>) -> Handler;
+}
+
+impl Context for Cx {
+    fn handler(handle: Handle<Cx>) -> Handler {
+        Handler::Anybody(handle)
+    }
+}
+
+impl Context for SessionCx {
+    fn handler(handle: Handle<SessionCx>) -> Handler {
+        Handler::Session(handle)
+    }
+}
+
 type OutgoingTap = fn(&mut Passing<'_>) -> Flow;
 type OfferedIf = fn(&Settings) -> bool;
 type ThereIf = fn(&Node) -> bool;
@@ -111,7 +149,7 @@ pub struct Wiring {
     loads: Vec<(TypeId, Load)>,
     outgoing: Vec<(When, OutgoingTap)>,
     incoming: Vec<(When, OutgoingTap)>,
-    copies: Vec<(taps::WantsCopies, taps::CopyTap)>,
+    copies: Vec<(taps::WantsCopies, taps::SentTap, taps::ReceivedTap)>,
     visibility: Vec<taps::VisibilityTap>,
     online: Vec<taps::OnlineTap>,
     bound: Vec<taps::SessionTap>,
@@ -159,7 +197,7 @@ impl Wiring {
     /// anybody who may ask, one that takes a [`SessionCx`] who is logged in here.
     pub fn get<C, P, F>(&mut self, at: At, handler: fn(C, P) -> F)
     where
-        C: From<SessionCx> + 'static,
+        C: Context,
         P: Payload + Send + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
@@ -169,7 +207,7 @@ impl Wiring {
     /// Answers requests of type `set` whose payload is a `P`.
     pub fn set<C, P, F>(&mut self, at: At, handler: fn(C, P) -> F)
     where
-        C: From<SessionCx> + 'static,
+        C: Context,
         P: Payload + Send + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
@@ -185,25 +223,26 @@ impl Wiring {
         (ns, name): (&'static str, &'static str),
         handler: fn(C, Stanza, Child) -> F,
     ) where
-        C: From<SessionCx> + 'static,
+        C: Context,
         F: Future<Output = Answer> + Send + 'static,
     {
-        let boxed: Handler =
-            Box::new(move |cx, stanza, child| Box::pin(handler(cx.into(), stanza, child)));
-        self.insert(verb, (ns, name), Route { at, handler: boxed });
+        let boxed: Handle<C> =
+            Box::new(move |cx, stanza, child| Box::pin(handler(cx, stanza, child)));
+        self.insert(verb, (ns, name), Route { at, handler: C::handler(boxed) });
     }
 
     fn route<C, P, F>(&mut self, verb: Verb, at: At, handler: fn(C, P) -> F)
     where
-        C: From<SessionCx> + 'static,
+        C: Context,
         P: Payload + Send + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        let boxed: Handler = Box::new(move |cx, stanza, child| match stanza.payload::<P>(&child) {
-            Ok(payload) => Box::pin(handler(cx.into(), payload)),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        });
-        self.insert(verb, (P::NS, P::NAME), Route { at, handler: boxed });
+        let boxed: Handle<C> =
+            Box::new(move |cx, stanza, child| match stanza.payload::<P>(&child) {
+                Ok(payload) => Box::pin(handler(cx, payload)),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
+            });
+        self.insert(verb, (P::NS, P::NAME), Route { at, handler: C::handler(boxed) });
     }
 
     fn insert(&mut self, verb: Verb, (ns, name): (&'static str, &'static str), route: Route) {
@@ -248,10 +287,16 @@ impl Wiring {
         self.incoming.push((when, tap));
     }
 
-    /// Makes copies of messages, for sessions that want them, after they were delivered. Asked only
-    /// when `wants` says so of either side's account: that is asked of each message.
-    pub fn copies(&mut self, wants: taps::WantsCopies, tap: taps::CopyTap) {
-        self.copies.push((wants, tap));
+    /// Makes copies of messages, for sessions that want them: of what an account has sent, and of
+    /// what it has got. Asked only when `wants` says so of the account: that is asked of each
+    /// message.
+    pub fn copies(
+        &mut self,
+        wants: taps::WantsCopies,
+        sent: taps::SentTap,
+        received: taps::ReceivedTap,
+    ) {
+        self.copies.push((wants, sent, received));
     }
 
     /// Has a say in whether one account may see another.
@@ -399,13 +444,17 @@ impl Wiring {
         run(&self.incoming, passing)
     }
 
-    pub(crate) fn run_copies(&self, delivered: &crate::carbon_tap::Delivered<'_>) {
-        self.copies.iter().for_each(|(_, tap)| tap(delivered));
+    pub(crate) fn run_sent(&self, sent: &crate::carbon_tap::Sent<'_>) {
+        self.copies.iter().for_each(|(_, tap, _)| tap(sent));
+    }
+
+    pub(crate) fn run_received(&self, received: &crate::carbon_tap::Received<'_>) {
+        self.copies.iter().for_each(|(.., tap)| tap(received));
     }
 
     /// Whether any feature wants copies made of what this account sends or gets.
     pub(crate) fn wants_copies(&self, account: &Account) -> bool {
-        self.copies.iter().any(|(wants, _)| wants(account))
+        self.copies.iter().any(|(wants, ..)| wants(account))
     }
 
     /// Whether every feature lets somebody of this address see what `subject` does.

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use whoelse_xmpp::{BareJid, Jid, Stanza, StanzaError};
 
 use crate::account::Account;
-use crate::carbon_tap::Delivered;
+use crate::carbon_tap::{Received, Sent};
 use crate::node::Node;
 use crate::session::Session;
 
@@ -40,8 +40,6 @@ pub struct Passing<'a> {
     pub account: &'a Account,
     /// Who sends it.
     pub from: &'a Jid,
-    /// The sender's account.
-    pub sender: &'a Account,
     /// Whom it is addressed to.
     pub to: &'a Jid,
     /// Children that are left out of what is forwarded, by their place.
@@ -50,8 +48,10 @@ pub struct Passing<'a> {
 
 /// Are copies to be made of what an account sends or gets?
 pub type WantsCopies = fn(&Account) -> bool;
-/// A message was delivered: copies may be made of it.
-pub type CopyTap = fn(&Delivered<'_>);
+/// A session has sent a message: copies may be made for the others of its account.
+pub type SentTap = fn(&Sent<'_>);
+/// An account was given a message: copies may be made for those of its sessions that did not get it.
+pub type ReceivedTap = fn(&Received<'_>);
 /// May somebody of this address see what the account does?
 pub type VisibilityTap = fn(&Account, &BareJid) -> bool;
 /// An account came online (true) or went offline.

@@ -1,34 +1,136 @@
-//! What a session sent, on its own side: checked, and told apart by whom it is for.
+//! The sender's half, for a session: what it said is checked, and told apart by whom it is for.
+//! Nobody's account is looked at but its own.
 
-use whoelse_xmpp::{Condition, Jid, Kind, StanzaError, ns};
+use std::sync::Arc;
 
-use super::*;
+use compact_str::CompactString;
+use smallvec::SmallVec;
+use whoelse_store::{Direction, NewRow};
+use whoelse_xmpp::{Child, Condition, Jid, Kind, Stanza, StanzaError, ns};
 
-impl InFlight {
-    /// RFC 6120, 8.2.3: an id, a known type, and exactly one payload in a request. Beside it our
-    /// own clients may put the mark that a person typed it.
-    pub(super) fn check_iq(&self) -> Result<(), StanzaError> {
-        if self.stanza.kind() != Kind::Iq {
-            return Ok(());
+use super::in_flight::{InFlight, Places};
+use super::{Origin, Routed, refused, request, subscription, to_account};
+use crate::account::Account;
+use crate::hosts::Host;
+use crate::kit::{Flow, Passing, Target};
+use crate::node::Node;
+use crate::presence::{self, Said};
+use crate::session::{Session, Ticket};
+use crate::storage_policy::{StoragePolicy, storage_policy};
+
+/// What a session has said.
+struct Speech {
+    node: Arc<Node>,
+    session: Arc<Session>,
+    ticket: Ticket,
+    stanza: Stanza,
+    lang: Option<CompactString>,
+    /// What a presence says.
+    said: Said,
+}
+
+/// Whom a stanza is for, seen from its sender.
+enum Address {
+    /// A presence without an address.
+    Everybody,
+    /// The server itself.
+    Server,
+    /// An account or one of its devices.
+    Account(Jid),
+}
+
+/// Takes what a session has said; the ticket is its place in the count.
+pub(super) fn speak(
+    node: &Arc<Node>,
+    (session, ticket): (Arc<Session>, Ticket),
+    stanza: Stanza,
+    lang: Option<&str>,
+) -> Routed {
+    let read = Said::read(node, &stanza);
+    let lang = lang.filter(|_| stanza.lang().is_none()).map(CompactString::new);
+    let (said, wrong) = match read {
+        Ok(said) => (said, None),
+        Err(error) => (Said::default(), Some(error)),
+    };
+    let speech = Speech { node: node.clone(), session, ticket, stanza, lang, said };
+    match wrong.map_or_else(|| speech.address(), Err) {
+        Ok(Address::Server) => speech.to_server(),
+        Ok(Address::Everybody) => speech.to_everybody(),
+        Ok(Address::Account(to)) => speech.to_account(to),
+        Err(error) => speech.refuse(&error),
+    }
+}
+
+/// What a request asks. Beside it our own clients may put the mark that a person typed it.
+pub(super) fn payloads(stanza: &Stanza) -> impl Iterator<Item = &Child> {
+    stanza.children().iter().filter(|child| child.ns() != ns::WHOELSE_ACTIVITY)
+}
+
+/// RFC 6120, 8.2.3: an id, a known type, and exactly one payload in a request.
+fn check_iq(stanza: &Stanza) -> Result<(), StanzaError> {
+    if stanza.kind() != Kind::Iq {
+        return Ok(());
+    }
+    let payloads = payloads(stanza).count();
+    let sound = stanza.id().is_some()
+        && match stanza.type_() {
+            Some("get" | "set") => payloads == 1,
+            Some("result") => payloads <= 1,
+            Some("error") => true,
+            _ => false,
+        };
+    if sound { Ok(()) } else { Err(StanzaError::new(Condition::BadRequest)) }
+}
+
+/// The row of a message in its sender's archive. To oneself there is none beside the recipient's.
+fn own_row(node: &Node, own: &Account, stanza: &Stanza, to: &Jid) -> Option<NewRow> {
+    let is_archived = storage_policy(stanza) == StoragePolicy::Archived
+        && node.settings().history.is_some()
+        && !own.is_server()
+        && own.jid().as_str() != to.bare();
+    is_archived.then(|| NewRow {
+        archive: own.archive,
+        peer: node.key_of(to.bare()),
+        direction: Direction::Out,
+    })
+}
+
+impl Speech {
+    fn done(&self) -> Routed {
+        self.session.done(self.ticket);
+        Routed::Done
+    }
+
+    fn refuse(self, error: &StanzaError) -> Routed {
+        let origin = Origin::Session { session: self.session, ticket: self.ticket };
+        refused(&self.node, &origin, &self.stanza, error)
+    }
+
+    fn refuse_with(self, condition: Condition) -> Routed {
+        self.refuse(&StanzaError::new(condition))
+    }
+
+    fn address(&self) -> Result<Address, StanzaError> {
+        check_iq(&self.stanza)?;
+        let Some(to) = self.stanza.to() else {
+            return Ok(match self.stanza.kind() {
+                Kind::Presence => Address::Everybody,
+                // RFC 6120, 10.3: without an address it is for the sender's own account.
+                _ => Address::Account(self.session.account.jid().clone().into()),
+            });
+        };
+        let to = Jid::parse(to).map_err(|_| StanzaError::new(Condition::JidMalformed))?;
+        match self.node.hosts().find(&to) {
+            Host::Server => Ok(Address::Server),
+            Host::Account => Ok(Address::Account(to)),
+            Host::Remote(domain) => Err(StanzaError::new(Condition::RemoteServerNotFound)
+                .with_text(format!("cannot reach {domain}"))),
         }
-        let payloads = self.payloads().count();
-        let sound = self.stanza.id().is_some()
-            && match self.stanza.type_() {
-                Some("get" | "set") => payloads == 1,
-                Some("result") => payloads <= 1,
-                Some("error") => true,
-                _ => false,
-            };
-        if sound { Ok(()) } else { Err(StanzaError::new(Condition::BadRequest)) }
     }
 
-    pub(super) fn payloads(&self) -> impl Iterator<Item = &whoelse_xmpp::Child> {
-        self.stanza.children().iter().filter(|child| child.ns() != ns::WHOELSE_ACTIVITY)
-    }
-
-    pub(super) fn for_server(self) -> Routed {
+    fn to_server(self) -> Routed {
         match (self.stanza.kind(), self.stanza.type_()) {
-            (Kind::Iq, Some("get" | "set")) => self.request(Target::Server, None),
+            (Kind::Iq, Some("get" | "set")) => self.request(Target::Server),
             (Kind::Message, None | Some("chat" | "normal" | "groupchat")) => {
                 self.refuse_with(Condition::ServiceUnavailable)
             }
@@ -36,7 +138,12 @@ impl InFlight {
         }
     }
 
-    pub(super) fn broadcast(self) -> Routed {
+    /// A request that needs nobody else.
+    fn request(self, target: Target) -> Routed {
+        request::of_session(&self.node, (self.session, self.ticket), self.stanza, target)
+    }
+
+    fn to_everybody(self) -> Routed {
         match self.stanza.type_() {
             None | Some("unavailable") => {}
             Some("error") => return self.done(),
@@ -52,7 +159,7 @@ impl InFlight {
         self.say_presence()
     }
 
-    pub(super) fn say_presence(self) -> Routed {
+    fn say_presence(self) -> Routed {
         if self.stanza.type_() == Some("unavailable") {
             let words = self.stanza.child_text("status", ns::CLIENT).map(|text| text.to_string());
             self.session.account.set_parting_words(words);
@@ -62,32 +169,49 @@ impl InFlight {
         self.done()
     }
 
-    pub(super) fn for_account(self, to: Jid) -> Routed {
-        // What the sender's own account says to it depends on nobody else, whoever that is.
+    fn to_account(self, to: Jid) -> Routed {
         let from = Jid::from(self.session.jid.clone());
-        let strip = self.said.drop.clone();
-        let strip = match self.taps(Way::Out, (&from, &to), &self.session.account, strip) {
+        // What the sender's own account says to it depends on nobody else, whoever that is.
+        let strip = match self.taps(&from, &to) {
             Ok(strip) => strip,
             Err(Flow::Refuse(error)) => return self.refuse(&error),
             Err(_) => return self.done(),
         };
-        if let Err(error) = presence::directed::note(&self.node, &self.session, &self.stanza, &to) {
-            return self.refuse(&error);
+        let Speech { node, session, ticket, stanza, lang, .. } = self;
+        let own = &session.account;
+        let sender = (!own.is_server()).then_some(own.id);
+        let copy = own_row(&node, own, &stanza, &to);
+        let flight = InFlight { from, to, stanza, lang, strip, sender, copy };
+        if flight.is_request() && flight.to.is_bare() && flight.is_to_oneself() {
+            return request::of_session(&node, (session, ticket), flight.stanza, Target::Own);
         }
-        let bare = to.to_bare();
-        match self.node.seek(&bare) {
-            Seek::Here(account) => self.deliver(&from, to, &account, strip),
-            Seek::Missing => self.nobody(&to),
-            Seek::NotLoaded => Routed::Waits(Box::pin(async move {
-                match self.node.account(&bare).await {
-                    Ok(Some(account)) => finish(self.deliver(&from, to, &account, strip)).await,
-                    Ok(None) => finish(self.nobody(&to)).await,
-                    Err(error) => {
-                        self.node.store_failing("account_not_loaded", Some(&bare), &error);
-                        self.refuse_with(Condition::InternalServerError);
-                    }
-                }
-            })),
+        if presence::is_for_account(&flight.stanza) {
+            return subscription::say(&node, (session, ticket), flight);
+        }
+        let noted = presence::directed::note(&node, &session, &flight.stanza, &flight.to);
+        let origin = Origin::Session { session, ticket };
+        match noted {
+            Ok(()) => to_account::to_account(&node, flight, origin),
+            Err(error) => refused(&node, &origin, &flight.stanza, &error),
+        }
+    }
+
+    /// Runs the taps of the sender's account, and says what they leave out of what is forwarded.
+    fn taps(&self, from: &Jid, to: &Jid) -> Result<Places, Flow> {
+        let mut passing = Passing {
+            node: &self.node,
+            stanza: &self.stanza,
+            account: &self.session.account,
+            from,
+            to,
+            strip: SmallVec::clone(&self.said.drop),
+        };
+        match self.node.wiring.run_outgoing(&mut passing) {
+            Flow::On => {
+                passing.strip.sort_unstable();
+                Ok(passing.strip)
+            }
+            stop => Err(stop),
         }
     }
 }

@@ -1,75 +1,97 @@
-//! A stanza that is not kept: delivered at once, or after what is on its way before it.
+//! A stanza that is not kept: delivered at once, or after what is on its way to the same account.
 
-use super::*;
+use std::sync::Arc;
 
-impl InFlight {
-    pub(super) fn pass(
-        self,
-        to: &Jid,
-        account: &Arc<Account>,
-        strip: &[usize],
-        keepable: bool,
-        targets: Vec<Arc<Session>>,
-    ) -> Routed {
-        if self.stanza.kind() == Kind::Message {
-            self.node.counters.messages.passed.inc();
-        }
-        let class = if keepable { Class::Kept(0) } else { rewriting::class(&self.stanza) };
-        let outgoing = rewriting::for_recipient(
-            &self.stanza,
-            self.session.jid.as_str(),
-            self.lang.as_deref(),
-            self.added_to(),
-            strip,
-            class,
-        );
-        if !self.session.must_ride(account.id) {
-            self.push(&outgoing, account, &targets);
-            return self.done();
-        }
-        // Something kept to the same account is still being committed: this follows it.
-        let (node, to, account) = (self.node.clone(), to.clone(), account.clone());
-        let ride = Work::Ride(Box::new(move |_| {
-            let verdict =
-                who_gets(self.stanza.kind(), self.stanza.type_(), to.resource(), &account);
-            match verdict {
-                Recipients::Deliver(targets) => self.push(&outgoing, &account, &targets),
-                Recipients::Unavailable => {
-                    self.refuse_with(Condition::ServiceUnavailable);
-                    return;
-                }
-                _ => self.push(&outgoing, &account, &[]),
+use bytes::Bytes;
+use whoelse_xmpp::{Class, Condition, Kind, Outgoing, StanzaError};
+
+use super::in_flight::{Answer, InFlight, Taken};
+use super::{Origin, Routed, answered};
+use crate::account::Account;
+use crate::carbon_tap::{self, Number};
+use crate::keeper::Work;
+use crate::node::Node;
+use crate::rewriting;
+use crate::session::{Queued, Session};
+use crate::who_gets::{Recipients, who_gets};
+
+/// Delivers a stanza to these sessions of an account. `keepable`: it goes to the log when none of
+/// them ever confirms it.
+pub(super) fn pass(
+    node: &Arc<Node>,
+    account: Arc<Account>,
+    flight: InFlight,
+    origin: Origin,
+    keepable: bool,
+    targets: &[Arc<Session>],
+) -> Routed {
+    let class = if keepable { Class::Kept(0) } else { rewriting::class(&flight.stanza) };
+    let outgoing = flight.outgoing(class);
+    if !account.arriving.is_open() {
+        let answer = push(node, &account, (&flight, &outgoing), targets);
+        return answered(node, origin, flight, answer);
+    }
+    // Something to the account is still being committed: this follows it, whoever says it, and so
+    // does what comes after this.
+    account.arriving.begin();
+    let ride = Work::Ride(Box::new(move |node: &Arc<Node>| {
+        let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
+        let answer = match who_gets(kind, type_, flight.to.resource(), &account) {
+            Recipients::Deliver(targets) => push(node, &account, (&flight, &outgoing), &targets),
+            Recipients::Unavailable => {
+                Answer::Refused(StanzaError::new(Condition::ServiceUnavailable))
             }
-            self.done();
-        }));
-        match node.keeper.try_post(ride) {
-            Ok(()) => Routed::Done,
-            Err(ride) => Routed::Waits(Box::pin(async move {
+            _ => push(node, &account, (&flight, &outgoing), &[]),
+        };
+        account.arriving.finish();
+        answered(node, origin, flight, answer);
+    }));
+    match node.keeper.try_post(ride) {
+        Ok(()) => Routed::Done,
+        Err(ride) => {
+            let node = node.clone();
+            Routed::Waits(Box::pin(async move {
+                // The server is stopping: unhandled, so whoever said it says it again.
                 let _ = node.keeper.post(ride).await;
-            })),
+            }))
         }
     }
+}
 
-    /// Nobody takes it, and nobody is told. The sender's other sessions may want to know of a
-    /// message all the same.
-    pub(super) fn end_here(self, to: &Jid, account: &Arc<Account>, strip: &[usize]) -> Routed {
-        let is_message = self.stanza.kind() == Kind::Message;
-        if is_message && carbon_tap::are_wanted(&self.node, &self.session.account, account) {
-            return self.pass(to, account, strip, false, Vec::new());
+/// Nobody takes it, and nobody is told. Copies of a message may be made all the same, in its turn.
+pub(super) fn to_nobody(
+    node: &Arc<Node>,
+    account: Arc<Account>,
+    flight: InFlight,
+    origin: Origin,
+) -> Routed {
+    if flight.stanza.kind() == Kind::Message {
+        if account.arriving.is_open() {
+            return pass(node, account, flight, origin, false, &[]);
         }
-        self.done()
+        carbon_tap::of_received(node, &account, (&flight, None), (&[], false), Number::default());
     }
+    answered(node, origin, flight, Answer::Taken(Taken::default()))
+}
 
-    pub(super) fn push(&self, outgoing: &Outgoing, to: &Account, targets: &[Arc<Session>]) {
-        let item = || Queued { stanza: outgoing.clone(), to: Bytes::new() };
-        let taken = targets.iter().filter(|session| session.push_queued(item()).is_ok()).count();
-        let asks = outgoing.class == Class::IqRequest || outgoing.class == Class::Kept(0);
-        if taken == 0 && asks {
-            self.session
-                .answer_error(&self.stanza, &StanzaError::new(Condition::ServiceUnavailable));
-        } else if self.stanza.kind() == Kind::Message {
-            let message = (&self.stanza, outgoing);
-            carbon_tap::of_passed(&self.node, message, &self.session, to, targets);
-        }
+fn push(
+    node: &Node,
+    account: &Account,
+    (flight, outgoing): (&InFlight, &Outgoing),
+    targets: &[Arc<Session>],
+) -> Answer {
+    let item = || Queued { stanza: outgoing.clone(), to: Bytes::new() };
+    let taken = targets.iter().filter(|session| session.push_queued(item()).is_ok()).count();
+    let asks = outgoing.class == Class::IqRequest || outgoing.class == Class::Kept(0);
+    if taken == 0 && asks {
+        return Answer::Refused(StanzaError::new(Condition::ServiceUnavailable));
     }
+    if flight.stanza.kind() == Kind::Message {
+        if taken > 0 {
+            node.counters.messages.passed.inc();
+        }
+        let message = (flight, Some(outgoing));
+        carbon_tap::of_received(node, account, message, (targets, false), Number::default());
+    }
+    Answer::Taken(Taken::of(flight, None, targets))
 }

@@ -1,50 +1,167 @@
-//! Requests that the server answers, for itself or on behalf of an account.
+//! Requests that the server answers: for itself and for whoever asks, with the right of a session,
+//! or on behalf of an account, for anybody who may see it.
 
-use super::*;
+use std::sync::Arc;
 
-impl InFlight {
-    pub(super) fn request(self, target: Target, subject: Option<Arc<Account>>) -> Routed {
-        let verb = if self.stanza.type_() == Some("get") { Verb::Get } else { Verb::Set };
-        let Some(child) = self.payloads().next().cloned() else {
-            return self.refuse_with(Condition::BadRequest);
-        };
-        let cx = SessionCx::new(self.node.clone(), self.session.clone(), target, subject);
-        let answering = match self.node.wiring.request(verb, &child) {
-            Some(route) if route.at.contains(&target) => {
-                (route.handler)(cx, self.stanza.clone(), child.clone())
-            }
-            _ => return self.refuse_with(Condition::ServiceUnavailable),
-        };
-        // On a task of its own: a lost connection does not cancel it, a fault in it is an answer.
-        let working = tokio::spawn(answering);
-        let abort = working.abort_handle();
-        Routed::Waits(Box::pin(async move {
-            let deadline = self.node.clock.steady().after(self.node.settings().limits.request);
-            let answer = tokio::select! {
-                answer = working => answer.unwrap_or_else(|_| {
-                    let asking = self.session.account.jid();
-                    self.node.failing("request_failed", Some(asking), &FAULT_OF_OURS);
-                    Err(StanzaError::new(Condition::InternalServerError))
-                }),
-                () = self.node.clock.sleep_until(deadline) => {
-                    abort.abort();
-                    Err(StanzaError::new(Condition::RemoteServerTimeout))
-                }
-            };
-            match answer {
-                Ok(Reply::Sent) => {}
-                Ok(Reply::Result(payload)) => self.session.push(
-                    Element::new("iq")
-                        .attr("type", "result")
-                        .attr_opt("id", self.stanza.id())
-                        .attr_opt("from", self.stanza.to())
-                        .attr("to", self.session.jid.as_str())
-                        .raw(&payload)
-                        .outgoing(Class::IqAnswer),
-                ),
-                Err(error) => self.session.answer_error(&self.stanza, &error),
-            }
-            self.done();
-        }))
+use tokio::task::JoinHandle;
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Child, Class, Condition, Jid, Stanza, StanzaError};
+
+use super::from_session::payloads;
+use super::in_flight::{Answer, InFlight};
+use super::{Origin, Routed, answered, finish};
+use crate::account::Account;
+use crate::clock::Steady;
+use crate::kit::{self, BoxFuture, Cx, Handler, Pages, Reply, SessionCx, Target, Verb};
+use crate::lasting::FAULT_OF_OURS;
+use crate::node::Node;
+use crate::session::{Session, Ticket};
+
+/// Answers a request of a session that needs no other account: to the server, to its own account,
+/// or to an address that shows it nothing.
+pub(super) fn of_session(
+    node: &Arc<Node>,
+    (session, ticket): (Arc<Session>, Ticket),
+    stanza: Stanza,
+    target: Target,
+) -> Routed {
+    let cx = SessionCx::new(node.clone(), session.clone(), target);
+    let work = handler(node, &stanza, target).map(|(handler, child)| match handler {
+        Handler::Anybody(handler) => handler(cx.into(), stanza.clone(), child),
+        Handler::Session(handler) => handler(cx, stanza.clone(), child),
+    });
+    let Some(work) = work else {
+        let origin = Origin::Session { session, ticket };
+        let refused = StanzaError::new(Condition::ServiceUnavailable);
+        return super::refused(node, &origin, &stanza, &refused);
+    };
+    let (node, until) = (node.clone(), deadline(node));
+    let working = Working::begin(work);
+    Routed::Waits(Box::pin(async move {
+        let reply = working.result(&node, &session.jid, until).await;
+        give(&node, (&session, ticket), &stanza, reply, until).await;
+    }))
+}
+
+/// Answers a request on behalf of an account that shows itself to whoever asks.
+///
+/// A handler that wants the right of a session answers at the asker's own server.
+pub(super) fn of_account(
+    node: &Arc<Node>,
+    account: Arc<Account>,
+    flight: InFlight,
+    origin: Origin,
+) -> Routed {
+    let work = match handler(node, &flight.stanza, Target::Other) {
+        Some((Handler::Anybody(handler), child)) => {
+            let cx = Cx::new(node.clone(), flight.from.clone(), Target::Other, account);
+            handler(cx, flight.stanza.clone(), child)
+        }
+        Some((Handler::Session(_), _)) => {
+            return answered(node, origin, flight, Answer::Asked(Target::Other));
+        }
+        None => {
+            let refused = StanzaError::new(Condition::ServiceUnavailable);
+            return answered(node, origin, flight, Answer::Refused(refused));
+        }
+    };
+    let (node, until) = (node.clone(), deadline(node));
+    let working = Working::begin(work);
+    Routed::Waits(Box::pin(async move {
+        let reply = working.result(&node, &flight.from, until).await;
+        finish(answered(&node, origin, flight, Answer::Replied(reply))).await;
+    }))
+}
+
+/// Gives a session the answer to what it asked.
+pub(super) fn reply(
+    node: &Arc<Node>,
+    (session, ticket): (Arc<Session>, Ticket),
+    stanza: Stanza,
+    reply: kit::Answer,
+) -> Routed {
+    let (node, until) = (node.clone(), deadline(node));
+    Routed::Waits(Box::pin(async move {
+        give(&node, (&session, ticket), &stanza, reply, until).await;
+    }))
+}
+
+fn deadline(node: &Node) -> Steady {
+    node.clock.steady().after(node.settings().limits.request)
+}
+
+/// Who answers this request at such an address, and its payload.
+fn handler<'a>(node: &'a Node, stanza: &'a Stanza, target: Target) -> Option<(&'a Handler, Child)> {
+    let verb = if stanza.type_() == Some("get") { Verb::Get } else { Verb::Set };
+    let child = payloads(stanza).next()?;
+    let route = node.wiring.request(verb, child).filter(|route| route.at.contains(&target))?;
+    Some((&route.handler, child.clone()))
+}
+
+/// A handler at work. On a task of its own: a lost connection does not cancel it, and a fault in it
+/// is an answer.
+struct Working(JoinHandle<kit::Answer>);
+
+impl Working {
+    fn begin(work: BoxFuture<'static, kit::Answer>) -> Working {
+        Working(tokio::spawn(work))
     }
+
+    /// What it answers, if it does until then.
+    async fn result(mut self, node: &Node, asker: &Jid, until: Steady) -> kit::Answer {
+        tokio::select! {
+            answer = &mut self.0 => answer.unwrap_or_else(|_| {
+                node.failing("request_failed", Some(&asker.bare()), &FAULT_OF_OURS);
+                Err(StanzaError::new(Condition::InternalServerError))
+            }),
+            () = node.clock.sleep_until(until) => {
+                self.0.abort();
+                Err(StanzaError::new(Condition::RemoteServerTimeout))
+            }
+        }
+    }
+}
+
+/// Gives a session the answer to what it asked, as far as it takes it until then.
+async fn give(
+    node: &Node,
+    (session, ticket): (&Session, Ticket),
+    stanza: &Stanza,
+    reply: kit::Answer,
+    until: Steady,
+) {
+    let result = match reply {
+        Ok(Reply::Sent) => return session.done(ticket),
+        Ok(Reply::Result(payload)) => Ok(payload),
+        Ok(Reply::Pages(pages)) => tokio::select! {
+            result = pull(node, session, pages) => Ok(result),
+            () = node.clock.sleep_until(until) => {
+                Err(StanzaError::new(Condition::RemoteServerTimeout))
+            }
+        },
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(payload) => session.push(
+            Element::new("iq")
+                .attr("type", "result")
+                .attr_opt("id", stanza.id())
+                .attr_opt("from", stanza.to())
+                .attr("to", session.jid.as_str())
+                .raw(&payload)
+                .outgoing(Class::IqAnswer),
+        ),
+        Err(error) => session.answer_error(stanza, &error),
+    }
+    session.done(ticket);
+}
+
+/// Gives a session what comes before a result, as fast as it reads. Returns the result.
+async fn pull(node: &Node, session: &Session, pages: Pages) -> Vec<u8> {
+    for stanza in pages.before {
+        let limits = node.settings().limits.clone();
+        session.room(&limits).await;
+        session.push(stanza);
+    }
+    pages.result
 }

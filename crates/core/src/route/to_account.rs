@@ -1,118 +1,152 @@
-//! What an account does with a stanza for it: RFC 6121, 8.
+//! The recipient's half, RFC 6121, 8: what an account does with a stanza for it. Of its sender it
+//! knows the address.
 
-use super::*;
+use std::sync::Arc;
 
-impl InFlight {
-    /// RFC 6121, 8.5.1: there is no such account. Towards those who may see everybody it is said.
-    pub(super) fn nobody(self, to: &Jid) -> Routed {
-        let refused = StanzaError::new(Condition::ServiceUnavailable);
-        match self.stanza.kind() {
-            Kind::Message if self.stanza.type_() != Some("error") => self.refuse(&self.say(
-                refused,
-                || format!("there is no user {}", to.local().unwrap_or(to.domain())),
-                "no-such-user",
-            )),
-            Kind::Iq if self.is_request() => self.hidden(to),
-            Kind::Presence if presence::is_for_account(&self.stanza) => self.for_roster(to, None),
-            _ => self.done(),
+use whoelse_xmpp::{Condition, Jid, Kind, StanzaError, ns};
+
+use super::in_flight::{Answer, InFlight};
+use super::{Origin, Routed, answered, finish, kept, passing, request};
+use crate::account::Account;
+use crate::audience;
+use crate::kit::{Flow, Passing, Target};
+use crate::node::{Node, Seek};
+use crate::session::Session;
+use crate::storage_policy::{self, StoragePolicy};
+use crate::who_gets::{Recipients, who_gets};
+
+/// Hands a stanza to the account it is for, loaded if it has to be. `origin` is the way back, and
+/// asked for nothing else here.
+pub(super) fn to_account(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
+    let bare = flight.to.to_bare();
+    match node.seek(&bare) {
+        Seek::Here(account) => deliver(node, account, flight, origin),
+        Seek::Missing => nobody(node, flight, origin),
+        Seek::NotLoaded => {
+            let node = node.clone();
+            Routed::Waits(Box::pin(async move {
+                finish(match node.account(&bare).await {
+                    Ok(Some(account)) => deliver(&node, account, flight, origin),
+                    Ok(None) => nobody(&node, flight, origin),
+                    Err(error) => {
+                        node.store_failing("account_not_loaded", Some(&bare), &error);
+                        answered(&node, origin, flight, refusal(Condition::InternalServerError))
+                    }
+                })
+                .await;
+            }))
         }
     }
+}
 
-    /// Says why, where everybody may see everybody: elsewhere it would tell a stranger who exists.
-    pub(super) fn say(
-        &self,
-        refused: StanzaError,
-        text: impl FnOnce() -> String,
-        app: &'static str,
-    ) -> StanzaError {
-        match self.node.settings().contacts.hide_who_exists() {
-            true => refused,
-            false => refused.with_text(text()).with_app(app, ns::WHOELSE_ERRORS),
+fn refusal(condition: Condition) -> Answer {
+    Answer::Refused(StanzaError::new(condition))
+}
+
+/// RFC 6121, 8.5.1: there is no such account. Towards those who may see everybody it is said.
+fn nobody(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
+    let answer = match flight.stanza.kind() {
+        Kind::Message if flight.stanza.type_() != Some("error") => {
+            let refused = StanzaError::new(Condition::ServiceUnavailable);
+            Answer::Refused(match node.settings().contacts.hide_who_exists() {
+                // It would tell a stranger who exists.
+                true => refused,
+                false => refused
+                    .with_text(format!("there is no user {}", name(&flight.to)))
+                    .with_app("no-such-user", ns::WHOELSE_ERRORS),
+            })
         }
+        Kind::Iq if flight.is_request() => hidden(&flight.to),
+        _ => Answer::Dropped,
+    };
+    answered(node, origin, flight, answer)
+}
+
+fn name(jid: &Jid) -> &str {
+    jid.local().unwrap_or(jid.domain())
+}
+
+/// A request to an address that is hidden, or that nobody has: one answer for both, given before
+/// anything of an account could make a difference.
+fn hidden(to: &Jid) -> Answer {
+    Answer::Asked(if to.is_bare() { Target::Hidden } else { Target::HiddenDevice })
+}
+
+fn deliver(
+    node: &Arc<Node>,
+    account: Arc<Account>,
+    mut flight: InFlight,
+    origin: Origin,
+) -> Routed {
+    if flight.is_request() && is_hidden(node, &account, &flight) {
+        let answer = hidden(&flight.to);
+        return answered(node, origin, flight, answer);
     }
-
-    pub(super) fn deliver(
-        self,
-        from: &Jid,
-        to: Jid,
-        account: &Arc<Account>,
-        strip: Places,
-    ) -> Routed {
-        if self.is_request() && self.is_hidden(&to, account) {
-            return self.hidden(&to);
+    match taps(node, &account, &mut flight) {
+        Flow::On => {}
+        Flow::Refuse(error) => return answered(node, origin, flight, Answer::Refused(error)),
+        Flow::Drop => return answered(node, origin, flight, Answer::Dropped),
+    }
+    let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
+    let recipients = who_gets(kind, type_, flight.to.resource(), &account);
+    // The server's own account has no mailbox.
+    let keeping = match account.is_server() {
+        true => StoragePolicy::Never,
+        false => storage_policy::storage_policy(&flight.stanza),
+    };
+    let keepable = keeping != StoragePolicy::Never;
+    match recipients {
+        Recipients::Unavailable => {
+            answered(node, origin, flight, refusal(Condition::ServiceUnavailable))
         }
-        let mut strip = match self.taps(Way::In, (from, &to), account, strip) {
-            Ok(strip) => strip,
-            Err(Flow::Refuse(error)) => return self.refuse(&error),
-            Err(_) if presence::is_for_account(&self.stanza) => return self.unheard(&to, account),
-            Err(_) => return self.done(),
-        };
-        if presence::is_for_account(&self.stanza) {
-            return self.for_roster(&to, Some(account));
+        Recipients::Answer if kind == Kind::Iq => {
+            request::of_account(node, account, flight, origin)
         }
-        strip.sort_unstable();
-        let kind = self.stanza.kind();
-        let verdict = who_gets(kind, self.stanza.type_(), to.resource(), account);
-        // The server's own account has no mailbox.
-        let keeping = match account.is_server() {
-            true => StoragePolicy::Never,
-            false => storage_policy::storage_policy(&self.stanza),
-        };
-        let keepable = keeping != StoragePolicy::Never;
-        match verdict {
-            Recipients::Ignore => self.end_here(&to, account, &strip),
-            Recipients::Unavailable => self.refuse_with(Condition::ServiceUnavailable),
-            Recipients::Answer if kind == Kind::Iq => {
-                let own = account.id == self.session.account.id;
-                let target = if own { Target::Own } else { Target::Other };
-                self.request(target, Some(account.clone()))
+        Recipients::Answer => answered(node, origin, flight, Answer::Dropped),
+        Recipients::NobodyThere if keepable => kept::keep(node, account, flight, origin),
+        // Nothing that somebody wrote vanishes without a word; but who is not to know whether
+        // the other is there must not learn it so (RFC 6121, 8.5.2.2.1 leaves the choice).
+        Recipients::NobodyThere
+            if storage_policy::comes_back(&flight.stanza) && sees(node, &account, &flight.from) =>
+        {
+            answered(node, origin, flight, refusal(Condition::ServiceUnavailable))
+        }
+        Recipients::Ignore | Recipients::NobodyThere => {
+            passing::to_nobody(node, account, flight, origin)
+        }
+        Recipients::Deliver(targets) => {
+            let taken = targets.iter().any(|session| session.is_attached());
+            let archived = keeping == StoragePolicy::Archived && node.settings().history.is_some();
+            // After what is still on its way to the log it could find nobody any more.
+            if archived || keepable && (!taken || account.arriving.is_open()) {
+                return kept::keep(node, account, flight, origin);
             }
-            Recipients::Answer => self.done(),
-            Recipients::NobodyThere if keepable => self.keep(&to, account, &strip),
-            // Nothing that somebody wrote vanishes without a word; but who is not to know whether
-            // the other is there must not learn it so (RFC 6121, 8.5.2.2.1 leaves the choice).
-            Recipients::NobodyThere
-                if storage_policy::comes_back(&self.stanza)
-                    && audience::sees(&self.node, account, self.session.account.jid()) =>
-            {
-                self.refuse_with(Condition::ServiceUnavailable)
-            }
-            Recipients::NobodyThere => self.end_here(&to, account, &strip),
-            Recipients::Deliver(targets) => {
-                let taken = targets.iter().any(|session| session.is_attached());
-                let archived =
-                    keeping == StoragePolicy::Archived && self.node.settings().history.is_some();
-                // Behind what is still on its way to the log it could find nobody any more.
-                let behind = || self.session.must_ride(account.id);
-                if archived || keepable && (!taken || behind()) {
-                    return self.keep(&to, account, &strip);
-                }
-                self.pass(&to, account, &strip, keepable, targets.into_vec())
-            }
+            passing::pass(node, account, flight, origin, keepable, &targets)
         }
     }
+}
 
-    /// Whether the sender may ask nothing at this address: its owner does not show themselves to
-    /// them, by a subscription or by presence that this very device has sent (RFC 6121, 8.5.3.1).
-    pub(super) fn is_hidden(&self, to: &Jid, account: &Account) -> bool {
-        let own = &self.session.account;
-        let shown = |device: Arc<Session>| device.has_shown_itself_to(&self.session.jid);
-        let is_seen = audience::sees(&self.node, account, own.jid())
-            || to.resource().and_then(|resource| account.session(resource)).is_some_and(shown);
-        !is_seen
-    }
+/// Runs the taps of the recipient's account, which may leave out more of what is forwarded.
+pub(super) fn taps(node: &Node, account: &Account, flight: &mut InFlight) -> Flow {
+    let strip = std::mem::take(&mut flight.strip);
+    let (from, to) = (&flight.from, &flight.to);
+    let mut passing = Passing { node, stanza: &flight.stanza, account, from, to, strip };
+    let flow = node.wiring.run_incoming(&mut passing);
+    let mut strip = passing.strip;
+    strip.sort_unstable();
+    flight.strip = strip;
+    flow
+}
 
-    pub(super) fn is_request(&self) -> bool {
-        self.stanza.kind() == Kind::Iq && matches!(self.stanza.type_(), Some("get" | "set"))
-    }
+/// Whether whoever asks may ask nothing at this address: its owner does not show themselves to
+/// them, by a subscription or by presence that this very device has sent (RFC 6121, 8.5.3.1).
+fn is_hidden(node: &Node, account: &Account, flight: &InFlight) -> bool {
+    let shown = |device: Arc<Session>| device.has_shown_itself_to(&flight.from);
+    let device = flight.to.resource().and_then(|resource| account.session(resource));
+    !(sees(node, account, &flight.from) || device.is_some_and(shown))
+}
 
-    /// A request to an address that is hidden, or that nobody has: one answer for both, given before
-    /// anything of an account could make a difference.
-    pub(super) fn hidden(self, to: &Jid) -> Routed {
-        self.request(if to.is_bare() { Target::Hidden } else { Target::HiddenDevice }, None)
-    }
-
-    pub(super) fn added_to(&self) -> Option<&str> {
-        self.stanza.to().is_none().then(|| self.session.account.jid().as_str())
-    }
+/// Whether somebody of this address may see the account.
+fn sees(node: &Node, account: &Account, viewer: &Jid) -> bool {
+    audience::sees(node, account, &viewer.to_bare())
 }

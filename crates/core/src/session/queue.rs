@@ -474,33 +474,17 @@ impl Session {
         self.push_queued(item)
     }
 
-    /// Remembers that a kept message of so many bytes to `recipient` is on its way to the log.
-    /// Returns whether more should wait until some have arrived.
-    pub(crate) fn posted(&self, recipient: i64, bytes: usize) -> bool {
+    /// Remembers that a kept message of so many bytes is on its way to the log. Returns whether more
+    /// should wait until some have arrived.
+    pub(crate) fn posted(&self, bytes: usize) -> bool {
         let mut state = self.lock();
         state.posted_bytes += bytes;
-        let full = state.posted_bytes > POSTED;
-        match state.posted.iter_mut().find(|(to, _)| *to == recipient) {
-            Some((_, count)) => *count += 1,
-            None => state.posted.push((recipient, 1)),
-        }
-        full
+        state.posted_bytes > POSTED
     }
 
     /// One of them is committed or failed.
-    pub(crate) fn arrived(&self, recipient: i64, bytes: usize) {
+    pub(crate) fn arrived(&self, bytes: usize) {
         let mut state = self.lock();
         state.posted_bytes = state.posted_bytes.saturating_sub(bytes);
-        if let Some(i) = state.posted.iter().position(|(to, _)| *to == recipient) {
-            state.posted[i].1 -= 1;
-            if state.posted[i].1 == 0 {
-                state.posted.swap_remove(i);
-            }
-        }
-    }
-
-    /// Whether something to `recipient` must ride behind a kept message.
-    pub(crate) fn must_ride(&self, recipient: i64) -> bool {
-        self.lock().posted.iter().any(|(to, _)| *to == recipient)
     }
 }

@@ -323,9 +323,9 @@ fn who_posts_faster_than_the_disk_writes_waits() {
     let session = session();
     let most = 256 << 10;
 
-    let waits: Vec<bool> = (0..5).map(|_| session.posted(7, most)).collect();
+    let waits: Vec<bool> = (0..5).map(|_| session.posted(most)).collect();
     assert_eq!(waits, [false, false, false, false, true]);
 
-    (0..5).for_each(|_| session.arrived(7, most));
-    assert!(!session.must_ride(7) && !session.posted(7, most));
+    (0..5).for_each(|_| session.arrived(most));
+    assert!(!session.posted(most));
 }

@@ -1,0 +1,111 @@
+//! What becomes of stanzas that a session never confirmed, when it ends (architecture §7). They have
+//! an address and perhaps a row; whoever wrote them is not loaded, and each is parsed once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use whoelse_xmpp::{Class, Condition, Jid, Kind, Stanza, StanzaError, ns};
+
+use crate::keeper::{Append, Work};
+use crate::node::Node;
+use crate::route::{self, InFlight, Origin, Routed};
+use crate::session::{Had, Queued, Session};
+use crate::storage_policy::{StoragePolicy, storage_policy};
+use crate::who_gets::{Recipients, Sessions, who_gets};
+
+/// Messages of the log stay with the cursor. A message that passed because somebody was there to
+/// take it goes to the log now; requests are answered; groupchat is the room's to know; the rest
+/// is dropped. Nothing bounces to a person.
+pub(crate) async fn undelivered(node: &Arc<Node>, session: &Session, left: Vec<Queued>) {
+    for item in left {
+        let class = item.stanza.class;
+        if matches!(class, Class::Message | Class::Presence | Class::IqAnswer | Class::Nonza) {
+            continue;
+        }
+        let Ok(stanza) = Stanza::parse(item.stanza.bytes.clone()) else { continue };
+        match class {
+            Class::Kept(0) => keep(node, session, stanza).await,
+            Class::Kept(seq) | Class::AheadOfLog(seq) => {
+                hand_on(node, session, (item, stanza), seq as i64).await;
+            }
+            _ => bounce(node, session, &stanza).await,
+        }
+    }
+}
+
+/// A message of the log that a session leaves behind. It waits for the next login; what went to all
+/// devices needs nothing else.
+///
+/// What was for this one alone does: any other device that is there, and was not given it, moves the
+/// cursor past it with the next message that it confirms. So another one answers for it from here
+/// on: one that has it anyway, or one that gets it now, available or not. Where there is none, but
+/// the cursor has passed it, it is stored once more.
+async fn hand_on(node: &Arc<Node>, session: &Session, (item, stanza): (Queued, Stanza), seq: i64) {
+    let account = &session.account;
+    let to = stanza.to().and_then(|to| Jid::parse(to).ok());
+    let Some(alone) = to.as_ref().and_then(|to| to.resource()) else { return };
+    {
+        let early = account.ahead_of_log();
+        let is_due = alone == session.resource() || early.is_due_from(seq, session.id);
+        if !is_due || early.is_confirmed(seq) || early.is_late(seq) {
+            return;
+        }
+    }
+    for other in account.sessions() {
+        match other.has_had(seq, alone) {
+            Had::Not => {}
+            Had::Yes => return,
+            Had::Unconfirmed => return account.ahead_of_log().note(seq, other.id),
+        }
+    }
+    let mut others = match who_gets(Kind::Message, Some("chat"), None, account) {
+        Recipients::Deliver(others) => others,
+        _ => Sessions::default(),
+    };
+    // One that is there is better than one that may come back.
+    others.sort_by_key(|other| !other.is_attached());
+    let past = account.sessions().into_iter().filter(|other| other.will_confirm_past(seq));
+    // Who got a copy when it came has it; if that is lost as well, it is in the archive.
+    let archived =
+        storage_policy(&stanza) == StoragePolicy::Archived && node.settings().history.is_some();
+    let mut is_copied = false;
+    for other in others.into_iter().chain(past) {
+        if archived && other.has_copy(seq) {
+            is_copied = true;
+        } else if other.push_ahead_of_log(item.clone(), seq).is_ok() {
+            return;
+        }
+    }
+    if !is_copied && seq <= account.confirmed.load(Ordering::Acquire) {
+        keep(node, session, stanza).await;
+    }
+}
+
+/// Keeps a message that nobody has, for all devices.
+async fn keep(node: &Arc<Node>, session: &Session, stanza: Stanza) {
+    let recipient = session.account.clone();
+    let to = stanza.to().and_then(|to| Jid::parse(to).ok());
+    let to = to.unwrap_or_else(|| recipient.jid().clone().into());
+    let Some(Ok(from)) = stanza.from().map(Jid::parse) else { return };
+    // It may carry the number it had before; it gets a new one.
+    let children = stanza.children().iter().enumerate();
+    let numbers = children.filter(|(_, child)| child.is("stanza-id", ns::STANZA_ID));
+    let strip = numbers.map(|(place, _)| place).collect();
+    // It was checked when it was sent; without its sender it does not look like a repeat.
+    let flight = InFlight { from, to, stanza, lang: None, strip, sender: None, copy: None };
+    recipient.arriving.begin();
+    let append = Append::new(node, recipient, flight, Origin::Ended(session.jid.clone()), None);
+    let _ = node.keeper.post(Work::Append(Box::new(append))).await;
+}
+
+/// Answers for a device that is gone.
+async fn bounce(node: &Arc<Node>, session: &Session, stanza: &Stanza) {
+    let error = StanzaError::new(Condition::ServiceUnavailable);
+    let answer = error.answer(stanza, Some(session.jid.as_str()), stanza.from());
+    let Some(Ok(answer)) = answer.map(|answer| Stanza::parse(answer.bytes)) else { return };
+    if let Routed::Waits(rest) =
+        route::route(node, Origin::Ended(session.jid.clone()), answer, None)
+    {
+        rest.await;
+    }
+}

@@ -1,0 +1,72 @@
+//! How much of an account's is on its way through the keeper: posted there, and not finished.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What was posted and what of it is finished, each in the order of the keeper's lane. The counts
+/// may go round.
+#[derive(Debug, Default)]
+pub(crate) struct Underway {
+    begun: AtomicU32,
+    finished: AtomicU32,
+}
+
+impl Underway {
+    /// One more is about to be posted.
+    pub fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One is committed or refused, and whoever it was for has it.
+    pub fn finish(&self) {
+        self.finished.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether anything is on its way.
+    pub fn is_open(&self) -> bool {
+        self.finished.load(Ordering::Acquire) != self.begun.load(Ordering::Acquire)
+    }
+
+    /// How much has been posted so far.
+    pub fn mark(&self) -> u32 {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// Whether everything that had been posted by this mark is finished.
+    pub fn is_past(&self, mark: u32) -> bool {
+        // Less than half the circle is ever on its way.
+        self.finished.load(Ordering::Acquire).wrapping_sub(mark) < u32::MAX / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_posted_later_is_not_waited_for() {
+        let underway = Underway::default();
+        underway.begin();
+        let mark = underway.mark();
+        underway.begin();
+        assert!(underway.is_open() && !underway.is_past(mark));
+
+        underway.finish();
+
+        assert!(underway.is_open() && underway.is_past(mark));
+        underway.finish();
+        assert!(!underway.is_open() && underway.is_past(underway.mark()));
+    }
+
+    #[test]
+    fn the_counts_may_go_round() {
+        let underway =
+            Underway { begun: AtomicU32::new(u32::MAX), finished: AtomicU32::new(u32::MAX) };
+        underway.begin();
+
+        let mark = underway.mark();
+
+        assert!(!underway.is_past(mark));
+        underway.finish();
+        assert!(underway.is_past(mark) && !underway.is_open());
+    }
+}
