@@ -23,7 +23,7 @@ pub struct Inspection {
     pub version: Option<i64>,
     /// The newest version this program knows.
     pub known: i64,
-    /// How many bytes it takes to keep it as it is, at most.
+    /// How many bytes it takes to keep it as it is and to bring it to today's schema, at most.
     pub bytes: u64,
     /// The domains that it serves, in the order they were made.
     pub domains: Vec<String>,
@@ -82,7 +82,7 @@ async fn look(conn: &mut AnyConnection) -> Result<Inspection> {
         Some(1..) => sequences::heartbeat(conn).await?,
         _ => None,
     };
-    let bytes = upgrade::size(conn).await?;
+    let bytes = upgrade::room(upgrade::size(conn).await?, version.unwrap_or(schema::KNOWN));
     Ok(Inspection { version, known: schema::KNOWN, bytes, domains, heartbeat })
 }
 

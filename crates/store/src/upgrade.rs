@@ -185,7 +185,7 @@ async fn keep_copy(
     let half = Half::beside(&copy).map_err(|error| in_words(&error))?;
     let all = size(conn).await.map_err(|error| crate::Error::from(error).to_string())?;
     let free = free(&half.0).map_err(|error| in_words(&error))?;
-    has_room(all, free)?;
+    has_room(room(all, version), free)?;
     let target = half.0.to_str().ok_or("its path is not UTF-8 text")?.to_owned();
     let written = || fs::metadata(&half.0).map_or(0, |about| about.len());
     let progress = || Progress::Copying { done: written().min(all), all };
@@ -209,6 +209,16 @@ pub fn amount(bytes: u64) -> String {
     match bytes {
         0..0x100_0000 => format!("{} KiB", bytes.div_ceil(1 << 10)),
         _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
+}
+
+/// How many bytes it takes to keep a database of this size and version as it was and to bring it to
+/// today's schema, at most. The step to version 3 writes every message anew: into the write-ahead
+/// log, which is twice as much, and into the file.
+pub(crate) fn room(size: u64, version: i64) -> u64 {
+    match version {
+        ..3 => size.saturating_mul(4),
+        3.. => size,
     }
 }
 

@@ -167,6 +167,8 @@ fn a_copy_needs_as_much_room_as_the_database_has() {
     assert_eq!(has_room(50 << 20, 50 << 20), Ok(()));
     let why = "it takes 51 MiB and 50 MiB are free".to_owned();
     assert_eq!(has_room((50 << 20) + 1, 50 << 20), Err(why));
+    // And the step to version 3 writes all of it anew.
+    assert_eq!((room(10, 2), room(10, 3)), (40, 10));
     let why = "it takes 120 KiB and 4 KiB are free".to_owned();
     assert_eq!(has_room(120 << 10, 4 << 10), Err(why));
 }

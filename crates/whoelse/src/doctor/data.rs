@@ -156,7 +156,7 @@ fn schema(file: &Path, found: &Inspection) -> Finding {
     let free = system::free(copy.parent().unwrap_or(Path::new("."))).unwrap_or(u64::MAX);
     let text = format!(
         "is of schema {version}; the next start brings it to {known}, and first keeps it as it is \
-         in {}, which takes {} of {} that are free",
+         in {}; together that takes {} of {} that are free",
         copy.display(),
         whoelse_store::amount(found.bytes),
         whoelse_store::amount(free)
