@@ -40,8 +40,6 @@ pub struct Account {
     pub(crate) arriving: Underway,
     /// What it has sent that is on its way to the log.
     pub(crate) sending: Underway,
-    /// What the user said in the last presence that took a session away.
-    parting_words: Mutex<Option<String>>,
     /// The last word of its last session to go, if it said one, and when it went. Held for a look
     /// or a swap.
     last_gone: Mutex<Option<(Option<Outgoing>, Time)>>,
@@ -91,7 +89,6 @@ impl Account {
             undelivered: Mutex::default(),
             arriving: Underway::default(),
             sending: Underway::default(),
-            parting_words: Mutex::default(),
             last_gone: Mutex::default(),
             ahead_of_log: Mutex::default(),
         }
@@ -192,16 +189,6 @@ impl Account {
     /// Whether at least one session has sent presence.
     pub fn is_online(&self) -> bool {
         self.read().iter().any(|session| session.is_available())
-    }
-
-    /// What the user said in the last unavailable presence, until it is forgotten.
-    pub fn parting_words(&self) -> Option<String> {
-        self.parting_words.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Remembers or forgets it.
-    pub fn set_parting_words(&self, words: Option<String>) {
-        *self.parting_words.lock().unwrap_or_else(PoisonError::into_inner) = words;
     }
 
     /// How many sessions there are.

@@ -23,7 +23,7 @@ pub use origin::Origin;
 
 use std::sync::Arc;
 
-use whoelse_xmpp::{Jid, Kind, Stanza, StanzaError, StreamCondition, StreamError, ns};
+use whoelse_xmpp::{Jid, Kind, Stanza, StanzaError, StreamCondition, StreamError};
 
 use crate::carbon_tap;
 use crate::kit::BoxFuture;
@@ -49,7 +49,7 @@ pub enum Routed {
 pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>) -> Routed {
     let session = &hold.session;
     if stanza.kind() == Kind::Other {
-        return Routed::End(StreamError::new(StreamCondition::UnsupportedStanzaType));
+        return element(node, hold, &stanza);
     }
     if let Some(from) = stanza.from()
         && !is_own(session, from)
@@ -132,6 +132,18 @@ fn refused(node: &Node, origin: &Origin, stanza: &Stanza, error: &StanzaError) -
     Routed::Done
 }
 
+/// An element that is no stanza is for the feature that knows it.
+fn element(node: &Node, hold: &Hold, element: &Stanza) -> Routed {
+    match node.wiring.element_tap(element) {
+        None => Routed::End(StreamError::new(StreamCondition::UnsupportedStanzaType)),
+        Some(_) if !hold.session.is_held_by(hold.epoch) => Routed::Superseded,
+        Some(tap) => {
+            tap(&hold.session);
+            Routed::Done
+        }
+    }
+}
+
 /// A stanza's `from` may name the session itself or its account.
 fn is_own(session: &Session, from: &str) -> bool {
     Jid::parse(from).is_ok_and(|from| match from.resource() {
@@ -140,17 +152,9 @@ fn is_own(session: &Session, from: &str) -> bool {
     })
 }
 
-/// behaviour.md, TIMEOUT: a message that says something, an ad-hoc command, or a request that is
-/// marked as typed by hand.
+/// behaviour.md, TIMEOUT: a message that says something, and what features count as activity.
 fn note_activity(node: &Node, session: &Session, stanza: &Stanza) {
-    let active = match stanza.kind() {
-        Kind::Message => storage_policy::has_content(stanza),
-        Kind::Iq => {
-            stanza.has("command", ns::COMMANDS) || stanza.has("by-hand", ns::WHOELSE_ACTIVITY)
-        }
-        Kind::Presence | Kind::Other => false,
-    };
-    if active {
+    if storage_policy::has_content(stanza) || node.wiring.is_activity(stanza) {
         session.touch(node.clock.moment());
     }
 }

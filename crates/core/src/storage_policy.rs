@@ -1,8 +1,8 @@
-//! Which messages are kept in the log, and how long, as one pure function (XEP-0160, XEP-0313,
-//! XEP-0334).
+//! Which messages are kept in the log, and how long, as one pure function.
 
-use whoelse_xmpp::payload::hints::Hint;
 use whoelse_xmpp::{Kind, Stanza, ns};
+
+use crate::kit::Wiring;
 
 /// How a message is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,32 +15,25 @@ pub enum StoragePolicy {
     Never,
 }
 
-/// Decides by the type of the message, what it says and what its sender wishes.
+/// Decides by the type of the message and what it says, then features have their say.
 ///
-/// A chat or normal message is kept if it has a body or an encrypted payload, or asks to be
-/// stored. `no-store` keeps it nowhere, whatever else it asks for; `no-permanent-store` lets it
-/// wait for an absent recipient and no longer.
-///
-/// A hint moves the server within what RFC 6121, 8.5 leaves open. Headlines, groupchat and errors
-/// are never stored there, so `store` does not change that; and the hints of an error belong to
-/// the message that it answers (XEP-0334, 5).
-pub fn storage_policy(stanza: &Stanza) -> StoragePolicy {
-    if !is_conversation(stanza) || Hint::NoStore.is_in(stanza) {
+/// A chat or normal message is kept if it has a body or an encrypted payload. Headlines, groupchat
+/// and errors are never stored (RFC 6121, 8.5), whatever a feature says.
+pub fn storage_policy(wiring: &Wiring, stanza: &Stanza) -> StoragePolicy {
+    if !is_conversation(stanza) {
         return StoragePolicy::Never;
     }
-    if !Hint::Store.is_in(stanza) && !has_content(stanza) {
-        return StoragePolicy::Never;
-    }
-    match Hint::NoPermanentStore.is_in(stanza) {
-        true => StoragePolicy::UntilDelivered,
-        false => StoragePolicy::Archived,
-    }
+    let policy = match has_content(stanza) {
+        true => StoragePolicy::Archived,
+        false => StoragePolicy::Never,
+    };
+    wiring.run_storage(stanza, policy)
 }
 
 /// Whether a message that is kept nowhere and that nobody takes comes back to its sender.
 ///
 /// RFC 6121, 8.5.2.2.1: what is not stored is answered `service-unavailable`. Chat states,
-/// receipts and their like are let go instead (XEP-0160, 3): nobody has written them. Somebody does
+/// receipts and their like are let go instead: nobody has written them. Somebody does
 /// wait for an answer to a session that is proposed (XEP-0353), and need not wait for nobody.
 pub fn comes_back(stanza: &Stanza) -> bool {
     is_conversation(stanza) && (has_content(stanza) || proposes(stanza))
@@ -93,52 +86,30 @@ mod tests {
         Stanza::parse(format!("<message{type_}>{children}</message>")).unwrap()
     }
 
-    fn with_hints(content: &str, hints: &[&str]) -> String {
-        let hints = hints.iter().map(|hint| format!("<{hint} xmlns='urn:xmpp:hints'/>"));
-        content.to_owned() + &hints.collect::<String>()
-    }
-
     #[test]
-    fn every_hint_beside_every_content_in_every_type() {
-        use StoragePolicy::{Archived, Never, UntilDelivered};
-        // With content, and without.
-        let table: [(&[&str], StoragePolicy, StoragePolicy); 9] = [
-            (&[], Archived, Never),
-            (&["store"], Archived, Archived),
-            (&["no-copy"], Archived, Never),
-            (&["no-store"], Never, Never),
-            (&["no-permanent-store"], UntilDelivered, Never),
-            (&["store", "no-permanent-store"], UntilDelivered, UntilDelivered),
-            (&["store", "no-store"], Never, Never),
-            (&["no-permanent-store", "no-store"], Never, Never),
-            (&["store", "no-copy"], Archived, Archived),
-        ];
-        for (hints, full, empty) in table {
-            for type_ in ["", "chat", "normal", "unheard-of"] {
-                for content in CONTENTS {
-                    let stanza = message(type_, &with_hints(content, hints));
-                    assert_eq!(storage_policy(&stanza), full, "{type_} {content} {hints:?}");
-                }
-                let stanza = message(type_, &with_hints(STATE, hints));
-                assert_eq!(storage_policy(&stanza), empty, "{type_} {hints:?}");
+    fn what_says_something_is_kept_in_a_conversation() {
+        let keeps = |type_, said| storage_policy(&Wiring::default(), &message(type_, said));
+        for type_ in ["", "chat", "normal", "unheard-of"] {
+            for content in CONTENTS {
+                assert_eq!(keeps(type_, content), StoragePolicy::Archived, "{type_} {content}");
             }
-            for type_ in ["error", "groupchat", "headline"] {
-                let stanza = message(type_, &with_hints(CONTENTS[0], hints));
-                assert_eq!(storage_policy(&stanza), Never, "{type_} {hints:?}");
-            }
+            assert_eq!(keeps(type_, STATE), StoragePolicy::Never, "{type_}");
+        }
+        for type_ in ["error", "groupchat", "headline"] {
+            assert_eq!(keeps(type_, CONTENTS[0]), StoragePolicy::Never, "{type_}");
         }
     }
 
     #[test]
     fn only_what_a_person_wrote_or_proposed_comes_back() {
         for content in CONTENTS {
-            assert!(comes_back(&message("chat", &with_hints(content, &["no-store"]))), "{content}");
+            assert!(comes_back(&message("chat", content)), "{content}");
         }
         assert!(!comes_back(&message("chat", STATE)));
         for (word, back) in [("propose", true), ("proceed", false), ("retract", false)] {
             let said = message("chat", &format!("<{word} xmlns='urn:xmpp:jingle-message:0'/>"));
             assert_eq!(
-                (comes_back(&said), storage_policy(&said)),
+                (comes_back(&said), storage_policy(&Wiring::default(), &said)),
                 (back, StoragePolicy::Never),
                 "{word}"
             );
@@ -149,16 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_in_another_namespace_is_none() {
-        let stanza = message("chat", "<body>hi</body><no-store xmlns='urn:x'/>");
-
-        assert_eq!(storage_policy(&stanza), StoragePolicy::Archived);
-    }
-
-    #[test]
     fn only_messages_are_kept() {
         let stanza = Stanza::parse("<presence><body>hi</body></presence>").unwrap();
 
-        assert_eq!(storage_policy(&stanza), StoragePolicy::Never);
+        assert_eq!(storage_policy(&Wiring::default(), &stanza), StoragePolicy::Never);
     }
 }

@@ -1,14 +1,22 @@
 //! Ours, docs/protocol.md: the server understands the mark that a request was typed by hand.
 //!
-//! What counts as activity is the router's to say (crate `core`); here clients learn that they
-//! may send the mark.
+//! A message that says something is activity by itself; what else is, features say.
 
 use whoelse_core::kit::Feature;
+use whoelse_xmpp::{Kind, Stanza, ns};
 
-/// The offer among the stream features.
+/// The mark, and the offer among the stream features.
 pub const FEATURE: Feature = Feature {
     name: "activity",
     xeps: &[],
     disco: &[],
-    wire: |w| w.offer("<activity xmlns='urn:whoelse:activity:0'/>"),
+    wire: |w| {
+        w.offer("<activity xmlns='urn:whoelse:activity:0'/>");
+        w.beside_requests(ns::WHOELSE_ACTIVITY);
+        w.activity(is_typed_by_hand);
+    },
 };
+
+fn is_typed_by_hand(stanza: &Stanza) -> bool {
+    stanza.kind() == Kind::Iq && stanza.has("by-hand", ns::WHOELSE_ACTIVITY)
+}

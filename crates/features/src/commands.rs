@@ -12,7 +12,7 @@ use whoelse_core::kit::{Answer, Feature, Reply, SERVER, SessionCx, Verb};
 use whoelse_xmpp::payload::commands::{Action, Command as Request};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataFormType;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{Child, Condition, ErrorType, Stanza, StanzaError, ns};
+use whoelse_xmpp::{Child, Condition, ErrorType, Kind, Stanza, StanzaError, ns};
 
 use crate::form;
 
@@ -21,7 +21,11 @@ pub const FEATURE: Feature = Feature {
     name: "commands",
     xeps: &[(4, "2.13.2"), (50, "1.3.0")],
     disco: &[ns::COMMANDS, ns::DATA],
-    wire: |w| w.on(Verb::Set, SERVER, (ns::COMMANDS, "command"), read),
+    wire: |w| {
+        w.on(Verb::Set, SERVER, (ns::COMMANDS, "command"), read);
+        // Whoever runs one sits there (behaviour.md, TIMEOUT).
+        w.activity(|stanza| stanza.kind() == Kind::Iq && stanza.has("command", ns::COMMANDS));
+    },
 };
 
 /// XEP-0050, 4.4: an action nobody knows has a condition of its own.

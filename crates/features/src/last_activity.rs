@@ -4,14 +4,15 @@
 //! Only for those who may see the other's presence, whether it is answered here or there: anything
 //! else would tell strangers who is online (9).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, At, Cx, Feature, Reply, Target};
+use whoelse_core::session::Session;
 use whoelse_core::{Node, Time};
 use whoelse_xmpp::payload::last_activity::LastActivity;
-use whoelse_xmpp::{Condition, StanzaError, ns};
+use whoelse_xmpp::{Condition, Stanza, StanzaError, ns};
 
 /// XEP-0012.
 pub const FEATURE: Feature = Feature {
@@ -19,7 +20,9 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(12, "2.0")],
     disco: &[ns::LAST],
     wire: |w| {
+        w.account(|_, _| std::future::ready(Ok(PartingWords::default())));
         w.get(EVERYWHERE, last);
+        w.presence(listen);
         w.online(note);
     },
 };
@@ -29,6 +32,25 @@ const EVERYWHERE: At =
     &[Target::Server, Target::Own, Target::Other, Target::Hidden, Target::HiddenDevice];
 /// Characters kept of what somebody says in going: a line, not a letter.
 const LONGEST: usize = 1_000;
+
+/// In the slot of an account: what its user said in the last presence that took a session away.
+/// Held for a look or a swap.
+#[derive(Default)]
+struct PartingWords(Mutex<String>);
+
+impl PartingWords {
+    fn replace(&self, words: String) -> String {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), words)
+    }
+}
+
+fn listen(session: &Session, presence: &Stanza) {
+    if presence.type_() == Some("unavailable") {
+        let words = presence.child_text("status", ns::CLIENT).unwrap_or_default();
+        let words = words.chars().take(LONGEST).collect();
+        session.account.look(|last: &PartingWords| last.replace(words));
+    }
+}
 
 async fn last(cx: Cx, _: LastActivity) -> Answer {
     match cx.target {
@@ -63,14 +85,9 @@ fn seconds(since: Duration, status: String) -> Answer {
 }
 
 fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
-    if online {
-        account.set_parting_words(None);
-        return;
-    }
-    if account.is_server() {
-        return;
-    }
-    let words: String = account.parting_words().unwrap_or_default().chars().take(LONGEST).collect();
+    // The server itself, as which an administrator acts, has no such slot and is never gone.
+    let last = account.look(|last: &PartingWords| last.replace(String::new()));
+    let (Some(words), false) = (last, online) else { return };
     let (id, writer) = (account.id, node.clone());
     node.keeper.submit(move |tx| {
         Box::pin(async move {

@@ -29,6 +29,7 @@ use crate::node::Node;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::slots::Slot;
+use crate::storage_policy::StoragePolicy;
 
 /// A future on the heap, for what is kept in tables.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -151,6 +152,11 @@ pub struct Wiring {
     incoming: Vec<(When, OutgoingTap)>,
     copies: Vec<(taps::WantsCopies, taps::SentTap, taps::ReceivedTap)>,
     visibility: Vec<taps::VisibilityTap>,
+    storage: Vec<taps::StorageTap>,
+    activity: Vec<taps::ActivityTap>,
+    beside_requests: Vec<&'static str>,
+    presence: Vec<taps::PresenceTap>,
+    elements: Vec<((&'static str, &'static str), taps::ElementTap)>,
     online: Vec<taps::OnlineTap>,
     bound: Vec<taps::SessionTap>,
     accounts: Vec<taps::AccountTap>,
@@ -304,6 +310,35 @@ impl Wiring {
         self.visibility.push(tap);
     }
 
+    /// Has a say in whether and how long a message is kept.
+    pub fn storage(&mut self, tap: taps::StorageTap) {
+        self.storage.push(tap);
+    }
+
+    /// Says which stanzas count as activity of a person, beside messages that say something.
+    pub fn activity(&mut self, tap: taps::ActivityTap) {
+        self.activity.push(tap);
+    }
+
+    /// Lets elements of this namespace stand beside the one payload of a request (RFC 6120, 8.2.3).
+    pub fn beside_requests(&mut self, namespace: &'static str) {
+        self.beside_requests.push(namespace);
+    }
+
+    /// Hears what a session says of itself to all.
+    pub fn presence(&mut self, tap: taps::PresenceTap) {
+        self.presence.push(tap);
+    }
+
+    /// Takes an element of this namespace and name that is no stanza, from a session. It is not
+    /// counted (XEP-0198) and not answered.
+    pub fn element(&mut self, (ns, name): (&'static str, &'static str), tap: taps::ElementTap) {
+        if self.elements.iter().any(|(known, _)| *known == (ns, name)) {
+            self.faults.push(format!("two features take the element {{{ns}}}{name}"));
+        }
+        self.elements.push(((ns, name), tap));
+    }
+
     /// Hears of an account's first session becoming available and its last one going.
     pub fn online(&mut self, tap: taps::OnlineTap) {
         self.online.push(tap);
@@ -442,6 +477,27 @@ impl Wiring {
 
     pub(crate) fn run_incoming(&self, passing: &mut Passing<'_>) -> Flow {
         run(&self.incoming, passing)
+    }
+
+    pub(crate) fn run_storage(&self, message: &Stanza, policy: StoragePolicy) -> StoragePolicy {
+        self.storage.iter().fold(policy, |policy, tap| tap(message, policy))
+    }
+
+    pub(crate) fn is_activity(&self, stanza: &Stanza) -> bool {
+        self.activity.iter().any(|tap| tap(stanza))
+    }
+
+    pub(crate) fn may_stand_beside(&self, child: &Child) -> bool {
+        self.beside_requests.contains(&child.ns())
+    }
+
+    pub(crate) fn tell_presence(&self, session: &Session, presence: &Stanza) {
+        self.presence.iter().for_each(|tap| tap(session, presence));
+    }
+
+    pub(crate) fn element_tap(&self, element: &Stanza) -> Option<taps::ElementTap> {
+        let wanted = (element.ns(), element.name());
+        self.elements.iter().find(|(known, _)| *known == wanted).map(|(_, tap)| *tap)
     }
 
     pub(crate) fn run_sent(&self, sent: &crate::carbon_tap::Sent<'_>) {

@@ -9,6 +9,7 @@ use crate::account::Account;
 use crate::carbon_tap::{Received, Sent};
 use crate::node::Node;
 use crate::session::Session;
+use crate::storage_policy::StoragePolicy;
 
 /// The order in which the taps on a passing stanza run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +55,14 @@ pub type SentTap = fn(&Sent<'_>);
 pub type ReceivedTap = fn(&Received<'_>);
 /// May somebody of this address see what the account does?
 pub type VisibilityTap = fn(&Account, &BareJid) -> bool;
+/// How is a message kept, when so much was decided before? Asked of chat and normal messages alone.
+pub type StorageTap = fn(&Stanza, StoragePolicy) -> StoragePolicy;
+/// Does a stanza show that a person sits at the client?
+pub type ActivityTap = fn(&Stanza) -> bool;
+/// A session says to all that it is available or not; what it says is told afterwards.
+pub type PresenceTap = fn(&Session, &Stanza);
+/// A client sends an element that is no stanza.
+pub type ElementTap = fn(&Session);
 /// An account came online (true) or went offline.
 pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
 /// A session became available.

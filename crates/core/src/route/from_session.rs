@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use smallvec::SmallVec;
 use whoelse_store::{Direction, NewRow};
-use whoelse_xmpp::{Child, Condition, Jid, Kind, Stanza, StanzaError, ns};
+use whoelse_xmpp::{Child, Condition, Jid, Kind, Stanza, StanzaError};
 
 use super::in_flight::{InFlight, Places};
 use super::{Origin, Routed, refused, request, subscription, to_account};
@@ -61,17 +61,17 @@ pub(super) fn speak(
     }
 }
 
-/// What a request asks. Beside it our own clients may put the mark that a person typed it.
-pub(super) fn payloads(stanza: &Stanza) -> impl Iterator<Item = &Child> {
-    stanza.children().iter().filter(|child| child.ns() != ns::WHOELSE_ACTIVITY)
+/// What a request asks; features say what may stand beside it.
+pub(super) fn payloads<'a>(node: &'a Node, stanza: &'a Stanza) -> impl Iterator<Item = &'a Child> {
+    stanza.children().iter().filter(|child| !node.wiring.may_stand_beside(child))
 }
 
 /// RFC 6120, 8.2.3: an id, a known type, and exactly one payload in a request.
-fn check_iq(stanza: &Stanza) -> Result<(), StanzaError> {
+fn check_iq(node: &Node, stanza: &Stanza) -> Result<(), StanzaError> {
     if stanza.kind() != Kind::Iq {
         return Ok(());
     }
-    let payloads = payloads(stanza).count();
+    let payloads = payloads(node, stanza).count();
     let sound = stanza.id().is_some()
         && match stanza.type_() {
             Some("get" | "set") => payloads == 1,
@@ -84,7 +84,7 @@ fn check_iq(stanza: &Stanza) -> Result<(), StanzaError> {
 
 /// The row of a message in its sender's archive. To oneself there is none beside the recipient's.
 fn own_row(node: &Node, own: &Account, stanza: &Stanza, to: &Jid) -> Option<NewRow> {
-    let is_archived = storage_policy(stanza) == StoragePolicy::Archived
+    let is_archived = storage_policy(&node.wiring, stanza) == StoragePolicy::Archived
         && node.settings().history.is_some()
         && !own.is_server()
         && own.jid().as_str() != to.bare();
@@ -111,7 +111,7 @@ impl Speech {
     }
 
     fn address(&self) -> Result<Address, StanzaError> {
-        check_iq(&self.stanza)?;
+        check_iq(&self.node, &self.stanza)?;
         let Some(to) = self.stanza.to() else {
             return Ok(match self.stanza.kind() {
                 Kind::Presence => Address::Everybody,
@@ -160,10 +160,7 @@ impl Speech {
     }
 
     fn say_presence(self) -> Routed {
-        if self.stanza.type_() == Some("unavailable") {
-            let words = self.stanza.child_text("status", ns::CLIENT).map(|text| text.to_string());
-            self.session.account.set_parting_words(words);
-        }
+        self.node.wiring.tell_presence(&self.session, &self.stanza);
         let presence = (&self.stanza, &self.said);
         presence::broadcast(&self.node, &self.session, presence, self.lang.as_deref());
         self.done()

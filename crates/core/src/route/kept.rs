@@ -78,7 +78,7 @@ impl Append {
         origin: Origin,
         reserved: Option<u64>,
     ) -> Append {
-        let passing = storage_policy(&flight.stanza) == StoragePolicy::UntilDelivered;
+        let passing = storage_policy(&node.wiring, &flight.stanza) == StoragePolicy::UntilDelivered;
         let stanza = flight.for_log();
         let message = NewMessage {
             // The lane stamps it.

@@ -92,7 +92,7 @@ fn deliver(
     // The server's own account has no mailbox.
     let keeping = match account.is_server() {
         true => StoragePolicy::Never,
-        false => storage_policy::storage_policy(&flight.stanza),
+        false => storage_policy::storage_policy(&node.wiring, &flight.stanza),
     };
     let keepable = keeping != StoragePolicy::Never;
     match recipients {
