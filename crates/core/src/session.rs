@@ -11,7 +11,8 @@ mod seq_ranges;
 pub use life::ResumeRefused;
 pub(crate) use queue::Had;
 pub(crate) use queue::LogPage;
-pub use queue::{PushRefused, Queued, Taken};
+use queue::HeldBack;
+pub use queue::{PushRefused, Queued, Taken, WaitsAs};
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -127,6 +128,8 @@ struct State {
     cut: bool,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
+    /// What waits until something has to be written, if anything may.
+    held_back: Option<Box<HeldBack>>,
     managed: Option<Managed>,
     handled: Handled,
     /// The last `<r/>` was answered with less than what had been received.
@@ -210,6 +213,7 @@ impl Session {
                 cut: false,
                 queue: VecDeque::new(),
                 queued_bytes: 0,
+                held_back: None,
                 managed: None,
                 handled: Handled::default(),
                 owes_ack: false,

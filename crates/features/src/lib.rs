@@ -17,6 +17,7 @@ pub mod blocking;
 pub mod broadcast;
 pub mod capabilities;
 pub mod carbons;
+pub mod client_state;
 pub mod commands;
 pub mod discovery;
 pub mod forgeries;
@@ -51,6 +52,7 @@ pub const ALL: &[Feature] = &[
     stanza_ids::FEATURE,
     archive::FEATURE,
     carbons::FEATURE,
+    client_state::FEATURE,
     last_activity::FEATURE,
     offline::FEATURE,
     hints::FEATURE,

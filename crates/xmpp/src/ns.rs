@@ -74,6 +74,8 @@ pub const FORWARD: &str = "urn:xmpp:forward:0";
 pub const MAM: &str = "urn:xmpp:mam:2";
 /// XEP-0334.
 pub const HINTS: &str = "urn:xmpp:hints";
+/// XEP-0352.
+pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 /// XEP-0359.
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// XEP-0380: this message is encrypted.

@@ -229,6 +229,8 @@ impl Session {
         }
         managed.since_request = 0;
         managed.asked_at = None;
+        // Whoever comes back gets all there is.
+        state.let_go();
         state.epoch += 1;
         state.attached = true;
         state.cut = false;
@@ -272,6 +274,7 @@ impl Session {
             None => Vec::new(),
         };
         unconfirmed.append(&mut state.unflushed);
+        state.let_go();
         unconfirmed.extend(std::mem::take(&mut state.queue));
         state.queued_bytes = 0;
         state.fence = None;

@@ -34,6 +34,21 @@ impl Queued {
     }
 }
 
+/// As what a stanza may wait: a later one of the same key takes its place. `None`: it may not wait.
+pub type WaitsAs = fn(&Outgoing) -> Option<String>;
+
+/// Stanzas that wait at most, a presence of each contact, and their bytes. Full: all are written.
+const HELD_BACK: usize = 1_000;
+const HELD_BACK_BYTES: usize = 256 << 10;
+
+/// What waits until something has to be written. Its bytes count as queued.
+pub(super) struct HeldBack {
+    waits_as: WaitsAs,
+    /// By their keys, in the order in which they came.
+    items: Vec<(String, Queued)>,
+    bytes: usize,
+}
+
 /// What [`Session::take`] found.
 #[derive(Debug, Default)]
 pub struct Taken {
@@ -100,7 +115,47 @@ pub(crate) struct LogPage {
     pub more: bool,
 }
 
+impl HeldBack {
+    fn take(&mut self) -> impl Iterator<Item = Queued> {
+        self.bytes = 0;
+        std::mem::take(&mut self.items).into_iter().map(|(_, item)| item)
+    }
+}
+
 impl State {
+    /// Appends to what is to be written, or lets it wait. Returns whether the connection has
+    /// something to write.
+    fn enqueue(&mut self, item: Queued) -> bool {
+        self.queued_bytes += item.len();
+        if let Some(held) = &mut self.held_back {
+            if let Some(key) = (held.waits_as)(&item.stanza) {
+                if let Some(at) = held.items.iter().position(|(known, _)| *known == key) {
+                    let (_, before) = held.items.remove(at);
+                    held.bytes -= before.len();
+                    self.queued_bytes -= before.len();
+                }
+                held.bytes += item.len();
+                held.items.push((key, item));
+                if held.items.len() <= HELD_BACK && held.bytes <= HELD_BACK_BYTES {
+                    return false;
+                }
+                self.queue.extend(held.take());
+                return true;
+            }
+            // What matters takes along all that came before it.
+            self.queue.extend(held.take());
+        }
+        self.queue.push_back(item);
+        true
+    }
+
+    /// Nothing waits any more.
+    pub(super) fn let_go(&mut self) {
+        if let Some(mut held) = self.held_back.take() {
+            self.queue.extend(held.take());
+        }
+    }
+
     /// Sets aside what comes live while the last page is read. False: it is left to the log.
     fn set_aside(&mut self, number: i64, item: Queued, copy: bool, budget: usize) -> bool {
         let room = self.held_bytes() + item.len() <= budget;
@@ -120,11 +175,6 @@ impl State {
     /// Bytes that are set aside.
     pub(super) fn aside_bytes(&self) -> usize {
         self.fence.as_ref().map_or(0, |fence| fence.bytes)
-    }
-
-    fn enqueue(&mut self, item: Queued) {
-        self.queued_bytes += item.len();
-        self.queue.push_back(item);
     }
 
     fn note_copied(&mut self, number: i64) {
@@ -197,10 +247,11 @@ impl Session {
         if let Some(seq) = early {
             self.account.ahead_of_log().note(seq, self.id);
         }
-        state.queued_bytes += item.len();
-        state.queue.push_back(item);
+        let wakes = state.enqueue(item);
         drop(state);
-        self.wake.notify_one();
+        if wakes {
+            self.wake.notify_one();
+        }
         Ok(())
     }
 
@@ -233,8 +284,26 @@ impl Session {
         if let Some(number) = logged {
             state.note_copied(number);
         }
-        state.enqueue(item);
+        let wakes = state.enqueue(item);
         drop(state);
+        if wakes {
+            self.wake.notify_one();
+        }
+    }
+
+    /// From now on what can wait is held back, until something has to be written that cannot, or
+    /// [`Session::let_go`] is called, or another connection resumes the session. `waits_as` is asked
+    /// of each stanza, under the lock.
+    pub fn hold_back(&self, waits_as: WaitsAs) {
+        let mut state = self.lock();
+        if state.held_back.is_none() && !state.gone {
+            state.held_back = Some(Box::new(HeldBack { waits_as, items: Vec::new(), bytes: 0 }));
+        }
+    }
+
+    /// What was held back is written, and nothing more waits.
+    pub fn let_go(&self) {
+        self.lock().let_go();
         self.wake.notify_one();
     }
 

@@ -329,3 +329,82 @@ fn who_posts_faster_than_the_disk_writes_waits() {
     (0..5).for_each(|_| session.arrived(most));
     assert!(!session.posted(most));
 }
+
+/// Presence waits, by what stands before its `=`.
+fn presence_waits(stanza: &Outgoing) -> Option<String> {
+    let text = String::from_utf8_lossy(&stanza.bytes).into_owned();
+    let (key, _) = text.split_once('=').filter(|_| stanza.class == Class::Presence)?;
+    Some(key.to_owned())
+}
+
+fn presence(says: &str) -> Outgoing {
+    Element::new("presence").text(says).outgoing(Class::Presence)
+}
+
+#[test]
+fn what_waits_is_written_before_what_cannot_wait_the_latest_of_each_key_alone() {
+    let session = session();
+    session.push(presence("bob=before"));
+    session.hold_back(presence_waits);
+    session.push(presence("bob=here"));
+    session.push(presence("carol=here"));
+    session.push(presence("bob=away"));
+    let held = session.held_bytes();
+
+    let before = written(&session, 1);
+    assert!(before.contains("bob=before") && !before.contains("carol"), "{before}");
+    assert!(session.held_bytes() < held && session.held_bytes() > 0);
+    session.push(said("hi"));
+    session.push(presence("bob=waits again"));
+
+    let written = written(&session, 1);
+    let places = ["carol=here", "bob=away", "hi"].map(|word| written.find(word).unwrap());
+    assert!(places.is_sorted(), "{written}");
+    assert!(!written.contains("bob=here") && !written.contains("again"), "{written}");
+}
+
+#[test]
+fn nothing_waits_any_longer_once_it_is_let_go() {
+    let session = session();
+    session.hold_back(presence_waits);
+    session.push(presence("bob=here"));
+
+    session.let_go();
+    session.push(presence("bob=away"));
+
+    let written = written(&session, 1);
+    assert!(written.contains("bob=here") && written.contains("bob=away"), "{written}");
+    assert_eq!(session.held_bytes(), 0);
+}
+
+#[test]
+fn when_too_much_waits_all_of_it_is_written() {
+    for (count, text) in [(1_001, "x".to_owned()), (3, "x".repeat(100 << 10))] {
+        let session = session();
+        session.hold_back(presence_waits);
+        for number in 1..count {
+            session.push(presence(&format!("{number}={text}")));
+        }
+        assert_eq!(written(&session, 1), "", "{count}");
+
+        session.push(presence(&format!("last={text}")));
+
+        let written = written(&session, 1);
+        assert!(written.contains("1=") && written.contains("last="), "{count}");
+    }
+}
+
+#[test]
+fn whoever_resumes_gets_what_waited_and_what_waits_when_it_is_over_is_left() {
+    let session = detached();
+    session.hold_back(presence_waits);
+    session.push(presence("bob=here"));
+    let (epoch, ..) = session.resume("token", 0).unwrap();
+    assert!(written(&session, epoch).contains("bob=here"));
+
+    session.hold_back(presence_waits);
+    session.push(presence("bob=away"));
+
+    let left = session.finish().unwrap().unconfirmed;
+    assert!(left.iter().any(|item| item.stanza.bytes.ends_with(b"bob=away</presence>")));
+}

@@ -199,7 +199,7 @@ impl Driver {
 
     fn step(&mut self, step: Step) -> Option<Reason> {
         match step {
-            Step::Stanza(stanza) => {
+            Step::Stanza(stanza) | Step::Element(stanza) => {
                 let lang = self.link.machine().lang();
                 match route::handle(&self.node, &self.hold, stanza, lang) {
                     Routed::Done => None,
@@ -212,9 +212,6 @@ impl Driver {
                 }
             }
             Step::Sm(element) => self.stream_management(element),
-            Step::Element(_) => {
-                Some(Reason::Ended(StreamError::new(StreamCondition::UnsupportedStanzaType)))
-            }
             Step::Closed => Some(Reason::Closed),
             Step::Error(error) => Some(Reason::Fault(error.condition)),
             // These belong to the negotiation.
