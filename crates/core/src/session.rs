@@ -10,8 +10,8 @@ mod seq_ranges;
 
 pub use life::ResumeRefused;
 pub(crate) use queue::Had;
-pub(crate) use queue::LogPage;
 use queue::HeldBack;
+pub(crate) use queue::LogPage;
 pub use queue::{PushRefused, Queued, Taken, WaitsAs};
 
 use std::collections::{BTreeSet, VecDeque};

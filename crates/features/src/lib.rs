@@ -27,6 +27,8 @@ pub mod introductions;
 pub mod last_activity;
 pub mod offline;
 pub mod ping;
+pub mod ping_command;
+pub mod private_storage;
 pub mod registration;
 pub mod relay;
 pub mod roster;
@@ -56,8 +58,10 @@ pub const ALL: &[Feature] = &[
     last_activity::FEATURE,
     offline::FEATURE,
     hints::FEATURE,
+    private_storage::FEATURE,
     registration::FEATURE,
     commands::FEATURE,
+    ping_command::FEATURE,
     whoelse::FEATURE,
     whoelsesince::FEATURE,
     broadcast::FEATURE,

@@ -30,6 +30,8 @@ pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 pub const DATA: &str = "jabber:x:data";
 /// XEP-0050.
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// XEP-0049.
+pub const PRIVATE_STORAGE: &str = "jabber:iq:private";
 /// XEP-0059.
 pub const RSM: &str = "http://jabber.org/protocol/rsm";
 /// XEP-0077: the IQ payload.

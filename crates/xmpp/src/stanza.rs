@@ -4,6 +4,7 @@
 //! Everything here comes from the scanner's one pass; what is asked for rarely (other attributes,
 //! texts) is looked up again in the bytes, which are known to be well-formed.
 
+mod alone;
 pub(crate) mod read;
 
 use std::borrow::Cow;

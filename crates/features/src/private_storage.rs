@@ -1,0 +1,113 @@
+//! XEP-0049, Private XML Storage: a client keeps elements of its own on the server, one lot for each
+//! namespace.
+//!
+//! What is stored under a namespace is all of its elements in the last request; an element that says
+//! nothing takes the place of what was there and needs no room.
+
+use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
+use whoelse_store::{DataKey, DataLimit, Put};
+use whoelse_xmpp::write::Element;
+use whoelse_xmpp::{Child, Condition, Stanza, StanzaError, ns};
+
+use crate::readable;
+
+/// XEP-0049.
+pub const FEATURE: Feature = Feature {
+    name: "private-storage",
+    xeps: &[(49, "1.2")],
+    disco: &[ns::PRIVATE_STORAGE],
+    wire: |w| {
+        w.on(Verb::Get, EVERYWHERE, (ns::PRIVATE_STORAGE, "query"), get);
+        w.on(Verb::Set, EVERYWHERE, (ns::PRIVATE_STORAGE, "query"), set);
+    },
+};
+
+const EVERYWHERE: At =
+    &[Target::Server, Target::Own, Target::Other, Target::Hidden, Target::HiddenDevice];
+
+/// What one account may keep: every client that a person has tried leaves a few preferences.
+const LIMIT: DataLimit = DataLimit { values: 200, bytes: 1 << 20 };
+
+async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
+    own_alone(&cx)?;
+    let wanted = stanza.grandchildren(&query);
+    let [wanted] = wanted.as_slice() else {
+        return Err(StanzaError::new(Condition::BadRequest)
+            .with_text("ask for exactly one element of one namespace"));
+    };
+    let name = namespace(std::slice::from_ref(wanted))?;
+    let stored = cx.node.store.account_data(cx.account().id, key(name)).await;
+    let stored =
+        readable(&cx.node, "private_storage_unreadable", Some(cx.account().jid()), stored)?;
+    // Where nothing is stored the element comes back as it was asked for.
+    let elements = stored.unwrap_or_else(|| stanza.alone(wanted));
+    let answer = Element::new("query").xmlns(ns::PRIVATE_STORAGE).raw(&elements);
+    Ok(Reply::encoded(answer.finish()))
+}
+
+async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
+    own_alone(&cx)?;
+    let elements = stanza.grandchildren(&query);
+    let name = namespace(&elements)?.to_owned();
+    let value: Vec<u8> = match elements.iter().all(|element| stanza.says_nothing(element)) {
+        true => Vec::new(),
+        false => elements.iter().flat_map(|element| stanza.alone(element)).collect(),
+    };
+    let account = cx.account().id;
+    let stored = cx.node.keeper.change(move |tx| {
+        Box::pin(async move {
+            let put = match value.is_empty() {
+                true => tx.remove_account_data(account, key(&name)).await.map(|_| Put::Done)?,
+                false => tx.put_account_data(account, key(&name), &value, LIMIT).await?,
+            };
+            Ok((put, Vec::new()))
+        })
+    });
+    match stored.await {
+        Ok(Put::Done) => Ok(Reply::empty()),
+        Ok(Put::Full) => Err(full("there is no more room for private storage")),
+        Ok(Put::TooLong) => Err(not_acceptable("this namespace is too long")),
+        Err(error) if error.is_full() => Err(full("the server cannot store anything right now")),
+        Err(_) => Err(StanzaError::new(Condition::InternalServerError)),
+    }
+}
+
+/// 2.3: nobody reads or writes what belongs to somebody else.
+fn own_alone(cx: &SessionCx) -> Result<(), StanzaError> {
+    match cx.target {
+        // The server itself, as which an administrator acts, keeps nothing.
+        Target::Own if !cx.account().is_server() => Ok(()),
+        Target::Hidden | Target::HiddenDevice => Err(cx.hidden()),
+        Target::Server | Target::Own | Target::Other => Err(StanzaError::new(Condition::Forbidden)),
+    }
+}
+
+/// 2.3: the one namespace of these elements, unless it is reserved.
+fn namespace(elements: &[Child]) -> Result<&str, StanzaError> {
+    let Some(first) = elements.first() else {
+        return Err(not_acceptable("there is no element to store"));
+    };
+    let name = first.ns();
+    if elements.iter().any(|element| element.ns() != name) {
+        return Err(not_acceptable("store the elements of one namespace at a time"));
+    }
+    let is_reserved = name.is_empty()
+        || name == "vcard-temp"
+        || ["jabber:", "http://jabber.org/"].iter().any(|reserved| name.starts_with(reserved));
+    match is_reserved {
+        true => Err(not_acceptable("this namespace is reserved")),
+        false => Ok(name),
+    }
+}
+
+fn key(name: &str) -> DataKey<'_> {
+    DataKey { namespace: ns::PRIVATE_STORAGE, name }
+}
+
+fn not_acceptable(text: &str) -> StanzaError {
+    StanzaError::new(Condition::NotAcceptable).with_text(text)
+}
+
+fn full(text: &str) -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint).with_text(text)
+}
