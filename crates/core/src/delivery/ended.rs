@@ -66,8 +66,8 @@ async fn hand_on(node: &Arc<Node>, session: &Session, (item, stanza): (Queued, S
     others.sort_by_key(|other| !other.is_attached());
     let past = account.sessions().into_iter().filter(|other| other.will_confirm_past(seq));
     // Who got a copy when it came has it; if that is lost as well, it is in the archive.
-    let archived =
-        storage_policy(&node.wiring, &stanza) == StoragePolicy::Archived && node.settings().history.is_some();
+    let archived = storage_policy(&node.wiring, &stanza) == StoragePolicy::Archived
+        && node.settings().history.is_some();
     let mut is_copied = false;
     for other in others.into_iter().chain(past) {
         if archived && other.has_copy(seq) {

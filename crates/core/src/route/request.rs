@@ -93,7 +93,7 @@ fn deadline(node: &Node) -> Steady {
 /// Who answers this request at such an address, and its payload.
 fn handler<'a>(node: &'a Node, stanza: &'a Stanza, target: Target) -> Option<(&'a Handler, Child)> {
     let verb = if stanza.type_() == Some("get") { Verb::Get } else { Verb::Set };
-    let child = payloads(stanza).next()?;
+    let child = payloads(node, stanza).next()?;
     let route = node.wiring.request(verb, child).filter(|route| route.at.contains(&target))?;
     Some((&route.handler, child.clone()))
 }

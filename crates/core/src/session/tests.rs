@@ -399,7 +399,7 @@ fn whoever_resumes_gets_what_waited_and_what_waits_when_it_is_over_is_left() {
     let session = detached();
     session.hold_back(presence_waits);
     session.push(presence("bob=here"));
-    let (epoch, ..) = session.resume("token", 0).unwrap();
+    let (epoch, ..) = resume(&session, 0).unwrap();
     assert!(written(&session, epoch).contains("bob=here"));
 
     session.hold_back(presence_waits);
