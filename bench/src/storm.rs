@@ -32,7 +32,7 @@ pub struct Options {
     one_place: bool,
     /// Connections without a session that the server allows for one address.
     #[arg(long, default_value_t = 20)]
-    half_open_per_place: usize,
+    half_open_per_network: usize,
 }
 
 /// Accounts made at once, beforehand.
@@ -44,8 +44,8 @@ const LONGEST: u64 = 8_000;
 pub async fn run(program: &Path, options: Options) -> Result<(), Failed> {
     let settings = format!(
         "listen = \"127.0.0.1\"\ncontacts = \"everyone\"\nregistration = \"open\"\n\
-         sessions = \"many\"\n[limits]\nhalf_open_per_place = {}\n",
-        options.half_open_per_place
+         sessions = \"many\"\n[limits]\nhalf_open_per_network = {}\n",
+        options.half_open_per_network
     );
     let server = Server::start_with(program, &settings).await?;
     make_accounts(server.port, options.sessions.div_ceil(options.per_account)).await?;

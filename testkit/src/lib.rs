@@ -10,6 +10,7 @@ pub mod faults;
 mod line;
 pub mod pattern;
 pub mod play;
+pub mod reference;
 pub mod scene;
 pub mod tree;
 pub mod world;

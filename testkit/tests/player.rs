@@ -92,7 +92,7 @@ fn the_clock_moves_only_when_the_scene_says_so() {
 #[test]
 fn a_scene_of_security_fails_without_the_defence() {
     for (name, setting) in [
-        ("security/row-05-half-open", "half_open_per_place = 20"),
+        ("security/row-05-half-open", "half_open_per_network = 20"),
         ("security/row-05-half-open", "waiting_per_network = 2"),
         ("security/row-05-half-open-in-all", "half_open = 20"),
         ("security/row-24-forged-carbons", "features_off = forgeries"),

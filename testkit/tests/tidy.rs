@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use whoelse_testkit::{scene, xeps};
+use whoelse_server::Config;
+use whoelse_server::config::table;
+use whoelse_testkit::{reference, scene, xeps};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -309,13 +311,56 @@ fn every_xep_that_is_claimed_has_its_scenes() {
 
 #[test]
 fn the_table_of_xeps_is_up_to_date() {
-    let path = root().join("docs/xeps.md");
-    let page = xeps::page().unwrap();
+    derived("docs/xeps.md", &xeps::page().unwrap());
+}
+
+/// Compares what is derived with what is written, or writes it.
+fn derived(path: &str, page: &str) {
+    let file = root().join(path);
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &page).unwrap();
+        fs::write(&file, page).unwrap();
     }
-    let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == page, "docs/xeps.md is out of date: UPDATE=1 cargo test -p whoelse-testkit");
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    assert!(written == page, "{path} is out of date: UPDATE=1 cargo test -p whoelse-testkit");
+}
+
+fn empty_file() -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("whoelse.toml");
+    fs::write(&file, "").unwrap();
+    Config::from_file(&file).unwrap()
+}
+
+#[test]
+fn the_example_of_a_configuration_is_up_to_date_and_says_nothing_new() {
+    let page = reference::example(&empty_file());
+    derived("whoelse.example.toml", &page);
+
+    let example = Config::from_file(&root().join("whoelse.example.toml")).unwrap();
+    for row in table() {
+        assert_eq!(row.say(&example), row.say(&empty_file()), "{}", row.key());
+    }
+}
+
+#[test]
+fn the_table_of_settings_is_up_to_date() {
+    let page = fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let settings = reference::settings(&empty_file());
+    derived("docs/operating.md", &reference::between(&page, "settings", &settings).unwrap());
+}
+
+/// A group of settings that no feature lists would be read by the code and by no file.
+#[test]
+fn every_feature_lists_the_settings_that_it_declares() {
+    for file in rust_files(&crate_folder("features").join("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for group in text.split("settings! {").skip(1) {
+            let (_, name) = group.split_once("struct ").unwrap();
+            let name = name.split(' ').next().unwrap();
+            let listed = text.contains(&format!("{name}::SETTINGS"));
+            assert!(listed, "{} does not list {name}::SETTINGS", file.display());
+        }
+    }
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -12,6 +12,7 @@ mod ahead_of_log;
 mod archive_id;
 pub mod audience;
 pub mod audit;
+mod by_type;
 pub mod carbon_tap;
 pub mod clock;
 pub mod counters;

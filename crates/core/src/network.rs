@@ -102,6 +102,19 @@ impl NetworkRange {
     }
 }
 
+/// As it is read.
+impl fmt::Display for NetworkRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first {
+            Network::Local => f.write_str("local"),
+            Network::V4(v4) => write!(f, "{v4}/{}", self.prefix),
+            Network::V6([a, b, c, d]) => {
+                write!(f, "{}/{}", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), self.prefix)
+            }
+        }
+    }
+}
+
 /// Reads `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/48`.
 impl FromStr for NetworkRange {
     type Err = String;

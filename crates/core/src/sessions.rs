@@ -231,8 +231,8 @@ impl Node {
     fn expire_later(self: &Arc<Node>, hold: &Hold) {
         let (node, hold) = (self.clone(), hold.clone());
         let mut deadline = node.clock.steady().after(node.settings().limits.resumption);
-        if !node.settings().idle_timeout.is_zero() {
-            let idle = hold.session.last_activity().after(node.settings().idle_timeout);
+        if !node.settings().timeout.is_zero() {
+            let idle = hold.session.last_activity().after(node.settings().timeout);
             deadline = deadline.min(idle);
         }
         tokio::spawn(async move {

@@ -1,13 +1,26 @@
 //! What can be set, with the value it has when nobody sets it and the reason for it.
 //!
-//! The configuration file (crate `server`) is read into this; the rules read nothing else.
+//! The rules' own settings stand here; those of a feature beside it, and those of sockets, files
+//! and logs in the crate `server`, which joins all of them and reads the configuration file into
+//! them. The rules and the features read nothing else. [`declare`] says how one is added.
+
+pub mod declare;
+pub mod kind;
+mod units;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use whoelse_xmpp::BareJid;
 
+use crate::by_type::ByType;
 use crate::network::NetworkRange;
+
+pub use declare::{Group, OfFeature, Setting};
+pub use kind::{
+    About, Choice, Kind, Written, Wrong, choice, count, duration, duration_or_off, flag, list,
+    path, quoted, size, text,
+};
 
 /// Who may make an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +29,11 @@ pub enum Registration {
     Open,
     /// Nobody; the administrator makes accounts.
     Closed,
+}
+
+impl Choice for Registration {
+    const WORDS: &'static [(&'static str, Registration)] =
+        &[("open", Registration::Open), ("closed", Registration::Closed)];
 }
 
 /// Who sees whom.
@@ -27,6 +45,11 @@ pub enum Contacts {
     Roster,
 }
 
+impl Choice for Contacts {
+    const WORDS: &'static [(&'static str, Contacts)] =
+        &[("everyone", Contacts::Everyone), ("roster", Contacts::Roster)];
+}
+
 /// How many sessions an account may have at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sessions {
@@ -36,22 +59,9 @@ pub enum Sessions {
     Many,
 }
 
-/// Who may send a broadcast to all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broadcast {
-    /// Every account.
-    Everyone,
-    /// Administrators only.
-    Administrators,
-}
-
-/// Whether private chats are relayed whose two ends cannot reach each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relaying {
-    /// Where nothing direct works; what is relayed is encrypted from end to end.
-    Auto,
-    /// Never: who has no direct path has no private chat.
-    Never,
+impl Choice for Sessions {
+    const WORDS: &'static [(&'static str, Sessions)] =
+        &[("one", Sessions::One), ("many", Sessions::Many)];
 }
 
 /// What becomes of a new password with fewer characters than [`Limits::password_min`].
@@ -63,99 +73,118 @@ pub enum ShortPasswords {
     Refused,
 }
 
-/// The settings of a running server.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Who may make an account.
-    pub registration: Registration,
-    /// Who sees whom.
-    pub contacts: Contacts,
-    /// How many sessions an account may have.
-    pub sessions: Sessions,
-    /// Who may send a broadcast to all.
-    pub broadcast: Broadcast,
-    /// Accounts with the administrator's rights, by their whole bare address.
-    pub admins: HashSet<BareJid>,
-    /// How long an account is blocked for a place after three wrong passwords.
-    pub block_duration: Duration,
-    /// A session without activity ends after this; zero: never.
-    pub idle_timeout: Duration,
-    /// How long messages are kept after they were delivered; `None`: until they are delivered.
-    pub history: Option<Duration>,
-    /// What becomes of short new passwords: refused where there is a configuration file.
-    pub short_passwords: ShortPasswords,
-    /// Whether private chats are relayed (`[private] relay`).
-    pub relay: Relaying,
-    /// Names of features that are switched off.
-    pub features_off: HashSet<String>,
-    /// Bounds.
-    pub limits: Limits,
+impl Choice for ShortPasswords {
+    const WORDS: &'static [(&'static str, ShortPasswords)] =
+        &[("warned", ShortPasswords::Warned), ("refused", ShortPasswords::Refused)];
 }
 
-/// Every bound stands here, with its reason. Each can be set and each has a test that hits it.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Unsent plus unacknowledged bytes of a session, then it is detached: a client that does
-    /// not read must not fill the memory, and what was kept waits in the log.
-    pub session_bytes: usize,
-    /// How long a detached session can be resumed: a train in a tunnel, not a night's sleep.
-    pub resumption: Duration,
-    /// An acknowledgement is asked for after this many stanzas.
-    pub ack_every: u32,
-    /// A session is detached when an acknowledgement has not come for this long.
-    pub ack_wait: Duration,
-    /// From the accepted socket to the bound session: enough for a person's slow phone.
-    pub negotiation: Duration,
-    /// Connections from one place that have not bound a session.
-    pub half_open_per_place: usize,
-    /// Connections that have not bound a session, in all.
-    pub half_open: usize,
-    /// Connections from one network that wait until fewer of it are half open: a class that comes
-    /// at once, three times over.
-    pub waiting_per_network: usize,
-    /// Networks of the operator's own, a school or an office: many people are behind one address
-    /// there, so wrong passwords count for the account alone.
-    pub own_networks: Vec<NetworkRange>,
-    /// Sessions of one account.
-    pub sessions_per_account: usize,
-    /// Undelivered messages of one account, then its senders get `resource-constraint`.
-    pub undelivered_messages: u64,
-    /// Bytes of undelivered messages of one account.
-    pub undelivered_bytes: u64,
-    /// A request to a feature is answered `remote-server-timeout` after this.
-    pub request: Duration,
-    /// A session that may be dead has this long to show a byte when another login wants its place.
-    pub probe: Duration,
-    /// Accounts kept in memory without a session.
-    pub idle_accounts: usize,
-    /// Characters of a new password; one that exists is never looked at. Guessing eight takes
-    /// longer than the counts of failed logins allow.
-    pub password_min: usize,
-    /// Entries of one block list.
-    pub blocks: usize,
-    /// Contacts in one roster, those that everybody shares not among them.
-    pub roster_contacts: usize,
-    /// Bytes of one roster as it goes out: in one piece, which must leave room in a session's budget.
-    pub roster_bytes: usize,
-    /// Groups one contact can be in.
-    pub roster_groups: usize,
-    /// Bytes of the name of a contact or a group: more than anybody reads.
-    pub roster_name: usize,
-    /// Requests to subscribe that wait for one account's answer; past it the next one is refused,
-    /// since strangers fill this.
-    pub roster_requests: usize,
-    /// Bytes of one such request, which is kept whole: enough for a few sentences.
-    pub roster_request_bytes: usize,
-    /// To how many addresses a session remembers that it has sent its presence directly; past it
-    /// the next one is refused.
-    pub directed_presences: usize,
-    /// Bytes a second that one connection may send through the relay, eight times as many at once:
-    /// a conversation and a picture now and then, not somebody's backup.
-    pub relay_rate: u32,
-    /// Connections to the relay, in all; and as many are told their public addresses.
-    pub relay_clients: usize,
-    /// Connections of one account to the relay: more private chats than a person has at a time.
-    pub relay_per_account: usize,
+crate::settings! {
+    /// The settings of a running server, with the values of the quick start (docs/behaviour.md).
+    pub struct Settings in "" of Settings {
+        /// Who may make an account: "open" (any stranger) or "closed" (the administrator makes
+        /// them).
+        registration: Registration = Registration::Open, choice()
+            .in_a_file(|| Registration::Closed)
+            .refuses(&[(
+                "invite",
+                "is not available in this version; write \"closed\" and make accounts with \
+                 `whoelse user add`",
+            )]);
+        /// Who sees whom: "roster" (people who have agreed to it, as everywhere else with XMPP) or
+        /// "everyone" on this server everyone, for a household or a team. With "everyone",
+        /// registration cannot be open beyond loopback: any stranger would see everybody.
+        contacts: Contacts = Contacts::Everyone,
+            choice().in_a_file(|| Contacts::Roster).at_start();
+        /// Logins of one account at the same time: "many" (a phone and a desktop), or "one".
+        sessions: Sessions = Sessions::One, choice().in_a_file(|| Sessions::Many);
+        /// After three wrong passwords in a row an account is blocked for that network for this
+        /// long, and twice as long each further time, up to an hour or, if that is longer, this.
+        /// Long enough to make guessing hopeless, short enough to wait for.
+        block_duration: Duration = Duration::from_secs(60), duration();
+        /// A session is logged out after this long without activity. 0: never, since most people
+        /// want to be reached when they do nothing.
+        timeout: Duration = Duration::ZERO, duration().from(0).to(7 * 86_400);
+        /// How long messages are kept for their two sides after they were delivered, or "off": then
+        /// each is forgotten when it is delivered. A year is what people look back for.
+        history: Option<Duration> = Some(Duration::from_secs(365 * 86_400)), duration_or_off();
+        /// Features to switch off, by name.
+        features_off: HashSet<String> = HashSet::new(),
+            list("names of features").like("[\"carbons\"]").at_start();
+    }
+    with {
+        /// Accounts with the administrator's rights, by their whole bare address. The server fills
+        /// them in when it knows its domain.
+        admins: HashSet<BareJid> = HashSet::new();
+        /// What becomes of short new passwords: refused where there is a configuration file.
+        short_passwords: ShortPasswords = ShortPasswords::Warned;
+        /// Bounds.
+        limits: Limits = Limits::default();
+        /// What features have declared, where it is not as they have it by default.
+        of_features: OfFeatures = OfFeatures::default();
+    }
+}
+
+crate::settings! {
+    /// The bounds of everything that could grow. Who runs into one is refused or set aside; the
+    /// server goes on.
+    pub struct Limits in "limits" of Settings.limits {
+        /// Bytes a session may have unsent or unacknowledged; past it the connection is cut, and
+        /// what is kept waits in the database. A client that does not read must not fill the memory.
+        session_bytes: usize = 5 << 20, size().from(512 << 10);
+        /// How long a lost connection can be resumed: a train in a tunnel, not a night's sleep.
+        resumption: Duration = Duration::from_secs(600), duration();
+        /// Stanzas after which an acknowledgement is asked for: often enough to notice a dead
+        /// connection, seldom enough to cost nothing.
+        ack_every: u32 = 10, count();
+        /// How long to wait for an acknowledgement before the connection counts as lost.
+        ack_wait: Duration = Duration::from_secs(60), duration();
+        /// From a connection to a session: enough for a slow phone, too little to hold a place for
+        /// nothing.
+        negotiation: Duration = Duration::from_secs(30), duration();
+        /// Connections without a session from one network, which is an IPv4 address or an IPv6 /64.
+        /// The next one waits its turn, so that one stranger cannot take every place.
+        half_open_per_network: usize = 20, count().older(&["half_open_per_place"]);
+        /// Connections without a session from everywhere together: a flood must not fill the memory.
+        half_open: usize = 10_000, count();
+        /// How many of one network may wait until fewer of it are without a session; one more is
+        /// closed at once. A class that comes at once, three times over. In all a tenth of half_open
+        /// may wait.
+        waiting_per_network: usize = 100, count();
+        /// Your own networks (a school, an office), where many people are behind one address: wrong
+        /// passwords count for the account alone there, and block nobody else.
+        own_networks: Vec<NetworkRange> = Vec::new(),
+            list("networks").like("[\"192.0.2.0/24\", \"2001:db8::/48\"]");
+        /// Sessions of one account: more devices than a person has.
+        sessions_per_account: usize = 20, count();
+        /// Messages that may wait for one account; past it their senders are told that the mailbox
+        /// is full.
+        undelivered_messages: u64 = 100_000, count();
+        /// Bytes that may wait for one account; past it their senders are told that the mailbox is
+        /// full.
+        undelivered_bytes: u64 = 100 << 20, size().from(1 << 20);
+        /// How long a request may keep the server busy before it is answered with an error.
+        request: Duration = Duration::from_secs(30), duration();
+        /// With sessions = "one", how long the first session has to show that it is alive when
+        /// another login wants its place.
+        probe: Duration = Duration::from_secs(5), duration();
+        /// Accounts kept in memory while nobody uses them: whoever comes back soon costs no look into
+        /// the database.
+        idle_accounts: usize = 10_000, count();
+        /// Characters that a new password needs. Who has a shorter one already may keep it. Guessing
+        /// eight takes longer than the counts of failed logins allow.
+        password_min: usize = 8, count().to(64);
+        /// Contacts in one person's roster, those that everybody shares not among them.
+        roster_contacts: usize = 2_000, count();
+        /// Bytes of one roster as it goes out; at most a quarter of session_bytes, since it does so
+        /// in one piece.
+        roster_bytes: usize = 1 << 20, size().from(256);
+        /// Requests to see somebody that wait for one person's answer. Strangers fill this.
+        roster_requests: usize = 200, count();
+        /// Bytes of one such request, which is kept whole: enough for a few sentences.
+        roster_request_bytes: usize = 4 << 10, size().from(256).to(64 << 10);
+        /// Addresses to which a session can send its presence directly, rooms above all.
+        directed_presences: usize = 1_000, count();
+    }
 }
 
 impl Limits {
@@ -163,58 +192,31 @@ impl Limits {
     pub fn waiting(&self) -> usize {
         self.half_open.div_ceil(10)
     }
-}
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            session_bytes: 5 << 20,
-            resumption: Duration::from_secs(600),
-            ack_every: 10,
-            ack_wait: Duration::from_secs(60),
-            negotiation: Duration::from_secs(30),
-            half_open_per_place: 20,
-            half_open: 10_000,
-            waiting_per_network: 100,
-            own_networks: Vec::new(),
-            sessions_per_account: 20,
-            undelivered_messages: 100_000,
-            undelivered_bytes: 100 << 20,
-            request: Duration::from_secs(30),
-            probe: Duration::from_secs(5),
-            idle_accounts: 10_000,
-            password_min: 8,
-            blocks: 1_000,
-            roster_contacts: 2_000,
-            roster_bytes: 1 << 20,
-            roster_groups: 50,
-            roster_name: 1_023,
-            roster_requests: 200,
-            roster_request_bytes: 4 << 10,
-            directed_presences: 1_000,
-            relay_rate: 128 << 10,
-            relay_clients: 1_000,
-            relay_per_account: 16,
-        }
+    /// The most bytes a roster can have: it goes out in one piece, and a quarter of what a session
+    /// may hold leaves room for its XML.
+    pub fn most_roster_bytes(&self) -> usize {
+        self.session_bytes / 4
     }
 }
 
-impl Default for Settings {
-    /// The quick start: see `docs/behaviour.md`.
-    fn default() -> Settings {
-        Settings {
-            registration: Registration::Open,
-            contacts: Contacts::Everyone,
-            sessions: Sessions::One,
-            broadcast: Broadcast::Everyone,
-            admins: HashSet::new(),
-            block_duration: Duration::from_secs(60),
-            idle_timeout: Duration::ZERO,
-            history: Some(Duration::from_secs(365 * 86_400)),
-            short_passwords: ShortPasswords::Warned,
-            relay: Relaying::Auto,
-            features_off: HashSet::new(),
-            limits: Limits::default(),
-        }
+impl Settings {
+    /// The settings that the rules declare themselves.
+    pub const OF_RULES: [&'static [Setting]; 2] = [Settings::SETTINGS, Limits::SETTINGS];
+
+    /// What a feature has declared, as it is set.
+    pub fn of<T: OfFeature>(&self) -> &T {
+        self.of_features.0.get().unwrap_or_else(|| T::by_default())
+    }
+
+    /// Changes what a feature has declared.
+    pub fn change<T: OfFeature>(&mut self, change: impl FnOnce(&mut T)) {
+        let mut changed = self.of::<T>().clone();
+        change(&mut changed);
+        self.of_features.0.put(changed);
     }
 }
+
+/// What features have declared, where it is not as they have it by default.
+#[derive(Debug, Clone, Default)]
+pub struct OfFeatures(ByType);

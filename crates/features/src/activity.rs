@@ -15,6 +15,7 @@ pub const FEATURE: Feature = Feature {
         w.beside_requests(ns::WHOELSE_ACTIVITY);
         w.activity(is_typed_by_hand);
     },
+    ..Feature::PLAIN
 };
 
 fn is_typed_by_hand(stanza: &Stanza) -> bool {

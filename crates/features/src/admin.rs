@@ -63,6 +63,7 @@ pub const FEATURE: Feature = Feature {
         w.command(&maintenance::RESTORE);
         w.command(&maintenance::PROGRESS);
     },
+    ..Feature::PLAIN
 };
 
 /// The field of most commands: whom it is about.

@@ -22,6 +22,7 @@ pub const FEATURE: Feature = Feature {
         w.on(Verb::Get, OWN, (ns::MAM, "query"), form);
         w.set(OWN, query);
     },
+    ..Feature::PLAIN
 };
 
 /// Messages in one page, however many are asked for: a page is a bounded piece of work.

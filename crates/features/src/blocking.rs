@@ -7,6 +7,8 @@ use std::sync::Arc;
 use whoelse_core::account::Account;
 use whoelse_core::keeper::After;
 use whoelse_core::kit::{Answer, Feature, Flow, OWN, Passing, Reply, SessionCx, When, Wiring};
+use whoelse_core::settings;
+use whoelse_core::settings::count;
 use whoelse_core::{Node, presence};
 use whoelse_store::{Store, from_key};
 use whoelse_xmpp::payload::xmpp_parsers::blocking::{Block, BlocklistRequest, Unblock};
@@ -15,8 +17,22 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, Condition, ErrorType, Jid, Kind, StanzaError, ns};
 
 /// XEP-0191.
-pub const FEATURE: Feature =
-    Feature { name: "blocking", xeps: &[(191, "1.3")], disco: &[ns::BLOCKING], wire };
+pub const FEATURE: Feature = Feature {
+    name: "blocking",
+    xeps: &[(191, "1.3")],
+    disco: &[ns::BLOCKING],
+    settings: &[Limits::SETTINGS],
+    wire,
+    ..Feature::PLAIN
+};
+
+settings! {
+    /// Bounds of block lists.
+    struct Limits in "limits" {
+        /// Entries of one person's block list: more than anybody looks through.
+        blocks: usize = 1_000, count();
+    }
+}
 
 fn wire(w: &mut Wiring) {
     w.account::<Blocks, _>(load);
@@ -108,7 +124,7 @@ async fn unblock(cx: SessionCx, wish: Unblock) -> Answer {
 }
 
 fn bound(cx: &SessionCx, count: usize) -> Result<(), StanzaError> {
-    let most = cx.node.settings().limits.blocks;
+    let most = cx.node.settings().of::<Limits>().blocks;
     match count > most {
         true => Err(StanzaError::new(Condition::ResourceConstraint)
             .with_text(format!("a block list holds {most} addresses at most"))),

@@ -4,7 +4,8 @@ use whoelse_core::audience::Audience;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{Feature, SessionCx};
 use whoelse_core::route::fan_out::{Reached, fan_out};
-use whoelse_core::settings::Broadcast;
+use whoelse_core::settings;
+use whoelse_core::settings::{Choice, choice};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, StanzaError, ns};
 
@@ -12,8 +13,35 @@ use whoelse_xmpp::{Class, Condition, StanzaError, ns};
 const MOST: usize = 10_000;
 
 /// The command.
-pub const FEATURE: Feature =
-    Feature { name: "broadcast", xeps: &[], disco: &[], wire: |w| w.command(&COMMAND) };
+pub const FEATURE: Feature = Feature {
+    name: "broadcast",
+    settings: &[Settings::SETTINGS],
+    wire: |w| w.command(&COMMAND),
+    ..Feature::PLAIN
+};
+
+/// Who may send a broadcast to all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broadcast {
+    /// Every account.
+    Everyone,
+    /// Administrators only.
+    Administrators,
+}
+
+impl Choice for Broadcast {
+    const WORDS: &'static [(&'static str, Broadcast)] =
+        &[("everyone", Broadcast::Everyone), ("administrators", Broadcast::Administrators)];
+}
+
+settings! {
+    /// Of broadcasts.
+    pub struct Settings in "" {
+        /// Who may broadcast to everyone online: "administrators", or "everyone".
+        broadcast: Broadcast = Broadcast::Everyone,
+            choice().in_a_file(|| Broadcast::Administrators);
+    }
+}
 
 /// docs/protocol.md: asks for `text`; warns when it did not reach everyone, but not whom, and says
 /// when there was nobody.
@@ -31,7 +59,8 @@ pub const COMMAND: Command = Command {
 };
 
 async fn broadcast(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
-    if cx.node.settings().broadcast == Broadcast::Administrators && cx.admin().is_err() {
+    let who = cx.node.settings().of::<Settings>().broadcast;
+    if who == Broadcast::Administrators && cx.admin().is_err() {
         return Err(StanzaError::new(Condition::Forbidden)
             .with_text("only administrators may broadcast here"));
     }

@@ -20,6 +20,7 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(115, "1.6.0")],
     disco: &[ns::CAPS],
     wire: |w| w.offer_made(offer),
+    ..Feature::PLAIN
 };
 
 /// Which program this is.

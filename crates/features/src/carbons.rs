@@ -30,6 +30,7 @@ pub const FEATURE: Feature = Feature {
         w.set(ANYWHERE, disable);
         w.copies(are_wanted, copy_sent, copy_received);
     },
+    ..Feature::PLAIN
 };
 
 async fn enable(cx: SessionCx, _: Enable) -> Answer {

@@ -16,6 +16,7 @@ pub const FEATURE: Feature = Feature {
         w.element((ns::CLIENT_STATE, "inactive"), |session| session.hold_back(waits_as));
         w.element((ns::CLIENT_STATE, "active"), |session| session.let_go());
     },
+    ..Feature::PLAIN
 };
 
 /// As what a stanza can wait: a later one of the same key takes its place. `None`: it cannot.

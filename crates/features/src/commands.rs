@@ -26,6 +26,7 @@ pub const FEATURE: Feature = Feature {
         // Whoever runs one sits there (behaviour.md, TIMEOUT).
         w.activity(|stanza| stanza.kind() == Kind::Iq && stanza.has("command", ns::COMMANDS));
     },
+    ..Feature::PLAIN
 };
 
 /// XEP-0050, 4.4: an action nobody knows has a condition of its own.

@@ -20,6 +20,7 @@ pub const FEATURE: Feature = Feature {
         w.get(ANYWHERE, info);
         w.get(EVERY_ADDRESS, items);
     },
+    ..Feature::PLAIN
 };
 
 async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {

@@ -6,8 +6,13 @@ use whoelse_core::kit::{Feature, Flow, Passing, When};
 use whoelse_xmpp::{Jid, Kind, ns};
 
 /// The stripping of forged wrappers.
-pub const FEATURE: Feature =
-    Feature { name: "forgeries", xeps: &[], disco: &[], wire: |w| w.outgoing(When::Mark, strip) };
+pub const FEATURE: Feature = Feature {
+    name: "forgeries",
+    xeps: &[],
+    disco: &[],
+    wire: |w| w.outgoing(When::Mark, strip),
+    ..Feature::PLAIN
+};
 
 fn strip(passing: &mut Passing<'_>) -> Flow {
     if passing.stanza.kind() != Kind::Message {

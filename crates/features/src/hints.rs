@@ -10,8 +10,13 @@ use whoelse_xmpp::Stanza;
 use whoelse_xmpp::payload::hints::Hint;
 
 /// XEP-0334. It names no feature for service discovery.
-pub const FEATURE: Feature =
-    Feature { name: "hints", xeps: &[(334, "1.0.0")], disco: &[], wire: |w| w.storage(keep) };
+pub const FEATURE: Feature = Feature {
+    name: "hints",
+    xeps: &[(334, "1.0.0")],
+    disco: &[],
+    wire: |w| w.storage(keep),
+    ..Feature::PLAIN
+};
 
 /// `no-store` keeps a message nowhere, whatever else it asks for; `store` keeps one that says
 /// nothing; `no-permanent-store` lets one wait for an absent recipient and no longer.

@@ -11,6 +11,7 @@ pub const FEATURE: Feature = Feature {
     disco: &[],
     // After the guards of both ends: what a block refused introduces nobody.
     wire: |w| w.incoming(When::Mark, count),
+    ..Feature::PLAIN
 };
 
 fn count(passing: &mut Passing<'_>) -> Flow {

@@ -25,6 +25,7 @@ pub const FEATURE: Feature = Feature {
         w.presence(listen);
         w.online(note);
     },
+    ..Feature::PLAIN
 };
 
 /// 3 and 4: also where the asker may see nobody, of which a device is not even told.

@@ -12,4 +12,5 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(160, "1.0.1"), (203, "2.0")],
     disco: &[ns::OFFLINE, ns::DELAY],
     wire: |_| {},
+    ..Feature::PLAIN
 };

@@ -10,6 +10,7 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(199, "2.0.1")],
     disco: &[ns::PING],
     wire: |w| w.get(SERVER_OR_OWN, ping),
+    ..Feature::PLAIN
 };
 
 async fn ping(_: Cx, _: Ping) -> Answer {

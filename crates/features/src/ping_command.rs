@@ -5,8 +5,13 @@ use whoelse_core::kit::Feature;
 use whoelse_core::kit::command::{Command, CommandDone, Right};
 
 /// The command.
-pub const FEATURE: Feature =
-    Feature { name: "ping-command", xeps: &[], disco: &[], wire: |w| w.command(&COMMAND) };
+pub const FEATURE: Feature = Feature {
+    name: "ping-command",
+    xeps: &[],
+    disco: &[],
+    wire: |w| w.command(&COMMAND),
+    ..Feature::PLAIN
+};
 
 /// Says when the question came.
 const COMMAND: Command = Command {

@@ -20,6 +20,7 @@ pub const FEATURE: Feature = Feature {
         w.on(Verb::Get, EVERYWHERE, (ns::PRIVATE_STORAGE, "query"), get);
         w.on(Verb::Set, EVERYWHERE, (ns::PRIVATE_STORAGE, "query"), set);
     },
+    ..Feature::PLAIN
 };
 
 const EVERYWHERE: At =

@@ -16,6 +16,7 @@ pub const FEATURE: Feature = Feature {
         w.on(Verb::Get, SERVER_OR_OWN, (ns::REGISTER, "query"), fields);
         w.on(Verb::Set, SERVER_OR_OWN, (ns::REGISTER, "query"), change);
     },
+    ..Feature::PLAIN
 };
 
 /// XEP-0077, 3.1: who is registered is told so.

@@ -16,6 +16,8 @@ use std::time::Duration;
 use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, Feature, Reply, SERVER, SessionCx};
 use whoelse_core::node::installation_secret;
+use whoelse_core::settings;
+use whoelse_core::settings::{Choice, choice, count, size};
 use whoelse_core::{Node, Steady};
 use whoelse_store::Store;
 use whoelse_stream::hex;
@@ -32,8 +34,7 @@ const SID: usize = 128;
 /// The request.
 pub const FEATURE: Feature = Feature {
     name: "relay",
-    xeps: &[],
-    disco: &[],
+    settings: &[Private::SETTINGS, Limits::SETTINGS],
     wire: |w| {
         w.server(tokens);
         w.account(|_, _| std::future::ready(Ok(Asked::default())));
@@ -41,7 +42,47 @@ pub const FEATURE: Feature = Feature {
         w.barred(end);
         w.disco_if(|node| offer(node).is_any(), ns::WHOELSE_RELAY);
     },
+    ..Feature::PLAIN
 };
+
+/// Whether private chats are relayed whose two ends cannot reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relaying {
+    /// Where nothing direct works; what is relayed is encrypted from end to end.
+    Auto,
+    /// Never: who has no direct path has no private chat.
+    Never,
+}
+
+impl Choice for Relaying {
+    const WORDS: &'static [(&'static str, Relaying)] =
+        &[("auto", Relaying::Auto), ("never", Relaying::Never)];
+}
+
+settings! {
+    /// Private chats: two clients talk directly, and this server only introduces them.
+    pub struct Private in "private" {
+        /// Whether a private chat whose two ends find no direct path may pass through this server:
+        /// "auto", or "never". What passes is encrypted from end to end, and bounded by
+        /// limits.relay_rate; with "never", people behind unfriendly routers have no private chats.
+        relay: Relaying = Relaying::Auto, choice();
+    }
+}
+
+settings! {
+    /// Bounds of the relay.
+    pub struct Limits in "limits" {
+        /// Bytes a second that one connection may send through the relay for private chats; eight
+        /// times as many at once. A conversation and a picture now and then, not somebody's backup;
+        /// with fewer than 4 KiB a conversation no longer gets on.
+        relay_rate: u32 = 128 << 10, size().from(4 << 10);
+        /// Connections to the relay for private chats, in all; and as many ask for their public
+        /// addresses at the same time.
+        relay_clients: usize = 1_000, count();
+        /// Connections of one account to the relay: more private chats than a person has at a time.
+        relay_per_account: usize = 16, count();
+    }
+}
 
 /// What whoever has the sockets offers to private chats.
 pub trait Relay: Send + Sync {

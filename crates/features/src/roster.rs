@@ -13,6 +13,8 @@ use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
 use whoelse_core::roster::change::{Wish, change};
 use whoelse_core::roster::item::{item, push_to, version_name};
 use whoelse_core::roster::{Contact, Interested, Roster};
+use whoelse_core::settings;
+use whoelse_core::settings::count;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Class, Condition, Jid, Stanza, StanzaError, ns};
 
@@ -23,6 +25,7 @@ pub const FEATURE: Feature = Feature {
     name: "roster",
     xeps: &[],
     disco: &[],
+    settings: &[Limits::SETTINGS],
     wire: |w| {
         w.on(Verb::Get, ANY_ACCOUNT, (ns::ROSTER, "query"), get);
         w.on(Verb::Set, ANY_ACCOUNT, (ns::ROSTER, "query"), set);
@@ -30,7 +33,18 @@ pub const FEATURE: Feature = Feature {
         w.offer_if(has_subscriptions, "<ver xmlns='urn:xmpp:features:rosterver'/>");
         w.offer_if(has_subscriptions, "<sub xmlns='urn:xmpp:features:pre-approval'/>");
     },
+    ..Feature::PLAIN
 };
+
+settings! {
+    /// Bounds of what a client may write into a roster.
+    struct Limits in "limits" {
+        /// Groups one contact can be in: more than anybody sorts by.
+        roster_groups: usize = 50, count();
+        /// Bytes of the name of a contact or a group: more than anybody reads.
+        roster_name: usize = 1_023, count();
+    }
+}
 
 /// RFC 6121, 2.6 and 3.4: where everybody sees everybody the roster has no versions, and there is
 /// nothing to approve.
@@ -162,7 +176,7 @@ fn read(cx: &SessionCx, stanza: &Stanza, query: &Child) -> Result<(BareJid, Wish
         return Ok((jid, Wish::Remove));
     }
     let settings = cx.node.settings();
-    let limits = &settings.limits;
+    let limits = settings.of::<Limits>();
     let name = stanza.child_attr(item, "name").unwrap_or_default();
     let inside = stanza.grandchildren(item);
     let groups = inside.iter().filter(|child| child.is("group", ns::ROSTER));

@@ -10,6 +10,7 @@ pub const FEATURE: Feature = Feature {
     xeps: &[],
     disco: &[],
     wire: |w| w.on(Verb::Set, SERVER_OR_OWN, (ns::SESSION, "session"), begin),
+    ..Feature::PLAIN
 };
 
 async fn begin(_: Cx, _: Stanza, _: Child) -> Answer {

@@ -12,6 +12,7 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(359, "0.7.0")],
     disco: &[ns::STANZA_ID],
     wire: |w| w.outgoing(When::Mark, strip_claims),
+    ..Feature::PLAIN
 };
 
 fn strip_claims(passing: &mut Passing<'_>) -> Flow {

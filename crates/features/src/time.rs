@@ -11,6 +11,7 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(202, "2.0")],
     disco: &[ns::TIME],
     wire: |w| w.get(SERVER, time),
+    ..Feature::PLAIN
 };
 
 async fn time(cx: Cx, _: TimeQuery) -> Answer {

@@ -10,6 +10,7 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(92, "1.1")],
     disco: &[ns::VERSION],
     wire: |w| w.get(SERVER, version),
+    ..Feature::PLAIN
 };
 
 async fn version(_: Cx, _: VersionQuery) -> Answer {

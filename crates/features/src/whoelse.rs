@@ -8,8 +8,13 @@ use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
 use whoelse_xmpp::StanzaError;
 
 /// The command.
-pub const FEATURE: Feature =
-    Feature { name: "whoelse", xeps: &[], disco: &[], wire: |w| w.command(&COMMAND) };
+pub const FEATURE: Feature = Feature {
+    name: "whoelse",
+    xeps: &[],
+    disco: &[],
+    wire: |w| w.command(&COMMAND),
+    ..Feature::PLAIN
+};
 
 /// docs/protocol.md: answers with the bare addresses, sorted.
 pub const COMMAND: Command = Command {

@@ -27,6 +27,7 @@ pub const FEATURE: Feature = Feature {
         w.started(recover);
         w.online(note);
     },
+    ..Feature::PLAIN
 };
 
 /// docs/protocol.md: asks for `seconds`, answers with the bare addresses, sorted.

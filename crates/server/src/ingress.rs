@@ -383,7 +383,7 @@ impl Streams {
 /// time; then it is asked for a sign of life, or is logged out if that comes first.
 fn idle_seconds(settings: &Settings) -> (Option<u32>, Option<u32>) {
     let whole = |time: Duration| u32::try_from(time.as_secs()).ok();
-    let timeout = Some(settings.idle_timeout).filter(|timeout| !timeout.is_zero());
+    let timeout = Some(settings.timeout).filter(|timeout| !timeout.is_zero());
     let open = timeout.map_or(driver::SILENCE, |timeout| timeout.min(driver::SILENCE));
     (whole(settings.limits.negotiation), whole(open))
 }
@@ -392,7 +392,7 @@ fn idle_seconds(settings: &Settings) -> (Option<u32>, Option<u32>) {
 fn bounds(limits: &Limits) -> Bounds {
     Bounds {
         in_all: limits.half_open,
-        per_network: limits.half_open_per_place,
+        per_network: limits.half_open_per_network,
         waiting: limits.waiting(),
         waiting_per_network: limits.waiting_per_network,
     }

@@ -25,7 +25,7 @@ pub(crate) fn check(
     }
     let wanted = config.domain.as_deref();
     let domain = node::name_to_serve(domains, wanted).map_err(StartError::Node)?;
-    match &config.certificate {
+    match config.certificate_files() {
         Some(files) => Tls::open(&files.certificate, &files.key).map(drop),
         None => tls::can_ensure(&OwnFiles::of(data), &domain),
     }

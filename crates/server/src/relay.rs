@@ -21,8 +21,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use whoelse_core::Node;
-use whoelse_core::settings::{Limits, Relaying, Settings};
-use whoelse_features::relay::{Offer, Usage};
+use whoelse_core::settings::Settings;
+use whoelse_features::relay::{Limits, Offer, Private, Relaying, Usage};
 
 /// Public keys whose curve points are remembered: packets name them, and unpacking one is work.
 const KEYS: usize = 4096;
@@ -53,13 +53,13 @@ impl Relay {
         let settings = node.settings().clone();
         let is_on = !settings.features_off.contains(whoelse_features::relay::FEATURE.name);
         let listeners = if is_on { listeners } else { &[] };
-        let (discovery, notes) = Discovery::start(tls, listeners, &settings.limits);
+        let (discovery, notes) = Discovery::start(tls, listeners, settings.of());
         let guests = Arc::new(Guests::new(node));
         let metrics = Arc::new(Metrics::default());
         let service = RelayService::new(
             Handlers::default(),
             hyper::HeaderMap::new(),
-            Some(rate(&settings.limits)),
+            Some(rate(settings.of())),
             KeyCache::new(KEYS),
             guests.clone(),
             metrics.clone(),
@@ -72,10 +72,10 @@ impl Relay {
 
     /// Takes over what is set now. Whoever is in stays, unless nothing is relayed any more.
     pub fn settings_changed(&self, settings: &Settings) {
-        let relays = settings.relay == Relaying::Auto && self.port.is_some();
+        let relays = settings.of::<Private>().relay == Relaying::Auto && self.port.is_some();
         self.guests.open(relays);
-        self.service.set_client_rate_limit(Some(rate(&settings.limits)));
-        self.discovery.set(&settings.limits);
+        self.service.set_client_rate_limit(Some(rate(settings.of())));
+        self.discovery.set(settings.of());
         if !relays {
             self.disconnect(self.guests.end_all());
         }

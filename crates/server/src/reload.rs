@@ -3,14 +3,14 @@
 //! All of it is checked before any of it counts, so a broken file changes nothing. What can change
 //! does, at once; what cannot is named, and holds from the next start on.
 
-use crate::config::{self, Config, LogConfig};
+use crate::config::{self, CertificateFiles, Config, LogConfig, Problem, Row};
 use crate::ingress::Connections;
 use crate::renewal;
 use crate::tls::{OwnFiles, Tls};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
-use whoelse_core::settings::{Limits, Settings};
+use whoelse_core::settings::Settings;
 
 /// Changes what the program logs. Fails with a sentence if it cannot be read as a level.
 pub type ChangeLog = Box<dyn Fn(&LogConfig) -> Result<(), String> + Send + Sync>;
@@ -93,10 +93,11 @@ impl Reloader {
             move || old.read_again()
         });
         let read = read.await.map_err(|_| vec!["reading it broke off".to_owned()])?;
-        let wanted = read.map_err(|error| vec![error.to_string()])?;
+        let sentences = |problems: &[Problem]| problems.iter().map(Problem::to_string).collect();
+        let wanted = read.map_err(|error| sentences(error.problems()))?;
         let problems = wanted.check();
         if !problems.is_empty() {
-            return Err(problems.iter().map(ToString::to_string).collect());
+            return Err(sentences(&problems));
         }
         let files = self.certificate_files(&wanted);
         Tls::open(&files.certificate, &files.key).map_err(|error| vec![error.to_string()])?;
@@ -116,10 +117,8 @@ impl Reloader {
 
     /// Where the certificate lies that is wanted.
     fn certificate_files(&self, wanted: &Config) -> OwnFiles {
-        match &wanted.certificate {
-            Some(files) => {
-                OwnFiles { certificate: files.certificate.clone(), key: files.key.clone() }
-            }
+        match wanted.certificate_files() {
+            Some(CertificateFiles { certificate, key }) => OwnFiles { certificate, key },
             None => OwnFiles::of(&self.data),
         }
     }
@@ -135,141 +134,55 @@ impl Reloader {
 
     /// Sets what can be set. Returns what holds now.
     fn take_settings(&self, old: &Config, wanted: Config) -> Config {
+        let mut holds = wanted;
+        for row in config::table().iter().filter(|row| row.about().at_start) {
+            row.keep(&mut holds, old);
+        }
         let node = self.connections.node();
         let domain = node.domain_name();
-        let admins = wanted.admins.iter().filter_map(|name| config::admin(name, &domain));
-        node.change_settings(Settings {
-            admins: admins.collect(),
-            // What is built at the start.
-            contacts: old.settings.contacts,
-            features_off: old.settings.features_off.clone(),
-            ..wanted.settings.clone()
-        });
+        let admins = holds.admins.iter().filter_map(|name| config::admin(name, &domain));
+        node.change_settings(Settings { admins: admins.collect(), ..holds.settings.clone() });
         self.connections.settings_changed();
-        Config {
-            admins: wanted.admins,
-            certificate: wanted.certificate,
-            log: LogConfig { level: wanted.log.level, format: old.log.format },
-            settings: Settings {
-                contacts: old.settings.contacts,
-                features_off: old.settings.features_off.clone(),
-                ..wanted.settings
-            },
-            ..old.clone()
-        }
+        holds
     }
 }
 
-/// The names of what differs. Every field is named here, so that a new one cannot be forgotten.
+/// The names of what differs.
 fn differences(old: &Config, new: &Config) -> Reloaded {
-    let mut found = Reloaded::default();
-    let mut now = |name: &str, same: bool| {
-        if !same {
-            found.changed.push(name.to_owned());
-        }
-    };
-    let Config {
-        domain,
-        listen,
-        direct_tls,
-        data,
-        database,
-        certificate,
-        credentials,
-        admins,
-        metrics,
-        log,
-        // There is nothing to migrate in a server that runs.
-        migrate_without_copy: _,
-        settings,
-        source: _,
-        overrides: _,
-    } = new;
-    let Settings {
-        registration,
-        contacts,
-        sessions,
-        broadcast,
-        // The names above are the ones that are written.
-        admins: _,
-        block_duration,
-        idle_timeout,
-        history,
-        // It goes with where the settings come from, and that stays.
-        short_passwords: _,
-        relay,
-        features_off,
-        limits,
-    } = settings;
-    let was = &old.settings;
-    now("certificate", *certificate == old.certificate);
-    now("admins", *admins == old.admins);
-    now("log.level", log.level == old.log.level);
-    now("registration", *registration == was.registration);
-    now("sessions", *sessions == was.sessions);
-    now("broadcast", *broadcast == was.broadcast);
-    now("block_duration", *block_duration == was.block_duration);
-    now("timeout", *idle_timeout == was.idle_timeout);
-    now("history", *history == was.history);
-    now("private.relay", *relay == was.relay);
-    found.changed.extend(limits_that_differ(&was.limits, limits));
-
-    let mut later = |name: &str, same: bool| {
-        if !same {
-            found.waiting.push(name.to_owned());
-        }
-    };
-    later("domain", *domain == old.domain);
-    later("listen", *listen == old.listen);
-    later("direct_tls", *direct_tls == old.direct_tls);
-    later("data", *data == old.data);
-    // By what it shows, which is all but the password.
-    let shown = |config: &Config| config.database.as_ref().map(ToString::to_string);
-    later("database", database.as_ref().map(ToString::to_string) == shown(old));
-    later("credentials", *credentials == old.credentials);
-    later("metrics", *metrics == old.metrics);
-    later("log.format", log.format == old.log.format);
-    later("contacts", *contacts == was.contacts);
-    later("features_off", *features_off == was.features_off);
-    found
-}
-
-fn limits_that_differ(old: &Limits, new: &Limits) -> Vec<String> {
-    // As the fields are printed: the names are the ones in the file, and every one is there.
-    let fields = |limits: &Limits| {
-        let text = format!("{limits:#?}");
-        text.lines().filter_map(|line| line.trim().split_once(": ")).fold(
-            Vec::new(),
-            |mut all: Vec<(String, String)>, (name, value)| {
-                all.push((name.to_owned(), value.to_owned()));
-                all
-            },
-        )
-    };
-    let pairs = fields(old).into_iter().zip(fields(new));
-    let differing = pairs.filter(|(was, is)| was != is);
-    differing.map(|(_, (name, _))| format!("limits.{name}")).collect()
+    let differing = config::table().iter().filter(|row| row.say(old) != row.say(new));
+    let (waiting, changed): (Vec<&Row>, Vec<&Row>) =
+        differing.partition(|row| row.about().at_start);
+    let keys = |rows: Vec<&Row>| rows.into_iter().map(Row::key).collect();
+    Reloaded { changed: keys(changed), waiting: keys(waiting) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+    use whoelse_features::relay;
 
     #[test]
     fn what_can_change_and_what_cannot_are_told_apart() {
         let old = Config::quick_start();
         let mut new = old.clone();
         new.settings.registration = whoelse_core::settings::Registration::Closed;
-        new.settings.limits.blocks = 7;
+        new.settings.limits.half_open = 7;
         new.settings.limits.probe = Duration::from_secs(9);
         new.log.level = Some("debug".to_owned());
         new.log.format = crate::config::LogFormat::Json;
         new.listen.clear();
+        new.settings.change(|limits: &mut relay::Limits| limits.relay_clients = 9);
 
         let found = differences(&old, &new);
 
-        let changed = ["log.level", "registration", "limits.probe", "limits.blocks"];
+        let changed = [
+            "registration",
+            "log.level",
+            "limits.half_open",
+            "limits.probe",
+            "limits.relay_clients",
+        ];
         assert_eq!(found.changed, changed);
         assert_eq!(found.waiting, ["listen", "log.format"]);
         assert_eq!(

@@ -131,7 +131,7 @@ impl Server {
         let in_use = |(address, error)| StartError::Listen(address, error);
         let starttls = tcp::bind(&config.listen).map_err(in_use)?;
         let direct = tcp::bind(&config.direct_tls).map_err(in_use)?;
-        let asked: Vec<SocketAddr> = config.metrics.iter().map(|metrics| metrics.listen).collect();
+        let asked: Vec<SocketAddr> = config.metrics.listen.into_iter().collect();
         let asked = tcp::bind(&asked).map_err(in_use)?;
         let place = match &config.database {
             Some(url) => Location::Postgres(url.clone()),
@@ -438,7 +438,7 @@ impl Starting<'_> {
         domain: &str,
         notes: &mut Vec<String>,
     ) -> Result<Certificate, StartError> {
-        if let Some(files) = &self.config.certificate {
+        if let Some(files) = self.config.certificate_files() {
             let tls = Tls::open(&files.certificate, &files.key).map_err(StartError::Tls)?;
             return Ok(Certificate { tls, own: ArcSwapOption::empty() });
         }

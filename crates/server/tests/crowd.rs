@@ -84,7 +84,7 @@ async fn five_devices_of_one_person_log_in_at_once_and_all_are_in() {
 async fn who_goes_while_it_waits_leaves_its_place_and_who_stays_is_let_in() {
     let world = World::start().await;
     let gate = world.server.connections().gate();
-    let share = world.server.node().settings().limits.half_open_per_place;
+    let share = world.server.node().settings().limits.half_open_per_network;
     let mut inside = Vec::new();
     for _ in 0..share {
         inside.push(TcpStream::connect(world.address()).await.unwrap());

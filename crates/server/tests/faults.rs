@@ -73,7 +73,7 @@ async fn a_handshake_that_never_comes_ends_when_its_time_is_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_of_one_place_are_bounded_and_another_place_gets_in() {
     let world = World::with(|config| {
-        config.settings.limits.half_open_per_place = 5;
+        config.settings.limits.half_open_per_network = 5;
         config.settings.limits.waiting_per_network = 1;
     })
     .await;
@@ -158,7 +158,7 @@ async fn a_client_that_does_not_answer_is_detached_and_can_resume() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_nothing_is_logged_out_and_told_why() {
-    let world = World::with(|config| config.settings.idle_timeout = SECOND).await;
+    let world = World::with(|config| config.settings.timeout = SECOND).await;
     let mut alice = world.online("alice").await;
     let resumption = alice.resumption();
 

@@ -26,10 +26,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use whoelse_client::tls::Tls;
-use whoelse_core::settings::Relaying;
+use whoelse_features::relay::{Limits, Private, Relaying};
 use whoelse_server::config::Source;
 use whoelse_xmpp::payload::relay::Offer;
 use whoelse_xmpp::{Condition, StanzaError, ns};
+
+/// Nothing is relayed.
+fn never(private: &mut Private) {
+    private.relay = Relaying::Never;
+}
 
 const ALPN: &[u8] = b"test";
 
@@ -131,8 +136,9 @@ async fn a_removed_account_is_cut_off_and_does_not_come_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_account_has_so_many_connections_and_all_together_so_many() {
     let world = World::with(|config| {
-        config.settings.limits.relay_per_account = 2;
-        config.settings.limits.relay_clients = 3;
+        config.settings.change(|limits: &mut Limits| {
+            (limits.relay_per_account, limits.relay_clients) = (2, 3);
+        });
     })
     .await;
     let (mut alice, mut bob) = (world.online("alice").await, world.online("bob").await);
@@ -155,7 +161,7 @@ async fn one_account_has_so_many_connections_and_all_together_so_many() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nothing_is_relayed_there_is_no_token_and_no_way_in() {
-    let world = World::with(|config| config.settings.relay = Relaying::Never).await;
+    let world = World::with(|config| config.settings.change(never)).await;
     let mut alice = world.online("alice").await;
 
     let offer = world.offer(&mut alice, "s", &SecretKey::generate()).await;
@@ -194,7 +200,7 @@ async fn where_neither_can_be_had_nothing_is_offered() {
     let taken = std::net::UdpSocket::bind("127.0.34.1:0").unwrap();
     let world = World::with(|config| {
         config.listen = vec![taken.local_addr().unwrap()];
-        config.settings.relay = Relaying::Never;
+        config.settings.change(never);
     })
     .await;
     let mut alice = world.online("alice").await;
@@ -212,7 +218,10 @@ async fn where_neither_can_be_had_nothing_is_offered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_relayed_is_bounded_in_its_rate() {
     let rate = 16 << 10;
-    let world = World::with(|config| config.settings.limits.relay_rate = rate).await;
+    let world = World::with(|config| {
+        config.settings.change(|limits: &mut Limits| limits.relay_rate = rate)
+    })
+    .await;
     let (one, other) = world.two_guests().await;
     let (near, far) = one.connect(&other).await;
     let begun = std::time::Instant::now();
@@ -411,7 +420,7 @@ async fn who_dawdles_on_the_way_to_the_relay_is_cut_off_when_a_login_would_be() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_on_the_way_to_the_relay_counts_as_half_open() {
-    let world = World::with(|config| config.settings.limits.half_open_per_place = 2).await;
+    let world = World::with(|config| config.settings.limits.half_open_per_network = 2).await;
     let mut shaking = TcpStream::connect(world.address()).await.unwrap();
     shaking.write_all(&[22]).await.unwrap();
     let mut proving = world.tls().await;

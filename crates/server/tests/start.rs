@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use whoelse_features::admin::{Maintenance, MaintenanceRequest};
 use whoelse_server::Server;
-use whoelse_server::config::{CertificateFiles, CredentialsFile};
+use whoelse_server::config::CredentialsFile;
 use whoelse_stream::client::Config as StreamConfig;
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn a_certificate_that_cannot_be_used_is_named_and_nothing_is_left_behind()
     let pem = folder.path().join("own.pem");
     fs::write(&pem, "no certificate").unwrap();
     let mut config = config(folder.path());
-    config.certificate = Some(CertificateFiles { certificate: pem.clone(), key: pem });
+    (config.certificate, config.key) = (Some(pem.clone()), Some(pem));
 
     let said = start_error(config).await;
 

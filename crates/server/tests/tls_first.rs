@@ -17,8 +17,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use whoelse_core::settings::Relaying;
+use whoelse_features::relay::{Private, Relaying};
 use whoelse_server::ingress::Io;
+
+/// Nothing is relayed.
+fn never(private: &mut Private) {
+    private.relay = Relaying::Never;
+}
 
 const HEADER: &str = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                       xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -64,7 +69,7 @@ async fn heard_until(io: &mut (impl AsyncReadExt + Unpin), end: &str) -> String 
 
 async fn both_worlds() -> [World; 2] {
     let relaying = World::start().await;
-    let without = World::with(|config| config.settings.relay = Relaying::Never).await;
+    let without = World::with(|config| config.settings.change(never)).await;
     [relaying, without]
 }
 
@@ -105,7 +110,7 @@ async fn what_is_neither_xmpp_nor_http_is_refused_as_xmpp() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nothing_is_relayed_a_request_of_http_is_no_stream() {
-    let world = World::with(|config| config.settings.relay = Relaying::Never).await;
+    let world = World::with(|config| config.settings.change(never)).await;
 
     let mut io = silent(&world).await;
     io.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -117,7 +122,7 @@ async fn where_nothing_is_relayed_a_request_of_http_is_no_stream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_is_half_open_until_it_is_done_and_then_no_more() {
-    let world = World::with(|config| config.settings.limits.half_open_per_place = 2).await;
+    let world = World::with(|config| config.settings.limits.half_open_per_network = 2).await;
     let gate = world.server.connections().gate().clone();
     let alice = Client::connect_direct(world.address()).await.login("alice").await;
     assert_eq!(gate.half_open(), 0);

@@ -13,6 +13,7 @@ mod doctor;
 mod hidden;
 mod manual;
 mod output;
+mod slip;
 mod terminal;
 
 use std::process::ExitCode;

@@ -16,9 +16,9 @@ use super::World;
 use crate::line::Line;
 use crate::scene::{ClockSet, Scene, Server, Way};
 use whoelse_core::network::Network;
-use whoelse_core::settings::{Relaying, Settings};
+use whoelse_core::settings::Settings;
 use whoelse_core::{Clock, Node, Time};
-use whoelse_features::relay::{self, Offer, Relay, Usage};
+use whoelse_features::relay::{self, Offer, Private, Relay, Relaying, Usage};
 use whoelse_server::ingress::{Connections, Ingress, Peer};
 use whoelse_store::scratch::Scratch;
 use whoelse_store::{Location, Store};
@@ -62,7 +62,7 @@ fn start(
         Some("localhost"),
     );
     let node = runtime.block_on(node).map_err(|error| error.to_string())?;
-    relay::embed(&node, Arc::new(Ports(settings.relay)));
+    relay::embed(&node, Arc::new(Ports(settings.of::<Private>().relay)));
     Ok(Connections::new(node, None))
 }
 

@@ -27,7 +27,7 @@ use whoelse_xmpp::{BareJid, Child, Outgoing, Payload, Stanza, StanzaError};
 use crate::account::Account;
 use crate::node::Node;
 use crate::session::Session;
-use crate::settings::Settings;
+use crate::settings::{Setting, Settings};
 use crate::slots::Slot;
 use crate::storage_policy::StoragePolicy;
 
@@ -43,8 +43,16 @@ pub struct Feature {
     pub xeps: &'static [(u16, &'static str)],
     /// The namespaces it adds to the answers of service discovery.
     pub disco: &'static [&'static str],
+    /// What operators can set of it ([`settings!`](crate::settings!)), also while it is switched off.
+    pub settings: &'static [&'static [Setting]],
     /// Hangs its handlers and taps onto the server.
     pub wire: fn(&mut Wiring),
+}
+
+impl Feature {
+    /// What a declaration does not say: nothing.
+    pub const PLAIN: Feature =
+        Feature { name: "", xeps: &[], disco: &[], settings: &[], wire: |_| {} };
 }
 
 /// The answer to a request: a result with or without a payload, or an error.

@@ -1,64 +1,107 @@
 //! Settings that are sound one by one and not together.
 
 use super::Config;
-use std::fmt;
+use super::problem::Problem;
 use std::net::SocketAddr;
 use whoelse_core::settings::{Contacts, Registration};
-use whoelse_xmpp::BareJid;
+use whoelse_xmpp::{BareJid, in_words};
 
-/// One thing that is wrong. The text names the settings and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem(String);
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::write_line(f, &self.0)
+/// Fits together what a file says of one thing in two settings. Returns what does not fit, each
+/// with its line.
+pub(super) fn fit(config: &mut Config) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let line = |config: &Config, key: &str| config.lines.get(key).copied();
+    for (one, other) in
+        [("certificate", "key"), ("key", "certificate"), ("database_password_file", "database")]
+    {
+        if let Some(at) = line(config, one)
+            && line(config, other).is_none()
+        {
+            found.push((at, format!("`{one}` needs `{other}` as well")));
+        }
     }
+    if let (Some(url), Some(path)) = (&mut config.database, &config.database_password_file) {
+        let at = config.lines.get("database_password_file").copied().unwrap_or(1);
+        match std::fs::read_to_string(path) {
+            _ if url.has_password() => found.push((
+                at,
+                "the password stands in `database` and in `database_password_file`; take one of \
+                 them out"
+                    .to_owned(),
+            )),
+            Ok(text) => url.set_password(text.trim_end_matches(['\r', '\n'])),
+            Err(error) => {
+                found.push((at, format!("cannot read {}: {}", path.display(), in_words(&error))));
+            }
+        }
+    }
+    let most = config.settings.limits.most_roster_bytes();
+    let roster_bytes = &mut config.settings.limits.roster_bytes;
+    match config.lines.get("limits.roster_bytes") {
+        None => *roster_bytes = (*roster_bytes).min(most),
+        Some(at) if *roster_bytes > most => found.push((
+            *at,
+            format!(
+                "`limits.roster_bytes` must be {most} bytes or less, a quarter of `session_bytes`, \
+                 not {roster_bytes}"
+            ),
+        )),
+        Some(_) => {}
+    }
+    found
 }
 
+/// What is wrong with the settings taken together.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut say = |text: String| problems.push(Problem(text));
+    let mut say = |key: &str, text: String| problems.push(config.problem(key, text));
     if config.listen.is_empty() && config.direct_tls.is_empty() {
-        say("`listen` is empty: nobody could connect".to_owned());
+        say("listen", "`listen` is empty: nobody could connect".to_owned());
     }
     if let Some(address) = config.listen.iter().chain(&config.direct_tls).find(is_public)
         && config.settings.contacts == Contacts::Everyone
         && config.settings.registration == Registration::Open
     {
-        say(format!(
-            "contacts = \"everyone\" together with registration = \"open\" on {address} would \
-             let any stranger see everybody; write registration = \"closed\", or listen on \
-             127.0.0.1 alone"
-        ));
+        say(
+            "contacts",
+            format!(
+                "contacts = \"everyone\" together with registration = \"open\" on {address} would \
+                 let any stranger see everybody; write registration = \"closed\", or listen on \
+                 127.0.0.1 alone"
+            ),
+        );
     }
-    if let Some(metrics) = &config.metrics
-        && is_public(&&metrics.listen)
-        && !metrics.public
+    if let Some(listen) = &config.metrics.listen
+        && is_public(&listen)
+        && !config.metrics.public
     {
-        say(format!(
-            "metrics.listen = \"{}\" would tell everybody how busy this server is; listen on \
-             127.0.0.1, or write `public = true` under [metrics] if a firewall stands before it",
-            metrics.listen
-        ));
+        say(
+            "metrics.listen",
+            format!(
+                "metrics.listen = \"{listen}\" would tell everybody how busy this server is; \
+                 listen on 127.0.0.1, or write `public = true` under [metrics] if a firewall \
+                 stands before it"
+            ),
+        );
     }
     if let Some(domain) = &config.domain
         && BareJid::new(None, domain).is_err()
     {
-        say(format!("domain = \"{domain}\" is not a domain name"));
+        say("domain", format!("domain = \"{domain}\" is not a domain name"));
     }
     for name in &config.admins {
         if admin(name, "localhost").is_none() {
-            say(format!("admins: \"{name}\" is neither a name nor an address"));
+            say("admins", format!("admins: \"{name}\" is neither a name nor an address"));
         }
     }
     for off in &config.settings.features_off {
         if !whoelse_features::ALL.iter().any(|feature| feature.name == off) {
             let names: Vec<&str> = whoelse_features::ALL.iter().map(|known| known.name).collect();
-            say(format!(
-                "features_off: there is no feature \"{off}\"; there are {}",
-                names.join(", ")
-            ));
+            let names = names.join(", ");
+            say(
+                "features_off",
+                format!("features_off: there is no feature \"{off}\"; there are {names}"),
+            );
         }
     }
     problems

@@ -359,7 +359,7 @@ impl Driver {
         if let Some(deadline) = self.idle_deadline()
             && deadline <= now
         {
-            let seconds = self.node.settings().idle_timeout.as_secs();
+            let seconds = self.node.settings().timeout.as_secs();
             return Some(Reason::Ended(
                 StreamError::new(StreamCondition::PolicyViolation)
                     .with_text(format!("logged out after {seconds} s without activity"))
@@ -374,7 +374,7 @@ impl Driver {
 
     /// behaviour.md, TIMEOUT. An administrator's tool is not a person who forgot to log out.
     fn idle_deadline(&self) -> Option<Steady> {
-        let timeout = self.node.settings().idle_timeout;
+        let timeout = self.node.settings().timeout;
         let counts = !timeout.is_zero() && !self.session().is_trusted();
         counts.then(|| self.session().last_activity().after(timeout))
     }

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use whoelse_core::network::Network;
-use whoelse_core::settings::Limits;
+use whoelse_features::relay::Limits;
 use whoelse_xmpp::in_words;
 
 /// Handshakes that wait to be looked at, and bytes of them: a moment's, since nothing is waited for.

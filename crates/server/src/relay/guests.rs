@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use whoelse_core::Node;
-use whoelse_features::relay::{self, Denied, EndpointKey};
+use whoelse_features::relay::{self, Denied, EndpointKey, Limits};
 
 /// Who is in and who may come.
 pub(super) struct Guests {
@@ -77,7 +77,7 @@ impl Guests {
     async fn admit(&self, node: &Node, request: &ClientRequest) -> Result<(), Denied> {
         let text = request.auth_token().ok_or(Denied::NoToken)?;
         let token = relay::open(node, &text).ok_or(Denied::Forged)?;
-        let limits = node.settings().limits.clone();
+        let limits = node.settings().of::<Limits>().clone();
         let room = Room { all: limits.relay_clients, per_account: limits.relay_per_account };
         let (connection, key) = (request.connection_id(), request.endpoint_id());
         let times = (node.started.wall, node.unset_time());

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use whoelse_server::Config;
+use whoelse_server::config::Problem;
 use whoelse_server::tls::Tls;
 use whoelse_store::{Location, Store};
 use whoelse_xmpp::in_words;
@@ -41,33 +42,36 @@ async fn problems(file: &Path) -> Vec<String> {
         let file = file.display();
         return vec![format!("there is no file {file}; name one: `whoelse config check FILE`")];
     }
-    let config = match Config::from_file(file) {
-        Ok(config) => config,
+    let (config, mut problems) = match Config::read(file) {
+        Ok(read) => read,
         Err(error) => return vec![error.to_string()],
     };
-    let mut problems: Vec<String> = config.check().iter().map(ToString::to_string).collect();
+    problems.extend(config.check());
+    let mut say = |key: &str, text: String| problems.push(config.problem(key, text));
     if let Err(problem) = super::log::check(config.log.level.as_deref()) {
-        problems.push(format!("log.level: {problem}"));
+        say("log.level", format!("log.level: {problem}"));
     }
-    if let Some(files) = &config.certificate
+    if let Some(files) = config.certificate_files()
         && let Err(error) = Tls::open(&files.certificate, &files.key)
     {
-        problems.push(error.to_string());
+        say("certificate", error.to_string());
     }
     if let Some(accounts) = &config.credentials
         && accounts.required
         && let Err(error) = std::fs::File::open(&accounts.path)
     {
-        problems.push(format!("cannot read {}: {}", accounts.path.display(), in_words(&error)));
+        let path = accounts.path.display();
+        say("credentials", format!("cannot read {path}: {}", in_words(&error)));
     }
     // What can be wrong with a file is said at the start: nothing has to be reached.
     let place = config.place();
     if let Location::Postgres(_) = place
         && let Err(error) = Store::look(&place).await
     {
-        problems.push(error.to_string());
+        say("database", error.to_string());
     }
-    problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect()
+    problems.sort_by_key(Problem::line);
+    problems.iter().map(Problem::to_string).collect()
 }
 
 #[cfg(test)]

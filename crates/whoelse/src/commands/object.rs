@@ -1,8 +1,8 @@
 //! A line that is a JSON object, for texts that do not fit in a line (docs/scripting.md).
 
+use crate::slip::Slip;
 use serde::Deserialize;
 use serde_json::Value;
-use whoelse_server::config::Slip;
 
 use super::{Answer, Fault, Obeyed, Seat, broadcast, message, password, private};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use whoelse_core::Time;
 use whoelse_server::Config;
+use whoelse_server::config::CertificateFiles;
 use whoelse_server::tls::{OwnFiles, Tls};
 
 use super::Finding;
@@ -17,8 +18,8 @@ const SOON: u32 = 14;
 /// Looks at the certificate of the configuration, or the server's own.
 pub fn check(config: &Config, domain: &str) -> Vec<Finding> {
     let own = config.certificate.is_none();
-    let files = match &config.certificate {
-        Some(files) => OwnFiles { certificate: files.certificate.clone(), key: files.key.clone() },
+    let files = match config.certificate_files() {
+        Some(CertificateFiles { certificate, key }) => OwnFiles { certificate, key },
         None => OwnFiles::of(&config.data),
     };
     match files.certificate.try_exists() {

@@ -17,6 +17,7 @@ use std::{fmt, io};
 
 use serde_json::json;
 use whoelse_server::Config;
+use whoelse_server::config::Problem;
 use whoelse_xmpp::in_words;
 
 use crate::terminal::text;
@@ -139,7 +140,9 @@ async fn examine(options: cli::Doctor) -> Vec<Finding> {
             Ok(config) => config,
             Err(error) => {
                 let fix = "nothing else was looked at, mend this first";
-                return vec![Finding::problem("configuration", error.to_string(), fix)];
+                let finding =
+                    |problem: &Problem| Finding::problem("configuration", problem.to_string(), fix);
+                return error.problems().iter().map(finding).collect();
             }
         },
         None => Config::quick_start(),

@@ -40,10 +40,10 @@ pub async fn listeners(
             false => is_free(about, address).await,
         });
     }
-    if let Some(metrics) = &config.metrics
+    if let Some(listen) = config.metrics.listen
         && !running
     {
-        findings.push(is_free("metrics", metrics.listen).await);
+        findings.push(is_free("metrics", listen).await);
     }
     findings
 }

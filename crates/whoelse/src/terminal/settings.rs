@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::slip::Slip;
 use serde::Deserialize;
 use whoelse_p2p::Relaying;
-use whoelse_server::config::Slip;
 use whoelse_xmpp::in_words;
 
 use super::{device, text};
