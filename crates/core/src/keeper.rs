@@ -6,6 +6,7 @@
 //! so that what is before it comes from the log and what is after it comes live.
 
 mod away;
+pub(crate) mod chain;
 mod change;
 mod stamps;
 

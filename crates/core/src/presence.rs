@@ -8,6 +8,7 @@ pub(crate) mod said;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza};
 
@@ -16,8 +17,7 @@ use crate::audience::{self, Audience};
 use crate::delivery;
 use crate::node::Node;
 use crate::rewriting;
-use crate::roster::Roster;
-use crate::roster::change::addressed;
+use crate::roster::{Roster, addressed};
 use crate::route::fan_out::{fan_out, tell};
 use crate::session::Session;
 
@@ -191,11 +191,18 @@ fn deliver_requests(node: &Arc<Node>, session: &Arc<Session>) {
     }
 }
 
-/// RFC 6121, 3.1.3, where everybody sees everybody: the subscription exists, and is granted at once
-/// on the contact's behalf.
-pub(crate) fn grant(asker: &Session, contact: &BareJid) {
-    let granted = Element::new("presence").attr("type", "subscribed").finish();
-    asker.push(addressed(granted, contact, asker.account.jid()));
+/// What an account answers to a presence: presences without a `to`.
+pub(crate) type Answer = SmallVec<[Outgoing; 2]>;
+
+/// RFC 6121, 3.1.3, where everybody sees everybody: the subscription that somebody of the address
+/// `asker` asks for exists, and is granted at once on behalf of `to`, unless its owner has blocked
+/// them.
+pub(crate) fn granted(node: &Node, contact: Option<&Account>, to: &Jid, asker: &BareJid) -> Answer {
+    let Some(_) = contact.filter(|contact| audience::hears(node, contact, asker)) else {
+        return Answer::new();
+    };
+    let granted = Element::new("presence").attr("from", to.bare()).attr("type", "subscribed");
+    Answer::from_iter([granted.outgoing(Class::Presence)])
 }
 
 /// Shows `subject` to `viewer`, who may see it from now on: every available device.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use whoelse_core::Node;
 use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
-use whoelse_core::roster::change::{Wish, change};
 use whoelse_core::roster::item::{item, push_to, version_name};
+use whoelse_core::roster::outbound::{Wish, change};
 use whoelse_core::roster::{Contact, Interested, Roster};
 use whoelse_core::settings;
 use whoelse_core::settings::count;
@@ -130,16 +130,15 @@ async fn shared(cx: &SessionCx, roster: &Roster) -> Result<Element, StanzaError>
 async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     own_alone(&cx)?;
     let (jid, wish) = read(&cx, &stanza, &query)?;
-    let other = local(&cx, &jid).await?;
     if matches!(wish, Wish::Remove)
-        && other.is_some()
         && cx.node.settings().contacts.are_shared()
         && !cx.account().roster().get(&jid).is_some_and(|contact| contact.listed)
+        && exists(&cx, &jid).await?
     {
         return Err(StanzaError::new(Condition::NotAllowed)
             .with_text("everyone on this server is in the roster"));
     }
-    change(&cx.node, cx.account(), &jid, other, wish).await?;
+    change(&cx.node, cx.account(), &jid, wish).await?;
     Ok(Reply::empty())
 }
 
@@ -198,15 +197,13 @@ fn read(cx: &SessionCx, stanza: &Stanza, query: &Child) -> Result<(BareJid, Wish
     Ok((jid, Wish::Set { name: name.into(), groups }))
 }
 
-/// The contact, if it is an account of this server.
-async fn local(cx: &SessionCx, jid: &BareJid) -> Result<Option<Arc<Account>>, StanzaError> {
-    if jid.domain() != cx.node.domain_name() || jid.local().is_none() {
-        return Ok(None);
+/// Whether the contact is an account of this server.
+async fn exists(cx: &SessionCx, jid: &BareJid) -> Result<bool, StanzaError> {
+    if !cx.node.is_local(jid) {
+        return Ok(false);
     }
-    cx.node.account(jid).await.map_err(|error| {
-        cx.node.store_failing("account_not_loaded", Some(jid), &error);
-        StanzaError::new(Condition::InternalServerError)
-    })
+    let found = cx.node.account(jid).await;
+    Ok(readable(&cx.node, "account_not_loaded", Some(jid), found)?.is_some())
 }
 
 /// Where everybody is in every roster: an account was made or removed, and every client that has

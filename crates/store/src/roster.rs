@@ -87,6 +87,14 @@ pub struct RosterVersion {
     pub known_since: i64,
 }
 
+impl RosterVersion {
+    /// What the next version is called: the time, so that no roster of the same address has had it,
+    /// an older copy of the database neither.
+    pub fn next(self, now: i64) -> i64 {
+        now.max(self.last + 1)
+    }
+}
+
 /// Somebody who has a certain contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -350,6 +358,15 @@ mod tests {
         assert_eq!(keys, ["mona@#1", "zoe@#1", "zoe@new.example.org"]);
         let (rows, _) = store.roster(eve).await.unwrap();
         assert_eq!(rows, [contact("bob@#1", 1)]);
+    }
+
+    #[test]
+    fn a_version_is_new_even_when_the_clock_stands_still_or_goes_back() {
+        let known = RosterVersion { last: 10, known_since: 3 };
+
+        assert_eq!(known.next(10), 11);
+        assert_eq!(known.next(5), 11);
+        assert_eq!(known.next(50), 50);
     }
 
     #[tokio::test]

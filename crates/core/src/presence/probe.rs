@@ -1,16 +1,12 @@
 //! RFC 6121, 4.3: a client asks how things stand with a contact.
 
-use smallvec::SmallVec;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, Jid, Outgoing};
 
-use super::{present_state, unavailable};
+use super::{Answer, present_state, unavailable};
 use crate::account::Account;
 use crate::delivery;
 use crate::node::Node;
-
-/// What answers a probe: presences without a `to`.
-pub(crate) type Answer = SmallVec<[Outgoing; 2]>;
 
 /// RFC 6121, 4.3.2: answers a probe by somebody of the address `asker` for `to`, which is an account
 /// or one of its devices; `subject` is the account, if there is one.

@@ -28,7 +28,7 @@ pub(crate) async fn forget_contact(
         let (mut left, mut version) = (Contact::default(), None);
         if row.listed {
             let known = tx.roster_version(id).await?;
-            let last = now.max(known.last + 1);
+            let last = known.next(now);
             left.version = last;
             version = Some(RosterVersion { last, ..known });
             tx.write_roster_row(id, &left.to_row(key)).await?;

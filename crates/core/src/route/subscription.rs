@@ -1,52 +1,44 @@
-//! RFC 6121, 3 and 4.3: words of subscription, and probes.
+//! RFC 6121, 3 and 4.3: what is said about subscriptions, and probes.
 
 use std::sync::Arc;
 
-use whoelse_xmpp::{Condition, Jid, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError};
 
 use super::in_flight::InFlight;
-use super::{Origin, Routed, finish, refused, to_account};
+use super::{Origin, Routed, refused};
 use crate::account::Account;
-use crate::kit::Flow;
 use crate::node::{Node, Seek};
 use crate::presence;
 use crate::rewriting;
-use crate::roster::change::Wish;
-use crate::roster::{self, SubscriptionType};
+use crate::roster::SubscriptionType;
+use crate::roster::outbound::{self, Wish};
 use crate::session::{Session, Ticket};
 
-/// A word of subscription, or a probe, from a session to whoever has this address.
+/// What a session says about a subscription, or a probe, to whoever has this address.
 pub(super) fn say(
     node: &Arc<Node>,
     (session, ticket): (Arc<Session>, Ticket),
     flight: InFlight,
 ) -> Routed {
-    let bare = flight.to.to_bare();
-    let word = Word { node: node.clone(), session, ticket, flight };
-    match node.seek(&bare) {
-        Seek::Here(account) => word.heard_by(&account),
-        Seek::Missing => word.hand_on(None),
-        Seek::NotLoaded => Routed::Waits(Box::pin(async move {
-            match word.node.account(&bare).await {
-                Ok(Some(account)) => finish(word.heard_by(&account)).await,
-                Ok(None) => finish(word.hand_on(None)).await,
-                Err(error) => {
-                    word.node.store_failing("account_not_loaded", Some(&bare), &error);
-                    word.refuse(&StanzaError::new(Condition::InternalServerError));
-                }
-            }
-        })),
+    let speech = Speech { node: node.clone(), session, ticket, flight };
+    match SubscriptionType::of(speech.flight.stanza.type_()) {
+        Some(type_) => speech.subscription(type_),
+        None if speech.flight.stanza.type_() == Some("probe") => speech.probe(),
+        None => speech.done(),
     }
 }
 
-struct Word {
+/// What an account, if there is one, answers at this address to somebody.
+type Answers = fn(&Node, Option<&Account>, &Jid, &BareJid) -> presence::Answer;
+
+struct Speech {
     node: Arc<Node>,
     session: Arc<Session>,
     ticket: Ticket,
     flight: InFlight,
 }
 
-impl Word {
+impl Speech {
     fn done(&self) -> Routed {
         self.session.done(self.ticket);
         Routed::Done
@@ -57,57 +49,65 @@ impl Word {
         refused(&self.node, &origin, &self.flight.stanza, error)
     }
 
-    /// The recipient may not want to hear it. A request and a probe look then as if there were no
-    /// such account; the rest changes what is, and nobody is told.
-    fn heard_by(mut self, account: &Arc<Account>) -> Routed {
-        match to_account::taps(&self.node, account, &mut self.flight) {
-            Flow::On => return self.hand_on(Some(account)),
-            Flow::Refuse(error) => return self.refuse(&error),
-            Flow::Drop => {}
-        }
-        let is_shared = self.node.settings().contacts.are_shared();
-        match SubscriptionType::of(self.flight.stanza.type_()) {
-            Some(SubscriptionType::Subscribe) if is_shared => self.done(),
-            Some(SubscriptionType::Subscribe) => self.hand_on(None),
-            None | Some(_) => self.hand_on(Some(account)),
-        }
-    }
-
-    /// To an account of this server, or to a name that nobody has.
-    fn hand_on(self, account: Option<&Arc<Account>>) -> Routed {
-        let to: &Jid = &self.flight.to;
-        let Some(word) = SubscriptionType::of(self.flight.stanza.type_()) else {
-            if self.flight.stanza.type_() == Some("probe") {
-                let (own, subject) = (&self.session.account, account.map(AsRef::as_ref));
-                for presence in presence::probe::answer(&self.node, subject, to, own.jid()) {
-                    self.session.push_addressed(&presence, &own.to_attribute);
-                }
-            }
-            return self.done();
-        };
-        let contact = to.to_bare();
-        if contact == *self.session.account.jid() || account.is_some_and(|it| it.is_server()) {
+    /// RFC 6121, 3: to an address of this server, whether anybody has it or not. What becomes of it
+    /// there is the roster's to say, and nobody is looked at here.
+    fn subscription(self, type_: SubscriptionType) -> Routed {
+        let contact = self.flight.to.to_bare();
+        if self.flight.is_to_oneself() || self.node.is_server(&contact) {
             // Everybody is subscribed to themselves; the server has no presence.
             return self.done();
         }
         if self.node.settings().contacts.are_shared() {
-            if word == SubscriptionType::Subscribe && account.is_some() {
-                presence::grant(&self.session, &contact);
-            }
-            return self.done();
+            return match type_ {
+                SubscriptionType::Subscribe => self.ask(contact, presence::granted),
+                _ => self.done(),
+            };
         }
         let said = rewriting::for_roster(&self.flight.stanza, self.flight.lang.as_deref(), &[]);
         let said = said.bytes;
-        let other = account.cloned();
         Routed::Waits(Box::pin(async move {
             // It reaches another person's devices and the disk, so a flood is slowed down.
             self.session.fan_out(said.len(), &self.node.clock).await;
-            let wish = Wish::Say(word, said);
-            let (node, own) = (&self.node, &self.session.account);
-            match roster::change::change(node, own, &contact, other, wish).await {
+            let wish = Wish::Say(type_, said);
+            match outbound::change(&self.node, &self.session.account, &contact, wish).await {
                 Ok(()) => self.done(),
                 Err(error) => self.refuse(&error),
             };
         }))
+    }
+
+    fn probe(self) -> Routed {
+        let bare = self.flight.to.to_bare();
+        self.ask(bare, presence::probe::answer)
+    }
+
+    /// Asks the account of an address, loaded if it has to be, and hands on what it answers.
+    fn ask(self, bare: BareJid, answer: Answers) -> Routed {
+        match self.node.seek(&bare) {
+            Seek::Here(account) => self.hear(answer, Some(&account)),
+            Seek::Missing => self.hear(answer, None),
+            Seek::NotLoaded => {
+                return Routed::Waits(Box::pin(async move {
+                    match self.node.account(&bare).await {
+                        Ok(account) => {
+                            self.hear(answer, account.as_deref());
+                            self.done();
+                        }
+                        Err(error) => {
+                            self.node.store_failing("account_not_loaded", Some(&bare), &error);
+                            self.refuse(&StanzaError::new(Condition::InternalServerError));
+                        }
+                    }
+                }));
+            }
+        }
+        self.done()
+    }
+
+    fn hear(&self, answer: Answers, asked: Option<&Account>) {
+        let own = &self.session.account;
+        for presence in answer(&self.node, asked, &self.flight.to, own.jid()) {
+            self.session.push_addressed(&presence, &own.to_attribute);
+        }
     }
 }

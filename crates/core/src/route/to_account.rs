@@ -127,7 +127,7 @@ fn deliver(
 }
 
 /// Runs the taps of the recipient's account, which may leave out more of what is forwarded.
-pub(super) fn taps(node: &Node, account: &Account, flight: &mut InFlight) -> Flow {
+fn taps(node: &Node, account: &Account, flight: &mut InFlight) -> Flow {
     let strip = std::mem::take(&mut flight.strip);
     let (from, to) = (&flight.from, &flight.to);
     let mut passing = Passing { node, stanza: &flight.stanza, account, from, to, strip };
