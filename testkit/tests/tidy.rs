@@ -110,6 +110,22 @@ fn statements_are_made_of_our_own_words_alone() {
     }
 }
 
+/// docs/design/subscriptions-and-audience.md: who hears of whom and who may see whom is asked in one
+/// place, and so is whose roster it is.
+#[test]
+fn only_audience_decides_by_contacts() {
+    for file in ["core", "features"].iter().flat_map(|name| rust_files(&crate_folder(name))) {
+        if file.ends_with("core/src/audience.rs") || file.ends_with("core/src/settings.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for word in ["Contacts::Everyone", "Contacts::Roster", "contacts ==", "contacts !="] {
+            assert!(!code.contains(word), "{} says {word}", file.display());
+        }
+    }
+}
+
 /// With two providers in the program and none named, rustls panics. aws-lc-rs is named everywhere.
 #[test]
 fn every_use_of_tls_names_its_provider() {

@@ -114,3 +114,96 @@ pub fn seen_online(node: &Node, viewer: &Account) -> Vec<BareJid> {
 pub fn online(node: &Node) -> Vec<BareJid> {
     node.online().iter().map(|it| it.jid().clone()).filter(|jid| !node.is_server(jid)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    use std::sync::Arc;
+
+    use whoelse_store::{Location, RosterRow, Store};
+
+    use crate::clock::{Clock, Time};
+    use crate::kit::Feature;
+    use crate::settings::Settings;
+
+    /// Whoever is called `blocked` sees nobody.
+    const BLOCKS: Feature = Feature {
+        name: "blocks",
+        xeps: &[],
+        disco: &[],
+        wire: |w| w.visibility(|_, viewer| viewer.local() != Some("blocked")),
+    };
+
+    fn jid(text: &str) -> BareJid {
+        BareJid::parse(text).unwrap()
+    }
+
+    /// Alice, and a server on which she has these subscribers.
+    async fn alice(contacts: Contacts, subscribers: &[&str]) -> (Arc<Node>, Arc<Account>) {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("localhost").await.unwrap();
+        let id = tx.create_account(domain, "alice", &[], 1).await.unwrap().unwrap();
+        for subscriber in subscribers {
+            let contact = subscriber.replace("@localhost", &format!("@#{domain}"));
+            let row =
+                RosterRow { contact, listed: true, from: true, version: 1, ..RosterRow::default() };
+            tx.write_roster_row(id, &row).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let clock = Clock::manual(Time(1_767_225_600_000_000));
+        let settings = Settings { contacts, ..Settings::default() };
+        let node = Node::start(settings, clock, store, &[BLOCKS], Some("localhost")).await.unwrap();
+        let alice = node.account(&jid("alice@localhost")).await.unwrap().unwrap();
+        (node, alice)
+    }
+
+    #[tokio::test]
+    async fn every_cell_of_who_may_see_alice() {
+        let subscribers = ["bob@localhost", "blocked@localhost", "mona@far.example"];
+        // Who, with a roster of her own, and where everybody shares one.
+        let cells = [
+            ("alice@localhost", true, true),
+            ("localhost", true, true),
+            ("bob@localhost", true, true),
+            ("carol@localhost", false, true),
+            ("blocked@localhost", false, false),
+            ("mona@far.example", true, true),
+            // Everybody is everybody on this server, not in the world.
+            ("zoe@far.example", false, false),
+            ("far.example", false, false),
+        ];
+        for (shared, contacts) in [(false, Contacts::Roster), (true, Contacts::Everyone)] {
+            let (node, alice) = alice(contacts, &subscribers).await;
+            for (who, own, everyone) in cells {
+                let expected = if shared { everyone } else { own };
+                assert_eq!(sees(&node, &alice, &jid(who)), expected, "{who} {contacts:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_blocked_is_not_heard_and_the_server_always_is() {
+        let (node, alice) = alice(Contacts::Roster, &["blocked@localhost"]).await;
+
+        for (who, heard) in [
+            ("alice@localhost", true),
+            ("localhost", true),
+            ("bob@localhost", true),
+            ("blocked@localhost", false),
+            ("blocked@far.example", false),
+            ("zoe@far.example", true),
+        ] {
+            assert_eq!(hears(&node, &alice, &jid(who)), heard, "{who}");
+        }
+    }
+
+    #[test]
+    fn either_the_roster_is_shared_or_it_is_hidden_who_exists() {
+        for contacts in [Contacts::Everyone, Contacts::Roster] {
+            assert_ne!(contacts.are_shared(), contacts.hide_who_exists());
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use super::Config;
 use super::problem::Problem;
 use std::net::SocketAddr;
-use whoelse_core::settings::{Contacts, Registration};
+use whoelse_core::settings::Registration;
 use whoelse_xmpp::{BareJid, in_words};
 
 /// Fits together what a file says of one thing in two settings. Returns what does not fit, each
@@ -59,7 +59,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         say("listen", "`listen` is empty: nobody could connect".to_owned());
     }
     if let Some(address) = config.listen.iter().chain(&config.direct_tls).find(is_public)
-        && config.settings.contacts == Contacts::Everyone
+        && config.settings.contacts.are_shared()
         && config.settings.registration == Registration::Open
     {
         say(
