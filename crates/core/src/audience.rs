@@ -131,9 +131,8 @@ mod tests {
     /// Whoever is called `blocked` sees nobody.
     const BLOCKS: Feature = Feature {
         name: "blocks",
-        xeps: &[],
-        disco: &[],
         wire: |w| w.visibility(|_, viewer| viewer.local() != Some("blocked")),
+        ..Feature::PLAIN
     };
 
     fn jid(text: &str) -> BareJid {
