@@ -280,7 +280,7 @@ impl Node {
                 if self.is_known(&account).await? {
                     return Err(taken(&account));
                 }
-                self.judge_name(&account)?;
+                self.judge_chosen_name(&account)?;
                 Err(StanzaError::new(Condition::NotAcceptable)
                     .with_text("a password is needed as well"))
             }
@@ -289,7 +289,7 @@ impl Node {
                 if self.is_known(&account).await? {
                     return Err(taken(&account));
                 }
-                self.judge_name(&account)?;
+                self.judge_chosen_name(&account)?;
                 let short = self.judge_password(&password)?;
                 let now = self.clock.steady();
                 self.throttle.make(network, now).map_err(|until| {

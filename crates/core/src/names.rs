@@ -20,6 +20,20 @@ impl Node {
             false => Ok(()),
         }
     }
+
+    /// Judges the name of an account that somebody wants to make for themselves. Beside the others
+    /// an administrator's is refused: whoever made the account would have the right, so the operator
+    /// alone makes it (security row 47).
+    pub(crate) fn judge_chosen_name(&self, account: &BareJid) -> Result<(), StanzaError> {
+        self.judge_name(account)?;
+        match self.is_admin(account) {
+            true => {
+                let name = account.local().unwrap_or_default();
+                Err(refused(format!("{name} is a name that the operator gives")))
+            }
+            false => Ok(()),
+        }
+    }
 }
 
 fn refused(why: String) -> StanzaError {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
 use whoelse_store::{AccountRow, Domain, Store};
-use whoelse_xmpp::{BareJid, StreamError};
+use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamError};
 
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
@@ -356,12 +356,10 @@ impl Node {
         self.archive_key.open(id).filter(|(of, _)| *of == archive).map(|(_, seq)| seq)
     }
 
-    /// Whether the settings name this account as an administrator's: its whole bare address.
-    pub fn is_admin(&self, account: &Account) -> bool {
+    /// Whether the settings name this address as an administrator's: the whole bare address.
+    pub fn is_admin(&self, jid: &BareJid) -> bool {
         let admins = self.admins.load();
-        !admins.is_empty()
-            && !account.is_server()
-            && admins.contains(&self.key_of(account.jid().as_str()))
+        !admins.is_empty() && admins.contains(&self.key_of(jid.as_str()))
     }
 
     // --- accounts ---
@@ -385,6 +383,14 @@ impl Node {
             Seek::Missing => Ok(None),
             Seek::NotLoaded => self.accounts.load(self, jid).await,
         }
+    }
+
+    /// The same for an answer: what is wrong with the store is in our log alone.
+    pub async fn look_up(&self, jid: &BareJid) -> Result<Option<Arc<Account>>, StanzaError> {
+        self.account(jid).await.map_err(|error| {
+            self.store_failing("account_not_loaded", Some(jid), &error);
+            StanzaError::new(Condition::InternalServerError)
+        })
     }
 
     /// The number of the domain and the name under which an account of this address is stored, if

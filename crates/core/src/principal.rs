@@ -79,7 +79,7 @@ impl Node {
     /// What a session may do: what its way in gave, or what the settings give to its account at this
     /// moment. A line that leaves the file takes its right along from an open session, too.
     pub fn rights(&self, session: &Session) -> Rights {
-        match self.is_admin(&session.account) {
+        match self.is_admin(session.account.jid()) {
             true => session.rights().max(Rights::Administrator),
             false => session.rights(),
         }
@@ -88,14 +88,9 @@ impl Node {
     /// An account that was proved, if it is still the same: `not-authorized` if it has been removed
     /// or got another password since.
     pub(crate) async fn account_as(&self, proved: &Proved) -> Result<Arc<Account>, StanzaError> {
-        match self.account(&proved.address).await {
-            Ok(Some(account)) if account.is_as(proved) => Ok(account),
-            Ok(_) => Err(StanzaError::new(Condition::NotAuthorized)),
-            Err(error) => {
-                self.store_failing("account_not_loaded", Some(&proved.address), &error);
-                Err(StanzaError::new(Condition::InternalServerError))
-            }
-        }
+        let account = self.look_up(&proved.address).await?;
+        let account = account.filter(|account| account.is_as(proved));
+        account.ok_or_else(|| StanzaError::new(Condition::NotAuthorized))
     }
 }
 

@@ -23,13 +23,7 @@ pub use kind::{
 };
 
 /// Who may make an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registration {
-    /// Anyone who can connect.
-    Open,
-    /// Nobody; the administrator makes accounts.
-    Closed,
-}
+pub use whoelse_stream::c2s::Registration;
 
 impl Choice for Registration {
     const WORDS: &'static [(&'static str, Registration)] =

@@ -91,18 +91,10 @@ fn address(cx: &AdminCx, values: &Values, var: &str) -> Result<BareJid, StanzaEr
 /// The account a field names.
 async fn account(cx: &AdminCx, values: &Values, var: &str) -> Result<Arc<Account>, StanzaError> {
     let address = address(cx, values, var)?;
-    match cx.node.account(&address).await {
-        Ok(Some(account)) => Ok(account),
-        Ok(None) => {
-            let name = address.local().unwrap_or_default();
-            Err(StanzaError::new(Condition::ItemNotFound)
-                .with_text(format!("there is no user {name}")))
-        }
-        Err(error) => {
-            cx.node.store_failing("account_not_loaded", Some(&address), &error);
-            Err(StanzaError::new(Condition::InternalServerError))
-        }
-    }
+    cx.node.look_up(&address).await?.ok_or_else(|| {
+        let name = address.local().unwrap_or_default();
+        StanzaError::new(Condition::ItemNotFound).with_text(format!("there is no user {name}"))
+    })
 }
 
 /// The password in `password`, the same again in `password-verify` if that is there.

@@ -157,15 +157,11 @@ async fn check(cx: &SessionCx, jid: &Jid) -> Result<(), StanzaError> {
     {
         return Ok(());
     }
-    match cx.node.account(&jid.to_bare()).await {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(StanzaError::new(Condition::ItemNotFound)
+    match cx.node.look_up(&jid.to_bare()).await? {
+        Some(_) => Ok(()),
+        None => Err(StanzaError::new(Condition::ItemNotFound)
             .with_text(format!("there is no user {}", jid.local().unwrap_or_default()))
             .with_app("no-such-user", ns::WHOELSE_ERRORS)),
-        Err(error) => {
-            cx.node.store_failing("account_not_loaded", Some(jid), &error);
-            Err(StanzaError::new(Condition::InternalServerError))
-        }
     }
 }
 

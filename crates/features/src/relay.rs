@@ -148,16 +148,10 @@ pub fn open(node: &Node, text: &str) -> Option<Token> {
 
 /// Whether the account of a token is there, the same as then, and not locked out.
 pub async fn may_come(node: &Node, token: &Token) -> bool {
-    match node.account(&token.address).await {
-        Ok(Some(account)) => {
-            account.id == token.account && !account.is_removed() && !node.is_disabled(account.jid())
-        }
-        Ok(None) => false,
-        Err(error) => {
-            node.store_failing("account_not_loaded", Some(&token.address), &error);
-            false
-        }
-    }
+    let account = node.look_up(&token.address).await.ok().flatten();
+    account.is_some_and(|account| {
+        account.id == token.account && !account.is_removed() && !node.is_disabled(account.jid())
+    })
 }
 
 /// An account that may not come in any more has no connection to the relay either.

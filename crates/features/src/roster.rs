@@ -202,8 +202,7 @@ async fn exists(cx: &SessionCx, jid: &BareJid) -> Result<bool, StanzaError> {
     if !cx.node.is_local(jid) {
         return Ok(false);
     }
-    let found = cx.node.account(jid).await;
-    Ok(readable(&cx.node, "account_not_loaded", Some(jid), found)?.is_some())
+    Ok(cx.node.look_up(jid).await?.is_some())
 }
 
 /// Where everybody is in every roster: an account was made or removed, and every client that has

@@ -359,10 +359,7 @@ impl Streams {
             config.hashes = hashes.to_vec();
             config.former.clone_from(&former);
             config.transport = transport;
-            config.registration = match registration {
-                Registration::Open => stream::Registration::Open,
-                Registration::Closed => stream::Registration::Closed,
-            };
+            config.registration = registration;
             config.offers = node.wiring.offers(node);
             config.idle_seconds = idle_seconds;
             Arc::new(config)

@@ -86,13 +86,9 @@ async fn a_renamed_domain_gets_its_certificate_at_once_and_keeps_its_administrat
         other => panic!("{other:?}"),
     }
     assert_ne!(world.server.fingerprint(), before);
-    let is_admin = async |name| {
-        let account = BareJid::new(Some(name), "chat.example").unwrap();
-        let account = node.account(&account).await.unwrap().unwrap();
-        node.is_admin(&account)
-    };
-    assert!(is_admin("bob").await);
-    assert!(!is_admin("alice").await);
+    let at_chat = |name| BareJid::new(Some(name), "chat.example").unwrap();
+    assert!(node.is_admin(&at_chat("bob")));
+    assert!(!node.is_admin(&at_chat("alice")));
     world.server.shutdown().await;
 }
 

@@ -88,8 +88,6 @@ impl Config {
 pub enum Registration {
     /// Everybody.
     Open,
-    /// Whoever was invited. Invitations are not read here yet, so it is as good as closed.
-    Invite,
     /// Nobody.
     Closed,
 }

@@ -337,7 +337,7 @@ impl Negotiation {
             self.machine.succeeded_as(node.address());
             return;
         };
-        match node.account(&wanted).await {
+        match node.look_up(&wanted).await {
             Ok(Some(account)) => {
                 self.count_login("ok");
                 let deed =
@@ -353,8 +353,7 @@ impl Negotiation {
                 let refusal = Refusal::new(SaslCondition::InvalidAuthzid);
                 self.machine.refused(&refusal.with_text(format!("there is no user {name}")));
             }
-            Err(error) => {
-                node.store_failing("account_not_loaded", None, &error);
+            Err(_) => {
                 self.machine.refused(&Refusal::new(SaslCondition::TemporaryAuthFailure));
             }
         }
