@@ -3,23 +3,29 @@
 //! A connection holds the session by its *epoch*. Attaching raises the epoch; whoever acts with an
 //! old one is told [`Superseded`] and must end. Nothing here waits: a push appends within the
 //! budget or detaches, and the connection is woken.
+//!
+//! Three types, each of which knows nothing of the others: what waits to be written ([`send_queue`]),
+//! where it stands in the log ([`reading`]) and what is counted ([`counting`]). Here and in
+//! [`output`] and [`life`] they are one invariant, under one lock.
 
+mod counting;
 mod life;
-mod queue;
+mod output;
+mod person;
+mod reading;
+mod send_queue;
 mod seq_ranges;
 
 pub use life::ResumeRefused;
-pub(crate) use queue::Had;
-use queue::HeldBack;
-pub(crate) use queue::LogPage;
-pub use queue::{PushRefused, Queued, Taken, WaitsAs};
+pub(crate) use output::{Had, LogPage};
+pub use output::{PushRefused, Taken};
+pub(crate) use reading::Drain;
+pub use send_queue::{Queued, WaitsAs};
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use whoelse_stream::sm::{Handled, Sent};
 use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 
 use crate::account::Account;
@@ -27,7 +33,10 @@ use crate::clock::{Clock, Moment, Steady, Time};
 use crate::principal::{Principal, Rights};
 use crate::settings::Limits;
 use crate::slots::Slots;
-use seq_ranges::SeqRanges;
+use counting::Counting;
+use person::Person;
+use reading::Reading;
+use send_queue::SendQueue;
 
 /// The place of a received stanza in the count of its session. The count starts anew when stream
 /// management is enabled; a ticket from before counts for nothing then.
@@ -56,8 +65,6 @@ pub struct Session {
     /// The generation of the password by which it began.
     generation: i64,
     rights: Rights,
-    /// Bytes it may hold, unsent and unacknowledged.
-    budget: usize,
     /// When it began.
     pub begun: Time,
     /// Whether presence was sent; read on every delivery, so kept outside the lock.
@@ -81,40 +88,8 @@ pub struct Session {
     settled: Notify,
 }
 
-/// Whether the log's waiting messages have been handed to the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Drain {
-    /// It is not available. Once it is, it gets what is behind this number.
-    Paused(i64),
-    /// What is behind this number is still in the log and will come from there, page by page.
-    After {
-        /// The number.
-        seq: i64,
-        /// The next page has been asked for.
-        asked: bool,
-        /// The page before was not the last.
-        more: bool,
-    },
-    /// Everything new comes live.
-    Live,
-}
-
-impl Drain {
-    /// Whether it stands at this place in the log, as far as the log has been read.
-    fn is_at(self, after: i64) -> bool {
-        matches!(self, Drain::After { seq, .. } if seq == after)
-    }
-}
-
-/// Stream management of one session, once it was enabled.
-struct Managed {
-    sent: Sent<Queued>,
-    resume: Option<String>,
-    since_request: u32,
-    /// An `<r/>` is out since then.
-    asked_at: Option<Steady>,
-}
-
+/// Which connection holds the session, what waits for it, what it has read and what is counted change
+/// together, so one lock guards them.
 struct State {
     epoch: u64,
     /// Where its connection comes from, or came from.
@@ -126,59 +101,15 @@ struct State {
     ending: bool,
     /// Over the budget: the connection is to be dropped without another word.
     cut: bool,
-    queue: VecDeque<Queued>,
-    queued_bytes: usize,
-    /// What waits until something has to be written, if anything may.
-    held_back: Option<Box<HeldBack>>,
-    managed: Option<Managed>,
-    handled: Handled,
-    /// The last `<r/>` was answered with less than what had been received.
-    owes_ack: bool,
-    /// Handed to a connection without stream management, not yet flushed: the highest number.
-    writing: i64,
-    /// And the messages among it that are in no log.
-    unflushed: Vec<Queued>,
-    presence: Option<(Outgoing, i8)>,
-    drain: Drain,
-    /// What is set aside while it reads the last page of the log.
-    fence: Option<Box<queue::Fence>>,
-    /// How many fences there were.
-    fences: u32,
-    /// What it has read in the log lately.
-    read: SeqRanges,
-    /// When everything new came live, lately.
-    live: SeqRanges,
-    /// When it last began to read the log.
-    reading_since: Steady,
-    /// The highest number of the log that was queued here.
-    highest: i64,
-    /// The bytes of the kept messages it has posted that are not committed yet.
-    posted_bytes: usize,
-    fanout: Bucket,
-    /// The last numbers of the log of which it got a copy, oldest first.
-    copied: VecDeque<i64>,
-    /// To whom presence was sent directly, and not taken back (RFC 6121, 4.6).
-    directed: BTreeSet<Jid>,
+    /// What waits to be written.
+    queue: SendQueue,
+    /// Where it stands in the log.
+    reading: Reading,
+    /// XEP-0198.
+    counting: Counting,
+    /// What is the user's.
+    person: Person,
 }
-
-/// A budget that refills with time (security row 44).
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    tokens: f64,
-    at: Steady,
-}
-
-/// Fan-outs a session may make at once, and how many more each second: a change of presence is
-/// an append for everybody online, so a flood of them is slowed down, not delivered.
-const FANOUT_BURST: f64 = 30.0;
-const FANOUT_PER_SECOND: f64 = 2.0;
-/// Bytes that count as one more fan-out. Large ones would fill the queues of everybody who reads
-/// slowly, and cut them off.
-const FANOUT_BYTES: f64 = 4096.0;
-
-/// Copies of messages in the log that a session remembers to have got: enough for what another
-/// session may hold unacknowledged, a conversation and not an archive.
-const COPIED: usize = 256;
 
 impl Session {
     pub(crate) fn new(
@@ -195,7 +126,6 @@ impl Session {
             account,
             generation: principal.account().map_or(0, |proved| proved.generation),
             rights: principal.rights,
-            budget,
             begun: now.wall,
             available: AtomicBool::new(false),
             last_activity: AtomicI64::new(now.steady.0),
@@ -211,26 +141,10 @@ impl Session {
                 end: None,
                 ending: false,
                 cut: false,
-                queue: VecDeque::new(),
-                queued_bytes: 0,
-                held_back: None,
-                managed: None,
-                handled: Handled::default(),
-                owes_ack: false,
-                writing: 0,
-                unflushed: Vec::new(),
-                presence: None,
-                drain: Drain::Paused(0),
-                fence: None,
-                fences: 0,
-                read: SeqRanges::default(),
-                live: SeqRanges::default(),
-                reading_since: now.steady,
-                highest: 0,
-                posted_bytes: 0,
-                fanout: Bucket { tokens: FANOUT_BURST, at: now.steady },
-                copied: VecDeque::new(),
-                directed: BTreeSet::new(),
+                queue: SendQueue::new(budget),
+                reading: Reading::new(now.steady),
+                counting: Counting::default(),
+                person: Person::new(now.steady),
             }),
             wake: Notify::new(),
             settled: Notify::new(),
@@ -291,7 +205,7 @@ impl Session {
 
     /// The priority of an available session (RFC 6121, 4.7.2.3).
     pub fn priority(&self) -> Option<i8> {
-        self.lock().presence.as_ref().map(|(_, priority)| *priority)
+        self.lock().person.presence.as_ref().map(|(_, priority)| *priority)
     }
 
     /// Whether messages to the account reach it: a negative priority means that none of any type
@@ -303,7 +217,7 @@ impl Session {
     /// The presence last broadcast, without an address, as it is told from then on: with the time
     /// at which it was said (XEP-0203).
     pub fn presence(&self) -> Option<Outgoing> {
-        self.lock().presence.as_ref().map(|(stanza, _)| stanza.clone())
+        self.lock().person.presence.as_ref().map(|(stanza, _)| stanza.clone())
     }
 
     /// The session becomes available with this presence and priority, or unavailable.
@@ -321,25 +235,15 @@ impl Session {
         }
         let reads_log = presence.as_ref().is_some_and(|(_, priority)| *priority >= 0)
             && !self.account.is_server();
-        state.drain = match state.drain {
-            Drain::Paused(seq) if reads_log => {
+        match reads_log {
+            true => {
                 let confirmed = self.account.confirmed.load(Ordering::Acquire);
-                state.reading_since = self.last_heard();
-                Drain::After { seq: seq.max(confirmed), asked: false, more: false }
+                state.reading.begin(confirmed, self.last_heard());
             }
-            Drain::Live if !reads_log => {
-                let highest = state.highest;
-                state.live.end(highest);
-                Drain::Paused(highest)
-            }
-            Drain::After { seq, .. } if !reads_log => Drain::Paused(seq),
-            unchanged => unchanged,
-        };
-        if !reads_log {
-            state.fence = None;
+            false => state.reading.pause(),
         }
         self.available.store(presence.is_some(), Ordering::Release);
-        state.presence = presence;
+        state.person.presence = presence;
         drop(state);
         self.wake.notify_one();
         true
@@ -349,45 +253,36 @@ impl Session {
     /// remembered already.
     pub(crate) fn note_directed(&self, to: &Jid, most: usize) -> Result<(), TooMany> {
         let mut state = self.lock();
-        if state.directed.contains(to) {
+        // What nobody will take back is not remembered.
+        if state.gone {
             return Ok(());
         }
-        if state.directed.len() >= most {
-            return Err(TooMany);
-        }
-        if !state.gone {
-            state.directed.insert(to.clone());
-        }
-        Ok(())
+        state.person.note_directed(to, most)
     }
 
     /// Whether presence was sent directly to this device or its account.
     pub(crate) fn has_shown_itself_to(&self, jid: &Jid) -> bool {
-        let state = self.lock();
-        state.directed.contains(jid) || state.directed.contains(&Jid::from(jid.to_bare()))
+        self.lock().person.has_shown_itself_to(jid)
     }
 
     /// Presence sent to this address was taken back.
     pub(crate) fn forget_directed(&self, to: &Jid) {
-        self.lock().directed.remove(to);
+        self.lock().person.forget_directed(to);
     }
 
     /// Forgets the presence that was sent to an account or its devices. Returns whether any was.
     pub(crate) fn forget_directed_to(&self, to: &BareJid) -> bool {
-        let mut state = self.lock();
-        let before = state.directed.len();
-        state.directed.retain(|directed| directed.bare() != to.as_str());
-        state.directed.len() != before
+        self.lock().person.forget_directed_to(to)
     }
 
     /// Forgets to whom presence was sent directly, and says who they were.
     pub(crate) fn take_directed(&self) -> Vec<Jid> {
-        std::mem::take(&mut self.lock().directed).into_iter().collect()
+        self.lock().person.take_directed()
     }
 
     /// Whether it got a copy of this message of the log.
     pub(crate) fn has_copy(&self, seq: i64) -> bool {
-        self.lock().copied.contains(&seq)
+        self.lock().reading.has_copy(seq)
     }
 
     // --- time ---
@@ -453,7 +348,7 @@ impl Session {
     /// When an acknowledgement is overdue; `None` if none was asked for.
     pub fn ack_deadline(&self, limits: &Limits) -> Option<Steady> {
         let state = self.lock();
-        Some(state.managed.as_ref()?.asked_at?.after(limits.ack_wait))
+        Some(state.counting.asked_at()?.after(limits.ack_wait))
     }
 
     /// Takes one fan-out of so many bytes from the budget, waiting for it if need be.
@@ -465,28 +360,18 @@ impl Session {
 
     /// Takes one fan-out of so many bytes from the budget, or says when there will be one.
     pub(crate) fn spend_fanout(&self, bytes: usize, now: Steady) -> Result<(), Steady> {
-        // The largest waits until nothing else has been spent, and not for ever.
-        let cost = (1.0 + (bytes as f64 / FANOUT_BYTES).floor()).min(FANOUT_BURST);
-        let mut state = self.lock();
-        let bucket = &mut state.fanout;
-        let refill = now.since(bucket.at).as_secs_f64() * FANOUT_PER_SECOND;
-        bucket.tokens = (bucket.tokens + refill).min(FANOUT_BURST);
-        bucket.at = bucket.at.max(now);
-        // Less than what rounding to microseconds leaves, or one would wait for nothing again.
-        if bucket.tokens + 1e-5 >= cost {
-            bucket.tokens -= cost;
-            return Ok(());
-        }
-        let wait = (cost - bucket.tokens) / FANOUT_PER_SECOND;
-        Err(now.after(std::time::Duration::from_secs_f64(wait)))
+        self.lock().person.spend_fanout(bytes, now)
     }
 }
 
 impl State {
     fn held_bytes(&self) -> usize {
-        self.queued_bytes
-            + self.aside_bytes()
-            + self.managed.as_ref().map_or(0, |managed| managed.sent.bytes())
+        self.queue.bytes() + self.elsewhere_bytes()
+    }
+
+    /// Bytes that count as held and are not in the queue.
+    fn elsewhere_bytes(&self) -> usize {
+        self.reading.aside_bytes() + self.counting.unacknowledged_bytes()
     }
 }
 

@@ -3,10 +3,9 @@
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
-use whoelse_stream::sm::{Handled, Sent};
 use whoelse_xmpp::{Class, Jid, StreamError};
 
-use super::{Drain, Managed, Queued, Session, State, Superseded, Ticket};
+use super::{Queued, Session, State, Superseded, Ticket};
 use crate::principal::Principal;
 
 /// Why a session cannot be resumed.
@@ -42,23 +41,17 @@ impl Session {
     /// Returns false if it was enabled already, or the session is over.
     pub(crate) fn enable(&self, resume: Option<String>) -> bool {
         let mut state = self.lock();
-        if state.managed.is_some() || state.gone {
-            return false;
-        }
-        state.handled = Handled::default();
-        state.managed =
-            Some(Managed { sent: Sent::default(), resume, since_request: 0, asked_at: None });
-        true
+        !state.gone && state.counting.enable(resume)
     }
 
     /// The resumption token, if it can be resumed.
     pub fn resumption(&self) -> Option<String> {
-        self.lock().managed.as_ref().and_then(|managed| managed.resume.clone())
+        self.lock().counting.resumption().map(str::to_owned)
     }
 
     /// Makes the session impossible to resume; gives back the token it had.
     pub(crate) fn forget_resumption(&self) -> Option<String> {
-        self.lock().managed.as_mut().and_then(|managed| managed.resume.take())
+        self.lock().counting.forget_resumption()
     }
 
     /// A stanza has been received; the ticket says later that it is handled.
@@ -66,19 +59,17 @@ impl Session {
     /// Refused if the connection that read it holds the session no more: it would be counted in
     /// a stream it was never part of.
     pub(crate) fn received(&self, epoch: u64) -> Result<Ticket, Superseded> {
-        let mut state = self.holding(epoch)?;
-        Ok(Ticket { managed: state.managed.is_some(), number: state.handled.received() })
+        Ok(self.holding(epoch)?.counting.received())
     }
 
     /// A received stanza is handled: committed, if it had to be.
     pub(crate) fn done(&self, ticket: Ticket) {
         let mut state = self.lock();
-        if ticket.managed != state.managed.is_some() {
+        if !state.counting.done(ticket) {
             return;
         }
-        state.handled.done(ticket.number);
-        let settled = state.handled.all_done();
-        let owes = state.owes_ack;
+        let settled = state.counting.all_done();
+        let owes = state.counting.owes_ack();
         drop(state);
         if settled {
             self.settled.notify_waiters();
@@ -91,14 +82,12 @@ impl Session {
     /// The count to acknowledge now, in answer to `<r/>`. What is still being committed follows
     /// in an `<a/>` of its own.
     pub fn acknowledge(&self) -> u32 {
-        let mut state = self.lock();
-        state.owes_ack = !state.handled.all_done();
-        state.handled.h()
+        self.lock().counting.acknowledge()
     }
 
     /// The count handled so far.
     pub fn h(&self) -> u32 {
-        self.lock().handled.h()
+        self.lock().counting.h()
     }
 
     /// Waits until the keeper holds nothing of this session, or it is over.
@@ -107,7 +96,7 @@ impl Session {
             let settled = self.settled.notified();
             {
                 let state = self.lock();
-                if state.gone || state.handled.all_done() {
+                if state.gone || state.counting.all_done() {
                     return;
                 }
             }
@@ -117,7 +106,7 @@ impl Session {
 
     /// Whether stream management is on.
     pub fn is_managed(&self) -> bool {
-        self.lock().managed.is_some()
+        self.lock().counting.is_managed()
     }
 
     /// XEP-0198, 4: the peer has `h` stanzas. Returns the highest number of the log among them.
@@ -125,11 +114,9 @@ impl Session {
     /// Fails with `(h, sent)` if it claims more than was sent.
     pub(crate) fn acked(&self, h: u32) -> Result<i64, (u32, u32)> {
         let mut state = self.lock();
-        let queue_empty = state.queue.is_empty();
-        let Some(managed) = &mut state.managed else { return Ok(0) };
-        managed.asked_at = None;
-        let acked = managed.sent.ack(h).map_err(|bad| (bad.h, bad.sent))?;
-        let ask_again = managed.since_request > 0 && queue_empty;
+        let acked = state.counting.acknowledged(h).map_err(|bad| (bad.h, bad.sent))?;
+        let (acked, more_to_ask) = acked;
+        let ask_again = more_to_ask && state.queue.is_empty();
         self.confirm_early(&acked);
         let highest = self.confirmed_to(&state, highest(acked));
         drop(state);
@@ -170,14 +157,9 @@ impl Session {
         let mut state = self.holding(epoch)?;
         state.attached = false;
         state.cut = false;
-        if let Drain::After { asked, .. } = &mut state.drain {
-            *asked = false;
-            state.fence = None;
-        }
-        let resumable = state.managed.as_ref().is_some_and(|m| m.resume.is_some());
-        if let Some(managed) = &mut state.managed {
-            managed.asked_at = None;
-        }
+        state.reading.forget_asking();
+        state.counting.forget_asking();
+        let resumable = state.counting.resumption().is_some();
         let waits = resumable && !state.ending;
         drop(state);
         self.settled.notify_waiters();
@@ -206,39 +188,30 @@ impl Session {
         h: u32,
     ) -> Result<(u64, u32, i64), ResumeRefused> {
         let mut state = self.lock();
-        let managed = state.managed.as_ref();
-        let is_valid = managed.is_some_and(|managed| managed.resume.as_deref() == Some(token))
-            && self.is_of(principal);
+        let is_valid = state.counting.resumption() == Some(token) && self.is_of(principal);
         if state.gone || state.ending || !is_valid {
             return Err(ResumeRefused::Gone);
         }
-        if !state.handled.all_done() {
+        if !state.counting.all_done() {
             return Err(ResumeRefused::Unsettled);
         }
         let state = &mut *state;
-        let Some(managed) = &mut state.managed else { return Err(ResumeRefused::Gone) };
-        let acked = managed
-            .sent
-            .ack(h)
+        let (acked, _) = state
+            .counting
+            .acknowledged(h)
             .map_err(|bad| ResumeRefused::TooHigh { h: bad.h, sent: bad.sent })?;
         self.confirm_early(&acked);
         let confirmed = highest(acked);
-        for item in managed.sent.take_back().into_iter().rev() {
-            state.queued_bytes += item.len();
-            state.queue.push_front(item);
-        }
-        managed.since_request = 0;
-        managed.asked_at = None;
+        state.queue.put_back(state.counting.resume());
         // Whoever comes back gets all there is.
-        state.let_go();
+        state.queue.let_go();
         state.epoch += 1;
         state.attached = true;
         state.cut = false;
-        state.owes_ack = false;
         self.settled.notify_waiters();
         self.wake.notify_one();
         let confirmed = self.confirmed_to(state, confirmed);
-        Ok((state.epoch, state.handled.h(), confirmed))
+        Ok((state.epoch, state.counting.h(), confirmed))
     }
 
     /// Orders the connection to end with this error, after what is queued has been written.
@@ -267,17 +240,11 @@ impl Session {
         self.available.store(false, Ordering::Release);
         state.attached = false;
         state.epoch += 1;
-        let was_available = state.presence.take().is_some();
-        let directed = std::mem::take(&mut state.directed).into_iter().collect();
-        let mut unconfirmed = match state.managed.take() {
-            Some(managed) => managed.sent.into_unacknowledged(),
-            None => Vec::new(),
-        };
-        unconfirmed.append(&mut state.unflushed);
-        state.let_go();
-        unconfirmed.extend(std::mem::take(&mut state.queue));
-        state.queued_bytes = 0;
-        state.fence = None;
+        let was_available = state.person.presence.take().is_some();
+        let directed = state.person.take_directed();
+        let mut unconfirmed = state.counting.take_unconfirmed();
+        unconfirmed.extend(state.queue.take_all());
+        state.reading.end();
         drop(state);
         self.settled.notify_waiters();
         self.wake.notify_one();

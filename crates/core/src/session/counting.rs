@@ -1,0 +1,216 @@
+//! XEP-0198, the counts of a session: what came in and is handled, what went out and is acknowledged.
+//! Without stream management, what went out counts as acknowledged once it is flushed.
+
+use whoelse_stream::sm::{BadAck, Handled, Sent};
+use whoelse_xmpp::Class;
+
+use super::{Queued, Ticket};
+use crate::clock::Steady;
+use crate::settings::Limits;
+
+/// Bytes of kept messages that one session may have on their way to the log before its reading
+/// pauses: four of the largest, or thousands of ordinary ones. A fast sender waits for the disk,
+/// and not in our memory.
+const POSTED: usize = 1 << 20;
+
+/// Stream management of one session, once it was enabled.
+struct Managed {
+    sent: Sent<Queued>,
+    resume: Option<String>,
+    since_request: u32,
+    /// An `<r/>` is out since then.
+    asked_at: Option<Steady>,
+}
+
+/// The counts.
+#[derive(Default)]
+pub(super) struct Counting {
+    managed: Option<Managed>,
+    handled: Handled,
+    /// The last `<r/>` was answered with less than what had been received.
+    owes_ack: bool,
+    /// Handed to a connection without stream management, not yet flushed: the highest number of the
+    /// log.
+    writing: i64,
+    /// And the messages among it that are in no log.
+    unflushed: Vec<Queued>,
+    /// The bytes of the kept messages it has posted that are not committed yet.
+    posted_bytes: usize,
+}
+
+impl Counting {
+    // --- stream management ---
+
+    /// XEP-0198, 3: starts counting. `resume` is the token by which it can be resumed. Returns false
+    /// if it was enabled already.
+    pub fn enable(&mut self, resume: Option<String>) -> bool {
+        if self.managed.is_some() {
+            return false;
+        }
+        self.handled = Handled::default();
+        self.managed =
+            Some(Managed { sent: Sent::default(), resume, since_request: 0, asked_at: None });
+        true
+    }
+
+    pub fn is_managed(&self) -> bool {
+        self.managed.is_some()
+    }
+
+    /// The token by which it can be resumed.
+    pub fn resumption(&self) -> Option<&str> {
+        self.managed.as_ref()?.resume.as_deref()
+    }
+
+    /// Takes the token away.
+    pub fn forget_resumption(&mut self) -> Option<String> {
+        self.managed.as_mut()?.resume.take()
+    }
+
+    /// When an `<r/>` went out that is not answered.
+    pub fn asked_at(&self) -> Option<Steady> {
+        self.managed.as_ref()?.asked_at
+    }
+
+    /// The connection is lost, and with it any `<r/>`.
+    pub fn forget_asking(&mut self) {
+        if let Some(managed) = &mut self.managed {
+            managed.asked_at = None;
+        }
+    }
+
+    // --- what came in ---
+
+    /// A stanza was received; the ticket is its place in the count.
+    pub fn received(&mut self) -> Ticket {
+        Ticket { managed: self.managed.is_some(), number: self.handled.received() }
+    }
+
+    /// A stanza is handled. Returns false if its ticket is from before the count began.
+    pub fn done(&mut self, ticket: Ticket) -> bool {
+        let counts = ticket.managed == self.managed.is_some();
+        if counts {
+            self.handled.done(ticket.number);
+        }
+        counts
+    }
+
+    /// Whether everything that was received is handled.
+    pub fn all_done(&self) -> bool {
+        self.handled.all_done()
+    }
+
+    pub fn h(&self) -> u32 {
+        self.handled.h()
+    }
+
+    /// The count in answer to `<r/>`. If more was received, another follows when it is handled.
+    pub fn acknowledge(&mut self) -> u32 {
+        self.owes_ack = !self.handled.all_done();
+        self.handled.h()
+    }
+
+    pub fn owes_ack(&self) -> bool {
+        self.owes_ack
+    }
+
+    /// The count that is owed, once it is whole.
+    pub fn take_owed_ack(&mut self) -> Option<u32> {
+        let whole = self.owes_ack && self.handled.all_done();
+        whole.then(|| {
+            self.owes_ack = false;
+            self.handled.h()
+        })
+    }
+
+    // --- what is on its way to the log ---
+
+    /// A kept message of so many bytes was posted. Returns whether more should wait until some have
+    /// arrived.
+    pub fn posted(&mut self, bytes: usize) -> bool {
+        self.posted_bytes += bytes;
+        self.posted_bytes > POSTED
+    }
+
+    /// One of them is committed or failed.
+    pub fn arrived(&mut self, bytes: usize) {
+        self.posted_bytes = self.posted_bytes.saturating_sub(bytes);
+    }
+
+    // --- what goes out ---
+
+    /// A stanza is being written. Returns its number if that confirms a message ahead of the log.
+    pub fn writes(&mut self, item: Queued) -> Option<i64> {
+        let class = item.stanza.class;
+        match &mut self.managed {
+            Some(managed) if class != Class::Nonza => {
+                let bytes = item.len();
+                managed.sent.push(item, bytes);
+                managed.since_request += 1;
+            }
+            _ => match class {
+                Class::Kept(0) => self.unflushed.push(item),
+                Class::Kept(seq) => self.writing = self.writing.max(seq as i64),
+                Class::AheadOfLog(seq) => return Some(seq as i64),
+                _ => {}
+            },
+        }
+        None
+    }
+
+    /// Whether an `<r/>` is to be written now: after so many stanzas, or after the last one.
+    pub fn asks(&mut self, limits: &Limits, more_waits: bool, now: Steady) -> bool {
+        let Some(managed) = &mut self.managed else { return false };
+        let due =
+            managed.since_request >= limits.ack_every || (managed.since_request > 0 && !more_waits);
+        let asks = due && managed.asked_at.is_none();
+        if asks {
+            managed.since_request = 0;
+            managed.asked_at = Some(now);
+        }
+        asks
+    }
+
+    /// What was written is flushed. Returns the highest number of the log among what is confirmed by
+    /// that.
+    pub fn flushed(&mut self) -> i64 {
+        self.unflushed = Vec::new();
+        std::mem::take(&mut self.writing)
+    }
+
+    /// The peer has `h` stanzas. Returns those that are new among them, and whether there are more of
+    /// which it has not been asked.
+    pub fn acknowledged(&mut self, h: u32) -> Result<(Vec<Queued>, bool), BadAck> {
+        let Some(managed) = &mut self.managed else { return Ok((Vec::new(), false)) };
+        managed.asked_at = None;
+        let acked = managed.sent.ack(h)?;
+        Ok((acked, managed.since_request > 0))
+    }
+
+    /// What was written and is not acknowledged, in order.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = &Queued> {
+        self.managed.iter().flat_map(|managed| managed.sent.resend())
+    }
+
+    /// Its bytes.
+    pub fn unacknowledged_bytes(&self) -> usize {
+        self.managed.as_ref().map_or(0, |managed| managed.sent.bytes())
+    }
+
+    /// XEP-0198, 5: another connection goes on counting. Returns what has to be written again.
+    pub fn resume(&mut self) -> Vec<Queued> {
+        self.owes_ack = false;
+        let Some(managed) = &mut self.managed else { return Vec::new() };
+        managed.since_request = 0;
+        managed.asked_at = None;
+        managed.sent.take_back()
+    }
+
+    /// The end: what was written and never confirmed, in order.
+    pub fn take_unconfirmed(&mut self) -> Vec<Queued> {
+        let sent = self.managed.take().map(|managed| managed.sent.into_unacknowledged());
+        let mut unconfirmed = sent.unwrap_or_default();
+        unconfirmed.append(&mut self.unflushed);
+        unconfirmed
+    }
+}

@@ -1,0 +1,377 @@
+//! What is written to a session: appended within its budget, taken by its connection.
+
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+use bytes::Bytes;
+use whoelse_stream::{Output, sm};
+use whoelse_xmpp::{Class, Outgoing, StreamError};
+
+use super::reading::Aside;
+use super::{Drain, Queued, Session, State, Superseded, WaitsAs};
+use crate::clock::Steady;
+use crate::counters::Kinds;
+use crate::settings::Limits;
+
+/// What a stanza has to do with the log of the session's account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InLog {
+    /// Nothing, or it is the message of the log that its class says.
+    AsItSays,
+    /// It is a copy of this message of the log, which another session gets or sent.
+    CopyOf(i64),
+}
+
+/// What [`Session::take`] found.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// What was taken.
+    pub kinds: Kinds,
+    /// The queue is not empty yet.
+    pub more: bool,
+    /// The connection must end with this error; what was taken before is still written.
+    pub end: Option<StreamError>,
+    /// There is room for the next page of the log: ask for it.
+    pub wants_page: bool,
+}
+
+/// Why a stanza could not be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushRefused {
+    /// The session is over.
+    Gone,
+    /// Over the budget: the session was detached or ended.
+    OverBudget,
+}
+
+/// Whether a message has come to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Had {
+    /// As far as is remembered, not.
+    Not,
+    /// It waits there, or is under way to the client.
+    Unconfirmed,
+    /// The client has it.
+    Yes,
+}
+
+/// A page of the log, for one session.
+pub(crate) struct LogPage {
+    /// The number after which it was read.
+    pub after: i64,
+    /// The fence before it was read, if there was one.
+    pub fence: Option<u32>,
+    /// What is in it, oldest first.
+    pub stanzas: Vec<Outgoing>,
+    /// The last number that was looked at.
+    pub last: i64,
+    /// Whether more was to be read.
+    pub more: bool,
+}
+
+impl State {
+    /// What waits, or was written and is not acknowledged, in order.
+    fn held(&self) -> impl Iterator<Item = &Queued> {
+        self.counting.unacknowledged().chain(self.queue.iter())
+    }
+
+    /// The numbers of the log that are queued, or sent and not confirmed.
+    fn open(&self) -> impl Iterator<Item = i64> {
+        self.held().filter_map(|item| match item.stanza.class {
+            Class::Kept(seq) if seq != 0 => Some(seq as i64),
+            Class::AheadOfLog(seq) => Some(seq as i64),
+            _ => None,
+        })
+    }
+}
+
+impl Session {
+    /// Queues a stanza that carries its own address. Never blocks, keeps order.
+    pub fn push(&self, stanza: Outgoing) {
+        let _ = self.push_queued(Queued { stanza, to: Bytes::new() });
+    }
+
+    /// Queues a stanza that is shared with others; ` to='…'` is inserted as it is written.
+    pub fn push_addressed(&self, stanza: &Outgoing, to: &Bytes) {
+        let _ = self.push_queued(Queued { stanza: stanza.clone(), to: to.clone() });
+    }
+
+    /// Queues within the budget. A message that the log will hand out anyway is left to it.
+    ///
+    /// Over the budget the connection is cut: what is in the log is read from there again when
+    /// somebody reads, everything else is refused here and is the caller's to answer for.
+    pub(crate) fn push_queued(&self, item: Queued) -> Result<(), PushRefused> {
+        self.push_item(item, InLog::AsItSays)
+    }
+
+    /// Queues a copy of a message that another session gets or sent, within the budget. `logged` is
+    /// its number in the log of this account: a session that still reads there finds it by itself,
+    /// and one that is over its budget will.
+    ///
+    /// A copy confirms nothing: the cursor is moved by who got the message.
+    pub(crate) fn push_copy(&self, item: Queued, logged: Option<i64>) {
+        let _ = self.push_item(item, logged.map_or(InLog::AsItSays, InLog::CopyOf));
+    }
+
+    fn push_item(&self, mut item: Queued, in_log: InLog) -> Result<(), PushRefused> {
+        let mut state = self.lock();
+        if state.gone {
+            return Err(PushRefused::Gone);
+        }
+        let number = match (in_log, item.stanza.class) {
+            (InLog::CopyOf(number), _) => Some(number),
+            (InLog::AsItSays, Class::Kept(seq)) if seq != 0 => Some(seq as i64),
+            (InLog::AsItSays, _) => None,
+        };
+        let has_room = state.queue.has_room_for(&item, state.elsewhere_bytes());
+        if let Some(number) = number.filter(|number| state.reading.will_bring(*number)) {
+            let is_copy = in_log != InLog::AsItSays;
+            state.reading.set_aside(Aside { number, item, is_copy }, has_room);
+            return Ok(());
+        }
+        if !has_room {
+            state.cut = state.attached;
+            if let Some(number) = number {
+                state.reading.fall_behind(number);
+            }
+            drop(state);
+            self.wake.notify_one();
+            return if number.is_some() { Ok(()) } else { Err(PushRefused::OverBudget) };
+        }
+        match (in_log, number) {
+            (InLog::CopyOf(_), Some(number)) => state.reading.had_copy(number),
+            // To a session that does not read the log a confirmation would mean more than it says:
+            // messages before this one still wait.
+            (InLog::AsItSays, Some(number)) if state.reading.is_paused() => {
+                item.stanza.class = Class::AheadOfLog(number as u64);
+                self.account.ahead_of_log().note(number, self.id);
+            }
+            (InLog::AsItSays, Some(number)) => state.reading.had_live(number),
+            (_, None) => {}
+        }
+        self.append(state, item);
+        Ok(())
+    }
+
+    /// Appends what belongs into the queue, and wakes the connection if there is something to write.
+    fn append(&self, mut state: MutexGuard<'_, State>, item: Queued) {
+        let wakes = state.queue.push(item);
+        drop(state);
+        if wakes {
+            self.wake.notify_one();
+        }
+    }
+
+    /// From now on what can wait is held back, until something has to be written that cannot, or
+    /// [`Session::let_go`] is called, or another connection resumes the session. `waits_as` is asked
+    /// of each stanza, under the lock.
+    pub fn hold_back(&self, waits_as: WaitsAs) {
+        let mut state = self.lock();
+        if !state.gone {
+            state.queue.hold_back(waits_as);
+        }
+    }
+
+    /// What was held back is written, and nothing more waits.
+    pub fn let_go(&self) {
+        self.lock().queue.let_go();
+        self.wake.notify_one();
+    }
+
+    /// Bytes that are unsent or unacknowledged.
+    pub fn held_bytes(&self) -> usize {
+        self.lock().held_bytes()
+    }
+
+    /// Waits until the queue has room for `bytes` more, or the session is over or detached.
+    ///
+    /// For answers made in pages: the producer waits here, the client's reading sets the pace.
+    pub async fn room(&self, limits: &Limits) {
+        loop {
+            let settled = self.settled.notified();
+            {
+                let state = self.lock();
+                if state.gone || !state.attached || state.queue.bytes() < limits.session_bytes / 8 {
+                    return;
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// Moves what is queued into `out`, until about `max` bytes are there.
+    pub fn take(
+        &self,
+        epoch: u64,
+        now: Steady,
+        limits: &Limits,
+        out: &mut Output,
+        max: usize,
+    ) -> Result<Taken, Superseded> {
+        let mut state = self.holding(epoch)?;
+        let state = &mut *state;
+        let mut taken = Taken::default();
+        while out.len() < max
+            && let Some(item) = state.queue.pop()
+        {
+            out.stanza(&item.stanza, &item.to);
+            taken.kinds.inc(item.stanza.class);
+            if let Some(ahead) = state.counting.writes(item) {
+                self.account.ahead_of_log().confirm(ahead);
+            }
+        }
+        taken.more = !state.queue.is_empty();
+        // After the queue: an error stands in it before what it answers counts as handled.
+        if !taken.more
+            && let Some(h) = state.counting.take_owed_ack()
+        {
+            out.element(&sm::Element::Ack { h }.encode());
+        }
+        if state.counting.asks(limits, taken.more, now) {
+            out.element(&sm::Element::Request.encode());
+        }
+        if !taken.more {
+            state.queue.shrink();
+            taken.end = state.end.take();
+        }
+        // What is unacknowledged counts too: who reads and does not say so gets no more of the log.
+        let room = state.queue.has_room_for_many(state.elsewhere_bytes());
+        taken.wants_page = room && state.reading.ask();
+        self.settled.notify_waiters();
+        Ok(taken)
+    }
+
+    /// What was taken is flushed. Returns the number up to which the log is confirmed by it,
+    /// for a session without stream management.
+    pub fn flushed(&self, epoch: u64) -> Result<i64, Superseded> {
+        let mut state = self.holding(epoch)?;
+        let written = state.counting.flushed();
+        Ok(self.confirmed_to(&state, written))
+    }
+
+    /// Whether the connection is to be dropped: its peer does not read.
+    pub fn is_cut(&self) -> bool {
+        self.lock().cut
+    }
+
+    /// Waits until there is something to write or an order to end.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    // --- the log ---
+
+    /// Whether a message of this age only happens to come by the log: it was said while the session
+    /// was reading there, a moment ago, and nobody would call it delayed (XEP-0203).
+    pub(crate) fn is_live(&self, age: Duration, now: Steady) -> bool {
+        self.lock().reading.is_live(age, now)
+    }
+
+    pub(crate) fn drain_state(&self) -> Drain {
+        self.lock().reading.drain()
+    }
+
+    /// A fence has gone through the keeper: what was committed before it can be read, and what comes
+    /// live from now on is set aside. Returns its number, if the session reads the log.
+    pub(crate) fn fence(&self) -> Option<u32> {
+        self.lock().reading.raise_fence()
+    }
+
+    /// Queues a page of the log, and what has been set aside meanwhile if it is the last one: from
+    /// then on everything comes live. Without a fence, or when that was lifted, more has to be read.
+    ///
+    /// The session can have become unavailable while the page was read. Then nothing of it is
+    /// queued: what is due to it is decided anew when it is back.
+    ///
+    /// Returns the number up to which the log is confirmed by what the client had early.
+    pub(crate) fn push_page(&self, page: LogPage) -> i64 {
+        let mut state = self.lock();
+        if state.gone || !state.reading.is_at(page.after) {
+            return 0;
+        }
+        for stanza in page.stanzas {
+            self.enqueue_logged(&mut state, Queued { stanza, to: Bytes::new() });
+        }
+        let aside = state.reading.page_read((page.after, page.last), page.fence, page.more);
+        for Aside { number, item, is_copy } in aside {
+            match is_copy {
+                true => {
+                    state.reading.had_copy(number);
+                    state.queue.push(item);
+                }
+                false => self.enqueue_logged(&mut state, item),
+            }
+        }
+        let confirmed = self.confirmed_to(&state, 0);
+        drop(state);
+        self.wake.notify_one();
+        confirmed
+    }
+
+    /// Queues a message that comes from the log, unless the client has had it early.
+    fn enqueue_logged(&self, state: &mut State, item: Queued) {
+        if let Class::Kept(seq) = item.stanza.class {
+            state.reading.had_logged(seq as i64);
+            if self.account.ahead_of_log().is_had(seq as i64, self.id) {
+                return;
+            }
+        }
+        state.queue.push(item);
+    }
+
+    /// How far the log is confirmed when the client has confirmed it up to `seq`: perhaps further,
+    /// by what it had early.
+    pub(super) fn confirmed_to(&self, state: &State, seq: i64) -> i64 {
+        let early = self.account.ahead_of_log();
+        if early.is_empty() {
+            return seq;
+        }
+        let read = state.reading.has_all_to();
+        let read = state.open().min().map_or(read, |first| read.min(first - 1));
+        early.confirmed_up_to(read).map_or(seq, |early| seq.max(early))
+    }
+
+    /// Whether this message of the log, which is for one resource alone, has come to this session:
+    /// because it is the one, or from the log, or early.
+    pub(crate) fn has_had(&self, number: i64, alone: &str) -> Had {
+        let state = self.lock();
+        let had = state.reading.has(number, alone == self.resource())
+            || self.account.ahead_of_log().is_had(number, self.id);
+        match had {
+            false => Had::Not,
+            true if state.open().any(|open| open == number) => Had::Unconfirmed,
+            true => Had::Yes,
+        }
+    }
+
+    /// Whether a later message of the log has come to it that it has not confirmed.
+    pub(crate) fn will_confirm_past(&self, number: i64) -> bool {
+        let state = self.lock();
+        let past =
+            |item: &Queued| matches!(item.stanza.class, Class::Kept(seq) if seq as i64 > number);
+        state.held().any(past)
+    }
+
+    /// Queues a message of the log that another session was due and never had. It comes ahead of
+    /// what this one has not read yet, and so its confirmation counts for itself alone.
+    pub(crate) fn push_ahead_of_log(
+        &self,
+        mut item: Queued,
+        number: i64,
+    ) -> Result<(), PushRefused> {
+        item.stanza.class = Class::AheadOfLog(number as u64);
+        self.account.ahead_of_log().note(number, self.id);
+        self.push_queued(item)
+    }
+
+    /// Remembers that a kept message of so many bytes is on its way to the log. Returns whether more
+    /// should wait until some have arrived.
+    pub(crate) fn posted(&self, bytes: usize) -> bool {
+        self.lock().counting.posted(bytes)
+    }
+
+    /// One of them is committed or failed.
+    pub(crate) fn arrived(&self, bytes: usize) {
+        self.lock().counting.arrived(bytes);
+    }
+}
