@@ -52,7 +52,7 @@ pub fn sees(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
 }
 
 /// Whether `listener` hears what `speaker` says of themselves: whoever has blocked somebody hears
-/// nothing of them either (XEP-0191). The server itself nobody can block.
+/// nothing of them either. The server itself nobody can block.
 pub fn hears(node: &Node, listener: &Account, speaker: &BareJid) -> bool {
     listener.jid() == speaker || node.is_server(speaker) || node.wiring.shows(listener, speaker)
 }

@@ -1,5 +1,5 @@
-//! XEP-0280, as far as the rules have a part in it: the two moments at which a feature makes copies
-//! of a message, one for each side's other devices.
+//! The two moments at which a feature makes copies of a message, one for the other devices of each
+//! side.
 //!
 //! Each side has its own: what was received is copied when delivery has chosen its targets, what was
 //! sent when the recipient's half has answered. Both on the same task and so in the same order; a

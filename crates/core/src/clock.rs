@@ -9,7 +9,7 @@
 //!
 //! The node makes two more of them, both a [`Time`]. *Even time* ([`Node::even_time`]) goes on over
 //! restarts and is never set: ages are counted with it. *Unset time* ([`Node::unset_time`]) is what
-//! the wall would say had nobody set it since the start: the tokens of the relay end by it.
+//! the wall would say had nobody set it since the start: what others are told and what counts down ends by it.
 //!
 //! [`Node::even_time`]: crate::Node::even_time
 //! [`Node::unset_time`]: crate::Node::unset_time

@@ -16,8 +16,6 @@ const STEP: i64 = 1000;
 const REPEATS: Duration = Duration::from_secs(86_400);
 /// A network counts as known for this long after a login.
 pub(crate) const KNOWN_NETWORK: Duration = Duration::from_secs(30 * 86_400);
-/// `whoelsesince` looks back 2^31 seconds at most, but nobody remembers longer than this.
-const INTERVALS: Duration = Duration::from_secs(400 * 86_400);
 
 /// Starts the tasks; they end with the node.
 pub(crate) fn start(node: &Arc<Node>) {
@@ -54,7 +52,6 @@ async fn forget(node: &Arc<Node>) {
         Box::pin(async move {
             tx.purge_origins(now.before(REPEATS).0).await?;
             tx.purge_places(now.before(KNOWN_NETWORK).0).await?;
-            tx.purge_intervals(now.before(INTERVALS).0).await?;
             tx.throttle_purge(now.0).await?;
             Ok(((), Vec::new()))
         })

@@ -52,7 +52,7 @@ pub(crate) struct Append {
     pub flight: InFlight,
     /// Whom it is for.
     pub recipient: Arc<Account>,
-    /// Whether it is kept only until it is delivered (XEP-0334, no-permanent-store).
+    /// Whether it is kept only until it is delivered.
     pub passing: bool,
     /// The bytes that were reserved for it in the recipient's mailbox, if any were.
     pub reserved: Option<u64>,

@@ -223,7 +223,7 @@ impl Session {
     /// The session becomes available with this presence and priority, or unavailable.
     ///
     /// What waits in the log is due to it in the same moment as what is committed from now on
-    /// (RFC 6121, 8.5.2.2.1 and XEP-0160: with a priority of zero or more). One after the other, a
+    /// (RFC 6121, 8.5.2.2.1: with a priority of zero or more). One after the other, a
     /// message committed in between would overtake everything that waits.
     ///
     /// Returns false, and changes nothing, if the session is over: a presence can have waited for

@@ -16,6 +16,8 @@ use crate::{readable, whoelse};
 
 /// 2^31, the most seconds one may look back.
 const MOST: u64 = 1 << 31;
+/// Nobody remembers longer than this.
+const REMEMBERED: Duration = Duration::from_secs(400 * 86_400);
 
 /// The command and the intervals behind it.
 pub const FEATURE: Feature = Feature {
@@ -26,6 +28,7 @@ pub const FEATURE: Feature = Feature {
         w.command(&COMMAND);
         w.started(recover);
         w.online(note);
+        w.every(Duration::from_secs(3600), forget);
     },
     ..Feature::PLAIN
 };
@@ -89,6 +92,20 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
             Ok(((), Vec::new()))
         })
     });
+}
+
+/// Removes what is too old, unless it is not certain how old anything is.
+fn forget(node: Arc<Node>) -> BoxFuture<'static, ()> {
+    if node.clock_doubt().is_none() {
+        let before = node.even_time().before(REMEMBERED);
+        node.keeper.submit(move |tx| {
+            Box::pin(async move {
+                tx.purge_intervals(before.0).await?;
+                Ok(((), Vec::new()))
+            })
+        });
+    }
+    Box::pin(std::future::ready(()))
 }
 
 /// Ends what a crash left open, at the last beat before it.

@@ -108,7 +108,7 @@ fn page(
 }
 
 /// Whether the session's user still wants to hear from who said this: since then they may have
-/// blocked them (XEP-0191, 3.3).
+/// blocked them.
 fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
     match BareJid::parse(&node.address_of(&row.peer, "")) {
         Ok(sender) => node.wiring.shows(&session.account, &sender),
