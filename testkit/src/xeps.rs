@@ -24,6 +24,7 @@ const TITLES: &[(u16, &str)] = &[
     (92, "Software Version"),
     (115, "Entity Capabilities"),
     (133, "Service Administration"),
+    (157, "Contact Addresses for XMPP Services"),
     (160, "Best Practices for Handling Offline Messages"),
     (191, "Blocking Command"),
     (198, "Stream Management"),

@@ -27,16 +27,16 @@ pub const FEATURE: Feature = Feature {
 const NODE: &str = env!("CARGO_PKG_REPOSITORY");
 
 fn offer(node: &Node) -> Vec<u8> {
-    caps(&discovery::of_server(&node.disco())).map(|caps| encode(&caps)).unwrap_or_default()
+    caps(&discovery::of_node(node)).map(|caps| encode(&caps)).unwrap_or_default()
 }
 
 /// Whether a node of service discovery is that of the capabilities we offer now (6.2).
-pub(crate) fn is_offered(disco: &[&str], node: &str) -> bool {
+pub(crate) fn is_offered(info: &DiscoInfoResult, node: &str) -> bool {
     let Some(asked) = node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#')) else {
         return false;
     };
-    disco.contains(&ns::CAPS)
-        && caps(&discovery::of_server(disco)).is_some_and(|caps| encode_ver(&caps) == asked)
+    info.features.iter().any(|feature| feature == ns::CAPS)
+        && caps(info).is_some_and(|caps| encode_ver(&caps) == asked)
 }
 
 /// XEP-0115, 5.1: SHA-1, which everybody must know (9.1). It identifies and protects nothing.
@@ -95,22 +95,22 @@ mod tests {
 
     #[test]
     fn another_feature_is_another_hash() {
-        let all = discovery::of_server(wired(&[]).disco());
-        let some = discovery::of_server(wired(&["ping"]).disco());
+        let all = discovery::of_server(wired(&[]).disco(), Vec::new());
+        let some = discovery::of_server(wired(&["ping"]).disco(), Vec::new());
 
         assert_ne!(caps(&all).unwrap().ver, caps(&some).unwrap().ver);
     }
 
     #[test]
     fn only_the_hash_of_now_is_a_node() {
-        let wiring = wired(&[]);
-        let ver = encode_ver(&caps(&discovery::of_server(wiring.disco())).unwrap());
+        let info = |off: &[&str]| discovery::of_server(wired(off).disco(), Vec::new());
+        let ver = encode_ver(&caps(&info(&[])).unwrap());
 
-        assert!(is_offered(wiring.disco(), &format!("{NODE}#{ver}")));
+        assert!(is_offered(&info(&[]), &format!("{NODE}#{ver}")));
         for node in [NODE.to_owned(), format!("{NODE}#"), format!("{NODE}#x{ver}"), ver.clone()] {
-            assert!(!is_offered(wiring.disco(), &node), "{node}");
+            assert!(!is_offered(&info(&[]), &node), "{node}");
         }
-        assert!(!is_offered(wired(&["capabilities"]).disco(), &format!("{NODE}#{ver}")));
+        assert!(!is_offered(&info(&["capabilities"]), &format!("{NODE}#{ver}")));
     }
 
     fn wired(off: &[&str]) -> Wiring {

@@ -2,7 +2,9 @@
 //!
 //! The features say their namespaces themselves; the answers are derived from what is wired.
 
+use whoelse_core::Node;
 use whoelse_core::kit::{ANYWHERE, Answer, Cx, EVERY_ADDRESS, Feature, Reply, Target};
+use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::payload::xmpp_parsers::disco::{
     DiscoInfoQuery, DiscoInfoResult, DiscoItemsQuery, Identity,
 };
@@ -25,9 +27,9 @@ pub const FEATURE: Feature = Feature {
 
 async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
     let mut answer = Element::new("query").xmlns(ns::DISCO_INFO);
-    let is_caps = |node: &String| capabilities::is_offered(&cx.node.disco(), node);
+    let is_caps = |node: &String| capabilities::is_offered(&of_node(&cx.node), node);
     if cx.target == Target::Server && query.node.as_ref().is_none_or(is_caps) {
-        return Ok(Reply::of(&DiscoInfoResult { node: query.node, ..of_server(&cx.node.disco()) }));
+        return Ok(Reply::of(&DiscoInfoResult { node: query.node, ..of_node(&cx.node) }));
     }
     if let Some(node) = &query.node {
         answer = answer.attr("node", node);
@@ -54,7 +56,11 @@ async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
 }
 
 /// What the server says of itself: also what its capabilities are the hash of.
-pub(crate) fn of_server(disco: &[&str]) -> DiscoInfoResult {
+pub(crate) fn of_node(node: &Node) -> DiscoInfoResult {
+    of_server(&node.disco(), node.wiring.server_forms(node))
+}
+
+pub(crate) fn of_server(disco: &[&str], extensions: Vec<DataForm>) -> DiscoInfoResult {
     DiscoInfoResult {
         node: None,
         identities: vec![Identity {
@@ -64,7 +70,7 @@ pub(crate) fn of_server(disco: &[&str]) -> DiscoInfoResult {
             name: Some("whoelse".to_owned()),
         }],
         features: disco.iter().map(|&feature| feature.to_owned()).collect(),
-        extensions: Vec::new(),
+        extensions,
     }
 }
 

@@ -19,6 +19,7 @@ pub mod capabilities;
 pub mod carbons;
 pub mod client_state;
 pub mod commands;
+pub mod contact_addresses;
 pub mod discovery;
 pub mod forgeries;
 mod form;
@@ -42,6 +43,7 @@ pub mod whoelsesince;
 /// Every feature there is. Discovery and the table in `docs/xeps.md` are derived from it.
 pub const ALL: &[Feature] = &[
     discovery::FEATURE,
+    contact_addresses::FEATURE,
     capabilities::FEATURE,
     ping::FEATURE,
     version::FEATURE,

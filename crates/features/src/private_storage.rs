@@ -5,6 +5,8 @@
 //! nothing takes the place of what was there and needs no room.
 
 use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
+use whoelse_core::settings;
+use whoelse_core::settings::{count, size};
 use whoelse_store::{DataKey, DataLimit, Put};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Child, Condition, Stanza, StanzaError, ns};
@@ -16,6 +18,7 @@ pub const FEATURE: Feature = Feature {
     name: "private-storage",
     xeps: &[(49, "1.2")],
     disco: &[ns::PRIVATE_STORAGE],
+    settings: &[Limits::SETTINGS],
     wire: |w| {
         w.on(Verb::Get, EVERYWHERE, (ns::PRIVATE_STORAGE, "query"), get);
         w.on(Verb::Set, EVERYWHERE, (ns::PRIVATE_STORAGE, "query"), set);
@@ -26,8 +29,16 @@ pub const FEATURE: Feature = Feature {
 const EVERYWHERE: At =
     &[Target::Server, Target::Own, Target::Other, Target::Hidden, Target::HiddenDevice];
 
-/// What one account may keep: every client that a person has tried leaves a few preferences.
-const LIMIT: DataLimit = DataLimit { values: 200, bytes: 1 << 20 };
+settings! {
+    /// Bounds of private storage.
+    struct Limits in "limits" {
+        /// Namespaces under which one account stores elements: every client that a person has tried
+        /// leaves a few.
+        private_storage_namespaces: u64 = 200, count();
+        /// Bytes of all that one account stores so: preferences and bookmarks, not pictures.
+        private_storage_bytes: u64 = 1 << 20, size();
+    }
+}
 
 async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     own_alone(&cx)?;
@@ -55,11 +66,16 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
         false => elements.iter().flat_map(|element| stanza.alone(element)).collect(),
     };
     let account = cx.account().id;
+    let limits = cx.node.settings().of::<Limits>().clone();
+    let limit = DataLimit {
+        values: limits.private_storage_namespaces,
+        bytes: limits.private_storage_bytes,
+    };
     let stored = cx.node.keeper.change(move |tx| {
         Box::pin(async move {
             let put = match value.is_empty() {
                 true => tx.remove_account_data(account, key(&name)).await.map(|_| Put::Done)?,
-                false => tx.put_account_data(account, key(&name), &value, LIMIT).await?,
+                false => tx.put_account_data(account, key(&name), &value, limit).await?,
             };
             Ok((put, Vec::new()))
         })

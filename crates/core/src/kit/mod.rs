@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_store::Store;
+use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::{BareJid, Child, Outgoing, Payload, Stanza, StanzaError};
 
 use crate::account::Account;
@@ -131,6 +132,7 @@ impl Context for SessionCx {
 type OutgoingTap = fn(&mut Passing<'_>) -> Flow;
 type OfferedIf = fn(&Settings) -> bool;
 type ThereIf = fn(&Node) -> bool;
+type ServerForm = fn(&Node) -> Option<DataForm>;
 type LoadServer =
     Box<dyn Fn(Store) -> BoxFuture<'static, Result<Slot, whoelse_store::Error>> + Send + Sync>;
 type Load =
@@ -176,6 +178,7 @@ pub struct Wiring {
     commands: Vec<&'static Command>,
     disco: Vec<&'static str>,
     disco_if: Vec<(ThereIf, &'static str)>,
+    server_forms: Vec<ServerForm>,
     faults: Vec<String>,
 }
 
@@ -397,6 +400,12 @@ impl Wiring {
         self.disco_if.push((there, namespace));
     }
 
+    /// Adds a form to what the server says of itself in service discovery (XEP-0128), while there is
+    /// something to say.
+    pub fn server_form(&mut self, form: ServerForm) {
+        self.server_forms.push(form);
+    }
+
     /// Adds an ad-hoc command (XEP-0050).
     pub fn command(&mut self, command: &'static Command) {
         if self.commands.iter().any(|known| known.node == command.node) {
@@ -429,6 +438,11 @@ impl Wiring {
         node: &'a Node,
     ) -> impl Iterator<Item = &'static str> + 'a {
         self.disco_if.iter().filter(|(there, _)| there(node)).map(|(_, namespace)| *namespace)
+    }
+
+    /// The forms of the server's answer to service discovery.
+    pub fn server_forms(&self, node: &Node) -> Vec<DataForm> {
+        self.server_forms.iter().filter_map(|form| form(node)).collect()
     }
 
     /// The stream features after login, encoded.

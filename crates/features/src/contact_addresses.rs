@@ -1,0 +1,113 @@
+//! XEP-0157, Contact Addresses for XMPP Services: to whom one writes about this server, in its
+//! answer to service discovery (XEP-0128).
+
+use std::fmt;
+use std::str::FromStr;
+
+use whoelse_core::kit::Feature;
+use whoelse_core::{Node, settings, settings::list};
+use whoelse_xmpp::payload::xmpp_parsers::data_forms::{DataForm, DataFormType, Field, FieldType};
+
+/// XEP-0157. It has no namespace of its own.
+pub const FEATURE: Feature = Feature {
+    name: "contact-addresses",
+    xeps: &[(157, "1.1.1")],
+    settings: &[ContactAddresses::SETTINGS],
+    wire: |w| w.server_form(form),
+    ..Feature::PLAIN
+};
+
+settings! {
+    /// To whom people write about this server: URIs that anybody who can reach it is told.
+    struct ContactAddresses in "contact_addresses" {
+        /// About abuse by people of this server.
+        abuse: Vec<Uri> = Vec::new(),
+            list("URIs, as `mailto:abuse@example.org`").like("[\"mailto:abuse@example.org\"]");
+        /// To whoever runs it.
+        admin: Vec<Uri> = Vec::new(),
+            list("URIs, as `mailto:xmpp@example.org`").like("[\"xmpp:admin@example.org\"]");
+        /// With what one likes and what not.
+        feedback: Vec<Uri> = Vec::new(),
+            list("URIs, as `https://example.org/`").like("[\"https://example.org/feedback\"]");
+        /// About what it costs.
+        sales: Vec<Uri> = Vec::new(),
+            list("URIs, as `xmpp:sales@example.org`").like("[\"xmpp:sales@example.org\"]");
+        /// About holes in it.
+        security: Vec<Uri> = Vec::new(),
+            list("URIs, as `mailto:security@example.org`").like("[\"mailto:security@example.org\"]");
+        /// Where one sees whether it works.
+        status: Vec<Uri> = Vec::new(),
+            list("URIs, as `https://status.example.org/`").like("[\"https://status.example.org\"]");
+        /// For help.
+        support: Vec<Uri> = Vec::new(),
+            list("URIs, as `xmpp:help@example.org`").like("[\"xmpp:help@example.org\"]");
+    }
+}
+
+/// What the form is about (XEP-0068).
+const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
+
+/// Nothing, where nothing is set.
+fn form(node: &Node) -> Option<DataForm> {
+    let settings = node.settings();
+    let set = settings.of::<ContactAddresses>();
+    let fields: Vec<Field> = [
+        ("abuse-addresses", &set.abuse),
+        ("admin-addresses", &set.admin),
+        ("feedback-addresses", &set.feedback),
+        ("sales-addresses", &set.sales),
+        ("security-addresses", &set.security),
+        ("status-addresses", &set.status),
+        ("support-addresses", &set.support),
+    ]
+    .into_iter()
+    .filter(|(_, uris)| !uris.is_empty())
+    .map(|(name, uris)| Field {
+        values: uris.iter().map(ToString::to_string).collect(),
+        ..Field::new(name, FieldType::ListMulti)
+    })
+    .collect();
+    (!fields.is_empty()).then(|| DataForm::new(DataFormType::Result_, SERVER_INFO, fields))
+}
+
+/// An absolute URI, as far as it can be told from a slip of the pen: a scheme, a colon and more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Uri(String);
+
+impl FromStr for Uri {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Uri, String> {
+        let scheme = text.split_once(':').filter(|(_, rest)| !rest.is_empty()).map(|(it, _)| it);
+        let is_scheme = scheme.is_some_and(|scheme| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        });
+        match is_scheme && text.bytes().all(|b| b.is_ascii_graphic()) {
+            true => Ok(Uri(text.to_owned())),
+            false => Err(format!("`{text}` is not a URI; an e-mail address begins with `mailto:`")),
+        }
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_scheme_is_no_uri() {
+        for good in ["mailto:a@b", "xmpp:a@b?message", "https://b/x", "tel:+41", "a+b-c.d:x"] {
+            assert!(good.parse::<Uri>().is_ok(), "{good}");
+        }
+        for bad in ["", "a@b", "mailto:", ":x", "1a:x", "mailto:a b", "mail to:a@b", "mailto:é@b"]
+        {
+            assert!(bad.parse::<Uri>().is_err(), "{bad}");
+        }
+    }
+}
