@@ -58,7 +58,7 @@ impl Chained for Inbound {
             let mut entry = Entry::read(&node, tx, account, from).await?;
             let (mut told, mut granted) = (Said::new(), false);
             for (type_, presence) in said {
-                // XEP-0191: who is blocked cannot ask. The rest of what they say holds.
+                // Who is blocked cannot ask. The rest of what they say holds.
                 if type_ == SubscriptionType::Subscribe && !open {
                     continue;
                 }
