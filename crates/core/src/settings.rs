@@ -103,7 +103,7 @@ crate::settings! {
         history: Option<Duration> = Some(Duration::from_secs(365 * 86_400)), duration_or_off();
         /// Features to switch off, by name.
         features_off: HashSet<String> = HashSet::new(),
-            list("names of features").like("[\"carbons\"]").at_start();
+            list("names of features").like("[\"ping\"]").at_start();
     }
     with {
         /// Accounts with the administrator's rights, by their whole bare address. The server fills
