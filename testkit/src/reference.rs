@@ -1,9 +1,10 @@
-//! What is derived of the settings: `whoelse.example.toml`, and the table in `docs/operating.md`.
+//! What is derived of the settings and the metrics: `whoelse.example.toml`, and the tables in
+//! `docs/operating.md`.
 
 use std::fmt::Write;
 
-use whoelse_server::Config;
 use whoelse_server::config::table;
+use whoelse_server::{Config, metrics};
 
 /// Characters of a line of the example.
 const WIDTH: usize = 100;
@@ -58,6 +59,16 @@ pub fn settings(empty: &Config) -> String {
         let (key, values) = (row.key(), row.about().in_short());
         let holds = if row.about().at_start { "after a restart" } else { "at once" };
         let _ = writeln!(rows, "| `{key}` | {default} | {values} | {holds} |");
+    }
+    rows
+}
+
+/// The table of metrics in the operators' page.
+pub fn metrics() -> String {
+    let mut rows = "| metric | what it is | act when |\n|---|---|---|\n".to_owned();
+    for metric in metrics::described() {
+        let act = if metric.act.is_empty() { "–" } else { metric.act };
+        let _ = writeln!(rows, "| `{}` | {} | {act} |", metric.name, metric.help);
     }
     rows
 }

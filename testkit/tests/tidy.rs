@@ -366,22 +366,25 @@ fn the_example_of_a_configuration_is_up_to_date_and_says_nothing_new() {
 }
 
 #[test]
-fn the_table_of_settings_is_up_to_date() {
+fn the_tables_of_settings_and_metrics_are_up_to_date() {
     let page = fs::read_to_string(root().join("docs/operating.md")).unwrap();
-    let settings = reference::settings(&empty_file());
-    derived("docs/operating.md", &reference::between(&page, "settings", &settings).unwrap());
+    let page = reference::between(&page, "settings", &reference::settings(&empty_file())).unwrap();
+    let page = reference::between(&page, "metrics", &reference::metrics()).unwrap();
+    derived("docs/operating.md", &page);
 }
 
-/// A group of settings that no feature lists would be read by the code and by no file.
+/// A group that no feature lists would be read by the code and by no file, or counted and by no
+/// monitor seen.
 #[test]
-fn every_feature_lists_the_settings_that_it_declares() {
+fn every_feature_lists_the_settings_and_counters_that_it_declares() {
     for file in rust_files(&crate_folder("features").join("src")) {
         let text = fs::read_to_string(&file).unwrap();
-        for group in text.split("settings! {").skip(1) {
-            let (_, name) = group.split_once("struct ").unwrap();
-            let name = name.split(' ').next().unwrap();
-            let listed = text.contains(&format!("{name}::SETTINGS"));
-            assert!(listed, "{} does not list {name}::SETTINGS", file.display());
+        for (declares, listed_as) in [("settings! {", "SETTINGS"), ("counters! {", "GROUP")] {
+            for group in text.split(declares).skip(1) {
+                let (_, name) = group.split_once("struct ").unwrap();
+                let listed = format!("{}::{listed_as}", name.split(' ').next().unwrap());
+                assert!(text.contains(&listed), "{} does not list {listed}", file.display());
+            }
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What an operator counts: numbers that grow while the server runs, for its metrics.
 //!
-//! Counting costs one relaxed atomic. Nothing here names an account or an address: the numbers say
+//! The rules' own counters stand here, with those of the sockets; those of a feature beside it
+//! ([`declare`]). Counting costs one relaxed atomic. Nothing here names an account or an address: the numbers say
 //! how much, never who; and every label is a word of this program, so no stranger can make one.
+
+pub mod declare;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,43 +13,112 @@ use std::time::Duration;
 
 use whoelse_xmpp::{Class, Kind};
 
-/// Everything that is counted.
+use crate::by_type::ByType;
+use crate::kit::Feature;
+
+pub use declare::{Counted, CounterGroup, CountersOfFeature, Metric, MetricKind, Samples};
+
+crate::counters! {
+    /// Everything that is counted.
+    pub struct Counters of Counters {
+        /// Tries to log in: `ok`, `wrong` (password), `blocked` (not even checked), `refused` (right
+        /// password, and blocked by an administrator).
+        logins: Tally<2> = "whoelse_logins" ["mechanism", "outcome"],
+            act "`wrong` or `blocked` rise: somebody guesses";
+        /// Accounts that people have made themselves.
+        registered: Counter = "whoelse_registrations", act "more than you have friends";
+        /// Connections let in, by listener: `starttls`, `direct_tls`, `admin`.
+        connected: Tally<1> = "whoelse_connections_accepted" ["door"];
+        /// Times that accepting paused for want of descriptors.
+        accepting_paused: Counter = "whoelse_accepting_paused", act "rises: raise LimitNOFILE";
+        /// TLS handshakes that failed or took too long.
+        handshakes_failed: Counter = "whoelse_handshakes_failed",
+            act "rises after a new certificate";
+        /// Connections that ended, in `negotiation` or with a `session`, and why; a stream error has
+        /// its condition (RFC 6120, 4.9.3) as the reason.
+        disconnected: Tally<2> = "whoelse_disconnects" ["stage", "reason"],
+            act "`internal-server-error`, `over its budget` rise";
+        /// Stanzas of sessions, `in` from them and `out` to them.
+        stanzas: Stanzas = "whoelse_stanzas" ["kind", "direction"];
+        /// Messages `kept` in the log, `passed` on, `repeated` and dropped, `refused`; `caught_up`:
+        /// read from the log for somebody who had been away.
+        messages: Messages = "whoelse_messages" ["outcome"], act "`refused` rises";
+        /// Bytes of the streams, without what TLS adds.
+        bytes: Bytes = "whoelse_bytes" ["direction"];
+        /// Messages in one commit.
+        batch: Histogram<BatchSize> = "whoelse_keeper_batch_messages";
+        /// Seconds that a commit of messages takes.
+        commit: Histogram<CommitTime> = "whoelse_keeper_commit_seconds",
+            act "the 99th percentile beyond 0.25 s";
+        /// Commits that failed, of messages or of anything else.
+        commits_failed: Counter = "whoelse_keeper_commits_failed", act "rises: look at the disk";
+    }
+    with {
+        /// What features count.
+        of_features: ByType;
+    }
+}
+
+impl Counters {
+    /// Those of a server with these features, at nothing.
+    pub(crate) fn with(features: &[Feature]) -> Counters {
+        let mut counters = Counters::default();
+        for group in features.iter().flat_map(|feature| feature.counters) {
+            (group.make)(&mut counters);
+        }
+        counters
+    }
+
+    /// What a feature counts.
+    pub fn of<T: CountersOfFeature>(&self) -> &T {
+        let found = self.of_features.get();
+        debug_assert!(found.is_some(), "a feature does not list its counters in its FEATURE");
+        found.unwrap_or_else(|| T::of_nobody())
+    }
+
+    #[doc(hidden)]
+    pub fn put<T: CountersOfFeature>(&mut self, counters: T) {
+        self.of_features.put(counters);
+    }
+}
+
+/// Stanzas of sessions.
 #[derive(Debug, Default)]
-pub struct Counters {
-    /// Stanzas that sessions have sent.
+pub struct Stanzas {
+    /// That sessions have sent.
     pub received: ByKind,
-    /// Stanzas that sessions were written.
+    /// That sessions were written.
     pub sent: ByKind,
-    /// What became of the messages that people sent.
-    pub messages: Messages,
-    /// Accounts made by people themselves (XEP-0077).
-    pub registered: Counter,
-    /// Logins, by mechanism and outcome.
-    pub logins: Tally,
-    /// Connections that were let in, by the door they came through.
-    pub connected: Tally,
-    /// Connections that ended, by what they were (negotiating, or with a session) and why.
-    pub disconnected: Tally,
-    /// Requests for a private chat that no block refused.
-    pub introductions: Counter,
-    /// Tokens for the relay that people were given.
-    pub relay_tokens: Counter,
-    /// Connections that the relay did not admit, and why; the first word says nothing.
-    pub relay_refused: Tally,
-    /// Handshakes that failed or took too long.
-    pub handshakes_failed: Counter,
-    /// Times that accepting paused for want of a descriptor.
-    pub accepting_paused: Counter,
-    /// Bytes read from connections, without what TLS adds.
-    pub bytes_read: Counter,
-    /// Bytes written to connections, without what TLS adds.
-    pub bytes_written: Counter,
-    /// Messages in one commit of the keeper.
-    pub batch: Histogram<BatchSize>,
-    /// How long a commit of messages takes.
-    pub commit: Histogram<CommitTime>,
-    /// Commits that failed, of messages or of anything else.
-    pub commits_failed: Counter,
+}
+
+impl Counted for Stanzas {
+    const KIND: MetricKind = MetricKind::Counter;
+
+    fn samples(&self) -> Samples {
+        let of = |direction, ByKind { message, presence, iq }: &ByKind| {
+            let counts = [("message", message), ("presence", presence), ("iq", iq)];
+            counts.map(|(kind, count)| (vec![kind, direction], count.get()))
+        };
+        Samples::Labelled([of("in", &self.received), of("out", &self.sent)].concat())
+    }
+}
+
+/// Bytes of connections, without what TLS adds.
+#[derive(Debug, Default)]
+pub struct Bytes {
+    /// Read from them.
+    pub read: Counter,
+    /// Written to them.
+    pub written: Counter,
+}
+
+impl Counted for Bytes {
+    const KIND: MetricKind = MetricKind::Counter;
+
+    fn samples(&self) -> Samples {
+        let Bytes { read, written } = self;
+        Samples::Labelled(vec![(vec!["in"], read.get()), (vec!["out"], written.get())])
+    }
 }
 
 /// What became of messages.
@@ -62,6 +134,22 @@ pub struct Messages {
     pub refused: Counter,
     /// Read from the log for somebody who had been away.
     pub caught_up: Counter,
+}
+
+impl Counted for Messages {
+    const KIND: MetricKind = MetricKind::Counter;
+
+    fn samples(&self) -> Samples {
+        let Messages { kept, passed, repeated, refused, caught_up } = self;
+        let counts = [
+            ("kept", kept),
+            ("passed", passed),
+            ("repeated", repeated),
+            ("refused", refused),
+            ("caught_up", caught_up),
+        ];
+        Samples::Labelled(counts.map(|(word, count)| (vec![word], count.get())).into())
+    }
 }
 
 /// A number that grows.
@@ -84,6 +172,14 @@ impl Counter {
     /// The number now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Counted for Counter {
+    const KIND: MetricKind = MetricKind::Counter;
+
+    fn samples(&self) -> Samples {
+        Samples::One(self.get())
     }
 }
 
@@ -140,23 +236,37 @@ impl Kinds {
     }
 }
 
-/// Counts by two words of this program. For what happens once in a connection: it takes a lock.
-#[derive(Debug, Default)]
-pub struct Tally(Mutex<BTreeMap<Words, u64>>);
+/// Counts by some words of this program, one for each label. For what happens once in a connection:
+/// it takes a lock.
+#[derive(Debug)]
+pub struct Tally<const N: usize>(Mutex<BTreeMap<[&'static str; N], u64>>);
 
-/// Two labels.
-pub type Words = (&'static str, &'static str);
+impl<const N: usize> Default for Tally<N> {
+    fn default() -> Tally<N> {
+        Tally(Mutex::default())
+    }
+}
 
-impl Tally {
+impl<const N: usize> Tally<N> {
     /// One more of these.
-    pub fn inc(&self, first: &'static str, second: &'static str) {
+    pub fn inc(&self, words: [&'static str; N]) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry((first, second)).or_default() += 1;
+        *counts.entry(words).or_default() += 1;
     }
 
-    /// All of them now.
-    pub fn get(&self) -> BTreeMap<Words, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// How many there are of these.
+    pub fn get(&self, words: [&'static str; N]) -> u64 {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&words).copied().unwrap_or_default()
+    }
+}
+
+impl<const N: usize> Counted for Tally<N> {
+    const KIND: MetricKind = MetricKind::Counter;
+
+    fn samples(&self) -> Samples {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Samples::Labelled(counts.iter().map(|(words, n)| (words.to_vec(), *n)).collect())
     }
 }
 
@@ -237,6 +347,14 @@ impl<B: Bounds> Histogram<B> {
             count: buckets.iter().map(|(_, count)| count).sum(),
             buckets,
         }
+    }
+}
+
+impl<B: Bounds + Default> Counted for Histogram<B> {
+    const KIND: MetricKind = MetricKind::Histogram;
+
+    fn samples(&self) -> Samples {
+        Samples::Histogram(self.get())
     }
 }
 

@@ -167,7 +167,7 @@ impl Node {
             wiring,
             keeper: Arc::new(keeper),
             throttle,
-            counters: Counters::default(),
+            counters: Counters::with(features),
             lasting: Lasting::default(),
             audit: OnceLock::new(),
             slots,

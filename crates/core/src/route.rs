@@ -59,7 +59,7 @@ pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>)
     }
     let Ok(ticket) = session.received(hold.epoch) else { return Routed::Superseded };
     note_activity(node, session, &stanza);
-    node.counters.received.inc(stanza.kind());
+    node.counters.stanzas.received.inc(stanza.kind());
     route(node, Origin::Session { session: session.clone(), ticket }, stanza, lang)
 }
 

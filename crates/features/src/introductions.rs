@@ -1,6 +1,8 @@
 //! Ours, docs/protocol.md: how many private chats are proposed (XEP-0353), for the operator: never
 //! by whom, or to whom. The introductions themselves are messages like any other.
 
+use whoelse_core::counters;
+use whoelse_core::counters::Counter;
 use whoelse_core::kit::{Feature, Flow, Passing, When};
 use whoelse_xmpp::{Kind, ns};
 
@@ -9,10 +11,19 @@ pub const FEATURE: Feature = Feature {
     name: "introductions",
     xeps: &[],
     disco: &[],
+    counters: &[Counters::GROUP],
     // After the guards of both ends: what a block refused introduces nobody.
     wire: |w| w.incoming(When::Mark, count),
     ..Feature::PLAIN
 };
+
+counters! {
+    /// What is counted of introductions.
+    pub struct Counters {
+        /// Requests for a private chat, without those that a block refused; never who asked whom.
+        introductions: Counter = "whoelse_introductions";
+    }
+}
 
 fn count(passing: &mut Passing<'_>) -> Flow {
     let stanza = passing.stanza;
@@ -21,7 +32,7 @@ fn count(passing: &mut Passing<'_>) -> Flow {
         && let Some(propose) = stanza.child("propose", ns::JINGLE_MESSAGE)
         && stanza.grandchildren(propose).iter().any(|it| it.is("description", ns::WHOELSE_PRIVATE))
     {
-        passing.node.counters.introductions.inc();
+        passing.node.counters.of::<Counters>().introductions.inc();
     }
     Flow::On
 }

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use whoelse_core::account::Account;
+use whoelse_core::counters;
+use whoelse_core::counters::{Counter, Tally};
 use whoelse_core::kit::{Answer, Feature, Reply, SERVER, SessionCx};
 use whoelse_core::node::installation_secret;
 use whoelse_core::settings;
@@ -35,6 +37,7 @@ const SID: usize = 128;
 pub const FEATURE: Feature = Feature {
     name: "relay",
     settings: &[Private::SETTINGS, Limits::SETTINGS],
+    counters: &[Counters::GROUP],
     wire: |w| {
         w.server(tokens);
         w.account(|_, _| std::future::ready(Ok(Asked::default())));
@@ -66,6 +69,18 @@ settings! {
         /// "auto", or "never". What passes is encrypted from end to end, and bounded by
         /// limits.relay_rate; with "never", people behind unfriendly routers have no private chats.
         relay: Relaying = Relaying::Auto, choice();
+    }
+}
+
+counters! {
+    /// What is counted of the relay.
+    pub struct Counters {
+        /// Tokens for the relay that people were given.
+        tokens: Counter = "whoelse_relay_tokens";
+        /// Connections that the relay did not admit: `no_token`, `forged`, `other_key`, `expired`,
+        /// `no_account`, `full`, `account_full`, `off`.
+        refused: Tally<1> = "whoelse_relay_refused" ["reason"],
+            act "`forged` or `other_key` rise: somebody tries; `full` rises";
     }
 }
 
@@ -204,7 +219,7 @@ async fn ask(cx: SessionCx, request: Request) -> Answer {
     })?;
     let tokens = cx.node.slots.get::<Tokens>();
     let token = offer.relay.zip(tokens).map(|(_, tokens)| {
-        cx.node.counters.relay_tokens.inc();
+        cx.node.counters.of::<Counters>().tokens.inc();
         tokens.seal(&Token {
             issued: cx.node.unset_time(),
             account: cx.account().id,

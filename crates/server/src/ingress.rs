@@ -243,7 +243,7 @@ impl Connections {
         peer: Peer,
         half_open: HalfOpen,
     ) -> Arrived {
-        self.node.counters.connected.inc("ingress", ingress.name());
+        self.node.counters.connected.inc([ingress.name()]);
         tracing::info!(address = %peer.address, "connected");
         let deadline = self.node.clock.steady().after(self.node.settings().limits.negotiation);
         Arrived { running: self.begin(), ingress, peer, half_open, deadline }
@@ -306,7 +306,7 @@ impl Connections {
 
     /// A connection ends before it has a session.
     fn note_unopened(&self, peer: &Peer, reason: &'static str) {
-        self.node.counters.disconnected.inc("negotiation", reason);
+        self.node.counters.disconnected.inc(["negotiation", reason]);
         tracing::info!(address = %peer.address, reason, "disconnected");
     }
 

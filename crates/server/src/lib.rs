@@ -15,7 +15,7 @@ mod health;
 pub mod ingress;
 mod liveness;
 pub mod maintenance;
-mod metrics;
+pub mod metrics;
 mod precheck;
 mod process;
 #[cfg(feature = "relay")]

@@ -1,5 +1,5 @@
-//! OpenMetrics 1.0: what `/metrics` answers. Each is described in docs/operating.md; a test
-//! compares the two.
+//! OpenMetrics 1.0: what `/metrics` answers. The table in docs/operating.md is derived from the same
+//! descriptions.
 //!
 //! The counters are counted in `whoelse_core::counters`; what stands (who is here, what the process
 //! uses, how full the disk is) is looked at when it is asked for. No label is a word that a
@@ -9,7 +9,7 @@ use crate::health::Health;
 use crate::ingress::Connections;
 use crate::process::Process;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -19,7 +19,8 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use whoelse_core::counters::{Observed, Words};
+use whoelse_core::counters::{Census, Counters, Metric, MetricKind, Samples};
+use whoelse_features::relay;
 
 /// The type that goes with the text.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -55,210 +56,221 @@ impl fmt::Debug for Page {
 impl Collector for Page {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut out = Out(encoder);
-        self.server(&mut out)?;
-        self.people(&mut out)?;
-        self.connections(&mut out)?;
-        self.traffic(&mut out)?;
-        self.private_chats(&mut out)?;
-        self.keeper(&mut out)?;
-        process(&mut out)
-    }
-}
-
-impl Page {
-    fn server(&self, out: &mut Out<'_>) -> fmt::Result {
-        out.info(
-            "whoelse_build",
-            "The version that runs.",
-            &[("version", env!("CARGO_PKG_VERSION"))],
-        )?;
-        let well = u64::from(self.0.health.report().is_well());
-        out.gauge("whoelse_healthy", "1 while /health says ok.", well)?;
-        if let Some(end) = self.0.connections.certificate_ends() {
-            out.gauge_f64(
-                "whoelse_certificate_end_timestamp_seconds",
-                "When the certificate expires, in seconds since 1970.",
-                end.0 as f64 / 1e6,
-            )?;
-        }
-        if let Some(database) = &self.0.database {
-            let size = |path: PathBuf| fs::metadata(path).map_or(0, |about| about.len());
-            let mut log = database.clone().into_os_string();
-            log.push("-wal");
-            out.gauges(
-                "whoelse_database_bytes",
-                "Sizes of the database and of its write-ahead log.",
-                ["file"],
-                &[(["main"], size(database.clone())), (["wal"], size(log.into()))],
-            )?;
-        }
-        if let Ok(about) = rustix::fs::statvfs(&self.0.data) {
-            let free = about.f_bavail.saturating_mul(about.f_frsize);
-            let help = "Free bytes where the data directory lies.";
-            out.gauge("whoelse_data_free_bytes", help, free)?;
-        }
-        Ok(())
-    }
-
-    fn people(&self, out: &mut Out<'_>) -> fmt::Result {
-        let node = self.0.connections.node();
-        let census = node.census();
-        out.gauges(
-            "whoelse_sessions",
-            "Sessions, with a connection or waiting for a resumption.",
-            ["state"],
-            &[(["attached"], census.attached as u64), (["detached"], census.detached as u64)],
-        )?;
-        let (accounts, online) = (census.accounts as u64, census.online as u64);
-        out.gauge("whoelse_accounts_in_memory", "Accounts in memory.", accounts)?;
-        let help = "Accounts with an available session.";
-        out.gauge("whoelse_accounts_online", help, online)?;
-        let help = "Bytes queued for all sessions, unsent or unacknowledged.";
-        out.gauge("whoelse_queued_bytes", help, census.queued_bytes as u64)?;
-        let help =
-            "Blocks that hold: accounts for a network, networks, accounts by an administrator.";
-        out.gauge("whoelse_blocks", help, census.blocked as u64)?;
-        let counters = &node.counters;
-        out.words(
-            "whoelse_logins",
-            "Tries to log in: ok, wrong (password), blocked (not even checked), refused.",
-            ["mechanism", "outcome"],
-            counters.logins.get(),
-        )?;
-        let help = "Accounts that people have made themselves.";
-        out.counter("whoelse_registrations", help, counters.registered.get())
-    }
-
-    fn connections(&self, out: &mut Out<'_>) -> fmt::Result {
-        let connections = &self.0.connections;
-        let counters = &connections.node().counters;
-        let half_open = connections.gate().half_open() as u64;
-        let waiting = connections.gate().waiting() as u64;
-        let all = connections.running() as u64;
-        out.gauges(
-            "whoelse_connections",
-            "Connections, before and after login; the administrator's tool is among the latter.",
-            ["state"],
-            &[
-                (["waiting"], waiting),
-                (["negotiating"], half_open),
-                (["open"], all.saturating_sub(half_open)),
-            ],
-        )?;
-        let doors = counters.connected.get().into_iter().map(|((_, door), n)| ([door], n));
-        out.counters(
-            "whoelse_connections_accepted",
-            "Connections that were let in, by the listener they came to.",
-            ["door"],
-            &doors.collect::<Vec<_>>(),
-        )?;
-        let help =
-            "Connections that were closed at once: too many without a login, and waiting for one.";
-        out.counter("whoelse_connections_refused", help, connections.gate().refused())?;
-        let help = "Times that accepting paused because descriptors had run out.";
-        out.counter("whoelse_accepting_paused", help, counters.accepting_paused.get())?;
-        let help = "TLS handshakes that failed or took too long.";
-        out.counter("whoelse_handshakes_failed", help, counters.handshakes_failed.get())?;
-        out.words(
-            "whoelse_disconnects",
-            "Connections that ended, before login or with a session, and why; a stream error has \
-             its condition as the reason.",
-            ["stage", "reason"],
-            counters.disconnected.get(),
-        )
-    }
-
-    fn private_chats(&self, out: &mut Out<'_>) -> fmt::Result {
-        let node = self.0.connections.node();
-        let counters = &node.counters;
-        let usage = whoelse_features::relay::usage(node);
-        let help = "Requests for a private chat, without those that a block refused.";
-        out.counter("whoelse_introductions", help, counters.introductions.get())?;
-        let help = "Tokens for the relay that people were given.";
-        out.counter("whoelse_relay_tokens", help, counters.relay_tokens.get())?;
-        let help = "Connections to the relay.";
-        out.gauge("whoelse_relay_connections", help, usage.connections)?;
-        let help = "Bytes that the relay has handed on; it cannot read them.";
-        out.counter("whoelse_relay_bytes", help, usage.bytes)?;
-        let refused = counters.relay_refused.get().into_iter().map(|((_, why), n)| ([why], n));
-        out.counters(
-            "whoelse_relay_refused",
-            "Connections that the relay did not admit, and why.",
-            ["reason"],
-            &refused.collect::<Vec<_>>(),
-        )
-    }
-
-    fn traffic(&self, out: &mut Out<'_>) -> fmt::Result {
         let counters = &self.0.connections.node().counters;
-        let (received, sent) = (&counters.received, &counters.sent);
-        out.counters(
-            "whoelse_stanzas",
-            "Stanzas of sessions, received from them and written to them.",
-            ["kind", "direction"],
-            &[
-                (["message", "in"], received.message.get()),
-                (["presence", "in"], received.presence.get()),
-                (["iq", "in"], received.iq.get()),
-                (["message", "out"], sent.message.get()),
-                (["presence", "out"], sent.presence.get()),
-                (["iq", "out"], sent.iq.get()),
-            ],
-        )?;
-        let messages = &counters.messages;
-        out.counters(
-            "whoelse_messages",
-            "What became of messages: kept in the log, passed on, repeated and dropped, refused; \
-             caught_up are those read from the log for who had been away.",
-            ["outcome"],
-            &[
-                (["kept"], messages.kept.get()),
-                (["passed"], messages.passed.get()),
-                (["repeated"], messages.repeated.get()),
-                (["refused"], messages.refused.get()),
-                (["caught_up"], messages.caught_up.get()),
-            ],
-        )?;
-        out.counters(
-            "whoelse_bytes",
-            "Bytes of the streams, without what TLS adds.",
-            ["direction"],
-            &[(["in"], counters.bytes_read.get()), (["out"], counters.bytes_written.get())],
-        )
-    }
-
-    fn keeper(&self, out: &mut Out<'_>) -> fmt::Result {
-        let node = self.0.connections.node();
-        let help = "Changes that wait to be written.";
-        out.gauge("whoelse_keeper_waiting", help, node.keeper.waiting() as u64)?;
-        let help = "Messages in one commit.";
-        out.histogram("whoelse_keeper_batch_messages", help, &node.counters.batch.get())?;
-        let help = "Seconds that a commit of messages takes.";
-        out.histogram("whoelse_keeper_commit_seconds", help, &node.counters.commit.get())?;
-        let help = "Commits that failed.";
-        out.counter("whoelse_keeper_commits_failed", help, node.counters.commits_failed.get())
+        LOOKED_AT.iter().try_for_each(|metric| out.metric(metric, &self.0))?;
+        counted().try_for_each(|metric| out.metric(metric, counters))
     }
 }
 
-/// By the names that Prometheus' own libraries use.
-fn process(out: &mut Out<'_>) -> fmt::Result {
-    let process = Process::now();
-    out.gauge("process_resident_memory_bytes", "Memory in RAM.", process.resident)?;
-    out.0
-        .encode_descriptor(
-            "process_cpu_seconds",
-            "Processor time used since the start.",
-            None,
-            MetricType::Counter,
-        )
-        .and_then(|to| ConstCounter::new(process.cpu_seconds).encode(to))?;
-    out.gauge("process_open_fds", "Open descriptors.", process.descriptors)?;
-    if let Some(most) = getrlimit(Resource::Nofile).current {
-        out.gauge("process_max_fds", "Descriptors that may be open.", most)?;
+/// What is counted by the rules and the features.
+fn counted() -> impl Iterator<Item = &'static Metric> {
+    let features = whoelse_features::ALL.iter().flat_map(|feature| feature.counters);
+    Counters::METRICS.iter().chain(features.flat_map(|group| group.metrics))
+}
+
+/// A row of the table of metrics in the documents.
+pub struct Described {
+    /// Its name as it is exposed, with its labels: `whoelse_logins_total{mechanism,outcome}`.
+    pub name: String,
+    /// What it is.
+    pub help: &'static str,
+    /// What is a reason to act; "" if nothing is.
+    pub act: &'static str,
+}
+
+/// Every metric that there is.
+pub fn described() -> Vec<Described> {
+    fn row<R>(metric: &Metric<R>) -> Described {
+        let ending = match metric.kind {
+            MetricKind::Counter => "_total",
+            MetricKind::Info => "_info",
+            MetricKind::Gauge | MetricKind::Histogram => "",
+        };
+        let labels = match metric.labels {
+            [] => String::new(),
+            labels => format!("{{{}}}", labels.join(",")),
+        };
+        let name = format!("{}{ending}{labels}", metric.name);
+        Described { name, help: metric.help(), act: metric.act }
     }
-    out.gauge("process_threads", "Threads.", process.threads)?;
-    let help = "When the process started, in seconds since 1970.";
-    out.gauge_f64("process_start_time_seconds", help, process.started)
+    LOOKED_AT.iter().map(row).chain(counted().map(row)).collect()
+}
+
+/// Declares something that is looked at when somebody asks.
+const fn gauge(
+    name: &'static str,
+    help: &'static str,
+    read: fn(&Metrics) -> Option<Samples>,
+) -> Metric<Metrics> {
+    Metric { name, labels: &[], help, act: "", kind: MetricKind::Gauge, read }
+}
+
+/// What stands, and is looked at when somebody asks.
+const LOOKED_AT: &[Metric<Metrics>] = &[
+    Metric {
+        labels: &["version"],
+        kind: MetricKind::Info,
+        ..gauge("whoelse_build", "The version that runs.", |_| {
+            Some(Samples::Labelled(vec![(vec![env!("CARGO_PKG_VERSION")], 1)]))
+        })
+    },
+    Metric {
+        act: "0 for two scrapes",
+        ..gauge("whoelse_healthy", "1 while `/health` says ok.", |it| {
+            one(it.health.report().is_well())
+        })
+    },
+    Metric {
+        act: "less than 14 days ahead",
+        ..gauge(
+            "whoelse_certificate_end_timestamp_seconds",
+            "When the certificate expires, in seconds since 1970.",
+            |it| Some(Samples::Fraction(it.connections.certificate_ends()?.0 as f64 / 1e6)),
+        )
+    },
+    Metric {
+        labels: &["file"],
+        act: "`wal` beyond 256 MiB: something holds the file open",
+        ..gauge(
+            "whoelse_database_bytes",
+            "Size of the database (`main`) and of its write-ahead log (`wal`); SQLite only.",
+            |it| {
+                let database = it.database.as_ref()?;
+                let size = |path: PathBuf| fs::metadata(path).map_or(0, |about| about.len());
+                let mut log = database.clone().into_os_string();
+                log.push("-wal");
+                labelled([("main", size(database.clone())), ("wal", size(log.into()))])
+            },
+        )
+    },
+    Metric {
+        act: "less than 1 GiB",
+        ..gauge("whoelse_data_free_bytes", "Free bytes where the data directory lies.", |it| {
+            let about = rustix::fs::statvfs(&it.data).ok()?;
+            one(about.f_bavail.saturating_mul(about.f_frsize))
+        })
+    },
+    Metric {
+        labels: &["state"],
+        act: "detached far above attached: the network has gone",
+        ..gauge(
+            "whoelse_sessions",
+            "Sessions, `attached` to a connection or `detached` and waiting to be resumed.",
+            |it| {
+                let census = it.census();
+                labelled([("attached", census.attached), ("detached", census.detached)])
+            },
+        )
+    },
+    gauge("whoelse_accounts_in_memory", "Accounts in memory.", |it| one(it.census().accounts)),
+    Metric {
+        act: "a sudden fall",
+        ..gauge("whoelse_accounts_online", "Accounts with an available session.", |it| {
+            one(it.census().online)
+        })
+    },
+    Metric {
+        act: "grows without end: clients do not read",
+        ..gauge(
+            "whoelse_queued_bytes",
+            "Bytes queued for all sessions, unsent or unacknowledged.",
+            |it| one(it.census().queued_bytes),
+        )
+    },
+    Metric {
+        act: "a sudden rise: somebody guesses",
+        ..gauge(
+            "whoelse_blocks",
+            "Blocks that hold, after wrong passwords or by an administrator.",
+            |it| one(it.census().blocked),
+        )
+    },
+    Metric {
+        labels: &["state"],
+        act: "`negotiating` near `limits.half_open`; `waiting` does not go away",
+        ..gauge(
+            "whoelse_connections",
+            "Connections, `waiting` for others of their network to log in, `negotiating` or `open`; \
+             the administrator's tool is among the latter.",
+            |it| {
+                let (admission, running) = (it.connections.gate(), it.connections.running());
+                let (waiting, half_open) = (admission.waiting(), admission.half_open());
+                let open = running.saturating_sub(half_open);
+                labelled([("waiting", waiting), ("negotiating", half_open), ("open", open)])
+            },
+        )
+    },
+    Metric {
+        kind: MetricKind::Counter,
+        act: "rises: a flood",
+        ..gauge(
+            "whoelse_connections_refused",
+            "Connections closed at once: too many without a login, and waiting for one.",
+            |it| one(it.connections.gate().refused()),
+        )
+    },
+    Metric {
+        act: "near `limits.relay_clients`",
+        ..gauge(
+            "whoelse_relay_connections",
+            "Connections to the relay, two for each private chat that is relayed.",
+            |it| one(relay::usage(it.connections.node()).connections),
+        )
+    },
+    Metric {
+        kind: MetricKind::Counter,
+        act: "more than your line is there for: lower `limits.relay_rate`",
+        ..gauge(
+            "whoelse_relay_bytes",
+            "Bytes that the relay has handed on; it cannot read them.",
+            |it| one(relay::usage(it.connections.node()).bytes),
+        )
+    },
+    Metric {
+        act: "stays above 1000: the disk is too slow",
+        ..gauge("whoelse_keeper_waiting", "Changes that wait to be written, at most 4096.", |it| {
+            one(it.connections.node().keeper.waiting())
+        })
+    },
+    // By the names that Prometheus' own libraries use.
+    gauge("process_resident_memory_bytes", "Memory in RAM.", |_| one(Process::now().resident)),
+    Metric {
+        kind: MetricKind::Counter,
+        ..gauge("process_cpu_seconds", "Processor time used since the start.", |_| {
+            Some(Samples::Fraction(Process::now().cpu_seconds))
+        })
+    },
+    Metric {
+        act: "near `process_max_fds`",
+        ..gauge("process_open_fds", "Open descriptors.", |_| one(Process::now().descriptors))
+    },
+    gauge("process_max_fds", "Descriptors that may be open.", |_| {
+        one(getrlimit(Resource::Nofile).current?)
+    }),
+    gauge("process_threads", "Threads.", |_| one(Process::now().threads)),
+    Metric {
+        act: "it changes by itself: the server crashes",
+        ..gauge(
+            "process_start_time_seconds",
+            "When the process started, in seconds since 1970.",
+            |_| Some(Samples::Fraction(Process::now().started)),
+        )
+    },
+];
+
+impl Metrics {
+    fn census(&self) -> Census {
+        self.connections.node().census()
+    }
+}
+
+fn one(number: impl TryInto<u64>) -> Option<Samples> {
+    number.try_into().ok().map(Samples::One)
+}
+
+fn labelled<const N: usize, T: TryInto<u64>>(counts: [(&'static str, T); N]) -> Option<Samples> {
+    let counts = counts.into_iter().map(|(word, n)| (vec![word], n.try_into().unwrap_or(u64::MAX)));
+    Some(Samples::Labelled(counts.collect()))
 }
 
 /// The labels of an exemplar, of which there is none.
@@ -268,85 +280,34 @@ type NoLabels = [(&'static str, &'static str); 0];
 struct Out<'a>(DescriptorEncoder<'a>);
 
 impl Out<'_> {
-    fn begin<'a>(
-        &'a mut self,
-        name: &'a str,
-        help: &str,
-        kind: MetricType,
-    ) -> Result<MetricEncoder<'a>, fmt::Error> {
+    fn metric<R>(&mut self, metric: &Metric<R>, from: &R) -> fmt::Result {
+        let Some(samples) = (metric.read)(from) else { return Ok(()) };
+        let kind = match metric.kind {
+            MetricKind::Counter => MetricType::Counter,
+            MetricKind::Gauge => MetricType::Gauge,
+            MetricKind::Histogram => MetricType::Histogram,
+            MetricKind::Info => MetricType::Info,
+        };
         // The library closes the sentence.
-        self.0.encode_descriptor(name, help.trim_end_matches('.'), None, kind)
+        let help = metric.help().trim_end_matches('.').replace('`', "");
+        let mut to = self.0.encode_descriptor(metric.name, &help, None, kind)?;
+        let grows = metric.kind == MetricKind::Counter;
+        match samples {
+            Samples::One(number) if grows => ConstCounter::new(number).encode(to),
+            Samples::One(number) => ConstGauge::new(number).encode(to),
+            Samples::Fraction(number) if grows => ConstCounter::new(number).encode(to),
+            Samples::Fraction(number) => ConstGauge::new(number).encode(to),
+            Samples::Labelled(counts) => counts.into_iter().try_for_each(|(words, number)| {
+                let labels: Vec<_> = metric.labels.iter().copied().zip(words).collect();
+                match metric.kind {
+                    MetricKind::Info => to.encode_info(&labels),
+                    _ if grows => ConstCounter::new(number).encode(to.encode_family(&labels)?),
+                    _ => ConstGauge::new(number).encode(to.encode_family(&labels)?),
+                }
+            }),
+            Samples::Histogram(seen) => {
+                to.encode_histogram::<NoLabels>(seen.sum, seen.count, &seen.buckets, None)
+            }
+        }
     }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        ConstCounter::new(value).encode(self.begin(name, help, MetricType::Counter)?)
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        ConstGauge::new(value).encode(self.begin(name, help, MetricType::Gauge)?)
-    }
-
-    fn gauge_f64(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
-        ConstGauge::new(value).encode(self.begin(name, help, MetricType::Gauge)?)
-    }
-
-    fn counters<const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: [&'static str; N],
-        values: &[([&'static str; N], u64)],
-    ) -> fmt::Result {
-        let family = self.begin(name, help, MetricType::Counter)?;
-        each(family, labels, values, ConstCounter::new)
-    }
-
-    fn gauges<const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: [&'static str; N],
-        values: &[([&'static str; N], u64)],
-    ) -> fmt::Result {
-        let family = self.begin(name, help, MetricType::Gauge)?;
-        each(family, labels, values, ConstGauge::new)
-    }
-
-    fn words(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: [&'static str; 2],
-        counts: impl IntoIterator<Item = (Words, u64)>,
-    ) -> fmt::Result {
-        let counts = counts.into_iter().map(|((one, other), n)| ([one, other], n));
-        self.counters(name, help, labels, &counts.collect::<Vec<_>>())
-    }
-
-    fn info(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: &[(&'static str, &'static str)],
-    ) -> fmt::Result {
-        self.begin(name, help, MetricType::Info)?.encode_info(&labels)
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, seen: &Observed) -> fmt::Result {
-        let mut to = self.begin(name, help, MetricType::Histogram)?;
-        to.encode_histogram::<NoLabels>(seen.sum, seen.count, &seen.buckets, None)
-    }
-}
-/// One value of a family after the other, each under its labels.
-fn each<const N: usize, M: EncodeMetric>(
-    mut family: MetricEncoder<'_>,
-    labels: [&'static str; N],
-    values: &[([&'static str; N], u64)],
-    metric: fn(u64) -> M,
-) -> fmt::Result {
-    for (words, value) in values {
-        let labels: Vec<_> = labels.into_iter().zip(*words).collect();
-        metric(*value).encode(family.encode_family(&labels)?)?;
-    }
-    Ok(())
 }

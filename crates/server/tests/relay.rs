@@ -26,7 +26,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use whoelse_client::tls::Tls;
-use whoelse_features::relay::{Limits, Private, Relaying};
+use whoelse_features::introductions;
+use whoelse_features::relay::{Counters, Limits, Private, Relaying};
 use whoelse_server::config::Source;
 use whoelse_xmpp::payload::relay::Offer;
 use whoelse_xmpp::{Condition, StanzaError, ns};
@@ -78,8 +79,8 @@ async fn who_has_no_token_of_ones_own_is_refused_and_told_why() {
     assert_eq!(owner.admitted().await, Ok(()));
     let replayed = Guest::come(&world, other, Some(token)).await;
     assert_eq!(replayed.admitted().await, Err("this token is for another key".to_owned()));
-    let refused = world.server.node().counters.relay_refused.get();
-    let count = |reason: &str| refused.get(&("reason", reason)).copied().unwrap_or(0);
+    let refused = &world.server.node().counters.of::<Counters>().refused;
+    let count = |reason| refused.get([reason]);
     assert!(count("no_token") > 0 && count("forged") > 1 && count("other_key") > 1);
     world.server.shutdown().await;
     elsewhere.server.shutdown().await;
@@ -336,7 +337,7 @@ async fn requests_for_a_private_chat_are_counted_and_nothing_like_them() {
     alice.send(&propose(ns::WHOELSE_PRIVATE)).await;
     alice.expect(|stanza| stanza.type_() == Some("error")).await;
 
-    assert_eq!(world.server.node().counters.introductions.get(), 1);
+    assert_eq!(world.server.node().counters.of::<introductions::Counters>().introductions.get(), 1);
     world.server.shutdown().await;
 }
 

@@ -26,6 +26,7 @@ use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::{BareJid, Child, Outgoing, Payload, Stanza, StanzaError};
 
 use crate::account::Account;
+use crate::counters::CounterGroup;
 use crate::node::Node;
 use crate::session::Session;
 use crate::settings::{Setting, Settings};
@@ -46,6 +47,8 @@ pub struct Feature {
     pub disco: &'static [&'static str],
     /// What operators can set of it ([`settings!`](crate::settings!)), also while it is switched off.
     pub settings: &'static [&'static [Setting]],
+    /// What it counts ([`counters!`](crate::counters!)).
+    pub counters: &'static [CounterGroup],
     /// Hangs its handlers and taps onto the server.
     pub wire: fn(&mut Wiring),
 }
@@ -53,7 +56,7 @@ pub struct Feature {
 impl Feature {
     /// What a declaration does not say: nothing.
     pub const PLAIN: Feature =
-        Feature { name: "", xeps: &[], disco: &[], settings: &[], wire: |_| {} };
+        Feature { name: "", xeps: &[], disco: &[], settings: &[], counters: &[], wire: |_| {} };
 }
 
 /// The answer to a request: a result with or without a payload, or an error.

@@ -62,7 +62,7 @@ async fn run(running: Running, mut driver: Box<Driver>, address: String) {
     let mut guard = EndsItsSession(Some((node.clone(), driver.hold.clone())));
     let reason = driver.converse().await;
     guard.0 = None;
-    node.counters.disconnected.inc("session", reason.name());
+    node.counters.disconnected.inc(["session", reason.name()]);
     tracing::info!(session = id, %account, address, reason = reason.name(), "stream_closed");
     Box::pin(driver.finish(reason)).await;
     drop(running);
@@ -290,7 +290,7 @@ impl Driver {
         let out = self.link.output();
         let taken = self.hold.session.take(self.hold.epoch, now, limits, out, WRITE);
         let Ok(taken) = taken else { return Some(Reason::Superseded) };
-        self.node.counters.sent.add(&taken.kinds);
+        self.node.counters.stanzas.sent.add(&taken.kinds);
         if taken.wants_page {
             let (node, session) = (self.node.clone(), self.session().clone());
             // The keeper and the store may have to be waited for; nothing here does.
@@ -434,7 +434,7 @@ impl Driver {
                     let (now, limits) = (node.clock.steady(), &node.settings().limits);
                     let (session, out) = (&self.hold.session, self.link.output());
                     if let Ok(taken) = session.take(self.hold.epoch, now, limits, out, WRITE) {
-                        node.counters.sent.add(&taken.kinds);
+                        node.counters.stanzas.sent.add(&taken.kinds);
                     }
                     self.link.machine().close(None);
                 }

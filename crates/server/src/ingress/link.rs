@@ -76,7 +76,7 @@ impl<S: Io> Link<S> {
             return Poll::Pending;
         }
         let read = ready!(poll_read(&mut self.io, &mut self.machine, cx))?;
-        node.counters.bytes_read.add(read);
+        node.counters.bytes.read.add(read);
         Poll::Ready(Ok(read))
     }
 
@@ -95,7 +95,7 @@ impl<S: Io> Link<S> {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            node.counters.bytes_written.add(written);
+            node.counters.bytes.written.add(written);
             out.wrote(written);
             self.stalled = None;
         }

@@ -231,7 +231,7 @@ impl Negotiation {
             self.write(io).await?;
             match read(io, &mut self.machine).await? {
                 0 => return Ok(Outcome::Over("connection lost")),
-                read => self.connections.node.counters.bytes_read.add(read),
+                read => self.connections.node.counters.bytes.read.add(read),
             }
         }
     }
@@ -239,13 +239,13 @@ impl Negotiation {
     /// Writes what the machine has to say.
     async fn write<S: Io>(&mut self, io: &mut S) -> io::Result<()> {
         let written = write(io, self.machine.output()).await?;
-        self.connections.node.counters.bytes_written.add(written);
+        self.connections.node.counters.bytes.written.add(written);
         Ok(())
     }
 
     /// Counts how a try to log in ended.
     fn count_login(&self, outcome: &'static str) {
-        self.connections.node.counters.logins.inc(self.mechanism, outcome);
+        self.connections.node.counters.logins.inc([self.mechanism, outcome]);
     }
 
     async fn step(&mut self, step: Step) -> Option<Outcome> {

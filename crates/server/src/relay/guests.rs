@@ -112,7 +112,7 @@ impl AccessControl for Guests {
         match self.admit(&node, request).await {
             Ok(()) => Access::Allow,
             Err(denied) => {
-                node.counters.relay_refused.inc("reason", denied.name());
+                node.counters.of::<relay::Counters>().refused.inc([denied.name()]);
                 tracing::debug!(reason = denied.name(), "relay_refused");
                 Access::Deny { reason: Some(denied.to_string()) }
             }
