@@ -389,6 +389,99 @@ fn every_feature_lists_the_settings_and_counters_that_it_declares() {
     }
 }
 
+/// Words of features that core may say, each with the reason. One that core says no more is taken
+/// off the list, or the test fails.
+const WORDS_OF_THE_RULES: &[(&str, &str)] = &[
+    ("session", "RFC 6120, 7: a bound resource"),
+    ("roster", "RFC 6121, 2: contacts and subscriptions are rules"),
+    ("time", "the rules are handed the time"),
+    ("version", "RFC 6121, 2.6: a roster has versions"),
+    ("activity", "docs/behaviour.md, TIMEOUT: who is idle is logged out"),
+    ("last activity", "when that was"),
+    ("archive", "the log is numbered for each archive"),
+    ("offline", "RFC 6121, 4.5: an account without an available session"),
+    ("broadcast", "RFC 6121, 4.2.2: presence without an address"),
+    ("registration", "RFC 6120: whoever has no account yet has no session for a feature"),
+    ("commands", "the kit says how an ad-hoc command is declared"),
+    ("ping", "a session that may be dead is asked whether it is there"),
+    ("whoelse", "the name of the program"),
+    ("blocking", "tokio's word for what holds up a thread"),
+    ("discovery", "the kit collects what features announce there"),
+    ("administration", "the audit log is about it"),
+    ("XEP-0004", "the fields of such a command's form"),
+    ("XEP-0050", "the same"),
+    ("XEP-0077", "as for registration"),
+    ("XEP-0203", "a stanza that waited says since when"),
+    ("XEP-0313", "the public form of a number in the log"),
+    ("XEP-0359", "the same, as a stanza carries it"),
+    ("ns::DELAY", "as for XEP-0203"),
+    ("ns::PING", "as for ping"),
+    ("ns::STANZA_ID", "as for XEP-0359"),
+];
+
+/// What a feature could be called by in core: its name as it is written in prose, in code and as a
+/// type; its specifications; the namespaces that it announces.
+fn words_of(feature: &whoelse_core::kit::Feature, namespaces: &[(String, String)]) -> Vec<String> {
+    let prose = feature.name.replace('-', " ");
+    let type_ = feature.name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
+    let mut words = vec![prose, feature.name.replace('-', "_"), type_.collect()];
+    words.extend(feature.xeps.iter().map(|(number, _)| format!("XEP-{number:04}")));
+    let announced = namespaces.iter().filter(|(_, value)| feature.disco.contains(&value.as_str()));
+    words.extend(announced.map(|(name, _)| format!("ns::{name}")));
+    words
+}
+
+/// Whether a text says a word: not as a part of a longer one.
+fn says(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric();
+    text.match_indices(word).any(|(at, _)| {
+        !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part)
+    })
+}
+
+/// docs/design/kit.md: a feature is one file or folder of the crate `features`, and what core does
+/// for it others can use.
+#[test]
+fn no_file_of_core_names_a_feature() {
+    let constants = fs::read_to_string(crate_folder("xmpp").join("src/ns.rs")).unwrap();
+    let namespaces: Vec<(String, String)> = constants
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const ")?.strip_suffix("\";"))
+        .filter_map(|constant| constant.split_once(": &str = \""))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    assert!(namespaces.len() > 50, "{namespaces:?}");
+    let files: Vec<(PathBuf, String)> = rust_files(&crate_folder("core").join("src"))
+        .into_iter()
+        .map(|file| (file.clone(), fs::read_to_string(file).unwrap()))
+        .collect();
+    let is_excused = |word: &str| {
+        WORDS_OF_THE_RULES.iter().any(|(excused, _)| {
+            let type_: String =
+                excused.split(' ').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+            *excused == word || excused.replace(' ', "_") == word || type_ == word
+        })
+    };
+    let mut said = Vec::new();
+    for feature in whoelse_features::ALL {
+        for word in words_of(feature, &namespaces).iter().filter(|word| !is_excused(word)) {
+            for (file, _) in files.iter().filter(|(_, text)| says(text, word)) {
+                said.push(format!(
+                    "{} says {word}, of the feature {}",
+                    file.display(),
+                    feature.name
+                ));
+            }
+        }
+    }
+    assert!(said.is_empty(), "{}", said.join("\n"));
+    for (word, _) in WORDS_OF_THE_RULES {
+        let is_said =
+            files.iter().any(|(_, text)| says(text, word) || says(text, &word.replace(' ', "_")));
+        assert!(is_said, "no file of core says {word} any more: take it off the list");
+    }
+}
+
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for path in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|e| e.path())
