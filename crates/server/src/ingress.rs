@@ -15,6 +15,7 @@ mod negotiation;
 pub(crate) mod tcp;
 mod waiting;
 
+pub(crate) use first_bytes::First;
 pub use link::Io;
 
 #[cfg(feature = "relay")]
@@ -179,8 +180,8 @@ impl Connections {
         }
     }
 
-    /// The same for a socket: where STARTTLS is offered, TLS may come first all the same; and who
-    /// goes while it waits leaves its place.
+    /// The same for a socket, whose first bytes decide what is spoken on it. Who goes while it waits
+    /// leaves its place.
     pub(crate) fn welcome_socket(
         self: &Arc<Connections>,
         socket: TcpStream,
@@ -192,7 +193,7 @@ impl Connections {
                 self.let_in(socket, ingress, peer, waiting::turn, first_bytes::run)
             }
             Ingress::DirectTls => {
-                self.let_in(socket, ingress, peer, waiting::turn, negotiation::run)
+                self.let_in(socket, ingress, peer, waiting::turn, first_bytes::run_tls)
             }
             Ingress::Pipe | Ingress::Admin => self.welcome(socket, ingress, peer),
         }
@@ -247,6 +248,12 @@ impl Connections {
         tracing::info!(address = %peer.address, "connected");
         let deadline = self.node.clock.steady().after(self.node.settings().limits.negotiation);
         Arrived { running: self.begin(), ingress, peer, half_open, deadline }
+    }
+
+    /// The relay, where private chats are offered one.
+    #[cfg(feature = "relay")]
+    pub(crate) fn relay(&self) -> Option<&Arc<Relay>> {
+        self.relay.get()
     }
 
     /// Offers private chats a relay at these listeners, and discovery beside them. Returns what
@@ -415,7 +422,7 @@ impl Drop for Running {
 }
 
 /// Waits for something, but not past a deadline. `None`: it took too long.
-async fn until<F: Future>(node: &Node, deadline: Steady, work: F) -> Option<F::Output> {
+pub(crate) async fn until<F: Future>(node: &Node, deadline: Steady, work: F) -> Option<F::Output> {
     tokio::select! {
         biased;
         output = work => Some(output),

@@ -7,8 +7,8 @@
 
 mod admissions;
 mod discovery;
-mod door;
 mod guests;
+pub(crate) mod routes;
 
 use crate::tls::Tls;
 use discovery::Discovery;

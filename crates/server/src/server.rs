@@ -224,7 +224,10 @@ impl Server {
         let mut answering = JoinSet::new();
         for listener in asked {
             let (end, beat) = (answers_end.subscribe(), liveness.beat("metrics"));
-            answering.spawn(web::serve(listener, site.clone(), end, beat));
+            let connections = connections.clone();
+            let answers =
+                web::listen(listener, web::OPERATORS, site.clone(), connections, end, beat);
+            answering.spawn(answers);
         }
         Ok(Server {
             connections,

@@ -1,138 +1,124 @@
-//! `[metrics] listen`: a listener of its own for `/metrics` (OpenMetrics) and `/health`.
+//! HTTP: one table of what is answered and where, and the limits within which anybody is.
 //!
-//! It answers two questions and nothing else: no body is read, no connection is kept, and every
-//! bound stands below. What it says is for the operator, so it belongs on loopback or behind a
-//! firewall; the configuration refuses anything else unless it is said explicitly.
+//! Each listener says which of the two tables it serves. What is for operators has a listener of
+//! its own ([`listen`]); what is for clients is answered on the ports they connect to, where the
+//! first bytes decide what is spoken (`crate::ingress`). One request is answered on a connection,
+//! and no body is read. Whoever serves gives the connection its deadline.
 
-use crate::health::Health;
-use crate::liveness::Beat;
-use crate::metrics::{CONTENT_TYPE, Metrics};
+mod listen;
+mod operators;
+
+pub(crate) use listen::listen;
+pub(crate) use operators::Site;
+
+use crate::ingress::Connections;
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE as TYPE, HeaderValue};
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore, watch};
-use tokio::task::JoinSet;
-use whoelse_xmpp::in_words;
+use tokio::sync::oneshot;
+use whoelse_core::kit::BoxFuture;
 
-/// Connections at once; one more is closed at once. A monitor needs one or two.
-const CONNECTIONS: usize = 16;
+/// `[metrics] listen`: what it says is for the operator, so it belongs on loopback or behind a
+/// firewall; the configuration refuses anything else unless it is said explicitly.
+pub(crate) const OPERATORS: &[Route<Site>] = &[
+    Route { path: "/metrics", get: operators::metrics },
+    Route { path: "/health", get: operators::health },
+];
+
+/// Over TLS, on the ports that clients connect to.
+pub(crate) const CLIENTS: &[Route<Connections>] = &[
+    #[cfg(feature = "relay")]
+    Route { path: iroh_relay::http::RELAY_PATH, get: crate::relay::routes::relay },
+    #[cfg(feature = "relay")]
+    Route { path: iroh_relay::http::RELAY_PROBE_PATH, get: crate::relay::routes::probe },
+];
+
+/// In clear, on the same ports: whoever asks is told that nothing is there.
+pub(crate) const CLIENTS_IN_CLEAR: &[Route<Connections>] = &[];
+
 /// Bytes of a request's head; it is refused past this. Less hyper does not allow.
 const HEAD: usize = 8 << 10;
-/// How long the head of a request may take.
-const HEAD_TIME: Duration = Duration::from_secs(5);
-/// How long a connection lives, whatever it does.
-const LIFE: Duration = Duration::from_secs(10);
 
-/// What is answered.
-pub(crate) struct Site {
-    pub metrics: Arc<Metrics>,
-    pub health: Arc<Health>,
-    /// Making a page looks at every session: one at a time.
-    pub one: Mutex<()>,
+/// One path, and what is answered to whoever asks for it. `T` is what the answer is made from.
+pub(crate) struct Route<T> {
+    path: &'static str,
+    /// Answers a GET or a HEAD.
+    get: fn(Arc<T>, Request<Incoming>) -> BoxFuture<'static, Answer>,
 }
 
-/// Answers until it is told to end; what is being answered then is finished.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    site: Arc<Site>,
-    mut end: watch::Receiver<bool>,
-    mut beat: Beat,
+/// An answer.
+pub(crate) type Answer = Response<Body>;
+/// What is in it.
+pub(crate) type Body =
+    Box<dyn hyper::body::Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>;
+
+/// Answers the one request of a connection. Returns when it is answered, or cannot be; and if the
+/// connection has become something else, when whoever has it lets go of its [`Held`].
+pub(crate) async fn serve<T: Send + Sync + 'static>(
+    io: impl Read + Write + Unpin + Send + 'static,
+    routes: &'static [Route<T>],
+    from: Arc<T>,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut answering = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            // Fails without a sender, and then there is nobody to answer for.
-            _ = end.wait_for(|end| *end) => break,
-            () = beat.answer() => continue,
-            Some(_) = answering.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((socket, _)) => {
-                if let Ok(permit) = room.clone().try_acquire_owned() {
-                    let site = site.clone();
-                    answering.spawn(async move {
-                        answer(socket, site).await;
-                        drop(permit);
-                    });
-                }
-            }
-            Err(error) => {
-                site.metrics.connections.node().failing(
-                    "metrics_accept_failed",
-                    None,
-                    &in_words(&error),
-                );
-                tokio::time::sleep(crate::ingress::tcp::PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
-    while answering.join_next().await.is_some() {}
-}
-
-async fn answer(socket: TcpStream, site: Arc<Site>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let site = site.clone();
-        async move { Ok::<_, Infallible>(respond(&request, &site).await) }
+    let (held, released) = oneshot::channel();
+    let held = Held(Arc::new(held));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(held.clone());
+        let answer = answer(routes, from.clone(), request);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(io, service)
+        .with_upgrades();
     // Whoever asks badly or hangs up has done that to himself.
-    let _ = tokio::time::timeout(LIFE, connection).await;
+    let _ = connection.await;
+    // Never sent: it comes when the last who held the other end is done.
+    let _ = released.await;
 }
 
-async fn respond(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
+/// Travels with a request, as long as its connection is not done.
+#[derive(Clone)]
+struct Held(#[expect(dead_code, reason = "held to be dropped")] Arc<oneshot::Sender<Infallible>>);
+
+async fn answer<T>(routes: &[Route<T>], from: Arc<T>, request: Request<Incoming>) -> Answer {
+    let Some(route) = routes.iter().find(|route| route.path == request.uri().path()) else {
+        return not_found();
+    };
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n".to_owned());
+        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
-    match request.uri().path() {
-        "/metrics" => {
-            let _one = site.one.lock().await;
-            match site.metrics.page() {
-                Ok(page) => of_type(StatusCode::OK, CONTENT_TYPE, page),
-                Err(error) => {
-                    site.metrics.connections.node().failing("metrics_failed", None, &error);
-                    text(StatusCode::INTERNAL_SERVER_ERROR, "see the server's log\n".to_owned())
-                }
-            }
-        }
-        "/health" => {
-            let report = site.health.report();
-            let status = match report.is_well() {
-                true => StatusCode::OK,
-                false => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            of_type(status, "application/json", report.to_json() + "\n")
-        }
-        _ => text(StatusCode::NOT_FOUND, "there are /metrics and /health\n".to_owned()),
-    }
+    (route.get)(from, request).await
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    of_type(status, "text/plain; charset=utf-8", body)
+/// There is nothing at this path.
+pub(crate) fn not_found() -> Answer {
+    text(StatusCode::NOT_FOUND, "there is nothing here\n")
 }
 
-fn of_type(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+/// A sentence for people.
+pub(crate) fn text(status: StatusCode, text: &'static str) -> Answer {
+    of_type(status, "text/plain; charset=utf-8", text)
+}
+
+/// Something made for this request alone.
+fn of_type(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let body: Body = Box::new(Full::new(body.into()));
+    let is_empty = body.is_end_stream();
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(TYPE, HeaderValue::from_static(kind));
+    if !is_empty {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

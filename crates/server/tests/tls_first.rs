@@ -109,14 +109,16 @@ async fn what_is_neither_xmpp_nor_http_is_refused_as_xmpp() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_nothing_is_relayed_a_request_of_http_is_no_stream() {
+async fn where_nothing_is_relayed_a_request_finds_nothing() {
     let world = World::with(|config| config.settings.change(never)).await;
 
-    let mut io = silent(&world).await;
-    io.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let answer = String::from_utf8_lossy(&until_closed(&mut io).await).into_owned();
+    for path in ["/ping", "/relay"] {
+        let mut io = silent(&world).await;
+        io.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = String::from_utf8_lossy(&until_closed(&mut io).await).into_owned();
 
-    assert!(answer.contains("not-well-formed"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+    }
     world.server.shutdown().await;
 }
 

@@ -1,95 +1,170 @@
 //! One port for whatever a client begins with: a stream in clear, which asks for STARTTLS; a stream
-//! over TLS (XEP-0368), which many clients try first on any port; a request to the relay.
+//! over TLS (XEP-0368), which many clients try first on any port; a request of HTTP.
 //!
 //! A stream begins with `<`, or with white space before it (RFC 6120, 11.7); a TLS record of a
 //! handshake with 22 (RFC 8446, 5.1); a request of HTTP with the name of a method, in capitals.
 //! So one look at the first byte tells, in clear and again over TLS, and takes nothing out of the
-//! connection. ALPN decides nothing: not every client names a protocol.
+//! connection. ALPN decides nothing: not every client names a protocol. Whatever it is, it is half
+//! open until it has logged in or is answered, and all of that within one time.
 
 use super::negotiation::{self, handshake};
 use super::{Arrived, until};
+use crate::web;
+use hyper_util::rt::TokioIo;
+use rustix::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use whoelse_stream::ChannelBindings;
 
 /// The content type of a handshake.
 const HANDSHAKE: u8 = 22;
 
+/// What begins with a first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    /// A handshake.
+    Tls,
+    /// A request.
+    Http,
+    /// A stream, or something that is answered as a stream that is none.
+    Xmpp,
+}
+
+impl First {
+    fn of(byte: u8) -> First {
+        match byte {
+            HANDSHAKE => First::Tls,
+            b'A'..=b'Z' => First::Http,
+            _ => First::Xmpp,
+        }
+    }
+
+    /// What begins on a socket. One that ends before it has begun is taken for a stream.
+    pub(crate) async fn in_clear(socket: &TcpStream) -> First {
+        let mut first = [0];
+        match socket.peek(&mut first).await {
+            Ok(1..) => First::of(first[0]),
+            Ok(0) | Err(_) => First::Xmpp,
+        }
+    }
+
+    /// The same after a handshake.
+    async fn over_tls(stream: &mut TlsStream<TcpStream>) -> First {
+        let read = stream.fill_buf().await.ok();
+        read.and_then(|read| read.first().copied()).map_or(First::Xmpp, First::of)
+    }
+}
+
 /// Looks, and hands the connection on.
 pub(super) async fn run(arrived: Arrived, socket: TcpStream) {
-    let first = in_time(&arrived, look(&socket)).await;
-    let (Some(HANDSHAKE), Some(certificate)) = (first, &arrived.running.tls) else {
-        // Who said nothing in time is told so by the machine, as ever.
-        return negotiation::run(arrived, socket).await;
+    match in_time(&arrived, First::in_clear(&socket)).await {
+        // On the heap, like the next: nearly every connection is the last kind.
+        First::Tls => Box::pin(run_tls(arrived, socket)).await,
+        First::Http => {
+            let serving =
+                web::serve(TokioIo::new(socket), web::CLIENTS_IN_CLEAR, (*arrived.running).clone());
+            let reason = answered(&arrived, Box::pin(serving)).await.unwrap_or_else(|why| why);
+            arrived.running.note_unopened(&arrived.peer, reason);
+        }
+        First::Xmpp => negotiation::run(arrived, socket).await,
+    }
+}
+
+/// The same where TLS comes first.
+pub(super) async fn run_tls(arrived: Arrived, socket: TcpStream) {
+    let Some(certificate) = arrived.running.certificate() else {
+        return arrived.running.note_unopened(&arrived.peer, "no certificate");
     };
-    // On the heap: nearly every connection is the other kind.
     let shaking = Box::pin(certificate.tls.accept_any(socket));
     let shaken = handshake(&arrived.running, &arrived.peer, arrived.deadline, shaking).await;
-    let (stream, channel) = match shaken {
+    let (mut stream, channel) = match shaken {
         Ok(shaken) => shaken,
         Err(reason) => return arrived.running.note_unopened(&arrived.peer, reason),
     };
-    #[cfg(feature = "relay")]
-    let stream = match relay::take(&arrived, stream).await {
-        Some(stream) => stream,
-        None => return,
-    };
+    match in_time(&arrived, First::over_tls(&mut stream)).await {
+        First::Http => Box::pin(answer(arrived, stream)).await,
+        First::Tls | First::Xmpp => log_in(arrived, stream, channel).await,
+    }
+}
+
+async fn log_in(arrived: Arrived, stream: TlsStream<TcpStream>, channel: ChannelBindings) {
     Box::pin(negotiation::run_encrypted(arrived, stream, channel)).await;
 }
 
-/// The first byte, if one comes.
-async fn look(socket: &TcpStream) -> Option<u8> {
-    let mut first = [0];
-    match socket.peek(&mut first).await {
-        Ok(1..) => Some(first[0]),
-        Ok(0) | Err(_) => None,
-    }
-}
-
-/// What a look finds before the deadline, and before the server goes away.
-async fn in_time(arrived: &Arrived, look: impl Future<Output = Option<u8>>) -> Option<u8> {
+/// What a look finds before the deadline, and before the server goes away. Who says nothing in time
+/// is told so as on any stream.
+async fn in_time(arrived: &Arrived, look: impl Future<Output = First>) -> First {
     tokio::select! {
         biased;
-        first = until(&arrived.running.node, arrived.deadline, look) => first.flatten(),
-        () = arrived.running.closing() => None,
+        first = until(&arrived.running.node, arrived.deadline, look) => {
+            first.unwrap_or(First::Xmpp)
+        }
+        () = arrived.running.closing() => First::Xmpp,
     }
 }
 
-#[cfg(feature = "relay")]
-mod relay {
-    use super::{Arrived, in_time, until};
-    use tokio::io::AsyncBufReadExt;
-    use tokio::net::TcpStream;
-    use tokio_rustls::server::TlsStream;
-
-    /// Serves a request to the relay, until whoever asks is admitted or refused. Anything else is
-    /// given back, and so is everything while nothing is relayed.
-    pub(super) async fn take(
-        arrived: &Arrived,
-        mut stream: TlsStream<TcpStream>,
-    ) -> Option<TlsStream<TcpStream>> {
-        let connections = &arrived.running;
-        let Some(relay) = connections.relay.get().filter(|relay| relay.is_allowed()) else {
-            return Some(stream);
-        };
-        let first = async { stream.fill_buf().await.ok().and_then(|read| read.first().copied()) };
-        if !in_time(arrived, first).await.is_some_and(|first| first.is_ascii_uppercase()) {
-            return Some(stream);
-        }
-        let reason = tokio::select! {
-            biased;
-            served = until(&connections.node, arrived.deadline, Box::pin(relay.serve(stream))) => {
-                match served {
-                    // It has what it came for: a place there, or an answer. Who it is stays unsaid.
-                    Some(Ok(())) => "relay",
-                    Some(Err(error)) => {
-                        tracing::debug!(address = %arrived.peer.address, %error, "relay_refused");
-                        "not at the relay"
-                    }
-                    None => "not at the relay in time",
-                }
+/// Answers a request over TLS. Some of them become something else, in a task of whoever answered,
+/// who may take any time: one that has not come to its end here in time is cut off.
+async fn answer(arrived: Arrived, stream: TlsStream<TcpStream>) {
+    let reason = match stream.get_ref().0.as_fd().try_clone_to_owned() {
+        Ok(socket) => {
+            let cut = Cut(Some(socket));
+            let connections = (*arrived.running).clone();
+            let serving = Box::pin(web::serve(carried(stream), web::CLIENTS, connections));
+            let answered = answered(&arrived, serving).await;
+            if answered.is_ok() {
+                cut.spare();
             }
-            () = connections.closing() => "shutdown",
-        };
-        connections.note_unopened(&arrived.peer, reason);
-        None
+            answered.unwrap_or_else(|why| why)
+        }
+        Err(_) => "no descriptor",
+    };
+    arrived.running.note_unopened(&arrived.peer, reason);
+}
+
+/// Waits for an answer, but not past the deadline. It says how it ended, for the count.
+async fn answered(
+    arrived: &Arrived,
+    serving: impl Future<Output = ()>,
+) -> Result<&'static str, &'static str> {
+    tokio::select! {
+        biased;
+        served = until(&arrived.running.node, arrived.deadline, serving) => {
+            // Who it was stays unsaid.
+            served.map(|()| "answered").ok_or("not answered in time")
+        }
+        () = arrived.running.closing() => Err("shutdown"),
+    }
+}
+
+/// The stream as the relay's library wants it, should it be asked for.
+#[cfg(feature = "relay")]
+fn carried(stream: TlsStream<TcpStream>) -> TokioIo<iroh_relay::server::streams::MaybeTlsStream> {
+    TokioIo::new(iroh_relay::server::streams::MaybeTlsStream::Tls(stream))
+}
+
+#[cfg(not(feature = "relay"))]
+fn carried(stream: TlsStream<TcpStream>) -> TokioIo<TlsStream<TcpStream>> {
+    TokioIo::new(stream)
+}
+
+/// A second handle of a socket that somebody else may have by now, by which it is cut off.
+struct Cut(Option<OwnedFd>);
+
+impl Cut {
+    /// Leaves the connection to whoever has it.
+    fn spare(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        if let Some(socket) = &self.0 {
+            // Fails when it is closed already.
+            let _ = rustix::net::shutdown(socket, Shutdown::Both);
+        }
     }
 }

@@ -1,0 +1,194 @@
+//! A listener that speaks HTTP alone, in clear or over TLS as its clients begin.
+
+use super::{Route, serve};
+use crate::ingress::{Connections, First, tcp, until};
+use crate::liveness::Beat;
+use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use whoelse_xmpp::in_words;
+
+/// Connections at once; one more is closed at once. A monitor needs one or two.
+const CONNECTIONS: usize = 16;
+/// How long a connection lives, whatever it does.
+const LIFE: Duration = Duration::from_secs(10);
+
+/// Answers until it is told to end; what is being answered then is finished.
+pub(crate) async fn listen<T: Send + Sync + 'static>(
+    listener: TcpListener,
+    routes: &'static [Route<T>],
+    from: Arc<T>,
+    connections: Arc<Connections>,
+    mut end: watch::Receiver<bool>,
+    mut beat: Beat,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut answering = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            // Fails without a sender, and then there is nobody to answer for.
+            _ = end.wait_for(|end| *end) => break,
+            () = beat.answer() => continue,
+            Some(_) = answering.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                if let Ok(permit) = room.clone().try_acquire_owned() {
+                    let (connections, from) = (connections.clone(), from.clone());
+                    answering.spawn(async move {
+                        answer(socket, routes, from, &connections).await;
+                        drop(permit);
+                    });
+                }
+            }
+            Err(error) => {
+                connections.node().failing("metrics_accept_failed", None, &in_words(&error));
+                tokio::time::sleep(tcp::PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while answering.join_next().await.is_some() {}
+}
+
+/// Answers one connection, or lets go of it when its time is over.
+async fn answer<T: Send + Sync + 'static>(
+    socket: TcpStream,
+    routes: &'static [Route<T>],
+    from: Arc<T>,
+    connections: &Connections,
+) {
+    let node = connections.node();
+    let deadline = node.clock.steady().after(LIFE);
+    let answering = async {
+        match (First::in_clear(&socket).await, connections.certificate()) {
+            (First::Tls, Some(certificate)) => {
+                // Who does not finish the handshake has done that to himself.
+                if let Ok((stream, _)) = certificate.tls.accept_any(socket).await {
+                    serve(TokioIo::new(stream), routes, from).await;
+                }
+            }
+            _ => serve(TokioIo::new(socket), routes, from).await,
+        }
+    };
+    let _ = until(node, deadline, answering).await;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::Answer;
+    use super::*;
+    use crate::liveness::Liveness;
+    use http_body_util::Full;
+    use hyper::body::{Bytes, Incoming};
+    use hyper::{Request, Response};
+    use std::net::SocketAddr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use whoelse_core::kit::BoxFuture;
+    use whoelse_core::settings::Settings;
+    use whoelse_core::{Clock, Node, Time};
+    use whoelse_store::{Location, Store};
+
+    /// More than the system buffers between two sockets of this machine.
+    const LARGE: usize = 64 << 20;
+    const ROUTES: &[Route<()>] = &[Route { path: "/large", get: large }];
+
+    fn large(_: Arc<()>, _: Request<Incoming>) -> BoxFuture<'static, Answer> {
+        let body: super::super::Body = Box::new(Full::new(Bytes::from(vec![b'x'; LARGE])));
+        Box::pin(std::future::ready(Response::new(body)))
+    }
+
+    /// A listener whose time is moved by hand.
+    struct World {
+        connections: Arc<Connections>,
+        address: SocketAddr,
+        end: watch::Sender<bool>,
+        listening: tokio::task::JoinHandle<()>,
+    }
+
+    impl World {
+        async fn new() -> World {
+            let store = Store::open(&Location::Memory).await.unwrap();
+            let clock = Clock::manual(Time(0));
+            let node = Node::start(Settings::default(), clock, store, &[], None).await.unwrap();
+            let beat = Liveness::new(node.clone()).beat("test");
+            let connections = Connections::new(node, None);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let end = watch::Sender::new(false);
+            let listening =
+                listen(listener, ROUTES, Arc::new(()), connections.clone(), end.subscribe(), beat);
+            World { connections, address, end, listening: tokio::spawn(listening) }
+        }
+
+        /// A connection that has begun to ask.
+        async fn asking(&self, request: &str) -> TcpStream {
+            let mut socket = TcpStream::connect(self.address).await.unwrap();
+            socket.write_all(request.as_bytes()).await.unwrap();
+            socket
+        }
+
+        /// Everybody's time is over, once they have been let in.
+        async fn all_is_over(&self) {
+            let clock = &self.connections.node().clock;
+            let end = clock.steady().after(LIFE);
+            while clock.steady() < end {
+                clock.advance_to(end);
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn rest(socket: &mut TcpStream) -> Vec<u8> {
+        let mut heard = Vec::new();
+        // A connection that is reset has ended as well.
+        let _ = socket.read_to_end(&mut heard).await;
+        heard
+    }
+
+    #[tokio::test]
+    async fn so_many_are_answered_at_once_and_the_next_is_closed() {
+        let world = World::new().await;
+        let mut asking = Vec::new();
+        for _ in 0..CONNECTIONS {
+            asking.push(world.asking("GET /large HT").await);
+        }
+
+        let mut next = world.asking("").await;
+        assert_eq!(rest(&mut next).await, b"");
+
+        // Whoever goes makes room.
+        asking.truncate(CONNECTIONS - 1);
+        let answered = loop {
+            let mut again = world.asking("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            let heard = rest(&mut again).await;
+            if !heard.is_empty() {
+                break heard;
+            }
+        };
+        assert!(answered.starts_with(b"HTTP/1.1 404"));
+    }
+
+    #[tokio::test]
+    async fn who_does_not_say_all_or_does_not_read_is_let_go_of_in_time() {
+        let world = World::new().await;
+        let mut half = world.asking("GET /large HTTP/1.1\r\nho").await;
+        let mut slow = world.asking("GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        slow.read_exact(&mut [0; 12]).await.unwrap();
+        // Accepted in order: an answer to the next says that both are in.
+        let mut next = world.asking("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(rest(&mut next).await.starts_with(b"HTTP/1.1 404"));
+
+        world.all_is_over().await;
+
+        assert_eq!(rest(&mut half).await, b"");
+        assert!(rest(&mut slow).await.len() < LARGE);
+        world.end.send_replace(true);
+        world.listening.await.unwrap();
+    }
+}
