@@ -44,6 +44,16 @@ impl<S: Io> Link<S> {
         Link { io, machine, stalled: None }
     }
 
+    /// What it is made of, for something that has to come between the two.
+    pub fn into_parts(self) -> (S, Machine) {
+        (self.io, self.machine)
+    }
+
+    /// The same whatever carries it.
+    pub fn boxed(self) -> Link {
+        Link { io: Box::new(self.io), machine: self.machine, stalled: self.stalled }
+    }
+
     /// What the peer wants next, of what has arrived.
     pub fn next(&mut self) -> Option<Step> {
         self.machine.poll()
@@ -78,6 +88,13 @@ impl<S: Io> Link<S> {
         let read = ready!(poll_read(&mut self.io, &mut self.machine, cx))?;
         node.counters.bytes.read.add(read);
         Poll::Ready(Ok(read))
+    }
+
+    /// Reads once, whether or not what comes can be used at once.
+    pub async fn read(&mut self, node: &Node) -> io::Result<usize> {
+        let read = poll_fn(|cx| poll_read(&mut self.io, &mut self.machine, cx)).await?;
+        node.counters.bytes.read.add(read);
+        Ok(read)
     }
 
     /// Writes what there is; ready when all of it is flushed. Pending while there is nothing.
@@ -135,25 +152,4 @@ fn poll_read(
         machine.push(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))
     })
-}
-
-/// The same as a future.
-pub(super) async fn read(
-    io: &mut (impl AsyncRead + Unpin + ?Sized),
-    machine: &mut Machine,
-) -> io::Result<usize> {
-    poll_fn(|cx| poll_read(io, machine, cx)).await
-}
-
-/// Writes and flushes what there is. Returns how many bytes.
-pub(super) async fn write(
-    io: &mut (impl AsyncWrite + Unpin + ?Sized),
-    out: &mut Output,
-) -> io::Result<usize> {
-    let bytes = out.take();
-    if !bytes.is_empty() {
-        io.write_all(&bytes).await?;
-        io.flush().await?;
-    }
-    Ok(bytes.len())
 }

@@ -1,7 +1,7 @@
 //! RFC 6120, 5 to 7: from the accepted socket to the open session, within the limit for it.
 
 use super::driver::{self, Opened};
-use super::link::{Io, Link, read, write};
+use super::link::{Io, Link};
 use super::{Arrived, Connections, Ingress, Peer, until};
 use std::io;
 use std::sync::Arc;
@@ -26,7 +26,6 @@ struct Negotiation {
     ingress: Ingress,
     peer: Peer,
     deadline: Steady,
-    machine: Machine,
     /// Who has proved who they are, once somebody has.
     principal: Option<Principal>,
     /// By which a login is tried, for the count.
@@ -51,19 +50,20 @@ enum Outcome {
 /// Drives one connection to its open session, and hands it over.
 pub(super) async fn run<S: Io>(arrived: Arrived, io: S) {
     let mut negotiation = Negotiation::new(&arrived);
+    let machine = || Machine::new(arrived.running.stream(arrived.ingress), None);
     let opened = match arrived.ingress {
-        Ingress::StartTls => negotiation.starttls(io).await,
+        Ingress::StartTls => negotiation.starttls(Link::new(io, machine())).await,
         Ingress::DirectTls => negotiation.direct_tls(io).await,
-        Ingress::Pipe | Ingress::Admin => negotiation.plain(io).await,
+        Ingress::Pipe | Ingress::Admin => negotiation.log_in(Link::new(io, machine())).await,
     };
-    negotiation.hand_over(arrived, opened);
+    hand_over(arrived, opened);
 }
 
 /// The same for one that has shaken hands already.
 pub(super) async fn run_encrypted<S: Io>(arrived: Arrived, io: S, channel: ChannelBindings) {
     let mut negotiation = Negotiation::new(&arrived);
     let opened = negotiation.encrypted(io, channel).await;
-    negotiation.hand_over(arrived, opened);
+    hand_over(arrived, opened);
 }
 
 /// Waits for a handshake until the deadline. One that has begun when the server goes away may still
@@ -98,14 +98,24 @@ pub(super) async fn handshake<T>(
     }
 }
 
-/// An open session, or why there is none.
-type Opening = Result<(Hold, Box<dyn Io>), &'static str>;
+/// An open session and its link, or why there is none.
+type Opening = Result<(Hold, Link), &'static str>;
+
+/// It is half open no more: a session goes on in a task of its own.
+fn hand_over(arrived: Arrived, opened: Opening) {
+    let Arrived { running, peer, half_open, .. } = arrived;
+    drop(half_open);
+    match opened {
+        // A task of its own: this one is as large as a handshake.
+        Ok((hold, link)) => driver::spawn(Opened { running, link, hold, address: peer.address }),
+        Err(reason) => running.note_unopened(&peer, reason),
+    }
+}
 
 impl Negotiation {
     fn new(arrived: &Arrived) -> Negotiation {
         let connections = arrived.running.clone();
         Negotiation {
-            machine: Machine::new(connections.stream(arrived.ingress), None),
             connections,
             ingress: arrived.ingress,
             peer: arrived.peer.clone(),
@@ -118,37 +128,20 @@ impl Negotiation {
         }
     }
 
-    /// It is half open no more: a session goes on in a task of its own.
-    fn hand_over(self, arrived: Arrived, opened: Opening) {
-        let Arrived { running, peer, half_open, .. } = arrived;
-        drop(half_open);
-        match opened {
-            Ok((hold, io)) => {
-                let link = Link::new(io, self.machine);
-                // A task of its own: this one is as large as a handshake.
-                driver::spawn(Opened { running, link, hold, address: peer.address });
-            }
-            Err(reason) => running.note_unopened(&peer, reason),
-        }
-    }
-
-    async fn starttls<S: Io>(&mut self, mut io: S) -> Opening {
-        match self.converse(&mut io).await {
+    async fn starttls<S: Io>(&mut self, mut link: Link<S>) -> Opening {
+        match self.converse(&mut link).await {
             Outcome::StartTls => {}
             Outcome::Over(reason) => return Err(reason),
             // Without TLS no machine goes so far.
             Outcome::Open(_) => return Err("internal error"),
         }
         let Some(certificate) = &self.connections.tls else { return Err("no certificate") };
+        let (io, mut machine) = link.into_parts();
         let shaking = certificate.tls.accept(io, false);
-        let (mut io, channel) =
+        let (io, channel) =
             handshake(&self.connections, &self.peer, self.deadline, shaking).await?;
-        self.machine.tls_started(channel);
-        match self.converse(&mut io).await {
-            Outcome::Open(hold) => Ok((hold, Box::new(io))),
-            Outcome::StartTls => Err("internal error"),
-            Outcome::Over(reason) => Err(reason),
-        }
+        machine.tls_started(channel);
+        self.log_in(Link::new(io, machine)).await
     }
 
     async fn direct_tls<S: Io>(&mut self, io: S) -> Opening {
@@ -159,29 +152,28 @@ impl Negotiation {
         self.encrypted(io, channel).await
     }
 
-    /// TLS came first, so nothing is said before it and nothing has to be begun anew.
+    /// TLS came first, so nothing is said before it.
     async fn encrypted<S: Io>(&mut self, io: S, channel: ChannelBindings) -> Opening {
         let config = self.connections.stream(Ingress::DirectTls);
-        self.machine = Machine::new(config, Some(channel));
-        self.plain(io).await
+        self.log_in(Link::new(io, Machine::new(config, Some(channel)))).await
     }
 
-    async fn plain<S: Io>(&mut self, mut io: S) -> Opening {
-        match self.converse(&mut io).await {
-            Outcome::Open(hold) => Ok((hold, Box::new(io))),
+    async fn log_in<S: Io>(&mut self, mut link: Link<S>) -> Opening {
+        match self.converse(&mut link).await {
+            Outcome::Open(hold) => Ok((hold, link.boxed())),
             Outcome::StartTls => Err("internal error"),
             Outcome::Over(reason) => Err(reason),
         }
     }
 
     /// Converses until TLS is wanted, a session is open or the stream is over.
-    async fn converse<S: Io>(&mut self, io: &mut S) -> Outcome {
+    async fn converse<S: Io>(&mut self, link: &mut Link<S>) -> Outcome {
         let connections = self.connections.clone();
         let node = connections.node.clone();
         let deadline = self.deadline;
         let conversed = tokio::select! {
             biased;
-            conversed = until(&node, deadline, self.exchange(io)) => conversed.ok_or(
+            conversed = until(&node, deadline, self.exchange(link)) => conversed.ok_or(
                 StreamError::new(StreamCondition::ConnectionTimeout)
                     .with_text("logging in took too long"),
             ),
@@ -194,14 +186,14 @@ impl Negotiation {
             Ok(Err(_)) => ("connection lost", false),
             Err(error) => {
                 let reason = error.condition.name();
-                self.machine.close(Some(error));
+                link.machine().close(Some(error));
                 (reason, true)
             }
         };
         if open {
             let bye = async {
-                write(io, self.machine.output()).await?;
-                tokio::io::AsyncWriteExt::shutdown(io).await
+                link.flush(&node).await?;
+                link.shut_down().await
             };
             // The last word is a courtesy.
             let _ = until(&node, node.clock.steady().after(LAST_WORD), bye).await;
@@ -213,34 +205,27 @@ impl Negotiation {
         Outcome::Over(reason)
     }
 
-    async fn exchange<S: Io>(&mut self, io: &mut S) -> io::Result<Outcome> {
+    async fn exchange<S: Io>(&mut self, link: &mut Link<S>) -> io::Result<Outcome> {
+        let node = self.connections.node.clone();
         loop {
-            while let Some(step) = self.machine.poll() {
-                if let Some(outcome) = self.step(step).await {
+            while let Some(step) = link.next() {
+                if let Some(outcome) = self.step(link.machine(), step).await {
                     if matches!(outcome, Outcome::StartTls) {
-                        self.write(io).await?;
+                        link.flush(&node).await?;
                     }
                     return Ok(outcome);
                 }
-                self.write(io).await?;
+                link.flush(&node).await?;
             }
             // Whatever broke a login off, it holds up nobody else.
-            if !self.machine.awaits_proof() {
+            if !link.machine().awaits_proof() {
                 self.attempt.release();
             }
-            self.write(io).await?;
-            match read(io, &mut self.machine).await? {
-                0 => return Ok(Outcome::Over("connection lost")),
-                read => self.connections.node.counters.bytes.read.add(read),
+            link.flush(&node).await?;
+            if link.read(&node).await? == 0 {
+                return Ok(Outcome::Over("connection lost"));
             }
         }
-    }
-
-    /// Writes what the machine has to say.
-    async fn write<S: Io>(&mut self, io: &mut S) -> io::Result<()> {
-        let written = write(io, self.machine.output()).await?;
-        self.connections.node.counters.bytes.written.add(written);
-        Ok(())
     }
 
     /// Counts how a try to log in ended.
@@ -248,7 +233,7 @@ impl Negotiation {
         self.connections.node.counters.logins.inc([self.mechanism, outcome]);
     }
 
-    async fn step(&mut self, step: Step) -> Option<Outcome> {
+    async fn step(&mut self, machine: &mut Machine, step: Step) -> Option<Outcome> {
         let node = self.connections.node.clone();
         match step {
             Step::StartTls => return Some(Outcome::StartTls),
@@ -259,15 +244,15 @@ impl Negotiation {
                 if let LookupAnswer::Refused(_) = answer {
                     self.count_login("blocked");
                 }
-                self.machine.lookup(answer);
+                machine.lookup(answer);
             }
             Step::Derive { password, verifier } => {
                 self.told = (node.hashes() != Hash::ALL).then(|| password.clone());
                 match node.hash(move || verifier.derive_like(&password)).await {
-                    Some(derived) => self.machine.derived(&derived),
+                    Some(derived) => machine.derived(&derived),
                     None => {
                         let busy = StreamError::new(StreamCondition::ResourceConstraint);
-                        self.machine.close(Some(busy.with_text("too many logins at once")));
+                        machine.close(Some(busy.with_text("too many logins at once")));
                         return Some(Outcome::Over("too many logins"));
                     }
                 }
@@ -277,7 +262,7 @@ impl Negotiation {
                 self.told = None;
                 let (attempt, network) = (&mut self.attempt, self.peer.network);
                 let refusal = node.login_failed(attempt, &account, compared, network).await;
-                self.machine.failed(&refusal);
+                machine.failed(&refusal);
             }
             Step::AuthSucceeded => {
                 let attempt = std::mem::take(&mut self.attempt);
@@ -285,7 +270,7 @@ impl Negotiation {
                 match node.login_succeeded(attempt, rights, network).await {
                     Ok(principal) => {
                         self.count_login("ok");
-                        self.machine.succeeded();
+                        machine.succeeded();
                         if let Some(password) = self.told.take() {
                             node.complete_verifiers(&principal, password);
                         }
@@ -293,23 +278,23 @@ impl Negotiation {
                     }
                     Err(refusal) => {
                         self.count_login("refused");
-                        self.machine.refused(&refusal);
+                        machine.refused(&refusal);
                     }
                 }
             }
-            Step::External { authzid } => self.external(&node, authzid).await,
+            Step::External { authzid } => self.external(&node, machine, authzid).await,
             Step::Register(request) => {
                 let answer = node.register(request, self.peer.network).await;
-                self.machine.registered(answer);
+                machine.registered(answer);
             }
-            Step::Bind { resource } => self.bind(&node, resource).await,
-            Step::Resume { previd, h } => self.resume(&node, &previd, h).await,
+            Step::Bind { resource } => self.bind(&node, machine, resource).await,
+            Step::Resume { previd, h } => self.resume(&node, machine, &previd, h).await,
             Step::Open => match self.hold.take() {
                 Some(hold) => return Some(Outcome::Open(hold)),
                 None => return Some(Outcome::Over("internal error")),
             },
             Step::Closed => {
-                self.machine.close(None);
+                machine.close(None);
                 return Some(Outcome::Over("closed by the client"));
             }
             Step::Error(error) => return Some(Outcome::Over(error.condition.name())),
@@ -330,11 +315,16 @@ impl Negotiation {
     }
 
     /// The system vouches for an administrator: without a name he acts as the server itself.
-    async fn external(&mut self, node: &Arc<Node>, authzid: Option<BareJid>) {
+    async fn external(
+        &mut self,
+        node: &Arc<Node>,
+        machine: &mut Machine,
+        authzid: Option<BareJid>,
+    ) {
         let Some(wanted) = authzid.filter(|wanted| wanted.local().is_some()) else {
             self.count_login("ok");
             self.principal = Some(Principal::server());
-            self.machine.succeeded_as(node.address());
+            machine.succeeded_as(node.address());
             return;
         };
         match node.look_up(&wanted).await {
@@ -345,21 +335,21 @@ impl Negotiation {
                         .about("accountjid", &[account.jid().to_string()]);
                 node.record(Deed { end: Ok("done".to_owned()), ..deed }).await;
                 self.principal = Some(Principal::of(&account, self.rights()));
-                self.machine.succeeded_as(wanted);
+                machine.succeeded_as(wanted);
             }
             Ok(None) => {
                 self.count_login("refused");
                 let name = wanted.local().unwrap_or_default();
                 let refusal = Refusal::new(SaslCondition::InvalidAuthzid);
-                self.machine.refused(&refusal.with_text(format!("there is no user {name}")));
+                machine.refused(&refusal.with_text(format!("there is no user {name}")));
             }
             Err(_) => {
-                self.machine.refused(&Refusal::new(SaslCondition::TemporaryAuthFailure));
+                machine.refused(&Refusal::new(SaslCondition::TemporaryAuthFailure));
             }
         }
     }
 
-    async fn bind(&mut self, node: &Arc<Node>, resource: Option<String>) {
+    async fn bind(&mut self, node: &Arc<Node>, machine: &mut Machine, resource: Option<String>) {
         let bound = match &self.principal {
             Some(principal) => {
                 let is_operator = principal.rights == Rights::Operator;
@@ -371,24 +361,24 @@ impl Negotiation {
         };
         match bound {
             Ok(hold) => {
-                self.machine.bound(&hold.session.jid);
+                machine.bound(&hold.session.jid);
                 self.hold = Some(hold);
             }
-            Err(error) => self.machine.bind_refused(&error),
+            Err(error) => machine.bind_refused(&error),
         }
     }
 
-    async fn resume(&mut self, node: &Arc<Node>, previd: &str, h: u32) {
+    async fn resume(&mut self, node: &Arc<Node>, machine: &mut Machine, previd: &str, h: u32) {
         let resumed = match &self.principal {
             Some(principal) => node.resume(principal, previd, h).await,
             None => Err((None, StanzaError::new(Condition::NotAuthorized))),
         };
         match resumed {
             Ok((hold, handled)) => {
-                self.machine.resumed(handled);
+                machine.resumed(handled);
                 self.hold = Some(hold);
             }
-            Err((handled, error)) => self.machine.resume_failed(handled, error.condition),
+            Err((handled, error)) => machine.resume_failed(handled, error.condition),
         }
     }
 }
