@@ -87,7 +87,7 @@ pub(crate) fn each(
     }
 }
 
-/// Calls `look` for each account online to whose presence `viewer` is subscribed, itself among them.
+/// Calls `look` for each account online to whose presence `viewer` is subscribed, and for itself.
 pub(crate) fn each_subject(node: &Node, viewer: &Account, mut look: impl FnMut(&Account)) {
     if node.settings().contacts.are_shared() || viewer.is_server() {
         node.online().iter().for_each(|it| look(it));
@@ -96,14 +96,15 @@ pub(crate) fn each_subject(node: &Node, viewer: &Account, mut look: impl FnMut(&
     look(viewer);
     let roster = viewer.roster();
     let subjects = roster.subscriptions().filter_map(|jid| node.here(jid));
-    subjects.filter(|it| it.roster().shows_to(viewer.jid())).for_each(|it| look(&it));
+    let shown = |it: &Account| it.is_online() && it.roster().shows_to(viewer.jid());
+    subjects.filter(|it| shown(it)).for_each(|it| look(&it));
 }
 
 /// Everybody else online that `viewer` may see.
 pub fn seen_online(node: &Node, viewer: &Account) -> Vec<BareJid> {
     let mut seen = Vec::new();
     each_subject(node, viewer, |it| {
-        if it.jid() != viewer.jid() && it.is_online() && sees(node, it, viewer.jid()) {
+        if it.jid() != viewer.jid() && sees(node, it, viewer.jid()) {
             seen.push(it.jid().clone());
         }
     });
