@@ -15,9 +15,8 @@ use whoelse_xmpp::{Class, Kind, Outgoing, Stanza, StanzaError, ns};
 use crate::account::Account;
 use crate::carbon_tap::{self, Number};
 use crate::clock::Time;
-use crate::keeper::Append;
 use crate::node::Node;
-use crate::route::{Origin, Taken};
+use crate::route::{Append, Origin, Taken};
 use crate::session::{Queued, Session};
 use crate::who_gets::{Recipients, Sessions, who_gets};
 

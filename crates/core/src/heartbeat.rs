@@ -8,6 +8,7 @@ use std::time::Duration;
 use whoelse_store::{Error, Heartbeat};
 
 use crate::clock::{Moment, Steady, Time};
+use crate::keeper::Touches;
 use crate::node::Node;
 use crate::trust::{Doubt, Reading, Voucher, Why};
 
@@ -159,7 +160,7 @@ async fn beat(node: &Arc<Node>) {
 /// Writes down what was seen at the last look.
 async fn write(node: &Arc<Node>) {
     let writer = node.clone();
-    let written = node.keeper.change(move |tx| {
+    let written = node.keeper.change(Touches::AtMost(7), move |tx| {
         Box::pin(async move {
             // As it stands now: a doubt can have ended meanwhile.
             let seen = writer.watch.lock().seen;
@@ -215,7 +216,7 @@ impl Node {
         let young = self.even_time().after(doubt.claim);
         let mut renewed = self.store.last_body_before(doubt.since.0).await?;
         loop {
-            let step = self.keeper.change(move |tx| {
+            let step = self.keeper.change(Touches::AtMost(STEP as u64), move |tx| {
                 Box::pin(async move {
                     let step = tx.renew_messages(renewed, doubt.since.0, young.0, STEP).await?;
                     Ok((step, Vec::new()))
@@ -227,7 +228,7 @@ impl Node {
             }
         }
         let node = self.clone();
-        let ended = self.keeper.change(move |tx| {
+        let ended = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
                 let look = {
                     let look = node.watch.lock();

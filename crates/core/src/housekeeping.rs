@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Time;
+use crate::keeper::Touches;
 use crate::node::Node;
 use crate::upgrades;
 
@@ -48,7 +49,7 @@ async fn forget(node: &Arc<Node>) {
         return;
     }
     let now = node.even_time();
-    let purged = node.keeper.change(move |tx| {
+    let purged = node.keeper.change(Touches::All, move |tx| {
         Box::pin(async move {
             tx.purge_origins(now.before(REPEATS).0).await?;
             tx.purge_places(now.before(KNOWN_NETWORK).0).await?;
@@ -80,7 +81,7 @@ async fn expire_all(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store:
         for archive in archives.iter().copied() {
             let mut after = Some(0);
             while let Some(seq) = after {
-                let step = node.keeper.change(move |tx| {
+                let step = node.keeper.change(Touches::AtMost(2 * STEP as u64), move |tx| {
                     Box::pin(async move {
                         Ok((tx.expire(archive, seq, before.0, STEP).await?, Vec::new()))
                     })

@@ -17,7 +17,7 @@ use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
 use crate::account::Account;
 use crate::clock::{Steady, Time};
 use crate::housekeeping::KNOWN_NETWORK;
-use crate::keeper::After;
+use crate::keeper::{After, Touches};
 use crate::login_attempt::LoginAttempt;
 use crate::login_throttle::stored::Count;
 use crate::login_throttle::{Begun, Blocked, Who};
@@ -226,7 +226,7 @@ impl Node {
         if rows.is_empty() {
             return;
         }
-        let saved = self.keeper.change(move |tx| {
+        let saved = self.keeper.change(Touches::AtMost(2), move |tx| {
             Box::pin(async move { Ok((save_rows(tx, rows).await?, Vec::new())) })
         });
         if let Err(error) = saved.await {
@@ -339,7 +339,7 @@ impl Node {
         let verifiers = self.verifiers(password).await?;
         let (jid, name, now) = (account.clone(), name.to_owned(), self.clock.now());
         let node = self.clone();
-        let made = self.keeper.change(move |tx| {
+        let made = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
                 let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
                 if let Some(id) = made {
@@ -377,7 +377,7 @@ impl Node {
         let id = account.id;
         let key = self.key_of(account.jid().as_str());
         let account = account.clone();
-        let changed = self.keeper.change(move |tx| {
+        let changed = self.keeper.change(Touches::AtMost(8), move |tx| {
             Box::pin(async move {
                 let generation = tx.set_credentials(id, &verifiers).await?;
                 let then: After = vec![Box::new(move |node: &Arc<Node>| {
@@ -402,7 +402,7 @@ impl Node {
     ) -> Result<(), StanzaError> {
         let (id, key) = (account.id, self.key_of(account.jid().as_str()));
         let (account, now) = (account.clone(), self.clock.now().0);
-        let removed = self.keeper.change(move |tx| {
+        let removed = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
                 let gone = roster::forget_contact(tx, &key, now).await?;
                 tx.remove_account(id).await?;

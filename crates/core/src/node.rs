@@ -17,7 +17,7 @@ use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
 use crate::heartbeat::Watch;
 use crate::hosts::Hosts;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, Touches};
 use crate::kit::{Feature, Wiring};
 use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
@@ -310,7 +310,7 @@ impl Node {
         old: String,
         new: String,
     ) -> Result<(), whoelse_store::Error> {
-        let change = self.keeper.change(move |tx| {
+        let change = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
                 tx.rename_domain(&old, &new).await?;
                 let own = tx.domains().await?;

@@ -11,6 +11,7 @@ use whoelse_store::{Error, Tx};
 
 use crate::account::Account;
 use crate::clock::Time;
+use crate::keeper::Touches;
 use crate::login::save_rows;
 use crate::login_throttle::stored::Scope;
 use crate::network::Network;
@@ -83,7 +84,7 @@ impl Node {
             return;
         }
         let node = self.clone();
-        let written = self.keeper.change(move |tx| {
+        let written = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
                 for arrival in &arrivals {
                     arrival.write(&node, tx).await?;

@@ -19,6 +19,7 @@ mod subscription;
 mod to_account;
 
 pub(crate) use in_flight::{Answer, InFlight, Taken};
+pub(crate) use kept::Append;
 pub use origin::Origin;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use whoelse_store::Error;
 use whoelse_xmpp::in_words;
 
 use crate::clock::Time;
+use crate::keeper::Touches;
 use crate::node::Node;
 
 /// Within this time an operator notices that the new program will not do.
@@ -20,7 +21,7 @@ impl Node {
             return;
         }
         let node = self.clone();
-        let noted = self.keeper.change(move |tx| {
+        let noted = self.keeper.change(Touches::AtMost(1), move |tx| {
             Box::pin(async move {
                 // In its turn: even time goes on at once when a doubt of the clock ends.
                 Ok((tx.started_well(node.even_time().0).await?, Vec::new()))

@@ -15,6 +15,7 @@ use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{Condition, StanzaError};
 
+use crate::keeper::Touches;
 use crate::node::Node;
 use crate::principal::Principal;
 
@@ -55,7 +56,7 @@ impl Node {
             if is_any_lacking(&self.store).await? {
                 return Ok(false);
             }
-            let noted = self.keeper.change(|tx| {
+            let noted = self.keeper.change(Touches::AtMost(1), |tx| {
                 Box::pin(async { Ok((tx.set_setting(COMPLETE, b"").await?, Vec::new())) })
             });
             noted.await.map(|()| true)
@@ -94,7 +95,7 @@ impl Node {
         }
         let derived = self.hash(move || write(Verifier::fresh(LATER, &password))).await;
         let Some(derived) = derived else { return Ok(()) };
-        let added = self.keeper.change(move |tx| {
+        let added = self.keeper.change(Touches::AtMost(4), move |tx| {
             Box::pin(async move {
                 // Not if the password was changed meanwhile, and not twice.
                 let is_same = tx.generation(account).await? == Some(generation);

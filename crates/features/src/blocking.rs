@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use whoelse_core::account::Account;
-use whoelse_core::keeper::After;
+use whoelse_core::keeper::{After, Touches};
 use whoelse_core::kit::{Answer, Feature, Flow, OWN, Passing, Reply, SessionCx, When, Wiring};
 use whoelse_core::settings;
 use whoelse_core::settings::count;
@@ -168,7 +168,7 @@ async fn check(cx: &SessionCx, jid: &Jid) -> Result<(), StanzaError> {
 async fn change(cx: &SessionCx, wanted: Vec<Jid>, what: What) -> Answer {
     let keys: Vec<String> = wanted.iter().map(|jid| cx.node.key_of(jid.as_str())).collect();
     let (id, account) = (cx.account().id, cx.account().clone());
-    let changed = cx.node.keeper.change(move |tx| {
+    let changed = cx.node.keeper.change(Touches::All, move |tx| {
         Box::pin(async move {
             for key in &keys {
                 match what {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use whoelse_core::account::Account;
+use whoelse_core::keeper::Touches;
 use whoelse_core::kit::{Answer, At, Cx, Feature, Reply, Target};
 use whoelse_core::session::Session;
 use whoelse_core::{Node, Time};
@@ -90,7 +91,7 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
     let last = account.look(|last: &PartingWords| last.replace(String::new()));
     let (Some(words), false) = (last, online) else { return };
     let (id, writer) = (account.id, node.clone());
-    node.keeper.submit(move |tx| {
+    node.keeper.submit(Touches::AtMost(1), move |tx| {
         Box::pin(async move {
             tx.departed(id, writer.even_time().0, &words).await?;
             Ok(((), Vec::new()))

@@ -4,6 +4,7 @@
 //! What is stored under a namespace is all of its elements in the last request; an element that says
 //! nothing takes the place of what was there and needs no room.
 
+use whoelse_core::keeper::Touches;
 use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
 use whoelse_core::settings;
 use whoelse_core::settings::{count, size};
@@ -71,7 +72,7 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
         values: limits.private_storage_namespaces,
         bytes: limits.private_storage_bytes,
     };
-    let stored = cx.node.keeper.change(move |tx| {
+    let stored = cx.node.keeper.change(Touches::AtMost(1), move |tx| {
         Box::pin(async move {
             let put = match value.is_empty() {
                 true => tx.remove_account_data(account, key(&name)).await.map(|_| Put::Done)?,

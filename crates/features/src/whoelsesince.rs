@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_core::account::Account;
+use whoelse_core::keeper::Touches;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
 use whoelse_core::{Node, audience};
@@ -81,7 +82,7 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
         return;
     }
     let (id, writer) = (account.id, node.clone());
-    node.keeper.submit(move |tx| {
+    node.keeper.submit(Touches::AtMost(2), move |tx| {
         Box::pin(async move {
             // In its turn: even time goes on at once when a doubt of the clock ends.
             let now = writer.even_time();
@@ -98,7 +99,7 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
 fn forget(node: Arc<Node>) -> BoxFuture<'static, ()> {
     if node.clock_doubt().is_none() {
         let before = node.even_time().before(REMEMBERED);
-        node.keeper.submit(move |tx| {
+        node.keeper.submit(Touches::All, move |tx| {
             Box::pin(async move {
                 tx.purge_intervals(before.0).await?;
                 Ok(((), Vec::new()))
@@ -111,7 +112,7 @@ fn forget(node: Arc<Node>) -> BoxFuture<'static, ()> {
 /// Ends what a crash left open, at the last beat before it.
 fn recover(node: Arc<Node>) -> BoxFuture<'static, ()> {
     let last = node.last_alive().unwrap_or_else(|| node.even_time());
-    node.keeper.submit(move |tx| {
+    node.keeper.submit(Touches::AtMost(2), move |tx| {
         Box::pin(async move {
             tx.close_open_intervals(last.0).await?;
             Ok(((), Vec::new()))

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use whoelse_core::Steady;
+use whoelse_core::keeper::Touches;
 
 /// How often the signs of life are looked for.
 const LOOK: Duration = Duration::from_secs(5);
@@ -137,7 +138,7 @@ impl Health {
     async fn write(&self) {
         let node = self.connections.node();
         let now = node.clock.now();
-        let written = node.keeper.change(move |tx| {
+        let written = node.keeper.change(Touches::AtMost(1), move |tx| {
             Box::pin(async move {
                 tx.set_setting(NAME, now.stamp().as_bytes()).await?;
                 Ok(((), Vec::new()))

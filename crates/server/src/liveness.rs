@@ -97,6 +97,8 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use whoelse_core::keeper::Touches;
+
     use super::*;
     use whoelse_core::Clock;
     use whoelse_core::settings::Settings;
@@ -141,7 +143,7 @@ mod tests {
         let mut watch = liveness.watch();
         settle(&liveness).await;
         let (go, wait) = tokio::sync::oneshot::channel::<()>();
-        liveness.node.keeper.submit(move |_| {
+        liveness.node.keeper.submit(Touches::AtMost(0), move |_| {
             Box::pin(async move {
                 let _ = wait.await;
                 Ok(((), Vec::new()))

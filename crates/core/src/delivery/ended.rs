@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 
 use whoelse_xmpp::{Class, Condition, Jid, Kind, Stanza, StanzaError, ns};
 
-use crate::keeper::{Append, Work};
+use crate::keeper::Work;
 use crate::node::Node;
-use crate::route::{self, InFlight, Origin, Routed};
+use crate::route::{self, Append, InFlight, Origin, Routed};
 use crate::session::{Had, Queued, Session};
 use crate::storage_policy::{StoragePolicy, storage_policy};
 use crate::who_gets::{Recipients, Sessions, who_gets};
@@ -95,7 +95,7 @@ async fn keep(node: &Arc<Node>, session: &Session, stanza: Stanza) {
     let flight = InFlight { from, to, stanza, lang: None, strip, sender: None, copy: None };
     recipient.arriving.begin();
     let append = Append::new(node, recipient, flight, Origin::Ended(session.jid.clone()), None);
-    let _ = node.keeper.post(Work::Append(Box::new(append))).await;
+    let _ = node.keeper.post(Work::Post(Box::new(append))).await;
 }
 
 /// Answers for a device that is gone.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use whoelse_store::{Error, Store, Tx, Undecided};
 
-use super::Work;
+use super::{Post, Work};
 use crate::clock::Steady;
 use crate::node::Node;
 
@@ -94,7 +94,7 @@ impl Away {
         store: &Store,
         undecided: Undecided,
         posted: &mut Posted,
-        mut refuse: impl FnMut(Box<super::Append>) + Send,
+        mut refuse: impl FnMut(Box<dyn Post>) + Send,
     ) -> Option<bool> {
         loop {
             match store.decide(undecided).await {
@@ -157,11 +157,11 @@ impl Posted {
         self.receive.close();
     }
 
-    fn refuse_messages(&mut self, node: &Node, refuse: &mut impl FnMut(Box<super::Append>)) {
+    fn refuse_messages(&mut self, node: &Node, refuse: &mut impl FnMut(Box<dyn Post>)) {
         let mut finished = 0;
         let mut sort = |work| match work {
-            Work::Append(append) => {
-                refuse(append);
+            Work::Post(post) => {
+                refuse(post);
                 finished += 1;
                 None
             }

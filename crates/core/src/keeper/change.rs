@@ -1,6 +1,7 @@
 //! A change as it travels to the keeper: what to do in the transaction, what follows from the
 //! commit, and who waits to hear of it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -10,8 +11,29 @@ use super::After;
 use crate::kit::BoxFuture;
 use crate::node::Node;
 
+/// How many rows a change may touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touches {
+    /// So many, however much there is.
+    AtMost(u64),
+    /// As many as an account, or the server, has of something.
+    All,
+}
+
+impl fmt::Display for Touches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Touches::AtMost(most) => write!(f, "at most {most}"),
+            Touches::All => f.write_str("all"),
+        }
+    }
+}
+
 /// A change of some type, on the keeper's lane.
 pub(crate) trait Command: Send {
+    /// How many rows it may touch.
+    fn touches(&self) -> Touches;
+
     /// Does it in the transaction.
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>>;
 
@@ -21,6 +43,7 @@ pub(crate) trait Command: Send {
 
 /// A change that gives a `T`.
 pub(super) struct Change<T, F> {
+    touches: Touches,
     /// Taken when it is run.
     what: Option<F>,
     /// What it gave, until the commit.
@@ -29,9 +52,9 @@ pub(super) struct Change<T, F> {
 }
 
 impl<T, F> Change<T, F> {
-    pub fn new(what: F) -> (Change<T, F>, oneshot::Receiver<Result<T, Error>>) {
+    pub fn new(touches: Touches, what: F) -> (Change<T, F>, oneshot::Receiver<Result<T, Error>>) {
         let (answer, answered) = oneshot::channel();
-        (Change { what: Some(what), done: None, answer }, answered)
+        (Change { touches, what: Some(what), done: None, answer }, answered)
     }
 }
 
@@ -40,6 +63,10 @@ where
     T: Send + 'static,
     F: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<(T, After), Error>> + Send + 'static,
 {
+    fn touches(&self) -> Touches {
+        self.touches
+    }
+
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             if let Some(what) = self.what.take() {

@@ -12,6 +12,7 @@ use super::entry::Entry;
 use super::inbound::{Inbound, Said, plain};
 use super::{Contact, State, SubscriptionType, Way, step};
 use crate::account::Account;
+use crate::keeper::Touches;
 use crate::keeper::chain::Done;
 use crate::node::Node;
 
@@ -62,7 +63,7 @@ pub async fn change(
         exists: held.is_some(),
         wish,
     };
-    let changed = node.keeper.change(move |tx| {
+    let changed = node.keeper.change(Touches::AtMost(8), move |tx| {
         Box::pin(async move {
             match outbound.run(tx).await? {
                 Ok(done) => Ok((Ok(()), done.finish(tx).await?)),

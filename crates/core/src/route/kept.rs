@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use whoelse_store::{self as store, Direction, NewMessage, NewRow};
-use whoelse_xmpp::{Condition, StanzaError, ns};
+use whoelse_store::{self as store, Appended, Direction, NewMessage, NewRow};
+use whoelse_xmpp::{Condition, Outgoing, StanzaError, ns};
 
 use super::in_flight::{Answer, InFlight};
 use super::{Origin, Routed, answered, finish};
 use crate::account::Account;
-use crate::keeper::{Append, Work};
+use crate::delivery;
+use crate::keeper::{Post, Unstored, Work};
 use crate::node::Node;
 use crate::storage_policy::{StoragePolicy, storage_policy};
 
@@ -55,7 +56,7 @@ fn post(
     let append = Append::new(node, account, flight, origin, Some(reserved));
     let full = append.origin.charge(append.stanza.bytes.len());
     append.recipient.arriving.begin();
-    let work = Work::Append(Box::new(append));
+    let work = Work::Post(Box::new(append));
     match node.keeper.try_post(work) {
         Ok(()) => full.map_or(Routed::Done, Routed::Waits),
         Err(work) => {
@@ -66,6 +67,25 @@ fn post(
             }))
         }
     }
+}
+
+/// A message on its way into the log.
+pub(crate) struct Append {
+    /// Its rows: the recipient's, which decides, and perhaps the sender's. Taken when they are
+    /// written, and stamped then.
+    message: Option<NewMessage>,
+    /// Who says it, for the answer.
+    pub origin: Origin,
+    /// As its sender's half has handed it down.
+    pub flight: InFlight,
+    /// Whom it is for.
+    pub recipient: Arc<Account>,
+    /// Whether it is kept only until it is delivered.
+    pub passing: bool,
+    /// The bytes that were reserved for it in the recipient's mailbox, if any were.
+    reserved: Option<u64>,
+    /// Rewritten for the log: without `from`.
+    pub stanza: Outgoing,
 }
 
 impl Append {
@@ -105,4 +125,42 @@ fn by_repeat(node: &Node, recipient: &Account, flight: &InFlight) -> Option<stor
     let id = flight.stanza.child_attr(child, "id").filter(|id| id.len() <= ORIGIN_ID)?;
     let recipient = node.key_of(recipient.jid().as_str());
     Some(store::Origin { sender, recipient, id: id.to_string() })
+}
+
+impl Post for Append {
+    fn rows(&mut self) -> Option<NewMessage> {
+        self.message.take()
+    }
+
+    fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>) {
+        if let Some(bytes) = self.reserved {
+            self.recipient.note_undelivered(|waiting| {
+                waiting.coming = waiting.coming.saturating_sub(1);
+                waiting.coming_bytes = waiting.coming_bytes.saturating_sub(bytes);
+            });
+        }
+        let answer = match outcome {
+            Ok(Appended::Stored { first, second }) => {
+                node.counters.messages.kept.inc();
+                Answer::Taken(delivery::deliver_kept(node, &self, first, second))
+            }
+            Ok(Appended::Repeat) => {
+                node.counters.messages.repeated.inc();
+                Answer::Dropped
+            }
+            // The account was removed meanwhile: as if there had been none.
+            Ok(Appended::Gone) => Answer::Refused(StanzaError::new(Condition::ServiceUnavailable)),
+            Err(Unstored::Unknown) => return,
+            Err(Unstored::Failed(error)) => {
+                node.store_failing("message_not_stored", Some(self.recipient.jid()), &error);
+                Answer::Refused(
+                    StanzaError::new(Condition::ResourceConstraint)
+                        .with_text("the server cannot store messages right now, try again later"),
+                )
+            }
+        };
+        self.recipient.arriving.finish();
+        self.origin.discharge(self.stanza.bytes.len());
+        answered(node, self.origin, self.flight, answer);
+    }
 }

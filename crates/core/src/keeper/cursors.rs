@@ -1,0 +1,89 @@
+//! How far each archive is confirmed: noted at once, and saved a little later, so that a confirmation
+//! costs no commit of its own. What is kept only until it is delivered goes with it.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Keeper;
+use super::lane::Lane;
+use crate::node::Node;
+
+/// How often confirmed cursors are written, with the group that is committed then or alone. After
+/// a crash this much may come twice.
+pub(super) const CURSORS: Duration = Duration::from_millis(100);
+
+impl Keeper {
+    /// How far an archive is confirmed, if that is not saved yet.
+    pub(crate) fn unsaved_cursor(&self, archive: i64) -> Option<i64> {
+        self.lock_cursors().get(&archive).copied()
+    }
+
+    /// A device has confirmed everything up to `seq`; saved within [`CURSORS`].
+    pub(crate) fn confirmed(&self, archive: i64, seq: i64) {
+        let mut dirty = self.lock_cursors();
+        let cursor = dirty.entry(archive).or_insert(seq);
+        *cursor = seq.max(*cursor);
+    }
+
+    /// What has to be saved. It stays known until it is.
+    pub(super) fn dirty(&self) -> Vec<(i64, i64)> {
+        let dirty = self.lock_cursors();
+        dirty.iter().map(|(archive, seq)| (*archive, *seq)).collect()
+    }
+
+    /// These are saved. What has moved on meanwhile is not.
+    pub(super) fn saved(&self, cursors: &[(i64, i64)]) {
+        let mut dirty = self.lock_cursors();
+        for (archive, seq) in cursors {
+            if dirty.get(archive) == Some(seq) {
+                dirty.remove(archive);
+            }
+        }
+    }
+
+    fn lock_cursors(&self) -> MutexGuard<'_, HashMap<i64, i64>> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    pub(super) async fn save_cursors(&mut self, node: &Node) {
+        self.flush_at = node.clock.steady().after(CURSORS);
+        let cursors = node.keeper.dirty();
+        if cursors.is_empty() || !self.away.may_be_tried(node.clock.steady()) {
+            return;
+        }
+        let forget = node.keeper.passing.swap(false, Ordering::AcqRel);
+        let saved = async {
+            let mut tx = self.store.begin().await?;
+            tx.advance_cursors(&cursors).await?;
+            if node.settings().history.is_none() {
+                for (archive, seq) in &cursors {
+                    tx.drop_confirmed(*archive, *seq).await?;
+                }
+            }
+            let mut left = false;
+            if forget {
+                for (archive, seq) in &cursors {
+                    tx.drop_passed(*archive, *seq).await?;
+                }
+                left = tx.is_anything_passing().await?;
+            }
+            tx.commit().await.map(|()| left)
+        };
+        let saved = saved.await;
+        if !matches!(saved, Ok(false)) {
+            node.keeper.passing.fetch_or(forget, Ordering::AcqRel);
+        }
+        match saved {
+            Ok(_) => node.keeper.saved(&cursors),
+            // They are saved again, which does no harm if they were.
+            Err(error) => {
+                node.store_failing("cursors_not_saved", None, &error);
+                self.away.put_off(node.clock.steady());
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The one lane on which everything is written: it takes what is posted, commits it in groups, and
+//! finishes it in order. It knows rows; what they are about is known to whoever posts them.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use whoelse_store::{Appended, Direction, NewMessage, Store, Undecided};
+
+use super::away::{Away, Posted};
+use super::change::Command;
+use super::cursors::CURSORS;
+use super::stamps::Stamps;
+use super::{Keeper, Post, Then, Unstored, Work};
+use crate::clock::Steady;
+use crate::node::Node;
+
+/// Messages in one commit: past this, a longer transaction gains nothing and delays everybody.
+const GROUP: usize = 256;
+/// How often a transaction is begun anew whose connection was lost in its middle: the third time
+/// it is what was in it that does that.
+const TRIES: usize = 3;
+/// A change that takes longer is told in the log, with the rows that it may touch.
+const SLOW: Duration = Duration::from_secs(1);
+
+impl Keeper {
+    /// The keeper's task; `last_stamp` is that of the last message of the log.
+    pub(crate) async fn run(
+        node: Weak<Node>,
+        store: Store,
+        receive: mpsc::Receiver<Work>,
+        last_stamp: Option<i64>,
+    ) {
+        let mut lane = Lane {
+            store,
+            stamps: Stamps::after(last_stamp),
+            away: Away::default(),
+            posted: Posted::new(receive),
+            flush_at: Steady(0),
+        };
+        let mut stopping = false;
+        loop {
+            let Some(node) = node.upgrade() else { return };
+            if stopping {
+                lane.posted.close();
+            }
+            let work = tokio::select! {
+                biased;
+                work = lane.posted.next() => work,
+                () = node.clock.sleep_until(lane.flush_at) => {
+                    lane.save_cursors(&node).await;
+                    continue;
+                }
+                () = node.keeper.stop.notified(), if !stopping => {
+                    stopping = true;
+                    continue;
+                }
+            };
+            let Some(work) = work else {
+                // The last time, whatever came of it a moment ago.
+                lane.away = Away::default();
+                lane.save_cursors(&node).await;
+                node.keeper.stopped.store(true, Ordering::Release);
+                node.keeper.finished.notify_waiters();
+                node.keeper.round.notify_waiters();
+                return;
+            };
+            let mut group = Vec::new();
+            let mut alone = sort(&mut group, work);
+            while alone.is_none() && group.len() < GROUP {
+                let Some(work) = lane.posted.try_next() else { break };
+                alone = sort(&mut group, work);
+            }
+            let mut finished = group.len();
+            if !group.is_empty() {
+                lane.commit_group(&node, group).await;
+            }
+            if let Some(command) = alone {
+                lane.change(&node, command).await;
+                finished += 1;
+            }
+            node.keeper.finished(finished);
+            // Cursors must not wait for ever behind a busy lane.
+            if node.clock.steady() >= lane.flush_at {
+                lane.save_cursors(&node).await;
+            }
+        }
+    }
+}
+
+enum Grouped {
+    Post(Box<dyn Post>),
+    Ride(Then),
+}
+
+/// Puts what can share a transaction into the group; gives back what cannot.
+fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Box<dyn Command>> {
+    match work {
+        Work::Post(post) => group.push(Grouped::Post(post)),
+        Work::Ride(ride) => group.push(Grouped::Ride(ride)),
+        Work::Change(command) => return Some(command),
+    }
+    None
+}
+
+/// What the keeper's task knows.
+pub(super) struct Lane {
+    pub(super) store: Store,
+    stamps: Stamps,
+    pub(super) away: Away,
+    posted: Posted,
+    /// When cursors are to be saved.
+    pub(super) flush_at: Steady,
+}
+
+impl Lane {
+    async fn commit_group(&mut self, node: &Arc<Node>, mut group: Vec<Grouped>) {
+        let mut rows = Vec::with_capacity(group.len());
+        for item in &mut group {
+            if let Grouped::Post(post) = item
+                && let Some(message) = post.rows()
+            {
+                let (at, kept_at) = (self.stamps.next(node.clock.now().told()), node.even_time());
+                rows.push(NewMessage { at: at.0, kept_at: kept_at.0, ..message });
+            }
+        }
+        let outcomes = self.append_all(node, &rows).await;
+        let mut outcomes = rows.iter().zip(outcomes);
+        for item in group {
+            match item {
+                Grouped::Ride(ride) => ride(node),
+                Grouped::Post(post) => {
+                    let Some((message, outcome)) = outcomes.next() else { continue };
+                    let passes = message.first.direction == Direction::Passing;
+                    if passes && matches!(outcome, Ok(Appended::Stored { .. })) {
+                        node.keeper.passing.store(true, Ordering::Release);
+                    }
+                    post.finish(node, outcome);
+                }
+            }
+        }
+    }
+
+    /// Appends messages in one transaction, or if that fails, each in one of its own.
+    async fn append_all(
+        &mut self,
+        node: &Arc<Node>,
+        rows: &[NewMessage],
+    ) -> Vec<Result<Appended, Unstored>> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        // Where something is forgotten with what is confirmed, it takes a transaction of its own.
+        let forgets = node.settings().history.is_none();
+        let forgets = forgets || node.keeper.passing.load(Ordering::Acquire);
+        let due = !forgets && node.clock.steady() >= self.flush_at;
+        let cursors = if due { node.keeper.dirty() } else { Vec::new() };
+        match self.append(node, rows, &cursors).await {
+            Ok(results) => results.into_iter().map(Ok).collect(),
+            Err(Unstored::Unknown) => rows.iter().map(|_| Err(Unstored::Unknown)).collect(),
+            Err(Unstored::Failed(error)) if rows.len() > 1 => {
+                // One bad row must not take the others with it; a full disk refuses each alone.
+                node.store_failing("group_refused", None, &error);
+                let mut results = Vec::with_capacity(rows.len());
+                for row in rows {
+                    let one = self.append(node, std::slice::from_ref(row), &[]).await;
+                    results.push(one.and_then(|mut one| {
+                        one.pop().ok_or(Unstored::Failed(whoelse_store::Error::Closed))
+                    }));
+                }
+                results
+            }
+            Err(failed) => vec![Err(failed)],
+        }
+    }
+
+    async fn append(
+        &mut self,
+        node: &Arc<Node>,
+        rows: &[NewMessage],
+        cursors: &[(i64, i64)],
+    ) -> Result<Vec<Appended>, Unstored> {
+        let begun = node.clock.steady();
+        let mut tries = 0;
+        let committed = loop {
+            tries += 1;
+            let mut tx = match self.away.begin(node, &self.store).await {
+                Ok(tx) => tx,
+                Err(error) => break Err(error),
+            };
+            let mut appended = Vec::new();
+            let committed = async {
+                appended = tx.append(rows).await?;
+                tx.advance_cursors(cursors).await?;
+                tx.commit().await
+            };
+            match committed.await {
+                Ok(()) => break Ok(appended),
+                Err(whoelse_store::Error::Undecided(undecided)) => {
+                    match self.decide(node, undecided).await {
+                        Some(true) => break Ok(appended),
+                        Some(false) if tries < TRIES => {}
+                        Some(false) => break Err(whoelse_store::Error::lost()),
+                        None => return Err(Unstored::Unknown),
+                    }
+                }
+                Err(error) if error.is_lost() && tries < TRIES => {
+                    if let Err(error) = self.away.wait(node, error).await {
+                        break Err(error);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        let counters = &node.counters;
+        match &committed {
+            Ok(_) => {
+                node.store_works();
+                counters.batch.size(rows.len());
+                counters.commit.time(node.clock.steady().since(begun));
+                if !cursors.is_empty() {
+                    node.keeper.saved(cursors);
+                    self.flush_at = node.clock.steady().after(CURSORS);
+                }
+            }
+            Err(_) => counters.commits_failed.inc(),
+        }
+        Ok(committed?)
+    }
+
+    async fn decide(&mut self, node: &Arc<Node>, undecided: Undecided) -> Option<bool> {
+        let refuse = |post: Box<dyn Post>| {
+            post.finish(node, Err(Unstored::Failed(whoelse_store::Error::lost())));
+        };
+        self.away.decide(node, &self.store, undecided, &mut self.posted, refuse).await
+    }
+
+    async fn change(&mut self, node: &Arc<Node>, mut command: Box<dyn Command>) {
+        let (rows, begun) = (command.touches(), node.clock.steady());
+        let committed = match self.away.begin(node, &self.store).await {
+            Ok(mut tx) => match command.run(&mut tx).await {
+                Ok(()) => tx.commit().await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        let committed = match committed {
+            Err(whoelse_store::Error::Undecided(undecided)) => {
+                match self.decide(node, undecided).await {
+                    Some(true) => Ok(()),
+                    Some(false) | None => Err(whoelse_store::Error::lost()),
+                }
+            }
+            committed => committed,
+        };
+        let took = node.clock.steady().since(begun);
+        if took > SLOW {
+            // Everybody has waited for it.
+            tracing::info!(%rows, milliseconds = took.as_millis(), "change_took_long");
+        }
+        match &committed {
+            Ok(()) => node.store_works(),
+            // The change itself says no, and whoever wished for it is told.
+            Err(
+                error @ (whoelse_store::Error::NoSuchDomain(_)
+                | whoelse_store::Error::DomainExists(_)),
+            ) => tracing::debug!(%error, "change_refused"),
+            Err(error) => {
+                node.counters.commits_failed.inc();
+                node.store_failing("change_refused", None, error);
+            }
+        }
+        command.finish(node, committed);
+    }
+}
