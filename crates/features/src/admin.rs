@@ -11,6 +11,7 @@ mod clock;
 mod domain;
 mod figures;
 mod listening;
+mod lockout;
 mod maintenance;
 mod reload;
 mod sessions;

@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use whoelse_core::Time;
-use whoelse_core::account::Account;
+use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
-use whoelse_core::kit::{AdminCx, SessionCx};
 use whoelse_core::network::{Network, NoNetwork};
-use whoelse_xmpp::{Condition, StanzaError, StreamCondition, StreamError};
+use whoelse_xmpp::{Condition, StanzaError};
 
-use super::sessions::end;
+use super::lockout::{let_in, lock_out};
 use super::{ACCOUNT, account, stamp};
 
 /// Locks an account out and ends its sessions.
@@ -47,17 +46,6 @@ async fn block(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
     }))
 }
 
-/// Nobody logs in to the account for so long, or ever, and whoever is goes. Returns until when.
-pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<Duration>) -> Time {
-    let until = cx.node.block_account(account.jid(), duration).await;
-    for session in account.sessions() {
-        let error = StreamError::new(StreamCondition::NotAuthorized)
-            .with_text("this account is blocked by the administrator");
-        end(cx, &session, error).await;
-    }
-    until
-}
-
 /// Lifts every block.
 pub(super) const UNBLOCK: Command = Command {
     node: "urn:whoelse:commands:0#unblock-user",
@@ -72,11 +60,6 @@ async fn unblock(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaErr
     let account = account(&cx, &values, ACCOUNT.var).await?;
     let_in(&cx, &account).await;
     Ok(CommandDone::info(format!("{} is not blocked", account.name())))
-}
-
-/// Every lock of the account is lifted.
-pub(super) async fn let_in(cx: &AdminCx, account: &Account) {
-    cx.node.unblock_account(account.jid()).await;
 }
 
 /// Lifts what wrong passwords have earned everybody who comes from an address.

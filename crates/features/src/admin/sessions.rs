@@ -5,10 +5,9 @@ use std::sync::Arc;
 use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
 use whoelse_core::kit::{AdminCx, SessionCx};
-use whoelse_core::session::Session;
 use whoelse_xmpp::{Condition, Jid, StanzaError, StreamCondition, StreamError};
 
-use super::blocks::{let_in, lock_out};
+use super::lockout::{end, let_in, lock_out};
 use super::{account, stamp};
 
 /// The field of commands about several accounts.
@@ -31,15 +30,6 @@ pub(super) async fn accounts(
 fn names(accounts: &[Arc<Account>]) -> String {
     let names: Vec<&str> = accounts.iter().map(|account| account.name()).collect();
     names.join(", ")
-}
-
-/// Ends one session, with a connection or without, so that nobody resumes it.
-pub(super) async fn end(cx: &AdminCx, session: &Arc<Session>, error: StreamError) {
-    session.order_end(error);
-    cx.node.void_resumption(session);
-    if !session.is_attached() {
-        cx.node.end(session).await;
-    }
 }
 
 /// XEP-0133, 4.3.

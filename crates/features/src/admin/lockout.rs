@@ -1,0 +1,35 @@
+//! What several commands do to an account: it is locked out or let in again, its sessions end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use whoelse_core::Time;
+use whoelse_core::account::Account;
+use whoelse_core::kit::AdminCx;
+use whoelse_core::session::Session;
+use whoelse_xmpp::{StreamCondition, StreamError};
+
+/// Nobody logs in to the account for so long, or ever, and whoever is goes. Returns until when.
+pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<Duration>) -> Time {
+    let until = cx.node.block_account(account.jid(), duration).await;
+    for session in account.sessions() {
+        let error = StreamError::new(StreamCondition::NotAuthorized)
+            .with_text("this account is blocked by the administrator");
+        end(cx, &session, error).await;
+    }
+    until
+}
+
+/// Every lock of the account is lifted.
+pub(super) async fn let_in(cx: &AdminCx, account: &Account) {
+    cx.node.unblock_account(account.jid()).await;
+}
+
+/// Ends one session, with a connection or without, so that nobody resumes it.
+pub(super) async fn end(cx: &AdminCx, session: &Arc<Session>, error: StreamError) {
+    session.order_end(error);
+    cx.node.void_resumption(session);
+    if !session.is_attached() {
+        cx.node.end(session).await;
+    }
+}
