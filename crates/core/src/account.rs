@@ -9,6 +9,7 @@ use whoelse_xmpp::{BareJid, Outgoing};
 use crate::ahead_of_log::AheadOfLog;
 use crate::clock::Time;
 use crate::principal::Proved;
+use crate::rewriting;
 use crate::session::Session;
 use crate::settings::Limits;
 use crate::slots::{Slot, Slots};
@@ -72,14 +73,11 @@ impl Account {
         slots: Vec<(TypeId, Slot)>,
         cursor: i64,
     ) -> Account {
-        let mut to = b" to='".to_vec();
-        whoelse_xmpp::write::escape(&mut to, jid.as_str());
-        to.push(b'\'');
         Account {
             id,
             archive,
+            to_attribute: rewriting::attribute("to", jid.as_str()).into(),
             jid,
-            to_attribute: to.into(),
             slots: Slots::new(slots),
             sessions: RwLock::default(),
             removed: AtomicBool::new(false),

@@ -13,6 +13,7 @@ use whoelse_xmpp::{Class, Jid, Outgoing, Stanza, ns};
 
 use crate::account::Account;
 use crate::node::Node;
+use crate::rewriting;
 use crate::route::{InFlight, Taken};
 use crate::session::{Queued, Session};
 
@@ -156,9 +157,7 @@ fn numbered(node: &Node, owner: &Account, message: Outgoing, number: Option<i64>
 }
 
 fn addressed_to(session: &Session, copy: &Outgoing) -> Queued {
-    let mut to = b" to='".to_vec();
-    whoelse_xmpp::write::escape(&mut to, session.jid.as_str());
-    to.push(b'\'');
+    let to = rewriting::attribute("to", session.jid.as_str());
     // It is nobody's only copy: lost with its session, it is not stored again.
     Queued { stanza: Outgoing { class: Class::Message, ..copy.clone() }, to: to.into() }
 }

@@ -1,6 +1,6 @@
 //! How a stanza is changed on its way (architecture §4): once, in one copy, by what it is for.
 
-use whoelse_xmpp::write::{Rewrite, rewrite};
+use whoelse_xmpp::write::{Rewrite, escape, rewrite};
 use whoelse_xmpp::{Class, Kind, Outgoing, Stanza};
 
 /// For the log: without `from`, which is stored beside it and added when it is read.
@@ -41,4 +41,15 @@ pub(crate) fn class(stanza: &Stanza) -> Class {
         (Kind::Iq, _) => Class::IqAnswer,
         (Kind::Other, _) => Class::Nonza,
     }
+}
+
+/// An attribute with its address or other text, as it stands in a start tag: ` to='bob@host'`.
+pub(crate) fn attribute(name: &str, value: &str) -> Vec<u8> {
+    let mut written = Vec::with_capacity(name.len() + value.len() + 4);
+    written.push(b' ');
+    written.extend_from_slice(name.as_bytes());
+    written.extend_from_slice(b"='");
+    escape(&mut written, value);
+    written.push(b'\'');
+    written
 }

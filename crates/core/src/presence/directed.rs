@@ -9,6 +9,7 @@ use whoelse_xmpp::{BareJid, Condition, Jid, Kind, Outgoing, Stanza, StanzaError}
 use crate::account::Account;
 use crate::audience;
 use crate::node::Node;
+use crate::rewriting;
 use crate::session::Session;
 
 /// A stanza is about to go to `to`, and nobody there has been asked yet: an available presence is
@@ -68,9 +69,7 @@ fn hear(node: &Node, from: &BareJid, to: &Jid, told: bool, presence: &Outgoing) 
             if let Some(device) = listener.session(resource)
                 && !(told && device.is_available())
             {
-                let mut address = b" to='".to_vec();
-                whoelse_xmpp::write::escape(&mut address, to.as_str());
-                address.push(b'\'');
+                let address = rewriting::attribute("to", to.as_str());
                 device.push_addressed(presence, &address.into());
             }
         }

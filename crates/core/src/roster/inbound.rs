@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use whoelse_store::{Error, Tx};
-use whoelse_xmpp::write::{Element, escape};
+use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, Kind, Outgoing};
 
 use super::entry::Entry;
@@ -16,6 +16,7 @@ use crate::audience;
 use crate::keeper::chain::{Chained, Done};
 use crate::kit::BoxFuture;
 use crate::node::Node;
+use crate::rewriting;
 
 /// What one says to the other at once, in order: each presence without addresses.
 pub(super) type Said = SmallVec<[(SubscriptionType, Bytes); 2]>;
@@ -103,12 +104,8 @@ pub(super) fn plain(type_: SubscriptionType) -> Bytes {
 
 /// A presence without addresses as it reaches somebody.
 pub(crate) fn addressed(said: Bytes, from: &BareJid, to: &BareJid) -> Outgoing {
-    let mut attributes = Vec::new();
-    for (name, jid) in [(" from='", from), (" to='", to)] {
-        attributes.extend_from_slice(name.as_bytes());
-        escape(&mut attributes, jid.as_str());
-        attributes.push(b'\'');
-    }
+    let mut attributes = rewriting::attribute("from", from.as_str());
+    attributes.extend(rewriting::attribute("to", to.as_str()));
     Outgoing::from_encoded(Kind::Presence, said, Class::Presence).with_attributes(&attributes)
 }
 

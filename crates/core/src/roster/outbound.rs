@@ -84,10 +84,7 @@ async fn load(node: &Node, contact: &BareJid) -> Result<Option<Arc<Account>>, St
     if !node.is_local(contact) {
         return Ok(None);
     }
-    node.account(contact).await.map_err(|error| {
-        node.store_failing("account_not_loaded", Some(contact), &error);
-        StanzaError::new(Condition::InternalServerError)
-    })
+    node.look_up(contact).await
 }
 
 /// The owner's half of a change.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError};
+use whoelse_xmpp::{BareJid, Jid, StanzaError};
 
 use super::in_flight::InFlight;
 use super::{Origin, Routed, refused};
@@ -88,14 +88,13 @@ impl Speech {
             Seek::Missing => self.hear(answer, None),
             Seek::NotLoaded => {
                 return Routed::Waits(Box::pin(async move {
-                    match self.node.account(&bare).await {
+                    match self.node.look_up(&bare).await {
                         Ok(account) => {
                             self.hear(answer, account.as_deref());
                             self.done();
                         }
                         Err(error) => {
-                            self.node.store_failing("account_not_loaded", Some(&bare), &error);
-                            self.refuse(&StanzaError::new(Condition::InternalServerError));
+                            self.refuse(&error);
                         }
                     }
                 }));

@@ -25,13 +25,10 @@ pub(super) fn to_account(node: &Arc<Node>, flight: InFlight, origin: Origin) -> 
         Seek::NotLoaded => {
             let node = node.clone();
             Routed::Waits(Box::pin(async move {
-                finish(match node.account(&bare).await {
+                finish(match node.look_up(&bare).await {
                     Ok(Some(account)) => deliver(&node, account, flight, origin),
                     Ok(None) => nobody(&node, flight, origin),
-                    Err(error) => {
-                        node.store_failing("account_not_loaded", Some(&bare), &error);
-                        answered(&node, origin, flight, refusal(Condition::InternalServerError))
-                    }
+                    Err(error) => answered(&node, origin, flight, Answer::Refused(error)),
                 })
                 .await;
             }))
