@@ -4,132 +4,57 @@
 //! It waits for nothing but its own channels: what takes time is done by tasks that leave a
 //! [`Note`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use iroh::endpoint::Connection;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use whoelse_client::{Client, Heard, Listener, blocking, disco};
-use whoelse_xmpp::{BareJid, FullJid, Stanza, in_words, ns};
+use whoelse_xmpp::{BareJid, FullJid, ns};
 
-use crate::chat::{self, Begun, News, Wish};
-use crate::config::{Config, Relaying};
-use crate::device::{Device, Verdict};
-use crate::endpoint::{DONE, NOT_INTRODUCED, Net, Plan, key_of};
-use crate::events::{Asked, Closing, Fingerprint, Happening, Refused, Stopped};
+use crate::account::Account;
+use crate::chat::ToSend;
+use crate::chats::Chats;
+use crate::config::Config;
+use crate::endpoint::{DONE, Net};
+use crate::events::{Asked, Closing, Happening, Refused, Stopped};
+use crate::face::Face;
 use crate::introduction::{Action, Introductions};
-use crate::jingle::{self, Transport};
-use crate::key::Key;
-use crate::line::{Ends, Line};
-use crate::post::{Letter, Post};
+use crate::note::{News, Note, Wanted};
+use crate::order::{Order, Reply};
+use crate::rendezvous::Rendezvous;
+use crate::signals::{Signal, Signals};
 
 /// Notes of tasks that wait.
 const NOTES: usize = 64;
-/// Above so much that the face has not taken, nothing new is heard.
-const MAX_UNTOLD: usize = 256;
-/// Wishes that wait for a line.
-const WISHES: usize = 16;
 /// How long devices may take to say what they can do.
 const ABLE_WITHIN: Duration = Duration::from_secs(5);
 /// Devices of one person that are asked.
 const MAX_DEVICES: usize = 16;
-/// Changed devices that are kept in mind until the user agrees.
-const MAX_DISTRUSTED: usize = 100;
 /// How long the goodbyes of all lines may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
-
-/// A wish of the handle, with the place for its answer.
-#[derive(Debug)]
-pub(crate) enum Order {
-    Ask(BareJid, Reply<Asked>),
-    Accept(BareJid, Reply<()>),
-    Decline(BareJid, Reply<()>),
-    Send { to: BareJid, text: String, id: String, reply: Reply<()> },
-    Stop(BareJid, Reply<Stopped>),
-    Fingerprints(BareJid, Reply<Vec<Fingerprint>>),
-    Trust(BareJid, Reply<()>),
-    Close(oneshot::Sender<bool>),
-}
-
-type Reply<T> = oneshot::Sender<Result<T, Refused>>;
-
-/// What a task leaves when it has done, or seen, something.
-#[derive(Debug)]
-pub(crate) enum Note {
-    /// Whether any device of somebody can do it, as far as is known.
-    Able { whom: BareJid, able: bool },
-    /// This device is on the network, or cannot be.
-    Here(Result<Net, String>),
-    /// A device did not agree to what it was asked, or did not answer.
-    Unanswered { of: FullJid, sid: String },
-    /// The other end was dialled.
-    Dialled { wanted: Wanted, connection: Option<Connection> },
-    /// Somebody has dialled this device, and proved a key.
-    Incoming(Connection),
-    /// A line has something to tell.
-    Line { id: u64, news: News },
-    /// Whom the account has blocked; nothing if that could not be heard.
-    Blocklist(Option<Vec<BareJid>>),
-}
 
 /// The task.
 pub(crate) struct Actor<T> {
     client: Client,
     listener: Listener,
     orders: mpsc::Receiver<Order>,
-    face: mpsc::Sender<T>,
-    /// What found no room there, in order.
-    untold: VecDeque<T>,
+    face: Face<T>,
     notes: mpsc::Receiver<Note>,
     noted: mpsc::Sender<Note>,
-    post: Post,
+    /// Who has dialled this device, and proved a key.
+    incoming: mpsc::Receiver<Connection>,
+    signals: Signals,
     config: Config,
     account: Option<Account>,
-    chats: HashMap<u64, Chat>,
-    last_id: u64,
-    net: Option<Net>,
-    /// It is being found out where this device is, for these.
-    gathering: Vec<(BareJid, String)>,
+    chats: Chats,
+    rendezvous: Rendezvous,
     /// Whoever waits to hear whether somebody can be asked.
     checking: HashMap<BareJid, Reply<Asked>>,
-    /// Keys that may come, and for which lines.
-    expected: HashMap<Key, Wanted>,
-    dialling: HashMap<Wanted, AbortHandle>,
-    distrusted: HashMap<BareJid, Vec<Transport>>,
     /// Whoever waits for the end of every line.
     closers: Vec<(oneshot::Sender<bool>, bool)>,
-}
-
-/// What belongs to the account that is logged in, or was.
-struct Account {
-    jid: BareJid,
-    introductions: Introductions,
-    device: Result<Device, String>,
-    /// The session is told of changes of the block list.
-    watching: bool,
-}
-
-/// A line that is to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Wanted {
-    whom: BareJid,
-    sid: String,
-    /// Both ends have said where they are, so there may be a direct way.
-    direct: bool,
-}
-
-/// A line, or what is to become one.
-struct Chat {
-    whom: BareJid,
-    sid: String,
-    wishes: mpsc::Sender<Wish>,
-    /// Why it is to end; heard at once, however many wishes wait.
-    end: watch::Sender<Option<Closing>>,
-    open: bool,
-    told: bool,
 }
 
 impl<T: From<Happening>> Actor<T> {
@@ -141,26 +66,23 @@ impl<T: From<Happening>> Actor<T> {
         face: mpsc::Sender<T>,
     ) -> Actor<T> {
         let (noted, notes) = mpsc::channel(NOTES);
-        let post = Post::start(client.clone(), listener.id(), noted.clone());
+        let signals = Signals::start(client.clone(), listener.id(), noted.clone());
+        let (rendezvous, incoming) =
+            Rendezvous::new(client.clone(), config.relaying, noted.clone());
         Actor {
             client,
             listener,
             orders,
-            face,
-            untold: VecDeque::new(),
+            face: Face::new(face),
             notes,
             noted,
-            post,
+            incoming,
+            signals,
             config,
             account: None,
-            chats: HashMap::new(),
-            last_id: 0,
-            net: None,
-            gathering: Vec::new(),
+            chats: Chats::default(),
+            rendezvous,
             checking: HashMap::new(),
-            expected: HashMap::new(),
-            dialling: HashMap::new(),
-            distrusted: HashMap::new(),
             closers: Vec::new(),
         }
     }
@@ -170,21 +92,16 @@ impl<T: From<Happening>> Actor<T> {
         let mut session_ended = false;
         loop {
             self.act();
-            let room = self.untold.len() < MAX_UNTOLD;
+            let room = self.face.has_room();
             let deadline = self.deadline();
-            let face = self.face.clone();
             tokio::select! {
-                permit = face.reserve(), if !self.untold.is_empty() => {
-                    // Nobody listens any more.
-                    let Ok(permit) = permit else { break };
-                    if let Some(told) = self.untold.pop_front() {
-                        permit.send(told);
-                    }
-                }
+                listens = self.face.tell_next() => if !listens {
+                    break;
+                },
                 order = self.orders.recv() => match order {
                     Some(order) => {
                         // What the session has told before is known: the order may rest on it.
-                        while self.untold.len() < MAX_UNTOLD
+                        while self.face.has_room()
                             && let Some(heard) = self.listener.try_next()
                         {
                             self.handle_heard(heard);
@@ -194,6 +111,11 @@ impl<T: From<Happening>> Actor<T> {
                     None => break,
                 },
                 Some(note) = self.notes.recv(), if room => self.handle_note(note),
+                Some(connection) = self.incoming.recv(), if room => {
+                    if let Some((wanted, connection)) = self.rendezvous.admit(connection) {
+                        self.begin(wanted, connection, false);
+                    }
+                }
                 heard = self.listener.next(), if room && !session_ended => match heard {
                     Some(heard) => self.handle_heard(heard),
                     None => session_ended = true,
@@ -217,20 +139,14 @@ impl<T: From<Happening>> Actor<T> {
             self.handle_note(note);
             self.act();
         }
-        if let Some(net) = self.net.take() {
-            net.close().await;
-        }
-        let Actor { client, post, notes, noted, face, untold, .. } = self;
+        let Actor { client, signals, notes, noted, rendezvous, face, .. } = self;
+        rendezvous.close().await;
         // The session may end now.
-        drop((client, post, notes, noted));
-        for told in untold {
-            if face.send(told).await.is_err() {
-                return;
-            }
-        }
+        drop((client, signals, notes, noted));
+        face.tell_rest().await;
     }
 
-    // ---- wishes ----
+    // ---- orders ----
 
     fn obey(&mut self, order: Order) {
         match order {
@@ -247,16 +163,21 @@ impl<T: From<Happening>> Actor<T> {
                 let _ = reply.send(self.stop(&whom));
             }
             Order::Fingerprints(whom, reply) => {
-                let _ = reply.send(self.fingerprints(&whom));
+                let _ = reply.send(self.account().and_then(|it| it.fingerprints(&whom)));
             }
             Order::Trust(whom, reply) => {
-                let _ = reply.send(self.trust(&whom));
+                let _ = reply.send(self.account().and_then(|it| it.trust(&whom)));
             }
             Order::Close(reply) => {
                 let any = self.close_all(Closing::ByMe);
                 self.closers.push((reply, any));
             }
         }
+    }
+
+    /// The account that is logged in, or was.
+    fn account(&mut self) -> Result<&mut Account, Refused> {
+        self.account.as_mut().ok_or(Refused::NotLoggedIn)
     }
 
     /// The introductions, if there is a session and this device has a key.
@@ -267,10 +188,8 @@ impl<T: From<Happening>> Actor<T> {
         if self.client.me().is_none() {
             return Err(Refused::NotLoggedIn);
         }
-        let account = self.account.as_mut().ok_or(Refused::NotLoggedIn)?;
-        if let Err(why) = &account.device {
-            return Err(Refused::State(why.clone()));
-        }
+        let account = self.account()?;
+        account.device()?;
         wish(&mut account.introductions, Instant::now())
     }
 
@@ -280,7 +199,7 @@ impl<T: From<Happening>> Actor<T> {
             false => Ok(it.is_asked_by(&whom)),
         });
         let answer = match may {
-            Ok(_) if self.open_with(&whom).is_some() => Err(Refused::AlreadyOpen),
+            Ok(_) if self.chats.open_with(&whom).is_some() => Err(Refused::AlreadyOpen),
             Ok(true) => {
                 let accepted = self.with_introductions(|it, now| it.accept(&whom, now));
                 accepted.map(|()| Asked::Accepted)
@@ -301,12 +220,12 @@ impl<T: From<Happening>> Actor<T> {
     }
 
     fn send(&mut self, to: &BareJid, text: String, id: String, reply: Reply<()>) {
-        let Some(chat) = self.open_with(to) else {
+        let Some(line) = self.chats.open_with(to) else {
             let _ = reply.send(Err(Refused::NoneOpen));
             return;
         };
         let (sent, was_sent) = oneshot::channel();
-        if chat.wishes.try_send(Wish { id, text, sent }).is_err() {
+        if line.try_send(ToSend { id, text, sent }).is_err() {
             let _ = reply.send(Err(Refused::TooMany));
             return;
         }
@@ -321,7 +240,7 @@ impl<T: From<Happening>> Actor<T> {
     }
 
     fn stop(&mut self, whom: &BareJid) -> Result<Stopped, Refused> {
-        if self.close_with(whom, Closing::ByMe) {
+        if self.chats.close_with(whom, Closing::ByMe) {
             return Ok(Stopped::Closed);
         }
         let withdrawn = match self.account.as_mut() {
@@ -330,47 +249,18 @@ impl<T: From<Happening>> Actor<T> {
         };
         match withdrawn {
             Ok(()) => Ok(Stopped::TookBack),
-            // Its end is still to be told.
-            Err(_) if self.chats.values().any(|it| it.open && it.whom == *whom) => {
-                Err(Refused::Closing)
-            }
+            Err(_) if self.chats.is_closing_with(whom) => Err(Refused::Closing),
             Err(why) => Err(why),
         }
     }
 
-    fn fingerprints(&self, whom: &BareJid) -> Result<Vec<Fingerprint>, Refused> {
-        let device = self.device()?;
-        let mine = device.key();
-        let of = |device: &str, key: &Key, changed| Fingerprint {
-            device: device.to_owned(),
-            code: mine.code(key),
-            changed,
-        };
-        let known = device.pins_of(whom).map(|pin| of(&pin.device, &pin.key, false));
-        let changed = self.distrusted.get(whom).into_iter().flatten();
-        let changed = changed.map(|it| of(&it.device, &it.key, true));
-        let all: Vec<Fingerprint> = known.chain(changed).collect();
-        if all.is_empty() { Err(Refused::NoDevice) } else { Ok(all) }
-    }
-
-    fn trust(&mut self, whom: &BareJid) -> Result<(), Refused> {
-        self.device()?;
-        let theirs = self.distrusted.remove(whom).ok_or(Refused::NothingToTrust)?;
-        theirs.iter().try_for_each(|it| self.pin(whom, it)).map_err(Refused::State)
-    }
-
-    fn device(&self) -> Result<&Device, Refused> {
-        let account = self.account.as_ref().ok_or(Refused::NotLoggedIn)?;
-        account.device.as_ref().map_err(|why| Refused::State(why.clone()))
-    }
-
-    fn pin(&mut self, whom: &BareJid, theirs: &Transport) -> Result<(), String> {
-        match self.account.as_mut().map(|it| &mut it.device) {
-            Some(Ok(device)) => {
-                device.pin(whom, &theirs.device, &theirs.key).map_err(|why| in_words(&why))
-            }
-            _ => Ok(()),
+    /// Returns whether there was anything to close.
+    fn close_all(&mut self, why: Closing) -> bool {
+        if let Some(account) = &mut self.account {
+            account.introductions.withdraw_all();
         }
+        self.chats.close_all(why);
+        !self.chats.is_empty()
     }
 
     // ---- what the session tells ----
@@ -381,17 +271,15 @@ impl<T: From<Happening>> Actor<T> {
             // The new session has another address, perhaps, and is not told of the block list yet.
             // Under another name of the domain it is another account, to whoever knows this one.
             Heard::Reconnected { me } => {
-                if let Some(account) = &mut self.account {
-                    account.watching = false;
-                }
+                self.forget_watching();
                 self.handle_login(&me, Closing::Renamed);
             }
             Heard::Resumed => self.watch_if_needed(),
             Heard::LoggedOut => {
                 if let Some(account) = &mut self.account {
                     account.introductions.handle_logged_out();
-                    account.watching = false;
                 }
+                self.forget_watching();
                 for (_, reply) in self.checking.drain() {
                     let _ = reply.send(Err(Refused::NotLoggedIn));
                 }
@@ -402,47 +290,24 @@ impl<T: From<Happening>> Actor<T> {
                     account.introductions.handle_refused(&id, &to, why);
                 }
             }
-            Heard::Stanza(stanza) => self.handle_stanza(&stanza),
+            Heard::Stanza(stanza) => {
+                if let Some(account) = &mut self.account {
+                    account.handle_stanza(&stanza, Instant::now());
+                }
+            }
         }
     }
 
     /// `why` is what ends the private chats of another account.
     fn handle_login(&mut self, me: &FullJid, why: Closing) {
-        let jid = me.to_bare();
         match &mut self.account {
-            Some(account) if account.jid == jid => account.introductions.renew(me.clone()),
+            Some(account) if account.jid == me.to_bare() => account.introductions.renew(me.clone()),
             _ => {
                 self.close_all(why);
-                self.distrusted.clear();
-                let state = self.config.state.as_deref();
-                let device = Device::open(state, &jid).map_err(|why| in_words(&why));
-                let introductions = Introductions::new(me.clone());
-                self.account = Some(Account { jid, introductions, device, watching: false });
+                self.account = Some(Account::open(me, self.config.state.as_deref()));
             }
         }
         self.watch_if_needed();
-    }
-
-    fn handle_stanza(&mut self, stanza: &Stanza) {
-        let Some(account) = &mut self.account else { return };
-        let now = Instant::now();
-        let introductions = &mut account.introductions;
-        if stanza.child("jingle", ns::JINGLE).is_some() {
-            let device = account.device.as_ref();
-            let judge = |whom: &BareJid, theirs: &Transport| match &device {
-                Ok(device) => (
-                    device.judge(whom, &theirs.device, &theirs.key),
-                    device.key().code(&theirs.key),
-                ),
-                // Without a key of its own this device has agreed to nothing.
-                Err(_) => (Verdict::Changed, String::new()),
-            };
-            introductions.handle_request(stanza, &judge, now);
-        } else if let Some(said) = jingle::said(stanza) {
-            introductions.handle_said(&said, now);
-        } else {
-            introductions.handle_other(stanza);
-        }
     }
 
     fn handle_blocked(&mut self, blocked: &[BareJid]) {
@@ -450,23 +315,29 @@ impl<T: From<Happening>> Actor<T> {
             if let Some(account) = &mut self.account {
                 account.introductions.handle_blocked(whom);
             }
-            self.close_with(whom, Closing::Blocked);
+            self.chats.close_with(whom, Closing::Blocked);
         }
     }
 
     /// Whoever blocks somebody on another device ends the chats on this one: so it has to hear.
     fn watch_if_needed(&mut self) {
-        let needed = !self.chats.is_empty() || !self.gathering.is_empty();
+        let needed = !self.chats.is_empty() || self.rendezvous.is_gathering();
         let Some(account) = &mut self.account else { return };
-        if !needed || account.watching {
+        if !needed || account.watches_blocklist {
             return;
         }
-        account.watching = true;
+        account.watches_blocklist = true;
         let (client, noted) = (self.client.clone(), self.noted.clone());
         tokio::spawn(async move {
             let list = blocking::watch(&client).await.ok();
             let _ = noted.send(Note::Blocklist(list)).await;
         });
+    }
+
+    fn forget_watching(&mut self) {
+        if let Some(account) = &mut self.account {
+            account.watches_blocklist = false;
+        }
     }
 
     // ---- what tasks tell ----
@@ -481,80 +352,61 @@ impl<T: From<Happening>> Actor<T> {
                     false => Err(Refused::CannotDoIt),
                 });
             }
-            Note::Here(here) => self.handle_here(here, now),
+            Note::Here(here) => self.handle_here(&here, now),
             Note::Unanswered { of, sid } => {
                 if let Some(account) = &mut self.account {
                     account.introductions.handle_unanswered(&of, &sid);
                 }
             }
             Note::Dialled { wanted, connection } => {
-                self.dialling.remove(&wanted);
-                match (connection, &mut self.account) {
-                    (Some(connection), _) => self.begin(wanted, connection, true),
-                    (None, Some(account)) => {
-                        account.introductions.handle_not_connected(&wanted.whom, &wanted.sid);
-                    }
-                    (None, None) => {}
+                self.rendezvous.handle_dialled(&wanted);
+                match connection {
+                    Some(connection) => self.begin(wanted, connection, true),
+                    None => self.handle_not_connected(&wanted.whom, &wanted.sid),
                 }
             }
-            Note::Incoming(connection) => match self.expected.remove(&key_of(&connection)) {
-                Some(wanted) => self.begin(wanted, connection, false),
-                None => connection.close(NOT_INTRODUCED, b"not introduced"),
-            },
             Note::Line { id, news } => self.handle_news(id, news),
             Note::Blocklist(Some(blocked)) => self.handle_blocked(&blocked),
             // Asked again with the next chat, or when the connection is back.
-            Note::Blocklist(None) => {
-                if let Some(account) = &mut self.account {
-                    account.watching = false;
-                }
-            }
+            Note::Blocklist(None) => self.forget_watching(),
         }
     }
 
-    fn handle_here(&mut self, here: Result<Net, String>, now: Instant) {
-        self.net = here.as_ref().ok().cloned();
-        let waiting = std::mem::take(&mut self.gathering);
-        let Some(Account { introductions, device: Ok(device), .. }) = &mut self.account else {
-            return;
-        };
+    fn handle_here(&mut self, here: &Result<Net, String>, now: Instant) {
+        let waiting = self.rendezvous.handle_here(here.as_ref().ok());
+        let Some(account) = &mut self.account else { return };
+        let Ok(device) = account.device().map(|it| it.id.clone()) else { return };
         for (whom, sid) in waiting {
-            let place = here.as_ref().map(|net| net.place(&device.id)).map_err(Clone::clone);
-            introductions.handle_gathered(&whom, &sid, place, now);
+            let place = here.as_ref().map(|net| net.place(&device)).map_err(Clone::clone);
+            account.introductions.handle_gathered(&whom, &sid, place, now);
+        }
+    }
+
+    fn handle_not_connected(&mut self, whom: &BareJid, sid: &str) {
+        if let Some(account) = &mut self.account {
+            account.introductions.handle_not_connected(whom, sid);
         }
     }
 
     fn handle_news(&mut self, id: u64, news: News) {
-        let Some(chat) = self.chats.get_mut(&id) else { return };
-        let whom = chat.whom.clone();
+        let Some((whom, sid)) = self.chats.of(id) else { return };
         let happening = match news {
             News::Greeted => {
-                chat.open = true;
+                self.chats.open(id);
                 if let Some(account) = &mut self.account {
-                    account.introductions.handle_connected(&chat.whom, &chat.sid);
-                }
-                let older = self.chats.iter().filter(|(it, chat)| **it != id && chat.whom == whom);
-                for (_, older) in older {
-                    older.close(Closing::Replaced);
+                    account.introductions.handle_connected(&whom, &sid);
                 }
                 return;
             }
-            News::Takes(path) if chat.told => Happening::Moved { whom, path },
-            News::Takes(path) => {
-                chat.told = true;
-                Happening::Opened { whom, path }
-            }
+            News::Takes(path) if self.chats.was_told(id) => Happening::Moved { whom, path },
+            News::Takes(path) => Happening::Opened { whom, path },
             News::Sent(id) => Happening::Sent { id, to: whom },
             News::Message(text) => Happening::Message { from: whom, text },
             News::Arrived(id) => Happening::Arrived { id, to: whom },
             News::Silent => Happening::Silent(whom),
             News::Ended { why, unconfirmed } => {
-                let Some(chat) = self.chats.remove(&id) else { return };
-                if !chat.open {
-                    if let Some(account) = &mut self.account {
-                        account.introductions.handle_not_connected(&whom, &chat.sid);
-                    }
-                    return;
+                if !self.chats.remove(id) {
+                    return self.handle_not_connected(&whom, &sid);
                 }
                 for it in unconfirmed {
                     let (id, text) = (it.id, it.text);
@@ -586,24 +438,32 @@ impl<T: From<Happening>> Actor<T> {
         {
             match action {
                 Action::Send { stanza, mine } => {
-                    self.post.send(Letter::Stanza(stanza, mine));
+                    self.signals.send(Signal::Stanza(stanza, mine));
                 }
                 Action::Show(whom) => {
-                    self.post.send(Letter::Show(whom));
+                    self.signals.send(Signal::Show(whom));
                 }
                 Action::Ask { of, sid, payload } => {
-                    self.post.send(Letter::Request { of, sid, payload });
+                    self.signals.send(Signal::Request { of, sid, payload });
                 }
                 Action::Gather { whom, sid } => self.gather(whom, sid),
                 Action::Connect { whom, sid, initiator, theirs } => {
-                    self.connect(whom, sid, initiator, theirs);
+                    let (of, in_session) = (whom.clone(), sid.clone());
+                    if !self.rendezvous.connect(whom, sid, initiator, theirs) {
+                        self.handle_not_connected(&of, &in_session);
+                    }
                 }
                 Action::Remember { whom, theirs } => {
-                    if let Err(why) = self.pin(&whom, &theirs) {
+                    let pinned = self.account.as_mut().map(|it| it.pin(&whom, &theirs));
+                    if let Some(Err(why)) = pinned {
                         self.tell(Happening::NotRemembered(why));
                     }
                 }
-                Action::Distrust { whom, theirs } => self.distrust(whom, theirs),
+                Action::Distrust { whom, theirs } => {
+                    if let Some(account) = &mut self.account {
+                        account.distrust(whom, theirs);
+                    }
+                }
                 Action::Tell(happening) => self.tell(happening),
             }
         }
@@ -611,79 +471,21 @@ impl<T: From<Happening>> Actor<T> {
     }
 
     fn gather(&mut self, whom: BareJid, sid: String) {
-        self.gathering.push((whom, sid.clone()));
-        self.watch_if_needed();
-        if self.gathering.len() > 1 {
-            return;
-        }
-        let Ok(secret) = self.device().map(Device::secret) else { return };
-        let (client, notes) = (self.client.clone(), self.noted.clone());
-        let relaying = self.config.relaying;
-        let plan = Plan { client, secret, relaying, sid, notes };
-        let (net, noted) = (self.net.clone(), self.noted.clone());
-        tokio::spawn(async move {
-            let here = match net {
-                Some(net) => net.refresh(plan).await,
-                None => Net::open(plan).await,
-            };
-            let _ = noted.send(Note::Here(here)).await;
-        });
-    }
-
-    fn connect(&mut self, whom: BareJid, sid: String, initiator: bool, theirs: Transport) {
-        let direct = self.config.relaying != Relaying::Only && !theirs.addresses.is_empty();
-        let wanted = Wanted { whom, sid, direct };
-        if !initiator {
-            self.expect(theirs.key, wanted);
-            return;
-        }
-        let Some(net) = self.net.clone() else { return };
-        let (noted, of) = (self.noted.clone(), wanted.clone());
-        let dialling = tokio::spawn(async move {
-            let connection = net.dial(&theirs).await;
-            let _ = noted.send(Note::Dialled { wanted, connection }).await;
-        });
-        self.dialling.insert(of, dialling.abort_handle());
-    }
-
-    /// A key is expected for one line at a time: whoever names somebody else's as his own takes no
-    /// line away from them.
-    fn expect(&mut self, key: Key, wanted: Wanted) {
-        let taken = self.expected.get(&key).is_some_and(|it| it.whom != wanted.whom);
-        match (taken, &mut self.account) {
-            (true, Some(account)) => {
-                account.introductions.handle_not_connected(&wanted.whom, &wanted.sid);
-            }
-            _ => drop(self.expected.insert(key, wanted)),
+        let secret = self.account().and_then(|it| it.device().map(|device| device.secret()));
+        if let Ok(secret) = secret {
+            self.rendezvous.gather(whom, sid, secret);
+            self.watch_if_needed();
         }
     }
 
-    /// A connection to the right key; what it becomes, its line tells.
+    /// A connection to the right key, if it is still wanted.
     fn begin(&mut self, wanted: Wanted, connection: Connection, initiator: bool) {
-        let Wanted { whom, sid, direct } = wanted;
-        let wanted = |it: &Account| it.introductions.is_connecting(&whom, &sid);
-        let Some(account) = self.account.as_ref().filter(|it| wanted(it)) else {
-            connection.close(DONE, b"");
-            return;
-        };
-        let ends = Ends { sid: sid.clone(), me: account.jid.clone(), them: whom.clone() };
-        let line = Line::new(ends, initiator, Instant::now());
-        self.last_id += 1;
-        let (id, (wishes, wished)) = (self.last_id, mpsc::channel(WISHES));
-        let (end, ended) = watch::channel(None);
-        let begun = Begun { id, initiator, direct, wishes: wished, end: ended };
-        tokio::spawn(chat::run(begun, connection, line, self.noted.clone()));
-        self.chats.insert(id, Chat { whom, sid, wishes, end, open: false, told: false });
-    }
-
-    fn distrust(&mut self, whom: BareJid, theirs: Transport) {
-        if self.distrusted.len() >= MAX_DISTRUSTED && !self.distrusted.contains_key(&whom) {
-            return;
-        }
-        let known = self.distrusted.entry(whom).or_default();
-        known.retain(|it| it.device != theirs.device);
-        if known.len() < MAX_DEVICES {
-            known.push(theirs);
+        let is_wanted = |it: &&Account| it.introductions.is_connecting(&wanted.whom, &wanted.sid);
+        match self.account.as_ref().filter(is_wanted).map(|it| it.jid.clone()) {
+            Some(me) => {
+                self.chats.begin(wanted, me, connection, initiator, self.noted.clone());
+            }
+            None => connection.close(DONE, b""),
         }
     }
 
@@ -692,19 +494,8 @@ impl<T: From<Happening>> Actor<T> {
         let introductions = self.account.as_ref().map(|it| &it.introductions);
         let connecting =
             |whom: &BareJid, sid: &str| introductions.is_some_and(|it| it.is_connecting(whom, sid));
-        self.expected.retain(|_, it| connecting(&it.whom, &it.sid));
-        self.dialling.retain(|it, task| {
-            let keep = connecting(&it.whom, &it.sid);
-            if !keep {
-                task.abort();
-            }
-            keep
-        });
-        for chat in self.chats.values().filter(|it| !it.open) {
-            if !connecting(&chat.whom, &chat.sid) {
-                chat.close(Closing::ByMe);
-            }
-        }
+        self.rendezvous.clear(connecting);
+        self.chats.close_unless(connecting);
         let needed = introductions.is_some_and(Introductions::needs_place);
         if !self.chats.is_empty() || needed {
             return;
@@ -712,65 +503,11 @@ impl<T: From<Happening>> Actor<T> {
         for (closer, any) in self.closers.drain(..) {
             let _ = closer.send(any);
         }
-        if self.gathering.is_empty()
-            && let Some(net) = self.net.take()
-        {
-            tokio::spawn(net.close());
-        }
+        self.rendezvous.leave();
     }
 
-    // ---- steps ----
-
-    /// The line with somebody on which something can be said.
-    fn open_with(&self, whom: &BareJid) -> Option<&Chat> {
-        let newest = self.chats.iter().filter(|(_, it)| it.is_open_for_me() && it.whom == *whom);
-        newest.max_by_key(|(id, _)| **id).map(|(_, chat)| chat)
-    }
-
-    /// Closes the lines with somebody. Returns whether there were any that were not ending already.
-    fn close_with(&mut self, whom: &BareJid, why: Closing) -> bool {
-        let mut any = false;
-        for chat in self.chats.values().filter(|it| it.whom == *whom) {
-            any |= chat.is_open_for_me();
-            chat.close(why);
-        }
-        any
-    }
-
-    /// Returns whether there was anything to close.
-    fn close_all(&mut self, why: Closing) -> bool {
-        if let Some(account) = &mut self.account {
-            account.introductions.withdraw_all();
-        }
-        for chat in self.chats.values() {
-            chat.close(why);
-        }
-        !self.chats.is_empty()
-    }
-
-    /// Tells at once where there is room: what the session tells later comes later.
     fn tell(&mut self, happening: Happening) {
-        let told = T::from(happening);
-        if !self.untold.is_empty() {
-            return self.untold.push_back(told);
-        }
-        match self.face.try_send(told) {
-            Err(TrySendError::Full(told)) => self.untold.push_back(told),
-            // Nobody listens any more.
-            Ok(()) | Err(TrySendError::Closed(_)) => {}
-        }
-    }
-}
-
-impl Chat {
-    /// Whether it is open, and nothing has been said to end it.
-    fn is_open_for_me(&self) -> bool {
-        self.open && self.end.borrow().is_none()
-    }
-
-    /// It is to end. What was wished before is still said; the first reason counts.
-    fn close(&self, why: Closing) {
-        self.end.send_if_modified(|end| end.is_none() && end.replace(why).is_none());
+        self.face.tell(happening.into());
     }
 }
 

@@ -10,10 +10,10 @@ use iroh::endpoint::{Connection, ReadError, SendStream, WriteError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 
-use crate::actor::Note;
 use crate::endpoint::{DONE, VIOLATION, was_closed};
 use crate::events::{Closing, Path};
-use crate::line::{Event, Line, Unconfirmed};
+use crate::line::{Event, Line};
+use crate::note::{News, Note};
 
 /// From the connection to a stream on which both ends have said who they are.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
@@ -32,31 +32,12 @@ const LOOK: Duration = Duration::from_secs(1);
 /// News that nobody has taken; above it nothing is read from the other end.
 const MAX_NEWS: usize = 64;
 
-/// A message is to be sent; whether there was room for it is answered.
+/// A message that is to be sent; whether there was room for it is answered.
 #[derive(Debug)]
-pub(crate) struct Wish {
+pub(crate) struct ToSend {
     pub(crate) id: String,
     pub(crate) text: String,
     pub(crate) sent: oneshot::Sender<bool>,
-}
-
-/// What a line has to tell.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// The other end has said who it is.
-    Greeted,
-    /// It takes this way.
-    Takes(Path),
-    /// They wrote.
-    Message(String),
-    /// A message of mine is on its way.
-    Sent(String),
-    /// They have a message of mine.
-    Arrived(String),
-    /// They confirm nothing.
-    Silent,
-    /// It has ended; of these messages nobody knows whether they arrived.
-    Ended { why: Closing, unconfirmed: Vec<Unconfirmed> },
 }
 
 /// How a line begins, and who has a say in it.
@@ -69,7 +50,7 @@ pub(crate) struct Begun {
     /// Whether there may be a direct way.
     pub(crate) direct: bool,
     /// What is to be said.
-    pub(crate) wishes: mpsc::Receiver<Wish>,
+    pub(crate) to_send: mpsc::Receiver<ToSend>,
     /// Why it is to end, once it is.
     pub(crate) end: watch::Receiver<Option<Closing>>,
 }
@@ -99,7 +80,7 @@ pub(crate) async fn run(
     line: Line,
     notes: mpsc::Sender<Note>,
 ) {
-    let Begun { id, initiator, direct, mut wishes, mut end } = begun;
+    let Begun { id, initiator, direct, mut to_send, mut end } = begun;
     let mut chat = Chat {
         id,
         direct,
@@ -112,7 +93,7 @@ pub(crate) async fn run(
         told: None,
         settled_by: None,
     };
-    let why = chat.carry(initiator, &mut wishes, &mut end).await;
+    let why = chat.carry(initiator, &mut to_send, &mut end).await;
     chat.hear();
     let Chat { connection, line, mut news, notes, .. } = chat;
     let code = if why == Closing::Violation { VIOLATION } else { DONE };
@@ -127,7 +108,7 @@ impl Chat {
     async fn carry(
         &mut self,
         initiator: bool,
-        wishes: &mut mpsc::Receiver<Wish>,
+        to_send: &mut mpsc::Receiver<ToSend>,
         end: &mut watch::Receiver<Option<Closing>>,
     ) -> Closing {
         let opening = async {
@@ -172,14 +153,14 @@ impl Chat {
                         permit.send(Note::Line { id: self.id, news });
                     }
                 }
-                // What was wished before the end is said before it.
-                wish = wishes.recv() => match wish {
-                    Some(wish) => self.say(wish, now),
+                // What was to be sent before the end is said before it.
+                message = to_send.recv() => match message {
+                    Some(message) => self.say(message, now),
                     None => return Closing::ByMe,
                 },
                 why = reason(end), if self.closing.is_none() => {
-                    while let Ok(wish) = wishes.try_recv() {
-                        self.say(wish, now);
+                    while let Ok(message) = to_send.try_recv() {
+                        self.say(message, now);
                     }
                     self.close(why, now);
                 }
@@ -208,7 +189,7 @@ impl Chat {
         }
     }
 
-    fn say(&mut self, Wish { id, text, sent }: Wish, now: Instant) {
+    fn say(&mut self, ToSend { id, text, sent }: ToSend, now: Instant) {
         let taken = self.line.send(id.clone(), text, now);
         if taken {
             self.news.push_back(News::Sent(id));

@@ -41,9 +41,9 @@ pub(crate) struct Pin {
     pub(crate) key: Key,
 }
 
-/// What a device of somebody is to this one.
+/// How the key of somebody's device compares with what is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum KeyStatus {
     /// It has been here before, with this key.
     Known,
     /// It has not.
@@ -99,13 +99,13 @@ impl Device {
     }
 
     /// What a device of somebody is to this one, by its name and key.
-    pub(crate) fn judge(&self, who: &BareJid, device: &str, key: &Key) -> Verdict {
+    pub(crate) fn judge(&self, who: &BareJid, device: &str, key: &Key) -> KeyStatus {
         let mut theirs = self.pins_of(who).peekable();
         let first = theirs.peek().is_none();
         match theirs.find(|pin| pin.device == device) {
-            Some(pin) if pin.key == *key => Verdict::Known,
-            Some(_) => Verdict::Changed,
-            None => Verdict::New { first },
+            Some(pin) if pin.key == *key => KeyStatus::Known,
+            Some(_) => KeyStatus::Changed,
+            None => KeyStatus::New { first },
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
         let second = open();
 
         assert_ne!((&first.id, first.secret()), (&second.id, second.secret()));
-        assert_eq!(second.judge(&bob, "d1", &key), Verdict::Known);
+        assert_eq!(second.judge(&bob, "d1", &key), KeyStatus::Known);
     }
 
     #[test]
@@ -216,17 +216,17 @@ mod tests {
         let (one, other) = (Key::of([1; 32]), Key::of([2; 32]));
         let mut device = Device::open(Some(state.path()), &bare("alice@a.example")).unwrap();
 
-        assert_eq!(device.judge(&bob, "d1", &one), Verdict::New { first: true });
+        assert_eq!(device.judge(&bob, "d1", &one), KeyStatus::New { first: true });
         device.pin(&bob, "d1", &one).unwrap();
         drop(device);
 
         let mut device = Device::open(Some(state.path()), &bare("alice@a.example")).unwrap();
-        assert_eq!(device.judge(&bob, "d1", &one), Verdict::Known);
-        assert_eq!(device.judge(&bob, "d1", &other), Verdict::Changed);
-        assert_eq!(device.judge(&bob, "d2", &other), Verdict::New { first: false });
-        assert_eq!(device.judge(&carol, "d1", &one), Verdict::New { first: true });
+        assert_eq!(device.judge(&bob, "d1", &one), KeyStatus::Known);
+        assert_eq!(device.judge(&bob, "d1", &other), KeyStatus::Changed);
+        assert_eq!(device.judge(&bob, "d2", &other), KeyStatus::New { first: false });
+        assert_eq!(device.judge(&carol, "d1", &one), KeyStatus::New { first: true });
         device.pin(&bob, "d1", &other).unwrap();
-        assert_eq!(device.judge(&bob, "d1", &other), Verdict::Known);
+        assert_eq!(device.judge(&bob, "d1", &other), KeyStatus::Known);
         assert_eq!(device.pins_of(&bob).count(), 1);
     }
 

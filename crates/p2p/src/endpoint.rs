@@ -25,7 +25,6 @@ use whoelse_client::{Client, Reached, Request, SameServer};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Jid, ns};
 
-use crate::actor::Note;
 use crate::config::Relaying;
 use crate::jingle::{MAX_ADDRESSES, Transport};
 use crate::key::Key;
@@ -43,7 +42,7 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 /// A way on which nothing comes for so long is given up for another.
 const WAY_SILENCE: Duration = Duration::from_millis(6_500);
 /// Handshakes of others at once; more are refused.
-const MAX_HANDSHAKES: usize = 8;
+pub(crate) const MAX_HANDSHAKES: usize = 8;
 /// How long each may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long others are told that this device goes.
@@ -73,7 +72,8 @@ pub(crate) struct Plan {
     pub(crate) relaying: Relaying,
     /// The introduction for which the relay lets it in.
     pub(crate) sid: String,
-    pub(crate) notes: mpsc::Sender<Note>,
+    /// Where whoever comes and has proved a key is handed on.
+    pub(crate) incoming: mpsc::Sender<Connection>,
 }
 
 impl Net {
@@ -118,7 +118,7 @@ impl Net {
         if url.is_some() {
             let _ = timeout(ONLINE_WITHIN, endpoint.online()).await;
         }
-        let accepting = tokio::spawn(accept(endpoint.clone(), plan.notes)).abort_handle();
+        let accepting = tokio::spawn(accept(endpoint.clone(), plan.incoming)).abort_handle();
         let net = Net { endpoint, relaying: plan.relaying, relay: url, accepting };
         if plan.relaying == Relaying::Only && !net.is_relayed() {
             net.close().await;
@@ -192,7 +192,7 @@ pub(crate) fn was_closed(why: &ConnectionError) -> bool {
 }
 
 /// Passes on who comes and proves a key, a few at a time.
-async fn accept(endpoint: Endpoint, notes: mpsc::Sender<Note>) {
+async fn accept(endpoint: Endpoint, handed_on: mpsc::Sender<Connection>) {
     let mut handshakes = JoinSet::new();
     loop {
         tokio::select! {
@@ -205,7 +205,7 @@ async fn accept(endpoint: Endpoint, notes: mpsc::Sender<Note>) {
             },
             Some(done) = handshakes.join_next() => {
                 if let Ok(Ok(Ok(connection))) = done {
-                    let _ = notes.send(Note::Incoming(connection)).await;
+                    let _ = handed_on.send(connection).await;
                 }
             }
         }

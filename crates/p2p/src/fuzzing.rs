@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use whoelse_client::token;
 use whoelse_xmpp::{BareJid, FullJid, Stanza};
 
-use crate::device::Verdict;
+use crate::device::KeyStatus;
 use crate::introduction::{Action, Introductions};
 use crate::jingle;
 use crate::line::{Ends, Line};
@@ -55,7 +55,7 @@ pub fn introduction(bytes: &[u8]) {
     match jingle::said(&stanza) {
         Some(said) => introductions.handle_said(&said, now),
         None => {
-            introductions.handle_request(&stanza, &|_, _| (Verdict::Known, String::new()), now);
+            introductions.handle_request(&stanza, &|_, _| (KeyStatus::Known, String::new()), now);
         }
     }
     introductions.handle_time(now + Duration::from_secs(300));

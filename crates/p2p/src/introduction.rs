@@ -2,7 +2,8 @@
 //!
 //! Sans-IO: words, requests, wishes and the time go in; [`Action`]s come out. There is one
 //! introduction at a time with each person. Nothing about where this device is leaves it before a
-//! person has agreed, and then it goes to the one device that agreed.
+//! person has agreed, and then it goes to the one device that agreed. What others say is judged in
+//! `arrivals`.
 //!
 //! ```text
 //! asking --proceed--> meeting --both transports--> connecting --line--> (gone from here)
@@ -12,16 +13,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use whoelse_client::Refusal;
 use whoelse_client::token;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{
-    BareJid, Class, Condition, FullJid, Jid, Kind, Outgoing, Stanza, StanzaError, ns,
-};
+use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing};
 
-use crate::device::Verdict;
+mod arrivals;
+mod rings;
+
+use crate::device::KeyStatus;
 use crate::events::{Asked, Failure, Happening, Refused};
-use crate::jingle::{self, Act, Said, Transport, Why, Word};
+use crate::jingle::{self, Transport, Why, Word};
+use rings::Rings;
 
 /// A request is dead after this time, on both sides.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -31,11 +33,6 @@ const MEET_WITHIN: Duration = Duration::from_secs(30);
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// Requests of others that wait for an answer at once; more are answered `busy`.
 const MAX_REQUESTS: usize = 20;
-/// So many requests of one person are shown in [`RING_SPAN`]; more are passed over in silence.
-const MAX_RINGS: u32 = 5;
-const RING_SPAN: Duration = Duration::from_secs(60);
-/// People whose requests are counted.
-const MAX_RINGING: usize = 1_000;
 /// Sessions that ended lately, of which somebody may still speak.
 const MAX_ENDED: usize = 32;
 
@@ -62,14 +59,14 @@ pub(crate) enum Action {
 }
 
 /// Says what a device of somebody is to this one, and by which code it is compared.
-pub(crate) type Judge<'a> = &'a dyn Fn(&BareJid, &Transport) -> (Verdict, String);
+pub(crate) type Judge<'a> = &'a dyn Fn(&BareJid, &Transport) -> (KeyStatus, String);
 
 /// Every introduction under way.
 #[derive(Debug)]
 pub(crate) struct Introductions {
     me: FullJid,
     under_way: HashMap<BareJid, Introduction>,
-    rings: HashMap<BareJid, Rings>,
+    rings: Rings,
     ended: VecDeque<(BareJid, String)>,
     actions: VecDeque<Action>,
 }
@@ -113,19 +110,12 @@ struct Meeting {
     said: bool,
 }
 
-/// How often somebody has asked lately.
-#[derive(Debug)]
-struct Rings {
-    since: Instant,
-    count: u32,
-}
-
 impl Introductions {
     pub(crate) fn new(me: FullJid) -> Introductions {
         Introductions {
             me,
             under_way: HashMap::new(),
-            rings: HashMap::new(),
+            rings: Rings::default(),
             ended: VecDeque::new(),
             actions: VecDeque::new(),
         }
@@ -239,243 +229,7 @@ impl Introductions {
         self.end(whom);
     }
 
-    // ---- what arrives ----
-
-    /// A word arrived.
-    pub(crate) fn handle_said(&mut self, said: &Said, now: Instant) {
-        let from = said.from.to_bare();
-        if from == self.me.to_bare() {
-            return self.handle_own(said);
-        }
-        match said.word {
-            Word::Propose => self.handle_proposal(said, &from, now),
-            Word::Proceed => self.handle_proceed(said, &from, now),
-            Word::Reject(Why::TieBreak) | Word::Retract(Why::TieBreak) => {
-                // Their other request counts, or mine does; it comes, or has come, by itself.
-                if self
-                    .request_of(&from)
-                    .is_some_and(|(sid, by)| sid == said.sid && by == said.from)
-                {
-                    self.end(&from);
-                }
-            }
-            Word::Reject(_) => {
-                if matches!(self.found(&from, &said.sid), Some(Stage::Asking)) {
-                    self.end(&from);
-                    self.tell(Happening::Declined(from));
-                }
-            }
-            Word::Retract(_) | Word::Finish(_) => self.handle_taken_back(said, from),
-        }
-    }
-
-    /// Another device of mine has answered.
-    fn handle_own(&mut self, said: &Said) {
-        if said.from == self.me || !matches!(said.word, Word::Proceed | Word::Reject(_)) {
-            return;
-        }
-        let answered = self
-            .under_way
-            .iter()
-            .find(|(_, it)| it.sid == said.sid && matches!(it.stage, Stage::Asked { .. }));
-        let Some(whom) = answered.map(|(whom, _)| whom.clone()) else { return };
-        self.end(&whom);
-        // Two requests that crossed were no question to anybody.
-        if said.word != Word::Reject(Why::TieBreak) {
-            self.tell(Happening::AnsweredElsewhere(whom));
-        }
-    }
-
-    fn handle_proposal(&mut self, said: &Said, from: &BareJid, now: Instant) {
-        let by = said.from.clone();
-        let known = self.under_way.get(from).map(|it| (&it.stage, it.sid.clone()));
-        match known {
-            // XEP-0353, tie breaking: the lower id counts. Both have asked, so both have agreed.
-            Some((Stage::Asking, mine)) if said.sid < mine => {
-                let to = Jid::from(from.clone());
-                self.say(&to, &mine, Word::Retract(Why::TieBreak));
-                self.begin(from, said.sid.clone(), Stage::Asked { by }, now + ANSWER_WITHIN);
-                let _ = self.accept(from, now);
-            }
-            Some((Stage::Asking, mine)) if said.sid > mine => {
-                let no = Word::Reject(Why::TieBreak);
-                self.say(&Jid::from(by), &said.sid, no);
-                self.tell_own_devices(&said.sid, no);
-            }
-            Some((Stage::Asking, _)) => {}
-            Some((Stage::Meeting(_) | Stage::Connecting { .. }, _)) => {
-                self.say(&Jid::from(by), &said.sid, Word::Reject(Why::Busy));
-            }
-            // The newer request of the same person takes the place of the older.
-            Some((Stage::Asked { .. }, sid)) if sid == said.sid => {}
-            Some((Stage::Asked { .. }, _)) => {
-                self.begin(from, said.sid.clone(), Stage::Asked { by }, now + ANSWER_WITHIN);
-                if self.may_ring(from, now) {
-                    self.tell(Happening::Asks(from.clone()));
-                }
-            }
-            None if self.requests() >= MAX_REQUESTS => {
-                self.say(&Jid::from(by), &said.sid, Word::Reject(Why::Busy));
-            }
-            None => {
-                if self.may_ring(from, now) {
-                    self.begin(from, said.sid.clone(), Stage::Asked { by }, now + ANSWER_WITHIN);
-                    self.tell(Happening::Asks(from.clone()));
-                }
-            }
-        }
-    }
-
-    fn handle_proceed(&mut self, said: &Said, from: &BareJid, now: Instant) {
-        let to = Jid::from(said.from.clone());
-        match self.found(from, &said.sid) {
-            Some(Stage::Asking) => {
-                self.actions.push_back(Action::Show(said.from.clone()));
-                self.meet(from, said.sid.clone(), said.from.clone(), true, now);
-            }
-            // A second device of theirs was a moment too late.
-            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with, .. })
-                if *with != said.from =>
-            {
-                self.say(&to, &said.sid, Word::Retract(Why::Expired));
-            }
-            Some(_) => {}
-            None => {
-                // Only who was asked a moment ago hears that it was too late; anybody else would
-                // learn from an answer that this device is here.
-                if self.ended.iter().any(|(whom, sid)| whom == from && *sid == said.sid) {
-                    self.say(&to, &said.sid, Word::Finish(Why::Expired));
-                }
-            }
-        }
-    }
-
-    fn handle_taken_back(&mut self, said: &Said, from: BareJid) {
-        match self.found(&from, &said.sid) {
-            Some(Stage::Asked { by }) if *by == said.from => {
-                self.end(&from);
-                self.tell(Happening::TookBack(from));
-            }
-            Some(Stage::Meeting(meeting)) if meeting.with == said.from => {
-                let too_late = said.word == Word::Retract(Why::Expired);
-                self.end(&from);
-                self.tell(match too_late {
-                    true => Happening::AnsweredElsewhere(from),
-                    false => Happening::NotOpened { whom: from, why: Failure::GivenUp },
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// A request of mine came back, perhaps after it has been taken back.
-    pub(crate) fn handle_refused(&mut self, id: &str, to: &BareJid, why: Refusal) {
-        if matches!(self.found(to, id), Some(Stage::Asking)) {
-            self.end(to);
-            self.tell(Happening::NotAsked { whom: to.clone(), why });
-        }
-    }
-
-    /// A device did not agree to what it was asked in a session, or did not answer.
-    pub(crate) fn handle_unanswered(&mut self, of: &FullJid, sid: &str) {
-        let whom = of.to_bare();
-        match self.found(&whom, sid) {
-            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with, .. })
-                if with == of =>
-            {
-                self.end(&whom);
-                self.tell(Happening::NotOpened { whom, why: Failure::Gone });
-            }
-            _ => {}
-        }
-    }
-
-    /// Something else of these namespaces arrived; a request is answered.
-    pub(crate) fn handle_other(&mut self, stanza: &Stanza) {
-        if stanza.kind() == Kind::Iq {
-            self.refuse(stanza, StanzaError::new(Condition::ServiceUnavailable));
-        }
-    }
-
-    /// A request of Jingle arrived. Every request is answered.
-    pub(crate) fn handle_request(&mut self, iq: &Stanza, judge: Judge<'_>, now: Instant) {
-        let Some(asked) = jingle::asked(iq) else {
-            return self.refuse(iq, StanzaError::new(Condition::BadRequest));
-        };
-        let whom = asked.from.to_bare();
-        let ours = match self.found(&whom, &asked.sid) {
-            Some(Stage::Meeting(Meeting { with, .. }) | Stage::Connecting { with, .. }) => {
-                *with == asked.from
-            }
-            _ => false,
-        };
-        if !ours {
-            let unknown = StanzaError::new(Condition::ItemNotFound);
-            return self.refuse(iq, unknown.with_app("unknown-session", ns::JINGLE_ERRORS));
-        }
-        match asked.act {
-            Act::Initiate(theirs) => {
-                self.handle_transport(iq, &asked.from, false, theirs, judge, now)
-            }
-            Act::Accept(theirs) => self.handle_transport(iq, &asked.from, true, theirs, judge, now),
-            Act::Terminate(why) => {
-                self.agree(iq);
-                self.end(&whom);
-                let why = match why {
-                    Why::Security => Failure::NotTrusted,
-                    Why::Connectivity => Failure::NoWay,
-                    Why::Timeout => Failure::TimedOut,
-                    _ => Failure::GivenUp,
-                };
-                self.tell(Happening::NotOpened { whom, why });
-            }
-            Act::Ping => self.agree(iq),
-            Act::Unknown => self.refuse(iq, StanzaError::new(Condition::FeatureNotImplemented)),
-        }
-    }
-
-    /// The other end says where it is. `accepting`: in answer to what I have said.
-    fn handle_transport(
-        &mut self,
-        iq: &Stanza,
-        from: &FullJid,
-        accepting: bool,
-        theirs: Result<Transport, jingle::Bad>,
-        judge: Judge<'_>,
-        now: Instant,
-    ) {
-        let whom = from.to_bare();
-        let meeting = match self.under_way.get_mut(&whom).map(|it| &mut it.stage) {
-            // Each end says it once, the initiator first.
-            Some(Stage::Meeting(it))
-                if it.initiator == accepting && it.said == accepting && it.theirs.is_none() =>
-            {
-                it
-            }
-            _ => {
-                let error = StanzaError::new(Condition::UnexpectedRequest);
-                return self.refuse(iq, error.with_app("out-of-order", ns::JINGLE_ERRORS));
-            }
-        };
-        let Ok(theirs) = theirs else {
-            self.refuse(iq, StanzaError::new(Condition::BadRequest));
-            self.end(&whom);
-            return self.tell(Happening::NotOpened { whom, why: Failure::Nonsense });
-        };
-        let (verdict, code) = judge(&whom, &theirs);
-        meeting.theirs = Some(theirs.clone());
-        if let Verdict::New { first } = verdict {
-            meeting.new = Some(New { theirs: theirs.clone(), first, code: code.clone() });
-        }
-        self.agree(iq);
-        if verdict == Verdict::Changed {
-            self.give_up(&whom, Why::Security);
-            self.actions.push_back(Action::Distrust { whom: whom.clone(), theirs });
-            let why = Failure::KeyChanged { code };
-            return self.tell(Happening::NotOpened { whom, why });
-        }
-        self.advance(&whom, now);
-    }
+    // ---- what other tasks found out ----
 
     /// Where this device is has been found out, or not.
     pub(crate) fn handle_gathered(
@@ -658,22 +412,6 @@ impl Introductions {
         self.under_way.values().filter(|it| matches!(it.stage, Stage::Asked { .. })).count()
     }
 
-    /// Whether one more request of somebody is shown.
-    fn may_ring(&mut self, whom: &BareJid, now: Instant) -> bool {
-        if self.rings.len() >= MAX_RINGING {
-            self.rings.retain(|_, rings| now.duration_since(rings.since) < RING_SPAN);
-        }
-        if self.rings.len() >= MAX_RINGING && !self.rings.contains_key(whom) {
-            return false;
-        }
-        let rings = self.rings.entry(whom.clone()).or_insert(Rings { since: now, count: 0 });
-        if now.duration_since(rings.since) >= RING_SPAN {
-            *rings = Rings { since: now, count: 0 };
-        }
-        rings.count = rings.count.saturating_add(1);
-        rings.count <= MAX_RINGS
-    }
-
     fn say(&mut self, to: &Jid, sid: &str, word: Word) {
         let stanza = jingle::say(to, &token(), sid, word);
         self.actions.push_back(Action::Send { stanza, mine: None });
@@ -683,21 +421,6 @@ impl Introductions {
     fn tell_own_devices(&mut self, sid: &str, word: Word) {
         let own = Jid::from(self.me.to_bare());
         self.say(&own, sid, word);
-    }
-
-    fn agree(&mut self, iq: &Stanza) {
-        let result = Element::new("iq")
-            .attr("type", "result")
-            .attr_opt("to", iq.from())
-            .attr_opt("id", iq.id());
-        let stanza = result.outgoing(Class::IqAnswer);
-        self.actions.push_back(Action::Send { stanza, mine: None });
-    }
-
-    fn refuse(&mut self, iq: &Stanza, error: StanzaError) {
-        if let Some(stanza) = error.answer(iq, None, iq.from()) {
-            self.actions.push_back(Action::Send { stanza, mine: None });
-        }
     }
 
     fn tell(&mut self, happening: Happening) {

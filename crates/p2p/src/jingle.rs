@@ -84,7 +84,7 @@ pub(crate) enum Act {
 
 /// An act, who asks it and in which session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct JingleRequest {
     pub(crate) from: FullJid,
     pub(crate) sid: String,
     pub(crate) act: Act,
@@ -231,7 +231,7 @@ pub(crate) fn said(stanza: &Stanza) -> Option<Said> {
 
 /// An act, if the stanza is a request of Jingle. What it says of its place in a session may still
 /// be nonsense.
-pub(crate) fn asked(stanza: &Stanza) -> Option<Asked> {
+pub(crate) fn read_request(stanza: &Stanza) -> Option<JingleRequest> {
     let jingle = stanza.child("jingle", ns::JINGLE)?;
     let from = FullJid::parse(stanza.from()?).ok()?;
     let sid = sid(stanza.child_attr(jingle, "sid")?.as_str())?;
@@ -242,7 +242,7 @@ pub(crate) fn asked(stanza: &Stanza) -> Option<Asked> {
         "session-info" if stanza.grandchildren(jingle).is_empty() => Act::Ping,
         _ => Act::Unknown,
     };
-    Some(Asked { from, sid, act })
+    Some(JingleRequest { from, sid, act })
 }
 
 fn sid(text: &str) -> Option<String> {
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_transport_reads_back_as_it_was_written() {
-        let asked = |payload| super::asked(&request(payload)).unwrap();
+        let asked = |payload| super::read_request(&request(payload)).unwrap();
 
         let it = asked(initiate("s1", &me(), &mine()));
         assert_eq!((it.sid.as_str(), it.act), ("s1", Act::Initiate(Ok(mine()))));
@@ -389,7 +389,7 @@ mod tests {
         let with = |count: u16| {
             let addresses = (1..=count).map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
             let it = Transport { addresses: addresses.collect(), relay: false, ..mine() };
-            super::asked(&request(initiate("s1", &me(), &it))).unwrap().act
+            super::read_request(&request(initiate("s1", &me(), &it))).unwrap().act
         };
 
         assert!(matches!(with(32), Act::Initiate(Ok(it)) if it.addresses.len() == 32));
@@ -404,7 +404,7 @@ mod tests {
         let addresses = addresses.map(|text| text.parse().unwrap()).to_vec();
         let it = Transport { addresses, ..mine() };
 
-        let read = super::asked(&request(initiate("s1", &me(), &it))).unwrap().act;
+        let read = super::read_request(&request(initiate("s1", &me(), &it))).unwrap().act;
 
         assert!(matches!(read, Act::Initiate(Ok(it)) if it.addresses.is_empty()));
     }
@@ -415,7 +415,7 @@ mod tests {
         let good = std::str::from_utf8(&good).unwrap().to_owned();
         let read = |payload: String| {
             let xml = format!("<iq type='set' from='{ALICE}' id='q'>{payload}</iq>");
-            super::asked(&Stanza::parse(xml.into_bytes()).unwrap()).map(|it| it.act)
+            super::read_request(&Stanza::parse(xml.into_bytes()).unwrap()).map(|it| it.act)
         };
 
         for (from, to) in [

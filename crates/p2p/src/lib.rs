@@ -5,8 +5,8 @@
 //! server can neither read nor count what they say. docs/protocol.md is enough to write another end.
 //!
 //! Read first: [`PrivateChats`] (what can be asked) and [`Happening`] (what is told). Introductions
-//! and lines are sans-IO; `actor` is the one task that owns them, `chat` carries the bytes of one
-//! line, and `endpoint` alone knows of iroh.
+//! and lines are sans-IO; `actor` is the one task that owns them and listens beside the session,
+//! `chat` carries the bytes of one line, and `endpoint` opens the socket.
 //!
 //! Without the Cargo feature `iroh` nothing of this is there, and every wish is answered so.
 
@@ -14,13 +14,19 @@ mod config;
 mod events;
 
 #[cfg(feature = "iroh")]
+mod account;
+#[cfg(feature = "iroh")]
 mod actor;
 #[cfg(feature = "iroh")]
 mod chat;
 #[cfg(feature = "iroh")]
+mod chats;
+#[cfg(feature = "iroh")]
 mod device;
 #[cfg(feature = "iroh")]
 mod endpoint;
+#[cfg(feature = "iroh")]
+mod face;
 #[cfg(feature = "iroh")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -33,9 +39,15 @@ mod key;
 #[cfg(feature = "iroh")]
 mod line;
 #[cfg(feature = "iroh")]
-mod post;
+mod note;
+#[cfg(feature = "iroh")]
+mod order;
 #[cfg(feature = "iroh")]
 mod private;
+#[cfg(feature = "iroh")]
+mod rendezvous;
+#[cfg(feature = "iroh")]
+mod signals;
 
 #[cfg(not(feature = "iroh"))]
 #[path = "absent.rs"]

@@ -4,9 +4,10 @@ use tokio::sync::{mpsc, oneshot};
 use whoelse_client::{Client, Listener};
 use whoelse_xmpp::{BareJid, ns};
 
-use crate::actor::{Actor, Order};
+use crate::actor::Actor;
 use crate::config::Config;
 use crate::events::{Asked, Fingerprint, Happening, Refused, Stopped};
+use crate::order::Order;
 
 /// What private chats listen to beside a session ([`Kit::listen`](whoelse_client::Kit::listen)).
 pub const NAMESPACES: &[&str] =

@@ -19,7 +19,7 @@ const HEADER: &str = "<stream:stream xmlns='jabber:client' \
 /// Bob's end is a line; Eve's is bytes.
 struct Hostile {
     notes: mpsc::Receiver<Note>,
-    wishes: mpsc::Sender<Wish>,
+    to_send: mpsc::Sender<ToSend>,
     end: watch::Sender<Option<Closing>>,
     eve: Connection,
     _endpoints: [Endpoint; 2],
@@ -44,11 +44,11 @@ impl Hostile {
         let (me, them) = (bare("bob@a.example"), bare("eve@a.example"));
         let line = Line::new(Ends { sid: "s1".to_owned(), me, them }, false, Instant::now());
         let (noted, notes) = mpsc::channel(64);
-        let (wishes, wished) = mpsc::channel(16);
+        let (to_send, sending) = mpsc::channel(16);
         let (end, ended) = watch::channel(None);
-        let begun = Begun { id: 1, initiator: false, direct: true, wishes: wished, end: ended };
+        let begun = Begun { id: 1, initiator: false, direct: true, to_send: sending, end: ended };
         tokio::spawn(run(begun, connection, line, noted));
-        Hostile { notes, wishes, end, eve, _endpoints: [one, other] }
+        Hostile { notes, to_send, end, eve, _endpoints: [one, other] }
     }
 
     /// Eve says this first, as a good client does or not.
@@ -159,7 +159,7 @@ async fn a_flood_is_read_no_faster_than_it_is_shown() {
         assert!(said < 4 << 20, "it never stops");
     }
 
-    // And the wish to end it is heard all the same.
+    // And that it is to end is heard all the same.
     bob.end.send_replace(Some(Closing::Blocked));
     assert_eq!(bob.ending().await, Closing::Blocked);
 }
@@ -174,8 +174,8 @@ async fn an_end_that_reads_nothing_takes_no_memory_and_its_messages_are_given_ba
     loop {
         let (sent, was_sent) = oneshot::channel();
         let text = "ä".repeat(5_000);
-        let wish = Wish { id: taken.to_string(), text, sent };
-        bob.wishes.send(wish).await.unwrap();
+        let message = ToSend { id: taken.to_string(), text, sent };
+        bob.to_send.send(message).await.unwrap();
         if !was_sent.await.unwrap() {
             break;
         }

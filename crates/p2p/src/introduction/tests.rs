@@ -6,6 +6,8 @@
 use super::*;
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use whoelse_client::Refusal;
+use whoelse_xmpp::{Class, Stanza, ns};
 
 const ALICE: &str = "alice@a.example/desk";
 const BOB: &str = "bob@a.example/phone";
@@ -21,7 +23,7 @@ struct Device {
     connects: Vec<(String, bool, Transport)>,
     remembered: Vec<String>,
     distrusted: Vec<String>,
-    verdict: Verdict,
+    key_status: KeyStatus,
     place: Result<Transport, String>,
     /// Whether it finds out where it is at once.
     gathers: bool,
@@ -66,7 +68,7 @@ impl World {
             connects: Vec::new(),
             remembered: Vec::new(),
             distrusted: Vec::new(),
-            verdict: Verdict::Known,
+            key_status: KeyStatus::Known,
             place: Ok(place_of(u8::try_from(n).unwrap() + 1)),
             gathers: true,
             gathering: Vec::new(),
@@ -189,8 +191,8 @@ impl World {
         let stanza = Stanza::parse(stamped.into_bytes()).unwrap();
         let now = self.now;
         let device = self.of(to);
-        let verdict = device.verdict;
-        device.is.handle_request(&stanza, &|_, _| (verdict, "12345".to_owned()), now);
+        let status = device.key_status;
+        device.is.handle_request(&stanza, &|_, _| (status, "12345".to_owned()), now);
         // What it says besides comes behind.
         let mut rest = Vec::new();
         let mut answer = None;
@@ -513,7 +515,7 @@ fn each_end_says_once_where_it_is_and_the_initiator_first() {
 #[test]
 fn a_new_device_is_remembered_once_it_has_proved_its_key() {
     let mut world = World::new(&[ALICE, BOB]);
-    world.of(ALICE).verdict = Verdict::New { first: true };
+    world.of(ALICE).key_status = KeyStatus::New { first: true };
     world.ask(ALICE, BOB).unwrap();
 
     world.accept(BOB, ALICE).unwrap();
@@ -532,7 +534,7 @@ fn a_new_device_is_remembered_once_it_has_proved_its_key() {
 #[test]
 fn a_new_device_that_never_came_is_not_remembered() {
     let mut world = World::new(&[ALICE, BOB]);
-    world.of(ALICE).verdict = Verdict::New { first: true };
+    world.of(ALICE).key_status = KeyStatus::New { first: true };
     world.ask(ALICE, BOB).unwrap();
     world.accept(BOB, ALICE).unwrap();
 
@@ -547,7 +549,7 @@ fn a_changed_key_is_refused_on_either_side() {
     for wary in [ALICE, BOB] {
         let other = if wary == ALICE { BOB } else { ALICE };
         let mut world = World::new(&[ALICE, BOB]);
-        world.of(wary).verdict = Verdict::Changed;
+        world.of(wary).key_status = KeyStatus::Changed;
         world.ask(ALICE, BOB).unwrap();
         world.told(BOB);
 
