@@ -1,7 +1,7 @@
 //! `whoelse`: server, terminal client and administrator's tool in one program.
 //!
-//! What is written on the command line is in `cli`, the client's face in `terminal`, what can be
-//! typed there in `commands`, and everything else in `admin`.
+//! What is written on the command line is in `cli`, the client's faces in `terminal`, what can be
+//! typed there in `commands`, what is said in words in `say`, and everything else in `admin`.
 
 // They panic where nobody reads.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -9,10 +9,13 @@
 mod admin;
 mod cli;
 mod commands;
+mod device;
 mod doctor;
 mod hidden;
 mod manual;
+mod number;
 mod output;
+mod say;
 mod slip;
 mod terminal;
 

@@ -4,7 +4,7 @@ use whoelse_client::admin;
 
 use super::{Fault, say, send, socket};
 use crate::cli;
-use crate::terminal::text;
+use crate::say::text;
 
 /// Tells them.
 pub async fn run(options: cli::Announce) -> Result<(), Fault> {

@@ -33,7 +33,7 @@ pub async fn new_password() -> Result<Password, Fault> {
 
 /// A password that stands in a file, on its first line. The error is a sentence.
 pub fn password_in(file: &Path) -> Result<Password, String> {
-    let name = crate::terminal::text::line(&file.display().to_string());
+    let name = crate::say::text::line(&file.display().to_string());
     let cannot =
         |why: io::Error| format!("cannot read the password file {name}: {}", in_words(&why));
     let open = File::open(file).map_err(cannot)?;

@@ -17,7 +17,7 @@ use whoelse_xmpp::in_words;
 
 use super::{Fault, ask, say, socket};
 use crate::cli::{self, Running};
-use crate::terminal::text;
+use crate::say::text;
 
 /// How often the server is asked how far it is.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use whoelse_client::admin;
 
 use super::{Fault, say, socket};
 use crate::cli::{Clock, ClockAction};
-use crate::terminal::text;
+use crate::say::text;
 
 /// Does what was asked for.
 pub async fn run(options: Clock) -> Result<(), Fault> {

@@ -11,7 +11,7 @@ use whoelse_xmpp::in_words;
 
 use super::{Fault, say};
 use crate::cli::{self, ConfigAction};
-use crate::terminal::text;
+use crate::say::text;
 
 /// Does what was asked for.
 pub async fn run(options: cli::Config) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use whoelse_xmpp::BareJid;
 
 use super::{Fault, say, socket};
 use crate::cli::{self, DomainAction, Running};
-use crate::terminal::text;
+use crate::say::text;
 
 /// Does what was asked for.
 pub async fn run(options: cli::Domain) -> Result<(), Fault> {

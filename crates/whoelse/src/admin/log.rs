@@ -23,7 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 use whoelse_server::config::{LogConfig, LogFormat};
 
-use crate::terminal::paint;
+use crate::say::paint;
 use row::Rows;
 
 /// What is logged when nobody says otherwise: the life of the server and of its sessions.

@@ -30,7 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use whoelse_client::RequestError;
 use whoelse_xmpp::{Condition, in_words};
 
-use crate::terminal::{render, text};
+use crate::say::{text, words};
 use crate::{commands, output};
 
 /// The status of a program that Ctrl-C has ended, as shells give it.
@@ -63,7 +63,7 @@ impl From<RequestError> for Fault {
             RequestError::Refused(error) if error.condition == Condition::InternalServerError => {
                 "the server could not do that; its log says why".to_owned()
             }
-            why => render::request_error(why, None),
+            why => words::request_error(why, None),
         })
     }
 }

@@ -9,7 +9,7 @@ use whoelse_xmpp::{BareJid, in_words};
 use super::{Fault, socket};
 use crate::cli;
 use crate::commands::{address, message::check_text};
-use crate::terminal::render;
+use crate::say::{name, words};
 
 /// More is no text that can be sent, whatever it says.
 const LONGEST: usize = 4 * MAX_TEXT + 2;
@@ -65,7 +65,7 @@ fn not_read(why: &io::Error) -> Fault {
 /// Why the server has not stored the message, or why nobody knows.
 fn not_sent(why: &SendError, to: &BareJid, domain: &str) -> String {
     match why {
-        SendError::Refused(why) => render::refusal(why, &render::name(to, domain), to.domain()),
+        SendError::Refused(why) => words::refusal(why, &name::of(to, domain), to.domain()),
         SendError::ConnectionLost => "the connection was lost before the server said whether it \
                                       has stored the message"
             .to_owned(),

@@ -178,7 +178,7 @@ fn say(line: impl fmt::Display) {
 }
 
 fn fail(why: impl fmt::Display, status: u8) -> ExitCode {
-    let why = crate::terminal::text::line(&why.to_string());
+    let why = crate::say::text::line(&why.to_string());
     let _ = writeln!(io::stderr(), "whoelse: {why}");
     ExitCode::from(status)
 }

@@ -7,7 +7,7 @@ use super::table::{rfc3339, table, utc};
 use super::{Fault, say, socket};
 use crate::cli;
 use crate::commands;
-use crate::terminal::{render, text};
+use crate::say::{name, text};
 
 const HEADINGS: [&str; 6] = ["NAME", "RESOURCE", "FROM", "STATE", "SINCE", "LAST ACTIVE"];
 
@@ -35,7 +35,7 @@ pub async fn run(options: cli::Sessions) -> Result<(), Fault> {
 fn cells(row: &SessionRow, domain: &str) -> [String; 6] {
     let at = |at| utc(at, "%Y-%m-%d %H:%M UTC");
     [
-        render::name(&row.jid.to_bare(), domain),
+        name::of(&row.jid.to_bare(), domain),
         text::line(row.jid.resource()),
         text::line(&row.address),
         text::line(&row.state),
@@ -51,7 +51,7 @@ fn object(row: &SessionRow, domain: &str) -> String {
         other => other,
     };
     json!({
-        "user": render::name(&row.jid.to_bare(), domain),
+        "user": name::of(&row.jid.to_bare(), domain),
         "address": row.jid.as_str(),
         "resource": row.jid.resource(),
         "from": row.address,

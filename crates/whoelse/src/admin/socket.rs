@@ -15,7 +15,7 @@ use whoelse_xmpp::in_words;
 
 use super::Fault;
 use crate::cli::Running;
-use crate::terminal::render;
+use crate::say::words;
 
 /// Logs in to the server: as the server itself, or to act as one of its accounts.
 pub async fn open(running: &Running, actor: Option<&str>) -> Result<Link, Fault> {
@@ -91,7 +91,7 @@ fn not_let_in(data: &Path, why: &LoginError, actor: Option<&str>) -> String {
         (LoginError::Refused { text }, Some(actor)) if text == "invalid-authzid" => {
             format!("there is no user {actor} here")
         }
-        (why, actor) => render::login_error(why, actor.unwrap_or_default()),
+        (why, actor) => words::login_error(why, actor.unwrap_or_default()),
     }
 }
 

@@ -8,7 +8,7 @@ use whoelse_store::{Location, PostgresUrl};
 
 use super::{Fault, say};
 use crate::cli::{self, StoreAction};
-use crate::terminal::text;
+use crate::say::text;
 
 /// The database in a data directory.
 const DATABASE: &str = "whoelse.db";

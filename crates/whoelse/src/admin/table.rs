@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::terminal::fold::{cut, width};
+use crate::say::fold::{cut, width};
 
 /// No column is wider than this; a longer cell is cut, or sticks out alone if it is the last.
 const WIDEST: usize = 64;

@@ -9,7 +9,7 @@ use whoelse_xmpp::BareJid;
 use super::{Fault, ask, say, socket, users};
 use crate::cli::{self, Running, UserAction};
 use crate::commands;
-use crate::terminal::text;
+use crate::say::text;
 
 /// Does what was asked for.
 pub async fn run(options: cli::User) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use serde_json::json;
 use whoelse_client::admin::{Block, BlockedNetwork, User};
 
 use super::table::{self, rfc3339, utc};
-use crate::terminal::{render, text};
+use crate::say::{name, text};
 
 const HEADINGS: [&str; 4] = ["NAME", "ONLINE", "BLOCKED", "LAST ACTIVE"];
 
@@ -41,7 +41,7 @@ pub fn objects(users: &[User], networks: &[BlockedNetwork], domain: &str) -> Vec
             .as_ref()
             .map(|block| json!({ "until": block.until.map(rfc3339), "network": block.place }));
         json!({
-            "user": render::name(&user.account, domain),
+            "user": name::of(&user.account, domain),
             "address": user.account.as_str(),
             "online": user.online,
             "blocked": blocked,
@@ -58,7 +58,7 @@ pub fn objects(users: &[User], networks: &[BlockedNetwork], domain: &str) -> Vec
 
 fn row(user: &User, domain: &str) -> [String; 4] {
     [
-        render::name(&user.account, domain),
+        name::of(&user.account, domain),
         if user.online { "yes" } else { "no" }.to_owned(),
         user.blocked.as_ref().map_or_else(|| "no".to_owned(), blocked),
         user.last_active.map_or_else(|| "never".to_owned(), |at| utc(at, "%Y-%m-%d %H:%M UTC")),

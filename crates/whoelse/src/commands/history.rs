@@ -2,7 +2,8 @@
 
 use whoelse_client::history;
 
-use super::{Answer, Args, Command, Fault, Seat, When, address, number};
+use super::{Answer, Args, Command, Fault, Seat, When, address};
+use crate::number;
 
 /// How many are shown unless told otherwise, and the most that can be asked for.
 const USUAL: u16 = 20;
@@ -28,7 +29,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
 }
 
 fn count(typed: &str) -> Result<u16, Fault> {
-    match number(typed) {
+    match number::whole(typed) {
         Some(count) if (1..=MOST).contains(&count) => Ok(count),
         _ => Err(Fault::say("bad-number", format!("N must be a whole number from 1 to {MOST}"))),
     }

@@ -1,7 +1,7 @@
 //! `login [USER]`: log in, after a logout or a refusal.
 
 use super::{Answer, Args, Command, Fault, Seat, When};
-use crate::terminal::render;
+use crate::say::name;
 
 pub const COMMAND: Command = Command {
     name: "login",
@@ -16,7 +16,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     match seat.client.me() {
         Some(me) => {
-            let name = render::name(&me.to_bare(), &seat.client.domain());
+            let name = name::of(&me.to_bare(), &seat.client.domain());
             Err(Fault::say("logged-in", format!("you are logged in as {name}")))
         }
         None => Ok(Answer::Login(name.map(str::to_owned))),

@@ -15,6 +15,7 @@ mod deny;
 mod fingerprint;
 mod help;
 mod history;
+pub mod ids;
 mod login;
 mod logout;
 pub mod message;
@@ -33,7 +34,6 @@ mod whosince;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::time::Duration;
 
 use strsim::osa_distance;
@@ -42,9 +42,9 @@ use whoelse_client::{Client, Message, NotSent, RequestError, SubscriptionType};
 use whoelse_p2p::{Fingerprint, PrivateChats, Refused};
 use whoelse_xmpp::{BareJid, FullJid};
 
-use crate::terminal::fold::quoted;
-use crate::terminal::ids::Ids;
-use crate::terminal::{condition, private as words, render};
+use crate::say::fold::quoted;
+use crate::say::{self, condition, name, words};
+use ids::Ids;
 
 pub use object::{any_id, obey_object};
 
@@ -251,7 +251,7 @@ impl Seat<'_> {
 
     /// A person's name as it is shown.
     pub fn name(&self, who: &BareJid) -> String {
-        render::name(who, &self.client.domain())
+        name::of(who, &self.client.domain())
     }
 }
 
@@ -276,20 +276,15 @@ pub fn said_by(word: SubscriptionType) -> &'static str {
     }
 }
 
-/// A whole number: digits alone, since Rust would read `+5`, too.
-pub fn number<T: FromStr>(typed: &str) -> Option<T> {
-    typed.bytes().all(|byte| byte.is_ascii_digit()).then(|| typed.parse().ok())?
-}
-
 impl Fault {
     /// A request that failed, in words. `whom` is the person it was about.
     pub fn of(error: RequestError, whom: Option<&str>) -> Fault {
-        Fault::say(condition::of_request(&error), render::request_error(&error, whom))
+        Fault::say(condition::of_request(&error), words::request_error(&error, whom))
     }
 
     /// What private chats refused, in words. `whom` is the person it was about.
     pub fn of_private(why: &Refused, whom: &str) -> Fault {
-        Fault::say(condition::of_private(why), words::refused(why, whom))
+        Fault::say(condition::of_private(why), say::private::refused(why, whom))
     }
 
     /// A reason, for programs and for people.

@@ -96,7 +96,7 @@ fn unreadable(why: &serde_json::Error) -> Fault {
         Slip::Kind(kind) => format!("a value must be {kind}"),
         Slip::Said(_) | Slip::Unreadable => "this line is no JSON object".to_owned(),
     };
-    let why = crate::terminal::text::line(&why);
+    let why = crate::say::text::line(&why);
     Fault::say("bad-object", format!("{why}; docs/scripting.md has the objects there are"))
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use whoelse_client::{Password, PasswordError, RequestError, password};
 
 use super::{Answer, Args, Command, Fault, Seat, When};
-use crate::terminal::condition;
+use crate::say::condition;
 
 pub const COMMAND: Command = Command {
     name: "password",

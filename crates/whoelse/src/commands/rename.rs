@@ -3,7 +3,7 @@
 use whoelse_client::roster;
 
 use super::{Answer, Args, Command, Fault, Seat, When};
-use crate::terminal::text;
+use crate::say::text;
 
 /// Longest name, in bytes; servers have such a bound, too (RFC 6121, 2.3.3).
 const LONGEST: usize = 1_000;

@@ -2,7 +2,8 @@
 
 use whoelse_client::commands;
 
-use super::{Answer, Args, Command, Fault, Seat, When, number};
+use super::{Answer, Args, Command, Fault, Seat, When};
+use crate::number;
 
 /// The longest time that can be asked for.
 const MOST: u64 = 1 << 31;
@@ -24,7 +25,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
 }
 
 fn seconds(typed: &str) -> Result<u64, Fault> {
-    match number(typed) {
+    match number::whole(typed) {
         Some(seconds) if seconds <= MOST => Ok(seconds),
         _ => {
             let words = format!("SECONDS must be a whole number from 0 to {MOST}");

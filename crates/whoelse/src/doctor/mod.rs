@@ -20,7 +20,7 @@ use whoelse_server::Config;
 use whoelse_server::config::Problem;
 use whoelse_xmpp::in_words;
 
-use crate::terminal::text;
+use crate::say::text;
 use crate::{cli, output};
 
 /// How serious a finding is.

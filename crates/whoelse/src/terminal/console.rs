@@ -21,12 +21,12 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::fold::Page;
-use super::input::{Ask, Typed, Wish};
-use super::paint::{self, Line};
+use super::asking::{Ask, Instruction, Typed};
 use super::patient::Patient;
 use super::screen::{Lines, Shown};
 use super::writer::Writer;
+use crate::say::fold::Page;
+use crate::say::paint::{self, Line};
 use editor::{Answer, Editor};
 use keys::Keys;
 use tty::Modes;
@@ -47,7 +47,7 @@ const NO_MARKS: &str = "\x1b[?2004l";
 
 /// The task's own.
 pub struct Console {
-    wishes: mpsc::Receiver<Wish>,
+    instructions: mpsc::Receiver<Instruction>,
     answers: mpsc::UnboundedSender<(Ask, Typed)>,
     lines: Lines,
     bytes: mpsc::Receiver<io::Result<Vec<u8>>>,
@@ -79,14 +79,14 @@ impl Console {
     pub fn new(
         prompt: &str,
         lines: Lines,
-        wishes: mpsc::Receiver<Wish>,
+        instructions: mpsc::Receiver<Instruction>,
         answers: mpsc::UnboundedSender<(Ask, Typed)>,
     ) -> io::Result<Console> {
         let modes = Modes::now()?;
         let signal = |which: Signal| unix::signal(SignalKind::from_raw(which.as_raw()));
         modes.by_key();
         Ok(Console {
-            wishes,
+            instructions,
             answers,
             lines,
             bytes: keyboard()?,
@@ -122,7 +122,7 @@ impl Console {
                     Ok(()) => self.lines.shown(std::mem::take(&mut self.counted)),
                     Err(why) => break why.kind(),
                 },
-                wish = self.wishes.recv(), if self.asking => self.obey(wish),
+                instruction = self.instructions.recv(), if self.asking => self.obey(instruction),
                 Some(bytes) = self.bytes.recv(), if self.editor.has_room() => self.read(bytes),
                 lines = self.lines.next(), if !self.writer.is_busy() => match lines {
                     Some(lines) => {
@@ -140,20 +140,20 @@ impl Console {
             }
         };
         // Nobody could see what is typed: the input is at its end, and so is the program.
-        let Console { wishes, answers, bytes, mut lines, .. } = self;
-        drop((wishes, answers, bytes));
+        let Console { instructions, answers, bytes, mut lines, .. } = self;
+        drop((instructions, answers, bytes));
         lines.discard(why).await;
     }
 
-    fn obey(&mut self, wish: Option<Wish>) {
+    fn obey(&mut self, instruction: Option<Instruction>) {
         self.stale = true;
-        let answer = match wish {
-            Some(Wish::Ask(ask)) => self.editor.ask(ask),
-            Some(Wish::KeepAhead) => {
+        let answer = match instruction {
+            Some(Instruction::Ask(ask)) => self.editor.ask(ask),
+            Some(Instruction::KeepAhead) => {
                 self.editor.keep_ahead();
                 None
             }
-            Some(Wish::ExpectQuestions) => {
+            Some(Instruction::ExpectQuestions) => {
                 self.editor.expect_questions();
                 None
             }

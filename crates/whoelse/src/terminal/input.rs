@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::asking::{Ask, Instruction, Typed};
 use super::console::Console;
 use super::face::Face;
 use super::patient::Patient;
@@ -28,42 +29,9 @@ const MAX_AHEAD: usize = 100;
 /// A command that takes longer than this is waited for in the background.
 const AT_ONCE: Duration = Duration::from_millis(300);
 
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
-    /// A command.
-    Command,
-    /// A line, with this prompt.
-    Line(&'static str),
-    /// A password, with this prompt: not echoed, not remembered.
-    Secret(&'static str),
-}
-
-/// What was typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Typed {
-    /// A line, without its end.
-    Line(String),
-    /// The end of the input.
-    End,
-    /// The input cannot be read.
-    Failed(io::ErrorKind),
-}
-
-/// What whoever reads is told.
-#[derive(Debug)]
-pub enum Wish {
-    /// To ask this, in place of what was being asked.
-    Ask(Ask),
-    /// That what was typed ahead is no secret.
-    KeepAhead,
-    /// That what is typed ahead are answers to questions, and no commands.
-    ExpectQuestions,
-}
-
 /// The asking end.
 pub struct Input {
-    wishes: mpsc::Sender<Wish>,
+    instructions: mpsc::Sender<Instruction>,
     typed: mpsc::UnboundedReceiver<(Ask, Typed)>,
     /// What has been asked for, and not been typed.
     asked: Option<Ask>,
@@ -123,19 +91,19 @@ impl Input {
     /// A dialogue came to a good end: what was typed meanwhile was no answer to it, and so no
     /// secret either.
     pub async fn keep_ahead(&mut self) {
-        let _ = self.wishes.send(Wish::KeepAhead).await;
+        let _ = self.instructions.send(Instruction::KeepAhead).await;
     }
 
     /// A dialogue begins: what is typed until it asks something are answers, and perhaps secrets.
     pub async fn expect_questions(&mut self) {
-        let _ = self.wishes.send(Wish::ExpectQuestions).await;
+        let _ = self.instructions.send(Instruction::ExpectQuestions).await;
     }
 
     /// May be cancelled: what is typed then is the answer the next time.
     async fn read(&mut self, ask: Ask) -> Typed {
         if self.asked.as_ref() != Some(&ask) {
             self.tell_prompt(&ask);
-            if self.wishes.send(Wish::Ask(ask.clone())).await.is_err() {
+            if self.instructions.send(Instruction::Ask(ask.clone())).await.is_err() {
                 return Typed::End;
             }
             self.asked = Some(ask.clone());
@@ -166,10 +134,11 @@ impl Input {
 
     /// A console on the terminal, which shows these lines. To be called inside a runtime.
     pub fn terminal(lines: Lines) -> io::Result<(Input, JoinHandle<()>)> {
-        let (wishes, wished) = mpsc::channel(1);
+        let (instructions, instructed) = mpsc::channel(1);
         let (answers, typed) = mpsc::unbounded_channel();
-        let console = Console::new(PROMPT, lines, wished, answers)?;
-        let input = Input { wishes, typed, asked: None, ahead: VecDeque::new(), script: None };
+        let console = Console::new(PROMPT, lines, instructed, answers)?;
+        let input =
+            Input { instructions, typed, asked: None, ahead: VecDeque::new(), script: None };
         Ok((input, tokio::spawn(console.run())))
     }
 
@@ -188,11 +157,11 @@ impl Input {
         script: Option<Face>,
         mut read: impl FnMut(&Ask) -> Typed + Send + 'static,
     ) -> io::Result<Input> {
-        let (wishes, mut wished) = mpsc::channel(1);
+        let (instructions, mut instructed) = mpsc::channel(1);
         let (answer, typed) = mpsc::unbounded_channel();
         thread::Builder::new().name("input".to_owned()).spawn(move || {
-            while let Some(wish) = wished.blocking_recv() {
-                if let Wish::Ask(ask) = wish {
+            while let Some(instruction) = instructed.blocking_recv() {
+                if let Instruction::Ask(ask) = instruction {
                     let typed = read(&ask);
                     if answer.send((ask, typed)).is_err() {
                         break;
@@ -200,7 +169,7 @@ impl Input {
                 }
             }
         })?;
-        Ok(Input { wishes, typed, asked: None, ahead: VecDeque::new(), script })
+        Ok(Input { instructions, typed, asked: None, ahead: VecDeque::new(), script })
     }
 }
 

@@ -15,8 +15,8 @@ use whoelse_p2p::{Fingerprint, Happening, Path};
 use whoelse_xmpp::BareJid;
 
 use super::said::Said;
-use super::{condition, private, render, text};
 use crate::commands::{self, Answer};
+use crate::say::{condition, name, private, text, words};
 
 /// What stands in a line.
 #[derive(Debug, Serialize)]
@@ -169,7 +169,7 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Object {
             id: Some(id.clone()),
             to: Some(name(to)),
             condition: "unconfirmed",
-            text: render::unconfirmed(to, domain),
+            text: words::unconfirmed(to, domain),
             ..Failed::default()
         }),
         Event::NotSent { id, to, word } => Object::Failed(Failed {
@@ -177,23 +177,23 @@ fn event(event: &Event, domain: &str, now: SystemTime) -> Object {
             id: Some(id.clone()),
             to: Some(name(to)),
             condition: "not-sent",
-            text: render::not_sent(*word, to, domain),
+            text: words::not_sent(word.map(commands::said_by), to, domain),
         }),
         Event::NotDelivered { id, to, why } => Object::Failed(Failed {
             id: Some(id.clone()),
             to: Some(name(to)),
             condition: condition::of_refusal(why),
-            text: render::refusal(why, &render::name(to, domain), to.domain()),
+            text: words::refusal(why, &name::of(to, domain), to.domain()),
             ..Failed::default()
         }),
         Event::ShuttingDown => Object::ShuttingDown,
         Event::ConnectionLost => Object::ConnectionLost,
         Event::Resumed => Object::Resumed,
         Event::Reconnected => Object::Reconnected,
-        Event::SaidRenamed { domain } => Object::Notice { text: render::said_renamed(domain) },
+        Event::SaidRenamed { domain } => Object::Notice { text: words::said_renamed(domain) },
         Event::Renamed { domain } => Object::Renamed { domain: domain.clone() },
         Event::LoggedOut(ending) => {
-            Object::LoggedOut { reason: condition::of_ending(ending), text: render::ending(ending) }
+            Object::LoggedOut { reason: condition::of_ending(ending), text: words::ending(ending) }
         }
     }
 }
@@ -266,7 +266,7 @@ fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) 
             return None;
         }
         Answer::Login(_) | Answer::AskPasswords | Answer::Quit => return None,
-        Answer::NewPassword(_) => Given { text: Some(render::NEW_PASSWORD.to_owned()), ..given },
+        Answer::NewPassword(_) => Given { text: Some(words::NEW_PASSWORD.to_owned()), ..given },
         Answer::Done => given,
         Answer::Words(words) | Answer::Trusted(words) => {
             Given { text: Some(words.clone()), ..given }
@@ -319,7 +319,7 @@ fn message(message: &Message, domain: &str, now: SystemTime) -> Spoken {
         delayed: message.at.is_some(),
         private: false,
         id: message.id.clone(),
-        server: render::is_the_server(&message.from, domain),
+        server: name::is_the_server(&message.from, domain),
     }
 }
 

@@ -8,11 +8,12 @@
 use whoelse_client::{Client, ConnectError, LoginError, Password, Probe, RegisterError};
 use whoelse_xmpp::BareJid;
 
+use super::asking::{Ask, Typed};
 use super::face::Face;
-use super::input::{Ask, Input, Typed};
+use super::input::Input;
 use super::said::Said;
-use super::{condition, render, text};
 use crate::commands;
+use crate::say::{condition, text, words};
 
 /// How the dialogue ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Dialogue<'_> {
             Ok(Probe::Free) => self.new_account(&name).await,
             Ok(Probe::Known | Probe::Closed) => self.known_account(&name).await,
             Err(RegisterError::Connect(fault @ ConnectError::Changed { .. })) => {
-                self.fail(condition::of_connect(&fault), render::connect_error(&fault));
+                self.fail(condition::of_connect(&fault), words::connect_error(&fault));
                 self.face.tell(&Said::Words(
                     "Or type your password: it is not told to the server, which can prove by it \
                      that it knows you; an empty line goes back"
@@ -84,7 +85,7 @@ impl Dialogue<'_> {
                 self.changed_server(&name).await
             }
             Err(fault) => {
-                self.fail(condition::of_register(&fault), render::register_error(&fault, &name));
+                self.fail(condition::of_register(&fault), words::register_error(&fault, &name));
                 Ok(false)
             }
         }
@@ -112,10 +113,10 @@ impl Dialogue<'_> {
             match self.client.login(name, password.clone()).await {
                 Ok(_) => return Ok(true),
                 Err(why @ LoginError::WrongPassword { .. }) => {
-                    self.fail(condition::of_login(&why), render::login_error(&why, name));
+                    self.fail(condition::of_login(&why), words::login_error(&why, name));
                 }
                 Err(why) => {
-                    self.fail(condition::of_login(&why), render::login_error(&why, name));
+                    self.fail(condition::of_login(&why), words::login_error(&why, name));
                     return Ok(false);
                 }
             }
@@ -137,7 +138,7 @@ impl Dialogue<'_> {
             // The old certificate has come back meanwhile.
             Ok(_) => Ok(true),
             Err(why @ LoginError::NewPin { fingerprint }) => {
-                self.fail(condition::of_login(&why), render::login_error(&why, name));
+                self.fail(condition::of_login(&why), words::login_error(&why, name));
                 let answer = self.line(Ask::Line("Trust it from now on (yes or no)? ")).await?;
                 if answer.trim() != "yes" {
                     self.fail("untrusted", "not trusted; `login` asks again".to_owned());
@@ -147,7 +148,7 @@ impl Dialogue<'_> {
                 self.log_in(name, password).await
             }
             Err(why) => {
-                self.fail(condition::of_login(&why), render::login_error(&why, name));
+                self.fail(condition::of_login(&why), words::login_error(&why, name));
                 self.fail("untrusted", "the server did not prove itself".to_owned());
                 Ok(false)
             }
@@ -171,7 +172,7 @@ impl Dialogue<'_> {
             self.fail("bad-password", "the two passwords are not the same".to_owned());
         };
         if let Err(why) = self.client.register(name, password.clone()).await {
-            self.fail(condition::of_register(&why), render::register_error(&why, name));
+            self.fail(condition::of_register(&why), words::register_error(&why, name));
             return Ok(false);
         }
         self.log_in(name, password).await
@@ -182,7 +183,7 @@ impl Dialogue<'_> {
         match self.client.login(name, password).await {
             Ok(_) => Ok(true),
             Err(why) => {
-                self.fail(condition::of_login(&why), render::login_error(&why, name));
+                self.fail(condition::of_login(&why), words::login_error(&why, name));
                 Ok(false)
             }
         }

@@ -3,8 +3,8 @@
 //! All three are asked for before any of them is judged. A script that has one wrong would have the
 //! others obeyed as commands otherwise, and told as unknown ones.
 
-use super::Terminal;
-use super::input::{Ask, Typed};
+use super::asking::{Ask, Typed};
+use super::obey::Terminal;
 use super::said::Said;
 use crate::commands::password::{COMMAND, Change, Secret};
 

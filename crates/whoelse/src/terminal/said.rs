@@ -14,6 +14,22 @@ pub enum Told {
     Private(Happening),
 }
 
+impl Told {
+    /// The id of a message that was refused, or of which nobody knows what became of it: whoever
+    /// gave it may give it again.
+    pub fn free_id(&self) -> Option<&str> {
+        match self {
+            Told::Session(
+                Event::NotDelivered { id, .. }
+                | Event::NotSent { id, .. }
+                | Event::Unconfirmed { id, .. },
+            )
+            | Told::Private(Happening::Unconfirmed { id, .. }) => Some(id),
+            Told::Session(_) | Told::Private(_) => None,
+        }
+    }
+}
+
 impl From<Event> for Told {
     fn from(event: Event) -> Told {
         Told::Session(event)
@@ -87,5 +103,27 @@ impl<'a> Said<'a> {
                 Said::Failed { command, id: obeyed.id.as_deref(), condition: "usage", words }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use whoelse_client::Refusal;
+    use whoelse_xmpp::BareJid;
+
+    #[test]
+    fn an_id_is_free_again_when_its_message_came_back_and_not_when_it_arrived() {
+        let (id, to) = ("m1".to_owned(), BareJid::parse("bob@a.example").unwrap());
+        let told = |event: Event| Told::from(event).free_id().map(str::to_owned);
+
+        let why = Refusal::NoSuchUser;
+        let refused = Event::NotDelivered { id: id.clone(), to: to.clone(), why };
+        assert_eq!(told(refused).as_deref(), Some("m1"));
+        assert_eq!(told(Event::Acknowledged { id: id.clone(), to: to.clone() }), None);
+        let text = "hi".to_owned();
+        let lost = Told::from(Happening::Unconfirmed { id, to, text });
+        assert_eq!(lost.free_id(), Some("m1"));
     }
 }

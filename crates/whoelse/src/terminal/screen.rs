@@ -8,8 +8,8 @@ use std::io;
 
 use tokio::sync::{mpsc, watch};
 
-use super::paint::Line;
 use super::writer::Writer;
+use crate::say::paint::Line;
 
 /// Above so many lines that nobody has read, nothing is taken from the server: it keeps what
 /// comes, and what nobody saw comes again with the next login.

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use whoelse_p2p::Relaying;
 use whoelse_xmpp::in_words;
 
-use super::{device, text};
+use crate::device;
+use crate::say::text;
 
 /// What the file may say.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -36,7 +37,7 @@ pub struct Settings {
 
 /// The user's settings; without a file, what is usual.
 pub fn read() -> Result<Settings, String> {
-    let Some(file) = super::user_directory("XDG_CONFIG_HOME", ".config") else {
+    let Some(file) = user_directory("XDG_CONFIG_HOME", ".config") else {
         return Ok(Settings::default());
     };
     let file: PathBuf = file.join("client.toml");
@@ -81,6 +82,13 @@ fn parse(text: &str, file: &Path) -> Result<Settings, String> {
         Some(Err(why)) => wrong(&why),
         _ => Ok(Settings { relaying, device: found.device }),
     }
+}
+
+/// A directory of the user's for this program, as the XDG base directory specification names it.
+pub fn user_directory(variable: &str, otherwise: &str) -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set(variable).filter(|path| path.is_absolute());
+    base.or_else(|| set("HOME").map(|home| home.join(otherwise))).map(|it| it.join("whoelse"))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use whoelse_client::Event;
 
 use super::face::Face;
 use super::said::Said;
-use super::text;
 use crate::commands;
+use crate::say::text;
 
 /// Lines that are named one by one.
 const MOST_NAMED: usize = 5;

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::terminal::text;
+use crate::say::text;
 
 /// Where nobody knows how wide the terminal is.
 const USUAL: usize = 80;

@@ -15,8 +15,8 @@ use super::keys::Key;
 use super::line::Line;
 use super::row::{self, Row};
 use crate::commands::password::{Secret, holds_a_secret};
-use crate::terminal::input::{Ask, Typed};
-use crate::terminal::text;
+use crate::say::text;
+use crate::terminal::asking::{Ask, Typed};
 
 /// Bytes of keys that wait; above it no more are read, and the terminal keeps them.
 const MOST_AHEAD: usize = 1 << 20;

@@ -6,7 +6,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-use crate::terminal::text;
+use crate::say::text;
 
 /// The width of a terminal that does not say it.
 const USUAL: usize = 80;

@@ -10,8 +10,7 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// What stands before every further line of a text.
-pub const INDENT: &str = "    ";
+use super::text::{self, INDENT};
 
 /// Longest word of what was typed that is shown again, in columns; a sentence with it fits into 80.
 const QUOTED: usize = 32;
@@ -71,7 +70,7 @@ pub fn width(text: &str) -> usize {
 
 /// What somebody typed, in quotes: safe, and cut so that a sentence with it fits on a line.
 pub fn quoted(typed: &str) -> String {
-    format!("'{}'", cut(&super::text::line(typed), QUOTED))
+    format!("'{}'", cut(&text::line(typed), QUOTED))
 }
 
 /// As much of a safe text as fits into so many columns, and a sign if that is not all.
@@ -207,7 +206,7 @@ fn is_ideographic(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terminal::paint::Line;
+    use crate::say::paint::Line;
 
     fn fold(text: &str, page: Page) -> String {
         Line::from(text).shown(page, false)

@@ -4,16 +4,16 @@ use whoelse_client::Refusal;
 use whoelse_p2p::{Closing, Failure, Fingerprint, Happening, Path, Refused};
 use whoelse_xmpp::BareJid;
 
-use super::{condition, render, text};
+use super::{condition, name, text, words};
 
 /// What happened, if it is to be seen.
 pub fn happening(it: &Happening, domain: &str) -> Option<String> {
-    let name = |who: &BareJid| render::name(who, domain);
+    let name = |who: &BareJid| name::of(who, domain);
     Some(match it {
         // Whoever looks at a screen is told what went wrong, not what went well.
         Happening::Sent { .. } | Happening::Arrived { .. } => return None,
         Happening::Message { from, text } => {
-            render::private_message(from, text, domain, None).text().to_owned()
+            format!("[private] {}: {}", name(from), text::lines(text))
         }
         Happening::Asks(who) => {
             let name = name(who);
@@ -67,7 +67,7 @@ pub struct Failed<'a> {
 
 /// What of a happening is a failure.
 pub fn failed<'a>(it: &'a Happening, domain: &str) -> Option<Failed<'a>> {
-    let name = |who: &BareJid| render::name(who, domain);
+    let name = |who: &BareJid| name::of(who, domain);
     let (whom, condition, words) = match it {
         Happening::Declined(whom) => {
             (whom, "declined", format!("{} has declined the private chat", name(whom)))
@@ -81,7 +81,7 @@ pub fn failed<'a>(it: &'a Happening, domain: &str) -> Option<Failed<'a>> {
                 Refusal::Unreachable => {
                     format!("{name} is not online, so there is no private chat")
                 }
-                why => render::refusal(why, &name, whom.domain()),
+                why => words::refusal(why, &name, whom.domain()),
             };
             (whom, condition::of_refusal(why), words)
         }
@@ -128,12 +128,12 @@ fn way(path: Path) -> &'static str {
 
 /// Nobody will say any more what became of a message.
 pub fn unconfirmed(to: &BareJid, domain: &str) -> String {
-    format!("nobody knows whether your private message to {} arrived", render::name(to, domain))
+    format!("nobody knows whether your private message to {} arrived", name::of(to, domain))
 }
 
 /// Why a private chat has ended.
 pub fn closed(whom: &BareJid, why: Closing, domain: &str) -> String {
-    let name = render::name(whom, domain);
+    let name = name::of(whom, domain);
     match why {
         Closing::ByMe => format!("the private chat with {name} is closed"),
         Closing::ByThem => format!("{name} has closed the private chat"),
@@ -184,7 +184,7 @@ pub fn refused(why: &Refused, name: &str) -> String {
 
 /// The codes of somebody's devices, line by line.
 pub fn fingerprints(of: &BareJid, all: &[Fingerprint], domain: &str) -> Vec<String> {
-    let name = render::name(of, domain);
+    let name = name::of(of, domain);
     let first = format!("if {name} reads you the same code, nobody is between you:");
     let line = |one: &Fingerprint| {
         let note = if one.changed { "  CHANGED, refused until you type `trust`" } else { "" };

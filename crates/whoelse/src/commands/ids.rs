@@ -7,11 +7,6 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use whoelse_client::Event;
-use whoelse_p2p::Happening;
-
-use super::said::Told;
-
 /// Ids that are remembered: far more than messages can be on their way. Beyond, the oldest goes.
 const MAX_IDS: usize = 10_000;
 
@@ -51,19 +46,6 @@ impl Ids {
         }
     }
 
-    /// Something was told; perhaps that a message was refused, or that nobody knows.
-    pub fn hear(&self, told: &Told) {
-        match told {
-            Told::Session(
-                Event::NotDelivered { id, .. }
-                | Event::NotSent { id, .. }
-                | Event::Unconfirmed { id, .. },
-            )
-            | Told::Private(Happening::Unconfirmed { id, .. }) => self.give_back(id),
-            _ => {}
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,27 +53,18 @@ impl Ids {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
-    use whoelse_client::Refusal;
-    use whoelse_xmpp::BareJid;
 
     #[test]
-    fn an_id_is_taken_once_and_free_again_when_its_message_came_back() {
+    fn an_id_is_taken_once_and_free_again_when_it_is_given_back() {
         let ids = Ids::default();
-        let to = BareJid::parse("bob@a.example").unwrap();
         assert!(ids.take("m1") && ids.take("m2"));
         assert!(!ids.take("m1"));
 
-        let why = Refusal::NoSuchUser;
-        ids.hear(&Told::Session(Event::NotDelivered { id: "m1".into(), to: to.clone(), why }));
-        ids.hear(&Told::Session(Event::Acknowledged { id: "m2".into(), to: to.clone() }));
+        ids.give_back("m1");
 
         assert!(ids.take("m1"));
         assert!(!ids.take("m2"));
-        let text = "hi".to_owned();
-        ids.hear(&Told::Private(Happening::Unconfirmed { id: "m2".into(), to, text }));
-        assert!(ids.take("m2"));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 
 use std::fmt::Write as _;
 
-use super::fold::INDENT;
+/// What stands before every further line of a text.
+pub const INDENT: &str = "    ";
 
 /// One line: control characters, line breaks among them, are shown as `\u{…}`; a tab is a blank.
 pub fn line(text: &str) -> String {

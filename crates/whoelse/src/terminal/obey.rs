@@ -1,0 +1,320 @@
+//! Lines, taken and obeyed one after the other until the input ends: the person at the keyboard, or
+//! the script.
+
+use std::time::Duration;
+
+use whoelse_client::{Client, ConnectError, Password};
+use whoelse_p2p::PrivateChats;
+
+use super::asking::Typed;
+use super::face::Face;
+use super::input::Input;
+use super::login::{Dialogue, Outcome};
+use super::options::Given;
+use super::said::Said;
+use super::undone::{self, AtWork, Connection};
+use crate::commands::ids::Ids;
+use crate::commands::{self, Answer, Obeyed, Seat};
+use crate::output;
+use crate::say::certificate::Reader;
+use crate::say::{condition, words};
+
+/// How long the end of the input waits without a word for what is still on its way.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// And how long in all, with one.
+const SETTLE: Duration = Duration::from_secs(10);
+/// The person at the keyboard, or the script.
+pub struct Terminal {
+    pub(super) client: Client,
+    pub(super) private: PrivateChats,
+    pub(super) input: Input,
+    pub(super) face: Face,
+    pub(super) ids: Ids,
+    pub(super) given: Given,
+    pub(super) connection: Connection,
+    /// What is being obeyed.
+    pub(super) at_work: Option<AtWork>,
+}
+
+impl Terminal {
+    /// Until the end of the input, `quit` or Ctrl-C. The error is that there is no server, or that
+    /// the login that was given is not good.
+    pub async fn run(&mut self, server: String) -> Result<(), String> {
+        let connected = self.client.connect().await;
+        if connected.is_ok() {
+            self.face.tell(&Said::Connected { server });
+        }
+        let begun = match (connected, self.given.password.clone()) {
+            // Nobody is there to be asked; a changed server may prove itself, and is still refused.
+            (Ok(()), Some(password)) => {
+                self.log_in_given(password, Reader::Gone).await?;
+                self.input.keep_ahead().await;
+                Ok(None)
+            }
+            // The dialogue warns about a change, and the server may prove itself. Nothing is asked
+            // before an unknown certificate is accepted; `trust` goes on.
+            (
+                connected @ (Ok(())
+                | Err(ConnectError::Changed { .. } | ConnectError::Unknown { .. })),
+                None,
+            ) => self.ask(connected, self.given.user.clone()).await,
+            (Err(why), _) => return Err(self.no_server(&why)),
+        };
+        let how = match begun {
+            Err(how) => how,
+            Ok(next) => self.obey_lines(next).await,
+        };
+        self.name_undone();
+        // What was typed before the end of the input is not lost with it.
+        self.settle().await;
+        match how {
+            Typed::Failed(why) => Err(output::not_read(why)),
+            Typed::Line(_) | Typed::End => Ok(()),
+        }
+    }
+
+    /// Tells programs that there is no server; people read it where the program ends.
+    fn no_server(&self, why: &ConnectError) -> String {
+        let words = words::connect_error_for(why, Reader::Gone);
+        if self.face.objects {
+            self.fail(condition::of_connect(why), words.clone());
+        }
+        words
+    }
+
+    fn fail(&self, condition: &'static str, words: String) {
+        self.face.tell(&Said::Failed { command: None, id: None, condition, words });
+    }
+
+    /// Says what was typed and will not be done.
+    pub fn name_undone(&mut self) {
+        self.give_up();
+        let lines = self.input.take_ahead();
+        undone::name(&lines, &self.face);
+    }
+
+    /// Says that nobody waits for the end of what is at work.
+    fn give_up(&mut self) {
+        if let Some(at_work) = self.at_work.take() {
+            at_work.give_up(&self.connection, &self.face);
+        }
+    }
+
+    async fn settle(&self) {
+        if self.client.settle(AT_ONCE).await {
+            return;
+        }
+        self.face.tell(&Said::Notice(
+            "waiting for the server to store what was sent; Ctrl-C ends at once",
+        ));
+        if !self.client.settle(SETTLE).await {
+            self.face
+                .tell(&Said::Notice("the server has not acknowledged everything that was sent"));
+        }
+    }
+
+    /// Logs in with what the command line gave. No account is made: a wrong name is a mistake.
+    async fn log_in_given(&self, password: Password, reader: Reader) -> Result<(), String> {
+        let name = self.given.user.as_deref().unwrap_or_default();
+        match self.client.login(name, password).await {
+            Ok(_) => Ok(()),
+            Err(why) => {
+                let condition = condition::of_login(&why);
+                let words = words::login_error_for(&why, name, reader);
+                if self.face.objects {
+                    let words = words.clone();
+                    self.face.tell(&Said::Failed {
+                        command: Some("login"),
+                        id: None,
+                        condition,
+                        words,
+                    });
+                }
+                Err(words)
+            }
+        }
+    }
+
+    /// Connects, and asks for what is missing. Returns a command that was typed instead of a name,
+    /// or how the input ended.
+    async fn log_in(&mut self, name: Option<String>) -> Result<Option<String>, Typed> {
+        self.input.expect_questions().await;
+        let connected = self.client.connect().await;
+        self.ask(connected, name).await
+    }
+
+    async fn ask(
+        &mut self,
+        connected: Result<(), ConnectError>,
+        name: Option<String>,
+    ) -> Result<Option<String>, Typed> {
+        match connected {
+            // The dialogue warns, and the server may prove itself.
+            Ok(()) | Err(ConnectError::Changed { .. }) => {}
+            Err(why) => {
+                let words = words::connect_error(&why);
+                let condition = condition::of_connect(&why);
+                self.face.tell(&Said::Failed {
+                    command: Some("login"),
+                    id: None,
+                    condition,
+                    words,
+                });
+                return Ok(None);
+            }
+        }
+        let Terminal { client, input, face, .. } = self;
+        match (Dialogue { client, input, face }).run(name).await {
+            Outcome::In => {
+                self.input.keep_ahead().await;
+                Ok(None)
+            }
+            Outcome::Out => Ok(None),
+            Outcome::Command(line) => Ok(Some(line)),
+            Outcome::End(how) => Err(how),
+        }
+    }
+
+    /// Obeys until the input ends, and returns how it did.
+    async fn obey_lines(&mut self, mut next: Option<String>) -> Typed {
+        loop {
+            self.face.screen.room_for_answers().await;
+            let typed = match next.take() {
+                Some(urgent) => Typed::Line(urgent),
+                None => self.input.command().await,
+            };
+            let Typed::Line(line) = typed else { return typed };
+            let obeyed = match self.obey(&line).await {
+                Done::Obeyed(None) => continue,
+                Done::Obeyed(Some(obeyed)) => obeyed,
+                Done::Urgent(line) => {
+                    self.give_up();
+                    next = Some(line);
+                    continue;
+                }
+                Done::Ended(how) => return how,
+            };
+            self.tell(&obeyed);
+            let begun = match obeyed.outcome {
+                Ok(Answer::Login(name)) => self.log_in_again(name).await,
+                Ok(Answer::Trusted(_)) => self.log_in_again(self.given.user.clone()).await,
+                Ok(Answer::AskPasswords) => self.change_password().await,
+                Ok(Answer::Quit) => return Typed::End,
+                _ => Ok(None),
+            };
+            match begun {
+                Ok(command) => next = command,
+                Err(how) => return how,
+            }
+        }
+    }
+
+    /// Tells what became of a line.
+    fn tell(&mut self, obeyed: &Obeyed) {
+        self.face.tell(&Said::of(obeyed));
+        if let (Ok(Answer::NewPassword(new)), Some(given)) =
+            (&obeyed.outcome, &mut self.given.password)
+        {
+            // The one that was given is good for nothing any more.
+            *given = Password::new(&new.0).unwrap_or_else(|_| given.clone());
+        }
+    }
+
+    /// Asks, and changes it. Returns a command that does not wait, or how the input ended.
+    async fn change_password(&mut self) -> Result<Option<String>, Typed> {
+        let Some(change) = self.ask_passwords().await? else { return Ok(None) };
+        let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
+        let changing = async {
+            let outcome = commands::password::change(&seat, &change).await;
+            Some(Obeyed { command: Some(commands::password::COMMAND.name), id: None, outcome })
+        };
+        self.at_work = Some(AtWork::new(commands::password::COMMAND.name, &self.connection));
+        match attend(&mut self.input, changing).await {
+            Done::Obeyed(obeyed) => {
+                self.at_work = None;
+                if obeyed.as_ref().is_some_and(|obeyed| obeyed.outcome.is_ok()) {
+                    self.input.keep_ahead().await;
+                }
+                obeyed.iter().for_each(|obeyed| self.tell(obeyed));
+                Ok(None)
+            }
+            Done::Urgent(line) => {
+                self.give_up();
+                Ok(Some(line))
+            }
+            Done::Ended(how) => Err(how),
+        }
+    }
+
+    /// Whoever was given on the command line need not be asked; a refusal is only said.
+    async fn log_in_again(&mut self, name: Option<String>) -> Result<Option<String>, Typed> {
+        match self.given.password.clone() {
+            Some(password) if name.is_none() || name == self.given.user => {
+                if let Err(words) = self.log_in_given(password, Reader::Typing).await
+                    && !self.face.objects
+                {
+                    self.face.tell(&Said::Words(words));
+                }
+                Ok(None)
+            }
+            _ => self.log_in(name).await,
+        }
+    }
+
+    /// Does what a line says.
+    async fn obey(&mut self, line: &str) -> Done {
+        let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
+        let is_object = self.face.objects && line.trim_start().starts_with('{');
+        let command = async {
+            loop {
+                let obeyed = match is_object {
+                    true => Some(commands::obey_object(line, &seat).await),
+                    false => commands::obey(line, &seat).await,
+                };
+                // Whom it names is called something else now, and so it is read anew.
+                if !obeyed.as_ref().is_some_and(Obeyed::is_outdated) {
+                    return obeyed;
+                }
+            }
+        };
+        self.at_work = Some(AtWork::new(line, &self.connection));
+        let done = attend(&mut self.input, command).await;
+        if let Done::Obeyed(_) = done {
+            self.at_work = None;
+        }
+        done
+    }
+}
+
+/// Waits for a command, and meanwhile takes what is typed: it may have to wait for the connection,
+/// and the way out must not.
+async fn attend(input: &mut Input, command: impl Future<Output = Option<Obeyed>>) -> Done {
+    tokio::pin!(command);
+    loop {
+        tokio::select! {
+            biased;
+            obeyed = &mut command => return Done::Obeyed(obeyed),
+            typed = input.meanwhile() => match typed {
+                Typed::Line(line) if is_urgent(&line) => return Done::Urgent(line),
+                Typed::Line(line) => input.keep(line),
+                ended => return Done::Ended(ended),
+            }
+        }
+    }
+}
+
+/// What came of a line.
+enum Done {
+    /// It was obeyed, if it said anything.
+    Obeyed(Option<Obeyed>),
+    /// This line was typed meanwhile, and does not wait.
+    Urgent(String),
+    /// The input ended meanwhile.
+    Ended(Typed),
+}
+
+/// Whether a line leads out of whatever is going on.
+fn is_urgent(line: &str) -> bool {
+    let command = commands::split(line).and_then(|(name, _)| commands::find(name));
+    command.is_some_and(|command| matches!(command.name, "quit" | "logout"))
+}
