@@ -10,6 +10,9 @@ use whoelse_server::Config;
 use whoelse_server::config::table;
 use whoelse_testkit::{reference, scene, xeps};
 
+#[path = "tidy/circles.rs"]
+mod circles;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -56,6 +59,49 @@ fn a_crate_uses_only_crates_below_it() {
         for used in uses(&manifest) {
             let below = place.get(used.as_str()).is_some_and(|used| *used > place[name.as_str()]);
             assert!(below, "{name} uses {used}, which does not stand below it");
+        }
+    }
+}
+
+/// The circles that docs/architecture.md names as natural, each with its reason: whose children, and
+/// which of them. A star is all of them, and all below them.
+fn natural_circles() -> Vec<(String, Vec<String>)> {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let rows = page.lines().skip_while(|line| !line.starts_with("| circle in |")).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|')).map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        assert!(cells.len() == 3 && cells[2].trim().len() > 10, "a circle without a reason: {row}");
+        let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let parents: Vec<String> = names(cells[0]);
+        (parents.concat(), names(cells[1]))
+    });
+    rows.collect()
+}
+
+#[test]
+fn files_that_need_each_other_in_turn_are_named_with_a_reason() {
+    let natural = natural_circles();
+    let is_natural = |circle: &circles::Circle| {
+        natural.iter().any(|(parent, members)| {
+            let is_all = members.iter().any(|it| it == "*");
+            let under = circle.parent.strip_prefix(parent.as_str());
+            match under {
+                Some("") => is_all || circle.members.iter().all(|it| members.contains(it)),
+                Some(below) => is_all && below.starts_with("::"),
+                None => false,
+            }
+        })
+    };
+    for name in levels() {
+        let folder = crate_folder(&name);
+        for circle in circles::in_crate(&name, &folder, &rust_files(&folder.join("src"))) {
+            let circles::Circle { parent, members } = &circle;
+            assert!(
+                is_natural(&circle),
+                "in {parent} these need each other in turn: {}. Open the circle, or name it with its \
+                 reason in docs/architecture.md, \"Circles\"",
+                members.join(", ")
+            );
         }
     }
 }
