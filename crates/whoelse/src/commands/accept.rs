@@ -1,8 +1,8 @@
 //! `accept USER`: say yes to a request for a private chat.
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "accept",
     usage: "accept USER",
     help: "Accept USER's request for a private chat; only then does USER learn your addresses.",

@@ -2,9 +2,9 @@
 
 use whoelse_client::SubscriptionType;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "add",
     usage: "add USER",
     help: "Make USER a contact, and ask to see when they are online.",

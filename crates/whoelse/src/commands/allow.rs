@@ -2,9 +2,9 @@
 
 use whoelse_client::SubscriptionType;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "allow",
     usage: "allow USER",
     help: "Let USER see when you are online, now or when they ask.",

@@ -2,9 +2,9 @@
 
 use whoelse_client::blocking;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "block",
     usage: "block USER",
     help: "Hear nothing from USER any more, and let USER not see you.",

@@ -2,9 +2,9 @@
 
 use whoelse_client::blocking;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "blocked",
     usage: "blocked",
     help: "List everyone you have blocked.",

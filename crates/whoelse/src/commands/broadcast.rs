@@ -3,9 +3,9 @@
 use whoelse_client::commands::{self, Reach};
 
 use super::message::check_text;
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "broadcast",
     usage: "broadcast TEXT",
     help: "Send TEXT to everyone else who is online.",

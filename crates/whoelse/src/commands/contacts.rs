@@ -1,8 +1,8 @@
 //! `contacts`: who is in my list, and how things stand with each.
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "contacts",
     usage: "contacts",
     help: "List your contacts: who is online, who has not answered you, who waits for your answer.",

@@ -1,8 +1,8 @@
 //! `decline USER`: say no to a request for a private chat.
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "decline",
     usage: "decline USER",
     help: "Decline USER's request for a private chat.",

@@ -2,9 +2,9 @@
 
 use whoelse_client::SubscriptionType;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "deny",
     usage: "deny USER",
     help: "Do not let USER see when you are online; also takes back `allow`.",

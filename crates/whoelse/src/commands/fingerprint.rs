@@ -1,8 +1,8 @@
 //! `fingerprint USER`: the codes by which two people make sure that nobody is between them.
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "fingerprint",
     usage: "fingerprint USER",
     help: "Show the code of each device of USER that was met in a private chat, to compare by voice.",

@@ -1,8 +1,8 @@
 //! `help [COMMAND]`: what can be typed.
 
-use super::{ALL, Answer, Args, Command, Fault, Seat, When, find};
+use super::{ALL, Answer, Args, Fault, Seat, TypedCommand, When, find};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "help",
     usage: "help [COMMAND]",
     help: "Explain COMMAND, or list all of them.",
@@ -22,6 +22,6 @@ async fn run(_seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     }
 }
 
-fn entry(command: &Command) -> (&'static str, &'static str) {
+fn entry(command: &TypedCommand) -> (&'static str, &'static str) {
     (command.usage, command.help)
 }

@@ -2,14 +2,14 @@
 
 use whoelse_client::history;
 
-use super::{Answer, Args, Command, Fault, Seat, When, address};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When, address};
 use crate::number;
 
 /// How many are shown unless told otherwise, and the most that can be asked for.
 const USUAL: u16 = 20;
 const MOST: u16 = 500;
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "history",
     usage: "history USER [N]",
     help: "Show the last N messages with USER (20 unless you say; 1 to 500).",

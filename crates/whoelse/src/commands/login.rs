@@ -1,9 +1,9 @@
 //! `login [USER]`: log in, after a logout or a refusal.
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 use crate::say::name;
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "login",
     usage: "login [USER]",
     help: "Log in; you are asked for what is missing.",

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
 /// How long what was sent before may take to be acknowledged.
 const SETTLE: Duration = Duration::from_secs(1);
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "logout",
     usage: "logout",
     help: "Log out and close all private chats; the program stays, and `login` works.",

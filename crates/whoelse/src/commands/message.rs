@@ -2,9 +2,9 @@
 
 use whoelse_client::message::MAX_TEXT;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "message",
     usage: "message USER TEXT",
     help: "Send TEXT to USER; kept for them if they are not online.",

@@ -52,7 +52,7 @@ pub use object::{any_id, obey_object};
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Every command, in the order in which the help shows them.
-pub const ALL: &[Command] = &[
+pub const ALL: &[TypedCommand] = &[
     message::COMMAND,
     broadcast::COMMAND,
     who::COMMAND,
@@ -87,8 +87,8 @@ const ALSO: &[(&str, &str)] = &[("?", "help"), ("exit", "quit")];
 /// The longest word that is taken for a command with a slip in it, in bytes.
 const MOST_MISTYPED: usize = 32;
 
-/// One command.
-pub struct Command {
+/// One command that can be typed at the prompt.
+pub struct TypedCommand {
     /// The first word of the line.
     pub name: &'static str,
     /// How the line looks.
@@ -359,7 +359,7 @@ pub fn split(line: &str) -> Option<(&str, Args<'_>)> {
 
 /// The command of that name, or that other programs call so; a slash may stand before it, as
 /// theirs has.
-pub fn find(typed: &str) -> Option<&'static Command> {
+pub fn find(typed: &str) -> Option<&'static TypedCommand> {
     let typed = typed.strip_prefix('/').unwrap_or(typed);
     let name = ALSO.iter().find(|(also, _)| *also == typed).map_or(typed, |(_, name)| name);
     ALL.iter().find(|command| command.name == name)
@@ -394,7 +394,7 @@ pub async fn obey(line: &str, seat: &Seat<'_>) -> Option<Obeyed> {
     Some(Obeyed { command: command.map(|command| command.name), id: None, outcome })
 }
 
-fn is_allowed(command: Option<&Command>, seat: &Seat<'_>) -> bool {
+fn is_allowed(command: Option<&TypedCommand>, seat: &Seat<'_>) -> bool {
     command.is_some_and(|command| command.when == When::Always) || seat.client.me().is_some()
 }
 

@@ -6,10 +6,10 @@ use std::fmt;
 use serde::Deserialize;
 use whoelse_client::{Password, PasswordError, RequestError, password};
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 use crate::say::condition;
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "password",
     usage: "password",
     help: "Change your password; you are asked for the present one and the new one.",

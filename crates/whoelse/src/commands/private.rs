@@ -1,9 +1,9 @@
 //! `private USER TEXT`: say something in a private chat.
 
 use super::message::check_text;
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "private",
     usage: "private USER TEXT",
     help: "Send TEXT to USER over the private chat that is open.",

@@ -1,8 +1,8 @@
 //! `quit`: end the program.
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "quit",
     usage: "quit",
     help: "Log out and end the program.",

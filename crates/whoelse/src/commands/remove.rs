@@ -2,9 +2,9 @@
 
 use whoelse_client::roster;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "remove",
     usage: "remove USER",
     help: "Take USER out of your contacts; neither of you sees the other online any more.",

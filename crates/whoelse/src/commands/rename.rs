@@ -2,13 +2,13 @@
 
 use whoelse_client::roster;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 use crate::say::text;
 
 /// Longest name, in bytes; servers have such a bound, too (RFC 6121, 2.3.3).
 const LONGEST: usize = 1_000;
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "rename",
     usage: "rename USER NAME",
     help: "Call USER by NAME in your contacts.",

@@ -2,9 +2,9 @@
 
 use whoelse_p2p::Asked;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "startprivate",
     usage: "startprivate USER",
     help: "Ask USER for a private chat, which travels directly, past the server.",

@@ -2,9 +2,9 @@
 
 use whoelse_p2p::Stopped;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "stopprivate",
     usage: "stopprivate USER",
     help: "Close the private chat with USER, or take back the request for one.",

@@ -3,9 +3,9 @@
 
 use whoelse_client::Fingerprint;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "trust",
     usage: "trust FINGERPRINT|USER",
     help: "Trust the server's certificate with this SHA-256 fingerprint, or the changed keys of \

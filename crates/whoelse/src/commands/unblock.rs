@@ -2,9 +2,9 @@
 
 use whoelse_client::blocking;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "unblock",
     usage: "unblock USER",
     help: "Hear from USER again.",

@@ -2,13 +2,13 @@
 
 use whoelse_client::commands;
 
-use super::{Answer, Args, Command, Fault, Seat, When};
+use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 use crate::number;
 
 /// The longest time that can be asked for.
 const MOST: u64 = 1 << 31;
 
-pub const COMMAND: Command = Command {
+pub const COMMAND: TypedCommand = TypedCommand {
     name: "whoelsesince",
     usage: "whoelsesince SECONDS",
     help: "List everyone else who was online at any time in the past SECONDS.",
