@@ -1,0 +1,41 @@
+//! A bot that sends back what it is told, for whoever wants to write another:
+//! `WHOELSE_PASSWORD=… cargo run -p whoelse-client --example echo -- NAME HOST PORT`.
+//!
+//! The account is there already. When the connection is lost the library brings it back; what was
+//! not acknowledged is sent again by itself, and appears once.
+
+use whoelse_client::{Client, Config, Ending, Event, Events, Password};
+
+/// Anything that ends the program.
+type Failed = Box<dyn std::error::Error>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Failed> {
+    let mut arguments = std::env::args().skip(1);
+    let [name, host, port] = [arguments.next(), arguments.next(), arguments.next()]
+        .map(|it| it.ok_or("usage: echo NAME HOST PORT"));
+    let password = Password::new(&std::env::var("WHOELSE_PASSWORD")?)?;
+    let (client, mut events) = Client::start(Config::new(&host?, port?.parse()?));
+    client.login(&name?, password).await.map_err(|why| format!("no login: {why:?}"))?;
+    match echo(&client, &mut events).await {
+        Some(ending) => Err(format!("logged out: {ending:?}").into()),
+        None => Ok(()),
+    }
+}
+
+/// Answers every message, until the session ends for good.
+pub async fn echo(client: &Client, events: &mut Events) -> Option<Ending> {
+    while let Some(event) = events.next().await {
+        match event {
+            // What went to everybody, or came from another device of this account, is no question.
+            Event::Message(message) if message.broadcast => {}
+            Event::Message(message)
+                if client.me().is_some_and(|me| me.to_bare() == message.from) => {}
+            // If it is refused, an event says so later; this bot does not mind.
+            Event::Message(message) => drop(client.message(&message.from, &message.text).await),
+            Event::LoggedOut(ending) => return Some(ending),
+            _ => {}
+        }
+    }
+    None
+}
