@@ -141,8 +141,8 @@ impl Link {
 
     /// Sends a message and waits until the server has stored it.
     ///
-    /// A refusal counts as handled, too, and may come behind the acknowledgement (XEP-0198 counts,
-    /// it does not judge). What the server answers after that comes behind the refusal, so it is
+    /// A refusal counts as handled, too, and may come after the acknowledgement (XEP-0198 counts,
+    /// it does not judge). What the server answers after that comes after the refusal, so it is
     /// asked one thing more.
     pub async fn send_acknowledged(&mut self, to: &BareJid, text: &str) -> Result<(), SendError> {
         if self.sent.is_none() {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_counts_before_and_behind_the_acknowledgement() {
+    async fn a_refusal_counts_before_and_after_the_acknowledgement() {
         let refused = Err(SendError::Refused(Refusal::NoSuchUser));
 
         assert_eq!(sent(&format!("{REFUSED}{ACK}"), None).await, refused);

@@ -267,7 +267,7 @@ impl Line {
             self.events.push_back(Event::Arrived(it.id));
         }
         self.told_silent = false;
-        // The others were waiting behind this one.
+        // The others were waiting for this one.
         self.unconfirmed.iter_mut().for_each(|it| it.since = now);
     }
 

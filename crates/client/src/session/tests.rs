@@ -184,7 +184,7 @@ fn change() -> Request {
 }
 
 #[test]
-fn a_session_begins_with_presence_and_a_question_behind_it() {
+fn a_session_begins_with_presence_and_a_question_after_it() {
     let now = Instant::now();
     let mut session = session(granted(), false, now);
 
@@ -590,7 +590,7 @@ fn a_message_is_acknowledged_when_the_server_has_it_and_did_not_refuse_it() {
 }
 
 #[test]
-fn a_message_that_is_refused_behind_its_acknowledgement_has_one_verdict() {
+fn a_message_that_is_refused_after_its_acknowledgement_has_one_verdict() {
     let mut bench = Bench::with_verdicts();
     bench.say("hi m1");
     bench.output();
@@ -640,7 +640,7 @@ fn a_verdict_that_was_asked_for_is_asked_for_again_in_a_new_session() {
 }
 
 #[test]
-fn a_server_that_does_not_count_is_asked_behind_each_message() {
+fn a_server_that_does_not_count_is_asked_after_each_message() {
     let mut bench = Bench::with(Granted::default(), true);
     bench.say("hi m1");
 

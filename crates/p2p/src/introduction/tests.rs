@@ -193,7 +193,7 @@ impl World {
         let device = self.of(to);
         let status = device.key_status;
         device.is.handle_request(&stanza, &|_, _| (status, "12345".to_owned()), now);
-        // What it says besides comes behind.
+        // What it says besides comes after it.
         let mut rest = Vec::new();
         let mut answer = None;
         while let Some(action) = device.is.poll_action() {

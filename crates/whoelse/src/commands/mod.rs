@@ -110,7 +110,7 @@ pub enum When {
     LoggedIn,
 }
 
-/// What a command's function looks like; each is an `async fn` behind a `Box::pin`.
+/// What a command's function looks like; each is an `async fn` in a `Box::pin`.
 pub type Run = for<'a> fn(&'a Seat<'a>, Args<'a>) -> Doing<'a>;
 
 /// A command at work.

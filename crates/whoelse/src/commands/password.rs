@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_typed_behind_the_command_is_a_secret_too() {
+    fn a_password_typed_after_the_command_is_a_secret_too() {
         for line in ["password x", "/password\tx y", "  password old new new"] {
             assert!(holds_a_secret(line), "{line}");
         }
