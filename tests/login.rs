@@ -351,7 +351,12 @@ fn whatever_is_answered_to_a_changed_server_has_an_answer() {
     // What can be no password is not tried.
     alice.says("a\u{7}b", "the password has a character that passwords cannot have");
 
+    // Whoever says yes to the warning is told what is asked, and has not spent the one try.
     alice.say("login alice");
+    alice.wait("Password:");
+    let told = "nothing is trusted yet: type your password, by which the server can prove itself; \
+                an empty line goes back";
+    alice.says("yes", told);
     alice.wait("Password:");
     alice.say(&password("alice"));
     alice.wait("Trust it from now on (yes or no)?");

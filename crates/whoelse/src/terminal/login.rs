@@ -126,7 +126,17 @@ impl Dialogue<'_> {
     /// The warning stands. The password is not told to the server, but it can prove that it knows
     /// it; one try, because whoever else it is learns something from each.
     async fn changed_server(&mut self, name: &str) -> Result<bool, Stop> {
-        let typed = self.line(Ask::Secret("Password: ")).await?;
+        let mut typed = self.line(Ask::Secret("Password: ")).await?;
+        // Whoever has read the warning may take the question for another one.
+        while matches!(typed.trim(), "yes" | "no") {
+            self.fail(
+                "bad-password",
+                "nothing is trusted yet: type your password, by which the server can prove itself; \
+                 an empty line goes back"
+                    .to_owned(),
+            );
+            typed = self.line(Ask::Secret("Password: ")).await?;
+        }
         let password = match Password::new(&typed) {
             Ok(password) => password,
             Err(why) => {
