@@ -31,14 +31,21 @@ pub async fn listeners(
     ours: Option<&[SocketAddr]>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let starttls = config.listen.iter().map(|address| ("listen", *address));
-    let direct = config.direct_tls.iter().map(|address| ("direct_tls", *address));
-    for (about, address) in starttls.chain(direct) {
-        findings.push(match running {
-            _ if address.port() == 0 => any_port(about),
-            true => answers(about, address, ours).await,
-            false => is_free(about, address).await,
-        });
+    for (about, addresses) in [("listen", &config.listen), ("direct_tls", &config.direct_tls)] {
+        let mut unheard = Vec::new();
+        for address in addresses.iter().copied() {
+            findings.extend(match running {
+                _ if address.port() == 0 => Some(any_port(about)),
+                true => answers(about, address, ours).await.or_else(|| {
+                    unheard.push(address);
+                    None
+                }),
+                false => Some(is_free(about, address).await),
+            });
+        }
+        if !unheard.is_empty() {
+            findings.push(nobody_listens(about, &unheard, ours));
+        }
     }
     if let Some(listen) = config.metrics.listen
         && !running
@@ -101,11 +108,15 @@ fn cannot_listen(about: &'static str, address: SocketAddr, error: &io::Error) ->
     }
 }
 
-/// Whether our server answers there, or somebody else.
-async fn answers(about: &'static str, address: SocketAddr, ours: Option<&[SocketAddr]>) -> Finding {
+/// Whether our server answers there, or somebody else; `None` if nobody does.
+async fn answers(
+    about: &'static str,
+    address: SocketAddr,
+    ours: Option<&[SocketAddr]>,
+) -> Option<Finding> {
     let met = meet(reached_at(address), about).await;
     let is_ours = ours.is_none_or(|ours| ours.contains(&address));
-    match met {
+    Some(match met {
         Ok(Ok(who)) if !is_ours => strangers(about, address, Some(who)),
         Ok(Ok(Met::Xmpp(_) | Met::Silent)) => Finding::ok(about, format!("{address} answers")),
         Ok(Ok(Met::Other)) => Finding::problem(
@@ -113,12 +124,7 @@ async fn answers(about: &'static str, address: SocketAddr, ours: Option<&[Socket
             format!("{address} answers, but not as an XMPP server"),
             "another program has the port: choose another one, then restart",
         ),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Finding::warning(
-            about,
-            format!("nobody listens on {address}, though a server runs{}", elsewhere(ours)),
-            "if it was started with a port on its command line, all is well; else name its file \
-             with --config, or restart it to apply what has changed",
-        ),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return None,
         Ok(Err(error)) => Finding::problem(
             about,
             format!("{address} cannot be reached: {}", in_words(&error)),
@@ -130,15 +136,28 @@ async fn answers(about: &'static str, address: SocketAddr, ours: Option<&[Socket
             format!("{address} does not answer within {} s", PATIENCE.as_secs()),
             "look at the firewall of this machine, then at the server's log",
         ),
-    }
+    })
 }
 
-fn elsewhere(ours: Option<&[SocketAddr]>) -> String {
-    let listed: Vec<String> = ours.unwrap_or_default().iter().map(ToString::to_string).collect();
-    match listed.is_empty() {
-        true => String::new(),
-        false => format!(" and listens on {}", listed.join(", ")),
-    }
+/// Said once, of however many addresses: a server on another port is none of them.
+fn nobody_listens(
+    about: &'static str,
+    addresses: &[SocketAddr],
+    ours: Option<&[SocketAddr]>,
+) -> Finding {
+    let list = |all: &[SocketAddr]| {
+        all.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ")
+    };
+    let elsewhere = match ours {
+        Some(ours) if !ours.is_empty() => format!(" and listens on {}", list(ours)),
+        _ => String::new(),
+    };
+    Finding::warning(
+        about,
+        format!("nobody listens on {}, though a server runs{elsewhere}", list(addresses)),
+        "if it was started with a port on its command line, all is well; else name its file \
+         with --config, or restart it to apply what has changed",
+    )
 }
 
 /// Who is met at an address.
@@ -273,8 +292,9 @@ mod tests {
     async fn who_answers_is_ours_only_where_our_server_says_that_it_listens() {
         let (xmpp, mail) = (program(XMPP).await, program(MAIL).await);
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let state =
-            async |address, ours: Option<&[SocketAddr]>| answers("listen", address, ours).await;
+        let state = async |address, ours: Option<&[SocketAddr]>| {
+            answers("listen", address, ours).await.expect("somebody answers")
+        };
 
         assert_eq!(state(xmpp, Some(&[xmpp])).await.state, State::Ok);
         let found = state(xmpp, Some(&[free])).await;
@@ -284,9 +304,20 @@ mod tests {
         assert_eq!(state(xmpp, None).await.state, State::Ok);
         assert_eq!(state(mail, None).await.state, State::Problem);
         assert_eq!(state(mail, Some(&[mail])).await.state, State::Problem);
-        let found = state(free, Some(&[xmpp])).await;
+        assert!(answers("listen", free, Some(&[xmpp])).await.is_none());
+    }
+
+    #[test]
+    fn a_server_on_another_port_is_one_warning_however_many_addresses_it_does_not_have() {
+        let (one, other) = (([127, 0, 0, 1], 5222).into(), ([127, 0, 0, 2], 5222).into());
+        let ours: SocketAddr = ([127, 0, 0, 1], 5333).into();
+
+        let found = nobody_listens("listen", &[one, other], Some(&[ours]));
+
         assert_eq!(found.state, State::Warning);
-        assert!(found.text.contains(&format!("listens on {xmpp}")), "{found:?}");
+        let said = "nobody listens on 127.0.0.1:5222, 127.0.0.2:5222, though a server runs and \
+                    listens on 127.0.0.1:5333";
+        assert_eq!(found.text, said);
     }
 
     #[test]
