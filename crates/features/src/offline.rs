@@ -11,6 +11,6 @@ pub const FEATURE: Feature = Feature {
     name: "offline",
     xeps: &[(160, "1.0.1"), (203, "2.0")],
     disco: &[ns::OFFLINE, ns::DELAY],
-    wire: |_| {},
+    is_of_the_rules: true,
     ..Feature::PLAIN
 };

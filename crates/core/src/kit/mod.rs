@@ -49,14 +49,23 @@ pub struct Feature {
     pub settings: &'static [&'static [Setting]],
     /// What it counts ([`counters!`](crate::counters!)).
     pub counters: &'static [CounterGroup],
+    /// Whether the rules do its work and it only says so: then it cannot be switched off.
+    pub is_of_the_rules: bool,
     /// Hangs its handlers and taps onto the server.
     pub wire: fn(&mut Wiring),
 }
 
 impl Feature {
     /// What a declaration does not say: nothing.
-    pub const PLAIN: Feature =
-        Feature { name: "", xeps: &[], disco: &[], settings: &[], counters: &[], wire: |_| {} };
+    pub const PLAIN: Feature = Feature {
+        name: "",
+        xeps: &[],
+        disco: &[],
+        settings: &[],
+        counters: &[],
+        is_of_the_rules: false,
+        wire: |_| {},
+    };
 }
 
 /// The answer to a request: a result with or without a payload, or an error.
@@ -188,15 +197,20 @@ pub struct Wiring {
 impl Wiring {
     /// Wires every feature that is not switched off.
     ///
-    /// Fails with one line when two features claim the same request or `off` names an unknown one.
+    /// Fails with one line when two features claim the same request, or `off` names an unknown one or
+    /// one that cannot be switched off.
     pub fn of(
         features: &[Feature],
         off: &std::collections::HashSet<String>,
     ) -> Result<Wiring, String> {
         let mut wiring = Wiring::default();
         for name in off {
-            if !features.iter().any(|feature| feature.name == name) {
-                wiring.faults.push(format!("there is no feature `{name}` to switch off"));
+            match features.iter().find(|feature| feature.name == name) {
+                None => wiring.faults.push(format!("there is no feature `{name}` to switch off")),
+                Some(feature) if feature.is_of_the_rules => {
+                    wiring.faults.push(format!("the feature `{name}` cannot be switched off"));
+                }
+                Some(_) => {}
             }
         }
         for feature in features.iter().filter(|feature| !off.contains(feature.name)) {

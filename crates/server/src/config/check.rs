@@ -3,6 +3,7 @@
 use super::Config;
 use super::problem::Problem;
 use std::net::SocketAddr;
+use whoelse_core::kit::Feature;
 use whoelse_core::settings::Registration;
 use whoelse_xmpp::{BareJid, in_words};
 
@@ -95,12 +96,16 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         }
     }
     for off in &config.settings.features_off {
-        if !whoelse_features::ALL.iter().any(|feature| feature.name == off) {
-            let names: Vec<&str> = whoelse_features::ALL.iter().map(|known| known.name).collect();
+        let can_be_off = |known: &&Feature| !known.is_of_the_rules;
+        let known = whoelse_features::ALL.iter().filter(can_be_off).map(|known| known.name);
+        if !known.clone().any(|known| known == off) {
+            let names: Vec<&str> = known.collect();
             let names = names.join(", ");
             say(
                 "features_off",
-                format!("features_off: there is no feature \"{off}\"; there are {names}"),
+                format!(
+                    "features_off: there is no feature \"{off}\" to switch off; there are {names}"
+                ),
             );
         }
     }

@@ -386,6 +386,7 @@ fn settings_that_make_no_sense_are_problems() {
         ("domain = \"not a domain\"", "is not a domain name"),
         ("admins = [\"bob\", \"b b\"]", "\"b b\" is neither a name nor an address"),
         ("features_off = [\"nonsense\"]", "there is no feature \"nonsense\""),
+        ("features_off = [\"offline\"]", "there is no feature \"offline\" to switch off"),
     ] {
         let problems = sound(line).unwrap().check();
         assert!(problems.len() == 1 && problems[0].to_string().contains(words), "{problems:?}");
