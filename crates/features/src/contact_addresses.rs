@@ -20,27 +20,27 @@ pub const FEATURE: Feature = Feature {
 settings! {
     /// To whom people write about this server: URIs that anybody who can reach it is told.
     struct ContactAddresses in "contact_addresses" {
-        /// About abuse by people of this server.
+        /// Where to report abuse by people of this server.
         abuse: Vec<Uri> = Vec::new(),
-            list("URIs, as `mailto:abuse@example.org`").like("[\"mailto:abuse@example.org\"]");
-        /// To whoever runs it.
+            list("URIs").like("[\"mailto:abuse@example.org\"]");
+        /// Where to reach whoever runs this server.
         admin: Vec<Uri> = Vec::new(),
-            list("URIs, as `mailto:xmpp@example.org`").like("[\"xmpp:admin@example.org\"]");
-        /// With what one likes and what not.
+            list("URIs").like("[\"xmpp:admin@example.org\"]");
+        /// Where to say what one likes about this server, and what not.
         feedback: Vec<Uri> = Vec::new(),
-            list("URIs, as `https://example.org/`").like("[\"https://example.org/feedback\"]");
-        /// About what it costs.
+            list("URIs").like("[\"https://example.org/feedback\"]");
+        /// Where to ask what an account or a service costs.
         sales: Vec<Uri> = Vec::new(),
-            list("URIs, as `xmpp:sales@example.org`").like("[\"xmpp:sales@example.org\"]");
-        /// About holes in it.
+            list("URIs").like("[\"xmpp:sales@example.org\"]");
+        /// Where to report a weakness of this server, before others know of it.
         security: Vec<Uri> = Vec::new(),
-            list("URIs, as `mailto:security@example.org`").like("[\"mailto:security@example.org\"]");
-        /// Where one sees whether it works.
+            list("URIs").like("[\"mailto:security@example.org\"]");
+        /// Where one sees whether this server works at the moment.
         status: Vec<Uri> = Vec::new(),
-            list("URIs, as `https://status.example.org/`").like("[\"https://status.example.org\"]");
-        /// For help.
+            list("URIs").like("[\"https://status.example.org\"]");
+        /// Where people who use this server find help.
         support: Vec<Uri> = Vec::new(),
-            list("URIs, as `xmpp:help@example.org`").like("[\"xmpp:help@example.org\"]");
+            list("URIs").like("[\"xmpp:help@example.org\"]");
     }
 }
 

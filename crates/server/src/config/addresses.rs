@@ -8,7 +8,7 @@ use whoelse_store::PostgresUrl;
 /// Where to listen: one address or a list, each with or without a port.
 pub(super) const fn listening<const PORT: u16>() -> Kind<Vec<SocketAddr>> {
     Kind::new(
-        "an address to listen on, or a list of them",
+        "an address in quotes, or a list of them",
         |written| {
             let address = |written: &Written| match written {
                 Written::Text(text) => address(text, PORT).map_err(Wrong::Because),
@@ -30,7 +30,7 @@ pub(super) const fn listening<const PORT: u16>() -> Kind<Vec<SocketAddr>> {
 /// Where to listen, or `"off"`.
 pub(super) const fn listening_or_off<const PORT: u16>() -> Kind<Option<SocketAddr>> {
     Kind::new(
-        "an address to listen on, or \"off\"",
+        "an address in quotes, or \"off\"",
         |written| match written {
             Written::Text(text) if text == "off" => Ok(None),
             Written::Text(text) => address(text, PORT).map(Some).map_err(Wrong::Because),

@@ -298,10 +298,7 @@ fn every_bad_value_is_refused_by_the_name_of_its_setting() {
         ("sessions = \"two\"", "`sessions` must be \"one\" or \"many\", not \"two\""),
         ("contacts = \"some\"", "`contacts` stands there twice"),
         ("listen = \"localhost\"", "`localhost` is not an address to listen on"),
-        (
-            "listen = 5222",
-            "`listen` must be an address to listen on, or a list of them, like [\"0.",
-        ),
+        ("listen = 5222", "`listen` must be an address in quotes, or a list of them, like [\"0."),
         ("listen = [5222]", "not [5222]"),
         ("timeout = \"soon\"", "not \"soon\""),
         (
