@@ -123,6 +123,9 @@ impl Session {
             (InLog::AsItSays, Class::Kept(seq)) if seq != 0 => Some(seq as i64),
             (InLog::AsItSays, _) => None,
         };
+        if number.is_some_and(|number| state.reading.has_brought(number)) {
+            return Ok(());
+        }
         let has_room = state.queue.has_room_for(&item, state.elsewhere_bytes());
         if let Some(number) = number.filter(|number| state.reading.will_bring(*number)) {
             let is_copy = in_log != InLog::AsItSays;

@@ -120,6 +120,15 @@ impl Reading {
         matches!(self.drain, Drain::After { seq, .. } if number > seq)
     }
 
+    /// Whether this message of the log has come from there, or live, by now. It can be read between
+    /// its commit and its delivery, and then it comes live as well.
+    pub fn has_brought(&self, number: i64) -> bool {
+        match self.drain {
+            Drain::After { seq, .. } | Drain::Paused(seq) => number <= seq,
+            Drain::Live => number <= self.highest,
+        }
+    }
+
     /// Whether the session does not read the log. What it confirms then means no more than itself:
     /// messages before it still wait.
     pub fn is_paused(&self) -> bool {

@@ -251,11 +251,32 @@ fn a_message_handed_on_reaches_a_session_that_has_read_past_its_number() {
     session.set_presence(here());
     session.push_page(LogPage { stanzas: Vec::new(), ..page(0, 50, None, true) });
 
-    session.push(kept(40));
+    let handed_on = Queued { stanza: kept(40), to: bytes::Bytes::new() };
+    session.push_ahead_of_log(handed_on, 40).unwrap();
     session.push(kept(60));
 
     let written = written(&session, 1);
     assert!(written.contains("n40") && !written.contains("n60"), "{written}");
+}
+
+#[test]
+fn what_was_read_between_its_commit_and_its_delivery_comes_once() {
+    for is_last in [true, false] {
+        let session = session();
+        session.set_presence(here());
+        let fence = session.fence();
+        session.push_page(page(0, 3, fence, !is_last));
+
+        session.push(kept(2));
+        let copy = Queued { stanza: said("n3"), to: bytes::Bytes::new() };
+        session.push_copy(copy, Some(3));
+        session.push(kept(4));
+
+        let written = written(&session, 1);
+        let times: Vec<_> = (1..=4).map(|n| written.matches(&format!("n{n}")).count()).collect();
+        // The fourth comes from the log if the page was not the last.
+        assert_eq!(times, [1, 1, 1, usize::from(is_last)], "{written}");
+    }
 }
 
 #[test]
