@@ -12,6 +12,7 @@ pub mod pattern;
 pub mod play;
 pub mod reference;
 pub mod scene;
+pub mod signatures;
 pub mod tree;
 pub mod world;
 pub mod xeps;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use whoelse_server::Config;
 use whoelse_server::config::table;
-use whoelse_testkit::{reference, scene, xeps};
+use whoelse_testkit::{reference, scene, signatures, xeps};
 
 #[path = "tidy/circles.rs"]
 mod circles;
@@ -355,6 +355,107 @@ fn a_file_that_a_document_names_is_there() {
         }
     }
     assert!(missing.is_empty(), "named and not there:\n{}", missing.join("\n"));
+}
+
+/// The files of a part of the rules: `name.rs` and what is in the folder of that name.
+fn part_of_core(name: &str) -> Vec<PathBuf> {
+    let source = crate_folder("core").join("src");
+    let mut files = rust_files(&source.join(name));
+    files.extend(Some(source.join(format!("{name}.rs"))).filter(|file| file.exists()));
+    assert!(!files.is_empty(), "there is no {name} in core");
+    files
+}
+
+fn stands_in(file: &Path, folder: &str) -> bool {
+    file.strip_prefix(root()).is_ok_and(|path| path.starts_with(folder))
+}
+
+/// docs/design/route.md: whoever puts into another's queue what somebody said has come by `route`.
+#[test]
+fn nothing_but_route_delivers() {
+    let delivers = [
+        "push_queued(",
+        "push_addressed(",
+        "push_to_available(",
+        "push_message(",
+        "push_ahead_of_log(",
+    ];
+    let may = [
+        ("crates/core/src/route", "it is the way"),
+        ("crates/core/src/delivery", "its end"),
+        ("crates/core/src/delivery.rs", "its end"),
+        ("crates/core/src/session", "where the queue is"),
+        ("crates/core/src/account.rs", "where the queues of an account are reached"),
+        (
+            "crates/core/src/presence.rs",
+            "a session that comes or goes hears of itself and of others",
+        ),
+        ("crates/core/src/presence/directed.rs", "the recipient's half of an end of presence"),
+    ];
+    for krate in ["core", "features", "server"] {
+        for file in rust_files(&crate_folder(krate).join("src")) {
+            let text = fs::read_to_string(&file).unwrap();
+            let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let is_one = may.iter().any(|(folder, _)| stands_in(&file, folder));
+            for word in delivers.iter().filter(|_| !is_one) {
+                assert!(!product.contains(word), "{} delivers: {word}", file.display());
+            }
+        }
+    }
+}
+
+/// docs/design/route.md: what is said between two people has two halves, and neither sees the
+/// account of the other. Counted over parameters and fields; a method has what its type holds.
+#[test]
+fn nothing_has_two_accounts() {
+    let devices = "an account and the devices of it that get something";
+    let both = "a subscription is still one command over both rosters";
+    let known = [
+        ("route/passing.rs", "pass", devices),
+        ("route/passing.rs", "push", devices),
+        ("carbon_tap.rs", "Received", devices),
+        ("carbon_tap.rs", "Received::is_known_to", devices),
+        ("carbon_tap.rs", "Received::copy", devices),
+        ("carbon_tap.rs", "Sent::is_known_to", devices),
+        ("carbon_tap.rs", "Sent::copy", devices),
+        ("carbon_tap.rs", "of_received", devices),
+        ("route/subscription.rs", "Word::heard_by", both),
+        ("route/subscription.rs", "Word::hand_on", both),
+        ("roster/change.rs", "change", both),
+        ("roster/change.rs", "Command", both),
+        ("roster/change.rs", "Side::show", both),
+    ];
+    let source = crate_folder("core").join("src");
+    let mut files: Vec<PathBuf> =
+        ["route", "delivery", "roster"].into_iter().flat_map(part_of_core).collect();
+    files.extend(["carbon_tap.rs", "kit/taps.rs"].map(|file| source.join(file)));
+    let mut found = Vec::new();
+    for file in &files {
+        let text = fs::read_to_string(file).unwrap();
+        let name = file.strip_prefix(&source).unwrap().to_string_lossy().replace('\\', "/");
+        found.extend(signatures::of(&text).into_iter().map(|one| (name.clone(), one)));
+    }
+    assert!(found.len() > 80, "only {} signatures were found", found.len());
+    let (names, found): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let counts = signatures::count(&found, &["Account", "Session", "Hold", "SessionCx"]);
+    let two: Vec<_> = names.into_iter().zip(counts).filter(|(_, (_, count))| *count > 1).collect();
+    let two: Vec<_> = two.into_iter().map(|(file, (name, _))| (file, name)).collect();
+    let known: Vec<_> = known.iter().map(|(f, name, _)| ((*f).into(), (*name).into())).collect();
+    let new: Vec<&(String, String)> = two.iter().filter(|it| !known.contains(it)).collect();
+    assert!(new.is_empty(), "these have two accounts: {new:?}");
+    let gone: Vec<_> = known.iter().filter(|it| !two.contains(it)).collect();
+    assert!(gone.is_empty(), "these have two accounts no more: {gone:?}");
+}
+
+/// The recipient's half carries the way back, and does not look who is at its end.
+#[test]
+fn the_half_of_the_recipient_does_not_look_who_speaks() {
+    for name in ["to_account.rs", "kept.rs", "passing.rs"] {
+        let text = fs::read_to_string(crate_folder("core").join("src/route").join(name)).unwrap();
+        for word in ["Origin::Session", "Ticket", "address()"] {
+            assert!(!text.contains(word), "route/{name} says {word}");
+        }
+    }
 }
 
 #[test]

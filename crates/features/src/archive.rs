@@ -2,7 +2,7 @@
 //! keeps of their conversations. Only their own: the request is answered for the own account alone
 //! (security row 27).
 
-use whoelse_core::kit::{Answer, Feature, OWN, Reply, SessionCx, Verb};
+use whoelse_core::kit::{Answer, Cx, Feature, OWN, Pages, Reply, Verb};
 use whoelse_core::{Time, delivery};
 use whoelse_store::{Direction, LoggedMessage, Query};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
@@ -36,7 +36,7 @@ const STEP: usize = 50;
 const LOOKED_AT: usize = 10_000;
 
 /// XEP-0313, 4.1.5: the fields that can be filled in.
-async fn form(_: SessionCx, _: Stanza, _: Child) -> Answer {
+async fn form(_: Cx, _: Stanza, _: Child) -> Answer {
     let field = |var: &str, type_: &str| Element::new("field").attr("var", var).attr("type", type_);
     let form = Element::new("x")
         .xmlns(ns::DATA)
@@ -48,19 +48,17 @@ async fn form(_: SessionCx, _: Stanza, _: Child) -> Answer {
     Ok(Reply::encoded(Element::new("query").xmlns(ns::MAM).child(form).finish()))
 }
 
-async fn query(cx: SessionCx, request: mam::Query) -> Answer {
+async fn query(cx: Cx, request: mam::Query) -> Answer {
     let filter = Filter::read(request.form)?;
     // Who has just said something finds it, though it may still be on its way to the log.
-    cx.node.keeper.caught_up_with(cx.account()).await;
+    cx.node.keeper.caught_up_with(&cx.subject).await;
     let page = Paging::read(&cx, request.set).await?;
     let found = fetch(&cx, &filter, &page).await?;
     let queryid = request.queryid.map(|id| id.0);
-    for row in &found.rows {
-        let limits = cx.node.settings().limits.clone();
-        cx.session.room(&limits).await;
-        cx.session.push(result(&cx, row, queryid.as_deref()));
-    }
-    Ok(Reply::encoded(fin(&cx, &found).finish()))
+    let end = fin(&cx, &found).finish().into();
+    let rows = found.rows.into_iter();
+    let before = Box::new(rows.map(move |row| result(&cx, &row, queryid.as_deref())));
+    Ok(Reply::Pages(Pages { before, result: end }))
 }
 
 // --- what is asked ---
@@ -92,7 +90,7 @@ impl Filter {
     }
 
     /// Whether a full address is asked for and this message is not from or to it.
-    fn misses(&self, cx: &SessionCx, row: &LoggedMessage) -> bool {
+    fn misses(&self, cx: &Cx, row: &LoggedMessage) -> bool {
         let Some(with) = &self.with else { return false };
         if with.resource().is_none() {
             return false;
@@ -120,7 +118,7 @@ struct Paging {
 }
 
 impl Paging {
-    async fn read(cx: &SessionCx, set: Option<SetQuery>) -> Result<Paging, StanzaError> {
+    async fn read(cx: &Cx, set: Option<SetQuery>) -> Result<Paging, StanzaError> {
         let Some(set) = set else {
             return Ok(Paging { limit: MOST, after: None, before: None, backwards: false });
         };
@@ -140,11 +138,11 @@ impl Paging {
 }
 
 /// XEP-0313, 4.3: an id that is not in the archive is `item-not-found`.
-async fn known(cx: &SessionCx, id: Option<String>) -> Result<Option<i64>, StanzaError> {
+async fn known(cx: &Cx, id: Option<String>) -> Result<Option<i64>, StanzaError> {
     let Some(id) = id else { return Ok(None) };
     let missing = || StanzaError::new(Condition::ItemNotFound);
-    let seq = cx.node.archive_seq(cx.account().archive, &id).ok_or_else(missing)?;
-    match stored(cx, cx.node.store.archive_has(cx.account().archive, seq).await)? {
+    let seq = cx.node.archive_seq(cx.subject.archive, &id).ok_or_else(missing)?;
+    match stored(cx, cx.node.store.archive_has(cx.subject.archive, seq).await)? {
         true => Ok(Some(seq)),
         false => Err(missing()),
     }
@@ -159,7 +157,7 @@ struct Found {
     count: Option<i64>,
 }
 
-async fn fetch(cx: &SessionCx, filter: &Filter, paging: &Paging) -> Result<Found, StanzaError> {
+async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, StanzaError> {
     let store = &cx.node.store;
     let with = filter.with.as_ref().map(|with| cx.node.key_of(with.to_bare().as_str()));
     let mut query = Query {
@@ -174,7 +172,7 @@ async fn fetch(cx: &SessionCx, filter: &Filter, paging: &Paging) -> Result<Found
     };
     let exact = filter.with.as_ref().is_none_or(|with| with.resource().is_none());
     let count = match exact {
-        true => Some(stored(cx, store.count(cx.account().archive, &query).await)?),
+        true => Some(stored(cx, store.count(cx.subject.archive, &query).await)?),
         false => None,
     };
     if paging.limit == 0 {
@@ -188,7 +186,7 @@ async fn fetch(cx: &SessionCx, filter: &Filter, paging: &Paging) -> Result<Found
             true => STEP.min(paging.limit - rows.len()) as i64,
             false => STEP as i64,
         };
-        let page = stored(cx, store.query(cx.account().archive, &query).await)?;
+        let page = stored(cx, store.query(cx.subject.archive, &query).await)?;
         complete = page.complete;
         looked_at += page.rows.len();
         let edge = if paging.backwards { page.rows.first() } else { page.rows.last() };
@@ -216,22 +214,22 @@ async fn fetch(cx: &SessionCx, filter: &Filter, paging: &Paging) -> Result<Found
 }
 
 /// What an answer from the archive is made of.
-fn stored<T>(cx: &SessionCx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
-    readable(&cx.node, "archive_unreadable", Some(cx.account().jid()), read)
+fn stored<T>(cx: &Cx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
+    readable(&cx.node, "archive_unreadable", Some(cx.subject.jid()), read)
 }
 
 // --- what is sent ---
 
 /// The full address of whoever sent it, under the domain's present name.
-fn sender(cx: &SessionCx, row: &LoggedMessage) -> String {
+fn sender(cx: &Cx, row: &LoggedMessage) -> String {
     let resource = row.resource.as_deref().unwrap_or_default();
     match row.direction {
-        Direction::Out => delivery::full(cx.account().jid().as_str(), resource),
+        Direction::Out => delivery::full(cx.subject.jid().as_str(), resource),
         Direction::In | Direction::Passing => cx.node.address_of(&row.peer, resource),
     }
 }
 
-fn result(cx: &SessionCx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
+fn result(cx: &Cx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
     let from = sender(cx, row);
     let kept = Outgoing::from_encoded(Kind::Message, row.stanza.clone(), Class::Message);
     let message = delivery::addressed(&kept, &from, &[]).with_attributes(b" xmlns='jabber:client'");
@@ -241,17 +239,17 @@ fn result(cx: &SessionCx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoin
     let result = Element::new("result")
         .xmlns(ns::MAM)
         .attr_opt("queryid", queryid)
-        .attr("id", &cx.node.archive_id(cx.account().archive, row.seq))
+        .attr("id", &cx.node.archive_id(cx.subject.archive, row.seq))
         .child(forwarded);
     Element::new("message")
-        .attr("from", cx.account().jid().as_str())
-        .attr("to", cx.session.jid.as_str())
+        .attr("from", cx.subject.jid().as_str())
+        .attr("to", cx.from.as_str())
         .child(result)
         .outgoing(Class::Message)
 }
 
-fn fin(cx: &SessionCx, found: &Found) -> Element {
-    let id = |row: &LoggedMessage| cx.node.archive_id(cx.account().archive, row.seq);
+fn fin(cx: &Cx, found: &Found) -> Element {
+    let id = |row: &LoggedMessage| cx.node.archive_id(cx.subject.archive, row.seq);
     let mut set = Element::new("set").xmlns(ns::RSM);
     if let (Some(first), Some(last)) = (found.rows.first(), found.rows.last()) {
         set = set

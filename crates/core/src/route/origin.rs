@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use whoelse_xmpp::{FullJid, Jid, Stanza, StanzaError};
 
-use crate::account::Account;
 use crate::kit::BoxFuture;
 use crate::session::{Session, Ticket};
 
@@ -27,14 +26,6 @@ impl Origin {
         match self {
             Origin::Session { session, .. } => &session.jid,
             Origin::Ended(jid) => jid,
-        }
-    }
-
-    /// The account that speaks, if it is one of ours.
-    pub fn account(&self) -> Option<&Arc<Account>> {
-        match self {
-            Origin::Session { session, .. } => Some(&session.account),
-            Origin::Ended(_) => None,
         }
     }
 
