@@ -11,28 +11,31 @@ use crate::account::Account;
 use crate::delivery;
 use crate::keeper::{Post, Unstored, Work};
 use crate::node::Node;
-use crate::storage_policy::{StoragePolicy, storage_policy};
 
 /// Bytes of the longest id by which a repeat is known (XEP-0359); a longer one is none.
 const ORIGIN_ID: usize = 256;
 
-/// Keeps a message for an account, if its mailbox has room.
+/// Keeps a message for an account, if its mailbox has room. `passing`: only until it is delivered
+/// (XEP-0334, no-permanent-store).
 pub(super) fn keep(
     node: &Arc<Node>,
     account: Arc<Account>,
     flight: InFlight,
     origin: Origin,
+    passing: bool,
 ) -> Routed {
     let bytes = flight.stanza.bytes().len() as u64;
     if account.reserve(bytes, &node.settings().limits) {
-        return post(node, account, flight, origin, bytes);
+        return post(node, account, flight, origin, (passing, bytes));
     }
     let node = node.clone();
     // The estimate only grows between two counts; a fresh count decides.
     Routed::Waits(Box::pin(async move {
         let counted = node.recount(&account).await;
         let refused = match counted.map(|_| account.reserve(bytes, &node.settings().limits)) {
-            Ok(true) => return finish(post(&node, account, flight, origin, bytes)).await,
+            Ok(true) => {
+                return finish(post(&node, account, flight, origin, (passing, bytes))).await;
+            }
             Ok(false) => StanzaError::new(Condition::ResourceConstraint)
                 .with_text("the mailbox is full")
                 .with_app("mailbox-full", ns::WHOELSE_ERRORS),
@@ -51,9 +54,9 @@ fn post(
     account: Arc<Account>,
     flight: InFlight,
     origin: Origin,
-    reserved: u64,
+    (passing, reserved): (bool, u64),
 ) -> Routed {
-    let append = Append::new(node, account, flight, origin, Some(reserved));
+    let append = Append::new(node, account, flight, origin, (passing, Some(reserved)));
     let full = append.origin.charge(append.stanza.bytes.len());
     append.recipient.arriving.begin();
     let work = Work::Post(Box::new(append));
@@ -96,9 +99,8 @@ impl Append {
         recipient: Arc<Account>,
         mut flight: InFlight,
         origin: Origin,
-        reserved: Option<u64>,
+        (passing, reserved): (bool, Option<u64>),
     ) -> Append {
-        let passing = storage_policy(&node.wiring, &flight.stanza) == StoragePolicy::UntilDelivered;
         let stanza = flight.for_log();
         let message = NewMessage {
             // The lane stamps it.
@@ -123,7 +125,11 @@ fn by_repeat(node: &Node, recipient: &Account, flight: &InFlight) -> Option<stor
     let sender = flight.sender?;
     let child = flight.stanza.child("origin-id", ns::STANZA_ID)?;
     let id = flight.stanza.child_attr(child, "id").filter(|id| id.len() <= ORIGIN_ID)?;
-    let recipient = node.key_of(recipient.jid().as_str());
+    // The sender's row names the recipient already.
+    let recipient = match &flight.copy {
+        Some(row) => row.peer.clone(),
+        None => node.key_of(recipient.jid().as_str()),
+    };
     Some(store::Origin { sender, recipient, id: id.to_string() })
 }
 

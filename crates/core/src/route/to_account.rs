@@ -92,6 +92,7 @@ fn deliver(
         false => storage_policy::storage_policy(&node.wiring, &flight.stanza),
     };
     let keepable = keeping != StoragePolicy::Never;
+    let passing = keeping == StoragePolicy::UntilDelivered;
     match recipients {
         Recipients::Unavailable => {
             answered(node, origin, flight, refusal(Condition::ServiceUnavailable))
@@ -100,7 +101,7 @@ fn deliver(
             request::of_account(node, account, flight, origin)
         }
         Recipients::Answer => answered(node, origin, flight, Answer::Dropped),
-        Recipients::NobodyThere if keepable => kept::keep(node, account, flight, origin),
+        Recipients::NobodyThere if keepable => kept::keep(node, account, flight, origin, passing),
         // Nothing that somebody wrote vanishes without a word; but who is not to know whether
         // the other is there must not learn it so (RFC 6121, 8.5.2.2.1 leaves the choice).
         Recipients::NobodyThere
@@ -116,7 +117,7 @@ fn deliver(
             let archived = keeping == StoragePolicy::Archived && node.settings().history.is_some();
             // After what is still on its way to the log it could find nobody any more.
             if archived || keepable && (!taken || account.arriving.is_open()) {
-                return kept::keep(node, account, flight, origin);
+                return kept::keep(node, account, flight, origin, passing);
             }
             passing::pass(node, account, flight, origin, keepable, &targets)
         }
