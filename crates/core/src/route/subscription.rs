@@ -83,30 +83,26 @@ impl Speech {
 
     /// Asks the account of an address, loaded if it has to be, and hands on what it answers.
     fn ask(self, bare: BareJid, answer: Answers) -> Routed {
+        let (to, asker) = (self.flight.to.clone(), self.session.account.jid().clone());
+        let asked =
+            move |node: &Node, account: Option<&Account>| answer(node, account, &to, &asker);
         match self.node.seek(&bare) {
-            Seek::Here(account) => self.hear(answer, Some(&account)),
-            Seek::Missing => self.hear(answer, None),
-            Seek::NotLoaded => {
-                return Routed::Waits(Box::pin(async move {
-                    match self.node.look_up(&bare).await {
-                        Ok(account) => {
-                            self.hear(answer, account.as_deref());
-                            self.done();
-                        }
-                        Err(error) => {
-                            self.refuse(&error);
-                        }
-                    }
-                }));
-            }
+            Seek::Here(account) => self.hear(&asked(&self.node, Some(&account))),
+            Seek::Missing => self.hear(&asked(&self.node, None)),
+            Seek::NotLoaded => Routed::Waits(Box::pin(async move {
+                match self.node.look_up(&bare).await {
+                    Ok(account) => self.hear(&asked(&self.node, account.as_deref())),
+                    Err(error) => self.refuse(&error),
+                };
+            })),
         }
-        self.done()
     }
 
-    fn hear(&self, answer: Answers, asked: Option<&Account>) {
-        let own = &self.session.account;
-        for presence in answer(&self.node, asked, &self.flight.to, own.jid()) {
-            self.session.push_addressed(&presence, &own.to_attribute);
+    /// Hands on what the other account has answered.
+    fn hear(&self, answers: &presence::Answer) -> Routed {
+        for presence in answers {
+            self.session.push_addressed(presence, &self.session.account.to_attribute);
         }
+        self.done()
     }
 }
