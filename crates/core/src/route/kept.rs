@@ -15,8 +15,8 @@ use crate::node::Node;
 /// Bytes of the longest id by which a repeat is known (XEP-0359); a longer one is none.
 const ORIGIN_ID: usize = 256;
 
-/// Keeps a message for an account, if its mailbox has room. `passing`: only until it is delivered
-/// (XEP-0334, no-permanent-store).
+/// Keeps a message for an account, if its mailbox has room. `passing`: only until it is
+/// delivered.
 pub(super) fn keep(
     node: &Arc<Node>,
     account: Arc<Account>,
