@@ -166,7 +166,7 @@ impl Connections {
     }
 
     /// Drives a connection, when its turn comes, unless too many are half open or wait to be.
-    /// Returns at once. Through a door that strangers do not come through nobody waits.
+    /// Returns at once. Nobody waits where no stranger can come in.
     pub fn welcome<S: Io>(self: &Arc<Connections>, io: S, ingress: Ingress, peer: Peer) {
         match ingress {
             Ingress::Pipe | Ingress::Admin if self.is_closing() => {}

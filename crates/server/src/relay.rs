@@ -1,9 +1,9 @@
 //! The relay for private chats, and address discovery beside it: encrypted packets between two
 //! clients that find no direct path (docs/protocol.md, `urn:whoelse:relay:0`).
 //!
-//! The protocol of the relay is iroh-relay's; here is how it is embedded: at the STARTTLS
-//! listeners, with the server's certificate, behind the tokens of [`whoelse_features::relay`], and
-//! within bounds. It sees ciphertext only, and counts bytes, never who speaks to whom.
+//! The protocol of the relay is iroh-relay's; here is how it is embedded: as a route of the ports for
+//! clients, over TLS with the server's certificate, for who has a token of
+//! [`whoelse_features::relay`], and within bounds. It sees ciphertext only, and counts bytes, never who speaks to whom.
 
 mod admissions;
 mod discovery;

@@ -1,6 +1,6 @@
-//! HTTP: one table of what is answered and where, and the limits within which anybody is.
+//! HTTP: what is answered and where, as tables of routes, and the limits within which anybody is.
 //!
-//! Each listener says which of the two tables it serves. What is for operators has a listener of
+//! Each listener says which table it serves. What is for operators has a listener of
 //! its own ([`listen`]); what is for clients is answered on the ports they connect to, where the
 //! first bytes decide what is spoken (`crate::ingress`). One request is answered on a connection,
 //! and no body is read. Whoever serves gives the connection its deadline.
