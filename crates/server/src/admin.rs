@@ -1,7 +1,8 @@
 //! Architecture, decision 12: the admin socket, on which the server's own user speaks XMPP.
 //!
-//! The system says who is at the other end; whoever is not the server's own user, or root, is
-//! turned away without a word. Only the holder of the data directory puts the socket there.
+//! The kernel says who is at the other end (peer credentials). A peer that is neither the server's
+//! own user nor root is closed without an answer. Only the process that holds the lock of the data
+//! directory creates the socket there.
 
 use crate::ingress::{Connections, Ingress, Peer};
 use crate::liveness::Beat;
@@ -19,7 +20,7 @@ pub const NAME: &str = "admin.sock";
 /// The longest path a socket's address can hold on Linux, without its final zero.
 const LONGEST: usize = 107;
 
-/// The admin socket of a running server; removed with it.
+/// The admin socket of a running server; dropping it removes the socket.
 #[derive(Debug)]
 pub struct AdminSocket {
     listener: UnixListener,
@@ -27,8 +28,8 @@ pub struct AdminSocket {
 }
 
 impl AdminSocket {
-    /// Puts the socket into a data directory that the caller holds: one that lies there belongs
-    /// to a server that is gone.
+    /// Creates the socket in a data directory that the caller holds. A socket that is already
+    /// there belongs to a server that has ended, and is replaced.
     pub fn bind(data: &Path) -> io::Result<AdminSocket> {
         let path = data.join(NAME);
         match fs::remove_file(&path) {
@@ -70,7 +71,7 @@ impl Drop for AdminSocket {
     }
 }
 
-/// Whether [`AdminSocket::bind`] will succeed, as far as that shows without changing anything.
+/// Returns whether [`AdminSocket::bind`] will succeed, as far as can be told without a change.
 pub(crate) fn can_bind(data: &Path) -> io::Result<()> {
     let path = data.join(NAME);
     if fs::symlink_metadata(&path).is_ok_and(|there| there.is_dir()) {

@@ -1,8 +1,8 @@
-//! `audit.log` in the data directory: what administrators did, an object a line.
+//! `audit.log` in the data directory: what administrators did, one JSON object a line.
 //!
-//! It is no part of the database, so a restore does not take it back. At [`LARGEST`] it is put
-//! aside as `audit.log.1`, in place of the one before: what must last longer is in the log as well
-//! (`administration`), which the system keeps.
+//! The file is not part of the database, so a restore does not undo it. When it reaches
+//! [`LARGEST`] it is renamed to `audit.log.1`, which replaces the older one. The system's log
+//! holds the same lines (target `administration`) and keeps them longer.
 
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
@@ -17,10 +17,10 @@ use whoelse_xmpp::in_words;
 
 /// The file's name in the data directory.
 pub const NAME: &str = "audit.log";
-/// Bytes of it: some forty thousand deeds.
+/// Largest size in bytes: about forty thousand deeds.
 const LARGEST: u64 = 8 << 20;
 
-/// Writes deeds behind each other.
+/// Appends one deed after the other.
 struct AuditLog {
     path: PathBuf,
     largest: u64,
@@ -28,7 +28,7 @@ struct AuditLog {
     writing: Mutex<()>,
 }
 
-/// What the rules call when an administrator has done something.
+/// Returns the function that the rules call when an administrator has done something.
 pub(crate) fn writer(data: &Path, node: Weak<Node>) -> Audit {
     let path = data.join(NAME);
     let log = Arc::new(AuditLog { path, largest: LARGEST, writing: Mutex::default() });
@@ -60,9 +60,9 @@ fn line(deed: &Deed) -> String {
     format!("{}\n", for_terminals(&object.to_string()))
 }
 
-/// The same JSON without anything that a terminal takes for an order: serde_json escapes the
-/// controls below the space alone. The others, and what turns the direction of writing or breaks
-/// lines, stand in strings only, where an escape says the same.
+/// Escapes what a terminal would take for a command. serde_json escapes only the control
+/// characters below U+0020. The other ones, and those that turn the direction of text or break
+/// lines, occur only in strings, where an escape means the same.
 fn for_terminals(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
@@ -93,16 +93,16 @@ impl AuditLog {
             before = file.metadata()?.len();
         }
         whole(&mut file, before, |file| file.write_all(line.as_bytes()))?;
-        // Whoever hears of the end of a deed may rely on it.
+        // The caller is told that the deed is recorded, so the record must survive a crash.
         file.sync_data()?;
         match (before, self.path.parent()) {
-            // And on its being found: until its folder is written, a new file has no name.
+            // A new file has no name on the disk until its folder is synced.
             (0, Some(folder)) => File::open(folder)?.sync_all(),
             _ => Ok(()),
         }
     }
 
-    /// Opened for each line: whoever moves it away finds a new one.
+    /// Opens the file for each line, so that a new one is made after somebody has moved it away.
     fn open(&self) -> io::Result<File> {
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)
     }
@@ -118,15 +118,15 @@ fn end_line(file: &mut File, length: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes to a file of this length. Should that fail, what it has written is taken back: the next
-/// line would be glued to it.
+/// Writes to a file of this length. If that fails, the bytes written are taken back, since the
+/// next line would be appended to them.
 fn whole(
     file: &mut File,
     length: u64,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     write(file).inspect_err(|_| {
-        // Where it cannot, the next write ends the half line.
+        // If truncating fails too, the next write ends the half line.
         let _ = file.set_len(length);
     })
 }
@@ -200,7 +200,7 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), first);
-        // Nobody was there any more to take this back.
+        // A crash has left this half line.
         file.write_all(b"{\"at\":").unwrap();
         log.write(&second).unwrap();
 

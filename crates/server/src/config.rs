@@ -179,9 +179,9 @@ pub struct CredentialsFile {
 }
 
 impl CredentialsFile {
-    /// Whether a start reads it, and fails if that cannot be done.
+    /// Returns whether a start reads it, and fails if it cannot be read.
     pub(crate) fn is_read(&self) -> bool {
-        // Where nobody can tell, something may be there.
+        // If its existence cannot be determined, assume that it is there.
         self.required || self.path.try_exists().unwrap_or(true)
     }
 }
@@ -269,7 +269,7 @@ impl Config {
         }
         if let Some(port) = overrides.port {
             self.listen.iter_mut().for_each(|address| address.set_port(port));
-            // Addresses that differed in their ports alone.
+            // Addresses that differed only in their ports become the same one.
             let mut seen = HashSet::new();
             self.listen.retain(|address| seen.insert(*address));
         }

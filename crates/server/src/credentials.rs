@@ -1,7 +1,7 @@
 //! behaviour.md, Start: `credentials.txt`, a name and a password a line.
 //!
-//! Accounts that do not exist are created, existing ones are left alone. A bad line is named by
-//! its number, never by what stands in it, and skipped.
+//! Accounts that do not exist are created; existing ones are left alone. A bad line is skipped and
+//! reported by its number, never by its content.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,12 +19,12 @@ use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 /// Larger than any list of accounts that people keep by hand.
 const LARGEST: u64 = 16 << 20;
-/// Passwords in derivation at once: far below what the node allows, so that a login meanwhile
-/// finds room.
+/// Passwords derived at once: far below what the node allows, so that a login meanwhile finds
+/// room.
 const AT_ONCE: usize = 16;
-/// How often whoever waits hears how far it is. A password takes about a hundredth of a second.
+/// How often progress is reported. A password takes about a hundredth of a second.
 const HEARD_EVERY: Duration = Duration::from_secs(2);
-/// Line numbers that a warning names; of more it tells how many.
+/// Line numbers that a warning names; the remaining ones are counted.
 const NAMED: usize = 5;
 
 /// What was made of a file.
@@ -63,7 +63,7 @@ impl fmt::Display for BadLine {
 
 /// A file of accounts, opened and as long as it is now, with what the system says about it.
 pub(crate) fn readable(path: &Path) -> io::Result<(Take<File>, Metadata)> {
-    // Before it is opened: to open a pipe is to wait for whoever writes to it.
+    // Looked at before it is opened, because opening a pipe waits for its writer.
     let about = fs::metadata(path)?;
     if about.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -77,7 +77,7 @@ pub(crate) fn readable(path: &Path) -> io::Result<(Take<File>, Metadata)> {
     Ok((File::open(path)?.take(about.len()), about))
 }
 
-/// Reads a file and creates its accounts. `tell` hears how far it is, a sentence at a time, if it
+/// Reads a file and creates its accounts. Calls `tell` with a sentence about the progress if it
 /// takes long.
 pub async fn import(
     node: &Arc<Node>,
@@ -122,14 +122,14 @@ pub async fn import(
     Ok(importing.outcome(warnings, node.settings().limits.password_min))
 }
 
-/// What has come of the lines so far.
+/// The result of the lines so far.
 struct Importing<'a> {
     shown: &'a str,
     lines: usize,
     created: usize,
     existing: usize,
     refused: Vec<BadLine>,
-    /// Numbers of lines whose accounts are new, and whose passwords somebody should look at.
+    /// Lines whose account is new and whose password begins or ends with a blank.
     blank: Vec<usize>,
     short: Vec<usize>,
     heard_at: Steady,
@@ -161,7 +161,7 @@ impl Importing<'_> {
     fn note(&mut self, (number, created): (usize, Result<(), StanzaError>)) {
         match created {
             Ok(()) => self.created += 1,
-            // Made meanwhile by somebody else.
+            // Somebody else has created the account meanwhile.
             Err(error) if error.condition == Condition::Conflict => self.existing += 1,
             Err(error) => {
                 let why = error.text.unwrap_or_else(|| error.condition.name().to_owned());
@@ -176,7 +176,7 @@ impl Importing<'_> {
         }
     }
 
-    /// How far it is, if it is time to say so.
+    /// Returns a sentence about the progress, if it is time for one.
     fn heard(&mut self, now: Steady) -> Option<String> {
         if now.since(self.heard_at) < HEARD_EVERY {
             return None;
@@ -220,11 +220,12 @@ async fn is_known(node: &Node, account: &BareJid) -> io::Result<bool> {
 fn parse(text: &[u8], domain: &str) -> (Vec<Line>, Vec<BadLine>) {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let (mut lines, mut bad) = (Vec::new(), Vec::new());
-    // Accounts are made at once, so without this chance would choose between two passwords.
+    // Accounts are created concurrently: without this check, chance would choose between two
+    // passwords for one name.
     let mut first_with = HashMap::new();
     for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        // A line that was put out of use is a comment, and nobody's account.
+        // A line that was commented out is no account.
         if matches!(line.trim_ascii_start().first(), None | Some(b'#')) {
             continue;
         }
@@ -246,13 +247,13 @@ fn parse(text: &[u8], domain: &str) -> (Vec<Line>, Vec<BadLine>) {
     (lines, bad)
 }
 
-/// The account, the password, and whether that begins or ends with a blank.
+/// Returns the account, the password, and whether the password begins or ends with a blank.
 fn parse_line(line: &[u8], domain: &str) -> Result<(BareJid, Password, bool), String> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let (name, password) = line
         .split_once(' ')
         .ok_or_else(|| "it must be a name, one space, and a password".to_owned())?;
-    // Neither is told to anybody: a line in disorder may hold the password in front.
+    // The error quotes neither field: in a malformed line the password may come first.
     let account =
         BareJid::of_new_account(name, domain).map_err(|_| "the name is not valid".to_owned())?;
     let blank = password.trim() != password;

@@ -1,8 +1,8 @@
 //! behaviour.md, Start: the data directory, held by one server at a time.
 //!
-//! The lock is taken before anything in it is opened, and kept as long as [`DataDir`] lives. Until
-//! [`DataDir::keep`] is called, dropping it removes what this start has made: nothing half-made is
-//! left behind.
+//! The lock is taken before anything in the directory is opened, and kept as long as [`DataDir`]
+//! lives. Until [`DataDir::keep`] is called, dropping it removes what this start has made, so a
+//! start that fails leaves nothing half-made.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -11,8 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use whoelse_xmpp::in_words;
 
-/// What a data directory may hold after a start that came to nothing: each file with those that
-/// belong to it. They are removed together, and only if the start did not find the first one there.
+/// What a start that failed may leave in a data directory: each file with the files that belong to
+/// it. They are removed together, and only if the first one was missing when the start began.
 const OURS: [&[&str]; 4] = [
     &["whoelse.db", "whoelse.db-wal", "whoelse.db-shm"],
     &["certificate.pem", "certificate.new"],
@@ -79,7 +79,7 @@ impl DataDir {
         let taken = take_lock(&path_now.join("lock"));
         match taken {
             Ok(Ok(lock)) => {
-                // Looked at behind the lock: nobody else makes any of it now.
+                // Looked at under the lock: nobody else creates any of it now.
                 let is_missing = |files: &&[&str]| {
                     fs::symlink_metadata(path_now.join(files[0]))
                         .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
@@ -90,7 +90,7 @@ impl DataDir {
             Ok(Err(pid)) => Err(DataDirError::InUse(path.to_owned(), pid)),
             Err(error) => {
                 if made {
-                    // Empty but for the lock, which could not be taken.
+                    // The directory is empty except for the lock, which could not be taken.
                     let _ = fs::remove_file(path_now.join("lock"));
                     let _ = fs::remove_dir(&path_now);
                 }
@@ -109,8 +109,8 @@ impl DataDir {
         self.made
     }
 
-    /// Whether others than its owner may look into it, which somebody must have allowed: it is
-    /// made for its owner alone.
+    /// Returns whether users other than the owner can read it. It is made readable for its owner
+    /// alone, so somebody must have changed that.
     pub fn is_open_to_others(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|about| about.permissions().mode() & 0o077 != 0)
     }
@@ -140,7 +140,7 @@ fn take_lock(path: &Path) -> io::Result<Result<File, Option<u32>>> {
         }
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
-            // Who holds it may be writing the number just now; then there is none.
+            // The holder may be writing its number just now; then none is read.
             let _ = lock.read_to_string(&mut pid);
             Ok(Err(pid.trim().parse().ok()))
         }
@@ -155,13 +155,14 @@ impl Drop for DataDir {
                 let _ = fs::remove_file(self.path.join(name));
             }
         }
-        // In a directory that was there the lock stays: another server may be about to take it.
+        // In a directory that existed before, the lock file stays: another server may be about to
+        // take it.
         if self.made && !self.kept {
             let _ = fs::remove_file(self.path.join("lock"));
-            // Stays if somebody else has put something in.
+            // Fails, and so leaves the directory, if somebody else has put something in.
             let _ = fs::remove_dir(&self.path);
         }
-        // Said for the reader; closing the file does it as well.
+        // Explicit for the reader; closing the file unlocks it as well.
         let _ = self.lock.unlock();
     }
 }

@@ -1,7 +1,7 @@
 //! Whether the server is well, with the reasons: what `/health` answers.
 //!
-//! The checks are made beforehand, by a task of their own at their own pace, so that whoever asks
-//! often costs nothing and whoever asks a stuck server gets an answer.
+//! A task of its own makes the checks at its own pace. So a caller who asks often costs nothing,
+//! and a caller who asks a stuck server gets an answer.
 
 use crate::ingress::Connections;
 use crate::liveness::Liveness;
@@ -11,17 +11,17 @@ use std::time::Duration;
 use whoelse_core::Steady;
 use whoelse_core::keeper::Touches;
 
-/// How often the signs of life are looked for.
+/// How often the signs of life are checked.
 const LOOK: Duration = Duration::from_secs(5);
-/// So many looks in a row must find something stuck: a machine that is very busy for a moment is
+/// How many checks in a row must find something stuck: a machine that is very busy for a moment is
 /// no fault.
 const IN_A_ROW: u32 = 3;
 /// How often something is written to the database. An idle server should not keep a disk awake
 /// for this, a broken one should be noticed within a minute.
 const WRITE: Duration = Duration::from_secs(30);
-/// A database that has not written for this long is not well.
+/// The database is unhealthy if it has not been written for this long.
 const WRITTEN: Duration = Duration::from_secs(90);
-/// Under this name the database is written.
+/// The name under which the check writes to the database.
 const NAME: &str = "health.written";
 
 /// What is known about the server's health.
@@ -70,7 +70,7 @@ impl Report {
 impl Health {
     pub(crate) fn new(connections: Arc<Connections>) -> Arc<Health> {
         let now = connections.node().clock.steady();
-        // It has just been opened, which writes.
+        // The database has just been opened, and opening writes.
         let known = Known { written: Some(now), ..Known::default() };
         Arc::new(Health { connections, known: Mutex::new(known) })
     }
@@ -125,7 +125,7 @@ impl Health {
             if in_a_row == 0 || in_a_row >= IN_A_ROW {
                 self.known.lock().unwrap_or_else(PoisonError::into_inner).stuck = stuck;
             }
-            // On a task of its own: a keeper that is stuck must not hold up the looking.
+            // On a task of its own, because a stuck keeper must not block the checks.
             let idle = writing.as_ref().is_none_or(|writing| writing.is_finished());
             if idle && clock.steady() >= write_at {
                 write_at = clock.steady().after(WRITE);

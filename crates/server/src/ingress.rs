@@ -1,8 +1,8 @@
 //! RFC 6120, 3 to 7, and XEP-0198: the driver of connections, from the first byte to the last.
 //!
-//! What a stream says is decided by `whoelse_stream::c2s::Machine`, what it means by
-//! `whoelse_core`; here are the bytes, the waiting and the deadlines between the two. Nothing here
-//! knows a socket: a scene in memory runs the very same code over a pipe.
+//! `whoelse_stream::c2s::Machine` decides what is said on a stream, and `whoelse_core` what it
+//! means; this module moves the bytes between the two, waits, and keeps the deadlines. Nothing
+//! here knows a socket: a scene in memory runs the very same code over a pipe.
 //!
 //! A connection has two lives. Its negotiation is a large task for a short time; once a session
 //! is open, a small task takes over and stays.
@@ -76,10 +76,10 @@ pub struct Connections {
     node: Arc<Node>,
     tls: Option<Certificate>,
     gate: Arc<Gate>,
-    /// Set once the listeners are known, where private chats are offered something.
+    /// Set once the listeners are known, if a relay is offered to private chats.
     #[cfg(feature = "relay")]
     relay: std::sync::OnceLock<Arc<Relay>>,
-    /// Made anew when the domain gets another name, or another mechanism can be offered.
+    /// Made anew when the domain is renamed, or the set of mechanisms that can be offered changes.
     streams: ArcSwap<Streams>,
     closing: watch::Sender<bool>,
     /// Tasks that hold a connection.
@@ -87,12 +87,12 @@ pub struct Connections {
     nobody: Notify,
 }
 
-/// The certificate in use; `own` says where it lies if we made it.
+/// The certificate in use; `own` says where its files are if the server made it.
 #[derive(Debug)]
 pub struct Certificate {
     /// Makes handshakes with it.
     pub tls: Tls,
-    /// Set if it follows the domain's name.
+    /// Set if the server made it: then it follows the domain's name.
     pub own: ArcSwapOption<OwnFiles>,
 }
 
@@ -130,7 +130,7 @@ impl Connections {
         &self.node
     }
 
-    /// The count of half-open connections.
+    /// Returns the gate, which counts half-open connections.
     pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
@@ -165,8 +165,8 @@ impl Connections {
         self.streams.store(Arc::new(Streams::of(&self.node)));
     }
 
-    /// Drives a connection, when its turn comes, unless too many are half open or wait to be.
-    /// Returns at once. Nobody waits where no stranger can come in.
+    /// Drives a connection when its turn comes, or closes it if too many are half open or wait.
+    /// Returns at once. An ingress that no stranger can reach has no queue.
     pub fn welcome<S: Io>(self: &Arc<Connections>, io: S, ingress: Ingress, peer: Peer) {
         match ingress {
             Ingress::Pipe | Ingress::Admin if self.is_closing() => {}
@@ -180,8 +180,8 @@ impl Connections {
         }
     }
 
-    /// The same for a socket, whose first bytes decide what is spoken on it. Who goes while it waits
-    /// leaves its place.
+    /// Does the same for a socket, whose first bytes decide the protocol. A client that closes
+    /// while it waits loses its place.
     pub(crate) fn welcome_socket(
         self: &Arc<Connections>,
         socket: TcpStream,
@@ -199,7 +199,8 @@ impl Connections {
         }
     }
 
-    /// Goes on with a connection in a task of its own, when its turn comes and it is still there.
+    /// Goes on with a connection in a task of its own, when its turn comes and the client is still
+    /// there.
     fn let_in<S, W, F>(
         self: &Arc<Connections>,
         io: S,
@@ -229,7 +230,7 @@ impl Connections {
                     };
                     let Some((permit, io)) = turn else { return };
                     let arrived = connections.arrived(ingress, peer, Some(permit));
-                    // On the heap, and not before: nothing is there yet of those who wait.
+                    // Boxed here, so that the tasks of those who wait stay small.
                     Box::pin(go_on(arrived, io)).await;
                 });
             }
@@ -237,7 +238,7 @@ impl Connections {
         }
     }
 
-    /// A connection is let in; from now on its time runs.
+    /// Begins the login deadline of a connection that was let in.
     fn arrived(
         self: &Arc<Connections>,
         ingress: Ingress,
@@ -256,20 +257,20 @@ impl Connections {
         self.relay.get()
     }
 
-    /// Offers private chats a relay at these listeners, and discovery beside them. Returns what
-    /// the operator should know.
+    /// Offers private chats a relay at these listeners, and address discovery beside them. Returns
+    /// notes for the operator.
     #[cfg(feature = "relay")]
     pub(crate) fn offer_relay(&self, listeners: &[SocketAddr]) -> Vec<String> {
         let Some(certificate) = &self.tls else { return Vec::new() };
         let (relay, notes) = Relay::start(&self.node, &certificate.tls, listeners);
         whoelse_features::relay::embed(&self.node, relay.clone());
         let _ = self.relay.set(relay);
-        // What is offered stands among the stream features.
+        // The stream features announce what is offered.
         self.settings_changed();
         notes
     }
 
-    /// Ends what is relayed and discovered. Waits a moment for what is on its way.
+    /// Ends the relay and address discovery. Waits a moment for packets in flight.
     pub(crate) async fn end_relay(&self) {
         #[cfg(feature = "relay")]
         if let Some(relay) = self.relay.get() {
@@ -277,7 +278,8 @@ impl Connections {
         }
     }
 
-    /// Tells every client that the server goes away. Sessions end, negotiations break off.
+    /// Tells every client that the server is shutting down. Sessions end, negotiations are
+    /// aborted.
     pub fn close(&self) {
         self.closing.send_replace(true);
         #[cfg(feature = "relay")]
@@ -288,15 +290,15 @@ impl Connections {
         self.node.end_all(&error.with_text("the server is shutting down"));
     }
 
-    /// Whether the server goes away.
+    /// Returns whether the server is shutting down.
     pub fn is_closing(&self) -> bool {
         *self.closing.borrow()
     }
 
-    /// Waits until the server goes away.
+    /// Waits until the server begins to shut down.
     pub(crate) async fn closing(&self) {
         let mut closing = self.closing.subscribe();
-        // Fails only without a sender, which is here.
+        // Fails only if the sender is gone, and `self` holds it.
         let _ = closing.wait_for(|closing| *closing).await;
     }
 
@@ -311,7 +313,7 @@ impl Connections {
         }
     }
 
-    /// A connection ends before it has a session.
+    /// Logs and counts a connection that ends before it has a session.
     fn note_unopened(&self, peer: &Peer, reason: &'static str) {
         self.node.counters.disconnected.inc(["negotiation", reason]);
         tracing::info!(address = %peer.address, reason, "disconnected");
@@ -322,8 +324,8 @@ impl Connections {
         Running(self.clone())
     }
 
-    /// The machine's configuration behind a ingress. Follows what can be offered and the name of the
-    /// domain, and so does a certificate of our own making.
+    /// Returns the machine's configuration for an ingress. It follows the mechanisms that can be
+    /// offered and the name of the domain; so does a certificate that the server made itself.
     fn stream(&self, ingress: Ingress) -> Arc<stream::Config> {
         let mut streams = self.streams.load_full();
         let renamed = streams.domain != self.node.domain_name();
@@ -383,8 +385,9 @@ impl Streams {
     }
 }
 
-/// XEP-0478: how long a client may be silent. Before its session is open all must be done within a
-/// time; then it is asked for a sign of life, or is logged out if that comes first.
+/// XEP-0478: how many seconds a client may be silent. Before a session is open, the login deadline
+/// counts. After it, the silent client is asked for a sign of life or logged out, whichever comes
+/// first.
 fn idle_seconds(settings: &Settings) -> (Option<u32>, Option<u32>) {
     let whole = |time: Duration| u32::try_from(time.as_secs()).ok();
     let timeout = Some(settings.timeout).filter(|timeout| !timeout.is_zero());
@@ -402,7 +405,7 @@ fn bounds(limits: &Limits) -> Bounds {
     }
 }
 
-/// One connection's task; counts itself.
+/// Counts one connection's task while it lives.
 struct Running(Arc<Connections>);
 
 impl std::ops::Deref for Running {
@@ -421,7 +424,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits for something, but not past a deadline. `None`: it took too long.
+/// Waits for something until a deadline. Returns `None` if the deadline came first.
 pub(crate) async fn until<F: Future>(node: &Node, deadline: Steady, work: F) -> Option<F::Output> {
     tokio::select! {
         biased;
@@ -436,7 +439,7 @@ struct Arrived {
     ingress: Ingress,
     peer: Peer,
     half_open: HalfOpen,
-    /// Until when it must be more than half open.
+    /// When the connection is closed if it is still half open.
     deadline: Steady,
 }
 

@@ -1,10 +1,10 @@
 //! The edges: sockets, TLS, configuration, the admin socket, shutdown: a running server as a
 //! library.
 //!
-//! What a stream says is the crate `stream`'s, what it means `core`'s and `features`'; the program
-//! around it, with its command line and its log, is `whoelse`. Read first: [`Server`] (started
-//! from a [`Config`], stopped gracefully) and [`ingress::Connections`] (what drives a
-//! connection, over a socket or over a pipe in memory).
+//! The crate `stream` decides what is said on a stream, `core` and `features` what it means. The
+//! program `whoelse` around it has the command line and the log. Read first: [`Server`] (started
+//! from a [`Config`], stopped gracefully) and [`ingress::Connections`] (which drives a connection,
+//! over a socket or over a pipe in memory).
 
 pub mod admin;
 pub mod audit;

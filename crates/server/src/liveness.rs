@@ -1,16 +1,16 @@
-//! Whether the server really works: the keeper gets on with what is posted, whoever accepts
-//! connections still does. Asked by `/health` and by systemd's watchdog.
+//! Whether the server really works: the keeper makes progress with what is posted, and every
+//! acceptor still accepts connections. `/health` and systemd's watchdog ask it.
 //!
-//! A process that runs and does nothing is worse than one that has ended: nobody starts it again.
-//! So nothing here trusts a flag; each look asks for a sign that can only be given by doing the
-//! work, and the next look sees whether it came.
+//! A process that runs and does nothing is worse than one that has ended, because nobody restarts
+//! it. So nothing here trusts a flag: each check asks for a sign that only working code can give,
+//! and the next check sees whether it came.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use whoelse_core::Node;
 
-/// What is alive as long as it gives signs.
+/// The parts of the server that must give signs of life.
 pub struct Liveness {
     node: Arc<Node>,
     ask: watch::Sender<u64>,
@@ -18,18 +18,17 @@ pub struct Liveness {
     acceptors: Mutex<Vec<(&'static str, Arc<AtomicU64>)>>,
 }
 
-/// By which one acceptor gives its sign.
+/// The handle by which one acceptor gives its sign.
 pub(crate) struct Beat {
     asked: watch::Receiver<u64>,
     answered: Arc<AtomicU64>,
 }
 
-/// One who looks again and again. What is stuck for one is stuck for all, but each sees it after
-/// its own time.
+/// One observer that checks repeatedly. All observers see what is stuck, each at its own pace.
 pub struct Watch {
     liveness: Arc<Liveness>,
     asked: u64,
-    /// The keeper's rounds at the last look, if something waited then.
+    /// The keeper's rounds at the last check, if something waited then.
     rounds: Option<u64>,
 }
 
@@ -38,7 +37,7 @@ impl Liveness {
         Arc::new(Liveness { node, ask: watch::Sender::new(0), acceptors: Mutex::default() })
     }
 
-    /// For an acceptor.
+    /// Registers an acceptor.
     pub(crate) fn beat(&self, name: &'static str) -> Beat {
         let answered = Arc::new(AtomicU64::new(*self.ask.borrow()));
         let mut acceptors = self.acceptors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +45,7 @@ impl Liveness {
         Beat { asked: self.ask.subscribe(), answered }
     }
 
-    /// Begins to look.
+    /// Begins to observe.
     pub fn watch(self: &Arc<Liveness>) -> Watch {
         let mut watch = Watch { liveness: self.clone(), asked: 0, rounds: None };
         // So that the first look has something to compare with.
@@ -56,7 +55,7 @@ impl Liveness {
 }
 
 impl Beat {
-    /// Waits until it is asked for, and answers. For a `select!` beside the accepting.
+    /// Waits until a sign is asked for, and gives it. For a `select!` beside the accepting.
     pub(crate) async fn answer(&mut self) {
         if self.asked.changed().await.is_err() {
             // Nobody will ask again.
@@ -68,7 +67,8 @@ impl Beat {
 }
 
 impl Watch {
-    /// What has given no sign since the last look. Looks should be a second or more apart.
+    /// Returns the parts that have given no sign since the last call. Calls should be a second or
+    /// more apart.
     pub fn look(&mut self) -> Vec<&'static str> {
         let liveness = &self.liveness;
         let mut stuck = Vec::new();
@@ -77,7 +77,7 @@ impl Watch {
         if waiting && self.rounds == Some(rounds) {
             stuck.push("keeper");
         }
-        // Something to do until the next look.
+        // Gives the keeper something to do until the next call.
         keeper.nudge();
         self.rounds = Some(rounds);
         let acceptors = liveness.acceptors.lock().unwrap_or_else(PoisonError::into_inner);

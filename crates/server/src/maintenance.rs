@@ -1,12 +1,13 @@
 //! `whoelse backup` and `whoelse restore` beside a running server.
 //!
-//! The files travel through the data directory, where the server and whoever may talk to it over
-//! the admin socket can both read and write; so the server touches no other place on anybody's
-//! behalf. What is under way is asked for again and again: it may take longer than a request may.
+//! The files go through the data directory, which both the server and the administrator at the
+//! admin socket can read and write; so the server touches no other path on a client's behalf. The
+//! client polls for the result, because a backup may take longer than a request may.
 //!
-//! A backup is put aside first, where it has to show that it fits together. Only then is a server
-//! needed that does nothing else: [`Server::restore`](crate::Server::restore) ends this one; whoever
-//! runs it starts the next.
+//! A backup is first loaded into a database aside, which shows whether it is consistent. To
+//! replace the live database, the server must be doing nothing else:
+//! [`Server::restore`](crate::Server::restore) ends this server, and its caller starts the next
+//! one.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -20,25 +21,25 @@ use whoelse_core::kit::BoxFuture;
 use whoelse_features::admin::{Maintenance, MaintenanceRequest};
 use whoelse_store::{Aside, Store};
 
-/// How the names of files begin that are ours to write or read.
+/// The prefix of the files that the server may write or read here.
 pub const PREFIX: &str = "transfer-";
-/// Where a backup is put aside in the data directory.
+/// The file in the data directory into which a backup is loaded first.
 const ASIDE: &str = "transfer-aside.db";
 
 /// What is under way.
 #[derive(Debug)]
 enum State {
     Idle,
-    /// Its end is this deed, until somebody writes it down.
+    /// Running. The deed is audited with the result when it ends, unless that was done already.
     Running(Option<Deed>),
-    /// It ended so, well or not.
+    /// Finished, with its result.
     Ended(Outcome),
 }
 
-/// How something ended: how much that was, or why it did not work, in words.
+/// A result: how much was transferred, or in words why it failed.
 pub type Outcome = Result<String, String>;
 
-/// Does what it is asked to, one thing at a time.
+/// Runs backups and restores, one at a time.
 #[derive(Debug)]
 pub(crate) struct Transfers {
     folder: PathBuf,
@@ -46,20 +47,20 @@ pub(crate) struct Transfers {
     node: Weak<Node>,
     /// Held for a look or a change.
     state: Mutex<State>,
-    /// What is to take the place of everything.
+    /// The loaded backup that is to replace the database.
     wanted: Mutex<Option<Aside>>,
     wish: Notify,
 }
 
 impl Transfers {
-    /// `before`: how the restore ended for which the server before this one was ended.
+    /// `before`: the result of the restore for which the previous server was ended.
     pub fn new(
         folder: &Path,
         store: Store,
         node: Weak<Node>,
         before: Option<Outcome>,
     ) -> Arc<Transfers> {
-        // Of a server that was killed.
+        // Left by a server that was killed.
         Aside::remove_left_over(&folder.join(ASIDE));
         Arc::new(Transfers {
             folder: folder.to_owned(),
@@ -71,7 +72,7 @@ impl Transfers {
         })
     }
 
-    /// What the rules call when an administrator asks.
+    /// Returns the function that the rules call when an administrator asks.
     pub fn answer(self: Arc<Transfers>) -> Maintenance {
         Maintenance(Box::new(move |wish| -> BoxFuture<'static, Result<String, String>> {
             let transfers = self.clone();
@@ -109,7 +110,7 @@ impl Transfers {
                 Ok(aside) => {
                     *transfers.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(aside);
                     transfers.wish.notify_one();
-                    // It ends with this server.
+                    // It ends when this server does.
                     Ok(None)
                 }
                 Err(error) => {
@@ -121,8 +122,8 @@ impl Transfers {
         Ok("begun".to_owned())
     }
 
-    /// Does what is under way on a thread of its own, since files are written without an await.
-    /// Whatever becomes of that, it is over: `Ok(None)` alone says that it goes on elsewhere.
+    /// Runs the work on a thread of its own, since files are written without an await. If it fails
+    /// or panics it is over as well; only `Ok(None)` says that it goes on elsewhere.
     fn work(
         self: &Arc<Transfers>,
         job: impl Future<Output = Result<Option<String>, String>> + Send + 'static,
@@ -146,7 +147,7 @@ impl Transfers {
         }
     }
 
-    /// Takes the one place for something under way.
+    /// Takes the one place for running work.
     fn begin(&self, name: &str, end: Deed) -> Result<PathBuf, String> {
         let is_ours = name.strip_prefix(PREFIX).is_some_and(|rest| {
             !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -162,13 +163,13 @@ impl Transfers {
         Ok(self.folder.join(name))
     }
 
-    /// What is under way ends so. That is written down once, before anybody hears of it.
+    /// Ends the running work with this result. The audit log gets it once, before anybody is told.
     pub async fn ends(&self, how: Outcome) {
         let deed = match &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
             State::Running(deed) => deed.take(),
             State::Idle | State::Ended(_) => None,
         };
-        // Otherwise it was ended before it had ended by itself.
+        // `None`: somebody else has already ended it.
         let Some(deed) = deed else { return };
         if let Some(node) = self.node.upgrade() {
             node.record(Deed { end: how.clone(), ..deed }).await;
@@ -196,7 +197,7 @@ mod tests {
     use whoelse_core::{Clock, Time};
     use whoelse_store::Location;
 
-    /// Transfers of a node of its own, and the ends that are written down.
+    /// Transfers of a node of its own, and the deeds that were audited.
     async fn transfers(folder: &Path) -> (Arc<Node>, Arc<Transfers>, Arc<Mutex<Vec<Deed>>>) {
         let store = Store::open(&Location::Memory).await.unwrap();
         let clock = Clock::manual(Time(0));

@@ -1,9 +1,9 @@
 //! OpenMetrics 1.0: what `/metrics` answers. The table in docs/operating.md is derived from the same
 //! descriptions.
 //!
-//! The counters are counted in `whoelse_core::counters`; what stands (who is here, what the process
-//! uses, how full the disk is) is looked at when it is asked for. No label is a word that a
-//! stranger could choose.
+//! The counters are in `whoelse_core::counters`. Gauges (who is here, what the process uses, how
+//! full the disk is) are read when the page is made. No label is a word that a stranger could
+//! choose.
 
 use crate::health::Health;
 use crate::ingress::Connections;
@@ -30,7 +30,7 @@ pub(crate) struct Metrics {
     pub connections: Arc<Connections>,
     pub health: Arc<Health>,
     pub data: PathBuf,
-    /// The file of the database, where it is one.
+    /// The file of the database, if it is SQLite.
     pub database: Option<PathBuf>,
 }
 
@@ -74,7 +74,7 @@ pub struct Described {
     pub name: String,
     /// What it is.
     pub help: &'static str,
-    /// What is a reason to act; "" if nothing is.
+    /// When an operator should act; "" if never.
     pub act: &'static str,
 }
 
@@ -96,7 +96,7 @@ pub fn described() -> Vec<Described> {
     LOOKED_AT.iter().map(row).chain(counted().map(row)).collect()
 }
 
-/// Declares something that is looked at when somebody asks.
+/// Declares a gauge, which is read when the page is made.
 const fn gauge(
     name: &'static str,
     help: &'static str,
@@ -105,7 +105,7 @@ const fn gauge(
     Metric { name, labels: &[], help, act: "", kind: MetricKind::Gauge, read }
 }
 
-/// What stands, and is looked at when somebody asks.
+/// The gauges, read when the page is made.
 const LOOKED_AT: &[Metric<Metrics>] = &[
     Metric {
         labels: &["version"],
@@ -232,7 +232,7 @@ const LOOKED_AT: &[Metric<Metrics>] = &[
             one(it.connections.node().keeper.waiting())
         })
     },
-    // By the names that Prometheus' own libraries use.
+    // These have the names that Prometheus' own libraries use.
     gauge("process_resident_memory_bytes", "Memory in RAM.", |_| one(Process::now().resident)),
     Metric {
         kind: MetricKind::Counter,
@@ -273,7 +273,7 @@ fn labelled<const N: usize, T: TryInto<u64>>(counts: [(&'static str, T); N]) -> 
     Some(Samples::Labelled(counts.collect()))
 }
 
-/// The labels of an exemplar, of which there is none.
+/// The labels of an exemplar; we write no exemplars.
 type NoLabels = [(&'static str, &'static str); 0];
 
 /// The page being written.
@@ -288,7 +288,7 @@ impl Out<'_> {
             MetricKind::Histogram => MetricType::Histogram,
             MetricKind::Info => MetricType::Info,
         };
-        // The library closes the sentence.
+        // The library adds the full stop.
         let help = metric.help().trim_end_matches('.').replace('`', "");
         let mut to = self.0.encode_descriptor(metric.name, &help, None, kind)?;
         let grows = metric.kind == MetricKind::Counter;

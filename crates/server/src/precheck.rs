@@ -1,5 +1,5 @@
-//! What a start looks at before it changes anything, and a restore before it replaces anything: an
-//! operator who has made a mistake is told so while everything is as it was.
+//! Checks before a start changes anything and before a restore replaces anything: an operator's
+//! mistake is reported while everything is as it was.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::credentials;
 use crate::server::StartError;
 use crate::tls::{self, OwnFiles, Tls};
 
-/// Looks whether a server could start with these settings in this data directory, over a database
+/// Checks whether a server could start with these settings in this data directory, over a database
 /// that holds these domains. Returns the domain that it would serve.
 pub(crate) fn check(
     config: &Config,
@@ -40,8 +40,8 @@ pub(crate) fn check(
     Ok(domain)
 }
 
-/// The same before a backup is restored that holds these domains, into a server that serves `now`.
-/// The error is a sentence.
+/// Checks the same before restoring a backup that holds these domains into a server that serves
+/// `now`. The error is a sentence.
 pub(crate) fn check_restore(
     config: &Config,
     data: &Path,
@@ -115,8 +115,8 @@ mod tests {
         assert!(said.contains("it is a directory"), "{said}");
     }
 
-    /// The file that is named to whoever has put something in the way of this one. A key alone is
-    /// nothing without its certificate.
+    /// Returns the file that the error names if this one is blocked. A key alone is useless
+    /// without its certificate.
     fn data_file(name: &str) -> String {
         let stem = name.split('.').next().unwrap_or_default();
         match name {
@@ -135,7 +135,7 @@ mod tests {
         let chat = [domain("chat.example")];
 
         assert_eq!(restore(None, &chat, "chat.example"), Ok(()));
-        // However it is written in the configuration.
+        // In whatever case the configuration writes it.
         assert_eq!(restore(Some("Chat.Example"), &chat, "chat.example"), Ok(()));
         let both = [domain("old.example"), domain("chat.example")];
         assert_eq!(restore(Some("chat.example"), &both, "chat.example"), Ok(()));
@@ -143,7 +143,7 @@ mod tests {
         for (wanted, held, now) in [
             (None, &chat[..], "localhost"),
             (Some("localhost"), &chat, "localhost"),
-            // It was renamed and the configuration does not know yet.
+            // The domain was renamed, and the configuration still has the old name.
             (Some("localhost"), &chat, "chat.example"),
             (None, &both, "chat.example"),
             (None, &[], "localhost"),

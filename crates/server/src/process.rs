@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
-/// Ticks of processor time in a second. Linux has shown 100 to programs since ever, whatever it
-/// counts in itself.
+/// Ticks of processor time in a second. Linux has always reported 100 to programs, whatever the
+/// kernel counts in.
 const TICKS: f64 = 100.0;
 
-/// What this process uses. What cannot be read is zero.
+/// What this process uses. A value that cannot be read is zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Process {
     /// Memory that is in RAM, in bytes.
@@ -35,8 +35,8 @@ impl Process {
     }
 }
 
-/// `/proc/self/stat`: the fields behind the name, which may hold blanks and brackets itself. The
-/// memory comes in pages, the start in seconds since the system's.
+/// `/proc/self/stat`: the fields after the name, which may itself hold blanks and brackets. Memory
+/// is in pages; the start is in seconds since the system's.
 fn of_stat(stat: &str) -> Option<Process> {
     let (_, behind) = stat.rsplit_once(')')?;
     let field = |number: usize| behind.split_ascii_whitespace().nth(number - 3)?.parse().ok();

@@ -1,9 +1,10 @@
 //! The relay for private chats, and address discovery beside it: encrypted packets between two
 //! clients that find no direct path (docs/protocol.md, `urn:whoelse:relay:0`).
 //!
-//! The protocol of the relay is iroh-relay's; here is how it is embedded: as a route of the ports for
-//! clients, over TLS with the server's certificate, for who has a token of
-//! [`whoelse_features::relay`], and within bounds. It sees ciphertext only, and counts bytes, never who speaks to whom.
+//! The relay's protocol is iroh-relay's; this module embeds it as a route of the ports for
+//! clients, over TLS with the server's certificate. It admits clients that have a token of
+//! [`whoelse_features::relay`], within bounds. It sees ciphertext only, and counts bytes, never
+//! who speaks to whom.
 
 mod admissions;
 mod discovery;
@@ -24,13 +25,13 @@ use whoelse_core::Node;
 use whoelse_core::settings::Settings;
 use whoelse_features::relay::{Limits, Offer, Private, Relaying, Usage};
 
-/// Public keys whose curve points are remembered: packets name them, and unpacking one is work.
+/// Public keys whose curve points are cached: packets name keys, and decompressing one costs time.
 const KEYS: usize = 4096;
-/// So many seconds' worth of the rate may come at once.
+/// The burst size, in seconds of the rate.
 const BURST: u32 = 8;
-/// How long the connections have to go at shutdown.
+/// How long connections have to close at shutdown.
 const GOING: Duration = Duration::from_secs(1);
-/// Between two looks whether those that were ended have gone.
+/// Time between two checks whether the ended connections have closed.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What private chats are offered.
@@ -44,7 +45,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Begins at these listeners, as the settings are. Returns what the operator should know.
+    /// Begins at these listeners, with the present settings. Returns notes for the operator.
     pub fn start(
         node: &Arc<Node>,
         tls: &Tls,
@@ -70,7 +71,7 @@ impl Relay {
         (relay, notes)
     }
 
-    /// Takes over what is set now. Whoever is in stays, unless nothing is relayed any more.
+    /// Takes over the settings. Guests stay, unless nothing is relayed any more.
     pub fn settings_changed(&self, settings: &Settings) {
         let relays = settings.of::<Private>().relay == Relaying::Auto && self.port.is_some();
         self.guests.open(relays);
@@ -81,7 +82,7 @@ impl Relay {
         }
     }
 
-    /// Whether anybody may come.
+    /// Returns whether the relay admits anybody.
     pub fn is_allowed(&self) -> bool {
         self.guests.are_welcome()
     }
@@ -91,14 +92,14 @@ impl Relay {
         self.guests.close();
     }
 
-    /// Ends everything. Waits a moment for what is on its way.
+    /// Ends all connections. Waits a moment for packets in flight.
     pub async fn end_all(&self) {
         let ended = async { tokio::join!(self.service.shutdown(), self.discovery.end()) };
-        // Who does not read is cut off.
+        // A guest that does not read is cut off.
         let _ = tokio::time::timeout(GOING, ended).await;
     }
 
-    /// Ends connections, those too that the library is about to admit.
+    /// Ends connections, including those that the library is about to admit.
     fn disconnect(&self, mut ended: Vec<guests::Guest>) {
         let (service, guests) = (self.service.clone(), self.guests.clone());
         if ended.is_empty() {

@@ -1,7 +1,8 @@
 //! SIGHUP and `whoelse reload`: the configuration read again while the server runs.
 //!
-//! All of it is checked before any of it counts, so a broken file changes nothing. What can change
-//! does, at once; what cannot is named, and holds from the next start on.
+//! The whole file is checked before any of it is applied, so a broken file changes nothing. A
+//! setting that can change takes effect at once; one that cannot is named, and takes effect at the
+//! next start.
 
 use crate::config::{self, CertificateFiles, Config, LogConfig, Problem, Row};
 use crate::ingress::Connections;
@@ -12,24 +13,24 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 use whoelse_core::settings::Settings;
 
-/// Changes what the program logs. Fails with a sentence if it cannot be read as a level.
+/// Changes what the program logs. Fails with a sentence if the level is not valid.
 pub type ChangeLog = Box<dyn Fn(&LogConfig) -> Result<(), String> + Send + Sync>;
 
 /// Reads the configuration again.
 pub struct Reloader {
     connections: Arc<Connections>,
     data: PathBuf,
-    /// What holds now. Locked for one reload: a second waits for the first.
+    /// The settings in effect. Locked for one reload: a second waits for the first.
     running: Mutex<Config>,
     log: OnceLock<ChangeLog>,
 }
 
-/// What came of it.
+/// The result of a reload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// Settings that hold now, by their names.
+    /// Names of the settings that have changed.
     pub changed: Vec<String>,
-    /// Settings that hold from the next start on.
+    /// Names of the settings that take effect at the next start.
     pub waiting: Vec<String>,
 }
 
@@ -53,19 +54,19 @@ impl Reloader {
         Reloader { connections, data, running, log }
     }
 
-    /// What holds now.
+    /// Returns the settings in effect.
     pub async fn running(&self) -> Config {
         self.running.lock().await.clone()
     }
 
-    /// The log is the program's; by this it is changed.
+    /// Sets the function that changes the log, which belongs to the program.
     pub fn changes_log_by(&self, change: ChangeLog) {
-        // A second one would be a mistake of ours, and the first goes on working.
+        // Setting it twice would be a bug of ours; the first one goes on working.
         let _ = self.log.set(change);
     }
 
-    /// Reads the configuration again. Fails with a sentence for each thing that is wrong, and
-    /// then nothing has changed.
+    /// Reads the configuration again. Fails with a sentence for each error, and then nothing has
+    /// changed.
     pub async fn reload(&self) -> Result<Reloaded, Vec<String>> {
         let reloaded = self.try_reload().await;
         match &reloaded {
@@ -107,7 +108,7 @@ impl Reloader {
         {
             change(&wanted.log).map_err(|error| vec![error])?;
         }
-        // From here on nothing is refused any more.
+        // Nothing fails after this point.
         if self.take_certificate(&wanted, &files) {
             reloaded.changed.push("the certificate itself".to_owned());
         }
@@ -115,7 +116,7 @@ impl Reloader {
         Ok(reloaded)
     }
 
-    /// Where the certificate lies that is wanted.
+    /// Returns where the files of the wanted certificate are.
     fn certificate_files(&self, wanted: &Config) -> OwnFiles {
         match wanted.certificate_files() {
             Some(CertificateFiles { certificate, key }) => OwnFiles { certificate, key },
@@ -123,16 +124,17 @@ impl Reloader {
         }
     }
 
-    /// Returns whether it is another one than before.
+    /// Takes over the wanted certificate. Returns whether it differs from the one before.
     fn take_certificate(&self, wanted: &Config, files: &OwnFiles) -> bool {
         let Some(certificate) = self.connections.certificate() else { return false };
         let own = wanted.certificate.is_none().then(|| Arc::new(files.clone()));
         certificate.own.store(own);
-        // It was good a moment ago; if not any more, the log says so and the old one stays.
+        // It was valid a moment ago; if it no longer is, the log says so and the old one stays in
+        // use.
         renewal::take_over(&certificate.tls, &files.certificate, &files.key).unwrap_or(false)
     }
 
-    /// Sets what can be set. Returns what holds now.
+    /// Applies what can change. Returns the settings in effect.
     fn take_settings(&self, old: &Config, wanted: Config) -> Config {
         let mut holds = wanted;
         for row in config::table().iter().filter(|row| row.about().at_start) {

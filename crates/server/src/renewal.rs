@@ -1,8 +1,8 @@
-//! Certificates renewed while the server runs: looked at once a minute, taken over when the files
-//! have changed; and a word to the operator before one expires.
+//! Certificates renewed while the server runs: the files are checked once a minute and reloaded
+//! when they have changed. The operator is warned before a certificate expires.
 //!
-//! Connections that stand keep the certificate they began with. A new pair that is broken, or half
-//! written, leaves the old one in use, and is tried again when the files change again.
+//! Open connections keep the certificate they began with. A new pair that is broken or half
+//! written leaves the old one in use, and is tried again when the files change again.
 
 use crate::ingress::Connections;
 use crate::tls::Tls;
@@ -16,22 +16,22 @@ use whoelse_core::Time;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
-/// Before the end of a certificate its operator is told so many days ahead: when renewing has
-/// evidently failed, and when it is urgent.
+/// Days before expiry at which the operator is warned: when renewing has evidently failed, and
+/// when it is urgent.
 const WARNINGS: [u32; 3] = [14, 3, 0];
 
-/// What tells one version of a file from another.
+/// Identifies one version of a file.
 type Stamp = Option<(u64, u64, i64, i64, u64)>;
 
 /// Watches over the certificate in use.
 struct Watcher<'a> {
     tls: &'a Tls,
     seen: (Stamp, Stamp),
-    /// For this end the operator was told at so many days.
+    /// The expiry that the operator was warned of, and at how many days.
     told: Option<(Time, u32)>,
 }
 
-/// Watches, until the server goes away.
+/// Watches until the server shuts down.
 pub(crate) async fn watch(connections: Arc<Connections>) {
     let Some(certificate) = connections.certificate() else { return };
     let clock = connections.node().clock.clone();
@@ -56,13 +56,13 @@ impl Watcher<'_> {
         let now = (stamp(&certificate), stamp(&key));
         if now != self.seen {
             self.seen = now;
-            // Said in the log, whatever came of it.
+            // The result is in the log either way.
             let _ = take_over(self.tls, &certificate, &key);
         }
     }
 
-    /// Says once at each of [`WARNINGS`] how long the certificate is still good. Returns the days
-    /// that were named.
+    /// Warns once at each of [`WARNINGS`] how long the certificate is still valid. Returns the
+    /// days it named.
     fn warn(&mut self, now: Time) -> Option<u32> {
         let end = self.tls.end()?;
         let left = end.since(now);
@@ -82,8 +82,7 @@ impl Watcher<'_> {
     }
 }
 
-/// Takes a certificate over, and says in the log what came of it. Returns whether it is another
-/// one than before.
+/// Loads a certificate and logs the result. Returns whether it differs from the one before.
 pub(crate) fn take_over(
     tls: &Tls,
     certificate: &Path,

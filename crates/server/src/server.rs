@@ -32,11 +32,12 @@ use whoelse_features::admin::{Listening, Reload};
 use whoelse_store::{Aside, Location, OpenError, Opening, Progress, Store, Upgraded};
 use whoelse_xmpp::in_words;
 
-/// How long clients have to go when they were told to. What is accepted is stored after that.
+/// How long clients have to disconnect after they were told. What is accepted is stored after
+/// that.
 const GOING: Duration = Duration::from_secs(3);
-/// And the storing.
+/// How long storing may take after that.
 const STORING: Duration = Duration::from_millis(1500);
-/// And whoever is just reading the metrics.
+/// How long a request for the metrics may still take.
 const ANSWERING: Duration = Duration::from_millis(200);
 
 /// A running server.
@@ -51,11 +52,11 @@ pub struct Server {
     liveness: Arc<Liveness>,
     reloader: Arc<Reloader>,
     metrics: Vec<SocketAddr>,
-    /// Ends the answers about health, which go on while the server is shutting down.
+    /// Ends the health endpoint, which still answers during shutdown.
     answers_end: watch::Sender<bool>,
     answering: JoinSet<()>,
     transfers: Arc<Transfers>,
-    /// Held to the end: another server may come when all is stored.
+    /// Held to the end: another server may start when everything is stored.
     data: DataDir,
 }
 
@@ -116,8 +117,8 @@ impl Server {
         Server::start_after(config, None, &|_| {}).await
     }
 
-    /// The same after a server that was ended to restore a backup, which ended so. `tell` hears how
-    /// far it is, a sentence at a time, if it takes long.
+    /// Starts a server after one that was ended to restore a backup, with the result of that
+    /// restore. Calls `tell` with a sentence about the progress if it takes long.
     pub async fn start_after(
         config: Config,
         restored: Option<Outcome>,
@@ -138,8 +139,8 @@ impl Server {
             None => Location::Sqlite(data.database()),
         };
         let new_database = config.database.is_none() && !data.database().exists();
-        // What an older database becomes the program before this one cannot read: it is the last
-        // step that may fail for a mistake.
+        // An older program cannot read a migrated database, so migrating is the last step that a
+        // mistake of the operator can fail.
         let found = Store::look(&place).await.map_err(StartError::Store)?;
         let domain = precheck::check(&config, data.path(), &found.domains)?;
         let upgrading = |progress: Progress| tell(&progress.to_string());
@@ -150,7 +151,7 @@ impl Server {
         let (connections, admin, mut notes) = match started.finish().await {
             Ok(started) => started,
             Err(error) => {
-                // What went wrong is told; that closing fails as well says nothing more.
+                // The first error is reported; a failure to close adds nothing.
                 let _ = store.close().await;
                 return Err(error);
             }
@@ -197,7 +198,7 @@ impl Server {
         slots.put(Arc::new(transfers.clone().answer()));
         connections.node().started_well().await;
 
-        // Nobody is let in before all of that stands.
+        // Nobody is let in before everything above is ready.
         let mut accepting = JoinSet::new();
         let liveness = Liveness::new(connections.node().clone());
         for (listeners, ingress) in [(starttls, Ingress::StartTls), (direct, Ingress::DirectTls)] {
@@ -262,13 +263,12 @@ impl Server {
         &self.metrics
     }
 
-    /// By which one sees whether the server really works.
+    /// Returns the means to check whether the server really works.
     pub fn liveness(&self) -> &Arc<Liveness> {
         &self.liveness
     }
 
-    /// SIGHUP: the configuration is read again by whoever may send this process signals. What came
-    /// of it stands in the log.
+    /// Reads the configuration again after SIGHUP. The result is in the log.
     pub async fn reload_by_signal(&self) {
         let node = self.node();
         let deed = Deed::of(&node.domain_name(), "SIGHUP", "reload", node.clock.now());
@@ -278,7 +278,7 @@ impl Server {
         under_way.end(end).await;
     }
 
-    /// By which the configuration is read again.
+    /// Returns what reads the configuration again.
     pub fn reloader(&self) -> &Arc<Reloader> {
         &self.reloader
     }
@@ -288,7 +288,7 @@ impl Server {
         &self.admin_socket
     }
 
-    /// What the start has made and what the operator should know, a line each.
+    /// Returns what the start has made and what the operator should know, a line each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -298,20 +298,20 @@ impl Server {
         self.connections.fingerprint()
     }
 
-    /// The rules behind the sockets.
+    /// Returns the node: the rules behind the sockets.
     pub fn node(&self) -> &Arc<Node> {
         self.connections.node()
     }
 
-    /// The connections, for those who bring their own pipes.
+    /// Returns the connections, for callers that bring their own pipes.
     pub fn connections(&self) -> &Arc<Connections> {
         &self.connections
     }
 
-    /// Waits until an administrator wants a backup restored, and it is certain that it can be, and
-    /// that this server can start over it.
+    /// Waits until an administrator wants a backup restored and the checks say that it can be, and
+    /// that this server can start with it.
     ///
-    /// Whoever waits goes on waiting: what has been asked for is lost with the future.
+    /// Not cancel safe: a request that was taken is lost when the future is dropped.
     pub async fn restore_wanted(&self) -> Aside {
         loop {
             let aside = self.transfers.wanted().await;
@@ -327,9 +327,9 @@ impl Server {
         }
     }
 
-    /// Ends as [`shutdown`](Server::shutdown) does, but puts what lies aside in place of everything
-    /// before it lets go of the database. Says how much that was, or why nothing has changed; the
-    /// server that is started next is told so by [`start_after`](Server::start_after).
+    /// Ends as [`shutdown`](Server::shutdown) does, but replaces the database with the one aside
+    /// before closing it. Returns how much was restored, or why nothing has changed; pass that to
+    /// [`start_after`](Server::start_after) of the next server.
     pub async fn restore(self, aside: &Aside) -> Outcome {
         self.end(Some(aside)).await
     }
@@ -339,7 +339,7 @@ impl Server {
         let _ = self.end(None).await;
     }
 
-    /// Says how a backup or restore ended that was under way.
+    /// Returns how the running backup or restore ended.
     async fn end(mut self, aside: Option<&Aside>) -> Outcome {
         self.connections.close();
         while self.accepting.join_next().await.is_some() {}
@@ -347,7 +347,7 @@ impl Server {
         if tokio::time::timeout(GOING, going).await.is_err() {
             tracing::warn!("clients_did_not_go");
         }
-        // Whoever the relay was just letting in.
+        // Ends guests that the relay was admitting meanwhile.
         self.connections.end_relay().await;
         let stored = tokio::time::timeout(STORING, self.node().stop()).await.is_ok();
         let ended = match aside {
@@ -368,7 +368,7 @@ impl Server {
             Ok(Err(error)) => tracing::error!(%error, "database_not_closed"),
             _ => tracing::error!("storing_took_too_long"),
         }
-        // Until now `/health` has said that the server is going.
+        // Until now `/health` has answered that the server is shutting down.
         self.answers_end.send_replace(true);
         let answered = async { while self.answering.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(ANSWERING, answered).await;
@@ -392,7 +392,7 @@ impl Starting<'_> {
         let node = self.node().await?;
         let finished = self.finish_with(&node).await;
         if finished.is_err() {
-            // Whatever it has begun ends before the store is closed under it.
+            // Its tasks end before the store is closed.
             node.stop().await;
         }
         finished

@@ -1,7 +1,7 @@
 //! Whether the system keeps its clock right with a time server.
 //!
 //! The kernel knows (adjtimex(2)), whichever program keeps the clock, and forgets it when somebody
-//! sets the clock by hand. There is no way to ask it without unsafe code, but systemd does.
+//! sets the clock by hand. Asking the kernel needs unsafe code, so systemd is asked.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,14 +9,14 @@ use std::time::{Duration, SystemTime};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// How long the system may take to say it.
+/// How long systemd may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Touched by systemd-timesyncd whenever it has compared the clock.
 const COMPARED: &str = "/run/systemd/timesync/synchronized";
-/// It does that once in 2048 s or more often.
+/// systemd does that every 2048 s or more often.
 const LATELY: Duration = Duration::from_secs(2 * 2048);
 
-/// What the system says; `None` if nobody can be asked.
+/// Returns what the system says; `None` if there is nothing to ask.
 pub async fn is_synchronised() -> Option<bool> {
     let asked = Command::new("timedatectl")
         .args(["show", "--property=NTPSynchronized", "--value"])
@@ -32,12 +32,13 @@ pub async fn is_synchronised() -> Option<bool> {
     }
 }
 
-/// Whether the system says so for certain.
+/// Returns whether the clock is certainly synchronised.
 pub(crate) async fn is_certain() -> bool {
     is_synchronised().await == Some(true)
 }
 
-/// Whether this file was touched lately. One that is older is of a clock that was set since.
+/// Returns whether this file was touched lately. An older file may be from before the clock was
+/// set.
 fn was_compared(file: &Path, now: SystemTime) -> bool {
     let touched = std::fs::metadata(file).and_then(|about| about.modified());
     touched.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age < LATELY))

@@ -40,16 +40,16 @@ pub struct Tls {
     current: Arc<ArcSwap<Shown>>,
 }
 
-/// One certificate and what is made of it.
+/// One certificate and what is derived from it.
 struct Shown {
     starttls: Arc<ServerConfig>,
     direct: Arc<ServerConfig>,
     end_point: Option<Vec<u8>>,
     fingerprint: Fingerprint,
     end: Option<Time>,
-    /// The certificate itself.
+    /// The server's own certificate.
     own: CertificateDer<'static>,
-    /// It and its key.
+    /// The chain and its key.
     #[cfg(feature = "relay")]
     certified: Arc<CertifiedKey>,
 }
@@ -58,8 +58,9 @@ impl Tls {
     /// Reads a certificate chain and its key, both PEM.
     pub fn open(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        // We name it everywhere. With two providers linked, a library that asked for the default
-        // and found none would panic. Fails where there is one already, which does as well.
+        // We name the provider everywhere. But with two providers linked, a library that asks for
+        // the default and finds none would panic. Installing fails if a default exists already,
+        // and that is fine.
         let _ = aws_lc_rs::default_provider().install_default();
         let shown = Shown::read(&provider, certificate, key)?;
         Ok(Tls {
@@ -69,14 +70,14 @@ impl Tls {
         })
     }
 
-    /// Reads the files again. Connections that stand keep what they have; on an error everything
-    /// stays as it is.
+    /// Reads the files again. Open connections keep the certificate they have; on an error nothing
+    /// changes.
     pub fn reload(&self) -> Result<(), TlsError> {
         let (certificate, key) = &*self.files.load_full();
         self.replace(certificate, key)
     }
 
-    /// Takes other files from now on, as [`Tls::reload`] does.
+    /// Uses other files from now on, with the rules of [`Tls::reload`].
     pub fn replace(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
         let shown = Shown::read(&self.provider, certificate, key)?;
         self.files.store(Arc::new((certificate.to_owned(), key.to_owned())));
@@ -84,12 +85,12 @@ impl Tls {
         Ok(())
     }
 
-    /// The certificate and the key that are read.
+    /// Returns the paths of the certificate and the key.
     pub fn files(&self) -> (PathBuf, PathBuf) {
         (**self.files.load()).clone()
     }
 
-    /// Whether the certificate is for a domain.
+    /// Returns whether the certificate is valid for a domain.
     pub fn names(&self, domain: &str) -> bool {
         self_signed::names(&self.current.load().own, domain)
     }
@@ -117,8 +118,9 @@ impl Tls {
         Ok((stream, bindings))
     }
 
-    /// Shakes hands where TLS may carry more than XMPP. `xmpp-client` is agreed on with whoever
-    /// names it in ALPN; whoever names nothing or something else is let in without an agreement.
+    /// Shakes hands on a port where TLS may carry more than XMPP. Agrees on `xmpp-client` with a
+    /// client that offers it in ALPN; a client that offers nothing or something else is accepted
+    /// without an agreement.
     pub(crate) async fn accept_any<S: Io>(
         &self,
         io: S,
@@ -136,7 +138,8 @@ impl Tls {
 
 #[cfg(feature = "relay")]
 impl Tls {
-    /// For QUIC, which is TLS 1.3: each handshake with the certificate of that moment.
+    /// Returns a configuration for QUIC, which is TLS 1.3. Each handshake uses the certificate of
+    /// that moment.
     pub(crate) fn quic(&self, alpn: &[u8]) -> Result<ServerConfig, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -185,12 +188,12 @@ impl Shown {
             .map_err(unfit)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified.clone())));
-        // RFC 9266, 4.2: on TLS 1.2 the exporter binds only with the extended master secret (RFC
+        // RFC 9266, 4.2: with TLS 1.2 the exporter binds only with the extended master secret (RFC
         // 7627), which every TLS library has had since about 2016.
         config.require_ems = true;
-        // No TLS session is taken up again: a handshake with a ticket does the same key exchange,
-        // and tickets would cost every login work and the server memory. What XMPP takes up again
-        // is the stream (XEP-0198).
+        // No TLS session is resumed: a handshake with a ticket does the same key exchange, and
+        // tickets would cost work at every login and memory. XMPP resumes the stream instead
+        // (XEP-0198).
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let mut direct = config.clone();
@@ -207,7 +210,7 @@ impl Shown {
         })
     }
 
-    /// What a connection with this certificate can be bound to.
+    /// Returns the channel bindings of a connection with this certificate.
     fn bindings<S>(&self, stream: &TlsStream<S>) -> ChannelBindings {
         let label = b"EXPORTER-Channel-Binding";
         let connection = stream.get_ref().1;

@@ -1,9 +1,9 @@
-//! HTTP: what is answered and where, as tables of routes, and the limits within which anybody is.
+//! HTTP: tables of routes, and the limits for each request.
 //!
-//! Each listener says which table it serves. What is for operators has a listener of
-//! its own ([`listen`]); what is for clients is answered on the ports they connect to, where the
-//! first bytes decide what is spoken (`crate::ingress`). One request is answered on a connection,
-//! and no body is read. Whoever serves gives the connection its deadline.
+//! Each listener says which table it serves. Operators have a listener of their own ([`listen`]).
+//! Clients are answered on the ports they connect to, where the first bytes decide the protocol
+//! (`crate::ingress`). A connection serves one request, and no body is read. The caller of
+//! [`serve`] sets the connection's deadline.
 
 mod listen;
 mod operators;
@@ -24,8 +24,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use whoelse_core::kit::BoxFuture;
 
-/// `[metrics] listen`: what it says is for the operator, so it belongs on loopback or behind a
-/// firewall; the configuration refuses anything else unless it is said explicitly.
+/// `[metrics] listen`: these pages are for the operator, so they belong on loopback or behind a
+/// firewall. The configuration refuses any other address unless it is allowed explicitly.
 pub(crate) const OPERATORS: &[Route<Site>] = &[
     Route { path: "/metrics", get: operators::metrics },
     Route { path: "/health", get: operators::health },
@@ -39,13 +39,13 @@ pub(crate) const CLIENTS: &[Route<Connections>] = &[
     Route { path: iroh_relay::http::RELAY_PROBE_PATH, get: crate::relay::routes::probe },
 ];
 
-/// In clear, on the same ports: whoever asks is told that nothing is there.
+/// The same ports in clear: every path answers 404.
 pub(crate) const CLIENTS_IN_CLEAR: &[Route<Connections>] = &[];
 
-/// Bytes of a request's head; it is refused past this. Less hyper does not allow.
+/// Largest head of a request, in bytes; a larger one is refused. hyper allows no smaller limit.
 const HEAD: usize = 8 << 10;
 
-/// One path, and what is answered to whoever asks for it. `T` is what the answer is made from.
+/// One path and its handler. `T` is what the answer is made from.
 pub(crate) struct Route<T> {
     path: &'static str,
     /// Answers a GET or a HEAD.
@@ -54,12 +54,12 @@ pub(crate) struct Route<T> {
 
 /// An answer.
 pub(crate) type Answer = Response<Body>;
-/// What is in it.
+/// The body of an answer.
 pub(crate) type Body =
     Box<dyn hyper::body::Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>;
 
-/// Answers the one request of a connection. Returns when it is answered, or cannot be; and if the
-/// connection has become something else, when whoever has it lets go of its [`Held`].
+/// Answers the one request of a connection. Returns when the request is answered or has failed. If
+/// the connection was upgraded, returns when the owner of its [`Held`] drops it.
 pub(crate) async fn serve<T: Send + Sync + 'static>(
     io: impl Read + Write + Unpin + Send + 'static,
     routes: &'static [Route<T>],
@@ -77,13 +77,13 @@ pub(crate) async fn serve<T: Send + Sync + 'static>(
         .keep_alive(false)
         .serve_connection(io, service)
         .with_upgrades();
-    // Whoever asks badly or hangs up has done that to himself.
+    // A bad request or a hang-up concerns only its client.
     let _ = connection.await;
-    // Never sent: it comes when the last who held the other end is done.
+    // Never sent: it fails when the last holder of the other end drops it.
     let _ = released.await;
 }
 
-/// Travels with a request, as long as its connection is not done.
+/// Travels with a request; the connection is not done before it is dropped.
 #[derive(Clone)]
 struct Held(#[expect(dead_code, reason = "held to be dropped")] Arc<oneshot::Sender<Infallible>>);
 
@@ -109,7 +109,7 @@ pub(crate) fn text(status: StatusCode, text: &'static str) -> Answer {
     of_type(status, "text/plain; charset=utf-8", text)
 }
 
-/// Something made for this request alone.
+/// An answer made for this request alone.
 fn of_type(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
     let body: Body = Box::new(Full::new(body.into()));
     let is_empty = body.is_end_stream();

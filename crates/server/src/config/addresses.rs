@@ -1,4 +1,5 @@
-//! Kinds of settings that only a server has: addresses to listen on, a database, a file of accounts.
+//! Kinds of settings that only the server has: listening addresses, a database, a file of
+//! accounts.
 
 use super::CredentialsFile;
 use std::net::{IpAddr, SocketAddr};
@@ -43,7 +44,7 @@ pub(super) const fn listening_or_off<const PORT: u16>() -> Kind<Option<SocketAdd
     )
 }
 
-/// A database on a server. What is said of it holds no password.
+/// A database on a server. Its printed form holds no password.
 pub(super) const fn database() -> Kind<Option<PostgresUrl>> {
     Kind::new(
         "the address of a PostgreSQL database",
@@ -60,7 +61,7 @@ pub(super) const fn database() -> Kind<Option<PostgresUrl>> {
     )
 }
 
-/// A file of accounts: whoever has named it means that it is there.
+/// A file of accounts. It must exist, since somebody has named it.
 pub(super) const fn credentials() -> Kind<Option<CredentialsFile>> {
     Kind::new(
         "a path in quotes",

@@ -1,4 +1,4 @@
-//! Settings that are sound one by one and not together.
+//! Settings that are valid one by one but not together.
 
 use super::Config;
 use super::problem::Problem;
@@ -7,8 +7,8 @@ use whoelse_core::kit::Feature;
 use whoelse_core::settings::Registration;
 use whoelse_xmpp::{BareJid, in_words};
 
-/// Fits together what a file says of one thing in two settings. Returns what does not fit, each
-/// with its line.
+/// Combines settings of a file that belong together, such as a database and the file of its
+/// password. Returns what does not fit, each with its line.
 pub(super) fn fit(config: &mut Config) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let line = |config: &Config, key: &str| config.lines.get(key).copied();
@@ -52,7 +52,7 @@ pub(super) fn fit(config: &mut Config) -> Vec<(usize, String)> {
     found
 }
 
-/// What is wrong with the settings taken together.
+/// Returns what is wrong with the settings taken together.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut say = |key: &str, text: String| problems.push(config.problem(key, text));

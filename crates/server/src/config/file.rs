@@ -1,5 +1,5 @@
-//! The settings file: TOML, in which every key is looked at, and whatever is wrong is named with its
-//! line: all of it, not the first alone.
+//! The settings file: TOML in which every key is checked. Every error is reported with its line,
+//! not only the first.
 
 use super::problem::Problem;
 use super::table::{self, Row};
@@ -12,17 +12,17 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use whoelse_core::settings::{ShortPasswords, Written};
 
-/// In which lines the settings stand that a file has, by their keys (`limits.blocks`).
+/// The line of each setting in the file, by its key (`limits.blocks`).
 pub(super) type Lines = BTreeMap<String, usize>;
 
-/// The most changes of one letter after which a name is still taken for another one; of a short one,
+/// The most one-letter edits at which a name is suggested for another one. A short name allows
 /// half as many as it has letters.
 const NEAR: usize = 3;
 
-/// Lines that are no TOML; with more of them, the file is none.
+/// The most lines that are not TOML; with more of them, the file is not TOML at all.
 const MOST_UNREADABLE: usize = 50;
 
-/// Reads the text of a file: what can be read of it, and what is wrong.
+/// Reads the text of a file: returns the settings that can be read, and the errors.
 pub(super) fn read(path: &Path, text: &str) -> (Config, Vec<Problem>) {
     let mut config = Config::quick_start();
     table::table().iter().for_each(|row| row.begin_file(&mut config));
@@ -44,7 +44,7 @@ struct Reading<'a> {
     path: &'a Path,
     text: &'a str,
     config: Config,
-    /// What is wrong, each with its line.
+    /// The errors, each with its line.
     found: Vec<(usize, String)>,
 }
 
@@ -63,7 +63,7 @@ impl Reading<'_> {
                 )),
                 (None, _) => Some(no_such(table, name)),
             };
-            // What TOML has not understood in this line is said already.
+            // TOML's own error for this line is already reported.
             if let Some(said) = said.filter(|_| !self.found.iter().any(|(known, _)| *known == line))
             {
                 self.found.push((line, said));
@@ -85,7 +85,7 @@ impl Reading<'_> {
             ));
         }
         let written = match written(value.get_ref()) {
-            // What the file names lies beside it, wherever the server is started.
+            // A relative path in the file is relative to the file, wherever the server is started.
             Written::Text(named) if row.about().is_path() => {
                 let folder = self.path.parent().map_or_else(PathBuf::new, Path::to_owned);
                 Written::Text(folder.join(named).to_string_lossy().into_owned())
@@ -95,14 +95,14 @@ impl Reading<'_> {
         row.set(&mut self.config, &written)
     }
 
-    /// The line of a place, from 1.
+    /// The line of a byte range, from 1.
     fn line(&self, at: &Range<usize>) -> usize {
         let before = self.text.get(..at.start.min(self.text.len())).unwrap_or_default();
         before.matches('\n').count() + 1
     }
 
-    /// The text with blanks in the place of the lines that are no TOML, each of which is a problem:
-    /// what stands in the others is still looked at.
+    /// Returns the text with blanks in place of the lines that are not TOML. Each of those becomes
+    /// an error, and the remaining lines are still checked.
     fn without_what_is_no_toml(&mut self) -> String {
         let mut text = self.text.to_owned();
         for _ in 0..MOST_UNREADABLE {
@@ -113,10 +113,10 @@ impl Reading<'_> {
             let rest = text.get(start..).unwrap_or_default();
             let line = rest.lines().next().unwrap_or_default();
             if line.trim().is_empty() {
-                // Something that does not end: what stands below may be a part of it.
+                // Something is not terminated: the lines below may be part of it.
                 return String::new();
             }
-            // After a broken [table] nobody knows what the settings below it are of.
+            // After a broken [table] it is unknown which table the settings below belong to.
             let end = if line.trim_start().starts_with('[') { rest.len() } else { line.len() };
             text.replace_range(start..start + end, &" ".repeat(end));
         }
@@ -124,7 +124,7 @@ impl Reading<'_> {
     }
 }
 
-/// What TOML says of what it cannot read is for programmers.
+/// Rewords a message of TOML's, which is for programmers.
 fn unreadable(message: &str, text: Option<&str>) -> String {
     match text {
         Some(key) if message.starts_with("duplicate key") => {
@@ -138,7 +138,7 @@ fn is_table(name: &str) -> bool {
     !name.is_empty() && table::table().iter().any(|row| row.table() == name)
 }
 
-/// What is said of a name that is none: where it stands, or the nearest of those there are.
+/// Returns the message for an unknown name: the table it belongs to, or the nearest known name.
 fn no_such(table: &str, name: &str) -> String {
     let rows = || table::table().iter();
     if let Some(row) = rows().find(|row| row.name() == name) {

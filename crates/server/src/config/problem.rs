@@ -1,9 +1,9 @@
-//! What is wrong with a configuration: a sentence for whoever wrote it, with the file and the line.
+//! Errors in a configuration: a sentence for its author, with the file and the line.
 
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     file: Option<PathBuf>,
@@ -20,7 +20,7 @@ impl Problem {
         Problem { file: Some(file.to_owned()), line, ..self }
     }
 
-    /// The line, if it is that of one, from 1.
+    /// Returns the line, from 1, if the error has one.
     pub fn line(&self) -> Option<usize> {
         self.line
     }
@@ -48,7 +48,7 @@ impl ConfigError {
         ConfigError(vec![problem])
     }
 
-    /// The problems, if there are any, as an error.
+    /// Returns the problems as an error, if there are any.
     pub(super) fn of(problems: Vec<Problem>) -> Result<(), ConfigError> {
         match problems.is_empty() {
             true => Ok(()),
@@ -75,7 +75,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Writes a message as one line: what it quotes may hold characters that act on a terminal.
+/// Writes a message as one line, escaped: a quotation may hold characters that act on a terminal.
 fn write_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     text.chars().try_for_each(|c| match c.is_control() {
         true => write!(f, "{}", c.escape_unicode()),

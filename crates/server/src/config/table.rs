@@ -1,16 +1,15 @@
-//! Every setting there is: the server's own, the rules', and what the features declare. Whatever is
-//! to be known of settings is asked here.
+//! The table of all settings: the server's own, the rules', and those that features declare.
 
 use super::{Config, LogConfig, MetricsConfig};
 use std::sync::LazyLock;
 use whoelse_core::settings::{About, Setting, Settings, Written};
 
-/// A setting, whoever has declared it.
+/// A setting of either kind.
 #[derive(Clone, Copy)]
 pub enum Row {
-    /// The server itself.
+    /// Declared by the server.
     Server(&'static Setting<Config>),
-    /// The rules, or a feature.
+    /// Declared by the rules or a feature.
     Rules(&'static Setting),
 }
 
@@ -20,7 +19,7 @@ static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
     let features = whoelse_features::ALL.iter().flat_map(|feature| feature.settings).copied();
     let rules = Settings::OF_RULES.into_iter().chain(features).flatten().map(Row::Rules);
     let mut all: Vec<Row> = server.chain(rules).collect();
-    // What stands in one table stands together; what stands in none comes first.
+    // Groups settings by table; those of the top level come first.
     let mut tables = vec![""];
     tables.extend(all.iter().map(Row::table));
     all.sort_by_key(|row| tables.iter().position(|table| *table == row.table()));
@@ -32,7 +31,7 @@ pub fn table() -> &'static [Row] {
     &TABLE
 }
 
-/// The setting of this name in a table, or of one that it had in older versions.
+/// Finds the setting of this name in a table, or the one that had this name in an older version.
 pub(super) fn find(table: &str, name: &str) -> Option<&'static Row> {
     let is_it = |row: &&Row| {
         row.table() == table && (row.name() == name || row.about().older.contains(&name))
@@ -40,7 +39,7 @@ pub(super) fn find(table: &str, name: &str) -> Option<&'static Row> {
     TABLE.iter().find(is_it)
 }
 
-/// Calls what both kinds of settings have.
+/// Delegates to what both kinds of settings have.
 macro_rules! of_either {
     ($row:expr, $setting:ident => $call:expr) => {
         match $row {
@@ -71,17 +70,17 @@ impl Row {
         of_either!(self, setting => setting.key())
     }
 
-    /// What it is, and why it is as it is.
+    /// What it is, and the reason for its default.
     pub fn help(&self) -> &'static str {
         of_either!(self, setting => setting.help())
     }
 
-    /// Which values it takes, and when a change holds.
+    /// Which values it takes, and when a change takes effect.
     pub fn about(&self) -> &'static About {
         of_either!(self, setting => &setting.about)
     }
 
-    /// Its value, as a file would have it; nothing, where a file would say nothing.
+    /// Its value as the file writes it; empty if the file would leave it out.
     pub fn say(&self, config: &Config) -> String {
         match self {
             Row::Server(setting) => setting.say(config),
@@ -97,7 +96,7 @@ impl Row {
         }
     }
 
-    /// Takes over the value that another configuration has.
+    /// Copies the value from another configuration.
     pub(crate) fn keep(&self, config: &mut Config, other: &Config) {
         match self {
             Row::Server(setting) => setting.keep(config, other),
@@ -105,7 +104,7 @@ impl Row {
         }
     }
 
-    /// Sets it to the value that it has in a server with a file that does not say it.
+    /// Sets it to its default in a server that has a file.
     pub(super) fn begin_file(&self, config: &mut Config) {
         match self {
             Row::Server(setting) => setting.begin_file(config),
@@ -135,7 +134,7 @@ mod tests {
             let help = row.help();
             assert!(help.ends_with('.') && help.len() > 20, "{}: {help}", row.key());
             assert!(!row.table_help().is_empty() && !row.about().in_short().is_empty());
-            // Where the default says nothing there must be an example.
+            // A setting whose default is empty needs an example.
             let default = row.say(&Config::quick_start());
             assert!(!default.is_empty() || !row.about().like.is_empty(), "{}", row.key());
         }

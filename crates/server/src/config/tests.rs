@@ -133,7 +133,7 @@ fn what_is_said_of_a_setting_is_read_again() {
 
         let (read, problems) = file::read(Path::new("whoelse.toml"), &line);
 
-        // Some go together with another one, which is not there.
+        // Some need another setting, which is missing here.
         let problems = problems.iter().map(Problem::to_string);
         let alone = problems.filter(|problem| !problem.contains("` needs `")).next();
         assert_eq!(alone, None, "{line}");
@@ -141,8 +141,8 @@ fn what_is_said_of_a_setting_is_read_again() {
     }
 }
 
-/// Whatever somebody writes, the sentence says what it must be and what is there, in the words of the
-/// file and never in those of a library.
+/// Whatever is written, the sentence says what the value must be and what it is, in the words of
+/// the file and never in those of a library.
 #[test]
 fn a_value_of_a_wrong_kind_is_refused_in_the_words_of_the_file() {
     const VALUES: [&str; 10] = [
@@ -370,7 +370,7 @@ fn open_doors_to_strangers_are_refused_by_the_names_of_both_settings() {
     }
     assert!(said("registration = \"open\"").is_empty());
     assert!(said("listen = \"0.0.0.0\"").is_empty());
-    // Who has to be agreed to is not shown to strangers.
+    // Strangers do not see a person whose roster needs consent.
     let roster = sound("registration = \"open\"\nlisten = \"0.0.0.0\"").unwrap();
     assert_eq!(roster.check(), []);
     assert!(said("registration = \"open\"\nlisten = \"[::ffff:127.0.0.1]:1\"").is_empty());

@@ -1,8 +1,8 @@
 //! XEP-0198 and the life of an open session's connection: reads, writes and deadlines.
 //!
-//! Reading, writing and counting time go on side by side. Reading pauses while a stanza of this
-//! client waits for something (an account to be loaded, a request to be answered) and while
-//! the link has no room for an answer; nothing else ever does.
+//! Reading, writing and timing go on concurrently. Reading pauses while a stanza of this client
+//! waits for something (an account to be loaded, a request to be answered) and while the link has
+//! no room for an answer. Nothing else pauses it.
 
 use super::Running;
 use super::link::{Link, WRITE};
@@ -23,7 +23,7 @@ use whoelse_stream::c2s::Step;
 use whoelse_stream::sm;
 use whoelse_xmpp::{Condition, StreamCondition, StreamError, ns};
 
-/// A client that was silent for this long is asked for a sign of life.
+/// After this long a silent client is asked for a sign of life.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// A connection with an open session.
@@ -34,8 +34,8 @@ pub(super) struct Opened {
     pub address: String,
 }
 
-/// Drives it to its end, on a task of its own. Thousands of these wait at once, so the task is
-/// small: it holds the driver in a box, and makes the future of the end only at the end.
+/// Drives it to its end on a task of its own. Thousands of these tasks wait at once, so the task
+/// is small: it holds the driver in a box, and creates the large future of the end only then.
 pub(super) fn spawn(opened: Opened) {
     let Opened { running, link, hold, address } = opened;
     let driver = Box::new(Driver {
@@ -55,7 +55,7 @@ async fn run(running: Running, mut driver: Box<Driver>, address: String) {
     driver.session().note_address(&address);
     tracing::info!(session = id, %account, address, "stream_opened");
     if running.is_closing() {
-        // It was bound while everybody else was told.
+        // It was bound while all other sessions were told.
         driver.session().order_end(StreamError::new(StreamCondition::SystemShutdown));
     }
     let node = driver.node.clone();
@@ -68,13 +68,13 @@ async fn run(running: Running, mut driver: Box<Driver>, address: String) {
     drop(running);
 }
 
-/// Lets go of the session should a fault of ours end the task: nobody else would, and its user
-/// would be online until the server stops.
+/// Ends the session if a panic ends the task. Otherwise nobody would, and its user would stay
+/// online until the server stops.
 struct EndsItsSession(Option<(Arc<Node>, Hold)>);
 
 impl Drop for EndsItsSession {
     fn drop(&mut self) {
-        // A runtime that ends drops its tasks as well, and that is no fault.
+        // A runtime that shuts down drops its tasks as well; that is no panic.
         if let Some((node, hold)) = self.0.take()
             && std::thread::panicking()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -91,10 +91,10 @@ struct Driver {
     link: Link,
     /// What the last stanza waits for.
     waiting: Option<BoxFuture<'static, ()>>,
-    /// When a silent client was asked for a sign of life.
+    /// When the silent client was asked for a sign of life.
     asked: Option<Steady>,
     timer: Timer,
-    /// Whether the last event was a read: then it is the others' turn.
+    /// Whether the last event was a read. If so, other events are polled first.
     read_last: bool,
 }
 
@@ -103,15 +103,15 @@ struct Driver {
 enum Reason {
     /// The client has closed its stream.
     Closed,
-    /// The client did what ends a stream; the machine has said so.
+    /// The client broke the protocol so that the stream ends; the machine has sent the error.
     Fault(StreamCondition),
-    /// It acknowledged more than it was sent; the machine has said so.
+    /// The client acknowledged more than it was sent; the machine has sent the error.
     BadAck,
     /// The server ends the session.
     Ended(StreamError),
-    /// Another connection has the session, or it is over.
+    /// Another connection holds the session, or the session is over.
     Superseded,
-    /// The client does not read, and too much waits for it.
+    /// The client does not read, and its queue is over the limit.
     Cut,
     /// The client does not answer.
     Silent,
@@ -137,9 +137,9 @@ impl Reason {
 enum Event {
     Read,
     Written,
-    /// Something waits in the session, or an order.
+    /// The session has something queued, or an order.
     Woken,
-    /// What the last stanza waited for has come.
+    /// The work that the last stanza waited for is done.
     Ready,
     Time,
     Lost,
@@ -168,7 +168,7 @@ impl Driver {
                     Err(Superseded) => return Reason::Superseded,
                 },
                 Event::Woken if self.session().is_cut() => return Reason::Cut,
-                // Who does not read would never come to the end of what is queued.
+                // A client that does not read would never reach the end of its queue.
                 Event::Woken if self.link.stalled().is_some() => {
                     if let Some(error) = self.session().ordered_end() {
                         return Reason::Ended(error);
@@ -240,11 +240,11 @@ impl Driver {
                     }),
                     None => unexpected(),
                 };
-                // It is written before whatever is taken next, so counting begins behind it.
+                // It is written before anything queued later, so counting begins after it.
                 self.say(&answer);
             }
             sm::Element::Request if self.session().is_managed() => {
-                // An error goes out before the count that includes what it answers.
+                // An error goes out before the count that includes the stanza it answers.
                 if let Some(reason) = self.take_queue() {
                     return Some(reason);
                 }
@@ -260,7 +260,7 @@ impl Driver {
             sm::Element::Request | sm::Element::Ack { .. } | sm::Element::Resume { .. } => {
                 self.say(&unexpected());
             }
-            // What only a server says.
+            // Only a server sends these.
             sm::Element::Enabled(_) | sm::Element::Resumed { .. } | sm::Element::Failed { .. } => {
                 let error = StreamError::new(StreamCondition::UnsupportedStanzaType);
                 return Some(Reason::Ended(error));
@@ -293,7 +293,7 @@ impl Driver {
         self.node.counters.stanzas.sent.add(&taken.kinds);
         if taken.wants_page {
             let (node, session) = (self.node.clone(), self.session().clone());
-            // The keeper and the store may have to be waited for; nothing here does.
+            // Reading may wait for the keeper and the store; this task must not.
             tokio::spawn(async move { node.read_log(&session).await });
         }
         taken.end.map(Reason::Ended)
@@ -372,7 +372,8 @@ impl Driver {
         silent.then_some(Reason::Silent)
     }
 
-    /// behaviour.md, TIMEOUT. An administrator's tool is not a person who forgot to log out.
+    /// behaviour.md, TIMEOUT. It does not apply to an administrator's tool, which is no person who
+    /// forgot to log out.
     fn idle_deadline(&self) -> Option<Steady> {
         let timeout = self.node.settings().timeout;
         let counts = !timeout.is_zero() && !self.session().is_trusted();
@@ -391,9 +392,9 @@ impl Driver {
         }
     }
 
-    /// When to look again. A deadline that comes up later than this look cannot be earlier than
-    /// the shortest of all times from now, so it is seen in time without setting a timer for
-    /// each stanza.
+    /// Returns when to check next. A deadline that is set later than this call cannot be earlier
+    /// than the shortest of all timeouts from now. So it is seen in time without setting a timer
+    /// for each stanza.
     fn next_deadline(&self, now: Steady) -> Steady {
         let wait = self.node.settings().limits.ack_wait.min(SILENCE);
         let known =
@@ -406,12 +407,12 @@ impl Driver {
 
     async fn finish(mut self: Box<Driver>, reason: Reason) {
         if let Some(waiting) = self.waiting.take() {
-            // What was begun is finished, whoever is still there to hear of it.
+            // Work that has begun is finished, even if its client is gone.
             tokio::spawn(waiting);
         }
         let node = self.node.clone();
         let reason = match reason {
-            // Its session may go on.
+            // The session may be resumed.
             Reason::Lost | Reason::Cut | Reason::Silent | Reason::Superseded => reason,
             _ => match self.session().begin_end(self.hold.epoch) {
                 Ok(()) => reason,
@@ -430,7 +431,8 @@ impl Driver {
             }
             Reason::Closed | Reason::Fault(_) | Reason::BadAck => {
                 if matches!(reason, Reason::Closed) {
-                    // Answers to what came before the closing tag go out before ours.
+                    // Answers to what came before the client's closing tag go out before our
+                    // closing tag.
                     let (now, limits) = (node.clock.steady(), &node.settings().limits);
                     let (session, out) = (&self.hold.session, self.link.output());
                     if let Ok(taken) = session.take(self.hold.epoch, now, limits, out, WRITE) {
@@ -450,25 +452,25 @@ impl Driver {
         }
     }
 
-    /// The last `<a/>`: when the keeper holds nothing of this session, so that the client knows
-    /// what it need not send again.
+    /// Sends the last `<a/>` after the keeper has stored everything of this session, so that the
+    /// client knows what it need not send again.
     async fn acknowledge_all(&mut self) {
         if !self.session().is_managed() {
             return;
         }
         let deadline = self.node.clock.steady().after(LAST_WORD);
-        // Without it the client is told what is handled so far.
+        // If that takes too long, the client is told what is handled so far.
         let _ = until(&self.node, deadline, self.hold.session.settled()).await;
         let h = self.session().acknowledge();
         self.say(&sm::Element::Ack { h });
     }
 
-    /// Writes what is left, a last word among it, to somebody who may not be reading.
+    /// Writes what is left, including a last stream error, to a peer that may not be reading.
     async fn last_words(&mut self) {
         let deadline = self.node.clock.steady().after(LAST_WORD);
         let written = until(&self.node, deadline, self.link.flush(&self.node)).await;
         let Some(Ok(())) = written else { return };
-        // Until here everything is written; whether the socket closes well is all one.
+        // Everything up to here is written; it does not matter whether the socket closes cleanly.
         if let Ok(seq) = self.hold.session.flushed(self.hold.epoch) {
             self.node.confirm(&self.hold.session, seq);
         }
@@ -480,11 +482,11 @@ fn unexpected() -> sm::Element {
     sm::Element::Failed { h: None, condition: Some(Condition::UnexpectedRequest) }
 }
 
-/// One timer, set again only when it has gone off.
+/// One timer, set again only after it has fired.
 struct Timer(BoxFuture<'static, ()>);
 
 impl Timer {
-    /// Goes off at once: the first look sets it.
+    /// Fires at once: the first check sets it.
     fn new() -> Timer {
         Timer(Box::pin(std::future::ready(())))
     }

@@ -1,11 +1,11 @@
-//! One port for whatever a client begins with: a stream in clear, which asks for STARTTLS; a stream
-//! over TLS (XEP-0368), which many clients try first on any port; a request of HTTP.
+//! One port for three protocols: a stream in clear that asks for STARTTLS; a stream over TLS
+//! (XEP-0368), which many clients try first on any port; and an HTTP request.
 //!
-//! A stream begins with `<`, or with white space before it (RFC 6120, 11.7); a TLS record of a
-//! handshake with 22 (RFC 8446, 5.1); a request of HTTP with the name of a method, in capitals.
-//! So one look at the first byte tells, in clear and again over TLS, and takes nothing out of the
-//! connection. ALPN decides nothing: not every client names a protocol. Whatever it is, it is half
-//! open until it has logged in or is answered, and all of that within one time.
+//! A stream begins with `<` or with white space before it (RFC 6120, 11.7), a TLS handshake record
+//! with 22 (RFC 8446, 5.1), and an HTTP request with a method in capitals. So the first byte
+//! decides, in clear and again over TLS; it is peeked and not consumed. ALPN does not decide,
+//! because not every client offers a protocol. A connection of any kind is half open until it has
+//! logged in or is answered, within one deadline.
 
 use super::negotiation::{self, handshake};
 use super::{Arrived, until};
@@ -21,14 +21,14 @@ use whoelse_stream::ChannelBindings;
 /// The content type of a handshake.
 const HANDSHAKE: u8 = 22;
 
-/// What begins with a first byte.
+/// The protocol that a first byte begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum First {
-    /// A handshake.
+    /// A TLS handshake.
     Tls,
-    /// A request.
+    /// An HTTP request.
     Http,
-    /// A stream, or something that is answered as a stream that is none.
+    /// A stream, or bytes that get the answer to a malformed stream.
     Xmpp,
 }
 
@@ -41,7 +41,8 @@ impl First {
         }
     }
 
-    /// What begins on a socket. One that ends before it has begun is taken for a stream.
+    /// Returns what begins on a socket. A socket that ends before its first byte counts as a
+    /// stream.
     pub(crate) async fn in_clear(socket: &TcpStream) -> First {
         let mut first = [0];
         match socket.peek(&mut first).await {
@@ -50,17 +51,17 @@ impl First {
         }
     }
 
-    /// The same after a handshake.
+    /// Does the same after a handshake.
     async fn over_tls(stream: &mut TlsStream<TcpStream>) -> First {
         let read = stream.fill_buf().await.ok();
         read.and_then(|read| read.first().copied()).map_or(First::Xmpp, First::of)
     }
 }
 
-/// Looks, and hands the connection on.
+/// Peeks, and hands the connection on.
 pub(super) async fn run(arrived: Arrived, socket: TcpStream) {
     match in_time(&arrived, First::in_clear(&socket)).await {
-        // On the heap, like the next: nearly every connection is the last kind.
+        // Boxed, like the next one, because nearly every connection is the last kind.
         First::Tls => Box::pin(run_tls(arrived, socket)).await,
         First::Http => {
             let serving =
@@ -72,7 +73,7 @@ pub(super) async fn run(arrived: Arrived, socket: TcpStream) {
     }
 }
 
-/// The same where TLS comes first.
+/// Does the same on a port where TLS comes first.
 pub(super) async fn run_tls(arrived: Arrived, socket: TcpStream) {
     let Some(certificate) = arrived.running.certificate() else {
         return arrived.running.note_unopened(&arrived.peer, "no certificate");
@@ -93,8 +94,8 @@ async fn log_in(arrived: Arrived, stream: TlsStream<TcpStream>, channel: Channel
     Box::pin(negotiation::run_encrypted(arrived, stream, channel)).await;
 }
 
-/// What a look finds before the deadline, and before the server goes away. Who says nothing in time
-/// is told so as on any stream.
+/// Returns what a peek finds, unless the deadline comes or the server shuts down first. A client
+/// that says nothing in time gets the error that any stream gets.
 async fn in_time(arrived: &Arrived, look: impl Future<Output = First>) -> First {
     tokio::select! {
         biased;
@@ -105,8 +106,8 @@ async fn in_time(arrived: &Arrived, look: impl Future<Output = First>) -> First 
     }
 }
 
-/// Answers a request over TLS. Some of them become something else, in a task of whoever answered,
-/// who may take any time: one that has not come to its end here in time is cut off.
+/// Answers a request over TLS. An answer may upgrade the connection and go on in another task,
+/// which may take any time; if it has not come to its end here by the deadline, the socket is cut.
 async fn answer(arrived: Arrived, stream: TlsStream<TcpStream>) {
     let reason = match stream.get_ref().0.as_fd().try_clone_to_owned() {
         Ok(socket) => {
@@ -124,7 +125,7 @@ async fn answer(arrived: Arrived, stream: TlsStream<TcpStream>) {
     arrived.running.note_unopened(&arrived.peer, reason);
 }
 
-/// Waits for an answer, but not past the deadline. It says how it ended, for the count.
+/// Waits for an answer until the deadline. Returns how it ended, for the count.
 async fn answered(
     arrived: &Arrived,
     serving: impl Future<Output = ()>,
@@ -132,14 +133,14 @@ async fn answered(
     tokio::select! {
         biased;
         served = until(&arrived.running.node, arrived.deadline, serving) => {
-            // Who it was stays unsaid.
+            // The log does not say who it was.
             served.map(|()| "answered").ok_or("not answered in time")
         }
         () = arrived.running.closing() => Err("shutdown"),
     }
 }
 
-/// The stream as the relay's library wants it, should it be asked for.
+/// Wraps the stream as the relay's library needs it, in case the relay is asked for.
 #[cfg(feature = "relay")]
 fn carried(stream: TlsStream<TcpStream>) -> TokioIo<iroh_relay::server::streams::MaybeTlsStream> {
     TokioIo::new(iroh_relay::server::streams::MaybeTlsStream::Tls(stream))
@@ -150,11 +151,11 @@ fn carried(stream: TlsStream<TcpStream>) -> TokioIo<TlsStream<TcpStream>> {
     TokioIo::new(stream)
 }
 
-/// A second handle of a socket that somebody else may have by now, by which it is cut off.
+/// A second handle of a socket that another task may own by now; shuts it down.
 struct Cut(Option<OwnedFd>);
 
 impl Cut {
-    /// Leaves the connection to whoever has it.
+    /// Leaves the connection to its owner.
     fn spare(mut self) {
         self.0 = None;
     }
@@ -163,7 +164,7 @@ impl Cut {
 impl Drop for Cut {
     fn drop(&mut self) {
         if let Some(socket) = &self.0 {
-            // Fails when it is closed already.
+            // Fails if the socket is already closed.
             let _ = rustix::net::shutdown(socket, Shutdown::Both);
         }
     }

@@ -1,9 +1,10 @@
 //! How many connections may be half open: accepted, but without a session (architecture §7).
 //!
-//! A stranger costs a task and a TLS state until he has logged in, so their number is bounded, in
-//! all and for each network. Of one network the next one waits for its turn, in the order in which
-//! they came: a class behind one address is no crowd of strangers. Who waits costs a socket, so
-//! that is bounded too; who is over that bound, or over the one for all, is closed at once.
+//! A stranger costs a task and a TLS state until it has logged in, so the number of strangers is
+//! bounded, in all and for each network. If a network is at its bound, its next connection waits
+//! in order of arrival, because a class behind one address is no attack. A connection that waits
+//! costs a socket, so waiting is bounded too. A connection over that bound, or over the bound for
+//! all, is closed at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -43,11 +44,11 @@ struct Inside {
     networks: HashMap<Network, Here>,
 }
 
-/// What there is of one network.
+/// The connections of one network.
 #[derive(Debug, Default)]
 struct Here {
     inside: usize,
-    /// Who waits, the first first.
+    /// Those that wait, in order of arrival.
     queue: VecDeque<oneshot::Sender<()>>,
 }
 
@@ -56,13 +57,13 @@ struct Here {
 pub enum Entry {
     /// It is half open.
     In(Permit),
-    /// It has to wait; nothing is to be read from it before.
+    /// It waits, and nothing may be read from it before its turn.
     Waits(Turn),
     /// Too many are half open, or wait.
     Full,
 }
 
-/// One half-open connection; dropping it makes room, for the next that waits.
+/// One half-open connection; dropping it makes room for the next one that waits.
 #[derive(Debug)]
 pub struct Permit {
     gate: Arc<Gate>,
@@ -85,7 +86,8 @@ impl Gate {
         Arc::new(Gate { inside: Mutex::new(inside), refused: AtomicU64::new(0) })
     }
 
-    /// Sets other bounds. Who is in stays, and who waits is let in if there is room now.
+    /// Sets other bounds. Connections that are in stay, and those that wait are let in if there is
+    /// room now.
     pub fn set(&self, bounds: Bounds) {
         let mut inside = self.lock();
         inside.bounds = bounds;
@@ -93,7 +95,7 @@ impl Gate {
         networks.into_iter().for_each(|network| inside.call(network));
     }
 
-    /// Lets a connection in, now or when its turn comes, or not.
+    /// Lets a connection in, queues it, or refuses it.
     pub fn arrive(self: &Arc<Gate>, network: Network) -> Entry {
         let mut inside = self.lock();
         if inside.has_room(network) {
@@ -102,7 +104,7 @@ impl Gate {
         }
         let Inside { bounds, waiting, networks, .. } = &mut *inside;
         let here = networks.get_mut(&network);
-        // Where nobody of the same network is in, nobody leaves who could make room.
+        // If nobody of the same network is in, nobody's leaving could make room for it.
         if let Some(here) = here.filter(|here| here.inside >= bounds.per_network)
             && *waiting < bounds.waiting
             && here.queue.len() < bounds.waiting_per_network
@@ -117,7 +119,7 @@ impl Gate {
         Entry::Full
     }
 
-    /// Lets a connection in at once, or not.
+    /// Lets a connection in at once, or returns `None`.
     pub fn enter(self: &Arc<Gate>, network: Network) -> Option<Permit> {
         let mut inside = self.lock();
         if inside.has_room(network) {
@@ -160,19 +162,19 @@ impl Inside {
         self.networks.entry(network).or_default().inside += 1;
     }
 
-    /// Gives what room there is to those of the network who wait for it.
+    /// Gives free places to the connections of the network that wait.
     fn call(&mut self, network: Network) {
         while self.has_room(network)
             && let Some(here) = self.networks.get_mut(&network)
             && let Some(next) = here.queue.pop_front()
         {
             self.waiting = self.waiting.saturating_sub(1);
-            // Whoever has gone meanwhile is passed over.
+            // A connection that has gone meanwhile is skipped.
             if next.send(()).is_ok() {
                 self.take(network);
             }
         }
-        // Others have what room there is, after the bound for all was lowered: see `arrive`.
+        // After the bound for all was lowered, others hold the room: see `arrive`.
         let per_network = self.bounds.per_network;
         if let Some(here) = self.networks.get_mut(&network).filter(|here| here.inside < per_network)
         {
@@ -219,7 +221,7 @@ impl Drop for Turn {
             return;
         }
         self.called.close();
-        // Called, and gone before it could come: the room is the next one's.
+        // It was called, and dropped before it was polled: its place goes to the next one.
         if self.called.try_recv().is_ok() {
             drop(Permit { gate: self.gate.clone(), network: self.network });
             return;
@@ -255,7 +257,7 @@ mod tests {
         }
     }
 
-    /// The permit, if its turn has come.
+    /// Returns the permit if its turn has come.
     fn come(turn: &mut Turn) -> Option<Permit> {
         match Pin::new(turn).poll(&mut Context::from_waker(std::task::Waker::noop())) {
             Poll::Ready(permit) => permit,

@@ -1,10 +1,10 @@
 //! One connection as its drivers see it: frames in, frames out.
 //!
-//! A [`Link`] gives the stream machine what arrives, and writes what the machine and the session
-//! have said. Nothing above it knows what carries the bytes.
+//! A [`Link`] gives the stream machine the bytes that arrive, and writes what the machine and the
+//! session have said. Callers do not know what carries the bytes.
 //!
-//! Thousands of links are idle at any time, so none of them holds memory for bytes that are not
-//! there: each worker thread has one buffer, and whoever reads uses it for the moment.
+//! Thousands of links are idle at any time, so a link holds no read buffer: each worker thread has
+//! one, and a link uses it while it reads.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -21,10 +21,10 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
 
-/// One TLS record; more per read gains nothing.
+/// One TLS record; reading more at once gains nothing.
 const READ: usize = 16 << 10;
-/// Bytes that may wait to be written. Past it nothing more is said, and nothing more is read that
-/// would have to be answered.
+/// Bytes that may wait to be written. Above it nothing more is said, and nothing that needs an
+/// answer is read.
 pub(super) const WRITE: usize = 64 << 10;
 
 thread_local! {
@@ -44,32 +44,32 @@ impl<S: Io> Link<S> {
         Link { io, machine, stalled: None }
     }
 
-    /// What it is made of, for something that has to come between the two.
+    /// Returns its parts, for a TLS layer that comes between them.
     pub fn into_parts(self) -> (S, Machine) {
         (self.io, self.machine)
     }
 
-    /// The same whatever carries it.
+    /// Boxes the stream, so that the link has the same type whatever carries it.
     pub fn boxed(self) -> Link {
         Link { io: Box::new(self.io), machine: self.machine, stalled: self.stalled }
     }
 
-    /// What the peer wants next, of what has arrived.
+    /// Returns the next step from the bytes that have arrived.
     pub fn next(&mut self) -> Option<Step> {
         self.machine.poll()
     }
 
-    /// What is to be written.
+    /// Returns the machine's output.
     pub fn output(&mut self) -> &mut Output {
         self.machine.output()
     }
 
-    /// Whether more may be said now.
+    /// Returns whether more may be said now.
     pub fn has_room(&mut self) -> bool {
         self.output().len() < WRITE
     }
 
-    /// Since when the peer has taken nothing, though something waits for it.
+    /// Returns since when the peer has read nothing although something waits for it.
     pub fn stalled(&self) -> Option<Steady> {
         self.stalled
     }
@@ -79,8 +79,7 @@ impl<S: Io> Link<S> {
         &mut self.machine
     }
 
-    /// Reads once, if what comes can be used now. Returns how many bytes; zero: there will be no
-    /// more.
+    /// Reads once, if the bytes can be used now. Returns how many; zero means end of input.
     pub fn poll_read(&mut self, node: &Node, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.has_room() || !self.machine.wants_bytes() {
             return Poll::Pending;
@@ -90,14 +89,14 @@ impl<S: Io> Link<S> {
         Poll::Ready(Ok(read))
     }
 
-    /// Reads once, whether or not what comes can be used at once.
+    /// Reads once, even if the bytes cannot be used yet.
     pub async fn read(&mut self, node: &Node) -> io::Result<usize> {
         let read = poll_fn(|cx| poll_read(&mut self.io, &mut self.machine, cx)).await?;
         node.counters.bytes.read.add(read);
         Ok(read)
     }
 
-    /// Writes what there is; ready when all of it is flushed. Pending while there is nothing.
+    /// Writes what is waiting; ready when all of it is flushed. Pending while there is nothing.
     pub fn poll_write(&mut self, node: &Node, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let out = self.machine.output();
         if out.is_empty() {
@@ -126,7 +125,7 @@ impl<S: Io> Link<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes and flushes what there is.
+    /// Writes and flushes what is waiting.
     pub async fn flush(&mut self, node: &Node) -> io::Result<()> {
         match self.output().is_empty() {
             true => Ok(()),
@@ -134,13 +133,13 @@ impl<S: Io> Link<S> {
         }
     }
 
-    /// Ends what carries the bytes.
+    /// Shuts the stream down.
     pub async fn shut_down(&mut self) -> io::Result<()> {
         self.io.shutdown().await
     }
 }
 
-/// Reads once and gives the bytes to the machine. Returns how many; zero: there will be no more.
+/// Reads once and gives the bytes to the machine. Returns how many; zero means end of input.
 fn poll_read(
     io: &mut (impl AsyncRead + Unpin + ?Sized),
     machine: &mut Machine,

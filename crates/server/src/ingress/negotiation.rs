@@ -1,4 +1,4 @@
-//! RFC 6120, 5 to 7: from the accepted socket to the open session, within the limit for it.
+//! RFC 6120, 5 to 7: from the accepted socket to the open session, within a deadline.
 
 use super::driver::{self, Opened};
 use super::link::{Io, Link};
@@ -17,7 +17,7 @@ use whoelse_stream::scram::Hash;
 use whoelse_stream::{ChannelBindings, Password, token};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError};
 
-/// How long a last word to somebody who may not be listening may take.
+/// How long the last bytes to a peer that may not be reading may take.
 pub(super) const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// A connection that negotiates.
@@ -26,14 +26,14 @@ struct Negotiation {
     ingress: Ingress,
     peer: Peer,
     deadline: Steady,
-    /// Who has proved who they are, once somebody has.
+    /// The authenticated identity, after SASL has succeeded.
     principal: Option<Principal>,
-    /// By which a login is tried, for the count.
+    /// The mechanism of the present attempt, for the count.
     mechanism: &'static str,
-    /// What is tried, and what is reserved for it.
+    /// The present attempt and what is reserved for it.
     attempt: LoginAttempt,
     hold: Option<Hold>,
-    /// The password that is being checked, if its account may lack a verifier.
+    /// The password being checked, if its account may lack a verifier that can be made from it.
     told: Option<Password>,
 }
 
@@ -43,7 +43,7 @@ enum Outcome {
     StartTls,
     /// A session is open.
     Open(Hold),
-    /// All is said, or nobody is there to say it to.
+    /// The stream has ended; the reason is for the count.
     Over(&'static str),
 }
 
@@ -59,15 +59,15 @@ pub(super) async fn run<S: Io>(arrived: Arrived, io: S) {
     hand_over(arrived, opened);
 }
 
-/// The same for one that has shaken hands already.
+/// Does the same for a connection whose handshake is done.
 pub(super) async fn run_encrypted<S: Io>(arrived: Arrived, io: S, channel: ChannelBindings) {
     let mut negotiation = Negotiation::new(&arrived);
     let opened = negotiation.encrypted(io, channel).await;
     hand_over(arrived, opened);
 }
 
-/// Waits for a handshake until the deadline. One that has begun when the server goes away may still
-/// be finished, so that its client is told: for the client it may be done already.
+/// Waits for a handshake until the deadline. A handshake that has begun when the server shuts down
+/// may still finish, because it may already be finished for the client, which can then be told.
 pub(super) async fn handshake<T>(
     connections: &Connections,
     peer: &Peer,
@@ -101,12 +101,12 @@ pub(super) async fn handshake<T>(
 /// An open session and its link, or why there is none.
 type Opening = Result<(Hold, Link), &'static str>;
 
-/// It is half open no more: a session goes on in a task of its own.
+/// Ends the half-open state: an open session goes on in a task of its own.
 fn hand_over(arrived: Arrived, opened: Opening) {
     let Arrived { running, peer, half_open, .. } = arrived;
     drop(half_open);
     match opened {
-        // A task of its own: this one is as large as a handshake.
+        // In a task of its own, since this one is as large as a handshake.
         Ok((hold, link)) => driver::spawn(Opened { running, link, hold, address: peer.address }),
         Err(reason) => running.note_unopened(&peer, reason),
     }
@@ -132,7 +132,7 @@ impl Negotiation {
         match self.converse(&mut link).await {
             Outcome::StartTls => {}
             Outcome::Over(reason) => return Err(reason),
-            // Without TLS no machine goes so far.
+            // Without TLS no machine opens a session.
             Outcome::Open(_) => return Err("internal error"),
         }
         let Some(certificate) = &self.connections.tls else { return Err("no certificate") };
@@ -152,7 +152,8 @@ impl Negotiation {
         self.encrypted(io, channel).await
     }
 
-    /// TLS came first, so nothing is said before it.
+    /// Negotiates a stream over a connection that begins with TLS, so nothing is said before the
+    /// handshake.
     async fn encrypted<S: Io>(&mut self, io: S, channel: ChannelBindings) -> Opening {
         let config = self.connections.stream(Ingress::DirectTls);
         self.log_in(Link::new(io, Machine::new(config, Some(channel)))).await
@@ -195,10 +196,10 @@ impl Negotiation {
                 link.flush(&node).await?;
                 link.shut_down().await
             };
-            // The last word is a courtesy.
+            // The last bytes are a courtesy; a failure does not matter.
             let _ = until(&node, node.clock.steady().after(LAST_WORD), bye).await;
         }
-        // A session that was bound while the stream broke off must not be left behind.
+        // A session that was bound while the stream broke must be ended.
         if let Some(hold) = self.hold.take() {
             node.connection_lost(&hold).await;
         }
@@ -217,7 +218,7 @@ impl Negotiation {
                 }
                 link.flush(&node).await?;
             }
-            // Whatever broke a login off, it holds up nobody else.
+            // A login that was cut short for any reason must not block others.
             if !link.machine().awaits_proof() {
                 self.attempt.release();
             }
@@ -228,7 +229,7 @@ impl Negotiation {
         }
     }
 
-    /// Counts how a try to log in ended.
+    /// Counts how a login attempt ended.
     fn count_login(&self, outcome: &'static str) {
         self.connections.node.counters.logins.inc([self.mechanism, outcome]);
     }
@@ -298,7 +299,7 @@ impl Negotiation {
                 return Some(Outcome::Over("closed by the client"));
             }
             Step::Error(error) => return Some(Outcome::Over(error.condition.name())),
-            // These come on an open stream only.
+            // These come only on an open stream.
             Step::Stanza(_) | Step::Sm(_) | Step::Element(_) => {
                 return Some(Outcome::Over("internal error"));
             }
@@ -306,7 +307,7 @@ impl Negotiation {
         None
     }
 
-    /// What the way gives by which somebody came in.
+    /// Returns the rights that this ingress gives.
     fn rights(&self) -> Rights {
         match self.ingress {
             Ingress::Admin => Rights::Operator,
@@ -314,7 +315,8 @@ impl Negotiation {
         }
     }
 
-    /// The system vouches for an administrator: without a name he acts as the server itself.
+    /// EXTERNAL: the kernel vouches for an administrator, who acts as the server itself unless a
+    /// name is given.
     async fn external(
         &mut self,
         node: &Arc<Node>,

@@ -1,5 +1,5 @@
-//! Sockets that clients connect to: bound before anything else is made, accepted from until the
-//! server goes away.
+//! Listening sockets for clients: bound before anything else is created, and accepting until the
+//! server shuts down.
 
 use super::{Connections, Ingress, Peer};
 use crate::liveness::Beat;
@@ -11,13 +11,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use whoelse_core::network::Network;
 use whoelse_xmpp::in_words;
 
-/// How long accepting rests when the system has no descriptor, or no memory, for another socket.
+/// How long accepting pauses when the system has no descriptor or memory for another socket.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that the system holds for us until we accept them.
 const BACKLOG: u32 = 1024;
-/// Ports tried when a free one is wanted that is free on every address.
+/// Ports tried to find one that is free on every address.
 const TRIES: usize = 16;
-/// A socket without traffic is probed after this long, so often, so many times in vain.
+/// Idle time before the first keepalive probe, time between probes, and probes without an answer.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 
 /// Binds every address. Where one port 0 stands, all addresses with port 0 get the same free one.
@@ -28,7 +28,7 @@ pub(crate) fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (Socket
     loop {
         tries += 1;
         match bind_once(addresses) {
-            // The port that was free on the first address is taken on another one.
+            // The port that was free on the first address is taken on another.
             Err((address, error))
                 if address.port() == 0
                     && error.kind() == io::ErrorKind::AddrInUse
@@ -71,7 +71,7 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => {
             let socket = TcpSocket::new_v6()?;
-            // An address means itself: whoever wants IPv4 too, names it too.
+            // An IPv6 address does not include IPv4; an operator who wants both names both.
             rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
             socket
         }
@@ -81,7 +81,7 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Takes connections until the server goes away.
+/// Accepts connections until the server shuts down.
 pub(crate) async fn serve(
     listener: TcpListener,
     ingress: Ingress,
@@ -100,7 +100,7 @@ pub(crate) async fn serve(
                 paused = false;
                 welcome(&connections, socket, ingress, address);
             }
-            // The client has gone again before we came to it.
+            // The client has closed before we accepted it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !paused {
@@ -120,7 +120,7 @@ fn welcome(
     ingress: Ingress,
     address: SocketAddr,
 ) {
-    // Both only make a good connection better.
+    // Both options only improve the connection; failing is fine.
     let _ = socket.set_nodelay(true);
     let _ = keep_alive(&socket);
     let peer = Peer { network: Network::of(address.ip()), address: address.to_string() };

@@ -1,11 +1,12 @@
-//! A socket whose turn has not come: nothing is read from it, but whoever goes leaves its place.
+//! A socket in the gate's queue: nothing is read from it, but a client that closes leaves the
+//! queue.
 
 use super::gate::{Permit, Turn};
 use std::io;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Waits for a socket's turn. `None` if it will not come, or the other end has gone before.
+/// Waits for a socket's turn. `None` if there will be no turn, or the client has closed before.
 pub(super) async fn turn(turn: Turn, socket: TcpStream) -> Option<(Permit, TcpStream)> {
     let permit = tokio::select! {
         permit = turn => permit?,
@@ -14,10 +15,10 @@ pub(super) async fn turn(turn: Turn, socket: TcpStream) -> Option<(Permit, TcpSt
     Some((permit, anew(socket).ok()?))
 }
 
-/// Until the other end has gone, whether or not it has said something before.
+/// Waits until the client has closed, whether or not it has sent something before.
 ///
-/// What it has said stays where it is. So that it is not heard of again and again, the socket is
-/// made to forget that there is something to read: [`anew`] reminds it.
+/// What it has sent stays in the socket. To avoid waking for it again and again, the socket's
+/// readiness is cleared; [`anew`] registers the socket again.
 async fn until_left(socket: &TcpStream) {
     loop {
         match socket.ready(Interest::READABLE).await {
@@ -30,7 +31,7 @@ async fn until_left(socket: &TcpStream) {
     }
 }
 
-/// The same socket, which knows again what there is to read.
+/// Registers the socket again, so that pending input is seen.
 fn anew(socket: TcpStream) -> io::Result<TcpStream> {
     TcpStream::from_std(socket.into_std()?)
 }

@@ -1,4 +1,4 @@
-//! Who is at the relay, and who may come back. Pure bookkeeping: time is handed in.
+//! Who is at the relay, and which tokens may return. Pure bookkeeping: time is handed in.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use whoelse_core::Time;
 use whoelse_features::relay::{COMING_BACK, Denied, EndpointKey, Token};
 
-/// Tokens whose holders have gone and may come back. Full: those who went first are forgotten, and
-/// ask for another token.
+/// Tokens whose holders have left and may return. When full, those who left first are forgotten,
+/// and ask for another token.
 const REMEMBERED: usize = 10_000;
 
-/// For how many there is room.
+/// The capacity of the relay.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     /// In all.
@@ -22,15 +22,15 @@ pub(super) struct Room {
 /// The bookkeeping, by connection.
 pub(super) struct Admissions<C> {
     here: HashMap<C, Arc<Token>>,
-    /// By which tokens somebody was admitted. Every token of `here` is among them, but for those
-    /// of ended accounts.
+    /// Tokens that admitted somebody. Every token of `here` is among them, except those of ended
+    /// accounts.
     known: HashMap<Arc<Token>, Known>,
 }
 
 /// What is known of a token.
 struct Known {
     connections: usize,
-    /// When the last of them went.
+    /// When the last of its holders left.
     left: Time,
 }
 
@@ -47,7 +47,7 @@ impl<C> Default for Admissions<C> {
 }
 
 impl<C: Copy + Eq + Hash> Admissions<C> {
-    /// Somebody comes who has proved this key.
+    /// Admits a connection that has proved this key.
     pub fn enter(
         &mut self,
         connection: C,
@@ -76,7 +76,7 @@ impl<C: Copy + Eq + Hash> Admissions<C> {
         Ok(())
     }
 
-    /// Somebody goes.
+    /// Removes a connection.
     pub fn leave(&mut self, connection: C, now: Time) {
         let Some(token) = self.here.remove(&connection) else { return };
         if let Some(known) = self.known.get_mut(&token) {
@@ -85,14 +85,14 @@ impl<C: Copy + Eq + Hash> Admissions<C> {
         }
     }
 
-    /// Nobody of this account may come back by a token that it has. Returns who is still here.
+    /// Forgets the tokens of an account. Returns its connections that are still here.
     pub fn end(&mut self, account: i64) -> Vec<(C, EndpointKey)> {
         self.known.retain(|token, _| token.account != account);
         let here = self.here.iter().filter(|(_, token)| token.account == account);
         here.map(|(connection, token)| (*connection, token.key)).collect()
     }
 
-    /// The same for everybody.
+    /// Does the same for every account.
     pub fn end_all(&mut self) -> Vec<(C, EndpointKey)> {
         self.known.clear();
         self.here.iter().map(|(connection, token)| (*connection, token.key)).collect()
@@ -118,7 +118,7 @@ impl<C: Copy + Eq + Hash> Admissions<C> {
         if self.known.len() < REMEMBERED || left.is_empty() {
             return;
         }
-        // Many at once, so that not everybody who comes looks at all of them.
+        // Removes many at once, so that not every arrival scans all of them.
         let some = (left.len() - 1).min(REMEMBERED / 16);
         let (_, last, _) = left.select_nth_unstable(some);
         let last = *last;
@@ -215,7 +215,7 @@ mod tests {
         }
 
         assert!(admissions.known.len() <= REMEMBERED);
-        // The last one is remembered, the first one is not.
+        // The newest one is remembered, the oldest one is not.
         assert_eq!(enter(&mut admissions, 1, &token(1, "11999"), 800), Ok(()));
         assert_eq!(enter(&mut admissions, 2, &token(1, "0"), 800), Err(Denied::Expired));
     }

@@ -1,9 +1,9 @@
-//! QUIC address discovery: a client learns from which public address its packets come, which it
-//! needs to punch holes. On the UDP ports of the same numbers as the STARTTLS listeners.
+//! QUIC address discovery: tells a client the public address of its packets, which it needs for
+//! hole punching. Listens on the UDP ports with the numbers of the STARTTLS listeners.
 //!
-//! Anybody may ask, so what it costs is bounded: no state before an address has proved itself
-//! (RFC 9000, 8.1.2), no streams, no datagrams, so many connections in all and from one network, and
-//! silence ends each.
+//! Anybody may ask, so the cost is bounded: no state before the address is validated (RFC 9000,
+//! 8.1.2), no streams, no datagrams, a bounded number of connections in all and per network, and
+//! an idle timeout.
 
 use crate::ingress::gate::{Bounds, Gate};
 use crate::tls::Tls;
@@ -26,21 +26,22 @@ use whoelse_core::network::Network;
 use whoelse_features::relay::Limits;
 use whoelse_xmpp::in_words;
 
-/// Handshakes that wait to be looked at, and bytes of them: a moment's, since nothing is waited for.
+/// Handshakes that wait to be accepted, and bytes of them. It is small because accepting waits for
+/// nothing.
 const WAITING: usize = 256;
 const WAITING_BYTES: u64 = 1 << 20;
-/// A connection on which nothing passes ends after this; clients keep theirs alive every 25 s.
+/// Idle timeout of a connection; clients send a keepalive every 25 s.
 const SILENCE: Duration = Duration::from_secs(35);
-/// Handshake data of one connection that is not in order yet.
+/// Out-of-order handshake data that one connection may have.
 const HANDSHAKE: usize = 16 << 10;
-/// One network has this part of the connections: a school behind one address, not everything.
+/// One network may have this fraction of the connections: enough for a school behind one address.
 const PART: usize = 4;
-/// How long the other ends are told at shutdown.
+/// How long peers are told about the shutdown.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-/// The endpoints.
+/// The QUIC endpoints.
 pub(super) struct Discovery {
-    /// Taken out when it ends. Never held across an await.
+    /// Taken out when discovery ends. Never locked across an await.
     endpoints: Mutex<Vec<Endpoint>>,
     tasks: Arc<Tasks>,
     port: Option<u16>,
@@ -48,8 +49,8 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// Begins beside these listeners. Where a port cannot be had there is none, and the operator
-    /// is told.
+    /// Begins beside these listeners. If a port cannot be bound there is no discovery on it, and a
+    /// note tells the operator.
     pub fn start(tls: &Tls, listeners: &[SocketAddr], limits: &Limits) -> (Discovery, Vec<String>) {
         let gate = Gate::new(bounds(limits));
         let tasks = Arc::new(Tasks::default());
@@ -79,19 +80,19 @@ impl Discovery {
         self.port
     }
 
-    /// Takes over other bounds.
+    /// Sets other bounds.
     pub fn set(&self, limits: &Limits) {
         self.gate.set(bounds(limits));
     }
 
-    /// Ends it. When it has ended its ports are free: who starts next may be this program.
+    /// Ends discovery and frees its ports, since the next server may be this program again.
     pub async fn end(&self) {
         let endpoints = std::mem::take(&mut *lock(&self.endpoints));
         for endpoint in &endpoints {
             endpoint.close(QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON);
         }
         for endpoint in &endpoints {
-            // Who does not answer finds out by silence.
+            // A peer that does not answer finds out by its idle timeout.
             let _ = tokio::time::timeout(FAREWELL, endpoint.wait_all_draining()).await;
         }
         drop(endpoints);
@@ -100,8 +101,9 @@ impl Discovery {
     }
 }
 
-/// Every task that holds a socket. By itself the library's hold it as long as the slowest
-/// connection drains (RFC 9000, 10.2: three times its probe timeout), and a moment more.
+/// All tasks that hold a socket, so that they can be aborted. The library's own would keep it as
+/// long as the slowest connection drains (RFC 9000, 10.2: three probe timeouts), and a moment
+/// longer.
 #[derive(Debug, Default)]
 struct Tasks(Mutex<JoinSet<()>>);
 
@@ -135,7 +137,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who is one too many is refused at once: a client asks again, or does without.
+/// The bounds. A connection over them is refused at once: the client asks again, or goes without.
 fn bounds(limits: &Limits) -> Bounds {
     let (in_all, per_network) = (limits.relay_clients, limits.relay_clients.div_ceil(PART));
     Bounds { in_all, per_network, waiting: 0, waiting_per_network: 0 }
@@ -162,7 +164,8 @@ fn begin(tls: &Tls, address: SocketAddr, tasks: &Arc<Tasks>) -> io::Result<Endpo
     Endpoint::new(EndpointConfig::default(), Some(config), socket, tasks.clone())
 }
 
-/// An address means itself, as for the listeners: whoever wants IPv4 too, names it too.
+/// Binds one address. IPv6 does not include IPv4, as with the listeners: an operator who wants
+/// both names both.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
@@ -181,7 +184,8 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 async fn answer(endpoint: Endpoint, gate: Arc<Gate>, tasks: Weak<Tasks>) {
     while let Some(incoming) = endpoint.accept().await {
         if !incoming.remote_address_validated() {
-            // Whoever can read the answer comes again with it. Costs us no state.
+            // A client that receives the answer comes again with its token. That costs us no
+            // state.
             if let Err(error) = incoming.retry() {
                 error.into_incoming().refuse();
             }

@@ -1,4 +1,4 @@
-//! Whom the relay lets in: the library asks once a connection has proved its key.
+//! Whom the relay admits: the library asks after a connection has proved its key.
 
 use super::admissions::{Admissions, Room};
 use iroh_base::EndpointId;
@@ -11,11 +11,11 @@ use whoelse_features::relay::{self, Denied, EndpointKey, Limits};
 
 /// Who is in and who may come.
 pub(super) struct Guests {
-    /// The node holds the relay.
+    /// Weak, because the node holds the relay.
     node: Weak<Node>,
     /// Whether anything is relayed.
     open: AtomicBool,
-    /// Whether the server goes away.
+    /// Whether the server is shutting down.
     closed: AtomicBool,
     /// Held for a look or a change, never across an await.
     admissions: Mutex<Admissions<ConnectionId>>,
@@ -38,12 +38,12 @@ impl Guests {
         }
     }
 
-    /// Whether anybody may come.
+    /// Sets whether anybody may come.
     pub fn open(&self, open: bool) {
         self.open.store(open, Ordering::Release);
     }
 
-    /// Nobody may come any more, whatever is set.
+    /// Admits nobody any more, whatever the settings say.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
@@ -60,12 +60,12 @@ impl Guests {
         self.lock().is_here(guest.connection)
     }
 
-    /// Forgets what an account may; who of it is still here.
+    /// Forgets the tokens of an account. Returns its guests that are still here.
     pub fn end(&self, account: i64) -> Vec<Guest> {
         guests(self.lock().end(account))
     }
 
-    /// The same for everybody.
+    /// Does the same for every account.
     pub fn end_all(&self) -> Vec<Guest> {
         guests(self.lock().end_all())
     }
@@ -83,13 +83,14 @@ impl Guests {
         let times = (node.started.wall, node.unset_time());
         {
             let mut admissions = self.lock();
-            // Under the lock, and so either before all are ended or after.
+            // Checked under the lock, so it comes either before or after all guests are ended.
             if !self.are_welcome() {
                 return Err(Denied::Off);
             }
             admissions.enter(connection, token.clone(), key.as_bytes(), room, times)?;
         }
-        // Once it is in the book: a lock that comes now finds it there, and ends it.
+        // Checked after it is in the book: an account that is locked from now on is found there
+        // and ended.
         if relay::may_come(node, &token).await {
             tracing::debug!("relay_admitted");
             return Ok(());
@@ -107,7 +108,7 @@ fn guests(ended: Vec<(ConnectionId, EndpointKey)>) -> Vec<Guest> {
 
 impl AccessControl for Guests {
     async fn on_connect(&self, request: &ClientRequest) -> Access {
-        // Without a node there is nobody to ask, and soon no relay.
+        // Without a node there is nobody to ask, and the relay is about to end.
         let Some(node) = self.node.upgrade() else { return Access::Deny { reason: None } };
         match self.admit(&node, request).await {
             Ok(()) => Access::Allow,

@@ -1,8 +1,8 @@
 //! From a request over TLS to an admitted connection of the relay.
 //!
-//! One request becomes a WebSocket, on which a key is proved and the token looked at. The library
-//! has no end to its patience once it has the WebSocket, so whoever comes is held in the listener,
-//! half open, until it has admitted or refused him.
+//! A request becomes a WebSocket, over which the key is proved and the token checked. The library
+//! has no timeout once it has the WebSocket. So the connection stays half open at its listener,
+//! under the listener's deadline, until the library has admitted or refused it.
 
 use super::Relay;
 use crate::ingress::Connections;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use whoelse_core::kit::BoxFuture;
 
-/// A connection to the relay; what is asked for while nothing is relayed is not there.
+/// Answers a request for a relay connection; with 404 while nothing is relayed.
 pub(crate) fn relay(
     connections: Arc<Connections>,
     request: Request<Incoming>,
@@ -30,7 +30,7 @@ pub(crate) fn relay(
     })
 }
 
-/// By this clients measure how far away the relay is, where UDP does not pass.
+/// Answers the probe by which clients measure the distance to the relay when UDP is blocked.
 pub(crate) fn probe(
     connections: Arc<Connections>,
     _: Request<Incoming>,

@@ -1,4 +1,4 @@
-//! RFC 7468, PEM files: reading a chain and a key, with errors an operator can act on.
+//! RFC 7468, PEM files: reads a chain and a key, with errors that an operator can act on.
 
 use aws_lc_rs::digest;
 use rustls::pki_types::pem::{self, PemObject};
@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use whoelse_xmpp::in_words;
 
-/// Why TLS is not to be had. The text is a whole sentence for the operator.
+/// Why TLS cannot be set up. The text is a whole sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsError(String);
 
@@ -30,7 +30,7 @@ impl TlsError {
             rustls::Error::InvalidCertificate(_) => {
                 "the certificate is damaged, or not the first of its file; copy the chain anew"
             }
-            // All that is left to be wrong is what the key is.
+            // The only remaining cause is the key itself.
             _ => "the key is damaged or of an unusual kind; use RSA, ECDSA (P-256) or Ed25519",
         };
         TlsError(format!("cannot use the certificate {certificate} with the key {key}: {why}"))
@@ -57,12 +57,12 @@ impl TlsError {
     }
 }
 
-/// The SHA-256 of a certificate: what people compare.
+/// The SHA-256 fingerprint of a certificate, which people compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of a certificate in DER.
+    /// Returns the fingerprint of a certificate in DER.
     pub fn of(der: &[u8]) -> Fingerprint {
         let mut bytes = [0; 32];
         // SHA-256 gives 32 bytes.
@@ -72,7 +72,7 @@ impl Fingerprint {
 }
 
 impl fmt::Display for Fingerprint {
-    /// Pairs of hexadecimal digits with colons, as openssl and browsers print them.
+    /// Writes pairs of hexadecimal digits with colons, as openssl and browsers print them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, byte) in self.0.iter().enumerate() {
             let colon = if i == 0 { "" } else { ":" };

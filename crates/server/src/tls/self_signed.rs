@@ -12,13 +12,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// By this common name we know a certificate of our own making.
+/// The common name that marks a certificate of our own making.
 const MARK: &str = "whoelse self-signed";
 /// The one name that means this machine, whatever its addresses are.
 const LOCALHOST: &str = "localhost";
-/// Long, because nobody renews it: clients pin it instead of asking an authority.
+/// Long, because nobody renews it: clients pin it and ask no authority.
 const VALID: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// It begins earlier than now: clocks differ.
+/// Validity begins this much earlier than now, because clocks differ.
 const EARLIER: Duration = Duration::from_secs(86_400);
 
 /// Where the server's own certificate and key lie.
@@ -37,10 +37,10 @@ impl OwnFiles {
     }
 }
 
-/// Makes certificate and key for a domain unless they are there and name it. Returns whether
-/// they were made.
+/// Makes certificate and key for a domain unless the files exist and name it. Returns whether they
+/// were made.
 ///
-/// Files that somebody else put there, signed by an authority, are never touched.
+/// Files that are not our own, for instance signed by an authority, are never touched.
 pub fn ensure(files: &OwnFiles, domain: &str) -> Result<bool, TlsError> {
     if !is_to_make(files, domain)? {
         return Ok(false);
@@ -52,8 +52,8 @@ pub fn ensure(files: &OwnFiles, domain: &str) -> Result<bool, TlsError> {
     Ok(true)
 }
 
-/// Whether [`ensure`] will succeed and its files can be used, as far as that shows without changing
-/// anything.
+/// Checks that [`ensure`] will succeed and its files can be used, as far as can be told without a
+/// change.
 pub(crate) fn can_ensure(files: &OwnFiles, domain: &str) -> Result<(), TlsError> {
     if !is_to_make(files, domain)? {
         return Tls::open(&files.certificate, &files.key).map(drop);
@@ -97,8 +97,8 @@ fn make(domain: &str) -> Result<(String, String), TlsError> {
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// A domain as certificates carry it: without brackets around an address, in the ASCII form of
-/// an internationalised name (RFC 5890).
+/// Returns a domain as certificates carry it: an address without brackets, an internationalised
+/// name in its ASCII form (RFC 5890).
 fn in_ascii(domain: &str) -> String {
     let bare = domain.trim_matches(['[', ']']);
     idna::domain_to_ascii(bare).unwrap_or_else(|_| bare.to_owned())
@@ -109,13 +109,13 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), TlsError> {
     let fresh = fresh(path);
     let placed = write(&fresh, content).and_then(|()| fs::rename(&fresh, path));
     placed.map_err(|error| {
-        // What is left of the attempt is of no use; that it cannot be removed changes nothing.
+        // The temporary file is of no use; that it cannot be removed changes nothing.
         let _ = fs::remove_file(&fresh);
         TlsError::unwritable(path, &error)
     })
 }
 
-/// Where a file is written before it takes its place.
+/// Returns where a file is written before it is renamed into place.
 fn fresh(path: &Path) -> PathBuf {
     path.with_extension("new")
 }

@@ -1,7 +1,7 @@
-//! RFC 5280, 4.1.2.5: until when a certificate is valid.
+//! RFC 5280, 4.1.2.5: the end of a certificate's validity.
 //!
-//! The libraries that verify certificates do not say, and one date is no reason for another one:
-//! three values are skipped, and two forms of a date read.
+//! The libraries that verify certificates do not tell it, and one date is no reason for another
+//! library: this skips three values and reads the two forms of a date.
 
 use whoelse_core::Time;
 use whoelse_stream::der::{self, SEQUENCE};
@@ -12,7 +12,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// `[0] EXPLICIT`: the version of the certificate.
 const VERSION: u8 = 0xa0;
 
-/// The end of a certificate in DER; `None` if it is none.
+/// Returns the end of a certificate in DER; `None` if it is not a certificate.
 pub(super) fn end(certificate: &[u8]) -> Option<Time> {
     let (certificate, _) = der::value(certificate, SEQUENCE)?;
     let (signed, _) = der::value(certificate, SEQUENCE)?;
@@ -26,7 +26,7 @@ pub(super) fn end(certificate: &[u8]) -> Option<Time> {
     Some(end)
 }
 
-/// A date, and what follows it.
+/// Reads a date; returns it with what follows it.
 fn date(der: &[u8]) -> Option<(Time, &[u8])> {
     if let Some((short, rest)) = der::value(der, UTC_TIME) {
         let text = std::str::from_utf8(short).ok()?;
@@ -38,7 +38,7 @@ fn date(der: &[u8]) -> Option<(Time, &[u8])> {
     Some((time(std::str::from_utf8(long).ok()?)?, rest))
 }
 
-/// `YYYYMMDDHHMMSSZ`, as the profile has it.
+/// Reads `YYYYMMDDHHMMSSZ`, the form that the profile requires.
 fn time(text: &str) -> Option<Time> {
     let digits = text.strip_suffix('Z').filter(|digits| digits.len() == 14)?;
     let part = |range: std::ops::Range<usize>| digits.get(range);

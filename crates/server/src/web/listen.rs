@@ -1,4 +1,4 @@
-//! A listener that speaks HTTP alone, in clear or over TLS as its clients begin.
+//! A listener that speaks only HTTP, in clear or over TLS.
 
 use super::{Route, serve};
 use crate::ingress::{Connections, First, tcp, until};
@@ -11,12 +11,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use whoelse_xmpp::in_words;
 
-/// Connections at once; one more is closed at once. A monitor needs one or two.
+/// Concurrent connections; a further one is closed at once. A monitor needs one or two.
 const CONNECTIONS: usize = 16;
 /// How long a connection lives, whatever it does.
 const LIFE: Duration = Duration::from_secs(10);
 
-/// Answers until it is told to end; what is being answered then is finished.
+/// Answers until it is told to end; requests in progress are finished.
 pub(crate) async fn listen<T: Send + Sync + 'static>(
     listener: TcpListener,
     routes: &'static [Route<T>],
@@ -29,7 +29,7 @@ pub(crate) async fn listen<T: Send + Sync + 'static>(
     let mut answering = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            // Fails without a sender, and then there is nobody to answer for.
+            // Fails only without a sender, and then there is no server to answer for.
             _ = end.wait_for(|end| *end) => break,
             () = beat.answer() => continue,
             Some(_) = answering.join_next() => continue,
@@ -55,7 +55,7 @@ pub(crate) async fn listen<T: Send + Sync + 'static>(
     while answering.join_next().await.is_some() {}
 }
 
-/// Answers one connection, or lets go of it when its time is over.
+/// Answers one connection, or drops it when its time is over.
 async fn answer<T: Send + Sync + 'static>(
     socket: TcpStream,
     routes: &'static [Route<T>],
@@ -67,7 +67,7 @@ async fn answer<T: Send + Sync + 'static>(
     let answering = async {
         match (First::in_clear(&socket).await, connections.certificate()) {
             (First::Tls, Some(certificate)) => {
-                // Who does not finish the handshake has done that to himself.
+                // A failed handshake concerns only its client.
                 if let Ok((stream, _)) = certificate.tls.accept_any(socket).await {
                     serve(TokioIo::new(stream), routes, from).await;
                 }
@@ -103,7 +103,7 @@ mod tests {
         Box::pin(std::future::ready(Response::new(body)))
     }
 
-    /// A listener whose time is moved by hand.
+    /// A listener whose clock is moved by hand.
     struct World {
         connections: Arc<Connections>,
         address: SocketAddr,
@@ -133,7 +133,7 @@ mod tests {
             socket
         }
 
-        /// Everybody's time is over, once they have been let in.
+        /// Moves the clock past the lifetime of every connection, after they have been let in.
         async fn all_is_over(&self) {
             let clock = &self.connections.node().clock;
             let end = clock.steady().after(LIFE);
@@ -162,7 +162,7 @@ mod tests {
         let mut next = world.asking("").await;
         assert_eq!(rest(&mut next).await, b"");
 
-        // Whoever goes makes room.
+        // A connection that ends makes room.
         asking.truncate(CONNECTIONS - 1);
         let answered = loop {
             let mut again = world.asking("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -180,7 +180,7 @@ mod tests {
         let mut half = world.asking("GET /large HTTP/1.1\r\nho").await;
         let mut slow = world.asking("GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await;
         slow.read_exact(&mut [0; 12]).await.unwrap();
-        // Accepted in order: an answer to the next says that both are in.
+        // Connections are accepted in order, so an answer to the next one means that both are in.
         let mut next = world.asking("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert!(rest(&mut next).await.starts_with(b"HTTP/1.1 404"));
 

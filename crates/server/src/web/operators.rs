@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use whoelse_core::kit::BoxFuture;
 
-/// What is answered.
+/// What the answers are made from.
 pub(crate) struct Site {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
-    /// Making a page looks at every session: one at a time.
+    /// Making a page looks at every session, so only one is made at a time.
     pub one: Mutex<()>,
 }
 
