@@ -1,18 +1,19 @@
-//! RFC 6120, 7: what this session is called beside the account's others.
+//! RFC 6120, 7: the resource of this session, which tells it from the account's others.
 //!
-//! Whoever may see me online reads it, so it says nothing of the computer that its owner has not
-//! chosen to say: neither its name nor its system.
+//! Everybody who may see me online reads it, so it holds nothing about the computer that its owner
+//! has not chosen to say: neither its name nor its system.
 
 use whoelse_xmpp::BareJid;
 
 /// Longest name of a device, in characters.
 const LONGEST: usize = 32;
-/// Letters and digits by which sessions are told apart: 30 bits and more, so that no stranger
+/// Letters and digits by which sessions are told apart: more than 30 bits, so that no stranger
 /// guesses an address to send to.
 const TAIL: usize = 6;
 
-/// `whoelse.laptop-7f3a2c`, or `whoelse-7f3a2c` for a device without a name. The same as long as
-/// the program runs: whoever comes back takes the place of the session that was lost.
+/// Returns `whoelse.laptop-7f3a2c`, or `whoelse-7f3a2c` for a device without a name. It stays the
+/// same while the program runs, so that a client that reconnects takes the place of its lost
+/// session.
 pub fn session_name(device: Option<&str>) -> String {
     let token = whoelse_client::token();
     let readable = token.chars().filter(char::is_ascii_alphanumeric).take(TAIL);
@@ -23,7 +24,7 @@ pub fn session_name(device: Option<&str>) -> String {
     }
 }
 
-/// A name that may stand in an address, and that people can read.
+/// Checks that a name is allowed in an address and readable for people.
 pub fn check(name: &str) -> Result<&str, String> {
     let length = name.chars().count();
     let is_plain = name.trim() == name && !name.contains(['/', '@']);

@@ -1,6 +1,6 @@
-//! A password as it is typed: the terminal shows nothing of it.
+//! Reading a password: the terminal does not echo it.
 //!
-//! Nothing is shown from before the prompt appears, however fast somebody types at it.
+//! Echo is off before the prompt appears, so even early typing is not shown.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
@@ -12,17 +12,17 @@ use rustix::termios::{
 /// Longest line that is read, in bytes.
 const MAX_LINE: u64 = 4096;
 
-/// Asks for a line on the terminal and reads it from there without showing it. What was typed
-/// before is forgotten, unless there is a [`Hidden`] around it. Bytes that are not UTF-8 are
-/// replaced: by a character that no password can have. Who stops waiting for it, as at Ctrl-C, has
-/// to make the terminal what it was: with a [`Hidden`] around it, for one.
+/// Asks for a line on the terminal and reads it without echo. Input typed before the prompt is
+/// discarded, unless a [`Hidden`] is active. Bytes that are not UTF-8 are replaced by a character
+/// that no password can have. A caller that stops waiting, for instance at Ctrl-C, has to restore
+/// the terminal; an outer [`Hidden`] does it.
 pub fn ask(prompt: &str, from: &mut impl BufRead) -> io::Result<String> {
     let _hidden = Hidden::begin()?;
     show(prompt)?;
     let mut line = Vec::new();
     let read = from.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
     if read == 0 {
-        // What comes next begins on a line of its own.
+        // The next output begins on a line of its own.
         show("\n")?;
         return Err(ErrorKind::UnexpectedEof.into());
     }
@@ -31,7 +31,7 @@ pub fn ask(prompt: &str, from: &mut impl BufRead) -> io::Result<String> {
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-/// The prompt goes to the terminal, wherever the output goes.
+/// Writes the prompt to the terminal, wherever the standard output goes.
 fn show(prompt: &str) -> io::Result<()> {
     let shown = OpenOptions::new()
         .write(true)
@@ -44,14 +44,14 @@ fn show(prompt: &str) -> io::Result<()> {
     })
 }
 
-/// A terminal that shows line ends alone, until this is dropped.
+/// A terminal that echoes only line ends, until this is dropped.
 pub struct Hidden {
     as_it_was: Termios,
 }
 
 impl Hidden {
-    /// Hides what is typed from now on. What was typed before could be seen, so it is no secret:
-    /// it is forgotten, unless it was hidden already.
+    /// Turns echo off. Input typed before was visible, so it is no secret: it is discarded, unless
+    /// echo was off already.
     pub fn begin() -> io::Result<Hidden> {
         let as_it_was = tcgetattr(io::stdin())?;
         if as_it_was.local_modes.contains(LocalModes::ECHO) {
@@ -62,7 +62,7 @@ impl Hidden {
     }
 }
 
-/// The settings of such a terminal.
+/// Returns the settings of a terminal without echo.
 fn hiding(as_it_was: &Termios) -> Termios {
     let mut hiding = as_it_was.clone();
     hiding.local_modes.remove(LocalModes::ECHO);

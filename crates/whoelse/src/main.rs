@@ -1,9 +1,9 @@
 //! `whoelse`: server, terminal client and administrator's tool in one program.
 //!
-//! What is written on the command line is in `cli`, the client's faces in `terminal`, what can be
-//! typed there in `commands`, what is said in words in `say`, and everything else in `admin`.
+//! The command line is in `cli`, the client's interfaces in `terminal`, its commands in
+//! `commands`, all wording in `say`, and everything else in `admin`.
 
-// They panic where nobody reads.
+// `println!` and `eprintln!` panic if nobody reads the stream.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod admin;

@@ -1,5 +1,5 @@
-//! `whoelse completions SHELL` and `whoelse manual`: what packages ship beside the program, made
-//! from the declaration of its command line, so that neither can say something else.
+//! `whoelse completions SHELL` and `whoelse manual`: files that packages ship beside the program,
+//! generated from the declaration of the command line, so that they always agree with it.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use clap::{Arg, Command, CommandFactory};
 use crate::cli::{self, Cli};
 use crate::output;
 
-/// What else a page of section 1 has, in roff (man(7)).
+/// The other sections of the manual page, in roff (man(7)).
 const REST: &str = include_str!("manual.roff");
 
 /// Prints the completion of a shell.
@@ -35,7 +35,7 @@ fn print(text: &str) -> ExitCode {
 
 fn roff() -> String {
     let mut program = Cli::command();
-    // Names and help as they are printed.
+    // Fills in names and help as clap prints them.
     program.build();
     let about = program.get_about().map(ToString::to_string).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
@@ -50,7 +50,7 @@ fn roff() -> String {
     page + REST
 }
 
-/// A command with its arguments; or the commands below it.
+/// Adds a command with its arguments, or its subcommands.
 fn add(page: &mut String, above: &str, command: &Command) {
     if command.is_hide_set() || command.get_name() == "help" {
         return;
@@ -83,8 +83,8 @@ fn shown(argument: &Arg) -> String {
     }
 }
 
-/// Text in which nothing is a word of roff: a backslash, a dash, a dot or a quote at the beginning
-/// of a line.
+/// Escapes what roff would take for a request or an escape: a backslash, a dash, and a dot or
+/// quote at the beginning of a line.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     match text.starts_with(['.', '\'']) {
@@ -123,7 +123,7 @@ mod tests {
     fn nothing_of_a_text_is_a_word_of_roff() {
         assert_eq!(escaped("a\\b --c"), "a\\eb \\-\\-c");
         assert_eq!(escaped(".db"), "\\&.db");
-        // Every request of the page is one of ours.
+        // Every roff request in the page is one that we wrote.
         let known =
             [".TH", ".SH", ".SS", ".TP", ".B", ".I", ".BR", ".PP", ".RS", ".RE", ".nf", ".fi"];
         for line in roff().lines().filter(|line| line.starts_with(['.', '\''])) {

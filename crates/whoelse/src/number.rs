@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// A whole number: digits alone, since Rust would read `+5`, too.
+/// Parses a whole number: digits only, since Rust would accept `+5` as well.
 pub fn whole<T: FromStr>(typed: &str) -> Option<T> {
     typed.bytes().all(|byte| byte.is_ascii_digit()).then(|| typed.parse().ok())?
 }

@@ -1,7 +1,7 @@
-//! The standard output and the standard error, where they may be full, closed or read by nobody.
+//! The standard output and the standard error, which may be full, closed or unread.
 //!
-//! A result that could not be written is a failure, whatever has been done; a sentence that could
-//! not be told is none, since there is nobody to hear of it.
+//! Failing to write a result is an error, even if the work was done. Failing to write a remark is
+//! none, since nobody would read that error either.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use whoelse_xmpp::in_words;
 
-/// How long a sentence may take.
+/// How long writing a remark may take.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Writes a result and a line break. The error is a sentence.
@@ -21,18 +21,18 @@ pub fn result(text: impl fmt::Display) -> Result<(), String> {
     written.map_err(|why| not_written(why.kind()))
 }
 
-/// That something could not be written, as a sentence.
+/// Returns a sentence which says that something could not be written.
 pub fn not_written(why: ErrorKind) -> String {
     format!("cannot write the output: {}", reason(why))
 }
 
-/// That something could not be read, as a sentence.
+/// Returns a sentence which says that something could not be read.
 pub fn not_read(why: ErrorKind) -> String {
     format!("cannot read the input: {}", reason(why))
 }
 
-/// A sentence on the standard error, if anybody can be told. Whoever takes too long to read it is
-/// not waited for: the program may be on its way out of a terminal that is stuck.
+/// Writes a sentence to the standard error, if possible. Does not wait for a slow reader: the
+/// program may be ending on a terminal that is stuck.
 pub fn complain(sentence: impl fmt::Display) {
     let sentence = format!("whoelse: {sentence}\n");
     let (told, done) = mpsc::channel();

@@ -1,35 +1,35 @@
-//! What serde says of a text that does not fit, sorted: its words are for programmers, ours for
-//! whoever wrote the text.
+//! Sorts serde's messages about a text that does not fit: its words are for programmers, ours are
+//! for the author of the text.
 //!
-//! There is nothing but its message to go by. What is not known here is still told apart from what
-//! we say ourselves, and never shown.
+//! Only the message is there to go by. A message that is not known here is recognised as foreign,
+//! and never shown.
 
 use strsim::osa_distance;
 
 /// What is wrong with a text.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Slip<'a> {
-    /// A name that is none; the nearest of those there are.
+    /// An unknown name, with the nearest known one.
     Unknown {
         /// The name.
         key: &'a str,
-        /// The nearest, if one is near.
+        /// The nearest known name, if one is near.
         near: Option<&'a str>,
     },
     /// A name that is missing.
     Missing(&'a str),
-    /// A name that stands there twice.
+    /// A name that occurs twice.
     Twice(&'a str),
-    /// A value of another kind than this one, in words.
+    /// A value of the wrong kind; the expected kind in words.
     Kind(&'a str),
-    /// We have said it ourselves.
+    /// The message is from our own types.
     Said(&'a str),
-    /// It is no TOML, or no JSON, at all.
+    /// The text is not TOML or JSON at all, or the message is unknown.
     Unreadable,
 }
 
 impl Slip<'_> {
-    /// Sorts a message of serde's. `ours` are beginnings of what our own types say.
+    /// Sorts a message of serde's. `ours` are prefixes of the messages of our own types.
     pub fn of<'a>(message: &'a str, ours: &[&str]) -> Slip<'a> {
         let quoted = |from: &'a str| from.split('`').nth(1).unwrap_or_default();
         let unknown =
@@ -49,7 +49,7 @@ impl Slip<'_> {
             return Slip::Twice(quoted(message));
         }
         if message.starts_with("invalid type: ") || message.starts_with("invalid value: ") {
-            // What was found stands before it, and may say `expected` itself.
+            // The found value comes first, and may contain `expected` itself.
             let expected = message.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
             return Slip::Kind(kind(expected));
         }
@@ -60,7 +60,7 @@ impl Slip<'_> {
     }
 }
 
-/// A kind of value as people name it. What our own types expect is in such words already.
+/// Names a kind of value as people do. What our own types expect is in such words already.
 fn kind(expected: &str) -> &str {
     match expected.split(" at line ").next().unwrap_or_default() {
         "a string" | "string" | "path string" => "a text in quotes",

@@ -1,4 +1,4 @@
-//! `whoelse announce TEXT`: the server itself tells everybody who is online something.
+//! `whoelse announce TEXT`: sends a message from the server itself to everybody who is online.
 
 use whoelse_client::admin;
 
@@ -6,7 +6,7 @@ use super::{Fault, say, send, socket};
 use crate::cli;
 use crate::say::text;
 
-/// Tells them.
+/// Sends it.
 pub async fn run(options: cli::Announce) -> Result<(), Fault> {
     let words = send::text(&options.text).await?;
     let said =

@@ -1,6 +1,6 @@
-//! What a command asks whoever runs it: a password, or whether it is meant.
+//! Questions to the user of a command: for a password, or for a confirmation.
 //!
-//! On a terminal it asks a person; otherwise a password is the first line of the standard input.
+//! On a terminal it asks the user; otherwise a password is the first line of the standard input.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
@@ -18,20 +18,19 @@ use crate::output;
 /// Longest password that is read, in bytes.
 const LONGEST: usize = 1_000;
 
-/// A new password: typed twice without being shown, or the first line of the standard input.
+/// Asks for a new password: typed twice without echo, or the first line of the standard input.
 pub async fn new_password() -> Result<Password, Fault> {
     if !io::stdin().is_terminal() {
         return blocking(|| password(&first_line(&mut io::stdin().lock())?)).await;
     }
-    // Around everything: who is interrupted at a password must not leave a terminal that shows
-    // nothing.
+    // Outermost: Ctrl-C at a password must not leave a terminal without echo.
     let _hidden = Hidden::begin().map_err(|why| {
         Fault::Say(format!("cannot read a password from this terminal: {}", in_words(&why)))
     })?;
     blocking(type_twice).await
 }
 
-/// A password that stands in a file, on its first line. The error is a sentence.
+/// Reads a password from the first line of a file. The error is a sentence.
 pub fn password_in(file: &Path) -> Result<Password, String> {
     let name = crate::say::text::line(&file.display().to_string());
     let cannot =
@@ -49,7 +48,7 @@ pub fn password_in(file: &Path) -> Result<Password, String> {
     }
 }
 
-/// Reading blocks, so it has a thread of its own, and Ctrl-C is heard meanwhile.
+/// Runs something that blocks on a thread of its own, so that Ctrl-C still works.
 async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
@@ -62,7 +61,7 @@ fn type_twice() -> Result<Password, Fault> {
         hidden::ask(prompt, &mut io::stdin().lock()).map_err(|why| Fault::Say(no_password(&why)))
     };
     let first = ask("New password: ")?;
-    // Before the second, which would be typed in vain.
+    // Checked before the second question, which would be in vain otherwise.
     let chosen = password(&first)?;
     match ask("Repeat password: ")? {
         second if second == first => Ok(chosen),
@@ -77,7 +76,7 @@ fn no_password(why: &io::Error) -> String {
     }
 }
 
-/// A line as a password.
+/// Checks that a line can be a password.
 fn password(line: &str) -> Result<Password, Fault> {
     if line.len() > LONGEST {
         return Err(Fault::Say(format!("the password is longer than {LONGEST} bytes")));
@@ -85,7 +84,7 @@ fn password(line: &str) -> Result<Password, Fault> {
     Password::new(line).map_err(|why| Fault::Say(why.to_string()))
 }
 
-/// The first line, without its end. No more is read than a password may be long.
+/// Reads the first line, without its end, and no more than a password may be long.
 fn first_line(from: &mut impl BufRead) -> Result<String, Fault> {
     let mut line = Vec::new();
     let most = LONGEST as u64 + 2;
@@ -105,7 +104,7 @@ fn first_line(from: &mut impl BufRead) -> Result<String, Fault> {
     text.map_err(|_| Fault::say("the password is not UTF-8 text"))
 }
 
-/// Whether it is meant. Where nobody can be asked, it is.
+/// Asks for a confirmation. Without a terminal the answer is yes.
 pub async fn is_meant(question: String) -> Result<bool, Fault> {
     if !io::stdin().is_terminal() {
         return Ok(true);
@@ -118,7 +117,7 @@ pub async fn is_meant(question: String) -> Result<bool, Fault> {
         read.map_err(|why| Fault::Say(format!("cannot ask on this terminal: {}", in_words(&why))))?;
         let answer = String::from_utf8_lossy(&answer);
         if !answer.ends_with('\n') {
-            // What comes next begins on a line of its own.
+            // The next output begins on a line of its own.
             let _ = writeln!(screen);
         }
         Ok(is_yes(&answer))

@@ -1,8 +1,8 @@
-//! `whoelse backup FILE` and `whoelse restore FILE`: everything a running server remembers, into a
-//! file and back.
+//! `whoelse backup FILE` and `whoelse restore FILE`: copies everything that a running server
+//! remembers into a file, and back.
 //!
-//! The server writes and reads in its data directory alone; from there and to there the file is
-//! moved here, by whoever may talk to the server at all.
+//! The server reads and writes only in its data directory. This command, which needs access to the
+//! server anyway, moves the file to and from there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -19,11 +19,11 @@ use super::{Fault, ask, say, socket};
 use crate::cli::{self, Running};
 use crate::say::text;
 
-/// How often the server is asked how far it is.
+/// How often the server is asked for its progress.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a server that restores may be away: it answers nobody while it does.
+/// How long a restoring server may take: it answers nobody meanwhile.
 const AWAY: Duration = Duration::from_secs(24 * 3600);
-/// How long nobody may hold its place: one server has let go of it, and the next takes it.
+/// How long the lock may be free between the end of one server and the start of the next.
 const BETWEEN: Duration = Duration::from_secs(3);
 
 /// Makes a backup.
@@ -32,7 +32,7 @@ pub async fn backup(options: cli::Backup) -> Result<(), Fault> {
     if file.exists() {
         return Err(fault(file, "is there already and is not overwritten"));
     }
-    // Before the work: a folder that cannot be written is known now.
+    // Created before the work begins, so that a folder that cannot be written is noticed now.
     let taken = create(file).map_err(|error| fault(file, in_words(&error)))?;
     let between = Between::new(running);
     let made = async {
@@ -53,7 +53,7 @@ pub async fn backup(options: cli::Backup) -> Result<(), Fault> {
     }
 }
 
-/// Has a backup restored.
+/// Restores a backup.
 pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
     let (file, running) = (&options.file, &options.running);
     check_backup(file).map_err(|error| Fault::Say(error.to_string()))?;
@@ -68,7 +68,7 @@ pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
         let owner = fs::metadata(&running.data)?;
         bring(file, there)?;
         match rustix::process::geteuid().is_root() {
-            // The server may be somebody else.
+            // The server may run as another user.
             true => chown(&between.path, Some(owner.uid()), Some(owner.gid())),
             false => Ok(()),
         }
@@ -80,7 +80,7 @@ pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
         ended(&mut link).await
     };
     let rows = match done.await {
-        // Every session ends for it, perhaps before it is said that it has begun.
+        // The restore ends every session, perhaps before this one hears that it has begun.
         Err(Lost::Connection) => again(running).await?,
         done => done?,
     };
@@ -88,7 +88,7 @@ pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
     say(text::line(&format!("{} is restored, {rows}; everybody logs in again", file.display())))
 }
 
-/// Why there was no end to hear of.
+/// Why the result is not known.
 enum Lost {
     Connection,
     Fault(Fault),
@@ -112,7 +112,7 @@ impl From<Lost> for Fault {
     }
 }
 
-/// Waits until it is done, and says how much that was.
+/// Waits for the end, and returns how much was transferred.
 async fn ended(link: &mut whoelse_client::Link) -> Result<String, Lost> {
     loop {
         let said = admin::maintenance(link).await?;
@@ -123,7 +123,7 @@ async fn ended(link: &mut whoelse_client::Link) -> Result<String, Lost> {
     }
 }
 
-/// The same after the server has ended every session: asks the one that comes.
+/// Waits again after the server has ended every session: asks the next server.
 async fn again(running: &Running) -> Result<String, Fault> {
     let (begun, mut held) = (Instant::now(), Instant::now());
     loop {
@@ -140,7 +140,7 @@ async fn again(running: &Running) -> Result<String, Fault> {
             }
             Err(fault) => fault,
         };
-        // Its place is held as long as it works, but for the moment between two servers.
+        // A working server holds the lock; it is free only for a moment between two servers.
         if is_held(&running.data) {
             held = Instant::now();
         }
@@ -150,13 +150,13 @@ async fn again(running: &Running) -> Result<String, Fault> {
     }
 }
 
-/// Whether a server still has the data directory: its lock is held.
+/// Returns whether a server holds the lock of the data directory.
 fn is_held(data: &Path) -> bool {
     let lock = OpenOptions::new().write(true).open(data.join("lock"));
     lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
-/// A file in the data directory that is gone when this is.
+/// A file in the data directory; dropping it removes the file.
 struct Between {
     name: String,
     path: PathBuf,
@@ -185,12 +185,12 @@ impl Drop for Between {
     }
 }
 
-/// Makes a file for its owner alone, which must not be there.
+/// Creates a file for its owner alone; fails if it exists.
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Copies a file into one that is open, down to the disk.
+/// Copies a file into an open one and syncs it.
 fn bring(from: &Path, mut to: File) -> io::Result<()> {
     io::copy(&mut File::open(from)?, &mut to)?;
     to.sync_all()

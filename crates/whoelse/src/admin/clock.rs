@@ -1,4 +1,4 @@
-//! `whoelse clock`: whether a running server believes its clock, and the operator's word for it.
+//! `whoelse clock`: tells whether a running server trusts its clock; an operator can vouch for it.
 
 use whoelse_client::admin;
 
@@ -6,7 +6,7 @@ use super::{Fault, say, socket};
 use crate::cli::{Clock, ClockAction};
 use crate::say::text;
 
-/// Does what was asked for.
+/// Runs the command.
 pub async fn run(options: Clock) -> Result<(), Fault> {
     let trust = matches!(options.action, Some(ClockAction::Trust));
     let mut link = socket::open(&options.running, None).await?;

@@ -13,7 +13,7 @@ use super::{Fault, say};
 use crate::cli::{self, ConfigAction};
 use crate::say::text;
 
-/// Does what was asked for.
+/// Runs the command.
 pub async fn run(options: cli::Config) -> Result<(), Fault> {
     match options.action {
         ConfigAction::Check { file, json } => check(&file, json).await,
@@ -35,9 +35,9 @@ async fn check(file: &Path, json: bool) -> Result<(), Fault> {
     Err(Fault::Many(problems))
 }
 
-/// What is wrong, a sentence each.
+/// Returns the problems, a sentence each.
 async fn problems(file: &Path) -> Vec<String> {
-    // Any other trouble is told by whoever reads it.
+    // Other errors are reported when the file is read.
     if file.try_exists().is_ok_and(|there| !there) {
         let file = file.display();
         return vec![format!("there is no file {file}; name one: `whoelse config check FILE`")];
@@ -63,7 +63,7 @@ async fn problems(file: &Path) -> Vec<String> {
         let path = accounts.path.display();
         say("credentials", format!("cannot read {path}: {}", in_words(&error)));
     }
-    // What can be wrong with a file is said at the start: nothing has to be reached.
+    // A database file is checked at the start; only a database on a server must be reached here.
     let place = config.place();
     if let Location::Postgres(_) = place
         && let Err(error) = Store::look(&place).await

@@ -1,5 +1,4 @@
-//! `whoelse domain rename OLD NEW`: the domain of a running server gets another name, and its
-//! accounts come along.
+//! `whoelse domain rename OLD NEW`: renames the domain of a running server, with its accounts.
 
 use whoelse_client::{RequestError, admin};
 use whoelse_xmpp::BareJid;
@@ -8,7 +7,7 @@ use super::{Fault, say, socket};
 use crate::cli::{self, DomainAction, Running};
 use crate::say::text;
 
-/// Does what was asked for.
+/// Runs the command.
 pub async fn run(options: cli::Domain) -> Result<(), Fault> {
     match options.action {
         DomainAction::Rename { old, new } => rename(&options.running, &old, &new).await,
@@ -22,7 +21,7 @@ async fn rename(running: &Running, old: &str, new: &str) -> Result<(), Fault> {
     link.close().await;
     match done {
         Ok(_) => {}
-        // Every session ended, ours too, and its end may have overtaken the answer.
+        // Renaming ends every session, ours too, and its end may have overtaken the answer.
         Err(RequestError::ConnectionLost) if serves(running, &new).await? => {}
         Err(why) => return Err(why.into()),
     }
@@ -32,12 +31,12 @@ async fn rename(running: &Running, old: &str, new: &str) -> Result<(), Fault> {
     )))
 }
 
-/// Whether the server has this name now.
+/// Returns whether the server has this domain now.
 async fn serves(running: &Running, domain: &str) -> Result<bool, Fault> {
     socket::with(running, None, async |link| Ok(link.me().domain() == domain)).await
 }
 
-/// A domain's name as the server writes it.
+/// Normalises a domain's name as the server does.
 fn name(typed: &str) -> Result<String, Fault> {
     let parsed = BareJid::new(None, typed);
     parsed

@@ -1,10 +1,10 @@
-//! The server's log, on the standard error: for people or for programs, and for the journal where
-//! systemd reads it.
+//! The server's log on the standard error: for people, for programs, or for the journal of
+//! systemd.
 //!
-//! An event is a short fixed name with fields. The same field means the same everywhere:
-//! `account` a bare address, `session` the number of a session, `address` where a connection comes
-//! from, `network` whose tries are counted, `reason` why something ended, `error` what failed. No
-//! password and no body is ever among them.
+//! An event is a short fixed name with fields. A field means the same everywhere: `account` is a
+//! bare address, `session` the number of a session, `address` the source of a connection,
+//! `network` the network whose attempts are counted, `reason` why something ended, `error` what
+//! failed. No field ever holds a password or a body.
 
 mod row;
 
@@ -26,17 +26,17 @@ use whoelse_server::config::{LogConfig, LogFormat};
 use crate::say::paint;
 use row::Rows;
 
-/// What is logged when nobody says otherwise: the life of the server and of its sessions.
+/// The default level: the life of the server and of its sessions.
 const LEVEL: &str = "info,sqlx=warn";
 
-/// Libraries that speak only where they are named: with the relay come pages about each packet,
-/// and warnings about whatever a stranger does.
+/// Libraries that are silent unless the level names them: the relay's would write pages about each
+/// packet, and warnings about anything that a stranger does.
 const QUIET: &str = "iroh=error,noq=error";
 
-/// The running log, whose level can be changed.
+/// The running log; its level can be changed.
 #[derive(Clone)]
 pub struct Log {
-    /// What the command line or the environment said, which wins over the file.
+    /// The level from the command line or the environment, which overrides the file.
     fixed: Option<String>,
     filter: reload::Handle<EnvFilter, Registry>,
 }
@@ -75,14 +75,14 @@ impl Log {
         Ok(Log { fixed, filter: handle })
     }
 
-    /// Changes what is logged to what the file says now, unless something else wins over it.
+    /// Changes the level to the one in the file, unless it is overridden.
     pub fn change(&self, config: &LogConfig) -> Result<(), String> {
         let wanted = filter(self.fixed.as_deref().or(config.level.as_deref()))?;
         self.filter.reload(wanted).map_err(|_| "cannot change the log; restart to apply".to_owned())
     }
 }
 
-/// Whether a text says what to log.
+/// Checks that a text is a valid level.
 pub fn check(level: Option<&str>) -> Result<(), String> {
     filter(level).map(drop)
 }
@@ -91,28 +91,28 @@ fn filter(level: Option<&str>) -> Result<EnvFilter, String> {
     let wanted = level.filter(|wanted| !wanted.is_empty()).unwrap_or(LEVEL);
     let mistake =
         || format!("the log level must be error, warn, info, debug or trace, not '{wanted}'");
-    // A word that is no level would be taken for a part of the program, and nothing logged.
+    // A word that is no level would be taken for a module, and nothing would be logged.
     if !wanted.split(',').all(names_a_level) {
         return Err(mistake());
     }
     EnvFilter::try_new(format!("{QUIET},{wanted}")).map_err(|_| mistake())
 }
 
-/// Whether `level` or `part=level` names one, or is more than that.
+/// Returns whether a directive is `level` or `part=level` with a valid level, or is more complex.
 fn names_a_level(directive: &str) -> bool {
     let level = directive.rsplit('=').next().unwrap_or_default();
     let known = ["off", "error", "warn", "info", "debug", "trace"];
     directive.contains('[') || known.iter().any(|known| level.eq_ignore_ascii_case(known))
 }
 
-/// Whether the standard error is read by the journal, as systemd.exec(5) says it is told.
+/// Returns whether the journal reads the standard error (systemd.exec(5), `JOURNAL_STREAM`).
 fn is_journal() -> bool {
     let Ok(named) = env::var("JOURNAL_STREAM") else { return false };
     let about = std::fs::metadata("/proc/self/fd/2");
     about.is_ok_and(|about| named == format!("{}:{}", about.dev(), about.ino()))
 }
 
-/// sd-daemon(3): the priority in front; the journal has its own time.
+/// sd-daemon(3): writes the priority in front and no time, since the journal has its own.
 struct Journal(Format<Full, ()>);
 
 impl<S, N> FormatEvent<S, N> for Journal

@@ -1,8 +1,8 @@
-//! Everything but chatting: running a server, and looking after one that runs.
+//! All commands except chatting: running a server, and administering one that runs.
 //!
-//! A command prints what it has done on the standard output, or why it did not on the standard
-//! error, a line each, and ends with status 1. How a server is found is in `socket`, what is asked
-//! of it in `whoelse_client::admin`.
+//! A command prints its result on the standard output. If it fails it prints the reason on the
+//! standard error and ends with status 1. `socket` finds the server, and `whoelse_client::admin`
+//! has the requests.
 
 pub mod announce;
 pub mod ask;
@@ -33,15 +33,15 @@ use whoelse_xmpp::{Condition, in_words};
 use crate::say::{text, words};
 use crate::{commands, output};
 
-/// The status of a program that Ctrl-C has ended, as shells give it.
+/// The exit status after Ctrl-C, as shells report it.
 const INTERRUPTED: u8 = 130;
 
-/// Why a command did not do what it was asked to.
+/// Why a command failed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// This is why.
+    /// One reason.
     Say(String),
-    /// There are several reasons.
+    /// Several reasons.
     Many(Vec<String>),
     /// Ctrl-C.
     Interrupted,
@@ -56,7 +56,7 @@ impl Fault {
 impl From<RequestError> for Fault {
     fn from(why: RequestError) -> Fault {
         Fault::Say(match &why {
-            // The server's own sentence needs nothing around it.
+            // The server's own sentence needs no words around it.
             RequestError::Refused(error) if error.text.is_some() => {
                 error.text.clone().unwrap_or_default()
             }
@@ -72,7 +72,7 @@ impl From<commands::Fault> for Fault {
     fn from(why: commands::Fault) -> Fault {
         Fault::Say(match why {
             commands::Fault::Say { words, .. } => words,
-            // Usage is clap's here.
+            // Here clap reports errors of usage.
             commands::Fault::Usage => "`whoelse --help` tells how".to_owned(),
         })
     }
@@ -85,7 +85,7 @@ pub fn run(command: impl Future<Output = Result<(), Fault>>) -> ExitCode {
         Err(why) => return status(Err(Fault::Say(format!("cannot start: {}", in_words(&why))))),
     };
     let done = runtime.block_on(async {
-        // Not the system's way to end a program: a terminal may have to be restored.
+        // Handled here and not by the system, since a terminal may have to be restored.
         let mut interrupted = signal(SignalKind::interrupt())
             .map_err(|why| Fault::Say(format!("cannot wait for Ctrl-C: {}", in_words(&why))))?;
         tokio::select! {
@@ -93,17 +93,17 @@ pub fn run(command: impl Future<Output = Result<(), Fault>>) -> ExitCode {
             _ = interrupted.recv() => Err(Fault::Interrupted),
         }
     });
-    // A thread may still be reading a password that nobody types any more.
+    // A thread may still be blocked on reading a password.
     runtime.shutdown_background();
     status(done)
 }
 
-/// Says why it was not done, if it was not, and how the program ends.
+/// Reports the error, if there is one, and returns the exit status.
 pub fn status(done: Result<(), Fault>) -> ExitCode {
     let reasons = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Fault::Interrupted) => {
-            // The prompt of whoever comes next begins on a line of its own.
+            // The shell's prompt begins on a line of its own.
             let _ = writeln!(io::stderr());
             return ExitCode::from(INTERRUPTED);
         }
@@ -111,13 +111,13 @@ pub fn status(done: Result<(), Fault>) -> ExitCode {
         Err(Fault::Many(reasons)) => reasons,
     };
     for why in reasons {
-        // Most of it comes from elsewhere.
+        // Most of the text comes from elsewhere.
         output::complain(text::line(&why));
     }
     ExitCode::FAILURE
 }
 
-/// Prints a result, safe for a terminal already.
+/// Prints a result that is already safe for a terminal.
 fn say(result: impl fmt::Display) -> Result<(), Fault> {
     output::result(result).map_err(Fault::Say)
 }

@@ -1,4 +1,4 @@
-//! `whoelse send USER TEXT`: one message, and out; status 0 means that the server has stored it.
+//! `whoelse send USER TEXT`: sends one message; status 0 means that the server has stored it.
 
 use std::io::{self, Read};
 
@@ -11,7 +11,7 @@ use crate::cli;
 use crate::commands::{address, message::check_text};
 use crate::say::{name, words};
 
-/// More is no text that can be sent, whatever it says.
+/// Longest input in bytes; no text that may be sent is longer.
 const LONGEST: usize = 4 * MAX_TEXT + 2;
 /// Stands for the standard input.
 const INPUT: &str = "-";
@@ -31,7 +31,7 @@ pub async fn run(options: cli::Send) -> Result<(), Fault> {
     .await
 }
 
-/// The text that these words are, or that stands on the standard input.
+/// Returns the text of these words, or of the standard input.
 pub(super) async fn text(words: &[String]) -> Result<String, Fault> {
     let text = match words {
         [only] if only == INPUT => {
@@ -44,7 +44,7 @@ pub(super) async fn text(words: &[String]) -> Result<String, Fault> {
     Ok(text)
 }
 
-/// A text, without the line end after it.
+/// Reads a text, without the line end after it.
 fn read(from: &mut impl Read) -> Result<String, Fault> {
     let mut bytes = Vec::new();
     let most = LONGEST as u64 + 1;
@@ -62,7 +62,7 @@ fn not_read(why: &io::Error) -> Fault {
     Fault::Say(format!("cannot read the text from the standard input: {}", in_words(why)))
 }
 
-/// Why the server has not stored the message, or why nobody knows.
+/// Says why the server has not stored the message, or why that is unknown.
 fn not_sent(why: &SendError, to: &BareJid, domain: &str) -> String {
     match why {
         SendError::Refused(why) => words::refusal(why, &name::of(to, domain), to.domain()),

@@ -1,7 +1,7 @@
 //! `whoelse server`: runs a server until it is told to stop.
 //!
-//! What the operator reads stands on the standard output, a line each: the settings, what was
-//! made, the addresses, the fingerprint. The log goes to the standard error.
+//! The standard output is for the operator, a line each: the settings, what was created, the
+//! addresses, the fingerprint. The log goes to the standard error.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -20,9 +20,9 @@ use super::log::{self, Log};
 use super::systemd;
 use crate::cli;
 
-/// The exit status of a mistake on the command line.
+/// The exit status after an error on the command line.
 const MISTAKE: u8 = 2;
-/// The exit status of a server that was not given the time to stop.
+/// The exit status if a second signal cuts the shutdown short.
 const HURRIED: i32 = 130;
 
 /// Runs a server.
@@ -45,12 +45,12 @@ pub fn run(options: cli::Server) -> ExitCode {
         Err(error) => return fail(format_args!("cannot start: {}", in_words(&error)), 1),
     };
     let status = runtime.block_on(serve(config, log));
-    // Passwords in derivation are nobody's any more.
+    // Nobody waits any more for passwords that are being derived.
     runtime.shutdown_background();
     status
 }
 
-/// The settings, or how the program ends without them.
+/// Returns the settings, or the exit status if there are none.
 fn configure(options: cli::Server) -> Result<Config, ExitCode> {
     let mut config = match &options.config {
         Some(path) => Config::from_file(path).map_err(|error| fail(error, 1))?,
@@ -61,7 +61,7 @@ fn configure(options: cli::Server) -> Result<Config, ExitCode> {
 }
 
 async fn serve(config: Config, log: Log) -> ExitCode {
-    // Before the start, so that a signal during it is not lost.
+    // Installed before the start, so that a signal during it is not lost.
     let (mut stop, mut hangup) =
         match Stop::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?))) {
             Ok(both) => both,
@@ -90,7 +90,7 @@ async fn serve(config: Config, log: Log) -> ExitCode {
         };
         say("stopping to restore a backup");
         systemd::reloading();
-        // A free port that was taken is kept, so that clients find their way back.
+        // A port that was chosen freely is kept, so that clients find the server again.
         config = server.reloader().running().await;
         config.listen = server.addresses().to_vec();
         config.direct_tls = server.direct_tls_addresses().to_vec();
@@ -104,7 +104,7 @@ async fn serve(config: Config, log: Log) -> ExitCode {
     }
 }
 
-/// Runs a server until it is asked to stop, or to restore the backup that is given back.
+/// Runs a server until it is asked to stop (`None`) or to restore the backup that is returned.
 async fn run_until_asked(server: &Server, stop: &mut Stop, hangup: &mut Signal) -> Option<Aside> {
     let on_terminal = io::stderr().is_terminal();
     let mut wanted = pin!(server.restore_wanted());
@@ -113,9 +113,10 @@ async fn run_until_asked(server: &Server, stop: &mut Stop, hangup: &mut Signal) 
         tokio::select! {
             () = stop.asked() => return None,
             aside = &mut wanted => return Some(aside),
-            // None comes when no more can come.
+            // `None` means that no more signals can come.
             Some(()) = hangup.recv() => {
-                // The terminal it was started on has been closed: nobody would stop it any more.
+                // The terminal that it was started on has been closed: nobody could stop it any
+                // more.
                 if on_terminal && !io::stderr().is_terminal() {
                     return None;
                 }
@@ -126,7 +127,7 @@ async fn run_until_asked(server: &Server, stop: &mut Stop, hangup: &mut Signal) 
     }
 }
 
-/// SIGHUP. What came of it stands in the log.
+/// Handles SIGHUP. The result is in the log.
 async fn reload(server: &Server) {
     systemd::reloading();
     server.reload_by_signal().await;
@@ -146,13 +147,13 @@ fn overrides(options: cli::Server) -> Overrides {
     }
 }
 
-/// A start that takes long: whoever waits for it is told how far it is.
+/// Reports the progress of a start that takes long.
 fn starting(how_far: &str) {
     say(how_far);
     systemd::starting(how_far);
 }
 
-/// What the operator reads.
+/// Prints the lines for the operator.
 fn greet(summary: &str, server: &Server) {
     say(summary);
     server.notes().iter().for_each(say);
@@ -171,7 +172,7 @@ fn greet(summary: &str, server: &Server) {
     say(format_args!("serving {}, stop with Ctrl-C", server.node().domain_name()));
 }
 
-/// Whoever reads the standard output may have gone; the server goes on.
+/// Prints a line. If nobody reads the standard output any more, the server goes on.
 fn say(line: impl fmt::Display) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -183,14 +184,14 @@ fn fail(why: impl fmt::Display, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Each connection is a descriptor: takes as many as the system allows.
+/// Raises the limit of descriptors as far as the system allows, since each connection needs one.
 fn raise_descriptors() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // With fewer, accepting pauses when they run out.
+    // With fewer, accepting pauses when none are left.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// Ctrl-C, or SIGTERM from whoever manages services.
+/// Ctrl-C, or SIGTERM from a service manager.
 struct Stop {
     interrupt: Signal,
     terminate: Signal,

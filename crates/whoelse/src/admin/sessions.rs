@@ -44,7 +44,7 @@ fn cells(row: &SessionRow, domain: &str) -> [String; 6] {
     ]
 }
 
-/// For a program (docs/scripting.md).
+/// Returns a row for programs (docs/scripting.md).
 fn object(row: &SessionRow, domain: &str) -> String {
     let state = match row.state.as_str() {
         "waits to be resumed" => "detached",

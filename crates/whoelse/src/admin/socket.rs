@@ -1,7 +1,7 @@
 //! Architecture, decision 12: finds the admin socket of a running server, and logs in over it.
 //!
-//! The operating system says who we are (SASL EXTERNAL), so nothing is asked; who is neither the
-//! server's own user nor root is told who may.
+//! The operating system vouches for the user (SASL EXTERNAL), so no password is asked for. A user
+//! who is neither the server's own nor root is told who may use it.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -17,16 +17,16 @@ use super::Fault;
 use crate::cli::Running;
 use crate::say::words;
 
-/// Logs in to the server: as the server itself, or to act as one of its accounts.
+/// Logs in to the server, as the server itself or on behalf of one of its accounts.
 pub async fn open(running: &Running, actor: Option<&str>) -> Result<Link, Fault> {
     let stream = connect(&running.data).await?;
     let who = Credentials::External { authzid: actor.map(str::to_owned) };
-    // The domain is the server's to say.
+    // The server knows its domain.
     let opened = Link::open(stream, "", who).await;
     opened.map_err(|why| Fault::Say(not_let_in(&running.data, &why, actor)))
 }
 
-/// Runs an errand over such a session, and says goodbye however it ends.
+/// Runs a closure over such a session, and closes it however that ends.
 pub async fn with<T>(
     running: &Running,
     actor: Option<&str>,
@@ -38,7 +38,7 @@ pub async fn with<T>(
     done
 }
 
-/// Whether a server lets us in, for commands that ask a person something first.
+/// Checks that a server lets us in, for commands that first ask the user something.
 pub async fn check(running: &Running) -> Result<(), Fault> {
     with(running, None, async |_| Ok(())).await
 }
@@ -52,13 +52,13 @@ async fn connect(data: &Path) -> Result<UnixStream, Fault> {
     connected.map_err(|error| Fault::Say(no_server(data, &error, owner(data))))
 }
 
-/// The user who runs the server, as far as the file system tells.
+/// Returns the user who runs the server, as far as the file system tells.
 fn owner(data: &Path) -> Option<u32> {
     let socket = fs::metadata(data.join(NAME));
     socket.or_else(|_| fs::metadata(data)).ok().map(|it| it.uid())
 }
 
-/// Why there is nobody to talk to.
+/// Says why no server can be reached.
 fn no_server(data: &Path, error: &io::Error, owner: Option<u32>) -> String {
     let shown = shown(data);
     match error.kind() {
@@ -77,7 +77,7 @@ fn no_server(data: &Path, error: &io::Error, owner: Option<u32>) -> String {
     }
 }
 
-/// Why the server does not let us in.
+/// Says why the server refuses the login.
 fn not_let_in(data: &Path, why: &LoginError, actor: Option<&str>) -> String {
     let shown = shown(data);
     match (why, actor) {
@@ -87,7 +87,7 @@ fn not_let_in(data: &Path, why: &LoginError, actor: Option<&str>) -> String {
         (LoginError::Connect(ConnectError::Ended), _) => format!(
             "the server on {shown} hung up: it is stopping, or you are neither its user nor root"
         ),
-        // An account of another domain: all that SASL says about it.
+        // An account of another domain: SASL has no other word for it.
         (LoginError::Refused { text }, Some(actor)) if text == "invalid-authzid" => {
             format!("there is no user {actor} here")
         }
@@ -95,7 +95,7 @@ fn not_let_in(data: &Path, why: &LoginError, actor: Option<&str>) -> String {
     }
 }
 
-/// A path that is seen to be one.
+/// Writes a path so that it is recognised as one.
 fn shown(data: &Path) -> String {
     let plain = data.components().count() == 1 && data.is_relative() && !data.starts_with("..");
     let path = if plain { PathBuf::from(".").join(data) } else { data.to_owned() };

@@ -1,5 +1,5 @@
-//! `whoelse store copy FROM TO`: everything from one database into another, while no server runs
-//! on either.
+//! `whoelse store copy FROM TO`: copies everything from one database into another, while no server
+//! runs on either.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::say::text;
 /// The database in a data directory.
 const DATABASE: &str = "whoelse.db";
 
-/// Does what was asked for.
+/// Runs the command.
 pub async fn run(options: cli::Store) -> Result<(), Fault> {
     match options.action {
         StoreAction::Copy { from, to } => copy(&from, &to).await,
@@ -31,7 +31,7 @@ async fn copy(from: &str, to: &str) -> Result<(), Fault> {
     say(text::line(&format!("copied {rows} rows from {source} to {target}")))
 }
 
-/// The place that is meant, with its data directory held: a server must not have it.
+/// Returns a location, and holds its data directory so that no server can use it.
 fn held(written: &str, is_source: bool) -> Result<(Location, Option<DataDir>), Fault> {
     if let Ok(Location::Postgres(mut url)) = Location::parse(written) {
         with_password(&mut url);
@@ -50,13 +50,14 @@ fn held(written: &str, is_source: bool) -> Result<(Location, Option<DataDir>), F
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
     };
-    // A file elsewhere than in a data directory is nobody's.
+    // A database file outside of a data directory has no lock to hold.
     let is_data = !is_file || folder.join("lock").exists();
     let held = is_data.then(|| DataDir::open(&folder)).transpose();
     Ok((Location::Sqlite(file), held.map_err(|error| Fault::Say(error.to_string()))?))
 }
 
-/// As with the configuration: a password need not stand on a command line that others can see.
+/// Adds the password from the environment, as the configuration does: other users can see command
+/// lines.
 fn with_password(url: &mut PostgresUrl) {
     if !url.has_password()
         && let Ok(password) = std::env::var(whoelse_server::config::DATABASE_PASSWORD)

@@ -1,8 +1,8 @@
-//! sd_notify(3) and sd_watchdog_enabled(3): systemd hears when the server is ready, when it reads
-//! its configuration again, when it goes, and that it really works.
+//! sd_notify(3) and sd_watchdog_enabled(3): tells systemd when the server is ready, reloads,
+//! stops, and that it really works.
 //!
-//! The watchdog is fed only while the keeper and everything that accepts connections have given a
-//! sign since the last time: a server that is stuck is ended and started again by systemd.
+//! The watchdog is notified only while the keeper and every acceptor have given a sign since the
+//! last time. So systemd ends a server that is stuck and starts it again.
 
 use std::env;
 use std::ffi::OsStr;
@@ -17,22 +17,22 @@ use rustix::time::{ClockId, clock_gettime};
 use whoelse_server::Watch;
 use whoelse_xmpp::in_words;
 
-/// Of the time that the watchdog gives, this part passes between two signs.
+/// The watchdog is notified after this fraction of its timeout.
 const PART: u32 = 4;
-/// What a start may take, counted from the last time it said how far it is.
+/// How long a start may take after its last progress report.
 const STARTING: Duration = Duration::from_secs(60);
 
-/// The server listens.
+/// Reports that the server listens.
 pub fn ready(domain: &str) {
     tell(&format!("READY=1\nSTATUS=serving {domain}\n"));
 }
 
-/// The start takes long, and gets on.
+/// Reports that a long start makes progress.
 pub fn starting(how_far: &str) {
     tell(&format!("EXTEND_TIMEOUT_USEC={}\nSTATUS={how_far}\n", STARTING.as_micros()));
 }
 
-/// The configuration is being read again; [`ready`] follows.
+/// Reports that the configuration is being read again; [`ready`] follows.
 pub fn reloading() {
     let now = clock_gettime(ClockId::Monotonic);
     tell(&format!(
@@ -41,12 +41,12 @@ pub fn reloading() {
     ));
 }
 
-/// The server goes.
+/// Reports that the server stops.
 pub fn stopping() {
     tell("STOPPING=1\nSTATUS=shutting down\n");
 }
 
-/// Feeds the watchdog, if there is one, for as long as the server works.
+/// Notifies the watchdog, if there is one, as long as the server works.
 pub async fn feed(mut watch: Watch) {
     let Some(patience) = watchdog() else {
         return std::future::pending().await;
@@ -57,7 +57,7 @@ pub async fn feed(mut watch: Watch) {
     }
 }
 
-/// Feeds it while the server is busy with something that takes as long as it takes.
+/// Notifies the watchdog during work that has no known duration.
 pub async fn feed_while<T>(work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let part = watchdog().unwrap_or(Duration::MAX) / PART;
@@ -69,7 +69,7 @@ pub async fn feed_while<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// How long systemd waits for a sign of life of this process, if it does.
+/// Returns the watchdog's timeout for this process, if it has one.
 fn watchdog() -> Option<Duration> {
     let number = |name| env::var(name).ok()?.parse::<u64>().ok();
     let is_meant = env::var_os("WATCHDOG_PID").is_none()
@@ -86,12 +86,12 @@ fn feed_if_alive(stuck: &[&str], feed: impl FnOnce()) {
     }
 }
 
-/// Nobody may be listening, and the server goes on.
+/// Sends states. If nobody listens, the server goes on.
 fn tell(states: &str) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else {
         return;
     };
-    // Said once: the watchdog alone is fed again and again.
+    // Reported once, since the watchdog is notified again and again.
     static FAILING: AtomicBool = AtomicBool::new(false);
     match send(&socket, states) {
         Ok(()) => FAILING.store(false, Ordering::Relaxed),
@@ -111,8 +111,8 @@ fn send(socket: &OsStr, states: &str) -> io::Result<()> {
     }
 }
 
-/// A path, or `@name`: a socket without a file, whose real name begins with a zero (unix(7)).
-/// Linux alone has those.
+/// Parses a path, or `@name` for an abstract socket, whose real name begins with a zero byte
+/// (unix(7)). Only Linux has those.
 fn address(socket: &OsStr) -> io::Result<SocketAddr> {
     #[cfg(target_os = "linux")]
     if let Some(name) = socket.as_bytes().strip_prefix(b"@") {

@@ -1,6 +1,6 @@
 //! A table for people: aligned columns under headings. Programs are given JSON instead.
 //!
-//! Times are in UTC, as in the server's log: whoever looks after a server may be far from it.
+//! Times are in UTC, as in the server's log, since an administrator may be in another time zone.
 
 use std::time::SystemTime;
 
@@ -8,10 +8,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::say::fold::{cut, width};
 
-/// No column is wider than this; a longer cell is cut, or sticks out alone if it is the last.
+/// The widest column; a longer cell is cut, or sticks out if it is the last in its row.
 const WIDEST: usize = 64;
 
-/// All of it, the last line without its end. The cells are safe for a terminal.
+/// Returns the whole table without the last line end. The cells must be safe for a terminal.
 pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = headings.map(width);
     for row in rows {
@@ -24,12 +24,12 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Strin
     lines.join("\n")
 }
 
-/// A moment, in a cell.
+/// Formats a time for a cell.
 pub fn utc(at: SystemTime, format: &str) -> String {
     DateTime::<Utc>::from(at).format(format).to_string()
 }
 
-/// A moment, for a program (RFC 3339).
+/// Formats a time for programs (RFC 3339).
 pub fn rfc3339(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -11,7 +11,7 @@ use crate::cli::{self, Running, UserAction};
 use crate::commands;
 use crate::say::text;
 
-/// Does what was asked for.
+/// Runs the command.
 pub async fn run(options: cli::User) -> Result<(), Fault> {
     let running = &options.running;
     match options.action {
@@ -43,7 +43,7 @@ pub async fn run(options: cli::User) -> Result<(), Fault> {
         UserAction::Block { name, seconds } => {
             change(running, &name, async |link, account| {
                 let done = admin::block_user(link, account, seconds).await;
-                // The server says until when, to the millisecond; this is what was asked for.
+                // The server tells the end to the millisecond; this repeats what was asked for.
                 let in_seconds = |seconds| format!("{} is blocked for {seconds} s", local(account));
                 done.map(|said| seconds.map_or(said, in_seconds))
             })
@@ -69,7 +69,7 @@ pub async fn run(options: cli::User) -> Result<(), Fault> {
     }
 }
 
-/// Does something to an account, and says what the server said.
+/// Changes an account, and prints the server's answer.
 async fn change(
     running: &Running,
     name: &str,
@@ -94,19 +94,19 @@ async fn list(running: &Running, json: bool) -> Result<(), Fault> {
     }
 }
 
-/// Whether an address is meant, or a network as it is listed, and no name. A name that looks like
-/// one is written with its domain.
+/// Returns whether a text is an address, or a network as the list shows it, and no name. A user
+/// whose name looks like an address is written with the domain.
 fn is_address(text: &str) -> bool {
     text.strip_suffix("/64").unwrap_or(text).parse::<IpAddr>().is_ok()
 }
 
-/// Nobody is asked a question whose answer could not be used.
+/// Checks, before asking the user anything, that the answer could be used.
 async fn ready_to_ask(running: &Running, name: &str) -> Result<(), Fault> {
     commands::address(name, "localhost")?;
     socket::check(running).await
 }
 
-/// The name of an account of the server's own domain.
+/// Returns the name of an account of the server's own domain.
 fn local(account: &BareJid) -> &str {
     account.local().unwrap_or(account.as_str())
 }

@@ -1,5 +1,5 @@
-//! What `whoelse user list` shows: a table for people, a row for each account; or JSON, an object
-//! a line.
+//! The output of `whoelse user list`: a table for people, with a row for each account, or JSON
+//! with an object a line.
 
 use serde_json::json;
 use whoelse_client::admin::{Block, BlockedNetwork, User};
@@ -9,7 +9,7 @@ use crate::say::{name, text};
 
 const HEADINGS: [&str; 4] = ["NAME", "ONLINE", "BLOCKED", "LAST ACTIVE"];
 
-/// All of it, the last line without its end.
+/// Returns the whole table without the last line end.
 pub fn table(users: &[User], networks: &[BlockedNetwork], domain: &str) -> String {
     let mut lines = match users {
         [] => vec![format!(
@@ -33,7 +33,7 @@ fn accounts(users: &[User], domain: &str) -> Vec<String> {
     vec![table::table(HEADINGS, &rows)]
 }
 
-/// An object for each account, and for each network that is blocked (docs/scripting.md).
+/// Returns an object for each account, and for each blocked network (docs/scripting.md).
 pub fn objects(users: &[User], networks: &[BlockedNetwork], domain: &str) -> Vec<String> {
     let object = |user: &User| {
         let blocked = user
@@ -65,7 +65,7 @@ fn row(user: &User, domain: &str) -> [String; 4] {
     ]
 }
 
-/// Until when, and where. A block after wrong passwords is short, so seconds count.
+/// Says until when, and where. A block after wrong passwords is short, so seconds are shown.
 fn blocked(block: &Block) -> String {
     let until = match block.until {
         Some(until) => format!("until {}", utc(until, "%Y-%m-%d %H:%M:%S UTC")),

@@ -17,7 +17,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     let whom = seat.somebody_else(whom, "you cannot block yourself")?;
     let name = seat.name(&whom);
-    // XEP-0191 blocks twice without a word, so whether it is news has to be asked first.
+    // XEP-0191 blocks twice without an error, so the list is fetched to see whether this is new.
     let list = blocking::list(seat.client).await.map_err(|why| Fault::of(why, None))?;
     if list.contains(&whom) {
         return Err(Fault::say("already-blocked", format!("{name} is already blocked")));

@@ -22,7 +22,7 @@ pub async fn send(seat: &Seat<'_>, text: &str) -> Result<Answer, Fault> {
     check_text(text)?;
     match commands::broadcast(seat.client, text).await {
         Ok(Reach::Everyone) => Ok(Answer::Done),
-        // Whom it did not reach is theirs to tell.
+        // The server does not say whom it did not reach.
         Ok(Reach::NotEveryone) => {
             Ok(Answer::Words("your broadcast did not reach everyone".to_owned()))
         }

@@ -1,4 +1,4 @@
-//! `contacts`: who is in my list, and how things stand with each.
+//! `contacts`: my contacts and the state of each subscription.
 
 use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 

@@ -1,4 +1,4 @@
-//! `deny USER`: USER may not see when I am online, or not any more.
+//! `deny USER`: USER may not see when I am online; revokes a permission.
 
 use whoelse_client::SubscriptionType;
 
@@ -17,7 +17,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     let whom = seat.somebody_else(whom, "you cannot deny yourself")?;
     let name = seat.name(&whom);
-    // Said in any case: an answer given in advance is in no list.
+    // Sent in any case, since an answer given in advance is in no list.
     seat.contact(&whom).await?;
     seat.say_to(&whom, SubscriptionType::Unsubscribed).await?;
     Ok(Answer::Words(format!("{name} does not see when you are online")))

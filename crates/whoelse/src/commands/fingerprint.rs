@@ -1,4 +1,4 @@
-//! `fingerprint USER`: the codes by which two people make sure that nobody is between them.
+//! `fingerprint USER`: the codes by which two people verify that nobody is between them.
 
 use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 

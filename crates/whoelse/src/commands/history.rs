@@ -5,7 +5,7 @@ use whoelse_client::history;
 use super::{Answer, Args, Fault, Seat, TypedCommand, When, address};
 use crate::number;
 
-/// How many are shown unless told otherwise, and the most that can be asked for.
+/// How many are shown by default, and at most.
 const USUAL: u16 = 20;
 const MOST: u16 = 500;
 

@@ -1,16 +1,17 @@
 //! The ids that a program gives to its messages (docs/scripting.md).
 //!
-//! The server takes a repeated id for a repeated message, and whoever reads what we print tells
-//! messages apart by it. So an id stands for one message; it is free again when that message came
-//! back, or when nobody knows what became of it and it may have to be said again.
+//! The server treats a repeated id as a repeated message, and readers of our output tell messages
+//! apart by it. So an id stands for one message. It is free again after the message was refused,
+//! or if its fate is unknown and it may have to be sent again.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Ids that are remembered: far more than messages can be on their way. Beyond, the oldest goes.
+/// Ids that are remembered: far more than messages can be in flight. When full, the oldest is
+/// dropped.
 const MAX_IDS: usize = 10_000;
 
-/// The ids in use, for whoever obeys lines and whoever hears what became of them.
+/// The ids in use, shared by the task that obeys lines and the one that hears the results.
 #[derive(Debug, Clone, Default)]
 pub struct Ids(Arc<Mutex<Known>>);
 
@@ -18,12 +19,12 @@ pub struct Ids(Arc<Mutex<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     taken: HashSet<String>,
-    /// From the oldest to the newest; an id that was given back may still stand here.
+    /// From oldest to newest; an id that was given back may still be listed.
     order: VecDeque<String>,
 }
 
 impl Ids {
-    /// Takes an id for a message. Returns whether it was free.
+    /// Reserves an id for a message. Returns whether it was free.
     pub fn take(&self, id: &str) -> bool {
         let mut known = self.lock();
         if !known.taken.insert(id.to_owned()) {
@@ -38,7 +39,7 @@ impl Ids {
         true
     }
 
-    /// The message of this id was not sent.
+    /// Frees the id of a message that was not sent.
     pub fn give_back(&self, id: &str) {
         let mut known = self.lock();
         if known.taken.remove(id) {

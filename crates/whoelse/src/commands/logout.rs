@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 
-/// How long what was sent before may take to be acknowledged.
+/// How long to wait until sent stanzas are acknowledged.
 const SETTLE: Duration = Duration::from_secs(1);
 
 pub const COMMAND: TypedCommand = TypedCommand {
@@ -22,7 +22,7 @@ async fn run(seat: &Seat<'_>, args: Args<'_>) -> Result<Answer, Fault> {
     if seat.client.me().is_none() && !any {
         return Err(Fault::not_logged_in());
     }
-    // Refusals of what was sent just before are still heard.
+    // Refusals of what was sent just before still arrive.
     seat.client.settle(SETTLE).await;
     seat.client.logout().await;
     Ok(Answer::Done)

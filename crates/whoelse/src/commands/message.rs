@@ -25,7 +25,7 @@ pub async fn send(seat: &Seat<'_>, to: &str, text: &str, id: String) -> Result<A
     sent.map(|()| Answer::Done).map_err(Fault::not_sent)
 }
 
-/// A text that is empty is refused, and one that is too long with its length.
+/// Refuses an empty text, and one that is too long, with its length.
 pub fn check_text(text: &str) -> Result<(), Fault> {
     if text.trim().is_empty() {
         return Err(Fault::say("empty", "the text is empty"));

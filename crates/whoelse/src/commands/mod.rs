@@ -1,7 +1,8 @@
-//! What can be typed: one file per command, each with its `COMMAND` (name, usage, help, function).
+//! Commands of the prompt: one file per command, each with its `COMMAND` (name, usage, help,
+//! function).
 //!
-//! A command sees the client library and gives back an [`Answer`]; how lines come in and answers
-//! go out is the face's business (`terminal/`). The help is made from [`ALL`].
+//! A command uses the client library and returns an [`Answer`]; the interface (`terminal/`) reads
+//! lines and shows answers. The help is made from [`ALL`].
 
 mod accept;
 mod add;
@@ -48,10 +49,11 @@ use ids::Ids;
 
 pub use object::{any_id, obey_object};
 
-/// How long the contacts may take to be up to date; without a connection the last copy is shown.
+/// How long to wait for the contacts to be up to date; without a connection the last copy is
+/// shown.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Every command, in the order in which the help shows them.
+/// Every command, in the order of the help.
 pub const ALL: &[TypedCommand] = &[
     message::COMMAND,
     broadcast::COMMAND,
@@ -81,10 +83,10 @@ pub const ALL: &[TypedCommand] = &[
     quit::COMMAND,
 ];
 
-/// What people type who are used to other programs.
+/// Aliases from other programs.
 const ALSO: &[(&str, &str)] = &[("?", "help"), ("exit", "quit")];
 
-/// The longest word that is taken for a command with a slip in it, in bytes.
+/// The longest word, in bytes, for which a similar command is suggested.
 const MOST_MISTYPED: usize = 32;
 
 /// One command that can be typed at the prompt.
@@ -95,13 +97,13 @@ pub struct TypedCommand {
     pub usage: &'static str,
     /// What it does, in one line.
     pub help: &'static str,
-    /// Whether one has to be logged in.
+    /// Whether it needs a login.
     pub when: When,
     /// Does it.
     pub run: Run,
 }
 
-/// When a command can be given.
+/// When a command is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// Logged in or not.
@@ -110,62 +112,62 @@ pub enum When {
     LoggedIn,
 }
 
-/// What a command's function looks like; each is an `async fn` in a `Box::pin`.
+/// The type of a command's function; each is an `async fn` in a `Box::pin`.
 pub type Run = for<'a> fn(&'a Seat<'a>, Args<'a>) -> Doing<'a>;
 
-/// A command at work.
+/// A running command.
 pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + 'a>>;
 
-/// What a command has to say.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It is done, and there is nothing to say.
+    /// Done, without words.
     Done,
-    /// It is done; this is to be said. The words are safe for a terminal.
+    /// Done, with these words, which are safe for a terminal.
     Words(String),
-    /// People, in order.
+    /// A list of people, in order.
     People {
         /// Who.
         people: Vec<BareJid>,
-        /// What is said if there are none.
+        /// The words for an empty list.
         if_none: &'static str,
     },
     /// My contacts.
     Contacts(Vec<Contact>),
-    /// Messages with somebody, oldest first.
+    /// Messages of a conversation, oldest first.
     Messages {
-        /// The other one.
+        /// The other person.
         with: BareJid,
-        /// What was said.
+        /// The messages.
         messages: Vec<Message>,
     },
-    /// The devices of somebody, as they are compared.
+    /// The fingerprints of a person's devices, to compare.
     Fingerprints {
-        /// Whose.
+        /// The person.
         of: BareJid,
-        /// Which.
+        /// The fingerprints.
         fingerprints: Vec<Fingerprint>,
     },
     /// Usages and explanations.
     Help(Vec<(&'static str, &'static str)>),
     /// The login dialogue begins, for this name if one was given.
     Login(Option<String>),
-    /// The server's certificate is accepted; this is to be said, and the login goes on.
+    /// The server's certificate is accepted; the words are shown, and the login goes on.
     Trusted(String),
-    /// The present password and a new one are asked for.
+    /// The dialogue for the present and a new password begins.
     AskPasswords,
-    /// The password is this one from now on.
+    /// The password was changed to this one.
     NewPassword(password::Secret),
     /// The program ends.
     Quit,
 }
 
-/// Why a command did nothing.
+/// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// It was not written as it should be; its usage is shown.
+    /// Its syntax was wrong; its usage is shown.
     Usage,
-    /// This is why.
+    /// This reason.
     Say {
         /// The reason, as a word for programs (docs/scripting.md).
         condition: &'static str,
@@ -174,19 +176,19 @@ pub enum Fault {
     },
 }
 
-/// What became of a line.
+/// The result of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Obeyed {
     /// The command's name, if it is one.
     pub command: Option<&'static str>,
     /// The id that the line gave its message.
     pub id: Option<String>,
-    /// What it said.
+    /// The answer or the failure.
     pub outcome: Result<Answer, Fault>,
 }
 
 impl Obeyed {
-    /// Whether nothing was done, because whom it named is called something else since.
+    /// Returns whether nothing was done because the domain of the addressee was renamed meanwhile.
     pub fn is_outdated(&self) -> bool {
         matches!(self.outcome, Err(Fault::Say { condition: "renamed", .. }))
     }
@@ -203,24 +205,24 @@ pub struct Seat<'a> {
 }
 
 impl Seat<'_> {
-    /// My own address.
+    /// Returns my own address.
     pub fn me(&self) -> Result<FullJid, Fault> {
         self.client.me().ok_or_else(Fault::not_logged_in)
     }
 
-    /// The address of somebody else, from a name of the own domain or a whole address.
+    /// Returns an address other than my own, from a name of the own domain or a whole address.
     pub fn somebody_else(&self, typed: &str, if_me: &str) -> Result<BareJid, Fault> {
         let me = self.me()?;
         let them = address(typed, me.domain())?;
         if them == me.to_bare() { Err(Fault::say("is-me", if_me)) } else { Ok(them) }
     }
 
-    /// The address of anybody, whether there is a session or not.
+    /// Returns anybody's address, with or without a session.
     pub fn other(&self, typed: &str) -> Result<BareJid, Fault> {
         address(typed, &self.client.domain())
     }
 
-    /// My contacts, when everything sent before has had its effect on them.
+    /// Returns my contacts, after everything sent before has had its effect on them.
     pub async fn contacts(&self) -> Result<Vec<Contact>, Fault> {
         self.client.settle(SETTLE).await;
         self.client.contacts().await.map_err(Fault::not_sent)?.ok_or_else(|| {
@@ -231,17 +233,17 @@ impl Seat<'_> {
         })
     }
 
-    /// How things stand with somebody, if they are in my contacts or ask to be.
+    /// Returns the contact, if they are in my contacts or ask to be.
     pub async fn contact(&self, who: &BareJid) -> Result<Option<Contact>, Fault> {
         Ok(self.contacts().await?.into_iter().find(|contact| contact.jid == *who))
     }
 
-    /// Says who may see whom.
+    /// Sends a subscription stanza.
     pub async fn say_to(&self, whom: &BareJid, word: SubscriptionType) -> Result<(), Fault> {
         self.client.say_to(whom, word).await.map_err(Fault::not_sent)
     }
 
-    /// Why a private chat did not do what it was asked to. To a stranger first things come first.
+    /// Returns why a private chat refused. Without a session the reason is that.
     pub fn private_fault(&self, why: &Refused, whom: &BareJid) -> Fault {
         match self.client.me() {
             None if !matches!(why, Refused::TooMany | Refused::Closing) => Fault::not_logged_in(),
@@ -249,13 +251,13 @@ impl Seat<'_> {
         }
     }
 
-    /// A person's name as it is shown.
+    /// Returns a person's name as it is shown.
     pub fn name(&self, who: &BareJid) -> String {
         name::of(who, &self.client.domain())
     }
 }
 
-/// `bob` for somebody of the own domain, `bob@other.example` for somebody elsewhere.
+/// Parses `bob` as somebody of the own domain, `bob@other.example` as somebody elsewhere.
 pub fn address(typed: &str, domain: &str) -> Result<BareJid, Fault> {
     let parsed = match typed.contains('@') {
         true => BareJid::parse(typed),
@@ -267,7 +269,7 @@ pub fn address(typed: &str, domain: &str) -> Result<BareJid, Fault> {
     }
 }
 
-/// The command that says this.
+/// Returns the command that sends this stanza.
 pub fn said_by(word: SubscriptionType) -> &'static str {
     match word {
         SubscriptionType::Subscribe => add::COMMAND.name,
@@ -277,22 +279,22 @@ pub fn said_by(word: SubscriptionType) -> &'static str {
 }
 
 impl Fault {
-    /// A request that failed, in words. `whom` is the person it was about.
+    /// Puts a failed request into words. `whom` is the person it was about.
     pub fn of(error: RequestError, whom: Option<&str>) -> Fault {
         Fault::say(condition::of_request(&error), words::request_error(&error, whom))
     }
 
-    /// What private chats refused, in words. `whom` is the person it was about.
+    /// Puts a refusal of private chats into words. `whom` is the person it was about.
     pub fn of_private(why: &Refused, whom: &str) -> Fault {
         Fault::say(condition::of_private(why), say::private::refused(why, whom))
     }
 
-    /// A reason, for programs and for people.
+    /// Returns a failure with a reason for programs and one for people.
     pub fn say(condition: &'static str, words: impl Into<String>) -> Fault {
         Fault::Say { condition, words: words.into() }
     }
 
-    /// A line that was not taken.
+    /// Returns the failure of a line that the session did not take.
     fn not_sent(why: NotSent) -> Fault {
         match why {
             NotSent::NotLoggedIn => Fault::not_logged_in(),
@@ -302,7 +304,7 @@ impl Fault {
         }
     }
 
-    /// What everything but `login`, `help` and `quit` answers to a stranger.
+    /// Returns what everything but `login`, `help` and `quit` answers without a session.
     pub fn not_logged_in() -> Fault {
         Fault::say("not-logged-in", "log in first")
     }
@@ -319,17 +321,17 @@ impl Fault {
     }
 }
 
-/// The rest of a line, taken piece by piece.
+/// The rest of a line, read piece by piece.
 #[derive(Debug, Clone, Copy)]
 pub struct Args<'a>(&'a str);
 
 impl<'a> Args<'a> {
-    /// The next word.
+    /// Returns the next word.
     pub fn word(&mut self) -> Result<&'a str, Fault> {
         self.optional_word().ok_or(Fault::Usage)
     }
 
-    /// The next word, if there is one.
+    /// Returns the next word, if there is one.
     pub fn optional_word(&mut self) -> Option<&'a str> {
         let text = self.0.trim_start();
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
@@ -337,14 +339,14 @@ impl<'a> Args<'a> {
         (!word.is_empty()).then_some(word)
     }
 
-    /// Everything to the end of the line, spaces kept; one space after the last word separates.
-    /// Nothing but spaces is nothing.
+    /// Returns the rest of the line with its spaces, after one separating space. Only spaces count
+    /// as nothing.
     pub fn text(&mut self) -> Result<&'a str, Fault> {
         let text = std::mem::take(&mut self.0);
         if text.trim().is_empty() { Err(Fault::Usage) } else { Ok(text) }
     }
 
-    /// There must be nothing more.
+    /// Checks that nothing is left.
     pub fn end(&self) -> Result<(), Fault> {
         if self.0.trim().is_empty() { Ok(()) } else { Err(Fault::Usage) }
     }
@@ -357,15 +359,14 @@ pub fn split(line: &str) -> Option<(&str, Args<'_>)> {
     args.optional_word().map(|name| (name, args))
 }
 
-/// The command of that name, or that other programs call so; a slash may stand before it, as
-/// theirs has.
+/// Returns the command of that name or alias. A slash before it is allowed, as in other programs.
 pub fn find(typed: &str) -> Option<&'static TypedCommand> {
     let typed = typed.strip_prefix('/').unwrap_or(typed);
     let name = ALSO.iter().find(|(also, _)| *also == typed).map_or(typed, |(_, name)| name);
     ALL.iter().find(|command| command.name == name)
 }
 
-/// The command that was probably meant: one that begins so, or is a slip or two away.
+/// Returns the command that was probably meant: one that begins so, or differs by a letter or two.
 fn nearest(typed: &str) -> Option<&'static str> {
     if typed.len() > MOST_MISTYPED {
         return None;
@@ -381,12 +382,12 @@ fn nearest(typed: &str) -> Option<&'static str> {
     (slips <= length / 3).then_some(name)
 }
 
-/// Does what a line says; an empty line says nothing.
+/// Runs a line; an empty line returns `None`.
 pub async fn obey(line: &str, seat: &Seat<'_>) -> Option<Obeyed> {
     let (name, args) = split(line)?;
     let command = find(name);
     let outcome = match command {
-        // Whether a command exists is no secret, but first things first: log in.
+        // That a command exists is no secret, but the missing login is the more useful error.
         _ if !is_allowed(command, seat) => Err(Fault::not_logged_in()),
         None => Err(Fault::unknown_command(name)),
         Some(command) => (command.run)(seat, args).await,

@@ -9,7 +9,7 @@ use super::{Answer, Fault, Obeyed, Seat, broadcast, message, password, private};
 /// Longest id a program may give a message.
 const MAX_ID: usize = 128;
 
-/// What can be said as an object.
+/// A request in the form of an object.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Object {
@@ -19,7 +19,7 @@ enum Object {
     Password(password::Change),
 }
 
-/// Does what an object says. If that is refused, its id is told, whatever the reason.
+/// Runs an object. If it is refused, the result still has its id.
 pub async fn obey_object(line: &str, seat: &Seat<'_>) -> Obeyed {
     let object = match serde_json::from_str(line) {
         Ok(object) => object,
@@ -54,7 +54,7 @@ pub async fn obey_object(line: &str, seat: &Seat<'_>) -> Obeyed {
     }
 }
 
-/// Sends something under the id that the program gave it, which must be free, or under a new one.
+/// Sends something under the id that the program gave, which must be free, or under a new one.
 async fn under_id<F: Future<Output = Result<Answer, Fault>>>(
     seat: &Seat<'_>,
     given: Option<String>,
@@ -73,7 +73,7 @@ async fn under_id<F: Future<Output = Result<Answer, Fault>>>(
     sent
 }
 
-/// The id in a line that makes no sense otherwise, so that its program knows which one it was.
+/// Finds the id in a line that is otherwise invalid, so that its program can relate the error.
 pub fn any_id(line: &str) -> Option<String> {
     let value: Value = serde_json::from_str(line).ok()?;
     let top = value.as_object()?;
@@ -91,7 +91,7 @@ fn unreadable(why: &serde_json::Error) -> Fault {
         Slip::Unknown { key, .. } => format!("there is no `{key}` in such an object"),
         Slip::Missing(key) => format!("`{key}` is missing"),
         Slip::Twice(key) => format!("`{key}` stands there twice"),
-        // What the word for it in configuration files is, nobody knows who writes objects.
+        // People who write objects do not know the word that configuration files have for it.
         Slip::Kind("a table") => "a value must be an object".to_owned(),
         Slip::Kind(kind) => format!("a value must be {kind}"),
         Slip::Said(_) | Slip::Unreadable => "this line is no JSON object".to_owned(),

@@ -1,5 +1,5 @@
-//! `password`: change my own password. What is typed after it is asked for, so that it is neither
-//! shown nor remembered.
+//! `password`: changes my own password. Passwords are asked for separately, so that they are
+//! neither echoed nor kept in the history.
 
 use std::fmt;
 
@@ -21,13 +21,13 @@ pub const COMMAND: TypedCommand = TypedCommand {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// The present one.
+    /// The present password.
     pub present: Secret,
-    /// The one from now on.
+    /// The new password.
     pub new: Secret,
 }
 
-/// A password as it was typed; prints as `Secret(…)`.
+/// A password as typed; its `Debug` prints `Secret(…)`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Secret(pub String);
 
@@ -37,7 +37,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether a password stands in a line, where none belongs: it is not to be brought back.
+/// Returns whether a line has a password as an argument, where none belongs; it is not kept in the
+/// history.
 pub fn holds_a_secret(line: &str) -> bool {
     super::split(line).is_some_and(|(name, rest)| {
         let command = super::find(name).map(|command| command.name);

@@ -5,7 +5,7 @@ use whoelse_client::roster;
 use super::{Answer, Args, Fault, Seat, TypedCommand, When};
 use crate::say::text;
 
-/// Longest name, in bytes; servers have such a bound, too (RFC 6121, 2.3.3).
+/// Longest name, in bytes; servers have a bound as well (RFC 6121, 2.3.3).
 const LONGEST: usize = 1_000;
 
 pub const COMMAND: TypedCommand = TypedCommand {

@@ -17,7 +17,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     let whom = seat.other(args.word()?)?;
     args.end()?;
     match seat.private.stop(&whom).await {
-        // That it is closed is told when it is.
+        // An event tells when it is closed.
         Ok(Stopped::Closed) => Ok(Answer::Done),
         Ok(Stopped::TookBack) => {
             let name = seat.name(&whom);

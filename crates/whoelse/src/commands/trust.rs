@@ -1,5 +1,5 @@
-//! `trust FINGERPRINT|USER`: accept, after a warning, the server's certificate, and go on to log in;
-//! or the key of a device.
+//! `trust FINGERPRINT|USER`: accepts the server's certificate after a warning and continues the
+//! login, or accepts the key of a device.
 
 use whoelse_client::Fingerprint;
 
@@ -43,7 +43,7 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     }
 }
 
-/// Nobody is called so who wants to be called at all.
+/// Returns whether a text is a fingerprint; nobody has such a name.
 fn looks_like_a_fingerprint(typed: &str) -> bool {
     let hexadecimal = |c: char| c.is_ascii_hexdigit() || c == ':' || c.is_whitespace();
     typed.contains(':') || typed.len() >= 32 && typed.chars().all(hexadecimal)

@@ -17,8 +17,8 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
     args.end()?;
     let whom = seat.somebody_else(whom, "you cannot unblock yourself")?;
     let name = seat.name(&whom);
-    // XEP-0191 unblocks twice without a word, so whether it is news has to be asked first. If it is
-    // not, the server still says whether there is such a user.
+    // XEP-0191 unblocks twice without an error, so the list is fetched to see whether this is new.
+    // If it is not, the server still says whether the user exists.
     let list = blocking::list(seat.client).await.map_err(|why| Fault::of(why, None))?;
     blocking::unblock(seat.client, &whom).await.map_err(|why| Fault::of(why, Some(&name)))?;
     match list.contains(&whom) {

@@ -1,4 +1,5 @@
-//! The certificate: there, readable, with its key, for the right name, and not for the last time.
+//! The certificate: whether it exists, is readable, matches its key and the domain, and is not
+//! about to expire.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,10 +13,10 @@ use whoelse_server::tls::{OwnFiles, Tls};
 use super::Finding;
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// Days before its end at which somebody should have renewed it.
+/// Days before expiry at which it should have been renewed.
 const SOON: u32 = 14;
 
-/// Looks at the certificate of the configuration, or the server's own.
+/// Checks the certificate of the configuration, or the server's own.
 pub fn check(config: &Config, domain: &str) -> Vec<Finding> {
     let own = config.certificate.is_none();
     let files = match config.certificate_files() {

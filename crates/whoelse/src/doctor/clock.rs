@@ -1,7 +1,7 @@
 //! The clock: TLS, blocks, history and what clients show depend on it.
 //!
-//! Without the network it cannot be known whether the clock is right, but it can be known whether
-//! something keeps it right, whether it has gone backwards, and whether the server believes it.
+//! Without the network nobody can tell whether the clock is right. But it can be told whether
+//! something keeps it right, whether it has gone backwards, and whether the server trusts it.
 
 use std::fs;
 use std::path::Path;
@@ -18,15 +18,15 @@ use super::Finding;
 use crate::admin::{Fault, socket};
 use crate::cli::Running;
 
-/// How long the server may take to say whether it believes its clock.
+/// How long the server may take to answer whether it trusts its clock.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// File systems and clocks differ by this much.
+/// Tolerance between the clocks of file systems and of the machine.
 const SLACK: Duration = Duration::from_secs(60);
-/// What to do about a clock that is not believed.
+/// The advice for a clock that is not trusted.
 const VOUCH: &str =
     "if it is right, `whoelse clock trust` beside the running server; if not, set it";
 
-/// Looks at the clock. `heartbeat`: when a server was last seen alive; `running`: whether one is.
+/// Checks the clock. `heartbeat`: when a server was last seen alive; `running`: whether one runs.
 pub async fn check(data: &Path, heartbeat: Option<Heartbeat>, running: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(backwards(data, SystemTime::now()));
@@ -50,7 +50,7 @@ pub async fn check(data: &Path, heartbeat: Option<Heartbeat>, running: bool) -> 
     findings
 }
 
-/// What lies in the data directory was written by a server at a time that has passed.
+/// Finds a clock behind the files in the data directory, which a server wrote in the past.
 fn backwards(data: &Path, now: SystemTime) -> Option<Finding> {
     let files = fs::read_dir(data).ok()?.flatten();
     let latest = files.filter_map(|file| file.metadata().ok()?.modified().ok()).max()?;
@@ -62,7 +62,8 @@ fn backwards(data: &Path, now: SystemTime) -> Option<Finding> {
     ))
 }
 
-/// Whether the running server believes it. One that cannot be asked has been said already.
+/// Asks the running server whether it trusts the clock. A server that cannot be asked has its own
+/// finding.
 async fn asked(data: &Path) -> Option<Finding> {
     let running = Running { data: data.to_owned() };
     let stands = timeout(PATIENCE, stands(&running)).await.ok()?.ok()?;
@@ -80,7 +81,7 @@ async fn stands(running: &Running) -> Result<ClockStands, Fault> {
     Ok(stands?)
 }
 
-/// Whether the next start will doubt it.
+/// Returns whether the next start will doubt the clock.
 fn doubted(last: Heartbeat, now: Time) -> Option<Finding> {
     let doubt = Reading::at_start(Some(last.into()), now).doubt?;
     if doubt.why == Why::Unproven {

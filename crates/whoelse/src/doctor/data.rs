@@ -1,5 +1,5 @@
-//! The data directory, the database in it, and the file of accounts: whether they are there, can
-//! be read, and by nobody else.
+//! The data directory, the database in it, and the file of accounts: whether they exist, and only
+//! their owner can read them.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,12 +14,12 @@ use whoelse_xmpp::in_words;
 
 use super::{Finding, system};
 
-/// How long the database may be looked at. One of many gigabytes takes longer than anybody waits.
+/// How long inspecting the database may take. Many gigabytes take longer than anybody waits.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A write-ahead log beyond this is not being emptied: somebody holds the database open.
+/// A write-ahead log beyond this is not being checkpointed: some process holds the database open.
 const LARGE_LOG: u64 = 256 << 20;
 
-/// Looks at the directory.
+/// Checks the directory.
 pub fn directory(data: &Path) -> Vec<Finding> {
     let shown = data.display();
     let about = match fs::metadata(data) {
@@ -64,7 +64,7 @@ pub fn directory(data: &Path) -> Vec<Finding> {
     findings
 }
 
-/// What was found in the database.
+/// The results for the database.
 pub struct Database {
     pub findings: Vec<Finding>,
     /// The domain it serves.
@@ -73,7 +73,7 @@ pub struct Database {
     pub heartbeat: Option<Heartbeat>,
 }
 
-/// Looks at the database.
+/// Checks the database.
 pub async fn database(place: &Location, running: bool) -> Database {
     let only = |finding| Database { findings: vec![finding], domain: None, heartbeat: None };
     let file = match place {
@@ -132,7 +132,7 @@ pub async fn database(place: &Location, running: bool) -> Database {
     Database { findings, domain, heartbeat: found.heartbeat }
 }
 
-/// Looks at the version of a database, and what the next start will do about it.
+/// Checks the schema version of a database, and tells what the next start will do about it.
 fn schema(file: &Path, found: &Inspection) -> Finding {
     let known = found.known;
     let version = match found.version {
@@ -171,7 +171,7 @@ fn schema(file: &Path, found: &Inspection) -> Finding {
     }
 }
 
-/// Looks at a database on a server.
+/// Checks a database on a server.
 async fn reached(place: &Location) -> Finding {
     match timeout(PATIENCE, Store::look(place)).await {
         Ok(Ok(Found { version: 0, .. })) => {
@@ -195,7 +195,7 @@ async fn reached(place: &Location) -> Finding {
     }
 }
 
-/// Looks at a file of names and passwords.
+/// Checks a file of names and passwords.
 pub fn credentials(file: &Path, required: bool) -> Vec<Finding> {
     let shown = file.display();
     match fs::metadata(file) {
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(directory(&dir.path().join("deep/data"))[0].state, State::Problem);
         fs::write(dir.path().join("file"), "").unwrap();
         assert_eq!(directory(&dir.path().join("file"))[0].state, State::Problem);
-        // It cannot be looked at: nobody knows what is there, so nothing is promised.
+        // It cannot be examined: its content is unknown, so nothing is promised.
         let found = directory(&dir.path().join("file/data"));
         assert!(found[0].text.contains("cannot be looked at"), "{found:?}");
     }

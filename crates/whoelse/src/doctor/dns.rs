@@ -1,6 +1,7 @@
 //! RFC 6120, 3.2.1, and XEP-0368: the SRV records by which clients find the server of a domain.
 //!
-//! Asked as our client asks. Only with --dns: everything else here works without the network.
+//! It asks as our client does. Only with --dns, because everything else here works without the
+//! network.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +11,7 @@ use whoelse_xmpp::in_words;
 
 use super::Finding;
 
-/// Looks for the records of a domain.
+/// Checks the records of a domain.
 pub async fn check(config: &Config, domain: &str) -> Vec<Finding> {
     let is_here = domain == "localhost" || domain.ends_with(".localhost");
     if is_here || domain.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {

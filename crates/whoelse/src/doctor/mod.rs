@@ -1,7 +1,8 @@
-//! `whoelse doctor`: looks at everything a server needs, says what is not well, and how to mend it.
+//! `whoelse doctor`: checks everything that a server needs, reports what is wrong, and how to fix
+//! it.
 //!
-//! It works beside a running server and without one, and changes nothing. Each file here looks at
-//! one thing and returns findings; this one prints them.
+//! It works with or without a running server, and changes nothing. Each file here checks one thing
+//! and returns findings; this one prints them.
 
 mod certificate;
 mod clock;
@@ -28,9 +29,9 @@ use crate::{cli, output};
 enum State {
     /// As it should be.
     Ok,
-    /// It works, and should be looked at.
+    /// It works, but somebody should look at it.
     Warning,
-    /// The server cannot work like this, or not for everybody.
+    /// The server cannot work with this, or not for everybody.
     Problem,
 }
 
@@ -44,15 +45,15 @@ impl State {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Finding {
     state: State,
-    /// What it is about, in a word.
+    /// The subject, in a word.
     about: &'static str,
     /// What was found.
     text: String,
-    /// What to do, if something is to be done.
+    /// The advice, if there is one.
     fix: Option<String>,
 }
 
@@ -71,7 +72,8 @@ impl Finding {
         Finding { state: State::Problem, about, text, fix }
     }
 
-    /// Nobody knows whether it is there, so nothing is promised.
+    /// Returns the finding for a path that cannot be examined: it is unknown whether it exists, so
+    /// nothing is promised.
     fn unseen(about: &'static str, place: &Path, why: &io::Error) -> Finding {
         let text = format!("{} cannot be looked at: {}", place.display(), in_words(why));
         Finding::problem(about, text, "run doctor as the server's user")
@@ -88,7 +90,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at everything. Status 1 if there is a problem.
+/// Runs all checks. Status 1 if there is a problem.
 pub fn run(options: cli::Doctor) -> ExitCode {
     let as_json = options.json;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -99,7 +101,7 @@ pub fn run(options: cli::Doctor) -> ExitCode {
         }
     };
     let findings = runtime.block_on(examine(options));
-    // A look that took too long may still be under way.
+    // A check that timed out may still be running.
     runtime.shutdown_background();
     let text = if as_json { in_json(&findings) } else { in_lines(&findings) };
     if let Err(why) = output::result(text) {
@@ -159,7 +161,7 @@ async fn examine(options: cli::Doctor) -> Vec<Finding> {
     if let Some(file) = &config.credentials {
         findings.extend(data::credentials(&file.path, file.required));
     }
-    // What the database serves, if the configuration leaves it to it.
+    // The domain of the database, if the configuration does not name one.
     let domain = config.domain.clone().or(database.domain);
     let domain = domain.unwrap_or_else(|| "localhost".to_owned());
     findings
@@ -210,7 +212,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_looked_at_is_not_said_to_be_absent() {
-        // As behind a directory that one may not enter, also for root.
+        // Like a path in a directory that one may not enter, for root as well.
         let hidden = Path::new("/dev/null/data");
         let config = Config { data: hidden.to_owned(), ..Config::quick_start() };
 

@@ -1,4 +1,4 @@
-//! Where clients connect: whether the ports are free for a server, or ours and answering.
+//! Listening addresses: whether they are free for a server, or our server answers there.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -15,16 +15,16 @@ use super::Finding;
 
 /// How long a listener may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long it may take to go.
+/// How long it may take to close.
 const GOODBYE: Duration = Duration::from_millis(300);
-/// How much is read of what it says, before it is known and after.
+/// How much is read of its answer, before it is identified and after.
 const MOST: u64 = 4 << 10;
-/// What a client says first (RFC 6120, 4.7).
+/// The first words of a client (RFC 6120, 4.7).
 const HELLO: &[u8] = b"<?xml version='1.0'?><stream:stream version='1.0' xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams'>";
 
-/// Looks at every address of the configuration. `ours` is where the running server listens, if it
-/// has said so.
+/// Checks every address of the configuration. `ours` are the addresses on which the running server
+/// listens, if it has told them.
 pub async fn listeners(
     config: &Config,
     running: bool,
@@ -60,7 +60,7 @@ fn any_port(about: &'static str) -> Finding {
 }
 
 async fn is_free(about: &'static str, address: SocketAddr) -> Finding {
-    // Nothing is accepted from it, and it is closed at once.
+    // The socket accepts nothing and is closed at once.
     match TcpListener::bind(address) {
         Ok(_) => Finding::ok(about, format!("{address} is free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -71,7 +71,7 @@ async fn is_free(about: &'static str, address: SocketAddr) -> Finding {
     }
 }
 
-/// Somebody else has the address.
+/// Returns the finding for an address that another program has.
 fn strangers(about: &'static str, address: SocketAddr, who: Option<Met>) -> Finding {
     let text = match who {
         Some(Met::Xmpp(Some(domain))) => {
@@ -108,7 +108,7 @@ fn cannot_listen(about: &'static str, address: SocketAddr, error: &io::Error) ->
     }
 }
 
-/// Whether our server answers there, or somebody else; `None` if nobody does.
+/// Returns whether our server or another program answers there; `None` if nothing does.
 async fn answers(
     about: &'static str,
     address: SocketAddr,
@@ -139,7 +139,7 @@ async fn answers(
     })
 }
 
-/// Said once, of however many addresses: a server on another port is none of them.
+/// Reported once for all addresses: a server on another port listens on none of them.
 fn nobody_listens(
     about: &'static str,
     addresses: &[SocketAddr],
@@ -160,25 +160,25 @@ fn nobody_listens(
     )
 }
 
-/// Who is met at an address.
+/// What answers at an address.
 #[derive(Debug, PartialEq, Eq)]
 enum Met {
     /// A server that speaks XMPP, and the domain that it says it serves.
     Xmpp(Option<String>),
     /// Something else.
     Other,
-    /// Nothing was said: whose certificate it is, is looked at elsewhere.
+    /// Nothing was said; another check examines the certificate.
     Silent,
 }
 
-/// Whoever it is may talk for ever, or never go.
+/// Connects and listens for a bounded time, since the peer may never stop talking or never close.
 async fn meet(address: SocketAddr, about: &str) -> Result<io::Result<Met>, Elapsed> {
     let (mut stream, met) = match timeout(PATIENCE, hear(address, about)).await? {
         Ok(heard) => heard,
         Err(error) => return Ok(Err(error)),
     };
     if let Met::Xmpp(_) = met {
-        // Its log is not to say that a connection was lost.
+        // So that the server's log does not report a lost connection.
         let goodbye = async {
             stream.write_all(b"</stream:stream>").await?;
             stream.take(MOST).read_to_end(&mut Vec::new()).await
@@ -205,14 +205,14 @@ async fn hear(address: SocketAddr, about: &str) -> io::Result<(TcpStream, Met)> 
     Ok((stream, met))
 }
 
-/// The header of a stream (RFC 6120, 4.7), once it is whole.
+/// Returns the header of a stream (RFC 6120, 4.7), once it is complete.
 fn header(heard: &[u8]) -> Option<&str> {
     let heard = std::str::from_utf8(heard).ok()?;
     let (_, begun) = heard.split_once("<stream:stream")?;
     begun.split_once('>').map(|(header, _)| header)
 }
 
-/// Who it says it is.
+/// Returns the domain in the header's `from`.
 fn from(header: &str) -> Option<String> {
     let (_, behind) = header.split_once(" from=")?;
     let quote = behind.chars().next().filter(|quote| ['\'', '"'].contains(quote))?;
@@ -220,7 +220,7 @@ fn from(header: &str) -> Option<String> {
     Some(domain.to_owned()).filter(|domain| !domain.is_empty())
 }
 
-/// Every address means this machine as well.
+/// Returns the address to connect to; an unspecified one includes this machine.
 fn reached_at(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -236,7 +236,7 @@ mod tests {
     use super::super::State;
     use super::*;
 
-    /// A program that says this to whoever comes.
+    /// A program that says this to every client.
     async fn program(says: &'static str) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -300,7 +300,7 @@ mod tests {
         let found = state(xmpp, Some(&[free])).await;
         assert_eq!(found.state, State::Problem);
         assert!(found.text.contains("another XMPP server, which serves b.example"), "{found:?}");
-        // One that does not say is taken at its word.
+        // Without the addresses of the running server, an XMPP server is assumed to be it.
         assert_eq!(state(xmpp, None).await.state, State::Ok);
         assert_eq!(state(mail, None).await.state, State::Problem);
         assert_eq!(state(mail, Some(&[mail])).await.state, State::Problem);

@@ -1,4 +1,4 @@
-//! Whether a server runs on the data directory, and which version of it.
+//! Whether a server runs on the data directory, and which version.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,21 +12,21 @@ use super::Finding;
 use crate::admin::{Fault, socket};
 use crate::cli::Running;
 
-/// How long a server may take to say which one it is.
+/// How long a server may take to tell its version.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What was found out about a running server.
+/// The results for a running server.
 pub struct Server {
     pub findings: Vec<Finding>,
-    /// Its process, if it could be asked or has left its number.
+    /// Its process number, if it answered or has left the number in its lock.
     pub pid: Option<u32>,
-    /// Where it listens for clients, if it has said so.
+    /// Its listening addresses, if it has told them.
     pub listening: Option<Vec<SocketAddr>>,
     here: bool,
 }
 
 impl Server {
-    /// Whether one runs.
+    /// Returns whether one runs.
     pub fn is_here(&self) -> bool {
         self.here
     }
@@ -86,19 +86,19 @@ fn of_version(version: &str) -> Finding {
     }
 }
 
-/// What a running server says of itself.
+/// What a running server tells about itself.
 struct Said {
     version: String,
     /// Where it listens.
     listening: Option<Vec<SocketAddr>>,
-    /// The networks that it blocks.
+    /// The networks that are blocked.
     blocked: Vec<BlockedNetwork>,
 }
 
 async fn ask(running: &Running) -> Result<Said, Fault> {
     socket::with(running, None, async |link| {
         let version = admin::version(link).await?;
-        // An older server knows neither question.
+        // An older server knows neither request.
         let listening = admin::listening(link).await.ok();
         let blocked = admin::blocked_networks(link).await.unwrap_or_default();
         Ok(Said { version, listening, blocked })

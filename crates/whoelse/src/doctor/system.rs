@@ -1,4 +1,4 @@
-//! Disk and descriptors: what runs out first on a small machine.
+//! Disk space and descriptors, which run out first on a small machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use whoelse_core::settings::Limits;
 
 use super::Finding;
 
-/// With less than this left, the write-ahead log alone may fill the disk.
+/// With less free space than this, the write-ahead log alone may fill the disk.
 const NO_ROOM: u64 = 64 << 20;
-/// With less than this left, somebody should look where it went.
+/// With less free space than this, somebody should find out what uses it.
 const LITTLE_ROOM: u64 = 1 << 30;
-/// Files that the server has open beside its connections: database, log, listeners.
+/// Descriptors that the server needs besides its connections: database, log, listeners.
 const OWN_FILES: u64 = 256;
 
-/// Looks at the disk of the data directory.
+/// Checks the disk of the data directory.
 pub fn disk(data: &Path) -> Vec<Finding> {
     let place = existing(data);
     let about = match rustix::fs::statvfs(&place) {
@@ -23,12 +23,12 @@ pub fn disk(data: &Path) -> Vec<Finding> {
         Err(error) => return vec![Finding::unseen("disk", &place, &error.into())],
     };
     let free = bytes_free(&about);
-    // Some file systems do not count what they can make at any time.
+    // Some file systems create inodes on demand and report none.
     let files = (about.f_files > 0).then_some((about.f_favail, about.f_files));
     vec![room(&place, free), inodes(&place, files)]
 }
 
-/// How many bytes are free where a directory is.
+/// Returns how many bytes are free where a directory is.
 pub fn free(folder: &Path) -> Option<u64> {
     let folder = std::path::absolute(folder).ok()?;
     rustix::fs::statvfs(&folder).ok().as_ref().map(bytes_free)
@@ -38,10 +38,10 @@ fn bytes_free(about: &rustix::fs::StatVfs) -> u64 {
     about.f_bavail.saturating_mul(about.f_frsize)
 }
 
-/// The directory, or what it will be made in.
+/// Returns the directory, or the existing one in which it will be made.
 fn existing(data: &Path) -> PathBuf {
     let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
-    // One that cannot be looked at may be there.
+    // A path that cannot be examined may exist.
     let found = data.ancestors().find(|path| path.try_exists().unwrap_or(true));
     found.unwrap_or(Path::new("/")).to_owned()
 }
@@ -73,12 +73,12 @@ fn inodes(place: &Path, files: Option<(u64, u64)>) -> Finding {
     }
 }
 
-/// Looks at how many connections the system allows: to the running server, or to one started from
+/// Checks how many connections the system allows, to the running server or to one started from
 /// here.
 pub fn descriptors(limits: &Limits, pid: Option<u32>) -> Vec<Finding> {
     let of_server = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/limits")).ok());
     let of_server = of_server.as_deref().and_then(soft_limit);
-    // A server takes as many as it may have.
+    // A server raises its limit to the maximum.
     let most = of_server.or_else(|| getrlimit(Resource::Nofile).maximum);
     vec![enough(most, limits)]
 }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn the_disk_of_a_directory_to_be_made_is_that_of_its_parent() {
         assert_eq!(existing(Path::new("/nowhere/deep/data")), Path::new("/"));
-        // Whether it is there cannot be seen.
+        // It cannot be seen whether it exists.
         assert_eq!(existing(Path::new("/dev/null/data")), Path::new("/dev/null/data"));
     }
 }

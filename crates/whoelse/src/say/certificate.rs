@@ -1,22 +1,22 @@
-//! What is said about a certificate that is not trusted, and how to go on.
+//! Texts about a certificate that is not trusted, and what the reader can do.
 //!
-//! The advice stands in a line of its own, which is shorter than any terminal is wide, so that it
-//! can be copied whole; and it is one that can be followed where it is read.
+//! The advice is on a line of its own, narrow enough for any terminal, so that it can be copied
+//! whole. It suits the place where it is read.
 
 use whoelse_client::Fingerprint;
 
 use super::text;
 
-/// Where the reader is, and so what can be done.
+/// Where the reader is, which decides what can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
     /// At the prompt.
     Typing,
-    /// In a shell: the program has ended.
+    /// In a shell, after the program has ended.
     Gone,
 }
 
-/// Nobody vouches for it.
+/// No authority vouches for it.
 pub fn unknown(fingerprint: Fingerprint, fault: &str, reader: Reader) -> String {
     format!(
         "nobody vouches for the server's certificate ({}). {}",
@@ -25,7 +25,7 @@ pub fn unknown(fingerprint: Fingerprint, fault: &str, reader: Reader) -> String 
     )
 }
 
-/// It is not the one that was pinned.
+/// It differs from the pinned one.
 pub fn changed(fingerprint: Fingerprint, pinned: Fingerprint, reader: Reader) -> String {
     format!(
         "WARNING: the server's certificate has changed. This may be somebody else who listens. \
@@ -44,7 +44,7 @@ pub fn proved(fingerprint: Fingerprint) -> String {
     )
 }
 
-/// The password itself is asked for, and only first sight speaks for the certificate.
+/// The server wants the password itself, and its certificate was only trusted on first use.
 pub fn only_plain(fingerprint: Fingerprint, reader: Reader) -> String {
     format!(
         "the server asks for the password itself, which is not told over a certificate that is \
@@ -53,7 +53,7 @@ pub fn only_plain(fingerprint: Fingerprint, reader: Reader) -> String {
     )
 }
 
-/// The fingerprint stands where it has to be typed, and nowhere else.
+/// The fingerprint is shown where it has to be typed, and nowhere else.
 fn if_the_owner_says(fingerprint: Fingerprint, reader: Reader) -> String {
     let digits = fingerprint.digits();
     match reader {

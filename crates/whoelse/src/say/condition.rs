@@ -1,11 +1,11 @@
-//! Why something was not done, as one word for programs (docs/scripting.md).
+//! Reasons as one word for programs (docs/scripting.md).
 //!
-//! Where the server gave a condition of RFC 6120 or of `urn:whoelse:errors:0`, it is that one.
+//! If the server gave a condition of RFC 6120 or of `urn:whoelse:errors:0`, it is used.
 
 use whoelse_client::{ConnectError, Ending, LoginError, Refusal, RegisterError, RequestError};
 use whoelse_p2p::{Closing, Failure, Refused};
 
-/// Of a message that came back.
+/// Returns the word for a refused message.
 pub fn of_refusal(why: &Refusal) -> &'static str {
     match why {
         Refusal::BlockedYou => "blocked-you",
@@ -19,7 +19,7 @@ pub fn of_refusal(why: &Refusal) -> &'static str {
     }
 }
 
-/// Of a wish for a private chat.
+/// Returns the word for a refused request of private chats.
 pub fn of_private(why: &Refused) -> &'static str {
     match why {
         Refused::NotBuilt => "not-built",
@@ -37,7 +37,7 @@ pub fn of_private(why: &Refused) -> &'static str {
     }
 }
 
-/// Of a private chat that did not open.
+/// Returns the word for a private chat that did not open.
 pub fn of_failure(why: &Failure) -> &'static str {
     match why {
         Failure::TimedOut => "timeout",
@@ -53,7 +53,7 @@ pub fn of_failure(why: &Failure) -> &'static str {
     }
 }
 
-/// Of a private chat that has ended.
+/// Returns the word for a private chat that has ended.
 pub fn of_closing(why: Closing) -> &'static str {
     match why {
         Closing::ByMe => "asked",
@@ -67,7 +67,7 @@ pub fn of_closing(why: Closing) -> &'static str {
     }
 }
 
-/// Of a request.
+/// Returns the word for a failed request.
 pub fn of_request(why: &RequestError) -> &'static str {
     match why {
         RequestError::Refused(error) => match error.app {
@@ -83,7 +83,7 @@ pub fn of_request(why: &RequestError) -> &'static str {
     }
 }
 
-/// Of a login.
+/// Returns the word for a failed login.
 pub fn of_login(why: &LoginError) -> &'static str {
     match why {
         LoginError::Connect(why) => of_connect(why),
@@ -98,7 +98,7 @@ pub fn of_login(why: &LoginError) -> &'static str {
     }
 }
 
-/// Of a new account.
+/// Returns the word for an account that was not made.
 pub fn of_register(why: &RegisterError) -> &'static str {
     match why {
         RegisterError::Connect(why) => of_connect(why),
@@ -109,7 +109,7 @@ pub fn of_register(why: &RegisterError) -> &'static str {
     }
 }
 
-/// Of a connection.
+/// Returns the word for a failed connection.
 pub fn of_connect(why: &ConnectError) -> &'static str {
     match why {
         ConnectError::Refused { .. }
@@ -127,7 +127,7 @@ pub fn of_connect(why: &ConnectError) -> &'static str {
     }
 }
 
-/// Of a session that ended.
+/// Returns the word for a session that ended.
 pub fn of_ending(why: &Ending) -> &'static str {
     match why {
         Ending::Asked => "asked",

@@ -1,8 +1,8 @@
-//! How wide a text is, and where it is broken: between words, before the terminal would break it
+//! The width of texts, and line breaks: between words, so that the terminal does not break them
 //! anywhere (security.md, row 46: the second half of a long message could look like a notice).
 //!
-//! Widths are never too small: where terminals differ, the widest is taken. What somebody reads as
-//! one character (UAX 29) stays together.
+//! Widths are never too small: where terminals differ, the widest counts. A grapheme cluster (UAX
+//! 29) is not broken.
 
 use std::env;
 use std::ops::Range;
@@ -12,25 +12,26 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::text::{self, INDENT};
 
-/// Longest word of what was typed that is shown again, in columns; a sentence with it fits into 80.
+/// The longest typed word that a message quotes, in columns; a sentence with it fits into 80.
 const QUOTED: usize = 32;
-/// From here on it is pictures, of which some terminals do not draw several as one.
+/// Emoji begin here; some terminals do not draw several of them as one.
 const PICTURES: char = '\u{1f000}';
-/// What does not begin a line of Chinese or Japanese.
+/// Characters that must not begin a line of Chinese or Japanese.
 const NOT_FIRST: &str =
     "、。，．：；！？）］｝〉》」』】〕ー…‥々ゝゞァィゥェォッャュョぁぃぅぇぉっゃゅょ";
 
-/// What lines are fitted to.
+/// The page that lines are fitted to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// Columns; with too few of them nothing is broken.
+    /// The width in columns; with too few of them nothing is broken.
     pub columns: usize,
-    /// Greek, Cyrillic and others take two columns, as on terminals made for Chinese or Japanese.
+    /// Whether Greek, Cyrillic and others take two columns, as on terminals for Chinese or
+    /// Japanese.
     pub wide: bool,
 }
 
 impl Page {
-    /// Of the terminal at the standard output, as wide as it is now.
+    /// Returns the page of the terminal at the standard output, as it is now.
     pub fn now() -> Page {
         let size = rustix::termios::tcgetwinsize(std::io::stdout());
         let columns = size.map_or(0, |size| usize::from(size.ws_col));
@@ -41,12 +42,13 @@ impl Page {
         Page { columns, wide }
     }
 
-    /// Columns that a text takes on one line.
+    /// Returns the columns that a text takes on one line.
     pub fn width(self, text: &str) -> usize {
         text.graphemes(true).map(|cluster| self.of_cluster(cluster)).sum()
     }
 
-    /// A terminal that does not know that several parts are one picture draws the parts.
+    /// Returns the columns of a cluster. A terminal that does not combine its parts draws them one
+    /// by one.
     fn of_cluster(self, cluster: &str) -> usize {
         let parts: usize = cluster.chars().map(|c| self.of_char(c)).sum();
         parts.max(cluster.width()).max(1)
@@ -63,17 +65,17 @@ impl Page {
     }
 }
 
-/// Columns that a text takes on most terminals.
+/// Returns the columns that a text takes on most terminals.
 pub fn width(text: &str) -> usize {
     Page { columns: 0, wide: false }.width(text)
 }
 
-/// What somebody typed, in quotes: safe, and cut so that a sentence with it fits on a line.
+/// Quotes what somebody typed: safe, and cut so that a sentence with it fits on a line.
 pub fn quoted(typed: &str) -> String {
     format!("'{}'", cut(&text::line(typed), QUOTED))
 }
 
-/// As much of a safe text as fits into so many columns, and a sign if that is not all.
+/// Cuts a safe text to a number of columns, with a mark if something is missing.
 pub fn cut(safe: &str, columns: usize) -> String {
     let page = Page { columns, wide: true };
     let mut room = columns;
@@ -88,21 +90,21 @@ pub fn cut(safe: &str, columns: usize) -> String {
     format!("{shown}{more}")
 }
 
-/// Where a text is broken.
+/// One line break in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// Blanks that are left out, if any stood there.
+    /// The blanks that the break replaces, if there are any.
     pub gone: Range<usize>,
-    /// What stands there instead.
+    /// The text in their place.
     pub then: &'static str,
 }
 
-/// What is carried over begins a line, indented.
+/// A continued line is indented.
 const CARRIED: &str = "\n    ";
 
-/// Where a text of one or several lines is broken so that none is wider than the page, in order:
-/// between words where there are any. What is carried over is indented; lines that fit are left as
-/// they are. The text is safe already.
+/// Returns the line breaks that make a text fit the page, in order; between words where possible.
+/// Continued lines are indented; lines that fit are left as they are. The text must be safe
+/// already.
 pub fn cuts(text: &str, page: Page) -> Vec<Cut> {
     let mut folding = Folding { page, at: 0, cuts: Vec::new() };
     if page.columns >= 2 * INDENT.len() {
@@ -117,13 +119,13 @@ pub fn cuts(text: &str, page: Page) -> Vec<Cut> {
 
 struct Folding {
     page: Page,
-    /// The column where the next character goes.
+    /// The column of the next character.
     at: usize,
     cuts: Vec<Cut>,
 }
 
 impl Folding {
-    /// One line, which begins at this byte of the text.
+    /// Breaks one line, which begins at this byte of the text.
     fn line(&mut self, line: &str, from: usize) {
         self.at = 0;
         let mut rest = line;
@@ -137,8 +139,8 @@ impl Folding {
         }
     }
 
-    /// The length of the word at the beginning: to the next blank, or to a place where Chinese or
-    /// Japanese may be broken.
+    /// Returns the length of the first word: up to a blank, or a place where Chinese or Japanese
+    /// may be broken.
     fn word(&self, text: &str) -> usize {
         let mut before: Option<&str> = None;
         for (at, cluster) in text.grapheme_indices(true) {
@@ -154,12 +156,12 @@ impl Folding {
         text.len()
     }
 
-    /// Puts blanks and a word after them where they fit.
+    /// Places blanks and the word after them, on this line or the next.
     fn place(&mut self, blanks: Range<usize>, word: &str) {
         let (columns, wide) = (self.page.columns, self.page.width(word));
         let (begin, gap, carried) = (blanks.end, blanks.len(), INDENT.len());
         let fits = self.at + gap + wide <= columns;
-        // A word that fits nowhere goes on where it stands.
+        // A word that is wider than a line begins on this one.
         if fits || carried + wide > columns && self.at + gap < columns {
             self.at += gap;
             return self.split(word, begin);
@@ -174,7 +176,7 @@ impl Folding {
         self.split(word, begin);
     }
 
-    /// Puts a word where the line stands, and goes on in the next one where it is too long.
+    /// Places a word on this line, and splits it if it is too long.
     fn split(&mut self, word: &str, begin: usize) {
         for (at, cluster) in word.grapheme_indices(true) {
             let width = self.page.of_cluster(cluster);
@@ -197,7 +199,7 @@ impl Folding {
     }
 }
 
-/// Between two of them a line may be broken.
+/// Returns whether a line may be broken between two of these.
 fn is_ideographic(c: char) -> bool {
     ('\u{2e80}'..PICTURES).contains(&c) && c.width() == Some(2)
         || ('\u{20000}'..'\u{40000}').contains(&c)
@@ -259,7 +261,7 @@ mod tests {
                     assert!(row.starts_with(INDENT), "{before}: {folded:?}");
                 }
                 for row in folded.lines() {
-                    // Each part for itself, as the dullest terminal draws it.
+                    // Each part counted by itself, as the simplest terminal draws it.
                     let dull = |c: char| c.width().unwrap_or(1);
                     assert!(row.chars().map(dull).sum::<usize>() <= 40, "{before}: {row:?}");
                     assert!(row.width() <= 40, "{before}: {row:?}");

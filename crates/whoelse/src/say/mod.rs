@@ -1,8 +1,8 @@
-//! What is said, in words: what the faces of the client and the administrator's tool share.
+//! The wording shared by the client's interfaces and the administrator's tool.
 //!
-//! Texts from elsewhere become harmless in [`text`] and fit a terminal by [`fold`]; what is ours
-//! stands out by [`paint`]. Persons are called by [`name`]; why something was not done is put into
-//! words in [`words`], and into one word for programs in [`condition`].
+//! [`text`] makes texts from elsewhere harmless, [`fold`] fits them to a terminal, and [`paint`]
+//! makes ours stand out. [`name`] has the names of people, [`words`] the reasons in words, and
+//! [`condition`] the reasons as one word for programs.
 
 pub mod certificate;
 pub mod condition;

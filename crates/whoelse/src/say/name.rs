@@ -1,10 +1,10 @@
-//! How a person is called: by the name alone on the own domain, else by the whole address.
+//! Names of people: the localpart on the own domain, else the whole address.
 
 use whoelse_xmpp::BareJid;
 
 use super::text;
 
-/// A person's name: the localpart for somebody of the own domain, else the whole address.
+/// Returns a person's name: the localpart for somebody of the own domain, else the whole address.
 pub fn of(who: &BareJid, domain: &str) -> String {
     match who.local() {
         Some(local) if who.domain() == domain => text::line(local),
@@ -12,7 +12,7 @@ pub fn of(who: &BareJid, domain: &str) -> String {
     }
 }
 
-/// Whether it is the server itself, and no person.
+/// Returns whether an address is the server itself and no person.
 pub fn is_the_server(who: &BareJid, domain: &str) -> bool {
     who.local().is_none() && who.domain() == domain
 }

@@ -1,20 +1,20 @@
-//! What is said, and which parts of it stand out on a terminal that has colours.
+//! Lines with parts that stand out on a terminal with colours.
 //!
-//! What somebody else wrote is never painted, and cannot paint itself ([`text`](super::text)): what
-//! stands out is ours. Where there are no colours the same lines say the same.
+//! Text of other people is never painted, and cannot paint itself ([`text`](super::text)):
+//! whatever stands out is ours. Without colours the same lines say the same.
 
 use std::ops::Range;
 
 use super::fold::{Cut, Page, cuts};
 
-/// How a part of a line looks.
+/// The look of a part of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
-    /// When something was said.
+    /// The time of a message.
     Time,
-    /// Whether it was said to all, or in private.
+    /// The mark of a broadcast or a private chat.
     Mark,
-    /// Who said it.
+    /// The author's name.
     Name,
     /// The star of a notice.
     Star,
@@ -23,7 +23,7 @@ pub enum Paint {
 }
 
 impl Paint {
-    /// As ECMA-48 numbers it: looks that can be read on a dark ground and on a light one.
+    /// Returns its ECMA-48 code: looks that are readable on dark and on light ground.
     fn code(self) -> &'static str {
         match self {
             Paint::Time => "2",
@@ -35,27 +35,27 @@ impl Paint {
     }
 }
 
-/// Whether the user wants colours on a terminal (no-color.org).
+/// Returns whether the user wants colours on a terminal (no-color.org).
 pub fn is_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// One thing that is said, safe for a terminal: a line, and perhaps more of them, indented.
+/// One message to the user, safe for a terminal: a line, and perhaps more of them, indented.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Line {
     text: String,
-    /// In order.
+    /// The painted parts, in order.
     painted: Vec<(Range<usize>, Paint)>,
 }
 
 impl Line {
-    /// The same line and this after it.
+    /// Appends a text.
     pub fn and(mut self, text: &str) -> Line {
         self.text.push_str(text);
         self
     }
 
-    /// The same line and this after it, which stands out.
+    /// Appends a text that stands out.
     pub fn and_painted(mut self, text: &str, paint: Paint) -> Line {
         let begin = self.text.len();
         self.text.push_str(text);
@@ -63,7 +63,7 @@ impl Line {
         self
     }
 
-    /// A sentence of ours; if it is a notice, its star stands out.
+    /// Makes a line of our own; if it is a notice, its star stands out.
     pub fn of_ours(words: &str) -> Line {
         match words.strip_prefix("* ") {
             Some(rest) => Line::default().and_painted("* ", Paint::Star).and(rest),
@@ -71,12 +71,12 @@ impl Line {
         }
     }
 
-    /// What it says.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// As a terminal shows it: broken where it is too wide.
+    /// Returns it as a terminal shows it, broken if it is too wide.
     pub fn shown(&self, page: Page, colours: bool) -> String {
         let mut shown = String::with_capacity(self.text.len());
         let mut from = 0;
@@ -89,7 +89,7 @@ impl Line {
         shown
     }
 
-    /// A part of it. What stands out is ended within it, so no colour reaches into what follows.
+    /// Appends one part. The look is ended within the part, so it does not spread to what follows.
     fn show(&self, part: Range<usize>, colours: bool, shown: &mut String) {
         let text = |range: Range<usize>| self.text.get(range).unwrap_or_default();
         let mut from = part.start;

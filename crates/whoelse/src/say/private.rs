@@ -1,4 +1,4 @@
-//! Private chats in words (docs/behaviour.md): pure functions, safe for a terminal.
+//! Wording of private chats (docs/behaviour.md): pure functions, safe for a terminal.
 
 use whoelse_client::Refusal;
 use whoelse_p2p::{Closing, Failure, Fingerprint, Happening, Path, Refused};
@@ -6,11 +6,11 @@ use whoelse_xmpp::BareJid;
 
 use super::{condition, name, text, words};
 
-/// What happened, if it is to be seen.
+/// Describes an event, if it is to be shown.
 pub fn happening(it: &Happening, domain: &str) -> Option<String> {
     let name = |who: &BareJid| name::of(who, domain);
     Some(match it {
-        // Whoever looks at a screen is told what went wrong, not what went well.
+        // A person on a screen is told of failures, not of successes.
         Happening::Sent { .. } | Happening::Arrived { .. } => return None,
         Happening::Message { from, text } => {
             format!("[private] {}: {}", name(from), text::lines(text))
@@ -57,15 +57,14 @@ pub fn happening(it: &Happening, domain: &str) -> Option<String> {
     })
 }
 
-/// Why something that was wished for came to nothing: with whom, as one word for programs, and in
-/// words.
+/// A failed request of private chats: with whom, one word for programs, and words for people.
 pub struct Failed<'a> {
     pub whom: &'a BareJid,
     pub condition: &'static str,
     pub words: String,
 }
 
-/// What of a happening is a failure.
+/// Returns the failure in an event, if it is one.
 pub fn failed<'a>(it: &'a Happening, domain: &str) -> Option<Failed<'a>> {
     let name = |who: &BareJid| name::of(who, domain);
     let (whom, condition, words) = match it {
@@ -126,12 +125,12 @@ fn way(path: Path) -> &'static str {
     }
 }
 
-/// Nobody will say any more what became of a message.
+/// Says that the fate of a message stays unknown.
 pub fn unconfirmed(to: &BareJid, domain: &str) -> String {
     format!("nobody knows whether your private message to {} arrived", name::of(to, domain))
 }
 
-/// Why a private chat has ended.
+/// Says why a private chat has ended.
 pub fn closed(whom: &BareJid, why: Closing, domain: &str) -> String {
     let name = name::of(whom, domain);
     match why {
@@ -157,7 +156,7 @@ pub fn closed(whom: &BareJid, why: Closing, domain: &str) -> String {
     }
 }
 
-/// Why something asked of private chats is not done.
+/// Says why private chats refuse a request.
 pub fn refused(why: &Refused, name: &str) -> String {
     match why {
         Refused::NotBuilt => "this program was built without private chats".to_owned(),
@@ -182,7 +181,7 @@ pub fn refused(why: &Refused, name: &str) -> String {
     }
 }
 
-/// The codes of somebody's devices, line by line.
+/// Returns the fingerprints of somebody's devices, line by line.
 pub fn fingerprints(of: &BareJid, all: &[Fingerprint], domain: &str) -> Vec<String> {
     let name = name::of(of, domain);
     let first = format!("if {name} reads you the same code, nobody is between you:");

@@ -1,16 +1,17 @@
 //! Text from others, made safe for a terminal (docs/behaviour.md; security.md, row 46).
 //!
 //! A control character could move the cursor, recolour, retitle or type into the terminal; a
-//! bidirectional control could show words in another order; a line break could start a line that
-//! looks like a notice or a prompt. All of them but tabs become visible text, and every line of a
-//! message but the first is indented. Nothing reaches the terminal that has not passed through here.
+//! bidirectional control could show words in another order; a line break could begin a line that
+//! looks like a notice or a prompt. All of them except tabs become visible text, and every line of
+//! a message but the first is indented. Every text from others passes through here before it
+//! reaches the terminal.
 
 use std::fmt::Write as _;
 
-/// What stands before every further line of a text.
+/// The prefix of every further line of a text.
 pub const INDENT: &str = "    ";
 
-/// One line: control characters, line breaks among them, are shown as `\u{…}`; a tab is a blank.
+/// Makes one line: control characters and line breaks become `\u{…}`; a tab becomes a blank.
 pub fn line(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -19,7 +20,8 @@ pub fn line(text: &str) -> String {
     safe
 }
 
-/// Several lines, all but the first indented. A tab is as many blanks as an indentation has.
+/// Makes several lines, all but the first indented. A tab becomes as many blanks as an
+/// indentation.
 pub fn lines(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -28,7 +30,7 @@ pub fn lines(text: &str) -> String {
             safe.push('\n');
             safe.push_str(INDENT);
         }
-        // A carriage return before the line break belongs to it.
+        // A carriage return before the line break is part of it.
         for c in piece.strip_suffix('\r').unwrap_or(piece).chars() {
             push(&mut safe, c, INDENT);
         }
@@ -47,8 +49,8 @@ fn push(safe: &mut String, c: char, tab: &str) {
     }
 }
 
-/// C0 and C1 controls and DEL, bidirectional controls, and the two separators that some terminals
-/// take for a line break.
+/// Returns whether a character is unsafe: C0 and C1 controls, DEL, bidirectional controls, and the
+/// two separators that some terminals treat as a line break.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,

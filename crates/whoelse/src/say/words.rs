@@ -1,5 +1,5 @@
-//! Errors, refusals and endings in plain words (docs/behaviour.md). Pure functions: what comes out is
-//! safe for a terminal, and ready for any face.
+//! Errors, refusals and endings in plain words (docs/behaviour.md). Pure functions, whose results
+//! are safe for a terminal and for any interface.
 
 use whoelse_client::{
     ConnectError, Ending, LoginError, Refusal, RegisterError, RequestError, Stranger,
@@ -10,10 +10,10 @@ use super::certificate::{self, Reader};
 use super::fold::quoted;
 use super::{name, text};
 
-/// What is said when the password has been changed.
+/// The message after the password has been changed.
 pub const NEW_PASSWORD: &str = "your password is changed";
 
-/// What to make of a new name that nobody has proved.
+/// Advice about a new domain name that nobody has proved.
 pub fn said_renamed(domain: &str) -> String {
     format!(
         "whoever answers says, without proof, that this server is now {}; still trying",
@@ -21,12 +21,12 @@ pub fn said_renamed(domain: &str) -> String {
     )
 }
 
-/// Nobody will say any more what became of a message.
+/// Says that the fate of a message stays unknown.
 pub fn unconfirmed(to: &BareJid, domain: &str) -> String {
     format!("nobody knows whether your message to {} arrived", name::of(to, domain))
 }
 
-/// The program ends, and this never left: a message, or what this command says.
+/// Says that the program ends before this was sent: a message, or the stanza of this command.
 pub fn not_sent(command: Option<&str>, to: &BareJid, domain: &str) -> String {
     let name = name::of(to, domain);
     match command {
@@ -35,7 +35,7 @@ pub fn not_sent(command: Option<&str>, to: &BareJid, domain: &str) -> String {
     }
 }
 
-/// Why somebody was not reached.
+/// Says why somebody was not reached.
 pub fn refusal(why: &Refusal, name: &str, their_domain: &str) -> String {
     match why {
         Refusal::BlockedYou => format!("{name} has blocked you"),
@@ -51,7 +51,7 @@ pub fn refusal(why: &Refusal, name: &str, their_domain: &str) -> String {
     }
 }
 
-/// Why a request came to nothing. `whom` is the person it was about, as shown.
+/// Says why a request failed. `whom` is the person it was about, as shown.
 pub fn request_error(why: &RequestError, whom: Option<&str>) -> String {
     match why {
         RequestError::Refused(error) => match (Refusal::of(error), whom) {
@@ -81,7 +81,7 @@ pub fn request_error(why: &RequestError, whom: Option<&str>) -> String {
     }
 }
 
-/// Why a session ended.
+/// Says why a session ended.
 pub fn ending(ending: &Ending) -> String {
     match ending {
         Ending::Asked => "logged out".to_owned(),
@@ -95,12 +95,12 @@ pub fn ending(ending: &Ending) -> String {
     }
 }
 
-/// Why there is no connection.
+/// Says why there is no connection.
 pub fn connect_error(why: &ConnectError) -> String {
     connect_error_for(why, Reader::Typing)
 }
 
-/// The same for whoever reads it there.
+/// Says the same to a reader at this place.
 pub fn connect_error_for(why: &ConnectError, reader: Reader) -> String {
     match why {
         ConnectError::Refused { address } => {
@@ -162,12 +162,12 @@ pub fn connect_error_for(why: &ConnectError, reader: Reader) -> String {
     }
 }
 
-/// Why a login failed. `who` is the name as typed.
+/// Says why a login failed. `who` is the name as typed.
 pub fn login_error(why: &LoginError, who: &str) -> String {
     login_error_for(why, who, Reader::Typing)
 }
 
-/// The same for whoever reads it there.
+/// Says the same to a reader at this place.
 pub fn login_error_for(why: &LoginError, who: &str, reader: Reader) -> String {
     match why {
         LoginError::Connect(why) => connect_error_for(why, reader),
@@ -187,7 +187,7 @@ pub fn login_error_for(why: &LoginError, who: &str, reader: Reader) -> String {
     }
 }
 
-/// Why an account was not made.
+/// Says why an account was not made.
 pub fn register_error(why: &RegisterError, who: &str) -> String {
     match why {
         RegisterError::Connect(why) => connect_error(why),

@@ -1,19 +1,19 @@
-//! What is asked of whoever types, and what comes of it: between the input and its reader.
+//! Questions to the user and their answers: the messages between the input and its reader.
 
 use std::io;
 
-/// What is asked for.
+/// What to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     /// A command.
     Command,
     /// A line, with this prompt.
     Line(&'static str),
-    /// A password, with this prompt: not echoed, not remembered.
+    /// A password, with this prompt: neither echoed nor remembered.
     Secret(&'static str),
 }
 
-/// What was typed.
+/// The user's input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Typed {
     /// A line, without its end.
@@ -24,13 +24,13 @@ pub enum Typed {
     Failed(io::ErrorKind),
 }
 
-/// What the reader at a terminal is told.
+/// An instruction to the reader at a terminal.
 #[derive(Debug)]
 pub enum Instruction {
-    /// To ask this, in place of what was being asked.
+    /// Asks this, in place of the present question.
     Ask(Ask),
-    /// That what was typed ahead is no secret.
+    /// Keeps what was typed ahead, since it is no secret.
     KeepAhead,
-    /// That what is typed ahead are answers to questions, and no commands.
+    /// Treats what is typed ahead as answers to questions, not as commands.
     ExpectQuestions,
 }

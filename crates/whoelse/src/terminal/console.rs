@@ -1,9 +1,9 @@
-//! The terminal of a person: one task that owns it, a thread that reads keys, a thread that writes.
+//! The terminal of a person: one task owns it, a thread reads keys, and a thread writes.
 //!
-//! Either thread may be blocked by the terminal for as long as it likes; the task never is, so
-//! whatever the terminal does, keys, signals and the network are heard. Lines that arrive are
-//! handed to the writer when it is free, and with them the row being typed ([`row`]); what was
-//! handed over is never drawn over again.
+//! The terminal may block either thread for as long as it likes. It never blocks the task, so
+//! keys, signals and the network are always handled. Arriving lines are handed to the writer when
+//! it is free, together with the row being typed ([`row`]). What was handed over is never drawn
+//! over again.
 
 mod editor;
 mod history;
@@ -31,21 +31,21 @@ use editor::{Answer, Editor};
 use keys::Keys;
 use tty::Modes;
 
-/// Pieces of typed bytes that wait for the task.
+/// Chunks of typed bytes that wait for the task.
 const TYPED: usize = 16;
-/// How long a stop waits for the last words; the terminal may be stuck.
+/// How long a stop waits for the last output; the terminal may be stuck.
 const STOP_WITHIN: Duration = Duration::from_millis(200);
 
-/// To the beginning of the row, and nothing after it. What was said stands above.
+/// Moves to the beginning of the row and clears the rest. Earlier output stays above.
 const CLEAR: &str = "\r\x1b[J";
-/// The row never becomes two, whatever the terminal thinks of the width of a character.
+/// Keeps the row from wrapping, whatever width the terminal gives a character.
 const NO_WRAP: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
-/// What is pasted is marked, so that a line break in it is not Enter.
+/// Bracketed paste, so that a line break in a paste is not Enter.
 const MARK_PASTES: &str = "\x1b[?2004h";
 const NO_MARKS: &str = "\x1b[?2004l";
 
-/// The task's own.
+/// The state that the task owns.
 pub struct Console {
     instructions: mpsc::Receiver<Instruction>,
     answers: mpsc::UnboundedSender<(Ask, Typed)>,
@@ -55,18 +55,18 @@ pub struct Console {
     modes: Modes,
     keys: Keys,
     editor: Editor,
-    /// Lines that were said, or typed, and not handed over; those of [`Lines`] are counted there.
+    /// Lines that were said or typed but not handed over; those from [`Lines`] are counted there.
     above: Vec<Line>,
     counted: usize,
-    /// What is ours stands out.
+    /// Whether our own text is painted.
     colours: bool,
-    /// The row does not look as it should.
+    /// Whether the row must be drawn again.
     stale: bool,
-    /// How wide it was when it was drawn.
+    /// The width of the row when it was drawn.
     width: usize,
-    /// The terminal was taken, and has not been told how to mark what is pasted.
+    /// Whether the terminal was taken but bracketed paste is not yet on.
     taken: bool,
-    /// Somebody may still ask something.
+    /// Whether somebody may still ask something.
     asking: bool,
     size_changed: unix::Signal,
     continued: unix::Signal,
@@ -75,7 +75,7 @@ pub struct Console {
 
 impl Console {
     /// Takes the terminal. Answers are sent in the order of the questions, at most one for each.
-    /// To be called inside a runtime.
+    /// Must be called inside a runtime.
     pub fn new(
         prompt: &str,
         lines: Lines,
@@ -107,7 +107,7 @@ impl Console {
         })
     }
 
-    /// Until nobody has anything to say any more, and it has been written, or cannot be.
+    /// Runs until nobody has anything to say any more, and it has been written or cannot be.
     pub async fn run(mut self) {
         let why = loop {
             if !self.writer.is_busy() && (self.stale || !self.above.is_empty()) {
@@ -139,7 +139,7 @@ impl Console {
                 },
             }
         };
-        // Nobody could see what is typed: the input is at its end, and so is the program.
+        // Nobody could see what is typed, so the input ends, and with it the program.
         let Console { instructions, answers, bytes, mut lines, .. } = self;
         drop((instructions, answers, bytes));
         lines.discard(why).await;
@@ -157,7 +157,7 @@ impl Console {
                 self.editor.expect_questions();
                 None
             }
-            // The program ends. What was being typed stays where it is.
+            // The program ends. What was being typed stays on the screen.
             None => {
                 self.asking = false;
                 self.above.extend(self.editor.close().map(Line::from));
@@ -190,18 +190,19 @@ impl Console {
     fn answer(&mut self, answer: Option<Answer>) {
         if let Some(Answer { to, typed, echo }) = answer {
             self.above.push(Line::from(echo));
-            // Whoever asked may not wait any more.
+            // The asker may have stopped waiting.
             let _ = self.answers.send((to, typed));
         }
     }
 
-    /// Hands over what was said, and the row.
+    /// Hands over the waiting lines and the row.
     fn draw(&mut self) {
         let page = Page::now();
         let columns = page.columns;
         let mut picture = CLEAR.to_owned();
-        // The terminal has become too narrow for it, and may have made several rows of it. What
-        // comes next is none of them, or it would be put together with them when there is room.
+        // The terminal has become too narrow for the row and may have wrapped it. New output
+        // begins on a line of its own; otherwise the terminal would join it to that row when it is
+        // widened.
         if columns > 0 && self.width > columns {
             picture.push_str("\r\n");
         }
@@ -224,7 +225,7 @@ impl Console {
         self.writer.write(picture.into_bytes());
     }
 
-    /// Ctrl-Z: gives the terminal back as it was, and stops.
+    /// Ctrl-Z: restores the terminal, and stops.
     async fn stop(&mut self) {
         if !tty::is_job() {
             return;
@@ -240,13 +241,13 @@ impl Console {
         let _ = kill_process(getpid(), Signal::STOP);
     }
 
-    /// The shell has given the terminal back, and may have left it as it likes it.
+    /// Takes the terminal back from the shell, which may have changed its modes.
     fn take_back(&mut self) {
         self.modes.by_key();
         (self.taken, self.stale) = (true, true);
     }
 
-    /// The last row ends, and the terminal is as it was.
+    /// Ends the last row and restores the terminal.
     async fn leave(mut self) {
         let rest = self.editor.close().map(|row| format!("{row}\r\n")).unwrap_or_default();
         self.writer.write(format!("{CLEAR}{rest}{NO_MARKS}").into_bytes());
@@ -255,7 +256,7 @@ impl Console {
     }
 }
 
-/// The thread that reads: bytes as they come, nothing at the end.
+/// Starts the thread that reads: it sends bytes as they come, and no bytes at the end.
 fn keyboard() -> io::Result<mpsc::Receiver<io::Result<Vec<u8>>>> {
     let (typed, bytes) = mpsc::channel(TYPED);
     thread::Builder::new().name("keyboard".to_owned()).spawn(move || {

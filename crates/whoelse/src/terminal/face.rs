@@ -1,4 +1,4 @@
-//! The two ways to say a thing: in words for people, or as JSON objects for programs.
+//! The two forms of output: words for people, or JSON objects for programs.
 
 use std::time::SystemTime;
 
@@ -8,20 +8,20 @@ use super::said::Said;
 use super::screen::Screen;
 use super::{json, render};
 
-/// A screen, and how things are said on it.
+/// A screen, and the form of its output.
 #[derive(Clone)]
 pub struct Face {
     pub screen: Screen,
-    /// One object a line, instead of words.
+    /// Whether to write one object a line instead of words.
     pub objects: bool,
-    /// The domain whose people are called by their first names.
+    /// The domain whose people are named without it.
     pub domain: Domain,
-    /// Somebody sits in front of it: what is said has the time, and the prompt says who that is.
+    /// Whether a person is in front of it: then lines have the time, and the prompt has a name.
     pub for_people: bool,
 }
 
 impl Face {
-    /// Says something, without waiting for whoever reads it.
+    /// Says something, without waiting for its reader.
     pub fn tell(&self, said: &Said<'_>) {
         let domain = self.domain.name();
         if self.objects {

@@ -1,7 +1,7 @@
-//! Where lines come from: a console on a terminal, the standard input elsewhere.
+//! Where lines come from: a console on a terminal, otherwise the standard input.
 //!
-//! Reading may block, so a thread does it. Whoever waits for a command may stop waiting; the line
-//! is then the next command. It is never taken for the answer to a question that was asked later.
+//! Reading may block, so a thread does it. A caller that waits for a command may stop waiting; the
+//! line is then the next command. It is never the answer to a question that was asked later.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
@@ -19,36 +19,36 @@ use super::said::Said;
 use super::screen::Lines;
 use crate::hidden;
 
-/// What stands before a command being typed.
+/// The prompt for a command.
 const PROMPT: &str = "> ";
-/// Longest line that is read; what is longer is refused by the command that gets it.
+/// Longest line that is read; the command that gets a longer one refuses it.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Commands that are kept while another is at work, for instance waits for the connection.
+/// Commands that are kept while another runs, for instance waits for the connection.
 const MAX_AHEAD: usize = 100;
 /// A command that takes longer than this is waited for in the background.
 const AT_ONCE: Duration = Duration::from_millis(300);
 
-/// The asking end.
+/// The asking side.
 pub struct Input {
     instructions: mpsc::Sender<Instruction>,
     typed: mpsc::UnboundedReceiver<(Ask, Typed)>,
-    /// What has been asked for, and not been typed.
+    /// The open question.
     asked: Option<Ask>,
-    /// Commands that were typed while another was at work.
+    /// Commands that were typed while another ran.
     ahead: VecDeque<String>,
-    /// Tells what is asked, where nobody sees a prompt. A script's lines wait in its pipe while
-    /// another is at work.
+    /// Where questions are reported if nobody sees a prompt. A script's lines stay in its pipe
+    /// while a command runs.
     script: Option<Face>,
 }
 
 impl Input {
-    /// Whether nobody sees what is asked.
+    /// Returns whether nobody sees the prompt.
     pub fn is_script(&self) -> bool {
         self.script.is_some()
     }
 
-    /// The next command.
+    /// Returns the next command.
     pub async fn command(&mut self) -> Typed {
         match self.ahead.pop_front() {
             Some(line) => Typed::Line(line),
@@ -56,12 +56,12 @@ impl Input {
         }
     }
 
-    /// What is typed while a command is at work, unless it is done at once.
+    /// Returns what is typed while a command runs, unless that ends at once.
     pub async fn meanwhile(&mut self) -> Typed {
         if self.script.is_some() || self.ahead.len() >= MAX_AHEAD {
             return std::future::pending().await;
         }
-        // Whoever types ahead need not wait with the next line.
+        // A user who types ahead need not wait with the next line.
         if self.asked.is_none() && self.ahead.is_empty() {
             tokio::time::sleep(AT_ONCE).await;
         }
@@ -73,7 +73,7 @@ impl Input {
         self.ahead.push_back(line);
     }
 
-    /// The commands that were kept, which nobody will obey any more.
+    /// Returns the kept commands, which will not be run any more.
     pub fn take_ahead(&mut self) -> Vec<String> {
         while let Ok((ask, typed)) = self.typed.try_recv() {
             if let (Ask::Command, Typed::Line(line)) = (ask, typed) {
@@ -83,23 +83,24 @@ impl Input {
         std::mem::take(&mut self.ahead).into()
     }
 
-    /// Asks a question, and waits for the answer. A command being typed is set aside.
+    /// Asks a question, and waits for the answer. A half-typed command is set aside.
     pub async fn answer(&mut self, question: Ask) -> Typed {
         self.read(question).await
     }
 
-    /// A dialogue came to a good end: what was typed meanwhile was no answer to it, and so no
-    /// secret either.
+    /// Reports that a dialogue has succeeded: what was typed meanwhile was no answer to it, and so
+    /// no secret.
     pub async fn keep_ahead(&mut self) {
         let _ = self.instructions.send(Instruction::KeepAhead).await;
     }
 
-    /// A dialogue begins: what is typed until it asks something are answers, and perhaps secrets.
+    /// Reports that a dialogue begins: until it asks something, typed lines are answers to it and
+    /// perhaps secrets.
     pub async fn expect_questions(&mut self) {
         let _ = self.instructions.send(Instruction::ExpectQuestions).await;
     }
 
-    /// May be cancelled: what is typed then is the answer the next time.
+    /// May be cancelled: what is typed later is the answer of the next call.
     async fn read(&mut self, ask: Ask) -> Typed {
         if self.asked.as_ref() != Some(&ask) {
             self.tell_prompt(&ask);
@@ -114,7 +115,7 @@ impl Input {
                     self.asked = None;
                     return typed;
                 }
-                // A command was finished before the question came.
+                // A command was completed before the question came.
                 Some((_, Typed::Line(line))) => self.keep(line),
                 Some((_, ended)) => return ended,
                 None => return Typed::End,
@@ -132,7 +133,7 @@ impl Input {
         }
     }
 
-    /// A console on the terminal, which shows these lines. To be called inside a runtime.
+    /// Takes a console on the terminal, which shows these lines. Must be called inside a runtime.
     pub fn terminal(lines: Lines) -> io::Result<(Input, JoinHandle<()>)> {
         let (instructions, instructed) = mpsc::channel(1);
         let (answers, typed) = mpsc::unbounded_channel();
@@ -142,17 +143,17 @@ impl Input {
         Ok((input, tokio::spawn(console.run())))
     }
 
-    /// Lines of the standard input; what is asked is told, for whoever scripts this.
+    /// Reads lines of the standard input; questions are reported for the author of a script.
     pub fn plain(script: Face) -> io::Result<Input> {
         let mut from = BufReader::new(Patient(io::stdin()));
         Input::start(Some(script), move |ask| match ask {
-            // Only the output is redirected: a password is still not for the eye.
+            // Only the output is redirected: a password must still not be echoed.
             Ask::Secret(prompt) if io::stdin().is_terminal() => read_secret(prompt, &mut from),
             _ => read_plain(&mut from),
         })
     }
 
-    /// A thread that reads one line whenever it is asked to.
+    /// Starts a thread that reads one line for each question.
     fn start(
         script: Option<Face>,
         mut read: impl FnMut(&Ask) -> Typed + Send + 'static,
@@ -181,8 +182,8 @@ fn read_secret(prompt: &str, from: &mut impl BufRead) -> Typed {
     }
 }
 
-/// One line; bytes that are not UTF-8 are replaced. A last line without an end counts. What is
-/// beyond [`MAX_LINE`] is thrown away, so that it is not taken for another line.
+/// Reads one line; bytes that are not UTF-8 are replaced. A last line without an end counts. Bytes
+/// beyond [`MAX_LINE`] are dropped, so that they are not taken for another line.
 fn read_plain(from: &mut impl BufRead) -> Typed {
     let mut line = Vec::new();
     let read = from.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);

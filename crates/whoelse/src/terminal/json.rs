@@ -1,7 +1,8 @@
-//! `--json`: everything the client says as one JSON object a line (docs/scripting.md).
+//! `--json`: all output of the client, as one JSON object a line (docs/scripting.md).
 //!
-//! The names of events and fields are an interface: they may be added to, not changed. Texts are
-//! exact, not made safe as on a screen; what could act on a terminal is escaped as JSON escapes.
+//! The names of events and fields are an interface: new ones may be added, none may change. Texts
+//! are exact and not made safe as on a screen; characters that act on a terminal are escaped as
+//! JSON escapes.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -18,7 +19,7 @@ use super::said::Said;
 use crate::commands::{self, Answer};
 use crate::say::{condition, name, private, text, words};
 
-/// What stands in a line.
+/// The content of a line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Object {
@@ -51,7 +52,7 @@ enum Object {
     LoggedOut { reason: &'static str, text: String },
 }
 
-/// What somebody said.
+/// A message.
 #[derive(Debug, Serialize)]
 struct Spoken {
     from: String,
@@ -60,12 +61,12 @@ struct Spoken {
     delayed: bool,
     private: bool,
     id: Option<String>,
-    /// Said where the server itself speaks, and no person.
+    /// Set if the author is the server itself, and no person.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     server: bool,
 }
 
-/// Something that was not done.
+/// A failure.
 #[derive(Debug, Default, Serialize)]
 struct Failed {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +79,7 @@ struct Failed {
     text: String,
 }
 
-/// What a command answered.
+/// The answer of a command.
 #[derive(Debug, Default, Serialize)]
 struct Given {
     command: &'static str,
@@ -98,7 +99,7 @@ struct Given {
     commands: Option<Vec<Explained>>,
 }
 
-/// A device, as it is compared.
+/// A device, with its fingerprint to compare.
 #[derive(Debug, Serialize)]
 struct Compared {
     device: String,
@@ -106,7 +107,7 @@ struct Compared {
     changed: bool,
 }
 
-/// A contact, and how things stand.
+/// A contact and the state of the subscription.
 #[derive(Debug, Serialize)]
 struct Standing {
     user: String,
@@ -118,14 +119,15 @@ struct Standing {
     asks: bool,
 }
 
-/// A command, explained.
+/// The help of a command.
 #[derive(Debug, Serialize)]
 struct Explained {
     usage: &'static str,
     help: &'static str,
 }
 
-/// A line, if there is anything to be said. `now` is when something arrived that nobody kept.
+/// Returns a line, if there is anything to say. `now` is the time of a message that the server did
+/// not keep.
 pub fn object(said: &Said<'_>, domain: &str, now: SystemTime) -> Option<String> {
     let object = match said {
         Said::Connected { server } => {
@@ -246,7 +248,7 @@ fn happening(it: &Happening, domain: &str, now: SystemTime) -> Object {
             reason: condition::of_closing(*why),
             text: private::closed(whom, *why, domain),
         },
-        // What is left is a sentence.
+        // The remaining events are sentences.
         other => Object::Notice { text: private::happening(other, domain).unwrap_or_default() },
     }
 }
@@ -261,7 +263,7 @@ fn way(path: Path) -> &'static str {
 fn given(command: &'static str, answer: &Answer, domain: &str, now: SystemTime) -> Option<Given> {
     let given = Given { command, ..Given::default() };
     Some(match answer {
-        // The session tells what becomes of a message, and how a login or logout ends.
+        // Later events tell the fate of a message, and the end of a login or logout.
         Answer::Done if matches!(command, "message" | "private" | "stopprivate" | "logout") => {
             return None;
         }
@@ -323,7 +325,8 @@ fn message(message: &Message, domain: &str, now: SystemTime) -> Spoken {
     }
 }
 
-/// A person's name as it can be typed: the localpart for the own domain, else the whole address.
+/// Returns a person's name as it can be typed: the localpart for the own domain, else the whole
+/// address.
 fn name(who: &BareJid, domain: &str) -> String {
     match who.local() {
         Some(local) if who.domain() == domain => local.to_owned(),
@@ -331,12 +334,12 @@ fn name(who: &BareJid, domain: &str) -> String {
     }
 }
 
-/// What a prompt asks for.
+/// Names what a prompt asks for.
 fn asked(prompt: &str) -> String {
     prompt.trim_end_matches([' ', ':', '?']).to_lowercase()
 }
 
-/// A time as RFC 3339 writes it, in UTC.
+/// Formats a time as in RFC 3339, in UTC.
 fn time(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -344,12 +347,12 @@ fn time(at: SystemTime) -> String {
 fn write(object: &Object) -> String {
     let mut line = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut line, Harmless);
-    // Writing to memory cannot fail, and every name of ours is a string.
+    // Writing to memory cannot fail, and every key is a string.
     let _ = object.serialize(&mut serializer);
     String::from_utf8_lossy(&line).into_owned()
 }
 
-/// Escapes what JSON allows in a string and a terminal might obey.
+/// Escapes what JSON allows in a string but a terminal might obey.
 struct Harmless;
 
 impl Formatter for Harmless {

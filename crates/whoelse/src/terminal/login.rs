@@ -1,9 +1,9 @@
-//! The login dialogue (docs/behaviour.md, Log in): a name, a password, and for a new name a
-//! password twice.
+//! The login dialogue (docs/behaviour.md, Log in): asks for a name and a password, and for a new
+//! name twice for a password.
 //!
-//! Every refusal is said once. A wrong password is asked again, whatever the server does about it;
-//! anything that asking again cannot help ends the dialogue, and the user goes on typing. So does
-//! an empty line at any question.
+//! Every refusal is reported once. After a wrong password it asks again, whatever the server does
+//! about it. An error that asking again cannot fix ends the dialogue, and the prompt returns. So
+//! does an empty line at any question.
 
 use whoelse_client::{Client, ConnectError, LoginError, Password, Probe, RegisterError};
 use whoelse_xmpp::BareJid;
@@ -22,20 +22,20 @@ pub enum Outcome {
     In,
     /// Not logged in; `login` begins again.
     Out,
-    /// Not logged in: a command was typed where a name was asked for, and is to be obeyed.
+    /// Not logged in: a command was typed in place of a name, and must be run.
     Command(String),
     /// The input has ended, in this way.
     End(Typed),
 }
 
-/// What is asked with, and what is told on.
+/// The dialogue's input and output.
 pub struct Dialogue<'a> {
     pub client: &'a Client,
     pub input: &'a mut Input,
     pub face: &'a Face,
 }
 
-/// Why the dialogue goes no further.
+/// Why the dialogue stops.
 enum Stop {
     /// An empty line.
     Back,
@@ -91,7 +91,7 @@ impl Dialogue<'_> {
         }
     }
 
-    /// A name, as long as it is not a command: whoever wants help, or out, is not called so.
+    /// Asks for a name. A line that begins with the name of a command is that command.
     async fn ask_name(&mut self) -> Result<String, Stop> {
         let typed = self.line(Ask::Line("Username: ")).await?;
         match commands::split(&typed) {
@@ -123,11 +123,11 @@ impl Dialogue<'_> {
         }
     }
 
-    /// The warning stands. The password is not told to the server, but it can prove that it knows
-    /// it; one try, because whoever else it is learns something from each.
+    /// The warning was shown. The server is not told the password, but it can prove that it knows
+    /// it. There is one attempt only, because an impostor learns something from each.
     async fn changed_server(&mut self, name: &str) -> Result<bool, Stop> {
         let mut typed = self.line(Ask::Secret("Password: ")).await?;
-        // Whoever has read the warning may take the question for another one.
+        // A user who has read the warning may expect a yes-or-no question.
         while matches!(typed.trim(), "yes" | "no") {
             self.fail(
                 "bad-password",
@@ -188,7 +188,7 @@ impl Dialogue<'_> {
         self.log_in(name, password).await
     }
 
-    /// With a password that is known to be right.
+    /// Logs in with a password that is known to be right.
     async fn log_in(&mut self, name: &str, password: Password) -> Result<bool, Stop> {
         match self.client.login(name, password).await {
             Ok(_) => Ok(true),
@@ -212,10 +212,10 @@ impl Dialogue<'_> {
     }
 }
 
-/// The name of an account here, of which the whole address may have been typed.
+/// Returns the name of an account here; the user may have typed the whole address.
 fn own_name<'a>(typed: &'a str, domain: &str) -> Result<&'a str, String> {
     match typed.split_once('@') {
-        // What is no address, the server will refuse as a name.
+        // If it is not an address, the server will refuse it as a name.
         Some(_) if BareJid::parse(typed).is_err() => Ok(typed),
         None => Ok(typed),
         Some((name, at)) if at.eq_ignore_ascii_case(domain) => Ok(name),

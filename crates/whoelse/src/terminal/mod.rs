@@ -1,11 +1,10 @@
-//! `whoelse client`: the line interface. On a terminal an editor with history, above which
-//! incoming lines appear; otherwise plain lines in and plain lines out.
+//! `whoelse client`: the line interface. On a terminal, an editor with history below the incoming
+//! lines; otherwise plain lines in and out.
 //!
-//! State and commands stand apart from drawing: what can be typed is in `commands/`, what is said
-//! in [`said`], how people read it in [`render`] and programs in [`json`], both with the words of
-//! `say/`; where lines
-//! come from and go to, in [`input`] and [`screen`]. Nothing here waits for the terminal but the
-//! threads of [`console`], or those of [`input`] and [`writer`] where there is none.
+//! State and commands are separate from drawing. Commands are in `commands/`; output is in
+//! [`said`], rendered for people by [`render`] and for programs by [`json`], both with the words
+//! of `say/`. Lines come from [`input`] and go to [`screen`]. Only the threads of [`console`], or
+//! without a terminal those of [`input`] and [`writer`], ever wait for the terminal.
 
 mod asking;
 mod console;
@@ -49,11 +48,11 @@ use stop::Stop;
 use undone::Connection;
 use writer::Writer;
 
-/// How long the goodbyes of private chats may take, and the last lines to appear.
+/// How long private chats may take to say goodbye, and the last lines to appear.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// What is told and waits for this face. Beyond it nothing is read from the server, nor from the
-/// line of a private chat.
+/// Events that wait for this interface. When they are full, nothing more is read from the server
+/// or from a private chat.
 const TOLD: usize = 256;
 
 /// Runs the client until the user ends it.
@@ -62,12 +61,12 @@ pub fn run(options: cli::Client) -> ExitCode {
         Ok(runtime) => runtime,
         Err(why) => return fail(&format!("cannot start: {}", in_words(&why))),
     };
-    // Whoever is reading a password, or a line, when the program ends, perhaps in a panic, has
-    // changed the terminal.
+    // If the program ends, perhaps in a panic, while a password or a line is being read, the
+    // terminal's modes must be restored.
     let as_it_was = Modes::now().ok();
     let status = runtime.block_on(chat(options));
     drop(as_it_was);
-    // Threads may be reading a line that never comes, or writing one that nobody reads.
+    // Threads may still be reading a line that never comes, or writing one that nobody reads.
     runtime.shutdown_background();
     status
 }
@@ -120,8 +119,8 @@ async fn chat(options: cli::Client) -> ExitCode {
     let (how, is_told) = until_end(terminal.run(server), unread, &broken, &mut stop).await;
     terminal.name_undone();
     drop(terminal);
-    // Either way the handles are dropped, which closes the session and its private chats politely.
-    // Everything that arrived is told before the program ends.
+    // In either case the handles are dropped, which closes the session and its private chats
+    // cleanly. Everything that has arrived is shown before the program ends.
     let last_lines = async {
         let _ = telling.await;
         let _ = showing.await;
@@ -143,8 +142,8 @@ async fn chat(options: cli::Client) -> ExitCode {
     }
 }
 
-/// Runs until the input ends, and returns how it did; nothing if a signal was first. Returns, too,
-/// whether it was told meanwhile that the output cannot be written.
+/// Runs until the input ends, and returns how it did; `None` if a signal came first. Also returns
+/// whether the session was told meanwhile that the output cannot be written.
 async fn until_end<T>(
     running: impl Future<Output = T>,
     unread: impl Future<Output = ()>,
@@ -156,7 +155,8 @@ async fn until_end<T>(
     loop {
         tokio::select! {
             how = &mut running => {
-                // Before the session is closed: what nobody sees is not received.
+                // Done before the session is closed: a message that nobody sees must not count as
+                // received.
                 if broken.borrow().is_some() && !is_told {
                     tokio::select! {
                         () = &mut unread => is_told = true,
@@ -169,14 +169,14 @@ async fn until_end<T>(
                 console::tty::forget_typed();
                 return (None, is_told);
             }
-            // What a script says is still obeyed; a console's input is then at its end.
+            // A script's lines are still run; a console's input has ended by now.
             () = &mut unread, if !is_told => is_told = true,
         }
     }
 }
 
-/// Waits for the last lines to be told and shown. A pipe whose reader takes its time is waited
-/// for; a terminal that is stuck is not.
+/// Waits until the last lines are told and shown. Waits for a slow reader of a pipe, but not for a
+/// terminal that is stuck.
 async fn within_reason(
     last_lines: impl Future<Output = ()>,
     backlog: watch::Receiver<usize>,
@@ -190,16 +190,16 @@ async fn within_reason(
     }
 }
 
-/// Where lines come from and go to.
+/// The input and the output.
 struct Opened {
     input: Input,
     face: Face,
-    /// Shows the lines until there are no more.
+    /// The task that shows lines until there are no more.
     showing: JoinHandle<()>,
 }
 
-/// A console where there is somebody to use it and a terminal that can be drawn on; plain lines
-/// elsewhere, and for objects.
+/// Opens a console if there is a person and a terminal that can be drawn on; otherwise, and for
+/// objects, plain lines.
 fn open(objects: bool, domain: Domain) -> std::io::Result<Opened> {
     let (screen, lines) = Screen::new();
     let for_people = !objects && is_for_people();
@@ -213,7 +213,7 @@ fn open(objects: bool, domain: Domain) -> std::io::Result<Opened> {
     Ok(Opened { input, face, showing })
 }
 
-/// Whether a person sits in front of both ends, at a terminal that can be drawn on.
+/// Returns whether a person is at both ends, on a terminal that can be drawn on.
 fn is_for_people() -> bool {
     let cannot_be_drawn_on = |name: &str| matches!(name, "dumb" | "cons25" | "emacs");
     std::io::stdin().is_terminal()
@@ -221,7 +221,7 @@ fn is_for_people() -> bool {
         && !std::env::var("TERM").is_ok_and(|name| cannot_be_drawn_on(&name))
 }
 
-/// Tells what arrives, until the tasks of the session and its private chats have ended.
+/// Shows what arrives, until the tasks of the session and its private chats have ended.
 fn tell(
     mut telling: mpsc::Receiver<Told>,
     face: Face,
@@ -232,7 +232,7 @@ fn tell(
         loop {
             face.screen.room_for_events().await;
             let Some(told) = telling.recv().await else { break };
-            // Before it is told: whoever reads it may use the id again at once.
+            // Freed before it is shown, because its reader may use the id again at once.
             told.free_id().into_iter().for_each(|id| ids.give_back(id));
             if let Told::Session(event) = &told {
                 connection.hear(event);

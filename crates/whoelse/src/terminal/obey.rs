@@ -1,5 +1,4 @@
-//! Lines, taken and obeyed one after the other until the input ends: the person at the keyboard, or
-//! the script.
+//! Runs lines one after the other until the input ends, for a person at the keyboard or a script.
 
 use std::time::Duration;
 
@@ -19,11 +18,11 @@ use crate::output;
 use crate::say::certificate::Reader;
 use crate::say::{condition, words};
 
-/// How long the end of the input waits without a word for what is still on its way.
+/// How long the end of the input waits, without a message, for stanzas in flight.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// And how long in all, with one.
+/// How long it waits in all, after saying so.
 const SETTLE: Duration = Duration::from_secs(10);
-/// The person at the keyboard, or the script.
+/// The loop that runs lines.
 pub struct Terminal {
     pub(super) client: Client,
     pub(super) private: PrivateChats,
@@ -32,27 +31,28 @@ pub struct Terminal {
     pub(super) ids: Ids,
     pub(super) given: Given,
     pub(super) connection: Connection,
-    /// What is being obeyed.
+    /// The line that runs now.
     pub(super) at_work: Option<AtWork>,
 }
 
 impl Terminal {
-    /// Until the end of the input, `quit` or Ctrl-C. The error is that there is no server, or that
-    /// the login that was given is not good.
+    /// Runs until the end of the input, `quit` or Ctrl-C. Fails if there is no server, or the
+    /// login on the command line is wrong.
     pub async fn run(&mut self, server: String) -> Result<(), String> {
         let connected = self.client.connect().await;
         if connected.is_ok() {
             self.face.tell(&Said::Connected { server });
         }
         let begun = match (connected, self.given.password.clone()) {
-            // Nobody is there to be asked; a changed server may prove itself, and is still refused.
+            // Nobody can be asked here. A changed server may prove itself, and is still refused.
             (Ok(()), Some(password)) => {
                 self.log_in_given(password, Reader::Gone).await?;
                 self.input.keep_ahead().await;
                 Ok(None)
             }
-            // The dialogue warns about a change, and the server may prove itself. Nothing is asked
-            // before an unknown certificate is accepted; `trust` goes on.
+            // The dialogue warns about a changed certificate, over which the server may prove
+            // itself. Nothing is asked before an unknown certificate is accepted; `trust`
+            // continues.
             (
                 connected @ (Ok(())
                 | Err(ConnectError::Changed { .. } | ConnectError::Unknown { .. })),
@@ -65,7 +65,7 @@ impl Terminal {
             Ok(next) => self.obey_lines(next).await,
         };
         self.name_undone();
-        // What was typed before the end of the input is not lost with it.
+        // Lines that were typed before the end of the input are still delivered.
         self.settle().await;
         match how {
             Typed::Failed(why) => Err(output::not_read(why)),
@@ -73,7 +73,7 @@ impl Terminal {
         }
     }
 
-    /// Tells programs that there is no server; people read it where the program ends.
+    /// Reports to programs that there is no server; people read it when the program ends.
     fn no_server(&self, why: &ConnectError) -> String {
         let words = words::connect_error_for(why, Reader::Gone);
         if self.face.objects {
@@ -86,14 +86,14 @@ impl Terminal {
         self.face.tell(&Said::Failed { command: None, id: None, condition, words });
     }
 
-    /// Says what was typed and will not be done.
+    /// Names the lines that were typed and will not be run.
     pub fn name_undone(&mut self) {
         self.give_up();
         let lines = self.input.take_ahead();
         undone::name(&lines, &self.face);
     }
 
-    /// Says that nobody waits for the end of what is at work.
+    /// Reports that nobody waits for the running line any more.
     fn give_up(&mut self) {
         if let Some(at_work) = self.at_work.take() {
             at_work.give_up(&self.connection, &self.face);
@@ -113,7 +113,8 @@ impl Terminal {
         }
     }
 
-    /// Logs in with what the command line gave. No account is made: a wrong name is a mistake.
+    /// Logs in with the arguments of the command line. Makes no account, because a wrong name is a
+    /// mistake.
     async fn log_in_given(&self, password: Password, reader: Reader) -> Result<(), String> {
         let name = self.given.user.as_deref().unwrap_or_default();
         match self.client.login(name, password).await {
@@ -175,7 +176,7 @@ impl Terminal {
         }
     }
 
-    /// Obeys until the input ends, and returns how it did.
+    /// Runs lines until the input ends, and returns how it did.
     async fn obey_lines(&mut self, mut next: Option<String>) -> Typed {
         loop {
             self.face.screen.room_for_answers().await;
@@ -209,18 +210,18 @@ impl Terminal {
         }
     }
 
-    /// Tells what became of a line.
+    /// Shows the result of a line.
     fn tell(&mut self, obeyed: &Obeyed) {
         self.face.tell(&Said::of(obeyed));
         if let (Ok(Answer::NewPassword(new)), Some(given)) =
             (&obeyed.outcome, &mut self.given.password)
         {
-            // The one that was given is good for nothing any more.
+            // The password from the command line is no longer right.
             *given = Password::new(&new.0).unwrap_or_else(|_| given.clone());
         }
     }
 
-    /// Asks, and changes it. Returns a command that does not wait, or how the input ended.
+    /// Asks for the passwords and changes them. Returns an urgent command, or how the input ended.
     async fn change_password(&mut self) -> Result<Option<String>, Typed> {
         let Some(change) = self.ask_passwords().await? else { return Ok(None) };
         let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
@@ -246,7 +247,8 @@ impl Terminal {
         }
     }
 
-    /// Whoever was given on the command line need not be asked; a refusal is only said.
+    /// Logs in with the given password if the command line had one, and then only reports a
+    /// refusal; otherwise asks.
     async fn log_in_again(&mut self, name: Option<String>) -> Result<Option<String>, Typed> {
         match self.given.password.clone() {
             Some(password) if name.is_none() || name == self.given.user => {
@@ -261,7 +263,7 @@ impl Terminal {
         }
     }
 
-    /// Does what a line says.
+    /// Runs a line.
     async fn obey(&mut self, line: &str) -> Done {
         let seat = Seat { client: &self.client, private: &self.private, ids: &self.ids };
         let is_object = self.face.objects && line.trim_start().starts_with('{');
@@ -271,7 +273,7 @@ impl Terminal {
                     true => Some(commands::obey_object(line, &seat).await),
                     false => commands::obey(line, &seat).await,
                 };
-                // Whom it names is called something else now, and so it is read anew.
+                // The domain was renamed, so the line is parsed again with the new name.
                 if !obeyed.as_ref().is_some_and(Obeyed::is_outdated) {
                     return obeyed;
                 }
@@ -286,8 +288,8 @@ impl Terminal {
     }
 }
 
-/// Waits for a command, and meanwhile takes what is typed: it may have to wait for the connection,
-/// and the way out must not.
+/// Waits for a command, and takes input meanwhile: the command may wait for the connection, but
+/// `quit` must not.
 async fn attend(input: &mut Input, command: impl Future<Output = Option<Obeyed>>) -> Done {
     tokio::pin!(command);
     loop {
@@ -303,17 +305,17 @@ async fn attend(input: &mut Input, command: impl Future<Output = Option<Obeyed>>
     }
 }
 
-/// What came of a line.
+/// The result of a line.
 enum Done {
     /// It was obeyed, if it said anything.
     Obeyed(Option<Obeyed>),
-    /// This line was typed meanwhile, and does not wait.
+    /// This line was typed meanwhile and is urgent.
     Urgent(String),
     /// The input ended meanwhile.
     Ended(Typed),
 }
 
-/// Whether a line leads out of whatever is going on.
+/// Returns whether a line ends whatever is going on.
 fn is_urgent(line: &str) -> bool {
     let command = commands::split(line).and_then(|(name, _)| commands::find(name));
     command.is_some_and(|command| matches!(command.name, "quit" | "logout"))

@@ -1,4 +1,4 @@
-//! What the command line says of a client: where its server is, and what to log in with.
+//! The client's command line: where its server is, and the login.
 
 use whoelse_client::{Begin, Config, Fingerprint, Password};
 
@@ -6,17 +6,17 @@ use super::settings::user_directory;
 use crate::commands::{self, Fault};
 use crate::{admin, cli};
 
-/// Where a password may stand that is not to be asked for.
+/// The variable that may hold the password, which is then not asked for.
 const PASSWORD: &str = "WHOELSE_PASSWORD";
-/// What the command line gives for a login.
+/// The login that the command line gives.
 #[derive(Debug, Default)]
 pub struct Given {
     pub user: Option<String>,
-    /// Nothing is asked, then.
+    /// If it is set, nothing is asked.
     pub password: Option<Password>,
 }
 
-/// The client's settings, and what to log in with, from the command line.
+/// Returns the client's settings and the login, from the command line.
 pub fn of(options: cli::Client) -> Result<(Config, Given), String> {
     let password = match (&options.user, &options.password_file) {
         (None, _) => None,
@@ -36,7 +36,7 @@ pub fn of(options: cli::Client) -> Result<(Config, Given), String> {
         Some(Some((name, domain))) => (Some(name.to_owned()), Some(domain.to_owned())),
         _ => (options.user, None),
     };
-    // Whoever says where the server is has no need of records.
+    // SRV records are not needed if the server's place is given.
     let records = options.host.is_none() && options.port.is_none();
     let (host, port) = options.host.map_or((None, None), |host| (Some(host.name), host.port));
     let port = match (options.port, port) {

@@ -1,7 +1,7 @@
-//! The dialogue of `password`: the present one, and the new one twice.
+//! The dialogue of `password`: asks for the present password, and twice for the new one.
 //!
-//! All three are asked for before any of them is judged. A script that has one wrong would have the
-//! others obeyed as commands otherwise, and told as unknown ones.
+//! All three are read before any of them is checked. Otherwise the remaining lines of a script
+//! with a wrong one would run as commands, and errors would print them.
 
 use super::asking::{Ask, Typed};
 use super::obey::Terminal;
@@ -11,7 +11,7 @@ use crate::commands::password::{COMMAND, Change, Secret};
 const UNCHANGED: &str = "your password is what it was";
 
 impl Terminal {
-    /// What was typed, unless it makes no sense, or a person has gone back with an empty line.
+    /// Returns what was typed, unless it is invalid, or a person has gone back with an empty line.
     pub(super) async fn ask_passwords(&mut self) -> Result<Option<Change>, Typed> {
         let mut typed = Vec::new();
         for question in ["Present password: ", "New password: ", "Repeat password: "] {

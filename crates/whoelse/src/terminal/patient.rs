@@ -1,7 +1,7 @@
-//! A descriptor that is waited for: the standard streams, as the thread that may block sees them.
+//! A descriptor that is waited for: the standard streams, for a thread that may block.
 //!
-//! They are shared with the programs beside and around this one, any of which may have made them
-//! non-blocking. "Not now" is then no error, and no end.
+//! Other programs share them, and any of these may have made them non-blocking. So `WouldBlock` is
+//! neither an error nor the end.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;

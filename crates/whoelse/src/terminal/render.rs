@@ -1,4 +1,4 @@
-//! What is said as lines for people (docs/behaviour.md). Pure functions: what comes out is safe for a
+//! Output as lines for people (docs/behaviour.md). Pure functions, whose results are safe for a
 //! terminal.
 
 use std::time::SystemTime;
@@ -16,10 +16,10 @@ use crate::say::name::{self, is_the_server};
 use crate::say::paint::{Line, Paint};
 use crate::say::{private, text, words};
 
-/// Columns that one's own name may take before what is typed.
+/// Columns that one's own name may take in the prompt.
 const MOST_OF_A_NAME: usize = 20;
 
-/// What anything looks like, line by line. For a person at a terminal it is said at this time.
+/// Renders anything, line by line. `now` is the time to show, for a person at a terminal.
 pub fn said(said: &Said<'_>, domain: &str, now: Option<SystemTime>) -> Vec<Line> {
     match said {
         Said::Connected { .. } => Vec::new(),
@@ -43,7 +43,7 @@ pub fn said(said: &Said<'_>, domain: &str, now: Option<SystemTime>) -> Vec<Line>
     }
 }
 
-/// What stands before a command from now on, if this changes it: who is typing.
+/// Returns the new prompt, if this changes it.
 pub fn prompt(said: &Said<'_>, domain: &str) -> Option<String> {
     match said {
         Said::Event(Event::LoggedIn { me }) => {
@@ -54,7 +54,7 @@ pub fn prompt(said: &Said<'_>, domain: &str) -> Option<String> {
     }
 }
 
-/// What a command answered, line by line.
+/// Renders the answer of a command, line by line.
 fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
     let words = match answer {
         Answer::Messages { messages, .. } if !messages.is_empty() => {
@@ -86,7 +86,7 @@ fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
             private::fingerprints(of, fingerprints, domain)
         }
         Answer::Help(entries) => {
-            // One entry is not a table.
+            // A single entry is not padded as a table.
             let width = entries.iter().map(|(usage, _)| usage.len()).max().unwrap_or_default();
             let width = if entries.len() > 1 { width } else { 0 };
             entries.iter().map(|(usage, help)| format!("{usage:width$}  {help}")).collect()
@@ -95,7 +95,7 @@ fn answer(answer: &Answer, domain: &str) -> Vec<Line> {
     words.into_iter().map(Line::from).collect()
 }
 
-/// A contact by both names.
+/// Returns both names of a contact.
 fn called(contact: &Contact, domain: &str) -> String {
     let name = name::of(&contact.jid, domain);
     match contact.name.as_deref().map(text::line) {
@@ -104,7 +104,7 @@ fn called(contact: &Contact, domain: &str) -> String {
     }
 }
 
-/// How things stand with a contact.
+/// Describes the state of the subscription with a contact.
 fn standing(contact: &Contact, domain: &str) -> String {
     let theirs = match (contact.seen, contact.asked, contact.online) {
         (true, _, true) => "online",
@@ -122,14 +122,14 @@ fn standing(contact: &Contact, domain: &str) -> String {
     }
 }
 
-/// What an event looks like, if it is to be seen.
+/// Renders an event, if it is to be shown.
 pub fn event(event: &Event, domain: &str) -> Option<String> {
     Some(match event {
         Event::LoggedIn { .. } => "Welcome".to_owned(),
         Event::Message(it) => message(it, domain, None).text().to_owned(),
         Event::CameOnline(who) => format!("* {} logged in", name::of(who, domain)),
         Event::WentOffline(who) => format!("* {} logged out", name::of(who, domain)),
-        // Whoever looks at a screen is told what went wrong, not what went well.
+        // A person on a screen is told of failures, not of successes.
         Event::Sent { .. } | Event::Acknowledged { .. } => return None,
         Event::Unconfirmed { to, .. } => format!("* {}", words::unconfirmed(to, domain)),
         Event::NotSent { to, word, .. } => {
@@ -158,7 +158,7 @@ pub fn event(event: &Event, domain: &str) -> Option<String> {
     })
 }
 
-/// A message, with its day and time if it was kept, and with the time if that is to be said.
+/// Renders a message: with day and time if it was kept, otherwise with the time `now`, if given.
 fn message(message: &Message, domain: &str, now: Option<SystemTime>) -> Line {
     let time = match message.at {
         Some(at) => clock(at, "[%Y-%m-%d %H:%M] "),
@@ -193,7 +193,7 @@ fn live(now: Option<SystemTime>) -> String {
     now.map(|now| clock(now, "[%H:%M] ")).unwrap_or_default()
 }
 
-/// A time on this computer's clock.
+/// Formats a time by this computer's clock.
 fn clock(at: SystemTime, format: &str) -> String {
     DateTime::<Local>::from(at).format(format).to_string()
 }

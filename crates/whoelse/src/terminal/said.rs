@@ -1,22 +1,22 @@
-//! Everything that the client ever says, before it is put into words or objects.
+//! All output of the client, before it becomes words or objects.
 
 use whoelse_client::Event;
 use whoelse_p2p::Happening;
 
 use crate::commands::{Answer, Fault, Obeyed};
 
-/// What the session and whoever listens beside it tell, in order.
+/// Events of the session and of the listeners beside it, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// The session tells this.
+    /// An event of the session.
     Session(Event),
-    /// Private chats tell this.
+    /// An event of private chats.
     Private(Happening),
 }
 
 impl Told {
-    /// The id of a message that was refused, or of which nobody knows what became of it: whoever
-    /// gave it may give it again.
+    /// Returns the id of a message that was refused or whose fate is unknown: its author may use
+    /// it again.
     pub fn free_id(&self) -> Option<&str> {
         match self {
             Told::Session(
@@ -42,28 +42,28 @@ impl From<Happening> for Told {
     }
 }
 
-/// One thing to be said.
+/// One piece of output.
 #[derive(Debug)]
 pub enum Said<'a> {
-    /// There is a connection, and nobody is logged in.
+    /// A connection without a login.
     Connected {
-        /// The server, as it is named to people.
+        /// The server, as people see it named.
         server: String,
     },
-    /// Something happened.
+    /// An event of the session.
     Event(&'a Event),
-    /// Something happened in a private chat.
+    /// An event of private chats.
     Private(&'a Happening),
-    /// Something is asked, and the next line is the answer.
+    /// A question; the next line is the answer.
     Prompt(&'static str),
-    /// A command did what it was asked to.
+    /// A command succeeded.
     Answer {
         /// Its name.
         command: &'static str,
-        /// What came of it.
+        /// Its answer.
         answer: &'a Answer,
     },
-    /// Something was not done.
+    /// A command failed.
     Failed {
         /// The command's name, if there is such a command.
         command: Option<&'static str>,
@@ -76,7 +76,7 @@ pub enum Said<'a> {
     },
     /// A sentence that belongs to a dialogue; safe for a terminal.
     Words(String),
-    /// Something that nobody asked for; safe for a terminal.
+    /// A notice that nobody asked for; safe for a terminal.
     Notice(&'static str),
 }
 
@@ -90,7 +90,7 @@ impl<'a> From<&'a Told> for Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    /// What became of a line.
+    /// Returns the output for the result of a line.
     pub fn of(obeyed: &'a Obeyed) -> Said<'a> {
         match (&obeyed.outcome, obeyed.command) {
             (Ok(answer), command) => Said::Answer { command: command.unwrap_or_default(), answer },

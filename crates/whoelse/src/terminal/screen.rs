@@ -1,8 +1,8 @@
-//! Where lines come out: above the line being typed on a terminal (`console`), plainly and
-//! flushed at once elsewhere.
+//! Where lines go: on a terminal above the line being typed (`console`), elsewhere plainly and
+//! flushed at once.
 //!
-//! Whoever has something to say never waits for whoever reads it. The bound is kept by those who
-//! make lines: they take nothing new, from the server or from the keyboard, before there is room.
+//! Nobody who says something waits for the reader. The producers keep the bound: they take nothing
+//! new, from the server or from the keyboard, before there is room.
 
 use std::io;
 
@@ -11,24 +11,24 @@ use tokio::sync::{mpsc, watch};
 use super::writer::Writer;
 use crate::say::paint::Line;
 
-/// Above so many lines that nobody has read, nothing is taken from the server: it keeps what
-/// comes, and what nobody saw comes again with the next login.
+/// Above this many unread lines nothing is taken from the server. The server keeps what comes, and
+/// sends unseen messages again after the next login.
 const FROM_THE_SERVER: usize = 1_000;
-/// And no commands; there is room for some more, or `quit` could not be typed.
+/// Above this many no commands are taken either; it is larger so that `quit` can still be typed.
 const FROM_THE_KEYBOARD: usize = 2_000;
-/// So much is handed over at once.
+/// Bytes that are handed over at once.
 const PIECE: usize = 64 << 10;
 
-/// What is handed to whoever shows it.
+/// A piece of output.
 #[derive(Debug)]
 pub enum Shown {
     /// A line.
     Line(Line),
-    /// What stands before a command from now on, where that is seen.
+    /// A new prompt, where one is shown.
     Prompt(String),
 }
 
-/// A place for lines, shared by everybody who has something to say.
+/// The sending end for lines, shared by everybody who has something to say.
 #[derive(Clone)]
 pub struct Screen {
     lines: mpsc::UnboundedSender<Shown>,
@@ -36,7 +36,7 @@ pub struct Screen {
     broken: watch::Sender<Option<io::ErrorKind>>,
 }
 
-/// The other end: the lines, for whoever shows them.
+/// The receiving end, which shows the lines.
 pub struct Lines {
     lines: mpsc::UnboundedReceiver<Shown>,
     waiting: watch::Sender<usize>,
@@ -53,7 +53,7 @@ impl Shown {
 }
 
 impl Screen {
-    /// Both ends.
+    /// Makes both ends.
     pub fn new() -> (Screen, Lines) {
         let (say, lines) = mpsc::unbounded_channel();
         let (waiting, broken) = (watch::Sender::new(0), watch::Sender::new(None));
@@ -61,28 +61,28 @@ impl Screen {
         (screen, Lines { lines, waiting, broken })
     }
 
-    /// Says a line; it may have line breaks in it.
+    /// Says a line; it may contain line breaks.
     pub fn say(&self, line: impl Into<Line>) {
         self.hand_over(Shown::Line(line.into()));
     }
 
-    /// Changes what stands before a command, after everything that has been said.
+    /// Changes the prompt, after everything that has been said.
     pub fn prompt(&self, prompt: String) {
         self.hand_over(Shown::Prompt(prompt));
     }
 
     fn hand_over(&self, shown: Shown) {
         self.waiting.send_modify(|waiting| *waiting += 1);
-        // Where it cannot be shown any more, nobody is to be told.
+        // Fails if nothing can be shown any more; then there is nobody to tell.
         let _ = self.lines.send(shown);
     }
 
-    /// Until something may be taken from the server.
+    /// Waits until something may be taken from the server.
     pub async fn room_for_events(&self) {
         self.room(FROM_THE_SERVER).await;
     }
 
-    /// Until something may be taken from the keyboard.
+    /// Waits until something may be taken from the keyboard.
     pub async fn room_for_answers(&self) {
         self.room(FROM_THE_KEYBOARD).await;
     }
@@ -91,19 +91,19 @@ impl Screen {
         let _ = self.waiting.subscribe().wait_for(|waiting| *waiting < most).await;
     }
 
-    /// Why lines cannot be shown any more, if they cannot.
+    /// Returns why lines cannot be shown any more, once they cannot.
     pub fn broken(&self) -> watch::Receiver<Option<io::ErrorKind>> {
         self.broken.subscribe()
     }
 
-    /// How many lines wait; to be asked when nobody has anything to say any more.
+    /// Returns how many lines wait; to be read when nobody has anything to say any more.
     pub fn backlog(&self) -> watch::Receiver<usize> {
         self.waiting.subscribe()
     }
 }
 
 impl Lines {
-    /// The next lines, as many as can be shown at once; `None` after the last ones. May be
+    /// Returns the next lines, as many as can be shown at once; `None` after the last ones. May be
     /// cancelled.
     pub async fn next(&mut self) -> Option<Vec<Shown>> {
         let first = self.lines.recv().await?;
@@ -118,12 +118,12 @@ impl Lines {
         Some(lines)
     }
 
-    /// So many lines are shown, or never will be.
+    /// Reports that this many lines were shown, or never will be.
     pub fn shown(&self, lines: usize) {
         self.waiting.send_modify(|waiting| *waiting = waiting.saturating_sub(lines));
     }
 
-    /// Nothing can be shown any more: what is said is thrown away until nobody says anything.
+    /// Reports that nothing can be shown any more, and drops all output until its end.
     pub async fn discard(&mut self, why: io::ErrorKind) {
         self.broken.send_replace(Some(why));
         self.waiting.send_replace(0);
@@ -133,7 +133,7 @@ impl Lines {
     }
 }
 
-/// Until lines cannot be shown any more, and why; for ever, if they all were.
+/// Waits until lines cannot be shown any more, and returns why; waits for ever if all were shown.
 pub async fn until_broken(broken: &mut watch::Receiver<Option<io::ErrorKind>>) -> io::ErrorKind {
     match broken.wait_for(Option::is_some).await.map(|why| *why) {
         Ok(Some(why)) => why,
@@ -167,7 +167,7 @@ mod tests {
     use std::io::Write;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A place to write to whose reader is the test: each piece waits until the test takes it.
+    /// A writer whose reader is the test: each piece waits until the test takes it.
     struct Stuck(Sender<String>, Receiver<io::Result<()>>);
 
     impl Write for Stuck {
@@ -200,7 +200,7 @@ mod tests {
         tokio::select! {
             biased;
             () = &mut room => panic!("there is no room"),
-            // What is typed is still obeyed.
+            // Input is still taken.
             () = screen.room_for_answers() => {}
         }
         (0..FROM_THE_SERVER).for_each(|_| screen.say("more"));
@@ -209,7 +209,7 @@ mod tests {
             () = screen.room_for_answers() => panic!("there is no room"),
             () = std::future::ready(()) => {}
         }
-        // Somebody reads: everything comes in its order, and there is room.
+        // The reader is back: everything comes in order, and there is room.
         drop(read);
         room.await;
         drop((waiting, screen));

@@ -1,5 +1,5 @@
-//! `client.toml`: what a user has settled for every start of the client. What the command line says
-//! wins over it.
+//! `client.toml`: the user's settings for every start of the client. The command line wins over
+//! it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use whoelse_xmpp::in_words;
 use crate::device;
 use crate::say::text;
 
-/// What the file may say.
+/// The content of the file.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -19,7 +19,7 @@ struct File {
     private: Private,
 }
 
-/// Of private chats.
+/// Settings of private chats.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Private {
@@ -35,7 +35,7 @@ pub struct Settings {
     pub device: Option<String>,
 }
 
-/// The user's settings; without a file, what is usual.
+/// Reads the user's settings; without a file, the defaults.
 pub fn read() -> Result<Settings, String> {
     let Some(file) = user_directory("XDG_CONFIG_HOME", ".config") else {
         return Ok(Settings::default());
@@ -84,7 +84,7 @@ fn parse(text: &str, file: &Path) -> Result<Settings, String> {
     }
 }
 
-/// A directory of the user's for this program, as the XDG base directory specification names it.
+/// Returns the user's directory for this program (XDG base directory specification).
 pub fn user_directory(variable: &str, otherwise: &str) -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set(variable).filter(|path| path.is_absolute());

@@ -1,10 +1,10 @@
-//! The signals that end the program: Ctrl-C, and the system's or a terminal's wish.
+//! The signals that end the program: Ctrl-C, termination by the system, and a closed terminal.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Signals that are heard from the moment this is made, also while nobody waits for one.
+/// Signals, which are recorded from the moment this is made, even while nobody waits.
 pub struct Stop {
     interrupt: Signal,
     terminate: Signal,
@@ -12,7 +12,8 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// To be called inside a runtime, before anything is changed that has to be changed back.
+    /// Installs the handlers. Must be called inside a runtime, before anything is changed that
+    /// must be restored.
     pub fn new() -> io::Result<Stop> {
         Ok(Stop {
             interrupt: signal(SignalKind::interrupt())?,
@@ -21,7 +22,7 @@ impl Stop {
         })
     }
 
-    /// Until the next one. May be cancelled.
+    /// Waits for the next signal. May be cancelled.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

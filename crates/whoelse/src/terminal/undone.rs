@@ -1,4 +1,4 @@
-//! What was typed and is not done when the program ends.
+//! Lines that were typed but not run when the program ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,15 +10,15 @@ use super::said::Said;
 use crate::commands;
 use crate::say::text;
 
-/// Lines that are named one by one.
+/// Lines that are named one by one; the remaining ones are counted.
 const MOST_NAMED: usize = 5;
 
-/// How often the connection was lost or came back, as far as it was told: odd while there is none.
+/// Counts how often the connection was lost or came back, as reported: odd while there is none.
 #[derive(Debug, Clone, Default)]
 pub struct Connection(Arc<AtomicU32>);
 
 impl Connection {
-    /// Something was told.
+    /// Takes note of an event.
     pub fn hear(&self, event: &Event) {
         let turns = self.0.load(Ordering::Relaxed);
         let turned = match event {
@@ -40,7 +40,7 @@ fn is_away(turns: u32) -> bool {
     turns % 2 == 1
 }
 
-/// A line that is being obeyed.
+/// A running line.
 #[derive(Debug)]
 pub struct AtWork {
     line: String,
@@ -53,9 +53,9 @@ impl AtWork {
         AtWork { line: line.to_owned(), begun: connection.turns() }
     }
 
-    /// Says that nobody waits for its end any more.
+    /// Reports that nobody waits for its end any more.
     pub fn give_up(&self, connection: &Connection, face: &Face) {
-        // What began without a connection, and has had none since, has not left.
+        // It began without a connection, and there has been none since, so nothing was sent.
         if is_away(self.begun) && self.begun == connection.turns() {
             not_sent(&self.line, face);
         } else {
@@ -64,7 +64,7 @@ impl AtWork {
     }
 }
 
-/// Says that these lines were not obeyed.
+/// Reports that these lines were not run.
 pub fn name(lines: &[String], face: &Face) {
     lines.iter().take(MOST_NAMED).for_each(|line| not_sent(line, face));
     let more = lines.len().saturating_sub(MOST_NAMED);
@@ -81,7 +81,7 @@ fn tell(condition: &'static str, what: &str, line: &str, face: &Face) {
     if !face.objects {
         return face.tell(&Said::Words(format!("* {what}: {}", text::line(line.trim()))));
     }
-    // An object may hold a password.
+    // Only the name of a command is shown, since an object may hold a password.
     let command = commands::split(line).and_then(|(name, _)| commands::find(name));
     face.tell(&Said::Failed {
         command: command.map(|command| command.name),

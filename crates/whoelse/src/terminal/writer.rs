@@ -1,12 +1,12 @@
-//! The thread that writes to the standard output. It may be blocked for as long as nobody reads
-//! there; nobody else ever is.
+//! The thread that writes to the standard output. It may be blocked for as long as nobody reads;
+//! nothing else ever is.
 
 use std::io::{self, Write};
 use std::thread;
 
 use tokio::sync::mpsc;
 
-/// One piece is written at a time; whoever has more keeps it until that is done.
+/// Writes one piece at a time; the caller keeps the next one until that is done.
 pub struct Writer {
     pieces: mpsc::Sender<Vec<u8>>,
     written: mpsc::Receiver<io::Result<()>>,
@@ -33,13 +33,14 @@ impl Writer {
         self.busy
     }
 
-    /// Has a piece written. Not to be called while another one is.
+    /// Writes a piece. Must not be called while another one is being written.
     pub fn write(&mut self, piece: Vec<u8>) {
         debug_assert!(!self.busy);
         self.busy = self.pieces.try_send(piece).is_ok();
     }
 
-    /// Until the piece is written, or cannot be; for ever, if there is none. May be cancelled.
+    /// Waits until the piece is written or has failed; waits for ever if there is none. May be
+    /// cancelled.
     pub async fn written(&mut self) -> io::Result<()> {
         if !self.busy {
             return std::future::pending().await;

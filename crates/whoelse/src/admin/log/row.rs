@@ -1,7 +1,7 @@
-//! The log as somebody at a terminal reads it: one row an event, whatever is in it.
+//! The log on a terminal: one row for each event.
 //!
-//! The time of day, the level where it is more than usual, the event and its fields; what does not
-//! fit in the row is cut off. Whoever wants all of it has the log in a file.
+//! A row has the time of day, the level if it is above info, the event and its fields. What does
+//! not fit is cut off; the log in a file has all of it.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::say::text;
 
-/// Where nobody knows how wide the terminal is.
+/// The width when the terminal's is unknown.
 const USUAL: usize = 80;
 
-/// Rows as wide as the terminal at the standard error is at that moment.
+/// Rows as wide as the terminal of the standard error is at that moment.
 pub struct Rows;
 
 impl<S, N> FormatEvent<S, N> for Rows
@@ -40,7 +40,7 @@ where
             Level::DEBUG => ("DEBUG ", "\u{1b}[2m"),
             Level::TRACE => ("TRACE ", "\u{1b}[2m"),
         };
-        // A library is named: its events are no names of ours.
+        // A library's name is added, since its events are not ours.
         let library = match about.target().split("::").next() {
             Some(target) if !target.starts_with("whoelse") => format!("{target}: "),
             _ => String::new(),
@@ -59,7 +59,7 @@ fn columns() -> usize {
     size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(USUAL)
 }
 
-/// As much as fits, made safe for a terminal. Characters beyond ASCII may take two columns each.
+/// Cuts an event to the width and makes it safe. Characters beyond ASCII count as two columns.
 fn cut(event: &str, columns: usize) -> String {
     let event = text::line(event);
     let width = |c: char| if c.is_ascii() { 1 } else { 2 };

@@ -1,12 +1,11 @@
-//! What is asked and what is typed, without a terminal: keys and questions in, answers and the row
-//! to be shown out.
+//! The line editor without a terminal: keys and questions in, answers and the row to show out.
 //!
-//! Keys that are pressed while nothing is asked wait, unseen, for what is asked next. During a
-//! dialogue they may be a secret: only a secret question takes them then, and whoever asks anything
-//! else finds them gone, unless the dialogue has come to a good end ([`Editor::keep_ahead`]).
+//! Keys that are pressed while nothing is asked wait, unseen, for the next question. During a
+//! dialogue they may be a secret: then only a secret question takes them, and any other question
+//! discards them, unless the dialogue has succeeded ([`Editor::keep_ahead`]).
 //!
-//! A password may come in other ways than by keys at its question: pasted together with the name,
-//! or typed once more than it is asked for. It is no part of the name, and no command.
+//! A password may arrive in other ways than at its question: pasted together with the name, or
+//! typed once more than it is asked for. It is neither part of the name nor a command.
 
 use std::collections::VecDeque;
 
@@ -21,7 +20,7 @@ use crate::terminal::asking::{Ask, Typed};
 /// Bytes of keys that wait; above it no more are read, and the terminal keeps them.
 const MOST_AHEAD: usize = 1 << 20;
 
-/// Somebody's answer to what was asked, and what stays of it on the screen.
+/// The answer to a question, and what stays of it on the screen.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub to: Ask,
@@ -34,53 +33,53 @@ pub struct Answer {
 pub struct Editor {
     ask: Option<Ask>,
     prompt: String,
-    /// A command being typed; it stays while something else is asked.
+    /// The command being typed; it is kept while a question is asked.
     command: Line,
-    /// The answer to anything else.
+    /// The answer to a question.
     answer: Line,
     history: History,
     search: Option<Search>,
-    /// Pressed while nothing was asked.
+    /// Keys pressed while nothing was asked.
     ahead: VecDeque<Key>,
     ahead_bytes: usize,
-    /// What is pressed ahead may be a secret.
+    /// Whether keys pressed ahead may be a secret.
     guarded: bool,
-    /// Questions are expected: what is pressed ahead are answers, and no commands.
+    /// Whether questions are expected: then keys pressed ahead are answers, not commands.
     is_expecting: bool,
-    /// The last secret that was typed, until the next command is: whoever types ahead for a new
-    /// account types the password twice, and is asked once if the account exists.
+    /// The last secret, until the next command. A user who types ahead for a new account types the
+    /// password twice, but is asked once if the account exists.
     answered: Option<Secret>,
     /// How the input has ended.
     ended: Option<Typed>,
 }
 
-/// Ctrl-R.
+/// The search of Ctrl-R.
 #[derive(Debug, Default)]
 struct Search {
     what: String,
     at: Option<usize>,
-    /// What was being typed before.
+    /// The text before the search.
     before: String,
 }
 
 impl Editor {
-    /// With what stands before a command.
+    /// Makes an editor with this prompt for commands.
     pub fn new(prompt: &str) -> Editor {
-        // Whoever starts the program types a name and a password.
+        // At the start of the program, a name and a password are typed.
         Editor { prompt: prompt.to_owned(), is_expecting: true, ..Editor::default() }
     }
 
-    /// From now on this stands before a command.
+    /// Changes the prompt for commands.
     pub fn set_prompt(&mut self, prompt: String) {
         self.prompt = prompt;
     }
 
-    /// Whether more keys may come.
+    /// Returns whether more keys may come.
     pub fn has_room(&self) -> bool {
         self.ahead_bytes < MOST_AHEAD
     }
 
-    /// Asks, in place of what is being asked; returns the answer, if it is typed already.
+    /// Asks, in place of the present question; returns the answer if it was typed ahead.
     pub fn ask(&mut self, ask: Ask) -> Option<Answer> {
         let takes_all = match ask {
             Ask::Secret(_) => true,
@@ -105,14 +104,14 @@ impl Editor {
         self.end_asked()
     }
 
-    /// A dialogue came to a good end: what was typed ahead is what comes after it.
+    /// A dialogue has succeeded: what was typed ahead is for what follows it.
     pub fn keep_ahead(&mut self) {
         self.guarded = false;
         self.is_expecting = false;
     }
 
-    /// A dialogue begins. If it ends before it has asked anything, for instance because the server's
-    /// certificate is not trusted, what was typed ahead were its answers all the same.
+    /// A dialogue begins. If it ends before it has asked anything, for instance because the
+    /// server's certificate is not trusted, keys typed ahead still count as its answers.
     pub fn expect_questions(&mut self) {
         self.is_expecting = true;
     }
@@ -127,15 +126,15 @@ impl Editor {
         self.press_asked(key)
     }
 
-    /// No more keys come, for this reason.
+    /// Ends the input, for this reason.
     pub fn end(&mut self, how: Typed) -> Option<Answer> {
         self.ended = Some(how);
         self.end_asked()
     }
 
-    /// Nothing is asked any more; returns what stays of the row.
+    /// Stops asking; returns what stays of the row.
     pub fn close(&mut self) -> Option<String> {
-        // What was found, nobody has entered.
+        // The result of a search was not entered.
         if let Some(search) = self.search.take() {
             self.command.set(&search.before);
         }
@@ -144,7 +143,7 @@ impl Editor {
         row
     }
 
-    /// The row on which something is typed, if something is.
+    /// Returns the row of the present question, if there is one.
     pub fn row(&self, columns: usize) -> Option<Row> {
         let ask = self.ask.as_ref()?;
         Some(match (ask, &self.search) {
@@ -191,7 +190,7 @@ impl Editor {
                 let text = line.take();
                 return self.finish(Typed::Line(text));
             }
-            // An answer is one line: what is pasted after it is for what is asked next.
+            // An answer is one line: pasted text after it is for the next question.
             Key::Text(text) if !is_command && text.contains('\n') => {
                 let (answer, rest) = text.split_once('\n').unwrap_or((&text, ""));
                 line.press(&Key::Text(answer.to_owned()));
@@ -227,7 +226,7 @@ impl Editor {
         None
     }
 
-    /// Returns whether the key belongs to the search. Any other key takes what was found.
+    /// Returns whether the key belongs to the search. Any other key accepts the result.
     fn press_searching(&mut self, key: &Key) -> bool {
         let Some(search) = &mut self.search else { return false };
         let below = match key {
@@ -271,7 +270,7 @@ impl Editor {
         self.ask.take().map(|to| Answer { to, typed, echo })
     }
 
-    /// The prompt, and what has been typed after it and may be shown.
+    /// Returns the prompt with what has been typed and may be shown.
     fn echo(&self) -> String {
         match self.ask {
             Some(Ask::Command) => format!("{}{}", self.prompt, text::lines(self.command.text())),
@@ -301,7 +300,7 @@ mod tests {
         Editor::new("> ")
     }
 
-    /// Types at what is asked, or ahead of it; a line break is Enter.
+    /// Types text as keys, at the question or ahead of it; a line break is Enter.
     fn type_in(editor: &mut Editor, text: &str) -> Vec<Answer> {
         let pieces = text.split_inclusive('\n').flat_map(|piece| {
             let text = Key::Text(piece.trim_end_matches('\n').to_owned());
@@ -334,7 +333,7 @@ mod tests {
         assert_eq!(secret.echo, "Password: ");
         assert_eq!(typed(Some(secret)), "secret");
 
-        // The password was good, so what follows was meant as commands.
+        // The password was right, so what follows was meant as commands.
         editor.keep_ahead();
         assert_eq!(typed(editor.ask(Ask::Command)), "message bob hi");
         assert_eq!(editor.ask(Ask::Command), None);
@@ -343,7 +342,7 @@ mod tests {
 
     #[test]
     fn what_may_be_a_password_is_never_shown_nor_run_nor_remembered() {
-        // Asked before: nothing but the name; the password, which was wrong; a password twice.
+        // The questions before: only the name; the name and a wrong password; a password twice.
         for questions in [&[NAME][..], &[NAME, SECRET], &[SECRET, SECRET]] {
             for next in [Ask::Command, NAME, Ask::Line("Trust it from now on (yes or no)? ")] {
                 let mut editor = editor();
@@ -380,7 +379,7 @@ mod tests {
             assert!(!shown(&editor).contains("sec"));
         }
 
-        // Where nothing had to be asked, they are commands after all.
+        // Nothing had to be asked, so they are commands.
         let mut editor = Editor::new("> ");
         type_in(&mut editor, "help\n");
         editor.keep_ahead();
@@ -456,7 +455,7 @@ mod tests {
         assert_eq!(ahead.press(pasted()), None);
         let name_ahead = ahead.ask(NAME);
         for (mut editor, name) in [(at_the_question, name), (ahead, name_ahead)] {
-            // Typed after what was pasted.
+            // Typed after the paste.
             assert!(type_in(&mut editor, " there\n").is_empty());
             assert_eq!(shown(&editor), "");
             let name = name.unwrap();
@@ -469,7 +468,7 @@ mod tests {
             assert_eq!(typed(editor.ask(Ask::Command)), "message bob hi there");
         }
 
-        // Nothing but a secret takes what follows a name.
+        // Only a secret question takes what follows a name.
         let mut editor = editor();
         editor.ask(NAME);
         editor.press(pasted()).unwrap();
@@ -495,7 +494,7 @@ mod tests {
             assert_eq!(shown(&editor), remembered);
         }
 
-        // Only the first command is looked at: what is typed later has an answer, whatever it is.
+        // Only the first command is compared: what is typed later is answered anyway.
         editor.press(Key::Ctrl('u'));
         let answers = type_in(&mut editor, "secret\n");
         assert_eq!(answers.len(), 1);

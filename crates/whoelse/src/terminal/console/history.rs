@@ -1,22 +1,22 @@
-//! The commands that were typed, for the arrow keys and for Ctrl-R. Kept in memory alone.
+//! The history of commands, for the arrow keys and Ctrl-R. It is kept in memory only.
 
 use std::collections::VecDeque;
 
-/// How many are remembered; then the oldest is forgotten.
+/// How many are remembered; then the oldest is dropped.
 const MOST: usize = 1_000;
 
-/// What was typed, oldest first.
+/// The commands, oldest first.
 #[derive(Debug, Default)]
 pub struct History {
     lines: VecDeque<String>,
-    /// Which one is shown, if one is.
+    /// The one that is shown.
     at: Option<usize>,
-    /// What was being typed before one was shown.
+    /// The text before one was shown.
     draft: String,
 }
 
 impl History {
-    /// Remembers a command. One that is repeated is remembered once.
+    /// Remembers a command. A repetition is remembered once.
     pub fn add(&mut self, line: &str) {
         self.leave();
         if line.trim().is_empty() || self.lines.back().is_some_and(|last| last == line) {
@@ -28,13 +28,13 @@ impl History {
         self.lines.push_back(line.to_owned());
     }
 
-    /// None is shown any more: the next one is the newest.
+    /// Stops showing one; the next step goes to the newest.
     pub fn leave(&mut self) {
         self.at = None;
         self.draft = String::new();
     }
 
-    /// The one before what is shown. `typed` is what is there now.
+    /// Returns the one before the shown one. `typed` is the present text.
     pub fn older(&mut self, typed: &str) -> Option<&str> {
         let at = self.at.unwrap_or(self.lines.len()).checked_sub(1)?;
         if self.at.is_none() {
@@ -44,14 +44,14 @@ impl History {
         self.lines.get(at).map(String::as_str)
     }
 
-    /// The one after what is shown; after the newest, what was being typed.
+    /// Returns the one after the shown one; after the newest, the text before.
     pub fn newer(&mut self) -> Option<&str> {
         let at = self.at? + 1;
         self.at = (at < self.lines.len()).then_some(at);
         Some(self.lines.get(at).unwrap_or(&self.draft))
     }
 
-    /// The newest one before `below` (or of all) that has this in it, and its place.
+    /// Returns the newest one before `below` (or of all) that contains this, and its index.
     pub fn find(&self, what: &str, below: Option<usize>) -> Option<(usize, &str)> {
         let below = below.unwrap_or(self.lines.len()).min(self.lines.len());
         let lines = self.lines.iter().enumerate().take(below).rev();

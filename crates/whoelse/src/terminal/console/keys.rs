@@ -1,27 +1,27 @@
-//! What a terminal sends, as keys: text, control characters, and the sequences of ECMA-48 and
-//! xterm for the keys that have no character.
+//! Decodes the bytes of a terminal into keys: text, control characters, and the sequences of
+//! ECMA-48 and xterm for keys without a character.
 //!
-//! Bytes come as they come: a sequence or a character may be cut anywhere. Nothing here is an
-//! error; what is no UTF-8 becomes U+FFFD, and what is no known sequence is no key.
+//! A read may end inside a sequence or a character. Nothing is an error here: invalid UTF-8
+//! becomes U+FFFD, and an unknown sequence is dropped.
 
 use std::mem::take;
 
-/// Longest sequence that is waited for; a longer one is none.
+/// Longest sequence that is waited for; a longer one is dropped.
 const LONGEST_SEQUENCE: usize = 32;
-/// What ends a paste, when the terminal marks pastes (`ESC [ 200 ~` to `ESC [ 201 ~`).
+/// The end of a bracketed paste (`ESC [ 200 ~` to `ESC [ 201 ~`).
 const PASTE_ENDS: &[u8] = b"\x1b[201~";
 
 /// One key, or a run of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
-    /// Characters, typed or pasted; line breaks are among them only where the terminal said that
-    /// they were pasted.
+    /// Characters, typed or pasted; line breaks are among them only if the terminal marked them as
+    /// pasted.
     Text(String),
     /// Enter.
     Enter,
-    /// Ctrl and this lower-case letter or `_`.
+    /// Ctrl with this lower-case letter or `_`.
     Ctrl(char),
-    /// Alt and this character, or Escape before it.
+    /// Alt with this character, or Escape before it.
     Alt(char),
     Backspace,
     Delete,
@@ -37,18 +37,19 @@ pub enum Key {
     EraseWord,
 }
 
-/// Reads keys from bytes.
+/// Decodes keys from bytes.
 #[derive(Debug, Default)]
 pub struct Keys {
     /// The beginning of a sequence or a character.
     pending: Vec<u8>,
     pasting: bool,
-    /// The last byte of a paste was a carriage return, so a line feed after it belongs to it.
+    /// Whether the last byte of a paste was a carriage return, so that a line feed after it
+    /// belongs to it.
     after_return: bool,
 }
 
 impl Keys {
-    /// Takes what arrived, and returns the keys that are complete.
+    /// Decodes what arrived, and returns the complete keys.
     pub fn read(&mut self, bytes: &[u8]) -> Vec<Key> {
         self.pending.extend_from_slice(bytes);
         let bytes = take(&mut self.pending);
@@ -66,7 +67,7 @@ impl Keys {
         keys
     }
 
-    /// The first key and its length; nothing if it is not complete.
+    /// Returns the first key and its length; `None` if it is incomplete.
     fn next(&mut self, bytes: &[u8]) -> Option<(Option<Key>, usize)> {
         if self.pasting {
             return self.pasted(bytes);
@@ -75,7 +76,7 @@ impl Keys {
             0x1b => return self.escape(bytes),
             b'\r' | b'\n' => Key::Enter,
             0x7f | 0x08 => Key::Backspace,
-            // A tab is a blank wherever a line is read.
+            // A tab becomes a blank wherever a line is read.
             b'\t' => Key::Text("\t".to_owned()),
             0 => return Some((None, 1)),
             code @ 1..=0x1a => Key::Ctrl(char::from(code | 0x60)),
@@ -89,7 +90,8 @@ impl Keys {
         Some((Some(key), 1))
     }
 
-    /// Text up to the end of the paste. It is passed on as it comes: an end may never come.
+    /// Returns text up to the end of the paste. It is passed on as it comes, since the end may
+    /// never come.
     fn pasted(&mut self, bytes: &[u8]) -> Option<(Option<Key>, usize)> {
         if bytes.starts_with(PASTE_ENDS) {
             self.pasting = false;
@@ -122,19 +124,19 @@ impl Keys {
                 match bytes.get(end) {
                     None if bytes.len() > LONGEST_SEQUENCE => (None, bytes.len()),
                     None => return None,
-                    // As the console of Linux sends F1 to F5.
+                    // The Linux console sends F1 to F5 like this.
                     Some(b'[') if end == 2 => {
                         bytes.get(3)?;
                         (None, 4)
                     }
                     Some(last @ 0x40..0x7f) => (self.sequence(&bytes[2..end], *last), end + 1),
-                    // Cut off by something else, which counts.
+                    // Cut off by something else, which is decoded next.
                     Some(_) => (None, end),
                 }
             }
             b'O' => (self.sequence(b"", *bytes.get(2)?), 3),
             0x7f | 0x08 => (Some(Key::EraseWord), 2),
-            // Twice: the second begins something.
+            // A second Escape begins a new key.
             0x1b => (None, 1),
             letter @ 0x20..0x7f => (Some(Key::Alt(char::from(letter).to_ascii_lowercase())), 2),
             _ => (None, 1),
@@ -168,19 +170,19 @@ fn is_control(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f
 }
 
-/// Text from bytes; a character that is cut at the end is waited for, unless something else
+/// Decodes text; a character that is cut at the end is waited for, unless something else
 /// `follows`.
 fn text(bytes: &[u8], follows: bool) -> Option<(Option<Key>, usize)> {
     let whole = match std::str::from_utf8(bytes) {
         Err(why) if why.error_len().is_none() && !follows => {
             let cut = why.valid_up_to();
-            // What is before it may hold bytes that are no text at all.
+            // The bytes before it may not be valid text either.
             if cut == 0 {
                 return None;
             }
             cut
         }
-        // Up to the bytes that are no text, and with them, whatever comes after.
+        // Up to and including the invalid bytes, whatever comes after.
         Err(why) => why.valid_up_to() + why.error_len().unwrap_or(bytes.len()),
         Ok(_) => bytes.len(),
     };
@@ -228,7 +230,7 @@ mod tests {
         ] {
             assert_eq!(all(bytes), [typed(text)], "{bytes:?}");
         }
-        // A character that was cut, and never comes.
+        // A character that was cut and is never completed.
         assert_eq!(all(b"\xe2\x82\r"), [typed("\u{fffd}"), Key::Enter]);
     }
 
@@ -243,7 +245,7 @@ mod tests {
     #[test]
     fn what_is_no_known_sequence_is_no_key() {
         assert_eq!(all(b"\x1b[15~a\x1b[[Ab\x1bOPc\x1b[?1;2cd"), [typed("abcd")]);
-        // One that is cut off by something else.
+        // A sequence that is cut off by something else.
         assert_eq!(all(b"\x1b[1\rx"), [Key::Enter, typed("x")]);
         let long = [b"\x1b[".as_slice(), &[b'1'; 100], b"x\r"].concat();
         assert!(all(&long).contains(&Key::Enter));

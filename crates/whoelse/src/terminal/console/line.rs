@@ -1,19 +1,19 @@
-//! A line as it is being typed: its text, the place of the cursor, and what keys do to them.
+//! A line being typed: its text, the cursor, and the editing keys.
 
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
 use super::keys::Key;
 
-/// Longest line, in bytes; what is longer is refused by the command that gets it.
+/// Longest line, in bytes; the command that gets a longer one refuses it.
 const LONGEST: usize = 1 << 20;
 
 /// What is being typed.
 #[derive(Debug, Default)]
 pub struct Line {
     text: String,
-    /// A place between two characters that a person can see, in bytes.
+    /// The cursor in bytes, always between two grapheme clusters.
     cursor: usize,
-    /// What was erased last by word or line, for Ctrl-Y.
+    /// The last erased word or line, for Ctrl-Y.
     erased: String,
 }
 
@@ -23,30 +23,29 @@ impl Line {
         &self.text
     }
 
-    /// Where the cursor stands in it, in bytes.
+    /// Returns the cursor's position in bytes.
     pub fn cursor(&self) -> usize {
         self.cursor
     }
 
-    /// Puts another text in its place, with the cursor at the end.
+    /// Replaces the text, with the cursor at the end.
     pub fn set(&mut self, text: &str) {
         self.text = text.to_owned();
         self.cursor = text.len();
     }
 
-    /// Takes the text away.
+    /// Takes the text out.
     pub fn take(&mut self) -> String {
         self.cursor = 0;
         std::mem::take(&mut self.text)
     }
 
-    /// Ctrl-Y brings nothing back any more.
+    /// Clears what Ctrl-Y would insert.
     pub fn forget_erased(&mut self) {
         self.erased = String::new();
     }
 
-    /// Does what a key does to a line, if it does anything; the keys are those of Emacs and
-    /// readline.
+    /// Applies an editing key, if it is one; the keys are those of Emacs and readline.
     pub fn press(&mut self, key: &Key) {
         match key {
             Key::Text(text) => self.insert(text),
@@ -91,7 +90,7 @@ impl Line {
         }
     }
 
-    /// What was two characters may have become one, for instance with an accent: after it.
+    /// Moves the cursor after a cluster that has been joined, for instance with an accent.
     fn settle(&mut self) {
         let mut place = GraphemeCursor::new(self.cursor, self.text.len(), true);
         if !place.is_boundary(&self.text, 0).unwrap_or(true) {
@@ -99,7 +98,7 @@ impl Line {
         }
     }
 
-    /// The two characters around the cursor change their places; at the end, the last two.
+    /// Swaps the two clusters around the cursor; at the end, the last two.
     fn swap(&mut self) {
         if self.cursor == self.text.len() {
             self.cursor = self.left();
@@ -124,19 +123,19 @@ impl Line {
         place.next_boundary(&self.text, 0).ok().flatten().unwrap_or(self.text.len())
     }
 
-    /// The beginning of the word before the cursor.
+    /// Returns the beginning of the word before the cursor.
     fn word_left(&self) -> usize {
         let mut words = self.text[..self.cursor].unicode_word_indices();
         words.next_back().map_or(0, |(at, _)| at)
     }
 
-    /// The end of the word after the cursor.
+    /// Returns the end of the word after the cursor.
     fn word_right(&self) -> usize {
         let mut words = self.text[self.cursor..].unicode_word_indices();
         words.next().map_or(self.text.len(), |(at, word)| self.cursor + at + word.len())
     }
 
-    /// The beginning of what is between blanks before the cursor.
+    /// Returns the beginning of the blank-separated word before the cursor.
     fn blank_left(&self) -> usize {
         let before = self.text[..self.cursor].trim_end();
         before
@@ -149,7 +148,7 @@ impl Line {
 mod tests {
     use super::*;
 
-    /// What is there when these keys have been pressed, the cursor as `|`.
+    /// Returns the line after these keys, with the cursor as `|`.
     fn after(keys: &[Key]) -> String {
         let mut line = Line::default();
         keys.iter().for_each(|key| line.press(key));
@@ -196,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_cursor_goes_by_what_a_person_sees_as_one_character() {
-        // A thumb with a colour, a family, an accent of its own.
+        // An emoji with a skin tone, a family, a combining accent, a wide character.
         for one in ["👍🏽", "👨‍👩‍👧", "e\u{301}", "漢"] {
             assert_eq!(typed(&format!("a{one}"), &[Key::Left]), format!("a|{one}"));
             assert_eq!(typed(&format!("a{one}"), &[Key::Backspace]), "a|");

@@ -1,36 +1,37 @@
 //! The row on which a line is typed: the prompt, and as much of the line as fits after it.
 //!
-//! It is one row, however long the line is. Nothing is ever drawn above it, so nothing that
-//! arrived can be erased by drawing it, whatever a terminal makes of its rows when it is resized.
+//! It is one row, however long the line is. Nothing is ever drawn above it, so drawing it cannot
+//! erase lines that arrived, whatever a terminal does to its rows when it is resized.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use crate::say::text;
 
-/// The width of a terminal that does not say it.
+/// The width if the terminal does not report one.
 const USUAL: usize = 80;
-/// A prompt that leaves less than this is left out.
+/// A prompt that leaves less room than this is left out.
 const ROOM: usize = 8;
 
-/// What stands on the row, and the cursor's column.
+/// The content of the row, and the cursor's column.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row {
     pub shown: String,
-    /// How many columns that takes.
+    /// Its width in columns.
     pub width: usize,
     pub cursor: usize,
 }
 
-/// The row for a line and the place of its cursor, on a terminal of so many columns.
+/// Lays out a line with its cursor, on a terminal of this many columns.
 pub fn of(prompt: &str, line: &str, cursor: usize, columns: usize) -> Row {
-    // The last column stays free: a terminal that has filled it may already be on the next row.
+    // The last column stays free, because a terminal that has filled it may already be on the next
+    // row.
     let columns = if columns == 0 { USUAL } else { columns } - 1;
     let prompt = if prompt.width() + ROOM > columns { "" } else { prompt };
     let room = columns.saturating_sub(prompt.width()).max(1);
     let before = cells(&line[..cursor]);
     let width = before.iter().map(|cell| cell.width()).sum::<usize>();
-    // It is scrolled by half of the room, so that some of what stands around the cursor is seen.
+    // It scrolls by half of the room, so that the text around the cursor stays visible.
     let step = (room / 2).max(1);
     let scrolled = if width < room { 0 } else { ((width - room) / step + 1) * step };
 
@@ -45,7 +46,7 @@ pub fn of(prompt: &str, line: &str, cursor: usize, columns: usize) -> Row {
         if column + width > room {
             break;
         }
-        // A wide character that is cut by the edge leaves its place empty.
+        // A wide character that is cut by the edge leaves a blank.
         let cut = column == 0 && passed - scrolled < width;
         shown.push_str(if cut { " " } else { &cell });
         column += width.min(passed - scrolled);
@@ -53,7 +54,7 @@ pub fn of(prompt: &str, line: &str, cursor: usize, columns: usize) -> Row {
     Row { shown, width: prompt.width() + column, cursor: prompt.width() + width - scrolled }
 }
 
-/// The characters of a text, as they are shown on one row.
+/// Splits a text into the clusters shown on one row.
 fn cells(text: &str) -> Vec<String> {
     text.graphemes(true)
         .map(|one| match one {
@@ -86,7 +87,7 @@ mod tests {
                 assert_eq!(row.shown.width(), row.width, "{columns}: {row:?}");
                 assert!(row.cursor < columns.max(2), "{columns}, {cursor}: {row:?}");
                 if columns > 20 {
-                    // What stands before the cursor is what was typed there.
+                    // The text before the cursor is what was typed there.
                     let shown = &row.shown[2..row.cursor];
                     assert!(line[..cursor].ends_with(shown), "{columns}, {cursor}: {row:?}");
                 }

@@ -1,8 +1,8 @@
-//! The modes of the terminal that the program was started on: what they were, and what the console
-//! needs.
+//! The modes of the terminal that the program was started on: the original ones, and those that
+//! the console needs.
 //!
 //! Nothing here waits for the terminal, which may be stuck, and nothing changes a terminal that
-//! the shell has given to somebody else.
+//! the shell has given to another program.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,14 +13,14 @@ use rustix::termios::{
     tcgetattr, tcgetpgrp, tcsetattr,
 };
 
-/// The modes that a terminal had. It has them again when this is dropped, at a panic too.
+/// The original modes of a terminal, which are restored when this is dropped, also in a panic.
 pub struct Modes {
     terminal: OwnedFd,
     as_it_was: Termios,
 }
 
 impl Modes {
-    /// Those of the standard input, if it is a terminal.
+    /// Reads the modes of the standard input, if it is a terminal.
     pub fn now() -> io::Result<Modes> {
         Modes::of(io::stdin().as_fd())
     }
@@ -30,15 +30,14 @@ impl Modes {
         Ok(Modes { terminal: terminal.try_clone_to_owned()?, as_it_was })
     }
 
-    /// Sets them again.
+    /// Restores them.
     pub fn restore(&self) {
         self.set(&self.as_it_was);
     }
 
-    /// Keys come one by one, and the terminal shows none of them: so nothing that is typed ahead
-    /// of a question is ever shown before it is known what is asked. Ctrl-C and Ctrl-Z stay the
-    /// system's, which hears them however much has been typed; they take nothing with them that
-    /// is on its way to the screen.
+    /// Switches to single keys without echo, so that input typed ahead of a question is never
+    /// shown before it is known whether it is a secret. The system still handles Ctrl-C and
+    /// Ctrl-Z, however much has been typed, and they discard no pending output.
     pub fn by_key(&self) {
         let mut modes = self.as_it_was.clone();
         modes.input_modes.remove(
@@ -51,14 +50,14 @@ impl Modes {
         );
         modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN);
         modes.local_modes.insert(LocalModes::ISIG | LocalModes::NOFLSH);
-        // Nothing typed ends the program but what says so.
+        // No key ends the program except the documented ones.
         modes.special_codes[SpecialCodeIndex::VQUIT] = DISABLED;
         modes.special_codes[SpecialCodeIndex::VMIN] = 1;
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
         self.set(&modes);
     }
 
-    /// At once: to wait until everything is written is to wait for whoever reads it.
+    /// Sets the modes at once; waiting for pending output would wait for its reader.
     fn set(&self, modes: &Termios) {
         if is_ours(self.terminal.as_fd()) {
             let _ = tcsetattr(&self.terminal, OptionalActions::Now, modes);
@@ -72,25 +71,26 @@ impl Drop for Modes {
     }
 }
 
-/// What stands for no character (`_POSIX_VDISABLE`).
+/// The value that disables a special character (`_POSIX_VDISABLE`).
 const DISABLED: u8 = if cfg!(any(target_os = "linux", target_os = "android")) { 0 } else { 0xff };
 
-/// Forgets what was typed and not read.
+/// Discards unread input.
 pub fn forget_typed() {
     if is_ours(io::stdin().as_fd()) {
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
     }
 }
 
-/// Whether a shell looks after this program, and lets it go on after a stop. In the group of the
-/// one who began the session there is nobody who would.
+/// Returns whether a job-control shell runs this program and can continue it after a stop. A
+/// program in the session leader's process group has no such shell.
 pub fn is_job() -> bool {
     getsid(None).is_ok_and(|session| session != getpgrp())
 }
 
-/// Whether the shell lets this program use the terminal. Otherwise it would be stopped for trying.
+/// Returns whether this program is in the terminal's foreground. Otherwise changing modes would
+/// stop it.
 fn is_ours(terminal: BorrowedFd<'_>) -> bool {
-    // A terminal that controls nobody is everybody's.
+    // A terminal that controls no session may be used by anybody.
     tcgetpgrp(terminal).map_or(true, |group| group == getpgrp())
 }
 

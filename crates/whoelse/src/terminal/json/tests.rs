@@ -40,7 +40,7 @@ fn obeyed(command: &'static str, outcome: Result<Answer, Fault>) -> String {
     of(&Said::of(&Obeyed { command: Some(command), id: None, outcome }))
 }
 
-/// One of each.
+/// One object of each kind.
 fn samples() -> Vec<String> {
     let me = FullJid::parse("alice@localhost/whoelse-x7k2mq").unwrap();
     let (id, to) = ("m1".to_owned(), bob());
