@@ -1,4 +1,4 @@
-//! An account: what a person is while in memory. Snapshots behind `Arc`, and the sessions.
+//! An account: the state of a user while in memory, as snapshots in `Arc`s, and its sessions.
 
 use std::any::TypeId;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -15,53 +15,54 @@ use crate::settings::Limits;
 use crate::slots::{Slot, Slots};
 use crate::underway::Underway;
 
-/// A person, while in memory.
+/// A user account, while in memory.
 pub struct Account {
     /// The row's number; zero for the server's own account, which has no row.
     pub id: i64,
     /// The number of its archive; zero for the server's own account, which has none.
     pub archive: i64,
     jid: BareJid,
-    /// ` to='bob@host'`, inserted where a shared presence leaves without an address.
+    /// ` to='bob@host'`, inserted into a shared presence that is encoded without an address.
     pub(crate) to_attribute: bytes::Bytes,
-    /// What features remember of the account. Swapped by the keeper after the commit.
+    /// What features remember of the account. The keeper swaps it after the commit.
     slots: Slots,
     /// The live and detached sessions. Held for a look or a change of the list, never across an
     /// await; taken before any session's own lock, never after.
     sessions: RwLock<Vec<Arc<Session>>>,
     removed: AtomicBool,
-    /// How often the password was set, as far as is known here.
+    /// How often the password was set, as far as this node knows.
     generation: AtomicI64,
     /// The highest number of the log that a device has confirmed.
     pub(crate) confirmed: AtomicI64,
     /// When the account last did something, in microseconds.
     pub(crate) last_active: AtomicI64,
     undelivered: Mutex<Undelivered>,
-    /// What is on its way to it through the keeper: kept messages, and what follows them.
+    /// What is on its way to this account through the keeper: kept messages, and what follows them.
     pub(crate) arriving: Underway,
-    /// What it has sent that is on its way to the log.
+    /// What this account has sent that is on its way to the log.
     pub(crate) sending: Underway,
-    /// The last word of its last session to go, if it said one, and when it went. Held for a look
-    /// or a swap.
+    /// The last unavailable presence of its last session that went, if it sent one, and when it
+    /// went. Held for a look or a swap.
     last_gone: Mutex<Option<(Option<Outgoing>, Time)>>,
-    /// What sessions got ahead of the log. Held for a look or a change; taken last of all locks.
+    /// Messages that sessions got ahead of the log. Held for a look or a change; taken last of all
+    /// locks.
     ahead_of_log: Mutex<AheadOfLog>,
 }
 
-/// How much waits in an account's mailbox, an upper estimate between two counts.
+/// How much waits in an account's mailbox: an upper estimate between two counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Undelivered {
     pub messages: u64,
     pub bytes: u64,
-    /// On their way to the log: they take their room before they are there.
+    /// Messages on their way to the log: they take up room before they are stored.
     pub coming: u64,
     pub coming_bytes: u64,
-    /// All that came since the account is in memory.
+    /// All messages that came since the account was loaded.
     pub came: u64,
     pub came_bytes: u64,
     pub last: i64,
-    /// What was confirmed when they were last counted, which the load does first. With nothing
-    /// confirmed since, the estimate is exact.
+    /// The confirmed seq when the mailbox was last counted (loading counts first). The estimate is
+    /// exact while nothing has been confirmed since.
     pub counted_at: i64,
 }
 
@@ -97,12 +98,12 @@ impl Account {
         &self.jid
     }
 
-    /// What a person calls the account: the name in its address. Empty for the server's own.
+    /// The name in the account's address. Empty for the server's own account.
     pub fn name(&self) -> &str {
         self.jid.local().unwrap_or_default()
     }
 
-    /// Whether this is the server itself, as which an administrator without a name acts.
+    /// Whether this is the server's own account, which an administrator without a name acts as.
     pub fn is_server(&self) -> bool {
         self.id == 0
     }
@@ -112,8 +113,8 @@ impl Account {
         Time(self.last_active.load(Ordering::Acquire))
     }
 
-    /// The account does something. It is the latest that is known, not the largest: the wall may
-    /// have been set back since the one before.
+    /// Notes that the account does something at `now`. The latest call counts, not the largest
+    /// time: the wall clock may have been set back in between.
     pub(crate) fn note_active(&self, now: Time) {
         self.last_active.store(now.0, Ordering::Release);
     }
@@ -133,20 +134,21 @@ impl Account {
         Proved { account: self.id, generation, address: self.jid.clone() }
     }
 
-    /// Whether this is what was proved: the very account, there, and with no newer password.
+    /// Whether this is the account that was proved: the same account, still there, and with no
+    /// newer password.
     ///
-    /// What was proved may know of a newer password than this does: it was looked up in the moment
-    /// between the commit of that and what follows it here.
+    /// The proof may know of a newer password than this snapshot: it may have been looked up
+    /// between the commit of the new password and the swap that follows here.
     pub(crate) fn is_as(&self, proved: &Proved) -> bool {
         self.id == proved.account
             && !self.is_removed()
             && self.note_generation(proved.generation) <= proved.generation
     }
 
-    /// The password was set so often. Returns how often that was known here before.
+    /// Notes how often the password was set. Returns how often this was known to be before.
     ///
-    /// Whoever ends sessions because of it looks for them after this: one takes its place only with
-    /// [`Account::is_as`] asked under the lock of the list.
+    /// A caller that ends sessions because of it looks for them after this call: a new session
+    /// takes its place only if [`Account::is_as`] holds under the lock of the list.
     pub(crate) fn note_generation(&self, generation: i64) -> i64 {
         self.generation.fetch_max(generation, Ordering::AcqRel)
     }
@@ -158,13 +160,13 @@ impl Account {
         self.slots.get()
     }
 
-    /// Looks at what a feature remembers, as [`Account::get`] does, where nothing is kept of it.
+    /// Looks at what a feature remembers, as [`Account::get`] does, without keeping a reference.
     pub fn look<T: 'static, R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
         self.slots.look(look)
     }
 
-    /// Replaces a slot. Only from within what follows a commit ([`crate::keeper::After`]): the
-    /// keeper's order is what makes the swap safe.
+    /// Replaces a slot. Call it only after a commit, in [`crate::keeper::After`]: the keeper's
+    /// order makes the swap safe.
     pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
         self.slots.put(value);
     }
@@ -194,8 +196,8 @@ impl Account {
         self.read().len()
     }
 
-    /// Adds a session if `fits` says so of those there are, in one look and change: two logins at
-    /// once cannot both find the account empty.
+    /// Adds a session if `fits` accepts the present ones. Check and change are one step: two logins
+    /// at once cannot both find the account empty.
     pub(crate) fn add_session_if(
         &self,
         session: &Arc<Session>,
@@ -218,14 +220,14 @@ impl Account {
         self.write().retain(|session| session.id != id);
     }
 
-    /// Puts one presence into the queue of every available session, addressed to the account.
-    /// Returns whether there is any.
+    /// Queues one presence, addressed to the account, for every available session. Returns whether
+    /// there is any.
     pub(crate) fn push_to_available(&self, stanza: &Outgoing) -> bool {
         self.push_to(stanza, Session::is_available)
     }
 
-    /// Puts one message to the account into the queue of every session that takes those. Returns
-    /// whether any does.
+    /// Queues one message to the account for every session that takes messages to the account.
+    /// Returns whether any does.
     pub(crate) fn push_message(&self, message: &Outgoing) -> bool {
         self.push_to(message, Session::takes_messages)
     }
@@ -241,8 +243,8 @@ impl Account {
         any
     }
 
-    /// When the account last went, and its user's own last word if there was one: an unavailable
-    /// presence without an address. `None` if it has not gone since it is in memory.
+    /// When the account last went offline, and its user's own last unavailable presence, without an
+    /// address, if there was one. `None` if it has not gone offline since it was loaded.
     pub(crate) fn last_gone(&self) -> Option<(Option<Outgoing>, Time)> {
         self.last_gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -259,7 +261,7 @@ impl Account {
         *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more message in the mailbox, or what a fresh count found.
+    /// Counts one more message in the mailbox, or takes the result of a fresh count.
     pub(crate) fn note_undelivered(&self, change: impl FnOnce(&mut Undelivered)) {
         change(&mut self.undelivered.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -277,7 +279,7 @@ impl Account {
         room
     }
 
-    /// A device has everything up to `seq`. Returns whether that is news.
+    /// Notes that a device has everything up to `seq`. Returns whether that is news.
     pub(crate) fn confirm(&self, seq: i64) -> bool {
         let news = self.confirmed.fetch_max(seq, Ordering::AcqRel) < seq;
         if news {

@@ -1,4 +1,4 @@
-//! The accounts in memory: loaded on need, one load however many ask, bounded.
+//! The accounts in memory: loaded on demand, one load however many callers ask, bounded.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -14,19 +14,19 @@ use crate::clock::Steady;
 use crate::node::Node;
 use crate::roster::Roster;
 
-/// Enough that two threads seldom meet.
+/// Number of shards: enough that two threads seldom meet in one.
 const SHARDS: usize = 64;
 /// For how long "no such account" is remembered: long enough to blunt a guesser, short enough
 /// that a new account is there when its owner tells a friend.
 const MISSING: Duration = Duration::from_secs(10);
 
-/// What a look without waiting finds.
+/// What a look-up that does not wait finds.
 pub enum Seek {
-    /// In memory.
+    /// The account is in memory.
     Here(Arc<Account>),
-    /// There is none.
+    /// There is no such account.
     Missing,
-    /// It has to be looked up.
+    /// The store has to be asked.
     NotLoaded,
 }
 
@@ -40,7 +40,7 @@ enum Entry {
 struct Shard {
     /// Held for one look-up or one change, never across an await; no other lock under it.
     entries: RwLock<HashMap<BareJid, Entry>>,
-    /// Who loads holds it, so that others wait for the same load.
+    /// Held by the caller that loads, so that others wait for the same load.
     loading: tokio::sync::Mutex<()>,
     /// How often something here was forgotten; changed with the entries' lock held.
     forgotten: AtomicU64,
@@ -79,7 +79,7 @@ impl Accounts {
         }
     }
 
-    /// Loads an account. Whoever else asks meanwhile waits for the same load.
+    /// Loads an account. Other callers meanwhile wait for the same load.
     pub async fn load(
         &self,
         node: &Node,
@@ -100,15 +100,16 @@ impl Accounts {
                 Some(account) => Entry::Here(account.clone()),
                 None => Entry::MissingUntil(now.after(MISSING)),
             };
-            // What is not remembered must not be used: a second load would make a second account.
+            // A result that is not remembered must not be used: a second load would make a second
+            // account.
             if self.insert(shard, jid, entry, now, forgotten) {
                 return Ok(found);
             }
         }
     }
 
-    /// Remembers what a load found, unless an account here was made, removed or renamed meanwhile:
-    /// then the load may have seen what was before. Returns whether the load is good.
+    /// Remembers what a load found, unless an account of this shard was made, removed or renamed
+    /// meanwhile: then the load may have read the older state. Returns whether the load is good.
     fn insert(
         &self,
         shard: &Shard,
@@ -124,14 +125,14 @@ impl Accounts {
         let idle = self.idle.load(Ordering::Relaxed);
         if entries.len() >= idle {
             entries.retain(|_, entry| match entry {
-                // Who is held elsewhere, a load's result or a session's account, stays.
+                // An account that is held elsewhere, by a load's caller or by a session, stays.
                 Entry::Here(account) => {
                     account.session_count() > 0 || Arc::strong_count(account) > 1
                 }
                 Entry::MissingUntil(until) => *until > now,
             });
         }
-        // Missing names alone must not fill the memory: past the bound they are not remembered.
+        // Unknown names alone must not fill the memory: past the bound they are not remembered.
         if entries.len() < idle || matches!(entry, Entry::Here(_)) {
             entries.insert(jid.clone(), entry);
         }
@@ -146,8 +147,8 @@ impl Accounts {
         entries.remove(jid);
     }
 
-    /// The account, if it is in memory. If it is not, a load that is under way is done again: it may
-    /// have seen what was before a change that the caller has just committed.
+    /// Returns the account, if it is in memory. A load that is under way is repeated first: it may
+    /// have read the state before a change that the caller has just committed.
     pub fn refresh(&self, jid: &BareJid) -> Option<Arc<Account>> {
         let shard = self.shard(jid);
         let entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +192,7 @@ async fn read(node: &Node, jid: &BareJid) -> Result<Option<Arc<Account>>, whoels
     let mut slots = node.wiring.load_slots(&node.store, row.id).await?;
     let roster = Roster::load(&node.store, row.id, &node.own_domains()).await?;
     slots.push((TypeId::of::<Roster>(), Arc::new(roster)));
-    // Confirmed before the account was forgotten here, and not saved yet.
+    // This was confirmed before the account was dropped from memory, and is not saved yet.
     let unsaved = node.keeper.unsaved_cursor(row.archive).unwrap_or(0);
     let cursor = node.store.cursor(row.archive).await?.max(unsaved);
     let account = Arc::new(Account::new(row.id, row.archive, jid.clone(), slots, cursor));

@@ -1,18 +1,18 @@
-//! Messages of the log that a session got before it reads the log: they were addressed to it alone
-//! (RFC 6121, 8.5.3.1), and it was not available; or to another one alone, which never had them.
+//! Messages that a session got before it reads the log: messages addressed to an unavailable
+//! session alone (RFC 6121, 8.5.3.1), and messages to another session that never had them.
 //!
-//! When the log is read after all, by this session or, once they are confirmed, by any, they are
-//! passed over. And what a client says of them counts for the cursor only when nothing before them
-//! is open: a confirmation of one must not take along messages that still wait.
+//! A later read of the log skips them: for this session at once, for the others once they are
+//! confirmed. A client's confirmation of such a message moves the cursor only if no message before
+//! it is open: messages that still wait must not be confirmed along with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many are remembered for an account, as long as the server runs. The oldest beyond that may
-/// come again when the log is read. (That the cursor has passed them does not say so: another
-/// session can be reading behind it.)
+/// How many such messages are remembered for an account, as long as the server runs. The oldest
+/// ones beyond this may come twice when the log is read. (They cannot be dropped when the cursor
+/// passes them: another session may still be reading at an earlier place.)
 const MOST: usize = 64;
 
-/// Their numbers, and who has them.
+/// The numbers of these messages, and who has each.
 #[derive(Debug, Default)]
 pub(crate) struct AheadOfLog {
     had: BTreeMap<i64, Had>,
@@ -21,14 +21,14 @@ pub(crate) struct AheadOfLog {
 
 #[derive(Debug)]
 struct Had {
-    /// The session it was handed to.
+    /// The session that got it.
     session: u64,
-    /// Its client has said so.
+    /// Whether the client has confirmed it.
     confirmed: bool,
 }
 
 impl AheadOfLog {
-    /// One is handed to a session.
+    /// Notes that a message is handed to a session.
     pub fn note(&mut self, seq: i64, session: u64) {
         self.had.insert(seq, Had { session, confirmed: false });
         if self.had.len() > MOST {
@@ -36,36 +36,36 @@ impl AheadOfLog {
         }
     }
 
-    /// Whether a session that reads the log passes it over.
+    /// Whether a session that reads the log skips this message.
     pub fn is_had(&self, seq: i64, session: u64) -> bool {
         self.had.get(&seq).is_some_and(|had| had.confirmed || had.session == session)
     }
 
-    /// Whether this session answers for it: it was handed to it, and is not confirmed.
+    /// Whether this session is responsible for the message: it got it, and has not confirmed it.
     pub fn is_due_from(&self, seq: i64, session: u64) -> bool {
         self.had.get(&seq).is_some_and(|had| had.session == session && !had.confirmed)
     }
 
-    /// Whether a client has it for certain.
+    /// Whether a client has confirmed this message.
     pub fn is_confirmed(&self, seq: i64) -> bool {
         self.had.get(&seq).is_some_and(|had| had.confirmed)
     }
 
-    /// The client it was handed to has it.
+    /// Notes that the client of the session that got it has confirmed it.
     pub fn confirm(&mut self, seq: i64) {
         if let Some(had) = self.had.get_mut(&seq) {
             had.confirmed = true;
         }
     }
 
-    /// The highest that is confirmed up to this number.
+    /// Returns the highest confirmed number up to this number.
     pub fn confirmed_up_to(&self, seq: i64) -> Option<i64> {
         let mut up_to = self.had.range(..=seq).rev();
         up_to.find(|(_, had)| had.confirmed).map(|(seq, _)| *seq)
     }
 
-    /// One that nobody could be handed was stored once more, and is for all now, whatever its
-    /// address says.
+    /// Notes that a message which could be handed to nobody was stored once more. It is now for all
+    /// devices, whatever its address says.
     pub fn note_late(&mut self, seq: i64) {
         self.late.insert(seq);
         if self.late.len() > MOST {
@@ -73,12 +73,12 @@ impl AheadOfLog {
         }
     }
 
-    /// Whether this is one of those.
+    /// Whether this message was stored once more for all devices.
     pub fn is_late(&self, seq: i64) -> bool {
         self.late.contains(&seq)
     }
 
-    /// Whether none was handed out early.
+    /// Whether no message was handed out ahead of the log.
     pub fn is_empty(&self) -> bool {
         self.had.is_empty()
     }

@@ -1,6 +1,6 @@
-//! The public form of a number in an archive (XEP-0359, XEP-0313): the archive and the number,
-//! encrypted as one block with a key of this installation. Unpredictable, and revealing nothing
-//! of how much others write.
+//! The public form of a number in an archive (XEP-0359, XEP-0313): archive and number, encrypted as
+//! one block with a key of this installation. It cannot be predicted, and does not reveal how much
+//! others write.
 
 use aws_lc_rs::cipher::{
     AES_128, DecryptingKey, DecryptionContext, EncryptingKey, UnboundCipherKey,
@@ -19,7 +19,7 @@ impl ArchiveKey {
         ArchiveKey(key)
     }
 
-    /// 32 hexadecimal digits.
+    /// Returns the public form: 32 hexadecimal digits.
     pub fn seal(&self, archive: i64, seq: i64) -> String {
         let mut block = [0; 16];
         block[..8].copy_from_slice(&archive.to_be_bytes());
@@ -27,14 +27,15 @@ impl ArchiveKey {
         let sealed = UnboundCipherKey::new(&AES_128, &self.0)
             .and_then(EncryptingKey::ecb)
             .and_then(|key| key.encrypt(&mut block));
-        // A key of 16 bytes and a whole block never fail; a text is owed all the same.
+        // A key of 16 bytes and a whole block never fail, but the function has to return a text
+        // anyway.
         if sealed.is_err() {
             return String::new();
         }
         hex::encode(&block)
     }
 
-    /// The archive and number behind such a text; whether they exist is another question.
+    /// Decodes a public form into archive and number. Does not check that they exist.
     pub fn open(&self, id: &str) -> Option<(i64, i64)> {
         let mut block: [u8; 16] = hex::decode(id)?;
         let key = UnboundCipherKey::new(&AES_128, &self.0).and_then(DecryptingKey::ecb).ok()?;

@@ -1,9 +1,8 @@
-//! Who hears of whom, and who may see whom: one answer for both kinds of contacts.
+//! Who gets whose presence, and who may see whom: one answer for both roster modes.
 //!
 //! Each question is about one account, whose snapshots are at hand, and the address of somebody
-//! else, whose account may be anywhere. What a blocked person may not see or does not hear is the
-//! visibility taps' to say
-//! ([`crate::kit::Wiring::visibility`]).
+//! else, whose account may be anywhere. The visibility taps ([`crate::kit::Wiring::visibility`])
+//! decide what a blocked user may not see or does not hear.
 
 use whoelse_xmpp::BareJid;
 
@@ -12,32 +11,33 @@ use crate::node::Node;
 use crate::settings::Contacts;
 
 impl Contacts {
-    /// Whose the roster is: the whole server's. Everybody on it is in it and subscribed to everybody
-    /// else, so nobody asks and nobody grants, and it has no versions. Else each person has their
-    /// own.
+    /// Whether there is one roster for the whole server. If so, everybody is in it and subscribed
+    /// to everybody else: nobody asks for or grants a subscription, and the roster has no versions.
+    /// Otherwise each account has its own.
     pub fn are_shared(self) -> bool {
         self == Contacts::Everyone
     }
 
-    /// Whether whoever asks may be a stranger, who must not learn which accounts exist.
+    /// Whether a requester may be a stranger, who must not learn which accounts exist.
     pub fn hide_who_exists(self) -> bool {
         self == Contacts::Roster
     }
 }
 
-/// To whom something goes, seen from the account that speaks.
+/// The recipients of a broadcast, seen from the account that speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// Everybody who is online.
     Everybody,
-    /// Those who see the speaker, who is one of them (RFC 6121, 4.2.2).
+    /// Those who see the speaker, the speaker included (RFC 6121, 4.2.2).
     Viewers,
     /// Those whom the speaker sees, without the speaker.
     Seen,
 }
 
-/// Whether `viewer` is subscribed to the presence of `subject`, be it because everybody is.
-/// Everybody is to themselves; the server itself, as which an administrator acts, to all.
+/// Whether `viewer` is subscribed to the presence of `subject`, which is so for all in the shared
+/// roster. Every account is subscribed to itself; the server's own account, which an administrator
+/// acts as, to all.
 pub fn is_subscribed(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
     subject.jid() == viewer
         || node.is_server(viewer)
@@ -45,20 +45,21 @@ pub fn is_subscribed(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
         || subject.roster().shows_to(viewer)
 }
 
-/// Whether `viewer` may see `subject` (behaviour.md): is subscribed and not blocked, or the same.
+/// Whether `viewer` may see `subject` (behaviour.md): it is subscribed and not blocked, or the
+/// same.
 pub fn sees(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
     subject.jid() == viewer
         || node.wiring.shows(subject, viewer) && is_subscribed(node, subject, viewer)
 }
 
-/// Whether `listener` hears what `speaker` says of themselves: whoever has blocked somebody hears
-/// nothing of them either. The server itself nobody can block.
+/// Whether `listener` hears what `speaker` says of themselves: a listener who has blocked the
+/// speaker hears nothing of them either. Nobody can block the server itself.
 pub fn hears(node: &Node, listener: &Account, speaker: &BareJid) -> bool {
     listener.jid() == speaker || node.is_server(speaker) || node.wiring.shows(listener, speaker)
 }
 
-/// Calls `tell` for each account in memory that belongs to the audience, as far as the speaker has
-/// a say in it. Whether it wants to hear is its own half: [`hears`].
+/// Calls `tell` for each account in memory that belongs to the audience from the speaker's side.
+/// Whether the account wants to hear it is for its own half to say: [`hears`].
 pub(crate) fn each(
     node: &Node,
     speaker: &Account,
@@ -87,7 +88,7 @@ pub(crate) fn each(
     }
 }
 
-/// Calls `look` for each account online to whose presence `viewer` is subscribed, and for itself.
+/// Calls `look` for each online account to whose presence `viewer` is subscribed, and for itself.
 pub(crate) fn each_subject(node: &Node, viewer: &Account, mut look: impl FnMut(&Account)) {
     if node.settings().contacts.are_shared() || viewer.is_server() {
         node.online().iter().for_each(|it| look(it));
@@ -100,7 +101,7 @@ pub(crate) fn each_subject(node: &Node, viewer: &Account, mut look: impl FnMut(&
     subjects.filter(|it| shown(it)).for_each(|it| look(&it));
 }
 
-/// Everybody else online that `viewer` may see.
+/// Lists the other online accounts that `viewer` may see.
 pub fn seen_online(node: &Node, viewer: &Account) -> Vec<BareJid> {
     let mut seen = Vec::new();
     each_subject(node, viewer, |it| {
@@ -111,7 +112,7 @@ pub fn seen_online(node: &Node, viewer: &Account) -> Vec<BareJid> {
     seen
 }
 
-/// Everybody online, for an administrator.
+/// Lists all online accounts, for an administrator.
 pub fn online(node: &Node) -> Vec<BareJid> {
     node.online().iter().map(|it| it.jid().clone()).filter(|jid| !node.is_server(jid)).collect()
 }
@@ -129,7 +130,7 @@ mod tests {
     use crate::kit::Feature;
     use crate::settings::Settings;
 
-    /// Whoever is called `blocked` sees nobody.
+    /// Makes a rule by which whoever is called `blocked` sees nobody.
     const BLOCKS: Feature = Feature {
         name: "blocks",
         wire: |w| w.visibility(|_, viewer| viewer.local() != Some("blocked")),
@@ -163,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn every_cell_of_who_may_see_alice() {
         let subscribers = ["bob@localhost", "blocked@localhost", "mona@far.example"];
-        // Who, with a roster of her own, and where everybody shares one.
+        // The same questions, with her own roster and with the shared roster.
         let cells = [
             ("alice@localhost", true, true),
             ("localhost", true, true),
@@ -171,7 +172,7 @@ mod tests {
             ("carol@localhost", false, true),
             ("blocked@localhost", false, false),
             ("mona@far.example", true, true),
-            // Everybody is everybody on this server, not in the world.
+            // "Everybody" means everybody on this server, not in the world.
             ("zoe@far.example", false, false),
             ("far.example", false, false),
         ];

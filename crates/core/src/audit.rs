@@ -1,8 +1,8 @@
-//! What administrators did: to whom, from where, when, and what came of it.
+//! The audit log: what administrators did, to whom, from where, when, and with what result.
 //!
-//! A [`Deed`] is written before its doer hears of the end. Where it is written is the program's to
-//! say ([`Node::audit`](crate::Node)); here it is made, and told to the log as well, which is out
-//! of the reach of whoever has nothing but an administrator's password.
+//! A [`Deed`] is written before the administrator hears the result. The program decides where it is
+//! written ([`Node::audit`](crate::Node)). It goes to the server log as well, which somebody who
+//! has only an administrator's password cannot reach.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use crate::kit::BoxFuture;
 use crate::node::Node;
 use crate::session::Session;
 
-/// Values of one deed that are written; of more it is told how many.
+/// The most values of one deed that are written; of further ones only their number.
 const VALUES: usize = 50;
-/// Characters of one of them.
+/// The most characters of one value.
 const LENGTH: usize = 300;
 
-/// Writes a deed where it stays.
+/// Writes a deed to permanent storage.
 pub type Audit = Box<dyn Fn(&Deed) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// One thing that an administrator did, or tried to.
+/// One thing that an administrator did, or tried to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deed {
     /// When it was begun.
@@ -28,27 +28,27 @@ pub struct Deed {
     pub who: String,
     /// Where they came from: an address, or the admin socket with the user of the system.
     pub from: String,
-    /// What, in a word: the name of a command.
+    /// What was done, in a word: the name of a command.
     pub what: String,
-    /// Whom and what it is about: names and values, in their order. No secret is among them.
+    /// What it concerns: names and values, in their order. No secret is among them.
     pub about: Vec<(String, String)>,
-    /// What came of it, in words; or why nothing did.
+    /// The result in words, or why there is none.
     pub end: Result<String, String>,
 }
 
 impl Deed {
-    /// One that has begun, by whoever holds this session.
+    /// Begins a deed of the user who holds this session.
     pub fn by(session: &Session, what: &str, now: Time) -> Deed {
         Deed::of(session.account.jid().as_str(), &session.address(), what, now)
     }
 
-    /// One that has begun.
+    /// Begins a deed.
     pub fn of(who: &str, from: &str, what: &str, now: Time) -> Deed {
         let (who, from, what) = (who.to_owned(), from.to_owned(), what.to_owned());
         Deed { at: now, who, from, what, about: Vec::new(), end: Err("it broke off".to_owned()) }
     }
 
-    /// It is about this, too. Long values are cut, and of many the rest is counted.
+    /// Adds a subject of the deed. Cuts long values, and only counts the rest of many.
     pub fn about(mut self, name: &str, values: &[String]) -> Deed {
         let room = VALUES.saturating_sub(self.about.len());
         for value in values.iter().take(room) {
@@ -63,7 +63,7 @@ impl Deed {
 }
 
 impl Node {
-    /// Writes down what was done. Returns when it is written.
+    /// Writes down what was done. Returns after it is written.
     pub async fn record(&self, deed: Deed) {
         let about: Vec<String> =
             deed.about.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -79,20 +79,20 @@ impl Node {
     }
 }
 
-/// A deed under way. Should its task end before it does, that is written down.
+/// A deed under way. If its task ends first, that is written down.
 pub struct UnderWay {
     node: Arc<Node>,
     deed: Option<Deed>,
 }
 
 impl UnderWay {
-    /// Begins.
+    /// Begins the deed.
     pub fn new(node: Arc<Node>, deed: Deed) -> UnderWay {
         UnderWay { node, deed: Some(deed) }
     }
 
-    /// Does what the deed is and writes down how it ended, also if whoever waits for that goes away
-    /// before. `None`: it panicked.
+    /// Runs the deed and writes down how it ended, even if the caller goes away before. `None`: it
+    /// panicked.
     pub async fn to_its_end<T: Send + 'static>(
         self,
         doing: impl Future<Output = T> + Send + 'static,
@@ -106,7 +106,7 @@ impl UnderWay {
         doing.await.ok()
     }
 
-    /// It has ended so.
+    /// Ends the deed with this result.
     pub async fn end(mut self, end: Result<String, String>) {
         if let Some(deed) = self.deed.take() {
             self.node.record(Deed { end, ..deed }).await;

@@ -1,7 +1,7 @@
-//! One value of each type, found by the type: what the rules keep for features that they do not
-//! know.
+//! One value for each type, found by the type: the rules keep such values for features that they do
+//! not know.
 //!
-//! There are a handful of values, so a look is a few comparisons, and no name is read.
+//! There are only a handful of values, so a look-up is a few comparisons and reads no name.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -18,7 +18,7 @@ impl ByType {
         value.downcast_ref()
     }
 
-    /// Puts a value in the place of the one of its type.
+    /// Puts a value in the place of the present one of its type.
     pub fn put<T: Any + Send + Sync>(&mut self, value: T) {
         let (id, value) = (TypeId::of::<T>(), Arc::new(value));
         match self.0.iter_mut().find(|(known, _)| *known == id) {

@@ -1,9 +1,9 @@
-//! The two moments at which a feature makes copies of a message, one for the other devices of each
-//! side.
+//! The two moments at which a feature makes copies of a message (XEP-0280): one for each side's
+//! other devices.
 //!
-//! Each side has its own: what was received is copied when delivery has chosen its targets, what was
-//! sent when the recipient's half has answered. Both on the same task and so in the same order; a
-//! copy is never copied. Where nobody wants one, each costs one look.
+//! Received messages are copied when delivery has chosen its targets, sent messages when the
+//! recipient's half has answered. Both run on the same task and so in the same order; a copy is
+//! never copied. Where nobody wants copies, each costs one look-up.
 
 use std::sync::Arc;
 
@@ -28,19 +28,19 @@ pub struct Sent<'a> {
     taken: &'a Taken,
 }
 
-/// A message that an account has just been given, whether a device was there to take it or not.
+/// A message that an account has just been given, whether or not a device was there to take it.
 pub struct Received<'a> {
     node: &'a Node,
     /// The account.
     pub account: &'a Account,
     /// Who sent it.
     pub from: &'a Jid,
-    /// It comes again, from a device that it never reached.
+    /// Whether it is delivered again, after a device that never confirmed it.
     pub again: bool,
     /// The devices that got it.
     targets: &'a [Arc<Session>],
     flight: &'a InFlight,
-    /// As those devices got it, without a number, if it was written for one.
+    /// The message as those devices got it, without a number, if it was encoded at all.
     outgoing: Option<&'a Outgoing>,
     number: Number,
 }
@@ -48,7 +48,7 @@ pub struct Received<'a> {
 /// The number of a message in an archive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Number {
-    /// In the log, if it is kept there.
+    /// Its seq in the log, if it is kept there.
     pub logged: Option<i64>,
     /// Whether the archive will show it.
     pub shown: bool,
@@ -60,7 +60,7 @@ impl Sent<'_> {
         &self.flight.stanza
     }
 
-    /// Whether a device of the sender sent it or got it, and so needs no copy.
+    /// Whether this session of the sender sent it or got it, and so needs no copy.
     pub fn is_known_to(&self, session: &Session) -> bool {
         session.id == self.session.id || self.taken.by.iter().any(|one| one == session.resource())
     }
@@ -98,10 +98,10 @@ impl Received<'_> {
         numbered(self.node, self.account, message, shown)
     }
 
-    /// Hands a copy to another session of the recipient. Not to one that still reads the log, where
-    /// the message comes by itself.
+    /// Hands a copy to another session of the recipient. A session that still reads the log gets
+    /// none: it will read the message there.
     pub fn copy(&self, session: &Session, copy: &Outgoing) {
-        // While nobody takes it, it waits in the log for the first who becomes available.
+        // While no session takes it, it waits in the log for the first one that becomes available.
         if self.targets.is_empty() && !session.is_available() {
             return;
         }
@@ -109,15 +109,15 @@ impl Received<'_> {
     }
 }
 
-/// The recipient's half has answered: copies of what this session has sent may be made.
+/// Runs after the recipient's half has answered: makes copies of what this session has sent.
 pub(crate) fn of_sent(node: &Node, session: &Session, flight: &InFlight, taken: &Taken) {
     if node.wiring.wants_copies(&session.account) {
         node.wiring.run_sent(&Sent { node, session, to: &flight.to, flight, taken });
     }
 }
 
-/// Delivery has chosen its targets: copies of what this account got may be made. `outgoing` is what
-/// the targets got, without a number, if it was written at all.
+/// Runs after delivery has chosen its targets: makes copies of what this account got. `outgoing` is
+/// what the targets got, without a number, if it was encoded at all.
 pub(crate) fn of_received(
     node: &Node,
     account: &Account,
@@ -158,6 +158,6 @@ fn numbered(node: &Node, owner: &Account, message: Outgoing, number: Option<i64>
 
 fn addressed_to(session: &Session, copy: &Outgoing) -> Queued {
     let to = rewriting::attribute("to", session.jid.as_str());
-    // It is nobody's only copy: lost with its session, it is not stored again.
+    // A copy is nobody's only copy: if it is lost with its session, it is not stored again.
     Queued { stanza: Outgoing { class: Class::Message, ..copy.clone() }, to: to.into() }
 }

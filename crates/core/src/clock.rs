@@ -1,21 +1,20 @@
-//! Time, handed in: the rules above this file never ask the system what time it is.
+//! Time, handed in: the rules never ask the system what time it is.
 //!
-//! A clock tells two times, and they are never mixed. *The wall* is a [`Time`]: it stamps what is
-//! written down and read by people, and it jumps whenever somebody sets the clock. [`Steady`] only
-//! ever goes on, through a sleep of the machine too, and means nothing to another run: whatever lasts
-//! (a block, a timeout, the wait for a resumption) is counted with it. What lasts beyond a restart is
-//! stored as a deadline on the wall and taken back with [`Moment::steady_at`], which bounds what is
-//! left.
+//! A clock tells two times, which are never mixed. *The wall* is a [`Time`]: it stamps what is
+//! stored and shown to people, and it jumps when somebody sets the clock. [`Steady`] never jumps,
+//! counts the machine's sleep too, and means nothing to another run: durations (a block, a timeout,
+//! the wait for a resumption) are counted with it. What outlasts a restart is stored as a deadline
+//! on the wall and read back with [`Moment::steady_at`], which bounds the time that is left.
 //!
-//! The node makes two more of them, both a [`Time`]. *Even time* ([`Node::even_time`]) goes on over
+//! The node derives two more times, both a [`Time`]. *Even time* ([`Node::even_time`]) goes on over
 //! restarts and is never set: ages are counted with it. *Unset time* ([`Node::unset_time`]) is what
-//! the wall would say had nobody set it since the start: what others are told and what counts down ends by it.
+//! the wall would say if nobody had set it since the start: deadlines that others are told use it.
 //!
 //! [`Node::even_time`]: crate::Node::even_time
 //! [`Node::unset_time`]: crate::Node::unset_time
 //!
-//! A running server uses [`Clock::system`]; a scene uses [`Clock::manual`], which moves only when
-//! the scene says so, its two times together or the wall alone.
+//! A running server uses [`Clock::system`]. A scene uses [`Clock::manual`], which moves only when
+//! the scene says so: both times together, or the wall alone.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -54,13 +53,13 @@ impl Time {
         Duration::from_micros(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
     }
 
-    /// This moment as far as a [`stamp`](Time::stamp) tells it. Whatever somebody is told and may
-    /// ask for again is written down like this, or they would ask for a moment before it.
+    /// Rounds this moment to what a [`stamp`](Time::stamp) can tell. A time that somebody is told
+    /// and may ask for again is stored rounded: otherwise they would ask for an earlier moment.
     pub fn told(self) -> Time {
         Time(self.0.saturating_sub(self.0.rem_euclid(STAMPED)))
     }
 
-    /// The last moment of which stamps tell the same as of this one.
+    /// Returns the last moment that has the same stamp as this one.
     pub fn last_told_alike(self) -> Time {
         Time(self.told().0.saturating_add(STAMPED - 1))
     }
@@ -75,9 +74,9 @@ impl Time {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
 
-    /// Reads an XEP-0082 DateTime, with `Z` or an offset; past microseconds it is cut off. `None`
-    /// also for what only looks like a time: a day that its month does not have, an hour that no
-    /// day has. As in XML Schema there is no leap second, and 24:00:00 is the end of a day.
+    /// Reads an XEP-0082 DateTime, with `Z` or an offset; cuts off digits past microseconds. `None`
+    /// also for a date that does not exist, such as a day that its month does not have or an hour
+    /// that no day has. As in XML Schema there is no leap second, and 24:00:00 is the end of a day.
     pub fn parse_stamp(text: &str) -> Option<Time> {
         let digits = |range: std::ops::Range<usize>| -> Option<i64> {
             let part = text.get(range)?;
@@ -130,7 +129,7 @@ impl Time {
 }
 
 /// A moment on a clock that never jumps and that counts the machine's sleep, in microseconds since
-/// some beginning. Of use only to the run that took it.
+/// an arbitrary start. It means something only to the run that took it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Steady(pub i64);
 
@@ -149,19 +148,19 @@ impl Steady {
     }
 }
 
-/// The present moment by both clocks, for rules that count with one and write down the other.
+/// The present moment by both clocks, for rules that count with one and store the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// What people would call it.
+    /// The time on the wall.
     pub wall: Time,
-    /// The same moment for whatever lasts.
+    /// The same moment on the steady clock.
     pub steady: Steady,
 }
 
 impl Moment {
-    /// A deadline that was stored, with no more left of it than `at_most`, which is what is set:
-    /// the wall may have been set back since it was written. One that is over is now; an endless
-    /// one stays so.
+    /// Turns a stored deadline into steady time. No more is left of it than `at_most`, the duration
+    /// that is set: the wall may have been set back since it was stored. A deadline that is over
+    /// becomes now; an endless one stays endless.
     pub fn steady_at(self, stored: Time, at_most: Duration) -> Steady {
         match stored {
             Time::NEVER => Steady::NEVER,
@@ -169,8 +168,8 @@ impl Moment {
         }
     }
 
-    /// A deadline as it is stored and told to people. One that is over is not later than now; an
-    /// endless one stays so.
+    /// Turns a deadline into the time that is stored and told to people. A deadline that is over
+    /// becomes no later than now; an endless one stays endless.
     pub fn wall_at(self, deadline: Steady) -> Time {
         match deadline {
             Steady::NEVER => Time::NEVER,
@@ -179,12 +178,13 @@ impl Moment {
     }
 }
 
-/// A length in microseconds, or the most that can be counted.
+/// A duration in microseconds, or the most that can be counted.
 pub(crate) fn micros(wait: Duration) -> i64 {
     i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Days since 1970-01-01 as year, month, day of the Gregorian calendar, counted in eras of 400 years.
+/// Converts days since 1970-01-01 to year, month, day of the Gregorian calendar, by eras of 400
+/// years.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
@@ -218,11 +218,11 @@ enum Kind {
     Manual(Arc<Mutex<Manual>>),
 }
 
-/// A hand-moved clock and who waits on it, by deadline.
+/// A clock that is moved by hand, and who waits on it, by deadline.
 #[derive(Debug)]
 struct Manual {
     wall: Time,
-    /// Whether somebody keeps the wall right.
+    /// Whether something keeps the wall right.
     kept: bool,
     steady: Steady,
     next_id: u64,
@@ -230,17 +230,18 @@ struct Manual {
 }
 
 impl Clock {
-    /// The system's clock; nobody says whether it is kept right.
+    /// Returns the system's clock, with nothing to say whether it is kept right.
     pub fn system() -> Clock {
         Clock(Kind::System(None))
     }
 
-    /// The system's clock, and how to ask whether the system keeps it right.
+    /// Returns the system's clock, with a function that asks whether the system keeps it right.
     pub fn system_kept(ask: AskIfKept) -> Clock {
         Clock(Kind::System(Some(ask)))
     }
 
-    /// A clock on which it is `start` until it is moved, and which is kept right until it is set.
+    /// Returns a clock that says `start` until it is moved, and counts as kept right until it is
+    /// set.
     pub fn manual(start: Time) -> Clock {
         let (next_id, waiting) = (0, BTreeMap::new());
         let manual = Manual { wall: start, kept: true, steady: BEGIN, next_id, waiting };
@@ -258,7 +259,7 @@ impl Clock {
         }
     }
 
-    /// The present moment for whatever lasts.
+    /// The present moment on the steady clock, for durations.
     pub fn steady(&self) -> Steady {
         match &self.0 {
             Kind::System(_) => {
@@ -269,12 +270,12 @@ impl Clock {
         }
     }
 
-    /// The present moment by both.
+    /// The present moment by both clocks.
     pub fn moment(&self) -> Moment {
         Moment { wall: self.now(), steady: self.steady() }
     }
 
-    /// Whether somebody keeps the wall right: a time server, by way of the system.
+    /// Whether something keeps the wall right: a time server, by way of the system.
     pub async fn is_kept(&self) -> bool {
         let ask = match &self.0 {
             Kind::System(ask) => *ask,
@@ -303,13 +304,13 @@ impl Clock {
         }
     }
 
-    /// Waits this long.
+    /// Waits for this duration.
     pub async fn sleep(&self, wait: Duration) {
         self.sleep_until(self.steady().after(wait)).await;
     }
 
-    /// Moves a manual clock to its next deadline not after `limit`, or to `limit`, and wakes who
-    /// waited for it; the time on the wall moves as much. Returns whether somebody was woken. Does
+    /// Moves a manual clock to its next deadline not after `limit`, or to `limit`, and wakes the
+    /// tasks that waited for it; the wall moves as much. Returns whether a task was woken. Does
     /// nothing to the system's clock.
     pub fn advance_to(&self, limit: Steady) -> bool {
         let Kind::Manual(manual) = &self.0 else { return false };
@@ -327,9 +328,9 @@ impl Clock {
         any
     }
 
-    /// Sets the wall of a manual clock, as an operator sets a real one: nobody is woken and nothing
-    /// that lasts is longer or shorter for it. From then on nobody keeps it right, as on Linux. Does
-    /// nothing to the system's clock.
+    /// Sets the wall of a manual clock, as an operator sets a real one: wakes nobody, and changes
+    /// no duration. After this the clock does not count as kept right, as on Linux. Does nothing to
+    /// the system's clock.
     pub fn set_wall(&self, wall: Time) {
         if let Kind::Manual(manual) = &self.0 {
             let mut manual = lock(manual);
@@ -338,7 +339,7 @@ impl Clock {
         }
     }
 
-    /// Somebody keeps the wall of a manual clock right again, as it is.
+    /// Marks the wall of a manual clock, as it is, as kept right again.
     pub fn keep_wall(&self) {
         if let Kind::Manual(manual) = &self.0 {
             lock(manual).kept = true;
@@ -352,12 +353,12 @@ const STEADY: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const STEADY: ClockId = ClockId::Monotonic;
 
-/// How long is slept at once. The timers of the runtime stand still while the machine sleeps, so a
-/// deadline far ahead is looked at again.
+/// The longest single sleep. The runtime's timers stand still while the machine sleeps, so a far
+/// deadline is checked again.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Where a manual clock's steady time begins: not where its wall does, so that nobody can take one
-/// for the other unseen.
+/// Where a manual clock's steady time begins: not where its wall does, so that a test notices if
+/// one is taken for the other.
 const BEGIN: Steady = Steady(1_000_000_000_000);
 
 fn lock(manual: &Mutex<Manual>) -> std::sync::MutexGuard<'_, Manual> {

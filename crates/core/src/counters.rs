@@ -1,8 +1,9 @@
-//! What an operator counts: numbers that grow while the server runs, for its metrics.
+//! Counters for the operator: numbers that grow while the server runs, for its metrics.
 //!
-//! The rules' own counters stand here, with those of the sockets; those of a feature beside it
-//! ([`declare`]). Counting costs one relaxed atomic. Nothing here names an account or an address: the numbers say
-//! how much, never who; and every label is a word of this program, so no stranger can make one.
+//! The counters of the rules and of the sockets are here; a feature's counters are in its own file
+//! ([`declare`]). Counting costs one relaxed atomic operation. Nothing here names an account or an
+//! address: the numbers say how much, never who. Every label is a word of this program, so no
+//! stranger can make one.
 
 pub mod declare;
 
@@ -60,7 +61,7 @@ crate::counters! {
 }
 
 impl Counters {
-    /// Those of a server with these features, at nothing.
+    /// Returns counters at zero for a server with these features.
     pub(crate) fn with(features: &[Feature]) -> Counters {
         let mut counters = Counters::default();
         for group in features.iter().flat_map(|feature| feature.counters) {
@@ -85,9 +86,9 @@ impl Counters {
 /// Stanzas of sessions.
 #[derive(Debug, Default)]
 pub struct Stanzas {
-    /// That sessions have sent.
+    /// Stanzas that sessions have sent.
     pub received: ByKind,
-    /// That sessions were written.
+    /// Stanzas that were written to sessions.
     pub sent: ByKind,
 }
 
@@ -124,15 +125,15 @@ impl Counted for Bytes {
 /// What became of messages.
 #[derive(Debug, Default)]
 pub struct Messages {
-    /// Committed to the log.
+    /// Messages committed to the log.
     pub kept: Counter,
-    /// Handed on without being kept.
+    /// Messages passed on without being kept.
     pub passed: Counter,
-    /// Sent a second time under the same id, and dropped.
+    /// Messages sent a second time under the same id, and dropped.
     pub repeated: Counter,
-    /// Answered with an error.
+    /// Messages answered with an error.
     pub refused: Counter,
-    /// Read from the log for somebody who had been away.
+    /// Messages read from the log for a session that had been away.
     pub caught_up: Counter,
 }
 
@@ -157,19 +158,19 @@ impl Counted for Messages {
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
+    /// Counts one more.
     pub fn inc(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many more; none costs nothing.
+    /// Counts so many more; zero costs nothing.
     pub fn add(&self, more: usize) {
         if more > 0 {
             self.0.fetch_add(more as u64, Ordering::Relaxed);
         }
     }
 
-    /// The number now.
+    /// The present value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -190,7 +191,7 @@ pub struct ByKind {
     pub message: Counter,
     /// Presences.
     pub presence: Counter,
-    /// Requests and answers.
+    /// IQs: requests and answers.
     pub iq: Counter,
 }
 
@@ -212,14 +213,14 @@ impl ByKind {
     }
 }
 
-/// The same as plain numbers, to be added at once.
+/// Stanza counts as plain numbers, to be added in one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Kinds {
     /// Messages.
     pub message: usize,
     /// Presences.
     pub presence: usize,
-    /// Requests and answers.
+    /// IQs: requests and answers.
     pub iq: usize,
 }
 
@@ -236,8 +237,8 @@ impl Kinds {
     }
 }
 
-/// Counts by some words of this program, one for each label. For what happens once in a connection:
-/// it takes a lock.
+/// Counts by words of this program, one for each label. Each count takes a lock, so this is for
+/// what happens once in a connection.
 #[derive(Debug)]
 pub struct Tally<const N: usize>(Mutex<BTreeMap<[&'static str; N], u64>>);
 
@@ -248,13 +249,13 @@ impl<const N: usize> Default for Tally<N> {
 }
 
 impl<const N: usize> Tally<N> {
-    /// One more of these.
+    /// Counts one more with these words.
     pub fn inc(&self, words: [&'static str; N]) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(words).or_default() += 1;
     }
 
-    /// How many there are of these.
+    /// Returns the count of these words.
     pub fn get(&self, words: [&'static str; N]) -> u64 {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.get(&words).copied().unwrap_or_default()
@@ -272,14 +273,14 @@ impl<const N: usize> Counted for Tally<N> {
 
 /// The upper bounds of a histogram.
 pub trait Bounds {
-    /// In rising order, at most [`BUCKETS`].
+    /// The bounds in rising order, at most [`BUCKETS`].
     const BOUNDS: &'static [f64];
 }
 
 /// The most bounds a histogram may have.
 pub const BUCKETS: usize = 12;
 
-/// Messages in a commit.
+/// Bounds for messages in a commit.
 #[derive(Debug, Default)]
 pub struct BatchSize;
 
@@ -287,7 +288,7 @@ impl Bounds for BatchSize {
     const BOUNDS: &'static [f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 }
 
-/// Seconds of a commit: from a fast disk to one that is about to be replaced.
+/// Bounds for the seconds of a commit: from a fast disk to one that is about to be replaced.
 #[derive(Debug, Default)]
 pub struct CommitTime;
 
@@ -296,35 +297,36 @@ impl Bounds for CommitTime {
         &[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 }
 
-/// How often something was how large.
+/// A histogram: how often a value was of which size.
 #[derive(Debug, Default)]
 pub struct Histogram<B> {
-    /// Below each bound and above the one before; the last above all.
+    /// The count of values up to each bound and above the one before; the last counts all above.
     counts: [Counter; BUCKETS + 1],
-    /// The sum, in millionths.
+    /// The sum of the values, in millionths.
     millionths: AtomicU64,
     bounds: std::marker::PhantomData<B>,
 }
 
-/// What a histogram holds.
+/// The content of a histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
-    /// The sum of all.
+    /// The sum of all values.
     pub sum: f64,
-    /// How many there were.
+    /// How many values there were.
     pub count: u64,
-    /// Each bound with how many were above the one before it; the last bound has no end.
+    /// Each bound, with the count of values between it and the one before; the last bound is
+    /// infinite.
     pub buckets: Vec<(f64, u64)>,
 }
 
 impl<B: Bounds> Histogram<B> {
-    /// Something took this long.
+    /// Counts a duration.
     pub fn time(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.note(took.as_secs_f64(), micros);
     }
 
-    /// Something had so many parts.
+    /// Counts a number of parts.
     pub fn size(&self, parts: usize) {
         self.note(parts as f64, parts as u64 * 1_000_000);
     }
@@ -337,7 +339,7 @@ impl<B: Bounds> Histogram<B> {
         self.millionths.fetch_add(millionths, Ordering::Relaxed);
     }
 
-    /// What it holds now.
+    /// Returns the present content.
     pub fn get(&self) -> Observed {
         let bounds = B::BOUNDS.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> =
@@ -358,7 +360,7 @@ impl<B: Bounds + Default> Counted for Histogram<B> {
     }
 }
 
-/// Who is here at this moment.
+/// Gauges: who is connected at this moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
     /// Accounts in memory.
@@ -371,7 +373,7 @@ pub struct Census {
     pub detached: usize,
     /// Bytes in the queues of all sessions, unsent or unacknowledged.
     pub queued_bytes: usize,
-    /// Blocks after wrong passwords that hold: accounts for a place, and whole places.
+    /// Blocks after wrong passwords that hold: of accounts for a network, and of whole networks.
     pub blocked: usize,
 }
 

@@ -1,4 +1,4 @@
-//! From an account to its sessions: encoded once per account, appended to each queue.
+//! Delivery from an account to its sessions: encodes once per account, appends to each queue.
 
 mod drain;
 pub(crate) mod ended;
@@ -30,7 +30,7 @@ impl Session {
 }
 
 /// Delivers a message that the keeper has committed, under `seq` in the recipient's archive and
-/// perhaps under another number in the sender's. Returns who took it.
+/// perhaps under another number in the sender's. Returns the sessions that took it.
 pub(crate) fn deliver_kept(
     node: &Arc<Node>,
     append: &Append,
@@ -45,7 +45,7 @@ pub(crate) fn deliver_kept(
         waiting.came_bytes += append.stanza.bytes.len() as u64;
         waiting.last = seq;
     });
-    // What one device left behind is for all now, whatever its address says.
+    // A message that one device left behind is now for all devices, whatever its address says.
     let again = matches!(append.origin, Origin::Ended(_));
     if again {
         to.ahead_of_log().note_late(seq);
@@ -59,19 +59,19 @@ pub(crate) fn deliver_kept(
         let mut stanza = addressed(&append.stanza, flight.from.as_str(), &add);
         stanza.class = Class::Kept(seq as u64);
         for session in &targets {
-            // Refused is fine: it is in the log and will be read from there.
+            // A refusal is fine: the message is in the log and will be read from there.
             let _ = session.push_queued(Queued { stanza: stanza.clone(), to: Bytes::new() });
         }
     }
     let shown = (!append.passing).then_some(seq);
     let number = Number { logged: Some(seq), shown: shown.is_some() };
     carbon_tap::of_received(node, to, (flight, None), (&targets, again), number);
-    // To oneself it is one row.
+    // A message to oneself is one row.
     let number = if flight.is_to_oneself() { shown } else { sent };
     Taken::of(flight, number, &targets)
 }
 
-/// Who takes a kept message now; the sessions may have changed while it was committed.
+/// Returns the sessions that take a kept message now; they may have changed during its commit.
 fn kept_targets(to: &Account, resource: Option<&str>) -> Sessions {
     match who_gets(Kind::Message, Some("chat"), resource, to) {
         Recipients::Deliver(targets) => targets,
@@ -79,8 +79,8 @@ fn kept_targets(to: &Account, resource: Option<&str>) -> Sessions {
     }
 }
 
-/// A row of the log as it goes out to a session of its owner: with its number, and the time it
-/// was said unless that is now.
+/// Makes the stanza that a session of the owner gets for a row of the log: with its number, and
+/// with the time at which it was said unless that is now.
 pub(crate) fn from_log(node: &Node, session: &Session, row: LoggedMessage) -> Outgoing {
     let from = node.address_of(&row.peer, row.resource.as_deref().unwrap_or_default());
     let mut add = Vec::new();
@@ -88,7 +88,7 @@ pub(crate) fn from_log(node: &Node, session: &Session, row: LoggedMessage) -> Ou
     if !session.is_live(age, node.clock.steady()) {
         add.extend_from_slice(&delay(node, Time(row.at)));
     }
-    // What no archive will show has no number there.
+    // A message that no archive will show has no number there.
     if row.direction != Direction::Passing {
         stanza_id(&mut add, node, &session.account, row.seq);
     }

@@ -1,5 +1,5 @@
-//! The heartbeat: twice a minute the wall is looked at, and what was seen is written down, so that
-//! the next start knows how long it was down. What is made of it is in [`crate::trust`].
+//! The heartbeat: twice a minute the server looks at the wall clock and stores what it saw, so that
+//! the next start knows how long it was down. [`crate::trust`] judges it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,38 +12,39 @@ use crate::keeper::Touches;
 use crate::node::Node;
 use crate::trust::{Doubt, Reading, Voucher, Why};
 
-/// How often.
+/// The interval of the heartbeat.
 const BEAT: Duration = Duration::from_secs(30);
-/// How often the system is asked whether it keeps its clock, while that is in doubt.
+/// How often to ask the system whether it keeps its clock right, while that is in doubt.
 const ASK: Duration = Duration::from_secs(120);
-/// A wall that moved by this much more or less than time has passed was set.
+/// If the wall moves by this much more or less than the time that has passed, it was set.
 const SET: Duration = Duration::from_secs(5);
-/// Messages renewed in one transaction, so that the keeper is never held up for long.
+/// The most messages renewed in one transaction, so that the keeper is never held up for long.
 const STEP: i64 = 1000;
 
 /// What this run knows of the wall.
 pub(crate) struct Watch {
-    /// Even time less steady time.
+    /// Even time minus steady time.
     base: AtomicI64,
     /// Even time when the run before was last seen alive.
     last_alive: Option<Time>,
     /// Held for a look or a change, never across an await.
     look: Mutex<Look>,
-    /// Held by whoever vouches, to the end: two at once would each find again what the other has
+    /// Held by the caller that vouches, to the end: two at once would each renew what the other has
     /// renewed.
     vouching: tokio::sync::Mutex<()>,
 }
 
 struct Look {
     seen: Reading,
-    /// When that was.
+    /// The time of the last look.
     at: Steady,
-    /// When the system is asked next.
+    /// When to ask the system next.
     ask_at: Steady,
 }
 
 impl Watch {
-    /// With what the run before has written, which must be read before anybody writes again.
+    /// Starts from what the run before has stored, which must be read before anything else is
+    /// written.
     pub fn at_start(last: Option<Heartbeat>, now: Moment) -> Watch {
         let last = last.map(Reading::from);
         let seen = Reading::at_start(last, now.wall);
@@ -70,7 +71,7 @@ impl Watch {
         Moment { wall: self.even(steady), steady }
     }
 
-    /// What is seen now.
+    /// Reads the clocks.
     fn look(&self, now: Moment) -> Reading {
         let mut look = self.lock();
         let (before, passed) = (look.seen, now.steady.since(look.at));
@@ -89,7 +90,7 @@ impl Watch {
         seen
     }
 
-    /// Whether the system should be asked now; the next time is later.
+    /// Whether to ask the system now; if so, the next time is set later.
     fn asks(&self, now: Steady) -> bool {
         let mut look = self.lock();
         let due = look.ask_at <= now;
@@ -114,7 +115,7 @@ impl Watch {
 
 fn tell(doubt: &Doubt) {
     match doubt.why {
-        // Every first start, for a moment.
+        // True of every first start, for a moment.
         Why::Unproven => tracing::debug!("clock_unproven"),
         why => tracing::warn!(
             why = %why,
@@ -150,19 +151,19 @@ async fn beat(node: &Arc<Node>) {
     if let Some(voucher) = vouches {
         match node.vouch_for_clock(voucher).await {
             Ok(_) | Err(Error::Closed) => return,
-            // It is tried again at the next beat.
+            // The next beat tries again.
             Err(error) => node.store_failing("clock_doubt_not_ended", None, &error),
         }
     }
     write(node).await;
 }
 
-/// Writes down what was seen at the last look.
+/// Stores what was seen at the last look.
 async fn write(node: &Arc<Node>) {
     let writer = node.clone();
     let written = node.keeper.change(Touches::AtMost(7), move |tx| {
         Box::pin(async move {
-            // As it stands now: a doubt can have ended meanwhile.
+            // The present state: a doubt can have ended meanwhile.
             let seen = writer.watch.lock().seen;
             tx.heartbeat(&seen.into()).await?;
             Ok(((), Vec::new()))
@@ -170,19 +171,21 @@ async fn write(node: &Arc<Node>) {
     });
     match written.await {
         Ok(()) | Err(Error::Closed) => {}
-        // The next one says the same and more.
+        // The next beat stores the same and more.
         Err(error) => tracing::debug!(%error, "heartbeat_not_written"),
     }
 }
 
 impl Node {
-    /// What the wall said at the first start of all, gone on evenly since. It never goes back and
-    /// knows nothing of a clock that is set; ages are counted with it, over restarts too.
+    /// Even time: it began as the wall at the first start of all, and has gone on evenly since. It
+    /// never goes back and does not notice when the clock is set; ages are counted with it, over
+    /// restarts too.
     pub fn even_time(&self) -> Time {
         self.watch.even(self.clock.steady())
     }
 
-    /// Now, with even time in place of the wall: what outlasts a restart is stored by it.
+    /// The present moment, with even time in place of the wall: times that outlast a restart are
+    /// stored with it.
     pub(crate) fn even_moment(&self) -> Moment {
         self.watch.even_moment(self.clock.steady())
     }
@@ -192,24 +195,25 @@ impl Node {
         self.watch.last_alive
     }
 
-    /// The last sign of life: what was done to the clock since the one before is not taken for a
-    /// time in which the server was down.
+    /// Stores the last sign of life, so that what was done to the clock since the last beat does
+    /// not count as time in which the server was down.
     pub(crate) async fn last_heartbeat(self: &Arc<Node>) {
         self.watch.look(self.clock.moment());
         write(self).await;
     }
 
-    /// Why the wall is not believed, if it is not. Then nothing is forgotten by its age.
+    /// Why the wall is not believed, if it is not. While it is not, no data expires by age.
     pub fn clock_doubt(&self) -> Option<Doubt> {
         self.watch.doubt()
     }
 
-    /// Somebody vouches for the wall: what it says has passed is counted, and what was kept in doubt
-    /// is as young as if it were kept now. Returns whether there was a doubt to end.
+    /// Vouches for the wall: the time that it says has passed is counted, and messages that were
+    /// kept during the doubt become as young as if they were kept now. Returns whether there was a
+    /// doubt to end.
     ///
     /// # Errors
     ///
-    /// The store fails; then the doubt goes on.
+    /// The store fails; the doubt then goes on.
     pub async fn vouch_for_clock(self: &Arc<Node>, voucher: Voucher) -> Result<bool, Error> {
         let _one = self.watch.vouching.lock().await;
         let Some(doubt) = self.clock_doubt() else { return Ok(false) };
@@ -238,7 +242,7 @@ impl Node {
                 };
                 let Some((seen, doubt, now)) = look else { return Ok((false, Vec::new())) };
                 let believed = seen.vouched_for();
-                // Few: those of the last step, and what came since.
+                // There are few: those of the last step, and what came since.
                 tx.renew_messages(renewed, doubt.since.0, young.0, i64::MAX).await?;
                 let (even, skipped) =
                     (believed.even.0, believed.even.0.saturating_sub(seen.even.0));
@@ -275,7 +279,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
     const NOW: Time = EARLIEST;
 
-    /// Lets time pass to its end, whoever sleeps less meanwhile.
+    /// Lets time pass to the end of `span` in steps, however short the sleeps between are.
     fn pass(clock: &Clock, time: Duration) {
         let end = clock.steady().after(time);
         while clock.steady() < end {
@@ -283,7 +287,7 @@ mod tests {
         }
     }
 
-    /// A server on a machine whose clock nobody keeps.
+    /// A server on a machine on which nothing keeps the clock right.
     async fn start(store: &Store, wall: Time) -> Arc<Node> {
         let clock = Clock::manual(wall);
         clock.set_wall(wall);

@@ -1,29 +1,28 @@
-//! Who is meant by an address: the server itself, an account of one of its domains, or somebody
+//! What an address refers to: the server itself, an account of one of its domains, or somebody
 //! elsewhere.
 
 use compact_str::CompactString;
 use whoelse_xmpp::Jid;
 
-/// The domains that are our own.
+/// The domains that this server serves.
 #[derive(Debug, Clone)]
 pub struct Hosts {
     own: Vec<CompactString>,
 }
 
-/// Who is meant by an address.
+/// What an address refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host<'a> {
     /// The server itself, by one of its domains.
     Server,
-    /// An account of one of our domains, or one of its devices. Whether there is one is another
-    /// question.
+    /// An account of one of our domains, or one of its devices. It may not exist.
     Account,
     /// Somebody of another domain.
     Remote(&'a str),
 }
 
 impl Hosts {
-    /// These domains are ours.
+    /// Makes a set of own domains.
     pub fn new(own: impl IntoIterator<Item = CompactString>) -> Hosts {
         Hosts { own: own.into_iter().collect() }
     }
@@ -33,14 +32,15 @@ impl Hosts {
         self.own.iter().any(|own| own == domain)
     }
 
-    /// Who is meant by this address.
+    /// Returns what this address refers to.
     pub fn find<'a>(&self, jid: &'a Jid) -> Host<'a> {
         if !self.is_own(jid.domain()) {
             return Host::Remote(jid.domain());
         }
         match (jid.local(), jid.resource()) {
             (None, None) => Host::Server,
-            // A domain with a resource is a device of whoever administers the server without a name.
+            // A domain with a resource is a session of an administrator who acts as the server
+            // itself.
             _ => Host::Account,
         }
     }

@@ -1,5 +1,4 @@
-//! What is done from time to time: old things forgotten, lacking verifiers looked for, the
-//! features' periodic taps.
+//! Periodic work: removes old rows, looks for missing verifiers, runs the features' periodic taps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +8,13 @@ use crate::keeper::Touches;
 use crate::node::Node;
 use crate::upgrades;
 
-/// How often old rows are removed.
+/// How often to remove old rows.
 const PERIOD: Duration = Duration::from_secs(3600);
-/// Messages removed in one transaction, so that the keeper is never held up for long.
+/// The most messages removed in one transaction, so that the keeper is never held up for long.
 const STEP: i64 = 1000;
-/// A repeat of a message is recognised for this long (architecture §3).
+/// How long a repeat of a message is recognised (architecture §3).
 const REPEATS: Duration = Duration::from_secs(86_400);
-/// A network counts as known for this long after a login.
+/// How long a network counts as known after a login.
 pub(crate) const KNOWN_NETWORK: Duration = Duration::from_secs(30 * 86_400);
 
 /// Starts the tasks; they end with the node.
@@ -43,7 +42,7 @@ fn spawn(node: &Arc<Node>, period: Duration, tap: crate::kit::taps::Periodic) {
 }
 
 async fn forget(node: &Arc<Node>) {
-    // How old anything is, is not known for certain.
+    // While the clock is in doubt, no age is known for certain.
     if let Some(doubt) = node.clock_doubt() {
         tracing::debug!(why = %doubt.why, "nothing_forgotten");
         return;
@@ -73,7 +72,8 @@ async fn expire(node: &Arc<Node>, before: Time) {
     }
 }
 
-/// Each archive forgets for itself. Which of them have something old is found aside of the keeper.
+/// Removes old messages from each archive in turn. The search for archives with old messages runs
+/// outside the keeper.
 async fn expire_all(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store::Error> {
     let mut last = 0;
     loop {
@@ -112,7 +112,7 @@ mod tests {
 
     async fn start(store: &Store, wall: Time) -> Arc<Node> {
         let clock = Clock::manual(wall);
-        // Set, so that nobody keeps it.
+        // A clock that was set does not count as kept right.
         clock.set_wall(wall);
         let domain = Some("a.example");
         Node::start(Settings::default(), clock, store.clone(), &[], domain).await.unwrap()

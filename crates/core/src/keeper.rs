@@ -1,9 +1,9 @@
-//! The keeper alone writes. What must be remembered is posted here, committed in groups, and only
-//! then delivered and handled.
+//! The keeper: the only writer. What must be remembered is posted here, committed in groups, and
+//! only then delivered and marked as handled.
 //!
-//! Order is the point: a message is numbered here, so the order of an archive is the order of the
-//! commits and the order of delivery; and whoever drains the log sends a fence through the same lane,
-//! so that what is before it comes from the log and what is after it comes live.
+//! It sets the order: it numbers the messages, so the order of an archive is the order of the
+//! commits and the order of delivery. A session that drains the log sends a fence through the same
+//! lane: whatever is before the fence comes from the log, and whatever is after it comes live.
 
 mod away;
 pub(crate) mod chain;
@@ -28,15 +28,15 @@ use crate::kit::BoxFuture;
 use crate::node::Node;
 use change::{Change, Command};
 
-/// Commands that may wait for the keeper. Full: whoever posts waits, and its connection reads
-/// nothing more until there is room.
+/// The most commands that may wait for the keeper. When it is full, whoever posts waits, and its
+/// connection reads nothing more until there is room.
 const WAITING: usize = 4096;
 /// What happens after a commit: snapshots swapped first, then pushes, then presence.
 pub type After = Vec<Then>;
 /// One thing to do on the keeper's task.
 pub type Then = Box<dyn FnOnce(&Arc<Node>) + Send>;
 
-/// What is posted.
+/// A message to store.
 pub(crate) enum Work {
     Post(Box<dyn Post>),
     /// A passing stanza that follows a kept one to the same recipient.
@@ -47,15 +47,16 @@ pub(crate) enum Work {
 /// The handle to the keeper's task.
 pub struct Keeper {
     post: mpsc::Sender<Work>,
-    /// Posted and not finished.
+    /// How much was posted and is not finished.
     waiting: Arc<AtomicUsize>,
-    /// Rounds of its task: who sees this stand still while something waits, sees it stuck.
+    /// Counts the rounds of the keeper's task: if it stands still while something waits, the keeper
+    /// is stuck.
     rounds: AtomicU64,
-    /// Wakes whoever waits for something that is posted.
+    /// Wakes whoever waits for posted work.
     round: Notify,
     /// Archives whose cursor has moved, and how far.
     dirty: Mutex<HashMap<i64, i64>>,
-    /// Whether the log may hold messages that are forgotten once they are delivered.
+    /// Whether the log may hold messages that are deleted once they are delivered.
     passing: AtomicBool,
     stop: Notify,
     stopped: AtomicBool,
@@ -75,7 +76,7 @@ impl Keeper {
             rounds: AtomicU64::new(0),
             round: Notify::new(),
             dirty: Mutex::default(),
-            // Some may be left from before.
+            // Such messages may be left from the run before.
             passing: AtomicBool::new(true),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
@@ -89,16 +90,17 @@ impl Keeper {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// A number that changes whenever the keeper has finished something. One that stands still
-    /// while something waits is that of a keeper that is stuck.
+    /// A number that changes whenever the keeper has finished something. If it stands still while
+    /// something waits, the keeper is stuck.
     pub fn rounds(&self) -> u64 {
         self.rounds.load(Ordering::Relaxed)
     }
 
-    /// Gives an idle keeper something to do, so that its rounds show whether it lives.
+    /// Gives an idle keeper something to do, so that the number of its rounds shows whether it
+    /// lives.
     pub fn nudge(&self) {
         if self.waiting() == 0 {
-            // Full means that there is enough to do.
+            // A full lane means that there is enough to do.
             let _ = self.try_post(Work::Ride(Box::new(|_| {})));
         }
     }
@@ -124,11 +126,12 @@ impl Keeper {
         })
     }
 
-    /// Runs one change in a transaction of its own, then what follows from it, then answers.
+    /// Runs one change in a transaction of its own, then what follows from it, then returns its
+    /// value.
     ///
-    /// The change is not cancelled with whoever waits for it. `change` sees the database as the
-    /// previous command left it; what it returns beside its value runs after the commit, in order.
-    /// `touches` says how many rows it may touch: nobody else is served meanwhile.
+    /// The change runs to its end even if the caller stops waiting. `change` sees the database as
+    /// the previous command left it; what it returns beside its value runs after the commit, in
+    /// order. `touches` says how many rows it may touch: the keeper serves nobody else meanwhile.
     pub async fn change<T, F>(&self, touches: Touches, change: F) -> Result<T, whoelse_store::Error>
     where
         T: Send + 'static,
@@ -143,7 +146,7 @@ impl Keeper {
         answered.await.unwrap_or_else(|_| Err(whoelse_store::Error::Closed))
     }
 
-    /// Posts a change nobody waits for. Changes submitted from one task keep their order.
+    /// Posts a change that nobody waits for. Changes submitted from one task keep their order.
     pub fn submit<F>(self: &Arc<Keeper>, touches: Touches, change: F)
     where
         F: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<((), After), whoelse_store::Error>>
@@ -157,8 +160,8 @@ impl Keeper {
         }
     }
 
-    /// Posts something that is done on the keeper's task when everything posted before is committed
-    /// and delivered.
+    /// Posts work that runs on the keeper's task after everything posted before is committed and
+    /// delivered.
     pub(crate) async fn follow(
         &self,
         then: impl FnOnce(&Arc<Node>) + Send + 'static,
@@ -173,13 +176,13 @@ impl Keeper {
             let _ = answer.send(());
         });
         if answering.await.is_ok() {
-            // Fails only when the keeper has stopped, and then nothing more is committed.
+            // This fails only when the keeper has stopped, and then nothing more is committed.
             let _ = answered.await;
         }
     }
 
-    /// Waits until every message that this account has sent or is being sent by now is committed,
-    /// so that its archive shows it. What others have posted is not waited for.
+    /// Waits until every message that this account has sent or is sending now is committed, so that
+    /// its archive shows it. Does not wait for what others have posted.
     pub async fn caught_up_with(&self, account: &Account) {
         let (arriving, sending) = (account.arriving.mark(), account.sending.mark());
         loop {
@@ -192,7 +195,7 @@ impl Keeper {
         }
     }
 
-    /// So much of what was posted is done.
+    /// Notes that so much of what was posted is done.
     fn finished(&self, count: usize) {
         self.waiting.fetch_sub(count, Ordering::AcqRel);
         self.note_round();

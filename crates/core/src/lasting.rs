@@ -1,9 +1,8 @@
-//! Conditions that last, in the log: a full disk, a database that is away, no descriptors left.
+//! Lasting conditions in the log: a full disk, a database that is away, no file descriptors left.
 //!
-//! Whoever meets one may meet it with every message. The log says once that it has begun, now and
-//! then how often it was met, and once that it is over; what the failures cost stands in the
-//! metrics. Everything that can fail again and again is logged here and nowhere else, which a test
-//! of the house looks after.
+//! Such a condition can show with every message. The log says once that it has begun, now and then
+//! how often it showed, and once that it is over; the metrics count what failed. Every error that
+//! can repeat without end is logged here and nowhere else; a tidy test checks this.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -19,32 +18,33 @@ use crate::node::Node;
 /// What [`Node::failing`] says of a task that has panicked.
 pub const FAULT_OF_OURS: &str = "a fault of ours, which the standard error has told about";
 
-/// The disk has no room, or fails: whatever wanted to write or read met it.
+/// The disk is full, or fails: something could not be written or read.
 const DISK_FULL: &str = "disk_full";
 /// The database cannot be reached.
 pub(crate) const DATABASE_LOST: &str = "database_lost";
 
-/// How often a condition that lasts is said again.
+/// How often a condition that lasts is logged again.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Not met for this long it is over, unless somebody knew sooner. Some things are tried once a
-/// minute.
+/// A condition that did not show for this long is over, unless a success ended it sooner. Some
+/// things are tried only once a minute.
 const QUIET: Duration = Duration::from_secs(150);
-/// Something works that had failed this short a time ago: it may be that small things work and
-/// large ones do not, so it is not over yet.
+/// A success this soon after a failure does not end the condition: small writes may work while
+/// large ones fail.
 const DOUBTFUL: Duration = Duration::from_secs(10);
-/// How often is looked which are over.
+/// How often to look which conditions are over.
 pub(crate) const LOOK: Duration = Duration::from_secs(30);
 
-/// The conditions that last at this moment, by their names. The names are ours, so there are few.
+/// The conditions that last at this moment, by name. The names are this program's, so there are
+/// few.
 #[derive(Debug, Default)]
 pub struct Lasting {
     /// Held for a look or a count.
     met: Mutex<HashMap<&'static str, Met>>,
-    /// Whether there are any, for those who only want to say that theirs is over.
+    /// Whether there are any: a fast check for callers that report a success.
     any: AtomicBool,
 }
 
-/// How often one was met, and when.
+/// How often a condition showed, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Met {
     /// How often, since it began.
@@ -62,7 +62,7 @@ impl Met {
 }
 
 impl Lasting {
-    /// It was met. What to log, if it is time to say something about it.
+    /// Notes that the condition showed. Returns what to log, if it is time to log something.
     pub fn met(&self, condition: &'static str, now: Steady) -> Option<Met> {
         self.any.store(true, Ordering::Release);
         let mut all = self.lock();
@@ -77,8 +77,8 @@ impl Lasting {
         due.then_some(*met)
     }
 
-    /// Something works that is in the way of this condition. What to log, if it had begun and is
-    /// over now.
+    /// Notes a success that contradicts this condition. Returns what to log, if the condition had
+    /// begun and is over now.
     pub fn over(&self, condition: &str, now: Steady) -> Option<Met> {
         if !self.any.load(Ordering::Acquire) {
             return None;
@@ -90,7 +90,7 @@ impl Lasting {
         met
     }
 
-    /// Those that were not met for a while.
+    /// Returns the conditions that did not show for a while.
     pub fn quiet(&self, now: Steady) -> Vec<(&'static str, Met)> {
         let mut all = self.lock();
         let mut over: Vec<_> = all.extract_if(|_, met| now.since(met.last) >= QUIET).collect();
@@ -105,8 +105,8 @@ impl Lasting {
 }
 
 impl Node {
-    /// Logs that something failed which may go on failing. `event` names it, `account` whom it
-    /// hit this time.
+    /// Logs a failure that may repeat. `event` names it; `account` is the account that it hit this
+    /// time.
     pub fn failing(&self, event: &'static str, account: Option<&dyn Display>, error: &dyn Display) {
         if let Some(met) = self.lasting.met(event, self.clock.steady()) {
             let account = account.map(tracing::field::display);
@@ -115,13 +115,13 @@ impl Node {
         }
     }
 
-    /// The same for an error of the store. A disk that is full and a database that is away are one
-    /// condition, whatever meets them; `event` then says what did.
+    /// Like [`Node::failing`], for an error of the store. A full disk and an unreachable database
+    /// are each one condition, whatever meets them; `event` then says what did.
     pub fn store_failing(&self, event: &'static str, account: Option<&dyn Display>, error: &Error) {
         let condition = match error {
             Error::Full(_) => DISK_FULL,
             Error::Lost(_) => DATABASE_LOST,
-            // The server stops.
+            // The server is stopping.
             Error::Closed => return,
             _ => return self.failing(event, account, error),
         };
@@ -131,21 +131,21 @@ impl Node {
         }
     }
 
-    /// Something was written: neither is the disk full, nor the database away.
+    /// Notes that something was written: neither is the disk full, nor the database away.
     pub(crate) fn store_works(&self) {
         for condition in [DISK_FULL, DATABASE_LOST] {
             self.works(condition);
         }
     }
 
-    /// What had failed under this name works again.
+    /// Notes that what had failed under this name works again.
     pub fn works(&self, condition: &'static str) {
         if let Some(met) = self.lasting.over(condition, self.clock.steady()) {
             say_over(condition, met);
         }
     }
 
-    /// Says which conditions are over because nobody has met them for a while.
+    /// Logs which conditions are over because they did not show for a while.
     pub(crate) async fn look_for_quiet(&self) {
         for (condition, met) in self.lasting.quiet(self.clock.steady()) {
             say_over(condition, met);
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(lasting.over("disk_full", at(0)), None);
         for second in 0..7 {
             lasting.met("disk_full", at(second));
-            // A small thing that has found room says nothing about the large ones.
+            // A small write that has found room says nothing about the large ones.
             assert_eq!(lasting.over("disk_full", at(second)), None);
         }
 
@@ -205,7 +205,7 @@ mod tests {
 
         assert_eq!(met.map(|met| (met.times, met.lasted().as_secs())), Some((7, 6)));
         assert_eq!(lasting.over("disk_full", at(17)), None);
-        // And then it may begin again.
+        // After that it may begin again.
         assert!(lasting.met("disk_full", at(18)).is_some());
     }
 

@@ -1,10 +1,10 @@
 //! The rules: accounts, sessions, the router, presence, limits, the keeper, and the kit by which
 //! features are attached.
 //!
-//! Touches no socket: bytes are read and written by the crate `server`, conversations up to an
-//! open session are the crate `stream`'s, rows the crate `store`'s, and what the server can do
-//! beyond moving stanzas is the crate `features`'. Read first: [`session::Session`] (one live
-//! login, which outlives its connection) and [`keeper::Keeper`] (who alone writes).
+//! This crate touches no socket: the crate `server` reads and writes bytes, the crate `stream`
+//! holds the conversation up to an open session, the crate `store` keeps rows, and the crate
+//! `features` has what the server can do beyond moving stanzas. Read first: [`session::Session`]
+//! (one live login, which outlives its connection) and [`keeper::Keeper`] (the only writer).
 
 pub mod account;
 mod accounts;

@@ -1,8 +1,8 @@
-//! What is asked before there is a session: may this name be tried, is this password right, may
-//! this account be made.
+//! The checks before there is a session: may this name be tried, is this password right, may this
+//! account be made.
 //!
-//! Known and unknown names take the same path and the same time (security row 14). What is kept of
-//! a password is in [`crate::verifiers`].
+//! Known and unknown names take the same path and the same time (security row 14).
+//! [`crate::verifiers`] has what is stored of a password.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,8 @@ use crate::settings::Registration;
 use crate::verifiers;
 
 impl Node {
-    /// Lets a try for a name in, when its turn comes, and finds its verifier. `attempt` is what
-    /// this connection has tried before.
+    /// Admits a try for a name, when its turn comes, and finds the verifier. `attempt` is what this
+    /// connection has tried before.
     pub async fn lookup(
         &self,
         attempt: &mut LoginAttempt,
@@ -48,7 +48,8 @@ impl Node {
             Mechanism::Plain | Mechanism::External => Hash::Sha256,
         };
         match self.verifier(account, hash).await {
-            // The same steps, and the answer of the other form of this mechanism.
+            // This password was just wrong under the same mechanism with or without channel
+            // binding: the steps are the same, but the verifier is a fake.
             Ok(Some((_, verifier))) if attempt.is_refuted(mechanism) => {
                 LookupAnswer::Fake(verifier)
             }
@@ -64,7 +65,7 @@ impl Node {
         }
     }
 
-    /// Waits until a try may be looked at.
+    /// Waits until a try may be checked.
     async fn let_try(
         &self,
         attempt: &mut LoginAttempt,
@@ -96,7 +97,7 @@ impl Node {
                         Refusal::new(SaslCondition::TemporaryAuthFailure)
                     })?);
                 }
-                // It ends with the sender, so every outcome is the same.
+                // The wait ends when the sender is dropped, so every outcome is the same.
                 Begun::Wait(turn, until) => tokio::select! {
                     _ = turn => {}
                     () = self.clock.sleep_until(until) => {}
@@ -109,8 +110,8 @@ impl Node {
         }
     }
 
-    /// The same for a proof that came late: what was reserved for it holds up nobody any more, so it
-    /// takes its turn once more. Whether it was right is not told before.
+    /// Admits a proof that came late: its reservation holds up nobody any more, so it takes its
+    /// turn once more. Whether it was right is not told before.
     async fn let_late(
         &self,
         attempt: &mut LoginAttempt,
@@ -124,8 +125,8 @@ impl Node {
         }
     }
 
-    /// The verifier of an account, and who it is whoever proves it. An account without a verifier of
-    /// this hash cannot be told from none at all.
+    /// Returns the verifier of an account, and the account that its proof stands for. An account
+    /// without a verifier of this hash looks like no account.
     async fn verifier(
         &self,
         account: &BareJid,
@@ -139,7 +140,8 @@ impl Node {
         }))
     }
 
-    /// Whether an account has logged in from a network lately. An unknown name takes the same steps.
+    /// Whether an account has logged in from a network lately. An unknown name takes the same
+    /// steps.
     async fn is_known_network(
         &self,
         account: &BareJid,
@@ -152,8 +154,8 @@ impl Node {
         Ok(is_known || self.recent_logins.include(account, network))
     }
 
-    /// A try failed: what is said, and whether that was the last one on this connection.
-    /// `compared`: a password was looked at, and was wrong.
+    /// Ends a failed try. Returns the error to send, and whether it was the last try on this
+    /// connection. `compared`: a password was checked, and was wrong.
     pub async fn login_failed(
         &self,
         attempt: &mut LoginAttempt,
@@ -186,8 +188,8 @@ impl Node {
         }
     }
 
-    /// A try succeeded: who that is from now on. `rights` is what the way gives by which they came
-    /// in. Must be called before the client is told.
+    /// Ends a successful try. Returns the principal; `rights` are the rights of the way in. Call it
+    /// before the client is told.
     pub async fn login_succeeded(
         self: &Arc<Node>,
         mut attempt: LoginAttempt,
@@ -208,11 +210,11 @@ impl Node {
             })
         })?;
         let forgiven = self.throttle.succeeded(&key, network);
-        // Only now is it no longer in flight: who waits for it finds nothing that blocks.
+        // Only now does the try stop counting as in flight: those who wait for it find no block.
         drop(attempt);
         if self.throttle.is_disabled(&key, self.clock.steady()) {
             tracing::info!(account = %address, %network, "login_disabled");
-            // Nobody arrives, with whom it would be written.
+            // `arrived`, with which they would be saved, is not called.
             self.save_counts(self.throttle.rows(&forgiven, self.even_moment())).await;
             return Err(refuse_disabled());
         }
@@ -234,35 +236,35 @@ impl Node {
         }
     }
 
-    /// The administrator blocks an account everywhere, for this long or for ever. Returns when it
-    /// ends.
+    /// Blocks an account everywhere, for this long or for ever, on an administrator's behalf.
+    /// Returns when the block ends.
     pub async fn block_account(&self, account: &BareJid, duration: Option<Duration>) -> Time {
         let now = self.clock.moment();
         let until = duration.map_or(Steady::NEVER, |duration| now.steady.after(duration));
         let changed = self.throttle.block(&self.key_of(account.as_str()), until, now.steady);
         self.save_counts(self.throttle.rows(&changed, self.even_moment())).await;
-        // Who is not in memory may still have something open elsewhere.
+        // An account that is not in memory may still have something open elsewhere.
         if let Ok(Some(account)) = self.account(account).await {
             self.wiring.tell_barred(self, &account);
         }
         now.wall_at(until)
     }
 
-    /// The administrator lifts every block of an account.
+    /// Lifts every block of an account, on an administrator's behalf.
     pub async fn unblock_account(&self, account: &BareJid) {
         let gone = self.throttle.unblock(&self.key_of(account.as_str()));
         self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
     }
 
-    /// The administrator lifts the block of a network, and those of accounts for it. Returns how
-    /// many there were.
+    /// Lifts the block of a network and the blocks of accounts for it, on an administrator's
+    /// behalf. Returns how many there were.
     pub async fn unblock_network(&self, network: Network) -> usize {
         let (lifted, gone) = self.throttle.unblock_network(network, self.clock.steady());
         self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
         lifted
     }
 
-    /// Answers a request about an account by somebody who has not logged in (XEP-0077).
+    /// Answers a request about an account by a client that has not logged in (XEP-0077).
     pub async fn register(
         self: &Arc<Node>,
         request: RegisterRequest,
@@ -308,7 +310,7 @@ impl Node {
         }
     }
 
-    /// A question whether a name exists is counted, but not as a try: asking must block nobody.
+    /// Counts a question whether a name exists, but not as a try: questions must block nobody.
     fn count_question(&self, account: &BareJid, network: Network) -> Result<(), StanzaError> {
         let now = self.clock.steady();
         self.throttle.ask(&self.key_of(account.as_str()), network, now).map_err(|until| {
@@ -324,7 +326,8 @@ impl Node {
         found.map(|row| row.is_some()).map_err(|error| self.internal(&error))
     }
 
-    /// Makes an account. `conflict` if it exists, `policy-violation` if nobody may be called so.
+    /// Makes an account. Fails with `conflict` if it exists, and `policy-violation` if the name is
+    /// not allowed.
     pub async fn create_account(
         self: &Arc<Node>,
         account: &BareJid,
@@ -346,8 +349,9 @@ impl Node {
                     roster::take_requests(&node, tx, id, &node.key_of(jid.as_str())).await?;
                 }
                 let mut then: After = Vec::new();
-                // One that was there may have sessions: forgotten, it would be loaded a second
-                // time, and they would hear nothing of what the second one gets.
+                // An account that existed already may have sessions. If it were forgotten here, it
+                // would be loaded a second time, and those sessions would miss what the second one
+                // gets.
                 if made.is_some() {
                     then.push(Box::new(move |node: &Arc<Node>| node.forget_account(&jid)));
                 }
@@ -365,9 +369,9 @@ impl Node {
         }
     }
 
-    /// Sets a new password. Every resumption token of the account becomes void, whoever has proved
-    /// the old one and has no session yet gets none, and every block that wrong passwords have earned
-    /// the account is lifted.
+    /// Sets a new password. Every resumption token of the account becomes void. A login that has
+    /// proved the old password and has no session yet gets none. Every block that wrong passwords
+    /// have caused for the account is lifted.
     pub async fn set_password(
         self: &Arc<Node>,
         account: &Arc<Account>,
@@ -393,8 +397,8 @@ impl Node {
         Ok(())
     }
 
-    /// Removes an account with everything of it, and ends its sessions. `farewell` is run when it
-    /// is removed and before they end.
+    /// Removes an account with all its data, and ends its sessions. `farewell` runs after the
+    /// removal and before they end.
     pub async fn remove_account(
         self: &Arc<Node>,
         account: &Arc<Account>,
@@ -418,7 +422,7 @@ impl Node {
         removed.await.map_err(|error| self.internal(&error))
     }
 
-    /// Ours, not the peer's: the details are in the log.
+    /// An error of ours, not the peer's: the details are in the log.
     fn internal(&self, error: &whoelse_store::Error) -> StanzaError {
         self.store_failing("store_failed", None, error);
         match error.is_full() {
@@ -449,10 +453,10 @@ impl Node {
     }
 }
 
-/// No account: a name that nobody has takes the same steps as one that somebody has.
+/// Stands for no account: an unknown name takes the same steps as a known one.
 const NOBODY: i64 = -1;
 
-/// What the throttle wants saved: each key with its count, `None` if it fell away.
+/// The rows that the throttle wants saved: each key with its count, `None` to delete it.
 pub(crate) type Rows = Vec<(String, Option<Count>)>;
 
 pub(crate) async fn save_rows(
@@ -468,7 +472,7 @@ pub(crate) async fn save_rows(
     Ok(())
 }
 
-/// What people call an account of this server.
+/// Returns the name of an account of this server.
 fn name(account: &BareJid) -> &str {
     account.local().unwrap_or_default()
 }
@@ -477,7 +481,7 @@ fn taken(account: &BareJid) -> StanzaError {
     StanzaError::new(Condition::Conflict).with_text(format!("{} is taken", name(account)))
 }
 
-/// Not now, but later.
+/// The error for "not now, but later".
 fn wait(text: String) -> StanzaError {
     StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait).with_text(text)
 }
@@ -500,7 +504,7 @@ fn refuse_blocked(blocked: Blocked, now: Steady) -> Refusal {
     Refusal::new(SaslCondition::TemporaryAuthFailure).with_text(text).and_close()
 }
 
-/// Said only to who knows the password, or it would tell which names exist.
+/// Only a client that knows the password is told this, or it would reveal which names exist.
 fn refuse_disabled() -> Refusal {
     Refusal::new(SaslCondition::AccountDisabled)
         .with_text("this account is blocked by the administrator")

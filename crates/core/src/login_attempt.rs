@@ -1,7 +1,7 @@
 //! Which logins on one connection are one try (behaviour.md, Log in 4).
 //!
-//! A client that was told a wrong password falls from one mechanism to the next, without asking
-//! anybody: to the person before it that was one try.
+//! A client that was told a wrong password falls back from one mechanism to the next without asking
+//! anybody. For the person in front of it, that was one try.
 
 use whoelse_stream::sasl::Mechanism;
 
@@ -9,24 +9,25 @@ use crate::clock::Steady;
 use crate::login_throttle::Reservation;
 use crate::principal::Proved;
 
-/// What a connection tries at present.
+/// What a connection is trying at present.
 #[derive(Debug, Default)]
 pub struct LoginAttempt {
-    /// By what the try is counted.
+    /// The key by which the try is counted.
     account: String,
     used: Vec<Mechanism>,
-    /// Those under which a password was compared and was wrong.
+    /// The mechanisms under which a password was compared and was wrong.
     wrong: Vec<Mechanism>,
-    /// `None` once it has failed: it is counted, and whatever follows in it costs no more.
+    /// The reservation; `None` once the try has failed: it is counted, and whatever follows in it
+    /// costs no more.
     reservation: Option<Reservation>,
     is_counted: bool,
-    /// Who it is whoever proves the verifier that was looked up last.
+    /// The account that is proved by a proof of the last verifier.
     claimed: Option<Proved>,
 }
 
 impl LoginAttempt {
-    /// Another login begins. What does not go on with the try before it is a new one, and what was
-    /// reserved for that one is free again.
+    /// Begins another login. If it does not continue the try before it, it is a new try, and the
+    /// old reservation is released.
     pub fn next(&mut self, account: &str, mechanism: Mechanism) {
         if self.account != account || self.used.contains(&mechanism) {
             *self = LoginAttempt { account: account.to_owned(), ..LoginAttempt::default() };
@@ -35,48 +36,49 @@ impl LoginAttempt {
         self.claimed = None;
     }
 
-    /// A verifier was found. Whoever proves it is this account, as it is now.
+    /// Notes that a verifier was found. A proof of it stands for this account, as it is now.
     pub(crate) fn claim(&mut self, account: Proved) {
         self.claimed = Some(account);
     }
 
-    /// It was proved: who that is. `None` if there was nothing to prove.
+    /// Returns the account that the proof stands for. `None` if there was nothing to prove.
     pub(crate) fn proved(&mut self) -> Option<Proved> {
         self.claimed.take()
     }
 
-    /// Whether the password need not be looked at under this mechanism: under the same one with
-    /// or without channel binding it was just wrong. To look would give away a guess.
+    /// Whether the password need not be checked under this mechanism: it was just wrong under the
+    /// same one, with or without channel binding. To check it again would allow another guess for
+    /// free.
     pub fn is_refuted(&self, mechanism: Mechanism) -> bool {
         self.wrong.iter().any(|wrong| wrong.unbound() == mechanism.unbound())
     }
 
-    /// Whether it may be looked at without a further reservation.
+    /// Whether the password may be checked without a further reservation.
     pub fn is_paid(&self) -> bool {
         self.is_counted || self.reservation.is_some()
     }
 
-    /// Keeps what was reserved for it.
+    /// Keeps the reservation for the try.
     pub fn keep(&mut self, reservation: Reservation) {
         self.reservation = Some(reservation);
     }
 
-    /// Nobody is asked for a proof any more: what was reserved for it is free again. It stays the
-    /// same try.
+    /// Releases the reservation, because nobody is asked for a proof any more. It stays the same
+    /// try.
     pub fn release(&mut self) {
         self.reservation = None;
     }
 
     /// Gives up a reservation that has been held for too long. Returns whether there was one: then
-    /// something must be reserved anew before the proof is looked at.
+    /// a new reservation is needed before the proof is checked.
     pub fn is_late(&mut self, now: Steady) -> bool {
         self.reservation.take_if(|reservation| reservation.is_late(now)).is_some()
     }
 
-    /// The login failed. Returns what is to be counted for it, if it is not counted already.
-    /// `compared`: a password was looked at, and not only a malformed or misbound message.
+    /// Notes that the login failed. Returns the reservation to count, if it is not counted already.
+    /// `compared`: a password was checked, and not only a malformed or misbound message.
     pub fn failed(&mut self, account: &str, compared: bool) -> Option<Reservation> {
-        // A password that is none was never looked up, so it belongs to no try.
+        // A malformed password was never looked up, so it belongs to no try.
         if self.account != account {
             return None;
         }
@@ -95,8 +97,8 @@ mod tests {
     use crate::clock::Steady;
     use crate::login_throttle::testing::{reserve, throttle};
 
-    /// Tries these with a wrong password, one after the other: how many are counted, and how many
-    /// passwords were looked at.
+    /// Tries these mechanisms with a wrong password, one after the other. Returns how many tries
+    /// are counted, and how many passwords were checked.
     fn fall_through(tries: &[(&str, &str)]) -> (usize, usize) {
         let (throttle, mut attempt) = (throttle(), LoginAttempt::default());
         let (mut counted, mut looked_at) = (0, 0);
@@ -104,7 +106,7 @@ mod tests {
             let mechanism = Mechanism::from_name(mechanism).unwrap();
             attempt.next(account, mechanism);
             if !attempt.is_paid() {
-                // Each elsewhere, so that nothing is blocked.
+                // Each login is from another network, so that nothing is blocked.
                 attempt.keep(reserve(&throttle, account, counted as u8, Steady(0)));
             }
             looked_at += usize::from(!attempt.is_refuted(mechanism));
@@ -121,16 +123,16 @@ mod tests {
             names.iter().map(|name| ("bob", *name)).collect()
         };
         for (tries, wanted) in [
-            // Down the list, as slixmpp goes, and binding first, as libstrophe does.
+            // Down the list, as slixmpp does, and channel binding first, as libstrophe does.
             (all_of(&[p512, s512, p256, s256, p1, s1, "PLAIN"]), (1, 4)),
             (all_of(&[p512, p256, p1, s512, s256, s1, "PLAIN"]), (1, 4)),
             (all_of(&[s512, p512]), (1, 1)),
             (all_of(&[s256, "PLAIN"]), (1, 2)),
-            // The same one again is another guess.
+            // The same mechanism again is another guess.
             (all_of(&["PLAIN", "PLAIN", "PLAIN"]), (3, 3)),
             (all_of(&[s512, s256, s512, s256]), (2, 4)),
             (all_of(&[p512, s512, p512, s512]), (2, 2)),
-            // Nine guesses in three tries: the first of the third is the one that blocks.
+            // Nine guesses in three tries: the first guess of the third try is the one that blocks.
             (all_of(&[s512, s256, s1, "PLAIN", s512, s256, s1, "PLAIN", s512]), (3, 9)),
             // Another name is another try.
             (vec![("bob", s512), ("eve", s256), ("bob", s1)], (3, 3)),

@@ -1,10 +1,10 @@
 //! Who may try a password, and how often (behaviour.md, Log in 4).
 //!
-//! A try is *reserved* before it is looked at and resolved afterwards, as failed or not, so that
-//! tries made at once do not outrun the count and none of them counts as failed before it has:
-//! [`LoginThrottle::begin`] lets it in, lets it wait for one in flight, or says why not. Unknown
-//! names count the same as known ones. Pure bookkeeping: time is handed in, what must survive a
-//! restart comes out as rows ([`stored`]).
+//! A try is *reserved* before it is checked and resolved afterwards, as failed or not. So tries
+//! made at once do not outrun the count, and none of them counts as failed before it has failed:
+//! [`LoginThrottle::begin`] admits it, lets it wait for one in flight, or says why not. Unknown
+//! names count the same as known ones. This is pure bookkeeping: time is handed in, and what must
+//! survive a restart comes out as rows ([`stored`]).
 
 mod counts;
 pub mod stored;
@@ -22,86 +22,91 @@ use crate::network::Network;
 use counts::{AccountCount, NetworkCount, thin, thin_pairs};
 use stored::Scope;
 
-/// Failures in a row for an account from one network, then it is blocked for that network.
+/// Failures in a row for an account from one network, before it is blocked for that network.
 const IN_A_ROW: u32 = 3;
-/// Failures for an account over all networks within [`WINDOW`]; then only known networks get in.
+/// Failures for an account over all networks within [`WINDOW`], before only known networks are
+/// admitted.
 const PER_ACCOUNT: usize = 20;
-/// What one site adds to them at most, or an attacker at one place would lock the traveller out.
+/// The most that one site adds to this count; otherwise an attacker at one place would lock out the
+/// account's user elsewhere.
 const PER_SITE: usize = IN_A_ROW as usize;
-/// Failures from one network over all accounts within [`WINDOW`]; then the network is blocked.
+/// Failures from one network over all accounts within [`WINDOW`], before the network is blocked.
 const PER_NETWORK: usize = 30;
-/// What one account adds to them at most. Its third failure blocks itself, so it need not also
-/// block those beside it: of thirty at one address ten may mistype three times.
+/// The most that one account adds to this count. Its third failure blocks the account itself, so it
+/// need not also block its neighbours: of thirty people at one address, ten may mistype three
+/// times.
 const OF_ONE_ACCOUNT: usize = 2;
-/// Names about which it is asked whether they exist, from one network within [`WINDOW`]: one for each
-/// account that may be made.
+/// The most names whose existence one network may ask about within [`WINDOW`]: one for each account
+/// that may be made.
 const QUESTIONS: usize = NEW_ACCOUNTS;
-/// Accounts made from one network within [`WINDOW`]: a class behind one address signs up, a flood
-/// of names does not fill the database and everybody's roster.
+/// Accounts made from one network within [`WINDOW`]: a class behind one address can sign up, but a
+/// flood of names does not fill the database and everybody's roster.
 const NEW_ACCOUNTS: usize = 100;
 const WINDOW: Duration = Duration::from_secs(600);
-/// A block of an account for a network grows up to this, or to the block duration if that is more.
+/// The longest block of an account for a network, unless the block duration is longer.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// Failures in a row, and the growth of the block after them, are forgotten after this long
-/// without another.
+/// Failures in a row, and the growth of the block after them, are forgotten after this long without
+/// another failure.
 const FORGET: Duration = Duration::from_secs(86_400);
-/// Pairs of an account and a network, and networks. Full: what ends soonest is dropped first, so an
-/// attacker with many addresses forgets only about his own youth.
+/// The most pairs of an account and a network, and the most networks. When full, what ends soonest
+/// is dropped first: an attacker with many addresses only pushes out their own oldest entries.
 const ENTRIES: usize = 100_000;
-/// For so long a try that is being looked at holds up others: the time between a challenge and its
-/// response. It may come later, but then something must be reserved for it anew.
+/// How long a try that is being checked holds up others: the time between a challenge and its
+/// response. A later response is accepted, but needs a new reservation.
 const HELD: Duration = Duration::from_secs(5);
-/// Tries that wait for the same account or network; past it the next one is refused.
+/// The most tries that wait for the same account or network; the next one is refused.
 const WAITING: usize = 100;
 
-/// Whose try it is.
+/// Whose try it is, and from where.
 #[derive(Debug, Clone, Copy)]
 pub struct Who<'a> {
-    /// By what the account is counted.
+    /// The key by which the account is counted.
     pub account: &'a str,
-    /// Where the try comes from.
+    /// The network from which the try comes.
     pub network: Network,
-    /// Whether the network is one of the operator's own, in which failures count by account alone.
+    /// Whether the network is one of the operator's own, in which failures count for the account
+    /// alone.
     pub is_own: bool,
-    /// Whether the account has logged in from there lately; `None`: nobody has looked yet.
+    /// Whether the account has logged in from there lately; `None`: not looked up yet.
     pub is_known: Option<bool>,
 }
 
-/// What becomes of a try.
+/// The answer to a try.
 #[derive(Debug)]
 pub enum Begun {
-    /// It may be looked at.
+    /// It may be checked.
     Reserved(Reservation),
-    /// It may not, unless the account is known to come from there: look, and ask again.
+    /// It may not, unless the account is known to log in from there: look that up, and ask again.
     UnlessKnown,
-    /// So many are in flight that one more could be one too many: ask again when one of them has
-    /// landed, and then the first ends, or when the first of them counts no more.
+    /// So many are in flight that one more could be one too many. Ask again when the first future
+    /// ends (one of them is resolved), or at the time given (the first of them stops counting).
     Wait(oneshot::Receiver<()>, Steady),
-    /// It is not even looked at.
+    /// It is refused without a check.
     Blocked(Blocked),
 }
 
-/// Why a try is not even looked at.
+/// Why a try is refused without a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
-    /// This account is blocked for this network, or the network as a whole, until then.
+    /// This account is blocked for this network, or the whole network is, until then.
     Until(Steady),
-    /// Only networks may try this account from which it has logged in before.
+    /// Only networks from which this account has logged in before may try it.
     OnlyKnown,
-    /// Too many wait already.
+    /// Too many tries wait already.
     Crowded,
 }
 
-/// A try that is being looked at. Dropped without a word it was none.
+/// A try that is being checked. If it is dropped unresolved, it does not count.
 #[derive(Debug)]
 pub struct Reservation {
     throttle: Arc<LoginThrottle>,
     account: String,
     network: Network,
     is_own: bool,
-    /// Known to come from there, and without a failure there: others' failures do not count.
+    /// Whether the account is known there and has not failed there: then others' failures do not
+    /// count.
     is_exempt: bool,
-    /// From then on it counts no more.
+    /// When it stops counting as in flight.
     until: Steady,
 }
 
@@ -118,17 +123,17 @@ struct Tables {
     networks: HashMap<Network, NetworkCount>,
     /// Accounts that the administrator has blocked: since when, and until when.
     disabled: HashMap<String, (Steady, Steady)>,
-    /// Pairs of an account and a network, in all of `accounts`.
+    /// The number of pairs of an account and a network, in all of `accounts`.
     pairs: usize,
 }
 
-/// What a try meets.
+/// The state that a try meets.
 enum Admission {
     Free {
         is_exempt: bool,
     },
     UnlessKnown,
-    /// Too many in flight for the account, or else for the network.
+    /// Too many are in flight: for the account, or else for the network.
     Busy {
         account: bool,
     },
@@ -142,7 +147,7 @@ impl LoginThrottle {
 
     // --- tries ---
 
-    /// Lets a try in, if it may be looked at now.
+    /// Admits a try, if it may be checked now.
     pub fn begin(self: &Arc<Self>, who: &Who<'_>, now: Steady) -> Begun {
         let mut tables = self.lock();
         tables.make_room(now);
@@ -165,7 +170,7 @@ impl LoginThrottle {
                         (&mut count.waiting, until)
                     }
                 };
-                // Those whose clients have gone meanwhile wait no more.
+                // Waiters whose clients have gone meanwhile wait no more.
                 waiting.retain(|turn| !turn.is_closed());
                 if waiting.len() >= WAITING {
                     return Begun::Blocked(Blocked::Crowded);
@@ -189,11 +194,11 @@ impl LoginThrottle {
         }
     }
 
-    /// The same for what goes on with a try that has failed already: it is counted, so nothing
-    /// more is reserved for it and it waits for nobody, but a block stops it.
+    /// Admits what continues a try that has failed already. That try is counted, so nothing more is
+    /// reserved and it waits for nobody, but a block stops it.
     ///
     /// # Errors
-    /// Why it is not looked at; `None`: unless the account is known to come from there.
+    /// Why it is refused; `None`: unless the account is known to log in from there.
     pub fn may_go_on(&self, who: &Who<'_>, now: Steady) -> Result<(), Option<Blocked>> {
         match self.lock().judge(who, now) {
             Admission::Free { .. } | Admission::Busy { .. } => Ok(()),
@@ -202,16 +207,16 @@ impl LoginThrottle {
         }
     }
 
-    /// Somebody has proved who they are: every block that wrong passwords have earned the account
-    /// is lifted, and what it has added to the count of its network is taken back. Returns what of
-    /// it may have been stored.
+    /// Notes a successful login. Lifts every block that wrong passwords have caused for the
+    /// account, and takes back what it has added to the count of its network. Returns which of this
+    /// may have been stored.
     pub fn succeeded(&self, account: &str, network: Network) -> Vec<Scope> {
         let mut tables = self.lock();
         let mut gone = tables.forgive(account);
         if let Some(count) = tables.networks.get_mut(&network) {
             let before = count.recent.len();
             count.recent.retain(|(_, name)| name != account);
-            // After a restart nobody knows whose failures have blocked it.
+            // After a restart it is not known whose failures have blocked it.
             let was_enough = before >= PER_NETWORK && count.recent.len() < PER_NETWORK;
             if count.until.is_some() && was_enough {
                 count.until = None;
@@ -221,16 +226,16 @@ impl LoginThrottle {
         gone
     }
 
-    /// Every block that wrong passwords have earned the account is lifted, and its growth: it has
-    /// a new password. Returns what of it may have been stored.
+    /// Lifts every block that wrong passwords have caused for the account, with its growth, because
+    /// it has a new password. Returns which of this may have been stored.
     pub fn forgive(&self, account: &str) -> Vec<Scope> {
         self.lock().forgive(account)
     }
 
     // --- names and new accounts ---
 
-    /// Counts a question whether a name exists, once for each name. It has a count of its own, since
-    /// asking must block neither an account nor anybody's login.
+    /// Counts a question whether a name exists, once for each name. Questions have a count of their
+    /// own, since they must block neither an account nor anybody's login.
     ///
     /// # Errors
     /// When the next question may be asked.
@@ -256,7 +261,7 @@ impl LoginThrottle {
         counts::admit(&mut count.made, (), NEW_ACCOUNTS, now)
     }
 
-    /// The account was made: who asked about its name had a reason to.
+    /// Notes that the account was made: whoever asked about its name had a reason to.
     pub fn made(&self, name: &str, network: Network) {
         if let Some(count) = self.lock().networks.get_mut(&network) {
             count.questions.retain(|(_, asked)| asked != name);
@@ -265,14 +270,14 @@ impl LoginThrottle {
 
     // --- the administrator ---
 
-    /// The administrator blocks an account everywhere until then.
+    /// Blocks an account everywhere until then, on an administrator's behalf.
     pub fn block(&self, account: &str, until: Steady, now: Steady) -> Vec<Scope> {
         self.lock().disabled.insert(account.to_owned(), (now, until));
         vec![Scope::Account(account.to_owned())]
     }
 
-    /// The administrator lifts every block of an account, also their own. Returns what of it may
-    /// have been stored.
+    /// Lifts every block of an account, also an administrator's. Returns which of this may have
+    /// been stored.
     pub fn unblock(&self, account: &str) -> Vec<Scope> {
         let mut tables = self.lock();
         let mut gone = tables.forgive(account);
@@ -282,8 +287,8 @@ impl LoginThrottle {
         gone
     }
 
-    /// The administrator lets in who comes from a network: its block is lifted, and those of all
-    /// accounts for its site. Returns how many blocks that were, and what may have been stored.
+    /// Lifts the block of a network, and the blocks of all accounts for its site, on an
+    /// administrator's behalf. Returns how many blocks that were, and which may have been stored.
     pub fn unblock_network(&self, network: Network, now: Steady) -> (usize, Vec<Scope>) {
         let mut tables = self.lock();
         let (mut lifted, mut gone) = (0, Vec::new());
@@ -308,7 +313,7 @@ impl LoginThrottle {
 
     // --- looks ---
 
-    /// How many blocks hold at this moment, those of the administrator among them.
+    /// Returns how many blocks hold at this moment, including those by administrators.
     pub fn blocked(&self, now: Steady) -> usize {
         let tables = self.lock();
         let pairs = tables.accounts.values().map(|count| count.blocks(now).count());
@@ -322,7 +327,7 @@ impl LoginThrottle {
         self.lock().disabled.get(account).is_some_and(|(_, until)| *until > now)
     }
 
-    /// Until when an account is blocked, and for which network (`None`: everywhere).
+    /// Returns until when an account is blocked, and for which network (`None`: everywhere).
     pub fn blocks_of(&self, account: &str, now: Steady) -> Vec<(Option<Network>, Steady)> {
         let tables = self.lock();
         let disabled = tables.disabled.get(account).filter(|(_, until)| *until > now);
@@ -333,7 +338,7 @@ impl LoginThrottle {
         blocks
     }
 
-    /// The networks that are blocked as a whole, and until when.
+    /// Returns the networks that are blocked as a whole, and until when.
     pub fn blocked_networks(&self, now: Steady) -> Vec<(Network, Steady)> {
         let tables = self.lock();
         let blocked = tables.networks.iter().filter_map(|(network, count)| {
@@ -346,15 +351,15 @@ impl LoginThrottle {
 }
 
 impl Reservation {
-    /// Whether it counts no more: others may have come in its stead, so nothing may be looked at
-    /// for it.
+    /// Whether this reservation no longer counts as in flight. Others may have been admitted in its
+    /// place, so nothing may be checked under it.
     pub fn is_late(&self, now: Steady) -> bool {
         self.until <= now
     }
 
-    /// The try has failed, which counts. `block` is how long a first block lasts. Returns until
-    /// when the account is blocked for the network, if this was the last of so many in a row; and
-    /// what is to be stored.
+    /// Counts the try as failed. `block` is how long a first block lasts. Returns until when the
+    /// account is blocked for the network, if this failure caused a block; and what is to be
+    /// stored.
     pub fn fail(self, block: Duration, now: Steady) -> (Option<Steady>, Vec<Scope>) {
         let mut tables = self.throttle.lock();
         let mut changed = vec![Scope::Pair(self.account.clone(), self.network)];
@@ -367,13 +372,13 @@ impl Reservation {
         let count = tables.account(&self.account);
         let before = count.pairs();
         let until = count.fail(self.network, self.is_exempt, block, now);
-        // Fewer than before, perhaps: a failure also forgets those of its site that are over.
+        // The count may be lower than before: a failure also drops expired failures of its site.
         let after = count.pairs();
         tables.pairs = tables.pairs.saturating_sub(before).saturating_add(after);
         drop(tables);
         (until.filter(|until| *until > now), changed)
-        // What was reserved is free again, and who waits asks anew, when `self` is dropped here:
-        // after the failure is counted.
+        // Dropping `self` here, after the failure is counted, releases the reservation and wakes
+        // the waiters.
     }
 }
 
@@ -406,14 +411,14 @@ impl Tables {
         let has_failed = account.has_failed(who.network, now);
         let is_known = who.is_known == Some(true);
         if is_known && !has_failed {
-            // Others' failures are not its own: only its own tries can be too many at once.
+            // The failures of others are not its own: only its own tries can be too many at once.
             let in_flight = account.in_flight(now, |network| network == who.network);
             return match in_flight >= IN_A_ROW as usize {
                 true => Admission::Busy { account: true },
                 false => Admission::Free { is_exempt: true },
             };
         }
-        // Whatever follows may be others' doing.
+        // Whatever follows may be the doing of others.
         let unless_known = |verdict: Admission| match who.is_known {
             None if !has_failed => Admission::UnlessKnown,
             _ => verdict,
@@ -448,7 +453,7 @@ impl Tables {
         Admission::Free { is_exempt: false }
     }
 
-    /// Every pair of the account, and what it has failed over all networks. Who waits asks anew.
+    /// Removes every pair of the account, and its failures over all networks. The waiters ask anew.
     fn forgive(&mut self, account: &str) -> Vec<Scope> {
         let Some(count) = self.accounts.get_mut(account) else { return Vec::new() };
         let networks = count.forgive();
@@ -461,7 +466,8 @@ impl Tables {
 
     /// Keeps every table within its bound.
     fn make_room(&mut self, now: Steady) {
-        // An account is there for its pairs, or for what is in flight, which connections bound.
+        // An account's entry lives for its pairs, or for what is in flight, which connections
+        // bound.
         if self.pairs >= ENTRIES {
             self.pairs = thin_pairs(&mut self.accounts, now);
         }
@@ -471,7 +477,7 @@ impl Tables {
     }
 }
 
-/// For tests, of other files too.
+/// For tests, also those of other files.
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
@@ -484,7 +490,7 @@ pub(crate) mod testing {
         Network::of([192, 0, 2, last].into())
     }
 
-    /// A try of somebody who does not usually come from there.
+    /// A try from a network in which the account is not known.
     pub fn stranger(account: &str, network: Network) -> Who<'_> {
         Who { account, network, is_own: false, is_known: Some(false) }
     }

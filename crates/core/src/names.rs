@@ -1,13 +1,13 @@
 //! behaviour.md, Log in: which names a new account may have.
 //!
-//! An account that exists is never judged: whoever is called so goes on logging in.
+//! The name of an existing account is never judged: its user can still log in.
 
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 use crate::node::Node;
 
 impl Node {
-    /// Judges the name of a new account. It is refused (`policy-violation`) if people could take it
+    /// Judges the name of a new account. Refuses it (`policy-violation`) if people could take it
     /// for the server: if it is a name that the server has or had, or begins like a notice.
     pub(crate) fn judge_name(&self, account: &BareJid) -> Result<(), StanzaError> {
         let name = account.local().unwrap_or_default();
@@ -21,9 +21,9 @@ impl Node {
         }
     }
 
-    /// Judges the name of an account that somebody wants to make for themselves. Beside the others
-    /// an administrator's is refused: whoever made the account would have the right, so the operator
-    /// alone makes it (security row 47).
+    /// Judges the name of an account that somebody makes for themselves. Also refuses the name of
+    /// an administrator: whoever made the account would have the rights, so only the operator makes
+    /// it (security row 47).
     pub(crate) fn judge_chosen_name(&self, account: &BareJid) -> Result<(), StanzaError> {
         self.judge_name(account)?;
         match self.is_admin(account) {

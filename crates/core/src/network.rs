@@ -1,13 +1,14 @@
-//! Where a connection comes from, as far as strangers can be told apart by it.
+//! The network that a connection comes from, as far as it tells strangers apart.
 //!
 //! An IPv4 address is one network. So is the /64 of an IPv6 address, since one person has a whole
-//! /64; a *site* has a whole /48 of them, and counts as one where somebody could go through them.
+//! /64. A *site* is an IPv6 /48, or an IPv4 address: it counts as one where somebody could use all
+//! networks of it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Whose tries and connections are counted together.
+/// A network: its logins and connections are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Network {
     /// The admin socket, which only the machine's owner can open.
@@ -39,7 +40,7 @@ impl Network {
     }
 }
 
-/// As it is stored, logged, and shown to the operator.
+/// The network as it is stored, logged, and shown to the operator.
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -50,7 +51,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Reads an address, or a network as it is shown.
+/// Reads an address, or a network in the form in which it is shown.
 impl FromStr for Network {
     type Err = NoNetwork;
 
@@ -66,7 +67,7 @@ impl FromStr for Network {
     }
 }
 
-/// A text is neither an address nor a network.
+/// The error for a text that is neither an address nor a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoNetwork;
 
@@ -78,11 +79,11 @@ impl fmt::Display for NoNetwork {
 
 impl std::error::Error for NoNetwork {}
 
-/// The networks that one somebody can have: an IPv4 address, an IPv6 /48.
+/// The networks that one person can have: an IPv4 address, or an IPv6 /48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Site(Network);
 
-/// Networks that are named together: an address, or one with the length of a prefix.
+/// A range of networks: an address, or one with the length of a prefix (CIDR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkRange {
     first: Network,
@@ -91,7 +92,7 @@ pub struct NetworkRange {
 }
 
 impl NetworkRange {
-    /// Whether a network lies in it.
+    /// Whether a network lies in this range.
     pub fn contains(self, network: Network) -> bool {
         match (top(self.first), top(network)) {
             (Some((first, is_v4)), Some((bits, also))) => {
@@ -102,7 +103,7 @@ impl NetworkRange {
     }
 }
 
-/// As it is read.
+/// Formats the range as it is read.
 impl fmt::Display for NetworkRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.first {

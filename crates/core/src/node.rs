@@ -31,25 +31,25 @@ pub use crate::accounts::Seek;
 
 /// A running server without its sockets.
 pub struct Node {
-    /// What was set; see [`Node::settings`].
+    /// The present settings; see [`Node::settings`].
     settings: ArcSwap<Settings>,
-    /// What time it is.
+    /// The source of the time.
     pub clock: Clock,
-    /// When it was started.
+    /// When the node was started.
     pub started: Moment,
-    /// What is remembered; written through the keeper alone.
+    /// The database; written through the keeper alone.
     pub store: Store,
-    /// What the features have hung up.
+    /// The handlers and taps of the features.
     pub wiring: Wiring,
-    /// Who writes.
+    /// The only writer to the store.
     pub keeper: Arc<Keeper>,
-    /// Who may try a password.
+    /// Limits how often a password may be tried.
     pub throttle: Arc<LoginThrottle>,
-    /// What is counted for the operator.
+    /// The counters for the operator.
     pub counters: Counters,
-    /// What fails at this moment, and goes on failing.
+    /// The conditions that last, such as a full disk.
     pub lasting: Lasting,
-    /// Writes down what administrators did; in a world in memory nobody does.
+    /// The audit log of what administrators did; a world in memory has none.
     pub audit: OnceLock<Audit>,
     /// What features remember of the server.
     pub slots: Slots,
@@ -58,25 +58,27 @@ pub struct Node {
     /// Accounts with an available session. Held for a look or a change, never across an await;
     /// taken before an account's list of sessions, never after.
     online: RwLock<HashMap<i64, Arc<Account>>>,
-    /// Who can be resumed, by token. As above.
+    /// Sessions that can be resumed, by token. Held for a look or a change, never across an await;
+    /// taken before an account's list of sessions, never after.
     pub(crate) resumptions: Mutex<HashMap<String, Weak<Session>>>,
     pub(crate) secret: Vec<u8>,
     archive_key: ArchiveKey,
-    /// The administrators by their stored keys, which a new name of the domain does not change.
+    /// The administrators by their stored keys, which do not change when the domain gets a new
+    /// name.
     admins: ArcSwap<HashSet<String>>,
     next_session: AtomicU64,
     pub(crate) hashing: tokio::sync::Semaphore,
-    /// Whose turn it is to read the log for a session.
+    /// Limits how many sessions read the log at once.
     pub(crate) log_readers: tokio::sync::Semaphore,
-    /// Whether every account has a verifier of every hash; once it is so, it stays so.
+    /// Whether every account has a verifier of every hash; once true, it stays true.
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.
     pub(crate) recent_logins: RecentLogins,
-    /// Whether the wall is to be believed.
+    /// The state of the wall clock: whether it is believed.
     pub(crate) watch: Watch,
 }
 
-/// The domain this node serves, and the account that stands for the server itself.
+/// The domain that this node serves, and the server's own account.
 struct Served {
     domain: Domain,
     name: CompactString,
@@ -93,13 +95,13 @@ struct Served {
 pub enum StartError {
     /// Two features clash, or a name in the settings is unknown.
     Wiring(String),
-    /// The name of the domain is none.
+    /// The domain is not a valid name.
     Domain(String),
     /// The data directory belongs to another domain.
     OtherDomain {
-        /// What the data directory serves.
+        /// The domain that the data directory serves.
         stored: String,
-        /// What was asked for.
+        /// The domain that was asked for.
         wanted: String,
     },
     /// The store failed.
@@ -130,8 +132,8 @@ impl From<whoelse_store::Error> for StartError {
 }
 
 impl Node {
-    /// Starts the node over an open store. `domain` is what it must serve; without it, what the
-    /// store serves, or `localhost` for a new one.
+    /// Starts the node over an open store. `domain` is the domain that it must serve; without it,
+    /// the node serves the store's domain, or `localhost` if the store is new.
     pub async fn start(
         settings: Settings,
         clock: Clock,
@@ -139,7 +141,7 @@ impl Node {
         features: &[Feature],
         domain: Option<&str>,
     ) -> Result<Arc<Node>, StartError> {
-        // Before anybody writes another one.
+        // Read this before anything else writes another one.
         let last_heartbeat = store.last_heartbeat().await?;
         let wiring = Wiring::of(features, &settings.features_off).map_err(StartError::Wiring)?;
         let served = serve(&store, domain).await?;
@@ -188,8 +190,8 @@ impl Node {
         let keeping = tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_stamp));
         tokio::spawn(async move {
             if keeping.await.is_err_and(|fault| fault.is_panic()) {
-                // Nothing can be stored any more. What was acknowledged is on disk; whoever watches
-                // the process starts it again, and a half-dead server would help nobody.
+                // Nothing can be stored any more. What was acknowledged is on disk. A half-dead
+                // server would help nobody, and whatever supervises the process starts it again.
                 tracing::error!("keeper_failed");
                 std::process::abort();
             }
@@ -202,7 +204,8 @@ impl Node {
 
     /// Ends the sessions that are left and stores what was accepted.
     ///
-    /// Returns when the keeper has nothing left. Connections should be gone by then, or lose.
+    /// Returns when the keeper has nothing left. Connections should have ended before, or they lose
+    /// what is under way.
     pub async fn stop(self: &Arc<Node>) {
         for session in self.sessions() {
             self.end(&session).await;
@@ -212,8 +215,8 @@ impl Node {
         self.keeper.stop().await;
     }
 
-    /// Whether nothing is under way: the keeper has nothing left, nobody asks the store, no password
-    /// is being hashed. A world with a clock of its own moves it only then.
+    /// Whether nothing is under way: the keeper has nothing left, nobody asks the store, no
+    /// password is being hashed. A test world moves its clock only then.
     pub fn is_idle(&self) -> bool {
         self.keeper.waiting() == 0
             && self.log_readers.available_permits() == crate::delivery::LOG_READERS
@@ -221,8 +224,8 @@ impl Node {
             && self.store.is_idle()
     }
 
-    /// Orders every connection to end. Their sessions end with them, and those without a
-    /// connection at once.
+    /// Orders every connection to end. Their sessions end with them; sessions without a connection
+    /// end at once.
     pub fn end_all(self: &Arc<Node>, error: &StreamError) {
         for session in self.sessions() {
             if !session.order_end(error.clone()) {
@@ -232,25 +235,25 @@ impl Node {
         }
     }
 
-    /// What the wall would say had nobody set it since the start. For what is told to others and
-    /// has to count down all the same.
+    /// The time that the wall would show if nobody had set it since the start. For times that
+    /// others are told and that must still count down correctly.
     pub fn unset_time(&self) -> Time {
         self.started.wall.after(self.clock.steady().since(self.started.steady))
     }
 
     // --- the settings ---
 
-    /// What is set now. A look costs no lock; hold it for the moment, since the next one may see
-    /// other settings.
+    /// Returns the present settings. It takes no lock. Hold the result briefly, since the next call
+    /// may return other settings.
     pub fn settings(&self) -> Look<Arc<Settings>> {
         self.settings.load()
     }
 
-    /// Sets other settings while the node runs, all at once. Who looks next sees them: sessions
-    /// that are open keep their budget.
+    /// Replaces the settings while the node runs, all at once. The next call of [`Node::settings`]
+    /// sees them; open sessions keep their budget.
     ///
-    /// What is built at the start stays as it is: [`Settings::features_off`] and
-    /// [`Settings::contacts`] are the caller's to leave alone.
+    /// What is built at the start does not change: the caller must leave [`Settings::features_off`]
+    /// and [`Settings::contacts`] as they are.
     pub fn change_settings(&self, settings: Settings) {
         self.accounts.keep_idle(settings.limits.idle_accounts);
         self.admins.store(Arc::new(self.served.load().keys_of(&settings.admins)));
@@ -272,17 +275,17 @@ impl Node {
         self.served.load().name.clone()
     }
 
-    /// Which domains are our own, and so who is meant by an address.
+    /// The domains of this server, which say what an address refers to.
     pub fn hosts(&self) -> Arc<Hosts> {
         self.served.load().hosts.clone()
     }
 
-    /// The names that the domain had before, for whoever asks for it by one of them.
+    /// The names that the domain had before, for clients that still ask for them.
     pub fn former_names(&self) -> Vec<String> {
         self.served.load().former.clone()
     }
 
-    /// Every name that the server has, for this domain and others, and those this one had before.
+    /// All names that the server has for this and other domains, and the earlier names of this one.
     pub(crate) fn own_names(&self) -> Vec<String> {
         let served = self.served.load();
         let own = served.own.iter().map(|domain| &domain.name);
@@ -294,17 +297,17 @@ impl Node {
         self.served.load().domain.clone()
     }
 
-    /// The domain's own address, which the server itself has.
+    /// The domain's own address, which is the server's.
     pub fn address(&self) -> BareJid {
         self.served.load().server.jid().clone()
     }
 
-    /// The account that stands for the server itself: its address is the domain.
+    /// The server's own account: its address is the domain.
     pub fn server_account(&self) -> Arc<Account> {
         self.served.load().server.clone()
     }
 
-    /// Gives the domain another name. Every session ends and has to log in again under it.
+    /// Renames the domain. Every session ends and has to log in again under the new name.
     pub async fn rename_domain(
         self: &Arc<Node>,
         old: String,
@@ -330,33 +333,34 @@ impl Node {
         change.await
     }
 
-    /// The domains that are our own, as the store numbers them.
+    /// The domains of this server, as the store numbers them.
     pub(crate) fn own_domains(&self) -> Vec<Domain> {
         self.served.load().own.clone()
     }
 
-    /// An address as it is stored: without the own domain's text.
+    /// Returns an address as it is stored: without the text of the own domain.
     pub fn key_of(&self, jid: &str) -> String {
         whoelse_store::to_key(jid, &self.served.load().own)
     }
 
-    /// The address behind a stored key and a resource, under the domain's present name.
+    /// Returns the address of a stored key and a resource, under the domain's present name.
     pub fn address_of(&self, key: &str, resource: &str) -> String {
         let bare = whoelse_store::from_key(key, &self.served.load().own);
         crate::delivery::full(&bare.unwrap_or_else(|| key.to_owned()), resource)
     }
 
-    /// The public form of a number in an archive: unpredictable, and revealing nothing.
+    /// Returns the public form of a number in an archive: it cannot be predicted, and reveals
+    /// nothing.
     pub fn archive_id(&self, archive: i64, seq: i64) -> String {
         self.archive_key.seal(archive, seq)
     }
 
-    /// The number behind a public form, if it is one of this archive.
+    /// Returns the number of a public form, if it is one of this archive.
     pub fn archive_seq(&self, archive: i64, id: &str) -> Option<i64> {
         self.archive_key.open(id).filter(|(of, _)| *of == archive).map(|(_, seq)| seq)
     }
 
-    /// Whether the settings name this address as an administrator's: the whole bare address.
+    /// Whether the settings name this bare address as an administrator's.
     pub fn is_admin(&self, jid: &BareJid) -> bool {
         let admins = self.admins.load();
         !admins.is_empty() && admins.contains(&self.key_of(jid.as_str()))
@@ -373,7 +377,7 @@ impl Node {
         self.accounts.seek(jid, self.clock.steady())
     }
 
-    /// An account, loaded if it has to be. One load, however many ask.
+    /// Returns an account, and loads it if necessary: one load, however many callers ask.
     pub async fn account(
         &self,
         jid: &BareJid,
@@ -385,7 +389,8 @@ impl Node {
         }
     }
 
-    /// The same for an answer: what is wrong with the store is in our log alone.
+    /// Like [`Node::account`], for a request that is answered: the details of an error are only
+    /// logged.
     pub async fn look_up(&self, jid: &BareJid) -> Result<Option<Arc<Account>>, StanzaError> {
         self.account(jid).await.map_err(|error| {
             self.store_failing("account_not_loaded", Some(jid), &error);
@@ -393,15 +398,15 @@ impl Node {
         })
     }
 
-    /// The number of the domain and the name under which an account of this address is stored, if
-    /// there is one. `None` for an address elsewhere, or the domain's own.
+    /// Returns the domain number and the name under which an account of this address is stored, if
+    /// it can be stored. `None` for an address elsewhere, or the domain's own.
     pub(crate) fn stored_at<'a>(&self, jid: &'a BareJid) -> Option<(i64, &'a str)> {
         let served = self.served.load();
         let name = jid.local().filter(|_| jid.domain() == served.name)?;
         Some((served.domain.id, name))
     }
 
-    /// The row of an account, from the store.
+    /// Reads the row of an account from the store.
     pub async fn account_row(
         &self,
         jid: &BareJid,
@@ -420,7 +425,7 @@ impl Node {
         self.accounts.refresh(jid)
     }
 
-    /// An account of a person, if it is in memory. Who is not has no session.
+    /// Returns a user's account, if it is in memory. An account that is not has no session.
     pub fn here(&self, jid: &BareJid) -> Option<Arc<Account>> {
         match self.seek(jid) {
             Seek::Here(account) => Some(account).filter(|account| !account.is_server()),
@@ -428,7 +433,7 @@ impl Node {
         }
     }
 
-    /// Whether this is the address of an account here, be there one or not.
+    /// Whether this can be the address of an account of this server; the account need not exist.
     pub fn is_local(&self, jid: &BareJid) -> bool {
         jid.local().is_some() && self.served.load().hosts.is_own(jid.domain())
     }
@@ -443,23 +448,24 @@ impl Node {
         self.here(jid).is_some_and(|account| account.is_online())
     }
 
-    /// Accounts with at least one available session, the server's own among them.
+    /// Lists accounts with at least one available session, the server's own included.
     pub(crate) fn online(&self) -> Vec<Arc<Account>> {
         self.online.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// An account has an available session. Returns whether it had none before.
+    /// Notes that an account has an available session. Returns whether it had none before.
     pub(crate) fn note_online(&self, account: &Arc<Account>) -> bool {
         let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
         let before = online.insert(account.id, account.clone());
         before.is_none_or(|before| !Arc::ptr_eq(&before, account))
     }
 
-    /// A session of the account is no longer available. Returns whether it was the last one; looks
-    /// under the lock, so that another one that becomes available at this moment is not lost.
+    /// Notes that a session of the account is no longer available. Returns whether it was the last
+    /// one. Checks under the lock, so that a session that becomes available at this moment is not
+    /// missed.
     pub(crate) fn note_offline(&self, account: &Arc<Account>) -> bool {
         let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
-        // After the domain got another name it may be somebody in a new life who is online.
+        // After a rename of the domain, the entry may be a newer load of the same account.
         let known = online.get(&account.id).is_some_and(|known| Arc::ptr_eq(known, account));
         let last = known && !account.is_online();
         if last {
@@ -468,14 +474,14 @@ impl Node {
         last
     }
 
-    /// Every session of every account in memory, the server's own among them.
+    /// Lists every session of every account in memory, the server's own included.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         let mut sessions = self.server_account().sessions();
         self.accounts.each(|account| sessions.extend(account.sessions()));
         sessions
     }
 
-    /// Counts who is here, for the metrics: looks at every session.
+    /// Counts who is connected, for the metrics. It looks at every session.
     pub fn census(&self) -> Census {
         let mut census = Census {
             online: self.online.read().unwrap_or_else(PoisonError::into_inner).len(),
@@ -504,7 +510,7 @@ impl Node {
     /// Counts what waits in a mailbox afresh, unless nothing was confirmed since the last count.
     /// Returns whether it is full.
     ///
-    /// Who goes on writing to a full mailbox must not have all of it counted each time.
+    /// A sender that keeps writing to a full mailbox must not cause a full count each time.
     pub(crate) async fn recount(&self, account: &Account) -> Result<bool, whoelse_store::Error> {
         let cursor = account.confirmed.load(Ordering::Acquire);
         let known = account.undelivered();
@@ -513,7 +519,7 @@ impl Node {
         }
         let (messages, bytes) = self.store.count_undelivered(account.archive, cursor).await?;
         account.note_undelivered(|waiting| {
-            // What came meanwhile may be counted or not: better twice than not at all.
+            // Messages that came meanwhile may be counted or not: twice is better than not at all.
             waiting.messages = messages.max(0).unsigned_abs() + (waiting.came - known.came);
             waiting.bytes = bytes.max(0).unsigned_abs() + (waiting.came_bytes - known.came_bytes);
             waiting.counted_at = cursor;
@@ -545,11 +551,11 @@ impl Served {
     }
 }
 
-/// The name that a node serves whose store holds these domains: the one that is wanted, or the
-/// oldest, or `localhost` where there is none yet.
+/// Chooses the domain of a node whose store holds these domains: the one that is wanted, or else
+/// the oldest, or `localhost` if there is none yet.
 ///
 /// # Errors
-/// What is wanted is no name, or none of those that are there.
+/// The wanted domain is not a valid name, or is not in the store.
 pub fn name_to_serve(stored: &[Domain], wanted: Option<&str>) -> Result<String, StartError> {
     let Some(wanted) = wanted else {
         return Ok(stored.first().map_or("localhost", |first| &first.name).to_owned());
@@ -576,7 +582,7 @@ async fn serve(store: &Store, wanted: Option<&str>) -> Result<Served, StartError
     Served::new(domain, own, former)
 }
 
-/// A secret of this installation, made when it is first asked for.
+/// Returns a secret of this installation. It is made on the first call.
 pub async fn installation_secret(
     store: &Store,
     name: &str,

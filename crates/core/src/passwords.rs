@@ -1,6 +1,6 @@
-//! behaviour.md, Passwords: how long a new one has to be.
+//! Password length (behaviour.md, Passwords): how long a new password has to be.
 //!
-//! A password that exists is never judged: whoever has a short one goes on logging in with it.
+//! An existing password is never judged: a user with a short one can still log in with it.
 
 use std::fmt::Display;
 
@@ -11,17 +11,17 @@ use crate::node::Node;
 use crate::settings::ShortPasswords;
 
 impl Node {
-    /// Tells the log of a password that somebody has chosen for themselves, if it is short: `short`
-    /// says what is wrong with it, as [`judge_password`](Node::judge_password) does.
+    /// Logs that a user has chosen a short password, if it is short: `short` says what is wrong
+    /// with it, as [`judge_password`](Node::judge_password) returns it.
     pub fn warn_of_short_password(&self, account: &dyn Display, short: Option<&str>) {
         if let Some(why) = short {
             tracing::warn!(%account, why, "password_short");
         }
     }
 
-    /// Judges a new password by its length. One that is too short is refused (`not-acceptable`)
-    /// where the server has a configuration. In the quick start it may be used, and what is wrong
-    /// with it is given back, for whoever chose it.
+    /// Judges a new password by its length. With a configuration, one that is too short is refused
+    /// (`not-acceptable`). In the quick start it is accepted, and the result says what is wrong
+    /// with it, for the user who chose it.
     pub fn judge_password(&self, password: &Password) -> Result<Option<String>, StanzaError> {
         let settings = self.settings();
         let least = settings.limits.password_min;

@@ -1,4 +1,4 @@
-//! RFC 6121, 4: presence, told to those who may see it: everybody, or the subscribers.
+//! RFC 6121, 4: presence, sent to those who may see it: everybody, or the subscribers.
 //!
 //! A presence is encoded once; each receiver's queue gets the same bytes and its own ` to='…'`.
 
@@ -23,8 +23,8 @@ use crate::session::Session;
 
 pub(crate) use said::Said;
 
-/// A broadcast presence: available, or unavailable, from one of the user's own sessions, with what
-/// was read in it. `lang` is the stream's, for a presence without its own (RFC 6120, 4.7.4).
+/// Broadcasts a presence, available or unavailable, of one of the user's own sessions. `said` is
+/// what was read in it; `lang` is the stream's, for a presence without its own (RFC 6120, 4.7.4).
 pub(crate) fn broadcast(
     node: &Arc<Node>,
     session: &Arc<Session>,
@@ -43,7 +43,7 @@ pub(crate) fn broadcast(
 fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing, priority: i8) {
     let account = session.account.clone();
     let initial = !session.is_available();
-    // Whoever is told of it later is told when it was said (XEP-0203).
+    // Those who get it later are told when it was sent (XEP-0203).
     let told = presence.with_children(&delivery::delay(node, node.clock.now()));
     if !session.set_presence(Some((told, priority))) {
         return;
@@ -68,7 +68,7 @@ fn become_unavailable(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoi
     let was_available = session.is_available();
     session.set_presence(None);
     if was_available {
-        // RFC 6121, 4.5.2: the one that has just become unavailable hears it, too.
+        // RFC 6121, 4.5.2: the session that has just become unavailable gets it, too.
         session.push_addressed(&presence, &session.account.to_attribute);
     }
     say_unavailable(node, session, was_available, &session.take_directed(), &presence);
@@ -77,8 +77,8 @@ fn become_unavailable(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoi
     }
 }
 
-/// RFC 6121, 4.5.2: those who see the account hear that one of its sessions is gone, and so do those
-/// to whom the session has sent its presence directly.
+/// RFC 6121, 4.5.2: tells those who see the account, and those to whom the session has sent
+/// directed presence, that the session is gone.
 fn say_unavailable(
     node: &Arc<Node>,
     session: &Session,
@@ -93,8 +93,8 @@ fn say_unavailable(
     directed::say_unavailable(node, account, was_available, directed, presence);
 }
 
-/// A session that was available is not any more; perhaps it was the last one of the account. `word`
-/// is what its user said in going.
+/// Handles a session that is no longer available; perhaps it was the last one of the account.
+/// `word` is the unavailable presence that its user sent, if any.
 fn go(node: &Arc<Node>, session: &Session, word: Option<Outgoing>) {
     let account = &session.account;
     if node.note_offline(account) {
@@ -103,10 +103,10 @@ fn go(node: &Arc<Node>, session: &Session, word: Option<Outgoing>) {
     }
 }
 
-/// The session is over, with or without a word.
+/// Handles the end of a session that may have sent no unavailable presence.
 ///
-/// `was_available`: it had sent presence, and not taken it back, when it ended. `directed`: to whom
-/// it had sent presence directly.
+/// `was_available`: it had sent presence, and not taken it back, when it ended. `directed`: the
+/// addresses to which it had sent directed presence.
 pub(crate) fn end(
     node: &Arc<Node>,
     session: &Arc<Session>,
@@ -128,8 +128,9 @@ pub fn unavailable(from: &str) -> Outgoing {
         .outgoing(Class::Presence)
 }
 
-/// A subscription can end while presence is being told: who has lost it was told that the account is
-/// gone, perhaps before this presence came. `before` is the roster as it was when the telling began.
+/// Repairs a race: a subscription can end while presence is being broadcast. A contact that has
+/// lost it was told that the account is gone, perhaps before this presence came. `before` is the
+/// roster when the broadcast began.
 fn take_back(node: &Node, session: &Session, before: &Arc<Roster>) {
     let now = session.account.roster();
     if node.settings().contacts.are_shared() || Arc::ptr_eq(before, &now) {
@@ -140,10 +141,10 @@ fn take_back(node: &Node, session: &Session, before: &Arc<Roster>) {
     }
 }
 
-/// RFC 6121, 4.3.2: how things stand with `subject`, for somebody of this address: each available
-/// device with its presence, which has no `to`. `None`: they may not see it.
+/// RFC 6121, 4.3.2: returns the state of `subject` for somebody of this address: the presence of
+/// each available device, without `to`. `None`: they may not see it.
 ///
-/// Told when somebody asks, when they become available, and when they get a subscription.
+/// It is sent when somebody probes, becomes available, or gets a subscription.
 pub(crate) fn present_state(
     node: &Node,
     subject: &Account,
@@ -161,8 +162,8 @@ pub(crate) fn present_state(
     Some(state)
 }
 
-/// A session that has just become available learns who is here (RFC 6121, 4.3: as if it had
-/// probed everybody).
+/// Tells a session that has just become available who is here (RFC 6121, 4.3: as if it had probed
+/// everybody).
 fn tell_about_others(node: &Node, session: &Session) {
     let own = &session.account;
     audience::each_subject(node, own, |subject| {
@@ -177,26 +178,25 @@ fn tell_about_others(node: &Node, session: &Session) {
     });
 }
 
-/// RFC 6121, 3.1.3: requests that wait for an answer come at each login, until they have one.
+/// RFC 6121, 3.1.3: delivers the unanswered subscription requests, again at each login.
 fn deliver_requests(node: &Arc<Node>, session: &Arc<Session>) {
     if node.settings().contacts.are_shared() {
         return;
     }
     let own = &session.account;
     for (from, contact) in own.roster().requests() {
-        // Who was blocked since then is not heard; the request waits for the day this ends.
+        // A contact who was blocked since is not heard; the request waits until the block ends.
         if audience::hears(node, own, from) {
             session.push(addressed(contact.request.clone(), from, own.jid()));
         }
     }
 }
 
-/// What an account answers to a presence: presences without a `to`.
+/// An account's answer to a presence: presences without a `to`.
 pub(crate) type Answer = SmallVec<[Outgoing; 2]>;
 
-/// RFC 6121, 3.1.3, where everybody sees everybody: the subscription that somebody of the address
-/// `asker` asks for exists, and is granted at once on behalf of `to`, unless its owner has blocked
-/// them.
+/// RFC 6121, 3.1.3, with the shared roster: the subscription that the address `asker` asks for
+/// exists already. It is granted at once on behalf of `to`, unless its owner has blocked them.
 pub(crate) fn granted(node: &Node, contact: Option<&Account>, to: &Jid, asker: &BareJid) -> Answer {
     let Some(_) = contact.filter(|contact| audience::hears(node, contact, asker)) else {
         return Answer::new();
@@ -205,14 +205,14 @@ pub(crate) fn granted(node: &Node, contact: Option<&Account>, to: &Jid, asker: &
     Answer::from_iter([granted.outgoing(Class::Presence)])
 }
 
-/// Shows `subject` to `viewer`, who may see it from now on: every available device.
+/// Shows `subject` to `viewer`, who may see it from now on: sends the presence of each device.
 pub(crate) fn show(node: &Node, subject: &Account, viewer: &BareJid) {
     for (_, presence) in present_state(node, subject, viewer).unwrap_or_default() {
         tell(node, subject.jid(), viewer, &presence);
     }
 }
 
-/// Takes `subject` away from `viewer`, who is no longer subscribed: every available device is gone.
+/// Takes `subject` away from `viewer`, who is no longer subscribed: each available device is gone.
 pub(crate) fn take_away(node: &Node, subject: &Account, viewer: &BareJid) {
     if !node.wiring.shows(subject, viewer) {
         return;
@@ -224,8 +224,8 @@ pub(crate) fn take_away(node: &Node, subject: &Account, viewer: &BareJid) {
     }
 }
 
-/// Takes `subject` away from `viewer`, whom it has just blocked: the devices are gone that `viewer`
-/// has seen, because it is subscribed, or because they have sent their presence directly.
+/// Takes `subject` away from `viewer`, whom it has just blocked. The devices that `viewer` has seen
+/// are gone: all if it is subscribed, or those that have sent it directed presence.
 pub fn hide(node: &Node, subject: &Account, viewer: &BareJid) {
     let subscribed = audience::is_subscribed(node, subject, viewer);
     for device in subject.sessions() {
@@ -236,8 +236,8 @@ pub fn hide(node: &Node, subject: &Account, viewer: &BareJid) {
     }
 }
 
-/// An account has just unblocked somebody: each is told how things stand with the other now, as far
-/// as they may know it.
+/// Tells an account and somebody whom it has just unblocked each other's present state, as far as
+/// they may know it.
 pub fn show_again(node: &Node, account: &Account, other: &BareJid) {
     tell_state(node, account, other);
     if let Some(other) = node.here(other) {
@@ -260,8 +260,8 @@ fn tell_state(node: &Node, subject: &Account, viewer: &BareJid) {
     }
 }
 
-/// RFC 6121, 3.1.3 and 8.5.3: the words of subscription and probes are for an account, never for
-/// one of its devices.
+/// Whether a presence is about a subscription, or a probe: such a presence is for an account, never
+/// for one of its devices (RFC 6121, 3.1.3 and 8.5.3).
 pub(crate) fn is_for_account(stanza: &Stanza) -> bool {
     stanza.kind() == Kind::Presence
         && !matches!(stanza.type_(), None | Some("unavailable" | "error"))

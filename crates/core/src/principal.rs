@@ -1,10 +1,9 @@
-//! Who has proved who they are: what is left of a login, and what is compared where a session takes
-//! its place.
+//! The principal: the result of a login, and what is compared when a session takes its place.
 //!
-//! A name proves nothing. Between the look-up of a verifier and the session its account can be
-//! removed and made anew by somebody else, or get another password. So a [`Principal`] is an account
-//! by its number, which no other account has had or will have, with the generation of the password
-//! that was proved. `docs/design/principal.md` says more.
+//! A name proves nothing. Between the look-up of a verifier and the start of the session, the
+//! account can be removed and made anew by somebody else, or get another password. So a
+//! [`Principal`] is an account by its number, which no other account has had or will have, with the
+//! generation of the password that was proved. `docs/design/principal.md` says more.
 
 use std::sync::Arc;
 
@@ -14,21 +13,21 @@ use crate::account::Account;
 use crate::node::Node;
 use crate::session::Session;
 
-/// Whoever has proved who they are.
+/// An authenticated identity with its rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// Who that is.
+    /// The identity.
     pub identity: Identity,
-    /// What the way in gives them.
+    /// The rights that the way in gives.
     pub rights: Rights,
 }
 
-/// Who somebody is.
+/// An identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// A person.
+    /// A user's account.
     Account(Proved),
-    /// The server itself, as which an administrator acts who gives the admin socket no name.
+    /// The server itself: an administrator who gives the admin socket no name acts as it.
     Server,
 }
 
@@ -43,30 +42,31 @@ pub struct Proved {
     pub address: BareJid,
 }
 
-/// What somebody may do, each with all that stands before it.
+/// The rights of a principal; each includes all those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rights {
-    /// What concerns their own account.
+    /// The right to act on their own account.
     Own,
-    /// An administrator's commands: given to an account by the settings, see [`Node::rights`].
+    /// The right to an administrator's commands. The settings give it to an account, see
+    /// [`Node::rights`].
     Administrator,
-    /// Everything: the operating system vouches for whoever is on the admin socket.
+    /// All rights: the operating system vouches for the user of the admin socket.
     Operator,
 }
 
 impl Principal {
-    /// The server itself, which only the admin socket can be.
+    /// The principal of the server itself, which only the admin socket can be.
     pub fn server() -> Principal {
         Principal { identity: Identity::Server, rights: Rights::Operator }
     }
 
-    /// An account as it is now, for a caller who has other reasons than a password to take somebody
-    /// for it.
+    /// The principal of an account as it is now, for a caller that authenticates by something other
+    /// than a password.
     pub fn of(account: &Account, rights: Rights) -> Principal {
         Principal { identity: Identity::Account(account.proved()), rights }
     }
 
-    /// The account, if it is one.
+    /// The account, if the identity is one.
     pub fn account(&self) -> Option<&Proved> {
         match &self.identity {
             Identity::Account(proved) => Some(proved),
@@ -76,8 +76,9 @@ impl Principal {
 }
 
 impl Node {
-    /// What a session may do: what its way in gave, or what the settings give to its account at this
-    /// moment. A line that leaves the file takes its right along from an open session, too.
+    /// Returns the rights of a session: those of its way in, or those that the settings give to its
+    /// account at this moment. When a line is removed from the configuration, open sessions lose
+    /// its right, too.
     pub fn rights(&self, session: &Session) -> Rights {
         match self.is_admin(session.account.jid()) {
             true => session.rights().max(Rights::Administrator),
@@ -85,8 +86,8 @@ impl Node {
         }
     }
 
-    /// An account that was proved, if it is still the same: `not-authorized` if it has been removed
-    /// or got another password since.
+    /// Returns the account that was proved, if it is still the same: `not-authorized` if it has
+    /// been removed or got another password since.
     pub(crate) async fn account_as(&self, proved: &Proved) -> Result<Arc<Account>, StanzaError> {
         let account = self.look_up(&proved.address).await?;
         let account = account.filter(|account| account.is_as(proved));

@@ -1,8 +1,8 @@
-//! Logins that went well, written down together: where from, when, and that the wrong tries before
-//! them count no more.
+//! Successful logins, written down together: from where, when, and that the wrong tries before them
+//! no longer count.
 //!
-//! Nobody waits for it, so one transaction a second serves them all. What a crash forgets of the last
-//! second is made good by the next login of the same person.
+//! Nobody waits for these writes, so one transaction a second serves them all. If a crash loses the
+//! last second, the same person's next login makes up for it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,22 +17,22 @@ use crate::login_throttle::stored::Scope;
 use crate::network::Network;
 use crate::node::Node;
 
-/// How long a login waits for others.
+/// How long a login waits for others to be written with it.
 const WAIT: Duration = Duration::from_secs(1);
-/// How many wait at most; then they are written at once.
+/// The most logins that wait; when reached, they are written at once.
 const MOST: usize = 1_000;
 
-/// A login that went well.
+/// A successful login.
 struct RecentLogin {
     account: Arc<Account>,
     network: Network,
-    /// On the wall.
+    /// The time on the wall.
     at: Time,
-    /// What wrong tries before it may have left in the store.
+    /// The counts that wrong tries before it may have left in the store.
     forgiven: Vec<Scope>,
 }
 
-/// Those that are not written yet.
+/// The logins that are not written yet.
 #[derive(Default)]
 pub(crate) struct RecentLogins {
     /// Held for one look or change, never across an await.
@@ -44,14 +44,15 @@ impl RecentLogins {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an account has logged in from a network and that is not written yet.
+    /// Whether an account has logged in from a network and this is not written yet.
     pub(crate) fn include(&self, account: i64, network: Network) -> bool {
         self.lock().iter().any(|it| it.account.id == account && it.network == network)
     }
 }
 
 impl Node {
-    /// Notes a login. `forgiven` is what wrong tries before it may have left in the store.
+    /// Notes a login. `forgiven` are the counts that wrong tries before it may have left in the
+    /// store.
     pub(crate) fn arrived(
         self: &Arc<Node>,
         account: &Arc<Account>,
@@ -77,7 +78,7 @@ impl Node {
         }
     }
 
-    /// Writes down the logins that wait for it.
+    /// Writes down the waiting logins.
     pub(crate) async fn write_arrivals(self: &Arc<Node>) {
         let arrivals = std::mem::take(&mut *self.recent_logins.lock());
         if arrivals.is_empty() {
@@ -94,7 +95,7 @@ impl Node {
         });
         match written.await {
             Ok(()) => {}
-            // Not when the server has stopped: what was waiting is written before it does.
+            // Not after the server has stopped: it writes the waiting logins before it stops.
             Err(error) => self.store_failing("logins_not_written", None, &error),
         }
     }
@@ -102,14 +103,14 @@ impl Node {
 
 impl RecentLogin {
     async fn write(&self, node: &Node, tx: &mut Tx) -> Result<(), Error> {
-        // Its rows are gone, and others' must not fail with it.
+        // The account's rows are gone; the other logins must not fail because of it.
         if self.account.is_removed() {
             return Ok(());
         }
-        // As it stands now: somebody may have failed again since.
+        // The present count: the account may have failed again since.
         save_rows(tx, node.throttle.rows(&self.forgiven, node.even_moment())).await?;
-        // In its turn: even time goes on at once when a doubt of the clock ends, and what was read
-        // before would be old.
+        // Read in the keeper's turn: even time jumps ahead when a doubt of the clock ends, so a
+        // value read earlier would be old.
         let now = node.even_time();
         tx.remember_place(self.account.id, &self.network.to_string(), now.0).await?;
         tx.touch_account(self.account.id, self.at.0).await

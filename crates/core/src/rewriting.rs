@@ -1,9 +1,9 @@
-//! How a stanza is changed on its way (architecture §4): once, in one copy, by what it is for.
+//! How a stanza is rewritten on its way (architecture §4): once, in one copy, for its purpose.
 
 use whoelse_xmpp::write::{Rewrite, escape, rewrite};
 use whoelse_xmpp::{Class, Kind, Outgoing, Stanza};
 
-/// For the log: without `from`, which is stored beside it and added when it is read.
+/// Rewrites for the log: without `from`, which is stored beside it and added when it is read.
 pub(crate) fn for_log(
     stanza: &Stanza,
     lang: Option<&str>,
@@ -13,13 +13,14 @@ pub(crate) fn for_log(
     rewrite(stanza, &Rewrite { lang, to, drop: strip, ..Rewrite::default() }, Class::Kept(0))
 }
 
-/// A word of subscription, without addresses: it goes from account to account, and may be kept.
+/// Rewrites a subscription presence, without addresses: it goes from account to account, and may be
+/// stored.
 pub(crate) fn for_roster(stanza: &Stanza, lang: Option<&str>, strip: &[usize]) -> Outgoing {
     let how = Rewrite { lang, drop: strip, drop_to: true, ..Rewrite::default() };
     rewrite(stanza, &how, Class::Presence)
 }
 
-/// For its recipient, now.
+/// Rewrites for the recipient, now.
 pub(crate) fn for_recipient(
     stanza: &Stanza,
     from: &str,
@@ -31,7 +32,7 @@ pub(crate) fn for_recipient(
     rewrite(stanza, &Rewrite { from, lang, to, drop: strip, ..Rewrite::default() }, class)
 }
 
-/// What a queue needs to know of a passing stanza.
+/// Returns the class by which a queue treats a passing stanza.
 pub(crate) fn class(stanza: &Stanza) -> Class {
     match (stanza.kind(), stanza.type_()) {
         (Kind::Message, Some("groupchat")) => Class::Groupchat,
@@ -43,7 +44,7 @@ pub(crate) fn class(stanza: &Stanza) -> Class {
     }
 }
 
-/// An attribute with its address or other text, as it stands in a start tag: ` to='bob@host'`.
+/// Returns an attribute with an address or other text, as in a start tag: ` to='bob@host'`.
 pub(crate) fn attribute(name: &str, value: &str) -> Vec<u8> {
     let mut written = Vec::with_capacity(name.len() + value.len() + 4);
     written.push(b' ');

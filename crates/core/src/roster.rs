@@ -1,8 +1,9 @@
-//! RFC 6121, 2 and 3: the roster of an account: its contacts, how things stand with each, and who
-//! has asked and waits for an answer.
+//! RFC 6121, 2 and 3: the roster of an account: its contacts, the subscriptions to and from each,
+//! and the requests that wait for an answer.
 //!
 //! A roster in memory is a snapshot that is never changed, only replaced: by its owner's half of a
-//! change ([`outbound`]) or by what a contact says (`inbound`). Rows in the store name own domains by number, here addresses have their names.
+//! change ([`outbound`]) or by what a contact says (`inbound`). Rows in the store hold own domains
+//! by number; here, addresses have domain names.
 
 mod arrival;
 mod entry;
@@ -26,32 +27,32 @@ pub(crate) use inbound::addressed;
 pub(crate) use removal::{forget_contact, tell_holders};
 pub use transition::{State, Step, SubscriptionType, Way, step};
 
-/// In the slot of a session that has asked for the roster and so hears of changes: an *interested
+/// In the slot of a session that has requested the roster and so gets roster pushes: an *interested
 /// resource* (RFC 6121, 2.2).
 pub struct Interested;
 
-/// What stands between the owner of a roster and one address.
+/// The relation between the owner of a roster and one address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contact {
-    /// It is a contact as the owner sees the roster. Else it only asks to see the owner's presence,
-    /// or is what is left of a contact.
+    /// Whether it is a contact in the roster that the owner sees. If not, it only asks to see the
+    /// owner's presence, or is the trace of a removed contact.
     pub listed: bool,
-    /// What the owner calls it; empty: nothing.
+    /// The owner's name for it; empty: none.
     pub name: String,
-    /// The owner's groups it is in.
+    /// The owner's groups that it is in.
     pub groups: Vec<String>,
     /// The subscriptions.
     pub state: State,
-    /// The presence by which it asked, without addresses; empty unless it waits for an answer.
+    /// Its subscription request, without addresses; empty unless it waits for an answer.
     pub request: Bytes,
-    /// The version of the roster in which it last changed; 0: it never was a contact.
+    /// The version of the roster in which it last changed; 0: it was never a contact.
     pub version: i64,
 }
 
 impl Contact {
     /// Whether the owner would see a difference.
     fn looks_like(&self, other: &Contact) -> bool {
-        // Whether it asks is not shown in a roster (RFC 6121, A.1).
+        // A roster does not show whether a contact asks (RFC 6121, A.1).
         let seen = |contact: &Contact| State { asked: false, ..contact.state };
         let same = self.name == other.name && self.groups == other.groups;
         self.listed == other.listed && (!self.listed || same && seen(self) == seen(other))
@@ -107,34 +108,34 @@ impl Roster {
     ) -> Result<Roster, whoelse_store::Error> {
         let (rows, version) = store.roster(account).await?;
         let contact = |row: RosterRow| {
-            // A key that has no address is of a domain that is gone: nobody can be reached there.
+            // A key without an address is of a domain that is gone: nobody can be reached there.
             let jid = BareJid::parse(&from_key(&row.contact, own)?).ok()?;
             Some((jid, Arc::new(Contact::of(row))))
         };
         Ok(Roster { contacts: rows.into_iter().filter_map(contact).collect(), version })
     }
 
-    /// What stands between the owner and this address, if anything.
+    /// Returns the relation between the owner and this address, if there is any.
     pub fn get(&self, jid: &BareJid) -> Option<&Contact> {
         self.contacts.get(jid).map(Arc::as_ref)
     }
 
-    /// The contacts as the owner sees them, by address.
+    /// Returns the contacts as the owner sees them, by address.
     pub fn contacts(&self) -> impl Iterator<Item = (&BareJid, &Contact)> {
         self.all().filter(|(_, contact)| contact.listed)
     }
 
-    /// Who sees the owner's presence.
+    /// Returns those who see the owner's presence.
     pub fn subscribers(&self) -> impl Iterator<Item = &BareJid> {
         self.all().filter(|(_, contact)| contact.state.from).map(|(jid, _)| jid)
     }
 
-    /// Whose presence the owner sees.
+    /// Returns those whose presence the owner sees.
     pub fn subscriptions(&self) -> impl Iterator<Item = &BareJid> {
         self.all().filter(|(_, contact)| contact.state.to).map(|(jid, _)| jid)
     }
 
-    /// Who has asked to see the owner's presence and waits for an answer.
+    /// Returns those who have asked to see the owner's presence and wait for an answer.
     pub fn requests(&self) -> impl Iterator<Item = (&BareJid, &Contact)> {
         self.all().filter(|(_, contact)| contact.state.asked)
     }
@@ -144,13 +145,14 @@ impl Roster {
         self.contacts.get(viewer).is_some_and(|contact| contact.state.from)
     }
 
-    /// The number of the last change; 0: there was none.
+    /// Returns the number of the last change; 0: there was none.
     pub fn version(&self) -> i64 {
         self.version.last
     }
 
-    /// RFC 6121, 2.6: what changed after this version, oldest first, what is left of contacts among
-    /// it. `None` if that is no longer known, or the version is not one of this roster's.
+    /// RFC 6121, 2.6: returns what changed after this version, oldest first, including the traces
+    /// of removed contacts. `None` if that is no longer known, or the version is not one of this
+    /// roster's.
     pub fn changed_since(&self, version: i64) -> Option<Vec<(&BareJid, &Contact)>> {
         if version < self.version.known_since || version > self.version.last {
             return None;
@@ -164,19 +166,19 @@ impl Roster {
         self.contacts.iter().map(|(jid, contact)| (jid, contact.as_ref()))
     }
 
-    /// The versions since which changes will be known when the roster comes from `known` to `last`:
-    /// what is left of contacts is remembered for [`REMAINS`] of them.
+    /// Returns the versions from which changes will be known when the roster goes from version
+    /// `known` to `last`: the traces of [`REMAINS`] removed contacts are remembered.
     fn versions(&self, known: RosterVersion, last: i64) -> RosterVersion {
         let gone = |(_, contact): &(_, &Contact)| !contact.listed && contact.version > 0;
         let mut gone: Vec<i64> = self.all().filter(gone).map(|(_, it)| it.version).collect();
         let known_since = match gone.len().checked_sub(REMAINS) {
             Some(over) => {
                 gone.sort_unstable();
-                // Below its length, because something is remembered.
+                // The index is below the length, because `REMAINS` is not zero.
                 gone[over]
             }
             None => match known.last {
-                // A client may hold the roster of an account of this name that was before.
+                // A client may hold the roster of an earlier account of this name.
                 0 => last - 1,
                 _ => known.known_since,
             },
@@ -184,7 +186,7 @@ impl Roster {
         RosterVersion { last, known_since }
     }
 
-    /// A copy in which this stands between the owner and `jid`.
+    /// Returns a copy in which this is the relation between the owner and `jid`.
     fn with(&self, jid: &BareJid, contact: Contact, version: Option<RosterVersion>) -> Roster {
         let mut roster = self.clone();
         match contact.is_nothing() {
@@ -193,7 +195,7 @@ impl Roster {
         };
         if let Some(version) = version {
             roster.version = version;
-            // As the store does: what is left of contacts from before goes.
+            // As in the store: older traces of removed contacts are dropped.
             let forgotten = |it: &Contact| !it.listed && it.version <= version.known_since;
             roster.contacts.retain(|_, it| !forgotten(it) || it.state.asked);
         }
@@ -201,8 +203,8 @@ impl Roster {
     }
 }
 
-/// How many contacts that went are remembered, so that a client with an older version hears of
-/// each. Who has been away for longer gets the whole roster.
+/// How many removed contacts are remembered, so that a client with an older version is told of
+/// each. A client that was away for longer gets the whole roster.
 const REMAINS: usize = 100;
 
 impl Account {
@@ -248,7 +250,7 @@ mod tests {
         assert_eq!(names(&roster, 14).as_deref(), Some(""));
         assert_eq!(names(&roster, 12).as_deref(), Some("bob eve"));
         assert_eq!(names(&roster, 9).as_deref(), Some("ada bob eve"));
-        // From before the first change, and from the future.
+        // A version from before the first change, and one from the future.
         assert_eq!(names(&roster, 8), None);
         assert_eq!(names(&roster, 15), None);
     }

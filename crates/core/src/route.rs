@@ -1,12 +1,13 @@
-//! One way for every stanza: from whoever speaks to whoever is meant.
+//! One way for every stanza: from its origin to its recipient.
 //!
-//! It has two halves. The sender's ([`from_session`]) sees the sender's account alone: what may be
-//! said, and to whom; what needs nobody else branches off there. The recipient's ([`to_account`])
-//! sees the recipient's account and the sender's *address*, and says what became of it in an
-//! [`Answer`], a value that could be sent over a wire. On one node they call each other directly.
+//! It has two halves. The sender's half ([`from_session`]) sees the sender's account alone: it
+//! checks what may be said, and to whom; stanzas that need nobody else branch off there. The
+//! recipient's half ([`to_account`]) sees the recipient's account and the sender's *address*. Its
+//! [`Answer`] says what became of the stanza, as a value that could be sent over a wire. On one
+//! node the halves call each other directly.
 //!
-//! Everything here runs on the sender's task. What can be done without waiting is done at once;
-//! the rest comes back as a future, and only that sender's reading pauses for it.
+//! Everything here runs on the sender's task. What needs no waiting is done at once; the rest comes
+//! back as a future, and only that sender's reading pauses for it.
 
 pub mod fan_out;
 mod from_session;
@@ -33,20 +34,20 @@ use crate::session::Session;
 use crate::sessions::Hold;
 use crate::storage_policy;
 
-/// What became of a stanza, for the connection that read it.
+/// The result of a stanza, for the connection that read it.
 pub enum Routed {
-    /// All is done, or on its way.
+    /// Everything is done, or on its way.
     Done,
-    /// Nothing more of this session may be read before this has finished.
+    /// The connection may read nothing more of this session before this has finished.
     Waits(BoxFuture<'static, ()>),
     /// The stream must end.
     End(StreamError),
-    /// Another connection has the session: this one has nothing to say any more.
+    /// Another connection holds the session: this one must end without another word.
     Superseded,
 }
 
-/// Takes one stanza from the connection that holds a session. The stream's `xml:lang` is added
-/// where a stanza for somebody has none.
+/// Takes one stanza from the connection that holds a session. If the stanza has no `xml:lang` and
+/// goes to somebody else, it gets the stream's.
 pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>) -> Routed {
     let session = &hold.session;
     if stanza.kind() == Kind::Other {
@@ -55,7 +56,7 @@ pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>)
     if let Some(from) = stanza.from()
         && !is_own(session, from)
     {
-        // RFC 6120, 8.1.2.1: anybody else's address ends the stream.
+        // RFC 6120, 8.1.2.1: a `from` of anybody else ends the stream.
         return Routed::End(StreamError::new(StreamCondition::InvalidFrom));
     }
     let Ok(ticket) = session.received(hold.epoch) else { return Routed::Superseded };
@@ -64,8 +65,8 @@ pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>)
     route(node, Origin::Session { session: session.clone(), ticket }, stanza, lang)
 }
 
-/// Takes one stanza from whoever speaks to whoever is meant. `lang` is the language of the stream it
-/// came by (RFC 6120, 4.7.4).
+/// Takes one stanza from its origin to its recipient. `lang` is the language of the stream on which
+/// it came (RFC 6120, 4.7.4).
 pub(crate) fn route(
     node: &Arc<Node>,
     origin: Origin,
@@ -80,8 +81,8 @@ pub(crate) fn route(
     }
 }
 
-/// What the server says in the name of a session that is over. Whoever is not in memory has no device
-/// that could hear it.
+/// Sends a stanza in the name of a session that is over. An account that is not in memory has no
+/// device that could get it.
 fn of_ended(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
     let Some(Ok(to)) = stanza.to().map(Jid::parse) else { return Routed::Done };
     if node.here(&to.to_bare()).is_none() {
@@ -92,7 +93,7 @@ fn of_ended(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
     to_account::to_account(node, flight, origin)
 }
 
-/// The recipient's half has answered: this is the end of the sender's.
+/// Ends the sender's half, after the recipient's half has answered.
 pub(crate) fn answered(
     node: &Arc<Node>,
     origin: Origin,
@@ -123,7 +124,7 @@ pub(crate) fn answered(
     Routed::Done
 }
 
-/// A stanza comes back to whoever said it.
+/// Returns a stanza to its sender.
 fn refused(node: &Node, origin: &Origin, stanza: &Stanza, error: &StanzaError) -> Routed {
     if stanza.kind() == Kind::Message {
         node.counters.messages.refused.inc();
@@ -133,7 +134,7 @@ fn refused(node: &Node, origin: &Origin, stanza: &Stanza, error: &StanzaError) -
     Routed::Done
 }
 
-/// An element that is no stanza is for the feature that knows it.
+/// Gives an element that is not a stanza to the feature that knows it.
 fn element(node: &Node, hold: &Hold, element: &Stanza) -> Routed {
     match node.wiring.element_tap(element) {
         None => Routed::End(StreamError::new(StreamCondition::UnsupportedStanzaType)),
@@ -145,7 +146,7 @@ fn element(node: &Node, hold: &Hold, element: &Stanza) -> Routed {
     }
 }
 
-/// A stanza's `from` may name the session itself or its account.
+/// Whether a stanza's `from` names the session itself or its account.
 fn is_own(session: &Session, from: &str) -> bool {
     Jid::parse(from).is_ok_and(|from| match from.resource() {
         Some(_) => from == *session.jid,
@@ -153,7 +154,8 @@ fn is_own(session: &Session, from: &str) -> bool {
     })
 }
 
-/// behaviour.md, TIMEOUT: a message that says something, and what features count as activity.
+/// Whether a stanza counts as activity (behaviour.md, TIMEOUT): a message with content, or what
+/// features count.
 fn note_activity(node: &Node, session: &Session, stanza: &Stanza) {
     if storage_policy::has_content(stanza) || node.wiring.is_activity(stanza) {
         session.touch(node.clock.moment());

@@ -1,12 +1,12 @@
 //! A session: one live login. It outlives its connection for a while (XEP-0198, resumption).
 //!
-//! A connection holds the session by its *epoch*. Attaching raises the epoch; whoever acts with an
-//! old one is told [`Superseded`] and must end. Nothing here waits: a push appends within the
-//! budget or detaches, and the connection is woken.
+//! A connection holds the session by its *epoch*. Attaching raises the epoch; a connection that
+//! acts with an old epoch gets [`Superseded`] and must end. Nothing here waits: a push appends
+//! within the budget or detaches, and the connection is woken.
 //!
-//! Three types, each of which knows nothing of the others: what waits to be written ([`send_queue`]),
-//! where it stands in the log ([`reading`]) and what is counted ([`counting`]). Here and in
-//! [`output`] and [`life`] they are one invariant, under one lock.
+//! Three types, none of which knows the others, hold what waits to be written ([`send_queue`]), the
+//! position in the log ([`reading`]) and the counts ([`counting`]). This file, [`output`] and
+//! [`life`] keep them consistent under one lock.
 
 mod counting;
 mod life;
@@ -39,75 +39,75 @@ use reading::Reading;
 use send_queue::SendQueue;
 
 /// The place of a received stanza in the count of its session. The count starts anew when stream
-/// management is enabled; a ticket from before counts for nothing then.
+/// management is enabled; a ticket from before then no longer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     managed: bool,
     number: u32,
 }
 
-/// A newer connection holds the session.
+/// The error that a newer connection holds the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Superseded;
 
-/// As much is remembered as may be.
+/// The error that as much is remembered as may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
-/// One live login of an account.
+/// One live login of an account (a bound resource).
 pub struct Session {
     /// Unique on this node.
     pub id: u64,
-    /// The full address.
+    /// The full JID.
     pub jid: FullJid,
-    /// Whose login it is.
+    /// The account.
     pub account: Arc<Account>,
-    /// The generation of the password by which it began.
+    /// The generation of the password with which it began.
     generation: i64,
     rights: Rights,
     /// When it began.
     pub begun: Time,
     /// Whether presence was sent; read on every delivery, so kept outside the lock.
     available: AtomicBool,
-    /// When the user last did something (behaviour.md, TIMEOUT); a [`Steady`].
+    /// When the user was last active (behaviour.md, TIMEOUT); a [`Steady`].
     last_activity: AtomicI64,
     /// When the last byte was read; a [`Steady`].
     last_heard: AtomicI64,
-    /// How often something was read.
+    /// How often bytes were read.
     reads: AtomicU64,
-    /// Somebody waits for the next byte.
+    /// Whether somebody waits for the next byte.
     probed: AtomicBool,
     /// What features remember of this login.
     pub slots: Slots,
-    /// Everything that changes. Held for a push or a take, never across an await; taken after an
-    /// account's list of sessions, never before.
+    /// Everything else that changes. Held for a push or a take, never across an await; taken after
+    /// an account's list of sessions, never before.
     state: Mutex<State>,
     /// Wakes the connection: something to write, or an order to end.
     wake: Notify,
-    /// Wakes whoever waits for a change of state: handled, room in the queue, heard of, over.
+    /// Wakes those who wait for a change: handled, room in the queue, a byte read, over.
     settled: Notify,
 }
 
-/// Which connection holds the session, what waits for it, what it has read and what is counted change
-/// together, so one lock guards them.
+/// The mutable state of a session: its connection, its queue, its position in the log and its
+/// counts change together, so one lock guards them.
 struct State {
     epoch: u64,
-    /// Where its connection comes from, or came from.
+    /// The address of its present or last connection.
     address: Box<str>,
     attached: bool,
     gone: bool,
     end: Option<StreamError>,
-    /// It is about to be over, so it cannot be resumed.
+    /// Whether it is about to end, so it cannot be resumed.
     ending: bool,
-    /// Over the budget: the connection is to be dropped without another word.
+    /// Whether it is over the budget: the connection is to be dropped without another word.
     cut: bool,
     /// What waits to be written.
     queue: SendQueue,
-    /// Where it stands in the log.
+    /// Its position in the log.
     reading: Reading,
-    /// XEP-0198.
+    /// The counts of XEP-0198.
     counting: Counting,
-    /// What is the user's.
+    /// The state that belongs to the user.
     person: Person,
 }
 
@@ -160,7 +160,7 @@ impl Session {
         self.jid.resource()
     }
 
-    /// What the way gives by which its user came in; see [`Node::rights`](crate::Node::rights).
+    /// The rights of the way in; see [`Node::rights`](crate::Node::rights).
     pub fn rights(&self) -> Rights {
         self.rights
     }
@@ -171,19 +171,19 @@ impl Session {
     }
 
     /// Whether it is a session of this principal: of the same account, which still is what was
-    /// proved, and begun by the same password.
+    /// proved, and with the same password.
     pub(crate) fn is_of(&self, principal: &Principal) -> bool {
         principal.account().is_some_and(|proved| {
             self.account.is_as(proved) && self.generation == proved.generation
         })
     }
 
-    /// A connection from this address holds it now.
+    /// Notes that a connection from this address holds it now.
     pub fn note_address(&self, address: &str) {
         self.lock().address = address.into();
     }
 
-    /// Where its connection comes from, or came from last; empty before there was one.
+    /// The address of its present or last connection; empty before there was one.
     pub fn address(&self) -> String {
         self.lock().address.to_string()
     }
@@ -198,7 +198,7 @@ impl Session {
         self.lock().attached
     }
 
-    /// Whether it is over.
+    /// Whether it has ended.
     pub fn is_gone(&self) -> bool {
         self.lock().gone
     }
@@ -208,26 +208,26 @@ impl Session {
         self.lock().person.presence.as_ref().map(|(_, priority)| *priority)
     }
 
-    /// Whether messages to the account reach it: a negative priority means that none of any type
-    /// does (RFC 6121, 8.5.2.1.1).
+    /// Whether it gets messages to the account: with a negative priority it gets none of any type
+    /// (RFC 6121, 8.5.2.1.1).
     pub fn takes_messages(&self) -> bool {
         self.priority().is_some_and(|priority| priority >= 0)
     }
 
-    /// The presence last broadcast, without an address, as it is told from then on: with the time
-    /// at which it was said (XEP-0203).
+    /// The presence that it last broadcast, without an address, as it is sent from now on: with the
+    /// time at which it was said (XEP-0203).
     pub fn presence(&self) -> Option<Outgoing> {
         self.lock().person.presence.as_ref().map(|(stanza, _)| stanza.clone())
     }
 
-    /// The session becomes available with this presence and priority, or unavailable.
+    /// Makes the session available with this presence and priority, or unavailable.
     ///
-    /// What waits in the log is due to it in the same moment as what is committed from now on
-    /// (RFC 6121, 8.5.2.2.1: with a priority of zero or more). One after the other, a
-    /// message committed in between would overtake everything that waits.
+    /// In the same step, the session becomes due what waits in the log and what is committed from
+    /// now on (RFC 6121, 8.5.2.2.1: with a priority of zero or more). In two steps, a message
+    /// committed in between would overtake everything that waits.
     ///
-    /// Returns false, and changes nothing, if the session is over: a presence can have waited for
-    /// its turn until then, and nobody would ever take it back.
+    /// Returns false, and changes nothing, if the session is over: a presence can wait for its turn
+    /// until then, and nobody would ever take it back.
     pub(crate) fn set_presence(&self, presence: Option<(Outgoing, i8)>) -> bool {
         let mut state = self.lock();
         if state.gone {
@@ -249,33 +249,33 @@ impl Session {
         true
     }
 
-    /// Remembers that presence was sent to this address directly. Fails when `most` addresses are
-    /// remembered already.
+    /// Remembers a directed presence to this address. Fails when `most` addresses are remembered
+    /// already.
     pub(crate) fn note_directed(&self, to: &Jid, most: usize) -> Result<(), TooMany> {
         let mut state = self.lock();
-        // What nobody will take back is not remembered.
+        // The session is over, so nobody would take the presence back.
         if state.gone {
             return Ok(());
         }
         state.person.note_directed(to, most)
     }
 
-    /// Whether presence was sent directly to this device or its account.
+    /// Whether it sent directed presence to this device or its account.
     pub(crate) fn has_shown_itself_to(&self, jid: &Jid) -> bool {
         self.lock().person.has_shown_itself_to(jid)
     }
 
-    /// Presence sent to this address was taken back.
+    /// Forgets the directed presence to this address, which was taken back.
     pub(crate) fn forget_directed(&self, to: &Jid) {
         self.lock().person.forget_directed(to);
     }
 
-    /// Forgets the presence that was sent to an account or its devices. Returns whether any was.
+    /// Forgets the directed presence to an account or its devices. Returns whether there was any.
     pub(crate) fn forget_directed_to(&self, to: &BareJid) -> bool {
         self.lock().person.forget_directed_to(to)
     }
 
-    /// Forgets to whom presence was sent directly, and says who they were.
+    /// Takes the addresses of all directed presence, and forgets them.
     pub(crate) fn take_directed(&self) -> Vec<Jid> {
         self.lock().person.take_directed()
     }
@@ -287,13 +287,13 @@ impl Session {
 
     // --- time ---
 
-    /// The user did something.
+    /// Notes that the user was active.
     pub fn touch(&self, now: Moment) {
         self.last_activity.fetch_max(now.steady.0, Ordering::AcqRel);
         self.account.note_active(now.wall);
     }
 
-    /// A byte was read.
+    /// Notes that a byte was read.
     pub fn heard(&self, now: Steady) {
         self.last_heard.store(now.0, Ordering::Release);
         self.reads.fetch_add(1, Ordering::AcqRel);
@@ -302,14 +302,14 @@ impl Session {
         }
     }
 
-    /// How often something was read: whoever asks for a sign of life remembers it first. The time
-    /// would not do, an answer can come within the same tick of the clock.
+    /// Returns how often bytes were read. Remember it before you ask for a sign of life. The time
+    /// would not do: an answer can come within the same tick of the clock.
     pub(crate) fn reads(&self) -> u64 {
         self.reads.load(Ordering::Acquire)
     }
 
-    /// Waits until something was read after so many reads. False if the session is over or its
-    /// connection lost before.
+    /// Waits until bytes were read after this count. Returns false if the session ends or its
+    /// connection is lost before.
     pub(crate) async fn heard_after(&self, reads: u64) -> bool {
         loop {
             let news = self.settled.notified();
@@ -324,7 +324,7 @@ impl Session {
         }
     }
 
-    /// Waits until the session is over, or somebody else's than this epoch's.
+    /// Waits until the session is over, or another connection than this epoch's holds it.
     pub(crate) async fn left_by(&self, epoch: u64) {
         loop {
             let news = self.settled.notified();
@@ -340,7 +340,7 @@ impl Session {
         Steady(self.last_heard.load(Ordering::Acquire))
     }
 
-    /// When the user last did something.
+    /// When the user was last active.
     pub fn last_activity(&self) -> Steady {
         Steady(self.last_activity.load(Ordering::Acquire))
     }
@@ -351,14 +351,14 @@ impl Session {
         Some(state.counting.asked_at()?.after(limits.ack_wait))
     }
 
-    /// Takes one fan-out of so many bytes from the budget, waiting for it if need be.
+    /// Takes one fan-out of this many bytes from the budget, and waits for it if necessary.
     pub async fn fan_out(&self, bytes: usize, clock: &Clock) {
         while let Err(at) = self.spend_fanout(bytes, clock.steady()) {
             clock.sleep_until(at).await;
         }
     }
 
-    /// Takes one fan-out of so many bytes from the budget, or says when there will be one.
+    /// Takes one fan-out of this many bytes from the budget, or returns when there will be one.
     pub(crate) fn spend_fanout(&self, bytes: usize, now: Steady) -> Result<(), Steady> {
         self.lock().person.spend_fanout(bytes, now)
     }

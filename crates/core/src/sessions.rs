@@ -15,11 +15,12 @@ use crate::principal::{Principal, Rights};
 use crate::session::{ResumeRefused, Session, Superseded};
 use crate::settings::Sessions;
 
-/// Sessions of one account over the admin socket. Only the server's own user opens them, each for
-/// a moment, so this is far above what scripts do at once; it ends one that runs away.
+/// The most sessions of one account over the admin socket. Only the server's own user opens them,
+/// each for a moment, so this is far above what scripts need at once; it stops a script that runs
+/// away.
 const TRUSTED_SESSIONS: usize = 1_000;
 
-/// What a connection holds: the session, and the epoch by which it holds it.
+/// What a connection holds: a session, with the epoch under which it holds it.
 #[derive(Debug, Clone)]
 pub struct Hold {
     /// The session.
@@ -29,8 +30,8 @@ pub struct Hold {
 }
 
 impl Node {
-    /// RFC 6120, 7: begins a session of whoever has proved who they are. One with the rights of the
-    /// admin socket is not counted by `sessions`.
+    /// RFC 6120, 7: begins a session of a principal. A session with the rights of the admin socket
+    /// does not count for the setting `sessions`.
     pub async fn bind(
         self: &Arc<Node>,
         principal: &Principal,
@@ -43,7 +44,7 @@ impl Node {
         if principal.rights < Rights::Operator && self.settings().sessions == Sessions::One {
             self.make_room(account).await?;
         }
-        // RFC 6120, 7.7.2.2: the newcomer has the name; whoever had it before is told.
+        // RFC 6120, 7.7.2.2: the newcomer gets the resource; the session that had it is told.
         if let Some(resource) = resource
             && let Some(old) = account.session(resource)
         {
@@ -63,7 +64,7 @@ impl Node {
         Ok(Hold { session, epoch: 1 })
     }
 
-    /// Gives a new session its place beside the account's others.
+    /// Adds a new session to the account's others.
     fn seat(
         &self,
         account: &Account,
@@ -78,11 +79,11 @@ impl Node {
         let is_like = |other: &Session| other.is_trusted() == session.is_trusted();
         let mut refusal = None;
         account.add_session_if(session, |others| {
-            // Whoever came in while this one waited was first.
+            // A login that came while this one waited has the place.
             let same_name = others.iter().any(|other| other.resource() == session.resource());
-            // Between the proof and this moment the account can have been removed, got another
-            // password or been blocked. All are looked at under the lock, since whoever does that
-            // does it first and looks for sessions then.
+            // Between the proof and this moment the account can have been removed, blocked, or
+            // given another password. All three are checked under the lock: whoever does one of
+            // them does it first and looks for sessions afterwards.
             let is_other = principal.account().is_some_and(|proved| !account.is_as(proved));
             let disabled = !session.is_trusted() && self.is_disabled(account.jid());
             if is_other || disabled {
@@ -99,7 +100,7 @@ impl Node {
         refusal.map_or(Ok(()), Err)
     }
 
-    /// behaviour.md, Log in 5: the first session is untouched unless it is dead or detached.
+    /// behaviour.md, Log in 5: the first session keeps its place unless it is dead or detached.
     async fn make_room(self: &Arc<Node>, account: &Arc<Account>) -> Result<(), StanzaError> {
         for old in account.sessions() {
             if old.is_trusted() || old.is_gone() {
@@ -145,10 +146,10 @@ impl Node {
         self.end(old).await;
     }
 
-    /// Enables stream management (XEP-0198, 3). `None` if it is enabled already; else the token
-    /// to resume with, if that was wished for.
+    /// Enables stream management (XEP-0198, 3). Returns the token to resume with, if one was asked
+    /// for; `None` if stream management is enabled already.
     pub fn enable(&self, session: &Arc<Session>, resume: bool) -> Option<Option<String>> {
-        // A session with the rights of the admin socket is nobody's to take over elsewhere.
+        // A session with the rights of the admin socket cannot be resumed from elsewhere.
         let token = (resume && !session.is_trusted()).then(whoelse_stream::token::token);
         if !session.enable(token.clone()) {
             return None;
@@ -159,10 +160,10 @@ impl Node {
         Some(token)
     }
 
-    /// XEP-0198, 5: takes a session over. Only by the account whose it is, with the password by
-    /// which the session began.
+    /// XEP-0198, 5: resumes a session. Only its own account may, with the password with which the
+    /// session began.
     ///
-    /// Waits until everything the session had sent is handled, so that the count says what is
+    /// Waits until everything that the session had sent is handled, so that the count says what is
     /// stored.
     pub async fn resume(
         self: &Arc<Node>,
@@ -200,21 +201,21 @@ impl Node {
         }
     }
 
-    /// A device has everything up to `seq`.
+    /// Notes that a device has everything up to `seq`.
     pub fn confirm(&self, session: &Session, seq: i64) {
         if seq > 0 && session.account.confirm(seq) {
             self.keeper.confirmed(session.account.archive, seq);
         }
     }
 
-    /// The peer acknowledges `h` stanzas. Fails with `(h, sent)` if it claims too many.
+    /// Takes the peer's count `h`. Fails with `(h, sent)` if it claims too many.
     pub fn acknowledged(&self, session: &Session, h: u32) -> Result<(), (u32, u32)> {
         let confirmed = session.acked(h)?;
         self.confirm(session, confirmed);
         Ok(())
     }
 
-    /// The connection is lost: the session waits for a resumption, or ends.
+    /// Handles a lost connection: the session waits for a resumption, or ends.
     pub async fn connection_lost(self: &Arc<Node>, hold: &Hold) {
         match hold.session.detach(hold.epoch) {
             Err(Superseded) => {}
@@ -226,8 +227,8 @@ impl Node {
         }
     }
 
-    /// Ends the session when nobody has resumed it in time, or when its user has been idle for
-    /// too long, whichever comes first.
+    /// Ends the session when nobody has resumed it in time, or when its user has been idle for too
+    /// long, whichever comes first.
     fn expire_later(self: &Arc<Node>, hold: &Hold) {
         let (node, hold) = (self.clone(), hold.clone());
         let mut deadline = node.clock.steady().after(node.settings().limits.resumption);
@@ -246,14 +247,14 @@ impl Node {
         });
     }
 
-    /// Ends a session: its viewers hear that it is gone, its token is void, what it never
-    /// confirmed goes where it belongs.
+    /// Ends a session: those who see it are told that it is gone, its token becomes void, and what
+    /// it never confirmed is kept, answered or dropped.
     pub async fn end(self: &Arc<Node>, session: &Arc<Session>) {
         if session.is_gone() {
             return;
         }
         self.void_resumption(session);
-        // Over first, so that nothing that is still under way makes it available again.
+        // Mark it as over first, so that nothing still under way makes it available again.
         let left = session.finish();
         session.account.drop_session(session.id);
         if let Some(left) = left {
@@ -270,7 +271,7 @@ impl Node {
         }
     }
 
-    /// An account is removed: nobody finds it any more, and its sessions end.
+    /// Removes an account from memory, so that nobody finds it any more, and ends its sessions.
     pub(crate) fn bury(self: &Arc<Node>, account: &Arc<Account>) {
         account.mark_removed();
         self.forget_account(account.jid());

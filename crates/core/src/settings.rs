@@ -1,8 +1,9 @@
-//! What can be set, with the value it has when nobody sets it and the reason for it.
+//! The settings: what can be set, each with its default and the reason for it.
 //!
-//! The rules' own settings stand here; those of a feature beside it, and those of sockets, files
-//! and logs in the crate `server`, which joins all of them and reads the configuration file into
-//! them. The rules and the features read nothing else. [`declare`] says how one is added.
+//! The rules' own settings are here. A feature's settings are in its own file, and those of
+//! sockets, files and logs in the crate `server`, which joins all of them and reads the
+//! configuration file into them. The rules and the features read nothing else. [`declare`] says how
+//! to add one.
 
 pub mod declare;
 pub mod kind;
@@ -35,7 +36,7 @@ impl Choice for Registration {
 pub enum Contacts {
     /// All accounts of the server see each other.
     Everyone,
-    /// An account sees those who have agreed to it (RFC 6121, 3).
+    /// An account sees those who have granted it a subscription (RFC 6121, 3).
     Roster,
 }
 
@@ -47,7 +48,7 @@ impl Choice for Contacts {
 /// How many sessions an account may have at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sessions {
-    /// One: a second login is refused while the first one lives.
+    /// One: a second login is refused while the first session lives.
     One,
     /// As many as [`Limits::sessions_per_account`].
     Many,
@@ -58,10 +59,10 @@ impl Choice for Sessions {
         &[("one", Sessions::One), ("many", Sessions::Many)];
 }
 
-/// What becomes of a new password with fewer characters than [`Limits::password_min`].
+/// What happens to a new password with fewer characters than [`Limits::password_min`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShortPasswords {
-    /// It is taken, and whoever chose it is warned: two people who try the program out.
+    /// It is accepted, and the user who chose it is warned: two people who try the program out.
     Warned,
     /// It is refused: others depend on this server.
     Refused,
@@ -182,12 +183,12 @@ crate::settings! {
 }
 
 impl Limits {
-    /// Connections that wait until fewer are half open, in all: a tenth of those.
+    /// The most connections that wait until fewer are half open: a tenth of those.
     pub fn waiting(&self) -> usize {
         self.half_open.div_ceil(10)
     }
 
-    /// The most bytes a roster can have: it goes out in one piece, and a quarter of what a session
+    /// The most bytes a roster can have: it is sent in one piece, and a quarter of what a session
     /// may hold leaves room for its XML.
     pub fn most_roster_bytes(&self) -> usize {
         self.session_bytes / 4
@@ -195,15 +196,15 @@ impl Limits {
 }
 
 impl Settings {
-    /// The settings that the rules declare themselves.
+    /// The settings that the rules themselves declare.
     pub const OF_RULES: [&'static [Setting]; 2] = [Settings::SETTINGS, Limits::SETTINGS];
 
-    /// What a feature has declared, as it is set.
+    /// Returns the settings that a feature has declared.
     pub fn of<T: OfFeature>(&self) -> &T {
         self.of_features.0.get().unwrap_or_else(|| T::by_default())
     }
 
-    /// Changes what a feature has declared.
+    /// Changes the settings that a feature has declared.
     pub fn change<T: OfFeature>(&mut self, change: impl FnOnce(&mut T)) {
         let mut changed = self.of::<T>().clone();
         change(&mut changed);
@@ -211,6 +212,6 @@ impl Settings {
     }
 }
 
-/// What features have declared, where it is not as they have it by default.
+/// The settings that features have declared, if they differ from the defaults.
 #[derive(Debug, Clone, Default)]
 pub struct OfFeatures(ByType);

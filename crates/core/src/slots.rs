@@ -1,7 +1,7 @@
-//! Typed slots: what features remember of the server, of an account or of a session.
+//! Typed slots: the state that features keep of the server, of an account or of a session.
 //!
-//! A slot is found by its type. A feature keeps its type to itself, so nobody else reads or writes
-//! what it remembers; the rules carry the values and look at none.
+//! A slot is found by its type. A feature keeps its type private, so nobody else reads or writes
+//! its state; the rules carry the values and look at none.
 
 use std::any::{Any, TypeId};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use arc_swap::ArcSwapOption;
 /// One typed value.
 pub type Slot = Arc<dyn Any + Send + Sync>;
 
-/// The slots of one thing. A look takes no lock; without a value it holds no memory.
+/// The slots of one thing. Reading takes no lock; without values it uses no memory on the heap.
 #[derive(Default)]
 pub struct Slots(ArcSwapOption<Vec<(TypeId, Slot)>>);
 
 impl Slots {
-    /// With these values.
+    /// Makes slots with these values.
     pub fn new(values: Vec<(TypeId, Slot)>) -> Slots {
         match values.is_empty() {
             true => Slots::default(),
@@ -31,7 +31,7 @@ impl Slots {
         value.clone().downcast().ok()
     }
 
-    /// Looks at the value of this type, if there is one, without counting a holder more.
+    /// Looks at the value of this type, if there is one, without counting another reference.
     pub fn look<T: 'static, R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
         let values = self.0.load();
         let (_, value) = values.as_ref()?.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
@@ -43,7 +43,7 @@ impl Slots {
         self.look(|_: &T| ()).is_some()
     }
 
-    /// Puts a value in the place of the one of its type.
+    /// Puts a value in the place of the present one of its type.
     pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
         self.0.rcu(|values| {
             let mut values = without::<T>(values);
@@ -52,7 +52,8 @@ impl Slots {
         });
     }
 
-    /// The value of this type, made now if there is none. Who asks at the same time gets the same.
+    /// Returns the value of this type, made now if there is none. Callers at the same time get the
+    /// same one.
     pub fn get_or_default<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         if let Some(value) = self.get() {
             return value;
@@ -73,7 +74,7 @@ impl Slots {
         made
     }
 
-    /// Takes the value of this type away.
+    /// Removes the value of this type.
     pub fn clear<T: 'static>(&self) {
         if self.has::<T>() {
             self.0.rcu(|values| Some(without::<T>(values)).filter(|v| !v.is_empty()).map(Arc::new));

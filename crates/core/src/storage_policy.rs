@@ -1,4 +1,4 @@
-//! Which messages are kept in the log, and how long, as one pure function.
+//! The storage policy: which messages are kept in the log, and for how long, as one pure function.
 
 use whoelse_xmpp::{Kind, Stanza, ns};
 
@@ -7,17 +7,18 @@ use crate::kit::Wiring;
 /// How a message is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoragePolicy {
-    /// In the log, and in the archives of both sides.
+    /// Stored in the log, and in the archives of both sides.
     Archived,
-    /// In the log if nobody takes it, until somebody has; in no archive.
+    /// Stored in the log if nobody takes it, until some device has it; in no archive.
     UntilDelivered,
-    /// Nowhere: whoever is there hears it.
+    /// Not stored: only those who are online get it.
     Never,
 }
 
-/// Decides by the type of the message and what it says, then features have their say.
+/// Decides by the type of the message and its content; then features may change the decision.
 ///
 /// A chat or normal message is kept if it has a body or an encrypted payload. Headlines, groupchat
+/// and errors are never stored (RFC 6121, 8.5), whatever a feature says.
 /// and errors are never stored (RFC 6121, 8.5), whatever a feature says.
 pub fn storage_policy(wiring: &Wiring, stanza: &Stanza) -> StoragePolicy {
     if !is_conversation(stanza) {
@@ -30,28 +31,28 @@ pub fn storage_policy(wiring: &Wiring, stanza: &Stanza) -> StoragePolicy {
     wiring.run_storage(stanza, policy)
 }
 
-/// Whether a message that is kept nowhere and that nobody takes comes back to its sender.
+/// Whether a message that is not stored and that nobody takes is returned to its sender.
 ///
-/// RFC 6121, 8.5.2.2.1: what is not stored is answered `service-unavailable`. Chat states,
-/// receipts and their like are let go instead: nobody has written them. Somebody does
-/// wait for an answer to a session that is proposed (XEP-0353), and need not wait for nobody.
+/// RFC 6121, 8.5.2.2.1: a message that is not stored is answered `service-unavailable`. Chat
+/// states, receipts and their like are dropped instead: nobody wrote them. But a caller waits for
+/// an answer to a proposed session (XEP-0353), and must not wait in vain.
 pub fn comes_back(stanza: &Stanza) -> bool {
     is_conversation(stanza) && (has_content(stanza) || proposes(stanza))
 }
 
-/// Whether a message proposes a session, which rings a device (XEP-0353, 3.1).
+/// Whether a message proposes a session, which makes a device ring (XEP-0353, 3.1).
 fn proposes(stanza: &Stanza) -> bool {
     stanza.has("propose", ns::JINGLE_MESSAGE)
 }
 
-/// A message of type chat or normal; a type that nobody knows is normal (RFC 6121, 5.2.2).
+/// Whether a message is of type chat or normal; an unknown type is normal (RFC 6121, 5.2.2).
 fn is_conversation(stanza: &Stanza) -> bool {
     stanza.kind() == Kind::Message
         && !matches!(stanza.type_(), Some("error" | "groupchat" | "headline"))
 }
 
-/// Whether a message says something to a person: a body, or a payload nobody but they can read.
-/// Also what counts as activity (behaviour.md, TIMEOUT).
+/// Whether a message has content for a person: a body, or a payload that only the recipient can
+/// read. Such a message also counts as activity (behaviour.md, TIMEOUT).
 pub fn has_content(stanza: &Stanza) -> bool {
     stanza.kind() == Kind::Message
         && stanza.children().iter().any(|child| {

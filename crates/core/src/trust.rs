@@ -1,10 +1,11 @@
-//! Whether the clock on the wall is to be believed, and *even time*, from which ages are counted.
+//! Clock suspicion: whether to believe the wall clock; and *even time*, from which ages are
+//! counted.
 //!
-//! A message is forgotten when it is old, and how old it is cannot be read off the wall: one start
-//! with a wrong year would forget everything. While the server runs, a steady clock counts. Only how
-//! long it was down has to be taken from the wall, and that is believed up to [`BELIEVED`]. More, or
-//! less than nothing, is doubted: it is not counted, and nothing is forgotten, until somebody vouches
-//! for the wall. Pure: time is handed in.
+//! An old message is deleted, but the wall cannot say how old it is: one start with a wrong year
+//! would delete everything. While the server runs, a steady clock counts. Only the time that the
+//! server was down has to be taken from the wall, and up to [`BELIEVED`] the wall is believed. More
+//! than that, or a negative time, is doubted: it is not counted, and nothing is deleted, until
+//! somebody vouches for the wall. This is pure: time is handed in.
 
 use std::time::Duration;
 
@@ -12,28 +13,28 @@ use whoelse_store::{ClockDoubt, Heartbeat};
 
 use crate::clock::{Time, micros};
 
-/// A server may have been down, and a clock may jump ahead, for this long.
+/// How long a server may have been down, or how far a clock may jump ahead, without doubt.
 pub const BELIEVED: Duration = Duration::from_secs(30 * 86_400);
-/// Up for so long without another disagreement, in sum over restarts, and the wall is believed
-/// although nobody vouches for it.
+/// After so long without another disagreement, summed over restarts, the wall is believed although
+/// nobody vouches for it.
 pub const ENOUGH: Duration = Duration::from_secs(86_400);
-/// 2026-01-01T00:00:00Z. There was no server of ours before, so a wall that says so is wrong, however
-/// long it goes on saying it: a machine without a battery begins in 1970.
+/// 2026-01-01T00:00:00Z. No server of ours existed before, so an earlier wall is wrong, however
+/// long it stays so: a machine without a battery begins in 1970.
 pub(crate) const EARLIEST: Time = Time(1_767_225_600_000_000);
 
 /// Why the wall is doubted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// There is nothing to compare it with: the server has never run before.
+    /// There is nothing to compare the wall with: the server has never run before.
     Unproven,
-    /// It says less than it has said before, by so much.
+    /// The wall is earlier than it was before, by this much.
     Behind(Duration),
-    /// It says more than can have passed, by so much.
+    /// The wall is later than it can be, by this much.
     Ahead(Duration),
 }
 
 impl Why {
-    /// By its stored number: see [`ClockDoubt::gap`].
+    /// Reads a reason from its stored number: see [`ClockDoubt::gap`].
     pub fn of(gap: i64) -> Why {
         let by = Duration::from_micros(gap.unsigned_abs());
         match gap {
@@ -64,7 +65,7 @@ impl std::fmt::Display for Why {
     }
 }
 
-/// A length as people say it, in the largest unit that tells enough.
+/// Formats a duration as people say it, in the largest unit that is exact enough.
 fn length_in_words(length: Duration) -> String {
     match length.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
@@ -74,14 +75,14 @@ fn length_in_words(length: Duration) -> String {
     }
 }
 
-/// Who says that the wall is right.
+/// Who or what says that the wall is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Voucher {
     /// The system, which keeps it with a time server.
     System,
     /// The operator.
     Operator,
-    /// Nobody, but it has been consistent for [`ENOUGH`].
+    /// Nobody, but the wall has been consistent for [`ENOUGH`].
     Uptime,
 }
 
@@ -96,32 +97,32 @@ impl Voucher {
     }
 }
 
-/// A wall that is not believed.
+/// A doubt: the state while the wall is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Doubt {
-    /// Since when, in even time. What is kept from then on is renewed when it ends.
+    /// When it began, in even time. Messages kept since then are renewed when the doubt ends.
     pub since: Time,
     /// How long the server has been up since the last disagreement.
     pub up: Duration,
-    /// How much the wall says has passed that was not counted.
+    /// How much time has passed by the wall that was not counted.
     pub claim: Duration,
-    /// Why, the last time.
+    /// The latest reason.
     pub why: Why,
 }
 
-/// What was read off the clocks at one look.
+/// What was read from the clocks at one look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     /// The wall.
     pub wall: Time,
     /// Even time.
     pub even: Time,
-    /// Whether the wall is doubted.
+    /// The doubt, if the wall is doubted.
     pub doubt: Option<Doubt>,
 }
 
 impl Reading {
-    /// The first look of a run, given the last one of the run before.
+    /// Makes the first look of a run, given the last one of the run before.
     pub fn at_start(last: Option<Reading>, wall: Time) -> Reading {
         let Some(last) = last else {
             let zero = Duration::ZERO;
@@ -134,7 +135,7 @@ impl Reading {
         Reading { wall, even: last.even.after(counted), doubt }
     }
 
-    /// A look so long after the one before.
+    /// Makes the next look, this long after the one before.
     pub fn later(self, wall: Time, passed: Duration) -> Reading {
         let mut doubt = self.doubt_at(wall, passed, Duration::ZERO);
         if let Some(doubt) = &mut doubt
@@ -145,8 +146,8 @@ impl Reading {
         Reading { wall, even: self.even.after(passed), doubt }
     }
 
-    /// The doubt after another look, or none. `claim` is what a wall that was believed until then
-    /// says has passed beyond what is counted.
+    /// Returns the doubt after another look, or none. `claim` is the time beyond what is counted
+    /// that a wall that was believed until then says has passed.
     fn doubt_at(&self, wall: Time, passed: Duration, claim: Duration) -> Option<Doubt> {
         let found = disagreement(self.wall, passed, wall);
         match (self.doubt, found) {
@@ -154,8 +155,8 @@ impl Reading {
             (None, Some(why)) => Some(Doubt { since: self.even, up: Duration::ZERO, claim, why }),
             (Some(doubt), found) => {
                 let mut claim = doubt.claim;
-                // A wall that was never believed has said nothing of how much has passed. Where it
-                // was, what it is set by says more of that.
+                // A wall that was never believed has not said how much time has passed. The change
+                // by which it is set says more about that.
                 if !claim.is_zero() {
                     let expected = self.wall.after(passed);
                     claim = (claim + wall.since(expected)).saturating_sub(expected.since(wall));
@@ -169,19 +170,20 @@ impl Reading {
         }
     }
 
-    /// Whether the wall has been consistent for long enough to be believed for that alone.
+    /// Whether the wall has been consistent for long enough to be believed without a witness.
     pub fn is_proven(&self) -> bool {
         self.wall >= EARLIEST && self.doubt.is_some_and(|doubt| doubt.up >= ENOUGH)
     }
 
-    /// The same once somebody has vouched for the wall: what it says has passed counts.
+    /// Returns the same look after somebody has vouched for the wall: the time that the wall says
+    /// has passed counts.
     pub fn vouched_for(self) -> Reading {
         let claim = self.doubt.map(|doubt| doubt.claim).unwrap_or_default();
         Reading { even: self.even.after(claim), doubt: None, ..self }
     }
 }
 
-/// Whether the wall says something else than can be, so long after the look before.
+/// Whether the wall differs from what is possible, this long after the look before.
 fn disagreement(before: Time, passed: Duration, wall: Time) -> Option<Why> {
     let ahead = wall.since(before.after(passed));
     if wall < before {
@@ -282,7 +284,7 @@ mod tests {
             assert_eq!(seen.even, NOW.after(HALF), "{wall:?}");
             assert_eq!(seen.vouched_for().even, NOW.after(HALF), "{wall:?}");
         }
-        // A machine that slept for so long has not jumped.
+        // A machine that slept for this long has not jumped.
         assert_eq!(last.later(NOW.after(DAY * 60), DAY * 60).doubt, None);
     }
 
@@ -313,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_wall_that_was_never_believed_claims_nothing_when_it_is_set() {
-        // Without a battery: in 1970 first, with a network later.
+        // A machine without a battery: first in 1970, and later, with a network, right.
         let born = Reading::at_start(None, Time(0)).later(Time(30_000_000), HALF);
         let running = born.later(NOW, HALF);
         let restarted = Reading::at_start(Some(born), NOW);

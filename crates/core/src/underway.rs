@@ -1,9 +1,9 @@
-//! How much of an account's is on its way through the keeper: posted there, and not finished.
+//! How much of an account's work is on its way through the keeper: posted there, and not finished.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What was posted and what of it is finished, each in the order of the keeper's lane. The counts
-/// may go round.
+/// How much was posted and how much of it is finished, each in the order of the keeper's lane. The
+/// counts may wrap around.
 #[derive(Debug, Default)]
 pub(crate) struct Underway {
     begun: AtomicU32,
@@ -11,12 +11,12 @@ pub(crate) struct Underway {
 }
 
 impl Underway {
-    /// One more is about to be posted.
+    /// Counts work that is about to be posted.
     pub fn begin(&self) {
         self.begun.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// One is committed or refused, and whoever it was for has it.
+    /// Counts work that is committed or refused, after its recipient has it.
     pub fn finish(&self) {
         self.finished.fetch_add(1, Ordering::AcqRel);
     }
@@ -26,14 +26,15 @@ impl Underway {
         self.finished.load(Ordering::Acquire) != self.begun.load(Ordering::Acquire)
     }
 
-    /// How much has been posted so far.
+    /// Returns a mark: how much has been posted so far.
     pub fn mark(&self) -> u32 {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// Whether everything that had been posted by this mark is finished.
+    /// Whether everything that had been posted up to this mark is finished.
     pub fn is_past(&self, mark: u32) -> bool {
-        // Less than half the circle is ever on its way.
+        // Never more than half of the number range is on its way, so the comparison may wrap
+        // around.
         self.finished.load(Ordering::Acquire).wrapping_sub(mark) < u32::MAX / 2
     }
 }

@@ -1,5 +1,5 @@
-//! What an upgrade has kept of the database as it was goes by itself, some time after the first
-//! start that has succeeded since.
+//! Deletes the copies of the database that an upgrade has kept, some time after the first
+//! successful start since then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::clock::Time;
 use crate::keeper::Touches;
 use crate::node::Node;
 
-/// Within this time an operator notices that the new program will not do.
+/// An operator notices within this time that the new program does not work for them.
 const KEPT: Duration = Duration::from_secs(14 * 86_400);
 
 impl Node {
-    /// Notes that a start has succeeded, in case it is the first one after an upgrade.
+    /// Notes a successful start, in case it is the first one after an upgrade.
     pub async fn started_well(self: &Arc<Node>) {
         if self.store.kept_copies().is_empty() {
             return;
@@ -23,19 +23,19 @@ impl Node {
         let node = self.clone();
         let noted = self.keeper.change(Touches::AtMost(1), move |tx| {
             Box::pin(async move {
-                // In its turn: even time goes on at once when a doubt of the clock ends.
+                // Read in the keeper's turn: even time jumps ahead when a doubt of the clock ends.
                 Ok((tx.started_well(node.even_time().0).await?, Vec::new()))
             })
         });
         match noted.await {
             Ok(()) | Err(Error::Closed) => {}
-            // Then the next one is the first.
+            // Then the next successful start is the first.
             Err(error) => self.store_failing("start_not_noted", None, &error),
         }
     }
 }
 
-/// Removes what has been kept long enough.
+/// Deletes the copies that have been kept long enough.
 pub(crate) async fn forget(node: &Arc<Node>) {
     if node.store.kept_copies().is_empty() || node.clock_doubt().is_some() {
         return;
@@ -71,7 +71,7 @@ mod tests {
     async fn node(place: &Location, clock: &Clock) -> Arc<Node> {
         let store = Store::open(place).await.unwrap();
         let node = Node::start(Settings::default(), clock.clone(), store, &[], None).await.unwrap();
-        // Nobody was alive here since 1970.
+        // No server ran here since 1970.
         node.vouch_for_clock(Voucher::Operator).await.unwrap();
         node
     }
@@ -92,7 +92,7 @@ mod tests {
         let copy = dir.path().join("store.schema-1.db");
         let clock = Clock::manual(Time(1_795_367_520_000_000));
 
-        // Starts that fail later on count for nothing, however many there are.
+        // Starts that fail later on do not count, however many there are.
         for _ in 0..2 {
             let failing = node(&place, &clock).await;
             forget(&failing).await;

@@ -1,10 +1,10 @@
-//! RFC 5802, what is kept of a password: verifiers are made here, and accounts get those that did
-//! not exist when they were made.
+//! Verifiers (RFC 5802), which are stored instead of passwords: they are made here, and accounts
+//! get those that did not exist when they were made.
 //!
 //! A client takes the strongest mechanism on offer, before anybody knows whose login it is. So
 //! SCRAM-SHA-512 is offered once no account lacks its verifier: at once on a new server; on an
-//! older one when the last account that lacks it has logged in with PLAIN, got a new password, or
-//! was removed. What is offered says nothing of any single name (security row 14).
+//! older one after the last account that lacks it has logged in with PLAIN, got a new password, or
+//! was removed. The offer says nothing about any single name (security row 14).
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -19,16 +19,17 @@ use crate::keeper::Touches;
 use crate::node::Node;
 use crate::principal::Principal;
 
-/// Passwords that may wait for or be in PBKDF2 at once; past it a login is told to come back.
+/// Passwords that may wait for or be in PBKDF2 at once; past it a login is told to try again later.
 pub(crate) const HASHING: usize = 256;
 /// The hashes of the first release, which every account has.
 const FIRST: [Hash; 2] = [Hash::Sha256, Hash::Sha1];
-/// The one that came later.
+/// The hash that was added later.
 const LATER: Hash = Hash::Sha512;
-/// Set when no account lacks [`LATER`]: from then on none ever will, and nobody needs to look.
+/// Set when no account lacks [`LATER`]: from then on none ever will, and no further check is
+/// needed.
 const COMPLETE: &str = "credentials.SCRAM-SHA-512";
 
-/// Whether no account lacks a verifier. Looks at the accounts until that is noted down.
+/// Whether no account lacks a verifier. Checks the accounts until this is noted down.
 pub(crate) async fn are_complete(store: &Store) -> Result<bool, Error> {
     Ok(store.setting(COMPLETE).await?.is_some() || !is_any_lacking(store).await?)
 }
@@ -39,7 +40,7 @@ async fn is_any_lacking(store: &Store) -> Result<bool, Error> {
 }
 
 impl Node {
-    /// The hashes of which every account has a verifier: SCRAM is offered with these.
+    /// Returns the hashes of which every account has a verifier: SCRAM is offered with these.
     pub fn hashes(&self) -> &'static [Hash] {
         match self.complete.load(Ordering::Acquire) {
             true => &Hash::ALL,
@@ -47,7 +48,7 @@ impl Node {
         }
     }
 
-    /// Looks again whether an account lacks a verifier, and notes down when none does.
+    /// Checks again whether an account lacks a verifier, and notes down when none does.
     pub(crate) async fn look_for_lacking_verifiers(&self) {
         let looked = async {
             if self.store.setting(COMPLETE).await?.is_some() {
@@ -71,8 +72,8 @@ impl Node {
         }
     }
 
-    /// Somebody has told the right password: what their account lacks is made of it, in the
-    /// background. A login waits for nothing of it, and if it fails the next one does it.
+    /// Makes the missing verifiers of an account after its right password was given, in the
+    /// background. No login waits for this, and if it fails the next login does it.
     pub fn complete_verifiers(self: &Arc<Node>, principal: &Principal, password: Password) {
         let Some(proved) = principal.account().cloned() else { return };
         let node = self.clone();
@@ -108,7 +109,7 @@ impl Node {
         added.await
     }
 
-    /// Derives where blocking is allowed; `None` when too many wait.
+    /// Derives a key where blocking is allowed; `None` when too many wait.
     pub async fn hash<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -117,7 +118,7 @@ impl Node {
         tokio::task::spawn_blocking(work).await.ok()
     }
 
-    /// What is kept of a new password. Fails with `resource-constraint` when too many wait.
+    /// Makes the verifiers of a new password. Fails with `resource-constraint` when too many wait.
     pub(crate) async fn verifiers(
         &self,
         password: Password,
@@ -131,7 +132,7 @@ impl Node {
     }
 }
 
-/// Whether the one that came later is among them.
+/// Whether the hash that was added later is among them.
 fn has_all(verifiers: &[StoredVerifier]) -> bool {
     verifiers.iter().any(|stored| stored.mechanism == LATER.mechanism())
 }

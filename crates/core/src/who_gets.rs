@@ -1,4 +1,5 @@
-//! RFC 6121, 8: who gets a stanza that is addressed to a local account, as one pure function.
+//! The delivery rules (RFC 6121, 8): who gets a stanza that is addressed to a local account, as one
+//! pure function.
 
 use std::sync::Arc;
 
@@ -14,11 +15,12 @@ pub type Sessions = SmallVec<[Arc<Session>; 4]>;
 /// What becomes of a stanza.
 #[derive(Debug)]
 pub enum Recipients {
-    /// It goes to these sessions; never empty.
+    /// It goes to these sessions; the list is never empty.
     Deliver(Sessions),
-    /// Nobody is there to take it; whether it waits in the log is [`crate::storage_policy`]'s question.
+    /// No session is there to take it; [`crate::storage_policy`] decides whether it waits in the
+    /// log.
     NobodyThere,
-    /// It ends here without a word.
+    /// It is dropped in silence.
     Ignore,
     /// The sender gets `service-unavailable`.
     Unavailable,
@@ -82,7 +84,7 @@ fn those(to: &Account, wanted: impl Fn(&Session) -> bool) -> Sessions {
     found
 }
 
-/// "These, or if there are none, that."
+/// Delivers to these sessions, or if there are none, returns the other result.
 trait Or {
     fn or(self, otherwise: Recipients) -> Recipients;
 }
@@ -101,7 +103,7 @@ mod tests {
     use crate::principal::{Principal, Rights};
     use whoelse_xmpp::{BareJid, Class, Outgoing};
 
-    /// Otto, with these resources; `None` has not sent presence.
+    /// Makes the account otto with these resources; one with `None` has not sent presence.
     fn otto(resources: &[(&str, Option<i8>)]) -> Arc<Account> {
         let jid = BareJid::parse("otto@a.example").unwrap();
         let otto = Arc::new(Account::new(1, 1, jid.clone(), Vec::new(), 0));
@@ -201,7 +203,7 @@ mod tests {
             for others in [&[][..], &[("desk", Some(0))]] {
                 let shy = [("shy", Some(-1)), ("shyer", Some(-128))];
                 let otto = otto(&[others, &shy].concat());
-                // A resource that is not there is the account, for some.
+                // For some types, a resource that is not there stands for the account.
                 for resource in [None, Some("gone")] {
                     let got = names(who_gets(Kind::Message, type_, resource, &otto));
                     assert!(!got.contains("shy"), "{type_:?} {resource:?}: {got}");

@@ -1,29 +1,29 @@
-//! How a counter is declared: once, with its name for monitors, its labels and its help, where it is
-//! counted.
+//! How a counter is declared: once, where it is counted, with its name for monitors, its labels and
+//! its help.
 //!
 //! [`counters!`](crate::counters!) makes the struct whose fields count, and the descriptions from
 //! which `/metrics` and its documentation are derived.
 
 use super::{Counters, Observed};
 
-/// What a monitor reads, as it is described. `R` is where it is read from.
+/// The description of a metric that a monitor reads. `R` is what the value is read from.
 pub struct Metric<R: 'static = Counters> {
     /// Its name, without the endings that OpenMetrics adds.
     pub name: &'static str,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it is: for the operator.
+    /// The help text for the operator.
     pub help: &'static str,
-    /// What is a reason to act; "" if nothing is.
+    /// Which values are a reason to act; "" if none is.
     pub act: &'static str,
-    /// Of which kind it is.
+    /// The type of the metric.
     pub kind: MetricKind,
-    /// Its value now; nothing, while there is none.
+    /// Reads the present value; nothing while there is none.
     pub read: fn(&R) -> Option<Samples>,
 }
 
 impl<R> Metric<R> {
-    /// What it is.
+    /// The help text.
     pub fn help(&self) -> &'static str {
         self.help.trim()
     }
@@ -32,17 +32,17 @@ impl<R> Metric<R> {
 /// What OpenMetrics calls the type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
-    /// It grows.
+    /// A counter: it only grows.
     Counter,
-    /// It stands where it stands.
+    /// A gauge: it goes up and down.
     Gauge,
-    /// How often something was how large.
+    /// A histogram of sizes.
     Histogram,
-    /// Words alone.
+    /// Info: labels without a number.
     Info,
 }
 
-/// What was counted.
+/// The value of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Samples {
     /// One number.
@@ -51,32 +51,32 @@ pub enum Samples {
     Fraction(f64),
     /// A number for each of some words, which are the values of the labels.
     Labelled(Vec<(Vec<&'static str>, u64)>),
-    /// How often something was how large.
+    /// A histogram.
     Histogram(Observed),
 }
 
-/// Something that counts.
+/// A type that counts.
 pub trait Counted: Default {
-    /// What it is for a monitor.
+    /// The type of its metric.
     const KIND: MetricKind;
 
-    /// What it has counted.
+    /// Its present value.
     fn samples(&self) -> Samples;
 }
 
 /// The counters that a feature declares.
 #[derive(Clone, Copy)]
 pub struct CounterGroup {
-    /// What a monitor reads of them.
+    /// The metrics that a monitor reads of them.
     pub metrics: &'static [Metric],
-    /// Puts them, at nothing, among those of a server.
+    /// Adds them, at zero, to the counters of a server.
     #[doc(hidden)]
     pub make: fn(&mut Counters),
 }
 
-/// Counters that a feature declares: the rules keep them without knowing what they are.
+/// Counters that a feature declares. The rules store them without knowing what they are.
 pub trait CountersOfFeature: Send + Sync + 'static {
-    /// Those that count while no server has any.
+    /// The instance that counts where no server has one.
     fn of_nobody() -> &'static Self;
 }
 
@@ -99,9 +99,8 @@ pub trait CountersOfFeature: Send + Sync + 'static {
 /// assert_eq!(counters.of::<Polls>().opened.get(), 1);
 /// ```
 ///
-/// A feature lists `Polls::GROUP` in its `FEATURE`; nothing else is to be written. The comment of a
-/// field is the help that operators read; labels follow the name in brackets, and what is a reason
-/// to act after `act`.
+/// A feature lists `Polls::GROUP` in its `FEATURE`; that is all. The comment of a field is the help
+/// that operators read. Labels follow the name in brackets; the reason to act follows `act`.
 #[macro_export]
 macro_rules! counters {
     (
@@ -124,7 +123,7 @@ macro_rules! counters {
         }
 
         impl $group {
-            /// What a monitor reads of them.
+            /// The metrics that a monitor reads of them.
             pub const METRICS: &'static [$crate::counters::Metric] = &[
                 $( $crate::counters::Metric {
                     name: $metric,
@@ -154,7 +153,7 @@ macro_rules! counters {
                 all.of()
             }
 
-            /// For the feature's declaration.
+            /// The group, for the feature's declaration.
             pub const GROUP: $crate::counters::CounterGroup = $crate::counters::CounterGroup {
                 metrics: $group::METRICS,
                 make: |counters| counters.put($group::default()),

@@ -1,10 +1,10 @@
-//! A session reads the log: what waited for it comes from there page by page, and then everything
-//! new comes live.
+//! Draining the log (catch-up): a session gets the messages that waited for it page by page, and
+//! after that everything new comes live.
 //!
-//! Pages are read aside of the keeper, which has others to serve. A fence alone goes through it
-//! before the page that may be the last: what is committed before the fence is in that page, and
-//! what comes live after it is set aside until the page is queued. So nothing is missed and nothing
-//! comes twice.
+//! Pages are read outside the keeper, which has others to serve. Only a fence goes through the
+//! keeper, before the page that may be the last: whatever is committed before the fence is in that
+//! page, and whatever comes live after it is set aside until the page is queued. So no message is
+//! missed and none comes twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::node::Node;
 use crate::session::{Drain, LogPage, Session};
 
 /// How many sessions read at once: fewer than the store has readers, since logins need one too.
-/// The others wait their turn.
+/// Further sessions wait for their turn.
 pub(crate) const READERS: usize = 2;
-/// Messages and bytes that are read at once.
+/// The most messages and bytes that are read at once.
 const PAGE: usize = 100;
 const PAGE_BYTES: usize = 512 << 10;
-/// How long a database that is out of reach is waited for, and how often it is tried.
+/// How long to wait for an unreachable database, and how often to try it.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -49,21 +49,21 @@ impl Node {
             }
             Err(error) => {
                 self.store_failing("log_unreadable", Some(session.account.jid()), &error);
-                // Going live would let what it confirms skip what could not be read.
+                // To go live now would let the session's confirmations skip what could not be read.
                 session.order_end(StreamError::new(StreamCondition::InternalServerError));
             }
         }
     }
 }
 
-/// Waits until everything that was posted before is committed; from that moment on the session sets
-/// aside what comes live.
+/// Waits until everything that was posted before is committed; from then on the session sets aside
+/// what comes live.
 async fn fence(node: &Arc<Node>, session: &Arc<Session>) -> Result<Option<u32>, Stopped> {
     let (tell, told) = oneshot::channel();
     let session = session.clone();
     node.keeper
         .follow(move |_| {
-            // The session can be over by then, and nobody waits for it.
+            // The session may be over by then; then nobody waits for the result.
             let _ = tell.send(session.fence());
         })
         .await?;
@@ -107,8 +107,8 @@ fn page(
     page
 }
 
-/// Whether the session's user still wants to hear from who said this: since then they may have
-/// blocked them.
+/// Whether the session's user still wants to hear from this sender: they may have blocked them
+/// since.
 fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
     match BareJid::parse(&node.address_of(&row.peer, "")) {
         Ok(sender) => node.wiring.shows(&session.account, &sender),

@@ -1,5 +1,6 @@
-//! What becomes of stanzas that a session never confirmed, when it ends (architecture §7). They have
-//! an address and perhaps a row; whoever wrote them is not loaded, and each is parsed once.
+//! What happens to the stanzas that a session never confirmed, when it ends (architecture §7). Each
+//! has an address and perhaps a row. Their senders' accounts are not loaded, and each stanza is
+//! parsed once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,9 +14,9 @@ use crate::session::{Had, Queued, Session};
 use crate::storage_policy::{StoragePolicy, storage_policy};
 use crate::who_gets::{Recipients, Sessions, who_gets};
 
-/// Messages of the log stay with the cursor. A message that passed because somebody was there to
-/// take it goes to the log now; requests are answered; groupchat is the room's to know; the rest
-/// is dropped. Nothing bounces to a person.
+/// Handles what a session leaves behind. Messages of the log stay with the cursor. A message that
+/// was passed on because a session was there to take it goes to the log now. Requests are answered.
+/// Groupchat is for the room to repeat. The rest is dropped. No error goes back to a person.
 pub(crate) async fn undelivered(node: &Arc<Node>, session: &Session, left: Vec<Queued>) {
     for item in left {
         let class = item.stanza.class;
@@ -33,13 +34,13 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Session, left: Vec<Q
     }
 }
 
-/// A message of the log that a session leaves behind. It waits for the next login; what went to all
-/// devices needs nothing else.
+/// Handles a message of the log that a session leaves behind. The message waits for the next login;
+/// for a message to all devices that is enough.
 ///
-/// What was for this one alone does: any other device that is there, and was not given it, moves the
-/// cursor past it with the next message that it confirms. So another one answers for it from here
-/// on: one that has it anyway, or one that gets it now, available or not. Where there is none, but
-/// the cursor has passed it, it is stored once more.
+/// A message to this session alone needs more: any other device that is online and did not get it
+/// would move the cursor past it with the next message that it confirms. So another device becomes
+/// responsible for it: one that has it already, or one that gets it now, available or not. If there
+/// is no such device and the cursor has passed the message, it is stored once more.
 async fn hand_on(node: &Arc<Node>, session: &Session, (item, stanza): (Queued, Stanza), seq: i64) {
     let account = &session.account;
     let to = stanza.to().and_then(|to| Jid::parse(to).ok());
@@ -62,10 +63,11 @@ async fn hand_on(node: &Arc<Node>, session: &Session, (item, stanza): (Queued, S
         Recipients::Deliver(others) => others,
         _ => Sessions::default(),
     };
-    // One that is there is better than one that may come back.
+    // A connected device is better than one that may be resumed.
     others.sort_by_key(|other| !other.is_attached());
     let past = account.sessions().into_iter().filter(|other| other.will_confirm_past(seq));
-    // Who got a copy when it came has it; if that is lost as well, it is in the archive.
+    // A device that got a copy when the message came has it; if that is lost too, the archive has
+    // it.
     let archived = storage_policy(&node.wiring, &stanza) == StoragePolicy::Archived
         && node.settings().history.is_some();
     let mut is_copied = false;
@@ -81,18 +83,18 @@ async fn hand_on(node: &Arc<Node>, session: &Session, (item, stanza): (Queued, S
     }
 }
 
-/// Keeps a message that nobody has, for all devices.
+/// Stores a message that no device has, for all devices.
 async fn keep(node: &Arc<Node>, session: &Session, stanza: Stanza) {
     let recipient = session.account.clone();
     let to = stanza.to().and_then(|to| Jid::parse(to).ok());
     let to = to.unwrap_or_else(|| recipient.jid().clone().into());
     let Some(Ok(from)) = stanza.from().map(Jid::parse) else { return };
-    // It may carry the number it had before; it gets a new one.
+    // The message may carry its earlier number; it gets a new one.
     let children = stanza.children().iter().enumerate();
     let numbers = children.filter(|(_, child)| child.is("stanza-id", ns::STANZA_ID));
     let strip = numbers.map(|(place, _)| place).collect();
     let passing = storage_policy(&node.wiring, &stanza) == StoragePolicy::UntilDelivered;
-    // It was checked when it was sent; without its sender it does not look like a repeat.
+    // The message was checked when it was sent; without its sender it does not look like a repeat.
     let flight = InFlight { from, to, stanza, lang: None, strip, sender: None, copy: None };
     recipient.arriving.begin();
     let append =
@@ -100,7 +102,7 @@ async fn keep(node: &Arc<Node>, session: &Session, stanza: Stanza) {
     let _ = node.keeper.post(Work::Post(Box::new(append))).await;
 }
 
-/// Answers for a device that is gone.
+/// Answers a request in place of a device that is gone.
 async fn bounce(node: &Arc<Node>, session: &Session, stanza: &Stanza) {
     let error = StanzaError::new(Condition::ServiceUnavailable);
     let answer = error.answer(stanza, Some(session.jid.as_str()), stanza.from());

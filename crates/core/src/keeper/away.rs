@@ -1,10 +1,10 @@
-//! A database that is out of reach: how long the keeper waits for it, and what is refused
+//! A database that cannot be reached: how long the keeper waits for it, and what it refuses
 //! meanwhile. With SQLite nothing here ever waits.
 //!
-//! PostgreSQL may be restarted under a running server. What is posted then waits [`PATIENCE`],
-//! which is enough for a restart; after that it is refused at once, but for one try a second, until
-//! the database is back. A transaction whose commit was not answered is neither acknowledged nor
-//! tried again before the database has said what became of it.
+//! PostgreSQL may be restarted under a running server. Posted work then waits [`PATIENCE`], which
+//! is enough for a restart. After that it is refused at once, except for one try a second, until
+//! the database is back. If the commit of a transaction was not answered, the transaction is
+//! neither acknowledged nor tried again until the database says what became of it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,26 +16,26 @@ use super::{Post, Work};
 use crate::clock::Steady;
 use crate::node::Node;
 
-/// How long what is posted waits for the database.
+/// How long posted work waits for the database.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is tried meanwhile.
+/// How often the keeper tries the database within that time.
 const PAUSE: Duration = Duration::from_millis(100);
-/// And afterwards.
+/// How often the keeper tries the database after that time.
 const RARELY: Duration = Duration::from_secs(1);
-/// What may be put aside while a commit is undecided; past it, who posts waits.
+/// The most work put aside while a commit is undecided; past it, whoever posts waits.
 const ASIDE: usize = 4096;
 
-/// Whether the database is there.
+/// Whether the database can be reached.
 #[derive(Default)]
 pub(super) struct Away {
-    /// Since when it is not.
+    /// Since when it cannot be reached.
     since: Option<Steady>,
-    /// Before this it is not tried, once patience has run out.
+    /// When it may be tried next, after patience has run out.
     next_try: Steady,
 }
 
 impl Away {
-    /// Begins a transaction, with patience.
+    /// Begins a transaction, waiting for the database up to [`PATIENCE`].
     pub async fn begin(&mut self, node: &Node, store: &Store) -> Result<Tx, Error> {
         loop {
             let now = node.clock.steady();
@@ -54,7 +54,8 @@ impl Away {
         }
     }
 
-    /// The database was not there: waits a moment, or gives the error back when it is too late.
+    /// Notes that the database was not there: waits a moment, or returns the error when it is too
+    /// late.
     pub async fn wait(&mut self, node: &Node, error: Error) -> Result<(), Error> {
         let now = node.clock.steady();
         node.store_failing("keeper", None, &error);
@@ -63,18 +64,18 @@ impl Away {
             self.next_try = now.after(RARELY);
             return Err(error);
         }
-        // It waits for somebody else, it is not stuck.
+        // The keeper waits for the database; it is not stuck.
         node.keeper.note_round();
         node.clock.sleep(PAUSE).await;
         Ok(())
     }
 
-    /// Whether something that can wait should be tried now.
+    /// Whether work that can wait should be tried now.
     pub fn may_be_tried(&self, now: Steady) -> bool {
         now >= self.next_try
     }
 
-    /// Something that can wait has failed, and is tried again later.
+    /// Notes that work that can wait has failed; it is tried again later.
     pub fn put_off(&mut self, now: Steady) {
         self.next_try = now.after(RARELY);
     }
@@ -83,11 +84,11 @@ impl Away {
         self.since.is_some_and(|since| now >= since.after(PATIENCE))
     }
 
-    /// Finds out what became of a transaction, however long it takes; `None` when the server stops
+    /// Finds out what became of a transaction, however long it takes; `None` if the server stops
     /// before that is known.
     ///
-    /// Messages that are posted meanwhile are refused once patience has run out. The rest, which
-    /// must keep its place behind what is undecided, is put aside.
+    /// Messages that are posted meanwhile are refused once patience has run out. All other work is
+    /// put aside, since it must run after what is undecided.
     pub async fn decide(
         &mut self,
         node: &Node,
@@ -119,7 +120,7 @@ impl Away {
             tokio::select! {
                 () = node.clock.sleep(PAUSE) => {}
                 () = node.keeper.stop.notified() => {
-                    // For the keeper's own loop, which has to hear of it as well.
+                    // The keeper's own loop has to hear of it as well.
                     node.keeper.stop.notify_one();
                     return None;
                 }
@@ -128,7 +129,7 @@ impl Away {
     }
 }
 
-/// What was posted: first what was put aside, then what comes.
+/// The incoming work: first what was put aside, then what comes.
 pub(super) struct Posted {
     aside: VecDeque<Work>,
     receive: mpsc::Receiver<Work>,
@@ -139,7 +140,7 @@ impl Posted {
         Posted { aside: VecDeque::new(), receive }
     }
 
-    /// The next, or `None` when nothing will come any more.
+    /// Returns the next command, or `None` when no more will come.
     pub async fn next(&mut self) -> Option<Work> {
         match self.aside.pop_front() {
             Some(work) => Some(work),
@@ -147,12 +148,12 @@ impl Posted {
         }
     }
 
-    /// The next, if it is there.
+    /// Returns the next command, if there is one already.
     pub fn try_next(&mut self) -> Option<Work> {
         self.aside.pop_front().or_else(|| self.receive.try_recv().ok())
     }
 
-    /// Nothing more is taken from now on.
+    /// Takes nothing more from now on.
     pub fn close(&mut self) {
         self.receive.close();
     }

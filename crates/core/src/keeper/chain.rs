@@ -1,6 +1,7 @@
-//! A change that concerns more than one account: a chain of commands, each of which knows one account
-//! and what it was told. A command may return the next one. All of them run in one transaction, so
-//! a crash leaves either all of it or nothing, and what follows from them follows together.
+//! A change that concerns more than one account: a chain of commands, each of which knows one
+//! account and what it was told. A command may return the next one. All of them run in one
+//! transaction, so a crash leaves either all of it or nothing. What follows the commit runs
+//! together for all.
 
 use whoelse_store::{Error, Tx};
 
@@ -9,25 +10,25 @@ use crate::kit::BoxFuture;
 
 /// A command that another one leads to.
 pub(crate) trait Chained: Send {
-    /// Does it in the transaction.
+    /// Runs it in the transaction.
     fn run<'a>(self: Box<Self>, tx: &'a mut Tx) -> BoxFuture<'a, Result<Done, Error>>;
 }
 
-/// What a command leaves to be done.
+/// What is still to be done after a command.
 #[derive(Default)]
 pub(crate) struct Done {
-    /// The command that this one leads to.
+    /// The next command.
     pub next: Option<Box<dyn Chained>>,
-    /// After the commit: snapshots are swapped.
+    /// What to do first after the commit: swap snapshots.
     pub swap: After,
-    /// After the snapshots of all commands are swapped: devices hear of it.
+    /// What to do after all commands' snapshots are swapped: tell devices.
     pub tell: After,
-    /// After the devices of all commands have heard of it: presence is shown or taken away.
+    /// What to do after all commands' devices are told: show presence or take it away.
     pub show: After,
 }
 
 impl Done {
-    /// Runs the commands that this one leads to. Returns what follows from all of them.
+    /// Runs the commands that this one leads to. Returns what is to be done after all of them.
     pub async fn finish(mut self, tx: &mut Tx) -> Result<After, Error> {
         while let Some(next) = self.next.take() {
             let done = next.run(tx).await?;
@@ -48,7 +49,7 @@ mod tests {
 
     use whoelse_store::{Location, Store};
 
-    /// Writes a setting named after its depth; leads to the next until there is none.
+    /// Writes a setting named after its depth, then leads to the next until there is none.
     struct Counts(u8);
 
     impl Chained for Counts {

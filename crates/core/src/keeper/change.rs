@@ -1,5 +1,5 @@
-//! A change as it travels to the keeper: what to do in the transaction, what follows from the
-//! commit, and who waits to hear of it.
+//! A change on its way to the keeper: what to do in the transaction, what follows from the commit,
+//! and who waits for the result.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::node::Node;
 /// How many rows a change may touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Touches {
-    /// So many, however much there is.
+    /// A fixed number of rows, however much there is.
     AtMost(u64),
-    /// As many as an account, or the server, has of something.
+    /// As many rows as an account, or the server, has of something.
     All,
 }
 
@@ -34,19 +34,19 @@ pub(crate) trait Command: Send {
     /// How many rows it may touch.
     fn touches(&self) -> Touches;
 
-    /// Does it in the transaction.
+    /// Runs it in the transaction.
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// It is committed, or could not be: runs what follows, and tells whoever waits.
+    /// Runs after the commit or its failure: does what follows, and tells the caller.
     fn finish(self: Box<Self>, node: &Arc<Node>, committed: Result<(), Error>);
 }
 
 /// A change that gives a `T`.
 pub(super) struct Change<T, F> {
     touches: Touches,
-    /// Taken when it is run.
+    /// What to do; taken when it runs.
     what: Option<F>,
-    /// What it gave, until the commit.
+    /// The value that it returned, until the commit.
     done: Option<(T, After)>,
     answer: oneshot::Sender<Result<T, Error>>,
 }
@@ -85,7 +85,7 @@ where
             (Ok(()), None) => Err(Error::Closed),
             (Err(error), _) => Err(error),
         };
-        // Nobody may be waiting any more, and it is done all the same.
+        // Nobody may be waiting any more; the change is made all the same.
         let _ = self.answer.send(answer);
     }
 }

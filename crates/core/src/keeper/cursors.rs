@@ -1,5 +1,6 @@
-//! How far each archive is confirmed: noted at once, and saved a little later, so that a confirmation
-//! costs no commit of its own. What is kept only until it is delivered goes with it.
+//! The cursors: up to which seq each archive is confirmed. A cursor is noted at once and saved a
+//! little later, so that a confirmation costs no commit of its own. Messages that are kept only
+//! until they are delivered are deleted in the same commit.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -10,30 +11,30 @@ use super::Keeper;
 use super::lane::Lane;
 use crate::node::Node;
 
-/// How often confirmed cursors are written, with the group that is committed then or alone. After
-/// a crash this much may come twice.
+/// How often confirmed cursors are saved, with the group that is committed then or alone. After a
+/// crash, the messages of this interval may come twice.
 pub(super) const CURSORS: Duration = Duration::from_millis(100);
 
 impl Keeper {
-    /// How far an archive is confirmed, if that is not saved yet.
+    /// Returns up to where an archive is confirmed, if that is not saved yet.
     pub(crate) fn unsaved_cursor(&self, archive: i64) -> Option<i64> {
         self.lock_cursors().get(&archive).copied()
     }
 
-    /// A device has confirmed everything up to `seq`; saved within [`CURSORS`].
+    /// Notes that a device has confirmed everything up to `seq`; saved within [`CURSORS`].
     pub(crate) fn confirmed(&self, archive: i64, seq: i64) {
         let mut dirty = self.lock_cursors();
         let cursor = dirty.entry(archive).or_insert(seq);
         *cursor = seq.max(*cursor);
     }
 
-    /// What has to be saved. It stays known until it is.
+    /// Returns what has to be saved. It stays known until it is saved.
     pub(super) fn dirty(&self) -> Vec<(i64, i64)> {
         let dirty = self.lock_cursors();
         dirty.iter().map(|(archive, seq)| (*archive, *seq)).collect()
     }
 
-    /// These are saved. What has moved on meanwhile is not.
+    /// Notes that these are saved, except those that have moved on meanwhile.
     pub(super) fn saved(&self, cursors: &[(i64, i64)]) {
         let mut dirty = self.lock_cursors();
         for (archive, seq) in cursors {
@@ -79,7 +80,7 @@ impl Lane {
         }
         match saved {
             Ok(_) => node.keeper.saved(&cursors),
-            // They are saved again, which does no harm if they were.
+            // They are saved again, which does no harm if the first time succeeded.
             Err(error) => {
                 node.store_failing("cursors_not_saved", None, &error);
                 self.away.put_off(node.clock.steady());

@@ -1,5 +1,5 @@
-//! The one lane on which everything is written: it takes what is posted, commits it in groups, and
-//! finishes it in order. It knows rows; what they are about is known to whoever posts them.
+//! The lane: the one write queue. It takes what is posted, commits it in groups, and finishes it in
+//! order. It knows rows; only whoever posts them knows what they are about.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -16,16 +16,17 @@ use super::{Keeper, Post, Then, Unstored, Work};
 use crate::clock::Steady;
 use crate::node::Node;
 
-/// Messages in one commit: past this, a longer transaction gains nothing and delays everybody.
+/// The most messages in one commit: past this, a longer transaction gains nothing and delays
+/// everybody.
 const GROUP: usize = 256;
-/// How often a transaction is begun anew whose connection was lost in its middle: the third time
-/// it is what was in it that does that.
+/// How often a transaction is begun again after its connection was lost: after the third time, its
+/// content is taken for the cause.
 const TRIES: usize = 3;
-/// A change that takes longer is told in the log, with the rows that it may touch.
+/// A change that takes longer is logged, with the rows that it may touch.
 const SLOW: Duration = Duration::from_secs(1);
 
 impl Keeper {
-    /// The keeper's task; `last_stamp` is that of the last message of the log.
+    /// The keeper's task; `last_stamp` is the stamp of the last message of the log.
     pub(crate) async fn run(
         node: Weak<Node>,
         store: Store,
@@ -58,7 +59,7 @@ impl Keeper {
                 }
             };
             let Some(work) = work else {
-                // The last time, whatever came of it a moment ago.
+                // This is the last try, whatever came of the one before.
                 lane.away = Away::default();
                 lane.save_cursors(&node).await;
                 node.keeper.stopped.store(true, Ordering::Release);
@@ -81,7 +82,7 @@ impl Keeper {
                 finished += 1;
             }
             node.keeper.finished(finished);
-            // Cursors must not wait for ever behind a busy lane.
+            // Cursors must not wait for ever for a lane that is always busy.
             if node.clock.steady() >= lane.flush_at {
                 lane.save_cursors(&node).await;
             }
@@ -94,7 +95,7 @@ enum Grouped {
     Ride(Then),
 }
 
-/// Puts what can share a transaction into the group; gives back what cannot.
+/// Adds to the group what can share a transaction; returns the first command that cannot.
 fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Box<dyn Command>> {
     match work {
         Work::Post(post) => group.push(Grouped::Post(post)),
@@ -104,13 +105,13 @@ fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Box<dyn Command>> {
     None
 }
 
-/// What the keeper's task knows.
+/// The state of the keeper's task.
 pub(super) struct Lane {
     pub(super) store: Store,
     stamps: Stamps,
     pub(super) away: Away,
     posted: Posted,
-    /// When cursors are to be saved.
+    /// When to save cursors.
     pub(super) flush_at: Steady,
 }
 
@@ -151,7 +152,7 @@ impl Lane {
         if rows.is_empty() {
             return Vec::new();
         }
-        // Where something is forgotten with what is confirmed, it takes a transaction of its own.
+        // If confirmed messages have to be deleted, the cursors take a transaction of their own.
         let forgets = node.settings().history.is_none();
         let forgets = forgets || node.keeper.passing.load(Ordering::Acquire);
         let due = !forgets && node.clock.steady() >= self.flush_at;
@@ -160,7 +161,8 @@ impl Lane {
             Ok(results) => results.into_iter().map(Ok).collect(),
             Err(Unstored::Unknown) => rows.iter().map(|_| Err(Unstored::Unknown)).collect(),
             Err(Unstored::Failed(error)) if rows.len() > 1 => {
-                // One bad row must not take the others with it; a full disk refuses each alone.
+                // One bad row must not take the others with it; a full disk refuses each on its
+                // own.
                 node.store_failing("group_refused", None, &error);
                 let mut results = Vec::with_capacity(rows.len());
                 for row in rows {
@@ -256,12 +258,12 @@ impl Lane {
         };
         let took = node.clock.steady().since(begun);
         if took > SLOW {
-            // Everybody has waited for it.
+            // Everybody has waited for this change.
             tracing::info!(%rows, milliseconds = took.as_millis(), "change_took_long");
         }
         match &committed {
             Ok(()) => node.store_works(),
-            // The change itself says no, and whoever wished for it is told.
+            // The change itself refused, and its caller is told.
             Err(
                 error @ (whoelse_store::Error::NoSuchDomain(_)
                 | whoelse_store::Error::DomainExists(_)),

@@ -1,4 +1,4 @@
-//! What is posted to be stored: rows, and what follows when they are.
+//! What is posted to be stored: rows, and what to do after the commit.
 
 use std::sync::Arc;
 
@@ -6,21 +6,21 @@ use whoelse_store::{Appended, NewMessage};
 
 use crate::node::Node;
 
-/// Rows that are stored together or not at all, and whoever waits to hear of it.
+/// Rows that are stored together or not at all, and what waits for the result.
 pub(crate) trait Post: Send {
-    /// What is to be stored; the lane stamps it. It is asked for once.
+    /// The rows to store, stamped by the lane. Called once.
     fn rows(&mut self) -> Option<NewMessage>;
 
-    /// It is committed, or not: delivers it, and tells whoever posted it.
+    /// Called after the commit or its failure: delivers the message, and tells whoever posted it.
     fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>);
 }
 
-/// Why nothing is known to be stored.
+/// Why rows are not known to be stored.
 pub(crate) enum Unstored {
-    /// It is refused.
+    /// The store refused them.
     Failed(whoelse_store::Error),
-    /// Whether it is stored was not known when the server stopped: nobody is told anything, so
-    /// whoever sent it sends it again, under the same id.
+    /// It was not known whether they are stored when the server stopped. Nobody is told anything,
+    /// so the sender sends the message again, under the same id.
     Unknown,
 }
 

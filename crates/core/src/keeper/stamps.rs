@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use crate::clock::Time;
 
-/// A clock that is set back by more than this has been wrong, and is believed instead.
+/// If the clock is set back by more than this, it was wrong before and is believed now.
 const HELD: Duration = Duration::from_secs(3600);
 
-/// What the last message was stamped with.
+/// The stamp of the last message.
 pub(super) struct Stamps(Time);
 
 impl Stamps {
-    /// After the last message that is kept, if there is one.
+    /// Starts after the stamp of the last kept message, if there is one.
     pub fn after(last: Option<i64>) -> Stamps {
         Stamps(last.map(Time).unwrap_or_default())
     }
 
-    /// The stamp of the next message: the wall, or that of the message before while the wall is
-    /// less than [`HELD`] behind it.
+    /// Returns the stamp of the next message: the wall's time, or the stamp of the message before
+    /// while the wall is less than [`HELD`] behind it.
     pub fn next(&mut self, wall: Time) -> Time {
         let behind = self.0.since(wall);
         if behind > HELD {

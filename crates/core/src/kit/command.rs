@@ -10,9 +10,9 @@ pub struct Command {
     pub node: &'static str,
     /// What a client shows in its list of commands.
     pub name: &'static str,
-    /// Who sees and runs it.
+    /// Who may see and run it.
     pub right: Right,
-    /// What it asks for: empty if it runs at once.
+    /// The fields of its form: none if it runs at once.
     pub fields: &'static [Field],
     /// Runs it with the values of its fields.
     pub run: fn(SessionCx, Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>>,
@@ -25,12 +25,12 @@ pub enum Right {
     Everybody,
     /// Administrators, to look at something.
     Look,
-    /// Administrators, to change something: what they did is written down.
+    /// Administrators, to change something: this is written to the audit log.
     Change,
 }
 
 impl Right {
-    /// Whether it is an administrator's alone.
+    /// Whether it is for administrators alone.
     pub fn is_an_administrators(self) -> bool {
         self != Right::Everybody
     }
@@ -54,21 +54,21 @@ pub struct Field {
 pub enum FieldKind {
     /// One line.
     TextSingle,
-    /// One line that is not shown.
+    /// One line that is not shown as it is typed.
     TextPrivate,
     /// Several lines.
     TextMulti,
-    /// One address.
+    /// One address (JID).
     JidSingle,
-    /// Several addresses.
+    /// Several addresses (JIDs).
     JidMulti,
-    /// One of these: what a person reads, and the value.
+    /// One of these: the label that a person reads, and the value.
     ListSingle(&'static [(&'static str, &'static str)]),
-    /// Not shown, and sent back as it is.
+    /// A value that is not shown, and is sent back as it is.
     Hidden,
 }
 
-/// What was filled in: each variable with its values.
+/// The submitted form: each variable with its values.
 #[derive(Debug, Clone, Default)]
 pub struct Values(pub Vec<(String, Vec<String>)>);
 
@@ -83,7 +83,7 @@ impl Values {
         self.0.iter().find(|(name, _)| name == var).map_or(&[], |(_, values)| values)
     }
 
-    /// The value of a field that must be there, or `bad-request` that names it.
+    /// The first value of a required field, or `bad-request` that names the field.
     pub fn need(&self, var: &str) -> Result<&str, StanzaError> {
         self.get(var).ok_or_else(|| {
             StanzaError::new(whoelse_xmpp::Condition::BadRequest)
@@ -103,7 +103,7 @@ pub struct CommandDone {
     pub table: Option<Table>,
 }
 
-/// A result with many rows.
+/// A result of many rows.
 #[derive(Debug, Clone)]
 pub struct Table {
     /// Variable and label of each column.
@@ -112,27 +112,27 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// XEP-0050, 4.3: a note and how grave it is.
+/// The type of a note (XEP-0050, 4.3): how grave it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandNote {
-    /// Said for information.
+    /// For information.
     Info(String),
     /// Something did not go as wished.
     Warn(String),
 }
 
 impl CommandDone {
-    /// Done, with a line for a person.
+    /// Returns a completed command with a line for a person.
     pub fn info(text: impl Into<String>) -> CommandDone {
         CommandDone { note: Some(CommandNote::Info(text.into())), ..CommandDone::default() }
     }
 
-    /// Done, with a warning.
+    /// Returns a completed command with a warning.
     pub fn warn(text: impl Into<String>) -> CommandDone {
         CommandDone { note: Some(CommandNote::Warn(text.into())), ..CommandDone::default() }
     }
 
-    /// Done, with one field in a result form.
+    /// Returns a completed command with one field in a result form.
     pub fn field(var: &'static str, kind: FieldKind, values: Vec<String>) -> CommandDone {
         CommandDone { fields: vec![(var, kind, values)], ..CommandDone::default() }
     }

@@ -1,7 +1,7 @@
-//! The contexts of a request: who asks, of whom, and when.
+//! The contexts of a request: who asks, about whom, and when.
 //!
-//! [`Cx`] is for anybody who may ask. A richer right is a richer type, and its construction is where
-//! the refusal happens: [`SessionCx`] for who is logged in here, [`AdminCx`] for an administrator.
+//! [`Cx`] is for anybody who may ask. A richer right is a richer type, and its constructor makes
+//! the refusal: [`SessionCx`] for a user who is logged in here, [`AdminCx`] for an administrator.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ pub enum Target {
     /// Somebody else's account, by its bare address; the server answers on its behalf. The sender
     /// may see it.
     Other,
-    /// The bare address of somebody whom the sender may not see, or that nobody has. The two must
-    /// not be told apart, so a handler is not told which it is. Without a handler the answer is
+    /// The bare address of a user whom the sender may not see, or of nobody. The sender must not
+    /// learn which of the two it is, so a handler is not told. Without a handler the answer is
     /// `service-unavailable`.
     Hidden,
-    /// The same for the address of a device.
+    /// Like [`Target::Hidden`], for a full address.
     HiddenDevice,
 }
 
@@ -43,27 +43,27 @@ pub const OWN: At = &[Target::Own];
 pub const SERVER_OR_OWN: At = &[Target::Server, Target::Own];
 /// All three.
 pub const ANYWHERE: At = &[Target::Server, Target::Own, Target::Other];
-/// All three, and addresses of which nothing may be told.
+/// All three, and the addresses about which nothing may be told.
 pub const EVERY_ADDRESS: At = &[Target::Server, Target::Own, Target::Other, Target::Hidden];
 
-/// The context of a request, whoever asks.
+/// The context of a request, whoever sends it.
 #[derive(Clone)]
 pub struct Cx {
     /// The server.
     pub node: Arc<Node>,
-    /// Who asks.
+    /// The address that asks.
     pub from: Jid,
-    /// The account that is asked about: for [`Target::Own`], and for [`Target::Other`] unless the
-    /// handler takes a [`SessionCx`]; else the server's own.
+    /// The account that is asked about, for [`Target::Own`], and for [`Target::Other`] unless the
+    /// handler takes a [`SessionCx`]. Otherwise the server's own account.
     pub subject: Arc<Account>,
     /// Whom the request is addressed to.
     pub target: Target,
-    /// When it was read.
+    /// When the request was read.
     pub now: Time,
     rights: Rights,
 }
 
-/// The context of a request by somebody who is logged in here.
+/// The context of a request by a user who is logged in here.
 #[derive(Clone)]
 pub struct SessionCx {
     cx: Cx,
@@ -76,22 +76,23 @@ pub struct SessionCx {
 pub struct AdminCx(SessionCx);
 
 impl Cx {
-    /// Somebody asks of an account. Rights beyond their own are a session's.
+    /// Makes the context for an account that is asked about. Rights beyond the asker's own need a
+    /// session.
     pub(crate) fn new(node: Arc<Node>, from: Jid, target: Target, subject: Arc<Account>) -> Cx {
         let now = node.clock.now();
         Cx { node, from, subject, target, now, rights: Rights::Own }
     }
 
-    /// The ad-hoc commands that whoever asks may run.
+    /// Returns the ad-hoc commands that the asker may run.
     pub fn commands(&self) -> impl Iterator<Item = &'static Command> + '_ {
         let is_admin = self.rights >= Rights::Administrator;
         let commands = self.node.wiring.commands().iter().copied();
         commands.filter(move |command| is_admin || !command.right.is_an_administrators())
     }
 
-    /// What is said at a hidden address to a question that is never a stranger's: that it is
-    /// forbidden, or, where nobody is a stranger, that there is nothing. An address that nobody has
-    /// is answered alike.
+    /// Returns the error for a hidden address where strangers may never ask this question:
+    /// `forbidden`, or, where nobody is a stranger, that there is nothing. An address that nobody
+    /// has is answered alike.
     pub fn hidden(&self) -> StanzaError {
         StanzaError::new(match self.node.settings().contacts.hide_who_exists() {
             true => Condition::Forbidden,
@@ -101,7 +102,7 @@ impl Cx {
 }
 
 impl SessionCx {
-    /// A session asks, of nobody but itself and the server.
+    /// Makes the context for a request that a session sends to itself or to the server.
     pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, target: Target) -> SessionCx {
         let subject = match target {
             Target::Own => session.account.clone(),
@@ -112,12 +113,12 @@ impl SessionCx {
         SessionCx { cx: Cx { node, from, subject, target, now, rights }, session }
     }
 
-    /// The account of the session.
+    /// Returns the account of the session.
     pub fn account(&self) -> &Arc<Account> {
         &self.session.account
     }
 
-    /// The administrator's rights, or `forbidden`.
+    /// Returns the administrator's rights, or `forbidden`.
     pub fn admin(&self) -> Result<AdminCx, StanzaError> {
         match self.rights {
             Rights::Administrator | Rights::Operator => Ok(AdminCx(self.clone())),
@@ -126,7 +127,8 @@ impl SessionCx {
         }
     }
 
-    /// The same for what is done on the machine of the server alone, over its admin socket.
+    /// Like [`SessionCx::admin`], for what may only be done on the server's machine, over its admin
+    /// socket.
     pub fn operator(&self) -> Result<AdminCx, StanzaError> {
         let cx = self.admin()?;
         match self.rights {

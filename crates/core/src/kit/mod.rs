@@ -1,8 +1,8 @@
 //! The kit: how a feature is attached to the server.
 //!
 //! A feature is a [`Feature`]: a name, the specifications it implements, what service discovery
-//! says of it, and a `wire` function that hangs its handlers and taps onto a [`Wiring`]. The rest
-//! of the server knows no feature by name.
+//! says about it, and a `wire` function that registers its handlers and taps in a [`Wiring`]. The
+//! rest of the server knows no feature by name.
 
 pub mod command;
 mod context;
@@ -33,30 +33,31 @@ use crate::settings::{Setting, Settings};
 use crate::slots::Slot;
 use crate::storage_policy::StoragePolicy;
 
-/// A future on the heap, for what is kept in tables.
+/// A boxed future, for what is kept in tables.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// One thing the server can do. Declared as `FEATURE` in a file of its own.
 #[derive(Clone, Copy)]
 pub struct Feature {
-    /// The name by which the configuration switches it off.
+    /// The name by which the configuration can switch it off.
     pub name: &'static str,
     /// The XEPs it implements, each with the version it was written against.
     pub xeps: &'static [(u16, &'static str)],
     /// The namespaces it adds to the answers of service discovery.
     pub disco: &'static [&'static str],
-    /// What operators can set of it ([`settings!`](crate::settings!)), also while it is switched off.
+    /// The settings that it declares ([`settings!`](crate::settings!)), valid also while it is
+    /// switched off.
     pub settings: &'static [&'static [Setting]],
-    /// What it counts ([`counters!`](crate::counters!)).
+    /// The counters that it declares ([`counters!`](crate::counters!)).
     pub counters: &'static [CounterGroup],
-    /// Whether the rules do its work and it only says so: then it cannot be switched off.
+    /// Whether the rules do its work and it only announces it: then it cannot be switched off.
     pub is_of_the_rules: bool,
-    /// Hangs its handlers and taps onto the server.
+    /// Registers its handlers and taps.
     pub wire: fn(&mut Wiring),
 }
 
 impl Feature {
-    /// What a declaration does not say: nothing.
+    /// The defaults of a declaration: nothing.
     pub const PLAIN: Feature = Feature {
         name: "",
         xeps: &[],
@@ -71,61 +72,61 @@ impl Feature {
 /// The answer to a request: a result with or without a payload, or an error.
 pub type Answer = Result<Reply, StanzaError>;
 
-/// What a request is answered with when all went well.
+/// The answer to a request that succeeded.
 pub enum Reply {
     /// A result with this payload, encoded; it may be empty.
     Result(Vec<u8>),
     /// Many stanzas, and then a result.
     Pages(Pages),
-    /// The handler has sent the answer itself.
+    /// Nothing: the handler has sent the answer itself.
     Sent,
 }
 
 /// An answer in many stanzas. Whoever owns the asker's queue takes one after the other as there is
 /// room, so the asker's reading sets the pace.
 pub struct Pages {
-    /// What comes before the result, addressed to the asker.
+    /// The stanzas before the result, addressed to the asker.
     pub before: Box<dyn Iterator<Item = Outgoing> + Send>,
     /// The payload of the result.
     pub result: Vec<u8>,
 }
 
 impl Reply {
-    /// A result without a payload.
+    /// Returns a result without a payload.
     pub fn empty() -> Reply {
         Reply::Result(Vec::new())
     }
 
-    /// A result with a typed payload.
+    /// Returns a result with a typed payload.
     pub fn of<T: Payload>(payload: &T) -> Reply {
         Reply::Result(whoelse_xmpp::payload::encode(payload))
     }
 
-    /// A result with a payload that is already encoded.
+    /// Returns a result with a payload that is already encoded.
     pub fn encoded(bytes: impl Into<Vec<u8>>) -> Reply {
         Reply::Result(bytes.into())
     }
 
-    /// No result from the kit: the handler has sent it.
+    /// Returns no result: the handler has sent it.
     pub fn sent() -> Reply {
         Reply::Sent
     }
 }
 
-/// A function that answers requests, whoever asks in the context `C`.
+/// A function that answers requests in the context `C`.
 type Handle<C> = Box<dyn Fn(C, Stanza, Child) -> BoxFuture<'static, Answer> + Send + Sync>;
 
-/// Who answers a request.
+/// The handler of a request.
 pub enum Handler {
-    /// For anybody who may ask: on behalf of an account, wherever the asker is.
+    /// For anybody who may ask: answers on behalf of an account, wherever the asker is.
     Anybody(Handle<Cx>),
-    /// For who is logged in here.
+    /// For users who are logged in here.
     Session(Handle<SessionCx>),
 }
 
-/// What a handler is given, by which it says whom it answers.
+/// A context that a handler can take; its type says whom the handler answers.
 pub trait Context: Sized + 'static {
-    /// The handler of a function in this context.
+    /// Wraps a handler function that takes this context.
     fn handler(handle: Handle<Self>) -> Handler;
 }
 
@@ -150,7 +151,7 @@ type LoadServer =
 type Load =
     Box<dyn Fn(Store, i64) -> BoxFuture<'static, Result<Slot, whoelse_store::Error>> + Send + Sync>;
 
-/// Whether a request asks or changes.
+/// Whether a request gets or sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
     /// `type='get'`.
@@ -164,7 +165,7 @@ pub(crate) struct Route {
     pub handler: Handler,
 }
 
-/// What the features have hung up: made once at start, then only read.
+/// Everything that the features have registered: built once at start, then only read.
 #[derive(Default)]
 pub struct Wiring {
     requests: HashMap<(&'static str, &'static str), HashMap<Verb, Route>>,
@@ -196,8 +197,8 @@ pub struct Wiring {
 
 impl Wiring {
     /// Wires every feature that is not switched off.
-    ///
-    /// Fails with one line when two features claim the same request, or `off` names an unknown one or
+    /// Fails with one line when two features claim the same request, or when `off` names an unknown
+    /// feature or one that cannot be switched off.
     /// one that cannot be switched off.
     pub fn of(
         features: &[Feature],
@@ -228,7 +229,7 @@ impl Wiring {
     }
 
     /// Answers requests of type `get` whose payload is a `P`. A handler that takes a [`Cx`] answers
-    /// anybody who may ask, one that takes a [`SessionCx`] who is logged in here.
+    /// anybody who may ask; one that takes a [`SessionCx`] answers users who are logged in here.
     pub fn get<C, P, F>(&mut self, at: At, handler: fn(C, P) -> F)
     where
         C: Context,
@@ -248,8 +249,8 @@ impl Wiring {
         self.route(Verb::Set, at, handler);
     }
 
-    /// Answers requests by the namespace and name of their payload, for what has several shapes
-    /// under one name: the handler reads the child itself.
+    /// Answers requests by the namespace and name of their payload, for payloads that have several
+    /// shapes under one name: the handler reads the child itself.
     pub fn on<C, F>(
         &mut self,
         verb: Verb,
@@ -298,7 +299,8 @@ impl Wiring {
         self.server.push((TypeId::of::<T>(), boxed));
     }
 
-    /// Gives every account a typed slot in its snapshot, filled by `load` when the account is.
+    /// Gives every account a typed slot in its snapshot, filled by `load` when the account is
+    /// loaded.
     pub fn account<T, F>(&mut self, load: fn(Store, i64) -> F)
     where
         T: Send + Sync + 'static,
@@ -311,19 +313,18 @@ impl Wiring {
         self.loads.push((TypeId::of::<T>(), boxed));
     }
 
-    /// Looks at what a user sends, before anybody else does.
+    /// Looks at stanzas that a user sends, before anybody else does.
     pub fn outgoing(&mut self, when: When, tap: OutgoingTap) {
         self.outgoing.push((when, tap));
     }
 
-    /// Looks at what reaches an account, before it is stored or delivered.
+    /// Looks at stanzas that reach an account, before they are stored or delivered.
     pub fn incoming(&mut self, when: When, tap: OutgoingTap) {
         self.incoming.push((when, tap));
     }
 
-    /// Makes copies of messages, for sessions that want them: of what an account has sent, and of
-    /// what it has got. Asked only when `wants` says so of the account: that is asked of each
-    /// message.
+    /// Makes copies of messages, sent or received by an account, for the sessions that want them.
+    /// Called only when `wants` is true of the account; `wants` is called for every message.
     pub fn copies(
         &mut self,
         wants: taps::WantsCopies,
@@ -333,33 +334,33 @@ impl Wiring {
         self.copies.push((wants, sent, received));
     }
 
-    /// Has a say in whether one account may see another.
+    /// Adds a rule on whether one account may see another.
     pub fn visibility(&mut self, tap: taps::VisibilityTap) {
         self.visibility.push(tap);
     }
 
-    /// Has a say in whether and how long a message is kept.
+    /// Adds a rule on whether and how long a message is kept.
     pub fn storage(&mut self, tap: taps::StorageTap) {
         self.storage.push(tap);
     }
 
-    /// Says which stanzas count as activity of a person, beside messages that say something.
+    /// Says which stanzas count as activity of a person, besides messages with content.
     pub fn activity(&mut self, tap: taps::ActivityTap) {
         self.activity.push(tap);
     }
 
-    /// Lets elements of this namespace stand beside the one payload of a request (RFC 6120, 8.2.3).
+    /// Allows elements of this namespace beside the one payload of a request (RFC 6120, 8.2.3).
     pub fn beside_requests(&mut self, namespace: &'static str) {
         self.beside_requests.push(namespace);
     }
 
-    /// Hears what a session says of itself to all.
+    /// Observes the broadcast presence of sessions.
     pub fn presence(&mut self, tap: taps::PresenceTap) {
         self.presence.push(tap);
     }
 
-    /// Takes an element of this namespace and name that is no stanza, from a session. It is not
-    /// counted (XEP-0198) and not answered.
+    /// Handles an element of this namespace and name that is not a stanza, from a session. It is
+    /// neither counted (XEP-0198) nor answered.
     pub fn element(&mut self, (ns, name): (&'static str, &'static str), tap: taps::ElementTap) {
         if self.elements.iter().any(|(known, _)| *known == (ns, name)) {
             self.faults.push(format!("two features take the element {{{ns}}}{name}"));
@@ -367,32 +368,32 @@ impl Wiring {
         self.elements.push(((ns, name), tap));
     }
 
-    /// Hears of an account's first session becoming available and its last one going.
+    /// Called when an account's first session becomes available and when its last one goes.
     pub fn online(&mut self, tap: taps::OnlineTap) {
         self.online.push(tap);
     }
 
-    /// Hears of every session that has become available, after its presence went out.
+    /// Called for every session that has become available, after its presence went out.
     pub fn available(&mut self, tap: taps::SessionTap) {
         self.bound.push(tap);
     }
 
-    /// Hears of accounts made and removed.
+    /// Called when accounts are made and removed.
     pub fn accounts(&mut self, tap: taps::AccountTap) {
         self.accounts.push(tap);
     }
 
-    /// Hears of accounts that may not come in any more: removed, or blocked by an administrator.
+    /// Called when an account may no longer log in: removed, or blocked by an administrator.
     pub fn barred(&mut self, tap: taps::BarredTap) {
         self.barred.push(tap);
     }
 
-    /// Runs once, before anybody can connect.
+    /// Runs a function once, before anybody can connect.
     pub fn started(&mut self, tap: taps::Periodic) {
         self.started.push(tap);
     }
 
-    /// Runs at start and then again and again, this long after it last finished.
+    /// Runs a function at start and then repeatedly, this long after it last finished.
     pub fn every(&mut self, period: Duration, tap: taps::Periodic) {
         self.periodic.push((period, tap));
     }
@@ -402,23 +403,23 @@ impl Wiring {
         self.offer_if(|_| true, xml);
     }
 
-    /// Adds an element to the stream features after login, where the settings are such.
+    /// Adds an element to the stream features after login, while the settings ask for it.
     pub fn offer_if(&mut self, when: OfferedIf, xml: &'static str) {
         self.offers.push((when, xml));
     }
 
-    /// Adds an element to the stream features after login that depends on what there is.
+    /// Adds an element to the stream features after login that is made from the node's state.
     pub fn offer_made(&mut self, make: fn(&Node) -> Vec<u8>) {
         self.made_offers.push(make);
     }
 
-    /// Names a namespace in the server's service discovery, while the thing is there.
+    /// Adds a namespace to the server's service discovery, while a condition holds.
     pub fn disco_if(&mut self, there: ThereIf, namespace: &'static str) {
         self.disco_if.push((there, namespace));
     }
 
-    /// Adds a form to what the server says of itself in service discovery (XEP-0128), while there is
-    /// something to say.
+    /// Adds a form to the server's answer to service discovery (XEP-0128), while there is something
+    /// to say.
     pub fn server_form(&mut self, form: ServerForm) {
         self.server_forms.push(form);
     }
@@ -431,12 +432,12 @@ impl Wiring {
         self.commands.push(command);
     }
 
-    /// The ad-hoc commands, in the order of the features.
+    /// Returns the ad-hoc commands, in the order of the features.
     pub fn commands(&self) -> &[&'static Command] {
         &self.commands
     }
 
-    /// The requests that are answered, by the namespace and name of their payload.
+    /// Returns the requests that have handlers, by the namespace and name of their payload.
     pub fn requests(&self) -> impl Iterator<Item = (&'static str, &'static str, Verb)> + '_ {
         let verbs = |(&(ns, name), routes): (&(_, _), &HashMap<Verb, Route>)| {
             routes.keys().map(|verb| (ns, name, *verb)).collect::<Vec<_>>()
@@ -444,12 +445,12 @@ impl Wiring {
         self.requests.iter().flat_map(verbs)
     }
 
-    /// The namespaces service discovery names, sorted.
+    /// Returns the namespaces that service discovery names, sorted.
     pub fn disco(&self) -> &[&'static str] {
         &self.disco
     }
 
-    /// Those it names for the server alone, where the thing is there.
+    /// Returns the namespaces that it names for the server alone, while their conditions hold.
     pub(crate) fn disco_of<'a>(
         &'a self,
         node: &'a Node,
@@ -457,12 +458,12 @@ impl Wiring {
         self.disco_if.iter().filter(|(there, _)| there(node)).map(|(_, namespace)| *namespace)
     }
 
-    /// The forms of the server's answer to service discovery.
+    /// Returns the forms of the server's answer to service discovery.
     pub fn server_forms(&self, node: &Node) -> Vec<DataForm> {
         self.server_forms.iter().filter_map(|form| form(node)).collect()
     }
 
-    /// The stream features after login, encoded.
+    /// Returns the stream features after login, encoded.
     pub fn offers(&self, node: &Node) -> Vec<u8> {
         let settings = node.settings();
         let offers = self.offers.iter().filter(|(when, _)| when(&settings));
@@ -472,7 +473,8 @@ impl Wiring {
     }
 
     pub(crate) fn request<'a>(&'a self, verb: Verb, child: &'a Child) -> Option<&'a Route> {
-        // The look-up lives no longer than the child; the table shrinks its keys' lives to that.
+        // The look-up's lifetime is no longer than the child's; the table's keys are shortened to
+        // it.
         let requests: &HashMap<(&str, &str), HashMap<Verb, Route>> = &self.requests;
         requests.get(&(child.ns(), child.name()))?.get(&verb)
     }

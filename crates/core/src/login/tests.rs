@@ -1,4 +1,4 @@
-//! Logins at a node: what is told, what is remembered, and what a clock that is set does to it.
+//! Logins at a node: what clients are told, what is remembered, and what setting the clock changes.
 #![allow(clippy::unwrap_used)]
 
 use whoelse_store::{Location, Store};
@@ -44,7 +44,7 @@ impl<'a> Connection<'a> {
         Connection { node, network: network(last), attempt: LoginAttempt::default() }
     }
 
-    /// Tries a wrong password: whether it was looked at, and what is said.
+    /// Tries a wrong password. Returns whether it was checked, and the error.
     async fn mistypes(&mut self, mechanism: &str) -> (bool, Refusal) {
         let mechanism = Mechanism::from_name(mechanism).unwrap();
         let attempt = &mut self.attempt;
@@ -57,7 +57,7 @@ impl<'a> Connection<'a> {
         (looked_at, self.node.login_failed(attempt, &jid("bob"), true, self.network).await)
     }
 
-    /// Tries the right one: what is said, if it is refused.
+    /// Tries the right password. Returns the error, if it is refused.
     async fn logs_in(mut self) -> Result<(), String> {
         let plain = Mechanism::Plain;
         match self.node.lookup(&mut self.attempt, &jid("bob"), plain, self.network).await {
@@ -85,7 +85,7 @@ fn pass(clock: &Clock, seconds: u64) {
     }
 }
 
-/// What somebody is told who knows the password.
+/// The error that a client which knows the password gets.
 fn left(seconds: u32) -> Result<(), String> {
     Err(format!("blocked after too many wrong passwords; try again in {seconds} s"))
 }
@@ -94,7 +94,8 @@ fn left(seconds: u32) -> Result<(), String> {
 async fn one_mistyped_password_in_a_client_that_tries_every_mechanism_counts_one() {
     let clock = Clock::manual(BEGIN);
     let node = fresh(&clock).await;
-    // Down the list with each -PLUS first, as slixmpp goes; and bound ones first, as others do.
+    // First down the list with each -PLUS first, as slixmpp does; then all bound ones first, as
+    // others do.
     for order in [
         "SCRAM-SHA-512-PLUS SCRAM-SHA-512 SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS \
          SCRAM-SHA-1 PLAIN",
@@ -111,7 +112,7 @@ async fn one_mistyped_password_in_a_client_that_tries_every_mechanism_counts_one
         assert_eq!(looked_at, 4);
     }
 
-    // Those were two; the third is the last, whatever mechanism it begins with.
+    // Those were two tries; the third is the last, whatever mechanism it begins with.
     let (_, refusal) = Connection::new(&node, 1).mistypes("SCRAM-SHA-512-PLUS").await;
     assert!(refusal.close && refusal.text.unwrap().contains("third in a row"));
     assert_eq!(Connection::new(&node, 1).logs_in().await, left(4));
@@ -195,14 +196,14 @@ async fn who_is_known_there_is_let_in_whatever_others_do() {
     let clock = Clock::manual(BEGIN);
     let node = fresh(&clock).await;
     Connection::new(&node, 1).logs_in().await.unwrap();
-    // From the network that bob is known in, names are guessed until it is blocked.
+    // From the network in which bob is known, names are guessed until it is blocked.
     for n in 0..30 {
         let (name, mut attempt) = (jid(&format!("name{n}")), LoginAttempt::default());
         node.lookup(&mut attempt, &name, Mechanism::Plain, network(1)).await;
         node.login_failed(&mut attempt, &name, true, network(1)).await;
     }
     assert_eq!(node.blocked_networks(), [(network(1), BEGIN.after(Duration::from_secs(600)))]);
-    // And from everywhere else bob is.
+    // And bob is blocked from everywhere else.
     for last in 10..30 {
         Connection::new(&node, last).mistypes("PLAIN").await;
     }
@@ -229,7 +230,7 @@ async fn a_try_that_waits_goes_on_when_another_has_ended() {
     assert_eq!(fourth.await, Ok(()));
 }
 
-/// Somebody is challenged and says nothing.
+/// A client is challenged and does not answer.
 async fn silent<'a>(node: &'a Arc<Node>, last: u8) -> Connection<'a> {
     let mut one = Connection::new(node, last);
     let scram = Mechanism::from_name("SCRAM-SHA-256").unwrap();
@@ -245,7 +246,7 @@ async fn three_silent_challenges_do_not_keep_a_known_account_out_of_its_own_netw
     Connection::new(&node, 1).logs_in().await.unwrap();
     let _silent = [silent(&node, 1).await, silent(&node, 1).await, silent(&node, 1).await];
     let mut bob = Box::pin(Connection::new(&node, 1).logs_in());
-    // As far as it gets without the clock.
+    // Runs as far as it gets without the clock.
     for _ in 0..100 {
         tokio::select! {
             biased;
@@ -273,7 +274,7 @@ async fn a_late_proof_takes_its_turn_once_more_and_is_told_nothing_before() {
 
     assert_eq!(refused, Err(told.clone()));
     assert_eq!(Err(told.text.unwrap()), left(4));
-    // Where nothing is in its way a late one is as good as any.
+    // If nothing is in its way, a late proof is as good as any.
     let late = silent(&node, 2).await;
     pass(&clock, 6);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What is counted for one account and for one network: failures, what is in flight, who waits.
+//! The counts for one account and for one network: failures, tries in flight, waiters.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
@@ -17,9 +17,9 @@ use crate::network::{Network, Site};
 pub(super) struct Pair {
     /// Failures since the last success. Every third one in a row blocks, for longer each time.
     pub failures: u32,
-    /// When the last of them was.
+    /// When the last failure was.
     pub last: Steady,
-    /// Blocked until then.
+    /// Until when the pair is blocked.
     pub until: Option<Steady>,
 }
 
@@ -32,13 +32,13 @@ impl Pair {
 /// What is counted for one account.
 #[derive(Debug, Default)]
 pub(super) struct AccountCount {
-    /// Networks it has failed from, by their sites.
+    /// The networks it has failed from, by their sites.
     sites: HashMap<Site, BTreeMap<Network, Pair>>,
-    /// Failures within [`WINDOW`], the last few of each site.
+    /// Failures within [`WINDOW`]: the last few of each site.
     recent: VecDeque<(Steady, Site)>,
-    /// Tries that are being looked at, and until when each of them counts.
+    /// The tries that are being checked: until when each of them counts.
     pub in_flight: Vec<(Network, Steady)>,
-    /// Tries that wait for one of them.
+    /// The tries that wait for one of them.
     pub waiting: Vec<oneshot::Sender<()>>,
 }
 
@@ -62,19 +62,19 @@ impl AccountCount {
         SiteCount { failures, until, in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX) }
     }
 
-    /// Whether it has failed from this very network and not succeeded since.
+    /// Whether it has failed from this network and not succeeded since.
     pub fn has_failed(&self, network: Network, now: Steady) -> bool {
         let pair = self.sites.get(&network.site()).and_then(|pairs| pairs.get(&network));
         pair.is_some_and(|pair| pair.ends() > now)
     }
 
-    /// How many are being looked at, from these networks.
+    /// Returns how many tries from these networks are being checked.
     pub fn in_flight(&self, now: Steady, of: impl Fn(Network) -> bool) -> usize {
         let held = self.in_flight.iter().filter(|(_, until)| *until > now);
         held.filter(|(network, _)| of(*network)).count()
     }
 
-    /// How many have failed over all networks, and how many that would be if whatever is in flight
+    /// Returns the failures over all networks, and how many there would be if everything in flight
     /// failed and one more from this site. Each site adds only so many.
     pub fn over_all(&self, next: Site, now: Steady) -> (usize, usize) {
         let mut sites: BTreeMap<Site, usize> = BTreeMap::new();
@@ -92,8 +92,8 @@ impl AccountCount {
     }
 
     /// Counts a failure. Returns until when the account is now blocked for the network, if this
-    /// was the last of so many in a row: from the site, or from the network alone if it is exempt
-    /// from what others do.
+    /// failure caused a block. It counts failures from the whole site, or from the network alone if
+    /// the account is exempt from what others do.
     pub fn fail(
         &mut self,
         network: Network,
@@ -127,17 +127,17 @@ impl AccountCount {
         Some(until)
     }
 
-    /// Puts a pair in that a former run has stored.
+    /// Adds a pair that a former run has stored.
     pub fn restore(&mut self, network: Network, pair: Pair) {
         self.sites.entry(network.site()).or_default().insert(network, pair);
     }
 
-    /// A pair, as it is to be stored.
+    /// Returns a pair, as it is to be stored.
     pub fn pair(&self, network: Network) -> Option<Pair> {
         self.sites.get(&network.site())?.get(&network).copied()
     }
 
-    /// A try is over. Who waits asks anew: each of them ends with its sender.
+    /// Removes a try that is over. Dropping their senders wakes the waiters, which ask anew.
     pub fn land(&mut self, network: Network, until: Steady) {
         if let Some(nth) = self.in_flight.iter().position(|of| *of == (network, until)) {
             self.in_flight.swap_remove(nth);
@@ -152,14 +152,14 @@ impl AccountCount {
         sites.into_values().flat_map(BTreeMap::into_keys).collect()
     }
 
-    /// The same for one site.
+    /// Forgets every failure of one site.
     pub fn forgive_site(&mut self, site: Site) -> Vec<Network> {
         self.recent.retain(|(_, of)| *of != site);
         let pairs = self.sites.remove(&site).unwrap_or_default();
         pairs.into_keys().collect()
     }
 
-    /// Keeps only these pairs. Without any, what has failed of late is forgotten with them.
+    /// Keeps only these pairs. If none is left, the recent failures are forgotten as well.
     fn retain(&mut self, mut keep: impl FnMut(&Pair) -> bool) {
         self.sites.retain(|_, pairs| {
             pairs.retain(|_, pair| keep(pair));
@@ -170,7 +170,7 @@ impl AccountCount {
         }
     }
 
-    /// Networks for which it is blocked, and until when.
+    /// Returns the networks for which it is blocked, and until when.
     pub fn blocks(&self, now: Steady) -> impl Iterator<Item = (Network, Steady)> {
         let pairs = self.sites.values().flatten();
         pairs.filter_map(move |(network, pair)| {
@@ -178,7 +178,7 @@ impl AccountCount {
         })
     }
 
-    /// How many networks it has failed from.
+    /// Returns how many networks it has failed from.
     pub fn pairs(&self) -> usize {
         self.sites.values().map(BTreeMap::len).sum()
     }
@@ -189,7 +189,7 @@ impl AccountCount {
     }
 }
 
-/// How long a block lasts after so many failures in a row.
+/// Returns how long a block lasts after so many failures in a row.
 pub(super) fn block_after(in_a_row: u32, block: Duration) -> Duration {
     let doublings = (in_a_row / IN_A_ROW).saturating_sub(1).min(31);
     block.saturating_mul(1 << doublings).min(block.max(LONGEST))
@@ -200,11 +200,11 @@ pub(super) fn block_after(in_a_row: u32, block: Duration) -> Duration {
 pub(super) struct NetworkCount {
     /// Failures within [`WINDOW`] with their accounts, the last few of each.
     pub recent: VecDeque<(Steady, String)>,
-    /// Blocked as a whole until then.
+    /// Until when the network is blocked as a whole.
     pub until: Option<Steady>,
-    /// Until when each of the tries counts that are being looked at.
+    /// The tries that are being checked: until when each of them counts.
     pub in_flight: Vec<Steady>,
-    /// Tries that wait for one of them.
+    /// The tries that wait for one of them.
     pub waiting: Vec<oneshot::Sender<()>>,
     /// Names that were asked about within [`WINDOW`].
     pub questions: VecDeque<(Steady, String)>,
@@ -229,13 +229,13 @@ impl NetworkCount {
         is_blocked
     }
 
-    /// How many failures there are if whatever is in flight fails.
+    /// Returns how many failures there are if everything in flight fails.
     pub fn at_most(&self, now: Steady) -> usize {
         let failed = self.recent.iter().filter(|(at, _)| at.after(WINDOW) > now).count();
         failed + self.in_flight.iter().filter(|until| **until > now).count()
     }
 
-    /// A try is over. Who waits asks anew.
+    /// Removes a try that is over. Dropping their senders wakes the waiters, which ask anew.
     pub fn land(&mut self, until: Steady) {
         if let Some(nth) = self.in_flight.iter().position(|of| *of == until) {
             self.in_flight.swap_remove(nth);
@@ -252,7 +252,7 @@ impl NetworkCount {
         counts && self.until.is_none() && self.in_flight.is_empty() && self.waiting.is_empty()
     }
 
-    /// When all of it will be over.
+    /// When all of it will have expired.
     pub fn ends(&self) -> Steady {
         if !self.in_flight.is_empty() {
             return Steady::NEVER;
@@ -262,7 +262,7 @@ impl NetworkCount {
     }
 }
 
-/// Adds to a window, unless it is full: then when its oldest entry leaves it.
+/// Adds to a window. If it is full, returns when its oldest entry leaves it.
 pub(super) fn admit<T>(
     window: &mut VecDeque<(Steady, T)>,
     entry: T,
@@ -279,7 +279,7 @@ pub(super) fn admit<T>(
     }
 }
 
-/// Adds to a window, which holds no more than `most` and nothing older than [`WINDOW`].
+/// Adds to a window, which holds no more than `most` entries and none older than [`WINDOW`].
 fn note<T>(window: &mut VecDeque<(Steady, T)>, entry: (Steady, T), most: usize, now: Steady) {
     while window.front().is_some_and(|(at, _)| at.after(WINDOW) <= now) || window.len() >= most {
         window.pop_front();
@@ -291,7 +291,7 @@ fn end_of<T>(window: &VecDeque<(Steady, T)>) -> Option<Steady> {
     window.back().map(|(at, _)| at.after(WINDOW))
 }
 
-/// Drops what is over, and if that makes no room what is over soonest.
+/// Drops expired entries, and if that makes no room, those that expire soonest.
 pub(super) fn thin<K: Eq + Hash, V>(
     table: &mut HashMap<K, V>,
     now: Steady,
@@ -302,7 +302,7 @@ pub(super) fn thin<K: Eq + Hash, V>(
     table.retain(|_, entry| !goes(ends(entry)));
 }
 
-/// The same for the pairs of all accounts together. Returns how many are left.
+/// Drops entries in the same way for the pairs of all accounts together. Returns how many are left.
 pub(super) fn thin_pairs(accounts: &mut HashMap<String, AccountCount>, now: Steady) -> usize {
     let mut retain = |mut keep: Box<dyn FnMut(&Pair) -> bool>| {
         accounts.retain(|_, count| {
@@ -316,8 +316,8 @@ pub(super) fn thin_pairs(accounts: &mut HashMap<String, AccountCount>, now: Stea
     retain(Box::new(move |pair| !goes(pair.ends()))).len()
 }
 
-/// What has to go of entries that end then, to be asked of each: many at once, so that not every
-/// try looks at all of them.
+/// Returns a test for the entries that must go, given when each ends. Many go at once, so that not
+/// every try looks at all of them.
 fn soonest(mut ends: Vec<Steady>) -> impl FnMut(Steady) -> bool {
     let mut room = ends.len().saturating_sub(ENTRIES - ENTRIES / 16);
     let last = match room.checked_sub(1) {

@@ -1,8 +1,8 @@
-//! What of the counts survives a restart: rows by a key, with times in even time
-//! ([`crate::trust`]), which goes on over restarts whatever is done to the wall.
+//! The counts that survive a restart: rows by a key, with times in even time ([`crate::trust`]),
+//! which goes on over restarts whatever is done to the wall.
 //!
-//! How long the server was down is taken from the wall, which may be wrong; so no more is left of a
-//! block, when it is read again, than would be set for it now. A [`Moment`] here has even time in
+//! How long the server was down is taken from the wall, which may be wrong. So a block that is read
+//! again has no more time left than would be set for it now. A [`Moment`] here has even time in
 //! place of the wall.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{LoginThrottle, Tables, WINDOW};
 use crate::clock::{Moment, Steady, Time};
 use crate::network::Network;
 
-/// What a row counts for.
+/// What a row counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// An account and a network.
@@ -33,7 +33,7 @@ impl Scope {
         }
     }
 
-    /// What a key stands for. No network has a bar in it.
+    /// Reads a key back. No network has a bar in its text.
     fn of(key: &str) -> Option<Scope> {
         match key.split_once('|')? {
             ("pair", rest) => {
@@ -52,9 +52,9 @@ impl Scope {
 pub struct Count {
     /// Failures since the last success.
     pub failures: u32,
-    /// When the last of them was, or when the administrator has set the block.
+    /// When the last of them was, or when the administrator set the block.
     pub since: Time,
-    /// Blocked until then; zero: not blocked.
+    /// Until when it is blocked; zero: not blocked.
     pub until: Time,
 }
 
@@ -88,20 +88,20 @@ impl LoginThrottle {
                         tables.disabled.insert(account, (since, until));
                     }
                 }
-                // Of a newer version, or broken: it blocks nobody.
+                // This row is of a newer version, or broken: it blocks nobody.
                 None => tracing::warn!(key, "login_count_unreadable"),
             }
         }
     }
 
-    /// What is to be stored of these: each key with its count, `None` if it fell away.
+    /// Returns what is to be stored of these: each key with its count, `None` to delete it.
     pub fn rows(&self, scopes: &[Scope], now: Moment) -> Vec<(String, Option<Count>)> {
         let tables = self.lock();
         scopes.iter().map(|scope| (scope.key(), tables.row(scope, now))).collect()
     }
 }
 
-/// When something was that has a stamp on the wall; now, if that is to come.
+/// Turns a stamp into the moment when something was; now, if the stamp is in the future.
 fn steady_before(now: Moment, stamp: Time) -> Steady {
     let age = now.wall.since(stamp).as_micros();
     Steady(now.steady.0.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX)))
@@ -139,7 +139,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
     const NOW: Moment = Moment { wall: Time(1_000_000_000_000_000), steady: Steady(5) };
 
-    /// How much is left of bob's block, if there is one.
+    /// Returns how much time is left of bob's block, if there is one.
     fn left(throttle: &std::sync::Arc<LoginThrottle>, now: Moment) -> Option<Duration> {
         match throttle.begin(&stranger("bob", network(1)), now.steady) {
             Begun::Blocked(Blocked::Until(until)) => Some(until.since(now.steady)),
@@ -165,7 +165,7 @@ mod tests {
         left(&throttle, now)
     }
 
-    /// The next run: another steady clock, and the wall is where somebody has set it.
+    /// Starts the next run: another steady clock, and the wall where somebody has set it.
     fn at(wall: Time) -> Moment {
         Moment { wall, steady: Steady(9_000_000) }
     }

@@ -10,12 +10,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = FORGET;
 const NOW: Steady = Steady(7_000_000);
 
-/// Fails once; until when the account is blocked for the network by it.
+/// Fails once. Returns until when the account is then blocked for the network.
 fn fail(throttle: &Arc<LoginThrottle>, account: &str, last: u8, now: Steady) -> Option<Steady> {
     reserve(throttle, account, last, now).fail(MINUTE, now).0
 }
 
-/// Fails from a network as it is, again and again, until that is refused.
+/// Fails from a network repeatedly, until a try is refused.
 fn fail_from(throttle: &Arc<LoginThrottle>, who: &Who<'_>, now: Steady) -> usize {
     let mut failures = 0;
     while let Begun::Reserved(reservation) = throttle.begin(who, now) {
@@ -25,7 +25,7 @@ fn fail_from(throttle: &Arc<LoginThrottle>, who: &Who<'_>, now: Steady) -> usize
     failures
 }
 
-/// What becomes of a try, in a word.
+/// The answer to a try, in a word.
 fn of(throttle: &Arc<LoginThrottle>, who: &Who<'_>, now: Steady) -> &'static str {
     match throttle.begin(who, now) {
         Begun::Reserved(_) => "reserved",
@@ -97,7 +97,7 @@ fn after_a_block_has_run_out_three_more_block_for_twice_as_long() {
 fn a_success_a_new_password_the_administrator_and_a_quiet_day_lift_block_and_growth() {
     type Lift = fn(&Arc<LoginThrottle>);
     let lifts: [(&str, Lift, Duration); 4] = [
-        // Also one from elsewhere: whoever knows the password is no guesser.
+        // This holds for a login from elsewhere too: whoever knows the password is no guesser.
         ("success", |throttle| drop(throttle.succeeded("bob", network(9))), Duration::ZERO),
         ("password", |throttle| drop(throttle.forgive("bob")), Duration::ZERO),
         ("unblock", |throttle| drop(throttle.unblock("bob")), Duration::ZERO),
@@ -146,14 +146,14 @@ fn tries_made_at_once_do_not_outrun_the_count_and_none_has_failed_before_it_has(
     assert_eq!(until, NOW.after(HELD));
     assert!(turn.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Empty));
 
-    // One lands: whoever waits asks anew.
+    // One is resolved: its waiters ask anew.
     drop(flying.pop());
     assert!(turn.try_recv().is_err_and(|why| why == oneshot::error::TryRecvError::Closed));
     flying.push(reserve(&throttle, "bob", 1, NOW));
     assert_eq!(of(&throttle, &bob, NOW), "waits");
     assert_eq!(throttle.blocked(NOW), 0);
 
-    // They fail: the last of them blocks, and a fourth is not looked at.
+    // They fail: the last of them blocks, and a fourth is not checked.
     let until: Vec<_> = flying.into_iter().map(|one| one.fail(MINUTE, NOW).0).collect();
     assert_eq!(until, [None, None, Some(NOW.after(MINUTE))]);
     assert_eq!(of(&throttle, &bob, NOW), "blocked");
@@ -173,7 +173,7 @@ fn three_silent_challenges_keep_nobody_out_for_longer_than_a_challenge_holds() {
             (NOW.after(HELD), false, true)
         );
         assert_eq!(of(&throttle, &who, until), "reserved");
-        // Late ones that are still there are none of those that land in time.
+        // Late tries that are still open do not count among those that are resolved in time.
         let _in_its_stead = throttle.begin(&who, until);
         assert_eq!(of(&throttle, &who, until), "waits");
         drop(first);
@@ -262,7 +262,7 @@ fn so_many_wait_and_one_more_is_told_so() {
 
     assert!(waiting.iter().all(|one| matches!(one, Begun::Wait(..))));
     assert_eq!(of(&throttle, &bob, NOW), "crowded");
-    // Who has gone makes room.
+    // A waiter that has gone makes room.
     waiting.pop();
     assert_eq!(of(&throttle, &bob, NOW), "waits");
 }
@@ -295,7 +295,7 @@ fn twenty_failures_from_everywhere_leave_only_known_networks() {
     assert_eq!(of(&throttle, &Who { is_known: None, ..from_100 }, NOW), "unless known");
     assert_eq!(of(&throttle, &from_100, NOW), "only known");
     assert_eq!(of(&throttle, &known("bob", network(100)), NOW), "reserved");
-    // Also one that has mistyped once: this block is others' doing.
+    // This holds for a network with one mistyped password, too: the block is the doing of others.
     assert_eq!(of(&throttle, &known("bob", network(20)), NOW), "reserved");
     assert_eq!(of(&throttle, &stranger("carol", network(100)), NOW), "reserved");
     assert_eq!(of(&throttle, &from_100, NOW.after(WINDOW)), "reserved");
@@ -305,7 +305,7 @@ fn twenty_failures_from_everywhere_leave_only_known_networks() {
 fn one_attacker_elsewhere_does_not_lock_the_traveller_out() {
     for attacker in ["192.0.2.66", "2001:db8:1:2::1"] {
         let throttle = throttle();
-        // All he can, for an hour.
+        // All that he can do in an hour.
         let mut now = NOW;
         let mut failures = 0;
         while now < NOW.after(HOUR) {
@@ -330,7 +330,7 @@ fn one_site_adds_no_more_than_three_to_an_account() {
     }
     assert_eq!(of(&throttle, &hotel, NOW), "reserved");
 
-    // A seventh is one too many.
+    // A seventh attacker is one too many.
     fail_from(&throttle, &stranger("bob", v6("2001:db8:7::1")), NOW);
     assert_eq!(of(&throttle, &hotel, NOW), "only known");
 }
@@ -358,7 +358,7 @@ fn a_48_of_ipv6_is_one_network_to_an_account_unless_a_part_of_it_is_known() {
 
     assert_eq!(of(&throttle, &stranger("bob", from(4)), NOW), "blocked");
     assert_eq!(of(&throttle, &stranger("bob", v6("2001:db8:2::1")), NOW), "reserved");
-    // Whoever is known there is blocked by their own failures alone.
+    // An account that is known there is blocked by its own failures alone.
     assert_eq!(of(&throttle, &known("bob", from(4)), NOW), "reserved");
     assert_eq!(of(&throttle, &known("bob", from(3)), NOW), "blocked");
     let Begun::Reserved(one) = throttle.begin(&known("bob", from(4)), NOW) else { panic!() };
@@ -367,7 +367,7 @@ fn a_48_of_ipv6_is_one_network_to_an_account_unless_a_part_of_it_is_known() {
 
 // --- a network, over all accounts ---
 
-/// One name after the other is tried from a network, until it is blocked.
+/// Tries one name after the other from a network, until it is blocked.
 fn sprayed(throttle: &Arc<LoginThrottle>, last: u8) {
     let names = (0..).map(|n| format!("name{n}"));
     for name in names.take_while(|_| throttle.blocked_networks(NOW).is_empty()) {
@@ -397,7 +397,7 @@ fn who_is_known_in_a_blocked_network_is_not_blocked_by_others() {
     let unseen = Who { is_known: None, ..stranger("bob", network(1)) };
     assert_eq!(of(&throttle, &unseen, NOW), "unless known");
     assert_eq!(of(&throttle, &known("bob", network(1)), NOW), "reserved");
-    // With failures of its own it may be who guesses.
+    // An account with failures of its own may be the one that guesses.
     assert_eq!(of(&throttle, &known("mistyped", network(1)), NOW), "blocked");
     let unseen = Who { is_known: None, ..stranger("mistyped", network(1)) };
     assert_eq!(of(&throttle, &unseen, NOW), "blocked", "nobody need look");
@@ -428,7 +428,7 @@ fn a_success_takes_back_what_its_account_added_to_its_network() {
     }
     assert_eq!(throttle.blocked_networks(NOW).len(), 1);
 
-    // Elsewhere it takes back nothing here.
+    // A success elsewhere takes back nothing here.
     throttle.succeeded("bob", network(2));
     assert_eq!(throttle.blocked_networks(NOW).len(), 1);
     let gone = throttle.succeeded("bob", network(1));
@@ -489,11 +489,11 @@ fn names_that_are_asked_about_have_a_count_of_their_own() {
     assert_eq!(throttle.ask("bob", network(2), NOW), Ok(()));
     assert_eq!(of(&throttle, &stranger("bob", network(1)), NOW), "reserved");
     assert_eq!(throttle.blocked(NOW), 0);
-    // The account that was made after its name was asked about counts no more.
+    // The question about a name stops counting when the account is made.
     throttle.made("name7", network(1));
     assert_eq!(throttle.ask("bob", network(1), NOW), Ok(()));
     assert_eq!(throttle.ask("bob", network(1), NOW.after(WINDOW)), Ok(()));
-    // And a network that is blocked for guesses may ask.
+    // A network that is blocked for guesses may still ask.
     sprayed(&throttle, 3);
     assert_eq!(throttle.ask("bob", network(3), NOW), Ok(()));
 }
@@ -555,7 +555,7 @@ fn an_address_that_is_unblocked_is_blocked_for_nobody() {
     assert_eq!(of(&throttle, &stranger("somebody", network(1)), NOW), "reserved");
     assert_eq!(of(&throttle, &stranger("bob", network(2)), NOW), "blocked");
 
-    // Who has failed once is not blocked, but starts anew.
+    // An account that has failed once is not blocked, but starts anew.
     fail(&throttle, "dave", 2, NOW);
     let (lifted, mut gone) = throttle.unblock_network(network(2), NOW);
     gone.sort_by_key(Scope::key);
@@ -576,7 +576,7 @@ fn the_tables_are_bounded_and_what_ends_soonest_goes_first() {
     let at = |n: usize| Network::of(std::net::Ipv4Addr::from_bits(n as u32).into());
     let last = ENTRIES + 10;
     for n in 0..last {
-        // Each its own account and network, each a little later.
+        // Each failure has its own account and network, and is a little later.
         let (name, now) = (format!("name{n}"), Steady(n as i64));
         match throttle.begin(&stranger(&name, at(n)), now) {
             Begun::Reserved(one) => drop(one.fail(MINUTE, now)),
@@ -595,7 +595,7 @@ fn the_tables_are_bounded_and_what_ends_soonest_goes_first() {
 fn the_bound_holds_however_many_networks_a_name_was_tried_from_and_leaves_room_for_many_tries() {
     for networks_of_each in [2, ENTRIES as u32 + 10] {
         let throttle = throttle();
-        // The one with all of them is being tried all the while.
+        // The account that has all of them is tried all the while.
         let _flying = reserve(&throttle, "name0", 1, NOW);
         let mut tables = throttle.lock();
         for n in 0..ENTRIES as u32 {

@@ -1,8 +1,8 @@
-//! RFC 6121, 4.6: presence that a session sends to somebody directly, and its end.
+//! RFC 6121, 4.6: directed presence, which a session sends to one address, and its end.
 //!
-//! The session remembers to whom, whoever that is and whether they are there or not, so that they
-//! hear when it goes. That the recipient is subscribed as well does not matter here: who has heard
-//! of the end by the broadcast does not hear it twice.
+//! The session remembers the addresses, whether or not they exist, so that they are told when it
+//! goes. Whether the recipient is subscribed as well does not matter here: a recipient that was
+//! told by the broadcast is not told twice.
 
 use whoelse_xmpp::{BareJid, Condition, Jid, Kind, Outgoing, Stanza, StanzaError};
 
@@ -12,9 +12,9 @@ use crate::node::Node;
 use crate::rewriting;
 use crate::session::Session;
 
-/// A stanza is about to go to `to`, and nobody there has been asked yet: an available presence is
-/// remembered, an unavailable one is the end of it. Refused when the session remembers as many as
-/// it may, alike for every address.
+/// Remembers an available presence to `to`, or forgets it after an unavailable one, before the
+/// recipient's account is asked. Refuses when the session remembers as many addresses as it may,
+/// alike for every address.
 pub(crate) fn note(
     node: &Node,
     session: &Session,
@@ -36,7 +36,7 @@ pub(crate) fn note(
     }
 }
 
-/// The session is gone, and says so to those to whom it has sent its presence.
+/// Tells those to whom the session had sent directed presence that it is gone.
 pub(super) fn say_unavailable(
     node: &Node,
     account: &Account,
@@ -47,14 +47,14 @@ pub(super) fn say_unavailable(
     for to in directed {
         let bare = to.to_bare();
         if bare == *account.jid() || node.wiring.shows(account, &bare) {
-            // Whoever is subscribed has heard it by the broadcast, on each available device.
+            // A subscriber has got it by the broadcast, on each available device.
             let told = was_available && audience::sees(node, account, &bare);
             hear(node, account.jid(), to, told, presence);
         }
     }
 }
 
-/// The recipient's half. `told`: the available devices have heard it already.
+/// Handles the recipient's half. `told`: the available devices have been told already.
 fn hear(node: &Node, from: &BareJid, to: &Jid, told: bool, presence: &Outgoing) {
     let Some(listener) = node.here(&to.to_bare()) else { return };
     if !audience::hears(node, &listener, from) {

@@ -1,4 +1,4 @@
-//! RFC 6121, 4.3: a client asks how things stand with a contact.
+//! RFC 6121, 4.3: presence probes, by which a client asks for the state of a contact.
 
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, Jid, Outgoing};
@@ -8,15 +8,15 @@ use crate::account::Account;
 use crate::delivery;
 use crate::node::Node;
 
-/// RFC 6121, 4.3.2: answers a probe by somebody of the address `asker` for `to`, which is an account
-/// or one of its devices; `subject` is the account, if there is one.
+/// RFC 6121, 4.3.2: answers a probe by the address `asker` for `to`, which is an account or one of
+/// its devices; `subject` is the account, if it exists.
 ///
-/// Who may not see it hears `unsubscribed`, whether it exists or not. Where everybody may see
-/// everybody that would be untrue, and nobody answers.
+/// An asker who may not see it gets `unsubscribed`, whether it exists or not. With the shared
+/// roster that would be untrue, so there is no answer.
 pub(crate) fn answer(node: &Node, subject: Option<&Account>, to: &Jid, asker: &BareJid) -> Answer {
     let state = subject.and_then(|subject| Some((subject, present_state(node, subject, asker)?)));
     let Some((subject, state)) = state else {
-        // Whoever was let see an account and is blocked now knows that it exists.
+        // An asker who was shown an account and is now blocked knows that it exists.
         let known = subject.is_some_and(|subject| subject.roster().shows_to(asker));
         if known || !node.settings().contacts.hide_who_exists() {
             return Answer::new();
@@ -36,12 +36,12 @@ pub(crate) fn answer(node: &Node, subject: Option<&Account>, to: &Jid, asker: &B
     answer
 }
 
-/// What is told of an account, or of a device, that is not available.
+/// Returns the presence that is sent for an account, or a device, that is not available.
 ///
-/// A device that is gone while others are there speaks for itself alone. A contact who is not there
-/// at all is told of by their own last word, from where it was said, or else by the server, which
-/// speaks for the account: from the bare address, whatever was asked. The time is told as long as
-/// the account has been in memory since.
+/// A device that is gone while others are available is answered for by itself. For a contact who is
+/// offline, the answer is their own last unavailable presence, from the device that sent it. If
+/// there is none, the server answers for the account, from the bare address, whatever was asked.
+/// The time is told only if the account has stayed in memory since.
 fn last(node: &Node, subject: &Account, to: &Jid) -> Outgoing {
     if subject.is_online() {
         return unavailable(to.as_str());

@@ -1,4 +1,4 @@
-//! RFC 6121, 4.7.2: what a presence says, before it goes to anybody.
+//! RFC 6121, 4.7.2: the content of a presence, read before it goes to anybody.
 
 use smallvec::SmallVec;
 use whoelse_xmpp::{Condition, Jid, Kind, Stanza, StanzaError, ns};
@@ -8,19 +8,19 @@ use crate::node::Node;
 /// What was read in an available or unavailable presence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Said {
-    /// Zero if it does not say.
+    /// The priority; zero if the presence has none.
     pub priority: i8,
-    /// Children that go to nobody, by their place.
+    /// The children that go to nobody, by index.
     pub drop: SmallVec<[usize; 2]>,
 }
 
 impl Said {
-    /// Reads a stanza; one that says nothing of availability says nothing here.
+    /// Reads a stanza; any other stanza reads as one without content.
     ///
-    /// A priority decides which messages come, so one that cannot be read is refused, and so is a
-    /// second one. A `show` is for people to look at: one that is not known is left out, or each
-    /// client would have to know what to make of it (4.7.2.1). The time at which something was said
-    /// is the server's to say (XEP-0203).
+    /// The priority decides which messages come, so an unreadable or second priority is refused. A
+    /// `show` is for people to look at: an unknown one is left out, or each client would have to
+    /// interpret it (4.7.2.1). Only the server may say when something was sent (XEP-0203), so such
+    /// elements are left out.
     pub fn read(node: &Node, stanza: &Stanza) -> Result<Said, StanzaError> {
         let mut said = Said::default();
         let says =
@@ -32,7 +32,8 @@ impl Said {
         for (place, child) in stanza.children().iter().enumerate() {
             match (child.name(), child.ns()) {
                 ("priority", ns::CLIENT) => {
-                    // A whole number as XML Schema writes them, white space around it or not.
+                    // A whole number as XML Schema writes it, with or without white space around
+                    // it.
                     let read = stanza.text_of(child).trim().parse().ok();
                     let (Some(read), None) = (read, priority) else { return Err(malformed()) };
                     priority = Some(read);

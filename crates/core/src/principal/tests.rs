@@ -1,4 +1,4 @@
-//! What happens to an account between a proof and the session: the session is not to be had.
+//! Tests of what can happen to an account between a proof and the session: the session is refused.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
@@ -54,7 +54,7 @@ async fn challenged(node: &Arc<Node>) -> LoginAttempt {
     attempt
 }
 
-/// The proof was right.
+/// Sends the right proof.
 async fn proved(node: &Arc<Node>, attempt: LoginAttempt) -> Result<Principal, Refusal> {
     node.login_succeeded(attempt, Rights::Own, network()).await
 }
@@ -63,7 +63,7 @@ async fn logged_in(node: &Arc<Node>) -> Principal {
     proved(node, challenged(node).await).await.unwrap()
 }
 
-/// A session that can be resumed, by the token.
+/// Makes a session that can be resumed, by the token.
 async fn resumable(node: &Arc<Node>, principal: &Principal) -> (Hold, String) {
     let hold = node.bind(principal, Some("desk")).await.unwrap();
     let token = node.enable(&hold.session, true).unwrap().unwrap();
@@ -71,7 +71,7 @@ async fn resumable(node: &Arc<Node>, principal: &Principal) -> (Hold, String) {
     (hold, token)
 }
 
-/// What comes between.
+/// What happens between the proof and the session.
 #[derive(Debug, Clone, Copy)]
 enum Between {
     Removed,
@@ -127,7 +127,7 @@ async fn a_login_without_a_session_yet_gets_none_of_another_account_or_by_an_old
     }
 }
 
-/// There is a look under the lock: what happens while a login waits for its place counts as well.
+/// The check is repeated under the lock: what happens while a login waits for its place counts.
 #[tokio::test]
 async fn a_login_that_waits_for_its_place_gets_none_by_an_old_password() {
     for between in ALL {
@@ -136,7 +136,7 @@ async fn a_login_that_waits_for_its_place_gets_none_by_an_old_password() {
         let first = node.bind(&first, Some("desk")).await.unwrap();
         let principal = logged_in(&node).await;
         let mut second = Box::pin(node.bind(&principal, Some("sofa")));
-        // It asks the first one for a sign of life, which does not come.
+        // The login asks the first session for a sign of life, which does not come.
         tokio::select! {
             biased;
             bound = &mut second => panic!("{bound:?}"),
@@ -179,7 +179,7 @@ async fn a_session_begun_by_an_old_password_is_nothing_to_go_on_with_whenever_it
     let hold = node.bind(&old, Some("desk")).await.unwrap();
 
     happens(&node, Between::NewPassword).await;
-    // It is there still, and asks for stream management only now.
+    // The session still exists, and enables stream management only now.
     let token = node.enable(&hold.session, true).unwrap().unwrap();
     node.connection_lost(&hold).await;
 
@@ -203,7 +203,7 @@ async fn a_session_is_gone_on_with_by_whoever_proves_the_same_password_again() {
 async fn a_password_that_is_newer_than_what_is_known_here_is_good() {
     let node = node().await;
     let account = account(&node).await;
-    // As between the commit of a new password and what follows it.
+    // This is the state between the commit of a new password and what follows it.
     let old = account.proved();
     let new = Proved { generation: old.generation + 1, ..old.clone() };
 
@@ -217,7 +217,7 @@ async fn a_password_that_is_newer_than_what_is_known_here_is_good() {
 async fn who_failed_to_prove_anything_is_nobody() {
     let node = node().await;
     let mut attempt = challenged(&node).await;
-    // The next name is nobody's, and its verifier made up.
+    // The next name belongs to nobody, and its verifier is a fake.
     let eve = BareJid::parse("eve@localhost").unwrap();
     let answer = node.lookup(&mut attempt, &eve, Mechanism::Plain, network()).await;
     assert!(matches!(answer, LookupAnswer::Fake(_)), "{answer:?}");

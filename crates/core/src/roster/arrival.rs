@@ -1,5 +1,6 @@
-//! An account that is made gets the requests that wait for its name: whoever has asked did not learn
-//! that there was nobody (RFC 6121, 3.1.2 and 8.5.1), and would wait for an answer for ever.
+//! A new account gets the subscription requests that wait for its name. Their senders did not learn
+//! that there was no such account (RFC 6121, 3.1.2 and 8.5.1), and would wait for an answer for
+//! ever.
 
 use whoelse_store::Tx;
 use whoelse_xmpp::BareJid;
@@ -8,10 +9,11 @@ use whoelse_xmpp::write::Element;
 use super::{Contact, State};
 use crate::node::Node;
 
-/// Writes into the roster of the account `id`, which has just been made, who has asked for it by
-/// this key, up to the number that an account may have of them. Before the account is loaded.
+/// Writes the pending requests for this key into the roster of the account `id`, which has just
+/// been made, up to the number that an account may have of them. Call it before the account is
+/// loaded.
 ///
-/// What somebody wrote into their request is not known any more: it went to nobody.
+/// The text of those requests is no longer known: it was delivered to nobody.
 pub(crate) async fn take_requests(
     node: &Node,
     tx: &mut Tx,

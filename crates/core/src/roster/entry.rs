@@ -1,5 +1,5 @@
-//! One contact in one roster while it changes: how it stood, how it stands, what is written and
-//! what the owner's devices hear of it.
+//! One contact in one roster while it changes: its state before and after, what is written, and
+//! what the owner's devices are told.
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ pub(super) struct Entry {
     pub owner: Arc<Account>,
     /// The contact's address.
     pub contact: BareJid,
-    /// The contact's address as it is stored.
+    /// The contact's address in its stored form.
     key: String,
-    /// How it stood.
+    /// Its state before the change.
     pub before: Contact,
-    /// How it stands.
+    /// Its state after the change.
     pub after: Contact,
     /// The version of the roster before this change.
     known: RosterVersion,
@@ -33,7 +33,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Reads how it stands in the transaction: an earlier step may have changed it already.
+    /// Reads the present state in the transaction: an earlier step may have changed it already.
     pub async fn read(
         node: &Node,
         tx: &mut Tx,
@@ -47,7 +47,7 @@ impl Entry {
         Ok(Entry { owner, contact, key, after: before.clone(), before, known, version: None })
     }
 
-    /// Takes the state after a step; `request` is what the contact said, in case it waits for an
+    /// Takes the state after a step; `request` is what the contact sent, in case it waits for an
     /// answer.
     pub fn take(&mut self, state: State, request: &Bytes) {
         let contact = &mut self.after;
@@ -57,11 +57,11 @@ impl Entry {
             (true, true) => {}
         }
         contact.state = state;
-        // RFC 6121, 3.1.2 and 3.4.2: whoever is asked, granted or approved is in the roster.
+        // RFC 6121, 3.1.2 and 3.4.2: a contact that is asked, granted or approved is in the roster.
         contact.listed |= state.to || state.from || state.ask || state.approved;
     }
 
-    /// Refuses with `resource-constraint` what is too much for one roster.
+    /// Refuses with `resource-constraint` a change that makes the roster too large.
     pub fn check(&self, limits: &Limits) -> Result<(), StanzaError> {
         if !self.after.listed {
             return Ok(());
@@ -77,7 +77,7 @@ impl Entry {
             (weight(&self.contact, &self.before), weight(&self.contact, &self.after));
         let others = roster.contacts().filter(|(jid, _)| **jid != self.contact);
         let others: usize = others.map(|(jid, contact)| weight(jid, contact)).sum();
-        // Who is over the bound already, because it was lowered, can still make it less.
+        // A roster that is over the bound already, because it was lowered, can still shrink.
         if after > before && others + after > limits.roster_bytes {
             return full("the names and groups of this roster are too long together".to_owned());
         }
@@ -106,8 +106,9 @@ impl Entry {
         }
     }
 
-    /// What follows after the commit, and which command is next: the snapshot, what the owner's
-    /// devices `hear`, the push, and presence. `exists`: the contact is an account of this server.
+    /// Returns what follows the commit, and the next command: the snapshot, the stanzas that the
+    /// owner's devices `hear`, the push, and presence. `exists`: the contact is an account of this
+    /// server.
     pub fn done(
         self,
         exists: bool,
@@ -134,18 +135,18 @@ impl Entry {
         }
     }
 
-    /// The owner's devices hear how the contact stands, if they see a difference.
+    /// Pushes the contact's new state to the owner's devices, if they see a difference.
     fn push(&self, node: &Node, exists: bool) {
         if self.version.is_some() {
             item::push(node, &self.owner, &self.contact, &self.after, exists);
         }
     }
 
-    /// The owner's presence is shown to a contact that may see it from now on, and taken away from
-    /// one that may not any more (RFC 6121, 3.1.5, 3.2.2 and 3.3.3).
+    /// Shows the owner's presence to a contact that may see it from now on, and takes it away from
+    /// one that no longer may (RFC 6121, 3.1.5, 3.2.2 and 3.3.3).
     fn show(&self, node: &Node) {
         match (self.before.state.from, self.after.state.from) {
-            // Where everybody sees everybody that changes nothing.
+            // With the shared roster, this changes nothing.
             _ if node.settings().contacts.are_shared() => {}
             (false, true) => presence::show(node, &self.owner, &self.contact),
             (true, false) => presence::take_away(node, &self.owner, &self.contact),
@@ -154,7 +155,8 @@ impl Entry {
     }
 }
 
-/// About the bytes of a contact as it goes out: the item, each group, and what has to be escaped.
+/// Returns the approximate size of a contact in bytes as it is sent: the item, each group, and
+/// escapes.
 fn weight(jid: &BareJid, contact: &Contact) -> usize {
     const ITEM: usize = 64;
     const GROUP: usize = 15;

@@ -1,5 +1,5 @@
 //! RFC 6121, A.3: what a contact says to the owner of a roster. This half sees the owner's account
-//! and the contact's address, and it never refuses: what cannot be kept looks unanswered.
+//! and the contact's address. It never refuses: a request that cannot be stored looks unanswered.
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ use crate::kit::BoxFuture;
 use crate::node::Node;
 use crate::rewriting;
 
-/// What one says to the other at once, in order: each presence without addresses.
+/// What one side says to the other in one change, in order: each presence without addresses.
 pub(super) type Said = SmallVec<[(SubscriptionType, Bytes); 2]>;
 
 /// The recipient's half of a change.
 pub(super) struct Inbound {
     node: Arc<Node>,
-    /// To whom it is said: the owner of the roster.
+    /// The owner of the roster, to whom it is said.
     to: BareJid,
-    /// Who says it: the contact.
+    /// The contact who says it.
     from: BareJid,
     said: Said,
-    /// The owner's devices may hear it; what changes holds all the same.
+    /// Whether the owner's devices are told; the change takes effect in any case.
     heard: bool,
 }
 
@@ -49,8 +49,8 @@ impl Chained for Inbound {
     fn run<'a>(self: Box<Self>, tx: &'a mut Tx) -> BoxFuture<'a, Result<Done, Error>> {
         Box::pin(async move {
             let Inbound { node, to, from, said, heard } = *self;
-            // In memory, since whoever begins holds it; an account that was made a moment ago is
-            // loaded here.
+            // The account is in memory, since whoever begins the change holds it; an account that
+            // was made a moment ago is loaded here.
             let account = node.account(&to).await?;
             let Some(account) = account.filter(|it| !it.is_server() && !it.is_removed()) else {
                 return Ok(Done::default());
@@ -59,7 +59,7 @@ impl Chained for Inbound {
             let mut entry = Entry::read(&node, tx, account, from).await?;
             let (mut told, mut granted) = (Said::new(), false);
             for (type_, presence) in said {
-                // Who is blocked cannot ask. The rest of what they say holds.
+                // A blocked contact cannot ask. Whatever else they say takes effect.
                 if type_ == SubscriptionType::Subscribe && !open {
                     continue;
                 }
@@ -91,8 +91,8 @@ impl Chained for Inbound {
     }
 }
 
-/// Whether one more request may wait for the owner's answer. Where it may not, it is not kept and
-/// looks unanswered: who asks must not learn how many others do.
+/// Whether one more request may wait for the owner's answer. If not, it is dropped and looks
+/// unanswered: the asker must not learn how many others ask.
 fn has_place(node: &Node, entry: &Entry) -> bool {
     entry.owner.roster().requests().count() < node.settings().limits.roster_requests
 }
@@ -102,15 +102,15 @@ pub(super) fn plain(type_: SubscriptionType) -> Bytes {
     Element::new("presence").attr("type", type_.name()).finish()
 }
 
-/// A presence without addresses as it reaches somebody.
+/// Returns a presence without addresses in the form in which it is delivered.
 pub(crate) fn addressed(said: Bytes, from: &BareJid, to: &BareJid) -> Outgoing {
     let mut attributes = rewriting::attribute("from", from.as_str());
     attributes.extend(rewriting::attribute("to", to.as_str()));
     Outgoing::from_encoded(Kind::Presence, said, Class::Presence).with_attributes(&attributes)
 }
 
-/// RFC 6121, 3.1.3: a request goes to every available device; 3.1.6, 3.2.3 and 3.3.3: the rest to
-/// those that have asked for the roster.
+/// Queues a presence for the owner's devices: a request goes to every available device (RFC 6121,
+/// 3.1.3), the other types to those that have requested the roster (3.1.6, 3.2.3 and 3.3.3).
 fn hear(owner: &Account, type_: SubscriptionType, presence: &Outgoing) {
     for session in owner.sessions() {
         let hears = match type_ {

@@ -1,4 +1,4 @@
-//! RFC 6121, 2.1: a contact as an `<item/>`, and the push by which devices hear of a change.
+//! RFC 6121, 2.1: a contact as an `<item/>`, and the roster push that tells devices of a change.
 
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, ns};
@@ -8,12 +8,11 @@ use crate::account::Account;
 use crate::node::Node;
 use crate::session::Session;
 
-/// The group that everybody is in where everybody sees everybody, until its owner files somebody
-/// elsewhere.
+/// The group in which everybody is in the shared roster, until its owner moves somebody to another.
 const EVERYONE: &str = "Everyone";
 
-/// A contact as its owner sees it. `exists`: it is an account of this server, which where everybody
-/// sees everybody is a contact of all.
+/// Returns a contact as its owner sees it. `exists`: it is an account of this server, which in the
+/// shared roster is a contact of all.
 pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Element {
     let item = Element::new("item").attr("jid", jid.as_str());
     let shared = exists && node.settings().contacts.are_shared();
@@ -41,14 +40,14 @@ pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Elem
     contact.groups.iter().fold(item, |item, group| item.child(Element::new("group").text(group)))
 }
 
-/// How a version of a roster is called (RFC 6121, 2.6); `None` where the roster is everybody on the
-/// server, which has no versions.
+/// Returns the `ver` of a roster version (RFC 6121, 2.6); `None` with the shared roster, which has
+/// no versions.
 pub fn version_name(node: &Node, last: i64) -> Option<String> {
     (!node.settings().contacts.are_shared()).then(|| last.to_string())
 }
 
-/// RFC 6121, 2.1.6: the account's devices that have asked for the roster hear how a contact stands
-/// now, in the version that this made. `exists`: as for [`item`].
+/// RFC 6121, 2.1.6: tells the account's devices that have requested the roster how a contact stands
+/// now, in the version that this change made. `exists`: as for [`item`].
 pub fn push(node: &Node, account: &Account, jid: &BareJid, contact: &Contact, exists: bool) {
     let item = item(node, jid, contact, exists);
     let version = version_name(node, contact.version);
@@ -59,7 +58,7 @@ pub fn push(node: &Node, account: &Account, jid: &BareJid, contact: &Contact, ex
     }
 }
 
-/// The push to one device.
+/// Returns the roster push to one device.
 pub fn push_to(session: &Session, item: Element, version: Option<&str>) {
     let query = Element::new("query").xmlns(ns::ROSTER).attr_opt("ver", version).child(item);
     let push = Element::new("iq")

@@ -1,6 +1,6 @@
 //! RFC 6121, 2.3 to 2.5 and A.2: what the owner of a roster changes in it, and what they say to a
-//! contact. This half sees the owner's account and the contact's address; what the contact's
-//! account makes of it is [`super::inbound`].
+//! contact. This half sees the owner's account and the contact's address; [`super::inbound`] is the
+//! half of the contact's account.
 
 use std::sync::Arc;
 
@@ -16,27 +16,27 @@ use crate::keeper::Touches;
 use crate::keeper::chain::Done;
 use crate::node::Node;
 
-/// What an account wishes to change about one contact.
+/// A change that an account wishes to make about one contact.
 pub enum Wish {
-    /// It says this to the contact. The presence as it was sent, without addresses.
+    /// Sends this subscription presence to the contact, as it was sent, without addresses.
     Say(SubscriptionType, Bytes),
-    /// RFC 6121, 2.3 and 2.4: the contact is added, or called and filed otherwise.
+    /// RFC 6121, 2.3 and 2.4: adds the contact, or sets its name and groups.
     Set {
-        /// What it is called; empty: nothing.
+        /// The name; empty: none.
         name: String,
-        /// The groups it is in.
+        /// The groups.
         groups: Vec<String>,
     },
-    /// RFC 6121, 2.5: the contact goes, and with it both subscriptions.
+    /// RFC 6121, 2.5: removes the contact, and with it both subscriptions.
     Remove,
 }
 
-/// Changes what stands between `account` and `contact`. What is said to a contact of this server is
-/// heard in the same transaction, so the two rosters never disagree.
+/// Changes the relation between `account` and `contact`. A contact of this server takes its half in
+/// the same transaction, so the two rosters never disagree.
 ///
 /// Refused: `policy-violation` when a request is too long, `resource-constraint` when the roster is
 /// full, `item-not-found` when there is nothing to remove, `not-allowed` to the server itself,
-/// which has no roster. Nothing about the contact is a reason: who asks cannot tell whether there
+/// which has no roster. The contact's state is never a reason: the asker cannot tell whether there
 /// is such an account. Returns when the change is on disk and everybody has been told.
 pub async fn change(
     node: &Arc<Node>,
@@ -53,8 +53,8 @@ pub async fn change(
         return Err(StanzaError::new(Condition::PolicyViolation)
             .with_text("a request to subscribe must be shorter"));
     }
-    // Loaded here, where only its asker waits, and held until all is done: the keeper finds it in
-    // memory.
+    // Loaded here, where only its asker waits, and held until all is done: so the keeper finds it
+    // in memory.
     let held = load(node, contact).await?;
     let outbound = Outbound {
         node: node.clone(),
@@ -92,7 +92,7 @@ struct Outbound {
     node: Arc<Node>,
     account: Arc<Account>,
     contact: BareJid,
-    /// The contact is an account of this server.
+    /// Whether the contact is an account of this server.
     exists: bool,
     wish: Wish,
 }
@@ -100,7 +100,7 @@ struct Outbound {
 impl Outbound {
     async fn run(self, tx: &mut Tx) -> Result<Result<Done, StanzaError>, Error> {
         let Outbound { node, account, contact, exists, wish } = self;
-        // It can have been removed while this waited for its turn.
+        // The account can have been removed while this waited for its turn.
         if account.is_removed() {
             return Ok(Err(StanzaError::new(Condition::NotAuthorized)));
         }
@@ -114,7 +114,8 @@ impl Outbound {
         entry.write(tx, node.clock.now().0).await?;
         let to = entry.contact.clone();
         let next = (!said.is_empty() && node.is_local(&to)).then(|| {
-            // Whom the owner has blocked hears nothing of them; it holds all the same.
+            // A contact whom the owner has blocked is told nothing; the change takes effect all the
+            // same.
             let heard = node.wiring.shows(&entry.owner, &to);
             let from = entry.owner.jid().clone();
             Inbound::boxed(node.clone(), to, from, said, heard)
@@ -123,7 +124,7 @@ impl Outbound {
     }
 }
 
-/// What the wish means for the owner, and what is said to the contact.
+/// Returns what the wish changes for the owner, and what is said to the contact.
 fn decide(entry: &mut Entry, wish: Wish) -> Result<Said, StanzaError> {
     let mut said = Said::new();
     match wish {
@@ -145,7 +146,7 @@ fn decide(entry: &mut Entry, wish: Wish) -> Result<Said, StanzaError> {
                     say(entry, &mut said, type_, plain(type_));
                 }
             }
-            // A request that waits for an answer goes on waiting.
+            // A request that waits for an answer keeps waiting.
             let asked = entry.after.state.asked;
             entry.after = Contact {
                 state: State { asked, ..State::default() },

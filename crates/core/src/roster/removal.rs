@@ -1,4 +1,4 @@
-//! An account that is removed goes out of everybody's roster.
+//! A removed account is taken out of everybody's roster.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use whoelse_xmpp::BareJid;
 use super::{Contact, item};
 use crate::node::Node;
 
-/// A roster out of which a contact went: whose it is, what is left, and the version, if its owner
+/// A roster that lost a contact: its owner, the trace that is left, and the version, if its owner
 /// saw the contact there.
 pub(crate) type Gone = (Holder, Contact, Option<RosterVersion>);
 
-/// Takes an address out of every roster. What it returns is for [`tell_holders`], after the commit.
+/// Takes an address out of every roster. Pass the result to [`tell_holders`] after the commit.
 pub(crate) async fn forget_contact(
     tx: &mut Tx,
     key: &str,
@@ -41,7 +41,7 @@ pub(crate) async fn forget_contact(
     Ok(gone)
 }
 
-/// Swaps the snapshots of those who are in memory, and pushes.
+/// Swaps the snapshots of the owners that are in memory, and pushes the change.
 pub(crate) fn tell_holders(node: &Arc<Node>, contact: &BareJid, gone: Vec<Gone>) {
     let domain = node.domain();
     for (holder, left, version) in gone {
@@ -51,7 +51,7 @@ pub(crate) fn tell_holders(node: &Arc<Node>, contact: &BareJid, gone: Vec<Gone>)
         let Ok(jid) = BareJid::new(Some(&holder.localpart), &domain.name) else { continue };
         let Some(account) = node.refresh_account(&jid) else { continue };
         account.put(Arc::new(account.roster().with(contact, left.clone(), version)));
-        // Where everybody is in every roster, everybody hears of it anyway.
+        // With the shared roster, everybody is told anyway.
         if version.is_some() && !node.settings().contacts.are_shared() {
             item::push(node, &account, contact, &left, false);
         }

@@ -1,10 +1,11 @@
 //! RFC 6121, Appendix A: how a presence of type `subscribe`, `unsubscribe`, `subscribed` or
-//! `unsubscribed` changes what stands between an account and a contact, as one pure function.
+//! `unsubscribed` changes the subscription state between an account and a contact, as one pure
+//! function.
 
-/// How things stand with a contact, seen from the owner of the roster (RFC 6121, A.1).
+/// The subscription state of a contact, seen from the owner of the roster (RFC 6121, A.1).
 ///
-/// Who sees a contact's presence does not ask for it, so of the combinations nine are states of the
-/// RFC; `approved` comes beside them (RFC 6121, 3.4).
+/// An owner who sees a contact's presence does not ask for it, so nine of the combinations are
+/// states of the RFC. `approved` is in addition to them (RFC 6121, 3.4).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct State {
     /// The owner sees the contact's presence.
@@ -15,7 +16,7 @@ pub struct State {
     pub ask: bool,
     /// "Pending in": the contact has asked for the owner's presence.
     pub asked: bool,
-    /// The owner has granted a request that has not come yet.
+    /// The owner has approved, in advance, a request that has not come yet.
     pub approved: bool,
 }
 
@@ -32,7 +33,7 @@ pub enum SubscriptionType {
     Unsubscribed,
 }
 
-/// Which way a word goes, seen from the owner of the roster.
+/// The direction of a subscription presence, seen from the owner of the roster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// To the contact.
@@ -41,14 +42,15 @@ pub enum Way {
     In,
 }
 
-/// What becomes of a word and of the state.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// How things stand then.
+    /// The new state.
     pub state: State,
-    /// The word goes on: to the contact's server, or to the owner's devices.
+    /// Whether the presence is passed on: to the contact's server, or to the owner's devices.
     pub passes: bool,
-    /// The owner's server answers `subscribed` without asking the owner (RFC 6121, 3.1.3 and 3.4).
+    /// Whether the owner's server answers `subscribed` without asking the owner (RFC 6121, 3.1.3
+    /// and 3.4).
     pub granted: bool,
 }
 
@@ -75,7 +77,7 @@ impl SubscriptionType {
     }
 }
 
-/// Takes one step: RFC 6121, A.2 for words that go out, A.3 for those that come in.
+/// Takes one step: RFC 6121, A.2 for outbound presence, A.3 for inbound presence.
 pub fn step(before: State, way: Way, word: SubscriptionType) -> Step {
     let mut state = before;
     let mut granted = false;
@@ -90,7 +92,7 @@ pub fn step(before: State, way: Way, word: SubscriptionType) -> Step {
         }
         (Way::Out, SubscriptionType::Subscribed) => {
             (state.from, state.asked) = (before.from || before.asked, false);
-            // Nobody has asked: the word stays here until somebody does (RFC 6121, 3.4.2).
+            // Nobody has asked: the approval stays here until somebody does (RFC 6121, 3.4.2).
             state.approved |= !state.from;
             before.asked
         }
@@ -145,7 +147,7 @@ mod tests {
         state
     }
 
-    /// Each row: the state, whether the word passes, the state then (`=`: no change).
+    /// Each row: the state, whether the presence passes, the new state (`=`: no change).
     fn check(way: Way, word: SubscriptionType, table: [(&str, bool, &str); 9]) {
         let names: Vec<&str> = table.iter().map(|(name, ..)| *name).collect();
         let all = ["None", "None+O", "None+I", "None+O+I", "To", "To+I", "From", "From+O", "Both"];
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn every_row_of_a_2_3_for_subscribed_going_out() {
-        // Where nobody has asked the RFC knows no change but the approval in advance, 3.4.2.
+        // If nobody has asked, the RFC knows no change but the approval in advance (3.4.2).
         check(
             Way::Out,
             SubscriptionType::Subscribed,
@@ -252,7 +254,7 @@ mod tests {
                 ("Both", false, "="),
             ],
         );
-        // The footnote: who sees the presence already is told so once more.
+        // The footnote: a contact who sees the presence already is told so once more.
         for (before, granted) in [("None", false), ("To+I", false), ("From", true), ("Both", true)]
         {
             assert_eq!(
@@ -337,7 +339,7 @@ mod tests {
             let expected = Step { state: state(after), passes: false, granted: false };
             assert_eq!(taken, expected, "{before}");
         }
-        // Nothing that the contact says takes it back (RFC 6121, 4.3.2).
+        // Nothing that the contact says takes an approval back (RFC 6121, 4.3.2).
         for word in [
             SubscriptionType::Unsubscribe,
             SubscriptionType::Subscribed,
@@ -347,8 +349,8 @@ mod tests {
         }
     }
 
-    /// What a type does to both: out of one roster, into the other, and what comes back at once.
-    /// `heard`: the other takes a request, and has a place for it.
+    /// Applies a type to both rosters: outbound in one, inbound in the other, then what comes back
+    /// at once. `heard`: the other takes a request, and has a place for it.
     fn say(one: State, other: State, type_: SubscriptionType, heard: bool) -> (State, State) {
         let out = step(one, Way::Out, type_);
         if !out.passes || !heard && type_ == SubscriptionType::Subscribe {
@@ -382,8 +384,8 @@ mod tests {
         while let Some((one, other)) = seen.get(next).copied() {
             next += 1;
             assert_eq!((one.to, one.from), (other.from, other.to), "{one:?} {other:?}");
-            // Who waits for an answer is waited for; a request that was not heard is the sender's
-            // alone.
+            // If one side is asked, the other asks. A request that was not heard is known to its
+            // sender alone.
             assert!(one.ask || !other.asked, "{one:?} {other:?}");
             assert!(other.ask || !one.asked, "{one:?} {other:?}");
             for (type_, heard) in types.into_iter().flat_map(|it| [(it, true), (it, false)]) {

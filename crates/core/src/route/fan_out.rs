@@ -1,7 +1,8 @@
-//! One stanza to many: the sender's half once, and one shared encoding for every local recipient.
+//! Fan-out, one stanza to many: the sender's half runs once, and all local recipients share one
+//! encoding.
 //!
-//! Nobody's account is looked at together with the speaker's: each recipient's half sees the
-//! speaker's address only.
+//! No account is looked at together with the speaker's: each recipient's half sees only the
+//! speaker's address.
 
 use whoelse_xmpp::{BareJid, Class, Outgoing};
 
@@ -9,10 +10,10 @@ use crate::account::Account;
 use crate::audience::{self, Audience};
 use crate::node::Node;
 
-/// How far a fan-out came.
+/// The result of a fan-out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reached {
-    /// Accounts of which at least one device took it.
+    /// Accounts that have a device which took it.
     pub taken: usize,
     /// Accounts that do not want to hear the speaker.
     pub closed: usize,
@@ -21,8 +22,8 @@ pub struct Reached {
 /// Gives one stanza, which has no `to`, to everybody of an audience. Presence goes to the available
 /// devices of each account, a message to those that take messages.
 ///
-/// Work for as many queues as the audience has accounts: whoever begins it has spent its fan-out
-/// ([`crate::session::Session::fan_out`]).
+/// This fills as many queues as the audience has sessions, so the caller must have spent its
+/// fan-out budget ([`crate::session::Session::fan_out`]).
 pub fn fan_out(node: &Node, speaker: &Account, audience: Audience, stanza: &Outgoing) -> Reached {
     let mut reached = Reached::default();
     audience::each(node, speaker, audience, |recipient| {
@@ -35,15 +36,15 @@ pub fn fan_out(node: &Node, speaker: &Account, audience: Audience, stanza: &Outg
     reached
 }
 
-/// Gives one stanza, which has no `to`, to the account of one address. Who is not in memory has no
-/// device that could hear it.
+/// Gives one stanza, which has no `to`, to the account of one address. An account that is not in
+/// memory has no device that could get it.
 pub(crate) fn tell(node: &Node, from: &BareJid, to: &BareJid, stanza: &Outgoing) {
     if let Some(recipient) = node.here(to) {
         receive(node, &recipient, from, stanza);
     }
 }
 
-/// What became of a stanza at one recipient.
+/// The result of a stanza at one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Received {
     Taken,
@@ -51,7 +52,7 @@ enum Received {
     Closed,
 }
 
-/// The recipient's half.
+/// Runs the recipient's half.
 fn receive(node: &Node, recipient: &Account, from: &BareJid, stanza: &Outgoing) -> Received {
     if !audience::hears(node, recipient, from) {
         return Received::Closed;

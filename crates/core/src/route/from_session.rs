@@ -1,5 +1,5 @@
-//! The sender's half, for a session: what it said is checked, and told apart by whom it is for.
-//! Nobody's account is looked at but its own.
+//! The sender's half, for a session: checks a stanza, and decides by its recipient where it goes.
+//! It looks at no account but the sender's.
 
 use std::sync::Arc;
 
@@ -18,20 +18,20 @@ use crate::presence::{self, Said};
 use crate::session::{Session, Ticket};
 use crate::storage_policy::{StoragePolicy, storage_policy};
 
-/// What a session has said.
+/// A stanza of a session.
 struct Speech {
     node: Arc<Node>,
     session: Arc<Session>,
     ticket: Ticket,
     stanza: Stanza,
     lang: Option<CompactString>,
-    /// What a presence says.
+    /// The content of a presence.
     said: Said,
 }
 
-/// Whom a stanza is for, seen from its sender.
+/// The recipient of a stanza, seen from its sender.
 enum Address {
-    /// A presence without an address.
+    /// Everybody: a presence without an address.
     Everybody,
     /// The server itself.
     Server,
@@ -39,7 +39,7 @@ enum Address {
     Account(Jid),
 }
 
-/// Takes what a session has said; the ticket is its place in the count.
+/// Takes a stanza of a session; the ticket is its place in the count.
 pub(super) fn speak(
     node: &Arc<Node>,
     (session, ticket): (Arc<Session>, Ticket),
@@ -61,12 +61,12 @@ pub(super) fn speak(
     }
 }
 
-/// What a request asks; features say what may stand beside it.
+/// Finds the payload of a request; features say what may stand beside it.
 pub(super) fn payloads<'a>(node: &'a Node, stanza: &'a Stanza) -> impl Iterator<Item = &'a Child> {
     stanza.children().iter().filter(|child| !node.wiring.may_stand_beside(child))
 }
 
-/// RFC 6120, 8.2.3: an id, a known type, and exactly one payload in a request.
+/// RFC 6120, 8.2.3: checks the id, the type, and that a request has exactly one payload.
 fn check_iq(node: &Node, stanza: &Stanza) -> Result<(), StanzaError> {
     if stanza.kind() != Kind::Iq {
         return Ok(());
@@ -82,7 +82,8 @@ fn check_iq(node: &Node, stanza: &Stanza) -> Result<(), StanzaError> {
     if sound { Ok(()) } else { Err(StanzaError::new(Condition::BadRequest)) }
 }
 
-/// The row of a message in its sender's archive. To oneself there is none beside the recipient's.
+/// Makes the row of a message for its sender's archive. A message to oneself has only the
+/// recipient's row.
 fn own_row(node: &Node, own: &Account, stanza: &Stanza, to: &Jid) -> Option<NewRow> {
     let is_archived = storage_policy(&node.wiring, stanza) == StoragePolicy::Archived
         && node.settings().history.is_some()
@@ -115,7 +116,7 @@ impl Speech {
         let Some(to) = self.stanza.to() else {
             return Ok(match self.stanza.kind() {
                 Kind::Presence => Address::Everybody,
-                // RFC 6120, 10.3: without an address it is for the sender's own account.
+                // RFC 6120, 10.3: a message without an address is for the sender's own account.
                 _ => Address::Account(self.session.account.jid().clone().into()),
             });
         };
@@ -138,7 +139,7 @@ impl Speech {
         }
     }
 
-    /// A request that needs nobody else.
+    /// Answers a request that needs nobody else.
     fn request(self, target: Target) -> Routed {
         request::of_session(&self.node, (self.session, self.ticket), self.stanza, target)
     }
@@ -168,7 +169,7 @@ impl Speech {
 
     fn to_account(self, to: Jid) -> Routed {
         let from = Jid::from(self.session.jid.clone());
-        // What the sender's own account says to it depends on nobody else, whoever that is.
+        // The taps of the sender's account need no other account, whoever the recipient is.
         let strip = match self.taps(&from, &to) {
             Ok(strip) => strip,
             Err(Flow::Refuse(error)) => return self.refuse(&error),
@@ -193,7 +194,8 @@ impl Speech {
         }
     }
 
-    /// Runs the taps of the sender's account, and says what they leave out of what is forwarded.
+    /// Runs the taps of the sender's account. Returns the children that they leave out of the
+    /// forwarded stanza.
     fn taps(&self, from: &Jid, to: &Jid) -> Result<Places, Flow> {
         let mut passing = Passing {
             node: &self.node,

@@ -1,5 +1,5 @@
-//! What goes between the two halves: a stanza down, an answer back. Neither holds anything that
-//! could not be sent over a wire.
+//! What goes between the two halves: a stanza to the recipient's, an answer back. Neither holds
+//! anything that could not be sent over a wire.
 
 use std::sync::Arc;
 
@@ -13,54 +13,56 @@ use crate::kit::Target;
 use crate::rewriting;
 use crate::session::Session;
 
-/// Children of a stanza, by their place.
+/// Indices of children of a stanza.
 pub(crate) type Places = SmallVec<[usize; 2]>;
 
-/// A stanza that its sender may say, on its way to the account it is for.
+/// A stanza that its sender may send, on its way to the recipient's account.
 pub(crate) struct InFlight {
-    /// Who says it.
+    /// The sender.
     pub from: Jid,
-    /// Whom it is for.
+    /// The recipient.
     pub to: Jid,
-    /// As it arrived.
+    /// The stanza as it arrived.
     pub stanza: Stanza,
-    /// The language of the sender's stream, where the stanza has none of its own.
+    /// The language of the sender's stream, if the stanza has none of its own.
     pub lang: Option<CompactString>,
-    /// Children that are left out of what is forwarded, in their order.
+    /// The children that are left out of the forwarded stanza, by index.
     pub strip: Places,
-    /// The account that says it, by which a repeat is known; none for the server's own.
+    /// The account of the sender, by which a repeat is recognised; none for the server's own.
     pub sender: Option<i64>,
-    /// The sender's own row, should the message be kept: put after the recipient's, and stored only
-    /// with it.
+    /// The row for the sender's archive, in case the message is kept: appended after the
+    /// recipient's, and stored only with it.
     pub copy: Option<NewRow>,
 }
 
-/// What the recipient's half says of a stanza.
+/// The recipient's half's result for a stanza.
 pub(crate) enum Answer {
-    /// Whoever was there has it, or the log does, or nobody was meant to be told.
+    /// Some device has it, or the log does, or nobody was meant to be told.
     Taken(Taken),
-    /// Nothing comes of it, and its sender is not told: the recipient wants to hear nothing of this,
-    /// or has it already.
+    /// The stanza is dropped and its sender is not told: the recipient wants to hear nothing of
+    /// this, or has it already.
     Dropped,
-    /// It comes back.
+    /// The stanza is refused with this error.
     Refused(StanzaError),
-    /// A request that the asker's own server answers, since the asker stands so to this address.
+    /// A request that the asker's own server answers, since the asker has this relation to the
+    /// address.
     Asked(Target),
-    /// A request was answered on behalf of the account.
+    /// A request that was answered on behalf of the account.
     Replied(kit::Answer),
 }
 
-/// Who took a message, as far as its sender's half has to know.
+/// The devices that took a message, as far as its sender's half has to know.
 #[derive(Default)]
 pub(crate) struct Taken {
-    /// Its number in the sender's archive, if it is there.
+    /// The number of the message in the sender's archive, if it is there.
     pub number: Option<i64>,
-    /// The sender's own devices that took it: it was sent to oneself.
+    /// The sender's own devices that took it, if it was sent to oneself.
     pub by: Vec<CompactString>,
 }
 
 impl Taken {
-    /// These devices of an account took a stanza, which has this number in its sender's archive.
+    /// Notes that these devices of an account took a stanza, which has this number in its sender's
+    /// archive.
     pub fn of(flight: &InFlight, number: Option<i64>, targets: &[Arc<Session>]) -> Taken {
         let by = match flight.is_to_oneself() {
             true => targets.iter().map(|device| device.resource().into()).collect(),
@@ -71,17 +73,17 @@ impl Taken {
 }
 
 impl InFlight {
-    /// Whether it is a request.
+    /// Whether the stanza is a request.
     pub fn is_request(&self) -> bool {
         self.stanza.kind() == Kind::Iq && matches!(self.stanza.type_(), Some("get" | "set"))
     }
 
-    /// Whether it is for the account that sent it.
+    /// Whether the stanza is for the account that sent it.
     pub fn is_to_oneself(&self) -> bool {
         self.from.bare() == self.to.bare()
     }
 
-    /// As its recipient gets it.
+    /// Returns the stanza as its recipient gets it.
     pub fn outgoing(&self, class: Class) -> Outgoing {
         rewriting::for_recipient(
             &self.stanza,
@@ -93,12 +95,12 @@ impl InFlight {
         )
     }
 
-    /// As the log keeps it.
+    /// Returns the stanza as the log keeps it.
     pub fn for_log(&self) -> Outgoing {
         rewriting::for_log(&self.stanza, self.lang.as_deref(), self.added_to(), &self.strip)
     }
 
-    /// The address that is put in: a stanza without one is for the sender's own account.
+    /// The address to put in: a stanza without one is for the sender's own account.
     fn added_to(&self) -> Option<&str> {
         self.stanza.to().is_none().then(|| self.to.as_str())
     }

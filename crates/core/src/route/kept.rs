@@ -1,4 +1,4 @@
-//! A message that is kept: handed to the keeper, and delivered after it is committed.
+//! A message that is kept: posted to the keeper, and delivered after it is committed.
 
 use std::sync::Arc;
 
@@ -12,11 +12,10 @@ use crate::delivery;
 use crate::keeper::{Post, Unstored, Work};
 use crate::node::Node;
 
-/// Bytes of the longest id by which a repeat is known (XEP-0359); a longer one is none.
+/// The longest id, in bytes, by which a repeat is recognised (XEP-0359); a longer one is ignored.
 const ORIGIN_ID: usize = 256;
 
-/// Keeps a message for an account, if its mailbox has room. `passing`: only until it is
-/// delivered.
+/// Keeps a message for an account, if its mailbox has room. `passing`: only until it is delivered.
 pub(super) fn keep(
     node: &Arc<Node>,
     account: Arc<Account>,
@@ -29,7 +28,7 @@ pub(super) fn keep(
         return post(node, account, flight, origin, (passing, bytes));
     }
     let node = node.clone();
-    // The estimate only grows between two counts; a fresh count decides.
+    // The estimate only grows between two counts, so a fresh count decides.
     Routed::Waits(Box::pin(async move {
         let counted = node.recount(&account).await;
         let refused = match counted.map(|_| account.reserve(bytes, &node.settings().limits)) {
@@ -48,7 +47,7 @@ pub(super) fn keep(
     }))
 }
 
-/// Hands it to the keeper; so many bytes are reserved for it in the mailbox.
+/// Posts the message to the keeper; this many bytes are reserved for it in the mailbox.
 fn post(
     node: &Arc<Node>,
     account: Arc<Account>,
@@ -65,7 +64,7 @@ fn post(
         Err(work) => {
             let node = node.clone();
             Routed::Waits(Box::pin(async move {
-                // The server is stopping: unhandled, so the client sends it again.
+                // The server is stopping: the stanza stays unhandled, so the client sends it again.
                 let _ = node.keeper.post(work).await;
             }))
         }
@@ -74,14 +73,14 @@ fn post(
 
 /// A message on its way into the log.
 pub(crate) struct Append {
-    /// Its rows: the recipient's, which decides, and perhaps the sender's. Taken when they are
-    /// written, and stamped then.
+    /// Its rows: the recipient's, which decides, and perhaps the sender's. They are taken when they
+    /// are written, and stamped then.
     message: Option<NewMessage>,
-    /// Who says it, for the answer.
+    /// The origin, which gets the answer.
     pub origin: Origin,
-    /// As its sender's half has handed it down.
+    /// The stanza, as the sender's half has passed it on.
     pub flight: InFlight,
-    /// Whom it is for.
+    /// The recipient's account.
     pub recipient: Arc<Account>,
     /// Whether it is kept only until it is delivered.
     pub passing: bool,
@@ -92,8 +91,8 @@ pub(crate) struct Append {
 }
 
 impl Append {
-    /// What the keeper has to write of a message for an account: its own row before the sender's,
-    /// which is not looked at.
+    /// Returns the rows that the keeper has to write of a message for an account: the account's own
+    /// row before the sender's, which is not looked at.
     pub(crate) fn new(
         node: &Node,
         recipient: Arc<Account>,
@@ -120,7 +119,7 @@ impl Append {
     }
 }
 
-/// By what a repeat of it is known, if its sender has given it an id.
+/// The key by which a repeat is recognised, if the sender has given the message an id.
 fn by_repeat(node: &Node, recipient: &Account, flight: &InFlight) -> Option<store::Origin> {
     let sender = flight.sender?;
     let child = flight.stanza.child("origin-id", ns::STANZA_ID)?;
@@ -154,7 +153,7 @@ impl Post for Append {
                 node.counters.messages.repeated.inc();
                 Answer::Dropped
             }
-            // The account was removed meanwhile: as if there had been none.
+            // The account was removed meanwhile: the answer is the same as if it had never existed.
             Ok(Appended::Gone) => Answer::Refused(StanzaError::new(Condition::ServiceUnavailable)),
             Err(Unstored::Unknown) => return,
             Err(Unstored::Failed(error)) => {

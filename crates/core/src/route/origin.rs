@@ -1,4 +1,4 @@
-//! Who speaks: where a stanza comes from, who is charged for it, and who is told what became of it.
+//! The origin of a stanza: who sends it, who is charged for it, and who gets the answer.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use whoelse_xmpp::{FullJid, Jid, Stanza, StanzaError};
 use crate::kit::BoxFuture;
 use crate::session::{Session, Ticket};
 
-/// Who speaks.
+/// The origin of a stanza.
 pub enum Origin {
-    /// A live login, and the place of what it said in its count.
+    /// A live session, and the ticket of the stanza.
     Session {
-        /// The login.
+        /// The session.
         session: Arc<Session>,
-        /// The place.
+        /// The ticket.
         ticket: Ticket,
     },
-    /// A login that is over: what it leaves behind is answered, or kept, in its name.
+    /// A session that is over: what it leaves behind is answered, or kept, in its name.
     Ended(FullJid),
 }
 
 impl Origin {
-    /// The address in whose name it is said.
+    /// The sender's address.
     pub fn address(&self) -> &Jid {
         match self {
             Origin::Session { session, .. } => &session.jid,
@@ -29,8 +29,8 @@ impl Origin {
         }
     }
 
-    /// So many bytes that it has said are on their way to the log. If that is as many as may be, it
-    /// says no more before this has finished.
+    /// Charges the origin for this many bytes on their way to the log. If it has reached its bound,
+    /// it says no more before the kept message is committed.
     pub(crate) fn charge(&self, bytes: usize) -> Option<BoxFuture<'static, ()>> {
         match self {
             Origin::Session { session, .. } => {
@@ -44,7 +44,7 @@ impl Origin {
         }
     }
 
-    /// So many of those bytes have arrived, or never will.
+    /// Takes back the charge for bytes that were committed or refused.
     pub(crate) fn discharge(&self, bytes: usize) {
         match self {
             Origin::Session { session, .. } => {
@@ -55,7 +55,7 @@ impl Origin {
         }
     }
 
-    /// Sends a stanza of its back with an error.
+    /// Returns a stanza of the origin to it with an error.
     pub fn refuse(&self, stanza: &Stanza, error: &StanzaError) {
         match self {
             Origin::Session { session, .. } => session.answer_error(stanza, error),
@@ -63,7 +63,7 @@ impl Origin {
         }
     }
 
-    /// What it said is handled: committed, if it had to be.
+    /// Marks the stanza as handled: it is committed, if it had to be.
     pub fn done(&self) {
         match self {
             Origin::Session { session, ticket } => session.done(*ticket),

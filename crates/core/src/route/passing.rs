@@ -1,4 +1,5 @@
-//! A stanza that is not kept: delivered at once, or after what is on its way to the same account.
+//! A passing stanza, which is not kept: delivered at once, or after what is on its way to the same
+//! account.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::rewriting;
 use crate::session::{Queued, Session};
 use crate::who_gets::{Recipients, who_gets};
 
-/// Delivers a stanza to these sessions of an account. `keepable`: it goes to the log when none of
+/// Delivers a stanza to these sessions of an account. `keepable`: it goes to the log if none of
 /// them ever confirms it.
 pub(super) fn pass(
     node: &Arc<Node>,
@@ -31,8 +32,8 @@ pub(super) fn pass(
         let answer = push(node, &account, (&flight, &outgoing), targets);
         return answered(node, origin, flight, answer);
     }
-    // Something to the account is still being committed: this follows it, whoever says it, and so
-    // does what comes after this.
+    // Something to the account is still being committed: this stanza follows it, whoever its sender
+    // is, and so does what comes after this one.
     account.arriving.begin();
     let ride = Work::Ride(Box::new(move |node: &Arc<Node>| {
         let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
@@ -51,14 +52,15 @@ pub(super) fn pass(
         Err(ride) => {
             let node = node.clone();
             Routed::Waits(Box::pin(async move {
-                // The server is stopping: unhandled, so whoever said it says it again.
+                // The server is stopping: the stanza stays unhandled, so its sender sends it again.
                 let _ = node.keeper.post(ride).await;
             }))
         }
     }
 }
 
-/// Nobody takes it, and nobody is told. Copies of a message may be made all the same, in its turn.
+/// Handles a stanza that no device takes and no log keeps. Copies of a message are made all the
+/// same, in its turn.
 pub(super) fn to_nobody(
     node: &Arc<Node>,
     account: Arc<Account>,

@@ -1,5 +1,5 @@
-//! Requests that the server answers: for itself and for whoever asks, with the right of a session,
-//! or on behalf of an account, for anybody who may see it.
+//! Requests that the server answers: for itself and for the asker, with the rights of a session, or
+//! on behalf of an account, for anybody who may see it.
 
 use std::sync::Arc;
 
@@ -43,9 +43,9 @@ pub(super) fn of_session(
     }))
 }
 
-/// Answers a request on behalf of an account that shows itself to whoever asks.
+/// Answers a request on behalf of an account that the asker may see.
 ///
-/// A handler that wants the right of a session answers at the asker's own server.
+/// A handler that needs the rights of a session answers at the asker's own server.
 pub(super) fn of_account(
     node: &Arc<Node>,
     account: Arc<Account>,
@@ -73,7 +73,7 @@ pub(super) fn of_account(
     }))
 }
 
-/// Gives a session the answer to what it asked.
+/// Gives a session the answer to its request.
 pub(super) fn reply(
     node: &Arc<Node>,
     (session, ticket): (Arc<Session>, Ticket),
@@ -90,7 +90,7 @@ fn deadline(node: &Node) -> Steady {
     node.clock.steady().after(node.settings().limits.request)
 }
 
-/// Who answers this request at such an address, and its payload.
+/// Finds the handler of this request at such an address, and its payload.
 fn handler<'a>(node: &'a Node, stanza: &'a Stanza, target: Target) -> Option<(&'a Handler, Child)> {
     let verb = if stanza.type_() == Some("get") { Verb::Get } else { Verb::Set };
     let child = payloads(node, stanza).next()?;
@@ -98,8 +98,8 @@ fn handler<'a>(node: &'a Node, stanza: &'a Stanza, target: Target) -> Option<(&'
     Some((&route.handler, child.clone()))
 }
 
-/// A handler at work. On a task of its own: a lost connection does not cancel it, and a fault in it
-/// is an answer.
+/// A running handler. It runs on a task of its own: a lost connection does not cancel it, and a
+/// panic in it becomes an error answer.
 struct Working(JoinHandle<kit::Answer>);
 
 impl Working {
@@ -107,7 +107,7 @@ impl Working {
         Working(tokio::spawn(work))
     }
 
-    /// What it answers, if it does until then.
+    /// Waits for its answer, until the deadline.
     async fn result(mut self, node: &Node, asker: &Jid, until: Steady) -> kit::Answer {
         tokio::select! {
             answer = &mut self.0 => answer.unwrap_or_else(|_| {
@@ -122,7 +122,7 @@ impl Working {
     }
 }
 
-/// Gives a session the answer to what it asked, as far as it takes it until then.
+/// Gives a session the answer to its request, as far as the session takes it before the deadline.
 async fn give(
     node: &Node,
     (session, ticket): (&Session, Ticket),

@@ -1,4 +1,4 @@
-//! RFC 6121, 3 and 4.3: what is said about subscriptions, and probes.
+//! RFC 6121, 3 and 4.3: subscription presence and probes.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::roster::SubscriptionType;
 use crate::roster::outbound::{self, Wish};
 use crate::session::{Session, Ticket};
 
-/// What a session says about a subscription, or a probe, to whoever has this address.
+/// Takes a subscription presence, or a probe, from a session to this address.
 pub(super) fn say(
     node: &Arc<Node>,
     (session, ticket): (Arc<Session>, Ticket),
@@ -28,7 +28,7 @@ pub(super) fn say(
     }
 }
 
-/// What an account, if there is one, answers at this address to somebody.
+/// Returns what an account, if it exists, answers at this address to somebody.
 type Answers = fn(&Node, Option<&Account>, &Jid, &BareJid) -> presence::Answer;
 
 struct Speech {
@@ -49,8 +49,8 @@ impl Speech {
         refused(&self.node, &origin, &self.flight.stanza, error)
     }
 
-    /// RFC 6121, 3: to an address of this server, whether anybody has it or not. What becomes of it
-    /// there is the roster's to say, and nobody is looked at here.
+    /// RFC 6121, 3: takes subscription presence to an address of this server, whether or not the
+    /// account exists. The roster decides the result; no account is looked at here.
     fn subscription(self, type_: SubscriptionType) -> Routed {
         let contact = self.flight.to.to_bare();
         if self.flight.is_to_oneself() || self.node.is_server(&contact) {
@@ -66,7 +66,7 @@ impl Speech {
         let said = rewriting::for_roster(&self.flight.stanza, self.flight.lang.as_deref(), &[]);
         let said = said.bytes;
         Routed::Waits(Box::pin(async move {
-            // It reaches another person's devices and the disk, so a flood is slowed down.
+            // It reaches another person's devices and the disk, so floods are slowed down.
             self.session.fan_out(said.len(), &self.node.clock).await;
             let wish = Wish::Say(type_, said);
             match outbound::change(&self.node, &self.session.account, &contact, wish).await {
@@ -81,7 +81,7 @@ impl Speech {
         self.ask(bare, presence::probe::answer)
     }
 
-    /// Asks the account of an address, loaded if it has to be, and hands on what it answers.
+    /// Asks the account of an address, loaded if necessary, and passes on what it answers.
     fn ask(self, bare: BareJid, answer: Answers) -> Routed {
         let (to, asker) = (self.flight.to.clone(), self.session.account.jid().clone());
         let asked =
@@ -98,7 +98,7 @@ impl Speech {
         }
     }
 
-    /// Hands on what the other account has answered.
+    /// Passes on what the other account has answered.
     fn hear(&self, answers: &presence::Answer) -> Routed {
         for presence in answers {
             self.session.push_addressed(presence, &self.session.account.to_attribute);

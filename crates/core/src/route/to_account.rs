@@ -1,5 +1,5 @@
-//! The recipient's half, RFC 6121, 8: what an account does with a stanza for it. Of its sender it
-//! knows the address.
+//! The recipient's half (RFC 6121, 8): what an account does with a stanza for it. Of the sender it
+//! knows only the address.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::session::Session;
 use crate::storage_policy::{self, StoragePolicy};
 use crate::who_gets::{Recipients, who_gets};
 
-/// Hands a stanza to the account it is for, loaded if it has to be. `origin` is the way back, and
-/// asked for nothing else here.
+/// Hands a stanza to its recipient's account, loaded if necessary. `origin` is the way back, and is
+/// used for nothing else here.
 pub(super) fn to_account(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
     let bare = flight.to.to_bare();
     match node.seek(&bare) {
@@ -40,13 +40,13 @@ fn refusal(condition: Condition) -> Answer {
     Answer::Refused(StanzaError::new(condition))
 }
 
-/// RFC 6121, 8.5.1: there is no such account. Towards those who may see everybody it is said.
+/// RFC 6121, 8.5.1: handles a stanza to no account. Says so only to senders who may see everybody.
 fn nobody(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
     let answer = match flight.stanza.kind() {
         Kind::Message if flight.stanza.type_() != Some("error") => {
             let refused = StanzaError::new(Condition::ServiceUnavailable);
             Answer::Refused(match node.settings().contacts.hide_who_exists() {
-                // It would tell a stranger who exists.
+                // That would tell a stranger which accounts exist.
                 true => refused,
                 false => refused
                     .with_text(format!("there is no user {}", name(&flight.to)))
@@ -63,8 +63,8 @@ fn name(jid: &Jid) -> &str {
     jid.local().unwrap_or(jid.domain())
 }
 
-/// A request to an address that is hidden, or that nobody has: one answer for both, given before
-/// anything of an account could make a difference.
+/// Returns the answer to a request to an address that is hidden, or that nobody has: the same for
+/// both, given before anything of an account could make a difference.
 fn hidden(to: &Jid) -> Answer {
     Answer::Asked(if to.is_bare() { Target::Hidden } else { Target::HiddenDevice })
 }
@@ -102,8 +102,8 @@ fn deliver(
         }
         Recipients::Answer => answered(node, origin, flight, Answer::Dropped),
         Recipients::NobodyThere if keepable => kept::keep(node, account, flight, origin, passing),
-        // Nothing that somebody wrote vanishes without a word; but who is not to know whether
-        // the other is there must not learn it so (RFC 6121, 8.5.2.2.1 leaves the choice).
+        // No message is dropped in silence; but a sender who must not know whether the recipient is
+        // online must not learn it from an error (RFC 6121, 8.5.2.2.1 leaves the choice).
         Recipients::NobodyThere
             if storage_policy::comes_back(&flight.stanza) && sees(node, &account, &flight.from) =>
         {
@@ -115,7 +115,8 @@ fn deliver(
         Recipients::Deliver(targets) => {
             let taken = targets.iter().any(|session| session.is_attached());
             let archived = keeping == StoragePolicy::Archived && node.settings().history.is_some();
-            // After what is still on its way to the log it could find nobody any more.
+            // A stanza that passes after what is still on its way to the log might find nobody any
+            // more.
             if archived || keepable && (!taken || account.arriving.is_open()) {
                 return kept::keep(node, account, flight, origin, passing);
             }
@@ -124,7 +125,7 @@ fn deliver(
     }
 }
 
-/// Runs the taps of the recipient's account, which may leave out more of what is forwarded.
+/// Runs the taps of the recipient's account, which may leave more out of the forwarded stanza.
 fn taps(node: &Node, account: &Account, flight: &mut InFlight) -> Flow {
     let strip = std::mem::take(&mut flight.strip);
     let (from, to) = (&flight.from, &flight.to);
@@ -136,8 +137,8 @@ fn taps(node: &Node, account: &Account, flight: &mut InFlight) -> Flow {
     flow
 }
 
-/// Whether whoever asks may ask nothing at this address: its owner does not show themselves to
-/// them, by a subscription or by presence that this very device has sent (RFC 6121, 8.5.3.1).
+/// Whether the asker may ask nothing at this address: its owner does not show themselves to the
+/// asker, by a subscription or by directed presence of this very device (RFC 6121, 8.5.3.1).
 fn is_hidden(node: &Node, account: &Account, flight: &InFlight) -> bool {
     let shown = |device: Arc<Session>| device.has_shown_itself_to(&flight.from);
     let device = flight.to.resource().and_then(|resource| account.session(resource));

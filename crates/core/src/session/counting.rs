@@ -1,5 +1,5 @@
-//! XEP-0198, the counts of a session: what came in and is handled, what went out and is acknowledged.
-//! Without stream management, what went out counts as acknowledged once it is flushed.
+//! XEP-0198, the counts of a session: stanzas received and handled, stanzas sent and acknowledged.
+//! Without stream management, a stanza counts as acknowledged once it is flushed.
 
 use whoelse_stream::sm::{BadAck, Handled, Sent};
 use whoelse_xmpp::Class;
@@ -10,15 +10,15 @@ use crate::settings::Limits;
 
 /// Bytes of kept messages that one session may have on their way to the log before its reading
 /// pauses: four of the largest, or thousands of ordinary ones. A fast sender waits for the disk,
-/// and not in our memory.
+/// instead of filling memory.
 const POSTED: usize = 1 << 20;
 
-/// Stream management of one session, once it was enabled.
+/// Stream management of one session, after it was enabled.
 struct Managed {
     sent: Sent<Queued>,
     resume: Option<String>,
     since_request: u32,
-    /// An `<r/>` is out since then.
+    /// Since when an `<r/>` is unanswered.
     asked_at: Option<Steady>,
 }
 
@@ -27,22 +27,22 @@ struct Managed {
 pub(super) struct Counting {
     managed: Option<Managed>,
     handled: Handled,
-    /// The last `<r/>` was answered with less than what had been received.
+    /// Whether the last `<r/>` was answered with less than what had been received.
     owes_ack: bool,
-    /// Handed to a connection without stream management, not yet flushed: the highest number of the
-    /// log.
+    /// Without stream management: the highest number of the log that a connection has taken and not
+    /// yet flushed.
     writing: i64,
-    /// And the messages among it that are in no log.
+    /// The messages among what it has taken that are in no log.
     unflushed: Vec<Queued>,
-    /// The bytes of the kept messages it has posted that are not committed yet.
+    /// The bytes of the kept messages that the session has posted and that are not committed yet.
     posted_bytes: usize,
 }
 
 impl Counting {
     // --- stream management ---
 
-    /// XEP-0198, 3: starts counting. `resume` is the token by which it can be resumed. Returns false
-    /// if it was enabled already.
+    /// XEP-0198, 3: starts counting. `resume` is the token by which the session can be resumed.
+    /// Returns false if it was enabled already.
     pub fn enable(&mut self, resume: Option<String>) -> bool {
         if self.managed.is_some() {
             return false;
@@ -57,22 +57,22 @@ impl Counting {
         self.managed.is_some()
     }
 
-    /// The token by which it can be resumed.
+    /// The token by which the session can be resumed.
     pub fn resumption(&self) -> Option<&str> {
         self.managed.as_ref()?.resume.as_deref()
     }
 
-    /// Takes the token away.
+    /// Takes the token away: the session cannot be resumed any more.
     pub fn forget_resumption(&mut self) -> Option<String> {
         self.managed.as_mut()?.resume.take()
     }
 
-    /// When an `<r/>` went out that is not answered.
+    /// When the unanswered `<r/>` went out.
     pub fn asked_at(&self) -> Option<Steady> {
         self.managed.as_ref()?.asked_at
     }
 
-    /// The connection is lost, and with it any `<r/>`.
+    /// Notes that the connection is lost, and with it any `<r/>`.
     pub fn forget_asking(&mut self) {
         if let Some(managed) = &mut self.managed {
             managed.asked_at = None;
@@ -81,12 +81,12 @@ impl Counting {
 
     // --- what came in ---
 
-    /// A stanza was received; the ticket is its place in the count.
+    /// Counts a received stanza; the ticket is its place in the count.
     pub fn received(&mut self) -> Ticket {
         Ticket { managed: self.managed.is_some(), number: self.handled.received() }
     }
 
-    /// A stanza is handled. Returns false if its ticket is from before the count began.
+    /// Notes that a stanza is handled. Returns false if its ticket is from before the count began.
     pub fn done(&mut self, ticket: Ticket) -> bool {
         let counts = ticket.managed == self.managed.is_some();
         if counts {
@@ -104,7 +104,8 @@ impl Counting {
         self.handled.h()
     }
 
-    /// The count in answer to `<r/>`. If more was received, another follows when it is handled.
+    /// Returns the count in answer to `<r/>`. If more was received, another answer follows when
+    /// that is handled.
     pub fn acknowledge(&mut self) -> u32 {
         self.owes_ack = !self.handled.all_done();
         self.handled.h()
@@ -114,7 +115,7 @@ impl Counting {
         self.owes_ack
     }
 
-    /// The count that is owed, once it is whole.
+    /// Returns the answer that is still owed, once everything received is handled.
     pub fn take_owed_ack(&mut self) -> Option<u32> {
         let whole = self.owes_ack && self.handled.all_done();
         whole.then(|| {
@@ -125,21 +126,22 @@ impl Counting {
 
     // --- what is on its way to the log ---
 
-    /// A kept message of so many bytes was posted. Returns whether more should wait until some have
-    /// arrived.
+    /// Notes that a kept message of this many bytes was posted. Returns whether reading should
+    /// pause until some are committed.
     pub fn posted(&mut self, bytes: usize) -> bool {
         self.posted_bytes += bytes;
         self.posted_bytes > POSTED
     }
 
-    /// One of them is committed or failed.
+    /// Notes that a posted message is committed or failed.
     pub fn arrived(&mut self, bytes: usize) {
         self.posted_bytes = self.posted_bytes.saturating_sub(bytes);
     }
 
     // --- what goes out ---
 
-    /// A stanza is being written. Returns its number if that confirms a message ahead of the log.
+    /// Notes that a stanza is being written. Returns its number if writing it confirms a message
+    /// ahead of the log.
     pub fn writes(&mut self, item: Queued) -> Option<i64> {
         let class = item.stanza.class;
         match &mut self.managed {
@@ -158,7 +160,7 @@ impl Counting {
         None
     }
 
-    /// Whether an `<r/>` is to be written now: after so many stanzas, or after the last one.
+    /// Whether to write an `<r/>` now: after so many stanzas, or after the last one.
     pub fn asks(&mut self, limits: &Limits, more_waits: bool, now: Steady) -> bool {
         let Some(managed) = &mut self.managed else { return false };
         let due =
@@ -171,15 +173,15 @@ impl Counting {
         asks
     }
 
-    /// What was written is flushed. Returns the highest number of the log among what is confirmed by
-    /// that.
+    /// Notes that what was written is flushed. Returns the highest number of the log that this
+    /// confirms.
     pub fn flushed(&mut self) -> i64 {
         self.unflushed = Vec::new();
         std::mem::take(&mut self.writing)
     }
 
-    /// The peer has `h` stanzas. Returns those that are new among them, and whether there are more of
-    /// which it has not been asked.
+    /// Takes the peer's count `h`. Returns the stanzas that it newly acknowledges, and whether
+    /// there are more for which no `<r/>` is out.
     pub fn acknowledged(&mut self, h: u32) -> Result<(Vec<Queued>, bool), BadAck> {
         let Some(managed) = &mut self.managed else { return Ok((Vec::new(), false)) };
         managed.asked_at = None;
@@ -192,12 +194,12 @@ impl Counting {
         self.managed.iter().flat_map(|managed| managed.sent.resend())
     }
 
-    /// Its bytes.
+    /// The bytes of what was written and is not acknowledged.
     pub fn unacknowledged_bytes(&self) -> usize {
         self.managed.as_ref().map_or(0, |managed| managed.sent.bytes())
     }
 
-    /// XEP-0198, 5: another connection goes on counting. Returns what has to be written again.
+    /// XEP-0198, 5: another connection continues the counts. Returns what has to be written again.
     pub fn resume(&mut self) -> Vec<Queued> {
         self.owes_ack = false;
         let Some(managed) = &mut self.managed else { return Vec::new() };
@@ -206,7 +208,7 @@ impl Counting {
         managed.sent.take_back()
     }
 
-    /// The end: what was written and never confirmed, in order.
+    /// Ends the counts. Returns what was written and never confirmed, in order.
     pub fn take_unconfirmed(&mut self) -> Vec<Queued> {
         let sent = self.managed.take().map(|managed| managed.sent.into_unacknowledged());
         let mut unconfirmed = sent.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! XEP-0198 and the life of a session: counted, lost, resumed, ended.
+//! The life of a session (XEP-0198): counted, lost, resumed, ended.
 
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -11,15 +11,15 @@ use crate::principal::Principal;
 /// Why a session cannot be resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeRefused {
-    /// It is over.
+    /// The session is over.
     Gone,
-    /// Its old connection has brought something that is not handled yet: wait again.
+    /// Its old connection has read something that is not handled yet: wait again.
     Unsettled,
     /// The peer claims more stanzas than were sent.
     TooHigh {
-        /// What it claims.
+        /// The count that it claims.
         h: u32,
-        /// What was sent.
+        /// The count that was sent.
         sent: u32,
     },
 }
@@ -27,11 +27,11 @@ pub enum ResumeRefused {
 /// What a session leaves behind.
 #[derive(Debug)]
 pub(crate) struct Leftovers {
-    /// It had sent presence and not taken it back.
+    /// Whether it had sent presence and not taken it back.
     pub was_available: bool,
-    /// To whom it had sent presence directly.
+    /// The addresses of its directed presence.
     pub directed: Vec<Jid>,
-    /// What was never confirmed, oldest first.
+    /// The stanzas that were never confirmed, oldest first.
     pub unconfirmed: Vec<Queued>,
 }
 
@@ -49,20 +49,20 @@ impl Session {
         self.lock().counting.resumption().map(str::to_owned)
     }
 
-    /// Makes the session impossible to resume; gives back the token it had.
+    /// Makes the session impossible to resume; returns the token that it had.
     pub(crate) fn forget_resumption(&self) -> Option<String> {
         self.lock().counting.forget_resumption()
     }
 
-    /// A stanza has been received; the ticket says later that it is handled.
+    /// Notes that a stanza has been received; the ticket is used later to mark it as handled.
     ///
-    /// Refused if the connection that read it holds the session no more: it would be counted in
-    /// a stream it was never part of.
+    /// Refuses if the connection that read it no longer holds the session: the stanza would be
+    /// counted in a stream that it was never part of.
     pub(crate) fn received(&self, epoch: u64) -> Result<Ticket, Superseded> {
         Ok(self.holding(epoch)?.counting.received())
     }
 
-    /// A received stanza is handled: committed, if it had to be.
+    /// Marks a received stanza as handled: committed, if it had to be.
     pub(crate) fn done(&self, ticket: Ticket) {
         let mut state = self.lock();
         if !state.counting.done(ticket) {
@@ -79,18 +79,18 @@ impl Session {
         }
     }
 
-    /// The count to acknowledge now, in answer to `<r/>`. What is still being committed follows
-    /// in an `<a/>` of its own.
+    /// Returns the count to acknowledge now, in answer to `<r/>`. Stanzas that are still being
+    /// committed are acknowledged later by an `<a/>` of their own.
     pub fn acknowledge(&self) -> u32 {
         self.lock().counting.acknowledge()
     }
 
-    /// The count handled so far.
+    /// The count of stanzas handled so far.
     pub fn h(&self) -> u32 {
         self.lock().counting.h()
     }
 
-    /// Waits until the keeper holds nothing of this session, or it is over.
+    /// Waits until everything received is handled, or the session is over.
     pub async fn settled(&self) {
         loop {
             let settled = self.settled.notified();
@@ -104,12 +104,13 @@ impl Session {
         }
     }
 
-    /// Whether stream management is on.
+    /// Whether stream management is enabled.
     pub fn is_managed(&self) -> bool {
         self.lock().counting.is_managed()
     }
 
-    /// XEP-0198, 4: the peer has `h` stanzas. Returns the highest number of the log among them.
+    /// XEP-0198, 4: takes the peer's count `h`. Returns the highest number of the log among the
+    /// stanzas that it acknowledges.
     ///
     /// Fails with `(h, sent)` if it claims more than was sent.
     pub(crate) fn acked(&self, h: u32) -> Result<i64, (u32, u32)> {
@@ -151,8 +152,8 @@ impl Session {
         self.holding(epoch).is_ok()
     }
 
-    /// The connection is lost. Returns whether the session waits for a resumption; if not, the
-    /// caller ends it.
+    /// Notes that the connection is lost. Returns whether the session waits for a resumption; if
+    /// not, the caller ends it.
     pub(crate) fn detach(&self, epoch: u64) -> Result<bool, Superseded> {
         let mut state = self.holding(epoch)?;
         state.attached = false;
@@ -166,21 +167,21 @@ impl Session {
         Ok(waits)
     }
 
-    /// The connection is about to end the session: from now on it cannot be resumed, so nobody
-    /// can lose it to a last word that takes its time.
+    /// Notes that the connection is about to end the session: from now on it cannot be resumed, so
+    /// no other connection can take it over while a last word is being written.
     pub fn begin_end(&self, epoch: u64) -> Result<(), Superseded> {
         self.holding(epoch)?.ending = true;
         Ok(())
     }
 
-    /// XEP-0198, 5: a new connection takes the session over. The peer has `h` of our stanzas; the
-    /// others are queued again, in front. Returns the new epoch, the count we handled, and the
+    /// XEP-0198, 5: resumes the session on a new connection. The peer has `h` of our stanzas; the
+    /// others are queued again, in front. Returns the new epoch, the count that we handled, and the
     /// highest number of the log that `h` confirms.
     ///
-    /// Everything received must be handled, see [`Session::settled`].
+    /// Everything received must be handled before, see [`Session::settled`].
     ///
-    /// Whose it is and the token are looked at again: the password can have been changed while the
-    /// newcomer waited.
+    /// The owner and the token are checked again here: the password can have been changed while the
+    /// new connection waited.
     pub(crate) fn resume(
         &self,
         principal: &Principal,
@@ -203,7 +204,7 @@ impl Session {
         self.confirm_early(&acked);
         let confirmed = highest(acked);
         state.queue.put_back(state.counting.resume());
-        // Whoever comes back gets all there is.
+        // A client that comes back gets everything that was held back.
         state.queue.let_go();
         state.epoch += 1;
         state.attached = true;
@@ -214,8 +215,8 @@ impl Session {
         Ok((state.epoch, state.counting.h(), confirmed))
     }
 
-    /// Orders the connection to end with this error, after what is queued has been written.
-    /// A session ended so cannot be resumed. Returns whether a connection is there to obey.
+    /// Orders the connection to end with this error, after what is queued has been written. The
+    /// session can then not be resumed. Returns whether there is a connection to obey.
     pub fn order_end(&self, error: StreamError) -> bool {
         let mut state = self.lock();
         state.end.get_or_insert(error);
@@ -226,12 +227,12 @@ impl Session {
         attached
     }
 
-    /// The error it was ordered to end with, if its connection has not obeyed yet.
+    /// The error with which it was ordered to end, if its connection has not obeyed yet.
     pub fn ordered_end(&self) -> Option<StreamError> {
         self.lock().end.clone()
     }
 
-    /// The end. `None` if it was over already.
+    /// Ends the session. `None` if it was over already.
     pub(crate) fn finish(&self) -> Option<Leftovers> {
         let mut state = self.lock();
         if std::mem::replace(&mut state.gone, true) {

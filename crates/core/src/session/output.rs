@@ -13,25 +13,25 @@ use crate::clock::Steady;
 use crate::counters::Kinds;
 use crate::settings::Limits;
 
-/// What a stanza has to do with the log of the session's account.
+/// The relation of a stanza to the log of the session's account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InLog {
-    /// Nothing, or it is the message of the log that its class says.
+    /// None, or it is the message of the log that its class names.
     AsItSays,
-    /// It is a copy of this message of the log, which another session gets or sent.
+    /// It is a copy of this message of the log, which another session gets or has sent.
     CopyOf(i64),
 }
 
-/// What [`Session::take`] found.
+/// The result of [`Session::take`].
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// What was taken.
+    /// Whether something was taken.
     pub kinds: Kinds,
-    /// The queue is not empty yet.
+    /// Whether the queue is not empty yet.
     pub more: bool,
-    /// The connection must end with this error; what was taken before is still written.
+    /// The error with which the connection must end; what was taken before is still written.
     pub end: Option<StreamError>,
-    /// There is room for the next page of the log: ask for it.
+    /// Whether there is room for the next page of the log: then ask for it.
     pub wants_page: bool,
 }
 
@@ -40,42 +40,42 @@ pub struct Taken {
 pub enum PushRefused {
     /// The session is over.
     Gone,
-    /// Over the budget: the session was detached or ended.
+    /// The session was over the budget, and was detached or ended.
     OverBudget,
 }
 
-/// Whether a message has come to a session.
+/// Whether a message has reached a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Had {
-    /// As far as is remembered, not.
+    /// It has not, as far as is remembered.
     Not,
-    /// It waits there, or is under way to the client.
+    /// It waits in the queue, or is on its way to the client.
     Unconfirmed,
-    /// The client has it.
+    /// The client has confirmed it.
     Yes,
 }
 
 /// A page of the log, for one session.
 pub(crate) struct LogPage {
-    /// The number after which it was read.
+    /// The number after which the page begins.
     pub after: i64,
-    /// The fence before it was read, if there was one.
+    /// The fence before the page was read, if there was one.
     pub fence: Option<u32>,
-    /// What is in it, oldest first.
+    /// The messages, oldest first.
     pub stanzas: Vec<Outgoing>,
-    /// The last number that was looked at.
+    /// The last number that was read.
     pub last: i64,
-    /// Whether more was to be read.
+    /// Whether there is more to read.
     pub more: bool,
 }
 
 impl State {
-    /// What waits, or was written and is not acknowledged, in order.
+    /// Returns what waits, or was written and is not acknowledged, in order.
     fn held(&self) -> impl Iterator<Item = &Queued> {
         self.counting.unacknowledged().chain(self.queue.iter())
     }
 
-    /// The numbers of the log that are queued, or sent and not confirmed.
+    /// Returns the numbers of the log that are queued, or sent and not confirmed.
     fn open(&self) -> impl Iterator<Item = i64> {
         self.held().filter_map(|item| match item.stanza.class {
             Class::Kept(seq) if seq != 0 => Some(seq as i64),
@@ -91,24 +91,25 @@ impl Session {
         let _ = self.push_queued(Queued { stanza, to: Bytes::new() });
     }
 
-    /// Queues a stanza that is shared with others; ` to='…'` is inserted as it is written.
+    /// Queues a stanza that is shared with others; ` to='…'` is inserted when it is written.
     pub fn push_addressed(&self, stanza: &Outgoing, to: &Bytes) {
         let _ = self.push_queued(Queued { stanza: stanza.clone(), to: to.clone() });
     }
 
-    /// Queues within the budget. A message that the log will hand out anyway is left to it.
+    /// Queues a stanza within the budget. A message that will be read from the log anyway is left
+    /// to it.
     ///
-    /// Over the budget the connection is cut: what is in the log is read from there again when
-    /// somebody reads, everything else is refused here and is the caller's to answer for.
+    /// If the session is over the budget, its connection is cut. What is in the log is read from
+    /// there later. Any other stanza is refused, and the caller must answer for it.
     pub(crate) fn push_queued(&self, item: Queued) -> Result<(), PushRefused> {
         self.push_item(item, InLog::AsItSays)
     }
 
-    /// Queues a copy of a message that another session gets or sent, within the budget. `logged` is
-    /// its number in the log of this account: a session that still reads there finds it by itself,
-    /// and one that is over its budget will.
+    /// Queues a copy of a message that another session gets or has sent, within the budget.
+    /// `logged` is its number in the log of this account: a session that still reads there, or that
+    /// is over its budget, finds it there by itself.
     ///
-    /// A copy confirms nothing: the cursor is moved by who got the message.
+    /// A copy confirms nothing: only the sessions that got the message itself move the cursor.
     pub(crate) fn push_copy(&self, item: Queued, logged: Option<i64>) {
         let _ = self.push_item(item, logged.map_or(InLog::AsItSays, InLog::CopyOf));
     }
@@ -143,7 +144,7 @@ impl Session {
         }
         match (in_log, number) {
             (InLog::CopyOf(_), Some(number)) => state.reading.had_copy(number),
-            // To a session that does not read the log a confirmation would mean more than it says:
+            // For a session that does not read the log, a confirmation would mean too much:
             // messages before this one still wait.
             (InLog::AsItSays, Some(number)) if state.reading.is_paused() => {
                 item.stanza.class = Class::AheadOfLog(number as u64);
@@ -156,7 +157,7 @@ impl Session {
         Ok(())
     }
 
-    /// Appends what belongs into the queue, and wakes the connection if there is something to write.
+    /// Appends to the queue, and wakes the connection if there is something to write.
     fn append(&self, mut state: MutexGuard<'_, State>, item: Queued) {
         let wakes = state.queue.push(item);
         drop(state);
@@ -165,9 +166,9 @@ impl Session {
         }
     }
 
-    /// From now on what can wait is held back, until something has to be written that cannot, or
-    /// [`Session::let_go`] is called, or another connection resumes the session. `waits_as` is asked
-    /// of each stanza, under the lock.
+    /// Holds back from now on what can wait, until something has to be written that cannot, or
+    /// [`Session::let_go`] is called, or another connection resumes the session. `waits_as` is
+    /// called for each stanza, under the lock.
     pub fn hold_back(&self, waits_as: WaitsAs) {
         let mut state = self.lock();
         if !state.gone {
@@ -175,20 +176,20 @@ impl Session {
         }
     }
 
-    /// What was held back is written, and nothing more waits.
+    /// Writes what was held back, and holds nothing back any more.
     pub fn let_go(&self) {
         self.lock().queue.let_go();
         self.wake.notify_one();
     }
 
-    /// Bytes that are unsent or unacknowledged.
+    /// The bytes that are unsent or unacknowledged.
     pub fn held_bytes(&self) -> usize {
         self.lock().held_bytes()
     }
 
     /// Waits until the queue has room for `bytes` more, or the session is over or detached.
     ///
-    /// For answers made in pages: the producer waits here, the client's reading sets the pace.
+    /// For answers made in pages: the producer waits here, so the client's reading sets the pace.
     pub async fn room(&self, limits: &Limits) {
         loop {
             let settled = self.settled.notified();
@@ -202,7 +203,7 @@ impl Session {
         }
     }
 
-    /// Moves what is queued into `out`, until about `max` bytes are there.
+    /// Moves queued stanzas into `out`, until about `max` bytes are there.
     pub fn take(
         &self,
         epoch: u64,
@@ -224,7 +225,8 @@ impl Session {
             }
         }
         taken.more = !state.queue.is_empty();
-        // After the queue: an error stands in it before what it answers counts as handled.
+        // After the queue: an error in it must go out before the stanza that it answers counts as
+        // handled.
         if !taken.more
             && let Some(h) = state.counting.take_owed_ack()
         {
@@ -237,14 +239,15 @@ impl Session {
             state.queue.shrink();
             taken.end = state.end.take();
         }
-        // What is unacknowledged counts too: who reads and does not say so gets no more of the log.
+        // Unacknowledged bytes count too: a client that reads and does not acknowledge gets no more
+        // of the log.
         let room = state.queue.has_room_for_many(state.elsewhere_bytes());
         taken.wants_page = room && state.reading.ask();
         self.settled.notify_waiters();
         Ok(taken)
     }
 
-    /// What was taken is flushed. Returns the number up to which the log is confirmed by it,
+    /// Notes that what was taken is flushed. Returns the number up to which this confirms the log,
     /// for a session without stream management.
     pub fn flushed(&self, epoch: u64) -> Result<i64, Superseded> {
         let mut state = self.holding(epoch)?;
@@ -252,7 +255,7 @@ impl Session {
         Ok(self.confirmed_to(&state, written))
     }
 
-    /// Whether the connection is to be dropped: its peer does not read.
+    /// Whether to drop the connection because its peer does not read.
     pub fn is_cut(&self) -> bool {
         self.lock().cut
     }
@@ -264,8 +267,8 @@ impl Session {
 
     // --- the log ---
 
-    /// Whether a message of this age only happens to come by the log: it was said while the session
-    /// was reading there, a moment ago, and nobody would call it delayed (XEP-0203).
+    /// Whether a message of this age counts as live although it comes from the log: it was said a
+    /// moment ago while the session was reading there, so it is not marked as delayed (XEP-0203).
     pub(crate) fn is_live(&self, age: Duration, now: Steady) -> bool {
         self.lock().reading.is_live(age, now)
     }
@@ -274,19 +277,22 @@ impl Session {
         self.lock().reading.drain()
     }
 
-    /// A fence has gone through the keeper: what was committed before it can be read, and what comes
-    /// live from now on is set aside. Returns its number, if the session reads the log.
+    /// Notes that a fence has gone through the keeper: what was committed before it can be read,
+    /// and what comes live from now on is set aside. Returns the fence's number, if the session
+    /// reads the log.
     pub(crate) fn fence(&self) -> Option<u32> {
         self.lock().reading.raise_fence()
     }
 
-    /// Queues a page of the log, and what has been set aside meanwhile if it is the last one: from
-    /// then on everything comes live. Without a fence, or when that was lifted, more has to be read.
+    /// Queues a page of the log. After the last page, also queues what was set aside meanwhile;
+    /// from then on everything comes live. Without a fence, or if the fence was lifted, more has to
+    /// be read.
     ///
-    /// The session can have become unavailable while the page was read. Then nothing of it is
-    /// queued: what is due to it is decided anew when it is back.
+    /// If the session became unavailable while the page was read, nothing is queued: what is due to
+    /// it is decided anew when it is available again.
     ///
-    /// Returns the number up to which the log is confirmed by what the client had early.
+    /// Returns the number up to which the log is confirmed by messages that the client had ahead of
+    /// it.
     pub(crate) fn push_page(&self, page: LogPage) -> i64 {
         let mut state = self.lock();
         if state.gone || !state.reading.is_at(page.after) {
@@ -311,7 +317,7 @@ impl Session {
         confirmed
     }
 
-    /// Queues a message that comes from the log, unless the client has had it early.
+    /// Queues a message from the log, unless the client has had it ahead of the log.
     fn enqueue_logged(&self, state: &mut State, item: Queued) {
         if let Class::Kept(seq) = item.stanza.class {
             state.reading.had_logged(seq as i64);
@@ -322,8 +328,8 @@ impl Session {
         state.queue.push(item);
     }
 
-    /// How far the log is confirmed when the client has confirmed it up to `seq`: perhaps further,
-    /// by what it had early.
+    /// Returns how far the log is confirmed when the client has confirmed it up to `seq`: perhaps
+    /// further, by messages that it had ahead of the log.
     pub(super) fn confirmed_to(&self, state: &State, seq: i64) -> i64 {
         let early = self.account.ahead_of_log();
         if early.is_empty() {
@@ -334,8 +340,8 @@ impl Session {
         early.confirmed_up_to(read).map_or(seq, |early| seq.max(early))
     }
 
-    /// Whether this message of the log, which is for one resource alone, has come to this session:
-    /// because it is the one, or from the log, or early.
+    /// Whether this message of the log, which is for one resource alone, has reached this session:
+    /// as that resource, from the log, or ahead of it.
     pub(crate) fn has_had(&self, number: i64, alone: &str) -> Had {
         let state = self.lock();
         let had = state.reading.has(number, alone == self.resource())
@@ -347,7 +353,7 @@ impl Session {
         }
     }
 
-    /// Whether a later message of the log has come to it that it has not confirmed.
+    /// Whether the session has got a later message of the log that it has not confirmed.
     pub(crate) fn will_confirm_past(&self, number: i64) -> bool {
         let state = self.lock();
         let past =
@@ -355,8 +361,8 @@ impl Session {
         state.held().any(past)
     }
 
-    /// Queues a message of the log that another session was due and never had. It comes ahead of
-    /// what this one has not read yet, and so its confirmation counts for itself alone.
+    /// Queues a message of the log that was due to another session, which never had it. It comes
+    /// ahead of what this session has not read yet, so its confirmation counts for itself alone.
     pub(crate) fn push_ahead_of_log(
         &self,
         mut item: Queued,
@@ -367,13 +373,13 @@ impl Session {
         self.push_queued(item)
     }
 
-    /// Remembers that a kept message of so many bytes is on its way to the log. Returns whether more
-    /// should wait until some have arrived.
+    /// Notes that a kept message of this many bytes is on its way to the log. Returns whether
+    /// reading should pause until some are committed.
     pub(crate) fn posted(&self, bytes: usize) -> bool {
         self.lock().counting.posted(bytes)
     }
 
-    /// One of them is committed or failed.
+    /// Notes that one of them is committed or failed.
     pub(crate) fn arrived(&self, bytes: usize) {
         self.lock().counting.arrived(bytes);
     }

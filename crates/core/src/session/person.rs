@@ -1,5 +1,5 @@
-//! What a session knows of its user: the presence they have sent, to whom, and how often they may
-//! speak to everybody.
+//! What a session knows of its user: the presence that they have sent, to whom, and how often they
+//! may broadcast.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use whoelse_xmpp::{BareJid, Jid, Outgoing};
 use super::TooMany;
 use crate::clock::Steady;
 
-/// Fan-outs a session may make at once, and how many more each second: a change of presence is
-/// an append for everybody online, so a flood of them is slowed down, not delivered.
+/// Fan-outs that a session may make at once, and how many more each second. A change of presence is
+/// an append for everybody online, so a flood of them is slowed down instead of delivered.
 const FANOUT_BURST: f64 = 30.0;
 const FANOUT_PER_SECOND: f64 = 2.0;
-/// Bytes that count as one more fan-out. Large ones would fill the queues of everybody who reads
+/// Bytes that count as one more fan-out. Large ones would fill the queues of clients that read
 /// slowly, and cut them off.
 const FANOUT_BYTES: f64 = 4096.0;
 
@@ -25,9 +25,9 @@ struct Bucket {
 }
 
 pub(super) struct Person {
-    /// The presence last broadcast, and its priority.
+    /// The presence that was last broadcast, and its priority.
     pub presence: Option<(Outgoing, i8)>,
-    /// To whom presence was sent directly, and not taken back (RFC 6121, 4.6).
+    /// The addresses of directed presence that was not taken back (RFC 6121, 4.6).
     directed: BTreeSet<Jid>,
     fanout: Bucket,
 }
@@ -41,7 +41,7 @@ impl Person {
         }
     }
 
-    /// Presence was sent to this address directly. Fails when `most` addresses are remembered.
+    /// Remembers a directed presence to this address. Fails when `most` addresses are remembered.
     pub fn note_directed(&mut self, to: &Jid, most: usize) -> Result<(), TooMany> {
         if self.directed.contains(to) {
             return Ok(());
@@ -53,37 +53,38 @@ impl Person {
         Ok(())
     }
 
-    /// Whether presence was sent directly to this device or its account.
+    /// Whether directed presence was sent to this device or its account.
     pub fn has_shown_itself_to(&self, jid: &Jid) -> bool {
         self.directed.contains(jid) || self.directed.contains(&Jid::from(jid.to_bare()))
     }
 
-    /// Presence sent to this address was taken back.
+    /// Forgets the directed presence to this address, which was taken back.
     pub fn forget_directed(&mut self, to: &Jid) {
         self.directed.remove(to);
     }
 
-    /// Presence sent to this account or its devices is forgotten. Returns whether any was.
+    /// Forgets the directed presence to this account or its devices. Returns whether there was any.
     pub fn forget_directed_to(&mut self, to: &BareJid) -> bool {
         let before = self.directed.len();
         self.directed.retain(|directed| directed.bare() != to.as_str());
         self.directed.len() != before
     }
 
-    /// To whom presence was sent directly; they are forgotten.
+    /// Takes the addresses of all directed presence, and forgets them.
     pub fn take_directed(&mut self) -> Vec<Jid> {
         std::mem::take(&mut self.directed).into_iter().collect()
     }
 
-    /// Takes one fan-out of so many bytes from the budget, or says when there will be one.
+    /// Takes one fan-out of this many bytes from the budget, or returns when there will be one.
     pub fn spend_fanout(&mut self, bytes: usize, now: Steady) -> Result<(), Steady> {
-        // The largest waits until nothing else has been spent, and not for ever.
+        // The largest one waits until the budget is full, but not for ever.
         let cost = (1.0 + (bytes as f64 / FANOUT_BYTES).floor()).min(FANOUT_BURST);
         let bucket = &mut self.fanout;
         let refill = now.since(bucket.at).as_secs_f64() * FANOUT_PER_SECOND;
         bucket.tokens = (bucket.tokens + refill).min(FANOUT_BURST);
         bucket.at = bucket.at.max(now);
-        // Less than what rounding to microseconds leaves, or one would wait for nothing again.
+        // A lack that only comes from rounding to microseconds is ignored; otherwise the caller
+        // would wait for nothing again.
         if bucket.tokens + 1e-5 >= cost {
             bucket.tokens -= cost;
             return Ok(());

@@ -1,4 +1,4 @@
-//! How far a session has read the log of its account, and what came to it in another way.
+//! A session's position in the log of its account, and what came to it in another way.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,26 +7,27 @@ use super::Queued;
 use super::seq_ranges::SeqRanges;
 use crate::clock::Steady;
 
-/// Whether the log's waiting messages have been handed to the session.
+/// Whether the waiting messages of the log have been given to the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drain {
-    /// It is not available. Once it is, it gets what is after this number.
+    /// The session is not available. Once it is, it gets what is after this number.
     Paused(i64),
-    /// What is after this number is still in the log and will come from there, page by page.
+    /// The session is catching up: what is after this number is still in the log and comes page by
+    /// page.
     After {
         /// The number.
         seq: i64,
-        /// The next page has been asked for.
+        /// Whether the next page has been asked for.
         asked: bool,
-        /// The page before was not the last.
+        /// Whether more pages follow the one before.
         more: bool,
     },
     /// Everything new comes live.
     Live,
 }
 
-/// Messages of the log that came live since a fence went through the keeper, set aside until what
-/// was committed before it has been read.
+/// Messages of the log that came live since a fence went through the keeper. They are set aside
+/// until what was committed before the fence has been read.
 struct Fence {
     /// Which fence of the session this is.
     number: u32,
@@ -34,38 +35,38 @@ struct Fence {
     bytes: usize,
 }
 
-/// One of them.
+/// A message that is set aside.
 pub(super) struct Aside {
     /// Its number in the log.
     pub number: i64,
     pub item: Queued,
-    /// It is a copy, and confirms nothing.
+    /// Whether it is a copy, which confirms nothing.
     pub is_copy: bool,
 }
 
-/// How long after it was said a message is not delayed.
+/// A message that reaches a session within this time does not count as delayed.
 const MOMENT: Duration = Duration::from_secs(5);
 
-/// Copies of messages in the log that a session remembers to have got: enough for what another
+/// How many copies of messages in the log a session remembers to have got: enough for what another
 /// session may hold unacknowledged, a conversation and not an archive.
 const COPIED: usize = 256;
 
-/// Where a session stands in the log.
+/// The position of a session in the log.
 pub(super) struct Reading {
     drain: Drain,
     /// What is set aside while it reads the last page of the log.
     fence: Option<Box<Fence>>,
-    /// How many fences there were.
+    /// The number of fences so far.
     fences: u32,
-    /// What it has read in the log lately.
+    /// The ranges that it has lately read in the log.
     read: SeqRanges,
-    /// When everything new came live, lately.
+    /// The ranges in which everything new lately came live.
     live: SeqRanges,
     /// When it last began to read the log.
     since: Steady,
     /// The highest number of the log that was queued.
     highest: i64,
-    /// The last numbers of the log of which it got a copy, oldest first.
+    /// The latest numbers of the log of which it got a copy, oldest first.
     copied: VecDeque<i64>,
 }
 
@@ -87,7 +88,7 @@ impl Reading {
         self.drain
     }
 
-    /// The session reads the log from here on, if it does not yet: what is after `confirmed`.
+    /// Begins to read the log after `confirmed`, if the session does not read it yet.
     pub fn begin(&mut self, confirmed: i64, now: Steady) {
         if let Drain::Paused(seq) = self.drain {
             self.since = now;
@@ -95,7 +96,7 @@ impl Reading {
         }
     }
 
-    /// The session reads the log no more, until it begins again.
+    /// Stops reading the log, until the session begins again.
     pub fn pause(&mut self) {
         self.drain = match self.drain {
             Drain::Live => {
@@ -107,7 +108,7 @@ impl Reading {
         self.fence = None;
     }
 
-    /// A message of the log that came live did not fit: it is read from there.
+    /// Notes that a live message of the log did not fit: it has to be read from the log.
     pub fn fall_behind(&mut self, number: i64) {
         if self.drain == Drain::Live {
             self.live.end(number - 1);
@@ -115,12 +116,12 @@ impl Reading {
         }
     }
 
-    /// Whether this message of the log comes from there by itself.
+    /// Whether this message of the log will be read from there.
     pub fn will_bring(&self, number: i64) -> bool {
         matches!(self.drain, Drain::After { seq, .. } if number > seq)
     }
 
-    /// Whether this message of the log has come from there, or live, by now. It can be read between
+    /// Whether this message of the log has come by now, from there or live. It can be read between
     /// its commit and its delivery, and then it comes live as well.
     pub fn has_brought(&self, number: i64) -> bool {
         match self.drain {
@@ -129,25 +130,25 @@ impl Reading {
         }
     }
 
-    /// Whether the session does not read the log. What it confirms then means no more than itself:
+    /// Whether the session does not read the log. A confirmation then counts for one message alone:
     /// messages before it still wait.
     pub fn is_paused(&self) -> bool {
         matches!(self.drain, Drain::Paused(_))
     }
 
-    /// A message of the log was queued that came live.
+    /// Notes that a message of the log was queued that came live.
     pub fn had_live(&mut self, number: i64) {
         if self.drain == Drain::Live {
             self.highest = self.highest.max(number);
         }
     }
 
-    /// A message of the log was read there.
+    /// Notes that a message was read from the log.
     pub fn had_logged(&mut self, number: i64) {
         self.highest = self.highest.max(number);
     }
 
-    /// A copy of a message of the log was queued.
+    /// Notes that a copy of a message of the log was queued.
     pub fn had_copy(&mut self, number: i64) {
         if self.copied.len() >= COPIED {
             self.copied.pop_front();
@@ -167,7 +168,7 @@ impl Reading {
         }
     }
 
-    /// Whoever asked for a page is gone.
+    /// Notes that whoever asked for a page is gone.
     pub fn forget_asking(&mut self) {
         if let Drain::After { asked, .. } = &mut self.drain {
             *asked = false;
@@ -177,8 +178,9 @@ impl Reading {
 
     // --- the last page ---
 
-    /// A fence has gone through the keeper: what was committed before it can be read, and what comes
-    /// live from now on is set aside. Returns its number, if the session reads the log.
+    /// Notes that a fence has gone through the keeper: what was committed before it can be read,
+    /// and what comes live from now on is set aside. Returns the fence's number, if the session
+    /// reads the log.
     pub fn raise_fence(&mut self) -> Option<u32> {
         if !matches!(self.drain, Drain::After { .. }) {
             return None;
@@ -189,8 +191,8 @@ impl Reading {
         Some(number)
     }
 
-    /// Sets aside what comes live while the last page is read. Without a fence, or where it has no
-    /// room, it is left to the log.
+    /// Sets a live message aside while the last page is read. Without a fence, or if there is no
+    /// room, the message is left to the log.
     pub fn set_aside(&mut self, aside: Aside, has_room: bool) {
         match &mut self.fence {
             Some(fence) if has_room => {
@@ -206,14 +208,14 @@ impl Reading {
         self.fence.as_ref().map_or(0, |fence| fence.bytes)
     }
 
-    /// Whether it stands at this place in the log.
+    /// Whether this is its position in the log.
     pub fn is_at(&self, after: i64) -> bool {
         matches!(self.drain, Drain::After { seq, .. } if seq == after)
     }
 
-    /// A page has been queued: everything after `after`, up to `last`. If it is the last one and its
-    /// fence stands, everything comes live from now on, and what was set aside follows: it is given
-    /// back. Otherwise more has to be read.
+    /// Notes that a page has been queued: everything after `after`, up to `last`. If it is the last
+    /// one and its fence stands, everything comes live from now on; returns what was set aside, to
+    /// be queued next. Otherwise more has to be read.
     pub fn page_read(
         &mut self,
         (after, last): (i64, i64),
@@ -237,7 +239,7 @@ impl Reading {
         }
     }
 
-    /// It is over.
+    /// Ends reading, because the session is over.
     pub fn end(&mut self) {
         self.fence = None;
     }
@@ -250,13 +252,13 @@ impl Reading {
         }
     }
 
-    /// Whether this message has come from the log, or, if it was for the session alone, live.
+    /// Whether this message has come from the log, or live if it was for this session alone.
     pub fn has(&self, number: i64, for_it_alone: bool) -> bool {
         self.read.contains(number) || for_it_alone && self.live.contains(number)
     }
 
-    /// Whether a message of this age only happens to come by the log: it was said while the session
-    /// was reading there, a moment ago, and nobody would call it delayed (XEP-0203).
+    /// Whether a message of this age counts as live although it comes from the log: it was said a
+    /// moment ago while the session was reading there, so it is not marked as delayed (XEP-0203).
     pub fn is_live(&self, age: Duration, now: Steady) -> bool {
         age < MOMENT && age < now.since(self.since)
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use whoelse_xmpp::Outgoing;
 
-/// What waits to be written: the stanza and the address to insert, if it has none.
+/// A stanza that waits to be written, and the address to insert, if it has none.
 #[derive(Debug, Clone)]
 pub struct Queued {
     /// The stanza.
@@ -20,31 +20,33 @@ impl Queued {
     }
 }
 
-/// As what a stanza may wait: a later one of the same key takes its place. `None`: it may not wait.
+/// The key under which a stanza may be held back: a later one of the same key replaces it. `None`:
+/// it may not wait.
 pub type WaitsAs = fn(&Outgoing) -> Option<String>;
 
-/// Stanzas that wait at most, a presence of each contact, and their bytes. Full: all are written.
+/// The most stanzas that are held back (a presence of each contact), and their bytes. When full,
+/// all are written.
 const HELD_BACK: usize = 1_000;
 const HELD_BACK_BYTES: usize = 256 << 10;
 
-/// Slots for stanzas that an empty queue keeps.
+/// The capacity, in stanzas, that an empty queue keeps.
 const IDLE: usize = 8;
 
-/// The queue, within a budget of bytes.
+/// A send queue within a budget of bytes.
 pub(super) struct SendQueue {
     items: VecDeque<Queued>,
-    /// The bytes of all, those held back among them.
+    /// The bytes of all its stanzas, including those held back.
     bytes: usize,
-    /// Bytes it may hold, with what was written and is not acknowledged.
+    /// The bytes it may hold, including what was written and is not acknowledged.
     budget: usize,
-    /// What waits until something has to be written, if anything may.
+    /// The stanzas that are held back until something has to be written, if any may be.
     held_back: Option<Box<HeldBack>>,
 }
 
-/// What waits until something has to be written.
+/// The stanzas that are held back until something has to be written.
 struct HeldBack {
     waits_as: WaitsAs,
-    /// By their keys, in the order in which they came.
+    /// The stanzas by their keys, in the order in which they came.
     items: Vec<(String, Queued)>,
     bytes: usize,
 }
@@ -77,17 +79,17 @@ impl SendQueue {
         self.items.iter().chain(held_back.map(|(_, item)| item))
     }
 
-    /// Whether a stanza fits beside so many bytes that were written and are not acknowledged.
+    /// Whether a stanza fits, given the bytes that were written and are not acknowledged.
     pub fn has_room_for(&self, item: &Queued, unacknowledged: usize) -> bool {
         self.bytes + unacknowledged + item.len() <= self.budget
     }
 
-    /// Whether there is room for more than single stanzas: for a page of them.
+    /// Whether there is room for a page of stanzas, not only for single ones.
     pub fn has_room_for_many(&self, unacknowledged: usize) -> bool {
         self.bytes < self.budget / 8 && self.bytes + unacknowledged < self.budget / 2
     }
 
-    /// Appends a stanza, or lets it wait. Returns whether there is something to write.
+    /// Appends a stanza, or holds it back. Returns whether there is something to write.
     pub fn push(&mut self, item: Queued) -> bool {
         self.bytes += item.len();
         if let Some(held) = &mut self.held_back {
@@ -105,14 +107,14 @@ impl SendQueue {
                 self.items.extend(held.take());
                 return true;
             }
-            // What matters takes along all that came before it.
+            // A stanza that cannot wait takes along all that came before it.
             self.items.extend(held.take());
         }
         self.items.push_back(item);
         true
     }
 
-    /// Puts stanzas in front that were taken before, in their order.
+    /// Puts stanzas that were taken before back in front, in their order.
     pub fn put_back(&mut self, items: Vec<Queued>) {
         for item in items.into_iter().rev() {
             self.bytes += item.len();
@@ -120,7 +122,7 @@ impl SendQueue {
         }
     }
 
-    /// Takes the next one.
+    /// Takes the next stanza.
     pub fn pop(&mut self) -> Option<Queued> {
         let item = self.items.pop_front()?;
         self.bytes -= item.len();
@@ -132,21 +134,21 @@ impl SendQueue {
         self.items.shrink_to(IDLE);
     }
 
-    /// From now on what can wait is held back.
+    /// Holds back from now on what can wait.
     pub fn hold_back(&mut self, waits_as: WaitsAs) {
         if self.held_back.is_none() {
             self.held_back = Some(Box::new(HeldBack { waits_as, items: Vec::new(), bytes: 0 }));
         }
     }
 
-    /// Nothing is held back any more.
+    /// Holds nothing back any more.
     pub fn let_go(&mut self) {
         if let Some(mut held) = self.held_back.take() {
             self.items.extend(held.take());
         }
     }
 
-    /// The end: what was never written, in order.
+    /// Ends the queue. Returns what was never written, in order.
     pub fn take_all(&mut self) -> VecDeque<Queued> {
         self.let_go();
         self.bytes = 0;

@@ -1,17 +1,17 @@
-//! SeqRanges of the log that came to a session in one way or another.
+//! Ranges of numbers of the log that came to a session in one way or another.
 
 use std::collections::VecDeque;
 
-/// So many are remembered. A message of an older one may come twice, if the device it was for goes
-/// and never had it.
+/// How many ranges are remembered. A message of an older one may come twice, if the device that it
+/// was for goes and never had it.
 const MOST: usize = 16;
 
-/// Numbers behind the first of each pair, up to the second.
+/// Each pair is a range: the numbers greater than the first, up to the second.
 #[derive(Debug, Default)]
 pub(super) struct SeqRanges(VecDeque<(i64, i64)>);
 
 impl SeqRanges {
-    /// Another stretch. It may go on where the last one ended.
+    /// Adds a range. It may continue the last one.
     pub fn add(&mut self, behind: i64, last: i64) {
         match self.0.back_mut() {
             Some((_, before)) if *before == behind => *before = last,
@@ -24,12 +24,12 @@ impl SeqRanges {
         }
     }
 
-    /// A stretch that has no end yet.
+    /// Begins a range that has no end yet.
     pub fn begin(&mut self, behind: i64) {
         self.add(behind, i64::MAX);
     }
 
-    /// The last stretch ends here.
+    /// Ends the last range here.
     pub fn end(&mut self, last: i64) {
         if let Some((_, end)) = self.0.back_mut() {
             *end = last;

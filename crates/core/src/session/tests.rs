@@ -22,7 +22,7 @@ fn session() -> Session {
     Session::new(1, full, account, &principal, BUDGET, moment())
 }
 
-/// With stream management, and its connection lost.
+/// A session with stream management, whose connection is lost.
 fn detached() -> Session {
     let session = session();
     session.enable(Some("token".to_owned()));
@@ -30,7 +30,7 @@ fn detached() -> Session {
     session
 }
 
-/// The owner of a session resumes it, having handled so much.
+/// Resumes a session for its owner, whose client has handled so many stanzas.
 fn resume(session: &Session, h: u32) -> Result<(u64, u32, i64), ResumeRefused> {
     session.resume(&Principal::of(&session.account, Rights::Own), "token", h)
 }
@@ -181,7 +181,7 @@ fn a_page_that_was_read_too_late_does_not_reach_an_absent_session() {
     assert_eq!(session.drain_state(), Drain::Paused(0));
     assert!(written(&session, 1).is_empty());
     session.set_presence(here());
-    // And one that was read before it was back is not the last.
+    // A page that was read before the session was back is not the last.
     session.push_page(page(0, 2, fence, false));
     assert_eq!(session.drain_state(), Drain::After { seq: 2, asked: false, more: false });
 }
@@ -274,7 +274,7 @@ fn what_was_read_between_its_commit_and_its_delivery_comes_once() {
 
         let written = written(&session, 1);
         let times: Vec<_> = (1..=4).map(|n| written.matches(&format!("n{n}")).count()).collect();
-        // The fourth comes from the log if the page was not the last.
+        // The fourth message comes from the log if the page was not the last.
         assert_eq!(times, [1, 1, 1, usize::from(is_last)], "{written}");
     }
 }
@@ -351,7 +351,7 @@ fn who_posts_faster_than_the_disk_writes_waits() {
     assert!(!session.posted(most));
 }
 
-/// Presence waits, by what stands before its `=`.
+/// Lets presence wait, keyed by the text before its `=`.
 fn presence_waits(stanza: &Outgoing) -> Option<String> {
     let text = String::from_utf8_lossy(&stanza.bytes).into_owned();
     let (key, _) = text.split_once('=').filter(|_| stanza.class == Class::Presence)?;

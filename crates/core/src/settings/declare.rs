@@ -7,27 +7,28 @@
 use super::Settings;
 use super::kind::{About, Written, Wrong};
 
-/// A setting as it is described. `R` is what is set: the rules' [`Settings`], or a server's own.
+/// The description of a setting. `R` is the struct it is a part of: the rules' [`Settings`], or a
+/// server's own.
 pub struct Setting<R: 'static = Settings> {
-    /// The table in which it stands, "" for the top of the file.
+    /// The table in which it is, "" for the top of the file.
     pub table: &'static str,
     /// What the table is for.
     pub table_help: &'static str,
     /// Its key in that table.
     pub name: &'static str,
-    /// What it is, and the reason for its default or its bounds: for the operator.
+    /// The help for the operator: what it is, and the reason for its default or its bounds.
     pub help: &'static str,
-    /// Which values it takes.
+    /// The values that it takes.
     pub about: About,
-    /// Sets it, whatever the bounds.
+    /// Sets it, without checking the bounds.
     #[doc(hidden)]
     pub put: fn(&mut R, &Written) -> Result<(), Wrong>,
-    /// Its value as a file has it.
+    /// Returns its value as a file has it.
     #[doc(hidden)]
     pub say: fn(&R) -> String,
     #[doc(hidden)]
     pub is_within: fn(&R) -> bool,
-    /// Takes over the value that something else has.
+    /// Copies the value from other settings.
     #[doc(hidden)]
     pub keep: fn(&mut R, &R),
     #[doc(hidden)]
@@ -43,12 +44,12 @@ impl<R> Setting<R> {
         }
     }
 
-    /// What it is, and why.
+    /// The help: what it is, and why.
     pub fn help(&self) -> &'static str {
         self.help.trim()
     }
 
-    /// Sets it. Fails with a sentence that says what it must be.
+    /// Sets it. Fails with a sentence that says what the value must be.
     pub fn set(&self, root: &mut R, written: &Written) -> Result<(), String> {
         self.set_unbounded(root, written)?;
         match (self.is_within)(root) {
@@ -57,22 +58,22 @@ impl<R> Setting<R> {
         }
     }
 
-    /// Sets it to a value that may be beyond its bounds, as tests do.
+    /// Sets it without checking the bounds, for tests.
     pub fn set_unbounded(&self, root: &mut R, written: &Written) -> Result<(), String> {
         (self.put)(root, written).map_err(|wrong| self.about.sentence(&self.key(), written, wrong))
     }
 
-    /// Its value as a file has it; nothing, where a file would say nothing.
+    /// Returns its value as a file has it; nothing, if a file would leave it out.
     pub fn say(&self, root: &R) -> String {
         (self.say)(root)
     }
 
-    /// Takes over the value that `other` has.
+    /// Copies the value from `other`.
     pub fn keep(&self, root: &mut R, other: &R) {
         (self.keep)(root, other);
     }
 
-    /// Sets it to the value that it has in a server with a file that does not say it.
+    /// Sets it to its default for a server with a configuration file.
     pub fn begin_file(&self, root: &mut R) {
         (self.begin_file)(root);
     }
@@ -97,10 +98,9 @@ impl<R> Setting<R> {
 /// assert_eq!(Settings::default().of::<Limits>().poll_answers, 50);
 /// ```
 ///
-/// A feature lists `Limits::SETTINGS` in its `FEATURE`; nothing else is to be written. The comment
-/// of a field is the help that operators read. `in "limits" of Settings.limits` is for a struct that
-/// is a field of [`Settings`], or of a server's own settings; `with { … }` adds fields that nobody
-/// can set.
+/// A feature lists `Limits::SETTINGS` in its `FEATURE`; that is all. The comment of a field is the
+/// help that operators read. `in "limits" of Settings.limits` is for a struct that is a field of
+/// [`Settings`], or of a server's own settings; `with { … }` adds fields that nobody can set.
 #[macro_export]
 macro_rules! settings {
     (
@@ -131,7 +131,7 @@ macro_rules! settings {
         impl $group {
             const ABOUT: &'static str = concat!($($about),+);
 
-            /// The settings, as they are described.
+            /// The descriptions of the settings.
             pub const SETTINGS: &'static [$crate::settings::Setting<
                 <$group as $crate::settings::Group>::Root,
             >] = &[
@@ -216,20 +216,20 @@ macro_rules! settings {
     };
 }
 
-/// Settings that are declared together, and what they are part of.
+/// A struct of settings that are declared together, and the root that they are part of.
 pub trait Group: Sized {
-    /// What they are part of.
+    /// The root that they are part of.
     type Root: 'static;
 
-    /// Those of a root.
+    /// Returns those of a root.
     fn of(root: &Self::Root) -> &Self;
 
-    /// Changes those of a root.
+    /// Returns those of a root, to be changed.
     fn change(root: &mut Self::Root, change: impl FnOnce(&mut Self));
 }
 
-/// Settings that a feature declares: the rules keep them without knowing what they are.
+/// Settings that a feature declares. The rules store them without knowing what they are.
 pub trait OfFeature: Group<Root = Settings> + Clone + Send + Sync + 'static {
-    /// As they are while nobody has set any of them.
+    /// The defaults, while nobody has set any of them.
     fn by_default() -> &'static Self;
 }

@@ -1,5 +1,5 @@
-//! What a setting can hold: how it is read from what somebody wrote, between which bounds, and how
-//! it is said to whoever wrote it. Their words are those of the file, never those of a library.
+//! The kinds of settings: how a value is read from a file, its bounds, and how it is shown to the
+//! person who wrote it. The words are those of the file, never those of a library.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::units::{SIZES, TIMES, read_scaled, say_scaled};
 
-/// A value as somebody has written it, whatever the format of the file.
+/// A value as it was written, whatever the format of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
     /// A whole number.
@@ -19,11 +19,11 @@ pub enum Written {
     Flag(bool),
     /// A list.
     List(Vec<Written>),
-    /// What no setting can be, in words: "a table".
+    /// A value that no setting can be, in words: "a table".
     Other(&'static str),
 }
 
-/// The most characters of a value that a sentence repeats.
+/// The most characters of a value that an error message repeats.
 const REPEATED: usize = 60;
 
 impl fmt::Display for Written {
@@ -45,31 +45,31 @@ impl fmt::Display for Written {
     }
 }
 
-/// Why a value is not taken.
+/// Why a value is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wrong {
-    /// It is of another kind; the setting says of which it must be.
+    /// It is of another kind; the setting says which kind it must be.
     Kind,
-    /// It is of this kind, and this sentence says what is wrong with it.
+    /// It is of the right kind; this sentence says what is wrong with it.
     Because(String),
 }
 
-/// What is known of a setting beside its name: which values it takes, and when a change holds.
+/// The kind of a setting: which values it takes, and when a change takes effect.
 #[derive(Debug, Clone, Copy)]
 pub struct About {
     what: What,
-    /// A value as a file has it, for whoever does not know how to write one.
+    /// An example value as a file has it, for operators who do not know how to write one.
     pub like: &'static str,
     least: u64,
     most: u64,
-    /// Whether a change holds from the next start on, since what it says is built there.
+    /// Whether a change takes effect only at the next start, because it is used there.
     pub at_start: bool,
-    /// Names that it had in older versions; they are still read.
+    /// Names that the setting had in older versions; they are still read.
     pub older: &'static [&'static str],
     refuses: &'static [(&'static str, &'static str)],
 }
 
-/// What a value is.
+/// The form of a value.
 #[derive(Debug, Clone, Copy)]
 enum What {
     Number,
@@ -77,16 +77,16 @@ enum What {
     Duration,
     DurationOrOff,
     Choice(fn() -> Vec<&'static str>),
-    /// Anything that these words say.
+    /// Anything that these words describe.
     Said(&'static str),
-    /// A path, seen from the folder of the file.
+    /// A path, relative to the folder of the file.
     Path,
-    /// A list of what these words say.
+    /// A list of what these words describe.
     List(&'static str),
 }
 
 impl About {
-    /// What a value must be, to follow "must be".
+    /// Says what a value must be, to follow "must be".
     pub fn expected(&self) -> String {
         let like = self.like;
         match self.what {
@@ -107,7 +107,7 @@ impl About {
         }
     }
 
-    /// The values it takes, in as few words as a table has room for.
+    /// Says which values it takes, in as few words as a table has room for.
     pub fn in_short(&self) -> String {
         match self.what {
             What::Number | What::Size | What::Duration => match self.is_bounded_above() {
@@ -126,7 +126,7 @@ impl About {
         }
     }
 
-    /// Its bounds, where they say more than that it is not nothing.
+    /// Says its bounds, unless they only say that it is not zero.
     pub fn bounds(&self) -> Option<String> {
         let has_bounds = matches!(self.what, What::Number | What::Size | What::Duration);
         match self.is_bounded_above() {
@@ -137,7 +137,7 @@ impl About {
         }
     }
 
-    /// Whether a text is a path, which is seen from the folder of the file.
+    /// Whether the value is a path, relative to the folder of the file.
     pub fn is_path(&self) -> bool {
         matches!(self.what, What::Path)
     }
@@ -152,7 +152,7 @@ impl About {
         matches!(self.what, What::Duration | What::DurationOrOff)
     }
 
-    /// What is wrong with a value, in a whole sentence.
+    /// Says what is wrong with a value, in a whole sentence.
     pub(super) fn sentence(&self, key: &str, written: &Written, wrong: Wrong) -> String {
         let refused = self.refuses.iter().find(|(text, _)| match written {
             Written::Text(written) => written == text,
@@ -186,10 +186,10 @@ impl About {
     }
 }
 
-/// How a value of this type is read and said: what stands beside a setting's name and default in
-/// [`settings!`](crate::settings!).
+/// The type of a setting: how a value is read and shown. It stands beside the name and default of a
+/// setting in [`settings!`](crate::settings!).
 pub struct Kind<T: 'static> {
-    /// Which values it takes.
+    /// The values that it takes.
     pub about: About,
     read: fn(&Written) -> Result<T, Wrong>,
     say: fn(&T) -> String,
@@ -198,8 +198,8 @@ pub struct Kind<T: 'static> {
 }
 
 impl<T> Kind<T> {
-    /// A kind of value of its own: what `words` say, read and said by these. What is said is how a
-    /// file would have it; nothing, where a file would say nothing.
+    /// Makes a type of its own: `words` describe it, `read` and `say` convert it. `say` returns
+    /// what a file would have; nothing, if a file would leave it out.
     pub const fn new(
         words: &'static str,
         read: fn(&Written) -> Result<T, Wrong>,
@@ -219,72 +219,73 @@ impl<T> Kind<T> {
         Kind { about, read, say, measure: |_| None, in_a_file: None }
     }
 
-    /// A value as a file has it, quotes and all, for whoever does not know how to write one.
+    /// Adds an example value as a file has it, quotes included, for operators who do not know how
+    /// to write one.
     pub const fn like(mut self, example: &'static str) -> Kind<T> {
         self.about.like = example;
         self
     }
 
-    /// The least it may be: a number, bytes or seconds.
+    /// Sets the least value: a number, bytes or seconds.
     pub const fn from(mut self, least: u64) -> Kind<T> {
         self.about.least = least;
         self
     }
 
-    /// The most it may be.
+    /// Sets the greatest value.
     pub const fn to(mut self, most: u64) -> Kind<T> {
         self.about.most = most;
         self
     }
 
-    /// A text is a path, seen from the folder of the file.
+    /// Marks a text as a path, relative to the folder of the file.
     pub const fn of_a_path(mut self) -> Kind<T> {
         self.about.what = What::Path;
         self
     }
 
-    /// A change of it holds from the next start on. Every other holds at once, also when the
-    /// configuration is read again.
+    /// Marks that a change takes effect at the next start. All others take effect at once, also
+    /// when the configuration is reloaded.
     pub const fn at_start(mut self) -> Kind<T> {
         self.about.at_start = true;
         self
     }
 
-    /// Names that it had in older versions.
+    /// Adds names that it had in older versions.
     pub const fn older(mut self, names: &'static [&'static str]) -> Kind<T> {
         self.about.older = names;
         self
     }
 
-    /// Texts that are refused for a reason of their own, which follows the text in a sentence.
+    /// Adds texts that are refused for a special reason, which follows the text in a sentence.
     pub const fn refuses(mut self, texts: &'static [(&'static str, &'static str)]) -> Kind<T> {
         self.about.refuses = texts;
         self
     }
 
-    /// Its value in a server with a file that does not say it, where that is another one than in
-    /// the quick start.
+    /// Sets the default for a server with a configuration file, if it differs from that of the
+    /// quick start.
     pub const fn in_a_file(mut self, value: fn() -> T) -> Kind<T> {
         self.in_a_file = Some(value);
         self
     }
 
-    /// Reads a value, whatever the bounds.
+    /// Reads a value, without checking the bounds.
     pub fn read(&self, written: &Written) -> Result<T, Wrong> {
         (self.read)(written)
     }
 
-    /// A value as a file would have it; nothing, where a file would say nothing.
+    /// Returns a value as a file would have it; nothing, if a file would leave it out.
     pub fn say(&self, value: &T) -> String {
         (self.say)(value)
     }
 
-    /// Whether a value is between the bounds.
+    /// Whether a value is within the bounds.
     pub fn is_within(&self, value: &T) -> bool {
         (self.measure)(value).is_none_or(|n| (self.about.least..=self.about.most).contains(&n))
     }
 
-    /// Its value in a server with a file that does not say it, if it has one of its own there.
+    /// The default for a server with a configuration file, if it has one of its own there.
     pub fn value_in_a_file(&self) -> Option<T> {
         self.in_a_file.map(|value| value())
     }
@@ -292,7 +293,7 @@ impl<T> Kind<T> {
 
 /// A whole number of some width.
 pub trait Number: Copy + TryFrom<u64> + TryInto<u64> + 'static {
-    /// The greatest there is.
+    /// The greatest value of the type.
     const GREATEST: u64;
 }
 
@@ -308,7 +309,7 @@ impl Number for usize {
     const GREATEST: u64 = usize::MAX as u64;
 }
 
-/// How many of something: 1 or more, unless it says otherwise.
+/// A count: 1 or more, unless stated otherwise.
 pub const fn count<T: Number>() -> Kind<T> {
     let mut kind = Kind::of(
         What::Number,
@@ -323,7 +324,7 @@ pub const fn count<T: Number>() -> Kind<T> {
     kind.from(1).to(T::GREATEST)
 }
 
-/// Bytes, 1 or more unless it says otherwise: a number, or a text with a unit.
+/// Bytes, 1 or more unless stated otherwise: a number, or a text with a unit.
 pub const fn size<T: Number>() -> Kind<T> {
     let mut kind = Kind::of(
         What::Size,
@@ -341,7 +342,7 @@ pub const fn size<T: Number>() -> Kind<T> {
     kind.from(1).to(T::GREATEST)
 }
 
-/// A duration from a second to a day, unless it says otherwise: seconds, or a text with a unit.
+/// A duration from a second to a day, unless stated otherwise: seconds, or a text with a unit.
 pub const fn duration() -> Kind<Duration> {
     let mut kind = Kind::of(What::Duration, "\"10m\"", read_duration, |duration: &Duration| {
         match duration.as_secs() {
@@ -371,19 +372,19 @@ pub const fn duration_or_off() -> Kind<Option<Duration>> {
     kind.from(1).to(LONGEST)
 }
 
-/// One of several words.
+/// An enumeration of words.
 pub trait Choice: Copy + PartialEq + 'static {
-    /// The words, and what each means.
+    /// The words, each with its value.
     const WORDS: &'static [(&'static str, Self)];
 
-    /// The word for it.
+    /// Returns the word for a value.
     fn word(self) -> &'static str {
         let found = Self::WORDS.iter().find(|(_, choice)| *choice == self);
         found.map_or("", |(word, _)| word)
     }
 }
 
-/// One of several words.
+/// Makes the type of an enumeration of words.
 pub const fn choice<T: Choice>() -> Kind<T> {
     let names: fn() -> Vec<&'static str> = || T::WORDS.iter().map(|(word, _)| *word).collect();
     Kind::of(
@@ -411,7 +412,7 @@ pub const fn flag() -> Kind<bool> {
     )
 }
 
-/// A text in quotes, or nothing: what `words` say.
+/// A text in quotes, or nothing: what `words` describe.
 pub const fn text(words: &'static str) -> Kind<Option<String>> {
     Kind::of(
         What::Said(words),
@@ -424,7 +425,7 @@ pub const fn text(words: &'static str) -> Kind<Option<String>> {
     )
 }
 
-/// The path of a file or folder, seen from the folder of the file that names it; or nothing.
+/// The path of a file or folder, relative to the folder of the configuration file; or nothing.
 pub const fn path<T>() -> Kind<T>
 where
     T: From<PathBuf> + Clone + Into<Option<PathBuf>>,
@@ -443,7 +444,7 @@ where
     )
 }
 
-/// A list in which no order is meant, of what `words` say, each a text in quotes.
+/// A list without order of what `words` describe, each a text in quotes.
 pub const fn list<L, T>(words: &'static str) -> Kind<L>
 where
     L: FromIterator<T> + Clone + IntoIterator<Item = T> + 'static,
@@ -472,12 +473,12 @@ where
     )
 }
 
-/// A text as a file has it.
+/// Writes a text as a file has it.
 pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Longer than anybody plans, shorter than what time can be counted in.
+/// The longest duration: longer than anybody plans, shorter than what time can be counted in.
 const LONGEST: u64 = 100 * 365 * 86_400;
 
 fn read_duration(written: &Written) -> Result<Duration, Wrong> {

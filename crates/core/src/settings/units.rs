@@ -1,13 +1,13 @@
-//! How durations and sizes are written: a whole number and a unit.
+//! Units: how durations and sizes are written, as a whole number and a unit.
 
-/// Units, each with what it stands for. The last one that fits is the one that is said.
+/// Units, each with its factor. Values are shown in the last one that fits.
 pub type Units = [(&'static str, u64)];
 
 /// Seconds.
 pub const TIMES: [(&str, u64); 6] =
     [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 7 * 86_400), ("y", 365 * 86_400)];
 
-/// Bytes; those of a thousand are read and never said.
+/// Units of bytes; those based on a thousand are read and never shown.
 pub const SIZES: [(&str, u64); 7] = [
     ("KB", 1_000),
     ("MB", 1_000_000),
@@ -18,7 +18,7 @@ pub const SIZES: [(&str, u64); 7] = [
     (" GiB", 1 << 30),
 ];
 
-/// Reads a number and a unit, with or without blanks between them.
+/// Reads a number and a unit, with or without spaces between them.
 pub fn read_scaled(text: &str, units: &Units) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -26,7 +26,7 @@ pub fn read_scaled(text: &str, units: &Units) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*scale)
 }
 
-/// A number in the largest unit that fits: `1y`, `90s`, `5 MiB`.
+/// Writes a number in the largest unit that fits: `1y`, `90s`, `5 MiB`.
 pub fn say_scaled(number: u64, units: &Units) -> String {
     let fits = |(_, scale): &&(&str, u64)| match number {
         0 => *scale == 1,
