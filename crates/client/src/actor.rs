@@ -1,8 +1,8 @@
-//! The task that keeps a session: it owns the connection, brings it back when it breaks, and
-//! passes orders in and what is told out.
+//! The task that keeps a session: it owns the connection, reconnects when it breaks, takes orders,
+//! and passes on events.
 //!
-//! It is in one of three states: in the lobby (not logged in, perhaps with a connection at hand),
-//! online, or away (the connection is lost and being sought). Nothing else touches the session.
+//! It is in one of three states: in the lobby (not logged in, perhaps with an idle connection),
+//! online, or away (the connection is lost, and it reconnects). Nothing else touches the session.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -34,24 +34,24 @@ use crate::wire::{Broken, CLOSE_WITHIN, Received, Wire};
 use lobby::{Admitted, Fresh, Lobby};
 use obey::obey;
 
-/// Orders that wait for the session's task; whoever has one more waits.
+/// Orders that wait for the task; a further caller waits.
 const ORDERS: usize = 64;
-/// Events that wait for the face. Beyond it nothing is read from the server.
+/// Events that wait for the interface. When they are full, nothing more is read from the server.
 const EVENTS: usize = 256;
-/// Above so much that nobody took, nothing is read from the server.
+/// Above this many events that nobody has taken, nothing is read from the server.
 const MAX_UNTOLD: usize = 256;
-/// Above so many bytes that the server did not take, no orders are taken.
+/// Above this many bytes that the server has not taken, no orders are taken.
 const MAX_BACKLOG: usize = 256 << 10;
-/// From a password to an open session. The server may probe a dead session for 5 s meanwhile.
+/// Time from the password to an open session. The server may probe a dead session for 5 s
+/// meanwhile.
 const LOGIN_WITHIN: Duration = Duration::from_secs(40);
-/// How long a polite goodbye may take when the server has said it first.
+/// How long closing may take after the server has closed.
 const AFTERWARDS: Duration = Duration::from_millis(200);
-/// Whoever types while there is no connection is not kept waiting for the next try; but so much
-/// time is between two.
+/// An order ends the pause before the next attempt, but this much time is always between two.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 impl Client {
-    /// Starts the task that keeps the session. It connects when it is asked to. To be called
+    /// Starts the task that keeps the session. It connects when it is asked to. Must be called
     /// inside a tokio runtime.
     pub fn start(config: Config) -> (Client, Events) {
         let (face, events) = mpsc::channel(EVENTS);
@@ -59,14 +59,14 @@ impl Client {
         (client, Events::new(events))
     }
 
-    /// The same with listeners beside the session, and for a face that hears of other things by
-    /// the same channel. What the session tells waits while the channel is full, and a little
-    /// later nothing is read from the server.
+    /// Starts it with listeners beside the session, for an interface that receives other things on
+    /// the same channel. While the channel is full events wait, and soon nothing is read from the
+    /// server.
     pub fn start_with<T>(mut config: Config, kit: Kit, face: mpsc::Sender<T>) -> Client
     where
         T: From<Event> + Send + 'static,
     {
-        // As it will stand in every address; what is no domain, the server will refuse.
+        // Normalised as in every address; the server will refuse an invalid domain.
         if let Ok(normal) = Jid::parse(&config.domain) {
             config.domain = normal.domain().to_owned();
         }
@@ -98,28 +98,28 @@ struct Actor<T> {
     routing: Routing,
     shown: Shown,
     proof: Proof,
-    /// Somebody wants something while there is no connection.
+    /// Signalled when an order arrives while there is no connection.
     wanted: Arc<Notify>,
 }
 
-/// What anybody who has a handle can look at.
+/// What every handle can read.
 struct Shown {
     me: watch::Sender<Option<FullJid>>,
     reached: watch::Sender<Option<Reached>>,
     domain: watch::Sender<Arc<str>>,
 }
 
-/// Why being online, or away, came to an end.
+/// Why the online or away state ended.
 enum End {
     /// The connection is gone.
     Lost,
-    /// So it is, because the domain has this name now.
+    /// The connection is gone, because the domain now has this name.
     Renamed(String),
     /// The session is over, for this reason.
     Over(Ending),
-    /// The user logged out, and waits to hear that it is done.
+    /// The user logged out, and waits for the answer.
     Asked(oneshot::Sender<()>),
-    /// Nobody holds a handle any more.
+    /// The last handle was dropped.
     Dropped,
 }
 
@@ -133,7 +133,7 @@ impl<T: From<Event>> Actor<T> {
         self.lobby.close().await;
     }
 
-    /// Until somebody is logged in; `None` when nobody can any more.
+    /// Runs until somebody is logged in; `None` when nobody can log in any more.
     async fn until_login(&mut self) -> Option<Admitted> {
         loop {
             let order = tokio::select! {
@@ -146,7 +146,7 @@ impl<T: From<Event>> Actor<T> {
         }
     }
 
-    /// Keeps a session until it ends. Returns whether anybody may log in again.
+    /// Keeps a session until it ends. Returns whether another login is possible.
     async fn keep(&mut self, admitted: Admitted) -> bool {
         let Admitted { fresh: Fresh { mut wire, me, granted }, entry, reply } = admitted;
         let (config, routing) = (&self.lobby.connector.config, self.routing.clone());
@@ -154,7 +154,7 @@ impl<T: From<Event>> Actor<T> {
         self.shown.me.send_replace(Some(me.clone()));
         self.shown.reached.send_replace(wire.reached().cloned());
         self.proof.begin(entry.password.clone());
-        // Told before it is answered: whatever the face says next comes after its welcome.
+        // Events are told before the login is answered, so the interface shows its welcome first.
         tell_untold(&self.outlets, &mut session).await;
         let _ = reply.send(Ok(me));
         let mut backoff = Backoff::default();
@@ -180,7 +180,7 @@ impl<T: From<Event>> Actor<T> {
                 // What was told need not come again with the next login.
                 tell_all(&self.outlets, &mut session).await;
                 wire.write(&session.poll_last_words(Instant::now()));
-                // What the server ended needs no long goodbye.
+                // If the server ended the session, closing may be short.
                 let within = if matches!(end, End::Over(_)) { AFTERWARDS } else { CLOSE_WITHIN };
                 wire.close(within).await;
             }
@@ -203,14 +203,15 @@ impl<T: From<Event>> Actor<T> {
         }
     }
 
-    /// The server has said, over a connection that is trusted, that its domain has another name.
+    /// Follows the domain to its new name, which the server has announced over a trusted
+    /// connection.
     fn follow(&mut self, domain: String, session: &mut Session, wire: &Wire) {
         let endpoint = wire.reached().map(|reached| reached.endpoint.clone());
         self.lobby.connector.follow(domain, endpoint);
         session.forget_resumption();
     }
 
-    /// As long as the connection holds.
+    /// Runs as long as the connection holds.
     async fn online(&mut self, session: &mut Session, wire: &mut Wire) -> End {
         loop {
             wire.write(&session.poll_output(Instant::now()));
@@ -247,7 +248,7 @@ impl<T: From<Event>> Actor<T> {
             Ok(Received::Stanza(stanza)) => session.handle_stanza(&stanza, Instant::now()),
             Ok(Received::Counting(element)) => {
                 if session.handle_counting(&element, Instant::now()).is_err() {
-                    // A server that miscounts is not asked to go on where it was.
+                    // The server miscounts, so the session is not resumed.
                     session.forget_resumption();
                     return Some(End::Lost);
                 }
@@ -267,7 +268,7 @@ impl<T: From<Event>> Actor<T> {
         None
     }
 
-    /// Until there is a connection again, or no hope of one.
+    /// Reconnects, until there is a connection or no hope of one.
     async fn away(
         &mut self,
         session: &mut Session,
@@ -278,7 +279,7 @@ impl<T: From<Event>> Actor<T> {
         loop {
             let wait = pause(backoff.next(), self.wanted.clone());
             self.serve(session, wait).await?;
-            // A new name brings a new certificate, over which the server has to prove itself.
+            // The new name has another certificate, over which the server must prove itself.
             let renamed = self.lobby.connector.is_following();
             let if_changed = if renamed { IfChanged::Prove } else { IfChanged::Refuse };
             let (connector, resume) = (self.lobby.connector.clone(), session.resumption());
@@ -290,7 +291,7 @@ impl<T: From<Event>> Actor<T> {
                     self.shown.reached.send_replace(wire.reached().cloned());
                     match session.handle_resumed(h, Instant::now()) {
                         Ok(()) => return Ok(wire),
-                        // A server that miscounts is not asked to resume a second time.
+                        // The server miscounts, so it is not asked to resume a second time.
                         Err(_) => session.forget_resumption(),
                     }
                 }
@@ -305,8 +306,8 @@ impl<T: From<Event>> Actor<T> {
                     session.handle_renewed(me, granted, remembered, Instant::now());
                     return Ok(wire);
                 }
-                // It said so before over a connection that was trusted, and now it has proved over
-                // this one that it knows the account: it is the same server.
+                // It announced the name over a trusted connection, and over this one it has proved
+                // that it knows the account: it is the same server.
                 Err(LoginError::NewPin { fingerprint }) if renamed => {
                     if let Err(fault) = self.lobby.connector.meet(fingerprint) {
                         return Err(End::Over(Ending::Untrusted(fault)));
@@ -314,7 +315,8 @@ impl<T: From<Event>> Actor<T> {
                 }
                 // The connection was lost while the password was being changed.
                 Err(LoginError::WrongPassword { .. }) if self.proof.try_next() => {}
-                // Anybody on the way can say so. Whoever starts the program anew is told, and decides.
+                // Anybody on the path can claim this. The user is told, and decides by a new start
+                // of the program.
                 Err(LoginError::Connect(ConnectError::Renamed { domain })) => {
                     if !std::mem::replace(&mut said_renamed, true) {
                         session.handle_event(Event::SaidRenamed { domain });
@@ -329,7 +331,7 @@ impl<T: From<Event>> Actor<T> {
         }
     }
 
-    /// Awaits something while there is no connection, and obeys and tells as well as it can.
+    /// Awaits something while there is no connection; meanwhile takes orders and passes on events.
     async fn serve<O>(
         &mut self,
         session: &mut Session,
@@ -356,7 +358,7 @@ impl<T: From<Event>> Actor<T> {
     }
 }
 
-/// Tells everything that is untold; not for ever, since whoever is told may be stuck or gone.
+/// Passes on all events, within a time limit, since the receiver may be stuck or gone.
 async fn tell_all<T: From<Event>>(outlets: &Outlets<T>, session: &mut Session) {
     let _ = timeout(CLOSE_WITHIN, tell_untold(outlets, session)).await;
 }
@@ -368,7 +370,7 @@ async fn tell_untold<T: From<Event>>(outlets: &Outlets<T>, session: &mut Session
     }
 }
 
-/// The time before the next try, or until somebody wants something.
+/// Waits before the next attempt, or until there is an order.
 async fn pause(wait: Duration, wanted: Arc<Notify>) {
     let soon = async {
         sleep(wait.min(BETWEEN_TRIES)).await;
@@ -380,7 +382,8 @@ async fn pause(wait: Duration, wanted: Arc<Notify>) {
     }
 }
 
-/// One try to come back: to the old session if the server still has it, else to a new one.
+/// Makes one attempt to reconnect: resumes the old session if the server still has it, or begins a
+/// new one.
 async fn attempt(
     connector: Connector,
     entry: Entry,

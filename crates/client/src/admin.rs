@@ -1,8 +1,8 @@
-//! XEP-0133 and docs/protocol.md, asked by an administrator over a [`Link`]: accounts are made,
-//! changed, blocked, listed and removed, and the domain gets another name.
+//! XEP-0133 and docs/protocol.md: an administrator's requests over a [`Link`]. They make, change,
+//! block, list and remove accounts, and rename the domain.
 //!
-//! Each is an ad-hoc command run in one step. What comes back is the server's own sentence about
-//! what it has done: text from elsewhere, not made safe for a terminal.
+//! Each is an ad-hoc command run in one step. It returns the server's own sentence about the
+//! result, which is not made safe for a terminal.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -37,24 +37,24 @@ const RESTORE: &str = "urn:whoelse:commands:0#restore";
 const MAINTENANCE: &str = "urn:whoelse:commands:0#upkeep";
 const RENAME: &str = "urn:whoelse:commands:0#rename-domain";
 
-/// How the server writes a block without an end.
+/// The server's text for a block without an end.
 const FOR_EVER: &str = "for ever";
 
-/// Has the configuration read again. What has changed comes back, a line each.
+/// Makes the server read its configuration again. Returns what has changed, a line each.
 pub async fn reload(link: &mut Link) -> Result<String, RequestError> {
     note(&run(link, RELOAD, &[]).await?)
 }
 
-/// How a server's clock stands.
+/// The state of a server's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockStands {
-    /// Whether the server believes it.
+    /// Whether the server trusts it.
     pub is_believed: bool,
-    /// The same in the server's words, with why not and until when.
+    /// The state in the server's words, with the reason and the end of a doubt.
     pub words: String,
 }
 
-/// How the server's clock stands; `trust` says first that it is right.
+/// Returns the state of the server's clock; `trust` first vouches for it.
 pub async fn clock(link: &mut Link, trust: bool) -> Result<ClockStands, RequestError> {
     // Without a value the server would ask for one.
     let answer = run(link, CLOCK, &[("trust", if trust { "1" } else { "0" })]).await?;
@@ -65,7 +65,7 @@ pub async fn clock(link: &mut Link, trust: bool) -> Result<ClockStands, RequestE
     Ok(ClockStands { is_believed: believed.as_deref() == Some("1"), words: note(&answer)? })
 }
 
-/// XEP-0092: which version the server runs.
+/// XEP-0092: returns the server's version.
 pub async fn version(link: &mut Link) -> Result<String, RequestError> {
     let server = BareJid::new(None, link.me().domain()).map_err(|_| RequestError::Unreadable)?;
     let question = Request::get(Element::new("query").xmlns(ns::VERSION));
@@ -75,19 +75,19 @@ pub async fn version(link: &mut Link) -> Result<String, RequestError> {
     version.map(|version| version.text().to_string()).ok_or(RequestError::Unreadable)
 }
 
-/// Begins a backup into a file in the data directory.
+/// Starts a backup into a file in the data directory.
 pub async fn backup(link: &mut Link, file: &str) -> Result<String, RequestError> {
     note(&run(link, BACKUP, &[("file", file)]).await?)
 }
 
-/// Begins to restore a backup that lies in the data directory. The server ends every session for
-/// it, this one among them.
+/// Starts to restore a backup from the data directory. The server then ends every session,
+/// including this one.
 pub async fn restore(link: &mut Link, file: &str) -> Result<String, RequestError> {
     note(&run(link, RESTORE, &[("file", file)]).await?)
 }
 
-/// How far a backup or a restore is: `running`, or `done: ` and how much that was. Why it failed is
-/// the refusal.
+/// Returns the progress of a backup or restore: `running`, or `done: ` and how much. A failure is
+/// an error with its reason.
 pub async fn maintenance(link: &mut Link) -> Result<String, RequestError> {
     note(&run(link, MAINTENANCE, &[]).await?)
 }
@@ -104,7 +104,7 @@ pub async fn add_user(
     note(&run(link, ADD, &fields).await?)
 }
 
-/// Gives an account another password.
+/// Sets the password of an account.
 pub async fn set_password(
     link: &mut Link,
     account: &BareJid,
@@ -120,7 +120,7 @@ pub async fn remove_user(link: &mut Link, account: &BareJid) -> Result<String, R
     note(&run(link, REMOVE, &[("accountjids", account.as_str())]).await?)
 }
 
-/// Locks an account out, for so many seconds or for ever, and ends its sessions.
+/// Locks an account, for a number of seconds or for ever, and ends its sessions.
 pub async fn block_user(
     link: &mut Link,
     account: &BareJid,
@@ -132,12 +132,12 @@ pub async fn block_user(
     note(&run(link, BLOCK, &fields).await?)
 }
 
-/// Lifts every lock of an account.
+/// Removes all locks of an account.
 pub async fn unblock_user(link: &mut Link, account: &BareJid) -> Result<String, RequestError> {
     note(&run(link, UNBLOCK, &[("accountjid", account.as_str())]).await?)
 }
 
-/// Lifts what wrong passwords have earned everybody who comes from an address.
+/// Removes all blocks that wrong passwords have caused for an address.
 pub async fn unblock_address(link: &mut Link, address: &str) -> Result<String, RequestError> {
     note(&run(link, UNBLOCK_ADDRESS, &[("address", address)]).await?)
 }
@@ -155,12 +155,12 @@ pub async fn end_sessions(
     note(&run(link, END, &[("accountjids", &who)]).await?)
 }
 
-/// Tells everybody who is online something, from the server itself.
+/// Sends a message from the server itself to everybody who is online.
 pub async fn announce(link: &mut Link, text: &str) -> Result<String, RequestError> {
     note(&run(link, ANNOUNCE, &[("announcement", text)]).await?)
 }
 
-/// Where the server listens for clients.
+/// Returns the addresses on which the server listens for clients.
 pub async fn listening(link: &mut Link) -> Result<Vec<SocketAddr>, RequestError> {
     let done = run(link, LISTENING, &[]).await?;
     let form = nested::find(&done, "x", ns::DATA).ok_or(RequestError::Unreadable)?;
@@ -175,14 +175,13 @@ pub async fn listening(link: &mut Link) -> Result<Vec<SocketAddr>, RequestError>
     Ok(addresses)
 }
 
-/// Gives the domain another name. The server ends every session for it, this one among them, so
-/// the answer may be [`RequestError::ConnectionLost`] although it was done: then the domain of
-/// the next session says which.
+/// Renames the domain. The server then ends every session, including this one, so the result may
+/// be [`RequestError::ConnectionLost`] although it was done: the domain of the next session tells.
 pub async fn rename_domain(link: &mut Link, old: &str, new: &str) -> Result<String, RequestError> {
     note(&run(link, RENAME, &[("old", old), ("new", new)]).await?)
 }
 
-/// One account, as an operator looks at it.
+/// One account, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Its address.
@@ -198,22 +197,22 @@ pub struct User {
 /// An account's lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// When it ends; never, if there is no end.
+    /// When it ends; `None` means never.
     pub until: Option<SystemTime>,
-    /// The network it holds for; everywhere, if there is none.
+    /// The network for which it holds; `None` means all.
     pub place: Option<String>,
 }
 
 /// A network that is blocked as a whole after wrong passwords.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedNetwork {
-    /// The server's text for it: an IPv4 address, or an IPv6 /64.
+    /// The server's text for the network: an IPv4 address, or an IPv6 /64.
     pub network: String,
     /// When it ends.
     pub until: SystemTime,
 }
 
-/// The networks that are blocked as a whole.
+/// Returns the networks that are blocked as a whole.
 pub async fn blocked_networks(link: &mut Link) -> Result<Vec<BlockedNetwork>, RequestError> {
     list(link, NETWORKS, &[], read_network, |blocked| blocked.network.clone()).await
 }
@@ -225,14 +224,14 @@ fn read_network(row: &Row) -> Result<BlockedNetwork, RequestError> {
     }
 }
 
-/// One session, as an operator looks at it.
+/// One session, as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRow {
     /// Its full address.
     pub jid: FullJid,
-    /// Where its connection comes from, or came from last.
+    /// The present or last address of its connection.
     pub address: String,
-    /// Whether it is online, or waits to be resumed, in the server's words.
+    /// Its state in the server's words: online, or waiting to be resumed.
     pub state: String,
     /// When it began.
     pub since: SystemTime,
@@ -240,13 +239,13 @@ pub struct SessionRow {
     pub last_active: Option<SystemTime>,
 }
 
-/// All accounts, in the server's order.
+/// Returns all accounts, in the server's order.
 pub async fn list_users(link: &mut Link) -> Result<Vec<User>, RequestError> {
     let name = |user: &User| user.account.local().unwrap_or_default().to_owned();
     list(link, LIST, &[], read_user, name).await
 }
 
-/// All sessions, or those of one account, by their addresses.
+/// Returns all sessions, or those of one account, ordered by address.
 pub async fn list_sessions(
     link: &mut Link,
     account: Option<&BareJid>,
@@ -256,7 +255,8 @@ pub async fn list_sessions(
     list(link, SESSIONS, &only, read_session, |row| row.jid.to_string()).await
 }
 
-/// All rows of a command that answers page by page, each asked for with the last key before it.
+/// Returns all rows of a paged command; each page is asked for with the last key of the previous
+/// one.
 async fn list<T>(
     link: &mut Link,
     node: &str,
@@ -271,7 +271,7 @@ async fn list<T>(
         let page = read_rows(&run(link, node, &fields).await?, read)?;
         match page.last() {
             None => return Ok(rows),
-            // A server that does not get on would keep us here for ever.
+            // A server that repeats a page would keep us here for ever.
             Some(row) if key(row) == last => return Err(RequestError::Unreadable),
             Some(_) => rows.extend(page),
         }
@@ -284,17 +284,17 @@ async fn run(link: &mut Link, node: &str, fields: &[(&str, &str)]) -> Result<Sta
     completed(&answer)
 }
 
-/// The server's sentence.
+/// Returns the server's sentence.
 fn note(command: &Stanza) -> Result<String, RequestError> {
     let first = nested::each(command, "note").next();
     first.map(|note| note.text().to_string()).ok_or(RequestError::Unreadable)
 }
 
-/// One row of a table (XEP-0004, 3.4): its cells by their names.
+/// One row of a table (XEP-0004, 3.4): its cells by name.
 struct Row(Vec<(String, String)>);
 
 impl Row {
-    /// A cell that is not empty.
+    /// Returns a cell that is not empty.
     fn cell(&self, var: &str) -> Option<&str> {
         let found = self.0.iter().find(|(name, _)| name == var);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())

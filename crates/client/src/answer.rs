@@ -1,6 +1,6 @@
-//! RFC 6120, 8.2.3: what this client answers when others ask it something.
+//! RFC 6120, 8.2.3: this client's answers to requests.
 //!
-//! It knows three things to say (XEP-0030, XEP-0092, XEP-0199); anything else is answered with
+//! It understands three requests (XEP-0030, XEP-0092, XEP-0199) and answers any other with
 //! `service-unavailable`, because every request must be answered.
 
 use whoelse_xmpp::write::Element;
@@ -9,7 +9,7 @@ use whoelse_xmpp::{Class, Condition, FullJid, Kind, Outgoing, Stanza, StanzaErro
 use crate::blocking;
 use crate::disco::Capabilities;
 
-/// The answer to a request, `None` if the stanza is no request.
+/// Returns the answer to a request; `None` if the stanza is not a request.
 pub(crate) fn answer(stanza: &Stanza, me: &FullJid, able: &Capabilities) -> Option<Outgoing> {
     if stanza.kind() != Kind::Iq {
         return None;
@@ -35,7 +35,7 @@ pub(crate) fn answer(stanza: &Stanza, me: &FullJid, able: &Capabilities) -> Opti
     }
 }
 
-/// An answer that says yes.
+/// Returns an answer of type result.
 pub(crate) fn result(request: &Stanza, payload: Option<Element>) -> Outgoing {
     let iq = Element::new("iq")
         .attr("type", "result")

@@ -1,8 +1,8 @@
-//! How long to wait before the next try to reach the server.
+//! Waiting times before reconnecting.
 //!
-//! The first try comes almost at once, because most losses are short. Later ones come further
-//! apart, each with some chance in it, so that the clients of a server that was restarted do not
-//! all come back in the same moment.
+//! The first attempt comes almost at once, because most losses are short. Later ones come further
+//! apart and are randomised, so that the clients of a restarted server do not all come back at
+//! once.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use crate::error::ConnectError;
 
-/// The longest waiting times before the first, second … try; the last one repeats.
+/// The longest waiting times before the first, second … attempt; the last one repeats.
 const STEPS: [u64; 8] = [200, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000];
-/// A connection that held this long has earned a quick first try.
+/// A connection that held this long makes the next first attempt quick again.
 const HELD: Duration = Duration::from_secs(30);
 
 /// The waiting times of one session.
@@ -22,14 +22,14 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// A connection held for some time, and broke.
+    /// Takes note that a connection broke, after it held for this time.
     pub(crate) fn connected_for(&mut self, time: Duration) {
         if time >= HELD {
             self.tries = 0;
         }
     }
 
-    /// How long to wait now: between half of this step and all of it.
+    /// Returns how long to wait now: between half of this step and all of it.
     pub(crate) fn next(&mut self) -> Duration {
         let [random] = whoelse_stream::token::random::<1>();
         let step = STEPS.get(self.tries).or(STEPS.last()).copied().unwrap_or_default();
@@ -38,7 +38,7 @@ impl Backoff {
     }
 }
 
-/// Tries to reach a server that closes the connection at once; so many and no more.
+/// A bounded number of attempts to reach a server that closes the connection at once.
 #[derive(Debug)]
 pub(crate) struct Tries {
     left: usize,
@@ -50,17 +50,17 @@ impl Tries {
         Tries { left: tries, backoff: Backoff::default() }
     }
 
-    /// Waits until the next try is due; if there is to be none, because it would come to nothing
-    /// or this was the last, gives the fault back.
+    /// Waits until the next attempt is due. Returns the fault if there is no next attempt, because
+    /// this was the last or another would be in vain.
     pub(crate) async fn after(&mut self, fault: ConnectError) -> Result<(), ConnectError> {
         sleep(self.wait_after(fault)?).await;
         Ok(())
     }
 
     fn wait_after(&mut self, fault: ConnectError) -> Result<Duration, ConnectError> {
-        // Whoever was there a moment ago, and is not now, is being started again.
+        // A server that answered a moment ago, and does not now, is restarting.
         let was_there = self.backoff.tries > 0;
-        // Whoever does not answer has been waited for already.
+        // A server that timed out was waited for already.
         let is_silent = matches!(fault, ConnectError::TimedOut { .. });
         self.left = self.left.saturating_sub(1);
         match fault.is_passing() || was_there && fault.is_temporary() && !is_silent {

@@ -1,4 +1,4 @@
-//! XEP-0191, Blocking Command, asked by a client: from whom to hear nothing.
+//! XEP-0191, Blocking Command, for a client.
 
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza, ns};
@@ -8,23 +8,23 @@ use crate::error::RequestError;
 use crate::nested;
 use crate::request::Request;
 
-/// Whom I have blocked, sorted.
+/// Returns whom I have blocked, sorted.
 pub async fn list(client: &Client) -> Result<Vec<BareJid>, RequestError> {
     read(&client.request(Request::get(element("blocklist"))).await?.iq)
 }
 
-/// The same, asked by the program itself; from then on it is told when the list changes
-/// ([`Event::Blocked`](crate::Event::Blocked)).
+/// Returns the same on the program's own behalf; from then on the server pushes changes of the
+/// list ([`Event::Blocked`](crate::Event::Blocked)).
 pub async fn watch(client: &Client) -> Result<Vec<BareJid>, RequestError> {
     read(&client.request(Request::get(element("blocklist")).by_itself()).await?.iq)
 }
 
-/// Blocks somebody; nothing happens if they are blocked already.
+/// Blocks somebody; does nothing if they are blocked already.
 pub async fn block(client: &Client, whom: &BareJid) -> Result<(), RequestError> {
     change(client, "block", whom).await
 }
 
-/// Unblocks somebody; nothing happens if they are not blocked.
+/// Unblocks somebody; does nothing if they are not blocked.
 pub async fn unblock(client: &Client, whom: &BareJid) -> Result<(), RequestError> {
     change(client, "unblock", whom).await
 }
@@ -38,8 +38,8 @@ fn element(name: &'static str) -> Element {
     Element::new(name).xmlns(ns::BLOCKING)
 }
 
-/// Reads a block list. Whole domains and single devices, which other clients may have blocked,
-/// are no persons and left out.
+/// Reads a block list. Leaves out whole domains and single devices, which other clients may have
+/// blocked, since they are no persons.
 fn read(answer: &Stanza) -> Result<Vec<BareJid>, RequestError> {
     let list = nested::find(answer, "blocklist", ns::BLOCKING).ok_or(RequestError::Unreadable)?;
     let mut people = people(&list);
@@ -54,7 +54,7 @@ fn people(list: &Stanza) -> Vec<BareJid> {
         .collect()
 }
 
-/// Whether this is news from the own account about its block list: from nobody else is it believed.
+/// Returns whether this is a push of the block list; it counts only from the own account.
 pub(crate) fn is_push(stanza: &Stanza, me: &FullJid) -> bool {
     let from_own_account = stanza
         .from()
@@ -65,7 +65,7 @@ pub(crate) fn is_push(stanza: &Stanza, me: &FullJid) -> bool {
         && (stanza.has("block", ns::BLOCKING) || stanza.has("unblock", ns::BLOCKING))
 }
 
-/// Whom the own account has just blocked, if this is news of that.
+/// Returns whom the own account has just blocked, if this is such a push.
 pub(crate) fn pushed(stanza: &Stanza, me: &FullJid) -> Option<Vec<BareJid>> {
     if !is_push(stanza, me) {
         return None;

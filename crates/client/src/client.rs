@@ -1,4 +1,4 @@
-//! The handle: what a face asks of a session, from any task, and the events it hears in return.
+//! The handle: what an interface may ask of a session, from any task, and the events it receives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::request::{Answer, Request};
 use crate::roster::Contact;
 use crate::subscription::SubscriptionType;
 
-/// A session, or the wish for one. Cheap to clone; when the last clone is dropped, the session
-/// is closed.
+/// A handle of a session, which may not have begun yet. Cheap to clone; when the last clone is
+/// dropped, the session is closed.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) orders: mpsc::Sender<Order>,
@@ -30,7 +30,7 @@ pub struct Client {
     pub(crate) proof: Proof,
 }
 
-/// The name of the domain that a client belongs to. It may change while there is a session.
+/// The domain of a client. It may change during a session.
 #[derive(Debug, Clone)]
 pub struct Domain(watch::Receiver<Arc<str>>);
 
@@ -39,7 +39,7 @@ impl Domain {
         Domain(name)
     }
 
-    /// As it is now.
+    /// Returns its present name.
     pub fn name(&self) -> Arc<str> {
         self.0.borrow().clone()
     }
@@ -54,40 +54,40 @@ impl Events {
         Events(events)
     }
 
-    /// The next event; `None` when the session's task has ended, after the last [`Client`] was
-    /// dropped.
+    /// Returns the next event; `None` when the session's task has ended, after the last [`Client`]
+    /// was dropped.
     pub async fn next(&mut self) -> Option<Event> {
         self.0.recv().await
     }
 }
 
 impl Client {
-    /// The name of the domain this client belongs to.
+    /// Returns the domain of this client.
     pub fn domain(&self) -> Arc<str> {
         self.domain.name()
     }
 
-    /// The same for whoever wants to know it again and again.
+    /// Returns a handle that always has the present domain.
     pub fn domain_now(&self) -> Domain {
         self.domain.clone()
     }
 
-    /// The address of the session, if logged in. A broken connection does not log anybody out.
+    /// Returns the address of the session, if logged in. A broken connection logs nobody out.
     pub fn me(&self) -> Option<FullJid> {
         self.me.borrow().clone()
     }
 
-    /// The server, where the last connection that was logged in has reached it.
+    /// Returns how the last connection with a login reached the server.
     pub fn reached(&self) -> Option<Reached> {
         self.reached.borrow().clone()
     }
 
-    /// What the session is logged in with.
+    /// Returns the password of the session.
     pub(crate) fn proof(&self) -> &Proof {
         &self.proof
     }
 
-    /// Connects without logging in, to see whether there is a server and who it is.
+    /// Connects without a login, to find out whether there is a server and who it is.
     pub async fn connect(&self) -> Result<(), ConnectError> {
         self.order(Order::Connect).await.unwrap_or(Err(ConnectError::Ended))
     }
@@ -104,14 +104,14 @@ impl Client {
         answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended)))
     }
 
-    /// Makes an account. Never over a certificate that is not trusted.
+    /// Makes an account. Refuses over a certificate that is not trusted.
     pub async fn register(&self, name: &str, password: Password) -> Result<(), RegisterError> {
         let name = name.to_owned();
         let answer = self.order(|reply| Order::Register(name, password, reply)).await;
         answer.unwrap_or(Err(RegisterError::Connect(ConnectError::Ended)))
     }
 
-    /// Logs in. The password is proved rather than told, unless the server knows no better way
+    /// Logs in. Proves the password without sending it, unless the server supports nothing better
     /// and its certificate is valid or was accepted by its fingerprint.
     pub async fn login(&self, name: &str, password: Password) -> Result<FullJid, LoginError> {
         let name = name.to_owned();
@@ -119,40 +119,40 @@ impl Client {
         answer.unwrap_or(Err(LoginError::Connect(ConnectError::Ended)))
     }
 
-    /// Ends the session and closes the connection; everything sent before arrives.
+    /// Ends the session and closes the connection after everything sent before has arrived.
     pub async fn logout(&self) {
         let _ = self.order(Order::Logout).await;
     }
 
-    /// Sends a message, or keeps it until there is a connection again. A refusal comes later, as
-    /// an [`Event::NotDelivered`].
+    /// Sends a message, or keeps it until there is a connection. A refusal arrives later as an
+    /// [`Event::NotDelivered`].
     pub async fn message(&self, to: &BareJid, text: &str) -> Result<(), NotSent> {
         self.message_as(token(), to, text).await
     }
 
-    /// The same under an id of the caller's. The server takes a repetition of an id to the same
-    /// recipient within a day for the same message, and delivers it once.
+    /// Sends a message under the caller's id. The server treats the same id to the same recipient
+    /// within a day as the same message, and delivers it once.
     pub async fn message_as(&self, id: String, to: &BareJid, text: &str) -> Result<(), NotSent> {
         let (to, text) = (to.clone(), text.to_owned());
         let answer = self.order(|reply| Order::Message { id, to, text, reply }).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 
-    /// Says who may see whom, or keeps it until there is a connection. A refusal comes later, as
-    /// an [`Event::NotDelivered`].
+    /// Sends a subscription stanza, or keeps it until there is a connection. A refusal arrives
+    /// later as an [`Event::NotDelivered`].
     pub async fn say_to(&self, whom: &BareJid, type_: SubscriptionType) -> Result<(), NotSent> {
         let whom = whom.clone();
         let answer = self.order(|reply| Order::Subscription(type_, whom, reply)).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 
-    /// Sends a stanza of the caller's own, or keeps it until there is a connection. Nobody hears of
-    /// a refusal.
+    /// Sends the caller's own stanza, or keeps it until there is a connection. A refusal is not
+    /// reported.
     pub async fn send(&self, stanza: Outgoing) -> Result<(), NotSent> {
         self.stanza(stanza, None).await
     }
 
-    /// The same for a listener, which hears of a refusal of what goes to somebody under this id
+    /// Sends a stanza for a listener, which receives a refusal of this id by this addressee
     /// ([`Heard::NotDelivered`](crate::Heard::NotDelivered)).
     pub async fn send_for(
         &self,
@@ -170,41 +170,41 @@ impl Client {
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 
-    /// Lets a device know that this one is online, unless it sees that by itself (RFC 6121, 4.6):
-    /// servers pass on requests between those alone who know of each other.
+    /// Sends presence to a device that does not get it anyway (RFC 6121, 4.6): servers forward
+    /// requests only between devices that know of each other.
     pub async fn show_to(&self, whom: &FullJid) -> Result<(), NotSent> {
         let whom = whom.clone();
         let answer = self.order(|reply| Order::ShowTo(whom, reply)).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 
-    /// The devices of somebody that are online, as far as this client has heard.
+    /// Returns the devices of somebody that are online, as far as this client knows.
     pub async fn devices(&self, who: &BareJid) -> Result<Vec<FullJid>, NotSent> {
         let who = who.clone();
         let answer = self.order(|reply| Order::Devices(who, reply)).await;
         answer.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 
-    /// My contacts and who asks to be one, as far as this client has heard; `None` where
+    /// Returns my contacts and who asks to be one, as far as this client knows; `None` if
     /// everybody sees everybody.
     pub async fn contacts(&self) -> Result<Option<Vec<Contact>>, NotSent> {
         self.order(Order::Contacts).await.unwrap_or(Err(NotSent::NotLoggedIn))
     }
 
-    /// Asks something, on behalf of a person at the keyboard, and waits for the answer.
+    /// Sends a request on behalf of a person at the keyboard, and waits for the answer.
     pub async fn request(&self, request: Request) -> Result<Answer, RequestError> {
         let answer = self.order(|reply| Order::Request(request, reply)).await;
         answer.unwrap_or(Err(RequestError::NotLoggedIn))
     }
 
-    /// Nobody reads what arrives any more: from now on nothing counts as handled, so the server
-    /// keeps it for the next login. What is sent is still sent.
+    /// Stops counting what arrives as handled, since nobody reads it any more; so the server keeps
+    /// it for the next login. Sending still works.
     pub async fn leave_unread(&self) {
         let _ = self.order(Order::LeaveUnread).await;
     }
 
-    /// Waits until everything sent is stored, and every refusal of it has been heard. Returns
-    /// whether that was so within the time.
+    /// Waits until everything sent is stored and every refusal of it has arrived. Returns whether
+    /// that happened in time.
     pub async fn settle(&self, within: Duration) -> bool {
         if self.me().is_none() {
             return true;

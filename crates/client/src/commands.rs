@@ -1,6 +1,6 @@
-//! XEP-0050, asked by a client: the server's three commands (docs/protocol.md).
+//! XEP-0050 for a client: the server's three commands (docs/protocol.md).
 //!
-//! Each is run in one step: `execute` with the form already filled in, answered `completed`.
+//! Each is run in one step: `execute` with the completed form is answered with `completed`.
 
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Jid, Stanza, ns};
@@ -10,28 +10,28 @@ use crate::error::RequestError;
 use crate::nested;
 use crate::request::Request;
 
-/// Whom a broadcast reached.
+/// How many a broadcast reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Everyone it was meant for.
     Everyone,
     /// Some did not get it; the server does not say who.
     NotEveryone,
-    /// There was nobody whom it could reach.
+    /// There was nobody to reach.
     Nobody,
 }
 
-/// Everyone else online that I may see, sorted.
+/// Returns everyone else online that I may see, sorted.
 pub async fn whoelse(client: &Client) -> Result<Vec<BareJid>, RequestError> {
     accounts(&run(client, "whoelse", &[]).await?)
 }
 
-/// Everyone else that I may see and who was online in the past `seconds`, sorted.
+/// Returns everyone else that I may see and who was online in the past `seconds`, sorted.
 pub async fn whoelse_since(client: &Client, seconds: u64) -> Result<Vec<BareJid>, RequestError> {
     accounts(&run(client, "whoelsesince", &[("seconds", &seconds.to_string())]).await?)
 }
 
-/// Writes to everyone else online that I may see.
+/// Sends to everyone else online that I may see.
 pub async fn broadcast(client: &Client, text: &str) -> Result<Reach, RequestError> {
     reach(&run(client, "broadcast", &[("text", text)]).await?)
 }
@@ -41,12 +41,12 @@ async fn run(client: &Client, name: &str, fields: &[(&str, &str)]) -> Result<Sta
     Ok(client.request(request(name, fields).to(server)).await?.iq)
 }
 
-/// The request that runs a command of ours; it is to be addressed to the server.
+/// Returns the request for one of our commands; it must be addressed to the server.
 pub fn request(name: &str, fields: &[(&str, &str)]) -> Request {
     execute(&format!("{}#{name}", ns::WHOELSE_COMMANDS), fields)
 }
 
-/// The request that runs any command in one step.
+/// Returns the request that runs any command in one step.
 pub(crate) fn execute(node: &str, fields: &[(&str, &str)]) -> Request {
     let mut command =
         Element::new("command").xmlns(ns::COMMANDS).attr("node", node).attr("action", "execute");
@@ -56,7 +56,7 @@ pub(crate) fn execute(node: &str, fields: &[(&str, &str)]) -> Request {
     Request::set(command)
 }
 
-/// A filled-in form (XEP-0004).
+/// Returns a completed form (XEP-0004).
 pub(crate) fn form(form_type: Option<&str>, fields: &[(&str, &str)]) -> Element {
     let value = |text: &str| Element::new("value").text(text);
     let mut form = Element::new("x").xmlns(ns::DATA).attr("type", "submit");
@@ -69,14 +69,14 @@ pub(crate) fn form(form_type: Option<&str>, fields: &[(&str, &str)]) -> Element 
     })
 }
 
-/// The command in an answer; it has to be completed, since all of ours are done in one step.
+/// Returns the command of an answer, which must be completed, since all of ours take one step.
 pub(crate) fn completed(answer: &Stanza) -> Result<Stanza, RequestError> {
     nested::find(answer, "command", ns::COMMANDS)
         .filter(|command| command.attr("status").as_deref() == Some("completed"))
         .ok_or(RequestError::Unreadable)
 }
 
-/// Reads the accounts out of an answer to `whoelse` or `whoelsesince`.
+/// Reads the accounts from an answer to `whoelse` or `whoelsesince`.
 pub fn accounts(answer: &Stanza) -> Result<Vec<BareJid>, RequestError> {
     let command = completed(answer)?;
     let Some(form) = nested::find(&command, "x", ns::DATA) else { return Ok(Vec::new()) };
@@ -93,8 +93,8 @@ pub fn accounts(answer: &Stanza) -> Result<Vec<BareJid>, RequestError> {
     Ok(accounts)
 }
 
-/// Reads out of an answer to `broadcast` whom it reached: a note of type `warn` says "not all", one
-/// of type `info` "nobody".
+/// Reads the reach from an answer to `broadcast`: a note of type `warn` means "not all", one of
+/// type `info` means "nobody".
 pub fn reach(answer: &Stanza) -> Result<Reach, RequestError> {
     let command = completed(answer)?;
     let noted = |type_: &str| {

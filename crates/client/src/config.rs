@@ -1,4 +1,4 @@
-//! What a client has to be told: where the server is, and where to keep what it learns.
+//! The configuration of a client: where the server is, and where to keep state.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,26 +11,26 @@ use crate::tls::Tls;
 pub struct Config {
     /// The domain of the account; the server's certificate is checked against it.
     pub domain: String,
-    /// The computer to connect to.
+    /// The host to connect to.
     pub host: String,
     /// The port there.
     pub port: u16,
     /// How TLS begins.
     pub begin: Begin,
-    /// Whether the records of the domain (RFC 6120, 3.2; XEP-0368) say where to connect. Host and
-    /// port are for a domain that has none, and for one that no name server knows.
+    /// Whether SRV records of the domain (RFC 6120, 3.2; XEP-0368) are looked up. Host and port
+    /// are used for a domain without records, and for one that no name server knows.
     pub records: bool,
-    /// The name servers to ask; the system's unless they are given.
+    /// The name servers to ask; by default the system's.
     pub name_servers: Option<Vec<SocketAddr>>,
-    /// Who vouches for certificates; the authorities of the system unless they are given.
+    /// The authorities for certificates; by default the system's.
     pub authorities: Option<Tls>,
-    /// Where pinned certificates are kept; without it they last as long as the program.
+    /// Where pinned certificates are kept; without it they are forgotten when the program ends.
     pub state: Option<PathBuf>,
     /// A certificate that the user has just accepted by its fingerprint.
     pub accepted: Option<Fingerprint>,
-    /// The name this session asks for; the server chooses one otherwise.
+    /// The resource to ask for; otherwise the server chooses one.
     pub resource: Option<String>,
-    /// Whether it is told what became of each message ([`Event::Sent`](crate::Event::Sent)).
+    /// Whether the fate of each message is reported ([`Event::Sent`](crate::Event::Sent)).
     pub verdicts: bool,
     /// Whether nothing that arrives counts as handled, since nobody reads it
     /// ([`Client::leave_unread`](crate::Client::leave_unread)).
@@ -40,15 +40,15 @@ pub struct Config {
 /// How TLS begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
-    /// By asking for it on a bare connection (RFC 6120, 5). Nothing else is said before.
+    /// STARTTLS on a bare connection (RFC 6120, 5). Nothing else is said before.
     StartTls,
     /// At once (XEP-0368).
     Direct,
 }
 
 impl Config {
-    /// A client of the server at `host`, which is also its domain. A loopback address is taken
-    /// for `localhost`, the domain of a server that was started without settings.
+    /// Makes the configuration for the server at `host`, which is also its domain. A loopback
+    /// address becomes `localhost`, the domain of a server without settings.
     pub fn new(host: &str, port: u16) -> Config {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let loopback = bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
@@ -69,7 +69,7 @@ impl Config {
         }
     }
 
-    /// The server as it is named to people and in the pin file.
+    /// Returns the server's name for people and for the pin file.
     pub fn address(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),

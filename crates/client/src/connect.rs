@@ -1,8 +1,9 @@
-//! RFC 6120, 3 and 5, and XEP-0368: from a domain to an encrypted stream whose other end is known,
-//! ready for a login.
+//! RFC 6120, 3 and 5, and XEP-0368: from a domain to an encrypted stream with an identified
+//! server, ready for a login.
 //!
-//! Everything that may be said before a certificate is trusted stands here: the stream header, the
-//! wish for TLS, and, if a pinned certificate has changed, nothing more unless the caller says so.
+//! This file has everything that may be sent before a certificate is trusted: the stream header
+//! and STARTTLS. If a pinned certificate has changed, nothing more is sent unless the caller says
+//! so.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,17 +25,17 @@ use crate::stranger::{Expected, First};
 use crate::tls::{self, CertificateTrust, Seen, Standing, Tls};
 use crate::wire::{Io, Wire};
 
-/// From the first packet to a stream that is ready for a login.
+/// Time from the first packet to a stream that is ready for a login.
 const WITHIN: Duration = Duration::from_secs(20);
-/// The same where there are other places to try.
+/// The same time for each endpoint, if there are others to try.
 const WITHIN_EACH: Duration = Duration::from_secs(8);
 
-/// What is to happen when a pinned certificate has changed.
+/// What to do if a pinned certificate has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfChanged {
-    /// There is no connection.
+    /// Fail.
     Refuse,
-    /// There is one, marked as untrusted: for a login by SCRAM-PLUS and nothing else.
+    /// Connect, but mark the channel as untrusted: for a login by SCRAM-PLUS and nothing else.
     Prove,
 }
 
@@ -42,16 +43,17 @@ pub(crate) enum IfChanged {
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     pub(crate) config: Config,
-    /// Where the server was when its domain got another name.
+    /// The endpoint of the server when its domain was renamed.
     at: Option<Endpoint>,
-    /// What was before the domain got another name, under which there has been no session.
+    /// The state before the domain was renamed, while there has been no session under the new
+    /// name.
     before: Option<Before>,
     tls: Tls,
     /// Held while the file is read or written.
     pins: Arc<Mutex<Pins>>,
 }
 
-/// The way to a server whose domain has got another name since.
+/// What was used before a rename.
 #[derive(Debug, Clone)]
 struct Before {
     domain: String,
@@ -69,7 +71,8 @@ impl Connector {
         Connector { config, at: None, before: None, tls, pins: Arc::new(Mutex::new(pins)) }
     }
 
-    /// Connects, encrypts, judges: the first place that gives a stream is taken.
+    /// Connects, encrypts and judges the certificate. Takes the first endpoint that gives a
+    /// stream.
     pub(crate) async fn connect(
         &self,
         if_changed: IfChanged,
@@ -95,7 +98,7 @@ impl Connector {
                 found => return found,
             }
         }
-        // What somebody has to do something about is told first, then what will pass.
+        // A fault that the user must fix is reported before one that will pass.
         let lasting = faults.iter().position(|fault| !fault.is_temporary());
         let passing = || faults.iter().position(ConnectError::is_passing);
         let telling = lasting.or_else(passing).unwrap_or_default();
@@ -130,7 +133,7 @@ impl Connector {
             .map_err(|fault| unreachable(endpoint, &fault))?;
         let _ = socket.set_nodelay(true);
         let address = socket.peer_addr().map_err(|fault| unreachable(endpoint, &fault))?;
-        // Anybody can lead us here by a record, of whatever kind.
+        // Anybody can lead us here by a DNS record of some kind.
         let loopback = address.ip().to_canonical().is_loopback() && !endpoint.by_record;
         let reached = |seen: &Seen| Reached {
             address,
@@ -172,7 +175,8 @@ impl Connector {
         }
     }
 
-    /// Shakes hands with whoever can show a certificate for the domain, wherever that is.
+    /// Shakes hands with whoever shows a certificate, at any endpoint; the name to check is the
+    /// domain.
     async fn encrypt(
         &self,
         socket: Box<dyn Io>,
@@ -187,7 +191,7 @@ impl Connector {
         Ok((Box::new(stream), seen))
     }
 
-    /// What the certificate allows; remembers one that is believed without an authority.
+    /// Decides what the certificate allows; pins one that is trusted without an authority.
     fn judge(
         &self,
         seen: &Seen,
@@ -224,9 +228,9 @@ impl Connector {
         }
     }
 
-    /// The domain has another name: from now on that is asked for, where the server was until now.
-    /// What was known of it still is, so another certificate is a changed one. Without a session
-    /// under the new name, [`Connector::turn_back`] makes it undone.
+    /// Follows the domain to another name, at the server's present endpoint. The pin is kept, so
+    /// another certificate counts as a changed one. [`Connector::turn_back`] undoes this if there
+    /// is no session under the new name.
     pub(crate) fn follow(&mut self, domain: String, endpoint: Option<Endpoint>) {
         let before = self.config.address();
         let Config { domain: old, host, .. } = &self.config;
@@ -237,22 +241,22 @@ impl Connector {
         }
         self.config.domain = domain;
         self.at = endpoint.or(self.at.take());
-        // Where nothing can be written, the certificate is unknown, which is said.
+        // If nothing can be written, the certificate counts as unknown, which is reported.
         let _ = self.pins().copy(&before, &self.config.address());
     }
 
-    /// Whether the domain has got another name, under which there has been no session.
+    /// Returns whether the domain was renamed and there has been no session under the new name.
     pub(crate) fn is_following(&self) -> bool {
         self.before.is_some()
     }
 
-    /// There is a session. Returns whether it is the first under the new name.
+    /// Takes note of a session. Returns whether it is the first under the new name.
     pub(crate) fn has_followed(&mut self) -> bool {
         self.before.take().is_some()
     }
 
-    /// There will be no session under the new name: the old one is asked for again, and whoever
-    /// answers there says what there is to say.
+    /// Returns to the old name, since there will be no session under the new one. The server that
+    /// answers there decides what follows.
     pub(crate) fn turn_back(&mut self) {
         if let Some(Before { domain, host, at }) = self.before.take() {
             self.config.domain = domain;
@@ -261,22 +265,21 @@ impl Connector {
         }
     }
 
-    /// Knows the server by this certificate, as if it had been met for the first time; nobody has
-    /// accepted it by its fingerprint.
+    /// Pins this certificate as one of first use, which nobody has accepted by its fingerprint.
     pub(crate) fn meet(&self, fingerprint: Fingerprint) -> Result<(), ConnectError> {
         self.pins().set(&self.config.address(), fingerprint).map_err(state)
     }
 
-    /// Remembers that this server lets people prove their password: from then on it is not told,
+    /// Remembers that this server supports SCRAM: from then on the password is never sent,
     /// whatever is offered (XEP-0474, 6).
     pub(crate) fn remember_login(&self, wire: &Wire) {
         if wire.used_scram() {
-            // Where nothing can be written, the next login is as safe as this one was.
+            // If nothing can be written, the next login is as safe as this one was.
             let _ = self.pins().set_scram(&self.config.address());
         }
     }
 
-    /// The server was asked something, and did not answer in time.
+    /// Returns the error for a server that did not answer in time.
     pub(crate) fn timed_out(&self) -> ConnectError {
         ConnectError::TimedOut { address: self.config.address() }
     }

@@ -1,8 +1,7 @@
-//! XEP-0030 and XEP-0115 for a client: what this client can do, and the short name for it that
-//! stands in its presence.
+//! XEP-0030 and XEP-0115 for a client: its features, and their hash in its presence.
 //!
-//! Of others nothing is kept: a cache of their capabilities would be one more thing to poison
-//! (security.md, row 30). Whoever wants to know what a device can do asks it.
+//! Nothing is cached about other clients, since such a cache could be poisoned (security.md, row
+//! 30). To learn a device's features, ask it.
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -14,27 +13,27 @@ use crate::error::RequestError;
 use crate::nested;
 use crate::request::Request;
 
-/// Which software this is, as an address that stays.
+/// A stable address that identifies this software.
 const NODE: &str = "https://github.com/whoelse/whoelse";
 
 /// Category, type and name.
 const IDENTITY: (&str, &str, &str) = ("client", "console", "whoelse");
 
-/// What every client of this library can do.
+/// Features of every client of this library.
 const FEATURES: [&str; 4] = [ns::CAPS, ns::DISCO_INFO, ns::VERSION, ns::PING];
 
-/// What this client can do.
+/// The features of this client.
 #[derive(Debug, Clone)]
 pub(crate) struct Capabilities {
-    /// In the order of their bytes, as the hash wants them.
+    /// Sorted by their bytes, as the hash requires.
     features: Vec<&'static str>,
-    /// XEP-0115, 5.1: the hash over what [`Capabilities::info`] tells. SHA-1 is what the
-    /// specification has; nothing is trusted because of it.
+    /// XEP-0115, 5.1: the hash over what [`Capabilities::info`] returns. The specification uses
+    /// SHA-1; nothing relies on it for security.
     verification: String,
 }
 
 impl Capabilities {
-    /// With the namespaces that the listeners beside the session understand.
+    /// Adds the namespaces of the listeners beside the session.
     pub(crate) fn new(listeners: impl IntoIterator<Item = &'static str>) -> Capabilities {
         let mut features: Vec<&'static str> = FEATURES.into_iter().chain(listeners).collect();
         features.sort_unstable();
@@ -48,7 +47,7 @@ impl Capabilities {
         Capabilities { features, verification: STANDARD.encode(hash) }
     }
 
-    /// What stands in the presence of this client.
+    /// Returns the element for this client's presence.
     pub(crate) fn element(&self) -> Element {
         Element::new("c")
             .xmlns(ns::CAPS)
@@ -57,8 +56,7 @@ impl Capabilities {
             .attr("ver", &self.verification)
     }
 
-    /// The answer to a question about this client; `None` if it is about a part that it does not
-    /// have.
+    /// Answers a disco#info request; `None` if it is about a node that this client does not have.
     pub(crate) fn info(&self, asked: &Stanza) -> Option<Element> {
         let query = asked.child("query", ns::DISCO_INFO)?;
         let node = asked.child_attr(query, "node");
@@ -82,7 +80,7 @@ impl Capabilities {
     }
 }
 
-/// Asks a device what it can do. Nobody typed the question.
+/// Asks a device for its features, on the program's own behalf.
 pub async fn ask(client: &Client, device: &FullJid) -> Result<Vec<String>, RequestError> {
     let question = Request::get(Element::new("query").xmlns(ns::DISCO_INFO)).by_itself();
     let answer = client.request(question.to(Jid::from(device.clone()))).await?;

@@ -1,8 +1,7 @@
-//! RFC 2782, asked as RFC 1035 and RFC 7766 say: the SRV records of a name, from the name servers
-//! of the system.
+//! RFC 2782, RFC 1035 and RFC 7766: asks the system's name servers for the SRV records of a name.
 //!
-//! Nothing here is proved: whoever sits on the way can answer in the name server's place. So an
-//! answer only says where to knock, and what opens there is judged as if nobody had been asked.
+//! Nothing here is authenticated: anybody on the path can forge an answer. So an answer only says
+//! where to connect, and the certificate there is judged as without it.
 
 use std::fs;
 use std::io;
@@ -16,36 +15,36 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use whoelse_stream::token;
 
-/// How long one name server may take for one try.
+/// How long one name server may take for one attempt.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-/// How long they may take all together.
+/// How long all of them may take together.
 const WITHIN: Duration = Duration::from_secs(6);
-/// How often each is asked: a question or its answer may get lost.
+/// How often each is asked, because a question or its answer may be lost.
 const ROUNDS: usize = 2;
-/// Name servers that are asked, as resolv.conf(5) has it.
+/// Name servers that are asked at most, as in resolv.conf(5).
 const MAX_SERVERS: usize = 3;
-/// Records that are read from one answer.
+/// Records that are read from one answer at most.
 const MAX_TARGETS: usize = 32;
-/// Other names that a name may lead through.
+/// Aliases that are followed at most.
 const MAX_ALIASES: usize = 8;
-/// The longest answer over UDP. We say nothing of our room, so servers send 512 bytes at most.
+/// The longest answer over UDP. We announce no buffer size, so servers send 512 bytes at most.
 const LONGEST: usize = 4096;
 
-/// What is known of a service.
+/// The records of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Srv {
     /// There is no record.
     None,
-    /// The service is decidedly not there: the one target is `.`.
+    /// The service explicitly does not exist: the one target is `.`.
     NotOffered,
-    /// It is there.
+    /// The service is at these targets.
     At(Vec<Target>),
 }
 
-/// One record: where a service is.
+/// One record: an endpoint of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The computer.
+    /// The host.
     pub host: String,
     /// The port there.
     pub port: u16,
@@ -55,7 +54,7 @@ pub struct Target {
     pub weight: u16,
 }
 
-/// Whoever knows name servers.
+/// Asks name servers.
 #[derive(Debug, Clone)]
 pub struct Resolver {
     servers: Vec<SocketAddr>,
@@ -63,7 +62,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// One that asks the name servers of `/etc/resolv.conf`.
+    /// Makes one that asks the name servers of `/etc/resolv.conf`.
     pub fn of_system() -> io::Result<Resolver> {
         let servers = name_servers(&fs::read_to_string("/etc/resolv.conf")?);
         match servers.is_empty() {
@@ -72,19 +71,19 @@ impl Resolver {
         }
     }
 
-    /// One that asks these, the first one first.
+    /// Makes one that asks these, in this order.
     pub fn asking(servers: Vec<SocketAddr>) -> Resolver {
         Resolver { servers, patience: PATIENCE }
     }
 
-    /// The same, when no name server may take longer than this for one try.
+    /// Sets how long a name server may take for one attempt.
     #[must_use]
     pub fn patient_for(self, patience: Duration) -> Resolver {
         Resolver { patience, ..self }
     }
 
-    /// The records of a name such as `_xmpp-client._tcp.a.example`. The error is that no name
-    /// server has answered within 6 s, or why the last one did not.
+    /// Returns the records of a name such as `_xmpp-client._tcp.a.example`. Fails if no name
+    /// server has answered within 6 s, with the reason of the last one.
     pub async fn srv(&self, name: &str) -> io::Result<Srv> {
         let late = || io::Error::new(io::ErrorKind::TimedOut, "no name server answers");
         timeout(WITHIN, self.ask_each(name)).await.unwrap_or_else(|_| Err(late()))
@@ -108,14 +107,14 @@ impl Resolver {
     }
 }
 
-/// One question to one name server.
+/// Sends one question to one name server.
 async fn ask(server: SocketAddr, name: &str) -> io::Result<Srv> {
     let local: SocketAddr = match server {
         SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
         SocketAddr::V6(_) => ([0u16; 8], 0).into(),
     };
     let socket = UdpSocket::bind(local).await?;
-    // The system drops what others send.
+    // The kernel drops packets from other addresses.
     socket.connect(server).await?;
     let id = question_id();
     let question = question(id, name)?;
@@ -127,13 +126,13 @@ async fn ask(server: SocketAddr, name: &str) -> io::Result<Srv> {
             Reading::Answer(found) => return Ok(found),
             Reading::Refusal(why) => return Err(io::Error::other(why)),
             Reading::CutOff => return ask_at_length(server, id, name, &question).await,
-            // Perhaps somebody guesses at our question; the answer may still come.
+            // Perhaps a forged answer; the real one may still come.
             Reading::Nonsense => {}
         }
     }
 }
 
-/// RFC 7766: the same question where an answer has room.
+/// RFC 7766: sends the same question over TCP, where a long answer fits.
 async fn ask_at_length(
     server: SocketAddr,
     id: u16,
@@ -154,7 +153,7 @@ async fn ask_at_length(
     }
 }
 
-/// Numbers from the system's generator, so that nobody guesses them.
+/// Returns a random number that nobody can guess.
 fn question_id() -> u16 {
     u16::from_be_bytes(token::random::<2>())
 }
@@ -173,20 +172,20 @@ fn question(id: u16, name: &str) -> io::Result<Vec<u8>> {
     packet.build_bytes_vec().map_err(|_| unfit())
 }
 
-/// What came back.
+/// The result of reading an answer.
 #[derive(Debug, PartialEq, Eq)]
 enum Reading {
     Answer(Srv),
-    /// The name server does not know, and says so.
+    /// The name server refused.
     Refusal(String),
-    /// There is more than one packet has room for.
+    /// The answer is longer than a packet.
     CutOff,
     /// Not an answer to this question.
     Nonsense,
 }
 
 fn read(id: u16, name: &str, bytes: &[u8]) -> Reading {
-    // An answer that was cut off may end inside a record, so that the whole cannot be read.
+    // A truncated answer may end inside a record, so parsing it whole may fail.
     let Some([high, low, flags, ..]) = bytes.first_chunk::<12>() else { return Reading::Nonsense };
     if u16::from_be_bytes([*high, *low]) != id || flags & 0x80 == 0 {
         return Reading::Nonsense;
@@ -205,7 +204,7 @@ fn read(id: u16, name: &str, bytes: &[u8]) -> Reading {
     }
 }
 
-/// Why a name server does not answer (RFC 1035, 4.1.1).
+/// Says why a name server does not answer (RFC 1035, 4.1.1).
 fn in_words(rcode: RCODE) -> &'static str {
     match rcode {
         RCODE::FormatError => "does not understand the question",
@@ -216,7 +215,7 @@ fn in_words(rcode: RCODE) -> &'static str {
     }
 }
 
-/// The records of the name, or of the name it is an alias of.
+/// Returns the records of the name, or of the name that it is an alias of.
 fn records(packet: &Packet<'_>, name: &str) -> Srv {
     let mut name = name.to_owned();
     for _ in 0..MAX_ALIASES {
@@ -242,13 +241,14 @@ fn records(packet: &Packet<'_>, name: &str) -> Srv {
     let there: Vec<Target> = own.iter().filter(|target| is_host(&target.host)).cloned().collect();
     match (own.is_empty(), there.is_empty()) {
         (true, _) => Srv::None,
-        // RFC 2782: a dot alone. A host that cannot be one is no better.
+        // RFC 2782: the target is a dot. An invalid host is treated like it.
         (false, true) => Srv::NotOffered,
         (false, false) => Srv::At(there),
     }
 }
 
-/// Names come from strangers; what is none is not handed to the system.
+/// Returns whether a name from a stranger is a valid host; an invalid one is not passed to the
+/// system.
 fn is_host(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !name.is_empty() && name.bytes().all(letter)

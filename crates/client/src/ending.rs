@@ -1,5 +1,5 @@
-//! RFC 6120, 4.9, read by a client: which stream errors end a session for good, and which are
-//! worth another try.
+//! RFC 6120, 4.9, for a client: which stream errors end a session for good, and which are worth
+//! another attempt.
 
 use whoelse_xmpp::{BareJid, StreamCondition, StreamError, ns};
 
@@ -13,7 +13,7 @@ pub(crate) enum StreamEnd {
     Over(Ending),
     /// The domain has this name now; connect again under it.
     Renamed(String),
-    /// The server goes down, and perhaps comes back.
+    /// The server shuts down, and perhaps comes back.
     ShuttingDown,
     /// Connect again.
     TryAgain,
@@ -31,7 +31,7 @@ pub(crate) fn of(error: &StreamError) -> StreamEnd {
         StreamCondition::HostGone if renamed(error).is_some() => {
             StreamEnd::Renamed(renamed(error).unwrap_or_default())
         }
-        // Without a new name, nobody can come back.
+        // Without the new name, reconnecting is not possible.
         StreamCondition::PolicyViolation
         | StreamCondition::NotAuthorized
         | StreamCondition::HostGone => {
@@ -42,18 +42,18 @@ pub(crate) fn of(error: &StreamError) -> StreamEnd {
     }
 }
 
-/// The name that the domain has now, if the server says one that can be one.
+/// Returns the domain's new name, if the server gives a valid one.
 pub(crate) fn renamed(error: &StreamError) -> Option<String> {
     let name = BareJid::new(None, error.renamed.as_deref()?).ok()?;
     Some(name.domain().to_owned())
 }
 
-/// What a failed login means for a session that wants to come back; `None`: try again.
+/// Returns what a failed login means for a session that reconnects; `None`: try again.
 pub(crate) fn of_login(fault: LoginError) -> Option<Ending> {
     let said = |words: &str| Some(Ending::Refused(words.to_owned()));
     match fault {
         LoginError::Connect(fault) if fault.is_temporary() => None,
-        // Said before the server has shown who it is: no more than no answer.
+        // Said before the server is authenticated, so it means no more than no answer.
         LoginError::Connect(ConnectError::Renamed { .. }) => None,
         LoginError::Connect(fault) => Some(Ending::Untrusted(fault)),
         LoginError::WrongPassword { text: Some(text) } | LoginError::Refused { text } => {

@@ -1,8 +1,8 @@
 //! Every error of this crate: why there is no connection, no login, no account, no answer, and why
 //! something was not sent.
 //!
-//! What a server says stands in its own words. Which error is for good and which will pass is asked
-//! of [`ConnectError`] alone.
+//! The server's messages are kept in its own words. [`ConnectError`] alone knows which errors are
+//! permanent and which are temporary.
 
 use std::fmt;
 
@@ -16,28 +16,28 @@ use crate::refusal::Refusal;
 pub enum ConnectError {
     /// Nobody listens there.
     Refused {
-        /// Where.
+        /// The address.
         address: String,
     },
-    /// There is no way there.
+    /// There is no route to the address.
     Unreachable {
-        /// Where.
+        /// The address.
         address: String,
-        /// The system's words.
+        /// The system's error.
         why: String,
     },
-    /// Somebody is there but does not answer.
+    /// The address accepts connections but does not answer.
     TimedOut {
-        /// Where.
+        /// The address.
         address: String,
     },
-    /// The domain says in its records that it has no server for clients.
+    /// The domain's records say that it has no server for clients.
     NotOffered {
-        /// Which.
+        /// The domain.
         domain: String,
     },
-    /// The server says that its domain has another name. It has not shown who it is, so nothing
-    /// follows from it by itself.
+    /// The server says that its domain has another name. It is not authenticated, so nothing
+    /// happens by itself.
     Renamed {
         /// The name.
         domain: String,
@@ -50,16 +50,16 @@ pub enum ConnectError {
     Busy(String),
     /// The server ended the stream for another reason, in its own words.
     Server(String),
-    /// The connection ended without a word.
+    /// The connection ended without an error.
     Ended,
-    /// Somebody else than a server of XMPP listens there, or TLS begins otherwise.
+    /// The peer is no XMPP server, or begins TLS in another way.
     Stranger {
-        /// Where.
+        /// The address.
         address: String,
-        /// Who.
+        /// What it is.
         who: Stranger,
     },
-    /// Nobody vouches for the certificate, and it is not pinned.
+    /// No authority vouches for the certificate, and it is not pinned.
     Unknown {
         /// The certificate.
         fingerprint: Fingerprint,
@@ -70,7 +70,7 @@ pub enum ConnectError {
     Changed {
         /// The certificate.
         fingerprint: Fingerprint,
-        /// The one expected.
+        /// The pinned one.
         pinned: Fingerprint,
     },
     /// The pins cannot be read or written.
@@ -78,8 +78,8 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether there is a server that has closed the connection, as it does when it is restarted or
-    /// has too much to do: trying again soon can help.
+    /// Returns whether a server has closed the connection, as it does when it restarts or is
+    /// overloaded: trying again soon can help.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self, ConnectError::Busy(_) | ConnectError::Ended)
     }
@@ -93,7 +93,7 @@ impl ConnectError {
             | ConnectError::Handshake(_)
             | ConnectError::Busy(_)
             | ConnectError::Server(_)
-            // In a café, perhaps, whose network wants to be greeted first.
+            // Perhaps a network with a captive portal.
             | ConnectError::Stranger { .. }
             | ConnectError::Ended => true,
             ConnectError::NotOffered { .. }
@@ -106,42 +106,42 @@ impl ConnectError {
     }
 }
 
-/// Somebody who does not speak what was expected.
+/// A peer that does not speak what was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
     /// A web server.
     Http,
     /// A server of SSH.
     Ssh,
-    /// One that greets with a line: of mail, or of files.
+    /// A server that greets with a line, such as mail or FTP.
     Greeter,
-    /// One that begins with TLS, where STARTTLS was expected.
+    /// A server that begins with TLS, where STARTTLS was expected.
     Tls,
-    /// One of XMPP that does not begin with TLS, where that was expected.
+    /// An XMPP server that does not begin with TLS, where that was expected.
     StartTls,
-    /// Anybody else.
+    /// Anything else.
     Unknown,
 }
 
-/// Why nobody was logged in.
+/// Why a login failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginError {
     /// There is no connection, or none that is to be trusted.
     Connect(ConnectError),
-    /// Name and password do not belong together. It may be tried again.
+    /// Name or password is wrong. It may be tried again.
     WrongPassword {
-        /// What the server says about it.
+        /// The server's text about it.
         text: Option<String>,
     },
-    /// The server does not let this account in now; trying again at once is no use.
+    /// The server refuses this account now; trying again at once does not help.
     Refused {
         /// Why, in the server's words.
         text: String,
     },
     /// Another session of this account is open, and there can be only one.
     AlreadyLoggedIn,
-    /// The certificate is not trusted, and the server cannot prove over this channel that it
-    /// knows the account. Nothing was sent.
+    /// The certificate is not trusted, and the server cannot prove over this channel that it knows
+    /// the account. Nothing was sent.
     NotOverThisChannel,
     /// The certificate has changed, and the server proved over this very channel that it knows
     /// the account. If the new certificate is trusted now, the login can be repeated.
@@ -149,60 +149,59 @@ pub enum LoginError {
         /// The new certificate.
         fingerprint: Fingerprint,
     },
-    /// The server knows no way to log in but being told the password, and nothing but first sight
-    /// speaks for its certificate. Nothing was sent; if the certificate is trusted now, the login
-    /// can be repeated.
+    /// The server offers only PLAIN, and its certificate was only trusted on first use. Nothing
+    /// was sent; if the certificate is accepted now, the login can be repeated.
     OnlyPlain {
         /// The certificate.
         fingerprint: Fingerprint,
     },
-    /// The name is not one an account can have.
+    /// No account can have this name.
     NotAName,
     /// This client is logged in.
     LoggedInAlready,
 }
 
-/// Why an account was not made, or a name not looked up.
+/// Why an account was not made, or a name not probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegisterError {
     /// There is no connection.
     Connect(ConnectError),
     /// Somebody else has the name.
     Taken,
-    /// The certificate is not trusted; a password is never told over such a channel.
+    /// The certificate is not trusted, so the password was not sent.
     Untrusted,
-    /// The name is not one an account can have.
+    /// No account can have this name.
     NotAName,
     /// Anything else, in the server's words.
     Refused(String),
 }
 
-/// Why there is no answer, or not the one hoped for.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestError {
-    /// The one who was asked refused.
+    /// The addressee refused.
     Refused(StanzaError),
     /// No answer came in time.
     TimedOut,
-    /// The connection broke before the answer came, so nobody knows whether it was done.
+    /// The connection broke before the answer came, so it is unknown whether it was done.
     ConnectionLost,
-    /// There is no session to ask in.
+    /// There is no session.
     NotLoggedIn,
-    /// It was not asked: it names somebody by a name that the domain has no more. Whoever makes it
-    /// anew calls them by the new one.
+    /// It was not sent: its payload names somebody by the old name of the domain. The caller has
+    /// to build it again with the new one.
     Renamed,
     /// Too many requests are waiting already.
     TooMany,
-    /// The answer makes no sense.
+    /// The answer is not valid.
     Unreadable,
 }
 
-/// Why a message was not even kept for sending.
+/// Why a message was not even queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotSent {
     /// There is no session.
     NotLoggedIn,
-    /// There is no connection, and as many lines wait for one as may.
+    /// There is no connection, and the queue of lines is full.
     TooMany,
 }
 
@@ -217,24 +216,24 @@ impl fmt::Display for NotSent {
 
 impl std::error::Error for NotSent {}
 
-/// Why a message was not delivered into the server's hands.
+/// Why a message was not stored by the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendError {
     /// The server, or the other side, refused it.
     Refused(Refusal),
-    /// The connection broke before it was acknowledged, so nobody knows.
+    /// The connection broke before it was acknowledged, so its fate is unknown.
     ConnectionLost,
     /// It was not acknowledged in time.
     TimedOut,
-    /// The server does not say what it has stored.
+    /// The server does not support acknowledgements.
     NotCounted,
 }
 
 /// Why the password was not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PasswordError {
-    /// What was said to be the present one is not.
+    /// The present password was wrong.
     Wrong,
-    /// The server did not do it; where the connection was lost, nobody knows.
+    /// The server did not do it; if the connection was lost, that is unknown.
     Request(RequestError),
 }

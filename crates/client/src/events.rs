@@ -1,4 +1,4 @@
-//! What a session tells its face: everything that arrives without having been asked for.
+//! Events of a session: everything that arrives without a request.
 
 use std::time::SystemTime;
 
@@ -8,11 +8,11 @@ use crate::error::ConnectError;
 use crate::refusal::Refusal;
 use crate::subscription::SubscriptionType;
 
-/// One thing that happened. Texts and names are as their senders wrote them; making them safe for
-/// a terminal is the face's work.
+/// One event. Texts and names are as their senders wrote them; the interface makes them safe for a
+/// terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Logged in, for the first time or again. What arrived while away follows.
+    /// Logged in, for the first time or again. Messages that arrived while away follow.
     LoggedIn {
         /// The address of this session.
         me: FullJid,
@@ -23,48 +23,48 @@ pub enum Event {
     CameOnline(BareJid),
     /// Somebody's last device went offline.
     WentOffline(BareJid),
-    /// A message of mine is on its way, or kept until there is a connection. Told only if
-    /// [`Config::verdicts`](crate::Config::verdicts) asks for it; a verdict follows: acknowledged,
-    /// not delivered, or unconfirmed.
+    /// A message of mine is on its way, or kept until there is a connection. Reported only if
+    /// [`Config::verdicts`](crate::Config::verdicts) is set. A verdict follows: acknowledged, not
+    /// delivered, or unconfirmed.
     Sent {
         /// Its id.
         id: String,
         /// To whom it is going.
         to: BareJid,
     },
-    /// The server has taken a message of mine, and did not refuse it. Told only if it is asked for.
+    /// The server has accepted a message of mine. Reported only if verdicts are on.
     Acknowledged {
         /// Its id.
         id: String,
-        /// To whom it is going.
+        /// Its recipient.
         to: BareJid,
     },
-    /// The session ended before the server said what became of a message of mine.
+    /// The session ended before the fate of a message of mine was known.
     Unconfirmed {
         /// Its id.
         id: String,
-        /// To whom it was going.
+        /// Its recipient.
         to: BareJid,
     },
-    /// The session ended before this had left: there was no connection to send it over.
+    /// The session ended before this was sent: there was no connection.
     NotSent {
         /// Its id.
         id: String,
-        /// To whom it was to go.
+        /// Its recipient.
         to: BareJid,
-        /// What it was; a message, if nothing.
+        /// The subscription stanza; `None` for a message.
         word: Option<SubscriptionType>,
     },
     /// A message could not be delivered.
     NotDelivered {
         /// Its id.
         id: String,
-        /// To whom it was going.
+        /// Its recipient.
         to: BareJid,
-        /// Why it came back.
+        /// The reason.
         why: Refusal,
     },
-    /// Somebody asks to see when I am online; told again at every login until it is answered.
+    /// Somebody asks to see when I am online; repeated at every login until it is answered.
     Asks(BareJid),
     /// Somebody lets me see when they are online.
     Allowed(BareJid),
@@ -74,23 +74,23 @@ pub enum Event {
     ShuttingDown,
     /// The connection broke; the session is trying to get it back.
     ConnectionLost,
-    /// The connection is back, and the session is where it was: nothing lost, nothing twice.
+    /// The connection is back and the session was resumed: nothing is lost or duplicated.
     Resumed,
     /// The connection is back in a new session; unacknowledged messages were sent again.
     Reconnected,
-    /// The domain has another name, under which the session goes on; everybody here is called by
-    /// it. A new session follows.
+    /// The domain has another name, under which the session goes on; all addresses in it change. A
+    /// new session follows.
     Renamed {
         /// The new name.
         domain: String,
     },
-    /// Whoever answers in the server's place says, before anything is proved, that the domain has
-    /// another name. Told once while the session is trying to come back, which it goes on doing.
+    /// A server that is not authenticated says that the domain has another name. Reported once
+    /// while the session goes on reconnecting.
     SaidRenamed {
-        /// The name that was said.
+        /// The claimed name.
         domain: String,
     },
-    /// The session has ended, and is not taken up again without a new login.
+    /// The session has ended for good; a new login is needed.
     LoggedOut(Ending),
 }
 
@@ -101,11 +101,11 @@ pub struct Message {
     pub from: BareJid,
     /// What they wrote.
     pub text: String,
-    /// Its number in my archive, if my server keeps it there.
+    /// Its id in my archive, if my server keeps it there.
     pub id: Option<String>,
-    /// When, if the server kept it for a while.
+    /// When the server stored it, if it did.
     pub at: Option<SystemTime>,
-    /// Whether it went to everybody online.
+    /// Whether it was a broadcast.
     pub broadcast: bool,
 }
 
@@ -114,14 +114,14 @@ pub struct Message {
 pub enum Ending {
     /// The user logged out.
     Asked,
-    /// Too long without activity; the server's own words.
+    /// Idle for too long; the server's own words.
     Idle(Option<String>),
     /// The same account logged in elsewhere and took the place of this session.
     Replaced,
-    /// The server refused the login when the connection came back.
+    /// The server refused the login on reconnecting.
     Refused(String),
     /// The server ended it, in its own words.
     Server(String),
-    /// The way to the server is not to be trusted any more.
+    /// The connection to the server is no longer to be trusted.
     Untrusted(ConnectError),
 }

@@ -1,11 +1,12 @@
-//! What goes wrong with TLS, in plain words: those of the library are for programmers.
+//! TLS errors in plain words: the library's are for programmers.
 
 use std::io;
 
 use rustls::CertificateError;
 use whoelse_xmpp::in_words;
 
-/// Whether the server closed the connection during the handshake, as it does when it is restarted.
+/// Returns whether the server closed the connection during the handshake, as it does when it
+/// restarts.
 pub(crate) fn is_end(fault: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let is_closed = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
@@ -16,7 +17,7 @@ fn of_library(fault: &io::Error) -> Option<&rustls::Error> {
     fault.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
 }
 
-/// Why there was no handshake.
+/// Says why the handshake failed.
 pub(crate) fn of_handshake(fault: &io::Error) -> String {
     let words = match of_library(fault) {
         Some(rustls::Error::AlertReceived(_)) => "the server broke the handshake off",
@@ -35,7 +36,7 @@ pub(crate) fn of_handshake(fault: &io::Error) -> String {
     words.to_owned()
 }
 
-/// What is wrong with a certificate.
+/// Says what is wrong with a certificate.
 pub(crate) fn of_certificate(fault: &rustls::Error) -> String {
     use CertificateError as Bad;
     let words = match fault {

@@ -1,7 +1,7 @@
-//! XEP-0313, Message Archive Management, asked by a client: the last messages with somebody.
+//! XEP-0313, Message Archive Management, for a client: the last messages with somebody.
 //!
-//! What arrives as a result counts only from the own account (security.md, row 27), and
-//! inside it only what the two have written to each other.
+//! Results count only from the own account (security.md, row 27), and among them only what the two
+//! have written to each other.
 
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, FullJid, Jid, Stanza, ns};
@@ -14,10 +14,11 @@ use crate::message::parse_time;
 use crate::nested;
 use crate::request::Request;
 
-/// Pages that are asked for at most, whatever their size: no server keeps a client busy for ever.
+/// Pages that are requested at most, whatever their size, so that no server keeps a client busy
+/// for ever.
 const MAX_PAGES: usize = 100;
 
-/// The last `count` messages with somebody, oldest first.
+/// Returns the last `count` messages with somebody, oldest first.
 pub async fn last(
     client: &Client,
     with: &BareJid,
@@ -28,7 +29,7 @@ pub async fn last(
     for _ in 0..MAX_PAGES {
         let missing = usize::from(count) - found.len();
         let answer = client.request(query(with, missing, &before)).await?;
-        // Only now: while there was no connection, the domain may have got another name.
+        // Read only now: the domain may have been renamed while there was no connection.
         let me = client.me().ok_or(RequestError::NotLoggedIn)?;
         let page = answer.results.iter().filter_map(|result| read(result, &me, with));
         let mut page: Vec<Message> = page.collect();
@@ -47,7 +48,8 @@ pub async fn last(
     Ok(found)
 }
 
-/// Asks for the page of at most `max` messages before an archive id; before the end, if it is empty.
+/// Returns the request for a page of at most `max` messages before an archive id; an empty id
+/// means the end.
 fn query(with: &BareJid, max: usize, before: &str) -> Request {
     let set = Element::new("set")
         .xmlns(ns::RSM)
@@ -62,7 +64,7 @@ fn query(with: &BareJid, max: usize, before: &str) -> Request {
     Request { collect: Some(id.to_string()), ..Request::set(query) }
 }
 
-/// The query that a message stanza carries a result of, if it comes from the own account.
+/// Returns the query id of a message with a result, if it comes from the own account.
 pub(crate) fn result_of(stanza: &Stanza, me: &FullJid) -> Option<String> {
     let result = stanza.child("result", ns::MAM)?;
     let from_own_account = stanza
@@ -86,7 +88,7 @@ fn read(stanza: &Stanza, me: &FullJid, with: &BareJid) -> Option<Message> {
     Some(Message { from, text, id, at: parse_time(&delay.attr("stamp")?), broadcast: false })
 }
 
-/// What stands at the end of a page.
+/// The end of a page.
 #[derive(Debug, PartialEq, Eq)]
 enum Page {
     /// There is nothing before it.

@@ -1,31 +1,31 @@
-//! How something listens beside a session, by namespace: private chats do.
+//! Listeners beside a session, registered by namespace; private chats are one.
 //!
-//! A listener is registered before the session begins, as a feature of the server is. What arrives
-//! under one of its namespaces goes to it and to nobody else; what happens to the session itself
-//! goes to the face and to every listener. Nothing passes through a listener on its way to another.
+//! A listener is registered before the session begins, as a feature of the server is. A stanza
+//! under one of its namespaces goes to it and to nobody else; events of the session itself go to
+//! the interface and to every listener. A listener cannot change or delay what others receive.
 
 use tokio::sync::mpsc;
 use whoelse_xmpp::{BareJid, FullJid, Stanza};
 
 use crate::refusal::Refusal;
 
-/// What waits for one listener. While it is full nothing else is handed on, and a little later
-/// nothing is read from the server.
+/// What may wait for one listener. While it is full nothing else is handed on, and soon nothing is
+/// read from the server.
 const HEARD: usize = 64;
 
-/// What one listener hears. Addresses and texts are as their senders wrote them.
+/// One thing that a listener receives. Addresses and texts are as their senders wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    /// A message that is no error, or a request that waits for an answer: with a child of one of
-    /// the listener's namespaces. Whoever hears a request has to answer it (RFC 6120, 8.2.3).
+    /// A message that is not an error, or a request, with a child under one of the listener's
+    /// namespaces. The listener must answer a request (RFC 6120, 8.2.3).
     Stanza(Stanza),
-    /// A stanza of the listener's own was refused ([`Client::send_for`](crate::Client::send_for)).
+    /// A stanza sent by [`Client::send_for`](crate::Client::send_for) was refused.
     NotDelivered {
         /// Its id.
         id: String,
-        /// To whom it was going.
+        /// Its recipient.
         to: BareJid,
-        /// Why it came back.
+        /// The reason.
         why: Refusal,
     },
     /// A session has begun.
@@ -33,25 +33,25 @@ pub enum Heard {
         /// Its address.
         me: FullJid,
     },
-    /// The connection was lost and is back, and the session is where it was.
+    /// The connection was lost and the session resumed.
     Resumed,
-    /// The connection was lost and is back in a new session.
+    /// The connection was lost and there is a new session.
     Reconnected {
-        /// Its address, perhaps with another resource, or under a new name of the domain.
+        /// Its address; the resource or the name of the domain may have changed.
         me: FullJid,
     },
-    /// The own account has blocked these, here or on another device. Told once the list has been
-    /// asked for in this session ([`blocking::watch`](crate::blocking::watch)).
+    /// The own account has blocked these, here or on another device. Reported after the list has
+    /// been requested in this session ([`blocking::watch`](crate::blocking::watch)).
     Blocked(Vec<BareJid>),
-    /// The session has ended, and does not come back without a new login.
+    /// The session has ended for good; a new login is needed.
     LoggedOut,
 }
 
-/// Which listener.
+/// Identifies a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ListenerId(pub(crate) usize);
 
-/// The listeners that a session is to have.
+/// The listeners of a session.
 #[derive(Debug, Default)]
 pub struct Kit {
     routing: Routing,
@@ -59,11 +59,11 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// Registers a listener. Service discovery says that this client understands its namespaces.
-    /// A stanza with children of several listeners goes to that of the first child.
+    /// Registers a listener. Service discovery announces its namespaces. A stanza with children of
+    /// several listeners goes to that of the first child.
     ///
-    /// # Panics
-    /// If another listener has one of the namespaces: a mistake in the program, found at its start.
+    /// # Panics If another listener has one of the namespaces: a bug in the program, found at its
+    /// start.
     pub fn listen(&mut self, namespaces: &'static [&'static str]) -> Listener {
         let id = ListenerId(self.listeners.len());
         for namespace in namespaces {
@@ -82,10 +82,10 @@ impl Kit {
     }
 }
 
-/// The hearing end. Once it is closed or dropped, what is for it is passed over.
+/// The receiving end. After it is closed or dropped, what is for it is skipped.
 ///
-/// It is to be read promptly: a listener that waits for an answer of the server before it reads on
-/// may wait in vain, since the session hands everything on in order.
+/// Read it promptly: the session hands everything on in order, so a listener that waits for an
+/// answer of the server before it reads on may wait for ever.
 #[derive(Debug)]
 pub struct Listener {
     id: ListenerId,
@@ -93,28 +93,28 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// By what [`Client::send_for`](crate::Client::send_for) knows it.
+    /// Returns its id for [`Client::send_for`].
     pub fn id(&self) -> ListenerId {
         self.id
     }
 
-    /// What it hears next; `None` when the session's task has ended.
+    /// Returns the next thing; `None` when the session's task has ended.
     pub async fn next(&mut self) -> Option<Heard> {
         self.heard.recv().await
     }
 
-    /// Hears nothing more: from now on what is for it is passed over.
+    /// Stops listening: from now on what is for it is skipped.
     pub fn close(&mut self) {
         self.heard.close();
     }
 
-    /// What it has heard already, if anything.
+    /// Returns what has arrived already, if anything.
     pub fn try_next(&mut self) -> Option<Heard> {
         self.heard.try_recv().ok()
     }
 }
 
-/// Which listener hears what.
+/// The table of listeners.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Routing {
     by_namespace: Vec<(&'static str, ListenerId)>,
@@ -122,17 +122,17 @@ pub(crate) struct Routing {
 }
 
 impl Routing {
-    /// What the listeners understand.
+    /// Returns the namespaces of the listeners.
     pub(crate) fn namespaces(&self) -> impl Iterator<Item = &'static str> {
         self.by_namespace.iter().map(|(namespace, _)| *namespace)
     }
 
-    /// Everybody.
+    /// Returns every listener.
     pub(crate) fn all(&self) -> impl Iterator<Item = ListenerId> + use<> {
         (0..self.listeners).map(ListenerId)
     }
 
-    /// Whose stanza this is, by its children.
+    /// Returns the listener of a stanza, by the namespaces of its children.
     pub(crate) fn listener_of(&self, stanza: &Stanza) -> Option<ListenerId> {
         let of = |ns: &str| self.by_namespace.iter().find(|(known, _)| *known == ns);
         stanza.children().iter().find_map(|child| of(child.ns())).map(|(_, id)| *id)

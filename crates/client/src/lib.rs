@@ -1,9 +1,8 @@
 //! The other end as a library: a session, requests with answers, events, reconnection.
 //!
-//! What a person sees and types is for the faces above; what the bytes mean before a session is
-//! open is for `whoelse-stream` below. Read first: [`Client`] (what can be asked of a session)
-//! and [`Event`] (what it tells). [`Link`] is for short errands over a connection that is there
-//! already.
+//! The interfaces above handle what a person sees and types; `whoelse-stream` below handles the
+//! bytes until a session is open. Read first: [`Client`] (what can be asked of a session) and
+//! [`Event`] (what it reports). [`Link`] is for short errands over an existing connection.
 //!
 //! One task owns the connection and the session (`actor`). The session itself (`session`) is
 //! sans-IO and outlives its connections.

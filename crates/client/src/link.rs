@@ -1,7 +1,7 @@
-//! A short errand: log in over a connection that is there already, ask or send, and go.
+//! A short errand: logs in over an existing connection, asks or sends, and closes.
 //!
-//! For the admin socket and the like, where the system says who is at the other end. It has no
-//! events and does not come back when the connection breaks; [`Client`](crate::Client) does.
+//! It is for the admin socket and the like, where the system vouches for both ends. It has no
+//! events and does not reconnect; [`Client`](crate::Client) does.
 
 use std::time::{Duration, Instant};
 
@@ -22,22 +22,23 @@ use crate::refusal::Refusal;
 use crate::request::{ANSWER_WITHIN, Pending, Request};
 use crate::wire::{Broken, Received, Wire};
 
-/// From the first byte to an open session.
+/// Time from the first byte to an open session.
 const LOGIN_WITHIN: Duration = Duration::from_secs(20);
-/// Until a message is stored.
+/// Time until a message is stored.
 const STORED_WITHIN: Duration = Duration::from_secs(40);
-/// A polite goodbye.
+/// Time for closing.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who is logging in.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// Whom the system says we are; to act for this account, or for whom the server chooses.
+    /// The system vouches for us (SASL EXTERNAL).
     External {
-        /// The account: its name, or its whole address.
+        /// The account to act for, as a name or a whole address; the server chooses if there is
+        /// none.
         authzid: Option<String>,
     },
-    /// A name and a password; the connection is trusted with neither being told.
+    /// A name and a password. The connection is trusted, so even PLAIN is allowed.
     Password {
         /// The name.
         name: String,
@@ -52,12 +53,13 @@ pub struct Link {
     wire: Wire,
     me: FullJid,
     pending: Pending<()>,
-    /// Ids of our messages, `None` for what is not a message; absent if stanzas are not counted.
+    /// Ids of our unacknowledged stanzas, `None` for those that are not messages; absent if
+    /// stanzas are not counted.
     sent: Option<Sent<Option<String>>>,
     handled: u32,
 }
 
-/// What a stanza or an acknowledgement was to us.
+/// A received stanza or acknowledgement, sorted.
 enum News {
     Answer(Box<Result<Stanza, RequestError>>),
     Refused(String, Refusal),
@@ -67,8 +69,8 @@ enum News {
 
 impl Link {
     /// Logs in over a connection that needs no encryption, because it never leaves this computer.
-    /// Presence is not announced, so nothing but answers arrives. An empty `domain` is whatever
-    /// the server serves.
+    /// Sends no presence, so nothing but answers arrives. An empty `domain` means the one that the
+    /// server serves.
     pub async fn open<IO>(io: IO, domain: &str, who: Credentials) -> Result<Link, LoginError>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -109,17 +111,17 @@ impl Link {
                 sent: granted.is_counted.then(Sent::new),
                 handled: 0,
             }),
-            // Nothing was asked to be resumed.
+            // We did not ask to resume.
             Opened::Resumed { .. } => Err(LoginError::Connect(ConnectError::Ended)),
         }
     }
 
-    /// The address the server gave this session.
+    /// Returns the address that the server gave this session.
     pub fn me(&self) -> &FullJid {
         &self.me
     }
 
-    /// Asks something and waits for the answer.
+    /// Sends a request and waits for the answer.
     pub async fn request(&mut self, request: Request) -> Result<Stanza, RequestError> {
         let id = token();
         let written = request.encode(&id, false);
@@ -141,9 +143,9 @@ impl Link {
 
     /// Sends a message and waits until the server has stored it.
     ///
-    /// A refusal counts as handled, too, and may come after the acknowledgement (XEP-0198 counts,
-    /// it does not judge). What the server answers after that comes after the refusal, so it is
-    /// asked one thing more.
+    /// A refusal counts as handled, too, and may come after the acknowledgement (XEP-0198 counts
+    /// stanzas, whatever became of them). But the answer to a later request comes after the
+    /// refusal, so a ping is sent and its answer awaited.
     pub async fn send_acknowledged(&mut self, to: &BareJid, text: &str) -> Result<(), SendError> {
         if self.sent.is_none() {
             return Err(SendError::NotCounted);
@@ -169,7 +171,7 @@ impl Link {
         stored
     }
 
-    /// Until this is heard, or the message comes back.
+    /// Waits for this, unless the message is refused first.
     async fn unless_refused(
         &mut self,
         id: &str,
@@ -187,7 +189,7 @@ impl Link {
         }
     }
 
-    /// Says goodbye.
+    /// Closes the stream.
     pub async fn close(self) {
         self.wire.close(CLOSE_WITHIN).await;
     }
@@ -263,11 +265,11 @@ mod tests {
                            <no-such-user xmlns='urn:whoelse:errors:0'/></error></message>";
     const PONG: &str = "<iq type='result' from='a.example' id='ID'/>";
 
-    /// The server's end, which knows its lines by heart.
+    /// The server's end, which follows a script.
     struct Server(DuplexStream);
 
     impl Server {
-        /// Waits for this in what the client says, and answers under the id seen last.
+        /// Waits for this from the client, and answers under the id seen last.
         async fn on(&mut self, heard: &str, say: &str) -> String {
             let mut all = String::new();
             while !all.contains(heard) {
@@ -294,7 +296,7 @@ mod tests {
         }
     }
 
-    /// What becomes of a message when the server says this to it, and that to a ping after it.
+    /// Sends a message; the server says this to it, and that to the ping after it.
     async fn sent(to_message: &str, to_ping: Option<&str>) -> Result<(), SendError> {
         let (ours, theirs) = duplex(4096);
         let server = async {
@@ -339,7 +341,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_to_act_for_is_one_of_the_servers_own_domain() {
-        // As SASL writes them, in base64: bob@a.example and bob@b.example.
+        // In base64, as in SASL: bob@a.example and bob@b.example.
         for (given, told) in
             [("bob", "Ym9iQGEuZXhhbXBsZQ=="), ("bob@b.example", "Ym9iQGIuZXhhbXBsZQ==")]
         {

@@ -13,7 +13,7 @@ use crate::error::{ConnectError, LoginError};
 use crate::session::Granted;
 use crate::wire::{CLOSE_WITHIN, Wire, no_connection};
 
-/// How soon after a refusal the end of the stream still belongs to it.
+/// How soon after a refusal the end of the stream is taken to be part of it.
 const SAME_BREATH: Duration = Duration::from_millis(100);
 
 /// A name and a password.
@@ -33,22 +33,22 @@ pub(crate) struct Entered {
 /// How the session opened.
 #[derive(Debug)]
 pub(crate) enum Opened {
-    /// A new one. `remembered` is how many stanzas of the old one the server had handled, if
-    /// there was one and it still knows.
+    /// A new session. `remembered` is how many stanzas of the old one the server had handled, if
+    /// there was an old one and it still knows.
     New { me: FullJid, granted: Granted, remembered: Option<u32> },
-    /// The old one goes on; the server has handled so many of our stanzas.
+    /// The old one was resumed; the server has handled `h` of our stanzas.
     Resumed { h: u32 },
 }
 
-/// A login that failed, and the connection, if another can be tried on it.
+/// A failed login, with the connection if another attempt is possible on it.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) fault: LoginError,
     pub(crate) wire: Option<Wire>,
 }
 
-/// Logs in. Over a channel that is not trusted, only in a way that proves who is at its other
-/// end; and even then the session is not used before the user has agreed.
+/// Logs in. Over a channel that is not trusted, only a mechanism that authenticates the server is
+/// used, and the session is not used before the user has agreed.
 pub(crate) async fn enter(mut wire: Wire, entry: &Entry) -> Result<Entered, Refused> {
     if wire.untrusted().is_some() && !wire.can_be_proved() {
         return Err(Refused { fault: LoginError::NotOverThisChannel, wire: None });
@@ -71,7 +71,7 @@ pub(crate) async fn enter(mut wire: Wire, entry: &Entry) -> Result<Entered, Refu
     }
 }
 
-/// Goes on with a login that has begun, until the session is open.
+/// Continues a login until the session is open.
 pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
     let mut remembered = None;
     let fault = loop {
@@ -86,13 +86,13 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
             }
             Ok(Step::NotResumed { h }) => remembered = h,
             Ok(Step::AuthFailed(refusal)) => {
-                // A server that wants no other try ends the stream in the same breath.
+                // A server that allows no other attempt ends the stream right after the refusal.
                 let ended = timeout(SAME_BREATH, wire.until_gone()).await.is_ok();
                 let fault = refused_login(refusal, ended);
                 return Err(Refused { fault, wire: (!ended).then_some(wire) });
             }
             Ok(Step::BindRefused(error)) => break refused_bind(&error),
-            // Nothing is sent to a session that has not announced itself.
+            // No stanza may arrive before the session is announced; it is ignored.
             Ok(Step::Stanza(_) | Step::Sm(_) | Step::Element(_)) => {}
             other => break LoginError::Connect(no_connection(other)),
         }
@@ -100,7 +100,7 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
     Err(Refused { fault, wire: None })
 }
 
-/// Another password may be tried unless the server has had enough of it.
+/// Another password may be tried unless the server has ended the stream.
 fn refused_login(refusal: Refusal, ended: bool) -> LoginError {
     match (refusal.condition, refusal.text) {
         (SaslCondition::NotAuthorized, text) if !ended => LoginError::WrongPassword { text },

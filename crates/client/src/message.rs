@@ -1,9 +1,9 @@
-//! RFC 6121, 5, XEP-0359 and XEP-0203: a message as it is written, and as it is read.
+//! RFC 6121, 5, XEP-0359 and XEP-0203: writes and reads messages.
 //!
-//! What is written carries its id twice, as `id` and as `origin-id`, so that one that has to be
-//! sent again is recognised by the server and appears once. What is read is believed only as far
-//! as its sender may speak (security.md, row 24): copies of other people's messages, ids
-//! and times count only from the own account or the own server.
+//! A message carries its id twice, as `id` and as `origin-id`, so that the server recognises a
+//! repetition and it appears once. When reading, only trustworthy claims count (security.md, row
+//! 24): archive ids and times are taken only from the own account or the own server, and carbons
+//! are ignored.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -16,9 +16,10 @@ use whoelse_xmpp::{BareJid, Class, FullJid, Jid, Kind, Outgoing, Stanza, StanzaE
 use crate::events::Message;
 use crate::refusal::Refusal;
 
-/// Most characters of a text. The server refuses longer ones, too.
+/// Most characters of a text. The server has the same limit.
 pub const MAX_TEXT: usize = 10_000;
-/// Archive ids that are remembered, so that what a server repeats after a crash is shown once.
+/// Archive ids that are remembered, so that messages repeated after a crash of the server are
+/// shown once.
 const REMEMBERED: usize = 1_000;
 
 /// Writes a chat message to all devices of `to`.
@@ -32,18 +33,18 @@ pub fn write(to: &BareJid, id: &str, text: &str) -> Outgoing {
         .outgoing(Class::Message)
 }
 
-/// What a message stanza means to a person.
+/// The meaning of a message stanza.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
     /// Somebody wrote.
     Message(Message),
-    /// One of mine came back.
+    /// A message of mine was refused.
     Refused {
-        /// The id I gave it.
+        /// Its id.
         id: String,
-        /// Who says so.
+        /// Who refused it.
         from: Option<Jid>,
-        /// What is said.
+        /// The reason.
         why: Refusal,
     },
     /// Nothing to show: a receipt, a typing notice, something forged.
@@ -68,7 +69,7 @@ pub fn read(stanza: &Stanza, me: &FullJid) -> Incoming {
             None => Incoming::Nothing,
         };
     }
-    // This client never asks for carbons, so a copy of something else is forged or misdirected.
+    // This client never enables carbons, so a carbon is forged or misdirected.
     if stanza.children().iter().any(|child| child.ns() == ns::CARBONS) {
         return Incoming::Nothing;
     }
@@ -90,7 +91,7 @@ pub fn read(stanza: &Stanza, me: &FullJid) -> Incoming {
     })
 }
 
-/// When the own server took the message, if it kept it. Anybody else's claim is ignored.
+/// Returns when the own server stored the message. Anybody else's claim is ignored.
 fn kept_since(stanza: &Stanza, me: &FullJid) -> Option<SystemTime> {
     let delay = stanza.children().iter().find(|child| {
         child.name() == "delay"
@@ -100,7 +101,7 @@ fn kept_since(stanza: &Stanza, me: &FullJid) -> Option<SystemTime> {
     parse_time(&stanza.child_attr(delay, "stamp")?)
 }
 
-/// The number in my archive, which only my own account gives.
+/// Returns the id in my archive, which only my own account gives.
 fn archive_id(stanza: &Stanza, me: &FullJid) -> Option<String> {
     let own = stanza.children().iter().find(|child| {
         child.name() == "stanza-id"
@@ -124,7 +125,7 @@ pub(crate) fn parse_time(text: &str) -> Option<SystemTime> {
 pub struct Seen(VecDeque<String>);
 
 impl Seen {
-    /// Whether the id is new; it is remembered from then on.
+    /// Returns whether the id is new, and remembers it.
     pub fn is_new(&mut self, id: &str) -> bool {
         if self.0.iter().any(|known| known == id) {
             return false;

@@ -1,4 +1,4 @@
-//! What a handle asks of the session's task, each with the place for its answer.
+//! Orders of a handle to the session's task, each with a channel for its answer.
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -13,7 +13,7 @@ use crate::request::{Answer, Request};
 use crate::roster::Contact;
 use crate::subscription::SubscriptionType;
 
-/// A wish of the handle, with the place for its answer.
+/// An order with a channel for its answer.
 #[derive(Debug)]
 pub(crate) enum Order {
     Connect(oneshot::Sender<Result<(), ConnectError>>),
@@ -33,10 +33,10 @@ pub(crate) enum Order {
     LeaveUnread(oneshot::Sender<()>),
 }
 
-/// Where the outcome of a login goes.
+/// The channel for the outcome of a login.
 pub(crate) type LoggedIn = oneshot::Sender<Result<FullJid, LoginError>>;
 
-/// Where the answer to a request goes.
+/// The channel for the answer to a request.
 pub(crate) type Reply = oneshot::Sender<Result<Answer, RequestError>>;
 
 /// A stanza of ours on its way to somebody.
@@ -44,6 +44,6 @@ pub(crate) type Reply = oneshot::Sender<Result<Answer, RequestError>>;
 pub(crate) struct Mine {
     pub(crate) id: String,
     pub(crate) to: BareJid,
-    /// Who hears of its refusal, if it is not the face.
+    /// The listener that receives its refusal; `None` means the interface.
     pub(crate) listener: Option<ListenerId>,
 }

@@ -1,11 +1,11 @@
-//! The ways out of a session: what it tells goes to its face and to its listeners, in order.
+//! The outputs of a session: events go to its interface and its listeners, in order.
 
 use tokio::sync::mpsc;
 
 use crate::events::Event;
 use crate::kit::{Heard, ListenerId};
 
-/// Something to be told, and to whom.
+/// An event and its receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Telling {
     Face(Event),
@@ -21,15 +21,15 @@ impl Telling {
     }
 }
 
-/// Who is told.
+/// A receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whom {
     Face,
     Listener(ListenerId),
 }
 
-/// The channels. `T` is what the face hears: events, and perhaps what others tell it by the same
-/// channel. When one is full nothing is told to anybody until there is room: the order holds.
+/// The channels. `T` is what the interface's channel carries: events, and perhaps other things.
+/// When one channel is full nobody is sent anything until there is room, which keeps the order.
 #[derive(Debug)]
 pub(crate) struct Outlets<T> {
     face: mpsc::Sender<T>,
@@ -40,7 +40,7 @@ pub(crate) struct Outlets<T> {
 pub(crate) enum Room<'a, T> {
     Face(mpsc::Permit<'a, T>),
     Listener(mpsc::Permit<'a, Heard>),
-    /// Whoever is meant does not listen any more, so it can be passed over.
+    /// The receiver has closed, so the event can be skipped.
     Nobody,
 }
 
@@ -49,7 +49,7 @@ impl<T: From<Event>> Outlets<T> {
         Outlets { face, listeners }
     }
 
-    /// Waits until there is room for one thing; for ever, if nobody is to be told anything.
+    /// Waits until there is room for one event; waits for ever if there is none to send.
     pub(crate) async fn room_for(&self, whom: Option<Whom>) -> Room<'_, T> {
         match whom {
             Some(Whom::Face) => self.face.reserve().await.map_or(Room::Nobody, Room::Face),
@@ -63,7 +63,7 @@ impl<T: From<Event>> Outlets<T> {
 }
 
 impl<T: From<Event>> Room<'_, T> {
-    /// Tells it: the next thing, for which there was room.
+    /// Sends the event for which there was room.
     pub(crate) fn tell(self, next: Option<Telling>) {
         match (self, next) {
             (Room::Face(permit), Some(Telling::Face(event))) => permit.send(event.into()),
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use crate::kit::Kit;
 
-    /// A face of one place, and its outlets with a listener.
+    /// An interface with room for one event, and outlets with a listener.
     fn outlets() -> (Outlets<Event>, mpsc::Receiver<Event>, crate::kit::Listener) {
         let mut kit = Kit::default();
         let listener = kit.listen(&["urn:x:ours"]);

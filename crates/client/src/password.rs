@@ -1,7 +1,7 @@
-//! XEP-0077, 3.3, from a client: another password for the own account.
+//! XEP-0077, 3.3, for a client: changes the password of the own account.
 //!
-//! The server asks for nothing but the new one, of whoever is logged in. Here the present one has to
-//! be said as well: whoever passes by a terminal that is left alone has no right to the account.
+//! The server asks only for the new password of a logged-in user. This client requires the present
+//! one as well, so that somebody at an unattended terminal cannot take the account.
 
 use whoelse_stream::Password;
 use whoelse_xmpp::write::Element;
@@ -11,8 +11,8 @@ use crate::client::Client;
 use crate::error::{PasswordError, RequestError};
 use crate::request::Request;
 
-/// Changes the password of whoever is logged in. The session goes on; when its connection is lost
-/// before the server's answer, it comes back with whichever password the server knows.
+/// Changes the password of the session's account. The session goes on; if its connection is lost
+/// before the answer, it reconnects with whichever password the server knows.
 pub async fn change(
     client: &Client,
     present: &Password,
@@ -33,7 +33,7 @@ pub async fn change(
         Err(RequestError::Refused(_) | RequestError::NotLoggedIn | RequestError::TooMany) => {
             proof.settle(None);
         }
-        // Nobody knows.
+        // It is unknown whether the password was changed.
         Err(_) => {}
     }
     answer.map(drop).map_err(PasswordError::Request)

@@ -1,9 +1,9 @@
-//! What is known of each server, kept in the user's state directory: which self-signed certificate
-//! it has, whether the user has accepted that one by its fingerprint, and that the server let people
-//! prove their password rather than tell it (XEP-0474, 6).
+//! What is known of each server, kept in the user's state directory: its self-signed certificate,
+//! whether the user has accepted that by its fingerprint, and whether the server supports SCRAM
+//! (XEP-0474, 6).
 //!
-//! One line each: the server's address, a space, the fingerprint, `accepted` or `scram`. The
-//! directory is made with mode 0700.
+//! One line each: the server's address, a space, and the fingerprint, `accepted` or `scram`. The
+//! directory has mode 0700.
 
 use std::fmt;
 use std::io;
@@ -14,9 +14,9 @@ use whoelse_stream::hex;
 
 use crate::state;
 
-/// Behind the address of a server that lets people prove their password.
+/// After the address of a server that supports SCRAM.
 const SCRAM: &str = " scram";
-/// Behind the address of a server whose present pin was accepted by its fingerprint.
+/// After the address of a server whose present pin was accepted by its fingerprint.
 const ACCEPTED: &str = " accepted";
 
 /// SHA-256 over a whole certificate, as `openssl x509 -fingerprint -sha256` prints it.
@@ -31,9 +31,9 @@ impl Fingerprint {
         Fingerprint(bytes)
     }
 
-    /// Reads 64 hexadecimal digits in either case, whatever copying has put between them: colons,
-    /// blanks, line breaks, quotes, and characters that nobody sees. What `openssl` writes before
-    /// them may be there, too.
+    /// Reads 64 hexadecimal digits in either case. Ignores what copying may add between them
+    /// (colons, blanks, line breaks, quotes, invisible characters) and the prefix that `openssl`
+    /// writes.
     pub fn parse(text: &str) -> Option<Fingerprint> {
         let joined: String = text.chars().filter(|c| !is_between(*c)).collect();
         let joined = joined.to_ascii_lowercase();
@@ -42,13 +42,13 @@ impl Fingerprint {
         hex::decode(digits).map(Fingerprint)
     }
 
-    /// The 64 digits alone: short enough to stand in one line of any terminal, and one word.
+    /// Returns the 64 digits alone: one word, which fits in one line of any terminal.
     pub fn digits(&self) -> String {
         hex::encode(&self.0).to_ascii_uppercase()
     }
 }
 
-/// Whether a character means nothing in a fingerprint.
+/// Returns whether a character is ignored in a fingerprint.
 fn is_between(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
@@ -75,7 +75,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The pins of this user. Without a directory they last as long as the program.
+/// The pins of this user. Without a directory they are forgotten when the program ends.
 #[derive(Debug, Default)]
 pub struct Pins {
     file: Option<PathBuf>,
@@ -90,13 +90,13 @@ impl Pins {
         Pins::default()
     }
 
-    /// The pins kept in `directory`, which is made when the first pin is.
+    /// Pins kept in `directory`, which is made with the first pin.
     pub fn in_directory(directory: &Path) -> Pins {
         Pins { file: Some(directory.join("pins")), ..Pins::default() }
     }
 
-    /// The certificate that `server` is pinned to. What other clients of this user pinned in
-    /// the meantime counts.
+    /// Returns the certificate that `server` is pinned to. Reads the file again, since other
+    /// clients of this user may have changed it.
     pub fn get(&mut self, server: &str) -> io::Result<Option<Fingerprint>> {
         self.reload()?;
         Ok(self.known.iter().find(|(name, _)| name == server).map(|(_, pin)| *pin))
@@ -125,8 +125,8 @@ impl Pins {
         Ok(self.accepted.iter().any(|name| name == server))
     }
 
-    /// Knows of `to` what is known of `from`, which is the same server; but not that its certificate
-    /// was accepted, since it will have another.
+    /// Copies what is known of `from` to `to`, another name of the same server. Does not copy that
+    /// its certificate was accepted, since it will have another.
     pub fn copy(&mut self, from: &str, to: &str) -> io::Result<()> {
         let known = self.get(from)?;
         if from == to || self.get(to)?.is_some() {
@@ -141,20 +141,20 @@ impl Pins {
         }
     }
 
-    /// What was accepted before was another one.
+    /// An acceptance belonged to the old certificate.
     fn replace(&mut self, server: &str, pin: Fingerprint) {
         self.known.retain(|(name, _)| name != server);
         self.accepted.retain(|name| name != server);
         self.known.push((server.to_owned(), pin));
     }
 
-    /// Whether a login with `server` has been by SCRAM.
+    /// Returns whether there was a login with `server` by SCRAM.
     pub fn knows_scram(&mut self, server: &str) -> io::Result<bool> {
         self.reload()?;
         Ok(self.scram.iter().any(|name| name == server))
     }
 
-    /// A login with `server` was by SCRAM.
+    /// Notes a login with `server` by SCRAM.
     pub fn set_scram(&mut self, server: &str) -> io::Result<()> {
         if self.knows_scram(server)? {
             return Ok(());

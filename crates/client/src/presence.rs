@@ -1,8 +1,8 @@
-//! RFC 6121, 4, read by a client: who is online, and when somebody's first device comes or last one
-//! goes.
+//! RFC 6121, 4, for a client: who is online, and when somebody's first device comes online or last
+//! one goes offline.
 //!
-//! A person with three devices comes once and goes once. After a login the server tells who is
-//! there already; that is not news, so nothing is announced until [`PresenceMap::settled`].
+//! A person with three devices comes and goes once. After a login the server first sends who is
+//! there already; nothing of that is an event until [`PresenceMap::settled`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Kind, Stanza};
 
 use crate::events::Event;
 
-/// Devices that are kept track of, over all people. A server that claims more is not believed.
+/// Devices that are tracked, over all people. Further ones are ignored.
 const MAX_DEVICES: usize = 200_000;
 
 /// Somebody came or went.
@@ -22,29 +22,29 @@ pub enum Change {
     Went(BareJid),
 }
 
-/// Who is online, as far as this session may see.
+/// Who is online, as far as this session sees.
 #[derive(Debug)]
 pub struct PresenceMap {
     me: BareJid,
     devices: BTreeMap<BareJid, BTreeSet<String>>,
     count: usize,
-    /// While the server is telling who is there, nothing is announced.
+    /// While the server sends the initial presences, there are no events.
     settling: bool,
-    /// Who was there in the session before, if there was one.
+    /// Who was online in the previous session, if there was one.
     before: Option<BTreeSet<BareJid>>,
 }
 
 impl PresenceMap {
-    /// An empty book of the account `me`, whose own devices never count as news. It is settling.
+    /// Makes an empty map for the account `me`, whose own devices cause no events. It is settling.
     pub fn new(me: BareJid) -> PresenceMap {
         PresenceMap { me, devices: BTreeMap::new(), count: 0, settling: true, before: None }
     }
 
-    /// Starts anew, because a new session has begun; who was there is remembered for comparison.
+    /// Starts anew for a new session; remembers who was online for comparison.
     pub fn restart(&mut self) {
         let there = std::mem::take(&mut self.devices).into_keys();
         if self.settling {
-            // It broke off before the first was complete: what was known before that counts.
+            // The previous session ended while settling: the state before it counts.
             if let Some(before) = &mut self.before {
                 before.extend(there);
             }
@@ -55,7 +55,7 @@ impl PresenceMap {
         self.settling = true;
     }
 
-    /// People are called something else from now on, and so is the own account.
+    /// Renames people, including the own account.
     pub fn rename(&mut self, called: impl Fn(&BareJid) -> BareJid) {
         self.me = called(&self.me);
         let devices = std::mem::take(&mut self.devices).into_iter();
@@ -64,12 +64,12 @@ impl PresenceMap {
         self.before = before.map(|there| there.iter().map(called).collect());
     }
 
-    /// Whether somebody is online, as far as is known.
+    /// Returns whether somebody is online, as far as is known.
     pub fn is_online(&self, who: &BareJid) -> bool {
         self.devices.contains_key(who)
     }
 
-    /// The devices of somebody that are online, as far as is known.
+    /// Returns the devices of somebody that are online, as far as is known.
     pub fn devices(&self, who: &BareJid) -> Vec<FullJid> {
         let devices = self.devices.get(who).into_iter().flatten();
         devices.filter_map(|resource| who.with_resource(resource).ok()).collect()
@@ -88,8 +88,8 @@ impl PresenceMap {
         }
     }
 
-    /// The server has told everything: from now on comings and goings are news. Returns what
-    /// changed since the session before, if there was one.
+    /// Ends settling: from now on changes are events. Returns what changed since the previous
+    /// session, if there was one.
     pub fn settled(&mut self) -> Vec<Change> {
         self.settling = false;
         let Some(before) = self.before.take() else { return Vec::new() };
@@ -120,7 +120,7 @@ impl PresenceMap {
                     self.count -= 1;
                 }
             }
-            // Without a resource it speaks for the whole account.
+            // Without a resource it is for the whole account.
             None => {
                 self.count -= devices.len();
                 devices.clear();

@@ -1,4 +1,4 @@
-//! What a session is logged in with, while it lasts: the password that brings it back.
+//! The password of a session, kept for reconnecting.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,34 +8,34 @@ use whoelse_stream::secret::same_secret;
 
 use crate::error::{PasswordError, RequestError};
 
-/// What a session is logged in with, for as long as it lasts. Held for one look or one swap.
+/// The password of a session while it lasts. Locked for one look or one swap.
 #[derive(Clone, Default)]
 pub(crate) struct Proof(Arc<Mutex<Option<Known>>>);
 
 struct Known {
     password: Password,
-    /// One that the server has been told, and may have taken.
+    /// A new password that the server may have accepted.
     next: Option<Password>,
 }
 
 impl Proof {
-    /// Somebody has logged in with this.
+    /// Begins with the password of a login.
     pub(crate) fn begin(&self, password: Password) {
         *self.lock() = Some(Known { password, next: None });
     }
 
-    /// The session has ended.
+    /// Forgets it at the end of the session.
     pub(crate) fn end(&self) {
         *self.lock() = None;
     }
 
-    /// What to log in with when the connection was lost.
+    /// Returns the password for reconnecting.
     pub(crate) fn password(&self) -> Option<Password> {
         self.lock().as_ref().map(|known| known.password.clone())
     }
 
-    /// The password is not right any more: tries the one that the server may have taken. Returns
-    /// whether there was one.
+    /// Switches to the password that the server may have accepted, because the old one is wrong.
+    /// Returns whether there was one.
     pub(crate) fn try_next(&self) -> bool {
         let mut known = self.lock();
         let Some(known) = known.as_mut() else { return false };
@@ -45,7 +45,7 @@ impl Proof {
         })
     }
 
-    /// Notes what the server is about to be told, if this is the present password.
+    /// Notes a new password before it is sent, if `present` is right.
     pub(crate) fn prepare(&self, present: &Password, new: &Password) -> Result<(), PasswordError> {
         match self.lock().as_mut() {
             None => Err(PasswordError::Request(RequestError::NotLoggedIn)),
@@ -59,7 +59,7 @@ impl Proof {
         }
     }
 
-    /// The server has taken it, or has not.
+    /// Takes over the new password, or drops it if the server has refused it.
     pub(crate) fn settle(&self, new: Option<Password>) {
         if let Some(known) = self.lock().as_mut() {
             known.next = None;

@@ -13,7 +13,7 @@ use crate::tls::{Tls, server_name};
 /// A server as a connection has reached it.
 #[derive(Debug, Clone)]
 pub struct Reached {
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
     /// Its domain.
     pub domain: String,
@@ -21,12 +21,12 @@ pub struct Reached {
     pub certificate: Fingerprint,
     /// How it was found.
     pub(crate) endpoint: Endpoint,
-    /// What judged it.
+    /// The TLS configuration that judged it.
     pub(crate) tls: Tls,
 }
 
-/// Takes the certificate that a server has shown before, or one that the authorities vouch for under
-/// its domain, whatever address it is reached by: for what the same server offers beside XMPP.
+/// Accepts the certificate that a server has shown before, or one that an authority vouches for
+/// under its domain, at any address: for other services of the same server.
 #[derive(Debug)]
 pub struct SameServer(Reached);
 

@@ -1,11 +1,11 @@
-//! RFC 6120, 8.3, read by a client: why something was refused, from the stanza error that says so.
+//! RFC 6120, 8.3, for a client: the reason in a stanza error.
 //!
-//! Towards a local sender the server adds a condition of its own (`urn:whoelse:errors:0`,
-//! docs/protocol.md); without one, all that is known is that the other cannot be reached.
+//! For a local sender the server adds a condition of its own (`urn:whoelse:errors:0`,
+//! docs/protocol.md); without one, the reason is unknown.
 
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
-/// Why a person could not be reached, or a request was turned down.
+/// Why a person could not be reached, or a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// They have blocked me.
@@ -14,7 +14,7 @@ pub enum Refusal {
     BlockedByYou,
     /// There is no such user here.
     NoSuchUser,
-    /// Their mailbox holds as much as it may.
+    /// Their offline storage is full.
     MailboxFull,
     /// Their server cannot be reached.
     RemoteServer,
@@ -22,12 +22,12 @@ pub enum Refusal {
     Unreachable,
     /// I may not do that.
     NotAllowed(Option<String>),
-    /// Anything else: the server's words, or the name of the condition.
+    /// Anything else: the server's text, or the name of the condition.
     Other(String),
 }
 
 impl Refusal {
-    /// What an error means.
+    /// Returns the meaning of an error.
     pub fn of(error: &StanzaError) -> Refusal {
         match error.app {
             Some(("blocked-you", ns::WHOELSE_ERRORS)) => return Refusal::BlockedYou,
@@ -37,7 +37,8 @@ impl Refusal {
             _ => {}
         }
         match error.condition {
-            // A server that says something else has run out of something else, of its disk perhaps.
+            // With another text, the server has run out of something else, for instance disk
+            // space.
             Condition::ResourceConstraint => match &error.text {
                 Some(words) => Refusal::Other(words.clone()),
                 None => Refusal::MailboxFull,

@@ -1,7 +1,7 @@
-//! XEP-0077 from a client: whether a name is free, and making an account of it.
+//! XEP-0077 for a client: whether a name is free, and making an account.
 //!
-//! A registration of the name alone asks whether it is taken: `conflict` means it is,
-//! `not-acceptable` that it is free. With registration closed the server tells nothing.
+//! A registration with only the name asks whether it is taken: `conflict` means taken,
+//! `not-acceptable` means free. A server with closed registration does not tell.
 
 use whoelse_xmpp::{Condition, StanzaError};
 
@@ -10,15 +10,15 @@ use crate::error::RegisterError;
 /// What is known about a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
-    /// There is such an account.
+    /// The account exists.
     Known,
-    /// There is none, and it can be made.
+    /// The name is free and can be registered.
     Free,
-    /// The server makes no accounts for strangers, so it does not say.
+    /// The server has closed registration, so it does not tell.
     Closed,
 }
 
-/// What the refusal of a registration of the name alone says.
+/// Returns what the refusal of a registration with only the name means.
 pub(crate) fn probed(error: &StanzaError) -> Result<Probe, RegisterError> {
     match error.condition {
         Condition::Conflict => Ok(Probe::Known),
@@ -31,7 +31,7 @@ pub(crate) fn probed(error: &StanzaError) -> Result<Probe, RegisterError> {
     }
 }
 
-/// What the refusal of a registration says.
+/// Returns what the refusal of a registration means.
 pub(crate) fn refused(error: &StanzaError) -> RegisterError {
     match error.condition {
         Condition::Conflict => RegisterError::Taken,

@@ -1,6 +1,5 @@
-//! The domain got another name while there was a session (docs/protocol.md, `<renamed/>`): whoever
-//! was called by the old one is called by the new one from now on, and what was written to them
-//! goes there.
+//! A domain renamed during a session (docs/protocol.md, `<renamed/>`): addresses change from the
+//! old name to the new one, and queued stanzas are readdressed.
 
 use bytes::Bytes;
 use whoelse_xmpp::write::escape;
@@ -14,19 +13,19 @@ pub(crate) struct Renamed {
 }
 
 impl Renamed {
-    /// From one name to another; `None` if they are the same.
+    /// Makes a rename; `None` if the names are the same.
     pub(crate) fn between(old: &str, new: &str) -> Option<Renamed> {
         (old != new).then(|| Renamed { old: old.to_owned(), new: new.to_owned() })
     }
 
-    /// Somebody's address under the new name; others keep theirs.
+    /// Returns a person's address under the new name; addresses of other domains stay.
     pub(crate) fn person(&self, jid: &BareJid) -> BareJid {
         let renamed =
             (jid.domain() == self.old).then(|| BareJid::new(jid.local(), &self.new).ok()).flatten();
         renamed.unwrap_or_else(|| jid.clone())
     }
 
-    /// The same for the address of a device or of the server.
+    /// Does the same for the address of a device or of the server.
     pub(crate) fn address(&self, jid: &Jid) -> Jid {
         let bare = self.person(&jid.to_bare());
         match jid.resource() {
@@ -35,18 +34,18 @@ impl Renamed {
         }
     }
 
-    /// Whether somebody is called by the old name in there.
+    /// Returns whether a payload names somebody by the old name.
     pub(crate) fn is_in(&self, payload: &[u8]) -> bool {
         let called = format!("@{}", self.old);
         payload.windows(called.len()).any(|window| window == called.as_bytes())
     }
 
-    /// A stanza of ours, to the new address of its recipient.
+    /// Readdresses a stanza of ours.
     pub(crate) fn stanza(&self, bytes: Bytes) -> Bytes {
         let Ok(stanza) = Stanza::parse(bytes.clone()) else { return bytes };
         let Some(to) = stanza.to().and_then(|to| Jid::parse(to).ok()) else { return bytes };
         let (old, new) = (attribute(&to), attribute(&self.address(&to)));
-        // It was written by us, so it is found as we write it, in the first tag.
+        // We wrote the stanza, so the attribute is in the first tag, in our own format.
         let end = bytes.iter().position(|byte| *byte == b'>').unwrap_or(bytes.len());
         let tag = bytes.get(..end).unwrap_or_default();
         let Some(at) = tag.windows(old.len()).position(|window| window == old) else {

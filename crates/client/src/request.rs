@@ -1,7 +1,7 @@
-//! RFC 6120, 8.2.3: requests that wait for their answers.
+//! RFC 6120, 8.2.3: pending requests.
 //!
-//! An answer counts only from the address that was asked; anybody can send an iq of type result
-//! with a guessed id.
+//! An answer counts only from the address that was asked, because anybody can send an iq of type
+//! result with a guessed id.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,17 +12,17 @@ use whoelse_xmpp::{Class, Condition, FullJid, Jid, Outgoing, Stanza, StanzaError
 use crate::error::RequestError;
 use crate::renamed::Renamed;
 
-/// How long an answer may take; the server's own deadline is 30 s.
+/// Deadline of an answer; the server's own is 30 s.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(40);
 /// Requests that may wait for their answers at once.
 pub const MAX_PENDING: usize = 100;
 
-/// Asks for something, or asks for it to be changed (`get` and `set`).
+/// The type of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
-    /// A look; may be repeated if the connection breaks before the answer.
+    /// Read only; may be repeated if the connection breaks before the answer.
     Get,
-    /// A change; never repeated without the user's wish.
+    /// A change; never repeated automatically.
     Set,
 }
 
@@ -31,17 +31,17 @@ pub enum Ask {
 pub struct Request {
     /// Get or set.
     pub ask: Ask,
-    /// Who is asked; the own account, if nobody.
+    /// The addressee; `None` means the own account.
     pub to: Option<Jid>,
     /// The one child, encoded.
     pub payload: Vec<u8>,
     /// Whether a person typed it, which counts as activity.
     pub by_hand: bool,
-    /// The query whose results arrive as messages of their own, before the answer (XEP-0313).
+    /// The query id whose results arrive as messages before the answer (XEP-0313).
     pub collect: Option<String>,
 }
 
-/// An answer, and what was collected before it.
+/// An answer with the results that came before it.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The iq of type result.
@@ -51,19 +51,19 @@ pub struct Answer {
 }
 
 impl Request {
-    /// The domain has another name, and perhaps whoever is asked is of it.
+    /// Applies a rename of the domain to the addressee.
     pub(crate) fn rename(&mut self, renamed: &Renamed) {
         if let Some(to) = &mut self.to {
             *to = renamed.address(to);
         }
     }
 
-    /// A look at something of the own account.
+    /// Makes a get to the own account.
     pub fn get(payload: Element) -> Request {
         Request::new(Ask::Get, payload)
     }
 
-    /// A change to something of the own account.
+    /// Makes a set to the own account.
     pub fn set(payload: Element) -> Request {
         Request::new(Ask::Set, payload)
     }
@@ -73,17 +73,18 @@ impl Request {
         Request { ask, to: None, payload, by_hand: true, collect: None }
     }
 
-    /// Nobody typed it: the program asks.
+    /// Marks that the program asks and no person.
     pub fn by_itself(self) -> Request {
         Request { by_hand: false, ..self }
     }
 
-    /// Asks somebody else.
+    /// Addresses somebody else.
     pub fn to(self, to: Jid) -> Request {
         Request { to: Some(to), ..self }
     }
 
-    /// As a stanza. If a person typed it and `activity` is understood, it is marked so.
+    /// Encodes it as a stanza. Marks it as typed by a person if the server understands that
+    /// (`activity`).
     pub fn encode(&self, id: &str, activity: bool) -> Outgoing {
         let type_ = match self.ask {
             Ask::Get => "get",
@@ -101,9 +102,9 @@ impl Request {
     }
 }
 
-/// Who may answer a request to `asked`, in the session `me`.
+/// Returns whether `from` may answer a request to `asked`, in the session `me`.
 ///
-/// A request without `to` is for the own account; its answer comes without `from`, or from the
+/// A request without `to` is for the own account; its answer comes without `from`, from the
 /// account's bare or full address (RFC 6120, 8.1.2.1), or from the server on its behalf.
 pub fn may_answer(from: Option<&str>, asked: Option<&Jid>, me: &FullJid) -> bool {
     let Some(from) = from else {
@@ -120,7 +121,7 @@ pub fn may_answer(from: Option<&str>, asked: Option<&Jid>, me: &FullJid) -> bool
     }
 }
 
-/// The requests that wait, each with what is to be done with its answer.
+/// The pending requests, each with what to do with its answer.
 #[derive(Debug)]
 pub struct Pending<T> {
     waiting: HashMap<String, Waiting<T>>,
@@ -129,7 +130,7 @@ pub struct Pending<T> {
 #[derive(Debug)]
 struct Waiting<T> {
     asked: Option<Jid>,
-    /// Counted from when it was sent; not at all while there is no connection.
+    /// Counted from when it was sent; `None` while there is no connection.
     deadline: Option<Instant>,
     then: T,
 }
@@ -141,18 +142,18 @@ impl<T> Default for Pending<T> {
 }
 
 impl<T> Pending<T> {
-    /// Whether no more fit.
+    /// Returns whether it is full.
     pub fn is_full(&self) -> bool {
         self.waiting.len() >= MAX_PENDING
     }
 
-    /// Notes that `id` was asked of `asked`.
+    /// Adds a request `id` to `asked`.
     pub fn insert(&mut self, id: String, asked: Option<Jid>, now: Instant, then: T) {
         let deadline = Some(now + ANSWER_WITHIN);
         self.waiting.insert(id, Waiting { asked, deadline, then });
     }
 
-    /// Takes the request that this stanza answers, if it is an answer and comes from the right one.
+    /// Takes the request that this stanza answers, if it is an answer from a permitted address.
     pub fn answered(
         &mut self,
         stanza: &Stanza,
@@ -175,12 +176,12 @@ impl<T> Pending<T> {
         Some((waiting.then, answer))
     }
 
-    /// What is to be done with the answers that are waited for.
+    /// Returns what to do with the pending answers.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.waiting.values_mut().map(|waiting| &mut waiting.then)
     }
 
-    /// Takes those that waited too long.
+    /// Takes those whose deadline has passed.
     pub fn expired(&mut self, now: Instant) -> Vec<T> {
         let late = |waiting: &mut Waiting<T>| waiting.deadline.is_some_and(|at| at <= now);
         self.waiting.extract_if(|_, waiting| late(waiting)).map(|(_, it)| it.then).collect()
@@ -191,18 +192,18 @@ impl<T> Pending<T> {
         self.waiting.drain().map(|(_, waiting)| waiting.then).collect()
     }
 
-    /// Stops the clocks: without a connection nobody can answer.
+    /// Stops the deadlines while there is no connection.
     pub fn pause(&mut self) {
         self.waiting.values_mut().for_each(|waiting| waiting.deadline = None);
     }
 
-    /// Starts all clocks anew.
+    /// Restarts all deadlines.
     pub fn resume(&mut self, now: Instant) {
         let deadline = Some(now + ANSWER_WITHIN);
         self.waiting.values_mut().for_each(|waiting| waiting.deadline = deadline);
     }
 
-    /// The next time at which one will have waited too long.
+    /// Returns the next deadline.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.waiting.values().filter_map(|waiting| waiting.deadline).min()
     }

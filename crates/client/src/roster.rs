@@ -1,9 +1,9 @@
-//! RFC 6121, 2 and 3, for a client: who my contacts are, how things stand with each, and who asks.
+//! RFC 6121, 2 and 3, for a client: my contacts, the state of each subscription, and who asks.
 //!
-//! The server owns the roster; this is a copy, kept up to date by pushes. A push counts only from
-//! the own account (RFC 6121, 2.1.6; security.md, row 25): anybody can send an iq that looks like
-//! one. There is a roster only where the server keeps subscriptions, which it says by offering
-//! versions of it; where everybody sees everybody, nothing here is used.
+//! The server owns the roster; this is a copy, updated by pushes. A push counts only from the own
+//! account (RFC 6121, 2.1.6; security.md, row 25), because anybody can send an iq that looks like
+//! one. There is a roster only if the server keeps subscriptions, which it announces by roster
+//! versioning; if everybody sees everybody, nothing here is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,9 +15,9 @@ use crate::nested;
 use crate::request::Request;
 use crate::subscription::SubscriptionType;
 
-/// Contacts that are kept. A server that names more, push by push, is not believed.
+/// Contacts that are kept. Further ones that a server pushes are ignored.
 const MAX_CONTACTS: usize = 50_000;
-/// Requests that are remembered; whoever asks beyond it is shown, and forgotten.
+/// Requests that are remembered; further ones are shown but forgotten.
 const MAX_ASKING: usize = 1_000;
 
 /// Somebody in my roster, or somebody who asks.
@@ -27,29 +27,29 @@ pub struct Contact {
     pub jid: BareJid,
     /// What I call them.
     pub name: Option<String>,
-    /// They are in my roster; who only asks is not.
+    /// Whether they are in my roster; somebody who only asks is not.
     pub listed: bool,
-    /// How I have filed them.
+    /// The groups.
     pub groups: Vec<String>,
-    /// I see when they are online.
+    /// Whether I see when they are online.
     pub seen: bool,
-    /// They see when I am online.
+    /// Whether they see when I am online.
     pub sees_me: bool,
-    /// I have asked to see them, and there is no answer yet.
+    /// Whether I have asked to see them and there is no answer yet.
     pub asked: bool,
-    /// They ask to see me, and I have not answered yet.
+    /// Whether they ask to see me and I have not answered yet.
     pub asks: bool,
-    /// They are online, as far as I may see.
+    /// Whether they are online, as far as I may see.
     pub online: bool,
 }
 
-/// The request that takes somebody out, and ends every subscription both ways.
+/// Returns the request that removes somebody and ends the subscriptions in both directions.
 pub fn remove(who: &BareJid) -> Request {
     let item = Element::new("item").attr("jid", who.as_str()).attr("subscription", "remove");
     Request::set(query().child(item))
 }
 
-/// The request that gives a contact another name; the groups stay.
+/// Returns the request that renames a contact; the groups stay.
 pub fn rename(contact: &Contact, name: &str) -> Request {
     let item = Element::new("item").attr("jid", contact.jid.as_str()).attr("name", name);
     let group = |group: &String| Element::new("group").text(group);
@@ -75,31 +75,31 @@ struct Item {
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     items: BTreeMap<BareJid, Item>,
-    /// What the server calls this state of it.
+    /// The server's version of this state.
     version: Option<String>,
     asking: BTreeSet<BareJid>,
 }
 
 impl Roster {
-    /// Asks for what is newer than this copy.
+    /// Returns the request for changes since this copy.
     pub(crate) fn ask(&self) -> Request {
         Request::get(query().attr("ver", self.version.as_deref().unwrap_or_default())).by_itself()
     }
 
-    /// Takes the answer: a whole roster, or nothing if this copy was good (RFC 6121, 2.6.3).
+    /// Takes the answer: a whole roster, or nothing if this copy is current (RFC 6121, 2.6.3).
     pub(crate) fn handle_answer(&mut self, answer: &Stanza) {
         let Some(query) = nested::find(answer, "query", ns::ROSTER) else { return };
         self.items = nested::each(&query, "item").filter_map(|item| read(&item)).collect();
         self.version = query.attr("ver").map(|ver| ver.to_string());
     }
 
-    /// Takes a push; false if it is none, or not from the own account.
+    /// Takes a push; returns false if it is none, or not from the own account.
     pub(crate) fn handle_push(&mut self, stanza: &Stanza, me: &FullJid) -> bool {
         if !is_push(stanza, me) {
             return false;
         }
         let Some(query) = nested::find(stanza, "query", ns::ROSTER) else { return false };
-        // RFC 6121, 2.1.6: one item, whatever else there may be.
+        // RFC 6121, 2.1.6: one item; further ones are ignored.
         let Some(item) = nested::each(&query, "item").next() else { return true };
         let removed = item.attr("subscription").as_deref() == Some("remove");
         let Some((jid, item)) = read(&item) else { return true };
@@ -114,14 +114,14 @@ impl Roster {
         true
     }
 
-    /// Takes a presence that speaks of subscriptions, and tells what is news.
+    /// Takes a subscription presence, and returns the event if it is news.
     pub(crate) fn handle_presence(&mut self, stanza: &Stanza, me: &BareJid) -> Option<Event> {
         let who = Jid::parse(stanza.from()?).ok()?.to_bare();
         if who == *me {
             return None;
         }
         match stanza.type_()? {
-            // Kept requests are told again at every login.
+            // The server repeats pending requests at every login.
             "subscribe" => {
                 let room = self.asking.len() < MAX_ASKING;
                 let new = !self.asking.contains(&who);
@@ -140,7 +140,7 @@ impl Roster {
         }
     }
 
-    /// I said something about somebody.
+    /// Takes note of a subscription stanza of mine.
     pub(crate) fn handle_said(&mut self, word: SubscriptionType, whom: &BareJid) {
         match word {
             SubscriptionType::Subscribe => {}
@@ -150,7 +150,7 @@ impl Roster {
         }
     }
 
-    /// Everybody, sorted by address; `is_online` knows who is there.
+    /// Returns everybody, sorted by address; `is_online` tells who is online.
     pub(crate) fn contacts(&self, is_online: impl Fn(&BareJid) -> bool) -> Vec<Contact> {
         let nobody = Item::default();
         let asking = self.asking.iter().filter(|who| !self.items.contains_key(*who));
@@ -173,8 +173,8 @@ impl Roster {
     }
 }
 
-/// Whether this is news from the own account about its roster: from nobody else is it believed,
-/// not even from the server or from another device of mine.
+/// Returns whether this is a roster push. It counts only from the own account, not even from the
+/// server or from another device of mine.
 fn is_push(stanza: &Stanza, me: &FullJid) -> bool {
     let from_own_account = stanza
         .from()
@@ -185,7 +185,7 @@ fn is_push(stanza: &Stanza, me: &FullJid) -> bool {
         && stanza.has("query", ns::ROSTER)
 }
 
-/// What cannot be read is left out.
+/// Reads an item; an invalid one is left out.
 fn read(item: &Stanza) -> Option<(BareJid, Item)> {
     let jid = BareJid::parse(&item.attr("jid")?).ok()?;
     let subscription = item.attr("subscription").unwrap_or_default();

@@ -1,7 +1,7 @@
-//! RFC 6120, 3.2, and XEP-0368: the endpoints at which the server of a domain may be found, in the
-//! order in which they are to be tried.
+//! RFC 6120, 3.2, and XEP-0368: the endpoints of a domain's server, in the order in which to try
+//! them.
 //!
-//! Records say where to knock and nothing else: the certificate there has to be the domain's.
+//! Records only say where to connect; the certificate there must be the domain's.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::config::{Begin, Config};
 use crate::dns::{Resolver, Srv, Target};
 use crate::error::ConnectError;
 
-/// Endpoints that are tried for one connection.
+/// Endpoints that are tried at most for one connection.
 const MAX_ENDPOINTS: usize = 8;
 
 /// An endpoint where a server may listen.
@@ -20,12 +20,12 @@ pub(crate) struct Endpoint {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) begin: Begin,
-    /// Whether a record led here, of a service or of an address, which nobody vouches for.
+    /// Whether an SRV or address record led here, which nobody vouches for.
     pub(crate) by_record: bool,
 }
 
 impl Endpoint {
-    /// As it is named to people.
+    /// Returns its name for people.
     pub(crate) fn address(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
@@ -34,14 +34,14 @@ impl Endpoint {
     }
 }
 
-/// Where to try, the first endpoint first; never empty. The error is that the domain says that it
-/// has no server.
+/// Returns the endpoints to try in order; never empty. Fails if the domain says that it has no
+/// server.
 pub(crate) async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, ConnectError> {
     let given = Endpoint {
         host: config.host.clone(),
         port: config.port,
         begin: config.begin,
-        // A host that was not given is the domain, and its address is a record, too.
+        // If no host was given it is the domain, and its address comes from a record, too.
         by_record: config.host == config.domain && !is_nearby(&config.host),
     };
     if !config.records || is_nearby(&config.domain) {
@@ -51,7 +51,7 @@ pub(crate) async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, ConnectE
         Some(servers) => Ok(Resolver::asking(servers.clone())),
         None => Resolver::of_system(),
     };
-    // Without an answer the domain may still be where its own address leads.
+    // Without an answer the domain's own address may still lead to the server.
     let Ok(resolver) = resolver else { return Ok(vec![given]) };
     let (asking, direct) =
         (ask(&resolver, "_xmpp-client._tcp", config), ask(&resolver, "_xmpps-client._tcp", config));
@@ -66,7 +66,7 @@ pub(crate) async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, ConnectE
     }
 }
 
-/// Whether a domain is no name that a name server would know.
+/// Returns whether a domain is a name that no name server would know.
 pub(crate) fn is_nearby(domain: &str) -> bool {
     let bare = domain.trim_matches(['[', ']']);
     bare == "localhost" || bare.ends_with(".localhost") || bare.parse::<IpAddr>().is_ok()
@@ -77,8 +77,8 @@ async fn ask(resolver: &Resolver, service: &str, config: &Config) -> Srv {
     resolver.srv(&name).await.unwrap_or(Srv::None)
 }
 
-/// XEP-0368: the records of both services as if they were of one. `None` if there are none at
-/// all; nothing in it if the domain says that neither is there.
+/// XEP-0368: merges the records of both services. `None` if there are no records; empty if the
+/// domain says that it offers neither service.
 fn mixed(asking: Srv, direct: Srv, below: impl FnMut(u32) -> u32) -> Option<Vec<Endpoint>> {
     let (asking, direct) = match (asking, direct) {
         (Srv::None, Srv::None | Srv::NotOffered) => return None,
@@ -103,13 +103,13 @@ fn targets(srv: Srv) -> Vec<Target> {
     }
 }
 
-/// RFC 2782: lower priorities first, and within one by chance, each as often as its weight says.
-/// `below` draws a number below its argument.
+/// RFC 2782: orders by priority, and within one randomly by weight. `below` draws a number below
+/// its argument.
 fn in_order(
     mut left: Vec<(Target, Begin)>,
     mut below: impl FnMut(u32) -> u32,
 ) -> Vec<(Target, Begin)> {
-    // Those without weight come first, so that they are drawn at all.
+    // Those with weight 0 come first, so that they can be drawn at all.
     left.sort_by_key(|(target, _)| (target.priority, target.weight));
     let mut ordered = Vec::with_capacity(left.len());
     while let Some((first, _)) = left.first() {
@@ -127,7 +127,7 @@ fn in_order(
     ordered
 }
 
-/// A number below this one, by chance.
+/// Draws a random number below this one.
 fn below(bound: u32) -> u32 {
     let random = u64::from(u32::from_be_bytes(token::random::<4>()));
     u32::try_from((random * u64::from(bound)) >> 32).unwrap_or_default()
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(first(0), "none");
         assert_eq!([first(1), first(10)], ["small", "small"]);
         assert_eq!([first(11), first(40)], ["large", "large"]);
-        // Everybody comes, whatever is drawn.
+        // Every target is in the result, whatever is drawn.
         assert_eq!(in_order(all(), below).len(), 3);
     }
 
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(hosts(&endpoints(Srv::NotOffered, there()).unwrap()), ["host"]);
         assert_eq!(endpoints(Srv::NotOffered, Srv::NotOffered), Some(vec![]));
         assert_eq!(endpoints(Srv::NotOffered, Srv::None), Some(vec![]));
-        // That nothing begins with TLS at once says nothing of the usual way.
+        // That direct TLS is not offered says nothing about STARTTLS.
         assert_eq!(endpoints(Srv::None, Srv::NotOffered), None);
         assert_eq!(endpoints(Srv::None, Srv::None), None);
     }

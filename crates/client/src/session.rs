@@ -1,13 +1,13 @@
-//! RFC 6121 and XEP-0198 for a client: what a session knows, apart from any connection.
+//! RFC 6121 and XEP-0198 for a client: the state of a session, without any connection.
 //!
-//! Sans-IO: stanzas, wishes and the time go in; bytes and what is to be told come out. A session
-//! outlives its connection. What was sent and not acknowledged is sent again when the connection is
-//! back: in the same session the server drops what it has already; in a new one it recognises
-//! messages by their `origin-id`, so none appears twice. Looks are repeated, changes are not: nobody
-//! knows whether they were made, and the user is told so.
+//! Sans-IO: stanzas, orders and the time go in; bytes and events come out. A session outlives its
+//! connection. Unacknowledged stanzas are sent again after reconnecting. In a resumed session the
+//! server drops what it has already; in a new one it recognises messages by their `origin-id`, so
+//! none appears twice. Read requests are repeated; changes are not, since it is unknown whether
+//! they were made, and the user is told so.
 //!
-//! Here stands how a session begins, goes on and ends. What is wished stands in `wishes`, what
-//! arrives in `arrivals`; what is to be told and counts as handled, in `outbox`.
+//! This file has the beginning, the continuation and the end of a session. Orders are in `wishes`,
+//! arriving stanzas in `arrivals`, events and the count of handled stanzas in `outbox`.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -48,53 +48,53 @@ use verdicts::Verdicts;
 #[derive(Debug)]
 pub(crate) struct Session {
     me: FullJid,
-    /// The id to resume with, if the server counts stanzas and lets us come back.
+    /// The id to resume with, if the server allows it.
     resumption: Option<String>,
     /// Whether stanzas are counted.
     counted: bool,
     connected: bool,
     sent: Sent<Unacknowledged>,
-    /// Typed while there was no connection.
+    /// Lines that were typed while there was no connection.
     waiting: VecDeque<Line>,
     pending: Pending<Then>,
-    /// Barriers that the server has reached, while it is still storing what came before.
+    /// Barriers that the server has answered while it is still storing what came before.
     reached: Vec<oneshot::Sender<()>>,
     recent: Recent,
     verdicts: Verdicts,
     able: Capabilities,
-    /// Who listens beside the face, and to what.
+    /// The listeners and their namespaces.
     routing: Routing,
     presence: PresenceMap,
-    /// My contacts, where the server keeps them.
+    /// The roster, if the server keeps one.
     roster: Option<Roster>,
     seen: Seen,
-    /// The server says that it understands `<by-hand/>`.
+    /// Whether the server understands `<by-hand/>`.
     activity: bool,
     outbox: Outbox,
     output: Vec<u8>,
     keepalive: Keepalive,
 }
 
-/// What is to be done with an answer.
+/// What to do with an answer.
 #[derive(Debug)]
 enum Then {
-    /// Somebody waits for it.
+    /// Passes it to a caller.
     Reply { request: Request, reply: Reply, results: Vec<Stanza> },
-    /// The server has told who is online.
+    /// The initial presences have arrived.
     Settled,
-    /// The roster, or that the copy is good.
+    /// Updates the roster.
     Roster,
-    /// Everything before it has been dealt with.
+    /// Everything before it has been processed.
     Barrier(oneshot::Sender<()>),
-    /// The server has these messages; refusals come before the answer.
+    /// The server has handled these messages; refusals come before this answer.
     Verdict(Vec<Mine>),
-    /// A sign of life.
+    /// Only a sign of life.
     Alive,
 }
 
 impl Session {
-    /// Begins, when a connection has been logged in for the first time. The face is told what it
-    /// has asked for in its settings, and each listener what is for it.
+    /// Begins a session after the first login. The interface gets the events that its
+    /// configuration asks for, and each listener its own.
     pub(crate) fn new(
         me: FullJid,
         granted: Granted,
@@ -130,18 +130,18 @@ impl Session {
         session
     }
 
-    /// What to resume with: the id, and how many stanzas were handled.
+    /// Returns what to resume with: the id, and how many stanzas were handled.
     pub(crate) fn resumption(&self) -> Option<Resumption> {
         let previd = self.resumption.clone()?;
         Some(Resumption { previd, h: self.outbox.h() })
     }
 
-    /// The server's counts make no sense, so there is nothing to resume.
+    /// Gives up resumption, since the server's count is wrong.
     pub(crate) fn forget_resumption(&mut self) {
         self.resumption = None;
     }
 
-    /// The connection is gone. Nothing is given up yet.
+    /// Takes note that the connection is gone. Nothing is given up yet.
     pub(crate) fn handle_loss(&mut self) {
         self.connected = false;
         self.output.clear();
@@ -150,7 +150,7 @@ impl Session {
         self.event(Event::ConnectionLost);
     }
 
-    /// The session goes on over a new connection; the server has handled `h` of our stanzas.
+    /// Resumes over a new connection; the server has handled `h` of our stanzas.
     pub(crate) fn handle_resumed(&mut self, h: u32, now: Instant) -> Result<(), BadAck> {
         let acknowledged = self.sent.ack(h)?;
         self.connected = true;
@@ -166,8 +166,8 @@ impl Session {
         Ok(())
     }
 
-    /// There was nothing to resume: a new session begins. `h` is how many of the old one's
-    /// stanzas the server remembers to have handled.
+    /// Begins a new session because the old one could not be resumed. `h` is how many of the old
+    /// one's stanzas the server has handled, if it still knows.
     pub(crate) fn handle_renewed(
         &mut self,
         me: FullJid,
@@ -175,7 +175,7 @@ impl Session {
         h: Option<u32>,
         now: Instant,
     ) {
-        // A count that cannot be true is no reason to lose the new session.
+        // A wrong count is no reason to lose the new session.
         let acknowledged = h.and_then(|h| self.sent.ack(h).ok()).unwrap_or_default();
         let unacknowledged = std::mem::take(&mut self.sent).into_unacknowledged();
         let unanswered = self.pending.take_all();
@@ -219,21 +219,20 @@ impl Session {
         self.send_waiting(now);
     }
 
-    /// The domain has another name, and with it everybody in it.
+    /// Applies a rename of the domain to all addresses in it.
     fn rename(&mut self, renamed: &Renamed) {
         let called = |who: &BareJid| renamed.person(who);
         self.presence.rename(called);
         self.verdicts.rename(called);
         self.recent.rename(called);
-        // The copy calls people by their old names, and its version may still be good.
+        // The copy has the old addresses, but its version may still be current on the server.
         self.roster = None;
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting = waiting.into_iter().filter_map(|line| line.renamed(renamed)).collect();
     }
 
-    /// The session is over: whoever waits for an answer is told, and so is whoever sent what the
-    /// server never acknowledged. After a polite end (`closed`) what was sent has arrived, and only
-    /// who wants a verdict has none.
+    /// Ends the session: pending requests fail, and unacknowledged messages are reported. After a
+    /// clean end (`closed`) what was sent has arrived, and only missing verdicts are reported.
     pub(crate) fn end(&mut self, closed: bool) {
         let sent = std::mem::take(&mut self.sent).into_unacknowledged();
         let mut open: Vec<Mine> = sent.into_iter().filter_map(|stanza| stanza.message).collect();
@@ -276,9 +275,9 @@ impl Session {
         }
     }
 
-    /// The first words on a new stream: the roster comes before presence (RFC 6121, 2.2). Who is
-    /// there is told after our presence, so the answer to a request that follows it says that
-    /// everything has been told.
+    /// Sends the first stanzas of a new stream: the roster comes before presence (RFC 6121, 2.2).
+    /// The initial presences follow our presence, so the answer to a request after it marks their
+    /// end.
     fn begin(&mut self, granted: Granted, now: Instant) {
         self.counted = granted.is_counted;
         self.resumption = granted.resumption;
@@ -308,33 +307,34 @@ impl Session {
         }
     }
 
-    /// The stream said something that is an event.
+    /// Reports an event of the stream.
     pub(crate) fn handle_event(&mut self, event: Event) {
         self.event(event);
     }
 
-    /// The session has ended for good, and this is the last that is told of it.
+    /// Reports the end of the session, as the last event.
     pub(crate) fn handle_logged_out(&mut self, ending: Ending) {
         self.event(Event::LoggedOut(ending));
         self.tell_listeners(&Heard::LoggedOut);
     }
 
-    /// How many things wait to be told. Whoever reads for this session stops above some number.
+    /// Returns how many events wait. Above some number the caller stops reading.
     pub(crate) fn untold(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Who is to be told the next thing, if there is any.
+    /// Returns the receiver of the next event, if there is one.
     pub(crate) fn whom_to_tell(&self) -> Option<Whom> {
         self.outbox.whom()
     }
 
-    /// From now on whatever is taken is not read.
+    /// Marks events from now on as unread when taken.
     pub(crate) fn leave_unread(&mut self) {
         self.outbox.leave_unread();
     }
 
-    /// The next thing to tell. Only what has been taken, and is read, counts as handled.
+    /// Returns the next event. A stanza counts as handled only after its event has been taken and
+    /// read.
     pub(crate) fn poll_telling(&mut self) -> Option<Telling> {
         let telling = self.outbox.poll()?;
         // The server asked while this was still waiting, and may not ask again.
@@ -346,7 +346,8 @@ impl Session {
         Some(telling)
     }
 
-    /// The last words before a goodbye: what was handled need not be sent again.
+    /// Returns the last bytes before closing: the count, so that handled stanzas are not sent
+    /// again.
     pub(crate) fn poll_last_words(&mut self, now: Instant) -> Vec<u8> {
         if self.connected && self.counted {
             self.write_count(self.outbox.h());
@@ -354,7 +355,8 @@ impl Session {
         self.poll_output(now)
     }
 
-    /// What is to be written now. If stanzas are among it, the server is asked for its count.
+    /// Returns the bytes to write now. If stanzas are among them, the server is asked for its
+    /// count.
     pub(crate) fn poll_output(&mut self, now: Instant) -> Vec<u8> {
         if self.connected && self.counted && self.keepalive.wants_count() {
             self.ask_for_count(now);
@@ -373,7 +375,7 @@ impl Session {
 
     // ---- the time ----
 
-    /// When [`Session::handle_time`] has something to do.
+    /// Returns when [`Session::handle_time`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let keepalive = self.connected.then(|| self.keepalive.next_deadline())?;
         Some(self.pending.next_deadline().map_or(keepalive, |it| it.min(keepalive)))
@@ -409,7 +411,7 @@ impl Session {
     }
 }
 
-/// Whether the server is still there.
+/// Whether the server is still alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pulse {
     /// As far as is known.
@@ -418,16 +420,16 @@ pub(crate) enum Pulse {
     Dead,
 }
 
-/// What the server grants a new session.
+/// What the server grants to a new session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Granted {
-    /// Stanzas are counted.
+    /// Whether stanzas are counted.
     pub(crate) is_counted: bool,
     /// The id to resume with.
     pub(crate) resumption: Option<String>,
-    /// The server keeps a roster with subscriptions.
+    /// Whether the server keeps a roster with subscriptions.
     pub(crate) roster: bool,
-    /// The mark of a request typed by hand is understood.
+    /// Whether it understands the mark of a request that was typed.
     pub(crate) activity: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Files in the user's state directory: for their owner alone, read up to a bound, and replaced as a
+//! Files in the user's state directory: readable by their owner alone, bounded, and replaced as a
 //! whole.
 
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use std::path::Path;
 /// Longest file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
-/// What a file says; `None` if there is none.
+/// Reads a file; `None` if there is none.
 pub fn read(file: &Path) -> io::Result<Option<String>> {
     match fs::metadata(file) {
         Ok(found) if found.len() > MAX_FILE => {
@@ -20,8 +20,8 @@ pub fn read(file: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Writes a file beside the one that is there and renames it, so that no reader ever sees half of it,
-/// and neither does whoever comes after a power failure.
+/// Writes a temporary file and renames it, so that no reader sees half of it, even after a power
+/// failure.
 pub fn replace(file: &Path, text: &str) -> io::Result<()> {
     if let Some(directory) = file.parent() {
         make_private(directory)?;
@@ -33,14 +33,14 @@ pub fn replace(file: &Path, text: &str) -> io::Result<()> {
     fs::rename(&beside, file)
 }
 
-/// Makes a directory that only its owner can look into; one that exists is left as it is.
+/// Makes a directory for its owner alone; an existing one is left as it is.
 #[cfg(unix)]
 pub fn make_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-/// Makes a directory; elsewhere the user's own profile is private already.
+/// Makes a directory; on this system the user's profile is private already.
 #[cfg(not(unix))]
 pub fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)

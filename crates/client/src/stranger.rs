@@ -1,8 +1,8 @@
-//! Who else may listen on a port: a web server, a mail server, somebody who wants TLS at once. Their
-//! first bytes say so, and whoever chose the port is told.
+//! Other servers that may listen on a port: web, mail, or one that wants direct TLS. Their first
+//! bytes identify them, and the user is told.
 //!
-//! One that says nothing before it has read a line, or a head, is given the end of one
-//! (`wire`), so that it is named within a second, not after a timeout.
+//! Some say nothing before they have read a line or a head. `wire` sends the end of one, so that
+//! they are identified within a second and not after a timeout.
 
 use std::io;
 use std::pin::Pin;
@@ -13,19 +13,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::{ConnectError, Stranger};
 
-/// So many first bytes tell.
+/// Bytes that are needed to identify one.
 const FIRST: usize = 64;
 /// Content types of TLS records that a server may begin with: an alert, a handshake.
 const TLS: [u8; 2] = [21, 22];
 
-/// What is expected to be heard first.
+/// What is expected first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
     Xmpp,
     Tls,
 }
 
-/// Who says this first; `None` where it may well be what was expected, or is nothing at all.
+/// Returns who begins like this; `None` if it may be what was expected, or nothing was heard.
 fn of(first: &[u8], expected: Expected) -> Option<Stranger> {
     let first = first.trim_ascii_start();
     let begins = |with: &[&str]| {
@@ -46,12 +46,12 @@ fn of(first: &[u8], expected: Expected) -> Option<Stranger> {
     }
 }
 
-/// The first bytes that were heard on a connection, whoever reads it. Held for one look.
+/// The first bytes received on a connection, whoever reads it. Locked for one look.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct First(Arc<Mutex<Vec<u8>>>);
 
 impl First {
-    /// Why there is no connection: because of who is there, if it is not who was expected.
+    /// Replaces a fault by the stranger that caused it, if there is one.
     pub(crate) fn instead_of(
         &self,
         expected: Expected,
@@ -65,12 +65,12 @@ impl First {
         }
     }
 
-    /// The same connection, whose first bytes are noted here.
+    /// Wraps a connection so that its first bytes are recorded here.
     pub(crate) fn of<T>(&self, io: T) -> Noted<T> {
         Noted { io, first: self.clone(), full: false }
     }
 
-    /// Returns whether it has heard enough.
+    /// Records bytes. Returns whether there are enough.
     fn note(&self, bytes: &[u8]) -> bool {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = FIRST - first.len();
@@ -79,7 +79,7 @@ impl First {
     }
 }
 
-/// A connection whose first bytes are noted.
+/// A connection whose first bytes are recorded.
 pub(crate) struct Noted<T> {
     io: T,
     first: First,

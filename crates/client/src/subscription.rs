@@ -1,21 +1,21 @@
-//! RFC 6121, 3, said by a client: who may see whom.
+//! RFC 6121, 3, for a client: subscription stanzas.
 
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, Outgoing};
 
-/// What can be said about who sees whom (RFC 6121, 3).
+/// The type of a subscription stanza (RFC 6121, 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubscriptionType {
-    /// I ask to see when they are online.
+    /// Asks to see when they are online.
     Subscribe,
-    /// They may see when I am online; said before they ask, it is an answer in advance.
+    /// Allows them to see when I am online; before they ask, it is a pre-approval.
     Subscribed,
-    /// They may not, or not any more.
+    /// Denies or revokes that.
     Unsubscribed,
 }
 
 impl SubscriptionType {
-    /// The stanza that says it.
+    /// Returns the stanza.
     pub(crate) fn write(self, to: &BareJid, id: &str) -> Outgoing {
         let type_ = match self {
             SubscriptionType::Subscribe => "subscribe",

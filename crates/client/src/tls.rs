@@ -1,10 +1,10 @@
-//! RFC 7590 and RFC 9525 for a client: the TLS handshake, and how far the server's certificate is trusted.
+//! RFC 7590 and RFC 9525 for a client: the TLS handshake, and the trust in the server's
+//! certificate.
 //!
-//! The handshake itself accepts any certificate whose key the server really holds, and notes what
-//! it saw. Nothing is sent over the channel before its
-//! [`CertificateTrust`] has been looked at. That way a
-//! certificate nobody vouches for can be shown to the user, or proved by SCRAM-PLUS, instead of
-//! ending as an alert.
+//! The handshake itself accepts any certificate whose key the server holds, and records it.
+//! Nothing is sent over the channel before its [`CertificateTrust`] has been checked. So a
+//! certificate that no authority vouches for can be shown to the user, or proved by SCRAM-PLUS,
+//! instead of ending in a TLS alert.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,16 +25,16 @@ use whoelse_stream::server_end_point;
 use crate::faults;
 use crate::pins::Fingerprint;
 
-/// What the handshake showed.
+/// The results of a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The certificate the server showed.
     pub fingerprint: Fingerprint,
-    /// Whether an authority that this computer trusts vouches for it under this name.
+    /// Whether an authority of this computer vouches for it under this name.
     pub valid: bool,
     /// What is wrong with it, if it is not valid.
     pub fault: Option<String>,
-    /// RFC 9266 channel binding; TLS 1.3 only, where it is unique without further conditions.
+    /// RFC 9266 channel binding; only with TLS 1.3, where it is unique without further conditions.
     pub exporter: Option<[u8; 32]>,
     /// RFC 5929 channel binding: a hash of the certificate.
     pub end_point: Option<Vec<u8>>,
@@ -43,32 +43,32 @@ pub struct Seen {
 /// How far a certificate is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateTrust {
-    /// Vouched for, pinned, or just accepted by fingerprint.
+    /// Valid, pinned, or just accepted by its fingerprint.
     Trusted,
-    /// A server on this very computer, seen for the first time: pinned without a question.
+    /// A server on this computer on first use: pinned without a question.
     FirstOnLoopback,
-    /// Nobody vouches for it; the user is asked for the fingerprint.
+    /// No authority vouches for it; the user is asked about the fingerprint.
     Unknown,
-    /// It was pinned to another certificate. Refused; only SCRAM-PLUS may be tried over it.
+    /// Differs from the pinned one. Refused; only SCRAM-PLUS may be tried over it.
     Changed {
-        /// The pin until now.
+        /// The pinned one.
         pinned: Fingerprint,
     },
 }
 
-/// What a connection may be used for, by its certificate.
+/// What a connection may be used for, depending on its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Valid, or accepted by its fingerprint.
     Trusted,
-    /// Believed because this computer has it, and no more speaks for it: accounts may be made, and
-    /// the password of one that exists is proved, never told.
+    /// Trusted on first use on this computer: accounts may be made, and the password of an
+    /// existing one is proved but never sent.
     Met(Fingerprint),
-    /// Not the one that was pinned: for a login by SCRAM-PLUS and nothing else.
+    /// Differs from the pinned one: only for a login by SCRAM-PLUS.
     Untrusted(Fingerprint),
 }
 
-/// The decision, apart from where its inputs come from.
+/// Decides how far a certificate is trusted. Pure.
 pub fn judge(
     seen: &Seen,
     pinned: Option<Fingerprint>,
@@ -85,14 +85,14 @@ pub fn judge(
     }
 }
 
-/// The name by which a certificate is checked; a domain that TLS cannot carry is an error.
+/// Returns the name to check a certificate against; fails for a domain that TLS cannot carry.
 pub fn server_name(domain: &str) -> io::Result<ServerName<'static>> {
     let bare = domain.trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(bare.to_owned())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a name TLS can carry"))
 }
 
-/// What makes handshakes: the provider and the authorities, loaded once.
+/// Makes handshakes with a provider and authorities that are loaded once.
 #[derive(Debug, Clone)]
 pub struct Tls {
     provider: Arc<CryptoProvider>,
@@ -100,14 +100,14 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// With the authorities of the operating system.
+    /// Uses the authorities of the operating system.
     pub fn new() -> Tls {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Tls::with_roots(roots)
     }
 
-    /// With these authorities alone; without any, no certificate is valid, but pins still work.
+    /// Uses these authorities alone; without any, no certificate is valid, but pins still work.
     pub fn with_roots(roots: RootCertStore) -> Tls {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let authorities =
@@ -117,12 +117,12 @@ impl Tls {
         Tls { provider, authorities }
     }
 
-    /// The algorithms by which signatures are checked.
+    /// Returns the signature algorithms.
     pub(crate) fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
         &self.provider.signature_verification_algorithms
     }
 
-    /// Shakes hands and reports what was seen. `direct` names the protocol in ALPN (XEP-0368).
+    /// Shakes hands and returns the results. `direct` offers the protocol in ALPN (XEP-0368).
     pub async fn connect<IO>(
         &self,
         io: IO,
@@ -139,7 +139,7 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(witness.clone())
             .with_no_client_auth();
-        // A resumed TLS session shows no certificate, so there would be nothing to judge.
+        // A resumed TLS session shows no certificate to judge.
         config.resumption = rustls::client::Resumption::disabled();
         if direct {
             config.alpn_protocols = vec![b"xmpp-client".to_vec()];
@@ -168,8 +168,8 @@ impl Default for Tls {
     }
 }
 
-/// Notes the certificate and what the authorities say of it. The signature of the handshake is
-/// checked as ever: whoever shows a certificate must hold its key.
+/// Records the certificate and the authorities' verdict. The signature of the handshake is always
+/// checked, so the server must hold the key.
 #[derive(Debug)]
 struct Witness {
     tls: Tls,

@@ -1,7 +1,7 @@
-//! One connection: the socket and the stream machine on it.
+//! One connection: the socket with its stream machine.
 //!
-//! Reads and writes at once, so that neither end can make the other wait for ever, and holds no
-//! buffer for reading while nothing arrives. Every `async` method here may be dropped half way.
+//! It reads and writes concurrently, so that neither end can block the other for ever, and holds
+//! no read buffer while idle. Every `async` method here is cancel safe.
 
 use std::future::poll_fn;
 use std::io;
@@ -25,17 +25,17 @@ use crate::reached::Reached;
 use crate::register::{self, Probe};
 use crate::tls::Standing;
 
-/// How long a server may take to greet before it is asked whether it is one.
+/// How long a server may be silent before it is tested whether it is another kind of server.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How long a polite goodbye may take.
+/// How long a clean close may take.
 pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a connection runs over.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
 
-/// The connection is gone, without a word of the server.
+/// The connection is gone without a stream error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Broken;
 
@@ -46,7 +46,7 @@ pub(crate) enum Received {
     Stanza(Box<Stanza>),
     /// An element of stream management.
     Counting(Sm),
-    /// Something that means nothing to us.
+    /// Something that is ignored.
     Nothing,
     /// The server ended the stream for a reason.
     Error(StreamError),
@@ -59,14 +59,14 @@ pub(crate) struct Wire {
     io: Box<dyn Io>,
     machine: Machine,
     out: BytesMut,
-    /// Written bytes may still sit in the TLS layer.
+    /// Whether written bytes may still be in the TLS layer.
     unflushed: bool,
-    /// Writing failed. What the server said before it closed may still be read.
+    /// Whether writing has failed. What the server sent before it closed may still be read.
     deaf: bool,
     heard_at: Instant,
-    /// Anything has arrived at all.
+    /// Whether anything has arrived at all.
     has_heard: bool,
-    /// The channel has an exporter to bind a login to.
+    /// Whether the channel has an exporter for channel binding.
     binds: bool,
     standing: Standing,
     reached: Option<Reached>,
@@ -82,12 +82,12 @@ impl std::fmt::Debug for Wire {
 pub(crate) struct Suspended(Machine);
 
 impl Wire {
-    /// A stream on a bare connection, or one the system vouches for.
+    /// Makes a stream on a bare connection, or on one that the system vouches for.
     pub(crate) fn new(io: Box<dyn Io>, config: client::Config) -> Wire {
         Wire::with(io, Machine::new(config, None), false, Standing::Trusted)
     }
 
-    /// A stream on a connection that is encrypted already.
+    /// Makes a stream on an encrypted connection.
     pub(crate) fn over_tls(
         io: Box<dyn Io>,
         config: client::Config,
@@ -100,7 +100,7 @@ impl Wire {
         wire
     }
 
-    /// Lets the machine do what the certificate allows.
+    /// Tells the machine what the certificate allows.
     fn trust(&mut self) {
         match self.standing {
             Standing::Trusted => self.machine.trust_channel(),
@@ -124,17 +124,17 @@ impl Wire {
         }
     }
 
-    /// Says where the server was found.
+    /// Notes where the server was found.
     pub(crate) fn note_reached(&mut self, reached: Reached) {
         self.reached = Some(reached);
     }
 
-    /// The server at the other end, if it is one on a network.
+    /// Returns the server at the other end, if it is one on a network.
     pub(crate) fn reached(&self) -> Option<&Reached> {
         self.reached.as_ref()
     }
 
-    /// The certificate, if it is not trusted: then nothing but a login by SCRAM-PLUS may be tried.
+    /// Returns the certificate if it is not trusted: then only a login by SCRAM-PLUS may be tried.
     pub(crate) fn untrusted(&self) -> Option<Fingerprint> {
         match self.standing {
             Standing::Untrusted(fingerprint) => Some(fingerprint),
@@ -142,7 +142,7 @@ impl Wire {
         }
     }
 
-    /// The certificate, if nothing but first sight speaks for it.
+    /// Returns the certificate if it was only trusted on first use.
     pub(crate) fn only_met(&self) -> Option<Fingerprint> {
         match self.standing {
             Standing::Met(fingerprint) => Some(fingerprint),
@@ -150,12 +150,12 @@ impl Wire {
         }
     }
 
-    /// What the server offers at the present stage.
+    /// Returns the stream features of the present stage.
     pub(crate) fn features(&self) -> &Features {
         self.machine.features()
     }
 
-    /// Whether a login can prove that nobody sits in between.
+    /// Returns whether a login can authenticate the server by channel binding.
     pub(crate) fn can_be_proved(&self) -> bool {
         let features = self.features();
         let listed = features.channel_bindings.as_deref();
@@ -164,12 +164,12 @@ impl Wire {
             && listed.is_none_or(|types| types.iter().any(|type_| type_ == binding::EXPORTER))
     }
 
-    /// Whether the login proved it.
+    /// Returns whether the login did that.
     pub(crate) fn is_proved(&self) -> bool {
         self.machine.proved_channel()
     }
 
-    /// Whether we logged in by proving the password.
+    /// Returns whether the login was by SCRAM.
     pub(crate) fn used_scram(&self) -> bool {
         matches!(self.machine.mechanism(), Some(Mechanism::Scram { .. }))
     }
@@ -181,12 +181,12 @@ impl Wire {
         self.machine.domain()
     }
 
-    /// Until the server is ready for the handshake; gives the connection back for it.
+    /// Runs until the server is ready for the handshake; returns the connection for it.
     pub(crate) async fn until_tls(self) -> Result<(Box<dyn Io>, Suspended), ConnectError> {
         self.until_tls_patient_for(sleep(PATIENCE)).await
     }
 
-    /// The same, when whoever has said nothing by the end of this is asked whether it is a server.
+    /// Does the same; a server that is silent for this long is tested.
     async fn until_tls_patient_for(
         mut self,
         patience: impl Future<Output = ()>,
@@ -196,9 +196,9 @@ impl Wire {
             step = self.step() => Some(step),
             () = patience => None,
         };
-        // White space is nothing to a server of XMPP before `<starttls/>` (RFC 6120, 11.7). To one of
-        // HTTP and others it is the end of a head, which they wait for before they say anything.
-        // Whoever has spoken has been asked for TLS, and white space is forbidden then (5.3.3).
+        // An XMPP server ignores white space before `<starttls/>` (RFC 6120, 11.7). For HTTP and
+        // other servers it ends a head, which they wait for before they answer. If the server has
+        // spoken, STARTTLS was sent already, and white space is forbidden after it (5.3.3).
         if in_time.is_none() && !self.has_heard {
             self.write(b"\r\n\r\n");
         }
@@ -212,7 +212,7 @@ impl Wire {
         }
     }
 
-    /// Until the server waits for a login.
+    /// Runs until the server waits for a login.
     pub(crate) async fn until_ready(&mut self) -> Result<(), ConnectError> {
         match self.step().await {
             Ok(Step::Ready(_)) => Ok(()),
@@ -247,24 +247,24 @@ impl Wire {
         }
     }
 
-    /// Begins a login; [`Wire::step`] tells how it goes on.
+    /// Begins a login; [`Wire::step`] continues it.
     pub(crate) fn login(&mut self, name: &str, password: Password) -> Result<(), Denied> {
         self.machine.login(name, password)
     }
 
-    /// Begins a login as whom the system says we are.
+    /// Begins a login by EXTERNAL: the system vouches for us.
     pub(crate) fn login_external(&mut self, authzid: Option<&str>) -> Result<(), Denied> {
         self.machine.login_external(authzid)
     }
 
-    /// Until the connection ends, or the server says something it was not asked.
+    /// Runs until the connection ends, or the server sends something unasked.
     pub(crate) async fn until_gone(&mut self) {
         let _ = self.step().await;
     }
 
     // ---- on an open stream ----
 
-    /// What arrives next.
+    /// Returns what arrives next.
     pub(crate) async fn next(&mut self) -> Result<Received, Broken> {
         Ok(match self.step().await? {
             Step::Stanza(stanza) => Received::Stanza(Box::new(stanza)),
@@ -275,23 +275,23 @@ impl Wire {
         })
     }
 
-    /// Takes bytes to be written as soon as the connection takes them.
+    /// Queues bytes for writing.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
-    /// How many bytes the server has not taken.
+    /// Returns how many bytes the server has not taken.
     pub(crate) fn backlog(&self) -> usize {
         self.out.len()
     }
 
-    /// When anything arrived for the last time.
+    /// Returns when anything arrived last.
     pub(crate) fn heard_at(&self) -> Instant {
         self.heard_at
     }
 
-    /// Says goodbye, and waits until the server has read everything and closed too; not longer
-    /// than this.
+    /// Closes the stream, and waits until the server has read everything and closed too, within
+    /// this time.
     pub(crate) async fn close(mut self, within: Duration) {
         self.machine.close(None);
         let bytes = self.machine.take_output();
@@ -308,7 +308,7 @@ impl Wire {
 
     // ---- bytes ----
 
-    /// The machine's next step.
+    /// Returns the machine's next step.
     pub(crate) async fn step(&mut self) -> Result<Step, Broken> {
         loop {
             let step = self.machine.poll();
@@ -327,7 +327,7 @@ impl Wire {
         }
     }
 
-    /// Writes what can be written and reads what can be read. Ready when something was read.
+    /// Writes and reads what is possible. Ready when something was read.
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.deaf
             && let Poll::Ready(Err(_)) = self.poll_write(cx)
@@ -366,7 +366,7 @@ impl Wire {
 }
 
 impl Suspended {
-    /// Goes on over the encrypted connection.
+    /// Continues the stream over the encrypted connection.
     pub(crate) fn over(
         self,
         io: Box<dyn Io>,
@@ -381,7 +381,7 @@ impl Suspended {
     }
 }
 
-/// What a step means to somebody who waited for another one.
+/// Returns the error for an unexpected step.
 pub(crate) fn no_connection(step: Result<Step, Broken>) -> ConnectError {
     match step {
         Ok(Step::Error(error)) => match error.condition {
@@ -402,7 +402,7 @@ pub(crate) fn no_connection(step: Result<Step, Broken>) -> ConnectError {
     }
 }
 
-/// A stream error in words.
+/// Puts a stream error into words.
 fn said(error: &StreamError) -> String {
     let words = match error.condition {
         StreamCondition::HostUnknown => "the server does not know the domain asked for".to_owned(),
@@ -444,13 +444,13 @@ mod tests {
         (Wire::new(Box::new(ours), client::Config::new("a.example")), theirs)
     }
 
-    /// Lets something go on as far as it can, which is not to its end.
+    /// Polls something until it waits.
     async fn go_on<T>(mut something: Pin<&mut impl Future<Output = T>>) {
         let over = poll_fn(|cx| Poll::Ready(something.as_mut().poll(cx).is_ready())).await;
         assert!(!over, "it came to an end");
     }
 
-    /// What has arrived, and no more.
+    /// Returns what has arrived until now.
     async fn arrived(theirs: &mut DuplexStream) -> String {
         let mut bytes = [0; 4096];
         let length = tokio::select! {
@@ -497,7 +497,7 @@ mod tests {
 
         let said = arrived(&mut theirs).await;
         assert!(said.ends_with("\r\n\r\n") && said.matches('\r').count() == 2, "{said:?}");
-        // It was a server of XMPP all the same.
+        // It was an XMPP server after all.
         theirs.write_all(&[GREETING, FEATURES].concat()).await.unwrap();
         go_on(begun.as_mut()).await;
         assert!(arrived(&mut theirs).await.starts_with("<starttls"));

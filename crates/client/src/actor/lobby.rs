@@ -1,6 +1,6 @@
-//! Nobody is logged in: connecting, asking about names, making accounts, logging in.
+//! The state without a login: connecting, probing names, making accounts, logging in.
 //!
-//! A connection that was made for one of these is kept at hand for the next.
+//! A connection that was made for one of these is kept for the next.
 
 use std::future::Future;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use crate::register::Probe;
 use crate::session::Granted;
 use crate::wire::{CLOSE_WITHIN, Wire};
 
-/// How often a server is tried that closes the connection before it can be used: 8 s in all.
+/// Attempts to connect to a server that closes the connection before it can be used: 8 s in all.
 const CONNECTIONS: usize = 6;
-/// How often one that closes it when it is asked something. Each is a try at a password, perhaps.
+/// Attempts if it closes when it is asked something. Each one may count as a wrong password.
 const QUESTIONS: usize = 3;
 
-/// The way in, and the connection at hand.
+/// The connector and the idle connection.
 pub(super) struct Lobby {
     pub(super) connector: Connector,
     at_hand: Option<Wire>,
@@ -51,7 +51,7 @@ impl Lobby {
         Lobby { connector: Connector::new(config), at_hand: None }
     }
 
-    /// Waits until the connection at hand ends, and forgets it; for ever, if there is none. The
+    /// Waits until the idle connection ends, and forgets it; waits for ever if there is none. The
     /// server closes a connection that does not log in; the next order makes another.
     pub(super) async fn until_gone(&mut self) {
         match &mut self.at_hand {
@@ -61,15 +61,15 @@ impl Lobby {
         self.at_hand = None;
     }
 
-    /// Closes the connection at hand.
+    /// Closes the idle connection.
     pub(super) async fn close(self) {
         if let Some(wire) = self.at_hand {
             wire.close(CLOSE_WITHIN).await;
         }
     }
 
-    /// Obeys an order, as long as somebody waits for the answer. Returns the session, if that is
-    /// what came of it.
+    /// Carries out an order, as long as somebody waits for the answer. Returns the session, if it
+    /// was a login.
     pub(super) async fn obey(&mut self, order: Order) -> Option<Admitted> {
         match order {
             Order::Connect(mut reply) => {
@@ -87,7 +87,7 @@ impl Lobby {
                 let probing = self.probe(&name);
                 match while_awaited(&mut reply, probing).await {
                     Some(answer) => drop(reply.send(answer)),
-                    // Its answer would be taken for one to the next question.
+                    // A late answer would be taken for the answer to the next question.
                     None => self.at_hand = None,
                 }
             }
@@ -137,7 +137,7 @@ impl Lobby {
         None
     }
 
-    /// The connection at hand, or a new one.
+    /// Returns the idle connection, or a new one.
     async fn connection(&mut self, if_changed: IfChanged) -> Result<&mut Wire, ConnectError> {
         let wire = match self.at_hand.take() {
             Some(wire) if wire.untrusted().is_none() || if_changed == IfChanged::Prove => wire,
@@ -155,7 +155,7 @@ impl Lobby {
             match answered(LOGIN_WITHIN, address, wire.probe(name)).await {
                 Err(RegisterError::Connect(fault)) => {
                     self.at_hand = None;
-                    // One that was at hand may have ended without our notice.
+                    // An idle connection may have ended unnoticed.
                     if !(is_old && fault.is_passing()) {
                         tries.after(fault).await.map_err(RegisterError::Connect)?;
                     }
@@ -189,12 +189,12 @@ impl Lobby {
                     self.connector.remember_login(&wire);
                     return Ok(Fresh { wire, me, granted });
                 }
-                // Nothing was asked to be resumed.
+                // We did not ask to resume.
                 Ok(Entered { opened: Opened::Resumed { .. }, .. }) => {
                     return Err(LoginError::Connect(ConnectError::Ended));
                 }
                 Err(Refused { fault: LoginError::Connect(fault), .. }) => {
-                    // One that was at hand may have ended while the user was typing.
+                    // An idle connection may have ended while the user was typing.
                     if !(is_old && fault.is_passing()) {
                         tries.after(fault).await.map_err(LoginError::Connect)?;
                     }
@@ -208,8 +208,8 @@ impl Lobby {
     }
 }
 
-/// A new connection. A server that closes it at once is being restarted, or has too much to do:
-/// it is tried again for a while.
+/// Connects. A server that closes the connection at once restarts or is overloaded, so it is tried
+/// again for a while.
 async fn connect(connector: &Connector, if_changed: IfChanged) -> Result<Wire, ConnectError> {
     let mut tries = Tries::new(CONNECTIONS);
     loop {
@@ -220,7 +220,7 @@ async fn connect(connector: &Connector, if_changed: IfChanged) -> Result<Wire, C
     }
 }
 
-/// Does something for somebody as long as they wait for it.
+/// Runs something as long as its caller waits.
 async fn while_awaited<T, R>(
     reply: &mut oneshot::Sender<R>,
     doing: impl Future<Output = T>,
@@ -231,7 +231,7 @@ async fn while_awaited<T, R>(
     }
 }
 
-/// The answer of a server that is asked something before the login, which has to come in time.
+/// Waits for the server's answer before the login, within a time limit.
 async fn answered<T>(
     within: Duration,
     address: String,

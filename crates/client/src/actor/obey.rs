@@ -1,4 +1,4 @@
-//! The orders of somebody who is logged in, with or without a connection.
+//! Orders while logged in, with or without a connection.
 
 use std::time::Instant;
 
@@ -9,8 +9,8 @@ use crate::error::{LoginError, NotSent, RegisterError, RequestError};
 use crate::order::Order;
 use crate::session::Session;
 
-/// Obeys an order of somebody who is logged in, with or without a connection. Returns the place
-/// for the answer if it was to log out.
+/// Carries out an order, with or without a connection. Returns the channel for the answer if it
+/// was a logout.
 pub(super) fn obey(
     connector: &mut Connector,
     session: &mut Session,
@@ -53,7 +53,7 @@ pub(super) fn obey(
         Order::Login(_, _, reply) => {
             let _ = reply.send(Err(LoginError::LoggedInAlready));
         }
-        // For when the connection has to be made anew.
+        // It takes effect if the session has to reconnect.
         Order::Trust(fingerprint, done) => {
             connector.config.accepted = Some(fingerprint);
             let _ = done.send(());
@@ -68,7 +68,7 @@ pub(super) fn obey(
     None
 }
 
-/// Does what was asked for, unless there is no room for it.
+/// Carries out an order, unless the queue is full.
 fn if_room(session: &mut Session, wish: impl FnOnce(&mut Session)) -> Result<(), NotSent> {
     if session.is_full() {
         return Err(NotSent::TooMany);

@@ -1,4 +1,4 @@
-//! Answers as bytes, and name servers on loopback that misbehave.
+//! Tests with answers as bytes, and with name servers on loopback that misbehave.
 #![allow(clippy::unwrap_used)]
 
 use simple_dns::ResourceRecord;
@@ -109,7 +109,7 @@ fn the_first_three_name_servers_are_asked() {
 
 // ---- name servers that misbehave ----
 
-/// A name server that says these to each question, one after the other, over UDP.
+/// A name server that sends these answers to each question over UDP.
 async fn server(say: impl Fn(u16) -> Vec<Vec<u8>> + Send + 'static) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -128,7 +128,7 @@ fn good(id: u16) -> Vec<u8> {
     answer(id, NAME, &[record(NAME, "host.a.example", 5222)])
 }
 
-/// What is found by asking these, each of which answers, however long it takes.
+/// Returns what is found by asking these, each of which answers at some time.
 async fn ask_all(servers: Vec<SocketAddr>) -> io::Result<Srv> {
     Resolver::asking(servers).patient_for(WITHIN).srv(NAME).await
 }

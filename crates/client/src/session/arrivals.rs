@@ -1,6 +1,7 @@
-//! What a session makes of what arrives: messages, presence, requests, answers, and the server's count.
+//! How a session handles arriving messages, presences, requests, answers and acknowledgements.
 //!
-//! What is under a namespace of a listener is the listener's; the rest is the face's or nobody's.
+//! A stanza under a listener's namespace goes to the listener; the rest goes to the interface or
+//! is dropped.
 
 use std::time::Instant;
 
@@ -19,23 +20,23 @@ use crate::outlets::Telling;
 use crate::refusal::Refusal;
 use crate::request::Answer;
 
-/// Results of one query; no page is larger.
+/// Results that are kept for one query; no page is larger.
 const MAX_RESULTS: usize = 1_000;
 
 impl Session {
-    /// Bytes arrived, whatever they were.
+    /// Takes note that bytes arrived.
     pub(crate) fn handle_sign_of_life(&mut self, now: Instant) {
         self.keepalive.handle_sign_of_life(now);
     }
 
-    /// A stanza arrived.
+    /// Handles a stanza.
     pub(crate) fn handle_stanza(&mut self, stanza: &Stanza, now: Instant) {
         let ticket = self.outbox.received();
         let telling = self.read(stanza, now);
         self.outbox.tell_of(ticket, telling);
     }
 
-    /// An element of stream management arrived. The error is for a count that cannot be true.
+    /// Handles an element of stream management. Fails if the count cannot be true.
     pub(crate) fn handle_counting(&mut self, element: &Sm, now: Instant) -> Result<(), BadAck> {
         match *element {
             Sm::Request => {
@@ -45,8 +46,8 @@ impl Session {
             Sm::Ack { h } => {
                 let acknowledged = self.sent.ack(h)?;
                 self.ask_for_verdict(acknowledged, now);
-                // A refusal may come after the acknowledgement, but not after the answer to what is
-                // asked now.
+                // A refusal may come after the acknowledgement, but not after the answer to a
+                // request that is sent now.
                 if self.is_stored() {
                     for done in std::mem::take(&mut self.reached) {
                         self.ask_barrier(done, now);
@@ -59,7 +60,7 @@ impl Session {
         Ok(())
     }
 
-    /// Returns what the stanza tells, and whom.
+    /// Returns the event of a stanza, with its receiver.
     fn read(&mut self, stanza: &Stanza, now: Instant) -> Option<Telling> {
         match stanza.kind() {
             Kind::Message => self.handle_message(stanza),
@@ -104,7 +105,7 @@ impl Session {
         }
     }
 
-    /// Something of mine came back: whoever sent it is told.
+    /// Handles a refusal of a stanza of mine: its sender is told.
     fn handle_refusal(&mut self, id: &str, from: Option<&Jid>, why: Refusal) -> Option<Telling> {
         let Mine { id, to, listener } = self.recent.take_refused(id, from, &self.me)?;
         self.verdicts.refused(&id);
@@ -167,19 +168,19 @@ impl Session {
         None
     }
 
-    /// The listener that has to answer this, if it is a request under one of its namespaces.
+    /// Returns the listener that must answer this, if it is a request under one of its namespaces.
     fn listener_asked(&self, stanza: &Stanza) -> Option<ListenerId> {
         matches!(stanza.type_(), Some("get" | "set")).then(|| self.routing.listener_of(stanza))?
     }
 
-    /// The server has told who is online: what is news of it is told.
+    /// Ends the initial presences: changes since the last session become events.
     pub(super) fn settle_presence(&mut self) {
         for change in self.presence.settled() {
             self.event(change.into());
         }
     }
 
-    /// Whether every message is acknowledged, as far as the server says such things.
+    /// Returns whether every message is acknowledged, as far as the server acknowledges.
     fn is_stored(&self) -> bool {
         !self.sent.resend().any(|stanza| stanza.message.is_some())
     }

@@ -1,79 +1,79 @@
-//! When the server is asked how much it has, and when it counts as gone (XEP-0198, 4; XEP-0199).
+//! When to ask the server for its count, and when it counts as dead (XEP-0198, 4; XEP-0199).
 
 use std::time::{Duration, Instant};
 
-/// After so long without a byte from the server it is asked for a sign of life.
+/// After this long without a byte from the server it is asked for a sign of life.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
-/// The sign must come within this time, or the connection counts as lost.
+/// The answer must come within this time, or the connection counts as lost.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-/// What is not acknowledged at once is asked for again after this time.
+/// If the answer leaves stanzas unacknowledged, the server is asked again after this time.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the server was asked, and when it last said anything.
 #[derive(Debug)]
 pub(super) struct Keepalive {
     heard: Instant,
-    /// Since when an answer to `<r/>` is awaited.
+    /// When the unanswered `<r/>` was sent.
     asked: Option<Instant>,
-    /// Something was sent since the server was asked.
+    /// Whether something was sent since then.
     news: bool,
     again: Option<Instant>,
 }
 
-/// What the time asks for.
+/// What is due now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// Nothing.
     Nothing,
-    /// The server is to be asked for its count again.
+    /// Ask for the count again.
     Count,
-    /// It has been silent for long, and is to be asked anything.
+    /// Ask for a sign of life after a long silence.
     SignOfLife,
-    /// It was asked, and has not answered in time.
+    /// The answer did not come in time.
     Dead,
 }
 
 impl Keepalive {
-    /// A connection begins. `news`: something was sent whose count is not known.
+    /// Starts with a connection. `news`: unacknowledged stanzas were sent.
     pub(super) fn new(now: Instant, news: bool) -> Keepalive {
         Keepalive { heard: now, asked: None, news, again: None }
     }
 
-    /// The connection is gone, and nobody can answer.
+    /// Stops, since the connection is gone.
     pub(super) fn handle_loss(&mut self) {
         self.asked = None;
         self.again = None;
     }
 
-    /// Bytes arrived, whatever they were.
+    /// Takes note that bytes arrived.
     pub(super) fn handle_sign_of_life(&mut self, now: Instant) {
         self.heard = now;
     }
 
-    /// A stanza that is counted went out.
+    /// Takes note that a counted stanza was sent.
     pub(super) fn handle_sent(&mut self) {
         self.news = true;
     }
 
-    /// The server has told its count. `open`: something is not acknowledged by it.
+    /// Takes note of a count. `open`: some stanzas are still unacknowledged.
     pub(super) fn handle_count(&mut self, open: bool, now: Instant) {
         self.asked = None;
         self.again = open.then(|| now + ASK_AGAIN);
     }
 
-    /// The server is asked for its count.
+    /// Takes note that the server was asked for its count.
     pub(super) fn handle_asked(&mut self, now: Instant) {
         self.asked = Some(now);
         self.news = false;
         self.again = None;
     }
 
-    /// Whether to ask now: something was sent, and no question is open.
+    /// Returns whether to ask now: something was sent, and no `<r/>` is unanswered.
     pub(super) fn wants_count(&self) -> bool {
         self.news && self.asked.is_none()
     }
 
-    /// When [`Keepalive::due`] says anything.
+    /// Returns when [`Keepalive::due`] has something to say.
     pub(super) fn next_deadline(&self) -> Instant {
         let alive = match self.asked {
             Some(asked) => asked.max(self.heard) + PATIENCE,
@@ -82,7 +82,7 @@ impl Keepalive {
         self.again.map_or(alive, |again| again.min(alive))
     }
 
-    /// What is to be done now.
+    /// Returns what is due now.
     pub(super) fn due(&self, now: Instant) -> Due {
         match self.asked {
             Some(asked) if asked.max(self.heard) + PATIENCE <= now => Due::Dead,

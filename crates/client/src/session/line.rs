@@ -9,21 +9,21 @@ use crate::renamed::Renamed;
 use crate::request::Request;
 use crate::subscription::SubscriptionType;
 
-/// A wish that waits for a connection.
+/// An order that waits for a connection.
 #[derive(Debug)]
 pub(super) enum Line {
     Message(Mine, String),
-    /// Who may see whom.
+    /// A subscription stanza.
     Subscription(SubscriptionType, Mine),
-    /// Anything else, and what its refusal is about.
+    /// Any other stanza; with its id and recipient if a refusal is to be reported.
     Stanza(Bytes, Option<Mine>),
     Request(Request, Reply),
     Barrier(oneshot::Sender<()>),
 }
 
 impl Line {
-    /// The same under the new name of the domain. A request that names somebody by the old one is
-    /// given back: whoever asks makes it anew.
+    /// Readdresses it after the domain was renamed. A request whose payload has the old name fails
+    /// instead, and its caller builds it again.
     pub(super) fn renamed(self, renamed: &Renamed) -> Option<Line> {
         let called = |mine: Mine| Mine { to: renamed.person(&mine.to), ..mine };
         Some(match self {
@@ -43,16 +43,16 @@ impl Line {
     }
 }
 
-/// What was sent, and is not acknowledged.
+/// A stanza that was sent and is not acknowledged.
 #[derive(Debug)]
 pub(super) struct Unacknowledged {
     pub(super) bytes: Bytes,
-    /// A message is sent again in a new session; anything else belongs to the old one.
+    /// A message is sent again in a new session; anything else is not.
     pub(super) message: Option<Mine>,
 }
 
 impl Unacknowledged {
-    /// The same to whoever is called something else now.
+    /// Readdresses it, if the domain was renamed.
     pub(super) fn renamed(self, renamed: Option<&Renamed>) -> Unacknowledged {
         let Some(renamed) = renamed else { return self };
         let message = self.message.map(|mine| Mine { to: renamed.person(&mine.to), ..mine });

@@ -1,7 +1,7 @@
-//! XEP-0198, 4, for what comes in: what is to be told, in order, and how much of what the server has
-//! sent counts as handled.
+//! XEP-0198, 4, for arriving stanzas: events in order, and how many stanzas of the server count as
+//! handled.
 //!
-//! A stanza counts once whoever it is for has taken what it tells. So the server keeps what nobody
+//! A stanza counts after the receiver of its event has taken it. So the server keeps what nobody
 //! has seen for the next login.
 
 use std::collections::VecDeque;
@@ -10,15 +10,15 @@ use whoelse_stream::sm::Handled;
 
 use crate::outlets::{Telling, Whom};
 
-/// What a session has to tell, and the count of what came in.
+/// The events of a session, and the count of arriving stanzas.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// With the ticket of the stanza that told it.
+    /// Each with the ticket of the stanza that caused it.
     queue: VecDeque<(Telling, Option<u32>)>,
     handled: Handled,
-    /// Nobody reads what is told, so taking it does not count.
+    /// Whether events are unread, so that taking them does not count.
     unread: bool,
-    /// The server was told a count that has grown since, or will.
+    /// Whether the server must be told a new count.
     owed: bool,
 }
 
@@ -27,24 +27,24 @@ impl Outbox {
         Outbox { queue: VecDeque::new(), handled: Handled::new(), unread, owed: false }
     }
 
-    /// A new session counts from zero. What the old one had to tell is still told.
+    /// Restarts the count for a new session. Events of the old one stay.
     pub(super) fn restart(&mut self) {
         self.handled = Handled::new();
         self.owed = false;
         self.queue.iter_mut().for_each(|(_, ticket)| *ticket = None);
     }
 
-    /// From now on whatever is taken is not read.
+    /// Marks events from now on as unread when taken.
     pub(super) fn leave_unread(&mut self) {
         self.unread = true;
     }
 
-    /// A stanza came in; the ticket is for what it tells.
+    /// Takes note of a stanza; returns the ticket for its event.
     pub(super) fn received(&mut self) -> u32 {
         self.handled.received()
     }
 
-    /// A stanza tells this to one, or nothing to anybody.
+    /// Queues the event of a stanza, or takes note that it has none.
     pub(super) fn tell_of(&mut self, ticket: u32, telling: Option<Telling>) {
         match telling {
             Some(telling) => self.queue.push_back((telling, Some(ticket))),
@@ -52,22 +52,23 @@ impl Outbox {
         }
     }
 
-    /// This is to be told, whatever came in.
+    /// Queues an event that no stanza caused.
     pub(super) fn tell(&mut self, telling: Telling) {
         self.queue.push_back((telling, None));
     }
 
-    /// How many things wait to be taken.
+    /// Returns how many events wait.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Who is to be told the next thing.
+    /// Returns the receiver of the next event.
     pub(super) fn whom(&self) -> Option<Whom> {
         self.queue.front().map(|(telling, _)| telling.whom())
     }
 
-    /// The next thing. Only what has been taken, and is read, counts as handled.
+    /// Returns the next event. A stanza counts as handled only after its event has been taken and
+    /// read.
     pub(super) fn poll(&mut self) -> Option<Telling> {
         let (telling, ticket) = self.queue.pop_front()?;
         if let Some(ticket) = ticket.filter(|_| !self.unread) {
@@ -76,13 +77,13 @@ impl Outbox {
         Some(telling)
     }
 
-    /// How many stanzas are handled, for a server that asks. It may not ask again.
+    /// Returns the count for a server that asks. It may not ask again.
     pub(super) fn count_for_server(&mut self) -> u32 {
         self.owed = !self.handled.all_done();
         self.h()
     }
 
-    /// The same, if the server is owed it and everything is handled.
+    /// Returns the count if the server must be told and everything is handled.
     pub(super) fn take_owed(&mut self) -> Option<u32> {
         let due = self.owed && self.handled.all_done();
         due.then(|| {
@@ -91,7 +92,7 @@ impl Outbox {
         })
     }
 
-    /// How many stanzas are handled.
+    /// Returns how many stanzas are handled.
     pub(super) fn h(&self) -> u32 {
         self.handled.h()
     }

@@ -1,4 +1,4 @@
-//! The last stanzas that were sent to people, so that the refusal of one is understood (RFC 6120, 8.3).
+//! The last stanzas that were sent to people, to relate a refusal to one of them (RFC 6120, 8.3).
 
 use std::collections::VecDeque;
 
@@ -6,15 +6,15 @@ use whoelse_xmpp::{BareJid, FullJid, Jid};
 
 use crate::order::Mine;
 
-/// Stanzas whose refusal can still be understood.
+/// Stanzas to which a refusal can be related.
 const MAX_RECENT: usize = 1_000;
 
-/// The last stanzas, in the order in which they left.
+/// The last stanzas, in the order of sending.
 #[derive(Debug, Default)]
 pub(super) struct Recent(VecDeque<Mine>);
 
 impl Recent {
-    /// A refusal of this will be understood.
+    /// Adds a stanza.
     pub(super) fn note(&mut self, mine: &Mine) {
         if self.0.len() == MAX_RECENT {
             self.0.pop_front();
@@ -22,13 +22,13 @@ impl Recent {
         self.0.push_back(mine.clone());
     }
 
-    /// People are called something else from now on.
+    /// Applies a rename of the domain.
     pub(super) fn rename(&mut self, called: impl Fn(&BareJid) -> BareJid) {
         self.0.iter_mut().for_each(|mine| mine.to = called(&mine.to));
     }
 
-    /// Takes the stanza that was refused, if it is one of these. Only the recipient, their server
-    /// or mine can know that it was not delivered.
+    /// Takes the refused stanza, if it is one of these. Only the recipient, their server or mine
+    /// can refuse it.
     pub(super) fn take_refused(
         &mut self,
         id: &str,

@@ -1,4 +1,4 @@
-//! The session, fed by hand: what it sends, and what it makes of what arrives.
+//! Tests of the session, fed by hand: what it sends, and how it handles what arrives.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,12 +26,12 @@ fn granted() -> Granted {
     Granted { is_counted: true, resumption: Some("r1".to_owned()), activity: true, roster: false }
 }
 
-/// A session of a face that may want to know what becomes of each message; without listeners.
+/// A session without listeners; `verdicts` asks for the fate of each message.
 fn session(granted: Granted, verdicts: bool, now: Instant) -> Session {
     listened_to(granted, verdicts, &[], now)
 }
 
-/// The same with a listener for each of these namespaces.
+/// A session with a listener for each of these namespaces.
 fn listened_to(
     granted: Granted,
     verdicts: bool,
@@ -45,7 +45,7 @@ fn listened_to(
     Session::new(me, granted, &config, kit.into_parts().0, now)
 }
 
-/// The stanzas in some output; what is not a stanza is left out.
+/// Returns the stanzas in some output, without anything else.
 fn stanzas(output: &[u8]) -> Vec<Stanza> {
     elements(output).into_iter().filter(|element| element.kind() != Kind::Other).collect()
 }
@@ -66,12 +66,12 @@ fn elements(output: &[u8]) -> Vec<Stanza> {
 }
 
 impl Bench {
-    /// A session whose first words have been said, acknowledged and answered.
+    /// A session whose first stanzas have been sent, acknowledged and answered.
     fn new() -> Bench {
         Bench::with(granted(), false)
     }
 
-    /// The same, by a face that wants to know what becomes of each message.
+    /// The same with verdicts.
     fn with_verdicts() -> Bench {
         Bench::with(granted(), true)
     }
@@ -80,7 +80,7 @@ impl Bench {
         Bench::listened_to(granted, verdicts, &[])
     }
 
-    /// The same with listeners, which have heard of the login.
+    /// The same with listeners, which have received the login.
     fn listened_to(
         granted: Granted,
         verdicts: bool,
@@ -97,7 +97,7 @@ impl Bench {
         bench
     }
 
-    /// Answers the question that closes the first words, and forgets them.
+    /// Answers the request that ends the first stanzas, and discards them.
     fn settle(&mut self) {
         let ping = self.sent().into_iter().find(|it| it.has("ping", ns::PING)).unwrap();
         let id = ping.id().unwrap();
@@ -121,7 +121,7 @@ impl Bench {
         self.session.handle_counting(&Sm::Ack { h }, self.now).unwrap();
     }
 
-    /// What is told when the peer asks for our count.
+    /// Returns the count that the peer gets when it asks.
     fn count(&mut self) -> u32 {
         self.session.handle_counting(&Sm::Request, self.now).unwrap();
         let output = self.output();
@@ -130,12 +130,12 @@ impl Bench {
         last.attr("h").unwrap().parse().unwrap()
     }
 
-    /// The next thing that is told, to whomever.
+    /// Returns the next event, for any receiver.
     fn told(&mut self) -> Option<Telling> {
         self.session.poll_telling()
     }
 
-    /// What the face is told.
+    /// Returns the events of the interface.
     fn events(&mut self) -> Vec<Event> {
         let events = std::iter::from_fn(|| self.told()).filter_map(|told| match told {
             Telling::Face(event) => Some(event),
@@ -145,13 +145,13 @@ impl Bench {
     }
 
     fn say(&mut self, text: &str) {
-        // The id is what comes after the last blank, if there is any.
+        // The id comes after the last blank, if there is one.
         let id = text.rsplit(' ').next().filter(|id| *id != text);
         let id = id.map_or_else(whoelse_stream::token, str::to_owned);
         self.session.message(id, bare("bob@a.example"), text.to_owned(), self.now);
     }
 
-    /// Answers the question that was asked last.
+    /// Answers the last request.
     fn answer_ping(&mut self) {
         let ping = self.sent().into_iter().rfind(|it| it.has("ping", ns::PING)).unwrap();
         let id = ping.id().unwrap();
@@ -649,7 +649,7 @@ fn a_server_that_does_not_count_is_asked_after_each_message() {
     assert_eq!(bench.events(), [sent("m1"), acknowledged("m1")]);
 }
 
-/// Where the server keeps a roster; its first answer names bob.
+/// A session with a roster; the first answer has bob.
 fn bench_with_roster() -> Bench {
     let now = Instant::now();
     let granted = Granted { roster: true, ..granted() };

@@ -1,8 +1,9 @@
-//! What became of each message, told once, for faces that want to know (XEP-0198 and RFC 6120, 8.3).
+//! The fate of each message, reported once to interfaces that ask for it (XEP-0198 and RFC 6120,
+//! 8.3).
 //!
-//! A count says that the server has handled a message, not that it took it: a refusal is handled,
-//! too, and may come after the acknowledgement. What the server answers after that comes after
-//! the refusal, so it is asked one thing more, and only its answer is the verdict.
+//! A count says that the server has handled a message, not that it accepted it: a refusal is
+//! handled, too, and may come after the acknowledgement. But the answer to a later request comes
+//! after the refusal, so a request is sent, and its answer is the verdict.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +12,10 @@ use whoelse_xmpp::BareJid;
 use crate::events::Event;
 use crate::order::Mine;
 
-/// The messages without a verdict. Held are as many as may be on their way.
+/// The messages without a verdict; bounded by how many may be in flight.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
-    /// Whether anybody wants to know.
+    /// Whether verdicts are asked for.
     wanted: bool,
     open: BTreeMap<String, BareJid>,
 }
@@ -28,12 +29,12 @@ impl Verdicts {
         self.wanted
     }
 
-    /// How many messages have no verdict.
+    /// Returns how many messages have no verdict.
     pub(super) fn open(&self) -> usize {
         self.open.len()
     }
 
-    /// A message sets out.
+    /// Adds a message.
     pub(super) fn begin(&mut self, mine: &Mine) -> Option<Event> {
         if !self.wanted {
             return None;
@@ -42,17 +43,17 @@ impl Verdicts {
         Some(Event::Sent { id: mine.id.clone(), to: mine.to.clone() })
     }
 
-    /// People are called something else from now on.
+    /// Applies a rename of the domain.
     pub(super) fn rename(&mut self, called: impl Fn(&BareJid) -> BareJid) {
         self.open.values_mut().for_each(|to| *to = called(to));
     }
 
-    /// A message came back; that is its verdict.
+    /// Removes a refused message; the refusal is its verdict.
     pub(super) fn refused(&mut self, id: &str) {
         self.open.remove(id);
     }
 
-    /// The server has these, and refused none that is still open.
+    /// Confirms those of these that were not refused.
     pub(super) fn confirmed(&mut self, mine: Vec<Mine>) -> Vec<Event> {
         let mut events = Vec::new();
         for Mine { id, to, .. } in mine {
@@ -63,7 +64,7 @@ impl Verdicts {
         events
     }
 
-    /// Nobody will ever say what became of this one.
+    /// Reports that the fate of this one will stay unknown.
     pub(super) fn unknown(&mut self, Mine { id, to, .. }: Mine) -> Option<Event> {
         let open = self.open.remove(&id).is_some();
         (open || !self.wanted).then_some(Event::Unconfirmed { id, to })

@@ -1,4 +1,5 @@
-//! What a session is asked to do: messages, subscriptions, requests, and what waits for a connection.
+//! The orders of a session: messages, subscriptions, requests, and those that wait for a
+//! connection.
 
 use std::time::Instant;
 
@@ -17,17 +18,17 @@ use crate::subscription::SubscriptionType;
 
 /// Lines that are kept while there is no connection.
 pub(super) const MAX_WAITING: usize = 100;
-/// Messages that may be on their way; more wait in the caller.
+/// Messages that may be in flight; further callers wait.
 const MAX_UNACKNOWLEDGED: usize = 1_000;
 
 impl Session {
-    /// Whether a wish would be refused for want of room: while there is no connection, lines are
-    /// kept up to a bound.
+    /// Returns whether an order would be refused: while there is no connection, the queue of lines
+    /// is bounded.
     pub(crate) fn is_full(&self) -> bool {
         !self.connected && self.waiting.len() >= MAX_WAITING
     }
 
-    /// Whether so much is on its way that new wishes had better wait.
+    /// Returns whether so much is in flight that new orders should wait.
     pub(crate) fn is_busy(&self) -> bool {
         self.sent.len() >= MAX_UNACKNOWLEDGED
             || self.verdicts.open() >= MAX_UNACKNOWLEDGED
@@ -43,7 +44,7 @@ impl Session {
         self.take(Line::Message(mine, text), now);
     }
 
-    /// Says who may see whom, or keeps it until there is a connection.
+    /// Sends a subscription stanza, or keeps it until there is a connection.
     pub(crate) fn subscription(&mut self, type_: SubscriptionType, to: BareJid, now: Instant) {
         if let Some(roster) = &mut self.roster {
             roster.handle_said(type_, &to);
@@ -52,18 +53,18 @@ impl Session {
         self.take(Line::Subscription(type_, mine), now);
     }
 
-    /// Sends a stanza of the caller's own, or keeps it until there is a connection. If `mine` says
-    /// under which id and to whom it goes, a refusal will be understood.
+    /// Sends the caller's own stanza, or keeps it until there is a connection. If `mine` has its
+    /// id and recipient, a refusal is reported.
     pub(crate) fn stanza(&mut self, bytes: Bytes, mine: Option<Mine>, now: Instant) {
         self.take(Line::Stanza(bytes, mine), now);
     }
 
-    /// The devices of somebody that are online, as far as is known.
+    /// Returns the devices of somebody that are online, as far as is known.
     pub(crate) fn devices(&self, who: &BareJid) -> Vec<FullJid> {
         self.presence.devices(who)
     }
 
-    /// Sends presence to somebody's device who does not see this one anyway.
+    /// Sends presence to a device that does not get it anyway.
     pub(crate) fn show_to(&mut self, whom: &FullJid, now: Instant) {
         let Some(contacts) = self.contacts() else { return };
         if contacts.iter().any(|it| it.jid == whom.to_bare() && it.sees_me) {
@@ -74,17 +75,17 @@ impl Session {
         self.transmit(presence.outgoing(Class::Presence).bytes, None, now);
     }
 
-    /// My contacts; `None` where everybody sees everybody.
+    /// Returns my contacts; `None` if everybody sees everybody.
     pub(crate) fn contacts(&self) -> Option<Vec<Contact>> {
         Some(self.roster.as_ref()?.contacts(|who| self.presence.is_online(who)))
     }
 
-    /// Asks something, or keeps the question until there is a connection.
+    /// Sends a request, or keeps it until there is a connection.
     pub(crate) fn ask(&mut self, request: Request, reply: Reply, now: Instant) {
         self.take(Line::Request(request, reply), now);
     }
 
-    /// Tells when everything that was sent before has been dealt with, refusals included.
+    /// Reports when everything sent before has been processed, including refusals.
     pub(crate) fn ask_barrier(&mut self, done: oneshot::Sender<()>, now: Instant) {
         self.take(Line::Barrier(done), now);
     }
@@ -144,12 +145,13 @@ impl Session {
             self.sent.push(stanza, size);
             self.keepalive.handle_sent();
         } else {
-            // Nothing better is to be had than an answer to what is asked after it.
+            // Without acknowledgements, the answer to a later request is the best evidence.
             self.ask_for_verdict(vec![stanza], now);
         }
     }
 
-    /// The server has handled these. Whether it took them, its next answer tells.
+    /// Sends a request after the server has handled these; its answer tells whether they were
+    /// accepted.
     pub(super) fn ask_for_verdict(&mut self, handled: Vec<Unacknowledged>, now: Instant) {
         if !self.verdicts.are_wanted() {
             return;
