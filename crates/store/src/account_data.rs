@@ -1,6 +1,5 @@
-//! What features remember of an account: small values, each under a namespace and a name, in one
-//! table that they share. How many there may be and how large they are together is bounded where
-//! they are written.
+//! The data that features keep of an account: small values, each under a namespace and a name, in
+//! one table that they share. Each write is checked against a bound on their number and total size.
 
 use sqlx::{AnyConnection, Row};
 
@@ -17,7 +16,7 @@ const PUT: &str = "INSERT INTO account_data (account, namespace, name, value) \
     VALUES ($1, $2, $3, $4) ON CONFLICT (account, namespace, name) \
     DO UPDATE SET value = excluded.value";
 const REMOVE: &str = "DELETE FROM account_data WHERE account = $1 AND namespace = $2 AND name = $3";
-/// Counts all of an account but the value that is about to be replaced.
+/// Counts all values of an account except the one that is about to be replaced.
 const COUNT_OTHERS: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(value)), 0) AS BIGINT) \
     FROM account_data WHERE account = $1 AND NOT (namespace = $2 AND name = $3)";
 
@@ -26,13 +25,13 @@ pub(crate) const STATEMENTS: &[&str] = &[READ, LIST, PUT, REMOVE, COUNT_OTHERS];
 /// The name of a value: an XML namespace, and a name in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataKey<'a> {
-    /// The namespace of whoever keeps it.
+    /// The namespace of the feature that keeps it.
     pub namespace: &'a str,
     /// Its name there.
     pub name: &'a str,
 }
 
-/// How much an account may keep.
+/// The most that an account may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataLimit {
     /// How many values.
@@ -41,12 +40,12 @@ pub struct DataLimit {
     pub bytes: u64,
 }
 
-/// What became of a value that was to be kept.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
     /// It is kept.
     Done,
-    /// The account keeps as much as it may; nothing was changed.
+    /// The account has reached its limit; nothing was changed.
     Full,
     /// The namespace or the name is longer than 512 bytes; nothing was changed.
     TooLong,
@@ -58,8 +57,8 @@ impl Store {
         read(&mut *self.reader().await?, account, key).await
     }
 
-    /// Returns the values of an account in this namespace whose names begin with `prefix`, sorted by
-    /// name. They are as many as the account may keep, at most.
+    /// Returns the values of an account in this namespace whose names begin with `prefix`, sorted
+    /// by name. There are at most as many as the account may keep.
     pub async fn list_account_data(
         &self,
         account: i64,
@@ -83,11 +82,11 @@ impl Tx {
         read(self.conn()?, account, key).await
     }
 
-    /// Keeps a value of an account, in place of the one under this key, unless that would be more
-    /// than `limit`.
+    /// Keeps a value of an account, in place of the present one under this key, unless that would
+    /// exceed `limit`.
     ///
     /// # Errors
-    /// Also when the account is not there.
+    /// Also when the account does not exist.
     pub async fn put_account_data(
         &mut self,
         account: i64,
@@ -201,7 +200,7 @@ mod tests {
         assert_eq!(put(bob, "one", b"123456789").await, Put::Done);
         assert_eq!(put(bob, "two", b"1").await, Put::Done);
         assert_eq!(put(bob, "three", b"").await, Put::Full);
-        // What one keeps is not counted for another.
+        // The values of one account do not count for another.
         assert_eq!(put(eve, "three", b"1234567890").await, Put::Done);
         let long = "x".repeat(LONGEST + 1);
         let name = tx.put_account_data(eve, key("a", &long), b"", ROOMY).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who has an account here.
+//! The accounts: their rows, how they are made and removed.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -44,7 +44,7 @@ impl Store {
         find(&mut *self.reader().await?, domain, localpart).await
     }
 
-    /// Returns the accounts of a domain whose names come after this one, sorted by name.
+    /// Returns the accounts of a domain whose names sort after this one, by name.
     pub async fn list_accounts(
         &self,
         domain: i64,
@@ -93,8 +93,8 @@ impl Tx {
         Ok(Some(id))
     }
 
-    /// Removes an account and everything that is its own, its archive among it, and the bodies of
-    /// messages that no other archive has. Returns whether there was one.
+    /// Removes an account and everything that belongs to it, including its archive, and the bodies
+    /// of messages that no other archive has. Returns whether the account existed.
     pub async fn remove_account(&mut self, id: i64) -> Result<bool> {
         let (conn, numbering) = self.conn_and_numbering()?;
         let archive = archives::of_account(conn, id).await?;
@@ -102,13 +102,13 @@ impl Tx {
         if let Some(archive) = archive {
             numbering.forget(archive);
         }
-        // The rest refers to the row by foreign keys and goes with it.
+        // All other rows refer to this one by foreign keys and are removed with it.
         let done = sqlx::query(DELETE).bind(id).execute(conn).await?;
         Ok(done.rows_affected() > 0)
     }
 
-    /// Notes when an account was last active: the latest that is noted counts, not the largest,
-    /// since the clock may have been set back.
+    /// Notes when an account was last active: the latest call counts, not the largest time, since
+    /// the clock may have been set back.
     pub async fn touch_account(&mut self, id: i64, last_active: i64) -> Result<()> {
         sqlx::query(TOUCH).bind(id).bind(last_active).execute(self.conn()?).await?;
         Ok(())
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!((row.created_at, row.last_active), (50, 50));
         assert_eq!(store.find_account(there, "bob").await.unwrap().unwrap().id, other);
         assert_eq!(store.find_account(here, "eve").await.unwrap(), None);
-        // The refused one has not touched the first one's password.
+        // The refused call has not changed the password of the first.
         assert_eq!(store.credentials(bob).await.unwrap()[0].salt, [1; 16]);
     }
 

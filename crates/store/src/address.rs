@@ -1,8 +1,8 @@
-//! Addresses as keys: what is stored names an own domain by its number, never by its text.
+//! Addresses as keys: a stored key names an own domain by its number, never by its text.
 //!
-//! `bob@localhost` is kept as `bob@#1` while `localhost` is the domain with the number 1, and a
-//! stranger's `eve@far.example` as it is. So an own domain can be renamed by changing one row.
-//! `#` cannot stand in a domain, therefore no address looks like a key of another.
+//! `bob@localhost` is stored as `bob@#1` while `localhost` is the domain with the number 1, and a
+//! stranger's `eve@far.example` as it is. So an own domain can be renamed by changing one row. A
+//! domain cannot contain `#`, so no address looks like the key of another.
 
 use crate::Domain;
 
@@ -16,7 +16,7 @@ pub fn to_key(jid: &str, own: &[Domain]) -> String {
     }
 }
 
-/// Returns the address of a key, or `None` when it names an own domain that there is not.
+/// Returns the address of a key, or `None` if the key names an own domain that does not exist.
 #[must_use]
 pub fn from_key(key: &str, own: &[Domain]) -> Option<String> {
     let parts = Parts::of(key);
@@ -36,8 +36,8 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// The resource is split off first: it may hold an `@`, which the rest may only once.
-    /// (RFC 7622, 3.2.)
+    /// Splits off the resource first: it may contain an `@`, while the rest may contain only one
+    /// (RFC 7622, 3.2).
     fn of(jid: &'a str) -> Self {
         let (bare, after) = jid.split_at(jid.find('/').unwrap_or(jid.len()));
         let (before, domain) = bare.split_at(bare.find('@').map_or(0, |at| at + 1));

@@ -1,8 +1,8 @@
 //! Archives: each has a number of its own and gives its rows numbers (`seq`) that only grow.
 //!
-//! Today each account has one. The highest number that an archive ever gave outlives its rows: it
-//! is written down in the transaction that removes them, so that no number is given twice. How far
-//! the owner's devices have confirmed, the cursor, stands beside it.
+//! Today each account has one. The highest number that an archive ever gave outlives its rows: the
+//! transaction that removes rows stores it, so that no number is given twice. The cursor, up to
+//! which the owner's devices have confirmed, is stored with the archive.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ const INSERT: &str = "INSERT INTO archives (id, account, highest, confirmed) VAL
 const OF_ACCOUNT: &str = "SELECT id FROM archives WHERE account = $1";
 const CURSOR: &str = "SELECT confirmed FROM archives WHERE id = $1";
 
-/// Writes the highest number down before rows are removed, one of which may have it.
+/// Stores the highest number before rows are removed, one of which may have it.
 const KEEP_HIGHEST: &str = "UPDATE archives \
     SET highest = (SELECT MAX(r.seq) FROM archive_rows r WHERE r.archive = archives.id) \
     WHERE id = $1 \
@@ -24,7 +24,7 @@ const KEEP_HIGHEST: &str = "UPDATE archives \
 
 pub(crate) const STATEMENTS: &[&str] = &[INSERT, OF_ACCOUNT, CURSOR, KEEP_HIGHEST];
 
-/// Cursors are saved late; an archive that is gone by then is passed over.
+/// Cursors are saved late, so an archive that is gone by then is skipped.
 static ADVANCE: LazyLock<ManyRows> = LazyLock::new(|| {
     ManyRows::new(
         "UPDATE archives SET confirmed = v.column2 FROM (VALUES",
@@ -33,7 +33,7 @@ static ADVANCE: LazyLock<ManyRows> = LazyLock::new(|| {
     )
 });
 
-/// What the highest number of an archive can be seen from.
+/// Reads what determines the highest number of an archive.
 static HIGHEST: LazyLock<ManyRows> = LazyLock::new(|| {
     ManyRows::new(
         "SELECT a.id, a.highest, a.confirmed, CAST(COALESCE((SELECT MAX(r.seq) \
@@ -48,14 +48,14 @@ pub(crate) fn many() -> [&'static ManyRows; 2] {
     [&ADVANCE, &HIGHEST]
 }
 
-/// So many archives are known to [`Numbering`] at once.
+/// How many archives [`Numbering`] knows at once.
 const KNOWN: usize = 100_000;
 
-/// The highest number that each archive has given, as far as it was asked lately; and that of the
+/// The highest number that each recently used archive has given, and the highest number of the
 /// bodies.
 ///
-/// It is known from the database alone, and forgotten when a transaction is not committed. There is
-/// one writer, so nobody else gives numbers meanwhile.
+/// The numbers are read from the database, and forgotten when a transaction is not committed. There
+/// is one writer, so nobody else gives numbers meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Numbering {
     highest: HashMap<i64, i64>,
@@ -63,7 +63,7 @@ pub(crate) struct Numbering {
 }
 
 impl Numbering {
-    /// Whether this archive is there.
+    /// Whether this archive exists.
     pub(crate) fn is_known(&self, archive: i64) -> bool {
         self.highest.contains_key(&archive)
     }
@@ -75,12 +75,13 @@ impl Numbering {
         Some(*highest)
     }
 
-    /// An archive is removed.
+    /// Forgets an archive that is removed.
     pub(crate) fn forget(&mut self, archive: i64) {
         self.highest.remove(&archive);
     }
 
-    /// Reads what is not known of these archives yet. One that is not there stays unknown.
+    /// Reads the numbers of those archives that are not known yet. One that does not exist stays
+    /// unknown.
     pub(crate) async fn read(
         &mut self,
         conn: &mut AnyConnection,
@@ -108,23 +109,23 @@ impl Numbering {
 }
 
 impl Store {
-    /// Returns how far an archive is confirmed; 0 is not at all.
+    /// Returns up to which number an archive is confirmed; 0: nothing is.
     pub async fn cursor(&self, archive: i64) -> Result<i64> {
         cursor(&mut *self.reader().await?, archive).await
     }
 }
 
 impl Tx {
-    /// Returns how far an archive is confirmed; 0 is not at all.
+    /// Returns up to which number an archive is confirmed; 0: nothing is.
     pub async fn cursor(&mut self, archive: i64) -> Result<i64> {
         cursor(self.conn()?, archive).await
     }
 
-    /// Moves the cursors of archives forward, never back; archives that are no longer there are
-    /// passed over.
+    /// Moves the cursors of archives forward, never back; archives that no longer exist are
+    /// skipped.
     pub async fn advance_cursors(&mut self, cursors: &[(i64, i64)]) -> Result<()> {
         let conn = self.conn()?;
-        // Of an archive that is named twice one row alone would count.
+        // If an archive were named twice, only one of its rows would count.
         let mut highest = BTreeMap::new();
         for (archive, seq) in cursors {
             let entry = highest.entry(*archive).or_insert(*seq);
@@ -155,7 +156,7 @@ pub(crate) async fn of_account(conn: &mut AnyConnection, account: i64) -> Result
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// Writes down the highest number of an archive, some of whose rows are about to be removed.
+/// Stores the highest number of an archive, some of whose rows are about to be removed.
 pub(crate) async fn keep_highest(conn: &mut AnyConnection, archive: i64) -> Result<()> {
     sqlx::query(KEEP_HIGHEST).bind(archive).execute(conn).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Whom an account does not want to hear from, by address key.
+//! The block lists: whom an account does not want to hear from, by address key.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -45,7 +45,7 @@ impl Tx {
     }
 }
 
-/// Rewrites the blocks that name a domain by its text, now that it is our own.
+/// Rewrites the blocks that name a domain by its text, after it has become an own domain.
 pub(crate) async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
     let own = std::slice::from_ref(domain);
     for row in sqlx::query(NAMING).bind(&domain.name).fetch_all(&mut *conn).await? {

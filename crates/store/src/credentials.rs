@@ -1,4 +1,4 @@
-//! By what an account's password is checked. The password itself is nowhere.
+//! Credentials: the verifiers of an account's password. The password itself is stored nowhere.
 
 use std::fmt;
 
@@ -27,21 +27,21 @@ const OF_NAME: &str = "SELECT a.id, a.generation, c.salt, c.iterations, c.stored
 
 pub(crate) const STATEMENTS: &[&str] = &[OF_NAME, LIST, CLEAR, INSERT, LACKING, RAISE, GENERATION];
 
-/// What a SCRAM server keeps of a password (RFC 5802, 3).
+/// What a SCRAM server stores of a password (RFC 5802, 3).
 ///
-/// No password follows from it, but whoever has it can pretend to be the server, so it is never
-/// printed.
+/// The password cannot be derived from it, but whoever has it can pretend to be the server, so it
+/// is never printed.
 #[derive(Clone)]
 pub struct StoredVerifier {
     /// `SCRAM-SHA-1`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
     pub mechanism: String,
     /// The salt.
     pub salt: Vec<u8>,
-    /// How many rounds made the keys.
+    /// The iteration count.
     pub iterations: i64,
-    /// By which the client's proof is checked.
+    /// The key that checks the client's proof.
     pub stored_key: Vec<u8>,
-    /// By which the server proves itself.
+    /// The key that proves the server's identity.
     pub server_key: Vec<u8>,
 }
 
@@ -54,12 +54,12 @@ impl fmt::Debug for StoredVerifier {
     }
 }
 
-/// What is known of a name that somebody claims.
+/// What the store knows of a name that somebody claims in a login.
 #[derive(Clone, Debug)]
 pub struct Claimed {
     /// The number of the account.
     pub account: i64,
-    /// How often its password was set until now.
+    /// How often its password was set so far.
     pub generation: i64,
     /// Its verifier for the mechanism that was asked for, if it has one.
     pub verifier: Option<StoredVerifier>,
@@ -72,8 +72,8 @@ impl Store {
     }
 
     /// Returns the account of a name, the generation of its password and its verifier for one
-    /// mechanism, all as they are at one moment and in one question, whether there are all of them
-    /// or none.
+    /// mechanism. All three are read by one query, as of one moment, even if some of them do not
+    /// exist.
     pub async fn verifier(
         &self,
         domain: i64,
@@ -97,7 +97,7 @@ impl Store {
         Ok(Some(Claimed { account: row.try_get(0)?, generation: row.try_get(1)?, verifier }))
     }
 
-    /// Tells whether an account that has a verifier of one mechanism has none of another.
+    /// Returns whether an account that has a verifier of one mechanism lacks one of another.
     pub async fn is_verifier_lacking(&self, has: &str, lacks: &str) -> Result<bool> {
         let query = sqlx::query(LACKING).bind(has).bind(lacks);
         Ok(query.fetch_optional(&mut *self.reader().await?).await?.is_some())
@@ -110,8 +110,8 @@ impl Tx {
         credentials(self.conn()?, account).await
     }
 
-    /// Gives an account these verifiers in place of those it has. Returns the generation that its
-    /// password has now: one more than before.
+    /// Replaces the verifiers of an account. Returns the new generation of its password: one more
+    /// than before.
     pub async fn set_credentials(
         &mut self,
         account: i64,
@@ -123,13 +123,13 @@ impl Tx {
         Ok(raised.try_get(0)?)
     }
 
-    /// Returns the generation that the password of an account has, if there is the account.
+    /// Returns the generation of an account's password, if the account exists.
     pub async fn generation(&mut self, account: i64) -> Result<Option<i64>> {
         let row = sqlx::query(GENERATION).bind(account).fetch_optional(self.conn()?).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
-    /// Gives an account these verifiers beside those it has: of the same password, so that its
+    /// Adds these verifiers to those of an account. They are of the same password, so its
     /// generation stays.
     pub async fn add_credentials(
         &mut self,

@@ -1,5 +1,5 @@
-//! Which of the two databases this is. What differs between them is here, in `sqlite` and in
-//! `postgres`, and nowhere else.
+//! The dialect: which of the two databases a store uses. All differences between them are here, in
+//! `sqlite` and in `postgres`.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// Counts the tables that are there.
+    /// Counts the existing tables.
     pub(crate) fn count_tables(self) -> &'static str {
         match self {
             Self::Sqlite => sqlite::COUNT_TABLES,
@@ -21,7 +21,7 @@ impl Dialect {
         }
     }
 
-    /// Asks for one table by name.
+    /// Looks for one table by name.
     pub(crate) fn has_table(self) -> &'static str {
         match self {
             Self::Sqlite => sqlite::HAS_TABLE,
@@ -29,7 +29,7 @@ impl Dialect {
         }
     }
 
-    /// Writes a schema change, which is written for SQLite, as this database reads it.
+    /// Translates a schema change, which is written for SQLite, for this database.
     pub(crate) fn declaration(self, text: &'static str) -> Cow<'static, str> {
         match self {
             Self::Sqlite => Cow::Borrowed(text),

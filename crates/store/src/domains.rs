@@ -1,4 +1,4 @@
-//! The domains that are our own. They have numbers, by which everything else refers to them.
+//! The own domains. They have numbers, by which everything else refers to them.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -12,17 +12,17 @@ const RENAME: &str = "UPDATE domains SET name = $2 WHERE id = $1";
 
 pub(crate) const STATEMENTS: &[&str] = &[LIST, FIND, INSERT, RENAME];
 
-/// Under which the names stand that own domains had before.
+/// The key under which the former names of own domains are stored.
 const FORMER: &str = "domains.former";
-/// Names that are remembered; the oldest goes first.
+/// The most former names that are remembered; the oldest is dropped first.
 const MAX_FORMER: usize = 100;
 
 /// A domain of ours. It is never removed, and its number never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
-    /// What everything stored calls it.
+    /// The number by which everything stored refers to it.
     pub id: i64,
-    /// What people call it.
+    /// Its present name.
     pub name: String,
 }
 
@@ -32,8 +32,8 @@ impl Store {
         domains(&mut *self.reader().await?).await
     }
 
-    /// Returns the names that own domains had before, each with the number of its domain, oldest
-    /// first. A name that is taken again is none of them.
+    /// Returns the former names of own domains, each with the number of its domain, oldest first. A
+    /// name that is in use again is not among them.
     pub async fn former_names(&self) -> Result<Vec<Domain>> {
         Ok(read_former(self.setting(FORMER).await?))
     }
@@ -45,7 +45,7 @@ impl Tx {
         domains(self.conn()?).await
     }
 
-    /// Returns the number of a domain, making it our own if it is not.
+    /// Returns the number of an own domain, and makes it one if it is not.
     pub async fn ensure_domain(&mut self, name: &str) -> Result<i64> {
         let conn = self.conn()?;
         if let Some(id) = find(conn, name).await? {
@@ -58,12 +58,12 @@ impl Tx {
         Ok(id)
     }
 
-    /// Gives an own domain another name; everything kept under it stays. Blocks and
-    /// contacts under the new name, which were strangers' until now, are the neighbours of that name.
+    /// Renames an own domain; everything stored under it stays. Blocks and contacts under the new
+    /// name, which belonged to strangers so far, now refer to accounts of that domain.
     ///
-    /// Stanzas in the log keep the addresses they were written with. A [`LoggedMessage`] has the
-    /// keys of both sides beside the bytes, from which whoever shows it writes `from` and `to`
-    /// anew.
+    /// Stanzas in the log keep the addresses with which they were written. A [`LoggedMessage`] has
+    /// the keys of both sides beside the bytes; whoever shows it writes `from` and `to` anew from
+    /// these.
     ///
     /// [`LoggedMessage`]: crate::LoggedMessage
     pub async fn rename_domain(&mut self, old: &str, new: &str) -> Result<()> {
@@ -79,12 +79,12 @@ impl Tx {
         self.remember(Some(Domain { id, name: old.to_owned() }), new).await
     }
 
-    /// Returns the names that own domains had before, as [`Store::former_names`] does.
+    /// Returns the former names of own domains, as [`Store::former_names`] does.
     pub async fn former_names(&mut self) -> Result<Vec<Domain>> {
         Ok(read_former(self.setting(FORMER).await?))
     }
 
-    /// A name is given up, and another one is taken.
+    /// Notes that a domain gives up one name and takes another.
     async fn remember(&mut self, given_up: Option<Domain>, taken: &str) -> Result<()> {
         let before = self.former_names().await?;
         let mut names = before.clone();
@@ -109,7 +109,7 @@ fn read_former(kept: Option<Vec<u8>>) -> Vec<Domain> {
     text.lines().filter_map(line).collect()
 }
 
-/// Whoever was known as a stranger of this domain is a neighbour from now on.
+/// Rewrites keys of this domain: addresses that were strangers' are local from now on.
 async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
     blocks::adopt(conn, domain).await?;
     roster::adopt(conn, domain).await

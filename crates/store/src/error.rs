@@ -1,4 +1,4 @@
-//! What can go wrong in the store, sorted by what the caller can do about it.
+//! The errors of the store, by what the caller can do about them.
 
 use std::fmt;
 use std::io;
@@ -9,17 +9,17 @@ use whoelse_xmpp::in_words;
 
 use crate::trouble::Trouble;
 
-/// The result of everything but opening.
+/// The result of every operation except opening.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What a question to the store or a change in it may fail with.
+/// The error of a query or a change.
 ///
 /// After any of these but [`Undecided`](Error::Undecided) the transaction has not happened, and
 /// the store can be used again.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The disk has no room, or refuses to read or write. It may do so again later.
+    /// The disk has no room, or fails to read or write. It may recover later.
     Full(Cause),
     /// The database file is damaged.
     Broken(Cause),
@@ -31,41 +31,41 @@ pub enum Error {
     Closed,
     /// The database cannot be reached. It may come back, and the store with it.
     Lost(Cause),
-    /// The database was lost while it committed: the transaction has happened or has not.
+    /// The connection was lost during a commit: the transaction may or may not have happened.
     /// [`Store::decide`](crate::Store::decide) says which, when the database is back.
     Undecided(Undecided),
-    /// Another server took the database while it was out of our reach. Nothing more is written.
+    /// Another server took the database while we could not reach it. Nothing more is written.
     Taken,
-    /// Anything else the database said.
+    /// Any other error of the database.
     Database(Cause),
 }
 
-/// A transaction of which nobody knows yet whether it was committed.
+/// A transaction of which it is not known yet whether it was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecided {
     /// Its number.
     pub(crate) txid: i64,
 }
 
-/// What the database said, for the server's own log.
+/// The database's message, for the server's own log.
 ///
-/// It names tables and columns, never what is in them.
+/// It names tables and columns, never their content.
 pub struct Cause(sqlx::Error);
 
 impl Error {
-    /// Tells whether the disk is full or failing, in which case trying later can help.
+    /// Returns whether the disk is full or failing, in which case trying later can help.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }
 
-    /// The database is out of reach, as far as is known without asking it.
+    /// The error that the database is known to be unreachable, made without asking it.
     #[must_use]
     pub fn lost() -> Self {
         Self::Lost(Cause(sqlx::Error::Io(io::ErrorKind::NotConnected.into())))
     }
 
-    /// Tells whether the database is out of reach, in which case waiting can help.
+    /// Returns whether the database cannot be reached, in which case waiting can help.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Lost(_))
@@ -147,17 +147,17 @@ pub enum OpenError {
     Unwritable {
         /// The database.
         place: String,
-        /// What the operating system or the database said.
+        /// The message of the operating system or the database.
         source: io::Error,
     },
     /// The file is damaged, or no database at all.
     Broken {
         /// The database.
         place: String,
-        /// What the database said.
+        /// The message of the database.
         cause: String,
     },
-    /// It is a database, but another program's.
+    /// It is a database of another program.
     Foreign {
         /// The database.
         place: String,
@@ -169,13 +169,13 @@ pub enum OpenError {
         /// The newest version this program knows.
         known: i64,
     },
-    /// The database is of an older schema and cannot be kept as it is.
+    /// The database has an older schema, and no copy of it can be kept.
     NoCopy {
-        /// Where it would be kept.
+        /// Where the copy would be kept.
         copy: PathBuf,
         /// The version of its schema.
         from: i64,
-        /// What is in the way.
+        /// What prevents it.
         why: String,
     },
     /// Another program holds the database.
@@ -187,21 +187,21 @@ pub enum OpenError {
     Full {
         /// The database.
         place: String,
-        /// What the database said.
+        /// The message of the database.
         cause: String,
     },
     /// Nobody answers at the address of the database.
     Unreachable {
         /// The database.
         place: String,
-        /// What the network said.
+        /// The message of the network.
         cause: String,
     },
-    /// The database does not let us in.
+    /// The database refuses our login.
     Refused {
         /// The database.
         place: String,
-        /// What the database said.
+        /// The message of the database.
         cause: String,
     },
     /// There is no database of this name.
@@ -209,31 +209,31 @@ pub enum OpenError {
         /// The database.
         place: String,
     },
-    /// The database server is of a version that we do not know how to use.
+    /// The database server has a version that is not supported.
     TooOld {
         /// The database.
         place: String,
         /// Its version.
         found: String,
     },
-    /// The database cannot hold every character.
+    /// The database's encoding cannot hold every character.
     Encoding {
         /// The database.
         place: String,
         /// Its encoding.
         found: String,
     },
-    /// Anything else the database said.
+    /// Any other error of the database.
     Database {
         /// The database.
         place: String,
-        /// What the database said.
+        /// The message of the database.
         cause: String,
     },
 }
 
 impl OpenError {
-    /// Sorts what the database said while it was being opened.
+    /// Sorts an error of the database during opening.
     pub(crate) fn of(place: impl fmt::Display, error: &sqlx::Error) -> Self {
         let (place, cause) = (place.to_string(), said(error));
         match Trouble::of(error) {
@@ -249,8 +249,8 @@ impl OpenError {
     }
 }
 
-/// What an error says, in words of ours: those of PostgreSQL are the only ones that tell an
-/// operator more. The driver's stand in the log at its level `debug`.
+/// Returns the message of an error in our own words. Only PostgreSQL's messages tell an operator
+/// more. The driver's messages are logged at its level `debug`.
 fn said(error: &sqlx::Error) -> String {
     let words = match error {
         sqlx::Error::Io(error) => return in_words(error),

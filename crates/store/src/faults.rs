@@ -1,8 +1,8 @@
-//! Faults for tests: a store that is slow, or fails, when it is told to.
+//! Fault injection for tests: a store that is slow, or fails, when it is told to.
 //!
-//! Only with the Cargo feature `faults`, which nothing but tests turns on. What fails here is
-//! refused as a disk does it that is full: at the beginning of a transaction, at any statement in
-//! it, at its commit, or at a question; nothing of a refused transaction has happened.
+//! It exists only with the Cargo feature `faults`, which only tests turn on. An injected fault
+//! refuses as a full disk does: at the beginning of a transaction, at any statement in it, at its
+//! commit, or at a query. Nothing of a refused transaction has happened.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::{Error, Result, Store};
 
-/// Where a fault can strike.
+/// Where a fault can occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A transaction begins.
@@ -20,7 +20,7 @@ pub enum Step {
     Statement,
     /// It is committed.
     Commit,
-    /// A question is asked, outside of a transaction.
+    /// A query outside of a transaction.
     Question,
 }
 
@@ -29,7 +29,7 @@ pub enum Step {
 pub enum Fault {
     /// Nothing.
     None,
-    /// It takes this long. A statement is not held up: its transaction is, at both ends.
+    /// It takes this long. A statement itself is not delayed; its transaction is, at both ends.
     Slow(Duration),
     /// It fails with [`Error::Full`].
     Fails,
@@ -37,7 +37,7 @@ pub enum Fault {
 
 type Plan = Box<dyn FnMut(Step) -> Fault + Send>;
 
-/// What a store asks before each step.
+/// The plan that a store consults before each step.
 #[derive(Clone, Default)]
 pub(crate) struct Faults {
     /// Held for one question, never across an await.
@@ -57,7 +57,7 @@ impl Faults {
         }
     }
 
-    /// Applies the fault planned for one that cannot.
+    /// Applies the fault planned for a step that cannot wait.
     pub fn meet_now(&self, step: Step) -> Result<()> {
         match self.ask(step) {
             Fault::None | Fault::Slow(_) => Ok(()),
@@ -83,13 +83,13 @@ fn refusal() -> Error {
 }
 
 impl Store {
-    /// Asks this before each step from now on, of all handles of this store.
+    /// Consults this plan before each step from now on, for all handles of this store.
     pub fn set_faults(&self, plan: impl FnMut(Step) -> Fault + Send + 'static) {
         let faults = self.faults();
         *faults.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(plan));
     }
 
-    /// From now on nothing fails by order.
+    /// Removes the plan: no more faults are injected.
     pub fn clear_faults(&self) {
         *self.faults().plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -1,15 +1,15 @@
-//! When the server was last seen alive, by the clock on the wall and in even time, and whether the
-//! wall was to be believed.
+//! The heartbeat: when the server was last seen alive, by the wall clock and in even time, and
+//! whether the wall was believed.
 //!
 //! *Even time* is what the wall said at the first start, and has gone on evenly since, whatever was
-//! done to the clock. Everything that is forgotten by its age is stamped with it. What makes it and
-//! when it is in doubt is for `core` to say.
+//! done to the clock. Everything that expires by age is stamped with it. `core` computes it and
+//! decides when the wall is in doubt.
 
 use sqlx::Row;
 
 use crate::{Result, Store, Tx, sequences};
 
-/// Bodies are as old as their numbers say, so this looks at nothing that is older than what it finds.
+/// Bodies are numbered by age, so this reads no body older than those that it finds.
 const LAST_BEFORE: &str =
     "SELECT b.id FROM bodies b WHERE b.kept_at < $1 ORDER BY b.id DESC LIMIT 1";
 const STEP_ENDS: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(step.id), 0) AS BIGINT) FROM \
@@ -18,15 +18,16 @@ const RENEW_BODIES: &str = "UPDATE bodies SET kept_at = $4 \
     WHERE id > $1 AND id <= $2 AND kept_at >= $3 AND kept_at < $4";
 const RENEW_ORIGINS: &str = "UPDATE origins SET at = $2 WHERE at >= $1 AND at < $2";
 const RENEW_PLACES: &str = "UPDATE places SET at = $2 WHERE at >= $1 AND at < $2";
-/// When a new schema was good for the first time (`sequences::UPGRADED`).
+/// When a new schema first ran successfully (`sequences::UPGRADED`).
 const RENEW_UPGRADE: &str =
     "UPDATE numbers SET value = $2 WHERE name = 'upgraded' AND value >= $1 AND value < $2";
-/// These are ages that people ask for, so each keeps its own.
+/// People ask for these ages, so each keeps its own.
 const SHIFT_ONLINE: &str = "UPDATE online SET until_at = until_at + $2, \
     from_at = CASE WHEN from_at >= $1 THEN from_at + $2 ELSE from_at END WHERE until_at >= $1";
 const SHIFT_DEPARTURES: &str = "UPDATE departures SET at = at + $2 WHERE at >= $1";
 
-/// A block keeps what is left of it; 0 is none, and one that is for ever ends no later.
+/// A block keeps the time that is left of it; 0 is no block, and one that lasts for ever is
+/// unchanged.
 const SHIFT_THROTTLE: &str = "UPDATE throttle SET since = since + $2, blocked_until = \
     CASE WHEN blocked_until > 0 AND blocked_until < 4611686018427387904 \
     THEN blocked_until + $2 ELSE blocked_until END WHERE since >= $1";
@@ -43,25 +44,25 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SHIFT_THROTTLE,
 ];
 
-/// A sign of life. Times and lengths are in microseconds.
+/// A sign of life. Times and durations are in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// What the wall said, since 1970.
+    /// The wall time, since 1970.
     pub wall: i64,
     /// Even time.
     pub even: i64,
-    /// Why the wall was not believed, if it was not.
+    /// The doubt, if the wall was not believed.
     pub doubt: Option<ClockDoubt>,
 }
 
 /// A wall clock that is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockDoubt {
-    /// Since when, in even time.
+    /// When the doubt began, in even time.
     pub since: i64,
-    /// How long the server has been up in it, in sum.
+    /// How long the server has been up during the doubt, in sum.
     pub up: i64,
-    /// How much time the wall says has passed that was not counted.
+    /// How much time has passed by the wall that was not counted.
     pub claim: i64,
     /// How far the wall was from what was expected; negative: behind; 0: there was nothing to
     /// compare it with.
@@ -74,8 +75,8 @@ impl Store {
         sequences::heartbeat(&mut *self.reader().await?).await
     }
 
-    /// Returns the number of the last message's body that was kept before this even time; 0 if there
-    /// is none. Bodies are numbered in the order of the commits, whichever archives have them.
+    /// Returns the number of the last body of a message that was kept before this even time; 0 if
+    /// there is none. Bodies are numbered in the order of the commits, across all archives.
     pub async fn last_body_before(&self, before: i64) -> Result<i64> {
         let mut conn = self.reader().await?;
         let row = sqlx::query(LAST_BEFORE).bind(before).fetch_optional(&mut *conn).await?;
@@ -101,8 +102,8 @@ impl Tx {
     }
 
     /// Makes messages that were kept at `since` or later as young as if they were kept at `now`. It
-    /// looks at no more than `limit` bodies, those after `after_body`, and returns the number of the
-    /// last of them, if there may be more.
+    /// handles at most `limit` bodies, those after `after_body`, and returns the number of the last
+    /// of them if there may be more.
     pub async fn renew_messages(
         &mut self,
         after_body: i64,
@@ -119,9 +120,9 @@ impl Tx {
         Ok((count >= limit.max(1)).then_some(last))
     }
 
-    /// The same for everything else that was stamped at `since` or later, when even time goes on by
-    /// `skipped` at once to `now`: repeats and networks begin anew, and whoever went lately went as
-    /// long ago as before, and of a block is left what was left.
+    /// Renews everything else that was stamped at `since` or later, when even time jumps by
+    /// `skipped` to `now`: the ages of repeats and known networks start anew. Last departures stay
+    /// as long ago as before, and blocks keep the time that is left.
     pub async fn renew_the_rest(&mut self, since: i64, now: i64, skipped: i64) -> Result<()> {
         let conn = self.conn()?;
         for text in [RENEW_ORIGINS, RENEW_PLACES, RENEW_UPGRADE] {
@@ -172,7 +173,7 @@ mod tests {
         let (_dir, store) = fresh().await;
         let mut tx = store.begin().await.unwrap();
         let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-        // Kept at 1000, 2000, 3000 and 4000.
+        // The messages were kept at 1000, 2000, 3000 and 4000.
         let messages = [1, 2, 3, 4].map(|seq| message(seq, ("eve", eve), ("bob", bob)));
         tx.append(&messages).await.unwrap();
         tx.advance_cursors(&[(bob, 4)]).await.unwrap();

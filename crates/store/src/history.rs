@@ -1,7 +1,8 @@
-//! What an archive shows (XEP-0313), and how it is forgotten.
+//! History: what an archive shows (XEP-0313), and how it is deleted.
 //!
-//! It shows the rows of the log and nothing else, and what has still to be delivered is never
-//! forgotten. A row goes without a look at another archive: it counts its body's holders down, and
+//! An archive shows the rows of the log and nothing else. What has still to be delivered is never
+//! deleted. A row is deleted without reading another archive: the count of its body's holders goes
+//! down by one, and the last holder takes the body along.
 //! the last one takes the body along.
 
 use sqlx::{AnyConnection, Row};
@@ -31,8 +32,9 @@ const COUNT_WITH: &str = "SELECT COUNT(*) FROM archive_rows \
     WHERE archive = $1 AND direction < 2 AND at >= $2 AND at <= $3 AND peer = $4";
 const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction < 2 AND seq = $2";
 
-/// Removes some rows of an archive, and the bodies that nobody else holds, in this order: bodies of
-/// which this is the last holder go, the others have one holder less, and the rows go.
+/// Removes some rows of an archive, and the bodies that no other archive holds, in this order:
+/// removes bodies whose last holder this is, lowers the holders of the others by one, removes the
+/// rows.
 macro_rules! removal {
     ($which:literal) => {
         [
@@ -56,7 +58,7 @@ macro_rules! removal {
 const REMOVE_ALL: [&str; 3] = removal!("archive = $1");
 const REMOVE_RECEIVED: [&str; 3] = removal!("archive = $1 AND seq <= $2 AND direction = 0");
 const REMOVE_PASSING: [&str; 3] = removal!("archive = $1 AND seq <= $2 AND direction = 2");
-/// What need not be delivered: the owner sent it, or has confirmed it.
+/// Matches what need not be delivered: the owner sent it, or has confirmed it.
 const REMOVE_OLD: [&str; 3] = removal!(
     "archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1 OR seq <= \
     (SELECT a.confirmed FROM archives a WHERE a.id = $1))"
@@ -64,7 +66,7 @@ const REMOVE_OLD: [&str; 3] = removal!(
 const SOME_PASSING: &str = "SELECT 1 FROM archive_rows WHERE direction = 2 LIMIT 1";
 const DROP_ORIGINS: &str = "DELETE FROM origins WHERE sender = $1";
 
-/// Finds archives by the age of their first row alone: rows are as old as their place says.
+/// Finds archives by the age of their first row alone: rows are in the order of their age.
 const BEGINS_BEFORE: &str = "SELECT a.id FROM archives a WHERE a.id > $1 AND \
     (SELECT b.kept_at FROM archive_rows r JOIN bodies b ON b.id = r.body \
     WHERE r.archive = a.id ORDER BY r.seq LIMIT 1) < $2 ORDER BY a.id LIMIT $3";
@@ -99,7 +101,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PURGE_ORIGINS,
 ];
 
-/// What to show of an archive. The bounds on time include their ends, those on numbers do not.
+/// A query of an archive. The bounds on time include their ends, those on numbers do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// Only messages with the peer of this key, a bare address.
@@ -114,16 +116,16 @@ pub struct Query {
     pub before_seq: Option<i64>,
     /// How many at most.
     pub limit: i64,
-    /// Which to take when there are more: the newest rather than the oldest.
+    /// Whether to take the newest rather than the oldest, if there are more.
     pub backwards: bool,
 }
 
 /// A part of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The messages, oldest first, whichever way was asked.
+    /// The messages, oldest first, whichever direction was asked for.
     pub rows: Vec<LoggedMessage>,
-    /// Whether nothing that was asked for is left beyond them, the way that was asked.
+    /// Whether the page is the last one in the direction that was asked for.
     pub complete: bool,
 }
 
@@ -143,7 +145,7 @@ impl Store {
             .bind(asked.before_seq.unwrap_or(i64::MAX))
             .bind(asked.start.unwrap_or(i64::MIN))
             .bind(asked.end.unwrap_or(i64::MAX))
-            // One more than is wanted tells whether there are more.
+            // One more than is wanted is read, which shows whether there are more.
             .bind(limit.saturating_add(1));
         if let Some(peer) = &asked.with {
             query = query.bind(peer.as_str());
@@ -159,8 +161,8 @@ impl Store {
         Ok(Page { rows, complete: found.len() <= wanted })
     }
 
-    /// Returns how many messages of an archive are with this peer and between these times. The
-    /// bounds on numbers and the limit, which belong to a page, are not looked at.
+    /// Returns how many messages of an archive are with this peer and between these times. It
+    /// ignores the bounds on numbers and the limit, which belong to a page.
     pub async fn count(&self, archive: i64, asked: &Query) -> Result<i64> {
         let mut query = sqlx::query(if asked.with.is_some() { COUNT_WITH } else { COUNT })
             .bind(archive)
@@ -173,8 +175,8 @@ impl Store {
         Ok(query.fetch_one(&mut *conn).await?.try_get(0)?)
     }
 
-    /// Returns archives after this one that begin with something kept before this even time, in the
-    /// order of their numbers.
+    /// Returns archives after this one whose first row was kept before this even time, in the order
+    /// of their numbers.
     pub async fn archives_begun_before(
         &self,
         after_archive: i64,
@@ -187,7 +189,7 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Tells whether a message is in an archive.
+    /// Returns whether a message is in an archive.
     pub async fn archive_has(&self, archive: i64, seq: i64) -> Result<bool> {
         let mut conn = self.reader().await?;
         let row = sqlx::query(HAS).bind(archive).bind(seq).fetch_optional(&mut *conn).await?;
@@ -196,28 +198,28 @@ impl Store {
 }
 
 impl Tx {
-    /// Forgets what was received in an archive up to this number: it is confirmed, and history is
-    /// off. Returns how many rows that were.
+    /// Deletes what was received in an archive up to this number, which is confirmed, when history
+    /// is off. Returns how many rows that were.
     pub async fn drop_confirmed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
         remove(self.conn()?, &REMOVE_RECEIVED, &[archive, up_to_seq]).await
     }
 
-    /// Forgets what was kept in an archive only until it was delivered, and is, up to this number.
-    /// Returns how many rows that were.
+    /// Deletes what was kept in an archive only until it was delivered, up to this number, which is
+    /// delivered. Returns how many rows that were.
     pub async fn drop_passed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
         remove(self.conn()?, &REMOVE_PASSING, &[archive, up_to_seq]).await
     }
 
-    /// Returns whether anything, in any archive, is kept only until it is delivered.
+    /// Returns whether any archive holds rows that are kept only until they are delivered.
     pub async fn is_anything_passing(&mut self) -> Result<bool> {
         Ok(sqlx::query(SOME_PASSING).fetch_optional(self.conn()?).await?.is_some())
     }
 
-    /// Looks at no more than `limit` rows of an archive, after this number, and forgets those that
-    /// were kept before this even time. Returns the number of the last that is so old, if there may
-    /// be more after it.
+    /// Reads at most `limit` rows of an archive, after this number, and deletes those that were
+    /// kept before this even time. Returns the number of the last row that is this old, if there
+    /// may be more after it.
     ///
-    /// What was received and is not confirmed stays, however old.
+    /// What was received and is not confirmed stays, however old it is.
     pub async fn expire(
         &mut self,
         archive: i64,
@@ -242,15 +244,15 @@ impl Tx {
         Ok((old as i64 >= limit).then_some(last))
     }
 
-    /// Forgets the origin-ids from before this time; returns how many.
+    /// Deletes the origin-ids from before this time; returns how many.
     pub async fn purge_origins(&mut self, before_at: i64) -> Result<u64> {
         let query = sqlx::query(PURGE_ORIGINS).bind(before_at);
         Ok(query.execute(self.conn()?).await?.rows_affected())
     }
 }
 
-/// Removes all that the log has of an account: the rows of its archive, and the origin-ids that it
-/// used. The archive itself goes with the account.
+/// Removes everything in the log that belongs to an account: the rows of its archive, and the
+/// origin-ids that it used. The archive itself is removed with the account.
 pub(crate) async fn remove_all(
     conn: &mut AnyConnection,
     account: i64,

@@ -1,5 +1,5 @@
-//! Looking at a database file without leaving a trace: nothing is made, migrated or repaired, not
-//! even beside it.
+//! Inspects a database file without a trace: makes, migrates and repairs nothing, in the file or
+//! beside it.
 //!
 //! For `whoelse doctor`, which must work beside a running server and change nothing.
 
@@ -12,26 +12,27 @@ use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
 use crate::dialect::Dialect;
 use crate::{Heartbeat, Result, domains, schema, sequences, upgrade};
 
-/// SQLite, PRAGMA quick_check: everything but whether the indexes agree with their tables. Stops
-/// at the first few faults.
+/// SQLite's PRAGMA quick_check: checks everything except whether the indexes agree with their
+/// tables. Stops at the first few faults.
 const CHECK: &str = "PRAGMA quick_check(5)";
 
-/// What a look at a database file finds.
+/// The result of an inspection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// The version of its schema; `None` if it has none, or not one of ours.
     pub version: Option<i64>,
     /// The newest version this program knows.
     pub known: i64,
-    /// How many bytes it takes to keep it as it is and to bring it to today's schema, at most.
+    /// The most bytes that a copy of it and its migration to today's schema take.
     pub bytes: u64,
-    /// The domains that it serves, in the order they were made.
+    /// The domains that it serves, in the order in which they were made.
     pub domains: Vec<String>,
     /// When a server was last seen alive on it.
     pub heartbeat: Option<Heartbeat>,
 }
 
-/// Looks at a database file, which takes a moment however large it is. `in_use`: a server has it open, or has not closed it.
+/// Inspects a database file, which takes a moment however large it is. `in_use`: a server has it
+/// open, or has not closed it.
 ///
 /// # Errors
 ///
@@ -39,12 +40,13 @@ pub struct Inspection {
 pub async fn inspect(path: &Path, in_use: bool) -> Result<Inspection> {
     let mut conn = connect(path, in_use).await?;
     let looked = look(&mut conn).await;
-    // What was seen stays seen, however closing goes.
+    // The result stands, even if closing fails.
     let _ = conn.close().await;
     looked
 }
 
-/// Reads all of a database file, and says what is broken; nothing if all is well. `in_use` as above.
+/// Reads all of a database file, and returns what is broken; nothing if all is well. `in_use`: as
+/// for [`inspect`].
 ///
 /// # Errors
 ///
@@ -65,8 +67,8 @@ pub async fn find_faults(path: &Path, in_use: bool) -> Result<Vec<String>> {
 
 async fn connect(path: &Path, in_use: bool) -> Result<AnyConnection> {
     sqlx::any::install_default_drivers();
-    // A file that nobody writes is looked at as if it lay on a read-only medium: reading it
-    // otherwise would leave files beside it.
+    // A file that nobody writes is opened as if it were on a read-only medium: otherwise reading it
+    // would leave files beside it.
     let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(!in_use);
     let options = AnyConnectOptions::from_url(&options.to_url_lossy())?;
     Ok(AnyConnection::connect_with(&options.disable_statement_logging()).await?)
@@ -111,7 +113,7 @@ mod tests {
         assert_eq!(alone.version, Some(alone.known));
         assert_eq!(alone.domains, ["a.example"]);
         assert_eq!(find_faults(&file, false).await.unwrap(), [""; 0]);
-        // A new database has some free pages, of tables that its schema has no more.
+        // A new database has some free pages, of tables that its schema no longer has.
         let length = fs::metadata(&file).unwrap().len();
         assert!((length - (20 << 12)..=length).contains(&alone.bytes), "{} {length}", alone.bytes);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

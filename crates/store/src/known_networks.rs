@@ -1,4 +1,5 @@
-//! Where an account logged in from, so that guessing from elsewhere cannot lock its owner out.
+//! Known networks: where an account logged in from, so that guesses from elsewhere cannot lock its
+//! owner out.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -13,7 +14,7 @@ const PURGE: &str = "DELETE FROM places WHERE at < $1";
 pub(crate) const STATEMENTS: &[&str] = &[SAVE, SINCE, PURGE];
 
 impl Store {
-    /// Returns the places an account logged in from at this time or later, sorted.
+    /// Returns the networks from which an account logged in at this time or later, sorted.
     pub async fn known_networks_since(&self, account: i64, at: i64) -> Result<Vec<String>> {
         let mut conn = self.reader().await?;
         let rows = sqlx::query(SINCE).bind(account).bind(at).fetch_all(&mut *conn).await?;
@@ -25,13 +26,13 @@ impl Store {
 }
 
 impl Tx {
-    /// Remembers that an account logged in from a place.
+    /// Notes that an account logged in from a network.
     pub async fn remember_place(&mut self, account: i64, place: &str, at: i64) -> Result<()> {
         sqlx::query(SAVE).bind(account).bind(place).bind(at).execute(self.conn()?).await?;
         Ok(())
     }
 
-    /// Forgets the places nobody logged in from since; returns how many.
+    /// Deletes the networks without a login since this time; returns how many.
     pub async fn purge_places(&mut self, before_at: i64) -> Result<u64> {
         Ok(sqlx::query(PURGE).bind(before_at).execute(self.conn()?).await?.rows_affected())
     }

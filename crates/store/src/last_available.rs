@@ -1,7 +1,7 @@
-//! When accounts last went, and with which words (XEP-0012).
+//! When accounts last went offline, and with which status text (XEP-0012).
 //!
-//! The time also stands in the intervals of [`seen`](crate::seen), which know of crashes; the later
-//! of the two is right, and words belong only to the departure they were said at.
+//! The intervals of [`seen`](crate::seen) have a time as well, and also cover crashes. The later of
+//! the two times is right, and a text belongs only to the departure with which it was sent.
 
 use sqlx::Row;
 
@@ -15,17 +15,17 @@ const INTERVAL: &str = "SELECT CAST(MAX(until_at) AS BIGINT) FROM online WHERE a
 
 pub(crate) const STATEMENTS: &[&str] = &[SET, GET, INTERVAL];
 
-/// The end of an account's last stay.
+/// The last departure of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastAvailable {
-    /// When, in even time (see [`Heartbeat`](crate::Heartbeat)).
+    /// The time, in even time (see [`Heartbeat`](crate::Heartbeat)).
     pub at: i64,
-    /// What its user said in going; empty for nothing.
+    /// The status text of its user's unavailable presence; empty for none.
     pub status: String,
 }
 
 impl Store {
-    /// Returns how and when an account last went; `None` if it has never been here.
+    /// Returns an account's last departure; `None` if it has never been online.
     pub async fn departure(&self, account: i64) -> Result<Option<LastAvailable>> {
         let mut conn = self.reader().await?;
         let noted = sqlx::query(GET).bind(account).fetch_optional(&mut *conn).await?;
@@ -46,7 +46,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Notes that an account went, and with which words; one that is no longer there is passed over.
+    /// Notes an account's departure and its status text; an account that no longer exists is
+    /// skipped.
     pub async fn departed(&mut self, account: i64, at: i64, status: &str) -> Result<()> {
         let query = sqlx::query(SET).bind(account).bind(at).bind(status);
         query.execute(self.conn()?).await?;

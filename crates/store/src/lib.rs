@@ -1,18 +1,17 @@
-//! What the server remembers: accounts, blocks, the log of messages, counters and secrets, in one
-//! set of SQL over SQLite and PostgreSQL.
+//! The store: accounts, blocks, the log of messages, counters and secrets, in one set of SQL over
+//! SQLite and PostgreSQL.
 //!
 //! This crate knows tables and transactions and nothing of XMPP: addresses arrive as keys
-//! ([`to_key`]), stanzas as bytes, times as microseconds that the caller names. Who may write
-//! what, in which order and what follows from it is for the keeper in `core`, which is the one
-//! user of [`Tx`]. Deriving and checking passwords is for `stream`; here lie the verifiers.
+//! ([`to_key`]), stanzas as bytes, times as microseconds that the caller passes in. The keeper in
+//! `core`, the only user of [`Tx`], decides what is written, in which order, and what follows from
+//! it. `stream` derives and checks passwords; this crate only stores the verifiers.
 //!
-//! Read [`Store`] first: it opens the database, answers every question, and hands out the one
-//! [`Tx`] at a time through which everything is written. Then read [`NewMessage`], the heart of
-//! the log.
+//! Read [`Store`] first: it opens the database, answers every query, and hands out one [`Tx`] at a
+//! time through which everything is written. Then read [`NewMessage`], the heart of the log.
 //!
-//! Every SQL text is a constant beside the function that runs it, and appears in [`statements`],
-//! by which one test executes them all. They obey a common subset: `$1` parameters, `BIGINT`,
-//! `TEXT` and `BLOB` columns, sums cast to `BIGINT`, order by numbers.
+//! Every SQL text is a constant beside the function that runs it, and is listed in [`statements`],
+//! from which one test executes them all. The texts keep to a common subset: `$1` parameters,
+//! `BIGINT`, `TEXT` and `BLOB` columns, sums cast to `BIGINT`, order by numbers.
 
 mod account_data;
 mod accounts;
@@ -72,11 +71,11 @@ pub use transfer::{Aside, TransferError, check_backup, copy};
 pub use tx::Tx;
 pub use upgrade::{Opening, Progress, Upgraded, amount, copy_of, kept_copies};
 
-/// Returns every SQL statement this crate can run, without schema changes and what is made for
-/// each table of them.
+/// Returns every SQL statement that this crate can run, except schema changes and those that are
+/// made for each table of a schema.
 ///
-/// A test executes each of them on every database, which finds a text that one of them does not
-/// understand before a user does.
+/// A test executes each of them on every database, so that a text that one of them does not
+/// understand is found before a user finds it.
 #[must_use]
 pub fn statements() -> Vec<String> {
     [
@@ -139,7 +138,7 @@ mod tests {
         let parameters = (1..).take_while(|n| mentions(&text, *n)).count();
         let mut tx = store.begin().await.unwrap();
         if store.dialect() == Dialect::Postgres {
-            // PostgreSQL finds out by itself what type a parameter has, which NULL does not say.
+            // PostgreSQL infers the type of a parameter by itself; NULL does not tell it.
             let nulls = vec!["NULL"; parameters].join(", ");
             let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
             let clear = "DEALLOCATE s".to_owned();
@@ -150,7 +149,7 @@ mod tests {
             }
             tx.rollback().await.unwrap();
             tx = store.begin().await.unwrap();
-            // It is not there when it was not understood.
+            // A statement that was not understood is not there.
             let _ = tx.conn().unwrap().execute(sqlx::raw_sql(AssertSqlSafe(clear))).await;
             tx.rollback().await.unwrap();
             if done.is_ok() || done.is_err_and(is_of_null) {
@@ -168,7 +167,7 @@ mod tests {
         }
     }
 
-    /// Whether the text was understood, and it is the missing value that was refused.
+    /// Whether the statement was understood, and only the missing value was refused.
     fn is_of_null(error: sqlx::Error) -> bool {
         match error {
             sqlx::Error::Database(refusal) => {

@@ -1,4 +1,4 @@
-//! Where a store lies: a file, or a database on a PostgreSQL server, named by one text.
+//! Where a store is: a file, or a database on a PostgreSQL server, named by one text.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use sqlx::ConnectOptions;
 use sqlx::any::AnyConnectOptions;
 
-/// Where a store lies.
+/// The location of a store.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Location {
@@ -15,14 +15,14 @@ pub enum Location {
     Sqlite(PathBuf),
     /// A database on a PostgreSQL server.
     Postgres(PostgresUrl),
-    /// Nowhere lasting, for tests: gone with the last handle. (It is a file in a folder of its
-    /// own for temporary things, because SQLite's databases in memory do not let readers and
-    /// the writer work side by side.)
+    /// A temporary place, for tests: gone with the last handle. (It is a file in a temporary folder
+    /// of its own, because SQLite's in-memory databases do not let readers and the writer work side
+    /// by side.)
     Memory,
 }
 
 impl Location {
-    /// Reads a place as people write it: `postgres://user@host/name`, or the path of a file.
+    /// Reads a location as people write it: `postgres://user@host/name`, or the path of a file.
     pub fn parse(text: &str) -> Result<Self, PlaceError> {
         if PostgresUrl::is_one(text) {
             return text.parse().map(Self::Postgres);
@@ -41,7 +41,7 @@ impl Location {
 }
 
 impl Location {
-    /// What the driver is told, for a connection that makes no file.
+    /// Returns the driver's options for a connection that makes no file.
     pub(crate) fn options(&self) -> crate::Result<AnyConnectOptions> {
         match self {
             Self::Postgres(url) => Ok(url.options()),
@@ -49,13 +49,13 @@ impl Location {
                 let path = std::path::absolute(path).map_err(sqlx::Error::Io)?;
                 Ok(crate::sqlite::options(&path)?)
             }
-            // It is nowhere: its store says where its file is.
+            // A temporary place has no file here: its store knows where the file is.
             Self::Memory => Err(crate::Error::Closed),
         }
     }
 }
 
-/// As it can be shown to anybody: without a password.
+/// Formats the location for anybody to see: without a password.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,32 +69,32 @@ impl fmt::Display for Location {
 /// The URL of a database on a PostgreSQL server, as libpq reads it:
 /// `postgres://user:password@host:port/name?sslmode=verify-full&sslrootcert=…`.
 ///
-/// It may hold a password, so it is never shown whole.
+/// It may contain a password, so it is never shown whole.
 #[derive(Clone)]
 pub struct PostgresUrl {
     options: AnyConnectOptions,
 }
 
 impl PostgresUrl {
-    /// Tells whether a text is meant to be one.
+    /// Returns whether a text is meant to be such a URL.
     #[must_use]
     pub fn is_one(text: &str) -> bool {
         text.starts_with("postgres://") || text.starts_with("postgresql://")
     }
 
-    /// Tells whether a password is in it.
+    /// Returns whether it contains a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         self.options.database_url.password().is_some()
     }
 
-    /// Puts a password in, in place of any that is there.
+    /// Sets the password, in place of any that is there.
     pub fn set_password(&mut self, password: &str) {
-        // Fails only for a URL that has no host, and then the one after it is on this machine.
+        // This fails only for a URL without a host; such a URL is on this machine.
         let _ = self.options.database_url.set_password(Some(password));
     }
 
-    /// The same with one more parameter.
+    /// Returns the URL with one more parameter.
     #[cfg(any(test, feature = "scratch"))]
     pub(crate) fn with(&self, key: &str, value: &str) -> Self {
         let mut with = self.clone();
@@ -102,28 +102,28 @@ impl PostgresUrl {
         with
     }
 
-    /// Where it leads.
+    /// Returns its host and port.
     #[cfg(any(test, feature = "scratch"))]
     pub(crate) fn address(&self) -> (String, u16) {
         let url = &self.options.database_url;
         (url.host_str().unwrap_or("localhost").to_owned(), url.port().unwrap_or(5432))
     }
 
-    /// Leads it elsewhere.
+    /// Sets another host and port.
     #[cfg(any(test, feature = "scratch"))]
     pub(crate) fn set_address(&mut self, host: &str, port: u16) {
         let url = &mut self.options.database_url;
-        // Fails only for a URL without a host, which leads to this machine anyway.
+        // This fails only for a URL without a host, which leads to this machine anyway.
         let _ = url.set_host(Some(host)).is_ok() && url.set_port(Some(port)).is_ok();
     }
 
-    /// What the driver is told.
+    /// Returns the driver's options.
     pub(crate) fn options(&self) -> AnyConnectOptions {
         let mut options = self.options.clone();
         let given: Vec<String> =
             options.database_url.query_pairs().map(|(key, _)| key.into_owned()).collect();
-        // The name is what an administrator of PostgreSQL sees; the capacity is more than there
-        // are statements, so that each is prepared once.
+        // An administrator of PostgreSQL sees this name. The capacity is greater than the number of
+        // statements, so that each is prepared once.
         for (key, value) in [("application_name", "whoelse"), ("statement-cache-capacity", "500")] {
             if !given.iter().any(|known| known == key) {
                 options.database_url.query_pairs_mut().append_pair(key, value);
@@ -137,7 +137,7 @@ impl FromStr for PostgresUrl {
     type Err = PlaceError;
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
-        // The error of the driver may quote the text, and with it the password.
+        // The driver's error may quote the text, and with it the password.
         let broken = || {
             PlaceError(
                 "that is not the URL of a PostgreSQL database; it looks like \
@@ -176,7 +176,8 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-/// A text that names no place. It is a whole sentence, without what might be a password.
+/// The error for a text that names no location. It is a whole sentence, without what might be a
+/// password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceError(String);
 

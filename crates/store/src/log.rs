@@ -1,12 +1,13 @@
 //! The log: messages that are kept, numbered in the archives that keep them.
 //!
 //! A message is stored once, as a *body*, with a small row in each archive that has it. The rows of
-//! one message are stored together or not at all, and the second only if the first is new: not for a
-//! repeat, and not when the first archive is gone. An archive gives its own numbers (`seq`) in the
-//! order of the commits. A row says when the message was accepted, as people are told; the body when
-//! that was in even time ([`heartbeat`](crate::heartbeat)), from which its age is counted. What the
-//! owner of an archive has not confirmed, the offline messages, is what was received after its
-//! cursor. See [`Query`](crate::Query) for what an archive shows, which is a view of the same rows.
+//! one message are stored together or not at all. The second row is stored only if the first is
+//! new: not for a repeat, and not when the first archive is gone. An archive gives its own numbers
+//! (`seq`) in the order of the commits. A row has the time at which the message was accepted, for
+//! people; the body has the same time in even time ([`heartbeat`](crate::heartbeat)), from which
+//! its age is counted. The offline messages, which the owner of an archive has not confirmed, are
+//! those received after its cursor. See [`Query`](crate::Query) for what an archive shows: it is a
+//! view of the same rows.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -18,11 +19,11 @@ use sqlx::{AnyConnection, Row};
 use crate::rows::ManyRows;
 use crate::{Result, Store, Tx};
 
-/// How long a repeat is known for one: 24 hours, in microseconds.
+/// How long a repeat is recognised: 24 hours, in microseconds.
 pub const REPEAT_WINDOW: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// How long an origin-id may be, in bytes, for its repeats to be known. Nobody writes longer
-/// ones but to fill an index.
+/// The longest origin-id, in bytes, by which a repeat is recognised. Longer ones only serve to fill
+/// an index.
 const LONGEST_ORIGIN: usize = 512;
 
 /// The columns of a [`LoggedMessage`], of the tables `archive_rows r` and `bodies b`.
@@ -38,7 +39,7 @@ macro_rules! logged {
 pub(crate) use logged;
 
 const LAST_BODY: &str = "SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM bodies";
-/// Of each archive its last row alone.
+/// Reads only the last row of each archive.
 const LAST_STAMP: &str = "SELECT MAX((SELECT r.at FROM archive_rows r WHERE r.archive = a.id \
     ORDER BY r.seq DESC LIMIT 1)) FROM archives a";
 const UNDELIVERED: &str = logged!("AND r.direction <> 1 AND r.seq > $2 ORDER BY r.seq LIMIT $3");
@@ -47,8 +48,8 @@ const COUNT_UNDELIVERED: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) A
 
 pub(crate) const STATEMENTS: &[&str] = &[LAST_BODY, LAST_STAMP, UNDELIVERED, COUNT_UNDELIVERED];
 
-/// Returns the bodies of those that are no repeats, in no order. A row older than the window
-/// (`REPEAT_WINDOW`) is taken over by the new message.
+/// Returns the bodies of the messages that are not repeats, in no order. The new message takes over
+/// a row that is older than the window (`REPEAT_WINDOW`).
 static INSERT_ORIGINS: LazyLock<ManyRows> = LazyLock::new(|| {
     ManyRows::new(
         "INSERT INTO origins (sender, recipient, origin, at, body) VALUES",
@@ -77,15 +78,15 @@ pub(crate) fn many() -> [&'static ManyRows; 3] {
 pub struct NewMessage {
     /// When it was accepted, in microseconds since 1970: what people are told.
     pub at: i64,
-    /// The same in even time: what its age is counted from.
+    /// The same in even time, from which its age is counted.
     pub kept_at: i64,
-    /// By what a repeat of it is known, if it is to be.
+    /// The id by which a repeat is recognised, if there is one.
     pub origin: Option<Origin>,
     /// The sender's resource.
     pub resource: Option<String>,
     /// The stanza, as it is to be kept.
     pub stanza: Bytes,
-    /// The row that decides: if it is not stored, nothing is.
+    /// The deciding row: if it is not stored, nothing is.
     pub first: NewRow,
     /// A row that is stored only with the first. It is left out if its archive is gone.
     pub second: Option<NewRow>,
@@ -96,14 +97,15 @@ pub struct NewMessage {
 pub struct NewRow {
     /// The archive.
     pub archive: i64,
-    /// The key of the other's bare address.
+    /// The key of the other side's bare address.
     pub peer: String,
-    /// Which way the message went, seen from the owner of the archive.
+    /// The direction of the message, seen from the owner of the archive.
     pub direction: Direction,
 }
 
-/// A sender's own id of a message (XEP-0359, `origin-id`), by which a repeat is known: it is our
-/// client that sends again what was not acknowledged. It is one sender's, and one recipient's.
+/// A sender's own id of a message (XEP-0359, `origin-id`), by which a repeat is recognised:
+/// whoelse's client sends again what was not acknowledged. It counts for one sender and one
+/// recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The sender's account.
@@ -114,35 +116,35 @@ pub struct Origin {
     pub id: String,
 }
 
-/// What became of a [`NewMessage`].
+/// The result for a [`NewMessage`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// It is kept.
     Stored {
         /// The number of the first row in its archive.
         first: i64,
-        /// That of the second, if it was stored.
+        /// The number of the second row, if it was stored.
         second: Option<i64>,
     },
-    /// It had been sent before, within [`REPEAT_WINDOW`] or the same batch; nothing was done.
+    /// It is a repeat, within [`REPEAT_WINDOW`] or the same batch; nothing was done.
     Repeat,
-    /// The archive of the first row is not there any more; nothing was done.
+    /// The archive of the first row no longer exists; nothing was done.
     Gone,
 }
 
-/// Which way a message went, seen from the archive it is in.
+/// The direction of a message, seen from the archive it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The owner received it. A message to oneself is of this kind.
     In,
     /// The owner sent it.
     Out,
-    /// The owner receives it and it is forgotten then; no archive shows it.
+    /// The owner receives it, and it is deleted after that; no archive shows it.
     Passing,
 }
 
 impl Direction {
-    /// As it stands in the row.
+    /// Returns the number that stands for it in the row.
     fn number(self) -> i64 {
         match self {
             Direction::In => 0,
@@ -162,34 +164,34 @@ impl Direction {
 
 /// A message from an archive.
 ///
-/// The stanza is as it was kept. When an own domain has been renamed since, its `to` is out of date,
-/// and the key is not.
+/// The stanza is as it was kept. If an own domain has been renamed since, the stanza's `to` is out
+/// of date; the key is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedMessage {
     /// Its number in the archive.
     pub seq: i64,
     /// When it was accepted, in microseconds since 1970: what people are told.
     pub at: i64,
-    /// The same in even time: what its age is counted from.
+    /// The same in even time, from which its age is counted.
     pub kept_at: i64,
-    /// Which way it went.
+    /// Its direction.
     pub direction: Direction,
-    /// The key of the other's bare address: the sender's, of what was received.
+    /// The key of the other side's bare address: the sender's, for a received message.
     pub peer: String,
-    /// The sender's resource, whoever that is.
+    /// The sender's resource, whichever side sent it.
     pub resource: Option<String>,
     /// The stanza, as it was kept.
     pub stanza: Bytes,
 }
 
 impl Store {
-    /// Returns the latest stamp that the last message of an archive has, if there is any.
+    /// Returns the latest time stamp among the last messages of all archives, if there is any.
     pub async fn last_stamp(&self) -> Result<Option<i64>> {
         let mut conn = self.reader().await?;
         Ok(sqlx::query(LAST_STAMP).fetch_one(&mut *conn).await?.try_get(0)?)
     }
 
-    /// Returns what was received in an archive after this number, oldest first.
+    /// Returns the messages received in an archive after this number, oldest first.
     pub async fn undelivered(
         &self,
         archive: i64,
@@ -212,8 +214,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Appends messages to the log, in few round trips however many they are, and returns for
-    /// each what became of it. Each archive numbers its rows in the order of the list.
+    /// Appends messages to the log, in a few round trips however many they are, and returns the
+    /// result for each. Each archive numbers its rows in the order of the list.
     pub async fn append(&mut self, messages: &[NewMessage]) -> Result<Vec<Appended>> {
         let (conn, numbering) = self.conn_and_numbering()?;
         numbering.read(conn, messages.iter().flat_map(NewMessage::archives)).await?;
@@ -221,7 +223,7 @@ impl Tx {
             Some(last) => last,
             None => sqlx::query(LAST_BODY).fetch_one(&mut *conn).await?.try_get(0)?,
         };
-        // Those that are not stored have a number as well: it tells the repeats apart.
+        // Messages that are not stored get a number as well: it tells the repeats apart.
         let numbered = || messages.iter().zip(last_body + 1..);
         let there: Vec<(&NewMessage, i64)> =
             numbered().filter(|(message, _)| numbering.is_known(message.first.archive)).collect();
@@ -261,7 +263,7 @@ impl NewMessage {
     }
 }
 
-/// A row with its numbers.
+/// A row with its assigned numbers.
 struct Numbered<'a> {
     message: &'a NewMessage,
     row: &'a NewRow,
@@ -269,7 +271,7 @@ struct Numbered<'a> {
     body: i64,
 }
 
-/// Finds the bodies of those that are repeats, and remembers the others.
+/// Finds which messages are repeats, and remembers the others.
 async fn find_repeats(
     conn: &mut AnyConnection,
     messages: &[(&NewMessage, i64)],
@@ -282,7 +284,7 @@ async fn find_repeats(
         else {
             continue;
         };
-        // Until it is known to be new.
+        // It counts as a repeat until it is known to be new.
         repeats.insert(*body);
         if in_batch.insert((origin.sender, &origin.recipient, &origin.id)) {
             marked.push((origin, message.kept_at, *body));
@@ -322,7 +324,8 @@ async fn insert_bodies(conn: &mut AnyConnection, bodies: &[(&NewMessage, i64, i6
 }
 
 async fn insert_rows(conn: &mut AnyConnection, mut rows: Vec<Numbered<'_>>) -> Result<()> {
-    // The order of the table, so that a batch for one archive touches its page once.
+    // The rows are in the order of the table, so that a batch for one archive touches its page
+    // once.
     rows.sort_unstable_by_key(|numbered| (numbered.row.archive, numbered.seq));
     for (text, piece) in INSERT_ROWS.pieces(&rows) {
         let mut query = sqlx::query(text);
@@ -341,7 +344,7 @@ async fn insert_rows(conn: &mut AnyConnection, mut rows: Vec<Numbered<'_>>) -> R
     Ok(())
 }
 
-/// Reads a row of the columns of [`logged!`].
+/// Reads a row with the columns of [`logged!`].
 pub(crate) fn logged_message(row: &AnyRow) -> Result<LoggedMessage> {
     let stanza: Vec<u8> = row.try_get(6)?;
     Ok(LoggedMessage {

@@ -1,5 +1,5 @@
-//! A database as it lies there, of whatever schema: looked at and read, never made, brought up to
-//! date or repaired.
+//! Opens an existing database of any schema to look at and read it, without making, migrating or
+//! repairing anything.
 
 use sqlx::{AnyConnection, Connection};
 
@@ -7,10 +7,10 @@ use crate::dialect::Dialect;
 use crate::schema::{self, Refusal};
 use crate::{Domain, Location, OpenError, Store, domains, postgres, sqlite};
 
-/// What is in a database before anything is done to it.
+/// The state of a database before anything is done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The version of its schema; 0 if there is nothing yet.
+    /// The version of its schema; 0 if it is empty.
     pub version: i64,
     /// The newest version this program knows.
     pub known: i64,
@@ -19,11 +19,11 @@ pub struct Found {
 }
 
 impl Store {
-    /// Looks at a place as [`open`](Store::open) would find it, without taking it, and without
-    /// making or changing anything: a server may be running on it.
+    /// Looks at a location as [`open`](Store::open) would find it, without taking its lock, and
+    /// without making or changing anything: a server may be running on it.
     ///
     /// # Errors
-    /// What an opening would fail with, as far as can be seen.
+    /// The error with which an opening would fail, as far as can be seen.
     pub async fn look(place: &Location) -> Result<Found, OpenError> {
         let nothing = Found { version: 0, known: schema::KNOWN, domains: Vec::new() };
         match place {
@@ -36,7 +36,7 @@ impl Store {
             0 => Ok(Vec::new()),
             _ => domains::domains(&mut conn).await.map_err(Refusal::from),
         };
-        // Nothing was changed.
+        // Nothing was changed, so an error of closing does not matter.
         let _ = conn.close().await;
         Ok(Found { version, domains: domains.map_err(|refusal| refusal.at(place))?, ..nothing })
     }
@@ -46,13 +46,13 @@ impl Store {
 pub(crate) struct Original {
     pub conn: AnyConnection,
     pub dialect: Dialect,
-    /// The version of its schema; 0 if there is nothing yet.
+    /// The version of its schema; 0 if it is empty.
     pub version: i64,
 }
 
 impl Original {
-    /// Opens a database that is there, and keeps servers off it as long as the connection lives.
-    /// (Who keeps them off a file is who holds the directory it is in.)
+    /// Opens an existing database, and keeps servers off it as long as the connection lives. (A
+    /// file is protected by the lock on its directory instead.)
     pub async fn hold(place: &Location) -> Result<Self, OpenError> {
         Self::open(place, true).await
     }

@@ -1,4 +1,4 @@
-//! Opening the store, and the handle everybody reads through.
+//! Opens the store; and the handle through which everybody reads.
 
 use std::fmt;
 use std::io;
@@ -20,21 +20,21 @@ use crate::tx::{Lane, Tx, Way};
 use crate::upgrade::{Opening, Upgraded, upgrade};
 use crate::{OpenError, Result, postgres, sequences, sqlite};
 
-/// How many questions may be answered at the same time. Each is a thread of SQLite's, or a
-/// process of PostgreSQL's.
+/// How many queries may run at the same time. Each needs a thread of SQLite's, or a process of
+/// PostgreSQL's.
 const READERS: u32 = 4;
 
-/// How long a question waits for a reader before it fails.
+/// How long a query waits for a reader before it fails.
 const READER_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The same with PostgreSQL, where a reader may have to be connected anew: longer than a restart
-/// of it takes, shorter than a request may.
+/// How long a query waits with PostgreSQL, where a reader may have to reconnect: longer than a
+/// restart of PostgreSQL takes, shorter than a request may take.
 const POSTGRES_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the server remembers: the handle for every question, and the way to the one [`Tx`].
+/// The handle of the store, for every query, and the way to the one [`Tx`].
 ///
-/// Cheap to clone; all clones are one store. Questions are answered by a few reading
-/// connections, each from the last commit at the moment it is asked.
+/// It is cheap to clone; all clones are one store. A few reading connections answer the queries,
+/// each from the last commit at the moment of the query.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
@@ -54,15 +54,15 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// Opens the store, making it if there is none, and brings its schema up to date. A file of an
-    /// older schema is kept as it was, beside the new one.
+    /// Opens the store, making it if there is none, and migrates its schema to today's. A copy of a
+    /// file of an older schema is kept beside the new one.
     ///
     /// When this fails and there was no file before, there is none afterwards.
     pub async fn open(place: &Location) -> Result<Self, OpenError> {
         Self::open_with(place, &Opening::default()).await
     }
 
-    /// The same, with a say in what happens to an older database.
+    /// Opens the store, with a choice of what happens to an older database.
     pub async fn open_with(place: &Location, opening: &Opening<'_>) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         match place {
@@ -104,7 +104,8 @@ impl Store {
         let upgraded = match upgrade(&mut writer, &place, Dialect::Sqlite, opening).await {
             Ok(upgraded) => upgraded,
             Err(error) => {
-                // The connection goes first: as long as it is open it may write beside the file.
+                // The connection is closed first: as long as it is open it may write files beside
+                // the database.
                 let _ = writer.close().await;
                 return Err(error);
             }
@@ -129,14 +130,15 @@ impl Store {
         let postgres::Writer { mut conn, pid } = postgres::open_writer(url).await?;
         let prepared = async {
             let upgraded = upgrade(&mut conn, &place, Dialect::Postgres, opening).await?;
-            // See `postgres`: who comes back after this opening finds that it is the last.
+            // See `postgres`: a server that reconnects after this opening finds that its own is no
+            // longer the last.
             let opened = sequences::next(&mut conn, postgres::OPENED).await;
             Ok((upgraded, opened.map_err(|error| Refusal::from(error).at(&place))?))
         };
         let (upgraded, opened) = match prepared.await {
             Ok(done) => done,
             Err(error) => {
-                // Its lock goes with it.
+                // Its lock is released with it.
                 let _ = conn.close().await;
                 return Err(error);
             }
@@ -156,13 +158,13 @@ impl Store {
         })
     }
 
-    /// Where this store lies.
+    /// Returns where this store is.
     #[must_use]
     pub fn place(&self) -> &Location {
         &self.inner.place
     }
 
-    /// Which database it is.
+    /// Returns which database it is.
     pub(crate) fn dialect(&self) -> Dialect {
         self.inner.dialect
     }
@@ -175,9 +177,9 @@ impl Store {
         Ok(tx)
     }
 
-    /// Closes the store: what is under way ends first, then everything is in the one file.
+    /// Closes the store: waits for what is under way; then everything is in the one file.
     ///
-    /// Afterwards every use of any handle is refused with [`Error::Closed`](crate::Error::Closed).
+    /// After this, every use of any handle is refused with [`Error::Closed`](crate::Error::Closed).
     pub async fn close(&self) -> Result<()> {
         self.inner.readers.close().await;
         let Some(mut writer) = self.inner.writer.lock().await.close().await else {
@@ -192,10 +194,10 @@ impl Store {
         Ok(())
     }
 
-    /// Tells whether a transaction that ended with [`Error::Undecided`] was committed.
+    /// Returns whether a transaction that ended with [`Error::Undecided`] was committed.
     ///
-    /// Fails with [`Error::Lost`] as long as the database cannot be reached; then nothing is
-    /// decided, and it can be asked again.
+    /// Fails with [`Error::Lost`] as long as the database cannot be reached; nothing is decided
+    /// then, and the caller can ask again.
     ///
     /// [`Error::Undecided`]: crate::Error::Undecided
     /// [`Error::Lost`]: crate::Error::Lost
@@ -203,7 +205,7 @@ impl Store {
         self.inner.writer.lock().await.decide(undecided).await
     }
 
-    /// Returns whether nothing is being asked or written at this moment.
+    /// Returns whether no query or transaction is running at this moment.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let readers = &self.inner.readers;
@@ -216,7 +218,7 @@ impl Store {
         &self.inner.faults
     }
 
-    /// Returns a connection to ask a question on.
+    /// Returns a connection for a query.
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
         let reader = self.inner.readers.acquire().await?;
         #[cfg(feature = "faults")]
@@ -236,12 +238,13 @@ fn readers(dialect: Dialect, options: AnyConnectOptions) -> AnyPool {
     match dialect {
         Dialect::Sqlite => pool
             .acquire_timeout(READER_PATIENCE)
-            // A connection here is a thread of our own process: it does not go away unnoticed.
+            // A connection here is a thread of our own process: it does not vanish unnoticed.
             .test_before_acquire(false)
             .after_connect(|conn: &mut AnyConnection, _| Box::pin(sqlite::prepare_reader(conn))),
         Dialect::Postgres => pool
             .acquire_timeout(POSTGRES_PATIENCE)
-            // One that was lost meanwhile is replaced, with patience, before a question is asked.
+            // A connection that was lost meanwhile is replaced before the query, within the waiting
+            // time.
             .test_before_acquire(true)
             .after_connect(|conn: &mut AnyConnection, _| Box::pin(postgres::prepare_reader(conn))),
     }
@@ -263,7 +266,7 @@ impl Folder {
                 std::env::temp_dir().join(format!("whoelse-store-{}-{next}", std::process::id()));
             match builder.create(&path) {
                 Ok(()) => return Ok(Self(path)),
-                // Left over from a process that had our number before.
+                // This is left over from an earlier process with our number.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -273,7 +276,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Nothing can be done about a folder that stays.
+        // Nothing can be done about a folder that cannot be removed.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,12 +1,12 @@
-//! What is PostgreSQL's own: how it is reached, what each connection is told, what its result
-//! codes mean, and how one server at a time holds a database.
+//! What is specific to PostgreSQL: how it is reached, how each connection is set up, what its
+//! result codes mean, and how only one server at a time holds a database.
 //!
-//! The writing connection holds an advisory lock, which ends with the connection however that
-//! ends. So when the connection is lost another server may take the database before we are back:
-//! each opening counts [`OPENED`] up, and whoever comes back and finds another count than its own
-//! writes no more.
+//! The writing connection holds an advisory lock, which ends with the connection however that ends.
+//! So when the connection is lost, another server may take the database before this one is back.
+//! Each opening therefore increments [`OPENED`]: a server that reconnects and finds another count
+//! than its own writes no more.
 //!
-//! A commit during which the connection is lost is neither a success nor a failure until
+//! If the connection is lost during a commit, it is unknown whether the commit succeeded until
 //! PostgreSQL is asked about the number of the transaction ([`status`]).
 
 use std::time::Duration;
@@ -17,74 +17,74 @@ use crate::location::PostgresUrl;
 use crate::trouble::Trouble;
 use crate::{Error, OpenError, Result, sequences};
 
-/// The number under which the openings are counted.
+/// The key under which openings are counted.
 pub(crate) const OPENED: &str = "opened";
 
-/// The oldest version that has been tried.
+/// The oldest version that has been tested.
 const OLDEST: i64 = 130_000;
 
-/// What every connection is told. A connection whose other end is gone is noticed within half a
+/// Settings of every connection. A connection whose other end is gone is noticed within half a
 /// minute, so that its lock does not outlive it by hours.
 const EVERY_CONNECTION: &str = "SET client_min_messages = 'error'; SET timezone = 'UTC'; \
     SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
     SET idle_in_transaction_session_timeout = 0";
 
-/// What the writer is told: a commit is on the disk when it returns, unless the administrator
-/// asks for even more.
+/// Settings of the writer: a commit is on the disk when it returns, unless the administrator asks
+/// for even more.
 const WRITER: &str = "SELECT set_config('synchronous_commit', 'on', false) \
     WHERE current_setting('synchronous_commit') = 'off'";
 
-/// What a reader is told: never to write, and not to work on a question for ever.
+/// Settings of a reader: it never writes, and no query runs for ever.
 const READER: &str =
     "SET default_transaction_read_only = on; SET statement_timeout = '60s'; SET jit = off";
 
-/// How a transaction begins: with its number, by which it can be asked for when the connection
-/// is lost during its commit.
+/// Begins a transaction and returns its number, by which its result can be asked for if the
+/// connection is lost during its commit.
 pub(crate) const BEGIN: &str = "BEGIN; SELECT txid_current()";
 
-/// How a moment to be read begins.
+/// Begins a read-only snapshot.
 pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// How it ends. In a transaction in which a statement has failed, COMMIT succeeds and undoes all;
-/// a statement before it fails.
+/// Ends a snapshot. In a transaction in which a statement has failed, COMMIT succeeds and undoes
+/// everything, while a statement before the COMMIT fails.
 pub(crate) const COMMIT: &str = "SELECT 1; COMMIT";
 
-/// Asks what has become of a transaction: 'committed', 'aborted' or 'in progress'.
+/// Returns the state of a transaction: 'committed', 'aborted' or 'in progress'.
 const STATUS: &str = "SELECT txid_status($1)";
 
-/// Counts what is in the schema.
+/// Counts the tables of the schema.
 pub(crate) const COUNT_TABLES: &str =
     "SELECT COUNT(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema()";
 
-/// Asks for one table by name.
+/// Looks for one table by name.
 pub(crate) const HAS_TABLE: &str = "SELECT COUNT(*) FROM pg_catalog.pg_tables \
     WHERE schemaname = current_schema() AND tablename = $1";
 
 const ABOUT: &str = "SELECT CAST(current_setting('server_version_num') AS BIGINT), \
     current_setting('server_encoding'), current_setting('server_version')";
 
-/// Takes the lock of this schema, whose number makes the second half of the key; the first half
-/// says `whoe`.
+/// Takes the lock of this schema. The schema's number is the second half of the key; the first half
+/// spells `whoe`.
 const LOCK: &str = "SELECT pg_try_advisory_lock(2003332965, CAST(oid AS INTEGER)), \
     CAST(pg_backend_pid() AS BIGINT) FROM pg_catalog.pg_namespace WHERE nspname = current_schema()";
 
-/// Ends a connection that still holds a lock: ours, which we have lost and PostgreSQL has not.
+/// Ends a connection of ours that still holds the lock although we have lost it.
 const END_HOLDER: &str = "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_locks \
     WHERE locktype = 'advisory' AND classid = 2003332965 AND objsubid = 2 AND pid = $1";
 
-/// Those of them that are prepared.
+/// The statements among them that are prepared.
 #[cfg(test)]
 pub(crate) const STATEMENTS: [&str; 6] = [STATUS, COUNT_TABLES, HAS_TABLE, ABOUT, LOCK, END_HOLDER];
 
-/// How often and how long a lock is waited for.
+/// How often, and how long, to wait for a lock.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection may take to come about, and an end of a transaction to be answered. A
-/// network that swallows everything would otherwise be waited for as long as its protocol likes.
+/// The longest time to connect, or to wait for the end of a transaction. Otherwise a network that
+/// swallows all packets would be waited for as long as its protocol allows.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bounds how long something is waited for; past it the database counts as out of reach.
+/// Bounds a wait; past the bound the database counts as unreachable.
 pub(crate) async fn bounded<T>(
     work: impl Future<Output = sqlx::Result<T>> + Send,
 ) -> sqlx::Result<T> {
@@ -99,14 +99,14 @@ async fn connect(url: &PostgresUrl) -> sqlx::Result<AnyConnection> {
     Ok(conn)
 }
 
-/// The writing connection, and who holds the lock by it.
+/// The writing connection, and the process that holds the lock for it.
 pub(crate) struct Writer {
     pub conn: AnyConnection,
-    /// The number of the process at the other end.
+    /// The number of the server process at the other end.
     pub pid: i64,
 }
 
-/// Connects, and looks whether the server is one that we can use.
+/// Connects, and checks that the server's version is supported.
 pub(crate) async fn look(url: &PostgresUrl) -> Result<AnyConnection, OpenError> {
     let failed = |error: sqlx::Error| OpenError::of(url, &error);
     let mut conn = connect(url).await.map_err(failed)?;
@@ -124,7 +124,7 @@ pub(crate) async fn look(url: &PostgresUrl) -> Result<AnyConnection, OpenError> 
     Ok(conn)
 }
 
-/// Opens the connection through which everything is written, for the first time.
+/// Opens the writing connection for the first time.
 pub(crate) async fn open_writer(url: &PostgresUrl) -> Result<Writer, OpenError> {
     let failed = |error: sqlx::Error| OpenError::of(url, &error);
     let mut conn = look(url).await?;
@@ -134,7 +134,8 @@ pub(crate) async fn open_writer(url: &PostgresUrl) -> Result<Writer, OpenError> 
                 prepare_writer(&mut conn).await.map_err(failed)?;
                 return Ok(Writer { conn, pid });
             }
-            // Perhaps of a server that has just crashed, which PostgreSQL is about to notice.
+            // The lock may be that of a server that has just crashed, which PostgreSQL is about to
+            // notice.
             Some((false, _)) => tokio::time::sleep(PAUSE).await,
             None => {
                 let cause = "its search_path names no schema that is there".to_owned();
@@ -145,10 +146,11 @@ pub(crate) async fn open_writer(url: &PostgresUrl) -> Result<Writer, OpenError> 
     Err(OpenError::Busy { place: url.to_string() })
 }
 
-/// Opens it again, after it was lost: `pid` was at the other end, `opened` is our count.
+/// Opens the writing connection again, after it was lost: `pid` was the process at the other end,
+/// `opened` is our count.
 ///
-/// [`Error::Taken`] when another server had the database in the meantime, [`Error::Lost`] when it
-/// cannot be had now.
+/// Fails with [`Error::Taken`] if another server had the database in the meantime, and
+/// [`Error::Lost`] if the database cannot be reached now.
 pub(crate) async fn reopen_writer(url: &PostgresUrl, pid: i64, opened: i64) -> Result<Writer> {
     let mut conn = connect(url).await?;
     for _ in 0..TRIES {
@@ -162,7 +164,7 @@ pub(crate) async fn reopen_writer(url: &PostgresUrl, pid: i64, opened: i64) -> R
         if sequences::read(&mut conn, OPENED).await? != Some(opened) {
             return Err(Error::Taken);
         }
-        // Without the right to, waiting helps as well: the keepalives above end it.
+        // Without the privilege to do this, waiting helps as well: the keepalives above end it.
         let ended = sqlx::query(END_HOLDER).bind(pid).fetch_all(&mut conn).await;
         ended.inspect_err(|error| tracing::debug!(%error, "old_connection_not_ended")).ok();
         tokio::time::sleep(PAUSE).await;
@@ -170,8 +172,8 @@ pub(crate) async fn reopen_writer(url: &PostgresUrl, pid: i64, opened: i64) -> R
     Err(Error::Lost(sqlx::Error::Io(std::io::ErrorKind::ResourceBusy.into()).into()))
 }
 
-/// Tries to take the lock; says whether, and which process is at the other end. None: there is no
-/// schema.
+/// Tries to take the lock. Returns whether it succeeded, and which process is at the other end.
+/// `None`: there is no schema.
 async fn lock(conn: &mut AnyConnection) -> sqlx::Result<Option<(bool, i64)>> {
     let row = sqlx::query(LOCK).fetch_optional(conn).await?;
     row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
@@ -182,17 +184,17 @@ async fn prepare_writer(conn: &mut AnyConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Prepares a connection that only reads.
+/// Sets up a connection that only reads.
 pub(crate) async fn prepare_reader(conn: &mut AnyConnection) -> sqlx::Result<()> {
     conn.execute(sqlx::raw_sql(EVERY_CONNECTION)).await?;
     conn.execute(sqlx::raw_sql(READER)).await?;
     Ok(())
 }
 
-/// Tells whether a transaction of a connection that is gone has been committed.
+/// Returns whether a transaction of a connection that is gone has been committed.
 ///
-/// A number that the database does not know is of a transaction that it has lost with a crash, or
-/// never had, being a copy that took over.
+/// A number that the database does not know belongs to a transaction that was lost in a crash, or
+/// that never existed there because the database is a replica that took over.
 pub(crate) async fn was_committed(conn: &mut AnyConnection, txid: i64) -> Result<bool> {
     let status = sqlx::query(STATUS).bind(txid).fetch_one(conn).await;
     let status: Option<String> = match status {
@@ -203,7 +205,7 @@ pub(crate) async fn was_committed(conn: &mut AnyConnection, txid: i64) -> Result
     Ok(status.as_deref() == Some("committed"))
 }
 
-/// Writes a schema change as PostgreSQL reads it; 0001.sql says what differs.
+/// Translates a schema change for PostgreSQL; 0001.sql says what differs.
 pub(crate) fn declaration(text: &str) -> String {
     let code: Vec<&str> =
         text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();

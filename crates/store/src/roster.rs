@@ -1,5 +1,5 @@
-//! Rosters: whom an account has as contacts, who asks to become one, and which changes a client
-//! may not have heard of (RFC 6121, 2 and 3).
+//! Rosters: an account's contacts, the requests to it, and the changes that a client may not have
+//! seen (RFC 6121, 2 and 3).
 
 use bytes::Bytes;
 use sqlx::any::AnyRow;
@@ -49,20 +49,20 @@ pub(crate) const STATEMENTS: &[&str] = &[
     MOVE,
 ];
 
-/// Stands before the name of each group; no XML can hold it.
+/// Precedes the name of each group; XML cannot contain it.
 const BEFORE_GROUP: char = '\u{1f}';
 
-/// One row of a roster: a contact, a request that waits for an answer, or both, or what is left of
-/// a contact.
+/// One row of a roster: a contact, a request that waits for an answer, or both; or the trace of a
+/// removed contact.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RosterRow {
     /// The key of the contact's bare address.
     pub contact: String,
-    /// Whether it is a contact, as the owner sees the roster.
+    /// Whether it is a contact in the roster that the owner sees.
     pub listed: bool,
-    /// What the owner calls the contact; empty: nothing.
+    /// The owner's name for the contact; empty: none.
     pub name: String,
-    /// The owner's groups it is in.
+    /// The owner's groups that it is in.
     pub groups: Vec<String>,
     /// The owner sees the contact's presence.
     pub to: bool,
@@ -70,32 +70,32 @@ pub struct RosterRow {
     pub from: bool,
     /// The owner has asked to see the contact's presence.
     pub ask: bool,
-    /// The owner will grant the contact's request when it comes.
+    /// The owner has approved the contact's request in advance.
     pub approved: bool,
-    /// The stanza by which the contact asked to see the owner's presence; empty: it does not ask.
+    /// The contact's request to see the owner's presence; empty: there is none.
     pub request: Bytes,
-    /// When it last changed, in versions of the roster; 0: it never was a contact.
+    /// The version of the roster in which it last changed; 0: it was never a contact.
     pub version: i64,
 }
 
-/// How far a roster has come.
+/// The version of a roster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RosterVersion {
     /// The version of the last change; 0: there was none.
     pub last: i64,
-    /// What changed after this one is known item by item.
+    /// Changes after this version are known item by item.
     pub known_since: i64,
 }
 
 impl RosterVersion {
-    /// What the next version is called: the time, so that no roster of the same address has had it,
-    /// an older copy of the database neither.
+    /// Makes the next version number from the time, so that no roster of the same address has had
+    /// it before, not even in an older copy of the database.
     pub fn next(self, now: i64) -> i64 {
         now.max(self.last + 1)
     }
 }
 
-/// Somebody who has a certain contact.
+/// An account that has a certain contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The number of the account.
@@ -123,7 +123,7 @@ impl Tx {
         query.fetch_optional(self.conn()?).await?.as_ref().map(row).transpose()
     }
 
-    /// Writes one row of an account's roster over what was there.
+    /// Writes one row of an account's roster in place of the present one.
     pub async fn write_roster_row(&mut self, account: i64, row: &RosterRow) -> Result<()> {
         let groups: String = row.groups.iter().flat_map(|group| ["\u{1f}", group]).collect();
         let query = sqlx::query(WRITE)
@@ -152,8 +152,8 @@ impl Tx {
         version(self.conn()?, account).await
     }
 
-    /// Sets the version of an account's roster. What is left of contacts that went at
-    /// `known_since` or before is forgotten.
+    /// Sets the version of an account's roster. Deletes the traces of contacts that were removed at
+    /// `known_since` or before.
     pub async fn set_roster_version(&mut self, account: i64, version: RosterVersion) -> Result<()> {
         let conn = self.conn()?;
         let (last, since) = (version.last, version.known_since);
@@ -164,7 +164,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Returns who has a row about this contact, of whatever kind.
+    /// Returns the accounts that have a row about this contact, of whatever kind.
     pub async fn roster_holders(&mut self, contact: &str) -> Result<Vec<Holder>> {
         let rows = sqlx::query(HOLDERS).bind(contact).fetch_all(self.conn()?).await?;
         let holder = |row: &AnyRow| {
@@ -177,8 +177,8 @@ impl Tx {
         rows.iter().map(holder).collect()
     }
 
-    /// Returns who has asked to see the presence of this contact, the oldest accounts first and at
-    /// most so many: the domains' numbers and the names.
+    /// Returns up to so many accounts that have asked to see the presence of this contact, the
+    /// oldest first: the domains' numbers and the names.
     pub async fn roster_askers(
         &mut self,
         contact: &str,
@@ -190,8 +190,8 @@ impl Tx {
     }
 }
 
-/// Rewrites the contacts that name a domain by its text, now that it is our own. Where the
-/// neighbour of that name is a contact already, the stranger goes.
+/// Rewrites the contacts that name a domain by its text, after it has become an own domain. If a
+/// roster has the local account already, the row of the remote one is removed.
 pub(crate) async fn adopt(conn: &mut AnyConnection, domain: &Domain) -> Result<()> {
     let own = std::slice::from_ref(domain);
     for row in sqlx::query(NAMING).bind(&domain.name).fetch_all(&mut *conn).await? {

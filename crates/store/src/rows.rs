@@ -1,16 +1,18 @@
 //! Statements over many rows, in a few fixed sizes, so that each stays prepared.
 //!
-//! A round trip to the database costs more than a row does; a text made to measure would have to
-//! be prepared each time. So a list is cut into pieces of the sizes below, largest first.
+//! A round trip to the database costs more than a row does, and a statement of exactly the right
+//! size would have to be prepared each time. So a list is cut into pieces of the sizes below,
+//! largest first.
 
 use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 
-/// How many rows the texts take.
+/// How many rows the statements take.
 ///
-/// No larger ones: SQLite looks for each parameter's name among all names before it, so a statement
-/// costs the square of its rows, and with 128 of them that was a quarter of storing a message.
+/// There are no larger ones: SQLite compares each parameter's name with all names before it, so the
+/// cost of a statement grows with the square of its rows. With 128 rows, this was a quarter of the
+/// cost of storing a message.
 const SIZES: [usize; 4] = [32, 8, 2, 1];
 
 /// One statement in every size.
@@ -19,7 +21,7 @@ pub(crate) struct ManyRows {
 }
 
 impl ManyRows {
-    /// Builds `before ($1, $2), ($3, $4) after` for every size, with so many columns a row.
+    /// Builds `before ($1, $2), ($3, $4) after` for every size, with this many columns in a row.
     pub(crate) fn new(before: &str, columns: usize, after: &str) -> Self {
         let texts = SIZES.into_iter().map(|size| {
             let rows: Vec<String> = (0..size)
@@ -35,7 +37,7 @@ impl ManyRows {
         Self { texts: texts.collect() }
     }
 
-    /// Cuts a list into pieces, each with the text for its size.
+    /// Cuts a list into pieces, each with the statement for its size.
     pub(crate) fn pieces<'a, T>(
         &'a self,
         mut rest: &'a [T],
@@ -51,7 +53,7 @@ impl ManyRows {
         })
     }
 
-    /// Returns the texts, for the test that executes each.
+    /// Returns the statements, for the test that executes each.
     pub(crate) fn texts(&self) -> Vec<String> {
         self.texts.iter().map(|(_, text)| text.to_string()).collect()
     }

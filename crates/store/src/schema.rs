@@ -1,4 +1,5 @@
-//! The schema and its versions: one row says which version the database has, one file a step.
+//! The schema and its versions: one row has the version of the database, one file each migration
+//! step.
 
 use std::fmt;
 
@@ -24,23 +25,23 @@ const UPDATE: &str = "UPDATE schema_version SET version = $1";
 
 pub(crate) const STATEMENTS: &[&str] = &[READ, INSERT, UPDATE];
 
-/// Why the schema cannot be brought up to date.
+/// Why the schema cannot be migrated.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// The database is of a version to come.
+    /// The database has a version of a newer program.
     Newer { found: i64 },
-    /// The database is full of somebody else's tables.
+    /// The database has tables of another program.
     Foreign,
     /// Our tables are not as we made them.
     Broken(&'static str),
-    /// The database said no.
+    /// The database failed.
     Database(sqlx::Error),
-    /// The store said no.
+    /// The store failed.
     Store(crate::Error),
 }
 
 impl Refusal {
-    /// The same for whoever opens a database there.
+    /// Converts this to the error of an opening at a location.
     pub(crate) fn at(self, place: impl fmt::Display) -> OpenError {
         let shown = place.to_string();
         match self {
@@ -65,7 +66,7 @@ impl From<sqlx::Error> for Refusal {
     }
 }
 
-/// Brings the schema up to date: all steps of it, or none.
+/// Migrates the schema to today's: all steps, or none.
 pub(crate) async fn migrate(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), Refusal> {
     migrate_along(conn, dialect, MIGRATIONS).await
 }
@@ -81,7 +82,7 @@ pub(crate) async fn make(
     migrate_along(conn, dialect, steps).await
 }
 
-/// Returns the version the database has, 0 if it is empty, if it can be brought up to date.
+/// Returns the version of the database, 0 if it is empty, if it can be migrated.
 pub(crate) async fn version(conn: &mut AnyConnection, dialect: Dialect) -> Result<i64, Refusal> {
     match current(conn, dialect).await? {
         found if found > KNOWN => Err(Refusal::Newer { found }),
@@ -89,7 +90,7 @@ pub(crate) async fn version(conn: &mut AnyConnection, dialect: Dialect) -> Resul
     }
 }
 
-/// Returns the version the database has, if it is one of ours.
+/// Returns the version of the database, if it is one of ours.
 pub(crate) async fn found(conn: &mut AnyConnection, dialect: Dialect) -> Option<i64> {
     current(conn, dialect).await.ok()
 }
@@ -118,7 +119,7 @@ async fn migrate_along(
     Ok(())
 }
 
-/// Returns the version the database has; 0 is an empty one.
+/// Returns the version of the database; 0 is an empty one.
 async fn current(conn: &mut AnyConnection, dialect: Dialect) -> Result<i64, Refusal> {
     let count = |row: sqlx::any::AnyRow| row.try_get::<i64, _>(0);
     let ours = sqlx::query(dialect.has_table()).bind("schema_version");

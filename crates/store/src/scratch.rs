@@ -1,7 +1,7 @@
-//! For tests: a place on a PostgreSQL server that nobody else uses, gone when it is dropped, and
-//! databases as older versions have left them.
+//! For tests: a private schema on a PostgreSQL server, removed when it is dropped, and databases as
+//! older versions have left them.
 //!
-//! The server is the one that `WHOELSE_TEST_POSTGRES` names; each place is a schema of its own in
+//! The server is the one that `WHOELSE_TEST_POSTGRES` names. Each test has a schema of its own in
 //! that database, so tests run side by side.
 
 mod between;
@@ -29,16 +29,16 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Returns the server that is there for tests, if there is one.
+    /// Returns the test server, if there is one.
     #[must_use]
     pub fn server() -> Option<String> {
         std::env::var(VARIABLE).ok().filter(|url| !url.is_empty())
     }
 
-    /// Makes a place; `None` where there is no server for tests.
+    /// Makes a schema; `None` if there is no test server.
     ///
     /// # Errors
-    /// What the server said, when it cannot be made.
+    /// The error of the server, if the schema cannot be made.
     pub fn new() -> Option<Result<Scratch, String>> {
         Some(Scratch::on(&Scratch::server()?))
     }
@@ -53,7 +53,7 @@ impl Scratch {
         Ok(Scratch { server, schema })
     }
 
-    /// The place.
+    /// Returns the location.
     #[must_use]
     pub fn place(&self) -> Location {
         Location::Postgres(self.server.with("options[search_path]", &self.schema))
@@ -65,21 +65,21 @@ impl Scratch {
         &self.schema
     }
 
-    /// Runs statements in the place, behind the store's back.
+    /// Runs statements in the schema, behind the store's back.
     ///
     /// # Errors
-    /// What the server said.
+    /// The error of the server.
     pub fn alter(&self, text: &str) -> Result<(), String> {
         run(&self.server.with("options[search_path]", &self.schema), text.to_owned())
     }
 }
 
 impl Scratch {
-    /// Ends the connection that holds the place, as a restart of PostgreSQL would, or the end of
-    /// the process at its other end.
+    /// Ends the connection that holds the database's lock, as a restart of PostgreSQL, or the end
+    /// of the process at its other end, would.
     ///
     /// # Errors
-    /// What the server said.
+    /// The error of the server.
     pub fn end_connection(&self) -> Result<(), String> {
         self.alter(
             "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_namespace n \
@@ -93,7 +93,8 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let text =
             format!("SET lock_timeout = '3s'; DROP SCHEMA IF EXISTS {} CASCADE", self.schema);
-        // What stays is seen by whoever looks into the server, and harms nobody.
+        // A schema that is left over harms nobody, and anybody who looks into the server can see
+        // it.
         let _ = run(&self.server, text);
     }
 }
@@ -102,7 +103,7 @@ fn run(url: &PostgresUrl, text: String) -> Result<(), String> {
     run_on(url.options(), text)
 }
 
-/// Runs a text where these options lead.
+/// Runs a statement on the database of these options.
 fn run_on(options: AnyConnectOptions, text: String) -> Result<(), String> {
     sqlx::any::install_default_drivers();
     alone(async move {
@@ -115,7 +116,7 @@ fn run_on(options: AnyConnectOptions, text: String) -> Result<(), String> {
     })
 }
 
-/// Works on a thread and a runtime of its own, so that it can be used anywhere.
+/// Runs a future on a thread and a runtime of its own, so that it can be called anywhere.
 fn alone(work: impl Future<Output = Result<(), String>> + Send + 'static) -> Result<(), String> {
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,8 +1,8 @@
 //! When accounts were online, for `whoelsesince`.
 //!
-//! An interval is open while its account is online. What is open when the server starts was cut
-//! off by a crash, and is closed at the last heartbeat. Times are even (see
-//! [`heartbeat`](crate::heartbeat)), so that a clock that is set makes nobody's absence longer or
+//! An interval is open while its account is online. An interval that is open when the server starts
+//! was cut off by a crash, and is closed at the last heartbeat. Times are in even time (see
+//! [`heartbeat`](crate::heartbeat)), so that setting the clock makes nobody's absence longer or
 //! shorter.
 
 use sqlx::{AnyConnection, Row};
@@ -24,8 +24,8 @@ const PURGE: &str = "DELETE FROM online WHERE until_at < $1";
 pub(crate) const STATEMENTS: &[&str] = &[OPEN, INSERT, CLOSE, CLOSE_ALL, SINCE, PURGE];
 
 impl Store {
-    /// Returns the accounts of a domain, number and name, that were online at this time or any
-    /// later, sorted by name.
+    /// Returns the accounts of a domain, number and name, that were online at this time or later,
+    /// sorted by name.
     pub async fn online_since(&self, domain: i64, at: i64) -> Result<Vec<(i64, String)>> {
         let mut conn = self.reader().await?;
         let rows = sqlx::query(SINCE).bind(domain).bind(at).fetch_all(&mut *conn).await?;
@@ -39,8 +39,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Notes that an account came online, and returns the number of the interval. One that is
-    /// open goes on.
+    /// Notes that an account came online, and returns the number of the interval. An open interval
+    /// continues.
     pub async fn came_online(&mut self, account: i64, at: i64) -> Result<i64> {
         let conn = self.conn()?;
         if let Some(id) = open(conn, account).await? {
@@ -62,7 +62,7 @@ impl Tx {
         Ok(sqlx::query(CLOSE_ALL).bind(at).execute(self.conn()?).await?.rows_affected())
     }
 
-    /// Forgets the intervals that ended before this time; returns how many.
+    /// Deletes the intervals that ended before this time; returns how many.
     pub async fn purge_intervals(&mut self, before_at: i64) -> Result<u64> {
         Ok(sqlx::query(PURGE).bind(before_at).execute(self.conn()?).await?.rows_affected())
     }

@@ -1,6 +1,6 @@
 //! Numbers that outlive the rows they were taken from: the last id of each kind, so that none is
-//! given twice, the last heartbeat with what is known of the clock, and
-//! when a new schema was good for the first time.
+//! given twice; the last heartbeat with what is known of the clock; and when a new schema first ran
+//! successfully.
 
 use sqlx::{AnyConnection, Row};
 
@@ -17,13 +17,13 @@ pub(crate) const DOMAIN: &str = "domain";
 pub(crate) const INTERVAL: &str = "interval";
 /// When the server was last seen alive, by the wall.
 pub(crate) const HEARTBEAT: &str = "heartbeat";
-/// The same in even time.
+/// The same time in even time.
 pub(crate) const EVEN: &str = "even";
-/// Since when the wall is not believed; there is none while it is.
+/// When the doubt of the wall began; not set while the wall is believed.
 pub(crate) const DOUBT_SINCE: &str = "doubt-since";
-/// How long the server has been up in that.
+/// How long the server has been up during the doubt.
 pub(crate) const DOUBT_UP: &str = "doubt-up";
-/// How much time the wall says has passed that was not counted.
+/// How much time has passed by the wall that was not counted.
 pub(crate) const DOUBT_CLAIM: &str = "doubt-claim";
 /// How far the wall was from what was expected.
 pub(crate) const DOUBT_GAP: &str = "doubt-gap";
@@ -41,8 +41,8 @@ const WRITE_ONCE: &str = "INSERT INTO numbers (name, value) VALUES ($1, $2) \
     ON CONFLICT (name) DO NOTHING";
 const FORGET: &str = "DELETE FROM numbers WHERE name = $1";
 
-/// Numbers that no server has counted to and no clock has said: beyond the year 11,000 or below
-/// zero, where none can be; and rows with a number that has not been given yet.
+/// Finds impossible numbers: beyond the year 11,000 or below zero, which no counter or clock
+/// reaches; and rows with a number that has not been given yet.
 const IMPOSSIBLE: &str = "SELECT \
     (SELECT COUNT(*) FROM numbers WHERE value > 288230376151711744 \
         OR value < -288230376151711744 OR (value < 0 AND name <> 'doubt-gap')) \
@@ -62,7 +62,7 @@ const IMPOSSIBLE: &str = "SELECT \
 
 pub(crate) const STATEMENTS: &[&str] = &[NEXT, WRITE, READ, WRITE_ONCE, FORGET, IMPOSSIBLE];
 
-/// Returns a number that nothing of this kind has had.
+/// Returns a number that nothing of this kind has had yet.
 pub(crate) async fn next(conn: &mut AnyConnection, name: &str) -> Result<i64> {
     Ok(sqlx::query(NEXT).bind(name).fetch_one(conn).await?.try_get(0)?)
 }
@@ -79,25 +79,25 @@ pub(crate) async fn read(conn: &mut AnyConnection, name: &str) -> Result<Option<
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// Sets a number to this value unless it has one.
+/// Sets a number to this value if it is not set.
 pub(crate) async fn write_once(conn: &mut AnyConnection, name: &str, value: i64) -> Result<()> {
     sqlx::query(WRITE_ONCE).bind(name).bind(value).execute(conn).await?;
     Ok(())
 }
 
-/// Sets a number back to none.
+/// Makes a number unset.
 pub(crate) async fn forget(conn: &mut AnyConnection, name: &str) -> Result<()> {
     sqlx::query(FORGET).bind(name).execute(conn).await?;
     Ok(())
 }
 
-/// Whether a server can go on from these numbers.
+/// Returns whether a server can continue from these numbers.
 pub(crate) async fn are_possible(conn: &mut AnyConnection) -> Result<bool> {
     let impossible: i64 = sqlx::query(IMPOSSIBLE).fetch_one(conn).await?.try_get(0)?;
     Ok(impossible == 0)
 }
 
-/// Returns the last heartbeat. Programs that knew no even time wrote the wall alone.
+/// Returns the last heartbeat. Programs that did not know even time wrote only the wall time.
 pub(crate) async fn heartbeat(conn: &mut AnyConnection) -> Result<Option<Heartbeat>> {
     let Some(wall) = read(conn, HEARTBEAT).await? else { return Ok(None) };
     let even = read(conn, EVEN).await?.unwrap_or(wall);

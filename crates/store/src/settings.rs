@@ -1,4 +1,4 @@
-//! What this installation keeps for itself under a name: secrets above all.
+//! Named values that the installation stores for itself, mainly secrets.
 
 use sqlx::{AnyConnection, Row};
 
@@ -11,19 +11,19 @@ const WRITE: &str = "INSERT INTO settings (name, value) VALUES ($1, $2) \
 pub(crate) const STATEMENTS: &[&str] = &[READ, WRITE];
 
 impl Store {
-    /// Returns what is kept under this name.
+    /// Returns the value of this name.
     pub async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>> {
         setting(&mut *self.reader().await?, name).await
     }
 }
 
 impl Tx {
-    /// Returns what is kept under this name.
+    /// Returns the value of this name.
     pub async fn setting(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
         setting(self.conn()?, name).await
     }
 
-    /// Keeps a value under this name, in place of the one before.
+    /// Stores a value under this name, in place of the one before.
     pub async fn set_setting(&mut self, name: &str, value: &[u8]) -> Result<()> {
         sqlx::query(WRITE).bind(name).bind(value).execute(self.conn()?).await?;
         Ok(())

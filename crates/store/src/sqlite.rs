@@ -1,5 +1,5 @@
-//! What is SQLite's own: how its file is addressed, what each connection is told, and what its
-//! result codes mean.
+//! What is specific to SQLite: how its file is addressed, how each connection is set up, and what
+//! its result codes mean.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -11,50 +11,50 @@ use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
 
 use crate::trouble::Trouble;
 
-/// What every connection is told: wait rather than fail when a backup holds the file, and see
-/// to it that removing an account takes along what hangs on it.
+/// Settings of every connection: wait rather than fail when a backup holds the file, and remove
+/// with an account the rows that refer to it.
 const EVERY_CONNECTION: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
 
-/// What the writer is told. With FULL a commit is on the disk when it returns; in groups that
-/// costs what NORMAL costs. The cache holds the inner pages of the indexes that appends touch;
-/// the limit gives back the room that a burst took in the write-ahead log.
+/// Settings of the writer. With FULL a commit is on the disk when it returns; for grouped commits
+/// this costs no more than NORMAL. The cache holds the inner pages of the indexes that appends
+/// touch. The limit returns the space that a burst took in the write-ahead log.
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 16777216;";
 
-/// A store that is gone with the process has no use for waiting on the disk.
+/// A store that is gone with the process need not wait for the disk.
 const WRITER_IN_MEMORY: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;";
 
-/// A database that is filled once, read once and removed has no use for either.
+/// A database that is filled once, read once and removed needs neither.
 const WRITER_ASIDE: &str = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;";
 
-/// What a reader is told: never to write, whatever statement it is given.
+/// Settings of a reader: it never writes, whatever statement it is given.
 const READER: &str = "PRAGMA query_only = ON;";
 
-/// How a transaction begins. IMMEDIATE takes the write lock now, while waiting is still possible.
+/// Begins a transaction. IMMEDIATE takes the write lock now, while waiting is still possible.
 pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// How a moment to be read begins.
+/// Begins a read-only snapshot.
 pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN";
 
-/// Moves what is in the write-ahead log into the file and empties the log.
+/// Moves the content of the write-ahead log into the file and empties the log.
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
-/// Counts what is in the file besides what SQLite itself puts there.
+/// Counts what is in the file besides SQLite's own tables.
 pub(crate) const COUNT_TABLES: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
 
-/// Asks for one table by name.
+/// Looks for one table by name.
 pub(crate) const HAS_TABLE: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1";
 
 /// Returns the options that reach this file; the path must be absolute.
 pub(crate) fn options(path: &Path) -> sqlx::Result<AnyConnectOptions> {
-    // The URL is made by the driver, which knows how to escape whatever a path may hold.
+    // The driver makes the URL; it knows how to escape whatever a path may contain.
     let url = SqliteConnectOptions::new().filename(path).to_url_lossy();
     Ok(AnyConnectOptions::from_url(&url)?.disable_statement_logging())
 }
 
-/// Opens the connection through which everything is written.
+/// Opens the writing connection.
 pub(crate) async fn connect_writer(
     options: &AnyConnectOptions,
     lasting: bool,
@@ -65,7 +65,7 @@ pub(crate) async fn connect_writer(
     Ok(conn)
 }
 
-/// Opens a database that is to be filled beside the one that counts.
+/// Opens a database that is to be filled beside the real one.
 pub(crate) async fn connect_aside(options: &AnyConnectOptions) -> sqlx::Result<AnyConnection> {
     let mut conn = AnyConnection::connect_with(options).await?;
     conn.execute(EVERY_CONNECTION).await?;
@@ -73,17 +73,17 @@ pub(crate) async fn connect_aside(options: &AnyConnectOptions) -> sqlx::Result<A
     Ok(conn)
 }
 
-/// Prepares a connection that only reads.
+/// Sets up a connection that only reads.
 pub(crate) async fn prepare_reader(conn: &mut AnyConnection) -> sqlx::Result<()> {
     conn.execute(EVERY_CONNECTION).await?;
     conn.execute(READER).await?;
     Ok(())
 }
 
-/// Sees to it that the file exists and can be written; returns whether it is new.
+/// Makes sure that the file exists and can be written; returns whether it is new.
 ///
-/// The operating system says more clearly than SQLite why it cannot, and a new file is readable
-/// by its owner alone (SQLite gives the files beside it the same mode).
+/// The operating system's errors are clearer than SQLite's, and a new file is readable by its owner
+/// alone (SQLite gives the files beside it the same mode).
 pub(crate) fn ensure_file(path: &Path) -> io::Result<bool> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -103,13 +103,13 @@ pub(crate) fn remove_file(path: &Path) {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        // Most of them are not there, and nothing can be done about one that stays.
+        // Most of these files do not exist, and nothing can be done about one that cannot be
+        // removed.
         let _ = std::fs::remove_file(PathBuf::from(name));
     }
 }
 
-/// Sorts a result code. They are at <https://www.sqlite.org/rescode.html>; the low byte is the
-/// primary one.
+/// Sorts a result code (<https://www.sqlite.org/rescode.html>); the low byte is the primary one.
 pub(crate) fn trouble(code: &str) -> Trouble {
     match code.parse::<i32>().unwrap_or(0) & 0xff {
         10 | 13 => Trouble::Full,

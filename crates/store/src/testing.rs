@@ -1,4 +1,4 @@
-//! What the tests of every noun begin with. Storage behaviour is tested over real files.
+//! Shared setup for the tests of this crate. Storage is tested with real files.
 #![allow(clippy::unwrap_used)]
 
 use std::ops::Deref;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::scratch::Scratch;
 use crate::{Direction, Location, NewMessage, NewRow, Origin, Store, StoredVerifier, Tx};
 
-/// Where the store of a test lies: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
+/// Where the store of a test is: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
 pub(crate) struct Dir {
     folder: TempDir,
     schema: Option<Scratch>,
@@ -33,7 +33,7 @@ impl Dir {
         Dir { folder: tempfile::tempdir().unwrap(), schema }
     }
 
-    /// A folder, whatever the tests run on.
+    /// A folder, whatever database the tests run on.
     pub(crate) fn of_files() -> Dir {
         Dir { folder: tempfile::tempdir().unwrap(), schema: None }
     }
@@ -57,14 +57,14 @@ pub(crate) async fn alter(file: &Path, text: &'static str) {
     conn.close().await.unwrap();
 }
 
-/// Returns an empty store of its own, which lives as long as the folder.
+/// Returns a new empty store, which lives as long as the folder.
 pub(crate) async fn fresh() -> (Dir, Store) {
     let dir = Dir::new();
     let store = Store::open(&place(&dir)).await.unwrap();
     (dir, store)
 }
 
-/// Returns an empty store in a file of its own.
+/// Returns a new empty store in a file.
 pub(crate) async fn fresh_file() -> (Dir, Store) {
     let dir = Dir::of_files();
     let store = Store::open(&place(&dir)).await.unwrap();
@@ -97,7 +97,7 @@ pub(crate) fn verifier(mechanism: &str, byte: u8) -> StoredVerifier {
 }
 
 /// Returns a message between two accounts, which are named by a letter and a number and have the
-/// archives of the same numbers. `n` says what is in it, and when it was accepted.
+/// archives of the same numbers. `n` is its content and the time when it was accepted.
 pub(crate) fn message(
     n: i64,
     (from, sender): (&str, i64),
@@ -116,20 +116,20 @@ pub(crate) fn message(
     }
 }
 
-/// The same for its recipient alone.
+/// Returns the same message with the recipient's row alone.
 pub(crate) fn for_recipient_alone(mut message: NewMessage) -> NewMessage {
     message.second = None;
     message
 }
 
-/// The same, kept only until it is delivered.
+/// Returns the same message, kept only until it is delivered.
 pub(crate) fn until_delivered(message: NewMessage) -> NewMessage {
     let mut message = for_recipient_alone(message);
     message.first.direction = Direction::Passing;
     message
 }
 
-/// The same with the sender's own id. The peers of its rows name the two sides.
+/// Returns the same message with the sender's own id. The peers of its rows name the two sides.
 pub(crate) fn with_origin(mut message: NewMessage, sender: i64, id: &str) -> NewMessage {
     let recipient = message.second.as_ref().map_or_else(String::new, |row| row.peer.clone());
     message.origin = Some(Origin { sender, recipient, id: id.into() });

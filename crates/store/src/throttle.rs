@@ -1,7 +1,7 @@
-//! Failed logins, by what they are counted for: an account from a network, an account, a network.
-//! Times are in even time (see `heartbeat`), in microseconds.
+//! Failed logins, by key: an account from a network, an account, or a network. Times are in even
+//! time (see `heartbeat`), in microseconds.
 //!
-//! What a key stands for and when it is blocked is for `core` to say; here is what survives a
+//! `core` decides what a key stands for and when it is blocked; this file stores what survives a
 //! restart.
 
 use sqlx::Row;
@@ -9,12 +9,12 @@ use sqlx::any::AnyRow;
 
 use crate::{Result, Store, Tx};
 
-/// How long failures are remembered after the last of them and when the block has ended: a day, in
-/// microseconds. It is far longer than any window they are counted in.
+/// How long failures are remembered after the last of them and after the end of the block: a day,
+/// in microseconds. This is far longer than any window in which they are counted.
 pub const THROTTLE_MEMORY: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// How many rows are loaded at most, those that matter longest first. Whoever can make more
-/// than this many networks fail within a day gains no memory of ours by it.
+/// The most rows that are loaded, those that matter longest first. An attacker who makes more
+/// networks than this fail within a day uses no more of our memory.
 const MOST: i64 = 100_000;
 
 const LOAD: &str = "SELECT scope, failures, since, blocked_until FROM throttle \
@@ -30,16 +30,16 @@ pub(crate) const STATEMENTS: &[&str] = &[LOAD, SAVE, REMOVE, PURGE];
 /// The failures of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttle {
-    /// How many there were.
+    /// The number of failures.
     pub failures: i64,
-    /// When the last of them was, or when the administrator has set the block.
+    /// When the last of them was, or when the administrator set the block.
     pub since: i64,
     /// Until when the key is blocked; 0 if it is not.
     pub blocked_until: i64,
 }
 
 impl Store {
-    /// Returns what is worth knowing at this time, to be loaded at start.
+    /// Returns the rows that are still relevant at this time, to be loaded at start.
     pub async fn throttle_load_all(&self, now: i64) -> Result<Vec<(String, Throttle)>> {
         let row = |row: &AnyRow| {
             let throttle = Throttle {
@@ -69,13 +69,13 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets the failures of a key.
+    /// Deletes the failures of a key.
     pub async fn throttle_remove(&mut self, key: &str) -> Result<()> {
         sqlx::query(REMOVE).bind(key).execute(self.conn()?).await?;
         Ok(())
     }
 
-    /// Forgets what is no longer worth knowing at this time; returns how many keys that were.
+    /// Deletes the rows that are no longer relevant at this time; returns how many keys that were.
     pub async fn throttle_purge(&mut self, now: i64) -> Result<u64> {
         let query = sqlx::query(PURGE).bind(now.saturating_sub(THROTTLE_MEMORY)).bind(now);
         Ok(query.execute(self.conn()?).await?.rows_affected())

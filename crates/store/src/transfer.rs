@@ -1,7 +1,7 @@
-//! Everything from one place to another: a copy between two databases, a backup into a file, and
-//! back.
+//! Moves everything from one place to another: a copy between two databases, a backup into a file,
+//! and a restore.
 //!
-//! What is read is one moment of its source, whatever is written there meanwhile. What is written
+//! What is read is one snapshot of the source, whatever is written there meanwhile. What is written
 //! into a database is one transaction: it is there whole and counted, or nothing has changed. Only
 //! a page of a table is in memory at a time.
 
@@ -32,11 +32,11 @@ use tables::{Kind, Table};
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
 impl Store {
-    /// Writes everything as it is at this moment into a new file, which only its owner can read.
-    /// Returns how many rows that were. Whoever writes is not held up.
+    /// Writes a snapshot of everything into a new file, which only its owner can read. Returns how
+    /// many rows that were. Writers are not held up.
     ///
-    /// The file holds what the database holds: messages, and the keys by which passwords are
-    /// checked.
+    /// The file has the whole content of the database: messages, and the keys by which passwords
+    /// are checked.
     ///
     /// # Errors
     /// When this fails there is no file. One that was there before is left alone.
@@ -47,14 +47,14 @@ impl Store {
         let written = write_all(&mut writer, &tables, &mut source).await;
         let written = written.and_then(|rows| writer.finish().map(|()| rows));
         if written.is_err() {
-            // Nothing can be done about one that stays.
+            // Nothing can be done about a file that cannot be removed.
             let _ = std::fs::remove_file(path);
         }
         source.close().await;
         written
     }
 
-    /// Puts what lies aside in place of everything that is here. Returns how many rows that were.
+    /// Replaces everything in the store by what was put aside. Returns how many rows that were.
     ///
     /// # Errors
     /// When this fails nothing has changed.
@@ -67,15 +67,15 @@ impl Store {
         }
         let rows = fill(tx.conn()?, &tables, &mut source).await?;
         tx.forget_numbering();
-        // It is a time of what was here before: even time is now what the source counted. The next
-        // start notes it anew.
+        // This time belongs to the old content: even time is now that of the source. The next start
+        // notes it anew.
         sequences::forget(tx.conn()?, sequences::UPGRADED).await?;
         tx.commit().await?;
         source.close().await;
         Ok(rows)
     }
 
-    /// A connection that sees one moment of the database, until it is closed.
+    /// A connection that sees one snapshot of the database, until it is closed.
     async fn snapshot(&self, tables: &[Table]) -> Result<AnyConnection, TransferError> {
         let options = self.place().options()?;
         let mut conn = AnyConnection::connect_with(&options).await?;
@@ -84,7 +84,7 @@ impl Store {
     }
 }
 
-/// From now on the connection reads alone, and sees one moment.
+/// Makes the connection read-only, on one snapshot.
 async fn begin_snapshot(
     conn: &mut AnyConnection,
     dialect: Dialect,
@@ -100,15 +100,15 @@ async fn begin_snapshot(
             conn.execute(crate::postgres::BEGIN_SNAPSHOT).await?;
         }
     }
-    // With SQLite the moment is that of the first question.
+    // With SQLite the snapshot is taken at the first query.
     if let Some(table) = tables.first() {
         count(conn, table).await?;
     }
     Ok(())
 }
 
-/// For tests: writes a backup as another version of the program would have: what is in a database,
-/// which has that version's schema, or nothing.
+/// For tests: writes a backup as another version of the program would have: the content of a
+/// database, which has that version's schema, or nothing.
 #[cfg(any(test, feature = "scratch"))]
 pub(crate) async fn write_backup(
     path: &Path,
@@ -128,7 +128,7 @@ pub(crate) async fn write_backup(
     writer.finish()
 }
 
-/// Looks whether a file is a whole backup of a schema that this program knows.
+/// Checks that a file is a whole backup of a schema that this program knows.
 ///
 /// # Errors
 /// Why it cannot be restored.
@@ -145,15 +145,15 @@ pub(crate) enum Value {
     Blob(Vec<u8>),
 }
 
-/// Where rows come from.
+/// The source of rows.
 enum Source {
-    /// A database that is seen as it was at one moment.
+    /// A snapshot of a database.
     Database(AnyConnection),
     File(file::Reader),
 }
 
 impl Source {
-    /// The rows of a table behind the last one read, none when there are no more.
+    /// Returns the rows of a table after the last one read; none when there are no more.
     async fn page(
         &mut self,
         table: &Table,
@@ -167,7 +167,7 @@ impl Source {
         let mut query = sqlx::query(text);
         for value in last.into_iter().flatten().take(table.key) {
             query = match value {
-                // No key holds NULL or bytes.
+                // No key contains NULL or bytes.
                 Value::Null | Value::Blob(_) => query,
                 Value::Number(number) => query.bind(*number),
                 Value::Text(text) => query.bind(text.clone()),
@@ -177,7 +177,7 @@ impl Source {
         rows.iter().map(|row| values(table, row)).collect()
     }
 
-    /// Looks whether everything has been read.
+    /// Checks that everything has been read.
     fn end(&mut self) -> Result<(), TransferError> {
         match self {
             Source::File(reader) => reader.end(),
@@ -185,8 +185,8 @@ impl Source {
         }
     }
 
-    /// Lets go of it. Nothing was changed, so nothing can be lost by a connection that does not
-    /// close well.
+    /// Releases the source. Nothing was changed, so nothing is lost if the connection does not
+    /// close cleanly.
     async fn close(self) {
         if let Source::Database(conn) = self {
             let _ = conn.close().await;
@@ -262,8 +262,8 @@ async fn fill(
                 query.execute(&mut *conn).await?;
             }
             rows += page.len() as u64;
-            // A page of a file that is not full is the last one; asking for more would begin the
-            // next table.
+            // A page of a file that is not full is the last one; reading on would begin the next
+            // table.
             let full = page.len() >= table.page;
             match page.pop() {
                 Some(row) if full => last = Some(row),
@@ -294,9 +294,9 @@ async fn count(conn: &mut AnyConnection, table: &Table) -> Result<i64, TransferE
 pub enum TransferError {
     /// A database cannot be opened.
     Open(OpenError),
-    /// A database failed.
+    /// A database failed during the transfer.
     Store(Error),
-    /// The target holds something already.
+    /// The target is not empty.
     NotEmpty {
         /// The target.
         place: String,
@@ -305,10 +305,10 @@ pub enum TransferError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The message of the operating system.
         source: io::Error,
     },
-    /// The file is not what was once written.
+    /// The file is damaged.
     Damaged {
         /// The file.
         path: PathBuf,
@@ -317,19 +317,19 @@ pub enum TransferError {
     },
     /// The backup was made by a newer version of this program.
     Newer {
-        /// Of which schema it is.
+        /// The version of its schema.
         found: i64,
-        /// The newest one this program knows.
+        /// The newest version this program knows.
         known: i64,
         /// The version of the program that made it, if the file says so.
         maker: Option<String>,
     },
-    /// There is nothing in the database that could be copied.
+    /// The database has nothing to copy.
     Nothing {
         /// The source.
         place: String,
     },
-    /// There is not as much in a table as was written into it.
+    /// A table does not have as many rows as were written into it.
     Miscounted {
         /// The table.
         table: String,

@@ -1,24 +1,24 @@
-//! What the database complains about, sorted by what it means to us: each database has result
-//! codes of its own, and above this file nobody knows them.
+//! Errors of the databases, sorted by what they mean for the store: each database has its own
+//! result codes, and only the lower modules know them.
 
 use sqlx::sqlite::SqliteError;
 
 use crate::{postgres, sqlite};
 
-/// What an error means to us.
+/// The meaning of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// No room, or the disk fails.
     Full,
-    /// The data are damaged, or no database.
+    /// The data are damaged, or it is no database.
     Broken,
-    /// What there is may not be opened or written.
+    /// The database may not be opened or written.
     Unwritable,
-    /// Somebody else holds it.
+    /// Another program holds it.
     Busy,
-    /// The database cannot be reached, or goes away in the middle. It may come back.
+    /// The database cannot be reached, or was lost in the middle. It may come back.
     Lost,
-    /// Wrong password, or a user who may not come in.
+    /// Wrong password, or a user without access.
     Refused,
     /// There is no database of this name.
     Missing,
@@ -31,7 +31,7 @@ impl Trouble {
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         let refusal = match error {
             sqlx::Error::Database(refusal) => refusal,
-            // Words out of order come from a connection that was cut in the middle of one.
+            // Messages out of order come from a connection that was cut in the middle of one.
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)

@@ -1,8 +1,7 @@
 //! A transaction: the only way to change anything.
 //!
-//! Transactions are begun and ended with plain statements rather than the driver's own counter
-//! of them: on a full disk SQLite ends a transaction by itself, and the counter would never be
-//! right again.
+//! Transactions begin and end with plain statements rather than with the driver's own counter: on a
+//! full disk SQLite ends a transaction by itself, and that counter would be wrong from then on.
 
 use std::fmt;
 
@@ -21,11 +20,11 @@ const ROLLBACK: &str = "ROLLBACK";
 
 /// Changes that happen together or not at all.
 ///
-/// There is one at a time. [`commit`](Tx::commit) makes them last; dropping it without undoes
-/// them, also when the task that held it is cancelled. The functions that change something are
-/// methods of this type, each beside the noun it is about.
+/// There is one transaction at a time. [`commit`](Tx::commit) makes its changes permanent; dropping
+/// it without a commit undoes them, also when its task is cancelled. The functions that change
+/// something are methods of this type, each in the file of its table.
 ///
-/// After an error the transaction can only be dropped: what it did may be undone already.
+/// After an error the transaction can only be dropped: its changes may be undone already.
 pub struct Tx {
     lane: OwnedMutexGuard<Lane>,
     /// Its number with PostgreSQL.
@@ -46,8 +45,8 @@ impl Tx {
             if matches!(error, Error::Closed | Error::Taken) {
                 return Err(error);
             }
-            // Whatever state the connection is in, a new one is in none.
-            // Whoever began it hears of it if that fails as well.
+            // The connection may be in any state; a new one is in none. If reconnecting fails as
+            // well, the caller gets the error.
             tracing::debug!(%error, "writer_reconnect");
             tx.lane.writer = None;
             tx.start().await?;
@@ -59,8 +58,9 @@ impl Tx {
         self.lane.connect().await?;
         if std::mem::replace(&mut self.lane.unfinished, true) {
             self.forget_numbering();
-            // It fails when there is nothing to undo: the one before was cancelled in its
-            // commit, or ended by SQLite. Whether the connection lives is seen below.
+            // This fails when there is nothing to undo: the transaction before was cancelled during
+            // its commit, or ended by SQLite. The next statement shows whether the connection
+            // lives.
             let _ = bounded(sqlx::query(ROLLBACK).execute(self.conn()?)).await;
         }
         match self.lane.way {
@@ -68,7 +68,7 @@ impl Tx {
                 sqlx::query(sqlite::BEGIN).execute(self.conn()?).await?;
             }
             Way::Postgres { .. } => {
-                // Not `fetch_one`, which looks at the first statement alone.
+                // `fetch_one` would look at the first statement alone.
                 let began = self.conn()?.fetch_all(sqlx::raw_sql(postgres::BEGIN));
                 let began = bounded(began).await?;
                 let row = began.first().ok_or(sqlx::Error::RowNotFound)?;
@@ -78,10 +78,10 @@ impl Tx {
         Ok(())
     }
 
-    /// Makes the changes last. When this returns they are on the disk.
+    /// Makes the changes permanent. When this returns they are on the disk.
     ///
     /// When it fails they are undone, except with [`Error::Undecided`]; when it is cancelled,
-    /// either may be true.
+    /// either may be the case.
     pub async fn commit(mut self) -> Result<()> {
         #[cfg(feature = "faults")]
         self.faults.meet(crate::faults::Step::Commit).await?;
@@ -106,7 +106,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Undoes the changes now; a drop leaves that to the transaction that begins next.
+    /// Undoes the changes now; a drop leaves this to the next transaction.
     pub async fn rollback(mut self) -> Result<()> {
         sqlx::query(ROLLBACK).execute(self.conn()?).await?;
         self.lane.unfinished = false;
@@ -114,7 +114,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Applies the faults that a test has ordered.
+    /// Applies the faults that a test has planned.
     #[cfg(feature = "faults")]
     pub(crate) async fn under(mut self, faults: &crate::faults::Faults) -> Result<Self> {
         faults.meet(crate::faults::Step::Begin).await?;
@@ -122,19 +122,19 @@ impl Tx {
         Ok(self)
     }
 
-    /// Returns the connection this transaction is on.
+    /// Returns the connection of this transaction.
     pub(crate) fn conn(&mut self) -> Result<&mut AnyConnection> {
         #[cfg(feature = "faults")]
         self.faults.meet_now(crate::faults::Step::Statement)?;
         self.lane.writer.as_mut().ok_or(Error::Closed)
     }
 
-    /// The archives have been replaced by others.
+    /// Forgets the archives' numbers, because other archives have replaced them.
     pub(crate) fn forget_numbering(&mut self) {
         self.lane.numbering = Numbering::default();
     }
 
-    /// Returns the connection, and the numbers that archives give.
+    /// Returns the connection, and the numbers that archives assign.
     pub(crate) fn conn_and_numbering(&mut self) -> Result<(&mut AnyConnection, &mut Numbering)> {
         #[cfg(feature = "faults")]
         self.faults.meet_now(crate::faults::Step::Statement)?;
@@ -149,18 +149,18 @@ impl fmt::Debug for Tx {
     }
 }
 
-/// The writing connection, and what it takes to make it again.
+/// The writing connection, and what is needed to open it again.
 pub(crate) struct Lane {
-    /// None while connecting again has not succeeded, and after closing.
+    /// The connection; `None` after closing, and after a failed attempt to reconnect.
     writer: Option<AnyConnection>,
     way: Way,
     numbering: Numbering,
-    /// A transaction was begun and its end is not known.
+    /// Whether a transaction was begun whose end is not known.
     unfinished: bool,
     closed: bool,
 }
 
-/// The way to the database.
+/// How to reach the database.
 pub(crate) enum Way {
     Sqlite {
         options: AnyConnectOptions,
@@ -170,7 +170,7 @@ pub(crate) enum Way {
         url: PostgresUrl,
         /// The process at the other end, which holds the lock.
         pid: i64,
-        /// Which opening this is.
+        /// The number of this opening.
         opened: i64,
     },
 }
@@ -186,7 +186,7 @@ impl Lane {
         }
     }
 
-    /// Takes the connection out for good, with nothing begun on it.
+    /// Takes the connection out for good, with no transaction begun on it.
     pub(crate) async fn close(&mut self) -> Option<AnyConnection> {
         self.closed = true;
         let mut writer = self.writer.take()?;
@@ -197,12 +197,12 @@ impl Lane {
         Some(writer)
     }
 
-    /// Tells what has become of a transaction whose connection was lost in its commit.
+    /// Returns what became of a transaction whose connection was lost during its commit.
     pub(crate) async fn decide(&mut self, undecided: Undecided) -> Result<bool> {
         self.connect().await?;
         let conn = self.writer.as_mut().ok_or(Error::Closed)?;
-        // The lock is ours again, so the connection it happened on is gone, and so the
-        // transaction is over.
+        // The lock is ours again, so the connection of the transaction is gone, and its transaction
+        // is over.
         let decided = postgres::was_committed(conn, undecided.txid).await;
         if decided.is_err() {
             self.writer = None;
@@ -251,7 +251,7 @@ mod tests {
         tx.lane.unfinished = false;
         drop(tx);
 
-        // SQLite refuses to begin within a transaction, of which we know nothing.
+        // SQLite refuses to begin within a transaction; in that case its state is unknown.
         let mut tx = store.begin().await.unwrap();
         account(&mut tx, "mona").await;
         tx.commit().await.unwrap();
@@ -282,8 +282,8 @@ mod tests {
         let twice = [verifier("SCRAM-SHA-1", 1), verifier("SCRAM-SHA-1", 2)];
         assert!(tx.set_credentials(bob, &twice).await.is_err());
 
-        // PostgreSQL has undone everything by then, SQLite the statement: that is why an error
-        // ends a transaction.
+        // After an error PostgreSQL has undone the transaction, but SQLite only the statement: that
+        // is why an error ends a transaction.
         let committed = tx.commit().await.is_ok();
 
         assert_eq!(committed, store.dialect() == Dialect::Sqlite);

@@ -1,9 +1,9 @@
-//! What happens to a database of an older schema: a copy of it is kept beside it, so that the
-//! program before this one can go on with that; then it is brought to today's schema, whole or not
-//! at all.
+//! Upgrades of a database with an older schema: a copy is kept beside it, so that the previous
+//! program can continue with the copy; then the database is migrated to today's schema, completely
+//! or not at all.
 //!
-//! Only a file is copied. PostgreSQL has tools of its own for that, and its operator uses them; the
-//! log says so before anything is changed.
+//! Only a file is copied. PostgreSQL has its own tools for this, which its operator uses; the log
+//! says so before anything is changed.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -21,23 +21,23 @@ use crate::dialect::Dialect;
 use crate::schema::{self, Refusal};
 use crate::{Location, OpenError, Result, Store, Tx, sequences, sqlite};
 
-/// How often it is said how far it is.
+/// How often progress is reported.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Copies everything, as it is at one moment, into another file, which is empty. What is still in
-/// the write-ahead log comes along.
+/// Copies a snapshot of everything into another file, which is empty, including what is still in
+/// the write-ahead log.
 const COPY: &str = "VACUUM INTO $1";
-/// How many bytes that takes: the pages of the database without those that nothing is on.
+/// Returns how many bytes that takes: the used pages of the database.
 const SIZE: &str = "SELECT CAST((pages.page_count - free.freelist_count) * size.page_size AS BIGINT) \
     FROM pragma_page_count() AS pages, pragma_freelist_count() AS free, \
     pragma_page_size() AS size";
 
-/// How a store is opened whose database is of an older schema.
+/// How to open a store whose database has an older schema.
 pub struct Opening<'a> {
-    /// Whether the database is kept as it was, in a file beside it. Without, whoever opens it has
-    /// a backup.
+    /// Whether to keep a copy of the old database in a file beside it. Without it, whoever opens
+    /// the store must have a backup.
     pub keep_copy: bool,
-    /// Is told how far it is, at once and every few seconds.
+    /// Called with the progress, at once and every few seconds.
     pub tell: &'a (dyn Fn(Progress) + Sync),
 }
 
@@ -53,21 +53,21 @@ impl fmt::Debug for Opening<'_> {
     }
 }
 
-/// How far an older database is on its way.
+/// The progress of an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// It is being copied.
+    /// The database is being copied.
     Copying {
-        /// Bytes that are written.
+        /// Bytes written so far.
         done: u64,
-        /// Bytes that there are, at most.
+        /// Bytes in total, at most.
         all: u64,
     },
-    /// It is being brought to today's schema.
+    /// The schema is being migrated.
     Migrating {
-        /// The version it has.
+        /// The old version.
         from: i64,
-        /// The version it will have.
+        /// The new version.
         to: i64,
     },
 }
@@ -88,15 +88,15 @@ impl fmt::Display for Progress {
 /// What was done to an older database when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upgraded {
-    /// The version it had.
+    /// The old version.
     pub from: i64,
-    /// The version it has.
+    /// The new version.
     pub to: i64,
-    /// Where it is kept as it was.
+    /// Where the copy is.
     pub copy: Option<PathBuf>,
 }
 
-/// A sentence for the operator.
+/// Formats a sentence for the operator.
 impl fmt::Display for Upgraded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "brought the database from schema {} to {}", self.from, self.to)?;
@@ -111,7 +111,7 @@ impl fmt::Display for Upgraded {
     }
 }
 
-/// Brings the schema up to date. Says what was done, if the database was an older one.
+/// Migrates the schema. Returns what was done, if the database was older.
 pub(crate) async fn upgrade(
     conn: &mut AnyConnection,
     place: &Location,
@@ -150,7 +150,7 @@ pub(crate) async fn upgrade(
     Ok(Some(Upgraded { from, to, copy }))
 }
 
-/// Does something that takes its time, and says now and then how far it is.
+/// Runs something slow, and reports its progress now and then.
 async fn while_telling<T>(
     work: impl Future<Output = T>,
     opening: &Opening<'_>,
@@ -167,14 +167,15 @@ async fn while_telling<T>(
     }
 }
 
-/// Where a database in a file is kept as it was before it was brought from this schema to another.
+/// Returns where the copy of a database file is kept when it is migrated from this schema to
+/// another.
 #[must_use]
 pub fn copy_of(database: &Path, version: i64) -> PathBuf {
     database.with_extension(format!("schema-{version}.db"))
 }
 
-/// Copies a database beside itself. When this returns the copy is on the disk, whole; when it fails
-/// or is interrupted there is none, or the one that was there before.
+/// Copies a database beside itself. When this returns, the copy is complete on the disk. When it
+/// fails or is interrupted, there is no copy, or the earlier one remains.
 async fn keep_copy(
     conn: &mut AnyConnection,
     database: &Path,
@@ -203,7 +204,7 @@ fn has_room(needed: u64, free: u64) -> Result<(), String> {
     Err(format!("it takes {} and {} are free", amount(needed), amount(free)))
 }
 
-/// So many bytes, in words: KiB as long as MiB would be too coarse to compare.
+/// Formats a number of bytes: in KiB while MiB would be too coarse to compare.
 #[must_use]
 pub fn amount(bytes: u64) -> String {
     match bytes {
@@ -212,9 +213,9 @@ pub fn amount(bytes: u64) -> String {
     }
 }
 
-/// How many bytes it takes to keep a database of this size and version as it was and to bring it to
-/// today's schema, at most. The step to version 3 writes every message anew: into the write-ahead
-/// log, which is twice as much, and into the file.
+/// Returns the most bytes that the copy and the migration of a database of this size and version
+/// take. The step to version 3 writes every message anew: into the write-ahead log, at twice the
+/// size, and into the file.
 pub(crate) fn room(size: u64, version: i64) -> u64 {
     match version {
         ..3 => size.saturating_mul(4),
@@ -222,7 +223,7 @@ pub(crate) fn room(size: u64, version: i64) -> u64 {
     }
 }
 
-/// How many bytes a copy of the database takes, at most.
+/// Returns the most bytes that a copy of the database takes.
 pub(crate) async fn size(conn: &mut AnyConnection) -> sqlx::Result<u64> {
     let size: i64 = sqlx::query(SIZE).fetch_one(conn).await?.try_get(0)?;
     Ok(u64::try_from(size).unwrap_or_default())
@@ -233,11 +234,11 @@ fn free(path: &Path) -> io::Result<u64> {
     Ok(about.f_bavail.saturating_mul(about.f_frsize))
 }
 
-/// A copy under way; gone when it is dropped.
+/// A copy in progress; removed when it is dropped.
 struct Half(PathBuf);
 
 impl Half {
-    /// Begins a new one, for its owner alone. What is left of one that was cut off goes.
+    /// Begins a new copy, readable by its owner alone. Removes the rest of an interrupted one.
     fn beside(copy: &Path) -> io::Result<Self> {
         let mut path = OsString::from(copy);
         path.push(".new");
@@ -247,7 +248,8 @@ impl Half {
         Ok(half)
     }
 
-    /// It is whole: it gets its name, in place of one that has it, and is on the disk.
+    /// Completes the copy: gives it its final name, in place of an earlier copy, and makes sure
+    /// that it is on the disk.
     fn keep_as(self, name: &Path) -> io::Result<()> {
         File::open(&self.0)?.sync_all()?;
         fs::rename(&self.0, name)?;
@@ -265,27 +267,27 @@ impl Drop for Half {
 }
 
 impl Store {
-    /// What was done to the database when it was opened, if it was of an older schema.
+    /// Returns what was done to the database when it was opened, if it had an older schema.
     #[must_use]
     pub fn upgraded(&self) -> Option<&Upgraded> {
         self.inner.upgraded.as_ref()
     }
 
-    /// When the first start after the last upgrade succeeded, if one has.
+    /// Returns when the first start after the last upgrade succeeded, if one has.
     pub async fn first_good_start(&self) -> Result<Option<i64>> {
         sequences::read(&mut *self.reader().await?, sequences::UPGRADED).await
     }
 
-    /// The databases that are kept as they were before they were brought up to date.
+    /// Returns the copies of the database from before its upgrades.
     #[must_use]
     pub fn kept_copies(&self) -> Vec<PathBuf> {
         kept_copies(self.place())
     }
 
-    /// Removes them; returns which that were.
+    /// Removes these copies; returns which they were.
     ///
     /// # Errors
-    /// The first that stays, and why.
+    /// The first copy that cannot be removed, and why.
     pub fn remove_kept_copies(&self) -> io::Result<Vec<PathBuf>> {
         let copies = self.kept_copies();
         copies.iter().try_for_each(fs::remove_file)?;
@@ -294,13 +296,13 @@ impl Store {
 }
 
 impl Tx {
-    /// A start has succeeded. If it is the first after an upgrade, this was when.
+    /// Notes that a start has succeeded. If it is the first after an upgrade, stores the time.
     pub async fn started_well(&mut self, at: i64) -> Result<()> {
         sequences::write_once(self.conn()?, sequences::UPGRADED, at).await
     }
 }
 
-/// The same as [`Store::kept_copies`] for a place that nobody has opened.
+/// Returns [`Store::kept_copies`] for a location that is not open.
 #[must_use]
 pub fn kept_copies(place: &Location) -> Vec<PathBuf> {
     let Location::Sqlite(path) = place else { return Vec::new() };

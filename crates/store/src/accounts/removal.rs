@@ -1,5 +1,5 @@
-//! A removed account leaves nothing in any table. The tables are those of the schema, so one that is
-//! added has to be filled here, and its rows have to go.
+//! Test that a removed account leaves no row in any table. The tables are read from the schema, so
+//! a new table has to be filled here, and its rows must be removed.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use crate::scratch::Scratch;
 use crate::testing::{Dir, account, message, place, verifier, with_origin};
 use crate::{DataKey, DataLimit, Location, Store, schema, transfer};
 
-/// Tables whose rows are nobody's account's.
+/// Tables whose rows belong to no account.
 const OF_NO_ACCOUNT: [&str; 4] = [
-    // Numbers that are not given again, and times of the whole server.
+    // These hold numbers that are never given again, and times of the whole server.
     "numbers", // Secrets of the installation.
     "settings", "domains",
-    // By name and network, of strangers' guesses too; forgotten by their age.
+    // These are keyed by name and network, also for strangers' guesses; they expire by age.
     "throttle",
 ];
 
@@ -29,7 +29,7 @@ async fn count_all(store: &Store) -> BTreeMap<String, i64> {
     counts
 }
 
-/// Gives an account something in every table, and nothing to anybody else.
+/// Gives an account a row in every table, and nothing to any other account.
 async fn fill(store: &Store) -> i64 {
     let mut tx = store.begin().await.unwrap();
     let bob = account(&mut tx, "bob").await;
@@ -72,7 +72,7 @@ async fn leaves_nothing(there: &Location) {
     let store = Store::open(there).await.unwrap();
     let mut tx = store.begin().await.unwrap();
     let eve = account(&mut tx, "eve").await;
-    // So that the numbers of accounts and archives differ.
+    // This makes the numbers of accounts and archives differ.
     crate::sequences::next(tx.conn().unwrap(), crate::sequences::ARCHIVE).await.unwrap();
     tx.commit().await.unwrap();
     let before = count_all(&store).await;

@@ -1,4 +1,4 @@
-//! Numbers are given once, by each archive for itself, whatever becomes of what has them.
+//! Each archive gives a number only once, whatever happens to the row that had it.
 #![allow(clippy::unwrap_used)]
 
 use crate::testing::Dir;
@@ -70,7 +70,7 @@ async fn no_number_is_given_again_when_all_that_had_them_is_gone() {
         assert_eq!(store.count_rows("archive_rows").await, 0);
         assert_eq!(store.count_rows("bodies").await, 0);
 
-        // And it is delivered: it is after the cursor.
+        // The message is also delivered: its number is after the cursor.
         assert_eq!(append(&store, &[one(3)]).await, [3]);
         let cursor = store.cursor(bob).await.unwrap();
         let waiting = store.undelivered(bob, cursor, 10).await.unwrap();
@@ -121,7 +121,7 @@ async fn an_archive_that_is_gone_takes_nothing_and_its_number_is_not_given_again
     tx.commit().await.unwrap();
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.append(&[one(2)]).await.unwrap(), [Appended::Gone]);
-    // What bob had sent before, and is committed only now.
+    // Bob sent this before, but it is committed only now.
     let from_bob = message(3, ("bob", bob), ("eve", eve));
     let stored = tx.append(&[from_bob]).await.unwrap();
     assert_eq!(stored, [Appended::Stored { first: 2, second: None }]);

@@ -1,4 +1,4 @@
-//! What an archive shows, and what is forgotten.
+//! What an archive shows, and what is deleted.
 #![allow(clippy::unwrap_used)]
 
 use sqlx::AssertSqlSafe;
@@ -12,7 +12,7 @@ fn seqs(rows: &[LoggedMessage]) -> Vec<i64> {
     rows.iter().map(|row| row.seq).collect()
 }
 
-/// Bob and eve, then bob and mona, in turns: 1 to 10, at 1000 to 10000.
+/// Makes messages between bob and eve, then bob and mona, in turn: 1 to 10, at 1000 to 10000.
 async fn ten(store: &Store) -> (i64, i64, i64) {
     let mut tx = store.begin().await.unwrap();
     let bob = account(&mut tx, "bob").await;
@@ -123,7 +123,7 @@ async fn dropping_what_is_confirmed_leaves_what_is_not_and_what_others_keep() {
     assert_eq!(store.count_rows("bodies").await, 10);
 }
 
-/// Expires everything before a time, looking at two rows at once; returns which archives had any.
+/// Expires everything before a time, reading two rows at a time; returns which archives had any.
 async fn expire_all(store: &Store, before: i64) -> Vec<i64> {
     let mut found = Vec::new();
     let mut archive = 0;
@@ -145,12 +145,13 @@ async fn history_expires_in_steps_and_what_is_undelivered_does_not() {
     let (_dir, store) = fresh().await;
     let (bob, eve, mona) = ten(&store).await;
     let mut tx = store.begin().await.unwrap();
-    // Bob has confirmed 2 and 4; mona nothing.
+    // Bob has confirmed 2 and 4; mona has confirmed nothing.
     tx.advance_cursors(&[(bob, 5)]).await.unwrap();
     tx.commit().await.unwrap();
     assert!(expire_all(&store, 1_000).await.is_empty());
 
-    // Of what was kept at 1000 to 7000: all that bob and eve sent, and what bob has confirmed.
+    // Of what was kept at 1000 to 7000, this deletes all that bob and eve sent, and what bob has
+    // confirmed.
     assert_eq!(expire_all(&store, 7_001).await, [bob, eve, mona]);
 
     let all = Query { limit: 20, ..Query::default() };
@@ -160,7 +161,7 @@ async fn history_expires_in_steps_and_what_is_undelivered_does_not() {
     assert_eq!(seqs(&store.query(eve, &all).await.unwrap().rows), [4, 5]);
     // Two of them are in no archive any more.
     assert_eq!(store.count_rows("bodies").await, 8);
-    // Those that begin with what waits are looked at again, and nothing is found.
+    // The archives that begin with waiting messages are read again, and nothing is found.
     assert_eq!(expire_all(&store, 7_001).await, [bob, mona]);
     assert_eq!(store.count_rows("bodies").await, 8);
 }
@@ -179,13 +180,13 @@ async fn a_body_goes_with_its_last_row_whichever_that_is() {
             left.push(store.count_rows("bodies").await);
         }
 
-        // Five that bob and eve share, five that bob and mona share.
+        // Bob and eve share five bodies, bob and mona share five.
         assert_eq!(left, [10, 5]);
         assert_eq!(store.count_rows("archive_rows").await, 5);
     }
 }
 
-/// Returns the steps by which SQLite would execute a statement.
+/// Returns SQLite's query plan of a statement.
 async fn plan(store: &Store, text: &str) -> Vec<String> {
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
     let mut conn = store.reader().await.unwrap();
@@ -206,7 +207,7 @@ async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
     for text in texts.chain(many) {
         for step in plan(&store, &text).await {
             let given = step.contains("VALUES") || step == "SCAN CONSTANT ROW" || step == "SCAN v";
-            // An index of nothing but what is looked for.
+            // The index holds only the rows that are looked for.
             let given = given || step.contains("INDEX archive_rows_passing");
             assert!(!step.starts_with("SCAN") || given, "{text}\n{step}");
             assert!(!step.contains("TEMP B-TREE"), "{text}\n{step}");

@@ -1,6 +1,6 @@
-//! How many bytes on the disk a message takes, in the shape that the log has and in others that it
-//! could have: `cargo test -p whoelse-store bytes_a_message -- --ignored --nocapture`. What came out
-//! stands in `docs/design/archives.md`.
+//! Measures how many bytes on the disk a message takes, with the log's present schema and with
+//! others that it could have: `cargo test -p whoelse-store bytes_a_message -- --ignored
+//! --nocapture`. The results are in `docs/design/archives.md`.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -12,10 +12,11 @@ use crate::testing::Dir;
 
 const MESSAGES: i64 = 100_000;
 const ACCOUNTS: i64 = 1_000;
-/// With so many others everybody speaks.
+/// How many others everybody talks to.
 const PEERS: i64 = 20;
 
-/// A shape: its tables, and the statements by which a message is stored, once and for each side.
+/// A schema to measure: its tables, and the statements by which a message is stored, once and for
+/// each side.
 struct Shape {
     name: &'static str,
     tables: &'static str,
@@ -87,7 +88,7 @@ async fn bytes_of(shape: &Shape) -> (i64, String) {
     let stanza = vec![b'x'; 350];
     let mut numbers: HashMap<i64, i64> = HashMap::new();
     for body in 1..=MESSAGES {
-        // Everybody in turn, to one of their peers, in an order that looks like none.
+        // Everybody sends in turn, to one of their peers, in an order that looks random.
         let from = body * 7_919 % ACCOUNTS;
         let to = (from + 1 + body * 104_729 % PEERS) % ACCOUNTS;
         let at = 1_790_000_000_000_000 + body * 300_000;

@@ -1,4 +1,4 @@
-//! What the log keeps, what it takes for a repeat, and what is still to be delivered.
+//! What the log keeps, what counts as a repeat, and what is still to be delivered.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Instant;
@@ -90,7 +90,8 @@ async fn a_second_row_is_stored_only_with_the_first() {
 
     let outcomes = tx.append(&[one(1), one(2), to_nobody.clone()]).await.unwrap();
     assert_eq!(outcomes, [stored(1, 1), Appended::Repeat, Appended::Gone]);
-    // What is gone is no first time: it would have to be new when it is there again.
+    // A message to an archive that is gone is not recorded: it would have to count as new when the
+    // archive exists again.
     assert_eq!(tx.append(&[to_nobody]).await.unwrap(), [Appended::Gone]);
     tx.commit().await.unwrap();
 
@@ -188,7 +189,7 @@ async fn a_repeat_after_a_day_is_a_new_message() {
         outcomes.extend(tx.append(&[at(seq, time)]).await.unwrap());
     }
 
-    // The third began a day of its own, in which the fourth lies.
+    // The third message began a window of its own, in which the fourth is.
     assert_eq!(outcomes, [stored(1, 1), Appended::Repeat, stored(2, 2), Appended::Repeat]);
     assert_eq!(tx.purge_origins(REPEAT_WINDOW).await.unwrap(), 0);
     assert_eq!(tx.purge_origins(REPEAT_WINDOW + 1).await.unwrap(), 1);

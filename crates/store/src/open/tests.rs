@@ -1,4 +1,4 @@
-//! What can be in the way of opening a store, and what a transaction promises.
+//! What can prevent the opening of a store, and what a transaction promises.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What becomes of a store when PostgreSQL goes away, and who may have it meanwhile.
+//! What happens to a store when PostgreSQL goes away, and who may have it meanwhile.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -6,7 +6,7 @@ use crate::scratch::{Between, Line, Scratch};
 use crate::testing::account;
 use crate::{Location, Store};
 
-/// A place on the server for tests; none, and the test is over, where there is no server.
+/// Returns a place on the test server; without a server, the test ends.
 fn scratch() -> Option<Scratch> {
     Scratch::new().map(Result::unwrap)
 }
@@ -81,7 +81,7 @@ async fn a_lost_connection_loses_the_transaction_and_nothing_else() {
     tx.commit().await.unwrap();
     let names = store.list_accounts(1, "", 10).await.unwrap();
     assert_eq!(names.iter().map(|row| row.localpart.as_str()).collect::<Vec<_>>(), ["bob", "mona"]);
-    // Coming back has not made this another server.
+    // The reconnected server is not another one.
     assert!(Store::open(&scratch.place()).await.is_err());
 }
 

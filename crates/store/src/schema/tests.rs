@@ -1,4 +1,4 @@
-//! Every released schema is brought to today's with all that is in it, or stays as it was.
+//! Every released schema is migrated to today's with all its data, or stays as it was.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -6,7 +6,7 @@ use crate::scratch::{Scratch, old_file};
 use crate::testing::{Dir, message, place};
 use crate::{Appended, Location, Query, Store};
 
-/// A database of an older version, of each kind that there is here.
+/// A database of an older version, one of each kind that is available here.
 async fn of_version(version: i64) -> Vec<(Dir, Option<Scratch>, Location)> {
     let dir = Dir::of_files();
     let there = place(&dir);
@@ -48,8 +48,8 @@ async fn what_version_1_held_is_all_there() {
         assert_eq!(archive[0].resource.as_deref(), Some("desk"));
         assert_eq!(&archive[0].stanza[..], b"<message/>");
         assert_eq!(store.query(3, &all).await.unwrap().rows.len(), 1);
-        // And it can be written: an archive has its account's number, and goes on above all that
-        // were given.
+        // The database can also be written: an archive has its account's number, and continues
+        // after all numbers that were given.
         assert_eq!(bob.archive, 1);
         let mut tx = store.begin().await.unwrap();
         let next = tx.append(&[message(8, ("bob", 1), ("eve", 3))]).await.unwrap();
@@ -83,8 +83,8 @@ async fn what_version_2_held_is_all_there() {
     }
 }
 
-/// What a process that is killed leaves of a file is what is on the disk at that moment: here, a
-/// migration that has written all of it and not committed.
+/// A killed process leaves of a file what is on the disk at that moment: here, a migration that has
+/// written everything and not committed.
 #[tokio::test]
 async fn a_migration_that_is_killed_has_not_happened() {
     for version in 1..KNOWN {
@@ -93,7 +93,7 @@ async fn a_migration_that_is_killed_has_not_happened() {
         old_file(&file, version).unwrap();
         let options = crate::sqlite::options(&file).unwrap();
         let mut conn = crate::sqlite::connect_writer(&options, true).await.unwrap();
-        // So that what is not committed is on the disk all the same.
+        // This puts on the disk what is not committed.
         conn.execute("PRAGMA cache_size = 1; BEGIN IMMEDIATE").await.unwrap();
         for step in &MIGRATIONS[version as usize..] {
             conn.execute(sqlx::raw_sql(*step)).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_migration_that_is_killed_has_not_happened() {
 
 #[tokio::test]
 async fn if_a_step_fails_none_has_happened() {
-    // The step that is good is undone with the one that is not.
+    // The good step is undone with the bad one.
     let broken: &[&str] = &[
         MIGRATIONS[0],
         "CREATE TABLE half (a BIGINT); DELETE FROM mailbox",

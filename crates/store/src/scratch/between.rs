@@ -1,4 +1,5 @@
-//! A bad line to PostgreSQL, for tests: it can be cut, and it can lose what answers a commit.
+//! A faulty connection to PostgreSQL, for tests: it can be cut, and it can lose the answer to a
+//! commit.
 
 use std::io;
 use std::sync::Arc;
@@ -10,18 +11,18 @@ use tokio::sync::watch;
 use super::Scratch;
 use crate::Location;
 
-/// What becomes of what passes.
+/// What happens to what passes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// It passes.
+    /// Everything passes.
     Open,
-    /// It passes, but the answer to a commit is lost, and its connection with it.
+    /// Everything passes, except that the answer to a commit is lost, and its connection with it.
     LosesCommits,
     /// Nothing passes, and every connection is cut.
     Cut,
 }
 
-/// Stands between a store and PostgreSQL.
+/// A proxy between a store and PostgreSQL.
 #[derive(Debug)]
 pub struct Between {
     place: Location,
@@ -29,10 +30,10 @@ pub struct Between {
 }
 
 impl Between {
-    /// Stands before a place, in the runtime that is running.
+    /// Starts a proxy for a location, in the present runtime.
     ///
     /// # Errors
-    /// When it cannot listen.
+    /// It cannot listen.
     pub async fn new(scratch: &Scratch) -> io::Result<Between> {
         let Location::Postgres(mut url) = scratch.place() else {
             return Err(io::Error::other("not on PostgreSQL"));
@@ -50,13 +51,13 @@ impl Between {
         Ok(Between { place: Location::Postgres(url), line })
     }
 
-    /// The place, through it.
+    /// Returns the location that leads through the proxy.
     #[must_use]
     pub fn place(&self) -> Location {
         self.place.clone()
     }
 
-    /// Changes the line.
+    /// Changes how the connection behaves.
     pub fn set(&self, line: Line) {
         self.line.send_replace(line);
     }

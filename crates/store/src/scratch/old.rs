@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Scratch;
 use crate::{Location, postgres, schema, sqlite, transfer};
 
-/// What is put into a database when it has got so far, by version.
+/// The data to insert when a database has reached a version, by version.
 const DATA: [&str; 3] = [
     include_str!("../../migrations/0001.data.sql"),
     include_str!("../../migrations/0002.data.sql"),
@@ -22,15 +22,15 @@ fn old_text(version: i64) -> String {
 }
 
 impl Scratch {
-    /// Fills the place as a server of a version has left it.
+    /// Fills the place with the database of an older version.
     ///
     /// # Errors
-    /// What the server said.
+    /// The error of the server.
     ///
     /// # Panics
     /// There was no such version.
     pub fn fill_as_of(&self, version: i64) -> Result<(), String> {
-        // The declarations are translated as ever, and so are the bytes of the data.
+        // The declarations are translated as always, and so are the bytes of the data.
         self.alter(&postgres::declaration(&old_text(version)).replace("X'", "'\\x"))
     }
 }
@@ -49,8 +49,8 @@ pub fn old_file(path: &Path, version: i64) -> Result<(), String> {
     super::run_on(options, old_text(version))
 }
 
-/// Writes a backup of what a database of a version holds, made by this version of the program, or
-/// by one that did not say. One of a schema to come holds nothing.
+/// Writes a backup of a database of a version, as made by this version of the program, or by one
+/// that did not say its version. A backup of a future version is empty.
 ///
 /// # Errors
 /// Why it cannot be made.

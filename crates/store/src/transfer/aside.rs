@@ -1,6 +1,6 @@
-//! What is to take the place of everything, put aside first: in a database of its own, brought to
-//! today's schema, with every rule of the schema kept. Whoever replaces something by it knows that
-//! it can be done.
+//! A replacement for everything, put aside first: in a database of its own, migrated to today's
+//! schema, with every rule of the schema checked. So the replacement is known to be possible before
+//! it begins.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::schema::{self, Refusal};
 use crate::{Domain, domains, sequences, sqlite};
 
-/// Everything of a backup, or of another database, in a file of its own that is gone when this is.
+/// The content of a backup, or of another database, in a file that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Aside {
     path: PathBuf,
@@ -21,11 +21,11 @@ pub struct Aside {
 }
 
 impl Aside {
-    /// Puts what is in a backup into a file at `path`, which is overwritten.
+    /// Puts the content of a backup into a file at `path`, which is overwritten.
     ///
     /// # Errors
-    /// The backup is damaged, of a schema to come, or breaks the rules of its own; or there is no
-    /// room for it. Then there is no file.
+    /// The backup is damaged, of a future schema, or breaks its own rules; or there is no room for
+    /// it. Then there is no file.
     pub async fn of_backup(backup: &Path, path: &Path) -> Result<Self, TransferError> {
         let reader = Reader::open(backup)?;
         let version = reader.schema();
@@ -36,7 +36,7 @@ impl Aside {
                 let why = "what is in it does not fit together";
                 TransferError::Damaged { path: backup.to_owned(), why }
             }
-            // Wherever it was found out.
+            // This holds wherever the fault was found.
             TransferError::Damaged { why, .. } => {
                 TransferError::Damaged { path: backup.to_owned(), why }
             }
@@ -44,7 +44,7 @@ impl Aside {
         })
     }
 
-    /// Removes what a process that was ended has left at `path`.
+    /// Removes the file that a killed process has left at `path`.
     pub fn remove_left_over(path: &Path) {
         sqlite::remove_file(path);
     }
@@ -59,7 +59,7 @@ impl Aside {
         let path = std::path::absolute(path).map_err(unwritable)?;
         sqlite::remove_file(&path);
         sqlite::ensure_file(&path).map_err(unwritable)?;
-        // From here on it is removed, however this ends.
+        // From here on the file is removed, however this ends.
         let mut aside = Self { path, domains: Vec::new() };
         let mut conn = sqlite::connect_aside(&sqlite::options(&aside.path)?).await?;
         let filled = load(&mut conn, source, version, &aside.path).await;

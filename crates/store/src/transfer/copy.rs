@@ -1,5 +1,5 @@
-//! Everything from one database into another that is empty. The source stays as it is, of whatever
-//! schema: what is older is brought up to date aside.
+//! Copies everything from one database into another that is empty. The source stays as it is,
+//! whatever its schema; an older schema is migrated in a file aside.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use crate::look::Original;
 use crate::upgrade::Opening;
 use crate::{Location, Store, schema, sqlite};
 
-/// Copies everything from one database into another, which has to be empty. Returns how many rows
+/// Copies everything from one database into another, which must be empty. Returns how many rows
 /// that were. No server may be running on either.
 ///
 /// # Errors
-/// When this fails the source is as it was, and the target is empty, or not there if it was not
-/// there before.
+/// When this fails the source is unchanged, and the target is empty, or does not exist if it did
+/// not before.
 pub async fn copy(from: &Location, to: &Location) -> Result<u64, TransferError> {
     let new = matches!(to, Location::Sqlite(path) if !path.exists());
     if let Location::Sqlite(path) = from
@@ -58,7 +58,7 @@ pub async fn copy(from: &Location, to: &Location) -> Result<u64, TransferError> 
 
 async fn copy_into(to: &Location, source: &mut Source) -> Result<u64, TransferError> {
     let tables = tables(schema::KNOWN).await?;
-    // Nothing is in it that a copy could keep.
+    // The target is empty, so no copy of it need be kept.
     let target = Store::open_with(to, &Opening { keep_copy: false, ..Opening::default() }).await?;
     let filled = async {
         let mut tx = target.begin().await?;
@@ -73,8 +73,7 @@ async fn copy_into(to: &Location, source: &mut Source) -> Result<u64, TransferEr
     Ok(rows)
 }
 
-/// Looks whether there is nothing in a database, before anything is made or brought up to date
-/// in it.
+/// Checks that a database is empty, before anything is made or migrated in it.
 async fn is_empty(place: &Location) -> Result<bool, TransferError> {
     let Original { mut conn, version, .. } = Original::hold(place).await?;
     let looked = async {
@@ -86,12 +85,12 @@ async fn is_empty(place: &Location) -> Result<bool, TransferError> {
         Ok(true)
     };
     let looked: Result<bool, TransferError> = looked.await;
-    // Nothing was changed.
+    // Nothing was changed, so an error of closing does not matter.
     let _ = conn.close().await;
     looked
 }
 
-/// Where there is room for as much once more: beside one of the two, if that is a file.
+/// Returns a place with room for a second copy: beside one of the two databases, if it is a file.
 fn beside(from: &Location, to: &Location) -> PathBuf {
     match (to, from) {
         (Location::Sqlite(path), _) | (_, Location::Sqlite(path)) => path.with_extension("aside"),

@@ -1,14 +1,14 @@
-//! The file of a backup: the rows of all tables in a form that belongs to no database, with a
-//! checksum at its end.
+//! The backup file: the rows of all tables in a form that depends on no database, with a checksum
+//! at its end.
 //!
 //! ```text
 //! whoelse backup 1\n  version of the schema
 //! 'V' version of whoelse that wrote it                    absent in the oldest
-//! 'T' name  'R' values 'R' values …  'E' how many        for every table, in the order of the schema
+//! 'T' name  'R' values 'R' values …  'E' how many        for each table, in schema order
 //! 'Z' SHA-256 of everything before it
 //! ```
-//! Numbers are 8 bytes, lengths 4, the smallest first. A value is a letter (`-`, `n`, `t`, `b`) and
-//! what it is.
+//! Numbers are 8 bytes, lengths 4, little-endian. A value is a letter (`-`, `n`, `t`, `b`) and its
+//! content.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
@@ -21,7 +21,7 @@ use super::{TransferError, Value};
 use crate::schema;
 
 const MAGIC: &[u8] = b"whoelse backup 1\n";
-/// No value is longer: stanzas are bounded far below.
+/// No value is longer: the bound on stanzas is far below.
 const LONGEST: usize = 64 << 20;
 
 /// A backup being written.
@@ -32,8 +32,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Makes the file, for its owner alone: of this version of the schema, by this version of the
-    /// program. One that is there is never overwritten.
+    /// Makes the file, readable by its owner alone, for this version of the schema, by this version
+    /// of the program. Never overwrites a file.
     pub fn create(path: &Path, schema: i64, maker: Option<&str>) -> Result<Writer, TransferError> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -86,7 +86,7 @@ impl Writer {
         self.put(&rows.to_le_bytes())
     }
 
-    /// Ends the file; when this returns it is on the disk.
+    /// Ends the file. When this returns, the file is on the disk.
     pub fn finish(mut self) -> Result<(), TransferError> {
         self.put(b"Z")?;
         let digest = self.digest.finish();
@@ -111,19 +111,19 @@ impl Writer {
     }
 }
 
-/// A backup being read. It has been read whole once before its first row is given out, and its
+/// A backup being read. It has been read whole once before its first row is returned, and its
 /// checksum was right.
 pub(crate) struct Reader {
     path: PathBuf,
     input: BufReader<File>,
     schema: i64,
-    /// Whether the table whose rows come next has been named.
+    /// Whether the table of the next rows has been named.
     begun: bool,
     rows: u64,
 }
 
-/// Whether a server can have written this number. They are counts and microseconds: none is beyond
-/// the year 11,000, but for the moment that never comes.
+/// Returns whether a server can have written this number. Numbers are counts and microseconds: none
+/// is beyond the year 11,000, except the moment that stands for "never".
 fn is_possible(number: i64) -> bool {
     const LARGEST: u64 = 1 << 58;
     number.unsigned_abs() <= LARGEST || number == i64::MAX
@@ -148,7 +148,7 @@ impl Reader {
         }
     }
 
-    /// The version of the schema it is of; this program knows it.
+    /// Returns the version of its schema, which this program knows.
     pub fn schema(&self) -> i64 {
         self.schema
     }
@@ -163,8 +163,8 @@ impl Reader {
         maker.map(Some).map_err(|_| self.damaged("a text is none"))
     }
 
-    /// The next rows of a table, none when there are no more. The tables come in the order of
-    /// their schema.
+    /// Returns the next rows of a table; none when there are no more. The tables come in the order
+    /// of their schema.
     pub fn rows(&mut self, table: &Table) -> Result<Vec<Vec<Value>>, TransferError> {
         let mut rows = Vec::new();
         if !self.begun {
@@ -195,7 +195,7 @@ impl Reader {
         Ok(rows)
     }
 
-    /// Looks whether all tables have been read.
+    /// Checks that all tables have been read.
     pub fn end(&mut self) -> Result<(), TransferError> {
         match self.take(1)?.as_slice() {
             b"Z" => Ok(()),
@@ -246,7 +246,7 @@ impl Reader {
     }
 }
 
-/// Reads the whole file and compares its checksum, so that nothing of a broken one is believed.
+/// Reads the whole file and compares its checksum, so that no part of a damaged one is used.
 fn check(path: &Path, file: &mut File) -> Result<(), TransferError> {
     let unreadable = |error| TransferError::file(path, error);
     let damaged = |why| TransferError::Damaged { path: path.to_owned(), why };

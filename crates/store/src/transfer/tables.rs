@@ -1,8 +1,8 @@
-//! Every table of a schema, in an order in which no row refers to one that comes later: what a copy
-//! and a backup take along.
+//! The tables of a schema, in an order in which no row refers to a later one: what a copy and a
+//! backup contain.
 //!
-//! There is no list of them that could fall behind the schema: a database in memory is brought to
-//! the version in question and asked what it has. So every version that there was can be read.
+//! There is no list of tables that could fall behind the schema: a database in memory is migrated
+//! to the version in question and asked for its tables. So every earlier version can be read.
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
@@ -11,18 +11,18 @@ use crate::dialect::Dialect;
 use crate::schema::{self, Refusal};
 use crate::{Location, OpenError};
 
-/// The tables, in the order they were made.
+/// Lists the tables, in the order in which they were made.
 const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
     AND name NOT LIKE 'sqlite%' AND name <> 'schema_version' ORDER BY rowid";
-/// The columns of one: those of the primary key first, in its order, then the others as they were
-/// made. The order is that of a row in a backup, so it stays.
+/// Lists the columns of a table: those of the primary key first, in its order, then the others in
+/// the order in which they were made. A row in a backup has this order, so it must not change.
 const COLUMNS: &str = "SELECT name, type, pk FROM pragma_table_info($1) ORDER BY pk = 0, pk, cid";
 
-/// How many rows are held in memory at once: many, or few where a row can be large.
+/// How many rows are in memory at once: many, or few if a row can be large.
 const MANY: usize = 2000;
 const FEW: usize = 100;
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Number,
@@ -30,21 +30,22 @@ pub(crate) enum Kind {
     Blob,
 }
 
-/// A table, as it is read and written row by row.
+/// A table that is read and written row by row.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub name: String,
-    /// The columns of the primary key first, in its order.
+    /// The columns, those of the primary key first, in its order.
     pub columns: Vec<(String, Kind)>,
     /// How many columns the key has.
     pub key: usize,
-    /// How many rows are held in memory at once.
+    /// How many rows are in memory at once.
     pub page: usize,
-    /// What is not taken along, because it is about this database and not about what is in it.
+    /// The condition for rows that are not copied, because they are about this database and not its
+    /// content.
     pub except: Option<&'static str>,
 }
 
-/// The tables of this version of the schema.
+/// Returns the tables of this version of the schema.
 pub(crate) async fn tables(version: i64) -> Result<Vec<Table>, OpenError> {
     read(version).await.map_err(|refusal| refusal.at(&Location::Memory))
 }
@@ -69,7 +70,8 @@ async fn read(version: i64) -> Result<Vec<Table>, Refusal> {
         }
         let is_large = columns.iter().any(|(_, kind)| *kind == Kind::Blob);
         let page = if is_large { FEW } else { MANY };
-        // How often this database was opened (see `postgres`), and since when its schema is good.
+        // These count how often this database was opened (see `postgres`), and note when its schema
+        // first ran.
         let except = (name == "numbers").then_some("name IN ('opened', 'upgraded')");
         tables.push(Table { name, columns, key, page, except });
     }
@@ -86,7 +88,7 @@ impl Table {
         names(&self.columns[..self.key])
     }
 
-    /// Reads the first page, or the next one behind the key `$1, …`.
+    /// Reads the first page, or the page after the key `$1, …`.
     pub(crate) fn read(&self, is_first: bool) -> String {
         let key = self.key_names();
         let mut bounds = Vec::new();
@@ -109,12 +111,12 @@ impl Table {
         )
     }
 
-    /// Counts the rows.
+    /// Returns the statement that counts the rows.
     pub(crate) fn count(&self) -> String {
         format!("SELECT COUNT(*) FROM {}{}", self.name, self.which())
     }
 
-    /// Removes the rows.
+    /// Returns the statement that removes the rows.
     pub(crate) fn clear(&self) -> String {
         format!("DELETE FROM {}{}", self.name, self.which())
     }
@@ -123,7 +125,7 @@ impl Table {
         self.except.map_or(String::new(), |except| format!(" WHERE NOT {except}"))
     }
 
-    /// What stands before the values of new rows.
+    /// Returns the part of an insertion before the values.
     pub(crate) fn insert(&self) -> String {
         format!("INSERT INTO {} ({}) VALUES", self.name, self.names())
     }

@@ -1,4 +1,4 @@
-//! What is copied, backed up and restored is all of it, or nothing.
+//! A copy, a backup and a restore are complete, or nothing has happened.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -23,7 +23,7 @@ async fn populate(store: &Store) {
     let key = crate::DataKey { namespace: "storage:bookmarks", name: "storage" };
     let limit = crate::DataLimit { values: 1, bytes: 9 };
     tx.put_account_data(eve, key, b"<a/>", limit).await.unwrap();
-    // More than a page of the table.
+    // This is more than a page of the table.
     let batch: Vec<_> = (1..=250)
         .map(|seq| {
             let one = message(seq, ("bob", bob), ("eve", eve));
@@ -51,7 +51,7 @@ async fn populate(store: &Store) {
     }
 }
 
-/// Everything that is in a store.
+/// Returns everything that is in a store.
 async fn all(store: &Store) -> Vec<Vec<Value>> {
     let tables = tables(schema::KNOWN).await.unwrap();
     let mut source = Source::Database(store.snapshot(&tables).await.unwrap());
@@ -74,7 +74,7 @@ async fn restore(store: &Store, file: &Path) -> Result<u64, TransferError> {
     store.replace(&aside).await
 }
 
-/// A place of each kind that there is here.
+/// Returns a place of each kind that is available here.
 fn places() -> Vec<(Dir, Option<Scratch>, Location)> {
     let dir = Dir::of_files();
     let file = place(&dir);
@@ -99,7 +99,7 @@ async fn everything_is_copied_from_each_kind_of_database_to_each() {
 
             let copied = Store::open(&to).await.unwrap();
             assert_eq!(all(&copied).await, before);
-            // It can be used: no number is given twice.
+            // The copy can be used: no number is given twice.
             let mut tx = copied.begin().await.unwrap();
             let next = tx.append(&[message(251, ("bob", 1), ("eve", 2))]).await.unwrap();
             assert_eq!(next, [crate::Appended::Stored { first: 251, second: Some(251) }]);
@@ -137,7 +137,7 @@ async fn a_copy_that_fails_leaves_the_target_empty() {
     let source = Store::open(&place(&from)).await.unwrap();
     populate(&source).await;
     source.close().await.unwrap();
-    // A row that no other database would take: the last table refers to nobody.
+    // No other database would take this row: it refers to nobody.
     from.alter("PRAGMA foreign_keys = OFF; INSERT INTO roster_versions VALUES (99, 1, 0)").await;
 
     for (_dir, _scratch, to) in places() {
@@ -303,7 +303,7 @@ async fn a_backup_of_a_schema_to_come_is_refused_by_naming_the_version_it_needs(
     }
 }
 
-/// Whoever has the checksum right may have written anything.
+/// A file with a right checksum may still contain anything.
 #[tokio::test]
 async fn a_backup_that_breaks_its_own_rules_is_refused_before_anything_is_replaced() {
     let (text, number) = (|text: &str| Value::Text(text.into()), Value::Number);
@@ -341,7 +341,7 @@ async fn a_backup_that_breaks_its_own_rules_is_refused_before_anything_is_replac
     }
 }
 
-/// The next start reads them, and would end there, and so would every start after it.
+/// A start reads these values: it would fail there, and so would every later start.
 #[tokio::test]
 async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
     use crate::sequences;
@@ -435,7 +435,7 @@ async fn a_restore_forgets_since_when_the_database_before_it_was_good() {
 
         restore(&store, &file).await.unwrap();
 
-        // Even time goes on from that of the backup, so 70 says nothing any more.
+        // Even time continues from that of the backup, so the time 70 has no meaning any more.
         assert_eq!(store.first_good_start().await.unwrap(), None);
         store.close().await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! The old database is there, whole, until the new one is; whatever comes in between.
+//! The old database is complete until the new one is, whatever happens in between.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +20,7 @@ fn files(dir: &Dir) -> Vec<String> {
     names
 }
 
-/// The first column of the rows that a file, of whatever schema, answers with.
+/// Returns the first column of a query's rows, from a file of whatever schema.
 async fn ask(file: &Path, question: &'static str) -> Vec<String> {
     let mut conn = AnyConnection::connect_with(&sqlite::options(file).unwrap()).await.unwrap();
     let rows = sqlx::query(question).fetch_all(&mut conn).await.unwrap();
@@ -28,7 +28,7 @@ async fn ask(file: &Path, question: &'static str) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// A file as a server of a version leaves it that is killed: the last it has written is in the
+/// Makes a file as a killed server of an older version leaves it: its last writes are in the
 /// write-ahead log alone.
 async fn killed_at(version: i64) -> Dir {
     let (dir, killed) = (Dir::of_files(), Dir::of_files());
@@ -43,7 +43,7 @@ async fn killed_at(version: i64) -> Dir {
     killed
 }
 
-/// The file is what a program of that version has written, with all that it held.
+/// Asserts that the file is one that a program of that version has written, with all its data.
 async fn is_of_version(file: &Path, version: i64) {
     let dir = Dir::of_files();
     let model = dir.path().join("model.db");
@@ -76,7 +76,7 @@ async fn the_old_database_is_kept_whole_beside_the_new_one_for_the_program_befor
         assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
         is_of_version(&copy, version).await;
 
-        // What is of today's schema is opened as it is.
+        // A database of today's schema is opened as it is.
         let store = Store::open(&place(&dir)).await.unwrap();
         assert_eq!(store.upgraded(), None);
         assert_eq!(store.remove_kept_copies().unwrap(), [copy]);
@@ -97,7 +97,7 @@ async fn a_copy_that_was_cut_off_and_one_of_an_earlier_day_are_made_anew() {
     is_of_version(&dir.path().join("store.schema-1.db"), 1).await;
 }
 
-/// What is on the disk at a moment is what a process leaves that is killed then.
+/// A killed process leaves what is on the disk at that moment.
 #[tokio::test]
 async fn whenever_it_is_killed_the_next_start_has_everything() {
     let dir = killed_at(1).await;
@@ -105,7 +105,7 @@ async fn whenever_it_is_killed_the_next_start_has_everything() {
     let tell = |_| {
         let now = Dir::of_files();
         for name in files(&dir) {
-            // What SQLite shares among processes is gone with the last of them.
+            // What SQLite shares among processes is removed with the last of them.
             if !name.ends_with("-shm") {
                 fs::copy(dir.path().join(&name), now.path().join(&name)).unwrap();
             }
@@ -167,7 +167,7 @@ fn a_copy_needs_as_much_room_as_the_database_has() {
     assert_eq!(has_room(50 << 20, 50 << 20), Ok(()));
     let why = "it takes 51 MiB and 50 MiB are free".to_owned();
     assert_eq!(has_room((50 << 20) + 1, 50 << 20), Err(why));
-    // And the step to version 3 writes all of it anew.
+    // The step to version 3 writes all of it anew, too.
     assert_eq!((room(10, 2), room(10, 3)), (40, 10));
     let why = "it takes 120 KiB and 4 KiB are free".to_owned();
     assert_eq!(has_room(120 << 10, 4 << 10), Err(why));
