@@ -54,9 +54,9 @@ pub(super) fn speak(
     };
     let speech = Speech { node: node.clone(), session, ticket, stanza, lang, said };
     match wrong.map_or_else(|| speech.address(), Err) {
-        Ok(Address::Server) => speech.to_server(),
-        Ok(Address::Everybody) => speech.to_everybody(),
-        Ok(Address::Account(to)) => speech.to_account(to),
+        Ok(Address::Server) => speech.for_server(),
+        Ok(Address::Everybody) => speech.for_everybody(),
+        Ok(Address::Account(to)) => speech.for_account(to),
         Err(error) => speech.refuse(&error),
     }
 }
@@ -129,7 +129,7 @@ impl Speech {
         }
     }
 
-    fn to_server(self) -> Routed {
+    fn for_server(self) -> Routed {
         match (self.stanza.kind(), self.stanza.type_()) {
             (Kind::Iq, Some("get" | "set")) => self.request(Target::Server),
             (Kind::Message, None | Some("chat" | "normal" | "groupchat")) => {
@@ -144,7 +144,7 @@ impl Speech {
         request::of_session(&self.node, (self.session, self.ticket), self.stanza, target)
     }
 
-    fn to_everybody(self) -> Routed {
+    fn for_everybody(self) -> Routed {
         match self.stanza.type_() {
             None | Some("unavailable") => {}
             Some("error") => return self.done(),
@@ -167,7 +167,7 @@ impl Speech {
         self.done()
     }
 
-    fn to_account(self, to: Jid) -> Routed {
+    fn for_account(self, to: Jid) -> Routed {
         let from = Jid::from(self.session.jid.clone());
         // The taps of the sender's account need no other account, whoever the recipient is.
         let strip = match self.taps(&from, &to) {

@@ -134,8 +134,8 @@ fn what_is_said_of_a_setting_is_read_again() {
         let (read, problems) = file::read(Path::new("whoelse.toml"), &line);
 
         // Some need another setting, which is missing here.
-        let problems = problems.iter().map(Problem::to_string);
-        let alone = problems.filter(|problem| !problem.contains("` needs `")).next();
+        let mut problems = problems.iter().map(Problem::to_string);
+        let alone = problems.find(|problem| !problem.contains("` needs `"));
         assert_eq!(alone, None, "{line}");
         assert_eq!(row.say(&read), value, "{line}");
     }

@@ -36,7 +36,7 @@ async fn a_message_is_in_both_archives_as_it_was_given() {
         resource: Some("desk".into()),
         stanza: sent.stanza,
     };
-    assert_eq!(store.undelivered(bob, 0, 10).await.unwrap(), [received.clone()]);
+    assert_eq!(store.undelivered(bob, 0, 10).await.unwrap(), std::slice::from_ref(&received));
     assert!(store.undelivered(eve, 0, 10).await.unwrap().is_empty());
     let all = crate::Query { limit: 10, ..Default::default() };
     let out = LoggedMessage { direction: Direction::Out, peer: "bob@#1".into(), ..received };
