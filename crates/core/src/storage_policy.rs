@@ -19,7 +19,6 @@ pub enum StoragePolicy {
 ///
 /// A chat or normal message is kept if it has a body or an encrypted payload. Headlines, groupchat
 /// and errors are never stored (RFC 6121, 8.5), whatever a feature says.
-/// and errors are never stored (RFC 6121, 8.5), whatever a feature says.
 pub fn storage_policy(wiring: &Wiring, stanza: &Stanza) -> StoragePolicy {
     if !is_conversation(stanza) {
         return StoragePolicy::Never;
