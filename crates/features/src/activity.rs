@@ -1,6 +1,6 @@
-//! Ours, docs/protocol.md: the server understands the mark that a request was typed by hand.
+//! Ours, docs/protocol.md: the server understands the mark of a request that was typed by hand.
 //!
-//! A message that says something is activity by itself; what else is, features say.
+//! A message with content is activity by itself; features say what else is.
 
 use whoelse_core::kit::Feature;
 use whoelse_xmpp::{Kind, Stanza, ns};

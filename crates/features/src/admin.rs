@@ -1,8 +1,9 @@
-//! XEP-0133, Service Administration, and a few commands of our own where the XEP has none. Only for
-//! administrators, by ad-hoc command.
+//! XEP-0133, Service Administration, and a few commands of our own where the XEP has none: ad-hoc
+//! commands for administrators only.
 //!
-//! Not here: what is the configuration file's to say (lists of administrators, of servers, messages
-//! of welcome and of the day) or the system's (restart and shutdown).
+//! Some commands of the XEP are missing here. The configuration file has the lists of
+//! administrators and servers, and the messages of welcome and of the day. The operating system
+//! restarts and stops the server.
 
 mod accounts;
 mod announce;
@@ -67,11 +68,11 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// The field of most commands: whom it is about.
+/// The field of most commands: the account that the command is about.
 const ACCOUNT: Field =
     Field { var: "accountjid", label: "The account", kind: FieldKind::JidSingle, required: true };
 
-/// The account in a field that holds an address of this server, or a name alone.
+/// Returns the account of a field that contains an address of this server, or a name alone.
 fn address(cx: &AdminCx, values: &Values, var: &str) -> Result<BareJid, StanzaError> {
     let text = values.need(var)?;
     let malformed = || {
@@ -89,7 +90,7 @@ fn address(cx: &AdminCx, values: &Values, var: &str) -> Result<BareJid, StanzaEr
     }
 }
 
-/// The account a field names.
+/// Returns the account that a field names.
 async fn account(cx: &AdminCx, values: &Values, var: &str) -> Result<Arc<Account>, StanzaError> {
     let address = address(cx, values, var)?;
     cx.node.look_up(&address).await?.ok_or_else(|| {
@@ -98,7 +99,7 @@ async fn account(cx: &AdminCx, values: &Values, var: &str) -> Result<Arc<Account
     })
 }
 
-/// The password in `password`, the same again in `password-verify` if that is there.
+/// Returns the password in `password`, which `password-verify` must repeat if it is there.
 fn password(values: &Values) -> Result<Password, StanzaError> {
     let text = values.need("password")?;
     if values.get("password-verify").is_some_and(|again| again != text) {
@@ -110,7 +111,7 @@ fn password(values: &Values) -> Result<Password, StanzaError> {
         .map_err(|error| StanzaError::new(Condition::NotAcceptable).with_text(error.to_string()))
 }
 
-/// A moment, for a column of a table; empty for none.
+/// Formats a moment for a column of a table; empty for none.
 fn stamp(time: Time) -> String {
     match time {
         Time(0) => String::new(),

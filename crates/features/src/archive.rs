@@ -25,14 +25,14 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// Messages in one page, however many are asked for: a page is a bounded piece of work.
+/// The most messages in one page, however many are asked for: a page is a bounded piece of work.
 const MOST: usize = 250;
-/// Bytes after which a page has no more messages, however many are asked for: the largest would
-/// be 64 MB, held for as long as a slow reader takes.
+/// A page that has reached this many bytes gets no more messages: otherwise the largest would be 64
+/// MB, held for as long as a slow reader takes.
 const WEIGHT: usize = 2 << 20;
 /// Messages read from the log at once.
 const STEP: usize = 50;
-/// Messages looked at in one request that filters by a full address.
+/// The most messages looked at in one request that filters by a full address.
 const LOOKED_AT: usize = 10_000;
 
 /// XEP-0313, 4.1.5: the fields that can be filled in.
@@ -50,7 +50,7 @@ async fn form(_: Cx, _: Stanza, _: Child) -> Answer {
 
 async fn query(cx: Cx, request: mam::Query) -> Answer {
     let filter = Filter::read(request.form)?;
-    // Who has just said something finds it, though it may still be on its way to the log.
+    // A user who has just said something finds it: wait for what is still on its way to the log.
     cx.node.keeper.caught_up_with(&cx.subject).await;
     let page = Paging::read(&cx, request.set).await?;
     let found = fetch(&cx, &filter, &page).await?;
@@ -63,7 +63,7 @@ async fn query(cx: Cx, request: mam::Query) -> Answer {
 
 // --- what is asked ---
 
-/// XEP-0313, 4.1: whose messages, and from when.
+/// XEP-0313, 4.1: the filter: whose messages, and from when.
 #[derive(Default)]
 struct Filter {
     with: Option<Jid>,
@@ -82,14 +82,14 @@ impl Filter {
                 Some("with") => filter.with = Some(Jid::parse(&value).map_err(|_| bad("with"))?),
                 Some("start") => filter.start = Some(time(&value).ok_or_else(|| bad("start"))?),
                 Some("end") => filter.end = Some(time(&value).ok_or_else(|| bad("end"))?),
-                // XEP-0313, 4.1.5: what is not known must not be ignored.
+                // XEP-0313, 4.1.5: an unknown field must not be ignored.
                 _ => return Err(StanzaError::new(Condition::FeatureNotImplemented)),
             }
         }
         Ok(filter)
     }
 
-    /// Whether a full address is asked for and this message is not from or to it.
+    /// Whether the filter names a full address and this message is not from or to it.
     fn misses(&self, cx: &Cx, row: &LoggedMessage) -> bool {
         let Some(with) = &self.with else { return false };
         if with.resource().is_none() {
@@ -109,7 +109,7 @@ fn bad(field: &str) -> StanzaError {
     StanzaError::new(Condition::BadRequest).with_text(format!("the field `{field}` is malformed"))
 }
 
-/// XEP-0059: which page.
+/// XEP-0059: which page is asked for.
 struct Paging {
     limit: usize,
     after: Option<i64>,
@@ -137,7 +137,7 @@ impl Paging {
     }
 }
 
-/// XEP-0313, 4.3: an id that is not in the archive is `item-not-found`.
+/// XEP-0313, 4.3: finds the number of an id; an id that is not in the archive is `item-not-found`.
 async fn known(cx: &Cx, id: Option<String>) -> Result<Option<i64>, StanzaError> {
     let Some(id) = id else { return Ok(None) };
     let missing = || StanzaError::new(Condition::ItemNotFound);
@@ -151,7 +151,7 @@ async fn known(cx: &Cx, id: Option<String>) -> Result<Option<i64>, StanzaError> 
 // --- what is found ---
 
 struct Found {
-    /// Oldest first.
+    /// The messages, oldest first.
     rows: Vec<LoggedMessage>,
     complete: bool,
     count: Option<i64>,
@@ -163,7 +163,8 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
     let mut query = Query {
         with,
         start: filter.start.map(|time| time.0),
-        // To the end of what a stamp tells: older versions have stored finer steps than are told.
+        // The end is the last moment with this stamp: older versions have stored finer steps than
+        // stamps show.
         end: filter.end.map(|time| time.last_told_alike().0),
         after_seq: paging.after,
         before_seq: paging.before,
@@ -179,7 +180,8 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
         // XEP-0059, 2.7: only the count is wanted.
         return Ok(Found { rows: Vec::new(), complete: count == Some(0), count });
     }
-    // In steps, until enough match (the log knows bare addresses alone) or they weigh enough.
+    // Read in steps, until enough messages match (the log knows only bare addresses) or their bytes
+    // suffice.
     let (mut rows, mut complete, mut looked_at, mut bytes) = (Vec::new(), false, 0, 0);
     while rows.len() < paging.limit && !complete && looked_at < LOOKED_AT && bytes < WEIGHT {
         query.limit = match exact {
@@ -213,14 +215,14 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
     Ok(Found { rows, complete, count })
 }
 
-/// What an answer from the archive is made of.
+/// Returns what was read from the store, or the error to answer with.
 fn stored<T>(cx: &Cx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
     readable(&cx.node, "archive_unreadable", Some(cx.subject.jid()), read)
 }
 
 // --- what is sent ---
 
-/// The full address of whoever sent it, under the domain's present name.
+/// Returns the full address of the sender, under the domain's present name.
 fn sender(cx: &Cx, row: &LoggedMessage) -> String {
     let resource = row.resource.as_deref().unwrap_or_default();
     match row.direction {

@@ -1,4 +1,4 @@
-//! XEP-0191, Blocking Command: a user decides from whom to hear nothing, and who sees nothing of
+//! XEP-0191, Blocking Command: a user decides whom they hear nothing from, and who sees nothing of
 //! them.
 
 use std::collections::BTreeSet;
@@ -44,12 +44,13 @@ fn wire(w: &mut Wiring) {
     w.visibility(shows);
 }
 
-/// Whom an account has blocked: bare and full addresses, and whole domains.
+/// The block list of an account: bare and full addresses, and whole domains.
 #[derive(Debug, Default)]
 pub struct Blocks(BTreeSet<String>);
 
 impl Blocks {
-    /// XEP-0191, 2.1: the full address, the bare one, the domain with the resource, the domain.
+    /// XEP-0191, 2.1: matches the full address, the bare one, the domain with the resource, or the
+    /// domain.
     pub fn has(&self, jid: &Jid) -> bool {
         if self.0.is_empty() {
             return false;
@@ -75,7 +76,8 @@ async fn load(store: Store, account: i64) -> Result<Blocks, whoelse_store::Error
 
 // --- the requests ---
 
-/// In the slot of a session whose client wants to hear of changes (XEP-0191, 3.2).
+/// In the slot of a session whose client has requested the list, and so gets pushes (XEP-0191,
+/// 3.2).
 struct Interested;
 
 async fn list(cx: SessionCx, _: BlocklistRequest) -> Answer {
@@ -95,7 +97,7 @@ async fn block(cx: SessionCx, wish: Block) -> Answer {
         return Err(StanzaError::new(Condition::BadRequest).with_text("whom to block is missing"));
     }
     let have = cx.account().get::<Blocks>().unwrap_or_default();
-    // Each costs a look into the store, so only after their number is known to be good.
+    // Each check costs a look-up in the store, so their number is checked first.
     bound(&cx, have.0.len() + wanted.len())?;
     for jid in &wanted {
         if jid.to_bare() == *cx.account().jid() {
@@ -116,7 +118,7 @@ async fn unblock(cx: SessionCx, wish: Unblock) -> Answer {
     }
     let wanted = addresses(&wish.items)?;
     bound(&cx, wanted.len())?;
-    // Who is on the list can be taken off it, though their account is gone.
+    // An address on the list can be removed from it, even if its account is gone.
     for jid in wanted.iter().filter(|jid| !have.0.contains(jid.as_str())) {
         check(&cx, jid).await?;
     }
@@ -132,12 +134,12 @@ fn bound(cx: &SessionCx, count: usize) -> Result<(), StanzaError> {
     }
 }
 
-/// What becomes of a block list.
+/// A change of a block list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Block,
     Unblock,
-    /// XEP-0191, 3.5: nobody named means everybody.
+    /// XEP-0191, 3.5: an empty list means everybody.
     UnblockAll,
 }
 
@@ -148,9 +150,9 @@ fn addresses(items: &[jid::Jid]) -> Result<Vec<Jid>, StanzaError> {
     items.iter().map(parse).collect()
 }
 
-/// Among people who all see each other, a name that does not exist is a slip of the finger.
+/// Refuses a name that does not exist where all people see each other: there it is a typing error.
 async fn check(cx: &SessionCx, jid: &Jid) -> Result<(), StanzaError> {
-    // Elsewhere it would tell a stranger who exists.
+    // Elsewhere this would tell a stranger which accounts exist.
     if cx.node.settings().contacts.hide_who_exists()
         || jid.domain() != cx.node.domain_name()
         || jid.local().is_none()
@@ -191,7 +193,7 @@ async fn change(cx: &SessionCx, wanted: Vec<Jid>, what: What) -> Answer {
     Ok(Reply::empty())
 }
 
-/// After the commit: the snapshot, then the pushes, then presence.
+/// Runs after the commit: swaps the snapshot, then sends the pushes, then presence.
 fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], what: What) {
     let mut list = account.get::<Blocks>().map(|blocks| blocks.0.clone()).unwrap_or_default();
     let mut news = changed.to_vec();
@@ -205,7 +207,7 @@ fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], what: What) 
         What::Unblock => push(account, "unblock", changed),
         What::UnblockAll => push(account, "unblock", &[]),
     }
-    // Who was on the list already, or was not, sees as much as before.
+    // Contacts whose entry has not changed see as much as before.
     for jid in &news {
         match what {
             What::Block => presence::hide(node, account, &jid.to_bare()),
@@ -216,7 +218,7 @@ fn apply(node: &Arc<Node>, account: &Arc<Account>, changed: &[Jid], what: What) 
     }
 }
 
-/// XEP-0191, 3.3: the user's own devices that have asked for the list hear of the change.
+/// XEP-0191, 3.3: pushes the change to the user's own devices that have requested the list.
 fn push(account: &Account, name: &'static str, changed: &[Jid]) {
     for session in account.sessions() {
         if !session.slots.has::<Interested>() {
@@ -237,9 +239,9 @@ fn push(account: &Account, name: &'static str, changed: &[Jid]) {
 
 // --- the taps ---
 
-/// XEP-0191, 3.3: who writes to somebody they have blocked is told so.
+/// XEP-0191, 3.3: refuses a stanza to a contact whom the sender has blocked.
 fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
-    // Who blocks a whole domain must not lock himself out of his own account.
+    // A user who blocks a whole domain must not lock himself out of his own account.
     let own = passing.to.bare() == passing.account.jid().as_str();
     if own || !has_blocked(passing.account, passing.to) {
         return Flow::On;
@@ -256,8 +258,8 @@ fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
     }
 }
 
-/// XEP-0191, 3.3: a blocked contact's messages and requests come back, its presence is dropped.
-/// Where everybody may see everybody, the sender is told why (behaviour.md, `message`).
+/// XEP-0191, 3.3: returns messages and requests of a blocked contact, and drops their presence.
+/// With the shared roster, the sender is told why (behaviour.md, `message`).
 fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
     if passing.from.bare() == passing.account.jid().as_str()
         || !has_blocked(passing.account, passing.from)
@@ -281,7 +283,7 @@ fn name(jid: &Jid) -> &str {
     jid.local().unwrap_or(jid.domain())
 }
 
-/// Who is blocked sees nothing of who blocked them.
+/// A blocked contact sees nothing of the account that blocked them.
 fn shows(subject: &Account, viewer: &BareJid) -> bool {
     !has_blocked(subject, viewer)
 }

@@ -1,4 +1,4 @@
-//! `broadcast TEXT`: everyone else online that the sender may see gets a message.
+//! `broadcast TEXT`: sends a message to everyone else online whom the sender may see.
 
 use whoelse_core::audience::Audience;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
@@ -43,8 +43,8 @@ settings! {
     }
 }
 
-/// docs/protocol.md: asks for `text`; warns when it did not reach everyone, but not whom, and says
-/// when there was nobody.
+/// docs/protocol.md: asks for `text`. Warns when it did not reach everyone, without names, and says
+/// when nobody was there.
 pub const COMMAND: Command = Command {
     node: "urn:whoelse:commands:0#broadcast",
     name: "Say something to everyone online",

@@ -1,8 +1,9 @@
-//! XEP-0115, Entity Capabilities: what the server can do in one hash among its stream features, so
-//! that a client which has seen it before need not ask.
+//! XEP-0115, Entity Capabilities: one hash among the stream features says what the server can do,
+//! so that a client which has seen the hash before need not ask.
 //!
-//! Only the server's own. What clients say of themselves travels in their presence untouched; the
-//! server remembers none of it, so nobody can poison what it would remember (security row 30).
+//! Only the server's own capabilities are handled here. Clients' capabilities travel in their
+//! presence unchanged; the server remembers none, so nobody can poison such a cache (security row
+//! 30).
 
 use whoelse_core::Node;
 use whoelse_core::kit::Feature;
@@ -23,14 +24,14 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// Which program this is.
+/// The URI that identifies this program.
 const NODE: &str = env!("CARGO_PKG_REPOSITORY");
 
 fn offer(node: &Node) -> Vec<u8> {
     caps(&discovery::of_node(node)).map(|caps| encode(&caps)).unwrap_or_default()
 }
 
-/// Whether a node of service discovery is that of the capabilities we offer now (6.2).
+/// Whether a service discovery node is that of our present capabilities (6.2).
 pub(crate) fn is_offered(info: &DiscoInfoResult, node: &str) -> bool {
     let Some(asked) = node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#')) else {
         return false;
@@ -39,7 +40,8 @@ pub(crate) fn is_offered(info: &DiscoInfoResult, node: &str) -> bool {
         && caps(info).is_some_and(|caps| encode_ver(&caps) == asked)
 }
 
-/// XEP-0115, 5.1: SHA-1, which everybody must know (9.1). It identifies and protects nothing.
+/// Computes the hash of XEP-0115, 5.1: SHA-1, which everybody must support (9.1). It identifies and
+/// protects nothing.
 fn caps(info: &DiscoInfoResult) -> Option<Caps> {
     let hash = hash_caps(&compute_disco(info), Algo::Sha_1).ok()?;
     Some(Caps::new(NODE, hash))

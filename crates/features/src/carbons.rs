@@ -1,7 +1,7 @@
-//! XEP-0280, Message Carbons: a user's other devices see what one of them sends and hears.
+//! XEP-0280, Message Carbons: a user's other devices get what one of them sends and receives.
 //!
-//! Copies are made after delivery has been decided, so a copy is never copied, and nobody gets one
-//! of what they get themselves. Users cannot send any: see [`forgeries`](crate::forgeries).
+//! Copies are made after delivery has been decided, so a copy is never copied, and no device gets a
+//! copy of what it gets itself. Users cannot send any: see [`forgeries`](crate::forgeries).
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -18,8 +18,8 @@ use whoelse_xmpp::payload::xmpp_parsers::carbons::{Disable, Enable};
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, ErrorType, Kind, Outgoing, Stanza, StanzaError, ns};
 
-/// XEP-0280. `urn:xmpp:carbons:rules:0` is not named: what we refuse ourselves was never sent, so
-/// neither it nor our error is copied.
+/// XEP-0280. `urn:xmpp:carbons:rules:0` is not named: a message that we refuse ourselves was never
+/// sent, so neither it nor our error is copied.
 pub const FEATURE: Feature = Feature {
     name: "carbons",
     xeps: &[(280, "1.0.1")],
@@ -41,14 +41,14 @@ async fn disable(cx: SessionCx, _: Disable) -> Answer {
     switch(&cx, false)
 }
 
-/// XEP-0280, 10.1: as often as one likes. It lives with the session, across resumptions.
+/// XEP-0280, 10.1: may be enabled repeatedly. The state lives with the session, across resumptions.
 fn switch(cx: &SessionCx, on: bool) -> Answer {
     if cx.target != Target::Own {
         return Err(StanzaError::new(Condition::NotAllowed)
             .with_type(ErrorType::Cancel)
             .with_text("you can switch carbons for yourself alone"));
     }
-    // The server itself, as which an administrator acts, sends and hears nothing.
+    // The server's own account, which an administrator acts as, sends and receives no messages.
     let Some(carbons) = cx.account().get::<Carbons>() else { return Ok(Reply::empty()) };
     match on {
         true => cx.session.slots.put(Arc::new(Receives::copies_of(carbons))),
@@ -66,7 +66,7 @@ enum Side {
     Recipient,
 }
 
-/// XEP-0280, 6.1, all but errors, which depend on what they answer.
+/// XEP-0280, 6.1: whether a message is copied, except errors, which depend on what they answer.
 fn is_eligible(stanza: &Stanza, side: Side) -> bool {
     if stanza.kind() != Kind::Message
         || stanza.has("private", ns::CARBONS)
@@ -84,7 +84,8 @@ fn is_eligible(stanza: &Stanza, side: Side) -> bool {
         return true;
     }
     if room.is_some() {
-        // Between somebody and a participant of a room, which reaches each device by itself.
+        // A message between a user and a participant of a room; the room sends it to each device by
+        // itself.
         return side == Side::Sender;
     }
     match stanza.type_() {
@@ -94,16 +95,16 @@ fn is_eligible(stanza: &Stanza, side: Side) -> bool {
     }
 }
 
-/// Payloads of instant messaging: receipts (XEP-0184), chat states (XEP-0085) and markers
-/// (XEP-0333).
+/// Whether it has a payload of instant messaging: receipts (XEP-0184), chat states (XEP-0085) or
+/// markers (XEP-0333).
 fn is_for_people(stanza: &Stanza) -> bool {
     let payloads = ["urn:xmpp:receipts", ns::CHAT_STATES, "urn:xmpp:chat-markers:0"];
     stanza.children().iter().any(|child| payloads.contains(&child.ns()))
 }
 
-/// In the slot of an account: how many of its sessions receive copies, and what it has sent lately
-/// of which they have some, so that an error in answer to it is known. Of an error nothing but the
-/// id is sure to come back (RFC 6120, 8.3.1).
+/// In the slot of an account: how many of its sessions receive copies, and the ids of recently sent
+/// messages that were copied, so that an error in answer to one is recognised. Only the id is sure
+/// to come back with an error (RFC 6120, 8.3.1).
 #[derive(Default)]
 struct Carbons {
     receiving: AtomicUsize,
@@ -112,14 +113,14 @@ struct Carbons {
     recent: Mutex<VecDeque<u64>>,
 }
 
-/// Errors come at once or not at all.
+/// How many ids are remembered: errors come at once or not at all.
 const RECENT: usize = 64;
 
 async fn load(_: Store, _: i64) -> Result<Carbons, whoelse_store::Error> {
     Ok(Carbons::default())
 }
 
-/// In the slot of a session that receives copies: it is counted as long as it is there.
+/// In the slot of a session that receives copies: it is counted as long as this exists.
 struct Receives(Arc<Carbons>);
 
 impl Receives {
@@ -181,12 +182,12 @@ fn copy_received(received: &Received<'_>) {
     let (stanza, account, from) = (received.stanza(), received.account, received.from);
     let is_from_oneself = from.bare() == account.jid().as_str();
     let is_due = match stanza.type_() {
-        // XEP-0280, 6.1: an error is copied when what it answers was.
+        // XEP-0280, 6.1: an error is copied if the message that it answers was.
         Some("error") => {
             let answers = |id| account.get::<Carbons>().is_some_and(|it| it.has(id, from.bare()));
             stanza.id().is_some_and(answers)
         }
-        // To oneself it was sent, and the other devices know.
+        // A message to oneself was already copied as sent, so the other devices have it.
         _ => is_eligible(stanza, Side::Recipient) && (!is_from_oneself || received.again),
     };
     if !is_due {
@@ -201,14 +202,14 @@ fn copy_received(received: &Received<'_>) {
     each(&others, copy, |to, copy| received.copy(to, copy));
 }
 
-/// The sessions of an account that want copies and do not know the message.
+/// Returns the sessions of an account that want copies and do not have the message.
 fn others(account: &Account, knows: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
     let mut others = account.sessions();
     others.retain(|session| session.slots.has::<Receives>() && !knows(session));
     others
 }
 
-/// Makes a copy once, if there is anybody to have it, and hands it to each.
+/// Makes a copy once, if any session wants it, and hands it to each.
 fn each(others: &[Arc<Session>], make: impl Fn() -> Outgoing, hand: impl Fn(&Session, &Outgoing)) {
     if others.is_empty() {
         return;
@@ -217,8 +218,8 @@ fn each(others: &[Arc<Session>], make: impl Fn() -> Outgoing, hand: impl Fn(&Ses
     others.iter().for_each(|session| hand(session, &copy));
 }
 
-/// XEP-0280, 7 and 8: the message in `<sent/>` or `<received/>`, from the account itself; each
-/// session's address is put in as it is written.
+/// XEP-0280, 7 and 8: wraps the message in `<sent/>` or `<received/>`, from the account itself.
+/// Each session's address is inserted when the copy is written.
 fn wrap(name: &'static str, owner: &Account, stanza: &Stanza, message: &Outgoing) -> Outgoing {
     let message = message.with_attributes(b" xmlns='jabber:client'");
     let forwarded = Element::new("forwarded").xmlns(ns::FORWARD).raw(&message.bytes);

@@ -1,7 +1,8 @@
-//! XEP-0352, Client State Indication: while nobody looks at a client, what can wait is held back.
+//! XEP-0352, Client State Indication: while nobody looks at a client, stanzas that can wait are
+//! held back.
 //!
-//! Presence waits, the latest of each sender, and so do chat states. Anything else is important: it
-//! is sent at once, after all that waits. Nothing that is kept in the log ever waits.
+//! Presence waits, the latest of each sender, and so do chat states. Any other stanza is important:
+//! it is sent at once, after everything that waits. A message that is kept in the log never waits.
 
 use whoelse_core::kit::Feature;
 use whoelse_xmpp::{Child, Class, Kind, Outgoing, Stanza, ns};
@@ -19,7 +20,8 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// As what a stanza can wait: a later one of the same key takes its place. `None`: it cannot.
+/// Returns the key under which a stanza can wait: a later one of the same key replaces it. `None`:
+/// it cannot wait.
 fn waits_as(stanza: &Outgoing) -> Option<String> {
     if !matches!(stanza.class, Class::Presence | Class::Message) {
         return None;
@@ -27,7 +29,7 @@ fn waits_as(stanza: &Outgoing) -> Option<String> {
     let stanza = Stanza::parse(stanza.bytes.clone()).ok()?;
     let from = stanza.from().unwrap_or_default();
     match (stanza.kind(), stanza.type_()) {
-        // The words of subscription want an answer.
+        // Subscription presence wants an answer.
         (Kind::Presence, None | Some("unavailable")) => Some(format!("presence {from}")),
         (Kind::Message, _) => {
             let children: Vec<&Child> = stanza.children().iter().collect();
@@ -40,7 +42,7 @@ fn waits_as(stanza: &Outgoing) -> Option<String> {
     }
 }
 
-/// The same for a carbon copy (XEP-0280), by the direction and the two ends of what was copied.
+/// Returns the key of a carbon copy (XEP-0280): the direction and both ends of what was copied.
 fn state_in_copy(stanza: &Stanza, copy: &Child) -> Option<String> {
     let inside = |of: &Child, name, ns| {
         stanza.grandchildren(of).into_iter().find(|child: &Child| child.is(name, ns))
@@ -52,7 +54,7 @@ fn state_in_copy(stanza: &Stanza, copy: &Child) -> Option<String> {
         .then(|| format!("{} {} {}", copy.name(), end("from"), end("to")))
 }
 
-/// Whether a message with these children says nothing but a chat state (XEP-0085, 5.5).
+/// Whether a message with these children has nothing but a chat state (XEP-0085, 5.5).
 fn is_state(children: &[&Child]) -> bool {
     let beside = [ns::HINTS, ns::STANZA_ID, ns::DELAY];
     children.iter().any(|child| child.ns() == ns::CHAT_STATES)

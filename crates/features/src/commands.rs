@@ -1,7 +1,7 @@
-//! XEP-0050, Ad-Hoc Commands: the requests that run what other features declare as [`Command`]s.
+//! XEP-0050, Ad-Hoc Commands: the requests that run the [`Command`]s of other features.
 //!
-//! A command has one form at most: asked for without it, the form is sent and the run remembered
-//! by the session; with it, or for a command without fields, it runs at once.
+//! A command has at most one form. A request without the form gets it, and the session remembers
+//! the run. A request with the form, or for a command without fields, runs at once.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,13 +23,13 @@ pub const FEATURE: Feature = Feature {
     disco: &[ns::COMMANDS, ns::DATA],
     wire: |w| {
         w.on(Verb::Set, SERVER, (ns::COMMANDS, "command"), read);
-        // Whoever runs one sits there (behaviour.md, TIMEOUT).
+        // A user who runs a command is active (behaviour.md, TIMEOUT).
         w.activity(|stanza| stanza.kind() == Kind::Iq && stanza.has("command", ns::COMMANDS));
     },
     ..Feature::PLAIN
 };
 
-/// XEP-0050, 4.4: an action nobody knows has a condition of its own.
+/// XEP-0050, 4.4: an unknown action has a condition of its own.
 async fn read(cx: SessionCx, stanza: Stanza, command: Child) -> Answer {
     let action = stanza.child_attr(&command, "action");
     let known = ["cancel", "complete", "execute", "next", "prev"];
@@ -88,19 +88,19 @@ const WAITING: usize = 64;
 struct Waiting(Mutex<BTreeSet<Key>>);
 
 impl Waiting {
-    /// Remembers a run. Returns false if as many wait as may.
+    /// Remembers a run. Returns false if the most that may wait do so already.
     fn add(&self, run: Key) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.len() < WAITING && waiting.insert(run)
     }
 
-    /// Forgets a run. Returns whether it waited.
+    /// Forgets a run. Returns whether it was waiting.
     fn remove(&self, run: &Key) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(run)
     }
 }
 
-/// One run of one command.
+/// A run of a command.
 struct Run {
     cx: SessionCx,
     command: &'static Command,
@@ -127,7 +127,7 @@ impl Run {
         Ok(Running(answer.0.child(actions).child(form)).reply())
     }
 
-    /// XEP-0133: the forms of its commands say that they are about administration.
+    /// XEP-0133: the FORM_TYPE of the forms of its commands.
     fn about(&self) -> Option<&'static str> {
         self.command.node.starts_with(ns::ADMIN).then_some(ns::ADMIN)
     }
@@ -149,8 +149,8 @@ impl Run {
         Ok(answer.with(&done?, about).reply())
     }
 
-    /// What is about to be done, for the audit log: with whom and what it is about, but no secret
-    /// and no body of a message.
+    /// Returns the deed for the audit log: the command and what it concerns, but no secret and no
+    /// body of a message.
     fn deed(&self, values: &Values) -> UnderWay {
         let node = self.command.node;
         let what = node.rsplit('#').next().unwrap_or(node);
@@ -174,7 +174,7 @@ impl Run {
     }
 }
 
-/// How a command ended, in a sentence.
+/// Describes in a sentence how a command ended.
 fn outcome(done: &Result<CommandDone, StanzaError>) -> Result<String, String> {
     match done {
         Ok(done) => Ok(match &done.note {
@@ -185,7 +185,7 @@ fn outcome(done: &Result<CommandDone, StanzaError>) -> Result<String, String> {
     }
 }
 
-/// An answer being written.
+/// An answer that is being written.
 struct Running(Element);
 
 impl Running {

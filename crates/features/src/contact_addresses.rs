@@ -1,5 +1,5 @@
-//! XEP-0157, Contact Addresses for XMPP Services: to whom one writes about this server, in its
-//! answer to service discovery (XEP-0128).
+//! XEP-0157, Contact Addresses for XMPP Services: where to write about this server, in its answer
+//! to service discovery (XEP-0128).
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,10 +44,10 @@ settings! {
     }
 }
 
-/// What the form is about (XEP-0068).
+/// The FORM_TYPE of the form (XEP-0068).
 const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
 
-/// Nothing, where nothing is set.
+/// Makes the form; nothing if no address is set.
 fn form(node: &Node) -> Option<DataForm> {
     let settings = node.settings();
     let set = settings.of::<ContactAddresses>();
@@ -70,7 +70,8 @@ fn form(node: &Node) -> Option<DataForm> {
     (!fields.is_empty()).then(|| DataForm::new(DataFormType::Result_, SERVER_INFO, fields))
 }
 
-/// An absolute URI, as far as it can be told from a slip of the pen: a scheme, a colon and more.
+/// Whether a text is an absolute URI, as far as a typing error can be recognised: a scheme, a colon
+/// and more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Uri(String);
 

@@ -1,6 +1,6 @@
 //! XEP-0030, Service Discovery: what the server and its accounts can do.
 //!
-//! The features say their namespaces themselves; the answers are derived from what is wired.
+//! The features declare their namespaces; the answers are derived from what is wired.
 
 use whoelse_core::Node;
 use whoelse_core::kit::{ANYWHERE, Answer, Cx, EVERY_ADDRESS, Feature, Reply, Target};
@@ -55,7 +55,7 @@ async fn info(cx: Cx, query: DiscoInfoQuery) -> Answer {
     Ok(Reply::encoded(answer.finish()))
 }
 
-/// What the server says of itself: also what its capabilities are the hash of.
+/// What the server says of itself; its capabilities are the hash of this.
 pub(crate) fn of_node(node: &Node) -> DiscoInfoResult {
     of_server(&node.disco(), node.wiring.server_forms(node))
 }
@@ -78,8 +78,8 @@ async fn items(cx: Cx, query: DiscoItemsQuery) -> Answer {
     let mut answer =
         Element::new("query").xmlns(ns::DISCO_ITEMS).attr_opt("node", query.node.as_deref());
     match (query.node.as_deref(), cx.target) {
-        // 8: an account answers those alone who may see its presence. To others it looks as if there
-        // were none, whatever the node.
+        // Section 8: an account answers only those who may see its presence. For others it looks as
+        // if there were no account, whatever the node.
         (None, _) | (Some(_), Target::Hidden | Target::HiddenDevice) => {}
         (Some(ns::COMMANDS), Target::Server) => {
             let domain = cx.node.domain_name();

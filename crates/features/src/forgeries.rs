@@ -1,6 +1,6 @@
-//! What only the server says, taken out of what users send: carbon wrappers (XEP-0280, security
-//! row 24), archive results (XEP-0313, row 27), the mark of a broadcast, and `delay` in our name
-//! (XEP-0203).
+//! Removes spoofed elements from what users send, which only the server may say: carbon wrappers
+//! (XEP-0280, security row 24), archive results (XEP-0313, row 27), the mark of a broadcast, and
+//! `delay` in our name (XEP-0203).
 
 use whoelse_core::kit::{Feature, Flow, Passing, When};
 use whoelse_xmpp::{Jid, Kind, ns};

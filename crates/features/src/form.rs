@@ -1,11 +1,11 @@
-//! XEP-0004, Data Forms, as our answers write them.
+//! XEP-0004, Data Forms, as the server writes them.
 
 use whoelse_core::kit::command::{CommandDone, Field, FieldKind, Values};
 use whoelse_xmpp::ns;
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::write::Element;
 
-/// The name of the field that says what a form is about.
+/// The name of the field for the FORM_TYPE.
 pub(crate) const FORM_TYPE: &str = "FORM_TYPE";
 
 /// The name of a field's type (XEP-0004, 3.3).
@@ -21,7 +21,7 @@ fn kind(kind: FieldKind) -> &'static str {
     }
 }
 
-/// XEP-0068: what a form is about, in a field of its own.
+/// Writes the FORM_TYPE (XEP-0068), in a field of its own.
 fn form_type(form: Element, about: Option<&str>) -> Element {
     match about {
         Some(about) => {
@@ -32,7 +32,7 @@ fn form_type(form: Element, about: Option<&str>) -> Element {
     }
 }
 
-/// A form to fill in. `about` is its FORM_TYPE, if it has one.
+/// Writes a form to fill in. `about` is its FORM_TYPE, if it has one.
 pub(crate) fn to_fill_in(title: &str, about: Option<&str>, fields: &[Field]) -> Element {
     let form = Element::new("x")
         .xmlns(ns::DATA)
@@ -56,7 +56,7 @@ pub(crate) fn to_fill_in(title: &str, about: Option<&str>, fields: &[Field]) -> 
     })
 }
 
-/// A form of results; `None` when there is nothing to show.
+/// Writes a form of results; `None` when there is nothing to show.
 pub(crate) fn of_results(done: &CommandDone, about: Option<&str>) -> Option<Element> {
     if done.fields.is_empty() && done.table.is_none() {
         return None;
@@ -88,7 +88,7 @@ fn with_value(field: Element, value: &str) -> Element {
     field.child(Element::new("value").text(value))
 }
 
-/// What was filled in.
+/// Reads a submitted form.
 pub(crate) fn values(form: DataForm) -> Values {
     let fields = form.fields.into_iter();
     Values(fields.filter_map(|field| Some((field.var?, field.values))).collect())

@@ -1,8 +1,8 @@
-//! XEP-0334, Message Processing Hints: a sender says what servers should not do with a message, or
-//! do though they would not.
+//! XEP-0334, Message Processing Hints: a sender asks servers not to do something with a message, or
+//! to do it although they would not.
 //!
-//! Here is what they say about storing; who gets a copy is for [`carbons`](crate::carbons) to ask.
-//! Hints are never taken out.
+//! This file handles the hints about storing; [`carbons`](crate::carbons) handles the one about
+//! copies. Hints are never taken out.
 
 use whoelse_core::kit::Feature;
 use whoelse_core::storage_policy::StoragePolicy;
@@ -18,11 +18,11 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// `no-store` keeps a message nowhere, whatever else it asks for; `store` keeps one that says
-/// nothing; `no-permanent-store` lets one wait for an absent recipient and no longer.
+/// `no-store` keeps a message nowhere, whatever else it asks for. `store` keeps one without
+/// content. `no-permanent-store` lets a message wait for an absent recipient and no longer.
 ///
-/// A hint moves the server within what RFC 6121, 8.5 leaves open, so this is asked of conversations
-/// alone: the hints of an error belong to the message that it answers (5).
+/// A hint decides only what RFC 6121, 8.5 leaves open, so this is asked of conversations alone: the
+/// hints of an error belong to the message that it answers (5).
 fn keep(message: &Stanza, policy: StoragePolicy) -> StoragePolicy {
     let is_kept = policy != StoragePolicy::Never || Hint::Store.is_in(message);
     if Hint::NoStore.is_in(message) || !is_kept {
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn every_hint_beside_a_body_and_without_one_in_every_type() {
         use StoragePolicy::{Archived, Never, UntilDelivered};
-        // With content, and without.
+        // The same hints on a message with content, and on one without.
         let table: [(&[&str], StoragePolicy, StoragePolicy); 9] = [
             (&[], Archived, Never),
             (&["store"], Archived, Archived),

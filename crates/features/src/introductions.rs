@@ -1,18 +1,18 @@
-//! Ours, docs/protocol.md: how many private chats are proposed (XEP-0353), for the operator: never
-//! by whom, or to whom. The introductions themselves are messages like any other.
+//! Ours, docs/protocol.md: counts for the operator how many private chats are proposed (XEP-0353),
+//! but never by whom, or to whom. The introductions themselves are messages like any other.
 
 use whoelse_core::counters;
 use whoelse_core::counters::Counter;
 use whoelse_core::kit::{Feature, Flow, Passing, When};
 use whoelse_xmpp::{Kind, ns};
 
-/// The count.
+/// The counter.
 pub const FEATURE: Feature = Feature {
     name: "introductions",
     xeps: &[],
     disco: &[],
     counters: &[Counters::GROUP],
-    // After the guards of both ends: what a block refused introduces nobody.
+    // It runs after the guards of both ends: an introduction that a block refused is not counted.
     wire: |w| w.incoming(When::Mark, count),
     ..Feature::PLAIN
 };

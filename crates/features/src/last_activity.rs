@@ -1,7 +1,7 @@
-//! XEP-0012, Last Activity: how long ago somebody went and with which words, how long the server
-//! runs; what a device says of itself is the device's to say.
+//! XEP-0012, Last Activity: how long ago a user went offline and with which status text, and how
+//! long the server has run. A device answers for itself.
 //!
-//! Only for those who may see the other's presence, whether it is answered here or there: anything
+//! Only those who may see the user's presence get an answer, from here or from a device: anything
 //! else would tell strangers who is online (9).
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,14 +29,15 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// 3 and 4: also where the asker may see nobody, of which a device is not even told.
+/// Sections 3 and 4: all targets, also those that the asker may not see; a device never gets such a
+/// request.
 const EVERYWHERE: At =
     &[Target::Server, Target::Own, Target::Other, Target::Hidden, Target::HiddenDevice];
-/// Characters kept of what somebody says in going: a line, not a letter.
+/// The most characters kept of a status text: a line, not a letter.
 const LONGEST: usize = 1_000;
 
-/// In the slot of an account: what its user said in the last presence that took a session away.
-/// Held for a look or a swap.
+/// In the slot of an account: the status text of the last unavailable presence of any of its
+/// sessions. Held for a look or a swap.
 #[derive(Default)]
 struct PartingWords(Mutex<String>);
 
@@ -64,12 +65,12 @@ async fn last(cx: Cx, _: LastActivity) -> Answer {
         Target::Own | Target::Other => {}
     }
     let subject = &cx.subject;
-    // 3, but for a resource that is only connected: nobody can see it, and clients stay connected
-    // for days after their user has gone.
+    // Section 3, except that a resource that is only connected does not count: nobody can see it,
+    // and clients stay connected for days after their user has gone.
     if subject.sessions().iter().any(|session| session.is_available() && !session.is_trusted()) {
         return seconds(Duration::ZERO, String::new());
     }
-    // Who has just gone may not be written down yet.
+    // The departure of a user who has just gone may not be stored yet.
     cx.node.keeper.caught_up().await;
     match cx.node.store.departure(subject.id).await {
         Ok(Some(gone)) => seconds(cx.node.even_time().since(Time(gone.at)), gone.status),
@@ -87,7 +88,7 @@ fn seconds(since: Duration, status: String) -> Answer {
 }
 
 fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
-    // The server itself, as which an administrator acts, has no such slot and is never gone.
+    // The server's own account, which an administrator acts as, has no such slot and is never gone.
     let last = account.look(|last: &PartingWords| last.replace(String::new()));
     let (Some(words), false) = (last, online) else { return };
     let (id, writer) = (account.id, node.clone());

@@ -1,8 +1,8 @@
-//! What the server can do: one file per XEP or feature.
+//! The features: what the server can do, one file per XEP or feature.
 //!
-//! A feature is a [`Feature`] declared as `FEATURE` in its file; [`ALL`] lists them. How stanzas
-//! move, who sees whom and what is kept are the rules' business (crate `core`). Read first:
-//! `ping` (the smallest) and `blocking` (handlers, taps and a slot of the account).
+//! A feature is a [`Feature`] declared as `FEATURE` in its file; [`ALL`] lists them. The rules
+//! (crate `core`) decide how stanzas move, who sees whom and what is kept. Read first: `ping` (the
+//! smallest) and `blocking` (handlers, taps and a slot of the account).
 
 use std::fmt::Display;
 
@@ -40,7 +40,7 @@ pub mod version;
 pub mod whoelse;
 pub mod whoelsesince;
 
-/// Every feature there is. Discovery and the table in `docs/xeps.md` are derived from it.
+/// All features. Service discovery and the table in `docs/xeps.md` are derived from it.
 pub const ALL: &[Feature] = &[
     discovery::FEATURE,
     contact_addresses::FEATURE,
@@ -72,8 +72,8 @@ pub const ALL: &[Feature] = &[
     admin::FEATURE,
 ];
 
-/// What was read from the store for an answer. If it cannot be read, the log is told under the name
-/// `event`, and whom it hit, and whoever asked is told that it is the server's fault.
+/// Returns what was read from the store for an answer. If it cannot be read, logs the error under
+/// the name `event` with the account that it hit, and answers that it is the server's fault.
 fn readable<T>(
     node: &Node,
     event: &'static str,

@@ -1,7 +1,9 @@
-//! XEP-0160, Best Practices for Offline Messages, and XEP-0203, Delayed Delivery: what arrives
-//! while nobody is there waits in the log and comes with the time it was sent.
+//! XEP-0160, Best Practices for Offline Messages, and XEP-0203, Delayed Delivery: a message that
+//! arrives while nobody is there waits in the log and is delivered with the time at which it was
+//! sent.
 //!
-//! The work is the keeper's (crate `core`): offline messages are a view of the log. Here it is said.
+//! The keeper (crate `core`) does the work: offline messages are a view of the log. This file only
+//! announces it.
 
 use whoelse_core::kit::Feature;
 use whoelse_xmpp::ns;

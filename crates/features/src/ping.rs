@@ -1,4 +1,4 @@
-//! XEP-0199, XMPP Ping: is the server there?
+//! XEP-0199, XMPP Ping: the server shows that it is there.
 
 use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER_OR_OWN};
 use whoelse_xmpp::ns;

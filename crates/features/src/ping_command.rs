@@ -1,4 +1,4 @@
-//! XEP-0050 with XEP-0199: the ad-hoc command `ping`, for a person whose client has no other way to
+//! XEP-0050 with XEP-0199: the ad-hoc command `ping`, for people whose client has no other way to
 //! ask whether the server answers.
 
 use whoelse_core::kit::Feature;
@@ -13,7 +13,7 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// Says when the question came.
+/// Answers with the time at which the request came.
 const COMMAND: Command = Command {
     node: "ping",
     name: "Ping",

@@ -1,8 +1,8 @@
-//! XEP-0049, Private XML Storage: a client keeps elements of its own on the server, one lot for each
-//! namespace.
+//! XEP-0049, Private XML Storage: a client stores elements of its own on the server, one set for
+//! each namespace.
 //!
-//! What is stored under a namespace is all of its elements in the last request; an element that says
-//! nothing takes the place of what was there and needs no room.
+//! The elements of the last request under a namespace replace those before. An empty element
+//! removes what was there and needs no room.
 
 use whoelse_core::keeper::Touches;
 use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
@@ -52,7 +52,7 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     let stored = cx.node.store.account_data(cx.account().id, key(name)).await;
     let stored =
         readable(&cx.node, "private_storage_unreadable", Some(cx.account().jid()), stored)?;
-    // Where nothing is stored the element comes back as it was asked for.
+    // If nothing is stored, the answer is the element of the request.
     let elements = stored.unwrap_or_else(|| stanza.alone(wanted));
     let answer = Element::new("query").xmlns(ns::PRIVATE_STORAGE).raw(&elements);
     Ok(Reply::encoded(answer.finish()))
@@ -90,17 +90,17 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     }
 }
 
-/// 2.3: nobody reads or writes what belongs to somebody else.
+/// Section 2.3: nobody reads or writes what belongs to somebody else.
 fn own_alone(cx: &SessionCx) -> Result<(), StanzaError> {
     match cx.target {
-        // The server itself, as which an administrator acts, keeps nothing.
+        // The server's own account, which an administrator acts as, stores nothing.
         Target::Own if !cx.account().is_server() => Ok(()),
         Target::Hidden | Target::HiddenDevice => Err(cx.hidden()),
         Target::Server | Target::Own | Target::Other => Err(StanzaError::new(Condition::Forbidden)),
     }
 }
 
-/// 2.3: the one namespace of these elements, unless it is reserved.
+/// Section 2.3: returns the one namespace of these elements, unless it is reserved.
 fn namespace(elements: &[Child]) -> Result<&str, StanzaError> {
     let Some(first) = elements.first() else {
         return Err(not_acceptable("there is no element to store"));

@@ -1,6 +1,7 @@
-//! XEP-0077, In-Band Registration, for who is logged in: another password, or no account any more.
+//! XEP-0077, In-Band Registration, for users who are logged in: changes the password, or removes
+//! the account.
 //!
-//! Registering before login is the stream's and the login's business (crates `stream`, `core`).
+//! Registration before login is in the crates `stream` and `core`.
 
 use whoelse_core::kit::{Answer, Feature, Reply, SERVER_OR_OWN, SessionCx, Target, Verb};
 use whoelse_stream::secret::Password;
@@ -19,7 +20,7 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// XEP-0077, 3.1: who is registered is told so.
+/// XEP-0077, 3.1: tells a user that they are registered.
 async fn fields(cx: SessionCx, _: Stanza, _: Child) -> Answer {
     let fields = Element::new("query")
         .xmlns(ns::REGISTER)
@@ -43,7 +44,7 @@ async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
                 .with_text("<remove/> must be the only element")),
         };
     }
-    // XEP-0077, 3.3: the name is one's own, and the password is there.
+    // XEP-0077, 3.3: the name must be the user's own, and the password must be there.
     let (Some(username), Some(password)) = (text("username"), text("password")) else {
         return Err(StanzaError::new(Condition::BadRequest)
             .with_text("a change of password needs the user name and the new password"));
@@ -61,7 +62,7 @@ async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     Ok(Reply::empty())
 }
 
-/// XEP-0077, 3.2: the result first, then the stream ends.
+/// XEP-0077, 3.2: sends the result first, then ends the stream.
 async fn cancel(cx: SessionCx, stanza: &Stanza) -> Answer {
     let result = Element::new("iq")
         .attr("type", "result")
@@ -71,6 +72,6 @@ async fn cancel(cx: SessionCx, stanza: &Stanza) -> Answer {
         .outgoing(Class::IqAnswer);
     let session = cx.session.clone();
     cx.node.remove_account(cx.account(), move || session.push(result)).await?;
-    // The result is on its way, and behind it the end of the stream.
+    // The result is on its way, and the end of the stream follows it.
     Ok(Reply::sent())
 }

@@ -1,9 +1,9 @@
-//! Ours, docs/protocol.md, `urn:whoelse:relay:0`: what the server does for a private chat whose two
-//! ends do not find each other: a token for its relay, and where a client learns its address.
+//! Ours, docs/protocol.md, `urn:whoelse:relay:0`: help for a private chat whose two ends cannot
+//! reach each other: a token for the server's relay, and where a client learns its public address.
 //!
-//! The relay itself is an edge with sockets (crate `server`), which puts itself into a slot of the
-//! server ([`embed`]); whom it lets in is said here. What is relayed is ciphertext and nobody's
-//! business.
+//! The relay itself has sockets (crate `server`), and puts itself into a slot of the server
+//! ([`embed`]). This file decides whom it admits. The relayed bytes are ciphertext, which nobody
+//! looks at.
 
 mod token;
 
@@ -26,11 +26,11 @@ use whoelse_stream::hex;
 use whoelse_xmpp::payload::relay::{Offer as Answered, Request};
 use whoelse_xmpp::{Condition, ErrorType, StanzaError, ns};
 
-/// Requests of one account within [`WINDOW`]: several private chats and several devices, not a
-/// flood of tokens.
+/// The most requests of one account within [`WINDOW`]: enough for several private chats and several
+/// devices, but not for a flood of tokens.
 const MOST: usize = 30;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Bytes of an introduction's id.
+/// The longest id of an introduction, in bytes.
 const SID: usize = 128;
 
 /// The request.
@@ -48,12 +48,12 @@ pub const FEATURE: Feature = Feature {
     ..Feature::PLAIN
 };
 
-/// Whether private chats are relayed whose two ends cannot reach each other.
+/// Whether private chats are relayed if their two ends cannot reach each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relaying {
-    /// Where nothing direct works; what is relayed is encrypted from end to end.
+    /// Yes, if no direct path works; what is relayed is encrypted from end to end.
     Auto,
-    /// Never: who has no direct path has no private chat.
+    /// Never: users without a direct path have no private chat.
     Never,
 }
 
@@ -99,17 +99,17 @@ settings! {
     }
 }
 
-/// What whoever has the sockets offers to private chats.
+/// What the owner of the sockets offers to private chats.
 pub trait Relay: Send + Sync {
-    /// What is offered at this moment.
+    /// Returns what is offered at this moment.
     fn offer(&self) -> Offer;
-    /// How much the relay is used.
+    /// Returns how much the relay is used.
     fn usage(&self) -> Usage;
-    /// Ends the connections of an account that may not have them any more.
+    /// Ends the connections of an account that may no longer have them.
     fn end(&self, account: i64);
 }
 
-/// What private chats are offered: the ports, on the host by which a client has reached us.
+/// The ports offered to private chats, on the host by which a client has reached us.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Offer {
     /// The TCP port of the relay.
@@ -119,7 +119,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Whether there is anything.
+    /// Whether anything is offered.
     pub fn is_any(self) -> bool {
         self.relay.is_some() || self.discovery.is_some()
     }
@@ -134,7 +134,7 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// In the slot of the server: the relay, once somebody with sockets has one.
+/// In the slot of the server: the relay, once the program has one.
 struct Embedded(Arc<dyn Relay>);
 
 /// Offers this relay from now on.
@@ -142,12 +142,12 @@ pub fn embed(node: &Node, relay: Arc<dyn Relay>) {
     node.slots.put(Arc::new(Embedded(relay)));
 }
 
-/// What private chats are offered at this moment.
+/// Returns what private chats are offered at this moment.
 pub fn offer(node: &Node) -> Offer {
     node.slots.look(|it: &Embedded| it.0.offer()).unwrap_or_default()
 }
 
-/// How much the relay is used.
+/// Returns how much the relay is used.
 pub fn usage(node: &Node) -> Usage {
     node.slots.look(|it: &Embedded| it.0.usage()).unwrap_or_default()
 }
@@ -156,12 +156,12 @@ async fn tokens(store: Store) -> Result<Tokens, whoelse_store::Error> {
     Ok(Tokens::new(&installation_secret(&store, "relay").await?))
 }
 
-/// What a token says, if this server has made it.
+/// Reads a token, if this server has made it.
 pub fn open(node: &Node, text: &str) -> Option<Token> {
     node.slots.get::<Tokens>()?.open(text)
 }
 
-/// Whether the account of a token is there, the same as then, and not locked out.
+/// Whether the account of a token still exists, is the same, and is not locked out.
 pub async fn may_come(node: &Node, token: &Token) -> bool {
     let account = node.look_up(&token.address).await.ok().flatten();
     account.is_some_and(|account| {
@@ -169,17 +169,18 @@ pub async fn may_come(node: &Node, token: &Token) -> bool {
     })
 }
 
-/// An account that may not come in any more has no connection to the relay either.
+/// Ends the relay connections of an account that may no longer log in.
 fn end(node: &Node, account: &Account) {
     node.slots.look(|it: &Embedded| it.0.end(account.id));
 }
 
-/// When an account has asked of late, as long as it is in memory: it is, while anybody asks.
+/// In the slot of an account: the times of its recent requests. It stays in memory while anybody
+/// asks.
 #[derive(Default)]
 struct Asked(Mutex<VecDeque<Steady>>);
 
 impl Asked {
-    /// Counts a request, or says how long to wait.
+    /// Counts a request, or returns how long to wait.
     fn count(&self, now: Steady) -> Result<(), Duration> {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while asked.front().is_some_and(|at| at.after(WINDOW) <= now) {

@@ -1,8 +1,8 @@
-//! RFC 6121, 2: a client asks for its roster and changes it. Where everybody sees everybody, all
-//! accounts of the server are in it, beside what the person has written down.
+//! RFC 6121, 2: a client requests its roster and changes it. With the shared roster, all accounts
+//! of the server are in it, with the names and groups that the user has set.
 //!
-//! How things stand with a contact is not set here but said by presence, which is the rules'
-//! business (crate `core`, module `roster`).
+//! Subscriptions are not set here but by presence, which the rules handle (crate `core`, module
+//! `roster`).
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -46,20 +46,19 @@ settings! {
     }
 }
 
-/// RFC 6121, 2.6 and 3.4: where everybody sees everybody the roster has no versions, and there is
-/// nothing to approve.
+/// RFC 6121, 2.6 and 3.4: the shared roster has no versions, and no subscription to approve.
 fn has_subscriptions(settings: &whoelse_core::settings::Settings) -> bool {
     !settings.contacts.are_shared()
 }
 
-/// Nobody else's roster is told, and neither whether there is one.
+/// Requests for somebody else's roster are answered here as well, without telling whether there is
+/// one.
 const ANY_ACCOUNT: At = &[Target::Own, Target::Other, Target::Hidden];
-/// Accounts in the roster that everybody shares: about a megabyte, a fifth of what a session may
-/// hold.
+/// The most accounts in the shared roster: about a megabyte, a fifth of what a session may hold.
 const MOST_SHARED: usize = 10_000;
 /// Accounts read at once.
 const PAGE: i64 = 500;
-/// Changes that are pushed one by one to a client that knows an older roster. Past it the whole
+/// The most changes that are pushed one by one to a client with an older roster. Past it the whole
 /// roster is shorter.
 const MOST_CHANGES: usize = 100;
 
@@ -83,7 +82,7 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     Ok(Reply::encoded(items.fold(query, Element::child).finish()))
 }
 
-/// RFC 6121, 2.6.3: an empty result, and then what the client has missed, as pushes.
+/// RFC 6121, 2.6.3: sends an empty result, and then what the client has missed, as pushes.
 fn catch_up(cx: &SessionCx, stanza: &Stanza, changed: &[(&BareJid, &Contact)]) -> Reply {
     if changed.is_empty() {
         return Reply::empty();
@@ -101,7 +100,7 @@ fn catch_up(cx: &SessionCx, stanza: &Stanza, changed: &[(&BareJid, &Contact)]) -
     Reply::sent()
 }
 
-/// Everybody on the server, as the person has called and filed them, and the person's other
+/// Returns everybody on the server, with the user's names and groups for them, and the user's other
 /// contacts.
 async fn shared(cx: &SessionCx, roster: &Roster) -> Result<Element, StanzaError> {
     let domain = cx.node.domain();
@@ -151,8 +150,8 @@ fn own_alone(cx: &SessionCx) -> Result<(), StanzaError> {
     }
 }
 
-/// RFC 6121, 2.3.1 and 2.3.3: one item, for an address that is somebody else's. A subscription
-/// other than `remove` is ignored, `ask` and `approved` are.
+/// RFC 6121, 2.3.1 and 2.3.3: reads one item, for an address that is somebody else's. Ignores a
+/// subscription other than `remove`, and `ask` and `approved`.
 fn read(cx: &SessionCx, stanza: &Stanza, query: &Child) -> Result<(BareJid, Wish), StanzaError> {
     let refuse = |condition, text: String| Err(StanzaError::new(condition).with_text(text));
     let inside = stanza.grandchildren(query);
@@ -205,8 +204,8 @@ async fn exists(cx: &SessionCx, jid: &BareJid) -> Result<bool, StanzaError> {
     Ok(cx.node.look_up(jid).await?.is_some())
 }
 
-/// Where everybody is in every roster: an account was made or removed, and every client that has
-/// asked for its roster hears of it.
+/// With the shared roster: tells every client that has requested its roster that an account was
+/// made or removed.
 fn tell_everybody(node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
     if !node.settings().contacts.are_shared() {
         return;

@@ -1,5 +1,5 @@
-//! RFC 3921, 3: session establishment, which RFC 6120 removed and old clients still ask for.
-//! COMPAT: clients of before 2011; harmless for as long as anybody asks.
+//! RFC 3921, 3: session establishment, which RFC 6120 removed and old clients still request.
+//! COMPAT: for clients from before 2011; harmless.
 
 use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER_OR_OWN, Verb};
 use whoelse_xmpp::{Child, Stanza, ns};

@@ -1,7 +1,7 @@
-//! XEP-0359, Unique and Stable Stanza IDs: only we say what our ids are.
+//! XEP-0359, Unique and Stable Stanza IDs: only the server assigns ids in its name.
 //!
-//! The ids themselves are put in where a message gets its number (crate `core`). Here *every* id
-//! that claims to be by us is taken out of what users send, not only the first (security row 28).
+//! The ids are added where a message gets its number (crate `core`). This file removes *every* id
+//! that claims to be by us from what users send, not only the first (security row 28).
 
 use whoelse_core::kit::{Feature, Flow, Passing, When};
 use whoelse_xmpp::{Jid, Kind, ns};
@@ -25,7 +25,7 @@ fn strip_claims(passing: &mut Passing<'_>) -> Flow {
             continue;
         }
         let by = passing.stanza.child_attr(child, "by").unwrap_or_default();
-        // One that names nobody claims nothing it could prove; it goes too.
+        // An id without a name claims nothing that it could prove; it is removed, too.
         let ours = Jid::parse(&by).map_or(true, |by| by.domain() == domain);
         if ours {
             passing.strip.push(place);

@@ -1,4 +1,4 @@
-//! XEP-0202, Entity Time: what time the server thinks it is, always in UTC.
+//! XEP-0202, Entity Time: the server's time, always in UTC.
 
 use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER};
 use whoelse_xmpp::ns;

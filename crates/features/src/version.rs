@@ -1,4 +1,5 @@
-//! XEP-0092, Software Version: which program this is. The operating system is nobody's business.
+//! XEP-0092, Software Version: name and version of this program. It does not tell the operating
+//! system.
 
 use whoelse_core::kit::{Answer, Cx, Feature, Reply, SERVER};
 use whoelse_xmpp::ns;

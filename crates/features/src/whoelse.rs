@@ -1,4 +1,4 @@
-//! `whoelse`: everyone else online that I may see, without those who have blocked me.
+//! `whoelse`: lists everyone else online that I may see, without those who have blocked me.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ fn whoelse(cx: SessionCx, _: Values) -> BoxFuture<'static, Result<CommandDone, S
     Box::pin(std::future::ready(Ok(accounts(seen))))
 }
 
-/// The answer of `whoelse` and `whoelsesince`.
+/// Makes the answer of `whoelse` and `whoelsesince`.
 pub(crate) fn accounts(found: BTreeSet<String>) -> CommandDone {
     CommandDone::field("accounts", FieldKind::JidMulti, found.into_iter().collect())
 }

@@ -1,7 +1,8 @@
-//! `whoelsesince`: who was online at any time in the past so many seconds, across restarts.
+//! `whoelsesince`: lists who was online at any time in the past so many seconds, across restarts.
 //!
-//! Intervals are written as accounts come and go, in even time, so that a clock that is set changes
-//! nothing. After a crash an open one ends at the last heartbeat, which is at most 30 s before.
+//! Intervals are stored as accounts come and go, in even time, so that setting the clock changes
+//! nothing. After a crash an open interval ends at the last heartbeat, at most 30 s before the
+//! crash.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,10 @@ use crate::{readable, whoelse};
 
 /// 2^31, the most seconds one may look back.
 const MOST: u64 = 1 << 31;
-/// Nobody remembers longer than this.
+/// Intervals are remembered for this long.
 const REMEMBERED: Duration = Duration::from_secs(400 * 86_400);
 
-/// The command and the intervals behind it.
+/// The command, and the intervals that it reads.
 pub const FEATURE: Feature = Feature {
     name: "whoelsesince",
     xeps: &[],
@@ -50,7 +51,7 @@ pub const COMMAND: Command = Command {
 
 async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let text = values.need("seconds")?;
-    // Digits alone: Rust reads `+5`, too.
+    // Only digits: Rust's parser would accept `+5`, too.
     let digits = text.bytes().all(|b| b.is_ascii_digit()).then_some(text);
     let seconds = digits.and_then(|digits| digits.parse().ok()).filter(|it| *it <= MOST);
     let seconds: u64 = seconds.ok_or_else(|| {
@@ -71,7 +72,7 @@ async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
             found.insert(jid.to_string());
         }
     }
-    // Whoever came a moment ago may not be written down yet.
+    // The interval of a user who came a moment ago may not be stored yet.
     let here = audience::seen_online(&cx.node, cx.account());
     found.extend(here.iter().map(ToString::to_string));
     Ok(whoelse::accounts(found))
@@ -84,7 +85,7 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
     let (id, writer) = (account.id, node.clone());
     node.keeper.submit(Touches::AtMost(2), move |tx| {
         Box::pin(async move {
-            // In its turn: even time goes on at once when a doubt of the clock ends.
+            // Read in the keeper's turn: even time jumps ahead when a doubt of the clock ends.
             let now = writer.even_time();
             match online {
                 true => tx.came_online(id, now.0).await.map(drop)?,
@@ -95,7 +96,7 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
     });
 }
 
-/// Removes what is too old, unless it is not certain how old anything is.
+/// Removes what is too old, unless the clock is in doubt.
 fn forget(node: Arc<Node>) -> BoxFuture<'static, ()> {
     if node.clock_doubt().is_none() {
         let before = node.even_time().before(REMEMBERED);
@@ -109,7 +110,7 @@ fn forget(node: Arc<Node>) -> BoxFuture<'static, ()> {
     Box::pin(std::future::ready(()))
 }
 
-/// Ends what a crash left open, at the last beat before it.
+/// Closes the intervals that a crash left open, at the last heartbeat before it.
 fn recover(node: Arc<Node>) -> BoxFuture<'static, ()> {
     let last = node.last_alive().unwrap_or_else(|| node.even_time());
     node.keeper.submit(Touches::AtMost(2), move |tx| {

@@ -1,4 +1,4 @@
-//! XEP-0133, 4.1, 4.2, 4.6 and 4.13: accounts added, removed, given a password, and listed.
+//! XEP-0133, 4.1, 4.2, 4.6 and 4.13: adds, removes and lists accounts, and sets their passwords.
 
 use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
@@ -58,7 +58,7 @@ pub(super) const REMOVE: Command = Command {
 async fn remove(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let mut accounts = Vec::new();
-    // All are looked up first, so that a slip of the finger removes nobody.
+    // All are looked up first, so that a typing error removes nobody.
     for jid in values.all("accountjids") {
         let one = Values(vec![("accountjids".to_owned(), vec![jid.clone()])]);
         accounts.push(account(&cx, &one, "accountjids").await?);
@@ -89,7 +89,7 @@ async fn set_password(cx: SessionCx, values: Values) -> Result<CommandDone, Stan
     Ok(done(format!("{} has a new password", account.name()), short))
 }
 
-/// Done, with what is wrong with the password that was taken all the same.
+/// Returns success, with a warning about a password that was accepted although it is short.
 fn done(what: String, short: Option<String>) -> CommandDone {
     match short {
         None => CommandDone::info(what),
@@ -97,7 +97,8 @@ fn done(what: String, short: Option<String>) -> CommandDone {
     }
 }
 
-/// Ours (XEP-0133, 4.13 lists addresses alone): every account with what an operator asks first.
+/// Ours (XEP-0133, 4.13 lists only addresses): lists every account with what an operator asks
+/// first.
 pub(super) const LIST: Command = Command {
     node: "urn:whoelse:commands:0#list-users",
     name: "List the accounts",
@@ -111,10 +112,10 @@ pub(super) const LIST: Command = Command {
     run: |cx, values| Box::pin(list(cx, values)),
 };
 
-/// Accounts in one answer; the next are asked for with the last name in `after`.
+/// The most accounts in one answer; the next page is asked for with the last name in `after`.
 const PAGE: i64 = 500;
 
-/// When an account was last active, if it is in memory.
+/// Returns when an account was last active, including what is only known in memory.
 fn last_noted(node: &Node, account: &BareJid) -> Option<Time> {
     match node.seek(account) {
         Seek::Here(account) => Some(account.last_active()),
@@ -131,11 +132,11 @@ async fn list(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError>
     let rows = page.into_iter().filter_map(|row| {
         let address = BareJid::new(Some(&row.localpart), &domain.name).ok()?;
         let is_online = cx.node.is_online(&address);
-        // The latest that is known, not the largest, as the wall may have been set back. What an
-        // account in memory did a moment ago may not be written down yet.
+        // The latest call counts, not the largest time, as the wall may have been set back. What an
+        // account in memory did a moment ago may not be stored yet.
         let noted = last_noted(&cx.node, &address);
         let noted = noted.unwrap_or(Time(row.last_active));
-        // One begins with the time at which it was made; nobody was there then.
+        // A new account starts with the time at which it was made, although nobody was active then.
         let was_there = is_online || noted != Time(row.created_at);
         let active = if was_there { noted } else { Time(0) };
         let blocks = cx.node.blocks_of(&address);

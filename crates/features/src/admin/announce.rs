@@ -1,4 +1,4 @@
-//! XEP-0133, 4.23: an administrator tells everybody who is online something, blocked or not.
+//! XEP-0133, 4.23: an administrator sends a message to everybody who is online, blocked or not.
 
 use whoelse_core::audience::Audience;
 use whoelse_core::kit::SessionCx;
@@ -7,7 +7,7 @@ use whoelse_core::route::fan_out::fan_out;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, StanzaError};
 
-/// Characters of an announcement, as of a broadcast (behaviour.md).
+/// The most characters of an announcement, as of a broadcast (behaviour.md).
 const MOST: usize = 10_000;
 
 /// XEP-0133, 4.23.
@@ -32,7 +32,7 @@ async fn announce(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaEr
         return Err(StanzaError::new(Condition::BadRequest)
             .with_text(format!("an announcement has 1 to {MOST} characters, this one {length}")));
     }
-    // From the server itself, which nobody can block.
+    // It comes from the server itself, which nobody can block.
     let message = Element::new("message")
         .attr("from", &cx.node.domain_name())
         .attr("type", "headline")

@@ -1,5 +1,5 @@
-//! Ours, docs/protocol.md: an account is locked out everywhere for a time, or every lock of it is
-//! lifted, the ones it got by wrong passwords too; so are the locks of a network, which are listed.
+//! Ours, docs/protocol.md: locks an account out everywhere for a time, lifts every lock of an
+//! account, including those caused by wrong passwords, and lifts and lists the locks of networks.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn block(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
     }))
 }
 
-/// Lifts every block.
+/// Lifts every lock of an account.
 pub(super) const UNBLOCK: Command = Command {
     node: "urn:whoelse:commands:0#unblock-user",
     name: "Unblock an account",
@@ -62,7 +62,7 @@ async fn unblock(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaErr
     Ok(CommandDone::info(format!("{} is not blocked", account.name())))
 }
 
-/// Lifts what wrong passwords have earned everybody who comes from an address.
+/// Lifts the locks that wrong passwords have caused for everybody who comes from an address.
 pub(super) const UNBLOCK_ADDRESS: Command = Command {
     node: "urn:whoelse:commands:0#unblock-address",
     name: "Unblock an address",
@@ -90,7 +90,7 @@ async fn unblock_address(cx: SessionCx, values: Values) -> Result<CommandDone, S
     }))
 }
 
-/// Networks that are blocked as a whole.
+/// Lists the networks that are blocked as a whole.
 pub(super) const LIST_NETWORKS: Command = Command {
     node: "urn:whoelse:commands:0#list-blocked-networks",
     name: "List the blocked networks",
@@ -104,7 +104,7 @@ pub(super) const LIST_NETWORKS: Command = Command {
     run: |cx, values| Box::pin(list_networks(cx, values)),
 };
 
-/// Networks in one answer; the next are asked for with the last one in `after`.
+/// The most networks in one answer; the next page is asked for with the last one in `after`.
 const PAGE: usize = 500;
 
 async fn list_networks(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {

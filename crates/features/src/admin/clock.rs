@@ -1,4 +1,4 @@
-//! Ours, docs/protocol.md: whether the clock is believed, and the operator's word that it is right.
+//! Ours, docs/protocol.md: shows whether the clock is believed, and lets the operator vouch for it.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, 
 use whoelse_core::trust::{Doubt, ENOUGH, Voucher};
 use whoelse_xmpp::{Condition, StanzaError};
 
-/// Says how the clock stands, or vouches for it.
+/// Shows the state of the clock, or vouches for it.
 pub(super) const CLOCK: Command = Command {
     node: "urn:whoelse:commands:0#clock",
     name: "Whether the clock is believed",
-    // Most only look; whoever vouches for it is written down below.
+    // Most requests only look; a request that vouches for the clock is audited below.
     right: Right::Look,
     fields: &[Field {
         var: "trust",
@@ -31,7 +31,7 @@ async fn clock(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
         Some("1" | "true") => {
             let node = cx.node.clone();
             let deed = Deed::by(&cx.session, "trust-clock", cx.now);
-            // Many messages take longer than whoever asks may wait.
+            // With many messages this takes longer than a requester may wait.
             let trusting = UnderWay::new(node.clone(), deed).to_its_end(
                 async move { trust(&node).await },
                 |done| match done {

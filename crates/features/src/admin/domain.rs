@@ -1,4 +1,4 @@
-//! Ours, docs/protocol.md: the domain gets another name; accounts, block lists and histories stay.
+//! Ours, docs/protocol.md: renames the domain; accounts, block lists and histories stay.
 
 use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};

@@ -1,5 +1,5 @@
-//! XEP-0133, 4.9, 4.10, 4.13 to 4.15 and 4.18 to 4.20: what an administrator asks about accounts: how
-//! many and who they are, when somebody last logged in, and with which devices they are here.
+//! XEP-0133, 4.9, 4.10, 4.13 to 4.15 and 4.18 to 4.20: facts about accounts: how many and which
+//! there are, when a user last logged in, and with which devices they are online.
 
 use whoelse_core::kit::command::{
     Command, CommandDone, CommandNote, Field, FieldKind, Right, Values,
@@ -14,11 +14,11 @@ use crate::readable;
 
 /// Accounts read from the store at once.
 const PAGE: i64 = 500;
-/// Addresses in one answer: half a megabyte, a tenth of what a session may hold. Who has more of
-/// them pages through `list-users`.
+/// The most addresses in one answer: half a megabyte, a tenth of what a session may hold. An
+/// operator with more accounts pages through `list-users`.
 const MOST: usize = 10_000;
 
-/// Which accounts.
+/// A set of accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
     Registered,
@@ -26,12 +26,12 @@ enum Which {
     Online,
 }
 
-/// What an answer about accounts is made of.
+/// Returns what was read from the store, or the error to answer with.
 fn stored<T>(cx: &SessionCx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
     readable(&cx.node, "accounts_unreadable", None, read)
 }
 
-/// The addresses, sorted, `most` of them, and how many there are.
+/// Returns `most` of the addresses, sorted, and how many there are.
 async fn find(
     cx: &AdminCx,
     which: Which,
@@ -77,7 +77,7 @@ async fn count(cx: SessionCx, which: Which, var: &'static str) -> Result<Command
     Ok(CommandDone::field(var, FieldKind::TextSingle, vec![count]))
 }
 
-/// The field of every list. XEP-0133, 4.18: a number, or none for no bound but ours.
+/// The field of every list. XEP-0133, 4.18: a number, or none for no bound except ours.
 const MAX_ITEMS: Field = Field {
     var: "max_items",
     label: "Maximum number of items to show",
@@ -170,7 +170,8 @@ pub(super) const ONLINE: Command = Command {
     run: |cx, values| Box::pin(list(cx, values, Which::Online, "onlineuserjids")),
 };
 
-/// XEP-0133, 4.9: one value for each account, in their order; nothing for who never logged in.
+/// XEP-0133, 4.9: returns one value for each account, in their order; nothing for users who never
+/// logged in.
 pub(super) const LAST_LOGIN: Command = Command {
     node: "http://jabber.org/protocol/admin#get-user-lastlogin",
     name: "When accounts last logged in",
@@ -184,7 +185,7 @@ async fn last_login(cx: SessionCx, values: Values) -> Result<CommandDone, Stanza
     let (mut jids, mut times) = (Vec::new(), Vec::new());
     for account in accounts(&cx, &values).await? {
         let row = stored(&cx, cx.node.account_row(account.jid()).await)?;
-        // An account begins with the time at which it was made; nobody was there then.
+        // A new account starts with the time at which it was made, although nobody was active then.
         let at =
             row.filter(|row| row.last_active != row.created_at).map_or(0, |row| row.last_active);
         jids.push(account.jid().to_string());
@@ -195,7 +196,8 @@ async fn last_login(cx: SessionCx, values: Values) -> Result<CommandDone, Stanza
     Ok(done)
 }
 
-/// XEP-0133, 4.10: what is known of it. Addresses and rates are in the log and the metrics.
+/// XEP-0133, 4.10: returns the known part of the statistics. Addresses and rates are in the log and
+/// the metrics.
 pub(super) const STATISTICS: Command = Command {
     node: "http://jabber.org/protocol/admin#user-stats",
     name: "Figures of an account",

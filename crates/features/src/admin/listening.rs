@@ -1,5 +1,5 @@
-//! Ours, docs/protocol.md: where this server listens, so that it can be told from another one that
-//! has a port of its configuration.
+//! Ours, docs/protocol.md: shows where this server listens, so that it can be told apart from
+//! another server that holds a port of its configuration.
 
 use std::net::SocketAddr;
 
@@ -7,10 +7,10 @@ use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Right, Values};
 use whoelse_xmpp::{Condition, StanzaError};
 
-/// In the slot of a server with sockets: where it listens for clients.
+/// In the slot of a server with sockets: the addresses on which it listens for clients.
 pub struct Listening(pub Vec<SocketAddr>);
 
-/// The addresses of its listeners for clients.
+/// Returns the addresses of the listeners for clients.
 pub(super) const LISTENING: Command = Command {
     node: "urn:whoelse:commands:0#listening",
     name: "Where the server listens",

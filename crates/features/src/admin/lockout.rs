@@ -1,4 +1,4 @@
-//! What several commands do to an account: it is locked out or let in again, its sessions end.
+//! What several commands do to an account: lock it out or let it in again, end its sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use whoelse_core::kit::AdminCx;
 use whoelse_core::session::Session;
 use whoelse_xmpp::{StreamCondition, StreamError};
 
-/// Nobody logs in to the account for so long, or ever, and whoever is goes. Returns until when.
+/// Locks the account out for this long, or for ever, and ends its sessions. Returns until when.
 pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<Duration>) -> Time {
     let until = cx.node.block_account(account.jid(), duration).await;
     for session in account.sessions() {
@@ -20,12 +20,12 @@ pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<D
     until
 }
 
-/// Every lock of the account is lifted.
+/// Lifts every lock of the account.
 pub(super) async fn let_in(cx: &AdminCx, account: &Account) {
     cx.node.unblock_account(account.jid()).await;
 }
 
-/// Ends one session, with a connection or without, so that nobody resumes it.
+/// Ends one session, with or without a connection, so that nobody can resume it.
 pub(super) async fn end(cx: &AdminCx, session: &Arc<Session>, error: StreamError) {
     session.order_end(error);
     cx.node.void_resumption(session);

@@ -1,30 +1,30 @@
-//! Ours, docs/protocol.md: backups are made and restored while the server runs.
+//! Ours, docs/protocol.md: makes and restores backups while the server runs.
 //!
-//! Only over the admin socket: whoever has nothing but an administrator's password gets neither the
-//! messages of everybody nor the keys by which passwords are checked.
+//! This is possible only over the admin socket: somebody who has only an administrator's password
+//! must get neither everybody's messages nor the keys by which passwords are checked.
 
 use whoelse_core::audit::Deed;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, SessionCx};
 use whoelse_xmpp::{Condition, StanzaError};
 
-/// In the slot of a server that has a data directory: begins what is asked for, or says how far it
-/// is; or why not, in a sentence.
+/// In the slot of a server that has a data directory: begins a backup or a restore, or reports its
+/// progress, in a sentence; an error says why not.
 pub struct Maintenance(pub Maintain);
 
-/// What [`Maintenance`] does.
+/// The function in [`Maintenance`].
 pub type Maintain =
     Box<dyn Fn(MaintenanceRequest) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
-/// What an administrator asks for the whole store. A file is one in the data directory; with it
-/// comes the deed that its end is, which is written down by whoever sees it.
+/// What an administrator asks for the whole store. A file is in the data directory. The deed comes
+/// with the file: whoever sees the end of the work writes the deed down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MaintenanceRequest {
-    /// Everything into this file.
+    /// Back up everything into this file.
     Backup(String, Deed),
-    /// Everything from this file.
+    /// Restore everything from this file.
     Restore(String, Deed),
-    /// How far the one before is.
+    /// Report the progress of the work that was begun before.
     Progress,
 }
 
@@ -57,7 +57,7 @@ pub(super) const RESTORE: Command = Command {
     },
 };
 
-/// Says how far it is.
+/// Reports the progress.
 pub(super) const PROGRESS: Command = Command {
     node: "urn:whoelse:commands:0#upkeep",
     name: "Progress of a backup or restore",
@@ -66,7 +66,8 @@ pub(super) const PROGRESS: Command = Command {
     run: |cx, _: Values| Box::pin(async move { wish(&cx, MaintenanceRequest::Progress).await }),
 };
 
-/// To begin it is only the half: its end is written down too, with the name of whoever began it.
+/// Beginning is only half of the deed: its end is written down too, with the name of the
+/// administrator who began it.
 async fn begin(
     cx: &SessionCx,
     values: &Values,

@@ -1,18 +1,18 @@
-//! Ours, docs/protocol.md: the configuration is read again.
+//! Ours, docs/protocol.md: reloads the configuration.
 
 use whoelse_core::kit::command::{Command, CommandDone, Right, Values};
 use whoelse_core::kit::{BoxFuture, SessionCx};
 use whoelse_xmpp::{Condition, StanzaError};
 
-/// In the slot of a server that has a configuration: reads it again. What has changed, or why nothing
-/// has, a sentence each.
+/// In the slot of a server that has a configuration: reads it again. Returns what has changed, or
+/// why nothing has, each in a sentence.
 pub struct Reload(pub ReadAgain);
 
-/// What [`Reload`] does.
+/// The function in [`Reload`].
 pub type ReadAgain =
     Box<dyn Fn() -> BoxFuture<'static, Result<Vec<String>, Vec<String>>> + Send + Sync>;
 
-/// Reads the configuration again; what has changed is told, a line each.
+/// Reloads the configuration, and returns what has changed, one line each.
 pub(super) const RELOAD: Command = Command {
     node: "urn:whoelse:commands:0#reload",
     name: "Read the configuration again",

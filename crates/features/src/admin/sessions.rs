@@ -1,4 +1,4 @@
-//! XEP-0133, 4.3, 4.4 and 4.5: accounts disabled, enabled again, and their sessions ended.
+//! XEP-0133, 4.3, 4.4 and 4.5: disables and enables accounts, and ends their sessions.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use super::{account, stamp};
 pub(super) const ACCOUNTS: Field =
     Field { var: "accountjids", label: "The accounts", kind: FieldKind::JidMulti, required: true };
 
-/// Every account that is named; all are looked up first, so that a slip of the finger does nothing.
+/// Returns every account that is named. All are looked up first, so that a typing error does
+/// nothing.
 pub(super) async fn accounts(
     cx: &AdminCx,
     values: &Values,
@@ -68,7 +69,7 @@ async fn reenable(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaEr
     Ok(CommandDone::info(format!("{} enabled", names(&accounts))))
 }
 
-/// XEP-0133, 4.5: all sessions of an account, or the one that is named by its full address.
+/// XEP-0133, 4.5: ends all sessions of an account, or the one with the given full address.
 pub(super) const END: Command = Command {
     node: "http://jabber.org/protocol/admin#end-user-session",
     name: "End sessions",
@@ -107,10 +108,10 @@ async fn end_sessions(cx: SessionCx, values: Values) -> Result<CommandDone, Stan
     }))
 }
 
-/// Sessions in one answer; the next are asked for with the last address in `after`.
+/// The most sessions in one answer; the next page is asked for with the last address in `after`.
 const PAGE: usize = 500;
 
-/// Ours: every session there is, or those of one account, with where it comes from.
+/// Ours: lists all sessions, or those of one account, with where each comes from.
 pub(super) const LIST: Command = Command {
     node: "urn:whoelse:commands:0#list-sessions",
     name: "List the sessions",
@@ -139,7 +140,8 @@ async fn list(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError>
         None => cx.node.sessions(),
     };
     let after = values.get("after").unwrap_or_default();
-    // Those of administrators are this very question, and scripts' that are over in a moment.
+    // Sessions over the admin socket are left out: this very request, and scripts' that last a
+    // moment.
     sessions.retain(|session| !session.is_trusted() && session.jid.as_str() > after);
     sessions.sort_unstable_by(|a, b| a.jid.as_str().cmp(b.jid.as_str()));
     sessions.truncate(PAGE);

@@ -1,5 +1,5 @@
-//! Ours, docs/protocol.md, `urn:whoelse:relay:0`: the tokens of the relay for private chats, and the
-//! rule by which one admits somebody. Both are pure: time is handed in.
+//! Ours, docs/protocol.md, `urn:whoelse:relay:0`: the tokens of the relay for private chats, and
+//! the rule by which a token admits an endpoint. Both are pure: time is handed in.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,35 +12,36 @@ use whoelse_xmpp::BareJid;
 
 /// How long a token can be used for the first time: from the introduction to the first packet.
 pub const FIRST_USE: Duration = Duration::from_secs(120);
-/// How long whoever was admitted may come back after its connection went: a change of network.
+/// How long an admitted endpoint may reconnect after its connection went: a change of network.
 pub const COMING_BACK: Duration = Duration::from_secs(15 * 60);
-/// How old a token may be whose use a server cannot remember, because it has started since.
+/// How old a token may be if the server has started since it was issued, and so remembers nothing
+/// of its use.
 pub const ACROSS_RESTART: Duration = Duration::from_secs(86_400);
 
 /// The public key of an endpoint: Ed25519.
 pub type EndpointKey = [u8; 32];
 
-/// What a token says.
+/// The content of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Token {
-    /// When it was given.
+    /// When it was issued.
     pub issued: Time,
     /// The account's number.
     pub account: i64,
     /// Its address, by which it is looked up.
     pub address: BareJid,
-    /// The introduction it was asked for.
+    /// The introduction for which it was requested.
     pub sid: String,
-    /// The one endpoint that it admits.
+    /// The only endpoint that it admits.
     pub key: EndpointKey,
 }
 
-/// Why somebody is not let in. The text is for the one who asked.
+/// Why an endpoint is not admitted. The text is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
     /// There was no token.
     NoToken,
-    /// It was not made here, or not for this.
+    /// The token was not made here, or not for this purpose.
     Forged,
     /// It admits another endpoint.
     OtherKey,
@@ -48,16 +49,16 @@ pub enum Denied {
     Expired,
     /// The account is gone, or locked out.
     NoAccount,
-    /// As many are in as there is room for.
+    /// The relay is full.
     Full,
-    /// The same for one account.
+    /// The account has as many connections as it may have.
     AccountFull,
     /// Nothing is relayed here.
     Off,
 }
 
 impl Denied {
-    /// One word, for the count.
+    /// Returns one word, for the counter.
     pub fn name(self) -> &'static str {
         match self {
             Denied::NoToken => "no_token",
@@ -88,8 +89,8 @@ impl fmt::Display for Denied {
 }
 
 impl Token {
-    /// Whether an endpoint that has proved `key` may come in by it. `remembered`: this server has
-    /// admitted somebody by this very token, who is still there or left within [`COMING_BACK`].
+    /// Whether it admits an endpoint that has proved `key`. `remembered`: this server has admitted
+    /// an endpoint by this token, which is still connected or left within [`COMING_BACK`].
     pub fn admits(
         &self,
         key: &EndpointKey,
@@ -100,7 +101,7 @@ impl Token {
         if *key != self.key {
             return Err(Denied::OtherKey);
         }
-        // One from a wall that has been set back since is not good for longer than that.
+        // If the wall was set back since, the token is not valid for longer either.
         let fresh = now < self.issued.after(FIRST_USE) && self.issued <= now.after(FIRST_USE);
         let forgotten = started > self.issued && now < self.issued.after(ACROSS_RESTART);
         match remembered || fresh || forgotten {
@@ -137,9 +138,9 @@ impl Token {
     }
 }
 
-/// Makes tokens and reads them again, with a key of this installation.
+/// Makes and reads tokens, with a key of this installation.
 ///
-/// It prints without the key:
+/// Its `Debug` does not show the key:
 ///
 /// ```
 /// let tokens = whoelse_features::relay::Tokens::new(b"secret");
@@ -154,12 +155,12 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// With the installation's secret for this.
+    /// Makes them from the installation's secret for this purpose.
     pub fn new(secret: &[u8]) -> Tokens {
         Tokens(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// The token as it travels: letters, digits, `-` and `_`.
+    /// Encodes a token: letters, digits, `-` and `_`.
     pub fn seal(&self, token: &Token) -> String {
         let mut bytes = token.to_bytes();
         let tag = hmac::sign(&self.0, &bytes);
@@ -167,7 +168,7 @@ impl Tokens {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// What a token says, if it was made here.
+    /// Reads a token, if it was made here.
     pub fn open(&self, text: &str) -> Option<Token> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (said, tag) = bytes.split_last_chunk::<32>()?;
