@@ -1,12 +1,12 @@
 //! RFC 6120, the accepting end: from a client's first byte to its open session.
 //!
-//! [`Machine`] takes bytes with [`Machine::push`], gives [`Step`]s with [`Machine::poll`] and
-//! what is to be written with [`Machine::output`]. A step that asks something waits for its answer,
-//! a method named after it; until then `poll` gives nothing and the driver reads nothing more,
-//! see [`Machine::wants_bytes`]. An answer that nobody waits for changes nothing.
+//! [`Machine`] takes bytes with [`Machine::push`], and returns [`Step`]s with [`Machine::poll`] and
+//! the bytes to write with [`Machine::output`]. A step that asks something waits for its answer, a
+//! method named after it; until then `poll` returns nothing and the driver reads nothing more, see
+//! [`Machine::wants_bytes`]. An unexpected answer changes nothing.
 //!
-//! The machine keeps no time and counts no failures beyond one connection: deadlines, blocks and
-//! quotas are its driver's.
+//! The machine keeps no time and counts no failures beyond one connection: its driver has the
+//! deadlines, blocks and quotas.
 
 use crate::binding::ChannelBindings;
 use crate::framing::Output;
@@ -33,12 +33,12 @@ mod tests;
 pub use crate::transport::Transport;
 pub use step::{LookupAnswer, RegisterAnswer, RegisterRequest, Step};
 
-/// Tries of one kind (logins, bindings, registrations) on one connection, after which it ends.
-/// RFC 6120, 6.4.5 wants at least two logins; blocking a guesser earlier is the driver's.
+/// The most tries of one kind (logins, bindings, registrations) on one connection, after which it
+/// ends. RFC 6120, 6.4.5 wants at least two logins; the driver may block a guesser earlier.
 const TRIES: u8 = 10;
 
-/// Bytes that may wait for the driver beside one stanza: what one read of a driver that stops
-/// reading when asked can bring.
+/// The most bytes that may wait for the driver beside one stanza: what one more read can bring
+/// before the driver stops reading.
 const ONE_READ: usize = 64 << 10;
 
 /// What the machine needs to know of its server; shared by all connections of a listener.
@@ -46,7 +46,7 @@ const ONE_READ: usize = 64 << 10;
 pub struct Config {
     /// The domains served, normalised.
     pub domains: Vec<String>,
-    /// Names that the first of them had before; whoever asks for one is told the present one.
+    /// Former names of the first domain; a client that asks for one is told the present name.
     pub former: Vec<String>,
     /// What lies below the stream.
     pub transport: Transport,
@@ -57,17 +57,18 @@ pub struct Config {
     pub hashes: Vec<Hash>,
     /// What the server's features add to the stream features after login, encoded.
     pub offers: Vec<u8>,
-    /// What an element may cost until a resource is bound.
+    /// The limits of an element until a resource is bound.
     pub before_login: Limits,
-    /// And from then on.
+    /// The limits of an element after that.
     pub after_login: Limits,
-    /// Seconds without a byte after which the driver may break off or ask for a sign of life,
+    /// Seconds without a byte after which the driver may disconnect or ask for a sign of life,
     /// before and after login (XEP-0478).
     pub idle_seconds: (Option<u32>, Option<u32>),
 }
 
 impl Config {
-    /// One domain over STARTTLS, registration closed, every hash, the usual limits.
+    /// Makes the configuration for one domain over STARTTLS, registration closed, every hash, the
+    /// usual limits.
     pub fn new(domain: impl Into<String>) -> Config {
         Config {
             domains: vec![domain.into()],
@@ -92,7 +93,7 @@ pub enum Registration {
     Closed,
 }
 
-/// One stream's accepting end.
+/// The accepting end of one stream.
 pub struct Machine {
     config: Arc<Config>,
     channel: ChannelBindings,
@@ -103,7 +104,7 @@ pub struct Machine {
     /// The domain of the first header; no later header can change it (security row 16).
     domain: Option<String>,
     lang: Option<CompactString>,
-    /// Who has logged in.
+    /// The account that has logged in.
     address: Option<BareJid>,
     mechanism: Option<Mechanism>,
     logins: u8,
@@ -111,9 +112,9 @@ pub struct Machine {
     registrations: u8,
 }
 
-/// What the machine waits for.
+/// The state: what the machine waits for.
 enum State {
-    /// A header, after which these features are due.
+    /// A header; these features are sent after it.
     Header(Stage),
     /// `<starttls/>`.
     BeforeTls,
@@ -123,23 +124,23 @@ enum State {
     BeforeLogin,
     /// The next part of a login, from the client or the driver.
     Login(login::Login),
-    /// The driver's word about a registration.
+    /// The driver's answer to a registration.
     Registering(register::Pending),
     /// A request to bind, or to resume.
     BeforeBind,
-    /// The driver's word about a request to bind.
+    /// The driver's answer to a request to bind.
     Binding(Stanza),
-    /// The driver's word about a request to resume.
+    /// The driver's answer to a request to resume.
     Resuming(String),
     /// Stanzas.
     Open,
-    /// The driver's last words: the client has closed its stream.
+    /// What the driver still has to say: the client has closed its stream.
     Closed,
-    /// Nothing any more.
+    /// Nothing any more: the stream is over.
     Over,
 }
 
-/// How far a stream is when a header starts it, or starts it again.
+/// The stage of a stream when a header starts or restarts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Tls,
@@ -148,7 +149,7 @@ enum Stage {
 }
 
 impl fmt::Debug for Machine {
-    /// Without what it holds of the conversation: there may be a password in it.
+    /// Shows nothing of the conversation: there may be a password in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")
             .field("domain", &self.domain)
@@ -161,7 +162,7 @@ impl fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// A machine for a fresh connection. `channel` is given when TLS is already there.
+    /// Makes a machine for a new connection. `channel` is given when TLS is already there.
     pub fn new(config: Arc<Config>, channel: Option<ChannelBindings>) -> Machine {
         let stage = match config.transport {
             Transport::StartTls => Stage::Tls,
@@ -198,7 +199,7 @@ impl Machine {
         self.pump.push(bytes);
     }
 
-    /// The next step, `None` when there is none before more bytes or an answer come.
+    /// Returns the next step; `None` until more bytes or an answer come.
     pub fn poll(&mut self) -> Option<Step> {
         loop {
             match self.pump.next(self.wants_bytes())? {
@@ -209,13 +210,13 @@ impl Machine {
         }
     }
 
-    /// What is to be written. Whoever has an open stream says its stanzas here, too.
+    /// Returns the output to write. The owner of an open stream adds its stanzas here, too.
     pub fn output(&mut self) -> &mut Output {
         self.pump.output()
     }
 
-    /// Whether bytes from the client can be used now: no answer is awaited, and the stream is
-    /// not over.
+    /// Whether bytes from the client can be used now: no answer is awaited, and the stream is not
+    /// over.
     pub fn wants_bytes(&self) -> bool {
         match &self.state {
             State::Header(_)
@@ -233,8 +234,8 @@ impl Machine {
         }
     }
 
-    /// How many bytes of the client's are held and not understood yet: never more than one element
-    /// may have, and 64 KiB.
+    /// Returns how many of the client's bytes are held and not parsed yet: never more than one
+    /// element may have, and 64 KiB.
     pub fn buffered(&self) -> usize {
         self.pump.buffered()
     }
@@ -254,12 +255,12 @@ impl Machine {
         self.domain.as_deref()
     }
 
-    /// The `xml:lang` of the last header: the language of what the client sends without one.
+    /// The `xml:lang` of the last header: the language of the client's stanzas that have none.
     pub fn lang(&self) -> Option<&str> {
         self.lang.as_deref()
     }
 
-    /// The bare address of who has logged in: an account's, or the domain's for the server itself.
+    /// The bare address that has logged in: an account's, or the domain's for the server itself.
     pub fn address(&self) -> Option<&BareJid> {
         self.address.as_ref()
     }
@@ -269,7 +270,7 @@ impl Machine {
         self.mechanism
     }
 
-    /// The answer to [`Step::StartTls`]: the handshake is done, and this is its channel.
+    /// Answers [`Step::StartTls`]: the handshake is done, and this is its channel.
     pub fn tls_started(&mut self, channel: ChannelBindings) {
         if !matches!(self.state, State::Handshake) {
             return;
@@ -294,7 +295,7 @@ impl Machine {
             return;
         }
         self.write_missing_header();
-        // Whoever has closed the stream hears no error any more.
+        // A client that has closed its stream gets no error any more.
         let error = error.filter(|_| !matches!(self.state, State::Closed));
         self.pump.close(error.as_deref());
         self.state = State::Over;
@@ -306,14 +307,14 @@ impl Machine {
         self.pump.step(Step::Error(error));
     }
 
-    /// The same as a transition: the state after it.
+    /// Ends the stream in the same way, as a transition: returns the state after it.
     fn fail(&mut self, condition: StreamCondition) -> State {
         self.end(StreamError::new(condition));
         State::Over
     }
 
-    /// The client has closed its stream, or must be taken as having done so. Ours is closed by the
-    /// driver, who may have answers left to what came before.
+    /// Handles that the client has closed its stream, or must be treated as if it had. The driver
+    /// closes our stream, because it may still have answers to what came before.
     fn peer_closed(&mut self) -> State {
         self.pump.discard();
         self.pump.step(Step::Closed);
@@ -325,7 +326,7 @@ impl Machine {
     }
 
     fn handle(&mut self, frame: Frame) {
-        // The methods below may end the stream, so what stands here meanwhile is not the end.
+        // The methods below may end the stream, so this state in between is not the end.
         let state = mem::replace(&mut self.state, State::BeforeTls);
         let next = match (frame, state) {
             (Frame::Open(header), State::Header(stage)) => match self.header(&header, stage) {
@@ -337,15 +338,15 @@ impl Machine {
             },
             (Frame::Element(element), state) => self.element(element, state),
             (Frame::Close, _) => self.peer_closed(),
-            // The scanner gives a header only where one was awaited.
+            // The scanner returns a header only where one was awaited.
             (Frame::Open(_), _) => self.fail(StreamCondition::BadFormat),
         };
         self.state = next;
     }
 
-    /// Checks a header, answers it, and offers what is due.
+    /// Checks a header, answers it, and sends the features that are due.
     fn header(&mut self, header: &StreamHeader, stage: Stage) -> Result<State, StreamError> {
-        // Whatever is wrong with it is said on a stream of ours (RFC 6120, 4.9.1.2).
+        // An error about the header is sent on a stream of ours (RFC 6120, 4.9.1.2).
         self.has_header = false;
         let asked = header::domain(header, &self.config.domains, &self.config.former);
         let domain = match (&self.domain, asked) {
@@ -381,8 +382,8 @@ impl Machine {
         Ok(state)
     }
 
-    /// The client's own address, if it told one: our header's `to` (RFC 6120, 4.7.2). Once it has
-    /// logged in it cannot be somebody else (4.9.3.9).
+    /// Returns the client's own address, if it gave one: our header's `to` (RFC 6120, 4.7.2). After
+    /// login it must be the same (4.9.3.9).
     fn check_from(
         &self,
         header: &StreamHeader,
@@ -446,7 +447,7 @@ impl Machine {
         match (element.name(), element.ns()) {
             ("starttls", ns::TLS) => {
                 self.pump.say(b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-                // What came in clear behind the request was perhaps not the client's (row 22).
+                // What came in clear text after the request was perhaps not the client's (row 22).
                 self.pump.discard();
                 self.pump.step(Step::StartTls);
                 State::Handshake
@@ -460,13 +461,13 @@ impl Machine {
         }
     }
 
-    /// A request for TLS where there is none to be had (RFC 6120, 5.4.2.2).
+    /// Answers a request for TLS where TLS is not available (RFC 6120, 5.4.2.2).
     fn refuse_tls(&mut self) -> State {
         self.pump.say(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
         self.peer_closed()
     }
 
-    /// XEP-0198, 3: stream management in the wrong place.
+    /// XEP-0198, 3: answers stream management in the wrong place.
     fn refuse_sm(&mut self, state: State) -> State {
         self.write_sm(&sm::Element::Failed {
             h: None,
@@ -479,7 +480,7 @@ impl Machine {
         self.pump.say(&element.encode());
     }
 
-    /// Passes an element on.
+    /// Passes an element on to the driver.
     fn open(&mut self, element: Stanza) -> State {
         match Opened::of(element) {
             Ok(opened) => {

@@ -1,8 +1,8 @@
 //! RFC 6120, the connecting end: from our first byte to an open session.
 //!
-//! [`Machine`] takes bytes with [`Machine::push`], gives [`Step`]s with [`Machine::poll`] and
-//! bytes to write with [`Machine::take_output`]. It goes by itself as far as [`Step::Ready`];
-//! there it waits for a name and a password, or a registration, and after a login goes on by
+//! [`Machine`] takes bytes with [`Machine::push`], and returns [`Step`]s with [`Machine::poll`] and
+//! bytes to write with [`Machine::take_output`]. It continues by itself up to [`Step::Ready`];
+//! there it waits for a name and a password, or a registration. After a login it continues by
 //! itself to [`Step::Open`].
 
 use crate::binding::ChannelBindings;
@@ -25,34 +25,35 @@ mod tests;
 
 pub use step::{Denied, Opening, Probe, Reason, Resumption, Step};
 
-/// What the machine needs to know beforehand.
+/// The configuration of the machine.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The domain to talk to. Empty for whatever the server at the other end serves: only where
-    /// something else than the name says that it is the right one.
+    /// The domain to connect to. It may be empty, for the domain that the server names, if
+    /// something other than the name shows that it is the right server.
     pub domain: String,
     /// What lies below the stream.
     pub transport: Transport,
     /// Whether the channel may carry a password or a registration, see
     /// [`Machine::trust_channel`]. A [`Transport::Trusted`] one always may.
     pub trust_channel: bool,
-    /// Whether the password itself is not to be sent even over a trusted channel, because a
-    /// login with this server has been by SCRAM before (XEP-0474, 6).
+    /// Whether the password itself must not be sent even over a trusted channel, because an earlier
+    /// login with this server used SCRAM (XEP-0474, 6).
     pub never_plain: bool,
     /// The language of what we send, for the header.
     pub lang: String,
     /// The resource to ask for; the server chooses if there is none.
     pub resource: Option<String>,
-    /// The session to go on with, if there was one.
+    /// The session to resume, if there was one.
     pub resume: Option<Resumption>,
     /// Whether to enable stream management after binding.
     pub want_sm: bool,
-    /// What an element of the server may cost.
+    /// The limits of an element of the server.
     pub limits: Limits,
 }
 
 impl Config {
-    /// A new session over STARTTLS with stream management, and a resource the server chooses.
+    /// Makes the configuration for a new session over STARTTLS with stream management, and a
+    /// resource that the server chooses.
     pub fn new(domain: impl Into<String>) -> Config {
         Config {
             domain: domain.into(),
@@ -68,7 +69,7 @@ impl Config {
     }
 }
 
-/// One stream's connecting end.
+/// The connecting end of one stream.
 pub struct Machine {
     config: Config,
     channel: ChannelBindings,
@@ -77,23 +78,23 @@ pub struct Machine {
     state: State,
     /// The features of the present stage.
     features: Features,
-    /// How we logged in, once the server has said so.
+    /// The mechanism of our login, after the server has confirmed it.
     mechanism: Option<Mechanism>,
 }
 
-/// What the machine waits for.
+/// The state: what the machine waits for.
 enum State {
     /// The server's header.
     Header(Stage),
-    /// What it offers.
+    /// The server's features.
     Features(Stage),
-    /// Its consent to TLS.
+    /// The server's consent to TLS.
     Proceed,
     /// Our driver's handshake.
     Handshake,
     /// A name and a password, or a registration.
     Ready,
-    /// The server's next word in a login.
+    /// The server's next message in a login.
     Login(login::Login),
     /// The server's answer to a registration.
     Registering(register::Asked),
@@ -107,11 +108,11 @@ enum State {
     Enabling(FullJid),
     /// Stanzas.
     Open,
-    /// Nothing any more.
+    /// Nothing any more: the stream is over.
     Over,
 }
 
-/// What the channel may carry beside a proof.
+/// What the channel may carry besides a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
     None,
@@ -127,7 +128,7 @@ enum Stage {
 }
 
 impl fmt::Debug for Machine {
-    /// Without what it holds of the conversation: there may be a password in it.
+    /// Shows nothing of the conversation: there may be a password in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")
             .field("domain", &self.config.domain)
@@ -139,8 +140,8 @@ impl fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// A machine for a fresh connection; its header is in the output at once. `channel` is given
-    /// when TLS is already there.
+    /// Makes a machine for a new connection; its header is in the output at once. `channel` is
+    /// given when TLS is already there.
     pub fn new(config: Config, channel: Option<ChannelBindings>) -> Machine {
         let stage = match config.transport {
             Transport::StartTls => Stage::Tls,
@@ -162,15 +163,15 @@ impl Machine {
         machine
     }
 
-    /// Takes bytes that arrived. Those that come before a TLS handshake is done are thrown away:
-    /// they were not protected by it.
+    /// Takes bytes that arrived. Bytes from before the end of a TLS handshake are thrown away: TLS
+    /// did not protect them.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.wants_bytes() {
             self.pump.push(bytes);
         }
     }
 
-    /// The next step, `None` when there is none before more bytes or a request come.
+    /// Returns the next step; `None` until more bytes or a request come.
     pub fn poll(&mut self) -> Option<Step> {
         loop {
             match self.pump.next(self.wants_bytes())? {
@@ -207,7 +208,8 @@ impl Machine {
         matches!(self.state, State::Over)
     }
 
-    /// The domain talked to: the one asked for, or else the one the server named in its header.
+    /// The domain of the server: the one asked for, or else the one that the server named in its
+    /// header.
     pub fn domain(&self) -> &str {
         &self.config.domain
     }
@@ -217,19 +219,19 @@ impl Machine {
         &self.features
     }
 
-    /// Whether the login proved that the server at the other end of this very channel holds our
-    /// verifier: its signature was right and bound to the channel. Nobody sits in between then,
+    /// Whether the login proved that the server at the other end of this channel holds our
+    /// verifier: its signature was right and bound to the channel. Then nobody sits in between,
     /// whatever the certificate says.
     pub fn proved_channel(&self) -> bool {
         self.mechanism.is_some_and(Mechanism::is_bound)
     }
 
-    /// How we logged in; `None` before.
+    /// The mechanism of our login; `None` before it.
     pub fn mechanism(&self) -> Option<Mechanism> {
         self.mechanism
     }
 
-    /// The answer to [`Step::StartTls`]: the handshake is done, and this is its channel.
+    /// Answers [`Step::StartTls`]: the handshake is done, and this is its channel.
     pub fn tls_started(&mut self, channel: ChannelBindings) {
         if matches!(self.state, State::Handshake) {
             self.channel = channel;
@@ -237,14 +239,15 @@ impl Machine {
         }
     }
 
-    /// The server's certificate is valid, pinned, or was just accepted by its fingerprint: from
-    /// now on passwords and registrations may go over this channel. SCRAM always may.
+    /// Notes that the server's certificate is valid, pinned, or was just accepted by its
+    /// fingerprint: from now on passwords and registrations may go over this channel. SCRAM always
+    /// may.
     pub fn trust_channel(&mut self) {
         self.trust = Trust::Whole;
     }
 
-    /// The server's certificate is believed at first sight and no more speaks for it: a new account
-    /// may be made over this channel, but the password of one that exists is proved, never told.
+    /// Notes that the server's certificate is only trusted on first use. A new account may be made
+    /// over this channel, but the password of an existing account is proved, never sent.
     pub fn trust_channel_to_register(&mut self) {
         self.trust = Trust::Registration;
     }
@@ -293,7 +296,7 @@ impl Machine {
     }
 
     fn handle(&mut self, frame: Frame) {
-        // The methods below may end the stream, so what stands here meanwhile is not the end.
+        // The methods below may end the stream, so this state in between is not the end.
         let state = mem::replace(&mut self.state, State::Ready);
         let next = match (frame, state) {
             (Frame::Open(header), State::Header(stage)) => self.header(&header, stage),
@@ -303,7 +306,7 @@ impl Machine {
                 self.pump.step(Step::Closed);
                 State::Over
             }
-            // The scanner gives a header only where one was awaited.
+            // The scanner returns a header only where one was awaited.
             (Frame::Open(_), _) => self.give_up(Reason::Unexpected),
         };
         self.state = next;
@@ -322,7 +325,7 @@ impl Machine {
 
     fn element(&mut self, element: Stanza, state: State) -> State {
         if let Some(error) = StreamError::read(&element) {
-            // RFC 6120, 4.9.1.1: it ends the stream in both directions.
+            // RFC 6120, 4.9.1.1: a stream error ends the stream in both directions.
             self.close(None);
             self.pump.step(Step::Error(error));
             return State::Over;
@@ -353,7 +356,8 @@ impl Machine {
                 self.pump.say(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
                 State::Proceed
             }
-            // Whoever takes the offer out wants us to go on in clear (security row 21).
+            // An attacker who removes the offer wants us to continue in clear text (security row
+            // 21).
             Stage::Tls => self.give_up(Reason::NoTls),
             Stage::Login => {
                 self.pump.step(Step::Ready(self.features.clone()));
@@ -367,13 +371,13 @@ impl Machine {
         if (element.name(), element.ns()) != ("proceed", ns::TLS) {
             return self.give_up(Reason::NoTls);
         }
-        // What came in clear behind it was perhaps not the server's.
+        // What came in clear text after it was perhaps not the server's.
         self.pump.discard();
         self.pump.step(Step::StartTls);
         State::Handshake
     }
 
-    /// Passes an element on; the stream stays as it is.
+    /// Passes an element on to the driver; the state stays.
     fn open(&mut self, element: Stanza, state: State) -> State {
         match Opened::of(element) {
             Ok(opened) => {

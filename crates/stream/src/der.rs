@@ -1,9 +1,10 @@
-//! ITU-T X.690, 10.1: the few rules of DER by which a few things are read from a certificate.
+//! ITU-T X.690, 10.1: the few rules of DER that are needed to read a certificate.
 
 /// The tag of a SEQUENCE.
 pub const SEQUENCE: u8 = 0x30;
 
-/// The content of the DER value at the beginning, which must have this tag, and what follows it.
+/// Returns the content of the DER value at the beginning, which must have this tag, and what
+/// follows it.
 pub fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = der.split_first()?;
     let (&short, rest) = rest.split_first()?;

@@ -4,14 +4,14 @@
 use crate::der::{SEQUENCE, value};
 use aws_lc_rs::digest::{self, Algorithm};
 
-/// The binding of a certificate in DER; `None` if its signature names no single hash function
-/// (Ed25519, RSASSA-PSS), for which the RFC defines none.
+/// Returns the binding of a certificate in DER; `None` if its signature names no single hash
+/// function (Ed25519, RSASSA-PSS), for which the RFC defines no binding.
 pub fn server_end_point(der: &[u8]) -> Option<Vec<u8>> {
     let algorithm = hash_of_signature(signature_algorithm(der)?)?;
     Some(digest::digest(algorithm, der).as_ref().to_vec())
 }
 
-/// The object identifier of `Certificate.signatureAlgorithm` (RFC 5280, 4.1).
+/// Returns the object identifier of `Certificate.signatureAlgorithm` (RFC 5280, 4.1).
 fn signature_algorithm(der: &[u8]) -> Option<&[u8]> {
     const OBJECT_IDENTIFIER: u8 = 0x06;
     let (certificate, _) = value(der, SEQUENCE)?;

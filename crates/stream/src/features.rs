@@ -5,13 +5,14 @@ use crate::scram::downgrade::Offer;
 use compact_str::CompactString;
 use whoelse_xmpp::{Child, Limits, Stanza, ns, write::Element};
 
-/// Before TLS: STARTTLS and nothing else, so that nothing can pass in clear (security row 7).
+/// Features before TLS: STARTTLS and nothing else, so that nothing can pass in clear text (security
+/// row 7).
 pub(crate) fn before_tls() -> Vec<u8> {
     let starttls = Element::new("starttls").xmlns(ns::TLS).child(Element::new("required"));
     Element::new("stream:features").child(starttls).finish().to_vec()
 }
 
-/// Before login: mechanisms, the channel bindings they may use (XEP-0440), and registration.
+/// Features before login: mechanisms, their channel bindings (XEP-0440), and registration.
 pub(crate) fn before_login(
     mechanisms: &[Mechanism],
     bindings: impl Iterator<Item = &'static str>,
@@ -36,8 +37,8 @@ pub(crate) fn before_login(
     features.child(stream_limits(limits)).finish().to_vec()
 }
 
-/// After login: binding, the old session request as optional, stream management, and what the
-/// features of the server add.
+/// Features after login: binding, the old session request as optional, stream management, and what
+/// the features of the server add.
 pub(crate) fn before_bind(offers: &[u8], limits: (&Limits, Option<u32>)) -> Vec<u8> {
     let session = Element::new("session").xmlns(ns::SESSION).child(Element::new("optional"));
     Element::new("stream:features")
@@ -50,7 +51,8 @@ pub(crate) fn before_bind(offers: &[u8], limits: (&Limits, Option<u32>)) -> Vec<
         .to_vec()
 }
 
-/// XEP-0478: the largest element the stream takes from now on, and how long it may be silent.
+/// XEP-0478: the limits of the stream from now on: the largest element, and how long it may be
+/// silent.
 fn stream_limits((limits, idle): (&Limits, Option<u32>)) -> Element {
     let number = |name, value: String| Element::new(name).text(&value);
     let element = Element::new("limits")
@@ -62,7 +64,7 @@ fn stream_limits((limits, idle): (&Limits, Option<u32>)) -> Element {
     }
 }
 
-/// What a server offers, as far as a client of ours cares.
+/// A server's features, as far as our client uses them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Features {
     /// STARTTLS.
@@ -79,7 +81,7 @@ pub struct Features {
     pub sm: bool,
     /// RFC 6121, 2.6: the server keeps a roster with subscriptions, and versions of it.
     pub roster_versions: bool,
-    /// Ours, docs/protocol.md: the mark of a request that was typed by hand is understood.
+    /// Ours, docs/protocol.md: the server understands the mark of a request that was typed by hand.
     pub activity: bool,
 }
 
@@ -109,7 +111,7 @@ impl Features {
         }
     }
 
-    /// XEP-0474: what is compared with the hash that the server signs.
+    /// XEP-0474: the text that is compared with the hash that the server signs.
     pub fn offer(&self) -> Offer {
         let types = self.channel_bindings.as_deref();
         let types = types.map(|types| types.iter().map(String::as_str));

@@ -1,27 +1,27 @@
-//! RFC 6120, 4: what is said on a stream, as the bytes of its wire.
+//! RFC 6120, 4: writes what is said on a stream as the bytes of its transport.
 //!
-//! A stream is a header, whole elements and an end, and each of them is written as one: whoever
-//! puts it into the [`Output`] knows where it begins and ends, and nobody after that. So where a
-//! wire needs the borders they are written there and then, into the one buffer. TCP needs none: XML
-//! says where an element ends, and its parts follow one another.
+//! A stream is a header, whole elements and an end, and each is written in one piece: only the
+//! caller that puts it into the [`Output`] knows where it begins and ends. So if a transport needs
+//! frame borders, they are written at that moment, into the same buffer. TCP needs none: XML says
+//! where an element ends, and the pieces follow one another.
 
 use crate::header::Attributes;
 use std::fmt;
 use whoelse_xmpp::{Outgoing, ns, write::escape};
 
-/// What is to be written to one stream, in the order in which it was said.
+/// The output of one stream, in the order in which it was said.
 ///
-/// It holds no memory once all of it is flushed. It has no bound of its own: whoever writes stanzas
-/// into it looks at [`Output::len`] first.
+/// It holds no memory once all of it is flushed. It has no bound of its own: callers that add
+/// stanzas check [`Output::len`] first.
 #[derive(Default)]
 pub struct Output {
     bytes: Vec<u8>,
-    /// How many of them have been written.
+    /// How many of the bytes have been written.
     written: usize,
 }
 
 impl Output {
-    /// The stream's header, in the content namespace of clients.
+    /// Adds the stream's header, in the content namespace of clients.
     pub(crate) fn header(&mut self, attributes: &Attributes<'_>) {
         let out = &mut self.bytes;
         out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
@@ -37,12 +37,13 @@ impl Output {
         out.extend_from_slice(rest.as_bytes());
     }
 
-    /// One whole element of the stream, encoded.
+    /// Adds one whole element of the stream, encoded.
     pub fn element(&mut self, element: &[u8]) {
         self.bytes.extend_from_slice(element);
     }
 
-    /// One stanza, with attributes that only its recipient's stream knows: ` to='bob@host'`, or none.
+    /// Adds one stanza, with attributes that only its recipient's stream knows: ` to='bob@host'`,
+    /// or none.
     #[inline]
     pub fn stanza(&mut self, stanza: &Outgoing, attributes: &[u8]) {
         let (head, tail) = stanza.bytes.split_at(stanza.after_name as usize);
@@ -51,7 +52,7 @@ impl Output {
         self.bytes.extend_from_slice(tail);
     }
 
-    /// The end of the stream.
+    /// Adds the end of the stream.
     pub(crate) fn end(&mut self) {
         self.bytes.extend_from_slice(b"</stream:stream>");
     }
@@ -61,29 +62,29 @@ impl Output {
         self.bytes.len()
     }
 
-    /// Whether all is flushed.
+    /// Whether everything is flushed.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// What is not written yet.
+    /// Returns the bytes that are not written yet.
     pub fn rest(&self) -> &[u8] {
         self.bytes.get(self.written..).unwrap_or_default()
     }
 
-    /// So many bytes more have been written.
+    /// Notes that this many bytes more have been written.
     pub fn wrote(&mut self, bytes: usize) {
         self.written = self.written.saturating_add(bytes);
     }
 
-    /// What has been written is flushed. Gives the memory back if that was all.
+    /// Notes that what has been written is flushed. Frees the memory if that was everything.
     pub fn flushed(&mut self) {
         if self.rest().is_empty() {
             *self = Output::default();
         }
     }
 
-    /// All that is not written yet, as it goes over the wire.
+    /// Takes everything that is not written yet, as it goes over the wire.
     pub fn take(&mut self) -> Vec<u8> {
         let mut taken = std::mem::take(self);
         taken.bytes.drain(..taken.written.min(taken.bytes.len()));
@@ -92,7 +93,7 @@ impl Output {
 }
 
 impl fmt::Debug for Output {
-    /// Without what is said: there may be a message in it.
+    /// Shows no content: there may be a message in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Output")
             .field("length", &self.bytes.len())

@@ -1,5 +1,4 @@
-//! RFC 6120, 4.7, the stream header: what both ends say in it, and what is checked where it is
-//! accepted.
+//! RFC 6120, 4.7, the stream header: what both ends write in it, and what the accepting end checks.
 
 use whoelse_xmpp::{Jid, StreamCondition, StreamError, StreamHeader};
 
@@ -12,8 +11,8 @@ pub(crate) struct Attributes<'a> {
     pub(crate) lang: &'a str,
 }
 
-/// The domain a header asks for, out of those served here. Without `to` it is the only one. Whoever
-/// asks for a name that the first of them had before is told the one it has now.
+/// Returns the domain that a header asks for, out of those served here. Without `to` it is the only
+/// one. A client that asks for a former name of the first domain is told its present name.
 pub(crate) fn domain(
     header: &StreamHeader,
     served: &[String],
@@ -37,8 +36,8 @@ pub(crate) fn domain(
     })
 }
 
-/// RFC 6120, 4.7.5: a header without a version is of a stream before 1.0, which has neither
-/// features nor TLS; a higher minor number is welcome.
+/// Checks the version. RFC 6120, 4.7.5: a header without one is of a stream before 1.0, which has
+/// neither features nor TLS; a higher minor number is accepted.
 pub(crate) fn check_version(header: &StreamHeader) -> Result<(), StreamError> {
     let major = header.version.as_deref().and_then(|version| version.split_once('.'));
     match major {

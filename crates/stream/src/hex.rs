@@ -1,13 +1,13 @@
 //! Bytes as hexadecimal digits: fingerprints, keys and ids.
 
-/// Two digits a byte, small letters.
+/// Writes two digits a byte, in lower case.
 pub fn encode(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Exactly so many bytes from as many pairs of digits, in either case, and nothing else.
+/// Reads exactly this many bytes from pairs of digits, in either case, and nothing else.
 pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
-    // `from_str_radix` takes a sign as well.
+    // `from_str_radix` would accept a sign as well.
     if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }

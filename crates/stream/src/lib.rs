@@ -1,8 +1,8 @@
 //! The conversation from the first byte to an open session, both ends, without a socket or a clock.
 //!
-//! A machine takes the bytes that arrived, the events and the answers of its driver, and gives the
-//! bytes to write and the steps to take. Sockets, TLS, time, accounts and everything after the
-//! session is open are for the crates above.
+//! A machine takes the bytes that arrived, and the events and answers of its driver. It returns the
+//! bytes to write and the steps to take. The crates above handle sockets, TLS, time, accounts and
+//! everything after the session is open.
 //! Read first: [`c2s::Machine`] (the accepting end) and [`client::Machine`] (the connecting one).
 
 pub mod binding;

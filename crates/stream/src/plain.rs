@@ -1,19 +1,20 @@
-//! RFC 4616, PLAIN: the password itself, so only over an encrypted or a trusted stream.
+//! RFC 4616, PLAIN: the mechanism that sends the password itself, so only over an encrypted or a
+//! trusted stream.
 
 use crate::secret::Password;
 use std::fmt;
 
-/// What a PLAIN message says.
+/// The content of a PLAIN message.
 pub struct Plain {
-    /// Whom the client wants to act as, if it says.
+    /// The authzid: as whom the client wants to act, if it says.
     pub authzid: Option<String>,
-    /// Whose password it is; not normalised.
+    /// The name whose password it is; not normalised.
     pub authcid: String,
-    /// The password, `None` if it can be nobody's.
+    /// The password; `None` if it cannot be a password.
     pub password: Option<Password>,
 }
 
-/// The message is not two names and a password with zero bytes between them.
+/// The error that the message is not two names and a password with zero bytes between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 

@@ -1,12 +1,12 @@
 //! What both ends of a stream do alike: bytes that arrived become frames, frames become steps, and
-//! what is said waits to be written.
+//! output waits to be written.
 
 use crate::framing::Output;
 use crate::sm;
 use std::collections::VecDeque;
 use whoelse_xmpp::{Frame, Kind, Limits, Scanner, Stanza, StreamCondition, StreamError, ns};
 
-/// One end's frames in and frames out, and the steps that its driver has not taken yet.
+/// The input frames and output of one end, and the steps that its driver has not taken yet.
 pub(crate) struct Pump<S> {
     scanner: Scanner,
     out: Output,
@@ -19,7 +19,7 @@ pub(crate) enum Next<S> {
     Step(S),
     /// A frame for the machine.
     Frame(Frame),
-    /// What arrived is no frame, and the stream must end.
+    /// An error: what arrived is no frame, and the stream must end.
     Error(StreamError),
 }
 
@@ -28,7 +28,7 @@ impl<S> Pump<S> {
         Pump {
             scanner: Scanner::new(ns::CLIENT, limits),
             out: Output::default(),
-            // Seldom more than one waits, and a step is large.
+            // Seldom more than one step waits, and a step is large.
             steps: VecDeque::with_capacity(1),
         }
     }
@@ -38,7 +38,7 @@ impl<S> Pump<S> {
         self.scanner.push(bytes);
     }
 
-    /// The next step; the next frame if there is none and the machine wants one.
+    /// Returns the next step; or the next frame if no step waits and the machine wants one.
     pub(crate) fn next(&mut self, wants_frame: bool) -> Option<Next<S>> {
         if let Some(step) = self.steps.pop_front() {
             return Some(Next::Step(step));
@@ -52,22 +52,22 @@ impl<S> Pump<S> {
         }
     }
 
-    /// Tells the driver something, after what it was told before.
+    /// Queues a step for the driver.
     pub(crate) fn step(&mut self, step: S) {
         self.steps.push_back(step);
     }
 
-    /// What is to be written.
+    /// Returns the output.
     pub(crate) fn output(&mut self) -> &mut Output {
         &mut self.out
     }
 
-    /// Says one element.
+    /// Writes one element.
     pub(crate) fn say(&mut self, element: &[u8]) {
         self.out.element(element);
     }
 
-    /// How many bytes are held that are no frame yet.
+    /// How many bytes are held that are not a frame yet.
     pub(crate) fn buffered(&self) -> usize {
         self.scanner.buffered()
     }
@@ -77,18 +77,18 @@ impl<S> Pump<S> {
         self.scanner.restart();
     }
 
-    /// Throws away what has arrived and is no frame yet.
+    /// Throws away the bytes that have arrived and are not a frame yet.
     pub(crate) fn discard(&mut self) {
         self.scanner.discard();
     }
 
-    /// Changes what an element may cost.
+    /// Changes the limits of an element.
     pub(crate) fn set_limits(&mut self, limits: Limits) {
         self.scanner.set_limits(limits);
     }
 
-    /// Says the last words: an error, if there is one, and the end. Nothing comes in after that,
-    /// and the driver is told nothing of what came before.
+    /// Ends the stream: writes an error, if there is one, and the end. No input is read after that,
+    /// and the driver gets no step about earlier input.
     pub(crate) fn close(&mut self, error: Option<&[u8]>) {
         if let Some(error) = error {
             self.out.element(error);
@@ -99,18 +99,18 @@ impl<S> Pump<S> {
     }
 }
 
-/// An element of an open stream.
+/// The kinds of elements of an open stream.
 pub(crate) enum Opened {
-    /// It counts for stream management.
+    /// A stanza, which counts for stream management.
     Stanza(Stanza),
-    /// It belongs to stream management.
+    /// An element of stream management.
     Sm(sm::Element),
-    /// It is something else.
+    /// Another element.
     Element(Stanza),
 }
 
 impl Opened {
-    /// Fails if it belongs to stream management and makes no sense.
+    /// Sorts an element. Fails if it belongs to stream management and is malformed.
     pub(crate) fn of(element: Stanza) -> Result<Opened, StreamError> {
         match (element.kind(), sm::Element::read(&element)) {
             (Kind::Message | Kind::Presence | Kind::Iq, _) => Ok(Opened::Stanza(element)),

@@ -5,24 +5,24 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use std::fmt;
 use whoelse_xmpp::{Stanza, ns, write::Element};
 
-/// A way to log in.
+/// A SASL mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mechanism {
-    /// RFC 5802, RFC 7677 and their like with SHA-512: the password is proved, not told.
+    /// SCRAM (RFC 5802, RFC 7677, and the same with SHA-512): the password is proved, not sent.
     Scram {
-        /// With this hash.
+        /// The hash.
         hash: Hash,
         /// Whether it is bound to the channel (`-PLUS`).
         plus: bool,
     },
-    /// RFC 4616: the password itself.
+    /// PLAIN (RFC 4616): the password itself is sent.
     Plain,
-    /// RFC 4422, Appendix A: the stream below already knows who it is.
+    /// EXTERNAL (RFC 4422, Appendix A): the transport already knows the user.
     External,
 }
 
 impl Mechanism {
-    /// All of them, in the order of preference. Binding counts more than the hash: it is what
+    /// All mechanisms, in the order of preference. Channel binding counts more than the hash: it
     /// shows that nobody sits in between.
     pub const ALL: [Mechanism; 8] = [
         Mechanism::Scram { hash: Hash::Sha512, plus: true },
@@ -54,7 +54,7 @@ impl Mechanism {
         Mechanism::ALL.into_iter().find(|mechanism| mechanism.name() == name)
     }
 
-    /// The same one without a binding to the channel.
+    /// Returns the same mechanism without channel binding.
     pub fn unbound(self) -> Mechanism {
         match self {
             Mechanism::Scram { hash, .. } => Mechanism::Scram { hash, plus: false },
@@ -68,7 +68,7 @@ impl Mechanism {
     }
 }
 
-/// RFC 6120, 6.5: why a login is refused.
+/// RFC 6120, 6.5: the conditions of a refused login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // The RFC's own words.
 pub enum Condition {
@@ -117,7 +117,7 @@ impl Condition {
         }
     }
 
-    /// The condition of an element's name.
+    /// Returns the condition of an element's name.
     pub fn from_name(name: &str) -> Option<Condition> {
         Condition::ALL.into_iter().find(|condition| condition.name() == name)
     }
@@ -129,19 +129,19 @@ impl fmt::Display for Condition {
     }
 }
 
-/// A refused login: what is said, and whether the connection ends with it.
+/// A refused login: what is sent, and whether the connection ends with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The condition.
     pub condition: Condition,
-    /// For people, English.
+    /// A text for people, in English.
     pub text: Option<String>,
     /// Whether that was the last try on this connection.
     pub close: bool,
 }
 
 impl Refusal {
-    /// Without a text; another try is welcome.
+    /// Makes a refusal without a text; another try is allowed.
     pub fn new(condition: Condition) -> Refusal {
         Refusal { condition, text: None, close: false }
     }
@@ -152,7 +152,7 @@ impl Refusal {
         self
     }
 
-    /// Ends the connection with it.
+    /// Makes the refusal end the connection.
     pub fn and_close(mut self) -> Refusal {
         self.close = true;
         self
@@ -168,7 +168,7 @@ impl Refusal {
         failure.finish().to_vec()
     }
 
-    /// Reads a `<failure/>`. A condition nobody knows counts as `not-authorized` (RFC 6120, 6.5).
+    /// Reads a `<failure/>`. An unknown condition counts as `not-authorized` (RFC 6120, 6.5).
     pub fn read(failure: &Stanza) -> Refusal {
         let mut names = failure.children().iter().filter(|child| child.ns() == ns::SASL);
         let condition = names.find_map(|child| Condition::from_name(child.name()));
@@ -180,11 +180,12 @@ impl Refusal {
     }
 }
 
-/// The text of a SASL element is not what base64 writes.
+/// The error that the text of a SASL element is not valid base64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IncorrectEncoding;
 
-/// What a SASL element carries: `None` for no data at all, which differs from empty data, `=`.
+/// Returns the data of a SASL element: `None` for no data at all, which differs from empty data,
+/// `=`.
 pub(crate) fn data(element: &Stanza) -> Result<Option<Vec<u8>>, IncorrectEncoding> {
     match element.text().as_str() {
         "" => Ok(None),
@@ -193,12 +194,12 @@ pub(crate) fn data(element: &Stanza) -> Result<Option<Vec<u8>>, IncorrectEncodin
     }
 }
 
-/// An element with data: `<challenge/>`, `<response/>`, `<success/>`, `<auth/>`.
+/// Writes an element with data: `<challenge/>`, `<response/>`, `<success/>`, `<auth/>`.
 pub(crate) fn element(name: &'static str, data: Option<&[u8]>) -> Element {
     with_data(Element::new(name).xmlns(ns::SASL), data)
 }
 
-/// Puts data into an element that has its attributes already.
+/// Adds data to an element that has its attributes already.
 pub(crate) fn with_data(element: Element, data: Option<&[u8]>) -> Element {
     match data {
         None => element,

@@ -1,8 +1,8 @@
-//! RFC 5802 and RFC 7677, SCRAM: a password proved by both ends and told by none.
+//! RFC 5802 and RFC 7677, SCRAM: both ends prove that they know the password, and neither sends it.
 //!
-//! The messages are in [`message`], the server's side in [`server`], the client's in [`client`],
-//! what keeps the choice of a mechanism from being tampered with in [`downgrade`].
-//! Only StoredKey and ServerKey are ever kept; neither lets anybody log in.
+//! The messages are in [`message`], the server's side is in [`server`], the client's in [`client`],
+//! and the protection of the choice of a mechanism in [`downgrade`]. Only StoredKey and ServerKey
+//! are stored; neither lets anybody log in.
 
 use crate::secret::{Password, same_secret};
 use crate::token;
@@ -15,8 +15,8 @@ pub mod downgrade;
 pub mod message;
 pub mod server;
 
-/// How often PBKDF2 turns for a new password. More would mostly slow down phones; what protects
-/// the accounts is that guesses over the network are counted.
+/// The PBKDF2 iterations of a new password. More would mostly slow down phones; what protects the
+/// accounts is that guesses over the network are counted.
 pub const ITERATIONS: NonZeroU32 = NonZeroU32::new(10_000).unwrap();
 
 /// Bytes of a new salt.
@@ -25,7 +25,7 @@ const SALT: usize = 16;
 /// The hash function under a SCRAM mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hash {
-    /// RFC 5802: what every client has.
+    /// SCRAM-SHA-1 (RFC 5802), which every client supports.
     Sha1,
     /// RFC 7677.
     Sha256,
@@ -34,10 +34,10 @@ pub enum Hash {
 }
 
 impl Hash {
-    /// Every hash there is a verifier for, the stronger first.
+    /// All hashes that can have a verifier, the stronger first.
     pub const ALL: [Hash; 3] = [Hash::Sha512, Hash::Sha256, Hash::Sha1];
 
-    /// The mechanism without channel binding, as it stands in the store: `SCRAM-SHA-256`.
+    /// Returns the mechanism without channel binding, as it is in the store: `SCRAM-SHA-256`.
     pub fn mechanism(self) -> &'static str {
         match self {
             Hash::Sha1 => "SCRAM-SHA-1",
@@ -46,7 +46,7 @@ impl Hash {
         }
     }
 
-    /// The hash of a mechanism's name without `-PLUS`.
+    /// Returns the hash of a mechanism's name without `-PLUS`.
     pub fn from_mechanism(name: &str) -> Option<Hash> {
         Hash::ALL.into_iter().find(|hash| hash.mechanism() == name)
     }
@@ -89,9 +89,9 @@ impl Hash {
     }
 }
 
-/// What the server keeps instead of a password, for one hash.
+/// What the server stores instead of a password, for one hash.
 ///
-/// It prints without its keys, and has no `==`; see [`Verifier::is_same`]:
+/// Its `Debug` does not show the keys, and it has no `==`; see [`Verifier::is_same`]:
 ///
 /// ```compile_fail,E0369
 /// # use whoelse_stream::{Password, scram::{Hash, Verifier}};
@@ -100,15 +100,15 @@ impl Hash {
 /// ```
 #[derive(Clone)]
 pub struct Verifier {
-    /// The hash it was made with.
+    /// The hash with which it was made.
     pub hash: Hash,
-    /// The salt, told to whoever tries the name.
+    /// The salt, which anybody who tries the name is told.
     pub salt: Vec<u8>,
-    /// How often PBKDF2 turned.
+    /// The PBKDF2 iterations.
     pub iterations: NonZeroU32,
-    /// Checks a client's proof.
+    /// The key that checks a client's proof.
     pub stored_key: Vec<u8>,
-    /// Makes the server's own proof.
+    /// The key that makes the server's own proof.
     pub server_key: Vec<u8>,
 }
 
@@ -135,20 +135,20 @@ impl Verifier {
         Verifier::derive(hash, password, &token::random::<SALT>(), ITERATIONS)
     }
 
-    /// What a name that is not known is answered with: always the same salt for one normalised
-    /// name, which nobody can tell from a real one without the installation's secret.
+    /// Makes a fake verifier for an unknown name. One normalised name always gets the same salt,
+    /// which nobody can tell from a real one without the installation's secret.
     ///
-    /// `name` is the whole bare address where several domains share the secret.
+    /// `name` must be the whole bare address if several domains share the secret.
     pub fn fake(hash: Hash, secret: &[u8], name: &str) -> Verifier {
         let mixed = |what: &str, len| {
-            // Every part but the last is a word of ours, so the zero bytes separate them.
+            // Every part but the last is a word of ours, so the zero bytes separate the parts.
             let text = [what, hash.mechanism(), name].join("\0");
             let mut bytes = Hash::Sha512.keyed(secret, text.as_bytes());
             bytes.truncate(len);
             bytes
         };
-        // The salt is all of it that is ever told; what it is made with must not change, or names
-        // that do not exist would be those whose salt an update has changed.
+        // Only the salt is ever sent. The text from which it is made must not change: otherwise a
+        // changed salt after an update would show which names do not exist.
         let mut salt =
             Hash::Sha256.keyed(secret, ["salt", hash.mechanism(), name].join("\0").as_bytes());
         salt.truncate(SALT);
@@ -174,7 +174,7 @@ impl Verifier {
 }
 
 impl fmt::Debug for Verifier {
-    /// Without the keys: a StoredKey in a log invites guessing at home.
+    /// Shows no keys: a StoredKey in a log allows guessing offline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier").field("hash", &self.hash).finish_non_exhaustive()
     }
@@ -187,17 +187,17 @@ pub enum ScramError {
     Malformed,
     /// A message demands an extension (`m=`) nobody has defined.
     Extension,
-    /// What the server offered is not what the client saw: somebody in between has changed it
+    /// What the server offered is not what the client saw: an attacker has changed it on its way
     /// (RFC 5802, 6; XEP-0474).
     Downgrade,
-    /// The channel binding is not the one of this channel, or of a type we do not have here.
+    /// The channel binding is not that of this channel, or of a type that is not available here.
     Binding,
-    /// The nonce is not the one of this exchange.
+    /// The nonce is not that of this exchange.
     Nonce,
     /// The peer did not prove that it knows the password, or the verifier.
     Proof,
     /// The server asks for so few iterations that the password would be exposed, or so many that
-    /// it would keep us busy for ever.
+    /// the client would be busy for ever.
     Iterations,
     /// The server reported an error of its own (`e=`).
     Peer,
@@ -220,7 +220,7 @@ impl fmt::Display for ScramError {
 
 impl std::error::Error for ScramError {}
 
-/// `a XOR b`, for keys of one length.
+/// Returns `a XOR b`, for keys of one length.
 fn xor(a: &[u8], b: &[u8]) -> Vec<u8> {
     a.iter().zip(b).map(|(a, b)| a ^ b).collect()
 }
@@ -262,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_fake_salt_is_the_one_of_every_release() {
-        // hmac.new(b"secret", b"salt\0SCRAM-SHA-1\0nobody", "sha256").digest()[:16], in Python.
+        // Computed in Python: hmac.new(b"secret", b"salt\0SCRAM-SHA-1\0nobody",
+        // "sha256").digest()[:16].
         let fake = Verifier::fake(Hash::Sha1, b"secret", "nobody");
 
         assert_eq!(

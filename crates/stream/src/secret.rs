@@ -1,13 +1,13 @@
-//! RFC 4013, SASLprep, and a password that cannot be printed or compared by accident.
+//! RFC 4013, SASLprep; and passwords, which cannot be printed or compared by accident.
 //!
-//! Here stands the one comparison of secrets of the whole program, [`same_secret`].
+//! The whole program compares secrets only with [`same_secret`].
 
 use aws_lc_rs::constant_time;
 use std::fmt;
 
-/// A password, prepared with SASLprep once, when it came in.
+/// A password, prepared with SASLprep once, when it was received.
 ///
-/// It prints as `Password(…)`, is overwritten when dropped, and has no `==`:
+/// Its `Debug` shows `Password(…)`, it is overwritten when dropped, and it has no `==`:
 ///
 /// ```compile_fail,E0369
 /// let password = whoelse_stream::Password::new("pencil").unwrap();
@@ -21,7 +21,8 @@ pub struct Password(Vec<u8>);
 pub enum BadPassword {
     /// Nothing is left of it after preparation.
     Empty,
-    /// It holds a character that SASLprep forbids: a control character, or one newer than Unicode 3.2.
+    /// It contains a character that SASLprep forbids: a control character, or one newer than
+    /// Unicode 3.2.
     Forbidden,
 }
 
@@ -37,7 +38,7 @@ impl fmt::Display for BadPassword {
 impl std::error::Error for BadPassword {}
 
 impl Password {
-    /// Prepares a text. RFC 5802, 2.2: as a "stored string", so unassigned code points are refused.
+    /// Prepares a text as a "stored string" (RFC 5802, 2.2), so unassigned code points are refused.
     pub fn new(text: &str) -> Result<Password, BadPassword> {
         let prepared = stringprep::saslprep(text).map_err(|_| BadPassword::Forbidden)?;
         if prepared.is_empty() {
@@ -46,9 +47,9 @@ impl Password {
         Ok(Password(prepared.into_owned().into_bytes()))
     }
 
-    /// How long it is, in characters (code points), as SASLprep has left them.
+    /// Returns its length in characters (code points), after SASLprep.
     pub fn length(&self) -> usize {
-        // Bytes that begin no character are 0b10xx_xxxx; it was made of a text.
+        // Bytes that do not begin a character are 0b10xx_xxxx; the bytes come from a text.
         self.0.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
     }
 
@@ -61,7 +62,7 @@ impl Password {
 impl Drop for Password {
     fn drop(&mut self) {
         self.0.fill(0);
-        // Keeps the compiler from leaving the overwriting out.
+        // This keeps the compiler from removing the overwriting.
         std::hint::black_box(&self.0);
     }
 }

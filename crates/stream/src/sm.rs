@@ -1,7 +1,7 @@
 //! XEP-0198, Stream Management: the two counters of a stream, shared by both ends.
 //!
-//! [`Handled`] counts what came in and says how much of it is done without a gap; [`Sent`] keeps
-//! what went out until the peer says it has it. Both outlive a connection. The elements are in
+//! [`Handled`] counts received stanzas and how many of them are done without a gap; [`Sent`] keeps
+//! sent stanzas until the peer acknowledges them. Both outlive a connection. The elements are in
 //! [`element`].
 
 use std::collections::VecDeque;
@@ -12,14 +12,14 @@ pub mod element;
 
 pub use element::{Element, Enabled};
 
-/// Half of the number space of `h`: a count further back than this cannot be told from one ahead.
+/// Half of the number space of `h`: a count further back than this looks like one ahead.
 const HALF: u64 = 1 << 31;
 
-/// What came in: how many stanzas, and up to which one all are done.
+/// Received stanzas: how many there are, and up to which one all are done.
 ///
-/// *Done* is more than received: for a message that must be stored, it is stored. Stanzas may be
-/// done in any order; `h` is the longest prefix without a gap. Held are as many bits as there are
-/// stanzas begun and not done; whoever hands out the work bounds it, see [`Handled::pending`].
+/// *Done* is more than received: a message that must be stored is done when it is stored. Stanzas
+/// may be done in any order; `h` is the longest prefix without a gap. This holds one bit for each
+/// stanza after `h`; the caller that hands out the work bounds them, see [`Handled::pending`].
 #[derive(Debug, Clone, Default)]
 pub struct Handled {
     h: u32,
@@ -33,19 +33,19 @@ impl Handled {
         Handled::default()
     }
 
-    /// Goes on from a count, for a session that was kept elsewhere.
+    /// Continues from a count, for a session that was kept elsewhere.
     pub fn starting_at(h: u32) -> Handled {
         Handled { h, after: VecDeque::new() }
     }
 
-    /// A stanza came in; the ticket is its number, to be given back to [`Handled::done`].
+    /// Counts a received stanza; the ticket is its number, to be given back to [`Handled::done`].
     pub fn received(&mut self) -> u32 {
         self.after.push_back(false);
         // Never more than 2^32 pending: each is a stanza held in memory.
         self.h.wrapping_add(self.after.len() as u32)
     }
 
-    /// The stanza with this ticket is done. A ticket that is not pending changes nothing.
+    /// Marks the stanza with this ticket as done. A ticket that is not pending changes nothing.
     pub fn done(&mut self, ticket: u32) {
         let place = ticket.wrapping_sub(self.h).wrapping_sub(1) as usize;
         if let Some(done) = self.after.get_mut(place) {
@@ -57,7 +57,7 @@ impl Handled {
         }
     }
 
-    /// How many are done without a gap: the `h` to tell the peer.
+    /// Returns how many are done without a gap: the `h` to tell the peer.
     pub fn h(&self) -> u32 {
         self.h
     }
@@ -67,13 +67,13 @@ impl Handled {
         self.after.is_empty()
     }
 
-    /// How many stanzas have to be remembered because they, or one before them, are not done.
+    /// Returns how many stanzas are remembered because they, or one before them, are not done.
     pub fn pending(&self) -> usize {
         self.after.len()
     }
 }
 
-/// What went out and is not acknowledged: the stanzas in order, and how many bytes they are.
+/// Sent stanzas that are not acknowledged, in order, and their bytes.
 #[derive(Debug, Clone)]
 pub struct Sent<T> {
     /// How many are acknowledged, as a number that never wraps.
@@ -94,16 +94,16 @@ impl<T> Sent<T> {
         Sent { acked: 0, queue: VecDeque::new(), bytes: 0 }
     }
 
-    /// A stanza went out, and counts this many bytes against the session's budget.
+    /// Counts a sent stanza, with its bytes against the session's budget.
     pub fn push(&mut self, stanza: T, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.queue.push_back((stanza, bytes));
     }
 
-    /// The peer has handled `h` stanzas in all: returns those that it newly acknowledges, in order.
+    /// Takes the peer's count `h`: returns the stanzas that it newly acknowledges, in order.
     ///
-    /// An `h` that was true before is old news and acknowledges nothing. One that was never true
-    /// is an error, for which the stream ends (XEP-0198, 5).
+    /// An `h` that was true earlier acknowledges nothing. An `h` that was never true is an error
+    /// that ends the stream (XEP-0198, 5).
     pub fn ack(&mut self, h: u32) -> Result<Vec<T>, BadAck> {
         let ahead = u64::from(h.wrapping_sub(self.acked as u32));
         if ahead > self.queue.len() as u64 {
@@ -136,7 +136,8 @@ impl<T> Sent<T> {
         self.acked as u32
     }
 
-    /// What is to be sent again after a resumption, in order. It stays here until acknowledged.
+    /// Returns what has to be sent again after a resumption, in order. It stays here until
+    /// acknowledged.
     pub fn resend(&self) -> impl Iterator<Item = &T> {
         self.queue.iter().map(|(stanza, _)| stanza)
     }
@@ -156,25 +157,25 @@ impl<T> Sent<T> {
         self.bytes
     }
 
-    /// Takes back everything that is not acknowledged, to be sent and pushed again on a resumed
-    /// stream. What is acknowledged stays counted.
+    /// Takes out everything that is not acknowledged, to be sent and pushed again on a resumed
+    /// stream. The count of acknowledged stanzas stays.
     pub fn take_back(&mut self) -> Vec<T> {
         self.bytes = 0;
         self.queue.drain(..).map(|(stanza, _)| stanza).collect()
     }
 
-    /// Takes out everything that is not acknowledged: the session is over.
+    /// Takes out everything that is not acknowledged, because the session is over.
     pub fn into_unacknowledged(self) -> Vec<T> {
         self.queue.into_iter().map(|(stanza, _)| stanza).collect()
     }
 }
 
-/// The peer acknowledged more than it was sent.
+/// The error that the peer acknowledged more than it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadAck {
-    /// What it said.
+    /// The count that it claimed.
     pub h: u32,
-    /// How many it was sent.
+    /// The count that it was sent.
     pub sent: u32,
 }
 
@@ -188,7 +189,8 @@ impl fmt::Display for BadAck {
 impl std::error::Error for BadAck {}
 
 impl From<BadAck> for StreamError {
-    /// For logs and for the driver; what goes over the wire is [`BadAck::encode`], with both counts.
+    /// The text for logs and for the driver; [`BadAck::encode`] is what goes over the wire, with
+    /// both counts.
     fn from(bad: BadAck) -> StreamError {
         StreamError::new(StreamCondition::UndefinedCondition)
             .with_text(bad.to_string())

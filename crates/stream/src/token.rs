@@ -1,17 +1,20 @@
-//! RFC 4086, unpredictable values: stream ids, resumption ids, nonces and salts, all from one function.
+//! RFC 4086, unpredictable values: stream ids, resumption ids, nonces and salts, all from one
+//! place.
 
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// Fills an array from the system generator. Everything unpredictable in this program comes from here.
+/// Fills an array from the system's generator. All unpredictable values of this program come from
+/// here.
 ///
 /// # Panics
-/// When the system has no random numbers: nothing may go on without them, and no peer can cause it.
+/// If the system has no random numbers: nothing may continue without them, and no peer can cause
+/// it.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     #[expect(clippy::disallowed_methods, reason = "the one place where random bytes come from")]
     let filled = rand::fill(&mut bytes);
-    // Stated above: the one failure that must stop the program.
+    // Stated above: this is the one failure that must stop the program.
     filled.expect("the system generator gives random bytes");
     bytes
 }

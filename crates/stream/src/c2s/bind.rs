@@ -1,4 +1,4 @@
-//! RFC 6120, 7, and XEP-0198, 5: a session is bound, or one that lost its connection goes on.
+//! RFC 6120, 7, and XEP-0198, 5: binds a session, or resumes one that lost its connection.
 
 use super::{Machine, State, Step, TRIES};
 use crate::sm;
@@ -39,7 +39,7 @@ impl Machine {
         }
     }
 
-    /// The resource that is wished for, normalised.
+    /// Returns the requested resource, normalised.
     fn read_bind(&self, request: &Stanza) -> Result<Option<String>, StanzaError> {
         let bad = || StanzaError::new(Condition::BadRequest);
         if request.type_() != Some("set") || request.id().is_none() {
@@ -62,7 +62,7 @@ impl Machine {
         if self.binds > TRIES { self.fail(StreamCondition::PolicyViolation) } else { back }
     }
 
-    /// The good answer to [`Step::Bind`].
+    /// Answers [`Step::Bind`] with success.
     pub fn bound(&mut self, jid: &FullJid) {
         self.state = match mem::replace(&mut self.state, State::BeforeBind) {
             State::Binding(request) => {
@@ -80,7 +80,7 @@ impl Machine {
         };
     }
 
-    /// The bad answer to [`Step::Bind`]; the client may try again.
+    /// Answers [`Step::Bind`] with an error; the client may try again.
     pub fn bind_refused(&mut self, error: &StanzaError) {
         self.state = match mem::replace(&mut self.state, State::BeforeBind) {
             State::Binding(request) => self.refuse_stanza(&request, error, State::BeforeBind),
@@ -97,8 +97,8 @@ impl Machine {
         State::Resuming(previd)
     }
 
-    /// The good answer to [`Step::Resume`]: how many stanzas of the client we have handled. What
-    /// it has not handled of ours is to be written next.
+    /// Answers [`Step::Resume`] with success: `h` is how many of the client's stanzas we have
+    /// handled. The stanzas that the client has not handled must be written next.
     pub fn resumed(&mut self, h: u32) {
         self.state = match mem::replace(&mut self.state, State::BeforeBind) {
             State::Resuming(previd) => {
@@ -109,8 +109,8 @@ impl Machine {
         };
     }
 
-    /// The bad answer to [`Step::Resume`], with how many stanzas we had handled if we know; the
-    /// client may bind.
+    /// Answers [`Step::Resume`] with an error, and with how many stanzas we had handled if we know;
+    /// the client may bind.
     pub fn resume_failed(&mut self, h: Option<u32>, condition: Condition) {
         self.state = match mem::replace(&mut self.state, State::BeforeBind) {
             State::Resuming(_) => {

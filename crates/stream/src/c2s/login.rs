@@ -1,7 +1,7 @@
-//! RFC 6120, 6, the accepting end of a login.
+//! RFC 6120, 6: the accepting end of a login.
 //!
-//! A name that exists and one that does not take the same steps with the same messages, whatever
-//! the mechanism (security row 14).
+//! A known and an unknown name take the same steps with the same messages, whatever the mechanism
+//! (security row 14).
 
 use super::{LookupAnswer, Machine, Stage, State, Step, TRIES, Transport};
 use crate::plain::Plain;
@@ -14,25 +14,25 @@ use crate::secret::Password;
 use std::mem;
 use whoelse_xmpp::{BareJid, Stanza, StreamCondition, ns};
 
-/// How far a login is.
+/// The state of a login.
 pub(super) enum Login {
-    /// The mechanism is chosen; the client owes its first message.
+    /// The mechanism is chosen; the client's first message comes next.
     Chosen(Mechanism),
-    /// The driver owes the verifier.
+    /// The driver's verifier comes next.
     LookingUp { account: BareJid, claim: Claim },
-    /// The client owes its proof.
+    /// The client's proof comes next.
     Challenged { account: BareJid, exchange: Challenged },
-    /// The driver owes what it derived from the password.
+    /// What the driver derives from the password comes next.
     Deriving { account: BareJid, verifier: Verifier, genuine: bool },
-    /// The driver owes a word about a peer the system vouches for.
+    /// The driver's answer about a peer for whom the system vouches comes next.
     External,
-    /// The driver owes the words of the failure.
+    /// The driver's text for the failure comes next.
     Failing,
-    /// The driver owes its consent; then this is said with the success.
+    /// The driver's consent comes next; then this is sent with the success.
     Succeeding { account: BareJid, proof: Option<String> },
 }
 
-/// What the client has brought before its verifier is looked up.
+/// What the client has sent before its verifier is looked up.
 pub(super) enum Claim {
     Scram(Hash, Started),
     Plain(Password),
@@ -60,7 +60,7 @@ impl From<ScramError> for Condition {
 }
 
 impl Machine {
-    /// The mechanisms offered on this stream as it is now.
+    /// The mechanisms offered on this stream in its present state.
     pub(super) fn offered(&self) -> Vec<Mechanism> {
         let trusted = self.config.transport == Transport::Trusted;
         let mut offered = Mechanism::ALL.to_vec();
@@ -74,7 +74,7 @@ impl Machine {
         offered
     }
 
-    /// XEP-0440: the types of channel binding offered on this stream as it is now.
+    /// XEP-0440: the types of channel binding offered on this stream in its present state.
     pub(super) fn bindings(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.channel.types().filter(|_| self.encrypted)
     }
@@ -83,7 +83,7 @@ impl Machine {
         self.bindings().next().is_some()
     }
 
-    /// XEP-0474: the same two lists as the features had.
+    /// XEP-0474: the same two lists as in the features that were sent.
     pub(super) fn offer(&self) -> Offer {
         let mechanisms = self.offered().into_iter().map(Mechanism::name);
         Offer::new(mechanisms, self.offers_binding().then(|| self.bindings()))
@@ -128,7 +128,8 @@ impl Machine {
 
     fn auth(&mut self, element: &Stanza) -> State {
         let named = element.attr("mechanism").and_then(|name| Mechanism::from_name(&name));
-        // Known is not enough: it must have been offered on this very stream (row 17).
+        // The mechanism must have been offered on this very stream; that we know it is not enough
+        // (row 17).
         let Some(mechanism) = named.filter(|mechanism| self.offered().contains(mechanism)) else {
             return self.refuse(Condition::InvalidMechanism);
         };
@@ -170,7 +171,8 @@ impl Machine {
         }
     }
 
-    /// Asks the driver for the verifier of a name; without a claim the login has already failed.
+    /// Asks the driver for the verifier of a name; without a valid name the login has already
+    /// failed.
     fn look_up(
         &mut self,
         name: &str,
@@ -178,12 +180,12 @@ impl Machine {
         claim: Option<Claim>,
         mechanism: Mechanism,
     ) -> State {
-        // A name that is none can be nobody's; to say so tells nothing about who exists.
+        // A malformed name can be nobody's; to say so reveals nothing about which names exist.
         let domain = self.domain.as_deref().unwrap_or_default();
         let Ok(account) = BareJid::new(Some(name), domain) else {
             return self.refuse(Condition::NotAuthorized);
         };
-        // The whole bare address of the very account, not a part of it (security rows 15 and 18).
+        // The authzid must be the whole bare address of the same account (security rows 15 and 18).
         if let Some(authzid) = authzid
             && BareJid::parse(authzid).as_ref() != Ok(&account)
         {
@@ -208,7 +210,7 @@ impl Machine {
         State::Login(Login::External)
     }
 
-    /// The answer to [`Step::Lookup`].
+    /// Answers [`Step::Lookup`].
     pub fn lookup(&mut self, answer: LookupAnswer) {
         let login = self.take_login(|login| matches!(login, Login::LookingUp { .. }));
         if let Some(Login::LookingUp { account, claim }) = login {
@@ -240,16 +242,16 @@ impl Machine {
         }
     }
 
-    /// Whether a client that was challenged owes its proof.
+    /// Whether the proof of a challenged client is still missing.
     pub fn awaits_proof(&self) -> bool {
         matches!(self.state, State::Login(Login::Challenged { .. }))
     }
 
-    /// The answer to [`Step::Derive`].
+    /// Answers [`Step::Derive`].
     pub fn derived(&mut self, derived: &Verifier) {
         let login = self.take_login(|login| matches!(login, Login::Deriving { .. }));
         if let Some(Login::Deriving { account, verifier, genuine }) = login {
-            // Not `&&`: a made-up verifier costs the same time.
+            // Not `&&`: a fake verifier must cost the same time.
             self.state = if verifier.is_same(derived) & genuine {
                 self.proved(account, None)
             } else {
@@ -268,14 +270,14 @@ impl Machine {
         State::Login(Login::Failing)
     }
 
-    /// The answer to [`Step::AuthFailed`].
+    /// Answers [`Step::AuthFailed`].
     pub fn failed(&mut self, refusal: &Refusal) {
         if self.take_login(|login| matches!(login, Login::Failing)).is_some() {
             self.state = self.refuse_login(refusal, State::BeforeLogin);
         }
     }
 
-    /// The good answer to [`Step::AuthSucceeded`]: the client is told, with our own proof.
+    /// Answers [`Step::AuthSucceeded`] with consent: tells the client, with our own proof.
     pub fn succeeded(&mut self) {
         let login = self.take_login(|login| matches!(login, Login::Succeeding { .. }));
         if let Some(Login::Succeeding { account, proof }) = login {
@@ -283,7 +285,7 @@ impl Machine {
         }
     }
 
-    /// The good answer to [`Step::External`]: the peer has this address, an account's or the
+    /// Answers [`Step::External`] with consent: the peer has this address, an account's or the
     /// domain's own.
     pub fn succeeded_as(&mut self, address: BareJid) {
         if self.take_login(|login| matches!(login, Login::External)).is_some() {
@@ -291,7 +293,7 @@ impl Machine {
         }
     }
 
-    /// The bad answer to [`Step::AuthSucceeded`] and [`Step::External`].
+    /// Answers [`Step::AuthSucceeded`] and [`Step::External`] with a refusal.
     pub fn refused(&mut self, refusal: &Refusal) {
         let fits = |login: &Login| matches!(login, Login::Succeeding { .. } | Login::External);
         if self.take_login(fits).is_some() {
@@ -306,7 +308,7 @@ impl Machine {
         self.restart(Stage::Bind);
     }
 
-    /// Takes the login out, if it is where an answer fits.
+    /// Takes the login out, if its state is one that an answer fits.
     fn take_login(&mut self, fits: fn(&Login) -> bool) -> Option<Login> {
         if !matches!(&self.state, State::Login(login) if fits(login)) {
             return None;
@@ -321,7 +323,7 @@ impl Machine {
         self.refuse_login(&Refusal::new(condition), State::BeforeLogin)
     }
 
-    /// Says `<failure/>`; the stream goes on with `back`, or ends.
+    /// Sends `<failure/>`; the stream continues with `back`, or ends.
     pub(super) fn refuse_login(&mut self, refusal: &Refusal, back: State) -> State {
         self.pump.say(&refusal.encode());
         self.mechanism = None;

@@ -1,7 +1,7 @@
 //! XEP-0077, In-Band Registration before a login: a stranger makes an account, or asks whether a
 //! name is free.
 //!
-//! With registration closed every request gets the same answer, whatever name it holds.
+//! With registration closed, every request gets the same answer, whatever its name.
 
 use super::{Machine, RegisterAnswer, RegisterRequest, Registration, State, Step, TRIES};
 use crate::secret::Password;
@@ -9,16 +9,17 @@ use std::mem;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Condition, Kind, Stanza, StanzaError, StreamCondition, ns};
 
-/// A request that the driver has not answered; there may be a password in it.
+/// A request that the driver has not answered yet; there may be a password in it.
 pub(super) struct Pending(Stanza);
 
 impl Machine {
     pub(super) fn registers(&self) -> bool {
-        // Never in clear: a password goes with it.
+        // Never in clear text: the request contains a password.
         self.config.registration == Registration::Open && self.encrypted
     }
 
-    /// A stanza before login: registration, or the end (RFC 6120, 4.9.3.12).
+    /// Handles a stanza before login: a registration; anything else ends the stream (RFC 6120,
+    /// 4.9.3.12).
     pub(super) fn before_login_stanza(&mut self, stanza: Stanza) -> State {
         let to_us = stanza.to().is_none_or(|to| Some(to) == self.domain.as_deref());
         let request = matches!(stanza.type_(), Some("get" | "set"));
@@ -43,7 +44,7 @@ impl Machine {
         }
     }
 
-    /// The answer to [`Step::Register`].
+    /// Answers [`Step::Register`].
     pub fn registered(&mut self, answer: Result<RegisterAnswer, StanzaError>) {
         self.state = match mem::replace(&mut self.state, State::BeforeLogin) {
             State::Registering(Pending(request)) => {
@@ -92,7 +93,7 @@ fn fields(instructions: &str) -> Element {
         .child(Element::new("password"))
 }
 
-/// What is asked for at this domain, or why it cannot be.
+/// Returns what is asked at this domain, or why it is refused.
 fn read(stanza: &Stanza, domain: &str) -> Result<RegisterRequest, StanzaError> {
     let refuse = |condition| Err(StanzaError::new(condition));
     if stanza.id().is_none() {
@@ -105,7 +106,7 @@ fn read(stanza: &Stanza, domain: &str) -> Result<RegisterRequest, StanzaError> {
     let fields = query.map(|query| stanza.grandchildren(query)).unwrap_or_default();
     let field = |name| fields.iter().find(|f| f.name() == name && f.ns() == ns::REGISTER);
     if field("remove").is_some() {
-        // XEP-0077, 3.2: nobody is there whose account could be removed.
+        // XEP-0077, 3.2: nobody has logged in whose account could be removed.
         return refuse(Condition::UnexpectedRequest);
     }
     let given = |name| field(name).map(|f| stanza.text_of(f)).filter(|text| !text.is_empty());

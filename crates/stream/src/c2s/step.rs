@@ -1,4 +1,4 @@
-//! What the accepting machine tells and asks its driver, and the answers it takes.
+//! The steps of the accepting machine: what it tells and asks its driver, and the answers.
 
 use crate::pump::Opened;
 use crate::sasl::{Mechanism, Refusal};
@@ -7,7 +7,7 @@ use crate::secret::Password;
 use crate::sm;
 use whoelse_xmpp::{BareJid, Stanza, StreamError};
 
-/// Something that happened on a stream, or a question to the driver.
+/// An event of a stream, or a question to the driver.
 #[derive(Debug)]
 pub enum Step {
     /// The client wants TLS. Flush the output, do the handshake, and answer with
@@ -16,59 +16,59 @@ pub enum Step {
     /// Somebody tries to log in under this name. Count the try, and answer with
     /// [`Machine::lookup`](super::Machine::lookup).
     Lookup {
-        /// The address that they claim; nobody needs to have it.
+        /// The claimed address; the account may not exist.
         account: BareJid,
-        /// How. For SCRAM the verifier must be of its hash, for PLAIN any will do.
+        /// The mechanism. For SCRAM the verifier must have its hash; for PLAIN, any will do.
         mechanism: Mechanism,
     },
     /// Derive from this password with this verifier's parameters, where blocking is allowed
     /// ([`Verifier::derive_like`]), and answer with
     /// [`Machine::derived`](super::Machine::derived).
     Derive {
-        /// The password that came in.
+        /// The password that was received.
         password: Password,
-        /// Hash, salt and iterations to derive with.
+        /// The hash, salt and iterations to use.
         verifier: Verifier,
     },
     /// The login failed. Answer with [`Machine::failed`](super::Machine::failed).
     AuthFailed {
-        /// The address that was claimed.
+        /// The claimed address.
         account: BareJid,
-        /// Whether a password was compared, and was wrong: not so where the message with the proof
-        /// was malformed, or bound to another channel.
+        /// Whether a password was compared, and was wrong. This is false if the message with the
+        /// proof was malformed, or bound to another channel.
         compared: bool,
     },
-    /// The login was proved, but nobody has told the client. Note it down, then answer with
+    /// The login was proved, but the client has not been told. Note it down, then answer with
     /// [`Machine::succeeded`](super::Machine::succeeded), or
-    /// [`Machine::refused`](super::Machine::refused) if it must not be. Whose login it is was
-    /// settled when the verifier was looked up.
+    /// [`Machine::refused`](super::Machine::refused) if it must not be. The look-up of the verifier
+    /// has settled which account it is.
     AuthSucceeded,
-    /// On a trusted stream: the peer asks to be taken for who the system says it is. Answer with
+    /// On a trusted stream: the peer asks to log in as the user whom the system names. Answer with
     /// [`Machine::succeeded_as`](super::Machine::succeeded_as) or
     /// [`Machine::refused`](super::Machine::refused).
     External {
-        /// The account it wants to act for, if it says; always of the stream's domain.
+        /// The account as which it wants to act, if it says; always of the stream's domain.
         authzid: Option<BareJid>,
     },
-    /// Somebody who has not logged in asks about an account or for one. Answer with
+    /// A client that has not logged in asks about an account, or to make one. Answer with
     /// [`Machine::registered`](super::Machine::registered).
     Register(RegisterRequest),
     /// The client wants a session. Answer with [`Machine::bound`](super::Machine::bound) or
     /// [`Machine::bind_refused`](super::Machine::bind_refused).
     Bind {
-        /// The name it wishes for it, normalised.
+        /// The resource that it asks for, normalised.
         resource: Option<String>,
     },
-    /// The client wants to go on with a session. Answer with
+    /// The client wants to resume a session. Answer with
     /// [`Machine::resumed`](super::Machine::resumed) or
     /// [`Machine::resume_failed`](super::Machine::resume_failed).
     Resume {
-        /// The id it was given.
+        /// The resumption id that the server gave.
         previd: String,
-        /// How many stanzas it has handled.
+        /// How many of our stanzas it has handled.
         h: u32,
     },
-    /// The stream is open, once, after it was bound or resumed.
+    /// The stream is open. This comes once, after it was bound or resumed.
     Open,
     /// A stanza; it counts for stream management if that is enabled.
     Stanza(Stanza),
@@ -77,10 +77,10 @@ pub enum Step {
     /// Another element of the stream. If no feature knows it, end the stream with
     /// `unsupported-stanza-type`.
     Element(Stanza),
-    /// The client has closed the stream, as far as it goes. Say what is due, and answer with
+    /// The client has closed its side of the stream. Write what is due, and answer with
     /// [`Machine::close`](super::Machine::close).
     Closed,
-    /// The client did something that ends the stream; all that is to be said is in the output.
+    /// The client did something that ends the stream; everything to be written is in the output.
     Error(StreamError),
 }
 
@@ -99,36 +99,36 @@ impl From<Opened> for Step {
 pub enum LookupAnswer {
     /// The account's verifier.
     Verifier(Verifier),
-    /// There is no such account: a made-up verifier, see [`Verifier::fake`]. The login goes on
+    /// There is no such account: a fake verifier, see [`Verifier::fake`]. The login continues in
     /// the same way and fails.
     Fake(Verifier),
     /// Nobody may try this name now.
     Refused(Refusal),
 }
 
-/// What is asked in the namespace of XEP-0077.
+/// A request in the namespace of XEP-0077.
 #[derive(Debug)]
 pub enum RegisterRequest {
-    /// Which fields are to be filled in?
+    /// Asks for the fields to fill in.
     Fields,
-    /// A registration with the name alone: `conflict` means that it exists, `not-acceptable` that
-    /// it is free.
+    /// A registration with the name alone: `conflict` means that the name exists, `not-acceptable`
+    /// that it is free.
     Name(BareJid),
-    /// An account with this address and password.
+    /// Asks for an account with this address and password.
     Create {
-        /// The address, fit for a new account.
+        /// The address, which is valid for a new account.
         account: BareJid,
         /// The password.
         password: Password,
     },
 }
 
-/// How a registration went well.
+/// The success of a registration request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegisterAnswer {
-    /// Name and password are to be filled in; with a sentence for people.
+    /// Name and password are to be filled in, with instructions for people.
     Fields {
-        /// The sentence.
+        /// The instructions.
         instructions: String,
     },
     /// The account is made.

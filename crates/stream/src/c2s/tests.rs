@@ -1,4 +1,4 @@
-//! Tests of the accepting machine: a client's text goes in, the server's text is looked at.
+//! Tests of the accepting machine: they feed a client's text and look at the server's text.
 
 #![allow(clippy::unwrap_used)]
 
@@ -33,7 +33,7 @@ fn config(transport: Transport) -> Config {
     Config { transport, ..Config::new(DOMAIN) }
 }
 
-/// A machine, and what it has said and done since somebody last looked.
+/// A machine, with its output and steps since the last look.
 struct World {
     machine: Machine,
     said: String,
@@ -46,14 +46,14 @@ impl World {
         World { machine, said: String::new(), steps: Vec::new() }
     }
 
-    /// In clear, with the header exchanged: STARTTLS is offered.
+    /// Makes a stream in clear text, with the header exchanged: STARTTLS is offered.
     fn clear() -> World {
         let mut world = World::new(config(Transport::StartTls), None);
         world.send(HEADER);
         world
     }
 
-    /// Under TLS, with the header exchanged: login is offered.
+    /// Makes a stream under TLS, with the header exchanged: login is offered.
     fn tls() -> World {
         World::tls_with(config(Transport::Tls))
     }
@@ -70,7 +70,7 @@ impl World {
         world
     }
 
-    /// Logged in as bob, with the header exchanged: binding is offered.
+    /// Logs in as bob, with the header exchanged: binding is offered.
     fn logged_in() -> World {
         let mut world = World::trusted();
         world.send(&auth("EXTERNAL", Some("")));
@@ -80,7 +80,7 @@ impl World {
         world
     }
 
-    /// Bound as bob@a.example/desk.
+    /// Makes a stream that is bound as bob@a.example/desk.
     fn open() -> World {
         let mut world = World::logged_in();
         world.send(BIND);
@@ -91,13 +91,13 @@ impl World {
         world
     }
 
-    /// Sends, and returns what the machine says to it.
+    /// Sends text, and returns the machine's output.
     fn send(&mut self, text: &str) -> String {
         self.machine.push(text.as_bytes());
         self.settle()
     }
 
-    /// Takes every step there is, and returns what the machine has said since the last look.
+    /// Takes all steps, and returns the machine's output since the last look.
     fn settle(&mut self) -> String {
         while let Some(step) = self.machine.poll() {
             self.steps.push(name(&step));
@@ -110,12 +110,12 @@ impl World {
         said
     }
 
-    /// What a client sees on offer that nobody has tampered with.
+    /// Returns what a client sees on offer that nobody has tampered with.
     fn offer(&self) -> Offer {
         self.machine.offer()
     }
 
-    /// The steps since the last look.
+    /// Returns the steps since the last look.
     fn steps(&mut self) -> Vec<String> {
         std::mem::take(&mut self.steps)
     }
@@ -154,7 +154,7 @@ fn failure(condition: &str) -> String {
     format!("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><{condition}/></failure>")
 }
 
-/// What is inside an element that carries base64.
+/// Returns the content of an element that carries base64.
 fn data(element: &str) -> String {
     let inside = element.split('>').nth(1).unwrap().split('<').next().unwrap();
     String::from_utf8(STANDARD.decode(inside).unwrap()).unwrap()
@@ -164,13 +164,13 @@ fn password(text: &str) -> Password {
     Password::new(text).unwrap()
 }
 
-/// The name of an account of the only domain there is.
+/// Returns the name of an account of the only domain.
 fn name_of(account: &BareJid) -> &str {
     assert_eq!(account.domain(), DOMAIN);
     account.local().unwrap()
 }
 
-/// A step in a few words, without what differs from run to run.
+/// Returns a step in a few words, without what differs from run to run.
 fn name(step: &Step) -> String {
     match step {
         Step::StartTls => "starttls".into(),

@@ -1,5 +1,5 @@
-//! RFC 6120, 6, the connecting end of a login: the best mechanism there is, and no belief in a
-//! success that was not proved.
+//! RFC 6120, 6, the connecting end of a login: it uses the best mechanism, and does not believe a
+//! success without a proof.
 
 use super::{Denied, Machine, Reason, Stage, State, Step, Trust};
 use crate::binding::ChannelBindings;
@@ -11,19 +11,19 @@ use crate::scram::client::{Binding, Proved, Started};
 use crate::secret::Password;
 use whoelse_xmpp::{Stanza, ns};
 
-/// How far a login is.
+/// The state of a login.
 pub(super) enum Login {
-    /// SCRAM: the server owes salt and nonce.
+    /// SCRAM: the server's salt and nonce come next.
     Started { exchange: Started, mechanism: Mechanism },
-    /// SCRAM: the server owes its proof.
+    /// SCRAM: the server's proof comes next.
     Responded { exchange: Proved, mechanism: Mechanism },
-    /// The server owes its verdict, and nothing else.
+    /// Only the server's verdict comes next.
     Told { mechanism: Mechanism },
 }
 
-/// The best mechanism on offer, and what it says about channel binding (XEP-0440, 3).
+/// Returns the best mechanism on offer, and what it says about channel binding (XEP-0440, 3).
 ///
-/// PLAIN only over a channel that may carry a password.
+/// PLAIN is used only over a channel that may carry a password.
 pub fn choose(
     features: &Features,
     channel: &ChannelBindings,
@@ -41,10 +41,11 @@ pub fn choose(
             if let Some((type_, data)) = common.and_then(|t| Some((t, channel.get(t)?))) {
                 return Ok((*bound, Binding::Bound(type_, data.to_vec())));
             }
-            // Rule 6 of XEP-0440, as XEP-0474 has it: perhaps somebody took ours out.
+            // Rule 6 of XEP-0440, as changed by XEP-0474: an attacker may have removed our type
+            // from the list.
             Binding::NoneInCommon
         }
-        // Rule 5: types without a mechanism that uses them.
+        // Rule 5: the server lists types without a mechanism that uses them.
         None if listed.is_some() => return Err(Denied::Downgrade),
         None => Binding::NotOffered,
     };
@@ -55,7 +56,7 @@ pub fn choose(
     }
     match (features.offers(Mechanism::Plain), plain) {
         (false, _) => Err(Denied::NoMechanism),
-        // Nobody signs the list of who logs in with PLAIN.
+        // With PLAIN, nobody signs the list of mechanisms.
         (true, _) if binding == Binding::NoneInCommon => Err(Denied::Downgrade),
         (true, Plain::Allowed) => Ok((Mechanism::Plain, binding)),
         (true, Plain::Untrusted) => Err(Denied::Untrusted),
@@ -66,11 +67,11 @@ pub fn choose(
 /// Whether the password itself may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plain {
-    /// It may, where there is nothing better.
+    /// It may, if there is nothing better.
     Allowed,
-    /// The channel is not trusted with it.
+    /// It may not: the channel is not trusted with it.
     Untrusted,
-    /// This server has known better before (XEP-0474, 6).
+    /// It may not: this server has offered better before (XEP-0474, 6).
     Pinned,
 }
 
@@ -108,8 +109,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Logs in as who the system says we are, to act for this account or for whom the server
-    /// chooses.
+    /// Logs in as the user whom the system names, to act as this account or as the one that the
+    /// server chooses.
     pub fn login_external(&mut self, authzid: Option<&str>) -> Result<(), Denied> {
         if !self.is_ready() {
             return Err(Denied::NotReady);
@@ -151,7 +152,7 @@ impl Machine {
             }
             ("challenge", Login::Responded { exchange, mechanism }) => match exchange.verify(&data)
             {
-                // RFC 6120, 6.3.10: a server may prove itself before it says that we may come in.
+                // RFC 6120, 6.3.10: a server may send its proof before it confirms the login.
                 Ok(()) => {
                     self.respond(b"");
                     State::Login(Login::Told { mechanism })

@@ -6,7 +6,7 @@ use crate::token;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, Kind, Stanza, StanzaError, ns};
 
-/// What was asked, and by which id.
+/// The request, with its id.
 pub(super) struct Asked {
     id: String,
     what: What,
@@ -73,7 +73,7 @@ impl Machine {
                 Err(error) if error.condition == Condition::Conflict => Probe::Known,
                 Err(error) if error.condition == Condition::NotAcceptable => Probe::Free,
                 Err(error) => Probe::Refused(error),
-                // An account without a password: not what was asked for.
+                // An account without a password is not what was asked for.
                 Ok(()) => Probe::Refused(StanzaError::new(Condition::UndefinedCondition)),
             }),
         });

@@ -1,5 +1,5 @@
-//! RFC 6120, 7, and XEP-0198, the connecting end: resumes the session, or binds a new one and has
-//! its stanzas counted.
+//! RFC 6120, 7, and XEP-0198, the connecting end: resumes the session, or binds a new one and
+//! enables stream management.
 
 use super::{Denied, Machine, Opening, Reason, State, Step};
 use crate::{sm, token};
@@ -7,7 +7,7 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Condition, FullJid, Kind, Stanza, StanzaError, ns};
 
 impl Machine {
-    /// After login: goes on with the old session if there is one.
+    /// Runs after login: resumes the old session if there is one.
     pub(super) fn begin_session(&mut self) -> State {
         match self.config.resume.take() {
             Some(resume) if self.features.sm => {
@@ -31,7 +31,8 @@ impl Machine {
         self.ask_to_bind(resource.as_deref())
     }
 
-    /// After [`Step::BindRefused`]: asks for another resource, or for one the server chooses.
+    /// Answers [`Step::BindRefused`]: asks for another resource, or for one that the server
+    /// chooses.
     pub fn bind(&mut self, resource: Option<&str>) -> Result<(), Denied> {
         if !matches!(self.state, State::Unbound) {
             return Err(Denied::NotReady);
@@ -75,7 +76,8 @@ impl Machine {
         State::Enabling(jid)
     }
 
-    /// A stanza that overtakes the answer is passed on, and not counted by either side.
+    /// Handles an element before the answer. A stanza that overtakes the answer is passed on, and
+    /// neither side counts it.
     pub(super) fn during_enabling(&mut self, element: Stanza, jid: FullJid) -> State {
         match sm::Element::read(&element) {
             Some(Ok(sm::Element::Enabled(enabled))) => {
@@ -106,7 +108,7 @@ impl Machine {
     }
 }
 
-/// The address in a result of binding.
+/// Returns the address in a result of binding.
 fn bound_jid(result: &Stanza) -> Option<FullJid> {
     let bind = result.child("bind", ns::BIND)?;
     let inside = result.grandchildren(bind);

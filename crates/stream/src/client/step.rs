@@ -1,4 +1,4 @@
-//! What the connecting machine tells its driver.
+//! The steps of the connecting machine: what it tells its driver.
 
 use crate::features::Features;
 use crate::pump::Opened;
@@ -8,17 +8,17 @@ use crate::sm;
 use std::fmt;
 use whoelse_xmpp::{FullJid, Stanza, StanzaError, StreamError};
 
-/// Something that happened on a stream, or a question to the driver.
+/// An event of a stream, or a question to the driver.
 #[derive(Debug)]
 pub enum Step {
     /// The server is ready for TLS. Do the handshake, and answer with
     /// [`Machine::tls_started`](super::Machine::tls_started).
     StartTls,
-    /// The channel stands: log in, ask whether a name is known, or register.
+    /// The channel is ready: log in, ask whether a name is known, or register.
     Ready(Features),
-    /// The server refuses the login. Unless it closes the stream, another may be tried.
+    /// The server refuses the login. Unless it closes the stream, another login may be tried.
     AuthFailed(Refusal),
-    /// What the server says to a name; the stream is ready again.
+    /// The server's answer about a name; the stream is ready again.
     Probed(Probe),
     /// Whether the account was made; the stream is ready again.
     Registered(Result<(), StanzaError>),
@@ -41,7 +41,7 @@ pub enum Step {
     Element(Stanza),
     /// The server has closed the stream.
     Closed,
-    /// An error ended the stream, the server's or one of ours about what it sent.
+    /// An error ended the stream: the server's, or ours about what it sent.
     Error(StreamError),
     /// We ended the stream, because going on would be unsafe or make no sense.
     GaveUp(Reason),
@@ -57,25 +57,25 @@ impl From<Opened> for Step {
     }
 }
 
-/// How a session opened.
+/// How a session was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
     /// It is new.
     Bound {
-        /// Its address.
+        /// Its full address.
         jid: FullJid,
         /// What stream management grants; `None` if stanzas are not counted. Both counters start
         /// now.
         sm: Option<sm::Enabled>,
     },
-    /// It goes on.
+    /// It was resumed.
     Resumed {
         /// How many of our stanzas the server has handled; the others are to be sent again.
         h: u32,
     },
 }
 
-/// The session to go on with.
+/// The session to resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resumption {
     /// The id that the server gave it.
@@ -84,12 +84,12 @@ pub struct Resumption {
     pub h: u32,
 }
 
-/// What a server says to a registration with a name alone.
+/// A server's answer to a registration with a name alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
-    /// There is such an account.
+    /// The account exists.
     Known,
-    /// There is none, and one could be made.
+    /// The account does not exist, and could be made.
     Free,
     /// The server does not say.
     Refused(StanzaError),
@@ -100,13 +100,13 @@ pub enum Probe {
 pub enum Reason {
     /// The server offers no TLS, or takes its offer back.
     NoTls,
-    /// The server does not prove that it knows us, or somebody sits in between.
+    /// The server does not prove that it knows our password, or an attacker sits in between.
     Scram(ScramError),
-    /// The server says that the login succeeded, but was not to say so yet.
+    /// The server says that the login succeeded, although it cannot have at this point.
     Unproved,
     /// The server offers no resource binding.
     NoBinding,
-    /// The server says something that has no place where it stands.
+    /// The server sent something that is not allowed at this point.
     Unexpected,
 }
 
@@ -130,20 +130,20 @@ impl std::error::Error for Reason {}
 /// Why a request was not even sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// The stream is not at the point for it.
+    /// The stream is not at a point at which it can be sent.
     NotReady,
     /// The channel is not trusted with a password, see
     /// [`Machine::trust_channel`](super::Machine::trust_channel).
     Untrusted,
     /// The server offers no way to log in that we speak.
     NoMechanism,
-    /// What the server offers contradicts itself as only somebody in between would have it
+    /// The server's offer contradicts itself in a way that only an attacker in between would cause
     /// (XEP-0440, 3).
     Downgrade,
-    /// The server offers nothing but to be told the password, and has known better before
+    /// The server offers only mechanisms that send the password, and has offered better before
     /// (XEP-0474, 6).
     OnlyPlain,
-    /// The name cannot be one.
+    /// The name is malformed.
     BadName,
 }
 

@@ -1,5 +1,5 @@
-//! Tests of the connecting machine: a server's text goes in. What both machines do together is in
-//! `tests/pairs.rs`.
+//! Tests of the connecting machine: they feed a server's text. The tests of both machines together
+//! are in `tests/pairs.rs`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -50,7 +50,7 @@ fn started(transport: Transport) -> Machine {
     Machine::new(Config { transport, ..Config::new("a.example") }, None)
 }
 
-/// On a trusted stream, with these mechanisms on offer.
+/// Makes a machine on a trusted stream, with these mechanisms on offer.
 fn ready(names: &[&str]) -> Machine {
     let mut machine = started(Transport::Trusted);
     let steps = send(&mut machine, &format!("{HEADER}{}", mechanisms(names)));
@@ -59,7 +59,7 @@ fn ready(names: &[&str]) -> Machine {
     machine
 }
 
-/// Logged in, with binding on offer.
+/// Makes a machine that is logged in, with binding on offer.
 fn logged_in(config: Config) -> Machine {
     let config = Config { transport: Transport::Trusted, ..config };
     let mut machine = Machine::new(config, None);
@@ -77,7 +77,7 @@ fn gave_up(steps: &[Step]) -> Option<Reason> {
     }
 }
 
-/// The id of the last request.
+/// Returns the id of the last request.
 fn id(said: &str) -> &str {
     said.rsplit("id='").next().unwrap().split('\'').next().unwrap()
 }
@@ -156,7 +156,7 @@ fn offer(names: &[&str], bindings: Option<&[&str]>) -> Features {
     }
 }
 
-/// The unbound ones first.
+/// First the unbound mechanisms.
 const ALL: &[&str] = &[
     "PLAIN",
     "SCRAM-SHA-1",
@@ -189,19 +189,19 @@ fn the_best_mechanism_is_chosen_and_bound() {
             channel(),
             (plus(Hash::Sha512), end_point),
         ),
-        // Binding counts more than the hash.
+        // Channel binding counts more than the hash.
         (
             offer(&["SCRAM-SHA-512", "SCRAM-SHA-1-PLUS"], None),
             channel(),
             (plus(Hash::Sha1), exporter),
         ),
-        // We could bind, the server could not.
+        // We support channel binding, the server does not.
         (offer(&ALL[..4], None), channel(), (bare(Hash::Sha512), Binding::NotOffered)),
         (offer(&ALL[..3], None), channel(), (bare(Hash::Sha256), Binding::NotOffered)),
         (offer(&ALL[..2], None), channel(), (bare(Hash::Sha1), Binding::NotOffered)),
-        // We could not.
+        // We do not support channel binding.
         (offer(ALL, both), ChannelBindings::default(), (bare(Hash::Sha512), Binding::None)),
-        // Of no type that both have: the server must prove its list.
+        // There is no type in common: the server must prove its list.
         (offer(ALL, Some(&["tls-unique"])), channel(), (bare(Hash::Sha512), Binding::NoneInCommon)),
     ] {
         assert_eq!(choose(&features, &channel, Plain::Allowed), Ok(expected), "{features:?}");

@@ -1,4 +1,4 @@
-//! RFC 5802, the client's side of SCRAM: proves the password and demands the server's proof.
+//! RFC 5802, the client's side of SCRAM: it proves the password and demands the server's proof.
 
 use super::downgrade::Offer;
 use super::message::{Gs2, ServerFirst, escape, parse_server_final};
@@ -8,32 +8,32 @@ use crate::token;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::ops::RangeInclusive;
 
-/// Iterations we are ready for. RFC 7677, 4 asks for 4096 at least; a server that asks for fewer
-/// wants the password cheap to guess. A million keeps a core busy for half a second.
+/// The range of iterations that we accept. RFC 7677, 4 asks for at least 4096; a server that asks
+/// for fewer makes the password cheap to guess. A million keeps a core busy for half a second.
 const ITERATIONS: RangeInclusive<u32> = 4096..=1_000_000;
 
 /// What the client says about channel binding, with the data if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binding {
-    /// We have none.
+    /// We have no channel binding.
     None,
-    /// We have one, but of no type the server lists. Then the server must prove that the list is
-    /// its own (XEP-0474, new rule 6).
+    /// We have channel binding, but of no type that the server lists. Then the server must prove
+    /// that the list is its own (XEP-0474, new rule 6).
     NoneInCommon,
-    /// We have one, and the server seems to have none.
+    /// We have channel binding, and the server seems to have none.
     NotOffered,
-    /// This type, with this channel's data.
+    /// We use this type, with this channel's data.
     Bound(&'static str, Vec<u8>),
 }
 
-/// An exchange whose first message is written; it waits for the server's.
+/// An exchange whose first message is written; it waits for the server's first message.
 #[derive(Debug)]
 pub struct Started {
     hash: Hash,
     password: Password,
     nonce: String,
     bare: String,
-    /// What the last message carries in `c=`.
+    /// The data for `c=` in the last message.
     binding: Vec<u8>,
     /// What the server offered, as it arrived here.
     offer: Offer,
@@ -44,7 +44,7 @@ pub struct Started {
 impl Started {
     /// Starts an exchange and returns it with the client's first message.
     ///
-    /// A name that SASLprep refuses is refused as malformed: no server could know it.
+    /// Refuses a name that SASLprep refuses as malformed: no server could know it.
     pub fn new(
         hash: Hash,
         username: &str,
@@ -85,19 +85,19 @@ impl Started {
         Ok((started, message))
     }
 
-    /// Answers the server's first message with the proof. Slow on purpose (milliseconds).
+    /// Answers the server's first message with the proof. This is slow on purpose (milliseconds).
     pub fn respond(self, message: &[u8]) -> Result<(Proved, String), ScramError> {
         let text = std::str::from_utf8(message).map_err(|_| ScramError::Malformed)?;
         let first = ServerFirst::parse(message)?;
-        // The server must have added something of its own.
+        // The server must have added its own part of the nonce.
         if !first.nonce.starts_with(&self.nonce) || first.nonce.len() == self.nonce.len() {
             return Err(ScramError::Nonce);
         }
         if !ITERATIONS.contains(&first.iterations.get()) {
             return Err(ScramError::Iterations);
         }
-        // XEP-0474. A hash that was changed or taken out on its way makes the server refuse our
-        // proof, which covers its message as it arrived here.
+        // XEP-0474: if the hash was changed or removed on its way, the server refuses our proof,
+        // which covers its message as it arrived here.
         match &first.offer {
             Some(hash) if *hash == self.offer.digest(self.hash) => {}
             None if !self.must_prove_offer => {}

@@ -1,25 +1,25 @@
 //! XEP-0474, SASL SCRAM Downgrade Protection: the server signs what it offered, and the client
 //! compares it with what it saw.
 //!
-//! The hash stands in the server's first message (`h=`), which both proofs cover: whoever changes
-//! it on its way, or takes it out, makes the login fail.
+//! The hash is in the server's first message (`h=`), which both proofs cover: if an attacker
+//! changes or removes it on its way, the login fails.
 
 use super::Hash;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// The mechanisms and the types of channel binding of one list of stream features.
 ///
-/// Both sorted by their bytes, with separators that XML cannot contain.
+/// Both are sorted by their bytes, and joined with separators that XML cannot contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer(String);
 
-/// Between two names.
+/// The separator between two names.
 const NEXT: &str = "\x1e";
-/// Between the mechanisms and the types of channel binding.
+/// The separator between the mechanisms and the types of channel binding.
 const TYPES: &str = "\x1f";
 
 impl Offer {
-    /// What was offered; `bindings` is `None` where XEP-0440 was not used.
+    /// Makes the text of an offer; `bindings` is `None` if XEP-0440 was not used.
     pub fn new<'a>(
         mechanisms: impl IntoIterator<Item = &'a str>,
         bindings: Option<impl IntoIterator<Item = &'a str>>,
@@ -32,7 +32,7 @@ impl Offer {
         Offer(text)
     }
 
-    /// The hash of it as it stands in `h=`, with the hash function of the mechanism in use.
+    /// Returns its hash as in `h=`, with the hash function of the mechanism in use.
     pub fn digest(&self, hash: Hash) -> String {
         STANDARD.encode(hash.plain(self.0.as_bytes()))
     }
@@ -56,7 +56,7 @@ mod tests {
         );
 
         assert_eq!(offer.digest(Hash::Sha1), "G6k/rBLDqgOhRRaCuuatSDFkJ08=");
-        // hashlib.sha256(…).digest() of the same text, in Python.
+        // Computed in Python: hashlib.sha256(…).digest() of the same text.
         let sha256 = "H6VEQ+6wl/eYKuTjJn4D9/e9GTn1AcYGw/oiSJ3Yhy0=";
         assert_eq!(offer.digest(Hash::Sha256), sha256);
     }

@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 pub enum Gs2 {
     /// `n`: the client has none.
     None,
-    /// `y`: the client has one, and thinks the server has not.
+    /// `y`: the client has one, and thinks that the server has none.
     NotOffered,
     /// `p=`: this type is used.
     Bound(String),
@@ -20,9 +20,9 @@ pub enum Gs2 {
 pub struct ClientFirst {
     /// Channel binding.
     pub gs2: Gs2,
-    /// Whom the client wants to act as, if it says.
+    /// The authzid: as whom the client wants to act, if it says.
     pub authzid: Option<String>,
-    /// Whose password it will prove; unescaped, not normalised.
+    /// The name whose password it will prove; unescaped, not normalised.
     pub username: String,
     /// The client's part of the nonce.
     pub nonce: String,
@@ -72,7 +72,7 @@ pub struct ServerFirst {
     pub nonce: String,
     /// The salt, at least one byte.
     pub salt: Vec<u8>,
-    /// How often PBKDF2 turns.
+    /// The PBKDF2 iterations.
     pub iterations: NonZeroU32,
     /// `h=`: the hash of what the server offered, if it knows XEP-0474.
     pub offer: Option<String>,
@@ -150,7 +150,7 @@ pub fn escape(name: &str) -> String {
     name.replace('=', "=3D").replace(',', "=2C")
 }
 
-/// Reads what [`escape`] wrote. An equals sign that starts neither escape is refused.
+/// Reads what [`escape`] wrote. Refuses an equals sign that starts neither escape.
 fn unescape(name: &str) -> Result<String, ScramError> {
     let mut pieces = name.split('=');
     let mut out = pieces.next().unwrap_or_default().to_owned();
@@ -177,7 +177,7 @@ fn readable(message: &[u8]) -> Result<&str, ScramError> {
     Ok(text)
 }
 
-/// The value of the attribute that has to stand here.
+/// Returns the value of the attribute that must be at this place.
 fn value(attribute: Option<&str>, name: char) -> Result<&str, ScramError> {
     let attribute = attribute.ok_or(ScramError::Malformed)?;
     if attribute.starts_with("m=") {
@@ -189,7 +189,8 @@ fn value(attribute: Option<&str>, name: char) -> Result<&str, ScramError> {
         .ok_or(ScramError::Malformed)
 }
 
-/// Optional extensions: they must look like attributes and are otherwise ignored, as 5.1 asks.
+/// Skips optional extensions: they must look like attributes and are otherwise ignored, as 5.1
+/// asks.
 fn extensions<'a>(attributes: impl Iterator<Item = &'a str>) -> Result<(), ScramError> {
     for attribute in attributes {
         match attribute.as_bytes() {

@@ -1,4 +1,4 @@
-//! RFC 5802, the server's side of SCRAM: first the checks of the channel, then the proof.
+//! RFC 5802, the server's side of SCRAM: it checks the channel first, then the proof.
 
 use super::downgrade::Offer;
 use super::message::{ClientFinal, ClientFirst, Gs2, ServerFirst};
@@ -8,12 +8,12 @@ use crate::secret::same_secret;
 use crate::token;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// An exchange whose first message was read and whose channel binding makes sense; it waits for
+/// An exchange whose first message was read and whose channel binding is acceptable; it waits for
 /// the verifier.
 #[derive(Debug)]
 pub struct Started {
     first: ClientFirst,
-    /// What the last message must carry in `c=`.
+    /// The data that the last message must carry in `c=`.
     binding: Vec<u8>,
 }
 
@@ -42,20 +42,20 @@ impl Started {
         Ok(Started { first, binding })
     }
 
-    /// Whose password is to be proved: unescaped, not normalised.
+    /// The name whose password is to be proved: unescaped, not normalised.
     pub fn username(&self) -> &str {
         &self.first.username
     }
 
-    /// Whom the client wants to act as, if it says.
+    /// The authzid: as whom the client wants to act, if it says.
     pub fn authzid(&self) -> Option<&str> {
         self.first.authzid.as_deref()
     }
 
-    /// Goes on with the verifier: the exchange, and the server's first message, which says what
-    /// was offered.
+    /// Continues with the verifier: returns the exchange, and the server's first message, which
+    /// says what was offered.
     ///
-    /// `genuine` is false for a made-up verifier: then every proof is wrong.
+    /// `genuine` is false for a fake verifier: then every proof is wrong.
     pub fn challenge(
         self,
         verifier: Verifier,
@@ -115,7 +115,7 @@ impl Challenged {
         }
         let client_key = xor(&last.proof, &signature);
         let proved = same_secret(&hash.plain(&client_key), &self.verifier.stored_key);
-        // Not `&&`: a made-up verifier costs the same time.
+        // Not `&&`: a fake verifier must cost the same time.
         if !(proved & self.genuine) {
             return Err(ScramError::Proof);
         }
@@ -193,8 +193,9 @@ mod tests {
         assert_eq!(proof, "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
     }
 
-    /// No RFC has an example with SHA-512: this is RFC 7677's with another salt, its proofs made with
-    /// Python's `hashlib.pbkdf2_hmac` and `hmac`, which gave the proofs of both RFCs as well.
+    /// No RFC has an example with SHA-512. This is RFC 7677's with another salt; its proofs were
+    /// made with Python's `hashlib.pbkdf2_hmac` and `hmac`, which also reproduce the proofs of both
+    /// RFCs.
     #[test]
     fn what_python_computes_for_sha_512_succeeds() {
         let (exchange, message) =
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn another_gs2_header_in_the_last_message_fails() {
-        // `eSws` is `y,,`: somebody changed the first message on its way.
+        // `eSws` is `y,,`: an attacker changed the first message on its way.
         let message = SHA1_FINAL.replace("biws", "eSws");
 
         assert_eq!(sha1().finish(message.as_bytes()), Err(ScramError::Binding));

@@ -7,23 +7,23 @@ use whoelse_xmpp::{Condition, Stanza, ns, write};
 pub enum Element {
     /// `<enable/>`: the client wants its stanzas counted.
     Enable {
-        /// And to come back after a lost connection.
+        /// Whether it wants to resume after a lost connection.
         resume: bool,
-        /// How many seconds it would like to have for that.
+        /// For how many seconds it would like to be able to resume.
         max: Option<u32>,
     },
-    /// `<enabled/>`: they are counted from now on.
+    /// `<enabled/>`: stanzas are counted from now on.
     Enabled(Enabled),
-    /// `<resume/>`: the client comes back.
+    /// `<resume/>`: the client resumes.
     Resume {
         /// The id that `<enabled/>` gave.
         previd: String,
         /// How many of our stanzas it has handled.
         h: u32,
     },
-    /// `<resumed/>`: it is back.
+    /// `<resumed/>`: the session is resumed.
     Resumed {
-        /// The id it came with.
+        /// The id of `<resume/>`.
         previd: String,
         /// How many of its stanzas we have handled.
         h: u32,
@@ -32,32 +32,32 @@ pub enum Element {
     Failed {
         /// How many of its stanzas we had handled, if we still know.
         h: Option<u32>,
-        /// Why, where it is one of the conditions in use.
+        /// The condition, if it is one of those in use.
         condition: Option<Condition>,
     },
     /// `<r/>`: how many have you handled?
     Request,
-    /// `<a/>`: this many.
+    /// `<a/>`: I have handled this many.
     Ack {
         /// The count.
         h: u32,
     },
 }
 
-/// What `<enabled/>` grants.
+/// The attributes of `<enabled/>`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Enabled {
     /// The id to resume with.
     pub id: Option<String>,
     /// Whether the stream can be resumed.
     pub resume: bool,
-    /// For how many seconds after a lost connection.
+    /// For how many seconds after a lost connection it can be resumed.
     pub max: Option<u32>,
-    /// Where to connect then.
+    /// Where to connect for that.
     pub location: Option<String>,
 }
 
-/// An element in this namespace that makes no sense.
+/// The error that an element in this namespace is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -92,7 +92,7 @@ impl Element {
         })
     }
 
-    /// The element's bytes.
+    /// Encodes the element.
     pub fn encode(&self) -> Vec<u8> {
         let number = |n: &Option<u32>| n.map(|n| n.to_string());
         let start = |name| write::Element::new(name).xmlns(ns::SM);
@@ -128,7 +128,7 @@ impl Element {
     }
 }
 
-/// `xs:boolean`, absent is false.
+/// Reads `xs:boolean`; absent is false.
 fn flag(element: &Stanza) -> Result<bool, Malformed> {
     match element.attr("resume").as_deref() {
         None | Some("false" | "0") => Ok(false),
@@ -137,7 +137,7 @@ fn flag(element: &Stanza) -> Result<bool, Malformed> {
     }
 }
 
-/// `xs:unsignedInt`.
+/// Reads `xs:unsignedInt`.
 fn number(element: &Stanza, name: &str) -> Result<Option<u32>, Malformed> {
     let Some(text) = element.attr(name) else { return Ok(None) };
     if !text.bytes().all(|b| b.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! RFC 6120, 7, and XEP-0198: sessions are bound, resumed, and used.
+//! RFC 6120, 7, and XEP-0198: tests that bind, resume, and use sessions.
 
 use super::*;
 

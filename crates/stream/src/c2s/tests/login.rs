@@ -1,8 +1,8 @@
-//! RFC 6120, 6: logins that go well, and every way in which they do not.
+//! RFC 6120, 6: tests of logins that succeed, and of every way in which they fail.
 
 use super::*;
 
-/// Runs a SCRAM login up to the client's proof, for a verifier the driver gives.
+/// Runs a SCRAM login up to the client's proof, for a given verifier.
 fn scram(world: &mut World, mechanism: Mechanism, tried: &str, answer: LookupAnswer) -> String {
     let Mechanism::Scram { hash, plus } = mechanism else { panic!("not SCRAM") };
     let binding =

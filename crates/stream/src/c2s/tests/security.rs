@@ -1,4 +1,4 @@
-//! The rows of `docs/security.md` that fall to the accepting machine.
+//! Tests of the rows of `docs/security.md` that concern the accepting machine.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn row_6_compression_is_offered_nowhere_and_not_to_be_had() {
         assert!(!world.said.contains("compress"), "{}", world.said);
         assert_eq!(world.ends(compress), "not-authorized");
     }
-    // On an open stream it is an element that nobody knows.
+    // On an open stream it is an unknown element.
     let mut world = World::open();
     assert_eq!(world.send(compress), "");
     assert_eq!(world.steps(), ["element compress"]);
@@ -53,13 +53,13 @@ fn row_7_no_password_is_taken_before_tls() {
             failure("encryption-required")
         );
         assert!(world.steps().is_empty());
-        // And TLS is still there to be had.
+        // TLS is still available.
         world.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
         assert_eq!(world.steps(), ["starttls"]);
     }
 }
 
-/// The steps and messages of a failing login, with what is random taken out.
+/// Returns the steps and messages of a failing login, without the random parts.
 fn trace(mechanism: &str, answer: impl Fn(&Password) -> LookupAnswer) -> Vec<String> {
     let mut world = World::tls();
     let mut trace = Vec::new();
@@ -113,7 +113,7 @@ fn row_14_a_known_and_an_unknown_name_leave_the_same_trace() {
 
 #[test]
 fn row_14_a_made_up_verifier_lets_nobody_in() {
-    // Even if it were the verifier of the very password that is tried.
+    // This holds even for the verifier of the very password that is tried.
     let verifier = Verifier::fresh(Hash::Sha256, &password("guess"));
     let mut world = World::tls();
     world.send(&auth("PLAIN", Some("\0bob\0guess")));
