@@ -1,4 +1,4 @@
-//! Private chats in a program that was built without them: every wish is answered so.
+//! Private chats in a program that was built without them: every call fails with a clear error.
 
 use tokio::sync::mpsc;
 use whoelse_client::{Client, Listener};
@@ -7,7 +7,7 @@ use whoelse_xmpp::BareJid;
 use crate::config::Config;
 use crate::events::{Asked, Fingerprint, Happening, Refused, Stopped};
 
-/// What private chats listen to beside a session.
+/// The namespaces of private chats: none here.
 pub const NAMESPACES: &[&str] = &[];
 
 /// The handle.

@@ -1,5 +1,5 @@
-//! What belongs to the account that is logged in, or was: the introductions under way, this device,
-//! and what is known of the devices of others.
+//! The state of the present or last account: its introductions, this device, and the known devices
+//! of others.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::introduction::Introductions;
 use crate::jingle::{self, Transport};
 use crate::key::Key;
 
-/// People whose changed devices are kept in mind until the user agrees.
+/// People whose changed devices are remembered until the user trusts them.
 const MAX_DISTRUSTED: usize = 100;
 /// Changed devices of one person.
 const MAX_DEVICES: usize = 16;
@@ -22,15 +22,15 @@ const MAX_DEVICES: usize = 16;
 pub(crate) struct Account {
     pub(crate) jid: BareJid,
     pub(crate) introductions: Introductions,
-    /// The session is told of changes of the block list.
+    /// Whether the session receives changes of the block list.
     pub(crate) watches_blocklist: bool,
-    /// The error is why there is no key.
+    /// The error says why there is no key.
     device: Result<Device, String>,
     distrusted: HashMap<BareJid, Vec<Transport>>,
 }
 
 impl Account {
-    /// The account that has just logged in, with the keys kept in this directory.
+    /// Opens the account that has just logged in, with the keys kept in this directory.
     pub(crate) fn open(me: &FullJid, state: Option<&Path>) -> Account {
         let jid = me.to_bare();
         let device = Device::open(state, &jid).map_err(|why| in_words(&why));
@@ -43,12 +43,12 @@ impl Account {
         }
     }
 
-    /// This device, if it has a key.
+    /// Returns this device, if it has a key.
     pub(crate) fn device(&self) -> Result<&Device, Refused> {
         self.device.as_ref().map_err(|why| Refused::State(why.clone()))
     }
 
-    /// A stanza under one of our namespaces arrived.
+    /// Handles a stanza under one of our namespaces.
     pub(crate) fn handle_stanza(&mut self, stanza: &Stanza, now: Instant) {
         let Account { introductions, device, .. } = self;
         if stanza.child("jingle", ns::JINGLE).is_some() {
@@ -68,7 +68,7 @@ impl Account {
         }
     }
 
-    /// The devices of somebody that were met, by the codes to compare.
+    /// Returns the known devices of somebody, with the codes to compare.
     pub(crate) fn fingerprints(&self, whom: &BareJid) -> Result<Vec<Fingerprint>, Refused> {
         let device = self.device()?;
         let mine = device.key();
@@ -84,7 +84,7 @@ impl Account {
         if all.is_empty() { Err(Refused::NoDevice) } else { Ok(all) }
     }
 
-    /// A device shows another key than before: it is kept in mind until the user agrees.
+    /// Remembers a device with a changed key until the user trusts it.
     pub(crate) fn distrust(&mut self, whom: BareJid, theirs: Transport) {
         if self.distrusted.len() >= MAX_DISTRUSTED && !self.distrusted.contains_key(&whom) {
             return;
@@ -96,14 +96,14 @@ impl Account {
         }
     }
 
-    /// The user agrees to the keys of somebody's devices that have changed.
+    /// Trusts the changed keys of somebody's devices.
     pub(crate) fn trust(&mut self, whom: &BareJid) -> Result<(), Refused> {
         self.device()?;
         let theirs = self.distrusted.remove(whom).ok_or(Refused::NothingToTrust)?;
         theirs.iter().try_for_each(|it| self.pin(whom, it)).map_err(Refused::State)
     }
 
-    /// Remembers a device of somebody. The error is the system's words.
+    /// Remembers a device of somebody. The error is the system's text.
     pub(crate) fn pin(&mut self, whom: &BareJid, theirs: &Transport) -> Result<(), String> {
         match &mut self.device {
             Ok(device) => {

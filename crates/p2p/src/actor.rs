@@ -1,7 +1,7 @@
 //! The one task that owns the private chats of a session: it listens beside the session, keeps the
-//! introductions and the lines, and does what they ask for.
+//! introductions and the lines, and carries out their actions.
 //!
-//! It waits for nothing but its own channels: what takes time is done by tasks that leave a
+//! It waits for nothing but its own channels; other tasks do what takes time, and leave a
 //! [`Note`].
 
 use std::collections::HashMap;
@@ -27,9 +27,9 @@ use crate::order::{Order, Reply};
 use crate::rendezvous::Rendezvous;
 use crate::signals::{Signal, Signals};
 
-/// Notes of tasks that wait.
+/// Notes that may wait.
 const NOTES: usize = 64;
-/// How long devices may take to say what they can do.
+/// How long devices may take to tell their features.
 const ABLE_WITHIN: Duration = Duration::from_secs(5);
 /// Devices of one person that are asked.
 const MAX_DEVICES: usize = 16;
@@ -44,16 +44,16 @@ pub(crate) struct Actor<T> {
     face: Face<T>,
     notes: mpsc::Receiver<Note>,
     noted: mpsc::Sender<Note>,
-    /// Who has dialled this device, and proved a key.
+    /// Connections of devices that have dialled this one and proved a key.
     incoming: mpsc::Receiver<Connection>,
     signals: Signals,
     config: Config,
     account: Option<Account>,
     chats: Chats,
     rendezvous: Rendezvous,
-    /// Whoever waits to hear whether somebody can be asked.
+    /// Callers that wait to hear whether somebody can be asked.
     checking: HashMap<BareJid, Reply<Asked>>,
-    /// Whoever waits for the end of every line.
+    /// Callers that wait for the end of every line.
     closers: Vec<(oneshot::Sender<bool>, bool)>,
 }
 
@@ -87,7 +87,7 @@ impl<T: From<Happening>> Actor<T> {
         }
     }
 
-    /// Until the handle is dropped; then every line is closed.
+    /// Runs until the handle is dropped; then closes every line.
     pub(crate) async fn run(mut self) {
         let mut session_ended = false;
         loop {
@@ -100,7 +100,8 @@ impl<T: From<Happening>> Actor<T> {
                 },
                 order = self.orders.recv() => match order {
                     Some(order) => {
-                        // What the session has told before is known: the order may rest on it.
+                        // What the session has reported so far is handled first, since an order
+                        // may depend on it.
                         while self.face.has_room()
                             && let Some(heard) = self.listener.try_next()
                         {
@@ -126,7 +127,7 @@ impl<T: From<Happening>> Actor<T> {
         self.end().await;
     }
 
-    /// Says goodbye on every line, and tells what came of it.
+    /// Says goodbye on every line, and reports the results.
     async fn end(mut self) {
         self.listener.close();
         self.close_all(Closing::ByMe);
@@ -141,7 +142,7 @@ impl<T: From<Happening>> Actor<T> {
         }
         let Actor { client, signals, notes, noted, rendezvous, face, .. } = self;
         rendezvous.close().await;
-        // The session may end now.
+        // Lets the session end.
         drop((client, signals, notes, noted));
         face.tell_rest().await;
     }
@@ -175,12 +176,12 @@ impl<T: From<Happening>> Actor<T> {
         }
     }
 
-    /// The account that is logged in, or was.
+    /// Returns the present or last account.
     fn account(&mut self) -> Result<&mut Account, Refused> {
         self.account.as_mut().ok_or(Refused::NotLoggedIn)
     }
 
-    /// The introductions, if there is a session and this device has a key.
+    /// Calls a function with the introductions, if there is a session and this device has a key.
     fn with_introductions<O>(
         &mut self,
         wish: impl FnOnce(&mut Introductions, Instant) -> Result<O, Refused>,
@@ -268,8 +269,8 @@ impl<T: From<Happening>> Actor<T> {
     fn handle_heard(&mut self, heard: Heard) {
         match heard {
             Heard::LoggedIn { me } => self.handle_login(&me, Closing::OtherAccount),
-            // The new session has another address, perhaps, and is not told of the block list yet.
-            // Under another name of the domain it is another account, to whoever knows this one.
+            // The new session may have another address, and does not receive the block list yet.
+            // After a rename of the domain it is another account to those who know this one.
             Heard::Reconnected { me } => {
                 self.forget_watching();
                 self.handle_login(&me, Closing::Renamed);
@@ -298,7 +299,7 @@ impl<T: From<Happening>> Actor<T> {
         }
     }
 
-    /// `why` is what ends the private chats of another account.
+    /// Takes over a login. `why` is the reason for closing the chats of another account.
     fn handle_login(&mut self, me: &FullJid, why: Closing) {
         match &mut self.account {
             Some(account) if account.jid == me.to_bare() => account.introductions.renew(me.clone()),
@@ -319,7 +320,8 @@ impl<T: From<Happening>> Actor<T> {
         }
     }
 
-    /// Whoever blocks somebody on another device ends the chats on this one: so it has to hear.
+    /// Subscribes to the block list, since blocking somebody on another device must end the chats
+    /// on this one.
     fn watch_if_needed(&mut self) {
         let needed = !self.chats.is_empty() || self.rendezvous.is_gathering();
         let Some(account) = &mut self.account else { return };
@@ -367,7 +369,7 @@ impl<T: From<Happening>> Actor<T> {
             }
             Note::Line { id, news } => self.handle_news(id, news),
             Note::Blocklist(Some(blocked)) => self.handle_blocked(&blocked),
-            // Asked again with the next chat, or when the connection is back.
+            // It is requested again for the next chat, or when the connection is back.
             Note::Blocklist(None) => self.forget_watching(),
         }
     }
@@ -426,13 +428,13 @@ impl<T: From<Happening>> Actor<T> {
 
     fn deadline(&self) -> Instant {
         let next = self.account.as_ref().and_then(|it| it.introductions.next_deadline());
-        // With nothing to wait for, an hour is as good as for ever.
+        // With nothing to wait for, an hour is long enough.
         next.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600))
     }
 
     // ---- what introductions ask for ----
 
-    /// Does what is to be done, and clears away what is not needed any more.
+    /// Carries out the actions of introductions, and removes what is no longer needed.
     fn act(&mut self) {
         while let Some(action) = self.account.as_mut().and_then(|it| it.introductions.poll_action())
         {
@@ -478,7 +480,7 @@ impl<T: From<Happening>> Actor<T> {
         }
     }
 
-    /// A connection to the right key, if it is still wanted.
+    /// Begins a line on a connection to the right key, if it is still wanted.
     fn begin(&mut self, wanted: Wanted, connection: Connection, initiator: bool) {
         let is_wanted = |it: &&Account| it.introductions.is_connecting(&wanted.whom, &wanted.sid);
         match self.account.as_ref().filter(is_wanted).map(|it| it.jid.clone()) {
@@ -489,7 +491,7 @@ impl<T: From<Happening>> Actor<T> {
         }
     }
 
-    /// Clears away what belongs to introductions that are over, and the network if nothing needs it.
+    /// Removes what belongs to finished introductions, and the network if nothing needs it.
     fn clear(&mut self) {
         let introductions = self.account.as_ref().map(|it| &it.introductions);
         let connecting =
@@ -511,8 +513,8 @@ impl<T: From<Happening>> Actor<T> {
     }
 }
 
-/// Whether any device of somebody can have private chats. If no device is known, or one does not
-/// say, they are asked: the answer tells.
+/// Returns whether any device of somebody may support private chats. It may if no device is known
+/// or one does not tell its features: then the request itself shows it.
 async fn is_able(client: &Client, whom: &BareJid) -> bool {
     let mut asking = JoinSet::new();
     for device in client.devices(whom).await.unwrap_or_default().into_iter().take(MAX_DEVICES) {

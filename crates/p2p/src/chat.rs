@@ -1,5 +1,5 @@
-//! Carries the bytes of one line between its state machine and the connection, and says which way
-//! they take.
+//! Carries the bytes of one line between its state machine and the connection, and reports its
+//! path.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -15,24 +15,24 @@ use crate::events::{Closing, Path};
 use crate::line::{Event, Line};
 use crate::note::{News, Note};
 
-/// From the connection to a stream on which both ends have said who they are.
+/// Time from the connection to a stream on which both ends have sent their header.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
-/// How long a polite goodbye may take.
+/// How long a clean close may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-/// A line often begins on the relay, and finds its direct way a moment later; which way it takes is
-/// said when that is settled.
+/// A line often begins on the relay and finds its direct path a moment later, so the path is
+/// reported after this time.
 const SETTLE: Duration = Duration::from_millis(2_500);
 /// Bytes that are read at once.
 const CHUNK: usize = 16 << 10;
-/// Somebody of whom nothing comes for so long, not even a heartbeat, is gone: a user hears of it
-/// within 15 s. QUIC's own patience counts anew for every way that it tries.
+/// A peer from which nothing comes for this long, not even a heartbeat, is gone: the user is told
+/// within 15 s. QUIC's own timeout starts anew for every path that it tries.
 const SILENCE: Duration = Duration::from_secs(12);
-/// How often that is looked at.
+/// How often the silence is checked.
 const LOOK: Duration = Duration::from_secs(1);
-/// News that nobody has taken; above it nothing is read from the other end.
+/// News that nobody has taken; above it nothing is read from the peer.
 const MAX_NEWS: usize = 64;
 
-/// A message that is to be sent; whether there was room for it is answered.
+/// A message to send; the answer says whether there was room for it.
 #[derive(Debug)]
 pub(crate) struct ToSend {
     pub(crate) id: String,
@@ -40,18 +40,18 @@ pub(crate) struct ToSend {
     pub(crate) sent: oneshot::Sender<bool>,
 }
 
-/// How a line begins, and who has a say in it.
+/// The parameters of a new line.
 #[derive(Debug)]
 pub(crate) struct Begun {
     /// Its number.
     pub(crate) id: u64,
-    /// Whether this end has asked.
+    /// Whether this end made the request.
     pub(crate) initiator: bool,
-    /// Whether there may be a direct way.
+    /// Whether there may be a direct path.
     pub(crate) direct: bool,
-    /// What is to be said.
+    /// The messages to send.
     pub(crate) to_send: mpsc::Receiver<ToSend>,
-    /// Why it is to end, once it is.
+    /// The reason to end, once there is one.
     pub(crate) end: watch::Receiver<Option<Closing>>,
 }
 
@@ -63,17 +63,17 @@ struct Chat {
     line: Line,
     news: VecDeque<News>,
     notes: mpsc::Sender<Note>,
-    /// Why it ends, and by when.
+    /// The reason to end, and the deadline.
     closing: Option<(Closing, Instant)>,
-    /// Datagrams that have come, and since when there are no more of them.
+    /// Datagrams received, and since when no more have come.
     heard: (u64, Instant),
-    /// Which way was told.
+    /// The path that was reported.
     told: Option<Path>,
-    /// When to tell of the relay, if there is no direct way then.
+    /// When to report the relay, if there is no direct path by then.
     settled_by: Option<Instant>,
 }
 
-/// Carries a line until it has ended; the last news says so.
+/// Carries a line until it has ended, which the last news reports.
 pub(crate) async fn run(
     begun: Begun,
     connection: Connection,
@@ -153,7 +153,7 @@ impl Chat {
                         permit.send(Note::Line { id: self.id, news });
                     }
                 }
-                // What was to be sent before the end is said before it.
+                // Messages that were queued before the end are sent first.
                 message = to_send.recv() => match message {
                     Some(message) => self.say(message, now),
                     None => return Closing::ByMe,
@@ -177,7 +177,7 @@ impl Chat {
                             return Closing::Violation;
                         }
                     }
-                    // A stream that ends without a goodbye.
+                    // The stream ends without a goodbye.
                     Ok(None) => return self.fault(Closing::ByThem),
                     Err(fault) => return self.fault(of_read(&fault)),
                 },
@@ -197,7 +197,7 @@ impl Chat {
         let _ = sent.send(taken);
     }
 
-    /// Takes over what the line has to tell.
+    /// Takes the events of the line.
     fn hear(&mut self) {
         while let Some(event) = self.line.poll_event() {
             let now = Instant::now();
@@ -208,7 +208,8 @@ impl Chat {
                     News::Greeted
                 }
                 Event::Message(text) => {
-                    // What is said first does not wait for a better way, nor come before the chat.
+                    // The first message neither waits for a better path nor comes before the chat
+                    // is open.
                     self.settled_by = Some(now);
                     self.look(now);
                     News::Message(text)
@@ -224,7 +225,7 @@ impl Chat {
         }
     }
 
-    /// Looks which way the line takes, and tells if that is news.
+    /// Checks the path of the line, and reports a new one.
     fn look(&mut self, now: Instant) {
         let Some(settled_by) = self.settled_by else { return };
         let path = match way_of(&self.connection) {
@@ -238,7 +239,7 @@ impl Chat {
         }
     }
 
-    /// Whether nothing has come for too long.
+    /// Returns whether nothing has come for too long.
     fn is_silent(&mut self, now: Instant) -> bool {
         let datagrams = self.connection.stats().udp_rx.datagrams;
         if datagrams != self.heard.0 {
@@ -254,12 +255,12 @@ impl Chat {
         }
     }
 
-    /// The connection is gone: for the reason for which it was ending, if it was.
+    /// Returns why the connection is gone: the reason for which it was ending, or this one.
     fn fault(&self, why: Closing) -> Closing {
         self.closing.map_or(why, |(why, _)| why)
     }
 
-    /// Everything is said; waits until it has arrived.
+    /// Everything is sent; waits until it has arrived.
     async fn part(&mut self, why: Closing, by: Instant, mut send: SendStream) -> Closing {
         if self.line.output().is_empty() && send.finish().is_ok() {
             let by = by.max(Instant::now() + CLOSE_WITHIN / 4);
@@ -277,16 +278,16 @@ impl Chat {
     }
 }
 
-/// Why it is to end, once it is.
+/// Waits for the reason to end.
 async fn reason(end: &mut watch::Receiver<Option<Closing>>) -> Closing {
     match end.wait_for(Option::is_some).await {
         Ok(why) => why.unwrap_or(Closing::ByMe),
-        // Nobody is interested any more.
+        // The handle of the line was dropped.
         Err(_) => Closing::ByMe,
     }
 }
 
-/// The way that application data takes now.
+/// Returns the path that application data takes now.
 fn way_of(connection: &Connection) -> Option<Path> {
     let ways = connection.paths();
     let chosen = ways.iter().find(|way| way.is_selected())?;

@@ -1,4 +1,4 @@
-//! The lines of an account: those that are open, and those that are to become so.
+//! The lines of an account: the open ones, and those that are being opened.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -22,24 +22,24 @@ pub(crate) struct Chats {
     last_id: u64,
 }
 
-/// A line, or what is to become one.
+/// A line, open or not yet.
 struct Chat {
     whom: BareJid,
     sid: String,
     to_send: mpsc::Sender<ToSend>,
-    /// Why it is to end; heard at once, however much is to be sent.
+    /// The reason to end; it is seen at once, however much is queued.
     end: watch::Sender<Option<Closing>>,
     open: bool,
     told: bool,
 }
 
 impl Chats {
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.chats.is_empty()
     }
 
-    /// A connection to the right key; what it becomes, its line tells.
+    /// Begins a line on a connection to the right key; its news tell how it goes on.
     pub(crate) fn begin(
         &mut self,
         wanted: Wanted,
@@ -59,12 +59,13 @@ impl Chats {
         self.chats.insert(id, Chat { whom, sid, to_send, end, open: false, told: false });
     }
 
-    /// With whom a line is, and by which introduction.
+    /// Returns the peer of a line and its introduction.
     pub(crate) fn of(&self, id: u64) -> Option<(BareJid, String)> {
         self.chats.get(&id).map(|chat| (chat.whom.clone(), chat.sid.clone()))
     }
 
-    /// The other end has said who it is: the line takes the place of older ones with them.
+    /// Opens a line after the peer has identified itself; it replaces older ones with the same
+    /// person.
     pub(crate) fn open(&mut self, id: u64) {
         let Some(chat) = self.chats.get_mut(&id) else { return };
         chat.open = true;
@@ -74,28 +75,29 @@ impl Chats {
         }
     }
 
-    /// Whether it was told already that this line is open; from now on it was.
+    /// Returns whether this line was reported as open before, and notes that it is now.
     pub(crate) fn was_told(&mut self, id: u64) -> bool {
         self.chats.get_mut(&id).is_some_and(|chat| std::mem::replace(&mut chat.told, true))
     }
 
-    /// A line has ended. Returns whether it was open.
+    /// Removes a line that has ended. Returns whether it was open.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         self.chats.remove(&id).is_some_and(|chat| chat.open)
     }
 
-    /// Where to put what is to be said to somebody, if there is a line on which it can be.
+    /// Returns the queue for messages to somebody, if there is an open line.
     pub(crate) fn open_with(&self, whom: &BareJid) -> Option<&mpsc::Sender<ToSend>> {
         let open = self.chats.iter().filter(|(_, it)| it.is_open_for_me() && it.whom == *whom);
         open.max_by_key(|(id, _)| **id).map(|(_, newest)| &newest.to_send)
     }
 
-    /// Whether there is a line with somebody whose end is still to be told.
+    /// Returns whether a line with somebody is ending and its end is not yet reported.
     pub(crate) fn is_closing_with(&self, whom: &BareJid) -> bool {
         self.chats.values().any(|it| it.open && it.whom == *whom)
     }
 
-    /// Closes the lines with somebody. Returns whether there were any that were not ending already.
+    /// Closes the lines with somebody. Returns whether there were any that were not ending
+    /// already.
     pub(crate) fn close_with(&self, whom: &BareJid, why: Closing) -> bool {
         let mut any = false;
         for chat in self.chats.values().filter(|it| it.whom == *whom) {
@@ -110,7 +112,7 @@ impl Chats {
         self.chats.values().for_each(|chat| chat.close(why));
     }
 
-    /// Closes those that are not open yet, and whose introductions are over.
+    /// Closes those that are not open yet and whose introductions are over.
     pub(crate) fn close_unless(&self, connecting: impl Fn(&BareJid, &str) -> bool) {
         let others = |it: &&Chat| !it.open && !connecting(&it.whom, &it.sid);
         self.chats.values().filter(others).for_each(|chat| chat.close(Closing::ByMe));
@@ -118,12 +120,12 @@ impl Chats {
 }
 
 impl Chat {
-    /// Whether it is open, and nothing has been said to end it.
+    /// Returns whether it is open and not ending.
     fn is_open_for_me(&self) -> bool {
         self.open && self.end.borrow().is_none()
     }
 
-    /// It is to end. What was to be sent before is still said; the first reason counts.
+    /// Ends it. What was queued before is still sent; the first reason counts.
     fn close(&self, why: Closing) {
         self.end.send_if_modified(|end| end.is_none() && end.replace(why).is_none());
     }

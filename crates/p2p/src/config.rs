@@ -1,21 +1,21 @@
-//! What private chats have to be told.
+//! The configuration of private chats.
 
 use std::path::PathBuf;
 
 /// The settings of a client's private chats.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Which ways a line may take.
+    /// The paths that a line may take.
     pub relaying: Relaying,
-    /// Where keys are kept; without it they last as long as the program, and others see a new device
-    /// every time.
+    /// Where keys are kept; without it they are forgotten when the program ends, and others see a
+    /// new device every time.
     pub state: Option<PathBuf>,
 }
 
-/// Which ways a line may take (`private.relay`).
+/// The paths that a line may take (`private.relay`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Relaying {
-    /// A direct one, and the server's relay where there is none.
+    /// A direct one, or the server's relay if there is none.
     #[default]
     Auto,
     /// The server's relay only: the other end never learns this computer's addresses.

@@ -1,8 +1,8 @@
-//! What a device remembers of private chats: its own name and key, and the devices of others that
-//! it has met. One file for each account, in the user's state directory.
+//! The device file of private chats: its own name and key, and the known devices of others. One
+//! file for each account, in the user's state directory.
 //!
-//! Devices are pinned, not persons: somebody's new device is new and said to be, a known one that
-//! shows another key is not let in before the user agrees.
+//! Keys are pinned by device, not by person: a new device of somebody is announced as new; a known
+//! one with another key is refused until the user trusts it.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -16,7 +16,7 @@ use whoelse_xmpp::BareJid;
 
 use crate::key::Key;
 
-/// Devices of others that are remembered; beyond it the oldest are forgotten.
+/// Devices of others that are remembered; beyond it the oldest are dropped.
 const MAX_PINS: usize = 10_000;
 
 /// This device, for one account.
@@ -26,7 +26,8 @@ pub(crate) struct Device {
     secret: Secret,
     pins: Vec<Pin>,
     file: Option<PathBuf>,
-    /// Held as long as this program is this device: a second one would be another.
+    /// The lock of the file while this program uses the device; a second program gets another
+    /// device.
     _lock: Option<File>,
 }
 
@@ -41,23 +42,23 @@ pub(crate) struct Pin {
     pub(crate) key: Key,
 }
 
-/// How the key of somebody's device compares with what is known of it.
+/// How the key of a device compares with what is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyStatus {
-    /// It has been here before, with this key.
+    /// The device is known with this key.
     Known,
-    /// It has not.
+    /// The device is not known.
     New {
-        /// Nor has any other of theirs.
+        /// Nor is any other device of that person.
         first: bool,
     },
-    /// It has another key than before.
+    /// The device is known with another key.
     Changed,
 }
 
 impl Device {
-    /// The device of an account, made if there is none yet. Without a directory, or while another
-    /// program is this device, it is one for this time only, which others see as new.
+    /// Opens the device of an account, or makes it. Without a directory, or while another program
+    /// uses it, the device is temporary, and others see it as new.
     pub(crate) fn open(directory: Option<&Path>, account: &BareJid) -> io::Result<Device> {
         let Some(directory) = directory.map(|it| it.join("private")) else {
             return Ok(Device::temporary(Vec::new()));
@@ -88,17 +89,17 @@ impl Device {
         Device { id, secret, pins, file: None, _lock: None }
     }
 
-    /// Its public key.
+    /// Returns its public key.
     pub(crate) fn key(&self) -> Key {
         Key::of(*iroh::SecretKey::from_bytes(&self.secret.0).public().as_bytes())
     }
 
-    /// The secret key.
+    /// Returns the secret key.
     pub(crate) fn secret(&self) -> [u8; 32] {
         self.secret.0
     }
 
-    /// What a device of somebody is to this one, by its name and key.
+    /// Compares a device of somebody, by name and key, with what is known.
     pub(crate) fn judge(&self, who: &BareJid, device: &str, key: &Key) -> KeyStatus {
         let mut theirs = self.pins_of(who).peekable();
         let first = theirs.peek().is_none();
@@ -109,7 +110,7 @@ impl Device {
         }
     }
 
-    /// Remembers a device of somebody, in place of what was known of it.
+    /// Remembers a device of somebody, and replaces what was known of it.
     pub(crate) fn pin(&mut self, who: &BareJid, device: &str, key: &Key) -> io::Result<()> {
         self.pins.retain(|pin| pin.who != who.as_str() || pin.device != device);
         if self.pins.len() >= MAX_PINS {
@@ -119,7 +120,7 @@ impl Device {
         self.save()
     }
 
-    /// The devices of somebody, the one met last at the end.
+    /// Returns the known devices of somebody, the latest last.
     pub(crate) fn pins_of(&self, who: &BareJid) -> impl Iterator<Item = &Pin> {
         self.pins.iter().filter(move |pin| pin.who == who.as_str())
     }
@@ -145,7 +146,8 @@ fn new_identity() -> (String, Secret) {
     (token(), Secret(random()))
 }
 
-/// The file of an account: its address may be longer than a name of a file, and say anything.
+/// Returns the file name of an account: a hash, since an address may be long and hold any
+/// character.
 fn name_of(account: &BareJid) -> String {
     let hash = digest::digest(&digest::SHA256, account.as_str().as_bytes());
     hex::encode(hash.as_ref()).chars().take(32).collect()
@@ -153,8 +155,8 @@ fn name_of(account: &BareJid) -> String {
 
 type Kept = ((String, Secret), Vec<Pin>);
 
-/// What a file says; `None` if there is none. A line that makes no sense is passed over, but without
-/// a name and key of its own the file is none of ours.
+/// Reads a file; `None` if there is none. Skips invalid lines, but a file without its own name and
+/// key is invalid.
 fn read(file: &Path) -> io::Result<Option<Kept>> {
     let Some(text) = state::read(file)? else { return Ok(None) };
     let own = text.lines().next().and_then(|line| {

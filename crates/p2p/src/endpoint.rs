@@ -1,8 +1,8 @@
-//! This device on the network: the one place that knows of iroh.
+//! This device on the network: the one file that uses iroh.
 //!
-//! Nobody is contacted but the other end and, where the server offers a relay, the server itself, by
-//! the very address the session uses: no name is looked up, no foreign relay, discovery service or
-//! router is asked.
+//! It contacts nobody but the peer and, if the server offers a relay, the server itself, at the
+//! address that the session uses. It looks up no name, and uses no other relay, discovery service
+//! or router.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -29,30 +29,30 @@ use crate::config::Relaying;
 use crate::jingle::{MAX_ADDRESSES, Transport};
 use crate::key::Key;
 
-/// What both ends of a line speak, and in which version.
+/// The protocol of a line, with its version.
 const ALPN: &[u8] = b"whoelse-private/0";
-/// How long the server may take to say what it offers.
+/// How long the server may take to answer the request for its relay.
 const OFFER_WITHIN: Duration = Duration::from_secs(5);
-/// How long the relay may take; without it the addresses of this device still count.
+/// How long connecting to the relay may take; without it the addresses of this device still count.
 const ONLINE_WITHIN: Duration = Duration::from_secs(3);
-/// After so long without a word QUIC gives up; `chat` does so before.
+/// QUIC's idle timeout; `chat` gives up before.
 const SILENCE: Duration = Duration::from_secs(15);
-/// So often each end says that it is there.
+/// Interval of keepalives.
 const HEARTBEAT: Duration = Duration::from_secs(3);
-/// A way on which nothing comes for so long is given up for another.
+/// Idle timeout of one path, after which another is used.
 const WAY_SILENCE: Duration = Duration::from_millis(6_500);
-/// Handshakes of others at once; more are refused.
+/// Concurrent incoming handshakes; further ones are refused.
 pub(crate) const MAX_HANDSHAKES: usize = 8;
 /// How long each may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// How long others are told that this device goes.
+/// How long peers are told that this device leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The connection is over.
 pub(crate) const DONE: VarInt = VarInt::from_u32(0);
-/// Nobody has introduced this end.
+/// This end was not introduced.
 pub(crate) const NOT_INTRODUCED: VarInt = VarInt::from_u32(1);
-/// This end said something that is not allowed.
+/// This end broke the protocol.
 pub(crate) const VIOLATION: VarInt = VarInt::from_u32(2);
 
 /// This device on the network. Cheap to clone.
@@ -64,20 +64,20 @@ pub(crate) struct Net {
     accepting: AbortHandle,
 }
 
-/// What this device needs in order to be reached.
+/// What this device needs to be reachable.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) client: Client,
     pub(crate) secret: [u8; 32],
     pub(crate) relaying: Relaying,
-    /// The introduction for which the relay lets it in.
+    /// The introduction by which the relay admits it.
     pub(crate) sid: String,
-    /// Where whoever comes and has proved a key is handed on.
+    /// Where incoming connections go after they have proved a key.
     pub(crate) incoming: mpsc::Sender<Connection>,
 }
 
 impl Net {
-    /// Comes onto the network.
+    /// Joins the network.
     pub(crate) async fn open(plan: Plan) -> Result<Net, String> {
         let secret = SecretKey::from_bytes(&plan.secret);
         let relay = match plan.relaying {
@@ -127,7 +127,7 @@ impl Net {
         Ok(net)
     }
 
-    /// Sees to it that the relay knows this device, if there is one and it has forgotten.
+    /// Connects to the relay again, if there is one and it has lost this device.
     pub(crate) async fn refresh(self, plan: Plan) -> Result<Net, String> {
         if self.relay.is_some() && !self.is_relayed() {
             let key = Key::of(*self.endpoint.id().as_bytes());
@@ -145,7 +145,7 @@ impl Net {
         self.endpoint.home_relay_status().get().iter().any(|relay| relay.is_connected())
     }
 
-    /// Where this device is.
+    /// Returns the transport of this device: its addresses and key.
     pub(crate) fn place(&self, device: &str) -> Transport {
         let address = self.endpoint.addr();
         let mut addresses: Vec<SocketAddr> = match self.relaying {
@@ -161,14 +161,14 @@ impl Net {
         }
     }
 
-    /// Reaches the other end, which proves its key.
+    /// Dials the peer, which proves its key.
     pub(crate) async fn dial(&self, theirs: &Transport) -> Option<Connection> {
         let id = PublicKey::from_bytes(theirs.key.bytes()).ok()?;
         let mut ways: BTreeSet<TransportAddr> = BTreeSet::new();
         if self.relaying != Relaying::Only {
             ways.extend(theirs.addresses.iter().map(|it| TransportAddr::Ip(*it)));
         }
-        // The relay is that of the server both share, which each may know by another address.
+        // It is the relay of the server that both share, at the address that this device uses.
         let relay = self.relay.iter().filter(|_| theirs.relay);
         ways.extend(relay.map(|url| TransportAddr::Relay(url.clone())));
         self.endpoint.connect(EndpointAddr::from_parts(id, ways), ALPN).await.ok()
@@ -181,17 +181,17 @@ impl Net {
     }
 }
 
-/// The key that the other end of a connection has proved.
+/// Returns the key that the peer has proved.
 pub(crate) fn key_of(connection: &Connection) -> Key {
     Key::of(*connection.remote_id().as_bytes())
 }
 
-/// Whether the other end has ended the connection, rather than vanished.
+/// Returns whether the peer has closed the connection and did not just vanish.
 pub(crate) fn was_closed(why: &ConnectionError) -> bool {
     matches!(why, ConnectionError::ApplicationClosed(_))
 }
 
-/// Passes on who comes and proves a key, a few at a time.
+/// Accepts connections and passes on those that prove a key, a few at a time.
 async fn accept(endpoint: Endpoint, handed_on: mpsc::Sender<Connection>) {
     let mut handshakes = JoinSet::new();
     loop {
@@ -218,7 +218,7 @@ fn no_captive_portals() -> NetReportConfig {
     config
 }
 
-/// One stream in each direction, with little memory, and an early notice of silence.
+/// Returns the QUIC settings: one stream in each direction, little memory, short timeouts.
 pub(crate) fn transport() -> Result<QuicTransportConfig, String> {
     let silence = SILENCE.try_into().map_err(|_| "the idle timeout is out of range".to_owned())?;
     Ok(QuicTransportConfig::builder()
@@ -235,8 +235,8 @@ pub(crate) fn transport() -> Result<QuicTransportConfig, String> {
         .build())
 }
 
-/// Asks the server for its relay (docs/protocol.md, `urn:whoelse:relay:0`), which is at the address
-/// by which the session reaches it.
+/// Asks the server for its relay (docs/protocol.md, `urn:whoelse:relay:0`), which is at the
+/// address that the session uses.
 async fn offer(plan: &Plan, key: &Key) -> Option<(Reached, RelayConfig)> {
     let reached = plan.client.reached()?;
     let key = key.to_string();

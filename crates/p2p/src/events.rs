@@ -1,138 +1,138 @@
-//! What private chats tell their face, and why something asked of them is not done.
+//! Events of private chats, and the errors of their calls.
 
 use whoelse_client::Refusal;
 use whoelse_xmpp::BareJid;
 
-/// One thing that happened. Names and texts are as their senders wrote them; making them safe for a
-/// terminal is the face's work.
+/// One event. Names and texts are as their senders wrote them; the interface makes them safe for a
+/// terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happening {
     /// Somebody asks for a private chat.
     Asks(BareJid),
     /// Somebody has taken a request back.
     TookBack(BareJid),
-    /// Nobody has answered somebody's request in time.
+    /// A request was not answered in time.
     Lapsed(BareJid),
-    /// Another device of mine has answered somebody's request.
+    /// Another device of mine has answered a request.
     AnsweredElsewhere(BareJid),
-    /// Somebody was asked, and has declined.
+    /// Somebody has declined my request.
     Declined(BareJid),
-    /// Somebody was asked, and has not answered in time.
+    /// Somebody has not answered my request in time.
     NoAnswer(BareJid),
-    /// Somebody could not be asked.
+    /// My request could not be delivered.
     NotAsked {
-        /// Who.
+        /// The addressee.
         whom: BareJid,
-        /// Why.
+        /// The reason.
         why: Refusal,
     },
-    /// Both wanted a line, and there is none.
+    /// Both agreed, but the line could not be opened.
     NotOpened {
-        /// With whom.
+        /// The other person.
         whom: BareJid,
-        /// Why.
+        /// The reason.
         why: Failure,
     },
-    /// A device of somebody is here for the first time, and its key is remembered.
+    /// A device is seen for the first time, and its key is remembered.
     NewDevice {
-        /// Whose.
+        /// Its owner.
         whom: BareJid,
-        /// Whether it is the first of theirs.
+        /// Whether it is the owner's first device.
         first: bool,
         /// The code to compare.
         code: String,
     },
     /// A new device could not be remembered, for this reason.
     NotRemembered(String),
-    /// There is a line.
+    /// A line is open.
     Opened {
-        /// With whom.
+        /// The other person.
         whom: BareJid,
-        /// Which way it takes.
+        /// Its path.
         path: Path,
     },
-    /// The line takes another way.
+    /// The path of a line has changed.
     Moved {
-        /// With whom.
+        /// The other person.
         whom: BareJid,
-        /// Which.
+        /// The new path.
         path: Path,
     },
     /// A message came over a line.
     Message {
-        /// Who wrote it.
+        /// The author.
         from: BareJid,
-        /// What.
+        /// The text.
         text: String,
     },
-    /// A message of mine is on its way.
+    /// A message of mine was sent.
     Sent {
         /// Its id.
         id: String,
-        /// To whom.
+        /// Its recipient.
         to: BareJid,
     },
     /// A message of mine has arrived.
     Arrived {
         /// Its id.
         id: String,
-        /// To whom.
+        /// Its recipient.
         to: BareJid,
     },
-    /// The other end does not say that it has my messages.
+    /// The peer does not confirm my messages.
     Silent(BareJid),
-    /// The line is gone, and nobody knows whether this message of mine arrived.
+    /// The line ended, and it is unknown whether this message of mine arrived.
     Unconfirmed {
         /// Its id.
         id: String,
-        /// To whom it was going.
+        /// Its recipient.
         to: BareJid,
-        /// What it said.
+        /// Its text.
         text: String,
     },
-    /// The line is gone.
+    /// A line has ended.
     Closed {
-        /// With whom.
+        /// The other person.
         whom: BareJid,
-        /// Why.
+        /// The reason.
         why: Closing,
     },
 }
 
-/// Which way a line takes.
+/// The path of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Path {
     /// From one computer to the other.
     Direct,
-    /// Through the server's relay, which cannot read what passes.
+    /// Through the server's relay, which cannot read the packets.
     Relay,
 }
 
-/// Why there is no line though both wanted one.
+/// Why a line could not be opened though both agreed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The other end did not go on in time.
+    /// The peer did not continue in time.
     TimedOut,
-    /// The other end has given up.
+    /// The peer has given up.
     GivenUp,
-    /// The other end cannot be reached any more.
+    /// The peer is offline.
     Gone,
     /// The session with the server has ended.
     LoggedOut,
-    /// What the other end says of itself makes no sense.
+    /// The peer's transport is invalid.
     Nonsense,
-    /// No packet of one end reached the other, and no relay could be used.
+    /// No packet got through, and no relay could be used.
     NoWay,
-    /// The two will not have a way in common: one hides its addresses, the other takes no relay.
+    /// The two have no path in common: one hides its addresses, the other does not use the relay.
     NoCommonWay,
-    /// A device that is known shows another key than before.
+    /// A known device shows another key than before.
     KeyChanged {
         /// The code to compare with the new key.
         code: String,
     },
-    /// The other end knows this device under another key.
+    /// The peer knows this device by another key.
     NotTrusted,
-    /// This computer gave no socket, or no key.
+    /// This computer has no socket, or no key.
     Local(String),
 }
 
@@ -143,55 +143,55 @@ pub enum Closing {
     ByMe,
     /// The other end has closed it.
     ByThem,
-    /// The other end has not been heard of for a while, or its program has ended without a word.
+    /// Nothing has come from the peer for a while, or its program has ended without a goodbye.
     Lost,
     /// I have blocked them.
     Blocked,
-    /// The other end said something that is not allowed.
+    /// The peer broke the protocol.
     Violation,
     /// A new line has taken its place.
     Replaced,
     /// Another account logged in here.
     OtherAccount,
-    /// The domain has another name, under which everybody is another account to whoever knew them.
+    /// The domain was renamed, so everybody has another address.
     Renamed,
 }
 
-/// What a wish for a private chat has become.
+/// The result of asking somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// A request.
+    /// A request was sent.
     New,
-    /// The answer to a request of theirs.
+    /// Their own request was accepted.
     Accepted,
 }
 
 /// What has been stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
-    /// A line; that it is closed is told.
+    /// A line; an event reports its end.
     Closed,
-    /// A request of mine, or what was to become a line.
+    /// A request of mine, or a line that was being opened.
     TookBack,
 }
 
-/// A device of somebody, by the code that two people compare.
+/// A device of somebody, with the code that two people compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
     /// The device's name.
     pub device: String,
-    /// The code; the same is shown at the other end.
+    /// The code, which the other end shows as well.
     pub code: String,
-    /// Whether the device has another key than before, and is refused until that is trusted.
+    /// Whether the device has another key than before, and is refused until the user trusts it.
     pub changed: bool,
 }
 
-/// Why something asked of private chats is not done.
+/// Why a call fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
     /// This program was built without them.
     NotBuilt,
-    /// There is no session, in which one could be begun.
+    /// There is no session.
     NotLoggedIn,
     /// A line is there already.
     AlreadyOpen,
@@ -205,12 +205,12 @@ pub enum Refused {
     NoneOpen,
     /// The line is ending already.
     Closing,
-    /// So much of mine is unconfirmed that no more is taken.
+    /// Too many messages of mine are unconfirmed.
     TooMany,
     /// Nothing is known of their devices.
     NoDevice,
     /// None of their devices has another key than before.
     NothingToTrust,
-    /// What devices are known could not be read or written.
+    /// The file of known devices could not be read or written.
     State(String),
 }

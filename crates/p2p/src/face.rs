@@ -1,14 +1,15 @@
-//! What is told to the face, in order: at once where there is room, else as soon as there is.
+//! The events for the interface, in order: sent at once if there is room, otherwise as soon as
+//! there is.
 
 use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-/// Above so much that the face has not taken, nothing new is heard.
+/// Above this many waiting events, nothing new is read.
 const MAX_UNTOLD: usize = 256;
 
-/// The channel to the face, and what found no room in it.
+/// The channel to the interface, and the events that found no room in it.
 pub(crate) struct Face<T> {
     channel: mpsc::Sender<T>,
     untold: VecDeque<T>,
@@ -19,8 +20,8 @@ impl<T> Face<T> {
         Face { channel, untold: VecDeque::new() }
     }
 
-    /// Tells this after everything else. Where there is room it is told at once: what others tell
-    /// later by the same channel comes later.
+    /// Sends an event after all others. If there is room it is sent at once, so it comes before
+    /// what others send later on the same channel.
     pub(crate) fn tell(&mut self, it: T) {
         if !self.untold.is_empty() {
             return self.untold.push_back(it);
@@ -32,13 +33,13 @@ impl<T> Face<T> {
         }
     }
 
-    /// Whether more may be heard that might have to be told.
+    /// Returns whether anything may be read that could cause events.
     pub(crate) fn has_room(&self) -> bool {
         self.untold.len() < MAX_UNTOLD
     }
 
-    /// Tells the next of what found no room, as soon as there is; waits for ever if there is
-    /// nothing. Returns whether anybody listens.
+    /// Sends the next waiting event as soon as there is room; waits for ever if there is none.
+    /// Returns whether the interface still listens.
     pub(crate) async fn tell_next(&mut self) -> bool {
         if self.untold.is_empty() {
             return std::future::pending().await;
@@ -50,7 +51,7 @@ impl<T> Face<T> {
         true
     }
 
-    /// Tells all the rest.
+    /// Sends all waiting events.
     pub(crate) async fn tell_rest(self) {
         for it in self.untold {
             if self.channel.send(it).await.is_err() {

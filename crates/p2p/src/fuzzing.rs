@@ -1,5 +1,5 @@
-//! For `fuzz/`: what must hold of any bytes that somebody at the other end of a line, or of the
-//! server, may send. Nothing else needs this.
+//! For `fuzz/` only: properties that must hold for any bytes from the peer of a line or from the
+//! server.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::introduction::{Action, Introductions};
 use crate::jingle;
 use crate::line::{Ends, Line};
 
-/// What an end can hold of another one that sends without end.
+/// Bytes that a line may hold of a peer that sends without end.
 const BOUND: usize = 1 << 20;
 
-/// Bytes from the other end of a line that has been greeted, in pieces.
+/// Feeds bytes from the peer to an open line, in pieces.
 ///
 /// # Panics
 /// If the line holds more than it may.
@@ -40,10 +40,10 @@ pub fn line(bytes: &[u8]) {
     assert!(line.into_unconfirmed().len() <= 1);
 }
 
-/// A stanza that somebody sends to a device that has asked one person and was asked by another.
+/// Feeds a stanza to a device that has asked one person and was asked by another.
 ///
 /// # Panics
-/// If it makes the device tell anybody where it is.
+/// If it makes the device reveal its addresses to anybody.
 pub fn introduction(bytes: &[u8]) {
     let Ok(stanza) = Stanza::parse(bytes.to_vec()) else { return };
     let (Ok(me), Some(bob)) = (FullJid::parse("alice@a.example/x"), bare("bob@a.example")) else {

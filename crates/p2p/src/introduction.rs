@@ -1,9 +1,9 @@
-//! XEP-0353 and XEP-0166 for private chats: from a request to two ends that know of each other.
+//! XEP-0353 and XEP-0166 for private chats: from a request to two ends that know each other's
+//! transport.
 //!
-//! Sans-IO: words, requests, wishes and the time go in; [`Action`]s come out. There is one
-//! introduction at a time with each person. Nothing about where this device is leaves it before a
-//! person has agreed, and then it goes to the one device that agreed. What others say is judged in
-//! `arrivals`.
+//! Sans-IO: stanzas, orders and the time go in; [`Action`]s come out. There is at most one
+//! introduction with each person. This device reveals its addresses only after a person has
+//! agreed, and then only to the one device that agreed. `arrivals` checks what others say.
 //!
 //! ```text
 //! asking --proceed--> meeting --both transports--> connecting --line--> (gone from here)
@@ -25,43 +25,43 @@ use crate::events::{Asked, Failure, Happening, Refused};
 use crate::jingle::{self, Transport, Why, Word};
 use rings::Rings;
 
-/// A request is dead after this time, on both sides.
+/// A request expires after this time, on both sides.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// From the answer to two ends that know of each other.
+/// Time from the answer until both ends know each other's transport.
 const MEET_WITHIN: Duration = Duration::from_secs(30);
-/// From there to a line.
+/// Time from there to a line.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
-/// Requests of others that wait for an answer at once; more are answered `busy`.
+/// Requests of others that may wait for an answer; further ones are answered `busy`.
 const MAX_REQUESTS: usize = 20;
-/// Sessions that ended lately, of which somebody may still speak.
+/// Recently ended sessions, for stanzas that arrive late.
 const MAX_ENDED: usize = 32;
 
-/// What is to be done.
+/// What the caller must do.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// This is to be sent; a refusal of it, under this id, is to be heard.
+    /// Send this stanza, and report a refusal under this id.
     Send { stanza: Outgoing, mine: Option<(String, BareJid)> },
-    /// A device is to see that this one is online (XEP-0353, 3 and 4), so that requests pass.
+    /// Send presence to a device (XEP-0353, 3 and 4), so that servers pass on its requests.
     Show(FullJid),
-    /// This is to be asked of a device. If it refuses, or nobody answers, that is to be told
-    /// ([`Introductions::handle_unanswered`]).
+    /// Send this request to a device. If it refuses or nobody answers, call
+    /// [`Introductions::handle_unanswered`].
     Ask { of: FullJid, sid: String, payload: Element },
-    /// It is to be found out where this device is ([`Introductions::handle_gathered`]).
+    /// Find out the addresses of this device, then call [`Introductions::handle_gathered`].
     Gather { whom: BareJid, sid: String },
-    /// The two ends know of each other: a line is to be made.
+    /// Make a line: the two ends know each other's transport.
     Connect { whom: BareJid, sid: String, initiator: bool, theirs: Transport },
-    /// This device of theirs is new, and is to be remembered.
+    /// Remember this new device of theirs.
     Remember { whom: BareJid, theirs: Transport },
-    /// This device of theirs has another key than before: it is to be remembered if the user agrees.
+    /// Remember this device, whose key has changed, if the user trusts it.
     Distrust { whom: BareJid, theirs: Transport },
-    /// Something to tell.
+    /// Report an event.
     Tell(Happening),
 }
 
-/// Says what a device of somebody is to this one, and by which code it is compared.
+/// Compares the device of somebody with what is known, and returns its code.
 pub(crate) type Judge<'a> = &'a dyn Fn(&BareJid, &Transport) -> (KeyStatus, String);
 
-/// Every introduction under way.
+/// All introductions.
 #[derive(Debug)]
 pub(crate) struct Introductions {
     me: FullJid,
@@ -84,14 +84,14 @@ enum Stage {
     Asking,
     /// This device of theirs has asked me.
     Asked { by: FullJid },
-    /// One device of each agrees, and tells the other where it is.
+    /// One device of each has agreed, and they exchange their transports.
     Meeting(Meeting),
-    /// Both know, and the line is being made with this device. If it is new, it is remembered once
-    /// it has proved its key.
+    /// Both know, and the line with this device is being made. A new device is remembered after it
+    /// has proved its key.
     Connecting { with: FullJid, new: Option<New> },
 }
 
-/// A device that was not here before.
+/// A device that was not known.
 #[derive(Debug)]
 struct New {
     theirs: Transport,
@@ -106,7 +106,7 @@ struct Meeting {
     mine: Option<Transport>,
     theirs: Option<Transport>,
     new: Option<New>,
-    /// Mine has been told.
+    /// Whether my transport was sent.
     said: bool,
 }
 
@@ -121,33 +121,33 @@ impl Introductions {
         }
     }
 
-    /// The next thing to do.
+    /// Returns the next action.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// A new session has taken the place of the one before: other devices know us by this address.
+    /// Takes over the address of a new session, by which other devices know us.
     pub(crate) fn renew(&mut self, me: FullJid) {
         self.me = me;
     }
 
-    /// Whether an introduction with somebody is under way that I have agreed to.
+    /// Returns whether there is an introduction with somebody that I have agreed to.
     pub(crate) fn is_wanted(&self, whom: &BareJid) -> bool {
         let stage = self.under_way.get(whom).map(|it| &it.stage);
         matches!(stage, Some(Stage::Asking | Stage::Meeting(_) | Stage::Connecting { .. }))
     }
 
-    /// Whether somebody waits for my answer.
+    /// Returns whether somebody waits for my answer.
     pub(crate) fn is_asked_by(&self, whom: &BareJid) -> bool {
         self.request_of(whom).is_some()
     }
 
-    /// Whether a line is being made in this session with somebody.
+    /// Returns whether a line with somebody is being made in this session.
     pub(crate) fn is_connecting(&self, whom: &BareJid, sid: &str) -> bool {
         matches!(self.found(whom, sid), Some(Stage::Connecting { .. }))
     }
 
-    /// Whether anything is under way that needs to know where this device is.
+    /// Returns whether anything needs the addresses of this device.
     pub(crate) fn needs_place(&self) -> bool {
         let needs = |stage: &Stage| matches!(stage, Stage::Meeting(_) | Stage::Connecting { .. });
         self.under_way.values().any(|it| needs(&it.stage))
@@ -155,7 +155,7 @@ impl Introductions {
 
     // ---- wishes ----
 
-    /// Asks somebody. If they have asked me, that is the answer.
+    /// Asks somebody. If they have asked me, this accepts.
     pub(crate) fn ask(&mut self, whom: &BareJid, now: Instant) -> Result<Asked, Refused> {
         if self.is_wanted(whom) {
             return Err(Refused::AlreadyAsked);
@@ -163,7 +163,7 @@ impl Introductions {
         if self.under_way.contains_key(whom) {
             return self.accept(whom, now).map(|()| Asked::Accepted);
         }
-        // The id of the message is the session's, so that its refusal is understood.
+        // The message has the session's id, so that its refusal can be related.
         let sid = token();
         let stanza = jingle::say(&Jid::from(whom.clone()), &sid, &sid, Word::Propose);
         let mine = Some((sid.clone(), whom.clone()));
@@ -172,7 +172,7 @@ impl Introductions {
         Ok(Asked::New)
     }
 
-    /// Says yes to somebody.
+    /// Accepts the request of somebody.
     pub(crate) fn accept(&mut self, whom: &BareJid, now: Instant) -> Result<(), Refused> {
         let (sid, by) = self.request_of(whom).ok_or(Refused::NoRequest)?;
         self.actions.push_back(Action::Show(by.clone()));
@@ -182,7 +182,7 @@ impl Introductions {
         Ok(())
     }
 
-    /// Says no to somebody.
+    /// Declines the request of somebody.
     pub(crate) fn decline(&mut self, whom: &BareJid) -> Result<(), Refused> {
         let (sid, by) = self.request_of(whom).ok_or(Refused::NoRequest)?;
         let no = Word::Reject(Why::Decline);
@@ -192,7 +192,7 @@ impl Introductions {
         Ok(())
     }
 
-    /// Takes back what I wanted of somebody, if there is anything.
+    /// Withdraws my request to somebody, if there is one.
     pub(crate) fn withdraw(&mut self, whom: &BareJid) -> Result<(), Refused> {
         if !self.is_wanted(whom) {
             return Err(Refused::NoneOpen);
@@ -201,7 +201,7 @@ impl Introductions {
         Ok(())
     }
 
-    /// Takes everything back, since the session with the server ends.
+    /// Withdraws everything, since the session with the server ends.
     pub(crate) fn withdraw_all(&mut self) {
         let all: Vec<BareJid> = self.under_way.keys().cloned().collect();
         for whom in &all {
@@ -213,7 +213,7 @@ impl Introductions {
         }
     }
 
-    /// The session with the server has ended: nothing can be said any more.
+    /// Ends everything: without a session nothing can be sent any more.
     pub(crate) fn handle_logged_out(&mut self) {
         for (whom, introduction) in std::mem::take(&mut self.under_way) {
             self.tell(match introduction.stage {
@@ -224,14 +224,14 @@ impl Introductions {
         self.actions.retain(|action| matches!(action, Action::Tell(_)));
     }
 
-    /// I have blocked somebody: they hear nothing of me any more.
+    /// Ends the introduction with somebody whom I have blocked; they are not told.
     pub(crate) fn handle_blocked(&mut self, whom: &BareJid) {
         self.end(whom);
     }
 
     // ---- what other tasks found out ----
 
-    /// Where this device is has been found out, or not.
+    /// Takes the addresses of this device, or the failure to find them.
     pub(crate) fn handle_gathered(
         &mut self,
         whom: &BareJid,
@@ -256,8 +256,7 @@ impl Introductions {
         }
     }
 
-    /// There is a line, on which the other end has proved its key; the introduction has done its
-    /// work.
+    /// Ends an introduction: there is a line on which the peer has proved its key.
     pub(crate) fn handle_connected(&mut self, whom: &BareJid, sid: &str) {
         if !self.is_connecting(whom, sid) {
             return;
@@ -271,7 +270,7 @@ impl Introductions {
         }
     }
 
-    /// No line could be made.
+    /// Ends an introduction: no line could be made.
     pub(crate) fn handle_not_connected(&mut self, whom: &BareJid, sid: &str) {
         if matches!(self.found(whom, sid), Some(Stage::Connecting { .. })) {
             self.give_up(whom, Why::Connectivity);
@@ -281,7 +280,7 @@ impl Introductions {
 
     // ---- the time ----
 
-    /// When [`Introductions::handle_time`] has something to do.
+    /// Returns when [`Introductions::handle_time`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.under_way.values().map(|it| it.deadline).min()
     }
@@ -325,7 +324,7 @@ impl Introductions {
         self.actions.push_back(Action::Gather { whom: whom.clone(), sid });
     }
 
-    /// Says where this device is as soon as it is its turn, and connects as soon as both know.
+    /// Sends my transport when it is my turn, and connects when both know.
     fn advance(&mut self, whom: &BareJid, now: Instant) {
         let Some(introduction) = self.under_way.get_mut(whom) else { return };
         let sid = introduction.sid.clone();
@@ -357,7 +356,7 @@ impl Introductions {
         }
     }
 
-    /// Ends an introduction, and says so to whoever knows of it.
+    /// Ends an introduction, and tells everybody who knows of it.
     fn give_up(&mut self, whom: &BareJid, why: Why) {
         let Some(introduction) = self.under_way.get(whom) else { return };
         let sid = introduction.sid.clone();
@@ -394,7 +393,7 @@ impl Introductions {
         }
     }
 
-    /// Where the session of this id with somebody is.
+    /// Returns the stage of this session with somebody.
     fn found(&self, whom: &BareJid, sid: &str) -> Option<&Stage> {
         self.under_way.get(whom).filter(|it| it.sid == sid).map(|it| &it.stage)
     }
@@ -417,7 +416,7 @@ impl Introductions {
         self.actions.push_back(Action::Send { stanza, mine: None });
     }
 
-    /// My other devices stop ringing.
+    /// Tells my other devices to stop ringing.
     fn tell_own_devices(&mut self, sid: &str, word: Word) {
         let own = Jid::from(self.me.to_bare());
         self.say(&own, sid, word);

@@ -1,7 +1,7 @@
-//! XEP-0353 and XEP-0166: the words of an introduction, as they are written and as they are read.
+//! XEP-0353 and XEP-0166: writes and reads the stanzas of an introduction.
 //!
-//! What is read is believed only as far as it goes: who said it is the server's to stamp, and what
-//! it means for a chat is the business of [`Introductions`](crate::introduction::Introductions).
+//! This file only parses: the server stamps the sender, and
+//! [`Introductions`](crate::introduction::Introductions) decides what a stanza means.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,52 +14,52 @@ use crate::key::Key;
 const MAX_SID: usize = 128;
 /// Longest name of a device, in bytes.
 const MAX_DEVICE: usize = 64;
-/// Addresses that one end may name. More are no help, and each is tried.
+/// Addresses that one end may name. More do not help, and each is tried.
 pub(crate) const MAX_ADDRESSES: usize = 32;
 /// The one content of our sessions (XEP-0166, 7.3).
 const CONTENT: &str = "private";
 
-/// XEP-0353: what is said before there is a session.
+/// XEP-0353: a message before there is a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Word {
-    /// Would you like to?
+    /// A request.
     Propose,
-    /// Yes, with this device.
+    /// Accepted, by this device.
     Proceed,
-    /// No.
+    /// Declined.
     Reject(Why),
-    /// I do not want to any more.
+    /// Withdrawn.
     Retract(Why),
-    /// It has come to nothing, or to an end.
+    /// Failed or ended.
     Finish(Why),
 }
 
-/// XEP-0166, 7.4: why, as far as it matters here.
+/// XEP-0166, 7.4: the reasons that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// Somebody said no.
+    /// Declined.
     Decline,
-    /// Somebody changed their mind.
+    /// Withdrawn.
     Cancel,
-    /// There is no time for another one.
+    /// Too many other requests.
     Busy,
-    /// It is too late for that.
+    /// Expired.
     Expired,
     /// Both have asked at once, and the other request counts (XEP-0353, tie breaking).
     TieBreak,
-    /// The other end did not go on.
+    /// The peer did not continue.
     Timeout,
-    /// There is no way from one to the other.
+    /// There is no path between the two.
     Connectivity,
-    /// The key is not the one that is known.
+    /// The key is not the known one.
     Security,
-    /// What was said makes no sense.
+    /// A stanza was invalid.
     Failed,
     /// Anything else.
     Other,
 }
 
-/// A word, who said it and about which session.
+/// A message with its sender and session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) from: FullJid,
@@ -67,22 +67,22 @@ pub(crate) struct Said {
     pub(crate) word: Word,
 }
 
-/// XEP-0166: what is asked in a session.
+/// XEP-0166: the action of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// Here I am.
+    /// Begins a session, with the sender's transport.
     Initiate(Result<Transport, Bad>),
-    /// Here I am, too.
+    /// Accepts it, with the sender's transport.
     Accept(Result<Transport, Bad>),
-    /// It is over.
+    /// Ends it.
     Terminate(Why),
-    /// Are you there? (XEP-0166, 6.8: a `session-info` without a payload.)
+    /// A ping (XEP-0166, 6.8: a `session-info` without a payload).
     Ping,
-    /// Something that these sessions do not have.
+    /// An action that these sessions do not have.
     Unknown,
 }
 
-/// An act, who asks it and in which session.
+/// An action with its sender and session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JingleRequest {
     pub(crate) from: FullJid,
@@ -90,25 +90,25 @@ pub(crate) struct JingleRequest {
     pub(crate) act: Act,
 }
 
-/// A transport that is none.
+/// The transport is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bad;
 
-/// Where one end of a line is, and by what it is known (docs/protocol.md, `urn:whoelse:line:0`).
+/// The addresses and the key of one end (docs/protocol.md, `urn:whoelse:line:0`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Transport {
     /// The name of the device.
     pub(crate) device: String,
     /// The key that it proves on the line.
     pub(crate) key: Key,
-    /// Where it may be reached.
+    /// Its addresses.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Whether it can be reached through the relay of the server that both share.
+    /// Whether it can be reached through the relay of the shared server.
     pub(crate) relay: bool,
 }
 
 impl Transport {
-    /// Whether there can be a way between two ends at all.
+    /// Returns whether there can be a path between two ends at all.
     pub(crate) fn has_way_to(&self, other: &Transport) -> bool {
         self.relay && other.relay || !self.addresses.is_empty() && !other.addresses.is_empty()
     }
@@ -116,7 +116,7 @@ impl Transport {
 
 // ---- what is written ----
 
-/// A word to somebody, under an id. Nobody is to store it: a request is dead after a minute.
+/// Writes a message under an id. It is not to be stored, because a request expires after a minute.
 pub(crate) fn say(to: &Jid, id: &str, sid: &str, word: Word) -> Outgoing {
     let (name, why) = match word {
         Word::Propose => ("propose", None),
@@ -144,17 +144,17 @@ pub(crate) fn say(to: &Jid, id: &str, sid: &str, word: Word) -> Outgoing {
         .outgoing(Class::Message)
 }
 
-/// The payload by which a session begins.
+/// Returns the payload that begins a session.
 pub(crate) fn initiate(sid: &str, me: &FullJid, mine: &Transport) -> Element {
     jingle("session-initiate", sid).attr("initiator", me.as_str()).child(content(mine))
 }
 
-/// The payload by which it is agreed to.
+/// Returns the payload that accepts it.
 pub(crate) fn accept(sid: &str, me: &FullJid, mine: &Transport) -> Element {
     jingle("session-accept", sid).attr("responder", me.as_str()).child(content(mine))
 }
 
-/// The payload by which it ends.
+/// Returns the payload that ends it.
 pub(crate) fn terminate(sid: &str, why: Why) -> Element {
     jingle("session-terminate", sid).child(reason(why))
 }
@@ -192,7 +192,7 @@ fn content(mine: &Transport) -> Element {
         .child(transport)
 }
 
-/// By which name each reason is known; of two with one name, the first is what is read.
+/// The name of each reason; if two share a name, the first is what reading gives.
 const CONDITIONS: &[(Why, &str)] = &[
     (Why::Decline, "decline"),
     (Why::Cancel, "cancel"),
@@ -207,8 +207,7 @@ const CONDITIONS: &[(Why, &str)] = &[
 
 // ---- what is read ----
 
-/// A word, if the stanza is one about a private chat or may be: only a proposal says what it is
-/// about.
+/// Reads a message that is, or may be, about a private chat: only a proposal names its subject.
 pub(crate) fn said(stanza: &Stanza) -> Option<Said> {
     let child = stanza.children().iter().find(|child| child.ns() == ns::JINGLE_MESSAGE)?;
     let sid = sid(stanza.child_attr(child, "id")?.as_str())?;
@@ -229,8 +228,7 @@ pub(crate) fn said(stanza: &Stanza) -> Option<Said> {
     Some(Said { from: FullJid::parse(stanza.from()?).ok()?, sid, word })
 }
 
-/// An act, if the stanza is a request of Jingle. What it says of its place in a session may still
-/// be nonsense.
+/// Reads a Jingle request. Its transport may still be invalid.
 pub(crate) fn read_request(stanza: &Stanza) -> Option<JingleRequest> {
     let jingle = stanza.child("jingle", ns::JINGLE)?;
     let from = FullJid::parse(stanza.from()?).ok()?;
@@ -250,7 +248,7 @@ fn sid(text: &str) -> Option<String> {
     sound.then(|| text.to_owned())
 }
 
-/// The reason below an element; a tie-break stands beside it.
+/// Reads the reason below an element; a tie-break is beside it.
 fn why(stanza: &Stanza, parent: &Child) -> Why {
     let children = stanza.grandchildren(parent);
     if children.iter().any(|child| child.name() == "tie-break") {
@@ -264,7 +262,7 @@ fn why(stanza: &Stanza, parent: &Child) -> Why {
     conditions.iter().find_map(|it| known(it.name())).map_or(Why::Other, |(why, _)| *why)
 }
 
-/// The transport in a session's one content, which has to be a private chat's.
+/// Reads the transport of a session's one content, which must be a private chat's.
 fn transport(stanza: &Stanza, jingle: &Child) -> Result<Transport, Bad> {
     let contents = stanza.grandchildren(jingle);
     let [content] = contents.as_slice() else { return Err(Bad) };
@@ -301,7 +299,8 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
-/// Whether packets may be sent there because somebody says so: one machine, and one port of it.
+/// Returns whether packets may be sent to an address that a peer has named: it must be that of one
+/// host, with a port.
 fn may_be_tried(address: &SocketAddr) -> bool {
     let one = match address.ip() {
         IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified(),

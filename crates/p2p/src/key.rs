@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::digest;
 use whoelse_stream::hex;
 
-/// How often the code is hashed: whoever looks for keys that make the same code has to do it, too.
+/// Rounds of hashing, which make it expensive to search for keys with the same code.
 const ROUNDS: u32 = 5_200;
 /// Digits of a code: six groups of five.
 const GROUPS: usize = 6;
@@ -15,7 +15,7 @@ const GROUPS: usize = 6;
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The key of these bytes.
+    /// Makes a key of its bytes.
     pub fn of(bytes: [u8; 32]) -> Key {
         Key(bytes)
     }
@@ -30,8 +30,8 @@ impl Key {
         hex::decode(text).map(Key)
     }
 
-    /// The code of two devices: the same for both, and another one if either key is another. It is
-    /// meant to be read aloud: `12345 67890 …`, about 100 bits.
+    /// Returns the code of two devices: the same for both ends, and different if either key
+    /// differs. It is meant to be read aloud: `12345 67890 …`, about 100 bits.
     pub fn code(&self, other: &Key) -> String {
         let (low, high) = if self <= other { (self, other) } else { (other, self) };
         let mut state = [b"urn:whoelse:private:0".as_slice(), &low.0, &high.0].concat();

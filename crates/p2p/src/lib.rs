@@ -1,4 +1,4 @@
-//! Private chats: a direct encrypted line between two clients, past the server.
+//! Private chats: a direct encrypted line between two clients, without the server.
 //!
 //! The server introduces the two ([`introduction`](crate::introduction), by XEP-0353 and XEP-0166);
 //! from then on they talk over QUIC, in an XML stream of their own (`line`, after XEP-0174), and the
@@ -8,7 +8,8 @@
 //! and lines are sans-IO; `actor` is the one task that owns them and listens beside the session,
 //! `chat` carries the bytes of one line, and `endpoint` opens the socket.
 //!
-//! Without the Cargo feature `iroh` nothing of this is there, and every wish is answered so.
+//! Without the Cargo feature `iroh` nothing of this is built, and every call returns an error that
+//! says so.
 
 mod config;
 mod events;

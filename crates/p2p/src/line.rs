@@ -1,9 +1,9 @@
-//! What travels on a line: an XML stream between two clients, as XEP-0174 has it, with messages and
+//! The protocol of a line: an XML stream between two clients as in XEP-0174, with messages and
 //! receipts (XEP-0184).
 //!
-//! Sans-IO: bytes, wishes and the time go in; bytes and events come out. The connection below keeps
-//! order and loses nothing while it stands; a receipt says that the other end has shown a message
-//! to its user. What has no receipt when the line ends is given back, never dropped.
+//! Sans-IO: bytes, orders and the time go in; bytes and events come out. While the connection
+//! below lasts it keeps order and loses nothing. A receipt says that the other end has shown a
+//! message to its user. Messages without a receipt when the line ends are returned, never dropped.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,25 +13,25 @@ use whoelse_client::message::MAX_TEXT;
 use whoelse_xmpp::write::{self, Element};
 use whoelse_xmpp::{BareJid, Frame, Limits, Scanner, Stanza, ns};
 
-/// What one stanza of a stranger may be: a text of the longest kind, escaped, fits twice.
+/// Limits of one stanza: the longest text fits twice when escaped.
 const LIMITS: Limits = Limits { bytes: 128 << 10, elements: 256, depth: 16 };
-/// Messages that may be without a receipt; more are refused.
+/// Messages that may wait for a receipt; further ones are refused.
 const MAX_UNCONFIRMED: usize = 100;
-/// Bytes that the connection has not taken; above it no message is taken, and nothing is read.
+/// Bytes that the connection has not taken; above it no message is accepted and nothing is read.
 const MAX_BACKLOG: usize = 256 << 10;
 /// Events that nobody has taken; above it nothing is read.
 const MAX_EVENTS: usize = 64;
-/// Ids that are remembered, so that what is sent twice is shown once.
+/// Ids that are remembered, so that a repetition is shown once.
 const MAX_SEEN: usize = 256;
-/// Longest id that is answered.
+/// Longest id that gets a receipt.
 const MAX_ID: usize = 256;
-/// So long without a receipt, and the user is told.
+/// The user is told after this long without a receipt.
 const SILENCE: Duration = Duration::from_secs(20);
-/// Messages that may be shown at once, and how often one more after that: who is faster waits.
+/// Messages that may arrive at once, and the interval of further ones; a faster peer has to wait.
 const BURST: u32 = 100;
 const PACE: Duration = Duration::from_millis(50);
 
-/// Who is at the two ends of a line.
+/// The two ends of a line.
 #[derive(Debug, Clone)]
 pub(crate) struct Ends {
     pub(crate) sid: String,
@@ -44,17 +44,17 @@ pub(crate) struct Ends {
 pub(crate) struct Line {
     ends: Ends,
     scanner: Scanner,
-    /// I have said who I am.
+    /// Whether I have sent my header.
     said_hello: bool,
-    /// They have said who they are.
+    /// Whether the peer has sent its header.
     greeted: bool,
-    /// I have said that nothing more comes.
+    /// Whether I have closed my stream.
     closing: bool,
-    /// So have they.
+    /// Whether the peer has.
     closed: bool,
     out: BytesMut,
     unconfirmed: VecDeque<Unconfirmed>,
-    /// The user has been told that nothing is confirmed.
+    /// Whether the user was told that nothing is confirmed.
     told_silent: bool,
     seen: VecDeque<String>,
     events: VecDeque<Event>,
@@ -69,26 +69,26 @@ pub(crate) struct Unconfirmed {
     since: Instant,
 }
 
-/// What a line has to tell.
+/// An event of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The other end has said who it is.
+    /// The peer has identified itself.
     Greeted,
-    /// They wrote.
+    /// A message arrived.
     Message(String),
-    /// They have a message of mine.
+    /// The peer has shown a message of mine.
     Arrived(String),
-    /// They confirm nothing.
+    /// The peer confirms nothing.
     Silent,
-    /// They have said that nothing more comes.
+    /// The peer has closed its stream.
     Closed,
 }
 
-/// The other end said something that is not allowed.
+/// The peer broke the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Violation;
 
-/// How many messages are taken from the other end.
+/// How many messages are accepted from the peer.
 #[derive(Debug)]
 struct Budget {
     left: u32,
@@ -96,7 +96,7 @@ struct Budget {
 }
 
 impl Line {
-    /// A new line. The end that asked speaks first.
+    /// Makes a line. The end that made the request speaks first.
     pub(crate) fn new(ends: Ends, initiator: bool, now: Instant) -> Line {
         let mut line = Line {
             ends,
@@ -118,7 +118,7 @@ impl Line {
         line
     }
 
-    /// Says who I am, once.
+    /// Sends my header, once.
     fn greet(&mut self) {
         if std::mem::replace(&mut self.said_hello, true) {
             return;
@@ -135,7 +135,7 @@ impl Line {
         self.out.extend_from_slice(&header);
     }
 
-    /// Whether the other end has said who it is.
+    /// Returns whether the peer has identified itself.
     pub(crate) fn is_greeted(&self) -> bool {
         self.greeted
     }
@@ -158,7 +158,7 @@ impl Line {
         true
     }
 
-    /// Says that nothing more comes. What was said before still arrives.
+    /// Closes my stream. What was sent before still arrives.
     pub(crate) fn close(&mut self) {
         if !self.closing {
             self.greet();
@@ -167,20 +167,20 @@ impl Line {
         }
     }
 
-    /// Whether everything is said, heard and confirmed, so that the connection can end.
+    /// Returns whether everything is sent, received and confirmed, so that the connection can end.
     pub(crate) fn is_done(&self) -> bool {
         let said = self.closing && self.out.is_empty();
         said && (self.closed || self.unconfirmed.is_empty())
     }
 
-    /// The line is gone: what is not confirmed, in order.
+    /// Returns the unconfirmed messages in order, since the line is gone.
     pub(crate) fn into_unconfirmed(self) -> Vec<Unconfirmed> {
         self.unconfirmed.into()
     }
 
     // ---- what arrives ----
 
-    /// Whether it makes sense to read now.
+    /// Returns whether input can be handled now.
     pub(crate) fn wants_input(&self, now: Instant) -> bool {
         self.events.len() < MAX_EVENTS
             && self.out.len() < MAX_BACKLOG
@@ -188,7 +188,7 @@ impl Line {
             && self.budget.has_any(now)
     }
 
-    /// Bytes arrived.
+    /// Takes bytes that arrived.
     pub(crate) fn push(&mut self, bytes: &[u8], now: Instant) -> Result<(), Violation> {
         self.scanner.push(bytes);
         while let Some(frame) = self.scanner.next().map_err(|_| Violation)? {
@@ -267,28 +267,28 @@ impl Line {
             self.events.push_back(Event::Arrived(it.id));
         }
         self.told_silent = false;
-        // The others were waiting for this one.
+        // The later messages could not be confirmed before this one.
         self.unconfirmed.iter_mut().for_each(|it| it.since = now);
     }
 
     // ---- what comes out ----
 
-    /// The next event.
+    /// Returns the next event.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// What is to be written.
+    /// Returns the bytes to write.
     pub(crate) fn output(&self) -> &[u8] {
         &self.out
     }
 
-    /// So much of it has been written.
+    /// Takes note that this many of them were written.
     pub(crate) fn written(&mut self, bytes: usize) {
         self.out.advance(bytes.min(self.out.len()));
     }
 
-    /// When [`Line::handle_time`] has something to do, or reading makes sense again.
+    /// Returns when [`Line::handle_time`] has something to do, or input can be handled again.
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let silence = self.unconfirmed.front().filter(|_| !self.told_silent);
         let budget = (!self.budget.has_any(now)).then(|| self.budget.since + PACE);

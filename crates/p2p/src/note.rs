@@ -1,4 +1,4 @@
-//! What the tasks around the actor leave for it when they have done, or seen, something.
+//! Notes of other tasks for the actor, about what they have done or seen.
 
 use iroh::endpoint::Connection;
 use whoelse_xmpp::{BareJid, FullJid};
@@ -7,47 +7,47 @@ use crate::endpoint::Net;
 use crate::events::{Closing, Path};
 use crate::line::Unconfirmed;
 
-/// What a task leaves when it has done, or seen, something.
+/// A note.
 #[derive(Debug)]
 pub(crate) enum Note {
-    /// Whether any device of somebody can do it, as far as is known.
+    /// Whether any device of somebody supports private chats, as far as is known.
     Able { whom: BareJid, able: bool },
     /// This device is on the network, or cannot be.
     Here(Result<Net, String>),
-    /// A device did not agree to what it was asked, or did not answer.
+    /// A device refused a request, or did not answer.
     Unanswered { of: FullJid, sid: String },
     /// The other end was dialled.
     Dialled { wanted: Wanted, connection: Option<Connection> },
-    /// A line has something to tell.
+    /// An event of a line.
     Line { id: u64, news: News },
-    /// Whom the account has blocked; nothing if that could not be heard.
+    /// Whom the account has blocked; `None` if the list could not be read.
     Blocklist(Option<Vec<BareJid>>),
 }
 
-/// A line that is to be made.
+/// A line to make.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Wanted {
     pub(crate) whom: BareJid,
     pub(crate) sid: String,
-    /// Both ends have said where they are, so there may be a direct way.
+    /// Whether both ends have named addresses, so that there may be a direct path.
     pub(crate) direct: bool,
 }
 
-/// What a line has to tell.
+/// An event of a line.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// The other end has said who it is.
+    /// The peer has identified itself.
     Greeted,
-    /// It takes this way.
+    /// It takes this path.
     Takes(Path),
-    /// They wrote.
+    /// A message arrived.
     Message(String),
-    /// A message of mine is on its way.
+    /// A message of mine was sent.
     Sent(String),
-    /// They have a message of mine.
+    /// The peer has shown a message of mine.
     Arrived(String),
-    /// They confirm nothing.
+    /// The peer confirms nothing.
     Silent,
-    /// It has ended; of these messages nobody knows whether they arrived.
+    /// It has ended; it is unknown whether these messages arrived.
     Ended { why: Closing, unconfirmed: Vec<Unconfirmed> },
 }

@@ -1,11 +1,11 @@
-//! What the handle of private chats asks of their task, each with the place for its answer.
+//! Orders of the handle to the task of private chats, each with a channel for its answer.
 
 use tokio::sync::oneshot;
 use whoelse_xmpp::BareJid;
 
 use crate::events::{Asked, Fingerprint, Refused, Stopped};
 
-/// A wish of the handle, with the place for its answer.
+/// An order with a channel for its answer.
 #[derive(Debug)]
 pub(crate) enum Order {
     Ask(BareJid, Reply<Asked>),
@@ -18,5 +18,5 @@ pub(crate) enum Order {
     Close(oneshot::Sender<bool>),
 }
 
-/// Where an answer goes.
+/// The channel for an answer.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refused>>;

@@ -1,5 +1,5 @@
-//! How two ends that know of each other get a connection: this device comes onto the network, one
-//! end dials, and the other expects whoever proves the key that was named.
+//! Connects two ends that know each other's transport: this device joins the network, one end
+//! dials, and the other accepts whoever proves the named key.
 
 use std::collections::HashMap;
 
@@ -15,22 +15,22 @@ use crate::jingle::Transport;
 use crate::key::Key;
 use crate::note::{Note, Wanted};
 
-/// This device on the network, and the connections that are being made.
+/// This device on the network, and the connections being made.
 pub(crate) struct Rendezvous {
     client: Client,
     relaying: Relaying,
     notes: mpsc::Sender<Note>,
     incoming: mpsc::Sender<Connection>,
     net: Option<Net>,
-    /// It is being found out where this device is, for these.
+    /// Introductions that wait for the addresses of this device.
     gathering: Vec<(BareJid, String)>,
-    /// Keys that may come, and for which lines.
+    /// Keys that are expected, with their lines.
     expected: HashMap<Key, Wanted>,
     dialling: HashMap<Wanted, AbortHandle>,
 }
 
 impl Rendezvous {
-    /// Returns, too, where whoever has dialled this device and proved a key is handed on.
+    /// Also returns the channel of incoming connections that have proved a key.
     pub(crate) fn new(
         client: Client,
         relaying: Relaying,
@@ -50,7 +50,7 @@ impl Rendezvous {
         (rendezvous, comes)
     }
 
-    /// Finds out where this device is, with its secret key; a [`Note::Here`] tells.
+    /// Finds out the addresses of this device, with its secret key; a [`Note::Here`] reports them.
     pub(crate) fn gather(&mut self, whom: BareJid, sid: String, secret: [u8; 32]) {
         self.gathering.push((whom, sid.clone()));
         if self.gathering.len() > 1 {
@@ -72,15 +72,16 @@ impl Rendezvous {
         !self.gathering.is_empty()
     }
 
-    /// This device is on the network, or cannot be. Returns for which introductions that is told.
+    /// Takes note that this device is on the network, or cannot be. Returns the introductions that
+    /// wait for it.
     pub(crate) fn handle_here(&mut self, here: Option<&Net>) -> Vec<(BareJid, String)> {
         self.net = here.cloned();
         std::mem::take(&mut self.gathering)
     }
 
-    /// Makes a connection to an end that has said where it is: dials, or expects to be dialled.
-    /// Returns whether there can be one. A key is expected for one line at a time: whoever names
-    /// somebody else's as his own takes no line away from them.
+    /// Makes a connection to a known transport: dials, or expects to be dialled. Returns whether
+    /// that is possible. A key is expected for one line at a time, so naming the key of somebody
+    /// else takes no line away from them.
     pub(crate) fn connect(
         &mut self,
         whom: BareJid,
@@ -107,12 +108,12 @@ impl Rendezvous {
         true
     }
 
-    /// An end was dialled, whatever came of it.
+    /// Takes note that dialling has ended, with any result.
     pub(crate) fn handle_dialled(&mut self, wanted: &Wanted) {
         self.dialling.remove(wanted);
     }
 
-    /// Somebody has dialled this device. Returns for which line; nobody else is let in.
+    /// Returns the line for which a device has dialled this one; nobody else is admitted.
     pub(crate) fn admit(&mut self, connection: Connection) -> Option<(Wanted, Connection)> {
         match self.expected.remove(&key_of(&connection)) {
             Some(wanted) => Some((wanted, connection)),
@@ -123,7 +124,7 @@ impl Rendezvous {
         }
     }
 
-    /// Gives up what belongs to introductions that are over.
+    /// Drops what belongs to finished introductions.
     pub(crate) fn clear(&mut self, connecting: impl Fn(&BareJid, &str) -> bool) {
         self.expected.retain(|_, it| connecting(&it.whom, &it.sid));
         self.dialling.retain(|it, task| {
@@ -135,7 +136,7 @@ impl Rendezvous {
         });
     }
 
-    /// Leaves the network, which nothing needs any more.
+    /// Leaves the network, since nothing needs it any more.
     pub(crate) fn leave(&mut self) {
         if self.gathering.is_empty()
             && let Some(net) = self.net.take()
@@ -144,7 +145,7 @@ impl Rendezvous {
         }
     }
 
-    /// The same at the end of the program, which waits for it.
+    /// Leaves the network at the end of the program, and waits for it.
     pub(crate) async fn close(self) {
         if let Some(net) = self.net {
             net.close().await;

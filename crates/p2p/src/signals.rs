@@ -1,5 +1,5 @@
-//! What introductions say to others, carried to the session in order by a task of its own: the actor
-//! never waits for the session, which may be waiting for room in what the actor hears.
+//! Signals of introductions, which a task of its own passes to the session in order. The actor
+//! never waits for the session, which may itself be waiting for the actor to read.
 
 use tokio::sync::mpsc;
 use whoelse_client::{Client, ListenerId, Request};
@@ -8,33 +8,34 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing};
 
 use crate::note::Note;
 
-/// What waits to be carried. What finds no room is not said, and ends by its own deadline.
+/// Signals that may wait. One that finds no room is dropped, and its introduction ends by its
+/// deadline.
 const WAITING: usize = 128;
 
-/// One thing to be said through the server.
+/// One thing to send through the server.
 #[derive(Debug)]
 pub(crate) enum Signal {
-    /// A stanza; a refusal of it is to be heard under this id.
+    /// A stanza, with the id and recipient under which its refusal is reported.
     Stanza(Outgoing, Option<(String, BareJid)>),
-    /// A device is to see that this one is online.
+    /// Presence to a device.
     Show(FullJid),
-    /// A request of Jingle. No answer, or another than yes, is noted.
+    /// A Jingle request. An error or a missing answer is noted.
     Request { of: FullJid, sid: String, payload: Element },
 }
 
-/// Where they are put in.
+/// The queue.
 #[derive(Debug)]
 pub(crate) struct Signals(mpsc::Sender<Signal>);
 
 impl Signals {
-    /// Begins. The session is held as long as this is.
+    /// Begins. Holds the session as long as this lives.
     pub(crate) fn start(client: Client, me: ListenerId, notes: mpsc::Sender<Note>) -> Signals {
         let (to_carry, signals) = mpsc::channel(WAITING);
         tokio::spawn(carry(client, me, signals, notes));
         Signals(to_carry)
     }
 
-    /// Puts one in. Returns whether there was room.
+    /// Queues a signal. Returns whether there was room.
     pub(crate) fn send(&self, signal: Signal) -> bool {
         self.0.try_send(signal).is_ok()
     }
@@ -48,7 +49,7 @@ async fn carry(
 ) {
     while let Some(signal) = signals.recv().await {
         match signal {
-            // Without a session there is nobody to say it to; the actor hears of that by itself.
+            // Without a session it cannot be sent; the actor learns that by itself.
             Signal::Stanza(stanza, Some((id, to))) => {
                 let _ = client.send_for(me, &id, &to, stanza).await;
             }

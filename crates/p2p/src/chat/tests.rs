@@ -1,4 +1,4 @@
-//! A line over a real connection on this computer, with another end that does as it likes.
+//! Tests of a line over a real connection on this computer, with a peer that does what it likes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,13 +10,13 @@ use whoelse_xmpp::BareJid;
 
 use crate::line::Ends;
 
-/// Longer than anything here takes on a busy machine.
+/// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 const HEADER: &str = "<stream:stream xmlns='jabber:client' \
      xmlns:stream='http://etherx.jabber.org/streams' from='eve@a.example' to='bob@a.example' \
      id='s1' version='1.0'>";
 
-/// Bob's end is a line; Eve's is bytes.
+/// Bob's end is a line; Eve's end sends bytes.
 struct Hostile {
     notes: mpsc::Receiver<Note>,
     to_send: mpsc::Sender<ToSend>,
@@ -51,14 +51,14 @@ impl Hostile {
         Hostile { notes, to_send, end, eve, _endpoints: [one, other] }
     }
 
-    /// Eve says this first, as a good client does or not.
+    /// Sends Eve's first bytes, which may be a good header or not.
     async fn says(&self, words: &str) -> (SendStream, RecvStream) {
         let (mut send, recv) = self.eve.open_bi().await.unwrap();
         send.write_all(words.as_bytes()).await.unwrap();
         (send, recv)
     }
 
-    /// The next news of Bob's end, but for which way it takes.
+    /// Returns the next news of Bob's end, without changes of the path.
     async fn news(&mut self) -> News {
         loop {
             let note = timeout(PATIENCE, self.notes.recv()).await.expect("news in time");
@@ -70,7 +70,7 @@ impl Hostile {
         }
     }
 
-    /// The end of it, whatever was before.
+    /// Returns the reason of its end, whatever came before.
     async fn ending(&mut self) -> Closing {
         loop {
             if let News::Ended { why, .. } = self.news().await {
@@ -109,7 +109,7 @@ async fn garbage_a_strangers_name_and_a_stanza_without_end_are_violations() {
     for words in ["\0\u{1}\u{2}", "GET / HTTP/1.1\r\n\r\n", &other, &huge] {
         let mut bob = Hostile::start().await;
         let (mut send, _recv) = bob.eve.open_bi().await.unwrap();
-        // It may be cut off before all of it is said.
+        // It may be cut off before all of it is sent.
         let _ = send.write_all(words.as_bytes()).await;
 
         assert_eq!(bob.ending().await, Closing::Violation, "{:?}", &words[..words.len().min(20)]);
@@ -152,14 +152,14 @@ async fn a_flood_is_read_no_faster_than_it_is_shown() {
     let (mut send, _recv) = bob.says(HEADER).await;
     let flood = "<message><body>x</body></message>".repeat(1_000);
 
-    // Nobody looks at the news: the flood stops at what the buffers hold.
+    // Nobody takes the news, so the flood stops when the buffers are full.
     let mut said = 0;
     while let Ok(written) = timeout(Duration::from_secs(1), send.write(flood.as_bytes())).await {
         said += written.unwrap();
         assert!(said < 4 << 20, "it never stops");
     }
 
-    // And that it is to end is heard all the same.
+    // The order to end is still seen.
     bob.end.send_replace(Some(Closing::Blocked));
     assert_eq!(bob.ending().await, Closing::Blocked);
 }

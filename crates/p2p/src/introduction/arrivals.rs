@@ -1,4 +1,4 @@
-//! What others say about an introduction, and what becomes of it.
+//! Handles what others send about an introduction.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::events::{Failure, Happening};
 use crate::jingle::{self, Act, Said, Transport, Why, Word};
 
 impl Introductions {
-    /// A word arrived.
+    /// Handles a message.
     pub(crate) fn handle_said(&mut self, said: &Said, now: Instant) {
         let from = said.from.to_bare();
         if from == self.me.to_bare() {
@@ -22,7 +22,7 @@ impl Introductions {
             Word::Propose => self.handle_proposal(said, &from, now),
             Word::Proceed => self.handle_proceed(said, &from, now),
             Word::Reject(Why::TieBreak) | Word::Retract(Why::TieBreak) => {
-                // Their other request counts, or mine does; it comes, or has come, by itself.
+                // Either their other request counts or mine; it arrives by itself.
                 if self
                     .request_of(&from)
                     .is_some_and(|(sid, by)| sid == said.sid && by == said.from)
@@ -40,7 +40,7 @@ impl Introductions {
         }
     }
 
-    /// Another device of mine has answered.
+    /// Handles the answer of another device of mine.
     fn handle_own(&mut self, said: &Said) {
         if said.from == self.me || !matches!(said.word, Word::Proceed | Word::Reject(_)) {
             return;
@@ -51,7 +51,7 @@ impl Introductions {
             .find(|(_, it)| it.sid == said.sid && matches!(it.stage, Stage::Asked { .. }));
         let Some(whom) = answered.map(|(whom, _)| whom.clone()) else { return };
         self.end(&whom);
-        // Two requests that crossed were no question to anybody.
+        // A tie-break answered no person.
         if said.word != Word::Reject(Why::TieBreak) {
             self.tell(Happening::AnsweredElsewhere(whom));
         }
@@ -77,7 +77,7 @@ impl Introductions {
             Some((Stage::Meeting(_) | Stage::Connecting { .. }, _)) => {
                 self.say(&Jid::from(by), &said.sid, Word::Reject(Why::Busy));
             }
-            // The newer request of the same person takes the place of the older.
+            // A newer request of the same person replaces the older one.
             Some((Stage::Asked { .. }, sid)) if sid == said.sid => {}
             Some((Stage::Asked { .. }, _)) => {
                 self.begin(from, said.sid.clone(), Stage::Asked { by }, now + ANSWER_WITHIN);
@@ -112,8 +112,8 @@ impl Introductions {
             }
             Some(_) => {}
             None => {
-                // Only who was asked a moment ago hears that it was too late; anybody else would
-                // learn from an answer that this device is here.
+                // Only a device that was asked a moment ago is told that it was too late. Anybody
+                // else would learn from an answer that this device is online.
                 if self.ended.iter().any(|(whom, sid)| whom == from && *sid == said.sid) {
                     self.say(&to, &said.sid, Word::Finish(Why::Expired));
                 }
@@ -139,7 +139,7 @@ impl Introductions {
         }
     }
 
-    /// A request of mine came back, perhaps after it has been taken back.
+    /// Handles the refusal of a request of mine, which may have been withdrawn already.
     pub(crate) fn handle_refused(&mut self, id: &str, to: &BareJid, why: Refusal) {
         if matches!(self.found(to, id), Some(Stage::Asking)) {
             self.end(to);
@@ -147,7 +147,7 @@ impl Introductions {
         }
     }
 
-    /// A device did not agree to what it was asked in a session, or did not answer.
+    /// Handles the refusal of a session request by a device, or its missing answer.
     pub(crate) fn handle_unanswered(&mut self, of: &FullJid, sid: &str) {
         let whom = of.to_bare();
         match self.found(&whom, sid) {
@@ -161,14 +161,14 @@ impl Introductions {
         }
     }
 
-    /// Something else of these namespaces arrived; a request is answered.
+    /// Handles anything else of these namespaces; a request gets an error.
     pub(crate) fn handle_other(&mut self, stanza: &Stanza) {
         if stanza.kind() == Kind::Iq {
             self.refuse(stanza, StanzaError::new(Condition::ServiceUnavailable));
         }
     }
 
-    /// A request of Jingle arrived. Every request is answered.
+    /// Handles a Jingle request. Every request is answered.
     pub(crate) fn handle_request(&mut self, iq: &Stanza, judge: Judge<'_>, now: Instant) {
         let Some(asked) = jingle::read_request(iq) else {
             return self.refuse(iq, StanzaError::new(Condition::BadRequest));
@@ -205,7 +205,7 @@ impl Introductions {
         }
     }
 
-    /// The other end says where it is. `accepting`: in answer to what I have said.
+    /// Handles the transport of the peer. `accepting`: it answers mine.
     fn handle_transport(
         &mut self,
         iq: &Stanza,
@@ -217,7 +217,7 @@ impl Introductions {
     ) {
         let whom = from.to_bare();
         let meeting = match self.under_way.get_mut(&whom).map(|it| &mut it.stage) {
-            // Each end says it once, the initiator first.
+            // Each end sends its transport once, the initiator first.
             Some(Stage::Meeting(it))
                 if it.initiator == accepting && it.said == accepting && it.theirs.is_none() =>
             {

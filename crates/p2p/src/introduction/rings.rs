@@ -1,11 +1,11 @@
-//! How often somebody's requests are shown: whoever asks again and again is passed over.
+//! Limits how often somebody's requests are shown; further ones are ignored.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use whoelse_xmpp::BareJid;
 
-/// So many requests of one person are shown in [`RING_SPAN`]; more are passed over in silence.
+/// Requests of one person that are shown in [`RING_SPAN`]; further ones are silently ignored.
 const MAX_RINGS: u32 = 5;
 const RING_SPAN: Duration = Duration::from_secs(60);
 /// People whose requests are counted.
@@ -15,7 +15,7 @@ const MAX_RINGING: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Rings(HashMap<BareJid, Count>);
 
-/// How often somebody has asked lately.
+/// How often somebody has asked recently.
 #[derive(Debug)]
 struct Count {
     since: Instant,
@@ -23,7 +23,7 @@ struct Count {
 }
 
 impl Rings {
-    /// Whether one more request of somebody is shown.
+    /// Returns whether one more request of somebody is shown.
     pub(super) fn may_ring(&mut self, whom: &BareJid, now: Instant) -> bool {
         if self.0.len() >= MAX_RINGING {
             self.0.retain(|_, rings| now.duration_since(rings.since) < RING_SPAN);

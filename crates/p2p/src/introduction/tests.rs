@@ -1,5 +1,5 @@
-//! Devices of two or three people and the server between them, played in memory: what each says is
-//! carried to whom it is meant for, as a server carries it, and the clock is the test's.
+//! Tests with devices of two or three people and a server in memory, which delivers stanzas as a
+//! real server does; the test moves the clock.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,26 +19,26 @@ struct Device {
     at: FullJid,
     is: Introductions,
     told: Vec<Happening>,
-    /// What it was asked to connect to, and as what.
+    /// The connections that it was told to make, and its role.
     connects: Vec<(String, bool, Transport)>,
     remembered: Vec<String>,
     distrusted: Vec<String>,
     key_status: KeyStatus,
     place: Result<Transport, String>,
-    /// Whether it finds out where it is at once.
+    /// Whether it finds its addresses at once.
     gathers: bool,
     gathering: Vec<(BareJid, String)>,
 }
 
-/// All of them.
+/// All devices.
 struct World {
     devices: Vec<Device>,
     now: Instant,
-    /// Everything that was carried, in order.
+    /// Every delivered stanza, in order.
     carried: Vec<String>,
-    /// Who has shown itself to whom.
+    /// Who has sent presence to whom.
     shown: Vec<(String, String)>,
-    /// Words that are lost on their way.
+    /// Which messages are lost.
     lost: fn(&Stanza) -> bool,
 }
 
@@ -112,13 +112,13 @@ impl World {
         self.settle();
     }
 
-    /// Somebody says something that no client of ours would.
+    /// Delivers a stanza that our client would not send.
     fn forged(&mut self, from: &str, to: &str, xml: &str) {
         self.deliver(from, to, xml.to_owned());
         self.settle();
     }
 
-    /// Carries until nobody has anything to say.
+    /// Delivers until nobody sends anything.
     fn settle(&mut self) {
         while let Some((n, action)) = self.next_action() {
             self.act(n, action);
@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    /// As a server does: a bare address is every device, and the sender is who he is.
+    /// Delivers as a server does: a bare address means every device, and the sender is stamped.
     fn deliver(&mut self, from: &str, to: &str, text: String) {
         let stamped = text.replacen("<message ", &format!("<message from='{from}' "), 1);
         self.carried.push(stamped.clone());
@@ -184,7 +184,7 @@ impl World {
         }
     }
 
-    /// Asks a device, which answers. Returns whether it agrees.
+    /// Delivers a request to a device, which answers. Returns whether it agrees.
     fn request(&mut self, from: &str, to: &str, text: &str) -> bool {
         let stamped = text.replacen("<iq ", &format!("<iq from='{from}' "), 1);
         self.carried.push(stamped.clone());
@@ -193,7 +193,7 @@ impl World {
         let device = self.of(to);
         let status = device.key_status;
         device.is.handle_request(&stanza, &|_, _| (status, "12345".to_owned()), now);
-        // What it says besides comes after it.
+        // Its other stanzas come after the answer.
         let mut rest = Vec::new();
         let mut answer = None;
         while let Some(action) = device.is.poll_action() {
@@ -211,7 +211,7 @@ impl World {
         answer.expect("every request is answered").type_() == Some("result")
     }
 
-    /// Something that was said before is said again.
+    /// Delivers an earlier stanza again.
     fn again(&mut self, n: usize) {
         let messages = self.carried.iter().filter(|text| text.starts_with("<message "));
         let messages: Vec<&String> = messages.collect();
@@ -301,7 +301,7 @@ fn a_request_is_dead_after_a_minute_on_both_sides() {
     world.after(Duration::from_secs(1));
 
     assert_eq!(world.told(ALICE), [Happening::NoAnswer(bare(BOB))]);
-    // He hears that it is taken back, or sees it lapse, whichever is first.
+    // He is told that it was withdrawn or has lapsed, whichever comes first.
     assert_eq!(world.told(BOB).len(), 1);
     assert_eq!(world.accept(BOB, ALICE), Err(Refused::NoRequest));
     assert_eq!(world.ask(ALICE, BOB), Ok(Asked::New));
@@ -368,7 +368,7 @@ fn whoever_asks_somebody_who_asks_has_answered() {
 
 #[test]
 fn two_requests_that_cross_become_one_chat() {
-    // Which of the two counts is a matter of chance; both must come out.
+    // Chance decides which of the two counts; both must occur.
     let mut initiators = HashSet::new();
     for _ in 0..32 {
         let mut world = World::new(&[ALICE, BOB, BOB_TOO]);
@@ -410,7 +410,7 @@ fn two_devices_that_accept_in_the_same_moment_end_as_one() {
     world.ask(ALICE, BOB).unwrap();
     let now = world.now;
 
-    // Neither has heard of the other's answer.
+    // Neither has received the other's answer.
     world.of(BOB).is.accept(&bare(ALICE), now).unwrap();
     world.of(BOB_TOO).is.accept(&bare(ALICE), now).unwrap();
     world.told(BOB);
@@ -435,7 +435,7 @@ fn a_session_that_nobody_has_agreed_to_is_unknown() {
         String::from_utf8(iq.to_vec()).unwrap()
     };
 
-    // Before he has agreed, and by somebody else, who has guessed the id; and out of the blue.
+    // Before he has agreed; from somebody else who has guessed the id; and without any request.
     assert!(!world.request(ALICE, BOB, &said(&sid, &place_of(1))));
     assert!(!world.request(EVE, BOB, &said(&sid, &place_of(3))));
     assert!(!world.request(EVE, BOB, &said("blue", &place_of(3))));
@@ -477,7 +477,7 @@ fn a_replayed_yes_changes_nothing() {
         "<message to='{ALICE}'><proceed xmlns='urn:xmpp:jingle-message:0' id='{sid}'/></message>"
     );
 
-    // While the line is made, and when all is over.
+    // While the line is being made, and after everything is over.
     world.forged(BOB, ALICE, &proceed);
     world.of(ALICE).is.handle_connected(&bare(BOB), &sid);
     world.forged(BOB, ALICE, &proceed);
@@ -499,7 +499,7 @@ fn each_end_says_once_where_it_is_and_the_initiator_first() {
         String::from_utf8(iq.to_vec()).unwrap()
     };
 
-    // He answers what was not said, and says what is hers to say.
+    // He accepts what was not offered, and offers in her place.
     assert!(!world.request(BOB, ALICE, &iq(jingle::accept(&sid, &jid(BOB), &place_of(2)))));
     assert!(!world.request(BOB, ALICE, &iq(jingle::initiate(&sid, &jid(BOB), &place_of(2)))));
     assert!(world.of(ALICE).connects.is_empty());
@@ -520,7 +520,7 @@ fn a_new_device_is_remembered_once_it_has_proved_its_key() {
 
     world.accept(BOB, ALICE).unwrap();
 
-    // A key that was only claimed is nobody's.
+    // A key that was only claimed belongs to nobody.
     assert!(world.told(ALICE).is_empty() && world.of(ALICE).remembered.is_empty());
     let sid = world.of(ALICE).connects[0].0.clone();
     world.of(ALICE).is.handle_connected(&bare(BOB), &sid);
@@ -739,8 +739,8 @@ fn of_a_session_that_stands_a_ping_is_answered_and_a_novelty_refused() {
     assert!(!world.request(BOB, ALICE, &iq("content-add")));
 }
 
-/// Whatever is lost, comes twice, or is wished for in any order: nobody hears where a device is
-/// without having agreed, no two lines are made for one introduction, and nothing is left over.
+/// Whatever is lost, duplicated or requested in any order: nobody learns the addresses of a device
+/// without having agreed, no introduction makes two lines, and nothing is left over.
 #[test]
 fn whatever_happens_to_their_words_it_comes_to_an_end_and_no_line_is_made_without_both() {
     for seed in 1_u64..=300 {

@@ -1,4 +1,4 @@
-//! Two ends of a line and the wire between them, byte by byte if need be.
+//! Tests with two ends of a line and the wire between them, byte by byte if necessary.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,12 +14,12 @@ fn ends() -> (Ends, Ends) {
     )
 }
 
-/// Both ends, and the time.
+/// Both ends, and the clock.
 struct Pair {
     alice: Line,
     bob: Line,
     now: Instant,
-    /// So many bytes at once.
+    /// Bytes that are carried at once.
     piece: usize,
 }
 
@@ -31,7 +31,7 @@ impl Pair {
         Pair { alice, bob, now, piece: usize::MAX }
     }
 
-    /// Both have said who they are.
+    /// Both have sent their headers.
     fn greeted() -> Pair {
         let mut pair = Pair::new();
         pair.carry();
