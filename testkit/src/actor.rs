@@ -1,4 +1,4 @@
-//! Somebody in a scene: a connection, what was heard on it, and a login under way.
+//! An actor of a scene: a connection, what it has received, and a running login.
 
 use std::collections::VecDeque;
 
@@ -13,45 +13,45 @@ pub(crate) struct Actor {
     /// The connection.
     pub line: Option<Line>,
     ear: Ear,
-    /// Drives a login; gone once the session is open.
+    /// Drives a login; `None` once the session is open.
     pub machine: Option<Machine>,
-    /// What the machine has reached since it was last asked.
+    /// Stages that the machine has reached since the last check.
     pub reached: VecDeque<Reached>,
-    /// Whether the login is to stop when it would bind.
+    /// Whether the login must stop before binding.
     pub stops_before_bind: bool,
     /// What was in the inbox when the connection was made.
     before: usize,
-    /// What was heard and not yet looked at.
+    /// Received elements that the scene has not checked yet.
     pub inbox: VecDeque<Heard>,
     /// Whether a session is bound and its stream not closed.
     pub open: bool,
     /// The bound address.
     pub jid: Option<String>,
-    /// The other end has closed the connection.
+    /// Whether the other end has closed the connection.
     pub ended: bool,
     /// Stream management, once it is on.
     pub managed: Option<Managed>,
-    /// Whether requests for acknowledgement are answered.
+    /// Whether `<r/>` is answered.
     pub acknowledging: bool,
-    /// A request was heard since this was last looked at.
+    /// Whether an `<r/>` has arrived since the last check.
     pub asked: bool,
-    /// Whether the end of the stream was sent from here.
+    /// Whether this end has closed the stream.
     closing: bool,
 }
 
 /// The client's side of XEP-0198.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Managed {
-    /// By which the session can be resumed.
+    /// The id to resume the session with.
     pub id: Option<String>,
-    /// Stanzas heard.
+    /// Stanzas received.
     pub received: u32,
 }
 
-/// How far a login has come.
+/// A stage of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reached {
-    /// Name and password can be given.
+    /// The server is ready for a name and a password.
     Ready,
     /// The password was right.
     Authenticated,
@@ -85,7 +85,7 @@ impl Actor {
         }
     }
 
-    /// Takes a fresh connection; what was heard before stays to be looked at.
+    /// Takes a new connection; what was received before stays in the inbox.
     pub fn take_line(&mut self, line: Line) {
         self.line = Some(line);
         self.ear = Ear::default();
@@ -95,14 +95,14 @@ impl Actor {
         (self.open, self.ended, self.closing) = (false, false, false);
     }
 
-    /// The connection is gone, by our doing.
+    /// Takes note that we have broken the connection.
     pub fn drop_line(&mut self) {
         self.line = None;
         self.machine = None;
         (self.open, self.ended) = (false, true);
     }
 
-    /// Sends bytes, and breaks the connection after them.
+    /// Sends bytes, and then breaks the connection.
     pub fn send_and_break(&mut self, bytes: &[u8]) {
         if let Some(line) = self.line.take() {
             line.break_behind(bytes);
@@ -110,7 +110,7 @@ impl Actor {
         self.drop_line();
     }
 
-    /// Whether the server can be asked for a sign that it has come so far.
+    /// Returns whether the server can be asked for a sign of progress.
     pub fn can_ask(&self) -> bool {
         let reads = self.line.as_ref().is_some_and(Line::is_reading);
         self.open && reads && !self.ended && !self.closing
@@ -127,7 +127,7 @@ impl Actor {
         }
     }
 
-    /// Sends what the machine has to say. Returns whether there was anything.
+    /// Sends the machine's output. Returns whether there was any.
     pub fn send_machine(&mut self) -> bool {
         let Some(machine) = &mut self.machine else { return false };
         let out = machine.take_output();
@@ -140,18 +140,18 @@ impl Actor {
         !out.is_empty()
     }
 
-    /// What was heard on the way there is forgotten.
+    /// Takes note of a stage; discards what was received on the way.
     fn reach(&mut self, reached: Reached) {
         self.inbox.truncate(self.before);
         self.reached.push_back(reached);
     }
 
-    /// Takes what has come in, and answers what is answered by itself. Returns whether it did.
+    /// Takes what has arrived, and sends automatic answers. Returns whether anything arrived.
     pub fn listen(&mut self) -> bool {
         let Some(line) = &self.line else { return false };
         let (bytes, ended) = line.take();
         let mut answered = false;
-        // One byte at a time: where a login ends, listening begins.
+        // One byte at a time, since elements after the login go to the inbox.
         for byte in bytes {
             for heard in self.ear.hear(&[byte]) {
                 answered |= self.hear(heard);
@@ -191,7 +191,7 @@ impl Actor {
         false
     }
 
-    /// Says how many stanzas were heard.
+    /// Sends the number of received stanzas.
     pub fn acknowledge(&mut self) {
         if let Some(managed) = &self.managed {
             let ack = sm::Element::Ack { h: managed.received }.encode();
@@ -199,7 +199,7 @@ impl Actor {
         }
     }
 
-    /// What an element changes for the session.
+    /// Updates the session by an element.
     fn note(&mut self, tree: &Tree) {
         let counted =
             tree.ns == ns::CLIENT && matches!(tree.name.as_str(), "message" | "presence" | "iq");
@@ -251,7 +251,7 @@ impl Actor {
         };
         match &reached {
             Reached::Over(_) => {
-                // What ended a login stays to be heard.
+                // The element that ended a login stays in the inbox.
                 self.machine = None;
                 self.reached.push_back(reached);
                 return;

@@ -1,11 +1,11 @@
-//! Hours of faults in a few seconds: people on bad wires, over a store that fails, with a
-//! server that is restarted and killed under them; everything by a seed, so that a bad hour can be
-//! lived through again.
+//! Hours of faults in a few seconds: clients on bad connections, a store that fails, and a server
+//! that is restarted and killed. Everything is decided by a seed, so that a failure can be
+//! reproduced.
 //!
-//! It runs over a world in memory, with the server's own connection driver and a clock that moves
-//! when nothing else does. The wire ([`device`]) delivers bytes late and in pieces, stands still,
-//! loses one direction without a word, and breaks in the middle of anything. What was said and what
-//! was heard is written down in a [`Ledger`], which knows what must be true of it.
+//! It runs over a world in memory, with the server's own connection driver and a clock that
+//! advances only when nothing else happens. The wire ([`device`]) delays and splits bytes, stalls,
+//! silently loses one direction, and breaks anywhere. A [`Ledger`] records everything sent and
+//! received, and knows what must be true of it.
 
 mod device;
 mod ledger;
@@ -23,54 +23,54 @@ use crate::world::World;
 use crate::world::memory::Memory;
 use device::Device;
 
-/// Which faults.
+/// Which faults to play.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Chooses everything that happens.
+    /// Decides everything that happens.
     pub seed: u64,
-    /// How many things happen.
+    /// How many events happen.
     pub steps: usize,
     /// Devices of each account.
     pub accounts: &'static [usize],
-    /// Wires fail.
+    /// Whether connections fail.
     pub wires: bool,
-    /// The store is slow, and fails.
+    /// Whether the store is slow and fails.
     pub disk: bool,
-    /// The server is stopped and started again.
+    /// Whether the server is stopped and started again.
     pub restarts: bool,
-    /// It is killed.
+    /// Whether it is killed.
     pub crashes: bool,
-    /// Messages are kept when they have been delivered.
+    /// Whether messages are kept after their delivery.
     pub history: bool,
 }
 
-/// What a run was like.
+/// Figures of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Tally {
-    /// Time by the clock of that world.
+    /// Time that has passed by the world's clock.
     pub passed: Duration,
     /// Messages that were acknowledged or refused.
     pub messages: usize,
-    /// Of these, refused.
+    /// Those of them that were refused.
     pub refused: usize,
-    /// Messages that some session of a device got after another had got them.
+    /// Messages that a later session of a device got again.
     pub repeats: usize,
     /// Connections that opened a session or resumed one.
     pub logins: usize,
-    /// And that resumed one.
+    /// Connections that resumed one.
     pub resumed: usize,
 }
 
-/// Lives through it. An error says what is not true, and how it came to it.
+/// Plays it. The error says what is not true, and what led to it.
 pub fn run(plan: &Plan) -> Result<Tally, String> {
     Storm::new(plan)?.blow().map_err(|why| format!("{plan:?}\n{why}"))
 }
 
-/// Nobody who can connect waits longer than this for anything.
+/// Rounds that anybody who can connect waits at most.
 const PATIENCE: usize = 40;
 
 struct Storm {
-    // The devices' wires go before the world they run in.
+    // Dropped before the world they run in.
     devices: Vec<Device>,
     ledger: Ledger,
     random: Random,
@@ -144,7 +144,7 @@ impl Storm {
         }
     }
 
-    /// A device that is in says something; one that is not comes in.
+    /// A device with a session sends something; one without logs in.
     fn speak(&mut self, chosen: usize) -> Result<(), String> {
         if !self.devices[chosen].is_connected() {
             return self.connect(chosen);
@@ -163,7 +163,7 @@ impl Storm {
         Ok(())
     }
 
-    /// Presence comes and goes, and so do people.
+    /// Changes somebody's presence, or logs somebody in or out.
     fn move_about(&mut self, chosen: usize) -> Result<(), String> {
         let device = &mut self.devices[chosen];
         if !device.is_connected() {
@@ -187,7 +187,7 @@ impl Storm {
         Ok(())
     }
 
-    /// The store fails now and then, or always, or no more.
+    /// Makes the store fail sometimes, always, or never.
     fn change_faults(&mut self) {
         let (often, mut random) = (self.random.below(4), Random::new(self.random.number()));
         let odds = match often {
@@ -205,7 +205,7 @@ impl Storm {
 
     fn server(&mut self, what: Server) -> Result<(), String> {
         if what == Server::Restarts {
-            // A server that cannot read its database does not start.
+            // A server that cannot read its database would not start.
             self.world.store().clear_faults();
         }
         self.world.server(what)?;
@@ -216,7 +216,8 @@ impl Storm {
     }
 
     fn pass(&mut self, time: Duration) -> Result<(), String> {
-        // In several pieces, so that everybody has a turn whenever something may have happened.
+        // In several pieces, so that every device gets a turn whenever something may have
+        // happened.
         let mut left = time;
         while !left.is_zero() {
             let piece = left.min(Duration::from_secs(5));
@@ -227,7 +228,7 @@ impl Storm {
         Ok(())
     }
 
-    /// Until nobody has anything to say any more.
+    /// Runs until nobody has anything to send.
     fn settle(&mut self) -> Result<(), String> {
         for _ in 0..1000 {
             self.world.settle();
@@ -238,7 +239,7 @@ impl Storm {
         Err("it never comes to rest".to_owned())
     }
 
-    /// Everybody takes what has come and says what there is to say. Returns whether anything was.
+    /// Lets every device receive and send. Returns whether anything happened.
     fn listen(&mut self) -> Result<bool, String> {
         let (mut moved, now) = (false, self.world.now());
         for (number, device) in self.devices.iter_mut().enumerate() {
@@ -252,7 +253,7 @@ impl Storm {
 
     // --- the end ---
 
-    /// The sun comes out: everybody comes back, and gets everything.
+    /// Ends all faults: every device reconnects and receives everything.
     fn calm(&mut self) -> Result<(), String> {
         self.world.store().clear_faults();
         self.devices.iter_mut().for_each(Device::recover);
@@ -272,7 +273,7 @@ impl Storm {
             if open && self.ledger.is_complete() {
                 return Ok(());
             }
-            // A place that was refused too often waits for its turn, a lost session for its end.
+            // A network with too many failures waits for its turn, and a lost session for its end.
             self.pass(Duration::from_secs(20))?;
         }
         let stuck: Vec<String> =
@@ -281,11 +282,11 @@ impl Storm {
         Err(format!("after the storm these are not in: {stuck:?}; missing: {missing}"))
     }
 
-    /// Everybody goes, and nothing is left behind.
+    /// Logs everybody out, and checks that nothing is left.
     fn empty(&mut self) -> Result<(), String> {
         self.devices.iter_mut().for_each(Device::leave);
         self.settle()?;
-        // Sessions that were left behind in the storm can be resumed for ten minutes.
+        // Sessions lost during the faults can be resumed for ten minutes.
         self.pass(Duration::from_secs(11 * 60))?;
         match self.world.sessions() {
             0 => self.world.server(Server::Stops),

@@ -1,9 +1,10 @@
 //! Scenes, and the worlds they are played in; only tests use it.
 //!
-//! A scene is a conversation as text (`scenes/README.md`): who says what, and who hears what. It
-//! is played in memory over the server's own connection driver with a clock that the scene moves
-//! ([`world::memory`]), and again over sockets with TLS ([`world::sockets`]). What a server or a
-//! client *is* stands in other crates. Read first: [`scene::Scene`] and [`play::play`].
+//! A scene is a conversation as text (`scenes/README.md`): who sends what, and who receives what.
+//! It is played in memory, over the server's own connection driver with a clock that the scene
+//! moves ([`world::memory`]), and again over sockets with TLS ([`world::sockets`]). This crate
+//! only tests; the server and the client are in other crates. Read first: [`scene::Scene`] and
+//! [`play::play`].
 
 mod actor;
 pub mod faults;

@@ -12,18 +12,18 @@ use whoelse_stream::ChannelBindings;
 
 /// A connection. Dropping it breaks it.
 pub struct Line {
-    /// Gone once no more is to be written.
+    /// `None` when no more is to be written.
     write: Option<mpsc::UnboundedSender<Vec<u8>>>,
     heard: Arc<Heard>,
     reading: watch::Sender<bool>,
-    /// What ties a login to the channel.
+    /// The channel bindings of a login.
     pub channel: ChannelBindings,
     tasks: [JoinHandle<()>; 2],
 }
 
 #[derive(Default)]
 struct Heard {
-    /// What has come in, and whether that was all. Held for a look, never across an await.
+    /// The received bytes, and whether the end has come. Locked for a look, never across an await.
     inbound: Mutex<(Vec<u8>, bool)>,
     news: Notify,
 }
@@ -39,7 +39,7 @@ impl Heard {
 }
 
 impl Line {
-    /// Over this, on this runtime.
+    /// Makes a connection over this, on this runtime.
     pub fn new(runtime: &Handle, io: impl Io, channel: ChannelBindings) -> Line {
         let (mut from, mut to) = tokio::io::split(io);
         let (write, mut written) = mpsc::unbounded_channel::<Vec<u8>>();
@@ -75,29 +75,29 @@ impl Line {
     /// Sends bytes; they wait here while the other end does not read.
     pub fn write(&self, bytes: &[u8]) {
         if let Some(write) = &self.write {
-            // Fails when the connection is gone, which is seen by reading.
+            // Fails when the connection is gone, which reading detects.
             let _ = write.send(bytes.to_vec());
         }
     }
 
-    /// Sends these bytes, hears nothing more, and breaks when they are on their way.
+    /// Sends these bytes, receives nothing more, and breaks after they are sent.
     pub fn break_behind(mut self, bytes: &[u8]) {
         self.write(bytes);
         self.write = None;
     }
 
-    /// Takes what has come in, and whether the other end has closed the connection.
+    /// Takes what has arrived, and whether the other end has closed the connection.
     pub fn take(&self) -> (Vec<u8>, bool) {
         let mut inbound = self.heard.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         (std::mem::take(&mut inbound.0), inbound.1)
     }
 
-    /// Waits until something has come in since this was last asked.
+    /// Waits until something has arrived since the last call.
     pub async fn news(&self) {
         self.heard.news.notified().await;
     }
 
-    /// Reads on, or leaves what comes where it is.
+    /// Starts or stops reading.
     pub fn read(&self, reads: bool) {
         self.reading.send_replace(reads);
     }
@@ -112,7 +112,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         let [reader, writer] = &self.tasks;
         reader.abort();
-        // Without its sender it ends by itself, after what it still has to write.
+        // Without its sender it ends by itself after its last write.
         if self.write.is_some() {
             writer.abort();
         }

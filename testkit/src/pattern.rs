@@ -1,27 +1,28 @@
-//! What is expected against what was heard: equal up to wildcards, which may remember.
+//! Compares what is expected with what was received: equal except for wildcards, which may
+//! remember.
 //!
-//! In text and attribute values `{any}` stands for anything, and `{name}` for anything the first
-//! time and for the same thing ever after. As content, `{anything}` allows any further children
-//! and text. White space around children means nothing, the order of attributes neither.
+//! In text and attribute values `{any}` matches anything; `{name}` matches anything at first, and
+//! later only the same text. As content, `{anything}` allows any further children and text. White
+//! space around children and the order of attributes do not matter.
 
 use std::collections::BTreeMap;
 
 use crate::tree::{Content, Tree};
 
-/// What wildcards have stood for.
+/// The values that wildcards have matched.
 pub type Names = BTreeMap<String, String>;
 
-/// The wildcard that is forgotten.
+/// The wildcard that does not remember.
 const ANY: &str = "any";
 /// The wildcard among children.
 const ANYTHING: &str = "{anything}";
 /// The namespace of `xml:lang`.
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
-/// Compares an element; what its wildcards stood for is remembered if it fits.
+/// Compares an element; remembers the values of its wildcards if it matches.
 ///
-/// The `xml:lang` of the element itself is looked at only where the scene names one: it is that of
-/// the sender's stream, on every stanza.
+/// The element's own `xml:lang` is compared only if the scene names one, since every stanza has
+/// that of the sender's stream.
 pub fn matches(expected: &Tree, heard: &Tree, names: &mut Names) -> Result<(), String> {
     let mut heard = heard.clone();
     let lang = (XML.to_owned(), "lang".to_owned());
@@ -75,7 +76,7 @@ fn content(expected: &Tree, heard: &Tree, names: &mut Names) -> Result<(), Strin
                     *names = tried;
                     break;
                 }
-                // With `{anything}` it may be a later one.
+                // With `{anything}` a later child may match.
                 Err(reason) if open => why = reason,
                 Err(reason) => return Err(reason),
             }
@@ -87,14 +88,14 @@ fn content(expected: &Tree, heard: &Tree, names: &mut Names) -> Result<(), Strin
     }
 }
 
-/// The text of an element; white space around children is none.
+/// Returns the text of an element, without white space around children.
 fn said(tree: &Tree) -> String {
     let text = tree.text();
     let blank = text.trim_ascii().is_empty() && tree.children().next().is_some();
     if blank { String::new() } else { text }
 }
 
-/// Compares a value; `Err` says what it is instead.
+/// Compares a value; the error says what it is instead.
 pub fn text(expected: &str, heard: &str, names: &mut Names) -> Result<(), String> {
     let parts = parts(expected);
     if fits(&parts, heard, names) {
@@ -103,7 +104,7 @@ pub fn text(expected: &str, heard: &str, names: &mut Names) -> Result<(), String
     Err(format!("`{heard}`, not `{}`", fill(expected, names)))
 }
 
-/// A piece of an expected value.
+/// A part of an expected value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part<'a> {
     Literal(&'a str),
@@ -126,7 +127,7 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// The first `{name}` of a text, with what is before and after it.
+/// Returns the first `{name}` of a text, with what is before and after it.
 fn wildcard(text: &str) -> Option<(&str, &str, &str)> {
     let mut from = 0;
     while let Some(open) = text[from..].find('{').map(|at| from + at) {
@@ -151,7 +152,7 @@ fn fits(parts: &[Part<'_>], heard: &str, names: &mut Names) -> bool {
                 return heard.strip_prefix(&known).is_some_and(|heard| fits(rest, heard, names));
             }
             let ends = heard.char_indices().map(|(at, _)| at).chain([heard.len()]);
-            // The longest first, and never nothing at all.
+            // The longest first, and never an empty one.
             for end in ends.filter(|end| *end > 0).collect::<Vec<_>>().into_iter().rev() {
                 let mut tried = names.clone();
                 if *name != ANY {
@@ -167,7 +168,7 @@ fn fits(parts: &[Part<'_>], heard: &str, names: &mut Names) -> bool {
     }
 }
 
-/// Puts what is known into a text; what is not stays as it is.
+/// Fills in known values; unknown wildcards stay.
 pub fn fill(text: &str, names: &Names) -> String {
     let filled = parts(text).into_iter().map(|part| match part {
         Part::Literal(literal) => literal.to_owned(),
@@ -179,7 +180,8 @@ pub fn fill(text: &str, names: &Names) -> String {
     filled.collect()
 }
 
-/// Whether there is text beside the children that is not `{anything}`; a slip in a scene.
+/// Returns whether there is text beside the children other than `{anything}`, which is a mistake
+/// in a scene.
 pub fn has_stray_text(expected: &Tree) -> bool {
     let mut texts = expected.content.iter().filter_map(|content| match content {
         Content::Text(text) => Some(text.replace(ANYTHING, "")),

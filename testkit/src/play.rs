@@ -1,7 +1,7 @@
-//! Plays a scene: does what it says step by step, and compares what is heard.
+//! Plays a scene: executes it step by step, and compares what is received.
 //!
 //! After every step the world comes to rest, so "hears nothing" is a fact and not a timeout. At
-//! the end nobody may have heard more than the scene says.
+//! the end nobody may have received more than the scene says.
 
 mod logins;
 
@@ -15,7 +15,7 @@ use crate::scene::{Act, Cast, Expected, Goal, Login, Scene, Server, Step, Verb};
 use crate::tree::Heard;
 use crate::world::{self, Kind, World};
 
-/// Why a scene did not go as written.
+/// A scene that did not go as written.
 #[derive(Debug)]
 pub struct Failure {
     /// The scene's file.
@@ -24,7 +24,7 @@ pub struct Failure {
     pub line: usize,
     /// The step.
     pub step: String,
-    /// What went otherwise.
+    /// What was different.
     pub why: String,
 }
 
@@ -51,12 +51,12 @@ pub fn play(scene: &Scene, kind: Kind) -> Result<(), Failure> {
     play.nobody_heard_more().map_err(|why| failure(0, "at the end", why))
 }
 
-/// A scene under way.
+/// A running scene.
 struct Play {
-    // The actors' connections go before the world they run in.
+    // Dropped before the world they run in.
     actors: BTreeMap<String, Actor>,
     names: Names,
-    /// Signs asked for so far.
+    /// Signs of progress requested so far.
     asked: u32,
     world: Box<dyn World>,
 }
@@ -253,7 +253,7 @@ impl Play {
 
     // --- rest ---
 
-    /// Over sockets, waits for what an actor is to have; in memory it is there already.
+    /// Over sockets, waits for what an actor must receive; in memory it is there already.
     fn await_inbox(&mut self, name: &str, enough: impl Fn(&Actor) -> bool) {
         loop {
             let Play { actors, world, .. } = self;
@@ -266,13 +266,13 @@ impl Play {
         }
     }
 
-    /// Lets the world come to rest, and everybody listen.
+    /// Lets the world come to rest, and every actor receive.
     fn settle(&mut self) {
         rest(&mut *self.world, &mut self.actors);
         if self.world.is_exact() {
             return;
         }
-        // Twice: what one connection has sent may still have been on its way to another's.
+        // Twice: what one connection has sent may still be on its way to another.
         for _ in 0..2 {
             let signs = self.ask_for_signs();
             for sign in signs {
@@ -282,7 +282,7 @@ impl Play {
         }
     }
 
-    /// Asks the server on every connection for a sign that it has come so far.
+    /// Asks the server for a sign of progress on every connection.
     fn ask_for_signs(&mut self) -> Vec<Sign> {
         let mut signs = Vec::new();
         for (name, actor) in &mut self.actors {
@@ -310,7 +310,7 @@ impl Play {
         signs
     }
 
-    /// Waits for a sign, and takes it out of what was heard.
+    /// Waits for a sign, and removes it from the inbox.
     fn await_sign(&mut self, sign: &Sign) {
         self.await_inbox(&sign.actor, |actor| sign.place(actor).is_some());
         let actor = self.actor(&sign.actor);
@@ -320,14 +320,14 @@ impl Play {
     }
 }
 
-/// What shows that the server has read everything from an actor up to a point.
+/// A sign that the server has read everything that an actor sent up to a point.
 struct Sign {
     actor: String,
     kind: SignKind,
 }
 
 enum SignKind {
-    /// One acknowledgement more than so many: a request for one is not counted.
+    /// One acknowledgement more than this many; the request for it is not counted.
     Ack(usize),
     /// The answer to the ping with this id.
     Answer(String),
@@ -350,7 +350,7 @@ fn acks(actor: &Actor) -> usize {
     actor.inbox.iter().filter(|heard| is_ack(heard)).count()
 }
 
-/// Whether anything can happen because of it; else there is nothing to wait for.
+/// Returns whether a step can cause anything; otherwise there is nothing to wait for.
 fn acts(act: &Act) -> bool {
     let Act::Actor(_, verb) = act else { return true };
     !matches!(
@@ -365,7 +365,7 @@ fn acts(act: &Act) -> bool {
     )
 }
 
-/// Lets the world do what it can without the clock, and everybody hear it and answer.
+/// Lets the world do what it can without the clock, and every actor receive and answer.
 fn rest(world: &mut dyn World, actors: &mut BTreeMap<String, Actor>) {
     loop {
         world.settle();

@@ -1,4 +1,4 @@
-//! What is derived of the settings and the metrics: `whoelse.example.toml`, and the tables in
+//! Documents derived from the settings and the metrics: `whoelse.example.toml`, and the tables in
 //! `docs/operating.md`.
 
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use whoelse_server::{Config, metrics};
 /// Characters of a line of the example.
 const WIDTH: usize = 100;
 
-/// The first words of the example.
+/// The beginning of the example.
 const HEAD: &str = "\
 # The settings of a whoelse server: every one of them, with its default and the reason for it.
 #
@@ -21,7 +21,7 @@ const HEAD: &str = "\
 # a number of bytes or a text like \"5 MiB\". What the command line says wins over this file.
 ";
 
-/// The example of a file: every setting, with the value that it has in a server with an empty file.
+/// Returns the example of a file: every setting, with its value in a server with an empty file.
 pub fn example(empty: &Config) -> String {
     let mut page = HEAD.to_owned();
     let mut last = "";
@@ -30,7 +30,7 @@ pub fn example(empty: &Config) -> String {
             last = row.table();
             page.push('\n');
             comment(&mut page, row.table_help());
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(page, "[{last}]");
         }
         page.push('\n');
@@ -49,7 +49,7 @@ pub fn example(empty: &Config) -> String {
     page
 }
 
-/// The table of settings in the operators' page.
+/// Returns the table of settings in the operators' page.
 pub fn settings(empty: &Config) -> String {
     let mut rows =
         "| setting | default | values | a change holds |\n|---|---|---|---|\n".to_owned();
@@ -63,7 +63,7 @@ pub fn settings(empty: &Config) -> String {
     rows
 }
 
-/// The table of metrics in the operators' page.
+/// Returns the table of metrics in the operators' page.
 pub fn metrics() -> String {
     let mut rows = "| metric | what it is | act when |\n|---|---|---|\n".to_owned();
     for metric in metrics::described() {
@@ -73,7 +73,7 @@ pub fn metrics() -> String {
     rows
 }
 
-/// Puts a text in the place of what stands between two marks of a page. Fails if there are none.
+/// Replaces the text between two marks of a page. Fails if there are no marks.
 pub fn between(page: &str, name: &str, text: &str) -> Result<String, String> {
     let begin =
         format!("<!-- {name}: written by a test, UPDATE=1 cargo test -p whoelse-testkit -->\n");

@@ -22,13 +22,13 @@ use whoelse_core::Time;
 pub struct Scene {
     /// Where it stands.
     pub path: PathBuf,
-    /// Its first line: which sentence of which text it plays.
+    /// Its first line: the sentence of a specification that it plays.
     pub title: String,
     /// Settings of the server that differ from the quick start.
     pub settings: Vec<Setting>,
     /// Accounts that exist from the start.
     pub accounts: Vec<String>,
-    /// When it begins, on a machine whose clock nobody keeps right.
+    /// When it begins; then its clock is not synchronised.
     pub begins: Option<Time>,
     /// Why it cannot be played over sockets, if it says so itself.
     pub only_in_memory: Option<String>,
@@ -61,138 +61,137 @@ pub struct Step {
 /// What happens.
 #[derive(Debug, Clone)]
 pub enum Act {
-    /// These log in and become available, and what everybody hears by that is forgotten.
+    /// These log in and become available; what everybody receives by that is discarded.
     Here(Vec<Cast>),
     /// The clock moves.
     Pass(Duration),
-    /// The clock is set, while no time passes.
+    /// The wall clock is set, while no time passes.
     SetClock(ClockSet),
     /// Something happens to the server.
     Server(Server),
-    /// Somebody does or hears something.
+    /// An actor sends or receives something.
     Actor(String, Verb),
 }
 
-/// Somebody who is there from the start.
+/// An actor who is there from the start.
 #[derive(Debug, Clone)]
 pub struct Cast {
     /// The name in the scene: `bob`, or `bob/phone`.
     pub actor: String,
-    /// The priority of their presence, if it is said.
+    /// The priority of the presence, if given.
     pub priority: Option<i8>,
 }
 
-/// What happens to the clock on the wall.
+/// A change of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockSet {
     /// Somebody sets it ahead by this much.
     Ahead(Duration),
     /// Somebody sets it back.
     Back(Duration),
-    /// The system keeps it right from now on.
+    /// The system synchronises it from now on.
     Synchronised,
 }
 
-/// What happens to the server.
+/// A change of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
-    /// It shuts down as it should.
+    /// It shuts down cleanly.
     Stops,
     /// One that was stopped starts again over the same store.
     Starts,
     /// It shuts down, and starts again over the same store.
     Restarts,
-    /// It is gone from one moment to the next, and starts again over what is on the disk.
+    /// It is killed, and starts again over what is on the disk.
     Crashes,
 }
 
 /// How a connection is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// Encrypted: in memory a pipe that is taken for it, over sockets STARTTLS and TLS.
+    /// Encrypted: over sockets STARTTLS and TLS; in memory a pipe that counts as encrypted.
     Encrypted,
     /// In clear.
     Clear,
     /// TLS from the first byte (XEP-0368); in memory as `Encrypted`.
     Direct,
-    /// The same on the port for STARTTLS.
+    /// Direct TLS on the port for STARTTLS.
     DirectAtStartTls,
     /// Over the admin socket.
     Admin,
 }
 
-/// What an actor does or hears.
+/// What an actor does or receives.
 #[derive(Debug, Clone)]
 pub enum Verb {
-    /// Connects, and says nothing yet.
+    /// Connects, and sends nothing yet.
     Connects {
         /// How.
         way: Way,
         /// From which address.
         from: Option<IpAddr>,
-        /// What somebody in between adds in clear after the request for TLS.
+        /// What an attacker in between adds in clear after the request for TLS.
         injected: String,
     },
-    /// Sends a stream header, and forgets what comes back.
+    /// Sends a stream header, and discards the answer.
     OpensStream,
     /// Logs in, as far as the goal.
     LogsIn(Login, Goal),
-    /// Tries to, and is refused.
+    /// Tries to log in, and is refused.
     CannotLogIn(Login, Refused),
-    /// Tries to, and waits.
+    /// Tries to log in, and waits.
     BeginsToLogIn(Login),
-    /// The login that was begun has succeeded.
+    /// The waiting login has succeeded.
     IsIn,
-    /// The login that was begun was refused.
+    /// The waiting login was refused.
     IsRefused(Refused),
-    /// Sends this text, so many times.
+    /// Sends this text, this many times.
     Sends(String, usize),
-    /// Sends this text, and the connection breaks after it.
+    /// Sends this text, and then the connection breaks.
     SendsAndBreaks(String),
     /// Sends these bytes as they are.
     SendsBytes(Vec<u8>),
-    /// Hears these next.
+    /// Receives these next.
     Hears {
         /// What.
         expected: Vec<Expected>,
-        /// Whether any order will do.
+        /// Whether any order is allowed.
         any_order: bool,
-        /// The whole so many times over.
+        /// How many times the whole is repeated.
         times: usize,
     },
-    /// Has heard nothing more.
+    /// Has received nothing more.
     HearsNothing,
-    /// Forgets what was heard so far.
+    /// Discards what was received so far.
     Ignores,
     /// The other end has closed the connection.
     IsDisconnected,
-    /// The connection breaks without a word.
+    /// Breaks the connection without closing the stream.
     Breaks,
-    /// Ends the stream as one should.
+    /// Closes the stream cleanly.
     Closes,
-    /// Resumes on a new connection; perhaps with a count of its own, and perhaps it matters how
-    /// many stanzas the server has handled.
+    /// Resumes on a new connection.
     Resumes {
-        /// The count of stanzas to claim.
+        /// The count of received stanzas to claim, if not the true one.
         h: Option<u32>,
-        /// The count the server must name.
+        /// The count of handled stanzas that the server must name, if it matters.
         handled: Option<u32>,
     },
-    /// Tries to resume, and cannot; a new session is bound.
+    /// Tries to resume and cannot; a new session is bound.
     CannotResume,
     /// Reads nothing more from the connection.
     StopsReading,
     /// Reads again.
     ReadsAgain,
-    /// Answers no request for an acknowledgement any more.
+    /// No longer answers `<r/>`.
     StopsAcknowledging,
-    /// Acknowledges everything heard, and does so again from now on.
+    /// Acknowledges everything received, and answers `<r/>` again.
     Acknowledges,
-    /// Was asked for an acknowledgement since this was last looked at, or not.
+    /// Whether an `<r/>` must or must not have arrived since the last check.
     IsAsked(bool),
 }
 
-/// What is expected to be heard.
+/// What must be received.
 #[derive(Debug, Clone)]
 pub enum Expected {
     /// A stream header.
@@ -225,7 +224,7 @@ impl Scene {
         name(&self.path)
     }
 
-    /// Why it is not played in this world; `None` if it is.
+    /// Returns why it is not played in this world; `None` if it is.
     pub fn skipped(&self, kind: Kind) -> Option<String> {
         let has = |wanted: fn(&Act) -> bool| self.steps.iter().any(|step| wanted(&step.act));
         match kind {
@@ -242,7 +241,7 @@ impl Scene {
         }
     }
 
-    /// Whether what the server remembers has to lie in a file that outlives it.
+    /// Returns whether the store must be a file that outlives the server.
     pub fn needs_file(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.act, Act::Server(Server::Crashes)))
     }

@@ -1,9 +1,9 @@
-//! The functions and structs of a Rust source, read well enough to count what goes into them: for
-//! rules about parameters and fields. Not a parser: it knows brackets, words and commas.
+//! Reads the functions and structs of a Rust source well enough to count the types in them, for
+//! rules about parameters and fields. It is no parser: it knows brackets, words and commas.
 
 use std::collections::HashMap;
 
-/// A function, a type of function, or a struct.
+/// A function, a function type, or a struct.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     /// Its name; of a method, with the type before it.
@@ -16,7 +16,7 @@ pub struct Signature {
     pub parts: Vec<String>,
 }
 
-/// Reads the signatures of a source. What stands after `#[cfg(test)]` is left out.
+/// Reads the signatures of a source, without what follows `#[cfg(test)]`.
 pub fn of(source: &str) -> Vec<Signature> {
     let product = source.split("#[cfg(test)]").next().unwrap_or_default();
     let words = words(&without_texts(product));
@@ -29,7 +29,7 @@ pub fn of(source: &str) -> Vec<Signature> {
                 depth -= 1;
                 impls.retain(|(begun, _)| *begun < depth + 1);
             }
-            // Not `impl Trait` as a type, which is never followed by a block of its own.
+            // Not `impl Trait` as a type, which has no block of its own.
             "impl" if at == 0 || matches!(words[at - 1].as_str(), "}" | ";" | "]") => {
                 let end = (at..words.len()).find(|i| words[*i] == "{").unwrap_or(words.len());
                 impls.push((depth + 1, implemented(&words[at + 1..end])));
@@ -76,12 +76,12 @@ pub fn of(source: &str) -> Vec<Signature> {
     found
 }
 
-/// How often some types go into each signature: each of them once, and once a struct among the
-/// signatures that holds any. One that holds several is counted so itself, and not again by whoever
-/// takes it.
+/// Counts how often some types occur in each signature. A struct that holds one of them counts as
+/// one where it occurs. A struct that holds several is reported itself, and does not count again
+/// where it occurs.
 pub fn count(signatures: &[Signature], types: &[&str]) -> Vec<(String, usize)> {
     let mut weights: HashMap<&str, usize> = types.iter().map(|name| (*name, 1)).collect();
-    // Structs hold structs: a few rounds are more than they are deep.
+    // Structs are nested; a few rounds are more than their depth.
     for _ in 0..4 {
         for one in signatures.iter().filter(|one| one.is_struct) {
             let weight = weigh(&one.parts, &weights);
@@ -102,7 +102,7 @@ fn weigh(parts: &[String], weights: &HashMap<&str, usize>) -> usize {
     words.filter_map(|word| weights.get(word)).sum()
 }
 
-/// The type of an `impl`: what stands after `for`, or else first, without what is generic.
+/// Returns the type of an `impl`: the one after `for`, or the first, without generics.
 fn implemented(words: &[String]) -> String {
     let mut depth = 0;
     let mut name = String::new();
@@ -121,7 +121,7 @@ fn implemented(words: &[String]) -> String {
     name
 }
 
-/// Where the parameters open, after a name and what is generic.
+/// Returns where the parameters open, after a name and its generics.
 fn parameters(words: &[String], from: usize) -> Option<usize> {
     let mut depth = 0;
     for (at, word) in words.iter().enumerate().skip(from) {
@@ -136,7 +136,8 @@ fn parameters(words: &[String], from: usize) -> Option<usize> {
     None
 }
 
-/// What stands between a bracket and its other one, parted by commas; and where it ends.
+/// Returns the parts between a bracket and its counterpart, separated by commas, and where it
+/// ends.
 fn parts(words: &[String], open: usize) -> (Vec<Vec<String>>, usize) {
     let (mut parts, mut part, mut depth) = (Vec::new(), Vec::new(), 0);
     for (at, word) in words.iter().enumerate().skip(open) {
@@ -159,7 +160,7 @@ fn parts(words: &[String], open: usize) -> (Vec<Vec<String>>, usize) {
     (parts, words.len())
 }
 
-/// The type of a parameter or field: after its colon, which is not one of a path.
+/// Returns the type of a parameter or field: what follows its single colon.
 fn after_colon(part: &[String]) -> String {
     let mut depth = 0;
     for (at, word) in part.iter().enumerate() {
@@ -173,7 +174,7 @@ fn after_colon(part: &[String]) -> String {
     String::new()
 }
 
-/// Names and signs. `->`, `=>` and `::` are one sign each.
+/// Splits a text into names and signs. `->`, `=>` and `::` are one sign each.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::<String>::new();
     let mut before = ' ';
@@ -191,7 +192,7 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// The source without comments, and with nothing in its texts.
+/// Removes comments and the content of string literals.
 fn without_texts(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -207,7 +208,7 @@ fn without_texts(source: &str) -> String {
                 });
                 end.map_or(rest.len(), |(at, _)| at + 1)
             }
-            // A character, and not a lifetime.
+            // A character literal, not a lifetime.
             '\'' if rest.starts_with("'\\") => {
                 rest.get(2..).and_then(|it| it.find('\'')).map_or(rest.len(), |at| at + 3)
             }
@@ -268,7 +269,7 @@ mod tests {
     fn what_a_struct_holds_counts_where_the_struct_goes_in() {
         let counts: Vec<_> = counts().into_iter().map(|(_, count)| count).collect();
 
-        // The receiver has one, and two are parameters.
+        // The receiver is one, and two are parameters.
         assert_eq!(counts, [2, 1, 1, 1, 3, 0, 1]);
     }
 }

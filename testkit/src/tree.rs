@@ -1,14 +1,14 @@
 //! XML as scenes compare it: a tree of names, namespaces, attributes and text.
 //!
-//! Read with rxml and not with our own scanner, so that what the server writes is judged by
-//! somebody else.
+//! It is read with rxml and not with our own scanner, so that an independent parser judges the
+//! server's output.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use rxml::{Event, Options, Parse, Parser, WithOptions};
 
-/// What a stream's own start tag declares, around every fragment of a scene.
+/// The start tag of a stream, around every fragment of a scene.
 const ROOT: &str = "<stream:stream xmlns='jabber:client' \
                     xmlns:stream='http://etherx.jabber.org/streams'>";
 
@@ -24,7 +24,7 @@ pub struct Tree {
     pub ns: String,
     /// The attributes, by namespace and name.
     pub attributes: BTreeMap<(String, String), String>,
-    /// What is inside.
+    /// The content.
     pub content: Vec<Content>,
 }
 
@@ -37,7 +37,7 @@ pub enum Content {
     Element(Tree),
 }
 
-/// What was heard on a stream, in order.
+/// What was received on a stream, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// A stream header; it has no content.
@@ -46,17 +46,17 @@ pub enum Heard {
     Element(Tree),
     /// The end tag of the stream.
     Close,
-    /// What the other end wrote is no XML: what is wrong with it.
+    /// The bytes were not XML, for this reason.
     Broken(String),
 }
 
-/// Reads a stream as its bytes come in.
+/// Parses a stream as its bytes arrive.
 pub struct Ear {
     parser: Parser,
     unread: Vec<u8>,
-    /// A byte that is not blank has come.
+    /// Whether a byte other than white space has arrived.
     begun: bool,
-    /// The header has come.
+    /// Whether the header has arrived.
     started: bool,
     open: Vec<Tree>,
     broken: bool,
@@ -77,7 +77,7 @@ impl Default for Ear {
 }
 
 impl Ear {
-    /// Takes bytes, gives what they complete.
+    /// Takes bytes; returns what they complete.
     pub fn hear(&mut self, bytes: &[u8]) -> Vec<Heard> {
         let mut heard = Vec::new();
         if self.broken {
@@ -85,7 +85,7 @@ impl Ear {
         }
         self.unread.extend_from_slice(bytes);
         if !self.begun {
-            // What is left of the line of a stream before this one.
+            // The rest of the previous stream's line.
             let blank = self.unread.len() - self.unread.trim_ascii_start().len();
             self.unread.drain(..blank);
             self.begun = !self.unread.is_empty();
@@ -138,7 +138,7 @@ impl Ear {
                         Some(Content::Text(before)) => before.push_str(&text),
                         _ => content.push(Content::Text(text)),
                     },
-                    // White space between stanzas keeps a connection alive, and no more.
+                    // White space between stanzas is only a keepalive.
                     None if text.trim_ascii().is_empty() => {}
                     None => return Some(Heard::Broken(format!("text between stanzas: {text}"))),
                 }
@@ -157,7 +157,7 @@ impl Ear {
 }
 
 impl Tree {
-    /// Reads the elements of a fragment, as if they stood in a client's stream.
+    /// Reads the elements of a fragment, as if they were in a client's stream.
     pub fn parse_all(xml: &str) -> Result<Vec<Tree>, String> {
         let mut ear = Ear::default();
         ear.hear(ROOT.as_bytes());
@@ -175,7 +175,7 @@ impl Tree {
         trees.collect()
     }
 
-    /// The elements inside.
+    /// Returns the child elements.
     pub fn children(&self) -> impl Iterator<Item = &Tree> {
         self.content.iter().filter_map(|content| match content {
             Content::Element(tree) => Some(tree),
@@ -183,7 +183,7 @@ impl Tree {
         })
     }
 
-    /// All text directly inside.
+    /// Returns the direct text.
     pub fn text(&self) -> String {
         let texts = self.content.iter().filter_map(|content| match content {
             Content::Text(text) => Some(text.as_str()),
@@ -197,7 +197,7 @@ impl Tree {
         self.attributes.get(&(String::new(), name.to_owned())).map(String::as_str)
     }
 
-    /// Whether it has this name and namespace.
+    /// Returns whether it has this name and namespace.
     pub fn is(&self, name: &str, ns: &str) -> bool {
         self.name == name && self.ns == ns
     }
@@ -223,7 +223,7 @@ impl Tree {
                 Content::Text(text) => out.write_str(&escaped(text))?,
                 Content::Element(tree) => {
                     writeln!(out)?;
-                    // A prefix leaves the default namespace as it is.
+                    // A prefixed element leaves the default namespace as it is.
                     let inside = if self.ns == STREAM { around } else { &self.ns };
                     tree.write(out, inside, indent + 2)?;
                 }

@@ -1,4 +1,4 @@
-//! Where scenes are played: a server, a clock, and ways to connect.
+//! Worlds in which scenes are played: a server, a clock, and ways to connect.
 
 pub mod memory;
 mod settings;
@@ -23,7 +23,7 @@ use whoelse_stream::scram::{Hash, Verifier};
 pub enum Kind {
     /// The server's connection driver over pipes, with a clock that the scene moves.
     Memory,
-    /// The same over a PostgreSQL that is there for tests.
+    /// The same over a PostgreSQL for tests.
     MemoryOnPostgres,
     /// A whole server on sockets, with TLS and the system's clock.
     Sockets,
@@ -31,17 +31,18 @@ pub enum Kind {
 
 /// A world for one scene.
 pub(crate) trait World {
-    /// Connects to the server. `injected` is what somebody in between adds in clear after the
+    /// Connects to the server. `injected` is what an attacker in between adds in clear after the
     /// request for TLS.
     fn connect(&mut self, way: Way, from: Option<IpAddr>, injected: &str) -> Result<Line, String>;
 
-    /// Waits until the server has done what it can do now without hearing or a moving clock.
+    /// Waits until the server has done everything that needs no input and no time.
     fn settle(&mut self);
 
-    /// Waits until a connection has something new. `false`: it will not, or it took too long.
+    /// Waits until a connection has something new. Returns `false` if that cannot happen or took
+    /// too long.
     fn wait_for(&mut self, line: &Line) -> bool;
 
-    /// Whether the server does nothing by itself that [`World::settle`] would not wait for.
+    /// Returns whether [`World::settle`] waits for everything that the server does by itself.
     fn is_exact(&self) -> bool;
 
     /// Moves the clock, calling `meanwhile` whenever something may have happened.
@@ -51,10 +52,10 @@ pub(crate) trait World {
         meanwhile: &mut dyn FnMut(&mut dyn World),
     ) -> Result<(), String>;
 
-    /// Sets the clock on the wall.
+    /// Sets the wall clock.
     fn set_clock(&mut self, set: ClockSet) -> Result<(), String>;
 
-    /// Stops the server, perhaps to start another over the same store.
+    /// Stops or starts the server over the same store.
     fn server(&mut self, what: Server) -> Result<(), String>;
 }
 
@@ -67,10 +68,10 @@ pub(crate) fn make(kind: Kind, scene: &Scene) -> Result<Box<dyn World>, String> 
     })
 }
 
-/// The fewest turns that a client takes for honest (RFC 7677, 4).
+/// The fewest iterations that a client accepts (RFC 7677, 4).
 const TURNS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
-/// The verifiers of [`PASSWORD`], made once: everybody in a scene has the same.
+/// The verifiers of [`PASSWORD`], made once for all actors.
 static VERIFIERS: LazyLock<Option<Vec<StoredVerifier>>> = LazyLock::new(|| {
     let password = Password::new(PASSWORD).ok()?;
     let verifiers = Hash::ALL.map(|hash| {

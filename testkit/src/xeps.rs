@@ -1,9 +1,9 @@
-//! The table of `docs/xeps.md`, derived from what the features declare and what the stream speaks.
+//! The table of `docs/xeps.md`, derived from what the features and the stream implement.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What is implemented below the features: number, version, and where.
+/// XEPs that are implemented below the features: number, version, and place.
 const BELOW: &[(u16, &str, &str)] = &[
     (198, "1.6.3", "`stream`, `core`: stream management and resumption"),
     (368, "1.1.0", "`server`: direct TLS"),
@@ -12,7 +12,7 @@ const BELOW: &[(u16, &str, &str)] = &[
     (478, "0.2.0", "`stream`: limits before and after login"),
 ];
 
-/// What a XEP is called.
+/// The titles of XEPs.
 const TITLES: &[(u16, &str)] = &[
     (4, "Data Forms"),
     (12, "Last Activity"),
@@ -42,7 +42,7 @@ const TITLES: &[(u16, &str)] = &[
     (478, "Stream Limits Advertisement"),
 ];
 
-/// The first words of the page.
+/// The beginning of the page.
 const HEAD: &str = "\
 # What whoelse speaks
 
@@ -75,7 +75,7 @@ pub fn page() -> Result<String, String> {
         let (_, title) =
             title.ok_or(format!("XEP-{number:04} has no title in testkit/src/xeps.rs"))?;
         let link = format!("https://xmpp.org/extensions/xep-{number:04}.html");
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(page, "| [{number:04}]({link}) | {title} | {version} | {place} |");
     }
     Ok(page)

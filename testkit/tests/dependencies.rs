@@ -1,36 +1,36 @@
-//! What this program is built from, held to `deny.toml`: licences it may carry, one source, one
-//! provider of each kind.
+//! The dependencies of this program, checked against `deny.toml`: allowed licences, one source,
+//! one provider of each kind.
 
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// What `deny.toml` says under a table and a key.
+/// Returns the value of a table and a key in `deny.toml`.
 fn rule(table: &str, key: &str) -> toml::Value {
     let text = include_str!("../../deny.toml");
     let rules: toml::Table = text.parse().unwrap();
     rules[table][key].clone()
 }
 
-/// The crates that a list of `deny.toml` names.
+/// Returns the crates that a list of `deny.toml` names.
 fn crates(key: &str) -> BTreeSet<String> {
     let list = rule("bans", key);
     list.as_array().unwrap().iter().map(|it| it["crate"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Everything that is linked, built or tested with: its name and version, and its licence.
+/// Returns all packages that are linked, built or tested with: name and version, and licence.
 fn packages() -> BTreeSet<(String, String)> {
     let format = ["--format", "{p}|{l}"];
     let text = tree(&["--workspace", "--all-features", "--edges", "normal,build,dev"], &format);
     let rows = text.lines().filter_map(|line| line.split_once('|'));
-    // A package of ours is printed with its path, one from a repository with its address.
+    // Our own packages are printed with their path, those of a repository with its address.
     rows.map(|(name, licence)| (name.to_owned(), licence.trim_end_matches(" (*)").to_owned()))
         .filter(|(name, _)| !name.starts_with("whoelse"))
         .collect()
 }
 
-/// What the program is built from, a line a package: its name and version.
+/// Returns the packages of the program, a line each: name and version.
 fn program(features: &[&str]) -> String {
     tree(&["-p", "whoelse", "--edges", "normal,build", "--format", "{p}"], features)
 }
@@ -71,9 +71,8 @@ fn every_dependency_comes_from_the_public_registry() {
     }
 }
 
-/// aws-lc-rs is the one provider. The relay's library brings `ring` along beside it, and nothing
-/// else does: without private chats it is not there at all. That nobody uses it, `tidy.rs` looks
-/// after.
+/// aws-lc-rs is the one provider. Only the relay's library depends on `ring` as well: without
+/// private chats it is not linked. `tidy.rs` checks that nobody uses it.
 #[test]
 fn ring_comes_in_with_private_chats_alone() {
     let text = program(&["--no-default-features"]);

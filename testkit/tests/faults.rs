@@ -1,14 +1,14 @@
 //! Hours of faults in memory, by seeds; see `whoelse_testkit::faults`.
 //!
-//! `WHOELSE_FAULTS=200` lives through so many seeds of each kind (1), `WHOELSE_SEED` says which is
-//! the first.
+//! `WHOELSE_FAULTS=200` plays this many seeds of each kind (default 1); `WHOELSE_SEED` is the
+//! first seed.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
 use whoelse_testkit::faults::{Plan, run};
 
-/// One device each, and nothing fails yet.
+/// One device for each account, and no faults.
 const FAIR: Plan = Plan {
     seed: 0,
     steps: 300,
@@ -20,7 +20,7 @@ const FAIR: Plan = Plan {
     history: true,
 };
 
-/// Lives through some seeds of it.
+/// Plays some seeds.
 #[track_caller]
 fn live_through(plan: Plan) {
     let setting = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());

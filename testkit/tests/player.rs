@@ -1,4 +1,4 @@
-//! The player itself: a scene that is not true fails, in its line and with what was heard.
+//! Tests of the player: a scene that is not true fails, at its line and with what was received.
 
 #![allow(clippy::unwrap_used)]
 
@@ -88,7 +88,8 @@ fn the_clock_moves_only_when_the_scene_says_so() {
     fails(&slow.replace("30 s", "29 s"), 7, &["heard nothing"]);
 }
 
-/// A test counts when it fails with the defence removed: the scenes of defences that can be set.
+/// A test is worth something if it fails without the defence: this covers defences that have a
+/// setting.
 #[test]
 fn a_scene_of_security_fails_without_the_defence() {
     for (name, setting) in [
@@ -114,7 +115,7 @@ fn a_scene_of_security_fails_without_the_defence() {
         let mut scene = Scene::open(&path).unwrap();
         let (key, value) = setting.split_once(" = ").unwrap();
         let (key, value) = (key.to_owned(), value.to_owned());
-        // The last word counts.
+        // The last setting counts.
         scene.settings.push(Setting { key, value });
 
         assert!(play(&scene, Kind::Memory).is_err(), "{name} passes with {setting}");

@@ -1,5 +1,6 @@
-//! Plays every scene of `scenes/`, in memory and again over sockets: a test for each file and each
-//! world, and with a PostgreSQL for tests over that, with the usual arguments (`cargo test -p whoelse-testkit --test scenes -- blocking`).
+//! Plays every scene of `scenes/` in memory and over sockets: a test for each file and each world,
+//! and over a PostgreSQL for tests if there is one. Takes the usual arguments (`cargo test -p
+//! whoelse-testkit --test scenes -- blocking`).
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +18,7 @@ use whoelse_testkit::play::play;
 use whoelse_testkit::scene::{self, Scene};
 use whoelse_testkit::world::Kind;
 
-/// Milliseconds after which it is worth knowing how long a scene took.
+/// A scene that took longer than this, in milliseconds, is reported with its time.
 const SLOW: u128 = 1000;
 
 /// One scene in one world.
@@ -27,7 +28,7 @@ struct Test {
     kind: Kind,
 }
 
-/// How it went.
+/// The result.
 enum Outcome {
     Good,
     Skipped(String),
@@ -61,15 +62,15 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     note_panics();
-    // Fails when there is one already, and there is none.
+    // Fails only if a subscriber is already set, and none is.
     let _ = tracing::subscriber::set_global_default(Alarms);
     run(tests)
 }
 
-/// Faults in tasks of the server, which tokio would keep to itself.
+/// Panics in tasks of the server, which tokio would hide.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// Nothing that arrives from a network panics: one that does fails the whole run.
+/// Counts panics: nothing that arrives from a network may panic, so one fails the whole run.
 fn note_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -78,10 +79,10 @@ fn note_panics() {
     }));
 }
 
-/// Events that call for an operator; no scene has a reason for one.
+/// Log events that need an operator; no scene has a reason for one.
 static ALARMS: AtomicUsize = AtomicUsize::new(0);
 
-/// Hears what the server logs, as far as somebody would have to act.
+/// Counts such events in the server's log.
 struct Alarms;
 
 impl Subscriber for Alarms {
@@ -188,7 +189,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What of the usual arguments of a test binary means something here.
+/// The usual arguments of a test binary that are supported here.
 #[derive(Default)]
 struct Arguments {
     list: bool,

@@ -1,5 +1,5 @@
-//! The rules of the house that a machine can look after: the levels of the crates, a first line on
-//! every file, and the documents that are derived.
+//! The rules of this tree that a machine can check: the levels of the crates, the first line of
+//! every file, the derived documents, and more.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ fn levels() -> Vec<String> {
     names.collect()
 }
 
-/// The crates of ours that a manifest names, those for tests alone left out.
+/// Returns our crates that a manifest names, except for dev-dependencies.
 fn uses(manifest: &toml::Table) -> Vec<String> {
     let mut tables = vec![manifest.get("dependencies"), manifest.get("build-dependencies")];
     if let Some(targets) = manifest.get("target").and_then(toml::Value::as_table) {
@@ -54,7 +54,7 @@ fn a_crate_uses_only_crates_below_it() {
     let place: HashMap<&str, usize> =
         levels.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     for name in &levels {
-        // A crate that is planned and not there yet has no manifest.
+        // A planned crate has no manifest yet.
         let Some(manifest) = manifest(&crate_folder(name)) else { continue };
         for used in uses(&manifest) {
             let below = place.get(used.as_str()).is_some_and(|used| *used > place[name.as_str()]);
@@ -63,8 +63,8 @@ fn a_crate_uses_only_crates_below_it() {
     }
 }
 
-/// The circles that docs/architecture.md names as natural, each with its reason: whose children, and
-/// which of them. A star is all of them, and all below them.
+/// Returns the circles that docs/architecture.md names, each with its reason: the parent, and
+/// which of its children. A star means all children and everything below them.
 fn natural_circles() -> Vec<(String, Vec<String>)> {
     let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let rows = page.lines().skip_while(|line| !line.starts_with("| circle in |")).skip(2);
@@ -123,7 +123,7 @@ fn every_crate_of_the_product_has_a_level() {
 fn the_rules_touch_no_socket() {
     for name in ["core", "features", "stream", "store", "xmpp"] {
         let files = rust_files(&crate_folder(name).join("src"));
-        // What stands between a store and its database in tests is a piece of network.
+        // The proxy between a store and its database in tests is network code.
         let files =
             files.iter().filter(|file| !file.ends_with("crates/store/src/scratch/between.rs"));
         for file in files {
@@ -135,17 +135,17 @@ fn the_rules_touch_no_socket() {
     }
 }
 
-/// Security row 31. sqlx takes a text that is not written in the source only inside
-/// `AssertSqlSafe`, so these files are where a statement could be made of what came in.
+/// Security row 31. sqlx accepts a text that is not a literal only inside `AssertSqlSafe`, so only
+/// in these files could input become part of a statement.
 #[test]
 fn statements_are_made_of_our_own_words_alone() {
     let makes_statements = |file: &Path| {
         let text = fs::read_to_string(file).unwrap();
-        // Tests stand last in a file.
+        // Tests are last in a file.
         text.split("#[cfg(test)]").next().unwrap_or_default().contains("AssertSqlSafe")
     };
-    // The migrations; fixed texts in several sizes; those for a whole table, out of a list of our
-    // own; databases that tests make for themselves.
+    // The migrations; fixed texts in several sizes; those for a whole table out of our own list;
+    // and databases that tests make.
     let known = [
         "schema.rs",
         "rows.rs",
@@ -163,8 +163,8 @@ fn statements_are_made_of_our_own_words_alone() {
     }
 }
 
-/// docs/design/subscriptions-and-audience.md: who hears of whom and who may see whom is asked in one
-/// place, and so is whose roster it is.
+/// docs/design/subscriptions-and-audience.md: one file decides who sees whom and whose roster it
+/// is.
 #[test]
 fn only_audience_decides_by_contacts() {
     for file in ["core", "features"].iter().flat_map(|name| rust_files(&crate_folder(name))) {
@@ -179,12 +179,12 @@ fn only_audience_decides_by_contacts() {
     }
 }
 
-/// With two providers in the program and none named, rustls panics. aws-lc-rs is named everywhere.
+/// With two providers linked and none named, rustls panics. aws-lc-rs is named everywhere.
 #[test]
 fn every_use_of_tls_names_its_provider() {
     let folders = fs::read_dir(root()).unwrap().filter_map(Result::ok).map(|entry| entry.path());
     let folders = folders.filter(|path| path.is_dir() && !path.ends_with("target"));
-    // In two halves, or this file would be found.
+    // In two halves, so that this file does not match itself.
     let unnamed = ["Config::", "builder()"].concat();
     let other = ["ring::", "default_provider"].concat();
     for file in folders.flat_map(|folder| rust_files(&folder)) {
@@ -197,7 +197,7 @@ fn every_use_of_tls_names_its_provider() {
     }
 }
 
-/// What stands before the end of a call, whose beginning stands before this text.
+/// Returns the text up to the end of a call whose beginning is before this text.
 fn arguments(text: &str) -> &str {
     let mut depth = 1;
     let end = text.find(|c| {
@@ -211,8 +211,9 @@ fn arguments(text: &str) -> &str {
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
-/// Whatever fails with each message, each connection or each second fills a log. It goes through
-/// `core::lasting`, which says it once; here stand the errors that cannot come again by themselves.
+/// An error that may occur with each message, connection or second would fill a log, so it goes
+/// through `core::lasting`, which logs it once. The errors listed here cannot repeat by
+/// themselves.
 #[test]
 fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
     let once = [
@@ -224,7 +225,7 @@ fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
         ("crates/server/src/server.rs", "database_not_closed"),
         ("crates/server/src/server.rs", "storing_took_too_long"),
         ("crates/server/src/health.rs", "no_sign_of_life"),
-        // When an administrator, or the owner of the machine, has done something.
+        // After an administrator or the owner of the machine has done something.
         ("crates/server/src/server.rs", "not_restored"),
         ("crates/server/src/server.rs", "restore_refused"),
         ("crates/server/src/maintenance.rs", "restore_refused"),
@@ -261,7 +262,7 @@ fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
     }
 }
 
-/// What a file has before its tests, without its comments.
+/// Returns the code of a file before its tests, without comments.
 fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let product = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -269,7 +270,7 @@ fn code(file: &Path) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The names that this code declares with a type: parameters and fields.
+/// Returns the names that this code declares with a type: parameters and fields.
 fn declared(code: &str) -> impl Iterator<Item = &str> {
     let colons = code.match_indices(": ").map(|(at, _)| &code[..at]);
     colons.map(|before| {
@@ -278,13 +279,13 @@ fn declared(code: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A name is nobody: two domains may both have it, and two lives of one account had it. Before a
-/// proof there is an address, after it a principal; only the store keeps the two parts of an address
-/// apart.
+/// A localpart identifies nobody: two domains may both have it, and so may two successive
+/// accounts. Before authentication there is an address, after it a principal; only the store
+/// separates the parts of an address.
 #[test]
 fn nobody_is_known_by_a_localpart_alone() {
     let names = ["localpart", "local", "username", "user_name", "account_name"];
-    // Where the parts of an address become a question to the store.
+    // The files where the parts of an address become a query.
     let asks = ["crates/core/src/node.rs", "crates/core/src/login.rs"];
     for krate in ["core", "features", "server"] {
         for file in rust_files(&crate_folder(krate).join("src")) {
@@ -315,7 +316,7 @@ fn every_file_begins_with_what_it_is_for() {
     );
 }
 
-/// Markdown files of the repository's own.
+/// Returns the repository's own Markdown files.
 fn documents() -> Vec<PathBuf> {
     let in_folder = |folder: PathBuf| {
         let entries = fs::read_dir(folder).unwrap().filter_map(Result::ok).map(|it| it.path());
@@ -336,7 +337,7 @@ fn a_file_that_a_document_names_is_there() {
         let linked = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
         let linked = linked.filter(|link| !link.is_empty() && !link.contains(':'));
         let linked = linked.map(|link| document.parent().unwrap().join(link));
-        // A word in capitals, a star or braces stand for any name.
+        // Capitals, a star or braces mark a placeholder.
         let exact = |path: &&str| {
             path.bytes().all(|c| c.is_ascii_lowercase() || b"_-./0123456789".contains(&c))
         };
@@ -357,7 +358,7 @@ fn a_file_that_a_document_names_is_there() {
     assert!(missing.is_empty(), "named and not there:\n{}", missing.join("\n"));
 }
 
-/// The files of a part of the rules: `name.rs` and what is in the folder of that name.
+/// Returns the files of a module of core: `name.rs` and the folder of that name.
 fn part_of_core(name: &str) -> Vec<PathBuf> {
     let source = crate_folder("core").join("src");
     let mut files = rust_files(&source.join(name));
@@ -370,7 +371,7 @@ fn stands_in(file: &Path, folder: &str) -> bool {
     file.strip_prefix(root()).is_ok_and(|path| path.starts_with(folder))
 }
 
-/// docs/design/route.md: whoever puts into another's queue what somebody said has come by `route`.
+/// docs/design/route.md: only `route` puts what somebody says into another account's queue.
 #[test]
 fn nothing_but_route_delivers() {
     let delivers = [
@@ -404,8 +405,8 @@ fn nothing_but_route_delivers() {
     }
 }
 
-/// docs/design/route.md: what is said between two people has two halves, and neither sees the
-/// account of the other. Counted over parameters and fields; a method has what its type holds.
+/// docs/design/route.md: a stanza between two people has two halves, and neither sees the account
+/// of the other. Counts parameters and fields; a method also has what its type holds.
 #[test]
 fn nothing_has_two_accounts() {
     let devices = "an account and the devices of it that get something";
@@ -442,7 +443,7 @@ fn nothing_has_two_accounts() {
     assert!(gone.is_empty(), "these have two accounts no more: {gone:?}");
 }
 
-/// The recipient's half carries the way back, and does not look who is at its end.
+/// The recipient's half carries the origin of a stanza, but does not look into it.
 #[test]
 fn the_half_of_the_recipient_does_not_look_who_speaks() {
     for name in ["to_account.rs", "kept.rs", "passing.rs"] {
@@ -479,7 +480,7 @@ fn the_table_of_xeps_is_up_to_date() {
     derived("docs/xeps.md", &xeps::page().unwrap());
 }
 
-/// Compares what is derived with what is written, or writes it.
+/// Compares a derived page with the stored one, or writes it.
 fn derived(path: &str, page: &str) {
     let file = root().join(path);
     if std::env::var_os("UPDATE").is_some() {
@@ -515,8 +516,8 @@ fn the_tables_of_settings_and_metrics_are_up_to_date() {
     derived("docs/operating.md", &page);
 }
 
-/// A group that no feature lists would be read by the code and by no file, or counted and by no
-/// monitor seen.
+/// If no feature lists a group, the code would use its settings but no file could set them, or
+/// count its counters but no monitor could see them.
 #[test]
 fn every_feature_lists_the_settings_and_counters_that_it_declares() {
     for file in rust_files(&crate_folder("features").join("src")) {
@@ -531,8 +532,8 @@ fn every_feature_lists_the_settings_and_counters_that_it_declares() {
     }
 }
 
-/// Words of features that core may say, each with the reason. One that core says no more is taken
-/// off the list, or the test fails.
+/// Feature names that core may mention, each with the reason. The test fails if core no longer
+/// mentions one.
 const WORDS_OF_THE_RULES: &[(&str, &str)] = &[
     ("session", "RFC 6120, 7: a bound resource"),
     ("roster", "RFC 6121, 2: contacts and subscriptions are rules"),
@@ -561,8 +562,8 @@ const WORDS_OF_THE_RULES: &[(&str, &str)] = &[
     ("ns::STANZA_ID", "as for XEP-0359"),
 ];
 
-/// What a feature could be called by in core: its name as it is written in prose, in code and as a
-/// type; its specifications; the namespaces that it announces.
+/// Returns the names by which core could mention a feature: in prose, in code and as a type; its
+/// specifications; the namespaces that it announces.
 fn words_of(feature: &whoelse_core::kit::Feature, namespaces: &[(String, String)]) -> Vec<String> {
     let prose = feature.name.replace('-', " ");
     let type_ = feature.name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
@@ -573,7 +574,7 @@ fn words_of(feature: &whoelse_core::kit::Feature, namespaces: &[(String, String)
     words
 }
 
-/// Whether a text says a word: not as a part of a longer one.
+/// Returns whether a text contains a word, not as part of a longer one.
 fn says(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric();
     text.match_indices(word).any(|(at, _)| {
@@ -581,8 +582,8 @@ fn says(text: &str, word: &str) -> bool {
     })
 }
 
-/// docs/design/kit.md: a feature is one file or folder of the crate `features`, and what core does
-/// for it others can use.
+/// docs/design/kit.md: a feature is one file or folder of the crate `features`, and whatever core
+/// offers to it is open to other features.
 #[test]
 fn no_file_of_core_names_a_feature() {
     let constants = fs::read_to_string(crate_folder("xmpp").join("src/ns.rs")).unwrap();

@@ -1,4 +1,4 @@
-//! A device on a bad wire: a client by the book (RFC 6120, XEP-0198), and everything that can
+//! A device on a bad connection: a correct client (RFC 6120, XEP-0198), and everything that can
 //! happen to its bytes.
 
 use std::collections::VecDeque;
@@ -14,22 +14,22 @@ use super::Ledger;
 use crate::line::Line;
 use crate::scene::PASSWORD;
 
-/// What becomes of the bytes.
+/// What happens to the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wire {
     /// They arrive.
     Fair,
-    /// They arrive in small pieces, and sometimes later.
+    /// They arrive in small pieces, and sometimes late.
     Drip,
-    /// They stay where they are, in both directions.
+    /// They are delayed, in both directions.
     Stalled,
-    /// What the server says disappears.
+    /// The server's bytes are lost.
     Deaf,
-    /// Everything disappears.
+    /// All bytes are lost.
     Swallows,
 }
 
-/// Something that was said and is not acknowledged.
+/// A stanza that was sent and is not acknowledged.
 #[derive(Debug)]
 struct Unacknowledged {
     /// Its number in the ledger, if it is a message.
@@ -46,29 +46,29 @@ pub(super) struct Device {
     wire: Wire,
     open: bool,
     leaving: bool,
-    /// What is to be sent.
+    /// The bytes to send.
     out: Vec<u8>,
-    /// The session, by which it can be resumed.
+    /// The id to resume the session with.
     session: Option<String>,
-    /// Stanzas heard in it.
+    /// Stanzas received in it.
     received: u32,
-    /// Stanzas said in it that the server has counted.
+    /// Stanzas sent in it that the server has acknowledged.
     counted: u32,
     outbox: VecDeque<Unacknowledged>,
-    /// Questions whose answer proves that the server knows what was heard until then: their
-    /// number and how many messages that were.
+    /// Requests whose answer proves that the server knows what was received until then: their
+    /// number, and how many messages that were.
     proofs: VecDeque<(u32, usize)>,
     asked: u32,
 }
 
-/// What came of a turn.
+/// The result of a turn.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    /// Bytes went one way or the other.
+    /// Whether bytes went in either direction.
     pub moved: bool,
     pub opened: bool,
     pub resumed: bool,
-    /// A request to count is answered with a question that proves it.
+    /// Whether an `<r/>` is answered and then followed by a request that proves it.
     asks: bool,
 }
 
@@ -96,17 +96,17 @@ impl Device {
         self.line.is_some()
     }
 
-    /// Whether a session is open, as far as it knows.
+    /// Returns whether a session is open, as far as it knows.
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Whether everything it said was counted.
+    /// Returns whether everything it sent was acknowledged.
     pub fn has_nothing_to_say(&self) -> bool {
         self.outbox.iter().all(|it| it.message.is_none())
     }
 
-    /// What it is like, for whoever wants to know why it does not get in.
+    /// Describes its state, to find out why it does not get in.
     pub fn words(&self) -> String {
         let Device { account, number, wire, open, .. } = self;
         let (connected, out) = (self.is_connected(), self.out.len());
@@ -115,7 +115,7 @@ impl Device {
 
     // --- the wire ---
 
-    /// A new connection; perhaps with the session of an earlier one.
+    /// Takes a new connection, perhaps for the session of an earlier one.
     pub fn connect(&mut self, line: Line, random: &mut Random) {
         if random.below(3) == 0 {
             self.session = None;
@@ -132,7 +132,7 @@ impl Device {
         self.wire = Wire::Fair;
     }
 
-    /// The connection is gone; what was on its way in either direction, too.
+    /// Drops the connection with the bytes in flight in both directions.
     pub fn hang_up(&mut self) {
         (self.line, self.machine) = (None, None);
         (self.open, self.leaving, self.wire) = (false, false, Wire::Fair);
@@ -140,7 +140,7 @@ impl Device {
         self.proofs.clear();
     }
 
-    /// Something happens to the wire.
+    /// Makes something happen to the wire.
     pub fn trouble(&mut self, random: &mut Random) {
         let Some(line) = &self.line else { return };
         match random.below(9) {
@@ -154,7 +154,7 @@ impl Device {
                 }
                 self.hang_up();
             }
-            // What has disappeared does not come back, over this wire.
+            // Bytes that were lost do not come back on this wire.
             _ if matches!(self.wire, Wire::Deaf | Wire::Swallows) => {}
             3 => {
                 line.read(false);
@@ -177,7 +177,7 @@ impl Device {
         self.wire = Wire::Fair;
     }
 
-    /// The wire is good again: what lost something is replaced.
+    /// Repairs the wire; replaces it if it has lost bytes.
     pub fn recover(&mut self) {
         match self.wire {
             Wire::Deaf | Wire::Swallows => self.hang_up(),
@@ -199,14 +199,15 @@ impl Device {
         }
     }
 
-    /// Asks how much was counted.
+    /// Sends `<r/>`.
     pub fn count(&mut self) {
         if self.open {
             self.out.extend_from_slice(b"<r xmlns='urn:xmpp:sm:3'/>");
         }
     }
 
-    /// Tells how much was heard, and asks something whose answer proves that this was understood.
+    /// Acknowledges what was received, and sends a request whose answer proves that it was
+    /// understood.
     pub fn confirm(&mut self, heard: usize) {
         if !self.open {
             return;
@@ -225,7 +226,7 @@ impl Device {
         self.out.extend_from_slice(&Sm::Ack { h: self.received }.encode());
     }
 
-    /// Ends its session as one should.
+    /// Closes its session cleanly.
     pub fn leave(&mut self) {
         if self.open {
             self.out.extend_from_slice(b"</stream:stream>");
@@ -242,7 +243,7 @@ impl Device {
 
     // --- a turn ---
 
-    /// Takes what has come, and sends what is to be sent, as far as the wire allows.
+    /// Receives and sends as far as the wire allows.
     pub fn turn(
         &mut self,
         random: &mut Random,
@@ -316,7 +317,8 @@ impl Device {
                 ledger.session_began(me);
                 self.session = sm.and_then(|sm| sm.id);
                 (self.received, self.counted, self.open) = (0, 0, true);
-                // What may have arrived is said again only where a repeat is known.
+                // A message that may have arrived is repeated only if the server recognises
+                // repeats.
                 self.outbox.retain(|it| it.message.is_some_and(|it| ledger.session_lost(it)));
                 self.say_again();
             }
@@ -330,14 +332,14 @@ impl Device {
                 self.hear(&stanza, me, now, ledger)?;
             }
             Step::Sm(Sm::Ack { h }) => self.acknowledged(h, ledger)?,
-            // The answer to a question is asked for as well, so this has to have an end.
+            // The answer to that request is asked to be acknowledged as well, so this must end.
             Step::Sm(Sm::Request) if turn.asks => {
                 turn.asks = false;
                 self.confirm(ledger.heard(me));
             }
             Step::Sm(Sm::Request) => self.acknowledge(),
             Step::Closed | Step::Error(_) | Step::GaveUp(_) => {
-                // The server has ended it: there is nothing to come back to.
+                // The server has ended the session, so it cannot be resumed.
                 self.session = None;
                 self.hang_up();
             }

@@ -1,50 +1,51 @@
-//! What was said and what was heard, and what must be true of both.
+//! What was sent and received, and what must be true of both.
 //!
-//! - A message that was acknowledged and not refused arrives (XEP-0198 over RFC 6121). (What is for
-//!   one of several devices alone may be in the archive alone after a crash.)
-//! - It arrives at the account it was written to, as it was written, and once in a session.
-//!   (Without a history, what was said again in a new session can come again: a repeat is known
-//!   by the log.)
-//! - What is refused arrives nowhere; without a failing disk nothing is refused.
-//! - At an account with one device, messages arrive in the order of their sender (without a
-//!   history what was under way to a lost session comes last); and what the device has confirmed comes in no later session, unless the server was killed less than a
-//!   second after the confirmation, or the disk failed until it was. (What was for one device
-//!   alone can reach it ahead of others that wait; then its confirmation is known only as long as
-//!   the server runs.)
+//! - A message that was acknowledged and not refused arrives (XEP-0198 over RFC 6121). (After a
+//!   crash, a message for one of several devices may be in the archive only.)
+//! - It arrives at the account it was sent to, unchanged, and once in a session. (Without history,
+//!   a message that was sent again in a new session can arrive twice, because the log recognises
+//!   repeats.)
+//! - A refused message arrives nowhere; without a failing disk no message is refused.
+//! - At an account with one device, messages arrive in the order of their sender. (Without
+//!   history, messages that were in flight to a lost session come last.) A message that the device
+//!   has confirmed comes in no later session, unless the server was killed less than a second
+//!   after the confirmation, or the disk failed until it was. (A message for one device alone can
+//!   reach it ahead of waiting ones; then its confirmation is known only as long as the server
+//!   runs.)
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use whoelse_core::Time;
 
-/// Confirmations are noted at most this late (`core::keeper`).
+/// Confirmations are saved within this time (`core::keeper`).
 const NOTED: Duration = Duration::from_secs(1);
 
-/// What the sender knows of a message.
+/// What the sender knows about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// Nothing yet.
     Underway,
-    /// The server has counted it.
+    /// The server has acknowledged it.
     Acknowledged,
-    /// The server has answered it with an error.
+    /// The server has answered with an error.
     Refused,
-    /// Its session was lost before, and it was not said again.
+    /// Its session was lost before, and it was not sent again.
     Unknown,
 }
 
 #[derive(Debug)]
 struct Message {
-    /// The device that wrote it.
+    /// The device that sent it.
     from: usize,
     /// The account it is for.
     to: usize,
     /// The device it is for, if it is for one alone.
     device: Option<usize>,
-    /// By which a repeat is known.
+    /// Whether it has an origin-id, by which a repeat is recognised.
     origin: bool,
     fate: Fate,
-    /// How often it was said.
+    /// How often it was sent.
     tries: u32,
 }
 
@@ -53,19 +54,19 @@ struct Receipt {
     message: usize,
     session: usize,
     at: Time,
-    /// When it was certain that the server knew of it.
+    /// When it was certain that the server knew of the confirmation.
     confirmed: Option<Time>,
 }
 
-/// Everything that was said and heard.
+/// Everything that was sent and received.
 #[derive(Debug, Default)]
 pub struct Ledger {
     messages: Vec<Message>,
     /// By device.
     receipts: Vec<Vec<Receipt>>,
-    /// The session of each device, numbered over all.
+    /// The present session of each device; all sessions are numbered.
     sessions: Vec<usize>,
-    /// What each session has got, so that once is enough.
+    /// What each session has received, to find duplicates.
     heard: HashSet<(usize, usize)>,
     begun: usize,
     /// When the server ended, and whether it was killed.
@@ -78,8 +79,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// For accounts with so many devices each. `disk`: the store may fail. `history`: what passes
-    /// is kept as well.
+    /// Makes a ledger for accounts with this many devices each. `disk`: the store may fail.
+    /// `history`: delivered messages are kept as well.
     pub fn new(devices: &[usize], disk: bool, history: bool) -> Ledger {
         let each = devices.iter().enumerate();
         let accounts: Vec<usize> =
@@ -97,14 +98,15 @@ impl Ledger {
 
     // --- said ---
 
-    /// A device writes to an account, or to one device of it. Returns the message's number.
+    /// Records that a device sends to an account or to one of its devices. Returns the message's
+    /// number.
     pub fn write(&mut self, from: usize, to: usize, device: Option<usize>, origin: bool) -> usize {
         let fate = Fate::Underway;
         self.messages.push(Message { from, to, device, origin, fate, tries: 1 });
         self.messages.len() - 1
     }
 
-    /// The stanza.
+    /// Returns the stanza.
     pub fn xml(&self, message: usize) -> String {
         let it = &self.messages[message];
         let device = it.device.map(|device| format!("/d{device}")).unwrap_or_default();
@@ -119,7 +121,7 @@ impl Ledger {
         )
     }
 
-    /// The server has counted it.
+    /// Records that the server has acknowledged it.
     pub fn acknowledged(&mut self, message: usize) {
         let it = &mut self.messages[message];
         if it.fate == Fate::Underway {
@@ -127,7 +129,7 @@ impl Ledger {
         }
     }
 
-    /// The server has answered it with an error.
+    /// Records that the server has answered with an error.
     pub fn refused(&mut self, from: usize, id: &str) -> Result<(), String> {
         let message = self.number(id)?;
         let it = &mut self.messages[message];
@@ -141,7 +143,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Its session is lost. Whether it can be said again: its repeat would be known.
+    /// Records that its session is lost. Returns whether it can be sent again, since its repeat
+    /// would be recognised.
     pub fn session_lost(&mut self, message: usize) -> bool {
         let it = &mut self.messages[message];
         match it.fate {
@@ -159,18 +162,18 @@ impl Ledger {
 
     // --- heard ---
 
-    /// A new session of a device.
+    /// Records a new session of a device.
     pub fn session_began(&mut self, device: usize) {
         self.begun += 1;
         self.sessions[device] = self.begun;
     }
 
-    /// The server has ended, by order or not.
+    /// Records the end of the server, clean or by a crash.
     pub fn server_ended(&mut self, now: Time, crash: bool) {
         self.ends.push((now, crash));
     }
 
-    /// A device hears a message.
+    /// Records that a device received a message.
     pub fn received(
         &mut self,
         device: usize,
@@ -196,13 +199,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// How many messages a device has heard so far.
+    /// Returns how many messages a device has received so far.
     pub fn heard(&self, device: usize) -> usize {
         self.receipts[device].len()
     }
 
-    /// The server knows for certain that the device has these first ones, as far as they came in
-    /// its present session.
+    /// Records that the server knows for certain that the device has these first ones, as far as
+    /// they came in its present session.
     pub fn confirmed(&mut self, device: usize, first: usize, now: Time) {
         let session = self.sessions[device];
         let receipts = self.receipts[device].get_mut(..first).unwrap_or_default();
@@ -210,7 +213,7 @@ impl Ledger {
         receipts.iter_mut().rev().take_while(open).for_each(|it| it.confirmed = Some(now));
     }
 
-    /// Whether the server would know it if it were said again, or it never was.
+    /// Returns whether the server would recognise a repeat, or the message was never repeated.
     fn is_repeat_known(&self, message: usize) -> bool {
         self.history || self.messages[message].tries == 1
     }
@@ -224,12 +227,12 @@ impl Ledger {
 
     // --- what must be true ---
 
-    /// Whether everything that was acknowledged has arrived.
+    /// Returns whether everything that was acknowledged has arrived.
     pub fn is_complete(&self) -> bool {
         self.lost().is_empty()
     }
 
-    /// What is missing, for whoever wants to know why.
+    /// Describes what is missing.
     pub fn missing(&self) -> String {
         let lost = self.lost();
         let shown = lost.iter().take(10).map(|at| format!("m{at} {:?}", self.messages[*at]));
@@ -239,8 +242,8 @@ impl Ledger {
     fn lost(&self) -> Vec<usize> {
         let all = self.receipts.iter().flatten();
         let arrived: HashSet<usize> = all.map(|receipt| receipt.message).collect();
-        // The gap that docs/resilience.md names: the cursor may have passed what one of several
-        // devices alone was due, and the crash took with it who knew that.
+        // The gap that docs/resilience.md names: the cursor may have passed a message for one of
+        // several devices, and the crash has lost the note of it.
         let crashed = self.ends.iter().any(|(_, crash)| *crash);
         let is_gap = |it: &Message| crashed && it.device.is_some() && self.devices[it.to] > 1;
         let acknowledged = |it: &Message| it.fate == Fate::Acknowledged && !is_gap(it);
@@ -270,14 +273,15 @@ impl Ledger {
     fn check_refused(&self, receipts: &[Receipt]) -> Result<(), String> {
         let wrong = receipts.iter().find(|receipt| {
             let it = &self.messages[receipt.message];
-            // Of one that was said again an earlier try can have succeeded.
+            // If a message was sent again, an earlier attempt may have succeeded.
             it.fate == Fate::Refused && it.tries == 1
         });
         wrong.map_or(Ok(()), |it| Err(format!("m{} was refused, and arrived", it.message)))
     }
 
-    /// Each message for the first time, in the order of its sender. What is for one device alone
-    /// reaches it before it is available, and so before others; it has an order of its own.
+    /// Checks the first arrival of each message, in the order of its sender. Messages for one
+    /// device alone reach it before it is available, and so before others; they have an order of
+    /// their own.
     fn check_order(&self, device: usize, receipts: &[Receipt]) -> Result<(), String> {
         let mut newest: HashMap<(usize, bool), usize> = HashMap::new();
         let mut seen = HashSet::new();
@@ -323,8 +327,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Messages whose sender knows what became of them, those of them refused, and how often a
-    /// device got one that it had got in an earlier session.
+    /// Returns the messages with a known fate, how many of them were refused, and how many a
+    /// device got again in a later session.
     pub fn counts(&self) -> (usize, usize, usize) {
         let with = |fate| self.messages.iter().filter(|it| it.fate == fate).count();
         let again = self.receipts.iter().map(|receipts| {

@@ -1,4 +1,4 @@
-//! How actors log in, resume, and are refused: the connecting machine, driven as far as wanted.
+//! How actors log in, resume, and are refused: drives the connecting machine as far as wanted.
 
 use super::{Play, rest};
 use crate::actor::{Managed, Reached};
@@ -7,11 +7,11 @@ use crate::scene::{Goal, Login, Refused, Way};
 use whoelse_stream::client::{Config, Machine, Opening, Resumption};
 use whoelse_stream::{Password, Transport};
 
-/// The resource of an actor whose name says none.
+/// The resource of an actor whose name has none.
 const RESOURCE: &str = "desk";
 
 impl Play {
-    /// A stream header, and the features in answer to it, are sent and forgotten.
+    /// Sends a stream header, and discards the header and features that answer it.
     pub(super) fn opens_stream(&mut self, name: &str) -> Result<(), String> {
         self.connected(name)?.send(
             b"<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xml:lang='en' \
@@ -66,7 +66,7 @@ impl Play {
             return Err(format!("{name} cannot log in here"));
         };
         let asked = match (machine.is_ready(), login.way) {
-            // A resource was refused; another is asked for.
+            // The resource was refused; asks for another.
             (false, _) => machine.bind(Some(&resource)),
             (true, Way::Admin) => {
                 let whom = login.account.as_ref().map(|account| format!("{account}@localhost"));
@@ -81,8 +81,8 @@ impl Play {
         Ok(())
     }
 
-    /// Connects, unless there is a connection on which one can still log in, and goes as far as
-    /// names and passwords are wanted.
+    /// Connects, unless there is a connection on which a login is still possible, and runs until
+    /// the server wants a name and a password.
     fn machine_at(
         &mut self,
         name: &str,
@@ -161,7 +161,7 @@ impl Play {
         }
     }
 
-    /// Resumes on a new connection, which comes in place of the old one.
+    /// Resumes on a new connection, which replaces the old one.
     pub(super) fn resumes(
         &mut self,
         name: &str,
@@ -201,7 +201,7 @@ impl Play {
         Ok(self.reach(name))
     }
 
-    /// Waits for what the login of an actor reaches next; `None`: it is not there yet.
+    /// Waits for the next stage of an actor's login; `None`: it is not reached yet.
     fn reach(&mut self, name: &str) -> Option<Reached> {
         rest(&mut *self.world, &mut self.actors);
         self.await_inbox(name, |actor| !actor.reached.is_empty());
@@ -209,7 +209,7 @@ impl Play {
     }
 }
 
-/// The account and the resource in the name of an actor.
+/// Returns the account and the resource in the name of an actor.
 fn halves(name: &str) -> (&str, Option<&str>) {
     match name.split_once('/') {
         Some((account, resource)) => (account, Some(resource)),

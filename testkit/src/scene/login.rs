@@ -1,38 +1,38 @@
-//! How a scene says who logs in, and how.
+//! The login of an actor, as a scene writes it.
 
 use std::net::IpAddr;
 
 use super::Way;
 use super::words::Words;
 
-/// The password of every account that does not say another.
+/// The default password of every account.
 pub const PASSWORD: &str = "pencil";
 
 /// Who logs in, and how.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// The account's name; the actor's if it is not said.
+    /// The account's name, if not the actor's.
     pub account: Option<String>,
-    /// The resource to ask for; the actor's, or `desk`.
+    /// The resource to ask for, if not the actor's or `desk`.
     pub resource: Option<String>,
     /// The password.
     pub password: String,
     /// Where the connection comes from.
     pub from: Option<IpAddr>,
-    /// Over which way.
+    /// The way to connect.
     pub way: Way,
-    /// Whether stanzas are counted and the session can be resumed.
+    /// Whether stream management with resumption is enabled.
     pub managed: bool,
 }
 
 /// How far a login goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
-    /// Until the password is accepted; nothing is bound.
+    /// Until authentication succeeds; nothing is bound.
     Authenticated,
     /// Until the session is open.
     Open,
-    /// Until presence with this priority has been sent; what is heard by that stays to be heard.
+    /// Until presence with this priority has been sent; what arrives meanwhile stays in the inbox.
     Available(Option<i8>),
 }
 
@@ -46,7 +46,7 @@ pub struct Refused {
 }
 
 impl Login {
-    /// The usual one.
+    /// Returns the usual login.
     pub fn usual() -> Login {
         Login {
             account: None,
@@ -58,7 +58,7 @@ impl Login {
         }
     }
 
-    /// Reads what is said of it, in any order; the priority stands among it.
+    /// Reads the parts of a login in any order, and the priority among them.
     pub(super) fn read(words: &mut Words<'_>) -> Result<(Login, Option<i8>), String> {
         let mut login = Login::usual();
         let mut priority = None;
@@ -102,7 +102,7 @@ impl Refused {
     }
 }
 
-/// An address: IPv6 ones stand in brackets.
+/// Reads an address; IPv6 ones are in brackets.
 pub(super) fn address(words: &mut Words<'_>) -> Result<IpAddr, String> {
     let v6 = words.0.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let text = match v6 {

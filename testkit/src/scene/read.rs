@@ -1,4 +1,4 @@
-//! From the text of a scene to its steps.
+//! Parses the text of a scene into steps.
 
 use std::fmt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::pattern;
 use crate::tree::Tree;
 use whoelse_core::Time;
 
-/// What is wrong with a scene file.
+/// A mistake in a scene file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The line.
@@ -26,7 +26,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Long names that scenes write short; see `scenes/README.md`.
+/// Abbreviations of scenes; see `scenes/README.md`.
 const SHORT: &[(&str, &str)] = &[
     ("{stanzas}", "urn:ietf:params:xml:ns:xmpp-stanzas"),
     ("{streams}", "urn:ietf:params:xml:ns:xmpp-streams"),
@@ -35,10 +35,10 @@ const SHORT: &[(&str, &str)] = &[
     ("{commands}", "http://jabber.org/protocol/commands"),
     ("{delay}", "<delay xmlns='urn:xmpp:delay' from='localhost' stamp='{any}'/>"),
 ];
-/// Stands for the number that the server gives a message in somebody's archive.
+/// The placeholder for the stanza-id of a message in somebody's archive.
 const STANZA_ID: &str = "{stanza-id of ";
 
-/// A line at the left edge, and the indented ones below it.
+/// A line at the left edge, with the indented ones below it.
 struct Paragraph<'a> {
     line: usize,
     head: &'a str,
@@ -189,7 +189,7 @@ fn act(head: &str, block: &str) -> Result<Act, String> {
     Ok(Act::Actor(actor.to_owned(), verb))
 }
 
-/// `400 days ahead`, `2 h back`.
+/// Reads `400 days ahead` or `2 h back`.
 fn clock_set(text: &str) -> Option<ClockSet> {
     let ahead = text.strip_suffix(" ahead").and_then(duration).map(ClockSet::Ahead);
     ahead.or_else(|| text.strip_suffix(" back").and_then(duration).map(ClockSet::Back))
@@ -303,7 +303,7 @@ fn resumes(words: &mut Words<'_>) -> Result<Verb, String> {
     Ok(Verb::Resumes { h, handled })
 }
 
-/// `40 times`.
+/// Reads `40 times`.
 fn times(words: &mut Words<'_>) -> Result<usize, String> {
     match words.number() {
         None => Ok(1),
@@ -312,7 +312,7 @@ fn times(words: &mut Words<'_>) -> Result<usize, String> {
     }
 }
 
-/// `60 s`, `10 min`, `2 h`, `3 days`.
+/// Reads `60 s`, `10 min`, `2 h` or `3 days`.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.trim().split_once(' ')?;
     let number: f64 = number.parse().ok()?;
@@ -327,7 +327,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(number * unit).ok()
 }
 
-/// Puts the long names in the place of the short ones.
+/// Replaces the abbreviations.
 fn lengthen(block: &str) -> String {
     let mut text =
         SHORT.iter().fold(block.to_owned(), |text, (short, long)| text.replace(short, long));
@@ -363,7 +363,7 @@ fn expected(block: &str) -> Result<Vec<Expected>, String> {
     Ok(expected)
 }
 
-/// Bytes: `\xFF`, `\n`, `\\` stand for themselves; lines are joined without anything between.
+/// Reads bytes: unescapes `\xFF`, `\n` and `\\`, and joins lines without a separator.
 fn bytes(block: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut text = block.chars().filter(|c| *c != '\n');

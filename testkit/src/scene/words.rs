@@ -1,6 +1,6 @@
-//! The words of a line of a scene, taken from the front.
+//! The words of a line of a scene, read from the front.
 
-/// What is left of a line.
+/// The rest of a line.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Words<'a>(pub &'a str);
 
@@ -38,7 +38,7 @@ impl<'a> Words<'a> {
         Some(number)
     }
 
-    /// Takes what stands after a colon.
+    /// Takes a colon.
     pub fn colon(&mut self) -> bool {
         match self.0.strip_prefix(':') {
             Some(rest) => {

@@ -1,9 +1,9 @@
-//! A world in memory: the server's own connection driver over pipes, and a clock that stands still
-//! until the scene moves it.
+//! A world in memory: the server's own connection driver over pipes, and a clock that only the
+//! scene moves.
 //!
-//! Everything runs on one thread, so "nothing more will happen" can be known and is never guessed
-//! by waiting: when the rules are idle and every task has had its turn several times over, all of
-//! them wait for bytes or for the clock.
+//! Everything runs on one thread, so the world knows that nothing more will happen and does not
+//! guess it by waiting. When the rules are idle and every task has had several turns, all tasks
+//! wait for bytes or for the clock.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -28,10 +28,10 @@ use whoelse_stream::ChannelBindings;
 const BEGIN: Time = Time(1_767_225_600_000_000);
 /// Bytes that a pipe holds in each direction; then its writer waits, as with a socket.
 const PIPE: usize = 64 << 10;
-/// Turns that every ready task gets before the world counts as quiet: longer than any chain of
-/// tasks that wake each other.
+/// Turns that every ready task gets before the world counts as quiet: more than any chain of tasks
+/// that wake each other.
 const TURNS: usize = 50;
-/// Seconds in which everybody has to be gone when the server shuts down.
+/// Seconds within which everybody must be gone at shutdown.
 const FAREWELL: usize = 5;
 
 /// The world.
@@ -41,9 +41,9 @@ pub struct Memory {
     place: Location,
     store: Store,
     connections: Arc<Connections>,
-    /// After what is above, which lives on it.
+    /// Dropped after the fields above, which run on it.
     runtime: Runtime,
-    /// Only for scenes that pull the plug; else the store is a temporary one.
+    /// Only for scenes that kill the server; otherwise the store is temporary.
     folder: Option<TempDir>,
     schema: Option<Scratch>,
 }
@@ -66,7 +66,7 @@ fn start(
     Ok(Connections::new(node, None))
 }
 
-/// What a server with sockets would offer to private chats.
+/// The relay that a server with sockets would offer to private chats.
 struct Ports(Relaying);
 
 impl Relay for Ports {
@@ -90,7 +90,7 @@ fn file_in(folder: &TempDir) -> Location {
     Location::Sqlite(folder.path().join("store.db"))
 }
 
-/// A copy of the database's files.
+/// Copies the database's files.
 fn what_is_on_disk(folder: &TempDir) -> std::io::Result<TempDir> {
     let copy = tempfile::tempdir()?;
     for name in ["store.db", "store.db-wal"] {
@@ -102,7 +102,8 @@ fn what_is_on_disk(folder: &TempDir) -> std::io::Result<TempDir> {
     Ok(copy)
 }
 
-/// The clock of a scene. One that begins at a time of its own is kept by nobody.
+/// Returns the clock of a scene. If the scene has its own beginning, the clock is not
+/// synchronised.
 fn clock_of(scene: &Scene) -> Clock {
     let clock = Clock::manual(scene.begins.unwrap_or(BEGIN));
     if let Some(begins) = scene.begins {
@@ -116,13 +117,14 @@ fn runtime() -> Result<Runtime, String> {
 }
 
 impl Memory {
-    /// For a scene: a server with its settings and its accounts.
+    /// Makes a world for a scene: a server with its settings and its accounts.
     pub fn new(scene: &Scene) -> Result<Memory, String> {
         let settings = super::settings(&scene.settings)?;
         Memory::lasting(settings, &scene.accounts, scene.needs_file(), clock_of(scene))
     }
 
-    /// With these settings and accounts. `lasting`: it can crash, its store is a file.
+    /// Makes one with these settings and accounts. `lasting`: it can crash, and its store is a
+    /// file.
     pub(crate) fn with(
         settings: Settings,
         accounts: &[String],
@@ -148,7 +150,7 @@ impl Memory {
         Memory::over(settings, accounts, (place, folder, None), clock)
     }
 
-    /// The same over the PostgreSQL that is there for tests.
+    /// Makes the same over the PostgreSQL for tests.
     pub fn on_postgres(scene: &Scene) -> Result<Memory, String> {
         let schema = Scratch::new().ok_or("there is no PostgreSQL for tests")??;
         let settings = super::settings(&scene.settings)?;
@@ -169,17 +171,17 @@ impl Memory {
         Ok(Memory { clock, settings, place, store, connections, folder, schema, runtime })
     }
 
-    /// What time it is.
+    /// Returns the present time.
     pub(crate) fn now(&self) -> Time {
         self.clock.now()
     }
 
-    /// The store, to plan faults in it.
+    /// Returns the store, to plan faults in it.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 
-    /// How many sessions there are, attached or not.
+    /// Returns how many sessions there are, attached or not.
     pub(crate) fn sessions(&self) -> usize {
         self.connections.node().sessions().len()
     }
@@ -190,7 +192,7 @@ impl Memory {
         drop(inside);
         let (connections, clock) = (self.connections.clone(), self.clock.clone());
         self.runtime.block_on(async {
-            // Who does not read his farewell is waited for as long as a server would.
+            // A client that does not read is waited for as long as a real server would.
             for _ in 0..FAREWELL {
                 quiet(&connections).await;
                 let gone = tokio::time::timeout(Duration::ZERO, connections.gone()).await;
@@ -241,7 +243,7 @@ impl World for Memory {
     }
 
     fn wait_for(&mut self, _: &Line) -> bool {
-        // What comes without the clock is there once all is quiet.
+        // Everything that needs no time has arrived by now.
         false
     }
 
@@ -283,11 +285,11 @@ impl World for Memory {
                 self.connections = start(&self.runtime, &self.settings, &self.clock, &self.store)?;
             }
             Server::Crashes => {
-                // Every task is gone in the middle of whatever it does; so is what it holds.
+                // Drops every task, whatever it does, with all that it holds.
                 let gone = std::mem::replace(&mut self.runtime, runtime()?);
                 gone.shutdown_timeout(Duration::from_secs(1));
                 // The next server begins with what is on the disk at this moment. The file itself
-                // can still be held, by a transaction that nobody ends any more.
+                // may still be locked by a transaction that nobody will end.
                 if let Some(folder) = &self.folder {
                     let copy = what_is_on_disk(folder).map_err(|error| error.to_string())?;
                     self.place = file_in(&copy);

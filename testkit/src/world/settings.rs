@@ -1,13 +1,14 @@
-//! The settings of a scene: those of the quick start, unless it says otherwise. Every setting of the
-//! rules and the features is one of a scene, by its key or, below `[limits]`, by its name alone.
+//! The settings of a scene: the quick start's, unless the scene changes them. A scene can set
+//! every setting of the rules and the features, by its key or, below `[limits]`, by its name
+//! alone.
 
 use crate::scene::{Setting, duration};
 use whoelse_core::settings::{Choice, Settings, ShortPasswords, Written};
 use whoelse_server::config::{Row, table};
 use whoelse_xmpp::BareJid;
 
-/// Reads the settings of a scene; lists are separated by blanks. A value may be beyond the bounds
-/// that a file has to keep, so that few messages reach them.
+/// Reads the settings of a scene; lists are separated by blanks. Values may exceed the bounds of a
+/// configuration file, so that few messages reach a limit.
 pub fn settings(written: &[Setting]) -> Result<Settings, String> {
     let mut settings = Settings::default();
     for setting in written {
@@ -18,7 +19,7 @@ pub fn settings(written: &[Setting]) -> Result<Settings, String> {
 
 fn set(settings: &mut Settings, Setting { key, value }: &Setting) -> Result<(), String> {
     match key.as_str() {
-        // A server computes these two: no file says them so.
+        // A server computes these two; no file has them in this form.
         "short_passwords" => {
             let word = ShortPasswords::WORDS.iter().find(|(word, _)| word == value);
             settings.short_passwords = word.ok_or(format!("what is `{value}`?"))?.1;

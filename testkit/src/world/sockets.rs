@@ -19,9 +19,9 @@ use whoelse_server::ingress::Io;
 use whoelse_server::{Config, Server};
 use whoelse_stream::ChannelBindings;
 
-/// How long an answer may take before it counts as none.
+/// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Looks at the rules in a row, all of them idle, that count as quiet.
+/// Consecutive checks that must find the rules idle.
 const LOOKS: usize = 2;
 
 /// The world.
@@ -29,7 +29,7 @@ pub struct Sockets {
     config: Config,
     server: Option<Server>,
     runtime: Runtime,
-    /// Last: the data directory goes when the server is gone.
+    /// Last, since the data directory is removed after the server has ended.
     _folder: TempDir,
 }
 
@@ -73,7 +73,7 @@ async fn starttls(stream: &mut TcpStream, injected: &str) -> io::Result<()> {
     let asked = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
                  xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>\
                  <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
-    // In one packet: it is there before the handshake begins.
+    // In one packet, so that it arrives before the handshake begins.
     stream.write_all(format!("{asked}{injected}").as_bytes()).await?;
     let mut heard = Vec::new();
     // The server writes nothing after it before the handshake.
@@ -85,7 +85,7 @@ async fn starttls(stream: &mut TcpStream, injected: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes any certificate: whose it is, is looked at elsewhere.
+/// Accepts any certificate; another test checks it.
 async fn handshake(stream: TcpStream, direct: bool) -> io::Result<(impl Io, ChannelBindings)> {
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
     let tls = Tls::with_roots(RootCertStore::empty());

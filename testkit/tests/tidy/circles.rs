@@ -1,17 +1,17 @@
-//! Circles of modules: those under one parent that need each other in turn. A module and its own
-//! children are one thing and no circle.
+//! Finds circles of modules: children of one parent that depend on each other. A module and its
+//! own children count as one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// A module by the names on the way to it.
+/// A module by its path.
 type Module = Vec<String>;
 
-/// Who needs whom, among the children of each parent.
+/// The dependencies among the children of each parent.
 type Needs = BTreeMap<Module, BTreeMap<String, BTreeSet<String>>>;
 
-/// Modules that need each other in turn.
+/// Modules that depend on each other.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Circle {
     /// The module whose children they are, as in `whoelse::terminal`.
@@ -20,7 +20,7 @@ pub struct Circle {
     pub members: Vec<String>,
 }
 
-/// The circles in a crate, by its folder; tests are left out.
+/// Returns the circles in a crate, by its folder, without tests.
 pub fn in_crate(name: &str, folder: &Path, files: &[std::path::PathBuf]) -> Vec<Circle> {
     let source = folder.join("src");
     let text = |file| fs::read_to_string(file).unwrap_or_default();
@@ -31,7 +31,7 @@ pub fn in_crate(name: &str, folder: &Path, files: &[std::path::PathBuf]) -> Vec<
     in_modules(name, &modules.collect())
 }
 
-/// The module that a file holds, by its path under `src`.
+/// Returns the module of a file, by its path under `src`.
 fn module(file: &Path) -> Module {
     let names = file.with_extension("");
     let mut names: Module = names.iter().map(|it| it.to_string_lossy().into_owned()).collect();
@@ -51,7 +51,7 @@ fn in_modules(name: &str, modules: &BTreeMap<Module, String>) -> Vec<Circle> {
             while !needed.is_empty() && !modules.contains_key(&needed) {
                 needed.pop();
             }
-            // Counted where their ways part; what is above or below itself does not count.
+            // Counted where the two paths part; a module above or below does not count.
             let shared = module.iter().zip(&needed).take_while(|(one, other)| one == other).count();
             if let (Some(one), Some(other)) = (module.get(shared), needed.get(shared)) {
                 let of_parent = needs.entry(module[..shared].to_vec()).or_default();
@@ -82,7 +82,7 @@ fn in_modules(name: &str, modules: &BTreeMap<Module, String>) -> Vec<Circle> {
     circles
 }
 
-/// Everything that a module needs, and what that needs, and so on.
+/// Returns everything that a module depends on, directly or indirectly.
 fn reached<'a>(graph: &'a BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
     let mut next: Vec<&str> = graph.get(from).into_iter().flatten().map(String::as_str).collect();
@@ -94,9 +94,9 @@ fn reached<'a>(graph: &'a BTreeMap<String, BTreeSet<String>>, from: &str) -> BTr
     found
 }
 
-/// What a file names in its own crate, from the root on.
+/// Returns the modules of its own crate that a file names.
 fn needed(module: &Module, text: &str) -> Vec<Module> {
-    // Tests stand last in a file.
+    // Tests are last in a file.
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let code: Vec<&str> =
         code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
@@ -122,7 +122,7 @@ fn from_root(module: &Module, path: Module) -> Module {
     base.into_iter().chain(path.into_iter().skip(supers.max(1))).collect()
 }
 
-/// Reads a path, or a tree of them: `crate::a::{b, c::{d, e as f}}`.
+/// Reads a path, or a tree of paths: `crate::a::{b, c::{d, e as f}}`.
 fn paths(text: &mut &str, before: &[&str], found: &mut Vec<Module>) {
     *text = text.trim_start();
     if let Some(inside) = text.strip_prefix('{') {
@@ -142,7 +142,7 @@ fn paths(text: &mut &str, before: &[&str], found: &mut Vec<Module>) {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     if name.is_empty() {
-        // A star, or the end of something that is no path.
+        // A star, or the end of something that is not a path.
         *text = rest.get(rest.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default();
         return found.push(before.iter().map(|it| (*it).to_owned()).collect());
     }
