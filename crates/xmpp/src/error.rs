@@ -1,4 +1,4 @@
-//! RFC 6120, 8.3 and 4.9: what is said to a peer when something is refused.
+//! RFC 6120, 8.3 and 4.9: the errors that a peer gets when something is refused.
 
 mod stanza;
 mod stream;
@@ -33,7 +33,8 @@ fn known_app(name: &str, namespace: &str) -> Option<App> {
     APPS.iter().copied().find(|app| *app == (name, namespace))
 }
 
-/// Appends what both kinds of error say: the condition, a text for people, the application's own.
+/// Appends what both kinds of error have: the condition, a text for people, and the application's
+/// condition.
 fn say(
     element: Element,
     condition: &'static str,
@@ -60,7 +61,7 @@ macro_rules! conditions {
         pub enum $type { $($variant,)+ }
 
         impl $type {
-            /// All of them.
+            /// All of the conditions.
             pub const ALL: &[$type] = &[$($type::$variant,)+];
 
             /// The name on the wire.
@@ -68,7 +69,7 @@ macro_rules! conditions {
                 match self { $($type::$variant => $name,)+ }
             }
 
-            /// The condition of that name.
+            /// Returns the condition of that name.
             pub fn from_name(name: &str) -> Option<$type> {
                 match name { $($name => Some($type::$variant),)+ _ => None }
             }

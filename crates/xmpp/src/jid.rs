@@ -1,7 +1,7 @@
 //! RFC 7622, addresses: `localpart@domain/resource`, checked and normalised once, at the border.
 //!
-//! Two addresses are the same if their texts are, and they hash like their texts, so a map keyed
-//! by [`BareJid`] can be asked with a `&str` that is known to be normalised.
+//! Two addresses are equal if their texts are, and they have the hashes of their texts: so a map
+//! with [`BareJid`] keys can be searched with a `&str` that is known to be normalised.
 
 pub(crate) mod prep;
 #[cfg(test)]
@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 use compact_str::CompactString;
 
-/// An address with or without a localpart and a resource.
+/// An address (JID) with or without a localpart and a resource.
 #[derive(Clone)]
 pub struct Jid {
     text: CompactString,
@@ -26,24 +26,24 @@ pub struct Jid {
     slash: Option<u16>,
 }
 
-/// An address without a resource: `bob@example.org`, or a domain alone.
+/// A bare JID, without a resource: `bob@example.org`, or a domain alone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BareJid(Jid);
 
-/// An address with a resource.
+/// A full JID, with a resource.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FullJid(Jid);
 
-/// Why a text is not an address.
+/// Why a text is not a valid address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JidError {
-    /// There is nothing where the domain should stand.
+    /// The domain is empty.
     Empty,
-    /// The localpart is empty or holds what it may not hold.
+    /// The localpart is empty or contains a forbidden character.
     Localpart,
-    /// The domain is not a name that could be looked up, nor an IP address.
+    /// The domain is neither a name that could be looked up nor an IP address.
     Domain,
-    /// The resource is empty, missing, not wanted, or holds what it may not hold.
+    /// The resource is empty, missing, not allowed here, or contains a forbidden character.
     Resource,
     /// A part is longer than 1023 bytes.
     TooLong,
@@ -64,7 +64,7 @@ impl fmt::Display for JidError {
 impl std::error::Error for JidError {}
 
 impl Jid {
-    /// Parses and normalises.
+    /// Parses and normalises a text.
     pub fn parse(text: &str) -> Result<Jid, JidError> {
         let (local, domain, resource) = split(text)?;
         let as_written = local.is_none_or(prep::is_plain_local)
@@ -83,8 +83,8 @@ impl Jid {
         Ok(Jid::join(local.as_deref(), &domain, resource.as_deref()))
     }
 
-    /// As [`Jid::parse`], but with every part given to its profile, plain or not: what the fuzzer
-    /// compares the other with.
+    /// Parses like [`Jid::parse`], but runs every part through its profile, plain or not. The
+    /// fuzzer compares the two.
     #[doc(hidden)]
     pub fn parse_slowly(text: &str) -> Result<Jid, JidError> {
         let (local, domain, resource) = split(text)?;
@@ -94,7 +94,7 @@ impl Jid {
         Ok(Jid::join(local.as_deref(), &domain, resource.as_deref()))
     }
 
-    /// Puts parts together that are normalised, so at most 1023 bytes each.
+    /// Joins parts that are normalised, so at most 1023 bytes each.
     fn join(local: Option<&str>, domain: &str, resource: Option<&str>) -> Jid {
         let length = local.map_or(0, |l| l.len() + 1) + domain.len();
         let mut text = CompactString::with_capacity(length + resource.map_or(0, |r| r.len() + 1));
@@ -136,12 +136,12 @@ impl Jid {
         self.text.get(..end).unwrap_or_default()
     }
 
-    /// Without the resource.
+    /// Returns the address without the resource.
     pub fn to_bare(&self) -> BareJid {
         BareJid(Jid { text: CompactString::new(self.bare()), at: self.at, slash: None })
     }
 
-    /// As a full address, if it has a resource.
+    /// Returns a full address, if there is a resource.
     pub fn to_full(&self) -> Option<FullJid> {
         self.slash.is_some().then(|| FullJid(self.clone()))
     }
@@ -156,8 +156,8 @@ impl Jid {
         &self.text
     }
 
-    /// The same address in the type that xmpp-parsers uses. That type knows less of Unicode: it
-    /// refuses an emoji in a resource.
+    /// Converts to the type of xmpp-parsers. That type knows less of Unicode: it refuses an emoji
+    /// in a resource.
     pub fn to_parsers(&self) -> Result<jid::Jid, JidError> {
         jid::Jid::new(&self.text).map_err(|_| match self.slash {
             Some(_) => JidError::Resource,
@@ -165,15 +165,15 @@ impl Jid {
         })
     }
 
-    /// From the type that xmpp-parsers uses.
+    /// Converts from the type of xmpp-parsers.
     pub fn from_parsers(jid: &jid::Jid) -> Result<Jid, JidError> {
         Jid::parse(jid.as_str())
     }
 }
 
-/// Splits an address into its parts as they were written.
+/// Splits an address into its parts, as they were written.
 fn split(text: &str) -> Result<(Option<&str>, &str, Option<&str>), JidError> {
-    // RFC 7622, 3.2: the first slash begins the resource, whatever stands in it; the first
+    // RFC 7622, 3.2: the first slash begins the resource, whatever characters follow; the first
     // at-sign before it ends the localpart.
     let (bare, resource) = match memchr::memchr(b'/', text.as_bytes()) {
         Some(slash) => (&text[..slash], Some(&text[slash + 1..])),
@@ -190,13 +190,13 @@ fn split(text: &str) -> Result<(Option<&str>, &str, Option<&str>), JidError> {
 }
 
 impl BareJid {
-    /// Parses; a resource is an error.
+    /// Parses a text; a resource is an error.
     pub fn parse(text: &str) -> Result<BareJid, JidError> {
         let jid = Jid::parse(text)?;
         if jid.is_bare() { Ok(BareJid(jid)) } else { Err(JidError::Resource) }
     }
 
-    /// From parts, normalised.
+    /// Makes an address from parts, and normalises them.
     pub fn new(local: Option<&str>, domain: &str) -> Result<BareJid, JidError> {
         if domain.is_empty() {
             return Err(JidError::Empty);
@@ -205,8 +205,8 @@ impl BareJid {
         Ok(BareJid(Jid::join(local.as_deref(), &prep::domain(domain)?, None)))
     }
 
-    /// The address of a new account: its name PRECIS UsernameCaseMapped and unchanged by nodeprep,
-    /// so that servers and clients of both generations agree about it.
+    /// Makes the address of a new account. Its name must be PRECIS UsernameCaseMapped and unchanged
+    /// by nodeprep, so that servers and clients of both generations agree about it.
     pub fn of_new_account(name: &str, domain: &str) -> Result<BareJid, JidError> {
         let jid = BareJid::new(Some(name), domain)?;
         let local = jid.local().unwrap_or_default();
@@ -224,7 +224,7 @@ impl BareJid {
 }
 
 impl FullJid {
-    /// Parses; a missing resource is an error.
+    /// Parses a text; a missing resource is an error.
     pub fn parse(text: &str) -> Result<FullJid, JidError> {
         let jid = Jid::parse(text)?;
         if jid.is_bare() { Err(JidError::Resource) } else { Ok(FullJid(jid)) }
@@ -290,7 +290,7 @@ impl From<FullJid> for Jid {
     }
 }
 
-/// What all three types do as their text does.
+/// Implements for all three types what their texts do.
 macro_rules! like_its_text {
     ($($type:ident)+) => { $(
         impl fmt::Display for $type {

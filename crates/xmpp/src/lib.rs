@@ -1,8 +1,8 @@
 //! The words of the protocol: addresses, the XML scanner, stanza envelopes, payload types, errors.
 //!
-//! Knows nothing of connections, accounts or storage; those are for the crates above.
-//! Read first: [`Stanza`] (what arrived, understood in one pass, bytes kept as they came) and
-//! [`Outgoing`] (what leaves, encoded once and shared by every queue).
+//! This crate knows nothing of connections, accounts or storage; the crates above handle those.
+//! Read first: [`Stanza`] (what arrived, parsed in one pass, bytes kept as they came) and
+//! [`Outgoing`] (what is sent, encoded once and shared by every queue).
 
 pub mod error;
 pub mod jid;

@@ -1,7 +1,7 @@
-//! Namespace names as the scanner hands them out: those met every day cost no allocation.
+//! Namespace names as the scanner returns them: common names need no allocation.
 //!
 //! Nothing is interned at run time. A stranger may invent as many namespaces as he likes; each
-//! lives as long as the stanza that named it and not a moment longer.
+//! lives only as long as the stanza that named it.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use compact_str::CompactString;
 
 use crate::ns;
 
-/// A namespace name, borrowed from the program where it is one of ours.
+/// A namespace name, borrowed from the program if it is a known one.
 #[derive(Clone)]
 pub(crate) enum Namespace {
     /// One of the names in [`KNOWN`], or another constant of the program.
     Known(&'static str),
-    /// Any other.
+    /// Any other name.
     Other(CompactString),
 }
 
 impl Namespace {
-    /// The name `text`, without an allocation if it is a known one.
+    /// Makes the name `text`, without an allocation if it is a known one.
     pub(crate) fn new(text: &str) -> Namespace {
         Namespace::known(text.as_bytes())
             .unwrap_or_else(|| Namespace::Other(CompactString::new(text)))
     }
 
-    /// The name that these bytes are, if it is a known one.
+    /// Returns the known name with these bytes, if there is one.
     pub(crate) fn known(bytes: &[u8]) -> Option<Namespace> {
         let length = bytes.len();
         let range = usize::from(*STARTS.get(length)?)..usize::from(*STARTS.get(length + 1)?);
@@ -56,7 +56,7 @@ impl fmt::Debug for Namespace {
     }
 }
 
-/// The names worth a place: what this program speaks, and what clients put into every message.
+/// The known names: those that this program uses, and those that clients put into every message.
 const KNOWN: [&str; 56] = [
     "",
     ns::CLIENT,
@@ -93,7 +93,7 @@ const KNOWN: [&str; 56] = [
     ns::WHOELSE_ERRORS,
     ns::WHOELSE_ACTIVITY,
     ns::WHOELSE_COMMANDS,
-    // Seen in passing, handled by nobody here.
+    // These are common, but nothing here handles them.
     "eu.siacs.conversations.axolotl",
     "http://jabber.org/protocol/address",
     "http://jabber.org/protocol/caps",
@@ -117,10 +117,10 @@ const KNOWN: [&str; 56] = [
     "vcard-temp:x:update",
 ];
 
-/// Longer than every known name.
+/// The length from which on no name is known.
 const LENGTHS: usize = 64;
 
-/// [`KNOWN`] by length, and where each length begins.
+/// [`KNOWN`] sorted by length, and where each length begins.
 const BY_LENGTH: ([&str; KNOWN.len()], [u8; LENGTHS + 1]) = {
     let mut sorted = KNOWN;
     let mut starts = [0; LENGTHS + 1];

@@ -1,6 +1,6 @@
 //! The namespaces this program speaks, each named once.
 
-/// RFC 6120: content namespace of a client's stream, and as the scanner hands on that of any.
+/// RFC 6120: content namespace of a client's stream; the scanner returns it for any stream.
 pub const CLIENT: &str = "jabber:client";
 /// RFC 6120: content namespace between servers, on the wire.
 pub const SERVER: &str = "jabber:server";
@@ -42,7 +42,7 @@ pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0160: offline messages, as a service discovery feature.
 pub const OFFLINE: &str = "msgoffline";
-/// XEP-0133: what its forms are about; a command's node is this, `#` and its name.
+/// XEP-0133: the FORM_TYPE of its forms; a command's node is this, `#` and its name.
 pub const ADMIN: &str = "http://jabber.org/protocol/admin";
 /// XEP-0166.
 pub const JINGLE: &str = "urn:xmpp:jingle:1";
@@ -62,7 +62,7 @@ pub const PING: &str = "urn:xmpp:ping";
 pub const TIME: &str = "urn:xmpp:time";
 /// XEP-0203.
 pub const DELAY: &str = "urn:xmpp:delay";
-/// XEP-0045: what a room says to a user.
+/// XEP-0045: the elements that a room sends to a user.
 pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// XEP-0085.
 pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
@@ -96,9 +96,9 @@ pub const ROSTER: &str = "jabber:iq:roster";
 pub const ROSTER_VERSIONS: &str = "urn:xmpp:features:rosterver";
 /// XEP-0353.
 pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";
-/// Ours, docs/protocol.md: the application of a Jingle session that is a private chat.
+/// Ours, docs/protocol.md: the Jingle application of a private chat.
 pub const WHOELSE_PRIVATE: &str = "urn:whoelse:private:0";
-/// Ours, docs/protocol.md: the transport of a Jingle session: a line between two clients.
+/// Ours, docs/protocol.md: the Jingle transport of a private chat: a line between two clients.
 pub const WHOELSE_LINE: &str = "urn:whoelse:line:0";
 /// Ours: the relay that a server offers to private chats.
 pub const WHOELSE_RELAY: &str = "urn:whoelse:relay:0";
@@ -106,7 +106,7 @@ pub const WHOELSE_RELAY: &str = "urn:whoelse:relay:0";
 pub const WHOELSE_ERRORS: &str = "urn:whoelse:errors:0";
 /// Ours, docs/protocol.md: this request was typed by hand, so it counts as activity.
 pub const WHOELSE_ACTIVITY: &str = "urn:whoelse:activity:0";
-/// Ours, docs/protocol.md: this message went to everyone; only the server says so.
+/// Ours, docs/protocol.md: this message is a broadcast to everyone; only the server says so.
 pub const WHOELSE_BROADCAST: &str = "urn:whoelse:broadcast:0";
 /// Ours, docs/protocol.md: the ad-hoc commands; a command's node is this, `#` and its name.
 pub const WHOELSE_COMMANDS: &str = "urn:whoelse:commands:0";

@@ -1,8 +1,8 @@
-//! Typed payloads of the XEPs: xmpp-parsers' types by one line each, and our own derives, in the
-//! files beside this one, for what it lacks.
+//! Typed payloads of the XEPs: one line each for xmpp-parsers' types, and our own derives, in the
+//! files beside this one, for the missing ones.
 //!
-//! Only what the server or client answers itself is typed; what is forwarded stays bytes. Read an
-//! element with [`Stanza::payload`](crate::Stanza::payload), write one with [`encode`].
+//! Only payloads that the server or client handles itself are typed; forwarded ones stay bytes.
+//! Read an element with [`Stanza::payload`](crate::Stanza::payload), write one with [`encode`].
 
 pub mod commands;
 pub mod hints;
@@ -26,13 +26,13 @@ pub trait Payload: xso::FromXml + xso::AsXml {
 
 /// Encodes a payload.
 ///
-/// Nothing is written for a payload that holds a character which XML cannot represent. None that
-/// was read holds one.
+/// Writes nothing for a payload that contains a character which XML cannot represent. A payload
+/// that was read contains none.
 pub fn encode<T: xso::AsXml>(payload: &T) -> Vec<u8> {
     xso::to_vec(payload).unwrap_or_default()
 }
 
-/// States namespace and name of types that derive the rest.
+/// Declares namespace and name of types that derive the rest.
 macro_rules! payloads {
     ($($type:ty = $name:literal in $ns:expr;)+) => {
         $(impl Payload for $type {

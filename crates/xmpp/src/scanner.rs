@@ -1,10 +1,11 @@
-//! XML 1.0 and Namespaces in XML, as RFC 6120, 11 restricts them: the scanner that finds one whole
-//! stanza and says what it means, in one pass.
+//! XML 1.0 and Namespaces in XML, as restricted by RFC 6120, 11: the scanner, which finds one whole
+//! stanza and parses it in one pass.
 //!
-//! It accepts a subset of what a conforming parser accepts, and means the same by it; a fuzzer
-//! compares the two. What it accepts may therefore be forwarded as it stands: every prefix a stanza
-//! uses is declared inside it, nothing in it needs a document type, and nobody behind us can read it
-//! differently. State is kept across reads, so a stanza that drips in costs linear time.
+//! It accepts a subset of what a conforming parser accepts, with the same meaning; a fuzzer
+//! compares the two. So a stanza that it accepts may be forwarded unchanged: every prefix in it is
+//! declared inside it, nothing in it needs a document type, and no receiver can read it
+//! differently. State is kept across reads, so a stanza that arrives in small pieces costs linear
+//! time.
 
 pub(crate) mod chars;
 pub(crate) mod element;
@@ -18,7 +19,7 @@ use self::element::{Done, Element, Surroundings};
 use crate::Stanza;
 use crate::name::Namespace;
 
-/// What one element may cost. Depth counts the stanza's root as 1.
+/// The limits of one element. Depth counts the stanza's root as 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one stanza, or of the stream header.
@@ -30,22 +31,23 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Before login: 8 KiB and 32 elements, enough for every negotiation, so that a stranger
-    /// costs little.
+    /// The limits before login: 8 KiB and 32 elements, enough for every negotiation, so that a
+    /// stranger costs little.
     pub const BEFORE_LOGIN: Limits = Limits { bytes: 8 << 10, elements: 32, depth: 32 };
-    /// After login: 256 KiB.
+    /// The limits after login: 256 KiB.
     pub const AFTER_LOGIN: Limits = Limits { bytes: 256 << 10, elements: 16 << 10, depth: 32 };
-    /// What a client takes from its server: archived and forwarded stanzas come in wrappers,
-    /// which add to the size and depth that their senders were allowed.
+    /// The limits of a client for its server's stanzas: archived and forwarded stanzas come in
+    /// wrappers, which add to the size and depth that their senders were allowed.
     pub const FROM_SERVER: Limits = Limits { bytes: 1 << 20, elements: 32 << 10, depth: 40 };
-    /// No limit may be deeper: typed payloads are read by recursion.
+    /// The greatest depth that any limit may have: typed payloads are read by recursion.
     pub const DEEPEST: usize = 64;
-    /// What [`Stanza::parse`] takes: stanzas of our own making, or stored when they were scanned.
+    /// The limits of [`Stanza::parse`]: for our own stanzas, or stored ones that were scanned
+    /// before.
     pub(crate) const OWN: Limits =
         Limits { bytes: 64 << 20, elements: usize::MAX, depth: Limits::DEEPEST };
 }
 
-/// What stood in a `<stream:stream …>` header.
+/// The attributes of a `<stream:stream …>` header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamHeader {
     /// `to`, unescaped and unparsed.
@@ -60,7 +62,7 @@ pub struct StreamHeader {
     pub lang: Option<CompactString>,
 }
 
-/// What the scanner found next.
+/// A frame: what the scanner found next.
 #[derive(Debug)]
 pub enum Frame {
     /// `<stream:stream>`.
@@ -71,12 +73,12 @@ pub enum Frame {
     Close,
 }
 
-/// Why the bytes were refused; each maps to one stream error (RFC 6120, 4.9.3).
+/// Why the scanner refuses bytes; each reason maps to one stream error (RFC 6120, 4.9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanError {
     /// `not-well-formed`: not XML, or not namespace-well-formed.
     NotWellFormed,
-    /// `restricted-xml`: XML that RFC 6120, 11.1 forbids, or that we do not take for safety.
+    /// `restricted-xml`: XML that RFC 6120, 11.1 forbids, or that we refuse for safety.
     Restricted,
     /// `bad-namespace-prefix`: a prefix that is not declared where it must be.
     BadPrefix,
@@ -90,7 +92,7 @@ pub enum ScanError {
     BadFormat,
 }
 
-/// Where in the stream we are.
+/// The position in the stream.
 #[derive(Debug)]
 enum State {
     /// Before the header.
@@ -101,38 +103,38 @@ enum State {
     Open(Box<Root>),
     /// After `</stream:stream>`.
     Closed,
-    /// Nothing will be accepted any more.
+    /// After an error: nothing more is accepted.
     Failed(ScanError),
 }
 
-/// What the stream header means for what follows.
+/// What later elements need of the stream header.
 #[derive(Debug)]
 struct Root {
-    /// As it was written: the end tag must be the same.
+    /// Its name as written: the end tag must have the same.
     name: CompactString,
     /// The prefixes it declared.
     prefixes: Vec<(CompactString, Namespace)>,
 }
 
-/// One stream's scanner; keeps its state across reads and no buffer while empty.
+/// The scanner of one stream. It keeps its state across reads, and no buffer while it is empty.
 ///
-/// Call [`next`](Scanner::next) until it returns `None` after each [`push`](Scanner::push): then
-/// never more is held than the limit and one read.
+/// Call [`next`](Scanner::next) until it returns `None` after each [`push`](Scanner::push): then it
+/// never holds more than the limit and one read.
 #[derive(Debug)]
 pub struct Scanner {
     limits: Limits,
     content: &'static str,
     state: State,
     buffer: BytesMut,
-    /// An element of which only a part has arrived.
+    /// An element that has only partly arrived.
     partial: Option<Box<Element>>,
     keepalives: u64,
 }
 
 impl Scanner {
-    /// A scanner that waits for a stream header. `content` is ns::CLIENT or ns::SERVER, and the only
-    /// default namespace accepted in the header. What is handed on says ns::CLIENT in either case,
-    /// in its names and in its bytes.
+    /// Makes a scanner that waits for a stream header. `content` is ns::CLIENT or ns::SERVER, and
+    /// is the only default namespace accepted in the header. Frames have ns::CLIENT in either case,
+    /// in their names and in their bytes.
     pub fn new(content: &'static str, limits: Limits) -> Scanner {
         Scanner {
             limits,
@@ -144,7 +146,7 @@ impl Scanner {
         }
     }
 
-    /// Changes the limits, for what comes next.
+    /// Changes the limits for what comes next.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
@@ -156,7 +158,8 @@ impl Scanner {
         }
     }
 
-    /// The next whole frame, `None` when more bytes are needed. After an error: the same error.
+    /// Returns the next whole frame; `None` when more bytes are needed. After an error: the same
+    /// error again.
     #[expect(clippy::should_implement_trait, reason = "an iterator would end, this one waits")]
     pub fn next(&mut self) -> Result<Option<Frame>, ScanError> {
         if let State::Failed(error) = self.state {
@@ -168,13 +171,13 @@ impl Scanner {
             self.discard();
         }
         if self.buffer.is_empty() {
-            // Gives the memory back: an idle stream owns no buffer.
+            // This frees the memory: an idle stream owns no buffer.
             self.buffer = BytesMut::new();
         }
         found
     }
 
-    /// Expects a new stream header; bytes already pushed and not consumed are kept.
+    /// Expects a new stream header. Keeps bytes that were pushed and not consumed.
     pub fn restart(&mut self) {
         if !matches!(self.state, State::Failed(_)) {
             self.state = State::Start;
@@ -182,14 +185,14 @@ impl Scanner {
         }
     }
 
-    /// Throws away what was pushed and not consumed, as must be done before a TLS handshake: what
-    /// was sent in clear text does not count as sent under its protection.
+    /// Throws away bytes that were pushed and not consumed. This is required before a TLS
+    /// handshake: what was sent in clear text must not count as sent under TLS.
     pub fn discard(&mut self) {
         self.buffer = BytesMut::new();
         self.partial = None;
     }
 
-    /// Whether nothing of an unfinished frame is held (white space does not count).
+    /// Whether no part of an unfinished frame is held (white space does not count).
     pub fn is_empty(&self) -> bool {
         self.buffer.iter().all(|b| chars::is(*b, chars::SPACE))
     }
@@ -199,8 +202,8 @@ impl Scanner {
         self.buffer.len()
     }
 
-    /// How many bytes of white space have stood between elements so far: RFC 6120, 4.6.1 lets a
-    /// peer show with one that it is alive.
+    /// Returns how many bytes of white space have come between elements so far. RFC 6120, 4.6.1
+    /// lets a peer send white space to show that it is alive.
     pub fn keepalives(&self) -> u64 {
         self.keepalives
     }
@@ -219,7 +222,7 @@ impl Scanner {
                     Some(_) => return Err(self.not_an_element()),
                 }
                 if matches!(self.state, State::Start) && self.buffer.len() == 1 {
-                    // Not to be decided yet: a declaration or the header.
+                    // More bytes are needed to tell a declaration from the header.
                     return Ok(None);
                 }
                 if matches!(self.state, State::Start) && self.buffer.starts_with(b"<?") {
@@ -247,7 +250,7 @@ impl Scanner {
         }
     }
 
-    /// What is wrong with text where only elements may stand.
+    /// Returns the error for text where only elements may be.
     fn not_an_element(&self) -> ScanError {
         match self.state {
             State::Open(_) => ScanError::BadFormat,
@@ -278,8 +281,8 @@ impl Scanner {
 
     fn read_element(&mut self, element: &mut Element) -> Result<Option<Frame>, ScanError> {
         let limit = self.limits.bytes.min(Limits::OWN.bytes);
-        // Bytes beyond the limit are not looked at, so that it does not matter how many of them
-        // happen to have arrived.
+        // Bytes beyond the limit are not read, so the result does not depend on how many of them
+        // have arrived.
         let view = &self.buffer[..self.buffer.len().min(limit)];
         let place = Surroundings {
             content: self.content,

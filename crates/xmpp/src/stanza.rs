@@ -1,8 +1,7 @@
 //! RFC 6120, 8.1: the envelope of a stanza as it arrived: attributes unescaped, children as named
 //! spans, bytes untouched.
-//!
-//! Everything here comes from the scanner's one pass; what is asked for rarely (other attributes,
-//! texts) is looked up again in the bytes, which are known to be well-formed.
+//! Everything here comes from the scanner's single pass. Rarely needed parts (other attributes,
+//! texts) are looked up again in the bytes, which are known to be well-formed.
 
 mod alone;
 pub(crate) mod read;
@@ -21,7 +20,7 @@ use crate::scanner::element::{Done, Element, Surroundings, text};
 use crate::scanner::tag::{Attribute, Span, Tag};
 use crate::{Limits, Payload, ScanError, StanzaError, ns, payload};
 
-/// Which of the three stanzas, or another element of the stream.
+/// The kind of a stanza, or another element of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `<message/>`.
@@ -30,27 +29,27 @@ pub enum Kind {
     Presence,
     /// `<iq/>`.
     Iq,
-    /// SASL, STARTTLS, stream management…
+    /// Another element: SASL, STARTTLS, stream management…
     Other,
 }
 
 /// One whole element of depth 1.
 ///
-/// Its `Debug` names the root and the children and shows no text, so that logs hold no messages.
+/// Its `Debug` shows the root and the children but no text, so that logs contain no messages.
 #[derive(Clone)]
 pub struct Stanza {
     bytes: Bytes,
-    // Behind a pointer, because a stanza is handed from one to the next many times.
+    // The data are behind a pointer, because a stanza is moved many times.
     meaning: Arc<Meaning>,
 }
 
-/// What the scanner learnt of a stanza.
+/// What the scanner found out about a stanza.
 struct Meaning {
     head: Head,
     children: SmallVec<[Child; 4]>,
 }
 
-/// A direct child: its resolved name and where it stands.
+/// A direct child: its resolved name and its place in the bytes.
 #[derive(Debug, Clone)]
 pub struct Child {
     pub(crate) name: CompactString,
@@ -59,7 +58,7 @@ pub struct Child {
     pub(crate) end: u32,
 }
 
-/// What the scanner learnt of the root.
+/// What the scanner found out about the root.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     kind: Kind,
@@ -70,15 +69,15 @@ pub(crate) struct Head {
     id: Value,
     type_: Value,
     lang: Value,
-    /// Values that are not simply their bytes, one after the other.
+    /// The values that differ from their bytes, one after the other.
     decoded: String,
-    /// After `<name`.
+    /// The offset after `<name`.
     pub(crate) after_name: u32,
-    /// After the last attribute.
+    /// The offset after the last attribute.
     pub(crate) attributes_end: u32,
-    /// After the start tag.
+    /// The offset after the start tag.
     pub(crate) tag_end: u32,
-    /// Where the end tag begins; the end of the element if it has none.
+    /// The offset of the end tag; the end of the element if it has none.
     pub(crate) end_tag: u32,
     /// The attribute `from` with the white space before it; empty if there is none.
     pub(crate) from_attribute: Span,
@@ -97,9 +96,9 @@ pub(crate) struct Head {
 enum Value {
     #[default]
     Absent,
-    /// As it stands in the bytes.
+    /// The value is in the bytes.
     Plain(Span),
-    /// In [`Head::decoded`].
+    /// The value is in [`Head::decoded`].
     Decoded(Span),
 }
 
@@ -129,8 +128,8 @@ impl Default for Head {
 }
 
 impl Head {
-    /// Understands the root's start tag. `message`, `presence` and `iq` are stanzas in the content
-    /// namespace.
+    /// Parses the root's start tag. `message`, `presence` and `iq` are stanzas if they are in the
+    /// content namespace.
     pub(crate) fn new(bytes: &[u8], tag: &Tag, name: &str, namespace: Namespace) -> Head {
         let kind = match name {
             _ if namespace.as_str() != ns::CLIENT => Kind::Other,
@@ -150,7 +149,7 @@ impl Head {
             ..Head::default()
         };
         for attribute in &tag.attributes {
-            // Up to and with the closing quote.
+            // The range includes the closing quote.
             let whole = Span { start: head.attributes_end, end: attribute.value.end + 1 };
             head.attributes_end = whole.end;
             match attribute.name.span.of(bytes) {
@@ -182,7 +181,7 @@ impl Head {
     }
 }
 
-/// The same bytes: what stands on its own feet then means the same.
+/// Compares the bytes, which determine the meaning of a stanza that is complete in itself.
 impl PartialEq for Stanza {
     fn eq(&self, other: &Stanza) -> bool {
         self.bytes == other.bytes
@@ -196,10 +195,10 @@ impl Stanza {
         Stanza { bytes, meaning: Arc::new(Meaning { head, children }) }
     }
 
-    /// Scans one element as if it stood on an open `jabber:client` stream whose header declared
-    /// the prefix `stream`; for tests, stored rows, own output.
+    /// Scans one element as if it were on an open `jabber:client` stream whose header declared the
+    /// prefix `stream`; for tests, stored rows and our own output.
     ///
-    /// White space around it is left out; anything else beside it is an error.
+    /// White space around it is ignored; anything else beside it is an error.
     pub fn parse(xml: impl Into<Bytes>) -> Result<Stanza, ScanError> {
         let bytes: Bytes = xml.into();
         let trimmed = bytes.trim_ascii();
@@ -264,8 +263,8 @@ impl Stanza {
         }
     }
 
-    /// Any other attribute of the root by local name without namespace (rare; scans again):
-    /// `mechanism`, `h`, `previd`.
+    /// Returns any other attribute of the root by local name without namespace, such as
+    /// `mechanism`, `h` or `previd` (rare; scans again).
     pub fn attr(&self, name: &str) -> Option<CompactString> {
         read::attribute(&self.bytes, name)
     }
@@ -275,7 +274,7 @@ impl Stanza {
         &self.meaning.children
     }
 
-    /// The first child of that name and namespace.
+    /// Returns the first child of that name and namespace.
     pub fn child(&self, name: &str, ns: &str) -> Option<&Child> {
         self.meaning.children.iter().find(|child| child.is(name, ns))
     }
@@ -285,19 +284,20 @@ impl Stanza {
         self.child(name, ns).is_some()
     }
 
-    /// A child's bytes, as they came (the default namespace may be inherited from the root).
+    /// Returns a child's bytes, as they came (the default namespace may be inherited from the
+    /// root).
     pub fn slice(&self, child: &Child) -> &[u8] {
         child.span().of(&self.bytes)
     }
 
-    /// The children of a child or of a deeper element, in order. Scans the whole stanza again: for
-    /// the one child that is wanted, not for each of many.
+    /// Returns the children of a child or of a deeper element, in order. It scans the whole stanza
+    /// again, so call it for one child, not for each of many.
     ///
-    /// They are children of this stanza in every respect: `slice`, `child_attr`, `text_of`,
-    /// `payload` and this function take them.
+    /// The result can be used like the children of this stanza: with `slice`, `child_attr`,
+    /// `text_of`, `payload` and this function.
     pub fn grandchildren(&self, child: &Child) -> Vec<Child> {
         let within = |c: &Child| child.start < c.start && c.end <= child.end;
-        // The root is at depth 1; the children of something with n ancestors at n + 2.
+        // The root is at depth 1; the children of an element with n ancestors are at n + 2.
         let depth = read::ancestors(&self.bytes, child.start).len() + 2;
         let prefixes =
             [(CompactString::from_utf8_lossy(self.prefix()), self.meaning.head.namespace.clone())];
@@ -307,7 +307,7 @@ impl Stanza {
             .unwrap_or_default()
     }
 
-    /// The prefix of the root, if it is one of the stream header's.
+    /// Returns the prefix of the root, if it is one of the stream header's.
     fn prefix(&self) -> &[u8] {
         let name = self.bytes.get(1..self.meaning.head.after_name as usize).unwrap_or_default();
         let length = if self.meaning.head.borrows { memchr::memchr(b':', name) } else { None };
@@ -319,32 +319,32 @@ impl Stanza {
         &self.bytes
     }
 
-    /// Text directly inside the root (SASL payloads), unescaped.
+    /// Returns the text directly inside the root (SASL payloads), unescaped.
     pub fn text(&self) -> CompactString {
         read::text(&self.bytes)
     }
 
-    /// Text directly inside a child, unescaped.
+    /// Returns the text directly inside a child, unescaped.
     pub fn text_of(&self, child: &Child) -> CompactString {
         read::text(self.slice(child))
     }
 
-    /// Text of a child, unescaped: `stanza.child_text("body", ns::CLIENT)`.
+    /// Returns the text of a child, unescaped: `stanza.child_text("body", ns::CLIENT)`.
     pub fn child_text(&self, name: &str, ns: &str) -> Option<CompactString> {
         self.child(name, ns).map(|child| self.text_of(child))
     }
 
-    /// An attribute of a child, unescaped.
+    /// Returns an attribute of a child, unescaped.
     pub fn child_attr(&self, child: &Child, attr: &str) -> Option<CompactString> {
         read::attribute(self.slice(child), attr)
     }
 
-    /// A child as its typed payload; a payload that does not fit its schema is `bad-request`.
+    /// Reads a child as its typed payload; a payload that does not fit its schema is `bad-request`.
     pub fn payload<T: Payload>(&self, child: &Child) -> Result<T, StanzaError> {
         payload::payload(self, child)
     }
 
-    /// The start tags around an element of this stanza on which names in it may depend.
+    /// Returns the start tags around an element of this stanza on which names in it may depend.
     pub(crate) fn scope_of(&self, child: &Child) -> Vec<Cow<'_, [u8]>> {
         if !self.meaning.head.scoped
             && self.meaning.children.iter().any(|direct| direct.start == child.start)
@@ -356,7 +356,7 @@ impl Stanza {
         if let Some(root) = tags.first_mut()
             && self.meaning.head.borrows
         {
-            // The header is not here to declare it.
+            // The stream header is not here to declare the prefix.
             let mut declaration = b" xmlns:".to_vec();
             declaration.extend_from_slice(self.prefix());
             declaration.extend_from_slice(b"='");
@@ -432,7 +432,7 @@ impl TryFrom<&str> for Stanza {
     }
 }
 
-/// Unescaped text as this module hands it out.
+/// Converts unescaped text to the type that this module returns.
 pub(crate) fn compact(text: Cow<'_, str>) -> CompactString {
     CompactString::from(text)
 }

@@ -1,12 +1,12 @@
-//! What the operating system refuses, in plain words that say what to do where something can be
-//! done: its own texts, and the numbers behind them, are for programmers.
+//! Errors of the operating system, in plain words that say what to do if something can be done. The
+//! system's own texts and error numbers are for programmers.
 
 use std::io::{Error, ErrorKind};
 
 use rustix::io::Errno;
 
-/// Words for an error of the system, to stand after `cannot read FILE: `. What is wrapped in one
-/// by us is a sentence already and stays as it is.
+/// Returns words for an error of the system, to follow `cannot read FILE: `. An error of ours that
+/// is wrapped in one is a sentence already and is not changed.
 pub fn in_words(error: &Error) -> String {
     if let (ErrorKind::Other, Some(ours)) = (error.kind(), error.get_ref()) {
         return ours.to_string();
@@ -43,7 +43,7 @@ pub fn in_words(error: &Error) -> String {
     words.to_owned()
 }
 
-/// What has no kind of its own has a number, which each system gives as it likes (errno(3)).
+/// An error without a kind has a number, which depends on the system (errno(3)).
 fn by_number(error: &Error) -> String {
     match Errno::from_io_error(error) {
         Some(Errno::NFILE | Errno::MFILE) => {
@@ -57,7 +57,7 @@ fn by_number(error: &Error) -> String {
             let number = errno.raw_os_error();
             format!("the system refuses with error {number}; `journalctl` may tell more")
         }
-        // The resolver's errors have neither.
+        // The resolver's errors have neither a kind nor a number.
         None => "it cannot be found under that name".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! RFC 6120, 8 and 11: what leaves: escaping, small elements by hand, and the one rewrite of a
+//! RFC 6120, 8 and 11: writing XML: escaping, small elements by hand, and the only rewriting of a
 //! forwarded stanza.
 
 use std::fmt;
@@ -8,13 +8,13 @@ use bytes::Bytes;
 use crate::scanner::tag::Span;
 use crate::{Kind, Stanza, scanner};
 
-/// What a queue needs to know of a stanza without parsing it again.
+/// The class of a stanza: what a queue needs to know of it without parsing it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// A message that is kept in the log if nobody takes it, and its number there, 0 if it is in
-    /// no log.
+    /// A message that is kept in the log if nobody takes it, with its number there, or 0 if it is
+    /// in no log.
     Kept(u64),
-    /// A message of the log that was handed out before those in front of it, and its number.
+    /// A message of the log that was handed out ahead of earlier ones, with its number.
     AheadOfLog(u64),
     /// A groupchat message.
     Groupchat,
@@ -32,19 +32,19 @@ pub enum Class {
 
 /// One encoded stanza, shared by every queue that holds it.
 ///
-/// The root has neither `xmlns` nor (on broadcast presence) `to`, and always an end tag, so a sink
-/// can insert what only it knows: at `after_name` attributes, at `before_end` children.
+/// The root has neither `xmlns` nor (on broadcast presence) `to`, and always an end tag. So a
+/// connection can insert what only it knows: attributes at `after_name`, children at `before_end`.
 ///
-/// Its `Debug` shows no text, so that logs hold no messages.
+/// Its `Debug` shows no text, so that logs contain no messages.
 #[derive(Clone)]
 pub struct Outgoing {
-    /// The text.
+    /// The encoded bytes.
     pub bytes: Bytes,
     /// Offset just after `<message`.
     pub after_name: u32,
     /// Offset of `</message>`.
     pub before_end: u32,
-    /// What it is.
+    /// The class.
     pub class: Class,
 }
 
@@ -58,9 +58,10 @@ impl fmt::Debug for Outgoing {
 }
 
 impl Outgoing {
-    /// From bytes that follow the rule above (a row of the log, or what [`Element`] wrote).
+    /// Makes it from bytes that follow the rule above (a row of the log, or what [`Element`]
+    /// wrote).
     ///
-    /// Bytes that do not follow it are sent as they are, with nothing inserted in the wrong place.
+    /// Bytes that do not follow it are sent unchanged, with nothing inserted in the wrong place.
     pub fn from_encoded(kind: Kind, bytes: Bytes, class: Class) -> Outgoing {
         let name = match kind {
             Kind::Message => "message".len(),
@@ -79,14 +80,14 @@ impl Outgoing {
         Outgoing { bytes, after_name: after_name as u32, before_end: before_end as u32, class }
     }
 
-    /// A copy with children added before the end tag.
+    /// Returns a copy with children added before the end tag.
     pub fn with_children(&self, children: &[u8]) -> Outgoing {
         let bytes = self.insert(self.before_end, children);
         let before_end = self.before_end.saturating_add(children.len() as u32);
         Outgoing { bytes, before_end, ..*self }
     }
 
-    /// A copy with attributes added after the name: ` to='bob@host'`.
+    /// Returns a copy with attributes added after the name: ` to='bob@host'`.
     pub fn with_attributes(&self, attributes: &[u8]) -> Outgoing {
         let bytes = self.insert(self.after_name, attributes);
         let before_end = self.before_end.saturating_add(attributes.len() as u32);
@@ -106,22 +107,22 @@ impl Outgoing {
 /// How a forwarded stanza is rewritten, in one copy.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rewrite<'a> {
-    /// The sender's address, unescaped; replaces what is there. Empty: no `from` at all.
+    /// The sender's address, unescaped; replaces the present one. Empty: no `from` at all.
     pub from: &'a str,
-    /// The stream's `xml:lang`, added where the stanza has none (RFC 6120, 4.7.4).
+    /// The stream's `xml:lang`, added if the stanza has none (RFC 6120, 4.7.4).
     pub lang: Option<&'a str>,
-    /// `to` to add when the stanza has none; an existing one is never rewritten.
+    /// The `to` to add if the stanza has none; an existing one is never rewritten.
     pub to: Option<&'a str>,
-    /// Leave out the `to` that is there: the stanza is stored, or goes to the bare address.
+    /// Whether to leave out the present `to`: the stanza is stored, or goes to the bare address.
     pub drop_to: bool,
-    /// Indices into `Stanza::children` that are left out.
+    /// Indices into `Stanza::children` to leave out.
     pub drop: &'a [usize],
     /// Children to append, already encoded.
     pub add: &'a [u8],
 }
 
-/// Rewrites: `from` replaced, root `xmlns` dropped, children left out and put in, an end tag
-/// guaranteed. Everything else stays byte for byte what the sender wrote.
+/// Rewrites a stanza: replaces `from`, drops the root's `xmlns`, leaves out and adds children, and
+/// makes sure that there is an end tag. All other bytes stay as the sender wrote them.
 pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
     let bytes: &[u8] = stanza.bytes();
     let head = stanza.head();
@@ -152,7 +153,7 @@ pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
     out.extend_from_slice(slice(at, head.attributes_end));
     out.push(b'>');
 
-    // Text that a child parted must not become `]]>` without it.
+    // Text on both sides of a removed child must not join into `]]>`.
     let append = |out: &mut Vec<u8>, text: &[u8]| {
         let joined = [b"]".as_slice(), b"]]"].into_iter().find_map(|begun| {
             let rest = b"]]>".get(begun.len()..)?;
@@ -167,7 +168,7 @@ pub fn rewrite(stanza: &Stanza, how: &Rewrite<'_>, class: Class) -> Outgoing {
             None => out.extend_from_slice(text),
         }
     };
-    // In order, so that a stanza of nothing but what is left out costs no square of it.
+    // Sorted, so the cost is not quadratic even if every child is left out.
     let mut dropped = how.drop.to_vec();
     dropped.sort_unstable();
     dropped.dedup();
@@ -194,7 +195,7 @@ pub fn escape(out: &mut Vec<u8>, text: &str) {
     escape_as(out, text, true);
 }
 
-/// Escapes; in content, unlike in an attribute, a line end survives as it is.
+/// Escapes text; in content, unlike in an attribute, a line end stays as it is.
 fn escape_as(out: &mut Vec<u8>, text: &str, value: bool) {
     let bytes = text.as_bytes();
     let mut copied = 0;
@@ -228,7 +229,7 @@ fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'\'');
 }
 
-/// Writes one element by hand; what is given as text is escaped.
+/// Writes one element by hand; texts are escaped.
 ///
 /// ```
 /// # use whoelse_xmpp::Element;
@@ -236,8 +237,8 @@ fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
 /// assert_eq!(ping.finish(), "<iq type='get'><ping xmlns='urn:xmpp:ping'/></iq>");
 /// ```
 ///
-/// Attributes come first: one that is added after a child or text is a mistake of the program
-/// and is left out.
+/// Attributes come first: one that is added after a child or text is a programming error and is
+/// left out.
 #[derive(Debug, Clone)]
 pub struct Element {
     buf: Vec<u8>,
@@ -261,7 +262,7 @@ impl Element {
         self.attr("xmlns", ns)
     }
 
-    /// One attribute.
+    /// Adds one attribute.
     #[must_use]
     pub fn attr(mut self, name: &'static str, value: &str) -> Element {
         debug_assert!(self.in_tag, "attribute {name} after the content of {}", self.name);
@@ -271,7 +272,7 @@ impl Element {
         self
     }
 
-    /// One attribute, if there is a value.
+    /// Adds one attribute, if there is a value.
     #[must_use]
     pub fn attr_opt(self, name: &'static str, value: Option<&str>) -> Element {
         match value {
@@ -280,13 +281,13 @@ impl Element {
         }
     }
 
-    /// A child.
+    /// Adds a child.
     #[must_use]
     pub fn child(self, child: Element) -> Element {
         self.raw(&child.close())
     }
 
-    /// Children that are already encoded.
+    /// Adds children that are already encoded.
     #[must_use]
     pub fn raw(mut self, bytes: &[u8]) -> Element {
         if !bytes.is_empty() {
@@ -296,7 +297,7 @@ impl Element {
         self
     }
 
-    /// Text.
+    /// Adds text.
     #[must_use]
     pub fn text(mut self, text: &str) -> Element {
         if !text.is_empty() {
@@ -306,12 +307,12 @@ impl Element {
         self
     }
 
-    /// The bytes; always with an end tag for `message`, `presence`, `iq`.
+    /// Returns the bytes; always with an end tag for `message`, `presence`, `iq`.
     pub fn finish(self) -> Bytes {
         Bytes::from(self.close())
     }
 
-    /// As a stanza to send.
+    /// Returns the element as a stanza to send.
     pub fn outgoing(self, class: Class) -> Outgoing {
         let kind = match self.name {
             "message" => Kind::Message,

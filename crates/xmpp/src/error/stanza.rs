@@ -1,10 +1,10 @@
-//! RFC 6120, 8.3: a stanza is refused, and its sender learns why.
+//! RFC 6120, 8.3: stanza errors, which tell a sender why a stanza is refused.
 
 use super::{App, conditions, known_app, say};
 use crate::write::{Class, Element};
 use crate::{Kind, Outgoing, Stanza, ns};
 
-/// RFC 6120, 8.3.2: what the sender may do about it.
+/// RFC 6120, 8.3.2: the error type, which says what the sender may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorType {
     /// Retry after providing credentials.
@@ -44,7 +44,7 @@ impl ErrorType {
 }
 
 conditions! {
-    /// RFC 6120, 8.3.3: all of them.
+    /// RFC 6120, 8.3.3: all defined conditions.
     Condition {
         BadRequest = "bad-request",
         Conflict = "conflict",
@@ -98,21 +98,21 @@ impl Condition {
     }
 }
 
-/// What goes back to the sender of a stanza.
+/// A stanza error, as it goes back to the sender of a stanza.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StanzaError {
-    /// What the sender may do about it.
+    /// The error type.
     pub type_: ErrorType,
-    /// What is wrong.
+    /// The condition.
     pub condition: Condition,
-    /// The same for people, in English.
+    /// A text for people, in English.
     pub text: Option<String>,
     /// The application's condition: name and namespace.
     pub app: Option<App>,
 }
 
 impl StanzaError {
-    /// With the type that RFC 6120, 8.3.3 gives the condition.
+    /// Makes an error with the type that RFC 6120, 8.3.3 gives the condition.
     pub fn new(condition: Condition) -> StanzaError {
         StanzaError { type_: condition.default_type(), condition, text: None, app: None }
     }
@@ -138,11 +138,11 @@ impl StanzaError {
         self
     }
 
-    /// The error stanza that answers `stanza`: addresses swapped, id kept, type `error`.
+    /// Makes the error stanza that answers `stanza`: addresses swapped, id kept, type `error`.
     ///
-    /// `from` and `to` stand in where the swapped addresses are not the right ones. `None` if the
-    /// stanza is itself an error or an iq result, which are never answered (RFC 6120, 8.3.1), or
-    /// no stanza at all.
+    /// `from` and `to` are used where the swapped addresses are not the right ones. `None` if the
+    /// stanza is itself an error or an iq result, which are never answered (RFC 6120, 8.3.1), or is
+    /// not a stanza.
     pub fn answer(
         &self,
         stanza: &Stanza,
@@ -164,7 +164,7 @@ impl StanzaError {
         Some(answer.outgoing(class))
     }
 
-    /// `<error>…</error>` alone.
+    /// Encodes `<error>…</error>` alone.
     pub fn encode(&self) -> Vec<u8> {
         self.element().finish().to_vec()
     }
@@ -176,8 +176,8 @@ impl StanzaError {
 
     /// Reads the `<error/>` of a stanza of type error (for clients).
     ///
-    /// Lenient as one must be with what others say: an unknown condition is
-    /// `undefined-condition`, an unknown type the condition's own.
+    /// Accepts what other programs send: an unknown condition becomes `undefined-condition`, an
+    /// unknown type the condition's own.
     pub fn read(stanza: &Stanza) -> Option<StanzaError> {
         let child =
             stanza.children().iter().find(|c| c.name() == "error" && c.ns() == stanza.ns())?;

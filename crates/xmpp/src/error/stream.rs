@@ -1,11 +1,11 @@
-//! RFC 6120, 4.9: a stream is ended, and the peer learns why.
+//! RFC 6120, 4.9: stream errors, which end a stream and tell the peer why.
 
 use super::{App, conditions, known_app, say};
 use crate::write::Element;
 use crate::{ScanError, Stanza, ns};
 
 conditions! {
-    /// RFC 6120, 4.9.3: all of them.
+    /// RFC 6120, 4.9.3: all defined conditions.
     StreamCondition {
         BadFormat = "bad-format",
         BadNamespacePrefix = "bad-namespace-prefix",
@@ -35,15 +35,15 @@ conditions! {
     }
 }
 
-/// Our own condition, with the domain's new name in it.
+/// The name of our own condition, which contains the domain's new name.
 const RENAMED: &str = "renamed";
 
-/// What ends a stream.
+/// A stream error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamError {
-    /// What is wrong.
+    /// The condition.
     pub condition: StreamCondition,
-    /// The same for people, in English.
+    /// A text for people, in English.
     pub text: Option<String>,
     /// The application's condition: name and namespace.
     pub app: Option<App>,
@@ -52,7 +52,7 @@ pub struct StreamError {
 }
 
 impl StreamError {
-    /// Without text.
+    /// Makes an error without a text.
     pub fn new(condition: StreamCondition) -> StreamError {
         StreamError { condition, text: None, app: None, renamed: None }
     }
@@ -71,7 +71,7 @@ impl StreamError {
         self
     }
 
-    /// RFC 6120, 4.9.3.5, and our own condition: the domain has another name now.
+    /// RFC 6120, 4.9.3.5, and our own condition: tells that the domain has another name now.
     pub fn renamed(domain: &str) -> StreamError {
         StreamError {
             renamed: Some(domain.to_owned()),
@@ -80,7 +80,7 @@ impl StreamError {
         }
     }
 
-    /// `<stream:error>…</stream:error>`.
+    /// Encodes `<stream:error>…</stream:error>`.
     pub fn encode(&self) -> Vec<u8> {
         let error = Element::new("stream:error");
         let name = self.condition.name();
@@ -93,7 +93,7 @@ impl StreamError {
         }
     }
 
-    /// Reads one (for clients). `None` if the element is something else.
+    /// Reads a stream error (for clients). `None` if the element is something else.
     pub fn read(element: &Stanza) -> Option<StreamError> {
         if (element.name(), element.ns()) != ("error", ns::STREAM) {
             return None;

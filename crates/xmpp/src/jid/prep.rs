@@ -1,7 +1,7 @@
 //! RFC 7622, 3.2 to 3.4: the three parts of an address, each with its profile.
 //!
-//! The profiles are asked only for what is not plain. Plain is what a profile would return as it
-//! stands; a fuzzer compares the two.
+//! A part that is plain skips its profile. A part is plain if its profile would return it
+//! unchanged; a fuzzer checks this.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -14,14 +14,15 @@ use precis_profiles::{OpaqueString, UsernameCaseMapped};
 
 use super::JidError;
 
-/// RFC 7622, 3.1: no part is longer.
+/// RFC 7622, 3.1: the longest part, in bytes.
 const MAX: usize = 1023;
 
-/// The ASCII characters that a domain may not hold: all but letters, digits, hyphen and dot; the
-/// underscore, which names in private networks have, is let through.
+/// The ASCII characters that a domain may not contain: all except letters, digits, hyphen and dot.
+/// The underscore, which names in private networks have, is allowed.
 const NOT_IN_DOMAINS: AsciiDenyList = AsciiDenyList::new(true, "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
 
-/// RFC 7622, 3.3.1: forbidden in a localpart, beside what UsernameCaseMapped forbids.
+/// RFC 7622, 3.3.1: characters forbidden in a localpart, besides those that UsernameCaseMapped
+/// forbids.
 fn is_forbidden(c: char) -> bool {
     matches!(c, '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@' | ' ')
 }
@@ -34,7 +35,7 @@ fn fits(text: &str, empty: JidError) -> Result<(), JidError> {
     }
 }
 
-/// Whether a localpart is normalised as it stands.
+/// Whether a localpart is already normalised.
 pub(crate) fn is_plain_local(text: &str) -> bool {
     let plain = |b: u8| {
         matches!(b, b'!'..=b'~')
@@ -51,7 +52,7 @@ pub(crate) fn local(text: &str) -> Result<Cow<'_, str>, JidError> {
 
 pub(crate) fn slow_local(text: &str) -> Result<String, JidError> {
     fits(text, JidError::Localpart)?;
-    // Some texts need the profile twice before it leaves them alone.
+    // Some texts need the profile twice before it leaves them unchanged.
     let local = stabilize(text, |s| UsernameCaseMapped::new().enforce(s))
         .map_err(|_| JidError::Localpart)?
         .into_owned();
@@ -59,7 +60,7 @@ pub(crate) fn slow_local(text: &str) -> Result<String, JidError> {
     if local.contains(is_forbidden) { Err(JidError::Localpart) } else { Ok(local) }
 }
 
-/// Whether a domain is normalised as it stands: labels of small letters, digits and inner hyphens.
+/// Whether a domain is already normalised: labels of lower-case letters, digits and inner hyphens.
 pub(crate) fn is_plain_domain(text: &str) -> bool {
     let plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     text.len() <= 253
@@ -92,7 +93,7 @@ fn slow_name(text: &str) -> Result<String, JidError> {
     let rules = Uts46::new();
     let (name, valid) = rules.to_unicode(text.as_bytes(), NOT_IN_DOMAINS, Hyphens::CheckFirstLast);
     valid.map_err(|_| JidError::Domain)?;
-    // A final dot says only that the name is complete.
+    // A final dot only says that the name is complete.
     let name = name.strip_suffix('.').unwrap_or(&name);
     rules
         .to_ascii(name.as_bytes(), NOT_IN_DOMAINS, Hyphens::CheckFirstLast, DnsLength::Verify)
@@ -100,7 +101,7 @@ fn slow_name(text: &str) -> Result<String, JidError> {
     Ok(name.to_owned())
 }
 
-/// Whether a resource is normalised as it stands.
+/// Whether a resource is already normalised.
 pub(crate) fn is_plain_resource(text: &str) -> bool {
     (1..=MAX).contains(&text.len()) && text.bytes().all(|b| matches!(b, b' '..=b'~'))
 }
@@ -121,11 +122,11 @@ pub(crate) fn slow_resource(text: &str) -> Result<String, JidError> {
     Ok(resource)
 }
 
-/// OpaqueString (RFC 8265, 4.2), with a little more Unicode.
+/// Applies OpaqueString (RFC 8265, 4.2), with a little more Unicode.
 ///
-/// The profile's tables are those of Unicode 6.3, to which an emoji of the last ten years is an
-/// unassigned code point. These blocks hold nothing but pictographs, so their code points pass as
-/// one that the profile knows.
+/// The profile's tables are those of Unicode 6.3, in which an emoji of the last ten years is an
+/// unassigned code point. These blocks contain only pictographs, so their code points are checked
+/// as if they were one that the profile knows.
 fn enforce_opaque(text: &str) -> Result<Cow<'_, str>, Error> {
     const PICTOGRAPHS: RangeInclusive<char> = '\u{1F300}'..='\u{1FAFF}';
     let profile = OpaqueString::new();

@@ -1,4 +1,4 @@
-//! RFC 7622: tests of addresses, valid, invalid and on the border.
+//! RFC 7622: tests of addresses, valid, invalid and borderline.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -175,7 +175,7 @@ fn a_new_account_is_named_alike_by_old_and_new_rules() {
     let new = |name| BareJid::of_new_account(name, "x");
     assert_eq!(new("Bob").unwrap(), "bob@x");
     assert_eq!(new("ärger").unwrap(), "ärger@x");
-    // The older rule makes "fussball" of it, the newer one leaves it alone.
+    // The older rule turns it into "fussball"; the newer one leaves it unchanged.
     assert_eq!(new("fußball"), Err(JidError::Localpart));
     assert!(localpart("fußball").is_ok());
     assert_eq!(new("a b"), Err(JidError::Localpart));
@@ -239,6 +239,6 @@ fn bare_and_full_refuse_each_other() {
 fn addresses_pass_to_xmpp_parsers_and_back() {
     let jid = Jid::parse("bob@x/desk").unwrap();
     assert_eq!(Jid::from_parsers(&jid.to_parsers().unwrap()).unwrap(), jid);
-    // The reason for a type of our own.
+    // This is the reason for a type of our own.
     assert_eq!(Jid::parse("bob@x/😀").unwrap().to_parsers(), Err(JidError::Resource));
 }

@@ -1,4 +1,4 @@
-//! XEP-0050, Ad-Hoc Commands: a command is run, in one step or in several with a form each.
+//! XEP-0050, Ad-Hoc Commands: commands run in one step, or in several with a form each.
 
 use xmpp_parsers::data_forms::DataForm;
 use xso::error::Error;
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use crate::ns;
 
-/// An enumeration that is an attribute's text.
+/// Declares an enumeration that is the text of an attribute.
 macro_rules! texts {
     ($(#[$doc:meta])* $type:ident { $($(#[$note:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
@@ -16,7 +16,7 @@ macro_rules! texts {
         pub enum $type { $($(#[$note])* $variant,)+ }
 
         impl $type {
-            /// As it stands on the wire.
+            /// The text on the wire.
             pub fn name(self) -> &'static str {
                 match self { $($type::$variant => $text,)+ }
             }
@@ -40,15 +40,15 @@ macro_rules! texts {
 }
 
 texts! {
-    /// What the requester wants done.
+    /// The action that the requester wants.
     Action {
-        /// Start, or go on with the default action.
+        /// Start, or continue with the default action.
         Execute = "execute",
-        /// End the command.
+        /// Cancel the command.
         Cancel = "cancel",
-        /// One stage back.
+        /// Go back one stage.
         Prev = "prev",
-        /// One stage on.
+        /// Go to the next stage.
         Next = "next",
         /// Finish.
         Complete = "complete",
@@ -56,7 +56,7 @@ texts! {
 }
 
 texts! {
-    /// Where the command stands.
+    /// The status of a command.
     Status {
         /// It waits for the requester.
         Executing = "executing",
@@ -72,7 +72,7 @@ texts! {
     NoteType {
         /// Nothing went wrong.
         Info = "info",
-        /// Something did not go as wished.
+        /// Something did not go as it should.
         Warn = "warn",
         /// It failed.
         Error = "error",
@@ -83,7 +83,7 @@ texts! {
 #[derive(FromXml, AsXml, Debug, Clone, PartialEq, Eq)]
 #[xml(namespace = ns::COMMANDS, name = "note")]
 pub struct Note {
-    /// How serious it is; absent means [`NoteType::Info`].
+    /// Its severity; absent means [`NoteType::Info`].
     #[xml(attribute(name = "type", default))]
     pub type_: Option<NoteType>,
     /// The text, for people.
@@ -91,7 +91,7 @@ pub struct Note {
     pub text: String,
 }
 
-/// The actions allowed for this stage, beside cancelling.
+/// The actions allowed at this stage, besides cancelling.
 #[derive(FromXml, AsXml, Debug, Clone, Default, PartialEq, Eq)]
 #[xml(namespace = ns::COMMANDS, name = "actions")]
 pub struct Actions {
@@ -109,20 +109,20 @@ pub struct Actions {
     pub complete: bool,
 }
 
-/// A request to run a command or to go on with it, and the answer to one.
+/// A request to run or continue a command, or the answer to one.
 #[derive(FromXml, AsXml, Debug, Clone, PartialEq)]
 #[xml(namespace = ns::COMMANDS, name = "command", on_unknown_child = Discard)]
 pub struct Command {
-    /// Which command.
+    /// The command's node.
     #[xml(attribute)]
     pub node: String,
-    /// Which run of it; given by the responder.
+    /// The id of this run; the responder assigns it.
     #[xml(attribute(default))]
     pub sessionid: Option<String>,
-    /// What the requester wants; absent means [`Action::Execute`].
+    /// The action that the requester wants; absent means [`Action::Execute`].
     #[xml(attribute(default))]
     pub action: Option<Action>,
-    /// Where the command stands; only in answers.
+    /// The status of the command; only in answers.
     #[xml(attribute(default))]
     pub status: Option<Status>,
     /// The actions allowed next; only in answers.
@@ -137,12 +137,12 @@ pub struct Command {
 }
 
 impl Command {
-    /// A request to run a command.
+    /// Makes a request to run a command.
     pub fn execute(node: impl Into<String>) -> Command {
         Command { action: Some(Action::Execute), ..Command::of(node.into()) }
     }
 
-    /// The answer to this request that leaves the command in `status`.
+    /// Makes the answer to this request, with the command in `status`.
     pub fn answer(&self, sessionid: impl Into<String>, status: Status) -> Command {
         Command {
             sessionid: Some(sessionid.into()),
@@ -151,14 +151,14 @@ impl Command {
         }
     }
 
-    /// With a form.
+    /// Adds a form.
     #[must_use]
     pub fn with_form(mut self, form: DataForm) -> Command {
         self.form = Some(form);
         self
     }
 
-    /// With a note.
+    /// Adds a note.
     #[must_use]
     pub fn with_note(mut self, type_: NoteType, text: impl Into<String>) -> Command {
         self.notes.push(Note { type_: Some(type_), text: text.into() });

@@ -1,4 +1,4 @@
-//! XEP-0334, Message Processing Hints: what the sender would have servers do with a message.
+//! XEP-0334, Message Processing Hints: how the sender wants servers to handle a message.
 
 use xso::{AsXml, FromXml};
 
@@ -8,16 +8,16 @@ use crate::{Stanza, ns};
 #[derive(FromXml, AsXml, Debug, Clone, Copy, PartialEq, Eq)]
 #[xml(namespace = ns::HINTS)]
 pub enum Hint {
-    /// Not in an archive; offline storage is allowed.
+    /// `no-permanent-store`: not in an archive; offline storage is allowed.
     #[xml(name = "no-permanent-store")]
     NoPermanentStore,
-    /// Neither in an archive nor in offline storage.
+    /// `no-store`: neither in an archive nor in offline storage.
     #[xml(name = "no-store")]
     NoStore,
-    /// No carbon copies.
+    /// `no-copy`: no carbon copies.
     #[xml(name = "no-copy")]
     NoCopy,
-    /// Kept, though nothing else in the message would have it kept.
+    /// `store`: stored, even if nothing else in the message would cause it.
     #[xml(name = "store")]
     Store,
 }
@@ -33,7 +33,7 @@ impl Hint {
         }
     }
 
-    /// Whether a stanza carries it.
+    /// Whether a stanza has this hint.
     pub fn is_in(self, stanza: &Stanza) -> bool {
         stanza.has(self.name(), ns::HINTS)
     }

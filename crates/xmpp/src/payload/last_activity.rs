@@ -1,4 +1,5 @@
-//! XEP-0012, Last Activity: how long ago somebody went, or did something; how long a server runs.
+//! XEP-0012, Last Activity: how long ago a user went offline, or was active; how long a server has
+//! run.
 
 use xso::{AsXml, FromXml};
 
@@ -8,10 +9,10 @@ use crate::ns;
 #[derive(FromXml, AsXml, Debug, Clone, Default, PartialEq, Eq)]
 #[xml(namespace = ns::LAST, name = "query")]
 pub struct LastActivity {
-    /// How many seconds ago, in an answer.
+    /// The number of seconds, in an answer.
     #[xml(attribute(default))]
     pub seconds: Option<u64>,
-    /// The status that somebody left with.
+    /// The status text with which the user went offline.
     #[xml(text)]
     pub status: String,
 }

@@ -1,8 +1,8 @@
-//! XML 1.0 events for typed payloads, from one rxml parser per thread that stands for ever on an
-//! open `jabber:client` stream.
+//! XML 1.0 events for typed payloads, from one rxml parser per thread, which stays on an open
+//! `jabber:client` stream.
 //!
-//! A parser of its own for each payload would cost more than the payload. What comes here has
-//! passed the scanner: it is well-formed, and not deeper than the recursion behind it can bear.
+//! A new parser for each payload would cost more than the payload. Its input has passed the
+//! scanner: it is well-formed, and not nested too deeply for recursion.
 
 use std::cell::Cell;
 
@@ -20,7 +20,7 @@ const STREAM: &[u8] =
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 thread_local! {
-    /// This thread's parser, while nobody uses it. After an error it is thrown away.
+    /// This thread's parser, while it is not in use. It is thrown away after an error.
     static PARSER: Cell<Option<Parser>> = const { Cell::new(None) };
 }
 
@@ -47,8 +47,8 @@ fn read_with<T: Payload>(
     stanza: &Stanza,
     child: &Child,
 ) -> Result<T, StanzaError> {
-    // Where names in the element may depend on what stands around it, that is opened before it
-    // and closed after it.
+    // If names in the element may depend on the tags around it, these are opened before it and
+    // closed after it.
     let around = stanza.scope_of(child);
     for tag in &around {
         feed(parser, tag, |_| Ok(()))?;
@@ -104,7 +104,7 @@ fn bad_request() -> StanzaError {
     StanzaError::new(Condition::BadRequest)
 }
 
-/// What the libraries say of it is for programmers.
+/// The messages of the libraries are for programmers, so they are not passed on.
 fn unlike<T: Payload>() -> StanzaError {
     bad_request().with_text(format!("what is in <{}/> is not as {} has it", T::NAME, T::NS))
 }

@@ -1,23 +1,23 @@
-//! Ours, docs/protocol.md, `urn:whoelse:relay:0`: what a client asks for a private chat, and what
-//! its server offers.
+//! Ours, docs/protocol.md, `urn:whoelse:relay:0`: what a client requests for a private chat, and
+//! what its server offers.
 
 use xso::{AsXml, FromXml};
 
 use crate::ns;
 
-/// What a client asks for.
+/// A client's request.
 #[derive(FromXml, AsXml, Debug, Clone, PartialEq, Eq)]
 #[xml(namespace = ns::WHOELSE_RELAY, name = "relay")]
 pub struct Request {
     /// The id of the introduction.
     #[xml(attribute)]
     pub sid: String,
-    /// The public key of the endpoint that will come: 64 hexadecimal digits.
+    /// The public key of the endpoint that will connect: 64 hexadecimal digits.
     #[xml(attribute)]
     pub key: String,
 }
 
-/// What there is, on the host by which the client has reached the server.
+/// The server's offer, on the host by which the client has reached it.
 #[derive(FromXml, AsXml, Debug, Clone, Default, PartialEq, Eq)]
 #[xml(namespace = ns::WHOELSE_RELAY, name = "relay")]
 pub struct Offer {
@@ -27,7 +27,7 @@ pub struct Offer {
     /// The UDP port of address discovery.
     #[xml(attribute(default))]
     pub discovery: Option<u16>,
-    /// By which the relay admits the endpoint.
+    /// The token by which the relay admits the endpoint.
     #[xml(attribute(default))]
     pub token: Option<String>,
 }

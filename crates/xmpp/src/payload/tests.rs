@@ -37,7 +37,7 @@ fn a_payload_that_does_not_fit_is_a_bad_request_and_harms_nobody_after_it() {
     ] {
         let error = first::<Block>(xml).unwrap_err();
         assert_eq!(error.condition, Condition::BadRequest, "{xml}");
-        // In our words, or in none: those of the libraries are for programmers.
+        // The text is in our words, or absent: those of the libraries are for programmers.
         let ours = "what is in <block/> is not as urn:xmpp:blocking has it";
         assert!(error.text.is_none_or(|text| text == ours), "{xml}");
 
@@ -54,7 +54,7 @@ fn names_that_depend_on_the_root_are_understood() {
         "<stream:x xmlns:d='http://jabber.org/protocol/disco#info'><d:query node='n'/></stream:x>",
     ] {
         assert_eq!(first::<DiscoInfoQuery>(xml).unwrap().node.as_deref(), Some("n"), "{xml}");
-        // And the thread's parser is back where it was.
+        // The thread's parser is back in its initial state.
         first::<Ping>("<iq><ping xmlns='urn:xmpp:ping'/></iq>").unwrap();
     }
 }
@@ -123,7 +123,7 @@ fn the_deepest_element_that_is_accepted_can_be_read() {
         "<a xmlns='u'>".repeat(deep),
         "</a>".repeat(deep)
     );
-    // Whatever it says, it returns.
+    // Whatever the result is, the call returns.
     let _ = first::<xmpp_parsers::data_forms::DataForm>(&xml);
     let forward = format!(
         "<iq><forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>{}{}</message>\

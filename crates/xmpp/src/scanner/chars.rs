@@ -1,22 +1,22 @@
-//! XML 1.0, 2.2 and 4.1: which characters may stand in a document, and the references to them.
+//! XML 1.0, 2.2 and 4.1: which characters a document may contain, and the references to them.
 
 use std::borrow::Cow;
 
 use crate::ScanError;
 
-/// Starts a name. ASCII only: no protocol of ours names anything otherwise, and what is not
-/// accepted cannot be understood differently by somebody else.
+/// May start a name. ASCII only: no protocol of ours uses other names, and what is refused cannot
+/// be understood differently by another program.
 pub(crate) const NAME_START: u8 = 1;
-/// Continues a name.
+/// May continue a name.
 pub(crate) const NAME: u8 = 2;
 /// XML white space.
 pub(crate) const SPACE: u8 = 4;
-/// Must be looked at inside an attribute value.
+/// Needs a check inside an attribute value.
 pub(crate) const VALUE_STOP: u8 = 8;
-/// Must be looked at inside text.
+/// Needs a check inside text.
 const TEXT_STOP: u8 = 16;
 
-/// What each byte is, as a set of the bits above.
+/// The classes of each byte, as a set of the bits above.
 pub(crate) static CLASS: [u8; 256] = {
     let mut class = [0; 256];
     let mut i = 0;
@@ -41,7 +41,7 @@ pub(crate) static CLASS: [u8; 256] = {
     class
 };
 
-/// Whether `byte` belongs to one of the classes in `set`.
+/// Whether `byte` is in one of the classes in `set`.
 #[inline]
 pub(crate) fn is(byte: u8, set: u8) -> bool {
     CLASS[usize::from(byte)] & set != 0
@@ -65,8 +65,8 @@ pub(crate) fn check_cdata(text: &[u8]) -> Result<(), ScanError> {
 fn check(text: &[u8], markup: bool) -> Result<(), ScanError> {
     let mut at = 0;
     while let Some(rest) = text.get(at..) {
-        // Sixteen bytes at a time while there is nothing to look at; the compiler makes one
-        // vector comparison of it.
+        // Reads sixteen bytes at a time while none needs a check; the compiler turns this into one
+        // vector comparison.
         if let Some((chunk, _)) = rest.split_first_chunk::<16>() {
             let stop = chunk.iter().fold(false, |stop, &b| {
                 stop | (b < 0x20) | (b == b'&') | (b == b']') | (b == 0xEF)
@@ -101,9 +101,10 @@ pub(crate) fn check_references(value: &[u8]) -> Result<(), ScanError> {
     Ok(())
 }
 
-/// Reads the reference at the start of `rest`: its character and its length.
+/// Reads the reference at the start of `rest`: returns its character and its length.
 ///
-/// The five entities of XML 1.0, 4.6, and references to legal characters of at most seven digits.
+/// Accepts the five entities of XML 1.0, 4.6, and references of at most seven digits to legal
+/// characters.
 pub(crate) fn reference(rest: &[u8]) -> Result<(char, usize), ScanError> {
     let window = &rest[..rest.len().min(11)];
     let Some(end) = memchr::memchr(b';', window) else {
@@ -143,12 +144,12 @@ fn number(digits: &[u8], radix: u32) -> Result<char, ScanError> {
     char::from_u32(value).filter(|c| is_legal(*c)).ok_or(ScanError::NotWellFormed)
 }
 
-/// XML 1.0, 2.2: whether a document may contain `c` at all.
+/// Whether a document may contain `c` at all (XML 1.0, 2.2).
 pub(crate) fn is_legal(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// The value of an attribute that has been checked (XML 1.0, 3.3.3).
+/// Returns the value of an attribute that has been checked (XML 1.0, 3.3.3).
 pub(crate) fn unescape_value(raw: &[u8]) -> Cow<'_, str> {
     unescape(raw, |b| match b {
         b'\t' | b'\n' => Some(" "),
@@ -156,12 +157,13 @@ pub(crate) fn unescape_value(raw: &[u8]) -> Cow<'_, str> {
     })
 }
 
-/// Text that has been checked: references decoded, line ends as XML 1.0, 2.11 wants them.
+/// Returns text that has been checked, with references decoded and line ends normalised (XML 1.0,
+/// 2.11).
 pub(crate) fn unescape_text(raw: &[u8]) -> Cow<'_, str> {
     fold_line_ends(raw, true)
 }
 
-/// The text of a CDATA section that has been checked.
+/// Returns the text of a CDATA section that has been checked.
 pub(crate) fn unescape_cdata(raw: &[u8]) -> Cow<'_, str> {
     fold_line_ends(raw, false)
 }
@@ -212,7 +214,7 @@ fn unescape(raw: &[u8], replace: impl Fn(u8) -> Option<&'static str>) -> Cow<'_,
                 out.push(character);
                 length
             }
-            // Not reached with checked input; the text as it stands is the safest reading.
+            // Checked input does not get here; to leave the text unchanged is the safest reading.
             (None, Err(_)) => {
                 out.push('&');
                 1

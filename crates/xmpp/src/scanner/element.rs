@@ -1,7 +1,7 @@
-//! One element of depth 1, from `<` to the `>` of its end, and what its names mean.
+//! One element of depth 1, from `<` to the `>` of its end, with its names resolved.
 //!
-//! Every decision depends on the bytes before it and on nothing else, so it does not matter
-//! how they were cut into reads.
+//! Every decision depends only on the bytes before it, so it does not matter how they were split
+//! into reads.
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
@@ -13,41 +13,41 @@ use crate::name::Namespace;
 use crate::stanza::{Child, Head};
 use crate::{ScanError, ns};
 
-/// Namespace declarations in force at once. A name is looked up among them one by one.
+/// The most namespace declarations in force at once. A name is looked up among them one by one.
 const MAX_DECLARATIONS: usize = 64;
 
 const CDATA: &[u8] = b"<![CDATA[";
 
-/// Where the element stands: what it inherits from its stream, and what it may cost.
+/// The context of the element: what it inherits from its stream, and its limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
-    /// The content namespace as the stream spells it, its default one.
+    /// The stream's spelling of the content namespace, which is its default namespace.
     pub(crate) content: &'static str,
-    /// The prefixes its header declared.
+    /// The prefixes that the stream header declared.
     pub(crate) prefixes: &'a [(CompactString, Namespace)],
-    /// What the element may cost.
+    /// The limits of the element.
     pub(crate) limits: Limits,
     /// The depth whose elements are listed: 2 for the children of the root.
     pub(crate) list: usize,
-    /// Whether a stream header is awaited, which has no end tag yet.
+    /// Whether a stream header is expected, which has no end tag yet.
     pub(crate) header: bool,
 }
 
-/// RFC 6120, 4.8.2: the content namespace as every stream's is handed on. Streams between servers
-/// spell it `jabber:server` and mean the same stanzas.
+/// RFC 6120, 4.8.2: the content namespace in the spelling in which every stanza is returned.
+/// Streams between servers spell it `jabber:server` and mean the same stanzas.
 const CONTENT: Namespace = Namespace::Known(ns::CLIENT);
 
-// One is written over the other where it stands.
+// Both spellings have the same length, so one overwrites the other in place.
 const _: () = assert!(ns::CLIENT.len() == ns::SERVER.len());
 
 impl Surroundings<'_> {
-    /// Whether this is the content namespace, spelled otherwise than it is handed on.
+    /// Whether this is the content namespace in a spelling that has to be replaced.
     fn respells(&self, declared: &Namespace) -> bool {
         declared.as_str() == self.content && self.content != ns::CLIENT
     }
 }
 
-/// What has come to its end.
+/// What ended.
 #[derive(Debug)]
 pub(crate) enum Done {
     /// A start tag at depth 0, where a stream header was awaited.
@@ -58,38 +58,38 @@ pub(crate) enum Done {
     Close,
 }
 
-/// An element that is open.
+/// An open element.
 #[derive(Debug, Clone, Copy)]
 struct Open {
     name: Span,
-    /// How many declarations were in force outside it.
+    /// How many declarations are in force outside it.
     scope: u32,
 }
 
 /// A namespace declaration in force.
 #[derive(Debug)]
 struct Declaration {
-    /// Empty for the default namespace.
+    /// The prefix; empty for the default namespace.
     prefix: Span,
     namespace: Namespace,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Mode {
-    /// In text, searched for `<` up to this offset.
+    /// In text, which was searched for `<` up to this offset.
     Text(u32),
     /// At a `<`.
     Markup,
     /// In a tag.
     Tag,
-    /// In a CDATA section, searched for its end up to this offset.
+    /// In a CDATA section, which was searched for its end up to this offset.
     Cdata(u32),
 }
 
 /// An element, as far as it has been read. Offsets count from its `<`.
 #[derive(Debug)]
 pub(crate) struct Element {
-    /// Where the token being read begins.
+    /// Where the token that is being read begins.
     at: u32,
     mode: Mode,
     pub(crate) tag: Tag,
@@ -98,12 +98,12 @@ pub(crate) struct Element {
     scope: SmallVec<[Declaration; 8]>,
     pub(crate) head: Head,
     pub(crate) children: SmallVec<[Child; 4]>,
-    /// Where names begin that spell the content namespace otherwise than it is handed on.
+    /// The offsets of namespace names that have to be respelled.
     respelled: Vec<u32>,
 }
 
 impl Element {
-    /// An element whose `<` is the first byte to be read.
+    /// Starts an element, whose `<` is the first byte to be read.
     pub(crate) fn new() -> Element {
         Element {
             at: 0,
@@ -123,8 +123,8 @@ impl Element {
         self.at as usize
     }
 
-    /// Reads on. `bytes` begins with the element's `<` and holds what it held before, and more;
-    /// it is shorter than 4 GiB. `None` when it does not suffice.
+    /// Reads on. `bytes` begins with the element's `<`, contains what it contained before and more,
+    /// and is shorter than 4 GiB. `None` when more bytes are needed.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
@@ -171,7 +171,7 @@ impl Element {
                 Mode::Cdata(searched) => {
                     let unseen = bytes.get(searched as usize..).unwrap_or_default();
                     let Some(found) = memchr::memmem::find(unseen, b"]]>") else {
-                        // The last two bytes may be the beginning of the end.
+                        // The last two bytes may be the beginning of the section's end.
                         let searched = (bytes.len() as u32).saturating_sub(2).max(self.at);
                         self.mode = Mode::Cdata(searched);
                         return Ok(None);
@@ -208,7 +208,7 @@ impl Element {
         }
     }
 
-    /// A start tag has been read, which began at `start`.
+    /// Handles a start tag, which began at `start` and has just been read.
     fn start(
         &mut self,
         bytes: &[u8],
@@ -232,8 +232,8 @@ impl Element {
                 Some(prefix) => self.root_namespace(prefix, bytes, place)?,
             };
             if name.prefix().is_some() && namespace.as_str() == ns::CLIENT {
-                // RFC 6120, 4.8.5: the content namespace goes without a prefix. Whoever
-                // forwards the stanza may rely on it.
+                // RFC 6120, 4.8.5: the content namespace has no prefix, and programs that forward
+                // the stanza may rely on this.
                 return Err(ScanError::BadPrefix);
             }
             let local = text(name.local().of(bytes))?;
@@ -256,7 +256,7 @@ impl Element {
         Ok(())
     }
 
-    /// The innermost element ends, with the tag just read, which began at `start`.
+    /// Ends the innermost element, with the tag that began at `start` and has just been read.
     fn end(&mut self, bytes: &[u8], start: u32, place: &Surroundings<'_>) -> Result<(), ScanError> {
         let depth = self.open.len();
         let Some(open) = self.open.pop() else { return Err(ScanError::NotWellFormed) };
@@ -275,8 +275,8 @@ impl Element {
         Ok(())
     }
 
-    /// Enters the declarations of the tag just read, and checks that its attributes are unique
-    /// and their prefixes declared.
+    /// Enters the declarations of the tag that was just read, and checks that its attributes are
+    /// unique and their prefixes declared.
     fn check_attributes(
         &mut self,
         bytes: &[u8],
@@ -309,7 +309,8 @@ impl Element {
         if prefixed { self.check_prefixed(bytes) } else { Ok(()) }
     }
 
-    /// Namespaces in XML, 6.3: no two attributes of one name, whatever their prefixes.
+    /// Namespaces in XML, 6.3: checks that no two attributes have the same name, whatever their
+    /// prefixes.
     fn check_prefixed(&self, bytes: &[u8]) -> Result<(), ScanError> {
         let mut seen: SmallVec<[(&[u8], &str); 4]> = SmallVec::new();
         for attribute in &self.tag.attributes {
@@ -330,7 +331,7 @@ impl Element {
         Ok(())
     }
 
-    /// What a prefix declared inside this element stands for.
+    /// Returns the namespace of a prefix inside this element.
     fn namespace(&self, prefix: &[u8], bytes: &[u8]) -> Result<&Namespace, ScanError> {
         self.scope
             .iter()
@@ -340,7 +341,7 @@ impl Element {
             .ok_or(ScanError::BadPrefix)
     }
 
-    /// What a prefix of the root's own name stands for: the one place where the prefixes of the
+    /// Returns the namespace of the prefix of the root's own name. Only here do the prefixes of the
     /// stream header count, because such an element is never forwarded.
     fn root_namespace(
         &self,
@@ -364,8 +365,8 @@ impl Element {
         declared.map_or(CONTENT, |d| d.namespace.clone())
     }
 
-    /// Spells the content namespace in the bytes of the whole element as it is handed on. Every
-    /// offset in them stays what it was.
+    /// Replaces the spelling of the content namespace in the bytes of the whole element. No offset
+    /// changes.
     pub(crate) fn respell(&self, bytes: &mut [u8]) {
         for start in &self.respelled {
             let start = *start as usize;
@@ -376,7 +377,8 @@ impl Element {
     }
 }
 
-/// The prefix that an attribute of this name declares, if it is a declaration; empty for `xmlns`.
+/// Returns the prefix that an attribute of this name declares, if it is a declaration; empty for
+/// `xmlns`.
 pub(crate) fn declared(name: RawName, bytes: &[u8]) -> Option<Span> {
     match name.prefix() {
         None if name.span.of(bytes) == b"xmlns" => {
@@ -387,15 +389,15 @@ pub(crate) fn declared(name: RawName, bytes: &[u8]) -> Option<Span> {
     }
 }
 
-/// What a declaration declares, with the constraints of Namespaces in XML, 3.
+/// Checks a declaration by the constraints of Namespaces in XML, 3.
 pub(crate) fn declaration(
     attribute: &Attribute,
     prefix: Span,
     bytes: &[u8],
 ) -> Result<Namespace, ScanError> {
     if !attribute.plain {
-        // `urn:xmpp&#58;carbons:2` means the same as the plain spelling, and filters that
-        // compare bytes have been deceived with it.
+        // `urn:xmpp&#58;carbons:2` means the same as the plain spelling, and attackers have used it
+        // to deceive filters that compare bytes.
         return Err(ScanError::Restricted);
     }
     let name = attribute.value.of(bytes);
@@ -410,7 +412,7 @@ pub(crate) fn declaration(
     }
 }
 
-/// Bytes as text; RFC 6120, 11.6.
+/// Converts bytes to text (RFC 6120, 11.6).
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, ScanError> {
     std::str::from_utf8(bytes).map_err(|_| ScanError::Encoding)
 }

@@ -8,14 +8,15 @@ use super::tag::Tag;
 use super::{Root, StreamHeader};
 use crate::{ScanError, ns};
 
-/// Longer than any declaration that says what it may say.
+/// The most bytes of a declaration: more than any valid one has.
 const MAX_DECLARATION: usize = 256;
 
-/// Reads the XML declaration at the start of `bytes`: its length, or `None` if it is incomplete.
+/// Reads the XML declaration at the start of `bytes`: returns its length, or `None` if it is
+/// incomplete.
 pub(super) fn declaration(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
     const START: &[u8] = b"<?xml";
     if !START.starts_with(&bytes[..bytes.len().min(START.len())]) {
-        // Another processing instruction.
+        // This is another processing instruction.
         return Err(ScanError::Restricted);
     }
     let window = &bytes[..bytes.len().min(MAX_DECLARATION)];
@@ -49,7 +50,7 @@ pub(super) fn declaration(bytes: &[u8]) -> Result<Option<usize>, ScanError> {
     Ok(Some(end + 2))
 }
 
-/// Reads ` name='value'`: the value, and what follows.
+/// Reads ` name='value'`: returns the value, and what follows.
 fn pseudo_attribute<'a>(bytes: &'a [u8], name: &str) -> Option<(&'a [u8], &'a [u8])> {
     let rest = trim(bytes);
     if rest.len() == bytes.len() {
@@ -67,7 +68,7 @@ fn trim(bytes: &[u8]) -> &[u8] {
     &bytes[space..]
 }
 
-/// Understands a start tag as a stream header. `bytes` has been checked to be UTF-8.
+/// Parses a start tag as a stream header. `bytes` has been checked to be UTF-8.
 pub(super) fn read(
     tag: &Tag,
     bytes: &[u8],
@@ -124,7 +125,7 @@ pub(super) fn read(
     if namespace.map(|n| n.as_str()) != Some(ns::STREAM) {
         return Err(ScanError::InvalidNamespace);
     }
-    // RFC 6120, 4.8.2: the content namespace is declared as the default of the stream.
+    // RFC 6120, 4.8.2: the content namespace is declared as the stream's default namespace.
     if default.is_none_or(|default| default.as_str() != content) {
         return Err(ScanError::InvalidNamespace);
     }

@@ -1,18 +1,19 @@
-//! XML 1.0, 3.1: one tag, read byte by byte, able to stop anywhere and go on with the next read.
+//! XML 1.0, 3.1: one tag, read byte by byte; reading can stop anywhere and continue with the next
+//! read.
 //!
-//! No byte is looked at twice however slowly a tag drips in, but for the inside of a quoted value
-//! that holds references, which is looked at once more when its closing quote has come.
+//! No byte is read twice however slowly a tag arrives, except the inside of a quoted value with
+//! references, which is read once more after its closing quote.
 
 use smallvec::SmallVec;
 
 use super::chars::{self, NAME, NAME_START, SPACE, VALUE_STOP};
 use crate::ScanError;
 
-/// Attributes one element may have, declarations included. Telling duplicates apart costs the
-/// square of it.
+/// The most attributes of one element, declarations included. The check for duplicates is quadratic
+/// in their number.
 const MAX_ATTRIBUTES: usize = 64;
 
-/// A stretch of the element's bytes.
+/// A range of the element's bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start: u32,
@@ -37,18 +38,18 @@ impl Span {
 pub(crate) struct RawName {
     /// The whole name.
     pub(crate) span: Span,
-    /// Where the colon stands; 0 without one, as no name begins there.
+    /// The offset of the colon; 0 without one, as no name begins there.
     colon: u32,
 }
 
 impl RawName {
-    /// The part before the colon.
+    /// Returns the part before the colon.
     #[inline]
     pub(crate) fn prefix(self) -> Option<Span> {
         (self.colon != 0).then_some(Span { start: self.span.start, end: self.colon })
     }
 
-    /// The part after the colon, or all of it.
+    /// Returns the part after the colon, or all of it.
     #[inline]
     pub(crate) fn local(self) -> Span {
         match self.colon {
@@ -62,13 +63,13 @@ impl RawName {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attribute {
     pub(crate) name: RawName,
-    /// Between the quotes.
+    /// The value, between the quotes.
     pub(crate) value: Span,
-    /// Whether the value means exactly its bytes: no reference, nothing to normalise.
+    /// Whether the value is exactly its bytes: it has no reference, and nothing to normalise.
     pub(crate) plain: bool,
 }
 
-/// What is expected next.
+/// The state: what is expected next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// The element's name.
@@ -92,7 +93,7 @@ enum Step {
 /// A tag, as far as it has been read.
 #[derive(Debug)]
 pub(crate) struct Tag {
-    /// The next byte to look at; after `>` when the tag is complete.
+    /// The next byte to read; after `>` when the tag is complete.
     pub(crate) at: u32,
     step: Step,
     /// Whether it is an end tag.
@@ -109,7 +110,7 @@ pub(crate) struct Tag {
 }
 
 impl Tag {
-    /// A tag whose name is expected at `at`.
+    /// Starts a tag whose name is expected at `at`.
     pub(crate) fn new(at: u32, closes: bool) -> Tag {
         Tag {
             at,
@@ -125,7 +126,7 @@ impl Tag {
         }
     }
 
-    /// Begins anew, for the next tag of the same element.
+    /// Restarts, for the next tag of the same element.
     pub(crate) fn reset(&mut self, at: u32, closes: bool) {
         self.at = at;
         self.step = Step::Name;
@@ -135,7 +136,8 @@ impl Tag {
         self.attributes.clear();
     }
 
-    /// Reads on; whether the tag is complete. `bytes` is what it was before, and perhaps more.
+    /// Reads on; returns whether the tag is complete. `bytes` is what it was before, and perhaps
+    /// more.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
         let mut at = self.at as usize;
         while let Some(&byte) = bytes.get(at) {
@@ -145,8 +147,8 @@ impl Tag {
                         break;
                     }
                     self.step = Step::Space;
-                    // What follows is not the start of another name, or it would have been
-                    // part of this one: so white space separates a name from an attribute.
+                    // If another name started here, it would have been part of this one: so white
+                    // space separates a name from an attribute.
                     continue;
                 }
                 Step::Space | Step::AfterValue => match byte {
@@ -175,7 +177,7 @@ impl Tag {
                         break;
                     }
                     self.step = Step::Equals;
-                    // As it is nearly always written.
+                    // Tags are nearly always written like this.
                     if let Some([b'=', quote @ (b'\'' | b'"'), ..]) = bytes.get(at..) {
                         at += 2;
                         self.start_value(*quote, at as u32);
@@ -208,7 +210,7 @@ impl Tag {
                             self.references = true;
                         }
                         b'\t' | b'\n' => self.plain = false,
-                        // Legal, and nobody sends it: two readers have disagreed about it.
+                        // This is legal, but nobody sends it, and readers have disagreed about it.
                         b'\r' => return Err(ScanError::Restricted),
                         // At least a quote and `>` must follow, so waiting loses nothing.
                         0xEF if rest.len() < 3 => break,
@@ -249,7 +251,7 @@ impl Tag {
     }
 }
 
-/// Reads on in a name that began before or at `at`; whether its end has been seen.
+/// Reads on in a name that began before or at `at`; returns whether its end was found.
 #[inline]
 fn read_name(bytes: &[u8], at: &mut usize, name: &mut RawName) -> Result<bool, ScanError> {
     let starts_name = |at: u32| bytes.get(at as usize).is_some_and(|b| chars::is(*b, NAME_START));

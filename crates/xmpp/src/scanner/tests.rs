@@ -9,7 +9,7 @@ use crate::{Kind, ns};
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='x' version='1.0' \
                       xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
-/// A scanner after its header.
+/// Makes a scanner that has read its header.
 fn open(limits: Limits) -> Scanner {
     let mut scanner = Scanner::new(ns::CLIENT, limits);
     scanner.push(HEADER.as_bytes());
@@ -17,7 +17,7 @@ fn open(limits: Limits) -> Scanner {
     scanner
 }
 
-/// The one element that the bytes are, or why not.
+/// Returns the one element in the bytes, or the error.
 fn scan(bytes: impl AsRef<[u8]>) -> Result<Stanza, ScanError> {
     let mut scanner = open(Limits::AFTER_LOGIN);
     scanner.push(bytes.as_ref());
@@ -204,7 +204,7 @@ fn a_prefix_must_be_declared_inside_the_stanza() {
         "<a p:b=''/>",
         "<a><p:b/></a>",
         "<a><b xmlns:p='u'/><p:c/></a>",
-        // The stream's own prefix, which the next stream may not know.
+        // The stream's own prefix, which the next stream may not declare.
         "<message><stream:a/></message>",
         "<message stream:a=''/>",
         "<stream:a><stream:b/></stream:a>",
@@ -215,7 +215,7 @@ fn a_prefix_must_be_declared_inside_the_stanza() {
         "<a xmlns:p='http://www.w3.org/XML/1998/namespace'/>",
         "<a xmlns='http://www.w3.org/2000/xmlns/'/>",
         "<a xmlns:xmlns='u'/>",
-        // Undeclaring, which Namespaces in XML 1.0 does not know.
+        // Undeclaring a prefix, which Namespaces in XML 1.0 does not allow.
         "<a xmlns:p=''/>",
         // RFC 6120, 4.8.5: the content namespace has no prefix.
         "<c:message xmlns:c='jabber:client'/>",
@@ -315,7 +315,7 @@ fn a_stanza_is_one_only_in_the_content_namespace() {
     }
 }
 
-/// The one element that these bytes are on a stream between servers, or why not.
+/// Returns the one element in these bytes on a stream between servers, or the error.
 fn scan_from_server(bytes: &str) -> Result<Stanza, ScanError> {
     let mut scanner = Scanner::new(ns::SERVER, Limits::AFTER_LOGIN);
     let header = HEADER.replace(ns::CLIENT, "jabber:server' xmlns:s='jabber:server");
@@ -346,7 +346,7 @@ fn the_content_namespace_of_another_server_is_handed_on_as_that_of_clients() {
     let inside = stanza.grandchildren(&stanza.children()[4]);
     let inside: Vec<_> = inside.iter().map(|c| (c.name(), c.ns())).collect();
     assert_eq!(inside, [("y", "urn:x"), ("message", ns::CLIENT)]);
-    // Its bytes say the same, and nothing else in them has changed.
+    // Its bytes have the new spelling, and nothing else in them has changed.
     let expected = "<message xmlns='jabber:client' id='jabber:server'><body>a</body>\
          <body xmlns=\"jabber:client\">xmlns='jabber:server'</body>\
          <c:body xmlns:c='jabber:client'/><s:body xmlns:s = 'jabber:client'/>\
@@ -356,15 +356,15 @@ fn the_content_namespace_of_another_server_is_handed_on_as_that_of_clients() {
 
 #[test]
 fn two_spellings_of_the_content_namespace_are_one() {
-    // Attributes that differ in nothing but the spelling would be one attribute twice.
+    // After respelling, these two attributes would have the same name.
     let twice = "<iq><x xmlns:a='jabber:client' xmlns:b='jabber:server' a:y='' b:y=''/></iq>";
     assert_eq!(scan_from_server(twice), Err(ScanError::NotWellFormed));
     assert!(scan(twice).is_ok());
-    // With a prefix neither is a stanza's, whoever declares it.
+    // With a prefix neither spelling is a stanza's, whoever declares it.
     for root in ["<s:iq/>", "<p:iq xmlns:p='jabber:server'/>", "<p:iq xmlns:p='jabber:client'/>"] {
         assert_eq!(scan_from_server(root), Err(ScanError::BadPrefix), "{root}");
     }
-    // What clients spell so is another namespace.
+    // On a client's stream, this spelling is another namespace.
     let stanza = scan("<message><body xmlns='jabber:server'/></message>").unwrap();
     assert_eq!(stanza.children()[0].ns(), ns::SERVER);
 }
@@ -485,7 +485,7 @@ fn a_restarted_stream_begins_with_a_header_again() {
     scanner.push(b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
     assert!(matches!(scanner.next(), Ok(Some(Frame::Element(_)))));
 
-    // What a hurried peer sent already is kept.
+    // What a fast peer has already sent is kept.
     scanner.push(b"\n");
     scanner.push(HEADER.as_bytes());
     scanner.push(b"<iq/>");

@@ -1,19 +1,19 @@
-//! An element of a stanza as it can stand alone: with what was declared around it.
+//! An element of a stanza in a form that can be used alone: with the namespaces declared around it.
 
 use super::Stanza;
 use crate::Child;
 use crate::scanner::tag::Tag;
 
 impl Stanza {
-    /// A child or a deeper element as it means the same wherever it stands: its bytes, with those
-    /// namespaces that were declared around it.
+    /// Returns a child or a deeper element in a form that means the same anywhere: its bytes, with
+    /// the namespaces that were declared around it.
     pub fn alone(&self, child: &Child) -> Vec<u8> {
         let bytes = self.slice(child);
         let Some(own) = read(bytes) else { return Vec::new() };
         let mut declared: Vec<&[u8]> = declarations(bytes, &own).map(|(name, _)| name).collect();
         let mut added = Vec::new();
         let around = self.scope_of(child);
-        // The innermost counts.
+        // The innermost declaration counts.
         for outer in around.iter().rev() {
             let Some(tag) = read(outer) else { continue };
             for (name, whole) in declarations(outer, &tag) {
@@ -30,7 +30,7 @@ impl Stanza {
         alone
     }
 
-    /// Whether a child says nothing but its name: it has no attributes, no children and no text.
+    /// Whether a child has nothing but its name: no attributes, no children and no text.
     pub fn says_nothing(&self, child: &Child) -> bool {
         let bytes = self.slice(child);
         let Some(tag) = read(bytes) else { return true };
@@ -46,7 +46,7 @@ fn read(bytes: &[u8]) -> Option<Tag> {
     tag.read(bytes).unwrap_or_default().then_some(tag)
 }
 
-/// The declarations of a start tag: the name of each, and the whole attribute.
+/// Returns the declarations of a start tag: the name of each, and the whole attribute.
 fn declarations<'a, 't>(
     bytes: &'a [u8],
     tag: &'t Tag,
@@ -54,7 +54,7 @@ fn declarations<'a, 't>(
     tag.attributes.iter().filter_map(move |attribute| {
         let name = attribute.name.span.of(bytes);
         let declares = name == b"xmlns" || name.starts_with(b"xmlns:");
-        // Up to and with the closing quote.
+        // The range includes the closing quote.
         let whole = attribute.name.span.start as usize..attribute.value.end as usize + 1;
         declares.then(|| (name, bytes.get(whole).unwrap_or_default()))
     })
@@ -65,7 +65,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// The innermost first child, alone.
+    /// Returns the innermost first child, alone.
     fn alone(xml: &str) -> String {
         let stanza = Stanza::parse(xml.to_owned()).unwrap();
         let query = stanza.children().first().unwrap();

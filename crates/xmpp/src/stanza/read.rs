@@ -1,7 +1,7 @@
-//! Second looks into an element that the scanner has accepted: texts and attributes by hand.
+//! A second reading of an element that the scanner has accepted: finds its texts and attributes.
 //!
-//! Nothing here refuses anything: the bytes are known to be well-formed. Whatever the reason if
-//! they should not be, the answer is wrong at worst, and nothing panics.
+//! Nothing here refuses anything: the bytes are known to be well-formed. If they were not, the
+//! result could be wrong, but nothing panics.
 
 use compact_str::CompactString;
 
@@ -46,7 +46,7 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// The length of the tag at the start of `bytes`.
+/// Returns the length of the tag at the start of `bytes`.
 fn tag_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -58,7 +58,7 @@ fn tag_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The text directly inside the element.
+/// Returns the text directly inside the element.
 pub(super) fn text(element: &[u8]) -> CompactString {
     let mut text = CompactString::default();
     let mut depth = 0_usize;
@@ -83,7 +83,8 @@ fn append(text: &mut CompactString, more: std::borrow::Cow<'_, str>) {
     }
 }
 
-/// The start tags of the elements that are open where the one at `offset` begins, outermost first.
+/// Returns the start tags of the elements that are open where the one at `offset` begins, outermost
+/// first.
 pub(crate) fn ancestors(element: &[u8], offset: u32) -> Vec<&[u8]> {
     let mut open = Vec::new();
     let mut tokens = Tokens { bytes: element, at: 0 };
@@ -103,14 +104,14 @@ pub(crate) fn ancestors(element: &[u8], offset: u32) -> Vec<&[u8]> {
     open
 }
 
-/// The name in a start tag, prefix included.
+/// Returns the name in a start tag, prefix included.
 pub(crate) fn tag_name(tag: &[u8]) -> &[u8] {
     let name = tag.get(1..).unwrap_or_default();
     let length = name.iter().take_while(|b| chars::is(**b, chars::NAME) || **b == b':').count();
     &name[..length]
 }
 
-/// An attribute of the element's root that has no namespace.
+/// Returns an attribute of the element's root that has no namespace.
 pub(super) fn attribute(element: &[u8], name: &str) -> Option<CompactString> {
     let mut tag = Tag::new(1, false);
     if !tag.read(element).unwrap_or(false) {

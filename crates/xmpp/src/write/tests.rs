@@ -1,4 +1,4 @@
-//! RFC 6120, 8: tests of what leaves: escaping, and each rewrite of a stanza.
+//! RFC 6120, 8: tests of writing: escaping, and each rewriting of a stanza.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -11,7 +11,7 @@ fn text(outgoing: &Outgoing) -> &str {
 fn rewritten(xml: &str, how: Rewrite<'_>) -> String {
     let stanza = Stanza::try_from(xml).unwrap();
     let out = rewrite(&stanza, &how, Class::Message);
-    // The invariants of `Outgoing`, and that it can be read again.
+    // Checks the invariants of `Outgoing`, and that it can be read again.
     let again = Stanza::parse(out.bytes.clone()).unwrap();
     assert_eq!(again.kind(), stanza.kind());
     let name = format!("<{}", stanza.name());
@@ -202,6 +202,7 @@ fn leaving_out_thousands_of_children_takes_no_longer_than_scanning_them() {
 
     let text = String::from_utf8(out.bytes.to_vec()).unwrap();
     assert_eq!(text, "<message xmlns:c='urn:xmpp:carbons:2'><body>hi</body></message>");
-    // The square of it is seconds in a build without optimisation, this is milliseconds.
+    // At quadratic cost this takes seconds in a build without optimisation; now it takes
+    // milliseconds.
     assert!(begin.elapsed() < std::time::Duration::from_secs(1));
 }

@@ -1,4 +1,4 @@
-//! What a stranger may cost: bytes, elements, levels, attributes, time and memory.
+//! Tests of the limits for strangers: bytes, elements, levels, attributes, time and memory.
 
 use super::*;
 
@@ -136,7 +136,7 @@ fn an_idle_scanner_owns_no_buffer() {
 
 #[test]
 fn a_slow_drip_costs_linear_time() {
-    // Quadratic, these would be 2¹⁸ × 2¹⁷ steps each: minutes.
+    // With quadratic cost, these would be 2¹⁸ × 2¹⁷ steps each: minutes.
     for text in [
         format!("<a>{}</a>", "x".repeat(250_000)),
         format!("<a b='{}'/>", "x".repeat(250_000)),
@@ -171,7 +171,7 @@ fn attributes_cost_no_more_than_their_square() {
 
 #[test]
 fn namespaces_that_strangers_invent_are_forgotten_with_their_stanza() {
-    // Nothing is interned: the children own what they name, and nothing else does.
+    // Nothing is interned: only the children own their names.
     for i in 0..1000 {
         let stanza = scan(format!("<a><b xmlns='urn:invented:by:a:stranger:{i}'/></a>")).unwrap();
         assert!(matches!(stanza.children()[0].namespace, Namespace::Other(_)));
@@ -180,7 +180,7 @@ fn namespaces_that_strangers_invent_are_forgotten_with_their_stanza() {
 
 #[test]
 fn what_is_learnt_of_a_stanza_is_bounded_by_its_length() {
-    // The worst case: each child costs an entry in the list for four bytes.
+    // The worst case: each child costs an entry in the list for four bytes of input.
     let text = format!("<a>{}</a>", "<b/>".repeat(16_000));
     let stanza = scan(&text).unwrap();
     let list = size_of_val(stanza.children());
