@@ -1,5 +1,4 @@
-//! The two moments at which a feature makes copies of a message (XEP-0280): one for each side's
-//! other devices.
+//! The two moments at which a feature makes copies of a message, one for each side's other devices.
 //!
 //! Received messages are copied when delivery has chosen its targets, sent messages when the
 //! recipient's half has answered. Both run on the same task and so in the same order; a copy is

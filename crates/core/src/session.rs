@@ -222,8 +222,8 @@ impl Session {
 
     /// Makes the session available with this presence and priority, or unavailable.
     ///
-    /// In the same step, the session becomes due what waits in the log and what is committed from
-    /// now on (RFC 6121, 8.5.2.2.1: with a priority of zero or more). In two steps, a message
+    /// In the same step, what waits in the log and what is committed from now on becomes due to the
+    /// session (RFC 6121, 8.5.2.2.1: with a priority of zero or more). In two steps, a message
     /// committed in between would overtake everything that waits.
     ///
     /// Returns false, and changes nothing, if the session is over: a presence can wait for its turn
