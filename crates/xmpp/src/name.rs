@@ -4,8 +4,7 @@
 //! lives only as long as the stanza that named it.
 
 use std::fmt;
-
-use compact_str::CompactString;
+use std::sync::Arc;
 
 use crate::ns;
 
@@ -14,15 +13,14 @@ use crate::ns;
 pub(crate) enum Namespace {
     /// One of the names in [`KNOWN`], or another constant of the program.
     Known(&'static str),
-    /// Any other name.
-    Other(CompactString),
+    /// Any other name. All elements in the namespace share it: it can be long.
+    Other(Arc<str>),
 }
 
 impl Namespace {
     /// Makes the name `text`, without an allocation if it is a known one.
     pub(crate) fn new(text: &str) -> Namespace {
-        Namespace::known(text.as_bytes())
-            .unwrap_or_else(|| Namespace::Other(CompactString::new(text)))
+        Namespace::known(text.as_bytes()).unwrap_or_else(|| Namespace::Other(text.into()))
     }
 
     /// Returns the known name with these bytes, if there is one.

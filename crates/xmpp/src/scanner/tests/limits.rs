@@ -186,3 +186,12 @@ fn what_is_learnt_of_a_stanza_is_bounded_by_its_length() {
     let list = size_of_val(stanza.children());
     assert!(list <= 16 * text.len(), "{list} bytes for {}", text.len());
 }
+
+#[test]
+fn children_share_the_name_of_a_namespace_however_long_it_is() {
+    let text = format!("<a xmlns:p='{}'>{}</a>", "x".repeat(100_000), "<p:b/>".repeat(16_000));
+    let stanza = scan(&text).unwrap();
+    let name = stanza.children()[0].ns();
+    assert_eq!(name.len(), 100_000);
+    assert!(stanza.children().iter().all(|child| std::ptr::eq(child.ns(), name)));
+}
