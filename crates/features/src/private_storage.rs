@@ -53,7 +53,11 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     let stored =
         readable(&cx.node, "private_storage_unreadable", Some(cx.account().jid()), stored)?;
     // If nothing is stored, the answer is the element of the request.
-    let elements = stored.unwrap_or_else(|| stanza.alone(wanted));
+    let elements = match stored {
+        Some(elements) => elements,
+        // One element is not longer than the stanza around it.
+        None => stanza.alone(std::slice::from_ref(wanted), usize::MAX).unwrap_or_default(),
+    };
     let answer = Element::new("query").xmlns(ns::PRIVATE_STORAGE).raw(&elements);
     Ok(Reply::encoded(answer.finish()))
 }
@@ -62,12 +66,13 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     own_alone(&cx)?;
     let elements = stanza.grandchildren(&query);
     let name = namespace(&elements)?.to_owned();
-    let value: Vec<u8> = match elements.iter().all(|element| stanza.says_nothing(element)) {
-        true => Vec::new(),
-        false => elements.iter().flat_map(|element| stanza.alone(element)).collect(),
-    };
     let account = cx.account().id;
     let limits = cx.node.settings().of::<Limits>().clone();
+    let most = usize::try_from(limits.private_storage_bytes).unwrap_or(usize::MAX);
+    let value = match elements.iter().all(|element| stanza.says_nothing(element)) {
+        true => Vec::new(),
+        false => stanza.alone(&elements, most).ok_or_else(no_room)?,
+    };
     let limit = DataLimit {
         values: limits.private_storage_namespaces,
         bytes: limits.private_storage_bytes,
@@ -83,8 +88,8 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     });
     match stored.await {
         Ok(Put::Done) => Ok(Reply::empty()),
-        Ok(Put::Full) => Err(full("there is no more room for private storage")),
-        Ok(Put::TooLong) => Err(not_acceptable("this namespace is too long")),
+        Ok(Put::Full) => Err(no_room()),
+        Ok(Put::TooLong) => Err(too_long()),
         Err(error) if error.is_full() => Err(full("the server cannot store anything right now")),
         Err(_) => Err(StanzaError::new(Condition::InternalServerError)),
     }
@@ -106,6 +111,10 @@ fn namespace(elements: &[Child]) -> Result<&str, StanzaError> {
         return Err(not_acceptable("there is no element to store"));
     };
     let name = first.ns();
+    // Before it is compared with each of the others.
+    if name.len() > DataKey::LONGEST {
+        return Err(too_long());
+    }
     if elements.iter().any(|element| element.ns() != name) {
         return Err(not_acceptable("store the elements of one namespace at a time"));
     }
@@ -122,10 +131,40 @@ fn key(name: &str) -> DataKey<'_> {
     DataKey { namespace: ns::PRIVATE_STORAGE, name }
 }
 
+fn too_long() -> StanzaError {
+    not_acceptable("this namespace is too long")
+}
+
 fn not_acceptable(text: &str) -> StanzaError {
     StanzaError::new(Condition::NotAcceptable).with_text(text)
 }
 
+fn no_room() -> StanzaError {
+    full("there is no more room for private storage")
+}
+
 fn full(text: &str) -> StanzaError {
     StanzaError::new(Condition::ResourceConstraint).with_text(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_is_too_long_to_store_is_refused_before_it_is_compared() {
+        for (length, refusal) in [
+            (DataKey::LONGEST, "store the elements of one namespace at a time"),
+            (DataKey::LONGEST + 1, "this namespace is too long"),
+        ] {
+            let name = "x".repeat(length);
+            let xml = format!("<iq><q xmlns='q'><a xmlns='{name}'/><a xmlns='y'/></q></iq>");
+            let stanza = Stanza::parse(xml).unwrap();
+            let elements = stanza.grandchildren(&stanza.children()[0]);
+            assert_eq!(namespace(&elements), Err(not_acceptable(refusal)));
+            let sound = namespace(&elements[..1]).is_ok_and(|found| found == name);
+            assert_eq!(sound, length <= DataKey::LONGEST);
+        }
+    }
 }

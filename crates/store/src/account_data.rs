@@ -5,9 +5,6 @@ use sqlx::{AnyConnection, Row};
 
 use crate::{Result, Store, Tx};
 
-/// The longest namespace or name, in bytes.
-const LONGEST: usize = 512;
-
 const READ: &str =
     "SELECT value FROM account_data WHERE account = $1 AND namespace = $2 AND name = $3";
 const LIST: &str = "SELECT name, value FROM account_data WHERE account = $1 AND namespace = $2 \
@@ -29,6 +26,11 @@ pub struct DataKey<'a> {
     pub namespace: &'a str,
     /// Its name there.
     pub name: &'a str,
+}
+
+impl DataKey<'_> {
+    /// The longest namespace or name, in bytes.
+    pub const LONGEST: usize = 512;
 }
 
 /// The most that an account may keep.
@@ -95,7 +97,7 @@ impl Tx {
         limit: DataLimit,
     ) -> Result<Put> {
         let DataKey { namespace, name } = key;
-        if namespace.len() > LONGEST || name.len() > LONGEST {
+        if namespace.len() > DataKey::LONGEST || name.len() > DataKey::LONGEST {
             return Ok(Put::TooLong);
         }
         let conn = self.conn()?;
@@ -202,7 +204,7 @@ mod tests {
         assert_eq!(put(bob, "three", b"").await, Put::Full);
         // The values of one account do not count for another.
         assert_eq!(put(eve, "three", b"1234567890").await, Put::Done);
-        let long = "x".repeat(LONGEST + 1);
+        let long = "x".repeat(DataKey::LONGEST + 1);
         let name = tx.put_account_data(eve, key("a", &long), b"", ROOMY).await.unwrap();
         let namespace = tx.put_account_data(eve, key(&long, "a"), b"", ROOMY).await.unwrap();
         assert_eq!((name, namespace), (Put::TooLong, Put::TooLong));

@@ -1,33 +1,42 @@
-//! An element of a stanza in a form that can be used alone: with the namespaces declared around it.
+//! Elements of a stanza in a form that can be used alone: with the namespaces declared around them.
 
-use super::Stanza;
+use super::{Stanza, read as again};
 use crate::Child;
 use crate::scanner::tag::Tag;
 
 impl Stanza {
-    /// Returns a child or a deeper element in a form that means the same anywhere: its bytes, with
-    /// the namespaces that were declared around it.
-    pub fn alone(&self, child: &Child) -> Vec<u8> {
-        let bytes = self.slice(child);
-        let Some(own) = read(bytes) else { return Vec::new() };
-        let mut declared: Vec<&[u8]> = declarations(bytes, &own).map(|(name, _)| name).collect();
-        let mut added = Vec::new();
-        let around = self.scope_of(child);
+    /// Returns elements that have the same parent, one after the other, in a form that means the same
+    /// anywhere: the bytes of each, with the namespaces that were declared around it. Returns `None`
+    /// if that is more than `limit` bytes: every element gets all declarations, so the result can be
+    /// far longer than the stanza.
+    pub fn alone(&self, siblings: &[Child], limit: usize) -> Option<Vec<u8>> {
+        let around = siblings.first().map(|first| self.scope_of(first)).unwrap_or_default();
+        let mut declared: Vec<(&[u8], &[u8])> = Vec::new();
         // The innermost declaration counts.
         for outer in around.iter().rev() {
             let Some(tag) = read(outer) else { continue };
             for (name, whole) in declarations(outer, &tag) {
-                if !declared.contains(&name) {
-                    declared.push(name);
-                    added.push(b' ');
-                    added.extend_from_slice(whole);
+                if declared.iter().all(|(known, _)| *known != name) {
+                    declared.push((name, whole));
                 }
             }
         }
-        let mut alone = bytes.to_vec();
-        let at = own.name.span.end as usize;
-        alone.splice(at..at, added);
-        alone
+        let mut alone = Vec::new();
+        for sibling in siblings {
+            let bytes = self.slice(sibling);
+            let Some(tag) = read(bytes) else { continue };
+            let (name, rest) = bytes.split_at_checked(tag.name.span.end as usize)?;
+            let own: Vec<&[u8]> = declarations(bytes, &tag).map(|(name, _)| name).collect();
+            let added = declared.iter().filter(|(name, _)| !own.contains(name));
+            let added = added.flat_map(|(_, whole)| [b" ".as_slice(), whole]);
+            for part in [name].into_iter().chain(added).chain([rest]) {
+                if part.len() > limit - alone.len() {
+                    return None;
+                }
+                alone.extend_from_slice(part);
+            }
+        }
+        Some(alone)
     }
 
     /// Whether a child has nothing but its name: no attributes, no children and no text.
@@ -36,7 +45,7 @@ impl Stanza {
         let Some(tag) = read(bytes) else { return true };
         declarations(bytes, &tag).count() == tag.attributes.len()
             && self.text_of(child).trim().is_empty()
-            && self.grandchildren(child).is_empty()
+            && !again::has_children(bytes)
     }
 }
 
@@ -65,12 +74,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Returns the innermost first child, alone.
-    fn alone(xml: &str) -> String {
+    /// Returns the innermost children, alone, in at most `limit` bytes.
+    fn alone_within(xml: &str, limit: usize) -> Option<String> {
         let stanza = Stanza::parse(xml.to_owned()).unwrap();
-        let query = stanza.children().first().unwrap();
-        let inner = stanza.grandchildren(query);
-        String::from_utf8(stanza.alone(inner.first().unwrap_or(query))).unwrap()
+        let inner = stanza.grandchildren(stanza.children().first().unwrap());
+        let siblings = if inner.is_empty() { stanza.children() } else { &inner };
+        stanza.alone(siblings, limit).map(|alone| String::from_utf8(alone).unwrap())
+    }
+
+    fn alone(xml: &str) -> String {
+        alone_within(xml, xml.len() * 4).unwrap()
     }
 
     #[test]
@@ -93,6 +106,43 @@ mod tests {
             let again = Stanza::parse(format!("<iq>{found}</iq>")).unwrap();
             assert_eq!(again.children().len(), 1);
         }
+    }
+
+    #[test]
+    fn each_of_several_elements_gets_what_it_does_not_declare_itself() {
+        assert_eq!(
+            alone("<iq><q xmlns='urn:q' xmlns:p='urn:p'><a/> <a xmlns:p='1'>x</a><p:a/></q></iq>"),
+            "<a xmlns='urn:q' xmlns:p='urn:p'/><a xmlns='urn:q' xmlns:p='1'>x</a>\
+             <p:a xmlns='urn:q' xmlns:p='urn:p'/>"
+        );
+    }
+
+    #[test]
+    fn elements_have_so_much_room_and_no_more() {
+        let xml = "<iq><q xmlns='urn:q'><a/><b/></q></iq>";
+        let whole = alone(xml);
+        assert_eq!(alone_within(xml, whole.len()).as_ref(), Some(&whole));
+        for less in 0..whole.len() {
+            assert_eq!(alone_within(xml, less), None, "{less}");
+        }
+    }
+
+    /// The declaration written out with each element is 800 MB.
+    #[test]
+    fn many_elements_in_a_long_declaration_cost_no_more_than_the_room_for_them() {
+        let element = "<a xmlns='urn:a'/>";
+        let xml =
+            format!("<iq><q xmlns:p='{}'>{}</q></iq>", "x".repeat(50_000), element.repeat(16_000));
+        let stanza = Stanza::parse(xml).unwrap();
+        let elements = stanza.grandchildren(&stanza.children()[0]);
+        assert_eq!(elements.len(), 16_000);
+        assert!(elements.iter().all(|element| stanza.says_nothing(element)));
+        assert_eq!(stanza.alone(&elements, 1 << 20), None);
+        let one = stanza.alone(&elements[..1], 1 << 20).unwrap();
+        assert_eq!(one.len(), element.len() + " xmlns:p=''".len() + 50_000);
+        let twenty = stanza.alone(&elements[..20], 1 << 20).unwrap();
+        assert_eq!(twenty.len(), 20 * one.len());
+        assert!(twenty.capacity() <= 2 << 20);
     }
 
     #[test]

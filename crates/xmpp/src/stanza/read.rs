@@ -83,6 +83,12 @@ fn append(text: &mut CompactString, more: std::borrow::Cow<'_, str>) {
     }
 }
 
+/// Returns whether there is an element inside the element.
+pub(super) fn has_children(element: &[u8]) -> bool {
+    let tokens = Tokens { bytes: element, at: 0 };
+    tokens.skip(1).any(|token| matches!(token, Token::Start { .. }))
+}
+
 /// Returns the start tags of the elements that are open where the one at `offset` begins, outermost
 /// first.
 pub(crate) fn ancestors(element: &[u8], offset: u32) -> Vec<&[u8]> {
