@@ -41,16 +41,20 @@ pub(crate) fn broadcast(
 }
 
 fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing, priority: i8) {
-    let account = session.account.clone();
     let initial = !session.is_available();
     // Those who get it later are told when it was sent (XEP-0203).
     let told = presence.with_children(&delivery::delay(node, node.clock.now()));
-    if !session.set_presence(Some((told, priority))) {
-        return;
+    if session.set_presence(Some((told, priority))) {
+        say_available(node, session, &presence, initial);
     }
+}
+
+/// Tells of a session that has just become available, or said so anew.
+fn say_available(node: &Arc<Node>, session: &Arc<Session>, presence: &Outgoing, initial: bool) {
+    let account = session.account.clone();
     let first = node.note_online(&account);
     let roster = account.roster();
-    fan_out(node, &account, Audience::Viewers, &presence);
+    fan_out(node, &account, Audience::Viewers, presence);
     take_back(node, session, &roster);
     if initial {
         tell_about_others(node, session);
@@ -61,6 +65,15 @@ fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing
     }
     if initial {
         node.wiring.tell_available(node, session);
+    }
+    // Another task may have ended the session meanwhile, and have said so before this was said.
+    if session.is_gone() {
+        // A newcomer that has its name now speaks for itself.
+        if !account.session(session.resource()).is_some_and(|it| it.is_available()) {
+            let gone = unavailable(session.jid.as_str());
+            fan_out(node, &account, Audience::Viewers, &gone);
+        }
+        go(node, session, None);
     }
 }
 
@@ -265,4 +278,50 @@ fn tell_state(node: &Node, subject: &Account, viewer: &BareJid) {
 pub(crate) fn is_for_account(stanza: &Stanza) -> bool {
     stanza.kind() == Kind::Presence
         && !matches!(stanza.type_(), None | Some("unavailable" | "error"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_store::{Location, Store};
+
+    use super::*;
+    use crate::clock::{Clock, Steady, Time};
+    use crate::principal::{Principal, Rights};
+    use crate::settings::{Limits, Settings};
+
+    #[tokio::test]
+    async fn a_session_that_ends_while_it_is_said_to_be_here_is_said_to_be_gone() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("localhost").await.unwrap();
+        for name in ["alice", "bob"] {
+            tx.create_account(domain, name, &[], 1).await.unwrap().unwrap();
+        }
+        tx.commit().await.unwrap();
+        let clock = Clock::manual(Time(1_767_225_600_000_000));
+        let settings = Settings::default();
+        let node = Node::start(settings, clock, store, &[], Some("localhost")).await.unwrap();
+        let mut holds = Vec::new();
+        for jid in ["alice@localhost", "bob@localhost"] {
+            let account = node.account(&BareJid::parse(jid).unwrap()).await.unwrap().unwrap();
+            let principal = Principal::of(&account, Rights::Own);
+            holds.push(node.bind(&principal, Some("desk")).await.unwrap());
+        }
+        let [alice, bob] = holds.try_into().ok().unwrap();
+        let here = || Element::new("presence").text("here").outgoing(Class::Presence);
+        become_available(&node, &alice.session, here(), 0);
+
+        assert!(bob.session.set_presence(Some((here(), 0))));
+        node.end(&bob.session).await;
+        say_available(&node, &bob.session, &here(), true);
+
+        let mut out = whoelse_stream::Output::default();
+        let limits = Limits::default();
+        alice.session.take(alice.epoch, Steady(0), &limits, &mut out, 1 << 20).unwrap();
+        let heard = String::from_utf8(out.take()).unwrap();
+        let (here, gone) = (heard.rfind("here<"), heard.rfind("type='unavailable'"));
+        assert!(here.is_some() && gone > here, "{heard}");
+        assert_eq!(node.census().online, 1);
+    }
 }
