@@ -2,7 +2,8 @@
 //! held back.
 //!
 //! Presence waits, the latest of each sender, and so do chat states. Any other stanza is important:
-//! it is sent at once, after everything that waits. A message that is kept in the log never waits.
+//! it is sent at once, after everything that waits. A message that is kept in the log never waits,
+//! and a long stanza neither.
 
 use whoelse_core::kit::Feature;
 use whoelse_xmpp::{Child, Class, Kind, Outgoing, Stanza, ns};

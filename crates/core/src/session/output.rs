@@ -168,7 +168,7 @@ impl Session {
 
     /// Holds back from now on what can wait, until something has to be written that cannot, or
     /// [`Session::let_go`] is called, or another connection resumes the session. `waits_as` is
-    /// called for each stanza, under the lock.
+    /// called for each stanza that is not long, under the lock.
     pub fn hold_back(&self, waits_as: WaitsAs) {
         let mut state = self.lock();
         if !state.gone {
@@ -195,7 +195,8 @@ impl Session {
             let settled = self.settled.notified();
             {
                 let state = self.lock();
-                if state.gone || !state.attached || state.queue.bytes() < limits.session_bytes / 8 {
+                let waiting = state.queue.bytes_to_write();
+                if state.gone || !state.attached || waiting < limits.session_bytes / 8 {
                     return;
                 }
             }

@@ -29,6 +29,10 @@ pub type WaitsAs = fn(&Outgoing) -> Option<String>;
 const HELD_BACK: usize = 1_000;
 const HELD_BACK_BYTES: usize = 256 << 10;
 
+/// The most bytes of a stanza that is held back. The key is read from the stanza again for each
+/// recipient, by the sender's worker; a longer stanza is written at once and never read.
+const HELD_BACK_LONGEST: usize = 8 << 10;
+
 /// The capacity, in stanzas, that an empty queue keeps.
 const IDLE: usize = 8;
 
@@ -68,6 +72,12 @@ impl SendQueue {
         self.bytes
     }
 
+    /// The bytes that are to be written now: without what is held back, which stays however fast the
+    /// peer reads.
+    pub fn bytes_to_write(&self) -> usize {
+        self.bytes - self.held_back.as_ref().map_or(0, |held| held.bytes)
+    }
+
     /// Whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -86,14 +96,16 @@ impl SendQueue {
 
     /// Whether there is room for a page of stanzas, not only for single ones.
     pub fn has_room_for_many(&self, unacknowledged: usize) -> bool {
-        self.bytes < self.budget / 8 && self.bytes + unacknowledged < self.budget / 2
+        let bytes = self.bytes_to_write();
+        bytes < self.budget / 8 && bytes + unacknowledged < self.budget / 2
     }
 
     /// Appends a stanza, or holds it back. Returns whether there is something to write.
     pub fn push(&mut self, item: Queued) -> bool {
         self.bytes += item.len();
         if let Some(held) = &mut self.held_back {
-            if let Some(key) = (held.waits_as)(&item.stanza) {
+            let may_wait = item.len() <= HELD_BACK_LONGEST;
+            if let Some(key) = may_wait.then(|| (held.waits_as)(&item.stanza)).flatten() {
                 if let Some(at) = held.items.iter().position(|(known, _)| *known == key) {
                     let (_, before) = held.items.remove(at);
                     held.bytes -= before.len();

@@ -400,7 +400,7 @@ fn nothing_waits_any_longer_once_it_is_let_go() {
 
 #[test]
 fn when_too_much_waits_all_of_it_is_written() {
-    for (count, text) in [(1_001, "x".to_owned()), (3, "x".repeat(100 << 10))] {
+    for (count, text) in [(1_001, "x".to_owned()), (33, "x".repeat(8_000))] {
         let session = session();
         session.hold_back(presence_waits);
         for number in 1..count {
@@ -413,6 +413,40 @@ fn when_too_much_waits_all_of_it_is_written() {
         let written = written(&session, 1);
         assert!(written.contains("1=") && written.contains("last="), "{count}");
     }
+}
+
+#[test]
+fn a_long_stanza_is_written_at_once_after_what_waits_and_nobody_looks_into_it() {
+    let session = session();
+    session.hold_back(|stanza| {
+        assert!(stanza.bytes.len() < 9_000, "looked into {} bytes", stanza.bytes.len());
+        presence_waits(stanza)
+    });
+    session.push(presence("bob=here"));
+    session.push(presence(&format!("carol={}", "x".repeat(9_000))));
+    session.push(presence("dave=here"));
+
+    let written = written(&session, 1);
+    let places = ["bob=here", "carol="].map(|word| written.find(word).unwrap());
+    assert!(places.is_sorted() && !written.contains("dave"), "{written}");
+}
+
+#[test]
+fn what_is_held_back_takes_no_room_from_the_log_and_from_answers() {
+    let session = session();
+    session.set_presence(Some((presence("here"), 0)));
+    session.hold_back(presence_waits);
+    for number in 0..30 {
+        session.push(presence(&format!("{number}={}", "x".repeat(8_000))));
+    }
+    assert!(session.held_bytes() > BUDGET / 8);
+
+    let limits = Limits { session_bytes: BUDGET, ..Limits::default() };
+    let mut room = Box::pin(session.room(&limits));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(room.as_mut().poll(&mut context).is_ready());
+    let taken = session.take(1, NOW, &limits, &mut Output::default(), 1 << 20).unwrap();
+    assert!(taken.wants_page);
 }
 
 #[test]
