@@ -1,5 +1,5 @@
-//! behaviour.md and docs/protocol.md, from the administrator's side: `send`, `user`, `domain` and
-//! `config check`, beside a running server.
+//! behaviour.md and docs/protocol.md, for administrators: `send`, `user`, `domain` and `config
+//! check` beside a running server.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -13,7 +13,7 @@ use common::{Client, Home, Lines, Raw, Server, Terminal, ended, eventually, pass
 
 const CTRL_C: &str = "\u{3}";
 
-/// Runs a command beside the server and gives it this to read.
+/// Runs a command beside the server with this input.
 #[track_caller]
 fn feed(home: &Home, args: &[&str], input: &str) -> Ran {
     let mut child = home.command(args).stdin(Stdio::piped()).spawn().unwrap();
@@ -25,13 +25,13 @@ fn feed(home: &Home, args: &[&str], input: &str) -> Ran {
     Ran { status, out: out.rest().join("\n"), err: err.rest().join("\n") }
 }
 
-/// It did what it was asked to and said this.
+/// Asserts that it succeeded with these words.
 #[track_caller]
 fn says(ran: &Ran, words: &str) {
     assert_eq!((ran.status, ran.out.as_str(), ran.err.as_str()), (Some(0), words, ""), "{ran:?}");
 }
 
-/// It did nothing and said why, in exactly these words.
+/// Asserts that it did nothing and gave exactly this reason.
 #[track_caller]
 fn refuses(ran: &Ran, why: &str) {
     assert_eq!(ran.out, "", "{ran:?}");
@@ -39,7 +39,7 @@ fn refuses(ran: &Ran, why: &str) {
     assert_eq!(ran.status, Some(1), "{ran:?}");
 }
 
-/// A server with a file of settings. `more` is added to what every one of them needs.
+/// A server with a configuration file; `more` is appended to the settings that all need.
 fn with_settings(names: &[&str], more: &str) -> Server {
     let home = Home::with_people(names);
     let settings = format!(
@@ -49,7 +49,7 @@ fn with_settings(names: &[&str], more: &str) -> Server {
     home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"])
 }
 
-/// A client that gives this password, and what it is told.
+/// Tries to log in with this password, and returns what the client says.
 #[track_caller]
 fn tries(server: &Server, name: &str, password: &str) -> String {
     let mut client = Client::start(server);
@@ -60,7 +60,7 @@ fn tries(server: &Server, name: &str, password: &str) -> String {
     client.lines.next()
 }
 
-/// The row of a user, its cells.
+/// Returns the cells of a user's row.
 #[track_caller]
 fn row(home: &Home, name: &str) -> Vec<String> {
     let listed = home.run(&["user", "list"]);
@@ -157,7 +157,7 @@ fn a_text_may_begin_with_a_dash_and_come_from_the_standard_input() {
     assert_eq!(common::ended(&mut child).code(), Some(0));
     bob.expect("* from the server: two");
     bob.expect("    lines, grüße");
-    // Nobody has written anything to it.
+    // The standard input is empty.
     refuses(&server.home.run(&["send", "bob", "-"]), "the text is empty");
     bob.hears_nothing();
 }
@@ -189,7 +189,7 @@ fn a_message_can_come_from_somebody_who_is_logged_in() {
     says(&server.home.run(&["send", "bob", "from a script", "--from", "alice"]), "");
 
     bob.expect("alice: from a script");
-    // Nobody sees the script come and go, and alice stays where she is.
+    // Nobody sees the script log in and out, and alice's session stays.
     bob.hears_nothing();
     alice.hears_nothing();
 }
@@ -316,7 +316,7 @@ fn a_short_password_is_refused_where_there_is_a_configuration() {
 
     assert!(!server.home.run(&["user", "list"]).out.contains("\neve"));
     assert_eq!(tries(&server, "bob", &password("bob")), "Welcome");
-    // Characters, and not bytes: eight of them are fourteen here.
+    // Characters count, not bytes: these eight are fourteen bytes.
     says(&run("add", "eve", "ööööööno"), "eve is added");
 }
 
@@ -549,7 +549,7 @@ fn a_renamed_domain_keeps_its_people_and_what_they_wrote() {
     alice.expect("* connection lost, reconnecting…");
     alice.expect("* this server is now chat.example");
     alice.expect("* connected again");
-    // Anew, and under the old name.
+    // A new client, with the old name.
     let mut late = Client::start(&server);
     let told = late.lines.next();
     assert!(told.contains("log in as NAME@chat.example"), "{told}");
@@ -564,7 +564,7 @@ fn a_renamed_domain_keeps_its_people_and_what_they_wrote() {
     eventually("bob is online", || (row(&server.home, "bob")[1] == "yes").then_some(()));
     says(&server.home.run(&["send", "bob", "after", "--from", "alice@chat.example"]), "");
     bob.expect("alice: after");
-    // Who came back is called as before, and so are those alice writes to.
+    // People who come back have their old names, and so have those alice writes to.
     alice.wait("* bob logged in");
     alice.say("message bob still here");
     bob.expect("alice: still here");
@@ -715,7 +715,7 @@ fn every_list_has_a_form_for_programs() {
     );
     assert_eq!(rows[1]["address"], "bob@localhost");
     assert!(rows[1]["blocked"].is_null() && rows[1]["last_active"].is_null(), "{users:?}");
-    // An empty list is no object, and not a sentence.
+    // An empty list prints no object and no sentence.
     let nobody = Home::new().start(&[]);
     says(&nobody.home.run(&["user", "list", "--json"]), "");
     says(&nobody.home.run(&["sessions", "--json"]), "");
@@ -734,7 +734,7 @@ fn audit(server: &Server) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Who did what to whom, and whether it was done.
+/// Returns who did what to whom, and whether it succeeded.
 fn deeds(server: &Server) -> Vec<(String, String, String, String)> {
     let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let deed = |it: &serde_json::Value| {
@@ -761,7 +761,7 @@ fn what_administrators_do_is_written_down_whichever_way_they_come() {
     )
     .unwrap();
     assert_eq!(root.stanza(|it| it.id() == Some("r")).unwrap().type_(), Some("result"));
-    // Who is no administrator leaves no word in it.
+    // A user who is no administrator leaves no entry.
     let bob = Raw::connect(server.address, None).unwrap();
     assert!(bob.try_log_in("bob", "a secret of bob").unwrap().is_ok());
     home.run(&["reload"]);
@@ -792,7 +792,7 @@ fn what_administrators_do_is_written_down_whichever_way_they_come() {
     assert_eq!(find("rename-domain"), [of_server("rename-domain", "localhost", "done")]);
     assert!(find("backup").len() == 1 && find("restore").len() == 1, "{all:#?}");
     assert_eq!(find("backup-or-restore-ended").len(), 2, "{all:#?}");
-    // A restore takes nothing of it back, and it says where everybody came from.
+    // A restore does not undo the audit log, which has everybody's origin.
     let text = std::fs::read_to_string(home.data().join("audit.log")).unwrap();
     for (words, there) in [
         ("admin socket, uid ", true),

@@ -1,12 +1,12 @@
-//! behaviour.md, Commands when logged in: nothing typed is left without an answer or an effect that
-//! somebody sees, in no state, not even when it is typed twice.
+//! behaviour.md, Commands when logged in: everything typed has an answer or a visible effect, in
+//! every state, even if it is typed twice.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
 
 use common::{Client, Home, Server, eventually};
 
-/// What alice might type for a command. A command that is not here has not been thought of.
+/// Returns an example of each command. A command that is missing here fails the test.
 fn example(name: &str) -> &'static str {
     match name {
         "message" => "message bob hi",
@@ -39,7 +39,7 @@ fn example(name: &str) -> &'static str {
     }
 }
 
-/// Afterwards alice is not where she was, so the next command begins with a new client.
+/// These change alice's state, so the next command needs a new client.
 const CHANGING: &[&str] = &[
     "remove",
     "block",
@@ -54,7 +54,7 @@ const CHANGING: &[&str] = &[
     "quit",
 ];
 
-/// Where alice can be when she types.
+/// Alice's state when she types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Where {
     LoggedOut,
@@ -65,7 +65,7 @@ enum Where {
     InPrivate,
 }
 
-/// Alice, there, and bob, if he is.
+/// Brings alice into a state, and bob if he belongs to it.
 fn bring(server: &Server, to: Where) -> (Client, Option<Client>) {
     let mut alice = Client::start(server);
     if to == Where::LoggedOut {
@@ -75,7 +75,7 @@ fn bring(server: &Server, to: Where) -> (Client, Option<Client>) {
         return (alice, None);
     }
     alice.log_in("alice");
-    // What an earlier command has left behind.
+    // Undoes what an earlier command has left.
     alice.say("unblock bob");
     alice.meanwhile();
     if to == Where::Alone {
@@ -116,7 +116,8 @@ fn every_command(server: &Server) -> Vec<String> {
     names
 }
 
-/// Each state has a server of its own: one answers so many questions for names and no more.
+/// Each state has a server of its own, because a server limits how many names one network may
+/// probe.
 fn walk(start: impl Fn() -> Server, states: &[Where]) {
     for &state in states {
         let server = &start();
@@ -134,7 +135,8 @@ fn walk(start: impl Fn() -> Server, states: &[Where]) {
             alice.say_bytes(format!("{line}\n{line}\n").as_bytes());
 
             if name == "message" && state == Where::Alone {
-                // What waits for bob is seen when he logs in, and where it is kept meanwhile.
+                // Bob sees the messages that wait for him when he logs in; until then they are in
+                // the store.
                 eventually("both messages are kept", || {
                     alice.say("history bob");
                     (alice.meanwhile().len() >= 2).then_some(())

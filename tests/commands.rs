@@ -1,5 +1,5 @@
-//! behaviour.md, Commands when logged in, and what arrives by itself: every row and every refusal,
-//! typed into the client as people and scripts do.
+//! behaviour.md, Commands when logged in, and notices: every row and every refusal, typed as
+//! people and scripts do.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Client, Home, Server};
 use rustix::process::Signal;
 
-/// A server with a file of settings. `more` is added to what every one of them needs.
+/// A server with a configuration file; `more` is appended to the settings that all need.
 fn with_settings(names: &[&str], more: &str) -> Server {
     let home = Home::with_people(names);
     let settings = format!(
@@ -103,7 +103,7 @@ fn a_mailbox_takes_so_much_and_then_its_senders_are_told() {
     for n in 1..=3 {
         alice.say(&format!("message bob {n}"));
     }
-    // What is still on its way does not count yet.
+    // A message that is not stored yet does not count.
     common::eventually("three messages are stored", || {
         alice.say("history bob");
         (alice.meanwhile().len() == 3).then_some(())
@@ -214,7 +214,7 @@ fn whoelsesince_looks_back_over_a_restart() {
     alice.says("whoelsesince 1000", "bob");
     alice.hears_nothing();
     alice.says("whoelsesince 2147483648", "bob");
-    // Who is online now was online at any time in the past no seconds.
+    // Somebody who is online now was also online in the past 0 seconds.
     let _carol = server.online("carol");
     alice.expect("* carol logged in");
     alice.says("whoelsesince 0", "carol");
@@ -243,13 +243,13 @@ fn whoelsesince_takes_whole_seconds_in_range() {
 fn after_a_crash_who_was_online_is_remembered() {
     let mut server = Home::with_people(&["alice", "bob"]).start_at(common::ports::lasting(), &[]);
     let mut bob = server.online("bob");
-    // A block is answered when it is stored, and with it what was to be stored before.
+    // A block is answered after it is stored, and so is everything posted before it.
     bob.says("block alice", "alice is blocked");
     bob.says("unblock alice", "alice is not blocked any more");
     server.kill();
     server.start_again();
 
-    // Bob's client may be back already, or have been there until the crash.
+    // Bob's client may be back already, or have been online until the crash.
     let mut alice = Client::start(&server);
     alice.log_in("alice");
     alice.meanwhile();
@@ -377,7 +377,7 @@ fn logout_ends_the_session_and_login_begins_another() {
     alice.expect("* bob logged in");
     bob.says("login alice", "you are logged in as bob");
     bob.says("logout now", "usage: logout");
-    // The same program may go on as somebody else.
+    // The same program can log in as somebody else.
     bob.says("logout", "* logged out");
     alice.expect("* bob logged out");
     assert!(alice.end().success());
@@ -415,7 +415,7 @@ fn what_was_typed_before_the_end_of_the_input_is_not_lost() {
     for n in 0..50 {
         script.push_str(&format!("message bob line {n}\n"));
     }
-    // The last line has no end.
+    // The last line has no line end.
     script.push_str("message bob and out");
 
     alice.say_bytes(script.as_bytes());
@@ -490,7 +490,7 @@ fn help_explains_every_command() {
 
 #[test]
 fn without_activity_a_session_is_logged_out_and_stays_out() {
-    // Alice is kept by what she types; the client's own questions keep nobody.
+    // What alice types keeps her session alive; the client's own requests keep none.
     let server = Home::with_people(&["alice", "bob"]).start(&["60", "2"]);
     let mut alice = server.online("alice");
     let mut bob = server.online("bob");
@@ -514,7 +514,7 @@ fn without_activity_a_session_is_logged_out_and_stays_out() {
     );
     bob.expect("* logged out after 2 s without activity");
     bob.says("whoelse", "log in first");
-    // Then alice is idle, too.
+    // Then alice is idle as well.
     alice.wait("* logged out after 2 s without activity");
     bob.say("login bob");
     bob.expect("Password:");
@@ -538,7 +538,7 @@ fn text_from_others_cannot_act_on_the_terminal() {
     bob.expect("alice: one");
     bob.expect("    * carol logged in");
     bob.expect("    > \\u{9b}31m\\u{202e}turned\\u{2066}\\u{7f}    tab");
-    // Nor can an error in somebody else's words.
+    // Nor can the text of an error by somebody else.
     bob.say("message alice hello");
     let hello = mallory.stanza(|it| it.has("body", whoelse_xmpp::ns::CLIENT)).unwrap();
     let (from, id) = (hello.from().unwrap(), hello.id().unwrap());
@@ -566,7 +566,7 @@ fn a_server_that_stops_tells_everybody_and_takes_them_back() {
         client.wait("* the server is shutting down");
         client.expect("* connection lost, reconnecting…");
     }
-    // What is typed meanwhile is kept.
+    // Lines that are typed meanwhile are kept.
     alice.say("message bob see you later");
     server.start_again();
     alice.wait("* connected again");

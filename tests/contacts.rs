@@ -5,7 +5,7 @@ mod common;
 
 use common::{Client, Home, Server};
 
-/// A server on which nobody sees anybody who did not agree.
+/// A server on which only agreed subscriptions show anybody.
 fn server() -> Server {
     let home = Home::with_people(&["alice", "bob", "carol"]);
     home.write("whoelse.toml", "contacts = \"roster\"\nregistration = \"closed\"\n");
@@ -18,8 +18,8 @@ fn online(server: &Server, name: &str) -> Client {
     client
 }
 
-/// Types a line, and hears these next, in whatever order: an answer and a notice are told by
-/// different tasks.
+/// Types a line, and expects these next in either order: different tasks print the answer and the
+/// notice.
 #[track_caller]
 fn says(client: &mut Client, line: &str, answers: [&str; 2]) {
     client.say(line);
@@ -116,7 +116,7 @@ fn mistakes_are_told() {
     alice.says("allow alice", "you cannot allow yourself");
     alice.says("add bob carol", "usage: add USER");
     alice.says("rename bob", "usage: rename USER NAME");
-    // Whether there is such a user is nobody's business here.
+    // The answer does not tell whether the user exists.
     alice.says("add nobody", "nobody is asked to let you see when they are online");
     let answer = "x@other.example is asked to let you see when they are online";
     says(&mut alice, "add x@other.example", [answer, "cannot reach other.example"]);

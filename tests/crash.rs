@@ -1,16 +1,18 @@
 //! Nothing acknowledged is lost: the server is killed at random moments, again and again, while
 //! messages pass through it.
 //!
-//! Senders count what the server acknowledges (XEP-0198) and send again what it did not, under the
-//! same id. Receivers come and go, politely and not, and note what they get. In the end every
-//! message has arrived, in the order of its sender; what came twice was confirmed less than a
-//! second before a crash, or not at all; and the archives of both sides hold each exactly once.
+//! Senders count acknowledgements (XEP-0198) and send unacknowledged messages again under the same
+//! id. Receivers connect and disconnect, cleanly or not, and record what they get. In the end
+//! every message has arrived, in the order of its sender. A message that came twice was confirmed
+//! less than a second before a crash, or not at all. The archives of both sides hold each message
+//! exactly once.
 //!
-//! All that again over bad wires, which delay, split, swallow and break (`common/proxy.rs`), and
-//! with rosters, where people see nobody and write to each other all the same.
+//! All of that is repeated over bad wires, which delay, split, swallow and break
+//! (`common/proxy.rs`), and with rosters, where people who do not see each other still send
+//! messages.
 //!
-//! `WHOELSE_CRASHES` sets how many times the server is killed (20; 6 in the other kinds),
-//! `WHOELSE_SEED` the moments.
+//! `WHOELSE_CRASHES` sets how often the server is killed (20; 6 in the other kinds),
+//! `WHOELSE_SEED` decides when.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -30,23 +32,23 @@ use whoelse_xmpp::{Kind, ns};
 
 const SENDERS: usize = 4;
 const RECEIVERS: usize = 3;
-/// Messages of one sender that may be on their way at once.
+/// Messages of one sender that may be in flight.
 const WINDOW: usize = 20;
-/// A confirmation is noted at most a second late; a busy machine may take longer for both.
+/// A confirmation is saved within a second; a busy machine may take longer for both.
 const LAST_SECOND: Duration = Duration::from_millis(1_000 + 2_000);
 
 /// How many messages a sender has sent to each receiver, all of them acknowledged.
 type Sent = [u32; RECEIVERS];
 
-/// What everybody in this test sees.
+/// What all threads of this test share.
 struct World {
     /// The server, or the wire to it.
     server: SocketAddr,
-    /// When the server was gone.
+    /// When the server was killed.
     crashes: Mutex<Vec<Instant>>,
-    /// No more crashes: the senders come to an end.
+    /// Set when there are no more crashes, so that the senders finish.
     over: AtomicBool,
-    /// What the receivers may wait for, when the senders have ended.
+    /// What the receivers wait for after the senders have ended.
     sent: OnceLock<Vec<Sent>>,
 }
 
@@ -62,7 +64,7 @@ struct Receipt {
     session: usize,
 }
 
-/// What a receiver got, and when each of its sessions ended without a goodbye that was answered.
+/// What a receiver got, and when each session ended without an answered goodbye.
 #[derive(Default)]
 struct Inbox {
     receipts: Vec<Receipt>,
@@ -112,7 +114,7 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
             .collect();
         let mut moments = chance(200);
         for _ in 0..crashes {
-            // Most lives are too short for confirmations to be noted, some are not.
+            // Most lifetimes are too short for confirmations to be saved, some are not.
             thread::sleep(match moments.number(0, 3) {
                 0 => moments.millis(1_200, 2_500),
                 _ => moments.millis(100, 900),
@@ -121,7 +123,7 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
             world.crashes.lock().unwrap().push(Instant::now());
             server.start_again();
         }
-        // The sun comes out as well, or nobody would ever come to an end.
+        // The wires stop failing as well, otherwise nobody would finish.
         wire.iter().for_each(Proxy::clear_up);
         world.over.store(true, Ordering::SeqCst);
         world.sent.set(senders.into_iter().map(|it| it.join().unwrap()).collect()).unwrap();
@@ -150,7 +152,7 @@ fn receiver(n: usize) -> String {
 
 // ---- senders ----
 
-/// What one sender has not seen acknowledged, and how the counts of this session stand.
+/// The unacknowledged messages of one sender, and the counts of this session.
 #[derive(Default)]
 struct Outbox {
     unacknowledged: VecDeque<String>,
@@ -184,7 +186,7 @@ fn send(world: &World, me: usize, mut chance: Chance) -> Sent {
                 let _ = raw.close();
                 return sent;
             }
-            // The connection broke: by a crash, or by our own hand.
+            // The connection broke, by a crash or because we broke it.
             Ok(false) | Err(Gone::Closed) => {
                 let _ = raw.socket().shutdown(Shutdown::Both);
                 resume = raw.resumption();
@@ -194,7 +196,7 @@ fn send(world: &World, me: usize, mut chance: Chance) -> Sent {
     }
 }
 
-/// Sends over one connection. The answer is whether there is nothing more to do.
+/// Sends over one connection. Returns whether everything is done.
 fn send_over(
     world: &World,
     me: usize,
@@ -214,7 +216,7 @@ fn send_over(
         if left == 0 && !over {
             return Ok(false);
         }
-        // People pause, and a test has an end.
+        // Pauses between messages, unless the test is ending.
         thread::sleep(chance.millis(0, 20));
         let burst = outbox.unacknowledged.len() + chance.number(1, 10) as usize;
         while !over && left > 0 && outbox.unacknowledged.len() < burst.min(WINDOW) {
@@ -249,7 +251,7 @@ fn receive(world: &World, me: usize, mut chance: Chance) -> Inbox {
     let mut resume = None;
     let mut session = 0;
     loop {
-        // Sometimes away for so long that much waits, and crashes pass unseen.
+        // Sometimes away for so long that much waits, and crashes go unnoticed.
         if chance.number(0, 3) == 0 && !world.over.load(Ordering::SeqCst) {
             thread::sleep(chance.millis(100, 1_500));
         }
@@ -266,13 +268,13 @@ fn receive(world: &World, me: usize, mut chance: Chance) -> Inbox {
         match visit {
             Ok(Visit::Complete) => return inbox,
             Ok(Visit::Enough) => match chance.number(0, 2) {
-                // Politely: what was confirmed is confirmed.
+                // A clean goodbye: what was confirmed stays confirmed.
                 0 => {
                     if raw.close().is_ok() {
                         inbox.broken.remove(&session);
                     }
                 }
-                // As a phone in a tunnel, which comes back to its session …
+                // Like a phone in a tunnel, which resumes its session …
                 1 => {
                     let _ = raw.socket().shutdown(Shutdown::Both);
                     resume = raw.resumption();
@@ -296,9 +298,9 @@ fn receive(world: &World, me: usize, mut chance: Chance) -> Inbox {
 }
 
 enum Visit {
-    /// Everything is here.
+    /// Everything has arrived.
     Complete,
-    /// It is time to go.
+    /// It is time to disconnect.
     Enough,
 }
 
@@ -341,7 +343,7 @@ fn receive_over(
             Ok(Step::Sm(_)) => {}
             Ok(Step::Error(_) | Step::Closed) => return Err(Gone::Closed),
             Ok(other) => panic!("{} hears {other:?}", receiver(me)),
-            // A quiet moment, unless everything has been sent long ago.
+            // A quiet moment, unless everything was sent long ago.
             Err(Gone::Late) => {
                 confirm(raw, receipts, session)?;
                 if world.sent.get().is_some() && waiting_since.elapsed() > PATIENCE {
@@ -370,7 +372,7 @@ fn is_complete(world: &World, me: usize, receipts: &[Receipt]) -> bool {
     })
 }
 
-/// Logs in as soon as there is a server that lets us; says whether the session goes on.
+/// Logs in as soon as a server lets us; returns whether the session was resumed.
 fn come(world: &World, name: &str, resume: Option<Resumption>) -> (Raw, bool) {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -382,7 +384,7 @@ fn come(world: &World, name: &str, resume: Option<Resumption>) -> (Raw, bool) {
                 let resumed = raw.is_resumed();
                 return (raw, resumed);
             }
-            // The session that we left is not known to be dead yet.
+            // The server does not know yet that our old session is dead.
             Ok(Err(Step::BindRefused(_) | Step::Error(_) | Step::Closed)) => {}
             Ok(Err(other)) => panic!("{name} hears {other:?}"),
             Err(Gone::Closed) => {}
@@ -394,7 +396,7 @@ fn come(world: &World, name: &str, resume: Option<Resumption>) -> (Raw, bool) {
 
 // ---- what must be true ----
 
-/// Every message has arrived, and first in the order in which it was sent.
+/// Checks that every message has arrived, the first time in the order of sending.
 fn check_order(me: usize, receipts: &[Receipt], sent: &[Sent]) {
     for (from, sent) in sent.iter().enumerate() {
         let mut newest = 0;
@@ -413,7 +415,7 @@ fn check_order(me: usize, receipts: &[Receipt], sent: &[Sent]) {
     }
 }
 
-/// What a receiver got before and after something unexpected.
+/// Returns what a receiver got before and after something unexpected.
 fn around(receipts: &[Receipt], unexpected: &Receipt) -> Vec<String> {
     let at = receipts.iter().position(|it| it.at == unexpected.at).unwrap();
     let shown = &receipts[at.saturating_sub(30)..receipts.len().min(at + 10)];
@@ -425,8 +427,8 @@ fn around(receipts: &[Receipt], unexpected: &Receipt) -> Vec<String> {
     shown.iter().map(line).collect()
 }
 
-/// What came twice came in another session, and was not confirmed in time the first time. Returns
-/// how many there were.
+/// Checks that a repeated message came in another session and was not confirmed in time before.
+/// Returns the number of repeats.
 fn check_repeats(me: usize, inbox: &Inbox, crashes: &[Instant]) -> usize {
     let mut first: HashMap<(usize, u32), Receipt> = HashMap::new();
     let mut twice = 0;
@@ -437,8 +439,8 @@ fn check_repeats(me: usize, inbox: &Inbox, crashes: &[Instant]) -> usize {
         let name = receiver(me);
         assert_ne!(before.session, receipt.session, "{name}, twice in a session: {receipt:?}");
         let Some(confirmed) = before.confirmed else { continue };
-        // Confirmed, and yet here again: the note of it was lost in the next crash, or the
-        // confirmation itself in the end of its connection.
+        // It was confirmed and came again: the next crash lost the saved cursor, or the
+        // confirmation was lost with its connection.
         let crash = crashes.iter().find(|crash| (confirmed..receipt.at).contains(crash));
         let lost = [crash, inbox.broken.get(&before.session)].into_iter().flatten().min();
         let lost = lost.unwrap_or_else(|| panic!("{name}, no reason: {before:?}, {receipt:?}"));

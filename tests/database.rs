@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use common::{Client, Home, Server};
 use whoelse_store::scratch::Scratch;
 
-/// What is in the data directory, but for what comes and goes with a server.
+/// Returns the content of the data directory, without what only a running server has there.
 fn data(home: &Home) -> Vec<String> {
     let entries = fs::read_dir(home.data()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -19,7 +19,7 @@ fn data(home: &Home) -> Vec<String> {
     names
 }
 
-/// Hears this, live or as something that waited.
+/// Expects this message, live or as one that waited.
 #[track_caller]
 fn hears(client: &mut Client, words: &str) {
     client.lines.wait_for(words, |heard| heard.ends_with(words));
@@ -52,7 +52,7 @@ fn a_backup_is_restored_while_the_server_runs() {
     bob.log_in("bob");
     hears(&mut bob, "* from the server: before");
     assert!(!bob.meanwhile().iter().any(|line| line.contains("after")));
-    // It can be used as if nothing had been.
+    // The server works as before.
     home.run(&["send", "bob", "again"]);
     hears(&mut bob, "* from the server: again");
 }

@@ -1,5 +1,5 @@
-//! Faults: wires that break, servers that restart, disks that fill up, strangers who come in
-//! thousands. In none of it does the server die, hang, or grow without bound.
+//! Faults: wires that break, servers that restart, disks that fill up, thousands of strangers. The
+//! server never dies, hangs, or grows without bound.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -16,7 +16,7 @@ use whoelse_stream::client::Step;
 const LOST: &str = "* connection lost, reconnecting…";
 const RESUMED: &str = "* connected again, nothing was lost";
 
-/// Alice over a wire that can be cut, bob beside her.
+/// Alice over a wire that can be cut, and bob without one.
 fn alice_over_a_wire(server: &Server) -> (Client, Proxy, Client) {
     let wire = Proxy::to(server.address);
     let mut alice = Client::start_with(&server.home, wire.address, &[]);
@@ -49,7 +49,7 @@ fn a_killed_connection_resumes_with_nothing_lost_and_nothing_twice() {
             bob.expect(&format!("alice: from alice {round} {n}"));
         }
     }
-    // Nobody saw alice go.
+    // Nobody saw alice leave.
     bob.hears_nothing();
     alice.hears_nothing();
 }
@@ -60,7 +60,7 @@ fn a_wire_that_breaks_in_the_middle_of_everything_loses_nothing() {
     let (mut alice, wire, mut bob) = alice_over_a_wire(&server);
 
     for round in 0..3 {
-        // Fewer lines than are kept without a connection.
+        // Fewer lines than the client keeps without a connection.
         for n in 0..50 {
             alice.say(&format!("message bob {round} {n}"));
             bob.say(&format!("message alice {round} {n}"));
@@ -102,11 +102,11 @@ fn a_hundred_lines_typed_without_a_connection_are_kept_and_the_next_is_refused()
 fn after_a_restart_lines_are_sent_again_and_none_appears_twice() {
     let mut server = Home::with_people(&["alice", "bob"]).start_at(ports::lasting(), &[]);
     let (mut alice, wire, mut bob) = alice_over_a_wire(&server);
-    // What the server says does not reach alice: the message is stored, and she does not know.
+    // The server's bytes do not reach alice: the message is stored, and she does not know.
     wire.deafen();
     alice.say("message bob did you get this?");
     bob.expect("alice: did you get this?");
-    // From here on nothing she says reaches the server either.
+    // From here on her bytes do not reach the server either.
     wire.swallow();
     alice.say("message bob and this?");
     server.kill();
@@ -120,8 +120,8 @@ fn after_a_restart_lines_are_sent_again_and_none_appears_twice() {
     wire.mend();
 
     alice.expect("* connected again");
-    // Bob may hear the first line again from his own log, if the server had not noted that he had
-    // it; the client shows it once.
+    // Bob may receive the first message again from his log, if the server had not saved his
+    // confirmation; the client shows it once.
     bob.wait("* connected again");
     for text in ["alice: and this?", "alice: and that?"] {
         let heard = bob.lines.wait_for(text, |line| !line.starts_with("* "));
@@ -142,7 +142,7 @@ fn somebody_who_is_no_server_is_told_in_one_line_and_learns_nothing() {
         ("", ""),
         ("HTTP/1.1 400 Bad Request\r\n\r\n", ""),
         ("\u{1b}[2J\u{9b}", ""),
-        // It would like the password in clear.
+        // It wants the password in clear.
         (&format!("{stream}<stream:features/>"), "no encryption"),
     ] {
         let home = Home::new();
@@ -185,7 +185,7 @@ fn a_full_disk_refuses_messages_and_keeps_what_was_acknowledged() {
             text(*sent)
         );
         alice.send(&xml).unwrap();
-        // Handled is what was stored, and what was refused.
+        // Both stored and refused messages count as handled.
         let mut refused = Vec::new();
         while alice.acknowledged < *sent {
             match alice.step(PATIENCE).unwrap() {
@@ -207,13 +207,13 @@ fn a_full_disk_refuses_messages_and_keeps_what_was_acknowledged() {
         assert!(sent < 5_000, "the disk is never full");
     }
     assert!(sent > 10, "{refused:?}");
-    // It is one thing that is wrong, and one line that says so.
+    // There is one fault, and one line in the log about it.
     let wrong: Vec<String> =
         server.lines.all().into_iter().filter(|line| line.contains("ERROR")).collect();
     assert_eq!(wrong.len(), 1, "{wrong:#?}");
     assert!(wrong[0].contains("disk_full"), "{wrong:#?}");
 
-    // Whoever does not need the disk does not notice.
+    // Requests that do not need the disk still work.
     alice.send("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>").unwrap();
     assert_eq!(alice.stanza(|it| it.id() == Some("p")).unwrap().type_(), Some("result"));
     assert!(server.is_running());
@@ -221,7 +221,7 @@ fn a_full_disk_refuses_messages_and_keeps_what_was_acknowledged() {
     sent += 1;
     refused.push(sent);
 
-    // There is room again: it goes on without a restart.
+    // There is room again, and it works without a restart.
     let all = Rlimit { current: None, maximum: None };
     prlimit(Pid::from_raw(server.pid() as i32), Resource::Fsize, all).unwrap();
     common::eventually("there is room again", || {
@@ -229,7 +229,7 @@ fn a_full_disk_refuses_messages_and_keeps_what_was_acknowledged() {
         refused.extend(post(&mut alice, &mut sent));
         (refused.len() == before).then_some(())
     });
-    // Nothing acknowledged was lost, whatever happens now.
+    // Nothing acknowledged is lost, even by a crash now.
     server.kill();
     let server = home.start_at(server.port(), &[]);
     let mut bob = Raw::online(server.address, "bob");
@@ -248,7 +248,7 @@ fn a_client_that_never_reads_costs_a_bounded_amount_and_gets_everything_later() 
     let before = server.memory();
     let text = "x".repeat(9_000);
 
-    // Twelve megabytes, where a session has five.
+    // Twelve megabytes, where a session may queue five.
     let count = 1_400;
     let mut sent = 0;
     while sent < count {
@@ -265,7 +265,7 @@ fn a_client_that_never_reads_costs_a_bounded_amount_and_gets_everything_later() 
 
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 100 << 10, "{grown} KiB");
-    // Others are served as ever.
+    // Others are served as usual.
     server.online("carol");
     drop(silent);
     let mut bob = Raw::online(server.address, "bob");
@@ -332,13 +332,14 @@ fn ten_thousand_who_never_log_in_keep_nobody_out() {
     let before = server.memory();
     let to = server.address;
 
-    // One place has twenty; the next one waits, and one more is closed at once.
+    // One network may have twenty; the next ones wait, and those over the queue are closed at
+    // once.
     let place = |n: usize| Ipv4Addr::new(127, 1, (n / 250) as u8, (n % 250 + 1) as u8);
     let mut held: Vec<TcpStream> = (0..20).map(|_| socket_from(place(0), to).unwrap()).collect();
     let _waits = socket_from(place(0), to).unwrap();
     let mut one_more = socket_from(place(0), to).unwrap();
     common::eventually("one more is closed", || (!is_answered(&mut one_more)).then_some(()));
-    // All but a few of the ten thousand, from five hundred places.
+    // Nearly all of the ten thousand, from five hundred networks.
     for n in 20..count - 10 {
         held.push(socket_from(place(n / 20), to).unwrap());
     }
@@ -348,13 +349,13 @@ fn ten_thousand_who_never_log_in_keep_nobody_out() {
     let grown = server.memory().saturating_sub(before);
     println!("{} connections take {grown} KiB", held.len());
     assert!(grown / held.len() as u64 <= 64, "{grown} KiB for {}", held.len());
-    // Somebody real gets in meanwhile, and is heard.
+    // A real user can still log in and send.
     let mut alice = server.online("alice");
     alice.says("whoelse", "bob");
     assert!(bob.end().success());
     alice.expect("* bob logged out");
 
-    // The last places are taken; then everybody is sent away, but those inside do not notice.
+    // The last places are taken; then everybody else is closed, and those inside do not notice.
     let mut refused = 0;
     for n in 0..60 {
         let mut socket = socket_from(place(1_000 + n / 10), to).unwrap();
@@ -369,14 +370,14 @@ fn ten_thousand_who_never_log_in_keep_nobody_out() {
     assert!(refused > 5, "{} are half open", held.len());
     assert!(held.len() <= count);
     alice.hears_nothing();
-    // They go, and there is room.
+    // They disconnect, and there is room.
     drop(held);
     let mut raw = common::eventually("there is room again", || Raw::connect(to, None).ok());
     raw.send("</stream:stream>").unwrap();
     assert!(server.is_running());
 }
 
-/// Whether the server answers a stream header, or closes the connection instead.
+/// Returns whether the server answers a stream header and does not close the connection.
 fn is_answered(socket: &mut TcpStream) -> bool {
     let header = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                   xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -410,7 +411,7 @@ fn an_account_that_is_removed_while_online_is_gone_at_once() {
     bob.says("whoelse", "log in first");
     alice.expect("* bob logged out");
     alice.says("message bob hi", "there is no user bob");
-    // The name is free; what the old one had is not the new one's.
+    // The name is free; the new account has nothing of the old one.
     bob.say("login");
     bob.sign_up("bob", "another secret");
     bob.says("history alice", "no messages with alice");
@@ -420,7 +421,7 @@ fn an_account_that_is_removed_while_online_is_gone_at_once() {
 fn a_server_that_is_told_to_stop_waits_for_nobody_longer_than_five_seconds() {
     let mut server = Server::of(&["alice", "bob"]);
     let mut alice = Raw::online(server.address, "alice");
-    // Neither of these will ever say goodbye.
+    // Neither of these ever closes its stream.
     let _bob = Raw::online(server.address, "bob");
     let _stranger = TcpStream::connect(server.address).unwrap();
     alice.send("<message to='bob@localhost'><body>accepted</body></message>").unwrap();
@@ -447,7 +448,7 @@ fn a_second_ctrl_c_ends_a_server_at_once() {
     let mut server = Server::of(&["bob"]);
     let mut bob = Raw::online(server.address, "bob");
     server.signal(Signal::INT);
-    // Told to go, bob stays; the server would wait for him.
+    // Bob stays although he was told to go; the server would wait for him.
     loop {
         match bob.step(PATIENCE) {
             Ok(Step::Error(_)) | Err(Gone::Closed) => break,

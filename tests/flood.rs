@@ -1,7 +1,7 @@
 //! A terminal on which keys are pressed at random while a thousand messages a second arrive.
 //!
-//! Seconds of it in the gate; `./check --soak` plays it longer. `WHOELSE_SOAK_SECONDS` says how
-//! long (2), `WHOELSE_SOAK_SEED` which keys (1): the same seed presses the same keys.
+//! It runs for seconds in the gate, and longer in `./check --soak`. `WHOELSE_SOAK_SECONDS` is the
+//! duration (2), `WHOELSE_SOAK_SEED` decides which keys are pressed (1).
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use common::{Chance, Client, Server, Terminal};
 use rustix::process::Signal;
 
-/// Messages that are sent in a second, if the machine can.
+/// Messages that are sent per second, if the machine can.
 const RATE: u64 = 1_000;
-/// Rows in which the last message is looked for: more than are written after it.
+/// Rows in which the last message is searched: more than are written after it.
 const RECENT: usize = 2_000;
-/// Ends whatever was begun: a paste, a sequence, a search; and takes away what is typed.
+/// Ends a paste, a sequence or a search, and clears the line.
 const CLEAR: &str = "\u{1b}[201~\u{7}\u{5}\u{15}";
 
 fn setting(name: &str, otherwise: u64) -> u64 {
@@ -45,7 +45,7 @@ impl Flood {
                     bob.say(&format!("message alice m{sent}."));
                     sent += 1;
                 }
-                // The rhythm of the load; nothing is waited for.
+                // The pace of the load; nothing is waited for.
                 std::thread::sleep(Duration::from_millis(2));
             }
             (bob, sent)
@@ -53,7 +53,7 @@ impl Flood {
         Flood { stop, sending }
     }
 
-    /// Returns Bob, and how many messages he has sent; the server has them.
+    /// Returns Bob, and how many messages he has sent, all of them stored.
     fn end(self) -> (Client, u64) {
         self.stop.store(true, Ordering::Relaxed);
         let (mut bob, sent) = self.sending.join().unwrap();
@@ -62,7 +62,7 @@ impl Flood {
     }
 }
 
-/// Some keys, but not those that end or stop the program.
+/// Returns some keys, except those that end or stop the program.
 fn some_keys(chance: &mut Chance) -> Vec<u8> {
     const WORDS: &[&str] = &[
         "\r",
@@ -111,7 +111,7 @@ fn some_keys(chance: &mut Chance) -> Vec<u8> {
     }
 }
 
-/// Presses keys, changes the size, is stuck for a moment.
+/// Presses keys, changes the size, or stalls the terminal for a moment.
 fn play(alice: &mut Terminal, chance: &mut Chance) {
     for _ in 0..chance.number(1, 20) {
         alice.press_bytes(&some_keys(chance));
@@ -127,10 +127,10 @@ fn play(alice: &mut Terminal, chance: &mut Chance) {
     }
 }
 
-/// The program answers.
+/// Checks that the program answers.
 #[track_caller]
 fn answers(alice: &mut Terminal, n: u64) {
-    // However much arrives before the answer does. Each row is looked at about once.
+    // However much arrives before the answer. Each row is read about once.
     let seen = Cell::new(alice.rows());
     alice.enter(&format!("{CLEAR}history nobody{n}"));
     let answer = format!("no messages with nobody{n}");
@@ -163,7 +163,7 @@ fn no_message_is_missing_whatever_is_pressed_while_a_thousand_a_second_arrive() 
     }
     let (_bob, sent) = flood.end();
 
-    // Whoever has not taken it yet does so now.
+    // Now the client must take what it has not taken yet.
     let last = format!("bob: m{}.", sent - 1);
     alice.until(&last, |screen| screen.recent(RECENT).any(|row| row.ends_with(&last)));
     let rows = alice.lines();
@@ -185,7 +185,7 @@ fn the_program_ends_when_it_is_told_to_whatever_is_pressed_and_arrives() {
     let mut chance = Chance::new(setting("WHOELSE_SOAK_SEED", 1), 2);
     let mut server = Server::of(&["alice", "bob"]);
     for round in 0..rounds {
-        // Each login asks about a name, of which a server answers only so many.
+        // Each login probes a name, which a server limits.
         if round % 12 == 11 {
             server = Server::of(&["alice", "bob"]);
         }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 struct Script(Client);
 
 impl Script {
-    /// Logged in with a password from a file.
+    /// Starts a client that logs in with a password from a file.
     fn start(server: &Server, name: &str) -> Script {
         Script::start_at(server, server.address, name)
     }
@@ -35,20 +35,20 @@ impl Script {
         format!("localhost:{}", to.port())
     }
 
-    /// The very next object.
+    /// Returns the next object.
     #[track_caller]
     fn next(&mut self) -> Value {
         serde_json::from_str(&self.0.lines.next()).unwrap()
     }
 
-    /// The next object of this kind.
+    /// Returns the next object of this kind.
     #[track_caller]
     fn until(&mut self, kind: &str) -> Value {
         let begin = format!("{{\"event\":\"{kind}\"");
         serde_json::from_str(&self.0.lines.wait_for(kind, |line| line.starts_with(&begin))).unwrap()
     }
 
-    /// Types a line, and the very next object is this one.
+    /// Types a line, and expects this object next.
     #[track_caller]
     fn says(&mut self, line: &str, answer: Value) {
         self.0.say(line);
@@ -71,7 +71,7 @@ fn a_message_is_sent_and_acknowledged_and_arrives_exactly() {
 
     let heard = bob.next();
     assert_eq!((&heard["event"], &heard["from"]), (&json!("message"), &json!("alice")));
-    // XML has no escape, so another character stands for it.
+    // XML has no escape character, so another one replaces it.
     assert_eq!(heard["text"], "two\nlines \u{fffd}[2J");
     assert_eq!((&heard["private"], &heard["delayed"]), (&json!(false), &json!(false)));
     assert!(heard["id"].is_string() && heard["at"].as_str().unwrap().ends_with('Z'));
@@ -136,7 +136,7 @@ fn a_message_that_is_refused_fails_once_under_its_id() {
     ];
     let expected: Vec<_> = expected.iter().map(|(a, b, c)| (a, b, c)).collect();
     assert_eq!(conditions, expected);
-    // Nothing follows: each has had its verdict.
+    // Nothing follows: each message has its verdict.
     alice.says("blocked", json!({"event": "answer", "command": "blocked", "users": []}));
 }
 
@@ -175,7 +175,7 @@ fn a_line_that_is_refused_and_never_sent_is_known_by_its_id() {
     let failed = alice.next();
     assert_eq!((&failed["id"], &failed["condition"]), (&json!("m1"), &json!("not-logged-in")));
 
-    // Nothing of this has used the id up.
+    // The id is still free.
     alice.0.say("login");
     alice.until("welcome");
     alice.says(
@@ -199,7 +199,7 @@ fn an_id_used_twice_is_refused_until_its_message_came_back() {
         assert_eq!(told, (&json!("m1"), &json!("message"), &json!("used-id")));
     }
 
-    // Whoever was refused may be tried again under the same id.
+    // A refused message may be sent again under the same id.
     for _ in 0..2 {
         alice.0.say(r#"{"message":{"to":"nobody","text":"x","id":"m2"}}"#);
         assert_eq!(alice.until("failed")["condition"], "no-such-user");
@@ -242,7 +242,7 @@ fn lines_are_answered_with_arrays_and_mistakes_with_their_conditions() {
     assert_eq!(alice.next(), out);
     alice.0.say("whoelse");
     assert_eq!(alice.next()["condition"], "not-logged-in");
-    // With what was given; nothing is asked.
+    // It uses the given login, and asks nothing.
     alice.0.say("login");
     assert_eq!(alice.next()["event"], "welcome");
 }
@@ -309,7 +309,7 @@ fn what_ends_the_program_is_told_by_its_status() {
     let (status, out, err) = run(&["--json", "--user", "alice"], Some("not it"));
     assert_eq!((status, err.as_str()), (Some(1), "whoelse: wrong password\n"), "{out}");
     assert!(out.contains("\"condition\":\"wrong-password\""), "{out}");
-    // A name that does not exist is not made, though registration is open.
+    // An unknown name is not registered, though registration is open.
     let (status, _, err) = run(&["--user", "alcie"], Some("not it"));
     assert_eq!((status, err.as_str()), (Some(1), "whoelse: wrong password\n"));
     let (status, _, _) = run(&["--json", "--password-file", "x"], None);
@@ -326,9 +326,10 @@ fn what_ends_the_program_is_told_by_its_status() {
     assert!(ran.err.contains("no server answers"), "{}", ran.err);
 }
 
-/// A port that is taken, and on which nobody answers.
+/// Returns an address whose port is taken but does not listen.
 fn nobody_listens() -> (String, std::net::TcpStream) {
-    // Both ends of one connection: its port cannot be given to anybody else, and does not listen.
+    // Both ends of one connection: its port cannot be given to another program, and does not
+    // listen.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     (taken.local_addr().unwrap().port().to_string(), taken)
@@ -399,7 +400,7 @@ fn a_private_chat_is_told_in_objects() {
     alice.0.say("fingerprint bob");
     assert_eq!(alice.next()["fingerprints"][0]["code"], codes[0]);
     alice.0.say("stopprivate bob\nstopprivate bob");
-    // The chat is closed before or after the second line; both have their answer.
+    // The chat is closed before or after the second line; both lines are answered.
     let mut told = [alice.next(), alice.next()];
     told.sort_by_key(|it| it["event"].to_string());
     let [failed, closed] = told;

@@ -1,4 +1,4 @@
-//! behaviour.md, Log in, with the client as a newcomer runs it.
+//! behaviour.md, Log in, with the client as a new user runs it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -13,7 +13,7 @@ use whoelse_stream::client::Step;
 const MANY: &str = "listen = \"127.0.0.1:0\"\nregistration = \"closed\"\n\
                     contacts = \"everyone\"\nsessions = \"many\"\n";
 
-/// A client that has typed a name and is asked for the password.
+/// Starts a client, types a name, and waits for the password's prompt.
 fn asked(server: &Server, name: &str) -> Client {
     let mut client = Client::start(server);
     client.expect("Username:");
@@ -67,7 +67,7 @@ fn an_unknown_name_becomes_an_account_with_a_password_typed_twice() {
     bob.expect("Welcome");
     assert!(bob.end().success());
 
-    // Later it is known, by the very same password.
+    // Later the name is known, with the same password.
     let mut bob = asked(&server, "bob");
     bob.say("a b  c");
     bob.expect("wrong password");
@@ -105,18 +105,18 @@ fn the_third_wrong_password_blocks_and_the_right_one_is_refused_until_the_block_
     let blocked = alice.lines.next();
     assert!(blocked.contains("blocked") && blocked.contains(" 3 s"), "{blocked}");
 
-    // Somebody else may come from there meanwhile.
+    // Another user may log in from there meanwhile.
     let mut bob = server.online("bob");
     bob.hears_nothing();
-    // The right password is not even looked at, and the seconds that remain are said.
+    // Even the right password is refused unchecked, with the remaining seconds.
     let mut again = asked(&server, "alice");
     again.say(&password("alice"));
     let refused = again.lines.next();
     assert!(refused.contains("blocked") && refused.contains(" s"), "{refused}");
-    // Everything else still works for the one who was refused.
+    // Everything else still works for the refused user.
     again.says("whoelse", "log in first");
 
-    // Nothing tells that the block has ended but the time that was announced.
+    // Nothing reports the end of the block, so the announced time must pass.
     std::thread::sleep(Duration::from_secs(3));
     again.say("login alice");
     again.expect("Password:");
@@ -191,7 +191,7 @@ fn one_login_per_account_and_the_refused_client_goes_on() {
 
     second.says("whoelse", "log in first");
     second.says("message bob hi", "log in first");
-    // The first one was not touched.
+    // The first session was not touched.
     first.hears_nothing();
     let mut bob = server.online("bob");
     first.expect("* bob logged in");
@@ -214,10 +214,10 @@ fn a_dead_session_is_taken_over() {
     dead.expect("* bob logged in");
     wire.swallow();
 
-    // The server asks the first one for a sign of life, which takes at most five seconds.
+    // The server probes the first session, which takes at most five seconds.
     let mut alive = asked(&server, "alice");
     alice_is_in(&mut alive);
-    // Welcome is said before the presence that makes a message live.
+    // The welcome comes before presence, after which messages are live.
     bob.wait("* alice logged in");
 
     bob.say("message alice are you there?");
@@ -255,7 +255,7 @@ fn with_many_sessions_every_device_gets_the_messages() {
 
     desk.wait("bob: to all of you");
     phone.wait("bob: to all of you");
-    // The second device is no news, and neither is the end of one of two.
+    // The second device causes no notice, nor does the end of one of two.
     assert!(desk.end().success());
     bob.hears_nothing();
     bob.says("whoelse", "alice");
@@ -327,7 +327,7 @@ fn a_certificate_that_changed_is_refused_until_the_server_proves_itself() {
     alice.says("yes", "Welcome");
 }
 
-/// A server whose certificate has changed since alice was here, and where she keeps that.
+/// A server whose certificate has changed since alice's last login, and her state directory.
 fn changed_server() -> (Server, String) {
     let mut server = Home::with_people(&["alice"]).start_at(common::ports::lasting(), &[]);
     let state = server.home.state().to_str().unwrap().to_owned();
@@ -348,10 +348,10 @@ fn whatever_is_answered_to_a_changed_server_has_an_answer() {
     let args = ["--state-dir", &state, "--user", "alice"];
     let mut alice = Client::start_with(&server.home, server.address, &args);
     alice.wait("Password:");
-    // What can be no password is not tried.
+    // An invalid password is not tried.
     alice.says("a\u{7}b", "the password has a character that passwords cannot have");
 
-    // Whoever says yes to the warning is told what is asked, and has not spent the one try.
+    // A user who answers the warning with yes is told what is asked, and keeps the one attempt.
     alice.say("login alice");
     alice.wait("Password:");
     let told = "nothing is trusted yet: type your password, by which the server can prove itself; \
@@ -372,7 +372,7 @@ fn the_advice_about_a_certificate_is_followed_at_the_prompt_and_goes_on_to_log_i
     alice.wait("Password:");
     alice.says("", "not logged in; `login` asks again");
 
-    // As it is copied where the terminal has broken the line.
+    // Copied from a terminal that has broken the line.
     let (begin, end) = advice.trim_start().split_at(50);
     alice.says(&format!("{begin} {end}"), "that certificate is trusted from now on");
     alice.expect("Password:");
@@ -423,7 +423,7 @@ fn commands_typed_where_a_name_is_asked_for_are_no_names() {
         client.say(typed);
         let heard = client.lines.next();
         assert!(heard.starts_with(answer), "{typed}: {heard}");
-        // The dialogue is over, and begins again when it is wanted.
+        // The dialogue has ended, and begins again on demand.
         client.says("login", "Username:");
         client.say("quit");
         assert!(common::ended(&mut client.child).success());
@@ -466,7 +466,7 @@ fn an_empty_line_goes_back_from_every_question() {
 
 // ---- many tries ----
 
-/// One try from one place: whether it got in, and if not, what it was told.
+/// Tries to log in once from a network; the error is the server's answer.
 fn try_from(server: &Server, place: u8, name: &str, secret: &str) -> Result<(), String> {
     let socket = socket_from(Ipv4Addr::new(127, 2, 0, place), server.address).unwrap();
     let raw = Raw::over(socket, None).unwrap();
@@ -485,14 +485,14 @@ fn twenty_failures_over_all_places_let_in_only_places_that_are_known() {
     let server = Server::of(&["alice", "bob"]);
     assert_eq!(try_from(&server, 1, "alice", &password("alice")), Ok(()));
 
-    // No place makes the three that would block it by itself.
+    // No network makes the three failures that would block it by itself.
     for n in 0..20 {
         assert!(try_from(&server, 10 + n / 2, "alice", "wrong").is_err());
     }
 
     assert!(try_from(&server, 2, "alice", &password("alice")).is_err());
     assert_eq!(try_from(&server, 1, "alice", &password("alice")), Ok(()));
-    // Nobody else is meant.
+    // Other accounts are not affected.
     assert_eq!(try_from(&server, 2, "bob", &password("bob")), Ok(()));
 }
 
@@ -500,7 +500,7 @@ fn twenty_failures_over_all_places_let_in_only_places_that_are_known() {
 fn thirty_failures_from_one_place_block_the_place() {
     let server = Server::of(&["alice"]);
 
-    // Names that do not exist count the same.
+    // Names that do not exist count as well.
     for n in 0..30 {
         assert!(try_from(&server, 1, &format!("nobody{n}"), "wrong").is_err());
     }
@@ -509,7 +509,7 @@ fn thirty_failures_from_one_place_block_the_place() {
     assert!(refused.contains("blocked"), "{refused}");
     assert_eq!(try_from(&server, 2, "alice", &password("alice")), Ok(()));
 
-    // The operator sees it, and lets in who comes from there.
+    // The operator sees the block, and lifts it for that network.
     let listed = server.home.run(&["user", "list"]).out;
     assert!(listed.contains("\nnetwork 127.2.0.1 is blocked until 20"), "{listed}");
     let doctor = server.home.run(&["doctor"]).out;

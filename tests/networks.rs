@@ -1,11 +1,11 @@
-//! Private chats across networks, each a namespace of its own: on one network, between two behind
-//! NATs of the easy and of the hard kind, with the direct way cut while the chat is open, and with
-//! the relay forced or forbidden. In each, the packets of both clients are counted that go to
-//! anybody but the server and the other end.
+//! Private chats across networks, each in a namespace: on one network, between two NATs of the
+//! easy and of the hard kind, with the direct path cut during the chat, and with the relay forced
+//! or forbidden. Each test counts the packets of both clients to anybody but the server and the
+//! peer.
 //!
-//! Needs Linux, root, `ip` and `nft`, and is run where `WHOELSE_TEST_NETWORKS` demands it
-//! (`tests/networks`, and so a lane of `./check --all`); elsewhere it says loudly that it was skipped.
-//! Words choose among the tests: `tests/networks hard`.
+//! Needs Linux, root, `ip` and `nft`, and runs if `WHOELSE_TEST_NETWORKS` demands it
+//! (`tests/networks`, a lane of `./check --all`); otherwise it says loudly that it was skipped.
+//! Arguments filter the tests: `tests/networks hard`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use common::{BINARY, Client, Home, Lines, eventually, password};
 
-/// Where the server is, on the network that both NATs are on.
+/// The server's address, on the network that both NATs are on.
 const SERVER: &str = "203.0.113.10";
 const DIRECTLY: &str = "connected directly";
 const RELAYED: &str = "connected through the server's relay";
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         |name: &str| filter.is_empty() || filter.iter().any(|it| name.contains(it.as_str()));
     let mut failed = 0;
     for (name, test) in TESTS.iter().filter(|(name, _)| wanted(name)) {
-        // What they leave behind is cleared by their destructors, also when they fail.
+        // Destructors clean up, also when a test fails.
         let good = catch_unwind(AssertUnwindSafe(test)).is_ok();
         println!("test {name} ... {}", if good { "ok" } else { "FAILED" });
         failed += usize::from(!good);
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether namespaces, links between them and packet filters can be made here.
+/// Checks that namespaces, links between them and packet filters can be made.
 fn can_be_made() -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("only root can make networks".to_owned());
@@ -76,7 +76,7 @@ fn can_be_made() -> Result<(), String> {
 
 // ---- networks ----
 
-/// A network namespace; gone when it is dropped, with all of its links.
+/// A network namespace; dropping it removes it with all of its links.
 struct Namespace {
     name: String,
 }
@@ -107,19 +107,19 @@ impl Namespace {
         namespace
     }
 
-    /// `ip` in it.
+    /// Runs `ip` in it.
     fn ip(&self, words: &str) {
         let mut arguments = vec!["-n", &self.name];
         arguments.extend(words.split(' '));
         run("ip", &arguments);
     }
 
-    /// `nft` in it.
+    /// Runs `nft` in it.
     fn filter(&self, rule: &str) {
         run("ip", &["netns", "exec", &self.name, "nft", rule]);
     }
 
-    /// A link from an interface of this one to an interface of another one.
+    /// Links an interface of this namespace to one of another.
     fn link(&self, here: &str, other: &Namespace, there: &str) {
         let words = format!("link add {here} type veth peer name {there} netns {}", other.name);
         self.ip(&words);
@@ -127,13 +127,13 @@ impl Namespace {
         other.ip(&format!("link set {there} up"));
     }
 
-    /// Lets the packets of others through.
+    /// Turns on forwarding.
     fn forward(&self) {
         let setting = "echo 1 > /proc/sys/net/ipv4/ip_forward";
         run("ip", &["netns", "exec", &self.name, "sh", "-c", setting]);
     }
 
-    /// Counts what goes out to anybody but these.
+    /// Counts outgoing packets to anybody but these.
     fn count_strangers(&self, known: &str) {
         for rule in [
             "add table inet whoelse",
@@ -172,7 +172,7 @@ impl Drop for Namespace {
     }
 }
 
-/// The server, two people, and what lies between them. In the order in which they end.
+/// The server, two people, and the networks between them, in the order of their end.
 struct World {
     alice: Client,
     bob: Client,
@@ -217,7 +217,7 @@ impl Drop for Running {
 }
 
 impl World {
-    /// Alice behind one NAT and Bob behind another, on which the server is.
+    /// Puts Alice behind one NAT and Bob behind another; the server is between them.
     fn between(of_alice: Nat, of_bob: Nat, options: [&[&str]; 2]) -> World {
         let middle = middle();
         let server = Namespace::new("server");
@@ -294,7 +294,7 @@ impl World {
         self.bob.say("accept alice");
     }
 
-    /// Both hear how they are connected, and talk.
+    /// Checks that both are told how they are connected, and that they can talk.
     #[track_caller]
     fn connected(&mut self, how: &str) {
         for (client, whom) in [(&mut self.alice, "bob"), (&mut self.bob, "alice")] {
@@ -312,14 +312,14 @@ impl World {
         self.alice.wait("[private] bob: I can");
     }
 
-    /// Nobody else was sent anything.
+    /// Checks that nobody else was sent anything.
     #[track_caller]
     fn nobody_else_was_contacted(&self) {
         assert_eq!([self.homes[0].strangers(), self.homes[1].strangers()], [0, 0]);
     }
 }
 
-/// The network that the server and the NATs are on.
+/// The network of the server and the NATs.
 fn middle() -> Namespace {
     let middle = Namespace::new("middle");
     middle.ip("link add bridge type bridge");
@@ -333,7 +333,7 @@ fn attach(middle: &Namespace, namespace: &Namespace, address: &str) {
     namespace.link("outside", middle, &port);
     middle.ip(&format!("link set {port} master bridge"));
     namespace.ip(&format!("addr add {address}/24 dev outside"));
-    // Whatever else is asked for leaves the computer, too, and is counted.
+    // Packets to any other address leave the computer as well, and are counted.
     namespace.ip("route add default via 203.0.113.254");
 }
 
@@ -343,12 +343,12 @@ fn masquerade(router: &Namespace, nat: Nat) {
         "add table ip nat",
         "add chain ip nat out { type nat hook postrouting priority 100; }",
         &format!("add rule ip nat out oifname outside {how}"),
-        // Nobody outside reaches what nobody inside has called.
+        // Nobody outside reaches what nobody inside has contacted.
         "add table inet firewall",
         "add chain inet firewall pass { type filter hook forward priority 0; policy drop; }",
         "add rule inet firewall pass iifname inside accept",
         "add rule inet firewall pass ct state established,related accept",
-        // Nor the router itself: as with every router at home, what was not asked for leaves no trace.
+        // Nor the router itself: like a home router, it drops unrequested packets silently.
         "add chain inet firewall self { type filter hook input priority 0; policy drop; }",
         "add rule inet firewall self ct state established,related accept",
         "add chain inet firewall cut { type filter hook forward priority 1; }",
@@ -391,7 +391,7 @@ fn cut() {
             "add rule inet firewall cut ip daddr != 203.0.113.10 ip saddr != 203.0.113.10 drop",
         );
     }
-    // Said while nobody has noticed yet.
+    // Sent before anybody has noticed.
     world.alice.say("private bob mind the gap");
     world.bob.wait("[private] alice: mind the gap");
     world.connected_now(RELAYED);
@@ -401,7 +401,7 @@ fn cut() {
 
 fn hidden() {
     let mut world = World::between(Nat::Easy, Nat::Easy, [&["--private-relay", "only"], &[]]);
-    // Not even the other end.
+    // Not even the peer.
     world.homes[0].count_strangers(SERVER);
     world.ask();
     world.connected(RELAYED);
@@ -437,7 +437,7 @@ fn restart() {
 }
 
 impl World {
-    /// Both hear that the way is another one now.
+    /// Checks that both are told of the new path.
     #[track_caller]
     fn connected_now(&mut self, how: &str) {
         for (client, whom) in [(&mut self.alice, "bob"), (&mut self.bob, "alice")] {

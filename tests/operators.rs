@@ -19,7 +19,7 @@ use serde_json::Value;
 /// The page that describes every metric.
 const OPERATING: &str = include_str!("../docs/operating.md");
 
-/// A server with a configuration file, answering about itself.
+/// A server with a configuration file and the listener for operators.
 fn server(more: &str, names: &[&str]) -> Server {
     let home = Home::with_people(names);
     write_config(&home, more);
@@ -31,7 +31,7 @@ fn write_config(home: &Home, more: &str) {
     home.write("whoelse.toml", &text);
 }
 
-/// Where a server answers about itself.
+/// Returns the address of the listener for operators.
 fn site(server: &Server) -> SocketAddr {
     let line = eventually("the server says where it answers", || {
         server.lines.all().into_iter().find(|line| line.starts_with("answering http://"))
@@ -39,11 +39,11 @@ fn site(server: &Server) -> SocketAddr {
     line.trim_start_matches("answering http://").split('/').next().unwrap().parse().unwrap()
 }
 
-/// What is answered to bytes, until the other end closes.
+/// Sends bytes, and returns the answer until the peer closes.
 fn exchange(site: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(site).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // A server that refuses may have closed before all of it is written.
+    // A server that refuses may close before everything is written.
     let _ = stream.write_all(request.as_bytes());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -56,7 +56,7 @@ fn get(site: SocketAddr, path: &str) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
-/// The value of one line of the metrics.
+/// Returns the value of one line of the metrics.
 fn metric(site: SocketAddr, name: &str) -> f64 {
     let (_, page) = get(site, "/metrics");
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -160,7 +160,7 @@ fn nothing_but_two_questions_is_answered() {
     assert!(has(&get(site, "/metrics/../health").0, "404"));
     let post = "POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
     assert!(has(&exchange(site, post), "405"));
-    // A head that is too long, one that is none, and a second request on one connection.
+    // A head that is too long, one that is invalid, and a second request on one connection.
     let long = format!("GET /health HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(100_000));
     assert!(!has(&exchange(site, &long), "200"));
     assert!(!has(&exchange(site, "\u{1}\u{2}\r\n\r\n"), "200"));
@@ -175,7 +175,7 @@ fn who_opens_connections_and_says_nothing_is_let_go_of() {
     let site = site(&server);
     let mut silent: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(site).unwrap()).collect();
 
-    // Some are closed at once, the others in time; each end is seen.
+    // Some are closed at once, the others by their deadline; every one ends.
     for stream in &mut silent {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
@@ -196,7 +196,7 @@ fn answers_beyond_loopback_must_be_meant() {
     assert!(!home.data().exists());
 }
 
-/// Logs in, is refused, talks and leaves.
+/// Logs in, is refused, sends and leaves.
 fn live(server: &Server) {
     let mut alice = Raw::online(server.address, "alice");
     let _ = Raw::connect(server.address, None).unwrap().try_log_in("bob", "a wrong pass");
@@ -303,13 +303,13 @@ fn what_can_change_does_and_what_cannot_is_named() {
     {
         assert!(ran.out.lines().any(|said| said == line), "{line}: {ran:?}");
     }
-    // Who is in stays in, and the new rules hold.
+    // Open sessions stay, and the new settings are in effect.
     alice.ping();
     let mut carol = Client::start(&server);
     carol.expect("Username:");
     carol.say("carol");
     carol.expect("carol is new here");
-    // Asked again, there is nothing new but what waits.
+    // A second reload finds nothing new except what needs a restart.
     let ran = home.run(&["reload"]);
     assert_eq!(ran.out.trim(), "listen has changed: restart to apply", "{ran:?}");
 }
@@ -370,7 +370,7 @@ fn a_renewed_certificate_is_shown_to_who_comes_and_nobody_is_thrown_out() {
     assert_ne!(newcomer.certificate(), alice.certificate());
     alice.ping();
 
-    // A pair that does not fit keeps the one before.
+    // A pair that does not match keeps the old one in use.
     fs::write(home.path().join("k.pem"), fs::read(home.path().join("c.pem")).unwrap()).unwrap();
     home.run(&["reload"]).failed(1, &["nothing has changed", "k.pem"]);
     let later = Raw::connect(server.address, None).unwrap();
@@ -378,7 +378,7 @@ fn a_renewed_certificate_is_shown_to_who_comes_and_nobody_is_thrown_out() {
     assert!(server.is_running());
 }
 
-/// What the doctor says, by `--json`, and whether all is well.
+/// Returns the doctor's findings (`--json`), and whether all is well.
 fn doctor(home: &Arc<Home>, args: &[&str]) -> (bool, Vec<Value>) {
     let ran = home.run(&[&["doctor", "--json"], args].concat());
     let said: Value = serde_json::from_str(&ran.out).unwrap();
@@ -411,7 +411,7 @@ fn how_the_clock_stands_is_told_and_the_operators_word_for_it_counts() {
     let home = Home::new();
     let mut server = home.start(&[]);
 
-    // A first start has nothing to compare it with, unless the system vouches for it.
+    // A first start has no earlier time to compare with, unless the system vouches for the clock.
     let told = home.run(&["clock"]);
     assert_eq!((told.status, told.err.as_str()), (Some(0), ""));
     assert!(told.out.starts_with("the clock says 2"), "{}", told.out);
@@ -530,7 +530,7 @@ fn the_doctor_tells_another_server_on_the_port_from_its_own() {
     let words = "in use by another XMPP server, which serves other.example";
     assert!(says(&findings, "problem", "listen", words), "{findings:#?}");
 
-    // Its own runs, on another port: it is still another one's that answers.
+    // Its own server runs on another port; here another program still answers.
     let own = home.start(&["--config", "whoelse.toml"]);
     let (well, findings) = doctor(&home, &with);
     assert!(!well);

@@ -1,4 +1,4 @@
-//! behaviour.md, Faces of the client: an output that cannot be written, or that nobody reads.
+//! behaviour.md, Faces of the client: an output that cannot be written or is not read.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 type Output = fn() -> Stdio;
 
-/// Standard outputs that cannot be written, and what is said about it.
+/// Standard outputs that cannot be written, with the error message.
 const OUTPUTS: [(Output, &str); 2] = [
     (|| OpenOptions::new().write(true).open("/dev/full").unwrap().into(), "no room left"),
     (
@@ -26,7 +26,7 @@ const OUTPUTS: [(Output, &str); 2] = [
     ),
 ];
 
-/// Alice in a script.
+/// Runs alice's client from a script.
 fn alice(server: &Server, args: &[&str], out: Stdio) -> Child {
     let (port, state) = (server.port().to_string(), server.home.state());
     let mut command: Command = server.home.command(&["client", &port, "--user", "alice"]);
@@ -144,7 +144,7 @@ fn a_message_is_sent_whatever_becomes_of_the_output() {
     let mut bob = server.online("bob");
     for (out, _) in OUTPUTS {
         let mut command = server.home.command(&["send", "bob", "done"]);
-        // It has nothing to say, so nothing cannot be said.
+        // It has no output, so there is nothing to fail.
         assert_eq!(command.stdout(out()).status().unwrap().code(), Some(0));
         bob.lines.wait_for("the message", |line| line.ends_with(": done"));
     }
@@ -189,7 +189,7 @@ fn a_complaint_that_nobody_reads_keeps_nobody_waiting() {
     use rustix::fs::{OFlags, fcntl_setfl};
     let server = Server::of(&["alice"]);
     let (_reader, writer) = std::io::pipe().unwrap();
-    // Full, and it waits for a reader.
+    // Full, and waiting for a reader.
     fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
     while (&writer).write(&[b'x'; 4096]).is_ok() {}
     while (&writer).write(b"x").is_ok() {}
@@ -220,7 +220,7 @@ fn an_input_that_cannot_be_read_is_a_failure() {
     assert_eq!(said, "whoelse: cannot read the input: it is a directory\n");
 }
 
-/// So much is sent to somebody who does not read it.
+/// Messages that are sent to a client whose output is not read.
 const MANY: usize = 1_500;
 
 fn flooded(server: &Server) -> Child {
@@ -255,7 +255,7 @@ fn a_pipe_whose_reader_takes_its_time_gets_everything() {
     alice.stdout.take().unwrap().read_to_string(&mut read).unwrap();
 
     assert_eq!(ended(&mut alice).code(), Some(0));
-    // What was not taken from the server any more is still there.
+    // Messages that the client did not take are still on the server.
     let mut again = Client::start(&server);
     again.log_in("alice");
     again.meanwhile();

@@ -1,5 +1,5 @@
-//! behaviour.md, `password`: whoever knows the present password can change it, over everything that
-//! may happen meanwhile.
+//! behaviour.md, `password`: a user who knows the present password can change it, whatever happens
+//! to the connection meanwhile.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -43,7 +43,7 @@ fn a_password_is_changed_by_whoever_knows_the_present_one() {
     alice.says("password now", "usage: password");
     change(&mut alice, &password("alice"), "another secret", "another secret");
     alice.expect("your password is changed");
-    // The session goes on, and what is typed next is a command.
+    // The session goes on, and the next line is a command.
     alice.says("whoelse", "nobody else is online");
 
     change(&mut alice, &password("alice"), "a third one", "a third one");
@@ -91,7 +91,7 @@ fn a_program_changes_it_with_an_object_or_three_answers() {
     assert_eq!(says("second")["ask"], "new password");
     assert_eq!(says("third")["ask"], "repeat password");
     assert_eq!(says("third"), changed);
-    // What is known about the login is the new password, not the one in the file.
+    // The client knows the new password, not the one in the file.
     assert_eq!(says("logout")["event"], "logged_out");
     alice.say("login");
     let again: Value = serde_json::from_str(&alice.lines.next()).unwrap();
@@ -111,10 +111,10 @@ fn a_connection_that_is_lost_comes_back_with_the_password_that_holds() {
     alice.log_in("alice");
     alice.hears_nothing();
 
-    // The server takes it, and nobody hears.
+    // The server takes it, but its answer is lost.
     wire.deafen();
     change(&mut alice, &password("alice"), "another secret", "another secret");
-    // From elsewhere each time: a few wrong passwords lock out nobody.
+    // From another network each time, since a few wrong passwords block a network.
     let mut places = 2..;
     common::eventually("the server has taken it", || {
         let place = Ipv4Addr::new(127, 0, 7, places.next().unwrap());

@@ -20,7 +20,7 @@ fn with_words(start: &str, client: &mut Client) -> String {
     client.lines.wait_for(start, |line| line.starts_with(start))
 }
 
-/// Alice asks, Bob accepts, and both have heard that they are connected.
+/// Alice asks, Bob accepts, and both are told that they are connected.
 #[track_caller]
 fn connect(alice: &mut Client, bob: &mut Client) {
     alice.say("startprivate bob");
@@ -31,7 +31,7 @@ fn connect(alice: &mut Client, bob: &mut Client) {
     }
 }
 
-/// Both say something in private, and both hear it.
+/// Both send something in private, and both receive it.
 #[track_caller]
 fn talk(alice: &mut Client, bob: &mut Client) {
     alice.say("private bob are you there?");
@@ -72,7 +72,7 @@ fn two_talk_past_the_server_until_one_stops() {
     alice.expect("[private] bob: * carol logged in\\u{202e}");
     alice.say("stopprivate bob\nprivate bob too late\nstopprivate bob");
     let mut told = [alice.lines.next(), alice.lines.next(), alice.lines.next()];
-    // The chat is closed before, between or after the other two lines; each has its answer.
+    // The chat is closed before, between or after the other two lines; each line is answered.
     let answers =
         ["the private chat with bob is being closed already", "there is no private chat with bob"];
     told.sort();
@@ -84,13 +84,13 @@ fn two_talk_past_the_server_until_one_stops() {
     }
     alice.says("private bob hi", "there is no private chat with bob");
     alice.says("stopprivate bob", "there is no private chat with bob");
-    // A device that is known is not new.
+    // A known device is not announced as new.
     alice.says("startprivate bob", "asking bob for a private chat");
     bob.wait(ASKS);
     bob.says("accept alice", "connecting to alice");
     bob.expect("* private chat with alice: connected directly");
     alice.expect("* private chat with bob: connected directly");
-    // The server has counted introductions and passed on no message.
+    // The server has counted introductions and forwarded no message.
     alice.says("history bob", "no messages with bob");
 }
 
@@ -155,7 +155,7 @@ fn declining_and_taking_back_are_told() {
     bob.expect("* alice does not ask for a private chat any more");
     bob.says("accept alice", "alice does not ask for a private chat");
 
-    // Whoever leaves asks no more.
+    // After leaving, the request is withdrawn.
     alice.says("startprivate bob", "asking bob for a private chat");
     bob.expect(ASKS);
     assert!(alice.end().success());
@@ -168,7 +168,7 @@ fn two_who_ask_each_other_are_connected() {
     let (mut alice, mut bob) = (server.online("alice"), server.online("bob"));
     alice.wait("* bob logged in");
 
-    // They may cross or not.
+    // The requests may cross or not.
     alice.say("startprivate bob");
     bob.say("startprivate alice");
 
@@ -195,7 +195,7 @@ fn every_device_rings_and_the_others_stop_when_one_accepts() {
     alice.wait("* private chat with bob: connected directly");
     talk(&mut alice, &mut phone);
     desk.hears_nothing();
-    // The block comes from the device that has no part in it.
+    // The block comes from a device that has no part in the chat.
     desk.says("block alice", "alice is blocked");
     phone.wait("* the private chat with alice is closed: alice is blocked");
     alice.wait("* bob has closed the private chat");
@@ -247,7 +247,7 @@ fn a_chat_outlives_the_server() {
 
 #[test]
 fn a_chat_outlives_a_session_that_was_idle() {
-    // Typing in private is no activity that the server could see.
+    // Typing in private is no activity that the server sees.
     let server = Home::with_people(&["alice", "bob"]).start(&["60", "2"]);
     let (mut alice, mut bob) = (server.online("alice"), server.online("bob"));
     connect(&mut alice, &mut bob);
@@ -265,7 +265,7 @@ fn a_chat_outlives_a_session_that_was_idle() {
     bob.wait("Welcome");
     talk(&mut alice, &mut bob);
 
-    // Without a session there is still something to log out of.
+    // Without a session, `logout` still ends the private chat.
     alice.say("logout");
     alice.wait("* the private chat with bob is closed");
     bob.wait("* alice has closed the private chat");
@@ -295,7 +295,7 @@ fn logout_and_quit_end_it_and_the_other_is_told_at_once() {
             }
         }
         bob.wait("[private] alice: last words");
-        // One comes over the line and one by the server, whichever is first.
+        // One notice comes over the line and one from the server, in either order.
         let mut awaited = vec!["* alice has closed the private chat", "* alice logged out"];
         while !awaited.is_empty() {
             let line = bob.lines.next();
@@ -317,7 +317,7 @@ fn a_client_that_dies_without_a_word_is_noticed_and_nothing_is_dropped_silently(
     alice.wait("* nobody knows whether your private message to bob arrived: into the void");
     alice.wait("* the private chat with bob is lost: nothing is heard of bob's client any more");
 
-    // What is promised, not how fast it is: behaviour, not speed.
+    // This checks the documented bound, not the speed.
     assert!(died.elapsed() < Duration::from_secs(15), "{:?}", died.elapsed());
     alice.says("private bob hi", "there is no private chat with bob");
 }
@@ -333,7 +333,7 @@ fn blocking_ends_it_on_this_device_too() {
     bob.wait("* alice has closed the private chat");
 }
 
-/// What a server of HTTP answers there.
+/// Returns what an HTTP server answers there.
 fn get(at: &str, path: &str) -> String {
     let mut socket = TcpStream::connect(at).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
@@ -343,13 +343,13 @@ fn get(at: &str, path: &str) -> String {
     answer
 }
 
-/// The file with the device's own key and those it knows.
+/// Returns the file with the device's own key and the known ones.
 fn keys_in(state: &Path) -> PathBuf {
     let files = fs::read_dir(state.join("private")).unwrap().map(|it| it.unwrap().path());
     files.into_iter().find(|path| path.extension().is_none()).unwrap()
 }
 
-/// Bob goes, and with him his end of an open chat: which of the two is heard first is chance.
+/// Bob leaves, and his end of an open chat is closed: the two notices come in either order.
 fn leave(bob: &mut Client, alice: &mut Client) {
     assert!(bob.end().success());
     let gone = ["* bob has closed the private chat", "* bob logged out"];
@@ -373,7 +373,7 @@ fn a_new_device_is_said_to_be_new_and_a_changed_key_is_refused_until_it_is_accep
     connect(&mut alice, &mut bob);
     leave(&mut bob, &mut alice);
 
-    // Another device of his.
+    // Another device of Bob's.
     let mut bob = online_at(&server, "bob", &second);
     alice.say("startprivate bob");
     bob.wait(ASKS);

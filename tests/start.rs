@@ -1,4 +1,4 @@
-//! behaviour.md, Start: what the server makes, prints and refuses before anybody logs in.
+//! behaviour.md, Start: what the server creates, prints and refuses before anybody logs in.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -23,7 +23,7 @@ fn the_first_start_makes_what_it_needs_and_names_it() {
     }
     let mode = fs::metadata(home.data()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
-    // What is there already is not made again.
+    // Existing files are not made again.
     assert!(server.stop().success());
     server.start_again();
     let said = server.lines.all().join("\n");
@@ -77,7 +77,7 @@ fn a_data_directory_has_one_server_at_a_time() {
     let second = first.home.run(&["server", "0"]);
 
     second.failed(1, &["whoelse-data", "in use by another server", &first.pid().to_string()]);
-    // The first one does not notice, and its admin socket is still its own.
+    // The first server does not notice, and still owns its admin socket.
     assert!(first.is_running());
     first
         .online("alice")
@@ -100,7 +100,7 @@ fn a_directory_that_cannot_be_written_is_one_line() {
     home.run(&["server", "0", "--data", "file/data"]).failed(1, &["file/data"]);
     home.run(&["server", "0", "--data", "file"]).failed(1, &["file"]);
     home.run(&["server", "0", "--data", "/proc/whoelse-data"]).failed(1, &["/proc/whoelse-data"]);
-    // One that is there and read-only, for the administrator, too.
+    // An existing directory that is read-only even for root.
     home.run(&["server", "0", "--data", "/sys/kernel"]).failed(1, &["/sys/kernel"]);
     home.run(&["server", "0", "--data", "missing/data"]).failed(1, &["missing/data"]);
 
@@ -136,7 +136,7 @@ fn a_database_of_a_newer_version_is_one_line_and_stays_as_it_is() {
     assert_eq!(fs::read(&database).unwrap(), before);
 }
 
-/// Changes a database behind the back of a server that does not run.
+/// Changes a database while no server runs.
 fn run_sql(database: &Path, sql: &'static str) {
     use sqlx::{AnyConnection, Connection, Executor};
     sqlx::any::install_default_drivers();
@@ -187,7 +187,7 @@ fn what_a_reader_of_the_credentials_would_not_see_is_warned_of() {
         assert!(said.iter().any(|said| said == line), "{line}: {said:#?}");
     }
     assert_eq!(said.iter().filter(|line| line.contains("credentials.txt")).count(), 3, "{said:#?}");
-    // They are there now, and are not looked at again.
+    // The accounts exist now, and the file is not needed.
     assert!(server.stop().success());
     server.start_again();
     assert!(!server.lines.all().iter().any(|line| line.contains("credentials.txt")));

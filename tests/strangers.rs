@@ -1,8 +1,8 @@
-//! Strangers who come and go leave nothing behind: no memory, no descriptor, no place taken
+//! Strangers who connect and leave use up nothing: no memory, no descriptor, no place
 //! (docs/security.md, 5).
 //!
-//! `WHOELSE_STRANGERS=20000 cargo test -p whoelse --test strangers -- --nocapture` sends so many
-//! (2000).
+//! `WHOELSE_STRANGERS=20000 cargo test -p whoelse --test strangers -- --nocapture` sets their
+//! number (default 2000).
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -18,15 +18,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How long a stranger may take to log in, in this test.
 const NEGOTIATION: &str = "2s";
-/// Strangers who are there at the same time.
+/// Strangers at the same time.
 const AT_ONCE: usize = 400;
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' \
     xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
-/// KiB that memory may differ before and after: pages that the allocator keeps, which is a matter of
-/// state would be more for two thousand strangers, a leak of 400 bytes for 20,000.
+/// KiB by which memory may differ before and after, for pages that the allocator keeps. State of
+/// any kind would be more for two thousand strangers, and so would a leak of 400 bytes for 20,000.
 const SLACK: u64 = 8 << 10;
-/// The first crowds make the allocator as large as crowds make it.
+/// The first crowds bring the allocator to its full size.
 const CROWDS_BEFORE: usize = 2;
 
 #[test]
@@ -58,7 +58,7 @@ fn strangers_who_come_and_go_leave_nothing_behind() {
     Raw::online(server.address, "alice").close().unwrap();
 }
 
-/// So many come, each from a place of its own and each in another manner, and go again.
+/// Lets this many connect and disconnect, each from another network and in another manner.
 fn come_and_go(server: &Server, count: usize, first: usize) {
     let mut here = VecDeque::new();
     for n in first..first + count {
@@ -70,7 +70,7 @@ fn come_and_go(server: &Server, count: usize, first: usize) {
 }
 
 fn stranger(to: SocketAddr, n: usize) -> TcpStream {
-    // Twenty at once may come from one place; here each comes from another.
+    // Twenty at once may come from one network; here each comes from another.
     let place =
         Ipv4Addr::new(127, 2 + (n / 60_000) as u8, (n / 240 % 250) as u8, (n % 240) as u8 + 1);
     let mut socket = eventually("a stranger comes in", || socket_from(place, to).ok());
@@ -97,12 +97,11 @@ fn stranger(to: SocketAddr, n: usize) -> TcpStream {
     socket
 }
 
-/// Waits until every connection is gone. Those who said nothing are sent away when their time is
-/// over.
+/// Waits until every connection is gone. The silent ones are closed by their deadline.
 fn nobody_is_left(server: &Server) {
     let mut last = socket_from(Ipv4Addr::new(127, 1, 1, 1), server.address).unwrap();
     last.set_read_timeout(Some(common::PATIENCE)).unwrap();
-    // It came last, so the others' time is over before.
+    // It came last, so the deadlines of the others are earlier.
     while last.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
     drop(last);
     let mut before = usize::MAX;

@@ -13,7 +13,7 @@ const DOWN: &str = "\u{1b}[B";
 const LEFT: &str = "\u{1b}[D";
 const BACKSPACE: &str = "\u{7f}";
 
-/// Alice on a terminal, where she has read that Bob came, and Bob behind pipes.
+/// Alice on a terminal, where Bob's login was shown, and Bob behind pipes.
 fn two() -> (Server, Terminal, Client) {
     let server = Server::of(&["alice", "bob"]);
     let mut alice = Terminal::start(&server);
@@ -59,7 +59,7 @@ fn what_is_typed_without_a_connection_is_named_when_the_program_ends_before_it_i
         if leaves == CTRL_C {
             alice.sees("* not sent: 2 more");
         } else {
-            // It waits for the message to be stored, but nobody has to.
+            // It waits until the message is stored, but Ctrl-C ends it.
             alice.sees("* waiting for the server to store what was sent; Ctrl-C ends at once");
             alice.press(CTRL_C);
         }
@@ -99,7 +99,7 @@ fn what_arrives_while_typing_appears_above_and_the_typed_line_stays() {
 
     alice.sees("bob: did you know?");
     alice.types("> message bob how are");
-    // The line goes on where it was, and can still be edited.
+    // The line being typed is kept, and can still be edited.
     alice.press(" yuo");
     alice.press(&BACKSPACE.repeat(2));
     alice.press("ou");
@@ -142,7 +142,7 @@ fn arrow_up_brings_back_what_was_typed_but_never_a_password() {
     alice.types("> help quit");
     alice.press(UP);
     alice.types("> help whoelse");
-    // Before them there is nothing: neither the name nor the password is remembered.
+    // There is nothing before them: neither the name nor the password is remembered.
     alice.press(UP);
     alice.press(DOWN);
     alice.types("> help quit");
@@ -181,7 +181,7 @@ fn what_is_ours_has_colour_unless_none_is_wanted_and_what_others_write_never_has
         alice.sees("* bob logged in");
 
         bob.say("message alice \u{1b}[31mred\u{9b}31m * carol logged in");
-        // XML has no escape, so another character stands for it.
+        // XML has no escape character, so another one replaces it.
         alice.sees("bob: \u{fffd}[31mred\\u{9b}31m * carol logged in");
         alice.enter("nonsense");
         alice.sees("unknown command 'nonsense'; `help` lists them all");
@@ -219,7 +219,7 @@ fn a_new_password_is_neither_shown_nor_remembered() {
     alice.press(UP);
     alice.types("> password");
     assert!(!alice.written().contains("hidden"));
-    // An empty line goes back.
+    // An empty line cancels.
     alice.press("\r");
     alice.types("Present password: ");
     alice.enter("");
@@ -311,7 +311,7 @@ fn many_lines_pasted_at_once_are_all_obeyed_in_order() {
 fn several_lines_pasted_as_a_text_are_one_message() {
     let (_server, mut alice, mut bob) = two();
 
-    // As a terminal sends what is pasted when it has been asked to mark it.
+    // A bracketed paste.
     alice.press("message bob \u{1b}[200~one\rtwo\u{1b}[201~\r");
 
     bob.expect("alice: one");
@@ -325,7 +325,7 @@ fn a_program_that_was_stopped_goes_on_where_it_was() {
     alice.press("message bob half");
     alice.types("> message bob half");
 
-    // As a shell does it: stop, the terminal back to what it was, go on.
+    // Like a shell: stops it, restores the terminal, and continues it.
     common::signal(&alice.child, Signal::STOP);
     alice.as_before();
     common::signal(&alice.child, Signal::CONT);
@@ -380,7 +380,7 @@ fn enter_pressed_while_kept_messages_arrive_freezes_nothing() {
     bob.meanwhile();
     let mut alice = Terminal::start(&server);
 
-    // All at once, as somebody does who knows the way.
+    // Typed all at once, by a user who knows the questions.
     alice.press(&format!("alice\r{}\r{}", password("alice"), "\r".repeat(50)));
 
     alice.until("the last message", |screen| {
@@ -402,7 +402,7 @@ fn a_terminal_that_reads_nothing_keeps_nobody_from_ending_the_program() {
     for end in end {
         let (_server, mut alice, mut bob) = two();
         alice.is_stuck(true);
-        // More than the system keeps for a terminal.
+        // More than the kernel buffers for a terminal.
         let text = "x".repeat(9_000);
         (0..40).for_each(|_| bob.say(&format!("message alice {text}")));
         bob.meanwhile();
@@ -487,7 +487,7 @@ fn a_password_typed_ahead_of_a_question_that_never_comes_is_not_shown_nor_obeyed
     let mut alice = Terminal::start(&server);
     alice.reads_keys();
 
-    // There can be no such name, so no password is asked for.
+    // The name is invalid, so no password is asked for.
     alice.press(&format!("a/b\r{}\r", password("alice")));
 
     alice.types("> ");
@@ -497,7 +497,7 @@ fn a_password_typed_ahead_of_a_question_that_never_comes_is_not_shown_nor_obeyed
     assert!(!alice.written().contains("secret"), "{}", alice.written());
 }
 
-/// Waits for something that may be broken wherever there is a blank.
+/// Waits for a text that may be broken at any blank.
 #[track_caller]
 fn hears(alice: &Terminal, what: &str) {
     alice.until(what, |screen| screen.lines().concat().replace(' ', "").contains(what));
@@ -527,7 +527,7 @@ fn what_is_typed_ahead_of_a_warning_is_not_shown_nor_obeyed() {
     let server = Server::of(&["alice"]);
     let state = server.home.state();
     std::fs::create_dir(&state).unwrap();
-    // Another certificate was seen there before.
+    // Another certificate was pinned before.
     let pin = format!("localhost:{} {}\n", server.port(), "AB".repeat(32));
     std::fs::write(state.join("pins"), pin).unwrap();
     let port = server.port().to_string();
@@ -535,7 +535,7 @@ fn what_is_typed_ahead_of_a_warning_is_not_shown_nor_obeyed() {
     let mut alice = Terminal::run(&server.home, &args);
     alice.reads_keys();
 
-    // As somebody types who expects no question but the usual ones.
+    // Typed by a user who expects only the usual questions.
     alice.press(&format!("alice\r{}\r{}\r", password("alice"), password("alice")));
 
     alice.types("Trust it from now on (yes or no)? ");
@@ -637,7 +637,7 @@ fn a_password_typed_ahead_where_the_terminal_shows_it_is_forgotten() {
 
     alice.press("alice\rseen by everybody\r");
 
-    // It is neither tried nor obeyed.
+    // It is neither tried nor run as a command.
     alice.types("Password: ");
     alice.is_silent();
     alice.enter(&password("alice"));

@@ -1,5 +1,5 @@
-//! docs/behaviour.md, Start and What is kept: an older database is kept before it is brought up to
-//! date, and nothing is replaced or brought up to date before everything was looked at.
+//! docs/behaviour.md, Start and What is kept: an older database is copied before it is migrated,
+//! and nothing is replaced or migrated before all checks have passed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -14,7 +14,7 @@ use common::{Home, PATIENCE, Server, Terminal};
 use whoelse_store::scratch::{Scratch, old_backup, old_file};
 use whoelse_store::{Location, Store};
 
-/// A home with a data directory as a server of this schema has left it.
+/// A home with a data directory as a server of this schema left it.
 fn old_home(version: i64) -> Arc<Home> {
     let home = Home::new();
     fs::DirBuilder::new().mode(0o700).create(home.data()).unwrap();
@@ -27,14 +27,14 @@ fn known() -> i64 {
     runtime.block_on(Store::look(&Location::Memory)).unwrap().known
 }
 
-/// The version of a database and the domain in it, seen without changing it.
+/// Returns the version of a database and its domain, without changing it.
 fn found(file: PathBuf) -> (i64, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let found = runtime.block_on(Store::look(&Location::Sqlite(file))).unwrap();
     (found.version, found.domains.first().map_or_else(String::new, |domain| domain.name.clone()))
 }
 
-/// What a restore may leave behind.
+/// Returns the files that a restore may leave.
 fn left_over(home: &Home) -> Vec<String> {
     let entries = fs::read_dir(home.data()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -49,7 +49,7 @@ fn old_names(path: &Path) -> Vec<String> {
     names
 }
 
-/// The file holds what it held: nothing was as much as begun.
+/// Checks that the file is unchanged: nothing was even begun.
 #[track_caller]
 fn is_untouched(home: &Home, version: i64) {
     assert_eq!(found(home.data().join("whoelse.db")), (version, "chat.example".to_owned()));
@@ -75,12 +75,12 @@ fn an_older_database_is_served_and_the_old_one_can_be_gone_back_to() {
         assert!(server.stop().success());
         assert_eq!(found(copy.clone()), (version, "chat.example".to_owned()));
 
-        // As docs/operating.md says: here it is the new program that takes it, once more.
+        // As docs/operating.md says; here the new program takes the copy, once more.
         fs::rename(&copy, home.data().join("whoelse.db")).unwrap();
         let mut server = home.start(&[]);
         assert!(server.lines.all().join("\n").contains(&format!("from schema {version} to")));
         assert!(server.stop().success());
-        // And what is up to date stays so.
+        // A database that is up to date stays so.
         let mut server = home.start(&[]);
         assert!(!server.lines.all().join("\n").contains("from schema"));
         assert!(server.stop().success());
@@ -155,7 +155,7 @@ fn a_start_that_is_killed_while_it_copies_or_migrates_is_done_again() {
                 assert!(text.lines().any(|line| line == "EXTEND_TIMEOUT_USEC=60000000"), "{text}");
                 break;
             }
-            // It was done before it was killed: the database says what is to do now.
+            // It had finished before it was killed, so the database is migrated.
             if text.contains("READY=1") {
                 break;
             }
@@ -199,13 +199,13 @@ fn a_backup_of_another_domain_is_refused_and_nobody_has_noticed() {
         let refused = home.run(&["restore", backup.to_str().unwrap()]);
 
         refused.failed(1, &["other.example", "localhost", "nothing was replaced"]);
-        // The session is the same, and so is what the server remembers.
+        // The session is the same, and so is the database.
         home.run(&["send", "bob", "still here"]);
         bob.expect("* from the server: still here");
         assert_eq!(left_over(&home), [""; 0]);
     }
 
-    // Where that name is served, it is put in.
+    // A server that serves that name restores it.
     let server = Server::of(&["alice"]);
     let home = server.home.clone();
     home.run(&["domain", "rename", "localhost", "other.example"]);
@@ -242,7 +242,7 @@ fn a_restore_after_which_the_server_could_not_start_again_is_refused() {
 fn a_backup_of_an_older_schema_is_restored_and_one_of_a_schema_to_come_names_what_it_needs() {
     let server = Home::with_people(&["alice"]).start(&["--domain", "chat.example"]);
     let home = server.home.clone();
-    // Nobody is made anew from it by the start that follows a restore.
+    // The start after a restore creates no account from it.
     fs::remove_file(home.path().join("credentials.txt")).unwrap();
     let backup = home.path().join("newer.backup");
     old_backup(&backup, known() + 1, Some("9.1.0")).unwrap();
@@ -277,7 +277,7 @@ fn on_a_terminal_nothing_is_restored_without_a_yes() {
     assert_eq!(terminal.ends().code(), Some(1));
     assert!(home.run(&["user", "list"]).out.contains("has no accounts"));
 
-    // Nobody is asked a question whose answer could not be used.
+    // No question is asked whose answer could not be used.
     let mut terminal = Terminal::run(&home, &["restore", "none"]);
     terminal.sees("whoelse: there is no none");
     assert_eq!(terminal.ends().code(), Some(1));

@@ -1,5 +1,5 @@
-//! docs/behaviour.md: what a person is told is in our words and says what to do. Every command is
-//! made to fail in every way that a library or the system has words for.
+//! docs/behaviour.md: messages are in our words and say what to do. Every command is made to fail
+//! in every way for which a library or the system has words.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use common::server::Ran;
 use common::{Home, Server};
 
-/// Pieces of what the libraries, the language and the system say.
+/// Phrases of the libraries, the language and the system.
 const THEIRS: &[&str] = &[
     "os error",
     "Error {",
@@ -51,7 +51,7 @@ const THEIRS: &[&str] = &[
     "panicked",
 ];
 
-/// A line that says what is wrong in our words.
+/// Checks that an error is in our words.
 #[track_caller]
 fn is_ours(what: &str, said: &str) {
     assert!(!said.trim().is_empty(), "{what}: nothing is said");
@@ -70,7 +70,7 @@ fn fails_in_our_words(home: &Home, args: &[&str], advice: &str) {
     assert!(format!("{out}{err}").contains(advice), "{what} does not say `{advice}`: {ran:?}");
 }
 
-/// A home with a folder, an empty file, a file of nonsense and one that is not UTF-8.
+/// Makes a home with a folder, an empty file, an invalid file and one that is not UTF-8.
 fn home() -> Arc<Home> {
     let home = Home::new();
     fs::create_dir(home.path().join("folder")).unwrap();

@@ -1,10 +1,9 @@
 //! A long run amid faults: does the server's memory grow?
 //!
-//! People come and go, write to each other, go through tunnels and come back to their sessions
-//! (XEP-0198); some read a little at a time, some not at all, some are gone without a word.
-//! Strangers knock and guess passwords. Every two minutes all wires break at once, and everybody is
-//! back within seconds. Meanwhile the server's memory is noted every second; see [`curve`] for
-//! what is made of it.
+//! People connect and disconnect, send to each other, lose their connection and resume their
+//! sessions (XEP-0198); some read slowly, some not at all, some vanish. Strangers connect and
+//! guess passwords. Every two minutes all connections break at once, and everybody is back within
+//! seconds. The server's memory is recorded every second; [`curve`] evaluates it.
 
 mod curve;
 mod person;
@@ -41,19 +40,19 @@ pub struct Options {
     to: PathBuf,
 }
 
-/// Short tunnels and little patience: what takes the server ten minutes by default takes it one
-/// here, so that what comes and goes has done both often before the run is over.
+/// Short timeouts: one minute where the default is ten, so that everything that comes and goes has
+/// done both often before the run is over.
 const SETTINGS: &str = "listen = \"127.0.0.1\"\ncontacts = \"everyone\"\nregistration = \"open\"\n\
     sessions = \"many\"\nhistory = \"1y\"\n[limits]\nresumption = \"60s\"\nack_wait = \"10s\"\n\
     session_bytes = \"512 KiB\"\n";
 /// How often all wires break.
 const STORM: Duration = Duration::from_secs(120);
 
-/// What everybody in a run shares.
+/// What all tasks of a run share.
 struct World {
     port: u16,
     people: usize,
-    /// Goes up when all wires break.
+    /// Raised when all connections break.
     storms: watch::Sender<u64>,
     /// Sessions that are open at this moment.
     online: AtomicUsize,
@@ -96,7 +95,7 @@ pub async fn run(program: &Path, options: Options) -> Result<(), Failed> {
         }
         curve.samples.push(sample(&server, &world, at)?);
     }
-    // Whoever lives for ever ends here; a task that ended before has met a fault.
+    // Tasks without an end stop here; a task that ended before has failed.
     if let Some(ended) = tasks.try_join_next() {
         return Err(format!("somebody gave up: {:?}", ended?).into());
     }

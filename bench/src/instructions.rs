@@ -1,8 +1,8 @@
 //! Instructions per unit of work, counted by callgrind: a budget that a busy machine cannot move.
 //!
-//! Each case runs in processes of its own, with two different counts; what both have in common
-//! (the start, the database, the first of everything) falls out of the difference. The counts of
-//! the last time stand in `bench/instructions.txt`.
+//! Each case runs in processes of its own, with two different counts; their difference cancels
+//! what both have in common (the start, the database, first uses). `bench/instructions.txt` has
+//! the saved counts.
 
 mod cases;
 
@@ -16,10 +16,10 @@ use cases::Case;
 
 /// The counts that were saved.
 const SAVED: &str = "bench/instructions.txt";
-/// Each count is taken so often; the median stands.
+/// Each count is repeated this often; the median is used.
 const RUNS: usize = 3;
-/// A change smaller than this, in percent, comes from chance: addresses, hash seeds, salts,
-/// and who of two threads came first.
+/// A change smaller than this, in percent, is noise: addresses, hash seeds, salts, and the order
+/// of threads.
 const CHANGE: f64 = 10.0;
 
 /// What is counted.

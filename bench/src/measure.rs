@@ -21,13 +21,13 @@ const NEWCOMERS: usize = 100;
 const AVAILABLE: &str = "<presence/><iq type='get' id='ready' to='localhost'><query \
                          xmlns='http://jabber.org/protocol/disco#info'/></iq>";
 
-/// What came out for one server.
+/// The results for one server.
 pub struct Measured {
     /// Which server.
     pub server: Server,
     /// Its rows.
     pub figures: Vec<(Row, Figure)>,
-    /// How much of a processor everybody else took meanwhile, part by part.
+    /// The share of a processor that other programs took, part by part.
     pub others: Vec<f64>,
 }
 
@@ -40,7 +40,7 @@ pub struct Measurement<'a> {
     measured: Measured,
 }
 
-/// What happened in a part of a row.
+/// What was measured in a part of a row.
 struct Part {
     units: u64,
     cpu: Duration,
@@ -94,7 +94,7 @@ impl<'a> Measurement<'a> {
 
     // --- the rows ---
 
-    /// Makes the accounts, where that is for the clients to do.
+    /// Makes the accounts, if the clients must make them.
     async fn prepare(&self) -> Result<(), Failed> {
         if !self.measured.server.wants_registrations() {
             return Ok(());
@@ -105,7 +105,7 @@ impl<'a> Measurement<'a> {
         Ok(())
     }
 
-    /// What is measured without a history.
+    /// Measures what needs no history.
     async fn passing(&mut self) -> Result<(), Failed> {
         let latencies = [Row::Median, Row::Slowest];
         let lone = self.wants(&[Row::Lone]) || self.wants(&latencies);
@@ -142,7 +142,7 @@ impl<'a> Measurement<'a> {
         Ok(())
     }
 
-    /// Messages with a history.
+    /// Measures messages with a history.
     async fn kept(&mut self) -> Result<(), Failed> {
         let server = self.measured.server;
         if !self.wants(&[Row::History]) || matches!(server, Server::Relay | Server::RelayTls) {
@@ -155,7 +155,8 @@ impl<'a> Measurement<'a> {
         Ok(())
     }
 
-    /// Logins that many see: everybody is online and sees everybody, and some come once more.
+    /// Measures logins that many see: everybody is online and sees everybody, and some log in once
+    /// more.
     pub async fn crowd(place: &Setup, plan: &Plan) -> Result<Option<(Row, Figure)>, Failed> {
         let directory = place.directory("crowd");
         let setting = Setting { history: false, everyone: true };
@@ -182,8 +183,8 @@ impl<'a> Measurement<'a> {
         Ok(figure(&parts, |part| part.micros() / 1000.0).map(|figure| (Row::Crowd, figure)))
     }
 
-    /// Logins, and what they leave in memory: in a server that has done nothing else, for what
-    /// others have left would be taken first.
+    /// Measures logins and their memory, in a server that has done nothing else: freed memory
+    /// would be reused first.
     async fn idle(&mut self) -> Result<(), Failed> {
         // Without TLS there is no handshake, and no TLS session.
         let plain = self.measured.server == Server::Relay;
@@ -193,7 +194,7 @@ impl<'a> Measurement<'a> {
         let (running, entrance) = self.start(Setting::default()).await?;
         let users = self.plan.users;
         let each = self.plan.sessions / users / self.plan.slices;
-        // One of each first, so that what is made once is not counted.
+        // One of each first, so that one-time costs are not counted.
         let mut clients = log_in(&entrance, 0..users, 0..1).await?;
         sleep(self.plan.settle).await;
         let before = running.process.memory();
@@ -267,14 +268,14 @@ impl<'a> Measurement<'a> {
         let mut clients = log_in(entrance, 0..self.plan.users, 0..1).await?;
         if entrance.is_xmpp() {
             for client in &mut clients {
-                // Answers come in order: when this one has come, presence is done with.
+                // Answers come in order: after this one, presence has been handled.
                 client.ask(AVAILABLE, "</iq>").await?;
             }
         }
         Ok(clients)
     }
 
-    /// Processor time of everybody but the server and the load, in seconds.
+    /// Returns the processor time of all other programs, in seconds.
     fn others(&self, running: &Running) -> f64 {
         (everybody().saturating_sub(own()).saturating_sub(running.process.cpu())).as_secs_f64()
     }

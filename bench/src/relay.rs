@@ -1,8 +1,8 @@
-//! The floor under any server of this shape: a minimal program that forwards lines by a look-up in
-//! a table, with TLS if wanted, and knows nothing else.
+//! The lower bound for any server of this kind: a minimal program that forwards lines by a look-up
+//! in a table, with or without TLS, and does nothing else.
 //!
-//! A client says its name in a line and hears `ok`. Every line after that goes to whoever is named
-//! in it, after the first `'` and before the `@`.
+//! A client sends its name in a line and receives `ok`. Every later line goes to the client named
+//! in it, between the first `'` and the `@`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +59,7 @@ pub async fn run(tls: Option<(std::path::PathBuf, std::path::PathBuf)>) -> Resul
         let (tcp, _) = listener.accept().await?;
         tcp.set_nodelay(true)?;
         let (table, acceptor) = (table.clone(), acceptor.clone());
-        // Who goes away is forgotten by name when somebody comes under it again.
+        // A client that has left is removed when another one takes its name.
         tokio::spawn(async move {
             match acceptor {
                 Some(acceptor) => {
@@ -81,7 +81,7 @@ async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, table: Table) -> std:
     table.lock().unwrap_or_else(PoisonError::into_inner).insert(name, mailbox.clone());
     io.write_all(b"ok\n").await?;
     io.flush().await?;
-    // A client says no more before it has heard that.
+    // A client sends nothing more before it has received that.
     let mut io = io.into_inner();
     let (mut read, mut out) = (Vec::new(), Vec::new());
     loop {

@@ -1,8 +1,8 @@
 //! Everybody comes back at once, as after a restart of the server: until when is everybody in?
 //!
-//! Each tries again when refused, later and later and with some chance in it, as every good client
-//! does. From one address, as behind one router (`--one-place`), the server lets only so many be
-//! half open at the same time; then the others' tries are delayed, and nobody is refused for good.
+//! Each client tries again when it is refused, with a growing, randomised delay, as every good
+//! client does. From one address, as behind one router (`--one-place`), the server allows only so
+//! many half-open connections; further attempts are delayed, and nobody is refused for good.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -24,12 +24,12 @@ use whoelse_xmpp::{Kind, Stanza, StanzaError, ns};
 
 /// When everything begins: 2026-01-01T00:00:00Z.
 pub const BEGIN: Time = Time(1_767_225_600_000_000);
-/// With whom alice has a history: the message of this number modulo three is to him.
+/// The peers of alice's history: the message of this number modulo three is to him.
 pub const PEERS: [&str; 3] = ["bob@localhost", "carol@localhost", "dave@localhost"];
 /// How many messages the history has. The one of number `n` was sent `n` seconds after [`BEGIN`].
 pub const HISTORY: usize = 40;
 
-/// Requests after which a new server is made: what they have left behind is not to grow for ever.
+/// Requests after which a new server is made, so that their leftovers do not grow for ever.
 const REQUESTS: usize = 5_000;
 /// How much time passes between two requests, so that no budget of a sender is ever used up.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ thread_local! {
 }
 
 impl House {
-    /// Lends a server to `visit`. One in which something went wrong is not lent again.
+    /// Lends a server to `visit`. A server in which something went wrong is not lent again.
     pub fn with(visit: impl FnOnce(&mut House)) {
         let lent = HOUSE.take().filter(|house| house.asked < REQUESTS);
         let mut house = lent.unwrap_or_else(House::new);
@@ -131,7 +131,7 @@ impl House {
         }
     }
 
-    /// Alice's next step; she writes what she has to say on the way.
+    /// Returns alice's next step; sends her output meanwhile.
     fn next(&mut self) -> Step {
         let House { runtime, pipe, machine, .. } = self;
         let next = async {
@@ -150,7 +150,7 @@ impl House {
         runtime.block_on(async { timeout(PATIENCE, next).await }).expect("the server answers")
     }
 
-    /// Waits until what was sent is stored: it has the time of that moment.
+    /// Waits until what was sent is stored, since it gets the time of that moment.
     fn settle(&mut self) {
         let House { runtime, node, .. } = self;
         let stored = async {

@@ -1,7 +1,7 @@
 //! Fuzz targets: plain functions over bytes, which panic when something is wrong.
 //!
-//! Knows how to make inputs, and what must hold of the crates below; running is left to the program
-//! beside it, to the tests, and to cargo-fuzz. Read first: [`Target`], [`scanner::differential`] (one
+//! This crate makes inputs and checks properties of the other crates; the program beside it, the
+//! tests and cargo-fuzz run the targets. Read first: [`Target`], [`scanner::differential`] (one
 //! parser against another), and [`house::House`] (a whole server to send requests to).
 
 pub mod choices;
@@ -25,7 +25,7 @@ use random::Random;
 pub struct Target {
     /// Its name on the command line.
     pub name: &'static str,
-    /// Takes any bytes, and panics if what it tests is at fault.
+    /// Takes any bytes, and panics if it finds a fault.
     pub run: fn(&[u8]),
 }
 

@@ -1,6 +1,6 @@
-//! Both stream machines with somebody in between, who cuts the bytes as they like and changes what
-//! the server offers: the client is logged in only if it saw what the server said (XEP-0474), and
-//! nobody says anything after the end.
+//! Both stream machines with an attacker in between, who cuts the bytes anywhere and changes what
+//! the server offers: the client is logged in only if it saw what the server sent (XEP-0474), and
+//! no machine sends anything after its end.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
@@ -19,7 +19,7 @@ static VERIFIERS: LazyLock<[Verifier; 3]> = LazyLock::new(|| {
     Hash::ALL.map(|hash| Verifier::derive(hash, &password(), b"salt", turns))
 });
 
-/// What is taken out of what the server says, or put into it.
+/// What the attacker removes from the server's bytes, or inserts.
 const CHANGES: &[(&str, &str)] = &[
     ("<mechanism>SCRAM-SHA-512-PLUS</mechanism>", ""),
     ("<mechanism>SCRAM-SHA-256-PLUS</mechanism>", ""),
@@ -37,7 +37,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("urn:xmpp:sasl-cb:0", "urn:xmpp:sasl-cb:1"),
 ];
 
-/// A login with what `data` does to it on its way.
+/// Runs a login that `data` tampers with.
 pub fn tampered(data: &[u8]) {
     let mut choices = Choices::new(data);
     let bindings = |choices: &mut Choices<'_>| ChannelBindings {
@@ -74,7 +74,7 @@ pub fn tampered(data: &[u8]) {
             client.push(piece);
             while let Some(step) = client.poll() {
                 match step {
-                    // Without anything to try, that was all.
+                    // Without a mechanism to try, that was all.
                     client::Step::Ready(_) => drop(client.login("bob", password())),
                     client::Step::Open(_) => opened = client.mechanism(),
                     _ => {}
@@ -90,13 +90,13 @@ pub fn tampered(data: &[u8]) {
         assert!(matches!(mechanism, Mechanism::Scram { .. }), "a password was told");
         assert!(!was_changed, "logged in with {} through {changes:?}", mechanism.name());
     }
-    // Where nobody interferes and both ends have the same, they come together.
+    // If nobody interferes and both ends have a common mechanism, the login succeeds.
     let (is_over, server_is_over) = (client.is_over(), server.is_over());
     assert!(opened.is_none() || server.is_open() && !is_over && !server_is_over);
     ends(&mut client, &mut server);
 }
 
-/// After its end a machine says nothing, whatever comes.
+/// Checks that a machine sends nothing after its end, whatever arrives.
 fn ends(client: &mut client::Machine, server: &mut c2s::Machine) {
     client.close(None);
     server.close(None);

@@ -1,5 +1,5 @@
-//! Typed payloads: whatever the scanner accepts may be given to every type; and what a type reads
-//! and writes, it reads again.
+//! Typed payloads: every type may be given anything that the scanner accepts, and a type can read
+//! again what it has read and written.
 
 use whoelse_xmpp::payload::{Payload, commands, encode, xmpp_parsers as parsers};
 use whoelse_xmpp::{Child, Stanza, StanzaError};

@@ -1,5 +1,5 @@
-//! Private chats: whatever the other end of a line says, and whatever somebody says who wants one,
-//! neither panics, grows without bound, nor learns where this device is.
+//! Private chats: whatever the peer of a line or somebody who asks for a chat sends, this device
+//! does not panic, grow without bound, or reveal its addresses.
 
 use whoelse_p2p::fuzzing;
 

@@ -1,5 +1,5 @@
-//! Requests to a whole server: each has one answer, which is well-formed and nobody's fault of ours,
-//! whatever stands in it.
+//! Requests to a whole server: each has one answer, which is well-formed and not an internal
+//! error, whatever is in the request.
 
 use crate::choices::Choices;
 use crate::house::House;

@@ -1,6 +1,6 @@
-//! The stream machines: whatever a peer sends, in pieces of any size, in whatever order its driver
-//! answers, they neither panic nor keep much, say only well-formed XML and nothing after their end,
-//! and let nobody past a step that is due.
+//! The stream machines: whatever a peer sends, in pieces of any size, and in whatever order the
+//! driver answers, they do not panic or keep much, send only well-formed XML and nothing after
+//! their end, and skip no required step.
 
 use std::sync::Arc;
 
@@ -101,8 +101,8 @@ impl Reader {
     }
 }
 
-/// What comes over the wire next: mostly what a well-behaved peer would say (so that every stage
-/// is reached), else something else a peer could say, or a piece of it, or anything.
+/// Returns the next bytes on the wire: mostly what a well-behaved peer would send (so that every
+/// stage is reached), otherwise something else that a peer could send, a piece of it, or anything.
 fn next_bytes<'a>(choices: &mut Choices<'a>, words: &[&'static str], good: &mut Good) -> &'a [u8] {
     if let Some(word) = good.next()
         && !choices.once_in(5)
@@ -253,7 +253,8 @@ fn address(text: &str) -> BareJid {
     BareJid::parse(text).expect("an address")
 }
 
-/// An answer that nobody waits for, which changes nothing. (No step that was taken is unanswered.)
+/// Gives an answer that nobody waits for, which must change nothing. (Every step that was taken
+/// has its answer.)
 fn unasked(machine: &mut c2s::Machine, choices: &mut Choices<'_>, verifier: &Verifier) {
     let before = (machine.is_open(), machine.is_over(), machine.address().cloned());
     match choices.below(11) {

@@ -1,5 +1,5 @@
-//! Tokens of the relay (docs/protocol.md, `urn:whoelse:relay:0`): what was not made here is none,
-//! and what was comes back as it was made, whatever it says.
+//! Tokens of the relay (docs/protocol.md, `urn:whoelse:relay:0`): a token that was not made here
+//! is refused, and one that was made here is read back unchanged, whatever its content.
 
 use std::sync::LazyLock;
 

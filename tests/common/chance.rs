@@ -1,8 +1,8 @@
-//! Chance that can be had again.
+//! Reproducible randomness.
 
 use std::time::Duration;
 
-/// Counters by chance, the same ones for the same seed.
+/// Pseudo-random numbers, the same ones for the same seed.
 #[derive(Clone, Copy)]
 pub struct Chance(u64);
 

@@ -15,12 +15,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has just been started, on its way to this server.
+    /// Starts a client that connects to this server.
     pub fn start(server: &Server) -> Client {
         Client::start_with(&server.home, server.address, &[])
     }
 
-    /// A client on its way to this port of this computer.
+    /// Starts a client that connects to this port of this computer.
     pub fn start_with(home: &Home, to: SocketAddr, args: &[&str]) -> Client {
         let port = to.port().to_string();
         let mut command = home.command(&["client", &port]);
@@ -30,7 +30,7 @@ impl Client {
         Client::run(command.args(args).stdin(Stdio::piped()))
     }
 
-    /// What this command starts is a client; its input is a pipe.
+    /// Starts a client by this command; its input is a pipe.
     pub fn run(command: &mut Command) -> Client {
         let mut child = command.spawn().unwrap();
         let keys = child.stdin.take();
@@ -42,7 +42,7 @@ impl Client {
     /// Types a line.
     pub fn say(&mut self, line: &str) {
         let keys = self.keys.as_mut().unwrap();
-        // A program that has ended is noticed by what it printed.
+        // A program that has ended is noticed by its output.
         let _ = keys.write_all(format!("{line}\n").as_bytes()).and_then(|()| keys.flush());
     }
 
@@ -51,20 +51,20 @@ impl Client {
         self.keys.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
-    /// The very next line is this one.
+    /// Expects this line next.
     #[track_caller]
     pub fn expect(&mut self, line: &str) {
         let heard = self.lines.next();
         assert_eq!(heard, line, "before: {:#?}", self.lines.all());
     }
 
-    /// Some line from here on is this one.
+    /// Waits for this line.
     #[track_caller]
     pub fn wait(&mut self, line: &str) {
         self.lines.wait_for(line, |heard| heard == line);
     }
 
-    /// Types a line, and the very next line printed is this one.
+    /// Types a line, and expects this line next.
     #[track_caller]
     pub fn says(&mut self, line: &str, answer: &str) {
         self.say(line);
@@ -81,7 +81,7 @@ impl Client {
         self.expect("Welcome");
     }
 
-    /// The same for an account that is made by it.
+    /// Does the same for a new account.
     #[track_caller]
     pub fn sign_up(&mut self, name: &str, password: &str) {
         self.expect("Username:");
@@ -94,7 +94,7 @@ impl Client {
         self.expect("Welcome");
     }
 
-    /// Everything that had arrived when a question that went to the server and back was answered.
+    /// Returns everything that arrived until a request was answered by the server.
     #[track_caller]
     pub fn meanwhile(&mut self) -> Vec<String> {
         self.barriers += 1;
@@ -106,7 +106,7 @@ impl Client {
         lines
     }
 
-    /// Nothing has arrived that the test has not read.
+    /// Checks that nothing has arrived that the test has not read.
     #[track_caller]
     pub fn hears_nothing(&mut self) {
         assert_eq!(self.meanwhile(), [""; 0]);

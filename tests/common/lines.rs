@@ -1,5 +1,5 @@
-//! What a program prints, line by line, read by a thread of its own so that nothing is missed and
-//! nobody blocks on a full pipe.
+//! Output of a program, line by line. A thread of its own reads it, so that nothing is missed and
+//! the program does not block on a full pipe.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::PATIENCE;
 
-/// Lines in the order of their arrival, with a mark up to where a test has read.
+/// Lines in the order of arrival, with a mark up to where the test has read.
 pub struct Lines {
     heard: Arc<(Mutex<Heard>, Condvar)>,
     mark: usize,
@@ -26,7 +26,7 @@ impl Lines {
         lines
     }
 
-    /// Mixes in what another pipe says.
+    /// Adds the lines of another pipe.
     pub fn add(&self, from: impl Read + Send + 'static) {
         let heard = self.heard.clone();
         heard.0.lock().unwrap().readers += 1;
@@ -44,13 +44,13 @@ impl Lines {
         });
     }
 
-    /// The next line that fits; those before it are passed over.
+    /// Returns the next line that fits; skips those before it.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         self.collect(what, fits).pop().unwrap()
     }
 
-    /// Every line up to the next one that fits, which is the last.
+    /// Returns every line up to the next one that fits, including it.
     #[track_caller]
     pub fn collect(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
@@ -68,7 +68,7 @@ impl Lines {
             if heard.readers == 0 || left.is_zero() {
                 let why = if left.is_zero() { "waited in vain for" } else { "it ended before" };
                 let lines = heard.lines.clone();
-                // Whoever reads the failure wants to see the lock released.
+                // The failure must not poison the lock.
                 drop(heard);
                 panic!(
                     "{why} {what}\nread: {:#?}\nbefore: {:#?}",
@@ -80,13 +80,13 @@ impl Lines {
         }
     }
 
-    /// The very next line.
+    /// Returns the next line.
     #[track_caller]
     pub fn next(&mut self) -> String {
         self.wait_for("another line", |_| true)
     }
 
-    /// Every line that was not read yet, once the program has closed its end.
+    /// Returns every unread line after the program has closed its end.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
@@ -102,7 +102,7 @@ impl Lines {
         rest
     }
 
-    /// Every line so far, read or not.
+    /// Returns every line so far, read or not.
     pub fn all(&self) -> Vec<String> {
         self.heard.0.lock().unwrap().lines.clone()
     }

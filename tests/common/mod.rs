@@ -1,9 +1,9 @@
-//! The real binary over real sockets: servers in a directory of their own, clients behind pipes
-//! and behind a terminal, a raw client that says what it likes, and a wire that can be cut.
+//! The real binary over real sockets: servers in directories of their own, clients behind pipes
+//! and on a terminal, a raw client that sends anything, and a wire that can be cut.
 //!
-//! Nothing here sleeps in the hope that something has happened: everything waits for an event, with
-//! a patience that only a hanging program exhausts. Every server takes a free port.
-// Each test uses its part of this.
+//! Nothing sleeps in the hope that something has happened: everything waits for an event, with a
+//! timeout that only a hanging program reaches. Every server takes a free port.
+// Each test uses a part of this.
 #![allow(dead_code, unused_imports, clippy::unwrap_used, missing_docs)]
 
 pub mod chance;
@@ -38,7 +38,7 @@ pub fn password(name: &str) -> String {
     format!("the secret of {name}")
 }
 
-/// Asks again and again, for things that tell nobody when they change.
+/// Polls something that reports no changes.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;

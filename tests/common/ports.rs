@@ -1,7 +1,7 @@
-//! Ports for servers that come back on the same one.
+//! Ports for servers that restart on the same one.
 //!
-//! They lie below the range from which the system takes ports for outgoing connections: a port
-//! that is free for a moment while its server is away stays free.
+//! They are below the range of ephemeral ports: a port that is free for a moment while its server
+//! is away stays free.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -11,7 +11,7 @@ const COUNT: u16 = 20_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A port that nobody uses, and that this process has not given out before.
+/// Returns a port that nobody uses and that this process has not returned before.
 pub fn lasting() -> u16 {
     let start = (std::process::id().wrapping_mul(37) % u32::from(COUNT)) as u16;
     loop {

@@ -1,5 +1,4 @@
-//! A wire that can be cut: it passes bytes on to a server until a test wants it to stop, or until
-//! chance does.
+//! A wire that can be cut: it passes bytes on to a server until a test or a random fault stops it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -18,28 +17,28 @@ pub struct Proxy {
 
 struct Inner {
     server: SocketAddr,
-    /// Both ends of every connection that was taken.
+    /// Both ends of every accepted connection.
     ends: Mutex<Vec<TcpStream>>,
     closed: AtomicBool,
-    /// Bytes of the client are taken, and never arrive.
+    /// Whether the client's bytes are lost.
     silent: AtomicBool,
-    /// Bytes of the server are taken, and never arrive.
+    /// Whether the server's bytes are lost.
     deaf: AtomicBool,
-    /// Decides over the bytes of each connection, by this seed.
+    /// The seed of random faults.
     faults: Option<u64>,
     fair: AtomicBool,
 }
 
-/// What becomes of some bytes on their way.
+/// What happens to some bytes.
 enum Luck {
     Pass,
     /// They come later.
     Late(Duration),
     /// They come one by one.
     Crumbs,
-    /// The wire breaks, behind so many of them.
+    /// The wire breaks after this many of them.
     Break(usize),
-    /// They disappear, and so does whatever follows them, until the wire breaks.
+    /// They are lost, and so is everything after them, until the wire breaks.
     Swallow(Duration),
 }
 
@@ -60,12 +59,12 @@ impl Proxy {
         Proxy::with(server, None)
     }
 
-    /// One that delays, splits, swallows and breaks as this seed says.
+    /// A wire that delays, splits, swallows and breaks as this seed decides.
     pub fn with_faults(server: SocketAddr, seed: u64) -> Proxy {
         Proxy::with(server, Some(seed))
     }
 
-    /// From now on everything passes.
+    /// Stops all faults.
     pub fn clear_up(&self) {
         self.inner.fair.store(true, Ordering::SeqCst);
     }
@@ -92,7 +91,7 @@ impl Proxy {
         Proxy { address, inner }
     }
 
-    /// Breaks every connection; new ones are passed on.
+    /// Breaks every connection; new ones work.
     pub fn cut(&self) {
         for end in self.inner.ends.lock().unwrap().drain(..) {
             let _ = end.shutdown(Shutdown::Both);
@@ -110,18 +109,18 @@ impl Proxy {
         self.inner.closed.store(false, Ordering::SeqCst);
     }
 
-    /// From now on bytes disappear in both directions, and nobody is told.
+    /// Silently loses bytes in both directions from now on.
     pub fn swallow(&self) {
         self.inner.silent.store(true, Ordering::SeqCst);
         self.deafen();
     }
 
-    /// From now on what the server says disappears.
+    /// Silently loses the server's bytes from now on.
     pub fn deafen(&self) {
         self.inner.deaf.store(true, Ordering::SeqCst);
     }
 
-    /// Breaks every connection; over new ones everything passes again.
+    /// Breaks every connection; new ones are without faults.
     pub fn renew(&self) {
         self.cut();
         self.inner.silent.store(false, Ordering::SeqCst);
@@ -169,7 +168,7 @@ impl Inner {
                     thread::sleep(time);
                     to.write_all(bytes)
                 }
-                // Every byte is sent for itself.
+                // Every byte is sent by itself.
                 Luck::Crumbs => bytes.iter().try_for_each(|byte| to.write_all(&[*byte])),
                 Luck::Break(behind) => {
                     let _ = to.write_all(&bytes[..behind]);

@@ -1,5 +1,5 @@
-//! A client that says what it likes: the connecting machine of `whoelse-stream` over TLS, blocking,
-//! with counts of its own.
+//! A raw client that sends anything: the connecting machine of `whoelse-stream` over TLS,
+//! blocking, with its own counts.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -17,7 +17,7 @@ use whoelse_xmpp::{Kind, Stanza, ns};
 
 use super::{PATIENCE, password};
 
-/// The connection is over, or nothing came in time.
+/// The connection is closed, or nothing came in time.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Gone {
     Closed,
@@ -29,15 +29,15 @@ pub struct Raw {
     machine: Machine,
     io: StreamOwned<ClientConnection, TcpStream>,
     pub opening: Option<Opening>,
-    /// The id of the session, by which it can be resumed.
+    /// The id to resume the session with.
     pub session: Option<String>,
     /// Stanzas received since stanzas are counted.
     pub received: u32,
-    /// What the server acknowledged last.
+    /// The last count that the server acknowledged.
     pub acknowledged: u32,
 }
 
-/// A socket from an address of the loopback net, each of which is another place to the server.
+/// Connects from an address of the loopback net; to the server each is another network.
 pub fn socket_from(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
     use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
@@ -47,17 +47,17 @@ pub fn socket_from(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 impl Raw {
-    /// Up to the point where it can log in.
+    /// Connects up to the login.
     pub fn connect(to: SocketAddr, resume: Option<Resumption>) -> Result<Raw, Gone> {
         Raw::over(TcpStream::connect(to).map_err(|_| Gone::Closed)?, resume)
     }
 
-    /// Where it comes from, as the server sees it.
+    /// Returns its own address, as the server sees it.
     pub fn local_address(&self) -> SocketAddr {
         self.io.sock.local_addr().unwrap()
     }
 
-    /// The same over a socket that is there already.
+    /// Does the same over an existing socket.
     pub fn over(socket: TcpStream, resume: Option<Resumption>) -> Result<Raw, Gone> {
         socket.set_nodelay(true).map_err(|_| Gone::Closed)?;
         let (session, received) =
@@ -94,7 +94,7 @@ impl Raw {
         }
     }
 
-    /// Logs in; the answer is a refusal if the server refuses.
+    /// Logs in; returns the refusal if the server refuses.
     pub fn try_log_in(mut self, name: &str, password: &str) -> Result<Result<Raw, Step>, Gone> {
         self.machine.login(name, Password::new(password).unwrap()).unwrap();
         loop {
@@ -114,26 +114,26 @@ impl Raw {
         self.io.conn.peer_certificates().unwrap()[0].to_vec()
     }
 
-    /// Asks for a sign of life, and waits for it.
+    /// Sends a ping, and waits for the answer.
     pub fn ping(&mut self) {
         self.send("<iq type='get' id='alive'><ping xmlns='urn:xmpp:ping'/></iq>").unwrap();
         self.stanza(|stanza| stanza.id() == Some("alive")).unwrap();
     }
 
-    /// Logged in and available.
+    /// Logs in and becomes available.
     pub fn online(to: SocketAddr, name: &str) -> Raw {
         let mut raw = Raw::connect(to, None).unwrap().log_in(name).unwrap();
         raw.send("<presence/>").unwrap();
         raw
     }
 
-    /// What is needed to go on with this session over another connection.
+    /// Returns what is needed to resume this session over another connection.
     pub fn resumption(&self) -> Option<Resumption> {
         let previd = self.session.clone()?;
         Some(Resumption { previd, h: self.received })
     }
 
-    /// Whether this connection goes on with a session of an earlier one.
+    /// Returns whether this connection has resumed an earlier session.
     pub fn is_resumed(&self) -> bool {
         matches!(self.opening, Some(Opening::Resumed { .. }))
     }
@@ -143,7 +143,7 @@ impl Raw {
         written.map_err(|_| Gone::Closed)
     }
 
-    /// Asks what the server has handled, and waits for the answer.
+    /// Asks for the server's count, and waits for the answer.
     pub fn count(&mut self) -> Result<u32, Gone> {
         self.send("<r xmlns='urn:xmpp:sm:3'/>")?;
         loop {
@@ -153,13 +153,13 @@ impl Raw {
         }
     }
 
-    /// Tells how much has been received.
+    /// Acknowledges what has been received.
     pub fn acknowledge(&mut self) -> Result<(), Gone> {
         let h = self.received;
         self.send(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>"))
     }
 
-    /// The next stanza that fits. Requests to count are answered on the way.
+    /// Returns the next stanza that fits. Answers `<r/>` meanwhile.
     pub fn stanza(&mut self, fits: impl Fn(&Stanza) -> bool) -> Result<Stanza, Gone> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -175,13 +175,13 @@ impl Raw {
         }
     }
 
-    /// The text of the next message with one.
+    /// Returns the text of the next message with a body.
     pub fn text(&mut self) -> Result<String, Gone> {
         let message = self.stanza(|it| it.kind() == Kind::Message && it.has("body", ns::CLIENT))?;
         Ok(message.child_text("body", ns::CLIENT).unwrap().to_string())
     }
 
-    /// The next step, if one comes in time.
+    /// Returns the next step, if one comes in time.
     pub fn step(&mut self, within: Duration) -> Result<Step, Gone> {
         let step = step(&mut self.machine, &mut self.io, Instant::now() + within)?;
         match &step {
@@ -198,7 +198,7 @@ impl Raw {
         Ok(step)
     }
 
-    /// Ends the stream, and waits until the server has done so, too.
+    /// Closes the stream, and waits until the server has closed it too.
     pub fn close(mut self) -> Result<(), Gone> {
         self.send("</stream:stream>")?;
         while !matches!(self.step(PATIENCE)?, Step::Closed) {}
@@ -271,7 +271,7 @@ fn tls() -> Arc<ClientConfig> {
         .clone()
 }
 
-/// Takes any certificate: who the server is, is not what is tested here.
+/// Accepts any certificate, since the server's identity is not tested here.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

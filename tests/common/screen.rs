@@ -1,6 +1,7 @@
-//! What a person sees: the few sequences that a line editor writes, obeyed on a grid of characters.
+//! A terminal's screen: interprets the few sequences that a line editor writes, on a grid of
+//! characters.
 //!
-//! The grid has no lower edge: what a terminal keeps in its scrollback stands in the upper rows.
+//! The grid has no lower edge: the upper rows are what a terminal has in its scrollback.
 
 /// A terminal's screen, without colours.
 pub struct Screen {
@@ -10,14 +11,14 @@ pub struct Screen {
     width: usize,
     wraps: bool,
     pending: Vec<u8>,
-    /// How often something was to be drawn above the row being typed.
+    /// How often something was drawn above the row being typed.
     went_up: usize,
 }
 
 #[derive(Clone, Default)]
 struct Row {
     cells: Vec<char>,
-    /// The terminal itself went on in the next row.
+    /// Whether the terminal itself wrapped into the next row.
     goes_on: bool,
 }
 
@@ -34,7 +35,7 @@ impl Screen {
         }
     }
 
-    /// Takes what a program wrote.
+    /// Interprets a program's output.
     pub fn write(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
         let mut done = 0;
@@ -44,45 +45,44 @@ impl Screen {
         self.pending.drain(..done);
     }
 
-    /// The rows with something on them.
+    /// Returns the rows that are not empty.
     pub fn lines(&self) -> Vec<String> {
         self.rows.iter().map(Row::text).filter(|row| !row.is_empty()).collect()
     }
 
-    /// The last rows, so many of them, whether there is something on them or not.
+    /// Returns the last rows, empty or not.
     pub fn recent(&self, rows: usize) -> impl Iterator<Item = String> {
         let from = self.rows.len().saturating_sub(rows);
         self.rows[from..].iter().map(Row::text)
     }
 
-    /// How many rows there are, those that have scrolled away with them.
+    /// Returns how many rows there are, including those that have scrolled away.
     pub fn rows(&self) -> usize {
         self.rows.len()
     }
 
-    /// The rows from this one on.
+    /// Returns the rows from this one on.
     pub fn since(&self, row: usize) -> impl Iterator<Item = String> {
         self.rows.iter().skip(row).map(Row::text)
     }
 
-    /// The row the cursor stands on, and its place there.
+    /// Returns the cursor's row, and its column.
     pub fn typed(&self) -> (String, usize) {
         (self.rows[self.row].text(), self.column)
     }
 
-    /// How often something was to be drawn above the row being typed, where what arrived stands.
+    /// Returns how often something was drawn above the row being typed, where arrived lines are.
     pub fn went_up(&self) -> usize {
         self.went_up
     }
 
-    /// Takes another width, as xterm does: rows stay as they are.
+    /// Changes the width as xterm does: rows stay as they are.
     pub fn resize(&mut self, width: usize) {
         self.width = width;
         self.column = self.column.min(width - 1);
     }
 
-    /// Takes another width, as most others do: what the terminal has broken is put together, and
-    /// broken where it has to be now.
+    /// Changes the width as most others do: joins wrapped rows and wraps them anew.
     pub fn reflow(&mut self, width: usize) {
         let (mut rows, mut at) = (Vec::new(), (0, 0));
         let (mut begin, mut cells) = (0, Vec::new());
@@ -111,7 +111,7 @@ impl Screen {
         self.down(0);
     }
 
-    /// Obeys one character or sequence, if it is complete; returns its length.
+    /// Interprets one character or sequence, if it is complete; returns its length.
     fn take(&mut self, at: usize) -> Option<usize> {
         let pending = &self.pending[at..];
         let first = *pending.first()?;
@@ -137,7 +137,7 @@ impl Screen {
         Some(1)
     }
 
-    /// `ESC [ numbers letter`; whatever else begins with ESC is two bytes long.
+    /// Interprets `ESC [ numbers letter`; any other sequence is two bytes long.
     fn sequence(&mut self, at: usize) -> Option<usize> {
         let pending = &self.pending[at..];
         if *pending.get(1)? != b'[' {
@@ -164,13 +164,13 @@ impl Screen {
             }
             (b'J' | b'K', _) => self.went_up += 1,
             (b'h' | b'l', "?7") => self.wraps = pending[end] == b'h',
-            // Colours and other modes change nothing that is looked at here.
+            // Colours and other modes do not matter here.
             _ => {}
         }
         Some(end + 1)
     }
 
-    /// To the end of the row.
+    /// Erases to the end of the row.
     fn erase(&mut self) {
         let row = &mut self.rows[self.row];
         row.cells.truncate(self.column);

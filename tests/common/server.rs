@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::{BINARY, Client, Lines, ended, password, signal};
 
-/// The directory that servers and clients of one test work in.
+/// The directory of the servers and clients of one test.
 pub struct Home {
     folder: tempfile::TempDir,
     clients: AtomicU32,
@@ -30,7 +30,7 @@ impl Home {
         Arc::new(Home { folder: tempfile::tempdir().unwrap(), clients: AtomicU32::new(0) })
     }
 
-    /// A home whose `credentials.txt` names these people, each with their [`password`].
+    /// Makes a home whose `credentials.txt` has these people, each with their [`password`].
     pub fn with_people(names: &[&str]) -> Arc<Home> {
         let home = Home::new();
         let lines: Vec<String> =
@@ -56,19 +56,19 @@ impl Home {
         path
     }
 
-    /// A place for the pins of another client.
+    /// Makes a state directory for another client.
     pub fn state(&self) -> PathBuf {
         self.path().join(format!("client-{}", self.clients.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// The binary, in this directory, with nothing of the tester's own environment that matters.
+    /// Returns the binary's command in this directory, without the tester's own environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         self.prepare(&mut command).args(args);
         command
     }
 
-    /// The same for a command that runs the binary in its own way.
+    /// Does the same for a command that runs the binary in its own way.
     pub fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .current_dir(self.path())
@@ -105,7 +105,7 @@ impl Home {
         Server::run(self.clone(), command.args(args), args)
     }
 
-    /// Starts a server that may write no file longer than so many KiB: for it, the disk is full.
+    /// Starts a server that may write no file longer than this many KiB, as if the disk were full.
     #[track_caller]
     pub fn start_with_small_disk(self: &Arc<Home>, port: u16, kib: u64) -> Server {
         // `ulimit -f` counts blocks of 512 bytes, as POSIX says. SIGXFSZ is ignored, so that the
@@ -119,12 +119,12 @@ impl Home {
 }
 
 impl Ran {
-    /// The same, for who looks at its end alone.
+    /// A copy without the output, to check only how it ended.
     pub fn clone_without_output(&self) -> Ran {
         Ran { status: self.status, out: String::new(), err: self.err.clone() }
     }
 
-    /// It failed with one line on stderr that says all this.
+    /// Checks that it failed with one line on stderr that has all these words.
     #[track_caller]
     pub fn failed(&self, status: i32, words: &[&str]) {
         assert_eq!(self.status, Some(status), "{self:?}");
@@ -135,7 +135,7 @@ impl Ran {
     }
 }
 
-/// A running server; killed when it is dropped.
+/// A running server; dropping it kills it.
 pub struct Server {
     child: Child,
     pub lines: Lines,
@@ -155,11 +155,11 @@ impl Server {
     fn run(home: Arc<Home>, command: &mut Command, args: &[&str]) -> Server {
         let mut child = command.spawn().unwrap();
         let mut lines = Lines::of(child.stdout.take().unwrap());
-        // It may go to a file.
+        // The log may go to a file.
         if let Some(log) = child.stderr.take() {
             lines.add(log);
         }
-        // Ready when it says where it listens.
+        // It is ready when it prints where it listens.
         let line = lines.wait_for("the server listens", |line| port_of(line).is_some());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port_of(&line).unwrap()));
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
@@ -180,20 +180,20 @@ impl Server {
         self.child.id()
     }
 
-    /// Descriptors that the server holds at this moment.
+    /// Returns how many descriptors the server has now.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// The server's memory at this moment, in KiB.
+    /// Returns the server's memory now, in KiB.
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// A client that was started and logged in, and for whom nothing had waited. What is sent to
-    /// it from now on comes at once, and so without a time.
+    /// Starts a client and logs in, with nothing waiting. From now on messages to it are live, and
+    /// so have no time.
     #[track_caller]
     pub fn online(&self, name: &str) -> Client {
         self.online_with(name, &[])
@@ -225,7 +225,7 @@ impl Server {
         self.wait()
     }
 
-    /// Ends it as a power failure does.
+    /// Kills it, as a power failure does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -252,7 +252,7 @@ impl Drop for Server {
     }
 }
 
-/// The port that a line of the server says it listens on.
+/// Returns the port in a line about listening.
 fn port_of(line: &str) -> Option<u16> {
     let (_, rest) = line.split_once("127.0.0.1:")?;
     if !line.contains("listening") {

@@ -17,12 +17,12 @@ use super::{BINARY, Home, PATIENCE, Server, ended};
 
 const WIDTH: u16 = 80;
 
-/// A person in front of a terminal with the program running, the client mostly.
+/// The program on a terminal, usually the client, with a person in front.
 pub struct Terminal {
     pub child: Child,
     /// Our end.
     keys: File,
-    /// The program's end, kept open so that its settings can be looked at when it has gone.
+    /// The program's end, kept open to read its modes after the program has ended.
     line: File,
     seen: Arc<(Mutex<Seen>, Condvar)>,
     before: Termios,
@@ -31,7 +31,7 @@ pub struct Terminal {
 struct Seen {
     screen: Screen,
     bytes: Vec<u8>,
-    /// The terminal reads nothing of what the program writes.
+    /// Whether the terminal reads none of the program's output.
     is_stuck: bool,
 }
 
@@ -41,7 +41,7 @@ impl Terminal {
         Terminal::start_with(server, &[])
     }
 
-    /// The same with these in its environment.
+    /// Does the same with these environment variables.
     pub fn start_with(server: &Server, set: &[(&str, &str)]) -> Terminal {
         let state = server.home.state();
         let port = server.port().to_string();
@@ -54,7 +54,7 @@ impl Terminal {
         Terminal::run_with(home, BINARY, args, &[])
     }
 
-    /// The same for any program, a shell for instance.
+    /// Does the same for any program, for instance a shell.
     pub fn run_other(home: &Home, program: &str, args: &[&str]) -> Terminal {
         Terminal::run_with(home, program, args, &[])
     }
@@ -66,7 +66,8 @@ impl Terminal {
         let before = tcgetattr(&line).unwrap();
 
         let end = || Stdio::from(line.try_clone().unwrap());
-        // A session of its own, whose terminal this is: then Ctrl-C is a signal to it.
+        // In a session of its own with this controlling terminal, so that Ctrl-C is a signal to
+        // it.
         let mut command = Command::new("setsid");
         command
             .args(["--ctty", program])
@@ -113,15 +114,15 @@ impl Terminal {
         self.keys.write_all(bytes).unwrap();
     }
 
-    /// Stops to read what the program writes, as a terminal that is stuck, or goes on with it.
+    /// Stalls the terminal or lets it go on reading.
     pub fn is_stuck(&self, is_stuck: bool) {
         self.seen.0.lock().unwrap().is_stuck = is_stuck;
         self.seen.1.notify_all();
     }
 
-    /// Takes another width, with its rows broken anew or as they were.
+    /// Changes the width, with rows wrapped anew or not.
     pub fn resize(&self, width: u16, reflows: bool) {
-        // Nothing is written between the one and the other.
+        // Nothing is written between the two.
         let mut seen = self.seen.0.lock().unwrap();
         match reflows {
             true => seen.screen.reflow(width.into()),
@@ -136,7 +137,7 @@ impl Terminal {
         self.press(&format!("{line}\r"));
     }
 
-    /// Waits until the screen is as it should be.
+    /// Waits until the screen fits.
     #[track_caller]
     pub fn until(&self, what: &str, fits: impl Fn(&Screen) -> bool) {
         let until = Instant::now() + PATIENCE;
@@ -152,14 +153,14 @@ impl Terminal {
         }
     }
 
-    /// Waits for a row of the screen. When something was said at once stands before it.
+    /// Waits for a row of the screen. A live message has its time before it.
     #[track_caller]
     pub fn sees(&self, row: &str) {
         self.until(row, |screen| screen.lines().iter().any(|line| without_time(line) == row));
     }
 
-    /// Waits until the line being typed looks like this, with the cursor at its end. Who types may
-    /// stand before it.
+    /// Waits until the line being typed looks like this, with the cursor at its end. The user's
+    /// name may be before it.
     #[track_caller]
     pub fn types(&self, row: &str) {
         self.until(row, |screen| {
@@ -173,19 +174,19 @@ impl Terminal {
         });
     }
 
-    /// Waits until what is typed is not shown.
+    /// Waits until input is not echoed.
     #[track_caller]
     pub fn is_silent(&self) {
         let off = || !tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ECHO);
         super::eventually("the echo is off", || off().then_some(()));
     }
 
-    /// Sets the terminal back to what it was before the program, as a shell does.
+    /// Restores the terminal's modes as a shell does.
     pub fn as_before(&self) {
         tcsetattr(&self.line, OptionalActions::Now, &self.before).unwrap();
     }
 
-    /// Waits until the terminal is as it was before.
+    /// Waits until the terminal's modes are restored.
     #[track_caller]
     pub fn is_as_before(&self) {
         let modes = |it: &Termios| (it.input_modes, it.output_modes, it.local_modes);
@@ -200,12 +201,12 @@ impl Terminal {
         super::eventually("keys are read one by one", || by_key().then_some(()));
     }
 
-    /// Everything the program has written so far.
+    /// Returns all output so far.
     pub fn written(&self) -> String {
         String::from_utf8_lossy(&self.seen.0.lock().unwrap().bytes).into_owned()
     }
 
-    /// The screen, for looking at in a test's failure.
+    /// Returns the screen, for the message of a failing test.
     pub fn lines(&self) -> Vec<String> {
         self.seen.0.lock().unwrap().screen.lines()
     }
@@ -215,7 +216,7 @@ impl Terminal {
         self.seen.0.lock().unwrap().screen.rows()
     }
 
-    /// Waits for the end of the program; the terminal is as it was before.
+    /// Waits for the end of the program, and checks that the terminal's modes are restored.
     #[track_caller]
     pub fn ends(&mut self) -> ExitStatus {
         let status = ended(&mut self.child);
@@ -246,8 +247,8 @@ impl Drop for Terminal {
     }
 }
 
-/// A new terminal: our end, and the program's. No program inherits either, or it would never see
-/// the other go.
+/// Makes a terminal: our end, and the program's. No program inherits either; otherwise it would
+/// not notice when the other end closes.
 pub fn both_ends() -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&ours).unwrap();
@@ -258,12 +259,12 @@ pub fn both_ends() -> (File, File) {
     (ours.into(), line.into())
 }
 
-/// What somebody is greeted with.
+/// Returns the greeting after a login.
 pub fn welcome(name: &str) -> String {
     format!("Welcome, {name}. `help` lists what can be typed.")
 }
 
-/// A row without the time of what was said at once.
+/// Removes the time of a live message.
 fn without_time(row: &str) -> &str {
     let is_time = |time: &str| {
         let shape: String =

@@ -1,8 +1,7 @@
-//! What a run was like, second by second: as a table, as a picture, and as one sentence.
+//! The curve of a run: as a table, as a picture, and as one sentence.
 //!
-//! Memory counts as flat when the straight line that fits the second half of the run best rises by
-//! less than a twentieth of its mean over that half. The first half is when everything that is kept
-//! for later use fills up.
+//! Memory counts as flat if the best-fitting straight line through the second half of the run
+//! rises by less than a twentieth of its mean over that half. In the first half, caches fill up.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Somebody who lives through faults: visit after visit, each of another kind.
+//! A person during faults: one visit after the other, of different kinds.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,14 +19,14 @@ enum Kind {
     Ordinary,
     /// Reads a few bytes at a time.
     Slow,
-    /// Has an open window and reads nothing, while others write.
+    /// Keeps the connection open and reads nothing, while others send.
     Silent,
-    /// Is gone without a word: neither reads nor writes until long after the server has noticed.
+    /// Vanishes: neither reads nor writes until long after the server has noticed.
     Gone,
 }
 
-/// Lives until the run is over. A visit that fails is what the faults are about; that nobody gets
-/// in for long is not, and ends the run.
+/// Runs until the end. A failed visit is expected under faults; but if nobody gets in for long,
+/// the run fails.
 pub async fn live(world: Arc<World>, me: usize, seed: u64) -> Result<(), Failed> {
     let mut random = Random::new(seed.wrapping_mul(1_000_003) ^ me as u64);
     // Not all in the same moment.
@@ -46,7 +46,7 @@ pub async fn live(world: Arc<World>, me: usize, seed: u64) -> Result<(), Failed>
                         resume = left;
                         false
                     }
-                    // Everything is dropped; some come back as if for the first time.
+                    // Everything is dropped; some come back with a new session.
                     _ = storms.changed() => true,
                 };
                 world.online.fetch_sub(1, Ordering::Relaxed);
@@ -66,7 +66,7 @@ pub async fn live(world: Arc<World>, me: usize, seed: u64) -> Result<(), Failed>
     }
 }
 
-/// One visit. Returns what is needed to come back to its session, if that is wished for.
+/// Makes one visit. Returns what is needed to resume its session, if it is to be resumed.
 async fn stay(world: &World, mut visit: Visit, random: &mut Random) -> Option<Resumption> {
     let kind = match random.below(20) {
         0 => Kind::Slow,
@@ -96,7 +96,7 @@ async fn stay(world: &World, mut visit: Visit, random: &mut Random) -> Option<Re
         }
         // The socket is dropped: a tunnel.
         4..8 => visit.resumption(),
-        // The same, and nobody comes back to this session.
+        // The same, but nobody resumes this session.
         _ => None,
     }
 }

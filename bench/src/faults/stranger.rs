@@ -1,4 +1,4 @@
-//! Strangers: they knock and go, say nonsense, stay half-way, guess passwords.
+//! Strangers: they connect and leave, send nonsense, stop half-way, guess passwords.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +23,7 @@ pub async fn knock(world: Arc<World>, seed: u64) -> Result<(), Failed> {
         let place = [127, 9, random.below(250) as u8, 1 + random.below(250) as u8];
         let (kind, port) = (random.below(4), world.port);
         world.strangers.fetch_add(1, Ordering::Relaxed);
-        // Whatever becomes of them is their own business.
+        // Their errors do not matter.
         tokio::spawn(async move {
             let _ = timeout(Duration::from_secs(60), visit(port, place, kind)).await;
         });
@@ -40,9 +40,9 @@ async fn visit(port: u16, place: [u8; 4], kind: usize) -> Result<(), Failed> {
         0 => return Ok(()),
         // Speaks something else.
         1 => socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?,
-        // Stops half-way, and stays as long as it may.
+        // Stops half-way, and stays as long as the server allows.
         2 => socket.write_all(HEADER.as_bytes()).await?,
-        // Says that TLS comes, and what comes is none.
+        // Announces TLS, and then sends something else.
         _ => {
             socket.write_all(HEADER.as_bytes()).await?;
             socket.write_all(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;

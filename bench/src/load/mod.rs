@@ -1,7 +1,7 @@
 //! The load: the same clients, with the same bytes, for every server that is measured.
 //!
-//! It runs on one thread, does no more than it must, and knows the dialogue by heart: whatever it
-//! spends is not the server's, but a load that cannot keep up would measure itself.
+//! It runs on one thread, does as little as possible, and follows a fixed dialogue: its own work
+//! is not the server's, but a load that cannot keep up would measure itself.
 
 pub mod client;
 pub mod latency;

@@ -1,6 +1,6 @@
 //! Users write to each other in pairs, with so many messages in flight each.
 //!
-//! Pairs: in a larger circle messages bunch up and come cheaper than they should.
+//! Pairs, because in a larger circle messages bunch up and become cheaper than in practice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

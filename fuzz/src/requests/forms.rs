@@ -1,5 +1,5 @@
-//! XEP-0004 and XEP-0050: forms filled in by strangers. Whatever stands in one, an administrator's
-//! command is refused, and a command that checks its field takes exactly what it should.
+//! XEP-0004 and XEP-0050: forms of strangers. Whatever is in one, an administrator's command is
+//! refused, and a command that checks its field accepts exactly the valid values.
 
 use crate::choices::Choices;
 use crate::house::House;

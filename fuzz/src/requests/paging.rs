@@ -1,5 +1,5 @@
-//! XEP-0059 over XEP-0313: every page of an archive is the one that a plain list would give, and a
-//! request that makes no sense is refused (security row 31).
+//! XEP-0059 over XEP-0313: every page of an archive equals the same page of a plain list, and an
+//! invalid request is refused (security row 31).
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::house::{BEGIN, HISTORY, House, PEERS};
 use whoelse_core::Time;
 use whoelse_xmpp::{Child, Stanza, StanzaError, ns};
 
-/// What a request asks for, or nothing where a part of it cannot be meant.
+/// What a request asks for; `None` for an invalid part.
 #[derive(Default)]
 struct Asked {
     xml: String,
