@@ -1,4 +1,5 @@
-//! A server as a session has reached it, and the check that another connection ends at the same one.
+//! A server as a session has reached it, and the check that another connection ends at the same
+//! server.
 
 use std::net::SocketAddr;
 

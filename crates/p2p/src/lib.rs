@@ -1,8 +1,9 @@
 //! Private chats: a direct encrypted line between two clients, without the server.
 //!
-//! The server introduces the two ([`introduction`](crate::introduction), by XEP-0353 and XEP-0166);
-//! from then on they talk over QUIC, in an XML stream of their own (`line`, after XEP-0174), and the
-//! server can neither read nor count what they say. docs/protocol.md is enough to write another end.
+//! The server introduces the two ([`introduction`](crate::introduction), by XEP-0353 and
+//! XEP-0166). After that they talk over QUIC, in an XML stream of their own (`line`, after
+//! XEP-0174), and the server can neither read nor count what they say. docs/protocol.md is enough
+//! to write another end.
 //!
 //! Read first: [`PrivateChats`] (what can be asked) and [`Happening`] (what is told). Introductions
 //! and lines are sans-IO; `actor` is the one task that owns them and listens beside the session,

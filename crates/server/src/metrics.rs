@@ -1,5 +1,5 @@
-//! OpenMetrics 1.0: what `/metrics` answers. The table in docs/operating.md is derived from the same
-//! descriptions.
+//! OpenMetrics 1.0: what `/metrics` answers. The table in docs/operating.md is derived from the
+//! same descriptions.
 //!
 //! The counters are in `whoelse_core::counters`. Gauges (who is here, what the process uses, how
 //! full the disk is) are read when the page is made. No label is a word that a stranger could

@@ -1,4 +1,4 @@
-//! `whoelse user add|passwd|remove|block|unblock|kick|list`: looking after the accounts of a running
+//! `whoelse user add|passwd|remove|block|unblock|kick|list`: manages the accounts of a running
 //! server (XEP-0133 and docs/protocol.md).
 
 use std::net::IpAddr;
