@@ -56,8 +56,6 @@ pub struct Keeper {
     round: Notify,
     /// Archives whose cursor has moved, and how far.
     dirty: Mutex<HashMap<i64, i64>>,
-    /// Whether the log may hold messages that are deleted once they are delivered.
-    passing: AtomicBool,
     stop: Notify,
     stopped: AtomicBool,
     finished: Notify,
@@ -76,8 +74,6 @@ impl Keeper {
             rounds: AtomicU64::new(0),
             round: Notify::new(),
             dirty: Mutex::default(),
-            // Such messages may be left from the run before.
-            passing: AtomicBool::new(true),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
             finished: Notify::new(),

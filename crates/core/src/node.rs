@@ -158,6 +158,7 @@ impl Node {
         throttle.restore(rows, settings.block_duration, now);
         let complete = crate::verifiers::are_complete(&store).await?;
         let last_stamp = store.last_stamp().await?;
+        let passing = store.archives_with_passing().await?;
         let (keeper, work) = Keeper::new();
         let limits = &settings.limits;
         let accounts = Accounts::new(limits.idle_accounts);
@@ -187,7 +188,8 @@ impl Node {
             recent_logins: RecentLogins::default(),
             watch,
         });
-        let keeping = tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_stamp));
+        let keeping =
+            tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_stamp, passing));
         tokio::spawn(async move {
             if keeping.await.is_err_and(|fault| fault.is_panic()) {
                 // Nothing can be stored any more. What was acknowledged is on disk. A half-dead

@@ -65,7 +65,8 @@ CREATE TABLE archive_rows (
 
 INSERT INTO archive_rows (archive, seq, at, peer, direction, bytes, body)
     SELECT b.archive, b.seq, b.at, b.peer, b.direction, LENGTH(m.stanza), m.id
-    FROM mailbox b JOIN messages m ON m.id = b.seq JOIN archives a ON a.id = b.archive
+    FROM mailbox b JOIN archives a ON a.id = b.archive
+    JOIN messages m ON m.id = b.seq AND b.archive IN (m.sender_archive, m.recipient_archive)
     ORDER BY b.archive, b.seq;
 INSERT INTO bodies (id, holders, kept_at, resource, stanza)
     SELECT id, holders, at, sender_resource, stanza FROM (
@@ -75,6 +76,9 @@ INSERT INTO bodies (id, holders, kept_at, resource, stanza)
         FROM messages m
     ) AS held WHERE holders > 0 ORDER BY id;
 
+-- The stamp of the message that was stored last.
+INSERT INTO numbers (name, value) SELECT 'stamp', at FROM mailbox ORDER BY at DESC LIMIT 1;
+
 DROP TABLE mailbox;
 DROP TABLE messages;
 DROP TABLE cursors;
@@ -82,8 +86,10 @@ DROP TABLE cursors;
 -- Holds every column that a conversation is read by: without the last three SQLite reads the whole
 -- archive for it.
 CREATE INDEX archive_rows_peer ON archive_rows (archive, peer, seq, at, direction, body);
--- There are few of these, and they are looked for by this alone.
-CREATE INDEX archive_rows_passing ON archive_rows (archive, seq) WHERE direction = 2;
+-- There are few of these, and they are looked for by this alone. `direction` is a column of it, since
+-- SQLite prefers the primary key to an index that says no more; and `body`, for which they are read.
+CREATE INDEX archive_rows_passing ON archive_rows (direction, archive, seq, body)
+    WHERE direction = 2;
 
 -- A message is no longer known by one number of all archives, but by that of its body.
 ALTER TABLE origins RENAME COLUMN seq TO body;

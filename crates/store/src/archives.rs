@@ -69,10 +69,10 @@ impl Numbering {
     }
 
     /// Gives the next number of an archive that is known.
-    pub(crate) fn next(&mut self, archive: i64) -> Option<i64> {
-        let highest = self.highest.get_mut(&archive)?;
-        *highest += 1;
-        Some(*highest)
+    pub(crate) fn next(&mut self, archive: i64) -> Result<Option<i64>> {
+        let Some(highest) = self.highest.get_mut(&archive) else { return Ok(None) };
+        *highest = number_after(*highest, 1)?;
+        Ok(Some(*highest))
     }
 
     /// Forgets an archive that is removed.
@@ -106,6 +106,13 @@ impl Numbering {
         }
         Ok(())
     }
+}
+
+/// The number that comes so much after this one. It is an error if there is none; a database that
+/// holds such a number was written by somebody else.
+pub(crate) fn number_after(number: i64, more: usize) -> Result<i64> {
+    let after = i64::try_from(more).ok().and_then(|more| number.checked_add(more));
+    after.ok_or_else(|| sqlx::Error::Decode("there is no number left".into()).into())
 }
 
 impl Store {

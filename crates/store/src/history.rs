@@ -3,7 +3,8 @@
 //! An archive shows the rows of the log and nothing else. What has still to be delivered is never
 //! deleted. A row is deleted without reading another archive: the count of its body's holders goes
 //! down by one, and the last holder takes the body along.
-//! the last one takes the body along.
+
+use std::collections::HashSet;
 
 use sqlx::{AnyConnection, Row};
 
@@ -37,6 +38,9 @@ const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction <
 /// rows.
 macro_rules! removal {
     ($which:literal) => {
+        removal!($which, $which)
+    };
+    ($which:literal, $rows:literal) => {
         [
             concat!(
                 "DELETE FROM bodies WHERE holders = 1 AND id IN \
@@ -50,20 +54,27 @@ macro_rules! removal {
                 $which,
                 ")"
             ),
-            concat!("DELETE FROM archive_rows WHERE ", $which),
+            concat!("DELETE FROM archive_rows WHERE ", $rows),
         ]
     };
 }
 
 const REMOVE_ALL: [&str; 3] = removal!("archive = $1");
 const REMOVE_RECEIVED: [&str; 3] = removal!("archive = $1 AND seq <= $2 AND direction = 0");
-const REMOVE_PASSING: [&str; 3] = removal!("archive = $1 AND seq <= $2 AND direction = 2");
+/// SQLite uses the index of these rows in a SELECT, but not in a DELETE.
+const REMOVE_PASSING: [&str; 3] = removal!(
+    "direction = 2 AND archive = $1 AND seq <= $2",
+    "archive = $1 AND seq IN (SELECT p.seq FROM archive_rows p \
+    WHERE p.direction = 2 AND p.archive = $1 AND p.seq <= $2)"
+);
 /// Matches what need not be delivered: the owner sent it, or has confirmed it.
 const REMOVE_OLD: [&str; 3] = removal!(
     "archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1 OR seq <= \
     (SELECT a.confirmed FROM archives a WHERE a.id = $1))"
 );
-const SOME_PASSING: &str = "SELECT 1 FROM archive_rows WHERE direction = 2 LIMIT 1";
+const SOME_PASSING: &str =
+    "SELECT 1 FROM archive_rows WHERE direction = 2 AND archive = $1 LIMIT 1";
+const WITH_PASSING: &str = "SELECT DISTINCT archive FROM archive_rows WHERE direction = 2";
 const DROP_ORIGINS: &str = "DELETE FROM origins WHERE sender = $1";
 
 /// Finds archives by the age of their first row alone: rows are in the order of their age.
@@ -95,6 +106,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_OLD[1],
     REMOVE_OLD[2],
     SOME_PASSING,
+    WITH_PASSING,
     DROP_ORIGINS,
     BEGINS_BEFORE,
     AGES,
@@ -189,6 +201,13 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
+    /// Returns the archives that hold something that is kept only until it is delivered.
+    pub async fn archives_with_passing(&self) -> Result<HashSet<i64>> {
+        let mut conn = self.reader().await?;
+        let rows = sqlx::query(WITH_PASSING).fetch_all(&mut *conn).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Returns whether a message is in an archive.
     pub async fn archive_has(&self, archive: i64, seq: i64) -> Result<bool> {
         let mut conn = self.reader().await?;
@@ -210,9 +229,10 @@ impl Tx {
         remove(self.conn()?, &REMOVE_PASSING, &[archive, up_to_seq]).await
     }
 
-    /// Returns whether any archive holds rows that are kept only until they are delivered.
-    pub async fn is_anything_passing(&mut self) -> Result<bool> {
-        Ok(sqlx::query(SOME_PASSING).fetch_optional(self.conn()?).await?.is_some())
+    /// Returns whether anything in an archive is kept only until it is delivered.
+    pub async fn is_anything_passing(&mut self, archive: i64) -> Result<bool> {
+        let query = sqlx::query(SOME_PASSING).bind(archive);
+        Ok(query.fetch_optional(self.conn()?).await?.is_some())
     }
 
     /// Reads at most `limit` rows of an archive, after this number, and deletes those that were

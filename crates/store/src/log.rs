@@ -17,7 +17,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::rows::ManyRows;
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, Tx, archives, sequences};
 
 /// How long a repeat is recognised: 24 hours, in microseconds.
 pub const REPEAT_WINDOW: i64 = 24 * 60 * 60 * 1_000_000;
@@ -39,14 +39,11 @@ macro_rules! logged {
 pub(crate) use logged;
 
 const LAST_BODY: &str = "SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM bodies";
-/// Reads only the last row of each archive.
-const LAST_STAMP: &str = "SELECT MAX((SELECT r.at FROM archive_rows r WHERE r.archive = a.id \
-    ORDER BY r.seq DESC LIMIT 1)) FROM archives a";
 const UNDELIVERED: &str = logged!("AND r.direction <> 1 AND r.seq > $2 ORDER BY r.seq LIMIT $3");
 const COUNT_UNDELIVERED: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) \
     FROM archive_rows WHERE archive = $1 AND direction <> 1 AND seq > $2";
 
-pub(crate) const STATEMENTS: &[&str] = &[LAST_BODY, LAST_STAMP, UNDELIVERED, COUNT_UNDELIVERED];
+pub(crate) const STATEMENTS: &[&str] = &[LAST_BODY, UNDELIVERED, COUNT_UNDELIVERED];
 
 /// Returns the bodies of the messages that are not repeats, in no order. The new message takes over
 /// a row that is older than the window (`REPEAT_WINDOW`).
@@ -73,8 +70,8 @@ pub(crate) fn many() -> [&'static ManyRows; 3] {
     [&INSERT_ORIGINS, &INSERT_BODIES, &INSERT_ROWS]
 }
 
-/// A message to be kept.
-#[derive(Clone, Debug)]
+/// A message to be kept. The default one is for no archive, so it is never kept.
+#[derive(Clone, Debug, Default)]
 pub struct NewMessage {
     /// When it was accepted, in microseconds since 1970: what people are told.
     pub at: i64,
@@ -93,7 +90,7 @@ pub struct NewMessage {
 }
 
 /// A row for an archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewRow {
     /// The archive.
     pub archive: i64,
@@ -133,9 +130,10 @@ pub enum Appended {
 }
 
 /// The direction of a message, seen from the archive it is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// The owner received it. A message to oneself is of this kind.
+    #[default]
     In,
     /// The owner sent it.
     Out,
@@ -185,10 +183,9 @@ pub struct LoggedMessage {
 }
 
 impl Store {
-    /// Returns the latest time stamp among the last messages of all archives, if there is any.
+    /// Returns the time stamp of the message that was stored last, if there ever was one.
     pub async fn last_stamp(&self) -> Result<Option<i64>> {
-        let mut conn = self.reader().await?;
-        Ok(sqlx::query(LAST_STAMP).fetch_one(&mut *conn).await?.try_get(0)?)
+        sequences::read(&mut *self.reader().await?, sequences::STAMP).await
     }
 
     /// Returns the messages received in an archive after this number, oldest first.
@@ -223,6 +220,7 @@ impl Tx {
             Some(last) => last,
             None => sqlx::query(LAST_BODY).fetch_one(&mut *conn).await?.try_get(0)?,
         };
+        let next_last_body = archives::number_after(last_body, messages.len())?;
         // Messages that are not stored get a number as well: it tells the repeats apart.
         let numbered = || messages.iter().zip(last_body + 1..);
         let there: Vec<(&NewMessage, i64)> =
@@ -237,22 +235,25 @@ impl Tx {
                 outcomes.push(Appended::Repeat);
                 continue;
             }
-            let Some(first) = numbering.next(message.first.archive) else {
+            let Some(first) = numbering.next(message.first.archive)? else {
                 outcomes.push(Appended::Gone);
                 continue;
             };
             rows.push(Numbered { message, row: &message.first, seq: first, body });
-            let second = message.second.as_ref().and_then(|row| {
-                let seq = numbering.next(row.archive)?;
-                rows.push(Numbered { message, row, seq, body });
-                Some(seq)
-            });
+            let mut second = None;
+            if let Some(row) = &message.second {
+                second = numbering.next(row.archive)?;
+                rows.extend(second.map(|seq| Numbered { message, row, seq, body }));
+            }
             bodies.push((message, body, 1 + i64::from(second.is_some())));
             outcomes.push(Appended::Stored { first, second });
         }
-        numbering.last_body = Some(last_body + messages.len() as i64);
+        numbering.last_body = Some(next_last_body);
         insert_bodies(conn, &bodies).await?;
         insert_rows(conn, rows).await?;
+        if let Some((last, ..)) = bodies.last() {
+            sequences::write(conn, sequences::STAMP, last.at).await?;
+        }
         Ok(outcomes)
     }
 }

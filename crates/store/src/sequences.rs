@@ -1,6 +1,6 @@
 //! Numbers that outlive the rows they were taken from: the last id of each kind, so that none is
-//! given twice; the last heartbeat with what is known of the clock; and when a new schema first ran
-//! successfully.
+//! given twice; the last time stamp of the log; the last heartbeat with what is known of the clock;
+//! and when a new schema first ran successfully.
 
 use sqlx::{AnyConnection, Row};
 
@@ -15,6 +15,8 @@ pub(crate) const ARCHIVE: &str = "archive";
 pub(crate) const DOMAIN: &str = "domain";
 /// The number of the last interval begun.
 pub(crate) const INTERVAL: &str = "interval";
+/// The time stamp of the message that was stored last.
+pub(crate) const STAMP: &str = "stamp";
 /// When the server was last seen alive, by the wall.
 pub(crate) const HEARTBEAT: &str = "heartbeat";
 /// The same time in even time.
@@ -51,6 +53,7 @@ const IMPOSSIBLE: &str = "SELECT \
         (SELECT MAX(r.seq) FROM archive_rows r WHERE r.archive = archives.id) \
         > 288230376151711744) \
     + (SELECT COUNT(*) FROM bodies WHERE id > 288230376151711744) \
+    + (SELECT COUNT(*) FROM accounts WHERE generation > 288230376151711744 OR generation < 0) \
     + (SELECT COUNT(*) FROM archives WHERE id > \
         (SELECT COALESCE(MAX(value), 0) FROM numbers WHERE name = 'archive')) \
     + (SELECT COUNT(*) FROM accounts WHERE id > \

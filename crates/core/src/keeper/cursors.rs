@@ -3,7 +3,6 @@
 //! until they are delivered are deleted in the same commit.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,7 +55,7 @@ impl Lane {
         if cursors.is_empty() || !self.away.may_be_tried(node.clock.steady()) {
             return;
         }
-        let forget = node.keeper.passing.swap(false, Ordering::AcqRel);
+        let passing = cursors.iter().filter(|(archive, _)| self.passing.contains(archive));
         let saved = async {
             let mut tx = self.store.begin().await?;
             tx.advance_cursors(&cursors).await?;
@@ -65,21 +64,22 @@ impl Lane {
                     tx.drop_confirmed(*archive, *seq).await?;
                 }
             }
-            let mut left = false;
-            if forget {
-                for (archive, seq) in &cursors {
-                    tx.drop_passed(*archive, *seq).await?;
+            let mut emptied = Vec::new();
+            for (archive, seq) in passing {
+                tx.drop_passed(*archive, *seq).await?;
+                if !tx.is_anything_passing(*archive).await? {
+                    emptied.push(*archive);
                 }
-                left = tx.is_anything_passing().await?;
             }
-            tx.commit().await.map(|()| left)
+            tx.commit().await.map(|()| emptied)
         };
-        let saved = saved.await;
-        if !matches!(saved, Ok(false)) {
-            node.keeper.passing.fetch_or(forget, Ordering::AcqRel);
-        }
-        match saved {
-            Ok(_) => node.keeper.saved(&cursors),
+        match saved.await {
+            Ok(emptied) => {
+                for archive in emptied {
+                    self.passing.remove(&archive);
+                }
+                node.keeper.saved(&cursors);
+            }
             // They are saved again, which does no harm if the first time succeeded.
             Err(error) => {
                 node.store_failing("cursors_not_saved", None, &error);

@@ -1,6 +1,7 @@
 //! The lane: the one write queue. It takes what is posted, commits it in groups, and finishes it in
 //! order. It knows rows; only whoever posts them knows what they are about.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -26,16 +27,19 @@ const TRIES: usize = 3;
 const SLOW: Duration = Duration::from_secs(1);
 
 impl Keeper {
-    /// The keeper's task; `last_stamp` is the stamp of the last message of the log.
+    /// The keeper's task; `last_stamp` is the stamp of the last message of the log, and `passing`
+    /// are the archives with messages that are deleted once they are delivered.
     pub(crate) async fn run(
         node: Weak<Node>,
         store: Store,
         receive: mpsc::Receiver<Work>,
         last_stamp: Option<i64>,
+        passing: HashSet<i64>,
     ) {
         let mut lane = Lane {
             store,
             stamps: Stamps::after(last_stamp),
+            passing,
             away: Away::default(),
             posted: Posted::new(receive),
             flush_at: Steady(0),
@@ -109,6 +113,8 @@ fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Box<dyn Command>> {
 pub(super) struct Lane {
     pub(super) store: Store,
     stamps: Stamps,
+    /// The archives that hold messages that are deleted once they are delivered.
+    pub(super) passing: HashSet<i64>,
     pub(super) away: Away,
     posted: Posted,
     /// When to save cursors.
@@ -119,9 +125,8 @@ impl Lane {
     async fn commit_group(&mut self, node: &Arc<Node>, mut group: Vec<Grouped>) {
         let mut rows = Vec::with_capacity(group.len());
         for item in &mut group {
-            if let Grouped::Post(post) = item
-                && let Some(message) = post.rows()
-            {
+            if let Grouped::Post(post) = item {
+                let message = post.rows();
                 let (at, kept_at) = (self.stamps.next(node.clock.now().told()), node.even_time());
                 rows.push(NewMessage { at: at.0, kept_at: kept_at.0, ..message });
             }
@@ -135,7 +140,7 @@ impl Lane {
                     let Some((message, outcome)) = outcomes.next() else { continue };
                     let passes = message.first.direction == Direction::Passing;
                     if passes && matches!(outcome, Ok(Appended::Stored { .. })) {
-                        node.keeper.passing.store(true, Ordering::Release);
+                        self.passing.insert(message.first.archive);
                     }
                     post.finish(node, outcome);
                 }
@@ -152,11 +157,12 @@ impl Lane {
         if rows.is_empty() {
             return Vec::new();
         }
+        let due = node.settings().history.is_some() && node.clock.steady() >= self.flush_at;
+        let mut cursors = if due { node.keeper.dirty() } else { Vec::new() };
         // If confirmed messages have to be deleted, the cursors take a transaction of their own.
-        let forgets = node.settings().history.is_none();
-        let forgets = forgets || node.keeper.passing.load(Ordering::Acquire);
-        let due = !forgets && node.clock.steady() >= self.flush_at;
-        let cursors = if due { node.keeper.dirty() } else { Vec::new() };
+        if cursors.iter().any(|(archive, _)| self.passing.contains(archive)) {
+            cursors.clear();
+        }
         match self.append(node, rows, &cursors).await {
             Ok(results) => results.into_iter().map(Ok).collect(),
             Err(Unstored::Unknown) => rows.iter().map(|_| Err(Unstored::Unknown)).collect(),

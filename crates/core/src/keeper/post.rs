@@ -9,7 +9,7 @@ use crate::node::Node;
 /// Rows that are stored together or not at all, and what waits for the result.
 pub(crate) trait Post: Send {
     /// The rows to store, stamped by the lane. Called once.
-    fn rows(&mut self) -> Option<NewMessage>;
+    fn rows(&mut self) -> NewMessage;
 
     /// Called after the commit or its failure: delivers the message, and tells whoever posted it.
     fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>);

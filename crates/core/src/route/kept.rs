@@ -75,7 +75,7 @@ fn post(
 pub(crate) struct Append {
     /// Its rows: the recipient's, which decides, and perhaps the sender's. They are taken when they
     /// are written, and stamped then.
-    message: Option<NewMessage>,
+    message: NewMessage,
     /// The origin, which gets the answer.
     pub origin: Origin,
     /// The stanza, as the sender's half has passed it on.
@@ -115,7 +115,7 @@ impl Append {
             },
             second: flight.copy.take(),
         };
-        Append { message: Some(message), origin, flight, recipient, passing, reserved, stanza }
+        Append { message, origin, flight, recipient, passing, reserved, stanza }
     }
 }
 
@@ -133,8 +133,8 @@ fn by_repeat(node: &Node, recipient: &Account, flight: &InFlight) -> Option<stor
 }
 
 impl Post for Append {
-    fn rows(&mut self) -> Option<NewMessage> {
-        self.message.take()
+    fn rows(&mut self) -> NewMessage {
+        std::mem::take(&mut self.message)
     }
 
     fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>) {

@@ -91,6 +91,20 @@ async fn no_cursor_stands_above_the_next_number() {
 }
 
 #[tokio::test]
+async fn an_archive_that_has_given_its_last_number_refuses_the_message() {
+    let (_dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    tx.advance_cursors(&[(bob, i64::MAX - 1)]).await.unwrap();
+    tx.commit().await.unwrap();
+    let one = |n| [message(n, ("eve", eve), ("bob", bob))];
+
+    assert_eq!(append(&store, &one(1)).await, [i64::MAX]);
+    let mut tx = store.begin().await.unwrap();
+    assert!(matches!(tx.append(&one(2)).await, Err(crate::Error::Database(_))));
+}
+
+#[tokio::test]
 async fn what_was_not_committed_has_given_no_number() {
     let (_dir, store) = fresh().await;
     let mut tx = store.begin().await.unwrap();

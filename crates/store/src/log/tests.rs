@@ -169,8 +169,24 @@ async fn the_last_stamp_is_what_people_were_told_whoever_still_has_the_message()
 
     let mut tx = store.begin().await.unwrap();
     tx.drop_confirmed(bob, 2).await.unwrap();
+    tx.remove_account(eve).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(store.last_stamp().await.unwrap(), Some(2_000));
+}
+
+#[tokio::test]
+async fn the_last_stamp_goes_back_with_the_last_message_that_was_stored_and_with_no_other() {
+    let (_dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    let to_bob = |n| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, "a");
+    tx.append(&[message(9, ("bob", bob), ("eve", eve)), to_bob(5)]).await.unwrap();
+
+    // A repeat, and one for nobody.
+    tx.append(&[to_bob(7), message(8, ("eve", eve), ("zoe", 999))]).await.unwrap();
+
+    tx.commit().await.unwrap();
+    assert_eq!(store.last_stamp().await.unwrap(), Some(5_000));
 }
 
 #[tokio::test]

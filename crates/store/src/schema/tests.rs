@@ -75,6 +75,7 @@ async fn what_version_2_held_is_all_there() {
         assert_eq!(store.departure(3).await.unwrap().unwrap().status, "gone fishing");
         let waiting = store.undelivered(1, 5, 10).await.unwrap();
         assert_eq!(waiting.iter().map(|row| row.seq).collect::<Vec<_>>(), [6, 7]);
+        assert_eq!(store.last_stamp().await.unwrap(), Some(53));
         assert_eq!(store.find_account(1, "bob").await.unwrap().unwrap().generation, 0);
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.set_credentials(1, &[]).await.unwrap(), 1);
