@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::{AnyConnection, Connection, Executor};
+use sqlx::{AnyConnection, Connection, Executor, Row};
 
 use super::file::Reader;
 use super::{Source, Table, TransferError, begin_snapshot, fill, tables};
@@ -12,6 +12,20 @@ use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::schema::{self, Refusal};
 use crate::{Domain, domains, sequences, sqlite};
+
+/// Counts rows that do not fit together, as far as the schema does not see to it: accounts without
+/// an archive, rows without an archive or without a body of their length, and bodies whose `holders`
+/// is not the number of their rows.
+const MISFITS: &str = "SELECT \
+    (SELECT COUNT(*) FROM accounts a WHERE NOT EXISTS \
+        (SELECT 1 FROM archives t WHERE t.account = a.id)) \
+    + (SELECT COUNT(*) FROM archive_rows r WHERE NOT EXISTS \
+        (SELECT 1 FROM archives t WHERE t.id = r.archive)) \
+    + (SELECT COUNT(*) FROM archive_rows r WHERE NOT EXISTS \
+        (SELECT 1 FROM bodies b WHERE b.id = r.body AND LENGTH(b.stanza) = r.bytes)) \
+    + (SELECT COUNT(*) FROM bodies b LEFT JOIN \
+        (SELECT body, COUNT(*) AS number FROM archive_rows GROUP BY body) AS held \
+        ON held.body = b.id WHERE held.number IS NULL OR held.number <> b.holders)";
 
 /// The content of a backup, or of another database, in a file that is removed when this is dropped.
 #[derive(Debug)]
@@ -97,6 +111,11 @@ async fn load(
     schema::migrate(conn, Dialect::Sqlite).await.map_err(refused)?;
     if !sequences::are_possible(conn).await? {
         let why = "a server cannot go on from the numbers in it";
+        return Err(TransferError::Damaged { path: path.to_owned(), why });
+    }
+    let misfits: i64 = sqlx::query(MISFITS).fetch_one(&mut *conn).await?.try_get(0)?;
+    if misfits > 0 {
+        let why = "what is in it does not fit together";
         return Err(TransferError::Damaged { path: path.to_owned(), why });
     }
     Ok(domains::domains(conn).await?)

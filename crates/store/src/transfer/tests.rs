@@ -357,6 +357,7 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
         sequences::DOUBT_UP,
         sequences::DOUBT_CLAIM,
         sequences::ARCHIVE,
+        sequences::STAMP,
     ] {
         broken.extend([(name, i64::MIN), (name, -1), (name, largest), (name, largest / 2)]);
     }
@@ -419,6 +420,75 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
     for (name, value) in [(sequences::EVEN, 5), (sequences::DOUBT_GAP, -5), (sequences::ACCOUNT, 9)]
     {
         assert!(write(name, value, 1).await.is_ok(), "{name}");
+    }
+}
+
+/// Writes a backup of what is in a database after this was done to it.
+async fn backup_of_altered(text: &'static str, version: i64) -> (Dir, PathBuf) {
+    let dir = Dir::of_files();
+    let (database, file) = (dir.path().join("store.db"), dir.path().join("backup"));
+    if version == schema::KNOWN {
+        let store = Store::open(&place(&dir)).await.unwrap();
+        populate(&store).await;
+        store.close().await.unwrap();
+    } else {
+        old_file(&database, version).unwrap();
+    }
+    crate::testing::alter(&database, text).await;
+    write_backup(&file, Some(&Location::Sqlite(database)), version, None).await.unwrap();
+    (dir, file)
+}
+
+#[tokio::test]
+async fn a_backup_whose_rows_do_not_fit_together_is_refused() {
+    for text in [
+        "DELETE FROM bodies WHERE id = 7",
+        "UPDATE bodies SET holders = 3 WHERE id = 7",
+        "UPDATE bodies SET holders = 1 WHERE id = 7",
+        "INSERT INTO bodies VALUES (900, 0, 1, NULL, X'00')",
+        "DELETE FROM archive_rows WHERE archive = 1 AND seq = 7",
+        "UPDATE archive_rows SET archive = 9 WHERE archive = 1 AND seq = 7",
+        "UPDATE archive_rows SET bytes = bytes + 1 WHERE archive = 1 AND seq = 7",
+        "UPDATE archive_rows SET bytes = -1 WHERE archive = 1 AND seq = 7",
+        "DELETE FROM archive_rows WHERE archive = 1; DELETE FROM archives WHERE id = 1; \
+        UPDATE bodies SET holders = 1",
+        "UPDATE accounts SET generation = -1 WHERE id = 1",
+        "UPDATE accounts SET generation = 9223372036854775807 WHERE id = 1",
+    ] {
+        let (dir, file) = backup_of_altered(text, schema::KNOWN).await;
+
+        let refused = Aside::of_backup(&file, &dir.path().join("aside")).await.unwrap_err();
+
+        assert!(matches!(refused, TransferError::Damaged { .. }), "{text}: {refused:?}");
+    }
+    let (dir, file) = backup_of_altered("SELECT 1", schema::KNOWN).await;
+    assert!(Aside::of_backup(&file, &dir.path().join("aside")).await.is_ok());
+}
+
+#[tokio::test]
+async fn stray_rows_of_an_older_schema_are_left_out() {
+    for version in 1..schema::KNOWN {
+        let strays = "INSERT INTO mailbox (archive, seq, at, peer, direction) \
+            SELECT 9, id, at, 'x@#1', 0 FROM messages; \
+            INSERT INTO mailbox (archive, seq, at, peer, direction) \
+            VALUES (1, 900, 1, 'x@#1', 0); \
+            INSERT INTO mailbox (archive, seq, at, peer, direction) \
+            SELECT a.id, m.id, m.at, 'x@#1', 0 FROM accounts a CROSS JOIN messages m \
+            WHERE a.id <> COALESCE(m.sender_archive, 0) AND a.id <> COALESCE(m.recipient_archive, 0) \
+            AND NOT EXISTS (SELECT 1 FROM mailbox b WHERE b.archive = a.id AND b.seq = m.id)";
+        let mut counted = Vec::new();
+        for text in ["SELECT 1", strays] {
+            let (dir, file) = backup_of_altered(text, version).await;
+            let aside = Aside::of_backup(&file, &dir.path().join("aside")).await.unwrap();
+            let to = Dir::of_files();
+            let store = Store::open(&place(&to)).await.unwrap();
+            store.replace(&aside).await.unwrap();
+            counted
+                .push((store.count_rows("archive_rows").await, store.count_rows("bodies").await));
+        }
+
+        assert!(counted[0].0 > 0);
+        assert_eq!(counted[0], counted[1], "{version}");
     }
 }
 
