@@ -143,7 +143,7 @@ pub(crate) fn of_received(
 pub(crate) fn stanza_id(node: &Node, owner: &Account, seq: i64) -> Bytes {
     Element::new("stanza-id")
         .xmlns(ns::STANZA_ID)
-        .attr("id", &node.archive_id(owner.id, seq))
+        .attr("id", &node.archive_id(owner.archive, seq))
         .attr("by", owner.jid().as_str())
         .finish()
 }
@@ -159,4 +159,30 @@ fn addressed_to(session: &Session, copy: &Outgoing) -> Queued {
     let to = rewriting::attribute("to", session.jid.as_str());
     // A copy is nobody's only copy: if it is lost with its session, it is not stored again.
     Queued { stanza: Outgoing { class: Class::Message, ..copy.clone() }, to: to.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_store::{Location, Store};
+    use whoelse_xmpp::BareJid;
+
+    use super::*;
+    use crate::clock::{Clock, Time};
+    use crate::settings::Settings;
+
+    #[tokio::test]
+    async fn a_stanza_id_is_of_the_archive_and_not_of_the_account() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let (settings, clock) = (Settings::default(), Clock::manual(Time(1)));
+        let node = Node::start(settings, clock, store, &[], Some("a.example")).await.unwrap();
+        let bob = Account::new(3, 8, BareJid::parse("bob@a.example").unwrap(), Vec::new(), 0);
+
+        let child = String::from_utf8(stanza_id(&node, &bob, 5).to_vec()).unwrap();
+
+        let id = child.split(['"', '\'']).find(|part| part.len() == 32).unwrap();
+        assert_eq!(node.archive_seq(bob.archive, id), Some(5));
+        assert_eq!(node.archive_seq(bob.id, id), None);
+        node.stop().await;
+    }
 }
