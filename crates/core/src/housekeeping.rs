@@ -10,7 +10,7 @@ use crate::upgrades;
 
 /// How often to remove old rows.
 const PERIOD: Duration = Duration::from_secs(3600);
-/// The most messages removed in one transaction, so that the keeper is never held up for long.
+/// The most rows removed in one transaction, so that the keeper is never held up for long.
 const STEP: i64 = 1000;
 /// How long a repeat of a message is recognised (architecture §3).
 const REPEATS: Duration = Duration::from_secs(86_400);
@@ -48,9 +48,11 @@ async fn forget(node: &Arc<Node>) {
         return;
     }
     let now = node.even_time();
+    if let Err(error) = purge_origins(node, now.before(REPEATS)).await {
+        return node.store_failing("housekeeping_failed", None, &error);
+    }
     let purged = node.keeper.change(Touches::All, move |tx| {
         Box::pin(async move {
-            tx.purge_origins(now.before(REPEATS).0).await?;
             tx.purge_places(now.before(KNOWN_NETWORK).0).await?;
             tx.throttle_purge(now.0).await?;
             Ok(((), Vec::new()))
@@ -66,40 +68,65 @@ async fn forget(node: &Arc<Node>) {
     }
 }
 
+/// Deletes old origin-ids in steps, each in a transaction of its own.
+async fn purge_origins(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store::Error> {
+    loop {
+        let step = node.keeper.change(Touches::AtMost(STEP as u64), move |tx| {
+            Box::pin(async move { Ok((tx.purge_origins(before.0, STEP).await?, Vec::new())) })
+        });
+        if step.await? < STEP as u64 {
+            return Ok(());
+        }
+    }
+}
+
 async fn expire(node: &Arc<Node>, before: Time) {
     if let Err(error) = expire_all(node, before).await {
         node.store_failing("history_not_expired", None, &error);
     }
 }
 
-/// Removes old messages from each archive in turn. The search for archives with old messages runs
-/// outside the keeper.
+/// Removes old messages from each archive in turn. The search for old messages runs outside the
+/// keeper, in steps; only what goes is posted to it.
 async fn expire_all(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store::Error> {
-    let mut last = 0;
-    loop {
-        let archives = node.store.archives_begun_before(last, before.0, STEP).await?;
-        for archive in archives.iter().copied() {
-            let mut after = Some(0);
-            while let Some(seq) = after {
-                let step = node.keeper.change(Touches::AtMost(2 * STEP as u64), move |tx| {
-                    Box::pin(async move {
-                        Ok((tx.expire(archive, seq, before.0, STEP).await?, Vec::new()))
-                    })
-                });
-                after = step.await?;
-            }
+    let mut last = Some(0);
+    while let Some(after) = last {
+        let begun = node.store.archives_begun_before(after, before.0, STEP).await?;
+        for archive in begun.archives {
+            expire_one(node, archive, before).await?;
         }
-        match archives.last() {
-            Some(archive) => last = *archive,
-            None => return Ok(()),
-        }
+        last = begun.more_after;
     }
+    Ok(())
+}
+
+async fn expire_one(
+    node: &Arc<Node>,
+    archive: i64,
+    before: Time,
+) -> Result<(), whoelse_store::Error> {
+    let mut after = 0;
+    while let Some(old) = node.store.find_old(archive, after, before.0, STEP).await? {
+        if old.any_goes {
+            let step = node.keeper.change(Touches::AtMost(2 * STEP as u64), move |tx| {
+                Box::pin(async move {
+                    Ok((tx.expire(archive, after, old.up_to_seq).await?, Vec::new()))
+                })
+            });
+            step.await?;
+        }
+        if !old.more {
+            break;
+        }
+        after = old.up_to_seq;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use whoelse_store::{Heartbeat, Location, Store};
+    use whoelse_store::{Direction, Heartbeat, Location, NewMessage, NewRow, Store};
     use whoelse_xmpp::BareJid;
 
     use super::*;
@@ -116,6 +143,40 @@ mod tests {
         clock.set_wall(wall);
         let domain = Some("a.example");
         Node::start(Settings::default(), clock, store.clone(), &[], domain).await.unwrap()
+    }
+
+    async fn write(store: &Store, batch: &[NewMessage]) {
+        let mut tx = store.begin().await.unwrap();
+        tx.append(batch).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_what_goes_is_posted_to_the_keeper() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let node = start(&store, NOW).await;
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("a.example").await.unwrap();
+        let bob = tx.create_account(domain, "bob", &[], 1).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        let row = |direction| NewMessage {
+            first: NewRow { archive: bob, peer: "eve@#1".into(), direction },
+            ..NewMessage::default()
+        };
+        // Nobody has confirmed them.
+        write(&store, &vec![row(Direction::In); 2 * STEP as usize]).await;
+        node.keeper.caught_up().await;
+        let rounds = node.keeper.rounds();
+
+        expire_all(&node, Time(1)).await.unwrap();
+
+        assert_eq!(node.keeper.rounds(), rounds);
+        write(&store, &[row(Direction::Out)]).await;
+        expire_all(&node, Time(1)).await.unwrap();
+        assert_eq!(node.keeper.rounds(), rounds + 1);
+        let all = whoelse_store::Query::default();
+        assert_eq!(store.count(bob, &all).await.unwrap(), 2 * STEP);
+        node.stop().await;
     }
 
     #[tokio::test]

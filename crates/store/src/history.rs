@@ -77,13 +77,16 @@ const SOME_PASSING: &str =
 const WITH_PASSING: &str = "SELECT DISTINCT archive FROM archive_rows WHERE direction = 2";
 const DROP_ORIGINS: &str = "DELETE FROM origins WHERE sender = $1";
 
-/// Finds archives by the age of their first row alone: rows are in the order of their age.
-const BEGINS_BEFORE: &str = "SELECT a.id FROM archives a WHERE a.id > $1 AND \
+/// Reads the age of the first row of each archive: rows are in the order of their age.
+const BEGINNINGS: &str = "SELECT a.id, \
     (SELECT b.kept_at FROM archive_rows r JOIN bodies b ON b.id = r.body \
-    WHERE r.archive = a.id ORDER BY r.seq LIMIT 1) < $2 ORDER BY a.id LIMIT $3";
-const AGES: &str = "SELECT r.seq, b.kept_at FROM archive_rows r JOIN bodies b ON b.id = r.body \
+    WHERE r.archive = a.id ORDER BY r.seq LIMIT 1) \
+    FROM archives a WHERE a.id > $1 ORDER BY a.id LIMIT $2";
+const AGES: &str = "SELECT r.seq, b.kept_at, r.direction FROM archive_rows r \
+    JOIN bodies b ON b.id = r.body \
     WHERE r.archive = $1 AND r.seq > $2 ORDER BY r.seq LIMIT $3";
-const PURGE_ORIGINS: &str = "DELETE FROM origins WHERE at < $1";
+const PURGE_ORIGINS: &str = "DELETE FROM origins WHERE (sender, recipient, origin) IN \
+    (SELECT o.sender, o.recipient, o.origin FROM origins o WHERE o.at < $1 LIMIT $2)";
 
 pub(crate) const STATEMENTS: &[&str] = &[
     FORWARD,
@@ -108,7 +111,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SOME_PASSING,
     WITH_PASSING,
     DROP_ORIGINS,
-    BEGINS_BEFORE,
+    BEGINNINGS,
     AGES,
     PURGE_ORIGINS,
 ];
@@ -130,6 +133,26 @@ pub struct Query {
     pub limit: i64,
     /// Whether to take the newest rather than the oldest, if there are more.
     pub backwards: bool,
+}
+
+/// Some archives that were looked at, for what begins with something old.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Those that do, in the order of their numbers.
+    pub archives: Vec<i64>,
+    /// The last one that was looked at, if there may be more after it.
+    pub more_after: Option<i64>,
+}
+
+/// Some rows of an archive that were looked at, for what is old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Old {
+    /// The number of the last that is so old.
+    pub up_to_seq: i64,
+    /// Whether any of them can be forgotten.
+    pub any_goes: bool,
+    /// Whether there may be more after it.
+    pub more: bool,
 }
 
 /// A part of an archive.
@@ -187,18 +210,56 @@ impl Store {
         Ok(query.fetch_one(&mut *conn).await?.try_get(0)?)
     }
 
-    /// Returns archives after this one whose first row was kept before this even time, in the order
-    /// of their numbers.
+    /// Reads the first row of at most `limit` archives after this one, and returns those that begin with
+    /// something kept before this even time.
     pub async fn archives_begun_before(
         &self,
         after_archive: i64,
         before: i64,
         limit: i64,
-    ) -> Result<Vec<i64>> {
+    ) -> Result<Begun> {
+        let limit = limit.max(1);
         let mut conn = self.reader().await?;
-        let query = sqlx::query(BEGINS_BEFORE).bind(after_archive).bind(before).bind(limit.max(0));
+        let query = sqlx::query(BEGINNINGS).bind(after_archive).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        let mut begun = Begun { archives: Vec::new(), more_after: None };
+        for row in &rows {
+            let archive = row.try_get(0)?;
+            if row.try_get::<Option<i64>, _>(1)?.is_some_and(|kept_at| kept_at < before) {
+                begun.archives.push(archive);
+            }
+            begun.more_after = Some(archive);
+        }
+        if (rows.len() as i64) < limit {
+            begun.more_after = None;
+        }
+        Ok(begun)
+    }
+
+    /// Reads at most `limit` rows of an archive, after this number, for those that were
+    /// kept before this even time; returns nothing if there are none.
+    pub async fn find_old(
+        &self,
+        archive: i64,
+        after_seq: i64,
+        before: i64,
+        limit: i64,
+    ) -> Result<Option<Old>> {
+        let limit = limit.max(1);
+        let confirmed = self.cursor(archive).await?;
+        let mut conn = self.reader().await?;
+        let query = sqlx::query(AGES).bind(archive).bind(after_seq).bind(limit);
+        let rows = query.fetch_all(&mut *conn).await?;
+        let (mut count, mut up_to_seq, mut any_goes) = (0, after_seq, false);
+        for row in &rows {
+            if row.try_get::<i64, _>(1)? >= before {
+                break;
+            }
+            count += 1;
+            up_to_seq = row.try_get(0)?;
+            any_goes |= row.try_get::<i64, _>(2)? == 1 || up_to_seq <= confirmed;
+        }
+        Ok((count > 0).then_some(Old { up_to_seq, any_goes, more: count >= limit }))
     }
 
     /// Returns the archives that hold something that is kept only until it is delivered.
@@ -235,38 +296,17 @@ impl Tx {
         Ok(query.fetch_optional(self.conn()?).await?.is_some())
     }
 
-    /// Reads at most `limit` rows of an archive, after this number, and deletes those that were
-    /// kept before this even time. Returns the number of the last row that is this old, if there
-    /// may be more after it.
+    /// Deletes what [`Store::find_old`] has found after this number of an archive and up to that
+    /// one. Returns how many rows that were.
     ///
-    /// What was received and is not confirmed stays, however old it is.
-    pub async fn expire(
-        &mut self,
-        archive: i64,
-        after_seq: i64,
-        before: i64,
-        limit: i64,
-    ) -> Result<Option<i64>> {
-        let conn = self.conn()?;
-        let query = sqlx::query(AGES).bind(archive).bind(after_seq).bind(limit.max(1));
-        let rows = query.fetch_all(&mut *conn).await?;
-        let mut old = 0;
-        let mut last = None;
-        for row in &rows {
-            if row.try_get::<i64, _>(1)? >= before {
-                break;
-            }
-            old += 1;
-            last = Some(row.try_get::<i64, _>(0)?);
-        }
-        let Some(last) = last else { return Ok(None) };
-        remove(conn, &REMOVE_OLD, &[archive, after_seq, last]).await?;
-        Ok((old as i64 >= limit).then_some(last))
+    /// What was received and is not confirmed stays, however old.
+    pub async fn expire(&mut self, archive: i64, after_seq: i64, up_to_seq: i64) -> Result<u64> {
+        remove(self.conn()?, &REMOVE_OLD, &[archive, after_seq, up_to_seq]).await
     }
 
-    /// Deletes the origin-ids from before this time; returns how many.
-    pub async fn purge_origins(&mut self, before_at: i64) -> Result<u64> {
-        let query = sqlx::query(PURGE_ORIGINS).bind(before_at);
+    /// Deletes at most `limit` of the origin-ids from before this time; returns how many.
+    pub async fn purge_origins(&mut self, before_at: i64, limit: i64) -> Result<u64> {
+        let query = sqlx::query(PURGE_ORIGINS).bind(before_at).bind(limit.max(0));
         Ok(query.execute(self.conn()?).await?.rows_affected())
     }
 }

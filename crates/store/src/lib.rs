@@ -58,7 +58,7 @@ pub use credentials::{Claimed, StoredVerifier};
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use heartbeat::{ClockDoubt, Heartbeat};
-pub use history::{Page, Query};
+pub use history::{Begun, Old, Page, Query};
 pub use inspect::{Inspection, find_faults, inspect};
 pub use last_available::LastAvailable;
 pub use location::{Location, PlaceError, PostgresUrl};

@@ -126,16 +126,24 @@ async fn dropping_what_is_confirmed_leaves_what_is_not_and_what_others_keep() {
 /// Expires everything before a time, reading two rows at a time; returns which archives had any.
 async fn expire_all(store: &Store, before: i64) -> Vec<i64> {
     let mut found = Vec::new();
-    let mut archive = 0;
-    while let [next] = store.archives_begun_before(archive, before, 1).await.unwrap()[..] {
-        let mut tx = store.begin().await.unwrap();
-        let mut after = Some(0);
-        while let Some(seq) = after {
-            after = tx.expire(next, seq, before, 2).await.unwrap();
+    let mut archive = Some(0);
+    while let Some(last) = archive {
+        let begun = store.archives_begun_before(last, before, 1).await.unwrap();
+        for next in begun.archives {
+            let mut after = 0;
+            while let Some(old) = store.find_old(next, after, before, 2).await.unwrap() {
+                let mut tx = store.begin().await.unwrap();
+                let gone = tx.expire(next, after, old.up_to_seq).await.unwrap();
+                tx.commit().await.unwrap();
+                assert_eq!(gone > 0, old.any_goes);
+                after = old.up_to_seq;
+                if !old.more {
+                    break;
+                }
+            }
+            found.push(next);
         }
-        tx.commit().await.unwrap();
-        found.push(next);
-        archive = next;
+        archive = begun.more_after;
     }
     found
 }
@@ -164,6 +172,25 @@ async fn history_expires_in_steps_and_what_is_undelivered_does_not() {
     // The archives that begin with waiting messages are read again, and nothing is found.
     assert_eq!(expire_all(&store, 7_001).await, [bob, mona]);
     assert_eq!(store.count_rows("bodies").await, 8);
+}
+
+#[tokio::test]
+async fn a_search_for_old_archives_looks_at_so_many_whatever_is_in_them() {
+    let (_dir, store) = fresh().await;
+    let (bob, eve, mona) = ten(&store).await;
+
+    let mut looked = Vec::new();
+    let mut archive = Some(0);
+    while let Some(last) = archive {
+        // Bob's begins with 1000, mona's as well, and eve's with 2000.
+        let begun = store.archives_begun_before(last, 2_000, 2).await.unwrap();
+        archive = begun.more_after;
+        looked.push((begun.archives, begun.more_after));
+    }
+
+    assert_eq!(looked, [(vec![bob], Some(eve)), (vec![mona], None)]);
+    let none = store.archives_begun_before(0, 1_000, 2).await.unwrap();
+    assert_eq!(none, Begun { archives: Vec::new(), more_after: Some(eve) });
 }
 
 #[tokio::test]

@@ -207,9 +207,27 @@ async fn a_repeat_after_a_day_is_a_new_message() {
 
     // The third message began a window of its own, in which the fourth is.
     assert_eq!(outcomes, [stored(1, 1), Appended::Repeat, stored(2, 2), Appended::Repeat]);
-    assert_eq!(tx.purge_origins(REPEAT_WINDOW).await.unwrap(), 0);
-    assert_eq!(tx.purge_origins(REPEAT_WINDOW + 1).await.unwrap(), 1);
+    assert_eq!(tx.purge_origins(REPEAT_WINDOW, 10).await.unwrap(), 0);
+    assert_eq!(tx.purge_origins(REPEAT_WINDOW + 1, 10).await.unwrap(), 1);
     assert_eq!(tx.append(&[at(5, REPEAT_WINDOW + 2)]).await.unwrap(), [stored(3, 3)]);
+}
+
+#[tokio::test]
+async fn origin_ids_are_forgotten_in_steps() {
+    let (_dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    for n in 1..=5 {
+        let one = message(n, ("eve", eve), ("bob", bob));
+        tx.append(&[with_origin(one, eve, &n.to_string())]).await.unwrap();
+    }
+
+    let mut purged = Vec::new();
+    for _ in 0..3 {
+        purged.push(tx.purge_origins(5_000, 3).await.unwrap());
+    }
+
+    assert_eq!(purged, [3, 1, 0]);
 }
 
 #[tokio::test]

@@ -309,7 +309,7 @@ fn everything_may_be_done_from_any_thread() {
         store.begin().await?;
         store.close().await?;
         tx.append(&[]).await?;
-        tx.expire(0, 0, 1, 1).await?;
+        tx.expire(0, 0, 1).await?;
         tx.remove_account(1).await?;
         tx.rename_domain("a", "b").await?;
         tx.advance_cursors(&[]).await?;
