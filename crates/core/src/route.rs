@@ -19,6 +19,9 @@ mod request;
 mod subscription;
 mod to_account;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use in_flight::{Answer, InFlight, Taken};
 pub(crate) use kept::Append;
 pub use origin::Origin;

@@ -164,8 +164,9 @@ impl Post for Append {
                 )
             }
         };
-        self.recipient.arriving.finish();
         self.origin.discharge(self.stanza.bytes.len());
         answered(node, self.origin, self.flight, answer);
+        // Last: until then what is said next follows it, and so do the copies of either.
+        self.recipient.arriving.finish();
     }
 }

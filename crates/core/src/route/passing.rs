@@ -44,8 +44,9 @@ pub(super) fn pass(
             }
             _ => push(node, &account, (&flight, &outgoing), &[]),
         };
-        account.arriving.finish();
         answered(node, origin, flight, answer);
+        // Last: until then what is said next follows it, and so do the copies of either.
+        account.arriving.finish();
     }));
     match node.keeper.try_post(ride) {
         Ok(()) => Routed::Done,
