@@ -39,7 +39,7 @@ pub struct Account {
     undelivered: Mutex<Undelivered>,
     /// What is on its way to this account through the keeper: kept messages, and what follows them.
     pub(crate) arriving: Underway,
-    /// What this account has sent that is on its way to the log.
+    /// What this account has sent that is on its way through the keeper.
     pub(crate) sending: Underway,
     /// The last unavailable presence of its last session that went, if it sent one, and when it
     /// went. Held for a look or a swap.

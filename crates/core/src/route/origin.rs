@@ -29,8 +29,8 @@ impl Origin {
         }
     }
 
-    /// Charges the origin for this many bytes on their way to the log. If it has reached its bound,
-    /// it says no more before the kept message is committed.
+    /// Charges the origin for this many bytes on their way through the keeper. If it has reached its
+    /// bound, it says no more before they are delivered or refused.
     pub(crate) fn charge(&self, bytes: usize) -> Option<BoxFuture<'static, ()>> {
         match self {
             Origin::Session { session, .. } => {

@@ -35,6 +35,8 @@ pub(super) fn pass(
     // Something to the account is still being committed: this stanza follows it, whoever its sender
     // is, and so does what comes after this one.
     account.arriving.begin();
+    let bytes = outgoing.bytes.len();
+    let full = origin.charge(bytes);
     let ride = Work::Ride(Box::new(move |node: &Arc<Node>| {
         let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
         let answer = match who_gets(kind, type_, flight.to.resource(), &account) {
@@ -44,12 +46,13 @@ pub(super) fn pass(
             }
             _ => push(node, &account, (&flight, &outgoing), &[]),
         };
+        origin.discharge(bytes);
         answered(node, origin, flight, answer);
         // Last: until then what is said next follows it, and so do the copies of either.
         account.arriving.finish();
     }));
     match node.keeper.try_post(ride) {
-        Ok(()) => Routed::Done,
+        Ok(()) => full.map_or(Routed::Done, Routed::Waits),
         Err(ride) => {
             let node = node.clone();
             Routed::Waits(Box::pin(async move {

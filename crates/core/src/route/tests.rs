@@ -89,3 +89,21 @@ async fn nothing_passes_a_message_before_its_sender_has_its_copies() {
     assert_eq!(seen, Some(vec![true; 3]));
     assert!(!alice.session.account.arriving.is_open());
 }
+
+#[tokio::test]
+async fn who_says_more_than_the_keeper_delivers_waits_though_nothing_of_it_is_kept() {
+    const LARGE: usize = 250 << 10;
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let _bob = device(&node, "bob", "desk").await;
+
+    says(&node, &alice, &kept("bob", "what the rest follows"));
+    let mut said: Vec<Routed> =
+        (0..5).map(|_| says(&node, &alice, &news("bob", &"x".repeat(LARGE)))).collect();
+
+    let last = said.pop().unwrap();
+    assert!(said.iter().all(|routed| matches!(routed, Routed::Done)));
+    assert!(matches!(last, Routed::Waits(_)));
+    finish(last).await;
+    assert!(!alice.session.posted(1 << 20), "all of it is let go again");
+}

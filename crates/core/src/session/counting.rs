@@ -8,8 +8,8 @@ use super::{Queued, Ticket};
 use crate::clock::Steady;
 use crate::settings::Limits;
 
-/// Bytes of kept messages that one session may have on their way to the log before its reading
-/// pauses: four of the largest, or thousands of ordinary ones. A fast sender waits for the disk,
+/// Bytes that one session may have on their way through the keeper before its reading pauses: four
+/// of the largest stanzas, or thousands of ordinary ones. A fast sender waits for the disk,
 /// instead of filling memory.
 const POSTED: usize = 1 << 20;
 
@@ -34,7 +34,7 @@ pub(super) struct Counting {
     writing: i64,
     /// The messages among what it has taken that are in no log.
     unflushed: Vec<Queued>,
-    /// The bytes of the kept messages that the session has posted and that are not committed yet.
+    /// The bytes that the session has posted to the keeper and that are not delivered or refused yet.
     posted_bytes: usize,
 }
 
@@ -124,16 +124,16 @@ impl Counting {
         })
     }
 
-    // --- what is on its way to the log ---
+    // --- what is on its way through the keeper ---
 
-    /// Notes that a kept message of this many bytes was posted. Returns whether reading should
-    /// pause until some are committed.
+    /// Notes that a stanza of this many bytes was posted. Returns whether reading should pause until
+    /// some are delivered or refused.
     pub fn posted(&mut self, bytes: usize) -> bool {
         self.posted_bytes += bytes;
         self.posted_bytes > POSTED
     }
 
-    /// Notes that a posted message is committed or failed.
+    /// Notes that one of them is delivered or refused.
     pub fn arrived(&mut self, bytes: usize) {
         self.posted_bytes = self.posted_bytes.saturating_sub(bytes);
     }

@@ -374,13 +374,13 @@ impl Session {
         self.push_queued(item)
     }
 
-    /// Notes that a kept message of this many bytes is on its way to the log. Returns whether
-    /// reading should pause until some are committed.
+    /// Notes that a stanza of this many bytes is on its way through the keeper. Returns whether
+    /// reading should pause until some are delivered or refused.
     pub(crate) fn posted(&self, bytes: usize) -> bool {
         self.lock().counting.posted(bytes)
     }
 
-    /// Notes that one of them is committed or failed.
+    /// Notes that one of them is delivered or refused.
     pub(crate) fn arrived(&self, bytes: usize) {
         self.lock().counting.arrived(bytes);
     }
