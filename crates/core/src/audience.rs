@@ -4,7 +4,7 @@
 //! else, whose account may be anywhere. The visibility taps ([`crate::kit::Wiring::visibility`])
 //! decide what a blocked user may not see or does not hear.
 
-use whoelse_xmpp::BareJid;
+use whoelse_xmpp::{BareJid, Jid};
 
 use crate::account::Account;
 use crate::node::Node;
@@ -52,10 +52,13 @@ pub fn sees(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
         || node.wiring.shows(subject, viewer) && is_subscribed(node, subject, viewer)
 }
 
-/// Whether `listener` hears what `speaker` says of themselves: a listener who has blocked the
-/// speaker hears nothing of them either. Nobody can block the server itself.
-pub fn hears(node: &Node, listener: &Account, speaker: &BareJid) -> bool {
-    listener.jid() == speaker || node.is_server(speaker) || node.wiring.shows(listener, speaker)
+/// Whether `listener` hears what `speaker` says: a listener who has blocked the speaker hears
+/// nothing of them, and one who has blocked a device nothing of that device. Nobody can block
+/// themselves or the server.
+pub fn hears(node: &Node, listener: &Account, speaker: &Jid) -> bool {
+    node.wiring.shows(listener, speaker)
+        || speaker.bare() == listener.jid().as_str()
+        || node.is_server(&speaker.to_bare())
 }
 
 /// Calls `tell` for each account in memory that belongs to the audience from the speaker's side.

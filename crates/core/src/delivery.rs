@@ -13,6 +13,7 @@ use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Kind, Outgoing, Stanza, StanzaError, ns};
 
 use crate::account::Account;
+use crate::audience;
 use crate::carbon_tap::{self, Number};
 use crate::clock::Time;
 use crate::node::Node;
@@ -50,7 +51,12 @@ pub(crate) fn deliver_kept(
     if again {
         to.ahead_of_log().note_late(seq);
     }
-    let targets = kept_targets(to, flight.to.resource().filter(|_| !again));
+    // Its sender may have been blocked after it was accepted: it stays in the log and is not delivered.
+    let is_heard = audience::hears(node, to, &flight.from);
+    let targets = match is_heard {
+        true => kept_targets(to, flight.to.resource().filter(|_| !again)),
+        false => Sessions::new(),
+    };
     if !targets.is_empty() {
         let mut add = Vec::new();
         if !append.passing {
@@ -64,8 +70,10 @@ pub(crate) fn deliver_kept(
         }
     }
     let shown = (!append.passing).then_some(seq);
-    let number = Number { logged: Some(seq), shown: shown.is_some() };
-    carbon_tap::of_received(node, to, (flight, None), (&targets, again), number);
+    if is_heard {
+        let number = Number { logged: Some(seq), shown: shown.is_some() };
+        carbon_tap::of_received(node, to, (flight, None), (&targets, again), number);
+    }
     // A message to oneself is one row.
     let number = if flight.is_to_oneself() { shown } else { sent };
     Taken::of(flight, number, &targets)

@@ -14,7 +14,7 @@ use whoelse_store::{Store, from_key};
 use whoelse_xmpp::payload::xmpp_parsers::blocking::{Block, BlocklistRequest, Unblock};
 use whoelse_xmpp::payload::xmpp_parsers::jid;
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Class, Condition, ErrorType, Jid, Kind, StanzaError, ns};
+use whoelse_xmpp::{Class, Condition, ErrorType, Jid, Kind, StanzaError, ns};
 
 /// XEP-0191.
 pub const FEATURE: Feature = Feature {
@@ -65,7 +65,7 @@ impl Blocks {
 
 /// Whether `account` has blocked `other`.
 pub fn has_blocked(account: &Account, other: &Jid) -> bool {
-    account.get::<Blocks>().is_some_and(|blocks| blocks.has(other))
+    account.look(|blocks: &Blocks| blocks.has(other)).unwrap_or_default()
 }
 
 async fn load(store: Store, account: i64) -> Result<Blocks, whoelse_store::Error> {
@@ -284,6 +284,6 @@ fn name(jid: &Jid) -> &str {
 }
 
 /// A blocked contact sees nothing of the account that blocked them.
-fn shows(subject: &Account, viewer: &BareJid) -> bool {
+fn shows(subject: &Account, viewer: &Jid) -> bool {
     !has_blocked(subject, viewer)
 }

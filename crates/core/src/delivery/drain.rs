@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use whoelse_store::{Error, LoggedMessage};
-use whoelse_xmpp::{BareJid, StreamCondition, StreamError};
+use whoelse_xmpp::{Jid, StreamCondition, StreamError};
 
 use super::from_log;
+use crate::audience;
 use crate::keeper::Stopped;
 use crate::node::Node;
 use crate::session::{Drain, LogPage, Session};
@@ -110,8 +111,8 @@ fn page(
 /// Whether the session's user still wants to hear from this sender: they may have blocked them
 /// since.
 fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
-    match BareJid::parse(&node.address_of(&row.peer, "")) {
-        Ok(sender) => node.wiring.shows(&session.account, &sender),
+    match Jid::parse(&node.address_of(&row.peer, row.resource.as_deref().unwrap_or_default())) {
+        Ok(sender) => audience::hears(node, &session.account, &sender),
         Err(_) => true,
     }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use whoelse_store::Store;
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
-use whoelse_xmpp::{BareJid, Child, Outgoing, Payload, Stanza, StanzaError};
+use whoelse_xmpp::{Child, Jid, Outgoing, Payload, Stanza, StanzaError};
 
 use crate::account::Account;
 use crate::counters::CounterGroup;
@@ -554,8 +554,9 @@ impl Wiring {
         self.copies.iter().any(|(wants, ..)| wants(account))
     }
 
-    /// Whether every feature lets somebody of this address see what `subject` does.
-    pub fn shows(&self, subject: &Account, viewer: &BareJid) -> bool {
+    /// Whether every feature lets somebody of this address, or this device of theirs, see what
+    /// `subject` does.
+    pub fn shows(&self, subject: &Account, viewer: &Jid) -> bool {
         self.visibility.iter().all(|tap| tap(subject, viewer))
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use whoelse_xmpp::{BareJid, Jid, Stanza, StanzaError};
+use whoelse_xmpp::{Jid, Stanza, StanzaError};
 
 use crate::account::Account;
 use crate::carbon_tap::{Received, Sent};
@@ -54,8 +54,8 @@ pub type WantsCopies = fn(&Account) -> bool;
 pub type SentTap = fn(&Sent<'_>);
 /// An account was given a message: makes copies for those of its sessions that did not get it.
 pub type ReceivedTap = fn(&Received<'_>);
-/// Asks whether somebody of this address may see what the account does.
-pub type VisibilityTap = fn(&Account, &BareJid) -> bool;
+/// Asks whether somebody of this address, bare or of one device, may see what the account does.
+pub type VisibilityTap = fn(&Account, &Jid) -> bool;
 /// Decides how a message is kept, given the decision so far. Asked of chat and normal messages
 /// alone.
 pub type StorageTap = fn(&Stanza, StoragePolicy) -> StoragePolicy;

@@ -166,7 +166,7 @@ impl Post for Append {
         };
         self.origin.discharge(self.stanza.bytes.len());
         answered(node, self.origin, self.flight, answer);
-        // Last: until then what is said next follows it, and so do the copies of either.
+        // Last, so that the next stanza stays after this one, and its copies after these copies.
         self.recipient.arriving.finish();
     }
 }

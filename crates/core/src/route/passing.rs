@@ -9,6 +9,7 @@ use whoelse_xmpp::{Class, Condition, Kind, Outgoing, StanzaError};
 use super::in_flight::{Answer, InFlight, Taken};
 use super::{Origin, Routed, answered};
 use crate::account::Account;
+use crate::audience;
 use crate::carbon_tap::{self, Number};
 use crate::keeper::Work;
 use crate::node::Node;
@@ -40,15 +41,17 @@ pub(super) fn pass(
     let ride = Work::Ride(Box::new(move |node: &Arc<Node>| {
         let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
         let answer = match who_gets(kind, type_, flight.to.resource(), &account) {
-            Recipients::Deliver(targets) => push(node, &account, (&flight, &outgoing), &targets),
             Recipients::Unavailable => {
                 Answer::Refused(StanzaError::new(Condition::ServiceUnavailable))
             }
+            // The sender may have been blocked after it was accepted.
+            _ if !audience::hears(node, &account, &flight.from) => unheard(&outgoing),
+            Recipients::Deliver(targets) => push(node, &account, (&flight, &outgoing), &targets),
             _ => push(node, &account, (&flight, &outgoing), &[]),
         };
         origin.discharge(bytes);
         answered(node, origin, flight, answer);
-        // Last: until then what is said next follows it, and so do the copies of either.
+        // Last, so that the next stanza stays after this one, and its copies after these copies.
         account.arriving.finish();
     }));
     match node.keeper.try_post(ride) {
@@ -80,6 +83,19 @@ pub(super) fn to_nobody(
     answered(node, origin, flight, Answer::Taken(Taken::default()))
 }
 
+/// The stanza is delivered to nobody. Only a sender who waits for an answer gets one.
+fn unheard(outgoing: &Outgoing) -> Answer {
+    match asks(outgoing) {
+        true => Answer::Refused(StanzaError::new(Condition::ServiceUnavailable)),
+        false => Answer::Taken(Taken::default()),
+    }
+}
+
+/// Whether a stanza comes back when no device takes it.
+fn asks(outgoing: &Outgoing) -> bool {
+    outgoing.class == Class::IqRequest || outgoing.class == Class::Kept(0)
+}
+
 fn push(
     node: &Node,
     account: &Account,
@@ -88,8 +104,7 @@ fn push(
 ) -> Answer {
     let item = || Queued { stanza: outgoing.clone(), to: Bytes::new() };
     let taken = targets.iter().filter(|session| session.push_queued(item()).is_ok()).count();
-    let asks = outgoing.class == Class::IqRequest || outgoing.class == Class::Kept(0);
-    if taken == 0 && asks {
+    if taken == 0 && asks(outgoing) {
         return Answer::Refused(StanzaError::new(Condition::ServiceUnavailable));
     }
     if flight.stanza.kind() == Kind::Message {

@@ -5,12 +5,14 @@
 use std::sync::Mutex;
 
 use whoelse_store::{Location, Store};
+use whoelse_stream::Output;
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::BareJid;
 
 use super::*;
 use crate::clock::{Clock, Time};
-use crate::kit::Feature;
+use crate::keeper::{After, Touches};
+use crate::kit::{Feature, Wiring};
 use crate::principal::{Principal, Rights};
 use crate::session::Drain;
 use crate::settings::{Sessions, Settings};
@@ -20,14 +22,28 @@ use crate::settings::{Sessions, Settings};
 #[derive(Default)]
 struct OnTheWay(Mutex<Vec<bool>>);
 
-fn wire(w: &mut crate::kit::Wiring) {
+/// In the slot of an account: the address that it has blocked, of a person or of one device.
+struct Blocked(Jid);
+
+/// In the slot of an account: whose messages copies were due of.
+#[derive(Default)]
+struct Copied(Mutex<Vec<String>>);
+
+fn wire(w: &mut Wiring) {
+    w.visibility(|subject, viewer| {
+        let blocks = |it: &Blocked| it.0 == *viewer || it.0 == *viewer.to_bare();
+        !subject.look(blocks).unwrap_or_default()
+    });
     w.copies(
         |_| true,
         |sent| {
             let is_open = sent.session.account.arriving.is_open();
             sent.session.slots.look(|it: &OnTheWay| it.0.lock().unwrap().push(is_open));
         },
-        |_| {},
+        |received| {
+            let from = received.from.to_string();
+            received.account.look(|it: &Copied| it.0.lock().unwrap().push(from));
+        },
     );
 }
 
@@ -106,4 +122,80 @@ async fn who_says_more_than_the_keeper_delivers_waits_though_nothing_of_it_is_ke
     assert!(matches!(last, Routed::Waits(_)));
     finish(last).await;
     assert!(!alice.session.posted(1 << 20), "all of it is let go again");
+}
+
+/// What a device gets to read now.
+fn hears(node: &Node, hold: &Hold) -> String {
+    let (now, limits) = (node.clock.steady(), &node.settings().limits);
+    let mut out = Output::default();
+    hold.session.take(hold.epoch, now, limits, &mut out, 1 << 20).unwrap();
+    String::from_utf8(out.take()).unwrap()
+}
+
+/// The keeper is given a block; when it is committed, it holds.
+fn blocks(node: &Node, hold: &Hold, blocked: Jid) {
+    let account = hold.session.account.clone();
+    node.keeper.submit(Touches::AtMost(1), move |_| {
+        Box::pin(async move {
+            let then: After = vec![Box::new(move |_| account.put(Arc::new(Blocked(blocked))))];
+            Ok(((), then))
+        })
+    });
+}
+
+#[tokio::test]
+async fn what_is_committed_after_a_block_is_not_heard_though_it_was_let_in_before() {
+    let node = node(&["alice", "bob", "carol"]).await;
+    let desk = device(&node, "alice", "desk").await;
+    let phone = device(&node, "alice", "phone").await;
+    let carol = device(&node, "carol", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    let all = [&desk, &phone, &carol];
+    for (blocked, heard) in [
+        (jid("alice").into(), vec!["carol"]),
+        (Jid::clone(&desk.session.jid), vec!["phone", "carol"]),
+    ] {
+        bob.session.account.put(Arc::new(Copied::default()));
+        bob.session.account.put(Arc::new(Blocked(jid("nobody").into())));
+        all.iter().for_each(|hold| drop(hears(&node, hold)));
+        hears(&node, &bob);
+
+        blocks(&node, &bob, blocked);
+        for (who, hold) in [("desk", &desk), ("phone", &phone), ("carol", &carol)] {
+            says(&node, hold, &kept("bob", &format!("kept by {who}")));
+            says(&node, hold, &news("bob", &format!("news by {who}")));
+        }
+        node.keeper.caught_up().await;
+
+        let read = hears(&node, &bob);
+        let copied = bob.session.account.look(|it: &Copied| it.0.lock().unwrap().len()).unwrap();
+        for who in ["desk", "phone", "carol"] {
+            for kind in ["kept", "news"] {
+                let is_there = read.contains(&format!("{kind} by {who}"));
+                assert_eq!(is_there, heard.contains(&who), "{kind} {who}: {read}");
+            }
+        }
+        assert_eq!(copied, 2 * heard.len(), "what is not heard is not copied either");
+        for hold in all {
+            assert_eq!(hears(&node, hold), "", "nobody is told");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_heard_after_a_block_is_answered_as_if_nobody_were_there() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    [&alice, &bob].iter().for_each(|hold| drop(hears(&node, hold)));
+
+    blocks(&node, &bob, jid("alice").into());
+    says(&node, &alice, &kept("bob", "what the request follows"));
+    let to = &bob.session.jid;
+    says(&node, &alice, &format!("<iq type='get' id='1' to='{to}'><q xmlns='urn:x'/></iq>"));
+    node.keeper.caught_up().await;
+
+    let answer = hears(&node, &alice);
+    assert!(answer.contains("<service-unavailable"), "{answer}");
+    assert_eq!(hears(&node, &bob), "");
 }
