@@ -22,7 +22,17 @@ const KEEP_HIGHEST: &str = "UPDATE archives \
     WHERE id = $1 \
     AND highest < (SELECT MAX(r.seq) FROM archive_rows r WHERE r.archive = archives.id)";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, OF_ACCOUNT, CURSOR, KEEP_HIGHEST];
+/// Raises every archive to the highest number that its rows and its cursor show.
+const RAISE: &str = "UPDATE archives SET highest = shown.seq FROM \
+    (SELECT a.id, MAX(CASE WHEN r.seq > a.confirmed THEN r.seq ELSE a.confirmed END) AS seq \
+    FROM archives a JOIN archive_rows r ON r.archive = a.id GROUP BY a.id) AS shown \
+    WHERE archives.id = shown.id AND archives.highest < shown.seq";
+const RAISE_TO_CURSOR: &str = "UPDATE archives SET highest = confirmed WHERE highest < confirmed";
+/// Goes on 2^32 numbers later.
+const LEAP: &str = "UPDATE archives SET highest = highest + 4294967296";
+
+pub(crate) const STATEMENTS: &[&str] =
+    &[INSERT, OF_ACCOUNT, CURSOR, KEEP_HIGHEST, RAISE, RAISE_TO_CURSOR, LEAP];
 
 /// Cursors are saved late, so an archive that is gone by then is skipped.
 static ADVANCE: LazyLock<ManyRows> = LazyLock::new(|| {
@@ -166,6 +176,15 @@ pub(crate) async fn of_account(conn: &mut AnyConnection, account: i64) -> Result
 /// Stores the highest number of an archive, some of whose rows are about to be removed.
 pub(crate) async fn keep_highest(conn: &mut AnyConnection, archive: i64) -> Result<()> {
     sqlx::query(KEEP_HIGHEST).bind(archive).execute(conn).await?;
+    Ok(())
+}
+
+/// Leaves out the numbers that archives may have given after a backup of them was made. Clients
+/// remember ids that are made of these numbers, and would take a new message for a repeat.
+pub(crate) async fn leap(conn: &mut AnyConnection) -> Result<()> {
+    for text in [RAISE, RAISE_TO_CURSOR, LEAP] {
+        sqlx::query(text).execute(&mut *conn).await?;
+    }
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use whoelse_xmpp::in_words;
 use crate::dialect::Dialect;
 use crate::rows::ManyRows;
 use crate::schema;
-use crate::{Error, OpenError, Store, sequences};
+use crate::{Error, OpenError, Store, archives, sequences};
 pub use aside::Aside;
 pub use copy::copy;
 pub(crate) use tables::tables;
@@ -56,6 +56,8 @@ impl Store {
 
     /// Replaces everything in the store by what was put aside. Returns how many rows that were.
     ///
+    /// The archives go on with numbers that they have not given since the backup was made.
+    ///
     /// # Errors
     /// When this fails nothing has changed.
     pub async fn replace(&self, aside: &Aside) -> Result<u64, TransferError> {
@@ -66,6 +68,7 @@ impl Store {
             clear(tx.conn()?, table).await?;
         }
         let rows = fill(tx.conn()?, &tables, &mut source).await?;
+        archives::leap(tx.conn()?).await?;
         tx.forget_numbering();
         // This time belongs to the old content: even time is now that of the source. The next start
         // notes it anew.
