@@ -31,8 +31,9 @@ const RAISE_TO_CURSOR: &str = "UPDATE archives SET highest = confirmed WHERE hig
 /// Goes on 2^32 numbers later.
 const LEAP: &str = "UPDATE archives SET highest = highest + 4294967296";
 
-pub(crate) const STATEMENTS: &[&str] =
-    &[INSERT, OF_ACCOUNT, CURSOR, KEEP_HIGHEST, RAISE, RAISE_TO_CURSOR, LEAP];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, OF_ACCOUNT, CURSOR, KEEP_HIGHEST];
+/// A restore runs these, and nothing else: they read every archive.
+pub(crate) const OF_A_RESTORE: &[&str] = &[RAISE, RAISE_TO_CURSOR, LEAP];
 
 /// Cursors are saved late, so an archive that is gone by then is skipped.
 static ADVANCE: LazyLock<ManyRows> = LazyLock::new(|| {
@@ -182,8 +183,8 @@ pub(crate) async fn keep_highest(conn: &mut AnyConnection, archive: i64) -> Resu
 /// Leaves out the numbers that archives may have given after a backup of them was made. Clients
 /// remember ids that are made of these numbers, and would take a new message for a repeat.
 pub(crate) async fn leap(conn: &mut AnyConnection) -> Result<()> {
-    for text in [RAISE, RAISE_TO_CURSOR, LEAP] {
-        sqlx::query(text).execute(&mut *conn).await?;
+    for text in OF_A_RESTORE {
+        sqlx::query(*text).execute(&mut *conn).await?;
     }
     Ok(())
 }

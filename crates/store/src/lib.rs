@@ -82,6 +82,7 @@ pub fn statements() -> Vec<String> {
         account_data::STATEMENTS,
         accounts::STATEMENTS,
         archives::STATEMENTS,
+        archives::OF_A_RESTORE,
         blocks::STATEMENTS,
         credentials::STATEMENTS,
         last_available::STATEMENTS,
