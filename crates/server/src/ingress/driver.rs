@@ -45,6 +45,7 @@ pub(super) fn spawn(opened: Opened) {
         link,
         waiting: None,
         asked: None,
+        reading_since: running.node().clock.steady(),
         read_last: false,
     });
     tokio::spawn(run(running, driver, address));
@@ -93,6 +94,8 @@ struct Driver {
     waiting: Option<BoxFuture<'static, ()>>,
     /// When the silent client was asked for a sign of life.
     asked: Option<Steady>,
+    /// Since when the server reads again, after it waited with a stanza of this client.
+    reading_since: Steady,
     timer: Timer,
     /// Whether the last event was a read. If so, other events are polled first.
     read_last: bool,
@@ -174,7 +177,9 @@ impl Driver {
                         return Reason::Ended(error);
                     }
                 }
-                Event::Woken | Event::Ready => {}
+                // What the client said meanwhile is only read now.
+                Event::Ready => self.reading_since = self.node.clock.steady(),
+                Event::Woken => {}
                 Event::Time => {
                     if let Some(reason) = self.look_at_the_time() {
                         return reason;
@@ -366,9 +371,14 @@ impl Driver {
                     .with_app("idle", ns::WHOELSE_ERRORS),
             ));
         }
-        let since = [self.link.stalled(), self.asked].into_iter().flatten();
-        let silent = since.map(|since| since.after(limits.ack_wait));
-        let silent = silent.chain(session.ack_deadline(limits)).any(|deadline| deadline <= now);
+        let stalled = self.link.stalled().map(|since| since.after(limits.ack_wait));
+        // While the server does not read, no answer can be missing.
+        let unread = self.reading_since.after(limits.ack_wait);
+        let asked = self.asked.map(|since| since.after(limits.ack_wait));
+        let unanswered = [asked, session.ack_deadline(limits)].into_iter().flatten();
+        let unanswered = unanswered.filter(|_| self.waiting.is_none());
+        let unanswered = unanswered.map(|deadline| deadline.max(unread));
+        let silent = stalled.into_iter().chain(unanswered).any(|deadline| deadline <= now);
         silent.then_some(Reason::Silent)
     }
 
