@@ -65,7 +65,7 @@ async def profanity_gets_what_came_while_it_was_away(world):
     bob.says("message alice second")
     async with Profanity(world, "alice") as alice:
         await alice.logs_in()
-        await bob.hears("* alice logged in")
+        await alice.sees("(?s)chat message: bob.*chat message: bob")
         await alice.types("/win 2")
         await alice.sees("(?s)first.*second")
 
