@@ -115,8 +115,9 @@ impl std::fmt::Display for StartError {
             StartError::Domain(name) => write!(f, "`{name}` is not a domain name"),
             StartError::OtherDomain { stored, wanted } => write!(
                 f,
-                "the data directory serves {stored}, the configuration says {wanted}; start it \
-                 without `domain`, run `whoelse domain rename {stored} {wanted}`, then go on"
+                "the data directory serves {stored}, the configuration says {wanted}; write \
+                 `domain = \"{stored}\"`, or, to rename it, start it without `domain` and run \
+                 `whoelse domain rename {stored} {wanted}`"
             ),
             StartError::Store(error) => error.fmt(f),
         }

@@ -19,7 +19,7 @@ use std::{fmt, io};
 use serde_json::json;
 use whoelse_server::Config;
 use whoelse_server::config::Problem;
-use whoelse_xmpp::in_words;
+use whoelse_xmpp::{BareJid, in_words};
 
 use crate::say::text;
 use crate::{cli, output};
@@ -161,8 +161,9 @@ async fn examine(options: cli::Doctor) -> Vec<Finding> {
     if let Some(file) = &config.credentials {
         findings.extend(data::credentials(&file.path, file.required));
     }
-    // The domain of the database, if the configuration does not name one.
-    let domain = config.domain.clone().or(database.domain);
+    findings.extend(other_domain(config.domain.as_deref(), database.domain.as_deref()));
+    // What the database serves already is what a server can serve.
+    let domain = database.domain.or_else(|| config.domain.clone());
     let domain = domain.unwrap_or_else(|| "localhost".to_owned());
     findings
         .extend(network::listeners(&config, server.is_here(), server.listening.as_deref()).await);
@@ -174,6 +175,26 @@ async fn examine(options: cli::Doctor) -> Vec<Finding> {
         findings.extend(dns::check(&config, &domain).await);
     }
     findings
+}
+
+/// Checks that the configuration names the domain that the database serves, if either names one. A
+/// server does not start over the database of another domain.
+fn other_domain(wanted: Option<&str>, stored: Option<&str>) -> Option<Finding> {
+    let (wanted, stored) = wanted.zip(stored)?;
+    let normal = BareJid::parse(wanted).map_or_else(|_| wanted.to_owned(), |it| it.to_string());
+    (normal != stored).then(|| {
+        Finding::problem(
+            "domain",
+            format!(
+                "the data directory serves {stored}, the configuration says {wanted}: the server \
+                 will not start"
+            ),
+            format!(
+                "write `domain = \"{stored}\"`, or, to rename it, start it without `domain` and \
+                 run `whoelse domain rename {stored} {wanted}`"
+            ),
+        )
+    })
 }
 
 fn configuration(config: &Config) -> Vec<Finding> {
@@ -208,6 +229,17 @@ mod tests {
             json,
             r#"{"findings":[{"about":"disk","fix":"make room","state":"problem","text":"full \u001b"}],"ok":false}"#
         );
+    }
+
+    #[test]
+    fn another_domain_than_the_database_serves_is_a_problem() {
+        let found = other_domain(Some("old.example"), Some("new.example")).unwrap();
+        assert!(found.fix.unwrap().starts_with("write `domain = \"new.example\"`"));
+
+        for wanted in [None, Some("new.example"), Some("NEW.example")] {
+            assert!(other_domain(wanted, Some("new.example")).is_none(), "{wanted:?}");
+        }
+        assert!(other_domain(Some("new.example"), None).is_none());
     }
 
     #[tokio::test]
