@@ -92,7 +92,9 @@ fn of_ended(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
         return Routed::Done;
     }
     let (from, strip) = (origin.address().clone(), in_flight::Places::new());
-    let flight = InFlight { from, to, stanza, lang: None, strip, sender: None, copy: None };
+    let storage = storage_policy::storage_policy(&node.wiring, &stanza);
+    let flight =
+        InFlight { from, to, stanza, lang: None, strip, storage, sender: None, copy: None };
     to_account::to_account(node, flight, origin)
 }
 

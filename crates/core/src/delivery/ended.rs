@@ -93,12 +93,12 @@ async fn keep(node: &Arc<Node>, session: &Session, stanza: Stanza) {
     let children = stanza.children().iter().enumerate();
     let numbers = children.filter(|(_, child)| child.is("stanza-id", ns::STANZA_ID));
     let strip = numbers.map(|(place, _)| place).collect();
-    let passing = storage_policy(&node.wiring, &stanza) == StoragePolicy::UntilDelivered;
+    let storage = storage_policy(&node.wiring, &stanza);
     // The message was checked when it was sent; without its sender it does not look like a repeat.
-    let flight = InFlight { from, to, stanza, lang: None, strip, sender: None, copy: None };
+    let flight =
+        InFlight { from, to, stanza, lang: None, strip, storage, sender: None, copy: None };
     recipient.arriving.begin();
-    let append =
-        Append::new(node, recipient, flight, Origin::Ended(session.jid.clone()), (passing, None));
+    let append = Append::new(node, recipient, flight, Origin::Ended(session.jid.clone()), None);
     let _ = node.keeper.post(Work::Post(Box::new(append))).await;
 }
 

@@ -84,8 +84,8 @@ fn check_iq(node: &Node, stanza: &Stanza) -> Result<(), StanzaError> {
 
 /// Makes the row of a message for its sender's archive. A message to oneself has only the
 /// recipient's row.
-fn own_row(node: &Node, own: &Account, stanza: &Stanza, to: &Jid) -> Option<NewRow> {
-    let is_archived = storage_policy(&node.wiring, stanza) == StoragePolicy::Archived
+fn own_row(node: &Node, own: &Account, storage: StoragePolicy, to: &Jid) -> Option<NewRow> {
+    let is_archived = storage == StoragePolicy::Archived
         && node.settings().history.is_some()
         && !own.is_server()
         && own.jid().as_str() != to.bare();
@@ -178,8 +178,9 @@ impl Speech {
         let Speech { node, session, ticket, stanza, lang, .. } = self;
         let own = &session.account;
         let sender = (!own.is_server()).then_some(own.id);
-        let copy = own_row(&node, own, &stanza, &to);
-        let flight = InFlight { from, to, stanza, lang, strip, sender, copy };
+        let storage = storage_policy(&node.wiring, &stanza);
+        let copy = own_row(&node, own, storage, &to);
+        let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy };
         if flight.is_request() && flight.to.is_bare() && flight.is_to_oneself() {
             return request::of_session(&node, (session, ticket), flight.stanza, Target::Own);
         }

@@ -12,6 +12,7 @@ use crate::kit;
 use crate::kit::Target;
 use crate::rewriting;
 use crate::session::Session;
+use crate::storage_policy::StoragePolicy;
 
 /// Indices of children of a stanza.
 pub(crate) type Places = SmallVec<[usize; 2]>;
@@ -28,6 +29,9 @@ pub(crate) struct InFlight {
     pub lang: Option<CompactString>,
     /// The children that are left out of the forwarded stanza, by index.
     pub strip: Places,
+    /// How the stanza is kept, if it is a message. It is decided once, and says the same to both
+    /// halves.
+    pub storage: StoragePolicy,
     /// The account of the sender, by which a repeat is recognised; none for the server's own.
     pub sender: Option<i64>,
     /// The row for the sender's archive, in case the message is kept: appended after the

@@ -11,21 +11,21 @@ use crate::account::Account;
 use crate::delivery;
 use crate::keeper::{Post, Unstored, Work};
 use crate::node::Node;
+use crate::storage_policy::StoragePolicy;
 
 /// The longest id, in bytes, by which a repeat is recognised (XEP-0359); a longer one is ignored.
 const ORIGIN_ID: usize = 256;
 
-/// Keeps a message for an account, if its mailbox has room. `passing`: only until it is delivered.
+/// Keeps a message for an account, if its mailbox has room.
 pub(super) fn keep(
     node: &Arc<Node>,
     account: Arc<Account>,
     flight: InFlight,
     origin: Origin,
-    passing: bool,
 ) -> Routed {
     let bytes = flight.stanza.bytes().len() as u64;
     if account.reserve(bytes, &node.settings().limits) {
-        return post(node, account, flight, origin, (passing, bytes));
+        return post(node, account, flight, origin, bytes);
     }
     let node = node.clone();
     // The estimate only grows between two counts, so a fresh count decides.
@@ -33,7 +33,7 @@ pub(super) fn keep(
         let counted = node.recount(&account).await;
         let refused = match counted.map(|_| account.reserve(bytes, &node.settings().limits)) {
             Ok(true) => {
-                return finish(post(&node, account, flight, origin, (passing, bytes))).await;
+                return finish(post(&node, account, flight, origin, bytes)).await;
             }
             Ok(false) => StanzaError::new(Condition::ResourceConstraint)
                 .with_text("the mailbox is full")
@@ -53,9 +53,9 @@ fn post(
     account: Arc<Account>,
     flight: InFlight,
     origin: Origin,
-    (passing, reserved): (bool, u64),
+    reserved: u64,
 ) -> Routed {
-    let append = Append::new(node, account, flight, origin, (passing, Some(reserved)));
+    let append = Append::new(node, account, flight, origin, Some(reserved));
     let full = append.origin.charge(append.stanza.bytes.len());
     append.recipient.arriving.begin();
     let work = Work::Post(Box::new(append));
@@ -98,8 +98,9 @@ impl Append {
         recipient: Arc<Account>,
         mut flight: InFlight,
         origin: Origin,
-        (passing, reserved): (bool, Option<u64>),
+        reserved: Option<u64>,
     ) -> Append {
+        let passing = flight.storage == StoragePolicy::UntilDelivered;
         let stanza = flight.for_log();
         let message = NewMessage {
             // The lane stamps it.

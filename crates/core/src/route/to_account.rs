@@ -89,10 +89,9 @@ fn deliver(
     // The server's own account has no mailbox.
     let keeping = match account.is_server() {
         true => StoragePolicy::Never,
-        false => storage_policy::storage_policy(&node.wiring, &flight.stanza),
+        false => flight.storage,
     };
     let keepable = keeping != StoragePolicy::Never;
-    let passing = keeping == StoragePolicy::UntilDelivered;
     match recipients {
         Recipients::Unavailable => {
             answered(node, origin, flight, refusal(Condition::ServiceUnavailable))
@@ -101,7 +100,7 @@ fn deliver(
             request::of_account(node, account, flight, origin)
         }
         Recipients::Answer => answered(node, origin, flight, Answer::Dropped),
-        Recipients::NobodyThere if keepable => kept::keep(node, account, flight, origin, passing),
+        Recipients::NobodyThere if keepable => kept::keep(node, account, flight, origin),
         // No message is dropped in silence; but a sender who must not know whether the recipient is
         // online must not learn it from an error (RFC 6121, 8.5.2.2.1 leaves the choice).
         Recipients::NobodyThere
@@ -118,7 +117,7 @@ fn deliver(
             // A stanza that passes after what is still on its way to the log might find nobody any
             // more.
             if archived || keepable && (!taken || account.arriving.is_open()) {
-                return kept::keep(node, account, flight, origin, passing);
+                return kept::keep(node, account, flight, origin);
             }
             passing::pass(node, account, flight, origin, keepable, &targets)
         }
