@@ -7,24 +7,50 @@ use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
 
+/// A value with its type forgotten.
+pub type Value = Arc<dyn Any + Send + Sync>;
+
 /// Values of different types, at most one of each.
 #[derive(Clone, Default)]
-pub(crate) struct ByType(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);
+pub(crate) struct ByType(Vec<(TypeId, Value)>);
 
 impl ByType {
+    /// Makes a collection of these values, each of another type.
+    pub fn of(values: Vec<(TypeId, Value)>) -> ByType {
+        ByType(values)
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn find<T: Any>(&self) -> Option<&Value> {
+        self.0.iter().find(|(id, _)| *id == TypeId::of::<T>()).map(|(_, value)| value)
+    }
+
     /// The value of this type, if there is one.
     pub fn get<T: Any>(&self) -> Option<&T> {
-        let (_, value) = self.0.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
-        value.downcast_ref()
+        self.find::<T>()?.downcast_ref()
+    }
+
+    /// Another reference to the value of this type, if there is one.
+    pub fn shared<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.find::<T>()?.clone().downcast().ok()
     }
 
     /// Puts a value in the place of the present one of its type.
-    pub fn put<T: Any + Send + Sync>(&mut self, value: T) {
-        let (id, value) = (TypeId::of::<T>(), Arc::new(value));
+    pub fn put<T: Any + Send + Sync>(&mut self, value: Arc<T>) {
+        let id = TypeId::of::<T>();
         match self.0.iter_mut().find(|(known, _)| *known == id) {
             Some((_, place)) => *place = value,
             None => self.0.push((id, value)),
         }
+    }
+
+    /// Removes the value of this type.
+    pub fn remove<T: Any>(&mut self) {
+        self.0.retain(|(id, _)| *id != TypeId::of::<T>());
     }
 }
 
@@ -41,12 +67,14 @@ mod tests {
     #[test]
     fn there_is_one_value_of_a_type() {
         let mut values = ByType::default();
-        values.put(1_u8);
-        values.put("one");
+        values.put(Arc::new(1_u8));
+        values.put(Arc::new("one"));
         let before = values.clone();
-        values.put(2_u8);
+        values.put(Arc::new(2_u8));
 
         assert_eq!((values.get::<u8>(), values.get::<&str>()), (Some(&2), Some(&"one")));
         assert_eq!((before.get::<u8>(), before.get::<u16>()), (Some(&1), None));
+        values.remove::<u8>();
+        assert_eq!((values.get::<u8>(), values.is_empty()), (None, false));
     }
 }

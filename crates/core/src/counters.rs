@@ -9,7 +9,7 @@ pub mod declare;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use whoelse_xmpp::{Class, Kind};
@@ -79,7 +79,7 @@ impl Counters {
 
     #[doc(hidden)]
     pub fn put<T: CountersOfFeature>(&mut self, counters: T) {
-        self.of_features.put(counters);
+        self.of_features.put(Arc::new(counters));
     }
 }
 

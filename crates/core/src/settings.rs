@@ -10,6 +10,7 @@ pub mod kind;
 mod units;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_xmpp::BareJid;
@@ -208,7 +209,7 @@ impl Settings {
     pub fn change<T: OfFeature>(&mut self, change: impl FnOnce(&mut T)) {
         let mut changed = self.of::<T>().clone();
         change(&mut changed);
-        self.of_features.0.put(changed);
+        self.of_features.0.put(Arc::new(changed));
     }
 }
 

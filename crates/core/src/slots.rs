@@ -3,21 +3,23 @@
 //! A slot is found by its type. A feature keeps its type private, so nobody else reads or writes
 //! its state; the rules carry the values and look at none.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
+use crate::by_type::ByType;
 /// One typed value.
-pub type Slot = Arc<dyn Any + Send + Sync>;
+pub use crate::by_type::Value as Slot;
 
 /// The slots of one thing. Reading takes no lock; without values it uses no memory on the heap.
 #[derive(Default)]
-pub struct Slots(ArcSwapOption<Vec<(TypeId, Slot)>>);
+pub struct Slots(ArcSwapOption<ByType>);
 
 impl Slots {
     /// Makes slots with these values.
     pub fn new(values: Vec<(TypeId, Slot)>) -> Slots {
+        let values = ByType::of(values);
         match values.is_empty() {
             true => Slots::default(),
             false => Slots(ArcSwapOption::from_pointee(values)),
@@ -26,16 +28,12 @@ impl Slots {
 
     /// The value of this type, if there is one.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let values = self.0.load();
-        let (_, value) = values.as_ref()?.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
-        value.clone().downcast().ok()
+        self.0.load().as_ref()?.shared()
     }
 
     /// Looks at the value of this type, if there is one, without counting another reference.
     pub fn look<T: 'static, R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
-        let values = self.0.load();
-        let (_, value) = values.as_ref()?.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
-        value.downcast_ref().map(look)
+        self.0.load().as_ref()?.get().map(look)
     }
 
     /// Whether there is a value of this type.
@@ -45,11 +43,7 @@ impl Slots {
 
     /// Puts a value in the place of the present one of its type.
     pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
-        self.0.rcu(|values| {
-            let mut values = without::<T>(values);
-            values.push((TypeId::of::<T>(), value.clone()));
-            Some(Arc::new(values))
-        });
+        self.change(|values| values.put(value.clone()));
     }
 
     /// Returns the value of this type, made now if there is none. Callers at the same time get the
@@ -59,17 +53,9 @@ impl Slots {
             return value;
         }
         let mut made = Arc::new(T::default());
-        self.0.rcu(|values| {
-            let mut values = values.as_deref().cloned().unwrap_or_default();
-            match values.iter().find(|(id, _)| *id == TypeId::of::<T>()) {
-                Some((_, value)) => {
-                    if let Ok(value) = value.clone().downcast() {
-                        made = value;
-                    }
-                }
-                None => values.push((TypeId::of::<T>(), made.clone())),
-            }
-            Some(Arc::new(values))
+        self.change(|values| match values.shared() {
+            Some(value) => made = value,
+            None => values.put(made.clone()),
         });
         made
     }
@@ -77,14 +63,18 @@ impl Slots {
     /// Removes the value of this type.
     pub fn clear<T: 'static>(&self) {
         if self.has::<T>() {
-            self.0.rcu(|values| Some(without::<T>(values)).filter(|v| !v.is_empty()).map(Arc::new));
+            self.change(|values| values.remove::<T>());
         }
     }
-}
 
-fn without<T: 'static>(values: &Option<Arc<Vec<(TypeId, Slot)>>>) -> Vec<(TypeId, Slot)> {
-    let values = values.iter().flat_map(|values| values.iter());
-    values.filter(|(id, _)| *id != TypeId::of::<T>()).cloned().collect()
+    /// Changes a copy of the values, again if somebody else was faster.
+    fn change(&self, mut change: impl FnMut(&mut ByType)) {
+        self.0.rcu(|values| {
+            let mut values = values.as_deref().cloned().unwrap_or_default();
+            change(&mut values);
+            (!values.is_empty()).then(|| Arc::new(values))
+        });
+    }
 }
 
 #[cfg(test)]
