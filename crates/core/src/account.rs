@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use whoelse_xmpp::{BareJid, Outgoing};
 
@@ -11,6 +11,7 @@ use crate::clock::Time;
 use crate::principal::Proved;
 use crate::rewriting;
 use crate::session::Session;
+use crate::session_list::SessionList;
 use crate::settings::Limits;
 use crate::slots::{Slot, Slots};
 use crate::underway::Underway;
@@ -26,9 +27,8 @@ pub struct Account {
     pub(crate) to_attribute: bytes::Bytes,
     /// What features remember of the account. The keeper swaps it after the commit.
     slots: Slots,
-    /// The live and detached sessions. Held for a look or a change of the list, never across an
-    /// await; taken before any session's own lock, never after.
-    sessions: RwLock<Vec<Arc<Session>>>,
+    /// The live and detached sessions.
+    pub(crate) session_list: SessionList,
     removed: AtomicBool,
     /// How often the password was set, as far as this node knows.
     generation: AtomicI64,
@@ -80,7 +80,7 @@ impl Account {
             to_attribute: rewriting::attribute("to", jid.as_str()).into(),
             jid,
             slots: Slots::new(slots),
-            sessions: RwLock::default(),
+            session_list: SessionList::default(),
             removed: AtomicBool::new(false),
             generation: AtomicI64::new(0),
             confirmed: AtomicI64::new(cursor),
@@ -173,51 +173,27 @@ impl Account {
 
     /// The sessions, live and detached.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
-        self.read().clone()
+        self.session_list.all()
     }
 
     /// Calls `look` on each session, under the lock: it must not call back into the account.
-    pub(crate) fn each_session(&self, mut look: impl FnMut(&Arc<Session>)) {
-        self.read().iter().for_each(&mut look);
+    pub(crate) fn each_session(&self, look: impl FnMut(&Arc<Session>)) {
+        self.session_list.each(look);
     }
 
     /// The session with this resource.
     pub fn session(&self, resource: &str) -> Option<Arc<Session>> {
-        self.read().iter().find(|session| session.resource() == resource).cloned()
+        self.session_list.find(resource)
     }
 
     /// Whether at least one session has sent presence.
     pub fn is_online(&self) -> bool {
-        self.read().iter().any(|session| session.is_available())
+        self.session_list.any(Session::is_available)
     }
 
     /// How many sessions there are.
     pub fn session_count(&self) -> usize {
-        self.read().len()
-    }
-
-    /// Adds a session if `fits` accepts the present ones. Check and change are one step: two logins
-    /// at once cannot both find the account empty.
-    pub(crate) fn add_session_if(
-        &self,
-        session: &Arc<Session>,
-        fits: impl FnOnce(&[Arc<Session>]) -> bool,
-    ) -> bool {
-        let mut sessions = self.write();
-        let fits = fits(&sessions);
-        if fits {
-            sessions.push(session.clone());
-        }
-        fits
-    }
-
-    #[cfg(test)]
-    pub(crate) fn add_session(&self, session: Arc<Session>) {
-        self.write().push(session);
-    }
-
-    pub(crate) fn drop_session(&self, id: u64) {
-        self.write().retain(|session| session.id != id);
+        self.session_list.count()
     }
 
     /// Queues one presence, addressed to the account, for every available session. Returns whether
@@ -290,14 +266,6 @@ impl Account {
             });
         }
         news
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<Session>>> {
-        self.sessions.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Vec<Arc<Session>>> {
-        self.sessions.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -37,6 +37,7 @@ mod rewriting;
 pub mod roster;
 pub mod route;
 pub mod session;
+mod session_list;
 pub mod sessions;
 pub mod settings;
 pub mod slots;

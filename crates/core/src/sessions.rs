@@ -78,7 +78,7 @@ impl Node {
         let one = self.settings().sessions == Sessions::One && !session.is_trusted();
         let is_like = |other: &Session| other.is_trusted() == session.is_trusted();
         let mut refusal = None;
-        account.add_session_if(session, |others| {
+        account.session_list.add_if(session, |others| {
             // A login that came while this one waited has the place.
             let same_name = others.iter().any(|other| other.resource() == session.resource());
             // Between the proof and this moment the account can have been removed, blocked, or
@@ -256,7 +256,7 @@ impl Node {
         self.void_resumption(session);
         // Mark it as over first, so that nothing still under way makes it available again.
         let left = session.finish();
-        session.account.drop_session(session.id);
+        session.account.session_list.remove(session.id);
         if let Some(left) = left {
             tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_ended");
             presence::end(self, session, left.was_available, left.directed);

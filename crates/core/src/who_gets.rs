@@ -119,7 +119,7 @@ mod tests {
                 Class::Presence,
             );
             session.set_presence(priority.map(|priority| (presence, priority)));
-            otto.add_session(session);
+            otto.session_list.add_if(&session, |_| true);
         }
         otto
     }
