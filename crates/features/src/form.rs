@@ -85,7 +85,7 @@ pub(crate) fn of_results(done: &CommandDone, about: Option<&str>) -> Option<Elem
 }
 
 fn with_value(field: Element, value: &str) -> Element {
-    field.child(Element::new("value").text(value))
+    field.text_child("value", value)
 }
 
 /// Reads a submitted form.

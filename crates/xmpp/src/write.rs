@@ -229,6 +229,9 @@ fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'\'');
 }
 
+/// Room for the end tags that follow a long text, so that it is not moved for them.
+const END_TAGS: usize = 64;
+
 /// Writes one element by hand; texts are escaped.
 ///
 /// ```
@@ -287,12 +290,40 @@ impl Element {
         self.raw(&child.close())
     }
 
+    /// Adds a child that has only text. For long lists: the text is copied once.
+    #[must_use]
+    pub fn text_child(mut self, name: &'static str, text: &str) -> Element {
+        self.end_tag();
+        self.buf.push(b'<');
+        self.buf.extend_from_slice(name.as_bytes());
+        let child = Element { buf: self.buf, name, in_tag: true };
+        self.buf = child.text(text).close();
+        self
+    }
+
     /// Adds children that are already encoded.
     #[must_use]
     pub fn raw(mut self, bytes: &[u8]) -> Element {
         if !bytes.is_empty() {
             self.end_tag();
+            // With room for the end tags, so that a long text is not moved for them.
+            self.buf.reserve(bytes.len() + END_TAGS);
             self.buf.extend_from_slice(bytes);
+        }
+        self
+    }
+
+    /// Adds about `bytes` of children that `write` encodes in their place.
+    #[must_use]
+    pub fn raw_by(mut self, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) -> Element {
+        self.buf.reserve(bytes + END_TAGS);
+        let (before, was_in_tag) = (self.buf.len(), self.in_tag);
+        self.end_tag();
+        let begun = self.buf.len();
+        write(&mut self.buf);
+        if self.buf.len() == begun {
+            self.buf.truncate(before);
+            self.in_tag = was_in_tag;
         }
         self
     }

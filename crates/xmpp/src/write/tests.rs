@@ -206,3 +206,17 @@ fn leaving_out_thousands_of_children_takes_no_longer_than_scanning_them() {
     // milliseconds.
     assert!(begin.elapsed() < std::time::Duration::from_secs(1));
 }
+
+#[test]
+fn a_child_of_text_and_children_written_in_their_place_are_as_if_they_were_made_apart() {
+    for text in ["", "a", "<&]]>'\t\n"] {
+        let apart =
+            Element::new("x").child(Element::new("value").text(text)).child(Element::new("y"));
+        let there = Element::new("x").text_child("value", text).text_child("y", "");
+        assert_eq!(there.finish(), apart.finish());
+    }
+    let written = Element::new("x").attr("a", "b").raw_by(4, |out| out.extend_from_slice(b"<y/>"));
+    assert_eq!(written.finish(), "<x a='b'><y/></x>");
+    assert_eq!(Element::new("x").raw_by(4, |_| {}).attr("a", "b").finish(), "<x a='b'/>");
+    assert_eq!(Element::new("x").text("t").raw_by(4, |_| {}).finish(), "<x>t</x>");
+}
