@@ -40,8 +40,8 @@ pub enum Audience {
 /// acts as, to all.
 pub fn is_subscribed(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
     subject.jid() == viewer
-        || node.is_server(viewer)
         || node.settings().contacts.are_shared() && node.is_local(viewer)
+        || node.is_server(viewer)
         || subject.roster().shows_to(viewer)
 }
 
@@ -72,10 +72,9 @@ pub(crate) fn each(
     let is_speaker = |it: &Account| it.jid() == speaker.jid();
     let shows = |it: &Account| is_speaker(it) || node.wiring.shows(speaker, it.jid());
     match audience {
-        Audience::Everybody => node.online().iter().for_each(|it| tell(it)),
+        Audience::Everybody => node.online.all().iter().for_each(|it| tell(it)),
         Audience::Viewers if node.settings().contacts.are_shared() => {
-            let online = node.online();
-            online.iter().filter(|it| shows(it)).for_each(|it| tell(it));
+            node.online.all().iter().filter(|it| shows(it)).for_each(|it| tell(it));
         }
         Audience::Viewers => {
             tell(speaker);
@@ -91,10 +90,11 @@ pub(crate) fn each(
     }
 }
 
-/// Calls `look` for each online account to whose presence `viewer` is subscribed, and for itself.
+/// Calls `look` for each online account to whose presence `viewer` is subscribed, and for itself:
+/// the others by address.
 pub(crate) fn each_subject(node: &Node, viewer: &Account, mut look: impl FnMut(&Account)) {
     if node.settings().contacts.are_shared() || viewer.is_server() {
-        node.online().iter().for_each(|it| look(it));
+        node.online.all().iter().for_each(|it| look(it));
         return;
     }
     look(viewer);
@@ -104,7 +104,7 @@ pub(crate) fn each_subject(node: &Node, viewer: &Account, mut look: impl FnMut(&
     subjects.filter(|it| shown(it)).for_each(|it| look(&it));
 }
 
-/// Lists the other online accounts that `viewer` may see.
+/// Lists the other online accounts that `viewer` may see, sorted.
 pub fn seen_online(node: &Node, viewer: &Account) -> Vec<BareJid> {
     let mut seen = Vec::new();
     each_subject(node, viewer, |it| {
@@ -112,12 +112,13 @@ pub fn seen_online(node: &Node, viewer: &Account) -> Vec<BareJid> {
             seen.push(it.jid().clone());
         }
     });
+    seen.dedup();
     seen
 }
 
-/// Lists all online accounts, for an administrator.
+/// Lists all online accounts, sorted, for an administrator.
 pub fn online(node: &Node) -> Vec<BareJid> {
-    node.online().iter().map(|it| it.jid().clone()).filter(|jid| !node.is_server(jid)).collect()
+    node.online.all().iter().map(|it| it.jid().clone()).filter(|jid| !node.is_server(jid)).collect()
 }
 
 #[cfg(test)]

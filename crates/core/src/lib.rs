@@ -29,6 +29,7 @@ pub mod login_throttle;
 mod names;
 pub mod network;
 pub mod node;
+mod online;
 mod passwords;
 pub mod presence;
 pub mod principal;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
@@ -22,6 +22,7 @@ use crate::kit::{Feature, Wiring};
 use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
+use crate::online::Online;
 use crate::recent_logins::RecentLogins;
 use crate::session::Session;
 use crate::settings::{Limits, Settings};
@@ -55,9 +56,8 @@ pub struct Node {
     pub slots: Slots,
     accounts: Accounts,
     served: ArcSwap<Served>,
-    /// Accounts with an available session. Held for a look or a change, never across an await;
-    /// taken before an account's list of sessions, never after.
-    online: RwLock<HashMap<i64, Arc<Account>>>,
+    /// The accounts with an available session.
+    pub(crate) online: Online,
     /// Sessions that can be resumed, by token. Held for a look or a change, never across an await;
     /// taken before an account's list of sessions, never after.
     pub(crate) resumptions: Mutex<HashMap<String, Weak<Session>>>,
@@ -177,7 +177,7 @@ impl Node {
             slots,
             accounts,
             served: ArcSwap::from_pointee(served),
-            online: RwLock::default(),
+            online: Online::default(),
             resumptions: Mutex::default(),
             secret,
             archive_key,
@@ -451,32 +451,6 @@ impl Node {
         self.here(jid).is_some_and(|account| account.is_online())
     }
 
-    /// Lists accounts with at least one available session, the server's own included.
-    pub(crate) fn online(&self) -> Vec<Arc<Account>> {
-        self.online.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    /// Notes that an account has an available session. Returns whether it had none before.
-    pub(crate) fn note_online(&self, account: &Arc<Account>) -> bool {
-        let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
-        let before = online.insert(account.id, account.clone());
-        before.is_none_or(|before| !Arc::ptr_eq(&before, account))
-    }
-
-    /// Notes that a session of the account is no longer available. Returns whether it was the last
-    /// one. Checks under the lock, so that a session that becomes available at this moment is not
-    /// missed.
-    pub(crate) fn note_offline(&self, account: &Arc<Account>) -> bool {
-        let mut online = self.online.write().unwrap_or_else(PoisonError::into_inner);
-        // After a rename of the domain, the entry may be a newer load of the same account.
-        let known = online.get(&account.id).is_some_and(|known| Arc::ptr_eq(known, account));
-        let last = known && !account.is_online();
-        if last {
-            online.remove(&account.id);
-        }
-        last
-    }
-
     /// Lists every session of every account in memory, the server's own included.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         let mut sessions = self.server_account().sessions();
@@ -487,7 +461,7 @@ impl Node {
     /// Counts who is connected, for the metrics. It looks at every session.
     pub fn census(&self) -> Census {
         let mut census = Census {
-            online: self.online.read().unwrap_or_else(PoisonError::into_inner).len(),
+            online: self.online.count(),
             blocked: self.throttle.blocked(self.clock.steady()),
             ..Census::default()
         };

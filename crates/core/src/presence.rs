@@ -52,7 +52,7 @@ fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing
 /// Tells of a session that has just become available, or said so anew.
 fn say_available(node: &Arc<Node>, session: &Arc<Session>, presence: &Outgoing, initial: bool) {
     let account = session.account.clone();
-    let first = node.note_online(&account);
+    let first = node.online.enter(&account);
     let roster = account.roster();
     fan_out(node, &account, Audience::Viewers, presence);
     take_back(node, session, &roster);
@@ -110,7 +110,7 @@ fn say_unavailable(
 /// `word` is the unavailable presence that its user sent, if any.
 fn go(node: &Arc<Node>, session: &Session, word: Option<Outgoing>) {
     let account = &session.account;
-    if node.note_offline(account) {
+    if node.online.leave(account) {
         account.note_gone(word, node.clock.now());
         node.wiring.tell_online(node, account, false);
     }

@@ -1,11 +1,9 @@
 //! `whoelse`: lists everyone else online that I may see, without those who have blocked me.
 
-use std::collections::BTreeSet;
-
 use whoelse_core::audience;
 use whoelse_core::kit::command::{Command, CommandDone, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
-use whoelse_xmpp::StanzaError;
+use whoelse_xmpp::{BareJid, StanzaError};
 
 /// The command.
 pub const FEATURE: Feature = Feature {
@@ -27,11 +25,11 @@ pub const COMMAND: Command = Command {
 
 fn whoelse(cx: SessionCx, _: Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>> {
     let seen = audience::seen_online(&cx.node, cx.account());
-    let seen = seen.iter().map(ToString::to_string).collect();
-    Box::pin(std::future::ready(Ok(accounts(seen))))
+    Box::pin(std::future::ready(Ok(accounts(&seen))))
 }
 
-/// Makes the answer of `whoelse` and `whoelsesince`.
-pub(crate) fn accounts(found: BTreeSet<String>) -> CommandDone {
-    CommandDone::field("accounts", FieldKind::JidMulti, found.into_iter().collect())
+/// Makes the answer of `whoelse` and `whoelsesince` from addresses that are sorted.
+pub(crate) fn accounts(found: &[BareJid]) -> CommandDone {
+    let found = found.iter().map(|jid| jid.as_str().to_owned()).collect();
+    CommandDone::field("accounts", FieldKind::JidMulti, found)
 }

@@ -69,13 +69,13 @@ async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
             && other.id != cx.account().id
             && audience::sees(&cx.node, &other, cx.account().jid())
         {
-            found.insert(jid.to_string());
+            found.insert(jid);
         }
     }
     // The interval of a user who came a moment ago may not be stored yet.
     let here = audience::seen_online(&cx.node, cx.account());
-    found.extend(here.iter().map(ToString::to_string));
-    Ok(whoelse::accounts(found))
+    found.extend(here);
+    Ok(whoelse::accounts(&Vec::from_iter(found)))
 }
 
 fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
