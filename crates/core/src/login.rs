@@ -353,7 +353,10 @@ impl Node {
                 // would be loaded a second time, and those sessions would miss what the second one
                 // gets.
                 if made.is_some() {
-                    then.push(Box::new(move |node: &Arc<Node>| node.forget_account(&jid)));
+                    then.push(Box::new(move |node: &Arc<Node>| {
+                        node.forget_account(&jid);
+                        node.everybody.add(&jid);
+                    }));
                 }
                 Ok((made, then))
             })

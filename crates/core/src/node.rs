@@ -24,6 +24,7 @@ use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
 use crate::online::Online;
 use crate::recent_logins::RecentLogins;
+use crate::roster::everybody::Everybody;
 use crate::session::Session;
 use crate::settings::{Limits, Settings};
 use crate::slots::Slots;
@@ -58,6 +59,8 @@ pub struct Node {
     served: ArcSwap<Served>,
     /// The accounts with an available session.
     pub(crate) online: Online,
+    /// The items of the shared roster.
+    pub everybody: Everybody,
     /// Sessions that can be resumed, by token. Held for a look or a change, never across an await;
     /// taken before an account's list of sessions, never after.
     pub(crate) resumptions: Mutex<HashMap<String, Weak<Session>>>,
@@ -178,6 +181,7 @@ impl Node {
             accounts,
             served: ArcSwap::from_pointee(served),
             online: Online::default(),
+            everybody: Everybody::default(),
             resumptions: Mutex::default(),
             secret,
             archive_key,
@@ -329,6 +333,7 @@ impl Node {
                     node.end_all(&StreamError::renamed(&served.name));
                     node.served.store(Arc::new(served));
                     node.accounts.forget_all();
+                    node.everybody.forget();
                 })];
                 Ok(((), then))
             })

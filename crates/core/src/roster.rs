@@ -7,6 +7,7 @@
 
 mod arrival;
 mod entry;
+pub mod everybody;
 mod inbound;
 pub mod item;
 pub mod outbound;

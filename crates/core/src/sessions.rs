@@ -275,6 +275,7 @@ impl Node {
     pub(crate) fn bury(self: &Arc<Node>, account: &Arc<Account>) {
         account.mark_removed();
         self.forget_account(account.jid());
+        self.everybody.remove(account.jid());
         self.wiring.tell_barred(self, account);
         for session in account.sessions() {
             session.order_end(

@@ -54,10 +54,6 @@ fn has_subscriptions(settings: &whoelse_core::settings::Settings) -> bool {
 /// Requests for somebody else's roster are answered here as well, without telling whether there is
 /// one.
 const ANY_ACCOUNT: At = &[Target::Own, Target::Other, Target::Hidden];
-/// The most accounts in the shared roster: about a megabyte, a fifth of what a session may hold.
-const MOST_SHARED: usize = 10_000;
-/// Accounts read at once.
-const PAGE: i64 = 500;
 /// The most changes that are pushed one by one to a client with an older roster. Past it the whole
 /// roster is shorter.
 const MOST_CHANGES: usize = 100;
@@ -69,7 +65,7 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     cx.session.slots.put(Arc::new(Interested));
     let roster = cx.account().roster();
     if cx.node.settings().contacts.are_shared() {
-        return Ok(Reply::encoded(shared(&cx, &roster).await?.finish()));
+        return shared(&cx, &roster).await;
     }
     let known = stanza.child_attr(&query, "ver").and_then(|ver| ver.parse().ok());
     let changed = known.and_then(|known| roster.changed_since(known));
@@ -100,28 +96,24 @@ fn catch_up(cx: &SessionCx, stanza: &Stanza, changed: &[(&BareJid, &Contact)]) -
     Reply::sent()
 }
 
-/// Returns everybody on the server, with the user's names and groups for them, and the user's other
-/// contacts.
-async fn shared(cx: &SessionCx, roster: &Roster) -> Result<Element, StanzaError> {
-    let domain = cx.node.domain();
+/// Answers with everybody on the server but the user, with the user's names and groups for them,
+/// and the user's other contacts.
+async fn shared(cx: &SessionCx, roster: &Roster) -> Answer {
+    let items = cx.node.everybody.items(&cx.node).await;
+    let items = readable(&cx.node, "accounts_unreadable", None, items)?;
     let mut others: BTreeMap<&BareJid, &Contact> = roster.contacts().collect();
-    let nobody = Contact::default();
-    let mut query = Element::new("query").xmlns(ns::ROSTER);
-    let (mut after, mut count) = (String::new(), 0);
-    while count < MOST_SHARED {
-        let page = cx.node.store.list_accounts(domain.id, &after, PAGE).await;
-        let page = readable(&cx.node, "accounts_unreadable", None, page)?;
-        let Some(last) = page.last() else { break };
-        after = last.localpart.clone();
-        count += page.len();
-        for row in page.iter().filter(|row| row.id != cx.account().id) {
-            let Ok(jid) = BareJid::new(Some(&row.localpart), &domain.name) else { continue };
-            let contact = others.remove(&jid).unwrap_or(&nobody);
-            query = query.child(item(&cx.node, &jid, contact, true));
-        }
-    }
+    let own = cx.account().jid();
+    let here = others.keys().copied().filter(|jid| jid.domain() == own.domain()).chain([own]);
+    let instead = here.filter_map(|jid| Some((jid.local()?, jid))).collect();
+    let query = Element::new("query").xmlns(ns::ROSTER).raw_by(items.bytes(), |out| {
+        items.write(out, &instead, |out, jid| {
+            if let Some(contact) = others.remove(jid) {
+                out.extend_from_slice(&item(&cx.node, jid, contact, true).finish());
+            }
+        });
+    });
     let others = others.into_iter().map(|(jid, contact)| item(&cx.node, jid, contact, false));
-    Ok(others.fold(query, Element::child))
+    Ok(Reply::encoded(others.fold(query, Element::child).finish()))
 }
 
 // --- changed ---

@@ -17,10 +17,7 @@ pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Elem
     let item = Element::new("item").attr("jid", jid.as_str());
     let shared = exists && node.settings().contacts.are_shared();
     if shared && !contact.listed {
-        return item
-            .attr("subscription", "both")
-            .attr("name", jid.local().unwrap_or_default())
-            .child(Element::new("group").text(EVERYONE));
+        return everybodys(jid);
     }
     if !contact.listed {
         return item.attr("subscription", "remove");
@@ -38,6 +35,16 @@ pub fn item(node: &Node, jid: &BareJid, contact: &Contact, exists: bool) -> Elem
         .attr_opt("ask", (state.ask && !shared).then_some("subscribe"))
         .attr_opt("approved", (state.approved && !shared).then_some("true"));
     contact.groups.iter().fold(item, |item, group| item.child(Element::new("group").text(group)))
+}
+
+/// Returns an account of this server as all see it in the shared roster who have not written
+/// anything down about it.
+pub(super) fn everybodys(jid: &BareJid) -> Element {
+    Element::new("item")
+        .attr("jid", jid.as_str())
+        .attr("subscription", "both")
+        .attr("name", jid.local().unwrap_or_default())
+        .child(Element::new("group").text(EVERYONE))
 }
 
 /// Returns the `ver` of a roster version (RFC 6121, 2.6); `None` with the shared roster, which has
