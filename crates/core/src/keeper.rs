@@ -1,6 +1,9 @@
 //! The keeper: the only writer. What must be remembered is posted here, committed in groups, and
 //! only then delivered and marked as handled.
 //!
+//! It is two tasks: the lane commits, and the finisher delivers one group while the lane commits
+//! the next (`docs/design/lane.md`).
+//!
 //! It sets the order: it numbers the messages, so the order of an archive is the order of the
 //! commits and the order of delivery. A session that drains the log sends a fence through the same
 //! lane: whatever is before the fence comes from the log, and whatever is after it comes live.
@@ -9,19 +12,22 @@ mod away;
 pub(crate) mod chain;
 mod change;
 mod cursors;
+mod finisher;
 mod lane;
 mod post;
 mod stamps;
+#[cfg(test)]
+mod tests;
 
 pub use change::Touches;
 pub(crate) use post::{Post, Unstored};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use whoelse_store::Tx;
+use whoelse_store::{Store, Tx};
 
 use crate::account::Account;
 use crate::kit::BoxFuture;
@@ -33,7 +39,7 @@ use change::{Change, Command};
 const WAITING: usize = 4096;
 /// What happens after a commit: snapshots swapped first, then pushes, then presence.
 pub type After = Vec<Then>;
-/// One thing to do on the keeper's task.
+/// One thing to do on the finisher's task.
 pub type Then = Box<dyn FnOnce(&Arc<Node>) + Send>;
 
 /// A message to store.
@@ -44,13 +50,13 @@ pub(crate) enum Work {
     Change(Box<dyn Command>),
 }
 
-/// The handle to the keeper's task.
+/// The handle to the keeper's tasks.
 pub struct Keeper {
     post: mpsc::Sender<Work>,
     /// How much was posted and is not finished.
     waiting: Arc<AtomicUsize>,
-    /// Counts the rounds of the keeper's task: if it stands still while something waits, the keeper
-    /// is stuck.
+    /// Counts what the finisher has finished: if it stands still while something waits, one of the
+    /// two tasks is stuck.
     rounds: AtomicU64,
     /// Wakes whoever waits for posted work.
     round: Notify,
@@ -59,6 +65,9 @@ pub struct Keeper {
     stop: Notify,
     stopped: AtomicBool,
     finished: Notify,
+    /// Where a test holds the finisher up.
+    #[cfg(test)]
+    pub(crate) gate: tests::Gate,
 }
 
 /// The keeper has stopped: the server is shutting down.
@@ -77,8 +86,23 @@ impl Keeper {
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
             finished: Notify::new(),
+            #[cfg(test)]
+            gate: tests::Gate::default(),
         };
         (keeper, receive)
+    }
+
+    /// Starts the keeper's tasks; they end when it is stopped, or with the node. `last_stamp` is
+    /// the stamp of the last message of the log, and `passing` are the archives with messages that
+    /// are deleted once they are delivered.
+    pub(crate) fn start(
+        node: Weak<Node>,
+        store: Store,
+        receive: mpsc::Receiver<Work>,
+        last_stamp: Option<i64>,
+        passing: HashSet<i64>,
+    ) {
+        spawn(Keeper::run(node, store, receive, last_stamp, passing));
     }
 
     /// How much is posted and not finished.
@@ -156,7 +180,7 @@ impl Keeper {
         }
     }
 
-    /// Posts work that runs on the keeper's task after everything posted before is committed and
+    /// Posts work that runs on the finisher's task after everything posted before is committed and
     /// delivered.
     pub(crate) async fn follow(
         &self,
@@ -165,7 +189,8 @@ impl Keeper {
         self.post(Work::Ride(Box::new(then))).await
     }
 
-    /// Waits until everything posted before is committed, so that the caller finds it in the store.
+    /// Waits until everything posted before is committed and delivered, so that the caller finds it
+    /// in the store.
     pub async fn caught_up(&self) {
         let (answer, answered) = oneshot::channel();
         let answering = self.follow(move |_| {
@@ -177,8 +202,8 @@ impl Keeper {
         }
     }
 
-    /// Waits until every message that this account has sent or is sending now is committed, so that
-    /// its archive shows it. Does not wait for what others have posted.
+    /// Waits until every message that this account has sent or is sending now is committed and
+    /// delivered, so that its archive shows it. Does not wait for what others have posted.
     pub async fn caught_up_with(&self, account: &Account) {
         let (arriving, sending) = (account.arriving.mark(), account.sending.mark());
         loop {
@@ -213,4 +238,17 @@ impl Keeper {
         self.stop.notify_one();
         finished.await;
     }
+}
+
+/// Starts a task of the keeper.
+fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    let task = tokio::spawn(task);
+    tokio::spawn(async move {
+        if task.await.is_err_and(|fault| fault.is_panic()) {
+            // Nothing can be stored any more. What was acknowledged is on disk. A half-dead server
+            // would help nobody, and whatever supervises the process starts it again.
+            tracing::error!("keeper_failed");
+            std::process::abort();
+        }
+    });
 }

@@ -193,16 +193,7 @@ impl Node {
             recent_logins: RecentLogins::default(),
             watch,
         });
-        let keeping =
-            tokio::spawn(Keeper::run(Arc::downgrade(&node), store, work, last_stamp, passing));
-        tokio::spawn(async move {
-            if keeping.await.is_err_and(|fault| fault.is_panic()) {
-                // Nothing can be stored any more. What was acknowledged is on disk. A half-dead
-                // server would help nobody, and whatever supervises the process starts it again.
-                tracing::error!("keeper_failed");
-                std::process::abort();
-            }
-        });
+        Keeper::start(Arc::downgrade(&node), store, work, last_stamp, passing);
         node.wiring.tell_started(&node).await;
         crate::heartbeat::start(&node);
         crate::housekeeping::start(&node);

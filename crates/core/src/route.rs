@@ -20,7 +20,7 @@ mod subscription;
 mod to_account;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use in_flight::{Answer, InFlight, Taken};
 pub(crate) use kept::Append;

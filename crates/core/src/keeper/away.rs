@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use whoelse_store::{Error, Store, Tx, Undecided};
 
-use super::{Post, Work};
+use super::finisher::{Finish, Finisher};
+use super::{Unstored, Work};
 use crate::clock::Steady;
 use crate::node::Node;
 
@@ -89,15 +90,17 @@ impl Away {
     ///
     /// Messages that are posted meanwhile are refused once patience has run out. All other work is
     /// put aside, since it must run after what is undecided.
-    pub async fn decide(
+    pub(super) async fn decide(
         &mut self,
         node: &Node,
         store: &Store,
         undecided: Undecided,
         posted: &mut Posted,
-        mut refuse: impl FnMut(Box<dyn Post>) + Send,
+        finisher: &mut Finisher,
     ) -> Option<bool> {
         loop {
+            // A finisher that is stuck must be seen to be, though the keeper waits for the database.
+            finisher.caught_up().await;
             match store.decide(undecided).await {
                 Ok(committed) => {
                     tracing::info!(committed, "commit_decided");
@@ -115,7 +118,7 @@ impl Away {
             }
             node.keeper.note_round();
             if self.is_given_up(node.clock.steady()) {
-                posted.refuse_messages(node, &mut refuse);
+                finisher.hand(posted.refuse_messages()).await;
             }
             tokio::select! {
                 () = node.clock.sleep(PAUSE) => {}
@@ -158,12 +161,12 @@ impl Posted {
         self.receive.close();
     }
 
-    fn refuse_messages(&mut self, node: &Node, refuse: &mut impl FnMut(Box<dyn Post>)) {
-        let mut finished = 0;
+    /// Takes the messages out of what is posted, to be refused; keeps the rest, in order.
+    fn refuse_messages(&mut self) -> Vec<Finish> {
+        let mut refused = Vec::new();
         let mut sort = |work| match work {
             Work::Post(post) => {
-                refuse(post);
-                finished += 1;
+                refused.push(Finish::Post(post, Err(Unstored::Failed(Error::lost()))));
                 None
             }
             other => Some(other),
@@ -174,6 +177,6 @@ impl Posted {
             let Ok(work) = self.receive.try_recv() else { break };
             self.aside.extend(sort(work));
         }
-        node.keeper.finished(finished);
+        refused
     }
 }

@@ -1,5 +1,9 @@
-//! The lane: the one write queue. It takes what is posted, commits it in groups, and finishes it in
-//! order. It knows rows; only whoever posts them knows what they are about.
+//! The lane: the one write queue. It takes what is posted and commits it in groups; the
+//! [`Finisher`] delivers a group while the next one is committed. The lane knows rows; only whoever
+//! posts them knows what they are about.
+//!
+//! Only groups of messages overlap with deliveries. A change reads what is in memory, and what
+//! follows it swaps that; so after a change nothing begins before the finisher is past it.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -12,6 +16,7 @@ use whoelse_store::{Appended, Direction, NewMessage, Store, Undecided};
 use super::away::{Away, Posted};
 use super::change::Command;
 use super::cursors::CURSORS;
+use super::finisher::{Finish, Finisher};
 use super::stamps::Stamps;
 use super::{Keeper, Post, Then, Unstored, Work};
 use crate::clock::Steady;
@@ -27,9 +32,8 @@ const TRIES: usize = 3;
 const SLOW: Duration = Duration::from_secs(1);
 
 impl Keeper {
-    /// The keeper's task; `last_stamp` is the stamp of the last message of the log, and `passing`
-    /// are the archives with messages that are deleted once they are delivered.
-    pub(crate) async fn run(
+    /// The lane's task.
+    pub(super) async fn run(
         node: Weak<Node>,
         store: Store,
         receive: mpsc::Receiver<Work>,
@@ -42,6 +46,7 @@ impl Keeper {
             passing,
             away: Away::default(),
             posted: Posted::new(receive),
+            finisher: Finisher::start(node.clone()),
             flush_at: Steady(0),
         };
         let mut stopping = false;
@@ -63,6 +68,7 @@ impl Keeper {
                 }
             };
             let Some(work) = work else {
+                lane.finisher.caught_up().await;
                 // This is the last try, whatever came of the one before.
                 lane.away = Away::default();
                 lane.save_cursors(&node).await;
@@ -77,15 +83,12 @@ impl Keeper {
                 let Some(work) = lane.posted.try_next() else { break };
                 alone = sort(&mut group, work);
             }
-            let mut finished = group.len();
             if !group.is_empty() {
                 lane.commit_group(&node, group).await;
             }
             if let Some(command) = alone {
                 lane.change(&node, command).await;
-                finished += 1;
             }
-            node.keeper.finished(finished);
             // Cursors must not wait for ever for a lane that is always busy.
             if node.clock.steady() >= lane.flush_at {
                 lane.save_cursors(&node).await;
@@ -109,7 +112,7 @@ fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Box<dyn Command>> {
     None
 }
 
-/// The state of the keeper's task.
+/// The state of the lane's task.
 pub(super) struct Lane {
     pub(super) store: Store,
     stamps: Stamps,
@@ -117,6 +120,7 @@ pub(super) struct Lane {
     pub(super) passing: HashSet<i64>,
     pub(super) away: Away,
     posted: Posted,
+    finisher: Finisher,
     /// When to save cursors.
     pub(super) flush_at: Steady,
 }
@@ -133,19 +137,21 @@ impl Lane {
         }
         let outcomes = self.append_all(node, &rows).await;
         let mut outcomes = rows.iter().zip(outcomes);
+        let mut finishes = Vec::with_capacity(group.len());
         for item in group {
-            match item {
-                Grouped::Ride(ride) => ride(node),
+            finishes.push(match item {
+                Grouped::Ride(ride) => Finish::Ride(ride),
                 Grouped::Post(post) => {
                     let Some((message, outcome)) = outcomes.next() else { continue };
                     let passes = message.first.direction == Direction::Passing;
                     if passes && matches!(outcome, Ok(Appended::Stored { .. })) {
                         self.passing.insert(message.first.archive);
                     }
-                    post.finish(node, outcome);
+                    Finish::Post(post, outcome)
                 }
-            }
+            });
         }
+        self.finisher.hand(finishes).await;
     }
 
     /// Appends messages in one transaction, or if that fails, each in one of its own.
@@ -238,10 +244,8 @@ impl Lane {
     }
 
     async fn decide(&mut self, node: &Arc<Node>, undecided: Undecided) -> Option<bool> {
-        let refuse = |post: Box<dyn Post>| {
-            post.finish(node, Err(Unstored::Failed(whoelse_store::Error::lost())));
-        };
-        self.away.decide(node, &self.store, undecided, &mut self.posted, refuse).await
+        let Lane { away, store, posted, finisher, .. } = self;
+        away.decide(node, store, undecided, posted, finisher).await
     }
 
     async fn change(&mut self, node: &Arc<Node>, mut command: Box<dyn Command>) {
@@ -279,6 +283,7 @@ impl Lane {
                 node.store_failing("change_refused", None, error);
             }
         }
-        command.finish(node, committed);
+        self.finisher.hand(vec![Finish::Change(command, committed)]).await;
+        self.finisher.caught_up().await;
     }
 }

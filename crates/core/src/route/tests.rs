@@ -10,9 +10,10 @@ use whoelse_stream::secret::Password;
 use whoelse_xmpp::BareJid;
 
 use super::*;
+use crate::account::Account;
 use crate::clock::{Clock, Time};
 use crate::keeper::{After, Touches};
-use crate::kit::{Feature, Wiring};
+use crate::kit::{Feature, Flow, When, Wiring};
 use crate::principal::{Principal, Rights};
 use crate::session::Drain;
 use crate::settings::{Sessions, Settings};
@@ -23,16 +24,21 @@ use crate::settings::{Sessions, Settings};
 struct OnTheWay(Mutex<Vec<bool>>);
 
 /// In the slot of an account: the address that it has blocked, of a person or of one device.
-struct Blocked(Jid);
+pub(crate) struct Blocked(pub Jid);
 
 /// In the slot of an account: whose messages copies were due of.
 #[derive(Default)]
 struct Copied(Mutex<Vec<String>>);
 
+fn has_blocked(account: &Account, jid: &Jid) -> bool {
+    account.look(|it: &Blocked| it.0 == *jid || it.0 == *jid.to_bare()).unwrap_or_default()
+}
+
 fn wire(w: &mut Wiring) {
-    w.visibility(|subject, viewer| {
-        let blocks = |it: &Blocked| it.0 == *viewer || it.0 == *viewer.to_bare();
-        !subject.look(blocks).unwrap_or_default()
+    w.visibility(|subject, viewer| !has_blocked(subject, viewer));
+    w.incoming(When::Guard, |passing| match has_blocked(passing.account, passing.from) {
+        true => Flow::Drop,
+        false => Flow::On,
     });
     w.copies(
         |_| true,
@@ -49,7 +55,7 @@ fn wire(w: &mut Wiring) {
 
 const FEATURE: Feature = Feature { name: "test", wire, ..Feature::PLAIN };
 
-async fn node(names: &[&str]) -> Arc<Node> {
+pub(crate) async fn node(names: &[&str]) -> Arc<Node> {
     let store = Store::open(&Location::Memory).await.unwrap();
     let clock = Clock::manual(Time(1_767_225_600_000_000));
     let settings = Settings { sessions: Sessions::Many, ..Settings::default() };
@@ -60,12 +66,12 @@ async fn node(names: &[&str]) -> Arc<Node> {
     node
 }
 
-fn jid(name: &str) -> BareJid {
+pub(crate) fn jid(name: &str) -> BareJid {
     BareJid::parse(&format!("{name}@localhost")).unwrap()
 }
 
 /// A device that is available, and to which everything new comes live.
-async fn device(node: &Arc<Node>, name: &str, resource: &str) -> Hold {
+pub(crate) async fn device(node: &Arc<Node>, name: &str, resource: &str) -> Hold {
     let account = node.account(&jid(name)).await.unwrap().unwrap();
     let hold = node.bind(&Principal::of(&account, Rights::Own), Some(resource)).await.unwrap();
     finish(says(node, &hold, "<presence/>")).await;
@@ -75,17 +81,17 @@ async fn device(node: &Arc<Node>, name: &str, resource: &str) -> Hold {
     hold
 }
 
-fn says(node: &Arc<Node>, hold: &Hold, stanza: &str) -> Routed {
+pub(crate) fn says(node: &Arc<Node>, hold: &Hold, stanza: &str) -> Routed {
     handle(node, hold, Stanza::parse(stanza.to_owned()).unwrap(), None)
 }
 
 /// A message that is kept.
-fn kept(to: &str, text: &str) -> String {
+pub(crate) fn kept(to: &str, text: &str) -> String {
     format!("<message to='{to}@localhost' type='chat'><body>{text}</body></message>")
 }
 
 /// One that is not.
-fn news(to: &str, text: &str) -> String {
+pub(crate) fn news(to: &str, text: &str) -> String {
     format!("<message to='{to}@localhost' type='headline'><body>{text}</body></message>")
 }
 
@@ -125,7 +131,7 @@ async fn who_says_more_than_the_keeper_delivers_waits_though_nothing_of_it_is_ke
 }
 
 /// What a device gets to read now.
-fn hears(node: &Node, hold: &Hold) -> String {
+pub(crate) fn hears(node: &Node, hold: &Hold) -> String {
     let (now, limits) = (node.clock.steady(), &node.settings().limits);
     let mut out = Output::default();
     hold.session.take(hold.epoch, now, limits, &mut out, 1 << 20).unwrap();

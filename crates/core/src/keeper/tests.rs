@@ -1,0 +1,306 @@
+//! What is posted while a committed group is not delivered yet: it takes its place in the order.
+//! A test holds the finisher up at a gate; the lane goes on.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use whoelse_store::Query;
+use whoelse_xmpp::{Class, Kind, Outgoing};
+
+use super::{After, Touches};
+use crate::node::Node;
+use crate::route::Routed;
+use crate::route::tests::{Blocked, device, hears, jid, kept, news, node, says};
+use crate::sessions::Hold;
+
+/// Where the finisher waits before it delivers a group: how many groups may still pass; any number
+/// if it is open.
+#[derive(Default)]
+pub(crate) struct Gate(watch::Sender<Option<usize>>);
+
+impl Gate {
+    pub async fn pass(&self) {
+        let mut changes = self.0.subscribe();
+        loop {
+            let mut may_pass = false;
+            self.0.send_if_modified(|left| {
+                may_pass = *left != Some(0);
+                *left = left.map(|left| left.saturating_sub(1));
+                may_pass && left.is_some()
+            });
+            if may_pass {
+                return;
+            }
+            let _ = changes.changed().await;
+        }
+    }
+
+    fn let_through(&self, groups: Option<usize>) {
+        self.0.send_replace(groups);
+    }
+}
+
+/// How many runs of the storm.
+const SEEDS: u64 = 20;
+
+/// Waits until the log has this many rows of an account.
+async fn stored(node: &Node, hold: &Hold, rows: i64) {
+    let archive = hold.session.account.archive;
+    while node.store.count(archive, &Query::default()).await.unwrap() < rows {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets the lane do what it can without the finisher.
+async fn lane_rests(node: &Node) {
+    for _ in 0..20 {
+        let _ = node.store.last_stamp().await;
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A change that blocks somebody, or nobody, and tells all devices when that holds.
+fn blocks(node: &Node, hold: &Hold, blocked: &str, word: &str) {
+    let (account, blocked) = (hold.session.account.clone(), jid(blocked).into());
+    let stanza = format!("<iq type='set' id='{word}'/>");
+    node.keeper.submit(Touches::AtMost(0), move |_| {
+        Box::pin(async move {
+            let then: After = vec![Box::new(move |_| {
+                account.put(Arc::new(Blocked(blocked)));
+                let push = Outgoing::from_encoded(Kind::Iq, stanza.into(), Class::IqAnswer);
+                account.sessions().iter().for_each(|session| session.push(push.clone()));
+            })];
+            Ok(((), then))
+        })
+    });
+}
+
+async fn waits(routed: Routed) {
+    if let Routed::Waits(rest) = routed {
+        rest.await;
+    }
+}
+
+/// The bodies and pushes in what a device read, in order.
+fn words(read: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for piece in read.split('<') {
+        let word = piece.strip_prefix("body>").or_else(|| {
+            let (_, id) = piece.strip_prefix("iq ")?.split_once("id='")?;
+            id.split('\'').next()
+        });
+        words.extend(word.map(str::to_owned));
+    }
+    words
+}
+
+#[tokio::test]
+async fn what_is_posted_between_a_commit_and_its_delivery_comes_after_it() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    [&alice, &bob].iter().for_each(|hold| drop(hears(&node, hold)));
+    node.keeper.gate.let_through(Some(0));
+
+    says(&node, &alice, &kept("bob", "one"));
+    stored(&node, &bob, 1).await;
+    says(&node, &alice, &news("bob", "two"));
+    blocks(&node, &bob, "alice", "three");
+    says(&node, &alice, &kept("bob", "four"));
+    lane_rests(&node).await;
+    assert_eq!(words(&hears(&node, &bob)), [""; 0], "nothing is delivered yet");
+    let (keeper, account) = (node.clone(), alice.session.account.clone());
+    let caught_up = tokio::spawn(async move { keeper.keeper.caught_up_with(&account).await });
+    lane_rests(&node).await;
+    assert!(!caught_up.is_finished());
+    node.keeper.gate.let_through(None);
+    node.keeper.caught_up().await;
+
+    assert_eq!(words(&hears(&node, &bob)), ["one", "two", "three"]);
+    assert!(!bob.session.account.arriving.is_open() && !alice.session.account.sending.is_open());
+    caught_up.await.unwrap();
+    assert_eq!(bob.session.account.undelivered().coming, 0);
+}
+
+#[tokio::test]
+async fn a_change_sees_what_followed_the_change_before_it() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let _bob = device(&node, "bob", "desk").await;
+    let (swapped, seen) = (Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new(Vec::new())));
+    node.keeper.gate.let_through(Some(0));
+
+    says(&node, &alice, &kept("bob", "before them"));
+    for _ in 0..3 {
+        let (swapped, seen) = (swapped.clone(), seen.clone());
+        node.keeper.submit(Touches::AtMost(0), move |_| {
+            Box::pin(async move {
+                let before = swapped.load(Ordering::Acquire);
+                seen.lock().unwrap().push(before);
+                let swap = move |_: &Arc<Node>| swapped.store(before + 1, Ordering::Release);
+                let then: After = vec![Box::new(swap)];
+                Ok(((), then))
+            })
+        });
+        lane_rests(&node).await;
+    }
+    node.keeper.gate.let_through(None);
+    node.keeper.caught_up().await;
+
+    assert_eq!(*seen.lock().unwrap(), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn the_lane_waits_for_a_finisher_that_is_behind_and_both_are_seen_to_be_stuck() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    node.keeper.gate.let_through(Some(0));
+    let rounds = node.keeper.rounds();
+
+    for text in 0..9 {
+        says(&node, &alice, &kept("bob", &text.to_string()));
+        lane_rests(&node).await;
+    }
+
+    // One is at the gate, one waits for it, one is committed and finds no room.
+    let archive = bob.session.account.archive;
+    assert_eq!(node.store.count(archive, &Query::default()).await.unwrap(), 3);
+    assert_eq!((node.keeper.waiting(), node.keeper.rounds()), (9, rounds));
+    node.keeper.gate.let_through(None);
+    node.keeper.caught_up().await;
+    assert_eq!(node.keeper.waiting(), 0);
+    assert!(node.keeper.rounds() > rounds);
+}
+
+#[tokio::test]
+async fn stopping_waits_until_everything_is_delivered() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    hears(&node, &bob);
+    node.keeper.gate.let_through(Some(0));
+    for text in ["one", "two"] {
+        says(&node, &alice, &kept("bob", text));
+        lane_rests(&node).await;
+    }
+
+    let keeper = node.keeper.clone();
+    let stopping = tokio::spawn(async move { keeper.stop().await });
+    lane_rests(&node).await;
+    assert!(!stopping.is_finished());
+    node.keeper.gate.let_through(None);
+    stopping.await.unwrap();
+
+    assert_eq!(words(&hears(&node, &bob)), ["one", "two"]);
+}
+
+/// A page, blocks and rides at any moment of the delivery, by seed. One device of bob is there all
+/// the time; the other comes, reads its pages and goes.
+#[tokio::test]
+async fn by_seed_nothing_is_lost_or_doubled_or_overtaken_or_heard_after_a_block() {
+    for seed in 1..=SEEDS {
+        storm(seed).await;
+    }
+}
+
+async fn storm(seed: u64) {
+    let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut below = move |most: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % most
+    };
+    let node = node(&["alice", "carol", "bob"]).await;
+    let senders = [device(&node, "alice", "desk").await, device(&node, "carol", "desk").await];
+    let desk = device(&node, "bob", "desk").await;
+    let tablet = device(&node, "bob", "tablet").await;
+    [&desk, &tablet].iter().for_each(|hold| drop(hears(&node, hold)));
+    let (mut said, mut lines) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let listen = |lines: &mut [Vec<String>; 2]| {
+        for (line, hold) in lines.iter_mut().zip([&desk, &tablet]) {
+            line.extend(words(&hears(&node, hold)));
+        }
+    };
+    for step in 0..60 {
+        match below(10) {
+            0..4 => {
+                let who = below(2) as usize;
+                let text = format!("kept-{who}-{step}");
+                says(&node, &senders[who], &kept("bob", &text));
+                said.push(text);
+            }
+            4 => {
+                let who = below(2) as usize;
+                says(&node, &senders[who], &news("bob", &format!("news-{who}-{step}")));
+            }
+            5 => {
+                let blocked = ["alice", "nobody"][below(2) as usize];
+                blocks(&node, &desk, blocked, &format!("block-{blocked}-{step}"));
+            }
+            6 => {
+                let presence = ["<presence/>", "<presence type='unavailable'/>"][below(2) as usize];
+                waits(says(&node, &tablet, presence)).await;
+            }
+            7 => {
+                let (node, session) = (node.clone(), tablet.session.clone());
+                tokio::spawn(async move { node.read_log(&session).await });
+            }
+            8 => node.keeper.gate.let_through(Some(below(3) as usize)),
+            _ => lane_rests(&node).await,
+        }
+        for _ in 0..below(3) {
+            let _ = node.store.last_stamp().await;
+        }
+        listen(&mut lines);
+    }
+    node.keeper.gate.let_through(None);
+    waits(says(&node, &tablet, "<presence/>")).await;
+    for _ in 0..9 {
+        node.keeper.caught_up().await;
+        node.read_log(&tablet.session).await;
+    }
+    listen(&mut lines);
+
+    let [desk, tablet] = lines;
+    let log = format!("seed {seed}: {said:?}\n{desk:?}\n{tablet:?}");
+    assert_order(&desk, |_| true, &log);
+    assert_order(&tablet, |word| word.starts_with("kept"), &log);
+    // Nothing of a blocked sender comes between the block and its end.
+    for line in [&desk, &tablet] {
+        let mut blocked = false;
+        for word in line {
+            match word.split_once("block-") {
+                Some((_, who)) => blocked = who.starts_with("alice"),
+                None => assert!(!(blocked && word.contains("-0-")), "{word}: {log}"),
+            }
+        }
+    }
+    // Carol is never blocked, so everything of hers is there.
+    for text in said.iter().filter(|text| text.starts_with("kept-1-")) {
+        assert!(desk.contains(text) && tablet.contains(text), "{text}: {log}");
+    }
+    let archive = senders[1].session.account.archive;
+    let own = said.iter().filter(|text| text.starts_with("kept-1-")).count();
+    assert_eq!(node.store.count(archive, &Query::default()).await.unwrap(), own as i64);
+    assert_eq!(node.keeper.waiting(), 0);
+    assert!(senders.iter().all(|it| !it.session.account.sending.is_open()));
+    tokio::time::timeout(Duration::from_secs(60), node.stop()).await.unwrap();
+}
+
+/// What each has said arrives once, in the order in which it was said.
+fn assert_order(words: &[String], counts: impl Fn(&str) -> bool, log: &str) {
+    let mut last: HashMap<&str, u64> = HashMap::new();
+    for word in words.iter().filter(|word| counts(word)) {
+        let mut parts = word.split('-').skip(1);
+        let (who, step) = (parts.next().unwrap(), parts.next().unwrap().parse().unwrap());
+        if let Some(before) = last.insert(who, step) {
+            assert!(before < step, "{word} after {before}: {log}");
+        }
+    }
+}
