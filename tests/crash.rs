@@ -19,13 +19,14 @@ mod common;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::raw::Gone;
 use common::{Chance, Home, PATIENCE, Proxy, Raw, ports};
+use parking_lot::Mutex;
 use whoelse_stream::client::{Resumption, Step};
 use whoelse_stream::sm::Element as Sm;
 use whoelse_xmpp::{Kind, ns};
@@ -120,7 +121,7 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
                 _ => moments.millis(100, 900),
             });
             server.kill();
-            world.crashes.lock().unwrap().push(Instant::now());
+            world.crashes.lock().push(Instant::now());
             server.start_again();
         }
         // The wires stop failing as well, otherwise nobody would finish.
@@ -135,7 +136,7 @@ fn is_killed(crashes: u64, contacts: &str, bad_wires: bool) {
     let mut twice = 0;
     for (n, inbox) in received.iter().enumerate() {
         check_order(n, &inbox.receipts, sent);
-        twice += check_repeats(n, inbox, &world.crashes.lock().unwrap());
+        twice += check_repeats(n, inbox, &world.crashes.lock());
     }
     check_archives(&world, sent);
     println!("{total} messages, {twice} of them came twice");

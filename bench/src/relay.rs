@@ -5,8 +5,9 @@
 //! in it, between the first `'` and the `@`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -28,7 +29,7 @@ struct Mailbox {
 
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 
@@ -78,7 +79,7 @@ async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, table: Table) -> std:
     io.read_until(b'\n', &mut name).await?;
     name.pop();
     let mailbox = Arc::new(Mailbox::default());
-    table.lock().unwrap_or_else(PoisonError::into_inner).insert(name, mailbox.clone());
+    table.lock().insert(name, mailbox.clone());
     io.write_all(b"ok\n").await?;
     io.flush().await?;
     // A client sends nothing more before it has received that.
@@ -111,7 +112,7 @@ fn forward(read: &mut Vec<u8>, table: &Table) {
         let from = memchr::memchr(b'\'', line).map_or(0, |at| at + 1);
         let to = line.get(from..).unwrap_or_default();
         let to = to.get(..memchr::memchr(b'@', to).unwrap_or(0)).unwrap_or_default();
-        let found = table.lock().unwrap_or_else(PoisonError::into_inner).get(to).cloned();
+        let found = table.lock().get(to).cloned();
         if let Some(mailbox) = found {
             mailbox.lock().extend_from_slice(line);
             mailbox.wake.notify_one();

@@ -1,7 +1,8 @@
 //! The client's end of a connection: two small tasks, one that reads and one that writes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
@@ -30,7 +31,7 @@ struct Heard {
 
 impl Heard {
     fn note(&self, bytes: &[u8], ended: bool) {
-        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inbound = self.inbound.lock();
         inbound.0.extend_from_slice(bytes);
         inbound.1 |= ended;
         drop(inbound);
@@ -88,7 +89,7 @@ impl Line {
 
     /// Takes what has arrived, and whether the other end has closed the connection.
     pub fn take(&self) -> (Vec<u8>, bool) {
-        let mut inbound = self.heard.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inbound = self.heard.inbound.lock();
         (std::mem::take(&mut inbound.0), inbound.1)
     }
 

@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
@@ -124,7 +124,7 @@ fn run(tests: Vec<Test>) -> ExitCode {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(test) = lock(&queue).pop_front() {
+                while let Some(test) = queue.lock().pop_front() {
                     let begin = Instant::now();
                     let outcome = run_one(&test);
                     let took = begin.elapsed();
@@ -138,12 +138,12 @@ fn run(tests: Vec<Test>) -> ExitCode {
                         false => String::new(),
                     };
                     println!("test {} ... {word}{slow}", test.name);
-                    lock(&results).push((test.name, outcome));
+                    results.lock().push((test.name, outcome));
                 }
             });
         }
     });
-    report(results.into_inner().unwrap_or_else(PoisonError::into_inner), begin)
+    report(results.into_inner(), begin)
 }
 
 fn run_one(test: &Test) -> Outcome {
@@ -183,10 +183,6 @@ fn report(mut results: Vec<(String, Outcome)>, begin: Instant) -> ExitCode {
         begin.elapsed().as_secs_f64(),
     );
     if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The usual arguments of a test binary that are supported here.

@@ -2,8 +2,10 @@
 //! the program does not block on a full pipe.
 
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::PATIENCE;
 
@@ -29,17 +31,17 @@ impl Lines {
     /// Adds the lines of another pipe.
     pub fn add(&self, from: impl Read + Send + 'static) {
         let heard = self.heard.clone();
-        heard.0.lock().unwrap().readers += 1;
+        heard.0.lock().readers += 1;
         std::thread::spawn(move || {
             let mut from = BufReader::new(from);
             let mut line = Vec::new();
             while from.read_until(b'\n', &mut line).unwrap_or(0) > 0 {
                 let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
-                heard.0.lock().unwrap().lines.push(text);
+                heard.0.lock().lines.push(text);
                 heard.1.notify_all();
                 line.clear();
             }
-            heard.0.lock().unwrap().readers -= 1;
+            heard.0.lock().readers -= 1;
             heard.1.notify_all();
         });
     }
@@ -55,7 +57,7 @@ impl Lines {
     pub fn collect(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
         let (lock, changed) = &*self.heard;
-        let mut heard = lock.lock().unwrap();
+        let mut heard = lock.lock();
         let begin = self.mark;
         loop {
             while let Some(line) = heard.lines.get(self.mark) {
@@ -68,7 +70,6 @@ impl Lines {
             if heard.readers == 0 || left.is_zero() {
                 let why = if left.is_zero() { "waited in vain for" } else { "it ended before" };
                 let lines = heard.lines.clone();
-                // The failure must not poison the lock.
                 drop(heard);
                 panic!(
                     "{why} {what}\nread: {:#?}\nbefore: {:#?}",
@@ -76,7 +77,7 @@ impl Lines {
                     &lines[..begin]
                 );
             }
-            heard = changed.wait_timeout(heard, left).unwrap().0;
+            changed.wait_for(&mut heard, left);
         }
     }
 
@@ -91,11 +92,11 @@ impl Lines {
     pub fn rest(&mut self) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
         let (lock, changed) = &*self.heard;
-        let mut heard = lock.lock().unwrap();
+        let mut heard = lock.lock();
         while heard.readers > 0 {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "it does not end; read: {:#?}", heard.lines);
-            heard = changed.wait_timeout(heard, left).unwrap().0;
+            changed.wait_for(&mut heard, left);
         }
         let rest = heard.lines[self.mark..].to_vec();
         self.mark = heard.lines.len();
@@ -104,6 +105,6 @@ impl Lines {
 
     /// Returns every line so far, read or not.
     pub fn all(&self) -> Vec<String> {
-        self.heard.0.lock().unwrap().lines.clone()
+        self.heard.0.lock().lines.clone()
     }
 }

@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::Chance;
 
@@ -93,7 +95,7 @@ impl Proxy {
 
     /// Breaks every connection; new ones work.
     pub fn cut(&self) {
-        for end in self.inner.ends.lock().unwrap().drain(..) {
+        for end in self.inner.ends.lock().drain(..) {
             let _ = end.shutdown(Shutdown::Both);
         }
     }
@@ -134,7 +136,7 @@ impl Inner {
             return;
         }
         let Ok(server) = TcpStream::connect(self.server) else { return };
-        let mut ends = self.ends.lock().unwrap();
+        let mut ends = self.ends.lock();
         for (from, to, client) in [(&client, &server, true), (&server, &client, false)] {
             let _ = from.set_nodelay(true);
             ends.push(from.try_clone().unwrap());

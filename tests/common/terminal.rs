@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::{Condvar, Mutex};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{
@@ -92,10 +93,9 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             loop {
-                let seen = watching.0.lock().unwrap();
-                drop(watching.1.wait_while(seen, |seen| seen.is_stuck).unwrap());
+                watching.1.wait_while(&mut watching.0.lock(), |seen| seen.is_stuck);
                 let Ok(read @ 1..) = from.read(&mut buffer) else { break };
-                let mut seen = watching.0.lock().unwrap();
+                let mut seen = watching.0.lock();
                 seen.screen.write(&buffer[..read]);
                 seen.bytes.extend_from_slice(&buffer[..read]);
                 watching.1.notify_all();
@@ -116,14 +116,14 @@ impl Terminal {
 
     /// Stalls the terminal or lets it go on reading.
     pub fn is_stuck(&self, is_stuck: bool) {
-        self.seen.0.lock().unwrap().is_stuck = is_stuck;
+        self.seen.0.lock().is_stuck = is_stuck;
         self.seen.1.notify_all();
     }
 
     /// Changes the width, with rows wrapped anew or not.
     pub fn resize(&self, width: u16, reflows: bool) {
         // Nothing is written between the two.
-        let mut seen = self.seen.0.lock().unwrap();
+        let mut seen = self.seen.0.lock();
         match reflows {
             true => seen.screen.reflow(width.into()),
             false => seen.screen.resize(width.into()),
@@ -141,7 +141,7 @@ impl Terminal {
     #[track_caller]
     pub fn until(&self, what: &str, fits: impl Fn(&Screen) -> bool) {
         let until = Instant::now() + PATIENCE;
-        let mut seen = self.seen.0.lock().unwrap();
+        let mut seen = self.seen.0.lock();
         while !fits(&seen.screen) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -149,7 +149,7 @@ impl Terminal {
                 drop(seen);
                 panic!("waited in vain for {what}\nscreen: {lines:#?}\ncursor: {at:?}");
             }
-            seen = self.seen.1.wait_timeout(seen, left).unwrap().0;
+            self.seen.1.wait_for(&mut seen, left);
         }
     }
 
@@ -203,17 +203,17 @@ impl Terminal {
 
     /// Returns all output so far.
     pub fn written(&self) -> String {
-        String::from_utf8_lossy(&self.seen.0.lock().unwrap().bytes).into_owned()
+        String::from_utf8_lossy(&self.seen.0.lock().bytes).into_owned()
     }
 
     /// Returns the screen, for the message of a failing test.
     pub fn lines(&self) -> Vec<String> {
-        self.seen.0.lock().unwrap().screen.lines()
+        self.seen.0.lock().screen.lines()
     }
 
     /// How many rows the screen has now.
     pub fn rows(&self) -> usize {
-        self.seen.0.lock().unwrap().screen.rows()
+        self.seen.0.lock().screen.rows()
     }
 
     /// Waits for the end of the program, and checks that the terminal's modes are restored.

@@ -1,8 +1,9 @@
 //! RFC 6120, 4 to 7: a client that logs in, and then is only a socket.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -53,11 +54,11 @@ impl Entrance {
     }
 
     fn known(&self, account: usize) -> Option<Keys> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&account).cloned()
+        self.keys.lock().get(&account).cloned()
     }
 
     fn keep(&self, account: usize, keys: Keys) {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(account, keys);
+        self.keys.lock().insert(account, keys);
     }
 }
 

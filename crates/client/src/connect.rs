@@ -6,9 +6,10 @@
 //! so.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use whoelse_stream::client::{self, Resumption};
@@ -120,7 +121,7 @@ impl Connector {
             Begin::StartTls => Transport::StartTls,
         };
         let resource = resource.clone();
-        let never_plain = self.pins().knows_scram(&self.config.address()).map_err(state)?;
+        let never_plain = self.pins.lock().knows_scram(&self.config.address()).map_err(state)?;
         let stream = client::Config {
             transport,
             resource,
@@ -199,7 +200,7 @@ impl Connector {
         if_changed: IfChanged,
     ) -> Result<Standing, ConnectError> {
         let server = self.config.address();
-        let mut pins = self.pins();
+        let mut pins = self.pins.lock();
         let pinned = pins.get(&server).map_err(state)?;
         let fingerprint = seen.fingerprint;
         let accepted = self.config.accepted;
@@ -242,7 +243,7 @@ impl Connector {
         self.config.domain = domain;
         self.at = endpoint.or(self.at.take());
         // If nothing can be written, the certificate counts as unknown, which is reported.
-        let _ = self.pins().copy(&before, &self.config.address());
+        let _ = self.pins.lock().copy(&before, &self.config.address());
     }
 
     /// Returns whether the domain was renamed and there has been no session under the new name.
@@ -267,7 +268,7 @@ impl Connector {
 
     /// Pins this certificate as one of first use, which nobody has accepted by its fingerprint.
     pub(crate) fn meet(&self, fingerprint: Fingerprint) -> Result<(), ConnectError> {
-        self.pins().set(&self.config.address(), fingerprint).map_err(state)
+        self.pins.lock().set(&self.config.address(), fingerprint).map_err(state)
     }
 
     /// Remembers that this server supports SCRAM: from then on the password is never sent,
@@ -275,17 +276,13 @@ impl Connector {
     pub(crate) fn remember_login(&self, wire: &Wire) {
         if wire.used_scram() {
             // If nothing can be written, the next login is as safe as this one was.
-            let _ = self.pins().set_scram(&self.config.address());
+            let _ = self.pins.lock().set_scram(&self.config.address());
         }
     }
 
     /// Returns the error for a server that did not answer in time.
     pub(crate) fn timed_out(&self) -> ConnectError {
         ConnectError::TimedOut { address: self.config.address() }
-    }
-
-    fn pins(&self) -> MutexGuard<'_, Pins> {
-        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

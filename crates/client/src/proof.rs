@@ -1,7 +1,9 @@
 //! The password of a session, kept for reconnecting.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use whoelse_stream::Password;
 use whoelse_stream::secret::same_secret;
@@ -21,23 +23,23 @@ struct Known {
 impl Proof {
     /// Begins with the password of a login.
     pub(crate) fn begin(&self, password: Password) {
-        *self.lock() = Some(Known { password, next: None });
+        *self.0.lock() = Some(Known { password, next: None });
     }
 
     /// Forgets it at the end of the session.
     pub(crate) fn end(&self) {
-        *self.lock() = None;
+        *self.0.lock() = None;
     }
 
     /// Returns the password for reconnecting.
     pub(crate) fn password(&self) -> Option<Password> {
-        self.lock().as_ref().map(|known| known.password.clone())
+        self.0.lock().as_ref().map(|known| known.password.clone())
     }
 
     /// Switches to the password that the server may have accepted, because the old one is wrong.
     /// Returns whether there was one.
     pub(crate) fn try_next(&self) -> bool {
-        let mut known = self.lock();
+        let mut known = self.0.lock();
         let Some(known) = known.as_mut() else { return false };
         known.next.take().is_some_and(|next| {
             known.password = next;
@@ -47,7 +49,7 @@ impl Proof {
 
     /// Notes a new password before it is sent, if `present` is right.
     pub(crate) fn prepare(&self, present: &Password, new: &Password) -> Result<(), PasswordError> {
-        match self.lock().as_mut() {
+        match self.0.lock().as_mut() {
             None => Err(PasswordError::Request(RequestError::NotLoggedIn)),
             Some(known) if !same_secret(known.password.reveal(), present.reveal()) => {
                 Err(PasswordError::Wrong)
@@ -61,16 +63,12 @@ impl Proof {
 
     /// Takes over the new password, or drops it if the server has refused it.
     pub(crate) fn settle(&self, new: Option<Password>) {
-        if let Some(known) = self.lock().as_mut() {
+        if let Some(known) = self.0.lock().as_mut() {
             known.next = None;
             if let Some(new) = new {
                 known.password = new;
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

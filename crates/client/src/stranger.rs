@@ -6,9 +6,10 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::{ConnectError, Stranger};
@@ -58,7 +59,7 @@ impl First {
         address: String,
         fault: ConnectError,
     ) -> ConnectError {
-        let first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = self.0.lock();
         match of(&first, expected) {
             Some(who) => ConnectError::Stranger { address, who },
             None => fault,
@@ -72,7 +73,7 @@ impl First {
 
     /// Records bytes. Returns whether there are enough.
     fn note(&self, bytes: &[u8]) -> bool {
-        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = self.0.lock();
         let room = FIRST - first.len();
         first.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         first.len() >= FIRST

@@ -7,8 +7,9 @@
 //! instead of ending in a TLS alert.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
@@ -148,7 +149,6 @@ impl Tls {
         let (fingerprint, end_point, fault) = witness
             .noted
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .take()
             .ok_or_else(|| io::Error::other("the server showed no certificate"))?;
         let connection = stream.get_ref().1;
@@ -197,7 +197,7 @@ impl ServerCertVerifier for Witness {
                 .map(|fault| faults::of_certificate(&fault)),
         };
         let note = (Fingerprint::of(end_entity), server_end_point(end_entity), fault);
-        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
+        *self.noted.lock() = Some(note);
         Ok(ServerCertVerified::assertion())
     }
 

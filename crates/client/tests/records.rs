@@ -7,8 +7,9 @@ mod world;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use simple_dns::rdata::{RData, SRV};
 use simple_dns::{CLASS, Name, Packet, ResourceRecord};
 use tokio::net::{TcpListener, UdpSocket};
@@ -52,7 +53,7 @@ impl Names {
                     answer.answers.push(record);
                 }
                 let answer = answer.build_bytes_vec().unwrap();
-                noting.lock().unwrap().push(name);
+                noting.lock().push(name);
                 socket.send_to(&answer, from).await.unwrap();
             }
         });
@@ -96,7 +97,7 @@ async fn records_lead_to_the_server_past_places_where_nobody_is() {
     let me = log_in(Config { authorities: Some(world.authorities()), ..names.config() }).await;
 
     assert_eq!(me, "alice@a.example");
-    let mut asked = names.asked.lock().unwrap().clone();
+    let mut asked = names.asked.lock().clone();
     asked.sort();
     assert_eq!(asked, [ASKING, DIRECT]);
 }
@@ -207,5 +208,5 @@ async fn who_was_told_where_the_server_is_asks_nobody() {
     let (client, _events) = Client::start(config);
 
     client.connect().await.unwrap();
-    assert!(names.asked.lock().unwrap().is_empty());
+    assert!(names.asked.lock().is_empty());
 }

@@ -1,8 +1,10 @@
 //! An account: the state of a user while in memory, as snapshots in `Arc`s, and its sessions.
 
 use std::any::TypeId;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use whoelse_xmpp::{BareJid, Outgoing};
 
@@ -222,24 +224,24 @@ impl Account {
     /// When the account last went offline, and its user's own last unavailable presence, without an
     /// address, if there was one. `None` if it has not gone offline since it was loaded.
     pub(crate) fn last_gone(&self) -> Option<(Option<Outgoing>, Time)> {
-        self.last_gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_gone.lock().clone()
     }
 
     pub(crate) fn note_gone(&self, word: Option<Outgoing>, at: Time) {
-        *self.last_gone.lock().unwrap_or_else(PoisonError::into_inner) = Some((word, at));
+        *self.last_gone.lock() = Some((word, at));
     }
 
     pub(crate) fn ahead_of_log(&self) -> MutexGuard<'_, AheadOfLog> {
-        self.ahead_of_log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ahead_of_log.lock()
     }
 
     pub(crate) fn undelivered(&self) -> Undelivered {
-        *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.undelivered.lock()
     }
 
     /// Counts one more message in the mailbox, or takes the result of a fresh count.
     pub(crate) fn note_undelivered(&self, change: impl FnOnce(&mut Undelivered)) {
-        change(&mut self.undelivered.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.undelivered.lock());
     }
 
     /// Takes room in the mailbox for a message that is on its way to the log, if there is any.

@@ -3,9 +3,11 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+
+use parking_lot::RwLock;
 
 use whoelse_xmpp::BareJid;
 
@@ -71,7 +73,7 @@ impl Accounts {
     }
 
     pub fn seek(&self, jid: &BareJid, now: Steady) -> Seek {
-        let entries = self.shard(jid).entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.shard(jid).entries.read();
         match entries.get(jid) {
             Some(Entry::Here(account)) => Seek::Here(account.clone()),
             Some(Entry::MissingUntil(until)) if *until > now => Seek::Missing,
@@ -118,7 +120,7 @@ impl Accounts {
         now: Steady,
         forgotten: u64,
     ) -> bool {
-        let mut entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = shard.entries.write();
         if shard.forgotten.load(Ordering::Acquire) != forgotten {
             return false;
         }
@@ -142,7 +144,7 @@ impl Accounts {
     /// Forgets what is known of an address, so that the next look asks the store.
     pub fn forget(&self, jid: &BareJid) {
         let shard = self.shard(jid);
-        let mut entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = shard.entries.write();
         shard.forgotten.fetch_add(1, Ordering::AcqRel);
         entries.remove(jid);
     }
@@ -151,7 +153,7 @@ impl Accounts {
     /// have read the state before a change that the caller has just committed.
     pub fn refresh(&self, jid: &BareJid) -> Option<Arc<Account>> {
         let shard = self.shard(jid);
-        let entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let entries = shard.entries.write();
         match entries.get(jid) {
             Some(Entry::Here(account)) => Some(account.clone()),
             _ => {
@@ -163,7 +165,7 @@ impl Accounts {
 
     pub fn forget_all(&self) {
         for shard in &self.shards {
-            let mut entries = shard.entries.write().unwrap_or_else(PoisonError::into_inner);
+            let mut entries = shard.entries.write();
             shard.forgotten.fetch_add(1, Ordering::AcqRel);
             entries.clear();
         }
@@ -171,7 +173,7 @@ impl Accounts {
 
     pub fn each(&self, mut look: impl FnMut(&Arc<Account>)) {
         for shard in &self.shards {
-            let entries = shard.entries.read().unwrap_or_else(PoisonError::into_inner);
+            let entries = shard.entries.read();
             for entry in entries.values() {
                 if let Entry::Here(account) = entry {
                     look(account);
@@ -233,7 +235,7 @@ mod tests {
             accounts.insert(accounts.shard(&jid), &jid, entry, Steady(0), 0);
         }
 
-        let held = accounts.shards.iter().map(|shard| shard.entries.read().unwrap().len());
+        let held = accounts.shards.iter().map(|shard| shard.entries.read().len());
         assert!(held.sum::<usize>() <= 64 * 4);
     }
 }

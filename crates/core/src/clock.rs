@@ -19,10 +19,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Microseconds in the smallest step of a stamp.
@@ -255,7 +256,7 @@ impl Clock {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Time(micros(since))
             }
-            Kind::Manual(manual) => lock(manual).wall,
+            Kind::Manual(manual) => manual.lock().wall,
         }
     }
 
@@ -266,7 +267,7 @@ impl Clock {
                 let since = clock_gettime(STEADY);
                 Steady(since.tv_sec.saturating_mul(1_000_000).saturating_add(since.tv_nsec / 1000))
             }
-            Kind::Manual(manual) => lock(manual).steady,
+            Kind::Manual(manual) => manual.lock().steady,
         }
     }
 
@@ -279,7 +280,7 @@ impl Clock {
     pub async fn is_kept(&self) -> bool {
         let ask = match &self.0 {
             Kind::System(ask) => *ask,
-            Kind::Manual(manual) => return lock(manual).kept,
+            Kind::Manual(manual) => return manual.lock().kept,
         };
         match ask {
             Some(ask) => ask().await,
@@ -315,7 +316,7 @@ impl Clock {
     pub fn advance_to(&self, limit: Steady) -> bool {
         let Kind::Manual(manual) = &self.0 else { return false };
         let woken: Vec<Waker> = {
-            let mut manual = lock(manual);
+            let mut manual = manual.lock();
             let next = manual.waiting.first_key_value().map(|(&(at, _), _)| at);
             let target = next.filter(|&at| at <= limit).unwrap_or(limit).max(manual.steady);
             manual.wall = manual.wall.after(target.since(manual.steady));
@@ -333,7 +334,7 @@ impl Clock {
     /// the system's clock.
     pub fn set_wall(&self, wall: Time) {
         if let Kind::Manual(manual) = &self.0 {
-            let mut manual = lock(manual);
+            let mut manual = manual.lock();
             manual.wall = wall;
             manual.kept = false;
         }
@@ -342,7 +343,7 @@ impl Clock {
     /// Marks the wall of a manual clock, as it is, as kept right again.
     pub fn keep_wall(&self) {
         if let Kind::Manual(manual) = &self.0 {
-            lock(manual).kept = true;
+            manual.lock().kept = true;
         }
     }
 }
@@ -361,10 +362,6 @@ const LOOK: Duration = Duration::from_secs(60);
 /// one is taken for the other.
 const BEGIN: Steady = Steady(1_000_000_000_000);
 
-fn lock(manual: &Mutex<Manual>) -> std::sync::MutexGuard<'_, Manual> {
-    manual.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 struct ManualSleep {
     clock: Arc<Mutex<Manual>>,
     deadline: Steady,
@@ -376,7 +373,7 @@ impl Future for ManualSleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let clock = self.clock.clone();
-        let mut manual = lock(&clock);
+        let mut manual = clock.lock();
         if manual.steady >= self.deadline {
             return Poll::Ready(());
         }
@@ -393,7 +390,7 @@ impl Future for ManualSleep {
 impl Drop for ManualSleep {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            lock(&self.clock).waiting.remove(&key);
+            self.clock.lock().waiting.remove(&key);
         }
     }
 }

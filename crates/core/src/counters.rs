@@ -8,9 +8,11 @@
 pub mod declare;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use whoelse_xmpp::{Class, Kind};
 
@@ -251,13 +253,13 @@ impl<const N: usize> Default for Tally<N> {
 impl<const N: usize> Tally<N> {
     /// Counts one more with these words.
     pub fn inc(&self, words: [&'static str; N]) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         *counts.entry(words).or_default() += 1;
     }
 
     /// Returns the count of these words.
     pub fn get(&self, words: [&'static str; N]) -> u64 {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         counts.get(&words).copied().unwrap_or_default()
     }
 }
@@ -266,7 +268,7 @@ impl<const N: usize> Counted for Tally<N> {
     const KIND: MetricKind = MetricKind::Counter;
 
     fn samples(&self) -> Samples {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.0.lock();
         Samples::Labelled(counts.iter().map(|(words, n)| (words.to_vec(), *n)).collect())
     }
 }

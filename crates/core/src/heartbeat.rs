@@ -1,9 +1,11 @@
 //! The heartbeat: twice a minute the server looks at the wall clock and stores what it saw, so that
 //! the next start knows how long it was down. [`crate::trust`] judges it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use whoelse_store::{Error, Heartbeat};
 
@@ -59,10 +61,6 @@ impl Watch {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Look> {
-        self.look.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn even(&self, steady: Steady) -> Time {
         Time(self.base.load(Ordering::Acquire).saturating_add(steady.0))
     }
@@ -73,7 +71,7 @@ impl Watch {
 
     /// Reads the clocks.
     fn look(&self, now: Moment) -> Reading {
-        let mut look = self.lock();
+        let mut look = self.look.lock();
         let (before, passed) = (look.seen, now.steady.since(look.at));
         look.seen = before.later(now.wall, passed);
         look.at = now.steady;
@@ -92,7 +90,7 @@ impl Watch {
 
     /// Whether to ask the system now; if so, the next time is set later.
     fn asks(&self, now: Steady) -> bool {
-        let mut look = self.lock();
+        let mut look = self.look.lock();
         let due = look.ask_at <= now;
         if due {
             look.ask_at = now.after(ASK);
@@ -101,12 +99,12 @@ impl Watch {
     }
 
     fn doubt(&self) -> Option<Doubt> {
-        self.lock().seen.doubt
+        self.look.lock().seen.doubt
     }
 
     /// The wall is believed from this moment on.
     fn believe(&self, seen: Reading, at: Steady) {
-        let mut look = self.lock();
+        let mut look = self.look.lock();
         look.seen = seen;
         look.at = at;
         self.base.store(seen.even.0.saturating_sub(at.0), Ordering::Release);
@@ -164,7 +162,7 @@ async fn write(node: &Arc<Node>) {
     let written = node.keeper.change(Touches::AtMost(7), move |tx| {
         Box::pin(async move {
             // The present state: a doubt can have ended meanwhile.
-            let seen = writer.watch.lock().seen;
+            let seen = writer.watch.look.lock().seen;
             tx.heartbeat(&seen.into()).await?;
             Ok(((), Vec::new()))
         })
@@ -235,7 +233,7 @@ impl Node {
         let ended = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
                 let look = {
-                    let look = node.watch.lock();
+                    let look = node.watch.look.lock();
                     let now = node.clock.moment();
                     let seen = look.seen.later(now.wall, now.steady.since(look.at));
                     seen.doubt.map(|doubt| (seen, doubt, now))

@@ -24,8 +24,9 @@ pub(crate) use post::{Post, Unstored};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use whoelse_store::{Store, Tx};
 

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use whoelse_store::Error;
 
@@ -65,7 +66,7 @@ impl Lasting {
     /// Notes that the condition showed. Returns what to log, if it is time to log something.
     pub fn met(&self, condition: &'static str, now: Steady) -> Option<Met> {
         self.any.store(true, Ordering::Release);
-        let mut all = self.lock();
+        let mut all = self.met.lock();
         let begun = Met { times: 0, since: now, last: now, said: now };
         let met = all.entry(condition).or_insert(begun);
         met.times += 1;
@@ -83,7 +84,7 @@ impl Lasting {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        let mut all = self.lock();
+        let mut all = self.met.lock();
         all.get(condition).filter(|met| now.since(met.last) >= DOUBTFUL)?;
         let met = all.remove(condition);
         self.any.store(!all.is_empty(), Ordering::Release);
@@ -92,15 +93,11 @@ impl Lasting {
 
     /// Returns the conditions that did not show for a while.
     pub fn quiet(&self, now: Steady) -> Vec<(&'static str, Met)> {
-        let mut all = self.lock();
+        let mut all = self.met.lock();
         let mut over: Vec<_> = all.extract_if(|_, met| now.since(met.last) >= QUIET).collect();
         over.sort_unstable_by_key(|(condition, _)| *condition);
         self.any.store(!all.is_empty(), Ordering::Release);
         over
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<&'static str, Met>> {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

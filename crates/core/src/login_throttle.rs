@@ -12,9 +12,10 @@ pub mod stored;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clock::Steady;
@@ -141,15 +142,11 @@ enum Admission {
 }
 
 impl LoginThrottle {
-    fn lock(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     // --- tries ---
 
     /// Admits a try, if it may be checked now.
     pub fn begin(self: &Arc<Self>, who: &Who<'_>, now: Steady) -> Begun {
-        let mut tables = self.lock();
+        let mut tables = self.tables.lock();
         tables.make_room(now);
         match tables.judge(who, now) {
             Admission::UnlessKnown => Begun::UnlessKnown,
@@ -200,7 +197,7 @@ impl LoginThrottle {
     /// # Errors
     /// Why it is refused; `None`: unless the account is known to log in from there.
     pub fn may_go_on(&self, who: &Who<'_>, now: Steady) -> Result<(), Option<Blocked>> {
-        match self.lock().judge(who, now) {
+        match self.tables.lock().judge(who, now) {
             Admission::Free { .. } | Admission::Busy { .. } => Ok(()),
             Admission::UnlessKnown => Err(None),
             Admission::Blocked(blocked) => Err(Some(blocked)),
@@ -211,7 +208,7 @@ impl LoginThrottle {
     /// account, and takes back what it has added to the count of its network. Returns which of this
     /// may have been stored.
     pub fn succeeded(&self, account: &str, network: Network) -> Vec<Scope> {
-        let mut tables = self.lock();
+        let mut tables = self.tables.lock();
         let mut gone = tables.forgive(account);
         if let Some(count) = tables.networks.get_mut(&network) {
             let before = count.recent.len();
@@ -229,7 +226,7 @@ impl LoginThrottle {
     /// Lifts every block that wrong passwords have caused for the account, with its growth, because
     /// it has a new password. Returns which of this may have been stored.
     pub fn forgive(&self, account: &str) -> Vec<Scope> {
-        self.lock().forgive(account)
+        self.tables.lock().forgive(account)
     }
 
     // --- names and new accounts ---
@@ -240,7 +237,7 @@ impl LoginThrottle {
     /// # Errors
     /// When the next question may be asked.
     pub fn ask(&self, name: &str, network: Network, now: Steady) -> Result<(), Steady> {
-        let mut tables = self.lock();
+        let mut tables = self.tables.lock();
         tables.make_room(now);
         let count = tables.networks.entry(network).or_default();
         let mut asked = count.questions.iter().filter(|(at, _)| at.after(WINDOW) > now);
@@ -255,7 +252,7 @@ impl LoginThrottle {
     /// # Errors
     /// When the next one may be made.
     pub fn make(&self, network: Network, now: Steady) -> Result<(), Steady> {
-        let mut tables = self.lock();
+        let mut tables = self.tables.lock();
         tables.make_room(now);
         let count = tables.networks.entry(network).or_default();
         counts::admit(&mut count.made, (), NEW_ACCOUNTS, now)
@@ -263,7 +260,7 @@ impl LoginThrottle {
 
     /// Notes that the account was made: whoever asked about its name had a reason to.
     pub fn made(&self, name: &str, network: Network) {
-        if let Some(count) = self.lock().networks.get_mut(&network) {
+        if let Some(count) = self.tables.lock().networks.get_mut(&network) {
             count.questions.retain(|(_, asked)| asked != name);
         }
     }
@@ -272,14 +269,14 @@ impl LoginThrottle {
 
     /// Blocks an account everywhere until then, on an administrator's behalf.
     pub fn block(&self, account: &str, until: Steady, now: Steady) -> Vec<Scope> {
-        self.lock().disabled.insert(account.to_owned(), (now, until));
+        self.tables.lock().disabled.insert(account.to_owned(), (now, until));
         vec![Scope::Account(account.to_owned())]
     }
 
     /// Lifts every block of an account, also an administrator's. Returns which of this may have
     /// been stored.
     pub fn unblock(&self, account: &str) -> Vec<Scope> {
-        let mut tables = self.lock();
+        let mut tables = self.tables.lock();
         let mut gone = tables.forgive(account);
         if tables.disabled.remove(account).is_some() {
             gone.push(Scope::Account(account.to_owned()));
@@ -290,7 +287,7 @@ impl LoginThrottle {
     /// Lifts the block of a network, and the blocks of all accounts for its site, on an
     /// administrator's behalf. Returns how many blocks that were, and which may have been stored.
     pub fn unblock_network(&self, network: Network, now: Steady) -> (usize, Vec<Scope>) {
-        let mut tables = self.lock();
+        let mut tables = self.tables.lock();
         let (mut lifted, mut gone) = (0, Vec::new());
         if let Some(count) = tables.networks.get_mut(&network) {
             lifted += usize::from(count.is_blocked(now));
@@ -315,7 +312,7 @@ impl LoginThrottle {
 
     /// Returns how many blocks hold at this moment, including those by administrators.
     pub fn blocked(&self, now: Steady) -> usize {
-        let tables = self.lock();
+        let tables = self.tables.lock();
         let pairs = tables.accounts.values().map(|count| count.blocks(now).count());
         let networks = tables.networks.values().filter(|count| count.is_blocked(now)).count();
         let disabled = tables.disabled.values().filter(|(_, until)| *until > now).count();
@@ -324,12 +321,12 @@ impl LoginThrottle {
 
     /// Whether the administrator has blocked an account.
     pub fn is_disabled(&self, account: &str, now: Steady) -> bool {
-        self.lock().disabled.get(account).is_some_and(|(_, until)| *until > now)
+        self.tables.lock().disabled.get(account).is_some_and(|(_, until)| *until > now)
     }
 
     /// Returns until when an account is blocked, and for which network (`None`: everywhere).
     pub fn blocks_of(&self, account: &str, now: Steady) -> Vec<(Option<Network>, Steady)> {
-        let tables = self.lock();
+        let tables = self.tables.lock();
         let disabled = tables.disabled.get(account).filter(|(_, until)| *until > now);
         let mut blocks: Vec<_> = disabled.map(|(_, until)| (None, *until)).into_iter().collect();
         let pairs = tables.accounts.get(account).into_iter().flat_map(|count| count.blocks(now));
@@ -340,7 +337,7 @@ impl LoginThrottle {
 
     /// Returns the networks that are blocked as a whole, and until when.
     pub fn blocked_networks(&self, now: Steady) -> Vec<(Network, Steady)> {
-        let tables = self.lock();
+        let tables = self.tables.lock();
         let blocked = tables.networks.iter().filter_map(|(network, count)| {
             Some((*network, count.until.filter(|until| *until > now)?))
         });
@@ -361,7 +358,7 @@ impl Reservation {
     /// account is blocked for the network, if this failure caused a block; and what is to be
     /// stored.
     pub fn fail(self, block: Duration, now: Steady) -> (Option<Steady>, Vec<Scope>) {
-        let mut tables = self.throttle.lock();
+        let mut tables = self.throttle.tables.lock();
         let mut changed = vec![Scope::Pair(self.account.clone(), self.network)];
         if !self.is_own
             && let Some(count) = tables.networks.get_mut(&self.network)
@@ -384,7 +381,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut tables = self.throttle.lock();
+        let mut tables = self.throttle.tables.lock();
         if let Some(count) = tables.accounts.get_mut(&self.account) {
             count.land(self.network, self.until);
             if count.is_empty() {

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
+use parking_lot::Mutex;
 use whoelse_store::{AccountRow, Domain, Store};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamError};
 

@@ -5,7 +5,9 @@
 //! cheap.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use whoelse_xmpp::BareJid;
 
@@ -32,21 +34,21 @@ struct Present {
 impl Online {
     /// Returns all of them, by address, the server's own account included.
     pub fn all(&self) -> Arc<[Arc<Account>]> {
-        if let Some(list) = &self.read().list {
+        if let Some(list) = &self.present.read().list {
             return list.clone();
         }
-        let Present { sorted, list, .. } = &mut *self.write();
+        let Present { sorted, list, .. } = &mut *self.present.write();
         list.get_or_insert_with(|| sorted.values().cloned().collect()).clone()
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.read().by_id.len()
+        self.present.read().by_id.len()
     }
 
     /// Notes that an account has an available session. Returns whether it had none before.
     pub fn enter(&self, account: &Arc<Account>) -> bool {
-        let mut present = self.write();
+        let mut present = self.present.write();
         let before = present.by_id.insert(account.id, account.clone());
         match before {
             Some(before) if Arc::ptr_eq(&before, account) => return false,
@@ -64,7 +66,7 @@ impl Online {
     /// one. Checks under the lock, so that a session that becomes available at this moment is not
     /// missed.
     pub fn leave(&self, account: &Arc<Account>) -> bool {
-        let mut present = self.write();
+        let mut present = self.present.write();
         // After a rename of the domain, the entry may be a newer load of the same account.
         let known = present.by_id.get(&account.id).is_some_and(|it| Arc::ptr_eq(it, account));
         let last = known && !account.is_online();
@@ -74,14 +76,6 @@ impl Online {
             present.list = None;
         }
         last
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Present> {
-        self.present.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Present> {
-        self.present.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,8 +4,10 @@
 //! Nobody waits for these writes, so one transaction a second serves them all. If a crash loses the
 //! last second, the same person's next login makes up for it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use whoelse_store::{Error, Tx};
 
@@ -40,13 +42,9 @@ pub(crate) struct RecentLogins {
 }
 
 impl RecentLogins {
-    fn lock(&self) -> MutexGuard<'_, Vec<RecentLogin>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether an account has logged in from a network and this is not written yet.
     pub(crate) fn include(&self, account: i64, network: Network) -> bool {
-        self.lock().iter().any(|it| it.account.id == account && it.network == network)
+        self.waiting.lock().iter().any(|it| it.account.id == account && it.network == network)
     }
 }
 
@@ -63,7 +61,7 @@ impl Node {
         account.note_active(at);
         let arrival = RecentLogin { account: account.clone(), network, at, forgiven };
         let (is_first, is_full) = {
-            let mut waiting = self.recent_logins.lock();
+            let mut waiting = self.recent_logins.waiting.lock();
             waiting.push(arrival);
             (waiting.len() == 1, waiting.len() >= MOST)
         };
@@ -80,7 +78,7 @@ impl Node {
 
     /// Writes down the waiting logins.
     pub(crate) async fn write_arrivals(self: &Arc<Node>) {
-        let arrivals = std::mem::take(&mut *self.recent_logins.lock());
+        let arrivals = std::mem::take(&mut *self.recent_logins.waiting.lock());
         if arrivals.is_empty() {
             return;
         }

@@ -22,9 +22,10 @@ pub use output::{PushRefused, Taken};
 pub(crate) use reading::Drain;
 pub use send_queue::{Queued, WaitsAs};
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 
@@ -152,7 +153,7 @@ impl Session {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The resource.

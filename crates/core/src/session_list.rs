@@ -1,6 +1,8 @@
 //! The sessions of one owner: an account, or the server itself.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use crate::session::Session;
 
@@ -14,27 +16,27 @@ pub(crate) struct SessionList(RwLock<Vec<Arc<Session>>>);
 impl SessionList {
     /// Lists the sessions.
     pub fn all(&self) -> Vec<Arc<Session>> {
-        self.read().clone()
+        self.0.read().clone()
     }
 
     /// Calls `look` on each session, under the lock: it must not call back into the list.
     pub fn each(&self, mut look: impl FnMut(&Arc<Session>)) {
-        self.read().iter().for_each(&mut look);
+        self.0.read().iter().for_each(&mut look);
     }
 
     /// Whether `is_so` is true of any session. It is called under the lock.
     pub fn any(&self, is_so: impl Fn(&Session) -> bool) -> bool {
-        self.read().iter().any(|session| is_so(session))
+        self.0.read().iter().any(|session| is_so(session))
     }
 
     /// Finds the session with this resource.
     pub fn find(&self, resource: &str) -> Option<Arc<Session>> {
-        self.read().iter().find(|session| session.resource() == resource).cloned()
+        self.0.read().iter().find(|session| session.resource() == resource).cloned()
     }
 
     /// Counts the sessions.
     pub fn count(&self) -> usize {
-        self.read().len()
+        self.0.read().len()
     }
 
     /// Adds a session if `fits` accepts the present ones. Check and change are one step: two logins
@@ -44,7 +46,7 @@ impl SessionList {
         session: &Arc<Session>,
         fits: impl FnOnce(&[Arc<Session>]) -> bool,
     ) -> bool {
-        let mut sessions = self.write();
+        let mut sessions = self.0.write();
         let fits = fits(&sessions);
         if fits {
             sessions.push(session.clone());
@@ -54,14 +56,6 @@ impl SessionList {
 
     /// Removes a session by its number.
     pub fn remove(&self, id: u64) {
-        self.write().retain(|session| session.id != id);
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<Session>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Vec<Arc<Session>>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.write().retain(|session| session.id != id);
     }
 }

@@ -155,7 +155,7 @@ impl Node {
             return None;
         }
         if let Some(token) = &token {
-            self.resumptions().insert(token.clone(), Arc::downgrade(session));
+            self.resumptions.lock().insert(token.clone(), Arc::downgrade(session));
         }
         Some(token)
     }
@@ -172,7 +172,7 @@ impl Node {
         h: u32,
     ) -> Result<(Hold, u32), (Option<u32>, StanzaError)> {
         let unknown = || StanzaError::new(Condition::ItemNotFound);
-        let session = self.resumptions().get(token).and_then(|session| session.upgrade());
+        let session = self.resumptions.lock().get(token).and_then(|session| session.upgrade());
         let Some(session) = session.filter(|session| session.is_of(principal)) else {
             return Err((None, unknown()));
         };
@@ -267,7 +267,7 @@ impl Node {
     /// Makes sure a session cannot be resumed.
     pub fn void_resumption(&self, session: &Session) {
         if let Some(token) = session.forget_resumption() {
-            self.resumptions().remove(&token);
+            self.resumptions.lock().remove(&token);
         }
     }
 
@@ -288,13 +288,6 @@ impl Node {
             }
         }
         self.wiring.tell_account(self, account, false);
-    }
-
-    fn resumptions(
-        &self,
-    ) -> std::sync::MutexGuard<'_, std::collections::HashMap<String, std::sync::Weak<Session>>>
-    {
-        self.resumptions.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

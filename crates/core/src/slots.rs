@@ -80,8 +80,9 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use parking_lot::Mutex;
+
     use super::*;
-    use std::sync::Mutex;
 
     #[test]
     fn a_value_is_found_by_its_type() {

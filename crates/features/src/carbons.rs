@@ -5,8 +5,10 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use whoelse_core::account::Account;
 use whoelse_core::carbon_tap::{Received, Sent};
@@ -147,7 +149,7 @@ impl Carbons {
     }
 
     fn note(&self, id: &str, to: &str) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         if recent.len() >= RECENT {
             recent.pop_front();
         }
@@ -156,7 +158,7 @@ impl Carbons {
 
     fn has(&self, id: &str, to: &str) -> bool {
         let key = self.key(id, to);
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
+        self.recent.lock().contains(&key)
     }
 }
 

@@ -4,7 +4,9 @@
 //! the run. A request with the form, or for a command without fields, runs at once.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use whoelse_core::audit::{Deed, UnderWay};
 use whoelse_core::kit::command::{Command, CommandDone, CommandNote, FieldKind, Right, Values};
@@ -90,13 +92,13 @@ struct Waiting(Mutex<BTreeSet<Key>>);
 impl Waiting {
     /// Remembers a run. Returns false if the most that may wait do so already.
     fn add(&self, run: Key) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.lock();
         waiting.len() < WAITING && waiting.insert(run)
     }
 
     /// Forgets a run. Returns whether it was waiting.
     fn remove(&self, run: &Key) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(run)
+        self.0.lock().remove(run)
     }
 }
 

@@ -4,8 +4,10 @@
 //! Only those who may see the user's presence get an answer, from here or from a device: anything
 //! else would tell strangers who is online (9).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use whoelse_core::account::Account;
 use whoelse_core::keeper::Touches;
@@ -43,7 +45,7 @@ struct PartingWords(Mutex<String>);
 
 impl PartingWords {
     fn replace(&self, words: String) -> String {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), words)
+        std::mem::replace(&mut *self.0.lock(), words)
     }
 }
 

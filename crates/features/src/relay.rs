@@ -10,8 +10,10 @@ mod token;
 pub use token::{COMING_BACK, Denied, EndpointKey, Token, Tokens};
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use whoelse_core::account::Account;
 use whoelse_core::counters;
@@ -182,7 +184,7 @@ struct Asked(Mutex<VecDeque<Steady>>);
 impl Asked {
     /// Counts a request, or returns how long to wait.
     fn count(&self, now: Steady) -> Result<(), Duration> {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.0.lock();
         while asked.front().is_some_and(|at| at.after(WINDOW) <= now) {
             asked.pop_front();
         }

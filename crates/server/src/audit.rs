@@ -4,12 +4,13 @@
 //! [`LARGEST`] it is renamed to `audit.log.1`, which replaces the older one. The system's log
 //! holds the same lines (target `administration`) and keeps them longer.
 
+use parking_lot::Mutex;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use whoelse_core::Node;
 use whoelse_core::audit::{Audit, Deed};
 use whoelse_core::kit::BoxFuture;
@@ -80,7 +81,7 @@ fn for_terminals(json: &str) -> String {
 
 impl AuditLog {
     fn write(&self, line: &str) -> io::Result<()> {
-        let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.writing.lock();
         let mut file = self.open()?;
         let mut before = file.metadata()?.len();
         if before + line.len() as u64 > self.largest {

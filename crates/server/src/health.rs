@@ -3,10 +3,12 @@
 //! A task of its own makes the checks at its own pace. So a caller who asks often costs nothing,
 //! and a caller who asks a stuck server gets an answer.
 
+use parking_lot::Mutex;
+
 use crate::ingress::Connections;
 use crate::liveness::Liveness;
 use serde_json::{Map, Value, json};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use whoelse_core::Steady;
 use whoelse_core::keeper::Touches;
@@ -78,7 +80,7 @@ impl Health {
     /// How the server is.
     pub fn report(&self) -> Report {
         let now = self.connections.node().clock.moment();
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let keeper = known.stuck.contains(&"keeper");
         let acceptors: Vec<&str> =
             known.stuck.iter().copied().filter(|name| *name != "keeper").collect();
@@ -123,7 +125,7 @@ impl Health {
                 tracing::error!(stuck = stuck.join(", "), "no_sign_of_life");
             }
             if in_a_row == 0 || in_a_row >= IN_A_ROW {
-                self.known.lock().unwrap_or_else(PoisonError::into_inner).stuck = stuck;
+                self.known.lock().stuck = stuck;
             }
             // On a task of its own, because a stuck keeper must not block the checks.
             let idle = writing.as_ref().is_none_or(|writing| writing.is_finished());
@@ -145,7 +147,7 @@ impl Health {
             })
         });
         let written = written.await;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         match written {
             Ok(()) => {
                 known.written = Some(node.clock.steady());

@@ -5,10 +5,12 @@
 //! it. So nothing here trusts a flag: each check asks for a sign that only working code can give,
 //! and the next check sees whether it came.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use whoelse_core::Node;
+
+use parking_lot::Mutex;
 
 /// The parts of the server that must give signs of life.
 pub struct Liveness {
@@ -40,7 +42,7 @@ impl Liveness {
     /// Registers an acceptor.
     pub(crate) fn beat(&self, name: &'static str) -> Beat {
         let answered = Arc::new(AtomicU64::new(*self.ask.borrow()));
-        let mut acceptors = self.acceptors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut acceptors = self.acceptors.lock();
         acceptors.push((name, answered.clone()));
         Beat { asked: self.ask.subscribe(), answered }
     }
@@ -80,7 +82,7 @@ impl Watch {
         // Gives the keeper something to do until the next call.
         keeper.nudge();
         self.rounds = Some(rounds);
-        let acceptors = liveness.acceptors.lock().unwrap_or_else(PoisonError::into_inner);
+        let acceptors = liveness.acceptors.lock();
         let silent = acceptors
             .iter()
             .filter(|(_, answered)| answered.load(Ordering::Relaxed) < self.asked)

@@ -10,8 +10,9 @@
 //! one.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -108,7 +109,7 @@ impl Transfers {
             let there = transfers.folder.join(ASIDE);
             match Aside::of_backup(&path, &there).await {
                 Ok(aside) => {
-                    *transfers.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(aside);
+                    *transfers.wanted.lock() = Some(aside);
                     transfers.wish.notify_one();
                     // It ends when this server does.
                     Ok(None)
@@ -139,7 +140,7 @@ impl Transfers {
     }
 
     fn progress(&self) -> Result<String, String> {
-        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.state.lock() {
             State::Idle => Err("nothing is under way".to_owned()),
             State::Running(_) => Ok("running".to_owned()),
             State::Ended(Ok(what)) => Ok(format!("done: {what}")),
@@ -155,7 +156,7 @@ impl Transfers {
         if !is_ours {
             return Err(format!("{name} is not the name of a file for this"));
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if let State::Running(_) = *state {
             return Err("a backup or restore is under way; wait for its end".to_owned());
         }
@@ -165,7 +166,7 @@ impl Transfers {
 
     /// Ends the running work with this result. The audit log gets it once, before anybody is told.
     pub async fn ends(&self, how: Outcome) {
-        let deed = match &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+        let deed = match &mut *self.state.lock() {
             State::Running(deed) => deed.take(),
             State::Idle | State::Ended(_) => None,
         };
@@ -174,14 +175,14 @@ impl Transfers {
         if let Some(node) = self.node.upgrade() {
             node.record(Deed { end: how.clone(), ..deed }).await;
         }
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Ended(how);
+        *self.state.lock() = State::Ended(how);
     }
 
     /// Waits until a backup is to be restored.
     pub async fn wanted(&self) -> Aside {
         loop {
             self.wish.notified().await;
-            let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let wanted = self.wanted.lock().take();
             if let Some(aside) = wanted {
                 return aside;
             }
@@ -205,7 +206,7 @@ mod tests {
         let written = Arc::new(Mutex::new(Vec::new()));
         let to = written.clone();
         let audit = node.audit.set(Box::new(move |deed| -> BoxFuture<'static, ()> {
-            to.lock().unwrap().push(deed.clone());
+            to.lock().push(deed.clone());
             Box::pin(async {})
         }));
         assert!(audit.is_ok());
@@ -229,7 +230,7 @@ mod tests {
         }
         assert!(transfers.progress().is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        assert!(written.lock().unwrap().is_empty());
+        assert!(written.lock().is_empty());
     }
 
     #[tokio::test]
@@ -240,14 +241,14 @@ mod tests {
 
         assert!(transfers.backup("transfer-1", end()).unwrap_err().contains("under way"));
         assert_eq!(transfers.progress().unwrap(), "running");
-        assert!(written.lock().unwrap().is_empty());
+        assert!(written.lock().is_empty());
         transfers.ends(Ok("7 rows".into())).await;
         transfers.ends(Err("stopped".into())).await;
 
         for _ in 0..2 {
             assert_eq!(transfers.progress().unwrap(), "done: 7 rows");
         }
-        assert_eq!(*written.lock().unwrap(), [Deed { end: Ok("7 rows".into()), ..end() }]);
+        assert_eq!(*written.lock(), [Deed { end: Ok("7 rows".into()), ..end() }]);
     }
 
     #[tokio::test]
@@ -259,7 +260,7 @@ mod tests {
         transfers.work(async { panic!("a backup that nobody has thought of") }).await.unwrap();
 
         assert!(transfers.progress().unwrap_err().contains("broke off"));
-        assert!(written.lock().unwrap()[0].end.is_err());
+        assert!(written.lock()[0].end.is_err());
         transfers.begin("transfer-2", end()).unwrap();
     }
 

@@ -6,8 +6,10 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::{Error, Result, Store};
 
@@ -66,7 +68,7 @@ impl Faults {
     }
 
     fn ask(&self, step: Step) -> Fault {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plan = self.plan.lock();
         plan.as_mut().map_or(Fault::None, |plan| plan(step))
     }
 }
@@ -86,12 +88,12 @@ impl Store {
     /// Consults this plan before each step from now on, for all handles of this store.
     pub fn set_faults(&self, plan: impl FnMut(Step) -> Fault + Send + 'static) {
         let faults = self.faults();
-        *faults.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(plan));
+        *faults.plan.lock() = Some(Box::new(plan));
     }
 
     /// Removes the plan: no more faults are injected.
     pub fn clear_faults(&self) {
-        *self.faults().plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.faults().plan.lock() = None;
     }
 }
 

@@ -3,8 +3,9 @@
 //! until they are delivered are deleted in the same commit.
 
 use std::collections::HashMap;
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::MutexGuard;
 
 use super::Keeper;
 use super::lane::Lane;
@@ -44,7 +45,7 @@ impl Keeper {
     }
 
     fn lock_cursors(&self) -> MutexGuard<'_, HashMap<i64, i64>> {
-        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+        self.dirty.lock()
     }
 }
 

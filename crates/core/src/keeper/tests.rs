@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use whoelse_store::Query;
 use whoelse_xmpp::{Class, Kind, Outgoing};
@@ -140,7 +141,7 @@ async fn a_change_sees_what_followed_the_change_before_it() {
         node.keeper.submit(Touches::AtMost(0), move |_| {
             Box::pin(async move {
                 let before = swapped.load(Ordering::Acquire);
-                seen.lock().unwrap().push(before);
+                seen.lock().push(before);
                 let swap = move |_: &Arc<Node>| swapped.store(before + 1, Ordering::Release);
                 let then: After = vec![Box::new(swap)];
                 Ok(((), then))
@@ -151,7 +152,7 @@ async fn a_change_sees_what_followed_the_change_before_it() {
     node.keeper.gate.let_through(None);
     node.keeper.caught_up().await;
 
-    assert_eq!(*seen.lock().unwrap(), [0, 1, 2]);
+    assert_eq!(*seen.lock(), [0, 1, 2]);
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ impl LoginThrottle {
         block: Duration,
         now: Moment,
     ) {
-        let mut tables = self.lock();
+        let mut tables = self.tables.lock();
         for (key, count) in rows {
             let blocked = |at_most| match count.until {
                 Time(0) => None,
@@ -96,7 +96,7 @@ impl LoginThrottle {
 
     /// Returns what is to be stored of these: each key with its count, `None` to delete it.
     pub fn rows(&self, scopes: &[Scope], now: Moment) -> Vec<(String, Option<Count>)> {
-        let tables = self.lock();
+        let tables = self.tables.lock();
         scopes.iter().map(|scope| (scope.key(), tables.row(scope, now))).collect()
     }
 }

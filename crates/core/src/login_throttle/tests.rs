@@ -461,7 +461,9 @@ fn logins_that_succeed_never_block_a_network() {
         throttle.succeeded(&name, network(1));
         drop(one);
     }
-    assert!(throttle.lock().accounts.is_empty() && throttle.lock().networks.is_empty());
+    assert!(
+        throttle.tables.lock().accounts.is_empty() && throttle.tables.lock().networks.is_empty()
+    );
 }
 
 #[test]
@@ -561,7 +563,7 @@ fn an_address_that_is_unblocked_is_blocked_for_nobody() {
     gone.sort_by_key(Scope::key);
     let pair = |account: &str| Scope::Pair(account.to_owned(), network(2));
     assert_eq!((lifted, gone), (1, vec![pair("bob"), pair("dave")]));
-    assert!(!throttle.lock().accounts.contains_key("dave"), "nothing is left of it");
+    assert!(!throttle.tables.lock().accounts.contains_key("dave"), "nothing is left of it");
     assert_eq!(of(&throttle, &stranger("bob", network(2)), NOW), "reserved");
     throttle.unblock_network(at_home, NOW);
     assert_eq!(of(&throttle, &stranger("carol", at_home), NOW), "reserved");
@@ -584,7 +586,7 @@ fn the_tables_are_bounded_and_what_ends_soonest_goes_first() {
         }
     }
 
-    let tables = throttle.lock();
+    let tables = throttle.tables.lock();
     assert!(tables.accounts.len() <= ENTRIES && tables.networks.len() <= ENTRIES);
     assert!(tables.pairs <= ENTRIES);
     assert!(!tables.accounts.contains_key("name0") && !tables.networks.contains_key(&at(0)));
@@ -597,7 +599,7 @@ fn the_bound_holds_however_many_networks_a_name_was_tried_from_and_leaves_room_f
         let throttle = throttle();
         // The account that has all of them is tried all the while.
         let _flying = reserve(&throttle, "name0", 1, NOW);
-        let mut tables = throttle.lock();
+        let mut tables = throttle.tables.lock();
         for n in 0..ENTRIES as u32 {
             let network = Network::of(std::net::Ipv4Addr::from_bits(n).into());
             let pair = counts::Pair { failures: 1, last: NOW, until: None };
@@ -608,7 +610,7 @@ fn the_bound_holds_however_many_networks_a_name_was_tried_from_and_leaves_room_f
 
         throttle.ask("somebody", network(2), NOW).unwrap();
 
-        let tables = throttle.lock();
+        let tables = throttle.tables.lock();
         let counted: usize = tables.accounts.values().map(AccountCount::pairs).sum();
         assert_eq!((tables.pairs, counted), (ENTRIES - ENTRIES / 16, ENTRIES - ENTRIES / 16));
         assert_eq!(tables.accounts["name0"].in_flight(NOW, |_| true), 1);
@@ -624,7 +626,7 @@ fn a_failure_after_those_of_its_site_are_over_leaves_fewer_pairs_to_remember() {
         one.fail(MINUTE, now);
     }
 
-    assert_eq!(throttle.lock().pairs, 1);
+    assert_eq!(throttle.tables.lock().pairs, 1);
 }
 
 #[test]
@@ -636,7 +638,7 @@ fn what_is_in_flight_is_never_forgotten_and_what_is_over_goes() {
         fail(&throttle, &format!("name{n}"), (n % 250) as u8, Steady(0));
     }
 
-    let mut tables = throttle.lock();
+    let mut tables = throttle.tables.lock();
     assert_eq!(thin_pairs(&mut tables.accounts, later), 0);
     thin(&mut tables.networks, later, NetworkCount::ends);
     assert_eq!(tables.accounts.keys().collect::<Vec<_>>(), ["bob"]);

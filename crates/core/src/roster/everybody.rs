@@ -5,9 +5,10 @@
 //! asks holds the chunks as they are, without a lock, while writing them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use compact_str::CompactString;
+use parking_lot::Mutex;
 use whoelse_xmpp::BareJid;
 
 use super::item;
@@ -79,13 +80,13 @@ impl Everybody {
     /// # Errors
     /// The store fails.
     pub async fn items(&self, node: &Node) -> Result<Items, whoelse_store::Error> {
-        if let Some(items) = self.lock().items() {
+        if let Some(items) = self.list.lock().items() {
             return Ok(items);
         }
         let _one_at_a_time = self.reading.lock().await;
         loop {
             let wanted = {
-                let mut list = self.lock();
+                let mut list = self.list.lock();
                 match list.items() {
                     Some(items) => return Ok(items),
                     None => list.begin_to_read(),
@@ -95,13 +96,13 @@ impl Everybody {
             let domain = node.domain();
             let rows = node.store.list_accounts(domain.id, &wanted.after, PAGE as i64).await?;
             let names = rows.into_iter().map(|row| row.localpart.into()).collect();
-            self.lock().take_page(&domain.name, wanted, names, PAGE);
+            self.list.lock().take_page(&domain.name, wanted, names, PAGE);
         }
     }
 
     /// Notes that an account was made. Called in the order of the commits.
     pub(crate) fn add(&self, account: &BareJid) {
-        let mut list = self.lock();
+        let mut list = self.list.lock();
         list.note(account, true);
         list.insert(account);
         list.trim(MOST);
@@ -109,19 +110,15 @@ impl Everybody {
 
     /// Notes that an account was removed. Called in the order of the commits.
     pub(crate) fn remove(&self, account: &BareJid) {
-        let mut list = self.lock();
+        let mut list = self.list.lock();
         list.note(account, false);
         list.remove(account.local().unwrap_or_default());
     }
 
     /// Forgets everything, since the domain has got another name.
     pub(crate) fn forget(&self) {
-        let mut list = self.lock();
+        let mut list = self.list.lock();
         *list = List { forgotten: list.forgotten + 1, ..List::default() };
-    }
-
-    fn lock(&self) -> MutexGuard<'_, List> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,7 @@
 //! who no longer hears it.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use whoelse_store::{Location, Store};
 use whoelse_stream::Output;
@@ -44,11 +44,11 @@ fn wire(w: &mut Wiring) {
         |_| true,
         |sent| {
             let is_open = sent.session.account.arriving.is_open();
-            sent.session.slots.look(|it: &OnTheWay| it.0.lock().unwrap().push(is_open));
+            sent.session.slots.look(|it: &OnTheWay| it.0.lock().push(is_open));
         },
         |received| {
             let from = received.from.to_string();
-            received.account.look(|it: &Copied| it.0.lock().unwrap().push(from));
+            received.account.look(|it: &Copied| it.0.lock().push(from));
         },
     );
 }
@@ -107,7 +107,7 @@ async fn nothing_passes_a_message_before_its_sender_has_its_copies() {
     says(&node, &alice, &news("alice", "after it"));
     node.keeper.caught_up().await;
 
-    let seen = alice.session.slots.look(|it: &OnTheWay| it.0.lock().unwrap().clone());
+    let seen = alice.session.slots.look(|it: &OnTheWay| it.0.lock().clone());
     assert_eq!(seen, Some(vec![true; 3]));
     assert!(!alice.session.account.arriving.is_open());
 }
@@ -174,7 +174,7 @@ async fn what_is_committed_after_a_block_is_not_heard_though_it_was_let_in_befor
         node.keeper.caught_up().await;
 
         let read = hears(&node, &bob);
-        let copied = bob.session.account.look(|it: &Copied| it.0.lock().unwrap().len()).unwrap();
+        let copied = bob.session.account.look(|it: &Copied| it.0.lock().len()).unwrap();
         for who in ["desk", "phone", "carol"] {
             for kind in ["kept", "news"] {
                 let is_there = read.contains(&format!("{kind} by {who}"));

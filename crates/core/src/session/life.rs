@@ -1,7 +1,8 @@
 //! The life of a session (XEP-0198): counted, lost, resumed, ended.
 
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
+
+use parking_lot::MutexGuard;
 
 use whoelse_xmpp::{Class, Jid, StreamError};
 

@@ -1,9 +1,9 @@
 //! What is written to a session: appended within its budget, taken by its connection.
 
-use std::sync::MutexGuard;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::MutexGuard;
 use whoelse_stream::{Output, sm};
 use whoelse_xmpp::{Class, Outgoing, StreamError};
 

@@ -8,10 +8,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use whoelse_core::network::Network;
 
@@ -89,7 +90,7 @@ impl Gate {
     /// Sets other bounds. Connections that are in stay, and those that wait are let in if there is
     /// room now.
     pub fn set(&self, bounds: Bounds) {
-        let mut inside = self.lock();
+        let mut inside = self.inside.lock();
         inside.bounds = bounds;
         let networks: Vec<Network> = inside.networks.keys().copied().collect();
         networks.into_iter().for_each(|network| inside.call(network));
@@ -97,7 +98,7 @@ impl Gate {
 
     /// Lets a connection in, queues it, or refuses it.
     pub fn arrive(self: &Arc<Gate>, network: Network) -> Entry {
-        let mut inside = self.lock();
+        let mut inside = self.inside.lock();
         if inside.has_room(network) {
             inside.take(network);
             return Entry::In(Permit { gate: self.clone(), network });
@@ -121,7 +122,7 @@ impl Gate {
 
     /// Lets a connection in at once, or returns `None`.
     pub fn enter(self: &Arc<Gate>, network: Network) -> Option<Permit> {
-        let mut inside = self.lock();
+        let mut inside = self.inside.lock();
         if inside.has_room(network) {
             inside.take(network);
             return Some(Permit { gate: self.clone(), network });
@@ -133,21 +134,17 @@ impl Gate {
 
     /// How many are half open now.
     pub fn half_open(&self) -> usize {
-        self.lock().all
+        self.inside.lock().all
     }
 
     /// How many wait for their turn.
     pub fn waiting(&self) -> usize {
-        self.lock().waiting
+        self.inside.lock().waiting
     }
 
     /// How many were refused since the start.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,7 +191,7 @@ impl Inside {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut inside = self.gate.lock();
+        let mut inside = self.gate.inside.lock();
         inside.all = inside.all.saturating_sub(1);
         if let Some(here) = inside.networks.get_mut(&self.network) {
             here.inside = here.inside.saturating_sub(1);
@@ -226,7 +223,7 @@ impl Drop for Turn {
             drop(Permit { gate: self.gate.clone(), network: self.network });
             return;
         }
-        let mut inside = self.gate.lock();
+        let mut inside = self.gate.inside.lock();
         if let Some(here) = inside.networks.get_mut(&self.network) {
             let before = here.queue.len();
             here.queue.retain(|call| !call.is_closed());
@@ -332,7 +329,7 @@ mod tests {
 
         drop(come(&mut last).unwrap());
         assert_eq!((gate.half_open(), gate.waiting()), (0, 0));
-        assert!(gate.lock().networks.is_empty());
+        assert!(gate.inside.lock().networks.is_empty());
     }
 
     #[test]
@@ -383,6 +380,6 @@ mod tests {
         }
 
         assert_eq!(gate.half_open(), 0);
-        assert!(gate.lock().networks.is_empty());
+        assert!(gate.inside.lock().networks.is_empty());
     }
 }

@@ -15,11 +15,12 @@ use noq::{
     AsyncTimer, AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime,
     TransportConfig, VarInt,
 };
+use parking_lot::Mutex;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use whoelse_core::network::Network;
@@ -87,7 +88,7 @@ impl Discovery {
 
     /// Ends discovery and frees its ports, since the next server may be this program again.
     pub async fn end(&self) {
-        let endpoints = std::mem::take(&mut *lock(&self.endpoints));
+        let endpoints = std::mem::take(&mut *self.endpoints.lock());
         for endpoint in &endpoints {
             endpoint.close(QUIC_ADDR_DISC_CLOSE_CODE, QUIC_ADDR_DISC_CLOSE_REASON);
         }
@@ -96,7 +97,7 @@ impl Discovery {
             let _ = tokio::time::timeout(FAREWELL, endpoint.wait_all_draining()).await;
         }
         drop(endpoints);
-        let mut tasks = std::mem::take(&mut *lock(&self.tasks.0));
+        let mut tasks = std::mem::take(&mut *self.tasks.0.lock());
         tasks.shutdown().await;
     }
 }
@@ -109,7 +110,7 @@ struct Tasks(Mutex<JoinSet<()>>);
 
 impl Tasks {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = lock(&self.0);
+        let mut tasks = self.0.lock();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
     }
@@ -131,10 +132,6 @@ impl Runtime for Tasks {
     fn now(&self) -> Instant {
         TokioRuntime.now()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The bounds. A connection over them is refused at once: the client asks again, or goes without.

@@ -1,11 +1,13 @@
 //! Whom the relay admits: the library asks after a connection has proved its key.
 
+use parking_lot::Mutex;
+
 use super::admissions::{Admissions, Room};
 use iroh_base::EndpointId;
 use iroh_relay::server::{Access, AccessControl, ClientRequest, ConnectionId};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use whoelse_core::Node;
 use whoelse_features::relay::{self, Denied, EndpointKey, Limits};
 
@@ -53,25 +55,21 @@ impl Guests {
     }
 
     pub fn count(&self) -> usize {
-        self.lock().count()
+        self.admissions.lock().count()
     }
 
     pub fn is_here(&self, guest: &Guest) -> bool {
-        self.lock().is_here(guest.connection)
+        self.admissions.lock().is_here(guest.connection)
     }
 
     /// Forgets the tokens of an account. Returns its guests that are still here.
     pub fn end(&self, account: i64) -> Vec<Guest> {
-        guests(self.lock().end(account))
+        guests(self.admissions.lock().end(account))
     }
 
     /// Does the same for every account.
     pub fn end_all(&self) -> Vec<Guest> {
-        guests(self.lock().end_all())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Admissions<ConnectionId>> {
-        self.admissions.lock().unwrap_or_else(PoisonError::into_inner)
+        guests(self.admissions.lock().end_all())
     }
 
     async fn admit(&self, node: &Node, request: &ClientRequest) -> Result<(), Denied> {
@@ -82,7 +80,7 @@ impl Guests {
         let (connection, key) = (request.connection_id(), request.endpoint_id());
         let times = (node.started.wall, node.unset_time());
         {
-            let mut admissions = self.lock();
+            let mut admissions = self.admissions.lock();
             // Checked under the lock, so it comes either before or after all guests are ended.
             if !self.are_welcome() {
                 return Err(Denied::Off);
@@ -95,7 +93,7 @@ impl Guests {
             tracing::debug!("relay_admitted");
             return Ok(());
         }
-        let mut admissions = self.lock();
+        let mut admissions = self.admissions.lock();
         admissions.leave(connection, times.1);
         admissions.end(token.account);
         Err(Denied::NoAccount)
@@ -122,7 +120,7 @@ impl AccessControl for Guests {
 
     fn on_disconnect(&self, _: EndpointId, connection: ConnectionId) {
         if let Some(node) = self.node.upgrade() {
-            self.lock().leave(connection, node.unset_time());
+            self.admissions.lock().leave(connection, node.unset_time());
         }
     }
 }

@@ -101,7 +101,7 @@ async fn a_copy_that_was_cut_off_and_one_of_an_earlier_day_are_made_anew() {
 #[tokio::test]
 async fn whenever_it_is_killed_the_next_start_has_everything() {
     let dir = killed_at(1).await;
-    let killed = std::sync::Mutex::new(Vec::new());
+    let killed = parking_lot::Mutex::new(Vec::new());
     let tell = |_| {
         let now = Dir::of_files();
         for name in files(&dir) {
@@ -110,12 +110,12 @@ async fn whenever_it_is_killed_the_next_start_has_everything() {
                 fs::copy(dir.path().join(&name), now.path().join(&name)).unwrap();
             }
         }
-        killed.lock().unwrap().push(now);
+        killed.lock().push(now);
     };
     let opening = Opening { tell: &tell, ..Opening::default() };
     Store::open_with(&place(&dir), &opening).await.unwrap();
 
-    let killed = killed.into_inner().unwrap();
+    let killed = killed.into_inner();
     assert!(files(&killed[0]).contains(&"store.schema-1.db.new".to_owned()));
     assert!(files(killed.last().unwrap()).contains(&"store.schema-1.db".to_owned()));
     for dir in killed {
@@ -190,13 +190,13 @@ async fn what_a_copy_takes_is_known_before() {
 #[tokio::test]
 async fn it_is_said_how_far_it_is() {
     let dir = killed_at(1).await;
-    let said = std::sync::Mutex::new(Vec::new());
-    let tell = |progress: Progress| said.lock().unwrap().push(progress.to_string());
+    let said = parking_lot::Mutex::new(Vec::new());
+    let tell = |progress: Progress| said.lock().push(progress.to_string());
 
     let opening = Opening { tell: &tell, ..Opening::default() };
     Store::open_with(&place(&dir), &opening).await.unwrap();
 
-    let said = said.into_inner().unwrap();
+    let said = said.into_inner();
     assert!(said[0].starts_with("copying the database, 0 KiB of "), "{said:?}");
     let last = format!("bringing the database from schema 1 to {}", schema::KNOWN);
     assert_eq!(said.last(), Some(&last));

@@ -5,7 +5,9 @@
 //! or if its fate is unknown and it may have to be sent again.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Ids that are remembered: far more than messages can be in flight. When full, the oldest is
 /// dropped.
@@ -26,7 +28,7 @@ struct Known {
 impl Ids {
     /// Reserves an id for a message. Returns whether it was free.
     pub fn take(&self, id: &str) -> bool {
-        let mut known = self.lock();
+        let mut known = self.0.lock();
         if !known.taken.insert(id.to_owned()) {
             return false;
         }
@@ -41,14 +43,10 @@ impl Ids {
 
     /// Frees the id of a message that was not sent.
     pub fn give_back(&self, id: &str) {
-        let mut known = self.lock();
+        let mut known = self.0.lock();
         if known.taken.remove(id) {
             known.order.retain(|other| other != id);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
