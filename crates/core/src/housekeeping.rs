@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::keeper::Touches;
+use crate::names::REMOVED_NAME;
 use crate::node::Node;
 use crate::upgrades;
 
@@ -54,6 +55,7 @@ async fn forget(node: &Arc<Node>) {
     let purged = node.keeper.change(Touches::All, move |tx| {
         Box::pin(async move {
             tx.purge_places(now.before(KNOWN_NETWORK).0).await?;
+            tx.purge_removed_names(now.before(REMOVED_NAME).0).await?;
             tx.throttle_purge(now.0).await?;
             Ok(((), Vec::new()))
         })

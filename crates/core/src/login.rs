@@ -21,6 +21,7 @@ use crate::keeper::{After, Touches};
 use crate::login_attempt::LoginAttempt;
 use crate::login_throttle::stored::Count;
 use crate::login_throttle::{Begun, Blocked, Who};
+use crate::names::{self, REMOVED_NAME, REMOVED_NAMES};
 use crate::network::Network;
 use crate::node::Node;
 use crate::principal::{Identity, Principal, Proved, Rights};
@@ -282,7 +283,7 @@ impl Node {
                 if self.is_known(&account).await? {
                     return Err(taken(&account));
                 }
-                self.judge_chosen_name(&account)?;
+                self.judge_chosen_name(&account).await?;
                 Err(StanzaError::new(Condition::NotAcceptable)
                     .with_text("a password is needed as well"))
             }
@@ -291,7 +292,7 @@ impl Node {
                 if self.is_known(&account).await? {
                     return Err(taken(&account));
                 }
-                self.judge_chosen_name(&account)?;
+                self.judge_chosen_name(&account).await?;
                 let short = self.judge_password(&password)?;
                 let now = self.clock.steady();
                 self.throttle.make(network, now).map_err(|until| {
@@ -300,7 +301,7 @@ impl Node {
                         seconds(until, now)
                     ))
                 })?;
-                self.create_account(&account, password).await?;
+                self.make_account(&account, password, Maker::Themselves).await?;
                 self.throttle.made(&self.key_of(account.as_str()), network);
                 self.counters.registered.inc();
                 tracing::info!(%account, %network, "registered");
@@ -326,12 +327,21 @@ impl Node {
         found.map(|row| row.is_some()).map_err(|error| self.internal(&error))
     }
 
-    /// Makes an account. Fails with `conflict` if it exists, and `policy-violation` if the name is
-    /// not allowed.
+    /// Makes an account on the operator's behalf. Fails with `conflict` if it exists, and
+    /// `policy-violation` if the name is not allowed.
     pub async fn create_account(
         self: &Arc<Node>,
         account: &BareJid,
         password: Password,
+    ) -> Result<(), StanzaError> {
+        self.make_account(account, password, Maker::Operator).await
+    }
+
+    async fn make_account(
+        self: &Arc<Node>,
+        account: &BareJid,
+        password: Password,
+        maker: Maker,
     ) -> Result<(), StanzaError> {
         let Some((domain, name)) = self.stored_at(account) else {
             return Err(StanzaError::new(Condition::JidMalformed));
@@ -341,29 +351,33 @@ impl Node {
         }
         let verifiers = self.verifiers(password).await?;
         let (jid, name, now) = (account.clone(), name.to_owned(), self.clock.now());
+        let lately = self.even_time().before(REMOVED_NAME);
         let node = self.clone();
         let made = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
-                let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
-                if let Some(id) = made {
-                    roster::take_requests(&node, tx, id, &node.key_of(jid.as_str())).await?;
+                // The name can have been given up since it was judged.
+                if maker == Maker::Themselves
+                    && tx.was_name_removed_since(domain, &name, lately.0).await?
+                {
+                    return Ok((Made::RemovedLately, Vec::new()));
                 }
-                let mut then: After = Vec::new();
-                // An account that existed already may have sessions. If it were forgotten here, it
+                let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
+                let Some(id) = made else { return Ok((Made::Taken, Vec::new())) };
+                roster::take_requests(&node, tx, id, &node.key_of(jid.as_str())).await?;
+                // An account that existed already may have sessions. If it were forgotten, too, it
                 // would be loaded a second time, and those sessions would miss what the second one
                 // gets.
-                if made.is_some() {
-                    then.push(Box::new(move |node: &Arc<Node>| {
-                        node.forget_account(&jid);
-                        node.everybody.add(&jid);
-                    }));
-                }
-                Ok((made, then))
+                let then: After = vec![Box::new(move |node: &Arc<Node>| {
+                    node.forget_account(&jid);
+                    node.everybody.add(&jid);
+                })];
+                Ok((Made::New, then))
             })
         });
         match made.await.map_err(|error| self.internal(&error))? {
-            None => Err(taken(account)),
-            Some(_) => {
+            Made::Taken => Err(taken(account)),
+            Made::RemovedLately => Err(names::removed_lately(account)),
+            Made::New => {
                 if let Ok(Some(account)) = self.account(account).await {
                     self.wiring.tell_account(self, &account, true);
                 }
@@ -400,18 +414,19 @@ impl Node {
         Ok(())
     }
 
-    /// Removes an account with all its data, and ends its sessions. `farewell` runs after the
-    /// removal and before they end.
+    /// Removes an account with all its data, and ends its sessions. Its name is kept for a while:
+    /// nobody can register it. `farewell` runs after the removal and before the sessions end.
     pub async fn remove_account(
         self: &Arc<Node>,
         account: &Arc<Account>,
         farewell: impl FnOnce() + Send + 'static,
     ) -> Result<(), StanzaError> {
         let (id, key) = (account.id, self.key_of(account.jid().as_str()));
-        let (account, now) = (account.clone(), self.clock.now().0);
+        let (account, now, at) = (account.clone(), self.clock.now().0, self.even_time().0);
         let removed = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
                 let gone = roster::forget_contact(tx, &key, now).await?;
+                tx.keep_name(id, at, now, REMOVED_NAMES).await?;
                 tx.remove_account(id).await?;
                 let jid = account.jid().clone();
                 let then: After = vec![
@@ -426,7 +441,7 @@ impl Node {
     }
 
     /// An error of ours, not the peer's: the details are in the log.
-    fn internal(&self, error: &whoelse_store::Error) -> StanzaError {
+    pub(crate) fn internal(&self, error: &whoelse_store::Error) -> StanzaError {
         self.store_failing("store_failed", None, error);
         match error.is_full() {
             true => StanzaError::new(Condition::ResourceConstraint).with_text(
@@ -454,6 +469,22 @@ impl Node {
         let blocked = self.throttle.blocked_networks(now.steady);
         blocked.into_iter().map(|(network, until)| (network, now.wall_at(until))).collect()
     }
+}
+
+/// Who makes an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Maker {
+    /// The operator, who may give any name that is free.
+    Operator,
+    /// Whoever will have it.
+    Themselves,
+}
+
+/// What came of making an account.
+enum Made {
+    New,
+    Taken,
+    RemovedLately,
 }
 
 /// Stands for no account: an unknown name takes the same steps as a known one.

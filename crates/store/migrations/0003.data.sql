@@ -2,3 +2,4 @@
 -- in every table that is new.
 INSERT INTO account_data VALUES (1, 'storage:bookmarks', 'storage', X'3c73746f726167652f3e');
 UPDATE accounts SET generation = 2 WHERE id = 1;
+INSERT INTO removed_names VALUES (1, 'gone', 1767225600000000, 86400000000);

@@ -97,3 +97,14 @@ ALTER TABLE origins RENAME COLUMN seq TO body;
 -- How often the password of an account was set. Whoever proved one before the last change has
 -- proved nothing any more.
 ALTER TABLE accounts ADD COLUMN generation BIGINT NOT NULL DEFAULT 0;
+
+-- The names of removed accounts, which nobody can register for a while: `at` is when, in even time,
+-- and `lived` how long there was the account.
+CREATE TABLE removed_names (
+    domain    BIGINT NOT NULL REFERENCES domains (id),
+    localpart TEXT   NOT NULL,
+    at        BIGINT NOT NULL,
+    lived     BIGINT NOT NULL,
+    PRIMARY KEY (domain, localpart)
+) WITHOUT ROWID;
+CREATE INDEX removed_names_lived ON removed_names (domain, lived);

@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Result, Store, StoredVerifier, Tx, archives, history, sequences};
+use crate::{Result, Store, StoredVerifier, Tx, archives, history, removed_names, sequences};
 
 const FIND: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, \
     a.generation, r.id FROM accounts a JOIN archives r ON r.account = a.id \
@@ -89,6 +89,7 @@ impl Tx {
         let query = sqlx::query(INSERT).bind(id).bind(domain).bind(localpart).bind(now);
         query.execute(&mut *conn).await?;
         archives::make(conn, id).await?;
+        removed_names::forget(conn, domain, localpart).await?;
         self.set_credentials(id, verifiers).await?;
         Ok(Some(id))
     }

@@ -18,6 +18,7 @@ const RENEW_BODIES: &str = "UPDATE bodies SET kept_at = $4 \
     WHERE id > $1 AND id <= $2 AND kept_at >= $3 AND kept_at < $4";
 const RENEW_ORIGINS: &str = "UPDATE origins SET at = $2 WHERE at >= $1 AND at < $2";
 const RENEW_PLACES: &str = "UPDATE places SET at = $2 WHERE at >= $1 AND at < $2";
+const RENEW_NAMES: &str = "UPDATE removed_names SET at = $2 WHERE at >= $1 AND at < $2";
 /// When a new schema first ran successfully (`sequences::UPGRADED`).
 const RENEW_UPGRADE: &str =
     "UPDATE numbers SET value = $2 WHERE name = 'upgraded' AND value >= $1 AND value < $2";
@@ -38,6 +39,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     RENEW_BODIES,
     RENEW_ORIGINS,
     RENEW_PLACES,
+    RENEW_NAMES,
     RENEW_UPGRADE,
     SHIFT_ONLINE,
     SHIFT_DEPARTURES,
@@ -121,11 +123,11 @@ impl Tx {
     }
 
     /// Renews everything else that was stamped at `since` or later, when even time jumps by
-    /// `skipped` to `now`: the ages of repeats and known networks start anew. Last departures stay
-    /// as long ago as before, and blocks keep the time that is left.
+    /// `skipped` to `now`: the ages of repeats, known networks and removed names start anew. Last
+    /// departures stay as long ago as before, and blocks keep the time that is left.
     pub async fn renew_the_rest(&mut self, since: i64, now: i64, skipped: i64) -> Result<()> {
         let conn = self.conn()?;
-        for text in [RENEW_ORIGINS, RENEW_PLACES, RENEW_UPGRADE] {
+        for text in [RENEW_ORIGINS, RENEW_PLACES, RENEW_NAMES, RENEW_UPGRADE] {
             sqlx::query(text).bind(since).bind(now).execute(&mut *conn).await?;
         }
         for text in [SHIFT_ONLINE, SHIFT_DEPARTURES, SHIFT_THROTTLE] {
@@ -199,6 +201,11 @@ mod tests {
         let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
         tx.remember_place(bob, "192.0.2.1", 10).await.unwrap();
         tx.remember_place(bob, "192.0.2.2", 20).await.unwrap();
+        for (name, at) in [("then", 10), ("lately", 20)] {
+            let gone = account(&mut tx, name).await;
+            tx.keep_name(gone, at, 100, 9).await.unwrap();
+            tx.remove_account(gone).await.unwrap();
+        }
         for (who, from, until) in [(bob, 5, 15), (eve, 5, 25), (bob, 22, 28)] {
             tx.came_online(who, from).await.unwrap();
             tx.went_offline(who, until).await.unwrap();
@@ -224,6 +231,8 @@ mod tests {
         assert_eq!(store.known_networks_since(bob, 1030).await.unwrap(), ["192.0.2.2"]);
         assert_eq!(store.known_networks_since(bob, 0).await.unwrap().len(), 2);
         let domain = store.domains().await.unwrap()[0].id;
+        assert!(store.was_name_removed_since(domain, "lately", 1030).await.unwrap());
+        assert!(!store.was_name_removed_since(domain, "then", 20).await.unwrap());
         let seen = |at| {
             let store = &store;
             async move { store.online_since(domain, at).await.unwrap().len() }

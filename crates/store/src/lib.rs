@@ -34,6 +34,7 @@ mod log;
 mod look;
 mod open;
 mod postgres;
+mod removed_names;
 mod roster;
 mod rows;
 mod schema;
@@ -92,6 +93,7 @@ pub fn statements() -> Vec<String> {
         log::STATEMENTS,
         sequences::STATEMENTS,
         known_networks::STATEMENTS,
+        removed_names::STATEMENTS,
         roster::STATEMENTS,
         schema::STATEMENTS,
         seen::STATEMENTS,

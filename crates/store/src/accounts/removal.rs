@@ -11,12 +11,15 @@ use crate::testing::{Dir, account, message, place, verifier, with_origin};
 use crate::{DataKey, DataLimit, Location, Store, schema, transfer};
 
 /// Tables whose rows belong to no account.
-const OF_NO_ACCOUNT: [&str; 4] = [
+const OF_NO_ACCOUNT: [&str; 5] = [
     // These hold numbers that are never given again, and times of the whole server.
     "numbers", // Secrets of the installation.
-    "settings", "domains",
+    "settings",
+    "domains",
     // These are keyed by name and network, also for strangers' guesses; they expire by age.
     "throttle",
+    // These say that there was an account; they expire by age.
+    "removed_names",
 ];
 
 async fn count_all(store: &Store) -> BTreeMap<String, i64> {

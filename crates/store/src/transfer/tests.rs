@@ -19,6 +19,9 @@ async fn populate(store: &Store) {
     tx.throttle_save("bob 192.0.2.1", throttle).await.unwrap();
     tx.came_online(bob, 5).await.unwrap();
     tx.departed(eve, 6, "gone fishing").await.unwrap();
+    let mal = account(&mut tx, "mal").await;
+    tx.keep_name(mal, 5, 7, 9).await.unwrap();
+    tx.remove_account(mal).await.unwrap();
     tx.set_setting("secret", b"\0\xff").await.unwrap();
     let key = crate::DataKey { namespace: "storage:bookmarks", name: "storage" };
     let limit = crate::DataLimit { values: 1, bytes: 9 };
