@@ -7,6 +7,7 @@
 //! (one live login, which outlives its connection) and [`keeper::Keeper`] (the only writer).
 
 pub mod account;
+mod account_life;
 mod accounts;
 mod ahead_of_log;
 mod archive_id;

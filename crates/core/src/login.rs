@@ -14,18 +14,16 @@ use whoelse_stream::scram::{Hash, Verifier};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
 
-use crate::account::Account;
+use crate::account_life::Maker;
 use crate::clock::{Steady, Time};
 use crate::housekeeping::KNOWN_NETWORK;
-use crate::keeper::{After, Touches};
+use crate::keeper::Touches;
 use crate::login_attempt::LoginAttempt;
 use crate::login_throttle::stored::Count;
 use crate::login_throttle::{Begun, Blocked, Who};
-use crate::names::{self, REMOVED_NAME, REMOVED_NAMES};
 use crate::network::Network;
 use crate::node::Node;
 use crate::principal::{Identity, Principal, Proved, Rights};
-use crate::roster;
 use crate::settings::Registration;
 use crate::verifiers;
 
@@ -225,7 +223,7 @@ impl Node {
     }
 
     /// Saves counts before anybody is told of them, so that a block survives a restart.
-    async fn save_counts(&self, rows: Rows) {
+    pub(crate) async fn save_counts(&self, rows: Rows) {
         if rows.is_empty() {
             return;
         }
@@ -322,122 +320,9 @@ impl Node {
         })
     }
 
-    async fn is_known(&self, account: &BareJid) -> Result<bool, StanzaError> {
+    pub(crate) async fn is_known(&self, account: &BareJid) -> Result<bool, StanzaError> {
         let found = self.account_row(account).await;
         found.map(|row| row.is_some()).map_err(|error| self.internal(&error))
-    }
-
-    /// Makes an account on the operator's behalf. Fails with `conflict` if it exists, and
-    /// `policy-violation` if the name is not allowed.
-    pub async fn create_account(
-        self: &Arc<Node>,
-        account: &BareJid,
-        password: Password,
-    ) -> Result<(), StanzaError> {
-        self.make_account(account, password, Maker::Operator).await
-    }
-
-    async fn make_account(
-        self: &Arc<Node>,
-        account: &BareJid,
-        password: Password,
-        maker: Maker,
-    ) -> Result<(), StanzaError> {
-        let Some((domain, name)) = self.stored_at(account) else {
-            return Err(StanzaError::new(Condition::JidMalformed));
-        };
-        if !self.is_known(account).await? {
-            self.judge_name(account)?;
-        }
-        let verifiers = self.verifiers(password).await?;
-        let (jid, name, now) = (account.clone(), name.to_owned(), self.clock.now());
-        let lately = self.even_time().before(REMOVED_NAME);
-        let node = self.clone();
-        let made = self.keeper.change(Touches::All, move |tx| {
-            Box::pin(async move {
-                // The name can have been given up since it was judged.
-                if maker == Maker::Themselves
-                    && tx.was_name_removed_since(domain, &name, lately.0).await?
-                {
-                    return Ok((Made::RemovedLately, Vec::new()));
-                }
-                let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
-                let Some(id) = made else { return Ok((Made::Taken, Vec::new())) };
-                roster::take_requests(&node, tx, id, &node.key_of(jid.as_str())).await?;
-                // An account that existed already may have sessions. If it were forgotten, too, it
-                // would be loaded a second time, and those sessions would miss what the second one
-                // gets.
-                let then: After = vec![Box::new(move |node: &Arc<Node>| {
-                    node.forget_account(&jid);
-                    node.everybody.add(&jid);
-                })];
-                Ok((Made::New, then))
-            })
-        });
-        match made.await.map_err(|error| self.internal(&error))? {
-            Made::Taken => Err(taken(account)),
-            Made::RemovedLately => Err(names::removed_lately(account)),
-            Made::New => {
-                if let Ok(Some(account)) = self.account(account).await {
-                    self.wiring.tell_account(self, &account, true);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Sets a new password. Every resumption token of the account becomes void. A login that has
-    /// proved the old password and has no session yet gets none. Every block that wrong passwords
-    /// have caused for the account is lifted.
-    pub async fn set_password(
-        self: &Arc<Node>,
-        account: &Arc<Account>,
-        password: Password,
-    ) -> Result<(), StanzaError> {
-        let verifiers = self.verifiers(password).await?;
-        let id = account.id;
-        let key = self.key_of(account.jid().as_str());
-        let account = account.clone();
-        let changed = self.keeper.change(Touches::AtMost(8), move |tx| {
-            Box::pin(async move {
-                let generation = tx.set_credentials(id, &verifiers).await?;
-                let then: After = vec![Box::new(move |node: &Arc<Node>| {
-                    account.note_generation(generation);
-                    account.sessions().iter().for_each(|session| node.void_resumption(session));
-                })];
-                Ok(((), then))
-            })
-        });
-        changed.await.map_err(|error| self.internal(&error))?;
-        let gone = self.throttle.forgive(&key);
-        self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
-        Ok(())
-    }
-
-    /// Removes an account with all its data, and ends its sessions. Its name is kept for a while:
-    /// nobody can register it. `farewell` runs after the removal and before the sessions end.
-    pub async fn remove_account(
-        self: &Arc<Node>,
-        account: &Arc<Account>,
-        farewell: impl FnOnce() + Send + 'static,
-    ) -> Result<(), StanzaError> {
-        let (id, key) = (account.id, self.key_of(account.jid().as_str()));
-        let (account, now, at) = (account.clone(), self.clock.now().0, self.even_time().0);
-        let removed = self.keeper.change(Touches::All, move |tx| {
-            Box::pin(async move {
-                let gone = roster::forget_contact(tx, &key, now).await?;
-                tx.keep_name(id, at, now, REMOVED_NAMES).await?;
-                tx.remove_account(id).await?;
-                let jid = account.jid().clone();
-                let then: After = vec![
-                    Box::new(move |_: &Arc<Node>| farewell()),
-                    Box::new(move |node: &Arc<Node>| node.bury(&account)),
-                    Box::new(move |node: &Arc<Node>| roster::tell_holders(node, &jid, gone)),
-                ];
-                Ok(((), then))
-            })
-        });
-        removed.await.map_err(|error| self.internal(&error))
     }
 
     /// An error of ours, not the peer's: the details are in the log.
@@ -471,22 +356,6 @@ impl Node {
     }
 }
 
-/// Who makes an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Maker {
-    /// The operator, who may give any name that is free.
-    Operator,
-    /// Whoever will have it.
-    Themselves,
-}
-
-/// What came of making an account.
-enum Made {
-    New,
-    Taken,
-    RemovedLately,
-}
-
 /// Stands for no account: an unknown name takes the same steps as a known one.
 const NOBODY: i64 = -1;
 
@@ -511,7 +380,7 @@ fn name(account: &BareJid) -> &str {
     account.local().unwrap_or_default()
 }
 
-fn taken(account: &BareJid) -> StanzaError {
+pub(crate) fn taken(account: &BareJid) -> StanzaError {
     StanzaError::new(Condition::Conflict).with_text(format!("{} is taken", name(account)))
 }
 
