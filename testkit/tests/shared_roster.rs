@@ -140,7 +140,7 @@ async fn roster(node: &Arc<Node>, hold: &Hold) -> String {
 
 /// The same, made for this user alone from what is stored.
 async fn made_for(node: &Node, hold: &Hold) -> String {
-    let own = &hold.session.account;
+    let own = hold.session.account.as_ref().unwrap();
     let roster = own.roster();
     let mut others: BTreeMap<&BareJid, &Contact> = roster.contacts().collect();
     let nobody = Contact::default();

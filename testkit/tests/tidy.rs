@@ -446,7 +446,7 @@ fn nothing_has_two_accounts() {
 /// The recipient's half carries the origin of a stanza, but does not look into it.
 #[test]
 fn the_half_of_the_recipient_does_not_look_who_speaks() {
-    for name in ["to_account.rs", "kept.rs", "passing.rs"] {
+    for name in ["to_account.rs", "to_server.rs", "kept.rs", "passing.rs"] {
         let text = fs::read_to_string(crate_folder("core").join("src/route").join(name)).unwrap();
         for word in ["Origin::Session", "Ticket", "address()"] {
             assert!(!text.contains(word), "route/{name} says {word}");

@@ -20,9 +20,9 @@ use crate::underway::Underway;
 
 /// A user account, while in memory.
 pub struct Account {
-    /// The row's number; zero for the server's own account, which has no row.
+    /// The row's number.
     pub id: i64,
-    /// The number of its archive; zero for the server's own account, which has none.
+    /// The number of its archive.
     pub archive: i64,
     jid: BareJid,
     /// ` to='bob@host'`, inserted into a shared presence that is encoded without an address.
@@ -100,14 +100,9 @@ impl Account {
         &self.jid
     }
 
-    /// The name in the account's address. Empty for the server's own account.
+    /// The name in the account's address.
     pub fn name(&self) -> &str {
         self.jid.local().unwrap_or_default()
-    }
-
-    /// Whether this is the server's own account, which an administrator without a name acts as.
-    pub fn is_server(&self) -> bool {
-        self.id == 0
     }
 
     /// When the account last did something.
@@ -157,7 +152,7 @@ impl Account {
 
     /// What a feature remembers of the account: the present snapshot of its slot.
     ///
-    /// `None` for a type that no wired feature declared, and for the server's own account.
+    /// `None` for a type that no wired feature declared.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.slots.get()
     }

@@ -8,6 +8,7 @@ use whoelse_xmpp::{BareJid, Jid};
 
 use crate::account::Account;
 use crate::node::Node;
+use crate::session::Session;
 use crate::settings::Contacts;
 
 impl Contacts {
@@ -24,7 +25,7 @@ impl Contacts {
     }
 }
 
-/// The recipients of a broadcast, seen from the account that speaks.
+/// The recipients of a broadcast, seen from its speaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// Everybody who is online.
@@ -36,8 +37,8 @@ pub enum Audience {
 }
 
 /// Whether `viewer` is subscribed to the presence of `subject`, which is so for all in the shared
-/// roster. Every account is subscribed to itself; the server's own account, which an administrator
-/// acts as, to all.
+/// roster. Every account is subscribed to itself; the server, as which an administrator acts, to
+/// all.
 pub fn is_subscribed(node: &Node, subject: &Account, viewer: &BareJid) -> bool {
     subject.jid() == viewer
         || node.settings().contacts.are_shared() && node.is_local(viewer)
@@ -62,41 +63,41 @@ pub fn hears(node: &Node, listener: &Account, speaker: &Jid) -> bool {
 }
 
 /// Calls `tell` for each account in memory that belongs to the audience from the speaker's side.
-/// Whether the account wants to hear it is for its own half to say: [`hears`].
+/// The server itself, which is no account, speaks to everybody. Whether an account wants to hear
+/// it is for its own half to say: [`hears`].
 pub(crate) fn each(
     node: &Node,
-    speaker: &Account,
+    speaker: Option<&Account>,
     audience: Audience,
     mut tell: impl FnMut(&Account),
 ) {
+    let (Some(speaker), Audience::Viewers | Audience::Seen) = (speaker, audience) else {
+        return node.online.all().iter().for_each(|it| tell(it));
+    };
     let is_speaker = |it: &Account| it.jid() == speaker.jid();
     let shows = |it: &Account| is_speaker(it) || node.wiring.shows(speaker, it.jid());
-    match audience {
-        Audience::Everybody => node.online.all().iter().for_each(|it| tell(it)),
-        Audience::Viewers if node.settings().contacts.are_shared() => {
-            node.online.all().iter().filter(|it| shows(it)).for_each(|it| tell(it));
-        }
-        Audience::Viewers => {
-            tell(speaker);
-            let roster = speaker.roster();
-            let viewers = roster.subscribers().filter_map(|jid| node.here(jid));
-            viewers.filter(|it| shows(it)).for_each(|it| tell(&it));
-        }
-        Audience::Seen => each_subject(node, speaker, |it| {
+    if audience == Audience::Seen {
+        each_subject(node, Some(speaker), |it| {
             if !is_speaker(it) && shows(it) {
                 tell(it);
             }
-        }),
+        });
+    } else if node.settings().contacts.are_shared() {
+        node.online.all().iter().filter(|it| shows(it)).for_each(|it| tell(it));
+    } else {
+        tell(speaker);
+        let roster = speaker.roster();
+        let viewers = roster.subscribers().filter_map(|jid| node.here(jid));
+        viewers.filter(|it| shows(it)).for_each(|it| tell(&it));
     }
 }
 
 /// Calls `look` for each online account to whose presence `viewer` is subscribed, and for itself:
-/// the others by address.
-pub(crate) fn each_subject(node: &Node, viewer: &Account, mut look: impl FnMut(&Account)) {
-    if node.settings().contacts.are_shared() || viewer.is_server() {
-        node.online.all().iter().for_each(|it| look(it));
-        return;
-    }
+/// the others by address. The server itself, which is no account, is subscribed to everybody.
+pub(crate) fn each_subject(node: &Node, viewer: Option<&Account>, mut look: impl FnMut(&Account)) {
+    let Some(viewer) = viewer.filter(|_| !node.settings().contacts.are_shared()) else {
+        return node.online.all().iter().for_each(|it| look(it));
+    };
     look(viewer);
     let roster = viewer.roster();
     let subjects = roster.subscriptions().filter_map(|jid| node.here(jid));
@@ -104,11 +105,11 @@ pub(crate) fn each_subject(node: &Node, viewer: &Account, mut look: impl FnMut(&
     subjects.filter(|it| shown(it)).for_each(|it| look(&it));
 }
 
-/// Lists the other online accounts that `viewer` may see, sorted.
-pub fn seen_online(node: &Node, viewer: &Account) -> Vec<BareJid> {
-    let mut seen = Vec::new();
-    each_subject(node, viewer, |it| {
-        if it.jid() != viewer.jid() && sees(node, it, viewer.jid()) {
+/// Lists the other online accounts that the owner of a session may see, sorted.
+pub fn seen_online(node: &Node, viewer: &Session) -> Vec<BareJid> {
+    let (mut seen, own) = (Vec::new(), viewer.jid.to_bare());
+    each_subject(node, viewer.account.as_deref(), |it| {
+        if *it.jid() != own && sees(node, it, &own) {
             seen.push(it.jid().clone());
         }
     });
@@ -118,7 +119,7 @@ pub fn seen_online(node: &Node, viewer: &Account) -> Vec<BareJid> {
 
 /// Lists all online accounts, sorted, for an administrator.
 pub fn online(node: &Node) -> Vec<BareJid> {
-    node.online.all().iter().map(|it| it.jid().clone()).filter(|jid| !node.is_server(jid)).collect()
+    node.online.all().iter().map(|it| it.jid().clone()).collect()
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub struct Deed {
 impl Deed {
     /// Begins a deed of the user who holds this session.
     pub fn by(session: &Session, what: &str, now: Time) -> Deed {
-        Deed::of(session.account.jid().as_str(), &session.address(), what, now)
+        Deed::of(session.jid.bare(), &session.address(), what, now)
     }
 
     /// Begins a deed.

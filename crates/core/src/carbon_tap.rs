@@ -19,8 +19,10 @@ use crate::session::{Queued, Session};
 /// A message that a session has sent and that was not refused.
 pub struct Sent<'a> {
     node: &'a Node,
-    /// The session that sent it.
-    pub session: &'a Session,
+    /// The account that sent it.
+    pub account: &'a Account,
+    /// The number of the session that sent it.
+    by: u64,
     /// Whom it was for.
     pub to: &'a Jid,
     flight: &'a InFlight,
@@ -61,14 +63,14 @@ impl Sent<'_> {
 
     /// Whether this session of the sender sent it or got it, and so needs no copy.
     pub fn is_known_to(&self, session: &Session) -> bool {
-        session.id == self.session.id || self.taken.by.iter().any(|one| one == session.resource())
+        session.id == self.by || self.taken.by.iter().any(|one| one == session.resource())
     }
 
     /// The message as the sender's archive shows it: with its number there (XEP-0359), if it has
     /// one.
     pub fn message(&self) -> Outgoing {
         let message = self.flight.outgoing(Class::Message);
-        numbered(self.node, &self.session.account, message, self.taken.number)
+        numbered(self.node, self.account, message, self.taken.number)
     }
 
     /// Hands a copy to another session of the sender.
@@ -110,8 +112,9 @@ impl Received<'_> {
 
 /// Runs after the recipient's half has answered: makes copies of what this session has sent.
 pub(crate) fn of_sent(node: &Node, session: &Session, flight: &InFlight, taken: &Taken) {
-    if node.wiring.wants_copies(&session.account) {
-        node.wiring.run_sent(&Sent { node, session, to: &flight.to, flight, taken });
+    if let Some(account) = session.account.as_deref().filter(|it| node.wiring.wants_copies(it)) {
+        let by = session.id;
+        node.wiring.run_sent(&Sent { node, account, by, to: &flight.to, flight, taken });
     }
 }
 

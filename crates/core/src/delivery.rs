@@ -6,6 +6,7 @@ pub(crate) mod ended;
 pub(crate) use drain::READERS as LOG_READERS;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use whoelse_store::{Direction, LoggedMessage};
@@ -88,17 +89,22 @@ fn kept_targets(to: &Account, resource: Option<&str>) -> Sessions {
 }
 
 /// Makes the stanza that a session of the owner gets for a row of the log: with its number, and
-/// with the time at which it was said unless that is now.
-pub(crate) fn from_log(node: &Node, session: &Session, row: LoggedMessage) -> Outgoing {
+/// with the time at which it was said unless `is_live` counts this age as now.
+pub(crate) fn from_log(
+    node: &Node,
+    own: &Account,
+    row: LoggedMessage,
+    is_live: impl Fn(Duration) -> bool,
+) -> Outgoing {
     let from = node.address_of(&row.peer, row.resource.as_deref().unwrap_or_default());
     let mut add = Vec::new();
     let age = node.even_time().since(Time(row.kept_at));
-    if !session.is_live(age, node.clock.steady()) {
+    if !is_live(age) {
         add.extend_from_slice(&delay(node, Time(row.at)));
     }
     // A message that no archive will show has no number there.
     if row.direction != Direction::Passing {
-        stanza_id(&mut add, node, &session.account, row.seq);
+        stanza_id(&mut add, node, own, row.seq);
     }
     let stored = Outgoing::from_encoded(Kind::Message, row.stanza, Class::Message);
     let mut stanza = addressed(&stored, &from, &add);

@@ -15,7 +15,8 @@ pub struct Hosts {
 pub enum Host<'a> {
     /// The server itself, by one of its domains.
     Server,
-    /// An account of one of our domains, or one of its devices. It may not exist.
+    /// An account of one of our domains, or one of its devices, or a session of the server itself.
+    /// It may not exist.
     Account,
     /// Somebody of another domain.
     Remote(&'a str),

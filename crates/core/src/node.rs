@@ -27,6 +27,7 @@ use crate::online::Online;
 use crate::recent_logins::RecentLogins;
 use crate::roster::everybody::Everybody;
 use crate::session::Session;
+use crate::session_list::SessionList;
 use crate::settings::{Limits, Settings};
 use crate::slots::Slots;
 
@@ -58,6 +59,8 @@ pub struct Node {
     pub slots: Slots,
     accounts: Accounts,
     served: ArcSwap<Served>,
+    /// The sessions of the server itself, as which an administrator acts over the admin socket.
+    own_sessions: SessionList,
     /// The accounts with an available session.
     pub(crate) online: Online,
     /// The items of the shared roster.
@@ -82,7 +85,7 @@ pub struct Node {
     pub(crate) watch: Watch,
 }
 
-/// The domain that this node serves, and the server's own account.
+/// The domain that this node serves.
 struct Served {
     domain: Domain,
     name: CompactString,
@@ -91,7 +94,8 @@ struct Served {
     hosts: Arc<Hosts>,
     /// The names that this domain had before.
     former: Vec<String>,
-    server: Arc<Account>,
+    /// The domain's own address, which is the server's.
+    address: BareJid,
 }
 
 /// Why a node could not start.
@@ -181,6 +185,7 @@ impl Node {
             slots,
             accounts,
             served: ArcSwap::from_pointee(served),
+            own_sessions: SessionList::default(),
             online: Online::default(),
             everybody: Everybody::default(),
             resumptions: Mutex::default(),
@@ -298,12 +303,7 @@ impl Node {
 
     /// The domain's own address, which is the server's.
     pub fn address(&self) -> BareJid {
-        self.served.load().server.jid().clone()
-    }
-
-    /// The server's own account: its address is the domain.
-    pub fn server_account(&self) -> Arc<Account> {
-        self.served.load().server.clone()
+        self.served.load().address.clone()
     }
 
     /// Renames the domain. Every session ends and has to log in again under the new name.
@@ -370,10 +370,6 @@ impl Node {
 
     /// Looks an account up without waiting.
     pub fn seek(&self, jid: &BareJid) -> Seek {
-        let served = self.served.load();
-        if jid.local().is_none() && jid.domain() == served.name {
-            return Seek::Here(served.server.clone());
-        }
         self.accounts.seek(jid, self.clock.steady())
     }
 
@@ -425,10 +421,10 @@ impl Node {
         self.accounts.refresh(jid)
     }
 
-    /// Returns a user's account, if it is in memory. An account that is not has no session.
+    /// Returns an account, if it is in memory. An account that is not has no session.
     pub fn here(&self, jid: &BareJid) -> Option<Arc<Account>> {
         match self.seek(jid) {
-            Seek::Here(account) => Some(account).filter(|account| !account.is_server()),
+            Seek::Here(account) => Some(account),
             Seek::Missing | Seek::NotLoaded => None,
         }
     }
@@ -448,9 +444,14 @@ impl Node {
         self.here(jid).is_some_and(|account| account.is_online())
     }
 
-    /// Lists every session of every account in memory, the server's own included.
+    /// The sessions of an account, or of the server itself, which is none.
+    pub(crate) fn sessions_of<'a>(&'a self, account: Option<&'a Account>) -> &'a SessionList {
+        account.map_or(&self.own_sessions, |account| &account.session_list)
+    }
+
+    /// Lists every session of every account in memory, and of the server itself.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
-        let mut sessions = self.server_account().sessions();
+        let mut sessions = self.own_sessions.all();
         self.accounts.each(|account| sessions.extend(account.sessions()));
         sessions
     }
@@ -462,7 +463,7 @@ impl Node {
             blocked: self.throttle.blocked(self.clock.steady()),
             ..Census::default()
         };
-        let mut sessions = self.server_account().sessions();
+        let mut sessions = self.own_sessions.all();
         self.accounts.each(|account| {
             census.accounts += 1;
             sessions.extend(account.sessions());
@@ -511,13 +512,12 @@ impl Undelivered {
 
 impl Served {
     fn new(domain: Domain, own: Vec<Domain>, former: Vec<Domain>) -> Result<Served, StartError> {
-        let jid = BareJid::new(None, &domain.name)
+        let address = BareJid::new(None, &domain.name)
             .map_err(|_| StartError::Domain(domain.name.clone()))?;
-        let server = Arc::new(Account::new(0, 0, jid, Vec::new(), 0));
         let former = former.into_iter().filter(|it| it.id == domain.id).map(|it| it.name).collect();
         let name = CompactString::from(domain.name.as_str());
         let hosts = Arc::new(Hosts::new([name.clone()]));
-        Ok(Served { name, domain, own, hosts, former, server })
+        Ok(Served { name, domain, own, hosts, former, address })
     }
 
     fn keys_of(&self, jids: &HashSet<BareJid>) -> HashSet<String> {

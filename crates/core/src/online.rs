@@ -32,7 +32,7 @@ struct Present {
 }
 
 impl Online {
-    /// Returns all of them, by address, the server's own account included.
+    /// Returns all of them, by address.
     pub fn all(&self) -> Arc<[Arc<Account>]> {
         if let Some(list) = &self.present.read().list {
             return list.clone();

@@ -18,8 +18,9 @@ use crate::delivery;
 use crate::node::Node;
 use crate::rewriting;
 use crate::roster::{Roster, addressed};
+use crate::route::Origin;
 use crate::route::fan_out::{fan_out, tell};
-use crate::session::Session;
+use crate::session::{Session, Ticket};
 
 pub(crate) use said::Said;
 
@@ -27,41 +28,52 @@ pub(crate) use said::Said;
 /// what was read in it; `lang` is the stream's, for a presence without its own (RFC 6120, 4.7.4).
 pub(crate) fn broadcast(
     node: &Arc<Node>,
-    session: &Arc<Session>,
+    (session, ticket): (&Arc<Session>, Ticket),
     (stanza, said): (&Stanza, &Said),
     lang: Option<&str>,
 ) {
     let from = session.jid.as_str();
     let encoded = rewriting::for_recipient(stanza, from, lang, None, &said.drop, Class::Presence);
     if stanza.type_() == Some("unavailable") {
-        become_unavailable(node, session, encoded);
+        become_unavailable(node, (session, ticket), encoded);
     } else {
-        become_available(node, session, encoded, said.priority);
+        become_available(node, (session, ticket), encoded, said.priority);
     }
 }
 
-fn become_available(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing, priority: i8) {
+fn become_available(
+    node: &Arc<Node>,
+    (session, ticket): (&Arc<Session>, Ticket),
+    presence: Outgoing,
+    priority: i8,
+) {
     let initial = !session.is_available();
     // Those who get it later are told when it was sent (XEP-0203).
     let told = presence.with_children(&delivery::delay(node, node.clock.now()));
     if session.set_presence(Some((told, priority))) {
-        say_available(node, session, &presence, initial);
+        say_available(node, (session, ticket), &presence, initial);
     }
 }
 
 /// Tells of a session that has just become available, or said so anew.
-fn say_available(node: &Arc<Node>, session: &Arc<Session>, presence: &Outgoing, initial: bool) {
-    let account = session.account.clone();
-    let first = node.online.enter(&account);
-    let roster = account.roster();
-    fan_out(node, &account, Audience::Viewers, presence);
-    take_back(node, session, &roster);
+fn say_available(
+    node: &Arc<Node>,
+    (session, ticket): (&Arc<Session>, Ticket),
+    presence: &Outgoing,
+    initial: bool,
+) {
+    let Some(own) = &session.account else { return };
+    let first = node.online.enter(own);
+    let roster = own.roster();
+    let origin = Origin::Session { session: session.clone(), ticket };
+    fan_out(node, &origin, Audience::Viewers, presence);
+    take_back(node, (own, &session.jid), &roster);
     if initial {
-        tell_about_others(node, session);
-        deliver_requests(node, session);
+        tell_about_others(node, own, session);
+        deliver_requests(node, own, session);
     }
     if first {
-        node.wiring.tell_online(node, &account, true);
+        node.wiring.tell_online(node, own, true);
     }
     if initial {
         node.wiring.tell_available(node, session);
@@ -69,24 +81,29 @@ fn say_available(node: &Arc<Node>, session: &Arc<Session>, presence: &Outgoing, 
     // Another task may have ended the session meanwhile, and have said so before this was said.
     if session.is_gone() {
         // A newcomer that has its name now speaks for itself.
-        if !account.session(session.resource()).is_some_and(|it| it.is_available()) {
+        if !own.session(session.resource()).is_some_and(|it| it.is_available()) {
             let gone = unavailable(session.jid.as_str());
-            fan_out(node, &account, Audience::Viewers, &gone);
+            fan_out(node, &Origin::Ended(session.clone()), Audience::Viewers, &gone);
         }
-        go(node, session, None);
+        go(node, own, None);
     }
 }
 
-fn become_unavailable(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoing) {
+fn become_unavailable(
+    node: &Arc<Node>,
+    (session, ticket): (&Arc<Session>, Ticket),
+    presence: Outgoing,
+) {
     let was_available = session.is_available();
     session.set_presence(None);
     if was_available {
         // RFC 6121, 4.5.2: the session that has just become unavailable gets it, too.
-        session.push_addressed(&presence, &session.account.to_attribute);
+        session.push_addressed(&presence, &session.to_attribute());
     }
-    say_unavailable(node, session, was_available, &session.take_directed(), &presence);
-    if was_available {
-        go(node, session, Some(presence));
+    let origin = Origin::Session { session: session.clone(), ticket };
+    say_unavailable(node, &origin, was_available, &session.take_directed(), &presence);
+    if let Some(own) = session.account.as_ref().filter(|_| was_available) {
+        go(node, own, Some(presence));
     }
 }
 
@@ -94,22 +111,20 @@ fn become_unavailable(node: &Arc<Node>, session: &Arc<Session>, presence: Outgoi
 /// directed presence, that the session is gone.
 fn say_unavailable(
     node: &Arc<Node>,
-    session: &Session,
+    origin: &Origin,
     was_available: bool,
     directed: &[Jid],
     presence: &Outgoing,
 ) {
-    let account = &session.account;
     if was_available {
-        fan_out(node, account, Audience::Viewers, presence);
+        fan_out(node, origin, Audience::Viewers, presence);
     }
-    directed::say_unavailable(node, account, was_available, directed, presence);
+    directed::say_unavailable(node, origin, was_available, directed, presence);
 }
 
-/// Handles a session that is no longer available; perhaps it was the last one of the account.
+/// Handles a session of the account that is no longer available; perhaps it was the last one.
 /// `word` is the unavailable presence that its user sent, if any.
-fn go(node: &Arc<Node>, session: &Session, word: Option<Outgoing>) {
-    let account = &session.account;
+fn go(node: &Arc<Node>, account: &Arc<Account>, word: Option<Outgoing>) {
     if node.online.leave(account) {
         account.note_gone(word, node.clock.now());
         node.wiring.tell_online(node, account, false);
@@ -127,9 +142,10 @@ pub(crate) fn end(
     directed: Vec<Jid>,
 ) {
     let presence = unavailable(session.jid.as_str());
-    say_unavailable(node, session, was_available, &directed, &presence);
-    if was_available {
-        go(node, session, None);
+    let origin = Origin::Ended(session.clone());
+    say_unavailable(node, &origin, was_available, &directed, &presence);
+    if let Some(own) = session.account.as_ref().filter(|_| was_available) {
+        go(node, own, None);
     }
 }
 
@@ -144,13 +160,13 @@ pub fn unavailable(from: &str) -> Outgoing {
 /// Repairs a race: a subscription can end while presence is being broadcast. A contact that has
 /// lost it was told that the account is gone, perhaps before this presence came. `before` is the
 /// roster when the broadcast began.
-fn take_back(node: &Node, session: &Session, before: &Arc<Roster>) {
-    let now = session.account.roster();
+fn take_back(node: &Node, (own, device): (&Account, &FullJid), before: &Arc<Roster>) {
+    let now = own.roster();
     if node.settings().contacts.are_shared() || Arc::ptr_eq(before, &now) {
         return;
     }
     for jid in before.subscribers().filter(|jid| !now.shows_to(jid)) {
-        tell(node, session.account.jid(), jid, &unavailable(session.jid.as_str()));
+        tell(node, own.jid(), jid, &unavailable(device.as_str()));
     }
 }
 
@@ -177,9 +193,8 @@ pub(crate) fn present_state(
 
 /// Tells a session that has just become available who is here (RFC 6121, 4.3: as if it had probed
 /// everybody).
-fn tell_about_others(node: &Node, session: &Session) {
-    let own = &session.account;
-    audience::each_subject(node, own, |subject| {
+fn tell_about_others(node: &Node, own: &Account, session: &Session) {
+    audience::each_subject(node, Some(own), |subject| {
         if !audience::hears(node, own, subject.jid()) {
             return;
         }
@@ -192,11 +207,10 @@ fn tell_about_others(node: &Node, session: &Session) {
 }
 
 /// RFC 6121, 3.1.3: delivers the unanswered subscription requests, again at each login.
-fn deliver_requests(node: &Arc<Node>, session: &Arc<Session>) {
+fn deliver_requests(node: &Node, own: &Account, session: &Session) {
     if node.settings().contacts.are_shared() {
         return;
     }
-    let own = &session.account;
     for (from, contact) in own.roster().requests() {
         // A contact who was blocked since is not heard; the request waits until the block ends.
         if audience::hears(node, own, from) {
@@ -288,6 +302,7 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, Steady, Time};
     use crate::principal::{Principal, Rights};
+    use crate::sessions::Hold;
     use crate::settings::{Limits, Settings};
 
     #[tokio::test]
@@ -310,11 +325,13 @@ mod tests {
         }
         let [alice, bob] = holds.try_into().ok().unwrap();
         let here = || Element::new("presence").text("here").outgoing(Class::Presence);
-        become_available(&node, &alice.session, here(), 0);
+        let said = |hold: &Hold| hold.session.received(hold.epoch).unwrap();
+        become_available(&node, (&alice.session, said(&alice)), here(), 0);
 
+        let ticket = said(&bob);
         assert!(bob.session.set_presence(Some((here(), 0))));
         node.end(&bob.session).await;
-        say_available(&node, &bob.session, &here(), true);
+        say_available(&node, (&bob.session, ticket), &here(), true);
 
         let mut out = whoelse_stream::Output::default();
         let limits = Limits::default();

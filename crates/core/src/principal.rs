@@ -80,9 +80,11 @@ impl Node {
     /// account at this moment. When a line is removed from the configuration, open sessions lose
     /// its right, too.
     pub fn rights(&self, session: &Session) -> Rights {
-        match self.is_admin(session.account.jid()) {
-            true => session.rights().max(Rights::Administrator),
-            false => session.rights(),
+        match &session.account {
+            Some(account) if self.is_admin(account.jid()) => {
+                session.rights().max(Rights::Administrator)
+            }
+            _ => session.rights(),
         }
     }
 

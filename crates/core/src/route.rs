@@ -18,6 +18,7 @@ mod passing;
 mod request;
 mod subscription;
 mod to_account;
+mod to_server;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -80,13 +81,13 @@ pub(crate) fn route(
         Origin::Session { session, ticket } => {
             from_session::speak(node, (session, ticket), stanza, lang)
         }
-        ended @ Origin::Ended(_) => of_ended(node, ended, stanza),
+        silent @ (Origin::Ended(_) | Origin::Server(_)) => unanswered(node, silent, stanza),
     }
 }
 
-/// Sends a stanza in the name of a session that is over. An account that is not in memory has no
-/// device that could get it.
-fn of_ended(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
+/// Sends a stanza in the name of an origin that gets no answer. An account that is not in memory has
+/// no device that could get it.
+fn unanswered(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
     let Some(Ok(to)) = stanza.to().map(Jid::parse) else { return Routed::Done };
     if node.here(&to.to_bare()).is_none() {
         return Routed::Done;
@@ -155,7 +156,7 @@ fn element(node: &Node, hold: &Hold, element: &Stanza) -> Routed {
 fn is_own(session: &Session, from: &str) -> bool {
     Jid::parse(from).is_ok_and(|from| match from.resource() {
         Some(_) => from == *session.jid,
-        None => from == **session.account.jid(),
+        None => from.as_str() == session.jid.bare(),
     })
 }
 

@@ -25,13 +25,16 @@ pub use send_queue::{Queued, WaitsAs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 
 use crate::account::Account;
+use crate::ahead_of_log::AheadOfLog;
 use crate::clock::{Clock, Moment, Steady, Time};
 use crate::principal::{Principal, Rights};
+use crate::rewriting;
 use crate::settings::Limits;
 use crate::slots::Slots;
 use counting::Counting;
@@ -55,14 +58,15 @@ pub struct Superseded;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
-/// One live login of an account (a bound resource).
+/// One live login of an account, or of the server itself (a bound resource).
 pub struct Session {
     /// Unique on this node.
     pub id: u64,
     /// The full JID.
     pub jid: FullJid,
-    /// The account.
-    pub account: Arc<Account>,
+    /// The account; none if it is the server's own session, which has no roster, no log and no
+    /// presence.
+    pub account: Option<Arc<Account>>,
     /// The generation of the password with which it began.
     generation: i64,
     rights: Rights,
@@ -116,7 +120,7 @@ impl Session {
     pub(crate) fn new(
         id: u64,
         jid: FullJid,
-        account: Arc<Account>,
+        account: Option<Arc<Account>>,
         principal: &Principal,
         budget: usize,
         now: Moment,
@@ -156,6 +160,27 @@ impl Session {
         self.state.lock()
     }
 
+    /// ` to='bob@host'`, the address of its owner, for what is shared with others.
+    pub(crate) fn to_attribute(&self) -> Bytes {
+        match &self.account {
+            Some(account) => account.to_attribute.clone(),
+            None => rewriting::attribute("to", self.jid.bare()).into(),
+        }
+    }
+
+    /// The account of a session that is somebody's.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
+    pub(crate) fn own(&self) -> &Arc<Account> {
+        self.account.as_ref().unwrap()
+    }
+
+    /// Looks at what sessions of the account got ahead of the log, or changes it. The server itself
+    /// has no log.
+    fn ahead_of_log<R>(&self, look: impl FnOnce(&mut AheadOfLog) -> R) -> Option<R> {
+        Some(look(&mut self.account.as_ref()?.ahead_of_log()))
+    }
+
     /// The resource.
     pub fn resource(&self) -> &str {
         self.jid.resource()
@@ -174,9 +199,12 @@ impl Session {
     /// Whether it is a session of this principal: of the same account, which still is what was
     /// proved, and with the same password.
     pub(crate) fn is_of(&self, principal: &Principal) -> bool {
-        principal.account().is_some_and(|proved| {
-            self.account.is_as(proved) && self.generation == proved.generation
-        })
+        match (&self.account, principal.account()) {
+            (Some(account), Some(proved)) => {
+                account.is_as(proved) && self.generation == proved.generation
+            }
+            _ => false,
+        }
     }
 
     /// Notes that a connection from this address holds it now.
@@ -234,14 +262,13 @@ impl Session {
         if state.gone {
             return false;
         }
-        let reads_log = presence.as_ref().is_some_and(|(_, priority)| *priority >= 0)
-            && !self.account.is_server();
-        match reads_log {
-            true => {
-                let confirmed = self.account.confirmed.load(Ordering::Acquire);
+        let reads_log = presence.as_ref().is_some_and(|(_, priority)| *priority >= 0);
+        match self.account.as_ref().filter(|_| reads_log) {
+            Some(account) => {
+                let confirmed = account.confirmed.load(Ordering::Acquire);
                 state.reading.begin(confirmed, self.last_heard());
             }
-            false => state.reading.pause(),
+            None => state.reading.pause(),
         }
         self.available.store(presence.is_some(), Ordering::Release);
         state.person.presence = presence;
@@ -291,7 +318,9 @@ impl Session {
     /// Notes that the user was active.
     pub fn touch(&self, now: Moment) {
         self.last_activity.fetch_max(now.steady.0, Ordering::AcqRel);
-        self.account.note_active(now.wall);
+        if let Some(account) = &self.account {
+            account.note_active(now.wall);
+        }
     }
 
     /// Notes that a byte was read.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{
-    Class, Condition, FullJid, Outgoing, StanzaError, StreamCondition, StreamError, ns,
+    BareJid, Class, Condition, FullJid, Jid, Outgoing, StanzaError, StreamCondition, StreamError,
+    ns,
 };
 
 use crate::account::Account;
@@ -13,6 +14,7 @@ use crate::node::Node;
 use crate::presence;
 use crate::principal::{Principal, Rights};
 use crate::session::{ResumeRefused, Session, Superseded};
+use crate::session_list::SessionList;
 use crate::settings::Sessions;
 
 /// The most sessions of one account over the admin socket. Only the server's own user opens them,
@@ -37,20 +39,22 @@ impl Node {
         principal: &Principal,
         resource: Option<&str>,
     ) -> Result<Hold, StanzaError> {
-        let account = &match principal.account() {
-            Some(proved) => self.account_as(proved).await?,
-            None => self.server_account(),
+        let account = match principal.account() {
+            Some(proved) => Some(self.account_as(proved).await?),
+            None => None,
         };
+        let others = self.sessions_of(account.as_deref());
+        let owner = account.as_ref().map_or_else(|| self.address(), |it| it.jid().clone());
         if principal.rights < Rights::Operator && self.settings().sessions == Sessions::One {
-            self.make_room(account).await?;
+            self.make_room(others, &owner).await?;
         }
         // RFC 6120, 7.7.2.2: the newcomer gets the resource; the session that had it is told.
         if let Some(resource) = resource
-            && let Some(old) = account.session(resource)
+            && let Some(old) = others.find(resource)
         {
             self.replace(&old).await;
         }
-        let jid = name_session(account, resource)?;
+        let jid = name_session(&owner, resource)?;
         let session = Arc::new(Session::new(
             self.next_session(),
             jid,
@@ -59,18 +63,19 @@ impl Node {
             self.settings().limits.session_bytes,
             self.clock.moment(),
         ));
-        self.seat(account, principal, &session)?;
-        tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_bound");
+        self.seat(principal, &session)?;
+        tracing::info!(
+            session = session.id,
+            account = session.jid.bare(),
+            resource = session.resource(),
+            "session_bound"
+        );
         Ok(Hold { session, epoch: 1 })
     }
 
-    /// Adds a new session to the account's others.
-    fn seat(
-        &self,
-        account: &Account,
-        principal: &Principal,
-        session: &Arc<Session>,
-    ) -> Result<(), StanzaError> {
+    /// Adds a new session to the others of its owner.
+    fn seat(&self, principal: &Principal, session: &Arc<Session>) -> Result<(), StanzaError> {
+        let account = session.account.as_deref();
         let most = match session.is_trusted() {
             true => TRUSTED_SESSIONS,
             false => self.settings().limits.sessions_per_account,
@@ -78,18 +83,22 @@ impl Node {
         let one = self.settings().sessions == Sessions::One && !session.is_trusted();
         let is_like = |other: &Session| other.is_trusted() == session.is_trusted();
         let mut refusal = None;
-        account.session_list.add_if(session, |others| {
+        self.sessions_of(account).add_if(session, |others| {
             // A login that came while this one waited has the place.
             let same_name = others.iter().any(|other| other.resource() == session.resource());
             // Between the proof and this moment the account can have been removed, blocked, or
             // given another password. All three are checked under the lock: whoever does one of
             // them does it first and looks for sessions afterwards.
-            let is_other = principal.account().is_some_and(|proved| !account.is_as(proved));
-            let disabled = !session.is_trusted() && self.is_disabled(account.jid());
+            let is_other = match (account, principal.account()) {
+                (Some(account), Some(proved)) => !account.is_as(proved),
+                (account, proved) => account.is_some() || proved.is_some(),
+            };
+            let disabled = !session.is_trusted()
+                && account.is_some_and(|account| self.is_disabled(account.jid()));
             if is_other || disabled {
                 refusal = Some(StanzaError::new(Condition::NotAuthorized));
             } else if same_name || one && others.iter().any(|other| !other.is_trusted()) {
-                refusal = Some(already_in(account));
+                refusal = Some(already_in(&session.jid));
             } else if others.iter().filter(|other| is_like(other)).count() >= most {
                 // RFC 6120, 7.6.2.1.
                 let full = StanzaError::new(Condition::ResourceConstraint);
@@ -101,13 +110,17 @@ impl Node {
     }
 
     /// behaviour.md, Log in 5: the first session keeps its place unless it is dead or detached.
-    async fn make_room(self: &Arc<Node>, account: &Arc<Account>) -> Result<(), StanzaError> {
-        for old in account.sessions() {
+    async fn make_room(
+        self: &Arc<Node>,
+        others: &SessionList,
+        owner: &Jid,
+    ) -> Result<(), StanzaError> {
+        for old in others.all() {
             if old.is_trusted() || old.is_gone() {
                 continue;
             }
             if old.is_attached() && self.answers(&old).await {
-                return Err(already_in(account));
+                return Err(already_in(owner));
             }
             self.replace(&old).await;
         }
@@ -187,7 +200,12 @@ impl Node {
             Ok((epoch, handled, confirmed)) => {
                 self.confirm(&session, confirmed);
                 session.heard(self.clock.steady());
-                tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_resumed");
+                tracing::info!(
+                    session = session.id,
+                    account = session.jid.bare(),
+                    resource = session.resource(),
+                    "session_resumed"
+                );
                 Ok((Hold { session, epoch }, handled))
             }
             Err(ResumeRefused::Gone | ResumeRefused::Unsettled) => {
@@ -203,8 +221,10 @@ impl Node {
 
     /// Notes that a device has everything up to `seq`.
     pub fn confirm(&self, session: &Session, seq: i64) {
-        if seq > 0 && session.account.confirm(seq) {
-            self.keeper.confirmed(session.account.archive, seq);
+        if let Some(account) = session.account.as_ref().filter(|_| seq > 0)
+            && account.confirm(seq)
+        {
+            self.keeper.confirmed(account.archive, seq);
         }
     }
 
@@ -221,7 +241,12 @@ impl Node {
             Err(Superseded) => {}
             Ok(false) => self.end(&hold.session).await,
             Ok(true) => {
-                tracing::info!(session = hold.session.id, account = %hold.session.account.jid(), resource = hold.session.resource(), "session_detached");
+                tracing::info!(
+                    session = hold.session.id,
+                    account = hold.session.jid.bare(),
+                    resource = hold.session.resource(),
+                    "session_detached"
+                );
                 self.expire_later(hold);
             }
         }
@@ -256,9 +281,14 @@ impl Node {
         self.void_resumption(session);
         // Mark it as over first, so that nothing still under way makes it available again.
         let left = session.finish();
-        session.account.session_list.remove(session.id);
+        self.sessions_of(session.account.as_deref()).remove(session.id);
         if let Some(left) = left {
-            tracing::info!(session = session.id, account = %session.account.jid(), resource = session.resource(), "session_ended");
+            tracing::info!(
+                session = session.id,
+                account = session.jid.bare(),
+                resource = session.resource(),
+                "session_ended"
+            );
             presence::end(self, session, left.was_available, left.directed);
             delivery::ended::undelivered(self, session, left.unconfirmed).await;
         }
@@ -291,12 +321,12 @@ impl Node {
     }
 }
 
-fn already_in(account: &Account) -> StanzaError {
-    let text = format!("{} is already logged in", account.name());
+fn already_in(owner: &Jid) -> StanzaError {
+    let text = format!("{} is already logged in", owner.local().unwrap_or(owner.domain()));
     StanzaError::new(Condition::Conflict).with_text(text)
 }
 
-fn name_session(account: &Account, resource: Option<&str>) -> Result<FullJid, StanzaError> {
+fn name_session(owner: &BareJid, resource: Option<&str>) -> Result<FullJid, StanzaError> {
     let made;
     let resource = match resource {
         Some(resource) => resource,
@@ -305,5 +335,5 @@ fn name_session(account: &Account, resource: Option<&str>) -> Result<FullJid, St
             &made
         }
     };
-    account.jid().with_resource(resource).map_err(|_| StanzaError::new(Condition::BadRequest))
+    owner.with_resource(resource).map_err(|_| StanzaError::new(Condition::BadRequest))
 }

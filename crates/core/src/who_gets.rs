@@ -112,7 +112,8 @@ mod tests {
         for (id, (name, priority)) in resources.iter().enumerate() {
             let full = jid.with_resource(name).unwrap();
             let session =
-                Arc::new(Session::new(id as u64, full, otto.clone(), &principal, 1 << 20, now));
+                Session::new(id as u64, full, Some(otto.clone()), &principal, 1 << 20, now);
+            let session = Arc::new(session);
             let presence = Outgoing::from_encoded(
                 Kind::Presence,
                 "<presence></presence>".into(),

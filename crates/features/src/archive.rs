@@ -2,6 +2,10 @@
 //! keeps of their conversations. Only their own: the request is answered for the own account alone
 //! (security row 27).
 
+use std::ops::Deref;
+use std::sync::Arc;
+
+use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, Cx, Feature, OWN, Pages, Reply, Verb};
 use whoelse_core::{Time, delivery};
 use whoelse_store::{Direction, LoggedMessage, Query};
@@ -48,10 +52,24 @@ async fn form(_: Cx, _: Stanza, _: Child) -> Answer {
     Ok(Reply::encoded(Element::new("query").xmlns(ns::MAM).child(form).finish()))
 }
 
+/// A request to read the archive of this account.
+struct Asked {
+    own: Arc<Account>,
+    cx: Cx,
+}
+
+impl Deref for Asked {
+    type Target = Cx;
+    fn deref(&self) -> &Cx {
+        &self.cx
+    }
+}
+
 async fn query(cx: Cx, request: mam::Query) -> Answer {
+    let cx = Asked { own: cx.subject()?.clone(), cx };
     let filter = Filter::read(request.form)?;
     // A user who has just said something finds it: wait for what is still on its way to the log.
-    cx.node.keeper.caught_up_with(&cx.subject).await;
+    cx.node.keeper.caught_up_with(&cx.own).await;
     let page = Paging::read(&cx, request.set).await?;
     let found = fetch(&cx, &filter, &page).await?;
     let queryid = request.queryid.map(|id| id.0);
@@ -90,7 +108,7 @@ impl Filter {
     }
 
     /// Whether the filter names a full address and this message is not from or to it.
-    fn misses(&self, cx: &Cx, row: &LoggedMessage) -> bool {
+    fn misses(&self, cx: &Asked, row: &LoggedMessage) -> bool {
         let Some(with) = &self.with else { return false };
         if with.resource().is_none() {
             return false;
@@ -118,7 +136,7 @@ struct Paging {
 }
 
 impl Paging {
-    async fn read(cx: &Cx, set: Option<SetQuery>) -> Result<Paging, StanzaError> {
+    async fn read(cx: &Asked, set: Option<SetQuery>) -> Result<Paging, StanzaError> {
         let Some(set) = set else {
             return Ok(Paging { limit: MOST, after: None, before: None, backwards: false });
         };
@@ -138,11 +156,11 @@ impl Paging {
 }
 
 /// XEP-0313, 4.3: finds the number of an id; an id that is not in the archive is `item-not-found`.
-async fn known(cx: &Cx, id: Option<String>) -> Result<Option<i64>, StanzaError> {
+async fn known(cx: &Asked, id: Option<String>) -> Result<Option<i64>, StanzaError> {
     let Some(id) = id else { return Ok(None) };
     let missing = || StanzaError::new(Condition::ItemNotFound);
-    let seq = cx.node.archive_seq(cx.subject.archive, &id).ok_or_else(missing)?;
-    match stored(cx, cx.node.store.archive_has(cx.subject.archive, seq).await)? {
+    let seq = cx.node.archive_seq(cx.own.archive, &id).ok_or_else(missing)?;
+    match stored(cx, cx.node.store.archive_has(cx.own.archive, seq).await)? {
         true => Ok(Some(seq)),
         false => Err(missing()),
     }
@@ -157,7 +175,7 @@ struct Found {
     count: Option<i64>,
 }
 
-async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, StanzaError> {
+async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, StanzaError> {
     let store = &cx.node.store;
     let with = filter.with.as_ref().map(|with| cx.node.key_of(with.to_bare().as_str()));
     let mut query = Query {
@@ -173,7 +191,7 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
     };
     let exact = filter.with.as_ref().is_none_or(|with| with.resource().is_none());
     let count = match exact {
-        true => Some(stored(cx, store.count(cx.subject.archive, &query).await)?),
+        true => Some(stored(cx, store.count(cx.own.archive, &query).await)?),
         false => None,
     };
     if paging.limit == 0 {
@@ -188,7 +206,7 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
             true => STEP.min(paging.limit - rows.len()) as i64,
             false => STEP as i64,
         };
-        let page = stored(cx, store.query(cx.subject.archive, &query).await)?;
+        let page = stored(cx, store.query(cx.own.archive, &query).await)?;
         complete = page.complete;
         looked_at += page.rows.len();
         let edge = if paging.backwards { page.rows.first() } else { page.rows.last() };
@@ -216,22 +234,22 @@ async fn fetch(cx: &Cx, filter: &Filter, paging: &Paging) -> Result<Found, Stanz
 }
 
 /// Returns what was read from the store, or the error to answer with.
-fn stored<T>(cx: &Cx, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
-    readable(&cx.node, "archive_unreadable", Some(cx.subject.jid()), read)
+fn stored<T>(cx: &Asked, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
+    readable(&cx.node, "archive_unreadable", Some(cx.own.jid()), read)
 }
 
 // --- what is sent ---
 
 /// Returns the full address of the sender, under the domain's present name.
-fn sender(cx: &Cx, row: &LoggedMessage) -> String {
+fn sender(cx: &Asked, row: &LoggedMessage) -> String {
     let resource = row.resource.as_deref().unwrap_or_default();
     match row.direction {
-        Direction::Out => delivery::full(cx.subject.jid().as_str(), resource),
+        Direction::Out => delivery::full(cx.own.jid().as_str(), resource),
         Direction::In | Direction::Passing => cx.node.address_of(&row.peer, resource),
     }
 }
 
-fn result(cx: &Cx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
+fn result(cx: &Asked, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
     let from = sender(cx, row);
     let kept = Outgoing::from_encoded(Kind::Message, row.stanza.clone(), Class::Message);
     let message = delivery::addressed(&kept, &from, &[]).with_attributes(b" xmlns='jabber:client'");
@@ -241,17 +259,17 @@ fn result(cx: &Cx, row: &LoggedMessage, queryid: Option<&str>) -> Outgoing {
     let result = Element::new("result")
         .xmlns(ns::MAM)
         .attr_opt("queryid", queryid)
-        .attr("id", &cx.node.archive_id(cx.subject.archive, row.seq))
+        .attr("id", &cx.node.archive_id(cx.own.archive, row.seq))
         .child(forwarded);
     Element::new("message")
-        .attr("from", cx.subject.jid().as_str())
+        .attr("from", cx.own.jid().as_str())
         .attr("to", cx.from.as_str())
         .child(result)
         .outgoing(Class::Message)
 }
 
-fn fin(cx: &Cx, found: &Found) -> Element {
-    let id = |row: &LoggedMessage| cx.node.archive_id(cx.subject.archive, row.seq);
+fn fin(cx: &Asked, found: &Found) -> Element {
+    let id = |row: &LoggedMessage| cx.node.archive_id(cx.own.archive, row.seq);
     let mut set = Element::new("set").xmlns(ns::RSM);
     if let (Some(first), Some(last)) = (found.rows.first(), found.rows.last()) {
         set = set

@@ -83,7 +83,7 @@ struct Interested;
 async fn list(cx: SessionCx, _: BlocklistRequest) -> Answer {
     cx.session.slots.put(Arc::new(Interested));
     let mut list = Element::new("blocklist").xmlns(ns::BLOCKING);
-    if let Some(blocks) = cx.account().get::<Blocks>() {
+    if let Some(blocks) = cx.account()?.get::<Blocks>() {
         for jid in &blocks.0 {
             list = list.child(Element::new("item").attr("jid", jid));
         }
@@ -96,11 +96,12 @@ async fn block(cx: SessionCx, wish: Block) -> Answer {
     if wanted.is_empty() {
         return Err(StanzaError::new(Condition::BadRequest).with_text("whom to block is missing"));
     }
-    let have = cx.account().get::<Blocks>().unwrap_or_default();
+    let own = cx.account()?;
+    let have = own.get::<Blocks>().unwrap_or_default();
     // Each check costs a look-up in the store, so their number is checked first.
     bound(&cx, have.0.len() + wanted.len())?;
     for jid in &wanted {
-        if jid.to_bare() == *cx.account().jid() {
+        if jid.to_bare() == *own.jid() {
             return Err(
                 StanzaError::new(Condition::NotAllowed).with_text("you cannot block yourself")
             );
@@ -111,7 +112,7 @@ async fn block(cx: SessionCx, wish: Block) -> Answer {
 }
 
 async fn unblock(cx: SessionCx, wish: Unblock) -> Answer {
-    let have = cx.account().get::<Blocks>().unwrap_or_default();
+    let have = cx.account()?.get::<Blocks>().unwrap_or_default();
     if wish.items.is_empty() {
         let all = have.0.iter().filter_map(|jid| Jid::parse(jid).ok()).collect();
         return change(&cx, all, What::UnblockAll).await;
@@ -169,7 +170,8 @@ async fn check(cx: &SessionCx, jid: &Jid) -> Result<(), StanzaError> {
 
 async fn change(cx: &SessionCx, wanted: Vec<Jid>, what: What) -> Answer {
     let keys: Vec<String> = wanted.iter().map(|jid| cx.node.key_of(jid.as_str())).collect();
-    let (id, account) = (cx.account().id, cx.account().clone());
+    let account = cx.account()?.clone();
+    let id = account.id;
     let changed = cx.node.keeper.change(Touches::All, move |tx| {
         Box::pin(async move {
             for key in &keys {
@@ -242,8 +244,9 @@ fn push(account: &Account, name: &'static str, changed: &[Jid]) {
 /// XEP-0191, 3.3: refuses a stanza to a contact whom the sender has blocked.
 fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
     // A user who blocks a whole domain must not lock himself out of his own account.
-    let own = passing.to.bare() == passing.account.jid().as_str();
-    if own || !has_blocked(passing.account, passing.to) {
+    let Some(own) = passing.account else { return Flow::On };
+    let is_own = passing.to.bare() == own.jid().as_str();
+    if is_own || !has_blocked(own, passing.to) {
         return Flow::On;
     }
     match (passing.stanza.kind(), passing.stanza.type_()) {
@@ -261,9 +264,8 @@ fn refuse_to_blocked(passing: &mut Passing<'_>) -> Flow {
 /// XEP-0191, 3.3: returns messages and requests of a blocked contact, and drops their presence.
 /// With the shared roster, the sender is told why (behaviour.md, `message`).
 fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
-    if passing.from.bare() == passing.account.jid().as_str()
-        || !has_blocked(passing.account, passing.from)
-    {
+    let Some(own) = passing.account else { return Flow::On };
+    if passing.from.bare() == own.jid().as_str() || !has_blocked(own, passing.from) {
         return Flow::On;
     }
     let refused = StanzaError::new(Condition::ServiceUnavailable);
@@ -272,7 +274,7 @@ fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
         (Kind::Message, Some("headline")) | (Kind::Presence, _) => Flow::Drop,
         (Kind::Message, _) if !passing.node.settings().contacts.hide_who_exists() => Flow::Refuse(
             refused
-                .with_text(format!("{} has blocked you", passing.account.name()))
+                .with_text(format!("{} has blocked you", own.name()))
                 .with_app("blocked-you", ns::WHOELSE_ERRORS),
         ),
         _ => Flow::Refuse(refused),

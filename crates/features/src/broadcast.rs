@@ -78,7 +78,7 @@ async fn broadcast(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaE
         .child(Element::new("body").text(&text))
         .child(Element::new("broadcast").xmlns(ns::WHOELSE_BROADCAST))
         .outgoing(Class::Message);
-    let reached = fan_out(&cx.node, cx.account(), Audience::Seen, &message);
+    let reached = fan_out(&cx.node, &cx.origin(), Audience::Seen, &message);
     Ok(match reached {
         Reached { closed: 1.., .. } => CommandDone::warn("your broadcast did not reach everyone"),
         Reached { taken: 0, .. } => CommandDone::info("nobody else is online"),

@@ -50,11 +50,11 @@ fn switch(cx: &SessionCx, on: bool) -> Answer {
             .with_type(ErrorType::Cancel)
             .with_text("you can switch carbons for yourself alone"));
     }
-    // The server's own account, which an administrator acts as, sends and receives no messages.
-    let Some(carbons) = cx.account().get::<Carbons>() else { return Ok(Reply::empty()) };
-    match on {
-        true => cx.session.slots.put(Arc::new(Receives::copies_of(carbons))),
-        false => cx.session.slots.clear::<Receives>(),
+    // The server itself, as which an administrator acts, gets no messages to copy.
+    let carbons = cx.account().ok().and_then(|account| account.get::<Carbons>());
+    match carbons.filter(|_| on) {
+        Some(carbons) => cx.session.slots.put(Arc::new(Receives::copies_of(carbons))),
+        None => cx.session.slots.clear::<Receives>(),
     }
     Ok(Reply::empty())
 }
@@ -165,7 +165,7 @@ impl Carbons {
 // --- the copies ---
 
 fn copy_sent(sent: &Sent<'_>) {
-    let (stanza, account) = (sent.stanza(), &sent.session.account);
+    let (stanza, account) = (sent.stanza(), sent.account);
     if stanza.type_() == Some("error") || !is_eligible(stanza, Side::Sender) {
         return;
     }

@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use whoelse_core::account::Account;
 use whoelse_core::keeper::Touches;
 use whoelse_core::kit::{Answer, At, Cx, Feature, Reply, Target};
-use whoelse_core::session::Session;
 use whoelse_core::{Node, Time};
 use whoelse_xmpp::payload::last_activity::LastActivity;
 use whoelse_xmpp::{Condition, Stanza, StanzaError, ns};
@@ -49,11 +48,11 @@ impl PartingWords {
     }
 }
 
-fn listen(session: &Session, presence: &Stanza) {
+fn listen(account: &Account, presence: &Stanza) {
     if presence.type_() == Some("unavailable") {
         let words = presence.child_text("status", ns::CLIENT).unwrap_or_default();
         let words = words.chars().take(LONGEST).collect();
-        session.account.look(|last: &PartingWords| last.replace(words));
+        account.look(|last: &PartingWords| last.replace(words));
     }
 }
 
@@ -66,7 +65,7 @@ async fn last(cx: Cx, _: LastActivity) -> Answer {
         Target::Hidden | Target::HiddenDevice => return Err(cx.hidden()),
         Target::Own | Target::Other => {}
     }
-    let subject = &cx.subject;
+    let subject = cx.subject()?;
     // Section 3, except that a resource that is only connected does not count: nobody can see it,
     // and clients stay connected for days after their user has gone.
     if subject.sessions().iter().any(|session| session.is_available() && !session.is_trusted()) {
@@ -90,7 +89,6 @@ fn seconds(since: Duration, status: String) -> Answer {
 }
 
 fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
-    // The server's own account, which an administrator acts as, has no such slot and is never gone.
     let last = account.look(|last: &PartingWords| last.replace(String::new()));
     let (Some(words), false) = (last, online) else { return };
     let (id, writer) = (account.id, node.clone());

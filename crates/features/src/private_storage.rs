@@ -4,6 +4,9 @@
 //! The elements of the last request under a namespace replace those before. An empty element
 //! removes what was there and needs no room.
 
+use std::sync::Arc;
+
+use whoelse_core::account::Account;
 use whoelse_core::keeper::Touches;
 use whoelse_core::kit::{Answer, At, Feature, Reply, SessionCx, Target, Verb};
 use whoelse_core::settings;
@@ -42,16 +45,15 @@ settings! {
 }
 
 async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
-    own_alone(&cx)?;
+    let own = own_alone(&cx)?;
     let wanted = stanza.grandchildren(&query);
     let [wanted] = wanted.as_slice() else {
         return Err(StanzaError::new(Condition::BadRequest)
             .with_text("ask for exactly one element of one namespace"));
     };
     let name = namespace(std::slice::from_ref(wanted))?;
-    let stored = cx.node.store.account_data(cx.account().id, key(name)).await;
-    let stored =
-        readable(&cx.node, "private_storage_unreadable", Some(cx.account().jid()), stored)?;
+    let stored = cx.node.store.account_data(own.id, key(name)).await;
+    let stored = readable(&cx.node, "private_storage_unreadable", Some(own.jid()), stored)?;
     // If nothing is stored, the answer is the element of the request.
     let elements = match stored {
         Some(elements) => elements,
@@ -63,10 +65,9 @@ async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
 }
 
 async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
-    own_alone(&cx)?;
+    let account = own_alone(&cx)?.id;
     let elements = stanza.grandchildren(&query);
     let name = namespace(&elements)?.to_owned();
-    let account = cx.account().id;
     let limits = cx.node.settings().of::<Limits>().clone();
     let most = usize::try_from(limits.private_storage_bytes).unwrap_or(usize::MAX);
     let value = match elements.iter().all(|element| stanza.says_nothing(element)) {
@@ -95,13 +96,12 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     }
 }
 
-/// Section 2.3: nobody reads or writes what belongs to somebody else.
-fn own_alone(cx: &SessionCx) -> Result<(), StanzaError> {
+/// Section 2.3: nobody reads or writes what belongs to somebody else. Returns the own account.
+fn own_alone(cx: &SessionCx) -> Result<&Arc<Account>, StanzaError> {
     match cx.target {
-        // The server's own account, which an administrator acts as, stores nothing.
-        Target::Own if !cx.account().is_server() => Ok(()),
+        Target::Own => cx.account(),
         Target::Hidden | Target::HiddenDevice => Err(cx.hidden()),
-        Target::Server | Target::Own | Target::Other => Err(StanzaError::new(Condition::Forbidden)),
+        Target::Server | Target::Other => Err(StanzaError::new(Condition::Forbidden)),
     }
 }
 

@@ -3,7 +3,10 @@
 //!
 //! Registration before login is in the crates `stream` and `core`.
 
-use whoelse_core::kit::{Answer, Feature, Reply, SERVER_OR_OWN, SessionCx, Target, Verb};
+use std::sync::Arc;
+
+use whoelse_core::account::Account;
+use whoelse_core::kit::{Answer, Feature, Reply, SERVER_OR_OWN, SessionCx, Verb};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Child, Class, Condition, Stanza, StanzaError, ns};
@@ -25,21 +28,19 @@ async fn fields(cx: SessionCx, _: Stanza, _: Child) -> Answer {
     let fields = Element::new("query")
         .xmlns(ns::REGISTER)
         .child(Element::new("registered"))
-        .child(Element::new("username").text(cx.account().name()))
+        .child(Element::new("username").text(cx.account()?.name()))
         .child(Element::new("password"));
     Ok(Reply::encoded(fields.finish()))
 }
 
 async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
-    if cx.account().is_server() || cx.target == Target::Other {
-        return Err(StanzaError::new(Condition::NotAllowed));
-    }
+    let account = cx.account()?;
     let fields = stanza.grandchildren(&query);
     let field = |name: &str| fields.iter().find(|field| field.is(name, ns::REGISTER));
     let text = |name: &str| field(name).map(|field| stanza.text_of(field));
     if field("remove").is_some() {
         return match fields.len() {
-            1 => cancel(cx, &stanza).await,
+            1 => cancel(&cx, account, &stanza).await,
             _ => Err(StanzaError::new(Condition::BadRequest)
                 .with_text("<remove/> must be the only element")),
         };
@@ -49,7 +50,7 @@ async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
         return Err(StanzaError::new(Condition::BadRequest)
             .with_text("a change of password needs the user name and the new password"));
     };
-    let own = cx.account().jid();
+    let own = account.jid();
     if BareJid::new(Some(&username), own.domain()).as_ref() != Ok(own) {
         return Err(StanzaError::new(Condition::NotAllowed)
             .with_text("you can change your own password only"));
@@ -57,13 +58,13 @@ async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     let password = Password::new(&password)
         .map_err(|error| StanzaError::new(Condition::NotAcceptable).with_text(error.to_string()))?;
     let short = cx.node.judge_password(&password)?;
-    cx.node.set_password(cx.account(), password).await?;
-    cx.node.warn_of_short_password(cx.account().jid(), short.as_deref());
+    cx.node.set_password(account, password).await?;
+    cx.node.warn_of_short_password(own, short.as_deref());
     Ok(Reply::empty())
 }
 
 /// XEP-0077, 3.2: sends the result first, then ends the stream.
-async fn cancel(cx: SessionCx, stanza: &Stanza) -> Answer {
+async fn cancel(cx: &SessionCx, account: &Arc<Account>, stanza: &Stanza) -> Answer {
     let result = Element::new("iq")
         .attr("type", "result")
         .attr_opt("id", stanza.id())
@@ -71,7 +72,7 @@ async fn cancel(cx: SessionCx, stanza: &Stanza) -> Answer {
         .attr("to", cx.session.jid.as_str())
         .outgoing(Class::IqAnswer);
     let session = cx.session.clone();
-    cx.node.remove_account(cx.account(), move || session.push(result)).await?;
+    cx.node.remove_account(account, move || session.push(result)).await?;
     // The result is on its way, and the end of the stream follows it.
     Ok(Reply::sent())
 }

@@ -63,7 +63,8 @@ const MOST_CHANGES: usize = 100;
 async fn get(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     own_alone(&cx)?;
     cx.session.slots.put(Arc::new(Interested));
-    let roster = cx.account().roster();
+    // The server itself, as which an administrator acts, has an empty one.
+    let roster = cx.account().map(|own| own.roster()).unwrap_or_default();
     if cx.node.settings().contacts.are_shared() {
         return shared(&cx, &roster).await;
     }
@@ -102,8 +103,8 @@ async fn shared(cx: &SessionCx, roster: &Roster) -> Answer {
     let items = cx.node.everybody.items(&cx.node).await;
     let items = readable(&cx.node, "accounts_unreadable", None, items)?;
     let mut others: BTreeMap<&BareJid, &Contact> = roster.contacts().collect();
-    let own = cx.account().jid();
-    let here = others.keys().copied().filter(|jid| jid.domain() == own.domain()).chain([own]);
+    let own = cx.from.to_bare();
+    let here = others.keys().copied().filter(|jid| jid.domain() == own.domain()).chain([&own]);
     let instead = here.filter_map(|jid| Some((jid.local()?, jid))).collect();
     let query = Element::new("query").xmlns(ns::ROSTER).raw_by(items.bytes(), |out| {
         items.write(out, &instead, |out, jid| {
@@ -120,16 +121,17 @@ async fn shared(cx: &SessionCx, roster: &Roster) -> Answer {
 
 async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     own_alone(&cx)?;
+    let own = cx.account()?;
     let (jid, wish) = read(&cx, &stanza, &query)?;
     if matches!(wish, Wish::Remove)
         && cx.node.settings().contacts.are_shared()
-        && !cx.account().roster().get(&jid).is_some_and(|contact| contact.listed)
+        && !own.roster().get(&jid).is_some_and(|contact| contact.listed)
         && exists(&cx, &jid).await?
     {
         return Err(StanzaError::new(Condition::NotAllowed)
             .with_text("everyone on this server is in the roster"));
     }
-    change(&cx.node, cx.account(), &jid, wish).await?;
+    change(&cx.node, own, &jid, wish).await?;
     Ok(Reply::empty())
 }
 
@@ -159,7 +161,7 @@ fn read(cx: &SessionCx, stanza: &Stanza, query: &Child) -> Result<(BareJid, Wish
         return refuse(Condition::BadRequest, "a contact has no resource".to_owned());
     }
     let jid = jid.to_bare();
-    if jid == *cx.account().jid() {
+    if jid.as_str() == cx.from.bare() {
         return refuse(Condition::NotAllowed, "you are no contact of your own".to_owned());
     }
     if stanza.child_attr(item, "subscription").as_deref() == Some("remove") {
@@ -205,8 +207,9 @@ fn tell_everybody(node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
     let jid = account.jid();
     let nobody = Contact::default();
     for session in node.sessions() {
-        if session.slots.has::<Interested>() && session.account.id != account.id {
-            let roster = session.account.roster();
+        let own = session.account.as_ref();
+        if session.slots.has::<Interested>() && own.is_none_or(|own| own.id != account.id) {
+            let roster = own.map(|own| own.roster()).unwrap_or_default();
             let contact = roster.get(jid).filter(|_| exists).unwrap_or(&nobody);
             push_to(&session, item(node, jid, contact, exists), None);
         }

@@ -24,7 +24,7 @@ pub const COMMAND: Command = Command {
 };
 
 fn whoelse(cx: SessionCx, _: Values) -> BoxFuture<'static, Result<CommandDone, StanzaError>> {
-    let seen = audience::seen_online(&cx.node, cx.account());
+    let seen = audience::seen_online(&cx.node, &cx.session);
     Box::pin(std::future::ready(Ok(accounts(&seen))))
 }
 

@@ -59,29 +59,26 @@ async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
             .with_text("`seconds` must be a whole number from 0 to 2147483648")
     })?;
     let from = cx.node.even_time().before(Duration::from_secs(seconds));
-    let domain = cx.node.domain();
+    let (domain, own) = (cx.node.domain(), cx.from.to_bare());
     let rows = cx.node.store.online_since(domain.id, from.0).await;
     let rows = readable(&cx.node, "intervals_unreadable", None, rows)?;
     let mut found = std::collections::BTreeSet::new();
     for (_, name) in rows {
         let Ok(jid) = BareJid::new(Some(&name), &domain.name) else { continue };
         if let Ok(Some(other)) = cx.node.account(&jid).await
-            && other.id != cx.account().id
-            && audience::sees(&cx.node, &other, cx.account().jid())
+            && jid != own
+            && audience::sees(&cx.node, &other, &own)
         {
             found.insert(jid);
         }
     }
     // The interval of a user who came a moment ago may not be stored yet.
-    let here = audience::seen_online(&cx.node, cx.account());
+    let here = audience::seen_online(&cx.node, &cx.session);
     found.extend(here);
     Ok(whoelse::accounts(&Vec::from_iter(found)))
 }
 
 fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
-    if account.is_server() {
-        return;
-    }
     let (id, writer) = (account.id, node.clone());
     node.keeper.submit(Touches::AtMost(2), move |tx| {
         Box::pin(async move {

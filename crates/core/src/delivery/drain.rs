@@ -14,6 +14,7 @@ use whoelse_store::{Error, LoggedMessage};
 use whoelse_xmpp::{Jid, StreamCondition, StreamError};
 
 use super::from_log;
+use crate::account::Account;
 use crate::audience;
 use crate::keeper::Stopped;
 use crate::node::Node;
@@ -32,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 impl Node {
     /// Hands a session the next page of the log.
     pub async fn read_log(self: &Arc<Node>, session: &Arc<Session>) {
+        let Some(own) = &session.account else { return };
         let Drain::After { more, .. } = session.drain_state() else { return };
         let fence = match more {
             true => None,
@@ -42,14 +44,15 @@ impl Node {
         };
         let Ok(_reader) = self.log_readers.acquire().await else { return };
         let Drain::After { seq: after, .. } = session.drain_state() else { return };
-        match rows(self, session.account.archive, after).await {
+        match rows(self, own.archive, after).await {
             Ok(rows) => {
-                let page = page(self, session, (after, fence), rows);
+                let now = self.clock.steady();
+                let page = page(self, own, (after, fence), rows, |age| session.is_live(age, now));
                 let confirmed = session.push_page(page);
                 self.confirm(session, confirmed);
             }
             Err(error) => {
-                self.store_failing("log_unreadable", Some(session.account.jid()), &error);
+                self.store_failing("log_unreadable", Some(own.jid()), &error);
                 // To go live now would let the session's confirmations skip what could not be read.
                 session.order_end(StreamError::new(StreamCondition::InternalServerError));
             }
@@ -86,9 +89,10 @@ async fn rows(node: &Node, archive: i64, after: i64) -> Result<Vec<LoggedMessage
 /// Makes a page of what was read, up to its weight.
 fn page(
     node: &Node,
-    session: &Session,
+    own: &Account,
     (after, fence): (i64, Option<u32>),
     rows: Vec<LoggedMessage>,
+    is_live: impl Fn(Duration) -> bool,
 ) -> LogPage {
     let mut page =
         LogPage { after, fence, stanzas: Vec::new(), last: after, more: rows.len() >= PAGE };
@@ -100,19 +104,18 @@ fn page(
         }
         bytes += row.stanza.len();
         page.last = row.seq;
-        if is_wanted(node, session, &row) {
+        if is_wanted(node, own, &row) {
             node.counters.messages.caught_up.inc();
-            page.stanzas.push(from_log(node, session, row));
+            page.stanzas.push(from_log(node, own, row, &is_live));
         }
     }
     page
 }
 
-/// Whether the session's user still wants to hear from this sender: they may have blocked them
-/// since.
-fn is_wanted(node: &Node, session: &Session, row: &LoggedMessage) -> bool {
+/// Whether the account still wants to hear from this sender, whom it may have blocked since.
+fn is_wanted(node: &Node, own: &Account, row: &LoggedMessage) -> bool {
     match Jid::parse(&node.address_of(&row.peer, row.resource.as_deref().unwrap_or_default())) {
-        Ok(sender) => audience::hears(node, &session.account, &sender),
+        Ok(sender) => audience::hears(node, own, &sender),
         Err(_) => true,
     }
 }

@@ -17,7 +17,7 @@ use crate::who_gets::{Recipients, Sessions, who_gets};
 /// Handles what a session leaves behind. Messages of the log stay with the cursor. A message that
 /// was passed on because a session was there to take it goes to the log now. Requests are answered.
 /// Groupchat is for the room to repeat. The rest is dropped. No error goes back to a person.
-pub(crate) async fn undelivered(node: &Arc<Node>, session: &Session, left: Vec<Queued>) {
+pub(crate) async fn undelivered(node: &Arc<Node>, session: &Arc<Session>, left: Vec<Queued>) {
     for item in left {
         let class = item.stanza.class;
         if matches!(class, Class::Message | Class::Presence | Class::IqAnswer | Class::Nonza) {
@@ -41,8 +41,13 @@ pub(crate) async fn undelivered(node: &Arc<Node>, session: &Session, left: Vec<Q
 /// would move the cursor past it with the next message that it confirms. So another device becomes
 /// responsible for it: one that has it already, or one that gets it now, available or not. If there
 /// is no such device and the cursor has passed the message, it is stored once more.
-async fn hand_on(node: &Arc<Node>, session: &Session, (item, stanza): (Queued, Stanza), seq: i64) {
-    let account = &session.account;
+async fn hand_on(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    (item, stanza): (Queued, Stanza),
+    seq: i64,
+) {
+    let Some(account) = &session.account else { return };
     let to = stanza.to().and_then(|to| Jid::parse(to).ok());
     let Some(alone) = to.as_ref().and_then(|to| to.resource()) else { return };
     {
@@ -84,8 +89,8 @@ async fn hand_on(node: &Arc<Node>, session: &Session, (item, stanza): (Queued, S
 }
 
 /// Stores a message that no device has, for all devices.
-async fn keep(node: &Arc<Node>, session: &Session, stanza: Stanza) {
-    let recipient = session.account.clone();
+async fn keep(node: &Arc<Node>, session: &Arc<Session>, stanza: Stanza) {
+    let Some(recipient) = session.account.clone() else { return };
     let to = stanza.to().and_then(|to| Jid::parse(to).ok());
     let to = to.unwrap_or_else(|| recipient.jid().clone().into());
     let Some(Ok(from)) = stanza.from().map(Jid::parse) else { return };
@@ -98,18 +103,17 @@ async fn keep(node: &Arc<Node>, session: &Session, stanza: Stanza) {
     let flight =
         InFlight { from, to, stanza, lang: None, strip, storage, sender: None, copy: None };
     recipient.arriving.begin();
-    let append = Append::new(node, recipient, flight, Origin::Ended(session.jid.clone()), None);
+    let append = Append::new(node, recipient, flight, Origin::Ended(session.clone()), None);
     let _ = node.keeper.post(Work::Post(Box::new(append))).await;
 }
 
 /// Answers a request in place of a device that is gone.
-async fn bounce(node: &Arc<Node>, session: &Session, stanza: &Stanza) {
+async fn bounce(node: &Arc<Node>, session: &Arc<Session>, stanza: &Stanza) {
     let error = StanzaError::new(Condition::ServiceUnavailable);
     let answer = error.answer(stanza, Some(session.jid.as_str()), stanza.from());
     let Some(Ok(answer)) = answer.map(|answer| Stanza::parse(answer.bytes)) else { return };
-    if let Routed::Waits(rest) =
-        route::route(node, Origin::Ended(session.jid.clone()), answer, None)
-    {
+    let origin = Origin::Ended(session.clone());
+    if let Routed::Waits(rest) = route::route(node, origin, answer, None) {
         rest.await;
     }
 }

@@ -50,7 +50,7 @@ const SEEDS: u64 = 20;
 
 /// Waits until the log has this many rows of an account.
 async fn stored(node: &Node, hold: &Hold, rows: i64) {
-    let archive = hold.session.account.archive;
+    let archive = hold.session.own().archive;
     while node.store.count(archive, &Query::default()).await.unwrap() < rows {
         tokio::task::yield_now().await;
     }
@@ -66,7 +66,7 @@ async fn lane_rests(node: &Node) {
 
 /// A change that blocks somebody, or nobody, and tells all devices when that holds.
 fn blocks(node: &Node, hold: &Hold, blocked: &str, word: &str) {
-    let (account, blocked) = (hold.session.account.clone(), jid(blocked).into());
+    let (account, blocked) = (hold.session.own().clone(), jid(blocked).into());
     let stanza = format!("<iq type='set' id='{word}'/>");
     node.keeper.submit(Touches::AtMost(0), move |_| {
         Box::pin(async move {
@@ -114,7 +114,7 @@ async fn what_is_posted_between_a_commit_and_its_delivery_comes_after_it() {
     says(&node, &alice, &kept("bob", "four"));
     lane_rests(&node).await;
     assert_eq!(words(&hears(&node, &bob)), [""; 0], "nothing is delivered yet");
-    let (keeper, account) = (node.clone(), alice.session.account.clone());
+    let (keeper, account) = (node.clone(), alice.session.own().clone());
     let caught_up = tokio::spawn(async move { keeper.keeper.caught_up_with(&account).await });
     lane_rests(&node).await;
     assert!(!caught_up.is_finished());
@@ -122,9 +122,9 @@ async fn what_is_posted_between_a_commit_and_its_delivery_comes_after_it() {
     node.keeper.caught_up().await;
 
     assert_eq!(words(&hears(&node, &bob)), ["one", "two", "three"]);
-    assert!(!bob.session.account.arriving.is_open() && !alice.session.account.sending.is_open());
+    assert!(!bob.session.own().arriving.is_open() && !alice.session.own().sending.is_open());
     caught_up.await.unwrap();
-    assert_eq!(bob.session.account.undelivered().coming, 0);
+    assert_eq!(bob.session.own().undelivered().coming, 0);
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn the_lane_waits_for_a_finisher_that_is_behind_and_both_are_seen_to_be_st
     }
 
     // One is at the gate, one waits for it, one is committed and finds no room.
-    let archive = bob.session.account.archive;
+    let archive = bob.session.own().archive;
     assert_eq!(node.store.count(archive, &Query::default()).await.unwrap(), 3);
     assert_eq!((node.keeper.waiting(), node.keeper.rounds()), (9, rounds));
     node.keeper.gate.let_through(None);
@@ -286,11 +286,11 @@ async fn storm(seed: u64) {
     for text in said.iter().filter(|text| text.starts_with("kept-1-")) {
         assert!(desk.contains(text) && tablet.contains(text), "{text}: {log}");
     }
-    let archive = senders[1].session.account.archive;
+    let archive = senders[1].session.own().archive;
     let own = said.iter().filter(|text| text.starts_with("kept-1-")).count();
     assert_eq!(node.store.count(archive, &Query::default()).await.unwrap(), own as i64);
     assert_eq!(node.keeper.waiting(), 0);
-    assert!(senders.iter().all(|it| !it.session.account.sending.is_open()));
+    assert!(senders.iter().all(|it| !it.session.own().sending.is_open()));
     tokio::time::timeout(Duration::from_secs(60), node.stop()).await.unwrap();
 }
 

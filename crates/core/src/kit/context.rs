@@ -13,7 +13,8 @@ use crate::account::Account;
 use crate::clock::Time;
 use crate::node::Node;
 use crate::principal::Rights;
-use crate::session::Session;
+use crate::route::Origin;
+use crate::session::{Session, Ticket};
 
 /// Whom a request is addressed to, seen from its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +54,11 @@ pub struct Cx {
     pub node: Arc<Node>,
     /// The address that asks.
     pub from: Jid,
-    /// The account that is asked about, for [`Target::Own`], and for [`Target::Other`] unless the
-    /// handler takes a [`SessionCx`]. Otherwise the server's own account.
-    pub subject: Arc<Account>,
     /// Whom the request is addressed to.
     pub target: Target,
     /// When the request was read.
     pub now: Time,
+    subject: Option<Arc<Account>>,
     rights: Rights,
 }
 
@@ -69,6 +68,8 @@ pub struct SessionCx {
     cx: Cx,
     /// The session that asks.
     pub session: Arc<Session>,
+    /// The place of the request in the count of the session.
+    ticket: Ticket,
 }
 
 /// The context of an administrator's request.
@@ -80,7 +81,14 @@ impl Cx {
     /// session.
     pub(crate) fn new(node: Arc<Node>, from: Jid, target: Target, subject: Arc<Account>) -> Cx {
         let now = node.clock.now();
-        Cx { node, from, subject, target, now, rights: Rights::Own }
+        Cx { node, from, target, now, subject: Some(subject), rights: Rights::Own }
+    }
+
+    /// Returns the account that is asked about, for [`Target::Own`], and for [`Target::Other`]
+    /// unless the handler takes a [`SessionCx`]. Otherwise `not-allowed`: so no handler gets an
+    /// account that it must not look at, and the server itself, which asks as well, has none.
+    pub fn subject(&self) -> Result<&Arc<Account>, StanzaError> {
+        self.subject.as_ref().ok_or_else(no_account)
     }
 
     /// Returns the ad-hoc commands that the asker may run.
@@ -103,19 +111,25 @@ impl Cx {
 
 impl SessionCx {
     /// Makes the context for a request that a session sends to itself or to the server.
-    pub(crate) fn new(node: Arc<Node>, session: Arc<Session>, target: Target) -> SessionCx {
-        let subject = match target {
-            Target::Own => session.account.clone(),
-            _ => node.server_account(),
-        };
+    pub(crate) fn new(
+        node: Arc<Node>,
+        (session, ticket): (Arc<Session>, Ticket),
+        target: Target,
+    ) -> SessionCx {
+        let subject = session.account.clone().filter(|_| target == Target::Own);
         let rights = node.rights(&session);
         let (from, now) = (session.jid.clone().into(), node.clock.now());
-        SessionCx { cx: Cx { node, from, subject, target, now, rights }, session }
+        SessionCx { cx: Cx { node, from, target, now, subject, rights }, session, ticket }
     }
 
-    /// Returns the account of the session.
-    pub fn account(&self) -> &Arc<Account> {
-        &self.session.account
+    /// Returns the account of the session, or `not-allowed`: the server itself has none.
+    pub fn account(&self) -> Result<&Arc<Account>, StanzaError> {
+        self.session.account.as_ref().ok_or_else(no_account)
+    }
+
+    /// Returns the origin of the request, for what it says to others.
+    pub fn origin(&self) -> Origin {
+        Origin::Session { session: self.session.clone(), ticket: self.ticket }
     }
 
     /// Returns the administrator's rights, or `forbidden`.
@@ -137,6 +151,10 @@ impl SessionCx {
                 .with_text("this can only be done on the machine of the server")),
         }
     }
+}
+
+fn no_account() -> StanzaError {
+    StanzaError::new(Condition::NotAllowed)
 }
 
 impl From<SessionCx> for Cx {

@@ -532,8 +532,8 @@ impl Wiring {
         self.beside_requests.contains(&child.ns())
     }
 
-    pub(crate) fn tell_presence(&self, session: &Session, presence: &Stanza) {
-        self.presence.iter().for_each(|tap| tap(session, presence));
+    pub(crate) fn tell_presence(&self, account: &Account, presence: &Stanza) {
+        self.presence.iter().for_each(|tap| tap(account, presence));
     }
 
     pub(crate) fn element_tap(&self, element: &Stanza) -> Option<taps::ElementTap> {

@@ -39,7 +39,8 @@ pub struct Passing<'a> {
     /// The stanza as it arrived.
     pub stanza: &'a Stanza,
     /// The account whose tap this is: the sender's on the way out, the recipient's on the way in.
-    pub account: &'a Account,
+    /// None if the server itself is the sender.
+    pub account: Option<&'a Account>,
     /// The sender.
     pub from: &'a Jid,
     /// The recipient.
@@ -61,8 +62,9 @@ pub type VisibilityTap = fn(&Account, &Jid) -> bool;
 pub type StorageTap = fn(&Stanza, StoragePolicy) -> StoragePolicy;
 /// Asks whether a stanza shows that a person sits at the client.
 pub type ActivityTap = fn(&Stanza) -> bool;
-/// A session broadcasts that it is available or not; called before the presence is sent on.
-pub type PresenceTap = fn(&Session, &Stanza);
+/// A session of the account broadcasts that it is available or not; called before the presence is
+/// sent on.
+pub type PresenceTap = fn(&Account, &Stanza);
 /// A client sends an element that is not a stanza.
 pub type ElementTap = fn(&Session);
 /// An account came online (true) or went offline.

@@ -6,10 +6,10 @@
 
 use whoelse_xmpp::{BareJid, Condition, Jid, Kind, Outgoing, Stanza, StanzaError};
 
-use crate::account::Account;
 use crate::audience;
 use crate::node::Node;
 use crate::rewriting;
+use crate::route::Origin;
 use crate::session::Session;
 
 /// Remembers an available presence to `to`, or forgets it after an unavailable one, before the
@@ -39,17 +39,20 @@ pub(crate) fn note(
 /// Tells those to whom the session had sent directed presence that it is gone.
 pub(super) fn say_unavailable(
     node: &Node,
-    account: &Account,
+    origin: &Origin,
     was_available: bool,
     directed: &[Jid],
     presence: &Outgoing,
 ) {
+    let (own, from) = (origin.account(), origin.address().to_bare());
+    let shows =
+        |bare: &BareJid| own.is_none_or(|own| bare == own.jid() || node.wiring.shows(own, bare));
     for to in directed {
         let bare = to.to_bare();
-        if bare == *account.jid() || node.wiring.shows(account, &bare) {
+        if shows(&bare) {
             // A subscriber has got it by the broadcast, on each available device.
-            let told = was_available && audience::sees(node, account, &bare);
-            hear(node, account.jid(), to, told, presence);
+            let sees = own.is_some_and(|own| audience::sees(node, own, &bare));
+            hear(node, &from, to, was_available && sees, presence);
         }
     }
 }

@@ -52,7 +52,7 @@ impl Chained for Inbound {
             // The account is in memory, since whoever begins the change holds it; an account that
             // was made a moment ago is loaded here.
             let account = node.account(&to).await?;
-            let Some(account) = account.filter(|it| !it.is_server() && !it.is_removed()) else {
+            let Some(account) = account.filter(|it| !it.is_removed()) else {
                 return Ok(Done::default());
             };
             let open = audience::hears(&node, &account, &from);

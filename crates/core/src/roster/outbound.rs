@@ -35,8 +35,7 @@ pub enum Wish {
 /// the same transaction, so the two rosters never disagree.
 ///
 /// Refused: `policy-violation` when a request is too long, `resource-constraint` when the roster is
-/// full, `item-not-found` when there is nothing to remove, `not-allowed` to the server itself,
-/// which has no roster. The contact's state is never a reason: the asker cannot tell whether there
+/// full, `item-not-found` when there is nothing to remove. The contact's state is never a reason: the asker cannot tell whether there
 /// is such an account. Returns when the change is on disk and everybody has been told.
 pub async fn change(
     node: &Arc<Node>,
@@ -44,9 +43,6 @@ pub async fn change(
     contact: &BareJid,
     wish: Wish,
 ) -> Result<(), StanzaError> {
-    if account.is_server() {
-        return Err(StanzaError::new(Condition::NotAllowed));
-    }
     if let Wish::Say(SubscriptionType::Subscribe, request) = &wish
         && request.len() > node.settings().limits.roster_request_bytes
     {

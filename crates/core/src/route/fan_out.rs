@@ -1,11 +1,12 @@
 //! Fan-out, one stanza to many: the sender's half runs once, and all local recipients share one
 //! encoding.
 //!
-//! No account is looked at together with the speaker's: each recipient's half sees only the
-//! speaker's address.
+//! No account is looked at together with the origin's: each recipient's half sees only the
+//! origin's address.
 
 use whoelse_xmpp::{BareJid, Class, Outgoing};
 
+use super::Origin;
 use crate::account::Account;
 use crate::audience::{self, Audience};
 use crate::node::Node;
@@ -15,7 +16,7 @@ use crate::node::Node;
 pub struct Reached {
     /// Accounts that have a device which took it.
     pub taken: usize,
-    /// Accounts that do not want to hear the speaker.
+    /// Accounts that do not want to hear the origin.
     pub closed: usize,
 }
 
@@ -24,10 +25,10 @@ pub struct Reached {
 ///
 /// This fills as many queues as the audience has sessions, so the caller must have spent its
 /// fan-out budget ([`crate::session::Session::fan_out`]).
-pub fn fan_out(node: &Node, speaker: &Account, audience: Audience, stanza: &Outgoing) -> Reached {
-    let mut reached = Reached::default();
-    audience::each(node, speaker, audience, |recipient| {
-        match receive(node, recipient, speaker.jid(), stanza) {
+pub fn fan_out(node: &Node, origin: &Origin, audience: Audience, stanza: &Outgoing) -> Reached {
+    let (mut reached, from) = (Reached::default(), origin.address().to_bare());
+    audience::each(node, origin.account().map(|it| &**it), audience, |recipient| {
+        match receive(node, recipient, &from, stanza) {
             Received::Taken => reached.taken += 1,
             Received::NobodyThere => {}
             Received::Closed => reached.closed += 1,

@@ -9,7 +9,7 @@ use whoelse_store::{Direction, NewRow};
 use whoelse_xmpp::{Child, Condition, Jid, Kind, Stanza, StanzaError};
 
 use super::in_flight::{InFlight, Places};
-use super::{Origin, Routed, refused, request, subscription, to_account};
+use super::{Origin, Routed, refused, request, subscription, to_account, to_server};
 use crate::account::Account;
 use crate::hosts::Host;
 use crate::kit::{Flow, Passing, Target};
@@ -35,7 +35,7 @@ enum Address {
     Everybody,
     /// The server itself.
     Server,
-    /// An account or one of its devices.
+    /// An account or one of its devices, or a session of the server itself.
     Account(Jid),
 }
 
@@ -87,7 +87,6 @@ fn check_iq(node: &Node, stanza: &Stanza) -> Result<(), StanzaError> {
 fn own_row(node: &Node, own: &Account, storage: StoragePolicy, to: &Jid) -> Option<NewRow> {
     let is_archived = storage == StoragePolicy::Archived
         && node.settings().history.is_some()
-        && !own.is_server()
         && own.jid().as_str() != to.bare();
     is_archived.then(|| NewRow {
         archive: own.archive,
@@ -114,10 +113,11 @@ impl Speech {
     fn address(&self) -> Result<Address, StanzaError> {
         check_iq(&self.node, &self.stanza)?;
         let Some(to) = self.stanza.to() else {
-            return Ok(match self.stanza.kind() {
-                Kind::Presence => Address::Everybody,
+            return Ok(match (self.stanza.kind(), &self.session.account) {
+                (Kind::Presence, _) => Address::Everybody,
                 // RFC 6120, 10.3: a message without an address is for the sender's own account.
-                _ => Address::Account(self.session.account.jid().clone().into()),
+                (_, Some(own)) => Address::Account(own.jid().clone().into()),
+                (_, None) => Address::Server,
             });
         };
         let to = Jid::parse(to).map_err(|_| StanzaError::new(Condition::JidMalformed))?;
@@ -131,7 +131,11 @@ impl Speech {
 
     fn for_server(self) -> Routed {
         match (self.stanza.kind(), self.stanza.type_()) {
-            (Kind::Iq, Some("get" | "set")) => self.request(Target::Server),
+            (Kind::Iq, Some("get" | "set")) => {
+                // The server itself asks about itself.
+                let target = self.stanza.to().map_or(Target::Own, |_| Target::Server);
+                request::of_session(&self.node, (self.session, self.ticket), self.stanza, target)
+            }
             (Kind::Message, None | Some("chat" | "normal" | "groupchat")) => {
                 self.refuse_with(Condition::ServiceUnavailable)
             }
@@ -139,16 +143,15 @@ impl Speech {
         }
     }
 
-    /// Answers a request that needs nobody else.
-    fn request(self, target: Target) -> Routed {
-        request::of_session(&self.node, (self.session, self.ticket), self.stanza, target)
-    }
-
     fn for_everybody(self) -> Routed {
         match self.stanza.type_() {
             None | Some("unavailable") => {}
             Some("error") => return self.done(),
             Some(_) => return self.refuse_with(Condition::BadRequest),
+        }
+        if self.session.account.is_none() {
+            // The server has no presence.
+            return self.done();
         }
         let bytes = self.stanza.bytes().len();
         if self.session.spend_fanout(bytes, self.node.clock.steady()).is_err() {
@@ -161,9 +164,16 @@ impl Speech {
     }
 
     fn say_presence(self) -> Routed {
-        self.node.wiring.tell_presence(&self.session, &self.stanza);
+        if let Some(own) = &self.session.account {
+            self.node.wiring.tell_presence(own, &self.stanza);
+        }
         let presence = (&self.stanza, &self.said);
-        presence::broadcast(&self.node, &self.session, presence, self.lang.as_deref());
+        presence::broadcast(
+            &self.node,
+            (&self.session, self.ticket),
+            presence,
+            self.lang.as_deref(),
+        );
         self.done()
     }
 
@@ -176,10 +186,10 @@ impl Speech {
             Err(_) => return self.done(),
         };
         let Speech { node, session, ticket, stanza, lang, .. } = self;
-        let own = &session.account;
-        let sender = (!own.is_server()).then_some(own.id);
+        let own = session.account.as_ref();
+        let sender = own.map(|own| own.id);
         let storage = storage_policy(&node.wiring, &stanza);
-        let copy = own_row(&node, own, storage, &to);
+        let copy = own.and_then(|own| own_row(&node, own, storage, &to));
         let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy };
         if flight.is_request() && flight.to.is_bare() && flight.is_to_oneself() {
             return request::of_session(&node, (session, ticket), flight.stanza, Target::Own);
@@ -190,6 +200,7 @@ impl Speech {
         let noted = presence::directed::note(&node, &session, &flight.stanza, &flight.to);
         let origin = Origin::Session { session, ticket };
         match noted {
+            Ok(()) if flight.to.local().is_none() => to_server::to_server(&node, flight, origin),
             Ok(()) => to_account::to_account(&node, flight, origin),
             Err(error) => refused(&node, &origin, &flight.stanza, &error),
         }
@@ -201,7 +212,7 @@ impl Speech {
         let mut passing = Passing {
             node: &self.node,
             stanza: &self.stanza,
-            account: &self.session.account,
+            account: self.session.account.as_deref(),
             from,
             to,
             strip: SmallVec::clone(&self.said.drop),

@@ -32,7 +32,7 @@ pub(crate) struct InFlight {
     /// How the stanza is kept, if it is a message. It is decided once, and says the same to both
     /// halves.
     pub storage: StoragePolicy,
-    /// The account of the sender, by which a repeat is recognised; none for the server's own.
+    /// The account of the sender, by which a repeat is recognised; the server itself has none.
     pub sender: Option<i64>,
     /// The row for the sender's archive, in case the message is kept: appended after the
     /// recipient's, and stored only with it.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use whoelse_xmpp::{FullJid, Jid, Stanza, StanzaError};
+use whoelse_xmpp::{BareJid, Jid, Stanza, StanzaError};
 
+use crate::account::Account;
 use crate::kit::BoxFuture;
 use crate::session::{Session, Ticket};
 
@@ -16,8 +17,11 @@ pub enum Origin {
         /// The ticket.
         ticket: Ticket,
     },
-    /// A session that is over: what it leaves behind is answered, or kept, in its name.
-    Ended(FullJid),
+    /// A session that is over: what it leaves behind is answered, or kept, in its name, and others
+    /// are told that it is gone.
+    Ended(Arc<Session>),
+    /// The server itself, by its address.
+    Server(BareJid),
 }
 
 impl Origin {
@@ -25,7 +29,16 @@ impl Origin {
     pub fn address(&self) -> &Jid {
         match self {
             Origin::Session { session, .. } => &session.jid,
-            Origin::Ended(jid) => jid,
+            Origin::Ended(session) => &session.jid,
+            Origin::Server(address) => address,
+        }
+    }
+
+    /// The sender's account; the server itself has none.
+    pub(crate) fn account(&self) -> Option<&Arc<Account>> {
+        match self {
+            Origin::Session { session, .. } | Origin::Ended(session) => session.account.as_ref(),
+            Origin::Server(_) => None,
         }
     }
 
@@ -34,13 +47,15 @@ impl Origin {
     pub(crate) fn charge(&self, bytes: usize) -> Option<BoxFuture<'static, ()>> {
         match self {
             Origin::Session { session, .. } => {
-                session.account.sending.begin();
+                if let Some(account) = &session.account {
+                    account.sending.begin();
+                }
                 session.posted(bytes).then(|| {
                     let session = session.clone();
                     Box::pin(async move { session.settled().await }) as BoxFuture<'static, ()>
                 })
             }
-            Origin::Ended(_) => None,
+            Origin::Ended(_) | Origin::Server(_) => None,
         }
     }
 
@@ -49,9 +64,11 @@ impl Origin {
         match self {
             Origin::Session { session, .. } => {
                 session.arrived(bytes);
-                session.account.sending.finish();
+                if let Some(account) = &session.account {
+                    account.sending.finish();
+                }
             }
-            Origin::Ended(_) => {}
+            Origin::Ended(_) | Origin::Server(_) => {}
         }
     }
 
@@ -59,7 +76,7 @@ impl Origin {
     pub fn refuse(&self, stanza: &Stanza, error: &StanzaError) {
         match self {
             Origin::Session { session, .. } => session.answer_error(stanza, error),
-            Origin::Ended(_) => {}
+            Origin::Ended(_) | Origin::Server(_) => {}
         }
     }
 
@@ -67,7 +84,7 @@ impl Origin {
     pub fn done(&self) {
         match self {
             Origin::Session { session, ticket } => session.done(*ticket),
-            Origin::Ended(_) => {}
+            Origin::Ended(_) | Origin::Server(_) => {}
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn of_session(
     stanza: Stanza,
     target: Target,
 ) -> Routed {
-    let cx = SessionCx::new(node.clone(), session.clone(), target);
+    let cx = SessionCx::new(node.clone(), (session.clone(), ticket), target);
     let work = handler(node, &stanza, target).map(|(handler, child)| match handler {
         Handler::Anybody(handler) => handler(cx.into(), stanza.clone(), child),
         Handler::Session(handler) => handler(cx, stanza.clone(), child),

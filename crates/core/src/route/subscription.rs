@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whoelse_xmpp::{BareJid, Jid, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, Jid, StanzaError};
 
 use super::in_flight::InFlight;
 use super::{Origin, Routed, refused};
@@ -63,13 +63,17 @@ impl Speech {
                 _ => self.done(),
             };
         }
+        let Some(own) = self.session.account.clone() else {
+            // The server has no roster.
+            return self.refuse(&StanzaError::new(Condition::NotAllowed));
+        };
         let said = rewriting::for_roster(&self.flight.stanza, self.flight.lang.as_deref(), &[]);
         let said = said.bytes;
         Routed::Waits(Box::pin(async move {
             // It reaches another person's devices and the disk, so floods are slowed down.
             self.session.fan_out(said.len(), &self.node.clock).await;
             let wish = Wish::Say(type_, said);
-            match outbound::change(&self.node, &self.session.account, &contact, wish).await {
+            match outbound::change(&self.node, &own, &contact, wish).await {
                 Ok(()) => self.done(),
                 Err(error) => self.refuse(&error),
             };
@@ -83,7 +87,7 @@ impl Speech {
 
     /// Asks the account of an address, loaded if necessary, and passes on what it answers.
     fn ask(self, bare: BareJid, answer: Answers) -> Routed {
-        let (to, asker) = (self.flight.to.clone(), self.session.account.jid().clone());
+        let (to, asker) = (self.flight.to.clone(), self.session.jid.to_bare());
         let asked =
             move |node: &Node, account: Option<&Account>| answer(node, account, &to, &asker);
         match self.node.seek(&bare) {
@@ -100,8 +104,9 @@ impl Speech {
 
     /// Passes on what the other account has answered.
     fn hear(&self, answers: &presence::Answer) -> Routed {
+        let to = self.session.to_attribute();
         for presence in answers {
-            self.session.push_addressed(presence, &self.session.account.to_attribute);
+            self.session.push_addressed(presence, &to);
         }
         self.done()
     }

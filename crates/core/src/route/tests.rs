@@ -18,7 +18,7 @@ use crate::principal::{Principal, Rights};
 use crate::session::Drain;
 use crate::settings::{Sessions, Settings};
 
-/// In the slot of a session: whether something was on its way to its account, each time that copies
+/// In the slot of an account: whether something was on its way to it, each time that copies
 /// of what it has said were due.
 #[derive(Default)]
 struct OnTheWay(Mutex<Vec<bool>>);
@@ -36,15 +36,15 @@ fn has_blocked(account: &Account, jid: &Jid) -> bool {
 
 fn wire(w: &mut Wiring) {
     w.visibility(|subject, viewer| !has_blocked(subject, viewer));
-    w.incoming(When::Guard, |passing| match has_blocked(passing.account, passing.from) {
+    w.incoming(When::Guard, |passing| match has_blocked(passing.account.unwrap(), passing.from) {
         true => Flow::Drop,
         false => Flow::On,
     });
     w.copies(
         |_| true,
         |sent| {
-            let is_open = sent.session.account.arriving.is_open();
-            sent.session.slots.look(|it: &OnTheWay| it.0.lock().push(is_open));
+            let is_open = sent.account.arriving.is_open();
+            sent.account.look(|it: &OnTheWay| it.0.lock().push(is_open));
         },
         |received| {
             let from = received.from.to_string();
@@ -99,7 +99,7 @@ pub(crate) fn news(to: &str, text: &str) -> String {
 async fn nothing_passes_a_message_before_its_sender_has_its_copies() {
     let node = node(&["alice"]).await;
     let alice = device(&node, "alice", "desk").await;
-    alice.session.slots.put(Arc::new(OnTheWay::default()));
+    alice.session.own().put(Arc::new(OnTheWay::default()));
 
     says(&node, &alice, &kept("alice", "alone"));
     node.keeper.caught_up().await;
@@ -107,9 +107,9 @@ async fn nothing_passes_a_message_before_its_sender_has_its_copies() {
     says(&node, &alice, &news("alice", "after it"));
     node.keeper.caught_up().await;
 
-    let seen = alice.session.slots.look(|it: &OnTheWay| it.0.lock().clone());
+    let seen = alice.session.own().look(|it: &OnTheWay| it.0.lock().clone());
     assert_eq!(seen, Some(vec![true; 3]));
-    assert!(!alice.session.account.arriving.is_open());
+    assert!(!alice.session.own().arriving.is_open());
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ pub(crate) fn hears(node: &Node, hold: &Hold) -> String {
 
 /// The keeper is given a block; when it is committed, it holds.
 fn blocks(node: &Node, hold: &Hold, blocked: Jid) {
-    let account = hold.session.account.clone();
+    let account = hold.session.own().clone();
     node.keeper.submit(Touches::AtMost(1), move |_| {
         Box::pin(async move {
             let then: After = vec![Box::new(move |_| account.put(Arc::new(Blocked(blocked))))];
@@ -161,8 +161,8 @@ async fn what_is_committed_after_a_block_is_not_heard_though_it_was_let_in_befor
         (jid("alice").into(), vec!["carol"]),
         (Jid::clone(&desk.session.jid), vec!["phone", "carol"]),
     ] {
-        bob.session.account.put(Arc::new(Copied::default()));
-        bob.session.account.put(Arc::new(Blocked(jid("nobody").into())));
+        bob.session.own().put(Arc::new(Copied::default()));
+        bob.session.own().put(Arc::new(Blocked(jid("nobody").into())));
         all.iter().for_each(|hold| drop(hears(&node, hold)));
         hears(&node, &bob);
 
@@ -174,7 +174,7 @@ async fn what_is_committed_after_a_block_is_not_heard_though_it_was_let_in_befor
         node.keeper.caught_up().await;
 
         let read = hears(&node, &bob);
-        let copied = bob.session.account.look(|it: &Copied| it.0.lock().len()).unwrap();
+        let copied = bob.session.own().look(|it: &Copied| it.0.lock().len()).unwrap();
         for who in ["desk", "phone", "carol"] {
             for kind in ["kept", "news"] {
                 let is_there = read.contains(&format!("{kind} by {who}"));

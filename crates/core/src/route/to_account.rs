@@ -86,12 +86,7 @@ fn deliver(
     }
     let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
     let recipients = who_gets(kind, type_, flight.to.resource(), &account);
-    // The server's own account has no mailbox.
-    let keeping = match account.is_server() {
-        true => StoragePolicy::Never,
-        false => flight.storage,
-    };
-    let keepable = keeping != StoragePolicy::Never;
+    let keepable = flight.storage != StoragePolicy::Never;
     match recipients {
         Recipients::Unavailable => {
             answered(node, origin, flight, refusal(Condition::ServiceUnavailable))
@@ -113,7 +108,8 @@ fn deliver(
         }
         Recipients::Deliver(targets) => {
             let taken = targets.iter().any(|session| session.is_attached());
-            let archived = keeping == StoragePolicy::Archived && node.settings().history.is_some();
+            let archived =
+                flight.storage == StoragePolicy::Archived && node.settings().history.is_some();
             // A stanza that passes after what is still on its way to the log might find nobody any
             // more.
             if archived || keepable && (!taken || account.arriving.is_open()) {
@@ -128,7 +124,8 @@ fn deliver(
 fn taps(node: &Node, account: &Account, flight: &mut InFlight) -> Flow {
     let strip = std::mem::take(&mut flight.strip);
     let (from, to) = (&flight.from, &flight.to);
-    let mut passing = Passing { node, stanza: &flight.stanza, account, from, to, strip };
+    let mut passing =
+        Passing { node, stanza: &flight.stanza, account: Some(account), from, to, strip };
     let flow = node.wiring.run_incoming(&mut passing);
     let mut strip = passing.strip;
     strip.sort_unstable();

@@ -130,15 +130,16 @@ impl Session {
     }
 
     fn confirm_early(&self, acked: &[Queued]) {
-        let mut early = self.account.ahead_of_log();
-        if early.is_empty() {
-            return;
-        }
-        for item in acked {
-            if let Class::AheadOfLog(seq) | Class::Kept(seq) = item.stanza.class {
-                early.confirm(seq as i64);
+        self.ahead_of_log(|early| {
+            if early.is_empty() {
+                return;
             }
-        }
+            for item in acked {
+                if let Class::AheadOfLog(seq) | Class::Kept(seq) = item.stanza.class {
+                    early.confirm(seq as i64);
+                }
+            }
+        });
     }
 
     // --- connections come and go ---

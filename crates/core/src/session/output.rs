@@ -148,7 +148,7 @@ impl Session {
             // messages before this one still wait.
             (InLog::AsItSays, Some(number)) if state.reading.is_paused() => {
                 item.stanza.class = Class::AheadOfLog(number as u64);
-                self.account.ahead_of_log().note(number, self.id);
+                self.ahead_of_log(|early| early.note(number, self.id));
             }
             (InLog::AsItSays, Some(number)) => state.reading.had_live(number),
             (_, None) => {}
@@ -222,7 +222,7 @@ impl Session {
             out.stanza(&item.stanza, &item.to);
             taken.kinds.inc(item.stanza.class);
             if let Some(ahead) = state.counting.writes(item) {
-                self.account.ahead_of_log().confirm(ahead);
+                self.ahead_of_log(|early| early.confirm(ahead));
             }
         }
         taken.more = !state.queue.is_empty();
@@ -322,31 +322,38 @@ impl Session {
     fn enqueue_logged(&self, state: &mut State, item: Queued) {
         if let Class::Kept(seq) = item.stanza.class {
             state.reading.had_logged(seq as i64);
-            if self.account.ahead_of_log().is_had(seq as i64, self.id) {
+            if self.got_ahead_of_log(seq as i64) {
                 return;
             }
         }
         state.queue.push(item);
     }
 
+    /// Whether the client has had this message of the log ahead of it.
+    fn got_ahead_of_log(&self, number: i64) -> bool {
+        self.ahead_of_log(|early| early.is_had(number, self.id)).unwrap_or_default()
+    }
+
     /// Returns how far the log is confirmed when the client has confirmed it up to `seq`: perhaps
     /// further, by messages that it had ahead of the log.
     pub(super) fn confirmed_to(&self, state: &State, seq: i64) -> i64 {
-        let early = self.account.ahead_of_log();
-        if early.is_empty() {
-            return seq;
-        }
-        let read = state.reading.has_all_to();
-        let read = state.open().min().map_or(read, |first| read.min(first - 1));
-        early.confirmed_up_to(read).map_or(seq, |early| seq.max(early))
+        let early = self.ahead_of_log(|early| {
+            if early.is_empty() {
+                return None;
+            }
+            let read = state.reading.has_all_to();
+            let read = state.open().min().map_or(read, |first| read.min(first - 1));
+            early.confirmed_up_to(read)
+        });
+        early.flatten().map_or(seq, |early| seq.max(early))
     }
 
     /// Whether this message of the log, which is for one resource alone, has reached this session:
     /// as that resource, from the log, or ahead of it.
     pub(crate) fn has_had(&self, number: i64, alone: &str) -> Had {
         let state = self.lock();
-        let had = state.reading.has(number, alone == self.resource())
-            || self.account.ahead_of_log().is_had(number, self.id);
+        let had =
+            state.reading.has(number, alone == self.resource()) || self.got_ahead_of_log(number);
         match had {
             false => Had::Not,
             true if state.open().any(|open| open == number) => Had::Unconfirmed,
@@ -370,7 +377,7 @@ impl Session {
         number: i64,
     ) -> Result<(), PushRefused> {
         item.stanza.class = Class::AheadOfLog(number as u64);
-        self.account.ahead_of_log().note(number, self.id);
+        self.ahead_of_log(|early| early.note(number, self.id));
         self.push_queued(item)
     }
 

@@ -19,7 +19,7 @@ fn session() -> Session {
     let full = jid.with_resource("desk").unwrap();
     let account = Arc::new(Account::new(1, 1, jid, Vec::new(), 0));
     let principal = Principal::of(&account, Rights::Own);
-    Session::new(1, full, account, &principal, BUDGET, moment())
+    Session::new(1, full, Some(account), &principal, BUDGET, moment())
 }
 
 /// A session with stream management, whose connection is lost.
@@ -32,7 +32,7 @@ fn detached() -> Session {
 
 /// Resumes a session for its owner, whose client has handled so many stanzas.
 fn resume(session: &Session, h: u32) -> Result<(u64, u32, i64), ResumeRefused> {
-    session.resume(&Principal::of(&session.account, Rights::Own), "token", h)
+    session.resume(&Principal::of(session.own(), Rights::Own), "token", h)
 }
 
 fn said(text: &str) -> Outgoing {

@@ -3,6 +3,7 @@
 use whoelse_core::audience::Audience;
 use whoelse_core::kit::SessionCx;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
+use whoelse_core::route::Origin;
 use whoelse_core::route::fan_out::fan_out;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Class, Condition, StanzaError};
@@ -39,8 +40,8 @@ async fn announce(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaEr
         .attr("id", &whoelse_stream::token::token())
         .child(Element::new("body").text(&text))
         .outgoing(Class::Message);
-    let server = cx.node.server_account();
-    let reached = fan_out(&cx.node, &server, Audience::Everybody, &message);
+    let origin = Origin::Server(cx.node.address());
+    let reached = fan_out(&cx.node, &origin, Audience::Everybody, &message);
     Ok(CommandDone::info(match reached.taken {
         1 => "1 account has been told".to_owned(),
         reached => format!("{reached} accounts have been told"),

@@ -52,7 +52,7 @@ pub(super) fn spawn(opened: Opened) {
 }
 
 async fn run(running: Running, mut driver: Box<Driver>, address: String) {
-    let (id, account) = (driver.hold.session.id, driver.hold.session.account.jid().clone());
+    let (id, account) = (driver.hold.session.id, driver.hold.session.jid.to_bare());
     driver.session().note_address(&address);
     tracing::info!(session = id, %account, address, "stream_opened");
     if running.is_closing() {
@@ -80,7 +80,7 @@ impl Drop for EndsItsSession {
             && std::thread::panicking()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            node.failing("connection_failed", Some(hold.session.account.jid()), &FAULT_OF_OURS);
+            node.failing("connection_failed", Some(&hold.session.jid.to_bare()), &FAULT_OF_OURS);
             runtime.spawn(async move { node.connection_lost(&hold).await });
         }
     }
