@@ -184,7 +184,7 @@ impl Node {
 
     /// The present moment, with even time in place of the wall: times that outlast a restart are
     /// stored with it.
-    pub(crate) fn even_moment(&self) -> Moment {
+    pub fn even_moment(&self) -> Moment {
         self.watch.even_moment(self.clock.steady())
     }
 

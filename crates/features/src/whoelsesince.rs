@@ -2,12 +2,15 @@
 //!
 //! Intervals are stored as accounts come and go, in even time, so that setting the clock changes
 //! nothing. After a crash an open interval ends at the last heartbeat, at most 30 s before the
-//! crash.
+//! crash. The latest departures are in memory, too.
+
+mod departures;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_core::account::Account;
+use whoelse_core::clock::Time;
 use whoelse_core::keeper::Touches;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
@@ -15,6 +18,7 @@ use whoelse_core::{Node, audience};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
 use crate::{readable, whoelse};
+use departures::{Basis, Departures, Gone};
 
 /// 2^31, the most seconds one may look back.
 const MOST: u64 = 1 << 31;
@@ -28,8 +32,10 @@ pub const FEATURE: Feature = Feature {
     disco: &[],
     wire: |w| {
         w.command(&COMMAND);
+        w.server(|_| async { Ok(Departures::default()) });
         w.started(recover);
         w.online(note);
+        w.accounts(forget_removed);
         w.every(Duration::from_secs(3600), forget);
     },
     ..Feature::PLAIN
@@ -59,26 +65,76 @@ async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
             .with_text("`seconds` must be a whole number from 0 to 2147483648")
     })?;
     let from = cx.node.even_time().before(Duration::from_secs(seconds));
-    let (domain, own) = (cx.node.domain(), cx.from.to_bare());
-    let rows = cx.node.store.online_since(domain.id, from.0).await;
-    let rows = readable(&cx.node, "intervals_unreadable", None, rows)?;
-    let mut found = std::collections::BTreeSet::new();
-    for (_, name) in rows {
-        let Ok(jid) = BareJid::new(Some(&name), &domain.name) else { continue };
-        if let Ok(Some(other)) = cx.node.account(&jid).await
-            && jid != own
+    let (mut found, own) = (Vec::new(), cx.from.to_bare());
+    for (id, jid) in gone_since(&cx.node, from).await? {
+        if jid != own
+            && may_be_subscribed(&cx, &jid)
+            && let Ok(Some(other)) = cx.node.account(&jid).await
+            && other.id == id
             && audience::sees(&cx.node, &other, &own)
         {
-            found.insert(jid);
+            found.push(jid);
         }
     }
-    // The interval of a user who came a moment ago may not be stored yet.
-    let here = audience::seen_online(&cx.node, &cx.session);
-    found.extend(here);
-    Ok(whoelse::accounts(&Vec::from_iter(found)))
+    found.sort_unstable();
+    // Two sorted lists are one after the other, which a stable sort merges.
+    found.extend(audience::seen_online(&cx.node, &cx.session));
+    found.sort();
+    found.dedup();
+    Ok(whoelse::accounts(&found))
+}
+
+/// Whether the asker can be subscribed to somebody, as far as the asker's own roster says: a look
+/// that spares loading the accounts of strangers.
+fn may_be_subscribed(cx: &SessionCx, other: &BareJid) -> bool {
+    cx.node.settings().contacts.are_shared()
+        || cx
+            .session
+            .account
+            .as_ref()
+            .is_none_or(|own| own.roster().get(other).is_some_and(|contact| contact.state.to))
+}
+
+/// Returns the accounts that are gone, and went at this time or later.
+async fn gone_since(node: &Node, from: Time) -> Result<Gone, StanzaError> {
+    let Some(departures) = node.slots.get::<Departures>() else { return Ok(Gone::new()) };
+    let (basis, now) = even(node);
+    let to = match departures.since(basis.clone(), now, from) {
+        Ok(gone) => return Ok(gone),
+        Err(to) => to,
+    };
+    let domain = node.domain();
+    let rows = node.store.gone_between(domain.id, from.0, to.0).await;
+    let rows = readable(node, "intervals_unreadable", None, rows)?;
+    let rows = rows.into_iter().filter_map(|row| {
+        let jid = BareJid::new(Some(&row.localpart), &domain.name).ok()?;
+        Some((row, jid))
+    });
+    let is_here = |jid: &BareJid| node.is_online(jid);
+    Ok(departures.take(basis, now, (from, to), rows.collect(), is_here))
+}
+
+/// What departures are counted from, and the present even time.
+fn even(node: &Node) -> (Basis, Time) {
+    let now = node.even_moment();
+    (Basis::new(&node.domain_name(), now), now.wall)
+}
+
+/// An account that is removed was never there.
+fn forget_removed(node: &Arc<Node>, account: &Arc<Account>, exists: bool) {
+    if !exists && let Some(departures) = node.slots.get::<Departures>() {
+        departures.forget(account.id);
+    }
 }
 
 fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
+    if let Some(departures) = node.slots.get::<Departures>() {
+        let (basis, now) = even(node);
+        match online || account.is_removed() {
+            true => departures.forget(account.id),
+            false => departures.note(basis, now, account.id, account.jid()),
+        }
+    }
     let (id, writer) = (account.id, node.clone());
     node.keeper.submit(Touches::AtMost(2), move |tx| {
         Box::pin(async move {
@@ -107,14 +163,19 @@ fn forget(node: Arc<Node>) -> BoxFuture<'static, ()> {
     Box::pin(std::future::ready(()))
 }
 
-/// Closes the intervals that a crash left open, at the last heartbeat before it.
+/// Closes the intervals that a crash left open, at the last heartbeat before it. Waits for it:
+/// whoever asks finds them closed.
 fn recover(node: Arc<Node>) -> BoxFuture<'static, ()> {
     let last = node.last_alive().unwrap_or_else(|| node.even_time());
-    node.keeper.submit(Touches::AtMost(2), move |tx| {
-        Box::pin(async move {
-            tx.close_open_intervals(last.0).await?;
-            Ok(((), Vec::new()))
-        })
-    });
-    Box::pin(std::future::ready(()))
+    Box::pin(async move {
+        let closed = node.keeper.change(Touches::AtMost(2), move |tx| {
+            Box::pin(async move {
+                tx.close_open_intervals(last.0).await?;
+                Ok(((), Vec::new()))
+            })
+        });
+        if let Err(error) = closed.await {
+            node.store_failing("intervals_not_closed", None, &error);
+        }
+    })
 }

@@ -236,7 +236,7 @@ mod tests {
         assert!(store.credentials(bob).await.unwrap().is_empty());
         assert!(store.blocks(bob).await.unwrap().is_empty());
         assert!(store.known_networks_since(bob, 0).await.unwrap().is_empty());
-        assert!(store.online_since(1, 0).await.unwrap().is_empty());
+        assert!(store.gone_between(1, 0, i64::MAX).await.unwrap().is_empty());
         assert_eq!(store.cursor(bob).await.unwrap(), 0);
         assert!(store.undelivered(bob, 0, 10).await.unwrap().is_empty());
         assert_eq!(store.blocks(eve).await.unwrap(), ["bob@#1"]);

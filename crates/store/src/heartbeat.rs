@@ -235,7 +235,7 @@ mod tests {
         assert!(!store.was_name_removed_since(domain, "then", 20).await.unwrap());
         let seen = |at| {
             let store = &store;
-            async move { store.online_since(domain, at).await.unwrap().len() }
+            async move { store.gone_between(domain, at, i64::MAX).await.unwrap().len() }
         };
         assert_eq!((seen(1025).await, seen(1026).await, seen(1029).await), (2, 1, 0));
         assert_eq!(store.departure(bob).await.unwrap().unwrap().at, 1028);

@@ -67,6 +67,7 @@ pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow, Origin, RE
 pub use look::Found;
 pub use open::Store;
 pub use roster::{Holder, RosterRow, RosterVersion};
+pub use seen::GoneAccount;
 pub use throttle::{THROTTLE_MEMORY, Throttle};
 pub use transfer::{Aside, TransferError, check_backup, copy};
 pub use tx::Tx;

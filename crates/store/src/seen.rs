@@ -5,6 +5,7 @@
 //! [`heartbeat`](crate::heartbeat)), so that setting the clock makes nobody's absence longer or
 //! shorter.
 
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::{Result, Store, Tx, sequences};
@@ -16,25 +17,39 @@ const CLOSE: &str = "UPDATE online \
     WHERE account = $1 AND until_at IS NULL";
 const CLOSE_ALL: &str = "UPDATE online \
     SET until_at = CASE WHEN from_at > $1 THEN from_at ELSE $1 END WHERE until_at IS NULL";
-const SINCE: &str = "SELECT a.id, a.localpart FROM accounts a WHERE a.domain = $1 AND a.id IN \
-    (SELECT account FROM online WHERE until_at >= $2 \
-    UNION SELECT account FROM online WHERE until_at IS NULL)";
+const GONE: &str = "SELECT o.account, a.localpart, MAX(o.until_at) \
+    FROM online o JOIN accounts a ON a.id = o.account \
+    WHERE a.domain = $1 AND o.until_at >= $2 AND o.until_at < $3 \
+    GROUP BY o.account, a.localpart";
 const PURGE: &str = "DELETE FROM online WHERE until_at < $1";
 
-pub(crate) const STATEMENTS: &[&str] = &[OPEN, INSERT, CLOSE, CLOSE_ALL, SINCE, PURGE];
+pub(crate) const STATEMENTS: &[&str] = &[OPEN, INSERT, CLOSE, CLOSE_ALL, GONE, PURGE];
+
+/// An account that went offline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoneAccount {
+    /// Its number.
+    pub account: i64,
+    /// Its name.
+    pub localpart: String,
+    /// When it last went within the time that was asked about.
+    pub at: i64,
+}
 
 impl Store {
-    /// Returns the accounts of a domain, number and name, that were online at this time or later,
-    /// sorted by name.
-    pub async fn online_since(&self, domain: i64, at: i64) -> Result<Vec<(i64, String)>> {
+    /// Returns the accounts of a domain that went offline at `from` or later, and before `to`.
+    pub async fn gone_between(&self, domain: i64, from: i64, to: i64) -> Result<Vec<GoneAccount>> {
         let mut conn = self.reader().await?;
-        let rows = sqlx::query(SINCE).bind(domain).bind(at).fetch_all(&mut *conn).await?;
-        let mut accounts = Vec::with_capacity(rows.len());
-        for row in rows {
-            accounts.push((row.try_get(0)?, row.try_get(1)?));
-        }
-        accounts.sort_unstable_by(|(_, a): &(i64, String), (_, b)| a.cmp(b));
-        Ok(accounts)
+        let query = sqlx::query(GONE).bind(domain).bind(from).bind(to);
+        let rows = query.fetch_all(&mut *conn).await?;
+        let gone = |row: &AnyRow| {
+            Ok(GoneAccount {
+                account: row.try_get(0)?,
+                localpart: row.try_get(1)?,
+                at: row.try_get(2)?,
+            })
+        };
+        rows.iter().map(gone).collect()
     }
 }
 
@@ -80,25 +95,35 @@ mod tests {
     use crate::testing::{account, fresh};
     use crate::{Heartbeat, Store};
 
-    async fn names_since(store: &Store, at: i64) -> Vec<String> {
+    /// Who went offline in this time, and when.
+    async fn gone(store: &Store, from: i64, to: i64) -> Vec<(String, i64)> {
         let domain = store.domains().await.unwrap()[0].id;
-        let seen = store.online_since(domain, at).await.unwrap();
-        seen.into_iter().map(|(_, name)| name).collect()
+        let gone = store.gone_between(domain, from, to).await.unwrap();
+        let mut gone: Vec<_> = gone.into_iter().map(|it| (it.localpart, it.at)).collect();
+        gone.sort();
+        gone
+    }
+
+    fn at(name: &str, at: i64) -> (String, i64) {
+        (name.to_owned(), at)
     }
 
     #[tokio::test]
-    async fn whoever_was_online_at_the_time_or_later_was_seen_since() {
+    async fn who_went_in_a_time_is_named_once_and_who_is_there_is_not() {
         let (_dir, store) = fresh().await;
         let mut tx = store.begin().await.unwrap();
         let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
         account(&mut tx, "never").await;
-        tx.came_online(eve, 10).await.unwrap();
-        tx.went_offline(eve, 20).await.unwrap();
+        for until in [20, 22, 30] {
+            tx.came_online(eve, until - 1).await.unwrap();
+            tx.went_offline(eve, until).await.unwrap();
+        }
         tx.came_online(bob, 15).await.unwrap();
         tx.commit().await.unwrap();
 
-        assert_eq!(names_since(&store, 20).await, ["bob", "eve"]);
-        assert_eq!(names_since(&store, 21).await, ["bob"]);
+        assert_eq!(gone(&store, 20, 30).await, [at("eve", 22)]);
+        assert_eq!(gone(&store, 22, 31).await, [at("eve", 30)]);
+        assert!(gone(&store, 23, 30).await.is_empty());
 
         let elsewhere = {
             let mut tx = store.begin().await.unwrap();
@@ -106,7 +131,7 @@ mod tests {
             tx.commit().await.unwrap();
             id
         };
-        assert!(store.online_since(elsewhere, 0).await.unwrap().is_empty());
+        assert!(store.gone_between(elsewhere, 0, 100).await.unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -123,8 +148,8 @@ mod tests {
         tx.went_offline(bob, 50).await.unwrap();
         tx.commit().await.unwrap();
 
-        assert_eq!(names_since(&store, 50).await, ["bob"]);
-        assert!(names_since(&store, 51).await.is_empty());
+        assert_eq!(gone(&store, 0, 50).await, [at("bob", 20)]);
+        assert_eq!(gone(&store, 21, 100).await, [at("bob", 50)]);
     }
 
     #[tokio::test]
@@ -145,10 +170,8 @@ mod tests {
         tx.commit().await.unwrap();
 
         assert_eq!(last, 60);
-        assert_eq!(names_since(&store, 60).await, ["bob", "eve"]);
         // Eve came after the last heartbeat: she was seen when she came, not before.
-        assert_eq!(names_since(&store, 61).await, ["eve"]);
-        assert!(names_since(&store, 71).await.is_empty());
+        assert_eq!(gone(&store, 0, 100).await, [at("bob", 60), at("eve", 70)]);
     }
 
     #[tokio::test]
@@ -163,6 +186,8 @@ mod tests {
         assert_eq!(tx.purge_intervals(21).await.unwrap(), 1);
         tx.commit().await.unwrap();
 
-        assert_eq!(names_since(&store, 0).await, ["eve"]);
+        assert!(gone(&store, 0, 100).await.is_empty());
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.close_open_intervals(30).await.unwrap(), 1);
     }
 }
