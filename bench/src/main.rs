@@ -7,6 +7,7 @@
 //! cargo run --profile dist -p whoelse-bench -- compare --only whoelse --rows message,login
 //! cargo run --profile dist -p whoelse-bench -- instructions       callgrind's counts
 //! cargo run --profile dist -p whoelse-bench -- faults --minutes 20 --to docs/resilience
+//! cargo run --profile dist -p whoelse-bench -- crowd              10,000 who all see each other
 //! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! and SCRAM logins. Processor time hardly moves when the machine is busy; time on the wall does.
 
 mod compare;
+mod crowd;
 mod faults;
 mod instructions;
 mod load;
@@ -66,6 +68,15 @@ enum What {
         #[command(flatten)]
         options: storm::Options,
     },
+    /// Everybody sees everybody: what a list costs each who asks, and a restart.
+    Crowd {
+        /// The program to measure.
+        #[arg(long, default_value = "target/dist/whoelse")]
+        program: PathBuf,
+        /// How many there are.
+        #[command(flatten)]
+        options: crowd::Options,
+    },
     /// Private chats between two real clients: round trips, and the time until they are connected.
     Private {
         /// The program to measure.
@@ -93,6 +104,7 @@ fn main() -> ExitCode {
         What::Instructions(options) => instructions::run(&options),
         What::Faults { program, options } => faults(&program, options),
         What::Storm { program, options } => storm(&program, options),
+        What::Crowd { program, options } => crowd(&program, options),
         What::Private { program, options } => private::run(&program, &options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
     };
@@ -108,6 +120,11 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn storm(program: &Path, options: storm::Options) -> Result<(), Failed> {
     storm::run(program, options).await
+}
+
+#[tokio::main]
+async fn crowd(program: &Path, options: crowd::Options) -> Result<(), Failed> {
+    crowd::run(program, options).await
 }
 
 #[tokio::main]

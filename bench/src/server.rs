@@ -21,7 +21,15 @@ impl Server {
     /// Starts it with a configuration file of this text, on the first processor, and waits until
     /// it listens.
     pub async fn start_with(program: &Path, settings: &str) -> Result<Server, Failed> {
-        let directory = tempfile::tempdir()?;
+        Server::start_in(program, tempfile::tempdir()?, settings).await
+    }
+
+    /// The same in a directory that may have data.
+    pub async fn start_in(
+        program: &Path,
+        directory: tempfile::TempDir,
+        settings: &str,
+    ) -> Result<Server, Failed> {
         let config = directory.path().join("whoelse.toml");
         std::fs::write(&config, settings)?;
         let mut child = Command::new("taskset")
@@ -48,6 +56,15 @@ impl Server {
         // Its output goes on being read, or it would block.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Server { child, port, directory })
+    }
+
+    /// Lets it end as it should. Returns its directory.
+    pub async fn stop(mut self) -> Result<tempfile::TempDir, Failed> {
+        let id = self.child.id().ok_or("the server has ended")?;
+        let id = rustix::process::Pid::from_raw(id as i32).ok_or("the server has no number")?;
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        self.child.wait().await?;
+        Ok(self.directory)
     }
 
     fn proc(&self, file: &str) -> Result<String, Failed> {

@@ -48,6 +48,17 @@ impl Entrance {
         Ok(Arc::new(Entrance { port, language, tls: tls()?, keys: Mutex::default() }))
     }
 
+    /// The same server, which has started again, at another port.
+    pub fn moved(&self, port: u16) -> Result<Arc<Entrance>, Failed> {
+        let keys = self.keys.lock().clone();
+        Ok(Arc::new(Entrance {
+            port,
+            language: self.language,
+            tls: self.tls.clone(),
+            keys: Mutex::new(keys),
+        }))
+    }
+
     /// Whether clients can ask for what only XMPP has.
     pub fn is_xmpp(&self) -> bool {
         self.language == Language::Xmpp
