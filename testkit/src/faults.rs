@@ -298,3 +298,52 @@ impl Storm {
 fn name(account: usize) -> String {
     format!("user{account}")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_login_is_two_commits_and_a_logout_is_one() {
+        let plan = Plan {
+            seed: 1,
+            steps: 0,
+            accounts: &[1],
+            wires: false,
+            disk: false,
+            restarts: false,
+            crashes: false,
+            history: true,
+        };
+        let mut storm = Storm::new(&plan).unwrap();
+        storm.settle().unwrap();
+        let commits = Arc::new(AtomicUsize::new(0));
+        let counted = commits.clone();
+        storm.world.store().set_faults(move |step| {
+            counted.fetch_add(usize::from(step == Step::Commit), Ordering::Relaxed);
+            Fault::None
+        });
+
+        storm.connect(0).unwrap();
+        storm.settle().unwrap();
+        assert!(storm.devices[0].is_open());
+        storm.devices[0].present("<presence/>");
+        storm.settle().unwrap();
+        storm.pass(Duration::from_secs(2)).unwrap();
+
+        // The interval in which they are online; and, with all logins of the same second, from where
+        // and when they came.
+        assert_eq!(commits.swap(0, Ordering::Relaxed), 2);
+        storm.devices[0].leave();
+        storm.settle().unwrap();
+        storm.pass(Duration::from_secs(2)).unwrap();
+
+        assert_eq!(storm.world.sessions(), 0);
+        // The end of the interval, and the last words.
+        assert_eq!(commits.load(Ordering::Relaxed), 1);
+    }
+}

@@ -15,6 +15,7 @@ mod cursors;
 mod finisher;
 mod lane;
 mod post;
+mod sharing;
 mod stamps;
 #[cfg(test)]
 mod tests;
@@ -147,6 +148,24 @@ impl Keeper {
         })
     }
 
+    /// Runs a change that may share its commit with other small ones, then what follows from it,
+    /// then returns its value.
+    ///
+    /// Like [`Keeper::change`], but `change` may run more than once, after what it did before is
+    /// undone: its only effect is on the database. What it does in memory is returned with its
+    /// value.
+    pub async fn share<T, F>(&self, touches: Touches, change: F) -> Result<T, whoelse_store::Error>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<(T, After), whoelse_store::Error>>
+            + Clone
+            + Send
+            + 'static,
+    {
+        let (command, answered) = Change::sharing(touches, change);
+        self.answer(command, answered).await
+    }
+
     /// Runs one change in a transaction of its own, then what follows from it, then returns its
     /// value.
     ///
@@ -161,20 +180,30 @@ impl Keeper {
             + 'static,
     {
         let (command, answered) = Change::new(touches, change);
+        self.answer(command, answered).await
+    }
+
+    async fn answer<T>(
+        &self,
+        command: impl Command + 'static,
+        answered: oneshot::Receiver<Result<T, whoelse_store::Error>>,
+    ) -> Result<T, whoelse_store::Error> {
         if self.post(Work::Change(Box::new(command))).await.is_err() {
             return Err(whoelse_store::Error::Closed);
         }
         answered.await.unwrap_or_else(|_| Err(whoelse_store::Error::Closed))
     }
 
-    /// Posts a change that nobody waits for. Changes submitted from one task keep their order.
+    /// Posts a change that nobody waits for; it may share its commit, as with [`Keeper::share`].
+    /// Changes submitted from one task keep their order.
     pub fn submit<F>(self: &Arc<Keeper>, touches: Touches, change: F)
     where
         F: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<((), After), whoelse_store::Error>>
+            + Clone
             + Send
             + 'static,
     {
-        let (command, _) = Change::new(touches, change);
+        let (command, _) = Change::sharing(touches, change);
         if let Err(work) = self.try_post(Work::Change(Box::new(command))) {
             let keeper = self.clone();
             tokio::spawn(async move { keeper.post(work).await });

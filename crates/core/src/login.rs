@@ -227,7 +227,7 @@ impl Node {
         if rows.is_empty() {
             return;
         }
-        let saved = self.keeper.change(Touches::AtMost(2), move |tx| {
+        let saved = self.keeper.share(Touches::AtMost(2), move |tx| {
             Box::pin(async move { Ok((save_rows(tx, rows).await?, Vec::new())) })
         });
         if let Err(error) = saved.await {

@@ -144,10 +144,11 @@ mod tests {
         let liveness = liveness().await;
         let mut watch = liveness.watch();
         settle(&liveness).await;
-        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let go = Arc::new(tokio::sync::Notify::new());
+        let wait = go.clone();
         liveness.node.keeper.submit(Touches::AtMost(0), move |_| {
             Box::pin(async move {
-                let _ = wait.await;
+                wait.notified().await;
                 Ok(((), Vec::new()))
             })
         });
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!(watch.look(), ["keeper"]);
         assert_eq!(watch.look(), ["keeper"]);
 
-        go.send(()).unwrap();
+        go.notify_one();
         settle(&liveness).await;
         assert_eq!(watch.look(), [""; 0]);
     }

@@ -17,6 +17,9 @@ use crate::{Error, Result, postgres, sqlite};
 
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
+const BEGIN_PART: &str = "SAVEPOINT part";
+const KEEP_PART: &str = "RELEASE SAVEPOINT part";
+const UNDO_PART: &str = "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part";
 
 /// Changes that happen together or not at all.
 ///
@@ -24,7 +27,8 @@ const ROLLBACK: &str = "ROLLBACK";
 /// it without a commit undoes them, also when its task is cancelled. The functions that change
 /// something are methods of this type, each in the file of its table.
 ///
-/// After an error the transaction can only be dropped: its changes may be undone already.
+/// After an error the transaction can only be dropped, since its changes may be undone already; or,
+/// if the error came in a part of it, that part can be undone ([`undo_part`](Tx::undo_part)).
 pub struct Tx {
     lane: OwnedMutexGuard<Lane>,
     /// Its number with PostgreSQL.
@@ -103,6 +107,29 @@ impl Tx {
             }
         }
         self.lane.unfinished = false;
+        Ok(())
+    }
+
+    /// Begins a part, which can be undone without the rest. It ends with
+    /// [`keep_part`](Tx::keep_part) or [`undo_part`](Tx::undo_part), before another part begins.
+    pub async fn begin_part(&mut self) -> Result<()> {
+        sqlx::query(BEGIN_PART).execute(self.conn()?).await?;
+        Ok(())
+    }
+
+    /// Ends a part; its changes are undone only with the whole transaction.
+    pub async fn keep_part(&mut self) -> Result<()> {
+        sqlx::query(KEEP_PART).execute(self.conn()?).await?;
+        Ok(())
+    }
+
+    /// Undoes a part, whatever has failed in it; the transaction can go on.
+    ///
+    /// This fails when there is no transaction any more: the connection is lost, or SQLite has ended
+    /// the transaction by itself, as it may on a full disk.
+    pub async fn undo_part(&mut self) -> Result<()> {
+        self.forget_numbering();
+        bounded(self.conn()?.execute(sqlx::raw_sql(UNDO_PART))).await?;
         Ok(())
     }
 
@@ -238,7 +265,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use crate::dialect::Dialect;
-    use crate::testing::{account, fresh, fresh_file, verifier};
+    use crate::testing::{account, fresh, fresh_file, message, verifier};
 
     #[tokio::test]
     async fn a_connection_in_an_unknown_state_is_made_anew() {
@@ -272,6 +299,45 @@ mod tests {
         tx.commit().await.unwrap();
 
         assert_eq!(store.count_accounts(1).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_part_in_which_a_statement_failed_is_undone_alone() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        let archive = tx.find_account(1, "bob").await.unwrap().unwrap().archive;
+        let message = |n| message(n, ("bob", archive), ("bob", archive));
+        tx.begin_part().await.unwrap();
+        tx.block(bob, "eve@#1").await.unwrap();
+        tx.append(&[message(1)]).await.unwrap();
+        tx.keep_part().await.unwrap();
+
+        tx.begin_part().await.unwrap();
+        tx.block(bob, "mal@#1").await.unwrap();
+        tx.append(&[message(2)]).await.unwrap();
+        let twice = [verifier("SCRAM-SHA-1", 1), verifier("SCRAM-SHA-1", 2)];
+        assert!(tx.set_credentials(bob, &twice).await.is_err());
+        tx.undo_part().await.unwrap();
+        tx.append(&[message(3)]).await.unwrap();
+        tx.commit().await.unwrap();
+
+        assert_eq!(store.begin().await.unwrap().blocks(bob).await.unwrap(), ["eve@#1"]);
+        let kept = store.undelivered(archive, 0, 9).await.unwrap();
+        let kept: Vec<_> = kept.iter().map(|row| (row.seq, row.at)).collect();
+        // What was undone has used no number.
+        assert_eq!(kept, [(1, 1000), (2, 3000)]);
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_transaction_that_sqlite_ended_cannot_be_undone_alone() {
+        let (_dir, store) = fresh_file().await;
+        let mut tx = store.begin().await.unwrap();
+        account(&mut tx, "bob").await;
+        tx.begin_part().await.unwrap();
+        sqlx::query(super::ROLLBACK).execute(tx.conn().unwrap()).await.unwrap();
+
+        assert!(tx.undo_part().await.is_err());
     }
 
     #[tokio::test]

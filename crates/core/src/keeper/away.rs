@@ -156,6 +156,11 @@ impl Posted {
         self.aside.pop_front().or_else(|| self.receive.try_recv().ok())
     }
 
+    /// Gives back what was taken last.
+    pub fn put_back(&mut self, work: Work) {
+        self.aside.push_front(work);
+    }
+
     /// Takes nothing more from now on.
     pub fn close(&mut self) {
         self.receive.close();

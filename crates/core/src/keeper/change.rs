@@ -34,7 +34,13 @@ pub(crate) trait Command: Send {
     /// How many rows it may touch.
     fn touches(&self) -> Touches;
 
-    /// Runs it in the transaction.
+    /// Whether it may share its commit with others: it is run again if that commit fails.
+    fn can_share(&self) -> bool;
+
+    /// Whether something follows it, which changes what is in memory. Known when it has run.
+    fn is_followed(&self) -> bool;
+
+    /// Runs it in the transaction. More than once only if it can share its commit.
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Runs after the commit or its failure: does what follows, and tells the caller.
@@ -44,8 +50,10 @@ pub(crate) trait Command: Send {
 /// A change that gives a `T`.
 pub(super) struct Change<T, F> {
     touches: Touches,
-    /// What to do; taken when it runs.
+    /// What to do; taken when it runs, unless it can run again.
     what: Option<F>,
+    /// Makes another of it to run, if it may be run more than once.
+    again: Option<fn(&F) -> F>,
     /// The value that it returned, until the commit.
     done: Option<(T, After)>,
     answer: oneshot::Sender<Result<T, Error>>,
@@ -54,7 +62,16 @@ pub(super) struct Change<T, F> {
 impl<T, F> Change<T, F> {
     pub fn new(touches: Touches, what: F) -> (Change<T, F>, oneshot::Receiver<Result<T, Error>>) {
         let (answer, answered) = oneshot::channel();
-        (Change { touches, what: Some(what), done: None, answer }, answered)
+        (Change { touches, what: Some(what), again: None, done: None, answer }, answered)
+    }
+
+    /// A change that may share its commit with others.
+    pub fn sharing(touches: Touches, what: F) -> (Change<T, F>, oneshot::Receiver<Result<T, Error>>)
+    where
+        F: Clone,
+    {
+        let (change, answered) = Change::new(touches, what);
+        (Change { again: Some(F::clone), ..change }, answered)
     }
 }
 
@@ -67,9 +84,22 @@ where
         self.touches
     }
 
+    fn can_share(&self) -> bool {
+        self.again.is_some()
+    }
+
+    fn is_followed(&self) -> bool {
+        self.done.as_ref().is_some_and(|(_, after)| !after.is_empty())
+    }
+
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            if let Some(what) = self.what.take() {
+            self.done = None;
+            let what = match self.again {
+                Some(again) => self.what.as_ref().map(again),
+                None => self.what.take(),
+            };
+            if let Some(what) = what {
                 self.done = Some(what(tx).await?);
             }
             Ok(())

@@ -3,7 +3,8 @@
 //! posts them knows what they are about.
 //!
 //! Only groups of messages overlap with deliveries. A change reads what is in memory, and what
-//! follows it swaps that; so after a change nothing begins before the finisher is past it.
+//! follows it swaps that; so after a change that something follows, nothing begins before the
+//! finisher is past it.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use whoelse_store::{Appended, Direction, NewMessage, Store, Undecided};
+use whoelse_store::{Appended, Direction, Error, NewMessage, Store, Undecided};
 
 use super::away::{Away, Posted};
 use super::change::Command;
@@ -87,7 +88,8 @@ impl Keeper {
                 lane.commit_group(&node, group).await;
             }
             if let Some(command) = alone {
-                lane.change(&node, command).await;
+                let changes = lane.and_companions(command);
+                lane.changes(&node, changes).await;
             }
             // Cursors must not wait for ever for a lane that is always busy.
             if node.clock.steady() >= lane.flush_at {
@@ -119,7 +121,7 @@ pub(super) struct Lane {
     /// The archives that hold messages that are deleted once they are delivered.
     pub(super) passing: HashSet<i64>,
     pub(super) away: Away,
-    posted: Posted,
+    pub(super) posted: Posted,
     finisher: Finisher,
     /// When to save cursors.
     pub(super) flush_at: Steady,
@@ -179,9 +181,9 @@ impl Lane {
                 let mut results = Vec::with_capacity(rows.len());
                 for row in rows {
                     let one = self.append(node, std::slice::from_ref(row), &[]).await;
-                    results.push(one.and_then(|mut one| {
-                        one.pop().ok_or(Unstored::Failed(whoelse_store::Error::Closed))
-                    }));
+                    results.push(
+                        one.and_then(|mut one| one.pop().ok_or(Unstored::Failed(Error::Closed))),
+                    );
                 }
                 results
             }
@@ -211,14 +213,12 @@ impl Lane {
             };
             match committed.await {
                 Ok(()) => break Ok(appended),
-                Err(whoelse_store::Error::Undecided(undecided)) => {
-                    match self.decide(node, undecided).await {
-                        Some(true) => break Ok(appended),
-                        Some(false) if tries < TRIES => {}
-                        Some(false) => break Err(whoelse_store::Error::lost()),
-                        None => return Err(Unstored::Unknown),
-                    }
-                }
+                Err(Error::Undecided(undecided)) => match self.decide(node, undecided).await {
+                    Some(true) => break Ok(appended),
+                    Some(false) if tries < TRIES => {}
+                    Some(false) => break Err(Error::lost()),
+                    None => return Err(Unstored::Unknown),
+                },
                 Err(error) if error.is_lost() && tries < TRIES => {
                     if let Err(error) = self.away.wait(node, error).await {
                         break Err(error);
@@ -243,47 +243,65 @@ impl Lane {
         Ok(committed?)
     }
 
-    async fn decide(&mut self, node: &Arc<Node>, undecided: Undecided) -> Option<bool> {
+    pub(super) async fn decide(&mut self, node: &Arc<Node>, undecided: Undecided) -> Option<bool> {
         let Lane { away, store, posted, finisher, .. } = self;
         away.decide(node, store, undecided, posted, finisher).await
     }
 
-    async fn change(&mut self, node: &Arc<Node>, mut command: Box<dyn Command>) {
-        let (rows, begun) = (command.touches(), node.clock.steady());
+    /// Makes one change in a transaction of its own.
+    pub(super) async fn change(&mut self, node: &Arc<Node>, mut change: Box<dyn Command>) {
+        let begun = node.clock.steady();
         let committed = match self.away.begin(node, &self.store).await {
-            Ok(mut tx) => match command.run(&mut tx).await {
+            Ok(mut tx) => match change.run(&mut tx).await {
                 Ok(()) => tx.commit().await,
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
         };
         let committed = match committed {
-            Err(whoelse_store::Error::Undecided(undecided)) => {
-                match self.decide(node, undecided).await {
-                    Some(true) => Ok(()),
-                    Some(false) | None => Err(whoelse_store::Error::lost()),
-                }
-            }
+            Err(Error::Undecided(undecided)) => match self.decide(node, undecided).await {
+                Some(true) => Ok(()),
+                Some(false) | None => Err(Error::lost()),
+            },
             committed => committed,
         };
+        self.made(node, begun, vec![(change, committed)]).await;
+    }
+
+    /// Hands on changes that one commit has made, or that were refused.
+    pub(super) async fn made(
+        &mut self,
+        node: &Arc<Node>,
+        begun: Steady,
+        made: Vec<(Box<dyn Command>, Result<(), Error>)>,
+    ) {
         let took = node.clock.steady().since(begun);
         if took > SLOW {
-            // Everybody has waited for this change.
-            tracing::info!(%rows, milliseconds = took.as_millis(), "change_took_long");
+            // Everybody has waited for these changes.
+            let rows: Vec<_> = made.iter().map(|(it, _)| it.touches().to_string()).collect();
+            let (rows, milliseconds) = (rows.join(", "), took.as_millis());
+            tracing::info!(%rows, milliseconds, "change_took_long");
         }
-        match &committed {
-            Ok(()) => node.store_works(),
-            // The change itself refused, and its caller is told.
-            Err(
-                error @ (whoelse_store::Error::NoSuchDomain(_)
-                | whoelse_store::Error::DomainExists(_)),
-            ) => tracing::debug!(%error, "change_refused"),
-            Err(error) => {
-                node.counters.commits_failed.inc();
-                node.store_failing("change_refused", None, error);
+        let mut is_followed = false;
+        let mut finishes = Vec::with_capacity(made.len());
+        for (change, committed) in made {
+            match &committed {
+                Ok(()) => node.store_works(),
+                // The change itself refused, and its caller is told.
+                Err(error @ (Error::NoSuchDomain(_) | Error::DomainExists(_))) => {
+                    tracing::debug!(%error, "change_refused");
+                }
+                Err(error) => {
+                    node.counters.commits_failed.inc();
+                    node.store_failing("change_refused", None, error);
+                }
             }
+            is_followed |= committed.is_ok() && change.is_followed();
+            finishes.push(Finish::Change(change, committed));
         }
-        self.finisher.hand(vec![Finish::Change(command, committed)]).await;
-        self.finisher.caught_up().await;
+        self.finisher.hand(finishes).await;
+        if is_followed {
+            self.finisher.caught_up().await;
+        }
     }
 }

@@ -8,14 +8,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
-use whoelse_store::Query;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use whoelse_store::faults::{Fault, Step};
+use whoelse_store::{Error, Query};
 use whoelse_xmpp::{Class, Kind, Outgoing};
 
 use super::{After, Touches};
+use crate::delivery::LOG_READERS;
 use crate::node::Node;
 use crate::route::Routed;
 use crate::route::tests::{Blocked, device, hears, jid, kept, news, node, says};
+use crate::session::Drain;
 use crate::sessions::Hold;
 
 /// Where the finisher waits before it delivers a group: how many groups may still pass; any number
@@ -198,6 +202,195 @@ async fn stopping_waits_until_everything_is_delivered() {
     stopping.await.unwrap();
 
     assert_eq!(words(&hears(&node, &bob)), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn what_is_set_aside_for_a_page_is_not_heard_after_a_block() {
+    let node = node(&["alice", "carol", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let carol = device(&node, "carol", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    waits(says(&node, &bob, "<presence type='unavailable'/>")).await;
+    waits(says(&node, &bob, "<presence/>")).await;
+    hears(&node, &bob);
+
+    // The page waits for a reader, behind its fence.
+    let readers = node.log_readers.acquire_many(LOG_READERS as u32).await.unwrap();
+    let reader = (node.clone(), bob.session.clone());
+    let reading = tokio::spawn(async move { reader.0.read_log(&reader.1).await });
+    tokio::task::yield_now().await;
+    node.keeper.caught_up().await;
+    says(&node, &alice, &kept("bob", "before the block"));
+    says(&node, &carol, &kept("bob", "of somebody else"));
+    node.keeper.caught_up().await;
+    blocks(&node, &bob, "alice", "block");
+    node.keeper.caught_up().await;
+    drop(readers);
+    reading.await.unwrap();
+    while matches!(bob.session.drain_state(), Drain::After { .. }) {
+        node.read_log(&bob.session).await;
+    }
+
+    assert_eq!(words(&hears(&node, &bob)), ["block", "of somebody else"]);
+}
+
+// --- changes that share a commit ---
+
+/// Posts a change that nothing follows: it writes a setting, and may fail then.
+fn writes(node: &Arc<Node>, name: String, fails: bool) -> JoinHandle<Result<u8, Error>> {
+    let node = node.clone();
+    tokio::spawn(async move {
+        let change = node.keeper.share(Touches::AtMost(1), move |tx| {
+            Box::pin(async move {
+                tx.set_setting(&name, b"written").await?;
+                match fails {
+                    true => Err(Error::NoSuchDomain(name)),
+                    false => Ok((7, Vec::new())),
+                }
+            })
+        });
+        change.await
+    })
+}
+
+/// Keeps the lane busy until something is sent; before that, what the server does at its start is
+/// over.
+async fn busy(node: &Node) -> oneshot::Sender<()> {
+    for _ in 0..50 {
+        while !node.is_idle() {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+    }
+    let (go, wait) = oneshot::channel::<()>();
+    let wait = Arc::new(Mutex::new(Some(wait)));
+    node.keeper.submit(Touches::All, move |_| {
+        Box::pin(async move {
+            let wait = wait.lock().take();
+            if let Some(wait) = wait {
+                let _ = wait.await;
+            }
+            Ok(((), Vec::new()))
+        })
+    });
+    lane_rests(node).await;
+    go
+}
+
+/// Counts the commits from now on, and lets the steps of this number fail, counted from one.
+fn count_commits(node: &Node, failing: impl Fn(u32) -> bool + Send + 'static) -> Arc<AtomicU32> {
+    let (commits, mut steps) = (Arc::new(AtomicU32::new(0)), 0);
+    let counted = commits.clone();
+    node.store.set_faults(move |step| {
+        if step == Step::Question {
+            return Fault::None;
+        }
+        steps += 1;
+        if failing(steps) {
+            return Fault::Fails;
+        }
+        if step == Step::Commit {
+            counted.fetch_add(1, Ordering::AcqRel);
+        }
+        Fault::None
+    });
+    commits
+}
+
+#[tokio::test]
+async fn small_changes_that_wait_together_share_a_commit_and_one_that_fails_is_undone_alone() {
+    let node = node(&[]).await;
+    let go = busy(&node).await;
+    let commits = count_commits(&node, |_| false);
+    let changes: Vec<_> = (0..5).map(|n| writes(&node, format!("shared.{n}"), n == 2)).collect();
+    lane_rests(&node).await;
+
+    go.send(()).unwrap();
+
+    for (n, change) in changes.into_iter().enumerate() {
+        let answer = change.await.unwrap();
+        assert_eq!(answer.is_ok(), n != 2, "{n}");
+        let written = node.store.setting(&format!("shared.{n}")).await.unwrap();
+        assert_eq!(written.is_some(), n != 2, "{n}");
+    }
+    // The one before them, and theirs.
+    assert_eq!(commits.load(Ordering::Acquire), 2);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn whatever_statement_fails_a_change_is_made_if_and_only_if_its_caller_is_told_so() {
+    // The transaction begins, three parts of three statements each, the commit.
+    for first in 1..=14 {
+        for failures in [1, 2, 3, 100] {
+            let node = node(&[]).await;
+            let go = busy(&node).await;
+            // The commit that they wait for comes first; it is two steps.
+            let last = first + failures;
+            count_commits(&node, move |step| step > 2 && (first..last).contains(&(step - 2)));
+            let changes: Vec<_> =
+                (0..3).map(|n| writes(&node, format!("shared.{n}"), false)).collect();
+            lane_rests(&node).await;
+
+            go.send(()).unwrap();
+
+            let mut refused = 0;
+            for (n, change) in changes.into_iter().enumerate() {
+                let answer = change.await.unwrap();
+                let written = node.store.setting(&format!("shared.{n}")).await.unwrap();
+                assert_eq!(answer.is_ok(), written.is_some(), "{first} {failures} {n}");
+                refused += u32::from(answer.is_err());
+            }
+            assert!(refused <= failures, "{first} {failures}: no other is taken along");
+            if failures == 1 {
+                // A statement of a change itself; everything else is tried again.
+                assert_eq!(refused == 1, [3, 6, 9].contains(&first), "{first}");
+            }
+            node.store.clear_faults();
+            node.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_something_follows_ends_its_commit() {
+    let node = node(&["bob"]).await;
+    let bob = device(&node, "bob", "desk").await;
+    hears(&node, &bob);
+    let go = busy(&node).await;
+    let commits = count_commits(&node, |_| false);
+    let first = writes(&node, "one".to_owned(), false);
+    tokio::task::yield_now().await;
+    blocks(&node, &bob, "nobody", "first");
+    blocks(&node, &bob, "nobody", "second");
+    lane_rests(&node).await;
+
+    go.send(()).unwrap();
+    node.keeper.caught_up().await;
+
+    assert_eq!(words(&hears(&node, &bob)), ["first", "second"]);
+    assert!(first.await.unwrap().is_ok());
+    assert_eq!(commits.load(Ordering::Acquire), 3);
+}
+
+#[tokio::test]
+async fn a_commit_takes_no_more_rows_than_a_group_of_messages() {
+    let node = node(&[]).await;
+    let go = busy(&node).await;
+    let commits = count_commits(&node, |_| false);
+    for _ in 0..4 {
+        node.keeper.submit(Touches::AtMost(100), |_| Box::pin(async { Ok(((), Vec::new())) }));
+    }
+    for _ in 0..100 {
+        node.keeper.submit(Touches::AtMost(0), |_| Box::pin(async { Ok(((), Vec::new())) }));
+    }
+
+    go.send(()).unwrap();
+    node.keeper.caught_up().await;
+
+    // The one before them; two large ones; two large ones and as many small ones as may share a
+    // commit; the rest.
+    assert_eq!(commits.load(Ordering::Acquire), 4);
 }
 
 /// A page, blocks and rides at any moment of the delivery, by seed. One device of bob is there all
