@@ -218,7 +218,7 @@ fn arguments(text: &str) -> &str {
 fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
     let once = [
         // At the start, at the end, or when the database is given up.
-        ("crates/core/src/node.rs", "keeper_failed"),
+        ("crates/core/src/keeper.rs", "keeper_failed"),
         ("crates/core/src/keeper/away.rs", "commit_undecided"),
         ("crates/server/src/relay/discovery.rs", "discovery_not_offered"),
         ("crates/server/src/server.rs", "clients_did_not_go"),
