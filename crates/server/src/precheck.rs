@@ -9,7 +9,7 @@ use whoelse_store::Domain;
 use crate::admin;
 use crate::config::Config;
 use crate::credentials;
-use crate::server::StartError;
+use crate::start_error::StartError;
 use crate::tls::{self, OwnFiles, Tls};
 
 /// Checks whether a server could start with these settings in this data directory, over a database
