@@ -200,7 +200,7 @@ pub struct Block {
     /// When it ends; `None` means never.
     pub until: Option<SystemTime>,
     /// The network for which it holds; `None` means all.
-    pub place: Option<String>,
+    pub network: Option<String>,
 }
 
 /// A network that is blocked as a whole after wrong passwords.
@@ -329,11 +329,11 @@ fn read_user(row: &Row) -> Result<User, RequestError> {
     let blocked = match row.cell("blocked-until") {
         None => None,
         Some(FOR_EVER) => {
-            Some(Block { until: None, place: row.cell("blocked-place").map(str::to_owned) })
+            Some(Block { until: None, network: row.cell("blocked-network").map(str::to_owned) })
         }
         Some(_) => Some(Block {
             until: row.time("blocked-until")?,
-            place: row.cell("blocked-place").map(str::to_owned),
+            network: row.cell("blocked-network").map(str::to_owned),
         }),
     };
     Ok(User {
@@ -395,14 +395,14 @@ mod tests {
                 ("account", "alice@a.example"),
                 ("online", "yes"),
                 ("blocked-until", ""),
-                ("blocked-place", ""),
+                ("blocked-network", ""),
                 ("last-active", "2026-11-22T14:03:00.123Z"),
             ]),
             row(&[
                 ("account", "bob@a.example"),
                 ("online", "no"),
                 ("blocked-until", "2026-11-22T14:04:00.000Z"),
-                ("blocked-place", "127.0.0.1"),
+                ("blocked-network", "127.0.0.1"),
                 ("last-active", ""),
             ]),
             row(&[("account", "carol@a.example"), ("blocked-until", "for ever")]),
@@ -413,9 +413,9 @@ mod tests {
         assert_eq!(alice.last_active, parse_time("2026-11-22T14:03:00.123Z"));
         let until = parse_time("2026-11-22T14:04:00Z");
         assert!(until.is_some());
-        assert_eq!(bob.blocked, Some(Block { until, place: Some("127.0.0.1".to_owned()) }));
+        assert_eq!(bob.blocked, Some(Block { until, network: Some("127.0.0.1".to_owned()) }));
         assert_eq!((bob.online, bob.last_active), (false, None));
-        assert_eq!(carol.blocked, Some(Block { until: None, place: None }));
+        assert_eq!(carol.blocked, Some(Block { until: None, network: None }));
     }
 
     #[test]

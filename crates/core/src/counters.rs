@@ -31,7 +31,7 @@ crate::counters! {
         /// Accounts that people have made themselves.
         registered: Counter = "whoelse_registrations", act "more than you have friends";
         /// Connections let in, by listener: `starttls`, `direct_tls`, `admin`.
-        connected: Tally<1> = "whoelse_connections_accepted" ["door"];
+        connected: Tally<1> = "whoelse_connections_accepted" ["ingress"];
         /// Times that accepting paused for want of descriptors.
         accepting_paused: Counter = "whoelse_accepting_paused", act "rises: raise LimitNOFILE";
         /// TLS handshakes that failed or took too long.

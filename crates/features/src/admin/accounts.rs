@@ -155,7 +155,7 @@ async fn list(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError>
             ("account", "Account"),
             ("online", "Online"),
             ("blocked-until", "Blocked until"),
-            ("blocked-place", "Blocked for"),
+            ("blocked-network", "Blocked for"),
             ("last-active", "Last active"),
         ],
         rows: rows.collect(),

@@ -39,7 +39,7 @@ pub fn objects(users: &[User], networks: &[BlockedNetwork], domain: &str) -> Vec
         let blocked = user
             .blocked
             .as_ref()
-            .map(|block| json!({ "until": block.until.map(rfc3339), "network": block.place }));
+            .map(|block| json!({ "until": block.until.map(rfc3339), "network": block.network }));
         json!({
             "user": name::of(&user.account, domain),
             "address": user.account.as_str(),
@@ -71,8 +71,8 @@ fn blocked(block: &Block) -> String {
         Some(until) => format!("until {}", utc(until, "%Y-%m-%d %H:%M:%S UTC")),
         None => "for ever".to_owned(),
     };
-    match &block.place {
-        Some(place) => format!("{until} (for {})", text::line(place)),
+    match &block.network {
+        Some(network) => format!("{until} (for {})", text::line(network)),
         None => until,
     }
 }
@@ -95,11 +95,11 @@ mod tests {
     #[test]
     fn the_table_is_aligned_and_says_what_an_operator_asks_first() {
         let then = UNIX_EPOCH + THEN;
-        let place = Some("127.0.0.1".to_owned());
+        let network = Some("127.0.0.1".to_owned());
         let users = [
             User { online: true, last_active: Some(then), ..user("alice") },
-            User { blocked: Some(Block { until: Some(then), place }), ..user("bob") },
-            User { blocked: Some(Block { until: None, place: None }), ..user("günther") },
+            User { blocked: Some(Block { until: Some(then), network }), ..user("bob") },
+            User { blocked: Some(Block { until: None, network: None }), ..user("günther") },
         ];
 
         let network = BlockedNetwork { network: "192.0.2.7".to_owned(), until: then };
@@ -125,7 +125,7 @@ network 192.0.2.7 is blocked until 2026-11-22 14:03:20 UTC; `whoelse user unbloc
     #[test]
     fn a_program_is_given_an_object_for_each_account() {
         let then = UNIX_EPOCH + THEN;
-        let block = Block { until: Some(then), place: None };
+        let block = Block { until: Some(then), network: None };
 
         let network = BlockedNetwork { network: "192.0.2.7".to_owned(), until: then };
         let users = [User { blocked: Some(block), ..user("bob") }, user("eve")];
@@ -144,7 +144,7 @@ network 192.0.2.7 is blocked until 2026-11-22 14:03:20 UTC; `whoelse user unbloc
 
     #[test]
     fn text_of_the_server_cannot_act_on_the_terminal() {
-        let block = Block { until: None, place: Some("\u{1b}[2J\n* x".to_owned()) };
+        let block = Block { until: None, network: Some("\u{1b}[2J\n* x".to_owned()) };
 
         assert_eq!(blocked(&block), "for ever (for \\u{1b}[2J\\u{a}* x)");
     }
