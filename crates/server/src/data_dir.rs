@@ -5,9 +5,9 @@
 //! start that fails leaves nothing half-made.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use whoelse_xmpp::in_words;
 
@@ -28,6 +28,8 @@ pub struct DataDir {
     lock: File,
     /// Whether this start made the directory.
     made: bool,
+    /// Whether this start made the file of the lock.
+    made_lock: bool,
     /// What this start did not find in it.
     missing: Vec<&'static str>,
     kept: bool,
@@ -78,14 +80,14 @@ impl DataDir {
         };
         let taken = take_lock(&path_now.join("lock"));
         match taken {
-            Ok(Ok(lock)) => {
+            Ok(Ok((lock, made_lock))) => {
                 // Looked at under the lock: nobody else creates any of it now.
                 let is_missing = |files: &&[&str]| {
                     fs::symlink_metadata(path_now.join(files[0]))
                         .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
                 };
                 let missing = OURS.into_iter().filter(is_missing).flatten().copied().collect();
-                Ok(DataDir { path: path_now, lock, made, missing, kept: false })
+                Ok(DataDir { path: path_now, lock, made, made_lock, missing, kept: false })
             }
             Ok(Err(pid)) => Err(DataDirError::InUse(path.to_owned(), pid)),
             Err(error) => {
@@ -126,26 +128,48 @@ impl DataDir {
     }
 }
 
-/// Takes the lock, or says who has it.
-fn take_lock(path: &Path) -> io::Result<Result<File, Option<u32>>> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut lock = options.open(path)?;
-    match lock.try_lock() {
-        Ok(()) => {
-            lock.set_len(0)?;
-            lock.rewind()?;
-            writeln!(lock, "{}", std::process::id())?;
-            Ok(Ok(lock))
+/// Takes the lock, or says who has it. Also returns whether this made the file.
+fn take_lock(path: &Path) -> io::Result<Result<(File, bool), Option<u32>>> {
+    loop {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        let (mut lock, made) = match options.clone().create_new(true).open(path) {
+            Ok(lock) => (lock, true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match options.open(path) {
+                    Ok(lock) => (lock, false),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        match lock.try_lock() {
+            // A start that failed has removed the file meanwhile: the lock of what it was holds
+            // nobody off.
+            Ok(()) if !is_at(path, &lock)? => {}
+            Ok(()) => {
+                lock.set_len(0)?;
+                lock.rewind()?;
+                writeln!(lock, "{}", std::process::id())?;
+                return Ok(Ok((lock, made)));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // The holder may be writing its number just now; then none is read.
+                let _ = lock.read_to_string(&mut pid);
+                return Ok(Err(pid.trim().parse().ok()));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
         }
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            // The holder may be writing its number just now; then none is read.
-            let _ = lock.read_to_string(&mut pid);
-            Ok(Err(pid.trim().parse().ok()))
-        }
-        Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether the open file is the one at this path.
+fn is_at(path: &Path, file: &File) -> io::Result<bool> {
+    let identity = |about: &Metadata| (about.dev(), about.ino());
+    let open = identity(&file.metadata()?);
+    Ok(fs::metadata(path).is_ok_and(|found| identity(&found) == open))
 }
 
 impl Drop for DataDir {
@@ -154,13 +178,14 @@ impl Drop for DataDir {
             for name in &self.missing {
                 let _ = fs::remove_file(self.path.join(name));
             }
-        }
-        // In a directory that existed before, the lock file stays: another server may be about to
-        // take it.
-        if self.made && !self.kept {
-            let _ = fs::remove_file(self.path.join("lock"));
-            // Fails, and so leaves the directory, if somebody else has put something in.
-            let _ = fs::remove_dir(&self.path);
+            // Whoever is about to take this very file sees that it is gone, and makes another.
+            if self.made_lock {
+                let _ = fs::remove_file(self.path.join("lock"));
+            }
+            if self.made {
+                // Fails, and so leaves the directory, if somebody else has put something in.
+                let _ = fs::remove_dir(&self.path);
+            }
         }
         // Explicit for the reader; closing the file unlocks it as well.
         let _ = self.lock.unlock();
@@ -261,7 +286,23 @@ mod tests {
         drop(data);
 
         let left: Vec<_> = fs::read_dir(&path).unwrap().map(|it| it.unwrap().file_name()).collect();
-        assert_eq!(left, ["lock"]);
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_meanwhile_is_not_taken_for_the_lock() {
+        let (_dir, path) = place();
+        fs::create_dir(&path).unwrap();
+        let at = path.join("lock");
+        let failed = DataDir::open(&path).unwrap();
+        let opened_before = File::open(&at).unwrap();
+        drop(failed);
+        assert!(!is_at(&at, &opened_before).unwrap());
+
+        let _next = DataDir::open(&path).unwrap();
+
+        assert!(!is_at(&at, &opened_before).unwrap());
+        assert!(matches!(DataDir::open(&path), Err(DataDirError::InUse(..))));
     }
 
     #[test]
