@@ -84,6 +84,7 @@ fn who_is_allowed_in_advance_need_not_ask_twice() {
     let (mut alice, mut bob) = (online(&server, "alice"), online(&server, "bob"));
 
     bob.says("allow alice", "alice will see when you are online as soon as they ask");
+    bob.says("contacts", "alice  not seen by you; sees you as soon as they ask");
     alice.says("add bob", "bob is asked to let you see when they are online");
 
     alice.wait("* bob logged in");

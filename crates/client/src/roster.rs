@@ -39,6 +39,8 @@ pub struct Contact {
     pub asked: bool,
     /// Whether they ask to see me and I have not answered yet.
     pub asks: bool,
+    /// Whether they may see me as soon as they ask (RFC 6121, 3.4).
+    pub approved: bool,
     /// Whether they are online, as far as I may see.
     pub online: bool,
 }
@@ -68,6 +70,7 @@ struct Item {
     seen: bool,
     sees_me: bool,
     asked: bool,
+    approved: bool,
     groups: Vec<String>,
 }
 
@@ -165,6 +168,7 @@ impl Roster {
                 sees_me: item.sees_me,
                 asked: item.asked,
                 asks: self.asking.contains(jid),
+                approved: item.approved,
                 online: is_online(jid),
             })
             .collect();
@@ -196,6 +200,7 @@ fn read(item: &Stanza) -> Option<(BareJid, Item)> {
             seen: matches!(&*subscription, "to" | "both"),
             sees_me: matches!(&*subscription, "from" | "both"),
             asked: item.attr("ask").as_deref() == Some("subscribe"),
+            approved: matches!(item.attr("approved").as_deref(), Some("true" | "1")),
             groups: nested::each(item, "group").map(|group| group.text().to_string()).collect(),
         },
     ))
@@ -229,7 +234,7 @@ mod tests {
         roster.handle_answer(&stanza(
             "<iq type='result' id='q'><query xmlns='jabber:iq:roster' ver='v1'>\
              <item jid='bob@a.example' name='Bob &amp; co' subscription='both'><group>work</group></item>\
-             <item jid='carol@a.example' subscription='none' ask='subscribe'/>\
+             <item jid='carol@a.example' subscription='none' ask='subscribe' approved='true'/>\
              <item jid='@'/></query></iq>",
         ));
         roster
@@ -254,10 +259,12 @@ mod tests {
                 sees_me: true,
                 asked: false,
                 asks: false,
+                approved: false,
                 online: true,
             }
         );
-        assert!(contacts[1].asked && !contacts[1].seen && !contacts[1].sees_me);
+        assert!(contacts[1].asked && contacts[1].approved);
+        assert!(!contacts[1].seen && !contacts[1].sees_me);
         assert_eq!(contacts.len(), 2);
     }
 

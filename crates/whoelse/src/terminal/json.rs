@@ -117,6 +117,7 @@ struct Standing {
     sees_me: bool,
     asked: bool,
     asks: bool,
+    approved: bool,
 }
 
 /// The help of a command.
@@ -306,6 +307,7 @@ fn standing(contact: &Contact, domain: &str) -> Standing {
         sees_me: contact.sees_me,
         asked: contact.asked,
         asks: contact.asks,
+        approved: contact.approved,
     }
 }
 

@@ -118,6 +118,7 @@ fn standing(contact: &Contact, domain: &str) -> String {
             format!("{theirs}; asks to see you: allow {name}, or deny {name}")
         }
         (false, true) => theirs.to_owned(),
+        (false, false) if contact.approved => format!("{theirs}; sees you as soon as they ask"),
         (false, false) => format!("{theirs}; does not see you"),
     }
 }
@@ -306,6 +307,7 @@ mod tests {
             sees_me: false,
             asked: false,
             asks: false,
+            approved: false,
             online: false,
         };
         let called = Some("Bob\n* eve".to_owned());
@@ -314,6 +316,7 @@ mod tests {
             Contact { asked: true, ..one("carol") },
             Contact { seen: true, ..one("dave") },
             Contact { asks: true, listed: false, ..one("eve") },
+            Contact { approved: true, ..one("frank") },
         ];
 
         assert_eq!(
@@ -323,6 +326,7 @@ mod tests {
                 "carol                asked, no answer yet; does not see you",
                 "dave                 offline; does not see you",
                 "eve                  not seen by you; asks to see you: allow eve, or deny eve",
+                "frank                not seen by you; sees you as soon as they ask",
             ]
         );
         assert!(texts(answer(&Answer::Contacts(vec![]), HERE))[0].contains("no contacts"));

@@ -59,6 +59,7 @@ fn samples() -> Vec<String> {
         sees_me: true,
         asked: false,
         asks: false,
+        approved: false,
         online: true,
     };
     let code = "12345 67890 12345 67890 12345 67890".to_owned();
