@@ -2,7 +2,7 @@
 
 use whoelse_client::SubscriptionType;
 
-use super::{Answer, Args, Fault, Seat, TypedCommand, When};
+use super::{Answer, Args, Asked, Fault, Seat, TypedCommand, When};
 
 pub const COMMAND: TypedCommand = TypedCommand {
     name: "add",
@@ -30,5 +30,12 @@ async fn run(seat: &Seat<'_>, mut args: Args<'_>) -> Result<Answer, Fault> {
         }
     }
     seat.say_to(&whom, SubscriptionType::Subscribe).await?;
-    Ok(Answer::Words(format!("{name} is asked to let you see when they are online")))
+    Ok(match seat.outcome_of_asking(&whom).await? {
+        // Why is told by the event of the refusal.
+        Asked::Refused => Answer::Done,
+        Asked::Granted => Answer::Words(format!("you see when {name} is online")),
+        Asked::Waits => {
+            Answer::Words(format!("{name} is asked to let you see when they are online"))
+        }
+    })
 }

@@ -204,6 +204,16 @@ pub struct Seat<'a> {
     pub ids: &'a Ids,
 }
 
+/// What has become of asking somebody to let me see when they are online.
+pub enum Asked {
+    /// The server has not taken the request.
+    Refused,
+    /// They had allowed it in advance.
+    Granted,
+    /// They have not answered yet.
+    Waits,
+}
+
 impl Seat<'_> {
     /// Returns my own address.
     pub fn me(&self) -> Result<FullJid, Fault> {
@@ -236,6 +246,20 @@ impl Seat<'_> {
     /// Returns the contact, if they are in my contacts or ask to be.
     pub async fn contact(&self, who: &BareJid) -> Result<Option<Contact>, Fault> {
         Ok(self.contacts().await?.into_iter().find(|contact| contact.jid == *who))
+    }
+
+    /// Returns what has become of asking somebody, as the server's roster has it. Without an answer
+    /// in time nothing was refused yet.
+    pub async fn outcome_of_asking(&self, whom: &BareJid) -> Result<Asked, Fault> {
+        let is_known = self.client.settle(SETTLE).await;
+        let contacts = self.client.contacts().await.map_err(Fault::not_sent)?.unwrap_or_default();
+        let contact = contacts.iter().find(|it| it.jid == *whom);
+        Ok(match contact.map(|it| (it.seen, it.asked)) {
+            Some((true, _)) => Asked::Granted,
+            Some((false, true)) => Asked::Waits,
+            _ if !is_known => Asked::Waits,
+            _ => Asked::Refused,
+        })
     }
 
     /// Sends a subscription stanza.
