@@ -113,7 +113,7 @@ fn the_data_directory_can_be_named() {
 
     elsewhere.run(&["send", "bob", "hi"]).failed(1, &["no server runs"]);
     says(&elsewhere.run(&["send", "bob", "hi", "--data", data]), "");
-    says(&elsewhere.run(&["user", "--data", data, "unblock", "bob"]), "bob is not blocked");
+    says(&elsewhere.run(&["user", "--data", data, "unblock", "bob"]), "bob was not blocked");
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn who_is_blocked_is_logged_out_and_stays_out_until_unblocked() {
     server.stop();
     server.start_again();
     assert!(tries(&server, "bob", &password("bob")).contains("blocked"));
-    says(&server.home.run(&["user", "unblock", "bob"]), "bob is not blocked");
+    says(&server.home.run(&["user", "unblock", "bob"]), "bob is not blocked any more");
     assert_eq!(tries(&server, "bob", &password("bob")), "Welcome");
 }
 
@@ -421,7 +421,7 @@ fn the_list_says_who_is_online_who_is_blocked_and_since_when_they_are_away() {
     assert!(alice[3].starts_with("20") && alice[3].ends_with(" UTC"), "{alice:?}");
     assert_eq!((bob[1].as_str(), bob[3].as_str()), ("no", "never"));
     assert!(bob[2].starts_with("until 20") && bob[2].ends_with(" UTC (for 127.0.0.1)"), "{bob:?}");
-    says(&server.home.run(&["user", "unblock", "bob"]), "bob is not blocked");
+    says(&server.home.run(&["user", "unblock", "bob"]), "bob is not blocked any more");
     assert_eq!(row(&server.home, "bob")[2], "no");
 }
 

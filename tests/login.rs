@@ -515,7 +515,7 @@ fn thirty_failures_from_one_place_block_the_place() {
     let doctor = server.home.run(&["doctor"]).out;
     assert!(doctor.contains("127.2.0.1 is blocked until 20"), "{doctor}");
     let unblocked = server.home.run(&["user", "unblock", "127.2.0.1"]).out;
-    assert_eq!(unblocked.trim_end(), "127.2.0.1 is not blocked");
+    assert_eq!(unblocked.trim_end(), "127.2.0.1 is not blocked any more");
     assert_eq!(try_from(&server, 1, "alice", &password("alice")), Ok(()));
     let again = server.home.run(&["user", "unblock", "127.2.0.1"]).out;
     assert_eq!(again.trim_end(), "127.2.0.1 was not blocked");

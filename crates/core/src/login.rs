@@ -11,7 +11,6 @@ use whoelse_store::{Claimed, Throttle};
 use whoelse_stream::c2s::{LookupAnswer, RegisterAnswer, RegisterRequest};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
-use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
 
 use crate::account_life::Maker;
@@ -249,10 +248,14 @@ impl Node {
         now.wall_at(until)
     }
 
-    /// Lifts every block of an account, on an administrator's behalf.
-    pub async fn unblock_account(&self, account: &BareJid) {
-        let gone = self.throttle.unblock(&self.key_of(account.as_str()));
+    /// Lifts every block of an account, on an administrator's behalf. Returns whether there was
+    /// one.
+    pub async fn unblock_account(&self, account: &BareJid) -> bool {
+        let key = self.key_of(account.as_str());
+        let was_blocked = !self.throttle.blocks_of(&key, self.clock.steady()).is_empty();
+        let gone = self.throttle.unblock(&key);
         self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
+        was_blocked
     }
 
     /// Lifts the block of a network and the blocks of accounts for it, on an administrator's

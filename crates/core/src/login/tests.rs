@@ -166,7 +166,7 @@ async fn what_lifts_a_block_lifts_it_for_good() {
                 let bob = node.account(&jid("bob")).await.unwrap().unwrap();
                 node.set_password(&bob, password()).await.unwrap();
             }
-            "unblock" => node.unblock_account(&jid("bob")).await,
+            "unblock" => assert!(node.unblock_account(&jid("bob")).await),
             _ => assert_eq!(node.unblock_network(network(1)).await, 1),
         }
         assert_eq!(Connection::new(&node, 1).logs_in().await, Ok(()), "{way}");

@@ -58,8 +58,11 @@ pub(super) const UNBLOCK: Command = Command {
 async fn unblock(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let account = account(&cx, &values, ACCOUNT.var).await?;
-    let_in(&cx, &account).await;
-    Ok(CommandDone::info(format!("{} is not blocked", account.name())))
+    let name = account.name();
+    Ok(CommandDone::info(match let_in(&cx, &account).await {
+        true => format!("{name} is not blocked any more"),
+        false => format!("{name} was not blocked"),
+    }))
 }
 
 /// Lifts the locks that wrong passwords have caused for everybody who comes from an address.
@@ -86,7 +89,7 @@ async fn unblock_address(cx: SessionCx, values: Values) -> Result<CommandDone, S
     let lifted = cx.node.unblock_network(network).await;
     Ok(CommandDone::info(match lifted {
         0 => format!("{network} was not blocked"),
-        _ => format!("{network} is not blocked"),
+        _ => format!("{network} is not blocked any more"),
     }))
 }
 

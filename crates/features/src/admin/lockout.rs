@@ -20,9 +20,9 @@ pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<D
     until
 }
 
-/// Lifts every lock of the account.
-pub(super) async fn let_in(cx: &AdminCx, account: &Account) {
-    cx.node.unblock_account(account.jid()).await;
+/// Lifts every lock of the account. Returns whether there was one.
+pub(super) async fn let_in(cx: &AdminCx, account: &Account) -> bool {
+    cx.node.unblock_account(account.jid()).await
 }
 
 /// Ends one session, with or without a connection, so that nobody can resume it.
