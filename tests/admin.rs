@@ -356,12 +356,12 @@ fn who_is_removed_while_online_is_told_and_gone() {
     let mut bob = server.online("bob");
     alice.expect("* bob logged in");
 
-    says(&server.home.run(&["user", "remove", "bob"]), "bob removed");
+    says(&server.home.run(&["user", "remove", "bob", "--yes"]), "bob removed");
 
     assert!(bob.lines.next().starts_with("* logged out"));
     alice.expect("* bob logged out");
     alice.says("message bob hi", "there is no user bob");
-    refuses(&server.home.run(&["user", "remove", "bob"]), "there is no user bob");
+    refuses(&server.home.run(&["user", "remove", "bob", "--yes"]), "there is no user bob");
     refuses(&server.home.run(&["send", "bob", "hi"]), "there is no user bob");
 }
 
@@ -770,7 +770,7 @@ fn what_administrators_do_is_written_down_whichever_way_they_come() {
         audit(&server).iter().any(|it| it["from"] == "SIGHUP").then_some(())
     });
     says(&home.run(&["backup", "b"]).clone_without_output(), "");
-    says(&home.run(&["restore", "b"]).clone_without_output(), "");
+    says(&home.run(&["restore", "b", "--yes"]).clone_without_output(), "");
     home.run(&["domain", "rename", "localhost", "chat.example"]);
 
     let all = deeds(&server);

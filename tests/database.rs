@@ -43,7 +43,7 @@ fn a_backup_is_restored_while_the_server_runs() {
     home.run(&["send", "bob", "after"]);
     home.run(&["user", "block", "bob"]);
 
-    let restored = home.run(&["restore", "all.backup"]);
+    let restored = home.run(&["restore", "all.backup", "--yes"]);
 
     assert_eq!(restored.status, Some(0), "{restored:?}");
     assert!(restored.out.starts_with("all.backup is restored, "), "{restored:?}");
@@ -64,7 +64,7 @@ fn who_is_online_hears_of_a_restore_and_comes_back() {
     let mut bob = server.online("bob");
     home.run(&["backup", "all.backup"]);
 
-    let restored = home.run(&["restore", "all.backup"]);
+    let restored = home.run(&["restore", "all.backup", "--yes"]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
 
     says_nothing(&home.run(&["send", "bob", "welcome back"]));
@@ -81,13 +81,15 @@ fn a_backup_overwrites_nothing_and_a_broken_one_changes_nothing() {
 
     home.run(&["backup", "all.backup"]).failed(1, &["all.backup", "is not overwritten"]);
     assert_eq!(fs::read(home.path().join("all.backup")).unwrap(), whole);
-    home.run(&["backup", "missing/all.backup"]).failed(1, &["missing/all.backup"]);
+    let sentence = "missing/deep: there is no such folder; `mkdir -p missing/deep` makes it";
+    home.run(&["backup", "missing/deep/all.backup"]).failed(1, &[sentence]);
 
     fs::write(home.path().join("cut"), &whole[..whole.len() - 40]).unwrap();
-    home.run(&["restore", "cut"]).failed(1, &["cut cannot be restored", "checksum"]);
+    home.run(&["restore", "cut", "--yes"]).failed(1, &["cut cannot be restored", "checksum"]);
     home.write("text", "this is not a backup of anything that could be restored here\n");
-    home.run(&["restore", "text"]).failed(1, &["text cannot be restored", "no backup of whoelse"]);
-    home.run(&["restore", "none"]).failed(1, &["there is no none"]);
+    home.run(&["restore", "text", "--yes"])
+        .failed(1, &["text cannot be restored", "no backup of whoelse"]);
+    home.run(&["restore", "none", "--yes"]).failed(1, &["there is no none"]);
 
     assert_eq!(data(&home), [""; 0]);
     home.run(&["send", "bob", "still here"]);
@@ -142,7 +144,7 @@ fn everything_moves_to_postgresql_and_back_and_is_served() {
     bob.log_in("bob");
     hears(&mut bob, "* from the server: from the file");
     home.run(&["backup", "all.backup"]);
-    let restored = home.run(&["restore", "all.backup"]);
+    let restored = home.run(&["restore", "all.backup", "--yes"]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
     says_nothing(&home.run(&["send", "bob", "from the database"]));
     hears(&mut bob, "* from the server: from the database");

@@ -196,7 +196,7 @@ fn a_backup_of_another_domain_is_refused_and_nobody_has_noticed() {
         let home = server.home.clone();
         let mut bob = server.online("bob");
 
-        let refused = home.run(&["restore", backup.to_str().unwrap()]);
+        let refused = home.run(&["restore", backup.to_str().unwrap(), "--yes"]);
 
         refused.failed(1, &["other.example", "localhost", "nothing was replaced"]);
         // The session is the same, and so is the database.
@@ -209,7 +209,7 @@ fn a_backup_of_another_domain_is_refused_and_nobody_has_noticed() {
     let server = Server::of(&["alice"]);
     let home = server.home.clone();
     home.run(&["domain", "rename", "localhost", "other.example"]);
-    let restored = home.run(&["restore", backup.to_str().unwrap()]);
+    let restored = home.run(&["restore", backup.to_str().unwrap(), "--yes"]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
     assert!(home.run(&["user", "list"]).out.contains("mallory"));
 }
@@ -223,17 +223,18 @@ fn a_restore_after_which_the_server_could_not_start_again_is_refused() {
     // As docs/operating.md advises, when the accounts are made.
     fs::remove_file(home.path().join("credentials.txt")).unwrap();
 
-    home.run(&["restore", "all.backup"]).failed(1, &["nothing was replaced", "credentials.txt"]);
+    home.run(&["restore", "all.backup", "--yes"])
+        .failed(1, &["nothing was replaced", "credentials.txt"]);
     home.write("credentials.txt", "");
     let key = home.data().join("key.pem");
     let good = fs::read(&key).unwrap();
     fs::write(&key, "none").unwrap();
-    home.run(&["restore", "all.backup"]).failed(1, &["nothing was replaced", "key.pem"]);
+    home.run(&["restore", "all.backup", "--yes"]).failed(1, &["nothing was replaced", "key.pem"]);
     home.run(&["send", "bob", "still here"]);
     bob.expect("* from the server: still here");
 
     fs::write(&key, good).unwrap();
-    let restored = home.run(&["restore", "all.backup"]);
+    let restored = home.run(&["restore", "all.backup", "--yes"]);
     assert_eq!(restored.status, Some(0), "{restored:?}");
     assert_eq!(left_over(&home), [""; 0]);
 }
@@ -247,13 +248,14 @@ fn a_backup_of_an_older_schema_is_restored_and_one_of_a_schema_to_come_names_wha
     let backup = home.path().join("newer.backup");
     old_backup(&backup, known() + 1, Some("9.1.0")).unwrap();
 
-    home.run(&["restore", "newer.backup"]).failed(1, &["the backup needs whoelse 9.1.0 or newer"]);
+    home.run(&["restore", "newer.backup", "--yes"])
+        .failed(1, &["the backup needs whoelse 9.1.0 or newer"]);
     assert!(home.run(&["user", "list"]).out.contains("alice"));
     for version in 1..=known() {
         let name = format!("{version}.backup");
         old_backup(&home.path().join(&name), version, None).unwrap();
 
-        let restored = home.run(&["restore", &name]);
+        let restored = home.run(&["restore", &name, "--yes"]);
 
         assert_eq!(restored.status, Some(0), "{restored:?}");
         let listed = home.run(&["user", "list"]).out;
@@ -263,11 +265,14 @@ fn a_backup_of_an_older_schema_is_restored_and_one_of_a_schema_to_come_names_wha
 }
 
 #[test]
-fn on_a_terminal_nothing_is_restored_without_a_yes() {
+fn nothing_is_restored_without_a_yes() {
     let server = Server::of(&["alice"]);
     let home = server.home.clone();
     home.run(&["backup", "all.backup"]);
-    home.run(&["user", "remove", "alice"]);
+    let sentence = "there is no terminal to ask on; say --yes if it is meant";
+    home.run(&["user", "remove", "alice"]).failed(1, &["nothing was removed", sentence]);
+    home.run(&["user", "remove", "alice", "--yes"]);
+    home.run(&["restore", "all.backup"]).failed(1, &["nothing was restored", sentence]);
     let question = "Put all.backup in place of everything this server remembers? [y/N] ";
 
     let mut terminal = Terminal::run(&home, &["restore", "all.backup"]);

@@ -222,7 +222,7 @@ fn an_errand_that_a_server_refuses_is_told_in_our_words() {
         (&["announce", " "], "the text is empty"),
         (&["domain", "rename", "localhost", "a b"], "is not a domain name"),
         (&["backup", "closed"], "is there already"),
-        (&["backup", "nowhere/b"], "not there"),
+        (&["backup", "nowhere/b"], "no such folder"),
     ] {
         fails_in_our_words(home, args, advice);
     }

@@ -112,7 +112,7 @@ pub struct Restore {
     /// From which file.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Do not ask.
+    /// Do not ask; without a terminal, nothing is done unless this is said.
     #[arg(long)]
     pub yes: bool,
     #[command(flatten)]
@@ -265,11 +265,11 @@ pub enum UserAction {
         /// Whose.
         name: String,
     },
-    /// Remove an account and everything it holds; on a terminal you are asked first.
+    /// Remove an account and everything it holds; you are asked first.
     Remove {
         /// Which.
         name: String,
-        /// Do not ask.
+        /// Do not ask; without a terminal, nothing is done unless this is said.
         #[arg(long)]
         yes: bool,
     },

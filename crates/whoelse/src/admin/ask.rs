@@ -104,12 +104,19 @@ fn first_line(from: &mut impl BufRead) -> Result<String, Fault> {
     text.map_err(|_| Fault::say("the password is not UTF-8 text"))
 }
 
-/// Asks for a confirmation. Without a terminal the answer is yes.
-pub async fn is_meant(question: String) -> Result<bool, Fault> {
-    if !io::stdin().is_terminal() {
-        return Ok(true);
+/// Makes sure that something is meant: asks for a confirmation, unless `yes` was said beforehand.
+/// Without a terminal nobody can be asked, and it is not meant. `otherwise` says that nothing was
+/// done.
+pub async fn confirm(yes: bool, question: String, otherwise: &str) -> Result<(), Fault> {
+    if yes {
+        return Ok(());
     }
-    blocking(move || {
+    if !io::stdin().is_terminal() {
+        return Err(Fault::Say(format!(
+            "{otherwise}: there is no terminal to ask on; say --yes if it is meant"
+        )));
+    }
+    let answer = blocking(move || {
         let mut screen = io::stderr();
         let shown = write!(screen, "{question} [y/N] ").and_then(|()| screen.flush());
         let mut answer = Vec::new();
@@ -121,8 +128,11 @@ pub async fn is_meant(question: String) -> Result<bool, Fault> {
             let _ = writeln!(screen);
         }
         Ok(is_yes(&answer))
-    })
-    .await
+    });
+    match answer.await? {
+        true => Ok(()),
+        false => Err(Fault::say(otherwise)),
+    }
 }
 
 fn is_yes(answer: &str) -> bool {

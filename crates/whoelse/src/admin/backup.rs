@@ -32,6 +32,10 @@ pub async fn backup(options: cli::Backup) -> Result<(), Fault> {
     if file.exists() {
         return Err(fault(file, "is there already and is not overwritten"));
     }
+    if let Some(folder) = missing_folder(file) {
+        let shown = folder.display();
+        return Err(fault(folder, format!("there is no such folder; `mkdir -p {shown}` makes it")));
+    }
     // Created before the work begins, so that a folder that cannot be written is noticed now.
     let taken = create(file).map_err(|error| fault(file, in_words(&error)))?;
     let between = Between::new(running);
@@ -60,9 +64,7 @@ pub async fn restore(options: cli::Restore) -> Result<(), Fault> {
     socket::check(running).await?;
     let shown = text::line(&file.display().to_string());
     let question = format!("Put {shown} in place of everything this server remembers?");
-    if !options.yes && !ask::is_meant(question).await? {
-        return Err(Fault::say("nothing was restored"));
-    }
+    ask::confirm(options.yes, question, "nothing was restored").await?;
     let between = Between::new(running);
     let put = create(&between.path).and_then(|there| {
         let owner = fs::metadata(&running.data)?;
@@ -183,6 +185,12 @@ impl Drop for Between {
             _ => {}
         }
     }
+}
+
+/// Returns the folder that this file would be in, if it is not there.
+fn missing_folder(file: &Path) -> Option<&Path> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+    matches!(folder.try_exists(), Ok(false)).then_some(folder)
 }
 
 /// Creates a file for its owner alone; fails if it exists.

@@ -34,9 +34,7 @@ pub async fn run(options: cli::User) -> Result<(), Fault> {
         UserAction::Remove { name, yes } => {
             ready_to_ask(running, &name).await?;
             let question = format!("Remove {} and everything kept for them?", text::line(&name));
-            if !yes && !ask::is_meant(question).await? {
-                return Err(Fault::say("nothing was removed"));
-            }
+            ask::confirm(yes, question, "nothing was removed").await?;
             change(running, &name, async |link, account| admin::remove_user(link, account).await)
                 .await
         }
