@@ -76,10 +76,24 @@ async fn a_head_that_is_too_long_is_refused_and_so_is_one_that_is_none() {
     let long = format!("GET /health HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(20_000));
     let many = format!("GET /health HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(200));
 
-    for (request, status) in [(&*long, "431"), (&*many, "431"), ("GARBAGE\r\n\r\n", "400")] {
+    for (request, status) in [(&*long, "431"), (&*many, "431"), ("GET GARBAGE\r\n\r\n", "400")] {
         for io in [in_clear(operators).await, in_clear(starttls).await, over_tls(starttls).await] {
             let answer = answer(io, request).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        }
+    }
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_speaks_neither_http_nor_xmpp_gets_the_error_of_a_stream() {
+    let world = world().await;
+
+    for said in ["SSH-2.0-OpenSSH_9.9\r\n", "EHLO mail.example\r\n", "HELO mail.example\r\n"] {
+        for io in [in_clear(world.address()).await, over_tls(world.address()).await] {
+            let answer = answer(io, said).await;
+            assert!(answer.contains("<stream:error>"), "{said}: {answer}");
+            assert!(!answer.contains("HTTP"), "{said}: {answer}");
         }
     }
     world.server.shutdown().await;

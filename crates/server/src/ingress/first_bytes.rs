@@ -2,9 +2,10 @@
 //! (XEP-0368), which many clients try first on any port; and an HTTP request.
 //!
 //! A stream begins with `<` or with white space before it (RFC 6120, 11.7), a TLS handshake record
-//! with 22 (RFC 8446, 5.1), and an HTTP request with a method in capitals. So the first byte
-//! decides, in clear and again over TLS; it is peeked and not consumed. ALPN does not decide,
-//! because not every client offers a protocol. A connection of any kind is half open until it has
+//! with 22 (RFC 8446, 5.1), and an HTTP request with its method. So the first bytes decide, in clear
+//! and again over TLS; they are peeked and not consumed, and what has arrived of a method is enough.
+//! Whatever else begins with a letter (SSH, SMTP) gets the error of a malformed stream. ALPN does not
+//! decide, because not every client offers a protocol. A connection of any kind is half open until it has
 //! logged in or is answered, within one deadline.
 
 use super::negotiation::{self, handshake};
@@ -21,7 +22,13 @@ use whoelse_stream::ChannelBindings;
 /// The content type of a handshake.
 const HANDSHAKE: u8 = 22;
 
-/// The protocol that a first byte begins.
+/// The methods of HTTP (RFC 9110, 9.3, and RFC 5789).
+const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+/// How much is peeked: the longest method and the blank after it.
+const PEEKED: usize = 8;
+
+/// The protocol that the first bytes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum First {
     /// A TLS handshake.
@@ -33,10 +40,17 @@ pub(crate) enum First {
 }
 
 impl First {
-    fn of(byte: u8) -> First {
-        match byte {
-            HANDSHAKE => First::Tls,
-            b'A'..=b'Z' => First::Http,
+    fn of(bytes: &[u8]) -> First {
+        let word = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let is_whole = word.len() < bytes.len();
+        let begins = |method: &&str| match is_whole {
+            true => method.as_bytes() == word,
+            false => method.as_bytes().starts_with(word),
+        };
+        match bytes {
+            [] => First::Xmpp,
+            [HANDSHAKE, ..] => First::Tls,
+            _ if METHODS.iter().any(begins) => First::Http,
             _ => First::Xmpp,
         }
     }
@@ -44,17 +58,15 @@ impl First {
     /// Returns what begins on a socket. A socket that ends before its first byte counts as a
     /// stream.
     pub(crate) async fn in_clear(socket: &TcpStream) -> First {
-        let mut first = [0];
-        match socket.peek(&mut first).await {
-            Ok(1..) => First::of(first[0]),
-            Ok(0) | Err(_) => First::Xmpp,
-        }
+        let mut first = [0; PEEKED];
+        let peeked = socket.peek(&mut first).await.unwrap_or_default();
+        First::of(first.get(..peeked).unwrap_or_default())
     }
 
     /// Does the same after a handshake.
     async fn over_tls(stream: &mut TlsStream<TcpStream>) -> First {
-        let read = stream.fill_buf().await.ok();
-        read.and_then(|read| read.first().copied()).map_or(First::Xmpp, First::of)
+        let read = stream.fill_buf().await.unwrap_or_default();
+        First::of(read.get(..PEEKED).unwrap_or(read))
     }
 }
 
@@ -166,6 +178,41 @@ impl Drop for Cut {
         if let Some(socket) = &self.0 {
             // Fails if the socket is already closed.
             let _ = rustix::net::shutdown(socket, Shutdown::Both);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_method_of_http_begins_a_request() {
+        for (first, bytes) in [
+            (First::Http, &b"GET / HT"[..]),
+            (First::Http, b"HEAD /he"),
+            (First::Http, b"POST /pi"),
+            (First::Http, b"CONNECT "),
+            (First::Http, b"OPTIONS "),
+            // The rest may be on its way.
+            (First::Http, b"G"),
+            (First::Http, b"PO"),
+            (First::Http, b"CONNECT"),
+            (First::Xmpp, b""),
+            (First::Xmpp, b"<stream:"),
+            (First::Xmpp, b"  <?xml "),
+            (First::Xmpp, b"SSH-2.0-"),
+            (First::Xmpp, b"EHLO me\r"),
+            (First::Xmpp, b"HELO me\r"),
+            (First::Xmpp, b"QUIT\r\n"),
+            (First::Xmpp, b"GETS / H"),
+            (First::Xmpp, b"GE / HTT"),
+            (First::Xmpp, b"get / HT"),
+            (First::Xmpp, b" "),
+            (First::Tls, &[22, 3, 1, 2, 0, 1, 0, 1]),
+            (First::Tls, &[22]),
+        ] {
+            assert_eq!(First::of(bytes), first, "{bytes:?}");
         }
     }
 }
