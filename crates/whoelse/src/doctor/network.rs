@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use whoelse_server::Config;
+use whoelse_server::config::Source;
 use whoelse_xmpp::in_words;
 
 use super::Finding;
@@ -31,7 +32,13 @@ pub async fn listeners(
     ours: Option<&[SocketAddr]>,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (about, addresses) in [("listen", &config.listen), ("direct_tls", &config.direct_tls)] {
+    // Without a file nobody has said where to listen, and a server may have been given another port
+    // on its command line: where it listens is where it should.
+    let listen = match ours {
+        Some(ours) if config.source == Source::QuickStart && !ours.is_empty() => ours,
+        _ => config.listen.as_slice(),
+    };
+    for (about, addresses) in [("listen", listen), ("direct_tls", config.direct_tls.as_slice())] {
         let mut unheard = Vec::new();
         for address in addresses.iter().copied() {
             findings.extend(match running {
@@ -305,6 +312,19 @@ mod tests {
         assert_eq!(state(mail, None).await.state, State::Problem);
         assert_eq!(state(mail, Some(&[mail])).await.state, State::Problem);
         assert!(answers("listen", free, Some(&[xmpp])).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn without_a_file_a_server_listens_wherever_its_command_line_says() {
+        let xmpp = program(XMPP).await;
+        let config = Config::quick_start();
+        assert!(!config.listen.contains(&xmpp));
+
+        let found = listeners(&config, true, Some(&[xmpp])).await;
+
+        let texts: Vec<&str> = found.iter().map(|it| it.text.as_str()).collect();
+        assert_eq!(texts, [format!("{xmpp} answers")]);
+        assert_eq!(found[0].state, State::Ok);
     }
 
     #[test]
