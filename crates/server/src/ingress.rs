@@ -351,7 +351,7 @@ impl Connections {
         let Some(Certificate { tls, own }) = &self.tls else { return };
         let Some(files) = own.load_full() else { return };
         match crate::tls::ensure(&files, domain).and_then(|_| tls.reload()) {
-            Ok(()) => tracing::info!(domain, fingerprint = %tls.fingerprint(), "certificate_made"),
+            Ok(()) => tracing::info!(domain, fingerprint = %tls.fingerprint(), "certificate_taken"),
             Err(error) => tracing::error!(%error, "certificate_not_made"),
         }
     }

@@ -10,7 +10,7 @@ mod validity;
 
 pub use files::{Fingerprint, TlsError};
 pub(crate) use self_signed::can_ensure;
-pub use self_signed::{OwnFiles, ensure};
+pub use self_signed::{Ensured, OwnFiles, ensure};
 
 use crate::ingress::Io;
 use arc_swap::ArcSwap;

@@ -32,7 +32,7 @@ use crate::reload::Reloader;
 use crate::renewal;
 use crate::start_error::StartError;
 use crate::synchronised;
-use crate::tls::{self, OwnFiles, Tls};
+use crate::tls::{self, Ensured, OwnFiles, Tls};
 use crate::web::{self, Site};
 
 /// The function that reports progress, a sentence at a time.
@@ -173,10 +173,14 @@ fn certificate(
         return Ok(Certificate { tls, own: ArcSwapOption::empty() });
     }
     let files = OwnFiles::of(data.path());
-    if tls::ensure(&files, domain).map_err(StartError::Tls)? {
-        let shown = files.certificate.display();
-        notes.push(format!("made the certificate {shown} for {domain}, signed by itself"));
-    }
+    let shown = files.certificate.display();
+    notes.extend(match tls::ensure(&files, domain).map_err(StartError::Tls)? {
+        Ensured::There => None,
+        Ensured::Made => {
+            Some(format!("made the certificate {shown} for {domain}, signed by itself"))
+        }
+        Ensured::FoundAgain => Some(format!("{shown} is the former certificate of {domain} again")),
+    });
     let tls = Tls::open(&files.certificate, &files.key).map_err(StartError::Tls)?;
     Ok(Certificate { tls, own: ArcSwapOption::from_pointee(files) })
 }

@@ -1,7 +1,7 @@
 //! RFC 5280: the self-signed certificate of a first start, made for one domain and this machine.
 
 use super::Tls;
-use super::files::{self, TlsError};
+use super::files::{self, Fingerprint, TlsError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The common name that marks a certificate of our own making.
 const MARK: &str = "whoelse self-signed";
+/// How the names of certificates and keys begin that are kept from former names of the domain.
+const FORMER: &str = "former-";
 /// The one name that means this machine, whatever its addresses are.
 const LOCALHOST: &str = "localhost";
 /// Long, because nobody renews it: clients pin it and ask no authority.
@@ -37,19 +39,72 @@ impl OwnFiles {
     }
 }
 
-/// Makes certificate and key for a domain unless the files exist and name it. Returns whether they
-/// were made.
+/// How the server comes by its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ensured {
+    /// It was there.
+    There,
+    /// It was made.
+    Made,
+    /// The domain had this name before, and its certificate of then was found again. Clients that
+    /// know it by its fingerprint know the server again.
+    FoundAgain,
+}
+
+/// Makes certificate and key for a domain unless the files exist and name it. What they replace is
+/// kept beside them, and found again when the domain is named so again.
 ///
 /// Files that are not our own, for instance signed by an authority, are never touched.
-pub fn ensure(files: &OwnFiles, domain: &str) -> Result<bool, TlsError> {
+pub fn ensure(files: &OwnFiles, domain: &str) -> Result<Ensured, TlsError> {
     if !is_to_make(files, domain)? {
-        return Ok(false);
+        return Ok(Ensured::There);
+    }
+    keep_former(files)?;
+    // The key first: a certificate without its key would be found and kept.
+    if let Some(former) = find_former(files, domain) {
+        for (from, to) in [(&former.key, &files.key), (&former.certificate, &files.certificate)] {
+            fs::rename(from, to).map_err(|error| TlsError::unwritable(to, &error))?;
+        }
+        return Ok(Ensured::FoundAgain);
     }
     let (certificate, key) = make(domain)?;
-    // The key first: a certificate without its key would be found and kept.
     replace(&files.key, key.as_bytes())?;
     replace(&files.certificate, certificate.as_bytes())?;
-    Ok(true)
+    Ok(Ensured::Made)
+}
+
+/// Copies certificate and key, if they are there, to names that tell which certificate it is.
+fn keep_former(files: &OwnFiles) -> Result<(), TlsError> {
+    if !files.certificate.exists() {
+        return Ok(());
+    }
+    let Some(own) = files::chain(&files.certificate)?.into_iter().next() else { return Ok(()) };
+    let fingerprint = Fingerprint::of(&own).to_string().replace(':', "");
+    let short = fingerprint.get(..16).unwrap_or(&fingerprint);
+    let folder = files.certificate.with_file_name("");
+    let former = OwnFiles {
+        certificate: folder.join(format!("{FORMER}{short}.certificate.pem")),
+        key: folder.join(format!("{FORMER}{short}.key.pem")),
+    };
+    for (from, to) in [(&files.key, &former.key), (&files.certificate, &former.certificate)] {
+        let content = fs::read(from).map_err(|error| TlsError::unwritable(to, &error))?;
+        replace(to, &content)?;
+    }
+    Ok(())
+}
+
+/// Finds a former certificate of this domain that can be used with its key.
+fn find_former(files: &OwnFiles, domain: &str) -> Option<OwnFiles> {
+    let folder = fs::read_dir(files.certificate.with_file_name("")).ok()?;
+    folder.flatten().find_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let short = name.strip_prefix(FORMER)?.strip_suffix(".certificate.pem")?;
+        let key = entry.path().with_file_name(format!("{FORMER}{short}.key.pem"));
+        let former = OwnFiles { certificate: entry.path(), key };
+        let chain = files::chain(&former.certificate).ok()?;
+        let is_of = chain.first().is_some_and(|own| is_ours(own) && names(own, domain));
+        (is_of && Tls::open(&former.certificate, &former.key).is_ok()).then_some(former)
+    })
 }
 
 /// Checks that [`ensure`] will succeed and its files can be used, as far as can be told without a
@@ -155,8 +210,8 @@ mod tests {
     fn a_certificate_is_made_once_and_names_the_domain() {
         let (_dir, files) = files();
 
-        assert!(ensure(&files, "localhost").unwrap());
-        assert!(!ensure(&files, "localhost").unwrap());
+        assert_eq!(ensure(&files, "localhost"), Ok(Ensured::Made));
+        assert_eq!(ensure(&files, "localhost"), Ok(Ensured::There));
 
         let chain = files::chain(&files.certificate).unwrap();
         for name in ["localhost", "127.0.0.1", "::1"] {
@@ -172,11 +227,41 @@ mod tests {
         let (_dir, files) = files();
         ensure(&files, "localhost").unwrap();
 
-        assert!(ensure(&files, "büro.example").unwrap());
+        assert_eq!(ensure(&files, "büro.example"), Ok(Ensured::Made));
 
         let chain = files::chain(&files.certificate).unwrap();
         assert!(names(&chain[0], "xn--bro-hoa.example"));
-        assert!(!ensure(&files, "büro.example").unwrap());
+        assert_eq!(ensure(&files, "büro.example"), Ok(Ensured::There));
+    }
+
+    #[test]
+    fn a_domain_that_is_named_as_before_gets_its_certificate_of_then() {
+        let (dir, files) = files();
+        let fingerprint = || Fingerprint::of(&files::chain(&files.certificate).unwrap()[0]);
+        ensure(&files, "localhost").unwrap();
+        let first = fingerprint();
+        ensure(&files, "b.example").unwrap();
+        let second = fingerprint();
+        assert_ne!(first, second);
+
+        for (domain, known) in [("localhost", first), ("b.example", second), ("localhost", first)] {
+            assert_eq!(ensure(&files, domain), Ok(Ensured::FoundAgain));
+            assert_eq!(fingerprint(), known);
+            assert!(Tls::open(&files.certificate, &files.key).is_ok());
+        }
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+        }
+
+        // One that cannot be used is not taken.
+        ensure(&files, "b.example").unwrap();
+        for entry in fs::read_dir(dir.path()).unwrap().flatten() {
+            if entry.file_name().to_string_lossy().ends_with(".key.pem") {
+                fs::write(entry.path(), "no key").unwrap();
+            }
+        }
+        assert_eq!(ensure(&files, "localhost"), Ok(Ensured::Made));
     }
 
     #[test]
@@ -187,6 +272,6 @@ mod tests {
         fs::write(&files.certificate, theirs.self_signed(&key).unwrap().pem()).unwrap();
         fs::write(&files.key, key.serialize_pem()).unwrap();
 
-        assert!(!ensure(&files, "b.example").unwrap());
+        assert_eq!(ensure(&files, "b.example"), Ok(Ensured::There));
     }
 }
