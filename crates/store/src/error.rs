@@ -257,7 +257,7 @@ fn said(error: &sqlx::Error) -> String {
         sqlx::Error::Database(refusal) => {
             let code = refusal.code().unwrap_or_default();
             return match refusal.try_downcast_ref::<SqliteError>() {
-                Some(_) => format!("SQLite says {code}"),
+                Some(_) => crate::sqlite::in_words(&code),
                 None => format!("PostgreSQL says {code}, \"{}\"", refusal.message()),
             };
         }
@@ -278,7 +278,7 @@ impl fmt::Display for OpenError {
             }
             Self::Broken { place, cause } => write!(
                 f,
-                "the database {place} is damaged or not a database ({cause}); restore it from a \
+                "the database {place} is damaged or not a database: {cause}; restore it from a \
                  copy"
             ),
             Self::Foreign { place } => {

@@ -109,6 +109,21 @@ pub(crate) fn remove_file(path: &Path) {
     }
 }
 
+/// Says what a result code means for whoever runs the server. Most of them mean a mistake of ours,
+/// which only their number tells.
+pub(crate) fn in_words(code: &str) -> String {
+    let words = match code.parse::<i32>().unwrap_or(0) & 0xff {
+        5 | 6 => "another program holds it",
+        8 | 14 | 23 => "it may not be opened or written",
+        10 => "the disk fails",
+        11 => "a part of it was overwritten or is missing",
+        13 => "the disk is full",
+        26 => "it does not begin as a database does",
+        _ => return format!("SQLite says {code}"),
+    };
+    words.to_owned()
+}
+
 /// Sorts a result code (<https://www.sqlite.org/rescode.html>); the low byte is the primary one.
 pub(crate) fn trouble(code: &str) -> Trouble {
     match code.parse::<i32>().unwrap_or(0) & 0xff {

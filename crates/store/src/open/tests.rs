@@ -104,6 +104,9 @@ async fn a_file_that_is_no_database_is_broken_and_left_alone() {
     let refusal = Store::open(&place(&dir)).await.unwrap_err();
 
     assert!(matches!(refusal, OpenError::Broken { .. }), "{refusal:?}");
+    let said = refusal.to_string();
+    assert!(said.contains("it does not begin as a database does; restore it"), "{said}");
+    assert!(!said.contains("26"), "{said}");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     assert_eq!(files(dir.path()), ["store.db"]);
 }
