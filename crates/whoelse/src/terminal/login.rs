@@ -128,7 +128,7 @@ impl Dialogue<'_> {
     async fn changed_server(&mut self, name: &str) -> Result<bool, Stop> {
         let mut typed = self.line(Ask::Secret("Password: ")).await?;
         // A user who has read the warning may expect a yes-or-no question.
-        while matches!(typed.trim(), "yes" | "no") {
+        while matches!(typed.trim().to_lowercase().as_str(), "y" | "yes" | "n" | "no") {
             self.fail(
                 "bad-password",
                 "nothing is trusted yet: type your password, by which the server can prove itself; \
