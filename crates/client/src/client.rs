@@ -126,6 +126,11 @@ impl Client {
 
     /// Sends a message, or keeps it until there is a connection. A refusal arrives later as an
     /// [`Event::NotDelivered`].
+    ///
+    /// Waits while 1,000 messages are not acknowledged. Acknowledgements are read only while events
+    /// are taken: whoever calls this between two [`Events::next`], and gets more events than the 256
+    /// that may wait, waits for ever. Send beside the loop that takes the events, as
+    /// `examples/echo.rs` does.
     pub async fn message(&self, to: &BareJid, text: &str) -> Result<(), NotSent> {
         self.message_as(token(), to, text).await
     }

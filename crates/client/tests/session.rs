@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../examples/echo.rs"]
+#[allow(dead_code)]
+mod echo;
 mod world;
 
 use std::time::Duration;
@@ -493,6 +496,29 @@ async fn after_a_restart_unacknowledged_messages_come_again_under_the_same_id() 
     let messages = world.messages();
     assert_eq!(world.texts(), ["one", "one"]);
     assert_eq!(messages[0].0, messages[1].0);
+}
+
+#[tokio::test]
+async fn the_bot_of_the_examples_goes_on_when_acknowledgements_are_late() {
+    let world = World::new().await;
+    let (client, mut events) = world.alice().await;
+    world.be_silent(true);
+    // More than may be unacknowledged and may wait as events, together.
+    let asked: String = (0..1_600)
+        .map(|n| format!("<message from='bob@localhost/x' type='chat'><body>{n}</body></message>"))
+        .collect();
+
+    let conversation = async {
+        world.write(&asked).await;
+        until(|| world.messages().len() >= 950).await;
+        world.be_silent(false);
+        world.write("<a xmlns='urn:xmpp:sm:3' h='950'/>").await;
+        until(|| world.messages().len() == 1_600).await;
+    };
+    tokio::select! {
+        () = conversation => {}
+        ending = echo::echo(&client, &mut events) => panic!("the bot has ended: {ending:?}"),
+    }
 }
 
 #[tokio::test]
