@@ -479,7 +479,7 @@ fn what_the_users_settings_say_counts_unless_the_command_line_says_otherwise() {
 
     fs::write(settings.join("client.toml"), "private.relay = \"maybe\"\n").unwrap();
     let port = server.port().to_string();
-    let words = ["client.toml", "private.relay must be"];
+    let words = ["client.toml", "line 1", "`private.relay` must be"];
     server.home.run(&["client", &port]).failed(2, &words);
 }
 

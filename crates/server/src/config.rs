@@ -10,6 +10,7 @@ mod check;
 mod file;
 mod problem;
 mod table;
+pub mod toml_text;
 
 pub(crate) use check::admin;
 use file::Lines;

@@ -85,7 +85,7 @@ async fn chat(options: cli::Client) -> ExitCode {
     };
     config.resource = Some(device::session_name(device.or(settled.device).as_deref()));
     let server = config.address();
-    let relaying = relaying.unwrap_or(settled.relaying);
+    let relaying = relaying.unwrap_or(settled.private.relay);
     let settings = whoelse_p2p::Config { relaying, state: config.state.clone() };
     let mut kit = Kit::default();
     let listener = kit.listen(whoelse_p2p::NAMESPACES);

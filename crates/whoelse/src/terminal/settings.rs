@@ -3,36 +3,59 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::slip::Slip;
-use serde::Deserialize;
+use whoelse_core::settings;
+use whoelse_core::settings::{Kind, Setting, Written, Wrong};
 use whoelse_p2p::Relaying;
+use whoelse_server::config::toml_text;
 use whoelse_xmpp::in_words;
 
 use crate::device;
 use crate::say::text;
 
-/// The content of the file.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    device: Option<String>,
-    private: Private,
+settings! {
+    /// The settings.
+    pub struct Settings in "" of Settings {
+        /// What this device is called: everybody who sees me online can read it.
+        device: Option<String> = None, named();
+    }
+    with {
+        /// Those of private chats.
+        private: Private = Private::default();
+    }
 }
 
-/// Settings of private chats.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Private {
-    relay: Option<String>,
+settings! {
+    /// Private chats.
+    pub struct Private in "private" of Settings.private {
+        /// Which ways they may take.
+        relay: Relaying = Relaying::Auto, relaying();
+    }
 }
 
-/// The settings.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Which ways private chats may take (`private.relay`).
-    pub relaying: Relaying,
-    /// What this device is called (`device`).
-    pub device: Option<String>,
+const fn named() -> Kind<Option<String>> {
+    Kind::new(
+        "a name in quotes",
+        |written| match written {
+            Written::Text(name) => match device::check(name) {
+                Ok(name) => Ok(Some(name.to_owned())),
+                Err(why) => Err(Wrong::Because(why)),
+            },
+            _ => Err(Wrong::Kind),
+        },
+        |name| name.as_ref().map_or_else(String::new, |name| format!("\"{name}\"")),
+    )
+    .like("\"laptop\"")
+}
+
+const fn relaying() -> Kind<Relaying> {
+    Kind::new(
+        "\"auto\", \"only\" or \"never\"",
+        |written| match written {
+            Written::Text(word) => Relaying::parse(word).ok_or(Wrong::Kind),
+            _ => Err(Wrong::Kind),
+        },
+        |relaying| format!("\"{}\"", format!("{relaying:?}").to_lowercase()),
+    )
 }
 
 /// Reads the user's settings; without a file, the defaults.
@@ -52,35 +75,26 @@ pub fn read() -> Result<Settings, String> {
 }
 
 fn parse(text: &str, file: &Path) -> Result<Settings, String> {
-    let wrong = |why: &str| {
-        let file = file.to_string_lossy();
-        Err(format!("{}: {}", text::line(&file), text::line(why)))
-    };
-    let found: File = match toml::from_str(text) {
-        Ok(found) => found,
-        Err(why) => {
-            return wrong(&match Slip::of(why.message(), &[]) {
-                Slip::Unknown { key, near: Some(near) } => {
-                    format!("there is no setting `{key}`; did you mean `{near}`?")
-                }
-                Slip::Unknown { key, near: None } => format!("there is no setting `{key}`"),
-                Slip::Kind(kind) => format!("a value must be {kind}"),
-                Slip::Twice(_) => "a setting stands there twice".to_owned(),
-                Slip::Missing(_) | Slip::Said(_) | Slip::Unreadable => {
-                    "this is not TOML: write `[private]`, and below it `relay = \"auto\"`"
-                        .to_owned()
-                }
-            });
+    let table: Vec<&Setting<Settings>> =
+        [Settings::SETTINGS, Private::SETTINGS].into_iter().flatten().collect();
+    let known: Vec<_> = table.iter().map(|setting| (setting.table, setting.name)).collect();
+    let (found, mut wrong) = toml_text::read(text, &known);
+    let mut settings = Settings::default();
+    for placed in found {
+        let is_it = |it: &&&Setting<Settings>| (it.table, it.name) == (&placed.table, &placed.name);
+        let done = match table.iter().find(is_it) {
+            Some(setting) => setting.set(&mut settings, &placed.value),
+            None => Err(toml_text::no_such(&known, &placed.table, &placed.name)),
+        };
+        if let Err(why) = done {
+            wrong.add(placed.line, why);
         }
-    };
-    let relaying = match found.private.relay.as_deref().map(Relaying::parse) {
-        Some(None) => return wrong("private.relay must be \"auto\", \"only\" or \"never\""),
-        Some(Some(relaying)) => relaying,
-        None => Relaying::default(),
-    };
-    match found.device.as_deref().map(device::check) {
-        Some(Err(why)) => wrong(&why),
-        _ => Ok(Settings { relaying, device: found.device }),
+    }
+    let wrong: Vec<String> =
+        wrong.sorted().into_iter().map(|(line, why)| format!("line {line}: {why}")).collect();
+    match wrong.is_empty() {
+        true => Ok(settings),
+        false => Err(text::line(&format!("{}: {}", file.display(), wrong.join("; ")))),
     }
 }
 
@@ -93,44 +107,46 @@ pub fn user_directory(variable: &str, otherwise: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn of(text: &str) -> Result<Settings, String> {
         parse(text, Path::new("/home/bob/client.toml"))
     }
 
-    fn settled(relaying: Relaying) -> Settings {
-        Settings { relaying, device: None }
-    }
-
     #[test]
     fn a_device_has_a_name_that_people_can_read() {
-        let named = Settings { device: Some("laptop".to_owned()), ..Settings::default() };
-        assert_eq!(of("device = \"laptop\""), Ok(named));
-        assert!(of("device = \"\"").is_err());
+        let device = |text| of(text).map(|it| it.device);
+        assert_eq!(device("device = \"laptop\""), Ok(Some("laptop".to_owned())));
+        assert!(device("device = \"\"").is_err_and(|why| why.contains("1 to 32 characters")));
+        assert!(device("device = 3").is_err_and(|why| why.ends_with("like \"laptop\", not 3")));
     }
 
     #[test]
     fn what_is_not_said_is_as_usual() {
         for nothing in ["", "# nothing\n", "[private]\n"] {
-            assert_eq!(of(nothing), Ok(settled(Relaying::Auto)));
+            let settings = of(nothing).unwrap();
+            assert_eq!((settings.private.relay, settings.device), (Relaying::Auto, None));
         }
     }
 
     #[test]
     fn private_relay_is_auto_only_or_never() {
-        assert_eq!(of("private.relay = \"only\""), Ok(settled(Relaying::Only)));
-        assert_eq!(of("[private]\nrelay = \"never\""), Ok(settled(Relaying::Never)));
+        let relay = |text| of(text).map(|it| it.private.relay);
+        assert_eq!(relay("private.relay = \"only\""), Ok(Relaying::Only));
+        assert_eq!(relay("[private]\nrelay = \"never\""), Ok(Relaying::Never));
     }
 
     #[test]
-    fn a_mistake_is_one_line_that_names_the_file() {
-        for mistake in
-            ["private.relay = \"maybe\"", "private.relais = \"only\"", "private", "x = 1"]
-        {
-            let words = of(mistake).err().unwrap_or_default();
-            assert!(words.starts_with("/home/bob/client.toml: "), "{mistake}: {words}");
-            assert!(!words.contains('\n'), "{words}");
-        }
+    fn all_mistakes_are_told_in_one_line_with_the_file_and_their_lines() {
+        let said = of("divice = \"x\"\nrelay = \"only\"\ndevice\n[private]\nrelay = \"maybe\"\n");
+
+        let words = [
+            "/home/bob/client.toml: line 1: there is no setting `divice`; did you mean `device`?",
+            "line 2: `relay` must stand below [private]",
+            "line 3: a `=` is missing after `device`: write `device = ` and its value",
+            "line 5: `private.relay` must be \"auto\", \"only\" or \"never\", not \"maybe\"",
+        ];
+        assert_eq!(said.err(), Some(words.join("; ")));
     }
 }
