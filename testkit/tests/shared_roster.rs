@@ -55,7 +55,7 @@ impl World {
             6..=9 => {
                 let account = self.node.account(&address(&self.node, &name)).await.unwrap();
                 if let Some(account) = account {
-                    self.node.remove_account(&account, || {}).await.unwrap();
+                    self.node.remove_account(&account, None, || {}).await.unwrap();
                 }
             }
             10..=14 => {

@@ -26,6 +26,9 @@ pub(crate) fn of(error: &StreamError) -> StreamEnd {
         StreamCondition::PolicyViolation if error.app == Some(("idle", ns::WHOELSE_ERRORS)) => {
             StreamEnd::Over(Ending::Idle(words()))
         }
+        StreamCondition::Reset if error.app == Some(("password-changed", ns::WHOELSE_ERRORS)) => {
+            StreamEnd::Over(Ending::NewPassword)
+        }
         StreamCondition::Conflict => StreamEnd::Over(Ending::Replaced),
         StreamCondition::SystemShutdown => StreamEnd::ShuttingDown,
         StreamCondition::HostGone if renamed(error).is_some() => {
@@ -89,6 +92,14 @@ mod tests {
         };
 
         assert_eq!(of(&idle), StreamEnd::Over(Ending::Idle(Some(words.to_owned()))));
+    }
+
+    #[test]
+    fn a_session_of_an_old_password_does_not_come_back_by_itself() {
+        let changed = error(StreamCondition::Reset, None);
+        let changed = changed.with_app("password-changed", ns::WHOELSE_ERRORS);
+
+        assert_eq!(of(&changed), StreamEnd::Over(Ending::NewPassword));
     }
 
     #[test]

@@ -118,6 +118,8 @@ pub enum Ending {
     Idle(Option<String>),
     /// The same account logged in elsewhere and took the place of this session.
     Replaced,
+    /// Somebody has changed the password elsewhere, and so ended all other sessions.
+    NewPassword,
     /// The server refused the login on reconnecting.
     Refused(String),
     /// The server ended it, in its own words.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use whoelse_stream::secret::Password;
-use whoelse_xmpp::{BareJid, Condition, StanzaError};
+use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError, ns};
 
 use crate::account::Account;
 use crate::keeper::{After, Touches};
@@ -11,6 +11,7 @@ use crate::login::taken;
 use crate::names::{self, REMOVED_NAME, REMOVED_NAMES};
 use crate::node::Node;
 use crate::roster;
+use crate::session::Session;
 
 /// Who makes an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,45 +89,83 @@ impl Node {
         }
     }
 
-    /// Sets a new password. Every resumption token of the account becomes void. A login that has
-    /// proved the old password and has no session yet gets none. Every block that wrong passwords
-    /// have caused for the account is lifted.
+    /// Sets a new password, and ends every session of the account that the old one let in. A login
+    /// that has proved the old password and has no session yet gets none. Every block that wrong
+    /// passwords have caused for the account is lifted.
+    ///
+    /// `own` is the session of the account that asks, if one does: it goes on, and can be resumed
+    /// with the new password. Fails with `not-authorized` if another one was set since it began.
     pub async fn set_password(
         self: &Arc<Node>,
         account: &Arc<Account>,
         password: Password,
+        own: Option<&Arc<Session>>,
     ) -> Result<(), StanzaError> {
         let verifiers = self.verifiers(password).await?;
         let id = account.id;
         let key = self.key_of(account.jid().as_str());
-        let account = account.clone();
+        let (account, own) = (account.clone(), own.cloned());
         let changed = self.keeper.change(Touches::AtMost(8), move |tx| {
             Box::pin(async move {
+                if is_outdated(tx, own.as_deref()).await? {
+                    return Ok((false, Vec::new()));
+                }
                 let generation = tx.set_credentials(id, &verifiers).await?;
                 let then: After = vec![Box::new(move |node: &Arc<Node>| {
+                    // In this order: a session that takes its place from now on is of the new
+                    // password, and one that did before is found.
                     account.note_generation(generation);
-                    account.sessions().iter().for_each(|session| node.void_resumption(session));
+                    let own = own.as_deref();
+                    if let Some(own) = own {
+                        own.note_generation(generation);
+                    }
+                    node.end_outdated(&account, own);
                 })];
-                Ok(((), then))
+                Ok((true, then))
             })
         });
-        changed.await.map_err(|error| self.internal(&error))?;
+        if !changed.await.map_err(|error| self.internal(&error))? {
+            return Err(outdated());
+        }
         let gone = self.throttle.forgive(&key);
         self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
         Ok(())
     }
 
+    /// Ends the sessions that an old password let in. For those of the admin socket the system
+    /// vouches, whatever the password is.
+    fn end_outdated(self: &Arc<Node>, account: &Account, own: Option<&Session>) {
+        for session in account.sessions() {
+            if session.is_trusted() || own.is_some_and(|own| own.id == session.id) {
+                continue;
+            }
+            // RFC 6120, 4.9.3.16: what the stream was authenticated by has been revoked.
+            let error = StreamError::new(StreamCondition::Reset)
+                .with_text("the password of this account was changed")
+                .with_app("password-changed", ns::WHOELSE_ERRORS);
+            self.put_out(&session, error);
+        }
+    }
+
     /// Removes an account with all its data, and ends its sessions. Its name is kept for a while:
     /// nobody can register it. `farewell` runs after the removal and before the sessions end.
+    ///
+    /// `own` is the session of the account that asks, if one does. Fails with `not-authorized` if
+    /// another password was set since it began.
     pub async fn remove_account(
         self: &Arc<Node>,
         account: &Arc<Account>,
+        own: Option<&Arc<Session>>,
         farewell: impl FnOnce() + Send + 'static,
     ) -> Result<(), StanzaError> {
         let (id, key) = (account.id, self.key_of(account.jid().as_str()));
-        let (account, now, at) = (account.clone(), self.clock.now().0, self.even_time().0);
+        let (account, own) = (account.clone(), own.cloned());
+        let (now, at) = (self.clock.now().0, self.even_time().0);
         let removed = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
+                if is_outdated(tx, own.as_deref()).await? {
+                    return Ok((false, Vec::new()));
+                }
                 let gone = roster::forget_contact(tx, &key, now).await?;
                 tx.keep_name(id, at, now, REMOVED_NAMES).await?;
                 tx.remove_account(id).await?;
@@ -136,9 +175,26 @@ impl Node {
                     Box::new(move |node: &Arc<Node>| node.bury(&account)),
                     Box::new(move |node: &Arc<Node>| roster::tell_holders(node, &jid, gone)),
                 ];
-                Ok(((), then))
+                Ok((true, then))
             })
         });
-        removed.await.map_err(|error| self.internal(&error))
+        match removed.await.map_err(|error| self.internal(&error))? {
+            true => Ok(()),
+            false => Err(outdated()),
+        }
     }
+}
+
+/// Whether a session can no longer speak for its account: another one has set a new password.
+async fn is_outdated(
+    tx: &mut whoelse_store::Tx,
+    session: Option<&Session>,
+) -> Result<bool, whoelse_store::Error> {
+    let Some(session) = session.filter(|session| !session.is_trusted()) else { return Ok(false) };
+    let Some(account) = &session.account else { return Ok(false) };
+    Ok(tx.generation(account.id).await? != Some(session.generation()))
+}
+
+fn outdated() -> StanzaError {
+    StanzaError::new(Condition::NotAuthorized).with_text("the password of this account was changed")
 }

@@ -67,8 +67,9 @@ pub struct Session {
     /// The account; none if it is the server's own session, which has no roster, no log and no
     /// presence.
     pub account: Option<Arc<Account>>,
-    /// The generation of the password with which it began.
-    generation: i64,
+    /// The generation of the password that it stands for: the one with which it began, or which it
+    /// has set since.
+    generation: AtomicI64,
     rights: Rights,
     /// When it began.
     pub begun: Time,
@@ -129,7 +130,7 @@ impl Session {
             id,
             jid,
             account,
-            generation: principal.account().map_or(0, |proved| proved.generation),
+            generation: AtomicI64::new(principal.account().map_or(0, |it| it.generation)),
             rights: principal.rights,
             begun: now.wall,
             available: AtomicBool::new(false),
@@ -201,10 +202,20 @@ impl Session {
     pub(crate) fn is_of(&self, principal: &Principal) -> bool {
         match (&self.account, principal.account()) {
             (Some(account), Some(proved)) => {
-                account.is_as(proved) && self.generation == proved.generation
+                account.is_as(proved) && self.generation() == proved.generation
             }
             _ => false,
         }
+    }
+
+    /// The generation of the password that it stands for.
+    pub(crate) fn generation(&self) -> i64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Notes that it has set a new password, and stands for that one now.
+    pub(crate) fn note_generation(&self, generation: i64) {
+        self.generation.store(generation, Ordering::Release);
     }
 
     /// Notes that a connection from this address holds it now.

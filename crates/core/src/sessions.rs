@@ -301,6 +301,17 @@ impl Node {
         }
     }
 
+    /// Orders a session to end, with or without a connection, so that nobody can resume it. What it
+    /// never confirmed goes on as at every end of a session.
+    pub fn put_out(self: &Arc<Node>, session: &Arc<Session>, error: StreamError) {
+        session.order_end(error);
+        self.void_resumption(session);
+        if !session.is_attached() {
+            let (node, session) = (self.clone(), session.clone());
+            tokio::spawn(async move { node.end(&session).await });
+        }
+    }
+
     /// Removes an account from memory, so that nobody finds it any more, and ends its sessions.
     pub(crate) fn bury(self: &Arc<Node>, account: &Arc<Account>) {
         account.mark_removed();
@@ -308,14 +319,9 @@ impl Node {
         self.everybody.remove(account.jid());
         self.wiring.tell_barred(self, account);
         for session in account.sessions() {
-            session.order_end(
-                StreamError::new(StreamCondition::NotAuthorized)
-                    .with_text("this account has been removed"),
-            );
-            if !session.is_attached() {
-                let node = self.clone();
-                tokio::spawn(async move { node.end(&session).await });
-            }
+            let error = StreamError::new(StreamCondition::NotAuthorized)
+                .with_text("this account has been removed");
+            self.put_out(&session, error);
         }
         self.wiring.tell_account(self, account, false);
     }

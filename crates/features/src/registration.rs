@@ -58,7 +58,7 @@ async fn change(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     let password = Password::new(&password)
         .map_err(|error| StanzaError::new(Condition::NotAcceptable).with_text(error.to_string()))?;
     let short = cx.node.judge_password(&password)?;
-    cx.node.set_password(account, password).await?;
+    cx.node.set_password(account, password, Some(&cx.session)).await?;
     cx.node.warn_of_short_password(own, short.as_deref());
     Ok(Reply::empty())
 }
@@ -72,7 +72,8 @@ async fn cancel(cx: &SessionCx, account: &Arc<Account>, stanza: &Stanza) -> Answ
         .attr("to", cx.session.jid.as_str())
         .outgoing(Class::IqAnswer);
     let session = cx.session.clone();
-    cx.node.remove_account(account, move || session.push(result)).await?;
+    let farewell = move || session.push(result);
+    cx.node.remove_account(account, Some(&cx.session), farewell).await?;
     // The result is on its way, and the end of the stream follows it.
     Ok(Reply::sent())
 }

@@ -217,7 +217,7 @@ async fn an_account_removed_while_online_is_told_and_gone() {
     let jid = "bob@localhost".parse().unwrap();
     let account = node.account(&jid).await.unwrap().unwrap();
 
-    node.remove_account(&account, || {}).await.unwrap();
+    node.remove_account(&account, None, || {}).await.unwrap();
 
     let error = loop {
         match bob.step().await {

@@ -128,7 +128,7 @@ async fn a_removed_account_is_cut_off_and_does_not_come_back() {
 
     let node = world.server.node();
     let account = node.account(&jid("alice")).await.unwrap().unwrap();
-    node.remove_account(&account, || {}).await.unwrap();
+    node.remove_account(&account, None, || {}).await.unwrap();
 
     assert_eq!(guest.refused().await, "the account of this token may not use the relay");
     world.server.shutdown().await;

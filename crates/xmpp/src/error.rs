@@ -18,6 +18,7 @@ const APPS: &[App] = &[
     ("blocked-you", ns::WHOELSE_ERRORS),
     ("no-such-user", ns::WHOELSE_ERRORS),
     ("idle", ns::WHOELSE_ERRORS),
+    ("password-changed", ns::WHOELSE_ERRORS),
     ("mailbox-full", ns::WHOELSE_ERRORS),
     ("handled-count-too-high", ns::SM),
     // XEP-0050, 4.4.

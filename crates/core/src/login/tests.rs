@@ -165,7 +165,7 @@ async fn what_lifts_a_block_lifts_it_for_good() {
             "success" => Connection::new(&node, 2).logs_in().await.unwrap(),
             "password" => {
                 let bob = node.account(&jid("bob")).await.unwrap().unwrap();
-                node.set_password(&bob, password()).await.unwrap();
+                node.set_password(&bob, password(), None).await.unwrap();
             }
             "unblock" => assert!(node.unblock_account(&jid("bob")).await),
             _ => assert_eq!(node.unblock_network(network(1)).await, 1),
@@ -186,7 +186,7 @@ async fn an_administrators_block_is_lifted_by_no_new_password() {
     node.block_account(&jid("bob"), None).await;
 
     let bob = node.account(&jid("bob")).await.unwrap().unwrap();
-    node.set_password(&bob, Password::new("pencil").unwrap()).await.unwrap();
+    node.set_password(&bob, Password::new("pencil").unwrap(), None).await.unwrap();
 
     let said = Connection::new(&node, 1).logs_in().await;
     assert_eq!(said, Err("this account is blocked by the administrator".to_owned()));

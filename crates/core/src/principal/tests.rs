@@ -84,10 +84,10 @@ const ALL: [Between; 3] = [Between::Removed, Between::MadeAnew, Between::NewPass
 async fn happens(node: &Arc<Node>, between: Between) {
     let old = account(node).await;
     match between {
-        Between::NewPassword => node.set_password(&old, password("eraser")).await.unwrap(),
-        Between::Removed => node.remove_account(&old, || {}).await.unwrap(),
+        Between::NewPassword => node.set_password(&old, password("eraser"), None).await.unwrap(),
+        Between::Removed => node.remove_account(&old, None, || {}).await.unwrap(),
         Between::MadeAnew => {
-            node.remove_account(&old, || {}).await.unwrap();
+            node.remove_account(&old, None, || {}).await.unwrap();
             node.create_account(&bob(), password("eraser")).await.unwrap();
         }
     }
@@ -187,6 +187,49 @@ async fn a_session_begun_by_an_old_password_is_nothing_to_go_on_with_whenever_it
         let (_, refused) = node.resume(&principal, &token, 0).await.unwrap_err();
         assert_eq!(refused.condition, Condition::ItemNotFound);
     }
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_session_but_the_one_that_set_it() {
+    let node = node_with(Settings { sessions: Sessions::Many, ..Settings::default() }).await;
+    let by_password = logged_in(&node).await;
+    let own = node.bind(&by_password, Some("own")).await.unwrap();
+    let attached = node.bind(&by_password, Some("attached")).await.unwrap();
+    let (detached, _) = resumable(&node, &by_password).await;
+    let vouched = Principal::of(&*account(&node).await, Rights::Operator);
+    let vouched = node.bind(&vouched, Some("admin")).await.unwrap();
+
+    let bob = account(&node).await;
+    node.set_password(&bob, password("eraser"), Some(&own.session)).await.unwrap();
+    while !detached.session.is_gone() {
+        tokio::task::yield_now().await;
+    }
+
+    let end = attached.session.ordered_end().unwrap();
+    assert_eq!(end.app, Some(("password-changed", whoelse_xmpp::ns::WHOELSE_ERRORS)));
+    assert!(own.session.ordered_end().is_none() && vouched.session.ordered_end().is_none());
+    // It is of the new password now.
+    let token = node.enable(&own.session, true).unwrap().unwrap();
+    node.connection_lost(&own).await;
+    assert!(node.resume(&by_password, &token, 0).await.is_err());
+    node.resume(&logged_in(&node).await, &token, 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_was_overtaken_by_a_new_password_changes_and_removes_nothing() {
+    let node = node().await;
+    let by_password = logged_in(&node).await;
+    let slow = node.bind(&by_password, Some("slow")).await.unwrap();
+    happens(&node, Between::NewPassword).await;
+    let bob = account(&node).await;
+
+    let changed = node.set_password(&bob, password("thief"), Some(&slow.session)).await;
+    let removed = node.remove_account(&bob, Some(&slow.session), || {}).await;
+
+    for refused in [changed, removed] {
+        assert_eq!(refused.unwrap_err().condition, Condition::NotAuthorized);
+    }
+    assert!(!bob.is_removed());
 }
 
 #[tokio::test]

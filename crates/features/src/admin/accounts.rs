@@ -65,7 +65,7 @@ async fn remove(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaErro
     }
     let mut names = Vec::new();
     for account in &accounts {
-        cx.node.remove_account(account, || {}).await?;
+        cx.node.remove_account(account, None, || {}).await?;
         names.push(account.name());
     }
     Ok(CommandDone::info(format!("{} removed", names.join(", "))))
@@ -85,7 +85,9 @@ async fn set_password(cx: SessionCx, values: Values) -> Result<CommandDone, Stan
     let account = account(&cx, &values, ACCOUNT.var).await?;
     let password = password(&values)?;
     let short = cx.node.judge_password(&password)?;
-    cx.node.set_password(&account, password).await?;
+    let is_own = cx.session.account.as_ref().is_some_and(|own| own.id == account.id);
+    let own = is_own.then_some(&cx.session);
+    cx.node.set_password(&account, password, own).await?;
     Ok(done(format!("{} has a new password", account.name()), short))
 }
 

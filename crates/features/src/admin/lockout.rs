@@ -1,12 +1,10 @@
 //! What several commands do to an account: lock it out or let it in again, end its sessions.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_core::Time;
 use whoelse_core::account::Account;
 use whoelse_core::kit::AdminCx;
-use whoelse_core::session::Session;
 use whoelse_xmpp::{StreamCondition, StreamError};
 
 /// Locks the account out for this long, or for ever, and ends its sessions. Returns until when.
@@ -15,7 +13,7 @@ pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<D
     for session in account.sessions() {
         let error = StreamError::new(StreamCondition::NotAuthorized)
             .with_text("this account is blocked by the administrator");
-        end(cx, &session, error).await;
+        cx.node.put_out(&session, error);
     }
     until
 }
@@ -23,13 +21,4 @@ pub(super) async fn lock_out(cx: &AdminCx, account: &Account, duration: Option<D
 /// Lifts every lock of the account. Returns whether there was one.
 pub(super) async fn let_in(cx: &AdminCx, account: &Account) -> bool {
     cx.node.unblock_account(account.jid()).await
-}
-
-/// Ends one session, with or without a connection, so that nobody can resume it.
-pub(super) async fn end(cx: &AdminCx, session: &Arc<Session>, error: StreamError) {
-    session.order_end(error);
-    cx.node.void_resumption(session);
-    if !session.is_attached() {
-        cx.node.end(session).await;
-    }
 }

@@ -7,7 +7,7 @@ use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, 
 use whoelse_core::kit::{AdminCx, SessionCx};
 use whoelse_xmpp::{Condition, Jid, StanzaError, StreamCondition, StreamError};
 
-use super::lockout::{end, let_in, lock_out};
+use super::lockout::{let_in, lock_out};
 use super::{account, stamp};
 
 /// The field of commands about several accounts.
@@ -100,7 +100,7 @@ async fn end_sessions(cx: SessionCx, values: Values) -> Result<CommandDone, Stan
     for session in &sessions {
         let error = StreamError::new(StreamCondition::PolicyViolation)
             .with_text("the administrator has ended this session");
-        end(&cx, session, error).await;
+        cx.node.put_out(session, error);
     }
     Ok(CommandDone::info(match sessions.len() {
         1 => "1 session ended".to_owned(),

@@ -133,6 +133,7 @@ pub fn of_ending(why: &Ending) -> &'static str {
         Ending::Asked => "asked",
         Ending::Idle(_) => "idle",
         Ending::Replaced => "replaced",
+        Ending::NewPassword => "password",
         Ending::Refused(_) => "refused",
         Ending::Server(_) => "server",
         Ending::Untrusted(_) => "untrusted",

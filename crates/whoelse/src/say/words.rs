@@ -88,6 +88,7 @@ pub fn ending(ending: &Ending) -> String {
         Ending::Idle(Some(words)) => text::line(words),
         Ending::Idle(None) => "logged out without activity".to_owned(),
         Ending::Replaced => "logged out: this account logged in elsewhere".to_owned(),
+        Ending::NewPassword => "logged out: your password was changed elsewhere".to_owned(),
         Ending::Refused(words) | Ending::Server(words) => {
             format!("logged out: {}", text::line(words))
         }
