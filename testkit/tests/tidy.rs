@@ -235,7 +235,7 @@ fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
         ("crates/core/src/login_throttle/stored.rs", "login_count_unreadable"),
         // Once for each time that the clock is set back.
         ("crates/core/src/keeper/stamps.rs", "archive_stamps_go_back"),
-        ("crates/core/src/heartbeat.rs", "clock_doubted"),
+        ("crates/core/src/watch.rs", "clock_doubted"),
         ("crates/server/src/reload.rs", "restart_to_apply"),
         ("crates/server/src/reload.rs", "settings_not_reloaded"),
         ("crates/server/src/admin.rs", "admin_refused"),
@@ -286,7 +286,8 @@ fn declared(code: &str) -> impl Iterator<Item = &str> {
 fn nobody_is_known_by_a_localpart_alone() {
     let names = ["localpart", "local", "username", "user_name", "account_name"];
     // The files where the parts of an address become a query.
-    let asks = ["crates/core/src/node.rs", "crates/core/src/login.rs"];
+    let asks =
+        ["crates/core/src/node.rs", "crates/core/src/login.rs", "crates/core/src/account_life.rs"];
     for krate in ["core", "features", "server"] {
         for file in rust_files(&crate_folder(krate).join("src")) {
             let code = code(&file);

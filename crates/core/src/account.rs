@@ -10,7 +10,7 @@ use whoelse_xmpp::{BareJid, Outgoing};
 
 use crate::ahead_of_log::AheadOfLog;
 use crate::clock::Time;
-use crate::principal::Proved;
+use crate::principal::{Identity, Principal, Proved, Rights};
 use crate::rewriting;
 use crate::session::Session;
 use crate::session_list::SessionList;
@@ -263,6 +263,14 @@ impl Account {
             });
         }
         news
+    }
+}
+
+impl Principal {
+    /// The principal of an account as it is now, for a caller that authenticates by something other
+    /// than a password.
+    pub fn of(account: &Account, rights: Rights) -> Principal {
+        Principal { identity: Identity::Account(account.proved()), rights }
     }
 }
 

@@ -7,8 +7,7 @@ use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError
 
 use crate::account::Account;
 use crate::keeper::{After, Touches};
-use crate::login::taken;
-use crate::names::{self, REMOVED_NAME, REMOVED_NAMES};
+use crate::names::{self, REMOVED_NAME, REMOVED_NAMES, taken};
 use crate::node::Node;
 use crate::roster;
 use crate::session::Session;

@@ -1,6 +1,5 @@
 //! The accounts in memory: loaded on demand, one load however many callers ask, bounded.
 
-use std::any::TypeId;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -12,9 +11,7 @@ use parking_lot::RwLock;
 use whoelse_xmpp::BareJid;
 
 use crate::account::Account;
-use crate::clock::Steady;
-use crate::node::Node;
-use crate::roster::Roster;
+use crate::clock::{Clock, Steady};
 
 /// Number of shards: enough that two threads seldom meet in one.
 const SHARDS: usize = 64;
@@ -31,6 +28,9 @@ pub enum Seek {
     /// The store has to be asked.
     NotLoaded,
 }
+
+/// The result of a load.
+type Loaded = Result<Option<Arc<Account>>, whoelse_store::Error>;
 
 enum Entry {
     Here(Arc<Account>),
@@ -81,23 +81,24 @@ impl Accounts {
         }
     }
 
-    /// Loads an account. Other callers meanwhile wait for the same load.
-    pub async fn load(
+    /// Loads an account by `read`. Other callers meanwhile wait for the same load.
+    pub async fn load<F: Future<Output = Loaded>>(
         &self,
-        node: &Node,
         jid: &BareJid,
-    ) -> Result<Option<Arc<Account>>, whoelse_store::Error> {
+        clock: &Clock,
+        read: impl Fn() -> F,
+    ) -> Loaded {
         let shard = self.shard(jid);
         let _one_at_a_time = shard.loading.lock().await;
-        match self.seek(jid, node.clock.steady()) {
+        match self.seek(jid, clock.steady()) {
             Seek::Here(account) => return Ok(Some(account)),
             Seek::Missing => return Ok(None),
             Seek::NotLoaded => {}
         }
         loop {
             let forgotten = shard.forgotten.load(Ordering::Acquire);
-            let found = read(node, jid).await?;
-            let now = node.clock.steady();
+            let found = read().await?;
+            let now = clock.steady();
             let entry = match &found {
                 Some(account) => Entry::Here(account.clone()),
                 None => Entry::MissingUntil(now.after(MISSING)),
@@ -186,22 +187,6 @@ impl Accounts {
 /// Each shard's part of a bound, and room for a few in any case.
 fn per_shard(idle: usize) -> usize {
     idle.div_ceil(SHARDS).max(4)
-}
-
-/// Reads an account from the store, with everything the features remember of it.
-async fn read(node: &Node, jid: &BareJid) -> Result<Option<Arc<Account>>, whoelse_store::Error> {
-    let Some(row) = node.account_row(jid).await? else { return Ok(None) };
-    let mut slots = node.wiring.load_slots(&node.store, row.id).await?;
-    let roster = Roster::load(&node.store, row.id, &node.own_domains()).await?;
-    slots.push((TypeId::of::<Roster>(), Arc::new(roster)));
-    // This was confirmed before the account was dropped from memory, and is not saved yet.
-    let unsaved = node.keeper.unsaved_cursor(row.archive).unwrap_or(0);
-    let cursor = node.store.cursor(row.archive).await?.max(unsaved);
-    let account = Arc::new(Account::new(row.id, row.archive, jid.clone(), slots, cursor));
-    account.last_active.store(row.last_active, Ordering::Release);
-    account.note_generation(row.generation);
-    node.recount(&account).await?;
-    Ok(Some(account))
 }
 
 #[cfg(test)]

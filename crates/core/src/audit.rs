@@ -4,11 +4,10 @@
 //! written ([`Node::audit`](crate::Node)). It goes to the server log as well, which somebody who
 //! has only an administrator's password cannot reach.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::boxed_future::BoxFuture;
 use crate::clock::Time;
-use crate::kit::BoxFuture;
-use crate::node::Node;
 use crate::session::Session;
 
 /// The most values of one deed that are written; of further ones only their number.
@@ -17,7 +16,7 @@ const VALUES: usize = 50;
 const LENGTH: usize = 300;
 
 /// Writes a deed to permanent storage.
-pub type Audit = Box<dyn Fn(&Deed) -> BoxFuture<'static, ()> + Send + Sync>;
+pub type Writer = Box<dyn Fn(&Deed) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// One thing that an administrator did, or tried to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +61,16 @@ impl Deed {
     }
 }
 
-impl Node {
+/// The audit log of what administrators did; a world in memory has no file of it.
+#[derive(Default)]
+pub struct Audit(OnceLock<Writer>);
+
+impl Audit {
+    /// Hands every deed to this writer from now on. Returns the writer if there was one before.
+    pub fn set(&self, writer: Writer) -> Result<(), Writer> {
+        self.0.set(writer)
+    }
+
     /// Writes down what was done. Returns after it is written.
     pub async fn record(&self, deed: Deed) {
         let about: Vec<String> =
@@ -73,22 +81,22 @@ impl Node {
             Ok(end) => tracing::info!(who, from, what, about, at, end, "administration"),
             Err(why) => tracing::info!(who, from, what, about, at, refused = why, "administration"),
         }
-        if let Some(audit) = self.audit.get() {
-            audit(&deed).await;
+        if let Some(write) = self.0.get() {
+            write(&deed).await;
         }
     }
 }
 
 /// A deed under way. If its task ends first, that is written down.
 pub struct UnderWay {
-    node: Arc<Node>,
+    audit: Arc<Audit>,
     deed: Option<Deed>,
 }
 
 impl UnderWay {
     /// Begins the deed.
-    pub fn new(node: Arc<Node>, deed: Deed) -> UnderWay {
-        UnderWay { node, deed: Some(deed) }
+    pub fn new(audit: Arc<Audit>, deed: Deed) -> UnderWay {
+        UnderWay { audit, deed: Some(deed) }
     }
 
     /// Runs the deed and writes down how it ended, even if the caller goes away before. `None`: it
@@ -109,7 +117,7 @@ impl UnderWay {
     /// Ends the deed with this result.
     pub async fn end(mut self, end: Result<String, String>) {
         if let Some(deed) = self.deed.take() {
-            self.node.record(Deed { end, ..deed }).await;
+            self.audit.record(Deed { end, ..deed }).await;
         }
     }
 }
@@ -119,8 +127,8 @@ impl Drop for UnderWay {
         // A runtime that ends drops its tasks as well.
         if let (Some(deed), Ok(runtime)) = (self.deed.take(), tokio::runtime::Handle::try_current())
         {
-            let node = self.node.clone();
-            runtime.spawn(async move { node.record(deed).await });
+            let audit = self.audit.clone();
+            runtime.spawn(async move { audit.record(deed).await });
         }
     }
 }
@@ -129,24 +137,19 @@ impl Drop for UnderWay {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::clock::Clock;
-    use crate::settings::Settings;
     use tokio::sync::{mpsc, oneshot};
-    use whoelse_store::{Location, Store};
 
     #[tokio::test]
     async fn a_deed_goes_to_its_end_when_nobody_waits_for_it_any_more() {
-        let store = Store::open(&Location::Memory).await.unwrap();
-        let clock = Clock::manual(Time(0));
-        let node = Node::start(Settings::default(), clock, store, &[], None).await.unwrap();
         let (write, mut written) = mpsc::unbounded_channel();
-        let audit = node.audit.set(Box::new(move |deed| -> BoxFuture<'static, ()> {
+        let audit = Arc::new(Audit::default());
+        let set = audit.set(Box::new(move |deed| -> BoxFuture<'static, ()> {
             write.send(deed.clone()).unwrap();
             Box::pin(async {})
         }));
-        assert!(audit.is_ok());
+        assert!(set.is_ok());
         let deed = Deed::of("root@a.example", "::1", "trust-clock", Time(0));
-        let under_way = UnderWay::new(node.clone(), deed.clone());
+        let under_way = UnderWay::new(audit, deed.clone());
         let (go, gone) = oneshot::channel::<()>();
 
         let waiting = under_way.to_its_end(gone, |_| Ok("it is done".to_owned()));

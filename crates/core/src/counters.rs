@@ -17,7 +17,6 @@ use parking_lot::Mutex;
 use whoelse_xmpp::{Class, Kind};
 
 use crate::by_type::ByType;
-use crate::kit::Feature;
 
 pub use declare::{Counted, CounterGroup, CountersOfFeature, Metric, MetricKind, Samples};
 
@@ -63,10 +62,10 @@ crate::counters! {
 }
 
 impl Counters {
-    /// Returns counters at zero for a server with these features.
-    pub(crate) fn with(features: &[Feature]) -> Counters {
+    /// Returns counters at zero, with these groups of features.
+    pub(crate) fn with<'a>(groups: impl IntoIterator<Item = &'a CounterGroup>) -> Counters {
         let mut counters = Counters::default();
-        for group in features.iter().flat_map(|feature| feature.counters) {
+        for group in groups {
             (group.make)(&mut counters);
         }
         counters

@@ -3,6 +3,7 @@
 mod drain;
 pub(crate) mod ended;
 
+pub use crate::rewriting::full;
 pub(crate) use drain::READERS as LOG_READERS;
 
 use std::sync::Arc;
@@ -144,12 +145,4 @@ pub(crate) fn delay(node: &Node, at: Time) -> Bytes {
         .attr("from", &node.domain_name())
         .attr("stamp", &at.stamp());
     delay.finish()
-}
-
-/// An address from its bare form and a resource, which may be empty.
-pub fn full(bare: &str, resource: &str) -> String {
-    match resource {
-        "" => bare.to_owned(),
-        resource => format!("{bare}/{resource}"),
-    }
 }

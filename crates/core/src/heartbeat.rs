@@ -2,126 +2,19 @@
 //! the next start knows how long it was down. [`crate::trust`] judges it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use whoelse_store::Error;
 
-use whoelse_store::{Error, Heartbeat};
-
-use crate::clock::{Moment, Steady, Time};
+use crate::clock::{Moment, Time};
 use crate::keeper::Touches;
 use crate::node::Node;
-use crate::trust::{Doubt, Reading, Voucher, Why};
+use crate::trust::{Doubt, Voucher, Why};
 
 /// The interval of the heartbeat.
 const BEAT: Duration = Duration::from_secs(30);
-/// How often to ask the system whether it keeps its clock right, while that is in doubt.
-const ASK: Duration = Duration::from_secs(120);
-/// If the wall moves by this much more or less than the time that has passed, it was set.
-const SET: Duration = Duration::from_secs(5);
 /// The most messages renewed in one transaction, so that the keeper is never held up for long.
 const STEP: i64 = 1000;
-
-/// What this run knows of the wall.
-pub(crate) struct Watch {
-    /// Even time minus steady time.
-    base: AtomicI64,
-    /// Even time when the run before was last seen alive.
-    last_alive: Option<Time>,
-    /// Held for a look or a change, never across an await.
-    look: Mutex<Look>,
-    /// Held by the caller that vouches, to the end: two at once would each renew what the other has
-    /// renewed.
-    vouching: tokio::sync::Mutex<()>,
-}
-
-struct Look {
-    seen: Reading,
-    /// The time of the last look.
-    at: Steady,
-    /// When to ask the system next.
-    ask_at: Steady,
-}
-
-impl Watch {
-    /// Starts from what the run before has stored, which must be read before anything else is
-    /// written.
-    pub fn at_start(last: Option<Heartbeat>, now: Moment) -> Watch {
-        let last = last.map(Reading::from);
-        let seen = Reading::at_start(last, now.wall);
-        if let Some(doubt) = seen.doubt {
-            tell(&doubt);
-        }
-        Watch {
-            base: AtomicI64::new(seen.even.0.saturating_sub(now.steady.0)),
-            last_alive: last.map(|last| last.even),
-            look: Mutex::new(Look { seen, at: now.steady, ask_at: now.steady }),
-            vouching: tokio::sync::Mutex::default(),
-        }
-    }
-
-    fn even(&self, steady: Steady) -> Time {
-        Time(self.base.load(Ordering::Acquire).saturating_add(steady.0))
-    }
-
-    pub fn even_moment(&self, steady: Steady) -> Moment {
-        Moment { wall: self.even(steady), steady }
-    }
-
-    /// Reads the clocks.
-    fn look(&self, now: Moment) -> Reading {
-        let mut look = self.look.lock();
-        let (before, passed) = (look.seen, now.steady.since(look.at));
-        look.seen = before.later(now.wall, passed);
-        look.at = now.steady;
-        let (seen, expected) = (look.seen, before.wall.after(passed));
-        drop(look);
-        let moved = now.wall.0.saturating_sub(expected.0) / 1_000_000;
-        if moved.unsigned_abs() >= SET.as_secs() {
-            tracing::info!(seconds = moved, "clock_set");
-        }
-        match seen.doubt {
-            Some(doubt) if before.doubt.is_none_or(|known| known.why != doubt.why) => tell(&doubt),
-            _ => {}
-        }
-        seen
-    }
-
-    /// Whether to ask the system now; if so, the next time is set later.
-    fn asks(&self, now: Steady) -> bool {
-        let mut look = self.look.lock();
-        let due = look.ask_at <= now;
-        if due {
-            look.ask_at = now.after(ASK);
-        }
-        due
-    }
-
-    fn doubt(&self) -> Option<Doubt> {
-        self.look.lock().seen.doubt
-    }
-
-    /// The wall is believed from this moment on.
-    fn believe(&self, seen: Reading, at: Steady) {
-        let mut look = self.look.lock();
-        look.seen = seen;
-        look.at = at;
-        self.base.store(seen.even.0.saturating_sub(at.0), Ordering::Release);
-    }
-}
-
-fn tell(doubt: &Doubt) {
-    match doubt.why {
-        // True of every first start, for a moment.
-        Why::Unproven => tracing::debug!("clock_unproven"),
-        why => tracing::warn!(
-            why = %why,
-            until = "the system synchronises it, `whoelse clock trust`, or a day of uptime",
-            "clock_doubted"
-        ),
-    }
-}
 
 /// Starts the task; it ends with the node.
 pub(crate) fn start(node: &Arc<Node>) {
@@ -162,7 +55,7 @@ async fn write(node: &Arc<Node>) {
     let written = node.keeper.change(Touches::AtMost(7), move |tx| {
         Box::pin(async move {
             // The present state: a doubt can have ended meanwhile.
-            let seen = writer.watch.look.lock().seen;
+            let seen = writer.watch.seen();
             tx.heartbeat(&seen.into()).await?;
             Ok(((), Vec::new()))
         })
@@ -232,13 +125,8 @@ impl Node {
         let node = self.clone();
         let ended = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
-                let look = {
-                    let look = node.watch.look.lock();
-                    let now = node.clock.moment();
-                    let seen = look.seen.later(now.wall, now.steady.since(look.at));
-                    seen.doubt.map(|doubt| (seen, doubt, now))
-                };
-                let Some((seen, doubt, now)) = look else { return Ok((false, Vec::new())) };
+                let (seen, now) = node.watch.seen_now(&node.clock);
+                let Some(doubt) = seen.doubt else { return Ok((false, Vec::new())) };
                 let believed = seen.vouched_for();
                 // There are few: those of the last step, and what came since.
                 tx.renew_messages(renewed, doubt.since.0, young.0, i64::MAX).await?;
@@ -272,7 +160,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::settings::Settings;
-    use crate::trust::{EARLIEST, ENOUGH};
+    use crate::trust::{EARLIEST, ENOUGH, Reading};
 
     const DAY: Duration = Duration::from_secs(86_400);
     const NOW: Time = EARLIEST;
@@ -291,31 +179,6 @@ mod tests {
         clock.set_wall(wall);
         let domain = Some("a.example");
         Node::start(Settings::default(), clock, store.clone(), &[], domain).await.unwrap()
-    }
-
-    #[test]
-    fn whatever_was_written_down_the_wall_is_looked_at() {
-        for wall in [i64::MIN, -1, 0, i64::MAX] {
-            for even in [i64::MIN, -1, 0, i64::MAX] {
-                let doubt = Some(whoelse_store::ClockDoubt {
-                    since: even,
-                    up: even,
-                    claim: even,
-                    gap: wall,
-                });
-                for doubt in [None, doubt] {
-                    let now = |seconds: i64| Moment {
-                        wall: NOW,
-                        steady: Steady(5 + seconds * 1_000_000),
-                    };
-
-                    let watch = Watch::at_start(Some(Heartbeat { wall, even, doubt }), now(0));
-
-                    assert_eq!(watch.look(now(30)).wall, NOW);
-                    let _ = watch.look(Moment { wall: Time(wall), ..now(60) });
-                }
-            }
-        }
     }
 
     async fn write(store: &Store, seen: Reading) {

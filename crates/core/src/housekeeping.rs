@@ -23,8 +23,8 @@ pub(crate) fn start(node: &Arc<Node>) {
     spawn(node, PERIOD, |node| Box::pin(async move { forget(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { upgrades::forget(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { node.look_for_lacking_verifiers().await }));
-    let quiet = |node: Arc<Node>| -> crate::kit::BoxFuture<'static, ()> {
-        Box::pin(async move { node.look_for_quiet().await })
+    let quiet = |node: Arc<Node>| -> crate::boxed_future::BoxFuture<'static, ()> {
+        Box::pin(async move { node.lasting.look_for_quiet() })
     };
     spawn(node, crate::lasting::LOOK, quiet);
     for (period, tap) in node.wiring.periodic() {

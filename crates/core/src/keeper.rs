@@ -32,7 +32,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use whoelse_store::{Store, Tx};
 
 use crate::account::Account;
-use crate::kit::BoxFuture;
+use crate::boxed_future::BoxFuture;
 use crate::node::Node;
 use change::{Change, Command};
 

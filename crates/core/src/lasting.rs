@@ -13,10 +13,9 @@ use parking_lot::Mutex;
 
 use whoelse_store::Error;
 
-use crate::clock::Steady;
-use crate::node::Node;
+use crate::clock::{Clock, Steady};
 
-/// What [`Node::failing`] says of a task that has panicked.
+/// What [`Lasting::failing`] says of a task that has panicked.
 pub const FAULT_OF_OURS: &str = "a fault of ours, which the standard error has told about";
 
 /// The disk is full, or fails: something could not be written or read.
@@ -37,8 +36,8 @@ pub(crate) const LOOK: Duration = Duration::from_secs(30);
 
 /// The conditions that last at this moment, by name. The names are this program's, so there are
 /// few.
-#[derive(Debug, Default)]
 pub struct Lasting {
+    clock: Clock,
     /// Held for a look or a count.
     met: Mutex<HashMap<&'static str, Met>>,
     /// Whether there are any: a fast check for callers that report a success.
@@ -63,6 +62,11 @@ impl Met {
 }
 
 impl Lasting {
+    /// Returns no conditions; `clock` says when one shows.
+    pub fn new(clock: Clock) -> Lasting {
+        Lasting { clock, met: Mutex::default(), any: AtomicBool::default() }
+    }
+
     /// Notes that the condition showed. Returns what to log, if it is time to log something.
     pub fn met(&self, condition: &'static str, now: Steady) -> Option<Met> {
         self.any.store(true, Ordering::Release);
@@ -101,18 +105,18 @@ impl Lasting {
     }
 }
 
-impl Node {
+impl Lasting {
     /// Logs a failure that may repeat. `event` names it; `account` is the account that it hit this
     /// time.
     pub fn failing(&self, event: &'static str, account: Option<&dyn Display>, error: &dyn Display) {
-        if let Some(met) = self.lasting.met(event, self.clock.steady()) {
+        if let Some(met) = self.met(event, self.clock.steady()) {
             let account = account.map(tracing::field::display);
             let (times, seconds) = (met.times, met.lasted().as_secs());
             tracing::error!(account, %error, times, seconds, "{event}");
         }
     }
 
-    /// Like [`Node::failing`], for an error of the store. A full disk and an unreachable database
+    /// Like [`Lasting::failing`], for an error of the store. A full disk and an unreachable database
     /// are each one condition, whatever meets them; `event` then says what did.
     pub fn store_failing(&self, event: &'static str, account: Option<&dyn Display>, error: &Error) {
         let condition = match error {
@@ -122,7 +126,7 @@ impl Node {
             Error::Closed => return,
             _ => return self.failing(event, account, error),
         };
-        if let Some(met) = self.lasting.met(condition, self.clock.steady()) {
+        if let Some(met) = self.met(condition, self.clock.steady()) {
             let (times, seconds) = (met.times, met.lasted().as_secs());
             tracing::error!(met_by = event, %error, times, seconds, "{condition}");
         }
@@ -137,14 +141,14 @@ impl Node {
 
     /// Notes that what had failed under this name works again.
     pub fn works(&self, condition: &'static str) {
-        if let Some(met) = self.lasting.over(condition, self.clock.steady()) {
+        if let Some(met) = self.over(condition, self.clock.steady()) {
             say_over(condition, met);
         }
     }
 
     /// Logs which conditions are over because they did not show for a while.
-    pub(crate) async fn look_for_quiet(&self) {
-        for (condition, met) in self.lasting.quiet(self.clock.steady()) {
+    pub(crate) fn look_for_quiet(&self) {
+        for (condition, met) in self.quiet(self.clock.steady()) {
             say_over(condition, met);
         }
     }
@@ -162,6 +166,7 @@ fn say_over(condition: &'static str, met: Met) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Time;
 
     fn at(seconds: i64) -> Steady {
         Steady(seconds * 1_000_000)
@@ -169,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_condition_is_said_once_and_then_once_a_minute() {
-        let lasting = Lasting::default();
+        let lasting = Lasting::new(Clock::manual(Time(0)));
 
         let said: Vec<u64> = (0..600)
             .flat_map(|tenth| lasting.met("disk_full", Steady(tenth * 500_000)))
@@ -181,7 +186,7 @@ mod tests {
 
     #[test]
     fn conditions_are_counted_apart() {
-        let lasting = Lasting::default();
+        let lasting = Lasting::new(Clock::manual(Time(0)));
         lasting.met("disk_full", at(0));
 
         assert!(lasting.met("accepting_paused", at(1)).is_some());
@@ -190,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_end_is_said_once_with_how_often_and_how_long() {
-        let lasting = Lasting::default();
+        let lasting = Lasting::new(Clock::manual(Time(0)));
         assert_eq!(lasting.over("disk_full", at(0)), None);
         for second in 0..7 {
             lasting.met("disk_full", at(second));
@@ -208,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_nobody_meets_any_more_is_over() {
-        let lasting = Lasting::default();
+        let lasting = Lasting::new(Clock::manual(Time(0)));
         lasting.met("disk_full", at(0));
         lasting.met("metrics_failed", at(140));
 

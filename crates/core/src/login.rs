@@ -4,6 +4,8 @@
 //! Known and unknown names take the same path and the same time (security row 14).
 //! [`crate::verifiers`] has what is stored of a password.
 
+mod written;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use crate::keeper::Touches;
 use crate::login_attempt::LoginAttempt;
 use crate::login_throttle::stored::Count;
 use crate::login_throttle::{Begun, Blocked, Who};
+use crate::names::taken;
 use crate::network::Network;
 use crate::node::Node;
 use crate::principal::{Identity, Principal, Proved, Rights};
@@ -381,10 +384,6 @@ pub(crate) async fn save_rows(
 /// Returns the name of an account of this server.
 fn name(account: &BareJid) -> &str {
     account.local().unwrap_or_default()
-}
-
-pub(crate) fn taken(account: &BareJid) -> StanzaError {
-    StanzaError::new(Condition::Conflict).with_text(format!("{} is taken", name(account)))
 }
 
 /// The error for "not now, but later".

@@ -55,6 +55,12 @@ pub(crate) fn removed_lately(account: &BareJid) -> StanzaError {
     refused(format!("{name} was somebody's name until lately"))
 }
 
+/// The refusal of a name that somebody has.
+pub(crate) fn taken(account: &BareJid) -> StanzaError {
+    let name = account.local().unwrap_or_default();
+    StanzaError::new(Condition::Conflict).with_text(format!("{name} is taken"))
+}
+
 fn refused(why: String) -> StanzaError {
     StanzaError::new(Condition::PolicyViolation).with_text(format!("{why}; choose another one"))
 }

@@ -1,42 +1,45 @@
 //! One node: everything the rules need, wired together at start.
 
+use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
 use parking_lot::Mutex;
 use whoelse_store::{AccountRow, Domain, Store};
-use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamError};
+use whoelse_xmpp::{BareJid, Condition, JidError, StanzaError, StreamError};
 
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
-use crate::audit::Audit;
+use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
-use crate::heartbeat::Watch;
 use crate::hosts::Hosts;
 use crate::keeper::{Keeper, Touches};
-use crate::kit::{Feature, Wiring};
+use crate::kit::Wiring;
 use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
-use crate::login_throttle::stored::Count;
 use crate::online::Online;
 use crate::recent_logins::RecentLogins;
+use crate::rewriting;
+use crate::roster::Roster;
 use crate::roster::everybody::Everybody;
 use crate::session::Session;
 use crate::session_list::SessionList;
 use crate::settings::{Limits, Settings};
 use crate::slots::Slots;
+use crate::watch::Watch;
 
 pub use crate::accounts::Seek;
 
 /// A running server without its sockets.
 pub struct Node {
     /// The present settings; see [`Node::settings`].
-    settings: ArcSwap<Settings>,
+    pub(crate) settings: ArcSwap<Settings>,
     /// The source of the time.
     pub clock: Clock,
     /// When the node was started.
@@ -53,14 +56,14 @@ pub struct Node {
     pub counters: Counters,
     /// The conditions that last, such as a full disk.
     pub lasting: Lasting,
-    /// The audit log of what administrators did; a world in memory has none.
-    pub audit: OnceLock<Audit>,
+    /// The audit log of what administrators did.
+    pub audit: Arc<Audit>,
     /// What features remember of the server.
     pub slots: Slots,
-    accounts: Accounts,
-    served: ArcSwap<Served>,
+    pub(crate) accounts: Accounts,
+    pub(crate) served: ArcSwap<Served>,
     /// The sessions of the server itself, as which an administrator acts over the admin socket.
-    own_sessions: SessionList,
+    pub(crate) own_sessions: SessionList,
     /// The accounts with an available session.
     pub(crate) online: Online,
     /// The items of the shared roster.
@@ -69,11 +72,11 @@ pub struct Node {
     /// taken before an account's list of sessions, never after.
     pub(crate) resumptions: Mutex<HashMap<String, Weak<Session>>>,
     pub(crate) secret: Vec<u8>,
-    archive_key: ArchiveKey,
+    pub(crate) archive_key: ArchiveKey,
     /// The administrators by their stored keys, which do not change when the domain gets a new
     /// name.
-    admins: ArcSwap<HashSet<String>>,
-    next_session: AtomicU64,
+    pub(crate) admins: ArcSwap<HashSet<String>>,
+    pub(crate) next_session: AtomicU64,
     pub(crate) hashing: tokio::sync::Semaphore,
     /// Limits how many sessions read the log at once.
     pub(crate) log_readers: tokio::sync::Semaphore,
@@ -86,7 +89,7 @@ pub struct Node {
 }
 
 /// The domain that this node serves.
-struct Served {
+pub(crate) struct Served {
     domain: Domain,
     name: CompactString,
     own: Vec<Domain>,
@@ -98,136 +101,7 @@ struct Served {
     address: BareJid,
 }
 
-/// Why a node could not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// Two features clash, or a name in the settings is unknown.
-    Wiring(String),
-    /// The domain is not a valid name.
-    Domain(String),
-    /// The data directory belongs to another domain.
-    OtherDomain {
-        /// The domain that the data directory serves.
-        stored: String,
-        /// The domain that was asked for.
-        wanted: String,
-    },
-    /// The store failed.
-    Store(whoelse_store::Error),
-}
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StartError::Wiring(what) => f.write_str(what),
-            StartError::Domain(name) => write!(f, "`{name}` is not a domain name"),
-            StartError::OtherDomain { stored, wanted } => write!(
-                f,
-                "the data directory serves {stored}, the configuration says {wanted}; write \
-                 `domain = \"{stored}\"`, or, to rename it, start it without `domain` and run \
-                 `whoelse domain rename {stored} {wanted}`"
-            ),
-            StartError::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<whoelse_store::Error> for StartError {
-    fn from(error: whoelse_store::Error) -> StartError {
-        StartError::Store(error)
-    }
-}
-
 impl Node {
-    /// Starts the node over an open store. `domain` is the domain that it must serve; without it,
-    /// the node serves the store's domain, or `localhost` if the store is new.
-    pub async fn start(
-        settings: Settings,
-        clock: Clock,
-        store: Store,
-        features: &[Feature],
-        domain: Option<&str>,
-    ) -> Result<Arc<Node>, StartError> {
-        // Read this before anything else writes another one.
-        let last_heartbeat = store.last_heartbeat().await?;
-        let wiring = Wiring::of(features, &settings.features_off).map_err(StartError::Wiring)?;
-        let served = serve(&store, domain).await?;
-        let admins = served.keys_of(&settings.admins);
-        let secret = installation_secret(&store, "login").await?;
-        let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
-        let slots = Slots::new(wiring.load_server(&store).await?);
-        let throttle = Arc::new(LoginThrottle::default());
-        let started = clock.moment();
-        let watch = Watch::at_start(last_heartbeat, started);
-        let now = watch.even_moment(started.steady);
-        let rows = store.throttle_load_all(now.wall.0).await?;
-        let rows = rows.into_iter().map(|(key, row)| (key, Count::from(row)));
-        throttle.restore(rows, settings.block_duration, now);
-        let complete = crate::verifiers::are_complete(&store).await?;
-        let last_stamp = store.last_stamp().await?;
-        let passing = store.archives_with_passing().await?;
-        let (keeper, work) = Keeper::new();
-        let limits = &settings.limits;
-        let accounts = Accounts::new(limits.idle_accounts);
-        let node = Arc::new(Node {
-            settings: ArcSwap::from_pointee(settings),
-            started,
-            clock,
-            store: store.clone(),
-            wiring,
-            keeper: Arc::new(keeper),
-            throttle,
-            counters: Counters::with(features),
-            lasting: Lasting::default(),
-            audit: OnceLock::new(),
-            slots,
-            accounts,
-            served: ArcSwap::from_pointee(served),
-            own_sessions: SessionList::default(),
-            online: Online::default(),
-            everybody: Everybody::default(),
-            resumptions: Mutex::default(),
-            secret,
-            archive_key,
-            admins: ArcSwap::from_pointee(admins),
-            next_session: AtomicU64::new(1),
-            hashing: tokio::sync::Semaphore::new(crate::verifiers::HASHING),
-            log_readers: tokio::sync::Semaphore::new(crate::delivery::LOG_READERS),
-            complete: AtomicBool::new(complete),
-            recent_logins: RecentLogins::default(),
-            watch,
-        });
-        Keeper::start(Arc::downgrade(&node), store, work, last_stamp, passing);
-        node.wiring.tell_started(&node).await;
-        crate::heartbeat::start(&node);
-        crate::housekeeping::start(&node);
-        Ok(node)
-    }
-
-    /// Ends the sessions that are left and stores what was accepted.
-    ///
-    /// Returns when the keeper has nothing left. Connections should have ended before, or they lose
-    /// what is under way.
-    pub async fn stop(self: &Arc<Node>) {
-        for session in self.sessions() {
-            self.end(&session).await;
-        }
-        self.write_arrivals().await;
-        self.last_heartbeat().await;
-        self.keeper.stop().await;
-    }
-
-    /// Whether nothing is under way: the keeper has nothing left, nobody asks the store, no
-    /// password is being hashed. A test world moves its clock only then.
-    pub fn is_idle(&self) -> bool {
-        self.keeper.waiting() == 0
-            && self.log_readers.available_permits() == crate::delivery::LOG_READERS
-            && self.hashing.available_permits() == crate::verifiers::HASHING
-            && self.store.is_idle()
-    }
-
     /// Orders every connection to end. Their sessions end with them; sessions without a connection
     /// end at once.
     pub fn end_all(self: &Arc<Node>, error: &StreamError) {
@@ -237,6 +111,33 @@ impl Node {
                 tokio::spawn(async move { node.end(&session).await });
             }
         }
+    }
+
+    // --- what is logged ---
+
+    /// Writes down what an administrator did; see [`Audit::record`].
+    pub async fn record(&self, deed: Deed) {
+        self.audit.record(deed).await;
+    }
+
+    /// Logs a failure that may repeat; see [`Lasting::failing`].
+    pub fn failing(&self, event: &'static str, account: Option<&dyn Display>, error: &dyn Display) {
+        self.lasting.failing(event, account, error);
+    }
+
+    /// Logs a failure of the store; see [`Lasting::store_failing`].
+    pub fn store_failing(
+        &self,
+        event: &'static str,
+        account: Option<&dyn Display>,
+        error: &whoelse_store::Error,
+    ) {
+        self.lasting.store_failing(event, account, error);
+    }
+
+    /// Notes that what had failed under this name works again.
+    pub fn works(&self, condition: &'static str) {
+        self.lasting.works(condition);
     }
 
     /// The time that the wall would show if nobody had set it since the start. For times that
@@ -346,7 +247,7 @@ impl Node {
     /// Returns the address of a stored key and a resource, under the domain's present name.
     pub fn address_of(&self, key: &str, resource: &str) -> String {
         let bare = whoelse_store::from_key(key, &self.served.load().own);
-        crate::delivery::full(&bare.unwrap_or_else(|| key.to_owned()), resource)
+        rewriting::full(&bare.unwrap_or_else(|| key.to_owned()), resource)
     }
 
     /// Returns the public form of a number in an archive: it cannot be predicted, and reveals
@@ -381,8 +282,29 @@ impl Node {
         match self.seek(jid) {
             Seek::Here(account) => Ok(Some(account)),
             Seek::Missing => Ok(None),
-            Seek::NotLoaded => self.accounts.load(self, jid).await,
+            Seek::NotLoaded => {
+                self.accounts.load(jid, &self.clock, || self.read_account(jid)).await
+            }
         }
+    }
+
+    /// Reads an account from the store, with everything the features remember of it.
+    async fn read_account(
+        &self,
+        jid: &BareJid,
+    ) -> Result<Option<Arc<Account>>, whoelse_store::Error> {
+        let Some(row) = self.account_row(jid).await? else { return Ok(None) };
+        let mut slots = self.wiring.load_slots(&self.store, row.id).await?;
+        let roster = Roster::load(&self.store, row.id, &self.own_domains()).await?;
+        slots.push((TypeId::of::<Roster>(), Arc::new(roster)));
+        // This was confirmed before the account was dropped from memory, and is not saved yet.
+        let unsaved = self.keeper.unsaved_cursor(row.archive).unwrap_or(0);
+        let cursor = self.store.cursor(row.archive).await?.max(unsaved);
+        let account = Arc::new(Account::new(row.id, row.archive, jid.clone(), slots, cursor));
+        account.last_active.store(row.last_active, Ordering::Release);
+        account.note_generation(row.generation);
+        self.recount(&account).await?;
+        Ok(Some(account))
     }
 
     /// Like [`Node::account`], for a request that is answered: the details of an error are only
@@ -511,63 +433,15 @@ impl Undelivered {
 }
 
 impl Served {
-    fn new(domain: Domain, own: Vec<Domain>, former: Vec<Domain>) -> Result<Served, StartError> {
-        let address = BareJid::new(None, &domain.name)
-            .map_err(|_| StartError::Domain(domain.name.clone()))?;
+    pub fn new(domain: Domain, own: Vec<Domain>, former: Vec<Domain>) -> Result<Served, JidError> {
+        let address = BareJid::new(None, &domain.name)?;
         let former = former.into_iter().filter(|it| it.id == domain.id).map(|it| it.name).collect();
         let name = CompactString::from(domain.name.as_str());
         let hosts = Arc::new(Hosts::new([name.clone()]));
         Ok(Served { name, domain, own, hosts, former, address })
     }
 
-    fn keys_of(&self, jids: &HashSet<BareJid>) -> HashSet<String> {
+    pub fn keys_of(&self, jids: &HashSet<BareJid>) -> HashSet<String> {
         jids.iter().map(|jid| whoelse_store::to_key(jid.as_str(), &self.own)).collect()
     }
-}
-
-/// Chooses the domain of a node whose store holds these domains: the one that is wanted, or else
-/// the oldest, or `localhost` if there is none yet.
-///
-/// # Errors
-/// The wanted domain is not a valid name, or is not in the store.
-pub fn name_to_serve(stored: &[Domain], wanted: Option<&str>) -> Result<String, StartError> {
-    let Some(wanted) = wanted else {
-        return Ok(stored.first().map_or("localhost", |first| &first.name).to_owned());
-    };
-    let jid = BareJid::new(None, wanted).map_err(|_| StartError::Domain(wanted.to_owned()))?;
-    let wanted = jid.domain().to_owned();
-    match stored.first() {
-        Some(first) if stored.iter().all(|domain| domain.name != wanted) => {
-            Err(StartError::OtherDomain { stored: first.name.clone(), wanted })
-        }
-        _ => Ok(wanted),
-    }
-}
-
-async fn serve(store: &Store, wanted: Option<&str>) -> Result<Served, StartError> {
-    let name = name_to_serve(&store.domains().await?, wanted)?;
-    let mut tx = store.begin().await?;
-    tx.ensure_domain(&name).await?;
-    let own = tx.domains().await?;
-    let former = tx.former_names().await?;
-    tx.commit().await?;
-    let domain = own.iter().find(|domain| domain.name == name).cloned();
-    let domain = domain.ok_or(StartError::Domain(name))?;
-    Served::new(domain, own, former)
-}
-
-/// Returns a secret of this installation. It is made on the first call.
-pub async fn installation_secret(
-    store: &Store,
-    name: &str,
-) -> Result<Vec<u8>, whoelse_store::Error> {
-    let key = format!("secret.{name}");
-    if let Some(secret) = store.setting(&key).await? {
-        return Ok(secret);
-    }
-    let secret = whoelse_stream::token::random::<32>().to_vec();
-    let mut tx = store.begin().await?;
-    tx.set_setting(&key, &secret).await?;
-    tx.commit().await?;
-    Ok(secret)
 }

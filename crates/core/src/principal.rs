@@ -5,13 +5,7 @@
 //! [`Principal`] is an account by its number, which no other account has had or will have, with the
 //! generation of the password that was proved. `docs/design/principal.md` says more.
 
-use std::sync::Arc;
-
-use whoelse_xmpp::{BareJid, Condition, StanzaError};
-
-use crate::account::Account;
-use crate::node::Node;
-use crate::session::Session;
+use whoelse_xmpp::BareJid;
 
 /// An authenticated identity with its rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +42,7 @@ pub enum Rights {
     /// The right to act on their own account.
     Own,
     /// The right to an administrator's commands. The settings give it to an account, see
-    /// [`Node::rights`].
+    /// [`crate::Node::rights`].
     Administrator,
     /// All rights: the operating system vouches for the user of the admin socket.
     Operator,
@@ -60,40 +54,12 @@ impl Principal {
         Principal { identity: Identity::Server, rights: Rights::Operator }
     }
 
-    /// The principal of an account as it is now, for a caller that authenticates by something other
-    /// than a password.
-    pub fn of(account: &Account, rights: Rights) -> Principal {
-        Principal { identity: Identity::Account(account.proved()), rights }
-    }
-
     /// The account, if the identity is one.
     pub fn account(&self) -> Option<&Proved> {
         match &self.identity {
             Identity::Account(proved) => Some(proved),
             Identity::Server => None,
         }
-    }
-}
-
-impl Node {
-    /// Returns the rights of a session: those of its way in, or those that the settings give to its
-    /// account at this moment. When a line is removed from the configuration, open sessions lose
-    /// its right, too.
-    pub fn rights(&self, session: &Session) -> Rights {
-        match &session.account {
-            Some(account) if self.is_admin(account.jid()) => {
-                session.rights().max(Rights::Administrator)
-            }
-            _ => session.rights(),
-        }
-    }
-
-    /// Returns the account that was proved, if it is still the same: `not-authorized` if it has
-    /// been removed or got another password since.
-    pub(crate) async fn account_as(&self, proved: &Proved) -> Result<Arc<Account>, StanzaError> {
-        let account = self.look_up(&proved.address).await?;
-        let account = account.filter(|account| account.is_as(proved));
-        account.ok_or_else(|| StanzaError::new(Condition::NotAuthorized))
     }
 }
 

@@ -54,3 +54,11 @@ pub(crate) fn attribute(name: &str, value: &str) -> Vec<u8> {
     written.push(b'\'');
     written
 }
+
+/// An address from its bare form and a resource, which may be empty.
+pub fn full(bare: &str, resource: &str) -> String {
+    match resource {
+        "" => bare.to_owned(),
+        resource => format!("{bare}/{resource}"),
+    }
+}

@@ -93,7 +93,7 @@ fn unanswered(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
         return Routed::Done;
     }
     let (from, strip) = (origin.address().clone(), in_flight::Places::new());
-    let storage = storage_policy::storage_policy(&node.wiring, &stanza);
+    let storage = node.wiring.storage_policy(&stanza);
     let flight =
         InFlight { from, to, stanza, lang: None, strip, storage, sender: None, copy: None };
     to_account::to_account(node, flight, origin)

@@ -12,7 +12,7 @@ use crate::account::Account;
 use crate::delivery;
 use crate::node::Node;
 use crate::presence;
-use crate::principal::{Principal, Rights};
+use crate::principal::{Principal, Proved, Rights};
 use crate::session::{ResumeRefused, Session, Superseded};
 use crate::session_list::SessionList;
 use crate::settings::Sessions;
@@ -71,6 +71,26 @@ impl Node {
             "session_bound"
         );
         Ok(Hold { session, epoch: 1 })
+    }
+
+    /// Returns the rights of a session: those of its way in, or those that the settings give to its
+    /// account at this moment. When a line is removed from the configuration, open sessions lose
+    /// its right, too.
+    pub fn rights(&self, session: &Session) -> Rights {
+        match &session.account {
+            Some(account) if self.is_admin(account.jid()) => {
+                session.rights().max(Rights::Administrator)
+            }
+            _ => session.rights(),
+        }
+    }
+
+    /// Returns the account that was proved, if it is still the same: `not-authorized` if it has
+    /// been removed or got another password since.
+    pub(crate) async fn account_as(&self, proved: &Proved) -> Result<Arc<Account>, StanzaError> {
+        let account = self.look_up(&proved.address).await?;
+        let account = account.filter(|account| account.is_as(proved));
+        account.ok_or_else(|| StanzaError::new(Condition::NotAuthorized))
     }
 
     /// Adds a new session to the others of its owner.

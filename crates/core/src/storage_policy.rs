@@ -2,8 +2,6 @@
 
 use whoelse_xmpp::{Kind, Stanza, ns};
 
-use crate::kit::Wiring;
-
 /// How a message is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoragePolicy {
@@ -15,11 +13,14 @@ pub enum StoragePolicy {
     Never,
 }
 
-/// Decides by the type of the message and its content; then features may change the decision.
+/// Decides by the type of the message and its content; then `features` may change the decision.
 ///
 /// A chat or normal message is kept if it has a body or an encrypted payload. Headlines, groupchat
 /// and errors are never stored (RFC 6121, 8.5), whatever a feature says.
-pub fn storage_policy(wiring: &Wiring, stanza: &Stanza) -> StoragePolicy {
+pub fn storage_policy(
+    stanza: &Stanza,
+    features: impl FnOnce(&Stanza, StoragePolicy) -> StoragePolicy,
+) -> StoragePolicy {
     if !is_conversation(stanza) {
         return StoragePolicy::Never;
     }
@@ -27,7 +28,7 @@ pub fn storage_policy(wiring: &Wiring, stanza: &Stanza) -> StoragePolicy {
         true => StoragePolicy::Archived,
         false => StoragePolicy::Never,
     };
-    wiring.run_storage(stanza, policy)
+    features(stanza, policy)
 }
 
 /// Whether a message that is not stored and that nobody takes is returned to its sender.
@@ -81,6 +82,10 @@ mod tests {
     ];
     const STATE: &str = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
 
+    fn by_itself(stanza: &Stanza) -> StoragePolicy {
+        storage_policy(stanza, |_, policy| policy)
+    }
+
     fn message(type_: &str, children: &str) -> Stanza {
         let type_ = if type_.is_empty() { String::new() } else { format!(" type='{type_}'") };
         Stanza::parse(format!("<message{type_}>{children}</message>")).unwrap()
@@ -88,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_says_something_is_kept_in_a_conversation() {
-        let keeps = |type_, said| storage_policy(&Wiring::default(), &message(type_, said));
+        let keeps = |type_, said| by_itself(&message(type_, said));
         for type_ in ["", "chat", "normal", "unheard-of"] {
             for content in CONTENTS {
                 assert_eq!(keeps(type_, content), StoragePolicy::Archived, "{type_} {content}");
@@ -109,7 +114,7 @@ mod tests {
         for (word, back) in [("propose", true), ("proceed", false), ("retract", false)] {
             let said = message("chat", &format!("<{word} xmlns='urn:xmpp:jingle-message:0'/>"));
             assert_eq!(
-                (comes_back(&said), storage_policy(&Wiring::default(), &said)),
+                (comes_back(&said), by_itself(&said)),
                 (back, StoragePolicy::Never),
                 "{word}"
             );
@@ -123,6 +128,6 @@ mod tests {
     fn only_messages_are_kept() {
         let stanza = Stanza::parse("<presence><body>hi</body></presence>").unwrap();
 
-        assert_eq!(storage_policy(&Wiring::default(), &stanza), StoragePolicy::Never);
+        assert_eq!(by_itself(&stanza), StoragePolicy::Never);
     }
 }

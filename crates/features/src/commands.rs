@@ -163,7 +163,7 @@ impl Run {
                 deed = deed.about(field.var, values.all(field.var));
             }
         }
-        UnderWay::new(self.cx.node.clone(), deed)
+        UnderWay::new(self.cx.node.audit.clone(), deed)
     }
 
     fn answer(&self, id: &str, status: &str) -> Running {

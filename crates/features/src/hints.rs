@@ -40,7 +40,6 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
     use whoelse_core::kit::Wiring;
-    use whoelse_core::storage_policy::storage_policy;
 
     const BODY: &str = "<body>hi</body>";
     const STATE: &str = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
@@ -50,7 +49,7 @@ mod tests {
         let hints = hints.iter().map(|hint| format!("<{hint} xmlns='urn:xmpp:hints'/>"));
         let children = content.to_owned() + &hints.collect::<String>();
         let stanza = Stanza::parse(format!("<message{type_}>{children}</message>")).unwrap();
-        storage_policy(&Wiring::of(&[FEATURE], &HashSet::new()).unwrap(), &stanza)
+        Wiring::of(&[FEATURE], &HashSet::new()).unwrap().storage_policy(&stanza)
     }
 
     #[test]

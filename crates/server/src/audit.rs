@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use whoelse_core::Node;
-use whoelse_core::audit::{Audit, Deed};
+use whoelse_core::audit::{Deed, Writer};
 use whoelse_core::kit::BoxFuture;
 use whoelse_xmpp::in_words;
 
@@ -30,7 +30,7 @@ struct AuditLog {
 }
 
 /// Returns the function that the rules call when an administrator has done something.
-pub(crate) fn writer(data: &Path, node: Weak<Node>) -> Audit {
+pub(crate) fn writer(data: &Path, node: Weak<Node>) -> Writer {
     let path = data.join(NAME);
     let log = Arc::new(AuditLog { path, largest: LARGEST, writing: Mutex::default() });
     Box::new(move |deed| -> BoxFuture<'static, ()> {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use whoelse_core::node;
+use whoelse_core::start;
 use whoelse_store::Domain;
 
 use crate::admin;
@@ -24,7 +24,7 @@ pub(crate) fn check(
         return Err(StartError::Settings(problems));
     }
     let wanted = config.domain.as_deref();
-    let domain = node::name_to_serve(domains, wanted).map_err(StartError::Node)?;
+    let domain = start::name_to_serve(domains, wanted).map_err(StartError::Node)?;
     match config.certificate_files() {
         Some(files) => Tls::open(&files.certificate, &files.key).map(drop),
         None => tls::can_ensure(&OwnFiles::of(data), &domain),

@@ -91,7 +91,7 @@ impl Server {
     pub async fn reload_by_signal(&self) {
         let node = self.node();
         let deed = Deed::of(&node.domain_name(), "SIGHUP", "reload", node.clock.now());
-        let under_way = UnderWay::new(node.clone(), deed);
+        let under_way = UnderWay::new(node.audit.clone(), deed);
         let reloaded = self.reloader.reload().await;
         let end = reloaded.map(|done| done.lines().join("\n")).map_err(|why| why.join("; "));
         under_way.end(end).await;

@@ -23,7 +23,7 @@ pub enum StartError {
     /// The database.
     Store(OpenError),
     /// The rules refuse to start.
-    Node(whoelse_core::node::StartError),
+    Node(whoelse_core::start::StartError),
     /// The certificate or its key.
     Tls(TlsError),
     /// The file of accounts.

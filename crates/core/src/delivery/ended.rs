@@ -11,7 +11,7 @@ use crate::keeper::Work;
 use crate::node::Node;
 use crate::route::{self, Append, InFlight, Origin, Routed};
 use crate::session::{Had, Queued, Session};
-use crate::storage_policy::{StoragePolicy, storage_policy};
+use crate::storage_policy::StoragePolicy;
 use crate::who_gets::{Recipients, Sessions, who_gets};
 
 /// Handles what a session leaves behind. Messages of the log stay with the cursor. A message that
@@ -73,7 +73,7 @@ async fn hand_on(
     let past = account.sessions().into_iter().filter(|other| other.will_confirm_past(seq));
     // A device that got a copy when the message came has it; if that is lost too, the archive has
     // it.
-    let archived = storage_policy(&node.wiring, &stanza) == StoragePolicy::Archived
+    let archived = node.wiring.storage_policy(&stanza) == StoragePolicy::Archived
         && node.settings().history.is_some();
     let mut is_copied = false;
     for other in others.into_iter().chain(past) {
@@ -98,7 +98,7 @@ async fn keep(node: &Arc<Node>, session: &Arc<Session>, stanza: Stanza) {
     let children = stanza.children().iter().enumerate();
     let numbers = children.filter(|(_, child)| child.is("stanza-id", ns::STANZA_ID));
     let strip = numbers.map(|(place, _)| place).collect();
-    let storage = storage_policy(&node.wiring, &stanza);
+    let storage = node.wiring.storage_policy(&stanza);
     // The message was checked when it was sent; without its sender it does not look like a repeat.
     let flight =
         InFlight { from, to, stanza, lang: None, strip, storage, sender: None, copy: None };

@@ -6,7 +6,7 @@
 use whoelse_store::{Error, Tx};
 
 use super::{After, Then};
-use crate::kit::BoxFuture;
+use crate::boxed_future::BoxFuture;
 
 /// A command that another one leads to.
 pub(crate) trait Chained: Send {

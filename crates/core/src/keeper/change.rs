@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use whoelse_store::{Error, Tx};
 
 use super::After;
-use crate::kit::BoxFuture;
+use crate::boxed_future::BoxFuture;
 use crate::node::Node;
 
 /// How many rows a change may touch.

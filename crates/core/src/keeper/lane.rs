@@ -230,7 +230,7 @@ impl Lane {
         let counters = &node.counters;
         match &committed {
             Ok(_) => {
-                node.store_works();
+                node.lasting.store_works();
                 counters.batch.size(rows.len());
                 counters.commit.time(node.clock.steady().since(begun));
                 if !cursors.is_empty() {
@@ -286,7 +286,7 @@ impl Lane {
         let mut finishes = Vec::with_capacity(made.len());
         for (change, committed) in made {
             match &committed {
-                Ok(()) => node.store_works(),
+                Ok(()) => node.lasting.store_works(),
                 // The change itself refused, and its caller is told.
                 Err(error @ (Error::NoSuchDomain(_) | Error::DomainExists(_))) => {
                     tracing::debug!(%error, "change_refused");

@@ -8,6 +8,7 @@ pub mod command;
 mod context;
 pub mod taps;
 
+pub use crate::boxed_future::BoxFuture;
 pub use command::{Command, CommandDone, CommandNote};
 pub use context::{
     ANYWHERE, AdminCx, At, Cx, EVERY_ADDRESS, OWN, SERVER, SERVER_OR_OWN, SessionCx, Target,
@@ -17,7 +18,6 @@ pub use taps::{Flow, Passing, When};
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,10 +31,7 @@ use crate::node::Node;
 use crate::session::Session;
 use crate::settings::{Setting, Settings};
 use crate::slots::Slot;
-use crate::storage_policy::StoragePolicy;
-
-/// A boxed future, for what is kept in tables.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use crate::storage_policy::{StoragePolicy, storage_policy};
 
 /// One thing the server can do. Declared as `FEATURE` in a file of its own.
 #[derive(Clone, Copy)]
@@ -520,8 +517,11 @@ impl Wiring {
         run(&self.incoming, passing)
     }
 
-    pub(crate) fn run_storage(&self, message: &Stanza, policy: StoragePolicy) -> StoragePolicy {
-        self.storage.iter().fold(policy, |policy, tap| tap(message, policy))
+    /// Decides how a message is kept.
+    pub fn storage_policy(&self, message: &Stanza) -> StoragePolicy {
+        storage_policy(message, |message, policy| {
+            self.storage.iter().fold(policy, |policy, tap| tap(message, policy))
+        })
     }
 
     pub(crate) fn is_activity(&self, stanza: &Stanza) -> bool {

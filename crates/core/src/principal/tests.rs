@@ -2,17 +2,21 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_store::{Location, Store};
 use whoelse_stream::c2s::LookupAnswer;
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::secret::Password;
+use whoelse_xmpp::Condition;
 
 use super::*;
+use crate::account::Account;
 use crate::clock::{Clock, Time};
 use crate::login_attempt::LoginAttempt;
 use crate::network::Network;
+use crate::node::Node;
 use crate::session::Session;
 use crate::sessions::Hold;
 use crate::settings::{Sessions, Settings};

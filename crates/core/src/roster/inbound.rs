@@ -13,8 +13,8 @@ use super::entry::Entry;
 use super::{Interested, SubscriptionType, Way, step};
 use crate::account::Account;
 use crate::audience;
+use crate::boxed_future::BoxFuture;
 use crate::keeper::chain::{Chained, Done};
-use crate::kit::BoxFuture;
 use crate::node::Node;
 use crate::rewriting;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use smallvec::SmallVec;
 use whoelse_store::{Direction, NewRow};
-use whoelse_xmpp::{Child, Condition, Jid, Kind, Stanza, StanzaError};
+use whoelse_xmpp::{Condition, Jid, Kind, Stanza, StanzaError};
 
 use super::in_flight::{InFlight, Places};
 use super::{Origin, Routed, refused, request, subscription, to_account, to_server};
@@ -16,7 +16,7 @@ use crate::kit::{Flow, Passing, Target};
 use crate::node::Node;
 use crate::presence::{self, Said};
 use crate::session::{Session, Ticket};
-use crate::storage_policy::{StoragePolicy, storage_policy};
+use crate::storage_policy::StoragePolicy;
 
 /// A stanza of a session.
 struct Speech {
@@ -61,17 +61,12 @@ pub(super) fn speak(
     }
 }
 
-/// Finds the payload of a request; features say what may stand beside it.
-pub(super) fn payloads<'a>(node: &'a Node, stanza: &'a Stanza) -> impl Iterator<Item = &'a Child> {
-    stanza.children().iter().filter(|child| !node.wiring.may_stand_beside(child))
-}
-
 /// RFC 6120, 8.2.3: checks the id, the type, and that a request has exactly one payload.
 fn check_iq(node: &Node, stanza: &Stanza) -> Result<(), StanzaError> {
     if stanza.kind() != Kind::Iq {
         return Ok(());
     }
-    let payloads = payloads(node, stanza).count();
+    let payloads = request::payloads(node, stanza).count();
     let sound = stanza.id().is_some()
         && match stanza.type_() {
             Some("get" | "set") => payloads == 1,
@@ -188,7 +183,7 @@ impl Speech {
         let Speech { node, session, ticket, stanza, lang, .. } = self;
         let own = session.account.as_ref();
         let sender = own.map(|own| own.id);
-        let storage = storage_policy(&node.wiring, &stanza);
+        let storage = node.wiring.storage_policy(&stanza);
         let copy = own.and_then(|own| own_row(&node, own, storage, &to));
         let flight = InFlight { from, to, stanza, lang, strip, storage, sender, copy };
         if flight.is_request() && flight.to.is_bare() && flight.is_to_oneself() {

@@ -7,7 +7,6 @@ use tokio::task::JoinHandle;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{Child, Class, Condition, Jid, Stanza, StanzaError};
 
-use super::from_session::payloads;
 use super::in_flight::{Answer, InFlight};
 use super::{Origin, Routed, answered, finish};
 use crate::account::Account;
@@ -88,6 +87,11 @@ pub(super) fn reply(
 
 fn deadline(node: &Node) -> Steady {
     node.clock.steady().after(node.settings().limits.request)
+}
+
+/// Finds the payload of a request; features say what may stand beside it.
+pub(super) fn payloads<'a>(node: &'a Node, stanza: &'a Stanza) -> impl Iterator<Item = &'a Child> {
+    stanza.children().iter().filter(|child| !node.wiring.may_stand_beside(child))
 }
 
 /// Finds the handler of this request at such an address, and its payload.

@@ -32,7 +32,7 @@ async fn clock(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
             let node = cx.node.clone();
             let deed = Deed::by(&cx.session, "trust-clock", cx.now);
             // With many messages this takes longer than a requester may wait.
-            let trusting = UnderWay::new(node.clone(), deed).to_its_end(
+            let trusting = UnderWay::new(node.audit.clone(), deed).to_its_end(
                 async move { trust(&node).await },
                 |done| match done {
                     Ok(()) => Ok("the clock is believed".to_owned()),

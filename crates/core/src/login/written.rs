@@ -1,0 +1,125 @@
+//! Successful logins, written down together: from where, when, and that the wrong tries before them
+//! no longer count.
+//!
+//! Nobody waits for these writes, so one transaction a second serves them all. If a crash loses the
+//! last second, the same person's next login makes up for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use whoelse_store::{Error, Tx};
+
+use super::save_rows;
+use crate::account::Account;
+use crate::keeper::Touches;
+use crate::login_throttle::stored::Scope;
+use crate::network::Network;
+use crate::node::Node;
+use crate::recent_logins::RecentLogin;
+
+/// How long a login waits for others to be written with it.
+const WAIT: Duration = Duration::from_secs(1);
+/// The most logins that wait; when reached, they are written at once.
+const MOST: usize = 1_000;
+
+impl Node {
+    /// Notes a login. `forgiven` are the counts that wrong tries before it may have left in the
+    /// store.
+    pub(crate) fn arrived(
+        self: &Arc<Node>,
+        account: &Arc<Account>,
+        network: Network,
+        forgiven: Vec<Scope>,
+    ) {
+        let at = self.clock.now();
+        account.note_active(at);
+        let arrival = RecentLogin { account: account.clone(), network, at, forgiven };
+        let waiting = self.recent_logins.push(arrival);
+        let (is_first, is_full) = (waiting == 1, waiting >= MOST);
+        if is_first || is_full {
+            let node = self.clone();
+            tokio::spawn(async move {
+                if !is_full {
+                    node.clock.sleep(WAIT).await;
+                }
+                node.write_arrivals().await;
+            });
+        }
+    }
+
+    /// Writes down the waiting logins.
+    pub(crate) async fn write_arrivals(self: &Arc<Node>) {
+        let arrivals = self.recent_logins.take();
+        if arrivals.is_empty() {
+            return;
+        }
+        let node = self.clone();
+        let written = self.keeper.change(Touches::All, move |tx| {
+            Box::pin(async move {
+                for arrival in &arrivals {
+                    arrival.write(&node, tx).await?;
+                }
+                Ok(((), Vec::new()))
+            })
+        });
+        match written.await {
+            Ok(()) => {}
+            // Not after the server has stopped: it writes the waiting logins before it stops.
+            Err(error) => self.store_failing("logins_not_written", None, &error),
+        }
+    }
+}
+
+impl RecentLogin {
+    async fn write(&self, node: &Node, tx: &mut Tx) -> Result<(), Error> {
+        // The account's rows are gone; the other logins must not fail because of it.
+        if self.account.is_removed() {
+            return Ok(());
+        }
+        // The present count: the account may have failed again since.
+        save_rows(tx, node.throttle.rows(&self.forgiven, node.even_moment())).await?;
+        // Read in the keeper's turn: even time jumps ahead when a doubt of the clock ends, so a
+        // value read earlier would be old.
+        let now = node.even_time();
+        tx.remember_place(self.account.id, &self.network.to_string(), now.0).await?;
+        tx.touch_account(self.account.id, self.at.0).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use whoelse_store::{Heartbeat, Location, Store};
+    use whoelse_stream::secret::Password;
+    use whoelse_xmpp::BareJid;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::settings::Settings;
+    use crate::trust::{EARLIEST, Voucher};
+
+    #[tokio::test]
+    async fn a_login_before_a_doubt_of_the_clock_ends_is_not_old_when_it_has_ended() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let beat = Heartbeat { wall: EARLIEST.0, even: EARLIEST.0, doubt: None };
+        tx.heartbeat(&beat).await.unwrap();
+        tx.commit().await.unwrap();
+        let clock = Clock::manual(EARLIEST);
+        clock.set_wall(EARLIEST.after(Duration::from_secs(400 * 86_400)));
+        let domain = Some("a.example");
+        let node = Node::start(Settings::default(), clock, store, &[], domain).await.unwrap();
+        let alice = BareJid::parse("alice@a.example").unwrap();
+        node.create_account(&alice, Password::new("a long secret").unwrap()).await.unwrap();
+        let alice = node.account(&alice).await.unwrap().unwrap();
+        let network = Network::of("192.0.2.1".parse().unwrap());
+
+        node.arrived(&alice, network, Vec::new());
+        assert!(node.vouch_for_clock(Voucher::Operator).await.unwrap());
+        node.write_arrivals().await;
+
+        let places = node.store.known_networks_since(alice.id, node.even_time().0).await.unwrap();
+        assert_eq!(places, [network.to_string()]);
+        node.stop().await;
+    }
+}
