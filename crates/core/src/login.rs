@@ -13,8 +13,10 @@ use whoelse_store::{Claimed, Throttle};
 use whoelse_stream::c2s::{LookupAnswer, RegisterAnswer, RegisterRequest};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
 
+use crate::account::Account;
 use crate::account_life::Maker;
 use crate::clock::{Steady, Time};
 use crate::housekeeping::KNOWN_NETWORK;
@@ -26,8 +28,13 @@ use crate::names::taken;
 use crate::network::Network;
 use crate::node::Node;
 use crate::principal::{Identity, Principal, Proved, Rights};
+use crate::session::Session;
 use crate::settings::Registration;
 use crate::verifiers;
+
+/// For how long after its password was proved a session may change the account without it: a
+/// person has just typed it. Later, whoever sits before the device need not be that person.
+const PROVED_LATELY: Duration = Duration::from_secs(600);
 
 impl Node {
     /// Admits a try for a name, when its turn comes, and finds the verifier. `attempt` is what this
@@ -224,6 +231,42 @@ impl Node {
         Ok(Principal { identity: Identity::Account(proved), rights })
     }
 
+    /// Whether the password of a session was proved so lately that nothing more is asked before the
+    /// account is changed. For a session of the admin socket the system vouches.
+    pub fn has_proved_lately(&self, session: &Session) -> bool {
+        session.is_trusted() || session.proved_at().after(PROVED_LATELY) > self.clock.steady()
+    }
+
+    /// Checks the present password of a session's account, and counts it like a try to log in from
+    /// where the session is. If it is right, the session has proved it just now.
+    pub async fn check_password(
+        &self,
+        session: &Session,
+        account: &Account,
+        password: Password,
+    ) -> Result<(), StanzaError> {
+        let (address, network) = (account.jid(), session.network());
+        let mut attempt = LoginAttempt::default();
+        let looked_up = self.lookup(&mut attempt, address, Mechanism::Plain, network).await;
+        let (verifier, genuine) = match looked_up {
+            LookupAnswer::Verifier(verifier) => (verifier, true),
+            LookupAnswer::Fake(verifier) => (verifier, false),
+            LookupAnswer::Refused(refusal) => return Err(as_stanza_error(refusal)),
+        };
+        let like = verifier.clone();
+        let Some(derived) = self.hash(move || like.derive_like(&password)).await else {
+            return Err(wait("the server is busy, try again in a moment".to_owned()));
+        };
+        let is_same = attempt.proved().is_some_and(|proved| account.is_as(&proved));
+        // Not `&&`: a fake verifier must cost the same time.
+        if verifier.is_same(&derived) & genuine & is_same {
+            session.note_proved(self.clock.steady());
+            return Ok(());
+        }
+        let refusal = self.login_failed(&mut attempt, address, true, network).await;
+        Err(as_stanza_error(refusal))
+    }
+
     /// Saves counts before anybody is told of them, so that a block survives a restart.
     pub(crate) async fn save_counts(&self, rows: Rows) {
         if rows.is_empty() {
@@ -384,6 +427,20 @@ pub(crate) async fn save_rows(
 /// Returns the name of an account of this server.
 fn name(account: &BareJid) -> &str {
     account.local().unwrap_or_default()
+}
+
+/// A refused password, in an open session.
+fn as_stanza_error(refusal: Refusal) -> StanzaError {
+    let error = match refusal.condition {
+        SaslCondition::NotAuthorized => {
+            StanzaError::new(Condition::NotAuthorized).with_type(ErrorType::Modify)
+        }
+        _ => StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait),
+    };
+    match refusal.text {
+        Some(text) => error.with_text(text),
+        None => error,
+    }
 }
 
 /// The error for "not now, but later".

@@ -33,6 +33,7 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 use crate::account::Account;
 use crate::ahead_of_log::AheadOfLog;
 use crate::clock::{Clock, Moment, Steady, Time};
+use crate::network::Network;
 use crate::principal::{Principal, Rights};
 use crate::rewriting;
 use crate::settings::Limits;
@@ -79,6 +80,8 @@ pub struct Session {
     last_activity: AtomicI64,
     /// When the last byte was read; a [`Steady`].
     last_heard: AtomicI64,
+    /// When the password was last proved, by a login or in the session; a [`Steady`].
+    proved_at: AtomicI64,
     /// How often bytes were read.
     reads: AtomicU64,
     /// Whether somebody waits for the next byte.
@@ -100,6 +103,7 @@ struct State {
     epoch: u64,
     /// The address of its present or last connection.
     address: Box<str>,
+    network: Network,
     attached: bool,
     gone: bool,
     end: Option<StreamError>,
@@ -136,12 +140,14 @@ impl Session {
             available: AtomicBool::new(false),
             last_activity: AtomicI64::new(now.steady.0),
             last_heard: AtomicI64::new(now.steady.0),
+            proved_at: AtomicI64::new(now.steady.0),
             reads: AtomicU64::new(0),
             probed: AtomicBool::new(false),
             slots: Slots::default(),
             state: Mutex::new(State {
                 epoch: 1,
                 address: Box::default(),
+                network: Network::Local,
                 attached: true,
                 gone: false,
                 end: None,
@@ -208,6 +214,16 @@ impl Session {
         }
     }
 
+    /// Notes that its password was proved just now.
+    pub(crate) fn note_proved(&self, now: Steady) {
+        self.proved_at.store(now.0, Ordering::Release);
+    }
+
+    /// When its password was last proved.
+    pub(crate) fn proved_at(&self) -> Steady {
+        Steady(self.proved_at.load(Ordering::Acquire))
+    }
+
     /// The generation of the password that it stands for.
     pub(crate) fn generation(&self) -> i64 {
         self.generation.load(Ordering::Acquire)
@@ -219,8 +235,15 @@ impl Session {
     }
 
     /// Notes that a connection from this address holds it now.
-    pub fn note_address(&self, address: &str) {
-        self.lock().address = address.into();
+    pub fn note_peer(&self, address: &str, network: Network) {
+        let mut state = self.lock();
+        state.address = address.into();
+        state.network = network;
+    }
+
+    /// The network of its present or last connection.
+    pub(crate) fn network(&self) -> Network {
+        self.lock().network
     }
 
     /// The address of its present or last connection; empty before there was one.

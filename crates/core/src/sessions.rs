@@ -219,7 +219,9 @@ impl Node {
         match resumed {
             Ok((epoch, handled, confirmed)) => {
                 self.confirm(&session, confirmed);
-                session.heard(self.clock.steady());
+                let now = self.clock.steady();
+                session.heard(now);
+                session.note_proved(now);
                 tracing::info!(
                     session = session.id,
                     account = session.jid.bare(),

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 use whoelse_store::{Location, Store};
-use whoelse_stream::secret::Password;
 
 use super::*;
 use crate::clock::Clock;

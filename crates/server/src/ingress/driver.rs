@@ -4,10 +4,10 @@
 //! waits for something (an account to be loaded, a request to be answered) and while the link has
 //! no room for an answer. Nothing else pauses it.
 
-use super::Running;
 use super::link::{Link, WRITE};
 use super::negotiation::LAST_WORD;
 use super::until;
+use super::{Peer, Running};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,13 +31,13 @@ pub(super) struct Opened {
     pub running: Running,
     pub link: Link,
     pub hold: Hold,
-    pub address: String,
+    pub peer: Peer,
 }
 
 /// Drives it to its end on a task of its own. Thousands of these tasks wait at once, so the task
 /// is small: it holds the driver in a box, and creates the large future of the end only then.
 pub(super) fn spawn(opened: Opened) {
-    let Opened { running, link, hold, address } = opened;
+    let Opened { running, link, hold, peer } = opened;
     let driver = Box::new(Driver {
         timer: Timer::new(),
         node: running.node().clone(),
@@ -48,12 +48,13 @@ pub(super) fn spawn(opened: Opened) {
         reading_since: running.node().clock.steady(),
         read_last: false,
     });
-    tokio::spawn(run(running, driver, address));
+    tokio::spawn(run(running, driver, peer));
 }
 
-async fn run(running: Running, mut driver: Box<Driver>, address: String) {
+async fn run(running: Running, mut driver: Box<Driver>, peer: Peer) {
+    let Peer { address, network } = peer;
     let (id, account) = (driver.hold.session.id, driver.hold.session.jid.to_bare());
-    driver.session().note_address(&address);
+    driver.session().note_peer(&address, network);
     tracing::info!(session = id, %account, address, "stream_opened");
     if running.is_closing() {
         // It was bound while all other sessions were told.

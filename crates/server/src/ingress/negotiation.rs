@@ -107,7 +107,7 @@ fn hand_over(arrived: Arrived, opened: Opening) {
     drop(half_open);
     match opened {
         // In a task of its own, since this one is as large as a handshake.
-        Ok((hold, link)) => driver::spawn(Opened { running, link, hold, address: peer.address }),
+        Ok((hold, link)) => driver::spawn(Opened { running, link, hold, peer }),
         Err(reason) => running.note_unopened(&peer, reason),
     }
 }
