@@ -131,10 +131,10 @@ fn in_a_form(account: &Account, stanza: &Stanza, form: &Child) -> Result<Wish, S
 }
 
 /// The name may be the whole address, as in the forms of the XEP.
-fn own_name(account: &Account, username: &str) -> Result<(), StanzaError> {
+fn own_name(account: &Account, given: &str) -> Result<(), StanzaError> {
     let own = account.jid();
-    let is_own = BareJid::new(Some(username), own.domain()).as_ref() == Ok(own)
-        || BareJid::parse(username).as_ref() == Ok(own);
+    let is_own = BareJid::new(Some(given), own.domain()).as_ref() == Ok(own)
+        || BareJid::parse(given).as_ref() == Ok(own);
     match is_own {
         true => Ok(()),
         false => Err(StanzaError::new(Condition::NotAllowed)
