@@ -12,6 +12,7 @@ mod first_bytes;
 pub mod gate;
 mod link;
 mod negotiation;
+mod presence_pace;
 pub(crate) mod tcp;
 mod waiting;
 

@@ -208,6 +208,7 @@ impl Session {
         state.queue.put_back(state.counting.resume());
         // A client that comes back gets everything that was held back.
         state.queue.let_go();
+        state.queue.end_rest();
         state.epoch += 1;
         state.attached = true;
         state.cut = false;

@@ -182,6 +182,18 @@ impl Session {
         self.wake.notify_one();
     }
 
+    /// Lets presence wait from now on: it neither wakes the connection nor is taken, until something
+    /// else is queued or [`Session::end_rest`] is called, or another connection resumes the session.
+    pub fn rest(&self, epoch: u64) -> Result<(), Superseded> {
+        self.holding(epoch)?.queue.rest();
+        Ok(())
+    }
+
+    /// Presence is written again as it comes.
+    pub fn end_rest(&self) {
+        self.lock().queue.end_rest();
+    }
+
     /// The bytes that are unsent or unacknowledged.
     pub fn held_bytes(&self) -> usize {
         self.lock().held_bytes()
@@ -216,6 +228,9 @@ impl Session {
         let mut state = self.holding(epoch)?;
         let state = &mut *state;
         let mut taken = Taken::default();
+        if state.end.is_some() {
+            state.queue.end_rest();
+        }
         while out.len() < max
             && let Some(item) = state.queue.pop()
         {

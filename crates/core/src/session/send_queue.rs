@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use whoelse_xmpp::Outgoing;
+use whoelse_xmpp::{Class, Outgoing};
 
 /// A stanza that waits to be written, and the address to insert, if it has none.
 #[derive(Debug, Clone)]
@@ -45,6 +45,10 @@ pub(super) struct SendQueue {
     budget: usize,
     /// The stanzas that are held back until something has to be written, if any may be.
     held_back: Option<Box<HeldBack>>,
+    /// Whether presence alone is to wait for more.
+    resting: bool,
+    /// Whether something is to be written that is no presence.
+    pressing: bool,
 }
 
 /// The stanzas that are held back until something has to be written.
@@ -64,7 +68,14 @@ impl HeldBack {
 
 impl SendQueue {
     pub fn new(budget: usize) -> SendQueue {
-        SendQueue { items: VecDeque::new(), bytes: 0, budget, held_back: None }
+        SendQueue {
+            items: VecDeque::new(),
+            bytes: 0,
+            budget,
+            held_back: None,
+            resting: false,
+            pressing: false,
+        }
     }
 
     /// The bytes of what waits.
@@ -80,7 +91,18 @@ impl SendQueue {
 
     /// Whether nothing is to be written.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() || self.resting && !self.pressing
+    }
+
+    /// Lets presence wait from now on until something else is to be written, too, or
+    /// [`SendQueue::end_rest`] is called.
+    pub fn rest(&mut self) {
+        self.resting = true;
+    }
+
+    /// Presence is written again as it comes.
+    pub fn end_rest(&mut self) {
+        self.resting = false;
     }
 
     /// What waits, in order.
@@ -117,17 +139,20 @@ impl SendQueue {
                     return false;
                 }
                 self.items.extend(held.take());
+                self.pressing = true;
                 return true;
             }
             // A stanza that cannot wait takes along all that came before it.
             self.items.extend(held.take());
         }
+        self.pressing |= item.stanza.class != Class::Presence;
         self.items.push_back(item);
-        true
+        !self.is_empty()
     }
 
     /// Puts stanzas that were taken before back in front, in their order.
     pub fn put_back(&mut self, items: Vec<Queued>) {
+        self.pressing |= !items.is_empty();
         for item in items.into_iter().rev() {
             self.bytes += item.len();
             self.items.push_front(item);
@@ -136,8 +161,12 @@ impl SendQueue {
 
     /// Takes the next stanza.
     pub fn pop(&mut self) -> Option<Queued> {
+        if self.is_empty() {
+            return None;
+        }
         let item = self.items.pop_front()?;
         self.bytes -= item.len();
+        self.pressing &= !self.items.is_empty();
         Some(item)
     }
 
@@ -157,6 +186,7 @@ impl SendQueue {
     pub fn let_go(&mut self) {
         if let Some(mut held) = self.held_back.take() {
             self.items.extend(held.take());
+            self.pressing = !self.items.is_empty();
         }
     }
 

@@ -463,3 +463,41 @@ fn whoever_resumes_gets_what_waited_and_what_waits_when_it_is_over_is_left() {
     let left = session.finish().unwrap().unconfirmed;
     assert!(left.iter().any(|item| item.stanza.bytes.ends_with(b"bob=away</presence>")));
 }
+
+#[test]
+fn presence_waits_during_a_rest_until_something_else_is_written_after_it() {
+    let session = session();
+    session.rest(1).unwrap();
+    session.push(presence("a"));
+    session.push(presence("b"));
+    assert_eq!(written(&session, 1), "");
+    assert!(session.held_bytes() > 0);
+
+    session.push(said("hello"));
+    session.push(presence("c"));
+    let all = written(&session, 1);
+    let at = |text: &str| all.find(text).unwrap();
+    assert!(at(">a<") < at(">b<") && at(">b<") < at("hello") && at("hello") < at(">c<"), "{all}");
+
+    session.push(presence("d"));
+    assert_eq!(written(&session, 1), "");
+    session.end_rest();
+    assert!(written(&session, 1).contains(">d<"));
+}
+
+#[test]
+fn a_rest_ends_with_its_connection_and_before_the_last_word() {
+    let session = session();
+    session.enable(Some("token".to_owned()));
+    session.rest(1).unwrap();
+    session.push(presence("a"));
+    assert_eq!(session.detach(1), Ok(true));
+    let (epoch, _, _) = resume(&session, 0).unwrap();
+    assert!(session.rest(1).is_err());
+    assert!(written(&session, epoch).contains(">a<"));
+
+    session.rest(epoch).unwrap();
+    session.push(presence("b"));
+    session.order_end(StreamError::new(StreamCondition::SystemShutdown));
+    assert!(written(&session, epoch).contains(">b<"));
+}

@@ -6,6 +6,7 @@
 
 use super::link::{Link, WRITE};
 use super::negotiation::LAST_WORD;
+use super::presence_pace::PresencePace;
 use super::until;
 use super::{Peer, Running};
 use std::future::poll_fn;
@@ -40,6 +41,8 @@ pub(super) fn spawn(opened: Opened) {
     let Opened { running, link, hold, peer } = opened;
     let driver = Box::new(Driver {
         timer: Timer::new(),
+        pace: PresencePace::default(),
+        rest: None,
         node: running.node().clone(),
         hold,
         link,
@@ -98,6 +101,9 @@ struct Driver {
     /// Since when the server reads again, after it waited with a stanza of this client.
     reading_since: Steady,
     timer: Timer,
+    pace: PresencePace,
+    /// Until when presence waits for more of it.
+    rest: Option<Timer>,
     /// Whether the last event was a read. If so, other events are polled first.
     read_last: bool,
 }
@@ -302,6 +308,15 @@ impl Driver {
             // Reading may wait for the keeper and the store; this task must not.
             tokio::spawn(async move { node.read_log(&session).await });
         }
+        // What is left of much presence is written as fast as it is read.
+        if taken.kinds.presence > 0
+            && !taken.more
+            && let Some(until) = self.pace.wrote(now)
+            && self.rest.is_none()
+            && self.session().rest(self.hold.epoch).is_ok()
+        {
+            self.rest = Some(Timer::at(&self.node, until));
+        }
         taken.end.map(Reason::Ended)
     }
 
@@ -326,6 +341,13 @@ impl Driver {
                 return Poll::Ready(event);
             }
             if woken.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Woken);
+            }
+            if let Some(rest) = &mut self.rest
+                && rest.poll(cx).is_ready()
+            {
+                self.rest = None;
+                session.end_rest();
                 return Poll::Ready(Event::Woken);
             }
             if self.timer.poll(cx).is_ready() {
@@ -355,7 +377,7 @@ impl Driver {
         let reason = self.overdue(now);
         if reason.is_none() {
             self.ask_if_silent(now);
-            self.timer.set(&self.node, self.next_deadline(now));
+            self.timer = Timer::at(&self.node, self.next_deadline(now));
         }
         reason
     }
@@ -446,6 +468,7 @@ impl Driver {
                     // closing tag.
                     let (now, limits) = (node.clock.steady(), &node.settings().limits);
                     let (session, out) = (&self.hold.session, self.link.output());
+                    session.end_rest();
                     if let Ok(taken) = session.take(self.hold.epoch, now, limits, out, WRITE) {
                         node.counters.stanzas.sent.add(&taken.kinds);
                     }
@@ -493,7 +516,7 @@ fn unexpected() -> sm::Element {
     sm::Element::Failed { h: None, condition: Some(Condition::UnexpectedRequest) }
 }
 
-/// One timer, set again only after it has fired.
+/// A timer, set again only after it has fired.
 struct Timer(BoxFuture<'static, ()>);
 
 impl Timer {
@@ -502,9 +525,9 @@ impl Timer {
         Timer(Box::pin(std::future::ready(())))
     }
 
-    fn set(&mut self, node: &Node, deadline: Steady) {
+    fn at(node: &Node, deadline: Steady) -> Timer {
         let clock = node.clock.clone();
-        self.0 = Box::pin(async move { clock.sleep_until(deadline).await });
+        Timer(Box::pin(async move { clock.sleep_until(deadline).await }))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
