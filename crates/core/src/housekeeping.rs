@@ -177,7 +177,7 @@ mod tests {
         expire_all(&node, Time(1)).await.unwrap();
         assert_eq!(node.keeper.rounds(), rounds + 1);
         let all = whoelse_store::Query::default();
-        assert_eq!(store.count(bob, &all).await.unwrap(), 2 * STEP);
+        assert_eq!(store.count(bob, &all, i64::MAX).await.unwrap().unwrap(), 2 * STEP);
         node.stop().await;
     }
 

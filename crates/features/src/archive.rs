@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, Cx, Feature, OWN, Pages, Reply, Verb};
-use whoelse_core::{Time, delivery};
+use whoelse_core::settings::count;
+use whoelse_core::{Time, delivery, settings};
 use whoelse_store::{Direction, LoggedMessage, Query};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
 use whoelse_xmpp::payload::xmpp_parsers::mam;
@@ -22,12 +23,23 @@ pub const FEATURE: Feature = Feature {
     name: "archive",
     xeps: &[(59, "1.0"), (313, "1.1.3")],
     disco: &[ns::MAM, ns::RSM],
+    settings: &[Limits::SETTINGS],
     wire: |w| {
         w.on(Verb::Get, OWN, (ns::MAM, "query"), form);
         w.set(OWN, query);
     },
     ..Feature::PLAIN
 };
+
+settings! {
+    /// Bounds of what is read for one page.
+    struct Limits in "limits" {
+        /// Messages that are counted for the total that goes with a page of somebody's history. When
+        /// their history, or the part with the person they ask about, is longer, the total is left
+        /// out: counting all of it for each page would keep others waiting.
+        archive_counted: u32 = 2_000, count();
+    }
+}
 
 /// The most messages in one page, however many are asked for: a page is a bounded piece of work.
 const MOST: usize = 250;
@@ -191,11 +203,14 @@ async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, St
     };
     let exact = filter.with.as_ref().is_none_or(|with| with.resource().is_none());
     let count = match exact {
-        true => Some(stored(cx, store.count(cx.own.archive, &query).await)?),
+        true => {
+            let most = cx.node.settings().of::<Limits>().archive_counted.into();
+            stored(cx, store.count(cx.own.archive, &query, most).await)?
+        }
         false => None,
     };
     if paging.limit == 0 {
-        // XEP-0059, 2.7: only the count is wanted.
+        // XEP-0059, 2.7: only the count is wanted. Where there is none, that is the answer.
         return Ok(Found { rows: Vec::new(), complete: count == Some(0), count });
     }
     // Read in steps, until enough messages match (the log knows only bare addresses) or their bytes

@@ -27,10 +27,22 @@ const BACKWARD_WITH: &str = logged!(
     "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
     AND r.peer = $7 ORDER BY r.seq DESC LIMIT $6"
 );
-const COUNT: &str = "SELECT COUNT(*) FROM archive_rows \
-    WHERE archive = $1 AND direction < 2 AND at >= $2 AND at <= $3";
-const COUNT_WITH: &str = "SELECT COUNT(*) FROM archive_rows \
-    WHERE archive = $1 AND direction < 2 AND at >= $2 AND at <= $3 AND peer = $4";
+/// Looks at so many rows at most, whatever the times are: says at how many, and how many of them
+/// match.
+macro_rules! counted {
+    ($which:literal) => {
+        concat!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN r.direction < 2 AND r.at >= $2 \
+            AND r.at <= $3 THEN 1 ELSE 0 END), 0) AS BIGINT) \
+            FROM (SELECT direction, at FROM archive_rows WHERE archive = $1",
+            $which,
+            " LIMIT $4) r"
+        )
+    };
+}
+
+const COUNT: &str = counted!("");
+const COUNT_WITH: &str = counted!(" AND peer = $5");
 const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction < 2 AND seq = $2";
 
 /// Removes some rows of an archive, and the bodies that no other archive holds, in this order:
@@ -196,18 +208,22 @@ impl Store {
         Ok(Page { rows, complete: found.len() <= wanted })
     }
 
-    /// Returns how many messages of an archive are with this peer and between these times. It
-    /// ignores the bounds on numbers and the limit, which belong to a page.
-    pub async fn count(&self, archive: i64, asked: &Query) -> Result<i64> {
+    /// Returns how many messages of an archive are with this peer and between these times; `None` if
+    /// more than `most` rows, of this peer or of the archive, would have to be looked at. It ignores
+    /// the bounds on numbers and the limit, which belong to a page.
+    pub async fn count(&self, archive: i64, asked: &Query, most: i64) -> Result<Option<i64>> {
         let mut query = sqlx::query(if asked.with.is_some() { COUNT_WITH } else { COUNT })
             .bind(archive)
             .bind(asked.start.unwrap_or(i64::MIN))
-            .bind(asked.end.unwrap_or(i64::MAX));
+            .bind(asked.end.unwrap_or(i64::MAX))
+            .bind(most.saturating_add(1));
         if let Some(peer) = &asked.with {
             query = query.bind(peer.as_str());
         }
         let mut conn = self.reader().await?;
-        Ok(query.fetch_one(&mut *conn).await?.try_get(0)?)
+        let row = query.fetch_one(&mut *conn).await?;
+        let looked_at: i64 = row.try_get(0)?;
+        Ok(if looked_at <= most { Some(row.try_get(1)?) } else { None })
     }
 
     /// Reads the first row of at most `limit` archives after this one, and returns those that begin with

@@ -52,6 +52,28 @@ async fn an_archive_is_paged_forward_and_backward() {
 }
 
 #[tokio::test]
+async fn a_total_is_known_only_where_few_rows_have_to_be_looked_at() {
+    let (_dir, store) = fresh().await;
+    let (bob, ..) = ten(&store).await;
+    let all = Query::default();
+    let with = |key: &str| Query { with: Some(key.into()), ..Query::default() };
+    let later = Query { start: Some(20_000), ..Query::default() };
+
+    for (query, most, count) in [
+        (&all, 10, Some(10)),
+        (&all, 9, None),
+        (&with("eve@#1"), 5, Some(5)),
+        (&with("eve@#1"), 4, None),
+        (&with("nobody@#1"), 1, Some(0)),
+        // That nothing matches would be known only after looking at everything.
+        (&later, 10, Some(0)),
+        (&later, 9, None),
+    ] {
+        assert_eq!(store.count(bob, query, most).await.unwrap(), count, "{query:?} {most}");
+    }
+}
+
+#[tokio::test]
 async fn an_archive_is_filtered_by_peer_and_by_times_that_include_their_ends() {
     let (_dir, store) = fresh().await;
     let (bob, ..) = ten(&store).await;
@@ -74,7 +96,7 @@ async fn an_archive_is_filtered_by_peer_and_by_times_that_include_their_ends() {
     for (query, expected, complete, count) in cases {
         let page = store.query(bob, &query).await.unwrap();
         assert_eq!((seqs(&page.rows).as_slice(), page.complete), (expected, complete), "{query:?}");
-        assert_eq!(store.count(bob, &query).await.unwrap(), count, "{query:?}");
+        assert_eq!(store.count(bob, &query, i64::MAX).await.unwrap().unwrap(), count, "{query:?}");
     }
 }
 
@@ -218,7 +240,12 @@ async fn plan(store: &Store, text: &str) -> Vec<String> {
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
     let mut conn = store.reader().await.unwrap();
     let steps = sqlx::query(explain).fetch_all(&mut *conn).await.unwrap();
-    steps.iter().map(|step| step.get("detail")).collect()
+    let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+    // A walk over what another step of the plan finds reads no table.
+    let found = steps.iter().filter_map(|step| step.strip_prefix("CO-ROUTINE "));
+    let found: Vec<String> =
+        found.flat_map(|of| [format!("CO-ROUTINE {of}"), format!("SCAN {of}")]).collect();
+    steps.into_iter().filter(|step| !found.contains(step)).collect()
 }
 
 #[tokio::test]
@@ -290,7 +317,7 @@ async fn what_is_kept_until_delivered_is_in_no_archive_and_forgotten_once_confir
     assert_eq!(store.count_undelivered(bob, 0).await.unwrap().0, 4);
     for (archive, shown) in [(bob, [1, 3]), (eve, [1, 2])] {
         assert_eq!(seqs(&store.query(archive, &all).await.unwrap().rows), shown);
-        assert_eq!(store.count(archive, &all).await.unwrap(), 2);
+        assert_eq!(store.count(archive, &all, i64::MAX).await.unwrap().unwrap(), 2);
     }
     assert!(!store.archive_has(bob, 2).await.unwrap());
 
