@@ -145,13 +145,21 @@ impl<'a> Measurement<'a> {
     /// Measures messages with a history.
     async fn kept(&mut self) -> Result<(), Failed> {
         let server = self.measured.server;
-        if !self.wants(&[Row::History]) || matches!(server, Server::Relay | Server::RelayTls) {
-            return Ok(());
+        let history = Setting { history: true, ..Setting::default() };
+        let keeps = !matches!(server, Server::Relay | Server::RelayTls);
+        if keeps && self.wants(&[Row::History, Row::Kept]) {
+            let (running, entrance) = self.start(history).await?;
+            let parts = self.messages(&running, &entrance, 16, false).await?;
+            self.note(Row::History, figure(&parts, Part::micros));
+            self.note(Row::Kept, figure(&parts, Part::rate));
+            running.process.stop().await;
         }
-        let (running, entrance) = self.start(Setting { history: true, everyone: false }).await?;
-        let parts = self.messages(&running, &entrance, 16, false).await?;
-        self.note(Row::History, figure(&parts, Part::micros));
-        running.process.stop().await;
+        if server == Server::Whoelse && self.wants(&[Row::KeptByTwo]) {
+            let (running, entrance) = self.start(Setting { two: true, ..history }).await?;
+            let parts = self.messages(&running, &entrance, 16, false).await?;
+            self.note(Row::KeptByTwo, figure(&parts, Part::rate));
+            running.process.stop().await;
+        }
         Ok(())
     }
 
@@ -159,7 +167,7 @@ impl<'a> Measurement<'a> {
     /// more.
     pub async fn crowd(place: &Setup, plan: &Plan) -> Result<Option<(Row, Figure)>, Failed> {
         let directory = place.directory("crowd");
-        let setting = Setting { history: false, everyone: true };
+        let setting = Setting { everyone: true, ..Setting::default() };
         let running = Server::Whoelse.start(place, &directory, setting).await?;
         let entrance = Entrance::new(running.port, Server::Whoelse.language())?;
         let mut listeners = JoinSet::new();

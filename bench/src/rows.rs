@@ -16,6 +16,11 @@ pub enum Row {
     Memory,
     /// Messages a second, 16 in flight for each user.
     Throughput,
+    /// Messages a second that are kept, 16 in flight for each user.
+    Kept,
+    /// The same, of a server with two processors (ours only). On a machine with two, the load shares
+    /// the second one.
+    KeptByTwo,
     /// Latency at half the rate that the server reaches with one message in flight for each user.
     Median,
     /// The same, of the slowest in a hundred.
@@ -43,13 +48,15 @@ pub enum Unit {
 
 impl Row {
     /// All, in the order of the table.
-    pub const ALL: [Row; 10] = [
+    pub const ALL: [Row; 12] = [
         Row::Message,
         Row::Lone,
         Row::History,
         Row::Login,
         Row::Memory,
         Row::Throughput,
+        Row::Kept,
+        Row::KeptByTwo,
         Row::Median,
         Row::Slowest,
         Row::Managed,
@@ -65,6 +72,8 @@ impl Row {
             Row::Login => "login (TLS handshake, SCRAM, bind)",
             Row::Memory => "memory of an idle TLS session",
             Row::Throughput => "throughput, 16 in flight each",
+            Row::Kept => "throughput, history on, 16 in flight each",
+            Row::KeptByTwo => "throughput, history on, two processors",
             Row::Median => "latency at half of own rate, p50",
             Row::Slowest => "latency at half of own rate, p99",
             Row::Managed => "message, stream management on, 16 in flight each",
@@ -78,7 +87,7 @@ impl Row {
             Row::Message | Row::Lone | Row::History | Row::Managed => Unit::Microseconds,
             Row::Login | Row::Crowd => Unit::Milliseconds,
             Row::Memory => Unit::Memory,
-            Row::Throughput => Unit::PerSecond,
+            Row::Throughput | Row::Kept | Row::KeptByTwo => Unit::PerSecond,
             Row::Median | Row::Slowest => Unit::Latency,
         }
     }
@@ -92,7 +101,12 @@ impl Row {
             Row::Login => Some(0.6),
             Row::Memory => Some(12.0),
             Row::Slowest => Some(5.0),
-            Row::Throughput | Row::Median | Row::Managed | Row::Crowd => None,
+            Row::Throughput
+            | Row::Kept
+            | Row::KeptByTwo
+            | Row::Median
+            | Row::Managed
+            | Row::Crowd => None,
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Setting {
     pub history: bool,
     /// Everybody sees everybody (ours only).
     pub everyone: bool,
+    /// Two processors rather than one (ours only).
+    pub two: bool,
 }
 
 /// What all servers of a run share: one certificate, the program to measure.

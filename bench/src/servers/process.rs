@@ -22,8 +22,21 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program in a directory, with these words and this environment.
+    /// Starts a program in a directory, with these words and this environment, on the first
+    /// processor.
     pub fn start(
+        program: &str,
+        words: &[String],
+        directory: &Path,
+        environment: &[(&str, String)],
+        output: Stdio,
+    ) -> Result<Process, Failed> {
+        Process::start_on(&PROCESSOR.to_string(), program, words, directory, environment, output)
+    }
+
+    /// The same on these processors, as taskset(1) names them.
+    pub fn start_on(
+        processors: &str,
         program: &str,
         words: &[String],
         directory: &Path,
@@ -32,7 +45,7 @@ impl Process {
     ) -> Result<Process, Failed> {
         let child = Command::new("setpriv")
             // Whatever happens to the benchmark, the server does not outlive it.
-            .args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &PROCESSOR.to_string(), program])
+            .args(["--pdeathsig", "KILL", "taskset", "--cpu-list", processors, program])
             .args(words)
             .current_dir(directory)
             .envs(environment.iter().map(|(name, value)| (name, value)))

@@ -29,7 +29,8 @@ pub(super) async fn start(
     let words = ["server", "0", "--config", &file.to_string_lossy()].map(str::to_owned);
     let program = std::fs::canonicalize(&place.program)?;
     let program = program.to_string_lossy();
-    let process = Process::start(&program, &words, directory, &[], Stdio::piped())?;
+    let processors = if setting.two { "0,1" } else { "0" };
+    let process = Process::start_on(processors, &program, &words, directory, &[], Stdio::piped())?;
     says_where(process, directory).await
 }
 
