@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -29,6 +29,8 @@ pub struct Account {
     pub(crate) to_attribute: bytes::Bytes,
     /// What features remember of the account. The keeper swaps it after the commit.
     slots: Slots,
+    /// How often the keeper has swapped a slot.
+    swaps: AtomicU64,
     /// The live and detached sessions.
     pub(crate) session_list: SessionList,
     removed: AtomicBool,
@@ -82,6 +84,7 @@ impl Account {
             to_attribute: rewriting::attribute("to", jid.as_str()).into(),
             jid,
             slots: Slots::new(slots),
+            swaps: AtomicU64::new(0),
             session_list: SessionList::default(),
             removed: AtomicBool::new(false),
             generation: AtomicI64::new(0),
@@ -166,6 +169,14 @@ impl Account {
     /// order makes the swap safe.
     pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
         self.slots.put(value);
+        self.swaps.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often a slot was replaced. Whoever decides by a slot what a session hears asks before the
+    /// decision, and again under the session's lock: if the number is the same, the devices have not
+    /// been told yet of anything that the decision did not know.
+    pub(crate) fn swaps(&self) -> u64 {
+        self.swaps.load(Ordering::Acquire)
     }
 
     /// The sessions, live and detached.

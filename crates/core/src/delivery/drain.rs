@@ -35,6 +35,7 @@ impl Node {
     pub async fn read_log(self: &Arc<Node>, session: &Arc<Session>) {
         let Some(own) = &session.account else { return };
         let Drain::After { more, .. } = session.drain_state() else { return };
+        let mut swaps = own.swaps();
         let fence = match more {
             true => None,
             false => match fence(self, session).await {
@@ -47,8 +48,14 @@ impl Node {
         match rows(self, own.archive, after).await {
             Ok(rows) => {
                 let now = self.clock.steady();
-                let page = page(self, own, (after, fence), rows, |age| session.is_live(age, now));
-                let confirmed = session.push_page(page);
+                let confirmed = loop {
+                    let is_live = |age| session.is_live(age, now);
+                    let page = page(self, own, (after, fence, swaps), &rows, is_live);
+                    if let Some(confirmed) = session.push_page(page) {
+                        break confirmed;
+                    }
+                    swaps = own.swaps();
+                };
                 self.confirm(session, confirmed);
             }
             Err(error) => {
@@ -90,12 +97,12 @@ async fn rows(node: &Node, archive: i64, after: i64) -> Result<Vec<LoggedMessage
 fn page(
     node: &Node,
     own: &Account,
-    (after, fence): (i64, Option<u32>),
-    rows: Vec<LoggedMessage>,
+    (after, fence, swaps): (i64, Option<u32>, u64),
+    rows: &[LoggedMessage],
     is_live: impl Fn(Duration) -> bool,
 ) -> LogPage {
-    let mut page =
-        LogPage { after, fence, stanzas: Vec::new(), last: after, more: rows.len() >= PAGE };
+    let more = rows.len() >= PAGE;
+    let mut page = LogPage { after, fence, stanzas: Vec::new(), last: after, more, swaps };
     let mut bytes = 0;
     for row in rows {
         if bytes > PAGE_BYTES {
@@ -104,9 +111,9 @@ fn page(
         }
         bytes += row.stanza.len();
         page.last = row.seq;
-        if is_wanted(node, own, &row) {
+        if is_wanted(node, own, row) {
             node.counters.messages.caught_up.inc();
-            page.stanzas.push(from_log(node, own, row, &is_live));
+            page.stanzas.push(from_log(node, own, row.clone(), &is_live));
         }
     }
     page

@@ -67,6 +67,9 @@ pub(crate) struct LogPage {
     pub last: i64,
     /// Whether there is more to read.
     pub more: bool,
+    /// The account's [`swaps`](crate::account::Account::swaps) before it was decided what of it is
+    /// heard.
+    pub swaps: u64,
 }
 
 impl State {
@@ -308,11 +311,16 @@ impl Session {
     /// it is decided anew when it is available again.
     ///
     /// Returns the number up to which the log is confirmed by messages that the client had ahead of
-    /// it.
-    pub(crate) fn push_page(&self, page: LogPage) -> i64 {
+    /// it. `None`, with nothing queued and everything set aside left to the log, if a sender of the
+    /// page may have been blocked since it was made.
+    pub(crate) fn push_page(&self, page: LogPage) -> Option<i64> {
         let mut state = self.lock();
         if state.gone || !state.reading.is_at(page.after) {
-            return 0;
+            return Some(0);
+        }
+        if self.account.as_ref().is_some_and(|own| own.swaps() != page.swaps) {
+            state.reading.lift_fence();
+            return None;
         }
         for stanza in page.stanzas {
             self.enqueue_logged(&mut state, Queued { stanza, to: Bytes::new() });
@@ -330,7 +338,7 @@ impl Session {
         let confirmed = self.confirmed_to(&state, 0);
         drop(state);
         self.wake.notify_one();
-        confirmed
+        Some(confirmed)
     }
 
     /// Queues a message from the log, unless the client has had it ahead of the log.

@@ -191,6 +191,11 @@ impl Reading {
         Some(number)
     }
 
+    /// Leaves what was set aside to the log.
+    pub fn lift_fence(&mut self) {
+        self.fence = None;
+    }
+
     /// Sets a live message aside while the last page is read. Without a fence, or if there is no
     /// room, the message is left to the log.
     pub fn set_aside(&mut self, aside: Aside, has_room: bool) {

@@ -166,7 +166,7 @@ fn kept(seq: u64) -> Outgoing {
 /// A page of the log from one number to another.
 fn page(after: i64, last: i64, fence: Option<u32>, more: bool) -> LogPage {
     let stanzas = (after + 1..=last).map(|seq| kept(seq as u64)).collect();
-    LogPage { after, fence, stanzas, last, more }
+    LogPage { after, fence, stanzas, last, more, swaps: 0 }
 }
 
 #[test]
@@ -208,6 +208,26 @@ fn what_comes_live_while_the_last_page_is_read_follows_it_and_comes_once() {
     assert!(places.is_sorted(), "{written}");
     assert_eq!(written.matches("n3").count(), 1, "{written}");
     assert!(session.has_copy(5) && !session.has_copy(4));
+}
+
+#[test]
+fn a_page_that_was_made_before_a_block_is_made_anew_and_what_was_set_aside_is_left_to_the_log() {
+    let session = session();
+    let own = session.account.clone().unwrap();
+    session.set_presence(here());
+    let fence = session.fence();
+    session.push(kept(3));
+
+    // Whatever the keeper swaps may be a block.
+    own.put(Arc::new(5_u8));
+    assert_eq!(session.push_page(page(0, 2, fence, false)), None);
+    assert!(written(&session, 1).is_empty());
+    let anew = LogPage { stanzas: vec![kept(2)], swaps: own.swaps(), ..page(0, 2, fence, false) };
+    assert_eq!(session.push_page(anew), Some(0));
+
+    assert_eq!(session.drain_state(), Drain::After { seq: 2, asked: false, more: false });
+    let written = written(&session, 1);
+    assert!(written.contains("n2") && !written.contains("n1") && !written.contains("n3"));
 }
 
 #[test]
