@@ -127,7 +127,7 @@ impl Node {
             return Err(outdated());
         }
         let gone = self.throttle.forgive(&key);
-        self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
+        self.save_counts(gone).await;
         Ok(())
     }
 

@@ -22,7 +22,7 @@ use crate::clock::{Steady, Time};
 use crate::housekeeping::KNOWN_NETWORK;
 use crate::keeper::Touches;
 use crate::login_attempt::LoginAttempt;
-use crate::login_throttle::stored::Count;
+use crate::login_throttle::stored::{Count, Scope};
 use crate::login_throttle::{Begun, Blocked, Who};
 use crate::names::taken;
 use crate::network::Network;
@@ -165,7 +165,7 @@ impl Node {
     /// Ends a failed try. Returns the error to send, and whether it was the last try on this
     /// connection. `compared`: a password was checked, and was wrong.
     pub async fn login_failed(
-        &self,
+        self: &Arc<Node>,
         attempt: &mut LoginAttempt,
         account: &BareJid,
         compared: bool,
@@ -182,7 +182,11 @@ impl Node {
         };
         let now = self.even_moment();
         let (until, changed) = reservation.fail(self.settings().block_duration, now.steady);
-        self.save_counts(self.throttle.rows(&changed, now)).await;
+        // A block is saved before anybody is told of it; a count below it need not outlast a crash.
+        match until.is_some() || changed.iter().any(|scope| matches!(scope, Scope::Network(_))) {
+            true => self.save_counts(changed).await,
+            false => self.failed(changed),
+        }
         match until {
             Some(until) => refusal
                 .with_text(format!(
@@ -223,7 +227,7 @@ impl Node {
         if self.throttle.is_disabled(&key, self.clock.steady()) {
             tracing::info!(account = %address, %network, "login_disabled");
             // `arrived`, with which they would be saved, is not called.
-            self.save_counts(self.throttle.rows(&forgiven, self.even_moment())).await;
+            self.save_counts(forgiven).await;
             return Err(refuse_disabled());
         }
         tracing::info!(account = %address, %network, "login");
@@ -240,7 +244,7 @@ impl Node {
     /// Checks the present password of a session's account, and counts it like a try to log in from
     /// where the session is. If it is right, the session has proved it just now.
     pub async fn check_password(
-        &self,
+        self: &Arc<Node>,
         session: &Session,
         account: &Account,
         password: Password,
@@ -267,26 +271,46 @@ impl Node {
         Err(as_stanza_error(refusal))
     }
 
-    /// Saves counts before anybody is told of them, so that a block survives a restart.
-    pub(crate) async fn save_counts(&self, rows: Rows) {
-        if rows.is_empty() {
+    /// Saves counts before anybody is told of them, so that a block survives a crash.
+    pub(crate) async fn save_counts(self: &Arc<Node>, scopes: Vec<Scope>) {
+        if scopes.is_empty() {
             return;
         }
-        let saved = self.keeper.share(Touches::AtMost(2), move |tx| {
-            Box::pin(async move { Ok((save_rows(tx, rows).await?, Vec::new())) })
+        let (node, rows) = (self.clone(), Touches::AtMost(scopes.len() as u64));
+        let saved = self.keeper.share(rows, move |tx| {
+            Box::pin(async move { Ok((node.write_counts(tx, &scopes).await?, Vec::new())) })
         });
         if let Err(error) = saved.await {
             self.store_failing("login_counts_not_saved", None, &error);
         }
     }
 
+    /// Writes the counts as they are now: another writer may have been faster.
+    pub(crate) async fn write_counts(
+        &self,
+        tx: &mut whoelse_store::Tx,
+        scopes: &[Scope],
+    ) -> Result<(), whoelse_store::Error> {
+        for (key, count) in self.throttle.rows(scopes, self.even_moment()) {
+            match count {
+                Some(count) => tx.throttle_save(&key, count.into()).await?,
+                None => tx.throttle_remove(&key).await?,
+            }
+        }
+        Ok(())
+    }
+
     /// Blocks an account everywhere, for this long or for ever, on an administrator's behalf.
     /// Returns when the block ends.
-    pub async fn block_account(&self, account: &BareJid, duration: Option<Duration>) -> Time {
+    pub async fn block_account(
+        self: &Arc<Node>,
+        account: &BareJid,
+        duration: Option<Duration>,
+    ) -> Time {
         let now = self.clock.moment();
         let until = duration.map_or(Steady::NEVER, |duration| now.steady.after(duration));
         let changed = self.throttle.block(&self.key_of(account.as_str()), until, now.steady);
-        self.save_counts(self.throttle.rows(&changed, self.even_moment())).await;
+        self.save_counts(changed).await;
         // An account that is not in memory may still have something open elsewhere.
         if let Ok(Some(account)) = self.account(account).await {
             self.wiring.tell_barred(self, &account);
@@ -296,19 +320,19 @@ impl Node {
 
     /// Lifts every block of an account, on an administrator's behalf. Returns whether there was
     /// one.
-    pub async fn unblock_account(&self, account: &BareJid) -> bool {
+    pub async fn unblock_account(self: &Arc<Node>, account: &BareJid) -> bool {
         let key = self.key_of(account.as_str());
         let was_blocked = !self.throttle.blocks_of(&key, self.clock.steady()).is_empty();
         let gone = self.throttle.unblock(&key);
-        self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
+        self.save_counts(gone).await;
         was_blocked
     }
 
     /// Lifts the block of a network and the blocks of accounts for it, on an administrator's
     /// behalf. Returns how many there were.
-    pub async fn unblock_network(&self, network: Network) -> usize {
+    pub async fn unblock_network(self: &Arc<Node>, network: Network) -> usize {
         let (lifted, gone) = self.throttle.unblock_network(network, self.clock.steady());
-        self.save_counts(self.throttle.rows(&gone, self.even_moment())).await;
+        self.save_counts(gone).await;
         lifted
     }
 
@@ -407,22 +431,6 @@ impl Node {
 
 /// Stands for no account: an unknown name takes the same steps as a known one.
 const NOBODY: i64 = -1;
-
-/// The rows that the throttle wants saved: each key with its count, `None` to delete it.
-pub(crate) type Rows = Vec<(String, Option<Count>)>;
-
-pub(crate) async fn save_rows(
-    tx: &mut whoelse_store::Tx,
-    rows: Rows,
-) -> Result<(), whoelse_store::Error> {
-    for (key, count) in rows {
-        match count {
-            Some(count) => tx.throttle_save(&key, count.into()).await?,
-            None => tx.throttle_remove(&key).await?,
-        }
-    }
-    Ok(())
-}
 
 /// Returns the name of an account of this server.
 fn name(account: &BareJid) -> &str {

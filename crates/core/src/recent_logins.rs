@@ -1,5 +1,7 @@
-//! The successful logins that are not written down yet; [`crate::login`] writes them.
+//! The logins, and the counts of failed ones, that are not written down yet; [`crate::login`] writes
+//! them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -25,24 +27,42 @@ pub(crate) struct RecentLogin {
 #[derive(Default)]
 pub(crate) struct RecentLogins {
     /// Held for one look or change, never across an await.
-    waiting: Mutex<Vec<RecentLogin>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// What waits to be written.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    /// The successful logins.
+    pub logins: Vec<RecentLogin>,
+    /// The counts of failed ones.
+    pub failed: HashSet<Scope>,
+}
+
+impl Waiting {
+    /// How much waits.
+    pub fn len(&self) -> usize {
+        self.logins.len() + self.failed.len()
+    }
 }
 
 impl RecentLogins {
     /// Whether an account has logged in from a network and this is not written yet.
     pub fn include(&self, account: i64, network: Network) -> bool {
-        self.waiting.lock().iter().any(|it| it.account.id == account && it.network == network)
+        let waiting = self.waiting.lock();
+        waiting.logins.iter().any(|it| it.account.id == account && it.network == network)
     }
 
-    /// Adds a login. Returns how many wait now.
-    pub fn push(&self, login: RecentLogin) -> usize {
+    /// Adds something. Returns how much waited before and waits now.
+    pub fn add(&self, add: impl FnOnce(&mut Waiting)) -> (usize, usize) {
         let mut waiting = self.waiting.lock();
-        waiting.push(login);
-        waiting.len()
+        let before = waiting.len();
+        add(&mut waiting);
+        (before, waiting.len())
     }
 
-    /// Takes the logins that wait.
-    pub fn take(&self) -> Vec<RecentLogin> {
+    /// Takes what waits.
+    pub fn take(&self) -> Waiting {
         std::mem::take(&mut *self.waiting.lock())
     }
 }

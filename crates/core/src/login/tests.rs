@@ -336,3 +336,28 @@ async fn whoever_is_called_like_the_server_already_is_known() {
     let again = node.create_account(&account, Password::new("pencil").unwrap()).await;
     assert_eq!(again.unwrap_err().condition, Condition::Conflict);
 }
+
+#[tokio::test]
+async fn failed_logins_are_written_together_and_a_block_before_it_is_told() {
+    let (clock, store) = (Clock::manual(BEGIN), Store::open(&Location::Memory).await.unwrap());
+    let node = node(&clock, &store).await;
+    node.keeper.caught_up().await;
+    let stored = async || {
+        let rows = store.throttle_load_all(BEGIN.0).await.unwrap();
+        rows.into_iter().map(|(_, row)| row.failures).sum::<i64>()
+    };
+
+    let mut first = Connection::new(&node, 1);
+    for last in [1, 2, 3, 4] {
+        Connection::new(&node, last).mistypes("PLAIN").await;
+    }
+    first.mistypes("PLAIN").await;
+    assert_eq!(stored().await, 0, "nobody waits for these");
+    node.write_arrivals().await;
+    assert_eq!(stored().await, 5);
+
+    let said = first.mistypes("PLAIN").await.1.text.unwrap();
+    assert!(said.contains("that was the third in a row"), "{said}");
+    assert_eq!(stored().await, 6);
+    node.stop().await;
+}

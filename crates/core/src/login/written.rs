@@ -1,26 +1,28 @@
-//! Successful logins, written down together: from where, when, and that the wrong tries before them
-//! no longer count.
+//! Logins, written down together: of the successful ones from where, when, and that the wrong tries
+//! before them no longer count; of the others their counts, as long as nothing is blocked by them.
 //!
 //! Nobody waits for these writes, so one transaction a second serves them all. If a crash loses the
-//! last second, the same person's next login makes up for it.
+//! last second, the same person's next login makes up for it, and whoever guesses has two more
+//! tries.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use whoelse_store::{Error, Tx};
 
-use super::save_rows;
 use crate::account::Account;
 use crate::keeper::Touches;
 use crate::login_throttle::stored::Scope;
 use crate::network::Network;
 use crate::node::Node;
-use crate::recent_logins::RecentLogin;
+use crate::recent_logins::{RecentLogin, Waiting};
 
 /// How long a login waits for others to be written with it.
 const WAIT: Duration = Duration::from_secs(1);
-/// The most logins that wait; when reached, they are written at once.
+/// The most that wait, logins and counts of failed ones; when reached, they are written at once.
 const MOST: usize = 1_000;
+/// The most rows of a login: its counts, its network, its account.
+const ROWS: usize = 4;
 
 impl Node {
     /// Notes a login. `forgiven` are the counts that wrong tries before it may have left in the
@@ -33,9 +35,18 @@ impl Node {
     ) {
         let at = self.clock.now();
         account.note_active(at);
-        let arrival = RecentLogin { account: account.clone(), network, at, forgiven };
-        let waiting = self.recent_logins.push(arrival);
-        let (is_first, is_full) = (waiting == 1, waiting >= MOST);
+        let login = RecentLogin { account: account.clone(), network, at, forgiven };
+        self.write_soon(|waiting| waiting.logins.push(login));
+    }
+
+    /// Notes that failed logins have changed these counts.
+    pub(super) fn failed(self: &Arc<Node>, counts: Vec<Scope>) {
+        self.write_soon(|waiting| waiting.failed.extend(counts));
+    }
+
+    fn write_soon(self: &Arc<Node>, add: impl FnOnce(&mut Waiting)) {
+        let (before, waiting) = self.recent_logins.add(add);
+        let (is_first, is_full) = (before == 0 && waiting > 0, waiting >= MOST);
         if is_first || is_full {
             let node = self.clone();
             tokio::spawn(async move {
@@ -49,16 +60,19 @@ impl Node {
 
     /// Writes down the waiting logins.
     pub(crate) async fn write_arrivals(self: &Arc<Node>) {
-        let arrivals = self.recent_logins.take();
-        if arrivals.is_empty() {
+        let waiting = self.recent_logins.take();
+        if waiting.len() == 0 {
             return;
         }
+        let Waiting { logins, failed } = waiting;
+        let rows = Touches::AtMost((ROWS * logins.len() + failed.len()) as u64);
         let node = self.clone();
-        let written = self.keeper.change(Touches::All, move |tx| {
+        let written = self.keeper.change(rows, move |tx| {
             Box::pin(async move {
-                for arrival in &arrivals {
-                    arrival.write(&node, tx).await?;
+                for login in &logins {
+                    login.write(&node, tx).await?;
                 }
+                node.write_counts(tx, &failed.into_iter().collect::<Vec<_>>()).await?;
                 Ok(((), Vec::new()))
             })
         });
@@ -76,8 +90,7 @@ impl RecentLogin {
         if self.account.is_removed() {
             return Ok(());
         }
-        // The present count: the account may have failed again since.
-        save_rows(tx, node.throttle.rows(&self.forgiven, node.even_moment())).await?;
+        node.write_counts(tx, &self.forgiven).await?;
         // Read in the keeper's turn: even time jumps ahead when a doubt of the clock ends, so a
         // value read earlier would be old.
         let now = node.even_time();

@@ -13,7 +13,7 @@ use crate::clock::{Moment, Steady, Time};
 use crate::network::Network;
 
 /// What a row counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// An account and a network.
     Pair(String, Network),
