@@ -17,13 +17,14 @@ mod lane;
 mod post;
 mod sharing;
 mod stamps;
+mod submitted;
 #[cfg(test)]
 mod tests;
 
 pub use change::Touches;
 pub(crate) use post::{Post, Unstored};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -55,6 +56,10 @@ pub(crate) enum Work {
 /// The handle to the keeper's tasks.
 pub struct Keeper {
     post: mpsc::Sender<Work>,
+    /// Changes that nobody waits for and that wait for room in the lane, oldest first.
+    submitted: Mutex<VecDeque<Work>>,
+    /// How many of them found no room, and that is not logged yet.
+    dropped: AtomicU64,
     /// How much was posted and is not finished.
     waiting: Arc<AtomicUsize>,
     /// Counts what the finisher has finished: if it stands still while something waits, one of the
@@ -81,6 +86,8 @@ impl Keeper {
         let (post, receive) = mpsc::channel(WAITING);
         let keeper = Keeper {
             post,
+            submitted: Mutex::default(),
+            dropped: AtomicU64::new(0),
             waiting: Arc::default(),
             rounds: AtomicU64::new(0),
             round: Notify::new(),
@@ -192,22 +199,6 @@ impl Keeper {
             return Err(whoelse_store::Error::Closed);
         }
         answered.await.unwrap_or_else(|_| Err(whoelse_store::Error::Closed))
-    }
-
-    /// Posts a change that nobody waits for; it may share its commit, as with [`Keeper::share`].
-    /// Changes submitted from one task keep their order.
-    pub fn submit<F>(self: &Arc<Keeper>, touches: Touches, change: F)
-    where
-        F: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<((), After), whoelse_store::Error>>
-            + Clone
-            + Send
-            + 'static,
-    {
-        let (command, _) = Change::sharing(touches, change);
-        if let Err(work) = self.try_post(Work::Change(Box::new(command))) {
-            let keeper = self.clone();
-            tokio::spawn(async move { keeper.post(work).await });
-        }
     }
 
     /// Posts work that runs on the finisher's task after everything posted before is committed and

@@ -91,6 +91,7 @@ impl Keeper {
                 let changes = lane.and_companions(command);
                 lane.changes(&node, changes).await;
             }
+            node.keeper.tell_dropped(&node);
             // Cursors must not wait for ever for a lane that is always busy.
             if node.clock.steady() >= lane.flush_at {
                 lane.save_cursors(&node).await;

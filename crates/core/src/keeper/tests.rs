@@ -60,6 +60,16 @@ async fn stored(node: &Node, hold: &Hold, rows: i64) {
     }
 }
 
+/// Waits until what the server does at its start is over.
+async fn quiet(node: &Node) {
+    for _ in 0..50 {
+        while !node.is_idle() {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Lets the lane do what it can without the finisher.
 async fn lane_rests(node: &Node) {
     for _ in 0..20 {
@@ -109,6 +119,7 @@ async fn what_is_posted_between_a_commit_and_its_delivery_comes_after_it() {
     let alice = device(&node, "alice", "desk").await;
     let bob = device(&node, "bob", "desk").await;
     [&alice, &bob].iter().for_each(|hold| drop(hears(&node, hold)));
+    quiet(&node).await;
     node.keeper.gate.let_through(Some(0));
 
     says(&node, &alice, &kept("bob", "one"));
@@ -137,6 +148,7 @@ async fn a_change_sees_what_followed_the_change_before_it() {
     let alice = device(&node, "alice", "desk").await;
     let _bob = device(&node, "bob", "desk").await;
     let (swapped, seen) = (Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new(Vec::new())));
+    quiet(&node).await;
     node.keeper.gate.let_through(Some(0));
 
     says(&node, &alice, &kept("bob", "before them"));
@@ -164,15 +176,17 @@ async fn the_lane_waits_for_a_finisher_that_is_behind_and_both_are_seen_to_be_st
     let node = node(&["alice", "bob"]).await;
     let alice = device(&node, "alice", "desk").await;
     let bob = device(&node, "bob", "desk").await;
+    quiet(&node).await;
     node.keeper.gate.let_through(Some(0));
     let rounds = node.keeper.rounds();
-
     for text in 0..9 {
         says(&node, &alice, &kept("bob", &text.to_string()));
         lane_rests(&node).await;
     }
 
     // One is at the gate, one waits for it, one is committed and finds no room.
+    stored(&node, &bob, 3).await;
+    lane_rests(&node).await;
     let archive = bob.session.own().archive;
     assert_eq!(node.store.count(archive, &Query::default(), i64::MAX).await.unwrap().unwrap(), 3);
     assert_eq!((node.keeper.waiting(), node.keeper.rounds()), (9, rounds));
@@ -188,6 +202,7 @@ async fn stopping_waits_until_everything_is_delivered() {
     let alice = device(&node, "alice", "desk").await;
     let bob = device(&node, "bob", "desk").await;
     hears(&node, &bob);
+    quiet(&node).await;
     node.keeper.gate.let_through(Some(0));
     for text in ["one", "two"] {
         says(&node, &alice, &kept("bob", text));
@@ -253,15 +268,9 @@ fn writes(node: &Arc<Node>, name: String, fails: bool) -> JoinHandle<Result<u8, 
     })
 }
 
-/// Keeps the lane busy until something is sent; before that, what the server does at its start is
-/// over.
+/// Keeps the lane busy until something is sent.
 async fn busy(node: &Node) -> oneshot::Sender<()> {
-    for _ in 0..50 {
-        while !node.is_idle() {
-            tokio::task::yield_now().await;
-        }
-        tokio::task::yield_now().await;
-    }
+    quiet(node).await;
     let (go, wait) = oneshot::channel::<()>();
     let wait = Arc::new(Mutex::new(Some(wait)));
     node.keeper.submit(Touches::All, move |_| {
@@ -391,6 +400,38 @@ async fn a_commit_takes_no_more_rows_than_a_group_of_messages() {
     // The one before them; two large ones; two large ones and as many small ones as may share a
     // commit; the rest.
     assert_eq!(commits.load(Ordering::Acquire), 4);
+}
+
+#[tokio::test]
+async fn what_is_submitted_to_a_full_lane_waits_in_order_up_to_a_bound() {
+    let node = node(&[]).await;
+    let go = busy(&node).await;
+    let ran = Arc::new(Mutex::new(Vec::new()));
+    let all = super::WAITING + super::submitted::MOST;
+
+    for number in 0..all + 9 {
+        let ran = ran.clone();
+        node.keeper.submit(Touches::AtMost(1), move |_| {
+            Box::pin(async move {
+                ran.lock().push(number);
+                Ok(((), Vec::new()))
+            })
+        });
+    }
+    assert_eq!(node.keeper.dropped.load(Ordering::Relaxed), 9);
+    go.send(()).unwrap();
+    while node.keeper.waiting() > 0 {
+        tokio::task::yield_now().await;
+    }
+
+    assert!(ran.lock().iter().copied().eq(0..all));
+    assert_eq!(node.keeper.dropped.load(Ordering::Relaxed), 0);
+    // What waits when the keeper stops is dropped, as is what comes then.
+    node.stop().await;
+    node.keeper.submit(Touches::AtMost(1), |_| Box::pin(async { Ok(((), Vec::new())) }));
+    while node.keeper.waiting() > 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A page, blocks and rides at any moment of the delivery, by seed. One device of bob is there all
