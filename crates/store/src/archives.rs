@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use sqlx::{AnyConnection, Row};
 
+use crate::dialect::Dialect;
 use crate::rows::ManyRows;
 use crate::{Result, Store, Tx, sequences};
 
@@ -104,7 +105,7 @@ impl Numbering {
         let mut unknown: Vec<i64> = archives.filter(|archive| !self.is_known(*archive)).collect();
         unknown.sort_unstable();
         unknown.dedup();
-        for (text, piece) in HIGHEST.pieces(&unknown) {
+        for (text, piece) in HIGHEST.pieces(Dialect::of(conn), &unknown) {
             let mut query = sqlx::query(text);
             for archive in piece {
                 query = query.bind(*archive);
@@ -150,7 +151,7 @@ impl Tx {
             *entry = (*entry).max(*seq);
         }
         let highest: Vec<(i64, i64)> = highest.into_iter().collect();
-        for (text, piece) in ADVANCE.pieces(&highest) {
+        for (text, piece) in ADVANCE.pieces(Dialect::of(conn), &highest) {
             let mut query = sqlx::query(text);
             for (archive, seq) in piece {
                 query = query.bind(*archive).bind(*seq);

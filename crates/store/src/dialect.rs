@@ -1,7 +1,9 @@
 //! The dialect: which of the two databases a store uses. All differences between them are here, in
-//! `sqlite` and in `postgres`.
+//! `sqlite` and in `postgres`, and in how `rows` names parameters.
 
 use std::borrow::Cow;
+
+use sqlx::AnyConnection;
 
 use crate::{postgres, sqlite};
 
@@ -13,6 +15,14 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
+    /// Returns which database a connection leads to.
+    pub(crate) fn of(conn: &AnyConnection) -> Self {
+        match conn.backend_name() {
+            "PostgreSQL" => Self::Postgres,
+            _ => Self::Sqlite,
+        }
+    }
+
     /// Counts the existing tables.
     pub(crate) fn count_tables(self) -> &'static str {
         match self {

@@ -104,9 +104,14 @@ pub fn statements() -> Vec<String> {
     .into_iter()
     .flatten()
     .map(|text| (*text).to_owned())
-    .chain(log::many().into_iter().flat_map(rows::ManyRows::texts))
-    .chain(archives::many().into_iter().flat_map(rows::ManyRows::texts))
+    .chain(over_many_rows(dialect::Dialect::Postgres))
     .collect()
+}
+
+/// Returns the statements over many rows, as they are for this database.
+fn over_many_rows(dialect: dialect::Dialect) -> impl Iterator<Item = String> {
+    let many = log::many().into_iter().chain(archives::many());
+    many.flat_map(move |rows| rows.texts(dialect)).map(|(_, text)| text.to_string())
 }
 
 #[cfg(test)]
@@ -124,6 +129,11 @@ mod tests {
         let (_dir, store) = fresh().await;
         for text in crate::statements() {
             assert_executes(&store, text).await;
+        }
+        if store.dialect() == Dialect::Sqlite {
+            for text in crate::over_many_rows(Dialect::Sqlite) {
+                assert_executes(&store, text).await;
+            }
         }
     }
 

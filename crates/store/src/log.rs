@@ -16,6 +16,7 @@ use bytes::Bytes;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use crate::dialect::Dialect;
 use crate::rows::ManyRows;
 use crate::{Result, Store, Tx, archives, sequences};
 
@@ -291,7 +292,7 @@ async fn find_repeats(
             marked.push((origin, message.kept_at, *body));
         }
     }
-    for (text, piece) in INSERT_ORIGINS.pieces(&marked) {
+    for (text, piece) in INSERT_ORIGINS.pieces(Dialect::of(conn), &marked) {
         let mut query = sqlx::query(text);
         for (origin, kept_at, body) in piece {
             query = query
@@ -309,7 +310,7 @@ async fn find_repeats(
 }
 
 async fn insert_bodies(conn: &mut AnyConnection, bodies: &[(&NewMessage, i64, i64)]) -> Result<()> {
-    for (text, piece) in INSERT_BODIES.pieces(bodies) {
+    for (text, piece) in INSERT_BODIES.pieces(Dialect::of(conn), bodies) {
         let mut query = sqlx::query(text);
         for (message, id, holders) in piece {
             query = query
@@ -328,7 +329,7 @@ async fn insert_rows(conn: &mut AnyConnection, mut rows: Vec<Numbered<'_>>) -> R
     // The rows are in the order of the table, so that a batch for one archive touches its page
     // once.
     rows.sort_unstable_by_key(|numbered| (numbered.row.archive, numbered.seq));
-    for (text, piece) in INSERT_ROWS.pieces(&rows) {
+    for (text, piece) in INSERT_ROWS.pieces(Dialect::of(conn), &rows) {
         let mut query = sqlx::query(text);
         for Numbered { message, row, seq, body } in piece {
             query = query

@@ -17,9 +17,12 @@ const EVERY_CONNECTION: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys 
 
 /// Settings of the writer. With FULL a commit is on the disk when it returns; for grouped commits
 /// this costs no more than NORMAL. The cache holds the inner pages of the indexes that appends
-/// touch. The limit returns the space that a burst took in the write-ahead log.
+/// touch. The limit returns the space that a burst took in the write-ahead log. What a statement over
+/// many rows would need to undo itself alone is in memory: it is no more than a group, and a
+/// temporary file of it would be written twice as large as the log.
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-    PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 16777216;";
+    PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 16777216; \
+    PRAGMA temp_store = MEMORY;";
 
 /// A store that is gone with the process need not wait for the disk.
 const WRITER_IN_MEMORY: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;";

@@ -248,7 +248,7 @@ async fn fill(
         let (mut rows, mut last) = (0, None);
         loop {
             let mut page = source.page(table, last.as_ref()).await?;
-            for (text, piece) in insert.pieces(&page) {
+            for (text, piece) in insert.pieces(Dialect::of(conn), &page) {
                 let mut query = sqlx::query(text);
                 for (value, (_, kind)) in
                     piece.iter().flat_map(|row| row.iter().zip(&table.columns))

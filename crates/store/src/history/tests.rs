@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use super::*;
 use crate::NewMessage;
-use crate::rows::ManyRows;
+use crate::dialect::Dialect;
 use crate::testing::{account, fresh, fresh_file, message, until_delivered};
 
 fn seqs(rows: &[LoggedMessage]) -> Vec<i64> {
@@ -251,7 +251,7 @@ async fn plan(store: &Store, text: &str) -> Vec<String> {
 #[tokio::test]
 async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
     let (_dir, store) = fresh_file().await;
-    let many = crate::log::many().into_iter().chain(archives::many()).flat_map(ManyRows::texts);
+    let many = crate::over_many_rows(Dialect::Sqlite);
     let texts = STATEMENTS
         .iter()
         .chain(crate::log::STATEMENTS)
