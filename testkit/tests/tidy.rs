@@ -245,6 +245,8 @@ fn an_error_that_may_come_again_and_again_is_logged_in_one_place() {
         ("crates/server/src/renewal.rs", "certificate_expired"),
         ("crates/server/src/renewal.rs", "certificate_expires"),
         ("crates/core/src/passwords.rs", "password_short"),
+        // Once for each million messages, where there are six million a day.
+        ("crates/store/src/repeats.rs", "repeats_forgotten_early"),
     ];
     for krate in ["xmpp", "store", "stream", "core", "features", "server"] {
         let folder = crate_folder(krate).join("src");

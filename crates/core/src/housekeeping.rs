@@ -14,7 +14,7 @@ const PERIOD: Duration = Duration::from_secs(3600);
 /// The most rows removed in one transaction, so that the keeper is never held up for long.
 const STEP: i64 = 1000;
 /// How long a repeat of a message is recognised (architecture §3).
-const REPEATS: Duration = Duration::from_secs(86_400);
+const REPEATS: Duration = Duration::from_micros(whoelse_store::REPEAT_WINDOW.unsigned_abs());
 /// How long a network counts as known after a login.
 pub(crate) const KNOWN_NETWORK: Duration = Duration::from_secs(30 * 86_400);
 
@@ -49,7 +49,7 @@ async fn forget(node: &Arc<Node>) {
         return;
     }
     let now = node.even_time();
-    if let Err(error) = purge_origins(node, now.before(REPEATS)).await {
+    if let Err(error) = purge_repeats(node, now.before(REPEATS)).await {
         return node.store_failing("housekeeping_failed", None, &error);
     }
     let purged = node.keeper.change(Touches::All, move |tx| {
@@ -70,11 +70,11 @@ async fn forget(node: &Arc<Node>) {
     }
 }
 
-/// Deletes old origin-ids in steps, each in a transaction of its own.
-async fn purge_origins(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store::Error> {
+/// Deletes old repeats in steps, each in a transaction of its own.
+async fn purge_repeats(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store::Error> {
     loop {
         let step = node.keeper.change(Touches::AtMost(STEP as u64), move |tx| {
-            Box::pin(async move { Ok((tx.purge_origins(before.0, STEP).await?, Vec::new())) })
+            Box::pin(async move { Ok((tx.purge_repeats(before.0, STEP).await?, Vec::new())) })
         });
         if step.await? < STEP as u64 {
             return Ok(());

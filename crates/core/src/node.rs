@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
 use parking_lot::Mutex;
-use whoelse_store::{AccountRow, Domain, Store};
+use whoelse_store::{AccountRow, Domain, RepeatKey, Store};
 use whoelse_xmpp::{BareJid, Condition, JidError, StanzaError, StreamError};
 
 use crate::account::{Account, Undelivered};
@@ -73,6 +73,8 @@ pub struct Node {
     pub(crate) resumptions: Mutex<HashMap<String, Weak<Session>>>,
     pub(crate) secret: Vec<u8>,
     pub(crate) archive_key: ArchiveKey,
+    /// The key by which repeats of messages are recognised.
+    pub(crate) repeat_key: RepeatKey,
     /// The administrators by their stored keys, which do not change when the domain gets a new
     /// name.
     pub(crate) admins: ArcSwap<HashSet<String>>,

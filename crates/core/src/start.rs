@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use whoelse_store::{Domain, Store};
+use whoelse_store::{Domain, RepeatKey, Store};
 use whoelse_xmpp::BareJid;
 
 use crate::accounts::Accounts;
@@ -87,7 +87,9 @@ impl Node {
         let served = serve(&store, domain).await?;
         let admins = served.keys_of(&settings.admins);
         let secret = installation_secret(&store, "login").await?;
-        let archive_key = ArchiveKey::new(&installation_secret(&store, "archive").await?);
+        let of_archives = installation_secret(&store, "archive").await?;
+        let archive_key = ArchiveKey::new(&of_archives);
+        let repeat_key = RepeatKey::new(&of_archives);
         let slots = Slots::new(wiring.load_server(&store).await?);
         let throttle = Arc::new(LoginThrottle::default());
         let started = clock.moment();
@@ -122,6 +124,7 @@ impl Node {
             resumptions: Mutex::default(),
             secret,
             archive_key,
+            repeat_key,
             admins: ArcSwap::from_pointee(admins),
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(HASHING),

@@ -49,7 +49,7 @@ async fn the_time_that_was_told_is_found_however_it_was_stored() {
     let old = NewMessage {
         at: at.0,
         kept_at: at.0,
-        origin: None,
+        repeat: None,
         resource: None,
         stanza: b"<message type='chat'><body>old</body></message>".as_slice().into(),
         first: NewRow { archive: account.archive, peer: key, direction: Direction::In },

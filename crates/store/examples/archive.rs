@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
-use whoelse_store::{Direction, Location, NewMessage, NewRow, Origin, REPEAT_WINDOW, Store};
+use whoelse_store::{Direction, Location, NewMessage, NewRow, REPEAT_WINDOW, RepeatKey, Store};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 const STANZA: usize = 350;
 const DAY: i64 = 86_400_000_000;
 const BEGIN: i64 = 1_790_000_000_000_000;
-/// How many origin-ids the housekeeping forgets at once.
+/// How many repeats the housekeeping forgets at once.
 const STEP: i64 = 1000;
 
 struct Options {
@@ -78,13 +78,14 @@ async fn run(options: &Options, file: &Path) -> Result<(), Failed> {
     tx.commit().await?;
 
     println!("messages     CPU a message   bytes a message   longest group   groups a second");
+    let key = RepeatKey::new(b"secret");
     let (mut sent, mut next_purge) = (0, BEGIN);
     for mark in marks(options.to) {
         let (mut cpu, mut wall, mut longest) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let (first, mut groups) = (sent, 0);
         while sent < mark {
             let group: Vec<NewMessage> =
-                (0..options.group).map(|more| message(options, sent + more)).collect();
+                (0..options.group).map(|more| message(options, &key, sent + more)).collect();
             sent += options.group;
             let (begun, used) = (Instant::now(), processor());
             let mut tx = store.begin().await?;
@@ -125,7 +126,7 @@ fn time_of(options: &Options, n: u64) -> i64 {
 }
 
 /// Everybody writes in turn, to one of their peers, in an order that looks random.
-fn message(options: &Options, n: u64) -> NewMessage {
+fn message(options: &Options, key: &RepeatKey, n: u64) -> NewMessage {
     let from = n.wrapping_mul(7_919) % options.accounts;
     let to = match options.peers {
         // In pairs.
@@ -133,6 +134,7 @@ fn message(options: &Options, n: u64) -> NewMessage {
         peers => (from + 1 + n.wrapping_mul(104_729) % peers) % options.accounts,
     };
     let at = time_of(options, n);
+    let id = format!("{:016x}-{n:015x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let row = |owner: u64, peer: u64, direction| NewRow {
         archive: owner as i64 + 1,
         peer: format!("user{peer}@#1"),
@@ -142,11 +144,7 @@ fn message(options: &Options, n: u64) -> NewMessage {
     NewMessage {
         at,
         kept_at: at,
-        origin: Some(Origin {
-            sender: from as i64 + 1,
-            recipient: second.peer.clone(),
-            id: format!("{:016x}-{n:015x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        }),
+        repeat: Some(key.of(from as i64 + 1, to as i64 + 1, &id)),
         resource: Some("phone-1234".to_owned()),
         stanza: Bytes::from(vec![b'x'; STANZA]),
         first,
@@ -154,11 +152,11 @@ fn message(options: &Options, n: u64) -> NewMessage {
     }
 }
 
-/// What the housekeeping does about origin-ids, once an hour.
+/// What the housekeeping does about repeats, once an hour.
 async fn forget(store: &Store, before: i64) -> Result<(), Failed> {
     loop {
         let mut tx = store.begin().await?;
-        let gone = tx.purge_origins(before, STEP).await?;
+        let gone = tx.purge_repeats(before, STEP).await?;
         tx.commit().await?;
         if gone < STEP as u64 {
             return Ok(());

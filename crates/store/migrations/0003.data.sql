@@ -3,3 +3,4 @@
 INSERT INTO account_data VALUES (1, 'storage:bookmarks', 'storage', X'3c73746f726167652f3e');
 UPDATE accounts SET generation = 2 WHERE id = 1;
 INSERT INTO removed_names VALUES (1, 'gone', 1767225600000000, 86400000000);
+INSERT INTO repeats VALUES (1, 53, X'000102030405060708090a0b0c0d0e0f');

@@ -76,6 +76,23 @@ INSERT INTO bodies (id, holders, kept_at, resource, stanza)
         FROM messages m
     ) AS held WHERE holders > 0 ORDER BY id;
 
+-- The rows of new messages, in the order in which they came, until they are moved into
+-- `archive_rows`. `second_…` is the second row, if there is one. The body of a message
+-- is in `bodies` at once.
+CREATE TABLE journal (
+    body             INTEGER NOT NULL PRIMARY KEY,
+    at               BIGINT  NOT NULL,
+    bytes            BIGINT  NOT NULL,
+    archive          BIGINT  NOT NULL,
+    seq              BIGINT  NOT NULL,
+    peer             TEXT    NOT NULL,
+    direction        BIGINT  NOT NULL,
+    second_archive   BIGINT,
+    second_seq       BIGINT,
+    second_peer      TEXT,
+    second_direction BIGINT
+);
+
 -- The stamp of the message that was stored last.
 INSERT INTO numbers (name, value) SELECT 'stamp', at FROM mailbox ORDER BY at DESC LIMIT 1;
 
@@ -91,8 +108,15 @@ CREATE INDEX archive_rows_peer ON archive_rows (archive, peer, seq, at, directio
 CREATE INDEX archive_rows_passing ON archive_rows (direction, archive, seq, body)
     WHERE direction = 2;
 
--- A message is no longer known by one number of all archives, but by that of its body.
-ALTER TABLE origins RENAME COLUMN seq TO body;
+-- By what repeats of the messages of a day are recognised: hashes of 16 bytes each of messages that
+-- came together, and when. What `origins` holds is carried over by the program, since SQL cannot
+-- compute the hashes.
+CREATE TABLE repeats (
+    id     INTEGER NOT NULL PRIMARY KEY,
+    at     BIGINT  NOT NULL,
+    hashes BLOB    NOT NULL
+);
+DROP TABLE origins;
 
 -- How often the password of an account was set. Whoever proved one before the last change has
 -- proved nothing any more.

@@ -80,11 +80,11 @@ impl Numbering {
         self.highest.contains_key(&archive)
     }
 
-    /// Gives the next number of an archive that is known.
-    pub(crate) fn next(&mut self, archive: i64) -> Result<Option<i64>> {
-        let Some(highest) = self.highest.get_mut(&archive) else { return Ok(None) };
+    /// Gives the next number of an archive, which must be known.
+    pub(crate) fn next(&mut self, archive: i64) -> Result<i64> {
+        let highest = self.highest.get_mut(&archive).ok_or(sqlx::Error::RowNotFound)?;
         *highest = number_after(*highest, 1)?;
-        Ok(Some(*highest))
+        Ok(*highest)
     }
 
     /// Forgets an archive that is removed.

@@ -7,7 +7,7 @@
 
 use sqlx::Row;
 
-use crate::{Result, Store, Tx, sequences};
+use crate::{Result, Store, Tx, repeats, sequences};
 
 /// Bodies are numbered by age, so this reads no body older than those that it finds.
 const LAST_BEFORE: &str =
@@ -16,7 +16,6 @@ const STEP_ENDS: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(step.id), 0) AS BIGI
     (SELECT b.id FROM bodies b WHERE b.id > $1 ORDER BY b.id LIMIT $2) AS step";
 const RENEW_BODIES: &str = "UPDATE bodies SET kept_at = $4 \
     WHERE id > $1 AND id <= $2 AND kept_at >= $3 AND kept_at < $4";
-const RENEW_ORIGINS: &str = "UPDATE origins SET at = $2 WHERE at >= $1 AND at < $2";
 const RENEW_PLACES: &str = "UPDATE places SET at = $2 WHERE at >= $1 AND at < $2";
 const RENEW_NAMES: &str = "UPDATE removed_names SET at = $2 WHERE at >= $1 AND at < $2";
 /// When a new schema first ran successfully (`sequences::UPGRADED`).
@@ -37,7 +36,6 @@ pub(crate) const STATEMENTS: &[&str] = &[
     LAST_BEFORE,
     STEP_ENDS,
     RENEW_BODIES,
-    RENEW_ORIGINS,
     RENEW_PLACES,
     RENEW_NAMES,
     RENEW_UPGRADE,
@@ -126,8 +124,10 @@ impl Tx {
     /// `skipped` to `now`: the ages of repeats, known networks and removed names start anew. Last
     /// departures stay as long ago as before, and blocks keep the time that is left.
     pub async fn renew_the_rest(&mut self, since: i64, now: i64, skipped: i64) -> Result<()> {
+        repeats::renew(self.conn()?, since, now).await?;
+        self.forget_repeats();
         let conn = self.conn()?;
-        for text in [RENEW_ORIGINS, RENEW_PLACES, RENEW_NAMES, RENEW_UPGRADE] {
+        for text in [RENEW_PLACES, RENEW_NAMES, RENEW_UPGRADE] {
             sqlx::query(text).bind(since).bind(now).execute(&mut *conn).await?;
         }
         for text in [SHIFT_ONLINE, SHIFT_DEPARTURES, SHIFT_THROTTLE] {

@@ -87,7 +87,6 @@ const REMOVE_OLD: [&str; 3] = removal!(
 const SOME_PASSING: &str =
     "SELECT 1 FROM archive_rows WHERE direction = 2 AND archive = $1 LIMIT 1";
 const WITH_PASSING: &str = "SELECT DISTINCT archive FROM archive_rows WHERE direction = 2";
-const DROP_ORIGINS: &str = "DELETE FROM origins WHERE sender = $1";
 
 /// Reads the age of the first row of each archive: rows are in the order of their age.
 const BEGINNINGS: &str = "SELECT a.id, \
@@ -97,8 +96,6 @@ const BEGINNINGS: &str = "SELECT a.id, \
 const AGES: &str = "SELECT r.seq, b.kept_at, r.direction FROM archive_rows r \
     JOIN bodies b ON b.id = r.body \
     WHERE r.archive = $1 AND r.seq > $2 ORDER BY r.seq LIMIT $3";
-const PURGE_ORIGINS: &str = "DELETE FROM origins WHERE (sender, recipient, origin) IN \
-    (SELECT o.sender, o.recipient, o.origin FROM origins o WHERE o.at < $1 LIMIT $2)";
 
 pub(crate) const STATEMENTS: &[&str] = &[
     FORWARD,
@@ -122,10 +119,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_OLD[2],
     SOME_PASSING,
     WITH_PASSING,
-    DROP_ORIGINS,
     BEGINNINGS,
     AGES,
-    PURGE_ORIGINS,
 ];
 
 /// A query of an archive. The bounds on time include their ends, those on numbers do not.
@@ -197,7 +192,7 @@ impl Store {
         if let Some(peer) = &asked.with {
             query = query.bind(peer.as_str());
         }
-        let mut conn = self.reader().await?;
+        let mut conn = self.reader_of(archive).await?;
         let found = query.fetch_all(&mut *conn).await?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut rows: Vec<LoggedMessage> =
@@ -220,7 +215,7 @@ impl Store {
         if let Some(peer) = &asked.with {
             query = query.bind(peer.as_str());
         }
-        let mut conn = self.reader().await?;
+        let mut conn = self.reader_of(archive).await?;
         let row = query.fetch_one(&mut *conn).await?;
         let looked_at: i64 = row.try_get(0)?;
         Ok(if looked_at <= most { Some(row.try_get(1)?) } else { None })
@@ -235,7 +230,7 @@ impl Store {
         limit: i64,
     ) -> Result<Begun> {
         let limit = limit.max(1);
-        let mut conn = self.reader().await?;
+        let mut conn = self.reader_of_all().await?;
         let query = sqlx::query(BEGINNINGS).bind(after_archive).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
         let mut begun = Begun { archives: Vec::new(), more_after: None };
@@ -263,7 +258,7 @@ impl Store {
     ) -> Result<Option<Old>> {
         let limit = limit.max(1);
         let confirmed = self.cursor(archive).await?;
-        let mut conn = self.reader().await?;
+        let mut conn = self.reader_of(archive).await?;
         let query = sqlx::query(AGES).bind(archive).bind(after_seq).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
         let (mut count, mut up_to_seq, mut any_goes) = (0, after_seq, false);
@@ -280,14 +275,14 @@ impl Store {
 
     /// Returns the archives that hold something that is kept only until it is delivered.
     pub async fn archives_with_passing(&self) -> Result<HashSet<i64>> {
-        let mut conn = self.reader().await?;
+        let mut conn = self.reader_of_all().await?;
         let rows = sqlx::query(WITH_PASSING).fetch_all(&mut *conn).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// Returns whether a message is in an archive.
     pub async fn archive_has(&self, archive: i64, seq: i64) -> Result<bool> {
-        let mut conn = self.reader().await?;
+        let mut conn = self.reader_of(archive).await?;
         let row = sqlx::query(HAS).bind(archive).bind(seq).fetch_optional(&mut *conn).await?;
         Ok(row.is_some())
     }
@@ -297,19 +292,19 @@ impl Tx {
     /// Deletes what was received in an archive up to this number, which is confirmed, when history
     /// is off. Returns how many rows that were.
     pub async fn drop_confirmed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
-        remove(self.conn()?, &REMOVE_RECEIVED, &[archive, up_to_seq]).await
+        remove(self.log_conn().await?, &REMOVE_RECEIVED, &[archive, up_to_seq]).await
     }
 
     /// Deletes what was kept in an archive only until it was delivered, up to this number, which is
     /// delivered. Returns how many rows that were.
     pub async fn drop_passed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
-        remove(self.conn()?, &REMOVE_PASSING, &[archive, up_to_seq]).await
+        remove(self.log_conn().await?, &REMOVE_PASSING, &[archive, up_to_seq]).await
     }
 
     /// Returns whether anything in an archive is kept only until it is delivered.
     pub async fn is_anything_passing(&mut self, archive: i64) -> Result<bool> {
         let query = sqlx::query(SOME_PASSING).bind(archive);
-        Ok(query.fetch_optional(self.conn()?).await?.is_some())
+        Ok(query.fetch_optional(self.log_conn().await?).await?.is_some())
     }
 
     /// Deletes what [`Store::find_old`] has found after this number of an archive and up to that
@@ -317,27 +312,13 @@ impl Tx {
     ///
     /// What was received and is not confirmed stays, however old.
     pub async fn expire(&mut self, archive: i64, after_seq: i64, up_to_seq: i64) -> Result<u64> {
-        remove(self.conn()?, &REMOVE_OLD, &[archive, after_seq, up_to_seq]).await
-    }
-
-    /// Deletes at most `limit` of the origin-ids from before this time; returns how many.
-    pub async fn purge_origins(&mut self, before_at: i64, limit: i64) -> Result<u64> {
-        let query = sqlx::query(PURGE_ORIGINS).bind(before_at).bind(limit.max(0));
-        Ok(query.execute(self.conn()?).await?.rows_affected())
+        remove(self.log_conn().await?, &REMOVE_OLD, &[archive, after_seq, up_to_seq]).await
     }
 }
 
-/// Removes everything in the log that belongs to an account: the rows of its archive, and the
-/// origin-ids that it used. The archive itself is removed with the account.
-pub(crate) async fn remove_all(
-    conn: &mut AnyConnection,
-    account: i64,
-    archive: Option<i64>,
-) -> Result<()> {
-    if let Some(archive) = archive {
-        remove(conn, &REMOVE_ALL, &[archive]).await?;
-    }
-    sqlx::query(DROP_ORIGINS).bind(account).execute(conn).await?;
+/// Removes all rows of an archive. The archive itself is removed with its account.
+pub(crate) async fn remove_all(conn: &mut AnyConnection, archive: i64) -> Result<()> {
+    remove(conn, &REMOVE_ALL, &[archive]).await?;
     Ok(())
 }
 

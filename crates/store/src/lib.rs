@@ -27,6 +27,7 @@ pub mod faults;
 mod heartbeat;
 mod history;
 mod inspect;
+mod journal;
 mod known_networks;
 mod last_available;
 mod location;
@@ -35,6 +36,7 @@ mod look;
 mod open;
 mod postgres;
 mod removed_names;
+mod repeats;
 mod roster;
 mod rows;
 mod schema;
@@ -63,9 +65,10 @@ pub use history::{Begun, Old, Page, Query};
 pub use inspect::{Inspection, find_faults, inspect};
 pub use last_available::LastAvailable;
 pub use location::{Location, PlaceError, PostgresUrl};
-pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow, Origin, REPEAT_WINDOW};
+pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow};
 pub use look::Found;
 pub use open::Store;
+pub use repeats::{REPEAT_WINDOW, Repeat, RepeatKey};
 pub use roster::{Holder, RosterRow, RosterVersion};
 pub use seen::GoneAccount;
 pub use throttle::{THROTTLE_MEMORY, Throttle};
@@ -93,8 +96,10 @@ pub fn statements() -> Vec<String> {
         history::STATEMENTS,
         log::STATEMENTS,
         sequences::STATEMENTS,
+        &journal::FOLD,
         known_networks::STATEMENTS,
         removed_names::STATEMENTS,
+        repeats::STATEMENTS,
         roster::STATEMENTS,
         schema::STATEMENTS,
         seen::STATEMENTS,
@@ -111,6 +116,7 @@ pub fn statements() -> Vec<String> {
 /// Returns the statements over many rows, as they are for this database.
 fn over_many_rows(dialect: dialect::Dialect) -> impl Iterator<Item = String> {
     let many = log::many().into_iter().chain(archives::many());
+    let many = many.chain(journal::many());
     many.flat_map(move |rows| rows.texts(dialect)).map(|(_, text)| text.to_string())
 }
 

@@ -9,7 +9,6 @@
 //! those received after its cursor. See [`Query`](crate::Query) for what an archive shows: it is a
 //! view of the same rows.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -17,15 +16,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::dialect::Dialect;
+use crate::journal::{self, Content, Entry};
 use crate::rows::ManyRows;
-use crate::{Result, Store, Tx, archives, sequences};
-
-/// How long a repeat is recognised: 24 hours, in microseconds.
-pub const REPEAT_WINDOW: i64 = 24 * 60 * 60 * 1_000_000;
-
-/// The longest origin-id, in bytes, by which a repeat is recognised. Longer ones only serve to fill
-/// an index.
-const LONGEST_ORIGIN: usize = 512;
+use crate::{Repeat, Result, Store, Tx, archives, sequences};
 
 /// The columns of a [`LoggedMessage`], of the tables `archive_rows r` and `bodies b`.
 macro_rules! logged {
@@ -46,29 +39,12 @@ const COUNT_UNDELIVERED: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) A
 
 pub(crate) const STATEMENTS: &[&str] = &[LAST_BODY, UNDELIVERED, COUNT_UNDELIVERED];
 
-/// Returns the bodies of the messages that are not repeats, in no order. The new message takes over
-/// a row that is older than the window (`REPEAT_WINDOW`).
-static INSERT_ORIGINS: LazyLock<ManyRows> = LazyLock::new(|| {
-    ManyRows::new(
-        "INSERT INTO origins (sender, recipient, origin, at, body) VALUES",
-        5,
-        "ON CONFLICT (sender, recipient, origin) DO UPDATE SET at = excluded.at, \
-        body = excluded.body WHERE origins.at <= excluded.at - 86400000000 RETURNING body",
-    )
-});
 static INSERT_BODIES: LazyLock<ManyRows> = LazyLock::new(|| {
     ManyRows::new("INSERT INTO bodies (id, holders, kept_at, resource, stanza) VALUES", 5, "")
 });
-static INSERT_ROWS: LazyLock<ManyRows> = LazyLock::new(|| {
-    ManyRows::new(
-        "INSERT INTO archive_rows (archive, seq, at, peer, direction, bytes, body) VALUES",
-        7,
-        "",
-    )
-});
 
-pub(crate) fn many() -> [&'static ManyRows; 3] {
-    [&INSERT_ORIGINS, &INSERT_BODIES, &INSERT_ROWS]
+pub(crate) fn many() -> [&'static ManyRows; 1] {
+    [&INSERT_BODIES]
 }
 
 /// A message to be kept. The default one is for no archive, so it is never kept.
@@ -78,8 +54,8 @@ pub struct NewMessage {
     pub at: i64,
     /// The same in even time, from which its age is counted.
     pub kept_at: i64,
-    /// The id by which a repeat is recognised, if there is one.
-    pub origin: Option<Origin>,
+    /// By what a repeat of it is recognised, if the sender has given it an id.
+    pub repeat: Option<Repeat>,
     /// The sender's resource.
     pub resource: Option<String>,
     /// The stanza, as it is to be kept.
@@ -101,19 +77,6 @@ pub struct NewRow {
     pub direction: Direction,
 }
 
-/// A sender's own id of a message (XEP-0359, `origin-id`), by which a repeat is recognised:
-/// whoelse's client sends again what was not acknowledged. It counts for one sender and one
-/// recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// The sender's account.
-    pub sender: i64,
-    /// The key of the recipient's bare address.
-    pub recipient: String,
-    /// The id. One longer than 512 bytes is not remembered.
-    pub id: String,
-}
-
 /// The result for a [`NewMessage`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
@@ -124,7 +87,7 @@ pub enum Appended {
         /// The number of the second row, if it was stored.
         second: Option<i64>,
     },
-    /// It is a repeat, within [`REPEAT_WINDOW`] or the same batch; nothing was done.
+    /// It is a repeat, within [`REPEAT_WINDOW`](crate::REPEAT_WINDOW) or the same batch; nothing was done.
     Repeat,
     /// The archive of the first row no longer exists; nothing was done.
     Gone,
@@ -144,7 +107,7 @@ pub enum Direction {
 
 impl Direction {
     /// Returns the number that stands for it in the row.
-    fn number(self) -> i64 {
+    pub(crate) fn number(self) -> i64 {
         match self {
             Direction::In => 0,
             Direction::Out => 1,
@@ -196,7 +159,7 @@ impl Store {
         after_seq: i64,
         limit: i64,
     ) -> Result<Vec<LoggedMessage>> {
-        let mut conn = self.reader().await?;
+        let mut conn = self.reader_of(archive).await?;
         let query = sqlx::query(UNDELIVERED).bind(archive).bind(after_seq).bind(limit.max(0));
         query.fetch_all(&mut *conn).await?.iter().map(logged_message).collect()
     }
@@ -204,7 +167,7 @@ impl Store {
     /// Returns how many messages were received in an archive after this number, and the bytes of
     /// their stanzas.
     pub async fn count_undelivered(&self, archive: i64, after_seq: i64) -> Result<(i64, i64)> {
-        let mut conn = self.reader().await?;
+        let mut conn = self.reader_of(archive).await?;
         let query = sqlx::query(COUNT_UNDELIVERED).bind(archive).bind(after_seq);
         let row = query.fetch_one(&mut *conn).await?;
         Ok((row.try_get(0)?, row.try_get(1)?))
@@ -215,47 +178,65 @@ impl Tx {
     /// Appends messages to the log, in a few round trips however many they are, and returns the
     /// result for each. Each archive numbers its rows in the order of the list.
     pub async fn append(&mut self, messages: &[NewMessage]) -> Result<Vec<Appended>> {
-        let (conn, numbering) = self.conn_and_numbering()?;
+        self.make_room(messages).await?;
+        let (conn, numbering, known) = self.conn_and_known()?;
         numbering.read(conn, messages.iter().flat_map(NewMessage::archives)).await?;
-        let last_body = match numbering.last_body {
+        let mut last_body = match numbering.last_body {
             Some(last) => last,
             None => sqlx::query(LAST_BODY).fetch_one(&mut *conn).await?.try_get(0)?,
         };
-        let next_last_body = archives::number_after(last_body, messages.len())?;
-        // Messages that are not stored get a number as well: it tells the repeats apart.
-        let numbered = || messages.iter().zip(last_body + 1..);
-        let there: Vec<(&NewMessage, i64)> =
-            numbered().filter(|(message, _)| numbering.is_known(message.first.archive)).collect();
-        let repeats = find_repeats(conn, &there).await?;
+        let repeats = known.find(conn, messages).await?;
 
         let mut outcomes = Vec::with_capacity(messages.len());
-        let mut bodies = Vec::with_capacity(messages.len());
-        let mut rows = Vec::with_capacity(2 * messages.len());
-        for (message, body) in numbered() {
-            if repeats.contains(&body) {
+        let mut entries = Vec::with_capacity(messages.len());
+        for (place, message) in messages.iter().enumerate() {
+            if !numbering.is_known(message.first.archive) {
+                outcomes.push(Appended::Gone);
+                continue;
+            }
+            if repeats.contains(&place) {
                 outcomes.push(Appended::Repeat);
                 continue;
             }
-            let Some(first) = numbering.next(message.first.archive)? else {
-                outcomes.push(Appended::Gone);
-                continue;
+            last_body = archives::number_after(last_body, 1)?;
+            let first = numbering.next(message.first.archive)?;
+            let second = match &message.second {
+                Some(row) if numbering.is_known(row.archive) => Some(numbering.next(row.archive)?),
+                _ => None,
             };
-            rows.push(Numbered { message, row: &message.first, seq: first, body });
-            let mut second = None;
-            if let Some(row) = &message.second {
-                second = numbering.next(row.archive)?;
-                rows.extend(second.map(|seq| Numbered { message, row, seq, body }));
-            }
-            bodies.push((message, body, 1 + i64::from(second.is_some())));
+            entries.push(Entry { message, body: last_body, first, second });
             outcomes.push(Appended::Stored { first, second });
         }
-        numbering.last_body = Some(next_last_body);
-        insert_bodies(conn, &bodies).await?;
-        insert_rows(conn, rows).await?;
-        if let Some((last, ..)) = bodies.last() {
-            sequences::write(conn, sequences::STAMP, last.at).await?;
+        numbering.last_body = Some(last_body);
+        insert_bodies(conn, &entries).await?;
+        journal::insert(conn, &entries).await?;
+        known.note(conn, entries.iter().map(|entry| entry.message)).await?;
+        if let Some(last) = entries.last() {
+            sequences::write(conn, sequences::STAMP, last.message.at).await?;
         }
+        self.note_in_journal(&entries);
         Ok(outcomes)
+    }
+
+    /// Folds the journal if it has no room for so many more, if it is not known what is in it, or if
+    /// the numbers of an archive have to be read that has rows in it.
+    async fn make_room(&mut self, messages: &[NewMessage]) -> Result<()> {
+        let mut unread: Vec<i64> = messages.iter().flat_map(NewMessage::archives).collect();
+        unread.retain(|archive| !self.numbering().is_known(*archive));
+        let look =
+            |content: &Content| (content.len(), unread.iter().any(|archive| content.has(*archive)));
+        let folds = match self.look_into_journal(look) {
+            None => true,
+            Some((committed, own)) => {
+                let (length, is_unread) = committed.unwrap_or_default();
+                let length = length + own.0;
+                is_unread || own.1 || (length > 0 && length + messages.len() > journal::MOST)
+            }
+        };
+        if folds {
+            self.fold().await?;
+        }
+        Ok(())
     }
 }
 
@@ -265,81 +246,16 @@ impl NewMessage {
     }
 }
 
-/// A row with its assigned numbers.
-struct Numbered<'a> {
-    message: &'a NewMessage,
-    row: &'a NewRow,
-    seq: i64,
-    body: i64,
-}
-
-/// Finds which messages are repeats, and remembers the others.
-async fn find_repeats(
-    conn: &mut AnyConnection,
-    messages: &[(&NewMessage, i64)],
-) -> Result<HashSet<i64>> {
-    let mut marked = Vec::new();
-    let mut in_batch = HashSet::new();
-    let mut repeats = HashSet::new();
-    for (message, body) in messages {
-        let Some(origin) = message.origin.as_ref().filter(|it| it.id.len() <= LONGEST_ORIGIN)
-        else {
-            continue;
-        };
-        // It counts as a repeat until it is known to be new.
-        repeats.insert(*body);
-        if in_batch.insert((origin.sender, &origin.recipient, &origin.id)) {
-            marked.push((origin, message.kept_at, *body));
-        }
-    }
-    for (text, piece) in INSERT_ORIGINS.pieces(Dialect::of(conn), &marked) {
+async fn insert_bodies(conn: &mut AnyConnection, entries: &[Entry<'_>]) -> Result<()> {
+    for (text, piece) in INSERT_BODIES.pieces(Dialect::of(conn), entries) {
         let mut query = sqlx::query(text);
-        for (origin, kept_at, body) in piece {
+        for Entry { message, body, second, .. } in piece {
             query = query
-                .bind(origin.sender)
-                .bind(origin.recipient.as_str())
-                .bind(origin.id.as_str())
-                .bind(*kept_at)
-                .bind(*body);
-        }
-        for row in query.fetch_all(&mut *conn).await? {
-            repeats.remove(&row.try_get::<i64, _>(0)?);
-        }
-    }
-    Ok(repeats)
-}
-
-async fn insert_bodies(conn: &mut AnyConnection, bodies: &[(&NewMessage, i64, i64)]) -> Result<()> {
-    for (text, piece) in INSERT_BODIES.pieces(Dialect::of(conn), bodies) {
-        let mut query = sqlx::query(text);
-        for (message, id, holders) in piece {
-            query = query
-                .bind(*id)
-                .bind(*holders)
+                .bind(*body)
+                .bind(1 + i64::from(second.is_some()))
                 .bind(message.kept_at)
                 .bind(message.resource.as_deref())
                 .bind(&message.stanza[..]);
-        }
-        query.execute(&mut *conn).await?;
-    }
-    Ok(())
-}
-
-async fn insert_rows(conn: &mut AnyConnection, mut rows: Vec<Numbered<'_>>) -> Result<()> {
-    // The rows are in the order of the table, so that a batch for one archive touches its page
-    // once.
-    rows.sort_unstable_by_key(|numbered| (numbered.row.archive, numbered.seq));
-    for (text, piece) in INSERT_ROWS.pieces(Dialect::of(conn), &rows) {
-        let mut query = sqlx::query(text);
-        for Numbered { message, row, seq, body } in piece {
-            query = query
-                .bind(row.archive)
-                .bind(*seq)
-                .bind(message.at)
-                .bind(row.peer.as_str())
-                .bind(row.direction.number())
-                .bind(message.stanza.len() as i64)
-                .bind(*body);
         }
         query.execute(&mut *conn).await?;
     }

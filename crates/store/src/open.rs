@@ -14,11 +14,12 @@ use tokio::sync::Mutex;
 
 use crate::dialect::Dialect;
 use crate::error::Undecided;
+use crate::journal::{Committed, Content};
 use crate::location::{Location, PostgresUrl};
 use crate::schema::Refusal;
 use crate::tx::{Lane, Tx, Way};
 use crate::upgrade::{Opening, Upgraded, upgrade};
-use crate::{OpenError, Result, postgres, sequences, sqlite};
+use crate::{Error, OpenError, Result, postgres, sequences, sqlite};
 
 /// How many queries may run at the same time. Each needs a thread of SQLite's, or a process of
 /// PostgreSQL's.
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     place: Location,
     dialect: Dialect,
     readers: AnyPool,
+    /// What is committed in the journal.
+    journal: Committed,
     /// The one writing connection. Held by a [`Tx`] from beginning to end.
     writer: Arc<Mutex<Lane>>,
     pub(crate) upgraded: Option<Upgraded>,
@@ -110,13 +113,14 @@ impl Store {
                 return Err(error);
             }
         };
-        let way = Way::Sqlite { options: options.clone(), lasting };
+        let lane = Lane::new(writer, Way::Sqlite { options: options.clone(), lasting });
         Ok(Self {
             inner: Arc::new(Inner {
                 readers: readers(Dialect::Sqlite, options),
                 place,
                 dialect: Dialect::Sqlite,
-                writer: Arc::new(Mutex::new(Lane::new(writer, way))),
+                journal: lane.journal.clone(),
+                writer: Arc::new(Mutex::new(lane)),
                 upgraded,
                 #[cfg(feature = "faults")]
                 faults: crate::faults::Faults::default(),
@@ -143,13 +147,14 @@ impl Store {
                 return Err(error);
             }
         };
-        let way = Way::Postgres { url: url.clone(), pid, opened };
+        let lane = Lane::new(conn, Way::Postgres { url: url.clone(), pid, opened });
         Ok(Self {
             inner: Arc::new(Inner {
                 readers: readers(Dialect::Postgres, url.options()),
                 place,
                 dialect: Dialect::Postgres,
-                writer: Arc::new(Mutex::new(Lane::new(conn, way))),
+                journal: lane.journal.clone(),
+                writer: Arc::new(Mutex::new(lane)),
                 upgraded,
                 #[cfg(feature = "faults")]
                 faults: crate::faults::Faults::default(),
@@ -218,7 +223,37 @@ impl Store {
         &self.inner.faults
     }
 
-    /// Returns a connection for a query.
+    /// Returns a connection for a query of an archive: nothing that was committed of it before is in
+    /// the journal any more.
+    pub(crate) async fn reader_of(&self, archive: i64) -> Result<PoolConnection<Any>> {
+        self.fold_if(|journal| journal.has(archive)).await?;
+        self.reader().await
+    }
+
+    /// Returns a connection for a query of all archives, as [`reader_of`](Store::reader_of) does.
+    pub(crate) async fn reader_of_all(&self) -> Result<PoolConnection<Any>> {
+        self.fold_if(|journal| journal.len() > 0).await?;
+        self.reader().await
+    }
+
+    /// Folds the journal if what is in it has to be, or is not known.
+    async fn fold_if(&self, has_to: impl Fn(&Content) -> bool) -> Result<()> {
+        if !self.inner.journal.look(&has_to).unwrap_or(true) {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        // Somebody may have done so meanwhile.
+        if self.inner.journal.look(&has_to).unwrap_or(true) {
+            tx.fold().await?;
+        }
+        match tx.commit().await {
+            // Whatever became of it, the next one finds out by folding again.
+            Err(Error::Undecided(_)) => Err(Error::lost()),
+            done => done,
+        }
+    }
+
+    /// Returns a connection for a query of anything but archives and repeats.
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
         let reader = self.inner.readers.acquire().await?;
         #[cfg(feature = "faults")]

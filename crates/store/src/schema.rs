@@ -6,6 +6,7 @@ use std::fmt;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
 
 use crate::dialect::Dialect;
+use crate::repeats::Carried;
 use crate::{OpenError, sequences};
 
 /// Every step from an empty database to today's schema. The first makes version 1.
@@ -104,9 +105,16 @@ async fn migrate_along(
     let to_come = usize::try_from(from).ok().and_then(|from| steps.get(from..));
     let Some(to_come @ [_, ..]) = to_come else { return Ok(()) };
     let mut tx = conn.begin().await?;
-    for step in to_come {
+    for (version, step) in (from + 1..).zip(to_come) {
+        let carried = match version {
+            3 => Some(Carried::from(&mut tx).await?),
+            _ => None,
+        };
         let text = dialect.declaration(step).into_owned();
         tx.execute(sqlx::raw_sql(AssertSqlSafe(text))).await?;
+        if let Some(carried) = carried {
+            carried.note(&mut tx).await?;
+        }
     }
     if from == 0 {
         tx.execute(CREATE).await?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::scratch::Scratch;
-use crate::{Direction, Location, NewMessage, NewRow, Origin, Store, StoredVerifier, Tx};
+use crate::{Direction, Location, NewMessage, NewRow, RepeatKey, Store, StoredVerifier, Tx};
 
 /// Where the store of a test is: a folder, or with `WHOELSE_TEST_ON=postgres` a schema.
 pub(crate) struct Dir {
@@ -108,7 +108,7 @@ pub(crate) fn message(
     NewMessage {
         at: n * 1_000,
         kept_at: n * 1_000,
-        origin: None,
+        repeat: None,
         resource: Some("desk".into()),
         stanza: format!("<message id='{n}'/>").into(),
         first: row(recipient, from, Direction::In),
@@ -129,10 +129,9 @@ pub(crate) fn until_delivered(message: NewMessage) -> NewMessage {
     message
 }
 
-/// Returns the same message with the sender's own id. The peers of its rows name the two sides.
+/// Returns the same message with the sender's own id.
 pub(crate) fn with_origin(mut message: NewMessage, sender: i64, id: &str) -> NewMessage {
-    let recipient = message.second.as_ref().map_or_else(String::new, |row| row.peer.clone());
-    message.origin = Some(Origin { sender, recipient, id: id.into() });
+    message.repeat = Some(RepeatKey::new(b"secret").of(sender, message.first.archive, id));
     message
 }
 
@@ -140,7 +139,7 @@ impl Store {
     /// Counts the rows of a table.
     pub(crate) async fn count_rows(&self, table: &str) -> i64 {
         let text = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
-        let mut conn = self.reader().await.unwrap();
+        let mut conn = self.reader_of_all().await.unwrap();
         let row = sqlx::query(text).fetch_one(&mut *conn).await.unwrap();
         sqlx::Row::get(&row, 0)
     }

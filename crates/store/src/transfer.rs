@@ -64,12 +64,14 @@ impl Store {
         let tables = tables(schema::KNOWN).await?;
         let mut source = aside.source(&tables).await?;
         let mut tx = self.begin().await?;
+        // What is in the journal goes with the rest.
+        tx.fold().await?;
         for table in tables.iter().rev() {
             clear(tx.conn()?, table).await?;
         }
         let rows = fill(tx.conn()?, &tables, &mut source).await?;
         archives::leap(tx.conn()?).await?;
-        tx.forget_numbering();
+        tx.forget_known();
         // This time belongs to the old content: even time is now that of the source. The next start
         // notes it anew.
         sequences::forget(tx.conn()?, sequences::UPGRADED).await?;

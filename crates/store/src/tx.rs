@@ -11,8 +11,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::archives::Numbering;
 use crate::error::Undecided;
+use crate::journal::{self, Committed, Content, Entry};
 use crate::location::PostgresUrl;
 use crate::postgres::bounded;
+use crate::repeats::Repeats;
 use crate::{Error, Result, postgres, sqlite};
 
 const COMMIT: &str = "COMMIT";
@@ -33,6 +35,12 @@ pub struct Tx {
     lane: OwnedMutexGuard<Lane>,
     /// Its number with PostgreSQL.
     txid: Option<i64>,
+    /// Whether it has folded what was in the journal.
+    folded: bool,
+    /// What it has written into the journal since.
+    added: Content,
+    /// What the two were, and how many rows of repeats there were, when the present part began.
+    before_part: (bool, Content, usize),
     #[cfg(feature = "faults")]
     faults: crate::faults::Faults,
 }
@@ -42,6 +50,9 @@ impl Tx {
         let mut tx = Self {
             lane,
             txid: None,
+            folded: false,
+            added: Content::default(),
+            before_part: Default::default(),
             #[cfg(feature = "faults")]
             faults: crate::faults::Faults::default(),
         };
@@ -61,7 +72,11 @@ impl Tx {
     async fn start(&mut self) -> Result<()> {
         self.lane.connect().await?;
         if std::mem::replace(&mut self.lane.unfinished, true) {
-            self.forget_numbering();
+            self.forget_written();
+            if std::mem::take(&mut self.lane.committing) {
+                // It was cancelled, and may have happened.
+                self.lane.doubt();
+            }
             // This fails when there is nothing to undo: the transaction before was cancelled during
             // its commit, or ended by SQLite. The next statement shows whether the connection
             // lives.
@@ -89,31 +104,44 @@ impl Tx {
     pub async fn commit(mut self) -> Result<()> {
         #[cfg(feature = "faults")]
         self.faults.meet(crate::faults::Step::Commit).await?;
-        match self.txid {
-            None => {
-                sqlx::query(COMMIT).execute(self.conn()?).await?;
+        self.lane.committing = true;
+        let ended = self.end().await;
+        self.lane.committing = false;
+        match &ended {
+            Ok(()) => {
+                self.lane.unfinished = false;
+                self.lane.journal.changed(self.folded, std::mem::take(&mut self.added));
+                self.lane.repeats.committed();
             }
-            Some(txid) => {
-                let done = self.conn()?.execute(sqlx::raw_sql(postgres::COMMIT));
-                let done = bounded(done).await.map_err(Error::from);
-                if let Err(error) = done {
-                    if !error.is_lost() {
-                        return Err(error);
-                    }
-                    tracing::debug!(%error, "lost_in_commit");
-                    self.lane.writer = None;
-                    return Err(Error::Undecided(Undecided { txid }));
-                }
+            Err(Error::Undecided(_)) => self.lane.doubt(),
+            Err(_) => {}
+        }
+        ended
+    }
+
+    async fn end(&mut self) -> Result<()> {
+        let Some(txid) = self.txid else {
+            sqlx::query(COMMIT).execute(self.conn()?).await?;
+            return Ok(());
+        };
+        let done = self.conn()?.execute(sqlx::raw_sql(postgres::COMMIT));
+        let done = bounded(done).await.map_err(Error::from);
+        match done {
+            Ok(_) => Ok(()),
+            Err(error) if !error.is_lost() => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "lost_in_commit");
+                self.lane.writer = None;
+                Err(Error::Undecided(Undecided { txid }))
             }
         }
-        self.lane.unfinished = false;
-        Ok(())
     }
 
     /// Begins a part, which can be undone without the rest. It ends with
     /// [`keep_part`](Tx::keep_part) or [`undo_part`](Tx::undo_part), before another part begins.
     pub async fn begin_part(&mut self) -> Result<()> {
         sqlx::query(BEGIN_PART).execute(self.conn()?).await?;
+        self.before_part = (self.folded, self.added.clone(), self.lane.repeats.written());
         Ok(())
     }
 
@@ -128,7 +156,10 @@ impl Tx {
     /// This fails when there is no transaction any more: the connection is lost, or SQLite has ended
     /// the transaction by itself, as it may on a full disk.
     pub async fn undo_part(&mut self) -> Result<()> {
-        self.forget_numbering();
+        self.lane.numbering = Numbering::default();
+        let (folded, added, repeats) = std::mem::take(&mut self.before_part);
+        (self.folded, self.added) = (folded, added);
+        self.lane.repeats.undone_after(repeats);
         bounded(self.conn()?.execute(sqlx::raw_sql(UNDO_PART))).await?;
         Ok(())
     }
@@ -137,7 +168,7 @@ impl Tx {
     pub async fn rollback(mut self) -> Result<()> {
         sqlx::query(ROLLBACK).execute(self.conn()?).await?;
         self.lane.unfinished = false;
-        self.forget_numbering();
+        self.forget_written();
         Ok(())
     }
 
@@ -149,24 +180,84 @@ impl Tx {
         Ok(self)
     }
 
-    /// Returns the connection of this transaction.
+    /// Returns the connection of this transaction, for everything but the log.
     pub(crate) fn conn(&mut self) -> Result<&mut AnyConnection> {
         #[cfg(feature = "faults")]
         self.faults.meet_now(crate::faults::Step::Statement)?;
-        self.lane.writer.as_mut().ok_or(Error::Closed)
+        self.lane.writer()
     }
 
-    /// Forgets the archives' numbers, because other archives have replaced them.
-    pub(crate) fn forget_numbering(&mut self) {
+    /// Returns the connection for statements on archives, bodies and repeats: nothing of them is in
+    /// the journal any more.
+    pub(crate) async fn log_conn(&mut self) -> Result<&mut AnyConnection> {
+        let is_empty = match self.folded {
+            true => true,
+            false => self.lane.journal.look(|content| content.len() == 0).unwrap_or(false),
+        };
+        if !is_empty || self.added.len() > 0 {
+            self.fold().await?;
+        }
+        self.conn()
+    }
+
+    /// Moves everything in the journal to where it belongs.
+    pub(crate) async fn fold(&mut self) -> Result<()> {
+        for text in journal::FOLD {
+            sqlx::query(text).execute(self.conn()?).await?;
+        }
+        self.folded = true;
+        self.added = Content::default();
+        Ok(())
+    }
+
+    /// Asks what is in the journal, of what is committed and of what this transaction has written;
+    /// returns the answers, `None` if it can be anything.
+    pub(crate) fn look_into_journal<T>(
+        &self,
+        look: impl Fn(&Content) -> T,
+    ) -> Option<(Option<T>, T)> {
+        let own = look(&self.added);
+        match self.folded {
+            true => Some((None, own)),
+            false => self.lane.journal.look(look).map(|committed| (Some(committed), own)),
+        }
+    }
+
+    /// Notes what this transaction has written into the journal.
+    pub(crate) fn note_in_journal(&mut self, entries: &[Entry<'_>]) {
+        self.added.add(entries);
+    }
+
+    /// Forgets what a transaction has written that is not committed.
+    fn forget_written(&mut self) {
         self.lane.numbering = Numbering::default();
+        self.lane.repeats.undone_after(0);
     }
 
-    /// Returns the connection, and the numbers that archives assign.
-    pub(crate) fn conn_and_numbering(&mut self) -> Result<(&mut AnyConnection, &mut Numbering)> {
+    /// Forgets what is known of archives and repeats, because others have replaced them.
+    pub(crate) fn forget_known(&mut self) {
+        self.lane.numbering = Numbering::default();
+        self.lane.repeats.forget();
+    }
+
+    /// Forgets what is known of repeats, because their times are others.
+    pub(crate) fn forget_repeats(&mut self) {
+        self.lane.repeats.forget();
+    }
+
+    /// Returns the numbers that archives assign.
+    pub(crate) fn numbering(&mut self) -> &mut Numbering {
+        &mut self.lane.numbering
+    }
+
+    /// Returns the connection, the numbers that archives assign, and the repeats.
+    pub(crate) fn conn_and_known(
+        &mut self,
+    ) -> Result<(&mut AnyConnection, &mut Numbering, &mut Repeats)> {
         #[cfg(feature = "faults")]
         self.faults.meet_now(crate::faults::Step::Statement)?;
-        let Lane { writer, numbering, .. } = &mut *self.lane;
-        Ok((writer.as_mut().ok_or(Error::Closed)?, numbering))
+        let Lane { writer, numbering, repeats, .. } = &mut *self.lane;
+        Ok((writer.as_mut().ok_or(Error::Closed)?, numbering, repeats))
     }
 }
 
@@ -182,8 +273,13 @@ pub(crate) struct Lane {
     writer: Option<AnyConnection>,
     way: Way,
     numbering: Numbering,
+    repeats: Repeats,
+    /// What is committed in the journal.
+    pub(crate) journal: Committed,
     /// Whether a transaction was begun whose end is not known.
     unfinished: bool,
+    /// Whether a commit was begun whose answer is not known.
+    committing: bool,
     closed: bool,
 }
 
@@ -208,9 +304,22 @@ impl Lane {
             writer: Some(writer),
             way,
             numbering: Numbering::default(),
+            repeats: Repeats::default(),
+            journal: Committed::default(),
             unfinished: false,
+            committing: false,
             closed: false,
         }
+    }
+
+    /// Notes that it is not known whether a commit has happened.
+    fn doubt(&mut self) {
+        self.journal.doubt();
+        self.repeats.forget();
+    }
+
+    fn writer(&mut self) -> Result<&mut AnyConnection> {
+        self.writer.as_mut().ok_or(Error::Closed)
     }
 
     /// Takes the connection out for good, with no transaction begun on it.
@@ -243,6 +352,7 @@ impl Lane {
         }
         if self.writer.is_none() {
             self.numbering = Numbering::default();
+            self.repeats.undone_after(0);
             self.writer = Some(match &mut self.way {
                 Way::Sqlite { options, lasting } => {
                     sqlite::connect_writer(options, *lasting).await?

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whoelse_store::{self as store, Appended, Direction, NewMessage, NewRow};
+use whoelse_store::{Appended, Direction, NewMessage, NewRow, Repeat};
 use whoelse_xmpp::{Condition, Outgoing, StanzaError, ns};
 
 use super::in_flight::{Answer, InFlight};
@@ -106,7 +106,7 @@ impl Append {
             // The lane stamps it.
             at: 0,
             kept_at: 0,
-            origin: by_repeat(node, &recipient, &flight),
+            repeat: by_repeat(node, &recipient, &flight),
             resource: flight.from.resource().map(str::to_owned),
             stanza: stanza.bytes.clone(),
             first: NewRow {
@@ -120,17 +120,12 @@ impl Append {
     }
 }
 
-/// The key by which a repeat is recognised, if the sender has given the message an id.
-fn by_repeat(node: &Node, recipient: &Account, flight: &InFlight) -> Option<store::Origin> {
+/// By what a repeat is recognised, if the sender has given the message an id.
+fn by_repeat(node: &Node, recipient: &Account, flight: &InFlight) -> Option<Repeat> {
     let sender = flight.sender?;
     let child = flight.stanza.child("origin-id", ns::STANZA_ID)?;
     let id = flight.stanza.child_attr(child, "id").filter(|id| id.len() <= ORIGIN_ID)?;
-    // The sender's row names the recipient already.
-    let recipient = match &flight.copy {
-        Some(row) => row.peer.clone(),
-        None => node.key_of(recipient.jid().as_str()),
-    };
-    Some(store::Origin { sender, recipient, id: id.to_string() })
+    Some(node.repeat_key.of(sender, recipient.archive, &id))
 }
 
 impl Post for Append {

@@ -11,7 +11,7 @@ use crate::testing::{Dir, account, message, place, verifier, with_origin};
 use crate::{DataKey, DataLimit, Location, Store, schema, transfer};
 
 /// Tables whose rows belong to no account.
-const OF_NO_ACCOUNT: [&str; 5] = [
+const OF_NO_ACCOUNT: [&str; 7] = [
     // These hold numbers that are never given again, and times of the whole server.
     "numbers", // Secrets of the installation.
     "settings",
@@ -20,6 +20,10 @@ const OF_NO_ACCOUNT: [&str; 5] = [
     "throttle",
     // These say that there was an account; they expire by age.
     "removed_names",
+    // These are keyed hashes that name nobody; they expire by age.
+    "repeats",
+    // It is folded before anything is removed.
+    "journal",
 ];
 
 async fn count_all(store: &Store) -> BTreeMap<String, i64> {

@@ -4,9 +4,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::testing::{
-    account, for_recipient_alone, fresh, message, place, until_delivered, with_origin,
-};
+use crate::testing::{account, for_recipient_alone, fresh, message, until_delivered, with_origin};
 
 fn seqs(rows: &[LoggedMessage]) -> Vec<i64> {
     rows.iter().map(|row| row.seq).collect()
@@ -97,7 +95,7 @@ async fn a_second_row_is_stored_only_with_the_first() {
 
     assert_eq!(store.count_rows("archive_rows").await, 2);
     assert_eq!(store.count_rows("bodies").await, 1);
-    assert_eq!(store.count_rows("origins").await, 1);
+    assert_eq!(store.count_rows("repeats").await, 1);
 }
 
 #[tokio::test]
@@ -115,44 +113,6 @@ async fn a_message_can_have_one_row_alone() {
     assert_eq!(outcomes, [alone(1), alone(2)]);
     assert_eq!(seqs(&store.undelivered(bob, 0, 10).await.unwrap()), [1, 2]);
     assert_eq!(store.count_rows("archive_rows").await, 2);
-}
-
-#[tokio::test]
-async fn a_repeat_is_seen_within_a_batch_and_across_batches_and_after_a_restart() {
-    let (dir, store) = fresh().await;
-    let mut tx = store.begin().await.unwrap();
-    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    let one = |n, origin| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, origin);
-
-    let outcomes = tx.append(&[one(1, "a"), one(2, "a"), one(3, "b")]).await.unwrap();
-    assert_eq!(outcomes, [stored(1, 1), Appended::Repeat, stored(2, 2)]);
-    tx.commit().await.unwrap();
-    store.close().await.unwrap();
-
-    let store = Store::open(&place(&dir)).await.unwrap();
-    let mut tx = store.begin().await.unwrap();
-    let outcomes = tx.append(&[one(5, "c"), one(4, "a")]).await.unwrap();
-    assert_eq!(outcomes, [stored(3, 3), Appended::Repeat]);
-    tx.commit().await.unwrap();
-    assert_eq!(seqs(&store.undelivered(bob, 0, 10).await.unwrap()), [1, 2, 3]);
-}
-
-#[tokio::test]
-async fn the_same_origin_id_of_or_to_somebody_else_is_no_repeat() {
-    let (_dir, store) = fresh().await;
-    let mut tx = store.begin().await.unwrap();
-    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    let batch = [
-        with_origin(message(1, ("eve", eve), ("bob", bob)), eve, "a"),
-        with_origin(message(2, ("bob", bob), ("eve", eve)), bob, "a"),
-        with_origin(message(3, ("eve", eve), ("eve", eve)), eve, "a"),
-        message(4, ("eve", eve), ("bob", bob)),
-        message(5, ("eve", eve), ("bob", bob)),
-    ];
-
-    let outcomes = tx.append(&batch).await.unwrap();
-
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Appended::Stored { .. })));
 }
 
 #[tokio::test]
@@ -187,60 +147,6 @@ async fn the_last_stamp_goes_back_with_the_last_message_that_was_stored_and_with
 
     tx.commit().await.unwrap();
     assert_eq!(store.last_stamp().await.unwrap(), Some(5_000));
-}
-
-#[tokio::test]
-async fn a_repeat_after_a_day_is_a_new_message() {
-    let (_dir, store) = fresh().await;
-    let mut tx = store.begin().await.unwrap();
-    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    let at = |seq, kept_at| NewMessage {
-        kept_at,
-        ..with_origin(message(seq, ("eve", eve), ("bob", bob)), eve, "a")
-    };
-
-    let mut outcomes = Vec::new();
-    for (seq, time) in [(1, 0), (2, REPEAT_WINDOW - 1), (3, REPEAT_WINDOW), (4, REPEAT_WINDOW + 1)]
-    {
-        outcomes.extend(tx.append(&[at(seq, time)]).await.unwrap());
-    }
-
-    // The third message began a window of its own, in which the fourth is.
-    assert_eq!(outcomes, [stored(1, 1), Appended::Repeat, stored(2, 2), Appended::Repeat]);
-    assert_eq!(tx.purge_origins(REPEAT_WINDOW, 10).await.unwrap(), 0);
-    assert_eq!(tx.purge_origins(REPEAT_WINDOW + 1, 10).await.unwrap(), 1);
-    assert_eq!(tx.append(&[at(5, REPEAT_WINDOW + 2)]).await.unwrap(), [stored(3, 3)]);
-}
-
-#[tokio::test]
-async fn origin_ids_are_forgotten_in_steps() {
-    let (_dir, store) = fresh().await;
-    let mut tx = store.begin().await.unwrap();
-    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    for n in 1..=5 {
-        let one = message(n, ("eve", eve), ("bob", bob));
-        tx.append(&[with_origin(one, eve, &n.to_string())]).await.unwrap();
-    }
-
-    let mut purged = Vec::new();
-    for _ in 0..3 {
-        purged.push(tx.purge_origins(5_000, 3).await.unwrap());
-    }
-
-    assert_eq!(purged, [3, 1, 0]);
-}
-
-#[tokio::test]
-async fn an_origin_id_without_end_is_not_remembered() {
-    let (_dir, store) = fresh().await;
-    let mut tx = store.begin().await.unwrap();
-    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    let long = "x".repeat(LONGEST_ORIGIN + 1);
-    let batch = [1, 2].map(|seq| with_origin(message(seq, ("eve", eve), ("bob", bob)), eve, &long));
-
-    assert_eq!(tx.append(&batch).await.unwrap(), [stored(1, 1), stored(2, 2)]);
-    tx.commit().await.unwrap();
-    assert_eq!(store.count_rows("origins").await, 0);
 }
 
 #[tokio::test]

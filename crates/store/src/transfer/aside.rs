@@ -11,7 +11,7 @@ use super::{Source, Table, TransferError, begin_snapshot, fill, tables};
 use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::schema::{self, Refusal};
-use crate::{Domain, domains, sequences, sqlite};
+use crate::{Domain, domains, journal, sequences, sqlite};
 
 /// Counts rows that do not fit together, as far as the schema does not see to it: accounts without
 /// an archive, rows without an archive or without a body of their length, and bodies whose `holders`
@@ -109,6 +109,12 @@ async fn load(
     fill(conn, &tables, source).await?;
     conn.execute("COMMIT").await?;
     schema::migrate(conn, Dialect::Sqlite).await.map_err(refused)?;
+    // A backup is of a moment, at which something can be in the journal.
+    conn.execute(sqlite::BEGIN).await?;
+    for text in journal::FOLD {
+        conn.execute(text).await?;
+    }
+    conn.execute("COMMIT").await?;
     if !sequences::are_possible(conn).await? {
         let why = "a server cannot go on from the numbers in it";
         return Err(TransferError::Damaged { path: path.to_owned(), why });

@@ -1,0 +1,156 @@
+//! The journal: where the rows of new messages stand until they are moved into the archives.
+//!
+//! An archive's rows stand together, so that they are read together; what arrives together belongs
+//! into as many places as there are archives, and each place costs a page that is written twice. In
+//! the journal, what arrives together stands together. A *fold* moves all of it at once into the
+//! archives, in their order, so that a page is written once for many messages.
+//!
+//! Nothing else knows of the journal: it is folded before anything that it holds is read, changed or
+//! removed. What it holds is known in memory: which archives have rows in it. At
+//! the beginning, and when it is not known whether a commit has happened, anything may be in it, so
+//! it is folded before the next use. See `docs/design/journal.md`.
+
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
+
+use parking_lot::Mutex;
+use sqlx::AnyConnection;
+
+use crate::dialect::Dialect;
+use crate::rows::ManyRows;
+use crate::{NewMessage, Result};
+
+/// The most messages in the journal, or one group if that has more. Whoever appends one more folds
+/// it, and everybody waits for that. With more of them a fold costs less a message and takes longer.
+pub(crate) const MOST: usize = 4096;
+
+/// What a fold does, in this order.
+pub(crate) const FOLD: [&str; 2] = [
+    "INSERT INTO archive_rows (archive, seq, at, peer, direction, bytes, body) \
+    SELECT archive, seq, at, peer, direction, bytes, body FROM journal \
+    UNION ALL \
+    SELECT second_archive, second_seq, at, second_peer, second_direction, bytes, body \
+    FROM journal WHERE second_archive IS NOT NULL ORDER BY 1, 2",
+    "DELETE FROM journal",
+];
+
+static INSERT: LazyLock<ManyRows> = LazyLock::new(|| {
+    ManyRows::new(
+        "INSERT INTO journal (body, at, bytes, archive, seq, peer, direction, \
+        second_archive, second_seq, second_peer, second_direction) VALUES",
+        11,
+        "",
+    )
+});
+
+pub(crate) fn many() -> [&'static ManyRows; 1] {
+    [&INSERT]
+}
+
+/// A message with the numbers that it has got.
+pub(crate) struct Entry<'a> {
+    pub message: &'a NewMessage,
+    /// The number of its body.
+    pub body: i64,
+    /// The number of the first row in its archive.
+    pub first: i64,
+    /// The number of the second row, if there is one.
+    pub second: Option<i64>,
+}
+
+/// Writes messages into the journal.
+pub(crate) async fn insert(conn: &mut AnyConnection, entries: &[Entry<'_>]) -> Result<()> {
+    for (text, piece) in INSERT.pieces(Dialect::of(conn), entries) {
+        let mut query = sqlx::query(text);
+        for Entry { message, body, first, second } in piece {
+            let row = &message.first;
+            query = query
+                .bind(*body)
+                .bind(message.at)
+                .bind(message.stanza.len() as i64)
+                .bind(row.archive)
+                .bind(*first)
+                .bind(row.peer.as_str())
+                .bind(row.direction.number());
+            let row = message.second.as_ref().filter(|_| second.is_some());
+            query = query
+                .bind(row.map(|row| row.archive))
+                .bind(*second)
+                .bind(row.map(|row| row.peer.as_str()))
+                .bind(row.map(|row| row.direction.number()));
+        }
+        query.execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// What is in the journal, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    messages: usize,
+    archives: HashSet<i64>,
+}
+
+impl Content {
+    /// How many messages are in it.
+    pub fn len(&self) -> usize {
+        self.messages
+    }
+
+    /// Whether an archive has rows in it.
+    pub fn has(&self, archive: i64) -> bool {
+        self.archives.contains(&archive)
+    }
+
+    /// Adds what was written.
+    pub fn add(&mut self, entries: &[Entry<'_>]) {
+        self.messages += entries.len();
+        for Entry { message, second, .. } in entries {
+            self.archives.insert(message.first.archive);
+            self.archives
+                .extend(message.second.iter().filter(|_| second.is_some()).map(|row| row.archive));
+        }
+    }
+
+    fn extend(&mut self, more: Content) {
+        self.messages += more.messages;
+        self.archives.extend(more.archives);
+    }
+}
+
+/// What is committed in the journal, for the writer and the readers. Held for a look or a change,
+/// never across an await.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Committed(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether `content` is all that the journal can hold.
+    is_known: bool,
+    content: Content,
+}
+
+impl Committed {
+    /// Returns what is in it, or `None` if that is not known.
+    pub fn look<T>(&self, at: impl FnOnce(&Content) -> T) -> Option<T> {
+        let state = self.0.lock();
+        state.is_known.then(|| at(&state.content))
+    }
+
+    /// Notes that it is not known whether a commit has happened: anything may be in the journal.
+    pub fn doubt(&self) {
+        self.0.lock().is_known = false;
+    }
+
+    /// Notes a commit that has happened: this was added, after a fold if there was one.
+    pub fn changed(&self, folded: bool, added: Content) {
+        let mut state = self.0.lock();
+        if folded {
+            *state = State { is_known: true, content: Content::default() };
+        }
+        state.content.extend(added);
+    }
+}
+
+#[cfg(test)]
+mod tests;

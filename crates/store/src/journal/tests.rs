@@ -1,0 +1,234 @@
+//! What is in the journal is never missed, never lost and never there twice.
+#![allow(clippy::unwrap_used)]
+
+use sqlx::Row;
+
+use super::*;
+use crate::testing::{Dir, account, fresh, fresh_file, message, place, with_origin};
+use crate::{Appended, Query, Store};
+
+/// Counts the rows of the journal, without folding it.
+async fn in_journal(store: &Store) -> i64 {
+    let mut conn = store.reader().await.unwrap();
+    let row = sqlx::query("SELECT COUNT(*) FROM journal").fetch_one(&mut *conn).await;
+    row.unwrap().get(0)
+}
+
+/// Makes bob and eve, each with an archive of their number.
+async fn two(store: &Store) -> (i64, i64) {
+    let mut tx = store.begin().await.unwrap();
+    let both = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    tx.commit().await.unwrap();
+    both
+}
+
+async fn append(store: &Store, messages: &[NewMessage]) -> Vec<Appended> {
+    let mut tx = store.begin().await.unwrap();
+    let outcomes = tx.append(messages).await.unwrap();
+    tx.commit().await.unwrap();
+    outcomes
+}
+
+async fn seqs(store: &Store, archive: i64) -> Vec<i64> {
+    let all = Query { limit: 100_000, ..Query::default() };
+    store.query(archive, &all).await.unwrap().rows.iter().map(|row| row.seq).collect()
+}
+
+fn stored(first: i64, second: i64) -> Appended {
+    Appended::Stored { first, second: Some(second) }
+}
+
+#[tokio::test]
+async fn new_rows_stand_in_the_journal_until_somebody_reads_their_archive() {
+    let (_dir, store) = fresh().await;
+    let (bob, eve) = two(&store).await;
+    let mut tx = store.begin().await.unwrap();
+    let zoe = account(&mut tx, "zoe").await;
+    tx.commit().await.unwrap();
+    append(&store, &[message(1, ("eve", eve), ("bob", bob))]).await;
+    append(&store, &[message(2, ("eve", eve), ("bob", bob))]).await;
+    assert_eq!(in_journal(&store).await, 2);
+
+    assert!(seqs(&store, zoe).await.is_empty());
+    assert_eq!(in_journal(&store).await, 2);
+
+    assert_eq!(seqs(&store, eve).await, [1, 2]);
+    assert_eq!(in_journal(&store).await, 0);
+    assert_eq!(seqs(&store, bob).await, [1, 2]);
+    assert_eq!(append(&store, &[message(3, ("bob", bob), ("eve", eve))]).await, [stored(3, 3)]);
+    assert_eq!(seqs(&store, bob).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_journal_that_is_full_is_folded_by_the_next_group() {
+    let (_dir, store) = fresh_file().await;
+    let (bob, eve) = two(&store).await;
+    let group: Vec<NewMessage> =
+        (0..MOST as i64).map(|n| message(n, ("eve", eve), ("bob", bob))).collect();
+
+    append(&store, &group[..MOST - 1]).await;
+    append(&store, &group[MOST - 1..]).await;
+    assert_eq!(in_journal(&store).await, MOST as i64);
+    append(&store, &group[..2]).await;
+
+    assert_eq!(in_journal(&store).await, 2);
+    assert_eq!(seqs(&store, bob).await, (1..=MOST as i64 + 2).collect::<Vec<_>>());
+}
+
+/// A killed process leaves what is on the disk: here, messages in the journal alone.
+#[tokio::test]
+async fn what_a_killed_server_left_in_the_journal_is_all_there_at_the_next_start() {
+    let (dir, killed) = (Dir::of_files(), Dir::of_files());
+    let store = Store::open(&place(&dir)).await.unwrap();
+    let (bob, eve) = two(&store).await;
+    let one = |n, id: &str| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, id);
+    append(&store, &[one(1, "a"), one(2, "b")]).await;
+    assert_eq!(in_journal(&store).await, 2);
+    for part in ["store.db", "store.db-wal"] {
+        std::fs::copy(dir.path().join(part), killed.path().join(part)).unwrap();
+    }
+
+    let store = Store::open(&place(&killed)).await.unwrap();
+
+    // Numbers go on, and repeats are known, before anybody has read.
+    assert_eq!(append(&store, &[one(3, "c"), one(4, "b")]).await, [stored(3, 3), Appended::Repeat]);
+    assert_eq!(seqs(&store, eve).await, [1, 2, 3]);
+    store.close().await.unwrap();
+    let store = Store::open(&place(&killed)).await.unwrap();
+    assert_eq!(seqs(&store, bob).await, [1, 2, 3]);
+    assert_eq!(store.undelivered(bob, 0, 10).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn after_a_group_that_was_refused_numbers_go_on_above_the_journal() {
+    let (_dir, store) = fresh().await;
+    let (bob, eve) = two(&store).await;
+    let one = |n| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, &n.to_string());
+    append(&store, &[one(1)]).await;
+
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.append(&[one(2)]).await.unwrap(), [stored(2, 2)]);
+    drop(tx);
+
+    // The second did not happen, so it is no repeat.
+    let outcomes = append(&store, &[one(2), one(1)]).await;
+    assert_eq!(outcomes, [stored(2, 2), Appended::Repeat]);
+    assert_eq!(seqs(&store, bob).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_fold_in_a_transaction_that_is_dropped_has_not_happened() {
+    let (_dir, store) = fresh().await;
+    let (bob, eve) = two(&store).await;
+    let one = |n| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, &n.to_string());
+    append(&store, &[one(1)]).await;
+
+    let mut tx = store.begin().await.unwrap();
+    tx.append(&[one(2)]).await.unwrap();
+    tx.fold().await.unwrap();
+    assert_eq!(tx.append(&[one(1), one(2), one(3)]).await.unwrap()[..2], [Appended::Repeat; 2]);
+    drop(tx);
+
+    assert_eq!(in_journal(&store).await, 1);
+    assert_eq!(append(&store, &[one(1), one(2)]).await, [Appended::Repeat, stored(2, 2)]);
+    assert_eq!(seqs(&store, eve).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn whatever_is_removed_was_folded_before() {
+    let (_dir, store) = fresh().await;
+    let (bob, eve) = two(&store).await;
+    let all = [1, 2, 3].map(|n| message(n, ("eve", eve), ("bob", bob)));
+    append(&store, &all).await;
+
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.drop_confirmed(bob, 1).await.unwrap(), 1);
+    tx.append(&all).await.unwrap();
+    tx.remove_account(bob).await.unwrap();
+    tx.commit().await.unwrap();
+
+    assert_eq!(in_journal(&store).await, 0);
+    assert_eq!(seqs(&store, eve).await, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(store.count_rows("bodies").await, 6);
+    let mut tx = store.begin().await.unwrap();
+    tx.remove_account(eve).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.count_rows("bodies").await, 0);
+}
+
+#[cfg(feature = "faults")]
+mod faults {
+    use super::*;
+    use crate::faults::{Fault, Step};
+
+    /// Refuses the n-th step from now on, and no other; returns whether there was one.
+    fn refuse(store: &Store, n: usize) -> Arc<std::sync::atomic::AtomicBool> {
+        let met = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (mut left, noted) = (n, met.clone());
+        store.set_faults(move |step| {
+            if step == Step::Question {
+                return Fault::None;
+            }
+            left = match left {
+                0 => return Fault::None,
+                1 => {
+                    noted.store(true, std::sync::atomic::Ordering::Relaxed);
+                    0
+                }
+                _ => left - 1,
+            };
+            if left == 0 { Fault::Fails } else { Fault::None }
+        });
+        met
+    }
+
+    #[tokio::test]
+    async fn at_whatever_step_a_fold_is_refused_nothing_is_lost_or_there_twice() {
+        for n in 1.. {
+            let (_dir, store) = fresh().await;
+            let (bob, eve) = two(&store).await;
+            let one =
+                |n: i64| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, &n.to_string());
+            append(&store, &[one(1), one(2)]).await;
+            let met = refuse(&store, n);
+
+            let read = store.undelivered(bob, 0, 10).await;
+
+            store.clear_faults();
+            let met = met.load(std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(read.is_err(), met);
+            let outcomes = append(&store, &[one(2), one(3)]).await;
+            assert_eq!(outcomes, [Appended::Repeat, stored(3, 3)]);
+            assert_eq!(seqs(&store, bob).await, [1, 2, 3]);
+            assert_eq!(seqs(&store, eve).await, [1, 2, 3]);
+            if !met {
+                assert!(n > 4);
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_group_that_cannot_fold_is_refused_and_the_journal_does_not_grow() {
+        let (_dir, store) = fresh_file().await;
+        let (bob, eve) = two(&store).await;
+        let full: Vec<NewMessage> =
+            (0..MOST as i64).map(|n| message(n, ("eve", eve), ("bob", bob))).collect();
+        append(&store, &full).await;
+        store.set_faults(|step| match step {
+            Step::Statement => Fault::Fails,
+            _ => Fault::None,
+        });
+
+        for _ in 0..3 {
+            let mut tx = store.begin().await.unwrap();
+            assert!(tx.append(&full[..1]).await.unwrap_err().is_full());
+        }
+
+        store.clear_faults();
+        assert_eq!(in_journal(&store).await, MOST as i64);
+        append(&store, &full[..1]).await;
+        assert_eq!(in_journal(&store).await, 1);
+        assert_eq!(seqs(&store, bob).await.len(), MOST + 1);
+    }
+}
