@@ -69,6 +69,8 @@ pub struct Keeper {
     round: Notify,
     /// Archives whose cursor has moved, and how far.
     dirty: Mutex<HashMap<i64, i64>>,
+    /// Wakes the lane when the first of them has moved.
+    unsaved: Notify,
     stop: Notify,
     stopped: AtomicBool,
     finished: Notify,
@@ -92,6 +94,7 @@ impl Keeper {
             rounds: AtomicU64::new(0),
             round: Notify::new(),
             dirty: Mutex::default(),
+            unsaved: Notify::new(),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
             finished: Notify::new(),

@@ -9,6 +9,7 @@ use parking_lot::MutexGuard;
 
 use super::Keeper;
 use super::lane::Lane;
+use crate::clock::{Clock, Steady};
 use crate::node::Node;
 
 /// How often confirmed cursors are saved, with the group that is committed then or alone. After a
@@ -24,8 +25,20 @@ impl Keeper {
     /// Notes that a device has confirmed everything up to `seq`; saved within [`CURSORS`].
     pub(crate) fn confirmed(&self, archive: i64, seq: i64) {
         let mut dirty = self.lock_cursors();
+        if dirty.is_empty() {
+            self.unsaved.notify_one();
+        }
         let cursor = dirty.entry(archive).or_insert(seq);
         *cursor = seq.max(*cursor);
+    }
+
+    /// Waits until there is something to save, and then until `at`: while nobody confirms anything,
+    /// the lane sleeps.
+    pub(super) async fn cursors_due(&self, clock: &Clock, at: Steady) {
+        while self.lock_cursors().is_empty() {
+            self.unsaved.notified().await;
+        }
+        clock.sleep_until(at).await;
     }
 
     /// Returns what has to be saved. It stays known until it is saved.

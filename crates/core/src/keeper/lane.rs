@@ -59,7 +59,7 @@ impl Keeper {
             let work = tokio::select! {
                 biased;
                 work = lane.posted.next() => work,
-                () = node.clock.sleep_until(lane.flush_at) => {
+                () = node.keeper.cursors_due(&node.clock, lane.flush_at) => {
                     lane.save_cursors(&node).await;
                     continue;
                 }
@@ -124,7 +124,7 @@ pub(super) struct Lane {
     pub(super) away: Away,
     pub(super) posted: Posted,
     finisher: Finisher,
-    /// When to save cursors.
+    /// When to save cursors, if there are any to save.
     pub(super) flush_at: Steady,
 }
 

@@ -14,6 +14,7 @@ use whoelse_store::faults::{Fault, Step};
 use whoelse_store::{Error, Query};
 use whoelse_xmpp::{Class, Kind, Outgoing};
 
+use super::cursors::CURSORS;
 use super::{After, Touches};
 use crate::delivery::LOG_READERS;
 use crate::node::Node;
@@ -432,6 +433,24 @@ async fn what_is_submitted_to_a_full_lane_waits_in_order_up_to_a_bound() {
     while node.keeper.waiting() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn the_lane_sleeps_until_a_cursor_has_moved_and_saves_it_soon_after() {
+    let node = node(&["alice"]).await;
+    let archive = node.account(&jid("alice")).await.unwrap().unwrap().archive;
+    let soon = || node.clock.steady().after(CURSORS);
+    lane_rests(&node).await;
+    assert!(!node.clock.advance_to(soon()), "nobody waits for a moment so near");
+
+    node.keeper.confirmed(archive, 1);
+    lane_rests(&node).await;
+    node.clock.advance_to(soon());
+    lane_rests(&node).await;
+
+    assert_eq!(node.keeper.unsaved_cursor(archive), None);
+    assert_eq!(node.store.cursor(archive).await.unwrap(), 1);
+    assert!(!node.clock.advance_to(soon()), "it sleeps again");
 }
 
 /// A page, blocks and rides at any moment of the delivery, by seed. One device of bob is there all
