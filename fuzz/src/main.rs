@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, fs, panic};
+use std::{env, fs, panic, thread};
 
 use whoelse_fuzz::random::Random;
 use whoelse_fuzz::{ALL, Target};
@@ -30,10 +31,30 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let all_well = plan.targets.iter().all(|target| {
-        if plan.files.is_empty() { fuzz(*target, &plan) } else { replay(*target, &plan.files) }
-    });
+    let all_well = if plan.files.is_empty() {
+        fuzz_all(&plan)
+    } else {
+        plan.targets.iter().all(|target| replay(*target, &plan.files))
+    };
     if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs as many targets at once as there are processors, until one fails.
+fn fuzz_all(plan: &Plan) -> bool {
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
+    let (next, all_well) = (AtomicUsize::new(0), AtomicBool::new(true));
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while all_well.load(Ordering::Relaxed)
+                    && let Some(target) = plan.targets.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    all_well.fetch_and(fuzz(*target, plan), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    all_well.into_inner()
 }
 
 fn plan(arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
