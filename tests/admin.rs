@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use common::server::Ran;
 use common::{Client, Home, Lines, Raw, Server, Terminal, ended, eventually, password};
+use whoelse_store::{Location, Store};
 
 const CTRL_C: &str = "\u{3}";
 
@@ -434,10 +435,30 @@ fn a_server_without_accounts_lists_how_to_make_one() {
     says(&ran, "localhost has no accounts; add one with `whoelse user add NAME`");
 }
 
+/// Adds accounts to the database of a server that does not run. To derive a password for each of
+/// hundreds would take longer than all other tests of this file.
+fn add_without_passwords(home: &Home, names: &[String]) {
+    let file = Location::Sqlite(home.data().join("whoelse.db"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&file).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("localhost").await.unwrap();
+        for name in names {
+            tx.create_account(domain, name, &[], 0).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        store.close().await;
+    });
+}
+
 #[test]
 fn a_list_longer_than_one_answer_is_whole() {
     let names: Vec<String> = (0..501).map(|n| format!("user{n:03}")).collect();
-    let server = Server::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut server = Home::new().start(&[]);
+    assert!(server.stop().success());
+    add_without_passwords(&server.home, &names);
+    server.start_again();
 
     let listed = server.home.run(&["user", "list"]).out;
 

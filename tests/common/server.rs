@@ -11,6 +11,10 @@ use rustix::process::Signal;
 
 use super::{BINARY, Client, Lines, ended, password, signal};
 
+/// The system's list of certificate authorities is empty: no test has a certificate of theirs, and a
+/// build without optimisation takes long to read some hundreds at each start.
+pub const NO_AUTHORITIES: (&str, &str) = ("SSL_CERT_FILE", "/dev/null");
+
 /// The directory of the servers and clients of one test.
 pub struct Home {
     folder: tempfile::TempDir,
@@ -77,6 +81,7 @@ impl Home {
             .env("TZ", "UTC")
             .env_remove("XDG_STATE_HOME")
             .env_remove("XDG_CONFIG_HOME")
+            .env(NO_AUTHORITIES.0, NO_AUTHORITIES.1)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -14,6 +14,7 @@ use rustix::termios::{
 };
 
 use super::screen::Screen;
+use super::server::NO_AUTHORITIES;
 use super::{BINARY, Home, PATIENCE, Server, ended};
 
 const WIDTH: u16 = 80;
@@ -78,6 +79,7 @@ impl Terminal {
             .env("TZ", "UTC")
             .env_remove("RUST_LOG")
             .env_remove("NO_COLOR")
+            .env(NO_AUTHORITIES.0, NO_AUTHORITIES.1)
             .envs(set.iter().copied())
             .stdin(end())
             .stdout(end())
