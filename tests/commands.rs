@@ -491,7 +491,7 @@ fn help_explains_every_command() {
 #[test]
 fn without_activity_a_session_is_logged_out_and_stays_out() {
     // What alice types keeps her session alive; the client's own requests keep none.
-    let server = Home::with_people(&["alice", "bob"]).start(&["60", "2"]);
+    let server = Home::with_people(&["alice", "bob"]).start(&["60", "10"]);
     let mut alice = server.online("alice");
     let mut bob = server.online("bob");
     alice.expect("* bob logged in");
@@ -512,10 +512,10 @@ fn without_activity_a_session_is_logged_out_and_stays_out() {
         heard.iter().filter(|line| line.starts_with("* ")).collect::<Vec<_>>(),
         ["* bob logged out"]
     );
-    bob.expect("* logged out after 2 s without activity");
+    bob.expect("* logged out after 10 s without activity");
     bob.says("whoelse", "log in first");
     // Then alice is idle as well.
-    alice.wait("* logged out after 2 s without activity");
+    alice.wait("* logged out after 10 s without activity");
     bob.say("login bob");
     bob.expect("Password:");
     bob.says(&common::password("bob"), "Welcome");

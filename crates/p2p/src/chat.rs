@@ -29,6 +29,7 @@ const CHUNK: usize = 16 << 10;
 const SILENCE: Duration = Duration::from_secs(12);
 /// How often the silence is checked.
 const LOOK: Duration = Duration::from_secs(1);
+const _: () = assert!(SILENCE.as_secs() + LOOK.as_secs() < 15, "behaviour.md promises 15 s");
 /// News that nobody has taken; above it nothing is read from the peer.
 const MAX_NEWS: usize = 64;
 

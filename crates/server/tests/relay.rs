@@ -443,7 +443,7 @@ async fn a_shutdown_ends_who_is_admitted_and_who_is_half_way() {
     proving.write_all(UPGRADE.as_bytes()).await.unwrap();
     proving.read_exact(&mut [0; 12]).await.unwrap();
 
-    timeout(Duration::from_secs(5), world.server.shutdown()).await.unwrap();
+    timeout(PATIENCE, world.server.shutdown()).await.unwrap();
 
     until_closed(&mut proving).await;
     guest.cut_off().await;

@@ -19,8 +19,8 @@ use whoelse_server::ingress::Io;
 use whoelse_server::{Config, Server};
 use whoelse_stream::ChannelBindings;
 
-/// How long to wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for an answer: longer than a busy machine takes for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Consecutive checks that must find the rules idle.
 const LOOKS: usize = 2;
 

@@ -541,13 +541,13 @@ impl Connection {
 
 /// The next event, which has to come soon.
 pub async fn next(events: &mut Events) -> Event {
-    let soon = tokio::time::timeout(Duration::from_secs(10), events.next()).await;
+    let soon = tokio::time::timeout(Duration::from_secs(60), events.next()).await;
     soon.expect("an event comes soon").expect("the session's task lives")
 }
 
 /// Waits until something is true, which has to be soon.
 pub async fn until(mut it_is: impl FnMut() -> bool) {
-    for _ in 0..1_000 {
+    for _ in 0..6_000 {
         if it_is() {
             return;
         }
