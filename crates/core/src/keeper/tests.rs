@@ -182,11 +182,11 @@ async fn the_lane_waits_for_a_finisher_that_is_behind_and_both_are_seen_to_be_st
     let rounds = node.keeper.rounds();
     for text in 0..9 {
         says(&node, &alice, &kept("bob", &text.to_string()));
-        lane_rests(&node).await;
+        // Each of the first three in a commit of its own.
+        stored(&node, &bob, 3.min(text + 1)).await;
     }
 
     // One is at the gate, one waits for it, one is committed and finds no room.
-    stored(&node, &bob, 3).await;
     lane_rests(&node).await;
     let archive = bob.session.own().archive;
     assert_eq!(node.store.count(archive, &Query::default(), i64::MAX).await.unwrap().unwrap(), 3);
