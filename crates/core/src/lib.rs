@@ -47,6 +47,7 @@ pub mod slots;
 pub mod start;
 pub mod storage_policy;
 pub mod trust;
+pub mod turns;
 mod underway;
 mod upgrades;
 mod verifiers;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, Cx, Feature, OWN, Pages, Reply, Verb};
 use whoelse_core::settings::count;
+use whoelse_core::turns::{OwnTurn, Turns, in_turn};
 use whoelse_core::{Time, delivery, settings};
 use whoelse_store::{Direction, LoggedMessage, Query};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
@@ -25,6 +26,8 @@ pub const FEATURE: Feature = Feature {
     disco: &[ns::MAM, ns::RSM],
     settings: &[Limits::SETTINGS],
     wire: |w| {
+        w.server(|_| async { Ok(Turns::default()) });
+        w.account(|_, _| async { Ok(OwnTurn::default()) });
         w.on(Verb::Get, OWN, (ns::MAM, "query"), form);
         w.set(OWN, query);
     },
@@ -82,8 +85,12 @@ async fn query(cx: Cx, request: mam::Query) -> Answer {
     let filter = Filter::read(request.form)?;
     // A user who has just said something finds it: wait for what is still on its way to the log.
     cx.node.keeper.caught_up_with(&cx.own).await;
-    let page = Paging::read(&cx, request.set).await?;
-    let found = fetch(&cx, &filter, &page).await?;
+    let turns = (cx.node.slots.get::<Turns>(), cx.own.get::<OwnTurn>());
+    let found = in_turn(turns.0, turns.1, async {
+        let page = Paging::read(&cx, request.set).await?;
+        fetch(&cx, &filter, &page).await
+    });
+    let found = found.await?;
     let queryid = request.queryid.map(|id| id.0);
     let end = fin(&cx, &found).finish().into();
     let rows = found.rows.into_iter();
