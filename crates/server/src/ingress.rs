@@ -16,8 +16,8 @@ mod presence_pace;
 pub(crate) mod tcp;
 mod waiting;
 
+pub use crate::byte_stream::Io;
 pub(crate) use first_bytes::First;
-pub use link::Io;
 
 #[cfg(feature = "relay")]
 use crate::relay::Relay;

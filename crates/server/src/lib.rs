@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod audit;
+mod byte_stream;
 pub mod config;
 pub mod credentials;
 pub mod data_dir;

@@ -12,7 +12,7 @@ pub use files::{Fingerprint, TlsError};
 pub(crate) use self_signed::can_ensure;
 pub use self_signed::{Ensured, OwnFiles, ensure};
 
-use crate::ingress::Io;
+use crate::byte_stream::Io;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

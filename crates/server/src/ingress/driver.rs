@@ -4,8 +4,7 @@
 //! waits for something (an account to be loaded, a request to be answered) and while the link has
 //! no room for an answer. Nothing else pauses it.
 
-use super::link::{Link, WRITE};
-use super::negotiation::LAST_WORD;
+use super::link::{LAST_WORD, Link, WRITE};
 use super::presence_pace::PresencePace;
 use super::until;
 use super::{Peer, Running};

@@ -11,16 +11,16 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use whoelse_core::{Node, Steady};
 use whoelse_stream::Output;
 use whoelse_stream::c2s::{Machine, Step};
 
-/// What a connection runs over: a socket, TLS over one, or a pipe in memory.
-pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+use crate::byte_stream::Io;
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
-
+/// How long the last bytes to a peer that may not be reading may take.
+pub(super) const LAST_WORD: Duration = Duration::from_secs(2);
 /// One TLS record; reading more at once gains nothing.
 const READ: usize = 16 << 10;
 /// Bytes that may wait to be written. Above it nothing more is said, and nothing that needs an

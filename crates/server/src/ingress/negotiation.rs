@@ -1,11 +1,11 @@
 //! RFC 6120, 5 to 7: from the accepted socket to the open session, within a deadline.
 
 use super::driver::{self, Opened};
-use super::link::{Io, Link};
+use super::link::{LAST_WORD, Link};
 use super::{Arrived, Connections, Ingress, Peer, until};
+use crate::byte_stream::Io;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use whoelse_core::audit::Deed;
 use whoelse_core::login_attempt::LoginAttempt;
 use whoelse_core::principal::{Principal, Rights};
@@ -16,9 +16,6 @@ use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
 use whoelse_stream::scram::Hash;
 use whoelse_stream::{ChannelBindings, Password, token};
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError};
-
-/// How long the last bytes to a peer that may not be reading may take.
-pub(super) const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// A connection that negotiates.
 struct Negotiation {
