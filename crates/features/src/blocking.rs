@@ -9,7 +9,7 @@ use whoelse_core::keeper::{After, Touches};
 use whoelse_core::kit::{Answer, Feature, Flow, OWN, Passing, Reply, SessionCx, When, Wiring};
 use whoelse_core::settings;
 use whoelse_core::settings::count;
-use whoelse_core::{Node, presence};
+use whoelse_core::{Node, presence, storage_policy};
 use whoelse_store::{Store, from_key};
 use whoelse_xmpp::payload::xmpp_parsers::blocking::{Block, BlocklistRequest, Unblock};
 use whoelse_xmpp::payload::xmpp_parsers::jid;
@@ -269,10 +269,19 @@ fn refuse_from_blocked(passing: &mut Passing<'_>) -> Flow {
         return Flow::On;
     }
     let refused = StanzaError::new(Condition::ServiceUnavailable);
+    let hides = passing.node.settings().contacts.hide_who_exists();
     match (passing.stanza.kind(), passing.stanza.type_()) {
         (_, Some("error")) | (Kind::Iq, Some("result")) => Flow::Drop,
         (Kind::Message, Some("headline")) | (Kind::Presence, _) => Flow::Drop,
-        (Kind::Message, _) if !passing.node.settings().contacts.hide_who_exists() => Flow::Refuse(
+        // Where it is hidden who exists, it is answered as for nobody.
+        (Kind::Message, type_)
+            if hides
+                && type_ != Some("groupchat")
+                && !storage_policy::comes_back(passing.stanza) =>
+        {
+            Flow::Drop
+        }
+        (Kind::Message, _) if !hides => Flow::Refuse(
             refused
                 .with_text(format!("{} has blocked you", own.name()))
                 .with_app("blocked-you", ns::WHOELSE_ERRORS),

@@ -7,6 +7,7 @@ mod common;
 
 use common::{Client, World, jid, password};
 use std::collections::BTreeMap;
+use std::ops::RangeFrom;
 use whoelse_core::kit::Verb;
 use whoelse_core::settings::Contacts;
 use whoelse_stream::client::{Opening, Step};
@@ -96,9 +97,21 @@ async fn all_alike(
     names: &[&str],
     say: impl Fn(&str) -> String,
 ) -> BTreeMap<usize, Vec<String>> {
+    compare(alice, others, names, 0.., say).await
+}
+
+/// Says it to some of the addresses of each name, and compares what comes back with nobody's.
+async fn compare(
+    alice: &mut Client,
+    others: &[Client],
+    names: &[&str],
+    places: RangeFrom<usize>,
+    say: impl Fn(&str) -> String,
+) -> BTreeMap<usize, Vec<String>> {
     let mut expected = BTreeMap::new();
     for name in names.iter().rev() {
-        for (place, address) in addresses(name, others).iter().enumerate() {
+        let addresses = addresses(name, others);
+        for (place, address) in addresses.iter().enumerate().skip(places.start) {
             let said = say(address);
             let resource = address.split_once('/').map_or("RESOURCE", |(_, resource)| resource);
             let heard = answers(alice, &said, name).await;
@@ -141,27 +154,71 @@ async fn no_request_tells_an_account_that_is_not_seen_from_nobody() {
     world.server.shutdown().await;
 }
 
+/// The types of a kind of stanza, none and one that nobody knows included; what changes who sees
+/// whom is last.
+fn types(kind: &str) -> Vec<Option<&'static str>> {
+    let known: &[&str] = match kind {
+        "message" => &["normal", "chat", "groupchat", "headline", "error"],
+        "iq" => &["get", "set", "result", "error"],
+        _ => &[
+            "unavailable",
+            "error",
+            "probe",
+            "unsubscribed",
+            "unsubscribe",
+            "subscribed",
+            "subscribe",
+        ],
+    };
+    [None, Some("of a later time")].into_iter().chain(known.iter().map(|it| Some(*it))).collect()
+}
+
+/// What stands in a stanza: nothing, what a program says, and what a person says, which comes back
+/// if it is a conversation.
+const CONTENTS: [(&str, bool); 5] = [
+    ("", false),
+    ("<priority>none</priority>", false),
+    ("<composing xmlns='http://jabber.org/protocol/chatstates'/>", false),
+    ("<body>for whom?</body>", true),
+    ("<propose xmlns='urn:xmpp:jingle-message:0' id='call'/>", true),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_presence_and_no_answer_tells_an_account_that_is_not_seen_from_nobody() {
-    let (world, mut alice, others) = world().await;
-    // Who has been seen is known to be there.
+async fn no_stanza_tells_an_account_that_is_not_seen_from_nobody() {
+    let (world, mut alice, mut others) = world().await;
+    // Who has been seen is known to be there; only what is said to the account can tell it again.
     let strangers = NAMES.into_iter().filter(|name| *name != "friendly").collect::<Vec<_>>();
-    let said = [
-        "<presence to='TO' id='1'/>",
-        "<presence to='TO' id='1'><priority>none</priority></presence>",
-        "<presence to='TO' id='1' type='unavailable'/>",
-        "<presence to='TO' id='1' type='error'/>",
-        "<presence to='TO' id='1' type='probe'/>",
-        "<presence to='TO' id='1' type='of a later time'/>",
-        "<iq to='TO' id='1' type='result'/>",
-        "<iq to='TO' id='1' type='error'/>",
-        "<iq to='TO' id='1' type='get'/>",
-        "<iq to='TO' id='1' type='of a later time'/>",
-        "<message to='TO' id='1' type='error'><body>x</body></message>",
-    ];
-    for said in said {
-        all_alike(&mut alice, &others, &strangers, |to| said.replace("TO", to)).await;
+    for kind in ["message", "iq", "presence"] {
+        let names = if kind == "message" { &NAMES[..] } else { &strangers };
+        for (type_, (inside, is_said)) in
+            types(kind).into_iter().flat_map(|type_| CONTENTS.map(|content| (type_, content)))
+        {
+            // Subscriptions are slowed down, whatever stands in them.
+            if type_.is_some_and(|type_| type_.contains("subscribe")) && !inside.is_empty() {
+                continue;
+            }
+            let attribute = type_.map(|type_| format!(" type='{type_}'")).unwrap_or_default();
+            let say = |to: &str| format!("<{kind} to='{to}' id='1'{attribute}>{inside}</{kind}>");
+            // The one exception: what a person writes to somebody for the first time. A chat may be
+            // continued with the device that began it.
+            let is_conversation =
+                kind == "message" && !matches!(type_, Some("groupchat" | "headline" | "error"));
+            match (is_said && is_conversation, type_) {
+                (true, Some("chat")) => {}
+                (true, _) => drop(compare(&mut alice, &others, names, 1.., say).await),
+                (false, _) => drop(compare(&mut alice, &others, names, 0.., say).await),
+            }
+        }
     }
+    let heard = answers(&mut others[0], "", "no name of theirs").await;
+    let has_come_back = |line: &&String| {
+        let types =
+            ["None", "Some(\"normal\")", "Some(\"groupchat\")", "Some(\"of a later time\")"];
+        types.iter().any(|type_| line.starts_with(&format!("Message {type_}")))
+            && line.contains("for whom?")
+    };
+    assert_eq!(heard.iter().find(has_come_back), None, "nobody hears what comes back");
+    assert!(heard.iter().any(|line| line.starts_with("Message Some(\"headline\")")));
     world.server.shutdown().await;
 }
 

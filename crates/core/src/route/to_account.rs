@@ -41,22 +41,38 @@ fn refusal(condition: Condition) -> Answer {
 }
 
 /// RFC 6121, 8.5.1: handles a stanza to no account. Says so only to senders who may see everybody.
+///
+/// Where it is hidden who exists, a message is answered as one to somebody who does not see the
+/// sender. The one exception is what a person writes to somebody for the first time: a mistyped
+/// name is told.
 fn nobody(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
-    let answer = match flight.stanza.kind() {
-        Kind::Message if flight.stanza.type_() != Some("error") => {
-            let refused = StanzaError::new(Condition::ServiceUnavailable);
-            Answer::Refused(match node.settings().contacts.hide_who_exists() {
-                // That would tell a stranger which accounts exist.
-                true => refused,
-                false => refused
-                    .with_text(format!("there is no user {}", name(&flight.to)))
-                    .with_app("no-such-user", ns::WHOELSE_ERRORS),
-            })
+    let hides = node.settings().contacts.hide_who_exists();
+    let answer = match (flight.stanza.kind(), flight.stanza.type_()) {
+        (Kind::Message, Some("error")) => Answer::Dropped,
+        (Kind::Message, _) if !hides => {
+            let refused = StanzaError::new(Condition::ServiceUnavailable)
+                .with_text(format!("there is no user {}", name(&flight.to)))
+                .with_app("no-such-user", ns::WHOELSE_ERRORS);
+            Answer::Refused(refused)
         }
-        Kind::Iq if flight.is_request() => hidden(&flight.to),
+        (Kind::Message, type_)
+            if type_ == Some("groupchat")
+                || is_for_one_device(&flight)
+                || storage_policy::comes_back(&flight.stanza) =>
+        {
+            refusal(Condition::ServiceUnavailable)
+        }
+        (Kind::Iq, _) if flight.is_request() => hidden(&flight.to),
         _ => Answer::Dropped,
     };
     answered(node, origin, flight, answer)
+}
+
+/// Whether a stanza is a message that only the device named may take (RFC 6121, 8.5.3.2.1).
+fn is_for_one_device(flight: &InFlight) -> bool {
+    flight.to.resource().is_some()
+        && flight.stanza.kind() == Kind::Message
+        && !matches!(flight.stanza.type_(), Some("chat" | "headline" | "error"))
 }
 
 fn name(jid: &Jid) -> &str {
@@ -78,6 +94,13 @@ fn deliver(
     if flight.is_request() && is_hidden(node, &account, &flight) {
         let answer = hidden(&flight.to);
         return answered(node, origin, flight, answer);
+    }
+    // It would tell a stranger which devices are connected, by whether it comes back.
+    if is_for_one_device(&flight)
+        && node.settings().contacts.hide_who_exists()
+        && is_hidden(node, &account, &flight)
+    {
+        return answered(node, origin, flight, refusal(Condition::ServiceUnavailable));
     }
     match taps(node, &account, &mut flight) {
         Flow::On => {}
