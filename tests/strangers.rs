@@ -37,7 +37,8 @@ fn strangers_who_come_and_go_leave_nothing_behind() {
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     let home = Home::with_people(&["alice"]);
     let settings = format!(
-        "listen = \"127.0.0.1:0\"\ncontacts = \"everyone\"\n[limits]\nnegotiation = \"{NEGOTIATION}\"\n"
+        "listen = \"127.0.0.1:0\"\ncontacts = \"everyone\"\n[limits]\n\
+         connections_per_second = 100000\nnegotiation = \"{NEGOTIATION}\"\n"
     );
     home.write("whoelse.toml", &settings);
     let mut server = home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"]);

@@ -136,6 +136,22 @@ async fn a_server_that_has_too_much_to_do_is_tried_again_and_one_that_knows_us_n
     assert_eq!(world.connections(), before + 1);
 }
 
+// docs/design/admission.md: a server may put out whoever has not logged in yet.
+#[tokio::test]
+async fn whoever_is_put_out_while_a_password_is_typed_logs_in_over_another_connection() {
+    let world = World::new().await;
+    world.account("alice", "secret");
+    let (client, _events) = world.client();
+    assert_eq!(client.probe("alice").await, Ok(Probe::Known));
+    let before = world.connections();
+    world.break_connections().await;
+    until_gone().await;
+
+    client.login("alice", password("secret")).await.unwrap();
+
+    assert_eq!(world.connections(), before + 1);
+}
+
 #[tokio::test]
 async fn a_server_that_closes_during_the_login_is_tried_again_a_few_times() {
     let world = World::new().await;

@@ -24,6 +24,7 @@ pub mod hosts;
 mod housekeeping;
 pub mod keeper;
 pub mod kit;
+mod known_networks;
 pub mod lasting;
 pub mod login;
 pub mod login_attempt;

@@ -99,7 +99,7 @@ impl Node {
                     return Ok(());
                 }
                 Begun::UnlessKnown => {
-                    let known = self.is_known_network(account, network).await;
+                    let known = self.is_known_for(account, network).await;
                     who.is_known = Some(known.map_err(|error| {
                         self.store_failing("credentials_unreadable", None, &error);
                         Refusal::new(SaslCondition::TemporaryAuthFailure)
@@ -148,9 +148,16 @@ impl Node {
         }))
     }
 
+    /// Whether a network is the operator's own (`limits.own_networks`), or somebody has logged in
+    /// from it lately, whoever it was.
+    pub fn is_known_network(&self, network: Network) -> bool {
+        let own = &self.settings().limits.own_networks;
+        own.iter().any(|own| own.contains(network)) || self.known_networks.contains(network)
+    }
+
     /// Whether an account has logged in from a network lately. An unknown name takes the same
     /// steps.
-    async fn is_known_network(
+    async fn is_known_for(
         &self,
         account: &BareJid,
         network: Network,

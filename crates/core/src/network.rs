@@ -31,6 +31,23 @@ impl Network {
         }
     }
 
+    /// The prefixes it lies in, the widest first and itself last: /16, /24 and the address of IPv4;
+    /// /32, /48, /56 and /64 of IPv6.
+    pub fn prefixes(self) -> impl Iterator<Item = Prefix> {
+        let lengths: &[u8] = match self {
+            Network::Local => &[0],
+            Network::V4(_) => &[16, 24, 32],
+            Network::V6(_) => &[32, 48, 56, 64],
+        };
+        let (bits, is_v4) = top(self).unwrap_or_default();
+        let prefix = move |length: &u8| Prefix {
+            is_v4,
+            length: *length,
+            bits: bits & mask(u32::from(*length)),
+        };
+        lengths.iter().map(prefix)
+    }
+
     /// The site it belongs to.
     pub fn site(self) -> Site {
         match self {
@@ -78,6 +95,21 @@ impl fmt::Display for NoNetwork {
 }
 
 impl std::error::Error for NoNetwork {}
+
+/// A network and those beside it whose addresses begin with the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix {
+    is_v4: bool,
+    length: u8,
+    bits: u64,
+}
+
+impl Prefix {
+    /// The first in the order of prefixes.
+    pub const FIRST: Prefix = Prefix { is_v4: false, length: 0, bits: 0 };
+    /// Later in that order than all of them.
+    pub const LAST: Prefix = Prefix { is_v4: true, length: u8::MAX, bits: u64::MAX };
+}
 
 /// The networks that one person can have: an IPv4 address, or an IPv6 /48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -179,6 +211,29 @@ mod tests {
         assert_eq!(network("2001:db8:1:2::1").site(), network("2001:db8:1:3::1").site());
         assert_ne!(network("2001:db8:1:2::1").site(), network("2001:db8:2:2::1").site());
         assert_ne!(network("192.0.2.1").site(), network("192.0.2.2").site());
+    }
+
+    #[test]
+    fn a_network_lies_in_its_prefixes_the_widest_first() {
+        let shared = |one: &str, other: &str| {
+            let (one, other) = (network(one).prefixes(), network(other).prefixes());
+            one.zip(other).take_while(|(one, other)| one == other).count()
+        };
+        for (one, other, count) in [
+            ("192.0.2.1", "192.0.2.1", 3),
+            ("192.0.2.1", "192.0.2.2", 2),
+            ("192.0.2.1", "192.0.3.1", 1),
+            ("192.0.2.1", "192.1.2.1", 0),
+            ("2001:db8:1:2::1", "2001:db8:1:2::2", 4),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", 3),
+            ("2001:db8:1:2::1", "2001:db8:1:102::1", 2),
+            ("2001:db8:1:2::1", "2001:db8:2:2::1", 1),
+            ("2001:db8:1:2::1", "2001:db9:1:2::1", 0),
+            ("0.0.0.0", "::", 0),
+            ("local", "::", 0),
+        ] {
+            assert_eq!(shared(one, other), count, "{one} {other}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::counters::{Census, Counters};
 use crate::hosts::Hosts;
 use crate::keeper::{Keeper, Touches};
 use crate::kit::Wiring;
+use crate::known_networks::KnownNetworks;
 use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
 use crate::online::Online;
@@ -86,6 +87,8 @@ pub struct Node {
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.
     pub(crate) recent_logins: RecentLogins,
+    /// Where somebody has logged in from lately.
+    pub(crate) known_networks: KnownNetworks,
     /// The state of the wall clock: whether it is believed.
     pub(crate) watch: Watch,
 }

@@ -14,8 +14,10 @@ use crate::archive_id::ArchiveKey;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::delivery::LOG_READERS;
+use crate::housekeeping::KNOWN_NETWORK;
 use crate::keeper::Keeper;
 use crate::kit::{Feature, Wiring};
+use crate::known_networks::{self, KnownNetworks};
 use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
@@ -98,6 +100,11 @@ impl Node {
         let rows = store.throttle_load_all(now.wall.0).await?;
         let rows = rows.into_iter().map(|(key, row)| (key, Count::from(row)));
         throttle.restore(rows, settings.block_duration, now);
+        let lately = now.wall.before(KNOWN_NETWORK);
+        let known = store.networks_since(lately.0, known_networks::MOST).await?;
+        // The latest comes first there, and last here.
+        let known = known.iter().rev().filter_map(|network| network.parse().ok());
+        let known_networks = KnownNetworks::of(known);
         let complete = crate::verifiers::are_complete(&store).await?;
         let last_stamp = store.last_stamp().await?;
         let passing = store.archives_with_passing().await?;
@@ -131,6 +138,7 @@ impl Node {
             log_readers: tokio::sync::Semaphore::new(LOG_READERS),
             complete: AtomicBool::new(complete),
             recent_logins: RecentLogins::default(),
+            known_networks,
             watch,
         });
         Keeper::start(Arc::downgrade(&node), store, work, last_stamp, passing);

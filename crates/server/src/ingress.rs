@@ -7,6 +7,8 @@
 //! A connection has two lives. Its negotiation is a large task for a short time; once a session
 //! is open, a small task takes over and stays.
 
+mod admission_pace;
+mod crowd;
 mod driver;
 mod first_bytes;
 pub mod gate;
@@ -23,7 +25,7 @@ pub(crate) use first_bytes::First;
 use crate::relay::Relay;
 use crate::tls::{OwnFiles, Tls};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use gate::{Bounds, Entry, Gate, Permit, Turn};
+use gate::{Bounds, Entry, Gate, Permit, Standing, Turn};
 #[cfg(feature = "relay")]
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -217,26 +219,68 @@ impl Connections {
         if self.is_closing() {
             return;
         }
-        match self.gate.arrive(peer.network) {
+        let standing = match self.node.is_known_network(peer.network) {
+            true => Standing::Known,
+            false => Standing::Stranger,
+        };
+        match self.gate.arrive(peer.network, standing, self.node.clock.steady()) {
             Entry::In(permit) => {
-                tokio::spawn(go_on(self.arrived(ingress, peer, Some(permit)), io));
+                let (arrived, put_out) = self.arrived_half_open(ingress, peer, permit);
+                tokio::spawn(until_put_out(put_out, go_on(arrived, io)));
             }
-            Entry::Waits(turn) => {
+            Entry::Full => tracing::debug!(address = %peer.address, "too_many_half_open"),
+            entry => {
                 tracing::debug!(address = %peer.address, "half_open_waits");
                 let connections = self.clone();
                 tokio::spawn(async move {
                     let turn = tokio::select! {
-                        turn = wait(turn, io) => turn,
+                        turn = connections.turn(entry, io, wait) => turn,
                         () = connections.closing() => None,
                     };
                     let Some((permit, io)) = turn else { return };
-                    let arrived = connections.arrived(ingress, peer, Some(permit));
+                    let (arrived, put_out) = connections.arrived_half_open(ingress, peer, permit);
                     // Boxed here, so that the tasks of those who wait stay small.
-                    Box::pin(go_on(arrived, io)).await;
+                    Box::pin(until_put_out(put_out, go_on(arrived, io))).await;
                 });
             }
-            Entry::Full => tracing::debug!(address = %peer.address, "too_many_half_open"),
         }
+    }
+
+    /// Waits until a connection may come in: until its time, then until its turn.
+    async fn turn<S, W>(
+        &self,
+        mut entry: Entry,
+        io: S,
+        wait: impl FnOnce(Turn, S) -> W,
+    ) -> Option<(Permit, S)>
+    where
+        W: Future<Output = Option<(Permit, S)>>,
+    {
+        if let Entry::Later(pause) = entry {
+            self.node.clock.sleep_until(pause.until).await;
+            entry = self.gate.arrive_later(pause);
+        }
+        match entry {
+            Entry::In(permit) => Some((permit, io)),
+            Entry::Waits(turn) => wait(turn, io).await,
+            Entry::Later(_) | Entry::Full => None,
+        }
+    }
+
+    /// Begins the login deadline of a connection that was let in by the gate. Also returns what
+    /// waits until it is put out.
+    fn arrived_half_open(
+        self: &Arc<Connections>,
+        ingress: Ingress,
+        peer: Peer,
+        mut permit: Permit,
+    ) -> (Arrived, impl Future<Output = ()> + Send + use<>) {
+        let (connections, who, is_put_out) = (self.clone(), peer.clone(), permit.put_out());
+        let put_out = async move {
+            is_put_out.await;
+            connections.note_unopened(&who, "put out");
+        };
+        (self.arrived(ingress, peer, Some(permit)), put_out)
     }
 
     /// Begins the login deadline of a connection that was let in.
@@ -403,6 +447,7 @@ fn bounds(limits: &Limits) -> Bounds {
         per_network: limits.half_open_per_network,
         waiting: limits.waiting(),
         waiting_per_network: limits.waiting_per_network,
+        per_second: limits.connections_per_second,
     }
 }
 
@@ -422,6 +467,16 @@ impl Drop for Running {
         if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.nobody.notify_waiters();
         }
+    }
+}
+
+/// Goes on with a connection, unless it is put out before it has a session to make room for another
+/// one. It is closed without a word then: whoever is put out in a crowd is not waited for.
+async fn until_put_out(put_out: impl Future<Output = ()>, go_on: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = go_on => {}
+        () = put_out => {}
     }
 }
 

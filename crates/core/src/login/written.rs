@@ -35,6 +35,7 @@ impl Node {
     ) {
         let at = self.clock.now();
         account.note_active(at);
+        self.known_networks.note(network);
         let login = RecentLogin { account: account.clone(), network, at, forgiven };
         self.write_soon(|waiting| waiting.logins.push(login));
     }

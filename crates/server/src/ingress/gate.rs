@@ -1,10 +1,12 @@
 //! How many connections may be half open: accepted, but without a session (architecture §7).
 //!
-//! A stranger costs a task and a TLS state until it has logged in, so the number of strangers is
-//! bounded, in all and for each network. If a network is at its bound, its next connection waits
-//! in order of arrival, because a class behind one address is no attack. A connection that waits
-//! costs a socket, so waiting is bounded too. A connection over that bound, or over the bound for
-//! all, is closed at once.
+//! A connection costs a task and a TLS state until it has logged in, so their number is bounded, in
+//! all and for each network. If a network is at its bound, its next connection waits in order of
+//! arrival, because a class behind one address is no attack. A connection that waits costs a socket,
+//! so waiting is bounded too; a connection over that bound is closed at once.
+//!
+//! If there is no room in all, a stranger goes, the oldest where it is most crowded
+//! (docs/design/admission.md).
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -12,9 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
+use whoelse_core::Steady;
 use whoelse_core::network::Network;
+
+use super::admission_pace::Pace;
+use super::crowd::{Crowd, Nth};
 
 /// The bounds of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,24 @@ pub struct Bounds {
     pub waiting: usize,
     /// Those that wait, of one network.
     pub waiting_per_network: usize,
+    /// Connections of strangers of one network that are let in each second.
+    pub per_second: u32,
+}
+
+impl Bounds {
+    /// How many of those inside may be strangers: the rest of the room is for the others.
+    fn strangers(&self) -> usize {
+        self.in_all.saturating_sub(self.in_all / 10)
+    }
+}
+
+/// Whether somebody has logged in from a network lately, or the operator has named it as its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// So it is.
+    Known,
+    /// So it is not: its connections may be put out for others.
+    Stranger,
 }
 
 /// Counts half-open connections.
@@ -40,9 +64,20 @@ pub struct Gate {
 #[derive(Debug)]
 struct Inside {
     bounds: Bounds,
-    all: usize,
+    /// Those inside, each with what tells it that it is put out.
+    all: HashMap<Nth, Member>,
+    strangers: Crowd,
+    pace: Pace,
+    arrived: Nth,
     waiting: usize,
     networks: HashMap<Network, Here>,
+}
+
+#[derive(Debug)]
+struct Member {
+    network: Network,
+    standing: Standing,
+    put_out: oneshot::Sender<()>,
 }
 
 /// The connections of one network.
@@ -50,7 +85,20 @@ struct Inside {
 struct Here {
     inside: usize,
     /// Those that wait, in order of arrival.
-    queue: VecDeque<oneshot::Sender<()>>,
+    queue: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    call: oneshot::Sender<Inner>,
+    standing: Standing,
+}
+
+/// A permit without its gate.
+#[derive(Debug)]
+struct Inner {
+    nth: Nth,
+    put_out: oneshot::Receiver<()>,
 }
 
 /// What becomes of a connection.
@@ -60,6 +108,8 @@ pub enum Entry {
     In(Permit),
     /// It waits, and nothing may be read from it before its turn.
     Waits(Turn),
+    /// It waits until its time: too many have come from where it comes from.
+    Later(Pause),
     /// Too many are half open, or wait.
     Full,
 }
@@ -69,6 +119,18 @@ pub enum Entry {
 pub struct Permit {
     gate: Arc<Gate>,
     network: Network,
+    nth: Nth,
+    put_out: Option<oneshot::Receiver<()>>,
+}
+
+/// A connection that waits until its time. Dropping it leaves no trace.
+#[derive(Debug)]
+pub struct Pause {
+    gate: Arc<Gate>,
+    network: Network,
+    standing: Standing,
+    /// When it may come again.
+    pub until: Steady,
 }
 
 /// A connection that waits for its turn. Dropping it leaves the queue.
@@ -76,14 +138,22 @@ pub struct Permit {
 pub struct Turn {
     gate: Arc<Gate>,
     network: Network,
-    called: oneshot::Receiver<()>,
+    called: oneshot::Receiver<Inner>,
     is_over: bool,
 }
 
 impl Gate {
     /// A gate with these bounds.
     pub fn new(bounds: Bounds) -> Arc<Gate> {
-        let inside = Inside { bounds, all: 0, waiting: 0, networks: HashMap::new() };
+        let inside = Inside {
+            bounds,
+            all: HashMap::new(),
+            strangers: Crowd::default(),
+            pace: Pace::default(),
+            arrived: 0,
+            waiting: 0,
+            networks: HashMap::new(),
+        };
         Arc::new(Gate { inside: Mutex::new(inside), refused: AtomicU64::new(0) })
     }
 
@@ -97,47 +167,92 @@ impl Gate {
     }
 
     /// Lets a connection in, queues it, or refuses it.
-    pub fn arrive(self: &Arc<Gate>, network: Network) -> Entry {
+    pub fn arrive(self: &Arc<Gate>, network: Network, standing: Standing, now: Steady) -> Entry {
         let mut inside = self.inside.lock();
-        if inside.has_room(network) {
-            inside.take(network);
-            return Entry::In(Permit { gate: self.clone(), network });
+        let Inside { bounds, pace, waiting, .. } = &mut *inside;
+        let from = match standing {
+            Standing::Known => Some(now),
+            Standing::Stranger => pace.arrive(network, bounds.per_second, now),
+        };
+        match from {
+            Some(from) if from <= now => {}
+            Some(until) if *waiting < bounds.waiting => {
+                *waiting += 1;
+                return Entry::Later(Pause { gate: self.clone(), network, standing, until });
+            }
+            _ => {
+                drop(inside);
+                return self.refuse();
+            }
+        }
+        self.come_in(inside, network, standing)
+    }
+
+    /// Does the same for a connection that has waited for its time.
+    pub fn arrive_later(self: &Arc<Gate>, pause: Pause) -> Entry {
+        let (network, standing) = (pause.network, pause.standing);
+        drop(pause);
+        self.come_in(self.inside.lock(), network, standing)
+    }
+
+    fn come_in(
+        self: &Arc<Gate>,
+        mut inside: MutexGuard<'_, Inside>,
+        network: Network,
+        standing: Standing,
+    ) -> Entry {
+        if inside.has_share(network) {
+            return match inside.take(network, standing) {
+                Some(inner) => Entry::In(self.permit(network, inner)),
+                None => {
+                    drop(inside);
+                    self.refuse()
+                }
+            };
         }
         let Inside { bounds, waiting, networks, .. } = &mut *inside;
         let here = networks.get_mut(&network);
-        // If nobody of the same network is in, nobody's leaving could make room for it.
-        if let Some(here) = here.filter(|here| here.inside >= bounds.per_network)
+        if let Some(here) = here
             && *waiting < bounds.waiting
             && here.queue.len() < bounds.waiting_per_network
         {
             let (call, called) = oneshot::channel();
-            here.queue.push_back(call);
+            here.queue.push_back(Waiter { call, standing });
             *waiting += 1;
             return Entry::Waits(Turn { gate: self.clone(), network, called, is_over: false });
         }
         drop(inside);
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        Entry::Full
+        self.refuse()
     }
 
-    /// Lets a connection in at once, or returns `None`.
+    /// Lets a connection in at once, if there is room without anybody's going, or returns `None`.
     pub fn enter(self: &Arc<Gate>, network: Network) -> Option<Permit> {
         let mut inside = self.inside.lock();
-        if inside.has_room(network) {
-            inside.take(network);
-            return Some(Permit { gate: self.clone(), network });
+        if inside.has_share(network) && inside.all.len() < inside.bounds.in_all {
+            let inner = inside.take(network, Standing::Known)?;
+            return Some(self.permit(network, inner));
         }
         drop(inside);
         self.refused.fetch_add(1, Ordering::Relaxed);
         None
     }
 
-    /// How many are half open now.
-    pub fn half_open(&self) -> usize {
-        self.inside.lock().all
+    fn permit(self: &Arc<Gate>, network: Network, inner: Inner) -> Permit {
+        let Inner { nth, put_out } = inner;
+        Permit { gate: self.clone(), network, nth, put_out: Some(put_out) }
     }
 
-    /// How many wait for their turn.
+    fn refuse(&self) -> Entry {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Entry::Full
+    }
+
+    /// How many are half open now.
+    pub fn half_open(&self) -> usize {
+        self.inside.lock().all.len()
+    }
+
+    /// How many wait for their turn or their time.
     pub fn waiting(&self) -> usize {
         self.inside.lock().waiting
     }
@@ -149,34 +264,63 @@ impl Gate {
 }
 
 impl Inside {
-    fn has_room(&self, network: Network) -> bool {
-        let here = self.networks.get(&network).map_or(0, |here| here.inside);
-        self.all < self.bounds.in_all && here < self.bounds.per_network
+    /// Whether the network may have another connection inside.
+    fn has_share(&self, network: Network) -> bool {
+        self.networks.get(&network).map_or(0, |here| here.inside) < self.bounds.per_network
     }
 
-    fn take(&mut self, network: Network) {
-        self.all += 1;
+    /// Lets a connection in; `None` if there is no room for it. If others have all of it, one of
+    /// them goes.
+    fn take(&mut self, network: Network, standing: Standing) -> Option<Inner> {
+        let has_room = match standing {
+            Standing::Known => true,
+            Standing::Stranger => self.strangers.len() < self.bounds.strangers(),
+        };
+        if !has_room || self.all.len() >= self.bounds.in_all {
+            let first = self.strangers.first_to_go()?;
+            if let Some(gone) = self.remove(first) {
+                // Fails if its task has ended already.
+                let _ = gone.put_out.send(());
+            }
+        }
+        self.arrived += 1;
+        let (nth, (put_out, is_put_out)) = (self.arrived, oneshot::channel());
+        self.all.insert(nth, Member { network, standing, put_out });
+        if standing == Standing::Stranger {
+            self.strangers.add(network, nth);
+        }
         self.networks.entry(network).or_default().inside += 1;
+        Some(Inner { nth, put_out: is_put_out })
     }
 
-    /// Gives free places to the connections of the network that wait.
+    /// Counts a connection no more, if it is inside still.
+    fn remove(&mut self, nth: Nth) -> Option<Member> {
+        let gone = self.all.remove(&nth)?;
+        if gone.standing == Standing::Stranger {
+            self.strangers.remove(gone.network, nth);
+        }
+        if let Some(here) = self.networks.get_mut(&gone.network) {
+            here.inside = here.inside.saturating_sub(1);
+        }
+        Some(gone)
+    }
+
+    /// Gives free places to the connections of the network that wait. Those for which there is no
+    /// room wait no longer, since nobody of their network would make any.
     fn call(&mut self, network: Network) {
-        while self.has_room(network)
+        while self.has_share(network)
             && let Some(here) = self.networks.get_mut(&network)
             && let Some(next) = here.queue.pop_front()
         {
             self.waiting = self.waiting.saturating_sub(1);
             // A connection that has gone meanwhile is skipped.
-            if next.send(()).is_ok() {
-                self.take(network);
+            if next.call.is_closed() {
+                continue;
             }
-        }
-        // After the bound for all was lowered, others hold the room: see `arrive`.
-        let per_network = self.bounds.per_network;
-        if let Some(here) = self.networks.get_mut(&network).filter(|here| here.inside < per_network)
-        {
-            self.waiting = self.waiting.saturating_sub(here.queue.len());
-            here.queue.clear();
+            let Some(inner) = self.take(network, next.standing) else { continue };
+            if let Err(inner) = next.call.send(inner) {
+                self.remove(inner.nth);
+            }
         }
         self.forget(network);
     }
@@ -189,14 +333,35 @@ impl Inside {
     }
 }
 
+impl Permit {
+    /// Returns what waits until this connection is put out to make room for another one. It waits
+    /// for ever if that does not happen.
+    pub fn put_out(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let put_out = self.put_out.take();
+        async move {
+            let is_put_out = match put_out {
+                Some(put_out) => put_out.await.is_ok(),
+                None => false,
+            };
+            if !is_put_out {
+                std::future::pending().await
+            }
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut inside = self.gate.inside.lock();
-        inside.all = inside.all.saturating_sub(1);
-        if let Some(here) = inside.networks.get_mut(&self.network) {
-            here.inside = here.inside.saturating_sub(1);
-        }
+        inside.remove(self.nth);
         inside.call(self.network);
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        let mut inside = self.gate.inside.lock();
+        inside.waiting = inside.waiting.saturating_sub(1);
     }
 }
 
@@ -207,8 +372,7 @@ impl Future for Turn {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Permit>> {
         let called = std::task::ready!(Pin::new(&mut self.called).poll(cx));
         self.is_over = true;
-        let permit = || Permit { gate: self.gate.clone(), network: self.network };
-        Poll::Ready(called.ok().map(|()| permit()))
+        Poll::Ready(called.ok().map(|inner| self.gate.permit(self.network, inner)))
     }
 }
 
@@ -219,14 +383,14 @@ impl Drop for Turn {
         }
         self.called.close();
         // It was called, and dropped before it was polled: its place goes to the next one.
-        if self.called.try_recv().is_ok() {
-            drop(Permit { gate: self.gate.clone(), network: self.network });
+        if let Ok(inner) = self.called.try_recv() {
+            drop(self.gate.permit(self.network, inner));
             return;
         }
         let mut inside = self.gate.inside.lock();
         if let Some(here) = inside.networks.get_mut(&self.network) {
             let before = here.queue.len();
-            here.queue.retain(|call| !call.is_closed());
+            here.queue.retain(|waiter| !waiter.call.is_closed());
             let gone = before - here.queue.len();
             inside.waiting = inside.waiting.saturating_sub(gone);
         }
@@ -244,7 +408,29 @@ mod tests {
     }
 
     fn gate(in_all: usize, per_network: usize) -> Arc<Gate> {
-        Gate::new(Bounds { in_all, per_network, waiting: 3, waiting_per_network: 2 })
+        Gate::new(bounds(in_all, per_network))
+    }
+
+    fn bounds(in_all: usize, per_network: usize) -> Bounds {
+        Bounds { in_all, per_network, waiting: 3, waiting_per_network: 2, per_second: 1_000 }
+    }
+
+    const NOW: Steady = Steady(1_000_000_000);
+
+    /// A stranger of this network comes.
+    fn comes(gate: &Arc<Gate>, n: u8) -> Entry {
+        gate.arrive(network(n), Standing::Stranger, NOW)
+    }
+
+    fn is_in(entry: Entry) -> Permit {
+        match entry {
+            Entry::In(permit) => permit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn is_put_out(permit: &mut Permit) -> bool {
+        permit.put_out.as_mut().unwrap().try_recv().is_ok()
     }
 
     fn waits(entry: Entry) -> Turn {
@@ -276,8 +462,8 @@ mod tests {
     fn who_is_over_the_share_waits_for_the_first_that_leaves_and_is_called_in_order() {
         let gate = gate(10, 1);
         let held = gate.enter(network(1)).unwrap();
-        let mut first = waits(gate.arrive(network(1)));
-        let mut second = waits(gate.arrive(network(1)));
+        let mut first = waits(comes(&gate, 1));
+        let mut second = waits(comes(&gate, 1));
         assert!(come(&mut first).is_none());
         assert_eq!((gate.half_open(), gate.waiting()), (1, 2));
 
@@ -295,12 +481,12 @@ mod tests {
     fn only_so_many_wait_for_one_network_and_in_all() {
         let gate = gate(10, 1);
         let _held: Vec<Permit> = (1..=2).map(|n| gate.enter(network(n)).unwrap()).collect();
-        let _waiting = [waits(gate.arrive(network(1))), waits(gate.arrive(network(1)))];
+        let _waiting = [waits(comes(&gate, 1)), waits(comes(&gate, 1))];
 
-        assert!(matches!(gate.arrive(network(1)), Entry::Full));
-        let _third = waits(gate.arrive(network(2)));
-        assert!(matches!(gate.arrive(network(2)), Entry::Full));
-        assert!(matches!(gate.arrive(network(3)), Entry::In(_)));
+        assert!(matches!(comes(&gate, 1), Entry::Full));
+        let _third = waits(comes(&gate, 2));
+        assert!(matches!(comes(&gate, 2), Entry::Full));
+        assert!(matches!(comes(&gate, 3), Entry::In(_)));
         assert_eq!((gate.waiting(), gate.refused()), (3, 2));
     }
 
@@ -309,19 +495,19 @@ mod tests {
         let gate = gate(1, 5);
         let _held = gate.enter(network(1)).unwrap();
 
-        assert!(matches!(gate.arrive(network(2)), Entry::Full));
-        assert!(matches!(gate.arrive(network(1)), Entry::Full));
+        assert!(matches!(comes(&gate, 2), Entry::Full));
+        assert!(matches!(comes(&gate, 1), Entry::Full));
     }
 
     #[test]
     fn who_goes_while_waiting_holds_up_nobody() {
         let gate = gate(10, 1);
         let held = gate.enter(network(1)).unwrap();
-        let gone = waits(gate.arrive(network(1)));
-        let called_and_gone = waits(gate.arrive(network(1)));
+        let gone = waits(comes(&gate, 1));
+        let called_and_gone = waits(comes(&gate, 1));
         drop(gone);
         assert_eq!(gate.waiting(), 1);
-        let mut last = waits(gate.arrive(network(1)));
+        let mut last = waits(comes(&gate, 1));
 
         drop(held);
         assert_eq!((gate.half_open(), gate.waiting()), (1, 1));
@@ -344,16 +530,13 @@ mod tests {
     fn bounds_can_be_changed_while_somebody_is_in_or_waits() {
         let gate = gate(3, 3);
         let _held = [gate.enter(network(1)).unwrap(), gate.enter(network(1)).unwrap()];
-        let bounds =
-            |per_network| Bounds { in_all: 10, per_network, waiting: 3, waiting_per_network: 2 };
-
-        gate.set(bounds(2));
+        gate.set(bounds(10, 2));
         assert!(gate.enter(network(1)).is_none());
-        let mut turn = waits(gate.arrive(network(1)));
-        gate.set(bounds(3));
+        let mut turn = waits(comes(&gate, 1));
+        gate.set(bounds(10, 3));
         let _third = come(&mut turn).unwrap();
         assert!(gate.enter(network(1)).is_none());
-        gate.set(bounds(4));
+        gate.set(bounds(10, 4));
         assert!(gate.enter(network(1)).is_some());
     }
 
@@ -362,9 +545,9 @@ mod tests {
         let gate = gate(10, 1);
         let held = gate.enter(network(1)).unwrap();
         let _other = gate.enter(network(2)).unwrap();
-        let turn = waits(gate.arrive(network(1)));
+        let turn = waits(comes(&gate, 1));
 
-        gate.set(Bounds { in_all: 1, per_network: 1, waiting: 3, waiting_per_network: 2 });
+        gate.set(bounds(1, 1));
         drop(held);
 
         let over = std::pin::pin!(turn).poll(&mut Context::from_waker(std::task::Waker::noop()));
@@ -381,5 +564,82 @@ mod tests {
 
         assert_eq!(gate.half_open(), 0);
         assert!(gate.inside.lock().networks.is_empty());
+    }
+
+    #[test]
+    fn when_there_is_no_room_the_oldest_of_the_most_crowded_goes_for_whoever_comes() {
+        let gate = gate(3, 5);
+        let mut alone = is_in(comes(&gate, 9));
+        let mut crowd = [is_in(comes(&gate, 1)), is_in(comes(&gate, 1))];
+
+        let mut comes_now = is_in(comes(&gate, 2));
+
+        assert!(is_put_out(&mut crowd[0]) && !is_put_out(&mut crowd[1]));
+        assert!(!is_put_out(&mut alone) && !is_put_out(&mut comes_now));
+        // Its end, later, makes no room twice.
+        assert_eq!(gate.half_open(), 3);
+        drop(crowd);
+        assert_eq!(gate.half_open(), 2);
+    }
+
+    #[test]
+    fn a_tenth_is_kept_for_known_networks_and_none_of_them_is_put_out() {
+        let gate = gate(10, 10);
+        let known = || gate.arrive(network(200), Standing::Known, NOW);
+        let mut strangers: Vec<Permit> = (1..=9).map(|n| is_in(comes(&gate, n))).collect();
+        let mut tenth = is_in(comes(&gate, 10));
+        assert_eq!(gate.half_open(), 9);
+        assert!(is_put_out(&mut strangers[0]));
+
+        let mut inside = vec![is_in(known())];
+        assert!(!strangers[1..].iter_mut().any(is_put_out));
+        inside.extend((0..9).map(|_| is_in(known())));
+
+        assert!(strangers[1..].iter_mut().all(is_put_out) && is_put_out(&mut tenth));
+        assert!(!inside.iter_mut().any(is_put_out));
+        assert!(matches!(comes(&gate, 11), Entry::Full));
+        let other = gate.arrive(network(201), Standing::Known, NOW);
+        assert!(matches!(other, Entry::Full));
+        drop(inside.pop());
+        assert_eq!(gate.half_open(), 9);
+        let _other = is_in(gate.arrive(network(201), Standing::Known, NOW));
+    }
+
+    #[test]
+    fn who_comes_too_fast_waits_for_its_time_unless_its_network_is_known() {
+        let gate = Gate::new(Bounds { per_second: 1, ..bounds(100, 50) });
+        let _held: Vec<Permit> = (0..7).map(|_| is_in(comes(&gate, 1))).collect();
+
+        let pause = match comes(&gate, 1) {
+            Entry::Later(pause) => pause,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(pause.until, NOW.after(std::time::Duration::from_secs(1)));
+        assert_eq!(gate.waiting(), 1);
+        let _known = is_in(gate.arrive(network(1), Standing::Known, NOW));
+        let gone = comes(&gate, 1);
+        assert_eq!(gate.waiting(), 2);
+        drop(gone);
+        let _in = is_in(gate.arrive_later(pause));
+        assert_eq!((gate.half_open(), gate.waiting(), gate.refused()), (9, 0, 0));
+
+        let waiting: Vec<Entry> = (0..3).map(|_| comes(&gate, 1)).collect();
+        assert!(waiting.iter().all(|it| matches!(it, Entry::Later(_))));
+        assert!(matches!(comes(&gate, 1), Entry::Full));
+    }
+
+    #[test]
+    fn whoever_waits_for_a_turn_comes_in_where_another_network_is_more_crowded() {
+        let gate = gate(4, 1);
+        let held = is_in(comes(&gate, 1));
+        let mut turn = waits(comes(&gate, 1));
+        let mut others: Vec<Permit> = (2..=4).map(|n| is_in(comes(&gate, n))).collect();
+        gate.set(bounds(3, 1));
+
+        drop(held);
+
+        assert!(come(&mut turn).is_some());
+        assert!(is_put_out(&mut others[0]));
+        assert_eq!(gate.waiting(), 0);
     }
 }

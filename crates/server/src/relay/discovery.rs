@@ -137,7 +137,7 @@ impl Runtime for Tasks {
 /// The bounds. A connection over them is refused at once: the client asks again, or goes without.
 fn bounds(limits: &Limits) -> Bounds {
     let (in_all, per_network) = (limits.relay_clients, limits.relay_clients.div_ceil(PART));
-    Bounds { in_all, per_network, waiting: 0, waiting_per_network: 0 }
+    Bounds { in_all, per_network, waiting: 0, waiting_per_network: 0, per_second: u32::MAX }
 }
 
 fn begin(tls: &Tls, address: SocketAddr, tasks: &Arc<Tasks>) -> io::Result<Endpoint> {
