@@ -1,26 +1,22 @@
 //! Instructions per unit of work, counted by callgrind: a budget that a busy machine cannot move.
 //!
-//! Each case runs in processes of its own, with two different counts; their difference cancels
-//! what both have in common (the start, the database, first uses). `bench/instructions.txt` has
-//! the saved counts.
+//! Each case runs in a process of its own. It does its work some times uncounted, so that the start
+//! and all first uses are over, and then so often that what is left of chance (hash seeds, salts,
+//! the order of threads) is less than [`CHANGE`]. `bench/instructions.txt` has the saved counts.
 
 mod cases;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::process::Command;
 
-use crate::Failed;
+use crate::{Failed, valgrind};
 use cases::Case;
 
 /// The counts that were saved.
 const SAVED: &str = "bench/instructions.txt";
-/// Each count is repeated this often; the median is used.
-const RUNS: usize = 3;
-/// A change smaller than this, in percent, is noise: addresses, hash seeds, salts, and the order
-/// of threads.
-const CHANGE: f64 = 10.0;
+/// A change smaller than this, in percent, is noise: mostly the state in which the allocator is.
+const CHANGE: f64 = 2.0;
 
 /// What is counted.
 #[derive(clap::Args)]
@@ -36,7 +32,7 @@ pub struct Options {
     times: Option<u64>,
 }
 
-/// Counts, and compares with what was saved.
+/// Counts each case three times, and compares the median with what was saved.
 pub fn run(options: &Options) -> Result<(), Failed> {
     let cases = if options.only.is_empty() { Case::ALL.to_vec() } else { options.only.clone() };
     if let Some(times) = options.times {
@@ -44,21 +40,25 @@ pub fn run(options: &Options) -> Result<(), Failed> {
     }
     let saved = read(&fs::read_to_string(SAVED).unwrap_or_default());
     let mut counts = saved.clone();
-    println!("{:<16} {:>12} {:>12} {:>8}  what", "case", "instructions", "saved", "change");
+    println!(
+        "{:<16} {:>12} {:>8} {:>12} {:>8}  what",
+        "case", "instructions", "spread", "saved", "change"
+    );
     for case in cases {
-        let mut all = Vec::new();
-        for _ in 0..RUNS {
-            let few = callgrind(case, case.times())?;
-            let many = callgrind(case, case.times() * 3)?;
-            all.push(many.saturating_sub(few) / (case.times() * 2 * case.units()));
+        let mut runs = [0; 3];
+        for count in &mut runs {
+            let times = case.times().to_string();
+            let arguments = ["instructions", "--only", case.name(), "--times", &times];
+            *count = valgrind::instructions(&arguments)? / (case.times() * case.units());
         }
-        all.sort_unstable();
-        let each = all.get(RUNS / 2).copied().unwrap_or_default();
+        runs.sort_unstable();
+        let [least, each, most] = runs;
         let before = saved.get(case.name()).copied();
-        let change = before.map(|before| 100.0 * (each as f64 / before as f64 - 1.0));
+        let change = before.map(|before| percent(each, before));
         println!(
-            "{:<16} {each:>12} {:>12} {:>8}  {}",
+            "{:<16} {each:>12} {:>8} {:>12} {:>8}  {}",
             case.name(),
+            format!("{:.1} %", percent(most, least)),
             before.map_or_else(|| "–".to_owned(), |before| before.to_string()),
             change.map_or_else(String::new, |change| match change.abs() < CHANGE {
                 true => "same".to_owned(),
@@ -75,20 +75,9 @@ pub fn run(options: &Options) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The instructions of one run, in all threads, without the kernel's.
-fn callgrind(case: Case, times: u64) -> Result<u64, Failed> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe()?)
-        .args(["instructions", "--only", case.name(), "--times", &times.to_string()])
-        .output()
-        .map_err(|error| format!("valgrind (Debian: apt install valgrind): {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let collected = said.lines().find_map(|line| line.split("Collected :").nth(1));
-    match collected.and_then(|count| count.trim().parse().ok()) {
-        Some(count) if output.status.success() => Ok(count),
-        _ => Err(format!("{} could not be counted: {said}", case.name()).into()),
-    }
+/// By how much this is more than `than`.
+fn percent(this: u64, than: u64) -> f64 {
+    100.0 * (this as f64 / than as f64 - 1.0)
 }
 
 fn read(text: &str) -> BTreeMap<String, u64> {

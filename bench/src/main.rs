@@ -6,6 +6,7 @@
 //! cargo run --profile dist -p whoelse-bench -- compare --quick    a first look
 //! cargo run --profile dist -p whoelse-bench -- compare --only whoelse --rows message,login
 //! cargo run --profile dist -p whoelse-bench -- instructions       callgrind's counts
+//! cargo run --profile dist -p whoelse-bench -- held               bytes of an idle session
 //! cargo run --profile dist -p whoelse-bench -- faults --minutes 20 --to docs/resilience
 //! cargo run --profile dist -p whoelse-bench -- crowd              10,000 who all see each other
 //! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line
@@ -17,6 +18,7 @@
 mod compare;
 mod crowd;
 mod faults;
+mod held;
 mod instructions;
 mod load;
 mod measure;
@@ -28,6 +30,8 @@ mod rows;
 mod server;
 mod servers;
 mod storm;
+mod valgrind;
+mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,6 +54,8 @@ enum What {
     Compare(compare::Options),
     /// Count the instructions of a unit of work, without sockets, and compare with the last time.
     Instructions(instructions::Options),
+    /// Count the bytes of the heap that an idle session holds, without sockets.
+    Held(held::Options),
     /// Everybody at once for a long time, the well-behaved and the others: does memory grow?
     Faults {
         /// The program to measure.
@@ -102,6 +108,7 @@ fn main() -> ExitCode {
     let done = match Options::parse().what {
         What::Compare(options) => compare::run(&options),
         What::Instructions(options) => instructions::run(&options),
+        What::Held(options) => held::run(&options),
         What::Faults { program, options } => faults(&program, options),
         What::Storm { program, options } => storm(&program, options),
         What::Crowd { program, options } => crowd(&program, options),

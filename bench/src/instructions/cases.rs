@@ -1,25 +1,16 @@
 //! The work that is counted: our own crates, in memory, without sockets or TLS.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use whoelse_core::network::Network;
-use whoelse_core::principal::{Principal, Rights};
-use whoelse_core::route::{self, Routed};
-use whoelse_core::sessions::Hold;
-use whoelse_core::settings::{Sessions, Settings};
-use whoelse_core::{Clock, Node, Time};
-use whoelse_server::ingress::{Connections, Ingress, Peer};
-use whoelse_store::{Location, Store};
-use whoelse_stream::{Output, Password};
+use whoelse_core::settings::Settings;
 use whoelse_xmpp::scanner::{Frame, Limits, Scanner};
-use whoelse_xmpp::{BareJid, Stanza, ns};
+use whoelse_xmpp::{Stanza, ns};
 
-use crate::Failed;
-use crate::load::client::{self, PASSWORD};
+use crate::load::client;
 use crate::load::message;
+use crate::world::World;
+use crate::{Failed, valgrind};
 
 /// Who hears of a presence.
 const CROWD: usize = 100;
@@ -83,12 +74,13 @@ impl Case {
         }
     }
 
-    /// How often it is done, at least.
+    /// How often it is counted: some ten million instructions.
     pub fn times(self) -> u64 {
         match self {
-            Case::Scan | Case::Route => 2000,
-            Case::Presence | Case::Keep1 => 100,
-            Case::Keep10 | Case::Login => 50,
+            Case::Scan | Case::Route => 4_000,
+            Case::Presence | Case::Keep1 => 200,
+            Case::Login => 100,
+            Case::Keep10 => 50,
             Case::Keep100 => 10,
         }
     }
@@ -104,28 +96,53 @@ impl Case {
     }
 }
 
-/// Does it so many times.
+/// Does it a quarter as many times uncounted, and then so many times.
 pub fn run(case: Case, times: u64) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let uncounted = times.div_ceil(4);
+    let turns = Turns { done: 0, uncounted, all: uncounted + times };
     runtime.block_on(async {
         match case {
-            Case::Scan => scan(times),
-            Case::Route => route(times).await,
-            Case::Presence => presence(times).await,
-            Case::Keep1 => keep(times, 1).await,
-            Case::Keep10 => keep(times, 10).await,
-            Case::Keep100 => keep(times, 100).await,
-            Case::Login => login(times).await,
+            Case::Scan => scan(turns),
+            Case::Route => route(turns).await,
+            Case::Presence => presence(turns).await,
+            Case::Keep1 => keep(turns, 1).await,
+            Case::Keep10 => keep(turns, 10).await,
+            Case::Keep100 => keep(turns, 100).await,
+            Case::Login => login(turns).await,
         }
     })
 }
 
-fn scan(times: u64) -> Result<(), Failed> {
+/// Counts turns of work from one; instructions are counted from the end of one turn to the end of
+/// another.
+struct Turns {
+    done: u64,
+    uncounted: u64,
+    all: u64,
+}
+
+impl Iterator for Turns {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        if self.done == self.uncounted || self.done == self.all {
+            valgrind::count_boundary();
+        }
+        if self.done == self.all {
+            return None;
+        }
+        self.done += 1;
+        Some(self.done)
+    }
+}
+
+fn scan(turns: Turns) -> Result<(), Failed> {
     let mut scanner = Scanner::new(ns::CLIENT, Limits::AFTER_LOGIN);
     scanner.push(b"<stream:stream xmlns='jabber:client' version='1.0' to='localhost' xmlns:stream='http://etherx.jabber.org/streams'>");
     scanner.next().map_err(|error| format!("{error:?}"))?;
     let message = message(1, 0);
-    for _ in 0..times {
+    for _ in turns {
         scanner.push(&message);
         match scanner.next() {
             Ok(Some(Frame::Element(_))) => {}
@@ -135,23 +152,23 @@ fn scan(times: u64) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn route(times: u64) -> Result<(), Failed> {
-    let world = World::new(2, false).await?;
+async fn route(turns: Turns) -> Result<(), Failed> {
+    let world = World::new(2, settings(false)).await?;
     let [from, to] = [world.online(0).await?, world.online(1).await?];
     let stanza = Stanza::parse(message(1, 0).trim_ascii_end().to_vec());
     let stanza = stanza.map_err(|error| format!("{error:?}"))?;
-    let mut written = 0;
-    for time in 1..=times {
+    let (mut written, times) = (0, turns.all);
+    for turn in turns {
         world.handle(&from, stanza.clone()).await?;
-        if time % BATCH == 0 {
+        if turn % BATCH == 0 {
             written += world.written(&to)?;
         }
     }
     enough(written, times / BATCH * BATCH * 300)
 }
 
-async fn presence(times: u64) -> Result<(), Failed> {
-    let world = World::new(CROWD, false).await?;
+async fn presence(turns: Turns) -> Result<(), Failed> {
+    let world = World::new(CROWD, settings(false)).await?;
     let mut all = Vec::new();
     for account in 0..CROWD {
         all.push(world.online(account).await?);
@@ -159,8 +176,8 @@ async fn presence(times: u64) -> Result<(), Failed> {
     let first = all.first().cloned().ok_or("nobody is there")?;
     let stanza = Stanza::parse("<presence><show>away</show></presence>");
     let stanza = stanza.map_err(|error| format!("{error:?}"))?;
-    let mut written = 0;
-    for _ in 0..times {
+    let (mut written, times) = (0, turns.all);
+    for _ in turns {
         // So that there is always room in the budget for it.
         world.node.clock.advance_to(world.node.clock.steady().after(Duration::from_secs(1)));
         world.handle(&first, stanza.clone()).await?;
@@ -171,13 +188,13 @@ async fn presence(times: u64) -> Result<(), Failed> {
     enough(written, times * CROWD as u64 * 40)
 }
 
-async fn keep(times: u64, together: u64) -> Result<(), Failed> {
-    let world = World::new(2, true).await?;
+async fn keep(turns: Turns, together: u64) -> Result<(), Failed> {
+    let world = World::new(2, settings(true)).await?;
     let [from, to] = [world.online(0).await?, world.online(1).await?];
     let stanza = Stanza::parse(message(1, 0).trim_ascii_end().to_vec());
     let stanza = stanza.map_err(|error| format!("{error:?}"))?;
-    let mut written = 0;
-    for _ in 0..times {
+    let (mut written, times) = (0, turns.all);
+    for _ in turns {
         for _ in 0..together {
             world.handle(&from, stanza.clone()).await?;
         }
@@ -187,15 +204,11 @@ async fn keep(times: u64, together: u64) -> Result<(), Failed> {
     enough(written, times * together * 300)
 }
 
-async fn login(times: u64) -> Result<(), Failed> {
-    let world = World::new(1, false).await?;
-    let connections = Connections::new(world.node.clone(), None);
+async fn login(turns: Turns) -> Result<(), Failed> {
+    let world = World::new(1, settings(false)).await?;
     let mut keys = None;
-    for _ in 0..times {
-        let (mut near, far) = tokio::io::duplex(16 << 10);
-        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let peer = Peer { network: Network::of(address), address: address.to_string() };
-        connections.welcome(far, Ingress::Pipe, peer);
+    for _ in turns {
+        let mut near = world.connect();
         keys = Some(client::begin_session(&mut near, 0, 0, keys).await?);
         near.write_all(b"</stream:stream>").await?;
         near.read_to_end(&mut Vec::new()).await?;
@@ -203,71 +216,13 @@ async fn login(times: u64) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The address of an account.
-fn address(account: usize) -> Result<BareJid, Failed> {
-    Ok(BareJid::new(Some(&client::name(account)), "localhost")?)
-}
-
-/// A node with accounts, in memory, at a time that stands still.
-struct World {
-    node: Arc<Node>,
-}
-
-impl World {
-    async fn new(accounts: usize, history: bool) -> Result<World, Failed> {
-        let store = Store::open(&Location::Memory).await?;
-        let mut settings = Settings { sessions: Sessions::Many, ..Settings::default() };
-        if !history {
-            settings.history = None;
-        }
-        let clock = Clock::manual(Time(1_800_000_000_000_000));
-        let features = whoelse_features::ALL;
-        let node = Node::start(settings, clock, store, features, Some("localhost")).await?;
-        for account in 0..accounts {
-            let password = Password::new(PASSWORD).map_err(|error| error.to_string())?;
-            let made = node.create_account(&address(account)?, password).await;
-            made.map_err(|error| format!("{error:?}"))?;
-        }
-        Ok(World { node })
+/// The settings of a server with or without history.
+fn settings(history: bool) -> Settings {
+    let mut settings = Settings::default();
+    if !history {
+        settings.history = None;
     }
-
-    /// A session that is available and has read what was waiting.
-    async fn online(&self, account: usize) -> Result<Hold, Failed> {
-        let account = self.node.account(&address(account)?).await?;
-        let account = account.ok_or("no such account")?;
-        let principal = Principal::of(&account, Rights::Own);
-        let hold = self.node.bind(&principal, Some("s0")).await;
-        let hold = hold.map_err(|error| format!("{error:?}"))?;
-        let stanza = Stanza::parse("<presence/>").map_err(|error| format!("{error:?}"))?;
-        self.handle(&hold, stanza).await?;
-        self.written(&hold)?;
-        self.node.read_log(&hold.session).await;
-        self.written(&hold)?;
-        Ok(hold)
-    }
-
-    async fn handle(&self, hold: &Hold, stanza: Stanza) -> Result<(), Failed> {
-        match route::handle(&self.node, hold, stanza, None) {
-            Routed::Done => Ok(()),
-            Routed::Waits(rest) => {
-                rest.await;
-                Ok(())
-            }
-            Routed::End(_) | Routed::Superseded => Err("the session has ended".into()),
-        }
-    }
-
-    /// Takes what is queued, as a connection does; how many bytes that is.
-    fn written(&self, hold: &Hold) -> Result<u64, Failed> {
-        let mut out = Output::default();
-        let limits = &self.node.settings().limits;
-        let taken =
-            hold.session.take(hold.epoch, self.node.clock.steady(), limits, &mut out, 64 << 10);
-        taken.map_err(|_| "the session has ended")?;
-        let seq = hold.session.flushed(hold.epoch).map_err(|_| "the session has ended")?;
-        self.node.confirm(&hold.session, seq);
-        Ok(out.len() as u64)
-    }
+    settings
 }
 
 /// What was counted must have been done.
