@@ -20,11 +20,6 @@ impl ByType {
         ByType(values)
     }
 
-    /// Whether there is no value.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     fn find<T: Any>(&self) -> Option<&Value> {
         self.0.iter().find(|(id, _)| *id == TypeId::of::<T>()).map(|(_, value)| value)
     }
@@ -39,18 +34,22 @@ impl ByType {
         self.find::<T>()?.clone().downcast().ok()
     }
 
-    /// Puts a value in the place of the present one of its type.
-    pub fn put<T: Any + Send + Sync>(&mut self, value: Arc<T>) {
+    /// Puts a value in the place of the present one of its type, which is returned.
+    pub fn put<T: Any + Send + Sync>(&mut self, value: Arc<T>) -> Option<Value> {
         let id = TypeId::of::<T>();
         match self.0.iter_mut().find(|(known, _)| *known == id) {
-            Some((_, place)) => *place = value,
-            None => self.0.push((id, value)),
+            Some((_, place)) => Some(std::mem::replace(place, value)),
+            None => {
+                self.0.push((id, value));
+                None
+            }
         }
     }
 
-    /// Removes the value of this type.
-    pub fn remove<T: Any>(&mut self) {
-        self.0.retain(|(id, _)| *id != TypeId::of::<T>());
+    /// Removes the value of this type, which is returned.
+    pub fn remove<T: Any>(&mut self) -> Option<Value> {
+        let at = self.0.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
+        Some(self.0.swap_remove(at).1)
     }
 }
 
@@ -69,12 +68,11 @@ mod tests {
         let mut values = ByType::default();
         values.put(Arc::new(1_u8));
         values.put(Arc::new("one"));
-        let before = values.clone();
         values.put(Arc::new(2_u8));
 
         assert_eq!((values.get::<u8>(), values.get::<&str>()), (Some(&2), Some(&"one")));
-        assert_eq!((before.get::<u8>(), before.get::<u16>()), (Some(&1), None));
+        assert_eq!(values.get::<u16>(), None);
         values.remove::<u8>();
-        assert_eq!((values.get::<u8>(), values.is_empty()), (None, false));
+        assert_eq!((values.get::<u8>(), values.get::<&str>()), (None, Some(&"one")));
     }
 }

@@ -6,34 +6,34 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use parking_lot::RwLock;
 
 use crate::by_type::ByType;
 /// One typed value.
 pub use crate::by_type::Value as Slot;
 
-/// The slots of one thing. Reading takes no lock; without values it uses no memory on the heap.
+/// The slots of one thing. Without values they use no memory on the heap.
+///
+/// The values are looked at for every message and hardly ever change. Held for a look or a change
+/// of the list; taken last of all locks.
 #[derive(Default)]
-pub struct Slots(ArcSwapOption<ByType>);
+pub struct Slots(RwLock<ByType>);
 
 impl Slots {
     /// Makes slots with these values.
     pub fn new(values: Vec<(TypeId, Slot)>) -> Slots {
-        let values = ByType::of(values);
-        match values.is_empty() {
-            true => Slots::default(),
-            false => Slots(ArcSwapOption::from_pointee(values)),
-        }
+        Slots(RwLock::new(ByType::of(values)))
     }
 
     /// The value of this type, if there is one.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.0.load().as_ref()?.shared()
+        self.0.read().shared()
     }
 
-    /// Looks at the value of this type, if there is one, without counting another reference.
+    /// Looks at the value of this type, if there is one, without counting another reference. `look`
+    /// must not come back to these slots.
     pub fn look<T: 'static, R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
-        self.0.load().as_ref()?.get().map(look)
+        self.0.read().get().map(look)
     }
 
     /// Whether there is a value of this type.
@@ -43,7 +43,9 @@ impl Slots {
 
     /// Puts a value in the place of the present one of its type.
     pub fn put<T: Send + Sync + 'static>(&self, value: Arc<T>) {
-        self.change(|values| values.put(value.clone()));
+        let before = self.0.write().put(value);
+        // Its end may look at the slots.
+        drop(before);
     }
 
     /// Returns the value of this type, made now if there is none. Callers at the same time get the
@@ -52,28 +54,18 @@ impl Slots {
         if let Some(value) = self.get() {
             return value;
         }
-        let mut made = Arc::new(T::default());
-        self.change(|values| match values.shared() {
-            Some(value) => made = value,
-            None => values.put(made.clone()),
-        });
-        made
+        let mut values = self.0.write();
+        values.shared().unwrap_or_else(|| {
+            let value = Arc::new(T::default());
+            values.put(value.clone());
+            value
+        })
     }
 
     /// Removes the value of this type.
     pub fn clear<T: 'static>(&self) {
-        if self.has::<T>() {
-            self.change(|values| values.remove::<T>());
-        }
-    }
-
-    /// Changes a copy of the values, again if somebody else was faster.
-    fn change(&self, mut change: impl FnMut(&mut ByType)) {
-        self.0.rcu(|values| {
-            let mut values = values.as_deref().cloned().unwrap_or_default();
-            change(&mut values);
-            (!values.is_empty()).then(|| Arc::new(values))
-        });
+        let before = self.0.write().remove::<T>();
+        drop(before);
     }
 }
 

@@ -492,7 +492,8 @@ impl Wiring {
         store: &Store,
         account: i64,
     ) -> Result<Vec<(TypeId, Slot)>, whoelse_store::Error> {
-        let mut slots = Vec::with_capacity(self.loads.len());
+        // With room for the one of the rules.
+        let mut slots = Vec::with_capacity(self.loads.len() + 1);
         for (type_id, load) in &self.loads {
             slots.push((*type_id, load(store.clone(), account).await?));
         }
