@@ -78,7 +78,7 @@ pub(crate) fn deliver_kept(
     }
     // A message to oneself is one row.
     let number = if flight.is_to_oneself() { shown } else { sent };
-    Taken::of(flight, number, &targets)
+    Taken::of(flight, number, to.id, &targets)
 }
 
 /// Returns the sessions that take a kept message now; they may have changed during its commit.

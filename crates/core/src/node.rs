@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, Guard as Look};
 use compact_str::CompactString;
 use parking_lot::Mutex;
 use whoelse_store::{AccountRow, Domain, RepeatKey, Store};
-use whoelse_xmpp::{BareJid, Condition, JidError, StanzaError, StreamError};
+use whoelse_xmpp::{BareJid, Condition, Jid, JidError, StanzaError, StreamError};
 
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
@@ -18,7 +18,7 @@ use crate::archive_id::ArchiveKey;
 use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
-use crate::hosts::Hosts;
+use crate::hosts::{Host, Hosts};
 use crate::keeper::{Keeper, Touches};
 use crate::kit::Wiring;
 use crate::known_networks::KnownNetworks;
@@ -99,7 +99,7 @@ pub(crate) struct Served {
     name: CompactString,
     own: Vec<Domain>,
     /// The domains for which this node answers.
-    hosts: Arc<Hosts>,
+    hosts: Hosts,
     /// The names that this domain had before.
     former: Vec<String>,
     /// The domain's own address, which is the server's.
@@ -185,9 +185,9 @@ impl Node {
         self.served.load().name.clone()
     }
 
-    /// The domains of this server, which say what an address refers to.
-    pub fn hosts(&self) -> Arc<Hosts> {
-        self.served.load().hosts.clone()
+    /// Returns what this address refers to.
+    pub fn host_of<'a>(&self, jid: &'a Jid) -> Host<'a> {
+        self.served.load().hosts.find(jid)
     }
 
     /// The names that the domain had before, for clients that still ask for them.
@@ -442,7 +442,7 @@ impl Served {
         let address = BareJid::new(None, &domain.name)?;
         let former = former.into_iter().filter(|it| it.id == domain.id).map(|it| it.name).collect();
         let name = CompactString::from(domain.name.as_str());
-        let hosts = Arc::new(Hosts::new([name.clone()]));
+        let hosts = Hosts::new([name.clone()]);
         Ok(Served { name, domain, own, hosts, former, address })
     }
 

@@ -103,29 +103,32 @@ fn unanswered(node: &Arc<Node>, origin: Origin, stanza: Stanza) -> Routed {
 pub(crate) fn answered(
     node: &Arc<Node>,
     origin: Origin,
-    flight: InFlight,
+    flight: &InFlight,
     answer: Answer,
 ) -> Routed {
-    let origin = match (answer, origin) {
-        (Answer::Taken(taken), origin) => {
+    match answer {
+        Answer::Taken(taken) => {
             if let Origin::Session { session, .. } = &origin
                 && flight.stanza.kind() == Kind::Message
             {
-                carbon_tap::of_sent(node, session, &flight, &taken);
+                carbon_tap::of_sent(node, session, flight, &taken);
             }
-            origin
         }
-        (Answer::Refused(error), origin) => {
-            return refused(node, &origin, &flight.stanza, &error);
+        Answer::Dropped => {}
+        Answer::Refused(error) => return refused(node, &origin, &flight.stanza, &error),
+        Answer::Asked(target) => {
+            if let Origin::Session { session, ticket } = &origin {
+                let origin = (session.clone(), *ticket);
+                return request::of_session(node, origin, flight.stanza.clone(), target);
+            }
         }
-        (Answer::Asked(target), Origin::Session { session, ticket }) => {
-            return request::of_session(node, (session, ticket), flight.stanza, target);
+        Answer::Replied(reply) => {
+            if let Origin::Session { session, ticket } = &origin {
+                let origin = (session.clone(), *ticket);
+                return request::reply(node, origin, flight.stanza.clone(), reply);
+            }
         }
-        (Answer::Replied(reply), Origin::Session { session, ticket }) => {
-            return request::reply(node, (session, ticket), flight.stanza, reply);
-        }
-        (Answer::Dropped | Answer::Asked(_) | Answer::Replied(_), origin) => origin,
-    };
+    }
     origin.done();
     Routed::Done
 }

@@ -21,14 +21,17 @@ pub(crate) fn note(
     stanza: &Stanza,
     to: &Jid,
 ) -> Result<(), StanzaError> {
-    match (stanza.kind(), stanza.type_()) {
-        (Kind::Presence, None) => {
+    if stanza.kind() != Kind::Presence {
+        return Ok(());
+    }
+    match stanza.type_() {
+        None => {
             session.note_directed(to, node.settings().limits.directed_presences).map_err(|_| {
                 StanzaError::new(Condition::ResourceConstraint)
                     .with_text("this session has sent its presence to too many already")
             })
         }
-        (Kind::Presence, Some("unavailable")) => {
+        Some("unavailable") => {
             session.forget_directed(to);
             Ok(())
         }

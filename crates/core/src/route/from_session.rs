@@ -116,7 +116,7 @@ impl Speech {
             });
         };
         let to = Jid::parse(to).map_err(|_| StanzaError::new(Condition::JidMalformed))?;
-        match self.node.hosts().find(&to) {
+        match self.node.host_of(&to) {
             Host::Server => Ok(Address::Server),
             Host::Account => Ok(Address::Account(to)),
             Host::Remote(domain) => Err(StanzaError::new(Condition::RemoteServerNotFound)

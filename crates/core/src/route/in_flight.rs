@@ -65,10 +65,15 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// Notes that these devices of an account took a stanza, which has this number in its sender's
-    /// archive.
-    pub fn of(flight: &InFlight, number: Option<i64>, targets: &[Arc<Session>]) -> Taken {
-        let by = match flight.is_to_oneself() {
+    /// Notes that these devices of the account `recipient` took a stanza, which has this number in
+    /// its sender's archive.
+    pub fn of(
+        flight: &InFlight,
+        number: Option<i64>,
+        recipient: i64,
+        targets: &[Arc<Session>],
+    ) -> Taken {
+        let by = match flight.sender == Some(recipient) {
             true => targets.iter().map(|device| device.resource().into()).collect(),
             false => Vec::new(),
         };

@@ -43,7 +43,7 @@ pub(super) fn keep(
                 StanzaError::new(Condition::InternalServerError)
             }
         };
-        answered(&node, origin, flight, Answer::Refused(refused));
+        answered(&node, origin, &flight, Answer::Refused(refused));
     }))
 }
 
@@ -161,7 +161,7 @@ impl Post for Append {
             }
         };
         self.origin.discharge(self.stanza.bytes.len());
-        answered(node, self.origin, self.flight, answer);
+        answered(node, self.origin, &self.flight, answer);
         // Last, so that the next stanza stays after this one, and its copies after these copies.
         self.recipient.arriving.finish();
     }

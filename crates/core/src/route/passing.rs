@@ -17,24 +17,32 @@ use crate::rewriting;
 use crate::session::{Queued, Session};
 use crate::who_gets::{Recipients, who_gets};
 
-/// Delivers a stanza to these sessions of an account. `keepable`: it goes to the log if none of
-/// them ever confirms it.
+/// Delivers a stanza now to these sessions of an account, to which nothing is on its way.
+/// `keepable`: it goes to the log if none of them ever confirms it.
 pub(super) fn pass(
+    node: &Node,
+    account: &Account,
+    flight: &InFlight,
+    keepable: bool,
+    targets: &[Arc<Session>],
+) -> Answer {
+    push(node, account, (flight, &outgoing(flight, keepable)), targets)
+}
+
+fn outgoing(flight: &InFlight, keepable: bool) -> Outgoing {
+    flight.outgoing(if keepable { Class::Kept(0) } else { rewriting::class(&flight.stanza) })
+}
+
+/// Delivers a stanza after what is still being committed to the account, whoever has sent that. What
+/// comes after this stanza follows it in turn.
+pub(super) fn follow(
     node: &Arc<Node>,
     account: Arc<Account>,
     flight: InFlight,
     origin: Origin,
     keepable: bool,
-    targets: &[Arc<Session>],
 ) -> Routed {
-    let class = if keepable { Class::Kept(0) } else { rewriting::class(&flight.stanza) };
-    let outgoing = flight.outgoing(class);
-    if !account.arriving.is_open() {
-        let answer = push(node, &account, (&flight, &outgoing), targets);
-        return answered(node, origin, flight, answer);
-    }
-    // Something to the account is still being committed: this stanza follows it, whoever its sender
-    // is, and so does what comes after this one.
+    let outgoing = outgoing(&flight, keepable);
     account.arriving.begin();
     let bytes = outgoing.bytes.len();
     let full = origin.charge(bytes);
@@ -50,7 +58,7 @@ pub(super) fn pass(
             _ => push(node, &account, (&flight, &outgoing), &[]),
         };
         origin.discharge(bytes);
-        answered(node, origin, flight, answer);
+        answered(node, origin, &flight, answer);
         // Last, so that the next stanza stays after this one, and its copies after these copies.
         account.arriving.finish();
     }));
@@ -76,11 +84,11 @@ pub(super) fn to_nobody(
 ) -> Routed {
     if flight.stanza.kind() == Kind::Message {
         if account.arriving.is_open() {
-            return pass(node, account, flight, origin, false, &[]);
+            return follow(node, account, flight, origin, false);
         }
         carbon_tap::of_received(node, &account, (&flight, None), (&[], false), Number::default());
     }
-    answered(node, origin, flight, Answer::Taken(Taken::default()))
+    answered(node, origin, &flight, Answer::Taken(Taken::default()))
 }
 
 /// The stanza is delivered to nobody. Only a sender who waits for an answer gets one.
@@ -114,5 +122,5 @@ fn push(
         let message = (flight, Some(outgoing));
         carbon_tap::of_received(node, account, message, (targets, false), Number::default());
     }
-    Answer::Taken(Taken::of(flight, None, targets))
+    Answer::Taken(Taken::of(flight, None, account.id, targets))
 }

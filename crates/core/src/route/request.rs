@@ -57,18 +57,18 @@ pub(super) fn of_account(
             handler(cx, flight.stanza.clone(), child)
         }
         Some((Handler::Session(_), _)) => {
-            return answered(node, origin, flight, Answer::Asked(Target::Other));
+            return answered(node, origin, &flight, Answer::Asked(Target::Other));
         }
         None => {
             let refused = StanzaError::new(Condition::ServiceUnavailable);
-            return answered(node, origin, flight, Answer::Refused(refused));
+            return answered(node, origin, &flight, Answer::Refused(refused));
         }
     };
     let (node, until) = (node.clone(), deadline(node));
     let working = Working::begin(work);
     Routed::Waits(Box::pin(async move {
         let reply = working.result(&node, &flight.from, until).await;
-        finish(answered(&node, origin, flight, Answer::Replied(reply))).await;
+        finish(answered(&node, origin, &flight, Answer::Replied(reply))).await;
     }))
 }
 

@@ -28,7 +28,7 @@ pub(super) fn to_account(node: &Arc<Node>, flight: InFlight, origin: Origin) -> 
                 finish(match node.look_up(&bare).await {
                     Ok(Some(account)) => deliver(&node, account, flight, origin),
                     Ok(None) => nobody(&node, flight, origin),
-                    Err(error) => answered(&node, origin, flight, Answer::Refused(error)),
+                    Err(error) => answered(&node, origin, &flight, Answer::Refused(error)),
                 })
                 .await;
             }))
@@ -65,7 +65,7 @@ fn nobody(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
         (Kind::Iq, _) if flight.is_request() => hidden(&flight.to),
         _ => Answer::Dropped,
     };
-    answered(node, origin, flight, answer)
+    answered(node, origin, &flight, answer)
 }
 
 /// Whether a stanza is a message that only the device named may take (RFC 6121, 8.5.3.2.1).
@@ -93,7 +93,7 @@ fn deliver(
 ) -> Routed {
     if flight.is_request() && is_hidden(node, &account, &flight) {
         let answer = hidden(&flight.to);
-        return answered(node, origin, flight, answer);
+        return answered(node, origin, &flight, answer);
     }
     // It would tell a stranger which devices are connected, by whether it comes back.
     if is_for_one_device(&flight)
@@ -104,27 +104,27 @@ fn deliver(
     }
     match taps(node, &account, &mut flight) {
         Flow::On => {}
-        Flow::Refuse(error) => return answered(node, origin, flight, Answer::Refused(error)),
-        Flow::Drop => return answered(node, origin, flight, Answer::Dropped),
+        Flow::Refuse(error) => return answered(node, origin, &flight, Answer::Refused(error)),
+        Flow::Drop => return answered(node, origin, &flight, Answer::Dropped),
     }
     let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
     let recipients = who_gets(kind, type_, flight.to.resource(), &account);
     let keepable = flight.storage != StoragePolicy::Never;
     match recipients {
         Recipients::Unavailable => {
-            answered(node, origin, flight, refusal(Condition::ServiceUnavailable))
+            answered(node, origin, &flight, refusal(Condition::ServiceUnavailable))
         }
         Recipients::Answer if kind == Kind::Iq => {
             request::of_account(node, account, flight, origin)
         }
-        Recipients::Answer => answered(node, origin, flight, Answer::Dropped),
+        Recipients::Answer => answered(node, origin, &flight, Answer::Dropped),
         Recipients::NobodyThere if keepable => kept::keep(node, account, flight, origin),
         // No message is dropped in silence; but a sender who must not know whether the recipient is
         // online must not learn it from an error (RFC 6121, 8.5.2.2.1 leaves the choice).
         Recipients::NobodyThere
             if storage_policy::comes_back(&flight.stanza) && sees(node, &account, &flight.from) =>
         {
-            answered(node, origin, flight, refusal(Condition::ServiceUnavailable))
+            answered(node, origin, &flight, refusal(Condition::ServiceUnavailable))
         }
         Recipients::Ignore | Recipients::NobodyThere => {
             passing::to_nobody(node, account, flight, origin)
@@ -138,7 +138,11 @@ fn deliver(
             if archived || keepable && (!taken || account.arriving.is_open()) {
                 return kept::keep(node, account, flight, origin);
             }
-            passing::pass(node, account, flight, origin, keepable, &targets)
+            if account.arriving.is_open() {
+                return passing::follow(node, account, flight, origin, keepable);
+            }
+            let answer = passing::pass(node, &account, &flight, keepable, &targets);
+            answered(node, origin, &flight, answer)
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn to_server(node: &Arc<Node>, flight: InFlight, origin: Origin) -> R
     } else {
         Answer::Dropped
     };
-    answered(node, origin, flight, answer)
+    answered(node, origin, &flight, answer)
 }
 
 /// Queues the stanza for the session, if it is there. Returns whether it was.
