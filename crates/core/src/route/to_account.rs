@@ -100,7 +100,7 @@ fn deliver(
         && node.settings().contacts.hide_who_exists()
         && is_hidden(node, &account, &flight)
     {
-        return answered(node, origin, flight, refusal(Condition::ServiceUnavailable));
+        return answered(node, origin, &flight, refusal(Condition::ServiceUnavailable));
     }
     match taps(node, &account, &mut flight) {
         Flow::On => {}
