@@ -125,7 +125,9 @@ fn serve(server: &mut c2s::Machine, step: Step) {
             server.lookup(LookupAnswer::Verifier(verifier.expect("of every hash").clone()));
         }
         Step::AuthSucceeded => server.succeeded(),
-        Step::AuthFailed { .. } => server.failed(&Refusal::new(Condition::NotAuthorized)),
+        Step::AuthFailed { .. } | Step::FormerPassword { .. } => {
+            server.failed(&Refusal::new(Condition::NotAuthorized))
+        }
         Step::Bind { .. } => match FullJid::parse("bob@a.example/x") {
             Ok(jid) => server.bound(&jid),
             Err(_) => server.bind_refused(&StanzaError::new(whoelse_xmpp::Condition::Conflict)),

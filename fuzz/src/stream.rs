@@ -187,7 +187,7 @@ pub fn accepting(data: &[u8]) {
                     let right = choices.once_in(2);
                     machine.derived(if right { &verifier } else { &other });
                 }
-                Step::AuthFailed { .. } => {
+                Step::AuthFailed { .. } | Step::FormerPassword { .. } => {
                     let refusal = Refusal::new(Sasl::NotAuthorized).with_text("\u{7}<&'\"]]>");
                     machine.failed(&refusal);
                 }

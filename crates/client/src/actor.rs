@@ -314,7 +314,8 @@ impl<T: From<Event>> Actor<T> {
                     }
                 }
                 // The connection was lost while the password was being changed.
-                Err(LoginError::WrongPassword { .. }) if self.proof.try_next() => {}
+                Err(LoginError::WrongPassword { .. } | LoginError::FormerPassword { .. })
+                    if self.proof.try_next() => {}
                 // Anybody on the path can claim this. The user is told, and decides by a new start
                 // of the program.
                 Err(LoginError::Connect(ConnectError::Renamed { domain })) => {

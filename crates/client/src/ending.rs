@@ -62,6 +62,7 @@ pub(crate) fn of_login(fault: LoginError) -> Option<Ending> {
         LoginError::WrongPassword { text: Some(text) } | LoginError::Refused { text } => {
             Some(Ending::Refused(text))
         }
+        LoginError::FormerPassword { .. } => Some(Ending::NewPassword),
         LoginError::WrongPassword { text: None } => said("wrong password"),
         LoginError::AlreadyLoggedIn => Some(Ending::Replaced),
         LoginError::NotAName => said("the name is not known any more"),

@@ -133,6 +133,11 @@ pub enum LoginError {
         /// The server's text about it.
         text: Option<String>,
     },
+    /// It is a former password of this account. Another one may be tried.
+    FormerPassword {
+        /// The server's text about it, which says when the password was changed.
+        text: Option<String>,
+    },
     /// The server refuses this account now; trying again at once does not help.
     Refused {
         /// Why, in the server's words.

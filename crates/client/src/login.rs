@@ -104,6 +104,7 @@ pub(crate) async fn open(mut wire: Wire) -> Result<Entered, Refused> {
 fn refused_login(refusal: Refusal, ended: bool) -> LoginError {
     match (refusal.condition, refusal.text) {
         (SaslCondition::NotAuthorized, text) if !ended => LoginError::WrongPassword { text },
+        (SaslCondition::CredentialsExpired, text) if !ended => LoginError::FormerPassword { text },
         (SaslCondition::NotAuthorized, None) => {
             LoginError::Refused { text: "wrong password".to_owned() }
         }
@@ -150,6 +151,10 @@ mod tests {
         let blocked =
             Refusal::new(SaslCondition::TemporaryAuthFailure).with_text("blocked for 60 s");
 
+        let words = Some("the password was changed".to_owned());
+        let changed = Refusal::new(SaslCondition::CredentialsExpired);
+        let changed = changed.with_text("the password was changed");
+        assert_eq!(refused_login(changed, false), LoginError::FormerPassword { text: words });
         let again = LoginError::WrongPassword { text: None };
         assert_eq!(refused_login(wrong.clone(), false), again);
         assert!(matches!(refused_login(wrong, true), LoginError::Refused { .. }));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use whoelse_store::ChangedAt;
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError, ns};
 
@@ -88,7 +89,8 @@ impl Node {
         }
     }
 
-    /// Sets a new password, and ends every session of the account that the old one let in. A login
+    /// Sets a new password, and ends every session of the account that the old one let in. What
+    /// recognises the old one is kept for a year. A login
     /// that has proved the old password and has no session yet gets none. Every block that wrong
     /// passwords have caused for the account is lifted.
     ///
@@ -100,16 +102,18 @@ impl Node {
         password: Password,
         own: Option<&Arc<Session>>,
     ) -> Result<(), StanzaError> {
-        let verifiers = self.verifiers(password).await?;
         let id = account.id;
+        let old = self.store.credentials(id).await.map_err(|error| self.internal(&error))?;
+        let verifiers = self.verifiers_like(old, password).await?;
+        let at = ChangedAt { wall: self.clock.now().0, even: self.even_time().0 };
         let key = self.key_of(account.jid().as_str());
         let (account, own) = (account.clone(), own.cloned());
-        let changed = self.keeper.change(Touches::AtMost(8), move |tx| {
+        let changed = self.keeper.change(Touches::AtMost(20), move |tx| {
             Box::pin(async move {
                 if is_outdated(tx, own.as_deref()).await? {
                     return Ok((false, Vec::new()));
                 }
-                let generation = tx.set_credentials(id, &verifiers).await?;
+                let generation = tx.change_credentials(id, &verifiers, at).await?;
                 let then: After = vec![Box::new(move |node: &Arc<Node>| {
                     // In this order: a session that takes its place from now on is of the new
                     // password, and one that did before is found.

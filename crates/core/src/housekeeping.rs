@@ -8,6 +8,7 @@ use crate::keeper::Touches;
 use crate::names::REMOVED_NAME;
 use crate::node::Node;
 use crate::upgrades;
+use crate::verifiers;
 
 /// How often to remove old rows.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -56,6 +57,7 @@ async fn forget(node: &Arc<Node>) {
         Box::pin(async move {
             tx.purge_places(now.before(KNOWN_NETWORK).0).await?;
             tx.purge_removed_names(now.before(REMOVED_NAME).0).await?;
+            tx.purge_former_credentials(now.before(verifiers::FORMER_PASSWORD).0).await?;
             tx.throttle_purge(now.0).await?;
             Ok(((), Vec::new()))
         })

@@ -9,10 +9,10 @@ mod written;
 use std::sync::Arc;
 use std::time::Duration;
 
-use whoelse_store::{Claimed, Throttle};
+use whoelse_store::{Claimed, FormerKey as StoredFormer, Throttle};
 use whoelse_stream::c2s::{LookupAnswer, RegisterAnswer, RegisterRequest};
 use whoelse_stream::sasl::{Condition as SaslCondition, Mechanism, Refusal};
-use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::scram::{FormerKey, Hash, Verifier};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, ErrorType, StanzaError};
 
@@ -58,12 +58,17 @@ impl Node {
         match self.verifier(account, hash).await {
             // This password was just wrong under the same mechanism with or without channel
             // binding: the steps are the same, but the verifier is a fake.
-            Ok(Some((_, verifier))) if attempt.is_refuted(mechanism) => {
+            Ok(Some((_, verifier, _))) if attempt.is_refuted(mechanism) => {
                 LookupAnswer::Fake(verifier)
             }
-            Ok(Some((proved, verifier))) => {
-                attempt.claim(proved);
-                LookupAnswer::Verifier(verifier)
+            Ok(Some((proved, verifier, former))) => {
+                let times = former.iter().map(|former| Time(former.changed_at));
+                attempt.claim(proved, times.collect());
+                let keys = former.into_iter().map(|former| FormerKey::new(former.stored_key));
+                match keys.collect::<Vec<_>>() {
+                    former if former.is_empty() => LookupAnswer::Verifier(verifier),
+                    former => LookupAnswer::Changed { verifier, former },
+                }
             }
             Ok(None) => LookupAnswer::Fake(Verifier::fake(hash, &self.secret, &key)),
             Err(error) => {
@@ -133,18 +138,20 @@ impl Node {
         }
     }
 
-    /// Returns the verifier of an account, and the account that its proof stands for. An account
-    /// without a verifier of this hash looks like no account.
+    /// Returns the verifier of an account, the account that its proof stands for, and what is kept
+    /// of its former passwords. An account without a verifier of this hash looks like no account.
     async fn verifier(
         &self,
         account: &BareJid,
         hash: Hash,
-    ) -> Result<Option<(Proved, Verifier)>, whoelse_store::Error> {
+    ) -> Result<Option<(Proved, Verifier, Vec<StoredFormer>)>, whoelse_store::Error> {
         let Some((domain, name)) = self.stored_at(account) else { return Ok(None) };
-        let found = self.store.verifier(domain, name, hash.mechanism()).await?;
-        Ok(found.and_then(|Claimed { account: id, generation, verifier }| {
+        let since = self.even_time().before(verifiers::FORMER_PASSWORD);
+        let found = self.store.verifier(domain, name, hash.mechanism(), since.0).await?;
+        Ok(found.and_then(|Claimed { account: id, generation, verifier, former }| {
             let verifier = verifiers::read(verifier?, hash)?;
-            Some((Proved { account: id, generation, address: account.clone() }, verifier))
+            let proved = Proved { account: id, generation, address: account.clone() };
+            Some((proved, verifier, former))
         }))
     }
 
@@ -207,6 +214,40 @@ impl Node {
         }
     }
 
+    /// Ends a try in which a former password was proved. It is no guess, so it is not counted as a
+    /// failure; only its rate is bounded.
+    pub async fn login_outdated(
+        &self,
+        attempt: &mut LoginAttempt,
+        account: &BareJid,
+        which: usize,
+        network: Network,
+    ) -> Refusal {
+        let key = self.key_of(account.as_str());
+        if let Err(refusal) = self.let_late(attempt, &key, account, network).await {
+            return refusal;
+        }
+        attempt.release();
+        tracing::info!(%account, %network, "login_with_a_former_password");
+        let now = self.clock.steady();
+        if let Err(until) = self.throttle.former(network, now) {
+            return Refusal::new(SaslCondition::TemporaryAuthFailure)
+                .with_text(format!(
+                    "too many logins with former passwords; try again in {} s",
+                    seconds(until, now)
+                ))
+                .and_close();
+        }
+        let when = attempt.changed_at(which).map(Time::stamp).unwrap_or_default();
+        let (day, time) = (when.get(..10), when.get(11..16));
+        Refusal::new(SaslCondition::CredentialsExpired).with_text(match (day, time) {
+            (Some(day), Some(time)) => {
+                format!("the password of this account was changed on {day} at {time} UTC")
+            }
+            _ => "the password of this account was changed".to_owned(),
+        })
+    }
+
     /// Ends a successful try. Returns the principal; `rights` are the rights of the way in. Call it
     /// before the client is told.
     pub async fn login_succeeded(
@@ -259,9 +300,10 @@ impl Node {
         let (address, network) = (account.jid(), session.network());
         let mut attempt = LoginAttempt::default();
         let looked_up = self.lookup(&mut attempt, address, Mechanism::Plain, network).await;
-        let (verifier, genuine) = match looked_up {
-            LookupAnswer::Verifier(verifier) => (verifier, true),
-            LookupAnswer::Fake(verifier) => (verifier, false),
+        let (verifier, genuine, former) = match looked_up {
+            LookupAnswer::Verifier(verifier) => (verifier, true, Vec::new()),
+            LookupAnswer::Changed { verifier, former } => (verifier, true, former),
+            LookupAnswer::Fake(verifier) => (verifier, false, Vec::new()),
             LookupAnswer::Refused(refusal) => return Err(as_stanza_error(refusal)),
         };
         let like = verifier.clone();
@@ -274,7 +316,10 @@ impl Node {
             session.note_proved(self.clock.steady());
             return Ok(());
         }
-        let refusal = self.login_failed(&mut attempt, address, true, network).await;
+        let refusal = match former.iter().position(|former| former.is_of(&derived)) {
+            Some(which) => self.login_outdated(&mut attempt, address, which, network).await,
+            None => self.login_failed(&mut attempt, address, true, network).await,
+        };
         Err(as_stanza_error(refusal))
     }
 
@@ -447,7 +492,7 @@ fn name(account: &BareJid) -> &str {
 /// A refused password, in an open session.
 fn as_stanza_error(refusal: Refusal) -> StanzaError {
     let error = match refusal.condition {
-        SaslCondition::NotAuthorized => {
+        SaslCondition::NotAuthorized | SaslCondition::CredentialsExpired => {
             StanzaError::new(Condition::NotAuthorized).with_type(ErrorType::Modify)
         }
         _ => StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait),

@@ -5,7 +5,7 @@
 
 use whoelse_stream::sasl::Mechanism;
 
-use crate::clock::Steady;
+use crate::clock::{Steady, Time};
 use crate::login_throttle::Reservation;
 use crate::principal::Proved;
 
@@ -23,6 +23,8 @@ pub struct LoginAttempt {
     is_counted: bool,
     /// The account that is proved by a proof of the last verifier.
     claimed: Option<Proved>,
+    /// When its former passwords were changed, as far as a proof of them is recognised.
+    former: Vec<Time>,
 }
 
 impl LoginAttempt {
@@ -34,11 +36,19 @@ impl LoginAttempt {
         }
         self.used.push(mechanism);
         self.claimed = None;
+        self.former.clear();
     }
 
-    /// Notes that a verifier was found. A proof of it stands for this account, as it is now.
-    pub(crate) fn claim(&mut self, account: Proved) {
+    /// Notes that a verifier was found. A proof of it stands for this account, as it is now;
+    /// `former` is when its former passwords were changed.
+    pub(crate) fn claim(&mut self, account: Proved, former: Vec<Time>) {
         self.claimed = Some(account);
+        self.former = former;
+    }
+
+    /// Returns when a former password was changed.
+    pub(crate) fn changed_at(&self, which: usize) -> Option<Time> {
+        self.former.get(which).copied()
     }
 
     /// Returns the account that the proof stands for. `None` if there was nothing to prove.

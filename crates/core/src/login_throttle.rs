@@ -43,6 +43,8 @@ const QUESTIONS: usize = NEW_ACCOUNTS;
 /// Accounts made from one network within [`WINDOW`]: a class behind one address can sign up, but a
 /// flood of names does not fill the database and everybody's roster.
 const NEW_ACCOUNTS: usize = 100;
+/// Proofs of former passwords from one network within [`WINDOW`]: ten devices that try every minute.
+const FORMER: usize = 100;
 const WINDOW: Duration = Duration::from_secs(600);
 /// The longest block of an account for a network, unless the block duration is longer.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -263,6 +265,17 @@ impl LoginThrottle {
         if let Some(count) = self.tables.lock().networks.get_mut(&network) {
             count.questions.retain(|(_, asked)| asked != name);
         }
+    }
+
+    /// Counts a proof of a former password.
+    ///
+    /// # Errors
+    /// When the next one may be answered.
+    pub fn former(&self, network: Network, now: Steady) -> Result<(), Steady> {
+        let mut tables = self.tables.lock();
+        tables.make_room(now);
+        let count = tables.networks.entry(network).or_default();
+        counts::admit(&mut count.former, (), FORMER, now)
     }
 
     // --- the administrator ---

@@ -9,6 +9,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use whoelse_store::{Error, Store, StoredVerifier};
 use whoelse_stream::scram::{Hash, Verifier};
@@ -21,6 +22,9 @@ use crate::principal::Principal;
 
 /// Passwords that may wait for or be in PBKDF2 at once; past it a login is told to try again later.
 pub(crate) const HASHING: usize = 256;
+/// How long a former password is recognised: a device that nobody has used for months goes on with
+/// it, and must neither lock its owner out nor be told that the password is wrong.
+pub(crate) const FORMER_PASSWORD: Duration = Duration::from_secs(365 * 86_400);
 /// The hashes of the first release, which every account has.
 const FIRST: [Hash; 2] = [Hash::Sha256, Hash::Sha1];
 /// The hash that was added later.
@@ -118,6 +122,26 @@ impl Node {
         tokio::task::spawn_blocking(work).await.ok()
     }
 
+    /// Makes the verifiers of a new password for an account that has these. Each keeps the salt and
+    /// the iterations, so that a proof of the old password is recognised. Fails like
+    /// [`Node::verifiers`].
+    pub(crate) async fn verifiers_like(
+        &self,
+        old: Vec<StoredVerifier>,
+        password: Password,
+    ) -> Result<Vec<StoredVerifier>, StanzaError> {
+        let derive = move |hash: Hash| {
+            let old = old.iter().find(|stored| stored.mechanism == hash.mechanism());
+            let old = old.and_then(|stored| read(stored.clone(), hash));
+            write(match old {
+                Some(old) => old.derive_like(&password),
+                None => Verifier::fresh(hash, &password),
+            })
+        };
+        let derived = self.hash(move || Hash::ALL.map(derive)).await;
+        derived.map(Vec::from).ok_or_else(busy)
+    }
+
     /// Makes the verifiers of a new password. Fails with `resource-constraint` when too many wait.
     pub(crate) async fn verifiers(
         &self,
@@ -125,11 +149,13 @@ impl Node {
     ) -> Result<Vec<StoredVerifier>, StanzaError> {
         let derived =
             self.hash(move || Hash::ALL.map(|hash| write(Verifier::fresh(hash, &password)))).await;
-        derived.map(Vec::from).ok_or_else(|| {
-            StanzaError::new(Condition::ResourceConstraint)
-                .with_text("the server is busy, try again in a moment")
-        })
+        derived.map(Vec::from).ok_or_else(busy)
     }
+}
+
+fn busy() -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint)
+        .with_text("the server is busy, try again in a moment")
 }
 
 /// Whether the hash that was added later is among them.

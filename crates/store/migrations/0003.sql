@@ -132,3 +132,15 @@ CREATE TABLE removed_names (
     PRIMARY KEY (domain, localpart)
 ) WITHOUT ROWID;
 CREATE INDEX removed_names_lived ON removed_names (domain, lived);
+
+-- What recognises a proof of a former password: the last two of each account. `changed_at` is when
+-- it was changed, as people are told; `at` the same in even time, by which it is forgotten.
+CREATE TABLE former_credentials (
+    account    BIGINT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    mechanism  TEXT   NOT NULL,
+    generation BIGINT NOT NULL,
+    stored_key BLOB   NOT NULL,
+    changed_at BIGINT NOT NULL,
+    at         BIGINT NOT NULL,
+    PRIMARY KEY (account, mechanism, generation)
+) WITHOUT ROWID;

@@ -21,11 +21,27 @@ const RAISE: &str =
     "UPDATE accounts SET generation = generation + 1 WHERE id = $1 RETURNING generation";
 const GENERATION: &str = "SELECT generation FROM accounts WHERE id = $1";
 
-const OF_NAME: &str = "SELECT a.id, a.generation, c.salt, c.iterations, c.stored_key, c.server_key \
-    FROM accounts a LEFT JOIN credentials c ON c.account = a.id AND c.mechanism = $3 \
-    WHERE a.domain = $1 AND a.localpart = $2";
+/// A row for each former password, or one without.
+const OF_NAME: &str = "SELECT a.id, a.generation, c.salt, c.iterations, c.stored_key, \
+    c.server_key, f.stored_key, f.changed_at FROM accounts a \
+    LEFT JOIN credentials c ON c.account = a.id AND c.mechanism = $3 \
+    LEFT JOIN former_credentials f ON f.account = a.id AND f.mechanism = $3 AND f.at >= $4 \
+    WHERE a.domain = $1 AND a.localpart = $2 ORDER BY f.generation DESC";
 
-pub(crate) const STATEMENTS: &[&str] = &[OF_NAME, LIST, CLEAR, INSERT, LACKING, RAISE, GENERATION];
+const KEEP: &str = "INSERT INTO former_credentials \
+    (account, mechanism, generation, stored_key, changed_at, at) \
+    SELECT c.account, c.mechanism, a.generation, c.stored_key, $2, $3 \
+    FROM credentials c JOIN accounts a ON a.id = c.account WHERE c.account = $1";
+const USED_AGAIN: &str = "DELETE FROM former_credentials \
+    WHERE account = $1 AND mechanism = $2 AND stored_key = $3";
+/// Keeps the last two.
+const THIN: &str = "DELETE FROM former_credentials WHERE account = $1 AND generation NOT IN \
+    (SELECT DISTINCT generation FROM former_credentials WHERE account = $1 \
+    ORDER BY generation DESC LIMIT 2)";
+const PURGE: &str = "DELETE FROM former_credentials WHERE at < $1";
+
+pub(crate) const STATEMENTS: &[&str] =
+    &[OF_NAME, LIST, CLEAR, INSERT, LACKING, RAISE, GENERATION, KEEP, USED_AGAIN, THIN, PURGE];
 
 /// What a SCRAM server stores of a password (RFC 5802, 3).
 ///
@@ -63,6 +79,32 @@ pub struct Claimed {
     pub generation: i64,
     /// Its verifier for the mechanism that was asked for, if it has one.
     pub verifier: Option<StoredVerifier>,
+    /// What is kept of its last two former passwords, the newer first.
+    pub former: Vec<FormerKey>,
+}
+
+/// What is kept of a former password: enough to recognise a proof of it, and not to prove anything.
+#[derive(Clone)]
+pub struct FormerKey {
+    /// The key that checks a client's proof.
+    pub stored_key: Vec<u8>,
+    /// When the password was changed, in microseconds since 1970.
+    pub changed_at: i64,
+}
+
+impl fmt::Debug for FormerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FormerKey").field("changed_at", &self.changed_at).finish_non_exhaustive()
+    }
+}
+
+/// When a password is changed.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangedAt {
+    /// On the wall, which people are told.
+    pub wall: i64,
+    /// In even time, by which the former password is forgotten.
+    pub even: i64,
 }
 
 impl Store {
@@ -71,19 +113,25 @@ impl Store {
         credentials(&mut *self.reader().await?, account).await
     }
 
-    /// Returns the account of a name, the generation of its password and its verifier for one
-    /// mechanism. All three are read by one query, as of one moment, even if some of them do not
-    /// exist.
+    /// Returns the account of a name, the generation of its password, its verifier for one
+    /// mechanism, and what is kept of passwords that were changed since `former_since` (even time).
+    /// All is read by one query, as of one moment, even if some of it does not exist.
     pub async fn verifier(
         &self,
         domain: i64,
         localpart: &str,
         mechanism: &str,
+        former_since: i64,
     ) -> Result<Option<Claimed>> {
         let query = sqlx::query(OF_NAME).bind(domain).bind(localpart).bind(mechanism);
-        let Some(row) = query.fetch_optional(&mut *self.reader().await?).await? else {
-            return Ok(None);
-        };
+        let rows = query.bind(former_since).fetch_all(&mut *self.reader().await?).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut former = Vec::new();
+        for row in &rows {
+            if let Some(stored_key) = row.try_get(6)? {
+                former.push(FormerKey { stored_key, changed_at: row.try_get(7)? });
+            }
+        }
         let verifier = match row.try_get::<Option<Vec<u8>>, _>(2)? {
             None => None,
             Some(salt) => Some(StoredVerifier {
@@ -94,7 +142,8 @@ impl Store {
                 server_key: row.try_get(5)?,
             }),
         };
-        Ok(Some(Claimed { account: row.try_get(0)?, generation: row.try_get(1)?, verifier }))
+        let (account, generation) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(Some(Claimed { account, generation, verifier, former }))
     }
 
     /// Returns whether an account that has a verifier of one mechanism lacks one of another.
@@ -121,6 +170,31 @@ impl Tx {
         sqlx::query(CLEAR).bind(account).execute(self.conn()?).await?;
         self.add_credentials(account, verifiers).await?;
         Ok(raised.try_get(0)?)
+    }
+
+    /// Replaces the verifiers of an account, as [`Tx::set_credentials`] does, and keeps what
+    /// recognises the last two former passwords. That works as far as the new verifiers have the
+    /// salts of the old ones.
+    pub async fn change_credentials(
+        &mut self,
+        account: i64,
+        verifiers: &[StoredVerifier],
+        at: ChangedAt,
+    ) -> Result<i64> {
+        let keep = sqlx::query(KEEP).bind(account).bind(at.wall).bind(at.even);
+        keep.execute(self.conn()?).await?;
+        // A password that is used again is no former one.
+        for verifier in verifiers {
+            let query = sqlx::query(USED_AGAIN).bind(account).bind(verifier.mechanism.as_str());
+            query.bind(verifier.stored_key.as_slice()).execute(self.conn()?).await?;
+        }
+        sqlx::query(THIN).bind(account).execute(self.conn()?).await?;
+        self.set_credentials(account, verifiers).await
+    }
+
+    /// Forgets the passwords that were changed before this even time; returns how many rows.
+    pub async fn purge_former_credentials(&mut self, before: i64) -> Result<u64> {
+        Ok(sqlx::query(PURGE).bind(before).execute(self.conn()?).await?.rows_affected())
     }
 
     /// Returns the generation of an account's password, if the account exists.
@@ -169,6 +243,7 @@ async fn credentials(conn: &mut AnyConnection, account: i64) -> Result<Vec<Store
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use crate::ChangedAt;
     use crate::testing::{account, fresh, verifier};
 
     #[tokio::test]
@@ -203,7 +278,7 @@ mod tests {
         tx.set_credentials(bob, &both).await.unwrap();
         tx.commit().await.unwrap();
         let find = async |name, mechanism| {
-            let found = store.verifier(1, name, mechanism).await.unwrap();
+            let found = store.verifier(1, name, mechanism, 0).await.unwrap();
             found.map(|it| (it.account, it.verifier.map(|it| (it.salt, it.stored_key))))
         };
 
@@ -228,12 +303,47 @@ mod tests {
         assert_eq!(raised, first + 1);
         tx.commit().await.unwrap();
 
-        let found = store.verifier(1, "bob", "SCRAM-SHA-1").await.unwrap().unwrap();
+        let found = store.verifier(1, "bob", "SCRAM-SHA-1", 0).await.unwrap().unwrap();
         assert_eq!(found.generation, raised);
         assert_eq!(store.find_account(1, "bob").await.unwrap().unwrap().generation, raised);
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.generation(bob + 1).await.unwrap(), None);
         assert!(tx.set_credentials(bob + 1, &[]).await.is_err(), "nobody has a password");
+    }
+
+    #[tokio::test]
+    async fn the_last_two_former_passwords_are_known_for_a_while_and_one_used_again_is_none() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let bob = account(&mut tx, "bob").await;
+        tx.set_credentials(bob, &[verifier("SCRAM-SHA-1", 0)]).await.unwrap();
+        let mut change = async |to: u8, at: i64| {
+            let at = ChangedAt { wall: 100 + at, even: at };
+            tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", to)], at).await.unwrap();
+        };
+        for (to, at) in [(1, 1), (2, 2), (3, 3), (2, 4), (2, 5)] {
+            change(to, at).await;
+        }
+        tx.commit().await.unwrap();
+        let former = async |since| {
+            let found = store.verifier(1, "bob", "SCRAM-SHA-1", since).await.unwrap().unwrap();
+            assert_eq!(found.verifier.unwrap().stored_key, [2; 20]);
+            let known = found.former.into_iter().map(|it| (it.stored_key[0], it.changed_at));
+            known.collect::<Vec<_>>()
+        };
+
+        assert_eq!(former(0).await, [(3, 104), (1, 102)]);
+        assert_eq!(former(5).await, []);
+        let mut tx = store.begin().await.unwrap();
+        let at = ChangedAt { wall: 106, even: 6 };
+        tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", 9)], at).await.unwrap();
+        tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", 2)], at).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(former(0).await, [(9, 106), (3, 104)]);
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.purge_former_credentials(6).await.unwrap(), 1);
+        tx.commit().await.unwrap();
+        assert_eq!(former(0).await, [(9, 106)]);
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ const STEP_ENDS: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(step.id), 0) AS BIGI
 const RENEW_BODIES: &str = "UPDATE bodies SET kept_at = $4 \
     WHERE id > $1 AND id <= $2 AND kept_at >= $3 AND kept_at < $4";
 const RENEW_PLACES: &str = "UPDATE places SET at = $2 WHERE at >= $1 AND at < $2";
+const RENEW_FORMER: &str = "UPDATE former_credentials SET at = $2 WHERE at >= $1 AND at < $2";
 const RENEW_NAMES: &str = "UPDATE removed_names SET at = $2 WHERE at >= $1 AND at < $2";
 /// When a new schema first ran successfully (`sequences::UPGRADED`).
 const RENEW_UPGRADE: &str =
@@ -38,6 +39,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     RENEW_BODIES,
     RENEW_PLACES,
     RENEW_NAMES,
+    RENEW_FORMER,
     RENEW_UPGRADE,
     SHIFT_ONLINE,
     SHIFT_DEPARTURES,
@@ -121,13 +123,14 @@ impl Tx {
     }
 
     /// Renews everything else that was stamped at `since` or later, when even time jumps by
-    /// `skipped` to `now`: the ages of repeats, known networks and removed names start anew. Last
-    /// departures stay as long ago as before, and blocks keep the time that is left.
+    /// `skipped` to `now`: the ages of repeats, known networks, removed names and former passwords
+    /// start anew. Last departures stay as long ago as before, and blocks keep the time that is
+    /// left.
     pub async fn renew_the_rest(&mut self, since: i64, now: i64, skipped: i64) -> Result<()> {
         repeats::renew(self.conn()?, since, now).await?;
         self.forget_repeats();
         let conn = self.conn()?;
-        for text in [RENEW_PLACES, RENEW_NAMES, RENEW_UPGRADE] {
+        for text in [RENEW_PLACES, RENEW_NAMES, RENEW_FORMER, RENEW_UPGRADE] {
             sqlx::query(text).bind(since).bind(now).execute(&mut *conn).await?;
         }
         for text in [SHIFT_ONLINE, SHIFT_DEPARTURES, SHIFT_THROTTLE] {

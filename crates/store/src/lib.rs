@@ -57,7 +57,7 @@ mod upgrade;
 pub use account_data::{DataKey, DataLimit, Put};
 pub use accounts::AccountRow;
 pub use address::{from_key, to_key};
-pub use credentials::{Claimed, StoredVerifier};
+pub use credentials::{ChangedAt, Claimed, FormerKey, StoredVerifier};
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use heartbeat::{ClockDoubt, Heartbeat};

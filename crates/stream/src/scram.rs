@@ -180,6 +180,29 @@ impl fmt::Debug for Verifier {
     }
 }
 
+/// The StoredKey of a former password. It recognises a proof of that password, made with the salt
+/// and iterations of the present one, and proves nothing itself.
+#[derive(Clone)]
+pub struct FormerKey(Vec<u8>);
+
+impl FormerKey {
+    /// Takes the key.
+    pub fn new(stored_key: Vec<u8>) -> FormerKey {
+        FormerKey(stored_key)
+    }
+
+    /// Whether a verifier was derived from the same password, and the same salt; in constant time.
+    pub fn is_of(&self, derived: &Verifier) -> bool {
+        same_secret(&self.0, &derived.stored_key)
+    }
+}
+
+impl fmt::Debug for FormerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FormerKey(…)")
+    }
+}
+
 /// Why a SCRAM exchange failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScramError {
@@ -196,6 +219,8 @@ pub enum ScramError {
     Nonce,
     /// The peer did not prove that it knows the password, or the verifier.
     Proof,
+    /// The peer proved that it knows a former password: which one of those it was compared with.
+    Former(usize),
     /// The server asks for so few iterations that the password would be exposed, or so many that
     /// the client would be busy for ever.
     Iterations,
@@ -212,6 +237,7 @@ impl fmt::Display for ScramError {
             ScramError::Binding => "the login is bound to another channel",
             ScramError::Nonce => "the nonce is of another login",
             ScramError::Proof => "the proof is wrong",
+            ScramError::Former(_) => "the proof is of a former password",
             ScramError::Iterations => "the iteration count is out of range",
             ScramError::Peer => "the other end reports an error",
         })

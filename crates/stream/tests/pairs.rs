@@ -188,7 +188,9 @@ impl Pair {
                 });
             }
             Step::Derive { password, verifier } => server.derived(&verifier.derive_like(&password)),
-            Step::AuthFailed { .. } => server.failed(&Refusal::new(Sasl::NotAuthorized)),
+            Step::AuthFailed { .. } | Step::FormerPassword { .. } => {
+                server.failed(&Refusal::new(Sasl::NotAuthorized))
+            }
             Step::AuthSucceeded => server.succeeded(),
             Step::External { authzid } => {
                 let root = BareJid::new(Some("root"), DOMAIN).unwrap();

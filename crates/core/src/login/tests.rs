@@ -51,7 +51,7 @@ impl<'a> Connection<'a> {
         let looked_at = match self.node.lookup(attempt, &jid("bob"), mechanism, self.network).await
         {
             LookupAnswer::Refused(refusal) => return (false, refusal),
-            LookupAnswer::Verifier(_) => true,
+            LookupAnswer::Verifier(_) | LookupAnswer::Changed { .. } => true,
             LookupAnswer::Fake(_) => false,
         };
         (looked_at, self.node.login_failed(attempt, &jid("bob"), true, self.network).await)
@@ -61,7 +61,7 @@ impl<'a> Connection<'a> {
     async fn logs_in(mut self) -> Result<(), String> {
         let plain = Mechanism::Plain;
         match self.node.lookup(&mut self.attempt, &jid("bob"), plain, self.network).await {
-            LookupAnswer::Verifier(_) => {
+            LookupAnswer::Verifier(_) | LookupAnswer::Changed { .. } => {
                 let done = self.node.login_succeeded(self.attempt, Rights::Own, self.network).await;
                 done.map(|_| ()).map_err(|refusal| refusal.text.unwrap_or_default())
             }

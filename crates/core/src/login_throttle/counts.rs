@@ -210,6 +210,8 @@ pub(super) struct NetworkCount {
     pub questions: VecDeque<(Steady, String)>,
     /// Accounts that were made within [`WINDOW`].
     pub made: VecDeque<(Steady, ())>,
+    /// Former passwords that were proved within [`WINDOW`].
+    pub former: VecDeque<(Steady, ())>,
 }
 
 impl NetworkCount {
@@ -248,7 +250,8 @@ impl NetworkCount {
     }
 
     pub fn is_empty(&self) -> bool {
-        let counts = self.recent.is_empty() && self.questions.is_empty() && self.made.is_empty();
+        let tries = self.recent.is_empty() && self.former.is_empty();
+        let counts = tries && self.questions.is_empty() && self.made.is_empty();
         counts && self.until.is_none() && self.in_flight.is_empty() && self.waiting.is_empty()
     }
 
@@ -257,8 +260,9 @@ impl NetworkCount {
         if !self.in_flight.is_empty() {
             return Steady::NEVER;
         }
-        let windows = [end_of(&self.recent), end_of(&self.questions), end_of(&self.made)];
-        windows.into_iter().flatten().chain(self.until).max().unwrap_or(Steady(i64::MIN))
+        let tries = [end_of(&self.recent), end_of(&self.former)];
+        let windows = tries.into_iter().chain([end_of(&self.questions), end_of(&self.made)]);
+        windows.flatten().chain(self.until).max().unwrap_or(Steady(i64::MIN))
     }
 }
 

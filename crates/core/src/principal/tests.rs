@@ -54,7 +54,8 @@ async fn challenged(node: &Arc<Node>) -> LoginAttempt {
     let mut attempt = LoginAttempt::default();
     let scram = Mechanism::from_name("SCRAM-SHA-256").unwrap();
     let answer = node.lookup(&mut attempt, &bob(), scram, network()).await;
-    assert!(matches!(answer, LookupAnswer::Verifier(_)), "{answer:?}");
+    let found = matches!(answer, LookupAnswer::Verifier(_) | LookupAnswer::Changed { .. });
+    assert!(found, "{answer:?}");
     attempt
 }
 
@@ -292,4 +293,38 @@ async fn rights_come_by_the_way_in_or_from_the_settings_and_go_with_them() {
     node.change_settings(Settings::default());
     assert_eq!(of(&own), Rights::Own);
     assert_eq!((of(&vouched), of(&server)), (Rights::Operator, Rights::Operator));
+}
+
+#[tokio::test]
+async fn a_verifier_that_is_added_late_is_of_the_present_password() {
+    let node = node().await;
+    let bob = account(&node).await;
+    // An account of the first release lacks a verifier.
+    let set = async |text| {
+        let mut stored = node.verifiers(password(text)).await.unwrap();
+        stored.retain(|it| it.mechanism != "SCRAM-SHA-512");
+        let mut tx = node.store.begin().await.unwrap();
+        let generation = tx.set_credentials(bob.id, &stored).await.unwrap();
+        tx.commit().await.unwrap();
+        bob.note_generation(generation);
+    };
+    set("old").await;
+    let old = logged_in(&node).await;
+    set("new").await;
+    let new = logged_in(&node).await;
+
+    // This login began before the change, and is slow.
+    node.complete_verifiers(&old, password("old"));
+    node.complete_verifiers(&new, password("new"));
+    let added = loop {
+        let stored = node.store.credentials(bob.id).await.unwrap();
+        let found = stored.into_iter().find(|it| it.mechanism == "SCRAM-SHA-512");
+        match found {
+            Some(found) => break found,
+            None => tokio::task::yield_now().await,
+        }
+    };
+
+    let added = crate::verifiers::read(added, whoelse_stream::scram::Hash::Sha512).unwrap();
+    assert!(added.is_same(&added.derive_like(&password("new"))));
 }

@@ -230,6 +230,7 @@ impl Driver {
             | Step::Lookup { .. }
             | Step::Derive { .. }
             | Step::AuthFailed { .. }
+            | Step::FormerPassword { .. }
             | Step::AuthSucceeded
             | Step::External { .. }
             | Step::Register(_)

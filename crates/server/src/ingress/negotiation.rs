@@ -262,6 +262,13 @@ impl Negotiation {
                 let refusal = node.login_failed(attempt, &account, compared, network).await;
                 machine.failed(&refusal);
             }
+            Step::FormerPassword { account, which } => {
+                self.count_login("former");
+                self.told = None;
+                let (attempt, network) = (&mut self.attempt, self.peer.network);
+                let refusal = node.login_outdated(attempt, &account, which, network).await;
+                machine.failed(&refusal);
+            }
             Step::AuthSucceeded => {
                 let attempt = std::mem::take(&mut self.attempt);
                 let (rights, network) = (self.rights(), self.peer.network);

@@ -43,6 +43,8 @@ async fn fill(store: &Store) -> i64 {
     let archive = tx.find_account(1, "bob").await.unwrap().unwrap().archive;
     assert_ne!(archive, bob, "or a number of one could be taken for one of the other");
     tx.set_credentials(bob, &[verifier("SCRAM-SHA-1", 1)]).await.unwrap();
+    let at = crate::ChangedAt { wall: 7, even: 6 };
+    tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", 2)], at).await.unwrap();
     tx.block(bob, "mal@far.example").await.unwrap();
     tx.remember_place(bob, "192.0.2.1", 5).await.unwrap();
     tx.came_online(bob, 5).await.unwrap();

@@ -12,7 +12,9 @@ use crate::testing::{Dir, account, message, place, verifier, with_origin};
 async fn populate(store: &Store) {
     let mut tx = store.begin().await.unwrap();
     let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-    tx.set_credentials(bob, &[verifier("SCRAM-SHA-1", 7)]).await.unwrap();
+    tx.set_credentials(bob, &[verifier("SCRAM-SHA-1", 5)]).await.unwrap();
+    let at = crate::ChangedAt { wall: 7, even: 6 };
+    tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", 7)], at).await.unwrap();
     tx.block(bob, "mal@far.example").await.unwrap();
     tx.remember_place(bob, "192.0.2.1", 5).await.unwrap();
     let throttle = crate::Throttle { failures: 2, since: 1, blocked_until: 0 };

@@ -9,7 +9,7 @@ use crate::sasl::{self, Condition, Mechanism, Refusal};
 use crate::scram::downgrade::Offer;
 use crate::scram::message::ClientFirst;
 use crate::scram::server::{Challenged, Started};
-use crate::scram::{Hash, ScramError, Verifier};
+use crate::scram::{FormerKey, Hash, ScramError, Verifier};
 use crate::secret::Password;
 use std::mem;
 use whoelse_xmpp::{BareJid, Stanza, StreamCondition, ns};
@@ -23,7 +23,7 @@ pub(super) enum Login {
     /// The client's proof comes next.
     Challenged { account: BareJid, exchange: Challenged },
     /// What the driver derives from the password comes next.
-    Deriving { account: BareJid, verifier: Verifier, genuine: bool },
+    Deriving { account: BareJid, verifier: Verifier, genuine: bool, former: Vec<FormerKey> },
     /// The driver's answer about a peer for whom the system vouches comes next.
     External,
     /// The driver's text for the failure comes next.
@@ -53,6 +53,7 @@ impl From<ScramError> for Condition {
             | ScramError::Binding
             | ScramError::Nonce
             | ScramError::Proof
+            | ScramError::Former(_)
             | ScramError::Iterations
             | ScramError::Peer => Condition::NotAuthorized,
         }
@@ -115,6 +116,7 @@ impl Machine {
             Login::Chosen(mechanism) => self.first_message(mechanism, &data),
             Login::Challenged { account, exchange } => match exchange.finish(&data) {
                 Ok(proof) => self.proved(account, Some(proof)),
+                Err(ScramError::Former(which)) => self.proved_former(account, which),
                 Err(error) => self.not_proved(account, error == ScramError::Proof),
             },
             // While the driver owes an answer, no element is read.
@@ -219,9 +221,10 @@ impl Machine {
     }
 
     fn looked_up(&mut self, account: BareJid, claim: Claim, answer: LookupAnswer) -> State {
-        let (verifier, genuine) = match answer {
-            LookupAnswer::Verifier(verifier) => (verifier, true),
-            LookupAnswer::Fake(verifier) => (verifier, false),
+        let (verifier, genuine, former) = match answer {
+            LookupAnswer::Verifier(verifier) => (verifier, true, Vec::new()),
+            LookupAnswer::Changed { verifier, former } => (verifier, true, former),
+            LookupAnswer::Fake(verifier) => (verifier, false, Vec::new()),
             LookupAnswer::Refused(refusal) => {
                 return self.refuse_login(&refusal, State::BeforeLogin);
             }
@@ -233,11 +236,12 @@ impl Machine {
                 let (exchange, message) = started.challenge(verifier, genuine, &self.offer());
                 let challenge = sasl::element("challenge", Some(message.as_bytes()));
                 self.pump.say(&challenge.finish());
+                let exchange = exchange.recognising(former);
                 State::Login(Login::Challenged { account, exchange })
             }
             Claim::Plain(password) => {
                 self.pump.step(Step::Derive { password, verifier: verifier.clone() });
-                State::Login(Login::Deriving { account, verifier, genuine })
+                State::Login(Login::Deriving { account, verifier, genuine, former })
             }
         }
     }
@@ -250,10 +254,12 @@ impl Machine {
     /// Answers [`Step::Derive`].
     pub fn derived(&mut self, derived: &Verifier) {
         let login = self.take_login(|login| matches!(login, Login::Deriving { .. }));
-        if let Some(Login::Deriving { account, verifier, genuine }) = login {
+        if let Some(Login::Deriving { account, verifier, genuine, former }) = login {
             // Not `&&`: a fake verifier must cost the same time.
             self.state = if verifier.is_same(derived) & genuine {
                 self.proved(account, None)
+            } else if let Some(which) = former.iter().position(|former| former.is_of(derived)) {
+                self.proved_former(account, which)
             } else {
                 self.not_proved(account, true)
             };
@@ -270,7 +276,12 @@ impl Machine {
         State::Login(Login::Failing)
     }
 
-    /// Answers [`Step::AuthFailed`].
+    fn proved_former(&mut self, account: BareJid, which: usize) -> State {
+        self.pump.step(Step::FormerPassword { account, which });
+        State::Login(Login::Failing)
+    }
+
+    /// Answers [`Step::AuthFailed`] and [`Step::FormerPassword`].
     pub fn failed(&mut self, refusal: &Refusal) {
         if self.take_login(|login| matches!(login, Login::Failing)).is_some() {
             self.state = self.refuse_login(refusal, State::BeforeLogin);

@@ -2,7 +2,7 @@
 
 use crate::pump::Opened;
 use crate::sasl::{Mechanism, Refusal};
-use crate::scram::Verifier;
+use crate::scram::{FormerKey, Verifier};
 use crate::secret::Password;
 use crate::sm;
 use whoelse_xmpp::{BareJid, Stanza, StreamError};
@@ -37,6 +37,14 @@ pub enum Step {
         /// Whether a password was compared, and was wrong. This is false if the message with the
         /// proof was malformed, or bound to another channel.
         compared: bool,
+    },
+    /// The login failed: what was proved is a former password. Answer with
+    /// [`Machine::failed`](super::Machine::failed).
+    FormerPassword {
+        /// The claimed address.
+        account: BareJid,
+        /// Its place in [`LookupAnswer::Changed`].
+        which: usize,
     },
     /// The login was proved, but the client has not been told. Note it down, then answer with
     /// [`Machine::succeeded`](super::Machine::succeeded), or
@@ -99,6 +107,14 @@ impl From<Opened> for Step {
 pub enum LookupAnswer {
     /// The account's verifier.
     Verifier(Verifier),
+    /// The account's verifier, and keys of former passwords: a proof of one of those is recognised,
+    /// and fails.
+    Changed {
+        /// The verifier of the present password.
+        verifier: Verifier,
+        /// The keys, made with the same salt and iterations.
+        former: Vec<FormerKey>,
+    },
     /// There is no such account: a fake verifier, see [`Verifier::fake`]. The login continues in
     /// the same way and fails.
     Fake(Verifier),

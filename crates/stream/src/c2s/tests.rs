@@ -182,6 +182,7 @@ fn name(step: &Step) -> String {
         Step::AuthFailed { account, compared: false } => {
             format!("failed {} unseen", name_of(account))
         }
+        Step::FormerPassword { account, which } => format!("former {} {which}", name_of(account)),
         Step::AuthSucceeded => "succeeded".into(),
         Step::External { authzid } => format!("external {authzid:?}"),
         Step::Register(RegisterRequest::Fields) => "fields".into(),

@@ -2,7 +2,7 @@
 
 use super::downgrade::Offer;
 use super::message::{ClientFinal, ClientFirst, Gs2, ServerFirst};
-use super::{Hash, ScramError, Verifier, xor};
+use super::{FormerKey, Hash, ScramError, Verifier, xor};
 use crate::binding::ChannelBindings;
 use crate::secret::same_secret;
 use crate::token;
@@ -82,7 +82,17 @@ impl Started {
         }
         .write();
         let signed = format!("{},{message},", self.first.bare);
-        (Challenged { binding: self.binding, nonce, signed, verifier, genuine }, message)
+        (
+            Challenged {
+                binding: self.binding,
+                nonce,
+                signed,
+                verifier,
+                genuine,
+                former: Vec::new(),
+            },
+            message,
+        )
     }
 }
 
@@ -95,9 +105,15 @@ pub struct Challenged {
     signed: String,
     verifier: Verifier,
     genuine: bool,
+    former: Vec<FormerKey>,
 }
 
 impl Challenged {
+    /// Also recognises proofs of these former passwords. None of them succeeds.
+    pub fn recognising(self, former: Vec<FormerKey>) -> Challenged {
+        Challenged { former, ..self }
+    }
+
     /// Checks the proof and returns the server's own, `v=…`.
     pub fn finish(self, message: &[u8]) -> Result<String, ScramError> {
         let last = ClientFinal::parse(message)?;
@@ -109,15 +125,17 @@ impl Challenged {
         }
         let hash: Hash = self.verifier.hash;
         let signed = self.signed + &last.without_proof;
-        let signature = hash.keyed(&self.verifier.stored_key, signed.as_bytes());
-        if last.proof.len() != signature.len() {
+        if last.proof.len() != hash.len() {
             return Err(ScramError::Proof);
         }
-        let client_key = xor(&last.proof, &signature);
-        let proved = same_secret(&hash.plain(&client_key), &self.verifier.stored_key);
+        let proves = |stored_key: &[u8]| {
+            let client_key = xor(&last.proof, &hash.keyed(stored_key, signed.as_bytes()));
+            same_secret(&hash.plain(&client_key), stored_key)
+        };
         // Not `&&`: a fake verifier must cost the same time.
-        if !(proved & self.genuine) {
-            return Err(ScramError::Proof);
+        if !(proves(&self.verifier.stored_key) & self.genuine) {
+            let former = self.former.iter().position(|former| proves(&former.0));
+            return Err(former.map_or(ScramError::Proof, ScramError::Former));
         }
         let own = hash.keyed(&self.verifier.server_key, signed.as_bytes());
         Ok(format!("v={}", STANDARD.encode(own)))

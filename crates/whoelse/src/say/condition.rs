@@ -88,6 +88,7 @@ pub fn of_login(why: &LoginError) -> &'static str {
     match why {
         LoginError::Connect(why) => of_connect(why),
         LoginError::WrongPassword { .. } => "wrong-password",
+        LoginError::FormerPassword { .. } => "password-changed",
         LoginError::Refused { .. } => "refused",
         LoginError::AlreadyLoggedIn => "already-logged-in",
         LoginError::NotOverThisChannel

@@ -175,6 +175,10 @@ pub fn login_error_for(why: &LoginError, who: &str, reader: Reader) -> String {
         LoginError::WrongPassword { text: words } => {
             words.as_deref().map_or_else(|| "wrong password".to_owned(), text::line)
         }
+        LoginError::FormerPassword { text: words } => {
+            let said = words.as_deref().map(text::line);
+            said.unwrap_or_else(|| "the password of this account was changed".to_owned())
+        }
         LoginError::Refused { text: words } => text::line(words),
         LoginError::AlreadyLoggedIn => format!("{} is already logged in", text::line(who)),
         LoginError::NotOverThisChannel => "the server's certificate is not trusted, and the \

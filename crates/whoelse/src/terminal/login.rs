@@ -112,7 +112,9 @@ impl Dialogue<'_> {
             };
             match self.client.login(name, password.clone()).await {
                 Ok(_) => return Ok(true),
-                Err(why @ LoginError::WrongPassword { .. }) => {
+                Err(
+                    why @ (LoginError::WrongPassword { .. } | LoginError::FormerPassword { .. }),
+                ) => {
                     self.fail(condition::of_login(&why), words::login_error(&why, name));
                 }
                 Err(why) => {

@@ -1,6 +1,7 @@
 //! RFC 6120, 6: tests of logins that succeed, and of every way in which they fail.
 
 use super::*;
+use crate::scram::FormerKey;
 
 /// Runs a SCRAM login up to the client's proof, for a given verifier.
 fn scram(world: &mut World, mechanism: Mechanism, tried: &str, answer: LookupAnswer) -> String {
@@ -61,6 +62,41 @@ fn a_wrong_password_can_be_followed_by_the_right_one() {
 
     let said = scram(&mut world, mechanism, "pencil", LookupAnswer::Verifier(verifier(mechanism)));
     assert!(said.starts_with("<success"));
+}
+
+#[test]
+fn a_former_password_is_recognised_by_whoever_knows_it_and_lets_nobody_in() {
+    let changed = |hash| {
+        let former = Verifier::fresh(hash, &password("pencil"));
+        let verifier = former.derive_like(&password("eraser"));
+        let keys = [Verifier::fresh(hash, &password("other")), former];
+        let former = keys.map(|it| FormerKey::new(it.stored_key)).into();
+        LookupAnswer::Changed { verifier, former }
+    };
+    for mechanism in Mechanism::ALL {
+        let Mechanism::Scram { hash, .. } = mechanism else { continue };
+        for (tried, wanted) in
+            [("pencil", "former bob 1"), ("guess", "failed bob"), ("eraser", "succeeded")]
+        {
+            let mut world = World::tls();
+            scram(&mut world, mechanism, tried, changed(hash));
+            assert_eq!(world.steps().last().unwrap(), wanted, "{}", mechanism.name());
+        }
+    }
+    for (tried, wanted) in
+        [("pencil", "former bob 1"), ("guess", "failed bob"), ("eraser", "succeeded")]
+    {
+        let mut world = World::trusted();
+        world.send(&auth("PLAIN", Some(&format!("\0bob\0{tried}"))));
+        let answer = changed(Hash::Sha256);
+        let LookupAnswer::Changed { verifier, .. } = &answer else { panic!() };
+        let derived = verifier.derive_like(&password(tried));
+        world.machine.lookup(answer);
+        world.settle();
+        world.machine.derived(&derived);
+        world.settle();
+        assert_eq!(world.steps().last().unwrap(), wanted, "PLAIN");
+    }
 }
 
 #[test]
