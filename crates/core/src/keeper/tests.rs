@@ -269,21 +269,23 @@ fn writes(node: &Arc<Node>, name: String, fails: bool) -> JoinHandle<Result<u8, 
     })
 }
 
-/// Keeps the lane busy until something is sent.
+/// Keeps the lane busy with a change, whose transaction has begun, until something is sent.
 async fn busy(node: &Node) -> oneshot::Sender<()> {
     quiet(node).await;
     let (go, wait) = oneshot::channel::<()>();
-    let wait = Arc::new(Mutex::new(Some(wait)));
+    let (begin, begun) = oneshot::channel();
+    let both = Arc::new(Mutex::new(Some((begin, wait))));
     node.keeper.submit(Touches::All, move |_| {
         Box::pin(async move {
-            let wait = wait.lock().take();
-            if let Some(wait) = wait {
+            let both = both.lock().take();
+            if let Some((begin, wait)) = both {
+                let _ = begin.send(());
                 let _ = wait.await;
             }
             Ok(((), Vec::new()))
         })
     });
-    lane_rests(node).await;
+    begun.await.unwrap();
     go
 }
 
