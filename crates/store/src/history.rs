@@ -97,14 +97,10 @@ const AGES: &str = "SELECT r.seq, b.kept_at, r.direction FROM archive_rows r \
     JOIN bodies b ON b.id = r.body \
     WHERE r.archive = $1 AND r.seq > $2 ORDER BY r.seq LIMIT $3";
 
+/// Those that are made with a [`LogReader`](crate::log_reader::LogReader).
+pub(crate) const READING: &[&str] =
+    &[FORWARD, BACKWARD, FORWARD_WITH, BACKWARD_WITH, COUNT, COUNT_WITH, HAS, WITH_PASSING, AGES];
 pub(crate) const STATEMENTS: &[&str] = &[
-    FORWARD,
-    BACKWARD,
-    FORWARD_WITH,
-    BACKWARD_WITH,
-    COUNT,
-    COUNT_WITH,
-    HAS,
     REMOVE_ALL[0],
     REMOVE_ALL[1],
     REMOVE_ALL[2],
@@ -118,9 +114,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_OLD[1],
     REMOVE_OLD[2],
     SOME_PASSING,
-    WITH_PASSING,
     BEGINNINGS,
-    AGES,
 ];
 
 /// A query of an archive. The bounds on time include their ends, those on numbers do not.
@@ -181,7 +175,8 @@ impl Store {
             (Some(_), false) => FORWARD_WITH,
             (Some(_), true) => BACKWARD_WITH,
         };
-        let mut query = sqlx::query(text)
+        let mut conn = self.reader_of(archive).await?;
+        let mut query = sqlx::query(conn.text(text))
             .bind(archive)
             .bind(asked.after_seq.unwrap_or(i64::MIN))
             .bind(asked.before_seq.unwrap_or(i64::MAX))
@@ -192,7 +187,6 @@ impl Store {
         if let Some(peer) = &asked.with {
             query = query.bind(peer.as_str());
         }
-        let mut conn = self.reader_of(archive).await?;
         let found = query.fetch_all(&mut *conn).await?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut rows: Vec<LoggedMessage> =
@@ -207,7 +201,9 @@ impl Store {
     /// more than `most` rows, of this peer or of the archive, would have to be looked at. It ignores
     /// the bounds on numbers and the limit, which belong to a page.
     pub async fn count(&self, archive: i64, asked: &Query, most: i64) -> Result<Option<i64>> {
-        let mut query = sqlx::query(if asked.with.is_some() { COUNT_WITH } else { COUNT })
+        let mut conn = self.reader_of(archive).await?;
+        let text = if asked.with.is_some() { COUNT_WITH } else { COUNT };
+        let mut query = sqlx::query(conn.text(text))
             .bind(archive)
             .bind(asked.start.unwrap_or(i64::MIN))
             .bind(asked.end.unwrap_or(i64::MAX))
@@ -215,14 +211,14 @@ impl Store {
         if let Some(peer) = &asked.with {
             query = query.bind(peer.as_str());
         }
-        let mut conn = self.reader_of(archive).await?;
         let row = query.fetch_one(&mut *conn).await?;
         let looked_at: i64 = row.try_get(0)?;
         Ok(if looked_at <= most { Some(row.try_get(1)?) } else { None })
     }
 
     /// Reads the first row of at most `limit` archives after this one, and returns those that begin with
-    /// something kept before this even time.
+    /// something kept before this even time. A full disk refuses this, as it would refuse to remove
+    /// them.
     pub async fn archives_begun_before(
         &self,
         after_archive: i64,
@@ -230,7 +226,7 @@ impl Store {
         limit: i64,
     ) -> Result<Begun> {
         let limit = limit.max(1);
-        let mut conn = self.reader_of_all().await?;
+        let mut conn = self.folded_reader().await?;
         let query = sqlx::query(BEGINNINGS).bind(after_archive).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
         let mut begun = Begun { archives: Vec::new(), more_after: None };
@@ -259,7 +255,7 @@ impl Store {
         let limit = limit.max(1);
         let confirmed = self.cursor(archive).await?;
         let mut conn = self.reader_of(archive).await?;
-        let query = sqlx::query(AGES).bind(archive).bind(after_seq).bind(limit);
+        let query = sqlx::query(conn.text(AGES)).bind(archive).bind(after_seq).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
         let (mut count, mut up_to_seq, mut any_goes) = (0, after_seq, false);
         for row in &rows {
@@ -276,14 +272,15 @@ impl Store {
     /// Returns the archives that hold something that is kept only until it is delivered.
     pub async fn archives_with_passing(&self) -> Result<HashSet<i64>> {
         let mut conn = self.reader_of_all().await?;
-        let rows = sqlx::query(WITH_PASSING).fetch_all(&mut *conn).await?;
+        let rows = sqlx::query(conn.text(WITH_PASSING)).fetch_all(&mut *conn).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// Returns whether a message is in an archive.
     pub async fn archive_has(&self, archive: i64, seq: i64) -> Result<bool> {
         let mut conn = self.reader_of(archive).await?;
-        let row = sqlx::query(HAS).bind(archive).bind(seq).fetch_optional(&mut *conn).await?;
+        let row =
+            sqlx::query(conn.text(HAS)).bind(archive).bind(seq).fetch_optional(&mut *conn).await?;
         Ok(row.is_some())
     }
 }

@@ -6,9 +6,10 @@
 //! archives, in their order, so that a page is written once for many messages.
 //!
 //! Nothing else knows of the journal: it is folded before anything that it holds is read, changed or
-//! removed. What it holds is known in memory: which archives have rows in it. At
-//! the beginning, and when it is not known whether a commit has happened, anything may be in it, so
-//! it is folded before the next use. See `docs/design/journal.md`.
+//! removed; only where a full disk refuses that, it is read ([`log_reader`](crate::log_reader)).
+//! What it holds is known in memory: which archives have rows in it. At the beginning, and when it
+//! is not known whether a commit has happened, anything may be in it, so it is folded before the
+//! next use. See `docs/design/journal.md`.
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
@@ -24,13 +25,32 @@ use crate::{NewMessage, Result};
 /// it, and everybody waits for that. With more of them a fold costs less a message and takes longer.
 pub(crate) const MOST: usize = 4096;
 
+/// The columns of the rows of archives.
+macro_rules! columns {
+    () => {
+        "archive, seq, at, peer, direction, bytes, body"
+    };
+}
+
+/// Reads everything in the journal as rows of archives.
+macro_rules! rows {
+    () => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM journal UNION ALL \
+            SELECT second_archive, second_seq, at, second_peer, second_direction, bytes, body \
+            FROM journal WHERE second_archive IS NOT NULL"
+        )
+    };
+}
+
+pub(crate) const COLUMNS: &str = columns!();
+pub(crate) const ROWS: &str = rows!();
+
 /// What a fold does, in this order.
 pub(crate) const FOLD: [&str; 2] = [
-    "INSERT INTO archive_rows (archive, seq, at, peer, direction, bytes, body) \
-    SELECT archive, seq, at, peer, direction, bytes, body FROM journal \
-    UNION ALL \
-    SELECT second_archive, second_seq, at, second_peer, second_direction, bytes, body \
-    FROM journal WHERE second_archive IS NOT NULL ORDER BY 1, 2",
+    concat!("INSERT INTO archive_rows (", columns!(), ") ", rows!(), " ORDER BY 1, 2"),
     "DELETE FROM journal",
 ];
 

@@ -32,6 +32,7 @@ mod known_networks;
 mod last_available;
 mod location;
 mod log;
+mod log_reader;
 mod look;
 mod open;
 mod postgres;
@@ -94,7 +95,9 @@ pub fn statements() -> Vec<String> {
         domains::STATEMENTS,
         heartbeat::STATEMENTS,
         history::STATEMENTS,
+        history::READING,
         log::STATEMENTS,
+        log::READING,
         sequences::STATEMENTS,
         &journal::FOLD,
         known_networks::STATEMENTS,
@@ -110,7 +113,13 @@ pub fn statements() -> Vec<String> {
     .flatten()
     .map(|text| (*text).to_owned())
     .chain(over_many_rows(dialect::Dialect::Postgres))
+    .chain(with_journal())
     .collect()
+}
+
+/// Returns the queries of archives as they are where a full disk refuses a fold.
+fn with_journal() -> impl Iterator<Item = String> {
+    log::READING.iter().chain(history::READING).map(|text| log_reader::with_journal(text))
 }
 
 /// Returns the statements over many rows, as they are for this database.

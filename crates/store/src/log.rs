@@ -37,7 +37,9 @@ const UNDELIVERED: &str = logged!("AND r.direction <> 1 AND r.seq > $2 ORDER BY 
 const COUNT_UNDELIVERED: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) \
     FROM archive_rows WHERE archive = $1 AND direction <> 1 AND seq > $2";
 
-pub(crate) const STATEMENTS: &[&str] = &[LAST_BODY, UNDELIVERED, COUNT_UNDELIVERED];
+pub(crate) const STATEMENTS: &[&str] = &[LAST_BODY];
+/// Those that are made with a [`LogReader`](crate::log_reader::LogReader).
+pub(crate) const READING: &[&str] = &[UNDELIVERED, COUNT_UNDELIVERED];
 
 static INSERT_BODIES: LazyLock<ManyRows> = LazyLock::new(|| {
     ManyRows::new("INSERT INTO bodies (id, holders, kept_at, resource, stanza) VALUES", 5, "")
@@ -160,7 +162,8 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<LoggedMessage>> {
         let mut conn = self.reader_of(archive).await?;
-        let query = sqlx::query(UNDELIVERED).bind(archive).bind(after_seq).bind(limit.max(0));
+        let query =
+            sqlx::query(conn.text(UNDELIVERED)).bind(archive).bind(after_seq).bind(limit.max(0));
         query.fetch_all(&mut *conn).await?.iter().map(logged_message).collect()
     }
 
@@ -168,7 +171,7 @@ impl Store {
     /// their stanzas.
     pub async fn count_undelivered(&self, archive: i64, after_seq: i64) -> Result<(i64, i64)> {
         let mut conn = self.reader_of(archive).await?;
-        let query = sqlx::query(COUNT_UNDELIVERED).bind(archive).bind(after_seq);
+        let query = sqlx::query(conn.text(COUNT_UNDELIVERED)).bind(archive).bind(after_seq);
         let row = query.fetch_one(&mut *conn).await?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }

@@ -19,7 +19,7 @@ use crate::location::{Location, PostgresUrl};
 use crate::schema::Refusal;
 use crate::tx::{Lane, Tx, Way};
 use crate::upgrade::{Opening, Upgraded, upgrade};
-use crate::{Error, OpenError, Result, postgres, sequences, sqlite};
+use crate::{OpenError, Result, postgres, sequences, sqlite};
 
 /// How many queries may run at the same time. Each needs a thread of SQLite's, or a process of
 /// PostgreSQL's.
@@ -223,34 +223,9 @@ impl Store {
         &self.inner.faults
     }
 
-    /// Returns a connection for a query of an archive: nothing that was committed of it before is in
-    /// the journal any more.
-    pub(crate) async fn reader_of(&self, archive: i64) -> Result<PoolConnection<Any>> {
-        self.fold_if(|journal| journal.has(archive)).await?;
-        self.reader().await
-    }
-
-    /// Returns a connection for a query of all archives, as [`reader_of`](Store::reader_of) does.
-    pub(crate) async fn reader_of_all(&self) -> Result<PoolConnection<Any>> {
-        self.fold_if(|journal| journal.len() > 0).await?;
-        self.reader().await
-    }
-
-    /// Folds the journal if what is in it has to be, or is not known.
-    async fn fold_if(&self, has_to: impl Fn(&Content) -> bool) -> Result<()> {
-        if !self.inner.journal.look(&has_to).unwrap_or(true) {
-            return Ok(());
-        }
-        let mut tx = self.begin().await?;
-        // Somebody may have done so meanwhile.
-        if self.inner.journal.look(&has_to).unwrap_or(true) {
-            tx.fold().await?;
-        }
-        match tx.commit().await {
-            // Whatever became of it, the next one finds out by folding again.
-            Err(Error::Undecided(_)) => Err(Error::lost()),
-            done => done,
-        }
+    /// Returns whether something in the journal is like this, or `true` if that is not known.
+    pub(crate) fn may_be_in_journal(&self, is_in: impl Fn(&Content) -> bool) -> bool {
+        self.inner.journal.look(is_in).unwrap_or(true)
     }
 
     /// Returns a connection for a query of anything but archives and repeats.

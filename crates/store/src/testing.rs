@@ -139,7 +139,7 @@ impl Store {
     /// Counts the rows of a table.
     pub(crate) async fn count_rows(&self, table: &str) -> i64 {
         let text = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
-        let mut conn = self.reader_of_all().await.unwrap();
+        let mut conn = self.folded_reader().await.unwrap();
         let row = sqlx::query(text).fetch_one(&mut *conn).await.unwrap();
         sqlx::Row::get(&row, 0)
     }

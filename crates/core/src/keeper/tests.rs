@@ -18,6 +18,7 @@ use super::cursors::CURSORS;
 use super::{After, Touches};
 use crate::delivery::LOG_READERS;
 use crate::node::Node;
+use crate::principal::{Principal, Rights};
 use crate::route::Routed;
 use crate::route::tests::{Blocked, device, hears, jid, kept, news, node, says};
 use crate::session::Drain;
@@ -218,6 +219,33 @@ async fn stopping_waits_until_everything_is_delivered() {
     stopping.await.unwrap();
 
     assert_eq!(words(&hears(&node, &bob)), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_login_on_a_full_disk_reads_what_waits_in_order_and_once() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let texts: Vec<String> = (0..250).map(|n| n.to_string()).collect();
+    texts.iter().for_each(|text| drop(says(&node, &alice, &kept("bob", text))));
+    node.keeper.caught_up().await;
+    node.store.set_faults(|step| match step {
+        Step::Question => Fault::None,
+        _ => Fault::Fails,
+    });
+
+    let account = node.account(&jid("bob")).await.unwrap().unwrap();
+    let bob = node.bind(&Principal::of(&account, Rights::Own), Some("desk")).await.unwrap();
+    waits(says(&node, &bob, "<presence/>")).await;
+    let mut heard = Vec::new();
+    while matches!(bob.session.drain_state(), Drain::After { .. }) {
+        node.read_log(&bob.session).await;
+        heard.extend(words(&hears(&node, &bob)));
+        // After the first of three pages there is room again.
+        node.store.clear_faults();
+    }
+
+    assert_eq!(heard, texts);
+    assert!(bob.session.ordered_end().is_none());
 }
 
 #[tokio::test]

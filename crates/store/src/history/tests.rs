@@ -254,7 +254,9 @@ async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
     let many = crate::over_many_rows(Dialect::Sqlite);
     let texts = STATEMENTS
         .iter()
+        .chain(READING)
         .chain(crate::log::STATEMENTS)
+        .chain(crate::log::READING)
         .chain(archives::STATEMENTS)
         .map(|text| (*text).to_owned());
 
@@ -266,6 +268,21 @@ async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
             assert!(!step.starts_with("SCAN") || given, "{text}\n{step}");
             assert!(!step.contains("TEMP B-TREE"), "{text}\n{step}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_full_disk_keeps_in_the_journal_is_read_without_a_walk_over_archives() {
+    let (_dir, store) = fresh_file().await;
+
+    for text in crate::with_journal() {
+        let steps = plan(&store, &text).await;
+        assert!(steps.contains(&"SCAN journal".to_owned()), "{text}\n{steps:?}");
+        for step in steps.iter().filter(|step| step.starts_with("SCAN")) {
+            let given = step == "SCAN journal" || step.contains("INDEX archive_rows_passing");
+            assert!(given, "{text}\n{steps:?}");
+        }
+        assert!(!steps.iter().any(|step| step.starts_with("MATERIALIZE")), "{text}\n{steps:?}");
     }
 }
 

@@ -1,0 +1,100 @@
+//! Queries of archives: whoever reads an archive is told everything that was committed of it.
+//!
+//! Before such a query the journal is folded, so the query need not know of it. Where the disk is
+//! full a fold is refused; then the same query reads what is in the journal as well. That costs a
+//! walk over the journal, which is bounded, and it is one statement, so a fold that happens
+//! meanwhile shows nothing twice.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use crate::journal::{self, Content};
+use crate::{Error, Result, Store};
+
+/// A connection for queries of archives.
+pub(crate) struct LogReader {
+    conn: PoolConnection<Any>,
+    /// Whether rows that the query asks for can be in the journal.
+    with_journal: bool,
+}
+
+impl LogReader {
+    /// Returns the query of archives to be made on this connection: the given one, or the same of
+    /// the journal too.
+    pub fn text(&self, query: &'static str) -> SqlStr {
+        match self.with_journal {
+            true => AssertSqlSafe(with_journal(query)).into_sql_str(),
+            false => query.into_sql_str(),
+        }
+    }
+}
+
+impl Deref for LogReader {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for LogReader {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.conn
+    }
+}
+
+/// Returns the query of `archive_rows` that reads what is in the journal as well.
+pub(crate) fn with_journal(query: &str) -> String {
+    format!(
+        "WITH all_rows AS (SELECT {} FROM archive_rows UNION ALL {}) {}",
+        journal::COLUMNS,
+        journal::ROWS,
+        query.replace("archive_rows", "all_rows")
+    )
+}
+
+impl Store {
+    /// Returns a connection for queries of an archive.
+    pub(crate) async fn reader_of(&self, archive: i64) -> Result<LogReader> {
+        self.log_reader(|journal| journal.has(archive)).await
+    }
+
+    /// Returns a connection for queries of all archives.
+    pub(crate) async fn reader_of_all(&self) -> Result<LogReader> {
+        self.log_reader(|journal| journal.len() > 0).await
+    }
+
+    /// Returns a connection for a query of everything after a fold, which a full disk refuses.
+    pub(crate) async fn folded_reader(&self) -> Result<PoolConnection<Any>> {
+        self.fold_if(|journal| journal.len() > 0).await?;
+        self.reader().await
+    }
+
+    async fn log_reader(&self, is_in: impl Fn(&Content) -> bool) -> Result<LogReader> {
+        let with_journal = match self.fold_if(is_in).await {
+            Ok(()) => false,
+            Err(error) if error.is_full() => true,
+            Err(error) => return Err(error),
+        };
+        Ok(LogReader { conn: self.reader().await?, with_journal })
+    }
+
+    /// Folds the journal if what is in it has to be, or is not known.
+    async fn fold_if(&self, has_to: impl Fn(&Content) -> bool) -> Result<()> {
+        if !self.may_be_in_journal(&has_to) {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        // Somebody may have done so meanwhile.
+        if self.may_be_in_journal(&has_to) {
+            tx.fold().await?;
+        }
+        match tx.commit().await {
+            // Whatever became of it, the next one finds out by folding again.
+            Err(Error::Undecided(_)) => Err(Error::lost()),
+            done => done,
+        }
+    }
+}
