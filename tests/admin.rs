@@ -448,7 +448,7 @@ fn add_without_passwords(home: &Home, names: &[String]) {
             tx.create_account(domain, name, &[], 0).await.unwrap();
         }
         tx.commit().await.unwrap();
-        store.close().await;
+        store.close().await.unwrap();
     });
 }
 
