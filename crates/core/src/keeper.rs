@@ -149,13 +149,12 @@ impl Keeper {
         })
     }
 
-    /// Posts, waiting for room.
+    /// Posts, waiting for room. If the caller is dropped meanwhile, nothing is posted or counted.
     pub(crate) async fn post(&self, work: Work) -> Result<(), Stopped> {
+        let place = self.post.reserve().await.map_err(|_| Stopped)?;
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        self.post.send(work).await.map_err(|_| {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-            Stopped
-        })
+        place.send(work);
+        Ok(())
     }
 
     /// Runs a change that may share its commit with other small ones, then what follows from it,
@@ -179,9 +178,10 @@ impl Keeper {
     /// Runs one change in a transaction of its own, then what follows from it, then returns its
     /// value.
     ///
-    /// The change runs to its end even if the caller stops waiting. `change` sees the database as
-    /// the previous command left it; what it returns beside its value runs after the commit, in
-    /// order. `touches` says how many rows it may touch: the keeper serves nobody else meanwhile.
+    /// Once there is room for it, the change runs to its end even if the caller is dropped.
+    /// `change` sees the database as the previous command left it; what it returns beside its value
+    /// runs after the commit, in order. `touches` says how many rows it may touch: the keeper
+    /// serves nobody else meanwhile.
     pub async fn change<T, F>(&self, touches: Touches, change: F) -> Result<T, whoelse_store::Error>
     where
         T: Send + 'static,

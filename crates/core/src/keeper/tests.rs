@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use whoelse_store::{Error, Query};
 use whoelse_xmpp::{Class, Kind, Outgoing};
 
 use super::cursors::CURSORS;
-use super::{After, Touches};
+use super::{After, Touches, Work};
 use crate::delivery::LOG_READERS;
 use crate::node::Node;
 use crate::principal::{Principal, Rights};
@@ -317,6 +318,18 @@ async fn busy(node: &Node) -> oneshot::Sender<()> {
     go
 }
 
+/// Polls once what waits for a full lane, and drops it.
+async fn polled_and_dropped(waits: impl Future) {
+    let mut waits = Box::pin(waits);
+    let polled = std::future::poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx))).await;
+    assert!(polled.is_pending(), "there is no room");
+}
+
+/// Fills the lane.
+fn fill(node: &Node) {
+    while node.keeper.try_post(Work::Ride(Box::new(|_| {}))).is_ok() {}
+}
+
 /// Counts the commits from now on, and lets the steps of this number fail, counted from one.
 fn count_commits(node: &Node, failing: impl Fn(u32) -> bool + Send + 'static) -> Arc<AtomicU32> {
     let (commits, mut steps) = (Arc::new(AtomicU32::new(0)), 0);
@@ -463,6 +476,24 @@ async fn what_is_submitted_to_a_full_lane_waits_in_order_up_to_a_bound() {
     while node.keeper.waiting() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn who_is_dropped_while_it_waits_for_room_is_not_counted() {
+    let node = node(&[]).await;
+    let go = busy(&node).await;
+    fill(&node);
+    let full = node.keeper.waiting();
+
+    polled_and_dropped(node.keeper.caught_up()).await;
+
+    assert_eq!(node.keeper.waiting(), full);
+    go.send(()).unwrap();
+    quiet(&node).await;
+    let rounds = node.keeper.rounds();
+    node.keeper.nudge();
+    quiet(&node).await;
+    assert_ne!(node.keeper.rounds(), rounds, "an idle keeper shows that it lives");
 }
 
 #[tokio::test]
