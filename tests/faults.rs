@@ -209,8 +209,11 @@ fn a_full_disk_refuses_messages_and_keeps_what_was_acknowledged() {
     }
     assert!(sent > 10, "{refused:?}");
     // There is one fault, and one line in the log about it.
-    let wrong: Vec<String> =
-        server.lines.all().into_iter().filter(|line| line.contains("ERROR")).collect();
+    let wrong = common::eventually("the log says so", || {
+        let mut wrong = server.lines.all();
+        wrong.retain(|line| line.contains("ERROR"));
+        (!wrong.is_empty()).then_some(wrong)
+    });
     assert_eq!(wrong.len(), 1, "{wrong:#?}");
     assert!(wrong[0].contains("disk_full"), "{wrong:#?}");
 
@@ -221,6 +224,18 @@ fn a_full_disk_refuses_messages_and_keeps_what_was_acknowledged() {
     // The ping counted, too.
     sent += 1;
     refused.push(sent);
+
+    // Whoever logs in now is told everything, and confirms nothing of it.
+    let mut away = Raw::connect(server.address, None).unwrap().log_in("bob").unwrap();
+    away.send("<presence/>").unwrap();
+    let kept: Vec<String> = (1..=sent).filter(|n| !refused.contains(n)).map(text).collect();
+    let mut heard = Vec::new();
+    while heard.len() < kept.len() {
+        let Step::Stanza(stanza) = away.step(PATIENCE).unwrap() else { continue };
+        heard.extend(stanza.child_text("body", whoelse_xmpp::ns::CLIENT).map(|it| it.to_string()));
+    }
+    assert_eq!(heard, kept);
+    drop(away);
 
     // There is room again, and it works without a restart.
     let all = Rlimit { current: None, maximum: None };
