@@ -17,12 +17,14 @@ pub fn opened(input: &[u8]) {
     assert_eq!(TOKENS.open(&text), None, "{text:?} is a token");
 
     let mut choices = Choices::new(input);
-    let [account, issued] = [choices.byte(), choices.byte()].map(i64::from);
+    let [account, generation, issued] =
+        [choices.byte(), choices.byte(), choices.byte()].map(i64::from);
     let key = [choices.byte(); 32];
     let rest = String::from_utf8_lossy(choices.rest()).into_owned();
     let (name, sid) = rest.split_at(rest.floor_char_boundary(rest.len() / 2));
     let Ok(address) = BareJid::new(Some(name), "a.example") else { return };
-    let token = Token { issued: Time(issued), account, address, sid: sid.to_owned(), key };
+    let (issued, sid) = (Time(issued), sid.to_owned());
+    let token = Token { issued, account, generation, address, sid, key };
 
     let sealed = TOKENS.seal(&token);
 

@@ -128,10 +128,14 @@ impl Account {
         self.removed.store(true, Ordering::Release);
     }
 
+    /// How often its password was set, as far as is known here.
+    pub fn generation(&self) -> i64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// The account as it is now.
     pub(crate) fn proved(&self) -> Proved {
-        let generation = self.generation.load(Ordering::Acquire);
-        Proved { account: self.id, generation, address: self.jid.clone() }
+        Proved { account: self.id, generation: self.generation(), address: self.jid.clone() }
     }
 
     /// Whether this is the account that was proved: the same account, still there, and with no

@@ -89,10 +89,10 @@ impl Node {
         }
     }
 
-    /// Sets a new password, and ends every session of the account that the old one let in. What
-    /// recognises the old one is kept for a year. A login
-    /// that has proved the old password and has no session yet gets none. Every block that wrong
-    /// passwords have caused for the account is lifted.
+    /// Sets a new password, and ends every session of the account that the old one let in, and what
+    /// it has open elsewhere. What recognises the old one is kept for a year. A login that has
+    /// proved the old password and has no session yet gets none. Every block that wrong passwords
+    /// have caused for the account is lifted.
     ///
     /// `own` is the session of the account that asks, if one does: it goes on, and can be resumed
     /// with the new password. Fails with `not-authorized` if another one was set since it began.
@@ -123,6 +123,7 @@ impl Node {
                         own.note_generation(generation);
                     }
                     node.end_outdated(&account, own);
+                    node.wiring.tell_barred(node, &account);
                 })];
                 Ok((true, then))
             })

@@ -225,7 +225,7 @@ impl Session {
     }
 
     /// The generation of the password that it stands for.
-    pub(crate) fn generation(&self) -> i64 {
+    pub fn generation(&self) -> i64 {
         self.generation.load(Ordering::Acquire)
     }
 

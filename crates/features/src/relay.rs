@@ -163,15 +163,19 @@ pub fn open(node: &Node, text: &str) -> Option<Token> {
     node.slots.get::<Tokens>()?.open(text)
 }
 
-/// Whether the account of a token still exists, is the same, and is not locked out.
+/// Whether the account of a token still exists, is the same, has the password of then, and is not
+/// locked out.
 pub async fn may_come(node: &Node, token: &Token) -> bool {
     let account = node.look_up(&token.address).await.ok().flatten();
     account.is_some_and(|account| {
-        account.id == token.account && !account.is_removed() && !node.is_disabled(account.jid())
+        account.id == token.account
+            && account.generation() <= token.generation
+            && !account.is_removed()
+            && !node.is_disabled(account.jid())
     })
 }
 
-/// Ends the relay connections of an account that may no longer log in.
+/// Ends the relay connections of an account. Who may still come asks for another token.
 fn end(node: &Node, account: &Account) {
     node.slots.look(|it: &Embedded| it.0.end(account.id));
 }
@@ -224,6 +228,7 @@ async fn ask(cx: SessionCx, request: Request) -> Answer {
         tokens.seal(&Token {
             issued: cx.node.unset_time(),
             account: own.id,
+            generation: cx.session.generation(),
             address: own.jid().clone(),
             sid: request.sid,
             key,

@@ -29,6 +29,8 @@ use whoelse_client::tls::Tls;
 use whoelse_features::introductions;
 use whoelse_features::relay::{Counters, Limits, Private, Relaying};
 use whoelse_server::config::Source;
+use whoelse_stream::Password;
+use whoelse_stream::client::Config as StreamConfig;
 use whoelse_xmpp::payload::relay::Offer;
 use whoelse_xmpp::{Condition, StanzaError, ns};
 
@@ -118,6 +120,31 @@ async fn a_locked_account_is_cut_off_and_does_not_come_back() {
     let why = guest.refused().await;
     assert_eq!(why, "the account of this token may not use the relay");
     assert_eq!(whoelse_features::relay::usage(world.server.node()).connections, 0);
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_password_cuts_off_whoever_came_by_the_old_one() {
+    let world = World::start().await;
+    let (mut thief, guest) = world.guest().await;
+    let late = SecretKey::generate();
+    let stolen = world.token(&mut thief, "late", &late).await;
+
+    let node = world.server.node();
+    let account = node.account(&jid("alice")).await.unwrap().unwrap();
+    let secret = Password::new("looking-glass").unwrap();
+    node.set_password(&account, secret.clone(), None).await.unwrap();
+
+    let denied = "the account of this token may not use the relay";
+    assert_eq!(guest.refused().await, denied);
+    // Nor does a token help that was taken before and not used yet.
+    let late = Guest::come(&world, late, Some(stolen)).await;
+    assert_eq!(late.admitted().await, Err(denied.to_owned()));
+    // The owner is let in by another.
+    let owner = Client::connect(world.address(), StreamConfig::new("localhost")).await;
+    let mut owner = owner.login_as("alice", secret).await;
+    let own = Guest::invited(&world, &mut owner, "s").await;
+    assert_eq!(own.admitted().await, Ok(()));
     world.server.shutdown().await;
 }
 

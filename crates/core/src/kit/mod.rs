@@ -380,7 +380,8 @@ impl Wiring {
         self.accounts.push(tap);
     }
 
-    /// Called when an account may no longer log in: removed, or blocked by an administrator.
+    /// Called when what an account has open beside its sessions has to end: it was removed, blocked
+    /// by an administrator, or has a new password.
     pub fn barred(&mut self, tap: taps::BarredTap) {
         self.barred.push(tap);
     }

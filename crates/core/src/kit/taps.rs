@@ -73,7 +73,8 @@ pub type OnlineTap = fn(&Arc<Node>, &Arc<Account>, bool);
 pub type SessionTap = fn(&Arc<Node>, &Arc<Session>);
 /// An account was made (true) or removed.
 pub type AccountTap = fn(&Arc<Node>, &Arc<Account>, bool);
-/// An account may no longer log in: it was removed, or an administrator has blocked it.
+/// What an account has open beside its sessions has to end: the account was removed, an
+/// administrator has blocked it, or it has a new password.
 pub type BarredTap = fn(&Node, &Account);
 /// Periodic work.
 pub type Periodic = fn(Arc<Node>) -> super::BoxFuture<'static, ()>;

@@ -28,6 +28,8 @@ pub struct Token {
     pub issued: Time,
     /// The account's number.
     pub account: i64,
+    /// The generation of the password by which the session came that has asked.
+    pub generation: i64,
     /// Its address, by which it is looked up.
     pub address: BareJid,
     /// The introduction for which it was requested.
@@ -47,7 +49,7 @@ pub enum Denied {
     OtherKey,
     /// It was not used in time, or too long ago.
     Expired,
-    /// The account is gone, or locked out.
+    /// The account is gone, locked out, or has another password since.
     NoAccount,
     /// The relay is full.
     Full,
@@ -115,6 +117,7 @@ impl Token {
         let length = u16::try_from(address.len()).unwrap_or(u16::MAX);
         let mut bytes = self.issued.0.to_be_bytes().to_vec();
         bytes.extend(self.account.to_be_bytes());
+        bytes.extend(self.generation.to_be_bytes());
         bytes.extend(self.key);
         bytes.extend(length.to_be_bytes());
         bytes.extend(address.as_bytes());
@@ -125,12 +128,14 @@ impl Token {
     fn from_bytes(bytes: &[u8]) -> Option<Token> {
         let (issued, rest) = bytes.split_first_chunk()?;
         let (account, rest) = rest.split_first_chunk()?;
+        let (generation, rest) = rest.split_first_chunk()?;
         let (key, rest) = rest.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
         let (address, sid) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
         Some(Token {
             issued: Time(i64::from_be_bytes(*issued)),
             account: i64::from_be_bytes(*account),
+            generation: i64::from_be_bytes(*generation),
             address: BareJid::parse(std::str::from_utf8(address).ok()?).ok()?,
             sid: String::from_utf8(sid.to_vec()).ok()?,
             key: *key,
@@ -189,6 +194,7 @@ mod tests {
         Token {
             issued: NOON,
             account: 3,
+            generation: 1,
             address: BareJid::parse("bób@a.example").unwrap(),
             sid: "s-1".to_owned(),
             key: KEY,

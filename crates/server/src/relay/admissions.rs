@@ -85,6 +85,13 @@ impl<C: Copy + Eq + Hash> Admissions<C> {
         }
     }
 
+    /// Removes a connection that was not let in after all, and its token, which admits nobody.
+    pub fn refuse(&mut self, connection: C) {
+        if let Some(token) = self.here.remove(&connection) {
+            self.known.remove(&token);
+        }
+    }
+
     /// Forgets the tokens of an account. Returns its connections that are still here.
     pub fn end(&mut self, account: i64) -> Vec<(C, EndpointKey)> {
         self.known.retain(|token, _| token.account != account);
@@ -139,7 +146,7 @@ mod tests {
 
     fn token(account: i64, sid: &str) -> Token {
         let address = BareJid::parse("bob@localhost").unwrap();
-        Token { issued: NOON, account, address, sid: sid.to_owned(), key: KEY }
+        Token { issued: NOON, account, generation: 1, address, sid: sid.to_owned(), key: KEY }
     }
 
     fn at(seconds: u64) -> Time {
@@ -204,6 +211,20 @@ mod tests {
         assert_eq!(enter(&mut admissions, 3, &token(1, "s"), 200), Err(Denied::Expired));
         assert_eq!(enter(&mut admissions, 4, &token(2, "s"), 200), Ok(()));
         assert!(admissions.is_here(2) && !admissions.is_here(1));
+    }
+
+    #[test]
+    fn who_is_refused_takes_nothing_from_others_of_the_account() {
+        let mut admissions = Admissions::default();
+        enter(&mut admissions, 1, &token(1, "own"), 0).unwrap();
+        admissions.leave(1, at(100));
+        enter(&mut admissions, 2, &token(1, "stolen"), 100).unwrap();
+
+        admissions.refuse(2);
+
+        assert_eq!(admissions.count(), 0);
+        assert_eq!(enter(&mut admissions, 3, &token(1, "stolen"), 200), Err(Denied::Expired));
+        assert_eq!(enter(&mut admissions, 4, &token(1, "own"), 200), Ok(()));
     }
 
     #[test]

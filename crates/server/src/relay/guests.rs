@@ -87,15 +87,13 @@ impl Guests {
             }
             admissions.enter(connection, token.clone(), key.as_bytes(), room, times)?;
         }
-        // Checked after it is in the book: an account that is locked from now on is found there
-        // and ended.
+        // Checked after it is in the book: an account that is locked, or gets another password, from
+        // now on is found there and ended.
         if relay::may_come(node, &token).await {
             tracing::debug!("relay_admitted");
             return Ok(());
         }
-        let mut admissions = self.admissions.lock();
-        admissions.leave(connection, times.1);
-        admissions.end(token.account);
+        self.admissions.lock().refuse(connection);
         Err(Denied::NoAccount)
     }
 }
