@@ -1,8 +1,12 @@
 //! XEP-0133, 4.1, 4.2, 4.6 and 4.13: adds, removes and lists accounts, and sets their passwords.
 
-use whoelse_core::kit::SessionCx;
+use std::sync::Arc;
+
+use whoelse_core::account::Account;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Table, Values};
+use whoelse_core::kit::{AdminCx, SessionCx};
 use whoelse_core::node::Seek;
+use whoelse_core::session::Session;
 use whoelse_core::{Node, Time};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
@@ -58,14 +62,16 @@ pub(super) const REMOVE: Command = Command {
 async fn remove(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> {
     let cx = cx.admin()?;
     let mut accounts = Vec::new();
-    // All are looked up first, so that a typing error removes nobody.
+    // All are looked up first, so that a mistake in one of them removes nobody.
     for jid in values.all("accountjids") {
         let one = Values(vec![("accountjids".to_owned(), vec![jid.clone()])]);
-        accounts.push(account(&cx, &one, "accountjids").await?);
+        let account = account(&cx, &one, "accountjids").await?;
+        let own = own_session(&cx, &account)?;
+        accounts.push((account, own));
     }
     let mut names = Vec::new();
-    for account in &accounts {
-        cx.node.remove_account(account, None, || {}).await?;
+    for (account, own) in &accounts {
+        cx.node.remove_account(account, *own, || {}).await?;
         names.push(account.name());
     }
     Ok(CommandDone::info(format!("{} removed", names.join(", "))))
@@ -85,10 +91,26 @@ async fn set_password(cx: SessionCx, values: Values) -> Result<CommandDone, Stan
     let account = account(&cx, &values, ACCOUNT.var).await?;
     let password = password(&values)?;
     let short = cx.node.judge_password(&password)?;
-    let is_own = cx.session.account.as_ref().is_some_and(|own| own.id == account.id);
-    let own = is_own.then_some(&cx.session);
+    let own = own_session(&cx, &account)?;
     cx.node.set_password(&account, password, own).await?;
     Ok(done(format!("{} has a new password", account.name()), short))
+}
+
+/// Returns the session that asks, if the account is its own. Then the rule is that of XEP-0077, or
+/// whoever sits in a stolen session would need no password here: fails with `not-authorized` if the
+/// password was not proved lately.
+fn own_session<'a>(
+    cx: &'a AdminCx,
+    account: &Account,
+) -> Result<Option<&'a Arc<Session>>, StanzaError> {
+    if cx.session.account.as_ref().is_none_or(|own| own.id != account.id) {
+        return Ok(None);
+    }
+    match cx.node.has_proved_lately(&cx.session) {
+        true => Ok(Some(&cx.session)),
+        false => Err(StanzaError::new(Condition::NotAuthorized)
+            .with_text("this is your own account: log out and in again, then repeat this")),
+    }
 }
 
 /// Returns success, with a warning about a password that was accepted although it is short.
