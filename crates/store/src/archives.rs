@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use sqlx::{AnyConnection, Row};
 
 use crate::dialect::Dialect;
+use crate::journal::NotInJournal;
 use crate::rows::ManyRows;
 use crate::{Result, Store, Tx, sequences};
 
@@ -60,7 +61,7 @@ pub(crate) fn many() -> [&'static ManyRows; 2] {
     [&ADVANCE, &HIGHEST]
 }
 
-/// How many archives [`Numbering`] knows at once.
+/// How many archives [`Numbering`] knows before it forgets them all and begins anew.
 const KNOWN: usize = 100_000;
 
 /// The highest number that each recently used archive has given, and the highest number of the
@@ -68,13 +69,26 @@ const KNOWN: usize = 100_000;
 ///
 /// The numbers are read from the database, and forgotten when a transaction is not committed. There
 /// is one writer, so nobody else gives numbers meanwhile.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Numbering {
     highest: HashMap<i64, i64>,
     pub(crate) last_body: Option<i64>,
+    most: usize,
+}
+
+impl Default for Numbering {
+    fn default() -> Self {
+        Self { highest: HashMap::new(), last_body: None, most: KNOWN }
+    }
 }
 
 impl Numbering {
+    /// The same with room for so many archives.
+    #[cfg(test)]
+    pub(crate) fn of_most(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
     /// Whether this archive exists.
     pub(crate) fn is_known(&self, archive: i64) -> bool {
         self.highest.contains_key(&archive)
@@ -92,20 +106,25 @@ impl Numbering {
         self.highest.remove(&archive);
     }
 
-    /// Reads the numbers of those archives that are not known yet. One that does not exist stays
-    /// unknown.
+    /// Returns which of these archives have to be read before they are used, each once.
+    pub(crate) fn unread(&mut self, archives: impl Iterator<Item = i64>) -> Vec<i64> {
+        if self.highest.len() > self.most {
+            self.highest.clear();
+        }
+        let mut unread: Vec<i64> = archives.filter(|archive| !self.is_known(*archive)).collect();
+        unread.sort_unstable();
+        unread.dedup();
+        unread
+    }
+
+    /// Reads the numbers of archives, from their rows: so none of these may be in the journal. An
+    /// archive that does not exist stays unknown.
     pub(crate) async fn read(
         &mut self,
         conn: &mut AnyConnection,
-        archives: impl Iterator<Item = i64>,
+        unread: NotInJournal,
     ) -> Result<()> {
-        if self.highest.len() > KNOWN {
-            self.highest.clear();
-        }
-        let mut unknown: Vec<i64> = archives.filter(|archive| !self.is_known(*archive)).collect();
-        unknown.sort_unstable();
-        unknown.dedup();
-        for (text, piece) in HIGHEST.pieces(Dialect::of(conn), &unknown) {
+        for (text, piece) in HIGHEST.pieces(Dialect::of(conn), unread.archives()) {
             let mut query = sqlx::query(text);
             for archive in piece {
                 query = query.bind(*archive);

@@ -49,10 +49,9 @@ pub(crate) const COLUMNS: &str = columns!();
 pub(crate) const ROWS: &str = rows!();
 
 /// What a fold does, in this order.
-pub(crate) const FOLD: [&str; 2] = [
-    concat!("INSERT INTO archive_rows (", columns!(), ") ", rows!(), " ORDER BY 1, 2"),
-    "DELETE FROM journal",
-];
+pub(crate) const FOLD: [&str; 2] =
+    [concat!("INSERT INTO archive_rows (", columns!(), ") ", rows!(), " ORDER BY 1, 2"), CLEAR];
+pub(crate) const CLEAR: &str = "DELETE FROM journal";
 
 static INSERT: LazyLock<ManyRows> = LazyLock::new(|| {
     ManyRows::new(
@@ -138,6 +137,35 @@ impl Content {
     }
 }
 
+/// What a transaction has done to the journal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    /// Whether it has emptied it.
+    pub emptied: bool,
+    /// What it has written into it since.
+    pub added: Content,
+}
+
+/// What a transaction finds in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// How many messages are in it.
+    pub messages: usize,
+    /// Whether rows of the archives in question are among them.
+    pub any_of_these: bool,
+}
+
+/// Archives of which nothing is in the journal, so that `archive_rows` says what numbers they have
+/// given. Only [`Committed::without`] makes this.
+pub(crate) struct NotInJournal(Vec<i64>);
+
+impl NotInJournal {
+    /// Their numbers.
+    pub fn archives(&self) -> &[i64] {
+        &self.0
+    }
+}
+
 /// What is committed in the journal, for the writer and the readers. Held for a look or a change,
 /// never across an await.
 #[derive(Clone, Debug, Default)]
@@ -162,10 +190,34 @@ impl Committed {
         self.0.lock().is_known = false;
     }
 
-    /// Notes a commit that has happened: this was added, after a fold if there was one.
-    pub fn changed(&self, folded: bool, added: Content) {
+    /// Returns what a transaction finds that has made these changes, or `None` if that can be
+    /// anything.
+    pub fn found(&self, changes: &Changes, archives: &[i64]) -> Option<Found> {
+        let found = |content: &Content| Found {
+            messages: content.len(),
+            any_of_these: archives.iter().any(|archive| content.has(*archive)),
+        };
+        let added = found(&changes.added);
+        if changes.emptied {
+            return Some(added);
+        }
+        self.look(found).map(|before| Found {
+            messages: before.messages + added.messages,
+            any_of_these: before.any_of_these || added.any_of_these,
+        })
+    }
+
+    /// Returns these archives, if a transaction that has made these changes finds nothing of them.
+    pub fn without(&self, changes: &Changes, archives: Vec<i64>) -> Option<NotInJournal> {
+        let found = self.found(changes, &archives)?;
+        (!found.any_of_these).then_some(NotInJournal(archives))
+    }
+
+    /// Notes a commit that has happened, of these changes.
+    pub fn changed(&self, changes: Changes) {
+        let Changes { emptied, added } = changes;
         let mut state = self.0.lock();
-        if folded {
+        if emptied {
             *state = State { is_known: true, content: Content::default() };
         }
         state.content.extend(added);

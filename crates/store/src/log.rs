@@ -16,7 +16,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::dialect::Dialect;
-use crate::journal::{self, Content, Entry};
+use crate::journal::{self, Entry};
 use crate::rows::ManyRows;
 use crate::{Repeat, Result, Store, Tx, archives, sequences};
 
@@ -181,9 +181,10 @@ impl Tx {
     /// Appends messages to the log, in a few round trips however many they are, and returns the
     /// result for each. Each archive numbers its rows in the order of the list.
     pub async fn append(&mut self, messages: &[NewMessage]) -> Result<Vec<Appended>> {
-        self.make_room(messages).await?;
+        let archives = messages.iter().flat_map(NewMessage::archives);
+        let unread = self.make_room(messages.len(), archives).await?;
         let (conn, numbering, known) = self.conn_and_known()?;
-        numbering.read(conn, messages.iter().flat_map(NewMessage::archives)).await?;
+        numbering.read(conn, unread).await?;
         let mut last_body = match numbering.last_body {
             Some(last) => last,
             None => sqlx::query(LAST_BODY).fetch_one(&mut *conn).await?.try_get(0)?,
@@ -219,27 +220,6 @@ impl Tx {
         }
         self.note_in_journal(&entries);
         Ok(outcomes)
-    }
-
-    /// Folds the journal if it has no room for so many more, if it is not known what is in it, or if
-    /// the numbers of an archive have to be read that has rows in it.
-    async fn make_room(&mut self, messages: &[NewMessage]) -> Result<()> {
-        let mut unread: Vec<i64> = messages.iter().flat_map(NewMessage::archives).collect();
-        unread.retain(|archive| !self.numbering().is_known(*archive));
-        let look =
-            |content: &Content| (content.len(), unread.iter().any(|archive| content.has(*archive)));
-        let folds = match self.look_into_journal(look) {
-            None => true,
-            Some((committed, own)) => {
-                let (length, is_unread) = committed.unwrap_or_default();
-                let length = length + own.0;
-                is_unread || own.1 || (length > 0 && length + messages.len() > journal::MOST)
-            }
-        };
-        if folds {
-            self.fold().await?;
-        }
-        Ok(())
     }
 }
 

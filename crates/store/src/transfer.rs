@@ -64,8 +64,7 @@ impl Store {
         let tables = tables(schema::KNOWN).await?;
         let mut source = aside.source(&tables).await?;
         let mut tx = self.begin().await?;
-        // What is in the journal goes with the rest.
-        tx.fold().await?;
+        tx.clear_journal().await?;
         for table in tables.iter().rev() {
             clear(tx.conn()?, table).await?;
         }

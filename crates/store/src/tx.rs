@@ -11,7 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::archives::Numbering;
 use crate::error::Undecided;
-use crate::journal::{self, Committed, Content, Entry};
+use crate::journal::{self, Changes, Committed, Entry, NotInJournal};
 use crate::location::PostgresUrl;
 use crate::postgres::bounded;
 use crate::repeats::Repeats;
@@ -35,14 +35,19 @@ pub struct Tx {
     lane: OwnedMutexGuard<Lane>,
     /// Its number with PostgreSQL.
     txid: Option<i64>,
-    /// Whether it has folded what was in the journal.
-    folded: bool,
-    /// What it has written into the journal since.
-    added: Content,
-    /// What the two were, and how many rows of repeats there were, when the present part began.
-    before_part: (bool, Content, usize),
+    /// What it has done to the journal.
+    journal: Changes,
+    before_part: Mark,
     #[cfg(feature = "faults")]
     faults: crate::faults::Faults,
+}
+
+/// What a transaction had done when its present part began.
+#[derive(Debug, Default)]
+struct Mark {
+    journal: Changes,
+    /// How many rows of repeats it had written.
+    repeats: usize,
 }
 
 impl Tx {
@@ -50,9 +55,8 @@ impl Tx {
         let mut tx = Self {
             lane,
             txid: None,
-            folded: false,
-            added: Content::default(),
-            before_part: Default::default(),
+            journal: Changes::default(),
+            before_part: Mark::default(),
             #[cfg(feature = "faults")]
             faults: crate::faults::Faults::default(),
         };
@@ -110,7 +114,7 @@ impl Tx {
         match &ended {
             Ok(()) => {
                 self.lane.unfinished = false;
-                self.lane.journal.changed(self.folded, std::mem::take(&mut self.added));
+                self.lane.journal.changed(std::mem::take(&mut self.journal));
                 self.lane.repeats.committed();
             }
             Err(Error::Undecided(_)) => self.lane.doubt(),
@@ -141,7 +145,8 @@ impl Tx {
     /// [`keep_part`](Tx::keep_part) or [`undo_part`](Tx::undo_part), before another part begins.
     pub async fn begin_part(&mut self) -> Result<()> {
         sqlx::query(BEGIN_PART).execute(self.conn()?).await?;
-        self.before_part = (self.folded, self.added.clone(), self.lane.repeats.written());
+        let repeats = self.lane.repeats.written();
+        self.before_part = Mark { journal: self.journal.clone(), repeats };
         Ok(())
     }
 
@@ -157,8 +162,8 @@ impl Tx {
     /// the transaction by itself, as it may on a full disk.
     pub async fn undo_part(&mut self) -> Result<()> {
         self.lane.numbering = Numbering::default();
-        let (folded, added, repeats) = std::mem::take(&mut self.before_part);
-        (self.folded, self.added) = (folded, added);
+        let Mark { journal, repeats } = std::mem::take(&mut self.before_part);
+        self.journal = journal;
         self.lane.repeats.undone_after(repeats);
         bounded(self.conn()?.execute(sqlx::raw_sql(UNDO_PART))).await?;
         Ok(())
@@ -190,11 +195,8 @@ impl Tx {
     /// Returns the connection for statements on archives, bodies and repeats: nothing of them is in
     /// the journal any more.
     pub(crate) async fn log_conn(&mut self) -> Result<&mut AnyConnection> {
-        let is_empty = match self.folded {
-            true => true,
-            false => self.lane.journal.look(|content| content.len() == 0).unwrap_or(false),
-        };
-        if !is_empty || self.added.len() > 0 {
+        let found = self.lane.journal.found(&self.journal, &[]);
+        if found.is_none_or(|found| found.messages > 0) {
             self.fold().await?;
         }
         self.conn()
@@ -205,27 +207,45 @@ impl Tx {
         for text in journal::FOLD {
             sqlx::query(text).execute(self.conn()?).await?;
         }
-        self.folded = true;
-        self.added = Content::default();
+        self.note_journal_emptied();
         Ok(())
     }
 
-    /// Asks what is in the journal, of what is committed and of what this transaction has written;
-    /// returns the answers, `None` if it can be anything.
-    pub(crate) fn look_into_journal<T>(
-        &self,
-        look: impl Fn(&Content) -> T,
-    ) -> Option<(Option<T>, T)> {
-        let own = look(&self.added);
-        match self.folded {
-            true => Some((None, own)),
-            false => self.lane.journal.look(look).map(|committed| (Some(committed), own)),
+    /// Removes everything in the journal.
+    pub(crate) async fn clear_journal(&mut self) -> Result<()> {
+        sqlx::query(journal::CLEAR).execute(self.conn()?).await?;
+        self.note_journal_emptied();
+        Ok(())
+    }
+
+    /// Folds the journal if it has no room for so many more messages, if it is not known what is in
+    /// it, or if it has rows of one of these archives whose last number is not known. Returns those
+    /// archives.
+    pub(crate) async fn make_room(
+        &mut self,
+        messages: usize,
+        archives: impl Iterator<Item = i64>,
+    ) -> Result<NotInJournal> {
+        let unread = self.lane.numbering.unread(archives);
+        let found = self.lane.journal.found(&self.journal, &unread);
+        let has_room = found.is_some_and(|found| {
+            !found.any_of_these
+                && (found.messages == 0 || found.messages + messages <= journal::MOST)
+        });
+        if !has_room {
+            self.fold().await?;
         }
+        let unread = self.lane.journal.without(&self.journal, unread);
+        Ok(unread.ok_or(sqlx::Error::RowNotFound)?)
+    }
+
+    fn note_journal_emptied(&mut self) {
+        self.journal = Changes { emptied: true, ..Changes::default() };
     }
 
     /// Notes what this transaction has written into the journal.
     pub(crate) fn note_in_journal(&mut self, entries: &[Entry<'_>]) {
-        self.added.add(entries);
+        self.journal.added.add(entries);
     }
 
     /// Forgets what a transaction has written that is not committed.
@@ -245,9 +265,9 @@ impl Tx {
         self.lane.repeats.forget();
     }
 
-    /// Returns the numbers that archives assign.
-    pub(crate) fn numbering(&mut self) -> &mut Numbering {
-        &mut self.lane.numbering
+    #[cfg(test)]
+    pub(crate) fn replace_numbering(&mut self, numbering: Numbering) {
+        self.lane.numbering = numbering;
     }
 
     /// Returns the connection, the numbers that archives assign, and the repeats.

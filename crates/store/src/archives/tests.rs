@@ -1,6 +1,7 @@
 //! Each archive gives a number only once, whatever happens to the row that had it.
 #![allow(clippy::unwrap_used)]
 
+use crate::archives::Numbering;
 use crate::testing::Dir;
 use crate::testing::{account, for_recipient_alone, fresh, message, place, until_delivered};
 use crate::{Appended, NewMessage, Query, Store, sequences};
@@ -76,6 +77,36 @@ async fn no_number_is_given_again_when_all_that_had_them_is_gone() {
         let waiting = store.undelivered(bob, cursor, 10).await.unwrap();
         assert_eq!(waiting.iter().map(|row| row.seq).collect::<Vec<_>>(), [3]);
     }
+}
+
+#[tokio::test]
+async fn an_archive_that_was_forgotten_for_want_of_room_goes_on_above_the_journal() {
+    let (dir, store) = fresh().await;
+    let mut tx = store.begin().await.unwrap();
+    let mut archives = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        archives.push(account(&mut tx, name).await);
+    }
+    tx.replace_numbering(Numbering::of_most(2));
+    tx.commit().await.unwrap();
+    let one = |n: usize| {
+        let (to, from) = (archives[n % 5], archives[n * 2 % 5]);
+        message(n as i64, ("x", from), ("y", to))
+    };
+
+    // In groups of one and of several, with archives that are known and others.
+    for (group, n) in (0..40).enumerate() {
+        append(&store, &(n..n + group % 3 + 1).map(one).collect::<Vec<_>>()).await;
+    }
+
+    for archive in &archives {
+        let all = Query { limit: 1_000, ..Query::default() };
+        let rows = store.query(*archive, &all).await.unwrap().rows;
+        let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+        assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>());
+        assert!(seqs.len() > 10);
+    }
+    restarted(&dir, store).await;
 }
 
 #[tokio::test]

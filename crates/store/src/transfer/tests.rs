@@ -552,6 +552,32 @@ async fn after_a_restore_no_number_is_given_that_was_given_after_the_backup() {
 }
 
 #[tokio::test]
+async fn a_restore_needs_no_fold_of_what_it_replaces() {
+    for (dir, _scratch, place) in places() {
+        let store = Store::open(&place).await.unwrap();
+        populate(&store).await;
+        let before = folded(&store).await;
+        let file = dir.path().join("backup");
+        store.backup(&file).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        tx.append(&[message(251, ("bob", 1), ("eve", 2))]).await.unwrap();
+        // A number is there twice, so this can never be folded.
+        sqlx::query("UPDATE journal SET seq = 1").execute(tx.conn().unwrap()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(store.undelivered(2, 0, 10).await.is_err());
+
+        restore(&store, &file).await.unwrap();
+
+        assert_eq!(folded(&store).await.len(), before.len());
+        let mut tx = store.begin().await.unwrap();
+        tx.append(&[message(252, ("bob", 1), ("eve", 2))]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(!store.undelivered(2, 0, 10).await.unwrap().is_empty());
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_restore_forgets_since_when_the_database_before_it_was_good() {
     for (dir, _scratch, place) in places() {
         let store = Store::open(&place).await.unwrap();
