@@ -9,7 +9,7 @@
 //! The rows are in the order of their time, so those that are old are forgotten without a search.
 //! They are never searched: all hashes are in memory as well, read when the first message comes.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -286,12 +286,14 @@ pub(crate) async fn renew(conn: &mut AnyConnection, since: i64, now: i64) -> Res
     Ok(())
 }
 
-/// A page of the origin-ids that a database before version 3 remembers. There, an account and its
-/// archive have one number.
-const OF_OLD: &str = "SELECT o.sender, o.recipient, o.origin, o.at, a.id FROM origins o \
-    JOIN accounts a ON o.recipient = a.localpart || '@#' || CAST(a.domain AS TEXT) \
+/// A page of the origin-ids that a database before version 3 remembers.
+const OF_OLD: &str = "SELECT o.sender, o.recipient, o.origin, o.at FROM origins o \
     WHERE (o.sender, o.recipient, o.origin) > ($1, $2, $3) \
     ORDER BY o.sender, o.recipient, o.origin LIMIT 1000";
+/// A page of the accounts, with the keys by which `origins` names recipients. There is no index of
+/// these keys, so the rows are matched in memory.
+const RECIPIENTS: &str = "SELECT a.id, a.localpart || '@#' || CAST(a.domain AS TEXT) \
+    FROM accounts a WHERE a.id > $1 ORDER BY a.id LIMIT 1000";
 
 /// Repeats on their way from an older schema to the new one: 32 bytes for each message of a day.
 pub(crate) struct Carried(Vec<(i64, Repeat)>);
@@ -304,6 +306,7 @@ impl Carried {
         let secret = sqlx::query(SECRET_OF).bind(SECRET).fetch_optional(&mut *conn).await?;
         let Some(secret) = secret else { return Ok(Self(rows)) };
         let key = RepeatKey::new(&secret.try_get::<Vec<u8>, _>(0)?);
+        let archives = archives_of_old(conn).await?;
         let mut last = (i64::MIN, String::new(), String::new());
         loop {
             let page = sqlx::query(OF_OLD).bind(last.0).bind(last.1).bind(last.2);
@@ -311,9 +314,10 @@ impl Carried {
             let Some(end) = page.last() else { return Ok(Self(rows)) };
             last = (end.try_get(0)?, end.try_get(1)?, end.try_get(2)?);
             for row in &page {
-                let (sender, at, archive): (i64, i64, i64) =
-                    (row.try_get(0)?, row.try_get(3)?, row.try_get(4)?);
-                rows.push((at, key.of(sender, archive, &row.try_get::<String, _>(2)?)));
+                let (sender, recipient): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+                let Some(archive) = archives.get(&recipient) else { continue };
+                let origin: String = row.try_get(2)?;
+                rows.push((row.try_get(3)?, key.of(sender, *archive, &origin)));
             }
         }
     }
@@ -327,6 +331,21 @@ impl Carried {
             insert(conn, id, &noted).await?;
         }
         Ok(())
+    }
+}
+
+/// Reads which archive each recipient has in a database before version 3, where an account and its
+/// archive have one number.
+async fn archives_of_old(conn: &mut AnyConnection) -> sqlx::Result<HashMap<String, i64>> {
+    let mut archives = HashMap::new();
+    let mut last = i64::MIN;
+    loop {
+        let page = sqlx::query(RECIPIENTS).bind(last).fetch_all(&mut *conn).await?;
+        let Some(end) = page.last() else { return Ok(archives) };
+        last = end.try_get(0)?;
+        for row in &page {
+            archives.insert(row.try_get(1)?, row.try_get(0)?);
+        }
     }
 }
 

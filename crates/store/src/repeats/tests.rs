@@ -199,12 +199,12 @@ async fn what_an_older_database_recognised_is_recognised_after_the_upgrade() {
         let dir = Dir::of_files();
         let file = dir.path().join("store.db");
         old_file(&file, version).unwrap();
-        alter(&file, concat_secret(HAS_SECRET, "X'0909')")).await;
+        alter(&file, lasting(HAS_SECRET, "X'0909')")).await;
         let mut places = vec![place(&dir)];
         let scratch = Scratch::new().map(Result::unwrap);
         if let Some(scratch) = &scratch {
             scratch.fill_as_of(version).unwrap();
-            scratch.alter(concat_secret(HAS_SECRET, "'\\x0909')")).unwrap();
+            scratch.alter(lasting(HAS_SECRET, "'\\x0909')")).unwrap();
             places.push(scratch.place());
         }
         for place in places {
@@ -224,7 +224,54 @@ async fn what_an_older_database_recognised_is_recognised_after_the_upgrade() {
     }
 }
 
+#[tokio::test]
+async fn an_upgrade_finds_each_page_of_what_was_recognised_by_its_key() {
+    let dir = Dir::of_files();
+    let file = dir.path().join("store.db");
+    old_file(&file, 2).unwrap();
+    let options = crate::sqlite::options(&file).unwrap();
+    let mut conn = <AnyConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    for (text, parameters) in [(OF_OLD, 3), (RECIPIENTS, 1)] {
+        let plan = lasting("EXPLAIN QUERY PLAN ", text);
+        let query = (0..parameters).fold(sqlx::query(plan), |query, _| query.bind(""));
+
+        let steps: Vec<String> =
+            query.fetch_all(&mut conn).await.unwrap().iter().map(|row| row.get(3)).collect();
+
+        // One step is one table, once.
+        assert!(steps.len() == 1 && steps[0].starts_with("SEARCH"), "{steps:?}");
+    }
+}
+
+#[tokio::test]
+async fn many_origins_and_accounts_are_carried_over_page_by_page() {
+    let dir = Dir::of_files();
+    let file = dir.path().join("store.db");
+    old_file(&file, 2).unwrap();
+    alter(
+        &file,
+        "INSERT INTO settings (name, value) VALUES ('secret.archive', X'0909');
+        WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2599)
+        INSERT INTO accounts (id, domain, localpart, created_at, last_active)
+        SELECT i, 1, 'n' || i, 50, 50 FROM n;
+        WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2699)
+        INSERT INTO origins (sender, recipient, origin, seq, at)
+        SELECT 3, 'n' || i || '@#1', 'o', i, 50 FROM n",
+    )
+    .await;
+    let options = crate::sqlite::options(&file).unwrap();
+    let mut conn = <AnyConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+
+    let carried = Carried::from(&mut conn).await.unwrap();
+
+    let key = RepeatKey::new(&[9, 9]);
+    let all: HashSet<Repeat> = carried.0.into_iter().map(|(_, repeat)| repeat).collect();
+    assert!((100..2600).all(|archive| all.contains(&key.of(3, archive, "o"))));
+    // To these nobody has an account.
+    assert!((2600..2700).all(|archive| !all.contains(&key.of(3, archive, "o"))));
+}
+
 /// Returns a text that lives as long as the tests.
-fn concat_secret(text: &str, end: &str) -> &'static str {
+fn lasting(text: &str, end: &str) -> &'static str {
     format!("{text}{end}").leak()
 }
