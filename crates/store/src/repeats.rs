@@ -23,11 +23,12 @@ pub const REPEAT_WINDOW: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// What is remembered together in memory, and forgotten together: the hashes of six hours.
 const SPAN: i64 = REPEAT_WINDOW / 4;
-/// How many hashes are in one such part at most. A server that keeps more messages has more parts.
+/// How many hashes are in one such part at most, and what the last group brings. A server that keeps
+/// more messages has more parts.
 const PART: usize = 1 << 20;
-/// How many parts there are at most: 6 million hashes take 200 MB. Where more messages are kept
-/// within a day, the oldest are forgotten early, and a repeat of one is delivered as a new message.
-const PARTS: usize = 6;
+/// How many hashes there are at most: 6 million take 200 MB. Where more messages are kept within a
+/// day, the oldest part is forgotten early, and a repeat of one of it is delivered as a new message.
+const MOST: usize = 6 << 20;
 
 /// 128 bits: nobody finds two ids with one hash, with or without the key.
 const LENGTH: usize = 16;
@@ -111,12 +112,19 @@ struct Part {
 }
 
 /// All hashes that are remembered, as they are committed.
-#[derive(Default)]
 pub(crate) struct Remembered {
     /// The oldest first.
     parts: VecDeque<Part>,
     /// The number of the last row.
     last: i64,
+    /// [`PART`] and [`MOST`].
+    bounds: (usize, usize),
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self { parts: VecDeque::new(), last: 0, bounds: (PART, MOST) }
+    }
 }
 
 /// The hashes of one row.
@@ -130,9 +138,14 @@ impl Remembered {
     /// Reads all rows.
     async fn read(conn: &mut AnyConnection) -> Result<Self> {
         let mut read = Self::default();
+        // It is told once, however many parts they were: an earlier run has told of most.
+        let mut forgotten = 0;
         loop {
             let page = sqlx::query(PAGE).bind(read.last).fetch_all(&mut *conn).await?;
             if page.is_empty() {
+                if forgotten > 0 {
+                    tracing::warn!(hashes = forgotten, "repeats_forgotten_early");
+                }
                 return Ok(read);
             }
             for row in &page {
@@ -140,7 +153,7 @@ impl Remembered {
                     (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
                 let hashes = hashes.chunks_exact(LENGTH).filter_map(|hash| hash.try_into().ok());
                 let hashes = hashes.map(|hash| Repeat(u128::from_le_bytes(hash))).collect();
-                read.add(last, Noted { at, hashes });
+                forgotten += read.add(last, Noted { at, hashes });
             }
         }
     }
@@ -151,23 +164,32 @@ impl Remembered {
         self.parts.iter().any(|part| part.span >= oldest && part.hashes.contains(repeat))
     }
 
-    fn add(&mut self, last: i64, noted: Noted) {
+    /// Adds a row, and forgets what is too old. Returns how many hashes are forgotten that are not:
+    /// there was no room for them.
+    fn add(&mut self, last: i64, noted: Noted) -> usize {
         self.last = last;
         let span = noted.at.div_euclid(SPAN);
         let oldest = noted.at.saturating_sub(REPEAT_WINDOW).div_euclid(SPAN);
         while self.parts.front().is_some_and(|part| part.span < oldest) {
             self.parts.pop_front();
         }
-        if self.parts.back().is_none_or(|part| part.span < span || part.hashes.len() >= PART) {
+        let (full, most) = self.bounds;
+        if self.parts.back().is_none_or(|part| part.span < span || part.hashes.len() >= full) {
             self.parts.push_back(Part { span, hashes: Hashes::default() });
-            if self.parts.len() > PARTS {
-                tracing::warn!(hashes = PART, "repeats_forgotten_early");
-                self.parts.pop_front();
-            }
         }
         if let Some(part) = self.parts.back_mut() {
             part.hashes.extend(noted.hashes);
         }
+        let mut forgotten = 0;
+        while self.parts.len() > 1 && self.hashes() > most {
+            forgotten += self.parts.pop_front().map_or(0, |part| part.hashes.len());
+        }
+        forgotten
+    }
+
+    /// How many hashes there are.
+    fn hashes(&self) -> usize {
+        self.parts.iter().map(|part| part.hashes.len()).sum()
     }
 }
 
@@ -240,7 +262,10 @@ impl Repeats {
         self.is_read_now = false;
         for noted in std::mem::take(&mut self.written) {
             if let Some(committed) = &mut self.committed {
-                committed.add(committed.last + 1, noted);
+                let forgotten = committed.add(committed.last + 1, noted);
+                if forgotten > 0 {
+                    tracing::warn!(hashes = forgotten, "repeats_forgotten_early");
+                }
             }
         }
     }

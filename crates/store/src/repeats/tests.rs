@@ -100,9 +100,12 @@ async fn what_is_not_committed_is_no_repeat() {
     assert_eq!(tx.append(&[one()]).await.unwrap(), [Appended::Repeat]);
 }
 
+/// How many hashes fill a part in tests.
+const FULL: usize = 1_000;
+
 #[test]
 fn what_is_in_memory_is_bounded_by_time_and_number() {
-    let mut all = Remembered::default();
+    let mut all = Remembered { bounds: (FULL, 6 * FULL), ..Remembered::default() };
     let mut next = 0;
     let mut noted = |at, number: usize| {
         let first = next;
@@ -117,11 +120,33 @@ fn what_is_in_memory_is_bounded_by_time_and_number() {
     assert!(!all.has(&Repeat(14), 9 * SPAN) && all.has(&Repeat(15), 9 * SPAN));
     assert!(!all.has(&Repeat(15), 10 * SPAN) && all.has(&Repeat(18), 10 * SPAN));
 
+    let mut forgotten = 0;
     for row in 0..8 {
-        all.add(10 + row, noted(9 * SPAN, PART));
+        forgotten += all.add(10 + row, noted(9 * SPAN, FULL));
+        assert!(all.hashes() <= 6 * FULL);
     }
-    assert_eq!(all.parts.len(), PARTS);
-    assert!(all.parts.iter().all(|part| part.hashes.len() <= PART + 3));
+    assert!(all.parts.iter().all(|part| part.hashes.len() <= FULL + 3));
+    assert_eq!(forgotten + all.hashes(), 5 * 3 + 8 * FULL);
+    assert_eq!(all.hashes(), 6 * FULL);
+}
+
+#[test]
+fn no_repeat_of_a_day_is_forgotten_while_there_is_room() {
+    // Several full parts of one span, and others that are nearly empty.
+    let rows =
+        [(0, 7), (1, FULL), (1, FULL), (1, FULL), (1, 9), (2, 5), (3, FULL), (3, FULL), (4, 3)];
+    let mut all = Remembered { bounds: (FULL, 6 * FULL), ..Remembered::default() };
+    let mut next = 0;
+    for (id, (span, number)) in (1..).zip(rows) {
+        let hashes = (next..next + number as u128).map(Repeat).collect();
+        next += number as u128;
+
+        assert_eq!(all.add(id, Noted { at: span * SPAN, hashes }), 0);
+    }
+
+    assert!(all.parts.len() > 6);
+    assert_eq!(all.hashes() as u128, next);
+    assert!((0..next).all(|hash| all.has(&Repeat(hash), 4 * SPAN)));
 }
 
 #[tokio::test]
