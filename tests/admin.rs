@@ -469,8 +469,9 @@ fn a_list_longer_than_one_answer_is_whole() {
 #[test]
 fn a_list_that_nobody_reads_is_not_told() {
     let server = Server::of(&["alice", "bob"]);
-    let mut list = server.home.command(&["user", "list"]).spawn().unwrap();
-    drop(list.stdout.take());
+    let (reader, output) = common::read_output();
+    reader.shutdown(std::net::Shutdown::Both).unwrap();
+    let mut list = server.home.command(&["user", "list"]).stdout(output).spawn().unwrap();
 
     assert_eq!(ended(&mut list).code(), Some(1));
     let said = "whoelse: cannot write the output: whoever read it has gone";

@@ -356,7 +356,8 @@ fn a_program_whose_output_nobody_reads_any_more_obeys_to_the_end_of_its_input() 
     let state = server.home.state();
     let mut command = server.home.command(&["client", &port, "--json", "--user", "alice"]);
     command.args(["--state-dir", state.to_str().unwrap()]);
-    command.env("WHOELSE_PASSWORD", password("alice")).stdin(Stdio::piped());
+    let (reader, output) = common::read_output();
+    command.env("WHOELSE_PASSWORD", password("alice")).stdin(Stdio::piped()).stdout(output);
     let mut child = command.spawn().unwrap();
     let mut keys = child.stdin.take().unwrap();
     let mut bob = server.online("bob");
@@ -367,7 +368,7 @@ fn a_program_whose_output_nobody_reads_any_more_obeys_to_the_end_of_its_input() 
         })
     });
 
-    drop(child.stdout.take());
+    reader.shutdown(std::net::Shutdown::Both).unwrap();
     bob.say("message alice hello?");
     keys.write_all(b"message bob nobody hears you\n").unwrap();
     bob.lines.wait_for("what alice was told", |line| line.ends_with("nobody hears you"));

@@ -5,10 +5,11 @@ mod common;
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::process::{Child, Command, Stdio};
 
 use common::terminal::both_ends;
-use common::{Client, Lines, Server, ended, password};
+use common::{Client, Lines, Server, ended, password, read_output};
 use rustix::process::Signal;
 
 type Output = fn() -> Stdio;
@@ -18,9 +19,9 @@ const OUTPUTS: [(Output, &str); 2] = [
     (|| OpenOptions::new().write(true).open("/dev/full").unwrap().into(), "no room left"),
     (
         || {
-            let (reader, writer) = std::io::pipe().unwrap();
-            drop(reader);
-            writer.into()
+            let (reader, output) = read_output();
+            reader.shutdown(Shutdown::Both).unwrap();
+            output
         },
         "whoever read it has gone",
     ),
@@ -171,13 +172,13 @@ fn nobody_panics_where_nobody_can_be_told() {
 #[test]
 fn a_reader_that_goes_before_the_last_line_is_noticed() {
     let server = Server::of(&["alice"]);
-    let mut alice = alice(&server, &[], Stdio::piped());
-    let mut out = BufReader::new(alice.stdout.take().unwrap());
+    let (reader, output) = read_output();
+    let mut alice = alice(&server, &[], output);
     let mut line = String::new();
-    out.read_line(&mut line).unwrap();
+    BufReader::new(&reader).read_line(&mut line).unwrap();
     assert!(line.starts_with("Welcome"), "{line}");
 
-    drop(out);
+    reader.shutdown(Shutdown::Both).unwrap();
     alice.stdin.take().unwrap().write_all(b"help\n").unwrap();
 
     assert_eq!(ended(&mut alice).code(), Some(1));

@@ -24,7 +24,9 @@ pub use raw::Raw;
 pub use server::{Home, Server};
 pub use terminal::Terminal;
 
-use std::process::{Child, ExitStatus};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a busy machine.
@@ -55,6 +57,14 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub fn ended(child: &mut Child) -> ExitStatus {
     eventually("the program ends", || child.try_wait().unwrap())
+}
+
+/// A standard output for a program, and the end at which the test reads it. It is a socket because
+/// a shutdown breaks it at once: the reading end of a pipe stays open as long as a program that
+/// another test is just starting has inherited it.
+pub fn read_output() -> (UnixStream, Stdio) {
+    let (reader, output) = UnixStream::pair().unwrap();
+    (reader, Stdio::from(OwnedFd::from(output)))
 }
 
 /// Sends a signal to a program that this test has started.
