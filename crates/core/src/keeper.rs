@@ -45,11 +45,13 @@ pub type After = Vec<Then>;
 /// One thing to do on the finisher's task.
 pub type Then = Box<dyn FnOnce(&Arc<Node>) + Send>;
 
-/// A message to store.
+/// What is posted to the lane.
 pub(crate) enum Work {
+    /// A message to store.
     Post(Box<dyn Post>),
     /// A passing stanza that follows a kept one to the same recipient.
     Ride(Then),
+    /// Anything else that changes what is remembered.
     Change(Box<dyn Command>),
 }
 
