@@ -115,6 +115,20 @@ fn sort(group: &mut Vec<Grouped>, work: Work) -> Option<Box<dyn Command>> {
     None
 }
 
+/// Gives each message of a group its outcome, in order. One without an outcome is refused: its
+/// sender hears of it, and what is reserved for it is released.
+fn finishes(group: Vec<Grouped>, outcomes: Vec<Result<Appended, Unstored>>) -> Vec<Finish> {
+    let mut outcomes = outcomes.into_iter();
+    let finish = |item| match item {
+        Grouped::Ride(ride) => Finish::Ride(ride),
+        Grouped::Post(post) => {
+            let outcome = outcomes.next().unwrap_or(Err(Unstored::Failed(Error::Closed)));
+            Finish::Post(post, outcome)
+        }
+    };
+    group.into_iter().map(finish).collect()
+}
+
 /// The state of the lane's task.
 pub(super) struct Lane {
     pub(super) store: Store,
@@ -139,22 +153,13 @@ impl Lane {
             }
         }
         let outcomes = self.append_all(node, &rows).await;
-        let mut outcomes = rows.iter().zip(outcomes);
-        let mut finishes = Vec::with_capacity(group.len());
-        for item in group {
-            finishes.push(match item {
-                Grouped::Ride(ride) => Finish::Ride(ride),
-                Grouped::Post(post) => {
-                    let Some((message, outcome)) = outcomes.next() else { continue };
-                    let passes = message.first.direction == Direction::Passing;
-                    if passes && matches!(outcome, Ok(Appended::Stored { .. })) {
-                        self.passing.insert(message.first.archive);
-                    }
-                    Finish::Post(post, outcome)
-                }
-            });
+        for (message, outcome) in rows.iter().zip(&outcomes) {
+            let passes = message.first.direction == Direction::Passing;
+            if passes && matches!(outcome, Ok(Appended::Stored { .. })) {
+                self.passing.insert(message.first.archive);
+            }
         }
-        self.finisher.hand(finishes).await;
+        self.finisher.hand(finishes(group, outcomes)).await;
     }
 
     /// Appends messages in one transaction, or if that fails, each in one of its own.
@@ -304,5 +309,38 @@ impl Lane {
         if is_followed {
             self.finisher.caught_up().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Post for Nothing {
+        fn rows(&mut self) -> NewMessage {
+            NewMessage::default()
+        }
+
+        fn finish(self: Box<Self>, _: &Arc<Node>, _: Result<Appended, Unstored>) {}
+    }
+
+    #[test]
+    fn whatever_the_store_answers_everything_of_a_group_is_finished_in_its_order() {
+        let post = || Grouped::Post(Box::new(Nothing));
+        let group = vec![post(), Grouped::Ride(Box::new(|_| {})), post(), post()];
+
+        let finishes = finishes(group, vec![Ok(Appended::Gone), Ok(Appended::Repeat)]);
+
+        assert!(matches!(
+            &finishes[..],
+            [
+                Finish::Post(_, Ok(Appended::Gone)),
+                Finish::Ride(_),
+                Finish::Post(_, Ok(Appended::Repeat)),
+                Finish::Post(_, Err(Unstored::Failed(Error::Closed))),
+            ]
+        ));
     }
 }
