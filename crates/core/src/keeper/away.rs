@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use whoelse_store::{Error, Store, Tx, Undecided};
 
+use super::Work;
 use super::finisher::{Finish, Finisher};
-use super::{Unstored, Work};
 use crate::clock::Steady;
 use crate::node::Node;
 
@@ -171,7 +171,7 @@ impl Posted {
         let mut refused = Vec::new();
         let mut sort = |work| match work {
             Work::Post(post) => {
-                refused.push(Finish::Post(post, Err(Unstored::Failed(Error::lost()))));
+                refused.push(Finish::Post(post, Err(Error::lost().into())));
                 None
             }
             other => Some(other),

@@ -122,7 +122,7 @@ fn finishes(group: Vec<Grouped>, outcomes: Vec<Result<Appended, Unstored>>) -> V
     let finish = |item| match item {
         Grouped::Ride(ride) => Finish::Ride(ride),
         Grouped::Post(post) => {
-            let outcome = outcomes.next().unwrap_or(Err(Unstored::Failed(Error::Closed)));
+            let outcome = outcomes.next().unwrap_or_else(|| Err(Error::Closed.into()));
             Finish::Post(post, outcome)
         }
     };
@@ -181,20 +181,34 @@ impl Lane {
             Ok(results) => results.into_iter().map(Ok).collect(),
             Err(Unstored::Unknown) => rows.iter().map(|_| Err(Unstored::Unknown)).collect(),
             Err(Unstored::Failed(error)) if rows.len() > 1 => {
-                // One bad row must not take the others with it; a full disk refuses each on its
-                // own.
                 node.store_failing("group_refused", None, &error);
-                let mut results = Vec::with_capacity(rows.len());
-                for row in rows {
-                    let one = self.append(node, std::slice::from_ref(row), &[]).await;
-                    results.push(
-                        one.and_then(|mut one| one.pop().ok_or(Unstored::Failed(Error::Closed))),
-                    );
-                }
-                results
+                self.append_each(node, rows).await
             }
             Err(failed) => vec![Err(failed)],
         }
+    }
+
+    /// Appends each message in a transaction of its own, since one bad row must not take the others
+    /// with it. A full disk refuses the first one alone as well; then it refuses all, and no other
+    /// is tried, because each try may fold the journal before it fails.
+    async fn append_each(
+        &mut self,
+        node: &Arc<Node>,
+        rows: &[NewMessage],
+    ) -> Vec<Result<Appended, Unstored>> {
+        let mut results = Vec::with_capacity(rows.len());
+        for row in rows {
+            let one = self.append(node, std::slice::from_ref(row), &[]).await;
+            let one = one.and_then(|mut one| one.pop().ok_or_else(|| Error::Closed.into()));
+            let is_full = matches!(&one, Err(Unstored::Failed(error)) if error.is_full());
+            if results.is_empty() && is_full {
+                return vec![one; rows.len()];
+            }
+            results.push(one);
+            // The keeper is not stuck, though it finishes nothing before the last of them.
+            node.keeper.note_round();
+        }
+        results
     }
 
     async fn append(
@@ -339,8 +353,8 @@ mod tests {
                 Finish::Post(_, Ok(Appended::Gone)),
                 Finish::Ride(_),
                 Finish::Post(_, Ok(Appended::Repeat)),
-                Finish::Post(_, Err(Unstored::Failed(Error::Closed))),
-            ]
+                Finish::Post(_, Err(Unstored::Failed(error))),
+            ] if matches!(**error, Error::Closed)
         ));
     }
 }

@@ -16,9 +16,10 @@ pub(crate) trait Post: Send {
 }
 
 /// Why rows are not known to be stored.
+#[derive(Clone, Debug)]
 pub(crate) enum Unstored {
-    /// The store refused them.
-    Failed(whoelse_store::Error),
+    /// The store refused them, perhaps for the same reason as others.
+    Failed(Arc<whoelse_store::Error>),
     /// It was not known whether they are stored when the server stopped. Nobody is told anything,
     /// so the sender sends the message again, under the same id.
     Unknown,
@@ -26,6 +27,6 @@ pub(crate) enum Unstored {
 
 impl From<whoelse_store::Error> for Unstored {
     fn from(error: whoelse_store::Error) -> Unstored {
-        Unstored::Failed(error)
+        Unstored::Failed(Arc::new(error))
     }
 }

@@ -279,6 +279,72 @@ async fn what_is_set_aside_for_a_page_is_not_heard_after_a_block() {
     assert_eq!(words(&hears(&node, &bob)), ["block", "of somebody else"]);
 }
 
+// --- a group that fails ---
+
+/// Posts so many messages from alice to bob while the lane is busy, and returns when it has tried
+/// to store them: how many transactions it has begun, and the rounds at each beginning.
+async fn tried(
+    node: &Arc<Node>,
+    alice: &Hold,
+    messages: u32,
+    fails: fn(usize) -> bool,
+) -> Vec<u64> {
+    let go = busy(node).await;
+    for n in 0..messages {
+        says(node, alice, &kept("bob", &n.to_string()));
+    }
+    let tries = Arc::new(Mutex::new(Vec::new()));
+    let (noted, keeper) = (tries.clone(), node.keeper.clone());
+    node.store.set_faults(move |step| {
+        let mut tries = noted.lock();
+        if step == Step::Begin {
+            tries.push(keeper.rounds());
+            if fails(tries.len()) {
+                return Fault::Fails;
+            }
+        }
+        Fault::None
+    });
+    go.send(()).unwrap();
+    node.keeper.caught_up().await;
+    node.store.clear_faults();
+    Arc::into_inner(tries).map_or_else(Vec::new, Mutex::into_inner)
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_a_whole_group_after_one_more_try() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    [&alice, &bob].iter().for_each(|hold| drop(hears(&node, hold)));
+
+    let tries = tried(&node, &alice, 200, |_| true).await;
+
+    assert_eq!(tries.len(), 2);
+    assert_eq!(hears(&node, &alice).matches("resource-constraint").count(), 200);
+    assert_eq!(words(&hears(&node, &bob)), [""; 0]);
+    assert!(!bob.session.own().arriving.is_open() && !alice.session.own().sending.is_open());
+    says(&node, &alice, &kept("bob", "when there is room"));
+    node.keeper.caught_up().await;
+    assert_eq!(words(&hears(&node, &bob)), ["when there is room"]);
+}
+
+#[tokio::test]
+async fn where_one_has_room_the_others_are_tried_and_the_keeper_is_seen_to_work() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    [&alice, &bob].iter().for_each(|hold| drop(hears(&node, hold)));
+
+    // All of them together, and then the third one alone.
+    let tries = tried(&node, &alice, 5, |number| [1, 4].contains(&number)).await;
+
+    assert_eq!(words(&hears(&node, &bob)), ["0", "1", "3", "4"]);
+    assert_eq!(hears(&node, &alice).matches("resource-constraint").count(), 1);
+    assert_eq!(tries.len(), 6);
+    assert!(tries[1..].windows(2).all(|two| two[0] < two[1]), "{tries:?}");
+}
+
 // --- changes that share a commit ---
 
 /// Posts a change that nothing follows: it writes a setting, and may fail then.
