@@ -24,7 +24,7 @@ mod tests;
 pub use change::Touches;
 pub(crate) use post::{Post, Unstored};
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -36,6 +36,7 @@ use crate::account::Account;
 use crate::boxed_future::BoxFuture;
 use crate::node::Node;
 use change::{Change, Command};
+use submitted::Submitted;
 
 /// The most commands that may wait for the keeper. When it is full, whoever posts waits, and its
 /// connection reads nothing more until there is room.
@@ -58,10 +59,8 @@ pub(crate) enum Work {
 /// The handle to the keeper's tasks.
 pub struct Keeper {
     post: mpsc::Sender<Work>,
-    /// Changes that nobody waits for and that wait for room in the lane, oldest first.
-    submitted: Mutex<VecDeque<Work>>,
-    /// How many of them found no room, and that is not logged yet.
-    dropped: AtomicU64,
+    /// Changes that nobody waits for and that wait for room in the lane.
+    submitted: Mutex<Submitted>,
     /// How much was posted and is not finished.
     waiting: Arc<AtomicUsize>,
     /// Counts what the finisher has finished: if it stands still while something waits, one of the
@@ -91,7 +90,6 @@ impl Keeper {
         let keeper = Keeper {
             post,
             submitted: Mutex::default(),
-            dropped: AtomicU64::new(0),
             waiting: Arc::default(),
             rounds: AtomicU64::new(0),
             round: Notify::new(),
@@ -253,7 +251,7 @@ impl Keeper {
         self.rounds.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Finishes what is posted, saves the cursors and ends.
+    /// Finishes what is posted and submitted, saves the cursors and ends.
     pub async fn stop(&self) {
         let finished = self.finished.notified();
         tokio::pin!(finished);

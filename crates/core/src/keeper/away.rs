@@ -161,6 +161,11 @@ impl Posted {
         self.aside.push_front(work);
     }
 
+    /// Adds what comes after everything that was put aside.
+    pub fn add(&mut self, more: VecDeque<Work>) {
+        self.aside.extend(more);
+    }
+
     /// Takes nothing more from now on.
     pub fn close(&mut self) {
         self.receive.close();

@@ -69,7 +69,13 @@ impl Keeper {
                 }
             };
             let Some(work) = work else {
+                // What follows the last change may submit another one.
                 lane.finisher.caught_up().await;
+                if let Some(submitted) = node.keeper.take_submitted() {
+                    lane.posted.add(submitted);
+                    continue;
+                }
+                node.keeper.tell_dropped(&node);
                 // This is the last try, whatever came of the one before.
                 lane.away = Away::default();
                 lane.save_cursors(&node).await;

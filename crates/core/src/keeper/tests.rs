@@ -528,20 +528,58 @@ async fn what_is_submitted_to_a_full_lane_waits_in_order_up_to_a_bound() {
             })
         });
     }
-    assert_eq!(node.keeper.dropped.load(Ordering::Relaxed), 9);
+    assert_eq!(node.keeper.submitted.lock().dropped, 9);
     go.send(()).unwrap();
     while node.keeper.waiting() > 0 {
         tokio::task::yield_now().await;
     }
 
     assert!(ran.lock().iter().copied().eq(0..all));
-    assert_eq!(node.keeper.dropped.load(Ordering::Relaxed), 0);
-    // What waits when the keeper stops is dropped, as is what comes then.
-    node.stop().await;
-    node.keeper.submit(Touches::AtMost(1), |_| Box::pin(async { Ok(((), Vec::new())) }));
-    while node.keeper.waiting() > 0 {
-        tokio::task::yield_now().await;
-    }
+    assert_eq!(node.keeper.submitted.lock().dropped, 0);
+}
+
+#[tokio::test]
+async fn what_is_submitted_before_the_keeper_stops_is_made_and_what_follows_that_too() {
+    let node = node(&[]).await;
+    let go = busy(&node).await;
+    let made = Arc::new(AtomicU32::new(0));
+    let submit = |node: &Arc<Node>, follows: Option<After>| {
+        let (made, follows) = (made.clone(), Arc::new(Mutex::new(follows)));
+        node.keeper.submit(Touches::AtMost(1), move |_| {
+            Box::pin(async move {
+                made.fetch_add(1, Ordering::AcqRel);
+                let after = follows.lock().take().unwrap_or_default();
+                Ok(((), after))
+            })
+        });
+    };
+
+    // More than the lane has room for; another one follows the last of them.
+    let more = super::WAITING + 10;
+    (1..more).for_each(|_| submit(&node, None));
+    let late = made.clone();
+    let follows: After = vec![Box::new(move |node: &Arc<Node>| {
+        node.keeper.submit(Touches::AtMost(1), move |_| {
+            Box::pin(async move {
+                late.fetch_add(1, Ordering::AcqRel);
+                Ok(((), Vec::new()))
+            })
+        });
+    })];
+    submit(&node, Some(follows));
+    let keeper = node.keeper.clone();
+    let stopping = tokio::spawn(async move { keeper.stop().await });
+    lane_rests(&node).await;
+    assert!(!stopping.is_finished());
+    go.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(60), stopping).await.unwrap().unwrap();
+
+    assert_eq!(made.load(Ordering::Acquire) as usize, more + 1);
+    assert_eq!(node.keeper.waiting(), 0);
+    submit(&node, None);
+    quiet(&node).await;
+    assert_eq!(made.load(Ordering::Acquire) as usize, more + 1);
+    assert_eq!(node.keeper.waiting(), 0);
 }
 
 #[tokio::test]
