@@ -17,7 +17,7 @@ mod send_queue;
 mod seq_ranges;
 
 pub use life::ResumeRefused;
-pub(crate) use output::{Had, LogPage};
+pub(crate) use output::{Had, LogPage, Pushed};
 pub use output::{PushRefused, Taken};
 pub(crate) use reading::Drain;
 pub use send_queue::{Queued, WaitsAs};

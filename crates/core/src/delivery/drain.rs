@@ -18,7 +18,7 @@ use crate::account::Account;
 use crate::audience;
 use crate::keeper::Stopped;
 use crate::node::Node;
-use crate::session::{Drain, LogPage, Session};
+use crate::session::{Drain, LogPage, Pushed, Session};
 
 /// How many sessions read at once: fewer than the store has readers, since logins need one too.
 /// Further sessions wait for their turn.
@@ -48,15 +48,20 @@ impl Node {
         match rows(self, own.archive, after).await {
             Ok(rows) => {
                 let now = self.clock.steady();
-                let confirmed = loop {
+                loop {
                     let is_live = |age| session.is_live(age, now);
                     let page = page(self, own, (after, fence, swaps), &rows, is_live);
-                    if let Some(confirmed) = session.push_page(page) {
-                        break confirmed;
+                    let messages = page.stanzas.len();
+                    match session.push_page(page) {
+                        Pushed::Queued(confirmed) => {
+                            self.counters.messages.caught_up.add(messages);
+                            self.confirm(session, confirmed);
+                            break;
+                        }
+                        Pushed::Outdated => swaps = own.swaps(),
+                        Pushed::TooLate => break,
                     }
-                    swaps = own.swaps();
-                };
-                self.confirm(session, confirmed);
+                }
             }
             Err(error) => {
                 self.store_failing("log_unreadable", Some(own.jid()), &error);
@@ -112,7 +117,6 @@ fn page(
         bytes += row.stanza.len();
         page.last = row.seq;
         if is_wanted(node, own, row) {
-            node.counters.messages.caught_up.inc();
             page.stanzas.push(from_log(node, own, row.clone(), &is_live));
         }
     }

@@ -279,6 +279,39 @@ async fn what_is_set_aside_for_a_page_is_not_heard_after_a_block() {
     assert_eq!(words(&hears(&node, &bob)), ["block", "of somebody else"]);
 }
 
+#[tokio::test]
+async fn what_is_read_from_the_log_counts_once_and_only_if_it_is_queued() {
+    let node = node(&["alice", "carol", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let carol = device(&node, "carol", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    let caught_up = || node.counters.messages.caught_up.get();
+    waits(says(&node, &bob, "<presence type='unavailable'/>")).await;
+    says(&node, &alice, &kept("bob", "before the block"));
+    says(&node, &carol, &kept("bob", "of somebody else"));
+    node.keeper.caught_up().await;
+    let before = caught_up();
+
+    // One page comes too late for a session that is unavailable by then; another one is made anew
+    // after a block.
+    for is_there in [false, true] {
+        waits(says(&node, &bob, "<presence/>")).await;
+        let readers = node.log_readers.acquire_many(LOG_READERS as u32).await.unwrap();
+        let reader = (node.clone(), bob.session.clone());
+        let reading = tokio::spawn(async move { reader.0.read_log(&reader.1).await });
+        tokio::task::yield_now().await;
+        node.keeper.caught_up().await;
+        blocks(&node, &bob, "alice", "block");
+        node.keeper.caught_up().await;
+        if !is_there {
+            waits(says(&node, &bob, "<presence type='unavailable'/>")).await;
+        }
+        drop(readers);
+        reading.await.unwrap();
+        assert_eq!(caught_up() - before, u64::from(is_there));
+    }
+}
+
 // --- a group that fails ---
 
 /// Posts so many messages from alice to bob while the lane is busy, and returns when it has tried

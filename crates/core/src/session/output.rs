@@ -55,6 +55,19 @@ pub(crate) enum Had {
     Yes,
 }
 
+/// What became of a page of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It is queued. The log is confirmed up to this number by messages that the client had ahead of
+    /// it; 0 if there are none.
+    Queued(i64),
+    /// Nothing is queued: the session is over, or reads from another place by now.
+    TooLate,
+    /// Nothing is queued, and everything set aside is left to the log: a sender of the page may have
+    /// been blocked since it was made, so it has to be made anew.
+    Outdated,
+}
+
 /// A page of the log, for one session.
 pub(crate) struct LogPage {
     /// The number after which the page begins.
@@ -309,18 +322,14 @@ impl Session {
     ///
     /// If the session became unavailable while the page was read, nothing is queued: what is due to
     /// it is decided anew when it is available again.
-    ///
-    /// Returns the number up to which the log is confirmed by messages that the client had ahead of
-    /// it. `None`, with nothing queued and everything set aside left to the log, if a sender of the
-    /// page may have been blocked since it was made.
-    pub(crate) fn push_page(&self, page: LogPage) -> Option<i64> {
+    pub(crate) fn push_page(&self, page: LogPage) -> Pushed {
         let mut state = self.lock();
         if state.gone || !state.reading.is_at(page.after) {
-            return Some(0);
+            return Pushed::TooLate;
         }
         if self.account.as_ref().is_some_and(|own| own.swaps() != page.swaps) {
             state.reading.lift_fence();
-            return None;
+            return Pushed::Outdated;
         }
         for stanza in page.stanzas {
             self.enqueue_logged(&mut state, Queued { stanza, to: Bytes::new() });
@@ -338,7 +347,7 @@ impl Session {
         let confirmed = self.confirmed_to(&state, 0);
         drop(state);
         self.wake.notify_one();
-        Some(confirmed)
+        Pushed::Queued(confirmed)
     }
 
     /// Queues a message from the log, unless the client has had it ahead of the log.

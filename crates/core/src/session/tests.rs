@@ -176,7 +176,7 @@ fn a_page_that_was_read_too_late_does_not_reach_an_absent_session() {
     let fence = session.fence();
     session.set_presence(None);
 
-    session.push_page(page(0, 2, fence, false));
+    assert_eq!(session.push_page(page(0, 2, fence, false)), Pushed::TooLate);
 
     assert_eq!(session.drain_state(), Drain::Paused(0));
     assert!(written(&session, 1).is_empty());
@@ -220,10 +220,10 @@ fn a_page_that_was_made_before_a_block_is_made_anew_and_what_was_set_aside_is_le
 
     // Whatever the keeper swaps may be a block.
     own.put(Arc::new(5_u8));
-    assert_eq!(session.push_page(page(0, 2, fence, false)), None);
+    assert_eq!(session.push_page(page(0, 2, fence, false)), Pushed::Outdated);
     assert!(written(&session, 1).is_empty());
     let anew = LogPage { stanzas: vec![kept(2)], swaps: own.swaps(), ..page(0, 2, fence, false) };
-    assert_eq!(session.push_page(anew), Some(0));
+    assert_eq!(session.push_page(anew), Pushed::Queued(0));
 
     assert_eq!(session.drain_state(), Drain::After { seq: 2, asked: false, more: false });
     let written = written(&session, 1);
