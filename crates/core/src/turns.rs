@@ -27,14 +27,17 @@ impl Default for OwnTurn {
     }
 }
 
-/// Runs a piece of reading when it is its turn.
+/// Runs a piece of reading when it is its turn. `before` runs in the account's own turn: what has to
+/// be waited for, so that the reading itself waits for nothing.
 pub async fn in_turn<T>(
     all: Option<Arc<Turns>>,
     own: Option<Arc<OwnTurn>>,
+    before: impl Future<Output = ()>,
     reading: impl Future<Output = T>,
 ) -> T {
     // The own turn first: who waits for it must not take a place from others.
     let _own = take(own.as_ref().map(|own| &own.0)).await;
+    before.await;
     let _all = take(all.as_ref().map(|all| &all.0)).await;
     reading.await
 }
@@ -80,7 +83,7 @@ mod tests {
             for _ in 0..times {
                 let (all, own, watch) = (all.clone(), own.clone(), watch.clone());
                 asking.spawn(async move {
-                    in_turn(Some(all), Some(own), watch.read(who)).await;
+                    in_turn(Some(all), Some(own), async {}, watch.read(who)).await;
                 });
             }
         }
@@ -102,6 +105,26 @@ mod tests {
 
         let bob = watch.done.lock().iter().position(|who| *who == "bob").unwrap();
         assert!(bob <= 2, "{bob}");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_before_the_reading_takes_no_place_from_others() {
+        let (all, watch) = (Arc::<Turns>::default(), Arc::<Watch>::default());
+        let waits = |who| {
+            let (all, watch) = (all.clone(), watch.clone());
+            let own = Some(Arc::<OwnTurn>::default());
+            tokio::spawn(async move {
+                in_turn(Some(all), own, std::future::pending(), watch.read(who)).await;
+            })
+        };
+        let waiting: Vec<_> = (0..=AT_ONCE).map(|_| waits("mallory")).collect();
+        tokio::task::yield_now().await;
+
+        let own = Some(Arc::<OwnTurn>::default());
+        in_turn(Some(all.clone()), own, async {}, watch.read("bob")).await;
+
+        assert_eq!(*watch.done.lock(), ["bob"]);
+        waiting.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[tokio::test]

@@ -86,7 +86,8 @@ async fn query(cx: Cx, request: mam::Query) -> Answer {
     // A user who has just said something finds it: wait for what is still on its way to the log.
     cx.node.keeper.caught_up_with(&cx.own).await;
     let turns = (cx.node.slots.get::<Turns>(), cx.own.get::<OwnTurn>());
-    let found = in_turn(turns.0, turns.1, async {
+    let settled = cx.node.store.settle(cx.own.archive);
+    let found = in_turn(turns.0, turns.1, settled, async {
         let page = Paging::read(&cx, request.set).await?;
         fetch(&cx, &filter, &page).await
     });

@@ -56,6 +56,16 @@ pub(crate) fn with_journal(query: &str) -> String {
 }
 
 impl Store {
+    /// Folds the journal if it has rows of this archive. Called before a query of it that must wait
+    /// for no transaction, because others wait for whoever makes it.
+    ///
+    /// A query finds the rows in any case. If this fails, so may the query, and says why.
+    pub async fn settle(&self, archive: i64) {
+        if let Err(error) = self.fold_if(|journal| journal.has(archive)).await {
+            tracing::debug!(%error, "archive_not_settled");
+        }
+    }
+
     /// Returns a connection for queries of an archive.
     pub(crate) async fn reader_of(&self, archive: i64) -> Result<LogReader> {
         self.log_reader(|journal| journal.has(archive)).await

@@ -43,6 +43,8 @@ impl Node {
                 Err(Stopped) => return,
             },
         };
+        // This may wait for a transaction. Nobody else must wait for that, so it comes first.
+        self.store.settle(own.archive).await;
         let Ok(_reader) = self.log_readers.acquire().await else { return };
         let Drain::After { seq: after, .. } = session.drain_state() else { return };
         match rows(self, own.archive, after).await {

@@ -312,6 +312,46 @@ async fn what_is_read_from_the_log_counts_once_and_only_if_it_is_queued() {
     }
 }
 
+#[tokio::test]
+async fn whoever_waits_for_a_long_change_keeps_nobody_else_from_reading() {
+    let node = node(&["alice", "bob", "carol", "dave"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let mut readers = Vec::new();
+    for name in ["bob", "carol", "dave"] {
+        for text in 0..150 {
+            says(&node, &alice, &kept(name, &text.to_string()));
+        }
+        node.keeper.caught_up().await;
+        let account = node.account(&jid(name)).await.unwrap().unwrap();
+        let hold = node.bind(&Principal::of(&account, Rights::Own), None).await.unwrap();
+        waits(says(&node, &hold, "<presence/>")).await;
+        // The first of two pages: from now on they read without a fence.
+        node.read_log(&hold.session).await;
+        assert!(matches!(hold.session.drain_state(), Drain::After { more: true, .. }));
+        readers.push(hold);
+    }
+    // The journal has rows of these two, and then a long change begins.
+    ["bob", "carol"].iter().for_each(|name| drop(says(&node, &alice, &kept(name, "new"))));
+    node.keeper.caught_up().await;
+    let go = busy(&node).await;
+    let read = |who: usize| {
+        let (node, session) = (node.clone(), readers[who].session.clone());
+        tokio::spawn(async move { node.read_log(&session).await })
+    };
+
+    let waiting = [read(0), read(1)];
+    lane_rests(&node).await;
+    tokio::time::timeout(Duration::from_secs(60), read(2)).await.unwrap().unwrap();
+
+    assert_eq!(words(&hears(&node, &readers[2])).len(), 150);
+    assert!(waiting.iter().all(|reading| !reading.is_finished()));
+    go.send(()).unwrap();
+    for reading in waiting {
+        reading.await.unwrap();
+    }
+    assert_eq!(words(&hears(&node, &readers[0])).len(), 151);
+}
+
 // --- a group that fails ---
 
 /// Posts so many messages from alice to bob while the lane is busy, and returns when it has tried
