@@ -1,14 +1,17 @@
 //! The networks from which somebody has logged in lately, whoever it was: looked up for every
 //! connection that is accepted, so they are in memory (docs/design/admission.md).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use parking_lot::Mutex;
 
+use crate::Steady;
 use crate::network::Network;
 
-/// The most networks that are remembered; the one with the oldest login makes room.
+/// The most logins that are remembered, one for each account and network; the oldest makes room.
 pub(crate) const MOST: u32 = 50_000;
+/// The most of one account, so that nobody makes the others' networks unknown.
+pub(crate) const MOST_OF_ACCOUNT: u32 = 32;
 
 /// The networks.
 #[derive(Debug, Default)]
@@ -17,41 +20,82 @@ pub(crate) struct KnownNetworks {
     known: Mutex<Known>,
 }
 
+/// The number of a login, in their order.
+type Nth = u64;
+
 #[derive(Debug, Default)]
 struct Known {
-    /// Each with the number of its last login.
-    logins: HashMap<Network, u64>,
-    in_order: BTreeMap<u64, Network>,
-    last: u64,
+    /// The number of the last login of each account from each network.
+    logins: HashMap<(i64, Network), Nth>,
+    in_order: BTreeMap<Nth, Login>,
+    /// The same for each account.
+    of_accounts: BTreeSet<(i64, Nth)>,
+    /// How many accounts have logged in from each network.
+    networks: HashMap<Network, usize>,
+    last: Nth,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Login {
+    account: i64,
+    network: Network,
+    /// When it is forgotten.
+    until: Steady,
 }
 
 impl KnownNetworks {
-    /// Remembers these, the one with the oldest login first.
-    pub fn of(networks: impl IntoIterator<Item = Network>) -> KnownNetworks {
-        let known = KnownNetworks::default();
-        networks.into_iter().for_each(|network| known.note(network));
-        known
-    }
-
-    /// Notes a login.
-    pub fn note(&self, network: Network) {
+    /// Notes a login that counts until then. Later logins count no shorter.
+    pub fn note(&self, account: i64, network: Network, until: Steady) {
         let mut known = self.known.lock();
+        if let Some(before) = known.logins.get(&(account, network)).copied() {
+            known.forget(before);
+        }
         known.last += 1;
         let last = known.last;
-        if let Some(before) = known.logins.insert(network, last) {
-            known.in_order.remove(&before);
-        }
-        known.in_order.insert(last, network);
-        if known.logins.len() > MOST as usize
-            && let Some((_, oldest)) = known.in_order.pop_first()
+        known.logins.insert((account, network), last);
+        known.in_order.insert(last, Login { account, network, until });
+        known.of_accounts.insert((account, last));
+        *known.networks.entry(network).or_default() += 1;
+
+        let mut own = known.of_accounts.range((account, 0)..=(account, Nth::MAX));
+        let oldest_own = own.next().copied();
+        if own.count() >= MOST_OF_ACCOUNT as usize
+            && let Some((_, oldest)) = oldest_own
         {
-            known.logins.remove(&oldest);
+            known.forget(oldest);
+        }
+        if known.in_order.len() > MOST as usize
+            && let Some((oldest, _)) = known.in_order.first_key_value()
+        {
+            let oldest = *oldest;
+            known.forget(oldest);
         }
     }
 
     /// Whether somebody has logged in from there lately.
-    pub fn contains(&self, network: Network) -> bool {
-        self.known.lock().logins.contains_key(&network)
+    pub fn contains(&self, network: Network, now: Steady) -> bool {
+        let mut known = self.known.lock();
+        while let Some((oldest, login)) = known.in_order.first_key_value()
+            && login.until <= now
+        {
+            let oldest = *oldest;
+            known.forget(oldest);
+        }
+        known.networks.contains_key(&network)
+    }
+}
+
+impl Known {
+    fn forget(&mut self, nth: Nth) {
+        let Some(Login { account, network, .. }) = self.in_order.remove(&nth) else { return };
+        self.logins.remove(&(account, network));
+        self.of_accounts.remove(&(account, nth));
+        if let Some(count) = self.networks.get_mut(&network) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.networks.remove(&network);
+            }
+        }
     }
 }
 
@@ -63,14 +107,54 @@ mod tests {
         Network::of(std::net::Ipv4Addr::from_bits(n).into())
     }
 
-    #[test]
-    fn the_network_with_the_oldest_login_makes_room() {
-        let known = KnownNetworks::of((0..MOST).map(network));
-        known.note(network(0));
-        known.note(network(MOST));
+    const NOW: Steady = Steady(1);
+    const LATER: Steady = Steady(1_000);
 
-        assert!(known.contains(network(0)) && known.contains(network(MOST)));
-        assert!(!known.contains(network(1)) && known.contains(network(2)));
-        assert_eq!(known.known.lock().in_order.len(), MOST as usize);
+    fn sizes(known: &KnownNetworks) -> [usize; 4] {
+        let known = known.known.lock();
+        let (in_order, networks) = (known.in_order.len(), known.networks.len());
+        [known.logins.len(), in_order, known.of_accounts.len(), networks]
+    }
+
+    #[test]
+    fn the_oldest_login_makes_room() {
+        let known = KnownNetworks::default();
+        (0..MOST).for_each(|n| known.note(i64::from(n), network(n), LATER));
+        known.note(0, network(0), LATER);
+        known.note(-1, network(MOST), LATER);
+
+        assert!(known.contains(network(0), NOW) && known.contains(network(MOST), NOW));
+        assert!(!known.contains(network(1), NOW) && known.contains(network(2), NOW));
+        assert_eq!(sizes(&known), [MOST as usize; 4]);
+    }
+
+    #[test]
+    fn one_account_with_any_number_of_networks_makes_none_of_the_others_unknown() {
+        let known = KnownNetworks::default();
+        known.note(1, network(1), LATER);
+        known.note(1, network(2), LATER);
+        for n in 2..MOST + 10 {
+            known.note(2, network(n), LATER);
+        }
+
+        // One of them has been theirs too, and is still the other one's.
+        assert!(known.contains(network(1), NOW) && known.contains(network(2), NOW));
+        assert!(!known.contains(network(3), NOW) && known.contains(network(MOST + 9), NOW));
+        let in_all = MOST_OF_ACCOUNT as usize + 2;
+        assert_eq!(sizes(&known), [in_all; 4]);
+    }
+
+    #[test]
+    fn a_network_without_a_login_for_as_long_as_logins_count_is_forgotten() {
+        let known = KnownNetworks::default();
+        known.note(1, network(1), Steady(10));
+        known.note(1, network(2), Steady(11));
+        known.note(1, network(3), Steady(12));
+        known.note(2, network(1), Steady(13));
+
+        assert!(known.contains(network(1), Steady(9)) && known.contains(network(2), Steady(10)));
+        assert!(known.contains(network(1), Steady(12)) && !known.contains(network(2), Steady(12)));
+        assert!(!known.contains(network(1), Steady(13)));
+        assert_eq!(sizes(&known), [0; 4]);
     }
 }

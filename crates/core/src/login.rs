@@ -86,7 +86,7 @@ impl Node {
         account: &BareJid,
         network: Network,
     ) -> Result<(), Refusal> {
-        let is_own = self.settings().limits.own_networks.iter().any(|own| own.contains(network));
+        let is_own = self.is_own_network(network);
         let mut who = Who { account: key, network, is_own, is_known: None };
         loop {
             let now = self.clock.steady();
@@ -155,11 +155,14 @@ impl Node {
         }))
     }
 
-    /// Whether a network is the operator's own (`limits.own_networks`), or somebody has logged in
-    /// from it lately, whoever it was.
+    /// Whether a network is the operator's own (`limits.own_networks`).
+    pub fn is_own_network(&self, network: Network) -> bool {
+        self.settings().limits.own_networks.iter().any(|own| own.contains(network))
+    }
+
+    /// Whether somebody has logged in from a network lately, whoever it was.
     pub fn is_known_network(&self, network: Network) -> bool {
-        let own = &self.settings().limits.own_networks;
-        own.iter().any(|own| own.contains(network)) || self.known_networks.contains(network)
+        self.known_networks.contains(network, self.clock.steady())
     }
 
     /// Whether an account has logged in from a network lately. An unknown name takes the same

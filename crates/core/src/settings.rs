@@ -151,8 +151,8 @@ crate::settings! {
         /// sixty-four times that. Who is over it waits. As fast as a class, not as fast as a flood.
         connections_per_second: u32 = 20, count();
         /// Your own networks (a school, an office), where many people are behind one address: wrong
-        /// passwords count for the account alone there, and block nobody else; and there is room for
-        /// their connections when strangers fill the rest.
+        /// passwords count for the account alone there, and block nobody else; and their connections
+        /// are put out for no others when the server is full.
         own_networks: Vec<NetworkRange> = Vec::new(),
             list("networks").like("[\"192.0.2.0/24\", \"2001:db8::/48\"]");
         /// Sessions of one account: more devices than a person has.

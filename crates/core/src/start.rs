@@ -11,7 +11,7 @@ use whoelse_xmpp::BareJid;
 
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::counters::Counters;
 use crate::delivery::LOG_READERS;
 use crate::housekeeping::KNOWN_NETWORK;
@@ -101,10 +101,16 @@ impl Node {
         let rows = rows.into_iter().map(|(key, row)| (key, Count::from(row)));
         throttle.restore(rows, settings.block_duration, now);
         let lately = now.wall.before(KNOWN_NETWORK);
-        let known = store.networks_since(lately.0, known_networks::MOST).await?;
+        let (most_of_account, most) = (known_networks::MOST_OF_ACCOUNT, known_networks::MOST);
+        let logins = store.network_logins_since(lately.0, most_of_account, most).await?;
+        let known_networks = KnownNetworks::default();
         // The latest comes first there, and last here.
-        let known = known.iter().rev().filter_map(|network| network.parse().ok());
-        let known_networks = KnownNetworks::of(known);
+        for login in logins.into_iter().rev() {
+            if let Ok(network) = login.network.parse() {
+                let until = now.steady_at(Time(login.at).after(KNOWN_NETWORK), KNOWN_NETWORK);
+                known_networks.note(login.account, network, until);
+            }
+        }
         let complete = crate::verifiers::are_complete(&store).await?;
         let last_stamp = store.last_stamp().await?;
         let passing = store.archives_with_passing().await?;

@@ -219,9 +219,10 @@ impl Connections {
         if self.is_closing() {
             return;
         }
-        let standing = match self.node.is_known_network(peer.network) {
-            true => Standing::Known,
-            false => Standing::Stranger,
+        let standing = match peer.network {
+            own if self.node.is_own_network(own) => Standing::Own,
+            known if self.node.is_known_network(known) => Standing::Known,
+            _ => Standing::Stranger,
         };
         match self.gate.arrive(peer.network, standing, self.node.clock.steady()) {
             Entry::In(permit) => {

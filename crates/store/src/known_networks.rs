@@ -9,8 +9,9 @@ use crate::{Result, Store, Tx};
 const SAVE: &str = "INSERT INTO places (account, place, at) VALUES ($1, $2, $3) \
     ON CONFLICT (account, place) DO UPDATE SET at = excluded.at WHERE places.at < excluded.at";
 const SINCE: &str = "SELECT place FROM places WHERE account = $1 AND at >= $2";
-const ALL_SINCE: &str = "SELECT place FROM places WHERE at >= $1 GROUP BY place \
-    ORDER BY MAX(at) DESC LIMIT $2";
+const ALL_SINCE: &str = "SELECT account, place, at FROM (SELECT account, place, at, \
+    ROW_NUMBER() OVER (PARTITION BY account ORDER BY at DESC, place) AS nth \
+    FROM places WHERE at >= $1) AS latest WHERE nth <= $2 ORDER BY at DESC, place LIMIT $3";
 const PURGE: &str = "DELETE FROM places WHERE at < $1";
 
 pub(crate) const STATEMENTS: &[&str] = &[SAVE, SINCE, ALL_SINCE, PURGE];
@@ -27,14 +28,38 @@ impl Store {
     }
 }
 
+/// The last login of an account from a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkLogin {
+    /// The account's number.
+    pub account: i64,
+    /// The network, as it is stored.
+    pub network: String,
+    /// When, in seconds.
+    pub at: i64,
+}
+
 impl Store {
-    /// Returns the networks from which anybody logged in at this time or later, the latest login
-    /// first, so many at most.
-    pub async fn networks_since(&self, at: i64, most: u32) -> Result<Vec<String>> {
+    /// Returns the last logins of everybody from each network, at this time or later, the latest
+    /// first: so many of one account at most, and so many in all.
+    pub async fn network_logins_since(
+        &self,
+        at: i64,
+        of_account: u32,
+        most: u32,
+    ) -> Result<Vec<NetworkLogin>> {
         let mut conn = self.reader().await?;
-        let rows =
-            sqlx::query(ALL_SINCE).bind(at).bind(i64::from(most)).fetch_all(&mut *conn).await?;
-        rows.iter().map(|row: &AnyRow| Ok(row.try_get(0)?)).collect()
+        let query = sqlx::query(ALL_SINCE).bind(at);
+        let query = query.bind(i64::from(of_account)).bind(i64::from(most));
+        let rows = query.fetch_all(&mut *conn).await?;
+        let login = |row: &AnyRow| {
+            Ok(NetworkLogin {
+                account: row.try_get(0)?,
+                network: row.try_get(1)?,
+                at: row.try_get(2)?,
+            })
+        };
+        rows.iter().map(login).collect()
     }
 }
 
@@ -71,13 +96,38 @@ mod tests {
         assert_eq!(store.known_networks_since(bob, 10).await.unwrap(), ["127.0.0.1", "192.0.2.1"]);
         assert_eq!(store.known_networks_since(bob, 30).await.unwrap(), ["192.0.2.1"]);
         assert_eq!(store.known_networks_since(bob, 31).await.unwrap(), Vec::<String>::new());
-        assert_eq!(store.networks_since(10, 9).await.unwrap(), ["192.0.2.1", "127.0.0.1"]);
-        assert_eq!(store.networks_since(10, 1).await.unwrap(), ["192.0.2.1"]);
-        assert_eq!(store.networks_since(11, 9).await.unwrap(), ["192.0.2.1"]);
 
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.purge_places(30).await.unwrap(), 1);
         tx.commit().await.unwrap();
         assert_eq!(store.known_networks_since(bob, 0).await.unwrap(), ["192.0.2.1"]);
+    }
+
+    #[tokio::test]
+    async fn the_latest_logins_of_everybody_are_so_many_of_each_and_so_many_in_all() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        tx.remember_place(bob, "192.0.2.1", 10).await.unwrap();
+        tx.remember_place(bob, "127.0.0.1", 20).await.unwrap();
+        for n in 1..=5 {
+            tx.remember_place(eve, &format!("192.0.2.{n}"), 20 + n).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let latest = async |at, of_account, most| -> Vec<(i64, String, i64)> {
+            let logins = store.network_logins_since(at, of_account, most).await.unwrap();
+            logins.into_iter().map(|it| (it.account, it.network, it.at)).collect()
+        };
+        let one = |account, network: &str, at| (account, network.to_owned(), at);
+
+        let expected = [
+            one(eve, "192.0.2.5", 25),
+            one(eve, "192.0.2.4", 24),
+            one(bob, "127.0.0.1", 20),
+            one(bob, "192.0.2.1", 10),
+        ];
+        assert_eq!(latest(10, 2, 9).await, expected);
+        assert_eq!(latest(11, 2, 9).await, expected[..3]);
+        assert_eq!(latest(10, 2, 1).await, expected[..1]);
     }
 }

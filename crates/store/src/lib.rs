@@ -64,6 +64,7 @@ pub use error::{Cause, Error, OpenError, Result, Undecided};
 pub use heartbeat::{ClockDoubt, Heartbeat};
 pub use history::{Begun, Old, Page, Query};
 pub use inspect::{Inspection, find_faults, inspect};
+pub use known_networks::NetworkLogin;
 pub use last_available::LastAvailable;
 pub use location::{Location, PlaceError, PostgresUrl};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use whoelse_store::{Error, Tx};
 
 use crate::account::Account;
+use crate::housekeeping::KNOWN_NETWORK;
 use crate::keeper::Touches;
 use crate::login_throttle::stored::Scope;
 use crate::network::Network;
@@ -35,7 +36,8 @@ impl Node {
     ) {
         let at = self.clock.now();
         account.note_active(at);
-        self.known_networks.note(network);
+        let until = self.clock.steady().after(KNOWN_NETWORK);
+        self.known_networks.note(account.id, network, until);
         let login = RecentLogin { account: account.clone(), network, at, forgiven };
         self.write_soon(|waiting| waiting.logins.push(login));
     }

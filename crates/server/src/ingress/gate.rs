@@ -5,8 +5,9 @@
 //! arrival, because a class behind one address is no attack. A connection that waits costs a socket,
 //! so waiting is bounded too; a connection over that bound is closed at once.
 //!
-//! If there is no room in all, a stranger goes, the oldest where it is most crowded
-//! (docs/design/admission.md).
+//! If there is no room in all, one that is inside goes for the next one, the oldest where it is most
+//! crowded: a stranger before one of a known network, and nobody of the operator's own networks for
+//! anybody else (docs/design/admission.md).
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -40,17 +41,58 @@ pub struct Bounds {
 impl Bounds {
     /// How many of those inside may be strangers: the rest of the room is for the others.
     fn strangers(&self) -> usize {
-        self.in_all.saturating_sub(self.in_all / 10)
+        self.in_all.saturating_sub(self.kept())
+    }
+
+    /// How many of one standing nobody of another one puts out.
+    fn kept(&self) -> usize {
+        self.in_all / 10
+    }
+
+    /// How many of a standing may wait. Whoever else waits leaves a fifth to the operator's own.
+    fn waiting_of(&self, standing: Standing) -> usize {
+        match standing {
+            Standing::Stranger | Standing::Known => self.waiting.saturating_mul(2).div_ceil(5),
+            Standing::Own => self.waiting,
+        }
     }
 }
 
-/// Whether somebody has logged in from a network lately, or the operator has named it as its own.
+/// What a network is to the server: who goes first when there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// So it is.
-    Known,
-    /// So it is not: its connections may be put out for others.
+    /// Nobody has logged in from there lately.
     Stranger,
+    /// Somebody has.
+    Known,
+    /// The operator has named it as one of its own (`limits.own_networks`).
+    Own,
+}
+
+/// Something for each standing.
+#[derive(Debug, Default)]
+struct Each<T> {
+    strangers: T,
+    known: T,
+    own: T,
+}
+
+impl<T> Each<T> {
+    fn of(&self, standing: Standing) -> &T {
+        match standing {
+            Standing::Stranger => &self.strangers,
+            Standing::Known => &self.known,
+            Standing::Own => &self.own,
+        }
+    }
+
+    fn of_mut(&mut self, standing: Standing) -> &mut T {
+        match standing {
+            Standing::Stranger => &mut self.strangers,
+            Standing::Known => &mut self.known,
+            Standing::Own => &mut self.own,
+        }
+    }
 }
 
 /// Counts half-open connections.
@@ -66,10 +108,10 @@ struct Inside {
     bounds: Bounds,
     /// Those inside, each with what tells it that it is put out.
     all: HashMap<Nth, Member>,
-    strangers: Crowd,
+    crowds: Each<Crowd>,
     pace: Pace,
     arrived: Nth,
-    waiting: usize,
+    waiting: Each<usize>,
     networks: HashMap<Network, Here>,
 }
 
@@ -148,10 +190,10 @@ impl Gate {
         let inside = Inside {
             bounds,
             all: HashMap::new(),
-            strangers: Crowd::default(),
+            crowds: Each::default(),
             pace: Pace::default(),
             arrived: 0,
-            waiting: 0,
+            waiting: Each::default(),
             networks: HashMap::new(),
         };
         Arc::new(Gate { inside: Mutex::new(inside), refused: AtomicU64::new(0) })
@@ -169,15 +211,15 @@ impl Gate {
     /// Lets a connection in, queues it, or refuses it.
     pub fn arrive(self: &Arc<Gate>, network: Network, standing: Standing, now: Steady) -> Entry {
         let mut inside = self.inside.lock();
-        let Inside { bounds, pace, waiting, .. } = &mut *inside;
+        let Inside { bounds, pace, .. } = &mut *inside;
         let from = match standing {
-            Standing::Known => Some(now),
+            Standing::Known | Standing::Own => Some(now),
             Standing::Stranger => pace.arrive(network, bounds.per_second, now),
         };
         match from {
             Some(from) if from <= now => {}
-            Some(until) if *waiting < bounds.waiting => {
-                *waiting += 1;
+            Some(until) if inside.may_wait(standing) => {
+                *inside.waiting.of_mut(standing) += 1;
                 return Entry::Later(Pause { gate: self.clone(), network, standing, until });
             }
             _ => {
@@ -210,15 +252,16 @@ impl Gate {
                 }
             };
         }
+        let may_wait = inside.may_wait(standing);
         let Inside { bounds, waiting, networks, .. } = &mut *inside;
         let here = networks.get_mut(&network);
         if let Some(here) = here
-            && *waiting < bounds.waiting
+            && may_wait
             && here.queue.len() < bounds.waiting_per_network
         {
             let (call, called) = oneshot::channel();
             here.queue.push_back(Waiter { call, standing });
-            *waiting += 1;
+            *waiting.of_mut(standing) += 1;
             return Entry::Waits(Turn { gate: self.clone(), network, called, is_over: false });
         }
         drop(inside);
@@ -226,10 +269,11 @@ impl Gate {
     }
 
     /// Lets a connection in at once, if there is room without anybody's going, or returns `None`.
+    /// It is put out for nobody.
     pub fn enter(self: &Arc<Gate>, network: Network) -> Option<Permit> {
         let mut inside = self.inside.lock();
         if inside.has_share(network) && inside.all.len() < inside.bounds.in_all {
-            let inner = inside.take(network, Standing::Known)?;
+            let inner = inside.take(network, Standing::Own)?;
             return Some(self.permit(network, inner));
         }
         drop(inside);
@@ -254,7 +298,7 @@ impl Gate {
 
     /// How many wait for their turn or their time.
     pub fn waiting(&self) -> usize {
-        self.inside.lock().waiting
+        self.inside.lock().waiting()
     }
 
     /// How many were refused since the start.
@@ -264,20 +308,47 @@ impl Gate {
 }
 
 impl Inside {
+    fn waiting(&self) -> usize {
+        let Each { strangers, known, own } = self.waiting;
+        strangers.saturating_add(known).saturating_add(own)
+    }
+
+    /// Whether another one of this standing may wait.
+    fn may_wait(&self, standing: Standing) -> bool {
+        *self.waiting.of(standing) < self.bounds.waiting_of(standing)
+            && self.waiting() < self.bounds.waiting
+    }
+
+    fn waits_no_more(&mut self, standing: Standing) {
+        let waiting = self.waiting.of_mut(standing);
+        *waiting = waiting.saturating_sub(1);
+    }
+
     /// Whether the network may have another connection inside.
     fn has_share(&self, network: Network) -> bool {
         self.networks.get(&network).map_or(0, |here| here.inside) < self.bounds.per_network
+    }
+
+    /// Returns who goes for one more of this standing: a stranger if there would be more of them
+    /// than are kept, or else one of a known network, likewise, or else one of its own standing.
+    fn first_to_go_for(&self, standing: Standing) -> Option<Nth> {
+        let would_have_more = |of: &Standing| {
+            let more = usize::from(*of == standing);
+            self.crowds.of(*of).len().saturating_add(more) > self.bounds.kept()
+        };
+        let goes = [Standing::Stranger, Standing::Known].into_iter().find(would_have_more);
+        self.crowds.of(goes.unwrap_or(standing)).first_to_go()
     }
 
     /// Lets a connection in; `None` if there is no room for it. If others have all of it, one of
     /// them goes.
     fn take(&mut self, network: Network, standing: Standing) -> Option<Inner> {
         let has_room = match standing {
-            Standing::Known => true,
-            Standing::Stranger => self.strangers.len() < self.bounds.strangers(),
+            Standing::Known | Standing::Own => true,
+            Standing::Stranger => self.crowds.strangers.len() < self.bounds.strangers(),
         };
         if !has_room || self.all.len() >= self.bounds.in_all {
-            let first = self.strangers.first_to_go()?;
+            let first = self.first_to_go_for(standing)?;
             if let Some(gone) = self.remove(first) {
                 // Fails if its task has ended already.
                 let _ = gone.put_out.send(());
@@ -286,9 +357,7 @@ impl Inside {
         self.arrived += 1;
         let (nth, (put_out, is_put_out)) = (self.arrived, oneshot::channel());
         self.all.insert(nth, Member { network, standing, put_out });
-        if standing == Standing::Stranger {
-            self.strangers.add(network, nth);
-        }
+        self.crowds.of_mut(standing).add(network, nth);
         self.networks.entry(network).or_default().inside += 1;
         Some(Inner { nth, put_out: is_put_out })
     }
@@ -296,9 +365,7 @@ impl Inside {
     /// Counts a connection no more, if it is inside still.
     fn remove(&mut self, nth: Nth) -> Option<Member> {
         let gone = self.all.remove(&nth)?;
-        if gone.standing == Standing::Stranger {
-            self.strangers.remove(gone.network, nth);
-        }
+        self.crowds.of_mut(gone.standing).remove(gone.network, nth);
         if let Some(here) = self.networks.get_mut(&gone.network) {
             here.inside = here.inside.saturating_sub(1);
         }
@@ -312,7 +379,7 @@ impl Inside {
             && let Some(here) = self.networks.get_mut(&network)
             && let Some(next) = here.queue.pop_front()
         {
-            self.waiting = self.waiting.saturating_sub(1);
+            self.waits_no_more(next.standing);
             // A connection that has gone meanwhile is skipped.
             if next.call.is_closed() {
                 continue;
@@ -360,8 +427,7 @@ impl Drop for Permit {
 
 impl Drop for Pause {
     fn drop(&mut self) {
-        let mut inside = self.gate.inside.lock();
-        inside.waiting = inside.waiting.saturating_sub(1);
+        self.gate.inside.lock().waits_no_more(self.standing);
     }
 }
 
@@ -389,10 +455,13 @@ impl Drop for Turn {
         }
         let mut inside = self.gate.inside.lock();
         if let Some(here) = inside.networks.get_mut(&self.network) {
-            let before = here.queue.len();
-            here.queue.retain(|waiter| !waiter.call.is_closed());
-            let gone = before - here.queue.len();
-            inside.waiting = inside.waiting.saturating_sub(gone);
+            let mut gone = Vec::new();
+            here.queue.retain(|waiter| {
+                let is_gone = waiter.call.is_closed();
+                gone.extend(is_gone.then_some(waiter.standing));
+                !is_gone
+            });
+            gone.into_iter().for_each(|standing| inside.waits_no_more(standing));
         }
         inside.forget(self.network);
     }
@@ -412,7 +481,7 @@ mod tests {
     }
 
     fn bounds(in_all: usize, per_network: usize) -> Bounds {
-        Bounds { in_all, per_network, waiting: 3, waiting_per_network: 2, per_second: 1_000 }
+        Bounds { in_all, per_network, waiting: 7, waiting_per_network: 2, per_second: 1_000 }
     }
 
     const NOW: Steady = Steady(1_000_000_000);
@@ -583,7 +652,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_is_kept_for_known_networks_and_none_of_them_is_put_out() {
+    fn a_tenth_is_kept_for_known_networks_and_no_stranger_puts_one_of_them_out() {
         let gate = gate(10, 10);
         let known = || gate.arrive(network(200), Standing::Known, NOW);
         let mut strangers: Vec<Permit> = (1..=9).map(|n| is_in(comes(&gate, n))).collect();
@@ -593,16 +662,80 @@ mod tests {
 
         let mut inside = vec![is_in(known())];
         assert!(!strangers[1..].iter_mut().any(is_put_out));
-        inside.extend((0..9).map(|_| is_in(known())));
+        inside.extend((0..8).map(|_| is_in(known())));
 
-        assert!(strangers[1..].iter_mut().all(is_put_out) && is_put_out(&mut tenth));
+        assert!(strangers[1..].iter_mut().all(is_put_out) && !is_put_out(&mut tenth));
         assert!(!inside.iter_mut().any(is_put_out));
-        assert!(matches!(comes(&gate, 11), Entry::Full));
-        let other = gate.arrive(network(201), Standing::Known, NOW);
-        assert!(matches!(other, Entry::Full));
-        drop(inside.pop());
-        assert_eq!(gate.half_open(), 9);
-        let _other = is_in(gate.arrive(network(201), Standing::Known, NOW));
+        // A stranger puts out the stranger.
+        let mut next = is_in(comes(&gate, 11));
+        assert!(is_put_out(&mut tenth) && !inside.iter_mut().any(is_put_out));
+        // And the known put out their own.
+        let mut other = is_in(gate.arrive(network(201), Standing::Known, NOW));
+        assert!(is_put_out(&mut inside[0]) && !inside[1..].iter_mut().any(is_put_out));
+        assert!(!is_put_out(&mut next) && !is_put_out(&mut other));
+        assert_eq!(gate.half_open(), 10);
+    }
+
+    #[test]
+    fn one_account_with_hundreds_of_networks_keeps_nobody_out_known_own_or_stranger() {
+        let gate = gate(1_000, 20);
+        let of_account = |n: u16| Network::V6([0x2001, 0xdb8, 7, n]);
+        let mut crowd: Vec<Permit> = (0..1_000)
+            .map(|n| is_in(gate.arrive(of_account(n % 50), Standing::Known, NOW)))
+            .collect();
+        let mut others = Vec::new();
+
+        for n in 0..100 {
+            others.push(is_in(gate.arrive(network(n), Standing::Known, NOW)));
+            others.push(is_in(gate.arrive(network(100 + n), Standing::Own, NOW)));
+            others.push(is_in(comes(&gate, n)));
+            crowd.push(is_in(gate.arrive(of_account(50 + u16::from(n)), Standing::Known, NOW)));
+        }
+
+        assert!(!others.iter_mut().any(is_put_out));
+        assert_eq!(crowd.iter_mut().filter_map(|it| is_put_out(it).then_some(())).count(), 400);
+        assert_eq!(gate.half_open(), 1_000);
+    }
+
+    #[test]
+    fn whoever_fills_everything_puts_out_nobody_of_the_operators_own_networks() {
+        let gate = gate(10, 10);
+        let own = |n| gate.arrive(network(n), Standing::Own, NOW);
+        let mut inside: Vec<Permit> = (0..10).map(|_| is_in(own(1))).collect();
+
+        assert!(matches!(comes(&gate, 2), Entry::Full));
+        assert!(matches!(gate.arrive(network(3), Standing::Known, NOW), Entry::Full));
+        assert!(!inside.iter_mut().any(is_put_out));
+        // They make room for one another.
+        let _other = is_in(own(4));
+        assert!(is_put_out(&mut inside[0]) && !inside[1..].iter_mut().any(is_put_out));
+    }
+
+    #[test]
+    fn strangers_who_wait_leave_places_to_the_known_and_these_to_the_operators_own() {
+        let slow = Bounds { per_second: 1, waiting: 10, waiting_per_network: 10, ..bounds(100, 7) };
+        let gate = Gate::new(slow);
+        let arrive = |n, standing| gate.arrive(network(n), standing, NOW);
+        let _held: Vec<Entry> = (0..7).map(|_| comes(&gate, 1)).collect();
+        let _also: Vec<Entry> = (0..7).map(|_| arrive(2, Standing::Known)).collect();
+        let _own: Vec<Entry> = (0..7).map(|_| arrive(3, Standing::Own)).collect();
+
+        let strangers: Vec<Entry> = (0..4).map(|_| comes(&gate, 1)).collect();
+        assert!(strangers.iter().all(|it| matches!(it, Entry::Later(_))));
+        assert!(matches!(comes(&gate, 1), Entry::Full));
+        let mut known: Vec<Turn> = (0..4).map(|_| waits(arrive(2, Standing::Known))).collect();
+        assert!(matches!(arrive(2, Standing::Known), Entry::Full));
+        let _own_too = [waits(arrive(3, Standing::Own)), waits(arrive(3, Standing::Own))];
+        assert!(matches!(arrive(3, Standing::Own), Entry::Full));
+        assert_eq!(gate.waiting(), 10);
+
+        // A place that becomes free is for those who had it.
+        drop(strangers);
+        known.pop();
+        let later = NOW.after(std::time::Duration::from_secs(10));
+        assert!(matches!(gate.arrive(network(1), Standing::Stranger, later), Entry::Waits(_)));
+        known.push(waits(arrive(2, Standing::Known)));
+        assert!(matches!(arrive(2, Standing::Known), Entry::Full));
     }
 
     #[test]
