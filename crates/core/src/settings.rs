@@ -146,13 +146,14 @@ crate::settings! {
         /// closed at once. A class that comes at once, three times over. In all a tenth of half_open
         /// may wait.
         waiting_per_network: usize = 100, count();
-        /// Connections let in each second from a network from which nobody has logged in lately, with
-        /// six seconds' worth at once; the networks around it together have four, sixteen and
-        /// sixty-four times that. Who is over it waits. As fast as a class, not as fast as a flood.
+        /// Connections let in each second from a network from which nobody has logged in lately,
+        /// with six seconds' worth at once; on a busy server the networks around it together have
+        /// four, sixteen and sixty-four times that. Who is over it waits. As fast as a class, not
+        /// as fast as a flood.
         connections_per_second: u32 = 20, count();
         /// Your own networks (a school, an office), where many people are behind one address: wrong
-        /// passwords count for the account alone there, and block nobody else; and their connections
-        /// are put out for no others when the server is full.
+        /// passwords count for the account alone there, and block nobody else; and their
+        /// connections are put out for no others when the server is full.
         own_networks: Vec<NetworkRange> = Vec::new(),
             list("networks").like("[\"192.0.2.0/24\", \"2001:db8::/48\"]");
         /// Sessions of one account: more devices than a person has.

@@ -211,10 +211,11 @@ impl Gate {
     /// Lets a connection in, queues it, or refuses it.
     pub fn arrive(self: &Arc<Gate>, network: Network, standing: Standing, now: Steady) -> Entry {
         let mut inside = self.inside.lock();
+        let is_crowded = inside.all.len() >= inside.bounds.in_all / 4;
         let Inside { bounds, pace, .. } = &mut *inside;
         let from = match standing {
             Standing::Known | Standing::Own => Some(now),
-            Standing::Stranger => pace.arrive(network, bounds.per_second, now),
+            Standing::Stranger => pace.arrive(network, bounds.per_second, is_crowded, now),
         };
         match from {
             Some(from) if from <= now => {}
