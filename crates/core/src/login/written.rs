@@ -115,6 +115,42 @@ mod tests {
     use crate::trust::{EARLIEST, Voucher};
 
     #[tokio::test]
+    async fn a_network_is_known_for_thirty_days_over_a_restart_and_without_one() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let clock = Clock::manual(EARLIEST);
+        let start = async || {
+            let (clock, store, domain) = (clock.clone(), store.clone(), Some("a.example"));
+            Node::start(Settings::default(), clock, store, &[], domain).await.unwrap()
+        };
+        let pass = |days: u32| {
+            let until = clock.steady().after(Duration::from_secs(86_400) * days);
+            while clock.advance_to(until) {}
+        };
+        let node = start().await;
+        node.vouch_for_clock(Voucher::Operator).await.unwrap();
+        let alice = BareJid::parse("alice@a.example").unwrap();
+        node.create_account(&alice, Password::new("a long secret").unwrap()).await.unwrap();
+        let alice = node.account(&alice).await.unwrap().unwrap();
+        let network = Network::of("192.0.2.1".parse().unwrap());
+        assert!(!node.is_known_network(network));
+
+        node.arrived(&alice, network, Vec::new());
+        assert!(node.is_known_network(network));
+        node.write_arrivals().await;
+        node.stop().await;
+        drop(node);
+        pass(20);
+        let node = start().await;
+
+        assert!(node.is_known_network(network));
+        pass(9);
+        assert!(node.is_known_network(network));
+        pass(2);
+        assert!(!node.is_known_network(network));
+        node.stop().await;
+    }
+
+    #[tokio::test]
     async fn a_login_before_a_doubt_of_the_clock_ends_is_not_old_when_it_has_ended() {
         let store = Store::open(&Location::Memory).await.unwrap();
         let mut tx = store.begin().await.unwrap();
