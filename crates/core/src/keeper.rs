@@ -19,7 +19,7 @@ mod sharing;
 mod stamps;
 mod submitted;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use change::Touches;
 pub(crate) use post::{Post, Unstored};

@@ -47,6 +47,7 @@ pub mod settings;
 pub mod slots;
 pub mod start;
 pub mod storage_policy;
+mod to_the_end;
 pub mod trust;
 pub mod turns;
 mod underway;

@@ -30,6 +30,7 @@ use crate::node::Node;
 use crate::principal::{Identity, Principal, Proved, Rights};
 use crate::session::Session;
 use crate::settings::Registration;
+use crate::to_the_end::to_the_end;
 use crate::verifiers;
 
 /// For how long after its password was proved a session may change the account without it: a
@@ -427,12 +428,17 @@ impl Node {
                         seconds(until, now)
                     ))
                 })?;
-                self.make_account(&account, password, Maker::Themselves).await?;
-                self.throttle.made(&self.key_of(account.as_str()), network);
-                self.counters.registered.inc();
-                tracing::info!(%account, %network, "registered");
-                self.warn_of_short_password(&account, short.as_deref());
-                Ok(RegisterAnswer::Done)
+                let node = self.clone();
+                // Whoever asks may be put out meanwhile; the account is made all the same.
+                to_the_end(async move {
+                    node.make_account(&account, password, Maker::Themselves).await?;
+                    node.throttle.made(&node.key_of(account.as_str()), network);
+                    node.counters.registered.inc();
+                    tracing::info!(%account, %network, "registered");
+                    node.warn_of_short_password(&account, short.as_deref());
+                    Ok(RegisterAnswer::Done)
+                })
+                .await
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::principal::{Principal, Proved, Rights};
 use crate::session::{ResumeRefused, Session, Superseded};
 use crate::session_list::SessionList;
 use crate::settings::Sessions;
+use crate::to_the_end::to_the_end;
 
 /// The most sessions of one account over the admin socket. Only the server's own user opens them,
 /// each for a moment, so this is far above what scripts need at once; it stops a script that runs
@@ -295,7 +296,7 @@ impl Node {
     }
 
     /// Ends a session: those who see it are told that it is gone, its token becomes void, and what
-    /// it never confirmed is kept, answered or dropped.
+    /// it never confirmed is kept, answered or dropped, even if the caller is dropped meanwhile.
     pub async fn end(self: &Arc<Node>, session: &Arc<Session>) {
         if session.is_gone() {
             return;
@@ -312,7 +313,13 @@ impl Node {
                 "session_ended"
             );
             presence::end(self, session, left.was_available, left.directed);
-            delivery::ended::undelivered(self, session, left.unconfirmed).await;
+            if !left.unconfirmed.is_empty() {
+                let (node, session) = (self.clone(), session.clone());
+                to_the_end(async move {
+                    delivery::ended::undelivered(&node, &session, left.unconfirmed).await;
+                })
+                .await;
+            }
         }
     }
 

@@ -64,7 +64,7 @@ async fn stored(node: &Node, hold: &Hold, rows: i64) {
 }
 
 /// Waits until what the server does at its start is over.
-async fn quiet(node: &Node) {
+pub(crate) async fn quiet(node: &Node) {
     for _ in 0..50 {
         while !node.is_idle() {
             tokio::task::yield_now().await;
@@ -438,7 +438,7 @@ fn writes(node: &Arc<Node>, name: String, fails: bool) -> JoinHandle<Result<u8, 
 }
 
 /// Keeps the lane busy with a change, whose transaction has begun, until something is sent.
-async fn busy(node: &Node) -> oneshot::Sender<()> {
+pub(crate) async fn busy(node: &Node) -> oneshot::Sender<()> {
     quiet(node).await;
     let (go, wait) = oneshot::channel::<()>();
     let (begin, begun) = oneshot::channel();
@@ -465,7 +465,7 @@ async fn polled_and_dropped(waits: impl Future) {
 }
 
 /// Fills the lane.
-fn fill(node: &Node) {
+pub(crate) fn fill(node: &Node) {
     while node.keeper.try_post(Work::Ride(Box::new(|_| {}))).is_ok() {}
 }
 
