@@ -29,6 +29,7 @@ struct Negotiation {
     mechanism: &'static str,
     /// The present attempt and what is reserved for it.
     attempt: LoginAttempt,
+    /// The session, from the moment at which it is bound or resumed until it is handed over.
     hold: Option<Hold>,
     /// The password being checked, if its account may lack a verifier that can be made from it.
     told: Option<Password>,
@@ -106,6 +107,24 @@ fn hand_over(arrived: Arrived, opened: Opening) {
         // In a task of its own, since this one is as large as a handshake.
         Ok((hold, link)) => driver::spawn(Opened { running, link, hold, peer }),
         Err(reason) => running.note_unopened(&peer, reason),
+    }
+}
+
+impl Drop for Negotiation {
+    /// Gives up a session that was begun or resumed and not handed over: the stream broke, the time
+    /// was up, the connection was put out or its task has failed. Nobody else would, and its user
+    /// would stay online until the server stops.
+    fn drop(&mut self) {
+        // Without a runtime, the server has ended.
+        if let Some(hold) = self.hold.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let running = self.connections.begin();
+            runtime.spawn(async move {
+                running.node.connection_lost(&hold).await;
+                drop(running);
+            });
+        }
     }
 }
 
@@ -195,10 +214,6 @@ impl Negotiation {
             };
             // The last bytes are a courtesy; a failure does not matter.
             let _ = until(&node, node.clock.steady().after(LAST_WORD), bye).await;
-        }
-        // A session that was bound while the stream broke must be ended.
-        if let Some(hold) = self.hold.take() {
-            node.connection_lost(&hold).await;
         }
         Outcome::Over(reason)
     }
@@ -388,3 +403,6 @@ impl Negotiation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
