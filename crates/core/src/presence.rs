@@ -325,7 +325,7 @@ mod tests {
         }
         let [alice, bob] = holds.try_into().ok().unwrap();
         let here = || Element::new("presence").text("here").outgoing(Class::Presence);
-        let said = |hold: &Hold| hold.session.received(hold.epoch).unwrap();
+        let said = |hold: &Hold| hold.session.received(hold.epoch).unwrap().unwrap();
         become_available(&node, (&alice.session, said(&alice)), here(), 0);
 
         let ticket = said(&bob);

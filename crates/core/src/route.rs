@@ -34,7 +34,7 @@ use whoelse_xmpp::{Jid, Kind, Stanza, StanzaError, StreamCondition, StreamError}
 use crate::carbon_tap;
 use crate::kit::BoxFuture;
 use crate::node::Node;
-use crate::session::Session;
+use crate::session::{Session, Superseded};
 use crate::sessions::Hold;
 use crate::storage_policy;
 
@@ -63,7 +63,12 @@ pub fn handle(node: &Arc<Node>, hold: &Hold, stanza: Stanza, lang: Option<&str>)
         // RFC 6120, 8.1.2.1: a `from` of anybody else ends the stream.
         return Routed::End(StreamError::new(StreamCondition::InvalidFrom));
     }
-    let Ok(ticket) = session.received(hold.epoch) else { return Routed::Superseded };
+    let ticket = match session.received(hold.epoch) {
+        Ok(Some(ticket)) => ticket,
+        // Whoever was told that the session is over must hear nothing more of it.
+        Ok(None) => return Routed::Done,
+        Err(Superseded) => return Routed::Superseded,
+    };
     note_activity(node, session, &stanza);
     node.counters.stanzas.received.inc(stanza.kind());
     route(node, Origin::Session { session: session.clone(), ticket }, stanza, lang)

@@ -205,3 +205,24 @@ async fn a_request_that_is_not_heard_after_a_block_is_answered_as_if_nobody_were
     assert!(answer.contains("<service-unavailable"), "{answer}");
     assert_eq!(hears(&node, &bob), "");
 }
+
+#[tokio::test]
+async fn what_a_session_says_after_its_password_was_changed_is_not_carried_out() {
+    let node = node(&["alice", "bob"]).await;
+    let thief = device(&node, "alice", "thief").await;
+    let bob = device(&node, "bob", "desk").await;
+    drop(hears(&node, &bob));
+    says(&node, &thief, &kept("bob", "before"));
+
+    let password = Password::new("another pencil").unwrap();
+    node.set_password(thief.session.own(), password, None).await.unwrap();
+    let h = thief.session.h();
+    for stanza in [kept("bob", "after"), news("bob", "after"), "<presence/>".to_owned()] {
+        assert!(matches!(says(&node, &thief, &stanza), Routed::Done));
+    }
+    node.keeper.caught_up().await;
+
+    let read = hears(&node, &bob);
+    assert!(read.contains("before") && !read.contains("after"), "{read}");
+    assert_eq!(thief.session.h(), h, "it is not counted as handled");
+}

@@ -58,9 +58,11 @@ impl Session {
     /// Notes that a stanza has been received; the ticket is used later to mark it as handled.
     ///
     /// Refuses if the connection that read it no longer holds the session: the stanza would be
-    /// counted in a stream that it was never part of.
-    pub(crate) fn received(&self, epoch: u64) -> Result<Ticket, Superseded> {
-        Ok(self.holding(epoch)?.counting.received())
+    /// counted in a stream that it was never part of. `None` if the session is about to end: what
+    /// its client says from then on is neither counted nor carried out.
+    pub(crate) fn received(&self, epoch: u64) -> Result<Option<Ticket>, Superseded> {
+        let mut state = self.holding(epoch)?;
+        Ok((!state.ending).then(|| state.counting.received()))
     }
 
     /// Marks a received stanza as handled: committed, if it had to be.
