@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::scratch::{Between, Line, Scratch};
-use crate::testing::account;
-use crate::{Location, Store};
+use crate::testing::{account, message, with_origin};
+use crate::{Appended, Location, NewMessage, Store, Tx, Undecided};
 
 /// Returns a place on the test server; without a server, the test ends.
 fn scratch() -> Option<Scratch> {
@@ -130,6 +130,124 @@ async fn a_commit_whose_answer_was_lost_is_found_to_have_happened() {
     let mut tx = store.begin().await.unwrap();
     account(&mut tx, "eve").await;
     tx.commit().await.unwrap();
+}
+
+// --- messages, and a commit whose answer is lost ---
+
+/// A store behind a faulty line, with two accounts and a message of one to the other in the journal.
+async fn with_a_message() -> Option<(Scratch, Between, Store)> {
+    let scratch = scratch()?;
+    let between = Between::new(&scratch).await.unwrap();
+    let store = Store::open(&between.place()).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    for name in ["alice", "bob"] {
+        account(&mut tx, name).await;
+    }
+    tx.append(&[said(1)]).await.unwrap();
+    tx.commit().await.unwrap();
+    Some((scratch, between, store))
+}
+
+/// A message from alice to bob, with an id of hers.
+fn said(n: i64) -> NewMessage {
+    with_origin(message(n, ("alice", 1), ("bob", 2)), 1, &n.to_string())
+}
+
+/// Loses the answer to the commit of this transaction, or before it is committed the connection.
+async fn lose(tx: Tx, (scratch, between): (&Scratch, &Between), happens: bool) -> Undecided {
+    match happens {
+        true => between.set(Line::LosesCommits),
+        false => scratch.end_connection().unwrap(),
+    }
+    let Err(Error::Undecided(undecided)) = tx.commit().await else { panic!() };
+    between.set(Line::Open);
+    undecided
+}
+
+/// Whoever reads finds these messages, once and in order, and nothing is left over.
+async fn assert_kept(store: &Store, messages: &[i64]) {
+    let numbers: Vec<i64> = (1..).take(messages.len()).collect();
+    let read = store.undelivered(2, 0, 100).await.unwrap();
+    assert_eq!(read.iter().map(|row| row.at / 1_000).collect::<Vec<_>>(), messages);
+    assert_eq!(read.iter().map(|row| row.seq).collect::<Vec<_>>(), numbers);
+    let count = messages.len() as i64;
+    for (table, rows) in [("bodies", count), ("archive_rows", 2 * count), ("journal", 0)] {
+        assert_eq!(store.count_rows(table).await, rows, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_doubtful_commit_of_messages_gives_no_number_twice_and_forgets_no_repeat() {
+    for happens in [true, false] {
+        let Some((scratch, between, store)) = with_a_message().await else { return };
+        let mut tx = store.begin().await.unwrap();
+        tx.append(&[said(2), said(3)]).await.unwrap();
+
+        let undecided = lose(tx, (&scratch, &between), happens).await;
+
+        assert_eq!(store.decide(undecided).await.unwrap(), happens);
+        let mut tx = store.begin().await.unwrap();
+        let again = tx.append(&[said(1), said(2), said(4)]).await.unwrap();
+        tx.commit().await.unwrap();
+        let stored = |number| Appended::Stored { first: number, second: Some(number) };
+        match happens {
+            true => {
+                assert_eq!(again, [Appended::Repeat, Appended::Repeat, stored(4)]);
+                assert_kept(&store, &[1, 2, 3, 4]).await;
+            }
+            false => {
+                assert_eq!(again, [Appended::Repeat, stored(2), stored(3)]);
+                assert_kept(&store, &[1, 2, 4]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_doubtful_commit_of_messages_a_reader_finds_what_was_kept() {
+    for happens in [true, false] {
+        let Some((scratch, between, store)) = with_a_message().await else { return };
+        // The journal is known to be empty.
+        assert_kept(&store, &[1]).await;
+        let mut tx = store.begin().await.unwrap();
+        tx.append(&[said(2)]).await.unwrap();
+
+        // Nobody asks what became of it.
+        lose(tx, (&scratch, &between), happens).await;
+
+        assert_kept(&store, if happens { &[1, 2] } else { &[1] }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_doubtful_fold_loses_and_doubles_nothing() {
+    for happens in [true, false] {
+        let Some((scratch, between, store)) = with_a_message().await else { return };
+        let mut tx = store.begin().await.unwrap();
+        tx.fold().await.unwrap();
+        tx.append(&[said(2)]).await.unwrap();
+
+        let undecided = lose(tx, (&scratch, &between), happens).await;
+
+        assert_eq!(store.decide(undecided).await.unwrap(), happens);
+        assert_kept(&store, if happens { &[1, 2] } else { &[1] }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_whose_fold_was_not_answered_is_refused_and_reads_when_it_asks_again() {
+    let Some((_scratch, between, store)) = with_a_message().await else { return };
+
+    between.set(Line::LosesCommits);
+    let refused = store.undelivered(2, 0, 100).await.unwrap_err();
+    between.set(Line::Open);
+
+    assert!(refused.is_lost(), "{refused:?}");
+    assert_kept(&store, &[1]).await;
+    let mut tx = store.begin().await.unwrap();
+    tx.append(&[said(1), said(2)]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_kept(&store, &[1, 2]).await;
 }
 
 #[test]
