@@ -1,5 +1,6 @@
-//! The keeper: the only writer. What must be remembered is posted here, committed in groups, and
-//! only then delivered and marked as handled.
+//! The keeper: it alone decides what is remembered. What must be is posted here, committed in
+//! groups, and only then delivered and marked as handled. Others write nothing but what changes
+//! nothing of that: whoever reads an archive may move rows into it that are stored already.
 //!
 //! It is two tasks: the lane commits, and the finisher delivers one group while the lane commits
 //! the next (`docs/design/lane.md`).

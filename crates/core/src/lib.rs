@@ -4,7 +4,8 @@
 //! This crate touches no socket: the crate `server` reads and writes bytes, the crate `stream`
 //! holds the conversation up to an open session, the crate `store` keeps rows, and the crate
 //! `features` has what the server can do beyond moving stanzas. Read first: [`session::Session`]
-//! (one live login, which outlives its connection) and [`keeper::Keeper`] (the only writer).
+//! (one live login, which outlives its connection) and [`keeper::Keeper`] (through which everything
+//! is changed that is remembered).
 
 pub mod account;
 mod account_life;

@@ -45,11 +45,11 @@ pub struct Node {
     pub clock: Clock,
     /// When the node was started.
     pub started: Moment,
-    /// The database; written through the keeper alone.
+    /// The database; changed through the keeper alone.
     pub store: Store,
     /// The handlers and taps of the features.
     pub wiring: Wiring,
-    /// The only writer to the store.
+    /// Through which everything in the store is changed.
     pub keeper: Arc<Keeper>,
     /// Limits how often a password may be tried.
     pub throttle: Arc<LoginThrottle>,

@@ -3,8 +3,10 @@
 //!
 //! This crate knows tables and transactions and nothing of XMPP: addresses arrive as keys
 //! ([`to_key`]), stanzas as bytes, times as microseconds that the caller passes in. The keeper in
-//! `core`, the only user of [`Tx`], decides what is written, in which order, and what follows from
-//! it. `stream` derives and checks passwords; this crate only stores the verifiers.
+//! `core`, the only user of [`Tx`] outside of this crate, decides what is written, in which order,
+//! and what follows from it. A reader of an archive may have to begin a transaction by itself, to
+//! move rows into it that are stored already (see the module `log_reader`); so it may wait for the
+//! one before. `stream` derives and checks passwords; this crate only stores the verifiers.
 //!
 //! Read [`Store`] first: it opens the database, answers every query, and hands out one [`Tx`] at a
 //! time through which everything is written. Then read [`NewMessage`], the heart of the log.
