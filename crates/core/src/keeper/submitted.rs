@@ -42,7 +42,8 @@ impl Keeper {
         let mut work = Work::Change(Box::new(command));
         let mut submitted = self.submitted.lock();
         if submitted.is_closed {
-            tracing::error!(error = "the keeper has stopped", "changes_dropped");
+            // Only at the end of the server, whose sessions have ended before.
+            tracing::info!("change_after_stop");
             return;
         }
         if submitted.waiting.is_empty() {
