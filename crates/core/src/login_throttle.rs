@@ -44,6 +44,7 @@ const QUESTIONS: usize = NEW_ACCOUNTS;
 /// flood of names does not fill the database and everybody's roster.
 const NEW_ACCOUNTS: usize = 100;
 /// Proofs of former passwords from one network within [`WINDOW`]: ten devices that try every minute.
+/// A client that goes through all its mechanisms counts once for each of them.
 const FORMER: usize = 100;
 const WINDOW: Duration = Duration::from_secs(600);
 /// The longest block of an account for a network, unless the block duration is longer.

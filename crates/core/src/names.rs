@@ -52,7 +52,8 @@ impl Node {
 /// The refusal of a name that somebody else had until lately.
 pub(crate) fn removed_lately(account: &BareJid) -> StanzaError {
     let name = account.local().unwrap_or_default();
-    refused(format!("{name} was somebody's name until lately"))
+    let days = REMOVED_NAME.as_secs() / 86_400;
+    refused(format!("{name} was somebody's name until lately, and is nobody's for {days} days"))
 }
 
 /// The refusal of a name that somebody has.

@@ -99,9 +99,8 @@ fn in_fields(account: &Account, stanza: &Stanza, fields: &[Child]) -> Result<Wis
         };
     }
     // XEP-0077, 3.3: the name must be the user's own, and the password must be there.
-    let (Some(username), Some(password)) = (text("username"), text("password")) else {
-        return Err(incomplete());
-    };
+    let username = given(text("username"), "the user name")?;
+    let password = given(text("password"), "the new password")?;
     own_name(account, &username)?;
     Ok(Wish { what: Change::Password(acceptable(&password)?), present: None })
 }
@@ -118,14 +117,13 @@ fn in_a_form(account: &Account, stanza: &Stanza, form: &Child) -> Result<Wish, S
         _ => return Err(StanzaError::new(Condition::BadRequest).with_text("no such form")),
     };
     let values = form::values(form);
-    let (Some(username), Some(password)) = (values.get("username"), values.get("password")) else {
-        return Err(incomplete());
-    };
-    own_name(account, username)?;
+    own_name(account, given(values.get("username"), "the user name")?)?;
     if is_removal {
-        return Ok(Wish { what: Change::Remove, present: Some(acceptable(password)?) });
+        let present = given(values.get("password"), "the password")?;
+        return Ok(Wish { what: Change::Remove, present: Some(acceptable(present)?) });
     }
-    let present = values.get("old_password").ok_or_else(incomplete)?;
+    let present = given(values.get("old_password"), "the present password")?;
+    let password = given(values.get("password"), "the new password")?;
     let what = Change::Password(acceptable(password)?);
     Ok(Wish { what, present: Some(acceptable(present)?) })
 }
@@ -147,9 +145,10 @@ fn acceptable(password: &str) -> Result<Password, StanzaError> {
         .map_err(|error| StanzaError::new(Condition::NotAcceptable).with_text(error.to_string()))
 }
 
-fn incomplete() -> StanzaError {
-    StanzaError::new(Condition::BadRequest)
-        .with_text("a change of password needs the user name and the new password")
+fn given<T>(value: Option<T>, what: &str) -> Result<T, StanzaError> {
+    let missing =
+        || StanzaError::new(Condition::BadRequest).with_text(format!("{what} is missing"));
+    value.ok_or_else(missing)
 }
 
 /// Makes the error that asks for the present password, with the form that the XEP has for it.
@@ -175,7 +174,9 @@ fn ask_for_the_password(cx: &SessionCx, stanza: &Stanza, what: &Change) -> Outgo
             StanzaError::new(Condition::NotAuthorized).with_type(ErrorType::Modify),
         ),
     };
-    let error = condition.with_text("confirm this with your present password, or log in again");
+    let error = condition.with_text(
+        "confirm this with your present password, or log out and in again, then repeat this",
+    );
     let form = form::to_fill_in(title, Some(about), fields);
     Element::new("iq")
         .attr("type", "error")
