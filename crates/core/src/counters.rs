@@ -24,7 +24,8 @@ crate::counters! {
     /// Everything that is counted.
     pub struct Counters of Counters {
         /// Tries to log in: `ok`, `wrong` (password), `blocked` (not even checked), `refused` (right
-        /// password, and blocked by an administrator), `former` (a former password).
+        /// password, and blocked by an administrator), `former` (a former password); `mechanism` is
+        /// `in-session` where an open session was asked for the present one.
         logins: Tally<2> = "whoelse_logins" ["mechanism", "outcome"],
             act "`wrong` or `blocked` rise: somebody guesses";
         /// Accounts that people have made themselves.

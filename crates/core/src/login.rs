@@ -36,6 +36,8 @@ use crate::verifiers;
 /// For how long after its password was proved a session may change the account without it: a
 /// person has just typed it. Later, whoever sits before the device need not be that person.
 const PROVED_LATELY: Duration = Duration::from_secs(600);
+/// In place of the mechanism, where a session is asked for the present password.
+const IN_SESSION: &str = "in-session";
 
 impl Node {
     /// Admits a try for a name, when its turn comes, and finds the verifier. `attempt` is what this
@@ -256,10 +258,21 @@ impl Node {
     /// before the client is told.
     pub async fn login_succeeded(
         self: &Arc<Node>,
-        mut attempt: LoginAttempt,
+        attempt: LoginAttempt,
         rights: Rights,
         network: Network,
     ) -> Result<Principal, Refusal> {
+        let proved = self.password_proved(attempt, network).await?;
+        tracing::info!(account = %proved.address, %network, "login");
+        Ok(Principal { identity: Identity::Account(proved), rights })
+    }
+
+    /// Ends a try whose password was right, at a login or in a session. Returns what was proved.
+    async fn password_proved(
+        self: &Arc<Node>,
+        mut attempt: LoginAttempt,
+        network: Network,
+    ) -> Result<Proved, Refusal> {
         let Some(proved) = attempt.proved() else {
             return Err(Refusal::new(SaslCondition::NotAuthorized));
         };
@@ -282,9 +295,8 @@ impl Node {
             self.save_counts(forgiven).await;
             return Err(refuse_disabled());
         }
-        tracing::info!(account = %address, %network, "login");
         self.arrived(&account, network, forgiven);
-        Ok(Principal { identity: Identity::Account(proved), rights })
+        Ok(proved)
     }
 
     /// Whether the password of a session was proved so lately that nothing more is asked before the
@@ -293,8 +305,9 @@ impl Node {
         session.is_trusted() || session.proved_at().after(PROVED_LATELY) > self.clock.steady()
     }
 
-    /// Checks the present password of a session's account, and counts it like a try to log in from
-    /// where the session is. If it is right, the session has proved it just now.
+    /// Checks the present password of a session's account. It is a try to log in from where the
+    /// session is, with everything that follows from it, whether it is right or wrong. If it is
+    /// right, the session has proved it just now.
     pub async fn check_password(
         self: &Arc<Node>,
         session: &Session,
@@ -308,23 +321,40 @@ impl Node {
             LookupAnswer::Verifier(verifier) => (verifier, true, Vec::new()),
             LookupAnswer::Changed { verifier, former } => (verifier, true, former),
             LookupAnswer::Fake(verifier) => (verifier, false, Vec::new()),
-            LookupAnswer::Refused(refusal) => return Err(as_stanza_error(refusal)),
+            LookupAnswer::Refused(refusal) => {
+                self.counters.logins.inc([IN_SESSION, "blocked"]);
+                return Err(as_stanza_error(refusal));
+            }
         };
         let like = verifier.clone();
         let Some(derived) = self.hash(move || like.derive_like(&password)).await else {
             return Err(wait("the server is busy, try again in a moment".to_owned()));
         };
-        let is_same = attempt.proved().is_some_and(|proved| account.is_as(&proved));
         // Not `&&`: a fake verifier must cost the same time.
-        if verifier.is_same(&derived) & genuine & is_same {
-            session.note_proved(self.clock.steady());
-            return Ok(());
-        }
-        let refusal = match former.iter().position(|former| former.is_of(&derived)) {
-            Some(which) => self.login_outdated(&mut attempt, address, which, network).await,
-            None => self.login_failed(&mut attempt, address, true, network).await,
+        let is_right = verifier.is_same(&derived) & genuine;
+        let is_former = former.iter().position(|former| former.is_of(&derived));
+        let (outcome, refusal) = match (is_right, is_former) {
+            (true, _) => match self.password_proved(attempt, network).await {
+                Ok(proved) if account.is_as(&proved) => ("ok", None),
+                // The name belongs to another account by now.
+                Ok(_) => ("refused", Some(Refusal::new(SaslCondition::NotAuthorized))),
+                Err(refusal) => ("refused", Some(refusal)),
+            },
+            (false, Some(which)) => {
+                ("former", Some(self.login_outdated(&mut attempt, address, which, network).await))
+            }
+            (false, None) => {
+                ("wrong", Some(self.login_failed(&mut attempt, address, true, network).await))
+            }
         };
-        Err(as_stanza_error(refusal))
+        self.counters.logins.inc([IN_SESSION, outcome]);
+        match refusal {
+            None => {
+                session.note_proved(self.clock.steady());
+                Ok(())
+            }
+            Some(refusal) => Err(as_stanza_error(refusal)),
+        }
     }
 
     /// Saves counts before anybody is told of them, so that a block survives a crash.
@@ -501,7 +531,9 @@ fn name(account: &BareJid) -> &str {
 /// A refused password, in an open session.
 fn as_stanza_error(refusal: Refusal) -> StanzaError {
     let error = match refusal.condition {
-        SaslCondition::NotAuthorized | SaslCondition::CredentialsExpired => {
+        SaslCondition::NotAuthorized
+        | SaslCondition::CredentialsExpired
+        | SaslCondition::AccountDisabled => {
             StanzaError::new(Condition::NotAuthorized).with_type(ErrorType::Modify)
         }
         _ => StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait),

@@ -120,6 +120,34 @@ async fn one_mistyped_password_in_a_client_that_tries_every_mechanism_counts_one
 }
 
 #[tokio::test]
+async fn a_password_that_is_checked_in_a_session_counts_as_at_a_login() {
+    let node = fresh(&Clock::manual(BEGIN)).await;
+    let mut attempt = LoginAttempt::default();
+    node.lookup(&mut attempt, &jid("bob"), Mechanism::Plain, network(1)).await;
+    let bob = node.login_succeeded(attempt, Rights::Own, network(1)).await.unwrap();
+    let session = node.bind(&bob, Some("desk")).await.unwrap().session;
+    session.note_peer("", network(1));
+    let account = node.account(&jid("bob")).await.unwrap().unwrap();
+    let check = async |text| {
+        let password = Password::new(text).unwrap();
+        node.check_password(&session, &account, password).await.map_err(|error| error.condition)
+    };
+
+    // A right one takes back the wrong ones before it.
+    for text in ["guess", "guess", "pencil", "guess", "guess", "pencil"] {
+        let wanted = if text == "pencil" { Ok(()) } else { Err(Condition::NotAuthorized) };
+        assert_eq!(check(text).await, wanted, "{text}");
+    }
+    for _ in 0..3 {
+        assert_eq!(check("guess").await, Err(Condition::NotAuthorized));
+    }
+    assert_eq!(check("pencil").await, Err(Condition::ResourceConstraint));
+
+    let count = |outcome| node.counters.logins.get(["in-session", outcome]);
+    assert_eq!((count("ok"), count("wrong"), count("blocked")), (2, 7, 1));
+}
+
+#[tokio::test]
 async fn a_clock_that_is_set_changes_no_block() {
     for set in [BEGIN.before(HOUR), BEGIN.after(HOUR)] {
         let clock = Clock::manual(BEGIN);
