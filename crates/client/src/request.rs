@@ -39,12 +39,14 @@ pub struct Request {
     pub by_hand: bool,
     /// The query id whose results arrive as messages before the answer (XEP-0313).
     pub collect: Option<String>,
+    /// Recognises a refusal that asks for more. Such a one is the answer, and not an error.
+    pub asks_back: Option<fn(&Stanza) -> bool>,
 }
 
 /// An answer with the results that came before it.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The iq of type result.
+    /// The iq of type result, or the refusal that [`Request::asks_back`] recognises.
     pub iq: Stanza,
     /// The messages that carried results.
     pub results: Vec<Stanza>,
@@ -70,7 +72,7 @@ impl Request {
 
     fn new(ask: Ask, payload: Element) -> Request {
         let payload = payload.finish().to_vec();
-        Request { ask, to: None, payload, by_hand: true, collect: None }
+        Request { ask, to: None, payload, by_hand: true, collect: None, asks_back: None }
     }
 
     /// Marks that the program asks and no person.

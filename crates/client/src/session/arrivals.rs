@@ -145,7 +145,11 @@ impl Session {
         }
         let (then, answer) = self.pending.answered(stanza, &self.me)?;
         match then {
-            Then::Reply { reply, results, .. } => {
+            Then::Reply { request, reply, results } => {
+                let answer = match request.asks_back {
+                    Some(recognise) if recognise(stanza) => Ok(stanza.clone()),
+                    _ => answer,
+                };
                 let _ = reply.send(answer.map(|iq| Answer { iq, results }));
             }
             Then::Roster => {

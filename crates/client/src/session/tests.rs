@@ -479,6 +479,23 @@ fn results_of_a_query_come_with_its_answer() {
 }
 
 #[test]
+fn a_refusal_that_asks_for_more_is_an_answer_to_who_recognises_it() {
+    let asks_back = |stanza: &Stanza| stanza.child("query", ns::REGISTER).is_some();
+    for (payload, wanted) in [("<query xmlns='jabber:iq:register'/>", true), ("", false)] {
+        let mut bench = Bench::new();
+        let mut answer = bench.ask(Request { asks_back: Some(asks_back), ..change() });
+        let id = bench.sent().pop().unwrap().id().unwrap().to_owned();
+
+        bench.hear(&format!(
+            "<iq type='error' id='{id}'>{payload}<error type='modify'>\
+             <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        ));
+
+        assert_eq!(answer.try_recv().unwrap().is_ok(), wanted, "{payload}");
+    }
+}
+
+#[test]
 fn a_barrier_is_passed_when_every_message_before_it_is_stored_and_not_refused() {
     let mut bench = Bench::new();
     bench.say("one");
