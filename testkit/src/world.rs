@@ -7,7 +7,6 @@ pub mod sockets;
 pub use settings::settings;
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::scene::{ClockSet, PASSWORD, Scene, Server, Way};
 use whoelse_core::Node;
 use whoelse_store::StoredVerifier;
 use whoelse_stream::Password;
-use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::scram::{Hash, ITERATIONS, Verifier};
 
 /// Which world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,18 +67,15 @@ pub(crate) fn make(kind: Kind, scene: &Scene) -> Result<Box<dyn World>, String> 
     })
 }
 
-/// The fewest iterations that a client accepts (RFC 7677, 4).
-const TURNS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
-
 /// The verifiers of [`PASSWORD`], made once for all actors.
 static VERIFIERS: LazyLock<Option<Vec<StoredVerifier>>> = LazyLock::new(|| {
     let password = Password::new(PASSWORD).ok()?;
     let verifiers = Hash::ALL.map(|hash| {
-        let verifier = Verifier::derive(hash, &password, b"salt of a scene", TURNS);
+        let verifier = Verifier::derive(hash, &password, b"salt of a scene", ITERATIONS);
         StoredVerifier {
             mechanism: hash.mechanism().to_owned(),
             salt: verifier.salt,
-            iterations: TURNS.get().into(),
+            iterations: ITERATIONS.get().into(),
             stored_key: verifier.stored_key,
             server_key: verifier.server_key,
         }

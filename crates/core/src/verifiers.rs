@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use whoelse_store::{Error, Store, StoredVerifier};
-use whoelse_stream::scram::{Hash, Verifier};
+use whoelse_stream::scram::{Hash, ITERATIONS, Verifier};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{Condition, StanzaError};
 
@@ -122,23 +122,14 @@ impl Node {
         tokio::task::spawn_blocking(work).await.ok()
     }
 
-    /// Makes the verifiers of a new password for an account that has these. Each keeps the salt and
-    /// the iterations, so that a proof of the old password is recognised. Fails like
+    /// Makes the verifiers of a new password for an account that has these. Fails like
     /// [`Node::verifiers`].
     pub(crate) async fn verifiers_like(
         &self,
         old: Vec<StoredVerifier>,
         password: Password,
     ) -> Result<Vec<StoredVerifier>, StanzaError> {
-        let derive = move |hash: Hash| {
-            let old = old.iter().find(|stored| stored.mechanism == hash.mechanism());
-            let old = old.and_then(|stored| read(stored.clone(), hash));
-            write(match old {
-                Some(old) => old.derive_like(&password),
-                None => Verifier::fresh(hash, &password),
-            })
-        };
-        let derived = self.hash(move || Hash::ALL.map(derive)).await;
+        let derived = self.hash(move || Hash::ALL.map(|hash| like(&old, hash, &password))).await;
         derived.map(Vec::from).ok_or_else(busy)
     }
 
@@ -151,6 +142,18 @@ impl Node {
             self.hash(move || Hash::ALL.map(|hash| write(Verifier::fresh(hash, &password)))).await;
         derived.map(Vec::from).ok_or_else(busy)
     }
+}
+
+/// Makes a verifier that keeps the salt of an old one, so that a proof of the old password is
+/// recognised. Where the old one has other iterations than are usual today, it is made anew: those
+/// of an unknown name are today's, and whoever differs would be known to exist.
+fn like(old: &[StoredVerifier], hash: Hash, password: &Password) -> StoredVerifier {
+    let old = old.iter().find(|stored| stored.mechanism == hash.mechanism());
+    let old = old.and_then(|stored| read(stored.clone(), hash));
+    write(match old.filter(|old| old.iterations == ITERATIONS) {
+        Some(old) => old.derive_like(password),
+        None => Verifier::fresh(hash, password),
+    })
 }
 
 fn busy() -> StanzaError {
@@ -181,5 +184,24 @@ fn write(verifier: Verifier) -> StoredVerifier {
         iterations: i64::from(verifier.iterations.get()),
         stored_key: verifier.stored_key,
         server_key: verifier.server_key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_new_password_keeps_the_salt_and_takes_todays_iterations() {
+        let password = |text| Password::new(text).unwrap();
+        for (iterations, is_kept) in [(ITERATIONS, true), (NonZeroU32::new(4096).unwrap(), false)] {
+            let old = Verifier::derive(Hash::Sha256, &password("pencil"), &[7; 16], iterations);
+
+            let new = like(&[write(old)], Hash::Sha256, &password("eraser"));
+
+            assert_eq!(new.salt == [7; 16], is_kept);
+            assert_eq!(new.iterations, i64::from(ITERATIONS.get()));
+        }
     }
 }
