@@ -53,7 +53,8 @@ pub(super) const fn database() -> Kind<Option<PostgresUrl>> {
                 .parse()
                 .map(Some)
                 .map_err(|why: whoelse_store::PlaceError| Wrong::Because(why.to_string())),
-            _ => Err(Wrong::Kind),
+            // The sentence for another kind repeats the value, and a list may hold the password.
+            _ => Err(Wrong::Because("write the address as one text in quotes".to_owned())),
         },
         |url: &Option<PostgresUrl>| {
             url.as_ref().map(|url| quoted(&url.to_string())).unwrap_or_default()

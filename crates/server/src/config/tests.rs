@@ -331,8 +331,12 @@ fn every_bad_value_is_refused_by_the_name_of_its_setting() {
         ("metrics = 1", "`metrics` must be a table: write [metrics]"),
         ("domain = \"a\"\ndomain = \"b\"", "line 3: `domain` stands there twice"),
         (
+            "database = [\"postgres://whoelse:s3cret@db/x\"]",
+            "`database`: write the address as one text in quotes",
+        ),
+        (
             "domain = chat.example",
-            "a text stands in quotes: write `domain = \"chat.example\"`, in column 10",
+            "the text in column 10 stands in no quotes: write `domain = \"…\"`",
         ),
         ("domain = \"chat.example", "the text that begins in column 10 has no \" at its end"),
         ("just words", "a `=` is missing after `just`"),

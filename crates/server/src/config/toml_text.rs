@@ -134,7 +134,8 @@ fn without_what_is_no_toml(text: &str, wrong: &mut Wrong) -> String {
 }
 
 /// Says what is wrong with a line that is no TOML: the words of the parser are for programmers, so
-/// this looks for the usual mistakes by itself.
+/// this looks for the usual mistakes by itself. It repeats no value: it may be a password, and what
+/// is said here stands in the log.
 fn mistake(line: &str) -> String {
     let said = line.trim();
     if said.is_empty() {
@@ -143,7 +144,8 @@ fn mistake(line: &str) -> String {
     }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if said.starts_with('[') && !said.contains(']') {
-        return format!("the name of a table ends with `]`: write `{said}]`");
+        let name = said.trim_start_matches('[').split(|c| !is_plain(c)).next().unwrap_or_default();
+        return format!("the name of a table ends with `]`: write `[{name}]`");
     }
     let Some((before, value)) = line.split_once('=') else {
         let word = said.split(|c| !is_plain(c)).next().unwrap_or_default();
@@ -188,7 +190,7 @@ fn mistake_of_value(name: &str, value: &str, column: usize) -> String {
             match text.contains(['"', '\'', '\\']) {
                 true => format!("the text in column {column} has no quote at its beginning"),
                 false => format!(
-                    "a text stands in quotes: write `{name} = \"{text}\"`, in column {column}"
+                    "the text in column {column} stands in no quotes: write `{name} = \"…\"`"
                 ),
             }
         }
@@ -253,12 +255,12 @@ mod tests {
             ("registration = open\"", "the text in column 16 has no quote at its beginning"),
             (
                 "registration = open # yes",
-                "a text stands in quotes: write `registration = \"open\"`, in column 16",
+                "the text in column 16 stands in no quotes: write `registration = \"…\"`",
             ),
-            ("timeout=10m", "a text stands in quotes: write `timeout = \"10m\"`, in column 9"),
+            ("timeout=10m", "the text in column 9 stands in no quotes: write `timeout = \"…\"`"),
             (
                 "listen = 127.0.0.1:5222",
-                "a text stands in quotes: write `listen = \"127.0.0.1:5222\"`, in column 10",
+                "the text in column 10 stands in no quotes: write `listen = \"…\"`",
             ),
             (
                 "registration \"open\"",
@@ -300,6 +302,32 @@ mod tests {
             let found = wrong(line);
             assert_eq!(found.len(), 1, "{line}: {found:?}");
             assert_eq!(found[0].1, words, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_mistake_repeats_a_value() {
+        let url = "postgres://whoelse:s3cret@db/x";
+        for line in [
+            format!("database = {url}"),
+            format!("database = {url} # s3cret"),
+            format!("database = \"{url}"),
+            format!("database = \"{url}\" s3cret"),
+            format!("database = {url}\""),
+            format!("database = [\"{url}\""),
+            format!("database = [{url}]"),
+            format!("database: {url}"),
+            format!("database {url}"),
+            format!("database =\n{url}"),
+            format!("database = \n\"{url}\""),
+            format!("[\"{url}\""),
+            format!("[database = \"{url}\""),
+            format!("database = \"x\"\ndatabase = \"{url}\""),
+            format!("= {url}"),
+        ] {
+            let found = wrong(&line);
+            assert!(!found.is_empty(), "{line}");
+            assert!(!format!("{found:?}").contains("s3cret"), "{line}: {found:?}");
         }
     }
 
