@@ -40,6 +40,10 @@ impl TlsError {
         TlsError(format!("cannot make {}: {}", path.display(), in_words(error)))
     }
 
+    pub(super) fn unread(path: &Path, error: &io::Error) -> TlsError {
+        TlsError(format!("cannot read {}: {}", path.display(), in_words(error)))
+    }
+
     pub(super) fn unmade(domain: &str) -> TlsError {
         TlsError(format!(
             "cannot make a certificate for {domain}; name one by an authority (`certificate` and \

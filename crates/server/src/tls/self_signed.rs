@@ -60,22 +60,26 @@ pub fn ensure(files: &OwnFiles, domain: &str) -> Result<Ensured, TlsError> {
         return Ok(Ensured::There);
     }
     keep_former(files)?;
-    // The key first: a certificate without its key would be found and kept.
     if let Some(former) = find_former(files, domain) {
-        for (from, to) in [(&former.key, &files.key), (&former.certificate, &files.certificate)] {
-            fs::rename(from, to).map_err(|error| TlsError::unwritable(to, &error))?;
-        }
+        copy(&former, files)?;
         return Ok(Ensured::FoundAgain);
     }
     let (certificate, key) = make(domain)?;
+    // The key first: a certificate without its key would be found and kept.
     replace(&files.key, key.as_bytes())?;
     replace(&files.certificate, certificate.as_bytes())?;
     Ok(Ensured::Made)
 }
 
-/// Copies certificate and key, if they are there, to names that tell which certificate it is.
+/// Copies certificate and key, if they can be used together, to names that tell which certificate
+/// it is. After a crash between the two writes they cannot: then the pair is kept already.
 fn keep_former(files: &OwnFiles) -> Result<(), TlsError> {
-    if !files.certificate.exists() {
+    if !files.certificate.exists() || !files.key.exists() {
+        return Ok(());
+    }
+    // One that cannot be read now may be good, and is not to be replaced.
+    read(&files.key)?;
+    if Tls::open(&files.certificate, &files.key).is_err() {
         return Ok(());
     }
     let Some(own) = files::chain(&files.certificate)?.into_iter().next() else { return Ok(()) };
@@ -86,11 +90,18 @@ fn keep_former(files: &OwnFiles) -> Result<(), TlsError> {
         certificate: folder.join(format!("{FORMER}{short}.certificate.pem")),
         key: folder.join(format!("{FORMER}{short}.key.pem")),
     };
-    for (from, to) in [(&files.key, &former.key), (&files.certificate, &former.certificate)] {
-        let content = fs::read(from).map_err(|error| TlsError::unwritable(to, &error))?;
-        replace(to, &content)?;
-    }
-    Ok(())
+    copy(files, &former)
+}
+
+/// Copies a pair, the key first. The source stays: a crash in between takes nothing away.
+fn copy(from: &OwnFiles, to: &OwnFiles) -> Result<(), TlsError> {
+    let (key, certificate) = (read(&from.key)?, read(&from.certificate)?);
+    replace(&to.key, &key)?;
+    replace(&to.certificate, &certificate)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|error| TlsError::unread(path, &error))
 }
 
 /// Finds a former certificate of this domain that can be used with its key.
@@ -128,9 +139,15 @@ fn is_to_make(files: &OwnFiles, domain: &str) -> Result<bool, TlsError> {
         return Ok(true);
     }
     Ok(match files::chain(&files.certificate)?.as_slice() {
-        [own] => is_ours(own) && !names(own, domain),
+        [own] if is_ours(own) => !names(own, domain) || is_half_replaced(files, domain),
         _ => false,
     })
+}
+
+/// Whether a crash has left the key of another domain with the certificate of this one, which is
+/// kept with its own key.
+fn is_half_replaced(files: &OwnFiles, domain: &str) -> bool {
+    Tls::open(&files.certificate, &files.key).is_err() && find_former(files, domain).is_some()
 }
 
 /// A certificate and its key, both PEM.
@@ -262,6 +279,44 @@ mod tests {
             }
         }
         assert_eq!(ensure(&files, "localhost"), Ok(Ensured::Made));
+    }
+
+    #[test]
+    fn a_crash_between_key_and_certificate_takes_no_pair_away() {
+        for next in ["localhost", "b.example"] {
+            let (_dir, files) = files();
+            let fingerprint = || Fingerprint::of(&files::chain(&files.certificate).unwrap()[0]);
+            ensure(&files, "localhost").unwrap();
+            let (first, key) = (fingerprint(), fs::read(&files.key).unwrap());
+            ensure(&files, "b.example").unwrap();
+            let second = fingerprint();
+            // On the way back to localhost, only its key has come.
+            keep_former(&files).unwrap();
+            fs::write(&files.key, key).unwrap();
+
+            let other = if next == "localhost" { "b.example" } else { "localhost" };
+            for domain in [next, other, next] {
+                assert!(can_ensure(&files, domain).is_ok());
+                assert_eq!(ensure(&files, domain), Ok(Ensured::FoundAgain), "{next}, {domain}");
+                assert_eq!(fingerprint(), if domain == "localhost" { first } else { second });
+                assert!(Tls::open(&files.certificate, &files.key).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_key_is_made_anew_and_one_that_cannot_be_read_is_named() {
+        let (dir, files) = files();
+        ensure(&files, "localhost").unwrap();
+        fs::remove_file(&files.key).unwrap();
+        assert_eq!(ensure(&files, "b.example"), Ok(Ensured::Made));
+        assert!(Tls::open(&files.certificate, &files.key).is_ok());
+
+        fs::remove_file(&files.key).unwrap();
+        fs::create_dir(&files.key).unwrap();
+        let said = ensure(&files, "c.example").unwrap_err().to_string();
+        let wanted = format!("cannot read {}: ", dir.path().join("key.pem").display());
+        assert!(said.starts_with(&wanted), "{said}");
     }
 
     #[test]
