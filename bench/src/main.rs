@@ -5,8 +5,8 @@
 //! cargo run --profile dist -p whoelse-bench -- compare            all servers, all rows
 //! cargo run --profile dist -p whoelse-bench -- compare --quick    a first look
 //! cargo run --profile dist -p whoelse-bench -- compare --only whoelse --rows message,login
-//! cargo run --profile dist -p whoelse-bench -- instructions       callgrind's counts
-//! cargo run --profile dist -p whoelse-bench -- held               bytes of an idle session
+//! cargo run --release -p whoelse-bench -- instructions            callgrind's counts
+//! cargo run --release -p whoelse-bench -- held                    bytes of an idle session
 //! cargo run --profile dist -p whoelse-bench -- faults --minutes 20 --to docs/resilience
 //! cargo run --profile dist -p whoelse-bench -- crowd              10,000 who all see each other
 //! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line

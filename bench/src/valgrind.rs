@@ -5,6 +5,8 @@ use std::fs;
 use std::hint::black_box;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::Failed;
 
 /// Instructions are counted from the first call of this function to the second. Valgrind finds it by
@@ -34,14 +36,25 @@ pub fn instructions(arguments: &[&str]) -> Result<u64, Failed> {
 }
 
 /// Runs this program with these arguments. Returns how many bytes of the heap it still held when it
-/// ended.
+/// ended, without those of SQLite: how large its caches are depends on when it opens a connection.
 pub fn bytes_held(arguments: &[&str]) -> Result<u64, Failed> {
-    let options = ["--tool=dhat".to_owned(), "--dhat-out-file=/dev/null".to_owned()];
+    let folder = tempfile::tempdir()?;
+    let counts = folder.path().join("counts");
+    let options = ["--tool=dhat".to_owned(), format!("--dhat-out-file={}", counts.display())];
     let said = valgrind(&options, arguments)?;
-    let held = said.lines().find_map(|line| line.split("At t-end:").nth(1));
-    let held = held.and_then(|held| held.split_whitespace().next());
-    let held = held.and_then(|bytes| bytes.replace(',', "").parse().ok());
-    held.ok_or_else(|| format!("dhat gave no total: {said}").into())
+    let counts: Value = serde_json::from_slice(&fs::read(counts)?)?;
+    let list = |of: &Value, key: &str| of.get(key).and_then(Value::as_array).cloned();
+    let (functions, points) = list(&counts, "ftbl")
+        .zip(list(&counts, "pps"))
+        .ok_or_else(|| format!("dhat counted nothing: {said}"))?;
+    let is_of_sqlite = |function: &Value| {
+        let name = function.as_u64().and_then(|at| functions.get(usize::try_from(at).ok()?));
+        name.and_then(Value::as_str).is_some_and(|name| name.contains("sqlite3Mem"))
+    };
+    let ours = points
+        .iter()
+        .filter(|point| list(point, "fs").is_none_or(|called| !called.iter().any(is_of_sqlite)));
+    Ok(ours.filter_map(|point| point.get("eb")?.as_u64()).sum())
 }
 
 /// Returns what valgrind said.
