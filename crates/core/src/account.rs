@@ -159,7 +159,8 @@ impl Account {
 
     /// What a feature remembers of the account: the present snapshot of its slot.
     ///
-    /// `None` for a type that no wired feature declared.
+    /// `None` for a type that no wired feature loads, and that was never asked for with
+    /// [`Account::get_or_default`].
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.slots.get()
     }
@@ -167,6 +168,12 @@ impl Account {
     /// Looks at what a feature remembers, as [`Account::get`] does, without keeping a reference.
     pub fn look<T: 'static, R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
         self.slots.look(look)
+    }
+
+    /// What a feature notes of the account while it is in memory, made now if there is nothing: for
+    /// state that is not stored and that few accounts ever have.
+    pub fn get_or_default<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.slots.get_or_default()
     }
 
     /// Replaces a slot. Call it only after a commit, in [`crate::keeper::After`]: the keeper's

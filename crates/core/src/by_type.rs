@@ -10,14 +10,15 @@ use std::sync::Arc;
 /// A value with its type forgotten.
 pub type Value = Arc<dyn Any + Send + Sync>;
 
-/// Values of different types, at most one of each.
+/// Values of different types, at most one of each. There are as many of these lists as accounts and
+/// sessions, and they hardly ever change, so none has room for more.
 #[derive(Clone, Default)]
-pub(crate) struct ByType(Vec<(TypeId, Value)>);
+pub(crate) struct ByType(Box<[(TypeId, Value)]>);
 
 impl ByType {
     /// Makes a collection of these values, each of another type.
     pub fn of(values: Vec<(TypeId, Value)>) -> ByType {
-        ByType(values)
+        ByType(values.into())
     }
 
     fn find<T: Any>(&self) -> Option<&Value> {
@@ -40,7 +41,10 @@ impl ByType {
         match self.0.iter_mut().find(|(known, _)| *known == id) {
             Some((_, place)) => Some(std::mem::replace(place, value)),
             None => {
-                self.0.push((id, value));
+                let mut values = std::mem::take(&mut self.0).into_vec();
+                values.reserve_exact(1);
+                values.push((id, value));
+                self.0 = values.into();
                 None
             }
         }
@@ -49,7 +53,10 @@ impl ByType {
     /// Removes the value of this type, which is returned.
     pub fn remove<T: Any>(&mut self) -> Option<Value> {
         let at = self.0.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
-        Some(self.0.swap_remove(at).1)
+        let mut values = std::mem::take(&mut self.0).into_vec();
+        let (_, value) = values.swap_remove(at);
+        self.0 = values.into();
+        Some(value)
     }
 }
 

@@ -106,7 +106,8 @@ struct State {
     network: Network,
     attached: bool,
     gone: bool,
-    end: Option<StreamError>,
+    /// The error with which its connection is to end it. In a box, since most sessions never have one.
+    end: Option<Box<StreamError>>,
     /// Whether it is about to end, so it cannot be resumed.
     ending: bool,
     /// Whether it is over the budget: the connection is to be dropped without another word.

@@ -49,6 +49,8 @@ impl SessionList {
         let mut sessions = self.0.write();
         let fits = fits(&sessions);
         if fits {
+            // Most owners have one or two.
+            sessions.reserve_exact(1);
             sessions.push(session.clone());
         }
         fits

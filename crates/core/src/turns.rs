@@ -2,8 +2,6 @@
 //! time, and fewer in all than the store has readers, so that logins and the delivery of what waits
 //! always find one.
 
-use std::sync::Arc;
-
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Requests that read much at the same time: half of the store's readers.
@@ -30,21 +28,21 @@ impl Default for OwnTurn {
 /// Runs a piece of reading when it is its turn. `before` runs in the account's own turn: what has to
 /// be waited for, so that the reading itself waits for nothing.
 pub async fn in_turn<T>(
-    all: Option<Arc<Turns>>,
-    own: Option<Arc<OwnTurn>>,
+    all: &Turns,
+    own: &OwnTurn,
     before: impl Future<Output = ()>,
     reading: impl Future<Output = T>,
 ) -> T {
     // The own turn first: who waits for it must not take a place from others.
-    let _own = take(own.as_ref().map(|own| &own.0)).await;
+    let _own = take(&own.0).await;
     before.await;
-    let _all = take(all.as_ref().map(|all| &all.0)).await;
+    let _all = take(&all.0).await;
     reading.await
 }
 
 /// Waits for a place. None of these is ever closed.
-async fn take(places: Option<&Semaphore>) -> Option<SemaphorePermit<'_>> {
-    places?.acquire().await.ok()
+async fn take(places: &Semaphore) -> Option<SemaphorePermit<'_>> {
+    places.acquire().await.ok()
 }
 
 #[cfg(test)]
@@ -52,6 +50,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Counts how many read at once, and in which order they were done.
@@ -83,7 +82,7 @@ mod tests {
             for _ in 0..times {
                 let (all, own, watch) = (all.clone(), own.clone(), watch.clone());
                 asking.spawn(async move {
-                    in_turn(Some(all), Some(own), async {}, watch.read(who)).await;
+                    in_turn(&all, &own, async {}, watch.read(who)).await;
                 });
             }
         }
@@ -112,16 +111,15 @@ mod tests {
         let (all, watch) = (Arc::<Turns>::default(), Arc::<Watch>::default());
         let waits = |who| {
             let (all, watch) = (all.clone(), watch.clone());
-            let own = Some(Arc::<OwnTurn>::default());
             tokio::spawn(async move {
-                in_turn(Some(all), own, std::future::pending(), watch.read(who)).await;
+                let own = OwnTurn::default();
+                in_turn(&all, &own, std::future::pending(), watch.read(who)).await;
             })
         };
         let waiting: Vec<_> = (0..=AT_ONCE).map(|_| waits("mallory")).collect();
         tokio::task::yield_now().await;
 
-        let own = Some(Arc::<OwnTurn>::default());
-        in_turn(Some(all.clone()), own, async {}, watch.read("bob")).await;
+        in_turn(&all, &OwnTurn::default(), async {}, watch.read("bob")).await;
 
         assert_eq!(*watch.done.lock(), ["bob"]);
         waiting.iter().for_each(tokio::task::JoinHandle::abort);

@@ -26,8 +26,6 @@ pub const FEATURE: Feature = Feature {
     disco: &[ns::MAM, ns::RSM],
     settings: &[Limits::SETTINGS],
     wire: |w| {
-        w.server(|_| async { Ok(Turns::default()) });
-        w.account(|_, _| async { Ok(OwnTurn::default()) });
         w.on(Verb::Get, OWN, (ns::MAM, "query"), form);
         w.set(OWN, query);
     },
@@ -85,9 +83,10 @@ async fn query(cx: Cx, request: mam::Query) -> Answer {
     let filter = Filter::read(request.form)?;
     // A user who has just said something finds it: wait for what is still on its way to the log.
     cx.node.keeper.caught_up_with(&cx.own).await;
-    let turns = (cx.node.slots.get::<Turns>(), cx.own.get::<OwnTurn>());
+    let all = cx.node.slots.get_or_default::<Turns>();
+    let own = cx.own.get_or_default::<OwnTurn>();
     let settled = cx.node.store.settle(cx.own.archive);
-    let found = in_turn(turns.0, turns.1, settled, async {
+    let found = in_turn(&all, &own, settled, async {
         let page = Paging::read(&cx, request.set).await?;
         fetch(&cx, &filter, &page).await
     });

@@ -14,7 +14,6 @@ use whoelse_core::account::Account;
 use whoelse_core::carbon_tap::{Received, Sent};
 use whoelse_core::kit::{ANYWHERE, Answer, Feature, Reply, SessionCx, Target};
 use whoelse_core::session::Session;
-use whoelse_store::Store;
 use whoelse_xmpp::payload::hints::Hint;
 use whoelse_xmpp::payload::xmpp_parsers::carbons::{Disable, Enable};
 use whoelse_xmpp::write::Element;
@@ -27,7 +26,6 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(280, "1.0.1")],
     disco: &[ns::CARBONS],
     wire: |w| {
-        w.account::<Carbons, _>(load);
         w.set(ANYWHERE, enable);
         w.set(ANYWHERE, disable);
         w.copies(are_wanted, copy_sent, copy_received);
@@ -51,9 +49,11 @@ fn switch(cx: &SessionCx, on: bool) -> Answer {
             .with_text("you can switch carbons for yourself alone"));
     }
     // The server itself, as which an administrator acts, gets no messages to copy.
-    let carbons = cx.account().ok().and_then(|account| account.get::<Carbons>());
-    match carbons.filter(|_| on) {
-        Some(carbons) => cx.session.slots.put(Arc::new(Receives::copies_of(carbons))),
+    match cx.account().ok().filter(|_| on) {
+        Some(account) => {
+            let carbons = account.get_or_default::<Carbons>();
+            cx.session.slots.put(Arc::new(Receives::copies_of(carbons)));
+        }
         None => cx.session.slots.clear::<Receives>(),
     }
     Ok(Reply::empty())
@@ -104,7 +104,7 @@ fn is_for_people(stanza: &Stanza) -> bool {
     stanza.children().iter().any(|child| payloads.contains(&child.ns()))
 }
 
-/// In the slot of an account: how many of its sessions receive copies, and the ids of recently sent
+/// In the slot of an account, once one of its sessions wants copies: how many of its sessions receive copies, and the ids of recently sent
 /// messages that were copied, so that an error in answer to one is recognised. Only the id is sure
 /// to come back with an error (RFC 6120, 8.3.1).
 #[derive(Default)]
@@ -117,10 +117,6 @@ struct Carbons {
 
 /// How many ids are remembered: errors come at once or not at all.
 const RECENT: usize = 64;
-
-async fn load(_: Store, _: i64) -> Result<Carbons, whoelse_store::Error> {
-    Ok(Carbons::default())
-}
 
 /// In the slot of a session that receives copies: it is counted as long as this exists.
 struct Receives(Arc<Carbons>);

@@ -22,7 +22,6 @@ pub const FEATURE: Feature = Feature {
     xeps: &[(12, "2.0")],
     disco: &[ns::LAST],
     wire: |w| {
-        w.account(|_, _| std::future::ready(Ok(PartingWords::default())));
         w.get(EVERYWHERE, last);
         w.presence(listen);
         w.online(note);
@@ -52,7 +51,7 @@ fn listen(account: &Account, presence: &Stanza) {
     if presence.type_() == Some("unavailable") {
         let words = presence.child_text("status", ns::CLIENT).unwrap_or_default();
         let words = words.chars().take(LONGEST).collect();
-        account.look(|last: &PartingWords| last.replace(words));
+        account.get_or_default::<PartingWords>().replace(words);
     }
 }
 
@@ -90,7 +89,10 @@ fn seconds(since: Duration, status: String) -> Answer {
 
 fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
     let last = account.look(|last: &PartingWords| last.replace(String::new()));
-    let (Some(words), false) = (last, online) else { return };
+    if online {
+        return;
+    }
+    let words = last.unwrap_or_default();
     let (id, writer) = (account.id, node.clone());
     node.keeper.submit(Touches::AtMost(1), move |tx| {
         Box::pin(async move {

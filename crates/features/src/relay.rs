@@ -42,7 +42,6 @@ pub const FEATURE: Feature = Feature {
     counters: &[Counters::GROUP],
     wire: |w| {
         w.server(tokens);
-        w.account(|_, _| std::future::ready(Ok(Asked::default())));
         w.set(SERVER, ask);
         w.barred(end);
         w.disco_if(|node| offer(node).is_any(), ns::WHOELSE_RELAY);
@@ -205,7 +204,7 @@ impl Asked {
 async fn ask(cx: SessionCx, request: Request) -> Answer {
     let own =
         cx.account().map_err(|no| no.with_text("only people's accounts have private chats"))?;
-    let asked = own.get::<Asked>().unwrap_or_default();
+    let asked = own.get_or_default::<Asked>();
     let bad = |text: &str| StanzaError::new(Condition::BadRequest).with_text(text);
     if request.sid.is_empty() || request.sid.len() > SID {
         return Err(bad("`sid` must have 1 to 128 bytes"));

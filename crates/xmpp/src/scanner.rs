@@ -113,7 +113,7 @@ struct Root {
     /// Its name as written: the end tag must have the same.
     name: CompactString,
     /// The prefixes it declared.
-    prefixes: Vec<(CompactString, Namespace)>,
+    prefixes: Box<[(CompactString, Namespace)]>,
 }
 
 /// The scanner of one stream. It keeps its state across reads, and no buffer while it is empty.

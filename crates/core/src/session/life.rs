@@ -224,7 +224,7 @@ impl Session {
     /// session can then not be resumed. Returns whether there is a connection to obey.
     pub fn order_end(&self, error: StreamError) -> bool {
         let mut state = self.lock();
-        state.end.get_or_insert(error);
+        state.end.get_or_insert_with(|| Box::new(error));
         state.ending = true;
         let attached = state.attached && !state.gone;
         drop(state);
@@ -234,7 +234,7 @@ impl Session {
 
     /// The error with which it was ordered to end, if its connection has not obeyed yet.
     pub fn ordered_end(&self) -> Option<StreamError> {
-        self.lock().end.clone()
+        self.lock().end.as_deref().cloned()
     }
 
     /// Ends the session. `None` if it was over already.

@@ -269,7 +269,7 @@ impl Session {
         }
         if !taken.more {
             state.queue.shrink();
-            taken.end = state.end.take();
+            taken.end = state.end.take().map(|error| *error);
         }
         // Unacknowledged bytes count too: a client that reads and does not acknowledge gets no more
         // of the log.

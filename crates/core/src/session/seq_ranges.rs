@@ -1,25 +1,25 @@
 //! Ranges of numbers of the log that came to a session in one way or another.
 
-use std::collections::VecDeque;
-
 /// How many ranges are remembered. A message of an older one may come twice, if the device that it
 /// was for goes and never had it.
 const MOST: usize = 16;
 
-/// Each pair is a range: the numbers greater than the first, up to the second.
+/// Each pair is a range: the numbers greater than the first, up to the second. Most sessions have
+/// one.
 #[derive(Debug, Default)]
-pub(super) struct SeqRanges(VecDeque<(i64, i64)>);
+pub(super) struct SeqRanges(Vec<(i64, i64)>);
 
 impl SeqRanges {
     /// Adds a range. It may continue the last one.
     pub fn add(&mut self, behind: i64, last: i64) {
-        match self.0.back_mut() {
+        match self.0.last_mut() {
             Some((_, before)) if *before == behind => *before = last,
             _ => {
                 if self.0.len() >= MOST {
-                    self.0.pop_front();
+                    self.0.remove(0);
                 }
-                self.0.push_back((behind, last));
+                self.0.reserve_exact(1);
+                self.0.push((behind, last));
             }
         }
     }
@@ -31,7 +31,7 @@ impl SeqRanges {
 
     /// Ends the last range here.
     pub fn end(&mut self, last: i64) {
-        if let Some((_, end)) = self.0.back_mut() {
+        if let Some((_, end)) = self.0.last_mut() {
             *end = last;
         }
     }

@@ -38,6 +38,10 @@ pub(super) struct Opened {
 /// is small: it holds the driver in a box, and creates the large future of the end only then.
 pub(super) fn spawn(opened: Opened) {
     let Opened { running, link, hold, peer } = opened;
+    let Peer { address, network } = peer;
+    let session = &hold.session;
+    session.note_peer(&address, network);
+    tracing::info!(session = session.id, account = %session.jid.bare(), address, "stream_opened");
     let driver = Box::new(Driver {
         timer: Timer::new(),
         pace: PresencePace::default(),
@@ -45,29 +49,24 @@ pub(super) fn spawn(opened: Opened) {
         node: running.node().clone(),
         hold,
         link,
+        address: address.into(),
         waiting: None,
         asked: None,
         reading_since: running.node().clock.steady(),
         read_last: false,
     });
-    tokio::spawn(run(running, driver, peer));
+    tokio::spawn(run(running, driver));
 }
 
-async fn run(running: Running, mut driver: Box<Driver>, peer: Peer) {
-    let Peer { address, network } = peer;
-    let (id, account) = (driver.hold.session.id, driver.hold.session.jid.to_bare());
-    driver.session().note_peer(&address, network);
-    tracing::info!(session = id, %account, address, "stream_opened");
+async fn run(running: Running, mut driver: Box<Driver>) {
     if running.is_closing() {
         // It was bound while all other sessions were told.
         driver.session().order_end(StreamError::new(StreamCondition::SystemShutdown));
     }
-    let node = driver.node.clone();
-    let mut guard = EndsItsSession(Some((node.clone(), driver.hold.clone())));
+    let mut guard = EndsItsSession(Some((driver.node.clone(), driver.hold.clone())));
     let reason = driver.converse().await;
     guard.0 = None;
-    node.counters.disconnected.inc(["session", reason.name()]);
-    tracing::info!(session = id, %account, address, reason = reason.name(), "stream_closed");
+    driver.note_closed(&reason);
     Box::pin(driver.finish(reason)).await;
     drop(running);
 }
@@ -93,6 +92,8 @@ struct Driver {
     node: Arc<Node>,
     hold: Hold,
     link: Link,
+    /// Where the connection comes from, for the log.
+    address: Box<str>,
     /// What the last stanza waits for.
     waiting: Option<BoxFuture<'static, ()>>,
     /// When the silent client was asked for a sign of life.
@@ -157,6 +158,13 @@ enum Event {
 impl Driver {
     fn session(&self) -> &Arc<Session> {
         &self.hold.session
+    }
+
+    fn note_closed(&self, reason: &Reason) {
+        let (session, reason) = (self.session(), reason.name());
+        self.node.counters.disconnected.inc(["session", reason]);
+        let (id, account, address) = (session.id, session.jid.bare(), &*self.address);
+        tracing::info!(session = id, %account, address, reason, "stream_closed");
     }
 
     async fn converse(&mut self) -> Reason {

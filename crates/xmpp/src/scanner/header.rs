@@ -6,6 +6,7 @@ use super::chars;
 use super::element::{declaration as declared_namespace, declared, text};
 use super::tag::Tag;
 use super::{Root, StreamHeader};
+use crate::name::Namespace;
 use crate::{ScanError, ns};
 
 /// The most bytes of a declaration: more than any valid one has.
@@ -75,9 +76,8 @@ pub(super) fn read(
     content: &'static str,
 ) -> Result<(StreamHeader, Root), ScanError> {
     let mut header = StreamHeader::default();
-    let mut root =
-        Root { name: CompactString::new(text(tag.name.span.of(bytes))?), prefixes: vec![] };
     let mut default = None;
+    let mut prefixes: Vec<(CompactString, Namespace)> = Vec::new();
     for (i, attribute) in tag.attributes.iter().enumerate() {
         let name = attribute.name;
         let twice =
@@ -90,7 +90,7 @@ pub(super) fn read(
             if prefix.len() == 0 {
                 default = Some(namespace);
             } else {
-                root.prefixes.push((CompactString::new(text(prefix.of(bytes))?), namespace));
+                prefixes.push((CompactString::new(text(prefix.of(bytes))?), namespace));
             }
         }
     }
@@ -101,7 +101,7 @@ pub(super) fn read(
             continue;
         }
         let resolve = |prefix: &[u8]| {
-            let known = root.prefixes.iter().find(|(p, _)| p.as_bytes() == prefix);
+            let known = prefixes.iter().find(|(p, _)| p.as_bytes() == prefix);
             known.map(|(_, namespace)| namespace.as_str())
         };
         let namespace = if prefix == b"xml" { Some(ns::XML) } else { resolve(prefix) };
@@ -118,7 +118,7 @@ pub(super) fn read(
     let namespace = match tag.name.prefix().map(|p| p.of(bytes)) {
         None => default.as_ref(),
         Some(prefix) => {
-            let known = root.prefixes.iter().find(|(p, _)| p.as_bytes() == prefix);
+            let known = prefixes.iter().find(|(p, _)| p.as_bytes() == prefix);
             Some(known.map(|(_, namespace)| namespace).ok_or(ScanError::BadPrefix)?)
         }
     };
@@ -144,5 +144,6 @@ pub(super) fn read(
         };
         *place = Some(CompactString::from(chars::unescape_value(attribute.value.of(bytes))));
     }
-    Ok((header, root))
+    let name = CompactString::new(text(tag.name.span.of(bytes))?);
+    Ok((header, Root { name, prefixes: prefixes.into() }))
 }
