@@ -20,6 +20,24 @@ pub(crate) struct LogReader {
     with_journal: bool,
 }
 
+/// What a query of archives asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    Everything,
+    /// What is in this archive.
+    Of(i64),
+}
+
+impl Asked {
+    /// Whether something of it is in the journal.
+    pub fn is_in(self, journal: &Content) -> bool {
+        match self {
+            Self::Everything => journal.len() > 0,
+            Self::Of(archive) => journal.has(archive),
+        }
+    }
+}
+
 impl LogReader {
     /// Returns the query of archives to be made on this connection: the given one, or the same of
     /// the journal too.
@@ -61,29 +79,34 @@ impl Store {
     ///
     /// A query finds the rows in any case. If this fails, so may the query, and says why.
     pub async fn settle(&self, archive: i64) {
-        if let Err(error) = self.fold_if(|journal| journal.has(archive)).await {
+        if let Err(error) = self.fold_for(Asked::Of(archive)).await {
             tracing::debug!(%error, "archive_not_settled");
         }
     }
 
     /// Returns a connection for queries of an archive.
     pub(crate) async fn reader_of(&self, archive: i64) -> Result<LogReader> {
-        self.log_reader(|journal| journal.has(archive)).await
+        self.log_reader(Asked::Of(archive)).await
     }
 
     /// Returns a connection for queries of all archives.
     pub(crate) async fn reader_of_all(&self) -> Result<LogReader> {
-        self.log_reader(|journal| journal.len() > 0).await
+        self.log_reader(Asked::Everything).await
     }
 
     /// Returns a connection for a query of everything after a fold, which a full disk refuses.
     pub(crate) async fn folded_reader(&self) -> Result<PoolConnection<Any>> {
-        self.fold_if(|journal| journal.len() > 0).await?;
+        self.fold_for(Asked::Everything).await?;
         self.reader().await
     }
 
-    async fn log_reader(&self, is_in: impl Fn(&Content) -> bool) -> Result<LogReader> {
-        let with_journal = match self.fold_if(is_in).await {
+    /// Returns whether something that is asked for is in the journal, or `true` if that is not known.
+    fn may_be_in_journal(&self, asked: Asked) -> bool {
+        self.journal().look(|content| asked.is_in(content)).unwrap_or(true)
+    }
+
+    async fn log_reader(&self, asked: Asked) -> Result<LogReader> {
+        let with_journal = match self.fold_for(asked).await {
             Ok(()) => false,
             Err(error) if error.is_full() => true,
             Err(error) => return Err(error),
@@ -91,16 +114,26 @@ impl Store {
         Ok(LogReader { conn: self.reader().await?, with_journal })
     }
 
-    /// Folds the journal if what is in it has to be, or is not known.
-    async fn fold_if(&self, has_to: impl Fn(&Content) -> bool) -> Result<()> {
-        if !self.may_be_in_journal(&has_to) {
+    /// Folds the journal if something that is asked for can be in it. Once begun this goes on
+    /// whatever becomes of the caller: a fold that ends halfway would have to be made again, and
+    /// would leave the writer to find out what has happened.
+    async fn fold_for(&self, asked: Asked) -> Result<()> {
+        if !self.may_be_in_journal(asked) {
             return Ok(());
         }
-        let mut tx = self.begin().await?;
+        let store = self.clone();
+        let folding = tokio::spawn(async move { store.fold_now(asked).await });
+        folding.await.unwrap_or_else(|_| Err(Error::lost()))
+    }
+
+    async fn fold_now(&self, asked: Asked) -> Result<()> {
+        let lane = self.lane().await;
         // Somebody may have done so meanwhile.
-        if self.may_be_in_journal(&has_to) {
-            tx.fold().await?;
+        if !self.may_be_in_journal(asked) {
+            return Ok(());
         }
+        let mut tx = self.begin_connected(lane).await?;
+        tx.fold().await?;
         match tx.commit().await {
             // Whatever became of it, the next one finds out by folding again.
             Err(Error::Undecided(_)) => Err(Error::lost()),

@@ -10,11 +10,11 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::dialect::Dialect;
 use crate::error::Undecided;
-use crate::journal::{Committed, Content};
+use crate::journal::Committed;
 use crate::location::{Location, PostgresUrl};
 use crate::schema::Refusal;
 use crate::tx::{Lane, Tx, Way};
@@ -176,7 +176,21 @@ impl Store {
 
     /// Begins the next transaction; waits until the one before it has ended.
     pub async fn begin(&self) -> Result<Tx> {
-        let tx = Tx::begin(Arc::clone(&self.inner.writer).lock_owned().await).await?;
+        let tx = Tx::begin(self.lane().await).await?;
+        #[cfg(feature = "faults")]
+        let tx = tx.under(&self.inner.faults).await?;
+        Ok(tx)
+    }
+
+    /// Waits until the transaction before has ended.
+    pub(crate) async fn lane(&self) -> OwnedMutexGuard<Lane> {
+        Arc::clone(&self.inner.writer).lock_owned().await
+    }
+
+    /// Begins the next transaction, unless a connection would have to be made for it: a query that
+    /// waits for PostgreSQL must not hold up whoever writes.
+    pub(crate) async fn begin_connected(&self, lane: OwnedMutexGuard<Lane>) -> Result<Tx> {
+        let tx = Tx::begin_connected(lane).await?;
         #[cfg(feature = "faults")]
         let tx = tx.under(&self.inner.faults).await?;
         Ok(tx)
@@ -223,9 +237,9 @@ impl Store {
         &self.inner.faults
     }
 
-    /// Returns whether something in the journal is like this, or `true` if that is not known.
-    pub(crate) fn may_be_in_journal(&self, is_in: impl Fn(&Content) -> bool) -> bool {
-        self.inner.journal.look(is_in).unwrap_or(true)
+    /// Returns what is known of the journal.
+    pub(crate) fn journal(&self) -> &Committed {
+        &self.inner.journal
     }
 
     /// Returns a connection for a query of anything but archives and repeats.

@@ -284,6 +284,14 @@ impl Repeats {
         }
     }
 
+    /// Notes that it is not known whether the transaction is committed. What was known before it
+    /// stays known if it has written nothing of these.
+    pub fn doubt(&mut self) {
+        if self.is_read_now || !self.written.is_empty() {
+            self.forget();
+        }
+    }
+
     /// Notes that the rows are others than was known.
     pub fn forget(&mut self) {
         *self = Self::default();

@@ -51,15 +51,19 @@ struct Mark {
 }
 
 impl Tx {
-    pub(crate) async fn begin(lane: OwnedMutexGuard<Lane>) -> Result<Self> {
-        let mut tx = Self {
+    fn new(lane: OwnedMutexGuard<Lane>) -> Self {
+        Self {
             lane,
             txid: None,
             journal: Changes::default(),
             before_part: Mark::default(),
             #[cfg(feature = "faults")]
             faults: crate::faults::Faults::default(),
-        };
+        }
+    }
+
+    pub(crate) async fn begin(lane: OwnedMutexGuard<Lane>) -> Result<Self> {
+        let mut tx = Self::new(lane);
         if let Err(error) = tx.start().await {
             if matches!(error, Error::Closed | Error::Taken) {
                 return Err(error);
@@ -73,14 +77,32 @@ impl Tx {
         Ok(tx)
     }
 
+    /// Begins without connecting anew.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if that is needed: it is left to whoever writes next.
+    pub(crate) async fn begin_connected(lane: OwnedMutexGuard<Lane>) -> Result<Self> {
+        if lane.is_lost() {
+            return Err(Error::lost());
+        }
+        let mut tx = Self::new(lane);
+        if let Err(error) = tx.start().await {
+            if error.is_lost() {
+                tx.lane.writer = None;
+            }
+            return Err(error);
+        }
+        Ok(tx)
+    }
+
     async fn start(&mut self) -> Result<()> {
         self.lane.connect().await?;
         if std::mem::replace(&mut self.lane.unfinished, true) {
-            self.forget_written();
             if std::mem::take(&mut self.lane.committing) {
                 // It was cancelled, and may have happened.
                 self.lane.doubt();
             }
+            self.forget_written();
             // This fails when there is nothing to undo: the transaction before was cancelled during
             // its commit, or ended by SQLite. The next statement shows whether the connection
             // lives.
@@ -335,7 +357,12 @@ impl Lane {
     /// Notes that it is not known whether a commit has happened.
     fn doubt(&mut self) {
         self.journal.doubt();
-        self.repeats.forget();
+        self.repeats.doubt();
+    }
+
+    /// Whether the connection is lost and not made anew yet.
+    fn is_lost(&self) -> bool {
+        self.writer.is_none() && !self.closed && matches!(self.way, Way::Postgres { .. })
     }
 
     fn writer(&mut self) -> Result<&mut AnyConnection> {

@@ -209,6 +209,40 @@ mod faults {
         }
     }
 
+    #[tokio::test]
+    async fn a_fold_goes_on_when_its_reader_is_gone_and_is_made_once_for_all_that_wait() {
+        let (_dir, store) = fresh().await;
+        let (bob, eve) = two(&store).await;
+        append(&store, &[message(1, ("eve", eve), ("bob", bob))]).await;
+        let begun = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = begun.clone();
+        store.set_faults(move |step| {
+            if step == Step::Begin {
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            Fault::None
+        });
+        let held = store.begin().await.unwrap();
+        for _ in 0..5 {
+            // It begins, has to wait, and is dropped.
+            let read = store.undelivered(bob, 0, 10);
+            tokio::select! {
+                biased;
+                _ = read => panic!("nothing is read before the fold"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        held.rollback().await.unwrap();
+
+        // Whoever writes next comes after them.
+        store.begin().await.unwrap().rollback().await.unwrap();
+
+        assert_eq!(in_journal(&store).await, 0);
+        assert_eq!(seqs(&store, bob).await, [1]);
+        // The writer that held all up, one fold, and the writer after it.
+        assert_eq!(begun.load(std::sync::atomic::Ordering::Relaxed), 3);
+    }
+
     /// Everything that a query of an archive can say of one, with pages of two rows.
     async fn told(store: &Store, archive: i64) -> String {
         let mut told = Vec::new();

@@ -99,6 +99,24 @@ async fn a_connection_lost_before_a_transaction_is_replaced_unnoticed() {
 }
 
 #[tokio::test]
+async fn a_reader_leaves_it_to_the_writer_to_connect_anew() {
+    let Some(scratch) = scratch() else { return };
+    let store = Store::open(&scratch.place()).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+    tx.append(&[message(1, ("eve", eve), ("bob", bob))]).await.unwrap();
+    tx.commit().await.unwrap();
+    scratch.end_connection().unwrap();
+
+    for _ in 0..3 {
+        assert!(store.undelivered(bob, 0, 10).await.unwrap_err().is_lost());
+    }
+    store.begin().await.unwrap().rollback().await.unwrap();
+
+    assert_eq!(store.undelivered(bob, 0, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn whoever_lost_the_database_to_another_writes_no_more() {
     let Some(scratch) = scratch() else { return };
     let first = Store::open(&scratch.place()).await.unwrap();
@@ -204,7 +222,8 @@ async fn a_doubtful_commit_of_messages_gives_no_number_twice_and_forgets_no_repe
 }
 
 #[tokio::test]
-async fn after_a_doubtful_commit_of_messages_a_reader_finds_what_was_kept() {
+async fn after_a_doubtful_commit_of_messages_and_the_next_transaction_a_reader_finds_what_was_kept()
+{
     for happens in [true, false] {
         let Some((scratch, between, store)) = with_a_message().await else { return };
         // The journal is known to be empty.
@@ -215,6 +234,9 @@ async fn after_a_doubtful_commit_of_messages_a_reader_finds_what_was_kept() {
         // Nobody asks what became of it.
         lose(tx, (&scratch, &between), happens).await;
 
+        // A reader does not connect anew; the next transaction does.
+        assert!(store.undelivered(2, 0, 100).await.unwrap_err().is_lost());
+        store.begin().await.unwrap().rollback().await.unwrap();
         assert_kept(&store, if happens { &[1, 2] } else { &[1] }).await;
     }
 }
@@ -235,7 +257,7 @@ async fn a_doubtful_fold_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_reader_whose_fold_was_not_answered_is_refused_and_reads_when_it_asks_again() {
+async fn a_reader_whose_fold_was_not_answered_is_refused_and_reads_after_the_next_transaction() {
     let Some((_scratch, between, store)) = with_a_message().await else { return };
 
     between.set(Line::LosesCommits);
@@ -243,6 +265,9 @@ async fn a_reader_whose_fold_was_not_answered_is_refused_and_reads_when_it_asks_
     between.set(Line::Open);
 
     assert!(refused.is_lost(), "{refused:?}");
+    // A reader does not connect anew; the next transaction does.
+    assert!(store.undelivered(2, 0, 100).await.unwrap_err().is_lost());
+    store.begin().await.unwrap().rollback().await.unwrap();
     assert_kept(&store, &[1]).await;
     let mut tx = store.begin().await.unwrap();
     tx.append(&[said(1), said(2)]).await.unwrap();

@@ -207,6 +207,22 @@ async fn a_repeat_is_as_young_as_the_clock_says_after_a_jump() {
 }
 
 #[test]
+fn a_commit_in_doubt_leaves_known_what_it_has_not_written() {
+    let known = || Repeats { committed: Some(Remembered::default()), ..Repeats::default() };
+
+    let mut without = known();
+    without.doubt();
+    let mut with = Repeats { written: vec![Noted::default()], ..known() };
+    with.doubt();
+    let mut changed = Repeats { is_read_now: true, ..known() };
+    changed.doubt();
+
+    assert!(without.committed.is_some());
+    assert!(with.committed.is_none() && with.written.is_empty());
+    assert!(changed.committed.is_none());
+}
+
+#[test]
 fn a_hash_depends_on_the_installation_and_on_all_that_it_is_made_of() {
     let key = RepeatKey::new(b"one");
     let one = key.of(1, 2, "a");
