@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use sqlx::{AnyConnection, Row};
 
 use crate::log::{logged, logged_message};
+use crate::log_reader::Asked;
 use crate::{LoggedMessage, Result, Store, Tx, archives};
 
 const FORWARD: &str = logged!(
@@ -226,7 +227,7 @@ impl Store {
         limit: i64,
     ) -> Result<Begun> {
         let limit = limit.max(1);
-        let mut conn = self.folded_reader().await?;
+        let mut conn = self.folded_reader(Asked::KeptBefore(before)).await?;
         let query = sqlx::query(BEGINNINGS).bind(after_archive).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
         let mut begun = Begun { archives: Vec::new(), more_after: None };
@@ -254,7 +255,7 @@ impl Store {
     ) -> Result<Option<Old>> {
         let limit = limit.max(1);
         let confirmed = self.cursor(archive).await?;
-        let mut conn = self.reader_of(archive).await?;
+        let mut conn = self.reader_of_old(before).await?;
         let query = sqlx::query(conn.text(AGES)).bind(archive).bind(after_seq).bind(limit);
         let rows = query.fetch_all(&mut *conn).await?;
         let (mut count, mut up_to_seq, mut any_goes) = (0, after_seq, false);

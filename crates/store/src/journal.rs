@@ -108,6 +108,8 @@ pub(crate) async fn insert(conn: &mut AnyConnection, entries: &[Entry<'_>]) -> R
 pub(crate) struct Content {
     messages: usize,
     archives: HashSet<i64>,
+    /// When the oldest message was kept, in even time.
+    oldest: Option<i64>,
 }
 
 impl Content {
@@ -121,11 +123,17 @@ impl Content {
         self.archives.contains(&archive)
     }
 
+    /// Whether it holds a message that was kept before this even time.
+    pub fn has_kept_before(&self, time: i64) -> bool {
+        self.oldest.is_some_and(|oldest| oldest < time)
+    }
+
     /// Adds what was written.
     pub fn add(&mut self, entries: &[Entry<'_>]) {
         self.messages += entries.len();
         for Entry { message, second, .. } in entries {
             self.archives.insert(message.first.archive);
+            self.note_age(message.kept_at);
             self.archives
                 .extend(message.second.iter().filter(|_| second.is_some()).map(|row| row.archive));
         }
@@ -134,6 +142,11 @@ impl Content {
     fn extend(&mut self, more: Content) {
         self.messages += more.messages;
         self.archives.extend(more.archives);
+        more.oldest.into_iter().for_each(|kept_at| self.note_age(kept_at));
+    }
+
+    fn note_age(&mut self, kept_at: i64) {
+        self.oldest = Some(self.oldest.map_or(kept_at, |oldest| oldest.min(kept_at)));
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Asked {
     Everything,
     /// What is in this archive.
     Of(i64),
+    /// What was kept before this even time.
+    KeptBefore(i64),
 }
 
 impl Asked {
@@ -34,6 +36,7 @@ impl Asked {
         match self {
             Self::Everything => journal.len() > 0,
             Self::Of(archive) => journal.has(archive),
+            Self::KeptBefore(time) => journal.has_kept_before(time),
         }
     }
 }
@@ -94,9 +97,15 @@ impl Store {
         self.log_reader(Asked::Everything).await
     }
 
-    /// Returns a connection for a query of everything after a fold, which a full disk refuses.
-    pub(crate) async fn folded_reader(&self) -> Result<PoolConnection<Any>> {
-        self.fold_for(Asked::Everything).await?;
+    /// Returns a connection for queries of what was kept before this even time.
+    pub(crate) async fn reader_of_old(&self, before: i64) -> Result<LogReader> {
+        self.log_reader(Asked::KeptBefore(before)).await
+    }
+
+    /// Returns a connection for a query of what is asked for after a fold, which a full disk
+    /// refuses.
+    pub(crate) async fn folded_reader(&self, asked: Asked) -> Result<PoolConnection<Any>> {
+        self.fold_for(asked).await?;
         self.reader().await
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::log_reader::Asked;
 use crate::scratch::Scratch;
 use crate::{Direction, Location, NewMessage, NewRow, RepeatKey, Store, StoredVerifier, Tx};
 
@@ -139,7 +140,7 @@ impl Store {
     /// Counts the rows of a table.
     pub(crate) async fn count_rows(&self, table: &str) -> i64 {
         let text = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
-        let mut conn = self.folded_reader().await.unwrap();
+        let mut conn = self.folded_reader(Asked::Everything).await.unwrap();
         let row = sqlx::query(text).fetch_one(&mut *conn).await.unwrap();
         sqlx::Row::get(&row, 0)
     }

@@ -156,6 +156,29 @@ async fn whatever_is_removed_was_folded_before() {
     assert_eq!(store.count_rows("bodies").await, 0);
 }
 
+#[tokio::test]
+async fn what_is_old_is_found_in_the_journal_and_nothing_is_folded_to_find_nothing() {
+    let (_dir, store) = fresh().await;
+    let (bob, eve) = two(&store).await;
+    append(&store, &[message(5, ("eve", eve), ("bob", bob))]).await;
+    append(&store, &[message(6, ("eve", eve), ("bob", bob))]).await;
+    let find = async |before| {
+        let begun = store.archives_begun_before(0, before, 10).await.unwrap();
+        (begun.archives, store.find_old(bob, 0, before, 10).await.unwrap())
+    };
+    // Whatever is in the journal of a store that was just opened is folded at first.
+    assert_eq!(seqs(&store, bob).await, [1, 2]);
+    append(&store, &[message(7, ("eve", eve), ("bob", bob))]).await;
+    append(&store, &[message(8, ("eve", eve), ("bob", bob))]).await;
+
+    let (archives, old) = find(7_000).await;
+    assert_eq!((archives, old.unwrap().up_to_seq), (vec![bob, eve], 2));
+    assert_eq!(in_journal(&store).await, 2);
+
+    assert_eq!(find(7_001).await.1.unwrap().up_to_seq, 3);
+    assert_eq!(in_journal(&store).await, 0);
+}
+
 #[cfg(feature = "faults")]
 mod faults {
     use super::*;

@@ -79,7 +79,7 @@ async fn all(store: &Store) -> Vec<Vec<Value>> {
 
 /// Returns [`content`], once nothing is in the journal any more.
 async fn folded(store: &Store) -> Vec<Vec<Value>> {
-    drop(store.folded_reader().await.unwrap());
+    drop(store.folded_reader(crate::log_reader::Asked::Everything).await.unwrap());
     content(store).await
 }
 
