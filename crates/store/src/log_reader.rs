@@ -1,9 +1,9 @@
 //! Queries of archives: whoever reads an archive is told everything that was committed of it.
 //!
 //! Before such a query the journal is folded, so the query need not know of it. Where the disk is
-//! full a fold is refused; then the same query reads what is in the journal as well. That costs a
-//! walk over the journal, which is bounded, and it is one statement, so a fold that happens
-//! meanwhile shows nothing twice.
+//! full, or the writer has lost its database, a fold is refused; then the same query reads what is in
+//! the journal as well. That costs a walk over the journal, which is bounded, and it is one
+//! statement, so a fold that happens meanwhile shows nothing twice.
 
 use std::ops::{Deref, DerefMut};
 
@@ -117,7 +117,7 @@ impl Store {
     async fn log_reader(&self, asked: Asked) -> Result<LogReader> {
         let with_journal = match self.fold_for(asked).await {
             Ok(()) => false,
-            Err(error) if error.is_full() => true,
+            Err(error) if error.is_full() || error.is_lost() => true,
             Err(error) => return Err(error),
         };
         Ok(LogReader { conn: self.reader().await?, with_journal })
