@@ -110,7 +110,7 @@ fn settings_that_cannot_be_read_are_told_in_our_words() {
         ("timeout = 1.5", "a duration"),
         ("[limits]\nblocks = \"many\"", "a whole number"),
         ("[metrics]\npublic = 1", "true or false"),
-        ("domain = a.example", "write `domain = \"a.example\"`"),
+        ("domain = a.example", "write `domain = \"…\"`"),
         ("domain", "a `=` is missing after `domain`"),
         ("sesions = \"one\"", "did you mean `sessions`?"),
         ("domain = \"a\"\ndomain = \"b\"", "take one of them out"),
