@@ -201,9 +201,14 @@ async fn what_was_not_asked_is_passed_over_until_the_answer_comes() {
 
 #[tokio::test]
 async fn an_answer_that_was_cut_off_is_asked_for_over_tcp() {
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (udp, tcp) = loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // Somebody else may have the port of this number.
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+            break (udp, tcp);
+        }
+    };
     let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
     tokio::spawn(async move {
         let mut asked = [0; 512];
         let (_, from) = udp.recv_from(&mut asked).await.unwrap();
