@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::keeper::Touches;
+use crate::known_networks::KNOWN_NETWORK;
 use crate::names::REMOVED_NAME;
 use crate::node::Node;
 use crate::upgrades;
@@ -16,8 +17,6 @@ const PERIOD: Duration = Duration::from_secs(3600);
 const STEP: i64 = 1000;
 /// How long a repeat of a message is recognised (architecture §3).
 const REPEATS: Duration = Duration::from_micros(whoelse_store::REPEAT_WINDOW.unsigned_abs());
-/// How long a network counts as known after a login.
-pub(crate) const KNOWN_NETWORK: Duration = Duration::from_secs(30 * 86_400);
 
 /// Starts the tasks; they end with the node.
 pub(crate) fn start(node: &Arc<Node>) {

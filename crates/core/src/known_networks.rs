@@ -2,16 +2,21 @@
 //! connection that is accepted, so they are in memory (docs/design/admission.md).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use whoelse_store::Store;
 
 use crate::Steady;
+use crate::clock::{Moment, Time};
 use crate::network::Network;
 
+/// How long a network counts as known after a login.
+pub(crate) const KNOWN_NETWORK: Duration = Duration::from_secs(30 * 86_400);
 /// The most logins that are remembered, one for each account and network; the oldest makes room.
-pub(crate) const MOST: u32 = 50_000;
+const MOST: u32 = 50_000;
 /// The most of one account, so that nobody makes the others' networks unknown.
-pub(crate) const MOST_OF_ACCOUNT: u32 = 32;
+const MOST_OF_ACCOUNT: u32 = 32;
 
 /// The networks.
 #[derive(Debug, Default)]
@@ -44,6 +49,21 @@ struct Login {
 }
 
 impl KnownNetworks {
+    /// Reads who has logged in from where lately.
+    pub async fn load(store: &Store, now: Moment) -> Result<KnownNetworks, whoelse_store::Error> {
+        let lately = now.wall.before(KNOWN_NETWORK);
+        let logins = store.network_logins_since(lately.0, MOST_OF_ACCOUNT, MOST).await?;
+        let known = KnownNetworks::default();
+        // The latest comes first there, and last here.
+        for login in logins.into_iter().rev() {
+            if let Ok(network) = login.network.parse() {
+                let until = now.steady_at(Time(login.at).after(KNOWN_NETWORK), KNOWN_NETWORK);
+                known.note(login.account, network, until);
+            }
+        }
+        Ok(known)
+    }
+
     /// Notes a login that counts until then. Later logins count no shorter.
     pub fn note(&self, account: i64, network: Network, until: Steady) {
         let mut known = self.known.lock();

@@ -11,13 +11,12 @@ use whoelse_xmpp::BareJid;
 
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
-use crate::clock::{Clock, Time};
+use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::delivery::LOG_READERS;
-use crate::housekeeping::KNOWN_NETWORK;
 use crate::keeper::Keeper;
 use crate::kit::{Feature, Wiring};
-use crate::known_networks::{self, KnownNetworks};
+use crate::known_networks::KnownNetworks;
 use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
@@ -100,17 +99,7 @@ impl Node {
         let rows = store.throttle_load_all(now.wall.0).await?;
         let rows = rows.into_iter().map(|(key, row)| (key, Count::from(row)));
         throttle.restore(rows, settings.block_duration, now);
-        let lately = now.wall.before(KNOWN_NETWORK);
-        let (most_of_account, most) = (known_networks::MOST_OF_ACCOUNT, known_networks::MOST);
-        let logins = store.network_logins_since(lately.0, most_of_account, most).await?;
-        let known_networks = KnownNetworks::default();
-        // The latest comes first there, and last here.
-        for login in logins.into_iter().rev() {
-            if let Ok(network) = login.network.parse() {
-                let until = now.steady_at(Time(login.at).after(KNOWN_NETWORK), KNOWN_NETWORK);
-                known_networks.note(login.account, network, until);
-            }
-        }
+        let known_networks = KnownNetworks::load(&store, now).await?;
         let complete = crate::verifiers::are_complete(&store).await?;
         let last_stamp = store.last_stamp().await?;
         let passing = store.archives_with_passing().await?;

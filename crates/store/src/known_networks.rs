@@ -1,6 +1,8 @@
 //! Known networks: where an account logged in from, so that guesses from elsewhere cannot lock its
 //! owner out.
 
+use std::collections::HashMap;
+
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -9,9 +11,9 @@ use crate::{Result, Store, Tx};
 const SAVE: &str = "INSERT INTO places (account, place, at) VALUES ($1, $2, $3) \
     ON CONFLICT (account, place) DO UPDATE SET at = excluded.at WHERE places.at < excluded.at";
 const SINCE: &str = "SELECT place FROM places WHERE account = $1 AND at >= $2";
-const ALL_SINCE: &str = "SELECT account, place, at FROM (SELECT account, place, at, \
-    ROW_NUMBER() OVER (PARTITION BY account ORDER BY at DESC, place) AS nth \
-    FROM places WHERE at >= $1) AS latest WHERE nth <= $2 ORDER BY at DESC, place LIMIT $3";
+const ALL_SINCE: &str = "SELECT account, place, at FROM places \
+    WHERE at >= $1 AND (at, account, place) < ($2, $3, $4) \
+    ORDER BY at DESC, account DESC, place DESC LIMIT $5";
 const PURGE: &str = "DELETE FROM places WHERE at < $1";
 
 pub(crate) const STATEMENTS: &[&str] = &[SAVE, SINCE, ALL_SINCE, PURGE];
@@ -41,7 +43,8 @@ pub struct NetworkLogin {
 
 impl Store {
     /// Returns the last logins of everybody from each network, at this time or later, the latest
-    /// first: so many of one account at most, and so many in all.
+    /// first: so many of one account at most, and so many in all. It reads in pages of
+    /// as many rows, and more than one only if an account has more than its share.
     pub async fn network_logins_since(
         &self,
         at: i64,
@@ -49,18 +52,32 @@ impl Store {
         most: u32,
     ) -> Result<Vec<NetworkLogin>> {
         let mut conn = self.reader().await?;
-        let query = sqlx::query(ALL_SINCE).bind(at);
-        let query = query.bind(i64::from(of_account)).bind(i64::from(most));
-        let rows = query.fetch_all(&mut *conn).await?;
-        let login = |row: &AnyRow| {
-            Ok(NetworkLogin {
-                account: row.try_get(0)?,
-                network: row.try_get(1)?,
-                at: row.try_get(2)?,
-            })
-        };
-        rows.iter().map(login).collect()
+        let mut of_accounts: HashMap<i64, u32> = HashMap::new();
+        let mut latest = Vec::new();
+        let mut before = NetworkLogin { at: i64::MAX, account: 0, network: String::new() };
+        loop {
+            let query = sqlx::query(ALL_SINCE).bind(at).bind(before.at).bind(before.account);
+            let query = query.bind(before.network).bind(i64::from(most));
+            let rows = query.fetch_all(&mut *conn).await?;
+            let page: Vec<NetworkLogin> = rows.iter().map(login).collect::<Result<_>>()?;
+            let Some(last) = page.last().cloned() else { return Ok(latest) };
+            before = last;
+            for login in page {
+                let own = of_accounts.entry(login.account).or_default();
+                if *own < of_account {
+                    *own += 1;
+                    latest.push(login);
+                }
+                if latest.len() >= most as usize {
+                    return Ok(latest);
+                }
+            }
+        }
     }
+}
+
+fn login(row: &AnyRow) -> Result<NetworkLogin> {
+    Ok(NetworkLogin { account: row.try_get(0)?, network: row.try_get(1)?, at: row.try_get(2)? })
 }
 
 impl Tx {
@@ -129,5 +146,24 @@ mod tests {
         assert_eq!(latest(10, 2, 9).await, expected);
         assert_eq!(latest(11, 2, 9).await, expected[..3]);
         assert_eq!(latest(10, 2, 1).await, expected[..1]);
+        // A page of three rows is all Eve's.
+        assert_eq!(latest(10, 2, 3).await, expected[..3]);
+    }
+
+    #[tokio::test]
+    async fn none_of_the_logins_of_one_second_is_lost_between_two_pages() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
+        tx.remember_place(bob, "192.0.2.3", 10).await.unwrap();
+        for n in 1..=5 {
+            tx.remember_place(eve, &format!("192.0.2.{n}"), 10).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+
+        let logins = store.network_logins_since(10, 1, 2).await.unwrap();
+
+        let accounts: Vec<i64> = logins.iter().map(|it| it.account).collect();
+        assert_eq!(accounts, [eve, bob]);
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use whoelse_store::{Error, Tx};
 
 use crate::account::Account;
-use crate::housekeeping::KNOWN_NETWORK;
 use crate::keeper::Touches;
+use crate::known_networks::KNOWN_NETWORK;
 use crate::login_throttle::stored::Scope;
 use crate::network::Network;
 use crate::node::Node;
