@@ -107,17 +107,6 @@ pub(crate) struct Served {
 }
 
 impl Node {
-    /// Orders every connection to end. Their sessions end with them; sessions without a connection
-    /// end at once.
-    pub fn end_all(self: &Arc<Node>, error: &StreamError) {
-        for session in self.sessions() {
-            if !session.order_end(error.clone()) {
-                let node = self.clone();
-                tokio::spawn(async move { node.end(&session).await });
-            }
-        }
-    }
-
     // --- what is logged ---
 
     /// Writes down what an administrator did; see [`Audit::record`].

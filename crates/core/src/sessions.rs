@@ -330,14 +330,21 @@ impl Node {
         }
     }
 
-    /// Orders a session to end, with or without a connection, so that nobody can resume it. What it
-    /// never confirmed goes on as at every end of a session.
+    /// Orders a session to end so that nobody can resume it: with its connection, or at once if it
+    /// has none. What it never confirmed goes on as at every end of a session.
     pub fn put_out(self: &Arc<Node>, session: &Arc<Session>, error: StreamError) {
-        session.order_end(error);
+        let obeys = session.order_end(error);
         self.void_resumption(session);
-        if !session.is_attached() {
+        if !obeys {
             let (node, session) = (self.clone(), session.clone());
             tokio::spawn(async move { node.end(&session).await });
+        }
+    }
+
+    /// Orders every session to end; see [`Node::put_out`].
+    pub fn end_all(self: &Arc<Node>, error: &StreamError) {
+        for session in self.sessions() {
+            self.put_out(&session, error.clone());
         }
     }
 
