@@ -24,7 +24,7 @@ use crate::known_networks::KNOWN_NETWORK;
 use crate::login_attempt::LoginAttempt;
 use crate::login_throttle::stored::{Count, Scope};
 use crate::login_throttle::{Begun, Blocked, Who};
-use crate::names::taken;
+use crate::names::{name, taken};
 use crate::network::Network;
 use crate::node::Node;
 use crate::principal::{Identity, Principal, Proved, Rights};
@@ -522,11 +522,6 @@ impl Node {
 
 /// Stands for no account: an unknown name takes the same steps as a known one.
 const NOBODY: i64 = -1;
-
-/// Returns the name of an account of this server.
-fn name(account: &BareJid) -> &str {
-    account.local().unwrap_or_default()
-}
 
 /// A refused password, in an open session.
 fn as_stanza_error(refusal: Refusal) -> StanzaError {

@@ -19,7 +19,7 @@ impl Node {
     /// Judges the name of a new account. Refuses it (`policy-violation`) if people could take it
     /// for the server: if it is a name that the server has or had, or begins like a notice.
     pub(crate) fn judge_name(&self, account: &BareJid) -> Result<(), StanzaError> {
-        let name = account.local().unwrap_or_default();
+        let name = name(account);
         if !name.starts_with(char::is_alphanumeric) {
             return Err(refused("a name begins with a letter or a digit".to_owned()));
         }
@@ -36,7 +36,7 @@ impl Node {
     pub(crate) async fn judge_chosen_name(&self, account: &BareJid) -> Result<(), StanzaError> {
         self.judge_name(account)?;
         if self.is_admin(account) {
-            let name = account.local().unwrap_or_default();
+            let name = name(account);
             return Err(refused(format!("{name} is a name that the operator gives")));
         }
         let Some((domain, name)) = self.stored_at(account) else { return Ok(()) };
@@ -51,15 +51,20 @@ impl Node {
 
 /// The refusal of a name that somebody else had until lately.
 pub(crate) fn removed_lately(account: &BareJid) -> StanzaError {
-    let name = account.local().unwrap_or_default();
+    let name = name(account);
     let days = REMOVED_NAME.as_secs() / 86_400;
     refused(format!("{name} was somebody's name until lately, and is nobody's for {days} days"))
 }
 
 /// The refusal of a name that somebody has.
 pub(crate) fn taken(account: &BareJid) -> StanzaError {
-    let name = account.local().unwrap_or_default();
+    let name = name(account);
     StanzaError::new(Condition::Conflict).with_text(format!("{name} is taken"))
+}
+
+/// Returns the name of an account of this server.
+pub(crate) fn name(account: &BareJid) -> &str {
+    account.local().unwrap_or_default()
 }
 
 fn refused(why: String) -> StanzaError {
