@@ -26,23 +26,19 @@ type Boxed = Box<dyn Command>;
 impl Lane {
     /// Takes the changes that wait right behind this one and can share its commit.
     pub(super) fn and_companions(&mut self, first: Boxed) -> VecDeque<Boxed> {
-        let mut rows = rows_if_shared(&*first);
+        let mut rows = rows_to_share(&*first);
         let mut together = VecDeque::from([first]);
-        while let Some(so_far) = rows.filter(|_| together.len() < CHANGES) {
-            rows = None;
+        while rows <= ROWS && together.len() < CHANGES {
             match self.posted.try_next() {
-                Some(Work::Change(next)) => {
-                    rows = rows_if_shared(&*next).map(|more| so_far + more);
-                    match rows {
-                        Some(sum) if sum <= ROWS => together.push_back(next),
-                        _ => {
-                            self.posted.put_back(Work::Change(next));
-                            break;
-                        }
-                    }
+                Some(Work::Change(next)) if rows.saturating_add(rows_to_share(&*next)) <= ROWS => {
+                    rows += rows_to_share(&*next);
+                    together.push_back(next);
                 }
-                Some(other) => self.posted.put_back(other),
-                None => {}
+                Some(other) => {
+                    self.posted.put_back(other);
+                    break;
+                }
+                None => break,
             }
         }
         together
@@ -113,11 +109,11 @@ impl Lane {
     }
 }
 
-/// The rows that a change may touch, if it can share its commit.
-fn rows_if_shared(change: &dyn Command) -> Option<u64> {
+/// The rows that a change may touch; more than there may be if it cannot share its commit.
+fn rows_to_share(change: &dyn Command) -> u64 {
     match change.touches() {
-        Touches::AtMost(rows) if rows <= ROWS && change.can_share() => Some(rows),
-        Touches::AtMost(_) | Touches::All => None,
+        Touches::AtMost(rows) if change.can_share() => rows,
+        Touches::AtMost(_) | Touches::All => u64::MAX,
     }
 }
 
