@@ -127,9 +127,11 @@ fn with_journal() -> impl Iterator<Item = String> {
 
 /// Returns the statements over many rows, as they are for this database.
 fn over_many_rows(dialect: dialect::Dialect) -> impl Iterator<Item = String> {
-    let many = log::many().into_iter().chain(archives::many());
-    let many = many.chain(journal::many());
-    many.flat_map(move |rows| rows.texts(dialect)).map(|(_, text)| text.to_string())
+    many_rows().flat_map(move |rows| rows.texts(dialect)).map(|(_, text)| text.to_string())
+}
+
+fn many_rows() -> impl Iterator<Item = &'static rows::ManyRows> {
+    log::many().into_iter().chain(archives::many()).chain(journal::many())
 }
 
 #[cfg(test)]

@@ -89,9 +89,7 @@ mod tests {
 
     #[test]
     fn the_texts_for_both_databases_differ_in_the_names_of_parameters_alone() {
-        let many = crate::log::many().into_iter().chain(crate::archives::many());
-        let many = many.chain(crate::journal::many());
-        for rows in many {
+        for rows in crate::many_rows() {
             let numbered = rows.texts(Dialect::Postgres);
             assert_eq!(numbered.len(), SIZES.len());
             for ((size, text), (other_size, other)) in
