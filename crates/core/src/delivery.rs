@@ -53,7 +53,8 @@ pub(crate) fn deliver_kept(
     if again {
         to.ahead_of_log().note_late(seq);
     }
-    // Its sender may have been blocked after it was accepted: it stays in the log and is not delivered.
+    // Its sender may have been blocked after it was accepted: it stays in the log and is not
+    // delivered.
     let is_heard = audience::hears(node, to, &flight.from);
     let targets = match is_heard {
         true => kept_targets(to, flight.to.resource().filter(|_| !again)),

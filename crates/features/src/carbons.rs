@@ -104,9 +104,9 @@ fn is_for_people(stanza: &Stanza) -> bool {
     stanza.children().iter().any(|child| payloads.contains(&child.ns()))
 }
 
-/// In the slot of an account, once one of its sessions wants copies: how many of its sessions receive copies, and the ids of recently sent
-/// messages that were copied, so that an error in answer to one is recognised. Only the id is sure
-/// to come back with an error (RFC 6120, 8.3.1).
+/// In the slot of an account, once one of its sessions wants copies: how many of its sessions
+/// receive copies, and the ids of recently sent messages that were copied, so that an error in
+/// answer to one is recognised. Only the id is sure to come back with an error (RFC 6120, 8.3.1).
 #[derive(Default)]
 struct Carbons {
     receiving: AtomicUsize,

@@ -1,4 +1,5 @@
-//! A fault of ours that ends one connection's task: everybody else goes on, and nothing is left of it.
+//! A fault of ours that ends one connection's task: everybody else goes on, and nothing is left of
+//! it.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -217,9 +217,9 @@ impl Store {
         Ok(if looked_at <= most { Some(row.try_get(1)?) } else { None })
     }
 
-    /// Reads the first row of at most `limit` archives after this one, and returns those that begin with
-    /// something kept before this even time. A full disk refuses this, as it would refuse to remove
-    /// them.
+    /// Reads the first row of at most `limit` archives after this one, and returns those that begin
+    /// with something kept before this even time. Where a fold is refused, so is this, as it would
+    /// be refused to remove them.
     pub async fn archives_begun_before(
         &self,
         after_archive: i64,

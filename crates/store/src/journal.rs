@@ -6,7 +6,7 @@
 //! archives, in their order, so that a page is written once for many messages.
 //!
 //! Nothing else knows of the journal: it is folded before anything that it holds is read, changed or
-//! removed; only where a full disk refuses that, it is read ([`log_reader`](crate::log_reader)).
+//! removed; only where that is refused, it is read ([`log_reader`](crate::log_reader)).
 //! What it holds is known in memory: which archives have rows in it. At the beginning, and when it
 //! is not known whether a commit has happened, anything may be in it, so it is folded before the
 //! next use. See `docs/design/journal.md`.

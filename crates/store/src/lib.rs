@@ -120,7 +120,7 @@ pub fn statements() -> Vec<String> {
     .collect()
 }
 
-/// Returns the queries of archives as they are where a full disk refuses a fold.
+/// Returns the queries of archives as they are where a fold is refused.
 fn with_journal() -> impl Iterator<Item = String> {
     log::READING.iter().chain(history::READING).map(|text| log_reader::with_journal(text))
 }

@@ -89,7 +89,8 @@ pub enum Appended {
         /// The number of the second row, if it was stored.
         second: Option<i64>,
     },
-    /// It is a repeat, within [`REPEAT_WINDOW`](crate::REPEAT_WINDOW) or the same batch; nothing was done.
+    /// It is a repeat, within [`REPEAT_WINDOW`](crate::REPEAT_WINDOW) or the same batch; nothing was
+    /// done.
     Repeat,
     /// The archive of the first row no longer exists; nothing was done.
     Gone,

@@ -102,8 +102,8 @@ impl Store {
         self.log_reader(Asked::KeptBefore(before)).await
     }
 
-    /// Returns a connection for a query of what is asked for after a fold, which a full disk
-    /// refuses.
+    /// Returns a connection for a query of what is asked for, after a fold. Where a fold is refused,
+    /// so is this.
     pub(crate) async fn folded_reader(&self, asked: Asked) -> Result<PoolConnection<Any>> {
         self.fold_for(asked).await?;
         self.reader().await

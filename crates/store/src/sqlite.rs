@@ -20,7 +20,8 @@ const EVERY_CONNECTION: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys 
 /// touch. The limit returns the space that a burst took in the write-ahead log. What a statement over
 /// many rows would need to undo itself alone is in memory: for a group a temporary file of it would
 /// be twice as large as what the log takes. A fold of the journal needs some 16 KiB for each message
-/// that is scattered over large archives, and the removal of an archive as much as its list of bodies.
+/// that is scattered over large archives, and the removal of an archive as much as its list of
+/// bodies.
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 16777216; \
     PRAGMA temp_store = MEMORY;";

@@ -35,8 +35,8 @@ pub enum Wish {
 /// the same transaction, so the two rosters never disagree.
 ///
 /// Refused: `policy-violation` when a request is too long, `resource-constraint` when the roster is
-/// full, `item-not-found` when there is nothing to remove. The contact's state is never a reason: the asker cannot tell whether there
-/// is such an account. Returns when the change is on disk and everybody has been told.
+/// full, `item-not-found` when there is nothing to remove. The contact's state is never a reason: the
+/// asker cannot tell whether there is such an account. Returns when the change is on disk and everybody has been told.
 pub async fn change(
     node: &Arc<Node>,
     account: &Arc<Account>,

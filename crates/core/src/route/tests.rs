@@ -1,5 +1,5 @@
-//! What is said while something is on its way through the keeper: its order, who is charged for it, and
-//! who no longer hears it.
+//! What is said while something is on its way through the keeper: its order, who is charged for it,
+//! and who no longer hears it.
 #![allow(clippy::unwrap_used)]
 
 use parking_lot::Mutex;

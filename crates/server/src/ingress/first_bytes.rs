@@ -2,11 +2,11 @@
 //! (XEP-0368), which many clients try first on any port; and an HTTP request.
 //!
 //! A stream begins with `<` or with white space before it (RFC 6120, 11.7), a TLS handshake record
-//! with 22 (RFC 8446, 5.1), and an HTTP request with its method. So the first bytes decide, in clear
-//! and again over TLS; they are peeked and not consumed, and what has arrived of a method is enough.
-//! Whatever else begins with a letter (SSH, SMTP) gets the error of a malformed stream. ALPN does not
-//! decide, because not every client offers a protocol. A connection of any kind is half open until it has
-//! logged in or is answered, within one deadline.
+//! with 22 (RFC 8446, 5.1), and an HTTP request with its method. So the first bytes decide, in
+//! clear and again over TLS; they are peeked and not consumed, and what has arrived of a method is
+//! enough. Whatever else begins with a letter (SSH, SMTP) gets the error of a malformed stream. ALPN
+//! does not decide, because not every client offers a protocol. A connection of any kind is half
+//! open until it has logged in or is answered, within one deadline.
 
 use super::negotiation::{self, handshake};
 use super::{Arrived, until};
