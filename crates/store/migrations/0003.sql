@@ -48,7 +48,16 @@ CREATE TABLE bodies (
     stanza   BLOB    NOT NULL
 );
 
--- The rows of the archives. `direction`: 0 the owner received it, 1 the owner sent it, 2 the owner
+-- The other sides of the messages of an archive, each with a number in it: an address is long, and
+-- stands in every row and in the index by peer. One goes with the last row that names it.
+CREATE TABLE peers (
+    archive BIGINT NOT NULL,
+    id      BIGINT NOT NULL,
+    address TEXT   NOT NULL,
+    PRIMARY KEY (archive, id)
+) WITHOUT ROWID;
+
+-- The rows of the archives. `peer` is the number of the other side. `direction`: 0 the owner received it, 1 the owner sent it, 2 the owner
 -- receives it and it is kept only until it is delivered (XEP-0334, no-permanent-store). `at` is
 -- when it was accepted, as people are told; `bytes` the length of the stanza, so that what waits is
 -- counted without reading bodies.
@@ -56,16 +65,23 @@ CREATE TABLE archive_rows (
     archive   BIGINT NOT NULL,
     seq       BIGINT NOT NULL,
     at        BIGINT NOT NULL,
-    peer      TEXT   NOT NULL,
+    peer      BIGINT NOT NULL,
     direction BIGINT NOT NULL,
     bytes     BIGINT NOT NULL,
     body      BIGINT NOT NULL,
     PRIMARY KEY (archive, seq)
 ) WITHOUT ROWID;
 
+INSERT INTO peers (archive, id, address)
+    SELECT archive, ROW_NUMBER() OVER (PARTITION BY archive ORDER BY peer), peer FROM (
+        SELECT DISTINCT b.archive, b.peer
+        FROM mailbox b JOIN archives a ON a.id = b.archive
+        JOIN messages m ON m.id = b.seq AND b.archive IN (m.sender_archive, m.recipient_archive)
+    ) AS named;
+CREATE UNIQUE INDEX peers_address ON peers (archive, address);
 INSERT INTO archive_rows (archive, seq, at, peer, direction, bytes, body)
-    SELECT b.archive, b.seq, b.at, b.peer, b.direction, LENGTH(m.stanza), m.id
-    FROM mailbox b JOIN archives a ON a.id = b.archive
+    SELECT b.archive, b.seq, b.at, p.id, b.direction, LENGTH(m.stanza), m.id
+    FROM mailbox b JOIN peers p ON p.archive = b.archive AND p.address = b.peer
     JOIN messages m ON m.id = b.seq AND b.archive IN (m.sender_archive, m.recipient_archive)
     ORDER BY b.archive, b.seq;
 INSERT INTO bodies (id, holders, kept_at, resource, stanza)
@@ -85,11 +101,11 @@ CREATE TABLE journal (
     bytes            BIGINT  NOT NULL,
     archive          BIGINT  NOT NULL,
     seq              BIGINT  NOT NULL,
-    peer             TEXT    NOT NULL,
+    peer             BIGINT  NOT NULL,
     direction        BIGINT  NOT NULL,
     second_archive   BIGINT,
     second_seq       BIGINT,
-    second_peer      TEXT,
+    second_peer      BIGINT,
     second_direction BIGINT
 );
 
@@ -100,9 +116,8 @@ DROP TABLE mailbox;
 DROP TABLE messages;
 DROP TABLE cursors;
 
--- Holds every column that a conversation is read by: without the last three SQLite reads the whole
--- archive for it.
-CREATE INDEX archive_rows_peer ON archive_rows (archive, peer, seq, at, direction, body);
+-- The numbers of a conversation's rows, and nothing else of them: it is as long as the archive.
+CREATE INDEX archive_rows_peer ON archive_rows (archive, peer, seq);
 -- There are few of these, and they are looked for by this alone. `direction` is a column of it, since
 -- SQLite prefers the primary key to an index that says no more; and `body`, for which they are read.
 CREATE INDEX archive_rows_passing ON archive_rows (direction, archive, seq, body)

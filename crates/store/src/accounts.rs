@@ -101,7 +101,7 @@ impl Tx {
         let (conn, numbering, _) = self.conn_and_known()?;
         let archive = archives::of_account(conn, id).await?;
         if let Some(archive) = archive {
-            history::remove_all(conn, archive).await?;
+            history::remove_all(conn, numbering, archive).await?;
             numbering.forget(archive);
         }
         // All other rows refer to this one by foreign keys and are removed with it.

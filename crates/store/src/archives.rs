@@ -11,6 +11,7 @@ use sqlx::{AnyConnection, Row};
 
 use crate::dialect::Dialect;
 use crate::journal::NotInJournal;
+use crate::peers::Peers;
 use crate::rows::ManyRows;
 use crate::{Result, Store, Tx, sequences};
 
@@ -46,11 +47,12 @@ static ADVANCE: LazyLock<ManyRows> = LazyLock::new(|| {
     )
 });
 
-/// Reads what determines the highest number of an archive.
+/// Reads what determines the highest number of an archive, and the highest of its peers.
 static HIGHEST: LazyLock<ManyRows> = LazyLock::new(|| {
     ManyRows::new(
         "SELECT a.id, a.highest, a.confirmed, CAST(COALESCE((SELECT MAX(r.seq) \
-        FROM archive_rows r WHERE r.archive = a.id), 0) AS BIGINT) \
+        FROM archive_rows r WHERE r.archive = a.id), 0) AS BIGINT), \
+        CAST(COALESCE((SELECT MAX(p.id) FROM peers p WHERE p.archive = a.id), 0) AS BIGINT) \
         FROM archives a WHERE a.id IN (VALUES",
         1,
         ")",
@@ -61,32 +63,42 @@ pub(crate) fn many() -> [&'static ManyRows; 2] {
     [&ADVANCE, &HIGHEST]
 }
 
-/// How many archives [`Numbering`] knows before it forgets them all and begins anew.
+/// How many archives, and how many peers in all, [`Numbering`] knows before it forgets them all and
+/// begins anew. A peer takes some 60 bytes.
 const KNOWN: usize = 100_000;
+const KNOWN_PEERS: usize = 500_000;
 
-/// The highest number that each recently used archive has given, and the highest number of the
-/// bodies.
+/// The highest number that each recently used archive has given, the numbers of its peers, and the
+/// highest number of the bodies.
 ///
 /// The numbers are read from the database, and forgotten when a transaction is not committed. There
 /// is one writer, so nobody else gives numbers meanwhile.
 #[derive(Debug)]
 pub(crate) struct Numbering {
     highest: HashMap<i64, i64>,
+    pub(crate) peers: Peers,
     pub(crate) last_body: Option<i64>,
     most: usize,
+    most_peers: usize,
 }
 
 impl Default for Numbering {
     fn default() -> Self {
-        Self { highest: HashMap::new(), last_body: None, most: KNOWN }
+        Self {
+            highest: HashMap::new(),
+            peers: Peers::default(),
+            last_body: None,
+            most: KNOWN,
+            most_peers: KNOWN_PEERS,
+        }
     }
 }
 
 impl Numbering {
-    /// The same with room for so many archives.
+    /// The same with room for so many archives and peers.
     #[cfg(test)]
-    pub(crate) fn of_most(most: usize) -> Self {
-        Self { most, ..Self::default() }
+    pub(crate) fn of_most(most: usize, most_peers: usize) -> Self {
+        Self { most, most_peers, ..Self::default() }
     }
 
     /// Whether this archive exists.
@@ -97,19 +109,21 @@ impl Numbering {
     /// Gives the next number of an archive, which must be known.
     pub(crate) fn next(&mut self, archive: i64) -> Result<i64> {
         let highest = self.highest.get_mut(&archive).ok_or(sqlx::Error::RowNotFound)?;
-        *highest = number_after(*highest, 1)?;
+        *highest = sequences::number_after(*highest, 1)?;
         Ok(*highest)
     }
 
     /// Forgets an archive that is removed.
     pub(crate) fn forget(&mut self, archive: i64) {
         self.highest.remove(&archive);
+        self.peers.forget_archive(archive);
     }
 
     /// Returns which of these archives have to be read before they are used, each once.
     pub(crate) fn unread(&mut self, archives: impl Iterator<Item = i64>) -> Vec<i64> {
-        if self.highest.len() > self.most {
+        if self.highest.len() > self.most || self.peers.len() > self.most_peers {
             self.highest.clear();
+            self.peers = Peers::default();
         }
         let mut unread: Vec<i64> = archives.filter(|archive| !self.is_known(*archive)).collect();
         unread.sort_unstable();
@@ -130,20 +144,15 @@ impl Numbering {
                 query = query.bind(*archive);
             }
             for row in query.fetch_all(&mut *conn).await? {
+                let archive = row.try_get(0)?;
                 let (written, confirmed): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
                 let highest = written.max(confirmed).max(row.try_get(3)?);
-                self.highest.insert(row.try_get(0)?, highest);
+                self.highest.insert(archive, highest);
+                self.peers.note_last(archive, row.try_get(4)?);
             }
         }
         Ok(())
     }
-}
-
-/// The number that comes so much after this one. It is an error if there is none; a database that
-/// holds such a number was written by somebody else.
-pub(crate) fn number_after(number: i64, more: usize) -> Result<i64> {
-    let after = i64::try_from(more).ok().and_then(|more| number.checked_add(more));
-    after.ok_or_else(|| sqlx::Error::Decode("there is no number left".into()).into())
 }
 
 impl Store {

@@ -8,9 +8,10 @@ use std::collections::HashSet;
 
 use sqlx::{AnyConnection, Row};
 
+use crate::archives::{self, Numbering};
 use crate::log::{logged, logged_message};
-use crate::log_reader::Asked;
-use crate::{LoggedMessage, Result, Store, Tx, archives};
+use crate::log_reader::{Asked, by_peer};
+use crate::{LoggedMessage, Result, Store, Tx};
 
 const FORWARD: &str = logged!(
     "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
@@ -20,35 +21,49 @@ const BACKWARD: &str = logged!(
     "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
     ORDER BY r.seq DESC LIMIT $6"
 );
-const FORWARD_WITH: &str = logged!(
-    "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
-    AND r.peer = $7 ORDER BY r.seq LIMIT $6"
-);
-const BACKWARD_WITH: &str = logged!(
-    "AND r.direction < 2 AND r.seq > $2 AND r.seq < $3 AND r.at >= $4 AND r.at <= $5 \
-    AND r.peer = $7 ORDER BY r.seq DESC LIMIT $6"
-);
-/// Looks at so many rows at most, whatever the times are: says at how many, and how many of them
-/// match.
-macro_rules! counted {
-    ($which:literal) => {
-        concat!(
-            "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN r.direction < 2 AND r.at >= $2 \
-            AND r.at <= $3 THEN 1 ELSE 0 END), 0) AS BIGINT) \
-            FROM (SELECT direction, at FROM archive_rows WHERE archive = $1",
-            $which,
-            " LIMIT $4) r"
+/// Reads one conversation: of the index by peer, and then by its numbers. The cross join says so to
+/// SQLite, which reads the whole archive for it otherwise.
+macro_rules! logged_with {
+    ($rest:literal) => {
+        logged!(
+            by_peer!(),
+            concat!(
+                "AND k.archive = $1 AND k.seq > $2 AND k.seq < $3 AND k.peer = \
+                (SELECT w.id FROM peers w WHERE w.archive = $1 AND w.address = $7) \
+                AND r.seq = k.seq AND r.direction < 2 AND r.at >= $4 AND r.at <= $5 ORDER BY ",
+                $rest
+            )
         )
     };
 }
 
-const COUNT: &str = counted!("");
-const COUNT_WITH: &str = counted!(" AND peer = $5");
+const FORWARD_WITH: &str = logged_with!("k.seq LIMIT $6");
+const BACKWARD_WITH: &str = logged_with!("k.seq DESC LIMIT $6");
+/// Looks at so many rows at most, whatever the times are: says at how many, and how many of them
+/// match.
+macro_rules! counted {
+    ($($rows:expr),*) => {
+        concat!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN c.direction < 2 AND c.at >= $2 \
+            AND c.at <= $3 THEN 1 ELSE 0 END), 0) AS BIGINT) FROM (SELECT r.direction, r.at FROM ",
+            $($rows,)*
+            " LIMIT $4) c"
+        )
+    };
+}
+
+const COUNT: &str = counted!("archive_rows r WHERE r.archive = $1");
+const COUNT_WITH: &str = counted!(
+    by_peer!(),
+    "archive_rows r WHERE k.archive = $1 AND k.peer = \
+    (SELECT w.id FROM peers w WHERE w.archive = $1 AND w.address = $5) \
+    AND r.archive = $1 AND r.seq = k.seq"
+);
 const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction < 2 AND seq = $2";
 
 /// Removes some rows of an archive, and the bodies that no other archive holds, in this order:
 /// removes bodies whose last holder this is, lowers the holders of the others by one, removes the
-/// rows.
+/// rows, whose peers are told.
 macro_rules! removal {
     ($which:literal) => {
         removal!($which, $which)
@@ -67,7 +82,7 @@ macro_rules! removal {
                 $which,
                 ")"
             ),
-            concat!("DELETE FROM archive_rows WHERE ", $rows),
+            concat!("DELETE FROM archive_rows WHERE ", $rows, " RETURNING peer"),
         ]
     };
 }
@@ -290,13 +305,13 @@ impl Tx {
     /// Deletes what was received in an archive up to this number, which is confirmed, when history
     /// is off. Returns how many rows that were.
     pub async fn drop_confirmed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
-        remove(self.log_conn().await?, &REMOVE_RECEIVED, &[archive, up_to_seq]).await
+        self.remove(&REMOVE_RECEIVED, archive, &[up_to_seq]).await
     }
 
     /// Deletes what was kept in an archive only until it was delivered, up to this number, which is
     /// delivered. Returns how many rows that were.
     pub async fn drop_passed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
-        remove(self.log_conn().await?, &REMOVE_PASSING, &[archive, up_to_seq]).await
+        self.remove(&REMOVE_PASSING, archive, &[up_to_seq]).await
     }
 
     /// Returns whether anything in an archive is kept only until it is delivered.
@@ -310,34 +325,51 @@ impl Tx {
     ///
     /// What was received and is not confirmed stays, however old.
     pub async fn expire(&mut self, archive: i64, after_seq: i64, up_to_seq: i64) -> Result<u64> {
-        remove(self.log_conn().await?, &REMOVE_OLD, &[archive, after_seq, up_to_seq]).await
+        self.remove(&REMOVE_OLD, archive, &[after_seq, up_to_seq]).await
+    }
+
+    async fn remove(
+        &mut self,
+        removal: &[&'static str; 3],
+        archive: i64,
+        bounds: &[i64],
+    ) -> Result<u64> {
+        self.log_conn().await?;
+        let (conn, numbering, _) = self.conn_and_known()?;
+        remove(conn, numbering, removal, archive, bounds).await
     }
 }
 
 /// Removes all rows of an archive. The archive itself is removed with its account.
-pub(crate) async fn remove_all(conn: &mut AnyConnection, archive: i64) -> Result<()> {
-    remove(conn, &REMOVE_ALL, &[archive]).await?;
+pub(crate) async fn remove_all(
+    conn: &mut AnyConnection,
+    numbering: &mut Numbering,
+    archive: i64,
+) -> Result<()> {
+    remove(conn, numbering, &REMOVE_ALL, archive, &[]).await?;
     Ok(())
 }
 
-/// Removes rows of the archive that is the first parameter; returns how many.
+/// Removes rows of an archive, and the peers that none of its rows names any more; returns how many
+/// rows.
 async fn remove(
     conn: &mut AnyConnection,
-    removal: &[&'static str; 3],
-    parameters: &[i64],
+    numbering: &mut Numbering,
+    [last_bodies, other_bodies, rows]: &[&'static str; 3],
+    archive: i64,
+    bounds: &[i64],
 ) -> Result<u64> {
-    if let [archive, ..] = parameters {
-        archives::keep_highest(conn, *archive).await?;
-    }
-    let mut removed = 0;
-    for text in *removal {
-        let mut query = sqlx::query(text);
-        for parameter in parameters {
-            query = query.bind(*parameter);
-        }
-        removed = query.execute(&mut *conn).await?.rows_affected();
-    }
-    Ok(removed)
+    archives::keep_highest(conn, archive).await?;
+    let query = |text| {
+        let query = sqlx::query(text).bind(archive);
+        bounds.iter().fold(query, |query, bound| query.bind(*bound))
+    };
+    query(*last_bodies).execute(&mut *conn).await?;
+    query(*other_bodies).execute(&mut *conn).await?;
+    let removed = query(*rows).fetch_all(&mut *conn).await?;
+    let peers = removed.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    numbering.peers.remove(conn, archive, peers).await?;
+    Ok(removed.len() as u64)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use sqlx::AnyConnection;
 
 use crate::dialect::Dialect;
 use crate::rows::ManyRows;
-use crate::{NewMessage, Result};
+use crate::{NewMessage, NewRow, Result};
 
 /// The most messages in the journal, or one group if that has more. Whoever appends one more folds
 /// it, and everybody waits for that. With more of them a fold costs less a message and takes longer.
@@ -77,25 +77,41 @@ pub(crate) struct Entry<'a> {
     pub second: Option<i64>,
 }
 
-/// Writes messages into the journal.
-pub(crate) async fn insert(conn: &mut AnyConnection, entries: &[Entry<'_>]) -> Result<()> {
+impl Entry<'_> {
+    /// The rows that it has.
+    pub fn rows(&self) -> impl Iterator<Item = &NewRow> + Clone {
+        std::iter::once(&self.message.first).chain(self.second_row())
+    }
+
+    fn second_row(&self) -> Option<&NewRow> {
+        self.message.second.as_ref().filter(|_| self.second.is_some())
+    }
+}
+
+/// Writes messages into the journal, with the numbers of the peers of all their rows.
+pub(crate) async fn insert(
+    conn: &mut AnyConnection,
+    entries: &[Entry<'_>],
+    peers: &[i64],
+) -> Result<()> {
+    let mut peers = peers.iter().copied();
     for (text, piece) in INSERT.pieces(Dialect::of(conn), entries) {
         let mut query = sqlx::query(text);
-        for Entry { message, body, first, second } in piece {
-            let row = &message.first;
+        for entry in piece {
+            let Entry { message, body, first, second } = entry;
             query = query
                 .bind(*body)
                 .bind(message.at)
                 .bind(message.stanza.len() as i64)
-                .bind(row.archive)
+                .bind(message.first.archive)
                 .bind(*first)
-                .bind(row.peer.as_str())
-                .bind(row.direction.number());
-            let row = message.second.as_ref().filter(|_| second.is_some());
+                .bind(peers.next())
+                .bind(message.first.direction.number());
+            let row = entry.second_row();
             query = query
                 .bind(row.map(|row| row.archive))
                 .bind(*second)
-                .bind(row.map(|row| row.peer.as_str()))
+                .bind(row.and_then(|_| peers.next()))
                 .bind(row.map(|row| row.direction.number()));
         }
         query.execute(&mut *conn).await?;
@@ -131,11 +147,9 @@ impl Content {
     /// Adds what was written.
     pub fn add(&mut self, entries: &[Entry<'_>]) {
         self.messages += entries.len();
-        for Entry { message, second, .. } in entries {
-            self.archives.insert(message.first.archive);
-            self.note_age(message.kept_at);
-            self.archives
-                .extend(message.second.iter().filter(|_| second.is_some()).map(|row| row.archive));
+        for entry in entries {
+            self.archives.extend(entry.rows().map(|row| row.archive));
+            self.note_age(entry.message.kept_at);
         }
     }
 

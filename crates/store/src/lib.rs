@@ -37,6 +37,7 @@ mod log;
 mod log_reader;
 mod look;
 mod open;
+mod peers;
 mod postgres;
 mod removed_names;
 mod repeats;
@@ -101,6 +102,7 @@ pub fn statements() -> Vec<String> {
         history::READING,
         log::STATEMENTS,
         log::READING,
+        peers::STATEMENTS,
         sequences::STATEMENTS,
         &journal::FOLD,
         known_networks::STATEMENTS,
@@ -131,7 +133,7 @@ fn over_many_rows(dialect: dialect::Dialect) -> impl Iterator<Item = String> {
 }
 
 fn many_rows() -> impl Iterator<Item = &'static rows::ManyRows> {
-    log::many().into_iter().chain(archives::many()).chain(journal::many())
+    log::many().into_iter().chain(archives::many()).chain(peers::many()).chain(journal::many())
 }
 
 #[cfg(test)]

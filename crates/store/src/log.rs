@@ -18,14 +18,19 @@ use sqlx::{AnyConnection, Row};
 use crate::dialect::Dialect;
 use crate::journal::{self, Entry};
 use crate::rows::ManyRows;
-use crate::{Repeat, Result, Store, Tx, archives, sequences};
+use crate::{Repeat, Result, Store, Tx, sequences};
 
-/// The columns of a [`LoggedMessage`], of the tables `archive_rows r` and `bodies b`.
+/// Reads the columns of a [`LoggedMessage`] from the archive `$1`: `archive_rows r` and `bodies b`.
 macro_rules! logged {
     ($rest:literal) => {
+        logged!("", $rest)
+    };
+    ($before:expr, $rest:expr) => {
         concat!(
-            "SELECT r.seq, r.at, b.kept_at, r.direction, r.peer, b.resource, b.stanza \
-            FROM archive_rows r JOIN bodies b ON b.id = r.body WHERE r.archive = $1 ",
+            "SELECT r.seq, r.at, b.kept_at, r.direction, (SELECT p.address FROM peers p \
+            WHERE p.archive = r.archive AND p.id = r.peer), b.resource, b.stanza FROM ",
+            $before,
+            "archive_rows r JOIN bodies b ON b.id = r.body WHERE r.archive = $1 ",
             $rest
         )
     };
@@ -203,7 +208,7 @@ impl Tx {
                 outcomes.push(Appended::Repeat);
                 continue;
             }
-            last_body = archives::number_after(last_body, 1)?;
+            last_body = sequences::number_after(last_body, 1)?;
             let first = numbering.next(message.first.archive)?;
             let second = match &message.second {
                 Some(row) if numbering.is_known(row.archive) => Some(numbering.next(row.archive)?),
@@ -213,8 +218,10 @@ impl Tx {
             outcomes.push(Appended::Stored { first, second });
         }
         numbering.last_body = Some(last_body);
+        let rows = entries.iter().flat_map(Entry::rows);
+        let peers = numbering.peers.numbers(conn, rows).await?;
         insert_bodies(conn, &entries).await?;
-        journal::insert(conn, &entries).await?;
+        journal::insert(conn, &entries, &peers).await?;
         known.note(conn, entries.iter().map(|entry| entry.message)).await?;
         if let Some(last) = entries.last() {
             sequences::write(conn, sequences::STAMP, last.message.at).await?;

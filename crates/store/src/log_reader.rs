@@ -13,6 +13,16 @@ use sqlx::{Any, AnyConnection, AssertSqlSafe, SqlSafeStr, SqlStr};
 use crate::journal::{self, Content};
 use crate::{Error, Result, Store};
 
+/// Where a query goes over the index by peer.
+macro_rules! by_peer {
+    () => {
+        "archive_rows k CROSS JOIN "
+    };
+}
+pub(crate) use by_peer;
+
+const BY_PEER: &str = by_peer!();
+
 /// A connection for queries of archives.
 pub(crate) struct LogReader {
     conn: PoolConnection<Any>,
@@ -66,13 +76,16 @@ impl DerefMut for LogReader {
     }
 }
 
-/// Returns the query of `archive_rows` that reads what is in the journal as well.
+/// Returns the query of `archive_rows` that reads what is in the journal as well. The way over the
+/// index by peer, for which the same rows are named twice, is left out: SQLite would copy what is
+/// named twice, all archives of it.
 pub(crate) fn with_journal(query: &str) -> String {
+    let once = query.replace(BY_PEER, "").replace(" k.", " r.");
     format!(
         "WITH all_rows AS (SELECT {} FROM archive_rows UNION ALL {}) {}",
         journal::COLUMNS,
         journal::ROWS,
-        query.replace("archive_rows", "all_rows")
+        once.replace("archive_rows", "all_rows")
     )
 }
 

@@ -115,3 +115,10 @@ pub(crate) async fn heartbeat(conn: &mut AnyConnection) -> Result<Option<Heartbe
     };
     Ok(Some(Heartbeat { wall, even, doubt }))
 }
+
+/// The number that comes so much after this one. It is an error if there is none; a database that
+/// holds such a number was written by somebody else.
+pub(crate) fn number_after(number: i64, more: usize) -> Result<i64> {
+    let after = i64::try_from(more).ok().and_then(|more| number.checked_add(more));
+    after.ok_or_else(|| sqlx::Error::Decode("there is no number left".into()).into())
+}

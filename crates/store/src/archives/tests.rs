@@ -87,7 +87,7 @@ async fn an_archive_that_was_forgotten_for_want_of_room_goes_on_above_the_journa
     for name in ["a", "b", "c", "d", "e"] {
         archives.push(account(&mut tx, name).await);
     }
-    tx.replace_numbering(Numbering::of_most(2));
+    tx.replace_numbering(Numbering::of_most(2, 3));
     tx.commit().await.unwrap();
     let one = |n: usize| {
         let (to, from) = (archives[n % 5], archives[n * 2 % 5]);

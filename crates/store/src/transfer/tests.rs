@@ -421,11 +421,12 @@ async fn a_backup_with_numbers_that_no_server_can_go_on_from_is_refused() {
                     Value::Null,
                     Value::Blob(b"<message/>".to_vec()),
                 ]],
+                "peers" => vec![vec![number(1), number(1), text("bob@#1")]],
                 "archive_rows" => vec![vec![
                     number(1),
                     number(seq),
                     number(1),
-                    text("bob@#1"),
+                    number(1),
                     number(0),
                     number(10),
                     number(1),
@@ -482,6 +483,8 @@ async fn a_backup_whose_rows_do_not_fit_together_is_refused() {
         "UPDATE archive_rows SET archive = 9 WHERE archive = 1 AND seq = 7",
         "UPDATE archive_rows SET bytes = bytes + 1 WHERE archive = 1 AND seq = 7",
         "UPDATE archive_rows SET bytes = -1 WHERE archive = 1 AND seq = 7",
+        "UPDATE archive_rows SET peer = 900 WHERE archive = 1 AND seq = 7",
+        "INSERT INTO peers VALUES (1, 900, 'nobody@#1')",
         "DELETE FROM archive_rows WHERE archive = 1; DELETE FROM archives WHERE id = 1; \
         UPDATE bodies SET holders = 1",
         "UPDATE accounts SET generation = -1 WHERE id = 1",
