@@ -274,17 +274,19 @@ impl Account {
         room
     }
 
-    /// Notes that a device has everything up to `seq`. Returns whether that is news.
-    pub(crate) fn confirm(&self, seq: i64) -> bool {
-        let news = self.confirmed.fetch_max(seq, Ordering::AcqRel) < seq;
-        if news {
-            self.note_undelivered(|waiting| {
-                if waiting.last <= seq {
-                    *waiting = Undelivered { messages: 0, bytes: 0, ..*waiting };
-                }
-            });
+    /// Notes that a device has everything up to `seq`. If that is news, returns up to where that was
+    /// known before.
+    pub(crate) fn confirm(&self, seq: i64) -> Option<i64> {
+        let before = self.confirmed.fetch_max(seq, Ordering::AcqRel);
+        if before >= seq {
+            return None;
         }
-        news
+        self.note_undelivered(|waiting| {
+            if waiting.last <= seq {
+                *waiting = Undelivered { messages: 0, bytes: 0, ..*waiting };
+            }
+        });
+        Some(before)
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use whoelse_store::ChangedAt;
+use whoelse_store::{ChangedAt, StoredVerifier};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError, ns};
 
 use crate::account::Account;
+use crate::clock::Time;
 use crate::keeper::{After, Touches};
 use crate::names::{self, REMOVED_NAME, REMOVED_NAMES, taken};
 use crate::node::Node;
+use crate::removals;
 use crate::roster;
 use crate::session::Session;
 
@@ -22,11 +24,17 @@ pub(crate) enum Maker {
     Themselves,
 }
 
+/// The most rows that go at once with an account, where limits are as they are by default: most of
+/// them are of its block list.
+const OF_ACCOUNT: u64 = 2_000;
+
 /// What came of making an account.
 enum Made {
     New,
     Taken,
     RemovedLately,
+    /// Others may still have a removed account of this name in their rosters.
+    StillLeft,
 }
 
 impl Node {
@@ -53,11 +61,46 @@ impl Node {
             self.judge_name(account)?;
         }
         let verifiers = self.verifiers(password).await?;
-        let (jid, name, now) = (account.clone(), name.to_owned(), self.clock.now());
         let lately = self.even_time().before(REMOVED_NAME);
-        let node = self.clone();
-        let made = self.keeper.change(Touches::All, move |tx| {
+        let made = loop {
+            let made = self.write_account(account, (domain, name), &verifiers, maker, lately);
+            match made.await.map_err(|error| self.internal(&error))? {
+                Made::StillLeft => {
+                    let left = removals::forget_names(self).await;
+                    left.map_err(|error| self.internal(&error))?;
+                }
+                made => break made,
+            }
+        };
+        match made {
+            Made::Taken | Made::StillLeft => Err(taken(account)),
+            Made::RemovedLately => Err(names::removed_lately(account)),
+            Made::New => {
+                if let Ok(Some(account)) = self.account(account).await {
+                    self.wiring.tell_account(self, &account, true);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn write_account(
+        self: &Arc<Node>,
+        account: &BareJid,
+        (domain, name): (i64, &str),
+        verifiers: &[StoredVerifier],
+        maker: Maker,
+        lately: Time,
+    ) -> Result<Made, whoelse_store::Error> {
+        let (jid, name, now) = (account.clone(), name.to_owned(), self.clock.now());
+        let (node, verifiers) = (self.clone(), verifiers.to_vec());
+        // The account's own rows, and the requests that wait for it.
+        let rows = 8 + self.settings().limits.roster_requests as u64;
+        let made = self.keeper.change(Touches::AtMost(rows), move |tx| {
             Box::pin(async move {
+                if tx.is_name_left(domain, &name).await? {
+                    return Ok((Made::StillLeft, Vec::new()));
+                }
                 // The name can have been given up since it was judged.
                 if maker == Maker::Themselves
                     && tx.was_name_removed_since(domain, &name, lately.0).await?
@@ -77,16 +120,7 @@ impl Node {
                 Ok((Made::New, then))
             })
         });
-        match made.await.map_err(|error| self.internal(&error))? {
-            Made::Taken => Err(taken(account)),
-            Made::RemovedLately => Err(names::removed_lately(account)),
-            Made::New => {
-                if let Ok(Some(account)) = self.account(account).await {
-                    self.wiring.tell_account(self, &account, true);
-                }
-                Ok(())
-            }
-        }
+        made.await
     }
 
     /// Sets a new password, and ends every session of the account that the old one let in, and what
@@ -154,6 +188,9 @@ impl Node {
     /// Removes an account with all its data, and ends its sessions. Its name is kept for a while:
     /// nobody can register it. `farewell` runs after the removal and before the sessions end.
     ///
+    /// When this returns, the account is gone for everybody. What it had much of goes in pieces from
+    /// then on, and so does its name in the rosters of others.
+    ///
     /// `own` is the session of the account that asks, if one does. Fails with `not-authorized` if
     /// another password was set since it began.
     pub async fn remove_account(
@@ -162,22 +199,22 @@ impl Node {
         own: Option<&Arc<Session>>,
         farewell: impl FnOnce() + Send + 'static,
     ) -> Result<(), StanzaError> {
-        let (id, key) = (account.id, self.key_of(account.jid().as_str()));
-        let (account, own) = (account.clone(), own.cloned());
+        let (id, account, own) = (account.id, account.clone(), own.cloned());
         let (now, at) = (self.clock.now().0, self.even_time().0);
-        let removed = self.keeper.change(Touches::All, move |tx| {
+        let removed = self.keeper.change(Touches::AtMost(OF_ACCOUNT), move |tx| {
             Box::pin(async move {
                 if is_outdated(tx, own.as_deref()).await? {
                     return Ok((false, Vec::new()));
                 }
-                let gone = roster::forget_contact(tx, &key, now).await?;
                 tx.keep_name(id, at, now, REMOVED_NAMES).await?;
                 tx.remove_account(id).await?;
-                let jid = account.jid().clone();
                 let then: After = vec![
                     Box::new(move |_: &Arc<Node>| farewell()),
                     Box::new(move |node: &Arc<Node>| node.bury(&account)),
-                    Box::new(move |node: &Arc<Node>| roster::tell_holders(node, &jid, gone)),
+                    Box::new(|node: &Arc<Node>| {
+                        let node = node.clone();
+                        tokio::spawn(async move { removals::go_on(&node).await });
+                    }),
                 ];
                 Ok((true, then))
             })

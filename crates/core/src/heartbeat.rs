@@ -4,17 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use whoelse_store::Error;
+use whoelse_store::{Error, Renewed};
 
 use crate::clock::{Moment, Time};
-use crate::keeper::Touches;
+use crate::keeper::{PIECE, Touches};
 use crate::node::Node;
 use crate::trust::{Doubt, Voucher, Why};
 
 /// The interval of the heartbeat.
 const BEAT: Duration = Duration::from_secs(30);
-/// The most messages renewed in one transaction, so that the keeper is never held up for long.
-const STEP: i64 = 1000;
+
+/// What came of a step towards the end of a doubt.
+enum Ended {
+    Now,
+    Before,
+    /// There may be more to renew.
+    NotYet(Renewed),
+}
 
 /// Starts the task; it ends with the node.
 pub(crate) fn start(node: &Arc<Node>) {
@@ -109,30 +115,37 @@ impl Node {
         let _one = self.watch.vouching.lock().await;
         let Some(doubt) = self.clock_doubt() else { return Ok(false) };
         let young = self.even_time().after(doubt.claim);
-        let mut renewed = self.store.last_body_before(doubt.since.0).await?;
+        let mut renewed = self.store.renewal_of(doubt.since.0).await?;
         loop {
-            let step = self.keeper.change(Touches::AtMost(STEP as u64), move |tx| {
-                Box::pin(async move {
-                    let step = tx.renew_messages(renewed, doubt.since.0, young.0, STEP).await?;
-                    Ok((step, Vec::new()))
-                })
-            });
-            match step.await? {
-                Some(body) => renewed = body,
-                None => break,
+            match self.end_doubt(renewed, young, voucher).await? {
+                Ended::Now => return Ok(true),
+                Ended::Before => return Ok(false),
+                Ended::NotYet(so_far) => renewed = so_far,
             }
         }
+    }
+
+    /// Renews some more of what came during the doubt, after what is renewed so far. If that was all,
+    /// the doubt ends.
+    async fn end_doubt(
+        self: &Arc<Node>,
+        renewed: Renewed,
+        young: Time,
+        voucher: Voucher,
+    ) -> Result<Ended, Error> {
         let node = self.clone();
-        let ended = self.keeper.change(Touches::All, move |tx| {
+        // So many of each of five kinds.
+        let ended = self.keeper.change(Touches::AtMost(5 * PIECE), move |tx| {
             Box::pin(async move {
                 let (seen, now) = node.watch.seen_now(&node.clock);
-                let Some(doubt) = seen.doubt else { return Ok((false, Vec::new())) };
+                let Some(doubt) = seen.doubt else { return Ok((Ended::Before, Vec::new())) };
+                if let Some(renewed) = tx.renew(renewed, doubt.since.0, young.0, PIECE).await? {
+                    return Ok((Ended::NotYet(renewed), Vec::new()));
+                }
                 let believed = seen.vouched_for();
-                // There are few: those of the last step, and what came since.
-                tx.renew_messages(renewed, doubt.since.0, young.0, i64::MAX).await?;
                 let (even, skipped) =
                     (believed.even.0, believed.even.0.saturating_sub(seen.even.0));
-                tx.renew_the_rest(doubt.since.0, even, skipped).await?;
+                tx.shift_ages(doubt.since.0, even, skipped).await?;
                 tx.heartbeat(&believed.into()).await?;
                 let then: crate::keeper::After = vec![Box::new(move |node: &Arc<Node>| {
                     node.watch.believe(believed, now.steady);
@@ -145,7 +158,7 @@ impl Node {
                         ),
                     }
                 })];
-                Ok((true, then))
+                Ok((Ended::Now, then))
             })
         });
         ended.await
@@ -218,6 +231,30 @@ mod tests {
         assert_eq!(node.even_time(), NOW.after(DAY * 400 + BEAT));
         let last = Reading::from(store.last_heartbeat().await.unwrap().unwrap());
         assert_eq!((last.even, last.doubt), (node.even_time(), None));
+    }
+
+    #[tokio::test]
+    async fn a_doubt_ends_in_steps_however_much_has_come_in_it() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        write(&store, Reading { wall: NOW, even: NOW, doubt: None }).await;
+        let node = start(&store, NOW.after(DAY * 400)).await;
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("a.example").await.unwrap();
+        let bob = tx.create_account(domain, "bob", &[], 1).await.unwrap().unwrap();
+        let many = 2 * PIECE + 10;
+        for n in 0..many {
+            tx.remember_place(bob, &format!("192.0.2.{n}"), node.even_time().0).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let before = node.keeper.rounds();
+
+        assert!(node.vouch_for_clock(Voucher::Operator).await.unwrap());
+
+        assert!(node.keeper.rounds() - before >= 3);
+        assert_eq!(node.clock_doubt(), None);
+        let since = NOW.after(DAY * 400).0;
+        assert_eq!(store.known_networks_since(bob, since).await.unwrap().len() as u64, many);
+        node.stop().await;
     }
 
     #[tokio::test]

@@ -4,23 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::keeper::Touches;
+use crate::keeper::{PIECE, Touches};
 use crate::known_networks::KNOWN_NETWORK;
 use crate::names::REMOVED_NAME;
 use crate::node::Node;
+use crate::removals;
 use crate::upgrades;
 use crate::verifiers;
 
 /// How often to remove old rows.
 const PERIOD: Duration = Duration::from_secs(3600);
-/// The most rows removed in one transaction, so that the keeper is never held up for long.
-const STEP: i64 = 1000;
+/// The most rows that are looked at or removed at once.
+const STEP: i64 = PIECE.cast_signed();
 /// How long a repeat of a message is recognised (architecture §3).
 const REPEATS: Duration = Duration::from_micros(whoelse_store::REPEAT_WINDOW.unsigned_abs());
 
 /// Starts the tasks; they end with the node.
 pub(crate) fn start(node: &Arc<Node>) {
     spawn(node, PERIOD, |node| Box::pin(async move { forget(&node).await }));
+    spawn(node, PERIOD, |node| Box::pin(async move { removals::go_on(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { upgrades::forget(&node).await }));
     spawn(node, PERIOD, |node| Box::pin(async move { node.look_for_lacking_verifiers().await }));
     let quiet = |node: Arc<Node>| -> crate::boxed_future::BoxFuture<'static, ()> {
@@ -49,38 +51,27 @@ async fn forget(node: &Arc<Node>) {
         return;
     }
     let now = node.even_time();
-    if let Err(error) = purge_repeats(node, now.before(REPEATS)).await {
+    if let Err(error) = purge(node, now).await {
         return node.store_failing("housekeeping_failed", None, &error);
     }
-    let purged = node.keeper.change(Touches::All, move |tx| {
-        Box::pin(async move {
-            tx.purge_places(now.before(KNOWN_NETWORK).0).await?;
-            tx.purge_removed_names(now.before(REMOVED_NAME).0).await?;
-            tx.purge_former_credentials(now.before(verifiers::FORMER_PASSWORD).0).await?;
-            tx.throttle_purge(now.0).await?;
-            Ok(((), Vec::new()))
-        })
-    });
-    match purged.await {
-        Ok(()) => {}
-        Err(error) => return node.store_failing("housekeeping_failed", None, &error),
-    }
-    let history = node.settings().history;
-    if let Some(kept) = history {
-        expire(node, now.before(kept)).await;
-    }
+    // Without history, what is delivered is forgotten at once; here goes what was left of that by a
+    // crash, and what was kept before history was switched off.
+    let kept = node.settings().history.unwrap_or_default();
+    expire(node, now.before(kept)).await;
 }
 
-/// Deletes old repeats in steps, each in a transaction of its own.
-async fn purge_repeats(node: &Arc<Node>, before: Time) -> Result<(), whoelse_store::Error> {
-    loop {
-        let step = node.keeper.change(Touches::AtMost(STEP as u64), move |tx| {
-            Box::pin(async move { Ok((tx.purge_repeats(before.0, STEP).await?, Vec::new())) })
-        });
-        if step.await? < STEP as u64 {
-            return Ok(());
-        }
-    }
+/// Deletes whatever is too old and is no message.
+async fn purge(node: &Node, now: Time) -> Result<(), whoelse_store::Error> {
+    let (keeper, before) = (&node.keeper, |age| now.before(age).0);
+    let repeats = before(REPEATS);
+    keeper.in_pieces(move |tx, most| Box::pin(tx.purge_repeats(repeats, most))).await?;
+    let places = before(KNOWN_NETWORK);
+    keeper.in_pieces(move |tx, most| Box::pin(tx.purge_places(places, most))).await?;
+    let names = before(REMOVED_NAME);
+    keeper.in_pieces(move |tx, most| Box::pin(tx.purge_removed_names(names, most))).await?;
+    let former = before(verifiers::FORMER_PASSWORD);
+    keeper.in_pieces(move |tx, most| Box::pin(tx.purge_former_credentials(former, most))).await?;
+    keeper.in_pieces(move |tx, most| Box::pin(tx.throttle_purge(now.0, most))).await
 }
 
 async fn expire(node: &Arc<Node>, before: Time) {
@@ -179,6 +170,63 @@ mod tests {
         assert_eq!(node.keeper.rounds(), rounds + 1);
         let all = whoelse_store::Query::default();
         assert_eq!(store.count(bob, &all, i64::MAX).await.unwrap().unwrap(), 2 * STEP);
+        node.stop().await;
+    }
+
+    #[tokio::test]
+    async fn where_no_history_is_kept_what_was_kept_before_goes_and_what_waits_stays() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let clock = Clock::manual(NOW);
+        let settings = Settings { history: None, ..Settings::default() };
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("a.example").await.unwrap();
+        let bob = tx.create_account(domain, "bob", &[], 1).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        let row = |direction| NewMessage {
+            first: NewRow { archive: bob, peer: "eve@#1".into(), direction },
+            ..NewMessage::default()
+        };
+        let mut rows = vec![row(Direction::Out); STEP as usize];
+        rows.extend(vec![row(Direction::In); STEP as usize]);
+        write(&store, &rows).await;
+        let mut tx = store.begin().await.unwrap();
+        tx.advance_cursors(&[(bob, 2 * STEP - 3)]).await.unwrap();
+        tx.commit().await.unwrap();
+        let node = Node::start(settings, clock, store.clone(), &[], Some("a.example"));
+        let node = node.await.unwrap();
+        node.vouch_for_clock(crate::trust::Voucher::Operator).await.unwrap();
+
+        forget(&node).await;
+
+        let all = whoelse_store::Query::default();
+        assert_eq!(store.count(bob, &all, i64::MAX).await.unwrap(), Some(3));
+        node.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_old_goes_in_pieces_however_much_it_is() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let node = start(&store, NOW).await;
+        node.vouch_for_clock(crate::trust::Voucher::Operator).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("a.example").await.unwrap();
+        let bob = tx.create_account(domain, "bob", &[], 1).await.unwrap().unwrap();
+        let many = 2 * PIECE + 10;
+        for n in 0..many {
+            tx.remember_place(bob, &format!("192.0.2.{n}"), 1).await.unwrap();
+            let old = whoelse_store::Throttle { failures: 1, since: 1, blocked_until: 0 };
+            tx.throttle_save(&n.to_string(), old).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        assert_eq!(store.known_networks_since(bob, 0).await.unwrap().len() as u64, many);
+
+        let before = node.keeper.rounds();
+        purge(&node, node.even_time()).await.unwrap();
+
+        // Three pieces of each of the two, and a look at each of the three others.
+        assert!(node.keeper.rounds() - before >= 9);
+        assert!(store.known_networks_since(bob, 0).await.unwrap().is_empty());
+        assert!(store.throttle_load_all(2).await.unwrap().is_empty());
         node.stop().await;
     }
 

@@ -25,7 +25,7 @@ pub(crate) mod tests;
 pub use change::Touches;
 pub(crate) use post::{Post, Unstored};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -42,6 +42,9 @@ use submitted::Submitted;
 /// The most commands that may wait for the keeper. When it is full, whoever posts waits, and its
 /// connection reads nothing more until there is room.
 const WAITING: usize = 4096;
+/// The most rows that one piece of the housekeeping changes: a few milliseconds, in which everybody
+/// else waits.
+pub const PIECE: u64 = 500;
 /// What happens after a commit: snapshots swapped first, then pushes, then presence.
 pub type After = Vec<Then>;
 /// One thing to do on the finisher's task.
@@ -69,10 +72,10 @@ pub struct Keeper {
     rounds: AtomicU64,
     /// Wakes whoever waits for posted work.
     round: Notify,
-    /// Archives whose cursor has moved, and how far.
-    dirty: Mutex<HashMap<i64, i64>>,
+    /// Cursors that have moved. Held for a look or a change, never across an await.
+    unsaved: Mutex<cursors::Unsaved>,
     /// Wakes the lane when the first of them has moved.
-    unsaved: Notify,
+    cursor_moved: Notify,
     stop: Notify,
     stopped: AtomicBool,
     finished: Notify,
@@ -94,8 +97,8 @@ impl Keeper {
             waiting: Arc::default(),
             rounds: AtomicU64::new(0),
             round: Notify::new(),
-            dirty: Mutex::default(),
-            unsaved: Notify::new(),
+            unsaved: Mutex::default(),
+            cursor_moved: Notify::new(),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
             finished: Notify::new(),
@@ -192,6 +195,26 @@ impl Keeper {
     {
         let (command, answered) = Change::new(touches, change);
         self.answer(command, answered).await
+    }
+
+    /// Repeats a change of at most [`PIECE`] rows, each time in a transaction of its own, for as
+    /// long as it changes so many. What others post meanwhile comes between.
+    pub async fn in_pieces<F>(&self, piece: F) -> Result<(), whoelse_store::Error>
+    where
+        F: for<'a> FnOnce(&'a mut Tx, u64) -> BoxFuture<'a, Result<u64, whoelse_store::Error>>
+            + Clone
+            + Send
+            + 'static,
+    {
+        loop {
+            let piece = piece.clone();
+            let changed = self.change(Touches::AtMost(PIECE), move |tx| {
+                Box::pin(async move { Ok((piece(tx, PIECE).await?, Vec::new())) })
+            });
+            if changed.await? < PIECE {
+                return Ok(());
+            }
+        }
     }
 
     async fn answer<T>(

@@ -38,6 +38,7 @@ mod passwords;
 pub mod presence;
 pub mod principal;
 mod recent_logins;
+mod removals;
 mod rewriting;
 pub mod roster;
 pub mod route;

@@ -26,6 +26,7 @@ use crate::lasting::Lasting;
 use crate::login_throttle::LoginThrottle;
 use crate::online::Online;
 use crate::recent_logins::RecentLogins;
+use crate::removals::Removals;
 use crate::rewriting;
 use crate::roster::Roster;
 use crate::roster::everybody::Everybody;
@@ -87,6 +88,7 @@ pub struct Node {
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.
     pub(crate) recent_logins: RecentLogins,
+    pub(crate) removals: Removals,
     /// Where somebody has logged in from lately.
     pub(crate) known_networks: KnownNetworks,
     /// The state of the wall clock: whether it is believed.
@@ -207,6 +209,8 @@ impl Node {
         old: String,
         new: String,
     ) -> Result<(), whoelse_store::Error> {
+        // However many contacts name a stranger's domain that becomes ours: every session ends, so
+        // nobody waits for it.
         let change = self.keeper.change(Touches::All, move |tx| {
             Box::pin(async move {
                 tx.rename_domain(&old, &new).await?;

@@ -245,9 +245,9 @@ impl Node {
     /// Notes that a device has everything up to `seq`.
     pub fn confirm(&self, session: &Session, seq: i64) {
         if let Some(account) = session.account.as_ref().filter(|_| seq > 0)
-            && account.confirm(seq)
+            && let Some(before) = account.confirm(seq)
         {
-            self.keeper.confirmed(account.archive, seq);
+            self.keeper.confirmed(account.archive, before, seq);
         }
     }
 

@@ -23,6 +23,7 @@ use crate::login_throttle::stored::Count;
 use crate::node::{Node, Served};
 use crate::online::Online;
 use crate::recent_logins::RecentLogins;
+use crate::removals::Removals;
 use crate::roster::everybody::Everybody;
 use crate::session_list::SessionList;
 use crate::settings::Settings;
@@ -133,6 +134,7 @@ impl Node {
             log_readers: tokio::sync::Semaphore::new(LOG_READERS),
             complete: AtomicBool::new(complete),
             recent_logins: RecentLogins::default(),
+            removals: Removals::default(),
             known_networks,
             watch,
         });

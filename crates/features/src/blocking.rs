@@ -171,8 +171,8 @@ async fn check(cx: &SessionCx, jid: &Jid) -> Result<(), StanzaError> {
 async fn change(cx: &SessionCx, wanted: Vec<Jid>, what: What) -> Answer {
     let keys: Vec<String> = wanted.iter().map(|jid| cx.node.key_of(jid.as_str())).collect();
     let account = cx.account()?.clone();
-    let id = account.id;
-    let changed = cx.node.keeper.change(Touches::All, move |tx| {
+    let (id, rows) = (account.id, Touches::AtMost(keys.len() as u64));
+    let changed = cx.node.keeper.change(rows, move |tx| {
         Box::pin(async move {
             for key in &keys {
                 match what {

@@ -151,16 +151,17 @@ fn note(node: &Arc<Node>, account: &Arc<Account>, online: bool) {
 
 /// Removes what is too old, unless the clock is in doubt.
 fn forget(node: Arc<Node>) -> BoxFuture<'static, ()> {
-    if node.clock_doubt().is_none() {
-        let before = node.even_time().before(REMEMBERED);
-        node.keeper.submit(Touches::All, move |tx| {
-            Box::pin(async move {
-                tx.purge_intervals(before.0).await?;
-                Ok(((), Vec::new()))
-            })
-        });
-    }
-    Box::pin(std::future::ready(()))
+    Box::pin(async move {
+        if node.clock_doubt().is_some() {
+            return;
+        }
+        let before = node.even_time().before(REMEMBERED).0;
+        let purge =
+            node.keeper.in_pieces(move |tx, most| Box::pin(tx.purge_intervals(before, most)));
+        if let Err(error) = purge.await {
+            node.store_failing("intervals_not_forgotten", None, &error);
+        }
+    })
 }
 
 /// Closes the intervals that a crash left open, at the last heartbeat before it. Waits for it:
@@ -168,13 +169,9 @@ fn forget(node: Arc<Node>) -> BoxFuture<'static, ()> {
 fn recover(node: Arc<Node>) -> BoxFuture<'static, ()> {
     let last = node.last_alive().unwrap_or_else(|| node.even_time());
     Box::pin(async move {
-        let closed = node.keeper.change(Touches::AtMost(2), move |tx| {
-            Box::pin(async move {
-                tx.close_open_intervals(last.0).await?;
-                Ok(((), Vec::new()))
-            })
-        });
-        if let Err(error) = closed.await {
+        let close =
+            node.keeper.in_pieces(move |tx, most| Box::pin(tx.close_open_intervals(last.0, most)));
+        if let Err(error) = close.await {
             node.store_failing("intervals_not_closed", None, &error);
         }
     })

@@ -23,7 +23,7 @@ const STANZA: usize = 350;
 const DAY: i64 = 86_400_000_000;
 const BEGIN: i64 = 1_790_000_000_000_000;
 /// How many repeats the housekeeping forgets at once.
-const STEP: i64 = 1000;
+const STEP: u64 = 500;
 
 struct Options {
     /// How many messages are archived in the end.
@@ -158,7 +158,7 @@ async fn forget(store: &Store, before: i64) -> Result<(), Failed> {
         let mut tx = store.begin().await?;
         let gone = tx.purge_repeats(before, STEP).await?;
         tx.commit().await?;
-        if gone < STEP as u64 {
+        if gone < STEP {
             return Ok(());
         }
     }

@@ -159,3 +159,66 @@ CREATE TABLE former_credentials (
     at         BIGINT NOT NULL,
     PRIMARY KEY (account, mechanism, generation)
 ) WITHOUT ROWID;
+CREATE INDEX former_credentials_at ON former_credentials (at);
+
+-- What is old of these is found without a look at the rest, of which strangers can make much.
+CREATE INDEX throttle_since ON throttle (since);
+
+-- What is left of accounts that are removed: their rows in the tables below and in
+-- `archive_rows`, which go in pieces; and, while `holder` is not NULL, their names in the rosters of
+-- others. `holder` is the last account whose roster was looked at.
+CREATE TABLE removals (
+    account   INTEGER NOT NULL PRIMARY KEY,
+    archive   BIGINT  NOT NULL,
+    domain    BIGINT  NOT NULL REFERENCES domains (id),
+    localpart TEXT    NOT NULL,
+    holder    BIGINT
+);
+CREATE INDEX removals_holder ON removals (holder) WHERE holder IS NOT NULL;
+
+-- The tables of which one account can have many rows, without the key that removed all of them with
+-- the account at once. Only with the table can SQLite change a key.
+ALTER TABLE places RENAME TO old_places;
+CREATE TABLE places (
+    account BIGINT NOT NULL,
+    place   TEXT   NOT NULL,
+    at      BIGINT NOT NULL,
+    PRIMARY KEY (account, place)
+) WITHOUT ROWID;
+INSERT INTO places (account, place, at) SELECT account, place, at FROM old_places;
+DROP TABLE old_places;
+CREATE INDEX places_at ON places (at);
+
+ALTER TABLE online RENAME TO old_online;
+CREATE TABLE online (
+    id       INTEGER NOT NULL PRIMARY KEY,
+    account  BIGINT NOT NULL,
+    from_at  BIGINT NOT NULL,
+    until_at BIGINT
+);
+INSERT INTO online (id, account, from_at, until_at)
+    SELECT id, account, from_at, until_at FROM old_online;
+DROP TABLE old_online;
+CREATE INDEX online_account ON online (account, until_at);
+CREATE INDEX online_until ON online (until_at);
+
+ALTER TABLE roster RENAME TO old_roster;
+CREATE TABLE roster (
+    account      BIGINT NOT NULL,
+    contact      TEXT   NOT NULL,
+    listed       BIGINT NOT NULL,
+    name         TEXT   NOT NULL,
+    in_groups    TEXT   NOT NULL,
+    subscription BIGINT NOT NULL,
+    ask          BIGINT NOT NULL,
+    approved     BIGINT NOT NULL,
+    request      BLOB   NOT NULL,
+    version      BIGINT NOT NULL,
+    PRIMARY KEY (account, contact)
+) WITHOUT ROWID;
+INSERT INTO roster (account, contact, listed, name, in_groups, subscription, ask, approved,
+        request, version)
+    SELECT account, contact, listed, name, in_groups, subscription, ask, approved, request, version
+    FROM old_roster;
+DROP TABLE old_roster;
+CREATE INDEX roster_contact ON roster (contact);

@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Result, Store, StoredVerifier, Tx, archives, history, removed_names, sequences};
+use crate::{Result, Store, StoredVerifier, Tx, archives, removals, removed_names, sequences};
 
 const FIND: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, \
     a.generation, r.id FROM accounts a JOIN archives r ON r.account = a.id \
@@ -73,7 +73,8 @@ impl Tx {
         find(self.conn()?, domain, localpart).await
     }
 
-    /// Makes an account and returns its number, or `None` if the name is taken.
+    /// Makes an account and returns its number, or `None` if the name is taken: by an account, or by
+    /// one that is removed and that others may still have in their rosters.
     pub async fn create_account(
         &mut self,
         domain: i64,
@@ -82,7 +83,9 @@ impl Tx {
         now: i64,
     ) -> Result<Option<i64>> {
         let conn = self.conn()?;
-        if find(conn, domain, localpart).await?.is_some() {
+        if find(conn, domain, localpart).await?.is_some()
+            || removals::is_name_left(conn, domain, localpart).await?
+        {
             return Ok(None);
         }
         let id = sequences::next(conn, sequences::ACCOUNT).await?;
@@ -94,17 +97,19 @@ impl Tx {
         Ok(Some(id))
     }
 
-    /// Removes an account and everything that belongs to it, including its archive, and the bodies
-    /// of messages that no other archive has. Returns whether the account existed.
+    /// Removes an account; returns whether it existed. With it goes what it has little of; the rest
+    /// is left to [`Tx::next_removal`], and nobody sees it any more.
     pub async fn remove_account(&mut self, id: i64) -> Result<bool> {
-        self.log_conn().await?;
-        let (conn, numbering, _) = self.conn_and_known()?;
-        let archive = archives::of_account(conn, id).await?;
+        let archive = archives::of_account(self.conn()?, id).await?;
         if let Some(archive) = archive {
-            history::remove_all(conn, numbering, archive).await?;
+            self.fold_if_it_has(archive).await?;
+        }
+        let (conn, numbering, _) = self.conn_and_known()?;
+        if let Some(archive) = archive {
             numbering.forget(archive);
         }
-        // All other rows refer to this one by foreign keys and are removed with it.
+        removals::begin(conn, id).await?;
+        // The other rows of which it has few refer to this one, and are removed with it.
         let done = sqlx::query(DELETE).bind(id).execute(conn).await?;
         Ok(done.rows_affected() > 0)
     }
@@ -146,7 +151,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use crate::Query;
-    use crate::testing::{account, for_recipient_alone, fresh, message, verifier, with_origin};
+    use crate::testing::{
+        account, for_recipient_alone, fresh, message, remove_wholly, verifier, with_origin,
+    };
 
     #[tokio::test]
     async fn a_name_is_given_once_in_a_domain() {
@@ -229,8 +236,8 @@ mod tests {
         tx.append(&[shared, of_bob_alone, to_himself, answer]).await.unwrap();
         tx.advance_cursors(&[(bob, 2)]).await.unwrap();
 
-        assert!(tx.remove_account(bob).await.unwrap());
-        assert!(!tx.remove_account(bob).await.unwrap());
+        assert!(remove_wholly(&mut tx, bob).await);
+        assert!(!remove_wholly(&mut tx, bob).await);
         tx.commit().await.unwrap();
 
         assert_eq!(store.find_account(1, "bob").await.unwrap(), None);
@@ -254,7 +261,7 @@ mod tests {
         let (dir, store) = fresh().await;
         let mut tx = store.begin().await.unwrap();
         let first = account(&mut tx, "bob").await;
-        tx.remove_account(first).await.unwrap();
+        remove_wholly(&mut tx, first).await;
         tx.commit().await.unwrap();
         store.close().await.unwrap();
 

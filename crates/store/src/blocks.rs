@@ -7,11 +7,10 @@ use crate::{Domain, Result, Store, Tx, to_key};
 
 const INSERT: &str = "INSERT INTO blocks (account, jid) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 const DELETE: &str = "DELETE FROM blocks WHERE account = $1 AND jid = $2";
-const CLEAR: &str = "DELETE FROM blocks WHERE account = $1";
 const LIST: &str = "SELECT jid FROM blocks WHERE account = $1";
 const NAMING: &str = "SELECT account, jid FROM blocks WHERE jid LIKE '%' || $1 || '%'";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, DELETE, CLEAR, LIST, NAMING];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, DELETE, LIST, NAMING];
 
 impl Store {
     /// Returns the keys an account blocks, sorted.
@@ -36,12 +35,6 @@ impl Tx {
     pub async fn unblock(&mut self, account: i64, key: &str) -> Result<bool> {
         let done = sqlx::query(DELETE).bind(account).bind(key).execute(self.conn()?).await?;
         Ok(done.rows_affected() > 0)
-    }
-
-    /// Unblocks everybody; returns how many were blocked.
-    pub async fn unblock_all(&mut self, account: i64) -> Result<u64> {
-        let done = sqlx::query(CLEAR).bind(account).execute(self.conn()?).await?;
-        Ok(done.rows_affected())
     }
 }
 
@@ -90,21 +83,6 @@ mod tests {
 
         assert_eq!(store.blocks(bob).await.unwrap(), ["adam@far.example"]);
         assert_eq!(store.blocks(eve).await.unwrap(), ["bob@#1"]);
-    }
-
-    #[tokio::test]
-    async fn unblocking_all_leaves_the_others_blocks_alone() {
-        let (_dir, store) = fresh().await;
-        let mut tx = store.begin().await.unwrap();
-        let (bob, eve) = (account(&mut tx, "bob").await, account(&mut tx, "eve").await);
-        tx.block(bob, "a@far.example").await.unwrap();
-        tx.block(bob, "b@far.example").await.unwrap();
-        tx.block(eve, "bob@#1").await.unwrap();
-
-        assert_eq!(tx.unblock_all(bob).await.unwrap(), 2);
-
-        assert_eq!(tx.blocks(bob).await.unwrap(), Vec::<String>::new());
-        assert_eq!(tx.blocks(eve).await.unwrap(), ["bob@#1"]);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::fmt;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, Tx, pieces};
 
 const LIST: &str = "SELECT mechanism, salt, iterations, stored_key, server_key \
     FROM credentials WHERE account = $1";
@@ -38,7 +38,9 @@ const USED_AGAIN: &str = "DELETE FROM former_credentials \
 const THIN: &str = "DELETE FROM former_credentials WHERE account = $1 AND generation NOT IN \
     (SELECT DISTINCT generation FROM former_credentials WHERE account = $1 \
     ORDER BY generation DESC LIMIT 2)";
-const PURGE: &str = "DELETE FROM former_credentials WHERE at < $1";
+const PURGE: &str = "DELETE FROM former_credentials WHERE (account, mechanism, generation) IN \
+    (SELECT f.account, f.mechanism, f.generation FROM former_credentials f WHERE f.at < $1 \
+    ORDER BY f.at LIMIT $2)";
 
 pub(crate) const STATEMENTS: &[&str] =
     &[OF_NAME, LIST, CLEAR, INSERT, LACKING, RAISE, GENERATION, KEEP, USED_AGAIN, THIN, PURGE];
@@ -192,9 +194,10 @@ impl Tx {
         self.set_credentials(account, verifiers).await
     }
 
-    /// Forgets the passwords that were changed before this even time; returns how many rows.
-    pub async fn purge_former_credentials(&mut self, before: i64) -> Result<u64> {
-        Ok(sqlx::query(PURGE).bind(before).execute(self.conn()?).await?.rows_affected())
+    /// Forgets passwords that were changed before this even time: at most so many rows; returns how
+    /// many.
+    pub async fn purge_former_credentials(&mut self, before: i64, most: u64) -> Result<u64> {
+        pieces::change(self.conn()?, PURGE, &[before], most).await
     }
 
     /// Returns the generation of an account's password, if the account exists.
@@ -341,7 +344,7 @@ mod tests {
         tx.commit().await.unwrap();
         assert_eq!(former(0).await, [(9, 106), (3, 104)]);
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.purge_former_credentials(6).await.unwrap(), 1);
+        assert_eq!(tx.purge_former_credentials(6, 9).await.unwrap(), 1);
         tx.commit().await.unwrap();
         assert_eq!(former(0).await, [(9, 106)]);
     }

@@ -7,7 +7,7 @@
 
 use sqlx::Row;
 
-use crate::{Result, Store, Tx, repeats, sequences};
+use crate::{Result, Store, Tx, pieces, repeats, sequences};
 
 /// Bodies are numbered by age, so this reads no body older than those that it finds.
 const LAST_BEFORE: &str =
@@ -16,9 +16,16 @@ const STEP_ENDS: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(step.id), 0) AS BIGI
     (SELECT b.id FROM bodies b WHERE b.id > $1 ORDER BY b.id LIMIT $2) AS step";
 const RENEW_BODIES: &str = "UPDATE bodies SET kept_at = $4 \
     WHERE id > $1 AND id <= $2 AND kept_at >= $3 AND kept_at < $4";
-const RENEW_PLACES: &str = "UPDATE places SET at = $2 WHERE at >= $1 AND at < $2";
-const RENEW_FORMER: &str = "UPDATE former_credentials SET at = $2 WHERE at >= $1 AND at < $2";
-const RENEW_NAMES: &str = "UPDATE removed_names SET at = $2 WHERE at >= $1 AND at < $2";
+/// What is renewed leaves the condition, so the next piece finds the rest.
+const RENEW: [&str; 3] = [
+    "UPDATE places SET at = $2 WHERE (account, place) IN (SELECT p.account, p.place \
+    FROM places p WHERE p.at >= $1 AND p.at < $2 ORDER BY p.at LIMIT $3)",
+    "UPDATE removed_names SET at = $2 WHERE (domain, localpart) IN (SELECT n.domain, n.localpart \
+    FROM removed_names n WHERE n.at >= $1 AND n.at < $2 LIMIT $3)",
+    "UPDATE former_credentials SET at = $2 WHERE (account, mechanism, generation) IN \
+    (SELECT f.account, f.mechanism, f.generation FROM former_credentials f \
+    WHERE f.at >= $1 AND f.at < $2 ORDER BY f.at LIMIT $3)",
+];
 /// When a new schema first ran successfully (`sequences::UPGRADED`).
 const RENEW_UPGRADE: &str =
     "UPDATE numbers SET value = $2 WHERE name = 'upgraded' AND value >= $1 AND value < $2";
@@ -37,9 +44,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     LAST_BEFORE,
     STEP_ENDS,
     RENEW_BODIES,
-    RENEW_PLACES,
-    RENEW_NAMES,
-    RENEW_FORMER,
+    RENEW[0],
+    RENEW[1],
+    RENEW[2],
     RENEW_UPGRADE,
     SHIFT_ONLINE,
     SHIFT_DEPARTURES,
@@ -71,18 +78,28 @@ pub struct ClockDoubt {
     pub gap: i64,
 }
 
+/// How far a renewal has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// The last body that was looked at.
+    body: i64,
+    /// The last row of repeats.
+    repeat: i64,
+}
+
 impl Store {
     /// Returns the last sign of life; `None` if there never was one.
     pub async fn last_heartbeat(&self) -> Result<Option<Heartbeat>> {
         sequences::heartbeat(&mut *self.reader().await?).await
     }
 
-    /// Returns the number of the last body of a message that was kept before this even time; 0 if
-    /// there is none. Bodies are numbered in the order of the commits, across all archives.
-    pub async fn last_body_before(&self, before: i64) -> Result<i64> {
+    /// Returns where to begin with the renewal of what was stamped at this even time or later.
+    /// Bodies are numbered in the order of the commits, across all archives.
+    pub async fn renewal_of(&self, since: i64) -> Result<Renewed> {
         let mut conn = self.reader().await?;
-        let row = sqlx::query(LAST_BEFORE).bind(before).fetch_optional(&mut *conn).await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0))
+        let row = sqlx::query(LAST_BEFORE).bind(since).fetch_optional(&mut *conn).await?;
+        let body = row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
+        Ok(Renewed { body, repeat: 0 })
     }
 }
 
@@ -103,36 +120,39 @@ impl Tx {
         }
     }
 
-    /// Makes messages that were kept at `since` or later as young as if they were kept at `now`. It
-    /// handles at most `limit` bodies, those after `after_body`, and returns the number of the last
-    /// of them if there may be more.
-    pub async fn renew_messages(
+    /// Makes what was stamped at `since` or later as young as if it were stamped at `now`: messages,
+    /// repeats, known networks, removed names and former passwords. It looks at no more than `most`
+    /// rows of each, after those of the calls before, and returns how far it has come; `None`:
+    /// everything is renewed.
+    pub async fn renew(
         &mut self,
-        after_body: i64,
+        renewed: Renewed,
         since: i64,
         now: i64,
-        limit: i64,
-    ) -> Result<Option<i64>> {
+        most: u64,
+    ) -> Result<Option<Renewed>> {
         let conn = self.conn()?;
-        let step = sqlx::query(STEP_ENDS).bind(after_body).bind(limit.max(1));
+        let limit = i64::try_from(most.max(1)).unwrap_or(i64::MAX);
+        let step = sqlx::query(STEP_ENDS).bind(renewed.body).bind(limit);
         let step = step.fetch_one(&mut *conn).await?;
-        let (count, last): (i64, i64) = (step.try_get(0)?, step.try_get(1)?);
-        let renewal = sqlx::query(RENEW_BODIES).bind(after_body).bind(last).bind(since).bind(now);
-        renewal.execute(conn).await?;
-        Ok((count >= limit.max(1)).then_some(last))
+        let (bodies, body): (i64, i64) = (step.try_get(0)?, step.try_get(1)?);
+        let renewal = sqlx::query(RENEW_BODIES).bind(renewed.body).bind(body).bind(since).bind(now);
+        renewal.execute(&mut *conn).await?;
+        let (rows, repeat) = repeats::renew(conn, renewed.repeat, since, now, limit).await?;
+        let mut is_done = bodies < limit && rows < limit;
+        for text in RENEW {
+            is_done &= pieces::change(conn, text, &[since, now], most.max(1)).await? < most.max(1);
+        }
+        let after = Renewed { body: body.max(renewed.body), repeat };
+        Ok((!is_done).then_some(after))
     }
 
-    /// Renews everything else that was stamped at `since` or later, when even time jumps by
-    /// `skipped` to `now`: the ages of repeats, known networks, removed names and former passwords
-    /// start anew. Last departures stay as long ago as before, and blocks keep the time that is
-    /// left.
-    pub async fn renew_the_rest(&mut self, since: i64, now: i64, skipped: i64) -> Result<()> {
-        repeats::renew(self.conn()?, since, now).await?;
+    /// Ends a renewal, when even time jumps by `skipped` to `now`: last departures stay as long ago
+    /// as before, and blocks keep the time that is left.
+    pub async fn shift_ages(&mut self, since: i64, now: i64, skipped: i64) -> Result<()> {
         self.forget_repeats();
         let conn = self.conn()?;
-        for text in [RENEW_PLACES, RENEW_NAMES, RENEW_FORMER, RENEW_UPGRADE] {
-            sqlx::query(text).bind(since).bind(now).execute(&mut *conn).await?;
-        }
+        sqlx::query(RENEW_UPGRADE).bind(since).bind(now).execute(&mut *conn).await?;
         for text in [SHIFT_ONLINE, SHIFT_DEPARTURES, SHIFT_THROTTLE] {
             sqlx::query(text).bind(since).bind(skipped).execute(&mut *conn).await?;
         }
@@ -145,7 +165,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::testing::{account, fresh, message};
+    use crate::testing::{account, fresh, message, remove_wholly};
 
     #[tokio::test]
     async fn a_heartbeat_comes_back_with_its_doubt_until_it_has_none() {
@@ -184,12 +204,13 @@ mod tests {
         tx.advance_cursors(&[(bob, 4)]).await.unwrap();
 
         tx.commit().await.unwrap();
-        let first = store.last_body_before(2000).await.unwrap();
-        assert_eq!(first, 1);
-        assert_eq!(store.last_body_before(1000).await.unwrap(), 0);
+        let first = store.renewal_of(2000).await.unwrap();
+        assert_eq!(first.body, 1);
+        assert_eq!(store.renewal_of(1000).await.unwrap().body, 0);
         let mut tx = store.begin().await.unwrap();
-        let second = tx.renew_messages(first, 2000, 9000, 2).await.unwrap().unwrap();
-        assert_eq!(tx.renew_messages(second, 2000, 9000, 2).await.unwrap(), None);
+        let second = tx.renew(first, 2000, 9000, 2).await.unwrap().unwrap();
+        assert_eq!(second.body, 3);
+        assert_eq!(tx.renew(second, 2000, 9000, 2).await.unwrap(), None);
         tx.commit().await.unwrap();
 
         let ages = store.undelivered(bob, 0, 10).await.unwrap();
@@ -207,7 +228,7 @@ mod tests {
         for (name, at) in [("then", 10), ("lately", 20)] {
             let gone = account(&mut tx, name).await;
             tx.keep_name(gone, at, 100, 9).await.unwrap();
-            tx.remove_account(gone).await.unwrap();
+            remove_wholly(&mut tx, gone).await;
         }
         for (who, from, until) in [(bob, 5, 15), (eve, 5, 25), (bob, 22, 28)] {
             tx.came_online(who, from).await.unwrap();
@@ -223,7 +244,8 @@ mod tests {
             tx.throttle_save(key, row).await.unwrap();
         }
 
-        tx.renew_the_rest(20, 1030, 1000).await.unwrap();
+        assert_eq!(tx.renew(Renewed::default(), 20, 1030, 9).await.unwrap(), None);
+        tx.shift_ages(20, 1030, 1000).await.unwrap();
         tx.commit().await.unwrap();
 
         let rows = store.throttle_load_all(0).await.unwrap();

@@ -87,8 +87,10 @@ macro_rules! removal {
     };
 }
 
-const REMOVE_ALL: [&str; 3] = removal!("archive = $1");
-const REMOVE_RECEIVED: [&str; 3] = removal!("archive = $1 AND seq <= $2 AND direction = 0");
+/// The rows up to a number.
+const REMOVE_FIRST: [&str; 3] = removal!("archive = $1 AND seq <= $2");
+const REMOVE_RECEIVED: [&str; 3] =
+    removal!("archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0");
 /// SQLite uses the index of these rows in a SELECT, but not in a DELETE.
 const REMOVE_PASSING: [&str; 3] = removal!(
     "direction = 2 AND archive = $1 AND seq <= $2",
@@ -100,6 +102,14 @@ const REMOVE_OLD: [&str; 3] = removal!(
     "archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1 OR seq <= \
     (SELECT a.confirmed FROM archives a WHERE a.id = $1))"
 );
+/// Looks at the first so many rows between two numbers: says how many there are, and the number of
+/// the last. Each removal above is of so many rows at most.
+const FIRST: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(f.seq), 0) AS BIGINT) FROM \
+    (SELECT r.seq FROM archive_rows r WHERE r.archive = $1 AND r.seq > $2 AND r.seq <= $3 \
+    ORDER BY r.seq LIMIT $4) AS f";
+const FIRST_PASSING: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(f.seq), 0) AS BIGINT) FROM \
+    (SELECT r.seq FROM archive_rows r WHERE r.direction = 2 AND r.archive = $1 AND r.seq <= $2 \
+    ORDER BY r.seq LIMIT $3) AS f";
 const SOME_PASSING: &str =
     "SELECT 1 FROM archive_rows WHERE direction = 2 AND archive = $1 LIMIT 1";
 const WITH_PASSING: &str = "SELECT DISTINCT archive FROM archive_rows WHERE direction = 2";
@@ -117,9 +127,9 @@ const AGES: &str = "SELECT r.seq, b.kept_at, r.direction FROM archive_rows r \
 pub(crate) const READING: &[&str] =
     &[FORWARD, BACKWARD, FORWARD_WITH, BACKWARD_WITH, COUNT, COUNT_WITH, HAS, WITH_PASSING, AGES];
 pub(crate) const STATEMENTS: &[&str] = &[
-    REMOVE_ALL[0],
-    REMOVE_ALL[1],
-    REMOVE_ALL[2],
+    REMOVE_FIRST[0],
+    REMOVE_FIRST[1],
+    REMOVE_FIRST[2],
     REMOVE_RECEIVED[0],
     REMOVE_RECEIVED[1],
     REMOVE_RECEIVED[2],
@@ -129,6 +139,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_OLD[0],
     REMOVE_OLD[1],
     REMOVE_OLD[2],
+    FIRST,
+    FIRST_PASSING,
     SOME_PASSING,
     BEGINNINGS,
 ];
@@ -170,6 +182,15 @@ pub struct Old {
     pub any_goes: bool,
     /// Whether there may be more after it.
     pub more: bool,
+}
+
+/// A bounded removal of rows of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many were removed.
+    pub rows: u64,
+    /// The number of the last that was looked at, if there may be more to remove after it.
+    pub more_after: Option<i64>,
 }
 
 /// A part of an archive.
@@ -302,16 +323,33 @@ impl Store {
 }
 
 impl Tx {
-    /// Deletes what was received in an archive up to this number, which is confirmed, when history
-    /// is off. Returns how many rows that were.
-    pub async fn drop_confirmed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
-        self.remove(&REMOVE_RECEIVED, archive, &[up_to_seq]).await
+    /// Deletes what was received in an archive after one number and up to another, which is
+    /// confirmed, when history is off. Looks at so many rows at most.
+    pub async fn drop_confirmed(
+        &mut self,
+        archive: i64,
+        after_seq: i64,
+        up_to_seq: i64,
+        most: i64,
+    ) -> Result<Dropped> {
+        let conn = self.log_conn().await?;
+        let (count, last) = first(conn, FIRST, &[archive, after_seq, up_to_seq, most]).await?;
+        let rows = self.remove(&REMOVE_RECEIVED, archive, &[after_seq, last]).await?;
+        Ok(Dropped { rows, more_after: (count >= most).then_some(last) })
     }
 
     /// Deletes what was kept in an archive only until it was delivered, up to this number, which is
-    /// delivered. Returns how many rows that were.
-    pub async fn drop_passed(&mut self, archive: i64, up_to_seq: i64) -> Result<u64> {
-        self.remove(&REMOVE_PASSING, archive, &[up_to_seq]).await
+    /// delivered: so many rows at most.
+    pub async fn drop_passed(
+        &mut self,
+        archive: i64,
+        up_to_seq: i64,
+        most: i64,
+    ) -> Result<Dropped> {
+        let conn = self.log_conn().await?;
+        let (count, last) = first(conn, FIRST_PASSING, &[archive, up_to_seq, most]).await?;
+        let rows = self.remove(&REMOVE_PASSING, archive, &[last]).await?;
+        Ok(Dropped { rows, more_after: (count >= most).then_some(last) })
     }
 
     /// Returns whether anything in an archive is kept only until it is delivered.
@@ -340,14 +378,28 @@ impl Tx {
     }
 }
 
-/// Removes all rows of an archive. The archive itself is removed with its account.
-pub(crate) async fn remove_all(
+/// Removes the first so many rows of an archive that is gone; returns how many there were.
+pub(crate) async fn remove_first(
     conn: &mut AnyConnection,
     numbering: &mut Numbering,
     archive: i64,
-) -> Result<()> {
-    remove(conn, numbering, &REMOVE_ALL, archive, &[]).await?;
-    Ok(())
+    most: u64,
+) -> Result<u64> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let (_, last) = first(conn, FIRST, &[archive, 0, i64::MAX, most]).await?;
+    remove(conn, numbering, &REMOVE_FIRST, archive, &[last]).await
+}
+
+/// Looks at the first rows of a part of an archive; returns how many there are, and the number of
+/// the last.
+async fn first(
+    conn: &mut AnyConnection,
+    text: &'static str,
+    parameters: &[i64],
+) -> Result<(i64, i64)> {
+    let query = parameters.iter().fold(sqlx::query(text), |query, it| query.bind(*it));
+    let row = query.fetch_one(conn).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// Removes rows of an archive, and the peers that none of its rows names any more; returns how many

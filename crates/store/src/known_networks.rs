@@ -6,15 +6,18 @@ use std::collections::HashMap;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, Tx, pieces};
 
-const SAVE: &str = "INSERT INTO places (account, place, at) VALUES ($1, $2, $3) \
+/// An account that is gone gets no row: none would remove it.
+const SAVE: &str = "INSERT INTO places (account, place, at) \
+    SELECT a.id, $2, $3 FROM accounts a WHERE a.id = $1 \
     ON CONFLICT (account, place) DO UPDATE SET at = excluded.at WHERE places.at < excluded.at";
 const SINCE: &str = "SELECT place FROM places WHERE account = $1 AND at >= $2";
 const ALL_SINCE: &str = "SELECT account, place, at FROM places \
     WHERE at >= $1 AND (at, account, place) < ($2, $3, $4) \
     ORDER BY at DESC, account DESC, place DESC LIMIT $5";
-const PURGE: &str = "DELETE FROM places WHERE at < $1";
+const PURGE: &str = "DELETE FROM places WHERE (account, place) IN \
+    (SELECT p.account, p.place FROM places p WHERE p.at < $1 ORDER BY p.at LIMIT $2)";
 
 pub(crate) const STATEMENTS: &[&str] = &[SAVE, SINCE, ALL_SINCE, PURGE];
 
@@ -81,15 +84,15 @@ fn login(row: &AnyRow) -> Result<NetworkLogin> {
 }
 
 impl Tx {
-    /// Notes that an account logged in from a network.
+    /// Notes that an account logged in from a network; an account that no longer exists is skipped.
     pub async fn remember_place(&mut self, account: i64, place: &str, at: i64) -> Result<()> {
         sqlx::query(SAVE).bind(account).bind(place).bind(at).execute(self.conn()?).await?;
         Ok(())
     }
 
-    /// Deletes the networks without a login since this time; returns how many.
-    pub async fn purge_places(&mut self, before_at: i64) -> Result<u64> {
-        Ok(sqlx::query(PURGE).bind(before_at).execute(self.conn()?).await?.rows_affected())
+    /// Deletes at most so many of the networks without a login since this time; returns how many.
+    pub async fn purge_places(&mut self, before_at: i64, most: u64) -> Result<u64> {
+        pieces::change(self.conn()?, PURGE, &[before_at], most).await
     }
 }
 
@@ -115,7 +118,7 @@ mod tests {
         assert_eq!(store.known_networks_since(bob, 31).await.unwrap(), Vec::<String>::new());
 
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.purge_places(30).await.unwrap(), 1);
+        assert_eq!(tx.purge_places(30, 9).await.unwrap(), 1);
         tx.commit().await.unwrap();
         assert_eq!(store.known_networks_since(bob, 0).await.unwrap(), ["192.0.2.1"]);
     }

@@ -92,7 +92,7 @@ mod tests {
 
         let mut tx = store.begin().await.unwrap();
         tx.came_online(bob, 20).await.unwrap();
-        tx.close_open_intervals(30).await.unwrap();
+        tx.close_open_intervals(30, 9).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(store.departure(bob).await.unwrap(), departure(30, ""));
     }

@@ -38,7 +38,9 @@ mod log_reader;
 mod look;
 mod open;
 mod peers;
+mod pieces;
 mod postgres;
+mod removals;
 mod removed_names;
 mod repeats;
 mod roster;
@@ -64,8 +66,8 @@ pub use address::{from_key, to_key};
 pub use credentials::{ChangedAt, Claimed, FormerKey, StoredVerifier};
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
-pub use heartbeat::{ClockDoubt, Heartbeat};
-pub use history::{Begun, Old, Page, Query};
+pub use heartbeat::{ClockDoubt, Heartbeat, Renewed};
+pub use history::{Begun, Dropped, Old, Page, Query};
 pub use inspect::{Inspection, find_faults, inspect};
 pub use known_networks::NetworkLogin;
 pub use last_available::LastAvailable;
@@ -73,6 +75,7 @@ pub use location::{Location, PlaceError, PostgresUrl};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow};
 pub use look::Found;
 pub use open::Store;
+pub use removals::Removal;
 pub use repeats::{REPEAT_WINDOW, Repeat, RepeatKey};
 pub use roster::{Holder, RosterRow, RosterVersion};
 pub use seen::GoneAccount;
@@ -106,6 +109,7 @@ pub fn statements() -> Vec<String> {
         sequences::STATEMENTS,
         &journal::FOLD,
         known_networks::STATEMENTS,
+        removals::STATEMENTS,
         removed_names::STATEMENTS,
         repeats::STATEMENTS,
         roster::STATEMENTS,
@@ -211,6 +215,73 @@ mod tests {
                     || refusal.message().contains("datatype mismatch")
             }
             _ => false,
+        }
+    }
+
+    /// Parts of the statements that change rows by a condition without saying how many, and why
+    /// these are few.
+    const FEW: [(&str, &str); 24] = [
+        ("direction = 2 AND archive = $1 AND seq <= $2", "`FIRST_PASSING` has counted up to it"),
+        ("p.direction = 2 AND p.archive = $1 AND p.seq <= $2", "likewise"),
+        ("archive = $1 AND seq <= $2", "likewise, `FIRST`"),
+        ("archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0", "likewise"),
+        ("archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1", "likewise, `AGES`"),
+        ("UPDATE bodies SET kept_at = $4 WHERE id > $1 AND id <= $2", "likewise, `STEP_ENDS`"),
+        ("UPDATE repeats SET at = $4 WHERE id > $1 AND id <= $2", "likewise"),
+        ("INSERT INTO archive_rows", "a fold: the journal is bounded"),
+        ("DELETE FROM journal", "likewise"),
+        ("DELETE FROM roster WHERE account = $1 AND listed = 0", "traces in one roster: a hundred"),
+        ("UPDATE roster SET version = 0 WHERE account = $1 AND listed = 0", "requests: limits"),
+        ("DELETE FROM credentials WHERE account = $1", "one for each way to log in"),
+        ("FROM credentials c JOIN accounts a ON a.id = c.account WHERE c.account = $1", "likewise"),
+        ("DELETE FROM former_credentials WHERE account = $1 AND mechanism = $2", "two"),
+        (
+            "DELETE FROM former_credentials WHERE account = $1 AND generation NOT IN",
+            "one, likewise",
+        ),
+        ("WHERE account = $1 AND until_at IS NULL", "an account has one open interval at most"),
+        ("UPDATE archives SET confirmed = v.column2 FROM (VALUES", "those that are given"),
+        ("DELETE FROM peers WHERE (archive, id) IN (VALUES", "likewise, as many as rows went"),
+        ("UPDATE numbers SET value = $2 WHERE name = 'upgraded'", "one"),
+        ("UPDATE schema_version SET version = $1", "one"),
+        // Nobody is served meanwhile.
+        ("UPDATE archives SET highest = ", "a restore"),
+        // Once, when a doubt of the clock ends, and only what came in the doubt: who went, once
+        // for each time, and who failed to log in. Ages are told, so they jump together with even
+        // time, and a part of them cannot.
+        ("UPDATE online SET until_at = until_at + $2", "a doubt ends"),
+        ("UPDATE departures SET at = at + $2", "likewise"),
+        ("UPDATE throttle SET since = since + $2", "likewise"),
+    ];
+
+    #[tokio::test]
+    async fn whatever_changes_rows_by_a_condition_changes_a_bounded_number_of_them() {
+        let tables = crate::transfer::tables(crate::schema::KNOWN).await.unwrap();
+        let mut reasons: Vec<&str> = Vec::new();
+        for text in crate::statements() {
+            let table = text.strip_prefix("DELETE FROM ").or(text.strip_prefix("UPDATE "));
+            let selects = text.starts_with("INSERT INTO") && text.contains("SELECT");
+            let key: Vec<&str> = match table.and_then(|rest| rest.split(' ').next()) {
+                Some(name) => tables
+                    .iter()
+                    .filter(|table| table.name == name)
+                    .flat_map(|table| table.columns[..table.key].iter())
+                    .map(|(column, _)| column.as_str())
+                    .collect(),
+                None if selects => vec!["id"],
+                None => continue,
+            };
+            let is_named = |column: &&str| text.contains(&format!("{column} = $"));
+            let by_key = !key.is_empty() && key.iter().all(is_named) && !text.contains(" IN (");
+            let is_piece = text.contains(" IN (SELECT") && text.contains(" LIMIT ");
+            if by_key || is_piece && !text.contains(" NOT IN ") {
+                continue;
+            }
+            let few = FEW.iter().find(|(part, _)| text.contains(part));
+            reasons.push(few.unwrap_or_else(|| panic!("how many rows? {text}")).0);
+        }
+        for (part, _) in FEW {
+            assert!(reasons.contains(&part), "no statement needs the reason for: {part}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use sqlx::{AnyConnection, Row};
 
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, Tx, pieces};
 
 const KEEP: &str = "INSERT INTO removed_names (domain, localpart, at, lived) \
     SELECT domain, localpart, $2, $3 - created_at FROM accounts WHERE id = $1 \
@@ -14,7 +14,9 @@ const THIN: &str = "DELETE FROM removed_names WHERE domain = $1 AND localpart IN
 const DOMAIN: &str = "SELECT domain FROM accounts WHERE id = $1";
 const SINCE: &str = "SELECT 1 FROM removed_names WHERE domain = $1 AND localpart = $2 AND at >= $3";
 const FORGET: &str = "DELETE FROM removed_names WHERE domain = $1 AND localpart = $2";
-const PURGE: &str = "DELETE FROM removed_names WHERE at < $1";
+/// There are never many of them.
+const PURGE: &str = "DELETE FROM removed_names WHERE (domain, localpart) IN \
+    (SELECT n.domain, n.localpart FROM removed_names n WHERE n.at < $1 LIMIT $2)";
 
 pub(crate) const STATEMENTS: &[&str] = &[KEEP, THIN, DOMAIN, SINCE, FORGET, PURGE];
 
@@ -55,9 +57,9 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes the names that were removed before this time; returns how many.
-    pub async fn purge_removed_names(&mut self, before_at: i64) -> Result<u64> {
-        Ok(sqlx::query(PURGE).bind(before_at).execute(self.conn()?).await?.rows_affected())
+    /// Deletes at most so many of the names that were removed before this time; returns how many.
+    pub async fn purge_removed_names(&mut self, before_at: i64, most: u64) -> Result<u64> {
+        pieces::change(self.conn()?, PURGE, &[before_at], most).await
     }
 }
 
@@ -76,14 +78,14 @@ async fn is_kept(conn: &mut AnyConnection, domain: i64, localpart: &str, at: i64
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use crate::testing::fresh;
+    use crate::testing::{fresh, remove_wholly};
     use crate::{Store, Tx};
 
     /// Makes an account at 0 and removes it at `now`.
     async fn come_and_go(tx: &mut Tx, name: &str, at: i64, now: i64, most: i64) {
         let account = tx.create_account(1, name, &[], 0).await.unwrap().unwrap();
         tx.keep_name(account, at, now, most).await.unwrap();
-        tx.remove_account(account).await.unwrap();
+        remove_wholly(tx, account).await;
     }
 
     async fn kept(store: &Store, names: &[&'static str], at: i64) -> Vec<&'static str> {
@@ -113,7 +115,7 @@ mod tests {
         assert!(!store.was_name_removed_since(2, "bob", 0).await.unwrap());
         let mut tx = store.begin().await.unwrap();
         assert!(tx.was_name_removed_since(1, "bob", 0).await.unwrap());
-        assert_eq!(tx.purge_removed_names(20).await.unwrap(), 1);
+        assert_eq!(tx.purge_removed_names(20, 9).await.unwrap(), 1);
         tx.commit().await.unwrap();
         assert_eq!(kept(&store, &all, 0).await, ["eve"]);
     }

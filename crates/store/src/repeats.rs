@@ -16,7 +16,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use aws_lc_rs::hmac;
 use sqlx::{AnyConnection, Row};
 
-use crate::{NewMessage, Result, Tx};
+use crate::{NewMessage, Result, Tx, pieces};
 
 /// How long a repeat is recognised: 24 hours, in microseconds.
 pub const REPEAT_WINDOW: i64 = 24 * 60 * 60 * 1_000_000;
@@ -41,10 +41,13 @@ const PAGE: &str = "SELECT id, at, hashes FROM repeats WHERE id > $1 ORDER BY id
 /// Looks at the first rows alone, and removes those of them that are old.
 const PURGE: &str = "DELETE FROM repeats WHERE at < $1 AND id IN \
     (SELECT r.id FROM repeats r ORDER BY r.id LIMIT $2)";
-const RENEW: &str = "UPDATE repeats SET at = $2 WHERE at >= $1 AND at < $2";
+const STEP_ENDS: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(step.id), 0) AS BIGINT) FROM \
+    (SELECT r.id FROM repeats r WHERE r.id > $1 ORDER BY r.id LIMIT $2) AS step";
+const RENEW: &str =
+    "UPDATE repeats SET at = $4 WHERE id > $1 AND id <= $2 AND at >= $3 AND at < $4";
 const SECRET_OF: &str = "SELECT value FROM settings WHERE name = $1";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, PAGE, PURGE, RENEW, SECRET_OF];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, PAGE, PURGE, STEP_ENDS, RENEW, SECRET_OF];
 
 /// The key of the hashes. It belongs to the installation, so that nobody outside can choose ids that
 /// have one hash.
@@ -305,18 +308,27 @@ async fn insert(conn: &mut AnyConnection, id: i64, noted: &Noted) -> Result<()> 
 }
 
 impl Tx {
-    /// Forgets repeats from before this time, in at most `limit` rows; returns in how many.
-    pub async fn purge_repeats(&mut self, before_at: i64, limit: i64) -> Result<u64> {
-        let query = sqlx::query(PURGE).bind(before_at).bind(limit.max(0));
+    /// Forgets repeats from before this time, in at most so many rows; returns in how many.
+    pub async fn purge_repeats(&mut self, before_at: i64, most: u64) -> Result<u64> {
         // What is in memory is forgotten by its own age.
-        Ok(query.execute(self.conn()?).await?.rows_affected())
+        pieces::change(self.conn()?, PURGE, &[before_at], most).await
     }
 }
 
-/// Makes repeats that were noted at `since` or later as young as if they were noted at `now`.
-pub(crate) async fn renew(conn: &mut AnyConnection, since: i64, now: i64) -> Result<()> {
-    sqlx::query(RENEW).bind(since).bind(now).execute(conn).await?;
-    Ok(())
+/// Makes repeats that were noted at `since` or later as young as if they were noted at `now`. Looks
+/// at so many rows after this one at most; returns how many there are, and the last of them.
+pub(crate) async fn renew(
+    conn: &mut AnyConnection,
+    after: i64,
+    since: i64,
+    now: i64,
+    limit: i64,
+) -> Result<(i64, i64)> {
+    let step = sqlx::query(STEP_ENDS).bind(after).bind(limit).fetch_one(&mut *conn).await?;
+    let (count, last): (i64, i64) = (step.try_get(0)?, step.try_get(1)?);
+    let renewal = sqlx::query(RENEW).bind(after).bind(last).bind(since).bind(now);
+    renewal.execute(conn).await?;
+    Ok((count, last.max(after)))
 }
 
 /// A page of the origin-ids that a database before version 3 remembers.

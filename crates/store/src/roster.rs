@@ -11,8 +11,10 @@ const LIST: &str = "SELECT contact, listed, name, in_groups, subscription, ask, 
     version FROM roster WHERE account = $1 ORDER BY contact";
 const FIND: &str = "SELECT contact, listed, name, in_groups, subscription, ask, approved, request, \
     version FROM roster WHERE account = $1 AND contact = $2";
+/// An account that is gone gets no row: none would remove it.
 const WRITE: &str = "INSERT INTO roster (account, contact, listed, name, in_groups, subscription, \
-    ask, approved, request, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+    ask, approved, request, version) \
+    SELECT a.id, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM accounts a WHERE a.id = $1 \
     ON CONFLICT (account, contact) DO UPDATE SET listed = excluded.listed, \
     name = excluded.name, in_groups = excluded.in_groups, subscription = excluded.subscription, \
     ask = excluded.ask, approved = excluded.approved, request = excluded.request, \
@@ -27,7 +29,8 @@ const SET_VERSION: &str = "INSERT INTO roster_versions (account, version, known_
     VALUES ($1, $2, $3) ON CONFLICT (account) DO UPDATE SET version = excluded.version, \
     known_since = excluded.known_since";
 const HOLDERS: &str = "SELECT r.account, a.domain, a.localpart FROM roster r \
-    JOIN accounts a ON a.id = r.account WHERE r.contact = $1 ORDER BY r.account";
+    JOIN accounts a ON a.id = r.account WHERE r.contact = $1 AND r.account > $2 \
+    ORDER BY r.account LIMIT $3";
 const ASKING: &str = "SELECT a.domain, a.localpart FROM roster r \
     JOIN accounts a ON a.id = r.account WHERE r.contact = $1 AND r.ask <> 0 \
     ORDER BY r.account LIMIT $2";
@@ -123,7 +126,8 @@ impl Tx {
         query.fetch_optional(self.conn()?).await?.as_ref().map(row).transpose()
     }
 
-    /// Writes one row of an account's roster in place of the present one.
+    /// Writes one row of an account's roster in place of the present one. Nothing is written for an
+    /// account that is gone.
     pub async fn write_roster_row(&mut self, account: i64, row: &RosterRow) -> Result<()> {
         let groups: String = row.groups.iter().flat_map(|group| ["\u{1f}", group]).collect();
         let query = sqlx::query(WRITE)
@@ -164,9 +168,16 @@ impl Tx {
         Ok(())
     }
 
-    /// Returns the accounts that have a row about this contact, of whatever kind.
-    pub async fn roster_holders(&mut self, contact: &str) -> Result<Vec<Holder>> {
-        let rows = sqlx::query(HOLDERS).bind(contact).fetch_all(self.conn()?).await?;
+    /// Returns the accounts that have a row about this contact, of whatever kind: the first so many
+    /// of those whose numbers are above this one.
+    pub async fn roster_holders(
+        &mut self,
+        contact: &str,
+        after_account: i64,
+        limit: i64,
+    ) -> Result<Vec<Holder>> {
+        let query = sqlx::query(HOLDERS).bind(contact).bind(after_account).bind(limit.max(0));
+        let rows = query.fetch_all(self.conn()?).await?;
         let holder = |row: &AnyRow| {
             Ok(Holder {
                 account: row.try_get(0)?,
@@ -240,7 +251,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    use crate::testing::{account, fresh};
+    use crate::testing::{account, fresh, remove_wholly};
 
     fn contact(key: &str, version: i64) -> RosterRow {
         RosterRow { contact: key.to_owned(), listed: true, version, ..RosterRow::default() }
@@ -310,11 +321,16 @@ mod tests {
         tx.write_roster_row(bob, &contact("mona@#1", 1)).await.unwrap();
         tx.write_roster_row(eve, &contact("zoe@#1", 1)).await.unwrap();
 
-        let holders = tx.roster_holders("mona@#1").await.unwrap();
+        let holders = tx.roster_holders("mona@#1", 0, 9).await.unwrap();
 
         assert_eq!(holders, [Holder { account: bob, domain: 1, localpart: "bob".into() }]);
+        tx.write_roster_row(eve, &contact("mona@#1", 1)).await.unwrap();
+        let first = tx.roster_holders("mona@#1", 0, 1).await.unwrap();
+        let second = tx.roster_holders("mona@#1", first[0].account, 1).await.unwrap();
+        assert_eq!([first[0].account, second[0].account], [bob, eve]);
         tx.remove_roster_row(bob, "mona@#1").await.unwrap();
-        assert!(tx.roster_holders("mona@#1").await.unwrap().is_empty());
+        tx.remove_roster_row(eve, "mona@#1").await.unwrap();
+        assert!(tx.roster_holders("mona@#1", 0, 9).await.unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -376,11 +392,12 @@ mod tests {
         let bob = account(&mut tx, "bob").await;
         tx.write_roster_row(bob, &contact("eve@#1", 1)).await.unwrap();
         tx.set_roster_version(bob, RosterVersion { last: 1, known_since: 0 }).await.unwrap();
-        tx.remove_account(bob).await.unwrap();
+        remove_wholly(&mut tx, bob).await;
         tx.commit().await.unwrap();
 
         assert_eq!(store.roster(bob).await.unwrap(), (Vec::new(), RosterVersion::default()));
         let mut tx = store.begin().await.unwrap();
-        assert!(tx.write_roster_row(bob, &contact("eve@#1", 1)).await.is_err());
+        tx.write_roster_row(bob, &contact("eve@#1", 1)).await.unwrap();
+        assert_eq!(tx.roster_row(bob, "eve@#1").await.unwrap(), None);
     }
 }

@@ -8,22 +8,26 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::{Result, Store, Tx, sequences};
+use crate::{Result, Store, Tx, pieces, sequences};
 
 const OPEN: &str = "SELECT id FROM online WHERE account = $1 AND until_at IS NULL";
-const INSERT: &str = "INSERT INTO online (id, account, from_at) VALUES ($1, $2, $3)";
+/// An account that is gone gets no row: none would remove it.
+const INSERT: &str = "INSERT INTO online (id, account, from_at) \
+    SELECT $1, a.id, $3 FROM accounts a WHERE a.id = $2";
 const CLOSE: &str = "UPDATE online \
     SET until_at = CASE WHEN from_at > $2 THEN from_at ELSE $2 END \
     WHERE account = $1 AND until_at IS NULL";
-const CLOSE_ALL: &str = "UPDATE online \
-    SET until_at = CASE WHEN from_at > $1 THEN from_at ELSE $1 END WHERE until_at IS NULL";
+const CLOSE_SOME: &str = "UPDATE online \
+    SET until_at = CASE WHEN from_at > $1 THEN from_at ELSE $1 END WHERE id IN \
+    (SELECT o.id FROM online o WHERE o.until_at IS NULL LIMIT $2)";
 const GONE: &str = "SELECT o.account, a.localpart, MAX(o.until_at) \
     FROM online o JOIN accounts a ON a.id = o.account \
     WHERE a.domain = $1 AND o.until_at >= $2 AND o.until_at < $3 \
     GROUP BY o.account, a.localpart";
-const PURGE: &str = "DELETE FROM online WHERE until_at < $1";
+const PURGE: &str = "DELETE FROM online WHERE id IN \
+    (SELECT o.id FROM online o WHERE o.until_at < $1 ORDER BY o.until_at LIMIT $2)";
 
-pub(crate) const STATEMENTS: &[&str] = &[OPEN, INSERT, CLOSE, CLOSE_ALL, GONE, PURGE];
+pub(crate) const STATEMENTS: &[&str] = &[OPEN, INSERT, CLOSE, CLOSE_SOME, GONE, PURGE];
 
 /// An account that went offline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +59,7 @@ impl Store {
 
 impl Tx {
     /// Notes that an account came online, and returns the number of the interval. An open interval
-    /// continues.
+    /// continues; an account that no longer exists is skipped.
     pub async fn came_online(&mut self, account: i64, at: i64) -> Result<i64> {
         let conn = self.conn()?;
         if let Some(id) = open(conn, account).await? {
@@ -72,14 +76,14 @@ impl Tx {
         Ok(())
     }
 
-    /// Closes every open interval; returns how many there were.
-    pub async fn close_open_intervals(&mut self, at: i64) -> Result<u64> {
-        Ok(sqlx::query(CLOSE_ALL).bind(at).execute(self.conn()?).await?.rows_affected())
+    /// Closes at most so many open intervals; returns how many.
+    pub async fn close_open_intervals(&mut self, at: i64, most: u64) -> Result<u64> {
+        pieces::change(self.conn()?, CLOSE_SOME, &[at], most).await
     }
 
-    /// Deletes the intervals that ended before this time; returns how many.
-    pub async fn purge_intervals(&mut self, before_at: i64) -> Result<u64> {
-        Ok(sqlx::query(PURGE).bind(before_at).execute(self.conn()?).await?.rows_affected())
+    /// Deletes at most so many intervals that ended before this time; returns how many.
+    pub async fn purge_intervals(&mut self, before_at: i64, most: u64) -> Result<u64> {
+        pieces::change(self.conn()?, PURGE, &[before_at], most).await
     }
 }
 
@@ -166,7 +170,8 @@ mod tests {
 
         let last = store.last_heartbeat().await.unwrap().unwrap().even;
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.close_open_intervals(last).await.unwrap(), 2);
+        assert_eq!(tx.close_open_intervals(last, 1).await.unwrap(), 1);
+        assert_eq!(tx.close_open_intervals(last, 9).await.unwrap(), 1);
         tx.commit().await.unwrap();
 
         assert_eq!(last, 60);
@@ -183,11 +188,11 @@ mod tests {
         tx.went_offline(bob, 20).await.unwrap();
         tx.came_online(eve, 10).await.unwrap();
 
-        assert_eq!(tx.purge_intervals(21).await.unwrap(), 1);
+        assert_eq!(tx.purge_intervals(21, 9).await.unwrap(), 1);
         tx.commit().await.unwrap();
 
         assert!(gone(&store, 0, 100).await.is_empty());
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.close_open_intervals(30).await.unwrap(), 1);
+        assert_eq!(tx.close_open_intervals(30, 9).await.unwrap(), 1);
     }
 }

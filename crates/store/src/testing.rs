@@ -86,6 +86,16 @@ pub(crate) async fn account(tx: &mut Tx, localpart: &str) -> i64 {
     tx.create_account(domain, localpart, &[], 1).await.unwrap().unwrap()
 }
 
+/// Removes an account, and all that is left of it; returns whether it existed.
+pub(crate) async fn remove_wholly(tx: &mut Tx, account: i64) -> bool {
+    let existed = tx.remove_account(account).await.unwrap();
+    while let Some(removal) = tx.next_removal().await.unwrap() {
+        tx.note_holder(removal.account, None).await.unwrap();
+        tx.remove_piece(&removal, 100).await.unwrap();
+    }
+    existed
+}
+
 /// Returns a verifier made of one byte.
 pub(crate) fn verifier(mechanism: &str, byte: u8) -> StoredVerifier {
     StoredVerifier {

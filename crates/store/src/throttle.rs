@@ -7,7 +7,7 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, Tx, pieces};
 
 /// How long failures are remembered after the last of them and after the end of the block: a day,
 /// in microseconds. This is far longer than any window in which they are counted.
@@ -23,7 +23,8 @@ const SAVE: &str = "INSERT INTO throttle (scope, failures, since, blocked_until)
     VALUES ($1, $2, $3, $4) ON CONFLICT (scope) DO UPDATE SET failures = excluded.failures, \
     since = excluded.since, blocked_until = excluded.blocked_until";
 const REMOVE: &str = "DELETE FROM throttle WHERE scope = $1";
-const PURGE: &str = "DELETE FROM throttle WHERE since < $1 AND blocked_until <= $2";
+const PURGE: &str = "DELETE FROM throttle WHERE scope IN (SELECT t.scope FROM throttle t \
+    WHERE t.since < $1 AND t.blocked_until <= $2 ORDER BY t.since LIMIT $3)";
 
 pub(crate) const STATEMENTS: &[&str] = &[LOAD, SAVE, REMOVE, PURGE];
 
@@ -75,10 +76,11 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes the rows that are no longer relevant at this time; returns how many keys that were.
-    pub async fn throttle_purge(&mut self, now: i64) -> Result<u64> {
-        let query = sqlx::query(PURGE).bind(now.saturating_sub(THROTTLE_MEMORY)).bind(now);
-        Ok(query.execute(self.conn()?).await?.rows_affected())
+    /// Deletes at most so many of the rows that are no longer relevant at this time; returns how
+    /// many keys that were.
+    pub async fn throttle_purge(&mut self, now: i64, most: u64) -> Result<u64> {
+        let parameters = [now.saturating_sub(THROTTLE_MEMORY), now];
+        pieces::change(self.conn()?, PURGE, &parameters, most).await
     }
 }
 
@@ -126,8 +128,8 @@ mod tests {
             [("blocked".to_owned(), blocked)]
         );
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.throttle_purge(DAY).await.unwrap(), 0);
-        assert_eq!(tx.throttle_purge(DAY + 11).await.unwrap(), 1);
-        assert_eq!(tx.throttle_purge(2 * DAY).await.unwrap(), 1);
+        assert_eq!(tx.throttle_purge(DAY, 9).await.unwrap(), 0);
+        assert_eq!(tx.throttle_purge(DAY + 11, 9).await.unwrap(), 1);
+        assert_eq!(tx.throttle_purge(2 * DAY, 9).await.unwrap(), 1);
     }
 }

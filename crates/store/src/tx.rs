@@ -224,6 +224,15 @@ impl Tx {
         self.conn()
     }
 
+    /// Moves everything in the journal to where it belongs, if rows of this archive may be in it.
+    pub(crate) async fn fold_if_it_has(&mut self, archive: i64) -> Result<()> {
+        let found = self.lane.journal.found(&self.journal, &[archive]);
+        match found.is_none_or(|found| found.any_of_these) {
+            true => self.fold().await,
+            false => Ok(()),
+        }
+    }
+
     /// Moves everything in the journal to where it belongs.
     pub(crate) async fn fold(&mut self) -> Result<()> {
         for text in journal::FOLD {

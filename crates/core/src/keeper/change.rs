@@ -16,7 +16,8 @@ use crate::node::Node;
 pub enum Touches {
     /// A fixed number of rows, however much there is.
     AtMost(u64),
-    /// As many rows as an account, or the server, has of something.
+    /// As many rows as the server has of something. Everybody waits for it, so this is for what ends
+    /// every session anyway.
     All,
 }
 

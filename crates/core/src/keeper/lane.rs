@@ -16,7 +16,7 @@ use whoelse_store::{Appended, Direction, Error, NewMessage, Store, Undecided};
 
 use super::away::{Away, Posted};
 use super::change::Command;
-use super::cursors::CURSORS;
+use super::cursors::{CURSORS, Moved, ToDelete, pairs};
 use super::finisher::{Finish, Finisher};
 use super::stamps::Stamps;
 use super::{Keeper, Post, Then, Unstored, Work};
@@ -45,6 +45,7 @@ impl Keeper {
             store,
             stamps: Stamps::after(last_stamp),
             passing,
+            to_delete: ToDelete::default(),
             away: Away::default(),
             posted: Posted::new(receive),
             finisher: Finisher::start(node.clone()),
@@ -59,7 +60,11 @@ impl Keeper {
             let work = tokio::select! {
                 biased;
                 work = lane.posted.next() => work,
-                () = node.keeper.cursors_due(&node.clock, lane.flush_at) => {
+                () = node.keeper.cursors_due(
+                    &node.clock,
+                    lane.flush_at,
+                    !lane.to_delete.is_empty(),
+                ) => {
                     lane.save_cursors(&node).await;
                     continue;
                 }
@@ -78,7 +83,7 @@ impl Keeper {
                 node.keeper.tell_dropped(&node);
                 // This is the last try, whatever came of the one before.
                 lane.away = Away::default();
-                lane.save_cursors(&node).await;
+                while lane.save_cursors(&node).await {}
                 node.keeper.stopped.store(true, Ordering::Release);
                 node.keeper.finished.notify_waiters();
                 node.keeper.round.notify_waiters();
@@ -141,6 +146,7 @@ pub(super) struct Lane {
     stamps: Stamps,
     /// The archives that hold messages that are deleted once they are delivered.
     pub(super) passing: HashSet<i64>,
+    pub(super) to_delete: ToDelete,
     pub(super) away: Away,
     pub(super) posted: Posted,
     finisher: Finisher,
@@ -178,9 +184,9 @@ impl Lane {
             return Vec::new();
         }
         let due = node.settings().history.is_some() && node.clock.steady() >= self.flush_at;
-        let mut cursors = if due { node.keeper.dirty() } else { Vec::new() };
+        let mut cursors = if due { node.keeper.moved() } else { Vec::new() };
         // If confirmed messages have to be deleted, the cursors take a transaction of their own.
-        if cursors.iter().any(|(archive, _)| self.passing.contains(archive)) {
+        if cursors.iter().any(|moved| self.passing.contains(&moved.archive)) {
             cursors.clear();
         }
         match self.append(node, rows, &cursors).await {
@@ -221,7 +227,7 @@ impl Lane {
         &mut self,
         node: &Arc<Node>,
         rows: &[NewMessage],
-        cursors: &[(i64, i64)],
+        cursors: &[Moved],
     ) -> Result<Vec<Appended>, Unstored> {
         let begun = node.clock.steady();
         let mut tries = 0;
@@ -234,7 +240,7 @@ impl Lane {
             let mut appended = Vec::new();
             let committed = async {
                 appended = tx.append(rows).await?;
-                tx.advance_cursors(cursors).await?;
+                tx.advance_cursors(&pairs(cursors)).await?;
                 tx.commit().await
             };
             match committed.await {
@@ -260,8 +266,9 @@ impl Lane {
                 counters.batch.size(rows.len());
                 counters.commit.time(node.clock.steady().since(begun));
                 if !cursors.is_empty() {
-                    node.keeper.saved(cursors);
-                    self.flush_at = node.clock.steady().after(CURSORS);
+                    let now = node.clock.steady();
+                    let is_more = node.keeper.saved(cursors);
+                    self.flush_at = if is_more { now } else { now.after(CURSORS) };
                 }
             }
             Err(_) => counters.commits_failed.inc(),

@@ -12,11 +12,12 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use whoelse_store::faults::{Fault, Step};
-use whoelse_store::{Error, Query};
+use whoelse_store::{Direction, Error, Location, NewMessage, NewRow, Query, Store};
 use whoelse_xmpp::{Class, Kind, Outgoing};
 
 use super::cursors::CURSORS;
 use super::{After, Touches, Work};
+use crate::clock::{Clock, Time};
 use crate::delivery::LOG_READERS;
 use crate::node::Node;
 use crate::principal::{Principal, Rights};
@@ -24,6 +25,7 @@ use crate::route::Routed;
 use crate::route::tests::{Blocked, device, hears, jid, kept, news, node, says};
 use crate::session::Drain;
 use crate::sessions::Hold;
+use crate::settings::Settings;
 
 /// Where the finisher waits before it delivers a group: how many groups may still pass; any number
 /// if it is open.
@@ -681,7 +683,7 @@ async fn the_lane_sleeps_until_a_cursor_has_moved_and_saves_it_soon_after() {
     lane_rests(&node).await;
     assert!(!node.clock.advance_to(soon()), "nobody waits for a moment so near");
 
-    node.keeper.confirmed(archive, 1);
+    node.keeper.confirmed(archive, 0, 1);
     lane_rests(&node).await;
     node.clock.advance_to(soon());
     for _ in 0..1_000 {
@@ -803,5 +805,46 @@ fn assert_order(words: &[String], counts: impl Fn(&str) -> bool, log: &str) {
         if let Some(before) = last.insert(who, step) {
             assert!(before < step, "{word} after {before}: {log}");
         }
+    }
+}
+
+// --- what is confirmed and goes ---
+
+#[tokio::test]
+async fn what_is_confirmed_and_not_kept_goes_in_pieces() {
+    let most = super::PIECE as i64;
+    for (direction, history) in
+        [(Direction::In, None), (Direction::Passing, Settings::default().history)]
+    {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let domain = tx.ensure_domain("localhost").await.unwrap();
+        tx.create_account(domain, "bob", &[], 1).await.unwrap();
+        let archive = tx.find_account(domain, "bob").await.unwrap().unwrap().archive;
+        let first = NewRow { archive, peer: "eve@far.example".into(), direction };
+        let message = NewMessage { first, stanza: "<message/>".into(), ..NewMessage::default() };
+        tx.append(&vec![message; 2 * most as usize + 10]).await.unwrap();
+        tx.commit().await.unwrap();
+        let clock = Clock::manual(Time(1_767_225_600_000_000));
+        let settings = Settings { history, ..Settings::default() };
+        let starting = Node::start(settings, clock, store.clone(), &[], Some("localhost"));
+        let node = starting.await.unwrap();
+        quiet(&node).await;
+        let rows = || async { store.count_undelivered(archive, 0).await.unwrap().0 };
+        assert_eq!(rows().await, 2 * most + 10, "{direction:?}");
+        let commits = count_commits(&node, |_| false);
+
+        node.keeper.confirmed(archive, 0, 2 * most + 10);
+        while rows().await > 0 || node.keeper.unsaved_cursor(archive).is_some() {
+            node.clock.advance_to(node.clock.steady().after(CURSORS));
+            lane_rests(&node).await;
+        }
+        lane_rests(&node).await;
+
+        // The last of the three is small.
+        assert_eq!(commits.load(Ordering::Acquire), 3, "{direction:?}");
+        assert_eq!(store.cursor(archive).await.unwrap(), 2 * most + 10);
+        store.clear_faults();
+        node.stop().await;
     }
 }

@@ -12,14 +12,20 @@ use crate::node::Node;
 /// saw the contact there.
 pub(crate) type Gone = (Holder, Contact, Option<RosterVersion>);
 
-/// Takes an address out of every roster. Pass the result to [`tell_holders`] after the commit.
+/// Takes an address out of rosters: of the first so many accounts after this one. Pass the result to
+/// [`tell_holders`] after the commit. Returns the last of the accounts as well, if there may be more.
 pub(crate) async fn forget_contact(
     tx: &mut Tx,
     key: &str,
+    after: i64,
+    limit: i64,
     now: i64,
-) -> Result<Vec<Gone>, whoelse_store::Error> {
+) -> Result<(Vec<Gone>, Option<i64>), whoelse_store::Error> {
     let mut gone = Vec::new();
-    for holder in tx.roster_holders(key).await? {
+    let holders = tx.roster_holders(key, after, limit).await?;
+    let is_all = (holders.len() as i64) < limit;
+    let last = holders.last().map(|holder| holder.account).filter(|_| !is_all);
+    for holder in holders {
         let id = holder.account;
         let Some(row) = tx.roster_row(id, key).await? else { continue };
         if !row.listed && row.request.is_empty() {
@@ -38,7 +44,7 @@ pub(crate) async fn forget_contact(
         }
         gone.push((holder, left, version));
     }
-    Ok(gone)
+    Ok((gone, last))
 }
 
 /// Swaps the snapshots of the owners that are in memory, and pushes the change.

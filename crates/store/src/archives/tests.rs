@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::archives::Numbering;
-use crate::testing::Dir;
-use crate::testing::{account, for_recipient_alone, fresh, message, place, until_delivered};
+use crate::testing::{
+    Dir, account, for_recipient_alone, fresh, message, place, remove_wholly, until_delivered,
+};
 use crate::{Appended, NewMessage, Query, Store, sequences};
 
 /// Appends messages, and returns the numbers that their first rows got.
@@ -63,8 +64,8 @@ async fn no_number_is_given_again_when_all_that_had_them_is_gone() {
                     assert_eq!(tx.expire(archive, 0, 2).await.unwrap(), 2);
                 }
             }
-            1 => assert_eq!(tx.drop_confirmed(bob, 2).await.unwrap(), 2),
-            _ => assert_eq!(tx.drop_passed(bob, 2).await.unwrap(), 2),
+            1 => assert_eq!(tx.drop_confirmed(bob, 0, 2, 99).await.unwrap().rows, 2),
+            _ => assert_eq!(tx.drop_passed(bob, 2, 99).await.unwrap().rows, 2),
         }
         tx.commit().await.unwrap();
         let store = restarted(&dir, store).await;
@@ -162,7 +163,7 @@ async fn an_archive_that_is_gone_takes_nothing_and_its_number_is_not_given_again
     append(&store, &[one(1)]).await;
 
     let mut tx = store.begin().await.unwrap();
-    tx.remove_account(bob).await.unwrap();
+    remove_wholly(&mut tx, bob).await;
     tx.commit().await.unwrap();
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.append(&[one(2)]).await.unwrap(), [Appended::Gone]);

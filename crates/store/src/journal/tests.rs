@@ -4,7 +4,7 @@
 use sqlx::Row;
 
 use super::*;
-use crate::testing::{Dir, account, fresh, fresh_file, message, place, with_origin};
+use crate::testing::{Dir, account, fresh, fresh_file, message, place, remove_wholly, with_origin};
 use crate::{Appended, Query, Store};
 
 /// Counts the rows of the journal, without folding it.
@@ -142,16 +142,16 @@ async fn whatever_is_removed_was_folded_before() {
     append(&store, &all).await;
 
     let mut tx = store.begin().await.unwrap();
-    assert_eq!(tx.drop_confirmed(bob, 1).await.unwrap(), 1);
+    assert_eq!(tx.drop_confirmed(bob, 0, 1, 99).await.unwrap().rows, 1);
     tx.append(&all).await.unwrap();
-    tx.remove_account(bob).await.unwrap();
+    remove_wholly(&mut tx, bob).await;
     tx.commit().await.unwrap();
 
     assert_eq!(in_journal(&store).await, 0);
     assert_eq!(seqs(&store, eve).await, [1, 2, 3, 4, 5, 6]);
     assert_eq!(store.count_rows("bodies").await, 6);
     let mut tx = store.begin().await.unwrap();
-    tx.remove_account(eve).await.unwrap();
+    remove_wholly(&mut tx, eve).await;
     tx.commit().await.unwrap();
     assert_eq!(store.count_rows("bodies").await, 0);
 }

@@ -128,7 +128,7 @@ async fn the_last_stamp_is_what_people_were_told_whoever_still_has_the_message()
     assert_eq!(store.undelivered(bob, 1, 10).await.unwrap()[0].at, 2_000);
 
     let mut tx = store.begin().await.unwrap();
-    tx.drop_confirmed(bob, 2).await.unwrap();
+    tx.drop_confirmed(bob, 0, 2, 99).await.unwrap();
     tx.remove_account(eve).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(store.last_stamp().await.unwrap(), Some(2_000));

@@ -53,7 +53,7 @@ async fn a_peer_goes_with_the_last_row_that_names_it_and_its_number_names_the_ne
     let store = Store::open(&place(&dir)).await.unwrap();
     let mut tx = store.begin().await.unwrap();
     tx.advance_cursors(&[(bob, 6)]).await.unwrap();
-    tx.drop_confirmed(bob, 5).await.unwrap();
+    tx.drop_confirmed(bob, 0, 5, 99).await.unwrap();
     tx.commit().await.unwrap();
     append(&store, &[from("uma@#1", bob, 7)]).await;
     assert_eq!(shown(&store, bob).await, ["eve@#1", "uma@#1"]);

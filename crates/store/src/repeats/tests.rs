@@ -4,7 +4,7 @@
 use super::*;
 use crate::scratch::{Scratch, old_file};
 use crate::testing::{Dir, account, alter, fresh, message, place, with_origin};
-use crate::{Appended, LoggedMessage, Store};
+use crate::{Appended, LoggedMessage, Renewed, Store};
 
 fn seqs(rows: &[LoggedMessage]) -> Vec<i64> {
     rows.iter().map(|row| row.seq).collect()
@@ -90,7 +90,7 @@ async fn what_is_not_committed_is_no_repeat() {
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.append(&[one()]).await.unwrap(), [stored(1, 1)]);
     // From here on it is read from the table, with what the transaction has written.
-    tx.renew_the_rest(0, 1, 1).await.unwrap();
+    tx.shift_ages(0, 1, 1).await.unwrap();
     assert_eq!(tx.append(&[one()]).await.unwrap(), [Appended::Repeat]);
     drop(tx);
 
@@ -157,7 +157,7 @@ async fn a_repeat_is_recognised_although_the_message_is_gone() {
     let one = |n| with_origin(message(n, ("eve", eve), ("bob", bob)), eve, "a");
     tx.append(&[one(1)]).await.unwrap();
     tx.remove_account(eve).await.unwrap();
-    assert_eq!(tx.drop_confirmed(bob, 1).await.unwrap(), 1);
+    assert_eq!(tx.drop_confirmed(bob, 0, 1, 99).await.unwrap().rows, 1);
 
     assert_eq!(tx.append(&[one(2)]).await.unwrap(), [Appended::Repeat]);
 }
@@ -198,7 +198,8 @@ async fn a_repeat_is_as_young_as_the_clock_says_after_a_jump() {
     assert!(append(2_000, "doubted").await);
 
     let mut tx = store.begin().await.unwrap();
-    tx.renew_the_rest(2_000, now, now - 2_000).await.unwrap();
+    assert_eq!(tx.renew(Renewed::default(), 2_000, now, 9).await.unwrap(), None);
+    tx.shift_ages(2_000, now, now - 2_000).await.unwrap();
     tx.commit().await.unwrap();
 
     assert!(append(now, "old").await);

@@ -6,7 +6,7 @@ use std::fs;
 use super::*;
 use crate::Location;
 use crate::scratch::{Scratch, old_backup, old_file};
-use crate::testing::{Dir, account, message, place, verifier, with_origin};
+use crate::testing::{Dir, account, for_recipient_alone, message, place, verifier, with_origin};
 
 /// Puts something into every table.
 async fn populate(store: &Store) {
@@ -550,6 +550,38 @@ async fn after_a_restore_no_number_is_given_that_was_given_after_the_backup() {
         // What waits is still found, and confirmed in its order.
         let waiting = store.undelivered(2, lost[0] - 1, 10).await.unwrap();
         assert_eq!(waiting.last().unwrap().seq, after[0]);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_removed_account_is_in_a_backup_and_goes_after_the_restore() {
+    for (dir, _scratch, place) in places() {
+        let store = Store::open(&place).await.unwrap();
+        populate(&store).await;
+        let (rows, bodies) =
+            (store.count_rows("archive_rows").await, store.count_rows("bodies").await);
+        let mut tx = store.begin().await.unwrap();
+        let zoe = account(&mut tx, "zoe").await;
+        let archive = tx.find_account(1, "zoe").await.unwrap().unwrap().archive;
+        let to_zoe = |n| for_recipient_alone(message(n, ("bob", 1), ("zoe", archive)));
+        tx.append(&[to_zoe(1), to_zoe(2)]).await.unwrap();
+        tx.remove_account(zoe).await.unwrap();
+        tx.commit().await.unwrap();
+        let file = dir.path().join("backup");
+        store.backup(&file).await.unwrap();
+
+        restore(&store, &file).await.unwrap();
+
+        assert_eq!(store.count_rows("archive_rows").await, rows + 2);
+        let mut tx = store.begin().await.unwrap();
+        while let Some(removal) = tx.next_removal().await.unwrap() {
+            tx.note_holder(removal.account, None).await.unwrap();
+            tx.remove_piece(&removal, 100).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        assert_eq!(store.count_rows("archive_rows").await, rows);
+        assert_eq!(store.count_rows("bodies").await, bodies);
         store.close().await.unwrap();
     }
 }

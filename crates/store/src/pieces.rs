@@ -1,0 +1,20 @@
+//! Pieces: a statement that finds its rows by a condition changes a bounded number of them, and
+//! whoever wants all of them changed repeats it for as long as it changes so many. Everybody who
+//! writes waits for one piece at most.
+
+use sqlx::AnyConnection;
+
+use crate::Result;
+
+/// Runs a statement whose last parameter is how many rows it changes at most; returns how many it
+/// has changed.
+pub(crate) async fn change(
+    conn: &mut AnyConnection,
+    text: &'static str,
+    parameters: &[i64],
+    most: u64,
+) -> Result<u64> {
+    let query = parameters.iter().fold(sqlx::query(text), |query, it| query.bind(*it));
+    let query = query.bind(i64::try_from(most).unwrap_or(i64::MAX));
+    Ok(query.execute(conn).await?.rows_affected())
+}
