@@ -42,6 +42,9 @@ use submitted::Submitted;
 /// The most commands that may wait for the keeper. When it is full, whoever posts waits, and its
 /// connection reads nothing more until there is room.
 const WAITING: usize = 4096;
+/// The most that one account may have posted before its sessions wait: two groups of messages, one
+/// that is committed and one that gathers meanwhile, so that an account alone loses nothing.
+pub(crate) const SHARE: u32 = 512;
 /// The most rows that one piece of the housekeeping changes: a few milliseconds, in which everybody
 /// else waits.
 pub const PIECE: u64 = 500;
@@ -258,6 +261,24 @@ impl Keeper {
             let round = self.round.notified();
             let is_done = account.arriving.is_past(arriving) && account.sending.is_past(sending);
             if is_done || self.stopped.load(Ordering::Acquire) {
+                return;
+            }
+            round.await;
+        }
+    }
+
+    /// Whether an account has as much in the lane as one may have: whoever posts for it says no more
+    /// before there is room again ([`Keeper::has_room_for`]). What the account has posted stays in
+    /// its order, and everybody else waits behind a share of each account at most.
+    pub(crate) fn is_share_full(account: &Account) -> bool {
+        account.sending.count() >= SHARE
+    }
+
+    /// Waits until an account may post more.
+    pub(crate) async fn has_room_for(&self, account: &Account) {
+        loop {
+            let round = self.round.notified();
+            if !Keeper::is_share_full(account) || self.stopped.load(Ordering::Acquire) {
                 return;
             }
             round.await;

@@ -16,6 +16,13 @@ impl Underway {
         self.begun.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Returns how much is on its way.
+    pub fn count(&self) -> u32 {
+        // Whatever is finished was begun, so it is read first.
+        let finished = self.finished.load(Ordering::Acquire);
+        self.begun.load(Ordering::Acquire).wrapping_sub(finished)
+    }
+
     /// Counts work that is committed or refused, after its recipient has it.
     pub fn finish(&self) {
         self.finished.fetch_add(1, Ordering::AcqRel);

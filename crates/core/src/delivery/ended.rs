@@ -104,7 +104,11 @@ async fn keep(node: &Arc<Node>, session: &Arc<Session>, stanza: Stanza) {
         InFlight { from, to, stanza, lang: None, strip, storage, sender: None, copy: None };
     recipient.arriving.begin();
     let append = Append::new(node, recipient, flight, Origin::Ended(session.clone()), None);
+    let full = append.origin.charge(node, append.stanza.bytes.len());
     let _ = node.keeper.post(Work::Post(Box::new(append))).await;
+    if let Some(full) = full {
+        full.await;
+    }
 }
 
 /// Answers a request in place of a device that is gone.

@@ -808,6 +808,46 @@ fn assert_order(words: &[String], counts: impl Fn(&str) -> bool, log: &str) {
     }
 }
 
+// --- what one account may have in the lane ---
+
+#[tokio::test]
+async fn an_account_has_a_share_of_the_lane_and_others_wait_for_no_more_of_it() {
+    let node = node(&["alice", "carol", "bob"]).await;
+    let devices = [device(&node, "alice", "desk").await, device(&node, "alice", "phone").await];
+    let carol = device(&node, "carol", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    hears(&node, &bob);
+    let go = busy(&node).await;
+
+    // Both say as much as they may before they have to wait.
+    let (mut said, mut waiting) = (0_usize, Vec::new());
+    for device in &devices {
+        loop {
+            let routed = says(&node, device, &kept("bob", &format!("alice-{said}")));
+            said += 1;
+            if let Routed::Waits(rest) = routed {
+                waiting.push(tokio::spawn(rest));
+                break;
+            }
+        }
+    }
+    assert_eq!(said, super::SHARE as usize + 1, "a share, and one more of each other session");
+    assert!(matches!(says(&node, &carol, &kept("bob", "carol")), Routed::Done));
+    lane_rests(&node).await;
+    assert!(waiting.iter().all(|rest| !rest.is_finished()));
+    go.send(()).unwrap();
+    node.keeper.caught_up().await;
+
+    let mut expected: Vec<String> = (0..said).map(|n| format!("alice-{n}")).collect();
+    expected.push("carol".to_owned());
+    assert_eq!(words(&hears(&node, &bob)), expected);
+    for rest in waiting {
+        rest.await.unwrap();
+    }
+    assert!(matches!(says(&node, &devices[0], &kept("bob", "again")), Routed::Done));
+    node.stop().await;
+}
+
 // --- what is confirmed and goes ---
 
 #[tokio::test]

@@ -56,7 +56,7 @@ fn post(
     reserved: u64,
 ) -> Routed {
     let append = Append::new(node, account, flight, origin, Some(reserved));
-    let full = append.origin.charge(append.stanza.bytes.len());
+    let full = append.origin.charge(node, append.stanza.bytes.len());
     append.recipient.arriving.begin();
     let work = Work::Post(Box::new(append));
     match node.keeper.try_post(work) {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use whoelse_xmpp::{BareJid, Jid, Stanza, StanzaError};
 
 use crate::account::Account;
+use crate::keeper::Keeper;
 use crate::kit::BoxFuture;
+use crate::node::Node;
 use crate::session::{Session, Ticket};
 
 /// The origin of a stanza.
@@ -43,20 +45,24 @@ impl Origin {
     }
 
     /// Charges the origin for this many bytes on their way through the keeper. If it has reached its
-    /// bound, it says no more before they are delivered or refused.
-    pub(crate) fn charge(&self, bytes: usize) -> Option<BoxFuture<'static, ()>> {
-        match self {
-            Origin::Session { session, .. } => {
-                if let Some(account) = &session.account {
-                    account.sending.begin();
-                }
-                session.posted(bytes).then(|| {
-                    let session = session.clone();
-                    Box::pin(async move { session.settled().await }) as BoxFuture<'static, ()>
-                })
-            }
-            Origin::Ended(_) | Origin::Server(_) => None,
+    /// bound, it says no more before they are delivered or refused; if its account has as much in the
+    /// lane as one may have, before some of that is.
+    pub(crate) fn charge(&self, node: &Node, bytes: usize) -> Option<BoxFuture<'static, ()>> {
+        let (session, is_over) = match self {
+            Origin::Session { session, .. } => (session, session.posted(bytes)),
+            Origin::Ended(session) => (session, false),
+            Origin::Server(_) => return None,
+        };
+        if let Some(account) = &session.account {
+            account.sending.begin();
         }
+        if is_over {
+            let session = session.clone();
+            return Some(Box::pin(async move { session.settled().await }));
+        }
+        let account = session.account.as_ref().filter(|account| Keeper::is_share_full(account))?;
+        let (keeper, account) = (node.keeper.clone(), account.clone());
+        Some(Box::pin(async move { keeper.has_room_for(&account).await }))
     }
 
     /// Takes back the charge for bytes that were committed or refused.
@@ -64,11 +70,12 @@ impl Origin {
         match self {
             Origin::Session { session, .. } => {
                 session.arrived(bytes);
-                if let Some(account) = &session.account {
-                    account.sending.finish();
-                }
+                session.account.iter().for_each(|account| account.sending.finish());
             }
-            Origin::Ended(_) | Origin::Server(_) => {}
+            Origin::Ended(session) => {
+                session.account.iter().for_each(|account| account.sending.finish());
+            }
+            Origin::Server(_) => {}
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) fn follow(
     let outgoing = outgoing(&flight, keepable);
     account.arriving.begin();
     let bytes = outgoing.bytes.len();
-    let full = origin.charge(bytes);
+    let full = origin.charge(node, bytes);
     let ride = Work::Ride(Box::new(move |node: &Arc<Node>| {
         let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
         let answer = match who_gets(kind, type_, flight.to.resource(), &account) {
