@@ -4,13 +4,13 @@
 //!
 //! It runs over a world in memory, with the server's own connection driver and a clock that
 //! advances only when nothing else happens. The wire ([`device`]) delays and splits bytes, stalls,
-//! silently loses one direction, and breaks anywhere. A [`Ledger`] records everything sent and
+//! silently loses one direction, and breaks anywhere. A [`Witness`] records everything sent and
 //! received, and knows what must be true of it.
 
 mod device;
-mod ledger;
+mod witness;
 
-pub use ledger::Ledger;
+pub use witness::Witness;
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ const PATIENCE: usize = 40;
 struct Storm {
     // Dropped before the world they run in.
     devices: Vec<Device>,
-    ledger: Ledger,
+    witness: Witness,
     random: Random,
     plan: Plan,
     world: Memory,
@@ -92,10 +92,10 @@ impl Storm {
         for (account, count) in plan.accounts.iter().enumerate() {
             devices.extend((0..*count).map(|number| Device::new(account, number)));
         }
-        let ledger = Ledger::new(plan.accounts, plan.disk, plan.history);
+        let witness = Witness::new(plan.accounts, plan.disk, plan.history);
         let random = Random::new(plan.seed);
         let plan = *plan;
-        Ok(Storm { devices, ledger, random, plan, world, logins: 0, resumed: 0 })
+        Ok(Storm { devices, witness, random, plan, world, logins: 0, resumed: 0 })
     }
 
     fn blow(mut self) -> Result<Tally, String> {
@@ -105,9 +105,9 @@ impl Storm {
             self.settle()?;
         }
         self.calm()?;
-        self.ledger.check()?;
+        self.witness.check()?;
         self.empty()?;
-        let (messages, refused, repeats) = self.ledger.counts();
+        let (messages, refused, repeats) = self.witness.counts();
         Ok(Tally {
             passed: self.world.now().since(begin),
             messages,
@@ -157,8 +157,8 @@ impl Storm {
             let device = (self.random.below(4) == 0)
                 .then(|| self.random.below(self.plan.accounts[to].max(1)));
             let origin = self.random.below(4) > 0;
-            let message = self.ledger.write(chosen, to, device, origin);
-            self.devices[chosen].say(message, self.ledger.xml(message));
+            let message = self.witness.write(chosen, to, device, origin);
+            self.devices[chosen].say(message, self.witness.xml(message));
         }
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Storm {
             2..5 => device.present("<presence/>"),
             5 => device.leave(),
             6 => device.count(),
-            _ => device.confirm(self.ledger.heard(chosen)),
+            _ => device.confirm(self.witness.heard(chosen)),
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Storm {
             self.world.store().clear_faults();
         }
         self.world.server(what)?;
-        self.ledger.server_ended(self.world.now(), what == Server::Crashes);
+        self.witness.server_ended(self.world.now(), what == Server::Crashes);
         self.listen()?;
         self.devices.iter_mut().for_each(Device::hang_up);
         self.settle()
@@ -243,7 +243,7 @@ impl Storm {
     fn listen(&mut self) -> Result<bool, String> {
         let (mut moved, now) = (false, self.world.now());
         for (number, device) in self.devices.iter_mut().enumerate() {
-            let heard = device.turn(&mut self.random, number, now, &mut self.ledger)?;
+            let heard = device.turn(&mut self.random, number, now, &mut self.witness)?;
             moved |= heard.moved;
             self.logins += usize::from(heard.opened);
             self.resumed += usize::from(heard.resumed);
@@ -270,7 +270,7 @@ impl Storm {
             }
             self.settle()?;
             let open = self.devices.iter().all(|it| it.is_open() && it.has_nothing_to_say());
-            if open && self.ledger.is_complete() {
+            if open && self.witness.is_complete() {
                 return Ok(());
             }
             // A network with too many failures waits for its turn, and a lost session for its end.
@@ -278,7 +278,7 @@ impl Storm {
         }
         let stuck: Vec<String> =
             self.devices.iter().filter(|it| !it.is_open()).map(|it| it.words()).collect();
-        let missing = self.ledger.missing();
+        let missing = self.witness.missing();
         Err(format!("after the storm these are not in: {stuck:?}; missing: {missing}"))
     }
 

@@ -10,7 +10,7 @@ use whoelse_stream::sm::Element as Sm;
 use whoelse_stream::{Password, Transport};
 use whoelse_xmpp::{Kind, Stanza, ns};
 
-use super::Ledger;
+use super::Witness;
 use crate::line::Line;
 use crate::scene::PASSWORD;
 
@@ -32,7 +32,7 @@ enum Wire {
 /// A stanza that was sent and is not acknowledged.
 #[derive(Debug)]
 struct Unacknowledged {
-    /// Its number in the ledger, if it is a message.
+    /// Its number in the witness, if it is a message.
     message: Option<usize>,
     xml: String,
 }
@@ -249,7 +249,7 @@ impl Device {
         random: &mut Random,
         me: usize,
         now: Time,
-        ledger: &mut Ledger,
+        witness: &mut Witness,
     ) -> Result<Turn, String> {
         let mut turn = Turn { asks: random.below(4) == 0, ..Turn::default() };
         let Some(line) = &self.line else { return Ok(turn) };
@@ -263,7 +263,7 @@ impl Device {
                 machine.push(&bytes);
             }
             while let Some(step) = self.machine.as_mut().and_then(Machine::poll) {
-                self.step(step, me, now, ledger, &mut turn)
+                self.step(step, me, now, witness, &mut turn)
                     .map_err(|why| format!("user{}/d{}: {why}", self.account, self.number))?;
             }
         }
@@ -302,7 +302,7 @@ impl Device {
         step: Step,
         me: usize,
         now: Time,
-        ledger: &mut Ledger,
+        witness: &mut Witness,
         turn: &mut Turn,
     ) -> Result<(), String> {
         match step {
@@ -314,28 +314,28 @@ impl Device {
             }
             Step::Open(Opening::Bound { sm, .. }) => {
                 turn.opened = true;
-                ledger.session_began(me);
+                witness.session_began(me);
                 self.session = sm.and_then(|sm| sm.id);
                 (self.received, self.counted, self.open) = (0, 0, true);
                 // A message that may have arrived is repeated only if the server recognises
                 // repeats.
-                self.outbox.retain(|it| it.message.is_some_and(|it| ledger.session_lost(it)));
+                self.outbox.retain(|it| it.message.is_some_and(|it| witness.session_lost(it)));
                 self.say_again();
             }
             Step::Open(Opening::Resumed { h }) => {
                 (turn.opened, turn.resumed, self.open) = (true, true, true);
-                self.acknowledged(h, ledger)?;
+                self.acknowledged(h, witness)?;
                 self.say_again();
             }
             Step::Stanza(stanza) => {
                 self.received = self.received.wrapping_add(1);
-                self.hear(&stanza, me, now, ledger)?;
+                self.hear(&stanza, me, now, witness)?;
             }
-            Step::Sm(Sm::Ack { h }) => self.acknowledged(h, ledger)?,
+            Step::Sm(Sm::Ack { h }) => self.acknowledged(h, witness)?,
             // The answer to that request is asked to be acknowledged as well, so this must end.
             Step::Sm(Sm::Request) if turn.asks => {
                 turn.asks = false;
-                self.confirm(ledger.heard(me));
+                self.confirm(witness.heard(me));
             }
             Step::Sm(Sm::Request) => self.acknowledge(),
             Step::Closed | Step::Error(_) | Step::GaveUp(_) => {
@@ -355,14 +355,14 @@ impl Device {
         stanza: &Stanza,
         me: usize,
         now: Time,
-        ledger: &mut Ledger,
+        witness: &mut Witness,
     ) -> Result<(), String> {
         let id = stanza.id().unwrap_or_default();
         match (stanza.kind(), stanza.type_()) {
-            (Kind::Message, Some("error")) => ledger.refused(me, id),
+            (Kind::Message, Some("error")) => witness.refused(me, id),
             (Kind::Message, _) => {
                 let body = stanza.child_text("body", ns::CLIENT).unwrap_or_default();
-                ledger.received(me, stanza.to(), &body, now)
+                witness.received(me, stanza.to(), &body, now)
             }
             (Kind::Iq, Some("result")) => {
                 let proof = id.strip_prefix("proof").and_then(|number| number.parse::<u32>().ok());
@@ -370,7 +370,7 @@ impl Device {
                     && proof.is_some_and(|proof| number <= proof)
                 {
                     self.proofs.pop_front();
-                    ledger.confirmed(me, heard, now);
+                    witness.confirmed(me, heard, now);
                 }
                 Ok(())
             }
@@ -378,7 +378,7 @@ impl Device {
         }
     }
 
-    fn acknowledged(&mut self, h: u32, ledger: &mut Ledger) -> Result<(), String> {
+    fn acknowledged(&mut self, h: u32, witness: &mut Witness) -> Result<(), String> {
         let new = h.wrapping_sub(self.counted) as usize;
         if new > self.outbox.len() {
             let known = self.outbox.len();
@@ -386,7 +386,7 @@ impl Device {
         }
         self.counted = h;
         for it in self.outbox.drain(..new) {
-            it.message.into_iter().for_each(|message| ledger.acknowledged(message));
+            it.message.into_iter().for_each(|message| witness.acknowledged(message));
         }
         Ok(())
     }

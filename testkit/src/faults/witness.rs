@@ -60,7 +60,7 @@ struct Receipt {
 
 /// Everything that was sent and received.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct Witness {
     messages: Vec<Message>,
     /// By device.
     receipts: Vec<Vec<Receipt>>,
@@ -78,21 +78,21 @@ pub struct Ledger {
     history: bool,
 }
 
-impl Ledger {
-    /// Makes a ledger for accounts with this many devices each. `disk`: the store may fail.
+impl Witness {
+    /// Makes a witness for accounts with this many devices each. `disk`: the store may fail.
     /// `history`: delivered messages are kept as well.
-    pub fn new(devices: &[usize], disk: bool, history: bool) -> Ledger {
+    pub fn new(devices: &[usize], disk: bool, history: bool) -> Witness {
         let each = devices.iter().enumerate();
         let accounts: Vec<usize> =
             each.flat_map(|(account, count)| std::iter::repeat_n(account, *count)).collect();
-        Ledger {
+        Witness {
             receipts: vec![Vec::new(); accounts.len()],
             sessions: vec![0; accounts.len()],
             accounts,
             devices: devices.to_vec(),
             disk,
             history,
-            ..Ledger::default()
+            ..Witness::default()
         }
     }
 
@@ -348,14 +348,14 @@ mod tests {
     const OTTO: Option<&str> = Some("user1@localhost");
 
     /// Ulla (device 0) has written two messages to otto (device 1), both acknowledged.
-    fn two() -> Ledger {
-        let mut ledger = Ledger::new(&[1, 1], false, true);
+    fn two() -> Witness {
+        let mut witness = Witness::new(&[1, 1], false, true);
         for message in 0..2 {
-            assert_eq!(ledger.write(0, 1, None, true), message);
-            ledger.acknowledged(message);
+            assert_eq!(witness.write(0, 1, None, true), message);
+            witness.acknowledged(message);
         }
-        ledger.session_began(1);
-        ledger
+        witness.session_began(1);
+        witness
     }
 
     fn at(seconds: i64) -> Time {
@@ -364,66 +364,66 @@ mod tests {
 
     #[test]
     fn each_once_in_order_is_well() {
-        let mut ledger = two();
-        ledger.received(1, OTTO, "m0", at(1)).unwrap();
-        ledger.received(1, OTTO, "m1", at(1)).unwrap();
+        let mut witness = two();
+        witness.received(1, OTTO, "m0", at(1)).unwrap();
+        witness.received(1, OTTO, "m1", at(1)).unwrap();
 
-        ledger.check().unwrap();
-        assert_eq!(ledger.counts(), (2, 0, 0));
+        witness.check().unwrap();
+        assert_eq!(witness.counts(), (2, 0, 0));
     }
 
     #[test]
     fn a_message_that_was_acknowledged_and_is_lost_is_seen() {
-        let mut ledger = two();
-        ledger.received(1, OTTO, "m1", at(1)).unwrap();
+        let mut witness = two();
+        witness.received(1, OTTO, "m1", at(1)).unwrap();
 
-        assert!(ledger.check().unwrap_err().contains("m0"));
+        assert!(witness.check().unwrap_err().contains("m0"));
     }
 
     #[test]
     fn a_message_twice_in_a_session_or_at_somebody_else_is_seen() {
-        let mut ledger = two();
-        ledger.received(1, OTTO, "m0", at(1)).unwrap();
+        let mut witness = two();
+        witness.received(1, OTTO, "m0", at(1)).unwrap();
 
-        assert!(ledger.received(1, OTTO, "m0", at(1)).is_err());
-        assert!(ledger.received(0, Some("user0@localhost"), "m1", at(1)).is_err());
-        assert!(ledger.received(1, Some("user0@localhost"), "m1", at(1)).is_err());
-        assert!(ledger.received(1, OTTO, "m2", at(1)).is_err());
+        assert!(witness.received(1, OTTO, "m0", at(1)).is_err());
+        assert!(witness.received(0, Some("user0@localhost"), "m1", at(1)).is_err());
+        assert!(witness.received(1, Some("user0@localhost"), "m1", at(1)).is_err());
+        assert!(witness.received(1, OTTO, "m2", at(1)).is_err());
     }
 
     #[test]
     fn disorder_is_seen() {
-        let mut ledger = two();
-        ledger.received(1, OTTO, "m1", at(1)).unwrap();
-        ledger.received(1, OTTO, "m0", at(1)).unwrap();
+        let mut witness = two();
+        witness.received(1, OTTO, "m1", at(1)).unwrap();
+        witness.received(1, OTTO, "m0", at(1)).unwrap();
 
-        assert!(ledger.check().unwrap_err().contains("m0 after m1"));
+        assert!(witness.check().unwrap_err().contains("m0 after m1"));
     }
 
     #[test]
     fn a_repeat_of_what_was_confirmed_needs_a_crash_within_a_second() {
         for (crash, well) in [(None, false), (Some(at(2)), true), (Some(at(9)), false)] {
-            let mut ledger = two();
-            ledger.received(1, OTTO, "m0", at(1)).unwrap();
-            ledger.received(1, OTTO, "m1", at(1)).unwrap();
-            ledger.confirmed(1, 2, at(1));
-            crash.into_iter().for_each(|crash| ledger.server_ended(crash, true));
-            ledger.session_began(1);
-            ledger.received(1, OTTO, "m1", at(10)).unwrap();
+            let mut witness = two();
+            witness.received(1, OTTO, "m0", at(1)).unwrap();
+            witness.received(1, OTTO, "m1", at(1)).unwrap();
+            witness.confirmed(1, 2, at(1));
+            crash.into_iter().for_each(|crash| witness.server_ended(crash, true));
+            witness.session_began(1);
+            witness.received(1, OTTO, "m1", at(10)).unwrap();
 
-            assert_eq!(ledger.check().is_ok(), well, "{crash:?}");
+            assert_eq!(witness.check().is_ok(), well, "{crash:?}");
         }
     }
 
     #[test]
     fn what_was_refused_must_not_arrive() {
-        let mut ledger = Ledger::new(&[1, 1], true, true);
-        ledger.write(0, 1, None, true);
-        ledger.refused(0, "m0").unwrap();
-        ledger.session_began(1);
-        ledger.received(1, OTTO, "m0", at(1)).unwrap();
+        let mut witness = Witness::new(&[1, 1], true, true);
+        witness.write(0, 1, None, true);
+        witness.refused(0, "m0").unwrap();
+        witness.session_began(1);
+        witness.received(1, OTTO, "m0", at(1)).unwrap();
 
-        assert!(ledger.check().unwrap_err().contains("refused"));
+        assert!(witness.check().unwrap_err().contains("refused"));
     }
 
     #[test]
