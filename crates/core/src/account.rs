@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use whoelse_xmpp::{BareJid, Outgoing};
 
 use crate::ahead_of_log::AheadOfLog;
-use crate::clock::Time;
+use crate::clock::{Steady, Time};
 use crate::principal::{Identity, Principal, Proved, Rights};
 use crate::rewriting;
 use crate::session::Session;
@@ -36,6 +36,8 @@ pub struct Account {
     removed: AtomicBool,
     /// How often the password was set, as far as this node knows.
     generation: AtomicI64,
+    /// Until when it counts as new, if somebody has registered it; a [`Steady`].
+    new_until: AtomicI64,
     /// The highest number of the log that a device has confirmed.
     pub(crate) confirmed: AtomicI64,
     /// When the account last did something, in microseconds.
@@ -88,6 +90,7 @@ impl Account {
             session_list: SessionList::default(),
             removed: AtomicBool::new(false),
             generation: AtomicI64::new(0),
+            new_until: AtomicI64::new(0),
             confirmed: AtomicI64::new(cursor),
             last_active: AtomicI64::new(0),
             undelivered: Mutex::default(),
@@ -131,6 +134,15 @@ impl Account {
     /// How often its password was set, as far as is known here.
     pub fn generation(&self) -> i64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Until when the account counts as new: for a day, if somebody has registered it.
+    pub(crate) fn new_until(&self) -> Steady {
+        Steady(self.new_until.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn note_new_until(&self, until: Steady) {
+        self.new_until.store(until.0, Ordering::Release);
     }
 
     /// The account as it is now.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use whoelse_store::{ChangedAt, StoredVerifier};
+use whoelse_store::{ChangedAt, DataKey, DataLimit, StoredVerifier};
 use whoelse_stream::secret::Password;
 use whoelse_xmpp::{BareJid, Condition, StanzaError, StreamCondition, StreamError, ns};
 
 use crate::account::Account;
-use crate::clock::Time;
+use crate::clock::{Steady, Time};
 use crate::keeper::{After, Touches};
+use crate::ledger::NEW;
 use crate::names::{self, REMOVED_NAME, REMOVED_NAMES, taken};
 use crate::node::Node;
 use crate::removals;
@@ -27,6 +28,11 @@ pub(crate) enum Maker {
 /// The most rows that go at once with an account, where limits are as they are by default: most of
 /// them are of its block list.
 const OF_ACCOUNT: u64 = 2_000;
+/// When somebody has registered an account, by even time, in microseconds as text. An account that
+/// the operator has made has none.
+const REGISTERED_AT: DataKey<'static> = DataKey { namespace: "urn:whoelse:registered:0", name: "" };
+/// It is the first value that an account has.
+const NO_LIMIT: DataLimit = DataLimit { values: u64::MAX, bytes: u64::MAX };
 
 /// What came of making an account.
 enum Made {
@@ -61,9 +67,8 @@ impl Node {
             self.judge_name(account)?;
         }
         let verifiers = self.verifiers(password).await?;
-        let lately = self.even_time().before(REMOVED_NAME);
         let made = loop {
-            let made = self.write_account(account, (domain, name), &verifiers, maker, lately);
+            let made = self.write_account(account, (domain, name), &verifiers, maker);
             match made.await.map_err(|error| self.internal(&error))? {
                 Made::StillLeft => {
                     let left = removals::forget_names(self).await;
@@ -90,9 +95,10 @@ impl Node {
         (domain, name): (i64, &str),
         verifiers: &[StoredVerifier],
         maker: Maker,
-        lately: Time,
     ) -> Result<Made, whoelse_store::Error> {
         let (jid, name, now) = (account.clone(), name.to_owned(), self.clock.now());
+        let even = self.even_time();
+        let lately = even.before(REMOVED_NAME);
         let (node, verifiers) = (self.clone(), verifiers.to_vec());
         // The account's own rows, and the requests that wait for it.
         let rows = 8 + self.settings().limits.roster_requests as u64;
@@ -109,6 +115,10 @@ impl Node {
                 }
                 let made = tx.create_account(domain, &name, &verifiers, now.0).await?;
                 let Some(id) = made else { return Ok((Made::Taken, Vec::new())) };
+                if maker == Maker::Themselves {
+                    let at = even.0.to_string();
+                    tx.put_account_data(id, REGISTERED_AT, at.as_bytes(), NO_LIMIT).await?;
+                }
                 roster::take_requests(&node, tx, id, &node.key_of(jid.as_str())).await?;
                 // An account that existed already may have sessions. If it were forgotten, too, it
                 // would be loaded a second time, and those sessions would miss what the second one
@@ -121,6 +131,14 @@ impl Node {
             })
         });
         made.await
+    }
+
+    /// Returns until when an account counts as new: for a day after somebody has registered it.
+    pub(crate) async fn new_until(&self, account: i64) -> Result<Steady, whoelse_store::Error> {
+        let at = self.store.account_data(account, REGISTERED_AT).await?;
+        let at = at.and_then(|at| std::str::from_utf8(&at).ok()?.parse().ok());
+        let now = self.even_moment();
+        Ok(at.map_or(Steady::default(), |at| now.steady_at(Time(at).after(NEW), NEW)))
     }
 
     /// Sets a new password, and ends every session of the account that the old one let in, and what

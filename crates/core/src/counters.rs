@@ -46,6 +46,11 @@ crate::counters! {
         /// Messages `kept` in the log, `passed` on, `repeated` and dropped, `refused`; `caught_up`:
         /// read from the log for somebody who had been away.
         messages: Messages = "whoelse_messages" ["outcome"], act "`refused` rises";
+        /// Times that somebody was over the budget of their account or network and had to wait, with
+        /// what they had sent (`work`), with something for everybody (`fan-out`) or with a login
+        /// (`begin`); `refused`: logins that would have had to wait for too long.
+        held_up: Tally<1> = "whoelse_held_up" ["why"],
+            act "rises: somebody floods; the log says who (`sender_held_up`)";
         /// Bytes of the streams, without what TLS adds.
         bytes: Bytes = "whoelse_bytes" ["direction"];
         /// Messages in one commit.

@@ -48,6 +48,15 @@ impl Network {
         lengths.iter().map(prefix)
     }
 
+    /// Whether it is this very machine.
+    pub fn is_loopback(self) -> bool {
+        match self {
+            Network::Local => true,
+            Network::V4(v4) => v4.is_loopback(),
+            Network::V6(first) => first == [0; 4],
+        }
+    }
+
     /// The site it belongs to.
     pub fn site(self) -> Site {
         match self {
@@ -204,6 +213,16 @@ mod tests {
         assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
         assert_eq!(network("::ffff:127.0.0.1"), network("127.0.0.1"));
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_loopback_addresses() {
+        for text in ["local", "127.0.0.1", "127.9.0.1", "::1"] {
+            assert!(network(text).is_loopback(), "{text}");
+        }
+        for text in ["128.0.0.1", "10.0.0.1", "2001:db8::1", "fe80::1"] {
+            assert!(!network(text).is_loopback(), "{text}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::keeper::{Keeper, Touches};
 use crate::kit::Wiring;
 use crate::known_networks::KnownNetworks;
 use crate::lasting::Lasting;
+use crate::ledger::Ledger;
 use crate::login_throttle::LoginThrottle;
 use crate::online::Online;
 use crate::recent_logins::RecentLogins;
@@ -91,6 +92,8 @@ pub struct Node {
     pub(crate) removals: Removals,
     /// Where somebody has logged in from lately.
     pub(crate) known_networks: KnownNetworks,
+    /// What accounts and networks have spent lately.
+    pub(crate) ledger: Ledger,
     /// The state of the wall clock: whether it is believed.
     pub(crate) watch: Watch,
 }
@@ -301,6 +304,7 @@ impl Node {
         let account = Arc::new(Account::new(row.id, row.archive, jid.clone(), slots, cursor));
         account.last_active.store(row.last_active, Ordering::Release);
         account.note_generation(row.generation);
+        account.note_new_until(self.new_until(row.id).await?);
         self.recount(&account).await?;
         Ok(Some(account))
     }

@@ -32,7 +32,8 @@ use whoelse_xmpp::{BareJid, FullJid, Jid, Outgoing, StreamError};
 
 use crate::account::Account;
 use crate::ahead_of_log::AheadOfLog;
-use crate::clock::{Clock, Moment, Steady, Time};
+use crate::clock::{Moment, Steady, Time};
+use crate::ledger::Payer;
 use crate::network::Network;
 use crate::principal::{Principal, Rights};
 use crate::rewriting;
@@ -120,6 +121,8 @@ struct State {
     counting: Counting,
     /// The state that belongs to the user.
     person: Person,
+    /// Who pays for what it does; nobody, if it is the server's or came over the admin socket.
+    payer: Option<Payer>,
 }
 
 impl Session {
@@ -157,7 +160,8 @@ impl Session {
                 queue: SendQueue::new(budget),
                 reading: Reading::new(now.steady),
                 counting: Counting::default(),
-                person: Person::new(now.steady),
+                person: Person::default(),
+                payer: None,
             }),
             wake: Notify::new(),
             settled: Notify::new(),
@@ -235,11 +239,24 @@ impl Session {
         self.generation.store(generation, Ordering::Release);
     }
 
-    /// Notes that a connection from this address holds it now.
-    pub fn note_peer(&self, address: &str, network: Network) {
+    /// Notes that a connection from this address holds it now; see [`Node::note_peer`].
+    ///
+    /// [`Node::note_peer`]: crate::Node::note_peer
+    pub(crate) fn note_peer(&self, address: &str, network: Network, payer: Option<Payer>) {
         let mut state = self.lock();
         state.address = address.into();
         state.network = network;
+        state.payer = payer;
+    }
+
+    /// Notes who pays for what it does.
+    pub(crate) fn note_payer(&self, payer: Option<Payer>) {
+        self.lock().payer = payer;
+    }
+
+    /// Who pays for what it does; nobody, if it is the server's or came over the admin socket.
+    pub fn payer(&self) -> Option<Payer> {
+        self.lock().payer.clone()
     }
 
     /// The network of its present or last connection.
@@ -414,18 +431,6 @@ impl Session {
     pub fn ack_deadline(&self, limits: &Limits) -> Option<Steady> {
         let state = self.lock();
         Some(state.counting.asked_at()?.after(limits.ack_wait))
-    }
-
-    /// Takes one fan-out of this many bytes from the budget, and waits for it if necessary.
-    pub async fn fan_out(&self, bytes: usize, clock: &Clock) {
-        while let Err(at) = self.spend_fanout(bytes, clock.steady()) {
-            clock.sleep_until(at).await;
-        }
-    }
-
-    /// Takes one fan-out of this many bytes from the budget, or returns when there will be one.
-    pub(crate) fn spend_fanout(&self, bytes: usize, now: Steady) -> Result<(), Steady> {
-        self.lock().person.spend_fanout(bytes, now)
     }
 }
 

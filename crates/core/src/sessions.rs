@@ -10,6 +10,8 @@ use whoelse_xmpp::{
 
 use crate::account::Account;
 use crate::delivery;
+use crate::ledger::Payer;
+use crate::network::Network;
 use crate::node::Node;
 use crate::presence;
 use crate::principal::{Principal, Proved, Rights};
@@ -64,6 +66,7 @@ impl Node {
             self.settings().limits.session_bytes,
             self.clock.moment(),
         ));
+        session.note_payer(self.payer_of(&session, Network::Local));
         self.seat(principal, &session)?;
         tracing::info!(
             session = session.id,
@@ -72,6 +75,17 @@ impl Node {
             "session_bound"
         );
         Ok(Hold { session, epoch: 1 })
+    }
+
+    /// Notes that a connection from this address holds a session now.
+    pub fn note_peer(&self, session: &Session, address: &str, network: Network) {
+        session.note_peer(address, network, self.payer_of(session, network));
+    }
+
+    /// Returns who pays for a session: its account. The operator's sessions are nobody's cost.
+    fn payer_of(&self, session: &Session, network: Network) -> Option<Payer> {
+        let account = session.account.as_ref().filter(|_| !session.is_trusted())?;
+        Some(self.payer(account, network))
     }
 
     /// Returns the rights of a session: those of its way in, or those that the settings give to its

@@ -151,9 +151,14 @@ crate::settings! {
         /// four, sixteen and sixty-four times that. Who is over it waits. As fast as a class, not
         /// as fast as a flood.
         connections_per_second: u32 = 20, count();
+        /// Bytes a second that one account may send, with two minutes' worth at once; what is
+        /// stored counts as more of them. Who is over it waits. Accounts that strangers have made
+        /// within a day may an eighth of it, and those of one network four times as much together.
+        /// Ten times what a busy bot needs; for measurements, far more.
+        bytes_per_second: u64 = 128 << 10, size().from(8 << 10);
         /// Your own networks (a school, an office), where many people are behind one address: wrong
-        /// passwords count for the account alone there, and block nobody else; and their
-        /// connections are put out for no others when the server is full.
+        /// passwords count for the account alone there, and block nobody else; their connections
+        /// are put out for no others when the server is full; and new accounts share no budget.
         own_networks: Vec<NetworkRange> = Vec::new(),
             list("networks").like("[\"192.0.2.0/24\", \"2001:db8::/48\"]");
         /// Sessions of one account: more devices than a person has.

@@ -18,6 +18,7 @@ use crate::keeper::Keeper;
 use crate::kit::{Feature, Wiring};
 use crate::known_networks::KnownNetworks;
 use crate::lasting::Lasting;
+use crate::ledger::Ledger;
 use crate::login_throttle::LoginThrottle;
 use crate::login_throttle::stored::Count;
 use crate::node::{Node, Served};
@@ -136,6 +137,7 @@ impl Node {
             recent_logins: RecentLogins::default(),
             removals: Removals::default(),
             known_networks,
+            ledger: Ledger::default(),
             watch,
         });
         Keeper::start(Arc::downgrade(&node), store, work, last_stamp, passing);

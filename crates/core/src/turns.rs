@@ -1,5 +1,5 @@
 //! Whose turn it is to read much of the store, an archive above all: one request of an account at a
-//! time, and fewer in all than the store has readers, so that logins and the delivery of what waits
+//! time, one of all new accounts of a site (docs/design/ledger.md), and fewer in all than the store has readers, so that logins and the delivery of what waits
 //! always find one.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -10,7 +10,8 @@ const AT_ONCE: usize = 2;
 /// The turns of all accounts, in the order in which they ask.
 pub struct Turns(Semaphore);
 
-/// The turn of one account's requests: however many of its sessions ask, it takes one place.
+/// The turn of the requests of one account, or of one site: however many ask, it takes one place.
+#[derive(Debug)]
 pub struct OwnTurn(Semaphore);
 
 impl Default for Turns {
@@ -25,17 +26,23 @@ impl Default for OwnTurn {
     }
 }
 
-/// Runs a piece of reading when it is its turn. `before` runs in the account's own turn: what has to
-/// be waited for, so that the reading itself waits for nothing.
+/// Runs a piece of reading when it is its turn. `site`: the turn that the account shares with
+/// others. `before` runs in the account's own turn: what has to be waited for, so that the reading
+/// itself waits for nothing.
 pub async fn in_turn<T>(
     all: &Turns,
     own: &OwnTurn,
+    site: Option<&OwnTurn>,
     before: impl Future<Output = ()>,
     reading: impl Future<Output = T>,
 ) -> T {
     // The own turn first: who waits for it must not take a place from others.
     let _own = take(&own.0).await;
     before.await;
+    let _site = match site {
+        Some(site) => take(&site.0).await,
+        None => None,
+    };
     let _all = take(&all.0).await;
     reading.await
 }
@@ -82,7 +89,7 @@ mod tests {
             for _ in 0..times {
                 let (all, own, watch) = (all.clone(), own.clone(), watch.clone());
                 asking.spawn(async move {
-                    in_turn(&all, &own, async {}, watch.read(who)).await;
+                    in_turn(&all, &own, None, async {}, watch.read(who)).await;
                 });
             }
         }
@@ -113,16 +120,38 @@ mod tests {
             let (all, watch) = (all.clone(), watch.clone());
             tokio::spawn(async move {
                 let own = OwnTurn::default();
-                in_turn(&all, &own, std::future::pending(), watch.read(who)).await;
+                in_turn(&all, &own, None, std::future::pending(), watch.read(who)).await;
             })
         };
         let waiting: Vec<_> = (0..=AT_ONCE).map(|_| waits("mallory")).collect();
         tokio::task::yield_now().await;
 
-        in_turn(&all, &OwnTurn::default(), async {}, watch.read("bob")).await;
+        in_turn(&all, &OwnTurn::default(), None, async {}, watch.read("bob")).await;
 
         assert_eq!(*watch.done.lock(), ["bob"]);
         waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    #[tokio::test]
+    async fn however_many_accounts_of_one_site_ask_they_take_one_place() {
+        let (all, site, watch) =
+            (Arc::<Turns>::default(), Arc::<OwnTurn>::default(), Arc::<Watch>::default());
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..19 {
+            let (all, site, watch) = (all.clone(), site.clone(), watch.clone());
+            asking.spawn(async move {
+                let own = OwnTurn::default();
+                in_turn(&all, &own, Some(&site), async {}, watch.read("new")).await;
+            });
+        }
+        tokio::task::yield_now().await;
+
+        in_turn(&all, &OwnTurn::default(), None, async {}, watch.read("bob")).await;
+
+        asking.join_all().await;
+        let bob = watch.done.lock().iter().position(|who| *who == "bob").unwrap();
+        assert!(bob <= 1, "{bob}");
+        assert_eq!(watch.most.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]

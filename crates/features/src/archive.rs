@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use whoelse_core::account::Account;
-use whoelse_core::kit::{Answer, Cx, Feature, OWN, Pages, Reply, Verb};
+use whoelse_core::kit::{Answer, Cx, Feature, OWN, Pages, Reply, SessionCx, Verb};
 use whoelse_core::settings::count;
 use whoelse_core::turns::{OwnTurn, Turns, in_turn};
 use whoelse_core::{Time, delivery, settings};
@@ -78,15 +78,17 @@ impl Deref for Asked {
     }
 }
 
-async fn query(cx: Cx, request: mam::Query) -> Answer {
-    let cx = Asked { own: cx.subject()?.clone(), cx };
+async fn query(cx: SessionCx, request: mam::Query) -> Answer {
+    let payer = cx.session.payer();
+    let cx = Asked { own: cx.subject()?.clone(), cx: cx.into() };
     let filter = Filter::read(request.form)?;
     // A user who has just said something finds it: wait for what is still on its way to the log.
     cx.node.keeper.caught_up_with(&cx.own).await;
     let all = cx.node.slots.get_or_default::<Turns>();
     let own = cx.own.get_or_default::<OwnTurn>();
+    let site = payer.as_ref().and_then(|payer| payer.reading_turn(cx.node.clock.steady()));
     let settled = cx.node.store.settle(cx.own.archive);
-    let found = in_turn(&all, &own, settled, async {
+    let found = in_turn(&all, &own, site, settled, async {
         let page = Paging::read(&cx, request.set).await?;
         fetch(&cx, &filter, &page).await
     });

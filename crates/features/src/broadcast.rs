@@ -70,7 +70,7 @@ async fn broadcast(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaE
         return Err(StanzaError::new(Condition::BadRequest)
             .with_text(format!("a broadcast has 1 to {MOST} characters, this one {length}")));
     }
-    cx.session.fan_out(text.len(), &cx.node.clock).await;
+    cx.node.fan_out_turn(&cx.session, text.len()).await;
     let message = Element::new("message")
         .attr("from", cx.session.jid.as_str())
         .attr("type", "headline")

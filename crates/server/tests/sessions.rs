@@ -152,3 +152,43 @@ async fn an_answer_follows_its_request_and_the_closing_tag_follows_the_answer() 
     }
     world.server.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_owes_too_much_logs_in_later_and_what_can_be_resumed_stays() {
+    let world = World::with(|config| config.settings.sessions = Sessions::Many).await;
+    let mut alice = world.online("alice").await;
+    let mut other = world.online("alice").await;
+    // The largest presence counts as 63 fan-outs, and there are 60 at once.
+    let large = format!("<presence><status>{}</status></presence>", "x".repeat(250_000));
+    alice.send(&large).await;
+    other.send(&large).await;
+    let held_up = |why: &'static str| world.server.node().counters.held_up.get([why]);
+    while held_up("fan-out") < 2 {
+        tokio::task::yield_now().await;
+    }
+
+    let mut third = Client::connect(world.address(), StreamConfig::new("localhost")).await;
+    third.machine.login("alice", common::password("alice")).unwrap();
+    let refusal = match third.step().await {
+        Step::BindRefused(error) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refusal.condition, Condition::ResourceConstraint);
+    let text = refusal.text.unwrap();
+    assert!(text.starts_with("too many logins at once; try again in "), "{text}");
+
+    let resumption = alice.resumption();
+    drop(alice);
+    let mut config = StreamConfig::new("localhost");
+    config.resume = Some(resumption);
+    let mut back = Client::connect(world.address(), config).await;
+    back.machine.login("alice", common::password("alice")).unwrap();
+    match back.step().await {
+        Step::Error(error) => assert_eq!(error.condition, StreamCondition::ResourceConstraint),
+        other => panic!("{other:?}"),
+    }
+    let account = world.server.node().here(&common::jid("alice")).unwrap();
+    assert_eq!(account.session_count(), 2);
+    assert_eq!(held_up("refused"), 2);
+    world.server.shutdown().await;
+}

@@ -126,7 +126,7 @@ async fn a_password_that_is_checked_in_a_session_counts_as_at_a_login() {
     node.lookup(&mut attempt, &jid("bob"), Mechanism::Plain, network(1)).await;
     let bob = node.login_succeeded(attempt, Rights::Own, network(1)).await.unwrap();
     let session = node.bind(&bob, Some("desk")).await.unwrap().session;
-    session.note_peer("", network(1));
+    node.note_peer(&session, "", network(1));
     let account = node.account(&jid("bob")).await.unwrap().unwrap();
     let check = async |text| {
         let password = Password::new(text).unwrap();

@@ -23,8 +23,8 @@ pub struct Reached {
 /// Gives one stanza, which has no `to`, to everybody of an audience. Presence goes to the available
 /// devices of each account, a message to those that take messages.
 ///
-/// This fills as many queues as the audience has sessions, so the caller must have spent its
-/// fan-out budget ([`crate::session::Session::fan_out`]).
+/// This fills as many queues as the audience has sessions, so the caller must have paid for it
+/// ([`Node::fan_out_turn`]).
 pub fn fan_out(node: &Node, origin: &Origin, audience: Audience, stanza: &Outgoing) -> Reached {
     let (mut reached, from) = (Reached::default(), origin.address().to_bare());
     audience::each(node, origin.account().map(|it| &**it), audience, |recipient| {

@@ -148,14 +148,13 @@ impl Speech {
             // The server has no presence.
             return self.done();
         }
-        let bytes = self.stanza.bytes().len();
-        if self.session.spend_fanout(bytes, self.node.clock.steady()).is_err() {
-            return Routed::Waits(Box::pin(async move {
-                self.session.fan_out(bytes, &self.node.clock).await;
+        match self.node.pay_for_presence(&self.session, &self.stanza) {
+            None => self.say_presence(),
+            Some(covered) => Routed::Waits(Box::pin(async move {
+                self.node.clock.sleep_until(covered).await;
                 self.say_presence();
-            }));
+            })),
         }
-        self.say_presence()
     }
 
     fn say_presence(self) -> Routed {

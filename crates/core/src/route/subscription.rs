@@ -70,8 +70,6 @@ impl Speech {
         let said = rewriting::for_roster(&self.flight.stanza, self.flight.lang.as_deref(), &[]);
         let said = said.bytes;
         Routed::Waits(Box::pin(async move {
-            // It reaches another person's devices and the disk, so floods are slowed down.
-            self.session.fan_out(said.len(), &self.node.clock).await;
             let wish = Wish::Say(type_, said);
             match outbound::change(&self.node, &own, &contact, wish).await {
                 Ok(()) => self.done(),

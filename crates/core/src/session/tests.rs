@@ -311,19 +311,6 @@ fn a_session_that_is_over_does_not_become_available() {
 }
 
 #[test]
-fn a_large_fan_out_costs_more_than_a_small_one_and_none_waits_for_ever() {
-    let session = session();
-    let most = 256 << 10;
-
-    assert_eq!(session.spend_fanout(most, NOW), Ok(()));
-    let at = session.spend_fanout(most, NOW).unwrap_err();
-
-    assert!(session.spend_fanout(0, NOW).is_err());
-    assert!(at >= NOW.after(std::time::Duration::from_secs(10)));
-    assert_eq!(session.spend_fanout(most, at.after(std::time::Duration::from_millis(1))), Ok(()));
-}
-
-#[test]
 fn a_token_that_became_void_while_somebody_waited_resumes_nothing() {
     let session = detached();
 

@@ -15,6 +15,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use whoelse_core::kit::BoxFuture;
 use whoelse_core::lasting::FAULT_OF_OURS;
+use whoelse_core::ledger::Payer;
+use whoelse_core::paying::cost;
 use whoelse_core::route::{self, Routed};
 use whoelse_core::session::{Session, Superseded};
 use whoelse_core::sessions::Hold;
@@ -23,6 +25,8 @@ use whoelse_stream::c2s::Step;
 use whoelse_stream::sm;
 use whoelse_xmpp::{Condition, StreamCondition, StreamError, ns};
 
+/// What may be owed while stanzas of one read are handled: short ones can count as much more.
+const PAID_AT_ONCE: u64 = 16 << 10;
 /// After this long a silent client is asked for a sign of life.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
@@ -40,20 +44,27 @@ pub(super) fn spawn(opened: Opened) {
     let Opened { running, link, hold, peer } = opened;
     let Peer { address, network } = peer;
     let session = &hold.session;
-    session.note_peer(&address, network);
+    running.node().note_peer(session, &address, network);
     tracing::info!(session = session.id, account = %session.jid.bare(), address, "stream_opened");
+    // Whoever owes something from another session reads nothing before it is covered.
+    let payer = session.payer();
+    let covered = payer.as_ref().and_then(|payer| running.node().pay_for_work(payer, 0));
     let driver = Box::new(Driver {
         timer: Timer::new(),
         pace: PresencePace::default(),
         rest: None,
         node: running.node().clone(),
-        hold,
         link,
         address: address.into(),
         waiting: None,
+        held_up: covered.map(|covered| Timer::at(running.node(), covered)),
+        payer,
+        owes: 0,
+        was_held_up: false,
         asked: None,
         reading_since: running.node().clock.steady(),
         read_last: false,
+        hold,
     });
     tokio::spawn(run(running, driver));
 }
@@ -96,6 +107,14 @@ struct Driver {
     address: Box<str>,
     /// What the last stanza waits for.
     waiting: Option<BoxFuture<'static, ()>>,
+    /// Who pays for what the client sends; nobody for the operator.
+    payer: Option<Payer>,
+    /// What was read, with what its stanzas count as, and is not paid for yet.
+    owes: u64,
+    /// Until what was paid is covered, nothing more is read.
+    held_up: Option<Timer>,
+    /// Whether that has happened before; the log says it once.
+    was_held_up: bool,
     /// When the silent client was asked for a sign of life.
     asked: Option<Steady>,
     /// Since when the server reads again, after it waited with a stanza of this client.
@@ -145,11 +164,13 @@ impl Reason {
 }
 
 enum Event {
-    Read,
+    /// So many bytes.
+    Read(usize),
     Written,
     /// The session has something queued, or an order.
     Woken,
-    /// The work that the last stanza waited for is done.
+    /// The server reads again: the work that the last stanza waited for is done, or what was read
+    /// is covered.
     Ready,
     Time,
     Lost,
@@ -173,7 +194,8 @@ impl Driver {
                 return reason;
             }
             match self.event().await {
-                Event::Read => {
+                Event::Read(bytes) => {
+                    self.owes += bytes as u64;
                     self.session().heard(self.node.clock.steady());
                     self.asked = None;
                     if !self.link.output().is_empty() && self.session().is_cut() {
@@ -207,18 +229,45 @@ impl Driver {
     // --- what has been read ---
 
     fn take_steps(&mut self) -> Option<Reason> {
-        while self.waiting.is_none() {
-            let step = self.link.next()?;
+        while !self.is_busy() {
+            let Some(step) = self.link.next() else {
+                self.pay();
+                break;
+            };
             if let Some(reason) = self.step(step) {
                 return Some(reason);
+            }
+            if self.owes > PAID_AT_ONCE {
+                self.pay();
             }
         }
         None
     }
 
+    /// Whether nothing more is read for now: the last stanza waits for something, or what was read
+    /// is not covered yet.
+    fn is_busy(&self) -> bool {
+        self.waiting.is_some() || self.held_up.is_some()
+    }
+
+    /// Pays for what was read. If that is not covered, nothing more is read until it is: the client
+    /// waits, and TCP tells it (docs/design/ledger.md).
+    fn pay(&mut self) {
+        let owes = std::mem::take(&mut self.owes);
+        let Some(payer) = self.payer.as_ref().filter(|_| owes > 0) else { return };
+        let Some(covered) = self.node.pay_for_work(payer, owes) else { return };
+        self.held_up = Some(Timer::at(&self.node, covered));
+        if !std::mem::replace(&mut self.was_held_up, true) {
+            let (session, address) = (self.session(), &*self.address);
+            let (id, account) = (session.id, session.jid.bare());
+            tracing::info!(session = id, %account, address, "sender_held_up");
+        }
+    }
+
     fn step(&mut self, step: Step) -> Option<Reason> {
         match step {
             Step::Stanza(stanza) | Step::Element(stanza) => {
+                self.owes += cost::of_stanza(&stanza);
                 let lang = self.link.machine().lang();
                 match route::handle(&self.node, &self.hold, stanza, lang) {
                     Routed::Done => None,
@@ -343,6 +392,12 @@ impl Driver {
                 self.waiting = None;
                 return Poll::Ready(Event::Ready);
             }
+            if let Some(held_up) = &mut self.held_up
+                && held_up.poll(cx).is_ready()
+            {
+                self.held_up = None;
+                return Poll::Ready(Event::Ready);
+            }
             if !self.read_last
                 && let Poll::Ready(event) = self.poll_read(cx)
             {
@@ -364,17 +419,17 @@ impl Driver {
             if self.read_last { self.poll_read(cx) } else { Poll::Pending }
         });
         let event = event.await;
-        self.read_last = matches!(event, Event::Read);
+        self.read_last = matches!(event, Event::Read(_));
         event
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if self.waiting.is_some() {
+        if self.is_busy() {
             return Poll::Pending;
         }
         self.link.poll_read(&self.node, cx).map(|read| match read {
             Ok(0) | Err(_) => Event::Lost,
-            Ok(_) => Event::Read,
+            Ok(bytes) => Event::Read(bytes),
         })
     }
 
@@ -407,7 +462,7 @@ impl Driver {
         let unread = self.reading_since.after(limits.ack_wait);
         let asked = self.asked.map(|since| since.after(limits.ack_wait));
         let unanswered = [asked, session.ack_deadline(limits)].into_iter().flatten();
-        let unanswered = unanswered.filter(|_| self.waiting.is_none());
+        let unanswered = unanswered.filter(|_| !self.is_busy());
         let unanswered = unanswered.map(|deadline| deadline.max(unread));
         let silent = stalled.into_iter().chain(unanswered).any(|deadline| deadline <= now);
         silent.then_some(Reason::Silent)
@@ -447,6 +502,8 @@ impl Driver {
     // --- the end ---
 
     async fn finish(mut self: Box<Driver>, reason: Reason) {
+        // Whoever leaves has paid.
+        self.pay();
         if let Some(waiting) = self.waiting.take() {
             // Work that has begun is finished, even if its client is gone.
             tokio::spawn(waiting);

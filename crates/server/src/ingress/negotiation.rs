@@ -308,7 +308,7 @@ impl Negotiation {
                 machine.registered(answer);
             }
             Step::Bind { resource } => self.bind(&node, machine, resource).await,
-            Step::Resume { previd, h } => self.resume(&node, machine, &previd, h).await,
+            Step::Resume { previd, h } => return self.resume(&node, machine, &previd, h).await,
             Step::Open => match self.hold.take() {
                 Some(hold) => return Some(Outcome::Open(hold)),
                 None => return Some(Outcome::Over("internal error")),
@@ -376,7 +376,10 @@ impl Negotiation {
                 let is_operator = principal.rights == Rights::Operator;
                 let named = || format!("admin-{}", token());
                 let resource = resource.or_else(|| is_operator.then(named));
-                node.bind(principal, resource.as_deref()).await
+                match node.begin_turn(principal, self.peer.network).await {
+                    Ok(()) => node.bind(principal, resource.as_deref()).await,
+                    Err(error) => Err(error),
+                }
             }
             None => Err(StanzaError::new(Condition::NotAuthorized)),
         };
@@ -389,7 +392,22 @@ impl Negotiation {
         }
     }
 
-    async fn resume(&mut self, node: &Arc<Node>, machine: &mut Machine, previd: &str, h: u32) {
+    async fn resume(
+        &mut self,
+        node: &Arc<Node>,
+        machine: &mut Machine,
+        previd: &str,
+        h: u32,
+    ) -> Option<Outcome> {
+        if let Some(principal) = &self.principal
+            && let Err(error) = node.begin_turn(principal, self.peer.network).await
+            && error.condition == Condition::ResourceConstraint
+        {
+            // The session stays, to be resumed later.
+            let later = StreamError::new(StreamCondition::ResourceConstraint);
+            machine.close(Some(later.with_text(error.text.unwrap_or_default())));
+            return Some(Outcome::Over("too many logins"));
+        }
         let resumed = match &self.principal {
             Some(principal) => node.resume(principal, previd, h).await,
             None => Err((None, StanzaError::new(Condition::NotAuthorized))),
@@ -401,6 +419,7 @@ impl Negotiation {
             }
             Err((handled, error)) => machine.resume_failed(handled, error.condition),
         }
+        None
     }
 }
 

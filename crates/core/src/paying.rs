@@ -1,0 +1,108 @@
+//! Where accounts pay for what their sessions do, into the [ledger](crate::ledger)
+//! (docs/design/ledger.md; security row 50): for what a connection reads, for what goes to everybody,
+//! and for a session that begins.
+
+pub mod cost;
+
+use std::time::Duration;
+
+use whoelse_xmpp::{Condition, ErrorType, Stanza, StanzaError};
+
+use crate::account::Account;
+use crate::clock::Steady;
+use crate::ledger::{Payer, What};
+use crate::network::Network;
+use crate::node::Node;
+use crate::principal::{Principal, Rights};
+use crate::session::Session;
+
+/// How long a login or a resumption waits at most until it is covered. A client still waits for its
+/// answer then, and the connection is still allowed to be half open.
+const LONGEST: Duration = Duration::from_secs(10);
+
+impl Node {
+    /// Returns who pays for the sessions of an account that are connected from this network.
+    pub(crate) fn payer(&self, account: &Account, network: Network) -> Payer {
+        let site =
+            (!network.is_loopback() && !self.is_own_network(network)).then(|| network.site());
+        let (now, limits) = (self.clock.steady(), &self.settings().limits);
+        self.ledger.payer((account.id, account.new_until()), site, limits.bytes_per_second, now)
+    }
+
+    /// Pays for what a connection has read and for what its stanzas count as ([`cost`]). Returns
+    /// until when nothing more may be read, if that is not now.
+    pub fn pay_for_work(&self, payer: &Payer, bytes: u64) -> Option<Steady> {
+        let now = self.clock.steady();
+        let rate = self.settings().limits.bytes_per_second;
+        let covered = payer.pay(What::Work, bytes as f64, rate, now);
+        self.wait(covered, now, "work")
+    }
+
+    /// Pays for a presence to everybody of this length. Returns when it may be said, if that is not
+    /// now.
+    pub(crate) fn pay_for_presence(&self, session: &Session, stanza: &Stanza) -> Option<Steady> {
+        let becomes_available = stanza.type_().is_none() && !session.is_available();
+        self.pay_for_fan_out(session, cost::of_presence(stanza.bytes().len(), becomes_available))
+    }
+
+    /// Pays for a fan-out of a session that counts as so many. Returns when it may begin, if that is
+    /// not now.
+    fn pay_for_fan_out(&self, session: &Session, count: f64) -> Option<Steady> {
+        let now = self.clock.steady();
+        let rate = self.settings().limits.bytes_per_second;
+        let covered = session.payer()?.pay(What::FanOuts, count, rate, now);
+        self.wait(covered, now, "fan-out")
+    }
+
+    /// Pays for a fan-out of so many bytes, and waits until it may begin.
+    pub async fn fan_out_turn(&self, session: &Session, bytes: usize) {
+        if let Some(covered) = self.pay_for_fan_out(session, cost::of_fan_out(bytes)) {
+            self.clock.sleep_until(covered).await;
+        }
+    }
+
+    /// Pays for the beginning or the resumption of a session, and waits until it may be. Fails, and
+    /// pays nothing, if that would take too long. Over the admin socket nothing is paid.
+    pub async fn begin_turn(
+        &self,
+        principal: &Principal,
+        network: Network,
+    ) -> Result<(), StanzaError> {
+        let Some(proved) = principal.account().filter(|_| principal.rights < Rights::Operator)
+        else {
+            return Ok(());
+        };
+        let account = self.account_as(proved).await?;
+        let payer = self.payer(&account, network);
+        let now = self.clock.steady();
+        let rate = self.settings().limits.bytes_per_second;
+        let begin = (What::FanOuts, cost::OF_BEGIN);
+        match payer.pay_by(now.after(LONGEST), begin, rate, now) {
+            Ok(covered) => {
+                if let Some(covered) = self.wait(covered, now, "begin") {
+                    self.clock.sleep_until(covered).await;
+                }
+                Ok(())
+            }
+            Err(covered) => {
+                self.counters.held_up.inc(["refused"]);
+                let seconds = covered.since(now).as_secs() + 1;
+                Err(StanzaError::new(Condition::ResourceConstraint)
+                    .with_type(ErrorType::Wait)
+                    .with_text(format!("too many logins at once; try again in {seconds} s")))
+            }
+        }
+    }
+
+    /// Counts that somebody has to wait, if they have to.
+    fn wait(&self, covered: Steady, now: Steady, why: &'static str) -> Option<Steady> {
+        let waits = covered > now;
+        if waits {
+            self.counters.held_up.inc([why]);
+        }
+        waits.then_some(covered)
+    }
+}
+
+#[cfg(test)]
+mod tests;

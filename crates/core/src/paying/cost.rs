@@ -1,0 +1,90 @@
+//! What a stanza counts as, besides its bytes, and what a fan-out does.
+
+use whoelse_xmpp::{Kind, Stanza};
+
+use crate::presence;
+use crate::storage_policy;
+
+/// The way of a stanza through the server, which costs the same however short it is.
+const STANZA: u64 = 128;
+/// A body and two rows that are written in a transaction shared with others.
+const KEPT: u64 = 512;
+/// A change of what is remembered, often in a transaction of its own, of which every device is told.
+const CHANGE: u64 = 4096;
+/// Such a change for two accounts, and a word to somebody who perhaps does not want to hear it.
+const SUBSCRIPTION: u64 = 2 * CHANGE;
+
+/// Bytes that count as one more fan-out. Large ones would fill the queues of clients that read
+/// slowly.
+const FAN_OUT_BYTES: usize = 4096;
+
+/// Returns what a stanza of a session counts as, in bytes, besides its own.
+pub fn of_stanza(stanza: &Stanza) -> u64 {
+    STANZA
+        + match stanza.kind() {
+            Kind::Message if storage_policy::has_content(stanza) => KEPT,
+            // What is for a device passes the server by.
+            Kind::Iq if stanza.type_() == Some("set") && !is_for_device(stanza) => CHANGE,
+            Kind::Presence if presence::is_for_account(stanza) => SUBSCRIPTION,
+            _ => 0,
+        }
+}
+
+fn is_for_device(stanza: &Stanza) -> bool {
+    stanza.to().is_some_and(|to| to.contains('/'))
+}
+
+/// Returns what a fan-out of a stanza of this length counts as.
+pub(crate) fn of_fan_out(bytes: usize) -> f64 {
+    (1 + bytes / FAN_OUT_BYTES) as f64
+}
+
+/// Returns what a presence to everybody counts as. Who has just become available is told of
+/// everybody as well.
+pub(crate) fn of_presence(bytes: usize, becomes_available: bool) -> f64 {
+    of_fan_out(bytes) + if becomes_available { 1.0 } else { 0.0 }
+}
+
+/// What the beginning of a session counts as. It pays for its end, which nobody can be made to
+/// wait for.
+pub(crate) const OF_BEGIN: f64 = 1.0;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_stanza_counts_as_what_it_makes_the_server_do() {
+        for (xml, cost) in [
+            ("<message to='a@b'/>", 128),
+            ("<message to='a@b'><body>x</body></message>", 640),
+            (
+                "<message to='a@b'><active xmlns='http://jabber.org/protocol/chatstates'/></message>",
+                128,
+            ),
+            ("<presence/>", 128),
+            ("<presence to='a@b/c'/>", 128),
+            ("<presence to='a@b' type='subscribe'/>", 8_320),
+            ("<iq type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>", 128),
+            ("<iq type='set' id='1'><query xmlns='jabber:iq:roster'/></iq>", 4_224),
+            ("<iq type='set' id='1' to='a@b'><query xmlns='jabber:iq:roster'/></iq>", 4_224),
+            (
+                "<iq type='set' id='1' to='a@b/c'><data xmlns='http://jabber.org/protocol/ibb'/></iq>",
+                128,
+            ),
+            ("<iq type='result' id='1' to='a@b'/>", 128),
+        ] {
+            assert_eq!(of_stanza(&Stanza::parse(xml).unwrap()), cost, "{xml}");
+        }
+    }
+
+    #[test]
+    fn a_large_fan_out_counts_as_many_and_the_first_presence_as_one_more() {
+        for (bytes, becomes_available, cost) in
+            [(0, false, 1.0), (4_095, false, 1.0), (4_096, false, 2.0), (262_144, true, 66.0)]
+        {
+            assert_eq!(of_presence(bytes, becomes_available), cost, "{bytes}");
+        }
+    }
+}
