@@ -173,7 +173,7 @@ fn somebody_who_is_no_server_is_told_in_one_line_and_learns_nothing() {
 #[test]
 fn a_full_disk_refuses_messages_and_keeps_what_was_acknowledged() {
     let home = Home::with_people(&["alice", "bob"]);
-    let mut server = home.start_with_small_disk(ports::lasting(), 600);
+    let mut server = home.start_with_small_disk(ports::lasting(), 1_200);
     let mut alice = Raw::connect(server.address, None).unwrap().log_in("alice").unwrap();
     let text = |n: u32| format!("{n} {}", "x".repeat(5_000));
     let mut sent = 0;

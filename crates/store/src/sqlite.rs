@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
+use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, Row};
 
 use crate::trouble::Trouble;
 
@@ -15,13 +15,16 @@ use crate::trouble::Trouble;
 /// with an account the rows that refer to it.
 const EVERY_CONNECTION: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
 
+/// Pages of a new file: less is left over of them behind bodies than of those of 4 KiB, a thirtieth
+/// of the file. An older file keeps its pages.
+const NEW_FILE: &str = "PRAGMA page_size = 8192";
+const PAGES: &str = "SELECT page_count FROM pragma_page_count()";
+
 /// Settings of the writer. With FULL a commit is on the disk when it returns; for grouped commits
 /// this costs no more than NORMAL. The cache holds the inner pages of the indexes that appends
 /// touch. The limit returns the space that a burst took in the write-ahead log. What a statement over
 /// many rows would need to undo itself alone is in memory: for a group a temporary file of it would
-/// be twice as large as what the log takes. A fold of the journal needs some 16 KiB for each message
-/// that is scattered over large archives, and the removal of an archive as much as its list of
-/// bodies.
+/// be twice as large as what the log takes.
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 16777216; \
     PRAGMA temp_store = MEMORY;";
@@ -66,6 +69,9 @@ pub(crate) async fn connect_writer(
 ) -> sqlx::Result<AnyConnection> {
     let mut conn = AnyConnection::connect_with(options).await?;
     conn.execute(EVERY_CONNECTION).await?;
+    if sqlx::query(PAGES).fetch_one(&mut conn).await?.try_get::<i64, _>(0)? == 0 {
+        conn.execute(NEW_FILE).await?;
+    }
     conn.execute(if lasting { WRITER } else { WRITER_IN_MEMORY }).await?;
     Ok(conn)
 }
