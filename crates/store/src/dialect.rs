@@ -1,8 +1,8 @@
 //! The dialect: which of the two databases a store uses. What differs between them is here, in
-//! `sqlite` and in `postgres`, and in how `rows` names parameters. Who has to take one way or the
-//! other asks for the dialect or the location: `open`, `look` and `inspect` (how a database is
-//! reached), `tx` (how a transaction begins, ends and is found to have ended), `upgrade` (the copy
-//! that is kept of a file) and `transfer` (snapshots, and what is put aside).
+//! `sqlite` and in `postgres`, in how `rows` names parameters, and in two words of `journal`. Who has
+//! to take one way or the other asks for the dialect or the location: `open`, `look` and `inspect`
+//! (how a database is reached), `tx` (how a transaction begins, ends and is found to have ended),
+//! `upgrade` (the copy that is kept of a file) and `transfer` (snapshots, and what is put aside).
 
 use std::borrow::Cow;
 

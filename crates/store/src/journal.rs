@@ -48,9 +48,18 @@ macro_rules! rows {
 pub(crate) const COLUMNS: &str = columns!();
 pub(crate) const ROWS: &str = rows!();
 
-/// What a fold does, in this order.
-pub(crate) const FOLD: [&str; 2] =
-    [concat!("INSERT INTO archive_rows (", columns!(), ") ", rows!(), " ORDER BY 1, 2"), CLEAR];
+/// Moves everything in the journal into the archives.
+macro_rules! moves {
+    ($insert:literal) => {
+        concat!($insert, " INTO archive_rows (", columns!(), ") ", rows!(), " ORDER BY 1, 2")
+    };
+}
+
+pub(crate) const FOLD: [&str; 2] = [moves!("INSERT"), CLEAR];
+/// The same for SQLite, which ends the transaction if a row is refused: nothing could go on with it
+/// in any case. To undo the statement alone it would keep a copy of each page that the statement
+/// changes, up to 32 KiB for each message that is scattered over large archives.
+const FOLD_SQLITE: [&str; 2] = [moves!("INSERT OR ROLLBACK"), CLEAR];
 pub(crate) const CLEAR: &str = "DELETE FROM journal";
 
 static INSERT: LazyLock<ManyRows> = LazyLock::new(|| {
@@ -64,6 +73,14 @@ static INSERT: LazyLock<ManyRows> = LazyLock::new(|| {
 
 pub(crate) fn many() -> [&'static ManyRows; 1] {
     [&INSERT]
+}
+
+/// Returns what a fold does, in this order.
+pub(crate) fn fold(dialect: Dialect) -> &'static [&'static str; 2] {
+    match dialect {
+        Dialect::Sqlite => &FOLD_SQLITE,
+        Dialect::Postgres => &FOLD,
+    }
 }
 
 /// A message with the numbers that it has got.

@@ -10,6 +10,7 @@ use sqlx::{AnyConnection, Executor, Row};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::archives::Numbering;
+use crate::dialect::Dialect;
 use crate::error::Undecided;
 use crate::journal::{self, Changes, Committed, Entry, NotInJournal};
 use crate::location::PostgresUrl;
@@ -235,8 +236,9 @@ impl Tx {
 
     /// Moves everything in the journal to where it belongs.
     pub(crate) async fn fold(&mut self) -> Result<()> {
-        for text in journal::FOLD {
-            sqlx::query(text).execute(self.conn()?).await?;
+        let dialect = Dialect::of(self.lane.writer()?);
+        for text in journal::fold(dialect) {
+            sqlx::query(*text).execute(self.conn()?).await?;
         }
         self.note_journal_emptied();
         Ok(())

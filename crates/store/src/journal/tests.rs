@@ -393,3 +393,10 @@ mod faults {
         assert_eq!(seqs(&store, bob).await.len(), MOST + 1);
     }
 }
+
+#[test]
+fn the_texts_of_a_fold_differ_between_the_databases_in_what_a_refused_row_ends() {
+    let sqlite = fold(Dialect::Sqlite).map(|text| text.replace(" OR ROLLBACK", ""));
+
+    assert_eq!(sqlite, *fold(Dialect::Postgres));
+}
