@@ -12,6 +12,7 @@ mod account_life;
 mod accounts;
 mod ahead_of_log;
 mod archive_id;
+mod asked;
 pub mod audience;
 pub mod audit;
 mod boxed_future;

@@ -15,6 +15,7 @@ use whoelse_xmpp::{BareJid, Condition, Jid, JidError, StanzaError, StreamError};
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
+use crate::asked::Asked;
 use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
@@ -27,7 +28,6 @@ use crate::ledger::Ledger;
 use crate::login_throttle::LoginThrottle;
 use crate::online::Online;
 use crate::recent_logins::RecentLogins;
-use crate::removals::Removals;
 use crate::rewriting;
 use crate::roster::Roster;
 use crate::roster::everybody::Everybody;
@@ -89,7 +89,8 @@ pub struct Node {
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.
     pub(crate) recent_logins: RecentLogins,
-    pub(crate) removals: Removals,
+    /// Asked for when an account is removed: see [`crate::account_life`].
+    pub(crate) removals: Asked,
     /// Where somebody has logged in from lately.
     pub(crate) known_networks: KnownNetworks,
     /// What accounts and networks have spent lately.

@@ -3,7 +3,6 @@
 //! server that was killed goes on with it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use whoelse_store::{Error, Removal, Tx};
 use whoelse_xmpp::BareJid;
@@ -15,25 +14,20 @@ use crate::roster;
 /// How many rosters one piece changes at most: for each, a few rows are read and written.
 const ROSTERS: i64 = 25;
 
-/// Whether somebody removes what is left: how often that was asked for since he last looked.
-#[derive(Default)]
-pub(crate) struct Removals(AtomicU32);
-
 /// Removes what is left, unless somebody does so already.
 pub(crate) async fn go_on(node: &Arc<Node>) {
-    let asked = &node.removals.0;
-    if asked.fetch_add(1, Ordering::AcqRel) > 0 {
+    let asked = &node.removals;
+    if !asked.ask() {
         return;
     }
     loop {
-        let before = asked.load(Ordering::Acquire);
-        let done = remove_all(node).await;
-        match done {
+        let so_far = asked.so_far();
+        match remove_all(node).await {
             Ok(()) | Err(Error::Closed) => {}
             // It is tried again with the next removal, and every hour.
             Err(error) => node.store_failing("removal_not_finished", None, &error),
         }
-        if asked.compare_exchange(before, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        if asked.is_done_for(so_far) {
             return;
         }
     }

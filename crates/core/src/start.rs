@@ -11,6 +11,7 @@ use whoelse_xmpp::BareJid;
 
 use crate::accounts::Accounts;
 use crate::archive_id::ArchiveKey;
+use crate::asked::Asked;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::delivery::LOG_READERS;
@@ -24,7 +25,6 @@ use crate::login_throttle::stored::Count;
 use crate::node::{Node, Served};
 use crate::online::Online;
 use crate::recent_logins::RecentLogins;
-use crate::removals::Removals;
 use crate::roster::everybody::Everybody;
 use crate::session_list::SessionList;
 use crate::settings::Settings;
@@ -135,7 +135,7 @@ impl Node {
             log_readers: tokio::sync::Semaphore::new(LOG_READERS),
             complete: AtomicBool::new(complete),
             recent_logins: RecentLogins::default(),
-            removals: Removals::default(),
+            removals: Asked::default(),
             known_networks,
             ledger: Ledger::default(),
             watch,

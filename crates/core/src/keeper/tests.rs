@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use whoelse_store::faults::{Fault, Step};
-use whoelse_store::{Direction, Error, Location, NewMessage, NewRow, Query, Store};
+use whoelse_store::{Direction, Error, NewMessage, NewRow, Query};
 use whoelse_xmpp::{Class, Kind, Outgoing};
 
 use super::cursors::CURSORS;
@@ -856,12 +856,12 @@ async fn what_is_confirmed_and_not_kept_goes_in_pieces() {
     for (direction, history) in
         [(Direction::In, None), (Direction::Passing, Settings::default().history)]
     {
-        let store = Store::open(&Location::Memory).await.unwrap();
-        let mut tx = store.begin().await.unwrap();
-        let domain = tx.ensure_domain("localhost").await.unwrap();
-        tx.create_account(domain, "bob", &[], 1).await.unwrap();
-        let archive = tx.find_account(domain, "bob").await.unwrap().unwrap().archive;
+        let before = node(&["bob"]).await;
+        let archive = before.account(&jid("bob")).await.unwrap().unwrap().archive;
+        before.stop().await;
+        let store = before.store.clone();
         let first = NewRow { archive, peer: "eve@far.example".into(), direction };
+        let mut tx = store.begin().await.unwrap();
         let message = NewMessage { first, stanza: "<message/>".into(), ..NewMessage::default() };
         tx.append(&vec![message; 2 * most as usize + 10]).await.unwrap();
         tx.commit().await.unwrap();

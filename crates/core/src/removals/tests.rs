@@ -116,12 +116,14 @@ async fn befriend(node: &Arc<Node>, with: &str, others: usize) -> Vec<Arc<Accoun
     let mut friends = Vec::new();
     for n in 0..others {
         let name = format!("friend{n}");
-        let mut tx = node.store.begin().await.unwrap();
-        let id = tx.create_account(node.domain().id, &name, &[], 1).await.unwrap().unwrap();
+        node.create_account(&jid(&name), Password::new("pencil").unwrap()).await.unwrap();
+        let id = account(node, &name).await.id;
         let contact = node.key_of(jid(with).as_str());
         let row = RosterRow { contact, listed: true, to: true, from: true, ..RosterRow::default() };
+        let mut tx = node.store.begin().await.unwrap();
         tx.write_roster_row(id, &row).await.unwrap();
         tx.commit().await.unwrap();
+        node.forget_account(&jid(&name));
         friends.push(account(node, &name).await);
     }
     friends
