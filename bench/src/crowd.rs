@@ -86,7 +86,7 @@ pub async fn run(program: &Path, options: Options) -> Result<(), Failed> {
 }
 
 /// Makes the accounts in the database itself. They have the same password, derived once.
-async fn fill(directory: &TempDir, accounts: usize) -> Result<(), Failed> {
+pub async fn fill(directory: &TempDir, accounts: usize) -> Result<(), Failed> {
     let data = directory.path().join("whoelse-data");
     std::fs::create_dir(&data)?;
     let owner = std::os::unix::fs::PermissionsExt::from_mode(0o700);

@@ -10,6 +10,7 @@
 //! cargo run --profile dist -p whoelse-bench -- faults --minutes 20 --to docs/resilience
 //! cargo run --profile dist -p whoelse-bench -- crowd              10,000 who all see each other
 //! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line
+//! cargo run --profile dist -p whoelse-bench -- removal            an account with a large archive goes
 //! ```
 //!
 //! A server runs alone on the first processor, the load on the second, over loopback with TLS 1.3
@@ -25,6 +26,7 @@ mod measure;
 mod plan;
 mod private;
 mod relay;
+mod removal;
 mod report;
 mod rows;
 mod server;
@@ -92,6 +94,15 @@ enum What {
         #[command(flatten)]
         options: private::Options,
     },
+    /// An account with a large archive is removed: what two others notice of it.
+    Removal {
+        /// The program to measure.
+        #[arg(long, default_value = "target/dist/whoelse")]
+        program: PathBuf,
+        /// How large it is.
+        #[command(flatten)]
+        options: removal::Options,
+    },
     /// Be the bare relay.
     #[command(hide = true)]
     Relay {
@@ -113,6 +124,7 @@ fn main() -> ExitCode {
         What::Storm { program, options } => storm(&program, options),
         What::Crowd { program, options } => crowd(&program, options),
         What::Private { program, options } => private::run(&program, &options),
+        What::Removal { program, options } => removal(&program, &options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
     };
     match done {
@@ -132,6 +144,11 @@ async fn storm(program: &Path, options: storm::Options) -> Result<(), Failed> {
 #[tokio::main]
 async fn crowd(program: &Path, options: crowd::Options) -> Result<(), Failed> {
     crowd::run(program, options).await
+}
+
+#[tokio::main]
+async fn removal(program: &Path, options: &removal::Options) -> Result<(), Failed> {
+    removal::run(program, options).await
 }
 
 #[tokio::main]
