@@ -11,6 +11,10 @@ use crate::clock::Time;
 use crate::login_throttle::stored::Scope;
 use crate::network::Network;
 
+/// How much may wait to be written. What comes while so much waits is not written at all, as if a
+/// crash had lost it: the database takes nothing, and that is told elsewhere.
+const ROOM: usize = 10_000;
+
 /// A successful login.
 pub(crate) struct RecentLogin {
     /// Whose.
@@ -28,6 +32,8 @@ pub(crate) struct RecentLogin {
 pub(crate) struct RecentLogins {
     /// Held for one look or change, never across an await.
     waiting: Mutex<Waiting>,
+    /// Held by whoever writes them down: what comes while one does waits together for the next.
+    pub writing: tokio::sync::Mutex<()>,
 }
 
 /// What waits to be written.
@@ -53,16 +59,23 @@ impl RecentLogins {
         waiting.logins.iter().any(|it| it.account.id == account && it.network == network)
     }
 
-    /// Adds something. Returns how much waited before and waits now.
+    /// Adds something, unless too much waits. Returns how much waited before and waits now.
     pub fn add(&self, add: impl FnOnce(&mut Waiting)) -> (usize, usize) {
         let mut waiting = self.waiting.lock();
         let before = waiting.len();
-        add(&mut waiting);
+        if before < ROOM {
+            add(&mut waiting);
+        }
         (before, waiting.len())
     }
 
-    /// Takes what waits.
-    pub fn take(&self) -> Waiting {
-        std::mem::take(&mut *self.waiting.lock())
+    /// Takes the next of what waits: so many logins, and as many counts.
+    pub fn take(&self, most: usize) -> Waiting {
+        let mut waiting = self.waiting.lock();
+        let logins = most.min(waiting.logins.len());
+        let logins = waiting.logins.drain(..logins).collect();
+        let failed: HashSet<Scope> = waiting.failed.iter().take(most).cloned().collect();
+        waiting.failed.retain(|scope| !failed.contains(scope));
+        Waiting { logins, failed }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use whoelse_store::{Error, Tx};
 
 use crate::account::Account;
-use crate::keeper::Touches;
+use crate::keeper::{PIECE, Touches};
 use crate::known_networks::KNOWN_NETWORK;
 use crate::login_throttle::stored::Scope;
 use crate::network::Network;
@@ -24,6 +24,8 @@ const WAIT: Duration = Duration::from_secs(1);
 const MOST: usize = 1_000;
 /// The most rows of a login: its counts, its network, its account.
 const ROWS: usize = 4;
+/// The most logins that are written in one commit, and counts of failed ones.
+const TOGETHER: usize = PIECE as usize / ROWS;
 
 impl Node {
     /// Notes a login. `forgiven` are the counts that wrong tries before it may have left in the
@@ -49,7 +51,7 @@ impl Node {
 
     fn write_soon(self: &Arc<Node>, add: impl FnOnce(&mut Waiting)) {
         let (before, waiting) = self.recent_logins.add(add);
-        let (is_first, is_full) = (before == 0 && waiting > 0, waiting >= MOST);
+        let (is_first, is_full) = (before == 0 && waiting > 0, before < MOST && waiting >= MOST);
         if is_first || is_full {
             let node = self.clone();
             tokio::spawn(async move {
@@ -63,10 +65,17 @@ impl Node {
 
     /// Writes down the waiting logins.
     pub(crate) async fn write_arrivals(self: &Arc<Node>) {
-        let waiting = self.recent_logins.take();
-        if waiting.len() == 0 {
-            return;
+        let _one = self.recent_logins.writing.lock().await;
+        loop {
+            let waiting = self.recent_logins.take(TOGETHER);
+            if waiting.len() == 0 {
+                return;
+            }
+            self.write(waiting).await;
         }
+    }
+
+    async fn write(self: &Arc<Node>, waiting: Waiting) {
         let Waiting { logins, failed } = waiting;
         let rows = Touches::AtMost((ROWS * logins.len() + failed.len()) as u64);
         let node = self.clone();
@@ -111,6 +120,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::keeper::tests::busy;
     use crate::settings::Settings;
     use crate::trust::{EARLIEST, Voucher};
 
@@ -147,6 +157,37 @@ mod tests {
         assert!(node.is_known_network(network));
         pass(2);
         assert!(!node.is_known_network(network));
+        node.stop().await;
+    }
+
+    #[tokio::test]
+    async fn however_many_log_in_while_the_lane_is_held_up_one_bounded_write_stands_before_it() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let (clock, domain) = (Clock::manual(EARLIEST), Some("a.example"));
+        let node = Node::start(Settings::default(), clock, store, &[], domain).await.unwrap();
+        let alice = BareJid::parse("alice@a.example").unwrap();
+        node.create_account(&alice, Password::new("a long secret").unwrap()).await.unwrap();
+        let alice = node.account(&alice).await.unwrap().unwrap();
+        let go = busy(&node).await;
+
+        let many = 3 * MOST as u32;
+        for n in 0..many {
+            let network = Network::of(std::net::Ipv4Addr::from_bits(0xc000_0200 + n).into());
+            node.arrived(&alice, network, Vec::new());
+            if n % 100 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        // The change that holds the lane, and one of these.
+        assert_eq!(node.keeper.waiting(), 2);
+        go.send(()).unwrap();
+        node.write_arrivals().await;
+
+        let known = node.store.known_networks_since(alice.id, 0).await.unwrap();
+        assert_eq!(known.len(), many as usize);
         node.stop().await;
     }
 
