@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use whoelse_store::{Direction, Location, NewMessage, NewRow, Query, Store};
 
 use crate::Failed;
@@ -60,8 +61,15 @@ pub async fn run(program: &Path, options: &Options) -> Result<(), Failed> {
     let removal = async {
         tokio::time::sleep(WARM).await;
         let begun = Instant::now();
-        going.ask(REMOVE, "type='result'").await?;
-        Ok::<_, Failed>(begun.elapsed())
+        going.socket.write_all(REMOVE.as_bytes()).await?;
+        going.socket.flush().await?;
+        // The server says goodbye at once.
+        let mut heard = Vec::new();
+        going.socket.read_to_end(&mut heard).await?;
+        match memchr::memmem::find(&heard, b"type='result'") {
+            Some(_) => Ok(begun.elapsed()),
+            None => Err(Failed::from(String::from_utf8_lossy(&heard))),
+        }
     };
     let (meanwhile, answered) = tokio::join!(latency::measure(pair, rate, WARM, length), removal);
     println!(
