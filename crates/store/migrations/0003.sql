@@ -166,13 +166,15 @@ CREATE INDEX throttle_since ON throttle (since);
 
 -- What is left of accounts that are removed: their rows in the tables below and in
 -- `archive_rows`, which go in pieces; and, while `holder` is not NULL, their names in the rosters of
--- others. `holder` is the last account whose roster was looked at.
+-- others. `holder` is the last account whose roster was looked at; `seq`, up to where the rows of
+-- the archive are gone, so that nobody looks for them where they were.
 CREATE TABLE removals (
     account   INTEGER NOT NULL PRIMARY KEY,
     archive   BIGINT  NOT NULL,
     domain    BIGINT  NOT NULL REFERENCES domains (id),
     localpart TEXT    NOT NULL,
-    holder    BIGINT
+    holder    BIGINT,
+    seq       BIGINT  NOT NULL
 );
 CREATE INDEX removals_holder ON removals (holder) WHERE holder IS NOT NULL;
 

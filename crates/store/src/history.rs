@@ -87,8 +87,8 @@ macro_rules! removal {
     };
 }
 
-/// The rows up to a number.
-const REMOVE_FIRST: [&str; 3] = removal!("archive = $1 AND seq <= $2");
+/// All rows between two numbers.
+const REMOVE_BETWEEN: [&str; 3] = removal!("archive = $1 AND seq > $2 AND seq <= $3");
 const REMOVE_RECEIVED: [&str; 3] =
     removal!("archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0");
 /// SQLite uses the index of these rows in a SELECT, but not in a DELETE.
@@ -127,9 +127,9 @@ const AGES: &str = "SELECT r.seq, b.kept_at, r.direction FROM archive_rows r \
 pub(crate) const READING: &[&str] =
     &[FORWARD, BACKWARD, FORWARD_WITH, BACKWARD_WITH, COUNT, COUNT_WITH, HAS, WITH_PASSING, AGES];
 pub(crate) const STATEMENTS: &[&str] = &[
-    REMOVE_FIRST[0],
-    REMOVE_FIRST[1],
-    REMOVE_FIRST[2],
+    REMOVE_BETWEEN[0],
+    REMOVE_BETWEEN[1],
+    REMOVE_BETWEEN[2],
     REMOVE_RECEIVED[0],
     REMOVE_RECEIVED[1],
     REMOVE_RECEIVED[2],
@@ -378,16 +378,21 @@ impl Tx {
     }
 }
 
-/// Removes the first so many rows of an archive that is gone; returns how many there were.
-pub(crate) async fn remove_first(
+/// Removes the first so many rows of an archive after a number; returns how many there were, and the
+/// number of the last.
+pub(crate) async fn remove_after(
     conn: &mut AnyConnection,
     numbering: &mut Numbering,
     archive: i64,
+    seq: i64,
     most: u64,
-) -> Result<u64> {
+) -> Result<(u64, i64)> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let (_, last) = first(conn, FIRST, &[archive, 0, i64::MAX, most]).await?;
-    remove(conn, numbering, &REMOVE_FIRST, archive, &[last]).await
+    let (count, last) = first(conn, FIRST, &[archive, seq, i64::MAX, most]).await?;
+    if count == 0 {
+        return Ok((0, seq));
+    }
+    Ok((remove(conn, numbering, &REMOVE_BETWEEN, archive, &[seq, last]).await?, last))
 }
 
 /// Looks at the first rows of a part of an archive; returns how many there are, and the number of

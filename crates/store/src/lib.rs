@@ -223,9 +223,9 @@ mod tests {
     const FEW: [(&str, &str); 24] = [
         ("direction = 2 AND archive = $1 AND seq <= $2", "`FIRST_PASSING` has counted up to it"),
         ("p.direction = 2 AND p.archive = $1 AND p.seq <= $2", "likewise"),
-        ("archive = $1 AND seq <= $2", "likewise, `FIRST`"),
-        ("archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0", "likewise"),
+        ("archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0", "likewise, `FIRST`"),
         ("archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1", "likewise, `AGES`"),
+        ("archive = $1 AND seq > $2 AND seq <= $3", "likewise, `FIRST`"),
         ("UPDATE bodies SET kept_at = $4 WHERE id > $1 AND id <= $2", "likewise, `STEP_ENDS`"),
         ("UPDATE repeats SET at = $4 WHERE id > $1 AND id <= $2", "likewise"),
         ("INSERT INTO archive_rows", "a fold: the journal is bounded"),

@@ -14,16 +14,17 @@ use sqlx::{AnyConnection, Row};
 
 use crate::{Result, Store, Tx, history, pieces};
 
-const BEGIN: &str = "INSERT INTO removals (account, archive, domain, localpart, holder) \
-    SELECT a.id, r.id, a.domain, a.localpart, 0 \
+const BEGIN: &str = "INSERT INTO removals (account, archive, domain, localpart, holder, seq) \
+    SELECT a.id, r.id, a.domain, a.localpart, 0, 0 \
     FROM accounts a JOIN archives r ON r.account = a.id WHERE a.id = $1";
-const NEXT_NAME: &str = "SELECT account, archive, domain, localpart, holder FROM removals \
+const NEXT_NAME: &str = "SELECT account, archive, domain, localpart, holder, seq FROM removals \
     WHERE holder IS NOT NULL ORDER BY holder LIMIT 1";
-const NEXT: &str = "SELECT account, archive, domain, localpart, holder FROM removals \
+const NEXT: &str = "SELECT account, archive, domain, localpart, holder, seq FROM removals \
     ORDER BY account LIMIT 1";
 const HAS_NAME: &str =
     "SELECT 1 FROM removals WHERE holder IS NOT NULL AND domain = $1 AND localpart = $2";
 const NOTE: &str = "UPDATE removals SET holder = $2 WHERE account = $1";
+const NOTE_SEQ: &str = "UPDATE removals SET seq = $2 WHERE account = $1";
 const END: &str = "DELETE FROM removals WHERE account = $1";
 
 /// What goes in pieces beside the rows of the archive: the first so many rows of an account.
@@ -37,7 +38,7 @@ const PIECES: [&str; 3] = [
 ];
 
 pub(crate) const STATEMENTS: &[&str] =
-    &[BEGIN, NEXT_NAME, NEXT, HAS_NAME, NOTE, END, PIECES[0], PIECES[1], PIECES[2]];
+    &[BEGIN, NEXT_NAME, NEXT, HAS_NAME, NOTE, NOTE_SEQ, END, PIECES[0], PIECES[1], PIECES[2]];
 
 /// A removed account of which something is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Removal {
     pub localpart: String,
     /// While the rosters of others may have it: the last account whose roster was looked at.
     pub holder: Option<i64>,
+    /// Up to which number the rows of its archive are gone.
+    pub seq: i64,
 }
 
 impl Store {
@@ -92,14 +95,16 @@ impl Tx {
     /// that does not exist gets no more rows.
     pub async fn remove_piece(&mut self, removal: &Removal, most: u64) -> Result<u64> {
         let (conn, numbering, _) = self.conn_and_known()?;
-        let mut removed = history::remove_first(conn, numbering, removal.archive, most).await?;
+        let Removal { account, archive, seq, .. } = *removal;
+        let (mut removed, seq) = history::remove_after(conn, numbering, archive, seq, most).await?;
+        sqlx::query(NOTE_SEQ).bind(account).bind(seq).execute(&mut *conn).await?;
         for text in PIECES {
             if removed < most {
-                removed += pieces::change(conn, text, &[removal.account], most - removed).await?;
+                removed += pieces::change(conn, text, &[account], most - removed).await?;
             }
         }
         if removed < most {
-            sqlx::query(END).bind(removal.account).execute(conn).await?;
+            sqlx::query(END).bind(account).execute(conn).await?;
         }
         Ok(removed)
     }
@@ -128,5 +133,6 @@ fn removal(row: &AnyRow) -> Result<Removal> {
         domain: row.try_get(2)?,
         localpart: row.try_get(3)?,
         holder: row.try_get(4)?,
+        seq: row.try_get(5)?,
     })
 }

@@ -14,19 +14,23 @@ use crate::schema::{self, Refusal};
 use crate::{Domain, domains, journal, sequences, sqlite};
 
 /// Counts rows that do not fit together, as far as the schema does not see to it: accounts without
-/// an archive; rows without an archive, unless that is being removed, without a peer or without a
-/// body of their length; peers without a row; and bodies whose `holders` is not the number of their
-/// rows.
+/// an archive; rows without an archive, without a peer or without a body of their length; peers
+/// without a row; bodies whose `holders` is not the number of their rows; and other rows without an
+/// account. A removal that is under way stands for the account and the archive that are gone.
 const MISFITS: &str = "SELECT \
     (SELECT COUNT(*) FROM accounts a WHERE NOT EXISTS \
         (SELECT 1 FROM archives t WHERE t.account = a.id)) \
     + (SELECT COUNT(*) FROM archive_rows r WHERE NOT EXISTS \
-        (SELECT 1 FROM archives t WHERE t.id = r.archive) AND NOT EXISTS \
-        (SELECT 1 FROM removals v WHERE v.archive = r.archive)) \
+        (SELECT 1 FROM archives t WHERE t.id = r.archive) \
+        AND NOT EXISTS (SELECT 1 FROM removals g WHERE g.archive = r.archive)) \
     + (SELECT COUNT(*) FROM archive_rows r WHERE NOT EXISTS \
         (SELECT 1 FROM peers p WHERE p.archive = r.archive AND p.id = r.peer)) \
     + (SELECT COUNT(*) FROM peers p WHERE NOT EXISTS \
         (SELECT 1 FROM archive_rows r WHERE r.archive = p.archive AND r.peer = p.id)) \
+    + (SELECT COUNT(*) FROM (SELECT account FROM roster UNION ALL SELECT account FROM online \
+        UNION ALL SELECT account FROM places) AS o \
+        WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.id = o.account) \
+        AND NOT EXISTS (SELECT 1 FROM removals g WHERE g.account = o.account)) \
     + (SELECT COUNT(*) FROM archive_rows r WHERE NOT EXISTS \
         (SELECT 1 FROM bodies b WHERE b.id = r.body AND LENGTH(b.stanza) = r.bytes)) \
     + (SELECT COUNT(*) FROM bodies b LEFT JOIN \
