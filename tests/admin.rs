@@ -87,6 +87,8 @@ fn without_a_server_every_command_says_so_and_how_to_start_one() {
         &["user", "remove", "bob"],
         &["user", "block", "bob"],
         &["user", "unblock", "bob"],
+        &["admin", "grant", "bob"],
+        &["admin", "list"],
         &["domain", "rename", "localhost", "chat.example"],
     ] {
         refuses(&home.run(args), sentence);
@@ -476,6 +478,88 @@ fn a_list_that_nobody_reads_is_not_told() {
     assert_eq!(ended(&mut list).code(), Some(1));
     let said = "whoelse: cannot write the output: whoever read it has gone";
     assert_eq!(Lines::of(list.stderr.take().unwrap()).rest(), [said]);
+}
+
+// ---- admin ----
+
+/// Returns who is an administrator, and by what: `granted`, `configured`, or both.
+fn administrators(home: &Home) -> Vec<(String, bool, bool)> {
+    let listed = home.run(&["admin", "list", "--json"]);
+    assert_eq!(listed.status, Some(0), "{listed:?}");
+    let row = |line: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let name = row["user"].as_str().unwrap().to_owned();
+        (name, !row["granted"].is_null(), row["configured"].as_bool().unwrap())
+    };
+    listed.out.lines().map(row).collect()
+}
+
+/// Whether an open session may run an administrator's command at this moment.
+fn may_administer(session: &mut Raw) -> bool {
+    session
+        .send(
+            "<iq type='set' id='may' to='localhost'>\
+             <command xmlns='http://jabber.org/protocol/commands' \
+             node='http://jabber.org/protocol/admin#get-online-users-num'/></iq>",
+        )
+        .unwrap();
+    session.stanza(|it| it.id() == Some("may")).unwrap().type_() == Some("result")
+}
+
+#[test]
+fn a_right_that_is_granted_is_in_a_backup_and_one_in_the_file_goes_with_its_line() {
+    let server = with_settings(&["alice", "bob"], "admins = [\"bob\"]");
+    let home = server.home.clone();
+    let mut alice = Raw::online(server.address, "alice");
+    let mut bob = Raw::online(server.address, "bob");
+    let granted = |name: &str| (name.to_owned(), true, false);
+    let configured = |name: &str| (name.to_owned(), false, true);
+    assert!(!may_administer(&mut alice) && may_administer(&mut bob));
+
+    says(&home.run(&["admin", "grant", "alice"]), "alice is an administrator");
+    assert!(may_administer(&mut alice));
+    assert_eq!(administrators(&home), [granted("alice"), configured("bob")]);
+    says(&home.run(&["backup", "b"]).clone_without_output(), "");
+
+    // The file gives what it names, and takes it.
+    let settings = std::fs::read_to_string(home.path().join("whoelse.toml")).unwrap();
+    home.write("whoelse.toml", &settings.replace("admins = [\"bob\"]", "admins = []"));
+    home.run(&["reload"]);
+    assert!(may_administer(&mut alice) && !may_administer(&mut bob));
+    says(&home.run(&["admin", "revoke", "alice"]), "alice is no administrator any more");
+    assert!(!may_administer(&mut alice));
+    assert_eq!(administrators(&home), []);
+    says(
+        &home.run(&["admin", "list"]),
+        "nobody administers this server over the network; `whoelse admin grant NAME` lets somebody",
+    );
+
+    says(&home.run(&["restore", "b", "--yes"]).clone_without_output(), "");
+    assert_eq!(administrators(&home), [granted("alice")]);
+    assert!(may_administer(&mut Raw::online(server.address, "alice")));
+    says(&home.run(&["user", "remove", "alice", "--yes"]), "alice removed");
+    assert_eq!(administrators(&home), []);
+    let all = deeds(&server);
+    for what in ["grant-administrator", "revoke-administrator"] {
+        let about = |it: &&(String, String, String, String)| it.1 == what;
+        let deed = all.iter().find(about).unwrap_or_else(|| panic!("{what}: {all:#?}"));
+        assert_eq!((&*deed.0, &*deed.2, &*deed.3), ("localhost", "alice@localhost", "done"));
+    }
+}
+
+#[test]
+fn a_right_that_cannot_be_given_or_taken_is_refused_with_what_to_do() {
+    let server = with_settings(&["bob"], "admins = [\"bob\", \"eve\"]");
+    let home = server.home.clone();
+
+    let nobody = "there is no user nobody; `whoelse user add nobody` makes one";
+    refuses(&home.run(&["admin", "grant", "nobody"]), nobody);
+    refuses(&home.run(&["admin", "revoke", "nobody"]), nobody);
+    home.run(&["admin", "grant", "bob"]).failed(1, &["`admins`", "`whoelse reload` first"]);
+    home.run(&["admin", "revoke", "bob"]).failed(1, &["`admins`", "`whoelse reload`, then"]);
+    let listed = home.run(&["admin", "list"]);
+    let last = listed.out.lines().last().unwrap();
+    assert_eq!(last, "there is no user eve; `whoelse user add eve` makes one", "{listed:?}");
 }
 
 // ---- on a terminal ----

@@ -30,6 +30,9 @@ const BLOCK: &str = "urn:whoelse:commands:0#block-user";
 const UNBLOCK: &str = "urn:whoelse:commands:0#unblock-user";
 const UNBLOCK_ADDRESS: &str = "urn:whoelse:commands:0#unblock-address";
 const NETWORKS: &str = "urn:whoelse:commands:0#list-blocked-networks";
+const GRANT: &str = "urn:whoelse:commands:0#grant-administrator";
+const REVOKE: &str = "urn:whoelse:commands:0#revoke-administrator";
+const ADMINISTRATORS: &str = "urn:whoelse:commands:0#list-administrators";
 const RELOAD: &str = "urn:whoelse:commands:0#reload";
 const CLOCK: &str = "urn:whoelse:commands:0#clock";
 const BACKUP: &str = "urn:whoelse:commands:0#backup";
@@ -142,6 +145,16 @@ pub async fn unblock_address(link: &mut Link, address: &str) -> Result<String, R
     note(&run(link, UNBLOCK_ADDRESS, &[("address", address)]).await?)
 }
 
+/// Grants an account an administrator's right.
+pub async fn grant_right(link: &mut Link, account: &BareJid) -> Result<String, RequestError> {
+    note(&run(link, GRANT, &[("accountjid", account.as_str())]).await?)
+}
+
+/// Takes back an administrator's right that was granted.
+pub async fn revoke_right(link: &mut Link, account: &BareJid) -> Result<String, RequestError> {
+    note(&run(link, REVOKE, &[("accountjid", account.as_str())]).await?)
+}
+
 /// Ends every session of an account, or the one with this resource.
 pub async fn end_sessions(
     link: &mut Link,
@@ -222,6 +235,34 @@ fn read_network(row: &Row) -> Result<BlockedNetwork, RequestError> {
         (Some(network), Some(until)) => Ok(BlockedNetwork { network: network.to_owned(), until }),
         _ => Err(RequestError::Unreadable),
     }
+}
+
+/// One administrator, as an operator sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Administrator {
+    /// The account.
+    pub account: BareJid,
+    /// When the right was granted, if it was.
+    pub granted: Option<SystemTime>,
+    /// Whether the configuration names the account.
+    pub is_named: bool,
+    /// Whether there is such an account.
+    pub exists: bool,
+}
+
+/// Returns the administrators, ordered by address.
+pub async fn list_administrators(link: &mut Link) -> Result<Vec<Administrator>, RequestError> {
+    list(link, ADMINISTRATORS, &[], read_administrator, |one| one.account.to_string()).await
+}
+
+fn read_administrator(row: &Row) -> Result<Administrator, RequestError> {
+    let account = row.cell("account").and_then(|text| BareJid::parse(text).ok());
+    Ok(Administrator {
+        account: account.ok_or(RequestError::Unreadable)?,
+        granted: row.time("granted")?,
+        is_named: row.cell("named") == Some("yes"),
+        exists: row.cell("exists") == Some("yes"),
+    })
 }
 
 /// One session, as an operator sees it.

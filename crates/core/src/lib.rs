@@ -10,6 +10,7 @@
 pub mod account;
 mod account_life;
 mod accounts;
+mod administrators;
 mod ahead_of_log;
 mod archive_id;
 mod asked;
@@ -43,6 +44,7 @@ pub mod principal;
 mod recent_logins;
 mod removals;
 mod rewriting;
+mod rights;
 pub mod roster;
 pub mod route;
 pub mod session;

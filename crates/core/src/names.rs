@@ -35,7 +35,7 @@ impl Node {
     /// lately: only the operator makes these (security row 47).
     pub(crate) async fn judge_chosen_name(&self, account: &BareJid) -> Result<(), StanzaError> {
         self.judge_name(account)?;
-        if self.is_admin(account) {
+        if self.is_named_administrator(account) {
             let name = name(account);
             return Err(refused(format!("{name} is a name that the operator gives")));
         }

@@ -14,6 +14,7 @@ use whoelse_xmpp::{BareJid, Condition, Jid, JidError, StanzaError, StreamError};
 
 use crate::account::{Account, Undelivered};
 use crate::accounts::Accounts;
+use crate::administrators::Administrators;
 use crate::archive_id::ArchiveKey;
 use crate::asked::Asked;
 use crate::audit::{Audit, Deed};
@@ -78,9 +79,8 @@ pub struct Node {
     pub(crate) archive_key: ArchiveKey,
     /// The key by which repeats of messages are recognised.
     pub(crate) repeat_key: RepeatKey,
-    /// The administrators by their stored keys, which do not change when the domain gets a new
-    /// name.
-    pub(crate) admins: ArcSwap<HashSet<String>>,
+    /// Who is an administrator.
+    pub(crate) administrators: Administrators,
     pub(crate) next_session: AtomicU64,
     pub(crate) hashing: tokio::sync::Semaphore,
     /// Limits how many sessions read the log at once.
@@ -161,7 +161,7 @@ impl Node {
     /// and [`Settings::contacts`] as they are.
     pub fn change_settings(&self, settings: Settings) {
         self.accounts.keep_idle(settings.limits.idle_accounts);
-        self.admins.store(Arc::new(self.served.load().keys_of(&settings.admins)));
+        self.administrators.set_named(self.served.load().keys_of(&settings.admins));
         self.settings.store(Arc::new(settings));
     }
 
@@ -261,12 +261,6 @@ impl Node {
     /// Returns the number of a public form, if it is one of this archive.
     pub fn archive_seq(&self, archive: i64, id: &str) -> Option<i64> {
         self.archive_key.open(id).filter(|(of, _)| *of == archive).map(|(_, seq)| seq)
-    }
-
-    /// Whether the settings name this bare address as an administrator's.
-    pub fn is_admin(&self, jid: &BareJid) -> bool {
-        let admins = self.admins.load();
-        !admins.is_empty() && admins.contains(&self.key_of(jid.as_str()))
     }
 
     // --- accounts ---

@@ -41,8 +41,8 @@ pub struct Proved {
 pub enum Rights {
     /// The right to act on their own account.
     Own,
-    /// The right to an administrator's commands. The settings give it to an account, see
-    /// [`crate::Node::rights`].
+    /// The right to an administrator's commands. The settings or the operator give it to an account,
+    /// see [`crate::Node::rights`].
     Administrator,
     /// All rights: the operating system vouches for the user of the admin socket.
     Operator,

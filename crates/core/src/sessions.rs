@@ -88,18 +88,6 @@ impl Node {
         Some(self.payer(account, network))
     }
 
-    /// Returns the rights of a session: those of its way in, or those that the settings give to its
-    /// account at this moment. When a line is removed from the configuration, open sessions lose
-    /// its right, too.
-    pub fn rights(&self, session: &Session) -> Rights {
-        match &session.account {
-            Some(account) if self.is_admin(account.jid()) => {
-                session.rights().max(Rights::Administrator)
-            }
-            _ => session.rights(),
-        }
-    }
-
     /// Returns the account that was proved, if it is still the same: `not-authorized` if it has
     /// been removed or got another password since.
     pub(crate) async fn account_as(&self, proved: &Proved) -> Result<Arc<Account>, StanzaError> {
@@ -365,6 +353,7 @@ impl Node {
     /// Removes an account from memory, so that nobody finds it any more, and ends its sessions.
     pub(crate) fn bury(self: &Arc<Node>, account: &Arc<Account>) {
         account.mark_removed();
+        self.forget_right(account);
         self.forget_account(account.jid());
         self.everybody.remove(account.jid());
         self.wiring.tell_barred(self, account);

@@ -10,6 +10,7 @@ use whoelse_store::{Domain, RepeatKey, Store};
 use whoelse_xmpp::BareJid;
 
 use crate::accounts::Accounts;
+use crate::administrators::Administrators;
 use crate::archive_id::ArchiveKey;
 use crate::asked::Asked;
 use crate::clock::Clock;
@@ -88,7 +89,8 @@ impl Node {
         let last_heartbeat = store.last_heartbeat().await?;
         let wiring = Wiring::of(features, &settings.features_off).map_err(StartError::Wiring)?;
         let served = serve(&store, domain).await?;
-        let admins = served.keys_of(&settings.admins);
+        let named = served.keys_of(&settings.admins);
+        let administrators = Administrators::new(named, &store.granted_rights().await?);
         let secret = installation_secret(&store, "login").await?;
         let of_archives = installation_secret(&store, "archive").await?;
         let archive_key = ArchiveKey::new(&of_archives);
@@ -129,7 +131,7 @@ impl Node {
             secret,
             archive_key,
             repeat_key,
-            admins: ArcSwap::from_pointee(admins),
+            administrators,
             next_session: AtomicU64::new(1),
             hashing: tokio::sync::Semaphore::new(HASHING),
             log_readers: tokio::sync::Semaphore::new(LOG_READERS),

@@ -15,6 +15,7 @@ mod listening;
 mod lockout;
 mod maintenance;
 mod reload;
+mod rights;
 mod sessions;
 
 pub use listening::Listening;
@@ -57,6 +58,9 @@ pub const FEATURE: Feature = Feature {
         w.command(&blocks::UNBLOCK);
         w.command(&blocks::UNBLOCK_ADDRESS);
         w.command(&blocks::LIST_NETWORKS);
+        w.command(&rights::GRANT);
+        w.command(&rights::REVOKE);
+        w.command(&rights::LIST);
         w.command(&domain::RENAME);
         w.command(&reload::RELOAD);
         w.command(&clock::CLOCK);

@@ -87,8 +87,8 @@ async fn a_renamed_domain_gets_its_certificate_at_once_and_keeps_its_administrat
     }
     assert_ne!(world.server.fingerprint(), before);
     let at_chat = |name| BareJid::new(Some(name), "chat.example").unwrap();
-    assert!(node.is_admin(&at_chat("bob")));
-    assert!(!node.is_admin(&at_chat("alice")));
+    assert!(node.is_named_administrator(&at_chat("bob")));
+    assert!(!node.is_named_administrator(&at_chat("alice")));
     world.server.shutdown().await;
 }
 

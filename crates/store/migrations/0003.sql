@@ -224,3 +224,10 @@ INSERT INTO roster (account, contact, listed, name, in_groups, subscription, ask
     FROM old_roster;
 DROP TABLE old_roster;
 CREATE INDEX roster_contact ON roster (contact);
+
+-- To whom the operator has given an administrator's right, and when, as people are told.
+CREATE TABLE administrators (
+    account    BIGINT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    granted_at BIGINT NOT NULL,
+    PRIMARY KEY (account)
+) WITHOUT ROWID;

@@ -18,6 +18,7 @@
 mod account_data;
 mod accounts;
 mod address;
+mod administrators;
 mod archives;
 mod blocks;
 mod credentials;
@@ -63,6 +64,7 @@ mod upgrade;
 pub use account_data::{DataKey, DataLimit, Put};
 pub use accounts::AccountRow;
 pub use address::{from_key, to_key};
+pub use administrators::{Grant, GrantedRight};
 pub use credentials::{ChangedAt, Claimed, FormerKey, StoredVerifier};
 pub use domains::Domain;
 pub use error::{Cause, Error, OpenError, Result, Undecided};
@@ -94,6 +96,7 @@ pub fn statements() -> Vec<String> {
     [
         account_data::STATEMENTS,
         accounts::STATEMENTS,
+        administrators::STATEMENTS,
         archives::STATEMENTS,
         archives::OF_A_RESTORE,
         blocks::STATEMENTS,

@@ -38,6 +38,8 @@ pub enum Action {
     Announce(Announce),
     /// Look after accounts.
     User(User),
+    /// Say who may administer the server over the network.
+    Admin(Admin),
     /// List who is connected, from where and since when.
     Sessions(Sessions),
     /// Look after the server's domain.
@@ -296,6 +298,38 @@ pub enum UserAction {
         resource: Option<String>,
     },
     /// List all accounts: online, blocked and until when, last active; and blocked networks.
+    List {
+        /// Print one JSON object a line (docs/scripting.md).
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `whoelse admin`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = false, disable_help_subcommand = true)]
+pub struct Admin {
+    #[command(subcommand)]
+    pub action: AdminAction,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// What to do about administrators.
+#[derive(Debug, Subcommand)]
+pub enum AdminAction {
+    /// Make an account an administrator's, at once and for good; `admins` in the configuration does
+    /// the same by name.
+    Grant {
+        /// Which.
+        name: String,
+    },
+    /// Take back what was granted, at once.
+    Revoke {
+        /// From which.
+        name: String,
+    },
+    /// List the administrators, and whether the right was granted or the configuration names them.
     List {
         /// Print one JSON object a line (docs/scripting.md).
         #[arg(long)]

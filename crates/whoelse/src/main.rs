@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Action::Server(options) => admin::server::run(options),
         Action::Send(options) => admin::run(admin::send::run(options)),
         Action::Announce(options) => admin::run(admin::announce::run(options)),
+        Action::Admin(options) => admin::run(admin::rights::run(options)),
         Action::Sessions(options) => admin::run(admin::sessions::run(options)),
         Action::Completions(options) => manual::completions(options),
         Action::Manual => manual::page(),

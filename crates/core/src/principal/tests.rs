@@ -296,6 +296,29 @@ async fn rights_come_by_the_way_in_or_from_the_settings_and_go_with_them() {
 }
 
 #[tokio::test]
+async fn a_right_is_granted_to_an_account_and_not_to_its_name() {
+    let node = node().await;
+    let (bob, own) = (account(&node).await, logged_in(&node).await);
+    let own = node.bind(&own, Some("desk")).await.unwrap().session;
+
+    assert_eq!(node.grant_right(&bob).await, Ok(true));
+    assert_eq!(node.rights(&own), Rights::Administrator);
+    assert_eq!(node.grant_right(&bob).await, Ok(false));
+    assert_eq!(node.revoke_right(&bob).await, Ok(true));
+    assert_eq!(node.rights(&own), Rights::Own);
+    assert_eq!(node.revoke_right(&bob).await, Ok(false));
+
+    node.grant_right(&bob).await.unwrap();
+    node.remove_account(&bob, None, || {}).await.unwrap();
+    assert!(!node.is_administrator(&bob));
+    assert_eq!(node.grant_right(&bob).await.unwrap_err().condition, Condition::ItemNotFound);
+    node.create_account(bob.jid(), password("pencil")).await.unwrap();
+    let again = account(&node).await;
+    assert_ne!(again.id, bob.id);
+    assert!(!node.is_administrator(&again));
+}
+
+#[tokio::test]
 async fn a_verifier_that_is_added_late_is_of_the_present_password() {
     let node = node().await;
     let bob = account(&node).await;

@@ -40,6 +40,9 @@ async fn add(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError> 
             .with_text(format!("{name} cannot be the name of an account"))
     })?;
     let password = password(&values)?;
+    if cx.node.is_named_administrator(&address) {
+        operator_alone(&cx, name)?;
+    }
     let short = cx.node.judge_password(&password)?;
     cx.node.create_account(&address, password).await?;
     Ok(done(format!("{name} is added"), short))
@@ -92,8 +95,21 @@ async fn set_password(cx: SessionCx, values: Values) -> Result<CommandDone, Stan
     let password = password(&values)?;
     let short = cx.node.judge_password(&password)?;
     let own = own_session(&cx, &account)?;
+    if own.is_none() && cx.node.is_administrator(&account) {
+        operator_alone(&cx, account.name())?;
+    }
     cx.node.set_password(&account, password, own).await?;
     Ok(done(format!("{} has a new password", account.name()), short))
+}
+
+/// Refuses an administrator who would get the use of another administrator's account, whose right
+/// they may not grant (see [`rights`](super::rights)).
+fn operator_alone(cx: &AdminCx, name: &str) -> Result<(), StanzaError> {
+    cx.operator().map(drop).map_err(|_| {
+        StanzaError::new(Condition::Forbidden).with_text(format!(
+            "{name} is an administrator's name: this can only be done on the machine of the server"
+        ))
+    })
 }
 
 /// Returns the session that asks, if the account is its own. Then the rule is that of XEP-0077, or

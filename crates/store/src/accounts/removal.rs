@@ -51,6 +51,7 @@ async fn fill(store: &Store) -> i64 {
     let at = crate::ChangedAt { wall: 7, even: 6 };
     tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", 2)], at).await.unwrap();
     tx.block(bob, "mal@far.example").await.unwrap();
+    tx.grant_right(bob, 5, 9).await.unwrap();
     tx.remember_place(bob, "192.0.2.1", 5).await.unwrap();
     tx.came_online(bob, 5).await.unwrap();
     tx.departed(bob, 6, "gone fishing").await.unwrap();
@@ -237,7 +238,8 @@ async fn a_name_is_free_when_nobody_has_it_in_a_roster_and_what_is_new_under_it_
 }
 
 /// The tables whose rows go with the account in one transaction, and why these are few.
-const FEW_OF_AN_ACCOUNT: [(&str, &str); 7] = [
+const FEW_OF_AN_ACCOUNT: [(&str, &str); 8] = [
+    ("administrators", "one"),
     ("credentials", "one for each way to log in"),
     ("blocks", "limits.blocks"),
     ("roster_versions", "one"),

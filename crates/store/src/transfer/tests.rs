@@ -16,6 +16,7 @@ async fn populate(store: &Store) {
     let at = crate::ChangedAt { wall: 7, even: 6 };
     tx.change_credentials(bob, &[verifier("SCRAM-SHA-1", 7)], at).await.unwrap();
     tx.block(bob, "mal@far.example").await.unwrap();
+    tx.grant_right(bob, 5, 9).await.unwrap();
     tx.remember_place(bob, "192.0.2.1", 5).await.unwrap();
     let throttle = crate::Throttle { failures: 2, since: 1, blocked_until: 0 };
     tx.throttle_save("bob 192.0.2.1", throttle).await.unwrap();

@@ -12,6 +12,7 @@ pub mod config;
 pub mod domain;
 pub mod log;
 pub mod reload;
+pub mod rights;
 pub mod send;
 pub mod server;
 pub mod sessions;

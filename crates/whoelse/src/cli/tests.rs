@@ -81,10 +81,11 @@ fn what_is_missing_is_named() {
     for (line, sentence) in [
         (
             "whoelse",
-            "say what to do: server, client, send, announce, user, sessions, domain, doctor, \
+            "say what to do: server, client, send, announce, user, admin, sessions, domain, doctor, \
              clock, reload, config, backup, restore, store, completions, manual",
         ),
         ("whoelse user", "say what to do: add, passwd, remove, block, unblock, kick, list"),
+        ("whoelse admin", "say what to do: grant, revoke, list"),
         ("whoelse domain", "say what to do: rename (`whoelse domain --help` tells more)"),
         ("whoelse user add", "<NAME> is missing"),
         ("whoelse send", "<USER> and <TEXT>... are missing"),
