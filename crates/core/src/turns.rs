@@ -1,16 +1,18 @@
-//! Whose turn it is to read much of the store, an archive above all: one request of an account at a
-//! time, one of all new accounts of a site (docs/design/ledger.md), and fewer in all than the store has readers, so that logins and the delivery of what waits
-//! always find one.
+//! Whose turn it is to read much of the store, an archive above all. An account has one request under
+//! way at a time, and so have all new accounts of a site (docs/design/ledger.md); each request reads
+//! in pieces, and only as many pieces are read at once as the store has readers for them. So whoever
+//! asks for much lets others have a turn between its pieces.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Requests that read much at the same time: half of the store's readers.
+/// Pieces that are read at the same time: as many as the store has readers of archives.
 const AT_ONCE: usize = 2;
 
 /// The turns of all accounts, in the order in which they ask.
 pub struct Turns(Semaphore);
 
-/// The turn of the requests of one account, or of one site: however many ask, it takes one place.
+/// The turn of one account's requests, or of one site's: however many of its sessions ask, they are
+/// answered one by one.
 #[derive(Debug)]
 pub struct OwnTurn(Semaphore);
 
@@ -26,25 +28,26 @@ impl Default for OwnTurn {
     }
 }
 
-/// Runs a piece of reading when it is its turn. `site`: the turn that the account shares with
-/// others. `before` runs in the account's own turn: what has to be waited for, so that the reading
-/// itself waits for nothing.
-pub async fn in_turn<T>(
-    all: &Turns,
-    own: &OwnTurn,
-    site: Option<&OwnTurn>,
-    before: impl Future<Output = ()>,
-    reading: impl Future<Output = T>,
-) -> T {
-    // The own turn first: who waits for it must not take a place from others.
-    let _own = take(&own.0).await;
-    before.await;
-    let _site = match site {
-        Some(site) => take(&site.0).await,
-        None => None,
-    };
-    let _all = take(&all.0).await;
-    reading.await
+impl OwnTurn {
+    /// Runs a request when those of the same account before it are answered.
+    pub async fn one_by_one<T>(&self, request: impl Future<Output = T>) -> T {
+        let _own = take(&self.0).await;
+        request.await
+    }
+}
+
+impl Turns {
+    /// Reads one piece when it is its turn. `before` runs first: what has to be waited for, so that
+    /// the reading itself waits for nothing.
+    pub async fn piece<T>(
+        &self,
+        before: impl Future<Output = ()>,
+        reading: impl Future<Output = T>,
+    ) -> T {
+        before.await;
+        let _turn = take(&self.0).await;
+        reading.await
+    }
 }
 
 /// Waits for a place. None of these is ever closed.
@@ -89,7 +92,7 @@ mod tests {
             for _ in 0..times {
                 let (all, own, watch) = (all.clone(), own.clone(), watch.clone());
                 asking.spawn(async move {
-                    in_turn(&all, &own, None, async {}, watch.read(who)).await;
+                    own.one_by_one(all.piece(async {}, watch.read(who))).await;
                 });
             }
         }
@@ -119,14 +122,13 @@ mod tests {
         let waits = |who| {
             let (all, watch) = (all.clone(), watch.clone());
             tokio::spawn(async move {
-                let own = OwnTurn::default();
-                in_turn(&all, &own, None, std::future::pending(), watch.read(who)).await;
+                all.piece(std::future::pending(), watch.read(who)).await;
             })
         };
         let waiting: Vec<_> = (0..=AT_ONCE).map(|_| waits("mallory")).collect();
         tokio::task::yield_now().await;
 
-        in_turn(&all, &OwnTurn::default(), None, async {}, watch.read("bob")).await;
+        all.piece(async {}, watch.read("bob")).await;
 
         assert_eq!(*watch.done.lock(), ["bob"]);
         waiting.iter().for_each(tokio::task::JoinHandle::abort);
@@ -140,13 +142,12 @@ mod tests {
         for _ in 0..19 {
             let (all, site, watch) = (all.clone(), site.clone(), watch.clone());
             asking.spawn(async move {
-                let own = OwnTurn::default();
-                in_turn(&all, &own, Some(&site), async {}, watch.read("new")).await;
+                site.one_by_one(all.piece(async {}, watch.read("new"))).await;
             });
         }
         tokio::task::yield_now().await;
 
-        in_turn(&all, &OwnTurn::default(), None, async {}, watch.read("bob")).await;
+        all.piece(async {}, watch.read("bob")).await;
 
         asking.join_all().await;
         let bob = watch.done.lock().iter().position(|who| *who == "bob").unwrap();
@@ -155,9 +156,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn however_many_accounts_ask_readers_are_left_for_others() {
+    async fn however_many_accounts_ask_only_so_many_pieces_are_read_at_once() {
         let watch = asked(&[("a", 3), ("b", 3), ("c", 3), ("d", 3)]).await;
 
         assert_eq!(watch.most.load(Ordering::SeqCst), AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_one_piece_does_not_wait_for_all_the_pieces_of_others() {
+        let (all, watch) = (Arc::<Turns>::default(), Arc::<Watch>::default());
+        let mut asking = tokio::task::JoinSet::new();
+        for (who, pieces) in [("mallory", 50), ("eve", 50), ("bob", 1)] {
+            let (all, watch) = (all.clone(), watch.clone());
+            asking.spawn(async move {
+                for _ in 0..pieces {
+                    all.piece(async {}, watch.read(who)).await;
+                }
+            });
+        }
+        asking.join_all().await;
+
+        let bob = watch.done.lock().iter().position(|who| *who == "bob").unwrap();
+        assert!(bob <= 4, "{bob}");
     }
 }

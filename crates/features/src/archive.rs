@@ -8,7 +8,7 @@ use std::sync::Arc;
 use whoelse_core::account::Account;
 use whoelse_core::kit::{Answer, Cx, Feature, OWN, Pages, Reply, SessionCx, Verb};
 use whoelse_core::settings::count;
-use whoelse_core::turns::{OwnTurn, Turns, in_turn};
+use whoelse_core::turns::{OwnTurn, Turns};
 use whoelse_core::{Time, delivery, settings};
 use whoelse_store::{Direction, LoggedMessage, Query};
 use whoelse_xmpp::payload::xmpp_parsers::data_forms::DataForm;
@@ -49,8 +49,12 @@ const MOST: usize = 250;
 const WEIGHT: usize = 2 << 20;
 /// Messages read from the log at once.
 const STEP: usize = 50;
-/// The most messages looked at in one request that filters by a full address.
-const LOOKED_AT: usize = 10_000;
+/// The most messages read for one page that is filtered by a full address: the log knows only bare
+/// ones, so the messages themselves have to be looked at.
+const LOOKED_AT: usize = 1_000;
+/// Numbers looked at at once where times are asked for, which no index has: at most as many small
+/// rows, and the bodies of those that match.
+const PART: i64 = 10_000;
 
 /// XEP-0313, 4.1.5: the fields that can be filled in.
 async fn form(_: Cx, _: Stanza, _: Child) -> Answer {
@@ -69,6 +73,19 @@ async fn form(_: Cx, _: Stanza, _: Child) -> Answer {
 struct Asked {
     own: Arc<Account>,
     cx: Cx,
+    turns: Arc<Turns>,
+}
+
+impl Asked {
+    /// Reads one piece of the store, when it is its turn.
+    async fn read<T>(
+        &self,
+        reading: impl Future<Output = Result<T, whoelse_store::Error>>,
+    ) -> Result<T, StanzaError> {
+        let settled = self.node.store.settle(self.own.archive);
+        let read = self.turns.piece(settled, reading).await;
+        readable(&self.node, "archive_unreadable", Some(self.own.jid()), read)
+    }
 }
 
 impl Deref for Asked {
@@ -80,19 +97,24 @@ impl Deref for Asked {
 
 async fn query(cx: SessionCx, request: mam::Query) -> Answer {
     let payer = cx.session.payer();
-    let cx = Asked { own: cx.subject()?.clone(), cx: cx.into() };
+    let turns = cx.node.slots.get_or_default::<Turns>();
+    let cx = Asked { own: cx.subject()?.clone(), cx: cx.into(), turns };
     let filter = Filter::read(request.form)?;
     // A user who has just said something finds it: wait for what is still on its way to the log.
     cx.node.keeper.caught_up_with(&cx.own).await;
-    let all = cx.node.slots.get_or_default::<Turns>();
     let own = cx.own.get_or_default::<OwnTurn>();
     let site = payer.as_ref().and_then(|payer| payer.reading_turn(cx.node.clock.steady()));
-    let settled = cx.node.store.settle(cx.own.archive);
-    let found = in_turn(&all, &own, site, settled, async {
+    let reading = async {
         let page = Paging::read(&cx, request.set).await?;
         fetch(&cx, &filter, &page).await
-    });
-    let found = found.await?;
+    };
+    let in_turn = async {
+        match site {
+            Some(site) => site.one_by_one(reading).await,
+            None => reading.await,
+        }
+    };
+    let found = own.one_by_one(in_turn).await?;
     let queryid = request.queryid.map(|id| id.0);
     let end = fin(&cx, &found).finish().into();
     let rows = found.rows.into_iter();
@@ -181,7 +203,7 @@ async fn known(cx: &Asked, id: Option<String>) -> Result<Option<i64>, StanzaErro
     let Some(id) = id else { return Ok(None) };
     let missing = || StanzaError::new(Condition::ItemNotFound);
     let seq = cx.node.archive_seq(cx.own.archive, &id).ok_or_else(missing)?;
-    match stored(cx, cx.node.store.archive_has(cx.own.archive, seq).await)? {
+    match cx.read(cx.node.store.archive_has(cx.own.archive, seq)).await? {
         true => Ok(Some(seq)),
         false => Err(missing()),
     }
@@ -214,7 +236,7 @@ async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, St
     let count = match exact {
         true => {
             let most = cx.node.settings().of::<Limits>().archive_counted.into();
-            stored(cx, store.count(cx.own.archive, &query, most).await)?
+            cx.read(store.count(cx.own.archive, &query, most)).await?
         }
         false => None,
     };
@@ -222,23 +244,29 @@ async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, St
         // XEP-0059, 2.7: only the count is wanted. Where there is none, that is the answer.
         return Ok(Found { rows: Vec::new(), complete: count == Some(0), count });
     }
-    // Read in steps, until enough messages match (the log knows only bare addresses) or their bytes
-    // suffice.
-    let (mut rows, mut complete, mut looked_at, mut bytes) = (Vec::new(), false, 0, 0);
-    while rows.len() < paging.limit && !complete && looked_at < LOOKED_AT && bytes < WEIGHT {
+    // Read in steps, until enough messages match or their bytes suffice.
+    let (mut rows, mut looked_at, mut bytes) = (Vec::new(), 0, 0);
+    let mut left = Left::of(cx, &query).await?;
+    while !left.is_empty() && bytes < WEIGHT && (exact || rows.len() < paging.limit) {
+        if !exact && looked_at >= LOOKED_AT {
+            break;
+        }
+        let (after, before) = left.next();
+        (query.after_seq, query.before_seq) = (Some(after), Some(before));
         query.limit = match exact {
+            // With no more room this only tells whether there are more.
             true => STEP.min(paging.limit - rows.len()) as i64,
             false => STEP as i64,
         };
-        let page = stored(cx, store.query(cx.own.archive, &query).await)?;
-        complete = page.complete;
+        let page = cx.read(store.query(cx.own.archive, &query)).await?;
         looked_at += page.rows.len();
         let edge = if paging.backwards { page.rows.first() } else { page.rows.last() };
-        let Some(edge) = edge.map(|row| row.seq) else { break };
-        match paging.backwards {
-            true => query.before_seq = Some(edge),
-            false => query.after_seq = Some(edge),
+        match (page.complete, edge.map(|row| row.seq)) {
+            (true, _) => left.take_next(),
+            (false, Some(edge)) => left.take_up_to(edge),
+            (false, None) => {}
         }
+        let more = !page.complete;
         let matching: Vec<_> =
             page.rows.into_iter().filter(|row| !filter.misses(cx, row)).collect();
         bytes += matching.iter().map(|row| row.stanza.len()).sum::<usize>();
@@ -246,6 +274,17 @@ async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, St
             true => rows.splice(0..0, matching).for_each(drop),
             false => rows.extend(matching),
         }
+        if exact && more && rows.len() >= paging.limit {
+            break;
+        }
+    }
+    let mut complete = left.is_empty();
+    if rows.is_empty() && !complete {
+        // Without a message there is no id from which the next page could go on.
+        return Err(StanzaError::new(Condition::PolicyViolation).with_text(format!(
+            "none of {looked_at} messages is with this device; ask for the bare address, or for a \
+             time"
+        )));
     }
     if rows.len() > paging.limit {
         complete = false;
@@ -257,9 +296,66 @@ async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, St
     Ok(Found { rows, complete, count })
 }
 
-/// Returns what was read from the store, or the error to answer with.
-fn stored<T>(cx: &Asked, read: Result<T, whoelse_store::Error>) -> Result<T, StanzaError> {
-    readable(&cx.node, "archive_unreadable", Some(cx.own.jid()), read)
+/// The numbers that have still to be looked at: those between two others.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    after: i64,
+    before: i64,
+    /// How many at once, if not all.
+    part: Option<i64>,
+    backwards: bool,
+}
+
+impl Left {
+    /// Where times are asked for, finds out where the archive begins and ends, and goes through it in
+    /// parts: nothing tells where a time is, so a time that matches nothing would have all of it
+    /// walked through at once.
+    async fn of(cx: &Asked, query: &Query) -> Result<Left, StanzaError> {
+        let mut left = Left {
+            after: query.after_seq.unwrap_or(i64::MIN),
+            before: query.before_seq.unwrap_or(i64::MAX),
+            part: None,
+            backwards: query.backwards,
+        };
+        if query.start.is_some() || query.end.is_some() {
+            let extent = cx.read(cx.node.store.extent(cx.own.archive)).await?;
+            let (first, last) = extent.unwrap_or((0, -1));
+            left.after = left.after.max(first.saturating_sub(1));
+            left.before = left.before.min(last.saturating_add(1));
+            left.part = Some(PART);
+        }
+        Ok(left)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.after.saturating_add(1) >= self.before
+    }
+
+    /// The next part: after this number, and before that one.
+    fn next(&self) -> (i64, i64) {
+        let Some(part) = self.part else { return (self.after, self.before) };
+        match self.backwards {
+            true => (self.after.max(self.before.saturating_sub(part + 1)), self.before),
+            false => (self.after, self.before.min(self.after.saturating_add(part + 1))),
+        }
+    }
+
+    /// Takes the next part off.
+    fn take_next(&mut self) {
+        let (after, before) = self.next();
+        match self.backwards {
+            true => self.before = after.saturating_add(1),
+            false => self.after = before.saturating_sub(1),
+        }
+    }
+
+    /// Takes off what comes first, up to this number.
+    fn take_up_to(&mut self, edge: i64) {
+        match self.backwards {
+            true => self.before = edge,
+            false => self.after = edge,
+        }
+    }
 }
 
 // --- what is sent ---
@@ -309,4 +405,48 @@ fn fin(cx: &Asked, found: &Found) -> Element {
         false => fin,
     }
     .child(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_looked_at_once_and_only_so_many_at_a_time() {
+        for (after, before) in [(0, 1), (0, 2), (4, 15), (0, 10), (0, 11), (0, 12), (-1, 100)] {
+            for backwards in [false, true] {
+                let mut left = Left { after, before, part: Some(10), backwards };
+                let mut seen = Vec::new();
+                while !left.is_empty() {
+                    let (after, before) = left.next();
+                    let part: Vec<i64> = (after + 1..before).collect();
+                    assert!((1..=10).contains(&part.len()), "{left:?}");
+                    // Some parts are read in two steps.
+                    let edge = part[part.len() / 2];
+                    match edge % 2 {
+                        0 => left.take_next(),
+                        _ => left.take_up_to(edge),
+                    }
+                    seen.extend(part.into_iter().filter(|seq| {
+                        let is_left = *seq > left.after && *seq < left.before;
+                        !is_left
+                    }));
+                }
+                seen.sort_unstable();
+                assert_eq!(seen, (after + 1..before).collect::<Vec<_>>(), "{backwards}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_time_all_is_one_part() {
+        for backwards in [false, true] {
+            let (after, before) = (i64::MIN, i64::MAX);
+            let mut left = Left { after, before, part: None, backwards };
+
+            assert_eq!(left.next(), (after, before));
+            left.take_next();
+            assert!(left.is_empty(), "{left:?}");
+        }
+    }
 }

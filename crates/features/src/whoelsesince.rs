@@ -14,6 +14,7 @@ use whoelse_core::clock::Time;
 use whoelse_core::keeper::Touches;
 use whoelse_core::kit::command::{Command, CommandDone, Field, FieldKind, Right, Values};
 use whoelse_core::kit::{BoxFuture, Feature, SessionCx};
+use whoelse_core::turns::{OwnTurn, Turns};
 use whoelse_core::{Node, audience};
 use whoelse_xmpp::{BareJid, Condition, StanzaError};
 
@@ -66,7 +67,7 @@ async fn since(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaError
     })?;
     let from = cx.node.even_time().before(Duration::from_secs(seconds));
     let (mut found, own) = (Vec::new(), cx.from.to_bare());
-    for (id, jid) in gone_since(&cx.node, from).await? {
+    for (id, jid) in gone_since(&cx, from).await? {
         if jid != own
             && may_be_subscribed(&cx, &jid)
             && let Ok(Some(other)) = cx.node.account(&jid).await
@@ -96,7 +97,8 @@ fn may_be_subscribed(cx: &SessionCx, other: &BareJid) -> bool {
 }
 
 /// Returns the accounts that are gone, and went at this time or later.
-async fn gone_since(node: &Node, from: Time) -> Result<Gone, StanzaError> {
+async fn gone_since(cx: &SessionCx, from: Time) -> Result<Gone, StanzaError> {
+    let node: &Node = &cx.node;
     let Some(departures) = node.slots.get::<Departures>() else { return Ok(Gone::new()) };
     let (basis, now) = even(node);
     let to = match departures.since(basis.clone(), now, from) {
@@ -104,7 +106,13 @@ async fn gone_since(node: &Node, from: Time) -> Result<Gone, StanzaError> {
         Err(to) => to,
     };
     let domain = node.domain();
-    let rows = node.store.gone_between(domain.id, from.0, to.0).await;
+    // All who were there in the last months can be many.
+    let turns = node.slots.get_or_default::<Turns>();
+    let rows = turns.piece(async {}, node.store.gone_between(domain.id, from.0, to.0));
+    let rows = match &cx.session.account {
+        Some(own) => own.get_or_default::<OwnTurn>().one_by_one(rows).await,
+        None => rows.await,
+    };
     let rows = readable(node, "intervals_unreadable", None, rows)?;
     let rows = rows.into_iter().filter_map(|row| {
         let jid = BareJid::new(Some(&row.localpart), &domain.name).ok()?;

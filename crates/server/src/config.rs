@@ -68,7 +68,8 @@ settings! {
         /// A PostgreSQL database instead of the file in the data directory, for those who run one
         /// anyway: "postgres://user:password@host:5432/name?sslmode=verify-full&sslrootcert=/etc/ssl/db.pem".
         /// It has to be there, empty, with the encoding UTF8; one server at a time may use it.
-        /// Connect to it directly, not through a pooler that hands out connections by transaction.
+        /// Connect to it directly, not through a pooler that hands out connections by transaction;
+        /// the server has at most nine connections.
         /// The default is the file: it needs nobody to look after it. `whoelse store copy` moves
         /// everything from one to the other.
         database: Option<PostgresUrl> = None,

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{World, jid, message};
+use common::{Client, World, jid, message};
 use whoelse_core::Time;
 use whoelse_store::{Direction, NewMessage, NewRow};
-use whoelse_xmpp::{Kind, ns};
+use whoelse_xmpp::{Condition, Kind, Stanza, StanzaError, ns};
 
 const QUERY: &str = "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>";
 
@@ -91,5 +91,124 @@ async fn times_are_stored_as_they_are_told() {
     for row in rows {
         assert_eq!(Time::parse_stamp(&Time(row.at).stamp()), Some(Time(row.at)));
     }
+    world.server.shutdown().await;
+}
+
+/// A time in these archives: so many seconds after they begin.
+fn second(n: i64) -> Time {
+    Time(1_700_000_000_000_000 + n * 1_000_000)
+}
+
+/// Puts messages to bob's desk into alice's archive, one a second, from the first second on.
+async fn fill(world: &World, messages: i64) {
+    let node = world.server.node();
+    let archive = node.account(&jid("alice")).await.unwrap().unwrap().archive;
+    let bob = node.key_of("bob@localhost");
+    let message = |n| NewMessage {
+        at: second(n).0,
+        kept_at: second(n).0,
+        repeat: None,
+        resource: Some("home".into()),
+        stanza: format!("<message to='bob@localhost/desk' type='chat'><body>{n}</body></message>")
+            .into(),
+        first: NewRow { archive, peer: bob.clone(), direction: Direction::Out },
+        second: None,
+    };
+    let all: Vec<NewMessage> = (1..=messages).map(message).collect();
+    for group in all.chunks(2_000) {
+        let mut tx = node.store.begin().await.unwrap();
+        tx.append(group).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+/// A query with these fields, and a page of this kind.
+fn asks(fields: &[(&str, &str)], page: &str) -> String {
+    let fields: String = fields
+        .iter()
+        .map(|(name, value)| format!("<field var='{name}'><value>{value}</value></field>"))
+        .collect();
+    format!(
+        "<iq type='set' id='q'><query xmlns='{}'><x xmlns='jabber:x:data' type='submit'>\
+         <field var='FORM_TYPE' type='hidden'><value>{}</value></field>{fields}</x>\
+         <set xmlns='{}'>{page}</set></query></iq>",
+        ns::MAM,
+        ns::MAM,
+        ns::RSM
+    )
+}
+
+/// Asks, and returns how many messages came, the bodies of the first and the last, and the answer.
+async fn asked(alice: &mut Client, query: &str) -> (usize, Vec<String>, Stanza) {
+    alice.send(query).await;
+    let mut bodies = Vec::new();
+    loop {
+        let stanza = alice.expect(|stanza| stanza.kind() != Kind::Presence).await;
+        if stanza.kind() == Kind::Iq {
+            let ends = [bodies.first().cloned(), bodies.last().cloned()];
+            return (bodies.len(), ends.into_iter().flatten().collect(), stanza);
+        }
+        let text = String::from_utf8(stanza.bytes().to_vec()).unwrap();
+        let body = text.split("<body>").nth(1).and_then(|it| it.split('<').next());
+        bodies.extend(body.map(str::to_owned));
+    }
+}
+
+fn is_complete(answer: &Stanza) -> bool {
+    let fin = answer.child("fin", ns::MAM).unwrap();
+    answer.child_attr(fin, "complete").is_some()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_is_found_in_a_long_archive_and_so_is_that_nothing_is() {
+    let world = World::start().await;
+    fill(&world, 21_000).await;
+    let mut alice = world.online("alice").await;
+    let times = |start: i64, end: i64| (second(start).stamp(), second(end).stamp());
+
+    for (start, end, page, found, complete) in [
+        (20_991, 99_999, "<max>5</max>", &["20991", "20995"][..], false),
+        (20_991, 99_999, "<max>10</max>", &["20991", "21000"], true),
+        (-9, 10, "<max>3</max><before/>", &["8", "10"], false),
+        (-9, 3, "<max>3</max><before/>", &["1", "3"], true),
+        (9_999, 10_002, "<max>50</max>", &["9999", "10002"], true),
+        (9_999, 10_002, "<max>2</max>", &["9999", "10000"], false),
+        (10_999, 11_002, "<max>50</max><before/>", &["10999", "11002"], true),
+        (30_000, 40_000, "<max>5</max>", &[], true),
+        (-40, -30, "<max>5</max><before/>", &[], true),
+    ] {
+        let (start, end) = times(start, end);
+        for with in [None, Some(("with", "bob@localhost"))] {
+            let fields: Vec<_> =
+                [("start", &*start), ("end", &*end)].into_iter().chain(with).collect();
+            let (_, ends, answer) = asked(&mut alice, &asks(&fields, page)).await;
+            assert_eq!(answer.type_(), Some("result"));
+            assert_eq!(ends, found, "{fields:?} {page}");
+            assert_eq!(is_complete(&answer), complete, "{fields:?} {page}");
+        }
+    }
+    world.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_is_in_none_of_many_messages_is_said_and_not_searched_for_ever() {
+    let world = World::start().await;
+    fill(&world, 1_200).await;
+    let mut alice = world.online("alice").await;
+    let desk = ("with", "bob@localhost/desk");
+    let phone = ("with", "bob@localhost/phone");
+
+    let (found, ends, answer) = asked(&mut alice, &asks(&[desk], "<max>70</max>")).await;
+    assert_eq!((found, ends), (70, vec!["1".to_owned(), "70".to_owned()]));
+    assert!(!is_complete(&answer));
+    let (found, _, answer) = asked(&mut alice, &asks(&[phone], "<max>10</max>")).await;
+    let refusal = StanzaError::read(&answer).unwrap();
+    assert_eq!((found, refusal.condition), (0, Condition::PolicyViolation));
+    // Among fewer it is known that there is none.
+    let start = second(1_000).stamp();
+    let late = [phone, ("start", &start)];
+    let (found, _, answer) = asked(&mut alice, &asks(&late, "<max>10</max>")).await;
+    assert_eq!((found, answer.type_()), (0, Some("result")));
+    assert!(is_complete(&answer));
     world.server.shutdown().await;
 }

@@ -61,6 +61,9 @@ const COUNT_WITH: &str = counted!(
 );
 const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction < 2 AND seq = $2";
 
+const FIRST: &str = "SELECT seq FROM archive_rows WHERE archive = $1 ORDER BY seq LIMIT 1";
+const LAST: &str = "SELECT seq FROM archive_rows WHERE archive = $1 ORDER BY seq DESC LIMIT 1";
+
 /// Removes some rows of an archive, and the bodies that no other archive holds, in this order:
 /// removes bodies whose last holder this is, lowers the holders of the others by one, removes the
 /// rows, whose peers are told.
@@ -104,10 +107,10 @@ const REMOVE_OLD: [&str; 3] = removal!(
 );
 /// Looks at the first so many rows between two numbers: says how many there are, and the number of
 /// the last. Each removal above is of so many rows at most.
-const FIRST: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(f.seq), 0) AS BIGINT) FROM \
+const PIECE: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(f.seq), 0) AS BIGINT) FROM \
     (SELECT r.seq FROM archive_rows r WHERE r.archive = $1 AND r.seq > $2 AND r.seq <= $3 \
     ORDER BY r.seq LIMIT $4) AS f";
-const FIRST_PASSING: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(f.seq), 0) AS BIGINT) FROM \
+const PASSING_PIECE: &str = "SELECT COUNT(*), CAST(COALESCE(MAX(f.seq), 0) AS BIGINT) FROM \
     (SELECT r.seq FROM archive_rows r WHERE r.direction = 2 AND r.archive = $1 AND r.seq <= $2 \
     ORDER BY r.seq LIMIT $3) AS f";
 const SOME_PASSING: &str =
@@ -124,8 +127,19 @@ const AGES: &str = "SELECT r.seq, b.kept_at, r.direction FROM archive_rows r \
     WHERE r.archive = $1 AND r.seq > $2 ORDER BY r.seq LIMIT $3";
 
 /// Those that are made with a [`LogReader`](crate::log_reader::LogReader).
-pub(crate) const READING: &[&str] =
-    &[FORWARD, BACKWARD, FORWARD_WITH, BACKWARD_WITH, COUNT, COUNT_WITH, HAS, WITH_PASSING, AGES];
+pub(crate) const READING: &[&str] = &[
+    FORWARD,
+    BACKWARD,
+    FORWARD_WITH,
+    BACKWARD_WITH,
+    COUNT,
+    COUNT_WITH,
+    FIRST,
+    LAST,
+    HAS,
+    WITH_PASSING,
+    AGES,
+];
 pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_BETWEEN[0],
     REMOVE_BETWEEN[1],
@@ -139,8 +153,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REMOVE_OLD[0],
     REMOVE_OLD[1],
     REMOVE_OLD[2],
-    FIRST,
-    FIRST_PASSING,
+    PIECE,
+    PASSING_PIECE,
     SOME_PASSING,
     BEGINNINGS,
 ];
@@ -232,6 +246,18 @@ impl Store {
             rows.reverse();
         }
         Ok(Page { rows, complete: found.len() <= wanted })
+    }
+
+    /// Returns the first and the last number in an archive; `None` if it is empty.
+    pub async fn extent(&self, archive: i64) -> Result<Option<(i64, i64)>> {
+        let mut conn = self.reader_of(archive).await?;
+        let mut ends = [None; 2];
+        for (end, text) in ends.iter_mut().zip([FIRST, LAST]) {
+            let query = sqlx::query(conn.text(text)).bind(archive);
+            *end = query.fetch_optional(&mut *conn).await?.map(|row| row.try_get(0)).transpose()?;
+        }
+        let [first, last] = ends;
+        Ok(first.zip(last))
     }
 
     /// Returns how many messages of an archive are with this peer and between these times; `None` if
@@ -333,7 +359,7 @@ impl Tx {
         most: i64,
     ) -> Result<Dropped> {
         let conn = self.log_conn().await?;
-        let (count, last) = first(conn, FIRST, &[archive, after_seq, up_to_seq, most]).await?;
+        let (count, last) = first(conn, PIECE, &[archive, after_seq, up_to_seq, most]).await?;
         let rows = self.remove(&REMOVE_RECEIVED, archive, &[after_seq, last]).await?;
         Ok(Dropped { rows, more_after: (count >= most).then_some(last) })
     }
@@ -347,7 +373,7 @@ impl Tx {
         most: i64,
     ) -> Result<Dropped> {
         let conn = self.log_conn().await?;
-        let (count, last) = first(conn, FIRST_PASSING, &[archive, up_to_seq, most]).await?;
+        let (count, last) = first(conn, PASSING_PIECE, &[archive, up_to_seq, most]).await?;
         let rows = self.remove(&REMOVE_PASSING, archive, &[last]).await?;
         Ok(Dropped { rows, more_after: (count >= most).then_some(last) })
     }
@@ -388,7 +414,7 @@ pub(crate) async fn remove_after(
     most: u64,
 ) -> Result<(u64, i64)> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let (count, last) = first(conn, FIRST, &[archive, seq, i64::MAX, most]).await?;
+    let (count, last) = first(conn, PIECE, &[archive, seq, i64::MAX, most]).await?;
     if count == 0 {
         return Ok((0, seq));
     }

@@ -41,6 +41,8 @@ mod open;
 mod peers;
 mod pieces;
 mod postgres;
+mod purpose;
+mod readers;
 mod removals;
 mod removed_names;
 mod repeats;
@@ -77,6 +79,8 @@ pub use location::{Location, PlaceError, PostgresUrl};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow};
 pub use look::Found;
 pub use open::Store;
+#[cfg(any(test, feature = "faults"))]
+pub use readers::HeldReaders;
 pub use removals::Removal;
 pub use repeats::{REPEAT_WINDOW, Repeat, RepeatKey};
 pub use roster::{Holder, RosterRow, RosterVersion};
@@ -224,11 +228,11 @@ mod tests {
     /// Parts of the statements that change rows by a condition without saying how many, and why
     /// these are few.
     const FEW: [(&str, &str); 24] = [
-        ("direction = 2 AND archive = $1 AND seq <= $2", "`FIRST_PASSING` has counted up to it"),
+        ("direction = 2 AND archive = $1 AND seq <= $2", "`PASSING_PIECE` has counted up to it"),
         ("p.direction = 2 AND p.archive = $1 AND p.seq <= $2", "likewise"),
-        ("archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0", "likewise, `FIRST`"),
+        ("archive = $1 AND seq > $2 AND seq <= $3 AND direction = 0", "likewise, `PIECE`"),
         ("archive = $1 AND seq > $2 AND seq <= $3 AND (direction = 1", "likewise, `AGES`"),
-        ("archive = $1 AND seq > $2 AND seq <= $3", "likewise, `FIRST`"),
+        ("archive = $1 AND seq > $2 AND seq <= $3", "likewise, `PIECE`"),
         ("UPDATE bodies SET kept_at = $4 WHERE id > $1 AND id <= $2", "likewise, `STEP_ENDS`"),
         ("UPDATE repeats SET at = $4 WHERE id > $1 AND id <= $2", "likewise"),
         ("INSERT INTO archive_rows", "a fold: the journal is bounded"),

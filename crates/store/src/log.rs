@@ -167,7 +167,7 @@ impl Store {
         after_seq: i64,
         limit: i64,
     ) -> Result<Vec<LoggedMessage>> {
-        let mut conn = self.reader_of(archive).await?;
+        let mut conn = self.mailbox_reader(archive).await?;
         let query =
             sqlx::query(conn.text(UNDELIVERED)).bind(archive).bind(after_seq).bind(limit.max(0));
         query.fetch_all(&mut *conn).await?.iter().map(logged_message).collect()
@@ -176,7 +176,7 @@ impl Store {
     /// Returns how many messages were received in an archive after this number, and the bytes of
     /// their stanzas.
     pub async fn count_undelivered(&self, archive: i64, after_seq: i64) -> Result<(i64, i64)> {
-        let mut conn = self.reader_of(archive).await?;
+        let mut conn = self.mailbox_reader(archive).await?;
         let query = sqlx::query(conn.text(COUNT_UNDELIVERED)).bind(archive).bind(after_seq);
         let row = query.fetch_one(&mut *conn).await?;
         Ok((row.try_get(0)?, row.try_get(1)?))

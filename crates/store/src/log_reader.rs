@@ -11,6 +11,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::journal::{self, Content};
+use crate::purpose::For;
 use crate::{Error, Result, Store};
 
 /// Where a query goes over the index by peer.
@@ -21,7 +22,7 @@ macro_rules! by_peer {
 }
 pub(crate) use by_peer;
 
-const BY_PEER: &str = by_peer!();
+pub(crate) const BY_PEER: &str = by_peer!();
 
 /// A connection for queries of archives.
 pub(crate) struct LogReader {
@@ -102,24 +103,29 @@ impl Store {
 
     /// Returns a connection for queries of an archive.
     pub(crate) async fn reader_of(&self, archive: i64) -> Result<LogReader> {
-        self.log_reader(Asked::Of(archive)).await
+        self.log_reader(Asked::Of(archive), For::Archives).await
+    }
+
+    /// Returns a connection for what waits in an archive for its owner.
+    pub(crate) async fn mailbox_reader(&self, archive: i64) -> Result<LogReader> {
+        self.log_reader(Asked::Of(archive), For::Mailboxes).await
     }
 
     /// Returns a connection for queries of all archives.
     pub(crate) async fn reader_of_all(&self) -> Result<LogReader> {
-        self.log_reader(Asked::Everything).await
+        self.log_reader(Asked::Everything, For::Archives).await
     }
 
     /// Returns a connection for queries of what was kept before this even time.
     pub(crate) async fn reader_of_old(&self, before: i64) -> Result<LogReader> {
-        self.log_reader(Asked::KeptBefore(before)).await
+        self.log_reader(Asked::KeptBefore(before), For::Archives).await
     }
 
     /// Returns a connection for a query of what is asked for, after a fold. Where a fold is refused,
     /// so is this.
     pub(crate) async fn folded_reader(&self, asked: Asked) -> Result<PoolConnection<Any>> {
         self.fold_for(asked).await?;
-        self.reader().await
+        self.reader_for(For::Archives).await
     }
 
     /// Returns whether something that is asked for is in the journal, or `true` if that is not known.
@@ -127,13 +133,13 @@ impl Store {
         self.journal().look(|content| asked.is_in(content)).unwrap_or(true)
     }
 
-    async fn log_reader(&self, asked: Asked) -> Result<LogReader> {
+    async fn log_reader(&self, asked: Asked, what: For) -> Result<LogReader> {
         let with_journal = match self.fold_for(asked).await {
             Ok(()) => false,
             Err(error) if error.is_full() || error.is_lost() => true,
             Err(error) => return Err(error),
         };
-        Ok(LogReader { conn: self.reader().await?, with_journal })
+        Ok(LogReader { conn: self.reader_for(what).await?, with_journal })
     }
 
     /// Folds the journal if something that is asked for can be in it. Once begun this goes on

@@ -5,37 +5,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor};
+use sqlx::{Any, Connection, Executor};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::dialect::Dialect;
 use crate::error::Undecided;
 use crate::journal::Committed;
 use crate::location::{Location, PostgresUrl};
+use crate::purpose::For;
+use crate::readers::Readers;
 use crate::schema::Refusal;
 use crate::tx::{Lane, Tx, Way};
 use crate::upgrade::{Opening, Upgraded, upgrade};
 use crate::{OpenError, Result, postgres, sequences, sqlite};
 
-/// How many queries may run at the same time. Each needs a thread of SQLite's, or a process of
-/// PostgreSQL's.
-const READERS: u32 = 4;
-
-/// How long a query waits for a reader before it fails.
-const READER_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long a query waits with PostgreSQL, where a reader may have to reconnect: longer than a
-/// restart of PostgreSQL takes, shorter than a request may take.
-const POSTGRES_PATIENCE: Duration = Duration::from_secs(10);
-
 /// The handle of the store, for every query, and the way to the one [`Tx`].
 ///
-/// It is cheap to clone; all clones are one store. A few reading connections answer the queries,
-/// each from the last commit at the moment of the query.
+/// It is cheap to clone; all clones are one store. A few reading connections answer the queries
+/// (module `readers`), each from the last commit at the moment of the query.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
@@ -44,7 +33,7 @@ pub struct Store {
 pub(crate) struct Inner {
     place: Location,
     dialect: Dialect,
-    readers: AnyPool,
+    pub(crate) readers: Readers,
     /// What is committed in the journal.
     journal: Committed,
     /// The one writing connection. Held by a [`Tx`] from beginning to end.
@@ -116,7 +105,7 @@ impl Store {
         let lane = Lane::new(writer, Way::Sqlite { options: options.clone(), lasting });
         Ok(Self {
             inner: Arc::new(Inner {
-                readers: readers(Dialect::Sqlite, options),
+                readers: Readers::new(Dialect::Sqlite, &options),
                 place,
                 dialect: Dialect::Sqlite,
                 journal: lane.journal.clone(),
@@ -150,7 +139,7 @@ impl Store {
         let lane = Lane::new(conn, Way::Postgres { url: url.clone(), pid, opened });
         Ok(Self {
             inner: Arc::new(Inner {
-                readers: readers(Dialect::Postgres, url.options()),
+                readers: Readers::new(Dialect::Postgres, &url.options()),
                 place,
                 dialect: Dialect::Postgres,
                 journal: lane.journal.clone(),
@@ -227,9 +216,7 @@ impl Store {
     /// Returns whether no query or transaction is running at this moment.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        let readers = &self.inner.readers;
-        let answered = usize::try_from(readers.size()).is_ok_and(|all| readers.num_idle() >= all);
-        answered && self.inner.writer.try_lock().is_ok()
+        self.inner.readers.are_idle() && self.inner.writer.try_lock().is_ok()
     }
 
     #[cfg(feature = "faults")]
@@ -242,9 +229,15 @@ impl Store {
         &self.inner.journal
     }
 
-    /// Returns a connection for a query of anything but archives and repeats.
+    /// Returns a connection for a question of a login: one that finds its few rows by their key, and
+    /// not in archives or repeats.
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
-        let reader = self.inner.readers.acquire().await?;
+        self.reader_for(For::Logins).await
+    }
+
+    /// Returns a connection for a query.
+    pub(crate) async fn reader_for(&self, what: For) -> Result<PoolConnection<Any>> {
+        let reader = self.inner.readers.acquire(what).await?;
         #[cfg(feature = "faults")]
         self.inner.faults.meet(crate::faults::Step::Question).await?;
         Ok(reader)
@@ -255,24 +248,6 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").finish_non_exhaustive()
     }
-}
-
-fn readers(dialect: Dialect, options: AnyConnectOptions) -> AnyPool {
-    let pool = AnyPoolOptions::new().max_connections(READERS).idle_timeout(None).max_lifetime(None);
-    match dialect {
-        Dialect::Sqlite => pool
-            .acquire_timeout(READER_PATIENCE)
-            // A connection here is a thread of our own process: it does not vanish unnoticed.
-            .test_before_acquire(false)
-            .after_connect(|conn: &mut AnyConnection, _| Box::pin(sqlite::prepare_reader(conn))),
-        Dialect::Postgres => pool
-            .acquire_timeout(POSTGRES_PATIENCE)
-            // A connection that was lost meanwhile is replaced before the query, within the waiting
-            // time.
-            .test_before_acquire(true)
-            .after_connect(|conn: &mut AnyConnection, _| Box::pin(postgres::prepare_reader(conn))),
-    }
-    .connect_lazy_with(options)
 }
 
 /// A folder that is removed when this is dropped.

@@ -20,8 +20,8 @@ use crate::keeper::Stopped;
 use crate::node::Node;
 use crate::session::{Drain, LogPage, Pushed, Session};
 
-/// How many sessions read at once: fewer than the store has readers, since logins need one too.
-/// Further sessions wait for their turn.
+/// How many sessions read at once: fewer than the store has readers of mailboxes, since one is needed
+/// where an account is loaded. Further sessions wait for their turn.
 pub(crate) const READERS: usize = 2;
 /// The most messages and bytes that are read at once.
 const PAGE: usize = 100;

@@ -13,12 +13,16 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use whoelse_store::faults::{Fault, Step};
 use whoelse_store::{Direction, Error, NewMessage, NewRow, Query};
+use whoelse_stream::c2s::LookupAnswer;
+use whoelse_stream::sasl::Mechanism;
 use whoelse_xmpp::{Class, Kind, Outgoing};
 
 use super::cursors::CURSORS;
 use super::{After, Touches, Work};
 use crate::clock::{Clock, Time};
 use crate::delivery::LOG_READERS;
+use crate::login_attempt::LoginAttempt;
+use crate::network::Network;
 use crate::node::Node;
 use crate::principal::{Principal, Rights};
 use crate::route::Routed;
@@ -887,4 +891,32 @@ async fn what_is_confirmed_and_not_kept_goes_in_pieces() {
         store.clear_faults();
         node.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_login_and_what_waits_come_while_archives_are_queried() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    says(&node, &alice, &kept("bob", "hi"));
+    node.keeper.caught_up().await;
+    node.forget_account(&jid("bob"));
+
+    // As many queries of archives as there can be, and none ends.
+    let _held = node.store.hold_archive_readers().await.unwrap();
+    let mut attempt = LoginAttempt::default();
+    let scram = Mechanism::from_name("SCRAM-SHA-256").unwrap();
+    let network = Network::of([192, 0, 2, 1].into());
+    let challenge = node.lookup(&mut attempt, &jid("bob"), scram, network).await;
+    assert!(matches!(challenge, LookupAnswer::Verifier(_)), "{challenge:?}");
+    let bob = node.login_succeeded(attempt, Rights::Own, network).await.unwrap();
+    let bob = node.bind(&bob, Some("desk")).await.unwrap();
+    waits(says(&node, &bob, "<presence/>")).await;
+    while matches!(bob.session.drain_state(), Drain::After { .. }) {
+        node.read_log(&bob.session).await;
+    }
+
+    assert_eq!(words(&hears(&node, &bob)), ["hi"]);
+    says(&node, &bob, &kept("alice", "hi yourself"));
+    node.keeper.caught_up().await;
+    assert_eq!(words(&hears(&node, &alice)), ["hi yourself"]);
 }

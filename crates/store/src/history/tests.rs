@@ -249,6 +249,37 @@ async fn plan(store: &Store, text: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn what_does_not_match_is_passed_over_without_its_body() {
+    let (_dir, store) = fresh_file().await;
+
+    for text in [FORWARD, BACKWARD, FORWARD_WITH, BACKWARD_WITH] {
+        let steps = plan(&store, text).await;
+
+        // The rows come first, by number, or by peer and number and then by number; then the body of
+        // one that fits.
+        let tables: Vec<&str> =
+            steps.iter().filter_map(|step| step.strip_prefix("SEARCH ")?.get(..2)).collect();
+        let by_peer = text.contains(crate::log_reader::BY_PEER);
+        let expected: &[&str] =
+            if by_peer { &["k ", "w ", "r ", "b ", "p "] } else { &["r ", "b ", "p "] };
+        assert_eq!(tables, expected, "{steps:?}");
+        assert!(steps[0].contains("seq>? AND seq<?"), "{steps:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_and_the_last_number_of_an_archive_are_those_that_are_there() {
+    let (_dir, store) = fresh().await;
+    let (bob, ..) = ten(&store).await;
+    let mut tx = store.begin().await.unwrap();
+    tx.drop_confirmed(bob, 0, 2, 99).await.unwrap();
+    tx.commit().await.unwrap();
+
+    assert_eq!(store.extent(bob).await.unwrap(), Some((1, 10)));
+    assert_eq!(store.extent(999).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
     let (_dir, store) = fresh_file().await;
     let many = crate::over_many_rows(Dialect::Sqlite);

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use sqlx::Row;
+use sqlx::{AnyConnection, Row};
 
 use super::*;
 use crate::testing::{Dir, account, fresh, fresh_file, message, place};

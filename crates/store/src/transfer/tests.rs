@@ -6,7 +6,7 @@ use std::fs;
 use super::*;
 use crate::Location;
 use crate::scratch::{Scratch, old_backup, old_file};
-use crate::testing::{Dir, account, for_recipient_alone, message, place, verifier, with_origin};
+use crate::testing::{Dir, account, message, place, verifier, with_origin};
 
 /// Puts something into every table.
 async fn populate(store: &Store) {
