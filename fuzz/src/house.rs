@@ -110,6 +110,16 @@ impl House {
         (answer, rest)
     }
 
+    /// Sends what is no request, and returns what came of it.
+    pub fn tell(&mut self, stanza: &str) -> Vec<Stanza> {
+        self.pass(PAUSE);
+        let mut heard = self.hear(stanza);
+        // What follows a commit may come after the answer to a ping.
+        self.settle();
+        heard.extend(self.hear(""));
+        heard
+    }
+
     /// Sends stanzas and returns everything that comes before the answer to a ping after them.
     fn hear(&mut self, stanzas: &str) -> Vec<Stanza> {
         self.asked += 1;

@@ -4,6 +4,7 @@
 //! tests and cargo-fuzz run the targets. Read first: [`Target`], [`scanner::differential`] (one
 //! parser against another), and [`house::House`] (a whole server to send requests to).
 
+pub mod alone;
 pub mod choices;
 pub mod configuration;
 pub mod house;
@@ -32,6 +33,7 @@ pub struct Target {
 /// All of them.
 pub const ALL: &[Target] = &[
     Target { name: "scanner", run: scanner::differential },
+    Target { name: "alone", run: alone::inner_elements },
     Target { name: "jid", run: jid::address },
     Target { name: "payload", run: payload::typed },
     Target { name: "scram", run: scram::messages },
@@ -42,6 +44,7 @@ pub const ALL: &[Target] = &[
     Target { name: "paging", run: requests::paging::archive },
     Target { name: "forms", run: requests::forms::commands },
     Target { name: "requests", run: requests::any },
+    Target { name: "multiplied", run: requests::multiplied::hostile },
     Target { name: "line", run: private::line },
     Target { name: "introduction", run: private::introduction },
     Target { name: "token", run: token::opened },

@@ -130,7 +130,6 @@ types! {
     parsers::time::TimeQuery,
     parsers::time::TimeResult,
     parsers::mam::Query,
-    parsers::mam::Result_,
     parsers::mam::Fin,
     parsers::roster::Roster,
     parsers::bind::BindQuery,
@@ -138,9 +137,6 @@ types! {
     parsers::delay::Delay,
     parsers::stanza_id::StanzaId,
     parsers::stanza_id::OriginId,
-    parsers::carbons::Received,
-    parsers::carbons::Sent,
-    parsers::forwarding::Forwarded,
     commands::Command,
 }
 

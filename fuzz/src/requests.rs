@@ -7,6 +7,7 @@ use crate::payload::mutated;
 use whoelse_xmpp::Stanza;
 
 pub mod forms;
+pub mod multiplied;
 pub mod paging;
 
 /// Payloads of requests, to the server, the own account and others'.

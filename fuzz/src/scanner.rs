@@ -6,8 +6,8 @@
 //! must not matter. The content namespace of a stream between servers is handed on as that of
 //! clients, and nothing else is changed.
 
-mod grammar;
-mod oracle;
+pub(crate) mod grammar;
+pub(crate) mod oracle;
 mod refused;
 
 use std::borrow::Cow;

@@ -126,6 +126,31 @@ fn the_rules_touch_no_socket() {
     }
 }
 
+/// Security row 60. A tree of elements that is encoded anew writes a namespace that was declared once
+/// on each of them. Typed payloads hold no elements of strangers (`whoelse_xmpp::payload`), and
+/// whatever else can make a tree is not named outside of the crate `xmpp`.
+#[test]
+fn nothing_of_strangers_is_encoded_anew_through_a_tree() {
+    for name in levels().iter().filter(|name| *name != "xmpp") {
+        for file in rust_files(&crate_folder(name).join("src")) {
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let is_code = |line: &&str| !line.trim_start().starts_with("//");
+            for line in code.lines().filter(is_code) {
+                for word in line.split(|c: char| !c.is_alphanumeric() && c != '_') {
+                    let makes_trees = ["minidom", "xso", "AsXml", "forwarding", "pubsub"];
+                    assert!(!makes_trees.contains(&word), "{} says {word}", file.display());
+                }
+            }
+        }
+    }
+    let payloads = fs::read_to_string(crate_folder("xmpp").join("src/payload.rs")).unwrap();
+    let list = payloads.split("payloads! {").nth(1).unwrap();
+    for tree in ["forwarding", "Result_", "Received", "Sent", "pubsub", "pep"] {
+        assert!(!list.contains(tree), "{tree} holds elements of others");
+    }
+}
+
 /// Security row 31. sqlx accepts a text that is not a literal only inside `AssertSqlSafe`, so only
 /// in these files could input become part of a statement.
 #[test]

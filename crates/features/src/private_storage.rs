@@ -33,6 +33,11 @@ pub const FEATURE: Feature = Feature {
 const EVERYWHERE: At =
     &[Target::Server, Target::Own, Target::Other, Target::Hidden, Target::HiddenDevice];
 
+/// How many times as long as the request its elements may be when they are stored: each of them gets
+/// the namespaces that were declared for all (security row 60). Elements that need more are hardly
+/// those of a client.
+const MULTIPLE: usize = 4;
+
 settings! {
     /// Bounds of private storage.
     struct Limits in "limits" {
@@ -70,9 +75,12 @@ async fn set(cx: SessionCx, stanza: Stanza, query: Child) -> Answer {
     let name = namespace(&elements)?.to_owned();
     let limits = cx.node.settings().of::<Limits>().clone();
     let most = usize::try_from(limits.private_storage_bytes).unwrap_or(usize::MAX);
+    let multiple = stanza.bytes().len().saturating_mul(MULTIPLE);
     let value = match elements.iter().all(|element| stanza.says_nothing(element)) {
         true => Vec::new(),
-        false => stanza.alone(&elements, most).ok_or_else(no_room)?,
+        false => stanza
+            .alone(&elements, most.min(multiple))
+            .ok_or_else(|| if multiple < most { multiplied() } else { no_room() })?,
     };
     let limit = DataLimit {
         values: limits.private_storage_namespaces,
@@ -137,6 +145,13 @@ fn too_long() -> StanzaError {
 
 fn not_acceptable(text: &str) -> StanzaError {
     StanzaError::new(Condition::NotAcceptable).with_text(text)
+}
+
+fn multiplied() -> StanzaError {
+    not_acceptable(
+        "the elements would be many times as long as the request, since each of them needs what is \
+         declared around all",
+    )
 }
 
 fn no_room() -> StanzaError {

@@ -1,7 +1,11 @@
 //! Typed payloads of the XEPs: one line each for xmpp-parsers' types, and our own derives, in the
 //! files beside this one, for the missing ones.
 //!
-//! Only payloads that the server or client handles itself are typed; forwarded ones stay bytes.
+//! Only payloads that the server or client handles itself are typed; forwarded ones stay bytes. So no
+//! type that holds elements of others is here (security row 60): encoded anew, from a tree, a
+//! namespace that was declared once is written on each of them. An inner element that is kept or
+//! passed on is made to stand alone by [`Stanza::alone`](crate::Stanza::alone).
+//!
 //! Read an element with [`Stanza::payload`](crate::Stanza::payload), write one with [`encode`].
 
 pub mod commands;
@@ -28,7 +32,7 @@ pub trait Payload: xso::FromXml + xso::AsXml {
 ///
 /// Writes nothing for a payload that contains a character which XML cannot represent. A payload
 /// that was read contains none.
-pub fn encode<T: xso::AsXml>(payload: &T) -> Vec<u8> {
+pub fn encode<T: Payload>(payload: &T) -> Vec<u8> {
     xso::to_vec(payload).unwrap_or_default()
 }
 
@@ -64,7 +68,6 @@ payloads! {
     xmpp_parsers::time::TimeQuery = "time" in ns::TIME;
     xmpp_parsers::time::TimeResult = "time" in ns::TIME;
     xmpp_parsers::mam::Query = "query" in ns::MAM;
-    xmpp_parsers::mam::Result_ = "result" in ns::MAM;
     xmpp_parsers::mam::Fin = "fin" in ns::MAM;
     xmpp_parsers::mam::MetadataQuery = "metadata" in ns::MAM;
     xmpp_parsers::mam::MetadataResponse = "metadata" in ns::MAM;
@@ -77,12 +80,10 @@ payloads! {
     xmpp_parsers::carbons::Enable = "enable" in ns::CARBONS;
     xmpp_parsers::carbons::Disable = "disable" in ns::CARBONS;
     xmpp_parsers::carbons::Private = "private" in ns::CARBONS;
-    xmpp_parsers::carbons::Received = "received" in ns::CARBONS;
-    xmpp_parsers::carbons::Sent = "sent" in ns::CARBONS;
-    xmpp_parsers::forwarding::Forwarded = "forwarded" in ns::FORWARD;
     last_activity::LastActivity = "query" in ns::LAST;
     relay::Request = "relay" in ns::WHOELSE_RELAY;
     relay::Offer = "relay" in ns::WHOELSE_RELAY;
+    xmpp_parsers::caps::Caps = "c" in ns::CAPS;
     commands::Command = "command" in ns::COMMANDS;
 }
 

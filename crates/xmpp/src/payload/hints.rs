@@ -43,7 +43,6 @@ impl Hint {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::payload::encode;
 
     const ALL: [Hint; 4] = [Hint::NoPermanentStore, Hint::NoStore, Hint::NoCopy, Hint::Store];
 
@@ -62,7 +61,7 @@ mod tests {
     #[test]
     fn a_hint_is_read_as_it_was_written() {
         for hint in ALL {
-            let xml = encode(&hint);
+            let xml = xso::to_vec(&hint).unwrap();
             assert_eq!(xso::from_bytes::<Hint>(&xml).unwrap(), hint);
             assert_eq!(Stanza::parse(xml).unwrap().name(), hint.name());
         }

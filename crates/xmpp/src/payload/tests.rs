@@ -10,6 +10,12 @@ use xmpp_parsers::ping::Ping;
 use super::*;
 use crate::{Condition, Stanza};
 
+// Trees of elements, which are only read here: see the module.
+payloads! {
+    mam::Result_ = "result" in ns::MAM;
+    Forwarded = "forwarded" in ns::FORWARD;
+}
+
 fn first<T: Payload>(xml: &str) -> Result<T, crate::StanzaError> {
     let stanza = Stanza::try_from(xml).unwrap();
     stanza.payload(&stanza.children()[0])

@@ -11,7 +11,7 @@ use crate::ScanError;
 
 /// The most attributes of one element, declarations included. The check for duplicates is quadratic
 /// in their number.
-const MAX_ATTRIBUTES: usize = 64;
+pub(crate) const MAX_ATTRIBUTES: usize = 64;
 
 /// A range of the element's bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
