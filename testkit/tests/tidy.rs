@@ -320,6 +320,28 @@ fn nobody_is_known_by_a_localpart_alone() {
     }
 }
 
+/// Everybody waits for what the lane does (docs/design/lane.md), so a command says how many rows it
+/// touches, and whatever may be more goes in pieces.
+#[test]
+fn only_the_renaming_of_the_domain_touches_any_number_of_rows() {
+    // Where it is declared, and where it is asked for.
+    let may = [
+        "crates/core/src/keeper/change.rs",
+        "crates/core/src/keeper/sharing.rs",
+        "crates/core/src/node.rs",
+        // Tests.
+        "crates/core/src/keeper/tests.rs",
+    ];
+    for krate in ["core", "features", "server"] {
+        for file in rust_files(&crate_folder(krate).join("src")) {
+            let asks = code(&file).matches("Touches::All").count();
+            let may = may.iter().any(|may| file.ends_with(may));
+            assert!(asks == 0 || may, "{} touches any number of rows", file.display());
+            assert!(asks <= 1 || !file.ends_with("node.rs"), "{} does so twice", file.display());
+        }
+    }
+}
+
 #[test]
 fn every_file_begins_with_what_it_is_for() {
     let folders = fs::read_dir(root()).unwrap().filter_map(Result::ok).map(|entry| entry.path());
