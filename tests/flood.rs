@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::{Chance, Client, Server, Terminal};
+use common::{Chance, Client, Home, Server, Terminal};
 use rustix::process::Signal;
 
 /// Messages that are sent per second, if the machine can.
@@ -24,6 +24,17 @@ const CLEAR: &str = "\u{1b}[201~\u{7}\u{5}\u{15}";
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
+}
+
+/// A server for alice and bob, which lets an account send without end.
+fn started() -> Server {
+    let home = Home::with_people(&["alice", "bob"]);
+    home.write(
+        "whoelse.toml",
+        "listen = \"127.0.0.1:0\"\ncontacts = \"everyone\"\nsessions = \"one\"\n[limits]\n\
+         bytes_per_second = \"1 GiB\"\n",
+    );
+    home.start(&["--config", "whoelse.toml", "--credentials", "credentials.txt"])
 }
 
 /// Bob, who sends numbered messages to Alice until he is told to stop.
@@ -150,7 +161,7 @@ fn logged_in(server: &Server) -> (Terminal, Client) {
 fn no_message_is_missing_whatever_is_pressed_while_a_thousand_a_second_arrive() {
     let seconds = setting("WHOELSE_SOAK_SECONDS", 2);
     let mut chance = Chance::new(setting("WHOELSE_SOAK_SEED", 1), 1);
-    let server = Server::of(&["alice", "bob"]);
+    let server = started();
     let (mut alice, bob) = logged_in(&server);
 
     let until = Instant::now() + Duration::from_secs(seconds);
@@ -183,11 +194,11 @@ fn no_message_is_missing_whatever_is_pressed_while_a_thousand_a_second_arrive() 
 fn the_program_ends_when_it_is_told_to_whatever_is_pressed_and_arrives() {
     let rounds = setting("WHOELSE_SOAK_SECONDS", 4);
     let mut chance = Chance::new(setting("WHOELSE_SOAK_SEED", 1), 2);
-    let mut server = Server::of(&["alice", "bob"]);
+    let mut server = started();
     for round in 0..rounds {
         // Each login probes a name, which a server limits.
         if round % 12 == 11 {
-            server = Server::of(&["alice", "bob"]);
+            server = started();
         }
         let (mut alice, bob) = logged_in(&server);
         let flood = Flood::begin(bob);
