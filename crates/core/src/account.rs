@@ -12,7 +12,7 @@ use crate::ahead_of_log::AheadOfLog;
 use crate::clock::{Steady, Time};
 use crate::principal::{Identity, Principal, Proved, Rights};
 use crate::rewriting;
-use crate::session::Session;
+use crate::session::{Due, PushRefused, Queued, Session, Shares};
 use crate::session_list::SessionList;
 use crate::settings::Limits;
 use crate::slots::{Slot, Slots};
@@ -45,6 +45,9 @@ pub struct Account {
     undelivered: Mutex<Undelivered>,
     /// What is on its way to this account through the keeper: kept messages, and what follows them.
     pub(crate) arriving: Underway,
+    /// What of that passes and only follows what is kept, and how much of it is whose. Held for a
+    /// look or a change.
+    following: Mutex<Option<Box<Shares>>>,
     /// What this account has sent that is on its way through the keeper.
     pub(crate) sending: Underway,
     /// The last unavailable presence of its last session that went, if it sent one, and when it
@@ -95,6 +98,7 @@ impl Account {
             last_active: AtomicI64::new(0),
             undelivered: Mutex::default(),
             arriving: Underway::default(),
+            following: Mutex::default(),
             sending: Underway::default(),
             last_gone: Mutex::default(),
             ahead_of_log: Mutex::default(),
@@ -229,25 +233,57 @@ impl Account {
 
     /// Queues one presence, addressed to the account, for every available session. Returns whether
     /// there is any.
-    pub(crate) fn push_to_available(&self, stanza: &Outgoing) -> bool {
-        self.push_to(stanza, Session::is_available)
-    }
-
-    /// Queues one message to the account for every session that takes messages to the account.
-    /// Returns whether any does.
-    pub(crate) fn push_message(&self, message: &Outgoing) -> bool {
-        self.push_to(message, Session::takes_messages)
-    }
-
-    fn push_to(&self, stanza: &Outgoing, wanted: impl Fn(&Session) -> bool) -> bool {
+    pub(crate) fn push_to_available(&self, presence: &Outgoing) -> bool {
         let mut any = false;
         self.each_session(|session| {
-            if wanted(session) {
-                session.push_addressed(stanza, &self.to_attribute);
+            if session.is_available() {
+                session.push_presence(presence, &self.to_attribute);
                 any = true;
             }
         });
         any
+    }
+
+    /// Queues one message to the account for every session that takes messages to the account. Fails
+    /// if none of them has room. Returns whether any has taken it.
+    pub(crate) fn push_message(&self, message: &Outgoing, due: Due) -> Result<bool, PushRefused> {
+        let (mut any, mut refused) = (false, None);
+        self.each_session(|session| {
+            if session.takes_messages() {
+                let (stanza, to) = (message.clone(), self.to_attribute.clone());
+                match session.push_queued(Queued { stanza, to, due }) {
+                    Ok(()) => any = true,
+                    Err(why) => refused = Some(why),
+                }
+            }
+        });
+        refused.filter(|_| !any).map_or(Ok(any), Err)
+    }
+
+    /// Takes room for something that passes and has to follow what is on its way to this account
+    /// through the keeper: as much as one of its devices would have for it. Returns whether there is
+    /// any.
+    pub(crate) fn let_follow(&self, due: Due, bytes: usize, limits: &Limits) -> bool {
+        let Due::Passing(sender) = due else { return true };
+        let mut following = self.following.lock();
+        let shares = following.get_or_insert_with(|| Box::new(Shares::of(limits.session_bytes)));
+        let has_room = shares.have_room_for(sender, bytes);
+        if has_room {
+            shares.take(sender, bytes);
+        }
+        has_room
+    }
+
+    /// Gives that room back.
+    pub(crate) fn has_followed(&self, due: Due, bytes: usize) {
+        let Due::Passing(sender) = due else { return };
+        let mut following = self.following.lock();
+        if let Some(shares) = following.as_mut() {
+            shares.release(sender, bytes);
+            if shares.are_empty() {
+                *following = None;
+            }
+        }
     }
 
     /// When the account last went offline, and its user's own last unavailable presence, without an

@@ -62,6 +62,16 @@ pub fn hears(node: &Node, listener: &Account, speaker: &Jid) -> bool {
         || node.is_server(&speaker.to_bare())
 }
 
+/// Whether `own` knows `speaker`, and so does not count them among the strangers, who share what
+/// room there is for all of them: everybody with the shared roster, otherwise whoever is in the
+/// roster that its owner sees. The server is nobody's stranger.
+pub fn knows(node: &Node, own: &Account, speaker: &BareJid) -> bool {
+    node.settings().contacts.are_shared()
+        || own.jid() == speaker
+        || own.roster().get(speaker).is_some_and(|contact| contact.listed)
+        || node.is_server(speaker)
+}
+
 /// Calls `tell` for each account in memory that belongs to the audience from the speaker's side.
 /// The server itself, which is no account, speaks to everybody. Whether an account wants to hear
 /// it is for its own half to say: [`hears`].

@@ -14,7 +14,7 @@ use crate::account::Account;
 use crate::node::Node;
 use crate::rewriting;
 use crate::route::{InFlight, Taken};
-use crate::session::{Queued, Session};
+use crate::session::{Due, Queued, Sender, Session};
 
 /// A message that a session has sent and that was not refused.
 pub struct Sent<'a> {
@@ -75,7 +75,9 @@ impl Sent<'_> {
 
     /// Hands a copy to another session of the sender.
     pub fn copy(&self, session: &Session, copy: &Outgoing) {
-        session.push_copy(addressed_to(session, copy), None);
+        // Copies of what one says oneself have a share like a sender's.
+        let oneself = Sender { account: self.account.id, is_stranger: false };
+        session.push_copy(addressed_to(session, copy, Due::Passing(oneself)), None);
     }
 }
 
@@ -106,7 +108,11 @@ impl Received<'_> {
         if self.targets.is_empty() && !session.is_available() {
             return;
         }
-        session.push_copy(addressed_to(session, copy), self.number.logged);
+        let due = match self.number.logged {
+            Some(_) => Due::Logged,
+            None => self.flight.passes(self.node, self.account),
+        };
+        session.push_copy(addressed_to(session, copy, due), self.number.logged);
     }
 }
 
@@ -158,10 +164,10 @@ fn numbered(node: &Node, owner: &Account, message: Outgoing, number: Option<i64>
     }
 }
 
-fn addressed_to(session: &Session, copy: &Outgoing) -> Queued {
+fn addressed_to(session: &Session, copy: &Outgoing, due: Due) -> Queued {
     let to = rewriting::attribute("to", session.jid.as_str());
     // A copy is nobody's only copy: if it is lost with its session, it is not stored again.
-    Queued { stanza: Outgoing { class: Class::Message, ..copy.clone() }, to: to.into() }
+    Queued { stanza: Outgoing { class: Class::Message, ..copy.clone() }, to: to.into(), due }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ crate::counters! {
         /// Connections that ended, in `negotiation` or with a `session`, and why; a stream error has
         /// its condition (RFC 6120, 4.9.3) as the reason.
         disconnected: Tally<2> = "whoelse_disconnects" ["stage", "reason"],
-            act "`internal-server-error`, `over its budget` rise";
+            act "`internal-server-error`, `resource-constraint` rise";
         /// Stanzas of sessions, `in` from them and `out` to them.
         stanzas: Stanzas = "whoelse_stanzas" ["kind", "direction"];
         /// Messages `kept` in the log, `passed` on, `repeated` and dropped, `refused`; `caught_up`:
@@ -51,6 +51,10 @@ crate::counters! {
         /// (`begin`); `refused`: logins that would have had to wait for too long.
         held_up: Tally<1> = "whoelse_held_up" ["why"],
             act "rises: somebody floods; the log says who (`sender_held_up`)";
+        /// Passing stanzas that were answered or dropped because no device of the recipient had room
+        /// for them.
+        without_room: Counter = "whoelse_stanzas_without_room",
+            act "rises: somebody floods others, or many read slowly";
         /// Bytes of the streams, without what TLS adds.
         bytes: Bytes = "whoelse_bytes" ["direction"];
         /// Messages in one commit.

@@ -20,7 +20,7 @@ use crate::carbon_tap::{self, Number};
 use crate::clock::Time;
 use crate::node::Node;
 use crate::route::{Append, Origin, Taken};
-use crate::session::{Queued, Session};
+use crate::session::{Due, Queued, Session};
 use crate::who_gets::{Recipients, Sessions, who_gets};
 
 impl Session {
@@ -69,7 +69,7 @@ pub(crate) fn deliver_kept(
         stanza.class = Class::Kept(seq as u64);
         for session in &targets {
             // A refusal is fine: the message is in the log and will be read from there.
-            let _ = session.push_queued(Queued { stanza: stanza.clone(), to: Bytes::new() });
+            let _ = session.push_queued(Queued::new(stanza.clone(), Due::Logged));
         }
     }
     let shown = (!append.passing).then_some(seq);

@@ -2,6 +2,7 @@
 //!
 //! A presence is encoded once; each receiver's queue gets the same bytes and its own ` to='…'`.
 
+mod anew;
 pub(crate) mod directed;
 pub(crate) mod probe;
 pub(crate) mod said;
@@ -98,7 +99,7 @@ fn become_unavailable(
     session.set_presence(None);
     if was_available {
         // RFC 6121, 4.5.2: the session that has just become unavailable gets it, too.
-        session.push_addressed(&presence, &session.to_attribute());
+        session.push_presence(&presence, &session.to_attribute());
     }
     let origin = Origin::Session { session: session.clone(), ticket };
     say_unavailable(node, &origin, was_available, &session.take_directed(), &presence);
@@ -200,7 +201,7 @@ fn tell_about_others(node: &Node, own: &Account, session: &Session) {
         }
         for (device, presence) in present_state(node, subject, own.jid()).unwrap_or_default() {
             if device != session.jid {
-                session.push_addressed(&presence, &own.to_attribute);
+                session.push_presence(&presence, &own.to_attribute);
             }
         }
     });
@@ -213,23 +214,32 @@ fn deliver_requests(node: &Node, own: &Account, session: &Session) {
     }
     for (from, contact) in own.roster().requests() {
         // A contact who was blocked since is not heard; the request waits until the block ends.
-        if audience::hears(node, own, from) {
-            session.push(addressed(contact.request.clone(), from, own.jid()));
+        if audience::hears(node, own, from)
+            && !session.push_request(addressed(contact.request.clone(), from, own.jid()), from)
+        {
+            // This one and the others are told when there is room.
+            return;
         }
     }
 }
 
-/// An account's answer to a presence: presences without a `to`.
-pub(crate) type Answer = SmallVec<[Outgoing; 2]>;
+/// An account's answer to a presence, without a `to`.
+pub(crate) enum Answer {
+    Nothing,
+    /// How the account is, or its devices are.
+    State(SmallVec<[Outgoing; 2]>),
+    /// A word about the subscription.
+    Word(Outgoing),
+}
 
 /// RFC 6121, 3.1.3, with the shared roster: the subscription that the address `asker` asks for
 /// exists already. It is granted at once on behalf of `to`, unless its owner has blocked them.
 pub(crate) fn granted(node: &Node, contact: Option<&Account>, to: &Jid, asker: &BareJid) -> Answer {
     let Some(_) = contact.filter(|contact| audience::hears(node, contact, asker)) else {
-        return Answer::new();
+        return Answer::Nothing;
     };
     let granted = Element::new("presence").attr("from", to.bare()).attr("type", "subscribed");
-    Answer::from_iter([granted.outgoing(Class::Presence)])
+    Answer::Word(granted.outgoing(Class::Presence))
 }
 
 /// Shows `subject` to `viewer`, who may see it from now on: sends the presence of each device.

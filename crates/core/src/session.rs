@@ -2,24 +2,30 @@
 //!
 //! A connection holds the session by its *epoch*. Attaching raises the epoch; a connection that
 //! acts with an old epoch gets [`Superseded`] and must end. Nothing here waits: a push appends
-//! within the budget or detaches, and the connection is woken.
+//! if there is room, and the connection is woken.
 //!
-//! Three types, none of which knows the others, hold what waits to be written ([`send_queue`]), the
-//! position in the log ([`reading`]) and the counts ([`counting`]). This file, [`output`] and
-//! [`life`] keep them consistent under one lock.
+//! Types of which none knows the others hold what waits to be written ([`send_queue`]), what room
+//! that has ([`room`]), the presence that is late ([`late`]), the position in the log ([`reading`])
+//! and the counts ([`counting`]). This file, [`output`] and [`life`] keep them consistent under one
+//! lock.
 
 mod counting;
+mod late;
 mod life;
 mod output;
 mod person;
 mod reading;
+mod room;
 mod send_queue;
 mod seq_ranges;
 
+pub(crate) use late::{Anew, Whose};
 pub use life::ResumeRefused;
 pub(crate) use output::{Had, LogPage, Pushed};
 pub use output::{PushRefused, Taken};
 pub(crate) use reading::Drain;
+pub(crate) use room::Shares;
+pub use room::{Due, Sender};
 pub use send_queue::{Queued, WaitsAs};
 
 use std::sync::Arc;
@@ -40,8 +46,10 @@ use crate::rewriting;
 use crate::settings::Limits;
 use crate::slots::Slots;
 use counting::Counting;
+use late::Late;
 use person::Person;
 use reading::Reading;
+use room::Room;
 use send_queue::SendQueue;
 
 /// The place of a received stanza in the count of its session. The count starts anew when stream
@@ -111,10 +119,12 @@ struct State {
     end: Option<Box<StreamError>>,
     /// Whether it is about to end, so it cannot be resumed.
     ending: bool,
-    /// Whether it is over the budget: the connection is to be dropped without another word.
-    cut: bool,
     /// What waits to be written.
     queue: SendQueue,
+    /// The room of what waits or is not acknowledged.
+    room: Room,
+    /// The presence for which there was no room.
+    late: Option<Box<Late>>,
     /// Its position in the log.
     reading: Reading,
     /// The counts of XEP-0198.
@@ -156,8 +166,9 @@ impl Session {
                 gone: false,
                 end: None,
                 ending: false,
-                cut: false,
-                queue: SendQueue::new(budget),
+                queue: SendQueue::default(),
+                room: Room::new(budget),
+                late: None,
                 reading: Reading::new(now.steady),
                 counting: Counting::default(),
                 person: Person::default(),
@@ -322,6 +333,10 @@ impl Session {
             }
             None => state.reading.pause(),
         }
+        if presence.is_none() {
+            // All presence is told when it is available again.
+            state.late = None;
+        }
         self.available.store(presence.is_some(), Ordering::Release);
         state.person.presence = presence;
         drop(state);
@@ -406,11 +421,11 @@ impl Session {
         }
     }
 
-    /// Waits until the session is over, or another connection than this epoch's holds it.
+    /// Waits until the session is over or to end, or another connection than this epoch's holds it.
     pub(crate) async fn left_by(&self, epoch: u64) {
         loop {
             let news = self.settled.notified();
-            if !self.is_held_by(epoch) {
+            if !self.holding(epoch).is_ok_and(|state| !state.ending) {
                 return;
             }
             news.await;
@@ -436,12 +451,8 @@ impl Session {
 
 impl State {
     fn held_bytes(&self) -> usize {
-        self.queue.bytes() + self.elsewhere_bytes()
-    }
-
-    /// Bytes that count as held and are not in the queue.
-    fn elsewhere_bytes(&self) -> usize {
-        self.reading.aside_bytes() + self.counting.unacknowledged_bytes()
+        let late = self.late.as_ref().map_or(0, |late| late.bytes());
+        self.room.bytes() + self.reading.aside_bytes() + late
     }
 }
 

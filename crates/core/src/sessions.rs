@@ -278,7 +278,7 @@ impl Node {
     }
 
     /// Ends the session when nobody has resumed it in time, or when its user has been idle for too
-    /// long, whichever comes first.
+    /// long, or when it is full of what must not be lost, whichever comes first.
     fn expire_later(self: &Arc<Node>, hold: &Hold) {
         let (node, hold) = (self.clone(), hold.clone());
         let mut deadline = node.clock.steady().after(node.settings().limits.resumption);
@@ -289,7 +289,7 @@ impl Node {
         tokio::spawn(async move {
             tokio::select! {
                 () = node.clock.sleep_until(deadline) => {}
-                () = hold.session.left_by(hold.epoch) => return,
+                () = hold.session.left_by(hold.epoch) => {}
             }
             if hold.session.is_held_by(hold.epoch) {
                 node.end(&hold.session).await;

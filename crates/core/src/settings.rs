@@ -124,8 +124,9 @@ crate::settings! {
     /// The bounds of everything that could grow. Who runs into one is refused or set aside; the
     /// server goes on.
     pub struct Limits in "limits" of Settings.limits {
-        /// Bytes a session may have unsent or unacknowledged; past it the connection is cut, and
-        /// what is kept waits in the database. A client that does not read must not fill the memory.
+        /// Bytes a session may have unsent or unacknowledged; past it what is kept waits in the
+        /// database. Each kind of stanza and each sender has a part of it, so that nobody takes the
+        /// room of others; answers have half as much again.
         session_bytes: usize = 5 << 20, size().from(512 << 10);
         /// How long a lost connection can be resumed: a train in a tunnel, not a night's sleep.
         resumption: Duration = Duration::from_secs(600), duration();

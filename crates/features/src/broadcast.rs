@@ -80,7 +80,9 @@ async fn broadcast(cx: SessionCx, values: Values) -> Result<CommandDone, StanzaE
         .outgoing(Class::Message);
     let reached = fan_out(&cx.node, &cx.origin(), Audience::Seen, &message);
     Ok(match reached {
-        Reached { closed: 1.., .. } => CommandDone::warn("your broadcast did not reach everyone"),
+        Reached { closed: 1.., .. } | Reached { full: 1.., .. } => {
+            CommandDone::warn("your broadcast did not reach everyone")
+        }
         Reached { taken: 0, .. } => CommandDone::info("nobody else is online"),
         Reached { .. } => CommandDone::default(),
     })

@@ -1,6 +1,6 @@
 //! docs/security.md: who does not see somebody cannot tell them from nobody, whatever is asked of
 //! whichever address of theirs: an account that is online, one that is not, one that has blocked the
-//! asker, and one that is asked by somebody who has blocked it.
+//! asker, one that is asked by somebody who has blocked it, and one whose device has no room.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -14,15 +14,20 @@ use whoelse_stream::client::{Opening, Step};
 use whoelse_xmpp::{Stanza, StanzaError};
 
 /// Alice sees none of them, and nobody has the last name: the rest is compared with it.
-const NAMES: [&str; 5] = ["online", "offline", "blocker", "friendly", "nobody"];
+const NAMES: [&str; 6] = ["online", "offline", "blocker", "friendly", "full", "nobody"];
 
 /// Those of them who have blocked alice, and nobody.
 const BLOCKERS: [&str; 3] = ["blocker", "friendly", "nobody"];
 
 /// Alice, and everybody else as described; those who are online are held. `friendly` has let alice
-/// see them and has blocked her since.
+/// see them and has blocked her since. The device of `full` has lost its connection, and all that
+/// strangers may have wait for it.
 async fn world() -> (World, Client, Vec<Client>) {
-    let world = World::with(|config| config.settings.contacts = Contacts::Roster).await;
+    let world = World::with(|config| {
+        config.settings.contacts = Contacts::Roster;
+        config.settings.limits.session_bytes = 512 << 10;
+    })
+    .await;
     for name in NAMES.iter().filter(|name| **name != "nobody") {
         world.server.node().create_account(&jid(name), password(name)).await.unwrap();
     }
@@ -43,9 +48,27 @@ async fn world() -> (World, Client, Vec<Client>) {
         }
         others.push(other);
     }
+    let full = full(&world, &mut others[0]).await;
+    others.push(full);
     // What she heard of all that.
     answers(&mut alice, "", "").await;
     (world, alice, others)
+}
+
+async fn full(world: &World, stranger: &mut Client) -> Client {
+    let mut full = world.online("full").await;
+    let account = world.server.node().account(&jid("full")).await.unwrap().unwrap();
+    let session = account.sessions().pop().unwrap();
+    full.io = Box::new(tokio::io::duplex(1).0);
+    while session.is_attached() {
+        tokio::task::yield_now().await;
+    }
+    let news = "x".repeat(200 << 10);
+    let news =
+        format!("<message to='full@localhost' type='headline'><body>{news}</body></message>");
+    answers(stranger, &news, "").await;
+    assert!(session.held_bytes() > 200 << 10);
+    full
 }
 
 /// What comes back for this, each in a line, until the server answers a ping that was sent after

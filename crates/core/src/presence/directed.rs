@@ -76,7 +76,7 @@ fn hear(node: &Node, from: &BareJid, to: &Jid, told: bool, presence: &Outgoing) 
                 && !(told && device.is_available())
             {
                 let address = rewriting::attribute("to", to.as_str());
-                device.push_addressed(presence, &address.into());
+                device.push_presence(presence, &address.into());
             }
         }
     }

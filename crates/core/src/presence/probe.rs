@@ -1,5 +1,6 @@
 //! RFC 6121, 4.3: presence probes, by which a client asks for the state of a contact.
 
+use smallvec::SmallVec;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, Jid, Outgoing};
 
@@ -19,13 +20,13 @@ pub(crate) fn answer(node: &Node, subject: Option<&Account>, to: &Jid, asker: &B
         // An asker who was shown an account and is now blocked knows that it exists.
         let known = subject.is_some_and(|subject| subject.roster().shows_to(asker));
         if known || !node.settings().contacts.hide_who_exists() {
-            return Answer::new();
+            return Answer::Nothing;
         }
         let refused = Element::new("presence").attr("from", to.bare()).attr("type", "unsubscribed");
-        return Answer::from_iter([refused.outgoing(Class::Presence)]);
+        return Answer::Word(refused.outgoing(Class::Presence));
     };
     let meant = |device: &str| to.resource().is_none_or(|resource| resource == device);
-    let mut answer: Answer = state
+    let mut answer: SmallVec<[Outgoing; 2]> = state
         .into_iter()
         .filter(|(device, _)| meant(device.resource()))
         .map(|(_, presence)| presence)
@@ -33,7 +34,7 @@ pub(crate) fn answer(node: &Node, subject: Option<&Account>, to: &Jid, asker: &B
     if answer.is_empty() {
         answer.push(last(node, subject, to));
     }
-    answer
+    Answer::State(answer)
 }
 
 /// Returns the presence that is sent for an account, or a device, that is not available.

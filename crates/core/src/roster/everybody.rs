@@ -140,6 +140,12 @@ impl Items {
         self.0.iter().map(|chunk| chunk.bytes.len()).sum()
     }
 
+    /// The addresses of those whose items they are, at this domain.
+    pub(crate) fn addresses(&self, domain: &str) -> impl Iterator<Item = BareJid> {
+        let names = self.0.iter().flat_map(|chunk| &chunk.names);
+        names.filter_map(move |name| BareJid::new(Some(name), domain).ok())
+    }
+
     /// Writes the items; for the names in `instead`, what `write` says.
     pub fn write<T>(
         &self,

@@ -84,7 +84,7 @@ impl Chained for Inbound {
             Ok(entry.done(true, next, move |entry| {
                 for (type_, presence) in told {
                     let presence = addressed(presence, &entry.contact, entry.owner.jid());
-                    hear(&entry.owner, type_, &presence);
+                    hear(&entry.owner, &entry.contact, type_, &presence);
                 }
             }))
         })
@@ -111,7 +111,7 @@ pub(crate) fn addressed(said: Bytes, from: &BareJid, to: &BareJid) -> Outgoing {
 
 /// Queues a presence for the owner's devices: a request goes to every available device (RFC 6121,
 /// 3.1.3), the other types to those that have requested the roster (3.1.6, 3.2.3 and 3.3.3).
-fn hear(owner: &Account, type_: SubscriptionType, presence: &Outgoing) {
+fn hear(owner: &Account, contact: &BareJid, type_: SubscriptionType, presence: &Outgoing) {
     for session in owner.sessions() {
         let hears = match type_ {
             SubscriptionType::Subscribe => session.is_available(),
@@ -120,7 +120,12 @@ fn hear(owner: &Account, type_: SubscriptionType, presence: &Outgoing) {
             | SubscriptionType::Unsubscribed => session.slots.has::<Interested>(),
         };
         if hears {
-            session.push(presence.clone());
+            match type_ {
+                SubscriptionType::Subscribe => {
+                    session.push_request(presence.clone(), contact);
+                }
+                _ => session.push(presence.clone()),
+            }
         }
     }
 }

@@ -8,10 +8,13 @@ use smallvec::SmallVec;
 use whoelse_store::NewRow;
 use whoelse_xmpp::{Class, Jid, Kind, Outgoing, Stanza, StanzaError};
 
+use crate::account::Account;
+use crate::audience;
 use crate::kit;
 use crate::kit::Target;
+use crate::node::Node;
 use crate::rewriting;
-use crate::session::Session;
+use crate::session::{Due, Sender, Session};
 use crate::storage_policy::StoragePolicy;
 
 /// Indices of children of a stanza.
@@ -85,6 +88,17 @@ impl InFlight {
     /// Whether the stanza is a request.
     pub fn is_request(&self) -> bool {
         self.stanza.kind() == Kind::Iq && matches!(self.stanza.type_(), Some("get" | "set"))
+    }
+
+    /// What the stanza is to a device of its recipient, if it is not kept.
+    pub fn passes(&self, node: &Node, recipient: &Account) -> Due {
+        let is_known = node.settings().contacts.are_shared();
+        let is_stranger = !is_known && !audience::knows(node, recipient, &self.from.to_bare());
+        let says_where = matches!(self.stanza.type_(), None | Some("unavailable"));
+        match self.stanza.kind() == Kind::Presence && says_where && !is_stranger {
+            true => Due::Presence,
+            false => Due::Passing(Sender { account: self.sender.unwrap_or_default(), is_stranger }),
+        }
     }
 
     /// Whether the stanza is for the account that sent it.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use whoelse_xmpp::{Class, Condition, Kind, Outgoing, StanzaError};
 
 use super::in_flight::{Answer, InFlight, Taken};
@@ -14,23 +13,28 @@ use crate::carbon_tap::{self, Number};
 use crate::keeper::Work;
 use crate::node::Node;
 use crate::rewriting;
-use crate::session::{Queued, Session};
-use crate::who_gets::{Recipients, who_gets};
+use crate::session::{Due, Queued, Session};
+use crate::storage_policy;
+use crate::who_gets::{Recipients, Sessions, who_gets};
 
 /// Delivers a stanza now to these sessions of an account, to which nothing is on its way.
-/// `keepable`: it goes to the log if none of them ever confirms it.
+/// `keepable`: it goes to the log if none of them ever confirms it. `None`: none of them has room for
+/// it, and it goes to the log at once.
 pub(super) fn pass(
     node: &Node,
     account: &Account,
     flight: &InFlight,
     keepable: bool,
     targets: &[Arc<Session>],
-) -> Answer {
-    push(node, account, (flight, &outgoing(flight, keepable)), targets)
-}
-
-fn outgoing(flight: &InFlight, keepable: bool) -> Outgoing {
-    flight.outgoing(if keepable { Class::Kept(0) } else { rewriting::class(&flight.stanza) })
+) -> Option<Answer> {
+    let class = if keepable { Class::Kept(0) } else { rewriting::class(&flight.stanza) };
+    let outgoing = flight.outgoing(class);
+    let due = flight.passes(node, account);
+    match push(node, account, (flight, &outgoing, due), targets) {
+        Ok(answer) => Some(answer),
+        Err(NoRoom) if keepable => None,
+        Err(NoRoom) => Some(no_room(node, account, flight)),
+    }
 }
 
 /// Delivers a stanza after what is still being committed to the account, whoever has sent that. What
@@ -40,11 +44,14 @@ pub(super) fn follow(
     account: Arc<Account>,
     flight: InFlight,
     origin: Origin,
-    keepable: bool,
 ) -> Routed {
-    let outgoing = outgoing(&flight, keepable);
+    let outgoing = flight.outgoing(rewriting::class(&flight.stanza));
+    let (due, bytes) = (flight.passes(node, &account), outgoing.bytes.len());
+    if !account.let_follow(due, bytes, &node.settings().limits) {
+        let answer = no_room(node, &account, &flight);
+        return answered(node, origin, &flight, answer);
+    }
     account.arriving.begin();
-    let bytes = outgoing.bytes.len();
     let full = origin.charge(node, bytes);
     let ride = Work::Ride(Box::new(move |node: &Arc<Node>| {
         let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
@@ -54,9 +61,16 @@ pub(super) fn follow(
             }
             // The sender may have been blocked after it was accepted.
             _ if !audience::hears(node, &account, &flight.from) => unheard(&outgoing),
-            Recipients::Deliver(targets) => push(node, &account, (&flight, &outgoing), &targets),
-            _ => push(node, &account, (&flight, &outgoing), &[]),
+            recipients => {
+                let targets = match recipients {
+                    Recipients::Deliver(targets) => targets,
+                    _ => Sessions::new(),
+                };
+                push(node, &account, (&flight, &outgoing, due), &targets)
+                    .unwrap_or_else(|NoRoom| no_room(node, &account, &flight))
+            }
         };
+        account.has_followed(due, bytes);
         origin.discharge(bytes);
         answered(node, origin, &flight, answer);
         // Last, so that the next stanza stays after this one, and its copies after these copies.
@@ -84,7 +98,7 @@ pub(super) fn to_nobody(
 ) -> Routed {
     if flight.stanza.kind() == Kind::Message {
         if account.arriving.is_open() {
-            return follow(node, account, flight, origin, false);
+            return follow(node, account, flight, origin);
         }
         carbon_tap::of_received(node, &account, (&flight, None), (&[], false), Number::default());
     }
@@ -93,27 +107,26 @@ pub(super) fn to_nobody(
 
 /// The stanza is delivered to nobody. Only a sender who waits for an answer gets one.
 fn unheard(outgoing: &Outgoing) -> Answer {
-    match asks(outgoing) {
+    match outgoing.class == Class::IqRequest {
         true => Answer::Refused(StanzaError::new(Condition::ServiceUnavailable)),
         false => Answer::Taken(Taken::default()),
     }
 }
 
-/// Whether a stanza comes back when no device takes it.
-fn asks(outgoing: &Outgoing) -> bool {
-    outgoing.class == Class::IqRequest || outgoing.class == Class::Kept(0)
-}
+/// None of the devices has room.
+struct NoRoom;
 
+/// Queues a stanza for these devices. Fails if there are any and none has room for it.
 fn push(
     node: &Node,
     account: &Account,
-    (flight, outgoing): (&InFlight, &Outgoing),
+    (flight, outgoing, due): (&InFlight, &Outgoing, Due),
     targets: &[Arc<Session>],
-) -> Answer {
-    let item = || Queued { stanza: outgoing.clone(), to: Bytes::new() };
+) -> Result<Answer, NoRoom> {
+    let item = || Queued::new(outgoing.clone(), due);
     let taken = targets.iter().filter(|session| session.push_queued(item()).is_ok()).count();
-    if taken == 0 && asks(outgoing) {
-        return Answer::Refused(StanzaError::new(Condition::ServiceUnavailable));
+    if taken == 0 && !targets.is_empty() {
+        return Err(NoRoom);
     }
     if flight.stanza.kind() == Kind::Message {
         if taken > 0 {
@@ -122,5 +135,24 @@ fn push(
         let message = (flight, Some(outgoing));
         carbon_tap::of_received(node, account, message, (targets, false), Number::default());
     }
-    Answer::Taken(Taken::of(flight, None, account.id, targets))
+    Ok(Answer::Taken(Taken::of(flight, None, account.id, targets)))
+}
+
+/// The answer to a stanza for which no device has room. A request is answered as for nobody; what a
+/// person has written, or what waits for an answer, comes back to a sender who may see the recipient.
+/// Whoever may not must not learn from it who is there.
+fn no_room(node: &Node, account: &Account, flight: &InFlight) -> Answer {
+    node.counters.without_room.inc();
+    if flight.is_request() {
+        return Answer::Refused(StanzaError::new(Condition::ServiceUnavailable));
+    }
+    let sees = || audience::sees(node, account, &flight.from.to_bare());
+    match storage_policy::is_written(&flight.stanza) && sees() {
+        true => Answer::Refused(
+            StanzaError::new(Condition::ResourceConstraint)
+                .with_text("too much waits there, try again later"),
+        ),
+        // As if some device had taken it.
+        false => Answer::Taken(Taken::default()),
+    }
 }

@@ -138,7 +138,7 @@ async fn give(
         Ok(Reply::Sent) => return session.done(ticket),
         Ok(Reply::Result(payload)) => Ok(payload),
         Ok(Reply::Pages(pages)) => tokio::select! {
-            result = pull(node, session, pages) => Ok(result),
+            result = pull(session, pages) => result,
             () = node.clock.sleep_until(until) => {
                 Err(StanzaError::new(Condition::RemoteServerTimeout))
             }
@@ -161,11 +161,12 @@ async fn give(
 }
 
 /// Gives a session what comes before a result, as fast as it reads. Returns the result.
-async fn pull(node: &Node, session: &Session, pages: Pages) -> Vec<u8> {
+async fn pull(session: &Session, pages: Pages) -> Result<Vec<u8>, StanzaError> {
     for stanza in pages.before {
-        let limits = node.settings().limits.clone();
-        session.room(&limits).await;
+        if !session.room().await {
+            return Err(StanzaError::new(Condition::RemoteServerTimeout));
+        }
         session.push(stanza);
     }
-    pages.result
+    Ok(pages.result)
 }

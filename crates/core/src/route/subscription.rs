@@ -102,9 +102,13 @@ impl Speech {
 
     /// Passes on what the other account has answered.
     fn hear(&self, answers: &presence::Answer) -> Routed {
-        let to = self.session.to_attribute();
-        for presence in answers {
-            self.session.push_addressed(presence, &to);
+        let (session, to) = (&self.session, self.session.to_attribute());
+        match answers {
+            presence::Answer::Nothing => {}
+            presence::Answer::State(state) => {
+                state.iter().for_each(|presence| session.push_presence(presence, &to));
+            }
+            presence::Answer::Word(word) => session.push(word.with_attributes(&to)),
         }
         self.done()
     }

@@ -2,6 +2,8 @@
 //! and who no longer hears it.
 #![allow(clippy::unwrap_used)]
 
+mod flood;
+
 use parking_lot::Mutex;
 
 use whoelse_store::{Location, Store};
@@ -115,13 +117,19 @@ async fn nothing_passes_a_message_before_its_sender_has_its_copies() {
 #[tokio::test]
 async fn who_says_more_than_the_keeper_delivers_waits_though_nothing_of_it_is_kept() {
     const LARGE: usize = 250 << 10;
-    let node = node(&["alice", "bob"]).await;
+    let others = ["bob", "carol", "dave"];
+    let node = node(&[&["alice"][..], &others].concat()).await;
     let alice = device(&node, "alice", "desk").await;
-    let _bob = device(&node, "bob", "desk").await;
-
-    says(&node, &alice, &kept("bob", "what the rest follows"));
+    let mut devices = Vec::new();
+    for name in others {
+        devices.push(device(&node, name, "desk").await);
+    }
+    for name in others {
+        says(&node, &alice, &kept(name, "what the rest follows"));
+    }
+    let to = others.iter().cycle();
     let mut said: Vec<Routed> =
-        (0..5).map(|_| says(&node, &alice, &news("bob", &"x".repeat(LARGE)))).collect();
+        to.take(5).map(|name| says(&node, &alice, &news(name, &"x".repeat(LARGE)))).collect();
 
     let last = said.pop().unwrap();
     assert!(said.iter().all(|routed| matches!(routed, Routed::Done)));

@@ -135,14 +135,17 @@ fn deliver(
                 flight.storage == StoragePolicy::Archived && node.settings().history.is_some();
             // A stanza that passes after what is still on its way to the log might find nobody any
             // more.
-            if archived || keepable && (!taken || account.arriving.is_open()) {
+            let follows = account.arriving.is_open();
+            if archived || keepable && (!taken || follows) {
                 return kept::keep(node, account, flight, origin);
             }
-            if account.arriving.is_open() {
-                return passing::follow(node, account, flight, origin, keepable);
+            if follows {
+                return passing::follow(node, account, flight, origin);
             }
-            let answer = passing::pass(node, &account, &flight, keepable, &targets);
-            answered(node, origin, &flight, answer)
+            match passing::pass(node, &account, &flight, keepable, &targets) {
+                Some(answer) => answered(node, origin, &flight, answer),
+                None => kept::keep(node, account, flight, origin),
+            }
         }
     }
 }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use whoelse_xmpp::{Condition, Kind, StanzaError};
 
 use super::in_flight::{Answer, InFlight, Taken};
@@ -12,7 +11,7 @@ use super::{Origin, Routed, answered};
 use crate::kit::Target;
 use crate::node::Node;
 use crate::rewriting;
-use crate::session::Queued;
+use crate::session::{Due, Queued, Sender};
 use crate::storage_policy;
 
 /// Hands a stanza to the session that its address names.
@@ -34,7 +33,8 @@ fn push(node: &Node, flight: &InFlight) -> bool {
     let session = flight.to.resource().and_then(|resource| node.sessions_of(None).find(resource));
     session.is_some_and(|session| {
         let stanza = flight.outgoing(rewriting::class(&flight.stanza));
-        session.push_queued(Queued { stanza, to: Bytes::new() }).is_ok()
+        let sender = Sender { account: flight.sender.unwrap_or_default(), is_stranger: false };
+        session.push_queued(Queued::new(stanza, Due::Passing(sender))).is_ok()
     })
 }
 

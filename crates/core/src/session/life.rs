@@ -121,6 +121,7 @@ impl Session {
         let acked = state.counting.acknowledged(h).map_err(|bad| (bad.h, bad.sent))?;
         let (acked, more_to_ask) = acked;
         let ask_again = more_to_ask && state.queue.is_empty();
+        state.release(&acked);
         self.confirm_early(&acked);
         let highest = self.confirmed_to(&state, highest(acked));
         drop(state);
@@ -161,8 +162,10 @@ impl Session {
     pub(crate) fn detach(&self, epoch: u64) -> Result<bool, Superseded> {
         let mut state = self.holding(epoch)?;
         state.attached = false;
-        state.cut = false;
         state.reading.forget_asking();
+        if let Some(late) = &mut state.late {
+            late.forget_asking();
+        }
         state.counting.forget_asking();
         let resumable = state.counting.resumption().is_some();
         let waits = resumable && !state.ending;
@@ -205,6 +208,7 @@ impl Session {
             .counting
             .acknowledged(h)
             .map_err(|bad| ResumeRefused::TooHigh { h: bad.h, sent: bad.sent })?;
+        state.release(&acked);
         self.confirm_early(&acked);
         let confirmed = highest(acked);
         state.queue.put_back(state.counting.resume());
@@ -213,7 +217,6 @@ impl Session {
         state.queue.end_rest();
         state.epoch += 1;
         state.attached = true;
-        state.cut = false;
         self.settled.notify_waiters();
         self.wake.notify_one();
         let confirmed = self.confirmed_to(state, confirmed);
@@ -228,6 +231,7 @@ impl Session {
         state.ending = true;
         let attached = state.attached && !state.gone;
         drop(state);
+        self.settled.notify_waiters();
         self.wake.notify_one();
         attached
     }
@@ -251,10 +255,18 @@ impl Session {
         let mut unconfirmed = state.counting.take_unconfirmed();
         unconfirmed.extend(state.queue.take_all());
         state.reading.end();
+        state.late = None;
         drop(state);
         self.settled.notify_waiters();
         self.wake.notify_one();
         Some(Leftovers { was_available, directed, unconfirmed })
+    }
+}
+
+impl State {
+    /// Gives back the room of what was acknowledged.
+    fn release(&mut self, acked: &[Queued]) {
+        acked.iter().for_each(|item| self.room.release(item.due, item.len()));
     }
 }
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::MutexGuard;
 use whoelse_stream::{Output, sm};
-use whoelse_xmpp::{Class, Outgoing, StreamError};
+use whoelse_xmpp::{BareJid, Class, Outgoing, StreamCondition, StreamError};
 
+use super::late::{Anew, Late};
 use super::reading::Aside;
+use super::room::{Due, Sender};
 use super::{Drain, Queued, Session, State, Superseded, WaitsAs};
 use crate::clock::Steady;
 use crate::counters::Kinds;
@@ -33,6 +35,8 @@ pub struct Taken {
     pub end: Option<StreamError>,
     /// Whether there is room for the next page of the log: then ask for it.
     pub wants_page: bool,
+    /// Whether there is room for presence that is to be told anew: then ask for it.
+    pub wants_presence: bool,
 }
 
 /// Why a stanza could not be queued.
@@ -40,8 +44,8 @@ pub struct Taken {
 pub enum PushRefused {
     /// The session is over.
     Gone,
-    /// The session was over the budget, and was detached or ended.
-    OverBudget,
+    /// There is no room for it.
+    NoRoom,
 }
 
 /// Whether a message has reached a session.
@@ -86,6 +90,45 @@ pub(crate) struct LogPage {
 }
 
 impl State {
+    /// Whether there is room for a stanza, as what it is.
+    fn has_room_for(&self, item: &Queued) -> bool {
+        self.room.has_room_for(item.due, item.len(), self.reading.aside_bytes())
+    }
+
+    /// Appends to the queue. Returns whether there is something to write.
+    fn enqueue(&mut self, item: Queued) -> bool {
+        self.queue.push(item, &mut self.room)
+    }
+
+    /// Whether a detached session takes more answers. Nobody sets a pace then, and its reserve must
+    /// not become full of them.
+    fn has_room_for_answers_while_detached(&self) -> bool {
+        !self.gone && !self.attached && self.room.has_room_for_answers(0)
+    }
+
+    fn late_mut(&mut self) -> &mut Late {
+        let most = self.room.late_most();
+        self.late.get_or_insert_with(|| Box::new(Late::new(most)))
+    }
+
+    fn has_late_presence(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| late.has_presence())
+    }
+
+    /// Queues the presence that is late, if most of the queue's is acknowledged by now. Returns
+    /// whether presence is to be told anew and nobody was asked.
+    fn catch_up_with_presence(&mut self) -> bool {
+        let Some(mut late) = self.late.take_if(|_| self.room.has_room_for_late()) else {
+            return false;
+        };
+        for item in late.take_presence() {
+            self.enqueue(item);
+        }
+        let asks = late.ask();
+        self.late = Some(late).filter(|late| !late.is_empty());
+        asks
+    }
+
     /// Returns what waits, or was written and is not acknowledged, in order.
     fn held(&self) -> impl Iterator<Item = &Queued> {
         self.counting.unacknowledged().chain(self.queue.iter())
@@ -102,28 +145,41 @@ impl State {
 }
 
 impl Session {
-    /// Queues a stanza that carries its own address. Never blocks, keeps order.
+    /// Queues the server's own word to the session: an answer, a push, a word of subscription. Never
+    /// blocks, keeps order. It has a reserve; when that is full, the session ends.
     pub fn push(&self, stanza: Outgoing) {
-        let _ = self.push_queued(Queued { stanza, to: Bytes::new() });
+        let _ = self.push_queued(Queued::new(stanza, Due::Own));
     }
 
-    /// Queues a stanza that is shared with others; ` to='…'` is inserted when it is written.
-    pub fn push_addressed(&self, stanza: &Outgoing, to: &Bytes) {
-        let _ = self.push_queued(Queued { stanza: stanza.clone(), to: to.clone() });
+    /// Queues presence that is shared with others; ` to='…'` is inserted when it is written. The
+    /// newest counts: if there is no room, it comes late.
+    pub fn push_presence(&self, presence: &Outgoing, to: &Bytes) {
+        let (stanza, to) = (presence.clone(), to.clone());
+        let _ = self.push_queued(Queued { stanza, to, due: Due::Presence });
     }
 
-    /// Queues a stanza within the budget. A message that will be read from the log anyway is left
-    /// to it.
-    ///
-    /// If the session is over the budget, its connection is cut. What is in the log is read from
-    /// there later. Any other stanza is refused, and the caller must answer for it.
+    /// Queues a request to see the owner. It is in the roster, so if there is no room it is told
+    /// later, with all after it. Returns whether there was.
+    pub(crate) fn push_request(&self, request: Outgoing, from: &BareJid) -> bool {
+        let asked = Queued::new(request, Due::Passing(Sender::ASKERS));
+        let refused = self.push_queued(asked) == Err(PushRefused::NoRoom);
+        if refused {
+            self.lock().late_mut().note_request(from.clone());
+        }
+        !refused
+    }
+
+    /// Queues a stanza, if there is room for what it is ([`Due`]). A message that will be read from
+    /// the log anyway is left to it, and so is one for which there is no room. Presence is late then,
+    /// and the server's own word ends the session. Any other stanza is refused, and the caller must
+    /// answer for it.
     pub(crate) fn push_queued(&self, item: Queued) -> Result<(), PushRefused> {
         self.push_item(item, InLog::AsItSays)
     }
 
-    /// Queues a copy of a message that another session gets or has sent, within the budget.
-    /// `logged` is its number in the log of this account: a session that still reads there, or that
-    /// is over its budget, finds it there by itself.
+    /// Queues a copy of a message that another session gets or has sent, if there is room. `logged`
+    /// is its number in the log of this account: a session that still reads there, or that has no
+    /// room, finds it there by itself.
     ///
     /// A copy confirms nothing: only the sessions that got the message itself move the cursor.
     pub(crate) fn push_copy(&self, item: Queued, logged: Option<i64>) {
@@ -143,20 +199,33 @@ impl Session {
         if number.is_some_and(|number| state.reading.has_brought(number)) {
             return Ok(());
         }
-        let has_room = state.queue.has_room_for(&item, state.elsewhere_bytes());
+        let has_room = state.has_room_for(&item);
         if let Some(number) = number.filter(|number| state.reading.will_bring(*number)) {
             let is_copy = in_log != InLog::AsItSays;
             state.reading.set_aside(Aside { number, item, is_copy }, has_room);
             return Ok(());
         }
-        if !has_room {
-            state.cut = state.attached;
-            if let Some(number) = number {
-                state.reading.fall_behind(number);
-            }
+        if let Some(number) = number.filter(|_| !has_room) {
+            state.reading.fall_behind(number);
+            // Whoever wrote all that waits asks for the next page.
             drop(state);
             self.wake.notify_one();
-            return if number.is_some() { Ok(()) } else { Err(PushRefused::OverBudget) };
+            return Ok(());
+        }
+        if item.due == Due::Presence && (!has_room || state.has_late_presence()) {
+            state.late_mut().put(item);
+            return Ok(());
+        }
+        if !has_room {
+            let is_own = item.due == Due::Own;
+            drop(state);
+            if is_own {
+                self.order_end(
+                    StreamError::new(StreamCondition::ResourceConstraint)
+                        .with_text("more waits for this session than it may leave unread"),
+                );
+            }
+            return Err(PushRefused::NoRoom);
         }
         match (in_log, number) {
             (InLog::CopyOf(_), Some(number)) => state.reading.had_copy(number),
@@ -175,7 +244,7 @@ impl Session {
 
     /// Appends to the queue, and wakes the connection if there is something to write.
     fn append(&self, mut state: MutexGuard<'_, State>, item: Queued) {
-        let wakes = state.queue.push(item);
+        let wakes = state.enqueue(item);
         drop(state);
         if wakes {
             self.wake.notify_one();
@@ -210,22 +279,44 @@ impl Session {
         self.lock().queue.end_rest();
     }
 
-    /// The bytes that are unsent or unacknowledged.
+    /// The bytes that are unsent or unacknowledged, or late.
     pub fn held_bytes(&self) -> usize {
         self.lock().held_bytes()
     }
 
-    /// Waits until the queue has room for `bytes` more, or the session is over or detached.
+    /// Waits until there is room for more of an answer. Returns false if there will be none: the
+    /// session is over, or detached and full of answers.
     ///
     /// For answers made in pages: the producer waits here, so the client's reading sets the pace.
-    pub async fn room(&self, limits: &Limits) {
+    pub async fn room(&self) -> bool {
+        let has_room = |state: &State| state.room.has_room_for_answers(state.queue.own_bytes());
+        self.wait_for(has_room).await || self.lock().has_room_for_answers_while_detached()
+    }
+
+    /// Waits until presence that is told anew has room. Returns false if the session is over or
+    /// detached before.
+    pub(crate) async fn room_for_presence(&self) -> bool {
+        self.wait_for(|state| state.room.has_room_for_late()).await
+    }
+
+    /// Waits until a request to see the owner, of so many bytes, has room. Returns false if the
+    /// session is over or detached before.
+    pub(crate) async fn room_for_request(&self, bytes: usize) -> bool {
+        let due = Due::Passing(Sender::ASKERS);
+        self.wait_for(|state| state.room.has_room_for(due, bytes, 0)).await
+    }
+
+    /// Waits until something is true of the session. Returns false if it is over or detached before.
+    async fn wait_for(&self, is_so: impl Fn(&State) -> bool) -> bool {
         loop {
             let settled = self.settled.notified();
             {
                 let state = self.lock();
-                let waiting = state.queue.bytes_to_write();
-                if state.gone || !state.attached || waiting < limits.session_bytes / 8 {
-                    return;
+                if state.gone || !state.attached {
+                    return false;
+                }
+                if is_so(&state) {
+                    return true;
                 }
             }
             settled.await;
@@ -247,11 +338,17 @@ impl Session {
         if state.end.is_some() {
             state.queue.end_rest();
         }
+        if state.late.is_some() {
+            taken.wants_presence = state.catch_up_with_presence();
+        }
         while out.len() < max
             && let Some(item) = state.queue.pop()
         {
             out.stanza(&item.stanza, &item.to);
             taken.kinds.inc(item.stanza.class);
+            if !state.counting.holds(item.stanza.class) {
+                state.room.release(item.due, item.len());
+            }
             if let Some(ahead) = state.counting.writes(item) {
                 self.ahead_of_log(|early| early.confirm(ahead));
             }
@@ -271,9 +368,8 @@ impl Session {
             state.queue.shrink();
             taken.end = state.end.take().map(|error| *error);
         }
-        // Unacknowledged bytes count too: a client that reads and does not acknowledge gets no more
-        // of the log.
-        let room = state.queue.has_room_for_many(state.elsewhere_bytes());
+        let aside = state.reading.aside_bytes();
+        let room = state.room.has_room_for_page(state.queue.logged_bytes(), aside);
         taken.wants_page = room && state.reading.ask();
         self.settled.notify_waiters();
         Ok(taken)
@@ -285,11 +381,6 @@ impl Session {
         let mut state = self.holding(epoch)?;
         let written = state.counting.flushed();
         Ok(self.confirmed_to(&state, written))
-    }
-
-    /// Whether to drop the connection because its peer does not read.
-    pub fn is_cut(&self) -> bool {
-        self.lock().cut
     }
 
     /// Waits until there is something to write or an order to end.
@@ -332,14 +423,14 @@ impl Session {
             return Pushed::Outdated;
         }
         for stanza in page.stanzas {
-            self.enqueue_logged(&mut state, Queued { stanza, to: Bytes::new() });
+            self.enqueue_logged(&mut state, Queued::new(stanza, Due::Logged));
         }
         let aside = state.reading.page_read((page.after, page.last), page.fence, page.more);
         for Aside { number, item, is_copy } in aside {
             match is_copy {
                 true => {
                     state.reading.had_copy(number);
-                    state.queue.push(item);
+                    state.enqueue(item);
                 }
                 false => self.enqueue_logged(&mut state, item),
             }
@@ -358,7 +449,7 @@ impl Session {
                 return;
             }
         }
-        state.queue.push(item);
+        state.enqueue(item);
     }
 
     /// Whether the client has had this message of the log ahead of it.
@@ -411,6 +502,21 @@ impl Session {
         item.stanza.class = Class::AheadOfLog(number as u64);
         self.ahead_of_log(|early| early.note(number, self.id));
         self.push_queued(item)
+    }
+
+    // --- presence that is told anew ---
+
+    /// Takes what is to be told anew.
+    pub(crate) fn take_anew(&self) -> Anew {
+        self.lock().late.as_mut().map(|late| late.take_anew()).unwrap_or_default()
+    }
+
+    /// Gives back what could not be told: it is asked for again when there is room.
+    pub(crate) fn put_anew_back(&self, anew: Anew) {
+        let mut state = self.lock();
+        if state.person.presence.is_some() {
+            state.late_mut().add(anew);
+        }
     }
 
     /// Notes that a stanza of this many bytes is on its way through the keeper. Returns whether

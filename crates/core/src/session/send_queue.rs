@@ -1,9 +1,12 @@
-//! What waits to be written to one peer: bounded, in memory. It knows no log and no count.
+//! What waits to be written to one peer, in memory. Its bounds are the session's (`room`). It knows no
+//! log and no count.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use whoelse_xmpp::{Class, Outgoing};
+
+use super::room::{Due, Room};
 
 /// A stanza that waits to be written, and the address to insert, if it has none.
 #[derive(Debug, Clone)]
@@ -12,9 +15,16 @@ pub struct Queued {
     pub stanza: Outgoing,
     /// ` to='…'` for a shared stanza, else empty.
     pub to: Bytes,
+    /// What it is to the session.
+    pub due: Due,
 }
 
 impl Queued {
+    /// A stanza that carries its own address.
+    pub(crate) fn new(stanza: Outgoing, due: Due) -> Queued {
+        Queued { stanza, to: Bytes::new(), due }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.stanza.bytes.len() + self.to.len()
     }
@@ -36,19 +46,38 @@ const HELD_BACK_LONGEST: usize = 8 << 10;
 /// The capacity, in stanzas, that an empty queue keeps.
 const IDLE: usize = 8;
 
-/// A send queue within a budget of bytes.
+/// A send queue.
+#[derive(Default)]
 pub(super) struct SendQueue {
     items: VecDeque<Queued>,
-    /// The bytes of all its stanzas, including those held back.
-    bytes: usize,
-    /// The bytes it may hold, including what was written and is not acknowledged.
-    budget: usize,
+    /// The bytes of it whose readers wait for room.
+    waiting: Waiting,
     /// The stanzas that are held back until something has to be written, if any may be.
     held_back: Option<Box<HeldBack>>,
     /// Whether presence alone is to wait for more.
     resting: bool,
     /// Whether something is to be written that is no presence.
     pressing: bool,
+}
+
+/// The bytes of what waits and is made in pages, as there is room.
+#[derive(Default)]
+struct Waiting {
+    /// Of messages of the log.
+    logged: usize,
+    /// Of the server's own words.
+    own: usize,
+}
+
+impl Waiting {
+    fn count(&mut self, item: &Queued, is_in: bool) {
+        let bytes = match item.due {
+            Due::Logged => &mut self.logged,
+            Due::Own => &mut self.own,
+            Due::Presence | Due::Passing(_) => return,
+        };
+        *bytes = if is_in { *bytes + item.len() } else { bytes.saturating_sub(item.len()) };
+    }
 }
 
 /// The stanzas that are held back until something has to be written.
@@ -67,26 +96,14 @@ impl HeldBack {
 }
 
 impl SendQueue {
-    pub fn new(budget: usize) -> SendQueue {
-        SendQueue {
-            items: VecDeque::new(),
-            bytes: 0,
-            budget,
-            held_back: None,
-            resting: false,
-            pressing: false,
-        }
+    /// The bytes of the messages of the log that wait.
+    pub fn logged_bytes(&self) -> usize {
+        self.waiting.logged
     }
 
-    /// The bytes of what waits.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The bytes that are to be written now: without what is held back, which stays however fast the
-    /// peer reads.
-    pub fn bytes_to_write(&self) -> usize {
-        self.bytes - self.held_back.as_ref().map_or(0, |held| held.bytes)
+    /// The bytes of the server's own words that wait.
+    pub fn own_bytes(&self) -> usize {
+        self.waiting.own
     }
 
     /// Whether nothing is to be written.
@@ -111,27 +128,19 @@ impl SendQueue {
         self.items.iter().chain(held_back.map(|(_, item)| item))
     }
 
-    /// Whether a stanza fits, given the bytes that were written and are not acknowledged.
-    pub fn has_room_for(&self, item: &Queued, unacknowledged: usize) -> bool {
-        self.bytes + unacknowledged + item.len() <= self.budget
-    }
-
-    /// Whether there is room for a page of stanzas, not only for single ones.
-    pub fn has_room_for_many(&self, unacknowledged: usize) -> bool {
-        let bytes = self.bytes_to_write();
-        bytes < self.budget / 8 && bytes + unacknowledged < self.budget / 2
-    }
-
-    /// Appends a stanza, or holds it back. Returns whether there is something to write.
-    pub fn push(&mut self, item: Queued) -> bool {
-        self.bytes += item.len();
+    /// Appends a stanza, or holds it back, and takes the room for it. Returns whether there is
+    /// something to write.
+    pub fn push(&mut self, item: Queued, room: &mut Room) -> bool {
+        room.take(item.due, item.len());
+        self.waiting.count(&item, true);
         if let Some(held) = &mut self.held_back {
             let may_wait = item.len() <= HELD_BACK_LONGEST;
             if let Some(key) = may_wait.then(|| (held.waits_as)(&item.stanza)).flatten() {
                 if let Some(at) = held.items.iter().position(|(known, _)| *known == key) {
                     let (_, before) = held.items.remove(at);
                     held.bytes -= before.len();
-                    self.bytes -= before.len();
+                    self.waiting.count(&before, false);
+                    room.release(before.due, before.len());
                 }
                 held.bytes += item.len();
                 held.items.push((key, item));
@@ -150,22 +159,22 @@ impl SendQueue {
         !self.is_empty()
     }
 
-    /// Puts stanzas that were taken before back in front, in their order.
+    /// Puts stanzas that were taken before back in front, in their order. They still have their room.
     pub fn put_back(&mut self, items: Vec<Queued>) {
         self.pressing |= !items.is_empty();
         for item in items.into_iter().rev() {
-            self.bytes += item.len();
+            self.waiting.count(&item, true);
             self.items.push_front(item);
         }
     }
 
-    /// Takes the next stanza.
+    /// Takes the next stanza, which keeps its room.
     pub fn pop(&mut self) -> Option<Queued> {
         if self.is_empty() {
             return None;
         }
         let item = self.items.pop_front()?;
-        self.bytes -= item.len();
+        self.waiting.count(&item, false);
         self.pressing &= !self.items.is_empty();
         Some(item)
     }
@@ -193,7 +202,7 @@ impl SendQueue {
     /// Ends the queue. Returns what was never written, in order.
     pub fn take_all(&mut self) -> VecDeque<Queued> {
         self.let_go();
-        self.bytes = 0;
+        self.waiting = Waiting::default();
         std::mem::take(&mut self.items)
     }
 }

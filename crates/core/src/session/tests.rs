@@ -1,6 +1,8 @@
 //! Resumption, endings and signs of life of one session.
 
 #![allow(clippy::unwrap_used)]
+mod full;
+
 use whoelse_stream::Output;
 use whoelse_xmpp::write::Element;
 use whoelse_xmpp::{BareJid, Class, StreamCondition};
@@ -121,20 +123,6 @@ fn a_count_that_was_never_true_resumes_nothing() {
     assert_eq!(resume(&session, 7), Err(ResumeRefused::TooHigh { h: 7, sent: 0 }));
 }
 
-#[test]
-fn a_cut_connection_does_not_cut_the_one_that_follows() {
-    let session = session();
-    session.enable(Some("token".to_owned()));
-    let long = "x".repeat(600 << 10);
-    session.push(said(&long));
-    session.push(said(&long));
-    assert!(session.is_cut());
-
-    resume(&session, 0).unwrap();
-
-    assert!(!session.is_cut());
-}
-
 #[tokio::test]
 async fn a_sign_of_life_counts_within_the_same_tick_of_the_clock() {
     let session = session();
@@ -161,6 +149,11 @@ fn here() -> Option<(Outgoing, i8)> {
 
 fn kept(seq: u64) -> Outgoing {
     Outgoing { class: Class::Kept(seq), ..said(&format!("n{seq}")) }
+}
+
+/// A message of the log comes live.
+fn deliver(session: &Session, stanza: Outgoing) {
+    session.push_queued(Queued::new(stanza, Due::Logged)).unwrap();
 }
 
 /// A page of the log from one number to another.
@@ -190,17 +183,17 @@ fn a_page_that_was_read_too_late_does_not_reach_an_absent_session() {
 fn what_comes_live_while_the_last_page_is_read_follows_it_and_comes_once() {
     let session = session();
     session.set_presence(here());
-    session.push(kept(1));
+    deliver(&session, kept(1));
     let fence = session.fence();
     for seq in [2, 3, 4] {
-        session.push(kept(seq));
+        deliver(&session, kept(seq));
     }
-    let copy = Queued { stanza: said("n5"), to: bytes::Bytes::new() };
+    let copy = Queued::new(said("n5"), Due::Logged);
     session.push_copy(copy, Some(5));
     assert!(written(&session, 1).is_empty());
 
     session.push_page(page(0, 3, fence, false));
-    session.push(kept(6));
+    deliver(&session, kept(6));
 
     assert_eq!(session.drain_state(), Drain::Live);
     let written = written(&session, 1);
@@ -216,7 +209,7 @@ fn a_page_that_was_made_before_a_block_is_made_anew_and_what_was_set_aside_is_le
     let own = session.account.clone().unwrap();
     session.set_presence(here());
     let fence = session.fence();
-    session.push(kept(3));
+    deliver(&session, kept(3));
 
     // Whatever the keeper swaps may be a block.
     own.put(Arc::new(5_u8));
@@ -236,7 +229,7 @@ fn without_a_fence_of_its_own_no_page_is_the_last() {
     session.set_presence(here());
     let first = session.fence();
     let second = session.fence();
-    session.push(kept(3));
+    deliver(&session, kept(3));
 
     session.push_page(page(0, 1, first, false));
     assert_eq!(session.drain_state(), Drain::After { seq: 1, asked: false, more: false });
@@ -254,13 +247,12 @@ fn what_does_not_fit_aside_is_left_to_the_log() {
     session.set_presence(here());
     let fence = session.fence();
     let large = Outgoing { class: Class::Kept(2), ..said(&"x".repeat(BUDGET)) };
-    session.push(large);
-    session.push(kept(3));
+    deliver(&session, large);
+    deliver(&session, kept(3));
 
     session.push_page(page(0, 1, fence, false));
 
     assert_eq!(session.drain_state(), Drain::After { seq: 1, asked: false, more: false });
-    assert!(!session.is_cut());
     let written = written(&session, 1);
     assert!(written.contains("n1") && !written.contains("n3"), "{written}");
 }
@@ -271,9 +263,9 @@ fn a_message_handed_on_reaches_a_session_that_has_read_past_its_number() {
     session.set_presence(here());
     session.push_page(LogPage { stanzas: Vec::new(), ..page(0, 50, None, true) });
 
-    let handed_on = Queued { stanza: kept(40), to: bytes::Bytes::new() };
+    let handed_on = Queued::new(kept(40), Due::Logged);
     session.push_ahead_of_log(handed_on, 40).unwrap();
-    session.push(kept(60));
+    deliver(&session, kept(60));
 
     let written = written(&session, 1);
     assert!(written.contains("n40") && !written.contains("n60"), "{written}");
@@ -287,10 +279,10 @@ fn what_was_read_between_its_commit_and_its_delivery_comes_once() {
         let fence = session.fence();
         session.push_page(page(0, 3, fence, !is_last));
 
-        session.push(kept(2));
-        let copy = Queued { stanza: said("n3"), to: bytes::Bytes::new() };
+        deliver(&session, kept(2));
+        let copy = Queued::new(said("n3"), Due::Logged);
         session.push_copy(copy, Some(3));
-        session.push(kept(4));
+        deliver(&session, kept(4));
 
         let written = written(&session, 1);
         let times: Vec<_> = (1..=4).map(|n| written.matches(&format!("n{n}")).count()).collect();
@@ -444,12 +436,13 @@ fn what_is_held_back_takes_no_room_from_the_log_and_from_answers() {
     session.set_presence(Some((presence("here"), 0)));
     session.hold_back(presence_waits);
     for number in 0..30 {
-        session.push(presence(&format!("{number}={}", "x".repeat(8_000))));
+        let presence = presence(&format!("{number}={}", "x".repeat(8_000)));
+        session.push_presence(&presence, &Bytes::new());
     }
     assert!(session.held_bytes() > BUDGET / 8);
 
     let limits = Limits { session_bytes: BUDGET, ..Limits::default() };
-    let mut room = Box::pin(session.room(&limits));
+    let mut room = Box::pin(session.room());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(room.as_mut().poll(&mut context).is_ready());
     let taken = session.take(1, NOW, &limits, &mut Output::default(), 1 << 20).unwrap();

@@ -140,8 +140,6 @@ enum Reason {
     Ended(StreamError),
     /// Another connection holds the session, or the session is over.
     Superseded,
-    /// The client does not read, and its queue is over the limit.
-    Cut,
     /// The client does not answer.
     Silent,
     /// The socket is closed or broken.
@@ -156,7 +154,6 @@ impl Reason {
             Reason::BadAck => "handled-count-too-high",
             Reason::Ended(error) => error.condition.name(),
             Reason::Superseded => "superseded",
-            Reason::Cut => "over its budget",
             Reason::Silent => "no answer",
             Reason::Lost => "connection lost",
         }
@@ -198,15 +195,11 @@ impl Driver {
                     self.owes += bytes as u64;
                     self.session().heard(self.node.clock.steady());
                     self.asked = None;
-                    if !self.link.output().is_empty() && self.session().is_cut() {
-                        return Reason::Cut;
-                    }
                 }
                 Event::Written => match self.session().flushed(self.hold.epoch) {
                     Ok(seq) => self.node.confirm(self.session(), seq),
                     Err(Superseded) => return Reason::Superseded,
                 },
-                Event::Woken if self.session().is_cut() => return Reason::Cut,
                 // A client that does not read would never reach the end of its queue.
                 Event::Woken if self.link.stalled().is_some() => {
                     if let Some(error) = self.session().ordered_end() {
@@ -365,6 +358,11 @@ impl Driver {
             // Reading may wait for the keeper and the store; this task must not.
             tokio::spawn(async move { node.read_log(&session).await });
         }
+        if taken.wants_presence {
+            let (node, session) = (self.node.clone(), self.session().clone());
+            // As above: it waits for room.
+            tokio::spawn(async move { node.tell_anew(&session).await });
+        }
         // What is left of much presence is written as fast as it is read.
         if taken.kinds.presence > 0
             && !taken.more
@@ -511,14 +509,14 @@ impl Driver {
         let node = self.node.clone();
         let reason = match reason {
             // The session may be resumed.
-            Reason::Lost | Reason::Cut | Reason::Silent | Reason::Superseded => reason,
+            Reason::Lost | Reason::Silent | Reason::Superseded => reason,
             _ => match self.session().begin_end(self.hold.epoch) {
                 Ok(()) => reason,
                 Err(Superseded) => Reason::Superseded,
             },
         };
         match reason {
-            Reason::Lost | Reason::Cut | Reason::Silent => {
+            Reason::Lost | Reason::Silent => {
                 drop(self.link);
                 node.connection_lost(&self.hold).await;
             }

@@ -1,0 +1,183 @@
+//! Presence for which a session had no room: the newest of each device, until there is room; and
+//! whose presence is to be looked up and told anew, beyond that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use whoelse_xmpp::{BareJid, Jid, Outgoing, Stanza};
+
+use super::Queued;
+
+/// The most senders that are noted by name; beyond, everybody's presence is told anew.
+const NOTED: usize = 1_000;
+
+/// What is to be told anew to a session, when it has room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Anew {
+    /// Whose presence.
+    pub whose: Whose,
+    /// The requests to see the owner from this address on, by address.
+    pub requests_from: Option<BareJid>,
+}
+
+/// Whose presence is to be told anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Theirs.
+    These(BTreeSet<BareJid>),
+    /// That of everybody whom the session sees.
+    Everybody,
+}
+
+impl Default for Whose {
+    fn default() -> Whose {
+        Whose::These(BTreeSet::new())
+    }
+}
+
+impl Anew {
+    fn is_nothing(&self) -> bool {
+        self.requests_from.is_none()
+            && matches!(&self.whose, Whose::These(these) if these.is_empty())
+    }
+
+    /// Adds what else is to be told.
+    pub fn add(&mut self, more: Anew) {
+        match more.whose {
+            Whose::Everybody => self.whose = Whose::Everybody,
+            Whose::These(these) => these.into_iter().for_each(|who| self.note(who)),
+        }
+        if let Some(from) = more.requests_from {
+            self.note_request(from);
+        }
+    }
+
+    fn note(&mut self, who: BareJid) {
+        if let Whose::These(these) = &mut self.whose {
+            these.insert(who);
+            if these.len() > NOTED {
+                self.whose = Whose::Everybody;
+            }
+        }
+    }
+
+    fn has_noted(&self, who: &BareJid) -> bool {
+        match &self.whose {
+            Whose::These(these) => these.contains(who),
+            Whose::Everybody => true,
+        }
+    }
+
+    fn note_request(&mut self, from: BareJid) {
+        if self.requests_from.as_ref().is_none_or(|first| from < *first) {
+            self.requests_from = Some(from);
+        }
+    }
+}
+
+/// What is late.
+pub(super) struct Late {
+    /// The most bytes of presence that are kept.
+    most: usize,
+    /// The newest presence of each device, and before those what is said of the account.
+    newest: BTreeMap<Jid, Queued>,
+    bytes: usize,
+    anew: Anew,
+    /// Whether somebody has been asked to tell it anew.
+    is_asked: bool,
+}
+
+impl Late {
+    pub fn new(most: usize) -> Late {
+        let (newest, anew) = (BTreeMap::new(), Anew::default());
+        Late { most, newest, bytes: 0, anew, is_asked: false }
+    }
+
+    /// The bytes of the presence that is kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether any presence is late: what comes now must not overtake it.
+    pub fn has_presence(&self) -> bool {
+        !self.newest.is_empty()
+    }
+
+    /// Keeps a presence in place of an older one of the same device. If there is no room here
+    /// either, its sender is only noted.
+    pub fn put(&mut self, item: Queued) {
+        let Some(from) = sender_of(&item.stanza) else { return };
+        let who = from.to_bare();
+        if self.anew.has_noted(&who) {
+            return;
+        }
+        match from.resource() {
+            Some(_) => self.remove(&from),
+            None => self.remove_all_of(&who),
+        }
+        let bytes = item.len() + from.as_str().len();
+        if self.bytes + bytes <= self.most {
+            self.bytes += bytes;
+            self.newest.insert(from, item);
+            return;
+        }
+        self.remove_all_of(&who);
+        self.anew.note(who);
+    }
+
+    fn remove_all_of(&mut self, who: &BareJid) {
+        let from_there = self.newest.range(Jid::from(who.clone())..).map(|(device, _)| device);
+        let near = from_there.take_while(|device| device.as_str().starts_with(who.as_str()));
+        let devices: Vec<Jid> =
+            near.filter(|device| device.bare() == who.as_str()).cloned().collect();
+        devices.iter().for_each(|device| self.remove(device));
+    }
+
+    fn remove(&mut self, from: &Jid) {
+        if let Some(item) = self.newest.remove(from) {
+            self.bytes -= item.len() + from.as_str().len();
+        }
+    }
+
+    /// Takes the presence that is kept, to be queued now.
+    pub fn take_presence(&mut self) -> impl Iterator<Item = Queued> {
+        self.bytes = 0;
+        std::mem::take(&mut self.newest).into_values()
+    }
+
+    /// Notes a request to see the owner that could not be told.
+    pub fn note_request(&mut self, from: BareJid) {
+        self.anew.note_request(from);
+    }
+
+    /// Adds what is to be told anew.
+    pub fn add(&mut self, more: Anew) {
+        self.anew.add(more);
+    }
+
+    /// Whether something is to be told anew and nobody was asked yet.
+    pub fn ask(&mut self) -> bool {
+        !self.anew.is_nothing() && !std::mem::replace(&mut self.is_asked, true)
+    }
+
+    /// Notes that whoever was asked is gone.
+    pub fn forget_asking(&mut self) {
+        self.is_asked = false;
+    }
+
+    /// Takes what is to be told anew; more may be asked for from now on.
+    pub fn take_anew(&mut self) -> Anew {
+        self.is_asked = false;
+        std::mem::take(&mut self.anew)
+    }
+
+    /// Whether nothing is late.
+    pub fn is_empty(&self) -> bool {
+        self.newest.is_empty() && self.anew.is_nothing() && !self.is_asked
+    }
+}
+
+/// Whose presence this is. Only what is late is read again.
+fn sender_of(presence: &Outgoing) -> Option<Jid> {
+    let stanza = Stanza::parse(presence.bytes.clone()).ok()?;
+    Jid::parse(stanza.from()?).ok()
+}
