@@ -97,7 +97,7 @@ fn a_text_has_ten_thousand_characters_and_not_one_more() {
 
 #[test]
 fn a_mailbox_takes_so_much_and_then_its_senders_are_told() {
-    let server = with_settings(&["alice", "bob"], "[limits]\nundelivered_messages = 3");
+    let server = with_settings(&["alice", "bob"], "[limits]\nundelivered_messages = 12");
     let mut alice = server.online("alice");
 
     for n in 1..=3 {

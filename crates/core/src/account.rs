@@ -10,6 +10,7 @@ use whoelse_xmpp::{BareJid, Outgoing};
 
 use crate::ahead_of_log::AheadOfLog;
 use crate::clock::{Steady, Time};
+use crate::mailbox::Mailbox;
 use crate::principal::{Identity, Principal, Proved, Rights};
 use crate::rewriting;
 use crate::session::{Due, PushRefused, Queued, Session, Shares};
@@ -42,7 +43,8 @@ pub struct Account {
     pub(crate) confirmed: AtomicI64,
     /// When the account last did something, in microseconds.
     pub(crate) last_active: AtomicI64,
-    undelivered: Mutex<Undelivered>,
+    /// What waits for the owner. Held for a look or a change.
+    mailbox: Mutex<Mailbox>,
     /// What is on its way to this account through the keeper: kept messages, and what follows them.
     pub(crate) arriving: Underway,
     /// What of that passes and only follows what is kept, and how much of it is whose. Held for a
@@ -56,23 +58,6 @@ pub struct Account {
     /// Messages that sessions got ahead of the log. Held for a look or a change; taken last of all
     /// locks.
     ahead_of_log: Mutex<AheadOfLog>,
-}
-
-/// How much waits in an account's mailbox: an upper estimate between two counts.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Undelivered {
-    pub messages: u64,
-    pub bytes: u64,
-    /// Messages on their way to the log: they take up room before they are stored.
-    pub coming: u64,
-    pub coming_bytes: u64,
-    /// All messages that came since the account was loaded.
-    pub came: u64,
-    pub came_bytes: u64,
-    pub last: i64,
-    /// The confirmed seq when the mailbox was last counted (loading counts first). The estimate is
-    /// exact while nothing has been confirmed since.
-    pub counted_at: i64,
 }
 
 impl Account {
@@ -96,7 +81,7 @@ impl Account {
             new_until: AtomicI64::new(0),
             confirmed: AtomicI64::new(cursor),
             last_active: AtomicI64::new(0),
-            undelivered: Mutex::default(),
+            mailbox: Mutex::default(),
             arriving: Underway::default(),
             following: Mutex::default(),
             sending: Underway::default(),
@@ -300,26 +285,9 @@ impl Account {
         self.ahead_of_log.lock()
     }
 
-    pub(crate) fn undelivered(&self) -> Undelivered {
-        *self.undelivered.lock()
-    }
-
-    /// Counts one more message in the mailbox, or takes the result of a fresh count.
-    pub(crate) fn note_undelivered(&self, change: impl FnOnce(&mut Undelivered)) {
-        change(&mut self.undelivered.lock());
-    }
-
-    /// Takes room in the mailbox for a message that is on its way to the log, if there is any.
-    pub(crate) fn reserve(&self, bytes: u64, limits: &Limits) -> bool {
-        let mut room = false;
-        self.note_undelivered(|waiting| {
-            room = !waiting.is_over(limits);
-            if room {
-                waiting.coming += 1;
-                waiting.coming_bytes += bytes;
-            }
-        });
-        room
+    /// The mailbox, to be looked at or changed.
+    pub(crate) fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        self.mailbox.lock()
     }
 
     /// Notes that a device has everything up to `seq`. If that is news, returns up to where that was
@@ -329,11 +297,7 @@ impl Account {
         if before >= seq {
             return None;
         }
-        self.note_undelivered(|waiting| {
-            if waiting.last <= seq {
-                *waiting = Undelivered { messages: 0, bytes: 0, ..*waiting };
-            }
-        });
+        self.mailbox().confirmed(seq);
         Some(before)
     }
 }

@@ -41,13 +41,6 @@ pub(crate) fn deliver_kept(
     sent: Option<i64>,
 ) -> Taken {
     let (to, flight) = (&append.recipient, &append.flight);
-    to.note_undelivered(|waiting| {
-        waiting.messages += 1;
-        waiting.bytes += append.stanza.bytes.len() as u64;
-        waiting.came += 1;
-        waiting.came_bytes += append.stanza.bytes.len() as u64;
-        waiting.last = seq;
-    });
     // A message that one device left behind is now for all devices, whatever its address says.
     let again = matches!(append.origin, Origin::Ended(_));
     if again {

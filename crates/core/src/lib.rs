@@ -33,6 +33,7 @@ pub mod ledger;
 pub mod login;
 pub mod login_attempt;
 pub mod login_throttle;
+mod mailbox;
 mod names;
 pub mod network;
 pub mod node;

@@ -12,11 +12,12 @@ use parking_lot::Mutex;
 use whoelse_store::{AccountRow, Domain, RepeatKey, Store};
 use whoelse_xmpp::{BareJid, Condition, Jid, JidError, StanzaError, StreamError};
 
-use crate::account::{Account, Undelivered};
+use crate::account::Account;
 use crate::accounts::Accounts;
 use crate::administrators::Administrators;
 use crate::archive_id::ArchiveKey;
 use crate::asked::Asked;
+use crate::audience;
 use crate::audit::{Audit, Deed};
 use crate::clock::{Clock, Moment, Time};
 use crate::counters::{Census, Counters};
@@ -27,6 +28,7 @@ use crate::known_networks::KnownNetworks;
 use crate::lasting::Lasting;
 use crate::ledger::Ledger;
 use crate::login_throttle::LoginThrottle;
+use crate::mailbox::{Load, Relation};
 use crate::online::Online;
 use crate::recent_logins::RecentLogins;
 use crate::rewriting;
@@ -34,7 +36,7 @@ use crate::roster::Roster;
 use crate::roster::everybody::Everybody;
 use crate::session::Session;
 use crate::session_list::SessionList;
-use crate::settings::{Limits, Settings};
+use crate::settings::Settings;
 use crate::slots::Slots;
 use crate::watch::Watch;
 
@@ -401,31 +403,34 @@ impl Node {
         self.next_session.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts what waits in a mailbox afresh, unless nothing was confirmed since the last count.
-    /// Returns whether it is full.
-    ///
-    /// A sender that keeps writing to a full mailbox must not cause a full count each time.
-    pub(crate) async fn recount(&self, account: &Account) -> Result<bool, whoelse_store::Error> {
-        let cursor = account.confirmed.load(Ordering::Acquire);
-        let known = account.undelivered();
-        if known.counted_at == cursor && known.is_over(&self.settings().limits) {
-            return Ok(true);
-        }
-        let (messages, bytes) = self.store.count_undelivered(account.archive, cursor).await?;
-        account.note_undelivered(|waiting| {
-            // Messages that came meanwhile may be counted or not: twice is better than not at all.
-            waiting.messages = messages.max(0).unsigned_abs() + (waiting.came - known.came);
-            waiting.bytes = bytes.max(0).unsigned_abs() + (waiting.came_bytes - known.came_bytes);
-            waiting.counted_at = cursor;
-        });
-        Ok(account.undelivered().is_over(&self.settings().limits))
+    /// Counts what waits in a mailbox afresh, and of whom, unless nothing was confirmed since the
+    /// last count: whoever keeps writing to a full mailbox must not cause a count each time.
+    pub(crate) async fn recount(&self, account: &Account) -> Result<(), whoelse_store::Error> {
+        let confirmed = account.confirmed.load(Ordering::Acquire);
+        let before = account.mailbox().before_count();
+        let counted = self.store.count_undelivered(account.archive, confirmed).await?;
+        let counted: Vec<_> = counted
+            .into_iter()
+            .filter_map(|(peer, messages, bytes)| {
+                let address = BareJid::parse(&self.address_of(&peer, "")).ok()?;
+                let is = self.relation(account, &address);
+                let [messages, bytes] = [messages, bytes].map(|it| it.max(0).unsigned_abs());
+                Some((address, is, Load { messages, bytes }))
+            })
+            .collect();
+        account.mailbox().counted(&before, confirmed, counted);
+        Ok(())
     }
-}
 
-impl Undelivered {
-    pub(crate) fn is_over(&self, limits: &Limits) -> bool {
-        self.messages + self.coming >= limits.undelivered_messages
-            || self.bytes + self.coming_bytes >= limits.undelivered_bytes
+    /// What a sender is to the owner of a mailbox.
+    pub(crate) fn relation(&self, owner: &Account, sender: &BareJid) -> Relation {
+        if sender == owner.jid() || self.is_server(sender) {
+            Relation::Oneself
+        } else if audience::knows(self, owner, sender) {
+            Relation::Known
+        } else {
+            Relation::Stranger
+        }
     }
 }
 

@@ -165,10 +165,11 @@ crate::settings! {
         /// Sessions of one account: more devices than a person has.
         sessions_per_account: usize = 20, count();
         /// Messages that may wait for one account; past it their senders are told that the mailbox
-        /// is full.
+        /// is full, and so is a sender who has a quarter of it, and a stranger where strangers have
+        /// half.
         undelivered_messages: u64 = 100_000, count();
-        /// Bytes that may wait for one account; past it their senders are told that the mailbox is
-        /// full.
+        /// Bytes that may wait for one account; past it, and past the same parts of it, their senders
+        /// are told that the mailbox is full.
         undelivered_bytes: u64 = 100 << 20, size().from(1 << 20);
         /// How long a request may keep the server busy before it is answered with an error.
         request: Duration = Duration::from_secs(30), duration();

@@ -39,8 +39,11 @@ pub(crate) use logged;
 
 const LAST_BODY: &str = "SELECT CAST(COALESCE(MAX(id), 0) AS BIGINT) FROM bodies";
 const UNDELIVERED: &str = logged!("AND r.direction <> 1 AND r.seq > $2 ORDER BY r.seq LIMIT $3");
-const COUNT_UNDELIVERED: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) \
-    FROM archive_rows WHERE archive = $1 AND direction <> 1 AND seq > $2";
+const COUNT_UNDELIVERED: &str = "SELECT \
+    (SELECT p.address FROM peers p WHERE p.archive = $1 AND p.id = w.peer), w.messages, w.bytes \
+    FROM (SELECT r.peer, COUNT(*) AS messages, CAST(COALESCE(SUM(r.bytes), 0) AS BIGINT) AS bytes \
+    FROM archive_rows r WHERE r.archive = $1 AND r.direction <> 1 AND r.seq > $2 \
+    GROUP BY r.peer) AS w";
 
 pub(crate) const STATEMENTS: &[&str] = &[LAST_BODY];
 /// Those that are made with a [`LogReader`](crate::log_reader::LogReader).
@@ -173,13 +176,17 @@ impl Store {
         query.fetch_all(&mut *conn).await?.iter().map(logged_message).collect()
     }
 
-    /// Returns how many messages were received in an archive after this number, and the bytes of
-    /// their stanzas.
-    pub async fn count_undelivered(&self, archive: i64, after_seq: i64) -> Result<(i64, i64)> {
+    /// Returns of whom messages were received in an archive after this number: the key of each sender,
+    /// how many, and the bytes of their stanzas.
+    pub async fn count_undelivered(
+        &self,
+        archive: i64,
+        after_seq: i64,
+    ) -> Result<Vec<(String, i64, i64)>> {
         let mut conn = self.mailbox_reader(archive).await?;
         let query = sqlx::query(conn.text(COUNT_UNDELIVERED)).bind(archive).bind(after_seq);
-        let row = query.fetch_one(&mut *conn).await?;
-        Ok((row.try_get(0)?, row.try_get(1)?))
+        let rows = query.fetch_all(&mut *conn).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
     }
 }
 

@@ -188,7 +188,7 @@ mod tests {
 
         let held = store.hold_archive_readers().await.unwrap();
         assert_eq!(store.undelivered(bob, 0, 9).await.unwrap().len(), 1);
-        assert_eq!(store.count_undelivered(bob, 0).await.unwrap().0, 1);
+        assert_eq!(store.count_undelivered(bob, 0).await.unwrap().len(), 1);
         let key = DataKey { namespace: "a", name: "b" };
         assert!(store.account_data(bob, key).await.unwrap().is_none());
         assert_eq!(store.list_accounts(1, "", 9).await.unwrap().len(), 1);

@@ -1,6 +1,7 @@
 //! A message that is kept: posted to the keeper, and delivered after it is committed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use whoelse_store::{Appended, Direction, NewMessage, NewRow, Repeat};
 use whoelse_xmpp::{Condition, Outgoing, StanzaError, ns};
@@ -10,6 +11,7 @@ use super::{Origin, Routed, answered, finish};
 use crate::account::Account;
 use crate::delivery;
 use crate::keeper::{Post, Unstored, Work};
+use crate::mailbox::{Relation, Whose};
 use crate::node::Node;
 use crate::storage_policy::StoragePolicy;
 
@@ -24,20 +26,29 @@ pub(super) fn keep(
     origin: Origin,
 ) -> Routed {
     let bytes = flight.stanza.bytes().len() as u64;
-    if account.reserve(bytes, &node.settings().limits) {
-        return post(node, account, flight, origin, bytes);
+    let sender = flight.from.to_bare();
+    let reserve = move |node: &Node, account: &Account| {
+        let is = node.relation(account, &sender);
+        let whose = Whose { address: &sender, is };
+        let has_room = account.mailbox().reserve(whose, bytes, &node.settings().limits);
+        has_room.then_some(Reserved { bytes, is })
+    };
+    if let Some(reserved) = reserve(node, &account) {
+        return post(node, account, flight, origin, reserved);
+    }
+    // The numbers only grow between two counts, so a fresh count decides.
+    let confirmed = account.confirmed.load(Ordering::Acquire);
+    if account.mailbox().is_counted_at(confirmed) {
+        return answered(node, origin, &flight, Answer::Refused(mailbox_full()));
     }
     let node = node.clone();
-    // The estimate only grows between two counts, so a fresh count decides.
     Routed::Waits(Box::pin(async move {
         let counted = node.recount(&account).await;
-        let refused = match counted.map(|_| account.reserve(bytes, &node.settings().limits)) {
-            Ok(true) => {
-                return finish(post(&node, account, flight, origin, bytes)).await;
+        let refused = match counted.map(|()| reserve(&node, &account)) {
+            Ok(Some(reserved)) => {
+                return finish(post(&node, account, flight, origin, reserved)).await;
             }
-            Ok(false) => StanzaError::new(Condition::ResourceConstraint)
-                .with_text("the mailbox is full")
-                .with_app("mailbox-full", ns::WHOELSE_ERRORS),
+            Ok(None) => mailbox_full(),
             Err(error) => {
                 node.store_failing("mailbox_not_counted", Some(account.jid()), &error);
                 StanzaError::new(Condition::InternalServerError)
@@ -47,13 +58,28 @@ pub(super) fn keep(
     }))
 }
 
-/// Posts the message to the keeper; this many bytes are reserved for it in the mailbox.
+/// The answer to whoever has no room in a mailbox. Whether others fill it is not told.
+fn mailbox_full() -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint)
+        .with_text("the mailbox is full")
+        .with_app("mailbox-full", ns::WHOELSE_ERRORS)
+}
+
+/// The room in the mailbox that was taken for a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reserved {
+    bytes: u64,
+    /// What its sender was to the owner then.
+    is: Relation,
+}
+
+/// Posts the message to the keeper; this room is reserved for it in the mailbox.
 fn post(
     node: &Arc<Node>,
     account: Arc<Account>,
     flight: InFlight,
     origin: Origin,
-    reserved: u64,
+    reserved: Reserved,
 ) -> Routed {
     let append = Append::new(node, account, flight, origin, Some(reserved));
     let full = append.origin.charge(node, append.stanza.bytes.len());
@@ -84,8 +110,8 @@ pub(crate) struct Append {
     pub recipient: Arc<Account>,
     /// Whether it is kept only until it is delivered.
     pub passing: bool,
-    /// The bytes that were reserved for it in the recipient's mailbox, if any were.
-    reserved: Option<u64>,
+    /// The room that was reserved for it in the recipient's mailbox, if any was.
+    reserved: Option<Reserved>,
     /// Rewritten for the log: without `from`.
     pub stanza: Outgoing,
 }
@@ -98,7 +124,7 @@ impl Append {
         recipient: Arc<Account>,
         mut flight: InFlight,
         origin: Origin,
-        reserved: Option<u64>,
+        reserved: Option<Reserved>,
     ) -> Append {
         let passing = flight.storage == StoragePolicy::UntilDelivered;
         let stanza = flight.for_log();
@@ -128,18 +154,32 @@ fn by_repeat(node: &Node, recipient: &Account, flight: &InFlight) -> Option<Repe
     Some(node.repeat_key.of(sender, recipient.archive, &id))
 }
 
+impl Append {
+    /// Counts it in the recipient's mailbox, if it was stored, and gives back what was reserved.
+    fn count(&self, node: &Node, outcome: &Result<Appended, Unstored>) {
+        let sender = self.flight.from.to_bare();
+        let is = match self.reserved {
+            Some(reserved) => reserved.is,
+            None => node.relation(&self.recipient, &sender),
+        };
+        let whose = Whose { address: &sender, is };
+        let mut mailbox = self.recipient.mailbox();
+        if let Ok(Appended::Stored { first, .. }) = outcome {
+            mailbox.arrived(whose, self.stanza.bytes.len() as u64, *first);
+        }
+        if let Some(reserved) = self.reserved {
+            mailbox.release(whose, reserved.bytes);
+        }
+    }
+}
+
 impl Post for Append {
     fn rows(&mut self) -> NewMessage {
         std::mem::take(&mut self.message)
     }
 
     fn finish(self: Box<Self>, node: &Arc<Node>, outcome: Result<Appended, Unstored>) {
-        if let Some(bytes) = self.reserved {
-            self.recipient.note_undelivered(|waiting| {
-                waiting.coming = waiting.coming.saturating_sub(1);
-                waiting.coming_bytes = waiting.coming_bytes.saturating_sub(bytes);
-            });
-        }
+        self.count(node, &outcome);
         let answer = match outcome {
             Ok(Appended::Stored { first, second }) => {
                 node.counters.messages.kept.inc();

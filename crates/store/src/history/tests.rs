@@ -297,7 +297,9 @@ async fn no_statement_on_the_log_reads_or_sorts_a_whole_table() {
             // The index holds only the rows that are looked for.
             let given = given || step.contains("INDEX archive_rows_passing");
             assert!(!step.starts_with("SCAN") || given, "{text}\n{step}");
-            assert!(!step.contains("TEMP B-TREE"), "{text}\n{step}");
+            // What waits of each sender: rows that are found by their key, which has a bound.
+            let grouped = text.contains("GROUP BY r.peer") && step.ends_with("FOR GROUP BY");
+            assert!(grouped || !step.contains("TEMP B-TREE"), "{text}\n{step}");
         }
     }
 }
@@ -330,6 +332,8 @@ async fn what_a_full_disk_keeps_in_the_journal_is_read_without_a_walk_over_archi
         assert!(steps.contains(&"SCAN journal".to_owned()), "{text}\n{steps:?}");
         for step in steps.iter().filter(|step| step.starts_with("SCAN")) {
             let given = step == "SCAN journal" || step.contains("INDEX archive_rows_passing");
+            // A walk over the rows that other steps have found.
+            let given = given || step == "SCAN r" && text.contains("GROUP BY r.peer");
             assert!(given, "{text}\n{steps:?}");
         }
         assert!(!steps.iter().any(|step| step.starts_with("MATERIALIZE")), "{text}\n{steps:?}");
@@ -381,7 +385,8 @@ async fn what_is_kept_until_delivered_is_in_no_archive_and_forgotten_once_confir
     let waiting = store.undelivered(bob, 0, 10).await.unwrap();
     assert_eq!(seqs(&waiting), [1, 2, 3, 4]);
     assert_eq!(waiting[1].direction, crate::Direction::Passing);
-    assert_eq!(store.count_undelivered(bob, 0).await.unwrap().0, 4);
+    let waits = store.count_undelivered(bob, 0).await.unwrap();
+    assert_eq!(waits.iter().map(|(_, messages, _)| messages).sum::<i64>(), 4);
     for (archive, shown) in [(bob, [1, 3]), (eve, [1, 2])] {
         assert_eq!(seqs(&store.query(archive, &all).await.unwrap().rows), shown);
         assert_eq!(store.count(archive, &all, i64::MAX).await.unwrap().unwrap(), 2);

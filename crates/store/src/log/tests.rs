@@ -172,10 +172,11 @@ async fn undelivered_is_what_was_received_after_the_cursor_oldest_first() {
     assert!(undelivered(0, -5).await.is_empty());
 
     let size = "<message id='2'/>".len() as i64;
-    assert_eq!(store.count_undelivered(bob, 0).await.unwrap(), (3, 3 * size));
-    assert_eq!(store.count_undelivered(bob, 4).await.unwrap(), (1, size));
-    assert_eq!(store.count_undelivered(bob, 6).await.unwrap(), (0, 0));
-    assert_eq!(store.count_undelivered(999, 0).await.unwrap(), (0, 0));
+    let of_eve = |messages| vec![("eve@#1".to_owned(), messages, messages * size)];
+    assert_eq!(store.count_undelivered(bob, 0).await.unwrap(), of_eve(3));
+    assert_eq!(store.count_undelivered(bob, 4).await.unwrap(), of_eve(1));
+    assert_eq!(store.count_undelivered(bob, 6).await.unwrap(), []);
+    assert_eq!(store.count_undelivered(999, 0).await.unwrap(), []);
 }
 
 /// Prints how many messages a second can be appended, each with a row in two archives and an

@@ -13,7 +13,7 @@ const LAST_STRANGER: Sender = Sender { account: 5, is_stranger: true };
 fn fill(session: &Session, due: Due, most: usize) -> usize {
     // Presence is late, and not refused.
     let (class, most) = match due {
-        Due::Presence => (Class::Presence, most.min((BUDGET / 2 >> 10) + 20)),
+        Due::Presence => (Class::Presence, most.min(((BUDGET / 2) >> 10) + 20)),
         _ => (Class::Message, most),
     };
     let stanza = || Outgoing { class, ..said(&"x".repeat(990)) };
@@ -128,7 +128,7 @@ fn the_reserve_of_own_words_is_the_last_and_a_session_that_fills_it_is_not_resum
 
     let taken = fill(session, Due::Own, 9_999);
 
-    assert!(taken >= (BUDGET / 2 >> 10) - 2, "{taken}");
+    assert!(taken >= ((BUDGET / 2) >> 10) - 2, "{taken}");
     let end = session.ordered_end().unwrap();
     assert_eq!(end.condition, StreamCondition::ResourceConstraint);
     assert_eq!(resume(session, 0), Err(ResumeRefused::Gone));
