@@ -118,10 +118,30 @@ impl Node {
         let mut renewed = self.store.renewal_of(doubt.since.0).await?;
         loop {
             match self.end_doubt(renewed, young, voucher).await? {
-                Ended::Now => return Ok(true),
+                Ended::Now => {
+                    self.move_times().await;
+                    return Ok(true);
+                }
                 Ended::Before => return Ok(false),
                 Ended::NotYet(so_far) => renewed = so_far,
             }
+        }
+    }
+
+    /// Moves the times that people are told with even time, which has jumped, in pieces. If that fails,
+    /// the housekeeping goes on with it.
+    pub(crate) async fn move_times(&self) {
+        let moved = async {
+            while self.store.are_times_moving().await? {
+                let piece = self.keeper.change(Touches::AtMost(3 * PIECE), |tx| {
+                    Box::pin(async { Ok((tx.move_times(PIECE).await?, Vec::new())) })
+                });
+                piece.await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = moved.await {
+            self.store_failing("times_not_moved", None, &error);
         }
     }
 
@@ -145,7 +165,7 @@ impl Node {
                 let believed = seen.vouched_for();
                 let (even, skipped) =
                     (believed.even.0, believed.even.0.saturating_sub(seen.even.0));
-                tx.shift_ages(doubt.since.0, even, skipped).await?;
+                tx.end_renewal(doubt.since.0, seen.even.0, even, skipped).await?;
                 tx.heartbeat(&believed.into()).await?;
                 let then: crate::keeper::After = vec![Box::new(move |node: &Arc<Node>| {
                     node.watch.believe(believed, now.steady);
@@ -244,6 +264,8 @@ mod tests {
         let many = 2 * PIECE + 10;
         for n in 0..many {
             tx.remember_place(bob, &format!("192.0.2.{n}"), node.even_time().0).await.unwrap();
+            tx.came_online(bob, node.even_time().0).await.unwrap();
+            tx.went_offline(bob, node.even_time().0).await.unwrap();
         }
         tx.commit().await.unwrap();
         let before = node.keeper.rounds();
@@ -254,6 +276,28 @@ mod tests {
         assert_eq!(node.clock_doubt(), None);
         let since = NOW.after(DAY * 400).0;
         assert_eq!(store.known_networks_since(bob, since).await.unwrap().len() as u64, many);
+        assert_eq!(store.departure(bob).await.unwrap().unwrap().at, since);
+        assert!(!store.are_times_moving().await.unwrap());
+        node.stop().await;
+    }
+
+    #[tokio::test]
+    async fn times_that_were_not_moved_when_the_server_was_killed_are_moved_at_the_next_start() {
+        let store = Store::open(&Location::Memory).await.unwrap();
+        let before = start(&store, NOW).await;
+        before.stop().await;
+        let even = store.last_heartbeat().await.unwrap().unwrap().even;
+        let mut tx = store.begin().await.unwrap();
+        let block = whoelse_store::Throttle { failures: 3, since: even, blocked_until: even + 1 };
+        tx.throttle_save("bob@#1", block).await.unwrap();
+        tx.end_renewal(even, even, even, DAY.as_micros() as i64).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let node = start(&store, NOW).await;
+
+        let rows = store.throttle_load_all(even).await.unwrap();
+        assert_eq!(rows[0].1.blocked_until, even + 1 + DAY.as_micros() as i64);
+        assert!(!store.are_times_moving().await.unwrap());
         node.stop().await;
     }
 

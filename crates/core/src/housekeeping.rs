@@ -50,6 +50,7 @@ async fn forget(node: &Arc<Node>) {
         tracing::debug!(why = %doubt.why, "nothing_forgotten");
         return;
     }
+    node.move_times().await;
     let now = node.even_time();
     if let Err(error) = purge(node, now).await {
         return node.store_failing("housekeeping_failed", None, &error);

@@ -16,7 +16,7 @@ use crate::asked::Asked;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::delivery::LOG_READERS;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, PIECE};
 use crate::kit::{Feature, Wiring};
 use crate::known_networks::KnownNetworks;
 use crate::lasting::Lasting;
@@ -100,6 +100,12 @@ impl Node {
         let started = clock.moment();
         let watch = Watch::at_start(last_heartbeat, started);
         let now = watch.even_moment(started.steady);
+        // Blocks are as long as they were, though a jump of even time was cut off.
+        while store.are_times_moving().await? {
+            let mut tx = store.begin().await?;
+            tx.move_times(PIECE).await?;
+            tx.commit().await?;
+        }
         let rows = store.throttle_load_all(now.wall.0).await?;
         let rows = rows.into_iter().map(|(key, row)| (key, Count::from(row)));
         throttle.restore(rows, settings.block_duration, now);

@@ -161,8 +161,9 @@ CREATE TABLE former_credentials (
 ) WITHOUT ROWID;
 CREATE INDEX former_credentials_at ON former_credentials (at);
 
--- What is old of these is found without a look at the rest, of which strangers can make much.
+-- What is of a certain time is found without a look at the rest, of which there can be much.
 CREATE INDEX throttle_since ON throttle (since);
+CREATE INDEX departures_at ON departures (at);
 
 -- What is left of accounts that are removed: their rows in the tables below and in
 -- `archive_rows`, which go in pieces; and, while `holder` is not NULL, their names in the rosters of

@@ -5,7 +5,7 @@
 //! done to the clock. Everything that expires by age is stamped with it. `core` computes it and
 //! decides when the wall is in doubt.
 
-use sqlx::Row;
+use sqlx::{AnyConnection, Row};
 
 use crate::purpose::For;
 use crate::{Result, Store, Tx, pieces, repeats, sequences};
@@ -30,16 +30,63 @@ const RENEW: [&str; 3] = [
 /// When a new schema first ran successfully (`sequences::UPGRADED`).
 const RENEW_UPGRADE: &str =
     "UPDATE numbers SET value = $2 WHERE name = 'upgraded' AND value >= $1 AND value < $2";
-/// People ask for these ages, so each keeps its own.
-const SHIFT_ONLINE: &str = "UPDATE online SET until_at = until_at + $2, \
-    from_at = CASE WHEN from_at >= $1 THEN from_at + $2 ELSE from_at END WHERE until_at >= $1";
-const SHIFT_DEPARTURES: &str = "UPDATE departures SET at = at + $2 WHERE at >= $1";
+/// Marks a time that has moved. No time is so late.
+macro_rules! mark {
+    () => {
+        "1152921504606846976"
+    };
+}
 
-/// A block keeps the time that is left of it; 0 is no block, and one that lasts for ever is
-/// unchanged.
-const SHIFT_THROTTLE: &str = "UPDATE throttle SET since = since + $2, blocked_until = \
-    CASE WHEN blocked_until > 0 AND blocked_until < 4611686018427387904 \
-    THEN blocked_until + $2 ELSE blocked_until END WHERE since >= $1";
+/// People ask for these ages, so each keeps its own: the times move with even time. A time that has
+/// moved is marked, so that it is not moved again. A block keeps the time that is left of it; 0 is no
+/// block, and one that lasts for ever is unchanged.
+const MOVE: [&str; 3] = [
+    concat!(
+        "UPDATE online SET until_at = until_at + $3 + ",
+        mark!(),
+        ", from_at = CASE WHEN from_at >= $1 THEN from_at + $3 ELSE from_at END WHERE id IN \
+        (SELECT o.id FROM online o WHERE o.until_at >= $1 AND o.until_at <= $2 \
+        ORDER BY o.until_at LIMIT $4)"
+    ),
+    concat!(
+        "UPDATE departures SET at = at + $3 + ",
+        mark!(),
+        " WHERE account IN (SELECT d.account FROM departures d WHERE d.at >= $1 AND d.at <= $2 \
+        ORDER BY d.at LIMIT $4)"
+    ),
+    concat!(
+        "UPDATE throttle SET since = since + $3 + ",
+        mark!(),
+        ", blocked_until = CASE WHEN blocked_until > 0 AND blocked_until < 4611686018427387904 \
+        THEN blocked_until + $3 ELSE blocked_until END WHERE scope IN \
+        (SELECT t.scope FROM throttle t WHERE t.since >= $1 AND t.since <= $2 \
+        ORDER BY t.since LIMIT $4)"
+    ),
+];
+/// Takes the marks away, when all are moved.
+const UNMARK: [&str; 3] = [
+    concat!(
+        "UPDATE online SET until_at = until_at - ",
+        mark!(),
+        " WHERE id IN (SELECT o.id FROM online o WHERE o.until_at >= ",
+        mark!(),
+        " ORDER BY o.until_at LIMIT $1)"
+    ),
+    concat!(
+        "UPDATE departures SET at = at - ",
+        mark!(),
+        " WHERE account IN (SELECT d.account FROM departures d WHERE d.at >= ",
+        mark!(),
+        " ORDER BY d.at LIMIT $1)"
+    ),
+    concat!(
+        "UPDATE throttle SET since = since - ",
+        mark!(),
+        " WHERE scope IN (SELECT t.scope FROM throttle t WHERE t.since >= ",
+        mark!(),
+        " ORDER BY t.since LIMIT $1)"
+    ),
+];
 
 pub(crate) const STATEMENTS: &[&str] = &[
     LAST_BEFORE,
@@ -49,9 +96,12 @@ pub(crate) const STATEMENTS: &[&str] = &[
     RENEW[1],
     RENEW[2],
     RENEW_UPGRADE,
-    SHIFT_ONLINE,
-    SHIFT_DEPARTURES,
-    SHIFT_THROTTLE,
+    MOVE[0],
+    MOVE[1],
+    MOVE[2],
+    UNMARK[0],
+    UNMARK[1],
+    UNMARK[2],
 ];
 
 /// A sign of life. Times and durations are in microseconds.
@@ -92,6 +142,11 @@ impl Store {
     /// Returns the last sign of life; `None` if there never was one.
     pub async fn last_heartbeat(&self) -> Result<Option<Heartbeat>> {
         sequences::heartbeat(&mut *self.reader().await?).await
+    }
+
+    /// Returns whether [`Tx::move_times`] has something to do.
+    pub async fn are_times_moving(&self) -> Result<bool> {
+        are_times_moving(&mut *self.reader().await?).await
     }
 
     /// Returns where to begin with the renewal of what was stamped at this even time or later.
@@ -149,16 +204,54 @@ impl Tx {
     }
 
     /// Ends a renewal, when even time jumps by `skipped` to `now`: last departures stay as long ago
-    /// as before, and blocks keep the time that is left.
-    pub async fn shift_ages(&mut self, since: i64, now: i64, skipped: i64) -> Result<()> {
+    /// as before, and blocks keep the time that is left. [`Tx::move_times`] sees to that, for whatever
+    /// was stamped between `since` and `until`, when it jumps.
+    pub async fn end_renewal(
+        &mut self,
+        since: i64,
+        until: i64,
+        now: i64,
+        skipped: i64,
+    ) -> Result<()> {
         self.forget_repeats();
         let conn = self.conn()?;
         sqlx::query(RENEW_UPGRADE).bind(since).bind(now).execute(&mut *conn).await?;
-        for text in [SHIFT_ONLINE, SHIFT_DEPARTURES, SHIFT_THROTTLE] {
-            sqlx::query(text).bind(since).bind(skipped).execute(&mut *conn).await?;
-        }
-        Ok(())
+        sequences::write(conn, sequences::MOVED_SINCE, since).await?;
+        sequences::write(conn, sequences::MOVED_UNTIL, until).await?;
+        sequences::write(conn, sequences::MOVED_BY, skipped).await
     }
+
+    /// Moves at most so many times of each kind. Returns whether there may be more; until there are
+    /// no more, those that are not moved yet look older than they are, and nothing is forgotten by
+    /// them.
+    pub async fn move_times(&mut self, most: u64) -> Result<bool> {
+        let conn = self.conn()?;
+        let Some(by) = sequences::read(conn, sequences::MOVED_BY).await? else { return Ok(false) };
+        let since = sequences::read(conn, sequences::MOVED_SINCE).await?.unwrap_or(i64::MAX);
+        let until = sequences::read(conn, sequences::MOVED_UNTIL).await?;
+        let mut is_more = false;
+        if let Some(until) = until {
+            for text in MOVE {
+                is_more |= pieces::change(conn, text, &[since, until, by], most).await? >= most;
+            }
+            if !is_more {
+                sequences::forget(conn, sequences::MOVED_UNTIL).await?;
+            }
+            return Ok(true);
+        }
+        for text in UNMARK {
+            is_more |= pieces::change(conn, text, &[], most).await? >= most;
+        }
+        if !is_more {
+            sequences::forget(conn, sequences::MOVED_BY).await?;
+        }
+        Ok(is_more)
+    }
+}
+
+/// Whether times still have to move, so that some look older than they are.
+pub(crate) async fn are_times_moving(conn: &mut AnyConnection) -> Result<bool> {
+    Ok(sequences::read(conn, sequences::MOVED_BY).await?.is_some())
 }
 
 #[cfg(test)]
@@ -231,6 +324,8 @@ mod tests {
             tx.keep_name(gone, at, 100, 9).await.unwrap();
             remove_wholly(&mut tx, gone).await;
         }
+        let zoe = account(&mut tx, "zoe").await;
+        tx.came_online(zoe, 24).await.unwrap();
         for (who, from, until) in [(bob, 5, 15), (eve, 5, 25), (bob, 22, 28)] {
             tx.came_online(who, from).await.unwrap();
             tx.went_offline(who, until).await.unwrap();
@@ -246,7 +341,13 @@ mod tests {
         }
 
         assert_eq!(tx.renew(Renewed::default(), 20, 1030, 9).await.unwrap(), None);
-        tx.shift_ages(20, 1030, 1000).await.unwrap();
+        tx.end_renewal(20, 30, 1030, 1000).await.unwrap();
+        // What comes now is of the new time.
+        tx.went_offline(zoe, 1030).await.unwrap();
+        assert_eq!(tx.purge_intervals(100, 9).await.unwrap(), 0);
+        assert_eq!(tx.throttle_purge(i64::MAX, 9).await.unwrap(), 0);
+        while tx.move_times(1).await.unwrap() {}
+        assert_eq!(tx.purge_intervals(15, 9).await.unwrap(), 0);
         tx.commit().await.unwrap();
 
         let rows = store.throttle_load_all(0).await.unwrap();
@@ -263,7 +364,39 @@ mod tests {
             let store = &store;
             async move { store.gone_between(domain, at, i64::MAX).await.unwrap().len() }
         };
-        assert_eq!((seen(1025).await, seen(1026).await, seen(1029).await), (2, 1, 0));
+        assert_eq!((seen(1025).await, seen(1026).await, seen(1029).await), (3, 2, 1));
         assert_eq!(store.departure(bob).await.unwrap().unwrap().at, 1028);
+    }
+
+    #[tokio::test]
+    async fn times_move_once_wherever_the_server_is_killed_and_however_little_they_move() {
+        let (_dir, store) = fresh().await;
+        let mut tx = store.begin().await.unwrap();
+        let mut who = Vec::new();
+        for (n, at) in [10, 20, 21, 21, 22, 30].into_iter().enumerate() {
+            let account = account(&mut tx, &format!("user{n}")).await;
+            tx.departed(account, at, "").await.unwrap();
+            who.push(account);
+        }
+        // Each lands among those that have not moved yet.
+        tx.end_renewal(20, 30, 31, 1).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let mut pieces = 0;
+        while store.are_times_moving().await.unwrap() {
+            let mut tx = store.begin().await.unwrap();
+            tx.move_times(2).await.unwrap();
+            tx.commit().await.unwrap();
+            pieces += 1;
+            // This one is killed before it is committed.
+            store.begin().await.unwrap().move_times(2).await.unwrap();
+        }
+
+        assert!(pieces > 4, "{pieces}");
+        let mut ages = Vec::new();
+        for account in who {
+            ages.push(store.departure(account).await.unwrap().unwrap().at);
+        }
+        assert_eq!(ages, [10, 21, 22, 22, 23, 31]);
     }
 }

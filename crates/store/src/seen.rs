@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::purpose::For;
-use crate::{Result, Store, Tx, pieces, sequences};
+use crate::{Result, Store, Tx, heartbeat, pieces, sequences};
 
 const OPEN: &str = "SELECT id FROM online WHERE account = $1 AND until_at IS NULL";
 /// An account that is gone gets no row: none would remove it.
@@ -82,9 +82,14 @@ impl Tx {
         pieces::change(self.conn()?, CLOSE_SOME, &[at], most).await
     }
 
-    /// Deletes at most so many intervals that ended before this time; returns how many.
+    /// Deletes at most so many intervals that ended before this time; returns how many. None while
+    /// times move ([`Tx::move_times`]).
     pub async fn purge_intervals(&mut self, before_at: i64, most: u64) -> Result<u64> {
-        pieces::change(self.conn()?, PURGE, &[before_at], most).await
+        let conn = self.conn()?;
+        if heartbeat::are_times_moving(conn).await? {
+            return Ok(0);
+        }
+        pieces::change(conn, PURGE, &[before_at], most).await
     }
 }
 

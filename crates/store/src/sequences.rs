@@ -30,6 +30,12 @@ pub(crate) const DOUBT_CLAIM: &str = "doubt-claim";
 /// How far the wall was from what was expected.
 pub(crate) const DOUBT_GAP: &str = "doubt-gap";
 
+/// While times move together with even time: from when on they do, up to when, and by how much.
+pub(crate) const MOVED_SINCE: &str = "moved-since";
+/// Not set any more when all of them are marked.
+pub(crate) const MOVED_UNTIL: &str = "moved-until";
+pub(crate) const MOVED_BY: &str = "moved-by";
+
 /// When the first start after the last upgrade succeeded.
 pub(crate) const UPGRADED: &str = "upgraded";
 

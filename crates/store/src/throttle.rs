@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::purpose::For;
-use crate::{Result, Store, Tx, pieces};
+use crate::{Result, Store, Tx, heartbeat, pieces};
 
 /// How long failures are remembered after the last of them and after the end of the block: a day,
 /// in microseconds. This is far longer than any window in which they are counted.
@@ -80,8 +80,12 @@ impl Tx {
     /// Deletes at most so many of the rows that are no longer relevant at this time; returns how
     /// many keys that were.
     pub async fn throttle_purge(&mut self, now: i64, most: u64) -> Result<u64> {
+        let conn = self.conn()?;
+        if heartbeat::are_times_moving(conn).await? {
+            return Ok(0);
+        }
         let parameters = [now.saturating_sub(THROTTLE_MEMORY), now];
-        pieces::change(self.conn()?, PURGE, &parameters, most).await
+        pieces::change(conn, PURGE, &parameters, most).await
     }
 }
 

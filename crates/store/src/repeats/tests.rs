@@ -90,7 +90,7 @@ async fn what_is_not_committed_is_no_repeat() {
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.append(&[one()]).await.unwrap(), [stored(1, 1)]);
     // From here on it is read from the table, with what the transaction has written.
-    tx.shift_ages(0, 1, 1).await.unwrap();
+    tx.end_renewal(0, 1, 1, 1).await.unwrap();
     assert_eq!(tx.append(&[one()]).await.unwrap(), [Appended::Repeat]);
     drop(tx);
 
@@ -199,7 +199,7 @@ async fn a_repeat_is_as_young_as_the_clock_says_after_a_jump() {
 
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.renew(Renewed::default(), 2_000, now, 9).await.unwrap(), None);
-    tx.shift_ages(2_000, now, now - 2_000).await.unwrap();
+    tx.end_renewal(2_000, 2_000, now, now - 2_000).await.unwrap();
     tx.commit().await.unwrap();
 
     assert!(append(now, "old").await);
