@@ -45,6 +45,8 @@ const WAITING: usize = 4096;
 /// The most that one account may have posted before its sessions wait: two groups of messages, one
 /// that is committed and one that gathers meanwhile, so that an account alone loses nothing.
 pub(crate) const SHARE: u32 = 512;
+/// The same while more than half of the lane is taken: no few accounts fill the rest.
+pub(crate) const SMALL_SHARE: u32 = 64;
 /// The most rows that one piece of the housekeeping changes: a few milliseconds, in which everybody
 /// else waits.
 pub const PIECE: u64 = 500;
@@ -270,15 +272,16 @@ impl Keeper {
     /// Whether an account has as much in the lane as one may have: whoever posts for it says no more
     /// before there is room again ([`Keeper::has_room_for`]). What the account has posted stays in
     /// its order, and everybody else waits behind a share of each account at most.
-    pub(crate) fn is_share_full(account: &Account) -> bool {
-        account.sending.count() >= SHARE
+    pub(crate) fn is_share_full(&self, account: &Account) -> bool {
+        let posted = account.sending.count();
+        posted >= SHARE || posted >= SMALL_SHARE && self.waiting() > WAITING / 2
     }
 
     /// Waits until an account may post more.
     pub(crate) async fn has_room_for(&self, account: &Account) {
         loop {
             let round = self.round.notified();
-            if !Keeper::is_share_full(account) || self.stopped.load(Ordering::Acquire) {
+            if !self.is_share_full(account) || self.stopped.load(Ordering::Acquire) {
                 return;
             }
             round.await;

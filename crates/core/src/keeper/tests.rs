@@ -852,6 +852,33 @@ async fn an_account_has_a_share_of_the_lane_and_others_wait_for_no_more_of_it() 
     node.stop().await;
 }
 
+#[tokio::test]
+async fn a_share_is_small_while_more_than_half_of_the_lane_is_taken() {
+    let node = node(&["alice", "bob"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let go = busy(&node).await;
+    while node.keeper.waiting() <= super::WAITING / 2 {
+        node.keeper.try_post(Work::Ride(Box::new(|_| {}))).ok().unwrap();
+    }
+
+    let mut said = 0;
+    let rest = loop {
+        said += 1;
+        if let Routed::Waits(rest) = says(&node, &alice, &kept("bob", "again")) {
+            break tokio::spawn(rest);
+        }
+    };
+
+    assert_eq!(said, super::SMALL_SHARE);
+    lane_rests(&node).await;
+    assert!(!rest.is_finished());
+    go.send(()).unwrap();
+    rest.await.unwrap();
+    node.keeper.caught_up().await;
+    assert!(matches!(says(&node, &alice, &kept("bob", "more")), Routed::Done));
+    node.stop().await;
+}
+
 // --- what is confirmed and goes ---
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use whoelse_xmpp::{BareJid, Jid, Stanza, StanzaError};
 
 use crate::account::Account;
-use crate::keeper::Keeper;
 use crate::kit::BoxFuture;
 use crate::node::Node;
 use crate::session::{Session, Ticket};
@@ -60,7 +59,8 @@ impl Origin {
             let session = session.clone();
             return Some(Box::pin(async move { session.settled().await }));
         }
-        let account = session.account.as_ref().filter(|account| Keeper::is_share_full(account))?;
+        let account = session.account.as_ref();
+        let account = account.filter(|account| node.keeper.is_share_full(account))?;
         let (keeper, account) = (node.keeper.clone(), account.clone());
         Some(Box::pin(async move { keeper.has_room_for(&account).await }))
     }
