@@ -4,9 +4,10 @@
 //! asks for much lets others have a turn between its pieces.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use whoelse_store::READERS_OF_ARCHIVES;
 
-/// Pieces that are read at the same time: as many as the store has readers of archives.
-const AT_ONCE: usize = 2;
+/// Pieces that are read at the same time: one more would wait for a reader.
+const AT_ONCE: usize = READERS_OF_ARCHIVES;
 
 /// The turns of all accounts, in the order in which they ask.
 pub struct Turns(Semaphore);

@@ -79,6 +79,7 @@ pub use location::{Location, PlaceError, PostgresUrl};
 pub use log::{Appended, Direction, LoggedMessage, NewMessage, NewRow};
 pub use look::Found;
 pub use open::Store;
+pub use purpose::{READERS_OF_ARCHIVES, READERS_OF_MAILBOXES};
 #[cfg(any(test, feature = "faults"))]
 pub use readers::HeldReaders;
 pub use removals::Removal;

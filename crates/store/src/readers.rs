@@ -72,7 +72,7 @@ impl Readers {
 }
 
 fn pool(what: For, dialect: Dialect, options: AnyConnectOptions) -> AnyPool {
-    let pool = AnyPoolOptions::new().max_connections(what.at_once());
+    let pool = AnyPoolOptions::new().max_connections(what.at_once() as u32);
     let pool = pool.idle_timeout(None).max_lifetime(None);
     match dialect {
         Dialect::Sqlite => pool

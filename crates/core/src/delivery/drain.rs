@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use whoelse_store::{Error, LoggedMessage};
+use whoelse_store::{Error, LoggedMessage, READERS_OF_MAILBOXES};
 use whoelse_xmpp::{Jid, StreamCondition, StreamError};
 
 use super::from_log;
@@ -22,7 +22,7 @@ use crate::session::{Drain, LogPage, Pushed, Session};
 
 /// How many sessions read at once: fewer than the store has readers of mailboxes, since one is needed
 /// where an account is loaded. Further sessions wait for their turn.
-pub(crate) const READERS: usize = 2;
+pub(crate) const READERS: usize = READERS_OF_MAILBOXES - 1;
 /// The most messages and bytes that are read at once.
 const PAGE: usize = 100;
 const PAGE_BYTES: usize = 512 << 10;
