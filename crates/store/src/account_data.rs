@@ -3,7 +3,6 @@
 
 use sqlx::{AnyConnection, Row};
 
-use crate::purpose::For;
 use crate::{Result, Store, Tx};
 
 const READ: &str =
@@ -57,7 +56,7 @@ pub enum Put {
 impl Store {
     /// Returns a value of an account, if there is one.
     pub async fn account_data(&self, account: i64, key: DataKey<'_>) -> Result<Option<Vec<u8>>> {
-        read(&mut *self.reader_for(For::Mailboxes).await?, account, key).await
+        read(&mut *self.own_reader().await?, account, key).await
     }
 
     /// Returns the values of an account in this namespace whose names begin with `prefix`, sorted
@@ -68,7 +67,7 @@ impl Store {
         namespace: &str,
         prefix: &str,
     ) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut conn = self.reader_for(For::Mailboxes).await?;
+        let mut conn = self.own_reader().await?;
         let query = sqlx::query(LIST).bind(account).bind(namespace).bind(prefix);
         let rows = query.fetch_all(&mut *conn).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()

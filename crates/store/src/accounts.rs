@@ -3,7 +3,6 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::purpose::For;
 use crate::{Result, Store, StoredVerifier, Tx, archives, removals, removed_names, sequences};
 
 const FIND: &str = "SELECT a.id, a.domain, a.localpart, a.created_at, a.last_active, \
@@ -52,14 +51,14 @@ impl Store {
         after_localpart: &str,
         limit: i64,
     ) -> Result<Vec<AccountRow>> {
-        let mut conn = self.reader_for(For::Mailboxes).await?;
+        let mut conn = self.own_reader().await?;
         let query = sqlx::query(LIST).bind(domain).bind(after_localpart).bind(limit.max(0));
         query.fetch_all(&mut *conn).await?.iter().map(account).collect()
     }
 
     /// Returns how many accounts a domain has.
     pub async fn count_accounts(&self, domain: i64) -> Result<i64> {
-        let mut conn = self.reader_for(For::Archives).await?;
+        let mut conn = self.long_reader().await?;
         Ok(sqlx::query(COUNT).bind(domain).fetch_one(&mut *conn).await?.try_get(0)?)
     }
 }

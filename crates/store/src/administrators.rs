@@ -3,7 +3,6 @@
 
 use sqlx::Row;
 
-use crate::purpose::For;
 use crate::{Result, Store, Tx};
 
 const ALL: &str = "SELECT g.account, a.domain, a.localpart, g.granted_at \
@@ -45,7 +44,7 @@ pub enum Grant {
 impl Store {
     /// Returns all rights that were granted, by name.
     pub async fn granted_rights(&self) -> Result<Vec<GrantedRight>> {
-        let rows = sqlx::query(ALL).fetch_all(&mut *self.reader_for(For::Archives).await?).await?;
+        let rows = sqlx::query(ALL).fetch_all(&mut *self.long_reader().await?).await?;
         let right = |row: &sqlx::any::AnyRow| {
             Ok(GrantedRight {
                 account: row.try_get(0)?,

@@ -5,7 +5,6 @@ use std::fmt;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::purpose::For;
 use crate::{Result, Store, Tx, pieces};
 
 const LIST: &str = "SELECT mechanism, salt, iterations, stored_key, server_key \
@@ -152,7 +151,7 @@ impl Store {
     /// Returns whether an account that has a verifier of one mechanism lacks one of another.
     pub async fn is_verifier_lacking(&self, has: &str, lacks: &str) -> Result<bool> {
         let query = sqlx::query(LACKING).bind(has).bind(lacks);
-        Ok(query.fetch_optional(&mut *self.reader_for(For::Archives).await?).await?.is_some())
+        Ok(query.fetch_optional(&mut *self.long_reader().await?).await?.is_some())
     }
 }
 

@@ -7,7 +7,6 @@
 
 use sqlx::{AnyConnection, Row};
 
-use crate::purpose::For;
 use crate::{Result, Store, Tx, pieces, repeats, sequences};
 
 /// Bodies are numbered by age, so this reads no body older than those that it finds.
@@ -152,7 +151,7 @@ impl Store {
     /// Returns where to begin with the renewal of what was stamped at this even time or later.
     /// Bodies are numbered in the order of the commits, across all archives.
     pub async fn renewal_of(&self, since: i64) -> Result<Renewed> {
-        let mut conn = self.reader_for(For::Archives).await?;
+        let mut conn = self.long_reader().await?;
         let row = sqlx::query(LAST_BEFORE).bind(since).fetch_optional(&mut *conn).await?;
         let body = row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
         Ok(Renewed { body, repeat: 0 })

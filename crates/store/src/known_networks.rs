@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::purpose::For;
 use crate::{Result, Store, Tx, pieces};
 
 /// An account that is gone gets no row: none would remove it.
@@ -55,7 +54,7 @@ impl Store {
         of_account: u32,
         most: u32,
     ) -> Result<Vec<NetworkLogin>> {
-        let mut conn = self.reader_for(For::Archives).await?;
+        let mut conn = self.long_reader().await?;
         let mut of_accounts: HashMap<i64, u32> = HashMap::new();
         let mut latest = Vec::new();
         let mut before = NetworkLogin { at: i64::MAX, account: 0, network: String::new() };

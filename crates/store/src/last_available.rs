@@ -5,7 +5,6 @@
 
 use sqlx::Row;
 
-use crate::purpose::For;
 use crate::{Result, Store, Tx};
 
 const SET: &str = "INSERT INTO departures (account, at, status) \
@@ -28,7 +27,7 @@ pub struct LastAvailable {
 impl Store {
     /// Returns an account's last departure; `None` if it has never been online.
     pub async fn departure(&self, account: i64) -> Result<Option<LastAvailable>> {
-        let mut conn = self.reader_for(For::Mailboxes).await?;
+        let mut conn = self.own_reader().await?;
         let noted = sqlx::query(GET).bind(account).fetch_optional(&mut *conn).await?;
         let noted = match noted {
             Some(row) => Some(LastAvailable { at: row.try_get(0)?, status: row.try_get(1)? }),

@@ -125,7 +125,7 @@ impl Store {
     /// so is this.
     pub(crate) async fn folded_reader(&self, asked: Asked) -> Result<PoolConnection<Any>> {
         self.fold_for(asked).await?;
-        self.reader_for(For::Archives).await
+        self.long_reader().await
     }
 
     /// Returns whether something that is asked for is in the journal, or `true` if that is not known.

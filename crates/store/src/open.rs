@@ -235,6 +235,16 @@ impl Store {
         self.reader_for(For::Logins).await
     }
 
+    /// Returns a connection for what an account gets of its own.
+    pub(crate) async fn own_reader(&self) -> Result<PoolConnection<Any>> {
+        self.reader_for(For::Mailboxes).await
+    }
+
+    /// Returns a connection for whatever may take long: lists, counts, archives.
+    pub(crate) async fn long_reader(&self) -> Result<PoolConnection<Any>> {
+        self.reader_for(For::Archives).await
+    }
+
     /// Returns a connection for a query.
     pub(crate) async fn reader_for(&self, what: For) -> Result<PoolConnection<Any>> {
         let reader = self.inner.readers.acquire(what).await?;

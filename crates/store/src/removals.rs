@@ -60,7 +60,7 @@ pub struct Removal {
 impl Store {
     /// Returns whether anything is left of removed accounts.
     pub async fn is_removal_left(&self) -> Result<bool> {
-        Ok(sqlx::query(NEXT).fetch_optional(&mut *self.reader().await?).await?.is_some())
+        Ok(sqlx::query(NEXT).fetch_optional(&mut *self.long_reader().await?).await?.is_some())
     }
 }
 

@@ -8,7 +8,6 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use crate::purpose::For;
 use crate::{Result, Store, Tx, heartbeat, pieces, sequences};
 
 const OPEN: &str = "SELECT id FROM online WHERE account = $1 AND until_at IS NULL";
@@ -44,7 +43,7 @@ pub struct GoneAccount {
 impl Store {
     /// Returns the accounts of a domain that went offline at `from` or later, and before `to`.
     pub async fn gone_between(&self, domain: i64, from: i64, to: i64) -> Result<Vec<GoneAccount>> {
-        let mut conn = self.reader_for(For::Archives).await?;
+        let mut conn = self.long_reader().await?;
         let query = sqlx::query(GONE).bind(domain).bind(from).bind(to);
         let rows = query.fetch_all(&mut *conn).await?;
         let gone = |row: &AnyRow| {

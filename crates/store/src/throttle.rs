@@ -7,7 +7,6 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::purpose::For;
 use crate::{Result, Store, Tx, heartbeat, pieces};
 
 /// How long failures are remembered after the last of them and after the end of the block: a day,
@@ -51,7 +50,7 @@ impl Store {
             };
             Ok((row.try_get(0)?, throttle))
         };
-        let mut conn = self.reader_for(For::Archives).await?;
+        let mut conn = self.long_reader().await?;
         let query =
             sqlx::query(LOAD).bind(now.saturating_sub(THROTTLE_MEMORY)).bind(now).bind(MOST);
         query.fetch_all(&mut *conn).await?.iter().map(row).collect()
