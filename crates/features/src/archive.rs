@@ -246,10 +246,18 @@ async fn fetch(cx: &Asked, filter: &Filter, paging: &Paging) -> Result<Found, St
     }
     // Read in steps, until enough messages match or their bytes suffice.
     let (mut rows, mut looked_at, mut bytes) = (Vec::new(), 0, 0);
-    let mut left = Left::of(cx, &query).await?;
+    let mut left = Left::of(&query);
     while !left.is_empty() && bytes < WEIGHT && (exact || rows.len() < paging.limit) {
         if !exact && looked_at >= LOOKED_AT {
             break;
+        }
+        if left.part.is_some() {
+            // Numbers that no row has are no part of their own.
+            (query.after_seq, query.before_seq) = (Some(left.after), Some(left.before));
+            left.begin_with(cx.read(store.nearest(cx.own.archive, &query)).await?);
+            if left.is_empty() {
+                break;
+            }
         }
         let (after, before) = left.next();
         (query.after_seq, query.before_seq) = (Some(after), Some(before));
@@ -307,24 +315,25 @@ struct Left {
 }
 
 impl Left {
-    /// Where times are asked for, finds out where the archive begins and ends, and goes through it in
-    /// parts: nothing tells where a time is, so a time that matches nothing would have all of it
-    /// walked through at once.
-    async fn of(cx: &Asked, query: &Query) -> Result<Left, StanzaError> {
-        let mut left = Left {
+    /// Where times are asked for, an archive is gone through in parts: nothing tells where a time is,
+    /// so a time that matches nothing would have all of it walked through at once.
+    fn of(query: &Query) -> Left {
+        let timed = query.start.is_some() || query.end.is_some();
+        Left {
             after: query.after_seq.unwrap_or(i64::MIN),
             before: query.before_seq.unwrap_or(i64::MAX),
-            part: None,
+            part: timed.then_some(PART),
             backwards: query.backwards,
-        };
-        if query.start.is_some() || query.end.is_some() {
-            let extent = cx.read(cx.node.store.extent(cx.own.archive)).await?;
-            let (first, last) = extent.unwrap_or((0, -1));
-            left.after = left.after.max(first.saturating_sub(1));
-            left.before = left.before.min(last.saturating_add(1));
-            left.part = Some(PART);
         }
-        Ok(left)
+    }
+
+    /// Leaves out the numbers before this one, with which the next part begins; all, if there is none.
+    fn begin_with(&mut self, nearest: Option<i64>) {
+        match (nearest, self.backwards) {
+            (None, _) => self.after = self.before,
+            (Some(seq), true) => self.before = seq.saturating_add(1),
+            (Some(seq), false) => self.after = seq.saturating_sub(1),
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -435,6 +444,18 @@ mod tests {
                 seen.sort_unstable();
                 assert_eq!(seen, (after + 1..before).collect::<Vec<_>>(), "{backwards}");
             }
+        }
+    }
+
+    #[test]
+    fn what_no_row_has_is_left_out() {
+        let of = |backwards| Left { after: 0, before: 90, part: Some(10), backwards };
+        for (backwards, next) in [(false, (49, 60)), (true, (40, 51))] {
+            let mut left = of(backwards);
+            left.begin_with(Some(50));
+            assert_eq!(left.next(), next);
+            left.begin_with(None);
+            assert!(left.is_empty());
         }
     }
 

@@ -61,8 +61,18 @@ const COUNT_WITH: &str = counted!(
 );
 const HAS: &str = "SELECT 1 FROM archive_rows WHERE archive = $1 AND direction < 2 AND seq = $2";
 
-const FIRST: &str = "SELECT seq FROM archive_rows WHERE archive = $1 ORDER BY seq LIMIT 1";
-const LAST: &str = "SELECT seq FROM archive_rows WHERE archive = $1 ORDER BY seq DESC LIMIT 1";
+const FIRST: &str = "SELECT seq FROM archive_rows \
+    WHERE archive = $1 AND seq > $2 AND seq < $3 ORDER BY seq LIMIT 1";
+const LAST: &str = "SELECT seq FROM archive_rows \
+    WHERE archive = $1 AND seq > $2 AND seq < $3 ORDER BY seq DESC LIMIT 1";
+const FIRST_WITH: &str = "SELECT seq FROM archive_rows \
+    WHERE archive = $1 AND seq > $2 AND seq < $3 \
+    AND peer = (SELECT w.id FROM peers w WHERE w.archive = $1 AND w.address = $4) \
+    ORDER BY seq LIMIT 1";
+const LAST_WITH: &str = "SELECT seq FROM archive_rows \
+    WHERE archive = $1 AND seq > $2 AND seq < $3 \
+    AND peer = (SELECT w.id FROM peers w WHERE w.archive = $1 AND w.address = $4) \
+    ORDER BY seq DESC LIMIT 1";
 
 /// Removes some rows of an archive, and the bodies that no other archive holds, in this order:
 /// removes bodies whose last holder this is, lowers the holders of the others by one, removes the
@@ -136,6 +146,8 @@ pub(crate) const READING: &[&str] = &[
     COUNT_WITH,
     FIRST,
     LAST,
+    FIRST_WITH,
+    LAST_WITH,
     HAS,
     WITH_PASSING,
     AGES,
@@ -248,16 +260,24 @@ impl Store {
         Ok(Page { rows, complete: found.len() <= wanted })
     }
 
-    /// Returns the first and the last number in an archive; `None` if it is empty.
-    pub async fn extent(&self, archive: i64) -> Result<Option<(i64, i64)>> {
+    /// Returns the number of the row with which a query begins, or before which it would find nothing:
+    /// the nearest of its peer, whatever the times are. A look at an index, however long the archive.
+    pub async fn nearest(&self, archive: i64, asked: &Query) -> Result<Option<i64>> {
+        let text = match (&asked.with, asked.backwards) {
+            (None, false) => FIRST,
+            (None, true) => LAST,
+            (Some(_), false) => FIRST_WITH,
+            (Some(_), true) => LAST_WITH,
+        };
         let mut conn = self.reader_of(archive).await?;
-        let mut ends = [None; 2];
-        for (end, text) in ends.iter_mut().zip([FIRST, LAST]) {
-            let query = sqlx::query(conn.text(text)).bind(archive);
-            *end = query.fetch_optional(&mut *conn).await?.map(|row| row.try_get(0)).transpose()?;
+        let mut query = sqlx::query(conn.text(text))
+            .bind(archive)
+            .bind(asked.after_seq.unwrap_or(i64::MIN))
+            .bind(asked.before_seq.unwrap_or(i64::MAX));
+        if let Some(peer) = &asked.with {
+            query = query.bind(peer.as_str());
         }
-        let [first, last] = ends;
-        Ok(first.zip(last))
+        Ok(query.fetch_optional(&mut *conn).await?.map(|row| row.try_get(0)).transpose()?)
     }
 
     /// Returns how many messages of an archive are with this peer and between these times; `None` if

@@ -268,15 +268,32 @@ async fn what_does_not_match_is_passed_over_without_its_body() {
 }
 
 #[tokio::test]
-async fn the_first_and_the_last_number_of_an_archive_are_those_that_are_there() {
+async fn the_row_with_which_a_query_begins_is_found_by_one_look() {
     let (_dir, store) = fresh().await;
     let (bob, ..) = ten(&store).await;
-    let mut tx = store.begin().await.unwrap();
-    tx.drop_confirmed(bob, 0, 2, 99).await.unwrap();
-    tx.commit().await.unwrap();
+    let all = Query::default();
+    let mona = Query { with: Some("mona@#1".into()), ..Query::default() };
 
-    assert_eq!(store.extent(bob).await.unwrap(), Some((1, 10)));
-    assert_eq!(store.extent(999).await.unwrap(), None);
+    for (query, nearest) in [
+        (all.clone(), Some(1)),
+        (Query { backwards: true, ..all.clone() }, Some(10)),
+        (Query { after_seq: Some(3), ..all.clone() }, Some(4)),
+        (Query { after_seq: Some(10), ..all.clone() }, None),
+        (Query { after_seq: Some(1), ..mona.clone() }, Some(3)),
+        (Query { before_seq: Some(9), backwards: true, ..mona }, Some(7)),
+        (Query { with: Some("nobody@#1".into()), ..all }, None),
+    ] {
+        assert_eq!(store.nearest(bob, &query).await.unwrap(), nearest, "{query:?}");
+    }
+    assert_eq!(store.nearest(999, &Query::default()).await.unwrap(), None);
+    let (_dir, store) = fresh_file().await;
+    for text in [FIRST, LAST, FIRST_WITH, LAST_WITH] {
+        let steps = plan(&store, text).await;
+        assert!(steps[0].contains("seq>? AND seq<?"), "{steps:?}");
+        // The number of a peer is looked up.
+        let looks = steps.iter().skip(1).filter(|step| !step.starts_with("SCALAR"));
+        assert!(looks.clone().all(|step| step.starts_with("SEARCH w ")), "{steps:?}");
+    }
 }
 
 #[tokio::test]
