@@ -22,6 +22,7 @@ pub mod carbon_tap;
 pub mod clock;
 pub mod counters;
 pub mod delivery;
+mod detached;
 mod heartbeat;
 pub mod hosts;
 mod housekeeping;

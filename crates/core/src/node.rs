@@ -87,6 +87,8 @@ pub struct Node {
     pub(crate) hashing: tokio::sync::Semaphore,
     /// Limits how many sessions read the log at once.
     pub(crate) log_readers: tokio::sync::Semaphore,
+    /// Whether somebody looks at what sessions without a connection hold.
+    pub(crate) watches_detached: AtomicBool,
     /// Whether every account has a verifier of every hash; once true, it stays true.
     pub(crate) complete: AtomicBool,
     /// Logins that are not written down yet.

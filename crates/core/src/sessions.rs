@@ -273,6 +273,7 @@ impl Node {
                     "session_detached"
                 );
                 self.expire_later(hold);
+                self.watch_detached();
             }
         }
     }

@@ -128,6 +128,9 @@ crate::settings! {
         /// database. Each kind of stanza and each sender has a part of it, so that nobody takes the
         /// room of others; answers have half as much again.
         session_bytes: usize = 5 << 20, size().from(512 << 10);
+        /// Bytes that sessions without a connection may hold in all; past it those end that the
+        /// account left behind first which holds most. It is memory for people who may come back.
+        detached_bytes: usize = 256 << 20, size().from(1 << 20);
         /// How long a lost connection can be resumed: a train in a tunnel, not a night's sleep.
         resumption: Duration = Duration::from_secs(600), duration();
         /// Stanzas after which an acknowledgement is asked for: often enough to notice a dead
