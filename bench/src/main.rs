@@ -9,6 +9,7 @@
 //! cargo run --release -p whoelse-bench -- held                    bytes of an idle session
 //! cargo run --profile dist -p whoelse-bench -- faults --minutes 20 --to docs/resilience
 //! cargo run --profile dist -p whoelse-bench -- crowd              10,000 who all see each other
+//! cargo run --profile dist -p whoelse-bench -- flood              presence by logging in again
 //! cargo run --profile dist -p whoelse-bench -- private            two clients on a direct line
 //! cargo run --profile dist -p whoelse-bench -- removal            an account with a large archive goes
 //! ```
@@ -19,6 +20,7 @@
 mod compare;
 mod crowd;
 mod faults;
+mod flood;
 mod held;
 mod instructions;
 mod load;
@@ -85,6 +87,15 @@ enum What {
         #[command(flatten)]
         options: crowd::Options,
     },
+    /// Presence to everybody from connections that log in again and again: what others see of it.
+    Flood {
+        /// The program to measure.
+        #[arg(long, default_value = "target/dist/whoelse")]
+        program: PathBuf,
+        /// How much of it.
+        #[command(flatten)]
+        options: flood::Options,
+    },
     /// Private chats between two real clients: round trips, and the time until they are connected.
     Private {
         /// The program to measure.
@@ -123,6 +134,7 @@ fn main() -> ExitCode {
         What::Faults { program, options } => faults(&program, options),
         What::Storm { program, options } => storm(&program, options),
         What::Crowd { program, options } => crowd(&program, options),
+        What::Flood { program, options } => flood(&program, options),
         What::Private { program, options } => private::run(&program, &options),
         What::Removal { program, options } => removal(&program, &options),
         What::Relay { certificate, key } => relay::run(certificate.zip(key)),
@@ -149,6 +161,11 @@ async fn crowd(program: &Path, options: crowd::Options) -> Result<(), Failed> {
 #[tokio::main]
 async fn removal(program: &Path, options: &removal::Options) -> Result<(), Failed> {
     removal::run(program, options).await
+}
+
+#[tokio::main]
+async fn flood(program: &Path, options: flood::Options) -> Result<(), Failed> {
+    flood::run(program, options).await
 }
 
 #[tokio::main]
