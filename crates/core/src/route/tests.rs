@@ -138,6 +138,31 @@ async fn who_says_more_than_the_keeper_delivers_waits_though_nothing_of_it_is_ke
     assert!(!alice.session.posted(1 << 20), "all of it is let go again");
 }
 
+#[tokio::test]
+async fn what_follows_a_kept_message_takes_its_senders_share_and_nobody_elses() {
+    let node = node(&["alice", "bob", "carol"]).await;
+    let alice = device(&node, "alice", "desk").await;
+    let carol = device(&node, "carol", "desk").await;
+    let bob = device(&node, "bob", "desk").await;
+    [&alice, &carol, &bob].iter().for_each(|hold| drop(hears(&node, hold)));
+
+    says(&node, &alice, &kept("bob", "what the rest follows"));
+    for n in 1..=4 {
+        says(&node, &alice, &news("bob", &format!("alice {n} {}", "x".repeat(200 << 10))));
+    }
+    says(&node, &carol, &news("bob", "carol"));
+    let refused = hears(&node, &alice);
+    node.keeper.caught_up().await;
+
+    assert_eq!(refused.matches("<resource-constraint").count(), 1, "{}", refused.len());
+    let (read, more) = (hears(&node, &bob), hears(&node, &bob));
+    let heard = read + &more;
+    assert!(heard.contains("alice 3") && !heard.contains("alice 4") && heard.contains("carol"));
+    says(&node, &alice, &news("bob", "there is room again"));
+    assert!(hears(&node, &bob).contains("there is room again"));
+    assert_eq!(hears(&node, &carol), "");
+}
+
 /// What a device gets to read now.
 pub(crate) fn hears(node: &Node, hold: &Hold) -> String {
     let (now, limits) = (node.clock.steady(), &node.settings().limits);

@@ -199,6 +199,10 @@ impl Session {
         if number.is_some_and(|number| state.reading.has_brought(number)) {
             return Ok(());
         }
+        if item.stanza.class == Class::Kept(0) && state.reading.is_behind() {
+            // It would overtake what still has to be read. It goes to the log, and comes in its turn.
+            return Err(PushRefused::NoRoom);
+        }
         let has_room = state.has_room_for(&item);
         if let Some(number) = number.filter(|number| state.reading.will_bring(*number)) {
             let is_copy = in_log != InLog::AsItSays;

@@ -130,6 +130,11 @@ impl Reading {
         }
     }
 
+    /// Whether it has still to read messages of the log before what comes now.
+    pub fn is_behind(&self) -> bool {
+        matches!(self.drain, Drain::After { .. })
+    }
+
     /// Whether the session does not read the log. A confirmation then counts for one message alone:
     /// messages before it still wait.
     pub fn is_paused(&self) -> bool {
