@@ -119,7 +119,7 @@ pub(crate) fn answered(
                 carbon_tap::of_sent(node, session, flight, &taken);
             }
         }
-        Answer::Dropped => {}
+        Answer::Repeated => {}
         Answer::Refused(error) => return refused(node, &origin, &flight.stanza, &error),
         Answer::Asked(target) => {
             if let Origin::Session { session, ticket } = &origin {

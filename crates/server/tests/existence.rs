@@ -1,6 +1,7 @@
 //! docs/security.md: who does not see somebody cannot tell them from nobody, whatever is asked of
 //! whichever address of theirs: an account that is online, one that is not, one that has blocked the
-//! asker, one that is asked by somebody who has blocked it, and one whose device has no room.
+//! asker, one that is asked by somebody who has blocked it, and one whose device has no room. What
+//! another device of the asker hears, and what the asker's archive has, tells nothing, either.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -9,7 +10,7 @@ use common::{Client, World, jid, password};
 use std::collections::BTreeMap;
 use std::ops::RangeFrom;
 use whoelse_core::kit::Verb;
-use whoelse_core::settings::Contacts;
+use whoelse_core::settings::{Contacts, Sessions};
 use whoelse_stream::client::{Opening, Step};
 use whoelse_xmpp::{Stanza, StanzaError};
 
@@ -19,27 +20,31 @@ const NAMES: [&str; 6] = ["online", "offline", "blocker", "friendly", "full", "n
 /// Those of them who have blocked alice, and nobody.
 const BLOCKERS: [&str; 3] = ["blocker", "friendly", "nobody"];
 
-/// Alice, and everybody else as described; those who are online are held. `friendly` has let alice
+/// Alice with two devices, and everybody else as described; those who are online are held. `friendly` has let alice
 /// see them and has blocked her since. The device of `full` has lost its connection, and all that
 /// strangers may have wait for it.
-async fn world() -> (World, Client, Vec<Client>) {
+async fn world() -> (World, Alice, Vec<Client>) {
     let world = World::with(|config| {
         config.settings.contacts = Contacts::Roster;
+        config.settings.sessions = Sessions::Many;
         config.settings.limits.session_bytes = 512 << 10;
     })
     .await;
     for name in NAMES.iter().filter(|name| **name != "nobody") {
         world.server.node().create_account(&jid(name), password(name)).await.unwrap();
     }
-    let mut alice = world.online("alice").await;
+    let (asks, other) = (world.online("alice").await, world.login("alice").await);
+    let mut alice = Alice { asks, other };
+    let copies = "<iq type='set' id='copies'><enable xmlns='urn:xmpp:carbons:2'/></iq>";
+    answers(&mut alice.other, copies, "").await;
     let mut others = Vec::new();
     for name in ["online", "blocker", "friendly"] {
         let mut other = world.online(name).await;
         if name == "friendly" {
             other.send("<presence to='alice@localhost' type='subscribed'/>").await;
             answers(&mut other, "<presence/>", "").await;
-            alice.send("<presence to='friendly@localhost' type='subscribe'/>").await;
-            answers(&mut alice, "<presence/>", "").await;
+            alice.asks.send("<presence to='friendly@localhost' type='subscribe'/>").await;
+            alice.hears("<presence/>", "").await;
         }
         if name != "online" {
             let block = "<iq type='set' id='block'><block xmlns='urn:xmpp:blocking'>\
@@ -51,8 +56,26 @@ async fn world() -> (World, Client, Vec<Client>) {
     let full = full(&world, &mut others[0]).await;
     others.push(full);
     // What she heard of all that.
-    answers(&mut alice, "", "").await;
+    alice.hears("", "").await;
     (world, alice, others)
+}
+
+/// The device of alice that asks, and another one, which gets copies of what she says.
+struct Alice {
+    asks: Client,
+    other: Client,
+}
+
+impl Alice {
+    /// What either hears of this, which the first one says.
+    async fn hears(&mut self, said: &str, name: &str) -> Vec<String> {
+        let mut heard = answers(&mut self.asks, said, name).await;
+        let copies = answers(&mut self.other, "", name).await;
+        // What is not acknowledged would leave no room for more copies.
+        self.other.acknowledge().await;
+        heard.extend(copies.iter().map(|copy| format!("copy: {copy}")));
+        heard
+    }
 }
 
 async fn full(world: &World, stranger: &mut Client) -> Client {
@@ -118,7 +141,7 @@ fn addresses(name: &str, others: &[Client]) -> Vec<String> {
 }
 
 async fn all_alike(
-    alice: &mut Client,
+    alice: &mut Alice,
     others: &[Client],
     names: &[&str],
     say: impl Fn(&str) -> String,
@@ -128,7 +151,7 @@ async fn all_alike(
 
 /// Says it to some of the addresses of each name, and compares what comes back with nobody's.
 async fn compare(
-    alice: &mut Client,
+    alice: &mut Alice,
     others: &[Client],
     names: &[&str],
     places: RangeFrom<usize>,
@@ -140,7 +163,7 @@ async fn compare(
         for (place, address) in addresses.iter().enumerate().skip(places.start) {
             let said = say(address);
             let resource = address.split_once('/').map_or("RESOURCE", |(_, resource)| resource);
-            let heard = answers(alice, &said, name).await;
+            let heard = alice.hears(&said, name).await;
             let heard: Vec<_> =
                 heard.iter().map(|line| line.replace(resource, "RESOURCE")).collect();
             let nobody = expected.entry(place).or_insert_with(|| heard.clone());
@@ -200,11 +223,21 @@ fn types(kind: &str) -> Vec<Option<&'static str>> {
 }
 
 /// What stands in a stanza: nothing, what a program says, and what a person says, which comes back
-/// if it is a conversation.
-const CONTENTS: [(&str, bool); 5] = [
+/// if it is a conversation. What is to be stored is said twice, as a repeat.
+const CONTENTS: [(&str, bool); 7] = [
     ("", false),
     ("<priority>none</priority>", false),
     ("<composing xmlns='http://jabber.org/protocol/chatstates'/>", false),
+    (
+        "<displayed xmlns='urn:xmpp:chat-markers:0' id='m'/><store xmlns='urn:xmpp:hints'/>\
+         <origin-id xmlns='urn:xmpp:sid:0' id='m'/>",
+        false,
+    ),
+    (
+        "<received xmlns='urn:xmpp:receipts' id='r'/><store xmlns='urn:xmpp:hints'/>\
+         <no-permanent-store xmlns='urn:xmpp:hints'/>",
+        false,
+    ),
     ("<body>for whom?</body>", true),
     ("<propose xmlns='urn:xmpp:jingle-message:0' id='call'/>", true),
 ];
@@ -240,6 +273,9 @@ async fn no_stanza_tells_an_account_that_is_not_seen_from_nobody() {
             compare(&mut alice, &others, &BLOCKERS, 0.., say).await;
         }
     }
+    let archive = "<iq type='set' id='archive'><query xmlns='urn:xmpp:mam:2'/></iq>";
+    let archived = alice.hears(archive, "no name of theirs").await;
+    assert!(matches!(&archived[..], [end] if end.contains("fin urn:xmpp:mam:2")), "{archived:?}");
     let heard = answers(&mut others[0], "", "no name of theirs").await;
     let has_come_back = |line: &&String| {
         let types =
@@ -258,7 +294,7 @@ async fn who_has_blocked_a_name_is_told_so_whether_anybody_has_it_or_not() {
     let items: String =
         NAMES.iter().map(|name| format!("<item jid='{name}@localhost'/>")).collect();
     let block = format!("<block xmlns='urn:xmpp:blocking'>{items}</block>");
-    answers(&mut alice, &format!("<iq type='set' id='block'>{block}</iq>"), "").await;
+    alice.hears(&format!("<iq type='set' id='block'>{block}</iq>"), "").await;
     let said = [
         "<message to='TO' id='1' type='chat'><body>x</body></message>",
         "<message to='TO' id='1' type='headline'><body>x</body></message>",

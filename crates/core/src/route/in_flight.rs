@@ -44,11 +44,11 @@ pub(crate) struct InFlight {
 
 /// The recipient's half's result for a stanza.
 pub(crate) enum Answer {
-    /// Some device has it, or the log does, or nobody was meant to be told.
+    /// Some device has it, or the log does, or it is dropped and its sender is not told. There is
+    /// one answer for all of that: the sender's own copies would tell a difference.
     Taken(Taken),
-    /// The stanza is dropped and its sender is not told: the recipient wants to hear nothing of
-    /// this, or has it already.
-    Dropped,
+    /// The recipient has it already, and so the sender's devices have their copies.
+    Repeated,
     /// The stanza is refused with this error.
     Refused(StanzaError),
     /// A request that the asker's own server answers, since the asker has this relation to the

@@ -187,7 +187,7 @@ impl Post for Append {
             }
             Ok(Appended::Repeat) => {
                 node.counters.messages.repeated.inc();
-                Answer::Dropped
+                Answer::Repeated
             }
             // The account was removed meanwhile: the answer is the same as if it had never existed.
             Ok(Appended::Gone) => Answer::Refused(StanzaError::new(Condition::ServiceUnavailable)),

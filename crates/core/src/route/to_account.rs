@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use whoelse_xmpp::{Condition, Jid, Kind, StanzaError, ns};
 
-use super::in_flight::{Answer, InFlight};
+use super::in_flight::{Answer, InFlight, Taken};
 use super::{Origin, Routed, answered, finish, kept, passing, request};
 use crate::account::Account;
 use crate::audience;
@@ -36,6 +36,11 @@ pub(super) fn to_account(node: &Arc<Node>, flight: InFlight, origin: Origin) -> 
     }
 }
 
+/// The answer to what is dropped without a word: as if some device had taken it.
+fn dropped() -> Answer {
+    Answer::Taken(Taken::default())
+}
+
 fn refusal(condition: Condition) -> Answer {
     Answer::Refused(StanzaError::new(condition))
 }
@@ -48,7 +53,7 @@ fn refusal(condition: Condition) -> Answer {
 fn nobody(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
     let hides = node.settings().contacts.hide_who_exists();
     let answer = match (flight.stanza.kind(), flight.stanza.type_()) {
-        (Kind::Message, Some("error")) => Answer::Dropped,
+        (Kind::Message, Some("error")) => dropped(),
         (Kind::Message, _) if !hides => {
             let refused = StanzaError::new(Condition::ServiceUnavailable)
                 .with_text(format!("there is no user {}", name(&flight.to)))
@@ -63,7 +68,7 @@ fn nobody(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
             refusal(Condition::ServiceUnavailable)
         }
         (Kind::Iq, _) if flight.is_request() => hidden(&flight.to),
-        _ => Answer::Dropped,
+        _ => dropped(),
     };
     answered(node, origin, &flight, answer)
 }
@@ -102,10 +107,18 @@ fn deliver(
     {
         return answered(node, origin, &flight, refusal(Condition::ServiceUnavailable));
     }
+    // It would be in the sender's archive, where nothing is that was said to nobody.
+    if flight.storage != StoragePolicy::Never
+        && node.settings().contacts.hide_who_exists()
+        && !storage_policy::comes_back(&flight.stanza)
+        && !sees(node, &account, &flight.from)
+    {
+        (flight.storage, flight.copy) = (StoragePolicy::Never, None);
+    }
     match taps(node, &account, &mut flight) {
         Flow::On => {}
         Flow::Refuse(error) => return answered(node, origin, &flight, Answer::Refused(error)),
-        Flow::Drop => return answered(node, origin, &flight, Answer::Dropped),
+        Flow::Drop => return answered(node, origin, &flight, dropped()),
     }
     let (kind, type_) = (flight.stanza.kind(), flight.stanza.type_());
     let recipients = who_gets(kind, type_, flight.to.resource(), &account);
@@ -117,7 +130,7 @@ fn deliver(
         Recipients::Answer if kind == Kind::Iq => {
             request::of_account(node, account, flight, origin)
         }
-        Recipients::Answer => answered(node, origin, &flight, Answer::Dropped),
+        Recipients::Answer => answered(node, origin, &flight, dropped()),
         Recipients::NobodyThere if keepable => kept::keep(node, account, flight, origin),
         // No message is dropped in silence; but a sender who must not know whether the recipient is
         // online must not learn it from an error (RFC 6121, 8.5.2.2.1 leaves the choice).

@@ -18,12 +18,10 @@ use crate::storage_policy;
 pub(super) fn to_server(node: &Arc<Node>, flight: InFlight, origin: Origin) -> Routed {
     let answer = if flight.is_request() && node.settings().contacts.hide_who_exists() {
         Answer::Asked(Target::HiddenDevice)
-    } else if push(node, &flight) {
-        Answer::Taken(Taken::default())
-    } else if comes_back(&flight) {
+    } else if !push(node, &flight) && comes_back(&flight) {
         Answer::Refused(StanzaError::new(Condition::ServiceUnavailable))
     } else {
-        Answer::Dropped
+        Answer::Taken(Taken::default())
     };
     answered(node, origin, &flight, answer)
 }
