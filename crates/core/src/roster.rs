@@ -24,7 +24,7 @@ use whoelse_xmpp::BareJid;
 use crate::account::Account;
 
 pub(crate) use arrival::take_requests;
-pub(crate) use inbound::addressed;
+pub(crate) use inbound::{addressed, plain};
 pub(crate) use removal::{forget_contact, tell_holders};
 pub use transition::{State, Step, SubscriptionType, Way, step};
 

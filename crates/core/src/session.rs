@@ -21,6 +21,7 @@ mod seq_ranges;
 
 pub(crate) use late::{Anew, Whose};
 pub use life::ResumeRefused;
+pub(crate) use output::too_much_waits;
 pub(crate) use output::{Had, LogPage, Pushed};
 pub use output::{PushRefused, Taken};
 pub(crate) use reading::Drain;
@@ -335,7 +336,7 @@ impl Session {
         }
         if presence.is_none() {
             // All presence is told when it is available again.
-            state.late = None;
+            state.late.iter_mut().for_each(|late| late.forget_presence());
         }
         self.available.store(presence.is_some(), Ordering::Release);
         state.person.presence = presence;

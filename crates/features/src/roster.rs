@@ -91,8 +91,7 @@ fn catch_up(cx: &SessionCx, stanza: &Stanza, changed: &[(&BareJid, &Contact)]) -
         .attr("to", cx.session.jid.as_str());
     cx.session.push(result.outgoing(Class::IqAnswer));
     for (jid, contact) in changed {
-        let version = version_name(&cx.node, contact.version);
-        push_to(&cx.session, item(&cx.node, jid, contact, false), version.as_deref());
+        push_to(&cx.session, item(&cx.node, jid, contact, false), Some(contact.version));
     }
     Reply::sent()
 }

@@ -1,4 +1,4 @@
-//! Presence that is told anew: a session had no room for it when it came, and has room now
+//! Presence, and news of the roster, told anew: a session had no room when it came, and has room now
 //! (`docs/design/shares.md`).
 
 use std::collections::BTreeSet;
@@ -10,8 +10,8 @@ use super::{present_state, unavailable};
 use crate::account::Account;
 use crate::audience;
 use crate::node::Node;
-use crate::roster::addressed;
-use crate::session::{Anew, Session, Whose};
+use crate::roster::{SubscriptionType, addressed, item, plain};
+use crate::session::{Anew, Session, Whose, too_much_waits};
 
 impl Node {
     /// Tells a session anew how those are whose presence it missed, and who asks to see its owner,
@@ -38,8 +38,59 @@ impl Node {
             }
             tell_how(self, own, session, &who);
         }
+        for who in anew.withdrawn {
+            tell_withdrawal(self, own, session, &who);
+        }
+        if let Some(after) = session.begin_roster() {
+            tell_roster(self, own, session, after).await;
+            session.leave_roster();
+        }
         if let Some(from) = anew.requests_from {
             tell_requests(self, own, session, from).await;
+        }
+    }
+}
+
+/// Tells a session that somebody no longer asks to see its owner, if it is still so.
+fn tell_withdrawal(node: &Node, own: &Account, session: &Session, who: &BareJid) {
+    let roster = own.roster();
+    let is_pending = roster.get(who).is_some_and(|it| it.state.asked || it.state.from);
+    if !is_pending && audience::hears(node, own, who) {
+        let word = plain(SubscriptionType::Unsubscribe);
+        session.push_withdrawal(addressed(word, who, own.jid()), who);
+    }
+}
+
+/// Pushes to a session what the roster has after this version, until it misses nothing. What changes
+/// meanwhile is not pushed by anybody else, and found when it is looked at again.
+async fn tell_roster(node: &Node, own: &Account, session: &Session, mut after: i64) {
+    loop {
+        let roster = own.roster();
+        let Some(changed) = roster.changed_since(after) else {
+            // It cannot be said what has gone. The client gets the whole roster when it comes back.
+            session.order_end(too_much_waits());
+            return;
+        };
+        for (jid, contact) in changed {
+            let item = item::item(node, jid, contact, false);
+            let push = item::push_of(session, item, Some(contact.version));
+            if !session.push_missed(push, contact.version).await {
+                return;
+            }
+            after = contact.version;
+        }
+        if own.roster().version() != roster.version() {
+            continue;
+        }
+        session.has_roster();
+        // A change may have come between the two; its push is not missed twice.
+        if own.roster().version() == roster.version() {
+            return;
+        }
+        session.miss_roster(after);
+        match session.begin_roster() {
+            Some(missed) => after = missed,
+            None => return,
         }
     }
 }
@@ -98,8 +149,8 @@ async fn tell_requests(node: &Node, own: &Account, session: &Session, from: Bare
     for (asker, contact) in roster.requests().filter(|(asker, _)| **asker >= from) {
         let request = addressed(contact.request.clone(), asker, own.jid());
         if !session.room_for_request(request.bytes.len()).await {
-            let (whose, requests_from) = (Whose::default(), Some(asker.clone()));
-            return session.put_anew_back(Anew { whose, requests_from });
+            let requests_from = Some(asker.clone());
+            return session.put_anew_back(Anew { requests_from, ..Anew::default() });
         }
         if audience::hears(node, own, asker) && !session.push_request(request, asker) {
             return;

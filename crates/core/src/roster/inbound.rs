@@ -98,7 +98,7 @@ fn has_place(node: &Node, entry: &Entry) -> bool {
 }
 
 /// A presence of this type, which says nothing more.
-pub(super) fn plain(type_: SubscriptionType) -> Bytes {
+pub(crate) fn plain(type_: SubscriptionType) -> Bytes {
     Element::new("presence").attr("type", type_.name()).finish()
 }
 
@@ -124,7 +124,12 @@ fn hear(owner: &Account, contact: &BareJid, type_: SubscriptionType, presence: &
                 SubscriptionType::Subscribe => {
                     session.push_request(presence.clone(), contact);
                 }
-                _ => session.push(presence.clone()),
+                SubscriptionType::Unsubscribe => {
+                    session.push_withdrawal(presence.clone(), contact);
+                }
+                SubscriptionType::Subscribed | SubscriptionType::Unsubscribed => {
+                    session.push_word(presence.clone());
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! RFC 6121, 2.1: a contact as an `<item/>`, and the roster push that tells devices of a change.
 
 use whoelse_xmpp::write::Element;
-use whoelse_xmpp::{BareJid, Class, ns};
+use whoelse_xmpp::{BareJid, Class, Outgoing, ns};
 
 use super::{Contact, Interested};
 use crate::account::Account;
@@ -57,22 +57,32 @@ pub fn version_name(node: &Node, last: i64) -> Option<String> {
 /// now, in the version that this change made. `exists`: as for [`item`].
 pub fn push(node: &Node, account: &Account, jid: &BareJid, contact: &Contact, exists: bool) {
     let item = item(node, jid, contact, exists);
-    let version = version_name(node, contact.version);
+    let version = (!node.settings().contacts.are_shared()).then_some(contact.version);
     for session in account.sessions() {
         if session.slots.has::<Interested>() {
-            push_to(&session, item.clone(), version.as_deref());
+            push_to(&session, item.clone(), version);
         }
     }
 }
 
-/// Returns the roster push to one device.
-pub fn push_to(session: &Session, item: Element, version: Option<&str>) {
-    let query = Element::new("query").xmlns(ns::ROSTER).attr_opt("ver", version).child(item);
+/// Pushes an item to one device, in the version that its change made; the shared roster has none.
+pub fn push_to(session: &Session, item: Element, version: Option<i64>) {
+    let push = push_of(session, item, version);
+    match version {
+        Some(version) => session.push_roster(push, version),
+        None => session.push(push),
+    }
+}
+
+/// Returns the push of an item to one device.
+pub(crate) fn push_of(session: &Session, item: Element, version: Option<i64>) -> Outgoing {
+    let version = version.map(|version| version.to_string());
+    let query = Element::new("query").xmlns(ns::ROSTER).attr_opt("ver", version.as_deref());
     let push = Element::new("iq")
         .attr("type", "set")
         .attr("id", &whoelse_stream::token::token())
         .attr("to", session.jid.as_str())
-        .child(query);
+        .child(query.child(item));
     // Nobody waits for its answer, so nobody is told when it is lost with the session.
-    session.push(push.outgoing(Class::IqAnswer));
+    push.outgoing(Class::IqAnswer)
 }

@@ -1,5 +1,5 @@
 //! Presence for which a session had no room: the newest of each device, until there is room; and
-//! whose presence is to be looked up and told anew, beyond that.
+//! whose presence, and what of the roster, is to be looked up and told anew, beyond that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,8 @@ pub(crate) struct Anew {
     pub whose: Whose,
     /// The requests to see the owner from this address on, by address.
     pub requests_from: Option<BareJid>,
+    /// Who no longer asks, as far as is noted.
+    pub withdrawn: BTreeSet<BareJid>,
 }
 
 /// Whose presence is to be told anew.
@@ -37,6 +39,7 @@ impl Default for Whose {
 impl Anew {
     fn is_nothing(&self) -> bool {
         self.requests_from.is_none()
+            && self.withdrawn.is_empty()
             && matches!(&self.whose, Whose::These(these) if these.is_empty())
     }
 
@@ -49,6 +52,7 @@ impl Anew {
         if let Some(from) = more.requests_from {
             self.note_request(from);
         }
+        more.withdrawn.into_iter().for_each(|who| self.note_withdrawal(who));
     }
 
     fn note(&mut self, who: BareJid) {
@@ -64,6 +68,13 @@ impl Anew {
         match &self.whose {
             Whose::These(these) => these.contains(who),
             Whose::Everybody => true,
+        }
+    }
+
+    /// Beyond a thousand it is not told: the client may show a request that nobody makes any more.
+    fn note_withdrawal(&mut self, who: BareJid) {
+        if self.withdrawn.len() < NOTED {
+            self.withdrawn.insert(who);
         }
     }
 
@@ -84,12 +95,18 @@ pub(super) struct Late {
     anew: Anew,
     /// Whether somebody has been asked to tell it anew.
     is_asked: bool,
+    /// The version of the roster after which nothing was pushed. What changes is not pushed then,
+    /// so that no version comes before an older one.
+    roster_after: Option<i64>,
+    /// Whether somebody tells what the roster has after it.
+    roster_is_told: bool,
 }
 
 impl Late {
     pub fn new(most: usize) -> Late {
         let (newest, anew) = (BTreeMap::new(), Anew::default());
-        Late { most, newest, bytes: 0, anew, is_asked: false }
+        let (roster_after, roster_is_told) = (None, false);
+        Late { most, newest, bytes: 0, anew, is_asked: false, roster_after, roster_is_told }
     }
 
     /// The bytes of the presence that is kept.
@@ -149,14 +166,54 @@ impl Late {
         self.anew.note_request(from);
     }
 
+    /// Notes that the word by which somebody no longer asks could not be told.
+    pub fn note_withdrawal(&mut self, who: BareJid) {
+        self.anew.note_withdrawal(who);
+    }
+
     /// Adds what is to be told anew.
     pub fn add(&mut self, more: Anew) {
         self.anew.add(more);
     }
 
+    /// Forgets presence, and who asks: both are told when the session is available again. The roster
+    /// is pushed to it all the same.
+    pub fn forget_presence(&mut self) {
+        (self.newest, self.bytes) = (BTreeMap::new(), 0);
+        let withdrawn = std::mem::take(&mut self.anew.withdrawn);
+        self.anew = Anew { withdrawn, ..Anew::default() };
+    }
+
+    /// Notes that no change of the roster was pushed after this version.
+    pub fn miss_roster(&mut self, after: i64) {
+        self.roster_after.get_or_insert(after);
+    }
+
+    /// Notes that the roster was told up to this version, or all of it.
+    pub fn has_roster(&mut self, after: Option<i64>) {
+        self.roster_after = after;
+        self.roster_is_told &= after.is_some();
+    }
+
+    /// The version after which no change of the roster was pushed.
+    pub fn roster_after(&self) -> Option<i64> {
+        self.roster_after
+    }
+
+    /// Whether the caller is to tell what the roster has after it: nobody else does.
+    pub fn begin_roster(&mut self) -> bool {
+        self.roster_after.is_some() && !std::mem::replace(&mut self.roster_is_told, true)
+    }
+
+    /// Notes that nobody tells it any more.
+    pub fn leave_roster(&mut self) {
+        self.roster_is_told = false;
+    }
+
     /// Whether something is to be told anew and nobody was asked yet.
     pub fn ask(&mut self) -> bool {
-        !self.anew.is_nothing() && !std::mem::replace(&mut self.is_asked, true)
+        let misses_roster = self.roster_after.is_some() && !self.roster_is_told;
+        (misses_roster || !self.anew.is_nothing()) && !std::mem::replace(&mut self.is_asked, true)
     }
 
     /// Notes that whoever was asked is gone.
@@ -172,7 +229,10 @@ impl Late {
 
     /// Whether nothing is late.
     pub fn is_empty(&self) -> bool {
-        self.newest.is_empty() && self.anew.is_nothing() && !self.is_asked
+        self.newest.is_empty()
+            && self.anew.is_nothing()
+            && !self.is_asked
+            && self.roster_after.is_none()
     }
 }
 

@@ -89,6 +89,12 @@ pub(crate) struct LogPage {
     pub swaps: u64,
 }
 
+/// The error of a session for which more waits than may.
+pub(crate) fn too_much_waits() -> StreamError {
+    StreamError::new(StreamCondition::ResourceConstraint)
+        .with_text("more waits for this session than it may leave unread")
+}
+
 impl State {
     /// Whether there is room for a stanza, as what it is.
     fn has_room_for(&self, item: &Queued) -> bool {
@@ -145,7 +151,7 @@ impl State {
 }
 
 impl Session {
-    /// Queues the server's own word to the session: an answer, a push, a word of subscription. Never
+    /// Queues the server's own word to the session: an answer, a push. Never
     /// blocks, keeps order. It has a reserve; when that is full, the session ends.
     pub fn push(&self, stanza: Outgoing) {
         let _ = self.push_queued(Queued::new(stanza, Due::Own));
@@ -167,6 +173,72 @@ impl Session {
             self.lock().late_mut().note_request(from.clone());
         }
         !refused
+    }
+
+    /// Queues what a contact says about a subscription. The roster has it too, and a push of that
+    /// comes in any case, so it is dropped if there is no room.
+    pub(crate) fn push_word(&self, word: Outgoing) {
+        let _ = self.push_queued(Queued::new(word, Due::News));
+    }
+
+    /// Queues the word by which somebody no longer asks. A roster does not show who asks, so if
+    /// there is no room it is told later, if it is still so.
+    pub(crate) fn push_withdrawal(&self, word: Outgoing, from: &BareJid) {
+        if self.push_queued(Queued::new(word, Due::News)) == Err(PushRefused::NoRoom) {
+            self.lock().late_mut().note_withdrawal(from.clone());
+        }
+    }
+
+    /// Queues a push of the roster that makes this version. If there is no room, or one before it
+    /// had none, it is told later, as the roster is then.
+    pub(crate) fn push_roster(&self, push: Outgoing, version: i64) {
+        let mut state = self.lock();
+        if state.gone {
+            return;
+        }
+        let item = Queued::new(push, Due::News);
+        let misses = state.late.as_ref().is_some_and(|late| late.roster_after().is_some());
+        if misses || !state.has_room_for(&item) {
+            return state.late_mut().miss_roster(version - 1);
+        }
+        self.append(state, item);
+    }
+
+    /// The version after which the session misses the roster, if it does and nobody else tells it.
+    /// Whoever gets one calls [`Session::leave_roster`] in the end.
+    pub(crate) fn begin_roster(&self) -> Option<i64> {
+        let mut state = self.lock();
+        let late = state.late.as_mut()?;
+        if late.begin_roster() { late.roster_after() } else { None }
+    }
+
+    /// Queues a push that was missed, when there is room. Returns false if the session is over or
+    /// detached before.
+    pub(crate) async fn push_missed(&self, push: Outgoing, version: i64) -> bool {
+        let item = Queued::new(push, Due::News);
+        let bytes = item.len();
+        if !self.wait_for(|state| state.room.has_room_for(Due::News, bytes, 0)).await {
+            return false;
+        }
+        let mut state = self.lock();
+        state.late_mut().has_roster(Some(version));
+        self.append(state, item);
+        true
+    }
+
+    /// Notes that the session has this version of the roster, and that changes are pushed again.
+    pub(crate) fn has_roster(&self) {
+        self.lock().late.iter_mut().for_each(|late| late.has_roster(None));
+    }
+
+    /// Notes that nobody tells the roster any more; what is missed of it is asked for again.
+    pub(crate) fn leave_roster(&self) {
+        self.lock().late.iter_mut().for_each(|late| late.leave_roster());
+    }
+
+    /// Notes that changes of the roster after this version were not pushed.
+    pub(crate) fn miss_roster(&self, after: i64) {
+        self.lock().late_mut().miss_roster(after);
     }
 
     /// Queues a stanza, if there is room for what it is ([`Due`]). A message that will be read from
@@ -224,10 +296,7 @@ impl Session {
             let is_own = item.due == Due::Own;
             drop(state);
             if is_own {
-                self.order_end(
-                    StreamError::new(StreamCondition::ResourceConstraint)
-                        .with_text("more waits for this session than it may leave unread"),
-                );
+                self.order_end(too_much_waits());
             }
             return Err(PushRefused::NoRoom);
         }
@@ -518,8 +587,11 @@ impl Session {
     /// Gives back what could not be told: it is asked for again when there is room.
     pub(crate) fn put_anew_back(&self, anew: Anew) {
         let mut state = self.lock();
-        if state.person.presence.is_some() {
-            state.late_mut().add(anew);
+        // What is told when it is available again is not needed before.
+        let is_available = state.person.presence.is_some();
+        state.late_mut().add(anew);
+        if !is_available {
+            state.late_mut().forget_presence();
         }
     }
 

@@ -7,9 +7,12 @@ use smallvec::SmallVec;
 /// room for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
-    /// The server's own word: an answer to a request of the session, a push, a word of subscription.
-    /// It is never dropped; when its reserve is full, the session ends.
+    /// The server's own word: an answer to a request of the session, a push. It is never dropped;
+    /// when its reserve is full, the session ends.
     Own,
+    /// News of the owner's roster, which others can make. It has a quarter of that reserve, and is
+    /// told later from the roster when there is no room.
+    News,
     /// A message of the log, which is read from there when there is room.
     Logged,
     /// Presence of somebody whom the owner knows: the newest counts.
@@ -36,6 +39,7 @@ impl Sender {
 pub(super) struct Room {
     budget: usize,
     own: usize,
+    news: usize,
     logged: usize,
     presence: usize,
     passing: Shares,
@@ -44,12 +48,12 @@ pub(super) struct Room {
 impl Room {
     pub fn new(budget: usize) -> Room {
         let passing = Shares::of(budget);
-        Room { budget, own: 0, logged: 0, presence: 0, passing }
+        Room { budget, own: 0, news: 0, logged: 0, presence: 0, passing }
     }
 
     /// The bytes of everything that is held.
     pub fn bytes(&self) -> usize {
-        self.own + self.logged + self.presence + self.passing.bytes
+        self.own + self.news + self.logged + self.presence + self.passing.bytes
     }
 
     /// Whether there is room for so many bytes more. `aside`: bytes that count as held and are not
@@ -57,7 +61,11 @@ impl Room {
     pub fn has_room_for(&self, due: Due, bytes: usize, aside: usize) -> bool {
         let fits = self.bytes() + aside + bytes <= self.budget;
         match due {
-            Due::Own => fits || self.own + bytes <= self.budget / 2,
+            Due::Own => fits || self.own + self.news + bytes <= self.budget / 2,
+            Due::News => {
+                let reserve = fits || self.own + self.news + bytes <= self.budget / 2;
+                reserve && (self.news == 0 || self.news + bytes <= self.budget / 8)
+            }
             Due::Logged => fits,
             Due::Presence => {
                 let presence = self.presence + bytes;
@@ -93,6 +101,7 @@ impl Room {
     pub fn take(&mut self, due: Due, bytes: usize) {
         match due {
             Due::Own => self.own += bytes,
+            Due::News => self.news += bytes,
             Due::Logged => self.logged += bytes,
             Due::Presence => self.presence += bytes,
             Due::Passing(sender) => self.passing.take(sender, bytes),
@@ -103,6 +112,7 @@ impl Room {
     pub fn release(&mut self, due: Due, bytes: usize) {
         let held = match due {
             Due::Own => &mut self.own,
+            Due::News => &mut self.news,
             Due::Logged => &mut self.logged,
             Due::Presence => &mut self.presence,
             Due::Passing(sender) => return self.passing.release(sender, bytes),

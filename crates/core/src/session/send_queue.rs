@@ -74,7 +74,7 @@ impl Waiting {
         let bytes = match item.due {
             Due::Logged => &mut self.logged,
             Due::Own => &mut self.own,
-            Due::Presence | Due::Passing(_) => return,
+            Due::News | Due::Presence | Due::Passing(_) => return,
         };
         *bytes = if is_in { *bytes + item.len() } else { bytes.saturating_sub(item.len()) };
     }

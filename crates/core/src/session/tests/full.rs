@@ -84,7 +84,7 @@ fn one_sender_has_an_eighth_strangers_have_one_together_and_all_that_passes_has_
 
 #[test]
 fn whoever_fills_one_part_takes_nothing_of_another() {
-    let kinds = [Due::Passing(KNOWN), Due::Presence, Due::Logged, Due::Own];
+    let kinds = [Due::Passing(KNOWN), Due::Presence, Due::Logged, Due::Own, Due::News];
     for filled in kinds {
         let reader = Reader::new();
         let session = &reader.session;
@@ -274,7 +274,7 @@ fn nothing_is_late_for_a_session_that_is_not_there() {
 
     assert_eq!(reader.session.take_anew(), Anew::default());
     let eve = BareJid::parse("eve@localhost").unwrap();
-    let anew = Anew { whose: Whose::These([eve].into()), requests_from: None };
+    let anew = Anew { whose: Whose::These([eve].into()), ..Anew::default() };
     reader.session.put_anew_back(anew);
     assert_eq!(reader.session.take_anew(), Anew::default());
 }
@@ -290,4 +290,50 @@ fn a_request_without_room_is_noted_with_all_after_it() {
     assert!(!reader.session.push_request(said(&text), &b));
 
     assert_eq!(reader.session.take_anew().requests_from, Some(b));
+}
+
+#[test]
+fn nobody_ends_a_session_with_words_about_subscriptions() {
+    let mut reader = Reader::new();
+    let eve = BareJid::parse("eve@localhost").unwrap();
+    fill(&reader.session, Due::Logged, 9_999);
+    let before = reader.session.held_bytes();
+
+    for version in 10..2_010 {
+        reader.session.push_withdrawal(said(&"x".repeat(990)), &eve);
+        reader.session.push_word(said(&"x".repeat(990)));
+        reader.session.push_roster(said(&format!("version {version}")), version);
+    }
+
+    assert_eq!(reader.session.ordered_end(), None);
+    let held = reader.session.held_bytes() - before;
+    assert!(held <= BUDGET / 8 && held > BUDGET / 8 - 2_000, "{held}");
+    assert!(fill(&reader.session, Due::Own, 300) == 300, "three quarters of the reserve are left");
+    let read = reader.reads();
+    // From the first that was not pushed on, all of the roster is told from what it is.
+    let missed = reader.session.begin_roster().unwrap();
+    assert!(read.contains(&format!("version {missed}")), "{missed}");
+    assert!(!read.contains(&format!("version {}", missed + 1)));
+    assert_eq!(reader.session.begin_roster(), None, "one tells it");
+    assert_eq!(reader.session.take_anew().withdrawn, [eve].into());
+    reader.session.push_roster(said("not before what was missed"), 9_000);
+    assert!(!reader.reads().contains("not before"));
+    reader.session.has_roster();
+    reader.session.push_roster(said("from now on again"), 9_001);
+    assert!(reader.reads().contains("from now on again"));
+    assert_eq!(reader.session.held_bytes(), 0);
+}
+
+#[test]
+fn a_session_that_becomes_unavailable_still_has_its_roster_to_hear() {
+    let reader = Reader::new();
+    let eve = BareJid::parse("eve@localhost").unwrap();
+    fill(&reader.session, Due::News, 9_999);
+    reader.session.push_roster(said(&"x".repeat(990)), 10);
+    reader.session.push_withdrawal(said(&"x".repeat(990)), &eve);
+
+    reader.session.set_presence(None);
+
+    assert_eq!(reader.session.begin_roster(), Some(9));
+    assert_eq!(reader.session.take_anew().withdrawn, [eve].into());
 }
