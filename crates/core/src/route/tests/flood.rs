@@ -11,6 +11,7 @@ use whoelse_store::RosterRow;
 use whoelse_xmpp::ns;
 
 use super::*;
+use crate::roster::Interested;
 use crate::settings::Contacts;
 use crate::{audience, presence};
 
@@ -305,4 +306,54 @@ fn all_that_is_kept_came_once_and_in_order(bob: &Client, said: &[(usize, String)
             said.iter().filter(|(by, _)| *by == who).map(|(_, text)| text).collect();
         assert!(came == sent, "{who}: {log}");
     }
+}
+
+#[tokio::test]
+async fn what_a_session_missed_of_its_roster_is_told_as_it_is_in_the_end() {
+    let node = world(Contacts::Roster, true).await;
+    let account = node.account(&jid("bob")).await.unwrap().unwrap();
+    let hold = node.bind(&Principal::of(&account, Rights::Own), Some("desk")).await.unwrap();
+    hold.session.slots.put(Arc::new(Interested));
+    let mut bob = Client::new(hold);
+    let [eve, mallory] = [device(&node, "eve", "a").await, device(&node, "mallory", "a").await];
+    is_said(&node, &bob.hold, "<presence/>").await;
+    is_said(&node, &bob.hold, "<presence to='eve@localhost' type='subscribed'/>").await;
+
+    let status = format!("<status>{}</status>", "x".repeat(1_000));
+    let says =
+        |type_: &str| format!("<presence to='bob@localhost' type='{type_}'>{status}</presence>");
+    for _ in 0..40 {
+        is_said(&node, &mallory, &says("subscribe")).await;
+        is_said(&node, &mallory, &says("unsubscribe")).await;
+        is_said(&node, &eve, &says("unsubscribe")).await;
+        is_said(&node, &eve, &says("subscribe")).await;
+    }
+    rest(&node).await;
+    assert!(bob.hold.session.held_bytes() <= ROOM);
+    for _ in 0..200 {
+        bob.reads(&node, 5_000);
+        bob.acknowledges(&node);
+        rest(&node).await;
+    }
+
+    let of = |name: &str| {
+        let from = format!("{name}@localhost");
+        let heard = bob.heard.iter().filter(move |it| it.from() == Some(from.as_str()));
+        heard.filter_map(|it| it.type_()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("mallory").last(), Some(&"unsubscribe"));
+    let pushes: Vec<_> = bob
+        .heard
+        .iter()
+        .filter_map(|it| {
+            let query = it.child("query", ns::ROSTER)?;
+            let version: i64 = it.child_attr(query, "ver")?.parse().unwrap();
+            let item = it.grandchildren(query).first().cloned()?;
+            let state = it.child_attr(&item, "subscription")?.to_string();
+            Some((version, state))
+        })
+        .collect();
+    assert!(pushes.is_sorted() && pushes.len() < 40, "{pushes:?}");
+    assert_eq!(pushes.last(), Some(&(account.roster().version(), "from".to_owned())));
+    assert_eq!(bob.hold.session.held_bytes(), 0);
 }
